@@ -1,0 +1,51 @@
+/** Import boundaries: apps → libs, `protocol` ← everyone, `sharding` knows neither broker nor registry. */
+module.exports = {
+  forbidden: [
+    {
+      name: 'app-never-imports-app',
+      comment: 'Apps speak to each other through Redis and the broker only.',
+      severity: 'error',
+      from: { path: '^apps/([^/]+)/' },
+      to: { path: '^apps/', pathNot: '^apps/$1/' },
+    },
+    {
+      name: 'libs-never-import-apps',
+      severity: 'error',
+      from: { path: '^libs/' },
+      to: { path: '^apps/' },
+    },
+    {
+      name: 'protocol-imports-nothing-of-ours',
+      severity: 'error',
+      from: { path: '^libs/protocol/' },
+      to: { path: '^(apps|libs)/', pathNot: '^libs/protocol/' },
+    },
+    {
+      name: 'sharding-knows-neither-broker-nor-registry',
+      severity: 'error',
+      from: { path: '^libs/sharding/' },
+      to: { path: '^libs/(broker|registry)/|node_modules/mqtt/' },
+    },
+    {
+      name: 'platform-imports-no-domain',
+      comment: 'Platform is what any service would need; the domain stands on it, not the other way round.',
+      severity: 'error',
+      from: { path: '^libs/platform/' },
+      to: { path: '^libs/(protocol|sharding|registry|broker)/' },
+    },
+    {
+      name: 'libs-are-entered-by-their-index',
+      severity: 'error',
+      from: { path: '^(apps|libs)/([^/]+)/' },
+      to: { path: '^libs/[^/]+/src/', pathNot: ['^libs/[^/]+/src/index\\.ts$', '^$1/$2/'] },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '\\.spec\\.ts$' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'require', 'node', 'default', 'types'] },
+  },
+};
