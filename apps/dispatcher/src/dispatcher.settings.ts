@@ -1,0 +1,23 @@
+import { commonSettings, integer, url } from '@app/platform';
+import { DEFAULT_OUT_TOPIC, TopicTemplate } from '@app/protocol';
+import { z } from 'zod';
+
+export const dispatcherSettings = z.object({
+  ...commonSettings,
+  PORT: integer(3002, 0, 65_535),
+  MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts'),
+  OUT_TOPIC: z
+    .string()
+    .default(DEFAULT_OUT_TOPIC)
+    .transform((text, ctx) => {
+      try {
+        return new TopicTemplate(text);
+      } catch (error) {
+        ctx.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+        return z.NEVER;
+      }
+    }),
+  /** Connections whose outboxes are drained at the same time. */
+  DISPATCH_CONCURRENCY: integer(50, 1, 10_000),
+});
+export type DispatcherSettings = z.output<typeof dispatcherSettings>;

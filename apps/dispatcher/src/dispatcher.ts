@@ -1,0 +1,89 @@
+/** The BullMQ worker behind the wake-up queue: each job drains one connection's outbox. */
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
+import { Worker } from 'bullmq';
+import type { Publisher } from '@app/broker';
+import { LOGGER, assertRedisFit, counter, type Logger, type Redis } from '@app/platform';
+import { WAKE_UP_QUEUE, claimKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
+import type { Drain } from './drain.js';
+
+const drains = counter('drains', 'Drains of an outbox, by how they ended.', ['end']);
+
+export const DISPATCHER_PARTS = Symbol('DISPATCHER_PARTS');
+
+export interface DispatcherParts {
+  redis: Redis;
+  workerRedis: Redis;
+  keys: RegistryKeys;
+  publisher: Publisher;
+  drain: Drain;
+  wakeUps: WakeUps;
+  concurrency: number;
+  shardCount: number;
+}
+
+/** A dispatcher that dies holds its connections back for this long; a living one renews at half of it. */
+const LOCK_MS = 5000;
+/** A job that stalls is run again this often before it is dropped; housekeeping would wake the connection anew. */
+const MAX_STALLED = 100;
+
+@Injectable()
+export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
+  private worker: Worker<WakeUp, void> | undefined;
+  private readonly stopping = new AbortController();
+
+  constructor(
+    @Inject(DISPATCHER_PARTS) private readonly parts: DispatcherParts,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  get running(): boolean {
+    return this.worker?.isRunning() ?? false;
+  }
+
+  /** @throws UnfitRedisError, KeySpaceError */
+  async start(): Promise<void> {
+    const { redis, workerRedis, keys, concurrency, drain, wakeUps, shardCount } = this.parts;
+    await assertRedisFit(redis);
+    await claimKeySpace(redis, keys, shardCount);
+    this.worker = new Worker<WakeUp, void>(
+      WAKE_UP_QUEUE,
+      async (job) => {
+        const { client_id: clientId } = job.data;
+        const end = await drain.run(clientId, this.stopping.signal);
+        drains.inc({ end });
+        // Kept for after this run: another dispatcher goes on where this one stops.
+        if (end === 'interrupted') await wakeUps.wake([clientId]);
+      },
+      {
+        connection: workerRedis,
+        prefix: keys.queuePrefix,
+        concurrency,
+        lockDuration: LOCK_MS,
+        stalledInterval: LOCK_MS,
+        maxStalledCount: MAX_STALLED,
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: 0 },
+      },
+    );
+    this.worker.on('error', (error) => this.logger.warn({ err: error.message }, 'worker error'));
+    this.worker.on('failed', (job, error) => {
+      this.logger.warn({ client_id: job?.data.client_id, err: error.message }, 'drain failed; it is repeated');
+    });
+    await this.worker.waitUntilReady();
+  }
+
+  /** Takes no new jobs; drains that wait for a dead broker are given up. */
+  async onModuleDestroy(): Promise<void> {
+    await this.worker?.pause(true);
+    const giveUp = setTimeout(() => this.stopping.abort(), this.parts.publisher.connected ? 3000 : 0);
+    await this.worker?.close();
+    clearTimeout(giveUp);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    const { publisher, redis, workerRedis, wakeUps } = this.parts;
+    await publisher.close();
+    await wakeUps.close();
+    await Promise.all([redis.quit(), workerRedis.quit()]);
+  }
+}

@@ -1,0 +1,50 @@
+import { DEFAULT_IN_TOPIC, DEFAULT_OUT_TOPIC, TopicTemplate, parseTopicTemplates } from '@app/protocol';
+import { commonSettings, duration, integer, url } from '@app/platform';
+import { z } from 'zod';
+
+function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodType<T, unknown> {
+  return z
+    .string()
+    .default(byDefault)
+    .transform((text, ctx) => {
+      try {
+        return parse(text);
+      } catch (error) {
+        ctx.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+        return z.NEVER;
+      }
+    });
+}
+
+export const ingesterSettings = z
+  .object({
+    ...commonSettings,
+    PORT: integer(3001, 0, 65_535),
+    MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts'),
+    /** Topics watched for connection state, comma-separated templates. */
+    STATUS_TOPICS: parsed(DEFAULT_IN_TOPIC, parseTopicTemplates),
+    /** Topic on which clients publish everything else. */
+    IN_TOPIC: parsed(DEFAULT_IN_TOPIC, (text) => new TopicTemplate(text)),
+    OUT_TOPIC: parsed(DEFAULT_OUT_TOPIC, (text) => new TopicTemplate(text)),
+    /** Sessions that share the intake; more than one only where the broker is a cluster that hashes. */
+    INTAKE_LANES: integer(1, 1, 64),
+    /** Most unacknowledged packets of a lane. */
+    INTAKE_WINDOW: integer(1000, 1, 65_535),
+    /** Name of the shared subscription's group. A secret: random per installation unless set. */
+    SHARE_GROUP: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, "_" or "-"')
+      .optional(),
+    /** Largest inbound payload; a larger one is set aside. */
+    MAX_INBOUND_BYTES: integer(262_144, 1024, 16_777_216),
+    /** Most entries waiting in a shard's mailbox; past it intake stops reading. */
+    MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
+    HANDSHAKE_RESPONSE: z.enum(['none', 'live']).default('none'),
+    /** An offline connection is forgotten after this. */
+    CONNECTION_RETENTION: duration('90d', { min: '1m' }),
+  })
+  .refine((settings) => settings.INTAKE_WINDOW <= settings.MAILBOX_LIMIT, {
+    path: ['INTAKE_WINDOW'],
+    error: 'must not be larger than MAILBOX_LIMIT, or a full window would never fit',
+  });
+export type IngesterSettings = z.output<typeof ingesterSettings>;

@@ -1,0 +1,103 @@
+/**
+ * Stores what a lane received: each packet is hashed to its shard and appended to that shard's mailbox. The lane
+ * acknowledges a batch to the broker when `store` has resolved.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Controller, Inject } from '@nestjs/common';
+import { BaseRpcContext, Ctx, EventPattern, Payload } from '@nestjs/microservices';
+import type { IntakePacket } from '@app/broker';
+import { LOGGER, SETTINGS, backoffMs, counter, type Logger } from '@app/platform';
+import { shardOf, type TopicTemplate } from '@app/protocol';
+import { Mailboxes, StaleOwnerError, type Grant, type MailboxItem } from '@app/sharding';
+import type { IngesterSettings } from '../ingester.settings.js';
+import { seal } from './seal.js';
+
+/** Pattern under which a lane hands over what it received. */
+export const INTAKE = 'intake';
+
+/** `stale`: the lane has a newer owner, and what is not stored yet is that one's to store. */
+export type StoreOutcome = 'stored' | 'stale';
+
+/** The lane a batch came through, its number in the lane's sequence, and the end of the lane's work. */
+export class LaneContext extends BaseRpcContext<[Grant, number, AbortSignal]> {
+  get lane(): Grant {
+    return this.getArgByIndex(0) as Grant;
+  }
+  get sequence(): number {
+    return this.getArgByIndex(1) as number;
+  }
+  get stopping(): AbortSignal {
+    return this.getArgByIndex(2) as AbortSignal;
+  }
+}
+
+const received = counter('intake_messages', 'Messages received from the broker and stored, by lane.', ['lane']);
+const foreign = counter('intake_foreign_topics', 'Messages on a topic without a valid client id; dropped.');
+const waits = counter('intake_waits', 'Tries to store a batch that had to be repeated, by cause.', ['cause']);
+
+@Controller()
+export class IntakeController {
+  private readonly templates: readonly TopicTemplate[];
+
+  constructor(
+    private readonly mailboxes: Mailboxes,
+    @Inject(SETTINGS) private readonly settings: IngesterSettings,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
+    const { STATUS_TOPICS, IN_TOPIC } = settings;
+    const isStatus = STATUS_TOPICS.some(({ template }) => template === IN_TOPIC.template);
+    this.templates = isStatus ? STATUS_TOPICS : [...STATUS_TOPICS, IN_TOPIC];
+  }
+
+  /** Resolves when every packet is in its mailbox, or none of the rest may be: the lane has a newer owner. */
+  @EventPattern<string>(INTAKE)
+  async store(@Payload() packets: readonly IntakePacket[], @Ctx() context: LaneContext): Promise<StoreOutcome> {
+    const { lane, sequence, stopping } = context;
+    let batches = this.byShard(packets, lane.index);
+    for (let attempt = 0; batches.size > 0; attempt++) {
+      const full = await this.append(lane, sequence, batches);
+      if (full === 'stale') return 'stale';
+      if (full === undefined || full.length > 0)
+        await sleep(backoffMs(attempt, 20, 1000), undefined, { signal: stopping });
+      if (full !== undefined) batches = new Map(Array.from(batches).filter(([shard]) => full.includes(shard)));
+    }
+    received.inc({ lane: lane.index }, packets.length);
+    return 'stored';
+  }
+
+  /** @returns the shards whose mailbox is full; `stale` where the lane has a newer owner; undefined where the outcome is unknown. */
+  private async append(
+    lane: Grant,
+    sequence: number,
+    batches: ReadonlyMap<number, MailboxItem[]>,
+  ): Promise<number[] | 'stale' | undefined> {
+    try {
+      const outcomes = await this.mailboxes.append(lane, sequence, batches);
+      const full = Array.from(outcomes).flatMap(([shard, outcome]) => (outcome === 'full' ? [shard] : []));
+      if (full.length > 0) waits.inc({ cause: 'mailbox-full' });
+      return full;
+    } catch (error) {
+      if (error instanceof StaleOwnerError) return 'stale';
+      waits.inc({ cause: 'redis' });
+      this.logger.warn({ err: error, lane: lane.index }, 'append failed; repeating it');
+      return undefined;
+    }
+  }
+
+  private byShard(packets: readonly IntakePacket[], lane: number): Map<number, MailboxItem[]> {
+    const batches = new Map<number, MailboxItem[]>();
+    for (const packet of packets) {
+      const item = seal(packet, lane, this.templates, this.settings.MAX_INBOUND_BYTES);
+      if (item === undefined) {
+        foreign.inc();
+        this.logger.warn({ topic: packet.topic.slice(0, 512) }, 'message on a topic without a valid client id dropped');
+        continue;
+      }
+      const shard = shardOf(item.clientId, this.settings.SHARD_COUNT);
+      const batch = batches.get(shard);
+      if (batch === undefined) batches.set(shard, [item]);
+      else batch.push(item);
+    }
+    return batches;
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The lanes as a transport of @nestjs/microservices: what they receive reaches the handler of the `intake` pattern
+ * in batches, so that the frame costs once a batch and not once a message.
+ */
+import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
+import { lastValueFrom } from 'rxjs';
+import type { IntakeOptions, IntakePacket } from '@app/broker';
+import type { Logger } from '@app/platform';
+import type { Grant } from '@app/sharding';
+import { INTAKE, LaneContext, type StoreOutcome } from './intake.controller.js';
+import { Lane } from './lane.js';
+
+export class LaneStrategy extends Server implements CustomTransportStrategy {
+  override readonly transportId = Symbol('lane');
+  /** The share group: its name is a secret of the installation, known once the key space has been read. */
+  group: string | undefined;
+  private readonly lanes = new Map<number, Lane>();
+
+  constructor(
+    private readonly options: Pick<IntakeOptions, 'url' | 'window' | 'filters'>,
+    private readonly log: Logger,
+  ) {
+    super();
+  }
+
+  /** Nothing is received yet: lanes open as they are granted. Fails where nobody handles what they receive. */
+  listen(callback: (error?: unknown) => void): void {
+    callback(
+      this.getHandlerByPattern(INTAKE) === null ? new Error(`no handler for the pattern "${INTAKE}"`) : undefined,
+    );
+  }
+
+  open(grant: Grant, onLost: (grant: Grant) => void): void {
+    if (this.group === undefined) throw new Error('a lane was granted before the share group was known');
+    const prefix = `$share/${this.group}/`;
+    const lane = new Lane(
+      grant,
+      {
+        ...this.options,
+        filters: this.options.filters.map((filter) => prefix + filter),
+        clientId: `${this.group}-lane-${grant.index}`,
+      },
+      (packets, ...context) => this.hand(packets, new LaneContext(context)),
+      onLost,
+      this.log,
+    );
+    this.lanes.set(grant.index, lane);
+    lane.start();
+  }
+
+  /** Gives a lane up. */
+  async drop(grant: Grant): Promise<void> {
+    const lane = this.lanes.get(grant.index);
+    if (lane?.grant !== grant) return;
+    this.lanes.delete(grant.index);
+    lane.abandon();
+    await lane.stop();
+  }
+
+  /** Whether all lanes held here are connected. */
+  get connected(): boolean {
+    return this.lanes.size > 0 && [...this.lanes.values()].every((lane) => lane.connected);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.lanes.values()].map((lane) => lane.stop()));
+  }
+
+  on(): never {
+    throw new Error('lanes emit no events of their own');
+  }
+
+  unwrap<T>(): T {
+    return this.lanes as T;
+  }
+
+  private async hand(packets: readonly IntakePacket[], context: LaneContext): Promise<StoreOutcome> {
+    const handler = this.getHandlerByPattern(INTAKE);
+    if (handler === null) throw new Error(`no handler for the pattern "${INTAKE}"`);
+    return lastValueFrom(this.transformToObservable<StoreOutcome>(await handler(packets, context)));
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * A lane while this process holds it: keeps one connection of the lane's session open, with back-off between them.
+ * It ends when the lane is given back or another process has taken the session (S10).
+ */
+import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
+import { Backoff, counter, gauge, type Logger } from '@app/platform';
+import { StaleOwnerError, type Grant } from '@app/sharding';
+import type { StoreOutcome } from './intake.controller.js';
+
+/** Stores one batch of the lane; the number rises with each batch. */
+export type StoreBatch = (
+  packets: readonly IntakePacket[],
+  lane: Grant,
+  sequence: number,
+  stopping: AbortSignal,
+) => Promise<StoreOutcome>;
+
+const connected = gauge('lane_connected', 'Whether the lane is connected to the broker (1) or not (0).', ['lane']);
+const lostSessions = counter(
+  'lane_sessions_lost',
+  'Connects of a lane at which the broker no longer had its session.',
+  ['lane'],
+);
+
+export class Lane {
+  private connection: IntakeConnection | undefined;
+  private readonly stopping = new AbortController();
+  private readonly storing = new AbortController();
+  private readonly backoff = new Backoff(100, 5000, 10_000);
+  private sequence = 0;
+  private work: Promise<void> | undefined;
+  private up = false;
+
+  constructor(
+    readonly grant: Grant,
+    private readonly options: IntakeOptions,
+    private readonly store: StoreBatch,
+    private readonly onLost: (grant: Grant) => void,
+    private readonly logger: Logger,
+  ) {}
+
+  get connected(): boolean {
+    return this.up;
+  }
+
+  start(): void {
+    this.work ??= this.run();
+  }
+
+  /** Stores and acknowledges what is in hand, then disconnects; the session stays at the broker for the next owner. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.connection?.close();
+    await this.work;
+  }
+
+  /** Ends at once what cannot be finished, so that `stop` resolves. */
+  abandon(): void {
+    this.storing.abort();
+  }
+
+  private async run(): Promise<void> {
+    const about = { lane: this.grant.index, epoch: this.grant.epoch };
+    while (!this.stopping.signal.aborted) {
+      const connection = new IntakeConnection(this.options, (packets) => this.take(packets), this.logger);
+      this.connection = connection;
+      try {
+        const { sessionPresent } = await connection.ready();
+        this.setConnected(true);
+        this.backoff.succeeded();
+        if (!sessionPresent) lostSessions.inc({ lane: this.grant.index });
+        this.logger.info({ ...about, session_present: sessionPresent }, 'lane connected');
+      } catch (error) {
+        if (!this.stopping.signal.aborted) {
+          this.logger.warn({ ...about, err: error }, 'lane could not connect');
+          await connection.close();
+        }
+      }
+      const how = await connection.ended;
+      this.setConnected(false);
+      if (how === 'taken-over') {
+        this.logger.warn(about, 'session taken over: another process holds the lane');
+        return this.onLost(this.grant);
+      }
+      if (this.stopping.signal.aborted) return;
+      const waitMs = this.backoff.failed();
+      this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
+      await this.pause(waitMs);
+    }
+  }
+
+  private async take(packets: readonly IntakePacket[]): Promise<void> {
+    const outcome = await this.store(packets, this.grant, ++this.sequence, this.storing.signal);
+    if (outcome === 'stored') return;
+    this.stopping.abort();
+    this.onLost(this.grant);
+    throw new StaleOwnerError(this.grant);
+  }
+
+  private setConnected(up: boolean): void {
+    this.up = up;
+    connected.set({ lane: this.grant.index }, up ? 1 : 0);
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.stopping.signal.addEventListener('abort', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}

@@ -1,0 +1,52 @@
+/** Once a second, does what time has made due on the shards owned here: to-dos that came up, messages that expired. */
+import { counter, type Logger } from '@app/platform';
+import type { DueWorkOfShards } from '@app/registry';
+import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
+import type { Effects } from './effects.js';
+
+const expiredMessages = counter('messages_expired', 'Messages whose time to live ran out before they were published.');
+
+const INTERVAL_MS = 1000;
+
+export class Housekeeping {
+  private timer: NodeJS.Timeout | undefined;
+  private round: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly ownership: Ownership,
+    private readonly due: DueWorkOfShards,
+    private readonly effects: Effects,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    this.timer = setInterval(() => {
+      // A slow round makes the next one late, it does not double it.
+      this.round = this.round.then(() => this.tick());
+    }, INTERVAL_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.round;
+  }
+
+  private async tick(): Promise<void> {
+    const shards = this.ownership.held().filter(({ kind }) => kind === 'shard');
+    await Promise.all(shards.map((grant) => this.keep(grant)));
+  }
+
+  private async keep(grant: Grant): Promise<void> {
+    try {
+      for (let more = true; more;) {
+        const work = await this.due.take(grant);
+        if (work.expired > 0) expiredMessages.inc(work.expired);
+        this.effects.begin(grant, work.todos);
+        more = work.more;
+      }
+    } catch (error) {
+      if (error instanceof StaleOwnerError) this.ownership.lost(grant);
+      else this.logger.warn({ err: error, shard: grant.index }, 'housekeeping failed; next try in a second');
+    }
+  }
+}

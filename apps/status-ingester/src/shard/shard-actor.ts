@@ -1,0 +1,107 @@
+/**
+ * One shard's actor: reads the connections a batch is about, folds the batch, commits, and sets the effects going.
+ * An entry that cannot be decoded is set aside with its reason; the rest of the batch goes on.
+ */
+import { randomUUID } from 'node:crypto';
+import { counter, gauge, secondsHistogram, type Logger, type Redis } from '@app/platform';
+import {
+  connectionWrites,
+  decodeMailboxEntry,
+  sendReply,
+  type Connection,
+  type ConnectionDirectory,
+  type MailboxMessage,
+  type RegistryKeys,
+  type ToDo,
+} from '@app/registry';
+import { storedAt, type FencedCommit, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
+import type { Effects } from './effects.js';
+import { fold, type Folded } from './fold.js';
+import type { Rules } from './transition.js';
+
+const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect has been committed.');
+const deadLettered = counter('dead_letters', 'Messages that could not be processed, by reason.', ['reason']);
+const told = counter('connection_events', 'Connection events, by type.', ['type']);
+const commitTime = secondsHistogram('commit_duration', 'Time to load, fold and commit one batch of a shard.');
+const lag = gauge('mailbox_lag_seconds', 'Age of the oldest entry of the batch committed last.');
+
+export class ShardActor implements ShardHandler {
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+    private readonly commits: FencedCommit,
+    private readonly directory: ConnectionDirectory,
+    private readonly effects: Effects,
+    private readonly rules: Rules,
+    private readonly logger: Logger,
+  ) {}
+
+  async handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void> {
+    const first = entries[0];
+    const last = entries.at(-1);
+    if (first === undefined || last === undefined) return;
+    const stopTimer = commitTime.startTimer();
+    const poison: MailboxEntry[] = [];
+    const messages = entries.flatMap((entry) => this.decode(entry, poison));
+    const clientIds = [...new Set(messages.map((message) => message.clientId))];
+    const loaded = await this.directory.load(grant.index, clientIds);
+    const stored = new Map<string, Connection | undefined>(clientIds.map((id, i) => [id, loaded[i]]));
+    const folded = fold(messages, stored, this.rules, randomUUID);
+    const deadLetters = [...folded.deadLetters, ...poison.map(asDeadLetter)];
+    const writes = connectionWrites(this.keys, grant.index, { ...folded, deadLetters });
+    const outcome = await this.commits.commit(grant, position, last.id, writes);
+    stopTimer();
+    lag.set(Math.max(0, (Date.now() - storedAt(first.id)) / 1000));
+    // After `repeated` the earlier try's to-dos stand in Redis and come up by themselves.
+    if (outcome.kind === 'repeated') return;
+    this.count(entries.length, folded, deadLetters);
+    this.log(grant, folded);
+    const wakes = folded.arrived
+      .filter((_, i) => outcome.guarded[i])
+      .map(({ clientId }): ToDo => ({ do: 'wake', client_id: clientId }));
+    this.effects.begin(grant, [...folded.immediate, ...wakes]);
+    for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
+  }
+
+  private decode(entry: MailboxEntry, poison: MailboxEntry[]): MailboxMessage[] {
+    try {
+      return [decodeMailboxEntry(entry)];
+    } catch (error) {
+      this.logger.error({ err: error, client_id: entry.clientId, entry: entry.id }, 'mailbox entry set aside');
+      poison.push(entry);
+      return [];
+    }
+  }
+
+  private count(entries: number, { events }: Folded, deadLetters: readonly { reason: string }[]): void {
+    applied.inc(entries);
+    for (const { type } of events) told.inc({ type });
+    for (const { reason } of deadLetters) deadLettered.inc({ reason });
+  }
+
+  private log(grant: Grant, { events, deadLetters }: Folded): void {
+    const where = { shard: grant.index, epoch: grant.epoch };
+    for (const { at, type, ...about } of events) this.logger.info({ ...where, ...about }, type);
+    for (const { client_id, reason, details } of deadLetters) {
+      this.logger.warn({ ...where, client_id, reason, details }, 'message set aside');
+    }
+  }
+}
+
+function asDeadLetter(entry: MailboxEntry): {
+  client_id: string;
+  topic: string;
+  reason: string;
+  details: string;
+  sample: string;
+  at: number;
+} {
+  return {
+    client_id: entry.clientId,
+    topic: '',
+    reason: 'internal-error',
+    details: `mailbox entry ${entry.id} could not be decoded`,
+    sample: entry.body.slice(0, 1024),
+    at: storedAt(entry.id),
+  };
+}

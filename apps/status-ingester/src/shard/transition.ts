@@ -1,0 +1,279 @@
+/**
+ * What one mailbox message does to one connection: `(connection, message) → {connection, effects}`. Pure; all
+ * times are those at which Redis stored the message.
+ */
+import { parseInbound, parseReconnectAfter, type Refusal, type RefusalReason } from '@app/protocol';
+import {
+  RECENT_IDS,
+  type CommandMessage,
+  type CommandOutcome,
+  type Connection,
+  type DeadLetter,
+  type MailboxMessage,
+  type OfflineReason,
+  type Packet,
+  type RegistryEvent,
+  type ToDo,
+} from '@app/registry';
+import { refuses, truth, type Handshake } from './truth.js';
+
+export interface Rules {
+  /** Templates of the topics that carry connection state. */
+  statusTopics: readonly string[];
+  /** Template of the topic that carries everything else. */
+  inTopic: string;
+  /** Answer accepted live handshakes. */
+  respond: boolean;
+  connectionRetentionMs: number;
+  maxInboundBytes: number;
+}
+
+export type Effect =
+  | { kind: 'event'; event: RegistryEvent }
+  | { kind: 'dead-letter'; letter: DeadLetter; reason: RefusalReason }
+  /** Done by the owner after the commit; `inMs` later than now where given. */
+  | { kind: 'to-do'; todo: ToDoWithoutId; inMs?: number }
+  | { kind: 'undo'; todo: ToDo }
+  /** The client came online: what waits for it can go out. */
+  | { kind: 'arrived' }
+  | { kind: 'reply'; reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome };
+
+/** An answer gets its message id where the effect is written down, which is not the business of a pure function. */
+export type ToDoWithoutId = Exclude<ToDo, { do: 'answer' }> | Omit<Extract<ToDo, { do: 'answer' }>, 'message_id'>;
+
+export interface Transition {
+  /** Undefined where the client is not known, or was forgotten. */
+  connection: Connection | undefined;
+  effects: Effect[];
+}
+
+export function transition(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
+  return message.kind === 'packet' ? applyPacket(connection, message, rules) : applyCommand(connection, message, rules);
+}
+
+function applyPacket(connection: Connection | undefined, packet: Packet & { at: number }, rules: Rules): Transition {
+  const onStatusTopic = rules.statusTopics.includes(packet.topic);
+  if (packet.refused !== undefined) return applyUnreadable(connection, packet, packet.refused, rules);
+  if (packet.retain && onStatusTopic) return applyRetained(connection, packet, rules);
+
+  const parsed = parseInbound(packet.body);
+  if (!parsed.ok) return setAside(connection, packet, parsed.refusal, rules);
+  const { message } = parsed;
+  switch (message.type) {
+    case 'host-handshake':
+    case 'proxy-handshake': {
+      const refusal: Refusal = onStatusTopic
+        ? {
+            reason: 'not-retained',
+            details: 'a handshake must be retained: publish it again with the retain flag set',
+            messageId: message.message_id,
+            handshake: true,
+          }
+        : {
+            reason: 'wrong-topic',
+            details: `connection state belongs on ${rules.statusTopics.join(' or ')}: publish the handshake there`,
+            messageId: message.message_id,
+            handshake: true,
+          };
+      return setAside(connection, packet, refusal, rules);
+    }
+    case 'offline':
+      if (!onStatusTopic) {
+        const details = `connection state belongs on ${rules.statusTopics.join(' or ')}`;
+        const refusal: Refusal = { reason: 'wrong-topic', details, messageId: message.message_id, handshake: false };
+        return setAside(connection, packet, refusal, rules);
+      }
+      return goOffline(connection, packet, 'goodbye', message.message_id, rules);
+    case 'message-error':
+      return {
+        connection: heard(connection, packet.at, message.message_id),
+        effects: [
+          {
+            kind: 'to-do',
+            todo: {
+              do: 'message-error',
+              client_id: packet.clientId,
+              in_response_to: message.in_response_to,
+              details: message.payload.details.slice(0, 4096),
+            },
+          },
+        ],
+      };
+  }
+}
+
+/** A retained message on a status topic: from now on it is what the broker holds for the client. */
+function applyRetained(connection: Connection | undefined, packet: Packet & { at: number }, rules: Rules): Transition {
+  const found = truth(packet.body, connection?.refused_until ?? null, packet.at);
+  if (found.state === 'online') return accept(connection, packet, found.handshake, rules);
+  const messageId = found.refusal?.messageId ?? found.messageId ?? undefined;
+  const offline = goOffline(connection, packet, found.reason, messageId, rules);
+  if (found.refusal === undefined) return offline;
+  const aside = setAside(offline.connection, packet, found.refusal, rules);
+  return { connection: aside.connection, effects: [...offline.effects, ...aside.effects] };
+}
+
+function applyUnreadable(
+  connection: Connection | undefined,
+  packet: Packet & { at: number },
+  reason: NonNullable<Packet['refused']>,
+  rules: Rules,
+): Transition {
+  const details = {
+    'too-large': `the message is larger than ${rules.maxInboundBytes} bytes`,
+    'not-utf8': 'the message is not UTF-8 text',
+  }[reason];
+  const refusal: Refusal = { reason, details, messageId: null, handshake: false };
+  const offline =
+    packet.retain && rules.statusTopics.includes(packet.topic)
+      ? goOffline(connection, packet, 'unknown', undefined, rules)
+      : { connection, effects: [] };
+  const aside = setAside(offline.connection, packet, refusal, rules);
+  return { connection: aside.connection, effects: [...offline.effects, ...aside.effects] };
+}
+
+function accept(
+  before: Connection | undefined,
+  packet: Packet & { at: number },
+  handshake: Handshake,
+  rules: Rules,
+): Transition {
+  const { clientId, at, topic } = packet;
+  const id = handshake.message_id;
+  const sameTopic = before?.status_topic === topic;
+  if (before !== undefined && sameTopic) {
+    if (before.state === 'online' && before.handshake_message_id === id) return { connection: before, effects: [] };
+    if (packet.dup && before.recent.includes(id)) return { connection: before, effects: [] };
+  }
+  const wasOnline = before?.state === 'online';
+  const type = handshake.type === 'host-handshake' ? 'host' : 'proxy';
+  const stated =
+    handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
+  const unchanged =
+    before !== undefined && before.type === type && JSON.stringify(before.facts) === JSON.stringify(stated);
+  const connection: Connection = {
+    client_id: clientId,
+    type,
+    state: 'online',
+    facts: unchanged ? before.facts : stated,
+    handshake_message_id: id,
+    status_topic: topic,
+    connected_at: wasOnline ? before.connected_at : at,
+    disconnected_at: wasOnline ? before.disconnected_at : (before?.disconnected_at ?? null),
+    offline_reason: null,
+    last_message_at: at,
+    refused_until: null,
+    recent: remember(before, id),
+  };
+  const effects: Effect[] = [];
+  const about = { client_id: clientId, connection_type: type, handshake_message_id: id } as const;
+  if (!wasOnline) {
+    effects.push({ kind: 'event', event: { type: 'connection.online', ...about } }, { kind: 'arrived' });
+    effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
+  } else if (!unchanged) effects.push({ kind: 'event', event: { type: 'connection.updated', ...about } });
+  if (before !== undefined && !sameTopic) {
+    const todo = { do: 'clear-retained', client_id: clientId, status_topic: before.status_topic } as const;
+    effects.push({ kind: 'to-do', todo });
+  }
+  if (rules.respond) {
+    const answer = { type: 'handshake-response', in_response_to: id } as const;
+    effects.push({ kind: 'to-do', todo: { do: 'answer', client_id: clientId, answer } });
+  }
+  return { connection, effects };
+}
+
+function goOffline(
+  connection: Connection | undefined,
+  packet: Packet & { at: number },
+  reason: OfflineReason,
+  messageId: string | undefined,
+  rules: Rules,
+): Transition {
+  // A client that never registered has no state; one that moved to another status topic has left this one behind.
+  if (connection === undefined || connection.status_topic !== packet.topic) return { connection, effects: [] };
+  if (packet.dup && messageId !== undefined && connection.recent.includes(messageId))
+    return { connection, effects: [] };
+  const heardFrom = heard(connection, packet.at, messageId);
+  if (heardFrom === undefined || connection.state === 'offline') return { connection: heardFrom, effects: [] };
+  return {
+    connection: { ...heardFrom, state: 'offline', disconnected_at: packet.at, offline_reason: reason },
+    effects: [
+      { kind: 'event', event: { type: 'connection.offline', client_id: packet.clientId, reason } },
+      { kind: 'to-do', todo: { do: 'forget', client_id: packet.clientId }, inMs: rules.connectionRetentionMs },
+    ],
+  };
+}
+
+/** What cannot be processed is kept for inspection, and answered where the protocol says so. */
+function setAside(connection: Connection | undefined, packet: Packet, refusal: Refusal, rules: Rules): Transition {
+  const { clientId, topic, body } = packet;
+  const { reason, details, messageId } = refusal;
+  const letter = { client_id: clientId, topic, reason, details, sample: body.slice(0, 1024) };
+  const effects: Effect[] = [{ kind: 'dead-letter', letter, reason }];
+  const statusOnly = rules.statusTopics.includes(topic) && topic !== rules.inTopic;
+  const unreadable = messageId === null && reason !== 'empty';
+  if (refusal.handshake || (statusOnly && unreadable)) {
+    const answer = { type: 'handshake-error', in_response_to: messageId, payload: { details } } as const;
+    effects.push({ kind: 'to-do', todo: { do: 'answer', client_id: clientId, answer } });
+    effects.push({
+      kind: 'event',
+      event: { type: 'connection.refused', client_id: clientId, reason, message_id: messageId },
+    });
+  }
+  return { connection, effects };
+}
+
+function applyCommand(
+  connection: Connection | undefined,
+  message: CommandMessage & { at: number },
+  rules: Rules,
+): Transition {
+  const { command, reply, clientId, at } = message;
+  const effects: Effect[] = [];
+  const answered = (after: Connection | undefined, outcome: CommandOutcome): Transition => {
+    if (reply !== undefined) effects.push({ kind: 'reply', reply, outcome });
+    return { connection: after, effects };
+  };
+  if (connection === undefined) return answered(undefined, { kind: 'unknown' });
+  switch (command.do) {
+    case 'force-disconnect': {
+      const refusedUntil = parseReconnectAfter(command.reconnect_after, at);
+      if (refusedUntil === undefined) {
+        return answered(connection, { kind: 'conflict', details: 'reconnect_after cannot be understood' });
+      }
+      const answer = { type: 'force-disconnect', payload: { reconnect_after: command.reconnect_after } } as const;
+      if (connection.state === 'online') {
+        effects.push({ kind: 'to-do', todo: { do: 'answer', client_id: clientId, answer } });
+      }
+      return answered({ ...connection, refused_until: refusedUntil }, { kind: 'done' });
+    }
+    case 'lift-refusal':
+      // One that was refused when it was due to be forgotten gets its time anew.
+      if (connection.state === 'offline') {
+        effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: rules.connectionRetentionMs });
+      }
+      return answered({ ...connection, refused_until: null }, { kind: 'done' });
+    case 'forget':
+      if (connection.state === 'online') {
+        return answered(connection, {
+          kind: 'conflict',
+          details: 'the client is online; only an offline one can be forgotten',
+        });
+      }
+      if (refuses(connection.refused_until, at)) {
+        return answered(connection, { kind: 'conflict', details: 'the client is refused; lift the refusal first' });
+      }
+      effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
+      return answered(undefined, { kind: 'done' });
+  }
+}
+
+function heard(connection: Connection | undefined, at: number, messageId: string | undefined): Connection | undefined {
+  if (connection === undefined) return undefined;
+  return { ...connection, last_message_at: at, recent: remember(connection, messageId) };
+}
+
+function remember(connection: Connection | undefined, messageId: string | undefined): string[] {
+  const recent = connection?.recent ?? [];
+  return messageId === undefined ? recent : [...recent.slice(-(RECENT_IDS - 1)), messageId];
+}

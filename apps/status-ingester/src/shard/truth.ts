@@ -1,0 +1,58 @@
+/**
+ * What the registry should hold for a client, given what the broker retains for it: the measure of agreement
+ * (protocol, *Agreement*). Pure.
+ */
+import { parseInbound, type HostHandshake, type ProxyHandshake, type Refusal, type RefusedUntil } from '@app/protocol';
+import type { OfflineReason } from '@app/registry';
+
+export type Handshake = HostHandshake | ProxyHandshake;
+
+export type Truth =
+  | { state: 'online'; handshake: Handshake }
+  | { state: 'offline'; reason: OfflineReason; refusal?: Refusal; messageId?: string };
+
+/**
+ * @param retained the text of the retained message, undefined for none
+ * @param refusedUntil standing refusal of a force-disconnect
+ * @param at epoch milliseconds by which the refusal is judged
+ */
+export function truth(retained: string | undefined, refusedUntil: RefusedUntil | null, at: number): Truth {
+  if (retained === undefined || retained === '') return { state: 'offline', reason: 'handshake-removed' };
+  const parsed = parseInbound(retained);
+  if (!parsed.ok) {
+    return {
+      state: 'offline',
+      reason: parsed.refusal.handshake ? 'invalid-handshake' : 'unknown',
+      refusal: parsed.refusal,
+    };
+  }
+  const { message } = parsed;
+  switch (message.type) {
+    case 'offline':
+      return { state: 'offline', reason: 'retained-offline', messageId: message.message_id };
+    case 'message-error':
+      return { state: 'offline', reason: 'unknown', messageId: message.message_id };
+    case 'host-handshake':
+    case 'proxy-handshake':
+      if (refuses(refusedUntil, at)) {
+        const refusal: Refusal = {
+          reason: 'refused-until',
+          details: refusalDetails(refusedUntil, at),
+          messageId: message.message_id,
+          handshake: true,
+        };
+        return { state: 'offline', reason: 'refused', refusal };
+      }
+      return { state: 'online', handshake: message };
+  }
+}
+
+export function refuses(refusedUntil: RefusedUntil | null, at: number): refusedUntil is RefusedUntil {
+  return refusedUntil === 'never' || (refusedUntil !== null && refusedUntil > at);
+}
+
+function refusalDetails(refusedUntil: RefusedUntil, at: number): string {
+  if (refusedUntil === 'never') return 'this client was disconnected until an operator lets it in again';
+  const seconds = Math.ceil((refusedUntil - at) / 1000);
+  return `this client was disconnected and may come back in ${seconds} s, at ${new Date(refusedUntil).toISOString()}`;
+}

@@ -1,0 +1,2 @@
+export * from './intake-connection.js';
+export * from './publisher.js';

@@ -1,0 +1,176 @@
+/**
+ * One connection of a lane's session at the broker, from CONNECT to its end. Hands packets over in batches and
+ * acknowledges a batch only after its handler has resolved.
+ *
+ * - I1 PUBACKs go out in the order of arrival: brokers reorder otherwise.
+ * - I2 A PUBACK goes out only on the connection its packet came on: after a reconnect the id may be another's.
+ * - I3 At most `window` packets are unacknowledged: past that the socket is not read (back-pressure), since not
+ *   every broker honours the receive maximum.
+ * - I4 It never reconnects by itself (S10): its owner opens a new one, if it still holds the lane.
+ *
+ * MQTT.js acknowledges when the callback of `handleMessage` is called without an error. Calling it back at once
+ * with an error makes it read on without a PUBACK; that one we send ourselves. This is the only file that knows.
+ */
+import type { ISubscriptionMap, MqttClient } from 'mqtt';
+import type { Logger } from '@app/platform';
+import { openMqtt } from './mqtt-connection.js';
+
+export interface IntakePacket {
+  topic: string;
+  payload: Buffer;
+  retain: boolean;
+  dup: boolean;
+}
+
+export interface IntakeOptions {
+  url: string;
+  /** Fixed for a lane: it names the session. */
+  clientId: string;
+  /** Shared or plain filters, subscribed at QoS 1 with retain handling 2 and Retain As Published. */
+  filters: readonly string[];
+  window: number;
+}
+
+/** Stores a batch; called for one batch at a time. Rejecting ends the connection, so that the broker sends it again. */
+export type IntakeHandler = (packets: readonly IntakePacket[]) => Promise<void>;
+
+export type IntakeEnd =
+  /** `close` was called. */
+  | 'closed'
+  /** Another connection took over the session: whoever it is holds the lane now. */
+  | 'taken-over'
+  /** The broker or the network ended it, or a handler failed. */
+  | 'lost';
+
+/** MQTT 5 DISCONNECT reason: session taken over. */
+const SESSION_TAKEN_OVER = 0x8e;
+const NEVER_EXPIRES = 0xffff_ffff;
+/** Tells MQTT.js to read on without acknowledging. */
+const LATER = new Error('acknowledged later');
+
+interface Received extends IntakePacket {
+  messageId: number | undefined;
+}
+
+export class IntakeConnection {
+  /** Settles when the connection is over and no batch of it is being stored any more. */
+  readonly ended: Promise<IntakeEnd>;
+  private readonly client: MqttClient;
+  private waiting: Received[] = [];
+  private storing = 0;
+  private readOn: (() => void) | undefined;
+  private working: Promise<void> | undefined;
+  private end: (how: IntakeEnd) => void = () => undefined;
+  private over = false;
+  private closing = false;
+
+  constructor(
+    private readonly options: IntakeOptions,
+    private readonly handler: IntakeHandler,
+    private readonly logger: Logger,
+  ) {
+    this.client = openMqtt(options.url, {
+      clientId: options.clientId,
+      clean: false,
+      reconnectPeriod: 0,
+      resubscribe: false,
+      properties: { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum: Math.min(options.window, 65_535) },
+    });
+    // Set before the first packet can arrive: a resumed session would else be acknowledged unseen.
+    this.client.handleMessage = (packet, callback) => this.receive(packet, callback);
+    this.ended = new Promise((resolve) => {
+      this.end = (how) => {
+        if (this.over) return;
+        this.over = true;
+        this.waiting = [];
+        void (this.working ?? Promise.resolve()).then(() => resolve(how));
+      };
+    });
+    this.client.on('disconnect', (packet) => {
+      if (packet.reasonCode === SESSION_TAKEN_OVER) this.end('taken-over');
+    });
+    this.client.on('error', (error) => {
+      this.logger.warn({ err: error.message, mqtt_client_id: options.clientId }, 'intake connection error');
+    });
+    this.client.on('close', () => this.end(this.closing ? 'closed' : 'lost'));
+  }
+
+  /**
+   * Waits until connected and subscribed.
+   * @returns whether the broker still had the lane's session, and with it what was queued for it.
+   */
+  async ready(): Promise<{ sessionPresent: boolean }> {
+    const sessionPresent = await new Promise<boolean>((resolve, reject) => {
+      this.client.once('connect', (connack) => resolve(connack.sessionPresent));
+      this.client.once('close', () => reject(new Error('the broker closed the connection before it was ready')));
+    });
+    const filters: ISubscriptionMap = {};
+    for (const filter of this.options.filters) filters[filter] = { qos: 1, rh: 2, rap: true };
+    const granted = await this.client.subscribeAsync(filters);
+    const refused = granted.find(({ qos }) => qos >= 128);
+    if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused.topic}`);
+    return { sessionPresent };
+  }
+
+  /** Packets received and not yet acknowledged. */
+  get unacknowledged(): number {
+    return this.waiting.length + this.storing;
+  }
+
+  /** Reads no more, waits for the batch in hand, acknowledges it, and disconnects; the session stays at the broker. */
+  async close(): Promise<void> {
+    this.closing = true;
+    // What is only waiting was not acknowledged: the next owner of the session gets it again.
+    this.waiting = [];
+    await this.working;
+    await this.client.endAsync();
+    this.end('closed');
+  }
+
+  private receive(packet: Parameters<MqttClient['handleMessage']>[0], callback: (error?: Error) => void): void {
+    if (this.over || this.closing) return;
+    this.waiting.push({
+      topic: packet.topic,
+      payload: packet.payload as Buffer,
+      retain: packet.retain,
+      dup: packet.dup,
+      messageId: packet.messageId,
+    });
+    if (this.unacknowledged < this.options.window) callback(LATER);
+    else this.readOn = () => callback(LATER);
+    this.working ??= this.work();
+  }
+
+  private async work(): Promise<void> {
+    // Lets everything that is already in the socket's buffer join the first batch.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.waiting.length > 0) {
+      const batch = this.waiting;
+      this.waiting = [];
+      this.storing = batch.length;
+      try {
+        await this.handler(batch);
+      } catch (error) {
+        this.logger.error({ err: error, mqtt_client_id: this.options.clientId }, 'intake failed; disconnecting');
+        this.client.end(true);
+        this.end('lost');
+        break;
+      }
+      if (!this.over) for (const { messageId } of batch) if (messageId !== undefined) this.acknowledge(messageId);
+      this.storing = 0;
+      const readOn = this.readOn;
+      this.readOn = undefined;
+      readOn?.();
+    }
+    this.working = undefined;
+  }
+
+  private acknowledge(messageId: number): void {
+    (this.client as unknown as PacketSender)._sendPacket({ cmd: 'puback', messageId, reasonCode: 0 });
+  }
+}
+
+/** The part of MQTT.js that its types call private; `intake-connection.spec.ts` fails when it changes. */
+interface PacketSender {
+  _sendPacket(packet: { cmd: 'puback'; messageId: number; reasonCode: number }): void;
+}

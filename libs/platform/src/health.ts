@@ -1,0 +1,56 @@
+/**
+ * `/health/live`: the process makes progress; asks nothing of others, so that a Redis that is away never gets a
+ * process killed (S7). `/health/ready`: the app's own checks, and not draining.
+ */
+import { Controller, Get, Inject } from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
+import {
+  HealthCheck,
+  HealthCheckService,
+  HealthIndicatorService,
+  type HealthCheckResult,
+  type HealthIndicatorFunction,
+} from '@nestjs/terminus';
+import { Draining } from './draining.js';
+
+/** What an app needs to do its work. */
+export interface ReadinessCheck {
+  name: string;
+  /** `up`; `degraded` where the app still serves; otherwise why it cannot. */
+  check(): Promise<'up' | { degraded: string } | { down: string }>;
+}
+
+export const READINESS_CHECKS = Symbol('READINESS_CHECKS');
+
+@ApiExcludeController()
+@Controller('health')
+export class HealthController {
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly indicators: HealthIndicatorService,
+    private readonly draining: Draining,
+    @Inject(READINESS_CHECKS) private readonly checks: ReadinessCheck[],
+  ) {}
+
+  @Get('live')
+  @HealthCheck({ noCache: true, swaggerDocumentation: false })
+  live(): Promise<HealthCheckResult> {
+    return this.health.check([]);
+  }
+
+  @Get('ready')
+  @HealthCheck({ noCache: true, swaggerDocumentation: false })
+  ready(): Promise<HealthCheckResult> {
+    const indicators = this.checks.map((one): HealthIndicatorFunction => async () => {
+      const indicator = this.indicators.check(one.name);
+      const outcome = await one.check().catch((error: unknown) => ({ down: String(error) }));
+      if (outcome === 'up') return indicator.up();
+      return 'down' in outcome ? indicator.down(outcome.down) : indicator.degraded({ message: outcome.degraded });
+    });
+    indicators.push(() => {
+      const indicator = this.indicators.check('process');
+      return this.draining.started ? indicator.down('draining') : indicator.up();
+    });
+    return this.health.check(indicators);
+  }
+}

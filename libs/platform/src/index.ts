@@ -1,0 +1,13 @@
+export * from './backoff.js';
+export * from './draining.js';
+export * from './health.js';
+export * from './logger.js';
+export * from './metrics.js';
+export * from './redis.js';
+export * from './run-app.js';
+export * from './settings.js';
+
+/** Injection token of the app's logger. */
+export const LOGGER = Symbol('LOGGER');
+/** Injection token of the app's validated settings. */
+export const SETTINGS = Symbol('SETTINGS');

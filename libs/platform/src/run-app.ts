@@ -1,0 +1,81 @@
+/** Starts an app, and stops it in order on SIGTERM and SIGINT, within `SHUTDOWN_GRACE` at most. */
+import 'reflect-metadata';
+import type { DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { z } from 'zod';
+import { NestLogger, createLogger, type Logger } from './logger.js';
+import { SettingsError, commonSettings, loadSettings } from './settings.js';
+
+type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };
+
+export interface AppDefinition<Settings> {
+  name: string;
+  settings: z.ZodType<Settings & CommonSettings & { PORT: number }>;
+  /** Wires the app; opens connections, but waits for none. */
+  module(settings: Settings & CommonSettings, logger: Logger): DynamicModule;
+  adapter?(settings: Settings & CommonSettings, logger: Logger): FastifyAdapter;
+  /** Runs before the app listens: transports, filters, documents. */
+  prepare?(app: NestFastifyApplication, settings: Settings & CommonSettings): void | Promise<void>;
+  /** Runs when health and metrics can be asked: waits for Redis, and begins the app's work. Rejecting ends the start. */
+  started?(app: NestFastifyApplication): Promise<void>;
+}
+
+export async function runApp<Settings>(definition: AppDefinition<Settings>): Promise<void> {
+  let logger = createLogger(definition.name, 'info');
+  try {
+    const settings = loadSettings(definition.settings);
+    logger = createLogger(definition.name, settings.LOG_LEVEL);
+    await start(definition, settings, logger);
+  } catch (error) {
+    // A wrong setting is the operator's to mend and needs no stack.
+    if (error instanceof SettingsError) logger.fatal(error.message);
+    else logger.fatal({ err: error }, 'could not start');
+    logger.flush(() => process.exit(1));
+  }
+}
+
+async function start<Settings>(
+  definition: AppDefinition<Settings>,
+  settings: Settings & CommonSettings & { PORT: number },
+  logger: Logger,
+): Promise<void> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    definition.module(settings, logger),
+    definition.adapter?.(settings, logger) ?? new FastifyAdapter(),
+    { logger: new NestLogger(logger), abortOnError: false },
+  );
+  await definition.prepare?.(app, settings);
+  await app.init();
+  await app.startAllMicroservices();
+  await app.listen(settings.PORT, settings.HOST);
+  stopOnSignals(app, settings.SHUTDOWN_GRACE, logger);
+  logger.info({ host: settings.HOST, port: settings.PORT }, 'listening');
+  await definition.started?.(app);
+  logger.info('started');
+}
+
+function stopOnSignals(app: NestFastifyApplication, graceMs: number, logger: Logger): void {
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stopping) return;
+    stopping = true;
+    logger.info({ signal }, 'stopping');
+    setTimeout(() => {
+      logger.error({ grace_ms: graceMs }, 'did not stop within SHUTDOWN_GRACE; ending all the same');
+      logger.flush(() => process.exit(1));
+    }, graceMs).unref();
+    app.close().then(
+      () => {
+        logger.info('stopped');
+        logger.flush(() => process.exit(0));
+      },
+      (error: unknown) => {
+        logger.error({ err: error }, 'stop failed');
+        logger.flush(() => process.exit(1));
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}

@@ -1,0 +1,18 @@
+/** Longest client id in UTF-8 bytes (protocol, *Topics*). */
+export const CLIENT_ID_MAX_BYTES = 256;
+
+// One MQTT topic level that can be stored and logged as it is: no level separator, no wildcard, no control character.
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const FORBIDDEN = /[/+#\u0000-\u001f\u007f-\u009f]/;
+
+/**
+ * Says what is wrong with a client id, or `undefined` where it is a valid one:
+ * one topic level of 1 to 256 UTF-8 bytes without `/`, `+`, `#`, NUL or control characters.
+ */
+export function clientIdProblem(id: string): string | undefined {
+  if (id.length === 0) return 'must not be empty';
+  if (!id.isWellFormed()) return 'must be well-formed Unicode';
+  if (Buffer.byteLength(id) > CLIENT_ID_MAX_BYTES) return `must be at most ${CLIENT_ID_MAX_BYTES} UTF-8 bytes`;
+  if (FORBIDDEN.test(id)) return 'must not contain "/", "+", "#" or control characters';
+  return undefined;
+}

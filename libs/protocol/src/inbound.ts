@@ -1,0 +1,80 @@
+/** What clients say to Cloud Connector (protocol, *Client → Cloud Connector*): schemas and the types made from them. */
+import { z } from 'zod';
+
+export const PROTOCOL_VERSION = 1;
+
+const envelope = {
+  /** Set by the client; a UUID is expected, any string of 1 to 128 characters is accepted. */
+  message_id: z.string().min(1).max(128),
+  version: z.literal(PROTOCOL_VERSION),
+  /** When the client wrote it, RFC 3339 with offset. Never decides which of two messages is newer. */
+  sent: z.iso.datetime({ offset: true }),
+};
+
+const FACT_NAMES = [
+  'insights_id',
+  'machine_id',
+  'bios_uuid',
+  'subscription_manager_id',
+  'fqdn',
+  'ip_addresses',
+  'mac_addresses',
+] as const;
+
+/** Facts that tell one host from another. Members we do not know are kept as they came. */
+export const CanonicalFacts = z
+  .looseObject({
+    insights_id: z.string().optional(),
+    machine_id: z.string().optional(),
+    bios_uuid: z.string().optional(),
+    subscription_manager_id: z.string().optional(),
+    fqdn: z.string().optional(),
+    ip_addresses: z.array(z.string()).optional(),
+    mac_addresses: z.array(z.string()).optional(),
+  })
+  .refine((facts) => FACT_NAMES.some((name) => facts[name] !== undefined), {
+    error: `must have at least one of ${FACT_NAMES.join(', ')}`,
+  });
+export type CanonicalFacts = z.infer<typeof CanonicalFacts>;
+
+/** What a proxy stands for. Members we do not know are kept as they came. */
+export const CatalogServiceFacts = z.looseObject({
+  source_type: z.string().min(1),
+  application_type: z.string().min(1),
+});
+export type CatalogServiceFacts = z.infer<typeof CatalogServiceFacts>;
+
+export const HostHandshake = z.looseObject({
+  ...envelope,
+  type: z.literal('host-handshake'),
+  payload: z.looseObject({ canonical_facts: CanonicalFacts }),
+});
+export type HostHandshake = z.infer<typeof HostHandshake>;
+
+export const ProxyHandshake = z.looseObject({
+  ...envelope,
+  type: z.literal('proxy-handshake'),
+  payload: z.looseObject({ catalog_service_facts: CatalogServiceFacts }),
+});
+export type ProxyHandshake = z.infer<typeof ProxyHandshake>;
+
+export const Offline = z.looseObject({ ...envelope, type: z.literal('offline') });
+export type Offline = z.infer<typeof Offline>;
+
+export const MessageError = z.looseObject({
+  ...envelope,
+  type: z.literal('message-error'),
+  /** The message it is about. */
+  in_response_to: z.string().min(1).max(128),
+  payload: z.looseObject({ details: z.string() }),
+});
+export type MessageError = z.infer<typeof MessageError>;
+
+export type Inbound = HostHandshake | ProxyHandshake | Offline | MessageError;
+
+export const INBOUND_SCHEMAS = {
+  'host-handshake': HostHandshake,
+  'proxy-handshake': ProxyHandshake,
+  offline: Offline,
+  'message-error': MessageError,
+} as const satisfies Record<Inbound['type'], z.ZodType<Inbound>>;

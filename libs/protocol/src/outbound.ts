@@ -1,0 +1,69 @@
+/** What Cloud Connector says to clients (protocol, *Cloud Connector → client*): types and their encoding. */
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { PROTOCOL_VERSION } from './inbound.js';
+
+const envelope = {
+  message_id: z.string().min(1).max(128),
+  version: z.literal(PROTOCOL_VERSION),
+  sent: z.iso.datetime({ offset: true }),
+};
+
+/** A directive and payload of an application. */
+export const Message = z.object({
+  ...envelope,
+  type: z.literal('message'),
+  directive: z.string().min(1).max(256),
+  payload: z.json().optional(),
+});
+export type Message = z.infer<typeof Message>;
+
+/** A handshake was refused: the client disconnects and sends a new one later. */
+export const HandshakeError = z.object({
+  ...envelope,
+  type: z.literal('handshake-error'),
+  /** The offending `message_id`, or null where none could be read. */
+  in_response_to: z.string().nullable(),
+  payload: z.object({ details: z.string() }),
+});
+export type HandshakeError = z.infer<typeof HandshakeError>;
+
+/** A live handshake was accepted; only with `HANDSHAKE_RESPONSE=live`. */
+export const HandshakeResponse = z.object({
+  ...envelope,
+  type: z.literal('handshake-response'),
+  in_response_to: z.string(),
+});
+export type HandshakeResponse = z.infer<typeof HandshakeResponse>;
+
+/** The client must disconnect and may come back at the time given. */
+export const ForceDisconnect = z.object({
+  ...envelope,
+  type: z.literal('force-disconnect'),
+  payload: z.object({ reconnect_after: z.string() }),
+});
+export type ForceDisconnect = z.infer<typeof ForceDisconnect>;
+
+export type Outbound = Message | HandshakeError | HandshakeResponse | ForceDisconnect;
+
+/** An outbound envelope without the members every envelope has. */
+export type OutboundBody =
+  | Omit<HandshakeError, 'message_id' | 'version' | 'sent'>
+  | Omit<HandshakeResponse, 'message_id' | 'version' | 'sent'>
+  | Omit<ForceDisconnect, 'message_id' | 'version' | 'sent'>;
+
+/** Completes and encodes an answer to a client. */
+export function encodeAnswer(body: OutboundBody, messageId: string = randomUUID(), at: Date = new Date()): string {
+  return JSON.stringify({ ...body, message_id: messageId, version: PROTOCOL_VERSION, sent: at.toISOString() });
+}
+
+/**
+ * Encodes a `message`. The payload is JSON text as it was stored, and passed on without being parsed again.
+ */
+export function encodeMessage(messageId: string, directive: string, payloadJson: string | undefined, at: Date): string {
+  const payload = payloadJson === undefined ? '' : `,"payload":${payloadJson}`;
+  return (
+    `{"type":"message","message_id":${JSON.stringify(messageId)},"version":${PROTOCOL_VERSION},` +
+    `"sent":"${at.toISOString()}","directive":${JSON.stringify(directive)}${payload}}`
+  );
+}

@@ -1,0 +1,35 @@
+/** `reconnect_after` of a force-disconnect: RFC 3339 timestamp, ISO 8601 duration, or `never`. */
+import { z } from 'zod';
+
+const timestamp = z.iso.datetime({ offset: true });
+const DURATION =
+  /^P(?:(\d{1,4})W|(?:(\d{1,5})D)?(?:T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,8})M)?(?:(\d{1,9}(?:\.\d{1,3})?)S)?)?)$/;
+const MAX_WINDOW_MS = 10 * 365 * 86_400_000;
+
+/** Until when handshakes of the client are refused: epoch milliseconds, or `never` to wait for an operator. */
+export type RefusedUntil = number | 'never';
+
+/**
+ * Reads `reconnect_after` relative to `now` (epoch milliseconds).
+ * @returns the end of the refusal window, or `undefined` where the text is none of the three forms, is a
+ * duration with years or months (they have no fixed length), or lies more than ten years ahead.
+ */
+export function parseReconnectAfter(text: string, now: number): RefusedUntil | undefined {
+  if (text === 'never') return 'never';
+  const end = parseDuration(text) ?? (timestamp.safeParse(text).success ? Date.parse(text) - now : undefined);
+  if (end === undefined || Number.isNaN(end) || end > MAX_WINDOW_MS) return undefined;
+  return now + end;
+}
+
+function parseDuration(text: string): number | undefined {
+  const match = DURATION.exec(text);
+  if (match === null || text === 'P') return undefined;
+  const [weeks, days, hours, minutes, seconds] = match.slice(1).map((part) => Number(part ?? 0)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  return Math.round(((((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000);
+}

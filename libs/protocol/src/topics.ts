@@ -1,0 +1,56 @@
+/** Topic templates (protocol, *Topics*): `{clientId}` stands for exactly one topic level. */
+import { clientIdProblem } from './client-id.js';
+
+export const DEFAULT_IN_TOPIC = 'redhat/insights/in/{clientId}';
+export const DEFAULT_OUT_TOPIC = 'redhat/insights/out/{clientId}';
+
+const PLACEHOLDER = '{clientId}';
+
+export class TopicTemplate {
+  private readonly prefix: string;
+  private readonly suffix: string;
+
+  /** @throws Error that says what is wrong with the template. */
+  constructor(readonly template: string) {
+    const levels = template.split('/');
+    if (levels.filter((level) => level === PLACEHOLDER).length !== 1 || template.split(PLACEHOLDER).length !== 2) {
+      throw new Error(`topic template "${template}" must contain ${PLACEHOLDER} exactly once, as a whole topic level`);
+    }
+    if (/[+#\0]/.test(template) || template.startsWith('$')) {
+      throw new Error(`topic template "${template}" must not contain wildcards or NUL, nor begin with "$"`);
+    }
+    const at = template.indexOf(PLACEHOLDER);
+    this.prefix = template.slice(0, at);
+    this.suffix = template.slice(at + PLACEHOLDER.length);
+  }
+
+  /** The filter that matches every client's topic. */
+  get filter(): string {
+    return `${this.prefix}+${this.suffix}`;
+  }
+
+  topicOf(clientId: string): string {
+    return this.prefix + clientId + this.suffix;
+  }
+
+  /** The client a topic belongs to, or `undefined` where the topic is not of this template or the id is not valid. */
+  clientIdOf(topic: string): string | undefined {
+    if (!topic.startsWith(this.prefix) || !topic.endsWith(this.suffix)) return undefined;
+    const id = topic.slice(this.prefix.length, topic.length - this.suffix.length);
+    return clientIdProblem(id) === undefined ? id : undefined;
+  }
+}
+
+/** Parses the comma-separated list of `STATUS_TOPICS`. @throws Error that says what is wrong. */
+export function parseTopicTemplates(list: string): TopicTemplate[] {
+  const templates = list
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map((part) => new TopicTemplate(part));
+  if (templates.length === 0) throw new Error('at least one topic template is needed');
+  if (new Set(templates.map((t) => t.template)).size !== templates.length) {
+    throw new Error('the same topic template is listed twice');
+  }
+  return templates;
+}

@@ -1,0 +1,58 @@
+/** How a caller hears from a shard's owner what became of its command: a pub/sub channel a caller, an id a command. */
+import type { Logger, Redis } from '@app/platform';
+
+export type CommandOutcome =
+  | { kind: 'done' }
+  /** The client never registered. */
+  | { kind: 'unknown' }
+  /** Not possible in the connection's present state. */
+  | { kind: 'conflict'; details: string };
+
+export async function sendReply(
+  redis: Redis,
+  reply: { channel: string; id: string },
+  outcome: CommandOutcome,
+): Promise<void> {
+  await redis.publish(reply.channel, JSON.stringify({ id: reply.id, outcome }));
+}
+
+/** The waiting side. Owns the subscriber connection it is given. */
+export class CommandReplies {
+  private readonly waiting = new Map<string, (outcome: CommandOutcome) => void>();
+
+  constructor(
+    private readonly subscriber: Redis,
+    readonly channel: string,
+    private readonly logger: Logger,
+  ) {
+    subscriber.on('message', (_channel: string, text: string) => this.onMessage(text));
+  }
+
+  async start(): Promise<void> {
+    await this.subscriber.subscribe(this.channel);
+  }
+
+  /** Resolves with the owner's answer, or undefined where none came within `timeoutMs`. Call before the command is sent. */
+  expect(id: string, timeoutMs: number): Promise<CommandOutcome | undefined> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.waiting.delete(id);
+        resolve(undefined);
+      }, timeoutMs);
+      this.waiting.set(id, (outcome) => {
+        clearTimeout(timer);
+        this.waiting.delete(id);
+        resolve(outcome);
+      });
+    });
+  }
+
+  private onMessage(text: string): void {
+    try {
+      const { id, outcome } = JSON.parse(text) as { id: string; outcome: CommandOutcome };
+      this.waiting.get(id)?.(outcome);
+    } catch (error) {
+      this.logger.warn({ err: error, channel: this.channel }, 'unreadable command reply');
+    }
+  }
+}

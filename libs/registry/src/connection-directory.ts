@@ -1,0 +1,161 @@
+/** Reading connections: one, a page of them, how many there are. */
+import { shardOf } from '@app/protocol';
+import type { Redis } from '@app/platform';
+import {
+  CONNECTION_STATES,
+  CONNECTION_TYPES,
+  type Connection,
+  type ConnectionState,
+  type ConnectionType,
+} from './connection.js';
+import { factTerm, factValues, type SearchableFact } from './fact-index.js';
+import { isHeld } from './outbox.js';
+import type { RegistryKeys } from './registry-keys.js';
+
+export interface ConnectionFilter {
+  state?: ConnectionState;
+  type?: ConnectionType;
+  /** Exact values; all must match. */
+  facts?: Partial<Record<SearchableFact, string>>;
+}
+
+/** Where a page ends: connections stand in the order of (shard, client id), whatever comes and goes. */
+export interface PageCursor {
+  shard: number;
+  after: string;
+}
+
+export interface ConnectionPage {
+  connections: Connection[];
+  /** Absent on the last page. */
+  next?: PageCursor;
+}
+
+export type Summary = Record<ConnectionState, Record<ConnectionType, number>>;
+
+/** Most shards read in one round trip of a listing. */
+const MAX_SHARDS_AT_ONCE = 32;
+
+export class ConnectionDirectory {
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+    private readonly shardCount: number,
+  ) {}
+
+  /** The connection, or undefined where the client never registered. */
+  async find(clientId: string): Promise<Connection | undefined> {
+    const [connection] = await this.load(shardOf(clientId, this.shardCount), [clientId]);
+    return connection;
+  }
+
+  /** The connections of these clients of one shard, in their order; undefined where there is none. */
+  async load(shard: number, clientIds: readonly string[]): Promise<(Connection | undefined)[]> {
+    if (clientIds.length === 0) return [];
+    const texts = await this.redis.hmget(this.keys.connections(shard), ...clientIds);
+    return texts.map((text) => (text === null ? undefined : (JSON.parse(text) as Connection)));
+  }
+
+  /** How many messages are held for each of these connections. */
+  async held(connections: readonly Connection[]): Promise<number[]> {
+    return Promise.all(
+      connections.map(async ({ client_id: clientId }) => {
+        const shard = shardOf(clientId, this.shardCount);
+        const waiting = await this.redis.llen(this.keys.outbox(shard, clientId));
+        return waiting > 0 && (await isHeld(this.redis, this.keys, shard, clientId)) ? waiting : 0;
+      }),
+    );
+  }
+
+  /** One page of at most `limit` connections. */
+  async list(filter: ConnectionFilter, limit: number, cursor?: PageCursor): Promise<ConnectionPage> {
+    const connections: Connection[] = [];
+    let shard = cursor?.shard ?? 0;
+    let after = cursor?.after ?? '';
+    // Few shards at first, since one often fills the page; more when they prove sparse.
+    let width = 1;
+    while (shard < this.shardCount) {
+      const count = Math.min(width, this.shardCount - shard);
+      const pages = await Promise.all(
+        Array.from({ length: count }, (_, i) => this.idsOf(shard + i, filter, i === 0 ? after : '', limit + 1)),
+      );
+      for (const [i, ids] of pages.entries()) {
+        const at = shard + i;
+        const room = limit - connections.length;
+        if (room === 0 && ids.length > 0) {
+          const last = connections.at(-1);
+          return {
+            connections,
+            next: { shard: shardOf(last?.client_id ?? '', this.shardCount), after: last?.client_id ?? '' },
+          };
+        }
+        const taken = ids.slice(0, room);
+        const loaded = await this.load(at, taken);
+        for (const one of loaded) if (one !== undefined && matches(one, filter)) connections.push(one);
+        const lastTaken = taken.at(-1);
+        if (ids.length > taken.length && lastTaken !== undefined) {
+          return { connections, next: { shard: at, after: lastTaken } };
+        }
+      }
+      shard += count;
+      after = '';
+      width = Math.min(MAX_SHARDS_AT_ONCE, width * 2);
+    }
+    return { connections };
+  }
+
+  /** How many connections there are by state and type. */
+  async summary(): Promise<Summary> {
+    const counts: Summary = { online: { host: 0, proxy: 0 }, offline: { host: 0, proxy: 0 } };
+    await Promise.all(
+      Array.from({ length: this.shardCount }, (_, shard) =>
+        Promise.all(
+          CONNECTION_STATES.flatMap((state) =>
+            CONNECTION_TYPES.map(async (type) => {
+              counts[state][type] += await this.redis.zcard(this.keys.index(shard, state, type));
+            }),
+          ),
+        ),
+      ),
+    );
+    return counts;
+  }
+
+  /** Ids of one shard that may match, in byte order, after one id; at most `count`. */
+  private async idsOf(shard: number, filter: ConnectionFilter, after: string, count: number): Promise<string[]> {
+    const [fact] = Object.entries(filter.facts ?? {}) as [SearchableFact, string][];
+    if (fact !== undefined) {
+      const term = factTerm(...fact);
+      // ';' is the character after ':' with which a term ends.
+      const from = after === '' ? `[${term}` : `(${term}${after}`;
+      const to = `(${term.slice(0, -1)};`;
+      const members = await this.redis.zrange(this.keys.facts(shard), from, to, 'BYLEX', 'LIMIT', 0, count);
+      return members.map((member) => member.slice(term.length));
+    }
+    const sets = CONNECTION_STATES.filter((state) => (filter.state ?? state) === state).flatMap((state) =>
+      CONNECTION_TYPES.filter((type) => (filter.type ?? type) === type).map((type) =>
+        this.keys.index(shard, state, type),
+      ),
+    );
+    const from = after === '' ? '-' : `(${after}`;
+    const ranges = await Promise.all(sets.map((set) => this.redis.zrange(set, from, '+', 'BYLEX', 'LIMIT', 0, count)));
+    const ids = ranges.length === 1 ? (ranges[0] ?? []) : inByteOrder(ranges.flat());
+    return ids.slice(0, count);
+  }
+}
+
+/** Sorts as Redis does: by UTF-8 bytes, not by UTF-16 units. */
+function inByteOrder(ids: string[]): string[] {
+  return [...new Set(ids)]
+    .map((id) => [id, Buffer.from(id)] as const)
+    .sort(([, a], [, b]) => a.compare(b))
+    .map(([id]) => id);
+}
+
+function matches(connection: Connection, filter: ConnectionFilter): boolean {
+  if (filter.state !== undefined && connection.state !== filter.state) return false;
+  if (filter.type !== undefined && connection.type !== filter.type) return false;
+  return Object.entries(filter.facts ?? {}).every(([fact, value]) =>
+    factValues(connection.facts, fact as SearchableFact).includes(value),
+  );
+}

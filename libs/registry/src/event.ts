@@ -1,0 +1,24 @@
+/** What subscribers are told. Appended by the same script as the change it tells of. */
+import type { ConnectionType, OfflineReason } from './connection.js';
+
+export type RegistryEvent =
+  | { type: 'connection.online'; client_id: string; connection_type: ConnectionType; handshake_message_id: string }
+  | { type: 'connection.updated'; client_id: string; connection_type: ConnectionType; handshake_message_id: string }
+  | { type: 'connection.offline'; client_id: string; reason: OfflineReason }
+  | { type: 'connection.refused'; client_id: string; reason: string; message_id: string | null }
+  | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
+
+/** Events a shard keeps; older ones are trimmed. */
+export const EVENTS_KEPT = 10_000;
+/** Dead letters a shard keeps; older ones are trimmed. */
+export const DEAD_LETTERS_KEPT = 1_000;
+
+/** What could not be processed, kept for inspection. */
+export interface DeadLetter {
+  client_id: string;
+  topic: string;
+  reason: string;
+  details: string;
+  /** The first 1,024 characters of the payload. */
+  sample: string;
+}

@@ -1,0 +1,21 @@
+export * from './command-replies.js';
+export * from './connection.js';
+export * from './connection-directory.js';
+export * from './connection-writes.js';
+export * from './due-work.js';
+export * from './event.js';
+export { SEARCHABLE_FACTS, type SearchableFact } from './fact-index.js';
+export * from './key-space.js';
+export * from './mailbox-message.js';
+export {
+  MESSAGE_STATUSES,
+  TRANSITIONS,
+  type MessageStatus,
+  type StatusChange,
+  type StoredStatus,
+} from './message-status.js';
+export * from './messages.js';
+export * from './outbox.js';
+export * from './registry-keys.js';
+export * from './to-do.js';
+export * from './wake-ups.js';

@@ -1,0 +1,88 @@
+/**
+ * The Redis keys of connections, messages and events: the only place that builds them. All keys of a shard share
+ * its hash tag, so that one script can change them together, on one Redis and on a Redis Cluster alike.
+ */
+import { ShardingKeys } from '@app/sharding';
+import type { ConnectionState, ConnectionType } from './connection.js';
+
+export class RegistryKeys extends ShardingKeys {
+  /** Hash: what the installation was set up with (S0). */
+  get marker(): string {
+    return `${this.prefix}:marker`;
+  }
+
+  /** Prefix of the wake-up queue's keys; one queue lives on one Redis node. */
+  get queuePrefix(): string {
+    return `${this.prefix}:{queue}`;
+  }
+
+  /** Pub/sub channel on which a gateway hears what became of its commands. */
+  replies(gatewayId: string): string {
+    return `${this.prefix}:replies:${gatewayId}`;
+  }
+
+  /** Hash, client id → connection as JSON. */
+  connections(shard: number): string {
+    return `${this.shard(shard)}:connections`;
+  }
+
+  /** Sorted set of client ids, all with score 0 and so in byte order: the connections of one state and type. */
+  index(shard: number, state: ConnectionState, type: ConnectionType): string {
+    return `${this.shard(shard)}:${state}:${type}`;
+  }
+
+  /** Sorted set of `<fact>:<digest of the value>:<client id>`, all with score 0: connections by fact. */
+  facts(shard: number): string {
+    return `${this.shard(shard)}:facts`;
+  }
+
+  /** Stream: what happened, newest 10,000 or so. */
+  events(shard: number): string {
+    return `${this.shard(shard)}:events`;
+  }
+
+  /** Stream: what could not be processed, newest 1,000 or so. */
+  deadLetters(shard: number): string {
+    return `${this.shard(shard)}:dead-letters`;
+  }
+
+  /** Sorted set of to-dos by due time: what the owner still has to do for what was committed. */
+  todo(shard: number): string {
+    return `${this.shard(shard)}:todo`;
+  }
+
+  /** Sorted set of unfinished message ids by the end of their time to live. */
+  expiry(shard: number): string {
+    return `${this.shard(shard)}:expiry`;
+  }
+
+  /** First part of the outbox keys of a shard's connections. */
+  outboxPrefix(shard: number): string {
+    return `${this.shard(shard)}:outbox:`;
+  }
+
+  /** List of message ids in the order of their acceptance; the head is in flight or next. */
+  outbox(shard: number, clientId: string): string {
+    return this.outboxPrefix(shard) + clientId;
+  }
+
+  /** First part of the keys of a shard's messages. */
+  messagePrefix(shard: number): string {
+    return `${this.shard(shard)}:message:`;
+  }
+
+  /** Hash: one message. */
+  message(shard: number, messageId: string): string {
+    return this.messagePrefix(shard) + messageId;
+  }
+
+  /** String: the answer that was given to an Idempotency-Key. */
+  idempotency(shard: number, clientId: string, key: string): string {
+    return `${this.shard(shard)}:idempotency:${clientId}/${key}`;
+  }
+
+  /** String with expiry: this refusal has been answered. */
+  answered(shard: number, clientId: string, messageId: string | null): string {
+    return `${this.shard(shard)}:answered:${clientId}/${messageId ?? ''}`;
+  }
+}

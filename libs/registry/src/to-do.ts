@@ -1,0 +1,30 @@
+/**
+ * What a transition makes the shard's owner do. Written by the commit of the transition and removed when done, so
+ * that no effect dies with its owner. Every to-do is safe to do twice; the same to-do has the same text.
+ */
+import type { OutboundBody } from '@app/protocol';
+
+export type ToDo =
+  /** Wake a dispatcher for the connection; stays until the outbox is empty or the client is away. */
+  | { do: 'wake'; client_id: string }
+  /** Answer a client on its `out` topic. */
+  | { do: 'answer'; client_id: string; answer: OutboundBody; message_id: string }
+  /** The client reported that a message failed. */
+  | { do: 'message-error'; client_id: string; in_response_to: string; details: string }
+  /** Remove the retained message from a status topic the client has left. */
+  | { do: 'clear-retained'; client_id: string; status_topic: string }
+  /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */
+  | { do: 'forget'; client_id: string };
+
+export function encodeToDo(todo: ToDo): string {
+  return JSON.stringify(todo);
+}
+
+export function decodeToDo(text: string): ToDo {
+  return JSON.parse(text) as ToDo;
+}
+
+/** A wake-up that was due and is still not drained after this is repeated: it may have been lost. */
+export const WAKE_AGAIN_MS = 10_000;
+/** Other to-dos are done right after the commit; one still there after this has lost its owner. */
+export const TODO_GRACE_MS = 5_000;

@@ -1,0 +1,114 @@
+/**
+ * A shard's mailbox: a Redis Stream whose entries wait for the owner. Entries of a lane are appended with the
+ * lane's fence and a sequence number, so that neither a zombie nor a retry appends late or twice (S2).
+ */
+import { RedisScript, type Redis } from '@app/platform';
+import { StaleOwnerError, type Grant } from './ownership.js';
+import type { ShardingKeys } from './sharding-keys.js';
+
+/** One entry's content; what `meta` and `body` mean is its writer's and reader's business. */
+export interface MailboxItem {
+  clientId: string;
+  meta: string;
+  body: string;
+}
+
+export interface MailboxEntry extends MailboxItem {
+  /** Stream id, `<milliseconds>-<number>`: the order of the mailbox. */
+  id: string;
+}
+
+/** When Redis stored the entry, epoch milliseconds of its clock. */
+export function storedAt(entryId: string): number {
+  return Number(entryId.slice(0, entryId.indexOf('-')));
+}
+
+export type AppendOutcome = 'appended' | 'seen' | 'full';
+
+/**
+ * KEYS mailbox, lane marks · ARGV lane, epoch, sequence, limit, then client, meta, body for each entry
+ * → 1 appended, 0 seen before, -1 stale epoch, -2 mailbox full. All or nothing.
+ */
+const appendAsLane = new RedisScript<number>(
+  'ccAppend',
+  `local mark = redis.call('HGET', KEYS[2], ARGV[1])
+   if mark then
+     local epoch, sequence = string.match(mark, '^(%d+):(%d+)$')
+     if tonumber(ARGV[2]) < tonumber(epoch) then return -1 end
+     if ARGV[2] == epoch and tonumber(ARGV[3]) <= tonumber(sequence) then return 0 end
+   end
+   if redis.call('XLEN', KEYS[1]) + (#ARGV - 4) / 3 > tonumber(ARGV[4]) then return -2 end
+   for i = 5, #ARGV, 3 do
+     redis.call('XADD', KEYS[1], '*', 'client', ARGV[i], 'meta', ARGV[i + 1], 'body', ARGV[i + 2])
+   end
+   redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
+   return 1`,
+);
+
+/** KEYS lane marks · ARGV lane, epoch: from now on appends of older epochs are refused on this shard → 0 where ours is old. */
+const announceLane = new RedisScript<number>(
+  'ccAnnounceLane',
+  `local mark = redis.call('HGET', KEYS[1], ARGV[1])
+   if mark and tonumber(ARGV[2]) < tonumber(string.match(mark, '^%d+')) then return 0 end
+   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':0')
+   return 1`,
+);
+
+/** KEYS mailbox · ARGV limit, client, meta, body → the entry's id, or false where the mailbox is full. */
+const appendAsCaller = new RedisScript<string | null>(
+  'ccAppendCommand',
+  `if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
+   return redis.call('XADD', KEYS[1], '*', 'client', ARGV[2], 'meta', ARGV[3], 'body', ARGV[4])`,
+);
+
+/** The writing side of all mailboxes. */
+export class Mailboxes {
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: ShardingKeys,
+    /** Most entries a mailbox may hold; past it appends are refused as `full`. */
+    private readonly limit: number,
+  ) {}
+
+  /** Fences out older owners of a lane on every shard, before its new owner reads from the broker. */
+  async announce(lane: Grant, shardCount: number): Promise<void> {
+    for (let shard = 0; shard < shardCount; shard++) {
+      const accepted = await announceLane.run(this.redis, [this.keys.laneMarks(shard)], [lane.index, lane.epoch]);
+      if (accepted === 0) throw new StaleOwnerError(lane);
+    }
+  }
+
+  /**
+   * Appends one batch for each shard in one round trip. Repeating a call with the same `sequence` is safe: what
+   * was appended before is `seen`.
+   * @returns the outcome a shard; each shard's batch is appended whole or not at all.
+   * @throws StaleOwnerError where the lane has a newer owner; an Error of Redis where the outcome is unknown.
+   */
+  async append(
+    lane: Grant,
+    sequence: number,
+    batches: ReadonlyMap<number, readonly MailboxItem[]>,
+  ): Promise<Map<number, AppendOutcome>> {
+    // All shards' outcomes are awaited even if one fails: the batch may be repeated only when nothing of it is under way.
+    const outcomes = await Promise.allSettled(
+      Array.from(batches, async ([shard, items]) => {
+        const args: (string | number)[] = [lane.index, lane.epoch, sequence, this.limit];
+        for (const item of items) args.push(item.clientId, item.meta, item.body);
+        const keys = [this.keys.mailbox(shard), this.keys.laneMarks(shard)];
+        return [shard, await appendAsLane.run(this.redis, keys, args)] as const;
+      }),
+    );
+    const replies = outcomes.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      return outcome.value;
+    });
+    if (replies.some(([, reply]) => reply === -1)) throw new StaleOwnerError(lane);
+    return new Map(replies.map(([shard, reply]) => [shard, reply === 1 ? 'appended' : reply === 0 ? 'seen' : 'full']));
+  }
+
+  /** Appends an entry of a caller that owns no lane. @returns false where the mailbox is full. */
+  async send(shard: number, item: MailboxItem): Promise<boolean> {
+    const args = [this.limit, item.clientId, item.meta, item.body];
+    return (await appendAsCaller.run(this.redis, [this.keys.mailbox(shard)], args)) !== null;
+  }
+}

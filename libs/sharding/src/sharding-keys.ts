@@ -1,0 +1,48 @@
+/** The Redis keys of shards and lanes as actors. All keys of a shard share the hash tag `{s<shard>}`. */
+export class ShardingKeys {
+  constructor(readonly prefix: string) {}
+
+  /** First part of every key of a shard. */
+  shard(shard: number): string {
+    return `${this.prefix}:{s${shard}}`;
+  }
+
+  /** Stream: what waits for the shard's owner. */
+  mailbox(shard: number): string {
+    return `${this.shard(shard)}:mailbox`;
+  }
+
+  /** String: id of the last mailbox entry that was applied. */
+  position(shard: number): string {
+    return `${this.shard(shard)}:position`;
+  }
+
+  /** Hash, lane → `<epoch>:<sequence>` of its last append: what makes an append fenced and repeatable. */
+  laneMarks(shard: number): string {
+    return `${this.shard(shard)}:lanes`;
+  }
+
+  /** Counter: the resource's newest epoch (S1). */
+  epoch(resource: Resource): string {
+    return `${this.tag(resource)}:epoch`;
+  }
+
+  /** String: the fence of the present owner, `<epoch>:<boot id>`. */
+  owner(resource: Resource): string {
+    return `${this.tag(resource)}:owner`;
+  }
+
+  private tag({ kind, index }: Resource): string {
+    return kind === 'shard' ? this.shard(index) : `${this.prefix}:{lane${index}}`;
+  }
+}
+
+/** What can be owned: a shard, or a lane. */
+export interface Resource {
+  kind: 'shard' | 'lane';
+  index: number;
+}
+
+export function nameOf({ kind, index }: Resource): string {
+  return `${kind} ${index}`;
+}
