@@ -16,6 +16,8 @@ function esmPackages(root = join(__dirname, 'node_modules')) {
 }
 
 const base = {
+  // Some packages export only the "import" condition, which require() does not look for.
+  resolver: '<rootDir>/test/contracts/import-condition.cjs',
   rootDir: __dirname,
   testEnvironment: 'node',
   moduleFileExtensions: ['ts', 'mjs', 'cjs', 'js', 'json', 'node'],

@@ -31,7 +31,7 @@ export async function runApp<Settings>(definition: AppDefinition<Settings>): Pro
     // A wrong setting is the operator's to mend and needs no stack.
     if (error instanceof SettingsError) logger.fatal(error.message);
     else logger.fatal({ err: error }, 'could not start');
-    logger.flush(() => process.exit(1));
+    end(logger, 1);
   }
 }
 
@@ -40,22 +40,25 @@ async function start<Settings>(
   settings: Settings & CommonSettings & { PORT: number },
   logger: Logger,
 ): Promise<void> {
+  // Set before anything is waited for: as process 1 of a container, a signal without a handler is ignored.
+  const stop = stopOnSignals(settings.SHUTDOWN_GRACE, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
     definition.module(settings, logger),
     definition.adapter?.(settings, logger) ?? new FastifyAdapter(),
     { logger: new NestLogger(logger), abortOnError: false },
   );
+  stop.app = app;
   await definition.prepare?.(app, settings);
   await app.init();
   await app.startAllMicroservices();
   await app.listen(settings.PORT, settings.HOST);
-  stopOnSignals(app, settings.SHUTDOWN_GRACE, logger);
   logger.info({ host: settings.HOST, port: settings.PORT }, 'listening');
   await definition.started?.(app);
   logger.info('started');
 }
 
-function stopOnSignals(app: NestFastifyApplication, graceMs: number, logger: Logger): void {
+function stopOnSignals(graceMs: number, logger: Logger): { app?: NestFastifyApplication } {
+  const target: { app?: NestFastifyApplication } = {};
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping) return;
@@ -63,19 +66,24 @@ function stopOnSignals(app: NestFastifyApplication, graceMs: number, logger: Log
     logger.info({ signal }, 'stopping');
     setTimeout(() => {
       logger.error({ grace_ms: graceMs }, 'did not stop within SHUTDOWN_GRACE; ending all the same');
-      logger.flush(() => process.exit(1));
+      end(logger, 1);
     }, graceMs).unref();
-    app.close().then(
+    Promise.resolve(target.app?.close()).then(
       () => {
         logger.info('stopped');
-        logger.flush(() => process.exit(0));
+        end(logger, 0);
       },
       (error: unknown) => {
         logger.error({ err: error }, 'stop failed');
-        logger.flush(() => process.exit(1));
+        end(logger, 1);
       },
     );
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  return target;
+}
+
+function end(logger: Logger, code: number): void {
+  logger.flush(() => process.exit(code));
 }

@@ -1,0 +1,54 @@
+# One target per app: docker build --target api-gateway -t cloud-connector/api-gateway .
+
+FROM node:20-bookworm-slim AS manifest
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+
+# Not `npm ci`: it refuses a lock that lacks an optional build for some foreign platform, as this one does.
+# `npm install` takes every version from the lock all the same.
+# No dependency needs its install script, so none gets to run code or call home while the image is built.
+FROM manifest AS build
+RUN npm install --ignore-scripts --no-audit --no-fund
+COPY nest-cli.json tsconfig.json ./
+COPY libs libs
+COPY apps apps
+RUN npm run build
+
+# Optional packages go too: they are TypeScript, an optional peer of @nestjs/swagger, and a native decoder for msgpack,
+# which BullMQ only encodes.
+FROM manifest AS production
+RUN npm install --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+
+FROM node:20-bookworm-slim AS runtime
+RUN rm -rf /opt/yarn-* /usr/local/lib/node_modules \
+  /usr/local/bin/corepack /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/yarn /usr/local/bin/yarnpkg
+WORKDIR /app
+# The apps bind to loopback unless told otherwise, where nobody outside the container would reach them.
+ENV NODE_ENV=production HOST=0.0.0.0
+# Without package.json ("type": "module") Node would read dist/ as CommonJS.
+COPY package.json ./
+COPY --from=production /app/node_modules node_modules
+COPY --from=build /app/dist/libs dist/libs
+# The image's user `node`, by number: Kubernetes cannot tell from a name that it is not root.
+USER 1000:1000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+
+FROM runtime AS api-gateway
+ENV PORT=3000
+EXPOSE 3000
+COPY --from=build /app/dist/apps/api-gateway dist/apps/api-gateway
+CMD ["node", "dist/apps/api-gateway/src/main.js"]
+
+FROM runtime AS status-ingester
+ENV PORT=3001
+EXPOSE 3001
+COPY --from=build /app/dist/apps/status-ingester dist/apps/status-ingester
+CMD ["node", "dist/apps/status-ingester/src/main.js"]
+
+FROM runtime AS dispatcher
+ENV PORT=3002
+EXPOSE 3002
+COPY --from=build /app/dist/apps/dispatcher dist/apps/dispatcher
+CMD ["node", "dist/apps/dispatcher/src/main.js"]

@@ -1,0 +1,39 @@
+/** What callers want changed on a connection: through its shard's mailbox, answered by the shard's owner. */
+import { randomUUID } from 'node:crypto';
+import { shardOf } from '@app/protocol';
+import { CommandReplies, encodeCommand, type Command } from '@app/registry';
+import type { Mailboxes } from '@app/sharding';
+import { Problem } from '../http/problem.js';
+
+export class ConnectionCommands {
+  constructor(
+    private readonly mailboxes: Mailboxes,
+    private readonly replies: CommandReplies,
+    private readonly shardCount: number,
+    private readonly timeoutMs: number,
+  ) {}
+
+  /** Resolves when the owner has committed the command. @throws Problem */
+  async send(clientId: string, command: Command): Promise<void> {
+    const id = randomUUID();
+    const answer = this.replies.expect(id, this.timeoutMs);
+    const item = encodeCommand({ clientId, command, reply: { channel: this.replies.channel, id } });
+    if (!(await this.mailboxes.send(shardOf(clientId, this.shardCount), item))) {
+      throw new Problem('unavailable', "the shard's mailbox is full; nothing was done", { retryAfterSeconds: 1 });
+    }
+    const outcome = await answer;
+    if (outcome === undefined) {
+      throw new Problem(
+        'unavailable',
+        `no answer from the shard's owner within ${this.timeoutMs} ms; the command is stored and may still be done`,
+        { retryAfterSeconds: 2 },
+      );
+    }
+    if (outcome.kind === 'unknown') throw unknownConnection(clientId);
+    if (outcome.kind === 'conflict') throw new Problem('conflict', outcome.details);
+  }
+}
+
+export function unknownConnection(clientId: string): Problem {
+  return new Problem('unknown-connection', `no client with the id "${clientId}" has ever registered`);
+}

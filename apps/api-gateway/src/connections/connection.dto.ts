@@ -1,0 +1,142 @@
+/** Connections as the REST API shows them. */
+import type { Connection, ConnectionFilter, PageCursor, Summary } from '@app/registry';
+import { CONNECTION_STATES, CONNECTION_TYPES, SEARCHABLE_FACTS, type SearchableFact } from '@app/registry';
+import { parseReconnectAfter } from '@app/protocol';
+import { z } from 'zod';
+
+const time = z.iso.datetime();
+
+export const ConnectionBody = z
+  .object({
+    client_id: z.string(),
+    type: z.enum(CONNECTION_TYPES),
+    state: z.enum(CONNECTION_STATES),
+    facts: z.record(z.string(), z.unknown()).meta({ description: 'As the last accepted handshake stated them.' }),
+    handshake_message_id: z.string(),
+    connected_at: time.meta({ description: 'Since when it is, or was last, online.' }),
+    disconnected_at: time.nullable(),
+    offline_reason: z
+      .enum(['goodbye', 'retained-offline', 'handshake-removed', 'invalid-handshake', 'refused', 'unknown'])
+      .nullable(),
+    last_message_at: time.nullable(),
+    shard: z.int(),
+    held_messages: z.int().meta({ description: 'Messages that wait for the client to come back or to listen.' }),
+    refused_until: z
+      .string()
+      .nullable()
+      .meta({ description: 'End of the refusal window of a force-disconnect: a timestamp, `never`, or null.' }),
+  })
+  .meta({ id: 'Connection' });
+export type ConnectionBody = z.infer<typeof ConnectionBody>;
+
+export const ConnectionPageBody = z
+  .object({ data: z.array(ConnectionBody), next_cursor: z.string().nullable() })
+  .meta({ id: 'ConnectionPage' });
+export type ConnectionPageBody = z.infer<typeof ConnectionPageBody>;
+
+const counts = z.object({ host: z.int(), proxy: z.int(), total: z.int() });
+export const SummaryBody = z
+  .object({ online: counts, offline: counts, total: z.int() })
+  .meta({ id: 'ConnectionSummary' });
+export type SummaryBody = z.infer<typeof SummaryBody>;
+
+const Cursor = z.tuple([z.int().min(0).max(4095), z.string().max(1024)]);
+
+/** Cursors are opaque to callers: they say where the page before ended. */
+export function encodeCursor({ shard, after }: PageCursor): string {
+  return Buffer.from(JSON.stringify([shard, after])).toString('base64url');
+}
+
+function decodeCursor(text: string): PageCursor | undefined {
+  try {
+    const [shard, after] = Cursor.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
+    return { shard, after };
+  } catch {
+    return undefined;
+  }
+}
+
+const factValue = z.string().min(1).max(1024).optional();
+
+export const ListQuery = z
+  .strictObject({
+    state: z.enum(CONNECTION_STATES).optional(),
+    type: z.enum(CONNECTION_TYPES).optional(),
+    limit: z.coerce.number().int().min(1).max(1000).default(100),
+    cursor: z
+      .string()
+      .optional()
+      .transform((text, ctx) => {
+        if (text === undefined) return undefined;
+        const cursor = decodeCursor(text);
+        if (cursor === undefined) ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
+        return cursor;
+      }),
+    insights_id: factValue,
+    machine_id: factValue,
+    bios_uuid: factValue,
+    subscription_manager_id: factValue,
+    fqdn: factValue,
+    ip_address: factValue,
+    mac_address: factValue,
+  })
+  .meta({ id: 'ListConnectionsQuery' });
+export type ListQuery = z.infer<typeof ListQuery>;
+
+export function toFilter(query: ListQuery): ConnectionFilter {
+  const facts: Partial<Record<SearchableFact, string>> = {};
+  for (const fact of Object.keys(SEARCHABLE_FACTS) as SearchableFact[]) {
+    const value = query[fact];
+    if (value !== undefined) facts[fact] = value;
+  }
+  return {
+    facts,
+    ...(query.state && { state: query.state }),
+    ...(query.type && { type: query.type }),
+  };
+}
+
+export const ForceDisconnectBody = z
+  .strictObject({
+    reconnect_after: z
+      .string()
+      .max(64)
+      .refine((text) => parseReconnectAfter(text, Date.now()) !== undefined, {
+        error:
+          'must be an ISO 8601 duration such as PT30S, an RFC 3339 timestamp, or "never", and at most ten years ahead',
+      })
+      .meta({ example: 'PT30S' }),
+  })
+  .meta({ id: 'ForceDisconnect' });
+export type ForceDisconnectBody = z.infer<typeof ForceDisconnectBody>;
+
+export function toConnectionBody(connection: Connection, shard: number, held: number, now: number): ConnectionBody {
+  const { refused_until: refused } = connection;
+  return {
+    client_id: connection.client_id,
+    type: connection.type,
+    state: connection.state,
+    facts: connection.facts,
+    handshake_message_id: connection.handshake_message_id,
+    connected_at: iso(connection.connected_at),
+    disconnected_at: connection.disconnected_at === null ? null : iso(connection.disconnected_at),
+    offline_reason: connection.offline_reason,
+    last_message_at: iso(connection.last_message_at),
+    shard,
+    held_messages: held,
+    refused_until: refused === 'never' ? refused : refused !== null && refused > now ? iso(refused) : null,
+  };
+}
+
+export function toSummaryBody({ online, offline }: Summary): SummaryBody {
+  const total = (counts: Summary['online']): number => counts.host + counts.proxy;
+  return {
+    online: { ...online, total: total(online) },
+    offline: { ...offline, total: total(offline) },
+    total: total(online) + total(offline),
+  };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

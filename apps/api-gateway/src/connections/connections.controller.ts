@@ -1,0 +1,121 @@
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
+import { ApiAcceptedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { LOGGER, SETTINGS, type Logger } from '@app/platform';
+import { shardOf } from '@app/protocol';
+import { ConnectionDirectory, type Connection } from '@app/registry';
+import type { GatewaySettings } from '../gateway.settings.js';
+import { Problems } from '../http/problem.js';
+import { RequestId } from '../http/request-headers.js';
+import { ClientIdParam } from '../http/validation.js';
+import { ConnectionCommands, unknownConnection } from './connection-commands.js';
+import {
+  ConnectionBody,
+  ConnectionPageBody,
+  ForceDisconnectBody,
+  ListQuery,
+  SummaryBody,
+  encodeCursor,
+  toConnectionBody,
+  toFilter,
+  toSummaryBody,
+} from './connection.dto.js';
+
+@ApiTags('Connections')
+@Controller('v1/connections')
+export class ConnectionsController {
+  constructor(
+    private readonly directory: ConnectionDirectory,
+    private readonly commands: ConnectionCommands,
+    @Inject(SETTINGS) private readonly settings: GatewaySettings,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  @Get()
+  @ApiOperation({ summary: 'List connections', description: 'By state, type and exact facts, a page at a time.' })
+  @ApiOkResponse({ standardSchema: ConnectionPageBody })
+  @Problems('invalid')
+  async list(@Query({ schema: ListQuery }) query: ListQuery): Promise<ConnectionPageBody> {
+    const { connections, next } = await this.directory.list(toFilter(query), query.limit, query.cursor);
+    return { data: await this.show(connections), next_cursor: next === undefined ? null : encodeCursor(next) };
+  }
+
+  @Get('summary')
+  @ApiOperation({ summary: 'Count connections by state and type' })
+  @ApiOkResponse({ standardSchema: SummaryBody })
+  @Problems()
+  async summary(): Promise<SummaryBody> {
+    return toSummaryBody(await this.directory.summary());
+  }
+
+  @Get(':client_id')
+  @ApiOperation({ summary: 'One connection' })
+  @ApiOkResponse({ standardSchema: ConnectionBody })
+  @Problems('unknown-connection', 'invalid')
+  async get(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<ConnectionBody> {
+    const connection = await this.directory.find(clientId);
+    const [body] = connection === undefined ? [] : await this.show([connection]);
+    if (body === undefined) throw unknownConnection(clientId);
+    return body;
+  }
+
+  @Post(':client_id/force-disconnect')
+  @HttpCode(202)
+  @ApiOperation({
+    summary: 'Force a client off',
+    description:
+      'Tells the client to disconnect and refuses its handshakes until `reconnect_after`. ' +
+      "The connection's state changes when the client is gone.",
+  })
+  @ApiAcceptedResponse({ description: 'The refusal is in force, and the client is being told.' })
+  @Problems('unknown-connection', 'conflict', 'invalid', 'malformed-json')
+  async forceDisconnect(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @Body({ schema: ForceDisconnectBody }) body: ForceDisconnectBody,
+    @RequestId() requestId: string,
+  ): Promise<void> {
+    await this.commands.send(clientId, { do: 'force-disconnect', reconnect_after: body.reconnect_after });
+    this.audit('client forced off', clientId, requestId);
+  }
+
+  @Delete(':client_id/refusal')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Let a refused client in again' })
+  @ApiNoContentResponse({ description: 'Handshakes of the client are accepted.' })
+  @Problems('unknown-connection', 'invalid')
+  async liftRefusal(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @RequestId() requestId: string,
+  ): Promise<void> {
+    await this.commands.send(clientId, { do: 'lift-refusal' });
+    this.audit('refusal lifted', clientId, requestId);
+  }
+
+  @Delete(':client_id')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Forget an offline connection' })
+  @ApiNoContentResponse({ description: 'The connection is forgotten.' })
+  @Problems('unknown-connection', 'conflict', 'invalid')
+  async forget(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @RequestId() requestId: string,
+  ): Promise<void> {
+    await this.commands.send(clientId, { do: 'forget' });
+    this.audit('connection forgotten', clientId, requestId);
+  }
+
+  private async show(connections: readonly Connection[]): Promise<ConnectionBody[]> {
+    const held = await this.directory.held(connections);
+    const now = Date.now();
+    return connections.map((connection, i) =>
+      toConnectionBody(connection, this.shardOf(connection.client_id), held[i] ?? 0, now),
+    );
+  }
+
+  private audit(what: string, clientId: string, requestId: string): void {
+    this.logger.info({ request_id: requestId, client_id: clientId, shard: this.shardOf(clientId) }, what);
+  }
+
+  private shardOf(clientId: string): number {
+    return shardOf(clientId, this.settings.SHARD_COUNT);
+  }
+}

@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto';
+import { Module, type DynamicModule } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import {
+  Draining,
+  HealthController,
+  LOGGER,
+  MetricsController,
+  READINESS_CHECKS,
+  SETTINGS,
+  connectRedis,
+  type Logger,
+  type ReadinessCheck,
+} from '@app/platform';
+import { CommandReplies, ConnectionDirectory, Messages, RegistryKeys, WakeUps } from '@app/registry';
+import { Mailboxes } from '@app/sharding';
+import { ConnectionCommands } from './connections/connection-commands.js';
+import { ConnectionsController } from './connections/connections.controller.js';
+import { GATEWAY_PARTS, Gateway, type GatewayParts } from './gateway.js';
+import type { GatewaySettings } from './gateway.settings.js';
+import { MessageSender } from './messages/message-sender.js';
+import { MessagesController } from './messages/messages.controller.js';
+
+@Module({})
+export class GatewayModule {
+  static wire(settings: GatewaySettings, logger: Logger): DynamicModule {
+    const { REDIS_URL, SHARD_COUNT } = settings;
+    const keys = new RegistryKeys(settings.KEY_PREFIX);
+    const redis = connectRedis(REDIS_URL, { name: 'gateway', whenAway: 'fail' }, logger);
+    const subscriber = connectRedis(REDIS_URL, { name: 'gateway-replies', whenAway: 'wait' }, logger);
+    const replies = new CommandReplies(subscriber, keys.replies(randomUUID()), logger);
+    const parts: GatewayParts = {
+      redis,
+      subscriber,
+      starter: connectRedis(REDIS_URL, { name: 'gateway-start', whenAway: 'wait' }, logger),
+      keys,
+      replies,
+      wakeUps: new WakeUps(redis, keys),
+      shardCount: SHARD_COUNT,
+    };
+    const messages = new Messages(redis, keys, {
+      shardCount: SHARD_COUNT,
+      outboxLimit: settings.OUTBOX_LIMIT,
+      retentionMs: settings.MESSAGE_RETENTION,
+    });
+    const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT);
+    return {
+      module: GatewayModule,
+      imports: [TerminusModule.forRoot({ logger: false })],
+      controllers: [ConnectionsController, MessagesController, HealthController, MetricsController],
+      providers: [
+        Draining,
+        Gateway,
+        { provide: SETTINGS, useValue: settings },
+        { provide: LOGGER, useValue: logger },
+        { provide: GATEWAY_PARTS, useValue: parts },
+        { provide: ConnectionDirectory, useValue: new ConnectionDirectory(redis, keys, SHARD_COUNT) },
+        { provide: Messages, useValue: messages },
+        { provide: MessageSender, useValue: new MessageSender(redis, messages, parts.wakeUps, logger) },
+        {
+          provide: ConnectionCommands,
+          useValue: new ConnectionCommands(mailboxes, replies, SHARD_COUNT, settings.COMMAND_TIMEOUT),
+        },
+        { provide: READINESS_CHECKS, useFactory: checks(redis), inject: [Gateway] },
+      ],
+    };
+  }
+}
+
+/** Once ready, the gateway stays ready while Redis is away, so that callers get a 503 with advice. */
+function checks(redis: GatewayParts['redis']): (gateway: Gateway) => ReadinessCheck[] {
+  return (gateway) => [
+    {
+      name: 'redis',
+      check: () => {
+        if (!gateway.wasReady) return Promise.resolve({ down: 'the key space has not been read yet' });
+        return Promise.resolve(redis.status === 'ready' ? 'up' : { degraded: `redis is ${redis.status}` });
+      },
+    },
+  ];
+}

@@ -1,0 +1,18 @@
+import { commonSettings, duration, integer } from '@app/platform';
+import { z } from 'zod';
+
+export const gatewaySettings = z.object({
+  ...commonSettings,
+  PORT: integer(3000, 0, 65_535),
+  /** Largest payload of an outbound message, as JSON text in bytes. */
+  MAX_PAYLOAD_BYTES: integer(1_048_576, 1024, 16_777_216),
+  /** Most unfinished messages of one connection. */
+  OUTBOX_LIMIT: integer(1000, 1, 1_000_000),
+  /** How long a message is kept after its time to live. */
+  MESSAGE_RETENTION: duration('24h', { min: '1m' }),
+  /** How long a caller waits for a shard's owner to answer a command. */
+  COMMAND_TIMEOUT: duration('2s', { min: '100ms', max: '30s' }),
+  /** Most commands waiting in a shard's mailbox; past it they are refused. */
+  MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
+});
+export type GatewaySettings = z.output<typeof gatewaySettings>;

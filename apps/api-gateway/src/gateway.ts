@@ -1,0 +1,46 @@
+/** Starts and stops what the gateway holds open. */
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { assertRedisFit, type Redis } from '@app/platform';
+import { claimKeySpace, type CommandReplies, type RegistryKeys, type WakeUps } from '@app/registry';
+
+export const GATEWAY_PARTS = Symbol('GATEWAY_PARTS');
+
+export interface GatewayParts {
+  /** Fails fast: requests must be answered. */
+  redis: Redis;
+  /** Waits for Redis: subscriptions, and the start. */
+  subscriber: Redis;
+  starter: Redis;
+  keys: RegistryKeys;
+  replies: CommandReplies;
+  wakeUps: WakeUps;
+  shardCount: number;
+}
+
+@Injectable()
+export class Gateway implements OnApplicationShutdown {
+  private ready = false;
+
+  constructor(@Inject(GATEWAY_PARTS) private readonly parts: GatewayParts) {}
+
+  /** Whether Redis and the key space have been found fit; stays so while Redis is away. */
+  get wasReady(): boolean {
+    return this.ready;
+  }
+
+  /** @throws UnfitRedisError, KeySpaceError */
+  async start(): Promise<void> {
+    const { starter, keys, shardCount, replies } = this.parts;
+    await assertRedisFit(starter);
+    await claimKeySpace(starter, keys, shardCount);
+    await replies.start();
+    await starter.quit();
+    this.ready = true;
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.parts.wakeUps.close();
+    for (const redis of [this.parts.redis, this.parts.subscriber, this.parts.starter]) redis.disconnect();
+    await Promise.resolve();
+  }
+}

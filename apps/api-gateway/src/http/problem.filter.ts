@@ -1,0 +1,78 @@
+/** Every error of every route leaves as problem+json, and is logged once. */
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { Logger } from '@app/platform';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { PROBLEMS, Problem, type ProblemKind } from './problem.js';
+
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly logger: Logger) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    const problem = asProblem(error);
+    const { kind, status, detail, more } = problem;
+    const about = { request_id: request.id, method: request.method, path: request.url, status, problem: kind, detail };
+    if (status >= 500) this.logger.error({ ...about, err: error }, 'request failed');
+    else this.logger.info(about, 'request refused');
+    if (more.retryAfterSeconds !== undefined) void reply.header('retry-after', more.retryAfterSeconds);
+    void reply
+      .status(status)
+      .header('content-type', 'application/problem+json; charset=utf-8')
+      .send(
+        JSON.stringify({
+          type: `urn:cloud-connector:problem:${kind}`,
+          title: PROBLEMS[kind].title,
+          status,
+          detail,
+          instance: request.url,
+          request_id: request.id,
+          ...(more.errors && { errors: more.errors }),
+        }),
+      );
+  }
+}
+
+function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof HttpException) {
+    return new Problem(kindOf(error.getStatus()), error.message);
+  }
+  if (isRedisError(error)) {
+    return new Problem('unavailable', 'the registry cannot be reached; nothing was changed that was not confirmed', {
+      retryAfterSeconds: 1,
+    });
+  }
+  const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
+  // What Fastify itself refuses: a body it cannot read, a wrong media type.
+  if (statusCode !== undefined && statusCode < 500) {
+    if (
+      error instanceof SyntaxError ||
+      code === 'FST_ERR_CTP_EMPTY_JSON_BODY' ||
+      code === 'FST_ERR_CTP_INVALID_JSON_BODY'
+    ) {
+      return new Problem('malformed-json', message ?? 'the body is not JSON');
+    }
+    return new Problem(kindOf(statusCode), message ?? 'the request was refused');
+  }
+  return new Problem('internal', 'the request could not be processed; the log has the details under this request_id');
+}
+
+function kindOf(status: number): ProblemKind {
+  if (status === 404) return 'not-found';
+  if (status === 413) return 'too-large';
+  if (status === 415) return 'unsupported-media-type';
+  return status < 500 ? 'bad-request' : 'internal';
+}
+
+/** Redis away, too slow, or refusing writes. */
+export function isRedisError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return (
+    error.name === 'ReplyError' ||
+    error.name === 'MaxRetriesPerRequestError' ||
+    /^(Connection is closed|Stream isn't writeable|Command timed out|connect ECONN)/.test(error.message)
+  );
+}

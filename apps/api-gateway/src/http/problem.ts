@@ -1,0 +1,78 @@
+/** Errors as RFC 9457 problem details. */
+import { applyDecorators } from '@nestjs/common';
+import { ApiResponse } from '@nestjs/swagger';
+import { z } from 'zod';
+
+/** What can go wrong, by the last part of the problem's `type`; each has one HTTP status and one title. */
+export const PROBLEMS = {
+  'malformed-json': { status: 400, title: 'The body is not JSON' },
+  'bad-request': { status: 400, title: 'The request cannot be understood' },
+  'not-found': { status: 404, title: 'No such resource' },
+  'unknown-connection': { status: 404, title: 'The client never registered' },
+  'unknown-message': { status: 404, title: 'No such message is kept' },
+  'client-offline': { status: 409, title: 'The client is offline' },
+  conflict: { status: 409, title: 'Not possible in the present state' },
+  'too-large': { status: 413, title: 'The payload is too large' },
+  'unsupported-media-type': { status: 415, title: 'The body must be application/json' },
+  invalid: { status: 422, title: 'The request is not valid' },
+  'idempotency-mismatch': { status: 422, title: 'The Idempotency-Key was used with another body' },
+  'outbox-full': { status: 429, title: "The client's outbox is full" },
+  internal: { status: 500, title: 'Something went wrong here' },
+  unavailable: { status: 503, title: 'Not available at the moment' },
+} as const satisfies Record<string, { status: number; title: string }>;
+export type ProblemKind = keyof typeof PROBLEMS;
+
+export interface FieldProblem {
+  /** JSON pointer to the member, or `/<name>` of a parameter. */
+  pointer: string;
+  detail: string;
+}
+
+/** Thrown by handlers; the filter turns it into a response. */
+export class Problem extends Error {
+  override readonly name = 'Problem';
+
+  constructor(
+    readonly kind: ProblemKind,
+    readonly detail: string,
+    readonly more: { errors?: FieldProblem[]; retryAfterSeconds?: number } = {},
+  ) {
+    super(detail);
+  }
+
+  get status(): number {
+    return PROBLEMS[this.kind].status;
+  }
+}
+
+export const ProblemBody = z
+  .object({
+    type: z.string().meta({ example: 'urn:cloud-connector:problem:unknown-connection' }),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    instance: z.string(),
+    request_id: z.string(),
+    errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem' });
+
+/** Declares the errors of an operation in the OpenAPI document; kinds of one status share an entry. */
+export function Problems(...kinds: ProblemKind[]): MethodDecorator & ClassDecorator {
+  const byStatus = new Map<number, string[]>();
+  for (const kind of [...kinds, 'unavailable', 'internal'] as ProblemKind[]) {
+    const { status, title } = PROBLEMS[kind];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), `${title} (\`${kind}\`)`]);
+  }
+  const retryAfter = { 'Retry-After': { description: 'Seconds to wait', schema: { type: 'integer' as const } } };
+  return applyDecorators(
+    ...Array.from(byStatus, ([status, titles]) =>
+      ApiResponse({
+        status,
+        description: titles.join('; '),
+        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        ...(status === 429 || status === 503 ? { headers: retryAfter } : {}),
+      } as Parameters<typeof ApiResponse>[0]),
+    ),
+  );
+}

@@ -1,0 +1,17 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { Problem } from './problem.js';
+
+/** The id of the request, as it is logged and echoed. */
+export const RequestId = createParamDecorator(
+  (_: unknown, context: ExecutionContext): string => context.switchToHttp().getRequest<FastifyRequest>().id,
+);
+
+/** The `Idempotency-Key` header, undefined where it is absent. */
+export const IdempotencyKey = createParamDecorator((_: unknown, context: ExecutionContext): string | undefined => {
+  const key = context.switchToHttp().getRequest<FastifyRequest>().headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key === 'string' && key.length >= 1 && key.length <= 128) return key;
+  const detail = 'Idempotency-Key must be 1 to 128 characters';
+  throw new Problem('invalid', detail, { errors: [{ pointer: '/Idempotency-Key', detail }] });
+});

@@ -1,0 +1,32 @@
+/** The OpenAPI document, at `/openapi.json`, and its rendering at `/docs`. */
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import { z } from 'zod';
+import { ProblemBody } from './http/problem.js';
+
+export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
+  const info = new DocumentBuilder()
+    .setTitle('Cloud Connector')
+    .setDescription('Who is connected, send this directive and payload to that client, tell me what became of it.')
+    .setVersion('1')
+    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+    .build();
+  const document = SwaggerModule.createDocument(app, info, {
+    operationIdFactory: (_controller, method) => method,
+  });
+  const {
+    $schema: _,
+    id: __,
+    ...problem
+  } = z.toJSONSchema(ProblemBody, { target: 'openapi-3.0' }) as Record<string, unknown>;
+  document.components = { ...document.components, schemas: { ...document.components?.schemas, Problem: problem } };
+  return document;
+}
+
+export function serveOpenApi(app: NestFastifyApplication): void {
+  const document = buildOpenApi(app);
+  SwaggerModule.setup('docs', app, document, {
+    jsonDocumentUrl: 'openapi.json',
+    customSiteTitle: 'Cloud Connector API',
+  });
+}

@@ -1,0 +1,246 @@
+/**
+ * Starts and stops the parts of a private system on loopback: Redis, Mosquitto, the apps. Used by the start
+ * command, the demo, the tests and the benchmarks. What is started is stopped by its process id, nothing else.
+ */
+import { spawn } from 'node:child_process';
+import { mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { createServer, connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ROOT, findProgram } from './setup.mjs';
+
+export const HOST = '127.0.0.1';
+
+/** A port that is free now. */
+export function freePort() {
+  return listenOnce(0);
+}
+
+/** @returns {Promise<boolean>} */
+export function isPortFree(/** @type {number} */ port) {
+  return listenOnce(port).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** @returns {Promise<number>} */
+function listenOnce(/** @type {number} */ port) {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(port, HOST, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
+    });
+  });
+}
+
+/** Resolves when `check` does not reject any more. @param {() => Promise<unknown>} check */
+export async function waitUntil(check, { what = 'the condition', timeoutMs = 20_000, everyMs = 25 } = {}) {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (performance.now() > end) throw new Error(`${what} did not come about in ${timeoutMs} ms`, { cause: error });
+    }
+    await sleep(everyMs);
+  }
+}
+
+/** One process that was started here. */
+export class Part {
+  /**
+   * @param {string} name
+   * @param {import('node:child_process').ChildProcess} child
+   * @param {string} log path of what it prints
+   */
+  constructor(name, child, log) {
+    this.name = name;
+    this.child = child;
+    this.log = log;
+    /** @type {Promise<number | string>} exit code or signal */
+    this.ended = new Promise((resolve) => {
+      child.once('exit', (code, signal) => resolve(code ?? signal ?? 0));
+      child.once('error', (error) => resolve(error.message));
+    });
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  get running() {
+    return this.child.exitCode === null && this.child.signalCode === null && this.child.pid !== undefined;
+  }
+
+  /** Asks it to stop, and insists after `graceMs`. @returns how it ended */
+  async stop(graceMs = 12_000) {
+    if (this.running) this.child.kill('SIGTERM');
+    const insist = setTimeout(() => this.child.kill('SIGKILL'), graceMs);
+    const how = await this.ended;
+    clearTimeout(insist);
+    return how;
+  }
+
+  /** Ends it without goodbye. */
+  async kill() {
+    if (this.running) this.child.kill('SIGKILL');
+    return this.ended;
+  }
+
+  /** Waits until `check` holds; fails at once where the process ends. @param {() => Promise<unknown>} check */
+  async until(check, timeoutMs = 30_000) {
+    const ended = this.ended.then((how) => {
+      throw new Error(`${this.name} ended (${how}) before it was ready; see ${this.log}`);
+    });
+    ended.catch(() => undefined);
+    await Promise.race([waitUntil(check, { what: `${this.name} ready (see ${this.log})`, timeoutMs }), ended]);
+    return this;
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} program
+ * @param {string[]} args
+ * @param {{ dir: string, env?: Record<string, string | undefined> }} options `dir`: where its log is written
+ */
+function launch(name, program, args, { dir, env = {} }) {
+  mkdirSync(dir, { recursive: true });
+  const log = join(dir, `${name}.log`);
+  const out = openSync(log, 'a');
+  // A process group of its own: Ctrl-C reaches us alone, and we stop the parts in their order.
+  const child = spawn(program, args, {
+    cwd: ROOT,
+    stdio: ['ignore', out, out],
+    detached: true,
+    env: { ...process.env, ...env },
+  });
+  return new Part(name, child, log);
+}
+
+/**
+ * @param {{ dir: string, port?: number, persist?: boolean, args?: string[] }} options
+ */
+export async function startRedis({ dir, port, persist = false, args = [] }) {
+  const at = port ?? (await freePort());
+  mkdirSync(join(dir, 'redis'), { recursive: true });
+  const part = launch(
+    'redis',
+    findProgram('redis-server') ?? 'redis-server',
+    [
+      ...['--port', `${at}`, '--bind', HOST, '--dir', join(dir, 'redis'), '--save', ''],
+      ...['--appendonly', persist ? 'yes' : 'no', '--maxmemory-policy', 'noeviction', '--daemonize', 'no'],
+      ...args,
+    ],
+    { dir },
+  );
+  await part.until(() => ping(at, 'PING\r\n', '+PONG'));
+  return Object.assign(part, { port: at, url: `redis://${HOST}:${at}` });
+}
+
+/**
+ * @param {{ dir: string, port?: number, persist?: boolean, config?: string[] }} options
+ */
+export async function startMosquitto({ dir, port, persist = false, config = [] }) {
+  const at = port ?? (await freePort());
+  const home = join(dir, 'mosquitto');
+  mkdirSync(home, { recursive: true });
+  const lines = [
+    `listener ${at} ${HOST}`,
+    'allow_anonymous true',
+    'set_tcp_nodelay true',
+    // A lane may lag behind a burst: nothing is dropped, and publishes of many clients are under way at a time.
+    'max_queued_messages 0',
+    'max_inflight_messages 1000',
+    ...(persist
+      ? ['persistence true', `persistence_location ${home}/`, 'autosave_on_changes true', 'autosave_interval 1']
+      : []),
+    // As root it would become another user, who may not write here.
+    ...(process.getuid?.() === 0 ? ['user root'] : []),
+    ...config,
+  ];
+  const file = join(home, 'mosquitto.conf');
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  const part = launch('mosquitto', findProgram('mosquitto') ?? 'mosquitto', ['-c', file], { dir });
+  await part.until(() => ping(at));
+  return Object.assign(part, { port: at, url: `mqtt://${HOST}:${at}` });
+}
+
+/** @typedef {'api-gateway' | 'status-ingester' | 'dispatcher'} AppName */
+
+/**
+ * Starts an app and waits until it is ready.
+ * @param {AppName} app
+ * @param {{ dir: string, port?: number, env: Record<string, string>, name?: string }} options
+ */
+export async function startApp(app, { dir, port, env, name = app }) {
+  const at = port ?? (await freePort());
+  const part = launch(name, process.execPath, ['--enable-source-maps', join(ROOT, `dist/apps/${app}/src/main.js`)], {
+    dir,
+    env: { NODE_ENV: process.env.NODE_ENV ?? 'development', ...env, PORT: `${at}`, HOST },
+  });
+  const url = `http://${HOST}:${at}`;
+  await part.until(async () => {
+    const response = await fetch(`${url}/health/ready`);
+    if (!response.ok) throw new Error(await response.text());
+  });
+  return Object.assign(part, { port: at, url });
+}
+
+/**
+ * A whole private system: Redis, Mosquitto and one of each app.
+ * @param {{ dir: string, env?: Record<string, string>, persist?: boolean, broker?: string[] }} options
+ */
+export async function startStack({ dir, env = {}, persist = false, broker = [] }) {
+  const [redis, mosquitto] = await Promise.all([
+    startRedis({ dir, persist }),
+    startMosquitto({ dir, persist, config: broker }),
+  ]);
+  const urls = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, ...env };
+  const [gateway, ingester, dispatcher] = await Promise.all([
+    startApp('api-gateway', { dir, env: urls }),
+    startApp('status-ingester', { dir, env: urls }),
+    startApp('dispatcher', { dir, env: urls }),
+  ]);
+  return {
+    redis,
+    mosquitto,
+    gateway,
+    ingester,
+    dispatcher,
+    /** Stops the apps, then what they stand on. */
+    async stop() {
+      await Promise.all([gateway.stop(), ingester.stop(), dispatcher.stop()]);
+      await Promise.all([redis.stop(), mosquitto.stop()]);
+    },
+  };
+}
+
+/**
+ * A simulated fleet in a process of its own.
+ * @param {{ dir: string, count: number, mqttUrl: string }} options
+ */
+export async function startFleet({ dir, count, mqttUrl }) {
+  return launch('fleet', process.execPath, [join(ROOT, 'scripts/fleet.mjs'), `${count}`, mqttUrl], { dir });
+}
+
+/** Connects, and where a request is given, expects an answer that begins so. @returns {Promise<void>} */
+function ping(/** @type {number} */ port, request = '', answer = '') {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, HOST, () => {
+      if (request === '') finish();
+      else socket.write(request);
+    });
+    socket.setTimeout(1000, () => finish(new Error('no answer')));
+    socket.on('error', finish);
+    socket.on('data', (data) => finish(data.toString().startsWith(answer) ? undefined : new Error(data.toString())));
+    function finish(/** @type {Error | undefined} */ error = undefined) {
+      socket.destroy();
+      if (error) reject(error);
+      else resolve();
+    }
+  });
+}

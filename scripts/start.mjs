@@ -1,0 +1,157 @@
+/**
+ * `npm start`: the whole system from a bare clone. `npm start -- --devices 25` connects a simulated fleet too.
+ * Settings: DATA_DIR, GATEWAY_PORT, INGESTER_PORT, DISPATCHER_PORT, MQTT_PORT, REDIS_PORT; REDIS_URL and MQTT_URL
+ * point to servers of your own. Other settings reach the apps as they are.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
+import { HOST, Part, isPortFree, startApp, startFleet, startMosquitto, startRedis } from './stack.mjs';
+
+const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
+const lock = join(dir, 'start.pid');
+/** @type {Part[]} in the order of their start */
+const parts = [];
+let stopping = false;
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof SetupError ? `\n${error.message}` : error);
+  await stop(1);
+}
+
+async function main() {
+  const devices = deviceCount();
+  ensurePackages();
+  /** @type {('redis-server' | 'mosquitto')[]} */
+  const servers = [];
+  if (!process.env.REDIS_URL) servers.push('redis-server');
+  if (!process.env.MQTT_URL) servers.push('mosquitto');
+  ensurePrograms(servers);
+  ensureBuild();
+  takeFolder();
+  process.on('SIGINT', () => void stop(0));
+  process.on('SIGTERM', () => void stop(0));
+
+  const redisUrl =
+    process.env.REDIS_URL || (await own(startRedis({ dir, persist: true, port: await port('REDIS_PORT', 6379) }))).url;
+  const mqttUrl =
+    process.env.MQTT_URL ||
+    (await own(startMosquitto({ dir, persist: true, port: await port('MQTT_PORT', 1883) }))).url;
+  const env = { REDIS_URL: redisUrl, MQTT_URL: mqttUrl };
+  const ports = [await port('GATEWAY_PORT', 3000), await port('INGESTER_PORT', 3001), await port('DISPATCHER_PORT', 3002)];
+  const [gateway] = await Promise.all([
+    own(startApp('api-gateway', { dir, env, port: ports[0] })),
+    own(startApp('status-ingester', { dir, env, port: ports[1] })),
+    own(startApp('dispatcher', { dir, env, port: ports[2] })),
+  ]);
+  if (devices > 0) await own(startFleet({ dir, count: devices, mqttUrl }));
+  if (stopping) return;
+  for (const part of parts) void part.ended.then((how) => onEnd(part, how));
+  announce(gateway.url, mqttUrl, devices);
+}
+
+function deviceCount() {
+  const { values } = parseArgs({ options: { devices: { type: 'string', default: '0' } } });
+  const count = Number(values.devices);
+  if (!Number.isInteger(count) || count < 0 || count > 10_000) {
+    throw new SetupError('--devices must be a whole number from 0 to 10000');
+  }
+  return count;
+}
+
+/** Two systems on one folder would write into each other's data. */
+function takeFolder() {
+  mkdirSync(dir, { recursive: true });
+  try {
+    writeFileSync(lock, `${process.pid}`, { flag: 'wx' });
+  } catch {
+    const holder = Number(readFileSync(lock, 'utf8'));
+    if (isAlive(holder)) {
+      throw new SetupError(
+        `A system is already running on ${dir} (process ${holder}). Stop it, or set DATA_DIR to another folder.`,
+      );
+    }
+    writeFileSync(lock, `${process.pid}`);
+  }
+  process.on('exit', () => {
+    if (readFileSync(lock, 'utf8') === `${process.pid}`) rmSync(lock);
+  });
+}
+
+function isAlive(/** @type {number} */ pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @template {Part} P @param {Promise<P>} starting @returns {Promise<P>} */
+async function own(starting) {
+  const part = await starting;
+  parts.push(part);
+  return part;
+}
+
+/** The port that was set, or the default, or the next one that is free. */
+async function port(/** @type {string} */ variable, /** @type {number} */ byDefault) {
+  const text = process.env[variable];
+  if (text) {
+    const wanted = Number(text);
+    if (!Number.isInteger(wanted) || wanted < 1 || wanted > 65_535)
+      throw new SetupError(`${variable} must be a port, 1 to 65535`);
+    if (!(await isPortFree(wanted)))
+      throw new SetupError(`${variable}=${wanted} is taken. Choose another port, or unset it.`);
+    return wanted;
+  }
+  for (let candidate = byDefault; candidate < byDefault + 100; candidate++) {
+    if (!(await isPortFree(candidate))) continue;
+    if (candidate !== byDefault)
+      console.log(`Port ${byDefault} is taken, using ${candidate} (${variable} sets another).`);
+    return candidate;
+  }
+  throw new SetupError(`No free port from ${byDefault} on; set ${variable}.`);
+}
+
+function announce(/** @type {string} */ api, /** @type {string} */ mqttUrl, /** @type {number} */ devices) {
+  const line =
+    devices > 0
+      ? `curl -s -X POST ${api}/v1/connections/device-0001/messages -H 'content-type: application/json' -d '{"directive":"demo:ping"}'; curl -s '${api}/v1/connections?limit=2'`
+      : `node examples/device/device.mjs --url ${mqttUrl} --id my-host & sleep 1; curl -s -X POST ${api}/v1/connections/my-host/messages -H 'content-type: application/json' -d '{"directive":"demo:ping"}'; sleep 1; kill $!`;
+  console.log(`
+Cloud Connector is up.
+  API      ${api}
+  Docs     ${api}/docs
+  Broker   ${mqttUrl}
+  Logs     ${dir}/*.log${devices > 0 ? `\n  Fleet    ${devices} devices, device-0001 and on` : ''}
+
+Try it:
+  ${line}
+
+Ctrl-C stops it; the data stays in ${dir}.`);
+}
+
+function onEnd(/** @type {Part} */ part, /** @type {number | string} */ how) {
+  if (stopping) return;
+  console.error(`\n${part.name} ended (${how}); stopping the rest. See ${part.log}`);
+  void stop(1);
+}
+
+/** Stops the apps first, then what they stand on. */
+async function stop(/** @type {number} */ code) {
+  if (stopping) return;
+  stopping = true;
+  if (parts.length > 0) console.log('\nStopping …');
+  const servers = parts.filter(({ name }) => name === 'redis' || name === 'mosquitto');
+  const fleet = parts.filter(({ name }) => name === 'fleet');
+  await Promise.all(fleet.map((part) => part.stop()));
+  await Promise.all(
+    parts.filter((part) => !servers.includes(part) && !fleet.includes(part)).map((part) => part.stop()),
+  );
+  await Promise.all(servers.map((part) => part.stop()));
+  process.exit(code);
+}

@@ -1,0 +1,253 @@
+/**
+ * The manifests as kustomize renders them: each object fits its schema, and together they keep the promises that no
+ * schema knows (selectors meet labels, ports and settings agree with the apps, secrets stay secret, one ingester).
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { Deployment, type IDeployment, type IStatefulSet, StatefulSet } from 'kubernetes-models/apps/v1';
+import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
+import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
+import { ConfigMap, Service, ServiceAccount } from 'kubernetes-models/v1';
+import { parse, parseAllDocuments } from 'yaml';
+
+import { APPS, SECRETS, seconds } from './settings.js';
+
+const ROOT = join(__dirname, '../..');
+const BASE = join(ROOT, 'k8s/base');
+const SECRET_NAME = 'cloud-connector-secrets';
+
+interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+}
+
+interface ModelClass {
+  is(value: unknown): boolean;
+  readonly prototype: { readonly validate: () => void };
+}
+
+const MODELS: readonly ModelClass[] = [
+  ConfigMap,
+  Deployment,
+  HorizontalPodAutoscaler,
+  PodDisruptionBudget,
+  Service,
+  ServiceAccount,
+  StatefulSet,
+];
+
+function render(): string {
+  for (const command of ['kustomize build', 'kubectl kustomize']) {
+    const [program = '', verb = ''] = command.split(' ');
+    const { error, status, stdout, stderr } = spawnSync(program, [verb, BASE], { encoding: 'utf8' });
+    if (error) continue;
+    if (status !== 0) throw new Error(`${command} k8s/base failed:\n${stderr}`);
+    return stdout;
+  }
+  throw new Error('neither kustomize nor kubectl is installed; Debian has kubectl: apt-get install kubernetes-client');
+}
+
+/** Throws unless the object fits the schema of its kind. */
+function validate(object: unknown): void {
+  const model = MODELS.find((candidate) => candidate.is(object));
+  if (!model) throw new Error(`no schema for ${JSON.stringify(object)}`);
+  Reflect.apply(model.prototype.validate, object, []);
+}
+
+/**
+ * Paths the schema knows nothing of. The schemas allow any extra field, which a cluster then drops without a word, so a
+ * misspelt one passes; but a validator reads every field that it knows, and what it never reads is not in the schema.
+ */
+function unknownFields(object: unknown): string[] {
+  const unread = new Set<string>();
+  const watch = (value: unknown, path: string): unknown => {
+    if (typeof value !== 'object' || value === null) return value;
+    const fields = new Map(Object.entries(value).map(([key, field]) => [key, watch(field, `${path}/${key}`)]));
+    for (const key of fields.keys()) unread.add(`${path}/${key}`);
+    return new Proxy(value, {
+      get(target, key) {
+        if (typeof key !== 'string' || !fields.has(key)) return Reflect.get(target, key) as unknown;
+        unread.delete(`${path}/${key}`);
+        return fields.get(key);
+      },
+    });
+  };
+  validate(watch(object, ''));
+  return [...unread];
+}
+
+const rendered = render();
+const manifests = parseAllDocuments(rendered).map((document) => document.toJS() as Manifest);
+const objects: readonly unknown[] = manifests;
+const configMaps = objects.filter(ConfigMap.is);
+const services = objects.filter(Service.is);
+const autoscalers = objects.filter(HorizontalPodAutoscaler.is);
+const budgets = objects.filter(PodDisruptionBudget.is);
+const workloads: (IDeployment | IStatefulSet)[] = [...objects.filter(Deployment.is), ...objects.filter(StatefulSet.is)];
+const version = (parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
+
+describe('schema', () => {
+  it.each(manifests.map((manifest) => [manifest.kind, manifest.metadata.name, manifest] as const))(
+    '%s %s',
+    (_, __, manifest) => {
+      expect(() => validate(manifest)).not.toThrow();
+      expect(unknownFields(manifest)).toEqual([]);
+    },
+  );
+
+  it('rejects a wrong type and finds a misspelt field', () => {
+    const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'a' } };
+    expect(() => validate({ ...service, spec: { ports: [{ port: 'http' }] } })).toThrow('/spec/ports/0/port');
+    expect(unknownFields({ ...service, spec: { selectors: { a: 'b' } } })).toContain('/spec/selectors');
+    expect(unknownFields({ ...service, spec: { selector: { a: 'b' } } })).toEqual([]);
+  });
+
+  it('leaves no file of the base out', () => {
+    const { resources } = parse(readFileSync(join(BASE, 'kustomization.yaml'), 'utf8')) as { resources: string[] };
+    const files = readdirSync(BASE).filter((file) => file !== 'kustomization.yaml');
+    expect([...resources].sort()).toEqual(files.sort());
+  });
+});
+
+describe.each(Object.entries(APPS))('%s', (app, { port, settings }) => {
+  const workload = workloads.find((candidate) => candidate.metadata?.name === app);
+  const template = workload?.spec?.template;
+  const pod = template?.spec;
+  const container = pod?.containers[0];
+
+  it('is one container of this version', () => {
+    expect(pod?.containers).toHaveLength(1);
+    expect(pod?.initContainers).toBeUndefined();
+    expect(container?.image).toBe(`cloud-connector/${app}:${version}`);
+  });
+
+  it('has its labels selected', () => {
+    expect(template?.metadata?.labels).toMatchObject({
+      'app.kubernetes.io/name': app,
+      'app.kubernetes.io/part-of': 'cloud-connector',
+    });
+    expect(template?.metadata?.labels).toEqual(workload?.spec?.selector.matchLabels);
+  });
+
+  it('serves probes, metrics and clients on one port', () => {
+    expect(container?.ports).toEqual([{ name: 'http', containerPort: port }]);
+    expect(container?.env).toContainEqual({ name: 'PORT', value: String(port) });
+    expect(container?.startupProbe?.httpGet).toEqual({ path: '/health/live', port: 'http' });
+    expect(container?.livenessProbe?.httpGet).toEqual({ path: '/health/live', port: 'http' });
+    expect(container?.readinessProbe?.httpGet).toEqual({ path: '/health/ready', port: 'http' });
+    expect(template?.metadata?.annotations).toEqual({
+      'prometheus.io/scrape': 'true',
+      'prometheus.io/port': String(port),
+      'prometheus.io/path': '/metrics',
+    });
+    const service = services.find((candidate) => candidate.metadata?.name === app);
+    if (service) {
+      expect(service.spec?.ports).toEqual([{ name: 'http', port, targetPort: 'http' }]);
+      expect(service.spec?.selector).toEqual(template?.metadata?.labels);
+    }
+  });
+
+  it('runs without privileges', () => {
+    expect(pod?.securityContext).toEqual({
+      runAsNonRoot: true,
+      runAsUser: 1000,
+      runAsGroup: 1000,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+    expect(container?.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+  });
+
+  it('has an account of its own without a token', () => {
+    expect(pod?.serviceAccountName).toBe(app);
+    const account = objects.filter(ServiceAccount.is).find((candidate) => candidate.metadata?.name === app);
+    expect(account?.automountServiceAccountToken).toBe(false);
+  });
+
+  it('asks for resources and is bounded in memory', () => {
+    expect(Object.keys(container?.resources?.requests ?? {}).sort()).toEqual(['cpu', 'memory']);
+    expect(container?.resources?.limits).toHaveProperty('memory');
+  });
+
+  it('gets only settings that it reads', () => {
+    const names = container?.env?.map(({ name }) => name) ?? [];
+    expect(settings).toEqual(expect.arrayContaining(names));
+    expect(pod?.enableServiceLinks).toBe(false);
+    expect(container?.envFrom).toEqual([{ configMapRef: { name: 'cloud-connector' } }]);
+  });
+
+  it('takes what may carry credentials from the secret', () => {
+    const secrets = container?.env?.filter(({ name }) => SECRETS.includes(name)) ?? [];
+    expect(secrets.map(({ name }) => name)).toEqual(SECRETS.filter((name) => settings.includes(name)));
+    for (const { name, value, valueFrom } of secrets) {
+      expect(value).toBeUndefined();
+      expect(valueFrom?.secretKeyRef).toMatchObject({ name: SECRET_NAME, key: name });
+      expect(valueFrom?.secretKeyRef?.optional ?? false).toBe(name === 'SHARE_GROUP');
+    }
+  });
+
+  it('gets more time to end than it takes', () => {
+    const wait = container?.lifecycle?.preStop?.sleep?.seconds ?? 0;
+    const grace = seconds(configMaps[0]?.data?.SHUTDOWN_GRACE);
+    expect(pod?.terminationGracePeriodSeconds).toBeGreaterThan(wait + grace);
+  });
+});
+
+describe('together', () => {
+  it('every workload and every pod-selecting object belongs to a known app', () => {
+    const names = Object.keys(APPS).sort();
+    expect(workloads.map(({ metadata }) => metadata?.name).sort()).toEqual(names);
+    for (const { metadata } of [...services, ...autoscalers, ...budgets]) expect(names).toContain(metadata?.name);
+  });
+
+  it('shared settings are known, open, and bind beyond loopback', () => {
+    expect(configMaps.map(({ metadata }) => metadata?.name)).toEqual(['cloud-connector']);
+    const data = configMaps[0]?.data ?? {};
+    const known = Object.values(APPS).flatMap(({ settings }) => settings);
+    expect(known.filter((name) => !SECRETS.includes(name))).toEqual(expect.arrayContaining(Object.keys(data)));
+    expect(data).toMatchObject({ HOST: '0.0.0.0' });
+    expect(data).not.toHaveProperty('PORT');
+  });
+
+  it('no credentials are written down', () => {
+    expect(manifests.map(({ kind }) => kind)).not.toContain('Secret');
+    expect(rendered).not.toMatch(/\w:\/\//);
+  });
+
+  it('runs exactly one ingester, behind a headless service', () => {
+    const ingesters = objects.filter(StatefulSet.is);
+    expect(ingesters.map(({ spec }) => [spec?.serviceName, spec?.replicas])).toEqual([['status-ingester', 1]]);
+    const service = services.find(({ metadata }) => metadata?.name === 'status-ingester');
+    expect(service?.spec?.clusterIP).toBe('None');
+  });
+
+  it('lets the autoscaler alone decide how many gateways and dispatchers there are', () => {
+    const scaled = autoscalers.map(({ spec }) => spec.scaleTargetRef);
+    const deployments = objects.filter(Deployment.is);
+    expect(deployments).toHaveLength(2);
+    expect(scaled).toMatchObject(
+      deployments.map(({ apiVersion, kind, metadata }) => ({ apiVersion, kind, name: metadata?.name })),
+    );
+    for (const { spec } of deployments) {
+      expect(spec).not.toHaveProperty('replicas');
+      const spreads = spec?.template.spec?.topologySpreadConstraints;
+      expect(spreads?.map(({ labelSelector }) => labelSelector)).toEqual([spec?.selector, spec?.selector]);
+    }
+    for (const { spec } of autoscalers) expect(spec.minReplicas).toBeGreaterThanOrEqual(2);
+  });
+
+  it('keeps one gateway and one dispatcher up, and never blocks a node drain', () => {
+    expect(budgets.map(({ metadata }) => metadata?.name).sort()).toEqual(['api-gateway', 'dispatcher']);
+    for (const { metadata, spec } of budgets) {
+      expect(spec).toMatchObject({ maxUnavailable: 1, unhealthyPodEvictionPolicy: 'AlwaysAllow' });
+      const workload = workloads.find((candidate) => candidate.metadata?.name === metadata?.name);
+      expect(spec?.selector).toEqual(workload?.spec?.selector);
+    }
+  });
+});
