@@ -7,11 +7,11 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
-import { HOST, Part, isPortFree, startApp, startFleet, startMosquitto, startRedis } from './stack.mjs';
+import { isPortFree, startApp, startFleet, startMosquitto, startRedis } from './stack.mjs';
 
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
 const lock = join(dir, 'start.pid');
-/** @type {Part[]} in the order of their start */
+/** @type {import('./stack.mjs').Part[]} in the order of their start */
 const parts = [];
 let stopping = false;
 
@@ -41,11 +41,13 @@ async function main() {
     process.env.MQTT_URL ||
     (await own(startMosquitto({ dir, persist: true, port: await port('MQTT_PORT', 1883) }))).url;
   const env = { REDIS_URL: redisUrl, MQTT_URL: mqttUrl };
-  const ports = [await port('GATEWAY_PORT', 3000), await port('INGESTER_PORT', 3001), await port('DISPATCHER_PORT', 3002)];
+  const gatewayPort = await port('GATEWAY_PORT', 3000);
+  const ingesterPort = await port('INGESTER_PORT', 3001);
+  const dispatcherPort = await port('DISPATCHER_PORT', 3002);
   const [gateway] = await Promise.all([
-    own(startApp('api-gateway', { dir, env, port: ports[0] })),
-    own(startApp('status-ingester', { dir, env, port: ports[1] })),
-    own(startApp('dispatcher', { dir, env, port: ports[2] })),
+    own(startApp('api-gateway', { dir, env, port: gatewayPort })),
+    own(startApp('status-ingester', { dir, env, port: ingesterPort })),
+    own(startApp('dispatcher', { dir, env, port: dispatcherPort })),
   ]);
   if (devices > 0) await own(startFleet({ dir, count: devices, mqttUrl }));
   if (stopping) return;
@@ -90,7 +92,7 @@ function isAlive(/** @type {number} */ pid) {
   }
 }
 
-/** @template {Part} P @param {Promise<P>} starting @returns {Promise<P>} */
+/** @template {import('./stack.mjs').Part} P @param {Promise<P>} starting @returns {Promise<P>} */
 async function own(starting) {
   const part = await starting;
   parts.push(part);
@@ -135,7 +137,7 @@ Try it:
 Ctrl-C stops it; the data stays in ${dir}.`);
 }
 
-function onEnd(/** @type {Part} */ part, /** @type {number | string} */ how) {
+function onEnd(/** @type {import('./stack.mjs').Part} */ part, /** @type {number | string} */ how) {
   if (stopping) return;
   console.error(`\n${part.name} ended (${how}); stopping the rest. See ${part.log}`);
   void stop(1);

@@ -2,7 +2,7 @@ import { DEFAULT_IN_TOPIC, DEFAULT_OUT_TOPIC, TopicTemplate, parseTopicTemplates
 import { commonSettings, duration, integer, url } from '@app/platform';
 import { z } from 'zod';
 
-function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodType<T, unknown> {
+function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodType<T> {
   return z
     .string()
     .default(byDefault)

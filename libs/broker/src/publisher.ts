@@ -101,7 +101,7 @@ export class Publisher {
         if (messageId !== undefined && this.unheard.delete(messageId)) resolve({ kind: 'unheard' });
         else if (error == null) resolve({ kind: 'acknowledged' });
         else {
-          const code = 'code' in error ? Number(error.code) : 0;
+          const code = 'code' in error ? error.code : 0;
           resolve({ kind: 'refused', forGood: REFUSED_FOR_GOOD.has(code), details: error.message });
         }
       });

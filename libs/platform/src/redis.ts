@@ -87,4 +87,4 @@ export class RedisScript<Reply> {
   }
 }
 
-type ScriptCall = (this: void, keyCount: number, ...args: (string | number)[]) => unknown;
+type ScriptCall = (keyCount: number, ...args: (string | number)[]) => unknown;

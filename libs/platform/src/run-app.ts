@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { z } from 'zod';
 import { NestLogger, createLogger, type Logger } from './logger.js';
-import { SettingsError, commonSettings, loadSettings } from './settings.js';
+import { SettingsError, loadSettings, type commonSettings } from './settings.js';
 
 type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };
 
@@ -45,6 +45,7 @@ async function start<Settings>(
   const app = await NestFactory.create<NestFastifyApplication>(
     definition.module(settings, logger),
     definition.adapter?.(settings, logger) ?? new FastifyAdapter(),
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest types its options as a class
     { logger: new NestLogger(logger), abortOnError: false },
   );
   stop.app = app;

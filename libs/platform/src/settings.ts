@@ -8,7 +8,7 @@ const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as cons
 const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
 
 /** A duration setting such as `500ms`, `30s`, `10m`, `24h`, `90d`; milliseconds in code. */
-export function duration(byDefault: string, limits: { min?: string; max?: string } = {}): z.ZodType<number, unknown> {
+export function duration(byDefault: string, limits: { min?: string; max?: string } = {}): z.ZodType<number> {
   const min = limits.min === undefined ? 0 : (toMs(limits.min) ?? 0);
   const max = limits.max === undefined ? Number.MAX_SAFE_INTEGER : (toMs(limits.max) ?? 0);
   return z
@@ -38,7 +38,7 @@ function toMs(text: string): number | undefined {
 }
 
 /** A whole number setting within limits. */
-export function integer(byDefault: number, min: number, max: number): z.ZodType<number, unknown> {
+export function integer(byDefault: number, min: number, max: number): z.ZodType<number> {
   const message = `must be a whole number from ${min} to ${max}`;
   return z
     .string()
@@ -49,7 +49,7 @@ export function integer(byDefault: number, min: number, max: number): z.ZodType<
 }
 
 /** An address setting with one of these URL schemes. */
-export function url(example: string, ...schemes: string[]): z.ZodType<string, unknown> {
+export function url(example: string, ...schemes: string[]): z.ZodType<string> {
   return z
     .string({ error: `must be set, such as ${example}` })
     .refine(

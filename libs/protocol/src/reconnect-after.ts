@@ -24,12 +24,6 @@ export function parseReconnectAfter(text: string, now: number): RefusedUntil | u
 function parseDuration(text: string): number | undefined {
   const match = DURATION.exec(text);
   if (match === null || text === 'P') return undefined;
-  const [weeks, days, hours, minutes, seconds] = match.slice(1).map((part) => Number(part ?? 0)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1).map((part) => Number(part || 0));
   return Math.round(((((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000);
 }

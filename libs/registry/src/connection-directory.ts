@@ -112,7 +112,8 @@ export class ConnectionDirectory {
         Promise.all(
           CONNECTION_STATES.flatMap((state) =>
             CONNECTION_TYPES.map(async (type) => {
-              counts[state][type] += await this.redis.zcard(this.keys.index(shard, state, type));
+              const count = await this.redis.zcard(this.keys.index(shard, state, type));
+              counts[state][type] += count;
             }),
           ),
         ),

@@ -43,7 +43,7 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
 
   const writes: ShardWrite[] = [];
   for (const [id, args] of perKey) {
-    const [command = '', key = ''] = splitOnce(id);
+    const [command, key] = splitOnce(id);
     // An even step keeps score-member and field-value pairs together.
     for (let i = 0; i < args.length; i += MAX_WRITE_ARGS - 2) {
       writes.push({ command: [command, key, ...args.slice(i, i + MAX_WRITE_ARGS - 2)] });

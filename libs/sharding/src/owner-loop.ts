@@ -82,9 +82,9 @@ export class OwnerLoop {
     if (reply === null) return;
     const byStream = new Map(shards.map((shard) => [this.keys.mailbox(shard.grant.index), shard]));
     const outcomes = await Promise.allSettled(
-      reply.map(([stream, raw]) => {
+      reply.map(async ([stream, raw]) => {
         const shard = byStream.get(stream);
-        return shard === undefined ? undefined : this.handle(shard, raw.map(toEntry));
+        if (shard !== undefined) await this.handle(shard, raw.map(toEntry));
       }),
     );
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');

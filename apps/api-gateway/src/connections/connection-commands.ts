@@ -1,7 +1,7 @@
 /** What callers want changed on a connection: through its shard's mailbox, answered by the shard's owner. */
 import { randomUUID } from 'node:crypto';
 import { shardOf } from '@app/protocol';
-import { CommandReplies, encodeCommand, type Command } from '@app/registry';
+import { type CommandReplies, encodeCommand, type Command } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
 import { Problem } from '../http/problem.js';
 

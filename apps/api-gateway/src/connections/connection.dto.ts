@@ -58,29 +58,30 @@ function decodeCursor(text: string): PageCursor | undefined {
 
 const factValue = z.string().min(1).max(1024).optional();
 
-export const ListQuery = z
-  .strictObject({
-    state: z.enum(CONNECTION_STATES).optional(),
-    type: z.enum(CONNECTION_TYPES).optional(),
-    limit: z.coerce.number().int().min(1).max(1000).default(100),
-    cursor: z
-      .string()
-      .optional()
-      .transform((text, ctx) => {
-        if (text === undefined) return undefined;
-        const cursor = decodeCursor(text);
-        if (cursor === undefined) ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
-        return cursor;
-      }),
-    insights_id: factValue,
-    machine_id: factValue,
-    bios_uuid: factValue,
-    subscription_manager_id: factValue,
-    fqdn: factValue,
-    ip_address: factValue,
-    mac_address: factValue,
-  })
-  .meta({ id: 'ListConnectionsQuery' });
+const limitError = 'must be a whole number from 1 to 1000';
+
+// Without an id of its own: its members are the operation's parameters.
+export const ListQuery = z.strictObject({
+  state: z.enum(CONNECTION_STATES).optional(),
+  type: z.enum(CONNECTION_TYPES).optional(),
+  limit: z.coerce.number(limitError).int(limitError).min(1, limitError).max(1000, limitError).default(100),
+  cursor: z
+    .string()
+    .optional()
+    .transform((text, ctx) => {
+      if (text === undefined) return undefined;
+      const cursor = decodeCursor(text);
+      if (cursor === undefined) ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
+      return cursor;
+    }),
+  insights_id: factValue,
+  machine_id: factValue,
+  bios_uuid: factValue,
+  subscription_manager_id: factValue,
+  fqdn: factValue,
+  ip_address: factValue,
+  mac_address: factValue,
+});
 export type ListQuery = z.infer<typeof ListQuery>;
 
 export function toFilter(query: ListQuery): ConnectionFilter {

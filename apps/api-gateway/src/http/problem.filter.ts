@@ -37,33 +37,22 @@ export class ProblemFilter implements ExceptionFilter {
 
 function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof HttpException) {
-    return new Problem(kindOf(error.getStatus()), error.message);
-  }
+  // Nest's own, and what Fastify itself refuses: a body it cannot read, a wrong media type.
+  if (error instanceof HttpException) return new Problem(kindOf(error), error.message);
   if (isRedisError(error)) {
     return new Problem('unavailable', 'the registry cannot be reached; nothing was changed that was not confirmed', {
       retryAfterSeconds: 1,
     });
   }
-  const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
-  // What Fastify itself refuses: a body it cannot read, a wrong media type.
-  if (statusCode !== undefined && statusCode < 500) {
-    if (
-      error instanceof SyntaxError ||
-      code === 'FST_ERR_CTP_EMPTY_JSON_BODY' ||
-      code === 'FST_ERR_CTP_INVALID_JSON_BODY'
-    ) {
-      return new Problem('malformed-json', message ?? 'the body is not JSON');
-    }
-    return new Problem(kindOf(statusCode), message ?? 'the request was refused');
-  }
   return new Problem('internal', 'the request could not be processed; the log has the details under this request_id');
 }
 
-function kindOf(status: number): ProblemKind {
+function kindOf(error: HttpException): ProblemKind {
+  const status = error.getStatus();
   if (status === 404) return 'not-found';
   if (status === 413) return 'too-large';
   if (status === 415) return 'unsupported-media-type';
+  if (/^Body (is not valid JSON|cannot be empty)/.test(error.message)) return 'malformed-json';
   return status < 500 ? 'bad-request' : 'internal';
 }
 

@@ -72,7 +72,7 @@ export function Problems(...kinds: ProblemKind[]): MethodDecorator & ClassDecora
         description: titles.join('; '),
         content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
         ...(status === 429 || status === 503 ? { headers: retryAfter } : {}),
-      } as Parameters<typeof ApiResponse>[0]),
+      }),
     ),
   );
 }

@@ -2,7 +2,7 @@
 import { StandardSchemaValidationPipe } from '@nestjs/common';
 import { clientIdProblem } from '@app/protocol';
 import { z } from 'zod';
-import { Problem } from './problem.js';
+import { Problem, type FieldProblem } from './problem.js';
 
 type Issue = Parameters<
   NonNullable<NonNullable<ConstructorParameters<typeof StandardSchemaValidationPipe>[0]>['exceptionFactory']>
@@ -13,13 +13,22 @@ export function validationPipe(): StandardSchemaValidationPipe {
 }
 
 function asProblem(issues: readonly Issue[]): Problem {
-  const errors = issues.slice(0, 20).map(({ path = [], message }) => ({
-    pointer: path.map((part) => `/${escape(typeof part === 'object' ? part.key : part)}`).join(''),
-    detail: message,
-  }));
+  const errors = issues.flatMap(toFieldProblems).slice(0, 20);
   const first = errors[0];
   const detail = first === undefined ? 'the request is not valid' : `${first.pointer || 'body'}: ${first.detail}`;
   return new Problem('invalid', detail, { errors });
+}
+
+function toFieldProblems(issue: Issue): FieldProblem[] {
+  const pointer = (issue.path ?? []).map((part) => `/${escape(typeof part === 'object' ? part.key : part)}`).join('');
+  // zod reports members it does not know as one issue of their parent.
+  if ('keys' in issue && Array.isArray(issue.keys)) {
+    return issue.keys.map((key: unknown) => ({
+      pointer: `${pointer}/${escape(String(key))}`,
+      detail: 'is not a known member; remove it or correct its name',
+    }));
+  }
+  return [{ pointer, detail: issue.message }];
 }
 
 function escape(part: PropertyKey): string {

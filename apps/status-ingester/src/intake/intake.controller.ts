@@ -50,6 +50,7 @@ export class IntakeController {
   }
 
   /** Resolves when every packet is in its mailbox, or none of the rest may be: the lane has a newer owner. */
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-arguments -- without it @Ctx() cannot be typed
   @EventPattern<string>(INTAKE)
   async store(@Payload() packets: readonly IntakePacket[], @Ctx() context: LaneContext): Promise<StoreOutcome> {
     const { lane, sequence, stopping } = context;

@@ -3,7 +3,7 @@
  * in batches, so that the frame costs once a batch and not once a message.
  */
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
-import { lastValueFrom } from 'rxjs';
+import { lastValueFrom, type Observable } from 'rxjs';
 import type { IntakeOptions, IntakePacket } from '@app/broker';
 import type { Logger } from '@app/platform';
 import type { Grant } from '@app/sharding';
@@ -70,13 +70,15 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     throw new Error('lanes emit no events of their own');
   }
 
-  unwrap<T>(): T {
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the signature of the frame
+  unwrap<T = ReadonlyMap<number, Lane>>(): T {
     return this.lanes as T;
   }
 
   private async hand(packets: readonly IntakePacket[], context: LaneContext): Promise<StoreOutcome> {
     const handler = this.getHandlerByPattern(INTAKE);
     if (handler === null) throw new Error(`no handler for the pattern "${INTAKE}"`);
-    return lastValueFrom(this.transformToObservable<StoreOutcome>(await handler(packets, context)));
+    const result = (await handler(packets, context)) as Observable<StoreOutcome> | Promise<StoreOutcome>;
+    return lastValueFrom(this.transformToObservable(result));
   }
 }

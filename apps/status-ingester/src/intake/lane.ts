@@ -39,6 +39,10 @@ export class Lane {
     private readonly logger: Logger,
   ) {}
 
+  private get stopped(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
   get connected(): boolean {
     return this.up;
   }
@@ -61,7 +65,7 @@ export class Lane {
 
   private async run(): Promise<void> {
     const about = { lane: this.grant.index, epoch: this.grant.epoch };
-    while (!this.stopping.signal.aborted) {
+    while (!this.stopped) {
       const connection = new IntakeConnection(this.options, (packets) => this.take(packets), this.logger);
       this.connection = connection;
       try {
@@ -71,7 +75,7 @@ export class Lane {
         if (!sessionPresent) lostSessions.inc({ lane: this.grant.index });
         this.logger.info({ ...about, session_present: sessionPresent }, 'lane connected');
       } catch (error) {
-        if (!this.stopping.signal.aborted) {
+        if (!this.stopped) {
           this.logger.warn({ ...about, err: error }, 'lane could not connect');
           await connection.close();
         }
@@ -80,9 +84,10 @@ export class Lane {
       this.setConnected(false);
       if (how === 'taken-over') {
         this.logger.warn(about, 'session taken over: another process holds the lane');
-        return this.onLost(this.grant);
+        this.onLost(this.grant);
+        return;
       }
-      if (this.stopping.signal.aborted) return;
+      if (this.stopped) return;
       const waitMs = this.backoff.failed();
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
       await this.pause(waitMs);

@@ -81,7 +81,7 @@ export class ShardActor implements ShardHandler {
 
   private log(grant: Grant, { events, deadLetters }: Folded): void {
     const where = { shard: grant.index, epoch: grant.epoch };
-    for (const { at, type, ...about } of events) this.logger.info({ ...where, ...about }, type);
+    for (const { type, ...about } of events) this.logger.info({ ...where, ...about }, type);
     for (const { client_id, reason, details } of deadLetters) {
       this.logger.warn({ ...where, client_id, reason, details }, 'message set aside');
     }
