@@ -14,11 +14,9 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   const document = SwaggerModule.createDocument(app, info, {
     operationIdFactory: (_controller, method) => method,
   });
-  const {
-    $schema: _,
-    id: __,
-    ...problem
-  } = z.toJSONSchema(ProblemBody, { target: 'openapi-3.0' }) as Record<string, unknown>;
+  const problem: Record<string, unknown> = { ...z.toJSONSchema(ProblemBody, { target: 'openapi-3.0' }) };
+  delete problem['$schema'];
+  delete problem['id'];
   document.components = { ...document.components, schemas: { ...document.components?.schemas, Problem: problem } };
   return document;
 }

@@ -39,7 +39,7 @@ export class Lane {
     private readonly logger: Logger,
   ) {}
 
-  private get stopped(): boolean {
+  private stopped(): boolean {
     return this.stopping.signal.aborted;
   }
 
@@ -65,7 +65,7 @@ export class Lane {
 
   private async run(): Promise<void> {
     const about = { lane: this.grant.index, epoch: this.grant.epoch };
-    while (!this.stopped) {
+    while (!this.stopped()) {
       const connection = new IntakeConnection(this.options, (packets) => this.take(packets), this.logger);
       this.connection = connection;
       try {
@@ -75,7 +75,7 @@ export class Lane {
         if (!sessionPresent) lostSessions.inc({ lane: this.grant.index });
         this.logger.info({ ...about, session_present: sessionPresent }, 'lane connected');
       } catch (error) {
-        if (!this.stopped) {
+        if (!this.stopped()) {
           this.logger.warn({ ...about, err: error }, 'lane could not connect');
           await connection.close();
         }
@@ -87,7 +87,7 @@ export class Lane {
         this.onLost(this.grant);
         return;
       }
-      if (this.stopped) return;
+      if (this.stopped()) return;
       const waitMs = this.backoff.failed();
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
       await this.pause(waitMs);
