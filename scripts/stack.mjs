@@ -36,7 +36,12 @@ function listenOnce(/** @type {number} */ port) {
   });
 }
 
-/** Resolves when `check` does not reject any more. @param {() => Promise<unknown>} check */
+/**
+ * Resolves with what `check` resolves with, as soon as it does not reject any more.
+ * @template T
+ * @param {() => T | Promise<T>} check
+ * @returns {Promise<T>}
+ */
 export async function waitUntil(check, { what = 'the condition', timeoutMs = 20_000, everyMs = 25 } = {}) {
   const end = performance.now() + timeoutMs;
   for (;;) {

@@ -82,7 +82,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
   };
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
-  const actor = new ShardActor(redis, keys, commits, directory, effects, rules, logger);
+  const actor = new ShardActor(redis, keys, commits, directory, effects, rules, SHARD_COUNT, logger);
   const loop = new OwnerLoop(loopRedis, keys, commits, actor, (grant) => ownership.lost(grant), logger);
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
   const lanes = new LaneStrategy({ url: MQTT_URL, filters: [...filters], window: INTAKE_WINDOW }, logger);

@@ -16,8 +16,10 @@ export class TopicTemplate {
     if (levels.filter((level) => level === PLACEHOLDER).length !== 1 || template.split(PLACEHOLDER).length !== 2) {
       throw new Error(`topic template "${template}" must contain ${PLACEHOLDER} exactly once, as a whole topic level`);
     }
-    if (/[+#\0]/.test(template) || template.startsWith('$')) {
-      throw new Error(`topic template "${template}" must not contain wildcards or NUL, nor begin with "$"`);
+    if (/[+#\p{Cc}]/u.test(template) || template.startsWith('$')) {
+      throw new Error(
+        `topic template "${template}" must not contain wildcards or control characters, nor begin with "$"`,
+      );
     }
     const at = template.indexOf(PLACEHOLDER);
     this.prefix = template.slice(0, at);

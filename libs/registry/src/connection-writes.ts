@@ -1,6 +1,6 @@
 /** Turns what a batch of transitions changed into the writes of one fenced commit. Pure. */
 import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
-import type { Connection } from './connection.js';
+import { encodeConnection, type Connection } from './connection.js';
 import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type RegistryEvent } from './event.js';
 import { factMembers } from './fact-index.js';
 import type { RegistryKeys } from './registry-keys.js';
@@ -35,7 +35,7 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
 
   for (const [clientId, { before, after }] of changes.connections) {
     if (after === undefined) put('HDEL', keys.connections(shard), clientId);
-    else put('HSET', keys.connections(shard), clientId, JSON.stringify(after));
+    else put('HSET', keys.connections(shard), clientId, encodeConnection(after));
     moveIndexes(clientId, before, after);
   }
   for (const todo of changes.undone) put('ZREM', keys.todo(shard), encodeToDo(todo));

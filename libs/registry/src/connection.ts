@@ -44,3 +44,20 @@ export interface Connection {
 
 /** How many applied ids a connection remembers. */
 export const RECENT_IDS = 4;
+
+// Facts are most of a connection's text and seldom change: each object is turned into text once.
+const factsTexts = new WeakMap<Connection['facts'], string>();
+
+/** The facts as JSON text; equal texts mean equal facts. */
+export function factsText(facts: Connection['facts']): string {
+  const known = factsTexts.get(facts);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(facts);
+  factsTexts.set(facts, text);
+  return text;
+}
+
+/** A connection as it is stored. */
+export function encodeConnection({ facts, ...rest }: Connection): string {
+  return `{"facts":${factsText(facts)},${JSON.stringify(rest).slice(1)}`;
+}

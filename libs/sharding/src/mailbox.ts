@@ -6,7 +6,7 @@ import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
-/** One entry's content; what `meta` and `body` mean is its writer's and reader's business. */
+/** One entry's content. `meta` and `clientId` are of one line; what `meta` and `body` mean is not known here. */
 export interface MailboxItem {
   clientId: string;
   meta: string;
@@ -18,6 +18,24 @@ export interface MailboxEntry extends MailboxItem {
   id: string;
 }
 
+// An entry is one field: every further one costs its encoding, its storage and its decoding a message.
+
+function pack({ clientId, meta, body }: MailboxItem): string {
+  return `${meta}\n${clientId}\n${body}`;
+}
+
+/** Reads what `XREAD` returns for one entry. */
+export function unpack(id: string, packed: string): MailboxEntry {
+  const first = packed.indexOf('\n');
+  const second = packed.indexOf('\n', first + 1);
+  return {
+    id,
+    meta: packed.slice(0, first),
+    clientId: packed.slice(first + 1, second),
+    body: packed.slice(second + 1),
+  };
+}
+
 /** When Redis stored the entry, epoch milliseconds of its clock. */
 export function storedAt(entryId: string): number {
   return Number(entryId.slice(0, entryId.indexOf('-')));
@@ -26,7 +44,7 @@ export function storedAt(entryId: string): number {
 export type AppendOutcome = 'appended' | 'seen' | 'full';
 
 /**
- * KEYS mailbox, lane marks · ARGV lane, epoch, sequence, limit, then client, meta, body for each entry
+ * KEYS mailbox, lane marks · ARGV lane, epoch, sequence, limit, then each packed entry
  * → 1 appended, 0 seen before, -1 stale epoch, -2 mailbox full. All or nothing.
  */
 const appendAsLane = new RedisScript<number>(
@@ -37,10 +55,8 @@ const appendAsLane = new RedisScript<number>(
      if tonumber(ARGV[2]) < tonumber(epoch) then return -1 end
      if ARGV[2] == epoch and tonumber(ARGV[3]) <= tonumber(sequence) then return 0 end
    end
-   if redis.call('XLEN', KEYS[1]) + (#ARGV - 4) / 3 > tonumber(ARGV[4]) then return -2 end
-   for i = 5, #ARGV, 3 do
-     redis.call('XADD', KEYS[1], '*', 'client', ARGV[i], 'meta', ARGV[i + 1], 'body', ARGV[i + 2])
-   end
+   if redis.call('XLEN', KEYS[1]) + #ARGV - 4 > tonumber(ARGV[4]) then return -2 end
+   for i = 5, #ARGV do redis.call('XADD', KEYS[1], '*', 'entry', ARGV[i]) end
    redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
    return 1`,
 );
@@ -54,11 +70,11 @@ const announceLane = new RedisScript<number>(
    return 1`,
 );
 
-/** KEYS mailbox · ARGV limit, client, meta, body → the entry's id, or false where the mailbox is full. */
+/** KEYS mailbox · ARGV limit, packed entry → the entry's id, or false where the mailbox is full. */
 const appendAsCaller = new RedisScript<string | null>(
   'ccAppendCommand',
   `if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-   return redis.call('XADD', KEYS[1], '*', 'client', ARGV[2], 'meta', ARGV[3], 'body', ARGV[4])`,
+   return redis.call('XADD', KEYS[1], '*', 'entry', ARGV[2])`,
 );
 
 /** The writing side of all mailboxes. */
@@ -93,7 +109,7 @@ export class Mailboxes {
     const outcomes = await Promise.allSettled(
       Array.from(batches, async ([shard, items]) => {
         const args: (string | number)[] = [lane.index, lane.epoch, sequence, this.limit];
-        for (const item of items) args.push(item.clientId, item.meta, item.body);
+        for (const item of items) args.push(pack(item));
         const keys = [this.keys.mailbox(shard), this.keys.laneMarks(shard)];
         return [shard, await appendAsLane.run(this.redis, keys, args)] as const;
       }),
@@ -108,7 +124,7 @@ export class Mailboxes {
 
   /** Appends an entry of a caller that owns no lane. @returns false where the mailbox is full. */
   async send(shard: number, item: MailboxItem): Promise<boolean> {
-    const args = [this.limit, item.clientId, item.meta, item.body];
+    const args = [this.limit, pack(item)];
     return (await appendAsCaller.run(this.redis, [this.keys.mailbox(shard)], args)) !== null;
   }
 }

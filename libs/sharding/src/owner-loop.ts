@@ -8,7 +8,7 @@
  */
 import { Backoff, type Logger, type Redis } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
-import type { MailboxEntry } from './mailbox.js';
+import { unpack, type MailboxEntry } from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
@@ -84,7 +84,11 @@ export class OwnerLoop {
     const outcomes = await Promise.allSettled(
       reply.map(async ([stream, raw]) => {
         const shard = byStream.get(stream);
-        if (shard !== undefined) await this.handle(shard, raw.map(toEntry));
+        if (shard !== undefined)
+          await this.handle(
+            shard,
+            raw.map(([id, [, packed = '']]) => unpack(id, packed)),
+          );
       }),
     );
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
@@ -127,9 +131,4 @@ export class OwnerLoop {
       signal.addEventListener('abort', done);
     });
   }
-}
-
-/** Entries are written with the fields client, meta, body in this order (see mailbox.ts). */
-function toEntry([id, fields]: [string, string[]]): MailboxEntry {
-  return { id, clientId: fields[1] ?? '', meta: fields[3] ?? '', body: fields[5] ?? '' };
 }

@@ -14,6 +14,7 @@ import {
   type RegistryKeys,
   type ToDo,
 } from '@app/registry';
+import { LRUCache } from 'lru-cache';
 import { storedAt, type FencedCommit, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
 import type { Effects } from './effects.js';
 import { fold, type Folded } from './fold.js';
@@ -25,7 +26,19 @@ const told = counter('connection_events', 'Connection events, by type.', ['type'
 const commitTime = secondsHistogram('commit_duration', 'Time to load, fold and commit one batch of a shard.');
 const lag = gauge('mailbox_lag_seconds', 'Age of the oldest entry of the batch committed last.');
 
+/** Connections the actors of this process remember, all shards together. */
+const REMEMBERED = 50_000;
+
+/** What a shard's actor remembers of its connections: it alone writes them, for as long as its grant holds. */
+interface Memory {
+  grant: Grant;
+  connections: LRUCache<string, Connection>;
+}
+
 export class ShardActor implements ShardHandler {
+  private readonly memory = new Map<number, Memory>();
+  private readonly remembered: number;
+
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
@@ -33,8 +46,11 @@ export class ShardActor implements ShardHandler {
     private readonly directory: ConnectionDirectory,
     private readonly effects: Effects,
     private readonly rules: Rules,
+    shardCount: number,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.remembered = Math.max(1, Math.floor(REMEMBERED / shardCount));
+  }
 
   async handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void> {
     const first = entries[0];
@@ -44,12 +60,19 @@ export class ShardActor implements ShardHandler {
     const poison: MailboxEntry[] = [];
     const messages = entries.flatMap((entry) => this.decode(entry, poison));
     const clientIds = [...new Set(messages.map((message) => message.clientId))];
-    const loaded = await this.directory.load(grant.index, clientIds);
-    const stored = new Map<string, Connection | undefined>(clientIds.map((id, i) => [id, loaded[i]]));
+    const known = this.memoryOf(grant);
+    const stored = await this.load(grant, clientIds, known);
     const folded = fold(messages, stored, this.rules, randomUUID);
     const deadLetters = [...folded.deadLetters, ...poison.map(asDeadLetter)];
     const writes = connectionWrites(this.keys, grant.index, { ...folded, deadLetters });
+    // Until the commit is known to have landed, memory and Redis may differ.
+    this.memory.delete(grant.index);
     const outcome = await this.commits.commit(grant, position, last.id, writes);
+    for (const [id, { after }] of folded.connections) {
+      if (after === undefined) known.connections.delete(id);
+      else known.connections.set(id, after);
+    }
+    this.memory.set(grant.index, known);
     stopTimer();
     lag.set(Math.max(0, (Date.now() - storedAt(first.id)) / 1000));
     // After `repeated` the earlier try's to-dos stand in Redis and come up by themselves.
@@ -61,6 +84,25 @@ export class ShardActor implements ShardHandler {
       .map(({ clientId }): ToDo => ({ do: 'wake', client_id: clientId }));
     this.effects.begin(grant, [...folded.immediate, ...wakes]);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
+  }
+
+  private memoryOf(grant: Grant): Memory {
+    const known = this.memory.get(grant.index);
+    if (known?.grant === grant) return known;
+    return { grant, connections: new LRUCache({ max: this.remembered }) };
+  }
+
+  private async load(
+    grant: Grant,
+    clientIds: readonly string[],
+    { connections }: Memory,
+  ): Promise<Map<string, Connection | undefined>> {
+    const stored = new Map<string, Connection | undefined>();
+    for (const id of clientIds) stored.set(id, connections.get(id));
+    const missing = clientIds.filter((id) => stored.get(id) === undefined);
+    const loaded = await this.directory.load(grant.index, missing);
+    missing.forEach((id, i) => stored.set(id, loaded[i]));
+    return stored;
   }
 
   private decode(entry: MailboxEntry, poison: MailboxEntry[]): MailboxMessage[] {
@@ -81,7 +123,9 @@ export class ShardActor implements ShardHandler {
 
   private log(grant: Grant, { events, deadLetters }: Folded): void {
     const where = { shard: grant.index, epoch: grant.epoch };
-    for (const { type, ...about } of events) this.logger.info({ ...where, ...about }, type);
+    if (this.logger.isLevelEnabled('info')) {
+      for (const { type, ...about } of events) this.logger.info({ ...where, ...about }, type);
+    }
     for (const { client_id, reason, details } of deadLetters) {
       this.logger.warn({ ...where, client_id, reason, details }, 'message set aside');
     }

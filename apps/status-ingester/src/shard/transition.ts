@@ -5,6 +5,7 @@
 import { parseInbound, parseReconnectAfter, type Refusal, type RefusalReason } from '@app/protocol';
 import {
   RECENT_IDS,
+  factsText,
   type CommandMessage,
   type CommandOutcome,
   type Connection,
@@ -149,8 +150,7 @@ function accept(
   const type = handshake.type === 'host-handshake' ? 'host' : 'proxy';
   const stated =
     handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
-  const unchanged =
-    before !== undefined && before.type === type && JSON.stringify(before.facts) === JSON.stringify(stated);
+  const unchanged = before !== undefined && before.type === type && factsText(before.facts) === factsText(stated);
   const connection: Connection = {
     client_id: clientId,
     type,

@@ -1,0 +1,993 @@
+import fc from 'fast-check';
+import {
+  RECENT_IDS,
+  type Command,
+  type CommandOutcome,
+  type Connection,
+  type DeadLetter,
+  type MailboxMessage,
+  type RegistryEvent,
+} from '@app/registry';
+import { transition, type Effect, type Rules, type ToDoWithoutId, type Transition } from './transition.js';
+import { truth } from './truth.js';
+
+const CLIENT = 'host-1';
+const IN = 'redhat/insights/in/{clientId}';
+const STATUS = 'redhat/insights/status/{clientId}';
+const OTHER_STATUS = 'redhat/insights/host/status/{clientId}';
+const T0 = Date.parse('2024-05-06T07:00:00Z');
+const SECOND = 1000;
+const RETENTION = 90 * 86_400_000;
+const REPLY = { channel: 'gateway-1', id: 'call-1' };
+
+/** One topic for everything: the default. */
+const RULES: Rules = {
+  statusTopics: [IN],
+  inTopic: IN,
+  respond: false,
+  connectionRetentionMs: RETENTION,
+  maxInboundBytes: 262_144,
+};
+/** Connection state on a topic of its own. */
+const SPLIT: Rules = { ...RULES, statusTopics: [STATUS] };
+/** On the move from one to the other. */
+const MOVING: Rules = { ...RULES, statusTopics: [IN, STATUS] };
+
+type PacketMessage = Extract<MailboxMessage, { kind: 'packet' }>;
+type Given = Partial<PacketMessage>;
+
+const ENVELOPE = { version: 1, sent: '2020-12-04T17:22:24+00:00' };
+
+function packet(body: unknown, given: Given = {}): PacketMessage {
+  return {
+    kind: 'packet',
+    clientId: CLIENT,
+    lane: 0,
+    topic: IN,
+    retain: true,
+    dup: false,
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    at: T0,
+    ...given,
+  };
+}
+
+function host(id: string, given: Given = {}, facts: object = { fqdn: 'host-1' }): PacketMessage {
+  return packet({ ...ENVELOPE, type: 'host-handshake', message_id: id, payload: { canonical_facts: facts } }, given);
+}
+
+function proxy(id: string, given: Given = {}): PacketMessage {
+  const facts = { source_type: 'tower', application_type: 'catalog' };
+  return packet(
+    { ...ENVELOPE, type: 'proxy-handshake', message_id: id, payload: { catalog_service_facts: facts } },
+    given,
+  );
+}
+
+function invalidHandshake(id: string, given: Given = {}): PacketMessage {
+  return packet({ ...ENVELOPE, type: 'host-handshake', message_id: id, payload: {} }, given);
+}
+
+function offline(id: string, given: Given = {}): PacketMessage {
+  return packet({ ...ENVELOPE, type: 'offline', message_id: id }, given);
+}
+
+function goodbye(id: string, given: Given = {}): PacketMessage {
+  return offline(id, { retain: false, ...given });
+}
+
+function messageError(id: string, given: Given = {}): PacketMessage {
+  return packet(
+    { ...ENVELOPE, type: 'message-error', message_id: id, in_response_to: 'sent-1', payload: { details: 'no disk' } },
+    { retain: false, ...given },
+  );
+}
+
+function command(given: Command, at = T0): Extract<MailboxMessage, { kind: 'command' }> {
+  return { kind: 'command', clientId: CLIENT, command: given, reply: REPLY, at };
+}
+
+/** Applies messages one after the other; the effects are those of all of them. */
+function play(rules: Rules, start: Connection | undefined, ...messages: MailboxMessage[]): Transition {
+  let connection = start;
+  const effects: Effect[] = [];
+  for (const message of messages) {
+    const after = transition(connection, message, rules);
+    connection = after.connection;
+    effects.push(...after.effects);
+  }
+  return { connection, effects };
+}
+
+function online(rules: Rules = RULES, topic = IN): Connection {
+  return known(play(rules, undefined, host('h-1', { topic })).connection);
+}
+
+function known(connection: Connection | undefined): Connection {
+  if (connection === undefined) throw new Error('the client is not known');
+  return connection;
+}
+
+function eventsOf({ effects }: Transition): RegistryEvent[] {
+  return effects.flatMap((effect) => (effect.kind === 'event' ? [effect.event] : []));
+}
+
+function lettersOf({ effects }: Transition): DeadLetter[] {
+  return effects.flatMap((effect) => (effect.kind === 'dead-letter' ? [effect.letter] : []));
+}
+
+function todosOf({ effects }: Transition): ToDoWithoutId[] {
+  return effects.flatMap((effect) => (effect.kind === 'to-do' ? [effect.todo] : []));
+}
+
+function answersOf(outcome: Transition): unknown[] {
+  return todosOf(outcome).flatMap((todo) => (todo.do === 'answer' ? [todo.answer] : []));
+}
+
+function repliesOf({ effects }: Transition): CommandOutcome[] {
+  return effects.flatMap((effect) => (effect.kind === 'reply' ? [effect.outcome] : []));
+}
+
+describe('a handshake', () => {
+  it('brings a client online that was not known, with its facts', () => {
+    const facts = { fqdn: 'host-1', rhel: { version: '9.4' } };
+    const outcome = play(RULES, undefined, host('h-1', { at: T0 + 5 }, facts));
+    expect(outcome.connection).toEqual({
+      client_id: CLIENT,
+      type: 'host',
+      state: 'online',
+      facts,
+      handshake_message_id: 'h-1',
+      status_topic: IN,
+      connected_at: T0 + 5,
+      disconnected_at: null,
+      offline_reason: null,
+      last_message_at: T0 + 5,
+      refused_until: null,
+      recent: ['h-1'],
+    });
+    expect(outcome.effects).toEqual([
+      {
+        kind: 'event',
+        event: { type: 'connection.online', client_id: CLIENT, connection_type: 'host', handshake_message_id: 'h-1' },
+      },
+      { kind: 'arrived' },
+      { kind: 'undo', todo: { do: 'forget', client_id: CLIENT } },
+    ]);
+  });
+
+  it('of a proxy brings a proxy online', () => {
+    const outcome = play(RULES, undefined, proxy('p-1'));
+    expect(outcome.connection).toMatchObject({
+      type: 'proxy',
+      state: 'online',
+      facts: { source_type: 'tower', application_type: 'catalog' },
+    });
+    expect(eventsOf(outcome)).toEqual([
+      { type: 'connection.online', client_id: CLIENT, connection_type: 'proxy', handshake_message_id: 'p-1' },
+    ]);
+  });
+
+  it('brings a client back that was offline: connected anew, and no longer to be forgotten', () => {
+    const away = known(play(RULES, online(), goodbye('o-1', { at: T0 + 1 })).connection);
+    const outcome = play(RULES, away, host('h-2', { at: T0 + 2 }));
+    expect(outcome.connection).toMatchObject({
+      state: 'online',
+      handshake_message_id: 'h-2',
+      connected_at: T0 + 2,
+      disconnected_at: T0 + 1,
+      offline_reason: null,
+    });
+    expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.online']);
+    expect(outcome.effects).toContainEqual({ kind: 'arrived' });
+    expect(outcome.effects).toContainEqual({ kind: 'undo', todo: { do: 'forget', client_id: CLIENT } });
+  });
+
+  it('with other facts while online replaces them, keeps the connection, and says so', () => {
+    const outcome = play(RULES, online(), host('h-2', { at: T0 + SECOND }, { fqdn: 'renamed' }));
+    expect(outcome.connection).toMatchObject({
+      state: 'online',
+      facts: { fqdn: 'renamed' },
+      handshake_message_id: 'h-2',
+      connected_at: T0,
+      last_message_at: T0 + SECOND,
+    });
+    expect(outcome.effects).toEqual([
+      {
+        kind: 'event',
+        event: { type: 'connection.updated', client_id: CLIENT, connection_type: 'host', handshake_message_id: 'h-2' },
+      },
+    ]);
+  });
+
+  it('with the same facts while online is recorded and tells nobody', () => {
+    const before = online();
+    const outcome = play(RULES, before, host('h-2', { at: T0 + SECOND }));
+    expect(outcome.connection).toMatchObject({
+      state: 'online',
+      handshake_message_id: 'h-2',
+      connected_at: T0,
+      last_message_at: T0 + SECOND,
+      recent: ['h-1', 'h-2'],
+    });
+    expect(outcome.connection?.facts).toBe(before.facts);
+    expect(outcome.effects).toEqual([]);
+  });
+
+  it('drops facts that the new one no longer states', () => {
+    const start = known(play(RULES, undefined, host('h-1', {}, { fqdn: 'host-1', machine_id: 'm' })).connection);
+    expect(play(RULES, start, host('h-2')).connection?.facts).toEqual({ fqdn: 'host-1' });
+  });
+
+  it('of the other type while online changes the type', () => {
+    const outcome = play(RULES, online(), proxy('p-1'));
+    expect(outcome.connection).toMatchObject({ type: 'proxy', state: 'online', connected_at: T0 });
+    expect(eventsOf(outcome)).toEqual([
+      { type: 'connection.updated', client_id: CLIENT, connection_type: 'proxy', handshake_message_id: 'p-1' },
+    ]);
+  });
+
+  it.each([false, true])('with the id already recorded changes nothing while online (DUP: %s)', (dup) => {
+    const before = online();
+    const again = host('h-1', { dup, at: T0 + SECOND }, { fqdn: 'other' });
+    expect(transition(before, again, RULES)).toEqual({ connection: before, effects: [] });
+  });
+
+  it('with the id already recorded is a new connection while offline', () => {
+    const away = known(play(RULES, online(), offline('o-1', { at: T0 + 1 })).connection);
+    const outcome = play(RULES, away, host('h-1', { at: T0 + 2 }));
+    expect(outcome.connection).toMatchObject({ state: 'online', connected_at: T0 + 2, handshake_message_id: 'h-1' });
+    expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.online']);
+  });
+
+  it('redelivered after the offline that followed it is dropped', () => {
+    const away = known(play(RULES, online(), offline('o-1')).connection);
+    expect(transition(away, host('h-1', { dup: true }), RULES)).toEqual({ connection: away, effects: [] });
+  });
+
+  it('redelivered is applied where its id is not among those remembered', () => {
+    expect(play(RULES, undefined, host('h-1', { dup: true })).connection?.state).toBe('online');
+    const away = known(play(RULES, online(), offline('o-1')).connection);
+    expect(play(RULES, away, host('h-2', { dup: true })).connection?.state).toBe('online');
+  });
+
+  it('that is not retained is refused and says how it would be right; nothing changes', () => {
+    for (const before of [undefined, online()]) {
+      const outcome = play(RULES, before, host('h-9', { retain: false }));
+      const details = 'a handshake must be retained: publish it again with the retain flag set';
+      expect(outcome.connection).toBe(before);
+      expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-9', payload: { details } }]);
+      expect(lettersOf(outcome)).toEqual([
+        { client_id: CLIENT, topic: IN, reason: 'not-retained', details, sample: host('h-9').body },
+      ]);
+      expect(eventsOf(outcome)).toEqual([
+        { type: 'connection.refused', client_id: CLIENT, reason: 'not-retained', message_id: 'h-9' },
+      ]);
+    }
+  });
+
+  it.each([true, false])(
+    'on a topic that carries no state is refused and names the right one (retained: %s)',
+    (retain) => {
+      const before = online(SPLIT, STATUS);
+      const outcome = play(SPLIT, before, host('h-9', { topic: IN, retain }));
+      const details = `connection state belongs on ${STATUS}: publish the handshake there`;
+      expect(outcome.connection).toBe(before);
+      expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-9', payload: { details } }]);
+      expect(lettersOf(outcome)).toMatchObject([{ topic: IN, reason: 'wrong-topic', details }]);
+    },
+  );
+
+  it('on a wrong topic is told all the right ones', () => {
+    const rules = { ...SPLIT, statusTopics: [STATUS, OTHER_STATUS] };
+    const [letter] = lettersOf(play(rules, undefined, host('h-9')));
+    expect(letter?.details).toContain(`${STATUS} or ${OTHER_STATUS}`);
+  });
+
+  it('that is invalid takes the client offline and is answered with what is wrong', () => {
+    const outcome = play(RULES, online(), invalidHandshake('h-2', { at: T0 + SECOND }));
+    expect(outcome.connection).toMatchObject({
+      state: 'offline',
+      offline_reason: 'invalid-handshake',
+      disconnected_at: T0 + SECOND,
+      facts: { fqdn: 'host-1' },
+      handshake_message_id: 'h-1',
+    });
+    expect(eventsOf(outcome)).toEqual([
+      { type: 'connection.offline', client_id: CLIENT, reason: 'invalid-handshake' },
+      { type: 'connection.refused', client_id: CLIENT, reason: 'wrong-shape', message_id: 'h-2' },
+    ]);
+    expect(answersOf(outcome)).toEqual([
+      {
+        type: 'handshake-error',
+        in_response_to: 'h-2',
+        payload: { details: expect.stringContaining('payload.canonical_facts: ') as unknown },
+      },
+    ]);
+  });
+
+  it('that is invalid does not make a client known', () => {
+    const outcome = play(RULES, undefined, invalidHandshake('h-1'));
+    expect(outcome.connection).toBeUndefined();
+    expect(answersOf(outcome)).toHaveLength(1);
+    expect(lettersOf(outcome)).toMatchObject([{ reason: 'wrong-shape' }]);
+  });
+
+  it('is answered where the installation responds, and only when it was accepted', () => {
+    const rules = { ...RULES, respond: true };
+    const response = { type: 'handshake-response', in_response_to: 'h-1' };
+    const first = play(rules, undefined, host('h-1'));
+    expect(answersOf(first)).toEqual([response]);
+    expect(answersOf(play(rules, first.connection, host('h-1')))).toEqual([]);
+    expect(answersOf(play(rules, first.connection, host('h-2', { retain: false })))).toMatchObject([
+      { type: 'handshake-error' },
+    ]);
+    expect(answersOf(play(RULES, undefined, host('h-1')))).toEqual([]);
+  });
+});
+
+describe('offline', () => {
+  const ways: [string, PacketMessage[], string][] = [
+    ['a goodbye, followed by the removal of the handshake', [goodbye('o-1'), packet('')], 'goodbye'],
+    ['a retained offline that replaces the handshake', [offline('o-1')], 'retained-offline'],
+    ['a retained offline as the last will, written long before', [lastWill()], 'retained-offline'],
+    ['the removal of the handshake alone', [packet('')], 'handshake-removed'],
+  ];
+
+  function lastWill(): PacketMessage {
+    const text = { type: 'offline', message_id: 'w-1', version: 1, sent: '1999-01-01T00:00:00Z' };
+    return packet(text);
+  }
+
+  it.each(ways)('by %s ends the connection once', (_, messages, reason) => {
+    const times = messages.map((message, i) => ({ ...message, at: T0 + (i + 1) * SECOND }));
+    const outcome = play(RULES, online(), ...times);
+    expect(outcome.connection).toMatchObject({
+      state: 'offline',
+      offline_reason: reason,
+      connected_at: T0,
+      disconnected_at: T0 + SECOND,
+      last_message_at: T0 + messages.length * SECOND,
+      facts: { fqdn: 'host-1' },
+      handshake_message_id: 'h-1',
+    });
+    expect(outcome.effects).toEqual([
+      { kind: 'event', event: { type: 'connection.offline', client_id: CLIENT, reason } },
+      { kind: 'to-do', todo: { do: 'forget', client_id: CLIENT }, inMs: RETENTION },
+    ]);
+  });
+
+  it.each(ways)('by %s is nothing for a client that never registered', (_, messages) => {
+    expect(play(RULES, undefined, ...messages)).toEqual({ connection: undefined, effects: [] });
+  });
+
+  it.each(ways)('by %s while offline already keeps when and why it went', (_, messages) => {
+    const away = known(play(RULES, online(), goodbye('o-0', { at: T0 + 1 })).connection);
+    const outcome = play(RULES, away, ...messages.map((message) => ({ ...message, at: T0 + SECOND })));
+    expect(outcome.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye', disconnected_at: T0 + 1 });
+    expect(outcome.effects).toEqual([]);
+  });
+
+  it.each(ways)('by %s can be followed by a new handshake', (_, messages) => {
+    expect(play(RULES, online(), ...messages, host('h-2')).connection).toMatchObject({ state: 'online' });
+  });
+
+  it('may carry the same id as an earlier last will, since the id alone decides nothing', () => {
+    const outcome = play(RULES, online(), lastWill(), host('h-2'), lastWill());
+    expect(outcome.connection?.state).toBe('offline');
+    expect(eventsOf(outcome).map(({ type }) => type)).toEqual([
+      'connection.offline',
+      'connection.online',
+      'connection.offline',
+    ]);
+  });
+
+  it('redelivered after the handshake that followed it is dropped', () => {
+    const back = known(play(RULES, online(), offline('o-1'), host('h-2')).connection);
+    for (const late of [offline('o-1', { dup: true }), goodbye('o-1', { dup: true })]) {
+      expect(transition(back, late, RULES)).toEqual({ connection: back, effects: [] });
+    }
+  });
+
+  it('redelivered is applied where its id is not among those remembered', () => {
+    expect(play(RULES, online(), offline('o-1', { dup: true })).connection?.state).toBe('offline');
+  });
+
+  it('on a topic that carries no state is set aside, not answered, and changes nothing', () => {
+    const before = online(SPLIT, STATUS);
+    for (const retain of [true, false]) {
+      const outcome = play(SPLIT, before, offline('o-1', { topic: IN, retain }));
+      expect(outcome.connection).toBe(before);
+      expect(lettersOf(outcome)).toMatchObject([
+        { reason: 'wrong-topic', details: `connection state belongs on ${STATUS}` },
+      ]);
+      expect(answersOf(outcome)).toEqual([]);
+      expect(eventsOf(outcome)).toEqual([]);
+    }
+  });
+});
+
+describe('what is retained and no handshake', () => {
+  it.each([
+    ['what is not JSON', 'hello', 'not-json', 'unknown'],
+    ['what is no object', '[1]', 'wrong-shape', 'unknown'],
+    ['an unknown type', '{"type":"hello","message_id":"x-1"}', 'unknown-type', 'unknown'],
+    ['an offline of version 2', '{"type":"offline","message_id":"x-1","version":2}', 'unsupported-version', 'unknown'],
+    ['a handshake of version 2', '{"type":"host-handshake","version":2}', 'unsupported-version', 'invalid-handshake'],
+  ])('takes the client offline where it is %s', (_, body, letter, reason) => {
+    const outcome = play(RULES, online(), packet(body, { at: T0 + SECOND }));
+    expect(outcome.connection).toMatchObject({
+      state: 'offline',
+      offline_reason: reason,
+      disconnected_at: T0 + SECOND,
+    });
+    expect(eventsOf(outcome)[0]).toEqual({ type: 'connection.offline', client_id: CLIENT, reason });
+    expect(lettersOf(outcome)).toMatchObject([{ client_id: CLIENT, topic: IN, reason: letter, sample: body }]);
+  });
+
+  it('takes the client offline where it is a message-error', () => {
+    expect(play(RULES, online(), messageError('e-1', { retain: true })).connection).toMatchObject({
+      state: 'offline',
+      offline_reason: 'unknown',
+    });
+  });
+
+  it.each([
+    ['too-large' as const, 'the message is larger than 262144 bytes'],
+    ['not-utf8' as const, 'the message is not UTF-8 text'],
+  ])('takes the client offline where it is %s', (refused, details) => {
+    const outcome = play(RULES, online(), packet('sample', { refused, at: T0 + SECOND }));
+    expect(outcome.connection).toMatchObject({
+      state: 'offline',
+      offline_reason: 'unknown',
+      disconnected_at: T0 + SECOND,
+    });
+    expect(lettersOf(outcome)).toEqual([{ client_id: CLIENT, topic: IN, reason: refused, details, sample: 'sample' }]);
+  });
+});
+
+describe('what cannot be processed', () => {
+  const bad: [string, PacketMessage, string][] = [
+    ['an empty message', packet('', { retain: false }), 'empty'],
+    ['what is not JSON', packet('hello', { retain: false }), 'not-json'],
+    ['what is no object', packet('[]', { retain: false }), 'wrong-shape'],
+    ['an unknown type', packet('{"type":"hello","message_id":"x-1"}', { retain: false }), 'unknown-type'],
+    ['an unknown type without an id', packet('{"type":"hello"}', { retain: false }), 'unknown-type'],
+    ['a message too large', packet('{"type":', { retain: false, refused: 'too-large' }), 'too-large'],
+    ['a message not UTF-8', packet('\u00ff', { retain: false, refused: 'not-utf8' }), 'not-utf8'],
+    [
+      'a message-error without details',
+      messageError('e-1', { body: '{"type":"message-error"}' }),
+      'unsupported-version',
+    ],
+  ];
+
+  it.each(bad)('is kept for inspection, not answered on `in`, and changes nothing: %s', (_, message, reason) => {
+    for (const before of [undefined, online()]) {
+      const outcome = play(RULES, before, message);
+      expect(outcome.connection).toBe(before);
+      expect(outcome.effects).toEqual([
+        {
+          kind: 'dead-letter',
+          reason,
+          letter: {
+            client_id: CLIENT,
+            topic: IN,
+            reason,
+            details: expect.stringMatching(/./) as unknown,
+            sample: message.body,
+          },
+        },
+      ]);
+    }
+  });
+
+  it.each(bad)('is not answered on `in` either where state has a topic of its own: %s', (_, message) => {
+    expect(answersOf(play(SPLIT, undefined, message))).toEqual([]);
+    expect(answersOf(play(SPLIT, undefined, { ...message, retain: message.body !== '' }))).toEqual([]);
+  });
+
+  it.each([
+    ['what is not JSON', 'hello', undefined],
+    ['what is no object', 'null', undefined],
+    ['a type that is missing', '{}', undefined],
+    ['an unknown type without an id', '{"type":"hello"}', undefined],
+    ['a message too large', 'sample', 'too-large' as const],
+    ['a message not UTF-8', 'sample', 'not-utf8' as const],
+  ])('is answered, in response to nothing, on a topic that carries only state: %s', (_, body, refused) => {
+    for (const retain of [true, false]) {
+      const given = { topic: STATUS, retain, ...(refused && { refused }) };
+      const outcome = play(SPLIT, undefined, packet(body, given));
+      const [letter] = lettersOf(outcome);
+      expect(letter).toBeDefined();
+      expect(answersOf(outcome)).toEqual([
+        { type: 'handshake-error', in_response_to: null, payload: { details: letter?.details } },
+      ]);
+      expect(eventsOf(outcome)).toEqual([
+        { type: 'connection.refused', client_id: CLIENT, reason: letter?.reason, message_id: null },
+      ]);
+    }
+  });
+
+  it.each([
+    ['an unknown type with an id', packet('{"type":"hello","message_id":"x-1"}', { topic: STATUS })],
+    ['an empty message that is not retained', packet('', { topic: STATUS, retain: false })],
+  ])('is not answered on a topic that carries only state where it is %s', (_, message) => {
+    const outcome = play(SPLIT, undefined, message);
+    expect(lettersOf(outcome)).toHaveLength(1);
+    expect(answersOf(outcome)).toEqual([]);
+  });
+
+  it('is answered with its id where it is a handshake, on whatever topic', () => {
+    for (const rules of [RULES, SPLIT]) {
+      expect(answersOf(play(rules, undefined, invalidHandshake('h-7')))).toMatchObject([{ in_response_to: 'h-7' }]);
+      expect(answersOf(play(rules, undefined, invalidHandshake('', { topic: IN })))).toMatchObject([
+        { in_response_to: null },
+      ]);
+    }
+  });
+
+  it('is kept as a sample of its first 1,024 characters', () => {
+    const [letter] = lettersOf(play(RULES, undefined, packet('x'.repeat(5000), { retain: false })));
+    expect(letter?.sample).toBe('x'.repeat(1024));
+  });
+});
+
+describe('a message-error', () => {
+  it.each([false, true])(
+    'is the business of the message it is about; the connection has been heard from (offline: %s)',
+    (away) => {
+      const before = away ? known(play(RULES, online(), goodbye('o-1')).connection) : online();
+      const outcome = play(RULES, before, messageError('e-1', { at: T0 + SECOND }));
+      expect(outcome.connection).toEqual({
+        ...before,
+        last_message_at: T0 + SECOND,
+        recent: [...before.recent, 'e-1'],
+      });
+      expect(outcome.effects).toEqual([
+        {
+          kind: 'to-do',
+          todo: { do: 'message-error', client_id: CLIENT, in_response_to: 'sent-1', details: 'no disk' },
+        },
+      ]);
+    },
+  );
+
+  it('of a client that never registered is passed on, and does not make it known', () => {
+    const outcome = play(RULES, undefined, messageError('e-1'));
+    expect(outcome.connection).toBeUndefined();
+    expect(todosOf(outcome)).toMatchObject([{ do: 'message-error', in_response_to: 'sent-1' }]);
+  });
+
+  it('is taken on any topic, where state has one of its own', () => {
+    for (const topic of [IN, STATUS]) {
+      expect(todosOf(play(SPLIT, undefined, messageError('e-1', { topic })))).toHaveLength(1);
+    }
+  });
+
+  it('is cut to 4,096 characters of details', () => {
+    const body = JSON.stringify({
+      ...ENVELOPE,
+      type: 'message-error',
+      message_id: 'e-1',
+      in_response_to: 'sent-1',
+      payload: { details: 'x'.repeat(5000) },
+    });
+    expect(todosOf(play(RULES, undefined, messageError('e-1', { body })))).toMatchObject([
+      { details: 'x'.repeat(4096) },
+    ]);
+  });
+});
+
+describe('a refusal window', () => {
+  function away(until: string): Connection {
+    const commands = command({ do: 'force-disconnect', reconnect_after: until });
+    return known(play(RULES, online(), commands, offline('o-1')).connection);
+  }
+
+  it('refuses a handshake within it and names the time left', () => {
+    const before = away('PT30S');
+    const outcome = play(RULES, before, host('h-2', { at: T0 + 10 * SECOND }));
+    expect(outcome.connection).toMatchObject({
+      state: 'offline',
+      handshake_message_id: 'h-1',
+      refused_until: T0 + 30 * SECOND,
+      last_message_at: T0 + 10 * SECOND,
+    });
+    const details = 'this client was disconnected and may come back in 20 s, at 2024-05-06T07:00:30.000Z';
+    expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-2', payload: { details } }]);
+    expect(lettersOf(outcome)).toMatchObject([{ reason: 'refused-until', details }]);
+    expect(eventsOf(outcome)).toEqual([
+      { type: 'connection.refused', client_id: CLIENT, reason: 'refused-until', message_id: 'h-2' },
+    ]);
+  });
+
+  it('without an end refuses at any time and says who can end it', () => {
+    const outcome = play(RULES, away('never'), host('h-2', { at: T0 + 100 * 365 * 86_400_000 }));
+    expect(outcome.connection).toMatchObject({ state: 'offline', refused_until: 'never' });
+    expect(lettersOf(outcome)).toMatchObject([
+      { details: 'this client was disconnected until an operator lets it in again' },
+    ]);
+  });
+
+  it('lets a handshake in the moment it has ended, and is over with it', () => {
+    const before = away('PT30S');
+    expect(play(RULES, before, host('h-2', { at: T0 + 30 * SECOND - 1 })).connection?.state).toBe('offline');
+    const outcome = play(RULES, before, host('h-2', { at: T0 + 30 * SECOND }));
+    expect(outcome.connection).toMatchObject({ state: 'online', refused_until: null });
+    expect(answersOf(outcome)).toEqual([]);
+  });
+
+  it('takes a client offline that shakes hands within it without having gone', () => {
+    const forced = play(RULES, online(), command({ do: 'force-disconnect', reconnect_after: 'PT30S' })).connection;
+    const outcome = play(RULES, forced, host('h-2', { at: T0 + SECOND }));
+    expect(outcome.connection).toMatchObject({ state: 'offline', offline_reason: 'refused' });
+    expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.offline', 'connection.refused']);
+  });
+
+  it('outlives goodbyes and everything else a client can say', () => {
+    const said = [goodbye('o-2'), packet(''), packet('hello'), messageError('e-1'), host('h-2', { at: T0 })];
+    expect(play(RULES, away('PT30S'), ...said).connection?.refused_until).toBe(T0 + 30 * SECOND);
+  });
+});
+
+describe('two status topics', () => {
+  const moved = known(play(MOVING, online(MOVING, IN), host('h-2', { topic: STATUS, at: T0 + SECOND })).connection);
+
+  it('make a client that shakes hands on the other one move, and its old retained message go', () => {
+    const outcome = play(MOVING, online(MOVING, IN), host('h-2', { topic: STATUS, at: T0 + SECOND }));
+    expect(outcome.connection).toMatchObject({
+      state: 'online',
+      status_topic: STATUS,
+      handshake_message_id: 'h-2',
+      connected_at: T0,
+    });
+    expect(outcome.effects).toEqual([
+      { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN } },
+    ]);
+  });
+
+  it('make it move even with the id already recorded', () => {
+    const outcome = play(MOVING, online(MOVING, IN), host('h-1', { topic: STATUS }));
+    expect(outcome.connection?.status_topic).toBe(STATUS);
+    expect(todosOf(outcome)).toEqual([{ do: 'clear-retained', client_id: CLIENT, status_topic: IN }]);
+  });
+
+  it('make a client that comes back on the other one move as well', () => {
+    const away = play(MOVING, online(MOVING, IN), offline('o-1')).connection;
+    const outcome = play(MOVING, away, host('h-2', { topic: STATUS }));
+    expect(outcome.connection).toMatchObject({ state: 'online', status_topic: STATUS });
+    expect(todosOf(outcome)).toEqual([{ do: 'clear-retained', client_id: CLIENT, status_topic: IN }]);
+  });
+
+  it.each([
+    ['a retained offline', offline('o-1', { topic: IN })],
+    ['a goodbye', goodbye('o-1', { topic: IN })],
+    ['the removal of the handshake', packet('', { topic: IN })],
+  ])('do not let %s on the old topic change anything after the move', (_, message) => {
+    expect(play(MOVING, moved, message)).toEqual({ connection: moved, effects: [] });
+  });
+
+  it.each([
+    ['an invalid handshake', invalidHandshake('h-9', { topic: IN })],
+    ['what is not JSON', packet('hello', { topic: IN })],
+    ['a message too large', packet('x', { topic: IN, refused: 'too-large' })],
+  ])('set %s on the old topic aside without changing the state', (_, message) => {
+    const outcome = play(MOVING, moved, message);
+    expect(outcome.connection).toEqual(moved);
+    expect(lettersOf(outcome)).toHaveLength(1);
+  });
+
+  it('let an offline on the new topic end the connection', () => {
+    expect(play(MOVING, moved, offline('o-1', { topic: STATUS })).connection?.state).toBe('offline');
+  });
+
+  it('do not clear anything where the client stays on its topic', () => {
+    const outcome = play(
+      MOVING,
+      moved,
+      host('h-3', { topic: STATUS }),
+      offline('o-1', { topic: STATUS }),
+      host('h-4', { topic: STATUS }),
+    );
+    expect(todosOf(outcome).map((todo) => todo.do)).toEqual(['forget']);
+  });
+
+  it('do not move a client whose handshake on the other one is refused', () => {
+    const outcome = play(MOVING, online(MOVING, IN), invalidHandshake('h-2', { topic: STATUS }));
+    expect(outcome.connection).toEqual(online(MOVING, IN));
+    expect(todosOf(outcome).map((todo) => todo.do)).toEqual(['answer']);
+  });
+});
+
+describe('remembered ids', () => {
+  it('are the last few applied, of handshakes, goodbyes and message-errors', () => {
+    const outcome = play(RULES, online(), goodbye('o-1'), messageError('e-1'), host('h-2'), offline('o-2'));
+    expect(outcome.connection?.recent).toEqual(['o-1', 'e-1', 'h-2', 'o-2']);
+    expect(outcome.connection?.recent).toHaveLength(RECENT_IDS);
+  });
+
+  it('are forgotten one by one, after which a redelivery is applied', () => {
+    const errors = Array.from({ length: RECENT_IDS }, (_, i) => messageError(`e-${i}`));
+    const before = known(play(RULES, online(), ...errors).connection);
+    expect(before.recent).not.toContain('h-1');
+    const late = offline('e-0', { dup: true });
+    expect(transition(before, late, RULES).connection).toBe(before);
+    expect(play(RULES, before, host('h-9'), late).connection?.state).toBe('offline');
+  });
+});
+
+describe('a command', () => {
+  const away = known(play(RULES, online(), goodbye('o-1')).connection);
+
+  it.each<Command>([{ do: 'force-disconnect', reconnect_after: 'PT30S' }, { do: 'lift-refusal' }, { do: 'forget' }])(
+    'about a client that never registered is answered so: %j',
+    (given) => {
+      expect(play(RULES, undefined, command(given))).toEqual({
+        connection: undefined,
+        effects: [{ kind: 'reply', reply: REPLY, outcome: { kind: 'unknown' } }],
+      });
+    },
+  );
+
+  it('that nobody waits for has no reply', () => {
+    const silent: MailboxMessage = { kind: 'command', clientId: CLIENT, command: { do: 'lift-refusal' }, at: T0 };
+    expect(repliesOf(play(RULES, online(), silent))).toEqual([]);
+    expect(repliesOf(play(RULES, undefined, silent))).toEqual([]);
+  });
+
+  it.each([
+    ['PT30S', T0 + 30 * SECOND],
+    ['2024-05-06T09:00:00+02:00', T0],
+    ['2024-05-06T10:00:00Z', T0 + 3 * 3600 * SECOND],
+    ['never', 'never'],
+  ])('to force-disconnect tells an online client until %s, and changes only the window', (reconnectAfter, until) => {
+    const before = online();
+    const outcome = play(RULES, before, command({ do: 'force-disconnect', reconnect_after: reconnectAfter }));
+    expect(outcome.connection).toEqual({ ...before, refused_until: until });
+    expect(outcome.effects).toEqual([
+      {
+        kind: 'to-do',
+        todo: {
+          do: 'answer',
+          client_id: CLIENT,
+          answer: { type: 'force-disconnect', payload: { reconnect_after: reconnectAfter } },
+        },
+      },
+      { kind: 'reply', reply: REPLY, outcome: { kind: 'done' } },
+    ]);
+  });
+
+  it('to force-disconnect an offline client tells nobody, and refuses it all the same', () => {
+    const outcome = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: 'PT30S' }, T0 + SECOND));
+    expect(outcome.connection).toEqual({ ...away, refused_until: T0 + 31 * SECOND });
+    expect(outcome.effects).toEqual([{ kind: 'reply', reply: REPLY, outcome: { kind: 'done' } }]);
+  });
+
+  it('to force-disconnect again replaces the window', () => {
+    const [long, short] = ['never', 'PT1S'].map((until) => command({ do: 'force-disconnect', reconnect_after: until }));
+    if (long === undefined || short === undefined) throw new Error('two commands expected');
+    expect(play(RULES, online(), long, short).connection?.refused_until).toBe(T0 + SECOND);
+  });
+
+  it('to force-disconnect until a time nobody understands changes nothing', () => {
+    const outcome = play(RULES, online(), command({ do: 'force-disconnect', reconnect_after: 'soon' }));
+    expect(outcome.connection).toEqual(online());
+    expect(todosOf(outcome)).toEqual([]);
+    expect(repliesOf(outcome)).toEqual([{ kind: 'conflict', details: 'reconnect_after cannot be understood' }]);
+  });
+
+  it('to lift a refusal lets the client in again', () => {
+    const refused = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: 'never' })).connection;
+    const lifted = play(RULES, refused, command({ do: 'lift-refusal' }));
+    expect(lifted.connection).toEqual({ ...away, refused_until: null });
+    expect(lifted.effects).toEqual([
+      { kind: 'to-do', todo: { do: 'forget', client_id: CLIENT }, inMs: RETENTION },
+      { kind: 'reply', reply: REPLY, outcome: { kind: 'done' } },
+    ]);
+    expect(play(RULES, lifted.connection, host('h-2')).connection?.state).toBe('online');
+  });
+
+  it('to lift a refusal that does not stand is done, and an online client is not to be forgotten', () => {
+    const outcome = play(RULES, online(), command({ do: 'lift-refusal' }));
+    expect(outcome.connection).toEqual(online());
+    expect(outcome.effects).toEqual([{ kind: 'reply', reply: REPLY, outcome: { kind: 'done' } }]);
+  });
+
+  it('to forget an offline client forgets it', () => {
+    expect(play(RULES, away, command({ do: 'forget' }))).toEqual({
+      connection: undefined,
+      effects: [
+        { kind: 'undo', todo: { do: 'forget', client_id: CLIENT } },
+        { kind: 'reply', reply: REPLY, outcome: { kind: 'done' } },
+      ],
+    });
+  });
+
+  it('to forget an online client is a conflict', () => {
+    const outcome = play(RULES, online(), command({ do: 'forget' }));
+    expect(outcome.connection).toEqual(online());
+    expect(outcome.effects).toHaveLength(1);
+    expect(repliesOf(outcome)).toEqual([
+      { kind: 'conflict', details: 'the client is online; only an offline one can be forgotten' },
+    ]);
+  });
+
+  it.each([
+    ['never', 100 * 365 * 86_400_000],
+    ['PT30S', 30 * SECOND - 1],
+  ])('to forget a client that is refused until %s is a conflict within the window', (until, later) => {
+    const refused = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: until })).connection;
+    const outcome = play(RULES, refused, command({ do: 'forget' }, T0 + later));
+    expect(outcome.connection).toBe(refused);
+    expect(repliesOf(outcome)).toEqual([
+      { kind: 'conflict', details: 'the client is refused; lift the refusal first' },
+    ]);
+  });
+
+  it('to forget a client whose refusal has ended forgets it', () => {
+    const refused = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: 'PT30S' })).connection;
+    const outcome = play(RULES, refused, command({ do: 'forget' }, T0 + 30 * SECOND));
+    expect(outcome.connection).toBeUndefined();
+    expect(repliesOf(outcome)).toEqual([{ kind: 'done' }]);
+  });
+});
+
+/** What the properties are made of: everything that can arrive on the one status topic, and the commands but `forget`. */
+const id = fc.constantFrom('i-1', 'i-2', 'i-3', 'i-4', 'i-5', 'will');
+/** Facts follow from the id: a handshake with the recorded id changes nothing, so that other facts would be lost by rule. */
+const factsOf = (messageId: string): object => ({ fqdn: `host of ${messageId}` });
+const fresh = { retain: fc.boolean() };
+const anyPacket: fc.Arbitrary<PacketMessage> = fc.oneof(
+  { weight: 4, arbitrary: id.map((one) => host(one, {}, factsOf(one))) },
+  id.map((one) => proxy(`proxy ${one}`)),
+  fc.record({ one: id, ...fresh }).map(({ one, retain }) => host(one, { retain }, factsOf(one))),
+  fc.record({ one: id, ...fresh }).map(({ one, retain }) => invalidHandshake(one, { retain })),
+  fc.record({ one: id, ...fresh }).map(({ one, retain }) => offline(one, { retain })),
+  fc.record({ one: id, ...fresh }).map(({ one, retain }) => messageError(one, { retain })),
+  fc.record(fresh).map(({ retain }) => packet('', { retain })),
+  fc.record(fresh).map(({ retain }) => packet('hello', { retain })),
+  fc.record(fresh).map(({ retain }) => packet({ type: 'hello', message_id: 'i-1' }, { retain })),
+  fc
+    .record({ ...fresh, refused: fc.constantFrom('too-large' as const, 'not-utf8' as const) })
+    .map((given) => packet('?', given)),
+);
+const anyCommand = fc
+  .constantFrom<Command>(
+    { do: 'force-disconnect', reconnect_after: 'PT3S' },
+    { do: 'force-disconnect', reconnect_after: 'never' },
+    { do: 'lift-refusal' },
+  )
+  .map((given) => command(given));
+const story = fc
+  .array(fc.oneof({ weight: 6, arbitrary: anyPacket }, { weight: 1, arbitrary: anyCommand }), {
+    minLength: 1,
+    maxLength: 12,
+  })
+  .map((messages) => messages.map((message, i): MailboxMessage => ({ ...message, at: T0 + i * SECOND })));
+
+describe('agreement', () => {
+  /**
+   * Claimed for one client on one lane and one status topic, no packet redelivered: once the last message that bears
+   * state (anything retained, or a goodbye) has been applied, the registry is what `truth` says of what the broker
+   * retains, judged by the refusal that stood when that message was stored. Messages that bear no state, and
+   * commands, may follow it: a force-disconnect itself changes no state.
+   * - A client nobody knows counts as offline.
+   * - Online means with this very handshake and its facts.
+   * - Why a client is offline is claimed where this message took it offline; later ones do not rewrite the reason.
+   * - After a goodbye the broker still retains the handshake; there only `offline` is claimed.
+   */
+  it('holds after any sequence of messages of one client through one lane', () => {
+    fc.assert(
+      fc.property(story, fc.boolean(), (messages, registered) => {
+        let connection = registered ? online() : undefined;
+        let expected: { state: string; handshake?: string; facts?: unknown; reason?: string } = {
+          state: registered ? 'online' : 'offline',
+          ...(registered && { handshake: 'h-1', facts: { fqdn: 'host-1' } }),
+        };
+        for (const message of messages) {
+          const before = connection;
+          connection = transition(before, message, RULES).connection;
+          const said = message.kind === 'packet' ? stateBorneBy(message, before) : undefined;
+          if (said !== undefined) {
+            expected = said;
+            if (said.reason !== undefined && before?.state === 'online') {
+              expect(connection?.offline_reason).toBe(said.reason);
+            }
+          }
+          expect(connection?.state ?? 'offline').toBe(expected.state);
+          if (expected.state === 'online') {
+            expect(connection).toMatchObject({
+              handshake_message_id: expected.handshake,
+              facts: expected.facts,
+              offline_reason: null,
+            });
+          } else if (connection !== undefined) {
+            expect(connection.offline_reason).not.toBeNull();
+            expect(connection.disconnected_at).not.toBeNull();
+          }
+        }
+      }),
+      { numRuns: 600 },
+    );
+  });
+
+  function stateBorneBy(
+    { retain, refused, body, at }: PacketMessage,
+    before: Connection | undefined,
+  ): { state: string; handshake?: string; facts?: unknown; reason?: string } | undefined {
+    if (!retain) return body.includes('"offline"') ? { state: 'offline', reason: 'goodbye' } : undefined;
+    if (refused !== undefined) return { state: 'offline', reason: 'unknown' };
+    const found = truth(body, before?.refused_until ?? null, at);
+    if (found.state === 'offline') return { state: 'offline', reason: found.reason };
+    const { handshake } = found;
+    const facts =
+      handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
+    return { state: 'online', handshake: handshake.message_id, facts };
+  }
+
+  /**
+   * Claimed for a client that is known, whose last messages each carried an id of their own: the broker sends again,
+   * with DUP and in order, the last few that it saw no acknowledgement for. Not claimed for messages without an id.
+   */
+  it('survives the redelivery of the last few messages, which changes nothing and tells nobody', () => {
+    const one = fc.constantFrom<((messageId: string) => PacketMessage)[]>(
+      (messageId) => host(messageId, {}, factsOf(messageId)),
+      (messageId) => proxy(messageId),
+      (messageId) => offline(messageId),
+      (messageId) => goodbye(messageId),
+    );
+    const sequence = fc
+      .array(one, { minLength: 1, maxLength: 8 })
+      .map((makers) => makers.map((make, i) => ({ ...make(`unique-${i}`), at: T0 + i * SECOND })));
+    fc.assert(
+      fc.property(sequence, fc.integer({ min: 1, max: RECENT_IDS }), (messages, count) => {
+        const before = known(play(RULES, online(), ...messages).connection);
+        const again = messages.slice(-count).map((message) => ({ ...message, dup: true, at: T0 + 60 * SECOND }));
+        expect(play(RULES, before, ...again)).toEqual({ connection: before, effects: [] });
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('transition', () => {
+  function frozen<T>(value: T): T {
+    if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(frozen);
+    return value;
+  }
+
+  it('is pure: it changes nothing it was given, and gives the same again', () => {
+    fc.assert(
+      fc.property(story, (messages) => {
+        const before = frozen(play(RULES, online(), ...messages).connection);
+        const next = frozen(messages.at(-1) ?? packet(''));
+        expect(transition(before, next, RULES)).toEqual(transition(before, next, RULES));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('tells of going online and offline in turns', () => {
+    fc.assert(
+      fc.property(story, (messages) => {
+        const turns = eventsOf(play(RULES, undefined, ...messages))
+          .map(({ type }) => type)
+          .filter((type) => type === 'connection.online' || type === 'connection.offline');
+        turns.forEach((type, i) => {
+          expect(type).toBe(i % 2 === 0 ? 'connection.online' : 'connection.offline');
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('never remembers more ids than it may', () => {
+    fc.assert(
+      fc.property(story, (messages) => {
+        expect(play(RULES, online(), ...messages).connection?.recent.length).toBeLessThanOrEqual(RECENT_IDS);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});

@@ -1,0 +1,148 @@
+import fc from 'fast-check';
+import { refuses, truth } from './truth.js';
+
+const AT = Date.parse('2024-05-06T07:08:09Z');
+const ENVELOPE = { message_id: 'm-1', version: 1, sent: '2020-12-04T17:22:24+00:00' };
+const HOST = { ...ENVELOPE, type: 'host-handshake', payload: { canonical_facts: { fqdn: 'host-1' } } };
+const PROXY = {
+  ...ENVELOPE,
+  type: 'proxy-handshake',
+  payload: { catalog_service_facts: { source_type: 'tower', application_type: 'catalog' } },
+};
+const OFFLINE = { ...ENVELOPE, type: 'offline' };
+const MESSAGE_ERROR = { ...ENVELOPE, type: 'message-error', in_response_to: 'm-0', payload: { details: '' } };
+
+function truthOf(retained: unknown, refusedUntil: number | 'never' | null = null): ReturnType<typeof truth> {
+  return truth(JSON.stringify(retained), refusedUntil, AT);
+}
+
+describe('truth', () => {
+  it.each([
+    ['host', HOST],
+    ['proxy', PROXY],
+  ])('is online with its facts where a valid %s handshake is retained', (_, handshake) => {
+    expect(truthOf(handshake)).toEqual({ state: 'online', handshake });
+  });
+
+  it.each([
+    ['nothing', undefined],
+    ['an empty message', ''],
+  ])('is offline, the handshake removed, where %s is retained', (_, retained) => {
+    expect(truth(retained, null, AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
+    expect(truth(retained, 'never', AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
+  });
+
+  it('is offline by retained offline, and knows its id', () => {
+    expect(truthOf(OFFLINE)).toEqual({ state: 'offline', reason: 'retained-offline', messageId: 'm-1' });
+    expect(truthOf(OFFLINE, 'never')).toEqual({ state: 'offline', reason: 'retained-offline', messageId: 'm-1' });
+  });
+
+  it('is unknown where a message without a state is retained', () => {
+    expect(truthOf(MESSAGE_ERROR)).toEqual({ state: 'offline', reason: 'unknown', messageId: 'm-1' });
+  });
+
+  it.each([
+    ['what is not JSON', 'hello', 'not-json', null],
+    ['what is no object', '[]', 'wrong-shape', null],
+    ['an unknown type', '{"type":"hello","message_id":"m-1"}', 'unknown-type', 'm-1'],
+    ['an offline of another version', JSON.stringify({ ...OFFLINE, version: 2 }), 'unsupported-version', 'm-1'],
+    ['an offline without a time', JSON.stringify({ ...OFFLINE, sent: undefined }), 'wrong-shape', 'm-1'],
+  ])('is unknown, with a refusal, where %s is retained', (_, retained, reason, messageId) => {
+    expect(truth(retained, null, AT)).toMatchObject({
+      state: 'offline',
+      reason: 'unknown',
+      refusal: { reason, messageId, handshake: false },
+    });
+  });
+
+  it.each([
+    ['without facts', { ...HOST, payload: {} }, 'wrong-shape', 'm-1'],
+    ['of another version', { ...PROXY, version: 2 }, 'unsupported-version', 'm-1'],
+    ['without an id', { ...HOST, message_id: undefined }, 'wrong-shape', null],
+  ])('is an invalid handshake, with a refusal, where one %s is retained', (_, retained, reason, messageId) => {
+    expect(truthOf(retained)).toMatchObject({
+      state: 'offline',
+      reason: 'invalid-handshake',
+      refusal: { reason, messageId, handshake: true },
+    });
+  });
+
+  it('is an invalid handshake rather than a refused one within a refusal window', () => {
+    expect(truthOf({ ...HOST, payload: {} }, 'never')).toMatchObject({ reason: 'invalid-handshake' });
+  });
+
+  it.each([
+    [1, 1],
+    [1000, 1],
+    [1001, 2],
+    [90_000, 90],
+  ])('is refused %d ms before the window ends, and names the %d s that are left', (left, seconds) => {
+    expect(truthOf(HOST, AT + left)).toEqual({
+      state: 'offline',
+      reason: 'refused',
+      refusal: {
+        reason: 'refused-until',
+        details: `this client was disconnected and may come back in ${seconds} s, at ${new Date(AT + left).toISOString()}`,
+        messageId: 'm-1',
+        handshake: true,
+      },
+    });
+  });
+
+  it('is refused without an end where the window has none, and names who can end it', () => {
+    expect(truthOf(PROXY, 'never')).toEqual({
+      state: 'offline',
+      reason: 'refused',
+      refusal: {
+        reason: 'refused-until',
+        details: 'this client was disconnected until an operator lets it in again',
+        messageId: 'm-1',
+        handshake: true,
+      },
+    });
+  });
+
+  it.each([0, -1, -1_000_000])('is online again %d ms after the window has ended', (left) => {
+    expect(truthOf(HOST, AT + left)).toEqual({ state: 'online', handshake: HOST });
+  });
+
+  it('does not go by the time at which a message says it was sent', () => {
+    for (const sent of ['1970-01-01T00:00:00Z', '2099-01-01T00:00:00Z']) {
+      expect(truthOf({ ...HOST, sent }).state).toBe('online');
+      expect(truthOf({ ...OFFLINE, sent }).state).toBe('offline');
+    }
+  });
+
+  it('is total: any text has a state, and only a valid handshake is online', () => {
+    const text = fc.oneof(
+      fc.string(),
+      fc.json(),
+      fc.constantFrom(HOST, PROXY, OFFLINE).map((one) => JSON.stringify(one)),
+    );
+    const until = fc.oneof(
+      fc.constant(null),
+      fc.constant('never' as const),
+      fc.integer({ min: AT - 10, max: AT + 10 }),
+    );
+    fc.assert(
+      fc.property(text, until, (retained, refusedUntil) => {
+        const found = truth(retained, refusedUntil, AT);
+        const handshake = [HOST, PROXY].some((one) => JSON.stringify(one) === retained);
+        expect(found.state).toBe(handshake && !refuses(refusedUntil, AT) ? 'online' : 'offline');
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('refuses', () => {
+  it.each([
+    [null, false],
+    ['never' as const, true],
+    [AT + 1, true],
+    [AT, false],
+    [AT - 1, false],
+  ])('with a window until %s is %s', (until, expected) => {
+    expect(refuses(until, AT)).toBe(expected);
+  });
+});

@@ -1,0 +1,46 @@
+/**
+ * A process of the ingest benchmark: publishes connection messages of many clients at QoS 1, retained.
+ * `node bench/load.mjs <mqtt url> <messages> <clients> <first number>`; prints one line when all are acknowledged.
+ */
+import mqtt from 'mqtt';
+
+const [url = '', total = '0', clients = '1', from = '0'] = process.argv.slice(2);
+const first = Number(from);
+const client = await mqtt.connectAsync(url, { protocolVersion: 5, clientId: `bench-load-${process.pid}` });
+let next = first;
+let acknowledged = 0;
+
+/** Every fourth message of a client is an `offline`, the others are handshakes with a new id each. */
+function messageOf(/** @type {number} */ n) {
+  const id = n % Number(clients);
+  const round = Math.floor(n / Number(clients));
+  const envelope = {
+    type: round % 4 === 3 ? 'offline' : 'host-handshake',
+    message_id: `bench-${n}`,
+    version: 1,
+    sent: '2026-01-01T00:00:00+00:00',
+  };
+  if (envelope.type === 'offline') return { id, text: JSON.stringify(envelope) };
+  const canonical_facts = {
+    insights_id: `cabb61b6-e61d-4d70-b475-${String(id).padStart(12, '0')}`,
+    machine_id: `3fb0c7be-89cb-4f19-84b7-${String(id).padStart(12, '0')}`,
+    fqdn: `host-${id}.example.com`,
+    ip_addresses: [`192.0.2.${id % 256}`],
+    mac_addresses: ['52:54:00:66:ea:9a'],
+  };
+  return { id, text: JSON.stringify({ ...envelope, payload: { canonical_facts } }) };
+}
+
+await new Promise((resolve) => {
+  function publish() {
+    if (next >= first + Number(total)) return;
+    const { id, text } = messageOf(next++);
+    client.publish(`redhat/insights/in/bench-${id}`, text, { qos: 1, retain: true }, () => {
+      if (++acknowledged === Number(total)) resolve(undefined);
+      else publish();
+    });
+  }
+  for (let i = 0; i < 500; i++) publish();
+});
+await client.endAsync();
+console.log(`published ${acknowledged}`);

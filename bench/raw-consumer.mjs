@@ -1,0 +1,24 @@
+/**
+ * The floor of the ingest benchmark: MQTT.js as it comes, a persistent QoS 1 session, messages counted.
+ * `node bench/raw-consumer.mjs <mqtt url> <client id> <filter> <subscribe|consume>`
+ */
+import mqtt from 'mqtt';
+
+const [url = '', clientId = '', filter = '', mode = ''] = process.argv.slice(2);
+const client = mqtt.connect(url, {
+  protocolVersion: 5,
+  clientId,
+  clean: false,
+  properties: { sessionExpiryInterval: 3600, receiveMaximum: 1000 },
+});
+let count = 0;
+client.on('message', () => count++);
+process.on('message', (ask) => {
+  if (ask === 'count') process.send?.({ count, cpu: process.cpuUsage(), rss: process.memoryUsage().rss });
+});
+await new Promise((resolve) => client.once('connect', resolve));
+if (mode === 'subscribe') {
+  await client.subscribeAsync({ [filter]: { qos: 1, rh: 2, rap: true } });
+  await client.endAsync();
+  process.exit(0);
+}

@@ -1,0 +1,19 @@
+/** `npm run bench -- <name> [options]`: runs one benchmark on a private stack on loopback. */
+import { SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
+
+const BENCHES = ['ingest', 'send'];
+const [name = '', ...args] = process.argv.slice(2);
+if (!BENCHES.includes(name)) {
+  console.error(`Usage: npm run bench -- ${BENCHES.join('|')} [options]`);
+  process.exit(1);
+}
+try {
+  ensurePackages();
+  ensurePrograms(['redis-server', 'mosquitto']);
+  ensureBuild();
+  const { run } = await import(`./${name}.mjs`);
+  await run(args);
+} catch (error) {
+  console.error(error instanceof SetupError ? error.message : error);
+  process.exit(1);
+}

@@ -1,0 +1,70 @@
+import fc from 'fast-check';
+import { CLIENT_ID_MAX_BYTES, clientIdProblem } from './client-id.js';
+
+/** Any Unicode character, surrogates left out. */
+const character = fc
+  .integer({ min: 0, max: 0x10_ffff - 0x800 })
+  .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
+
+describe('clientIdProblem', () => {
+  it.each([
+    ['a UUID', '3fb0c7be-89cb-4f19-84b7-94448f40f769'],
+    ['one character', 'x'],
+    ['a name with dots and spaces', 'host 7.example.com'],
+    ['letters outside ASCII', 'Zürich-日本-🚀'],
+    ['a dollar sign in front', '$SYS'],
+    ['the placeholder of topic templates', '{clientId}'],
+    ['256 bytes of one-byte characters', 'a'.repeat(256)],
+    ['256 bytes of two-byte characters', 'é'.repeat(128)],
+    ['256 bytes of four-byte characters', '🚀'.repeat(64)],
+    ['the first character after the control characters', '\u00a0'],
+  ])('accepts %s', (_, id) => {
+    expect(clientIdProblem(id)).toBeUndefined();
+  });
+
+  it('refuses an empty id', () => {
+    expect(clientIdProblem('')).toBe('must not be empty');
+  });
+
+  it.each([
+    ['257 one-byte characters', 'a'.repeat(257)],
+    ['129 two-byte characters, although they are fewer than 256', 'é'.repeat(129)],
+    ['256 bytes and one more', `${'🚀'.repeat(64)}a`],
+  ])('refuses %s', (_, id) => {
+    expect(clientIdProblem(id)).toBe('must be at most 256 UTF-8 bytes');
+  });
+
+  it.each([
+    ['a lone high surrogate', 'a\ud83d'],
+    ['a lone low surrogate', '\ude80a'],
+    ['surrogates in the wrong order', '\ude80\ud83d'],
+  ])('refuses %s', (_, id) => {
+    expect(clientIdProblem(id)).toBe('must be well-formed Unicode');
+  });
+
+  it('refuses every separator, wildcard and control character wherever it stands', () => {
+    const controls = [...Array(0x20).keys(), ...Array.from({ length: 0x21 }, (_, i) => 0x7f + i)];
+    const forbidden = ['/', '+', '#', ...controls.map((code) => String.fromCharCode(code))];
+    for (const one of forbidden) {
+      for (const id of [one, `${one}b`, `a${one}b`, `a${one}`]) {
+        expect([id, clientIdProblem(id)]).toEqual([id, 'must not contain "/", "+", "#" or control characters']);
+      }
+    }
+  });
+
+  it('accepts exactly the ids that are one storable topic level', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: character, maxLength: 300 }), (id) => {
+        const bytes = new TextEncoder().encode(id).length;
+        const codes = Array.from(id, (one) => one.codePointAt(0) ?? 0);
+        const storable = codes.every((code) => !'/+#'.includes(String.fromCodePoint(code)) && !isControl(code));
+        expect(clientIdProblem(id) === undefined).toBe(bytes >= 1 && bytes <= CLIENT_ID_MAX_BYTES && storable);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+function isControl(code: number): boolean {
+  return code < 0x20 || (code >= 0x7f && code < 0xa0);
+}

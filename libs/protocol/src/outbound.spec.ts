@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import {
+  ForceDisconnect,
+  HandshakeError,
+  HandshakeResponse,
+  Message,
+  encodeAnswer,
+  encodeMessage,
+  type OutboundBody,
+} from './outbound.js';
+
+/** Any Unicode character, surrogates left out. */
+const character = fc
+  .integer({ min: 0, max: 0x10_ffff - 0x800 })
+  .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
+
+const AT = new Date('2024-05-06T07:08:09.123Z');
+const ID = '017f22e2-79b0-7abc-8000-000000000000';
+const text = fc.string({ unit: character, minLength: 1, maxLength: 64 });
+
+describe('encodeAnswer', () => {
+  const answers: [string, OutboundBody, { safeParse: (value: unknown) => { success: boolean } }][] = [
+    [
+      'handshake-error',
+      { type: 'handshake-error', in_response_to: 'm-1', payload: { details: 'must be retained' } },
+      HandshakeError,
+    ],
+    [
+      'handshake-error to an unreadable message',
+      { type: 'handshake-error', in_response_to: null, payload: { details: 'not JSON' } },
+      HandshakeError,
+    ],
+    ['handshake-response', { type: 'handshake-response', in_response_to: 'm-1' }, HandshakeResponse],
+    ['force-disconnect', { type: 'force-disconnect', payload: { reconnect_after: 'PT30S' } }, ForceDisconnect],
+  ];
+
+  it.each(answers)('completes a %s with the members every envelope has', (_, body, schema) => {
+    const answer: unknown = JSON.parse(encodeAnswer(body, ID, AT));
+    expect(answer).toEqual({ ...body, message_id: ID, version: 1, sent: '2024-05-06T07:08:09.123Z' });
+    expect(schema.safeParse(answer).success).toBe(true);
+  });
+
+  it.each(answers)('mints an id and takes the time where none is given for a %s', (_, body, schema) => {
+    const [one, other] = [body, body].map((given) => JSON.parse(encodeAnswer(given)) as { message_id: string });
+    expect(schema.safeParse(one).success).toBe(true);
+    expect(one?.message_id).toMatch(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/);
+    expect(one?.message_id).not.toBe(other?.message_id);
+  });
+
+  it('carries any details and any offending id unchanged', () => {
+    fc.assert(
+      fc.property(text, fc.option(text), (details, inResponseTo) => {
+        const body = { type: 'handshake-error', in_response_to: inResponseTo, payload: { details } } as const;
+        const answer = HandshakeError.parse(JSON.parse(encodeAnswer(body, ID, AT)));
+        expect(answer.payload.details).toBe(details);
+        expect(answer.in_response_to).toBe(inResponseTo);
+      }),
+    );
+  });
+});
+
+describe('encodeMessage', () => {
+  it('writes the whole envelope', () => {
+    const encoded = encodeMessage(ID, 'rhc:work', '{"url":"https://example.com"}', AT);
+    expect(JSON.parse(encoded)).toEqual({
+      type: 'message',
+      message_id: ID,
+      version: 1,
+      sent: '2024-05-06T07:08:09.123Z',
+      directive: 'rhc:work',
+      payload: { url: 'https://example.com' },
+    });
+  });
+
+  it('leaves the payload out where there is none, and keeps one that is null', () => {
+    expect(JSON.parse(encodeMessage(ID, 'ping', undefined, AT))).not.toHaveProperty('payload');
+    expect(JSON.parse(encodeMessage(ID, 'ping', 'null', AT))).toHaveProperty('payload', null);
+  });
+
+  it('passes the JSON text of the payload on as it is, byte for byte', () => {
+    const payload = '{ "n" : 12345678901234567890.10, "n" : 1e400, "s":"\\u00e9\\/" }';
+    expect(encodeMessage(ID, 'a', payload, AT)).toContain(`"payload":${payload}}`);
+  });
+
+  it('makes a valid message of any directive and any JSON payload', () => {
+    fc.assert(
+      fc.property(text, fc.option(fc.json(), { nil: undefined }), (directive, payload) => {
+        const encoded = encodeMessage(ID, directive, payload, AT);
+        const value = JSON.parse(encoded) as { directive: string; payload?: unknown };
+        expect(Message.safeParse(value).success).toBe(true);
+        expect(value.directive).toBe(directive);
+        expect(JSON.stringify(value.payload)).toBe(
+          payload === undefined ? undefined : JSON.stringify(JSON.parse(payload)),
+        );
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('does not let a directive break out of its string', () => {
+    const directive = '","payload":{"evil":true},"x":"\\';
+    expect(JSON.parse(encodeMessage(ID, directive, undefined, AT))).toMatchObject({ directive });
+    expect(JSON.parse(encodeMessage(ID, directive, undefined, AT))).not.toHaveProperty('payload');
+  });
+});

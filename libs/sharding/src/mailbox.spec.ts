@@ -1,0 +1,241 @@
+import { connectRedis, type Redis } from '@app/platform';
+import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { Mailboxes, storedAt, type MailboxItem } from './mailbox.js';
+import { StaleOwnerError, type Grant } from './ownership.js';
+import { ShardingKeys } from './sharding-keys.js';
+
+let server: Server;
+let redis: Redis;
+let keys: ShardingKeys;
+let keySpaces = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+});
+
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+beforeEach(() => {
+  keys = new ShardingKeys(`mailbox${keySpaces++}`);
+});
+
+function lane(epoch: number, index = 0): Grant {
+  return { kind: 'lane', index, epoch, fence: `${epoch}:boot` };
+}
+
+function item(body: string): MailboxItem {
+  return { clientId: `client of ${body}`, meta: `meta of ${body}`, body };
+}
+
+function items(...bodies: string[]): MailboxItem[] {
+  return bodies.map(item);
+}
+
+async function bodies(shard: number): Promise<string[]> {
+  const entries = await redis.xrange(keys.mailbox(shard), '-', '+');
+  return entries.map(([, fields]) => fields[5] ?? '');
+}
+
+describe('appending as the owner of a lane', () => {
+  it('appends the batches of several shards in one call, each in its order', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    const outcome = await mailboxes.append(
+      lane(1),
+      1,
+      new Map([
+        [3, items('a', 'b', 'c')],
+        [0, items('d')],
+        [7, items('e', 'f')],
+      ]),
+    );
+    expect(outcome).toEqual(
+      new Map([
+        [3, 'appended'],
+        [0, 'appended'],
+        [7, 'appended'],
+      ]),
+    );
+    expect(await bodies(3)).toEqual(['a', 'b', 'c']);
+    expect(await bodies(0)).toEqual(['d']);
+    expect(await bodies(7)).toEqual(['e', 'f']);
+    expect(await bodies(1)).toEqual([]);
+  });
+
+  it('stores client, meta and body in this order, and the time of the store in the id', async () => {
+    const before = await redis.time();
+    await new Mailboxes(redis, keys, 100).append(lane(1), 1, new Map([[0, items('x')]]));
+    const [entry] = await redis.xrange(keys.mailbox(0), '-', '+');
+    expect(entry?.[1]).toEqual(['client', 'client of x', 'meta', 'meta of x', 'body', 'x']);
+    expect(storedAt(entry?.[0] ?? '')).toBeGreaterThanOrEqual(Number(before[0]) * 1000);
+  });
+
+  it('refuses an older epoch with StaleOwnerError and appends nothing of it', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.append(lane(5), 1, new Map([[0, items('new')]]));
+    const late = mailboxes.append(lane(4), 99, new Map([[0, items('late')]]));
+    await expect(late).rejects.toThrow(StaleOwnerError);
+    await expect(late).rejects.toMatchObject({ grant: lane(4) });
+    expect(await bodies(0)).toEqual(['new']);
+  });
+
+  it('compares epochs as numbers, not as text', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.append(lane(9), 1, new Map([[0, items('nine')]]));
+    await mailboxes.append(lane(10), 1, new Map([[0, items('ten')]]));
+    await expect(mailboxes.append(lane(9), 2, new Map([[0, items('late')]]))).rejects.toThrow(StaleOwnerError);
+    expect(await bodies(0)).toEqual(['nine', 'ten']);
+  });
+
+  it('appends the same sequence number once, and says that it has seen it', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    const batch = new Map([[0, items('a', 'b')]]);
+    expect(await mailboxes.append(lane(1), 7, batch)).toEqual(new Map([[0, 'appended']]));
+    expect(await mailboxes.append(lane(1), 7, batch)).toEqual(new Map([[0, 'seen']]));
+    expect(await mailboxes.append(lane(1), 6, batch)).toEqual(new Map([[0, 'seen']]));
+    expect(await mailboxes.append(lane(1), 10, new Map([[0, items('c')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await bodies(0)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('appends a repeated batch to the shards that had not got it, and to no other', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.append(lane(1), 1, new Map([[0, items('a')]]));
+    const outcome = await mailboxes.append(
+      lane(1),
+      1,
+      new Map([
+        [0, items('a')],
+        [1, items('b')],
+      ]),
+    );
+    expect(outcome).toEqual(
+      new Map([
+        [0, 'seen'],
+        [1, 'appended'],
+      ]),
+    );
+    expect(await bodies(0)).toEqual(['a']);
+    expect(await bodies(1)).toEqual(['b']);
+  });
+
+  it('starts the sequence anew with a new epoch', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.append(lane(1), 50, new Map([[0, items('old')]]));
+    expect(await mailboxes.append(lane(2), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await bodies(0)).toEqual(['old', 'new']);
+  });
+
+  it('keeps the epochs and sequences of lanes apart', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.append(lane(9, 0), 9, new Map([[0, items('of lane 0')]]));
+    const outcome = await mailboxes.append(lane(1, 1), 1, new Map([[0, items('of lane 1')]]));
+    expect(outcome).toEqual(new Map([[0, 'appended']]));
+    expect(await bodies(0)).toEqual(['of lane 0', 'of lane 1']);
+  });
+
+  it('fills a mailbox to its limit, and refuses what does not fit as a whole', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 4);
+    await mailboxes.append(lane(1), 1, new Map([[0, items('a', 'b')]]));
+    expect(await mailboxes.append(lane(1), 2, new Map([[0, items('c', 'd', 'e')]]))).toEqual(new Map([[0, 'full']]));
+    expect(await bodies(0)).toEqual(['a', 'b']);
+    expect(await mailboxes.append(lane(1), 2, new Map([[0, items('c', 'd')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await bodies(0)).toEqual(['a', 'b', 'c', 'd']);
+    expect(await mailboxes.append(lane(1), 3, new Map([[0, items('f')]]))).toEqual(new Map([[0, 'full']]));
+  });
+
+  it('appends what was full when it is repeated after room was made, while other shards were not held back', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 1);
+    await mailboxes.append(lane(1), 1, new Map([[0, items('a')]]));
+    const batch = new Map([
+      [0, items('b')],
+      [1, items('c')],
+    ]);
+    expect(await mailboxes.append(lane(1), 2, batch)).toEqual(
+      new Map([
+        [0, 'full'],
+        [1, 'appended'],
+      ]),
+    );
+    await redis.xtrim(keys.mailbox(0), 'MAXLEN', 0);
+    expect(await mailboxes.append(lane(1), 2, batch)).toEqual(
+      new Map([
+        [0, 'appended'],
+        [1, 'seen'],
+      ]),
+    );
+    expect(await bodies(0)).toEqual(['b']);
+    expect(await bodies(1)).toEqual(['c']);
+  });
+
+  it('fails where one shard fails, only after the others are done, so that a repetition finds them seen', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await redis.set(keys.mailbox(0), 'not a stream');
+    const batch = new Map([
+      [0, items('a')],
+      [1, items('b')],
+    ]);
+    await expect(mailboxes.append(lane(1), 1, batch)).rejects.toThrow(/WRONGTYPE/);
+    expect(await bodies(1)).toEqual(['b']);
+    await redis.del(keys.mailbox(0));
+    expect(await mailboxes.append(lane(1), 1, batch)).toEqual(
+      new Map([
+        [0, 'appended'],
+        [1, 'seen'],
+      ]),
+    );
+  });
+
+  it('keeps any text as it is, separators and characters beyond the basic plane included', async () => {
+    const odd = { clientId: 'a b:c{d}😀', meta: '', body: '{"a":"\u0000\n","b":"ü😀"}' };
+    await new Mailboxes(redis, keys, 100).append(lane(1), 1, new Map([[0, [odd]]]));
+    const [entry] = await redis.xrange(keys.mailbox(0), '-', '+');
+    expect(entry?.[1]).toEqual(['client', odd.clientId, 'meta', odd.meta, 'body', odd.body]);
+  });
+});
+
+describe('announcing a lane', () => {
+  it('fences older epochs out on every shard, before anything is appended', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.announce(lane(3), 8);
+    for (let shard = 0; shard < 8; shard++) {
+      const late = mailboxes.append(lane(2), 1, new Map([[shard, items('late')]]));
+      await expect(late).rejects.toThrow(StaleOwnerError);
+      expect(await bodies(shard)).toEqual([]);
+    }
+  });
+
+  it('lets the announced epoch append from sequence 1 on', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.append(lane(2), 500, new Map([[0, items('old')]]));
+    await mailboxes.announce(lane(3), 1);
+    expect(await mailboxes.append(lane(3), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
+  });
+
+  it('is refused where a newer epoch was announced, and leaves that one as it is', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.announce(lane(3), 4);
+    await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]));
+    await expect(mailboxes.announce(lane(2), 4)).rejects.toThrow(StaleOwnerError);
+    expect(await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'seen']]));
+  });
+
+  it('fences one lane only', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.announce(lane(3, 0), 2);
+    expect(await mailboxes.append(lane(1, 1), 1, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'appended']]));
+  });
+});
+
+describe('sending as a caller without a lane', () => {
+  it('appends until the mailbox is full, and says so then', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 2);
+    expect(await mailboxes.send(0, item('a'))).toBe(true);
+    expect(await mailboxes.send(0, item('b'))).toBe(true);
+    expect(await mailboxes.send(0, item('c'))).toBe(false);
+    expect(await bodies(0)).toEqual(['a', 'b']);
+    expect(await mailboxes.send(1, item('d'))).toBe(true);
+  });
+});

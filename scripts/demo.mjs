@@ -1,0 +1,172 @@
+/**
+ * `npm run demo`: the main job on a private system, step by step. Ends with 0 only if every step was as it should be.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
+import { startStack, waitUntil } from './stack.mjs';
+
+const started = performance.now();
+let ok = false;
+try {
+  ensurePackages();
+  ensurePrograms(['redis-server', 'mosquitto']);
+  ensureBuild();
+  await demo();
+  ok = true;
+} catch (error) {
+  console.error(error instanceof SetupError ? error.message : error);
+}
+console.log(ok ? '\nEvery step was as it should be.' : '\nThe demo failed.');
+process.exit(ok ? 0 : 1);
+
+/** @param {string} what */
+function tell(what) {
+  console.log(`${((performance.now() - started) / 1000).toFixed(2).padStart(7)} s  ${what}`);
+}
+
+async function demo() {
+  const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-demo-'));
+  tell('starting a private Redis, Mosquitto, gateway, ingester and dispatcher');
+  const stack = await startStack({ dir });
+  tell(`all are ready; the API is at ${stack.gateway.url}`);
+  try {
+    await story(stack.gateway.url, stack.mosquitto.url);
+  } finally {
+    tell('stopping everything');
+    await stack.stop();
+    rmSync(dir, { recursive: true });
+  }
+}
+
+/** @param {string} api @param {string} broker */
+async function story(api, broker) {
+  const { Device } = await import('../examples/device/device.mjs');
+  /** @type {{ directive: string, payload?: unknown }[]} */
+  const atHost = [];
+  /** @type {typeof atHost} */
+  const atProxy = [];
+  const hostOptions = {
+    id: 'demo-host',
+    url: broker,
+    onMessage: (/** @type {any} */ message) => void atHost.push(message),
+  };
+  let host = new Device({ ...hostOptions, protocolVersion: 4 });
+  new Device({
+    id: 'demo-proxy',
+    url: broker,
+    proxy: true,
+    onMessage: (message) => {
+      atProxy.push(message);
+      throw new Error('this proxy has no catalog');
+    },
+  });
+
+  await untilConnection('demo-host', { state: 'online', type: 'host' });
+  tell('a host (MQTT 3.1.1) has shaken hands and is online');
+  await untilConnection('demo-proxy', { state: 'online', type: 'proxy' });
+  tell('a proxy (MQTT 5) has shaken hands and is online');
+
+  const ping = await send('demo-host', 'demo:ping', { hello: 'host' });
+  const arrived = await until(() => atHost[0], 'the message at the host');
+  expect(arrived.directive === 'demo:ping', 'the host received another directive');
+  await untilStatus(ping, 'sent');
+  tell(`the host received ${arrived.directive} ${JSON.stringify(arrived.payload)}; the message is sent`);
+
+  const order = await send('demo-proxy', 'catalog:order', { item: 7 });
+  const failed = await untilStatus(order, 'failed');
+  expect(atProxy.length === 1, 'the proxy did not receive its message once');
+  const details = failed.status_history.at(-1).details;
+  expect(details === 'this proxy has no catalog', `the details are ${details}`);
+  tell(`the proxy answered message-error; the message is failed: "${details}"`);
+
+  await call('POST', '/v1/connections/demo-proxy/force-disconnect', { reconnect_after: 'PT3S' }, 202);
+  const off = await untilConnection('demo-proxy', { state: 'offline' });
+  tell(`the proxy was forced off (${off.offline_reason}) and may come back at ${off.refused_until}`);
+
+  host.client.stream.destroy();
+  host.client.end(true);
+  const lost = await untilConnection('demo-host', { state: 'offline' });
+  tell(`the host was cut without goodbye; its last will says so (${lost.offline_reason})`);
+
+  const held = await send('demo-host', 'demo:held', { kept: true });
+  await untilStatus(held, 'held');
+  tell('a message to the absent host is held');
+
+  host = new Device(hostOptions);
+  await untilConnection('demo-host', { state: 'online' });
+  await until(() => atHost.find(({ directive }) => directive === 'demo:held'), 'the held message');
+  await untilStatus(held, 'sent');
+  tell('the host is back (MQTT 5) and received what was held');
+
+  /** @type {string[]} */
+  const heard = [];
+  new Device({ id: 'demo-proxy', url: broker, proxy: true, log: (line) => void heard.push(line) });
+  const refusal = await until(() => heard.find((line) => line.startsWith('handshake refused')), 'the refusal');
+  tell(`the proxy came back too early: ${refusal}`);
+  await untilConnection('demo-proxy', { refused_until: null });
+  const back = new Device({ id: 'demo-proxy', url: broker, proxy: true });
+  await untilConnection('demo-proxy', { state: 'online' });
+  tell('the proxy is back after its refusal window');
+
+  await Promise.all([host.stop(), back.stop()]);
+  await untilConnection('demo-host', { state: 'offline' });
+  await untilConnection('demo-proxy', { state: 'offline' });
+  const { total } = (await call('GET', '/v1/connections/summary', undefined, 200)).online;
+  expect(total === 0, `${total} connections are still online`);
+  tell('both said goodbye; nobody is online');
+
+  /** @param {string} method @param {string} path @param {unknown} body @param {number} status */
+  async function call(method, path, body, status) {
+    const response = await fetch(api + path, {
+      method,
+      ...(body !== undefined && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+    const text = await response.text();
+    expect(response.status === status, `${method} ${path} answered ${response.status}: ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  /** @param {string} id @param {string} directive @param {unknown} payload */
+  async function send(id, directive, payload) {
+    const message = await call('POST', `/v1/connections/${id}/messages`, { directive, payload }, 202);
+    return message.message_id;
+  }
+
+  /** @param {string} id @param {Record<string, string | null>} wanted */
+  function untilConnection(id, wanted) {
+    return until(
+      async () => {
+        const connection = await call('GET', `/v1/connections/${id}`, undefined, 200);
+        return Object.entries(wanted).every(([name, value]) => connection[name] === value) && connection;
+      },
+      `${id} to be ${JSON.stringify(wanted)}`,
+    );
+  }
+
+  /** @param {string} id @param {string} status */
+  function untilStatus(id, status) {
+    return until(async () => {
+      const message = await call('GET', `/v1/messages/${id}`, undefined, 200);
+      return message.status === status && message;
+    }, `message ${id} to be ${status}`);
+  }
+}
+
+/** Resolves with the first truthy result. @template T @param {() => T | Promise<T>} get @param {string} what */
+function until(get, what) {
+  return waitUntil(
+    async () => {
+      const result = await get();
+      if (!result) throw new Error('not yet');
+      return result;
+    },
+    { what, timeoutMs: 15_000 },
+  );
+}
+
+/** @param {boolean} holds @param {string} otherwise */
+function expect(holds, otherwise) {
+  if (!holds) throw new Error(otherwise);
+}

@@ -1,0 +1,259 @@
+/** The whole story over a real broker and real processes, told by an MQTT 3.1.1 and an MQTT 5 client. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startStack } from '../../scripts/stack.mjs';
+import { Api, type ProblemView } from '../support/api.js';
+import { TestClient, envelope } from '../support/mqtt-client.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-e2e-'));
+let stack: Awaited<ReturnType<typeof startStack>>;
+let api: Api;
+
+beforeAll(async () => {
+  stack = await startStack({ dir });
+  api = new Api(stack.gateway.url);
+}, 60_000);
+
+afterAll(async () => {
+  await stack.stop();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+describe.each([
+  { name: 'MQTT 3.1.1', version: 4 as const },
+  { name: 'MQTT 5', version: 5 as const },
+])('a client that speaks $name', ({ version }) => {
+  const id = `story-${version}`;
+  let client: TestClient;
+
+  it('registers with a retained handshake', async () => {
+    client = await TestClient.connect(stack.mosquitto.url, id, version);
+    const handshake = await client.shakeHands({
+      fqdn: `${id}.example.com`,
+      ip_addresses: ['192.0.2.7'],
+      extra: { kept: true },
+    });
+    const connection = await api.untilConnection(id, ({ state }) => state === 'online');
+    expect(connection).toMatchObject({
+      type: 'host',
+      handshake_message_id: handshake,
+      facts: { fqdn: `${id}.example.com`, ip_addresses: ['192.0.2.7'], extra: { kept: true } },
+      held_messages: 0,
+    });
+  });
+
+  it('receives messages in the order of their acceptance, and they become sent', async () => {
+    const sent: string[] = [];
+    for (let n = 0; n < 20; n++) {
+      const { status, body, headers } = await api.send(id, { directive: 'test:count', payload: { n } });
+      expect(status).toBe(202);
+      expect(headers.get('location')).toBe(`/v1/messages/${body.message_id}`);
+      sent.push(body.message_id);
+    }
+    await client.next(({ message_id }) => message_id === sent.at(-1), 'the last message');
+    const messages = client.received.filter(({ type }) => type === 'message');
+    expect(messages.map(({ message_id }) => message_id)).toEqual(sent);
+    expect(messages.map(({ payload }) => payload)).toEqual(sent.map((_, n) => ({ n })));
+    const last = await api.untilStatus(sent.at(-1) ?? '', 'sent');
+    expect(last.status_history.map(({ status }) => status)).toEqual(['queued', 'in_flight', 'sent']);
+  });
+
+  it('reports that a message failed, and its details are kept', async () => {
+    const { body } = await api.send(id, { directive: 'test:fail' });
+    await client.next(({ message_id }) => message_id === body.message_id, 'the message');
+    await client.reportError(body.message_id, 'no such directive');
+    const failed = await api.untilStatus(body.message_id, 'failed');
+    expect(failed.status_history.at(-1)).toMatchObject({ status: 'failed', details: 'no such directive' });
+  });
+
+  it('is found by its facts and in the listing', async () => {
+    const byFact = await api.call<{ data: { client_id: string }[] }>('GET', `/v1/connections?fqdn=${id}.example.com`);
+    expect(byFact.body.data.map(({ client_id }) => client_id)).toEqual([id]);
+    const listed = await api.call<{ data: { client_id: string }[] }>('GET', '/v1/connections?state=online&type=host');
+    expect(listed.body.data.map(({ client_id }) => client_id)).toContain(id);
+  });
+
+  it('vanishes without goodbye and goes offline by its last will', async () => {
+    client.vanish();
+    const connection = await api.untilConnection(id, ({ state }) => state === 'offline');
+    expect(connection.offline_reason).toBe('retained-offline');
+  });
+
+  it('finds what was held for it when it returns, in order, and not what has expired', async () => {
+    const brief = await api.send(id, { directive: 'test:brief', ttl_seconds: 1 });
+    const held = [
+      await api.send(id, { directive: 'test:held', payload: 1 }),
+      await api.send(id, { directive: 'test:held', payload: 2 }),
+    ];
+    expect(held.map(({ body }) => body.status)).toEqual(['held', 'held']);
+    await api.untilStatus(brief.body.message_id, 'expired');
+    expect((await api.connection(id)).body.held_messages).toBe(2);
+    const rejected = await api.send(id, { directive: 'test:now', when_offline: 'reject' });
+    expect(rejected.status).toBe(409);
+
+    client = await TestClient.connect(stack.mosquitto.url, id, version);
+    await client.shakeHands();
+    await client.next(({ payload }) => payload === 2, 'the second held message');
+    expect(client.received.map(({ directive, payload }) => [directive, payload])).toEqual([
+      ['test:held', 1],
+      ['test:held', 2],
+    ]);
+  });
+
+  it('is forced off, refused within the window, and let in by an operator', async () => {
+    const forced = await api.call('POST', `/v1/connections/${id}/force-disconnect`, { reconnect_after: 'never' });
+    expect(forced.status).toBe(202);
+    const order = await client.next(({ type }) => type === 'force-disconnect', 'force-disconnect');
+    expect(order.payload).toEqual({ reconnect_after: 'never' });
+    await client.sayGoodbye();
+    await api.untilConnection(id, ({ state, refused_until }) => state === 'offline' && refused_until === 'never');
+
+    client = await TestClient.connect(stack.mosquitto.url, id, version);
+    const early = await client.shakeHands();
+    const refusal = await client.next(({ type }) => type === 'handshake-error', 'the refusal');
+    expect(refusal.in_response_to).toBe(early);
+    expect((await api.connection(id)).body).toMatchObject({ state: 'offline' });
+
+    expect((await api.call('DELETE', `/v1/connections/${id}/refusal`)).status).toBe(204);
+    await client.shakeHands();
+    await api.untilConnection(id, ({ state }) => state === 'online');
+  });
+
+  it('says goodbye by the empty retained message alone, and is forgotten', async () => {
+    expect((await api.call('DELETE', `/v1/connections/${id}`)).status).toBe(409);
+    await client.publish('', true);
+    const connection = await api.untilConnection(id, ({ state }) => state === 'offline');
+    expect(connection.offline_reason).toBe('handshake-removed');
+    await client.mqtt.endAsync();
+    expect((await api.call('DELETE', `/v1/connections/${id}`)).status).toBe(204);
+    expect((await api.connection(id)).status).toBe(404);
+  });
+});
+
+describe('what a client does wrong', () => {
+  it('is answered with handshake-error where it is a handshake, and harms nobody else', async () => {
+    const client = await TestClient.connect(stack.mosquitto.url, 'wrong-1');
+    const other = await TestClient.connect(stack.mosquitto.url, 'wrong-2');
+    await client.publish('not json', false);
+    await client.publish(envelope('no-such-type'), false);
+    await client.publish(
+      envelope('host-handshake', { message_id: 'empty-facts', payload: { canonical_facts: {} } }),
+      true,
+    );
+    await client.publish(
+      envelope('host-handshake', { message_id: 'live', payload: { canonical_facts: { fqdn: 'a' } } }),
+      false,
+    );
+    await other.shakeHandsAsProxy();
+    await api.untilConnection('wrong-2', ({ state, type }) => state === 'online' && type === 'proxy');
+    const notRetained = await client.next(({ in_response_to }) => in_response_to === 'live', 'the answer');
+    expect(notRetained.payload).toEqual({
+      details: 'a handshake must be retained: publish it again with the retain flag set',
+    });
+    const answers = client.received.filter(({ type }) => type === 'handshake-error');
+    expect(answers.map(({ in_response_to }) => in_response_to)).toEqual(['empty-facts', 'live']);
+    expect((await api.connection('wrong-1')).status).toBe(404);
+    client.vanish();
+    other.vanish();
+  });
+});
+
+describe('a client that is connected but does not listen', () => {
+  it('has its messages held until it subscribes', async () => {
+    const client = await TestClient.connect(stack.mosquitto.url, 'deaf');
+    await client.mqtt.unsubscribeAsync('redhat/insights/out/deaf');
+    await client.shakeHands();
+    await api.untilConnection('deaf', ({ state }) => state === 'online');
+    const { body } = await api.send('deaf', { directive: 'test:deaf' });
+    await api.untilStatus(body.message_id, 'held');
+    await client.mqtt.subscribeAsync('redhat/insights/out/deaf', { qos: 1 });
+    await client.next(({ message_id }) => message_id === body.message_id, 'the message');
+    await api.untilStatus(body.message_id, 'sent');
+    client.vanish();
+  });
+});
+
+describe('the REST API', () => {
+  it('answers an unknown client with 404 problem+json that carries the request id', async () => {
+    const { status, body, headers } = await api.call<ProblemView>(
+      'POST',
+      '/v1/connections/nobody/messages',
+      { directive: 'x' },
+      { 'x-request-id': 'request-7' },
+    );
+    expect(status).toBe(404);
+    expect(headers.get('content-type')).toContain('application/problem+json');
+    expect(headers.get('x-request-id')).toBe('request-7');
+    expect(body).toMatchObject({
+      type: 'urn:cloud-connector:problem:unknown-connection',
+      status: 404,
+      request_id: 'request-7',
+    });
+  });
+
+  it.each([
+    ['malformed JSON', '{"directive"', 400, undefined],
+    ['a blank directive', { directive: ' ' }, 422, '/directive'],
+    ['a time to live of nothing', { directive: 'x', ttl_seconds: 0 }, 422, '/ttl_seconds'],
+    ['a misspelt member', { directive: 'x', ttl: 5 }, 422, '/ttl'],
+    ['a payload that is too large', { directive: 'x', payload: 'x'.repeat(1_048_577) }, 413, undefined],
+  ])('refuses %s and names the member', async (_what, body, status, pointer) => {
+    const answer = await api.call<ProblemView>('POST', '/v1/connections/nobody/messages', body);
+    expect(answer.status).toBe(status);
+    expect(answer.body.errors?.[0]?.pointer).toBe(pointer);
+  });
+
+  it('returns the first answer to a repeated Idempotency-Key, and refuses it with another body', async () => {
+    const client = await TestClient.connect(stack.mosquitto.url, 'idem');
+    await client.shakeHands();
+    await api.untilConnection('idem', ({ state }) => state === 'online');
+    const key = { 'idempotency-key': 'once' };
+    const first = await api.send('idem', { directive: 'test:once' }, key);
+    const second = await api.send('idem', { directive: 'test:once' }, key);
+    expect(second.body).toEqual(first.body);
+    expect((await api.send('idem', { directive: 'test:other' }, key)).status).toBe(422);
+    const marker = await api.send('idem', { directive: 'test:marker' });
+    await client.next(({ message_id }) => message_id === marker.body.message_id, 'the marker');
+    expect(client.received.map(({ directive }) => directive)).toEqual(['test:once', 'test:marker']);
+    client.vanish();
+  });
+
+  it('cancels a held message, and not a finished one', async () => {
+    const client = await TestClient.connect(stack.mosquitto.url, 'cancel');
+    await client.shakeHands();
+    await api.untilConnection('cancel', ({ state }) => state === 'online');
+    client.vanish();
+    await api.untilConnection('cancel', ({ state }) => state === 'offline');
+    const { body } = await api.send('cancel', { directive: 'test:cancel' });
+    expect((await api.call('DELETE', `/v1/messages/${body.message_id}`)).status).toBe(204);
+    expect((await api.call('DELETE', `/v1/messages/${body.message_id}`)).status).toBe(409);
+    await api.untilStatus(body.message_id, 'cancelled');
+  });
+
+  it('counts connections by state and type', async () => {
+    const { body } = await api.call<{ total: number; online: { total: number }; offline: { total: number } }>(
+      'GET',
+      '/v1/connections/summary',
+    );
+    expect(body.total).toBeGreaterThan(0);
+    expect(body.total).toBe(body.online.total + body.offline.total);
+  });
+
+  it('pages through all connections with a cursor', async () => {
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const query: string = cursor === null ? '' : `&cursor=${cursor}`;
+      const page: { body: { data: { client_id: string }[]; next_cursor: string | null } } = await api.call(
+        'GET',
+        `/v1/connections?limit=1${query}`,
+      );
+      seen.push(...page.body.data.map(({ client_id }) => client_id));
+      cursor = page.body.next_cursor;
+    } while (cursor !== null);
+    const { body } = await api.call<{ total: number }>('GET', '/v1/connections/summary');
+    expect(new Set(seen).size).toBe(seen.length);
+    expect(seen).toHaveLength(body.total);
+  });
+});

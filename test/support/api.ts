@@ -1,0 +1,88 @@
+/** The REST API as a caller sees it. */
+import { waitUntil } from '../../scripts/stack.mjs';
+
+export interface Answer<Body> {
+  status: number;
+  headers: Headers;
+  body: Body;
+}
+
+export interface ConnectionView {
+  client_id: string;
+  type: string;
+  state: string;
+  facts: Record<string, unknown>;
+  handshake_message_id: string;
+  offline_reason: string | null;
+  held_messages: number;
+  refused_until: string | null;
+  shard: number;
+}
+
+export interface MessageView {
+  message_id: string;
+  status: string;
+  status_history: { status: string; at: string; details: string | null }[];
+}
+
+export interface ProblemView {
+  type: string;
+  status: number;
+  detail: string;
+  request_id: string;
+  errors?: { pointer: string; detail: string }[];
+}
+
+export class Api {
+  constructor(readonly url: string) {}
+
+  async call<Body>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer<Body>> {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (text === '' ? undefined : JSON.parse(text)) as Body,
+    };
+  }
+
+  connection(id: string): Promise<Answer<ConnectionView>> {
+    return this.call('GET', `/v1/connections/${encodeURIComponent(id)}`);
+  }
+
+  send(id: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer<MessageView>> {
+    return this.call('POST', `/v1/connections/${encodeURIComponent(id)}/messages`, body, headers);
+  }
+
+  /** Waits until the connection fits. */
+  async untilConnection(id: string, fits: (connection: ConnectionView) => boolean): Promise<ConnectionView> {
+    return waitUntil(
+      async () => {
+        const { status, body } = await this.connection(id);
+        if (status !== 200 || !fits(body)) throw new Error(`${id} is ${JSON.stringify(body)}`);
+        return body;
+      },
+      { what: `connection ${id}`, timeoutMs: 15_000 },
+    );
+  }
+
+  async untilStatus(messageId: string, ...statuses: string[]): Promise<MessageView> {
+    return waitUntil(
+      async () => {
+        const { body } = await this.call<MessageView>('GET', `/v1/messages/${messageId}`);
+        if (!statuses.includes(body.status)) throw new Error(`message is ${JSON.stringify(body)}`);
+        return body;
+      },
+      { what: `message ${messageId} to be ${statuses.join(' or ')}`, timeoutMs: 20_000 },
+    );
+  }
+}
