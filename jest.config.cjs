@@ -20,7 +20,7 @@ const base = {
   resolver: '<rootDir>/test/contracts/import-condition.cjs',
   rootDir: __dirname,
   testEnvironment: 'node',
-  moduleFileExtensions: ['ts', 'mjs', 'cjs', 'js', 'json', 'node'],
+  moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
   transform: {
     '^.+\\.(ts|mjs|js)$': [
       '@swc/jest',

@@ -13,7 +13,7 @@ const PACKAGES = { 'redis-server': 'redis-server', mosquitto: 'mosquitto', kubec
 export class SetupError extends Error {}
 
 /** Runs a command with its output on the terminal. @throws SetupError */
-function run(/** @type {string} */ command, /** @type {string[]} */ args, env = process.env) {
+export function run(/** @type {string} */ command, /** @type {string[]} */ args, env = process.env) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'], env });
   if (error || status !== 0) throw new SetupError(`"${[command, ...args].join(' ')}" failed`);
 }
@@ -26,13 +26,12 @@ export function findProgram(/** @type {string} */ name) {
 
 /** Installs npm packages where the lock is newer than what is installed. */
 export function ensurePackages() {
-  const installed = join(ROOT, 'node_modules', '.package-lock.json');
+  const installed = join(ROOT, 'node_modules', '.installed');
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(ROOT, 'package-lock.json')).mtimeMs) return;
   console.log('Installing npm packages …');
   // Not `npm ci`: it refuses a lock without the optional packages of other platforms.
   run('npm', ['install', '--no-audit', '--no-fund', '--include=dev', '--ignore-scripts', '--loglevel=error']);
-  // npm leaves the file alone where nothing had to change.
-  writeFileSync(join(ROOT, 'node_modules', '.installed'), '');
+  writeFileSync(installed, '');
 }
 
 /** Installs the programs that are missing, where apt can. @throws SetupError that says what to install. */

@@ -106,6 +106,18 @@ export class Part {
   }
 }
 
+/** @type {Set<Part>} everything launched here that has not ended, ready or not */
+export const running = new Set();
+
+/** Stops whatever was launched: the fleet and the apps first, then what they stand on. */
+export async function stopAll() {
+  const parts = [...running];
+  const servers = parts.filter(({ name }) => name === 'redis' || name === 'mosquitto');
+  const fleet = parts.filter(({ name }) => name === 'fleet');
+  const apps = parts.filter((part) => !servers.includes(part) && !fleet.includes(part));
+  for (const group of [fleet, apps, servers]) await Promise.all(group.map((part) => part.stop()));
+}
+
 /**
  * @param {string} name
  * @param {string} program
@@ -123,7 +135,10 @@ function launch(name, program, args, { dir, env = {} }) {
     detached: true,
     env: { ...process.env, ...env },
   });
-  return new Part(name, child, log);
+  const part = new Part(name, child, log);
+  running.add(part);
+  void part.ended.then(() => running.delete(part));
+  return part;
 }
 
 /**
@@ -228,7 +243,7 @@ export async function startStack({ dir, env = {}, persist = false, broker = [] }
  * A simulated fleet in a process of its own.
  * @param {{ dir: string, count: number, mqttUrl: string }} options
  */
-export async function startFleet({ dir, count, mqttUrl }) {
+export function startFleet({ dir, count, mqttUrl }) {
   return launch('fleet', process.execPath, [join(ROOT, 'scripts/fleet.mjs'), `${count}`, mqttUrl], { dir });
 }
 

@@ -7,12 +7,10 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
-import { isPortFree, startApp, startFleet, startMosquitto, startRedis } from './stack.mjs';
+import { isPortFree, running, startApp, startFleet, startMosquitto, startRedis, stopAll } from './stack.mjs';
 
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
 const lock = join(dir, 'start.pid');
-/** @type {import('./stack.mjs').Part[]} in the order of their start */
-const parts = [];
 let stopping = false;
 
 try {
@@ -36,22 +34,21 @@ async function main() {
   process.on('SIGTERM', () => void stop(0));
 
   const redisUrl =
-    process.env.REDIS_URL || (await own(startRedis({ dir, persist: true, port: await port('REDIS_PORT', 6379) }))).url;
+    process.env.REDIS_URL || (await startRedis({ dir, persist: true, port: await port('REDIS_PORT', 6379) })).url;
   const mqttUrl =
-    process.env.MQTT_URL ||
-    (await own(startMosquitto({ dir, persist: true, port: await port('MQTT_PORT', 1883) }))).url;
+    process.env.MQTT_URL || (await startMosquitto({ dir, persist: true, port: await port('MQTT_PORT', 1883) })).url;
   const env = { REDIS_URL: redisUrl, MQTT_URL: mqttUrl };
   const gatewayPort = await port('GATEWAY_PORT', 3000);
   const ingesterPort = await port('INGESTER_PORT', 3001);
   const dispatcherPort = await port('DISPATCHER_PORT', 3002);
   const [gateway] = await Promise.all([
-    own(startApp('api-gateway', { dir, env, port: gatewayPort })),
-    own(startApp('status-ingester', { dir, env, port: ingesterPort })),
-    own(startApp('dispatcher', { dir, env, port: dispatcherPort })),
+    startApp('api-gateway', { dir, env, port: gatewayPort }),
+    startApp('status-ingester', { dir, env, port: ingesterPort }),
+    startApp('dispatcher', { dir, env, port: dispatcherPort }),
   ]);
-  if (devices > 0) await own(startFleet({ dir, count: devices, mqttUrl }));
+  if (devices > 0) startFleet({ dir, count: devices, mqttUrl });
   if (stopping) return;
-  for (const part of parts) void part.ended.then((how) => onEnd(part, how));
+  for (const part of running) void part.ended.then((how) => onEnd(part, how));
   announce(gateway.url, mqttUrl, devices);
 }
 
@@ -90,13 +87,6 @@ function isAlive(/** @type {number} */ pid) {
   } catch {
     return false;
   }
-}
-
-/** @template {import('./stack.mjs').Part} P @param {Promise<P>} starting @returns {Promise<P>} */
-async function own(starting) {
-  const part = await starting;
-  parts.push(part);
-  return part;
 }
 
 /** The port that was set, or the default, or the next one that is free. */
@@ -147,13 +137,7 @@ function onEnd(/** @type {import('./stack.mjs').Part} */ part, /** @type {number
 async function stop(/** @type {number} */ code) {
   if (stopping) return;
   stopping = true;
-  if (parts.length > 0) console.log('\nStopping …');
-  const servers = parts.filter(({ name }) => name === 'redis' || name === 'mosquitto');
-  const fleet = parts.filter(({ name }) => name === 'fleet');
-  await Promise.all(fleet.map((part) => part.stop()));
-  await Promise.all(
-    parts.filter((part) => !servers.includes(part) && !fleet.includes(part)).map((part) => part.stop()),
-  );
-  await Promise.all(servers.map((part) => part.stop()));
+  if (running.size > 0) console.log('\nStopping …');
+  await stopAll();
   process.exit(code);
 }

@@ -9,6 +9,7 @@ import {
   READINESS_CHECKS,
   SETTINGS,
   connectRedis,
+  redisTrouble,
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
@@ -72,9 +73,10 @@ function checks(redis: GatewayParts['redis']): (gateway: Gateway) => ReadinessCh
   return (gateway) => [
     {
       name: 'redis',
-      check: () => {
-        if (!gateway.wasReady) return Promise.resolve({ down: 'the key space has not been read yet' });
-        return Promise.resolve(redis.status === 'ready' ? 'up' : { degraded: `redis is ${redis.status}` });
+      check: async () => {
+        if (!gateway.wasReady) return { down: 'the key space has not been read yet' };
+        const trouble = await redisTrouble(redis);
+        return trouble === undefined ? 'up' : { degraded: trouble };
       },
     },
   ];

@@ -10,6 +10,7 @@ import {
   READINESS_CHECKS,
   SETTINGS,
   connectRedis,
+  redisTrouble,
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
@@ -57,7 +58,10 @@ function checks({ redis, publisher }: DispatcherParts): (dispatcher: Dispatcher)
   return (dispatcher) => [
     {
       name: 'redis',
-      check: () => Promise.resolve(redis.status === 'ready' ? 'up' : { down: `redis is ${redis.status}` }),
+      check: async () => {
+        const trouble = await redisTrouble(redis);
+        return trouble === undefined ? 'up' : { down: trouble };
+      },
     },
     {
       name: 'broker',

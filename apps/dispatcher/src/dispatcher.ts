@@ -59,7 +59,8 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
         prefix: keys.queuePrefix,
         concurrency,
         lockDuration: LOCK_MS,
-        stalledInterval: LOCK_MS,
+        // A stalled job is found in the second check after its lock ran out.
+        stalledInterval: 1000,
         maxStalledCount: MAX_STALLED,
         removeOnComplete: { count: 0 },
         removeOnFail: { count: 0 },

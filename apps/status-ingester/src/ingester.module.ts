@@ -10,6 +10,7 @@ import {
   READINESS_CHECKS,
   SETTINGS,
   connectRedis,
+  redisTrouble,
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
@@ -63,12 +64,14 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const wakeUps = new WakeUps(redis, keys);
   const publisher = new Publisher(MQTT_URL, `ingester-${randomUUID()}`, logger);
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
+  const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
   const effects = new Effects({
     redis,
     keys,
     due,
     wakeUps,
     outboxes,
+    directory,
     mailboxes,
     publisher,
     outTopic: OUT_TOPIC,
@@ -81,7 +84,6 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     connectionRetentionMs: settings.CONNECTION_RETENTION,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
   };
-  const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
   const actor = new ShardActor(redis, keys, commits, directory, effects, rules, SHARD_COUNT, logger);
   const loop = new OwnerLoop(loopRedis, keys, commits, actor, (grant) => ownership.lost(grant), logger);
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
@@ -112,7 +114,10 @@ function checks(
   return [
     {
       name: 'redis',
-      check: () => Promise.resolve(redis.status === 'ready' ? 'up' : { down: `redis is ${redis.status}` }),
+      check: async () => {
+        const trouble = await redisTrouble(redis);
+        return trouble === undefined ? 'up' : { down: trouble };
+      },
     },
     {
       name: 'broker',

@@ -5,7 +5,7 @@
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { Publisher } from '@app/broker';
 import { assertRedisFit, type Redis } from '@app/platform';
-import { claimKeySpace, claimLanes, type RegistryKeys, type WakeUps } from '@app/registry';
+import { claimKeySpace, claimLanes, type Marker, type RegistryKeys, type WakeUps } from '@app/registry';
 import type { Grant, Mailboxes, OwnerLoop, Ownership, OwnershipListener } from '@app/sharding';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { Effects } from './shard/effects.js';
@@ -38,10 +38,9 @@ export class Ingester implements OwnershipListener, OnApplicationShutdown {
 
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
-    const { redis, keys, shardCount, laneCount, lanes, shareGroup } = this.parts;
+    const { redis, lanes, shareGroup } = this.parts;
     await assertRedisFit(redis);
-    const marker = await claimKeySpace(redis, keys, shardCount);
-    await claimLanes(redis, keys, marker, laneCount);
+    const marker = await this.claim(shareGroup);
     lanes.group = shareGroup ?? marker.shareGroup;
     await this.parts.ownership.start(this);
     this.parts.housekeeping.start();
@@ -50,8 +49,17 @@ export class Ingester implements OwnershipListener, OnApplicationShutdown {
   async granted(grant: Grant): Promise<void> {
     const { lanes, loop, mailboxes, ownership, shardCount } = this.parts;
     if (grant.kind === 'shard') return loop.add(grant);
+    // The key space may be new: Redis can lose what it held. The group stays, for it names the lanes' sessions.
+    await this.claim(lanes.group);
     await mailboxes.announce(grant, shardCount);
-    lanes.open(grant, (lost) => ownership.lost(lost));
+    lanes.open(grant, ownership);
+  }
+
+  private async claim(shareGroup: string | undefined): Promise<Marker> {
+    const { redis, keys, shardCount, laneCount } = this.parts;
+    const marker = await claimKeySpace(redis, keys, shardCount, shareGroup);
+    await claimLanes(redis, keys, marker, laneCount);
+    return marker;
   }
 
   async revoked(grant: Grant): Promise<void> {

@@ -4,7 +4,7 @@
  *
  * - I1 PUBACKs go out in the order of arrival: brokers reorder otherwise.
  * - I2 A PUBACK goes out only on the connection its packet came on: after a reconnect the id may be another's.
- * - I3 At most `window` packets are unacknowledged: past that the socket is not read (back-pressure), since not
+ * - I3 At most `window` packets, and `MOST_BYTES` of them, are unacknowledged: past that the socket is not read (back-pressure), since not
  *   every broker honours the receive maximum.
  * - I4 It never reconnects by itself (S10): its owner opens a new one, if it still holds the lane.
  *
@@ -44,6 +44,8 @@ export type IntakeEnd =
 
 /** MQTT 5 DISCONNECT reason: session taken over. */
 const SESSION_TAKEN_OVER = 0x8e;
+/** Bytes in hand past which the socket is not read; the largest single packet is the broker's to limit. */
+const MOST_BYTES = 32 * 1024 * 1024;
 const NEVER_EXPIRES = 0xffff_ffff;
 /** Tells MQTT.js to read on without acknowledging. */
 const LATER = new Error('acknowledged later');
@@ -58,6 +60,7 @@ export class IntakeConnection {
   private readonly client: MqttClient;
   private waiting: Received[] = [];
   private storing = 0;
+  private bytes = 0;
   private readOn: (() => void) | undefined;
   private working: Promise<void> | undefined;
   private end: (how: IntakeEnd) => void = () => undefined;
@@ -136,7 +139,8 @@ export class IntakeConnection {
       dup: packet.dup,
       messageId: packet.messageId,
     });
-    if (this.unacknowledged < this.options.window) callback(LATER);
+    this.bytes += packet.payload.length;
+    if (this.unacknowledged < this.options.window && this.bytes < MOST_BYTES) callback(LATER);
     else this.readOn = () => callback(LATER);
     this.working ??= this.work();
   }
@@ -148,6 +152,7 @@ export class IntakeConnection {
       const batch = this.waiting;
       this.waiting = [];
       this.storing = batch.length;
+      const bytes = this.bytes;
       try {
         await this.handler(batch);
       } catch (error) {
@@ -158,6 +163,7 @@ export class IntakeConnection {
       }
       if (!this.over) for (const { messageId } of batch) if (messageId !== undefined) this.acknowledge(messageId);
       this.storing = 0;
+      this.bytes -= bytes;
       const readOn = this.readOn;
       this.readOn = undefined;
       readOn?.();

@@ -47,7 +47,7 @@ export class Publisher {
       logger.info({ mqtt_client_id: clientId, receive_maximum: this.maxInFlight }, 'publisher connected');
     });
     this.client.on('close', () => {
-      this.client.options.reconnectPeriod = backoffMs(this.attempts++, 100, 5000);
+      this.client.options.reconnectPeriod = backoffMs(this.attempts++, 100, 1000);
     });
     this.client.on('offline', () => logger.warn({ mqtt_client_id: clientId }, 'publisher lost the broker'));
     this.client.on('error', (error) =>

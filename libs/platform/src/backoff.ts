@@ -1,4 +1,4 @@
-/** Waiting time before the next try: doubles from `baseMs` to `capMs`, with full jitter so that a crowd spreads out. */
+/** Waiting time before the next try: doubles from `baseMs` to `capMs`, the upper half of it at random, so that a crowd spreads out. */
 export function backoffMs(attempt: number, baseMs: number, capMs: number, random: () => number = Math.random): number {
   const ceiling = Math.min(capMs, baseMs * 2 ** Math.min(attempt, 30));
   return Math.round(ceiling / 2 + (random() * ceiling) / 2);

@@ -36,6 +36,20 @@ export function connectRedis(url: string, options: RedisConnectionOptions, logge
   return redis;
 }
 
+/** For readiness: undefined where Redis answers within a second, otherwise what is wrong. */
+export async function redisTrouble(redis: Redis): Promise<string | undefined> {
+  if (redis.status !== 'ready') return `redis is ${redis.status}`;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve('redis does not answer'), 1000);
+  });
+  const answer = redis.ping().then(
+    () => undefined,
+    (error: unknown) => String(error),
+  );
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+}
+
 /** An operator set Redis up in a way that would lose or break what is stored. */
 export class UnfitRedisError extends Error {
   override readonly name = 'UnfitRedisError';

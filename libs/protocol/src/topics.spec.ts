@@ -65,6 +65,13 @@ describe('TopicTemplate', () => {
     expect(IN.clientIdOf(topic)).toBeUndefined();
   });
 
+  it('finds no client where what follows it is another', () => {
+    const template = new TopicTemplate('a/{clientId}/b');
+    expect(template.clientIdOf('a/host-1/c')).toBeUndefined();
+    expect(template.clientIdOf('a/host-1')).toBeUndefined();
+    expect(template.clientIdOf('a/host-1/b')).toBe('host-1');
+  });
+
   it('does not let the parts around the placeholder overlap', () => {
     const template = new TopicTemplate('a/{clientId}/a');
     expect(template.clientIdOf('a/a')).toBeUndefined();

@@ -38,12 +38,7 @@ export interface Connection {
   last_message_at: number;
   /** End of the refusal window a force-disconnect opened. */
   refused_until: RefusedUntil | null;
-  /** Ids of the last few applied messages: a redelivered one is recognised by them. */
-  recent: string[];
 }
-
-/** How many applied ids a connection remembers. */
-export const RECENT_IDS = 4;
 
 // Facts are most of a connection's text and seldom change: each object is turned into text once.
 const factsTexts = new WeakMap<Connection['facts'], string>();

@@ -29,8 +29,16 @@ const claim = new RedisScript<string[]>(
    return redis.call('HGETALL', KEYS[1])`,
 );
 
-/** Reads the marker, writing it first where the key space is new. @throws KeySpaceError */
-export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount: number): Promise<Marker> {
+/**
+ * Reads the marker, writing it first where the key space is new: then with this share group, or a random one.
+ * @throws KeySpaceError
+ */
+export async function claimKeySpace(
+  redis: Redis,
+  keys: RegistryKeys,
+  shardCount: number,
+  shareGroup = `cc-${randomBytes(12).toString('hex')}`,
+): Promise<Marker> {
   const flat = await claim.run(
     redis,
     [keys.marker],
@@ -38,7 +46,7 @@ export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount
       ...['id', randomUUID()],
       ...['shard_count', shardCount],
       ...['hash_version', HASH_VERSION],
-      ...['share_group', `cc-${randomBytes(12).toString('hex')}`],
+      ...['share_group', shareGroup],
       ...['lane_count', 0],
     ],
   );

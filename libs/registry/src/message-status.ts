@@ -43,7 +43,7 @@ local function move(key, to, at, details)
   local from = message[1]
   if not from or not TRANSITIONS[from][to] then return false end
   local line = to .. ' ' .. string.format('%.0f', at)
-  if details and details ~= '' then line = line .. ' ' .. string.gsub(string.sub(details, 1, 1024), '[%c]', ' ') end
+  if details and details ~= '' then line = line .. ' ' .. string.gsub(string.sub(details, 1, 4096), '[%c]', ' ') end
   local history = message[2]
   if #history > ${HISTORY_BYTES} then
     local first = string.match(history, '^[^\\n]*')

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
 import { FencedCommit, PositionError } from './fenced-commit.js';
-import { Mailboxes, type AppendOutcome } from './mailbox.js';
+import { Mailboxes, unpack, type AppendOutcome } from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
 import { StaticOwnership } from './static-ownership.js';
@@ -215,7 +215,9 @@ class World {
   private async compare(): Promise<void> {
     for (const [index, one] of this.shards.entries()) {
       const entries = await redis.xrange(this.keys.mailbox(index), '-', '+');
-      expect(entries.map(([, fields]) => fields[5])).toEqual(one.mailbox.map(({ body }) => body));
+      expect(entries.map(([id, [, packed = '']]) => unpack(id, packed).body)).toEqual(
+        one.mailbox.map(({ body }) => body),
+      );
       one.mailbox = entries.map(([id], i) => ({ id, body: one.mailbox[i]?.body ?? '' }));
       expect(await redis.lrange(this.applied(index), 0, -1)).toEqual(one.applied);
       expect(await this.commits.position(index)).toBe(one.position);

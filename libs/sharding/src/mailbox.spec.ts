@@ -1,6 +1,6 @@
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
-import { Mailboxes, storedAt, type MailboxItem } from './mailbox.js';
+import { Mailboxes, storedAt, unpack, type MailboxEntry, type MailboxItem } from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
 
@@ -35,9 +35,13 @@ function items(...bodies: string[]): MailboxItem[] {
   return bodies.map(item);
 }
 
-async function bodies(shard: number): Promise<string[]> {
+async function entriesOf(shard: number): Promise<MailboxEntry[]> {
   const entries = await redis.xrange(keys.mailbox(shard), '-', '+');
-  return entries.map(([, fields]) => fields[5] ?? '');
+  return entries.map(([id, [, packed = '']]) => unpack(id, packed));
+}
+
+async function bodies(shard: number): Promise<string[]> {
+  return (await entriesOf(shard)).map(({ body }) => body);
 }
 
 describe('appending as the owner of a lane', () => {
@@ -65,12 +69,12 @@ describe('appending as the owner of a lane', () => {
     expect(await bodies(1)).toEqual([]);
   });
 
-  it('stores client, meta and body in this order, and the time of the store in the id', async () => {
-    const before = await redis.time();
+  it('stores client, meta and body, and the time of the store in the id', async () => {
+    const [seconds] = await redis.time();
     await new Mailboxes(redis, keys, 100).append(lane(1), 1, new Map([[0, items('x')]]));
-    const [entry] = await redis.xrange(keys.mailbox(0), '-', '+');
-    expect(entry?.[1]).toEqual(['client', 'client of x', 'meta', 'meta of x', 'body', 'x']);
-    expect(storedAt(entry?.[0] ?? '')).toBeGreaterThanOrEqual(Number(before[0]) * 1000);
+    const [entry] = await entriesOf(0);
+    expect(entry).toMatchObject(item('x'));
+    expect(storedAt(entry?.id ?? '')).toBeGreaterThanOrEqual(Number(seconds) * 1000);
   });
 
   it('refuses an older epoch with StaleOwnerError and appends nothing of it', async () => {
@@ -188,11 +192,16 @@ describe('appending as the owner of a lane', () => {
     );
   });
 
-  it('keeps any text as it is, separators and characters beyond the basic plane included', async () => {
-    const odd = { clientId: 'a b:c{d}😀', meta: '', body: '{"a":"\u0000\n","b":"ü😀"}' };
-    await new Mailboxes(redis, keys, 100).append(lane(1), 1, new Map([[0, [odd]]]));
-    const [entry] = await redis.xrange(keys.mailbox(0), '-', '+');
-    expect(entry?.[1]).toEqual(['client', odd.clientId, 'meta', odd.meta, 'body', odd.body]);
+  it.each([
+    ['empty', ''],
+    ['of several lines', '\n{"a":\n\n1}\n'],
+    ['of control characters and characters beyond the basic plane', '{"a":"\u0000\t","b":"ü😀"}'],
+  ])('keeps a body as it is that is %s', async (_, body) => {
+    const odd = { clientId: 'a b:c{d}😀', meta: 'packet 0 r- a/{clientId}', body };
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await mailboxes.append(lane(1), 1, new Map([[0, [odd]]]));
+    await mailboxes.send(0, odd);
+    expect(await entriesOf(0)).toEqual([expect.objectContaining(odd), expect.objectContaining(odd)]);
   });
 });
 

@@ -24,6 +24,8 @@ export interface Ownership {
   start(listener: OwnershipListener): Promise<void>;
   /** What this process holds now. */
   held(): readonly Grant[];
+  /** Asks Redis whether the grant still holds; reports it lost where it does not. */
+  confirm(grant: Grant): Promise<boolean>;
   /** A write was refused: the grant is lost, whoever holds it now. */
   lost(grant: Grant): void;
   /** Gives back what is held. The listener's work must have stopped. */

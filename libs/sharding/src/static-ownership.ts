@@ -27,6 +27,7 @@ export class StaticOwnership implements Ownership {
   private readonly bootId = randomUUID();
   private readonly grants = new Map<string, Grant>();
   private listener: OwnershipListener | undefined;
+  private stopped = false;
 
   constructor(
     private readonly redis: Redis,
@@ -38,13 +39,8 @@ export class StaticOwnership implements Ownership {
   async start(listener: OwnershipListener): Promise<void> {
     this.listener = listener;
     // Shards first: nothing is taken in before somebody can act on it.
-    for (const resource of this.resources.toSorted((a, b) => b.kind.localeCompare(a.kind))) {
-      const keys = [this.keys.epoch(resource), this.keys.owner(resource)];
-      const epoch = await acquire.run(this.redis, keys, [this.bootId]);
-      const grant: Grant = { ...resource, epoch, fence: `${epoch}:${this.bootId}` };
-      this.grants.set(nameOf(resource), grant);
-      await listener.granted(grant);
-    }
+    for (const resource of this.resources.toSorted((a, b) => b.kind.localeCompare(a.kind)))
+      await this.acquire(resource);
     this.logger.info({ resources: this.grants.size, boot_id: this.bootId }, 'owns all shards and lanes');
   }
 
@@ -52,22 +48,46 @@ export class StaticOwnership implements Ownership {
     return [...this.grants.values()];
   }
 
+  async confirm(grant: Grant): Promise<boolean> {
+    if ((await this.redis.get(this.keys.owner(grant))) === grant.fence) return true;
+    this.lost(grant);
+    return false;
+  }
+
   lost(grant: Grant): void {
     if (this.grants.get(nameOf(grant)) !== grant) return;
     this.grants.delete(nameOf(grant));
-    this.logger.error(
-      { [grant.kind]: grant.index, epoch: grant.epoch },
-      'another ingester has taken over; this one stops acting. Run one ingester only',
-    );
-    this.listener?.revoked(grant).catch((error: unknown) => {
-      this.logger.error({ err: error, [grant.kind]: grant.index }, 'could not stop acting');
+    this.giveUp(grant).catch((error: unknown) => {
+      this.logger.error({ err: error, [grant.kind]: grant.index }, 'could not give up what was lost');
     });
   }
 
   async stop(): Promise<void> {
+    this.stopped = true;
     for (const grant of this.grants.values()) {
       await release.run(this.redis, [this.keys.owner(grant)], [grant.fence]);
     }
     this.grants.clear();
+  }
+
+  private async acquire({ kind, index }: Resource): Promise<void> {
+    const resource = { kind, index };
+    const keys = [this.keys.epoch(resource), this.keys.owner(resource)];
+    const epoch = await acquire.run(this.redis, keys, [this.bootId]);
+    const grant: Grant = { ...resource, epoch, fence: `${epoch}:${this.bootId}` };
+    this.grants.set(nameOf(resource), grant);
+    await this.listener?.granted(grant);
+  }
+
+  /** Stops acting. Where nobody else has taken over, Redis has lost what it held: then takes part anew (S0). */
+  private async giveUp(grant: Grant): Promise<void> {
+    const about = { [grant.kind]: grant.index, epoch: grant.epoch };
+    await this.listener?.revoked(grant);
+    if (this.stopped || (await this.redis.get(this.keys.owner(grant))) !== null) {
+      this.logger.error(about, 'another ingester has taken over; this one stops acting. Run one ingester only');
+      return;
+    }
+    this.logger.error(about, 'Redis has lost the owner of what this process acted for; taking it anew');
+    await this.acquire(grant);
   }
 }

@@ -8,8 +8,15 @@ type Issue = Parameters<
   NonNullable<NonNullable<ConstructorParameters<typeof StandardSchemaValidationPipe>[0]>['exceptionFactory']>
 >[0][number];
 
+/** The frame's pipe removes members named `constructor` or `prototype` unasked; a payload is the caller's to choose. */
+class UnalteringPipe extends StandardSchemaValidationPipe {
+  protected override stripProtoKeys(): void {
+    // Nothing of a body is ever merged into another object; Fastify refuses `__proto__` with 400.
+  }
+}
+
 export function validationPipe(): StandardSchemaValidationPipe {
-  return new StandardSchemaValidationPipe({ exceptionFactory: asProblem });
+  return new UnalteringPipe({ exceptionFactory: asProblem });
 }
 
 function asProblem(issues: readonly Issue[]): Problem {

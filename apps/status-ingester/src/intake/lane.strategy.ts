@@ -6,7 +6,7 @@ import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
 import type { IntakeOptions, IntakePacket } from '@app/broker';
 import type { Logger } from '@app/platform';
-import type { Grant } from '@app/sharding';
+import type { Grant, Ownership } from '@app/sharding';
 import { INTAKE, LaneContext, type StoreOutcome } from './intake.controller.js';
 import { Lane } from './lane.js';
 
@@ -30,7 +30,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     );
   }
 
-  open(grant: Grant, onLost: (grant: Grant) => void): void {
+  open(grant: Grant, ownership: Pick<Ownership, 'confirm' | 'lost'>): void {
     if (this.group === undefined) throw new Error('a lane was granted before the share group was known');
     const prefix = `$share/${this.group}/`;
     const lane = new Lane(
@@ -41,7 +41,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
         clientId: `${this.group}-lane-${grant.index}`,
       },
       (packets, ...context) => this.hand(packets, new LaneContext(context)),
-      onLost,
+      ownership,
       this.log,
     );
     this.lanes.set(grant.index, lane);

@@ -1,10 +1,10 @@
 /**
  * A lane while this process holds it: keeps one connection of the lane's session open, with back-off between them.
- * It ends when the lane is given back or another process has taken the session (S10).
+ * It ends when the lane is given back, or is found to be another's (S10).
  */
 import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
 import { Backoff, counter, gauge, type Logger } from '@app/platform';
-import { StaleOwnerError, type Grant } from '@app/sharding';
+import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import type { StoreOutcome } from './intake.controller.js';
 
 /** Stores one batch of the lane; the number rises with each batch. */
@@ -26,7 +26,7 @@ export class Lane {
   private connection: IntakeConnection | undefined;
   private readonly stopping = new AbortController();
   private readonly storing = new AbortController();
-  private readonly backoff = new Backoff(100, 5000, 10_000);
+  private readonly backoff = new Backoff(100, 1000, 10_000);
   private sequence = 0;
   private work: Promise<void> | undefined;
   private up = false;
@@ -35,7 +35,7 @@ export class Lane {
     readonly grant: Grant,
     private readonly options: IntakeOptions,
     private readonly store: StoreBatch,
-    private readonly onLost: (grant: Grant) => void,
+    private readonly ownership: Pick<Ownership, 'confirm' | 'lost'>,
     private readonly logger: Logger,
   ) {}
 
@@ -66,6 +66,8 @@ export class Lane {
   private async run(): Promise<void> {
     const about = { lane: this.grant.index, epoch: this.grant.epoch };
     while (!this.stopped()) {
+      // A zombie that connected with the lane's client id would throw the rightful owner out (S10).
+      if (!(await this.ownership.confirm(this.grant))) return;
       const connection = new IntakeConnection(this.options, (packets) => this.take(packets), this.logger);
       this.connection = connection;
       try {
@@ -82,11 +84,7 @@ export class Lane {
       }
       const how = await connection.ended;
       this.setConnected(false);
-      if (how === 'taken-over') {
-        this.logger.warn(about, 'session taken over: another process holds the lane');
-        this.onLost(this.grant);
-        return;
-      }
+      if (how === 'taken-over') this.logger.warn(about, 'session taken over by another connection');
       if (this.stopped()) return;
       const waitMs = this.backoff.failed();
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
@@ -98,7 +96,7 @@ export class Lane {
     const outcome = await this.store(packets, this.grant, ++this.sequence, this.storing.signal);
     if (outcome === 'stored') return;
     this.stopping.abort();
-    this.onLost(this.grant);
+    this.ownership.lost(this.grant);
     throw new StaleOwnerError(this.grant);
   }
 

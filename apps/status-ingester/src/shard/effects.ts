@@ -7,6 +7,7 @@ import { TopicTemplate, encodeAnswer } from '@app/protocol';
 import type { Publisher } from '@app/broker';
 import {
   encodeCommand,
+  type ConnectionDirectory,
   type DueWorkOfShards,
   type Outboxes,
   type RegistryKeys,
@@ -31,6 +32,7 @@ export interface EffectTools {
   due: DueWorkOfShards;
   wakeUps: WakeUps;
   outboxes: Outboxes;
+  directory: ConnectionDirectory;
   mailboxes: Mailboxes;
   publisher: Publisher;
   outTopic: TopicTemplate;
@@ -69,13 +71,11 @@ export class Effects {
       await wakeUps.wake(wakes);
       const others = todos.filter((todo) => todo.do !== 'wake');
       const outcomes = await Promise.allSettled(others.map((todo) => this.perform(grant, todo)));
-      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-      await due.done(
-        grant,
-        others.filter((_, i) => outcomes[i]?.status === 'fulfilled' && outcomes[i].value),
-      );
+      const finished = others.filter((_, i) => outcomes[i]?.status === 'fulfilled' && outcomes[i].value);
+      await due.done(grant, finished);
       done.inc({ kind: 'wake' }, wakes.length);
-      for (const todo of others) done.inc({ kind: todo.do });
+      for (const todo of finished) done.inc({ kind: todo.do });
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     } catch (error) {
       if (error instanceof StaleOwnerError) return;
       logger.warn({ err: error, shard: grant.index }, 'to-dos failed; they come up again');
@@ -84,7 +84,7 @@ export class Effects {
 
   /** @returns whether it is done. */
   private async perform(grant: Grant, todo: Exclude<ToDo, { do: 'wake' }>): Promise<boolean> {
-    const { outboxes, publisher, mailboxes, logger } = this.tools;
+    const { outboxes, publisher, mailboxes, directory, logger } = this.tools;
     switch (todo.do) {
       case 'answer':
         return this.answer(grant, todo);
@@ -96,12 +96,16 @@ export class Effects {
         return true;
       }
       case 'clear-retained': {
+        const [connection] = await directory.load(grant.index, [todo.client_id]);
+        if (connection?.status_topic === todo.status_topic) return true;
         const topic = new TopicTemplate(todo.status_topic).topicOf(todo.client_id);
         const outcome = await publisher.publish(topic, '', { retain: true, signal: this.stopping.signal });
         return outcome.kind !== 'aborted';
       }
       case 'forget':
-        return mailboxes.send(grant.index, encodeCommand({ clientId: todo.client_id, command: { do: 'forget' } }));
+        await mailboxes.send(grant.index, encodeCommand({ clientId: todo.client_id, command: { do: 'forget' } }));
+        // The command itself removes this to-do, or puts it off.
+        return false;
     }
   }
 

@@ -130,7 +130,7 @@ describe('fold', () => {
     const stored = storedAfter(handshake('a'), packet('a', OFFLINE));
     const { connections } = foldAll([command('a', { do: 'forget' }), handshake('a', 'm-2', { at: T0 + 9 })], stored);
     expect(connections.get('a')?.before).toBe(stored.get('a'));
-    expect(connections.get('a')?.after).toMatchObject({ disconnected_at: null, recent: ['m-2'] });
+    expect(connections.get('a')?.after).toMatchObject({ disconnected_at: null });
   });
 
   it('stamps dead letters and events with the time their message was stored', () => {

@@ -12,7 +12,7 @@ import {
   type RegistryEvent,
   type ToDo,
 } from '@app/registry';
-import { transition, type Rules } from './transition.js';
+import { transition, type Rules, type Transition } from './transition.js';
 
 export interface Folded extends BatchChanges {
   /** To-dos to be done right after the commit. */
@@ -38,7 +38,15 @@ export function fold(
     const { clientId, at } = message;
     const change = connections.get(clientId);
     const current = change === undefined ? stored.get(clientId) : change.after;
-    const { connection, effects } = transition(current, message, rules);
+    let applied: Transition;
+    try {
+      applied = transition(current, message, rules);
+    } catch (error) {
+      // A fault of ours in one message must not stop the shard: it is set aside, and the rest goes on.
+      deadLetters.push({ ...poison(message, error), at });
+      continue;
+    }
+    const { connection, effects } = applied;
     if (connection !== current) {
       connections.set(clientId, { before: change === undefined ? current : change.before, after: connection });
     }
@@ -78,5 +86,16 @@ export function fold(
     arrived: Array.from(arrived, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),
     immediate,
     replies,
+  };
+}
+
+function poison(message: MailboxMessage, error: unknown): DeadLetter {
+  const packet = message.kind === 'packet' ? message : undefined;
+  return {
+    client_id: message.clientId,
+    topic: packet?.topic ?? '',
+    reason: 'internal-error',
+    details: `could not be applied: ${error instanceof Error ? error.message : String(error)}`,
+    sample: (packet?.body ?? JSON.stringify(message)).slice(0, 1024),
   };
 }

@@ -225,6 +225,10 @@ describe('a handshake', () => {
     expect(eventsOf(outcome)).toEqual([
       { type: 'connection.updated', client_id: CLIENT, connection_type: 'proxy', handshake_message_id: 'p-1' },
     ]);
+    const both = { fqdn: 'host-1', source_type: 'tower', application_type: 'catalog' };
+    const alike = { ...ENVELOPE, type: 'proxy-handshake', message_id: 'p-1', payload: { catalog_service_facts: both } };
+    const changed = play(RULES, play(RULES, undefined, host('h-1', {}, both)).connection, packet(alike));
+    expect(eventsOf(changed).map(({ type }) => type)).toEqual(['connection.updated']);
   });
 
   it.each([false, true])('with the id already recorded changes nothing while online (DUP: %s)', (dup) => {

@@ -1,10 +1,13 @@
 /**
  * What one mailbox message does to one connection: `(connection, message) → {connection, effects}`. Pure; all
  * times are those at which Redis stored the message.
+ *
+ * What a lane gets again after a crash is a suffix of what was applied, in its order. It is applied again, whole: the
+ * state comes out the same. Leaving out of it what looks known would not be safe, since a last will carries the same
+ * id and text on every connection.
  */
-import { parseInbound, parseReconnectAfter, type Refusal, type RefusalReason } from '@app/protocol';
+import { parseInbound, parseReconnectAfter, type MessageError, type Refusal, type RefusalReason } from '@app/protocol';
 import {
-  RECENT_IDS,
   factsText,
   type CommandMessage,
   type CommandOutcome,
@@ -48,6 +51,11 @@ export interface Transition {
   effects: Effect[];
 }
 
+/** A client that moved to another status topic has come to rest there by then. */
+const CLEAR_RETAINED_MS = 5000;
+/** Characters kept of a `message-error`'s details. */
+const MAX_DETAILS = 1000;
+
 export function transition(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
   return message.kind === 'packet' ? applyPacket(connection, message, rules) : applyCommand(connection, message, rules);
 }
@@ -56,6 +64,8 @@ function applyPacket(connection: Connection | undefined, packet: Packet & { at: 
   const onStatusTopic = rules.statusTopics.includes(packet.topic);
   if (packet.refused !== undefined) return applyUnreadable(connection, packet, packet.refused, rules);
   if (packet.retain && onStatusTopic) return applyRetained(connection, packet, rules);
+  // The removal of a retained message that carried no state, by a client that cleans up or by ourselves.
+  if (packet.retain && packet.body === '') return { connection, effects: [] };
 
   const parsed = parseInbound(packet.body);
   if (!parsed.ok) return setAside(connection, packet, parsed.refusal, rules);
@@ -84,22 +94,9 @@ function applyPacket(connection: Connection | undefined, packet: Packet & { at: 
         const refusal: Refusal = { reason: 'wrong-topic', details, messageId: message.message_id, handshake: false };
         return setAside(connection, packet, refusal, rules);
       }
-      return goOffline(connection, packet, 'goodbye', message.message_id, rules);
+      return goOffline(connection, packet, 'goodbye', rules);
     case 'message-error':
-      return {
-        connection: heard(connection, packet.at, message.message_id),
-        effects: [
-          {
-            kind: 'to-do',
-            todo: {
-              do: 'message-error',
-              client_id: packet.clientId,
-              in_response_to: message.in_response_to,
-              details: message.payload.details.slice(0, 4096),
-            },
-          },
-        ],
-      };
+      return { connection: heard(connection, packet.at), effects: [failMessage(packet.clientId, message)] };
   }
 }
 
@@ -107,11 +104,11 @@ function applyPacket(connection: Connection | undefined, packet: Packet & { at: 
 function applyRetained(connection: Connection | undefined, packet: Packet & { at: number }, rules: Rules): Transition {
   const found = truth(packet.body, connection?.refused_until ?? null, packet.at);
   if (found.state === 'online') return accept(connection, packet, found.handshake, rules);
-  const messageId = found.refusal?.messageId ?? found.messageId ?? undefined;
-  const offline = goOffline(connection, packet, found.reason, messageId, rules);
+  const offline = goOffline(connection, packet, found.reason, rules);
   if (found.refusal === undefined) return offline;
   const aside = setAside(offline.connection, packet, found.refusal, rules);
-  return { connection: aside.connection, effects: [...offline.effects, ...aside.effects] };
+  const failed = found.messageError === undefined ? [] : [failMessage(packet.clientId, found.messageError)];
+  return { connection: aside.connection, effects: [...offline.effects, ...aside.effects, ...failed] };
 }
 
 function applyUnreadable(
@@ -127,7 +124,7 @@ function applyUnreadable(
   const refusal: Refusal = { reason, details, messageId: null, handshake: false };
   const offline =
     packet.retain && rules.statusTopics.includes(packet.topic)
-      ? goOffline(connection, packet, 'unknown', undefined, rules)
+      ? goOffline(connection, packet, 'unknown', rules)
       : { connection, effects: [] };
   const aside = setAside(offline.connection, packet, refusal, rules);
   return { connection: aside.connection, effects: [...offline.effects, ...aside.effects] };
@@ -142,11 +139,8 @@ function accept(
   const { clientId, at, topic } = packet;
   const id = handshake.message_id;
   const sameTopic = before?.status_topic === topic;
-  if (before !== undefined && sameTopic) {
-    if (before.state === 'online' && before.handshake_message_id === id) return { connection: before, effects: [] };
-    if (packet.dup && before.recent.includes(id)) return { connection: before, effects: [] };
-  }
   const wasOnline = before?.state === 'online';
+  if (wasOnline && sameTopic && before.handshake_message_id === id) return { connection: before, effects: [] };
   const type = handshake.type === 'host-handshake' ? 'host' : 'proxy';
   const stated =
     handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
@@ -163,7 +157,6 @@ function accept(
     offline_reason: null,
     last_message_at: at,
     refused_until: null,
-    recent: remember(before, id),
   };
   const effects: Effect[] = [];
   const about = { client_id: clientId, connection_type: type, handshake_message_id: id } as const;
@@ -172,8 +165,9 @@ function accept(
     effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
   } else if (!unchanged) effects.push({ kind: 'event', event: { type: 'connection.updated', ...about } });
   if (before !== undefined && !sameTopic) {
-    const todo = { do: 'clear-retained', client_id: clientId, status_topic: before.status_topic } as const;
-    effects.push({ kind: 'to-do', todo });
+    // Not at once: a redelivery can move the client back and forth before it comes to rest.
+    effects.push({ kind: 'to-do', todo: clearRetained(clientId, before.status_topic), inMs: CLEAR_RETAINED_MS });
+    effects.push({ kind: 'undo', todo: clearRetained(clientId, topic) });
   }
   if (rules.respond) {
     const answer = { type: 'handshake-response', in_response_to: id } as const;
@@ -186,17 +180,19 @@ function goOffline(
   connection: Connection | undefined,
   packet: Packet & { at: number },
   reason: OfflineReason,
-  messageId: string | undefined,
   rules: Rules,
 ): Transition {
   // A client that never registered has no state; one that moved to another status topic has left this one behind.
   if (connection === undefined || connection.status_topic !== packet.topic) return { connection, effects: [] };
-  if (packet.dup && messageId !== undefined && connection.recent.includes(messageId))
-    return { connection, effects: [] };
-  const heardFrom = heard(connection, packet.at, messageId);
-  if (heardFrom === undefined || connection.state === 'offline') return { connection: heardFrom, effects: [] };
+  if (connection.state === 'offline') return { connection: heard(connection, packet.at), effects: [] };
   return {
-    connection: { ...heardFrom, state: 'offline', disconnected_at: packet.at, offline_reason: reason },
+    connection: {
+      ...connection,
+      last_message_at: packet.at,
+      state: 'offline',
+      disconnected_at: packet.at,
+      offline_reason: reason,
+    },
     effects: [
       { kind: 'event', event: { type: 'connection.offline', client_id: packet.clientId, reason } },
       { kind: 'to-do', todo: { do: 'forget', client_id: packet.clientId }, inMs: rules.connectionRetentionMs },
@@ -261,6 +257,8 @@ function applyCommand(
         });
       }
       if (refuses(connection.refused_until, at)) {
+        // It comes up again, or the connection would be kept for ever.
+        effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: rules.connectionRetentionMs });
         return answered(connection, { kind: 'conflict', details: 'the client is refused; lift the refusal first' });
       }
       effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
@@ -268,12 +266,15 @@ function applyCommand(
   }
 }
 
-function heard(connection: Connection | undefined, at: number, messageId: string | undefined): Connection | undefined {
-  if (connection === undefined) return undefined;
-  return { ...connection, last_message_at: at, recent: remember(connection, messageId) };
+function heard(connection: Connection | undefined, at: number): Connection | undefined {
+  return connection && { ...connection, last_message_at: at };
 }
 
-function remember(connection: Connection | undefined, messageId: string | undefined): string[] {
-  const recent = connection?.recent ?? [];
-  return messageId === undefined ? recent : [...recent.slice(-(RECENT_IDS - 1)), messageId];
+function failMessage(clientId: string, { in_response_to, payload }: MessageError): Effect {
+  const details = payload.details.slice(0, MAX_DETAILS).toWellFormed();
+  return { kind: 'to-do', todo: { do: 'message-error', client_id: clientId, in_response_to, details } };
+}
+
+function clearRetained(clientId: string, statusTopic: string): Extract<ToDo, { do: 'clear-retained' }> {
+  return { do: 'clear-retained', client_id: clientId, status_topic: statusTopic };
 }

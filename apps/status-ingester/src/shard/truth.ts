@@ -2,14 +2,21 @@
  * What the registry should hold for a client, given what the broker retains for it: the measure of agreement
  * (protocol, *Agreement*). Pure.
  */
-import { parseInbound, type HostHandshake, type ProxyHandshake, type Refusal, type RefusedUntil } from '@app/protocol';
+import {
+  parseInbound,
+  type HostHandshake,
+  type MessageError,
+  type ProxyHandshake,
+  type Refusal,
+  type RefusedUntil,
+} from '@app/protocol';
 import type { OfflineReason } from '@app/registry';
 
 export type Handshake = HostHandshake | ProxyHandshake;
 
 export type Truth =
   | { state: 'online'; handshake: Handshake }
-  | { state: 'offline'; reason: OfflineReason; refusal?: Refusal; messageId?: string };
+  | { state: 'offline'; reason: OfflineReason; refusal?: Refusal; messageError?: MessageError };
 
 /**
  * @param retained the text of the retained message, undefined for none
@@ -29,9 +36,19 @@ export function truth(retained: string | undefined, refusedUntil: RefusedUntil |
   const { message } = parsed;
   switch (message.type) {
     case 'offline':
-      return { state: 'offline', reason: 'retained-offline', messageId: message.message_id };
+      return { state: 'offline', reason: 'retained-offline' };
     case 'message-error':
-      return { state: 'offline', reason: 'unknown', messageId: message.message_id };
+      return {
+        state: 'offline',
+        reason: 'unknown',
+        messageError: message,
+        refusal: {
+          reason: 'wrong-shape',
+          details: 'a message-error must not be retained: it took the place of the handshake',
+          messageId: message.message_id,
+          handshake: false,
+        },
+      };
     case 'host-handshake':
     case 'proxy-handshake':
       if (refuses(refusedUntil, at)) {

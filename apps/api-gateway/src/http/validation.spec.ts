@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import { Problem } from './problem.js';
+import { ClientIdParam, MessageIdParam, validationPipe } from './validation.js';
+
+async function problemOf(schema: z.ZodType, value: unknown): Promise<Problem> {
+  try {
+    await validationPipe().transform(value, { type: 'body', schema });
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+  throw new Error('the value was accepted');
+}
+
+describe('validationPipe', () => {
+  it('passes on what the schema makes of a valid value', async () => {
+    const schema = z.strictObject({ a: z.coerce.number(), b: z.string().default('x') });
+    await expect(validationPipe().transform({ a: '7' }, { type: 'query', schema })).resolves.toEqual({ a: 7, b: 'x' });
+  });
+
+  it('leaves a parameter without a schema alone', async () => {
+    const value = { anything: true };
+    await expect(validationPipe().transform(value, { type: 'body' })).resolves.toBe(value);
+  });
+
+  it('answers 422, with a pointer to the member and what would be right', async () => {
+    const problem = await problemOf(z.object({ a: z.object({ b: z.string('must be text') }) }), { a: { b: 1 } });
+    expect(problem.kind).toBe('invalid');
+    expect(problem.status).toBe(422);
+    expect(problem.more.errors).toEqual([{ pointer: '/a/b', detail: 'must be text' }]);
+    expect(problem.detail).toBe('/a/b: must be text');
+  });
+
+  it('names every wrong member, the first of them in the detail', async () => {
+    const schema = z.object({ a: z.string('no text'), b: z.array(z.number('no number')) });
+    const problem = await problemOf(schema, { a: 1, b: [1, 'x', 'y'] });
+    expect(problem.more.errors).toEqual([
+      { pointer: '/a', detail: 'no text' },
+      { pointer: '/b/1', detail: 'no number' },
+      { pointer: '/b/2', detail: 'no number' },
+    ]);
+    expect(problem.detail).toBe('/a: no text');
+  });
+
+  it('points to the whole body where that is wrong', async () => {
+    const problem = await problemOf(z.object({}, 'must be an object'), 'text');
+    expect(problem.more.errors).toEqual([{ pointer: '', detail: 'must be an object' }]);
+    expect(problem.detail).toBe('body: must be an object');
+  });
+
+  it('names each member it does not know', async () => {
+    const schema = z.strictObject({ inner: z.strictObject({ a: z.string().optional() }) });
+    const problem = await problemOf(schema, { inner: { b: 1, c: 2 } });
+    const detail = 'is not a known member; remove it or correct its name';
+    expect(problem.more.errors).toEqual([
+      { pointer: '/inner/b', detail },
+      { pointer: '/inner/c', detail },
+    ]);
+  });
+
+  it('escapes names as RFC 6901 says', async () => {
+    const problem = await problemOf(z.strictObject({ 'x/~y': z.string('no text') }), { 'x/~y': 1, '~1/': 2 });
+    expect(problem.more.errors?.map(({ pointer }) => pointer)).toEqual(['/x~1~0y', '/~01~1']);
+  });
+
+  it('lists no more than twenty errors', async () => {
+    const values = Array.from({ length: 1000 }, () => 'x');
+    expect((await problemOf(z.array(z.number()), values)).more.errors).toHaveLength(20);
+    const unknown = Object.fromEntries(values.map((_, i) => [`member-${i}`, i]));
+    expect((await problemOf(z.strictObject({}), unknown)).more.errors).toHaveLength(20);
+  });
+});
+
+describe('ClientIdParam', () => {
+  it('accepts an id that is one topic level', () => {
+    expect(ClientIdParam.parse('host 1 é')).toBe('host 1 é');
+    expect(ClientIdParam.parse('a'.repeat(256))).toHaveLength(256);
+  });
+
+  it.each([
+    ['', 'client_id must not be empty'],
+    ['a/b', 'client_id must not contain "/", "+", "#" or control characters'],
+    ['+', 'client_id must not contain "/", "+", "#" or control characters'],
+    ['é'.repeat(129), 'client_id must be at most 256 UTF-8 bytes'],
+  ])('refuses %j and says why', async (id, detail) => {
+    const problem = await problemOf(ClientIdParam, id);
+    expect(problem.more.errors).toEqual([{ pointer: '', detail }]);
+  });
+});
+
+describe('MessageIdParam', () => {
+  it.each(['017f22e2-79b0-7abc-8000-000000000000', '3fb0c7be-89cb-4f19-84b7-94448f40f769'])('accepts %s', (id) => {
+    expect(MessageIdParam.parse(id)).toBe(id);
+  });
+
+  it.each(['', 'x', '017f22e279b07abc8000000000000000', '017f22e2-79b0-7abc-8000-00000000000g', '{}'])(
+    'refuses %j and says what would be right',
+    async (id) => {
+      expect((await problemOf(MessageIdParam, id)).detail).toBe('body: message_id must be a UUID');
+    },
+  );
+});

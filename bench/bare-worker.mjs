@@ -1,0 +1,14 @@
+/** The floor of the send benchmark: a bare BullMQ worker that does nothing. Tells how many jobs it has done. */
+import { Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+
+const connection = new Redis(process.argv[2] ?? '', { maxRetriesPerRequest: null });
+let done = 0;
+const worker = new Worker('bare', () => Promise.resolve(done++), {
+  connection,
+  concurrency: 50,
+  removeOnComplete: { count: 0 },
+});
+await worker.waitUntilReady();
+process.on('message', () => process.send?.({ done }));
+process.send?.({ ready: true });

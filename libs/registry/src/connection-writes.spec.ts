@@ -1,0 +1,268 @@
+import { connectRedis, type Redis } from '@app/platform';
+import { FencedCommit, MAX_WRITE_ARGS, type Grant, type ShardWrite } from '@app/sharding';
+import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { type Connection } from './connection.js';
+import { ConnectionDirectory } from './connection-directory.js';
+import { connectionWrites, type BatchChanges, type ConnectionChange } from './connection-writes.js';
+import { DEAD_LETTERS_KEPT, EVENTS_KEPT } from './event.js';
+import type { SearchableFact } from './fact-index.js';
+import { RegistryKeys } from './registry-keys.js';
+import { decodeToDo, encodeToDo, type ToDo } from './to-do.js';
+
+let server: Server;
+let redis: Redis;
+let keys: RegistryKeys;
+let directory: ConnectionDirectory;
+let keySpaces = 0;
+let position: string;
+
+const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:boot' };
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+});
+
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+beforeEach(async () => {
+  keys = new RegistryKeys(`writes${keySpaces++}`);
+  directory = new ConnectionDirectory(redis, keys, 1);
+  position = '0-0';
+  await redis.set(keys.owner(GRANT), GRANT.fence);
+});
+
+function host(clientId: string, more: Partial<Connection> = {}): Connection {
+  return {
+    client_id: clientId,
+    type: 'host',
+    state: 'online',
+    facts: { machine_id: `machine of ${clientId}` },
+    handshake_message_id: 'm1',
+    status_topic: 'in/{clientId}',
+    connected_at: 1000,
+    disconnected_at: null,
+    offline_reason: null,
+    last_message_at: 1000,
+    refused_until: null,
+    ...more,
+  };
+}
+
+function writesOf(changes: Partial<BatchChanges>): ShardWrite[] {
+  return connectionWrites(keys, 0, {
+    connections: new Map(),
+    events: [],
+    deadLetters: [],
+    todos: [],
+    undone: [],
+    arrived: [],
+    ...changes,
+  });
+}
+
+async function commit(changes: Partial<BatchChanges>): Promise<boolean[]> {
+  const to = `${Number(position.split('-')[0]) + 1}-0`;
+  const outcome = await new FencedCommit(redis, keys).commit(GRANT, position, to, writesOf(changes));
+  position = to;
+  return outcome.kind === 'committed' ? outcome.guarded : [];
+}
+
+function change(before: Connection | undefined, after: Connection | undefined): Map<string, ConnectionChange> {
+  return new Map([[(after ?? before)?.client_id ?? '', { before, after }]]);
+}
+
+async function foundBy(fact: SearchableFact, value: string): Promise<string[]> {
+  const { connections } = await directory.list({ facts: { [fact]: value } }, 100);
+  return connections.map(({ client_id }) => client_id);
+}
+
+async function indexed(): Promise<Record<string, string[]>> {
+  const found: Record<string, string[]> = {};
+  for (const state of ['online', 'offline'] as const) {
+    for (const type of ['host', 'proxy'] as const) {
+      const ids = await redis.zrange(keys.index(0, state, type), '0', '-1');
+      if (ids.length > 0) found[`${state} ${type}`] = ids;
+    }
+  }
+  return found;
+}
+
+describe('a connection that is committed', () => {
+  it('is read back as it was written', async () => {
+    const connection = host('ü😀 "x"', {
+      facts: { fqdn: 'a\n"b"', ip_addresses: ['10.0.0.1'], unknown_member: { kept: [1, null] } },
+      refused_until: 12,
+    });
+    await commit({ connections: change(undefined, connection) });
+    expect(await directory.find('ü😀 "x"')).toEqual(connection);
+    expect(await directory.find('another')).toBeUndefined();
+  });
+
+  it('moves between the indexes of state and type, and stands in one only', async () => {
+    const online = host('a');
+    const offline = { ...online, state: 'offline' as const };
+    const proxy: Connection = { ...online, type: 'proxy', facts: { source_type: 's', application_type: 't' } };
+    await commit({ connections: change(undefined, online) });
+    expect(await indexed()).toEqual({ 'online host': ['a'] });
+    await commit({ connections: change(online, offline) });
+    expect(await indexed()).toEqual({ 'offline host': ['a'] });
+    await commit({ connections: change(offline, proxy) });
+    expect(await indexed()).toEqual({ 'online proxy': ['a'] });
+    await commit({ connections: change(proxy, { ...proxy, last_message_at: 2000 }) });
+    expect(await indexed()).toEqual({ 'online proxy': ['a'] });
+    expect((await directory.find('a'))?.last_message_at).toBe(2000);
+  });
+
+  it.each<[SearchableFact, Connection['facts'], string]>([
+    ['insights_id', { insights_id: 'x' }, 'x'],
+    ['machine_id', { machine_id: 'x' }, 'x'],
+    ['bios_uuid', { bios_uuid: 'x' }, 'x'],
+    ['subscription_manager_id', { subscription_manager_id: 'x' }, 'x'],
+    ['fqdn', { fqdn: 'x:y z' }, 'x:y z'],
+    ['ip_address', { ip_addresses: ['10.0.0.1', 'fe80::1'] }, 'fe80::1'],
+    ['mac_address', { mac_addresses: ['00:00:00:00:00:00', '52:54:00:66:ea:9a'] }, '52:54:00:66:ea:9a'],
+  ])('is found by %s, by the exact value only', async (fact, facts, value) => {
+    await commit({ connections: change(undefined, host('a', { facts })) });
+    expect(await foundBy(fact, value)).toEqual(['a']);
+    expect(await foundBy(fact, value.slice(0, -1))).toEqual([]);
+    expect(await foundBy(fact, `${value}0`)).toEqual([]);
+    expect(await foundBy(fact === 'fqdn' ? 'machine_id' : 'fqdn', value)).toEqual([]);
+  });
+
+  it('is found by its new facts and no longer by the old ones', async () => {
+    const before = host('a', { facts: { ip_addresses: ['10.0.0.1', '10.0.0.2'] } });
+    const after = host('a', { facts: { ip_addresses: ['10.0.0.2', '10.0.0.3'] } });
+    await commit({ connections: change(undefined, before) });
+    await commit({ connections: change(before, after) });
+    expect(await foundBy('ip_address', '10.0.0.1')).toEqual([]);
+    expect(await foundBy('ip_address', '10.0.0.2')).toEqual(['a']);
+    expect(await foundBy('ip_address', '10.0.0.3')).toEqual(['a']);
+    expect(await redis.zcard(keys.facts(0))).toBe(2);
+  });
+
+  it('stays findable by its facts while it is offline', async () => {
+    const online = host('a', { facts: { fqdn: 'x' } });
+    await commit({ connections: change(undefined, online) });
+    await commit({ connections: change(online, { ...online, state: 'offline' }) });
+    expect(await foundBy('fqdn', 'x')).toEqual(['a']);
+  });
+
+  it('is not found by the facts of the host it was, once it is a proxy', async () => {
+    const before = host('a', { facts: { fqdn: 'x' } });
+    const proxy: Connection = {
+      ...before,
+      type: 'proxy',
+      facts: { source_type: 's', application_type: 't', fqdn: 'x' },
+    };
+    await commit({ connections: change(undefined, before) });
+    await commit({ connections: change(before, proxy) });
+    expect(await foundBy('fqdn', 'x')).toEqual([]);
+  });
+
+  it('leaves nothing behind when it is forgotten', async () => {
+    const connection = host('a', {
+      state: 'offline',
+      facts: { fqdn: 'x', ip_addresses: ['1', '2'], mac_addresses: ['3'], insights_id: '4' },
+    });
+    await commit({ connections: change(undefined, connection) });
+    await commit({ connections: change(connection, undefined) });
+    expect(await directory.find('a')).toBeUndefined();
+    const left = await redis.keys(`${keys.prefix}*`);
+    expect(left.sort()).toEqual([keys.owner(GRANT), keys.position(0)].sort());
+  });
+});
+
+describe('one commit of a whole batch', () => {
+  it('is split so that no write has too many arguments, and every pair stays together', async () => {
+    const connections = new Map<string, ConnectionChange>();
+    for (let i = 0; i < 4500; i++) {
+      const after = host(`client ${i}`, { facts: { machine_id: `m${i}`, ip_addresses: [`10.0.0.${i}`] } });
+      connections.set(after.client_id, { before: undefined, after });
+    }
+    const todos = Array.from({ length: 4100 }, (_, i) => ({
+      todo: { do: 'wake', client_id: `client ${i}` } satisfies ToDo,
+      due: 5000 + i,
+    }));
+    const writes = writesOf({ connections, todos });
+    for (const { command } of writes) expect(command.length).toBeLessThanOrEqual(MAX_WRITE_ARGS);
+    await commit({ connections, todos });
+    expect(await redis.hlen(keys.connections(0))).toBe(4500);
+    expect(await redis.zcard(keys.index(0, 'online', 'host'))).toBe(4500);
+    expect(await redis.zcard(keys.facts(0))).toBe(9000);
+    expect(await redis.zcard(keys.todo(0))).toBe(4100);
+    expect(await directory.find('client 4499')).toEqual(connections.get('client 4499')?.after);
+    const last: ToDo = { do: 'wake', client_id: 'client 4099' };
+    expect(await redis.zscore(keys.todo(0), encodeToDo(last))).toBe('9099');
+  });
+
+  it('keeps a to-do that the batch undid first and then wrote anew', async () => {
+    const todo: ToDo = { do: 'forget', client_id: 'a' };
+    await commit({ todos: [{ todo, due: 10 }] });
+    await commit({ undone: [todo], todos: [{ todo, due: 20 }] });
+    expect(await redis.zscore(keys.todo(0), encodeToDo(todo))).toBe('20');
+    await commit({ undone: [todo] });
+    expect(await redis.zcard(keys.todo(0))).toBe(0);
+  });
+
+  it('wakes for a client that arrived only where something waits for it', async () => {
+    await redis.rpush(keys.outbox(0, 'b'), 'message');
+    const guarded = await commit({
+      arrived: [
+        { clientId: 'a', due: 77 },
+        { clientId: 'b', due: 88 },
+      ],
+    });
+    expect(guarded).toEqual([false, true]);
+    const todos = await redis.zrange(keys.todo(0), '0', '-1');
+    expect(todos.map(decodeToDo)).toEqual([{ do: 'wake', client_id: 'b' }]);
+    expect(await redis.zscore(keys.todo(0), todos[0] ?? '')).toBe('88');
+  });
+
+  it('appends events and dead letters with their time, in order', async () => {
+    await commit({
+      events: [
+        { type: 'connection.offline', client_id: 'a', reason: 'goodbye', at: 1 },
+        { type: 'connection.online', client_id: 'a', connection_type: 'host', handshake_message_id: 'm', at: 2 },
+      ],
+      deadLetters: [{ client_id: 'a', topic: 't', reason: 'r', details: 'd', sample: 's', at: 3 }],
+    });
+    const events = await redis.xrange(keys.events(0), '-', '+');
+    expect(events.map(([, fields]) => fields)).toEqual([
+      ['at', '1', 'event', '{"type":"connection.offline","client_id":"a","reason":"goodbye"}'],
+      [
+        'at',
+        '2',
+        'event',
+        '{"type":"connection.online","client_id":"a","connection_type":"host","handshake_message_id":"m"}',
+      ],
+    ]);
+    const letters = await redis.xrange(keys.deadLetters(0), '-', '+');
+    expect(letters.map(([, fields]) => fields)).toEqual([
+      ['at', '3', 'letter', '{"client_id":"a","topic":"t","reason":"r","details":"d","sample":"s"}'],
+    ]);
+  });
+
+  it('keeps events and dead letters bounded', async () => {
+    const event = { type: 'connection.offline', client_id: 'a', reason: 'goodbye', at: 1 } as const;
+    const letter = { client_id: 'a', topic: 't', reason: 'r', details: 'd', sample: 's', at: 3 };
+    for (let i = 0; i < 12; i++) {
+      await commit({
+        events: Array.from({ length: 1000 }, () => event),
+        deadLetters: Array.from({ length: 100 }, () => letter),
+      });
+    }
+    // Trimming goes by whole nodes of a stream, of 100 entries.
+    expect(await redis.xlen(keys.events(0))).toBeLessThanOrEqual(EVENTS_KEPT + 100);
+    expect(await redis.xlen(keys.deadLetters(0))).toBeLessThanOrEqual(DEAD_LETTERS_KEPT + 100);
+    expect(await redis.xlen(keys.events(0))).toBeGreaterThanOrEqual(EVENTS_KEPT);
+    expect(await redis.xlen(keys.deadLetters(0))).toBeGreaterThanOrEqual(DEAD_LETTERS_KEPT);
+  });
+
+  it('writes nothing where nothing changed', () => {
+    expect(writesOf({})).toEqual([]);
+  });
+});

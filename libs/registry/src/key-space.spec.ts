@@ -1,0 +1,91 @@
+import { HASH_VERSION } from '@app/protocol';
+import { connectRedis, type Redis } from '@app/platform';
+import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { KeySpaceError, claimKeySpace, claimLanes } from './key-space.js';
+import { RegistryKeys } from './registry-keys.js';
+
+let server: Server;
+let redis: Redis;
+let keys: RegistryKeys;
+let keySpaces = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+});
+
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+beforeEach(() => {
+  keys = new RegistryKeys(`keyspace${keySpaces++}`);
+});
+
+describe("the key space's marker", () => {
+  it('is written by the first process: id, shard count, hash version, a secret group, no lanes yet', async () => {
+    const marker = await claimKeySpace(redis, keys, 32);
+    expect(marker).toMatchObject({ shardCount: 32, hashVersion: HASH_VERSION, laneCount: 0 });
+    expect(marker.id).toMatch(/^[0-9a-f-]{36}$/);
+    expect(marker.shareGroup).toMatch(/^cc-[0-9a-f]{24}$/);
+    expect(await redis.keys(`${keys.prefix}*`)).toEqual([keys.marker]);
+  });
+
+  it('is the same for every later process', async () => {
+    const first = await claimKeySpace(redis, keys, 32);
+    expect(await claimKeySpace(redis, keys, 32)).toEqual(first);
+  });
+
+  it('is the same for processes that start together', async () => {
+    const markers = await Promise.all(Array.from({ length: 10 }, () => claimKeySpace(redis, keys, 16)));
+    expect(new Set(markers.map(({ id }) => id)).size).toBe(1);
+    expect(new Set(markers.map(({ shareGroup }) => shareGroup)).size).toBe(1);
+  });
+
+  it('is another one under another prefix, with another secret', async () => {
+    const one = await claimKeySpace(redis, keys, 32);
+    const other = await claimKeySpace(redis, new RegistryKeys(`${keys.prefix}-other`), 8);
+    expect(other.shardCount).toBe(8);
+    expect(other.id).not.toBe(one.id);
+    expect(other.shareGroup).not.toBe(one.shareGroup);
+  });
+});
+
+describe('a process whose settings do not fit', () => {
+  it('is refused with another shard count, and told both numbers and the two ways out', async () => {
+    const marker = await claimKeySpace(redis, keys, 32);
+    const refused = claimKeySpace(redis, keys, 16);
+    await expect(refused).rejects.toThrow(KeySpaceError);
+    await expect(refused).rejects.toThrow(/SHARD_COUNT is 16.*set up with 32.*SHARD_COUNT=32.*KEY_PREFIX/);
+    expect(await claimKeySpace(redis, keys, 32)).toEqual(marker);
+  });
+
+  it('is refused with another shard hash, and told both versions and the two ways out', async () => {
+    await claimKeySpace(redis, keys, 32);
+    await redis.hset(keys.marker, 'hash_version', 'md5-0');
+    const refused = claimKeySpace(redis, keys, 32);
+    await expect(refused).rejects.toThrow(KeySpaceError);
+    await expect(refused).rejects.toThrow(new RegExp(`md5-0.*${HASH_VERSION}.*release that wrote it.*KEY_PREFIX`));
+  });
+
+  it('is refused with fewer lanes than have sessions at the broker, and told how many', async () => {
+    await claimLanes(redis, keys, await claimKeySpace(redis, keys, 32), 4);
+    const marker = await claimKeySpace(redis, keys, 32);
+    expect(marker.laneCount).toBe(4);
+    const refused = claimLanes(redis, keys, marker, 3);
+    await expect(refused).rejects.toThrow(KeySpaceError);
+    await expect(refused).rejects.toThrow(/INTAKE_LANES is 3.*4 lanes.*INTAKE_LANES=4/);
+    expect((await claimKeySpace(redis, keys, 32)).laneCount).toBe(4);
+  });
+});
+
+it.each([
+  [0, 1],
+  [2, 2],
+  [2, 5],
+])('lanes may grow or stay: from %i to %i', async (before, after) => {
+  if (before > 0) await claimLanes(redis, keys, await claimKeySpace(redis, keys, 32), before);
+  await claimLanes(redis, keys, await claimKeySpace(redis, keys, 32), after);
+  expect((await claimKeySpace(redis, keys, 32)).laneCount).toBe(after);
+});

@@ -1,0 +1,382 @@
+import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
+import { connectRedis, type Redis } from '@app/platform';
+import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { Messages, type AcceptOutcome, type AcceptedMessage, type NewMessage } from './messages.js';
+import { Outboxes } from './outbox.js';
+import { RegistryKeys } from './registry-keys.js';
+import { WAKE_AGAIN_MS, encodeToDo } from './to-do.js';
+
+const SHARDS = 8;
+const RETENTION_MS = 86_400_000;
+const DAY_MS = 86_400_000;
+
+let server: Server;
+let redis: Redis;
+let keys: RegistryKeys;
+let messages: Messages;
+let outboxes: Outboxes;
+let keySpaces = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+});
+
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+beforeEach(() => {
+  keys = new RegistryKeys(`messages${keySpaces++}`);
+  messages = new Messages(redis, keys, { shardCount: SHARDS, outboxLimit: 3, retentionMs: RETENTION_MS });
+  outboxes = new Outboxes(redis, keys, SHARDS);
+});
+
+const CLIENT = 'host-1';
+const SHARD = shardOf(CLIENT, SHARDS);
+const WAKE = encodeToDo({ do: 'wake', client_id: CLIENT });
+
+async function become(state: 'online' | 'offline', type: 'host' | 'proxy' = 'host'): Promise<void> {
+  await redis
+    .multi()
+    .hset(keys.connections(SHARD), CLIENT, '{}')
+    .zrem(keys.index(SHARD, state === 'online' ? 'offline' : 'online', type), CLIENT)
+    .zadd(keys.index(SHARD, state, type), 0, CLIENT)
+    .exec();
+}
+
+function message(more: Partial<NewMessage> = {}): NewMessage {
+  return {
+    clientId: CLIENT,
+    directive: 'rhc:work',
+    payloadJson: '{"a":1}',
+    ttlMs: 60_000,
+    whenOffline: 'hold',
+    idempotencyKey: undefined,
+    requestId: 'request-1',
+    ...more,
+  };
+}
+
+function accept(more: Partial<NewMessage> = {}): Promise<AcceptOutcome> {
+  return messages.accept(messages.mint(CLIENT), message(more));
+}
+
+async function accepted(more: Partial<NewMessage> = {}): Promise<AcceptedMessage> {
+  const outcome = await accept(more);
+  if (outcome.kind !== 'accepted') throw new Error(`the message was not accepted but ${outcome.kind}`);
+  return outcome.message;
+}
+
+async function waiting(): Promise<string[]> {
+  return redis.lrange(keys.outbox(SHARD, CLIENT), 0, -1);
+}
+
+async function redisNow(): Promise<number> {
+  const [seconds, micros] = await redis.time();
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+}
+
+describe('accepting a message', () => {
+  it.each(['host', 'proxy'] as const)('queues it for an online %s', async (type) => {
+    await become('online', type);
+    const id = messages.mint(CLIENT);
+    const before = await redisNow();
+    const outcome = await messages.accept(id, message());
+    const after = await redisNow();
+    if (outcome.kind !== 'accepted') throw new Error(outcome.kind);
+    const { createdAt, expiresAt } = outcome.message;
+    expect(outcome).toEqual({
+      kind: 'accepted',
+      shard: SHARD,
+      replayed: false,
+      message: { messageId: id, clientId: CLIENT, directive: 'rhc:work', status: 'queued', createdAt, expiresAt },
+    });
+    expect(createdAt).toBeGreaterThanOrEqual(before);
+    expect(createdAt).toBeLessThanOrEqual(after);
+    expect(expiresAt).toBe(createdAt + 60_000);
+    expect(await waiting()).toEqual([id]);
+    expect(await redis.zscore(keys.expiry(SHARD), id)).toBe(`${expiresAt}`);
+  });
+
+  it('holds it for an offline client, and wakes nobody', async () => {
+    await become('offline');
+    expect(await accepted()).toMatchObject({ status: 'held' });
+    expect(await redis.zcard(keys.todo(SHARD))).toBe(0);
+  });
+
+  it('writes a wake-up for an online client, due after its own wake-up had its time', async () => {
+    await become('online');
+    const { createdAt } = await accepted();
+    expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBe(`${createdAt + WAKE_AGAIN_MS}`);
+  });
+
+  it('leaves a wake-up that is due earlier as it is', async () => {
+    await become('online');
+    await redis.zadd(keys.todo(SHARD), 5, WAKE);
+    await accepted();
+    expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBe('5');
+  });
+
+  it('does not know a client that never registered, and stores nothing for it', async () => {
+    expect(await accept()).toEqual({ kind: 'unknown' });
+    expect(await accept({ whenOffline: 'reject' })).toEqual({ kind: 'unknown' });
+    expect(await redis.keys(`${keys.prefix}*`)).toEqual([]);
+  });
+
+  it('rejects it for an offline client where the caller wants that, and stores nothing', async () => {
+    await become('offline');
+    const before = await redis.keys(`${keys.prefix}*`);
+    expect(await accept({ whenOffline: 'reject', idempotencyKey: 'k' })).toEqual({ kind: 'offline' });
+    expect((await redis.keys(`${keys.prefix}*`)).sort()).toEqual(before.sort());
+    await become('online');
+    expect(await accept({ whenOffline: 'reject', idempotencyKey: 'k' })).toMatchObject({
+      kind: 'accepted',
+      replayed: false,
+    });
+  });
+
+  it('refuses what is past the limit of the outbox, until something leaves it', async () => {
+    await become('offline');
+    const first = await accepted();
+    await accepted();
+    await accepted();
+    expect(await accept({ idempotencyKey: 'k' })).toEqual({ kind: 'full' });
+    expect(await waiting()).toHaveLength(3);
+    await messages.cancel(first.messageId);
+    expect(await accept({ idempotencyKey: 'k' })).toMatchObject({ kind: 'accepted', replayed: false });
+  });
+
+  it('keeps the order of acceptance', async () => {
+    await become('online');
+    const ids = [await accepted(), await accepted(), await accepted()].map(({ messageId }) => messageId);
+    expect(await waiting()).toEqual(ids);
+  });
+
+  it('gives every message key a time to live, past its expiry by the retention', async () => {
+    await become('online');
+    const { messageId, expiresAt } = await accepted();
+    expect(await redis.pexpiretime(keys.message(SHARD, messageId))).toBe(expiresAt + RETENTION_MS);
+  });
+
+  it('can be repeated with the same id: the answer is the same and it is queued once', async () => {
+    await become('online');
+    const id = messages.mint(CLIENT);
+    const first = await messages.accept(id, message());
+    expect(await messages.accept(id, message())).toEqual(first);
+    expect(await waiting()).toEqual([id]);
+  });
+
+  it('can be repeated with the same id after it was sent, and is not queued again', async () => {
+    await become('online');
+    const id = messages.mint(CLIENT);
+    await messages.accept(id, message());
+    await outboxes.drain(CLIENT);
+    await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
+    expect(await messages.accept(id, message())).toMatchObject({ kind: 'accepted', replayed: false });
+    expect(await waiting()).toEqual([]);
+    expect((await messages.read(id))?.status).toBe('sent');
+  });
+
+  it('can be repeated with the same id where the outbox is full or the client has gone offline since', async () => {
+    await become('online');
+    const id = messages.mint(CLIENT);
+    await messages.accept(id, message({ whenOffline: 'reject' }));
+    await accepted();
+    await accepted();
+    await become('offline');
+    expect(await messages.accept(id, message({ whenOffline: 'reject' }))).toMatchObject({ kind: 'accepted' });
+    expect(await waiting()).toHaveLength(3);
+  });
+
+  it('mints ids that find their shard', () => {
+    expect(shardOfMessageId(messages.mint(CLIENT))).toBe(SHARD);
+  });
+});
+
+describe('an Idempotency-Key', () => {
+  beforeEach(() => become('online'));
+
+  it('gives the first answer again, marked as replayed, and sends nothing new', async () => {
+    const first = await accepted({ idempotencyKey: 'k' });
+    const again = await accept({ idempotencyKey: 'k', requestId: 'request-2' });
+    expect(again).toEqual({ kind: 'accepted', shard: SHARD, replayed: true, message: first });
+    expect(await waiting()).toEqual([first.messageId]);
+  });
+
+  it('gives the status of then, also when the client has gone offline or has forgotten the message since', async () => {
+    const first = await accepted({ idempotencyKey: 'k' });
+    await become('offline');
+    await redis.del(keys.message(SHARD, first.messageId));
+    expect(await accept({ idempotencyKey: 'k' })).toMatchObject({ replayed: true, message: first });
+  });
+
+  it('is not a replay when the very same request is repeated after a lost reply', async () => {
+    const id = messages.mint(CLIENT);
+    const first = await messages.accept(id, message({ idempotencyKey: 'k' }));
+    expect(await messages.accept(id, message({ idempotencyKey: 'k' }))).toEqual(first);
+    expect(first).toMatchObject({ replayed: false });
+  });
+
+  it.each<[string, Partial<NewMessage>]>([
+    ['directive', { directive: 'rhc:other' }],
+    ['payload', { payloadJson: '{"a":2}' }],
+    ['missing payload', { payloadJson: undefined }],
+    ['time to live', { ttlMs: 61_000 }],
+    ['wish for offline clients', { whenOffline: 'reject' }],
+  ])('is a mismatch with another %s', async (_, other) => {
+    const first = await accepted({ idempotencyKey: 'k' });
+    expect(await accept({ idempotencyKey: 'k', ...other })).toEqual({ kind: 'mismatch' });
+    expect(await waiting()).toEqual([first.messageId]);
+  });
+
+  it('tells a payload of null from no payload', async () => {
+    await accepted({ idempotencyKey: 'k', payloadJson: 'null' });
+    expect(await accept({ idempotencyKey: 'k', payloadJson: undefined })).toEqual({ kind: 'mismatch' });
+  });
+
+  it('belongs to one client', async () => {
+    const first = await accepted({ idempotencyKey: 'k' });
+    // A client of the same shard, so that only the key tells the two apart.
+    const neighbour = Array.from({ length: 1000 }, (_, i) => `neighbour-${i}`).find(
+      (id) => shardOf(id, SHARDS) === SHARD,
+    );
+    if (neighbour === undefined) throw new Error('no client of the same shard');
+    await redis.zadd(keys.index(SHARD, 'online', 'host'), 0, neighbour);
+    const outcome = await messages.accept(
+      messages.mint(neighbour),
+      message({ clientId: neighbour, idempotencyKey: 'k' }),
+    );
+    expect(outcome).toMatchObject({ kind: 'accepted', replayed: false });
+    expect(outcome).not.toMatchObject({ message: { messageId: first.messageId } });
+  });
+
+  it('is remembered for 24 hours from the acceptance', async () => {
+    await accepted({ idempotencyKey: 'k' });
+    const left = await redis.pttl(keys.idempotency(SHARD, CLIENT, 'k'));
+    expect(left).toBeLessThanOrEqual(DAY_MS);
+    expect(left).toBeGreaterThan(DAY_MS - 60_000);
+  });
+
+  it('is not prolonged by a replay', async () => {
+    await accepted({ idempotencyKey: 'k' });
+    await redis.pexpire(keys.idempotency(SHARD, CLIENT, 'k'), 5000);
+    await accept({ idempotencyKey: 'k' });
+    expect(await redis.pttl(keys.idempotency(SHARD, CLIENT, 'k'))).toBeLessThanOrEqual(5000);
+  });
+
+  it('leaves no key behind where none was given', async () => {
+    await accepted();
+    expect(await redis.keys(`${keys.shard(SHARD)}:idempotency*`)).toEqual([]);
+  });
+});
+
+describe('reading a message', () => {
+  it('shows it with its history', async () => {
+    await become('online');
+    const { messageId, createdAt, expiresAt } = await accepted();
+    expect(await messages.read(messageId)).toEqual({
+      messageId,
+      clientId: CLIENT,
+      directive: 'rhc:work',
+      status: 'queued',
+      createdAt,
+      expiresAt,
+      history: [{ status: 'queued', at: createdAt }],
+    });
+  });
+
+  it.each([
+    ['an id of no message', newMessageId(SHARD)],
+    ['an id that is none of ours', 'd290f1ee-6c54-4b01-90e6-d701748f0851'],
+    ['an id of a shard that does not exist', newMessageId(SHARDS)],
+    ['any text', 'x'],
+  ])('finds nothing for %s', async (_, id) => {
+    expect(await messages.read(id)).toBeUndefined();
+    expect(await messages.cancel(id)).toEqual({ kind: 'unknown' });
+  });
+
+  it('derives held and queued from the state of the client at that moment', async () => {
+    await become('online');
+    const { messageId } = await accepted();
+    const status = async (): Promise<string | undefined> => (await messages.read(messageId))?.status;
+    expect(await status()).toBe('queued');
+    await become('offline');
+    expect(await status()).toBe('held');
+    await become('online');
+    expect(await status()).toBe('queued');
+  });
+
+  it('shows what waits behind a message that nobody heard as held, until that one is out', async () => {
+    await become('online');
+    const [first, second] = [await accepted(), await accepted()];
+    await outboxes.drain(CLIENT);
+    await outboxes.drain(CLIENT, { messageId: first.messageId, outcome: 'unheard' });
+    expect((await messages.read(first.messageId))?.status).toBe('held');
+    expect((await messages.read(second.messageId))?.status).toBe('held');
+    await outboxes.drain(CLIENT);
+    expect((await messages.read(first.messageId))?.status).toBe('in_flight');
+    await outboxes.drain(CLIENT, { messageId: first.messageId, outcome: 'sent' });
+    expect((await messages.read(first.messageId))?.status).toBe('sent');
+    expect((await messages.read(second.messageId))?.status).toBe('in_flight');
+  });
+
+  it('does not show a message as held whose last try failed for another reason', async () => {
+    await become('online');
+    const { messageId } = await accepted();
+    await outboxes.drain(CLIENT);
+    await outboxes.drain(CLIENT, { messageId, outcome: 'unheard' });
+    await outboxes.drain(CLIENT);
+    await outboxes.drain(CLIENT, { messageId, outcome: 'retry', details: 'quota' });
+    expect((await messages.read(messageId))?.status).toBe('queued');
+  });
+
+  it('never shows a final message as held, whatever the client does', async () => {
+    await become('online');
+    const { messageId } = await accepted();
+    await messages.cancel(messageId);
+    await become('offline');
+    expect((await messages.read(messageId))?.status).toBe('cancelled');
+  });
+});
+
+describe('cancelling a message', () => {
+  it.each(['online', 'offline'] as const)('withdraws one that waits for an %s client', async (state) => {
+    await become(state);
+    const [first, second] = [await accepted(), await accepted()];
+    expect(await messages.cancel(first.messageId)).toEqual({ kind: 'cancelled' });
+    expect((await messages.read(first.messageId))?.history.map(({ status }) => status)).toEqual([
+      'queued',
+      'cancelled',
+    ]);
+    expect(await waiting()).toEqual([second.messageId]);
+    expect(await redis.zrange(keys.expiry(SHARD), '0', '-1')).toEqual([second.messageId]);
+  });
+
+  it('comes too late once the message was claimed, and changes nothing', async () => {
+    await become('online');
+    const { messageId } = await accepted();
+    await outboxes.drain(CLIENT);
+    expect(await messages.cancel(messageId)).toEqual({ kind: 'too-late', status: 'in_flight' });
+    expect(await waiting()).toEqual([messageId]);
+    await outboxes.drain(CLIENT, { messageId, outcome: 'sent' });
+    expect(await messages.cancel(messageId)).toEqual({ kind: 'too-late', status: 'sent' });
+  });
+
+  it('comes too late the second time', async () => {
+    await become('online');
+    const { messageId } = await accepted();
+    await messages.cancel(messageId);
+    expect(await messages.cancel(messageId)).toEqual({ kind: 'too-late', status: 'cancelled' });
+  });
+
+  it('is possible again between two tries', async () => {
+    await become('online');
+    const { messageId } = await accepted();
+    await outboxes.drain(CLIENT);
+    await outboxes.drain(CLIENT, { messageId, outcome: 'unheard' });
+    expect(await messages.cancel(messageId)).toEqual({ kind: 'cancelled' });
+    expect(await waiting()).toEqual([]);
+  });
+});

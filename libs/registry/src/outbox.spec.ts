@@ -1,0 +1,409 @@
+import { newMessageId, shardOf } from '@app/protocol';
+import { connectRedis, type Redis } from '@app/platform';
+import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { Messages } from './messages.js';
+import { Outboxes, type ClaimedMessage, type DrainStep } from './outbox.js';
+import { RegistryKeys } from './registry-keys.js';
+import { WAKE_AGAIN_MS, encodeToDo } from './to-do.js';
+
+const SHARDS = 4;
+const CLIENT = 'host-1';
+const SHARD = shardOf(CLIENT, SHARDS);
+const WAKE = encodeToDo({ do: 'wake', client_id: CLIENT });
+
+let server: Server;
+let redis: Redis;
+let keys: RegistryKeys;
+let messages: Messages;
+let outboxes: Outboxes;
+let keySpaces = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+});
+
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+beforeEach(async () => {
+  keys = new RegistryKeys(`outbox${keySpaces++}`);
+  messages = new Messages(redis, keys, { shardCount: SHARDS, outboxLimit: 1000, retentionMs: 3_600_000 });
+  outboxes = new Outboxes(redis, keys, SHARDS);
+  await become('online');
+});
+
+async function become(state: 'online' | 'offline'): Promise<void> {
+  await redis
+    .multi()
+    .hset(keys.connections(SHARD), CLIENT, '{}')
+    .zrem(keys.index(SHARD, state === 'online' ? 'offline' : 'online', 'host'), CLIENT)
+    .zadd(keys.index(SHARD, state, 'host'), 0, CLIENT)
+    .exec();
+}
+
+async function accept(name = 'directive', payloadJson?: string, ttlMs = 600_000): Promise<string> {
+  const id = messages.mint(CLIENT);
+  const outcome = await messages.accept(id, {
+    clientId: CLIENT,
+    directive: name,
+    payloadJson,
+    ttlMs,
+    whenOffline: 'hold',
+    idempotencyKey: undefined,
+    requestId: `request of ${name}`,
+  });
+  expect(outcome.kind).toBe('accepted');
+  return id;
+}
+
+function claimed(step: DrainStep): ClaimedMessage {
+  if (step.kind !== 'claimed') throw new Error(`nothing was claimed: ${step.kind}`);
+  return step.message;
+}
+
+async function claim(): Promise<ClaimedMessage> {
+  return claimed(await outboxes.drain(CLIENT));
+}
+
+async function statuses(id: string): Promise<string[] | undefined> {
+  return (await messages.read(id))?.history.map(({ status }) => status);
+}
+
+async function waiting(): Promise<string[]> {
+  return redis.lrange(keys.outbox(SHARD, CLIENT), 0, -1);
+}
+
+async function wakeDueIn(): Promise<number> {
+  const [score, [seconds, micros]] = await Promise.all([redis.zscore(keys.todo(SHARD), WAKE), redis.time()]);
+  if (score === null) throw new Error('there is no wake-up');
+  return Number(score) - (Number(seconds) * 1000 + Math.floor(Number(micros) / 1000));
+}
+
+describe('draining', () => {
+  it('claims the messages one after the other, in the order of their acceptance', async () => {
+    const ids = [];
+    for (let i = 0; i < 20; i++) ids.push(await accept(`d${i}`));
+    const drained: string[] = [];
+    let step = await outboxes.drain(CLIENT);
+    while (step.kind === 'claimed') {
+      drained.push(step.message.messageId);
+      step = await outboxes.drain(CLIENT, { messageId: step.message.messageId, outcome: 'sent' });
+    }
+    expect(step).toEqual({ kind: 'empty' });
+    expect(drained).toEqual(ids);
+    for (const id of ids) expect(await statuses(id)).toEqual(['queued', 'in_flight', 'sent']);
+    expect(await redis.exists(keys.outbox(SHARD, CLIENT), keys.expiry(SHARD), keys.todo(SHARD))).toBe(0);
+  });
+
+  it('hands over what was accepted', async () => {
+    const id = await accept('rhc:work', '{"a":[1,"ü😀"]}');
+    const stored = await messages.read(id);
+    const message = await claim();
+    expect(message).toEqual({
+      messageId: id,
+      directive: 'rhc:work',
+      payloadJson: '{"a":[1,"ü😀"]}',
+      leftMs: message.leftMs,
+      requestId: 'request of rhc:work',
+      attempt: 1,
+      createdAt: stored?.createdAt,
+    });
+    expect(message.leftMs).toBeGreaterThan(0);
+    expect(message.leftMs).toBeLessThanOrEqual(600_000);
+  });
+
+  it('tells a message without a payload from one whose payload is null', async () => {
+    const first = await accept('none');
+    await accept('null', 'null');
+    expect((await claim()).payloadJson).toBeUndefined();
+    expect(claimed(await outboxes.drain(CLIENT, { messageId: first, outcome: 'sent' })).payloadJson).toBe('null');
+  });
+
+  it('of an outbox that does not exist finds it empty', async () => {
+    expect(await outboxes.drain('nobody')).toEqual({ kind: 'empty' });
+  });
+
+  it('removes the wake-up when nothing is left, and keeps it due while something is under way', async () => {
+    const id = await accept();
+    await claim();
+    const due = await wakeDueIn();
+    expect(due).toBeGreaterThan(0);
+    expect(due).toBeLessThanOrEqual(WAKE_AGAIN_MS);
+    await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
+    expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBeNull();
+  });
+
+  it('gives the message of a dispatcher that died to the next one, under the same id and first in order', async () => {
+    const [first] = [await accept('first'), await accept('second')];
+    expect(await claim()).toMatchObject({ messageId: first, attempt: 1 });
+    expect(await claim()).toMatchObject({ messageId: first, attempt: 2, directive: 'first' });
+    expect(await statuses(first)).toEqual(['queued', 'in_flight']);
+  });
+
+  it('skips what has expired, and marks it so', async () => {
+    const short = await accept('short', undefined, 1);
+    const long = await accept('long');
+    const step = await eventually(async () => {
+      const [seconds, micros] = await redis.time();
+      const { expiresAt } = (await messages.read(short)) ?? { expiresAt: 0 };
+      expect(Number(seconds) * 1000 + Number(micros) / 1000).toBeGreaterThan(expiresAt + 1);
+      return outboxes.drain(CLIENT);
+    });
+    expect(claimed(step).messageId).toBe(long);
+    expect(await statuses(short)).toEqual(['queued', 'expired']);
+    expect(await waiting()).toEqual([long]);
+    expect(await redis.zrange(keys.expiry(SHARD), '0', '-1')).toEqual([long]);
+  });
+
+  it('publishes a claimed message again even past its time to live: only what waits can expire', async () => {
+    const id = await accept('x', undefined, 200);
+    await claim();
+    await redis.hset(keys.message(SHARD, id), 'expires_at', '1000');
+    expect(await claim()).toMatchObject({ messageId: id, leftMs: 0, attempt: 2 });
+  });
+
+  it('drops an id without a record, and goes on behind it', async () => {
+    const poison = newMessageId(SHARD);
+    await redis.rpush(keys.outbox(SHARD, CLIENT), poison);
+    await redis.zadd(keys.expiry(SHARD), 5, poison);
+    const id = await accept();
+    expect((await claim()).messageId).toBe(id);
+    expect(await waiting()).toEqual([id]);
+    expect(await redis.zrange(keys.expiry(SHARD), '0', '-1')).toEqual([id]);
+    expect(await redis.exists(keys.message(SHARD, poison))).toBe(0);
+  });
+
+  it('drops a message that has come to its end, and does not publish it', async () => {
+    const [cancelled, next] = [await accept(), await accept()];
+    await messages.cancel(cancelled);
+    // As if it had stayed in the list.
+    await redis.lpush(keys.outbox(SHARD, CLIENT), cancelled);
+    expect((await claim()).messageId).toBe(next);
+    expect(await statuses(cancelled)).toEqual(['queued', 'cancelled']);
+  });
+
+  it('claims a message once, however many drain at the same time, until its next try', async () => {
+    const ids = [await accept(), await accept(), await accept()];
+    const steps = await Promise.all(Array.from({ length: 10 }, () => outboxes.drain(CLIENT)));
+    expect(new Set(steps.map((step) => claimed(step).messageId))).toEqual(new Set([ids[0]]));
+    expect(steps.map((step) => claimed(step).attempt).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+});
+
+describe('draining for a client that is offline', () => {
+  it('leaves what waits, held and without a wake-up', async () => {
+    const id = await accept();
+    await become('offline');
+    expect(await outboxes.drain(CLIENT)).toEqual({ kind: 'offline' });
+    expect(await waiting()).toEqual([id]);
+    expect((await messages.read(id))?.status).toBe('held');
+    expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBeNull();
+  });
+
+  it('puts a message in flight back to the queue, so that it can be cancelled or expire', async () => {
+    const id = await accept();
+    await claim();
+    await become('offline');
+    expect(await outboxes.drain(CLIENT)).toEqual({ kind: 'offline' });
+    expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued']);
+    expect(await messages.cancel(id)).toEqual({ kind: 'cancelled' });
+  });
+
+  it('settles first: what was sent is not put back', async () => {
+    const [sent, held] = [await accept(), await accept()];
+    await claim();
+    await become('offline');
+    expect(await outboxes.drain(CLIENT, { messageId: sent, outcome: 'sent' })).toEqual({ kind: 'offline' });
+    expect(await statuses(sent)).toEqual(['queued', 'in_flight', 'sent']);
+    expect(await waiting()).toEqual([held]);
+  });
+
+  it('goes on in the old order when the client is back', async () => {
+    const ids = [await accept(), await accept()];
+    await claim();
+    await become('offline');
+    await outboxes.drain(CLIENT);
+    await become('online');
+    expect((await claim()).messageId).toBe(ids[0]);
+    const next = await outboxes.drain(CLIENT, { messageId: ids[0] ?? '', outcome: 'sent' });
+    expect(claimed(next).messageId).toBe(ids[1]);
+  });
+
+  it('does not end what another drain has put back and may publish again', async () => {
+    const id = await accept();
+    await claim();
+    await become('offline');
+    await outboxes.drain(CLIENT);
+    // The first drain comes late with its settlement.
+    expect(await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' })).toEqual({ kind: 'offline' });
+    expect(await waiting()).toEqual([id]);
+    expect((await messages.read(id))?.status).toBe('held');
+  });
+});
+
+describe('settling', () => {
+  it('as failed ends the message with its details and goes on', async () => {
+    const [refused, next] = [await accept(), await accept()];
+    await claim();
+    const step = await outboxes.drain(CLIENT, { messageId: refused, outcome: 'failed', details: 'not authorized' });
+    expect(claimed(step).messageId).toBe(next);
+    expect((await messages.read(refused))?.history.at(-1)).toMatchObject({
+      status: 'failed',
+      details: 'not authorized',
+    });
+    expect(await waiting()).toEqual([next]);
+    expect(await redis.zscore(keys.expiry(SHARD), refused)).toBeNull();
+  });
+
+  it.each(['unheard', 'retry'] as const)(
+    'as %s keeps the message first in order, to be tried again later',
+    async (outcome) => {
+      const [id, next] = [await accept(), await accept()];
+      await claim();
+      const step = await outboxes.drain(CLIENT, { messageId: id, outcome, details: 'why' });
+      expect(step).toEqual({ kind: 'waiting', forMs: 1000 });
+      expect(await waiting()).toEqual([id, next]);
+      expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued']);
+      expect(await redis.zscore(keys.expiry(SHARD), id)).not.toBeNull();
+      expect((await claim()).messageId).toBe(id);
+    },
+  );
+
+  it('keeps the details of a retry in the history, as one line of bounded length', async () => {
+    const id = await accept();
+    await claim();
+    await outboxes.drain(CLIENT, { messageId: id, outcome: 'retry', details: `a\nb\tc ${'x'.repeat(10_000)}` });
+    const history = (await messages.read(id))?.history ?? [];
+    expect(history.map(({ status }) => status)).toEqual(['queued', 'in_flight', 'queued']);
+    expect(history[2]?.details).toMatch(/^a b c x+$/);
+    expect(history[2]?.details?.length).toBeGreaterThanOrEqual(1024);
+    expect(history[2]?.details?.length).toBeLessThanOrEqual(4096);
+  });
+
+  it.each(['unheard', 'retry'] as const)(
+    'as %s doubles the wait from a second to a minute, and no further',
+    async (outcome) => {
+      const id = await accept();
+      const waits: number[] = [];
+      for (let i = 0; i < 30; i++) {
+        await claim();
+        const step = await outboxes.drain(CLIENT, { messageId: id, outcome, details: 'why' });
+        if (step.kind !== 'waiting') throw new Error(step.kind);
+        const due = await wakeDueIn();
+        expect(due).toBeLessThanOrEqual(step.forMs);
+        expect(due).toBeGreaterThan(step.forMs - 1000);
+        waits.push(step.forMs);
+      }
+      const capped = Array.from({ length: 24 }, () => 60_000);
+      expect(waits).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, ...capped]);
+    },
+  );
+
+  it('starts the next message with a short wait again', async () => {
+    const [first, second] = [await accept(), await accept()];
+    for (let i = 0; i < 5; i++) {
+      await claim();
+      await outboxes.drain(CLIENT, { messageId: first, outcome: 'unheard' });
+    }
+    await claim();
+    await outboxes.drain(CLIENT, { messageId: first, outcome: 'sent' });
+    const step = await outboxes.drain(CLIENT, { messageId: second, outcome: 'unheard' });
+    expect(step).toEqual({ kind: 'waiting', forMs: 1000 });
+  });
+
+  it('twice is as good as once', async () => {
+    const [first, second, third] = [await accept(), await accept(), await accept()];
+    await claim();
+    const settle = (): Promise<DrainStep> => outboxes.drain(CLIENT, { messageId: first, outcome: 'sent' });
+    expect(claimed(await settle()).messageId).toBe(second);
+    expect(claimed(await settle()).messageId).toBe(second);
+    expect(await statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
+    expect(await waiting()).toEqual([second, third]);
+  });
+
+  it('of an unknown message changes nothing and creates no record', async () => {
+    const id = await accept();
+    for (const outcome of ['sent', 'unheard', 'failed', 'retry'] as const) {
+      const unknown = newMessageId(SHARD);
+      const step = await outboxes.drain(CLIENT, { messageId: unknown, outcome, details: 'why' });
+      expect(claimed(step).messageId).toBe(id);
+      expect(await redis.exists(keys.message(SHARD, unknown))).toBe(0);
+    }
+    expect(await waiting()).toEqual([id]);
+  });
+});
+
+describe("a client's message-error", () => {
+  it.each(['in_flight', 'sent'] as const)('makes a message failed that is %s, with the details', async (status) => {
+    const id = await accept();
+    await claim();
+    if (status === 'sent') await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
+    expect(await outboxes.failByClient(CLIENT, id, 'no such worker')).toBe('failed');
+    expect((await messages.read(id))?.history.at(-1)).toMatchObject({ status: 'failed', details: 'no such worker' });
+    expect(await redis.exists(keys.events(SHARD))).toBe(0);
+  });
+
+  it.each(['sent', 'failed', 'unheard', 'retry'] as const)('wins over a later settlement as %s', async (outcome) => {
+    const [id, next] = [await accept(), await accept()];
+    await claim();
+    await outboxes.failByClient(CLIENT, id, 'no such worker');
+    const step = await outboxes.drain(CLIENT, { messageId: id, outcome, details: 'of the broker' });
+    expect(claimed(step).messageId).toBe(next);
+    expect(await statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
+    expect((await messages.read(id))?.history.at(-1)?.details).toBe('no such worker');
+    expect(await waiting()).toEqual([next]);
+    expect(await redis.zscore(keys.expiry(SHARD), id)).toBeNull();
+  });
+
+  it('lets the next drain go on where the dispatcher died before it settled', async () => {
+    const [id, next] = [await accept(), await accept()];
+    await claim();
+    await outboxes.failByClient(CLIENT, id, 'no such worker');
+    expect((await claim()).messageId).toBe(next);
+    expect(await waiting()).toEqual([next]);
+  });
+
+  it('changes nothing for a message that was not published yet', async () => {
+    const id = await accept();
+    expect(await outboxes.failByClient(CLIENT, id, 'x')).toBe('not-published');
+    expect(await statuses(id)).toEqual(['queued']);
+    await messages.cancel(id);
+    expect(await outboxes.failByClient(CLIENT, id, 'x')).toBe('not-published');
+    expect(await statuses(id)).toEqual(['queued', 'cancelled']);
+  });
+
+  it('counts once when it is repeated', async () => {
+    const id = await accept();
+    await claim();
+    await outboxes.failByClient(CLIENT, id, 'first');
+    expect(await outboxes.failByClient(CLIENT, id, 'second')).toBe('repeated');
+    expect((await messages.read(id))?.history.at(-1)?.details).toBe('first');
+  });
+
+  it('about an unknown message is told as an event, and stores nothing else', async () => {
+    const before = await redis.keys(`${keys.prefix}*`);
+    expect(await outboxes.failByClient(CLIENT, 'never heard of', 'x'.repeat(5000))).toBe('unknown');
+    expect((await redis.keys(`${keys.prefix}*`)).sort()).toEqual([...before, keys.events(SHARD)].sort());
+    const [[, fields] = []] = await redis.xrange(keys.events(SHARD), '-', '+');
+    expect(JSON.parse(fields?.[3] ?? '')).toEqual({
+      type: 'message.unmatched_error',
+      client_id: CLIENT,
+      in_response_to: 'never heard of',
+      details: 'x'.repeat(1024),
+    });
+  });
+
+  it('about a message of another client is told as an event, and leaves the message alone', async () => {
+    const stranger = Array.from({ length: 1000 }, (_, i) => `stranger-${i}`).find(
+      (id) => shardOf(id, SHARDS) === SHARD,
+    );
+    const id = await accept();
+    await claim();
+    expect(await outboxes.failByClient(stranger ?? '', id, 'x')).toBe('foreign');
+    expect(await statuses(id)).toEqual(['queued', 'in_flight']);
+    expect(await redis.xlen(keys.events(SHARD))).toBe(1);
+  });
+});

@@ -1,0 +1,197 @@
+/** The documents agree with the code: settings, metrics, refusals and statuses, links, npm scripts. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { INBOUND_SCHEMAS } from '@app/protocol';
+import { MESSAGE_STATUSES } from '@app/registry';
+import type { z } from 'zod';
+import { gatewaySettings } from '../../apps/api-gateway/src/gateway.settings.js';
+import { dispatcherSettings } from '../../apps/dispatcher/src/dispatcher.settings.js';
+import { ingesterSettings } from '../../apps/status-ingester/src/ingester.settings.js';
+import { commonSettings } from '../../libs/platform/src/settings.js';
+
+const ROOT = join(__dirname, '../..');
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+
+const SKIPPED: ReadonlySet<string> = new Set(['node_modules', 'dist', 'coverage']);
+
+/** Files below a folder with one of these endings, as paths from the root. */
+function files(folder: string, ...endings: string[]): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    if (entry.name.startsWith('.') || SKIPPED.has(entry.name)) return [];
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return files(path, ...endings);
+    return endings.some((ending) => path.endsWith(ending)) ? [path] : [];
+  });
+}
+
+const MARKDOWN = files('.', '.md');
+
+/** The text below a heading, up to the next heading of its level or above. */
+function section(text: string, heading: string): string {
+  const lines = text.split('\n');
+  const start = lines.indexOf(heading);
+  if (start < 0) throw new Error(`no heading "${heading}"`);
+  const level = heading.indexOf(' ');
+  const length = lines.slice(start + 1).findIndex((line) => /^#+ /.test(line) && line.indexOf(' ') <= level);
+  return lines.slice(start + 1, length < 0 ? undefined : start + 1 + length).join('\n');
+}
+
+/** Rows of the tables of a text, each as its cells. */
+function rows(text: string): string[][] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.startsWith('| ---'))
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split(/(?<!\\)\|/)
+        .map((cell) => cell.trim()),
+    );
+}
+
+/** What a word in code font says, or undefined for other text. */
+function code(cell: string | undefined): string | undefined {
+  return /^`([^`]+)`$/.exec(cell ?? '')?.[1];
+}
+
+describe('settings in the README', () => {
+  /** As the table shows it: the text that, set as the variable, means the same as leaving it unset. */
+  function shownDefault(schema: z.core.$ZodType): string {
+    const { def } = schema._zod as unknown as {
+      def: { type: string; in?: z.core.$ZodType; defaultValue?: unknown };
+    };
+    if (def.type === 'default') return `\`${String(def.defaultValue)}\``;
+    if (def.type === 'optional') return 'unset';
+    return def.type === 'pipe' && def.in !== undefined ? shownDefault(def.in) : 'required';
+  }
+
+  function documented(heading: string): Record<string, string | undefined> {
+    const table = rows(section(read('README.md'), heading)).slice(1);
+    return Object.fromEntries(table.map(([name = '', byDefault]) => [code(name) ?? name, byDefault]));
+  }
+
+  function expected(shape: Readonly<Record<string, z.core.$ZodType>>): Record<string, string> {
+    return Object.fromEntries(Object.entries(shape).map(([name, schema]) => [name, shownDefault(schema)]));
+  }
+
+  test('every app', () => {
+    expect(documented('### Every app')).toEqual(expected(commonSettings));
+  });
+
+  test.each([
+    ['api-gateway', gatewaySettings.shape],
+    ['status-ingester', ingesterSettings.shape],
+    ['dispatcher', dispatcherSettings.shape],
+  ])('%s', (app, shape: Readonly<Record<string, z.core.$ZodType>>) => {
+    const own = Object.entries(shape).filter(([name]) => !(name in commonSettings));
+    expect(documented(`### ${app}`)).toEqual(expected(Object.fromEntries(own)));
+  });
+});
+
+test('every metric is in docs/operations.md, with its labels, and no other', () => {
+  const suffixes = { counter: '_total', gauge: '', secondsHistogram: '_seconds' } as const;
+  const declared = files('apps', '.ts')
+    .concat(files('libs', '.ts'))
+    .filter((path) => !path.endsWith('.spec.ts'))
+    .flatMap((path) =>
+      Array.from(
+        read(path).matchAll(
+          /\b(counter|gauge|secondsHistogram)\(\s*'(\w+)',\s*(?:'[^']*'|"[^"]*"),?\s*(?:\[([^\]]*)\])?/g,
+        ),
+        ([, kind = '', name = '', labels = '']): [string, string[]] => [
+          `cloud_connector_${name}${suffixes[kind as keyof typeof suffixes]}`,
+          Array.from(labels.matchAll(/'(\w+)'/g), ([, label = '']) => label),
+        ],
+      ),
+    );
+  expect(declared.length).toBeGreaterThan(10);
+  const documented = rows(section(read('docs/operations.md'), '## Metrics'))
+    .filter(([name]) => code(name)?.startsWith('cloud_connector_'))
+    .map(([name, labels = '']): [string, string[]] => [
+      code(name) ?? '',
+      Array.from(labels.matchAll(/`(\w+)`/g), ([, label = '']) => label),
+    ]);
+  const byName = (a: [string, unknown], b: [string, unknown]): number => a[0].localeCompare(b[0]);
+  expect(documented.toSorted(byName)).toEqual(declared.toSorted(byName));
+});
+
+/** Members of a union of string literals, read from the source: types are gone at run time. */
+function unionMembers(path: string, type: string): string[] {
+  const [, body = ''] = new RegExp(`export type ${type} =([^;]*);`).exec(read(path)) ?? [];
+  const members = Array.from(body.replace(/\/\*.*?\*\//gs, '').matchAll(/'([^']+)'/g), ([, member = '']) => member);
+  expect(members.length).toBeGreaterThan(0);
+  return members;
+}
+
+test('docs/protocol.md has every reason of a refusal, and no other', () => {
+  const table = rows(section(read('docs/protocol.md'), '## What is refused, and why')).slice(1);
+  const reasons = unionMembers('libs/protocol/src/parse-inbound.ts', 'RefusalReason');
+  expect(table.map(([reason]) => code(reason)).toSorted()).toEqual(reasons.toSorted());
+});
+
+test('docs/protocol.md has every inbound type, and every reason to be offline', () => {
+  const text = read('docs/protocol.md');
+  for (const type of Object.keys(INBOUND_SCHEMAS)) expect(section(text, `### ${type}`)).toContain(`"type": "${type}"`);
+  const offline = section(text, '### offline');
+  for (const reason of unionMembers('libs/registry/src/connection.ts', 'OfflineReason')) {
+    expect(offline).toContain(`\`${reason}\``);
+  }
+});
+
+test('the README has every status of a message', () => {
+  const table = rows(section(read('README.md'), '## REST API')).map(([cell]) => code(cell));
+  expect(table).toEqual(expect.arrayContaining([...MESSAGE_STATUSES]));
+});
+
+/** The anchor GitHub makes of a heading. */
+function anchor(heading: string): string {
+  const text = heading.replace(/^#+ /, '').replace(/\[([^\]]*)\]\([^)]*\)/g, '$1');
+  return text
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+    .replaceAll(' ', '-');
+}
+
+function withoutCodeBlocks(text: string): string {
+  return text.replace(/^```.*?^```$/gms, '');
+}
+
+test.each(MARKDOWN)('links of %s lead somewhere', (path) => {
+  const text = withoutCodeBlocks(read(path));
+  const links = Array.from(text.matchAll(/\]\(([^)\s]+)\)/g), ([, target = '']) => target);
+  const broken = links.filter((link) => {
+    if (/^[a-z]+:/.test(link)) return false;
+    const [file = '', fragment] = link.split('#');
+    const target = file === '' ? path : relative(ROOT, join(ROOT, dirname(path), file));
+    if (target.startsWith('..') || !existsSync(join(ROOT, target))) return true;
+    if (fragment === undefined || !target.endsWith('.md')) return false;
+    const headings = withoutCodeBlocks(read(target)).match(/^#+ .*$/gm) ?? [];
+    return !headings.map(anchor).includes(fragment);
+  });
+  expect(broken).toEqual([]);
+});
+
+test.each(MARKDOWN)('npm scripts that %s names exist', (path) => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const named = Array.from(
+    read(path).matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g),
+    ([, ran, short]) => ran ?? short ?? '',
+  );
+  expect(named.filter((name) => !(name in scripts))).toEqual([]);
+});
+
+test('CONTRIBUTING.md names every script that checks or builds', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const text = read('CONTRIBUTING.md');
+  const missing = Object.keys(scripts).filter((name) => {
+    const command = name === 'test' || name === 'start' ? `npm ${name}` : `npm run ${name}`;
+    return name !== 'demo' && !text.includes(command);
+  });
+  expect(missing).toEqual([]);
+});
+
+test('decisions are numbered without a gap', () => {
+  const names = readdirSync(join(ROOT, 'docs/adr'));
+  expect(names.toSorted().map((name) => Number(name.slice(0, 4)))).toEqual(names.map((_, i) => i + 1));
+  for (const name of names) expect(read(`docs/adr/${name}`)).toMatch(new RegExp(`^# ${name.slice(0, 4)}: `));
+});

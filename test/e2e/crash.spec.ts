@@ -1,0 +1,196 @@
+/** What happens when a process, Redis or the broker goes away under way: nothing accepted is lost, and it mends itself. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api, type ProblemView } from '../support/api.js';
+import { TestClient, envelope } from '../support/mqtt-client.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-crash-'));
+let redis: Awaited<ReturnType<typeof startRedis>>;
+let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
+let gateway: Awaited<ReturnType<typeof startApp>>;
+let ingester: Awaited<ReturnType<typeof startApp>>;
+let dispatcher: Awaited<ReturnType<typeof startApp>>;
+let api: Api;
+
+function env(): Record<string, string> {
+  return { REDIS_URL: redis.url, MQTT_URL: mosquitto.url };
+}
+
+beforeAll(async () => {
+  redis = await startRedis({ dir, persist: true });
+  mosquitto = await startMosquitto({ dir, persist: true });
+  [gateway, ingester, dispatcher] = await Promise.all([
+    startApp('api-gateway', { dir, env: env() }),
+    startApp('status-ingester', { dir, env: env() }),
+    startApp('dispatcher', { dir, env: env() }),
+  ]);
+  api = new Api(gateway.url);
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 60_000);
+
+async function untilReady({ url }: { url: string }): Promise<void> {
+  await waitUntil(async () => {
+    const { status } = await fetch(`${url}/health/ready`);
+    if (status !== 200) throw new Error(`answers ${status}`);
+  });
+}
+
+async function online(id: string): Promise<TestClient> {
+  const client = await TestClient.connect(mosquitto.url, id);
+  await client.shakeHands();
+  await api.untilConnection(id, ({ state }) => state === 'online');
+  return client;
+}
+
+it('an ingester that is killed in a storm of messages loses none of them: the next one gets them again', async () => {
+  const client = await TestClient.connect(mosquitto.url, 'storm');
+  const publishes: Promise<unknown>[] = [];
+  for (let n = 0; n < 3000; n++) {
+    const handshake = envelope('host-handshake', {
+      message_id: `storm-${n}`,
+      payload: { canonical_facts: { fqdn: `storm-${n}` } },
+    });
+    publishes.push(
+      client.mqtt.publishAsync(`redhat/insights/in/storm-client-${n % 300}`, handshake, { qos: 1, retain: true }),
+    );
+    if (n === 1500) await ingester.kill();
+  }
+  await Promise.all(publishes);
+  ingester = await startApp('status-ingester', { dir, env: env() });
+  for (const n of [2700, 2850, 2999]) {
+    await api.untilConnection(`storm-client-${n % 300}`, (it) => it.handshake_message_id === `storm-${n}`);
+  }
+  const { body } = await api.call<{ data: { client_id: string; handshake_message_id: string; state: string }[] }>(
+    'GET',
+    '/v1/connections?limit=1000',
+  );
+  const storm = body.data.filter(({ client_id }) => client_id.startsWith('storm-client-'));
+  expect(storm).toHaveLength(300);
+  for (const { client_id, handshake_message_id } of storm) {
+    expect(handshake_message_id).toBe(`storm-${2700 + Number(client_id.slice('storm-client-'.length))}`);
+  }
+  client.vanish();
+}, 60_000);
+
+it('what clients do while no ingester runs is applied when one is back', async () => {
+  const staying = await online('away-staying');
+  const leaving = await online('away-leaving');
+  expect(await ingester.stop()).toBe(0);
+  leaving.vanish();
+  const coming = await TestClient.connect(mosquitto.url, 'away-coming');
+  await coming.shakeHands();
+  ingester = await startApp('status-ingester', { dir, env: env() });
+  await api.untilConnection('away-leaving', ({ state }) => state === 'offline');
+  await api.untilConnection('away-coming', ({ state }) => state === 'online');
+  await api.untilConnection('away-staying', ({ state }) => state === 'online');
+  staying.vanish();
+  coming.vanish();
+}, 60_000);
+
+it('messages accepted while no dispatcher runs are sent in order when one is back', async () => {
+  const client = await online('no-dispatcher');
+  expect(await dispatcher.stop()).toBe(0);
+  const ids: string[] = [];
+  for (let n = 0; n < 50; n++)
+    ids.push((await api.send('no-dispatcher', { directive: 'test:n', payload: n })).body.message_id);
+  dispatcher = await startApp('dispatcher', { dir, env: env() });
+  await api.untilStatus(ids.at(-1) ?? '', 'sent');
+  expect(client.received.map(({ message_id }) => message_id)).toEqual(ids);
+  client.vanish();
+}, 60_000);
+
+it('a dispatcher that is killed in the middle of a drain repeats at most the message in flight', async () => {
+  const client = await online('killed-dispatcher');
+  const ids: string[] = [];
+  for (let n = 0; n < 200; n++)
+    ids.push((await api.send('killed-dispatcher', { directive: 'test:n', payload: n })).body.message_id);
+  await client.next(() => client.received.length > 5, 'the first messages');
+  await dispatcher.kill();
+  dispatcher = await startApp('dispatcher', { dir, env: env() });
+  await api.untilStatus(ids.at(-1) ?? '', 'sent');
+  const received = client.received.map(({ message_id }) => message_id);
+  const firsts = received.filter((id, i) => received.indexOf(id) === i);
+  expect(firsts).toEqual(ids);
+  expect(received.length - firsts.length).toBeLessThanOrEqual(1);
+  client.vanish();
+}, 60_000);
+
+it('a wake-up that got lost is repeated by housekeeping', async () => {
+  const client = await online('lost-wake-up');
+  await dispatcher.stop();
+  const { body } = await api.send('lost-wake-up', { directive: 'test:lost' });
+  const { Redis } = await import('ioredis');
+  const direct = new Redis(redis.url);
+  const queue = await direct.keys('cc:{queue}:*');
+  await direct.del(queue);
+  direct.disconnect();
+  dispatcher = await startApp('dispatcher', { dir, env: env() });
+  await api.untilStatus(body.message_id, 'sent');
+  client.vanish();
+}, 60_000);
+
+it('a second ingester takes over, and the first one stops acting', async () => {
+  const second = await startApp('status-ingester', { dir, env: env(), name: 'second-ingester' });
+  await waitUntil(
+    async () => {
+      const { status } = await fetch(`${ingester.url}/health/ready`);
+      if (status !== 503) throw new Error(`the first ingester answers ${status}`);
+    },
+    { what: 'the first ingester to be unready' },
+  );
+  expect((await fetch(`${ingester.url}/health/live`)).status).toBe(200);
+  const client = await online('second-owner');
+  client.vanish();
+  await api.untilConnection('second-owner', ({ state }) => state === 'offline');
+  await ingester.stop();
+  ingester = second;
+}, 60_000);
+
+it('the broker restarts with its store, and everything goes on', async () => {
+  const { port } = mosquitto;
+  await mosquitto.stop();
+  const held = await api.send('second-owner', { directive: 'test:broker' });
+  expect(held.status).toBe(202);
+  mosquitto = await startMosquitto({ dir, persist: true, port });
+  // Mosquitto 2.0 forgets shared subscriptions when it restarts: what is published before the lane is back is not seen.
+  await untilReady(ingester);
+  await untilReady(dispatcher);
+  const client = await online('second-owner');
+  await client.next(({ message_id }) => message_id === held.body.message_id, 'the held message');
+  await api.untilStatus(held.body.message_id, 'sent');
+  client.vanish();
+}, 60_000);
+
+it('while Redis is away the gateway says so with 503 and Retry-After, stays ready, and recovers', async () => {
+  const client = await online('redis-away');
+  const { port } = redis;
+  await redis.stop();
+  const refused = await api.call<ProblemView>('POST', '/v1/connections/redis-away/messages', {
+    directive: 'test:away',
+  });
+  expect(refused.status).toBe(503);
+  expect(refused.headers.get('retry-after')).toBe('1');
+  expect(refused.body.type).toBe('urn:cloud-connector:problem:unavailable');
+  const ready = await fetch(`${gateway.url}/health/ready`);
+  expect(ready.status).toBe(200);
+  expect(await ready.json()).toMatchObject({ status: 'degraded' });
+  redis = await startRedis({ dir, persist: true, port });
+  const accepted = await waitUntil(
+    async () => {
+      const answer = await api.send('redis-away', { directive: 'test:back' });
+      if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
+      return answer.body;
+    },
+    { what: 'the gateway to accept again' },
+  );
+  await client.next(({ message_id }) => message_id === accepted.message_id, 'the message');
+  await api.untilStatus(accepted.message_id, 'sent');
+  client.vanish();
+  await api.untilConnection('redis-away', ({ state }) => state === 'offline');
+}, 60_000);
