@@ -1,9 +1,9 @@
 /**
  * `npm run bench -- ingest [--messages 200000] [--clients 20000]`
  *
- * The floor: MQTT.js taking QoS 1 messages out of a persistent session. Ours: the same messages out of a lane's
- * session until their effect is committed and visible in the registry. Each is measured from a session that was
- * filled while nobody was connected, so that the load does not compete with what is measured.
+ * The floor: MQTT.js consuming QoS 1 messages of a shared subscription. Ours: the same messages until their effect is
+ * committed and visible in the registry. Measured twice: `live`, while a publisher sends as fast as it can, and
+ * `drain`, out of a session that was filled while nobody was connected, where nothing else competes for the machine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
-import { startApp, startMosquitto, startRedis } from '../scripts/stack.mjs';
+import { startApp, startMosquitto, startRedis, stopAll } from '../scripts/stack.mjs';
 import { ask, cpuSeconds, forkScript, machine, metric, rssMiB, runScript } from './measure.mjs';
 
 const FILTER = 'redhat/insights/in/+';
@@ -26,25 +26,40 @@ export async function run(args) {
   const clients = Number(values.clients);
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
   const mosquitto = await startMosquitto({ dir });
-  const redis = await startRedis({ dir });
   console.log(`${machine()}\n${messages} messages of ${clients} clients, every fourth an offline`);
   try {
-    const raw = await measureRaw(mosquitto, messages, clients);
-    const ours = await measureOurs({ dir, mosquitto, redis }, messages, clients);
-    console.table({ raw, ours });
-    console.log(`ours / raw: ${(ours['messages/s'] / raw['messages/s']).toFixed(2)} of the rate`);
+    /** @type {Record<string, Row>} */
+    const rows = {};
+    for (const mode of /** @type {const} */ (['live', 'drain'])) {
+      const raw = await measureRaw({ mosquitto, load: [messages, clients], mode });
+      const ours = await measureOurs({ dir, mosquitto, load: [messages, clients], mode });
+      rows[`raw, ${mode}`] = raw;
+      rows[`ours, ${mode}`] = ours;
+      console.log(`${mode}: ours / raw = ${(ours['messages/s'] / raw['messages/s']).toFixed(2)} of the rate`);
+    }
+    console.table(rows);
   } finally {
-    await Promise.all([mosquitto.stop(), redis.stop()]);
+    await stopAll();
     rmSync(dir, { recursive: true });
   }
 }
 
-/** @param {Awaited<ReturnType<typeof startMosquitto>>} mosquitto @param {number} messages @param {number} clients */
-async function measureRaw(mosquitto, messages, clients) {
-  const session = [mosquitto.url, 'bench-raw', `$share/bench/${FILTER}`];
+/**
+ * @typedef {Awaited<ReturnType<typeof startMosquitto>>} Broker
+ * @typedef {'live' | 'drain'} Mode
+ * @typedef {[messages: number, clients: number]} Load
+ * @typedef {{ count: number, cpu: number, broker: number, redis: number, rss: number }} Sample
+ * @typedef {Awaited<ReturnType<typeof measure>>} Row
+ */
+
+/** @param {{ mosquitto: Broker, load: Load, mode: Mode }} options */
+async function measureRaw({ mosquitto, load, mode }) {
+  const session = [mosquitto.url, `bench-raw-${mode}`, `$share/bench-${mode}/${FILTER}`];
   await runScript('raw-consumer.mjs', [...session, 'subscribe']);
-  await runScript('load.mjs', [mosquitto.url, messages, clients, 0]);
+  const publish = () => runScript('load.mjs', [mosquitto.url, ...load, 0]);
+  if (mode === 'drain') await publish();
   const consumer = forkScript('raw-consumer.mjs', [...session, 'consume']);
+  /** @returns {Promise<Sample>} */
   const sample = async () => {
     const { count, cpu, rss } = await ask(consumer, 'count');
     return {
@@ -55,22 +70,31 @@ async function measureRaw(mosquitto, messages, clients) {
       rss: rss / 2 ** 20,
     };
   };
-  const result = await measureDrain(sample, messages);
+  const publishing = mode === 'live' ? publish() : Promise.resolve();
+  const result = await measure(sample, load[0]);
+  await publishing;
   consumer.kill('SIGTERM');
+  await runScript('raw-consumer.mjs', [...session, 'end']);
   return result;
 }
 
-/**
- * @param {{ dir: string, mosquitto: Awaited<ReturnType<typeof startMosquitto>>, redis: Awaited<ReturnType<typeof startRedis>> }} parts
- * @param {number} messages
- * @param {number} clients
- */
-async function measureOurs({ dir, mosquitto, redis }, messages, clients) {
-  const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn' };
-  const first = await startApp('status-ingester', { dir, env });
-  await first.stop();
-  await runScript('load.mjs', [mosquitto.url, messages, clients, 0]);
-  const ingester = await startApp('status-ingester', { dir, env });
+/** @param {{ dir: string, mosquitto: Broker, load: Load, mode: Mode }} options */
+async function measureOurs({ dir, mosquitto, load, mode }) {
+  const redis = await startRedis({ dir });
+  const env = {
+    REDIS_URL: redis.url,
+    MQTT_URL: mosquitto.url,
+    SHARE_GROUP: `bench-ours-${mode}`,
+    LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
+  };
+  const publish = () => runScript('load.mjs', [mosquitto.url, ...load, 0]);
+  let ingester = await startApp('status-ingester', { dir, env });
+  if (mode === 'drain') {
+    await ingester.stop();
+    await publish();
+    ingester = await startApp('status-ingester', { dir, env });
+  }
+  /** @returns {Promise<Sample>} */
   const sample = async () => ({
     count: await metric(ingester.url, 'cloud_connector_mailbox_entries_applied_total'),
     cpu: cpuSeconds(ingester.pid),
@@ -78,30 +102,31 @@ async function measureOurs({ dir, mosquitto, redis }, messages, clients) {
     redis: cpuSeconds(redis.pid),
     rss: rssMiB(ingester.pid),
   });
-  const result = await measureDrain(sample, messages);
-  await verify(redis.url, messages, clients);
+  const publishing = mode === 'live' ? publish() : Promise.resolve();
+  const result = await measure(sample, load[0]);
+  await publishing;
+  await verify(redis.url, ...load);
   await ingester.stop();
+  await runScript('raw-consumer.mjs', [mosquitto.url, `bench-ours-${mode}-lane-0`, FILTER, 'end']);
+  await redis.stop();
   return result;
 }
 
-/**
- * @param {() => Promise<{ count: number, cpu: number, broker: number, redis: number, rss: number }>} sample
- * @param {number} messages
- */
-async function measureDrain(sample, messages) {
+/** From the first message that counts to the last. @param {() => Promise<Sample>} sample @param {number} messages */
+async function measure(sample, messages) {
   let start = await sample();
   while (start.count === 0) {
-    await sleep(20);
+    await sleep(10);
     start = await sample();
   }
   const startedAt = performance.now();
   let now = start;
   let middleRss = 0;
   let highestRss = 0;
-  const giveUp = performance.now() + 600_000;
+  const giveUp = performance.now() + 1_200_000;
   while (now.count < messages) {
     if (performance.now() > giveUp) throw new Error(`stuck at ${now.count} of ${messages}`);
-    await sleep(200);
+    await sleep(100);
     now = await sample();
     if (middleRss === 0 && now.count > messages / 2) middleRss = now.rss;
     highestRss = Math.max(highestRss, now.rss);

@@ -1,6 +1,7 @@
 /**
  * The floor of the ingest benchmark: MQTT.js as it comes, a persistent QoS 1 session, messages counted.
- * `node bench/raw-consumer.mjs <mqtt url> <client id> <filter> <subscribe|consume>`
+ * `node bench/raw-consumer.mjs <mqtt url> <client id> <filter> <subscribe|consume|end>`
+ * `end` removes the session with all that is queued in it.
  */
 import mqtt from 'mqtt';
 
@@ -8,8 +9,8 @@ const [url = '', clientId = '', filter = '', mode = ''] = process.argv.slice(2);
 const client = mqtt.connect(url, {
   protocolVersion: 5,
   clientId,
-  clean: false,
-  properties: { sessionExpiryInterval: 3600, receiveMaximum: 1000 },
+  clean: mode === 'end',
+  properties: { sessionExpiryInterval: mode === 'end' ? 0 : 3600, receiveMaximum: 1000 },
 });
 let count = 0;
 client.on('message', () => count++);
@@ -17,8 +18,8 @@ process.on('message', (ask) => {
   if (ask === 'count') process.send?.({ count, cpu: process.cpuUsage(), rss: process.memoryUsage().rss });
 });
 await new Promise((resolve) => client.once('connect', resolve));
-if (mode === 'subscribe') {
-  await client.subscribeAsync({ [filter]: { qos: 1, rh: 2, rap: true } });
+if (mode !== 'consume') {
+  if (mode === 'subscribe') await client.subscribeAsync({ [filter]: { qos: 1, rh: 2, rap: true } });
   await client.endAsync();
   process.exit(0);
 }

@@ -1,35 +1,17 @@
 /** Every environment variable an app reads; manifests and the compose file may name no other. */
+import { gatewaySettings } from '../../apps/api-gateway/src/gateway.settings.js';
+import { dispatcherSettings } from '../../apps/dispatcher/src/dispatcher.settings.js';
+import { ingesterSettings } from '../../apps/status-ingester/src/ingester.settings.js';
 
 export interface AppSettings {
   readonly port: number;
   readonly settings: readonly string[];
 }
 
-const COMMON = ['PORT', 'HOST', 'LOG_LEVEL', 'REDIS_URL', 'KEY_PREFIX', 'SHARD_COUNT', 'SHUTDOWN_GRACE'];
-
 export const APPS: Readonly<Record<string, AppSettings>> = {
-  'api-gateway': { port: 3000, settings: [...COMMON, 'MAX_PAYLOAD_BYTES', 'OUTBOX_LIMIT', 'COMMAND_TIMEOUT'] },
-  'status-ingester': {
-    port: 3001,
-    settings: [
-      ...COMMON,
-      'MQTT_URL',
-      'STATUS_TOPICS',
-      'IN_TOPIC',
-      'OUT_TOPIC',
-      'INTAKE_LANES',
-      'INTAKE_WINDOW',
-      'SHARE_GROUP',
-      'MAX_INBOUND_BYTES',
-      'MAILBOX_LIMIT',
-      'HANDSHAKE_RESPONSE',
-      'CONNECTION_RETENTION',
-    ],
-  },
-  dispatcher: {
-    port: 3002,
-    settings: [...COMMON, 'MQTT_URL', 'OUT_TOPIC', 'DISPATCH_CONCURRENCY', 'MESSAGE_RETENTION'],
-  },
+  'api-gateway': { port: 3000, settings: Object.keys(gatewaySettings.shape) },
+  'status-ingester': { port: 3001, settings: Object.keys(ingesterSettings.shape) },
+  dispatcher: { port: 3002, settings: Object.keys(dispatcherSettings.shape) },
 };
 
 /** May carry credentials, so never written into a manifest. */

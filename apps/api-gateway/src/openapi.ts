@@ -16,7 +16,6 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   });
   const problem: Record<string, unknown> = { ...z.toJSONSchema(ProblemBody, { target: 'openapi-3.0' }) };
   delete problem['$schema'];
-  delete problem['id'];
   document.components = { ...document.components, schemas: { ...document.components?.schemas, Problem: problem } };
   return document;
 }

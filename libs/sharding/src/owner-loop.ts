@@ -3,8 +3,8 @@
  * its actor. A shard's batches are handled one after the other; shards side by side.
  *
  * - The next read starts when all actors of the last one are done, so memory holds one read at most.
- * - A refused write ends the shard here and tells the ownership (S2); any other failure makes the shard start
- *   again from its stored position, after a back-off.
+ * - A refused write ends the shard here and tells the ownership (S2); any other failure makes this shard, and no
+ *   other, start again from its stored position after a back-off.
  */
 import { Backoff, type Logger, type Redis } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
@@ -20,7 +20,11 @@ export interface ShardHandler {
 
 interface OwnedShard {
   grant: Grant;
-  position: string;
+  /** Undefined where it has to be read before the next batch. */
+  position: string | undefined;
+  backoff: Backoff;
+  /** Not read before this time of the monotonic clock. */
+  pausedUntil: number;
 }
 
 /** Entries of one shard in one read: bounds memory at count × largest message × shards. */
@@ -45,7 +49,12 @@ export class OwnerLoop {
   ) {}
 
   async add(grant: Grant): Promise<void> {
-    this.shards.set(grant.index, { grant, position: await this.commit.position(grant.index) });
+    this.shards.set(grant.index, {
+      grant,
+      position: await this.commit.position(grant.index),
+      backoff: new Backoff(50, 2000, 5000),
+      pausedUntil: 0,
+    });
     this.running ??= this.run();
   }
 
@@ -68,54 +77,59 @@ export class OwnerLoop {
         const waitMs = this.backoff.failed();
         this.logger.warn({ err: error, wait_ms: waitMs }, 'reading mailboxes failed; trying again');
         await this.pause(waitMs);
-        await this.readPositions();
       }
     }
   }
 
   private async readOnce(): Promise<void> {
-    const shards = [...this.shards.values()];
-    if (shards.length === 0) return this.pause(BLOCK_MS);
-    const streams = shards.map(({ grant }) => this.keys.mailbox(grant.index));
-    const from = shards.map(({ position }) => position);
+    const shards = await this.readable();
+    if (shards.size === 0) return this.pause(BLOCK_MS);
+    const streams = [...shards.keys()];
+    const from = [...shards.values()].map(({ position }) => position);
     const reply = await this.redis.xread('COUNT', READ_COUNT, 'BLOCK', BLOCK_MS, 'STREAMS', ...streams, ...from);
     if (reply === null) return;
-    const byStream = new Map(shards.map((shard) => [this.keys.mailbox(shard.grant.index), shard]));
-    const outcomes = await Promise.allSettled(
+    await Promise.all(
       reply.map(async ([stream, raw]) => {
-        const shard = byStream.get(stream);
-        if (shard !== undefined)
-          await this.handle(
-            shard,
-            raw.map(([id, [, packed = '']]) => unpack(id, packed)),
-          );
+        const entry = shards.get(stream);
+        const entries = raw.map(([id, [, packed = '']]) => unpack(id, packed));
+        if (entry !== undefined) await this.handle(entry.shard, entry.position, entries);
       }),
     );
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
   }
 
-  private async handle(shard: OwnedShard, entries: MailboxEntry[]): Promise<void> {
-    const last = entries.at(-1);
-    if (last === undefined || this.shards.get(shard.grant.index) !== shard) return;
-    try {
-      await this.handler.handle(shard.grant, shard.position, entries);
-      shard.position = last.id;
-    } catch (error) {
-      if (!(error instanceof StaleOwnerError)) throw error;
-      this.remove(shard.grant);
-      this.onLost(shard.grant);
-    }
-  }
-
-  private async readPositions(): Promise<void> {
+  /** The shards to read now, by their stream, each with the position to read from. */
+  private async readable(): Promise<Map<string, { shard: OwnedShard; position: string }>> {
+    const now = performance.now();
+    const readable = new Map<string, { shard: OwnedShard; position: string }>();
     for (const shard of this.shards.values()) {
-      if (this.stopping.signal.aborted) return;
-      try {
-        shard.position = await this.commit.position(shard.grant.index);
-      } catch (error) {
-        this.logger.warn({ err: error, shard: shard.grant.index }, 'reading the position failed');
+      if (shard.pausedUntil > now) continue;
+      shard.position ??= await this.commit.position(shard.grant.index);
+      readable.set(this.keys.mailbox(shard.grant.index), { shard, position: shard.position });
+    }
+    return readable;
+  }
+
+  private async handle(shard: OwnedShard, position: string, entries: MailboxEntry[]): Promise<void> {
+    const { grant } = shard;
+    const last = entries.at(-1);
+    if (last === undefined || this.shards.get(grant.index) !== shard) return;
+    try {
+      await this.handler.handle(grant, position, entries);
+      shard.position = last.id;
+      shard.backoff.succeeded();
+    } catch (error) {
+      if (error instanceof StaleOwnerError) {
+        this.remove(grant);
+        this.onLost(grant);
+        return;
       }
+      const waitMs = shard.backoff.failed();
+      shard.position = undefined;
+      shard.pausedUntil = performance.now() + waitMs;
+      this.logger.error(
+        { err: error, shard: grant.index, epoch: grant.epoch, wait_ms: waitMs },
+        'batch failed; trying again',
+      );
     }
   }
 

@@ -149,6 +149,41 @@ describe('static ownership', () => {
     expect(member.ownership.held()).not.toContain(grant);
   });
 
+  it('confirms what still holds, and loses what does not', async () => {
+    const member = await start();
+    const [kept, taken] = [grantOf(member, 'shard', 0), grantOf(member, 'shard', 1)];
+    await start([{ kind: 'shard', index: 1 }]);
+    expect(await member.ownership.confirm(kept)).toBe(true);
+    expect(await member.ownership.confirm(taken)).toBe(false);
+    await eventually(() => expect(member.listener.revoked_).toEqual([taken]));
+    expect(member.ownership.held()).toContain(kept);
+    expect(member.ownership.held()).not.toContain(taken);
+  });
+
+  it('does not take back what another one has taken over', async () => {
+    const one = await start();
+    const other = await start();
+    const grant = grantOf(one, 'shard', 1);
+    one.ownership.lost(grant);
+    await eventually(() => expect(one.listener.revoked_).toEqual([grant]));
+    // Giving up asks Redis once more; what was asked after it is answered after it.
+    await redis.ping();
+    expect(await redis.get(keys.owner(grant))).toBe(grantOf(other, 'shard', 1).fence);
+    expect(one.listener.granted_.filter(({ index, kind }) => kind === 'shard' && index === 1)).toEqual([grant]);
+  });
+
+  it('takes anew what Redis has lost, with a higher epoch, after it has stopped acting', async () => {
+    const member = await start();
+    const grant = grantOf(member, 'shard', 1);
+    await redis.del(keys.owner(grant));
+    expect(await member.ownership.confirm(grant)).toBe(false);
+    const next = await eventually(() => grantOf(member, 'shard', 1));
+    expect(next.epoch).toBeGreaterThan(grant.epoch);
+    expect(await redis.get(keys.owner(grant))).toBe(next.fence);
+    await eventually(() => expect(member.listener.granted_.at(-1)).toBe(next));
+    expect(member.listener.revoked_).toEqual([grant]);
+  });
+
   it('ignores the loss of a grant it has replaced since', async () => {
     const member = await start();
     const old = grantOf(member, 'shard', 1);

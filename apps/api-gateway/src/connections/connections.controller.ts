@@ -34,7 +34,7 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'List connections', description: 'By state, type and exact facts, a page at a time.' })
   @ApiOkResponse({ standardSchema: ConnectionPageBody })
   @Problems('invalid')
-  async list(@Query({ schema: ListQuery }) query: ListQuery): Promise<ConnectionPageBody> {
+  async listConnections(@Query({ schema: ListQuery }) query: ListQuery): Promise<ConnectionPageBody> {
     const { connections, next } = await this.directory.list(toFilter(query), query.limit, query.cursor);
     return { data: await this.show(connections), next_cursor: next === undefined ? null : encodeCursor(next) };
   }
@@ -43,7 +43,7 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'Count connections by state and type' })
   @ApiOkResponse({ standardSchema: SummaryBody })
   @Problems()
-  async summary(): Promise<SummaryBody> {
+  async summarizeConnections(): Promise<SummaryBody> {
     return toSummaryBody(await this.directory.summary());
   }
 
@@ -51,7 +51,7 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'One connection' })
   @ApiOkResponse({ standardSchema: ConnectionBody })
   @Problems('unknown-connection', 'invalid')
-  async get(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<ConnectionBody> {
+  async getConnection(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<ConnectionBody> {
     const connection = await this.directory.find(clientId);
     const [body] = connection === undefined ? [] : await this.show([connection]);
     if (body === undefined) throw unknownConnection(clientId);
@@ -95,7 +95,7 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'Forget an offline connection' })
   @ApiNoContentResponse({ description: 'The connection is forgotten.' })
   @Problems('unknown-connection', 'conflict', 'invalid')
-  async forget(
+  async forgetConnection(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @RequestId() requestId: string,
   ): Promise<void> {

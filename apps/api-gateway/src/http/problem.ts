@@ -45,17 +45,15 @@ export class Problem extends Error {
   }
 }
 
-export const ProblemBody = z
-  .object({
-    type: z.string().meta({ example: 'urn:cloud-connector:problem:unknown-connection' }),
-    title: z.string(),
-    status: z.int(),
-    detail: z.string(),
-    instance: z.string(),
-    request_id: z.string(),
-    errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
-  })
-  .meta({ id: 'Problem' });
+export const ProblemBody = z.object({
+  type: z.string().meta({ example: 'urn:cloud-connector:problem:unknown-connection' }),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  instance: z.string(),
+  request_id: z.string(),
+  errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+});
 
 /** Declares the errors of an operation in the OpenAPI document; kinds of one status share an entry. */
 export function Problems(...kinds: ProblemKind[]): MethodDecorator & ClassDecorator {

@@ -23,6 +23,20 @@ describe('validationPipe', () => {
     await expect(validationPipe().transform(value, { type: 'body' })).resolves.toBe(value);
   });
 
+  it("removes nothing: members named like parts of a class are the caller's to choose", async () => {
+    const schema = z.strictObject({ payload: z.json() });
+    const inner = { constructor: { name: 'x' }, prototype: [1], deeper: [{ constructor: 1, prototype: null }] };
+    const body = { payload: { ...inner, again: inner } };
+    const text = JSON.stringify(body);
+    for (const type of ['body', 'query'] as const) {
+      const passed: unknown = await validationPipe().transform(JSON.parse(text), { type, schema });
+      expect(JSON.stringify(passed)).toBe(text);
+    }
+    expect((await problemOf(schema, JSON.parse('{"payload":1,"constructor":2}'))).more.errors).toMatchObject([
+      { pointer: '/constructor' },
+    ]);
+  });
+
   it('answers 422, with a pointer to the member and what would be right', async () => {
     const problem = await problemOf(z.object({ a: z.object({ b: z.string('must be text') }) }), { a: { b: 1 } });
     expect(problem.kind).toBe('invalid');

@@ -56,7 +56,7 @@ export class MessagesController {
     'idempotency-mismatch',
     'outbox-full',
   )
-  async send(
+  async sendMessage(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Body({ schema: SendMessageBody }) body: SendMessageBody,
     @IdempotencyKey() idempotencyKey: string | undefined,
@@ -98,7 +98,7 @@ export class MessagesController {
   @ApiOperation({ summary: 'What became of a message' })
   @ApiOkResponse({ standardSchema: MessageBody })
   @Problems('unknown-message', 'invalid')
-  async read(@Param('message_id', { schema: MessageIdParam }) messageId: string): Promise<MessageBody> {
+  async readMessage(@Param('message_id', { schema: MessageIdParam }) messageId: string): Promise<MessageBody> {
     const message = await this.messages.read(messageId);
     if (message === undefined) throw unknownMessage(messageId);
     return toMessageBody(message);
@@ -109,7 +109,7 @@ export class MessagesController {
   @ApiOperation({ summary: 'Withdraw a message that is queued or held' })
   @ApiNoContentResponse({ description: 'The message is cancelled.' })
   @Problems('unknown-message', 'conflict', 'invalid')
-  async cancel(@Param('message_id', { schema: MessageIdParam }) messageId: string): Promise<void> {
+  async cancelMessage(@Param('message_id', { schema: MessageIdParam }) messageId: string): Promise<void> {
     const outcome = await this.messages.cancel(messageId);
     if (outcome.kind === 'unknown') throw unknownMessage(messageId);
     if (outcome.kind === 'too-late') {

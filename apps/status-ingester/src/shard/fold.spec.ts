@@ -194,6 +194,71 @@ describe('fold', () => {
     ]);
   });
 
+  it('clears what a client left behind only where it did not come back in the same batch', () => {
+    const stored = storedAfter(handshake('a', 'm-1', { topic: IN }));
+    const [there, back] = [handshake('a', 'm-2', { topic: STATUS }), handshake('a', 'm-3', { topic: IN, at: T0 + 4 })];
+    const clear = (status_topic: string): ToDo => ({ do: 'clear-retained', client_id: 'a', status_topic });
+    const moved = foldAll([there], stored);
+    expect(moved.todos).toContainEqual({ todo: clear(IN), due: T0 + 5000 });
+    expect(moved.undone).toEqual([clear(STATUS)]);
+    expect(moved.immediate).not.toContainEqual(clear(IN));
+    const returned = foldAll([there, back], stored);
+    expect(returned.todos).toContainEqual({ todo: clear(STATUS), due: T0 + 5004 });
+    expect(returned.undone).toEqual([clear(IN)]);
+  });
+
+  it('sets a message aside that it cannot apply, and goes on with the rest', () => {
+    // A record that nothing of ours wrote: it has no facts.
+    const broken = storedAfter(handshake('a'));
+    broken.set('a', { ...broken.get('a'), facts: undefined } as unknown as Connection);
+    const first = handshake('a', 'm-2', { at: T0 + 1 });
+    const { connections, deadLetters, events, todos } = foldAll(
+      [handshake('b'), first, packet('a', OFFLINE, { at: T0 + 2 }), handshake('c')],
+      broken,
+    );
+    expect(deadLetters).toEqual([
+      {
+        client_id: 'a',
+        topic: IN,
+        reason: 'internal-error',
+        details: expect.stringMatching(/^could not be applied: ./) as unknown,
+        sample: first.kind === 'packet' ? first.body : '',
+        at: T0 + 1,
+      },
+    ]);
+    expect(connections.get('a')?.before).toBe(broken.get('a'));
+    expect(connections.get('a')?.after).toMatchObject({ state: 'offline', handshake_message_id: 'm-1' });
+    expect(connections.get('b')?.after?.state).toBe('online');
+    expect(connections.get('c')?.after?.state).toBe('online');
+    expect(events.map(({ type, client_id }) => [type, client_id])).toEqual([
+      ['connection.online', 'b'],
+      ['connection.offline', 'a'],
+      ['connection.online', 'c'],
+    ]);
+    expect(todos.filter(({ todo }) => todo.do === 'answer').map(({ todo }) => todo.client_id)).toEqual(['b', 'c']);
+  });
+
+  it('sets a command aside that it cannot apply, with its text', () => {
+    const stored = storedAfter(handshake('a'));
+    // As from a mailbox entry whose body is `{}`.
+    const broken = { kind: 'command', clientId: 'a', at: T0 + 1 } as MailboxMessage;
+    const { deadLetters, connections, replies } = foldAll([broken, command('a', { do: 'lift-refusal' })], stored);
+    expect(deadLetters).toMatchObject([
+      { client_id: 'a', topic: '', reason: 'internal-error', sample: JSON.stringify(broken), at: T0 + 1 },
+    ]);
+    expect(connections.get('a')?.after).toMatchObject({ state: 'online', refused_until: null });
+    expect(replies.map(({ outcome }) => outcome)).toEqual([{ kind: 'done' }]);
+  });
+
+  it('keeps no more than 1,024 characters of what it set aside', () => {
+    const stored = storedAfter(handshake('a'));
+    stored.set('a', { ...stored.get('a'), facts: undefined } as unknown as Connection);
+    const large = handshake('a', 'm'.repeat(100));
+    if (large.kind !== 'packet') throw new Error('a packet expected');
+    const { deadLetters } = foldAll([{ ...large, body: large.body + ' '.repeat(5000) }], stored);
+    expect(deadLetters[0]?.sample).toHaveLength(1024);
+  });
+
   it('changes nothing it was given', () => {
     const stored = storedAfter(handshake('a'));
     const before = JSON.stringify([...stored]);

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import {
-  RECENT_IDS,
   type Command,
   type CommandOutcome,
   type Connection,
@@ -144,7 +143,6 @@ describe('a handshake', () => {
       offline_reason: null,
       last_message_at: T0 + 5,
       refused_until: null,
-      recent: ['h-1'],
     });
     expect(outcome.effects).toEqual([
       {
@@ -208,7 +206,6 @@ describe('a handshake', () => {
       handshake_message_id: 'h-2',
       connected_at: T0,
       last_message_at: T0 + SECOND,
-      recent: ['h-1', 'h-2'],
     });
     expect(outcome.connection?.facts).toBe(before.facts);
     expect(outcome.effects).toEqual([]);
@@ -242,17 +239,6 @@ describe('a handshake', () => {
     const outcome = play(RULES, away, host('h-1', { at: T0 + 2 }));
     expect(outcome.connection).toMatchObject({ state: 'online', connected_at: T0 + 2, handshake_message_id: 'h-1' });
     expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.online']);
-  });
-
-  it('redelivered after the offline that followed it is dropped', () => {
-    const away = known(play(RULES, online(), offline('o-1')).connection);
-    expect(transition(away, host('h-1', { dup: true }), RULES)).toEqual({ connection: away, effects: [] });
-  });
-
-  it('redelivered is applied where its id is not among those remembered', () => {
-    expect(play(RULES, undefined, host('h-1', { dup: true })).connection?.state).toBe('online');
-    const away = known(play(RULES, online(), offline('o-1')).connection);
-    expect(play(RULES, away, host('h-2', { dup: true })).connection?.state).toBe('online');
   });
 
   it('that is not retained is refused and says how it would be right; nothing changes', () => {
@@ -386,17 +372,6 @@ describe('offline', () => {
     ]);
   });
 
-  it('redelivered after the handshake that followed it is dropped', () => {
-    const back = known(play(RULES, online(), offline('o-1'), host('h-2')).connection);
-    for (const late of [offline('o-1', { dup: true }), goodbye('o-1', { dup: true })]) {
-      expect(transition(back, late, RULES)).toEqual({ connection: back, effects: [] });
-    }
-  });
-
-  it('redelivered is applied where its id is not among those remembered', () => {
-    expect(play(RULES, online(), offline('o-1', { dup: true })).connection?.state).toBe('offline');
-  });
-
   it('on a topic that carries no state is set aside, not answered, and changes nothing', () => {
     const before = online(SPLIT, STATUS);
     for (const retain of [true, false]) {
@@ -429,11 +404,42 @@ describe('what is retained and no handshake', () => {
     expect(lettersOf(outcome)).toMatchObject([{ client_id: CLIENT, topic: IN, reason: letter, sample: body }]);
   });
 
-  it('takes the client offline where it is a message-error', () => {
-    expect(play(RULES, online(), messageError('e-1', { retain: true })).connection).toMatchObject({
+  it('takes the client offline where it is a message-error, which fails its message all the same', () => {
+    const error = messageError('e-1', { retain: true, at: T0 + SECOND });
+    const outcome = play(RULES, online(), error);
+    expect(outcome.connection).toMatchObject({
       state: 'offline',
       offline_reason: 'unknown',
+      disconnected_at: T0 + SECOND,
     });
+    expect(lettersOf(outcome)).toEqual([
+      {
+        client_id: CLIENT,
+        topic: IN,
+        reason: 'wrong-shape',
+        details: 'a message-error must not be retained: it took the place of the handshake',
+        sample: error.body,
+      },
+    ]);
+    expect(todosOf(outcome)).toEqual([
+      { do: 'forget', client_id: CLIENT },
+      { do: 'message-error', client_id: CLIENT, in_response_to: 'sent-1', details: 'no disk' },
+    ]);
+    expect(answersOf(outcome)).toEqual([]);
+  });
+
+  it('fails the message of a retained message-error of a client that never registered', () => {
+    const outcome = play(SPLIT, undefined, messageError('e-1', { topic: STATUS, retain: true }));
+    expect(outcome.connection).toBeUndefined();
+    expect(lettersOf(outcome)).toMatchObject([{ reason: 'wrong-shape' }]);
+    expect(todosOf(outcome)).toMatchObject([{ do: 'message-error', in_response_to: 'sent-1' }]);
+  });
+
+  it('is nothing where it is a message-error on a topic that carries no state', () => {
+    const outcome = play(SPLIT, online(SPLIT, STATUS), messageError('e-1', { retain: true }));
+    expect(outcome.connection?.state).toBe('online');
+    expect(lettersOf(outcome)).toEqual([]);
+    expect(todosOf(outcome)).toMatchObject([{ do: 'message-error' }]);
   });
 
   it.each([
@@ -522,6 +528,15 @@ describe('what cannot be processed', () => {
     expect(answersOf(outcome)).toEqual([]);
   });
 
+  it('does not count the removal of a retained message on a topic that carries no state', () => {
+    for (const before of [undefined, online(SPLIT, STATUS)]) {
+      expect(play(SPLIT, before, packet('', { topic: IN }))).toEqual({ connection: before, effects: [] });
+      expect(lettersOf(play(SPLIT, before, packet('', { topic: IN, retain: false })))).toMatchObject([
+        { reason: 'empty' },
+      ]);
+    }
+  });
+
   it('is answered with its id where it is a handshake, on whatever topic', () => {
     for (const rules of [RULES, SPLIT]) {
       expect(answersOf(play(rules, undefined, invalidHandshake('h-7')))).toMatchObject([{ in_response_to: 'h-7' }]);
@@ -543,11 +558,7 @@ describe('a message-error', () => {
     (away) => {
       const before = away ? known(play(RULES, online(), goodbye('o-1')).connection) : online();
       const outcome = play(RULES, before, messageError('e-1', { at: T0 + SECOND }));
-      expect(outcome.connection).toEqual({
-        ...before,
-        last_message_at: T0 + SECOND,
-        recent: [...before.recent, 'e-1'],
-      });
+      expect(outcome.connection).toEqual({ ...before, last_message_at: T0 + SECOND });
       expect(outcome.effects).toEqual([
         {
           kind: 'to-do',
@@ -569,17 +580,22 @@ describe('a message-error', () => {
     }
   });
 
-  it('is cut to 4,096 characters of details', () => {
-    const body = JSON.stringify({
-      ...ENVELOPE,
-      type: 'message-error',
-      message_id: 'e-1',
-      in_response_to: 'sent-1',
-      payload: { details: 'x'.repeat(5000) },
-    });
-    expect(todosOf(play(RULES, undefined, messageError('e-1', { body })))).toMatchObject([
-      { details: 'x'.repeat(4096) },
-    ]);
+  it.each([
+    ['x'.repeat(5000), 'x'.repeat(1000)],
+    ['x'.repeat(1000), 'x'.repeat(1000)],
+    // A character of two units is not cut in half.
+    ['x'.repeat(999) + '\u{1F600}', 'x'.repeat(999) + '\uFFFD'],
+    ['x'.repeat(998) + '\u{1F600}y', 'x'.repeat(998) + '\u{1F600}'],
+    // Nor does half a character that came so reach Redis.
+    ['\uD83D', '\uFFFD'],
+  ])('is cut to 1,000 characters of well-formed details (case %#)', (details, kept) => {
+    const about = { type: 'message-error', message_id: 'e-1', in_response_to: 'sent-1', payload: { details } };
+    for (const retain of [true, false]) {
+      const outcome = play(RULES, undefined, packet({ ...ENVELOPE, ...about }, { retain }));
+      expect(todosOf(outcome)).toEqual([
+        { do: 'message-error', client_id: CLIENT, in_response_to: 'sent-1', details: kept },
+      ]);
+    }
   });
 });
 
@@ -647,7 +663,17 @@ describe('two status topics', () => {
       connected_at: T0,
     });
     expect(outcome.effects).toEqual([
-      { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN } },
+      { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN }, inMs: 5 * SECOND },
+      { kind: 'undo', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: STATUS } },
+    ]);
+  });
+
+  it('leave the new one alone when the client moves back before the old one was cleared', () => {
+    const back = play(MOVING, moved, host('h-3', { topic: IN, at: T0 + 2 * SECOND }));
+    expect(back.connection?.status_topic).toBe(IN);
+    expect(back.effects).toEqual([
+      { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: STATUS }, inMs: 5 * SECOND },
+      { kind: 'undo', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN } },
     ]);
   });
 
@@ -704,20 +730,68 @@ describe('two status topics', () => {
   });
 });
 
-describe('remembered ids', () => {
-  it('are the last few applied, of handshakes, goodbyes and message-errors', () => {
-    const outcome = play(RULES, online(), goodbye('o-1'), messageError('e-1'), host('h-2'), offline('o-2'));
-    expect(outcome.connection?.recent).toEqual(['o-1', 'e-1', 'h-2', 'o-2']);
-    expect(outcome.connection?.recent).toHaveLength(RECENT_IDS);
+describe('a redelivery', () => {
+  function again(...messages: PacketMessage[]): PacketMessage[] {
+    return messages.map((message) => ({ ...message, dup: true, at: T0 + 60 * SECOND }));
+  }
+
+  it('of the end of a reconnect, from the last will on, leaves the client online with its new handshake', () => {
+    const [h1, o1, removed, h2] = [host('h-1'), offline('o-1'), packet(''), host('h-2', {}, { fqdn: 'host-2' })];
+    const once = known(play(RULES, undefined, h1, o1, removed, h2).connection);
+    const outcome = play(RULES, once, ...again(o1, removed, h2));
+    expect(outcome.connection).toMatchObject({
+      state: 'online',
+      handshake_message_id: 'h-2',
+      facts: { fqdn: 'host-2' },
+      offline_reason: null,
+    });
+    expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.offline', 'connection.online']);
   });
 
-  it('are forgotten one by one, after which a redelivery is applied', () => {
-    const errors = Array.from({ length: RECENT_IDS }, (_, i) => messageError(`e-${i}`));
-    const before = known(play(RULES, online(), ...errors).connection);
-    expect(before.recent).not.toContain('h-1');
-    const late = offline('e-0', { dup: true });
-    expect(transition(before, late, RULES).connection).toBe(before);
-    expect(play(RULES, before, host('h-9'), late).connection?.state).toBe('offline');
+  it('of a last will that carries the same id as the one before leaves the client offline', () => {
+    const will = offline('will');
+    const [h1, h2] = [host('h-1'), host('h-2')];
+    const once = known(play(RULES, undefined, h1, will, h2, will).connection);
+    expect(play(RULES, once, ...again(h2, will)).connection).toMatchObject({
+      state: 'offline',
+      offline_reason: 'retained-offline',
+      handshake_message_id: 'h-2',
+    });
+    const alive = known(play(RULES, undefined, h1, will, h2).connection);
+    expect(play(RULES, alive, ...again(will)).connection?.state).toBe('offline');
+  });
+
+  it('of a handshake, where the last will that followed it comes with it, leaves the client offline', () => {
+    const [h1, will] = [host('h-1'), offline('will')];
+    const once = known(play(RULES, undefined, h1, will).connection);
+    expect(play(RULES, once, ...again(will)).connection).toMatchObject({ state: 'offline', disconnected_at: T0 });
+    expect(play(RULES, once, ...again(h1, will)).connection).toMatchObject({ state: 'offline' });
+  });
+
+  it('of a move to another status topic ends on the new topic, and clears only the old one', () => {
+    const [h1, h2] = [host('h-1', { topic: IN }), host('h-2', { topic: STATUS })];
+    const once = known(play(MOVING, undefined, h1, h2).connection);
+    const outcome = play(MOVING, once, ...again(h1, h2));
+    expect(outcome.connection).toMatchObject({ state: 'online', status_topic: STATUS, handshake_message_id: 'h-2' });
+    const decided = new Map(
+      outcome.effects.flatMap((effect) =>
+        (effect.kind === 'to-do' || effect.kind === 'undo') && effect.todo.do === 'clear-retained'
+          ? [[effect.todo.status_topic, effect.kind]]
+          : [],
+      ),
+    );
+    expect(decided).toEqual(
+      new Map([
+        [STATUS, 'undo'],
+        [IN, 'to-do'],
+      ]),
+    );
+  });
+
+  it('is not told from a first delivery', () => {
+    for (const message of [host('h-2'), offline('o-1'), goodbye('o-1'), packet(''), messageError('e-1')]) {
+      expect(transition(online(), { ...message, dup: true }, RULES)).toEqual(transition(online(), message, RULES));
+    }
   });
 });
 
@@ -824,8 +898,14 @@ describe('a command', () => {
     const refused = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: until })).connection;
     const outcome = play(RULES, refused, command({ do: 'forget' }, T0 + later));
     expect(outcome.connection).toBe(refused);
-    expect(repliesOf(outcome)).toEqual([
-      { kind: 'conflict', details: 'the client is refused; lift the refusal first' },
+    expect(outcome.effects).toEqual([
+      // It comes up again, or the connection would be kept for ever.
+      { kind: 'to-do', todo: { do: 'forget', client_id: CLIENT }, inMs: RETENTION },
+      {
+        kind: 'reply',
+        reply: REPLY,
+        outcome: { kind: 'conflict', details: 'the client is refused; lift the refusal first' },
+      },
     ]);
   });
 
@@ -856,6 +936,8 @@ const anyPacket: fc.Arbitrary<PacketMessage> = fc.oneof(
     .record({ ...fresh, refused: fc.constantFrom('too-large' as const, 'not-utf8' as const) })
     .map((given) => packet('?', given)),
 );
+/** The same text on every connection of the client. */
+const constantWill = fc.constant(offline('will'));
 const anyCommand = fc
   .constantFrom<Command>(
     { do: 'force-disconnect', reconnect_after: 'PT3S' },
@@ -931,28 +1013,54 @@ describe('agreement', () => {
   }
 
   /**
-   * Claimed for a client that is known, whose last messages each carried an id of their own: the broker sends again,
-   * with DUP and in order, the last few that it saw no acknowledgement for. Not claimed for messages without an id.
+   * What a lane gets again after a crash is a contiguous suffix of what was applied, in its order. Claimed for packets
+   * of every kind on one or two status topics and one that carries no state, last wills with one id for all
+   * connections included, from any start and through any number of crashes: the registry ends as if each packet had
+   * come once. When the client connected and when it was heard from may differ.
+   * - The id of a handshake stands for what it says: two different ones with the same id are against the protocol.
+   * - No command comes between; what one decides is decided by the time of the redelivery.
    */
-  it('survives the redelivery of the last few messages, which changes nothing and tells nobody', () => {
-    const one = fc.constantFrom<((messageId: string) => PacketMessage)[]>(
-      (messageId) => host(messageId, {}, factsOf(messageId)),
-      (messageId) => proxy(messageId),
-      (messageId) => offline(messageId),
-      (messageId) => goodbye(messageId),
-    );
+  it.each([
+    ['one topic for everything', RULES],
+    ['a status topic of its own', SPLIT],
+    ['two status topics, one of them for everything', MOVING],
+    ['two status topics of their own', { ...RULES, statusTopics: [STATUS, OTHER_STATUS] }],
+  ])('survives that the end of what was applied comes again: %s', (_, rules) => {
+    const topics = fc.constantFrom(...new Set([...rules.statusTopics, IN]));
+    const starts = [undefined, ...rules.statusTopics.flatMap((topic) => [online(rules, topic), away(rules, topic)])];
     const sequence = fc
-      .array(one, { minLength: 1, maxLength: 8 })
-      .map((makers) => makers.map((make, i) => ({ ...make(`unique-${i}`), at: T0 + i * SECOND })));
+      .array(
+        fc.tuple(fc.oneof({ weight: 3, arbitrary: anyPacket }, constantWill), topics).map(([one, topic]) => ({
+          ...one,
+          topic,
+        })),
+        { minLength: 1, maxLength: 10 },
+      )
+      .map((messages) => messages.map((message, i) => ({ ...message, at: T0 + i * SECOND })));
+    const crashes = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 3 });
     fc.assert(
-      fc.property(sequence, fc.integer({ min: 1, max: RECENT_IDS }), (messages, count) => {
-        const before = known(play(RULES, online(), ...messages).connection);
-        const again = messages.slice(-count).map((message) => ({ ...message, dup: true, at: T0 + 60 * SECOND }));
-        expect(play(RULES, before, ...again)).toEqual({ connection: before, effects: [] });
+      fc.property(fc.constantFrom(...starts), sequence, crashes, (start, messages, lengths) => {
+        const once = play(rules, start, ...messages).connection;
+        const applied = [...messages];
+        for (const length of lengths) {
+          const at = T0 + applied.length * SECOND;
+          applied.push(...applied.slice(-length).map((message) => ({ ...message, dup: true, at })));
+        }
+        expect(stateOf(play(rules, start, ...applied).connection)).toEqual(stateOf(once));
       }),
-      { numRuns: 200 },
+      { numRuns: 1500 },
     );
   });
+
+  function away(rules: Rules, topic: string): Connection {
+    return known(play(rules, online(rules, topic), offline('o-1', { topic })).connection);
+  }
+
+  function stateOf(connection: Connection | undefined): unknown {
+    if (connection === undefined) return undefined;
+    const { state, type, facts, status_topic, handshake_message_id, offline_reason } = connection;
+    return { state, type, facts, status_topic, handshake_message_id, offline_reason };
+  }
 });
 
 describe('transition', () => {
@@ -983,15 +1091,6 @@ describe('transition', () => {
         });
       }),
       { numRuns: 300 },
-    );
-  });
-
-  it('never remembers more ids than it may', () => {
-    fc.assert(
-      fc.property(story, (messages) => {
-        expect(play(RULES, online(), ...messages).connection?.recent.length).toBeLessThanOrEqual(RECENT_IDS);
-      }),
-      { numRuns: 100 },
     );
   });
 });

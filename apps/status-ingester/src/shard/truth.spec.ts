@@ -32,13 +32,23 @@ describe('truth', () => {
     expect(truth(retained, 'never', AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
   });
 
-  it('is offline by retained offline, and knows its id', () => {
-    expect(truthOf(OFFLINE)).toEqual({ state: 'offline', reason: 'retained-offline', messageId: 'm-1' });
-    expect(truthOf(OFFLINE, 'never')).toEqual({ state: 'offline', reason: 'retained-offline', messageId: 'm-1' });
+  it('is offline by retained offline, within a refusal window as well', () => {
+    expect(truthOf(OFFLINE)).toEqual({ state: 'offline', reason: 'retained-offline' });
+    expect(truthOf(OFFLINE, 'never')).toEqual({ state: 'offline', reason: 'retained-offline' });
   });
 
-  it('is unknown where a message without a state is retained', () => {
-    expect(truthOf(MESSAGE_ERROR)).toEqual({ state: 'offline', reason: 'unknown', messageId: 'm-1' });
+  it('is unknown, with a refusal and the message-error, where one is retained', () => {
+    expect(truthOf(MESSAGE_ERROR)).toEqual({
+      state: 'offline',
+      reason: 'unknown',
+      messageError: MESSAGE_ERROR,
+      refusal: {
+        reason: 'wrong-shape',
+        details: 'a message-error must not be retained: it took the place of the handshake',
+        messageId: 'm-1',
+        handshake: false,
+      },
+    });
   });
 
   it.each([

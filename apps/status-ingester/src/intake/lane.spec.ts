@@ -1,0 +1,155 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import type { Grant } from '@app/sharding';
+import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
+import type { StoreOutcome } from './intake.controller.js';
+import { Lane } from './lane.js';
+
+const GRANT: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
+
+let broker: Server;
+let publisher: MqttClient;
+let lanes: Lane[];
+let cases = 0;
+let topic: string;
+let stored: string[];
+let asked: number;
+let lost: Grant[];
+
+beforeAll(async () => {
+  broker = await startMosquitto();
+  publisher = await connectAsync(broker.url, { protocolVersion: 5 });
+});
+
+afterAll(async () => {
+  await publisher.endAsync();
+  await broker.stop();
+});
+
+beforeEach(() => {
+  lanes = [];
+  topic = `in/${cases++}`;
+  stored = [];
+  asked = 0;
+  lost = [];
+});
+
+afterEach(async () => {
+  await Promise.all(lanes.map((lane) => lane.stop()));
+});
+
+function start({
+  url = broker.url,
+  held = () => Promise.resolve(true),
+  outcome = () => 'stored',
+}: {
+  url?: string;
+  held?: () => Promise<boolean>;
+  outcome?: () => StoreOutcome;
+} = {}): Lane {
+  const lane = new Lane(
+    GRANT,
+    { url, clientId: `lane of ${topic}`, filters: [`$share/group/${topic}`], window: 100 },
+    (packets) => {
+      const how = outcome();
+      if (how === 'stored') stored.push(...packets.map(({ payload }) => payload.toString()));
+      return Promise.resolve(how);
+    },
+    {
+      confirm: () => {
+        asked++;
+        return held();
+      },
+      lost: (grant) => lost.push(grant),
+    },
+    quiet,
+  );
+  lanes.push(lane);
+  lane.start();
+  return lane;
+}
+
+/** Takes the lane's session, as another process would, and lets it go. */
+async function takeSession(): Promise<void> {
+  const other = await connectAsync(broker.url, {
+    protocolVersion: 5,
+    clientId: `lane of ${topic}`,
+    clean: false,
+    reconnectPeriod: 0,
+    properties: { sessionExpiryInterval: 3600 },
+  });
+  await other.endAsync();
+}
+
+function publish(text: string): Promise<unknown> {
+  return publisher.publishAsync(topic, text, { qos: 1 });
+}
+
+describe('a lane', () => {
+  it('asks whether it still holds its grant before it connects', async () => {
+    const answer = gate<boolean>();
+    const lane = start({ held: () => answer.passed });
+    await eventually(() => expect(asked).toBe(1));
+    expect(lane.connected).toBe(false);
+    answer.open(true);
+    await eventually(() => expect(lane.connected).toBe(true));
+    expect(asked).toBe(1);
+  });
+
+  it('never connects where it does not hold its grant', async () => {
+    const lane = start({ held: () => Promise.resolve(false) });
+    await lane.stop();
+    expect(asked).toBe(1);
+    expect(lane.connected).toBe(false);
+    // Nobody has subscribed for the group: the broker says so.
+    const answer = await publisher.publishAsync(topic, 'x', { qos: 1 });
+    expect((answer as { reasonCode?: number } | undefined)?.reasonCode).toBe(0x10);
+  });
+
+  it('asks again after another connection took its session, and goes on where it holds the grant', async () => {
+    const lane = start();
+    await eventually(() => expect(lane.connected).toBe(true));
+    await takeSession();
+    await eventually(() => expect(asked).toBe(2));
+    await eventually(() => expect(lane.connected).toBe(true));
+    await publish('after');
+    await eventually(() => expect(stored).toEqual(['after']));
+    expect(lost).toEqual([]);
+  });
+
+  it('leaves the session to the one that took it where it holds the grant no more', async () => {
+    let holds = true;
+    const lane = start({ held: () => Promise.resolve(holds) });
+    await eventually(() => expect(lane.connected).toBe(true));
+    holds = false;
+    await takeSession();
+    await eventually(() => expect(asked).toBe(2));
+    await lane.stop();
+    expect(lane.connected).toBe(false);
+  });
+
+  it('is lost where what it received may not be stored', async () => {
+    start({ outcome: () => 'stale' });
+    const lane = lanes[0];
+    await eventually(() => expect(lane?.connected).toBe(true));
+    await publish('late');
+    await eventually(() => expect(lost).toEqual([GRANT]));
+    await lane?.stop();
+    expect(asked).toBe(1);
+    expect(stored).toEqual([]);
+  });
+
+  it('tries again within a second, however long the broker has been away', async () => {
+    const times: number[] = [];
+    const held = (): Promise<boolean> => {
+      times.push(performance.now());
+      return Promise.resolve(true);
+    };
+    const lane = start({ url: `mqtt://127.0.0.1:${await freePort()}`, held });
+    await eventually(() => expect(times.length).toBeGreaterThan(6));
+    await lane.stop();
+    const waits = times.slice(1).map((time, i) => time - (times[i] ?? 0));
+    // The fifth wait and later ones have reached the cap; the rest is what a refused connect takes.
+    for (const wait of waits.slice(4)) expect(wait).toBeLessThan(1500);
+    expect(waits[0]).toBeLessThan(500);
+  });
+});

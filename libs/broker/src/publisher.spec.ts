@@ -1,0 +1,336 @@
+import { writeFile, mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connectAsync, type IPublishPacket, type MqttClient } from 'mqtt';
+import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { Publisher, type PublishOutcome } from './publisher.js';
+
+let broker: Server;
+let folder: string;
+let subscriber: MqttClient;
+let received: { topic: string; text: string; packet: IPublishPacket }[];
+let opened: Publisher[];
+let cases = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cloud-connector-spec-'));
+  const acl = join(folder, 'acl');
+  await writeFile(acl, 'topic readwrite out/#\ntopic read $SYS/#\n');
+  broker = await startMosquitto({ config: ['message_size_limit 20000', `acl_file ${acl}`] });
+});
+
+afterAll(async () => {
+  await broker.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+beforeEach(async () => {
+  opened = [];
+  received = [];
+  subscriber = await connectAsync(broker.url, { protocolVersion: 5 });
+  subscriber.on('message', (topic, payload, packet) => received.push({ topic, text: payload.toString(), packet }));
+});
+
+afterEach(async () => {
+  await Promise.all(opened.map((publisher) => publisher.close()));
+  await subscriber.endAsync();
+});
+
+async function open(url = broker.url): Promise<Publisher> {
+  const publisher = openWithoutWaiting(url);
+  await eventually(() => expect(publisher.connected).toBe(true));
+  return publisher;
+}
+
+function openWithoutWaiting(url: string): Publisher {
+  const publisher = new Publisher(url, `publisher-${cases++}`, quiet);
+  opened.push(publisher);
+  return publisher;
+}
+
+const ACKNOWLEDGED: PublishOutcome = { kind: 'acknowledged' };
+const UNHEARD: PublishOutcome = { kind: 'unheard' };
+const ABORTED: PublishOutcome = { kind: 'aborted' };
+
+describe('the outcome of a publish', () => {
+  it('is acknowledged where somebody listens, who gets it', async () => {
+    await subscriber.subscribeAsync('out/a', { qos: 1 });
+    const publisher = await open();
+    expect(await publisher.publish('out/a', '{"text":"ü😀"}')).toEqual(ACKNOWLEDGED);
+    await eventually(() => expect(received).toHaveLength(1));
+    expect(received[0]).toMatchObject({ topic: 'out/a', text: '{"text":"ü😀"}', packet: { qos: 1, retain: false } });
+  });
+
+  it('is unheard where nobody listens', async () => {
+    await subscriber.subscribeAsync('out/another', { qos: 1 });
+    const publisher = await open();
+    expect(await publisher.publish('out/a', 'x')).toEqual(UNHEARD);
+  });
+
+  it('is told for each publish apart, however they are mixed', async () => {
+    await subscriber.subscribeAsync('out/heard/+', { qos: 1 });
+    const publisher = await open();
+    const outcomes = await Promise.all(
+      Array.from({ length: 300 }, (_, i) => publisher.publish(i % 3 ? `out/heard/${i}` : `out/unheard/${i}`, `${i}`)),
+    );
+    expect(outcomes).toEqual(Array.from({ length: 300 }, (_, i) => (i % 3 ? ACKNOWLEDGED : UNHEARD)));
+    await eventually(() => expect(received).toHaveLength(200));
+    expect(received.map(({ text }) => Number(text))).toEqual(
+      Array.from({ length: 300 }, (_, i) => i).filter((i) => i % 3),
+    );
+  });
+
+  it('is refused for good where the access control of the broker forbids the topic', async () => {
+    const publisher = await open();
+    expect(await publisher.publish('forbidden/a', 'x')).toEqual({
+      kind: 'refused',
+      forGood: true,
+      details: expect.stringMatching(/not authorized/i) as string,
+    });
+    await subscriber.subscribeAsync('out/a', { qos: 1 });
+    expect(await publisher.publish('out/a', 'x')).toEqual(ACKNOWLEDGED);
+  });
+
+  it('is refused for good where the payload is larger than the broker takes', async () => {
+    const publisher = await open();
+    expect(await publisher.publish('out/a', 'x'.repeat(30_000))).toEqual({
+      kind: 'refused',
+      forGood: true,
+      details: expect.stringMatching(/too large/i) as string,
+    });
+    expect(publisher.connected).toBe(true);
+    await subscriber.subscribeAsync('out/a', { qos: 1 });
+    expect(await publisher.publish('out/a', 'x'.repeat(10_000))).toEqual(ACKNOWLEDGED);
+  });
+});
+
+describe('the options of a publish', () => {
+  it('carry the expiry to the subscriber, in whole seconds', async () => {
+    await subscriber.subscribeAsync('out/a', { qos: 1 });
+    const publisher = await open();
+    await publisher.publish('out/a', 'with', { expirySeconds: 3600 });
+    await publisher.publish('out/a', 'without');
+    await eventually(() => expect(received).toHaveLength(2));
+    const expiry = received.map(({ packet }) => packet.properties?.messageExpiryInterval);
+    expect(expiry[0]).toBeGreaterThan(3590);
+    expect(expiry[0]).toBeLessThanOrEqual(3600);
+    expect(expiry[1]).toBeUndefined();
+  });
+
+  it('give a second at least to what has hardly any time left, since 0 would mean at once', async () => {
+    await subscriber.subscribeAsync('out/a', { qos: 1 });
+    const publisher = await open();
+    await publisher.publish('out/a', 'x', { expirySeconds: 0 });
+    await eventually(() => expect(received).toHaveLength(1));
+    expect(received[0]?.packet.properties?.messageExpiryInterval).toBe(1);
+  });
+
+  it('retain where that is asked for, and remove what is retained', async () => {
+    const publisher = await open();
+    await publisher.publish('out/retained', 'kept', { retain: true });
+    await subscriber.subscribeAsync('out/retained', { qos: 1 });
+    await eventually(() => expect(received.map(({ text }) => text)).toEqual(['kept']));
+    await publisher.publish('out/retained', '', { retain: true });
+    const later = await connectAsync(broker.url, { protocolVersion: 5 });
+    const seen: string[] = [];
+    later.on('message', (_topic, payload) => seen.push(payload.toString()));
+    await later.subscribeAsync('out/retained', { qos: 1 });
+    await publisher.publish('out/retained', 'live');
+    await eventually(() => expect(seen).toContain('live'));
+    expect(seen).toEqual(['live']);
+    await later.endAsync();
+  });
+});
+
+describe('a broker that is away', () => {
+  it('settles what was published meanwhile when it is back', async () => {
+    const port = await freePort();
+    const first = await startMosquitto({ port });
+    const publisher = await open(first.url);
+    await first.stop();
+    await eventually(() => expect(publisher.connected).toBe(false));
+    const outcomes = Promise.all([publisher.publish('out/a', '1'), publisher.publish('out/a', '2')]);
+    const second = await startMosquitto({ port });
+    expect(await outcomes).toEqual([UNHEARD, UNHEARD]);
+    expect(publisher.connected).toBe(true);
+    await second.stop();
+  });
+
+  it('settles what was published before it was ever there', async () => {
+    const port = await freePort();
+    const publisher = openWithoutWaiting(`mqtt://127.0.0.1:${port}`);
+    const outcome = publisher.publish('out/a', '1');
+    const late = await startMosquitto({ port });
+    expect(await outcome).toEqual(UNHEARD);
+    await late.stop();
+  });
+
+  it('does not keep one waiting whose wait is aborted', async () => {
+    const publisher = openWithoutWaiting(`mqtt://127.0.0.1:${await freePort()}`);
+    const stopping = new AbortController();
+    const outcome = publisher.publish('out/a', 'x', { signal: stopping.signal });
+    stopping.abort();
+    expect(await outcome).toEqual(ABORTED);
+  });
+
+  it('is not even asked where the wait was aborted before', async () => {
+    await subscriber.subscribeAsync('out/a', { qos: 1 });
+    const publisher = await open();
+    expect(await publisher.publish('out/a', 'aborted', { signal: AbortSignal.abort() })).toEqual(ABORTED);
+    expect(await publisher.publish('out/a', 'marker')).toEqual(ACKNOWLEDGED);
+    await eventually(() => expect(received).not.toHaveLength(0));
+    expect(received.map(({ text }) => text)).toEqual(['marker']);
+  });
+
+  it('lets the publisher close', async () => {
+    const publisher = openWithoutWaiting(`mqtt://127.0.0.1:${await freePort()}`);
+    const outcome = publisher.publish('out/a', 'x');
+    await publisher.close();
+    expect((await outcome).kind).toBe('refused');
+    expect(publisher.connected).toBe(false);
+  });
+});
+
+describe("the broker's limits", () => {
+  it('allow as many publishes under way as its receive maximum says', async () => {
+    const small = await startMosquitto({ config: ['max_inflight_messages 5'] });
+    const link = await slowLink(small.port);
+    const publisher = await open(link.url);
+    const outcomes = Promise.all(Array.from({ length: 60 }, (_, i) => publisher.publish(`out/${i}`, 'x')));
+    await eventually(() => expect(link.underWay()).toBe(5));
+    while (link.acknowledged() < 60) {
+      await eventually(() => expect(link.held()).toBeGreaterThan(0));
+      link.passOne();
+    }
+    expect(await outcomes).toEqual(Array.from({ length: 60 }, () => UNHEARD));
+    expect(link.mostUnderWay()).toBe(5);
+    await publisher.close();
+    await link.stop();
+    await small.stop();
+  });
+
+  it('do not keep one waiting for its turn whose wait is aborted', async () => {
+    const small = await startMosquitto({ config: ['max_inflight_messages 5'] });
+    const link = await slowLink(small.port);
+    const publisher = await open(link.url);
+    const first = Array.from({ length: 5 }, () => publisher.publish('out/a', 'x'));
+    await eventually(() => expect(link.underWay()).toBe(5));
+    const stopping = new AbortController();
+    const waiting = publisher.publish('out/a', 'waits for its turn', { signal: stopping.signal });
+    stopping.abort();
+    let settled: PublishOutcome | undefined;
+    void waiting.then((outcome) => {
+      settled = outcome;
+    });
+    await eventually(() => expect(settled).toEqual(ABORTED));
+    link.passAll();
+    expect(await Promise.all(first)).toEqual(Array.from({ length: 5 }, () => UNHEARD));
+    // It left the queue: it is not published after all.
+    expect(await publisher.publish('out/a', 'marker')).toEqual(UNHEARD);
+    expect(link.published()).toBe(6);
+    await publisher.close();
+    await link.stop();
+    await small.stop();
+  });
+
+  it('on the size of a packet refuse the one that is too large, and harm no other', async () => {
+    const small = await startMosquitto({ config: ['max_packet_size 2000'] });
+    const publisher = await open(small.url);
+    const large = publisher.publish('out/large', 'x'.repeat(5000), { signal: AbortSignal.timeout(10_000) });
+    const next = publisher.publish('out/next', 'y', { signal: AbortSignal.timeout(10_000) });
+    expect(await next).toEqual(UNHEARD);
+    expect(await large).toMatchObject({ kind: 'refused', forGood: true });
+    expect(await publisher.publish('out/later', 'z')).toEqual(UNHEARD);
+    await publisher.close();
+    await small.stop();
+  });
+});
+
+interface SlowLink {
+  url: string;
+  published: () => number;
+  acknowledged: () => number;
+  held: () => number;
+  underWay: () => number;
+  mostUnderWay: () => number;
+  passOne: () => void;
+  /** From now on nothing is held. */
+  passAll: () => void;
+  stop: () => Promise<void>;
+}
+
+const PUBLISH = 3;
+const PUBACK = 4;
+
+/** A link to the broker that holds its PUBACKs back, and counts. */
+async function slowLink(brokerPort: number): Promise<SlowLink> {
+  let published = 0;
+  let acknowledged = 0;
+  let most = 0;
+  let open = false;
+  const held: (() => void)[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(brokerPort, '127.0.0.1');
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on('error', () => socket.destroy());
+    }
+    near.on('close', () => far.destroy());
+    far.on('close', () => near.destroy());
+    onPackets(near, (type, bytes) => {
+      if (type === PUBLISH) most = Math.max(most, ++published - acknowledged);
+      far.write(bytes);
+    });
+    onPackets(far, (type, bytes) => {
+      const pass = (): void => {
+        if (type === PUBACK) acknowledged++;
+        near.write(bytes);
+      };
+      if (type === PUBACK && !open) held.push(pass);
+      else pass();
+    });
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return {
+    url: `mqtt://127.0.0.1:${port}`,
+    published: () => published,
+    acknowledged: () => acknowledged,
+    held: () => held.length,
+    underWay: () => published - acknowledged,
+    mostUnderWay: () => most,
+    passOne: () => held.shift()?.(),
+    passAll: () => {
+      open = true;
+      for (const pass of held.splice(0)) pass();
+    },
+    stop: () =>
+      new Promise((resolve) => {
+        for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+/** Cuts a stream of MQTT packets into packets: one byte of type and flags, the length in base 128, and the rest. */
+function onPackets(socket: Socket, take: (type: number, bytes: Buffer) => void): void {
+  let rest = Buffer.alloc(0);
+  socket.on('data', (data: Buffer) => {
+    rest = Buffer.concat([rest, data]);
+    for (;;) {
+      let length = 0;
+      let at = 1;
+      for (let shift = 0; ; shift += 7) {
+        const byte = rest[at++];
+        if (byte === undefined) return;
+        length += (byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+      if (rest.length < at + length) return;
+      take((rest[0] ?? 0) >> 4, rest.subarray(0, at + length));
+      rest = rest.subarray(at + length);
+    }
+  });
+}

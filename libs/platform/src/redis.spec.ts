@@ -1,0 +1,66 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { connectRedis, redisTrouble, type Redis } from './redis.js';
+
+describe('redisTrouble', () => {
+  let server: Server;
+  let redis: Redis;
+  let other: Redis;
+
+  beforeAll(async () => {
+    server = await startRedis();
+    redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+    other = connectRedis(server.url, { name: 'spec-other', whenAway: 'wait' }, quiet);
+    await Promise.all([redis.ping(), other.ping()]);
+  });
+
+  afterAll(async () => {
+    await Promise.all([redis.quit(), other.quit()]);
+    await server.stop();
+  });
+
+  it('is none where Redis answers', async () => {
+    expect(await redisTrouble(redis)).toBeUndefined();
+  });
+
+  it('is found within about a second where Redis takes no command', async () => {
+    await other.client('PAUSE', 60_000, 'ALL');
+    const began = performance.now();
+    expect(await redisTrouble(redis)).toBe('redis does not answer');
+    expect(performance.now() - began).toBeLessThan(1500);
+    await other.client('UNPAUSE');
+    expect(await redisTrouble(redis)).toBeUndefined();
+  });
+
+  it('is found where a connection that fails fast gets no answer', async () => {
+    const quick = connectRedis(server.url, { name: 'spec-quick', whenAway: 'fail' }, quiet);
+    await once(quick, 'ready');
+    await other.client('PAUSE', 60_000, 'ALL');
+    expect(await redisTrouble(quick)).toMatch(/timed out/);
+    await other.client('UNPAUSE');
+    quick.disconnect();
+  });
+
+  it('names the state of a connection that is not ready, and does not wait for it', async () => {
+    const sockets: Socket[] = [];
+    const mute = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const url = `redis://127.0.0.1:${(mute.address() as AddressInfo).port}`;
+    const away = connectRedis(url, { name: 'spec-away', whenAway: 'wait' }, quiet);
+    await eventually(() => expect(sockets).toHaveLength(1));
+    expect(await redisTrouble(away)).toMatch(/^redis is connect/);
+    away.disconnect();
+    for (const socket of sockets) socket.destroy();
+    mute.close();
+  });
+
+  it('is a refusal of Redis, in its words', async () => {
+    const barred = connectRedis(server.url, { name: 'spec-barred', whenAway: 'wait' }, quiet);
+    await barred.ping();
+    await other.acl('SETUSER', 'default', '-ping');
+    expect(await redisTrouble(barred)).toMatch(/NOPERM/);
+    await other.acl('SETUSER', 'default', '+ping');
+    barred.disconnect();
+  });
+});

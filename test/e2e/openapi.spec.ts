@@ -1,0 +1,109 @@
+/** The OpenAPI document of the running gateway: valid, complete in its errors, and true of what is answered. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import SwaggerParser from '@apidevtools/swagger-parser';
+import { startStack, stopAll } from '../../scripts/stack.mjs';
+import {
+  ConnectionBody,
+  ConnectionPageBody,
+  SummaryBody,
+} from '../../apps/api-gateway/src/connections/connection.dto.js';
+import { ProblemBody } from '../../apps/api-gateway/src/http/problem.js';
+import { AcceptedMessageBody, MessageBody } from '../../apps/api-gateway/src/messages/message.dto.js';
+import { Api } from '../support/api.js';
+import { TestClient } from '../support/mqtt-client.js';
+
+interface Operation {
+  operationId: string;
+  parameters?: { name: string; in: string }[];
+  responses: Record<string, { content?: Record<string, unknown>; headers?: Record<string, unknown> }>;
+}
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-openapi-'));
+let api: Api;
+let operations: Map<string, Operation>;
+
+beforeAll(async () => {
+  const stack = await startStack({ dir });
+  api = new Api(stack.gateway.url);
+  const document = await (await fetch(`${api.url}/openapi.json`)).json();
+  const valid = await SwaggerParser.validate(document as Parameters<typeof SwaggerParser.validate>[0]);
+  operations = new Map();
+  for (const [path, methods] of Object.entries(valid.paths ?? {})) {
+    for (const [method, operation] of Object.entries(methods as Record<string, Operation>)) {
+      operations.set(`${method.toUpperCase()} ${path}`, operation);
+    }
+  }
+  const client = await TestClient.connect(stack.mosquitto.url, 'documented');
+  await client.shakeHands();
+  await api.untilConnection('documented', ({ state }) => state === 'online');
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+it('lists exactly the operations there are, each with an id of its own', () => {
+  expect([...operations.keys()].sort()).toEqual([
+    'DELETE /v1/connections/{client_id}',
+    'DELETE /v1/connections/{client_id}/refusal',
+    'DELETE /v1/messages/{message_id}',
+    'GET /v1/connections',
+    'GET /v1/connections/summary',
+    'GET /v1/connections/{client_id}',
+    'GET /v1/messages/{message_id}',
+    'POST /v1/connections/{client_id}/force-disconnect',
+    'POST /v1/connections/{client_id}/messages',
+  ]);
+  const ids = [...operations.values()].map(({ operationId }) => operationId);
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
+it('declares the errors of sending a message, with Retry-After where one should wait', () => {
+  const send = operations.get('POST /v1/connections/{client_id}/messages');
+  expect(Object.keys(send?.responses ?? {})).toEqual(
+    expect.arrayContaining(['202', '400', '404', '409', '413', '415', '422', '429', '500', '503']),
+  );
+  for (const status of ['429', '503']) expect(send?.responses[status]?.headers).toHaveProperty('Retry-After');
+});
+
+it('declares every error as problem+json', () => {
+  for (const [name, { responses }] of operations) {
+    for (const [status, { content }] of Object.entries(responses)) {
+      if (Number(status) >= 400)
+        expect([name, status, Object.keys(content ?? {})]).toEqual([name, status, ['application/problem+json']]);
+    }
+    expect(Object.keys(responses)).toEqual(expect.arrayContaining(['500', '503']));
+  }
+});
+
+it('names every filter of the listing', () => {
+  const names = operations.get('GET /v1/connections')?.parameters?.map(({ name }) => name);
+  expect(names).toEqual([
+    ...['state', 'type', 'limit', 'cursor', 'insights_id', 'machine_id', 'bios_uuid', 'subscription_manager_id'],
+    ...['fqdn', 'ip_address', 'mac_address'],
+  ]);
+});
+
+it('is true of what the gateway answers', async () => {
+  const sent = await api.call<{ message_id: string }>('POST', '/v1/connections/documented/messages', {
+    directive: 'x',
+  });
+  const answers = [
+    [AcceptedMessageBody, sent],
+    [MessageBody, await api.call('GET', `/v1/messages/${sent.body.message_id}`)],
+    [ConnectionBody, await api.call('GET', '/v1/connections/documented')],
+    [ConnectionPageBody, await api.call('GET', '/v1/connections')],
+    [SummaryBody, await api.call('GET', '/v1/connections/summary')],
+    [ProblemBody, await api.call('GET', '/v1/connections/nobody')],
+  ] as const;
+  for (const [schema, { body }] of answers) expect(schema.strict().parse(body)).toEqual(body);
+});
+
+it('is rendered at /docs', async () => {
+  const page = await fetch(`${api.url}/docs`);
+  expect(page.status).toBe(200);
+  expect(page.headers.get('content-type')).toContain('text/html');
+});
