@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- ingest [--messages 200000] [--clients 20000]`
+ * `npm run bench -- ingest [--messages 200000] [--clients 20000] [--offline-every 0] [--mode live|drain]`
  *
  * The floor: MQTT.js consuming QoS 1 messages of a shared subscription. Ours: the same messages until their effect is
  * committed and visible in the registry. Measured twice: `live`, while a publisher sends as fast as it can, and
@@ -20,19 +20,29 @@ const FILTER = 'redhat/insights/in/+';
 export async function run(args) {
   const { values } = parseArgs({
     args,
-    options: { messages: { type: 'string', default: '200000' }, clients: { type: 'string', default: '20000' } },
+    options: {
+      messages: { type: 'string', default: '200000' },
+      clients: { type: 'string', default: '20000' },
+      'offline-every': { type: 'string', default: '0' },
+      mode: { type: 'string', default: 'live,drain' },
+    },
   });
   const messages = Number(values.messages);
   const clients = Number(values.clients);
+  const offlineEvery = Number(values['offline-every']);
+  /** @type {Load} */
+  const load = [messages, clients, offlineEvery];
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
   const mosquitto = await startMosquitto({ dir });
-  console.log(`${machine()}\n${messages} messages of ${clients} clients, every fourth an offline`);
+  console.log(
+    `${machine()}\n${messages} messages of ${clients} clients, ${offlineEvery === 0 ? 'all handshakes' : `of each every ${offlineEvery}th an offline`}`,
+  );
   try {
     /** @type {Record<string, Row>} */
     const rows = {};
-    for (const mode of /** @type {const} */ (['live', 'drain'])) {
-      const raw = await measureRaw({ mosquitto, load: [messages, clients], mode });
-      const ours = await measureOurs({ dir, mosquitto, load: [messages, clients], mode });
+    for (const mode of /** @type {Mode[]} */ (values.mode.split(','))) {
+      const raw = await measureRaw({ mosquitto, load, mode });
+      const ours = await measureOurs({ dir, mosquitto, load, mode });
       rows[`raw, ${mode}`] = raw;
       rows[`ours, ${mode}`] = ours;
       console.log(`${mode}: ours / raw = ${(ours['messages/s'] / raw['messages/s']).toFixed(2)} of the rate`);
@@ -47,7 +57,7 @@ export async function run(args) {
 /**
  * @typedef {Awaited<ReturnType<typeof startMosquitto>>} Broker
  * @typedef {'live' | 'drain'} Mode
- * @typedef {[messages: number, clients: number]} Load
+ * @typedef {[messages: number, clients: number, offlineEvery: number]} Load
  * @typedef {{ count: number, cpu: number, broker: number, redis: number, rss: number }} Sample
  * @typedef {Awaited<ReturnType<typeof measure>>} Row
  */
@@ -56,7 +66,7 @@ export async function run(args) {
 async function measureRaw({ mosquitto, load, mode }) {
   const session = [mosquitto.url, `bench-raw-${mode}`, `$share/bench-${mode}/${FILTER}`];
   await runScript('raw-consumer.mjs', [...session, 'subscribe']);
-  const publish = () => runScript('load.mjs', [mosquitto.url, ...load, 0]);
+  const publish = () => runScript('load.mjs', [mosquitto.url, ...load]);
   if (mode === 'drain') await publish();
   const consumer = forkScript('raw-consumer.mjs', [...session, 'consume']);
   /** @returns {Promise<Sample>} */
@@ -87,7 +97,7 @@ async function measureOurs({ dir, mosquitto, load, mode }) {
     SHARE_GROUP: `bench-ours-${mode}`,
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
   };
-  const publish = () => runScript('load.mjs', [mosquitto.url, ...load, 0]);
+  const publish = () => runScript('load.mjs', [mosquitto.url, ...load]);
   let ingester = await startApp('status-ingester', { dir, env });
   if (mode === 'drain') {
     await ingester.stop();
@@ -145,8 +155,8 @@ async function measure(sample, messages) {
   };
 }
 
-/** Every client's last message must be what the registry shows. @param {string} url @param {number} messages @param {number} clients */
-async function verify(url, messages, clients) {
+/** Every client's last message must be what the registry shows. @param {string} url @param {Load} load */
+async function verify(url, ...[messages, clients, offlineEvery]) {
   const redis = new Redis(url);
   const shards = Number(await redis.hget('cc:marker', 'shard_count'));
   const seen = new Map();
@@ -158,10 +168,11 @@ async function verify(url, messages, clients) {
   }
   await redis.quit();
   for (let id = 0; id < Math.min(clients, messages); id++) {
-    const last = id + clients * Math.floor((messages - 1 - id) / clients);
-    const state = Math.floor(last / clients) % 4 === 3 ? 'offline' : 'online';
+    const rounds = Math.floor((messages - 1 - id) / clients) + 1;
+    const state = offlineEvery > 0 && rounds % offlineEvery === 0 ? 'offline' : 'online';
     const connection = seen.get(`bench-${id}`);
-    if (connection?.state !== state || (state === 'online' && connection.handshake_message_id !== `bench-${last}`)) {
+    const last = `bench-${id + clients * (rounds - 1)}`;
+    if (connection?.state !== state || (state === 'online' && connection.handshake_message_id !== last)) {
       throw new Error(`bench-${id} should be ${state} by message ${last}, but is ${JSON.stringify(connection)}`);
     }
   }

@@ -1,21 +1,20 @@
 /**
  * A process of the ingest benchmark: publishes connection messages of many clients at QoS 1, retained.
- * `node bench/load.mjs <mqtt url> <messages> <clients> <first number>`; prints one line when all are acknowledged.
+ * `node bench/load.mjs <mqtt url> <messages> <clients> <offline every>`: of each client every n-th message is an
+ * `offline`, none with 0; the others are handshakes with a new id each.
  */
 import mqtt from 'mqtt';
 
-const [url = '', total = '0', clients = '1', from = '0'] = process.argv.slice(2);
-const first = Number(from);
+const [url = '', total = '0', clients = '1', offlineEvery = '0'] = process.argv.slice(2);
 const client = await mqtt.connectAsync(url, { protocolVersion: 5, clientId: `bench-load-${process.pid}` });
-let next = first;
+let next = 0;
 let acknowledged = 0;
 
-/** Every fourth message of a client is an `offline`, the others are handshakes with a new id each. */
 function messageOf(/** @type {number} */ n) {
   const id = n % Number(clients);
   const round = Math.floor(n / Number(clients));
   const envelope = {
-    type: round % 4 === 3 ? 'offline' : 'host-handshake',
+    type: offlineEvery !== '0' && (round + 1) % Number(offlineEvery) === 0 ? 'offline' : 'host-handshake',
     message_id: `bench-${n}`,
     version: 1,
     sent: '2026-01-01T00:00:00+00:00',
@@ -33,7 +32,7 @@ function messageOf(/** @type {number} */ n) {
 
 await new Promise((resolve) => {
   function publish() {
-    if (next >= first + Number(total)) return;
+    if (next >= Number(total)) return;
     const { id, text } = messageOf(next++);
     client.publish(`redhat/insights/in/bench-${id}`, text, { qos: 1, retain: true }, () => {
       if (++acknowledged === Number(total)) resolve(undefined);

@@ -139,7 +139,14 @@ export class ConnectionDirectory {
       ),
     );
     const from = after === '' ? '-' : `(${after}`;
-    const ranges = await Promise.all(sets.map((set) => this.redis.zrange(set, from, '+', 'BYLEX', 'LIMIT', 0, count)));
+    // At one moment: a client that changes its state between two reads would be missed.
+    const transaction = this.redis.multi();
+    for (const set of sets) transaction.zrange(set, from, '+', 'BYLEX', 'LIMIT', 0, count);
+    const replies = (await transaction.exec()) ?? [];
+    const ranges = replies.map(([error, ids]) => {
+      if (error !== null) throw error;
+      return ids as string[];
+    });
     const ids = ranges.length === 1 ? (ranges[0] ?? []) : inByteOrder(ranges.flat());
     return ids.slice(0, count);
   }

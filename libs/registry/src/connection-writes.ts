@@ -24,31 +24,48 @@ export interface BatchChanges {
   arrived: readonly { clientId: string; due: number }[];
 }
 
-export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): ShardWrite[] {
-  const perKey = new Map<string, (string | number)[]>();
-  const put = (command: string, key: string, ...args: (string | number)[]): void => {
+type Arg = string | number;
+
+/** Arguments by command and key: what a batch does to one key goes out as one command. */
+class Gathered {
+  private readonly lists = new Map<string, { command: string; key: string; args: Arg[] }>();
+
+  to(command: string, key: string): Arg[] {
     const id = `${command} ${key}`;
-    const list = perKey.get(id);
-    if (list === undefined) perKey.set(id, [...args]);
-    else list.push(...args);
-  };
-
-  for (const [clientId, { before, after }] of changes.connections) {
-    if (after === undefined) put('HDEL', keys.connections(shard), clientId);
-    else put('HSET', keys.connections(shard), clientId, encodeConnection(after));
-    moveIndexes(clientId, before, after);
+    let list = this.lists.get(id);
+    if (list === undefined) this.lists.set(id, (list = { command, key, args: [] }));
+    return list.args;
   }
-  for (const todo of changes.undone) put('ZREM', keys.todo(shard), encodeToDo(todo));
-  for (const { todo, due } of changes.todos) put('ZADD', keys.todo(shard), due, encodeToDo(todo));
 
-  const writes: ShardWrite[] = [];
-  for (const [id, args] of perKey) {
-    const [command, key] = splitOnce(id);
+  *writes(): Iterable<ShardWrite> {
     // An even step keeps score-member and field-value pairs together.
-    for (let i = 0; i < args.length; i += MAX_WRITE_ARGS - 2) {
-      writes.push({ command: [command, key, ...args.slice(i, i + MAX_WRITE_ARGS - 2)] });
+    const step = MAX_WRITE_ARGS - 2;
+    for (const { command, key, args } of this.lists.values()) {
+      for (let i = 0; i < args.length; i += step) yield { command: [command, key, ...args.slice(i, i + step)] };
     }
   }
+}
+
+export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): ShardWrite[] {
+  const gathered = new Gathered();
+  const saved = gathered.to('HSET', keys.connections(shard));
+  for (const [clientId, { before, after }] of changes.connections) {
+    if (after === undefined) gathered.to('HDEL', keys.connections(shard)).push(clientId);
+    else saved.push(clientId, encodeConnection(after));
+    if (before?.state !== after?.state || before?.type !== after?.type) {
+      if (before !== undefined) gathered.to('ZREM', keys.index(shard, before.state, before.type)).push(clientId);
+      if (after !== undefined) gathered.to('ZADD', keys.index(shard, after.state, after.type)).push(0, clientId);
+    }
+    if (before?.facts === after?.facts) continue;
+    const oldTerms = before === undefined ? new Set<string>() : factMembers(before);
+    const newTerms = after === undefined ? new Set<string>() : factMembers(after);
+    for (const term of oldTerms) if (!newTerms.has(term)) gathered.to('ZREM', keys.facts(shard)).push(term);
+    for (const term of newTerms) if (!oldTerms.has(term)) gathered.to('ZADD', keys.facts(shard)).push(0, term);
+  }
+  for (const todo of changes.undone) gathered.to('ZREM', keys.todo(shard)).push(encodeToDo(todo));
+  for (const { todo, due } of changes.todos) gathered.to('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
+
+  const writes = [...gathered.writes()];
   for (const { at, ...event } of changes.events) {
     writes.push({
       command: ['XADD', keys.events(shard), 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', at, 'event', JSON.stringify(event)],
@@ -75,23 +92,4 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
     writes.push({ command: ['ZADD', keys.todo(shard), due, todo], ifExists: keys.outbox(shard, clientId) });
   }
   return writes;
-
-  function moveIndexes(clientId: string, before: Connection | undefined, after: Connection | undefined): void {
-    const old = before && keys.index(shard, before.state, before.type);
-    const now = after && keys.index(shard, after.state, after.type);
-    if (old !== now) {
-      if (old !== undefined) put('ZREM', old, clientId);
-      if (now !== undefined) put('ZADD', now, 0, clientId);
-    }
-    if (before?.facts === after?.facts) return;
-    const oldTerms = before === undefined ? new Set<string>() : factMembers(before);
-    const newTerms = after === undefined ? new Set<string>() : factMembers(after);
-    for (const term of oldTerms) if (!newTerms.has(term)) put('ZREM', keys.facts(shard), term);
-    for (const term of newTerms) if (!oldTerms.has(term)) put('ZADD', keys.facts(shard), 0, term);
-  }
-}
-
-function splitOnce(id: string): [string, string] {
-  const space = id.indexOf(' ');
-  return [id.slice(0, space), id.slice(space + 1)];
 }

@@ -8,6 +8,7 @@ export { SEARCHABLE_FACTS, type SearchableFact } from './fact-index.js';
 export * from './key-space.js';
 export * from './mailbox-message.js';
 export {
+  brief,
   MESSAGE_STATUSES,
   TRANSITIONS,
   type MessageStatus,

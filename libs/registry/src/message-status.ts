@@ -23,8 +23,18 @@ function luaTable(): string {
   return `{${rows.join(',')}}`;
 }
 
-/** Bytes of history a message keeps beside its first line: retries of a client that never listens must not pile up. */
-const HISTORY_BYTES = 4096;
+/** Characters kept of a status' details: 3,000 bytes at most. */
+const MAX_DETAILS = 1000;
+/**
+ * Bytes of history past which its older half goes, its first line excepted: retries of a client that never listens
+ * must not pile up. The half holds at least one whole line.
+ */
+const HISTORY_BYTES = 8192;
+
+/** Details as they are stored. */
+export function brief(details: string): string {
+  return details.slice(0, MAX_DETAILS).toWellFormed();
+}
 
 /**
  * Lua shared by the scripts that touch messages.
@@ -43,7 +53,7 @@ local function move(key, to, at, details)
   local from = message[1]
   if not from or not TRANSITIONS[from][to] then return false end
   local line = to .. ' ' .. string.format('%.0f', at)
-  if details and details ~= '' then line = line .. ' ' .. string.gsub(string.sub(details, 1, 4096), '[%c]', ' ') end
+  if details and details ~= '' then line = line .. ' ' .. string.gsub(details, '[%c]', ' ') end
   local history = message[2]
   if #history > ${HISTORY_BYTES} then
     local first = string.match(history, '^[^\\n]*')

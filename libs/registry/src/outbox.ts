@@ -6,7 +6,7 @@
 import { shardOf } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
 import { EVENTS_KEPT, type RegistryEvent } from './event.js';
-import { MESSAGE_LUA } from './message-status.js';
+import { brief, MESSAGE_LUA } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { encodeToDo, WAKE_AGAIN_MS } from './to-do.js';
 
@@ -143,7 +143,7 @@ export class Outboxes {
   async drain(clientId: string, settlement?: Settlement): Promise<DrainStep> {
     const { keys } = this;
     const shard = shardOf(clientId, this.shardCount);
-    const details = settlement !== undefined && 'details' in settlement ? settlement.details : '';
+    const details = settlement !== undefined && 'details' in settlement ? brief(settlement.details) : '';
     const [kind, ...rest] = await drainScript.run(
       this.redis,
       [
@@ -189,9 +189,9 @@ export class Outboxes {
       type: 'message.unmatched_error',
       client_id: clientId,
       in_response_to: messageId,
-      details: details.slice(0, 1024),
+      details: brief(details),
     };
     const keys = [this.keys.message(shard, messageId), this.keys.events(shard)];
-    return clientErrorScript.run(this.redis, keys, [clientId, details, JSON.stringify(event)]);
+    return clientErrorScript.run(this.redis, keys, [clientId, brief(details), JSON.stringify(event)]);
   }
 }

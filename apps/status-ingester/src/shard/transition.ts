@@ -8,7 +8,8 @@
  */
 import { parseInbound, parseReconnectAfter, type MessageError, type Refusal, type RefusalReason } from '@app/protocol';
 import {
-  factsText,
+  brief,
+  sameJson,
   type CommandMessage,
   type CommandOutcome,
   type Connection,
@@ -53,8 +54,6 @@ export interface Transition {
 
 /** A client that moved to another status topic has come to rest there by then. */
 const CLEAR_RETAINED_MS = 5000;
-/** Characters kept of a `message-error`'s details. */
-const MAX_DETAILS = 1000;
 
 export function transition(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
   return message.kind === 'packet' ? applyPacket(connection, message, rules) : applyCommand(connection, message, rules);
@@ -144,7 +143,7 @@ function accept(
   const type = handshake.type === 'host-handshake' ? 'host' : 'proxy';
   const stated =
     handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
-  const unchanged = before !== undefined && before.type === type && factsText(before.facts) === factsText(stated);
+  const unchanged = before !== undefined && before.type === type && sameJson(before.facts, stated);
   const connection: Connection = {
     client_id: clientId,
     type,
@@ -271,7 +270,7 @@ function heard(connection: Connection | undefined, at: number): Connection | und
 }
 
 function failMessage(clientId: string, { in_response_to, payload }: MessageError): Effect {
-  const details = payload.details.slice(0, MAX_DETAILS).toWellFormed();
+  const details = brief(payload.details);
   return { kind: 'to-do', todo: { do: 'message-error', client_id: clientId, in_response_to, details } };
 }
 
