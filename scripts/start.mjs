@@ -11,6 +11,8 @@ import { isPortFree, running, startApp, startFleet, startMosquitto, startRedis, 
 
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
 const lock = join(dir, 'start.pid');
+/** Ports given to parts that do not listen yet. */
+const given = new Set();
 let stopping = false;
 
 try {
@@ -101,7 +103,8 @@ async function port(/** @type {string} */ variable, /** @type {number} */ byDefa
     return wanted;
   }
   for (let candidate = byDefault; candidate < byDefault + 100; candidate++) {
-    if (!(await isPortFree(candidate))) continue;
+    if (given.has(candidate) || !(await isPortFree(candidate))) continue;
+    given.add(candidate);
     if (candidate !== byDefault)
       console.log(`Port ${byDefault} is taken, using ${candidate} (${variable} sets another).`);
     return candidate;

@@ -121,7 +121,10 @@ describe('Dockerfile', () => {
       const main = `dist/apps/${app}/src/main.js`;
       const { projects } = parse(read('nest-cli.json')) as { projects: Record<string, { entryFile: string }> };
       expect(projects[app]?.entryFile).toBe('main');
-      expect(inherited(app, 'CMD')).toEqual([`["node", "${main}"]`]);
+      const [command = ''] = inherited(app, 'CMD');
+      const [program, ...words] = parse(command) as string[];
+      expect([program, words.at(-1)]).toEqual(['node', main]);
+      for (const option of words.slice(0, -1)) expect(option).toMatch(/^--/);
       expect(inherited(app, 'COPY')).toContain(`--from=build /app/dist/apps/${app} dist/apps/${app}`);
       expect(inherited(app, 'COPY')).toContain('package.json ./');
       expect(inherited(app, 'ENV')).toEqual(['NODE_ENV=production HOST=0.0.0.0', `PORT=${port}`]);

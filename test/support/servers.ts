@@ -12,7 +12,7 @@ export interface Server {
   readonly port: number;
   readonly url: string;
   /** Ends it, by its process id, and waits until it has. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 async function inFolder(start: (dir: string) => Promise<stack.Part & { port: number; url: string }>): Promise<Server> {

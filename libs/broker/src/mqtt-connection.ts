@@ -8,10 +8,15 @@ export type { MqttClient };
  * Small exchanges would run into Nagle's algorithm, so no-delay is set on the socket.
  */
 export function openMqtt(url: string, options: IClientOptions): MqttClient {
-  const client = connect(url, { protocolVersion: 5, keepalive: 30, connectTimeout: 10_000, ...options });
+  const client = connect(url, { protocolVersion: 5, keepalive: 30, connectTimeout: 10_000, log: silent, ...options });
   setNoDelay(client);
   client.on('reconnect', () => setImmediate(() => setNoDelay(client)));
   return client;
+}
+
+/** MQTT.js writes several debug lines a packet; switched off, each still costs a call that looks whether it is. */
+function silent(): void {
+  // Says nothing.
 }
 
 function setNoDelay(client: MqttClient): void {

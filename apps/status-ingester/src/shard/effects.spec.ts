@@ -58,8 +58,8 @@ beforeEach(() => {
     },
   };
   const publisher: Pick<Publisher, 'publish'> = {
-    publish: (topic, payload, { retain } = {}) => {
-      published.push({ topic, payload, retain });
+    publish: (topic, payload, options) => {
+      published.push({ topic, payload, retain: options.retain });
       return Promise.resolve(publishes());
     },
   };
@@ -83,7 +83,9 @@ async function tried(...todos: ToDo[]): Promise<void> {
 
 async function counted(): Promise<Record<string, number>> {
   const values = (await register.getSingleMetric('cloud_connector_todos_done_total')?.get())?.values ?? [];
-  return Object.fromEntries(values.filter(({ value }) => value > 0).map(({ labels, value }) => [labels.kind, value]));
+  return Object.fromEntries(
+    values.filter(({ value }) => value > 0).map(({ labels, value }): [string, number] => [String(labels.kind), value]),
+  );
 }
 
 function onTopic(topic: string): Connection {
