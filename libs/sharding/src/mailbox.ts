@@ -65,7 +65,9 @@ const appendAsLane = new RedisScript<number>(
 const announceLane = new RedisScript<number>(
   'ccAnnounceLane',
   `local mark = redis.call('HGET', KEYS[1], ARGV[1])
-   if mark and tonumber(ARGV[2]) < tonumber(string.match(mark, '^%d+')) then return 0 end
+   local epoch = mark and tonumber(string.match(mark, '^%d+')) or -1
+   if tonumber(ARGV[2]) < epoch then return 0 end
+   if tonumber(ARGV[2]) == epoch then return 1 end
    redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':0')
    return 1`,
 );

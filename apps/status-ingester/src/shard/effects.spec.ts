@@ -59,7 +59,7 @@ beforeEach(() => {
   };
   const publisher: Pick<Publisher, 'publish'> = {
     publish: (topic, payload, options) => {
-      published.push({ topic, payload, retain: options.retain });
+      published.push({ topic, payload, retain: options?.retain });
       return Promise.resolve(publishes());
     },
   };
