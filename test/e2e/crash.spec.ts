@@ -194,3 +194,18 @@ it('while Redis is away the gateway says so with 503 and Retry-After, stays read
   client.vanish();
   await api.untilConnection('redis-away', ({ state }) => state === 'offline');
 }, 60_000);
+
+it('after Redis lost everything the ingester takes part anew, and clients that shake hands again are known', async () => {
+  const client = await online('redis-emptied');
+  const { Redis } = await import('ioredis');
+  const direct = new Redis(redis.url);
+  await direct.flushall();
+  await client.shakeHands();
+  await api.untilConnection('redis-emptied', ({ state }) => state === 'online');
+  await untilReady(ingester);
+  const { body } = await api.send('redis-emptied', { directive: 'test:anew' });
+  await client.next(({ message_id }) => message_id === body.message_id, 'the message');
+  direct.disconnect();
+  client.vanish();
+  await api.untilConnection('redis-emptied', ({ state }) => state === 'offline');
+}, 60_000);

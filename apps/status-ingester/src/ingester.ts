@@ -5,7 +5,7 @@
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { Publisher } from '@app/broker';
 import { assertRedisFit, type Redis } from '@app/platform';
-import { claimKeySpace, claimLanes, type Marker, type RegistryKeys, type WakeUps } from '@app/registry';
+import { claimKeySpace, claimLanes, type RegistryKeys, type WakeUps } from '@app/registry';
 import type { Grant, Mailboxes, OwnerLoop, Ownership, OwnershipListener } from '@app/sharding';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { Effects } from './shard/effects.js';
@@ -40,8 +40,8 @@ export class Ingester implements OwnershipListener, OnApplicationShutdown {
   async start(): Promise<void> {
     const { redis, lanes, shareGroup } = this.parts;
     await assertRedisFit(redis);
-    const marker = await this.claim(shareGroup);
-    lanes.group = shareGroup ?? marker.shareGroup;
+    const noted = await this.claim(shareGroup);
+    lanes.group = shareGroup ?? noted;
     await this.parts.ownership.start(this);
     this.parts.housekeeping.start();
   }
@@ -55,11 +55,10 @@ export class Ingester implements OwnershipListener, OnApplicationShutdown {
     lanes.open(grant, ownership);
   }
 
-  private async claim(shareGroup: string | undefined): Promise<Marker> {
+  private async claim(shareGroup: string | undefined): Promise<string> {
     const { redis, keys, shardCount, laneCount } = this.parts;
-    const marker = await claimKeySpace(redis, keys, shardCount, shareGroup);
-    await claimLanes(redis, keys, marker, laneCount);
-    return marker;
+    await claimKeySpace(redis, keys, shardCount);
+    return claimLanes(redis, keys, laneCount, shareGroup);
   }
 
   async revoked(grant: Grant): Promise<void> {

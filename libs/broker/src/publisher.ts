@@ -170,7 +170,7 @@ export class Publisher {
         else if (error == null) settle({ kind: 'acknowledged' });
         else {
           const code = 'code' in error ? error.code : 0;
-          settle({ kind: 'refused', forGood: REFUSED_FOR_GOOD.has(Number(code)), details: error.message });
+          settle({ kind: 'refused', forGood: REFUSED_FOR_GOOD.has(code), details: error.message });
         }
       });
     });

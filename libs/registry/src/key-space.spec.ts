@@ -24,11 +24,10 @@ beforeEach(() => {
 });
 
 describe("the key space's marker", () => {
-  it('is written by the first process: id, shard count, hash version, a secret group, no lanes yet', async () => {
+  it('is written by the first process: id, shard count, hash version', async () => {
     const marker = await claimKeySpace(redis, keys, 32);
-    expect(marker).toMatchObject({ shardCount: 32, hashVersion: HASH_VERSION, laneCount: 0 });
+    expect(marker).toMatchObject({ shardCount: 32, hashVersion: HASH_VERSION });
     expect(marker.id).toMatch(/^[0-9a-f-]{36}$/);
-    expect(marker.shareGroup).toMatch(/^cc-[0-9a-f]{24}$/);
     expect(await redis.keys(`${keys.prefix}*`)).toEqual([keys.marker]);
   });
 
@@ -40,15 +39,13 @@ describe("the key space's marker", () => {
   it('is the same for processes that start together', async () => {
     const markers = await Promise.all(Array.from({ length: 10 }, () => claimKeySpace(redis, keys, 16)));
     expect(new Set(markers.map(({ id }) => id)).size).toBe(1);
-    expect(new Set(markers.map(({ shareGroup }) => shareGroup)).size).toBe(1);
   });
 
-  it('is another one under another prefix, with another secret', async () => {
+  it('is another one under another prefix', async () => {
     const one = await claimKeySpace(redis, keys, 32);
     const other = await claimKeySpace(redis, new RegistryKeys(`${keys.prefix}-other`), 8);
     expect(other.shardCount).toBe(8);
     expect(other.id).not.toBe(one.id);
-    expect(other.shareGroup).not.toBe(one.shareGroup);
   });
 });
 
@@ -70,22 +67,35 @@ describe('a process whose settings do not fit', () => {
   });
 
   it('is refused with fewer lanes than have sessions at the broker, and told how many', async () => {
-    await claimLanes(redis, keys, await claimKeySpace(redis, keys, 32), 4);
-    const marker = await claimKeySpace(redis, keys, 32);
-    expect(marker.laneCount).toBe(4);
-    const refused = claimLanes(redis, keys, marker, 3);
+    await claimLanes(redis, keys, 4);
+    const refused = claimLanes(redis, keys, 3);
     await expect(refused).rejects.toThrow(KeySpaceError);
     await expect(refused).rejects.toThrow(/INTAKE_LANES is 3.*4 lanes.*INTAKE_LANES=4/);
-    expect((await claimKeySpace(redis, keys, 32)).laneCount).toBe(4);
+    expect(await redis.hget(keys.marker, 'lane_count')).toBe('4');
   });
 });
 
 it.each([
-  [0, 1],
+  [1, 1],
   [2, 2],
   [2, 5],
 ])('lanes may grow or stay: from %i to %i', async (before, after) => {
-  if (before > 0) await claimLanes(redis, keys, await claimKeySpace(redis, keys, 32), before);
-  await claimLanes(redis, keys, await claimKeySpace(redis, keys, 32), after);
-  expect((await claimKeySpace(redis, keys, 32)).laneCount).toBe(after);
+  await claimLanes(redis, keys, before);
+  await claimLanes(redis, keys, after);
+  expect(await redis.hget(keys.marker, 'lane_count')).toBe(String(after));
+});
+
+describe('the share group', () => {
+  it('is a random secret, noted by the first ingester and the same for every later one', async () => {
+    const noted = await Promise.all(Array.from({ length: 5 }, () => claimLanes(redis, keys, 1)));
+    expect(noted[0]).toMatch(/^cc-[0-9a-f]{24}$/);
+    expect(new Set(noted).size).toBe(1);
+  });
+
+  it('is the one given where Redis has lost the one that was noted', async () => {
+    const noted = await claimLanes(redis, keys, 1);
+    await redis.del(keys.marker);
+    await claimKeySpace(redis, keys, 32);
+    expect(await claimLanes(redis, keys, 1, noted)).toBe(noted);
+  });
 });

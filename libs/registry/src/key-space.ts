@@ -11,10 +11,6 @@ export interface Marker {
   id: string;
   shardCount: number;
   hashVersion: string;
-  /** Random by default: who knows the group's name can take part in the shared subscription. */
-  shareGroup: string;
-  /** Most lanes that ever took part; each has a session at the broker. */
-  laneCount: number;
 }
 
 /** The settings do not fit the key space; the message says which and how to move. */
@@ -29,35 +25,17 @@ const claim = new RedisScript<string[]>(
    return redis.call('HGETALL', KEYS[1])`,
 );
 
-/**
- * Reads the marker, writing it first where the key space is new: then with this share group, or a random one.
- * @throws KeySpaceError
- */
-export async function claimKeySpace(
-  redis: Redis,
-  keys: RegistryKeys,
-  shardCount: number,
-  shareGroup = `cc-${randomBytes(12).toString('hex')}`,
-): Promise<Marker> {
-  const flat = await claim.run(
-    redis,
-    [keys.marker],
-    [
-      ...['id', randomUUID()],
-      ...['shard_count', shardCount],
-      ...['hash_version', HASH_VERSION],
-      ...['share_group', shareGroup],
-      ...['lane_count', 0],
-    ],
-  );
-  const fields = new Map<string, string>();
-  for (let i = 0; i < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '');
+/** Reads the marker, writing it first where the key space is new. @throws KeySpaceError */
+export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount: number): Promise<Marker> {
+  const fields = await claimFields(redis, keys, {
+    id: randomUUID(),
+    shard_count: shardCount,
+    hash_version: HASH_VERSION,
+  });
   const marker: Marker = {
     id: fields.get('id') ?? '',
     shardCount: Number(fields.get('shard_count')),
     hashVersion: fields.get('hash_version') ?? '',
-    shareGroup: fields.get('share_group') ?? '',
-    laneCount: Number(fields.get('lane_count')),
   };
   if (marker.shardCount !== shardCount) {
     throw new KeySpaceError(
@@ -74,13 +52,38 @@ export async function claimKeySpace(
   return marker;
 }
 
-/** Notes how many lanes take part. @throws KeySpaceError where lanes would be left behind to swallow their share. */
-export async function claimLanes(redis: Redis, keys: RegistryKeys, marker: Marker, lanes: number): Promise<void> {
-  if (marker.laneCount > lanes) {
+/**
+ * Notes how many lanes take part, and in which share group: the one given where none is noted yet, else a random
+ * one, since who knows the name can take part. For the ingester alone.
+ * @returns the share group that is noted.
+ * @throws KeySpaceError where lanes would be left behind to swallow their share.
+ */
+export async function claimLanes(
+  redis: Redis,
+  keys: RegistryKeys,
+  lanes: number,
+  shareGroup = `cc-${randomBytes(12).toString('hex')}`,
+): Promise<string> {
+  const fields = await claimFields(redis, keys, { share_group: shareGroup, lane_count: lanes });
+  const noted = Number(fields.get('lane_count'));
+  if (noted > lanes) {
     throw new KeySpaceError(
-      `INTAKE_LANES is ${lanes}, but ${marker.laneCount} lanes have sessions at the broker, which would go on ` +
-        `receiving their share. Set INTAKE_LANES=${marker.laneCount}`,
+      `INTAKE_LANES is ${lanes}, but ${noted} lanes have sessions at the broker, which would go on ` +
+        `receiving their share. Set INTAKE_LANES=${noted}`,
     );
   }
-  await redis.hset(keys.marker, 'lane_count', lanes);
+  if (noted < lanes) await redis.hset(keys.marker, 'lane_count', lanes);
+  return fields.get('share_group') ?? shareGroup;
+}
+
+/** Writes the fields that are not there yet, and returns all. */
+async function claimFields(
+  redis: Redis,
+  keys: RegistryKeys,
+  wanted: Record<string, string | number>,
+): Promise<Map<string, string>> {
+  const flat = await claim.run(redis, [keys.marker], Object.entries(wanted).flat());
+  const fields = new Map<string, string>();
+  for (let i = 0; i < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '');
+  return fields;
 }

@@ -44,31 +44,35 @@ export function storedAt(entryId: string): number {
 export type AppendOutcome = 'appended' | 'seen' | 'full';
 
 /**
- * KEYS mailbox, lane marks · ARGV lane, epoch, sequence, limit, then each packed entry
- * → 1 appended, 0 seen before, -1 stale epoch, -2 mailbox full. All or nothing.
+ * KEYS mailbox, lane marks · ARGV lane, fence, sequence, limit, then each packed entry
+ * → 1 appended, 0 seen before, -1 not the owner, -2 mailbox full. All or nothing.
+ * An owner has announced itself; where its mark is gone, Redis has lost it, and with it the right to append.
  */
 const appendAsLane = new RedisScript<number>(
   'ccAppend',
   `local mark = redis.call('HGET', KEYS[2], ARGV[1])
-   if mark then
-     local epoch, sequence = string.match(mark, '^(%d+):(%d+)$')
-     if tonumber(ARGV[2]) < tonumber(epoch) then return -1 end
-     if ARGV[2] == epoch and tonumber(ARGV[3]) <= tonumber(sequence) then return 0 end
-   end
+   if not mark then return -1 end
+   local fence, sequence = string.match(mark, '^(.*):(%d+)$')
+   if fence ~= ARGV[2] then return -1 end
+   if tonumber(ARGV[3]) <= tonumber(sequence) then return 0 end
    if redis.call('XLEN', KEYS[1]) + #ARGV - 4 > tonumber(ARGV[4]) then return -2 end
    for i = 5, #ARGV do redis.call('XADD', KEYS[1], '*', 'entry', ARGV[i]) end
    redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
    return 1`,
 );
 
-/** KEYS lane marks · ARGV lane, epoch: from now on appends of older epochs are refused on this shard → 0 where ours is old. */
+/**
+ * KEYS lane marks · ARGV lane, epoch, fence: from now on appends of other owners are refused on this shard
+ * → 0 where a newer one has announced itself.
+ */
 const announceLane = new RedisScript<number>(
   'ccAnnounceLane',
   `local mark = redis.call('HGET', KEYS[1], ARGV[1])
-   local epoch = mark and tonumber(string.match(mark, '^%d+')) or -1
-   if tonumber(ARGV[2]) < epoch then return 0 end
-   if tonumber(ARGV[2]) == epoch then return 1 end
-   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':0')
+   if mark then
+     if tonumber(ARGV[2]) < tonumber(string.match(mark, '^%d+')) then return 0 end
+     if string.match(mark, '^(.*):%d+$') == ARGV[3] then return 1 end
+   end
+   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ':0')
    return 1`,
 );
 
@@ -91,7 +95,11 @@ export class Mailboxes {
   /** Fences out older owners of a lane on every shard, before its new owner reads from the broker. */
   async announce(lane: Grant, shardCount: number): Promise<void> {
     for (let shard = 0; shard < shardCount; shard++) {
-      const accepted = await announceLane.run(this.redis, [this.keys.laneMarks(shard)], [lane.index, lane.epoch]);
+      const accepted = await announceLane.run(
+        this.redis,
+        [this.keys.laneMarks(shard)],
+        [lane.index, lane.epoch, lane.fence],
+      );
       if (accepted === 0) throw new StaleOwnerError(lane);
     }
   }
@@ -110,7 +118,7 @@ export class Mailboxes {
     // All shards' outcomes are awaited even if one fails: the batch may be repeated only when nothing of it is under way.
     const outcomes = await Promise.allSettled(
       Array.from(batches, async ([shard, items]) => {
-        const args: (string | number)[] = [lane.index, lane.epoch, sequence, this.limit];
+        const args: (string | number)[] = [lane.index, lane.fence, sequence, this.limit];
         for (const item of items) args.push(pack(item));
         const keys = [this.keys.mailbox(shard), this.keys.laneMarks(shard)];
         return [shard, await appendAsLane.run(this.redis, keys, args)] as const;

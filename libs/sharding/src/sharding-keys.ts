@@ -17,7 +17,7 @@ export class ShardingKeys {
     return `${this.shard(shard)}:position`;
   }
 
-  /** Hash, lane → `<epoch>:<sequence>` of its last append: what makes an append fenced and repeatable. */
+  /** Hash, lane → `<fence>:<sequence>` of its last append: what makes an append fenced and repeatable. */
   laneMarks(shard: number): string {
     return `${this.shard(shard)}:lanes`;
   }

@@ -3,6 +3,7 @@
  * A second ingester that starts all the same takes everything over, and the first one's writes are refused.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisScript, type Logger, type Redis } from '@app/platform';
 import type { Grant, Ownership, OwnershipListener } from './ownership.js';
 import { nameOf, type Resource, type ShardingKeys } from './sharding-keys.js';
@@ -21,6 +22,8 @@ const release = new RedisScript<number>(
   `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
    return redis.call('DEL', KEYS[1])`,
 );
+
+const RETRY_MS = 1000;
 
 export class StaticOwnership implements Ownership {
   /** A restart is a new member (S4). */
@@ -88,6 +91,15 @@ export class StaticOwnership implements Ownership {
       return;
     }
     this.logger.error(about, 'Redis has lost the owner of what this process acted for; taking it anew');
-    await this.acquire(grant);
+    while (!this.stopped) {
+      try {
+        await this.acquire(grant);
+        return;
+      } catch (error) {
+        this.grants.delete(nameOf(grant));
+        this.logger.error({ ...about, err: error }, 'could not take it; trying again');
+        await sleep(RETRY_MS, undefined, { ref: false });
+      }
+    }
   }
 }

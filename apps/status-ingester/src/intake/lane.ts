@@ -66,8 +66,7 @@ export class Lane {
   private async run(): Promise<void> {
     const about = { lane: this.grant.index, epoch: this.grant.epoch };
     while (!this.stopped()) {
-      // A zombie that connected with the lane's client id would throw the rightful owner out (S10).
-      if (!(await this.ownership.confirm(this.grant))) return;
+      if (!(await this.mayConnect()) || this.stopped()) return;
       const connection = new IntakeConnection(this.options, (packets) => this.take(packets), this.logger);
       this.connection = connection;
       try {
@@ -90,6 +89,20 @@ export class Lane {
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
       await this.pause(waitMs);
     }
+  }
+
+  /** A zombie that connected with the lane's client id would throw the rightful owner out (S10). */
+  private async mayConnect(): Promise<boolean> {
+    while (!this.stopped()) {
+      try {
+        return await this.ownership.confirm(this.grant);
+      } catch (error) {
+        const waitMs = this.backoff.failed();
+        this.logger.warn({ lane: this.grant.index, err: error, wait_ms: waitMs }, 'could not ask who holds the lane');
+        await this.pause(waitMs);
+      }
+    }
+    return false;
   }
 
   private async take(packets: readonly IntakePacket[]): Promise<void> {

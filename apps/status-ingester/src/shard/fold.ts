@@ -38,15 +38,7 @@ export function fold(
     const { clientId, at } = message;
     const change = connections.get(clientId);
     const current = change === undefined ? stored.get(clientId) : change.after;
-    let applied: Transition;
-    try {
-      applied = transition(current, message, rules);
-    } catch (error) {
-      // A fault of ours in one message must not stop the shard: it is set aside, and the rest goes on.
-      deadLetters.push({ ...poison(message, error), at });
-      continue;
-    }
-    const { connection, effects } = applied;
+    const { connection, effects } = attempt(current, message, rules);
     if (connection !== current) {
       connections.set(clientId, { before: change === undefined ? current : change.before, after: connection });
     }
@@ -87,6 +79,17 @@ export function fold(
     immediate,
     replies,
   };
+}
+
+/** A fault of ours in one message must not stop the shard: it is set aside, and the rest goes on. */
+function attempt(current: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
+  try {
+    const { connection, effects } = transition(current, message, rules);
+    return { connection, effects };
+  } catch (error) {
+    const letter = poison(message, error);
+    return { connection: current, effects: [{ kind: 'dead-letter', letter, reason: 'internal-error' }] };
+  }
 }
 
 function poison(message: MailboxMessage, error: unknown): DeadLetter {
