@@ -4,6 +4,8 @@ import { Mailboxes, storedAt, unpack, type MailboxEntry, type MailboxItem } from
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
 
+const SHARDS = 8;
+
 let server: Server;
 let redis: Redis;
 let keys: ShardingKeys;
@@ -23,8 +25,15 @@ beforeEach(() => {
   keys = new ShardingKeys(`mailbox${keySpaces++}`);
 });
 
-function lane(epoch: number, index = 0): Grant {
-  return { kind: 'lane', index, epoch, fence: `${epoch}:boot` };
+function lane(epoch: number, index = 0, boot = 'boot'): Grant {
+  return { kind: 'lane', index, epoch, fence: `${epoch}:${boot}` };
+}
+
+/** Mailboxes whose lane owner has announced itself on every shard. */
+async function announcedBy(owner: Grant, limit = 100): Promise<Mailboxes> {
+  const mailboxes = new Mailboxes(redis, keys, limit);
+  await mailboxes.announce(owner, SHARDS);
+  return mailboxes;
 }
 
 function item(body: string): MailboxItem {
@@ -46,7 +55,7 @@ async function bodies(shard: number): Promise<string[]> {
 
 describe('appending as the owner of a lane', () => {
   it('appends the batches of several shards in one call, each in its order', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(1));
     const outcome = await mailboxes.append(
       lane(1),
       1,
@@ -71,31 +80,64 @@ describe('appending as the owner of a lane', () => {
 
   it('stores client, meta and body, and the time of the store in the id', async () => {
     const [seconds] = await redis.time();
-    await new Mailboxes(redis, keys, 100).append(lane(1), 1, new Map([[0, items('x')]]));
+    const mailboxes = await announcedBy(lane(1));
+    await mailboxes.append(lane(1), 1, new Map([[0, items('x')]]));
     const [entry] = await entriesOf(0);
     expect(entry).toMatchObject(item('x'));
     expect(storedAt(entry?.id ?? '')).toBeGreaterThanOrEqual(Number(seconds) * 1000);
   });
 
   it('refuses an older epoch with StaleOwnerError and appends nothing of it', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(4));
+    await mailboxes.append(lane(4), 1, new Map([[0, items('old')]]));
+    await mailboxes.announce(lane(5), SHARDS);
     await mailboxes.append(lane(5), 1, new Map([[0, items('new')]]));
     const late = mailboxes.append(lane(4), 99, new Map([[0, items('late')]]));
     await expect(late).rejects.toThrow(StaleOwnerError);
     await expect(late).rejects.toMatchObject({ grant: lane(4) });
-    expect(await bodies(0)).toEqual(['new']);
+    expect(await bodies(0)).toEqual(['old', 'new']);
+  });
+
+  it('refuses an owner that has not announced itself, even where no other has', async () => {
+    const mailboxes = new Mailboxes(redis, keys, 100);
+    await expect(mailboxes.append(lane(1), 1, new Map([[0, items('a')]]))).rejects.toThrow(StaleOwnerError);
+    await mailboxes.announce(lane(1), SHARDS);
+    await expect(mailboxes.append(lane(2), 1, new Map([[0, items('b')]]))).rejects.toThrow(StaleOwnerError);
+    expect(await bodies(0)).toEqual([]);
+  });
+
+  it('refuses another boot of the announced epoch', async () => {
+    const mailboxes = await announcedBy(lane(3));
+    const other = mailboxes.append(lane(3, 0, 'other'), 1, new Map([[0, items('a')]]));
+    await expect(other).rejects.toThrow(StaleOwnerError);
+    expect(await bodies(0)).toEqual([]);
+  });
+
+  it('refuses the old owner once Redis has lost its mark, and takes a new one whose epoch starts over', async () => {
+    const mailboxes = await announcedBy(lane(1, 0, 'old'));
+    await mailboxes.append(lane(1, 0, 'old'), 1, new Map([[0, items('before')]]));
+    await redis.del(keys.mailbox(0), ...Array.from({ length: SHARDS }, (_, shard) => keys.laneMarks(shard)));
+    const late = new Map([[0, items('late')]]);
+    await expect(mailboxes.append(lane(1, 0, 'old'), 2, late)).rejects.toThrow(StaleOwnerError);
+    const next = lane(1, 0, 'new');
+    await mailboxes.announce(next, SHARDS);
+    expect(await mailboxes.append(next, 1, new Map([[0, items('after')]]))).toEqual(new Map([[0, 'appended']]));
+    await expect(mailboxes.append(lane(1, 0, 'old'), 3, late)).rejects.toThrow(StaleOwnerError);
+    expect(await bodies(0)).toEqual(['after']);
   });
 
   it('compares epochs as numbers, not as text', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(9));
     await mailboxes.append(lane(9), 1, new Map([[0, items('nine')]]));
+    await mailboxes.announce(lane(10), SHARDS);
     await mailboxes.append(lane(10), 1, new Map([[0, items('ten')]]));
+    await expect(mailboxes.announce(lane(9), SHARDS)).rejects.toThrow(StaleOwnerError);
     await expect(mailboxes.append(lane(9), 2, new Map([[0, items('late')]]))).rejects.toThrow(StaleOwnerError);
     expect(await bodies(0)).toEqual(['nine', 'ten']);
   });
 
   it('appends the same sequence number once, and says that it has seen it', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(1));
     const batch = new Map([[0, items('a', 'b')]]);
     expect(await mailboxes.append(lane(1), 7, batch)).toEqual(new Map([[0, 'appended']]));
     expect(await mailboxes.append(lane(1), 7, batch)).toEqual(new Map([[0, 'seen']]));
@@ -105,7 +147,7 @@ describe('appending as the owner of a lane', () => {
   });
 
   it('appends a repeated batch to the shards that had not got it, and to no other', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(1));
     await mailboxes.append(lane(1), 1, new Map([[0, items('a')]]));
     const outcome = await mailboxes.append(
       lane(1),
@@ -126,14 +168,16 @@ describe('appending as the owner of a lane', () => {
   });
 
   it('starts the sequence anew with a new epoch', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(1));
     await mailboxes.append(lane(1), 50, new Map([[0, items('old')]]));
+    await mailboxes.announce(lane(2), SHARDS);
     expect(await mailboxes.append(lane(2), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
     expect(await bodies(0)).toEqual(['old', 'new']);
   });
 
   it('keeps the epochs and sequences of lanes apart', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(9, 0));
+    await mailboxes.announce(lane(1, 1), SHARDS);
     await mailboxes.append(lane(9, 0), 9, new Map([[0, items('of lane 0')]]));
     const outcome = await mailboxes.append(lane(1, 1), 1, new Map([[0, items('of lane 1')]]));
     expect(outcome).toEqual(new Map([[0, 'appended']]));
@@ -141,7 +185,7 @@ describe('appending as the owner of a lane', () => {
   });
 
   it('fills a mailbox to its limit, and refuses what does not fit as a whole', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 4);
+    const mailboxes = await announcedBy(lane(1), 4);
     await mailboxes.append(lane(1), 1, new Map([[0, items('a', 'b')]]));
     expect(await mailboxes.append(lane(1), 2, new Map([[0, items('c', 'd', 'e')]]))).toEqual(new Map([[0, 'full']]));
     expect(await bodies(0)).toEqual(['a', 'b']);
@@ -151,7 +195,7 @@ describe('appending as the owner of a lane', () => {
   });
 
   it('appends what was full when it is repeated after room was made, while other shards were not held back', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 1);
+    const mailboxes = await announcedBy(lane(1), 1);
     await mailboxes.append(lane(1), 1, new Map([[0, items('a')]]));
     const batch = new Map([
       [0, items('b')],
@@ -175,7 +219,7 @@ describe('appending as the owner of a lane', () => {
   });
 
   it('fails where one shard fails, only after the others are done, so that a repetition finds them seen', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(1));
     await redis.set(keys.mailbox(0), 'not a stream');
     const batch = new Map([
       [0, items('a')],
@@ -198,7 +242,7 @@ describe('appending as the owner of a lane', () => {
     ['of control characters and characters beyond the basic plane', '{"a":"\u0000\t","b":"ü😀"}'],
   ])('keeps a body as it is that is %s', async (_, body) => {
     const odd = { clientId: 'a b:c{d}😀', meta: 'packet 0 r- a/{clientId}', body };
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(1));
     await mailboxes.append(lane(1), 1, new Map([[0, [odd]]]));
     await mailboxes.send(0, odd);
     expect(await entriesOf(0)).toEqual([expect.objectContaining(odd), expect.objectContaining(odd)]);
@@ -207,9 +251,9 @@ describe('appending as the owner of a lane', () => {
 
 describe('announcing a lane', () => {
   it('fences older epochs out on every shard, before anything is appended', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
-    await mailboxes.announce(lane(3), 8);
-    for (let shard = 0; shard < 8; shard++) {
+    const mailboxes = await announcedBy(lane(2));
+    await mailboxes.announce(lane(3), SHARDS);
+    for (let shard = 0; shard < SHARDS; shard++) {
       const late = mailboxes.append(lane(2), 1, new Map([[shard, items('late')]]));
       await expect(late).rejects.toThrow(StaleOwnerError);
       expect(await bodies(shard)).toEqual([]);
@@ -217,23 +261,41 @@ describe('announcing a lane', () => {
   });
 
   it('lets the announced epoch append from sequence 1 on', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
+    const mailboxes = await announcedBy(lane(2));
     await mailboxes.append(lane(2), 500, new Map([[0, items('old')]]));
-    await mailboxes.announce(lane(3), 1);
+    await mailboxes.announce(lane(3), SHARDS);
     expect(await mailboxes.append(lane(3), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
   });
 
   it('is refused where a newer epoch was announced, and leaves that one as it is', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
-    await mailboxes.announce(lane(3), 4);
+    const mailboxes = await announcedBy(lane(3));
     await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]));
-    await expect(mailboxes.announce(lane(2), 4)).rejects.toThrow(StaleOwnerError);
+    await expect(mailboxes.announce(lane(2), SHARDS)).rejects.toThrow(StaleOwnerError);
     expect(await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'seen']]));
   });
 
+  it('keeps the sequence where the same owner announces itself again', async () => {
+    const mailboxes = await announcedBy(lane(3));
+    await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]));
+    await mailboxes.announce(lane(3), SHARDS);
+    expect(await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'seen']]));
+    expect(await mailboxes.append(lane(3), 6, new Map([[0, items('b')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await bodies(0)).toEqual(['a', 'b']);
+  });
+
+  it('replaces another boot of the same epoch, and starts the sequence anew', async () => {
+    const mailboxes = await announcedBy(lane(3));
+    await mailboxes.append(lane(3), 5, new Map([[0, items('old')]]));
+    const next = lane(3, 0, 'other');
+    await mailboxes.announce(next, SHARDS);
+    expect(await mailboxes.append(next, 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
+    await expect(mailboxes.append(lane(3), 6, new Map([[0, items('late')]]))).rejects.toThrow(StaleOwnerError);
+    expect(await bodies(0)).toEqual(['old', 'new']);
+  });
+
   it('fences one lane only', async () => {
-    const mailboxes = new Mailboxes(redis, keys, 100);
-    await mailboxes.announce(lane(3, 0), 2);
+    const mailboxes = await announcedBy(lane(1, 1));
+    await mailboxes.announce(lane(3, 0), SHARDS);
     expect(await mailboxes.append(lane(1, 1), 1, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'appended']]));
   });
 });

@@ -6,6 +6,10 @@ import { OwnerLoop, type ShardHandler } from './owner-loop.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
 
+/** Of the mailboxes that tests post to. */
+const SHARDS = 12;
+const LANE: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
+
 let server: Server;
 let redis: Redis;
 let blocking: Redis;
@@ -26,10 +30,11 @@ afterAll(async () => {
   await server.stop();
 });
 
-beforeEach(() => {
+beforeEach(async () => {
   keys = new ShardingKeys(`loop${keySpaces++}`);
   commits = new FencedCommit(redis, keys);
   mailboxes = new Mailboxes(redis, keys, 100_000);
+  await mailboxes.announce(LANE, SHARDS);
   lost = [];
   blocking = connectRedis(server.url, { name: 'blocking', whenAway: 'wait' }, quiet);
 });
@@ -106,9 +111,8 @@ async function own(shard: number, epoch = 1): Promise<Grant> {
 let sequence = 0;
 
 async function post(shard: number, ...bodies: string[]): Promise<void> {
-  const lane: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
   const items = bodies.map((body) => ({ clientId: 'client', meta: 'meta', body }));
-  await mailboxes.append(lane, ++sequence, new Map([[shard, items]]));
+  await mailboxes.append(LANE, ++sequence, new Map([[shard, items]]));
 }
 
 function numbered(shard: number, count: number): string[] {
@@ -118,7 +122,7 @@ function numbered(shard: number, count: number): string[] {
 describe('the loop over the shards of a process', () => {
   it('hands the entries of many shards over in their order, each once', async () => {
     const recorder = new Recorder();
-    const shards = Array.from({ length: 12 }, (_, shard) => shard);
+    const shards = Array.from({ length: SHARDS }, (_, shard) => shard);
     for (const shard of shards) await post(shard, ...numbered(shard, 300));
     const running = begin(recorder);
     for (const shard of shards) await running.add(await own(shard));

@@ -38,7 +38,7 @@ export class StaleOwnerError extends Error {
 
   constructor(readonly grant: Grant) {
     super(
-      `${grant.kind} ${grant.index} has a newer owner than epoch ${grant.epoch}: this process must stop acting for it`,
+      `${grant.kind} ${grant.index} is no longer this process' since epoch ${grant.epoch}: it must stop acting for it`,
     );
   }
 }

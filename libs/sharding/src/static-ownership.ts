@@ -30,7 +30,7 @@ export class StaticOwnership implements Ownership {
   private readonly bootId = randomUUID();
   private readonly grants = new Map<string, Grant>();
   private listener: OwnershipListener | undefined;
-  private stopped = false;
+  private readonly stopping = new AbortController();
 
   constructor(
     private readonly redis: Redis,
@@ -66,7 +66,7 @@ export class StaticOwnership implements Ownership {
   }
 
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.stopping.abort();
     for (const grant of this.grants.values()) {
       await release.run(this.redis, [this.keys.owner(grant)], [grant.fence]);
     }
@@ -86,20 +86,26 @@ export class StaticOwnership implements Ownership {
   private async giveUp(grant: Grant): Promise<void> {
     const about = { [grant.kind]: grant.index, epoch: grant.epoch };
     await this.listener?.revoked(grant);
-    if (this.stopped || (await this.redis.get(this.keys.owner(grant))) !== null) {
+    if (this.stopped() || (await this.redis.get(this.keys.owner(grant))) !== null) {
       this.logger.error(about, 'another ingester has taken over; this one stops acting. Run one ingester only');
       return;
     }
     this.logger.error(about, 'Redis has lost the owner of what this process acted for; taking it anew');
-    while (!this.stopped) {
+    while (!this.stopped()) {
       try {
         await this.acquire(grant);
         return;
       } catch (error) {
         this.grants.delete(nameOf(grant));
         this.logger.error({ ...about, err: error }, 'could not take it; trying again');
-        await sleep(RETRY_MS, undefined, { ref: false });
+        // Rejects where it is stopped meanwhile: the loop sees that itself.
+        await sleep(RETRY_MS, undefined, { ref: false, signal: this.stopping.signal }).catch(() => undefined);
       }
     }
+  }
+
+  /** A method, so that each call is taken as a new answer: it may change during any `await`. */
+  private stopped(): boolean {
+    return this.stopping.signal.aborted;
   }
 }
