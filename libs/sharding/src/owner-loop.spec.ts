@@ -385,6 +385,6 @@ describe('stopping', () => {
 it('tells a stale owner which grant it has lost and what to do', () => {
   const grant: Grant = { kind: 'shard', index: 4, epoch: 7, fence: '7:boot' };
   const error = new StaleOwnerError(grant);
-  expect(error.message).toBe('shard 4 has a newer owner than epoch 7: this process must stop acting for it');
+  expect(error.message).toBe("shard 4 is no longer this process' since epoch 7: it must stop acting for it");
   expect(error.name).toBe('StaleOwnerError');
 });
