@@ -4,7 +4,7 @@
  */
 import type { Publisher, PublishOutcome } from '@app/broker';
 import { counter, secondsHistogram, type Logger } from '@app/platform';
-import { encodeMessage, type TopicTemplate } from '@app/protocol';
+import { encodeMessage, shardOfMessageId, type TopicTemplate } from '@app/protocol';
 import type { ClaimedMessage, DrainStep, Outboxes, Settlement } from '@app/registry';
 
 const settled = counter('messages_settled', 'Publishes of messages, by outcome.', ['outcome']);
@@ -49,7 +49,8 @@ export class Drain {
   private report(clientId: string, message: ClaimedMessage, { outcome, ...rest }: Settlement): void {
     settled.inc({ outcome });
     const { requestId: request_id, messageId: message_id, attempt } = message;
-    const about = { request_id, client_id: clientId, message_id, attempt, outcome };
+    const shard = shardOfMessageId(message_id);
+    const about = { request_id, client_id: clientId, message_id, shard, attempt, outcome };
     if (outcome === 'sent') {
       sentAfter.observe(Math.max(0, Date.now() - message.createdAt) / 1000);
       this.logger.info(about, 'message published');
