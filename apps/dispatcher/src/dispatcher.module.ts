@@ -10,7 +10,7 @@ import {
   READINESS_CHECKS,
   SETTINGS,
   connectRedis,
-  redisTrouble,
+  redisCheck,
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
@@ -56,13 +56,7 @@ export class DispatcherModule {
 
 function checks({ redis, publisher }: DispatcherParts): (dispatcher: Dispatcher) => ReadinessCheck[] {
   return (dispatcher) => [
-    {
-      name: 'redis',
-      check: async () => {
-        const trouble = await redisTrouble(redis);
-        return trouble === undefined ? 'up' : { down: trouble };
-      },
-    },
+    redisCheck(redis),
     {
       name: 'broker',
       check: () => Promise.resolve(publisher.connected ? 'up' : { down: 'not connected' }),

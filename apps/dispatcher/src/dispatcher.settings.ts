@@ -1,4 +1,4 @@
-import { commonSettings, integer, url } from '@app/platform';
+import { commonSettings, integer, parsed, url } from '@app/platform';
 import { DEFAULT_OUT_TOPIC, TopicTemplate } from '@app/protocol';
 import { z } from 'zod';
 
@@ -6,17 +6,7 @@ export const dispatcherSettings = z.object({
   ...commonSettings,
   PORT: integer(3002, 0, 65_535),
   MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts'),
-  OUT_TOPIC: z
-    .string()
-    .default(DEFAULT_OUT_TOPIC)
-    .transform((text, ctx) => {
-      try {
-        return new TopicTemplate(text);
-      } catch (error) {
-        ctx.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
-        return z.NEVER;
-      }
-    }),
+  OUT_TOPIC: parsed(DEFAULT_OUT_TOPIC, (text) => new TopicTemplate(text)),
   /** Connections whose outboxes are drained at the same time. */
   DISPATCH_CONCURRENCY: integer(50, 1, 10_000),
 });

@@ -10,7 +10,7 @@ import {
   READINESS_CHECKS,
   SETTINGS,
   connectRedis,
-  redisTrouble,
+  redisCheck,
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
@@ -112,13 +112,7 @@ function checks(
   { SHARD_COUNT, INTAKE_LANES }: IngesterSettings,
 ): ReadinessCheck[] {
   return [
-    {
-      name: 'redis',
-      check: async () => {
-        const trouble = await redisTrouble(redis);
-        return trouble === undefined ? 'up' : { down: trouble };
-      },
-    },
+    redisCheck(redis),
     {
       name: 'broker',
       check: () => Promise.resolve(lanes.connected ? 'up' : { down: 'not all lanes are connected' }),

@@ -1,20 +1,6 @@
 import { DEFAULT_IN_TOPIC, DEFAULT_OUT_TOPIC, TopicTemplate, parseTopicTemplates } from '@app/protocol';
-import { commonSettings, duration, integer, url } from '@app/platform';
+import { commonSettings, duration, integer, parsed, url } from '@app/platform';
 import { z } from 'zod';
-
-function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodType<T> {
-  return z
-    .string()
-    .default(byDefault)
-    .transform((text, ctx) => {
-      try {
-        return parse(text);
-      } catch (error) {
-        ctx.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
-        return z.NEVER;
-      }
-    });
-}
 
 export const ingesterSettings = z
   .object({

@@ -12,12 +12,24 @@ import {
   type HealthIndicatorFunction,
 } from '@nestjs/terminus';
 import { Draining } from './draining.js';
+import { redisTrouble, type Redis } from './redis.js';
 
 /** What an app needs to do its work. */
 export interface ReadinessCheck {
   name: string;
   /** `up`; `degraded` where the app still serves; otherwise why it cannot. */
   check(): Promise<'up' | { degraded: string } | { down: string }>;
+}
+
+/** For apps that cannot work without Redis. */
+export function redisCheck(redis: Redis): ReadinessCheck {
+  return {
+    name: 'redis',
+    check: async () => {
+      const trouble = await redisTrouble(redis);
+      return trouble === undefined ? 'up' : { down: trouble };
+    },
+  };
 }
 
 export const READINESS_CHECKS = Symbol('READINESS_CHECKS');

@@ -58,6 +58,21 @@ export function url(example: string, ...schemes: string[]): z.ZodType<string> {
     );
 }
 
+/** A setting read by a function that throws an Error saying what is wrong. */
+export function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodType<T> {
+  return z
+    .string()
+    .default(byDefault)
+    .transform((text, ctx) => {
+      try {
+        return parse(text);
+      } catch (error) {
+        ctx.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+        return z.NEVER;
+      }
+    });
+}
+
 /** Settings that every app has. */
 export const commonSettings = {
   /** Address to listen on. Loopback unless told otherwise; containers set `0.0.0.0`. */
