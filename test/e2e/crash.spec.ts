@@ -15,7 +15,7 @@ let dispatcher: Awaited<ReturnType<typeof startApp>>;
 let api: Api;
 
 function env(): Record<string, string> {
-  return { REDIS_URL: redis.url, MQTT_URL: mosquitto.url };
+  return { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LEASE_TIME: '2s' };
 }
 
 beforeAll(async () => {
@@ -39,6 +39,11 @@ async function untilReady({ url }: { url: string }): Promise<void> {
     const { status } = await fetch(`${url}/health/ready`);
     if (status !== 200) throw new Error(`answers ${status}`);
   });
+}
+
+async function shardsOwned({ url }: { url: string }): Promise<number> {
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^cloud_connector_shards_owned (\d+)$/m.exec(metrics)?.[1]);
 }
 
 async function online(id: string): Promise<TestClient> {
@@ -135,20 +140,18 @@ it('a wake-up that got lost is repeated by housekeeping', async () => {
   client.vanish();
 }, 60_000);
 
-it('a second ingester takes over, and the first one stops acting', async () => {
+it('a second ingester shares the work, and has all of it when the first one is killed', async () => {
   const second = await startApp('status-ingester', { dir, env: env(), name: 'second-ingester' });
-  await waitUntil(
-    async () => {
-      const { status } = await fetch(`${ingester.url}/health/ready`);
-      if (status !== 503) throw new Error(`the first ingester answers ${status}`);
-    },
-    { what: 'the first ingester to be unready' },
-  );
-  expect((await fetch(`${ingester.url}/health/live`)).status).toBe(200);
+  await waitUntil(async () => expect(await Promise.all([ingester, second].map(shardsOwned))).toEqual([16, 16]));
+  const clients = await Promise.all(Array.from({ length: 20 }, (_, i) => online(`shared-${i}`)));
+  await ingester.kill();
+  for (const client of clients) client.vanish();
+  for (let i = 0; i < clients.length; i++) {
+    await api.untilConnection(`shared-${i}`, ({ state }) => state === 'offline');
+  }
+  expect(await shardsOwned(second)).toBe(32);
   const client = await online('second-owner');
   client.vanish();
-  await api.untilConnection('second-owner', ({ state }) => state === 'offline');
-  await ingester.stop();
   ingester = second;
 }, 60_000);
 

@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { Publisher } from '@app/broker';
@@ -8,6 +9,8 @@ import {
   LOGGER,
   MetricsController,
   READINESS_CHECKS,
+  REDIS_ANSWER_MS,
+  RedisRuns,
   SETTINGS,
   connectRedis,
   redisCheck,
@@ -15,7 +18,7 @@ import {
   type ReadinessCheck,
 } from '@app/platform';
 import { ConnectionDirectory, DueWorkOfShards, Outboxes, RegistryKeys, WakeUps } from '@app/registry';
-import { FencedCommit, Mailboxes, OwnerLoop, StaticOwnership, type Resource } from '@app/sharding';
+import { FencedCommit, LeaseTiming, LeasedOwnership, Leases, Mailboxes, Members, OwnerLoop } from '@app/sharding';
 import { INGESTER_PARTS, Ingester, type IngesterParts } from './ingester.js';
 import type { IngesterSettings } from './ingester.settings.js';
 import { IntakeController } from './intake/intake.controller.js';
@@ -40,7 +43,7 @@ export class IngesterModule {
         { provide: INGESTER_PARTS, useValue: parts },
         { provide: Mailboxes, useValue: parts.mailboxes },
         { provide: LaneStrategy, useValue: parts.lanes },
-        { provide: READINESS_CHECKS, useValue: checks(parts, settings) },
+        { provide: READINESS_CHECKS, useValue: checks(parts) },
       ],
     };
   }
@@ -51,13 +54,26 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     settings;
   const redis = connectRedis(REDIS_URL, { name: 'ingester', whenAway: 'wait' }, logger);
   const loopRedis = connectRedis(REDIS_URL, { name: 'ingester-mailboxes', whenAway: 'wait' }, logger);
+  const leaseRedis = connectRedis(REDIS_URL, { name: 'ingester-leases', whenAway: 'fail' }, logger);
+  const subscriber = connectRedis(REDIS_URL, { name: 'ingester-members', whenAway: 'wait' }, logger);
   const keys = new RegistryKeys(settings.KEY_PREFIX);
 
-  const resources: Resource[] = [
-    ...Array.from({ length: SHARD_COUNT }, (_, index) => ({ kind: 'shard', index }) as const),
-    ...Array.from({ length: INTAKE_LANES }, (_, index) => ({ kind: 'lane', index }) as const),
-  ];
-  const ownership = new StaticOwnership(redis, keys, resources, logger);
+  const name = hostname();
+  const bootId = randomBytes(6).toString('hex');
+  const memberId = `${name}/${bootId}`;
+  const timing = new LeaseTiming(settings.LEASE_TIME, REDIS_ANSWER_MS);
+  const runs = new RedisRuns(leaseRedis);
+  const ownership = new LeasedOwnership({
+    members: new Members(leaseRedis, keys, memberId, timing.leaseMs),
+    leases: new Leases(leaseRedis, keys, bootId, timing.leaseMs),
+    timing,
+    keys,
+    subscriber,
+    dataDoubted: () => runs.changed(),
+    about: { name, wants_lanes: INTAKE_LANES },
+    shardCount: SHARD_COUNT,
+    logger,
+  });
   const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT);
   const commits = new FencedCommit(redis, keys);
   const due = new DueWorkOfShards(redis, keys);
@@ -85,15 +101,17 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
   };
   const actor = new ShardActor(redis, keys, commits, directory, effects, rules, SHARD_COUNT, logger);
-  const loop = new OwnerLoop(loopRedis, keys, commits, actor, (grant) => ownership.lost(grant), logger);
+  const loop = new OwnerLoop(loopRedis, keys, commits, actor, ownership, logger);
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
   const lanes = new LaneStrategy({ url: MQTT_URL, filters: [...filters], window: INTAKE_WINDOW }, logger);
   const housekeeping = new Housekeeping(ownership, due, effects, logger);
   return {
     redis,
-    loopRedis,
+    connections: [loopRedis, leaseRedis, subscriber, redis],
     publisher,
     ownership,
+    memberId,
+    commits,
     mailboxes,
     lanes,
     loop,
@@ -104,25 +122,22 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     shardCount: SHARD_COUNT,
     laneCount: INTAKE_LANES,
     shareGroup: settings.SHARE_GROUP,
+    logger,
   };
 }
 
-function checks(
-  { redis, ownership, lanes }: IngesterParts,
-  { SHARD_COUNT, INTAKE_LANES }: IngesterSettings,
-): ReadinessCheck[] {
+function checks({ redis, ownership, lanes }: IngesterParts): ReadinessCheck[] {
   return [
     redisCheck(redis),
     {
       name: 'broker',
-      check: () => Promise.resolve(lanes.connected ? 'up' : { down: 'not all lanes are connected' }),
+      check: () => Promise.resolve(lanes.connected ? 'up' : { down: 'not all lanes held here are connected' }),
     },
     {
       name: 'ownership',
       check: () => {
-        const held = ownership.held().length;
-        const all = SHARD_COUNT + INTAKE_LANES;
-        return Promise.resolve(held === all ? 'up' : { down: `acts for ${held} of ${all} shards and lanes` });
+        const trouble = ownership.trouble();
+        return Promise.resolve(trouble === undefined ? 'up' : { down: trouble });
       },
     },
   ];

@@ -25,6 +25,8 @@ export const ingesterSettings = z
     MAX_INBOUND_BYTES: integer(262_144, 1024, 16_777_216),
     /** Most entries waiting in a shard's mailbox; past it intake stops reading. */
     MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
+    /** How long a crashed ingester keeps its shards and lanes from the others. */
+    LEASE_TIME: duration('6s', { min: '2s', max: '60s' }),
     HANDSHAKE_RESPONSE: z.enum(['none', 'live']).default('none'),
     /** An offline connection is forgotten after this. */
     CONNECTION_RETENTION: duration('90d', { min: '1m' }),

@@ -1,12 +1,12 @@
 /**
- * Acts for what this process owns: a granted shard is read by the owner loop, a granted lane is opened. Starts with
- * the shards and stops in the order of S6: stop reading, store and acknowledge what was read, apply it, give back.
+ * Acts for what this process owns: a granted shard is read by the owner loop, a granted lane is opened. Stops in the
+ * order of S6: unready, stop reading, store and acknowledge what was read, apply what is in hand, give back.
  */
-import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationShutdown } from '@nestjs/common';
 import type { Publisher } from '@app/broker';
-import { assertRedisFit, type Redis } from '@app/platform';
-import { claimKeySpace, claimLanes, type RegistryKeys, type WakeUps } from '@app/registry';
-import type { Grant, Mailboxes, OwnerLoop, Ownership, OwnershipListener } from '@app/sharding';
+import { assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
+import { claimKeySpace, claimLanes, shardMoved, type RegistryKeys, type WakeUps } from '@app/registry';
+import type { FencedCommit, Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { Effects } from './shard/effects.js';
 import type { Housekeeping } from './shard/housekeeping.js';
@@ -16,9 +16,13 @@ export const INGESTER_PARTS = Symbol('INGESTER_PARTS');
 /** Everything the ingester is made of, wired in `ingester.module.ts`. */
 export interface IngesterParts {
   redis: Redis;
-  loopRedis: Redis;
+  /** Every connection to Redis, `redis` included; closed last. */
+  connections: readonly Redis[];
   publisher: Publisher;
-  ownership: Ownership;
+  ownership: LeasedOwnership;
+  /** This process among the members of the cluster. */
+  memberId: string;
+  commits: FencedCommit;
   mailboxes: Mailboxes;
   lanes: LaneStrategy;
   loop: OwnerLoop;
@@ -30,10 +34,11 @@ export interface IngesterParts {
   laneCount: number;
   /** `SHARE_GROUP`, where it is set. */
   shareGroup: string | undefined;
+  logger: Logger;
 }
 
 @Injectable()
-export class Ingester implements OwnershipListener, OnApplicationShutdown {
+export class Ingester implements OwnershipListener, BeforeApplicationShutdown, OnApplicationShutdown {
   constructor(@Inject(INGESTER_PARTS) private readonly parts: IngesterParts) {}
 
   /** @throws UnfitRedisError, KeySpaceError */
@@ -48,7 +53,10 @@ export class Ingester implements OwnershipListener, OnApplicationShutdown {
 
   async granted(grant: Grant): Promise<void> {
     const { lanes, loop, mailboxes, ownership, shardCount } = this.parts;
-    if (grant.kind === 'shard') return loop.add(grant);
+    if (grant.kind === 'shard') {
+      await this.tellMoved(grant);
+      return loop.add(grant);
+    }
     // The key space may be new: Redis can lose what it held. The group stays, for it names the lanes' sessions.
     await this.claim(lanes.group);
     await mailboxes.announce(grant, shardCount);
@@ -63,19 +71,32 @@ export class Ingester implements OwnershipListener, OnApplicationShutdown {
 
   async revoked(grant: Grant): Promise<void> {
     const { lanes, loop } = this.parts;
-    if (grant.kind === 'shard') loop.remove(grant);
+    if (grant.kind === 'shard') await loop.remove(grant);
     else await lanes.drop(grant);
   }
 
-  /** By now the lanes are closed: transports close before this hook. */
+  dataDoubted(): void {
+    this.parts.logger.warn('what Redis held may be lost in part: connections may differ from the broker');
+  }
+
+  /** By now the process is unready; the others take over as soon as each shard and lane is given back. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.parts.housekeeping.stop();
+    await this.parts.ownership.stop();
+  }
+
   async onApplicationShutdown(): Promise<void> {
-    const { housekeeping, loop, effects, ownership, publisher, wakeUps, redis, loopRedis } = this.parts;
-    await housekeeping.stop();
+    const { loop, effects, publisher, wakeUps, connections } = this.parts;
     await loop.stop();
     await effects.stop();
-    await ownership.stop();
     await publisher.close();
     await wakeUps.close();
-    await Promise.all([redis.quit(), loopRedis.quit()]);
+    await Promise.all(connections.map((connection) => closeRedis(connection)));
+  }
+
+  private async tellMoved(grant: Grant): Promise<void> {
+    const { commits, keys, memberId } = this.parts;
+    const position = await commits.position(grant.index);
+    await commits.commit(grant, position, position, [shardMoved(keys, grant.index, grant.epoch, memberId)]);
   }
 }

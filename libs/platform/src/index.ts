@@ -3,6 +3,7 @@ export * from './draining.js';
 export * from './health.js';
 export * from './logger.js';
 export * from './metrics.js';
+export * from './redis-runs.js';
 export * from './redis.js';
 export * from './run-app.js';
 export * from './settings.js';

@@ -5,6 +5,9 @@ import type { Logger } from './logger.js';
 
 export type { ChainableCommander, Redis };
 
+/** Longest a command of a `fail` connection waits for its answer, in milliseconds. */
+export const REDIS_ANSWER_MS = 700;
+
 export interface RedisConnectionOptions {
   /** Shown by `CLIENT LIST`. */
   name: string;
@@ -27,13 +30,19 @@ export function connectRedis(url: string, options: RedisConnectionOptions, logge
     url,
     options.whenAway === 'wait'
       ? { ...shared, maxRetriesPerRequest: null }
-      : { ...shared, maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 700 },
+      : { ...shared, maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: REDIS_ANSWER_MS },
   );
   redis.on('error', (error: Error) =>
     logger.warn({ redis: options.name, err: error.message }, 'redis connection error'),
   );
   redis.on('ready', () => logger.debug({ redis: options.name }, 'redis connected'));
   return redis;
+}
+
+/** Ends a connection: in order where Redis answers, at once where it is away. */
+export async function closeRedis(redis: Redis): Promise<void> {
+  if (redis.status === 'ready') await redis.quit();
+  else redis.disconnect();
 }
 
 /** For readiness: undefined where Redis answers within a second, otherwise what is wrong. */

@@ -1,5 +1,7 @@
 /** What subscribers are told. Appended by the same script as the change it tells of. */
+import type { ShardWrite } from '@app/sharding';
 import type { ConnectionType, OfflineReason } from './connection.js';
+import type { RegistryKeys } from './registry-keys.js';
 
 export type RegistryEvent =
   | { type: 'connection.online'; client_id: string; connection_type: ConnectionType; handshake_message_id: string }
@@ -21,4 +23,12 @@ export interface DeadLetter {
   details: string;
   /** The first 1,024 characters of the payload. */
   sample: string;
+}
+
+/** The event that a member has taken a shard on; `member` is its id. */
+export function shardMoved(keys: RegistryKeys, shard: number, epoch: number, member: string): ShardWrite {
+  const event = JSON.stringify({ type: 'shard.moved', shard, epoch, member });
+  return {
+    command: ['XADD', keys.events(shard), 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', Date.now(), 'event', event],
+  };
 }

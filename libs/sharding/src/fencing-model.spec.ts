@@ -1,18 +1,20 @@
 /**
- * Mailbox, ownership and fenced commit against a model of a few lines: whatever zombies, retries and new owners do in
+ * Leases, mailbox and fenced commit against a model of a few lines: whatever zombies, retries and new owners do in
  * whatever order, nothing is appended twice, nothing is committed by a stale owner, and positions only grow.
  */
 import fc from 'fast-check';
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
 import { FencedCommit, PositionError } from './fenced-commit.js';
+import { Leases } from './leases.js';
 import { Mailboxes, unpack, type AppendOutcome } from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
-import { StaticOwnership } from './static-ownership.js';
 
 const SHARDS = 2;
 const LIMIT = 6;
+/** Longer than the test: leases end when a step says so. */
+const LEASE_MS = 60_000;
 
 let server: Server;
 let redis: Redis;
@@ -28,6 +30,9 @@ afterAll(async () => {
   await server.stop();
 });
 
+const BOOTS = ['a', 'b'] as const;
+type Boot = (typeof BOOTS)[number];
+
 type Step =
   /** `lane`: undefined is the owner that announced itself last. */
   | { do: 'announce'; lane: Grant | undefined }
@@ -35,7 +40,10 @@ type Step =
   /** Redis loses a shard's lane marks. */
   | { do: 'lose'; shard: number }
   | { do: 'send'; shard: number }
-  | { do: 'acquire' }
+  | { do: 'acquire'; shard: number; boot: Boot }
+  /** Time passes, and Redis ends the lease. */
+  | { do: 'expire'; shard: number }
+  | { do: 'renew' | 'release'; shard: number; owner: number }
   /** `owner`: 0 is the newest, 1 the one before. `from`: 0 is where the shard stands, 1 an entry before. */
   | { do: 'commit'; shard: number; owner: number; from: number; count: number }
   | { do: 'repeat'; shard: number; owner: number };
@@ -47,7 +55,7 @@ const owner = fc.oneof(
 );
 /** Two boots may have the same epoch, where Redis has lost its counters in between. */
 const laneOwner = fc
-  .tuple(fc.integer({ min: 1, max: 4 }), fc.constantFrom('a', 'b'))
+  .tuple(fc.integer({ min: 1, max: 4 }), fc.constantFrom(...BOOTS))
   .map(([epoch, boot]) => lane(epoch, boot));
 const laneOwnerOrLast = fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: laneOwner });
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -63,7 +71,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('lose' as const), shard }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('send' as const), shard }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('acquire' as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('acquire' as const), shard, boot: fc.constantFrom(...BOOTS) }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('expire' as const), shard }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('renew' as const, 'release' as const), shard, owner }) },
   {
     weight: 5,
     arbitrary: fc.record({
@@ -86,25 +99,31 @@ interface ModelShard {
   position: string;
   /** Where the shard stood before its last commit, and what that commit was. */
   last: { from: string; to: string; writes: string[] } | undefined;
+  /** All that were ever given, the newest last. */
+  grants: Grant[];
+  /** Whether the newest grant holds. */
+  held: boolean;
 }
 
 class World {
   private readonly keys = new ShardingKeys(`model${keySpaces++}`);
   private readonly mailboxes = new Mailboxes(redis, this.keys, LIMIT);
   private readonly commits = new FencedCommit(redis, this.keys);
-  private readonly owners: StaticOwnership[] = [];
+  private readonly leases = new Map(BOOTS.map((boot) => [boot, new Leases(redis, this.keys, boot, LEASE_MS)]));
   private readonly shards: ModelShard[] = Array.from({ length: SHARDS }, () => ({
     mark: undefined,
     mailbox: [],
     applied: [],
     position: '0-0',
     last: undefined,
+    grants: [],
+    held: false,
   }));
   private announced = lane(1, 'a');
   private bodies = 0;
 
   async run(steps: readonly Step[]): Promise<void> {
-    await this.acquire();
+    for (const shard of this.shards.keys()) await this.acquire(shard, 'a');
     await this.announce();
     for (const one of steps) {
       await this.take(one);
@@ -123,7 +142,13 @@ class World {
       case 'send':
         return this.send(one.shard);
       case 'acquire':
-        return this.acquire();
+        return this.acquire(one.shard, one.boot);
+      case 'expire':
+        return this.expire(one.shard);
+      case 'renew':
+        return this.renew(one.shard, one.owner);
+      case 'release':
+        return this.release(one.shard, one.owner);
       case 'commit':
         return this.commit(one);
       case 'repeat':
@@ -139,9 +164,9 @@ class World {
       await announced;
       this.announced = by;
     }
-    // Shards before the one that refuses are marked already.
+    // Shards that do not refuse are marked all the same.
     for (const one of this.shards) {
-      if (one.mark !== undefined && by.epoch < one.mark.lane.epoch) break;
+      if (one.mark !== undefined && by.epoch < one.mark.lane.epoch) continue;
       if (one.mark?.lane.fence !== by.fence) one.mark = { lane: by, sequence: 0 };
     }
   }
@@ -192,11 +217,34 @@ class World {
     if (fits) one.mailbox.push({ id: '', body });
   }
 
-  private async acquire(): Promise<void> {
-    const resources = this.shards.map((_, index) => ({ kind: 'shard' as const, index }));
-    const next = new StaticOwnership(redis, this.keys, resources, quiet);
-    await next.start({ granted: () => Promise.resolve(), revoked: () => Promise.resolve() });
-    this.owners.push(next);
+  private async acquire(index: number, boot: Boot): Promise<void> {
+    const one = this.at(index);
+    const before = one.grants.at(-1);
+    const outcome = await this.leasesOf(boot).acquire({ kind: 'shard', index });
+    if (one.held && before !== undefined && !before.fence.endsWith(boot)) {
+      expect(outcome).toMatchObject({ kind: 'held', fence: before.fence });
+      return;
+    }
+    if (outcome.kind !== 'acquired') throw new Error(`shard ${index} was free and not given`);
+    expect(outcome.grant.epoch).toBeGreaterThan(before?.epoch ?? 0);
+    one.grants.push(outcome.grant);
+    one.held = true;
+  }
+
+  private async expire(index: number): Promise<void> {
+    await redis.del(this.keys.owner({ kind: 'shard', index }));
+    this.at(index).held = false;
+  }
+
+  private async renew(index: number, back: number): Promise<void> {
+    const { grant, stale } = this.owner(index, back);
+    expect(await this.leasesOf(bootOf(grant)).renew(grant)).toBe(!stale);
+  }
+
+  private async release(index: number, back: number): Promise<void> {
+    const { grant, stale } = this.owner(index, back);
+    await this.leasesOf(bootOf(grant)).release(grant);
+    if (!stale) this.at(index).held = false;
   }
 
   private async commit({
@@ -253,10 +301,17 @@ class World {
   }
 
   private owner(index: number, back: number): { grant: Grant; stale: boolean } {
-    const at = Math.max(0, this.owners.length - 1 - back);
-    const grant = this.owners[at]?.held()[index];
+    const { grants, held } = this.at(index);
+    const at = Math.max(0, grants.length - 1 - back);
+    const grant = grants[at];
     if (grant === undefined) throw new Error(`shard ${index} was never granted`);
-    return { grant, stale: at !== this.owners.length - 1 };
+    return { grant, stale: !held || at !== grants.length - 1 };
+  }
+
+  private leasesOf(boot: Boot): Leases {
+    const leases = this.leases.get(boot);
+    if (leases === undefined) throw new Error(`there is no boot ${boot}`);
+    return leases;
   }
 
   private at(index: number): ModelShard {
@@ -268,6 +323,10 @@ class World {
   private applied(index: number): string {
     return `${this.keys.shard(index)}:applied`;
   }
+}
+
+function bootOf({ fence }: Grant): Boot {
+  return fence.endsWith(':a') ? 'a' : 'b';
 }
 
 function lane(epoch: number, boot: string): Grant {

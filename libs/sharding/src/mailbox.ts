@@ -94,14 +94,13 @@ export class Mailboxes {
 
   /** Fences out older owners of a lane on every shard, before its new owner reads from the broker. */
   async announce(lane: Grant, shardCount: number): Promise<void> {
-    for (let shard = 0; shard < shardCount; shard++) {
-      const accepted = await announceLane.run(
-        this.redis,
-        [this.keys.laneMarks(shard)],
-        [lane.index, lane.epoch, lane.fence],
-      );
-      if (accepted === 0) throw new StaleOwnerError(lane);
-    }
+    const args = [lane.index, lane.epoch, lane.fence];
+    const accepted = await Promise.all(
+      Array.from({ length: shardCount }, (_, shard) =>
+        announceLane.run(this.redis, [this.keys.laneMarks(shard)], args),
+      ),
+    );
+    if (accepted.includes(0)) throw new StaleOwnerError(lane);
   }
 
   /**

@@ -18,6 +18,13 @@ let commits: FencedCommit;
 let mailboxes: Mailboxes;
 let loop: OwnerLoop | undefined;
 let lost: Grant[];
+let overdue: Grant[];
+
+/** As a process sees its own leases: all stand, but for those in `overdue`. */
+const ownership = {
+  mayAct: (grant: Grant): boolean => !overdue.includes(grant),
+  lost: (grant: Grant): void => void lost.push(grant),
+};
 let keySpaces = 0;
 
 beforeAll(async () => {
@@ -36,6 +43,7 @@ beforeEach(async () => {
   mailboxes = new Mailboxes(redis, keys, 100_000);
   await mailboxes.announce(LANE, SHARDS);
   lost = [];
+  overdue = [];
   blocking = connectRedis(server.url, { name: 'blocking', whenAway: 'wait' }, quiet);
 });
 
@@ -58,6 +66,7 @@ type Handle = (grant: Grant, position: string, entries: readonly MailboxEntry[],
 class Recorder implements ShardHandler {
   readonly calls: Call[] = [];
   readonly busy = new Map<number, number>();
+  readonly forgotten: Grant[] = [];
   most = 0;
 
   constructor(private readonly then: Handle = commitAll) {}
@@ -73,6 +82,10 @@ class Recorder implements ShardHandler {
     } finally {
       this.busy.set(shard, running - 1);
     }
+  }
+
+  forget(grant: Grant): void {
+    this.forgotten.push(grant);
   }
 
   bodiesOf(shard: number): string[] {
@@ -98,7 +111,7 @@ function applied(shard: number): string {
 }
 
 function begin(handler: ShardHandler): OwnerLoop {
-  loop = new OwnerLoop(blocking, keys, commits, handler, (grant) => lost.push(grant), quiet);
+  loop = new OwnerLoop(blocking, keys, commits, handler, ownership, quiet);
   return loop;
 }
 
@@ -214,7 +227,7 @@ describe('the loop over the shards of a process', () => {
     await running.add(await own(1));
     await post(0, 'before');
     await eventually(() => expect(recorder.bodiesOf(0)).toEqual(['before']));
-    running.remove(grant);
+    await running.remove(grant);
     await post(0, 'after');
     await post(1, 'marker');
     await eventually(() => expect(recorder.bodiesOf(1)).toEqual(['marker']));
@@ -227,7 +240,7 @@ describe('the loop over the shards of a process', () => {
     const old = await own(0, 1);
     await running.add(old);
     await running.add(await own(0, 2));
-    running.remove(old);
+    await running.remove(old);
     await post(0, 'x');
     await eventually(async () => expect(await redis.lrange(applied(0), 0, -1)).toEqual(['x']));
   });
@@ -328,6 +341,50 @@ describe('a handler that fails', () => {
     }
     // Its waits double, so it is tried far less often than the healthy shard beside it is served.
     expect(recorder.callsOf(0).length).toBeLessThan(recorder.callsOf(1).length);
+  });
+});
+
+describe('a shard that is given up', () => {
+  it('is read no more once its batch in hand is done, and is forgotten', async () => {
+    const inHand = gate();
+    const begun = gate();
+    const recorder = new Recorder(async (grant, position, entries) => {
+      begun.open();
+      await inHand.passed;
+      await commitAll(grant, position, entries);
+    });
+    const running = begin(recorder);
+    const grant = await own(0);
+    await post(0, 'in hand');
+    await running.add(grant);
+    await begun.passed;
+    let removed = false;
+    const removing = running.remove(grant).then(() => {
+      removed = true;
+    });
+    await post(0, 'for the next owner');
+    await redis.ping();
+    expect(removed).toBe(false);
+    inHand.open();
+    await removing;
+    expect(recorder.forgotten).toEqual([grant]);
+    const other = await own(1);
+    await post(1, 'other');
+    await running.add(other);
+    await eventually(() => expect(recorder.bodiesOf(1)).toEqual(['other']));
+    expect(recorder.bodiesOf(0)).toEqual(['in hand']);
+  });
+
+  it('is not acted for once its lease is overdue, even before anybody has noticed', async () => {
+    const recorder = new Recorder();
+    const running = begin(recorder);
+    const grant = await own(0);
+    await running.add(grant);
+    overdue.push(grant);
+    await post(0, 'late');
+    await eventually(() => expect(lost).toContain(grant));
+    expect(recorder.calls).toEqual([]);
+    expect(await redis.xlen(keys.mailbox(0))).toBe(1);
   });
 });
 

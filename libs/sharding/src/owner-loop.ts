@@ -9,13 +9,15 @@
 import { Backoff, type Logger, type Redis } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
 import { unpack, type MailboxEntry } from './mailbox.js';
-import { StaleOwnerError, type Grant } from './ownership.js';
+import { StaleOwnerError, type Grant, type Ownership } from './ownership.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
 /** Handles one shard's entries, in order. */
 export interface ShardHandler {
   /** Applies the entries after `position`; resolves when they are committed up to the last one. */
   handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void>;
+  /** The shard is no longer this process': what is remembered of it goes. */
+  forget(grant: Grant): void;
 }
 
 interface OwnedShard {
@@ -25,6 +27,8 @@ interface OwnedShard {
   backoff: Backoff;
   /** Not read before this time of the monotonic clock. */
   pausedUntil: number;
+  /** The batch in hand; settles when it is done. */
+  handling: Promise<void>;
 }
 
 /** Entries of one shard in one read: bounds memory at count × largest message × shards. */
@@ -44,7 +48,7 @@ export class OwnerLoop {
     private readonly keys: ShardingKeys,
     private readonly commit: FencedCommit,
     private readonly handler: ShardHandler,
-    private readonly onLost: (grant: Grant) => void,
+    private readonly ownership: Pick<Ownership, 'mayAct' | 'lost'>,
     private readonly logger: Logger,
   ) {}
 
@@ -54,12 +58,18 @@ export class OwnerLoop {
       position: await this.commit.position(grant.index),
       backoff: new Backoff(50, 2000, 5000),
       pausedUntil: 0,
+      handling: Promise.resolve(),
     });
     this.running ??= this.run();
   }
 
-  remove(grant: Grant): void {
-    if (this.shards.get(grant.index)?.grant === grant) this.shards.delete(grant.index);
+  /** Reads no more for this shard; resolves when the batch in hand is done. */
+  async remove(grant: Grant): Promise<void> {
+    const shard = this.shards.get(grant.index);
+    if (shard?.grant !== grant) return;
+    this.shards.delete(grant.index);
+    await shard.handling;
+    this.handler.forget(grant);
   }
 
   /** Finishes the batches that are being handled and reads no more. */
@@ -92,7 +102,9 @@ export class OwnerLoop {
       reply.map(async ([stream, raw]) => {
         const entry = shards.get(stream);
         const entries = raw.map(([id, [, packed = '']]) => unpack(id, packed));
-        if (entry !== undefined) await this.handle(entry.shard, entry.position, entries);
+        if (entry === undefined) return;
+        entry.shard.handling = this.handle(entry.shard, entry.position, entries);
+        await entry.shard.handling;
       }),
     );
   }
@@ -113,14 +125,19 @@ export class OwnerLoop {
     const { grant } = shard;
     const last = entries.at(-1);
     if (last === undefined || this.shards.get(grant.index) !== shard) return;
+    if (!this.ownership.mayAct(grant)) {
+      this.ownership.lost(grant);
+      return;
+    }
     try {
       await this.handler.handle(grant, position, entries);
       shard.position = last.id;
       shard.backoff.succeeded();
     } catch (error) {
       if (error instanceof StaleOwnerError) {
-        this.remove(grant);
-        this.onLost(grant);
+        // Its owner is told, who has it removed.
+        shard.pausedUntil = Infinity;
+        this.ownership.lost(grant);
         return;
       }
       const waitMs = shard.backoff.failed();

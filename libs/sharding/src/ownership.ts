@@ -1,6 +1,6 @@
 /**
  * Who acts for what. An owner holds a grant; everything it writes carries the grant's fence and is refused once a
- * newer grant exists (S1, S2). This is the port: `StaticOwnership` fills it for a single ingester.
+ * newer grant exists (S1, S2). This is the port; `LeasedOwnership` fills it.
  */
 import type { Resource } from './sharding-keys.js';
 
@@ -15,20 +15,24 @@ export interface Grant extends Resource {
 export interface OwnershipListener {
   /** From now on this process acts for the resource. */
   granted(grant: Grant): Promise<void>;
-  /** This process no longer acts for it; resolves when it has stopped. */
+  /** This process must no longer act for it; resolves when what was in hand is finished and nothing more is begun. */
   revoked(grant: Grant): Promise<void>;
+  /** Redis may have lost what it held (S0): everything held was revoked and is acquired anew. */
+  dataDoubted(): void;
 }
 
 export interface Ownership {
   /** Takes part; calls the listener for each grant. */
   start(listener: OwnershipListener): Promise<void>;
-  /** What this process holds now. */
+  /** What this process acts for now. */
   held(): readonly Grant[];
+  /** Whether the grant's lease still allows to act, by this process' own clock (S3). Asks nobody. */
+  mayAct(grant: Grant): boolean;
   /** Asks Redis whether the grant still holds; reports it lost where it does not. */
   confirm(grant: Grant): Promise<boolean>;
   /** A write was refused: the grant is lost, whoever holds it now. */
   lost(grant: Grant): void;
-  /** Gives back what is held. The listener's work must have stopped. */
+  /** Leaves: has the listener finish, and gives back what is held, so that the others take it at once (S6). */
   stop(): Promise<void>;
 }
 

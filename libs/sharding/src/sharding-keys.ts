@@ -22,14 +22,25 @@ export class ShardingKeys {
     return `${this.shard(shard)}:lanes`;
   }
 
-  /** Counter: the resource's newest epoch (S1). */
+  /** String: the resource's newest epoch (S1). */
   epoch(resource: Resource): string {
     return `${this.tag(resource)}:epoch`;
   }
 
-  /** String: the fence of the present owner, `<epoch>:<boot id>`. */
+  /** String that expires with the lease: the fence of the present owner, `<epoch>:<boot id>`. */
   owner(resource: Resource): string {
     return `${this.tag(resource)}:owner`;
+  }
+
+  /** The live members: their heartbeats (sorted set), what they announce (hash), and the version of both (string). */
+  get cluster(): [alive: string, members: string, version: string] {
+    const tag = `${this.prefix}:{cluster}`;
+    return [`${tag}:alive`, `${tag}:members`, `${tag}:version`];
+  }
+
+  /** Channel on which each change of the members is told. */
+  get clusterChannel(): string {
+    return `${this.prefix}:{cluster}:changed`;
   }
 
   private tag({ kind, index }: Resource): string {

@@ -57,9 +57,9 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     await lane.stop();
   }
 
-  /** Whether all lanes held here are connected. */
+  /** Whether all lanes held here, if any, are connected. */
   get connected(): boolean {
-    return this.lanes.size > 0 && [...this.lanes.values()].every((lane) => lane.connected);
+    return [...this.lanes.values()].every((lane) => lane.connected);
   }
 
   async close(): Promise<void> {

@@ -86,6 +86,10 @@ export class ShardActor implements ShardHandler {
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
   }
 
+  forget(grant: Grant): void {
+    if (this.memory.get(grant.index)?.grant === grant) this.memory.delete(grant.index);
+  }
+
   private memoryOf(grant: Grant): Memory {
     const known = this.memory.get(grant.index);
     if (known?.grant === grant) return known;

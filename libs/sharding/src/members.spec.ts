@@ -1,0 +1,114 @@
+import { connectRedis, type Redis } from '@app/platform';
+import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { Members, listMembers, type Announcement } from './members.js';
+import { ShardingKeys } from './sharding-keys.js';
+
+let server: Server;
+let redis: Redis;
+let keys: ShardingKeys;
+let keySpaces = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+});
+
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+beforeEach(() => {
+  keys = new ShardingKeys(`members${keySpaces++}`);
+});
+
+const LONG = 60_000;
+
+function about(name: string, more: Partial<Announcement> = {}): Announcement {
+  return {
+    name,
+    since: '2026-11-24T15:00:00.000Z',
+    wants_lanes: 1,
+    draining: false,
+    shards: [],
+    lanes: [],
+    ...more,
+  };
+}
+
+function member(name: string, ttlMs = LONG): Members {
+  return new Members(redis, keys, `${name}/boot`, ttlMs);
+}
+
+describe('a heartbeat', () => {
+  it('tells of all who are alive and what they announce', async () => {
+    await member('a').heartbeat(about('a', { shards: [1, 3], lanes: [0] }));
+    const { members } = await member('b').heartbeat(about('b', { draining: true }));
+    expect(members).toEqual([
+      { ...about('a', { shards: [1, 3], lanes: [0] }), id: 'a/boot' },
+      { ...about('b', { draining: true }), id: 'b/boot' },
+    ]);
+  });
+
+  it('tells nothing where nothing has changed since the last one, and everything after a change', async () => {
+    const [a, b] = [member('a'), member('b')];
+    await a.heartbeat(about('a'));
+    await b.heartbeat(about('b'));
+    expect((await a.heartbeat(about('a'))).members).toHaveLength(2);
+    expect((await a.heartbeat(about('a'))).members).toBeUndefined();
+    await b.heartbeat(about('b', { shards: [7] }));
+    expect((await a.heartbeat(about('a'))).members?.[1]?.shards).toEqual([7]);
+    await b.leave();
+    expect((await a.heartbeat(about('a'))).members?.map(({ name }) => name)).toEqual(['a']);
+  });
+
+  it('removes members that are overdue, and says when the next one will be', async () => {
+    const a = member('a');
+    await member('b', 1).heartbeat(about('b'));
+    await member('c', LONG).heartbeat(about('c'));
+    await eventually(async () => {
+      const heard = await a.heartbeat(about('a'));
+      expect(heard.nextOverdueMs).toBeGreaterThan(1000);
+    });
+    expect((await member('d').heartbeat(about('d'))).members?.map(({ name }) => name)).toEqual(['a', 'c', 'd']);
+    expect(await redis.hexists(keys.cluster[1], 'b/boot')).toBe(0);
+  });
+
+  it('says nothing of others where there are none', async () => {
+    expect((await member('a').heartbeat(about('a'))).nextOverdueMs).toBeUndefined();
+  });
+
+  it('publishes each change, and no more', async () => {
+    const heard: string[] = [];
+    const subscriber = redis.duplicate();
+    subscriber.on('message', (_channel, text) => heard.push(text));
+    await subscriber.subscribe(keys.clusterChannel);
+    const a = member('a');
+    await a.heartbeat(about('a'));
+    await a.heartbeat(about('a'));
+    await a.heartbeat(about('a', { lanes: [0] }));
+    await a.leave();
+    await redis.publish(keys.clusterChannel, 'end');
+    await eventually(() => expect(heard.at(-1)).toBe('end'));
+    expect(heard).toHaveLength(4);
+    await subscriber.quit();
+  });
+
+  it('leaves no key without an end', async () => {
+    await member('a').heartbeat(about('a'));
+    for (const key of keys.cluster) expect(await redis.pttl(key)).toBeGreaterThan(LONG);
+  });
+});
+
+describe('the list of members', () => {
+  it('has those who are alive, whoever has not been removed yet', async () => {
+    await member('a').heartbeat(about('a'));
+    await member('gone', 1).heartbeat(about('gone'));
+    await eventually(async () => expect((await listMembers(redis, keys)).map(({ name }) => name)).toEqual(['a']));
+    expect(await redis.hexists(keys.cluster[1], 'gone/boot')).toBe(1);
+  });
+
+  it('is empty where nobody takes part', async () => {
+    expect(await listMembers(redis, keys)).toEqual([]);
+  });
+});
