@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import type { ClusterBody } from '../../apps/api-gateway/src/cluster/cluster.dto.js';
 import { Api, type ProblemView } from '../support/api.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 
@@ -143,6 +144,12 @@ it('a wake-up that got lost is repeated by housekeeping', async () => {
 it('a second ingester shares the work, and has all of it when the first one is killed', async () => {
   const second = await startApp('status-ingester', { dir, env: env(), name: 'second-ingester' });
   await waitUntil(async () => expect(await Promise.all([ingester, second].map(shardsOwned))).toEqual([16, 16]));
+  await waitUntil(async () => {
+    const { body: cluster } = await api.call<ClusterBody>('GET', '/v1/cluster');
+    expect(cluster.members.map(({ shards }) => shards)).toEqual([16, 16]);
+    const owners = new Set(cluster.shards.map(({ owner }) => owner));
+    expect(owners).toEqual(new Set(cluster.members.map(({ id }) => id)));
+  });
   const clients = await Promise.all(Array.from({ length: 20 }, (_, i) => online(`shared-${i}`)));
   await ingester.kill();
   for (const client of clients) client.vanish();

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import SwaggerParser from '@apidevtools/swagger-parser';
 import { startStack, stopAll } from '../../scripts/stack.mjs';
+import { ClusterBody } from '../../apps/api-gateway/src/cluster/cluster.dto.js';
 import {
   ConnectionBody,
   ConnectionPageBody,
@@ -50,6 +51,7 @@ it('lists exactly the operations there are, each with an id of its own', () => {
     'DELETE /v1/connections/{client_id}',
     'DELETE /v1/connections/{client_id}/refusal',
     'DELETE /v1/messages/{message_id}',
+    'GET /v1/cluster',
     'GET /v1/connections',
     'GET /v1/connections/summary',
     'GET /v1/connections/{client_id}',
@@ -97,6 +99,7 @@ it('is true of what the gateway answers', async () => {
     [ConnectionBody, await api.call('GET', '/v1/connections/documented')],
     [ConnectionPageBody, await api.call('GET', '/v1/connections')],
     [SummaryBody, await api.call('GET', '/v1/connections/summary')],
+    [ClusterBody, await api.call('GET', '/v1/cluster')],
     [ProblemBody, await api.call('GET', '/v1/connections/nobody')],
   ] as const;
   for (const [schema, { body }] of answers) expect(schema.strict().parse(body)).toEqual(body);

@@ -15,6 +15,7 @@ import {
 } from '@app/platform';
 import { CommandReplies, ConnectionDirectory, Messages, RegistryKeys, WakeUps } from '@app/registry';
 import { Mailboxes } from '@app/sharding';
+import { ClusterController } from './cluster/cluster.controller.js';
 import { ConnectionCommands } from './connections/connection-commands.js';
 import { ConnectionsController } from './connections/connections.controller.js';
 import { GATEWAY_PARTS, Gateway, type GatewayParts } from './gateway.js';
@@ -48,7 +49,7 @@ export class GatewayModule {
     return {
       module: GatewayModule,
       imports: [TerminusModule.forRoot({ logger: false })],
-      controllers: [ConnectionsController, MessagesController, HealthController, MetricsController],
+      controllers: [ClusterController, ConnectionsController, MessagesController, HealthController, MetricsController],
       providers: [
         Draining,
         Gateway,

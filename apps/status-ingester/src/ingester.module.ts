@@ -25,6 +25,7 @@ import { IntakeController } from './intake/intake.controller.js';
 import { LaneStrategy } from './intake/lane.strategy.js';
 import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
+import { exposeMailboxes } from './shard/mailbox-gauges.js';
 import { ShardActor } from './shard/shard-actor.js';
 
 @Module({})
@@ -104,6 +105,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const loop = new OwnerLoop(loopRedis, keys, commits, actor, ownership, logger);
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
   const lanes = new LaneStrategy({ url: MQTT_URL, filters: [...filters], window: INTAKE_WINDOW }, logger);
+  exposeMailboxes(redis, keys, ownership);
   const housekeeping = new Housekeeping(ownership, due, effects, logger);
   return {
     redis,

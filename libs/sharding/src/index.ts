@@ -1,4 +1,5 @@
 export * from './assignment.js';
+export * from './cluster-state.js';
 export * from './fenced-commit.js';
 export * from './lease-timing.js';
 export * from './leased-ownership.js';

@@ -1,0 +1,56 @@
+/** The cluster as the REST API shows it. */
+import type { ClusterState } from '@app/sharding';
+import { z } from 'zod';
+
+const owner = {
+  owner: z.string().nullable().meta({ description: 'The member that acts for it; null where nobody does now.' }),
+  epoch: z.int().nullable().meta({ description: 'Rises with each change of the owner.' }),
+};
+
+const Member = z
+  .object({
+    id: z.string().meta({ description: 'Name and boot id: a restarted process is a new member.' }),
+    name: z.string(),
+    since: z.iso.datetime(),
+    draining: z.boolean().meta({ description: 'It is stopping and gives back what it holds.' }),
+    shards: z.int().meta({ description: 'Shards it says it acts for.' }),
+    lanes: z.int().meta({ description: 'Lanes it says it acts for.' }),
+  })
+  .meta({ id: 'ClusterMember' });
+
+const Shard = z
+  .object({
+    shard: z.int(),
+    ...owner,
+    mailbox_depth: z.int().meta({ description: 'Entries that wait for the owner.' }),
+    mailbox_lag_ms: z.int().meta({ description: 'How long the oldest of them has been waiting, in milliseconds.' }),
+  })
+  .meta({ id: 'ClusterShard' });
+
+const Lane = z.object({ lane: z.int(), ...owner }).meta({ id: 'ClusterLane' });
+
+export const ClusterBody = z
+  .object({ members: z.array(Member), shards: z.array(Shard), lanes: z.array(Lane) })
+  .meta({ id: 'Cluster' });
+export type ClusterBody = z.infer<typeof ClusterBody>;
+
+export function toClusterBody({ members, shards, lanes }: ClusterState): ClusterBody {
+  return {
+    members: members.map(({ id, name, since, draining, ...held }) => ({
+      id,
+      name,
+      since,
+      draining,
+      shards: held.shards.length,
+      lanes: held.lanes.length,
+    })),
+    shards: shards.map(({ shard, owner, epoch, depth, oldestMs }) => ({
+      shard,
+      owner,
+      epoch,
+      mailbox_depth: depth,
+      mailbox_lag_ms: oldestMs,
+    })),
+    lanes,
+  };
+}

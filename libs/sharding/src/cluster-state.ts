@@ -1,0 +1,70 @@
+/** The cluster as Redis has it: who is alive, who acts for what, and what waits. For operators; nothing is decided by it. */
+import { RedisScript, type Redis } from '@app/platform';
+import { listMembers, type Member } from './members.js';
+import type { Resource, ShardingKeys } from './sharding-keys.js';
+
+export interface MailboxState {
+  shard: number;
+  /** Entries that wait. */
+  depth: number;
+  /** How long the oldest of them has been waiting, in milliseconds by Redis' clock; 0 where none waits. */
+  oldestMs: number;
+}
+
+export interface OwnerState {
+  /** The member's id, or its boot id alone where it is not a live member; null where nobody acts. */
+  owner: string | null;
+  epoch: number | null;
+}
+
+export interface ClusterState {
+  members: Member[];
+  shards: (MailboxState & OwnerState)[];
+  lanes: ({ lane: number } & OwnerState)[];
+}
+
+/** KEYS mailbox → { depth, ms the oldest entry has been waiting } */
+const mailboxScript = new RedisScript<[number, number]>(
+  'ccMailboxState',
+  `local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+   if not oldest then return { 0, 0 } end
+   local time = redis.call('TIME')
+   local now = time[1] * 1000 + math.floor(time[2] / 1000)
+   return { redis.call('XLEN', KEYS[1]), math.max(0, now - tonumber(string.match(oldest[1], '^%d+'))) }`,
+);
+
+export async function readMailboxes(
+  redis: Redis,
+  keys: ShardingKeys,
+  shards: readonly number[],
+): Promise<MailboxState[]> {
+  return Promise.all(
+    shards.map(async (shard) => {
+      const [depth, oldestMs] = await mailboxScript.run(redis, [keys.mailbox(shard)], []);
+      return { shard, depth, oldestMs };
+    }),
+  );
+}
+
+export async function readCluster(redis: Redis, keys: ShardingKeys, shardCount: number): Promise<ClusterState> {
+  const members = await listMembers(redis, keys);
+  const laneCount = Math.max(0, ...members.map((member) => member.wants_lanes));
+  const byBoot = new Map(members.map(({ id }) => [id.slice(id.lastIndexOf('/') + 1), id]));
+  const ownerOf = async (resource: Resource): Promise<OwnerState> => {
+    const fence = await redis.get(keys.owner(resource));
+    if (fence === null) return { owner: null, epoch: null };
+    const boot = fence.slice(fence.indexOf(':') + 1);
+    return { owner: byBoot.get(boot) ?? boot, epoch: Number.parseInt(fence, 10) };
+  };
+  const indices = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+  const [mailboxes, shardOwners, laneOwners] = await Promise.all([
+    readMailboxes(redis, keys, indices(shardCount)),
+    Promise.all(indices(shardCount).map((index) => ownerOf({ kind: 'shard', index }))),
+    Promise.all(indices(laneCount).map((index) => ownerOf({ kind: 'lane', index }))),
+  ]);
+  return {
+    members,
+    shards: mailboxes.map((mailbox, shard) => ({ owner: null, epoch: null, ...mailbox, ...shardOwners[shard] })),
+    lanes: laneOwners.map((owner, lane) => ({ lane, ...owner })),
+  };
+}
