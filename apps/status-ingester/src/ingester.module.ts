@@ -17,7 +17,7 @@ import {
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
-import { ConnectionDirectory, DueWorkOfShards, Outboxes, RegistryKeys, WakeUps } from '@app/registry';
+import { ConnectionDirectory, DueWorkOfShards, Outboxes, RegistryKeys, WakeUps, forgetLane } from '@app/registry';
 import { FencedCommit, LeaseTiming, LeasedOwnership, Leases, Mailboxes, Members, OwnerLoop } from '@app/sharding';
 import { INGESTER_PARTS, Ingester, type IngesterParts } from './ingester.js';
 import type { IngesterSettings } from './ingester.settings.js';
@@ -104,7 +104,11 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const actor = new ShardActor(redis, keys, commits, directory, effects, rules, SHARD_COUNT, logger);
   const loop = new OwnerLoop(loopRedis, keys, commits, actor, ownership, logger);
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
-  const lanes = new LaneStrategy({ url: MQTT_URL, filters: [...filters], window: INTAKE_WINDOW }, logger);
+  const lanes = new LaneStrategy(
+    { url: MQTT_URL, filters: [...filters], window: INTAKE_WINDOW },
+    (lane) => forgetLane(redis, keys, lane),
+    logger,
+  );
   exposeMailboxes(redis, keys, ownership);
   const housekeeping = new Housekeeping(ownership, due, effects, logger);
   return {

@@ -5,7 +5,7 @@
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationShutdown } from '@nestjs/common';
 import type { Publisher } from '@app/broker';
 import { assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
-import { claimKeySpace, claimLanes, shardMoved, type RegistryKeys, type WakeUps } from '@app/registry';
+import { claimKeySpace, claimLanes, shardMoved, type LaneMarks, type RegistryKeys, type WakeUps } from '@app/registry';
 import type { FencedCommit, Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { Effects } from './shard/effects.js';
@@ -46,8 +46,8 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     const { redis, lanes, shareGroup } = this.parts;
     await assertRedisFit(redis);
     const noted = await this.claim(shareGroup);
-    lanes.group = shareGroup ?? noted;
-    await this.parts.ownership.start(this);
+    lanes.group = shareGroup ?? noted.shareGroup;
+    await this.parts.ownership.start(this, noted.sessions);
     this.parts.housekeeping.start();
   }
 
@@ -63,7 +63,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     lanes.open(grant, ownership);
   }
 
-  private async claim(shareGroup: string | undefined): Promise<string> {
+  private async claim(shareGroup: string | undefined): Promise<LaneMarks> {
     const { redis, keys, shardCount, laneCount } = this.parts;
     await claimKeySpace(redis, keys, shardCount);
     return claimLanes(redis, keys, laneCount, shareGroup);
@@ -73,6 +73,10 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     const { lanes, loop } = this.parts;
     if (grant.kind === 'shard') await loop.remove(grant);
     else await lanes.drop(grant);
+  }
+
+  lanesWanted(count: number): void {
+    this.parts.lanes.want(count);
   }
 
   dataDoubted(): void {

@@ -66,6 +66,7 @@ export class IntakeConnection {
   private end: (how: IntakeEnd) => void = () => undefined;
   private over = false;
   private closing = false;
+  private onLast: (() => void) | undefined;
 
   constructor(
     private readonly options: IntakeOptions,
@@ -103,16 +104,34 @@ export class IntakeConnection {
    * @returns whether the broker still had the lane's session, and with it what was queued for it.
    */
   async ready(): Promise<{ sessionPresent: boolean }> {
-    const sessionPresent = await new Promise<boolean>((resolve, reject) => {
-      this.client.once('connect', (connack) => resolve(connack.sessionPresent));
-      this.client.once('close', () => reject(new Error('the broker closed the connection before it was ready')));
-    });
+    const sessionPresent = await this.connected();
     const filters: ISubscriptionMap = {};
     for (const filter of this.options.filters) filters[filter] = { qos: 1, rh: 2, rap: true };
     const granted = await this.client.subscribeAsync(filters);
     const refused = granted.find(({ qos }) => qos >= 128);
     if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused.topic}`);
     return { sessionPresent };
+  }
+
+  /**
+   * Ends the session for good, in place of `ready`: subscribes to nothing any more, takes in what the broker has
+   * queued for it, and leaves nothing behind. That the queue is empty is known by a message of our own, which comes last.
+   */
+  async retire(): Promise<void> {
+    const { clientId, filters } = this.options;
+    await this.connected();
+    await this.client.unsubscribeAsync([...filters]);
+    const last = lastMessageTopic(clientId);
+    await this.client.subscribeAsync(last, { qos: 1 });
+    const drained = new Promise<void>((resolve, reject) => {
+      this.onLast = resolve;
+      this.client.once('close', () => reject(new Error('the connection ended before the session was drained')));
+    });
+    await Promise.all([drained, this.client.publishAsync(last, '', { qos: 1 })]);
+    await this.working;
+    this.closing = true;
+    await this.client.endAsync(false, { properties: { sessionExpiryInterval: 0 } });
+    this.end('closed');
   }
 
   /** Packets received and not yet acknowledged. */
@@ -130,8 +149,21 @@ export class IntakeConnection {
     this.end('closed');
   }
 
+  /** @returns whether the broker still had the session. */
+  private connected(): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.client.once('connect', (connack) => resolve(connack.sessionPresent));
+      this.client.once('close', () => reject(new Error('the broker closed the connection before it was ready')));
+    });
+  }
+
   private receive(packet: Parameters<MqttClient['handleMessage']>[0], callback: (error?: Error) => void): void {
     if (this.over || this.closing) return;
+    if (this.onLast !== undefined && packet.topic === lastMessageTopic(this.options.clientId)) {
+      callback(LATER);
+      this.onLast();
+      return;
+    }
     this.waiting.push({
       topic: packet.topic,
       payload: packet.payload as Buffer,
@@ -174,6 +206,11 @@ export class IntakeConnection {
   private acknowledge(messageId: number): void {
     (this.client as unknown as PacketSender)._sendPacket({ cmd: 'puback', messageId, reasonCode: 0 });
   }
+}
+
+/** Where a session that retires sends its own last message. */
+function lastMessageTopic(clientId: string): string {
+  return `${clientId}/last`;
 }
 
 /** The part of MQTT.js that its types call private; `intake-connection.spec.ts` fails when it changes. */

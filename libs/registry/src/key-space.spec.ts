@@ -1,7 +1,7 @@
 import { HASH_VERSION } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
-import { KeySpaceError, claimKeySpace, claimLanes } from './key-space.js';
+import { KeySpaceError, claimKeySpace, claimLanes, forgetLane } from './key-space.js';
 import { RegistryKeys } from './registry-keys.js';
 
 let server: Server;
@@ -65,37 +65,38 @@ describe('a process whose settings do not fit', () => {
     await expect(refused).rejects.toThrow(KeySpaceError);
     await expect(refused).rejects.toThrow(new RegExp(`md5-0.*${HASH_VERSION}.*release that wrote it.*KEY_PREFIX`));
   });
-
-  it('is refused with fewer lanes than have sessions at the broker, and told how many', async () => {
-    await claimLanes(redis, keys, 4);
-    const refused = claimLanes(redis, keys, 3);
-    await expect(refused).rejects.toThrow(KeySpaceError);
-    await expect(refused).rejects.toThrow(/INTAKE_LANES is 3.*4 lanes.*INTAKE_LANES=4/);
-    expect(await redis.hget(keys.marker, 'lane_count')).toBe('4');
-  });
 });
 
-it.each([
-  [1, 1],
-  [2, 2],
-  [2, 5],
-])('lanes may grow or stay: from %i to %i', async (before, after) => {
-  await claimLanes(redis, keys, before);
-  await claimLanes(redis, keys, after);
-  expect(await redis.hget(keys.marker, 'lane_count')).toBe(String(after));
+describe('the lanes', () => {
+  it.each([
+    [1, 1, 1],
+    [2, 5, 5],
+    [4, 2, 4],
+  ])('wanted before: %i, wanted now: %i: %i may have sessions at the broker', async (before, now, sessions) => {
+    await claimLanes(redis, keys, before);
+    expect(await claimLanes(redis, keys, now)).toMatchObject({ sessions });
+  });
+
+  it('have no session any more once they are forgotten, in whatever order', async () => {
+    await claimLanes(redis, keys, 4);
+    await forgetLane(redis, keys, 2);
+    expect(await claimLanes(redis, keys, 2)).toMatchObject({ sessions: 4 });
+    await forgetLane(redis, keys, 3);
+    expect(await claimLanes(redis, keys, 2)).toMatchObject({ sessions: 2 });
+  });
 });
 
 describe('the share group', () => {
   it('is a random secret, noted by the first ingester and the same for every later one', async () => {
     const noted = await Promise.all(Array.from({ length: 5 }, () => claimLanes(redis, keys, 1)));
-    expect(noted[0]).toMatch(/^cc-[0-9a-f]{24}$/);
-    expect(new Set(noted).size).toBe(1);
+    expect(noted[0]?.shareGroup).toMatch(/^cc-[0-9a-f]{24}$/);
+    expect(new Set(noted.map(({ shareGroup }) => shareGroup)).size).toBe(1);
   });
 
   it('is the one given where Redis has lost the one that was noted', async () => {
-    const noted = await claimLanes(redis, keys, 1);
+    const { shareGroup } = await claimLanes(redis, keys, 1);
     await redis.del(keys.marker);
     await claimKeySpace(redis, keys, 32);
-    expect(await claimLanes(redis, keys, 1, noted)).toBe(noted);
+    expect(await claimLanes(redis, keys, 1, shareGroup)).toMatchObject({ shareGroup });
   });
 });

@@ -52,28 +52,37 @@ export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount
   return marker;
 }
 
+/** What the key space notes for the lanes. */
+export interface LaneMarks {
+  /** Name of the shared subscription's group. */
+  shareGroup: string;
+  /** Lanes 0 to this, less one, may have sessions at the broker, which receive their share. */
+  sessions: number;
+}
+
 /**
- * Notes how many lanes take part, and in which share group: the one given where none is noted yet, else a random
- * one, since who knows the name can take part. For the ingester alone.
- * @returns the share group that is noted.
- * @throws KeySpaceError where lanes would be left behind to swallow their share.
+ * Notes which lanes take part, and in which share group: the one given where none is noted yet, else a random one,
+ * since who knows the name can take part. For the ingester alone.
  */
 export async function claimLanes(
   redis: Redis,
   keys: RegistryKeys,
   lanes: number,
   shareGroup = `cc-${randomBytes(12).toString('hex')}`,
-): Promise<string> {
-  const fields = await claimFields(redis, keys, { share_group: shareGroup, lane_count: lanes });
-  const noted = Number(fields.get('lane_count'));
-  if (noted > lanes) {
-    throw new KeySpaceError(
-      `INTAKE_LANES is ${lanes}, but ${noted} lanes have sessions at the broker, which would go on ` +
-        `receiving their share. Set INTAKE_LANES=${noted}`,
-    );
-  }
-  if (noted < lanes) await redis.hset(keys.marker, 'lane_count', lanes);
-  return fields.get('share_group') ?? shareGroup;
+): Promise<LaneMarks> {
+  const wanted = Object.fromEntries(Array.from({ length: lanes }, (_, lane) => [laneField(lane), '1']));
+  const fields = await claimFields(redis, keys, { share_group: shareGroup, ...wanted });
+  const noted = [...fields.keys()].flatMap((field) => /^lane:(\d+)$/.exec(field)?.[1] ?? []).map(Number);
+  return { shareGroup: fields.get('share_group') ?? shareGroup, sessions: Math.max(...noted) + 1 };
+}
+
+/** The lane has no session at the broker any more. */
+export async function forgetLane(redis: Redis, keys: RegistryKeys, lane: number): Promise<void> {
+  await redis.hdel(keys.marker, laneField(lane));
+}
+
+function laneField(lane: number): string {
+  return `lane:${lane}`;
 }
 
 /** Writes the fields that are not there yet, and returns all. */

@@ -48,7 +48,7 @@ export async function readMailboxes(
 
 export async function readCluster(redis: Redis, keys: ShardingKeys, shardCount: number): Promise<ClusterState> {
   const members = await listMembers(redis, keys);
-  const laneCount = Math.max(0, ...members.map((member) => member.wants_lanes));
+  const laneCount = Math.max(0, ...members.map((member) => Math.max(member.wants_lanes, member.knows_lanes)));
   const byBoot = new Map(members.map(({ id }) => [id.slice(id.lastIndexOf('/') + 1), id]));
   const ownerOf = async (resource: Resource): Promise<OwnerState> => {
     const fence = await redis.get(keys.owner(resource));

@@ -77,13 +77,15 @@ export class LeasedOwnership implements Ownership {
   private poked = false;
   private wake: (() => void) | undefined;
   private failures = 0;
+  private knownLanes = 0;
 
   constructor(private readonly parts: LeasedOwnershipParts) {}
 
   /** Resolves when this process takes part; what it is to hold is granted from then on. */
-  async start(listener: OwnershipListener): Promise<void> {
+  async start(listener: OwnershipListener, knownLanes: number): Promise<void> {
     const { subscriber, keys } = this.parts;
     this.listener = listener;
+    this.knownLanes = knownLanes;
     subscriber.on('message', () => this.poke());
     await subscriber.subscribe(keys.clusterChannel);
     this.running = this.run();
@@ -201,6 +203,7 @@ export class LeasedOwnership implements Ownership {
       held.flatMap(({ resource }) => (resource.kind === kind ? [resource.index] : [])).sort((a, b) => a - b);
     return {
       ...this.parts.about,
+      knows_lanes: this.knownLanes,
       since: this.since,
       draining: this.draining,
       shards: of('shard'),
@@ -224,7 +227,8 @@ export class LeasedOwnership implements Ownership {
   private follow(): void {
     if (this.draining) return;
     const { shardCount, members } = this.parts;
-    const laneCount = Math.max(0, ...this.view.map((member) => member.wants_lanes));
+    const laneCount = Math.max(...this.view.map((member) => Math.max(member.wants_lanes, member.knows_lanes)));
+    this.listener?.lanesWanted(Math.max(...this.view.map((member) => member.wants_lanes)));
     const wanted = new Map<string, Resource>();
     for (const [kind, count] of [
       ['shard', shardCount],

@@ -29,6 +29,7 @@ function about(name: string, more: Partial<Announcement> = {}): Announcement {
     name,
     since: '2026-11-24T15:00:00.000Z',
     wants_lanes: 1,
+    knows_lanes: 1,
     draining: false,
     shards: [],
     lanes: [],

@@ -13,6 +13,8 @@ export interface Announcement {
   since: string;
   /** How many lanes its settings ask for. */
   wants_lanes: number;
+  /** How many lanes it knows to have sessions: more than anybody wants while surplus ones are being drained. */
+  knows_lanes: number;
   /** It is stopping: it gives back what it holds. */
   draining: boolean;
   shards: number[];

@@ -17,13 +17,18 @@ export interface OwnershipListener {
   granted(grant: Grant): Promise<void>;
   /** This process must no longer act for it; resolves when what was in hand is finished and nothing more is begun. */
   revoked(grant: Grant): Promise<void>;
+  /** Lanes from this index on are wanted by no member: their sessions are to be drained and ended (S10). */
+  lanesWanted(count: number): void;
   /** Redis may have lost what it held (S0): everything held was revoked and is acquired anew. */
   dataDoubted(): void;
 }
 
 export interface Ownership {
-  /** Takes part; calls the listener for each grant. */
-  start(listener: OwnershipListener): Promise<void>;
+  /**
+   * Takes part; calls the listener for each grant.
+   * @param knownLanes how many lanes may have sessions at the broker, wanted or not
+   */
+  start(listener: OwnershipListener, knownLanes: number): Promise<void>;
   /** What this process acts for now. */
   held(): readonly Grant[];
   /** Whether the grant's lease still allows to act, by this process' own clock (S3). Asks nobody. */

@@ -2,7 +2,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import type { Grant } from '@app/sharding';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import type { StoreOutcome } from './intake.controller.js';
-import { Lane } from './lane.js';
+import { Lane, type LanePurpose } from './lane.js';
 
 const GRANT: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
 
@@ -14,6 +14,7 @@ let topic: string;
 let stored: string[];
 let asked: number;
 let lost: Grant[];
+let retired: number[];
 
 beforeAll(async () => {
   broker = await startMosquitto();
@@ -31,6 +32,7 @@ beforeEach(() => {
   stored = [];
   asked = 0;
   lost = [];
+  retired = [];
 });
 
 afterEach(async () => {
@@ -41,18 +43,24 @@ function start({
   url = broker.url,
   held = () => Promise.resolve(true),
   outcome = () => 'stored',
+  purpose = 'serve',
 }: {
   url?: string;
   held?: () => Promise<boolean>;
   outcome?: () => StoreOutcome;
+  purpose?: LanePurpose;
 } = {}): Lane {
   const lane = new Lane(
     GRANT,
+    purpose,
     { url, clientId: `lane of ${topic}`, filters: [`$share/group/${topic}`], window: 100 },
-    (packets) => {
-      const how = outcome();
-      if (how === 'stored') stored.push(...packets.map(({ payload }) => payload.toString()));
-      return Promise.resolve(how);
+    {
+      store: (packets) => {
+        const how = outcome();
+        if (how === 'stored') stored.push(...packets.map(({ payload }) => payload.toString()));
+        return Promise.resolve(how);
+      },
+      retired: (index) => Promise.resolve(void retired.push(index)),
     },
     {
       confirm: () => {

@@ -6,18 +6,21 @@ import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
 import type { IntakeOptions, IntakePacket } from '@app/broker';
 import type { Logger } from '@app/platform';
-import type { Grant, Ownership } from '@app/sharding';
+import type { Grant } from '@app/sharding';
 import { INTAKE, LaneContext, type StoreOutcome } from './intake.controller.js';
-import { Lane } from './lane.js';
+import { Lane, type LaneOwnership, type LanePurpose } from './lane.js';
 
 export class LaneStrategy extends Server implements CustomTransportStrategy {
   override readonly transportId = Symbol('lane');
   /** The share group: its name is a secret of the installation, known once the key space has been read. */
   group: string | undefined;
   private readonly lanes = new Map<number, Lane>();
+  private wanted = Infinity;
 
   constructor(
     private readonly options: Pick<IntakeOptions, 'url' | 'window' | 'filters'>,
+    /** Told when a lane's session has been ended for good. */
+    private readonly retired: (lane: number) => Promise<void>,
     private readonly log: Logger,
   ) {
     super();
@@ -30,19 +33,44 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     );
   }
 
-  open(grant: Grant, ownership: Pick<Ownership, 'confirm' | 'lost'>): void {
+  open(grant: Grant, ownership: LaneOwnership): void {
+    this.start(grant, ownership, 0);
+  }
+
+  /** Lanes from this index on are wanted no more (S10): those held here are drained and ended, or serve again. */
+  want(count: number): void {
+    this.wanted = count;
+    for (const lane of this.lanes.values()) {
+      if (lane.purpose === this.purposeOf(lane.grant)) continue;
+      lane.stop().then(
+        () => {
+          if (this.lanes.get(lane.grant.index) !== lane) return;
+          this.start(lane.grant, lane.ownership, lane.sequence);
+        },
+        (error: unknown) => this.log.error({ err: error, lane: lane.grant.index }, 'could not stop a lane'),
+      );
+    }
+  }
+
+  private purposeOf(grant: Grant): LanePurpose {
+    return grant.index < this.wanted ? 'serve' : 'retire';
+  }
+
+  private start(grant: Grant, ownership: LaneOwnership, sequence: number): void {
     if (this.group === undefined) throw new Error('a lane was granted before the share group was known');
     const prefix = `$share/${this.group}/`;
     const lane = new Lane(
       grant,
+      this.purposeOf(grant),
       {
         ...this.options,
         filters: this.options.filters.map((filter) => prefix + filter),
         clientId: `${this.group}-lane-${grant.index}`,
       },
-      (packets, ...context) => this.hand(packets, new LaneContext(context)),
+      { store: (packets, ...context) => this.hand(packets, new LaneContext(context)), retired: this.retired },
       ownership,
       this.log,
+      sequence,
     );
     this.lanes.set(grant.index, lane);
     lane.start();

@@ -7,6 +7,11 @@ import { Backoff, counter, gauge, type Logger } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import type { StoreOutcome } from './intake.controller.js';
 
+/** `retire`: nobody wants the lane any more, so its session is drained and ended (S10). */
+export type LanePurpose = 'serve' | 'retire';
+
+export type LaneOwnership = Pick<Ownership, 'confirm' | 'lost'>;
+
 /** Stores one batch of the lane; the number rises with each batch. */
 export type StoreBatch = (
   packets: readonly IntakePacket[],
@@ -14,6 +19,12 @@ export type StoreBatch = (
   sequence: number,
   stopping: AbortSignal,
 ) => Promise<StoreOutcome>;
+
+export interface LaneHandlers {
+  store: StoreBatch;
+  /** The lane's session is gone from the broker. */
+  retired(lane: number): Promise<void>;
+}
 
 const connected = gauge('lane_connected', 'Whether the lane is connected to the broker (1) or not (0).', ['lane']);
 const lostSessions = counter(
@@ -27,22 +38,25 @@ export class Lane {
   private readonly stopping = new AbortController();
   private readonly storing = new AbortController();
   private readonly backoff = new Backoff(100, 1000, 10_000);
-  private sequence = 0;
   private work: Promise<void> | undefined;
   private up = false;
 
   constructor(
     readonly grant: Grant,
+    readonly purpose: LanePurpose,
     private readonly options: IntakeOptions,
-    private readonly store: StoreBatch,
-    private readonly ownership: Pick<Ownership, 'confirm' | 'lost'>,
+    private readonly handlers: LaneHandlers,
+    readonly ownership: LaneOwnership,
     private readonly logger: Logger,
+    /** Of the last batch that was stored under this grant. */
+    public sequence = 0,
   ) {}
 
   private stopped(): boolean {
     return this.stopping.signal.aborted;
   }
 
+  /** Whether it serves, or has nothing more to do. */
   get connected(): boolean {
     return this.up;
   }
@@ -70,6 +84,10 @@ export class Lane {
       const connection = new IntakeConnection(this.options, (packets) => this.take(packets), this.logger);
       this.connection = connection;
       try {
+        if (this.purpose === 'retire') {
+          await this.retire(connection);
+          return;
+        }
         const { sessionPresent } = await connection.ready();
         this.setConnected(true);
         this.backoff.succeeded();
@@ -91,6 +109,13 @@ export class Lane {
     }
   }
 
+  private async retire(connection: IntakeConnection): Promise<void> {
+    await connection.retire();
+    await this.handlers.retired(this.grant.index);
+    this.up = true;
+    this.logger.info({ lane: this.grant.index, epoch: this.grant.epoch }, 'surplus lane drained and its session ended');
+  }
+
   /** A zombie that connected with the lane's client id would throw the rightful owner out (S10). */
   private async mayConnect(): Promise<boolean> {
     while (!this.stopped()) {
@@ -106,7 +131,7 @@ export class Lane {
   }
 
   private async take(packets: readonly IntakePacket[]): Promise<void> {
-    const outcome = await this.store(packets, this.grant, ++this.sequence, this.storing.signal);
+    const outcome = await this.handlers.store(packets, this.grant, ++this.sequence, this.storing.signal);
     if (outcome === 'stored') return;
     this.stopping.abort();
     this.ownership.lost(this.grant);

@@ -1,0 +1,130 @@
+import { connect, connectAsync, type MqttClient } from 'mqtt';
+import type { Grant } from '@app/sharding';
+import { eventually, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
+import { INTAKE, type LaneContext, type StoreOutcome } from './intake.controller.js';
+import { LaneStrategy } from './lane.strategy.js';
+
+let broker: Server;
+let publisher: MqttClient;
+let strategy: LaneStrategy;
+let stored: string[];
+let sequences: number[];
+let retired: number[];
+let groups = 0;
+
+const ownership = { confirm: () => Promise.resolve(true), lost: () => undefined };
+
+beforeAll(async () => {
+  broker = await startMosquitto({ config: ['max_queued_messages 0', 'max_inflight_messages 20'] });
+  publisher = await connectAsync(broker.url, { protocolVersion: 5 });
+});
+
+afterAll(async () => {
+  await publisher.endAsync();
+  await broker.stop();
+});
+
+beforeEach(() => {
+  stored = [];
+  sequences = [];
+  retired = [];
+  strategy = begin(`group${groups++}`);
+});
+
+afterEach(() => strategy.close());
+
+function begin(group: string): LaneStrategy {
+  const begun = new LaneStrategy(
+    { url: broker.url, filters: [`in/${group}/+`], window: 50 },
+    (lane) => Promise.resolve(void retired.push(lane)),
+    quiet,
+  );
+  begun.group = group;
+  begun.addHandler(
+    INTAKE,
+    (packets: { payload: Buffer }[], context: LaneContext) => {
+      stored.push(...packets.map(({ payload }) => payload.toString()));
+      sequences.push(context.sequence);
+      return Promise.resolve<StoreOutcome>('stored');
+    },
+    true,
+  );
+  return begun;
+}
+
+function lane(index: number): Grant {
+  return { kind: 'lane', index, epoch: 1, fence: '1:boot' };
+}
+
+async function publish(count: number, from = 0): Promise<string[]> {
+  const texts = Array.from({ length: count }, (_, i) => `${from + i}`);
+  await Promise.all(
+    texts.map((text, i) => publisher.publishAsync(`in/${strategy.group ?? ''}/${i % 7}`, text, { qos: 1 })),
+  );
+  return texts;
+}
+
+/** Whether the broker has a session of the lane. */
+async function sessionOf(index: number): Promise<boolean> {
+  const probe = connect(broker.url, {
+    protocolVersion: 5,
+    clientId: `${strategy.group ?? ''}-lane-${index}`,
+    clean: false,
+  });
+  const present = await new Promise<boolean>((resolve) => {
+    probe.once('connect', ({ sessionPresent }) => resolve(sessionPresent));
+  });
+  await probe.endAsync();
+  return present;
+}
+
+it('a lane that is wanted no more is drained, its session ended, and nothing is sent to it any more', async () => {
+  strategy.open(lane(0), ownership);
+  strategy.open(lane(1), ownership);
+  await eventually(() => expect(strategy.connected).toBe(true));
+  const during = publish(2000);
+  strategy.want(1);
+  const first = await during;
+  await eventually(() => expect(retired).toEqual([1]));
+  const second = await publish(200, 2000);
+  await eventually(() => expect(new Set(stored)).toEqual(new Set([...first, ...second])));
+  expect(stored).toHaveLength(2200);
+  expect(strategy.connected).toBe(true);
+});
+
+it('what waited at the broker while nobody held the surplus lane is taken in before its session ends', async () => {
+  strategy.open(lane(0), ownership);
+  await eventually(() => expect(strategy.connected).toBe(true));
+  await strategy.close();
+  const waiting = await publish(500);
+  strategy.want(0);
+  strategy.open(lane(0), ownership);
+  await eventually(() => expect(retired).toEqual([0]));
+  expect(stored).toEqual(waiting);
+});
+
+it('a lane that is wanted again serves again, and its batches are numbered on', async () => {
+  strategy.open(lane(0), ownership);
+  await eventually(() => expect(strategy.connected).toBe(true));
+  await publish(10);
+  await eventually(() => expect(stored).toHaveLength(10));
+  strategy.want(0);
+  await eventually(() => expect(retired).toEqual([0]));
+  strategy.want(1);
+  await eventually(async () => {
+    await publish(1, 10);
+    expect(stored.length).toBeGreaterThan(10);
+  });
+  // A number that is not higher would pass for a repetition, and its batch be dropped.
+  expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
+  expect(new Set(sequences).size).toBe(sequences.length);
+});
+
+it('leaves no session behind, where one that only disconnects leaves its own', async () => {
+  for (const index of [0, 1]) strategy.open(lane(index), ownership);
+  await eventually(() => expect(strategy.connected).toBe(true));
+  strategy.want(1);
+  await eventually(() => expect(retired).toEqual([1]));
+  await strategy.close();
+  expect(await Promise.all([0, 1].map(sessionOf))).toEqual([true, false]);
+});
