@@ -1,9 +1,16 @@
-/** Redis connections and scripts. One connection may carry many commands; a blocking read needs one of its own. */
-import { Redis, type ChainableCommander, type RedisOptions } from 'ioredis';
+/**
+ * Redis connections: to one server, to the master that Sentinels name, or to a Redis Cluster; used alike. One
+ * connection may carry many commands; a blocking read needs one of its own.
+ */
+import { Cluster, Redis as RedisServer, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
+import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 
-export type { ChainableCommander, Redis };
+export type Redis = RedisServer | Cluster;
+
+type ServerOptions = Omit<RedisOptions, 'replyMapping'>;
+type NodeOptions = Omit<ClusterOptions, 'redisOptions'> & { redisOptions: ServerOptions };
 
 /** Longest a command of a `fail` connection waits for its answer, in milliseconds. */
 export const REDIS_ANSWER_MS = 700;
@@ -18,25 +25,80 @@ export interface RedisConnectionOptions {
   whenAway: 'wait' | 'fail';
 }
 
-/** Opens a connection that comes back by itself, with jitter. The caller closes it. */
-export function connectRedis(url: string, options: RedisConnectionOptions, logger: Logger): Redis {
-  const shared = {
-    connectionName: options.name,
-    retryStrategy: (times: number) => backoffMs(times, 50, 2000),
-    // A replica that was a master, or a server still loading: this connection is of no use, the next may be.
-    reconnectOnError: (error: Error) => (/^(READONLY|LOADING)/.test(error.message) ? 2 : false),
-  } satisfies RedisOptions;
-  const redis = new Redis(
-    url,
-    options.whenAway === 'wait'
-      ? { ...shared, maxRetriesPerRequest: null }
-      : { ...shared, maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: REDIS_ANSWER_MS },
-  );
-  redis.on('error', (error: Error) =>
-    logger.warn({ redis: options.name, err: error.message }, 'redis connection error'),
-  );
-  redis.on('ready', () => logger.debug({ redis: options.name }, 'redis connected'));
+/** A server that cannot serve this connection any more, or not yet: the next connection may lead to one that can. */
+const WRONG_SERVER = /^(READONLY|LOADING|UNBLOCKED|MASTERDOWN)/;
+
+const retry = (times: number): number => backoffMs(times, 50, 2000);
+
+/** Opens a connection that comes back by itself, with jitter. The caller closes it. @throws Error for a wrong URL */
+export function connectRedis(url: string, { name, whenAway }: RedisConnectionOptions, logger: Logger): Redis {
+  const address = parseRedisUrl(url);
+  const options = { ...serverOptions(address, whenAway), connectionName: name };
+  const redis =
+    address.topology === 'cluster'
+      ? new Cluster(address.hosts, clusterOptions(options, whenAway))
+      : new RedisServer({ ...options, ...whereIs(address), retryStrategy: retry });
+  const warn = (error: Error): void => logger.warn({ redis: name, err: error.message }, 'redis connection error');
+  redis.on('error', warn);
+  redis.on('node error', warn);
+  redis.on('ready', () => logger.debug({ redis: name }, 'redis connected'));
   return redis;
+}
+
+/** What holds for each server connected to. */
+function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wait' | 'fail'): ServerOptions {
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(tls && { tls: {} }),
+    connectTimeout: 3000,
+    reconnectOnError: (error) => (WRONG_SERVER.test(error.message) ? 2 : false),
+    // A server that vanished without a word is given up; the longest blocking read, BullMQ's, takes 10 s.
+    ...(whenAway === 'wait'
+      ? { maxRetriesPerRequest: null, socketTimeout: 15_000 }
+      : { maxRetriesPerRequest: 0, socketTimeout: 2000, commandTimeout: REDIS_ANSWER_MS }),
+    enableOfflineQueue: whenAway === 'wait',
+  };
+}
+
+function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress): ServerOptions {
+  if (topology === 'single') return { ...hosts[0], db };
+  return {
+    sentinels: hosts,
+    name: address.masterName ?? '',
+    db,
+    ...(address.sentinelUsername !== undefined && { sentinelUsername: address.sentinelUsername }),
+    ...(address.sentinelPassword !== undefined && { sentinelPassword: address.sentinelPassword }),
+    ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
+    // The old master may live on, or hang: the Sentinels say when it is the master no more.
+    failoverDetector: true,
+    sentinelRetryStrategy: retry,
+    sentinelReconnectStrategy: retry,
+    sentinelCommandTimeout: 1000,
+  };
+}
+
+/**
+ * MOVED, ASK, TRYAGAIN, CLUSTERDOWN and lost nodes are retried within the limits below. A command repeated because
+ * its node was lost may have been done there: all of ours are safe to repeat.
+ */
+function clusterOptions(server: ServerOptions, whenAway: 'wait' | 'fail'): NodeOptions {
+  const { enableOfflineQueue = true, ...redisOptions } = server;
+  const delay = whenAway === 'wait' ? 100 : 50;
+  return {
+    redisOptions,
+    enableOfflineQueue,
+    // With TLS a name must reach the check of the certificate, so names are left to each connect.
+    dnsLookup: (host, found) => found(null, host),
+    clusterRetryStrategy: retry,
+    maxRedirections: whenAway === 'wait' ? Infinity : 5,
+    retryDelayOnFailover: delay,
+    retryDelayOnClusterDown: delay,
+    retryDelayOnTryAgain: delay,
+    // Nodes that disagree for a moment send a command to and fro.
+    retryDelayOnMoved: 10,
+    slotsRefreshInterval: 5000,
+  };
 }
 
 /** Ends a connection: in order where Redis answers, at once where it is away. */
@@ -45,69 +107,33 @@ export async function closeRedis(redis: Redis): Promise<void> {
   else redis.disconnect();
 }
 
-/** For readiness: undefined where Redis answers within a second, otherwise what is wrong. */
+/** The masters a connection has found; more than one for a cluster. */
+export function mastersOf(redis: Redis): RedisServer[] {
+  return redis instanceof Cluster ? redis.nodes('master') : [redis];
+}
+
+/** For readiness: undefined where every master answers within a second, otherwise what is wrong. */
 export async function redisTrouble(redis: Redis): Promise<string | undefined> {
   if (redis.status !== 'ready') return `redis is ${redis.status}`;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve('redis does not answer'), 1000);
   });
-  const answer = redis.ping().then(
+  const answer = Promise.all(mastersOf(redis).map((master) => master.ping())).then(
     () => undefined,
     (error: unknown) => String(error),
   );
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
-/** An operator set Redis up in a way that would lose or break what is stored. */
-export class UnfitRedisError extends Error {
-  override readonly name = 'UnfitRedisError';
+/** Whether an error says that Redis is away, too slow, or refuses; what was asked may have been done all the same. */
+export function isRedisError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return (
+    ['ReplyError', 'MaxRetriesPerRequestError', 'ClusterAllFailedError', 'AbortError'].includes(error.name) ||
+    /^(Connection is closed|Stream isn't writeable|Command timed out|connect ECONN|Socket timeout)/.test(
+      error.message,
+    ) ||
+    /^(Cluster isn't ready|Too many Cluster redirections|None of startup nodes)/.test(error.message)
+  );
 }
-
-/** Refuses a Redis that may evict our keys or is too old for the scripts. @throws UnfitRedisError */
-export async function assertRedisFit(redis: Redis): Promise<void> {
-  const info = await redis.info();
-  const version = /^redis_version:(\d+)\.(\d+)/m.exec(info);
-  if (version !== null && Number(version[1]) < 7) {
-    throw new UnfitRedisError(`Redis ${version[0].slice(14)} is too old: 7.0 or newer is needed`);
-  }
-  const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
-  if (policy !== undefined && policy !== 'noeviction') {
-    throw new UnfitRedisError(
-      `Redis has maxmemory-policy ${policy}, which may throw away stored messages: set it to noeviction`,
-    );
-  }
-}
-
-/**
- * A Lua script: one atomic act. Runs by its digest; on a server that does not know it yet, ioredis sends the text.
- * All keys of a call lie on one hash slot.
- */
-export class RedisScript<Reply> {
-  constructor(
-    private readonly name: string,
-    private readonly lua: string,
-  ) {}
-
-  /** Runs the script; rejects with what Redis or the connection says. */
-  async run(redis: Redis, keys: readonly string[], args: readonly (string | number)[]): Promise<Reply> {
-    return (await this.call(redis, keys, args)) as Reply;
-  }
-
-  /** Adds the script to a pipeline, whose `exec()` brings its reply. */
-  queue(pipeline: ChainableCommander, redis: Redis, keys: readonly string[], args: readonly (string | number)[]): void {
-    this.define(redis);
-    (pipeline as unknown as Record<string, ScriptCall>)[this.name]?.(keys.length, ...keys, ...args);
-  }
-
-  private call(redis: Redis, keys: readonly string[], args: readonly (string | number)[]): unknown {
-    this.define(redis);
-    return (redis as unknown as Record<string, ScriptCall>)[this.name]?.(keys.length, ...keys, ...args);
-  }
-
-  private define(redis: Redis): void {
-    if (!(this.name in redis)) redis.defineCommand(this.name, { lua: this.lua });
-  }
-}
-
-type ScriptCall = (keyCount: number, ...args: (string | number)[]) => unknown;

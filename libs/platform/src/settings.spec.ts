@@ -50,9 +50,16 @@ describe('loadSettings', () => {
   });
 
   it.each([
-    ['REDIS_URL', undefined, 'must be set, such as redis://127.0.0.1:6379'],
-    ['REDIS_URL', '127.0.0.1:6379', 'must be a URL with the scheme redis, rediss, such as redis://127.0.0.1:6379'],
-    ['REDIS_URL', 'http://127.0.0.1', 'must be a URL with the scheme redis, rediss, such as redis://127.0.0.1:6379'],
+    [
+      'REDIS_URL',
+      undefined,
+      'must be set: redis://host:port, redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/name',
+    ],
+    [
+      'REDIS_URL',
+      'redis+sentinel://a',
+      'must name the master the Sentinels watch: redis+sentinel://host:port,host:port/name',
+    ],
     ['KEY_PREFIX', 'a:b', 'must be 1 to 32 letters, digits, "_" or "-"'],
     ['KEY_PREFIX', 'x'.repeat(33), 'must be 1 to 32 letters, digits, "_" or "-"'],
     ['KEY_PREFIX', '{cc}', 'must be 1 to 32 letters, digits, "_" or "-"'],

@@ -3,6 +3,7 @@
  * that code, documents and messages use one name. An empty variable counts as unset.
  */
 import { z } from 'zod';
+import { REDIS_URL_FORMS, parseRedisUrl } from './redis-url.js';
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
@@ -58,6 +59,16 @@ export function url(example: string, ...schemes: string[]): z.ZodType<string> {
     );
 }
 
+function redisUrl(): z.ZodType<string> {
+  return z.string({ error: `must be set: ${REDIS_URL_FORMS}` }).superRefine((text, ctx) => {
+    try {
+      parseRedisUrl(text);
+    } catch (error) {
+      ctx.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+    }
+  });
+}
+
 /** A setting read by a function that throws an Error saying what is wrong. */
 export function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodType<T> {
   return z
@@ -78,7 +89,8 @@ export const commonSettings = {
   /** Address to listen on. Loopback unless told otherwise; containers set `0.0.0.0`. */
   HOST: z.string().default('127.0.0.1'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-  REDIS_URL: url('redis://127.0.0.1:6379', 'redis', 'rediss'),
+  /** One server, a Redis Cluster, or a master that Sentinels know: see `parseRedisUrl`. */
+  REDIS_URL: redisUrl(),
   /** First part of every Redis key: several installations can share one Redis. */
   KEY_PREFIX: z
     .string()

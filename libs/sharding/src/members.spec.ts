@@ -81,8 +81,8 @@ describe('a heartbeat', () => {
 
   it('publishes each change, and no more', async () => {
     const heard: string[] = [];
-    const subscriber = redis.duplicate();
-    subscriber.on('message', (_channel, text) => heard.push(text));
+    const subscriber = connectRedis(server.url, { name: 'spec-heard', whenAway: 'wait' }, quiet);
+    subscriber.on('message', (_channel: string, text: string) => heard.push(text));
     await subscriber.subscribe(keys.clusterChannel);
     const a = member('a');
     await a.heartbeat(about('a'));

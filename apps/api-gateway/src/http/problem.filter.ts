@@ -1,6 +1,6 @@
 /** Every error of every route leaves as problem+json, and is logged once. */
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import type { Logger } from '@app/platform';
+import { isRedisError, type Logger } from '@app/platform';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PROBLEMS, Problem, type ProblemKind } from './problem.js';
 
@@ -54,14 +54,4 @@ function kindOf(error: HttpException): ProblemKind {
   if (status === 415) return 'unsupported-media-type';
   if (/^Body (is not valid JSON|cannot be empty)/.test(error.message)) return 'malformed-json';
   return status < 500 ? 'bad-request' : 'internal';
-}
-
-/** Redis away, too slow, or refusing writes. */
-export function isRedisError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return (
-    error.name === 'ReplyError' ||
-    error.name === 'MaxRetriesPerRequestError' ||
-    /^(Connection is closed|Stream isn't writeable|Command timed out|connect ECONN)/.test(error.message)
-  );
 }

@@ -1,7 +1,6 @@
 /** Accepts a message into its client's outbox and wakes a dispatcher. */
-import { counter, type Logger, type Redis } from '@app/platform';
+import { counter, isRedisError, type Logger, type Redis } from '@app/platform';
 import type { AcceptOutcome, Messages, NewMessage, WakeUps } from '@app/registry';
-import { isRedisError } from '../http/problem.filter.js';
 import { Problem } from '../http/problem.js';
 
 const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', ['status']);
