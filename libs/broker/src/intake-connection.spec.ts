@@ -403,6 +403,26 @@ describe('the end of a connection', () => {
     expect(await connection.ended).toBe('closed');
   });
 
+  it('by closing comes all the same where the other side has just closed, or does not answer', async () => {
+    const sockets: Socket[] = [];
+    const fake = await fakeBroker((socket, packet, bytes) => {
+      sockets.push(socket);
+      if (packet === CONNECT) socket.write(Buffer.from(CONNACK));
+      if (packet === SUBSCRIBE) socket.write(Buffer.from([0x90, 4, bytes[2] ?? 0, bytes[3] ?? 0, 0, 1]));
+    });
+    const silent = open(() => Promise.resolve(), { url: fake.url });
+    await silent.ready();
+    await silent.close();
+    expect(await silent.ended).toBe('closed');
+    const cut = open(() => Promise.resolve(), { url: fake.url });
+    await cut.ready();
+    sockets.at(-1)?.destroy();
+    const ended = cut.ended.then(() => cut.close());
+    await cut.close();
+    await ended;
+    await fake.stop();
+  });
+
   it('by closing twice is closing once', async () => {
     const connection = open(() => Promise.resolve());
     await connection.ready();

@@ -46,6 +46,8 @@ export type IntakeEnd =
 const SESSION_TAKEN_OVER = 0x8e;
 /** Bytes in hand past which the socket is not read; the largest single packet is the broker's to limit. */
 const MOST_BYTES = 32 * 1024 * 1024;
+/** Longest a disconnect waits for the broker. */
+const CLOSE_MS = 1000;
 const NEVER_EXPIRES = 0xffff_ffff;
 /** Tells MQTT.js to read on without acknowledging. */
 const LATER = new Error('acknowledged later');
@@ -145,7 +147,10 @@ export class IntakeConnection {
     // What is only waiting was not acknowledged: the next owner of the session gets it again.
     this.waiting = [];
     await this.working;
-    await this.client.endAsync();
+    // MQTT.js waits for ever where the stream has just been closed by the other side, or where nobody answers.
+    const insist = setTimeout(() => this.client.stream.destroy(), CLOSE_MS);
+    if (!this.over) await Promise.race([this.client.endAsync(), this.ended]);
+    clearTimeout(insist);
     this.end('closed');
   }
 
