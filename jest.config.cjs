@@ -48,5 +48,12 @@ module.exports = {
     { ...base, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts'] },
     { ...base, displayName: 'contracts', testMatch: ['<rootDir>/test/contracts/**/*.spec.ts'] },
     { ...base, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.spec.ts'] },
+    // The same suites, on a Redis Cluster of three masters.
+    {
+      ...base,
+      displayName: 'e2e-cluster',
+      testMatch: ['<rootDir>/test/e2e/{story,crash}.spec.ts'],
+      globals: { REDIS_TOPOLOGY: 'cluster' },
+    },
   ],
 };

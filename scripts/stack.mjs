@@ -112,7 +112,7 @@ export const running = new Set();
 /** Stops whatever was launched: the fleet and the apps first, then what they stand on. */
 export async function stopAll() {
   const parts = [...running];
-  const servers = parts.filter(({ name }) => name === 'redis' || name === 'mosquitto');
+  const servers = parts.filter(({ name }) => /^(redis|sentinel|mosquitto)/.test(name));
   const fleet = parts.filter(({ name }) => name === 'fleet');
   const apps = parts.filter((part) => !servers.includes(part) && !fleet.includes(part));
   for (const group of [fleet, apps, servers]) await Promise.all(group.map((part) => part.stop()));
@@ -124,7 +124,7 @@ export async function stopAll() {
  * @param {string[]} args
  * @param {{ dir: string, env?: Record<string, string | undefined> }} options `dir`: where its log is written
  */
-function launch(name, program, args, { dir, env = {} }) {
+export function launch(name, program, args, { dir, env = {} }) {
   mkdirSync(dir, { recursive: true });
   const log = join(dir, `${name}.log`);
   const out = openSync(log, 'a');
@@ -142,16 +142,16 @@ function launch(name, program, args, { dir, env = {} }) {
 }
 
 /**
- * @param {{ dir: string, port?: number, persist?: boolean, args?: string[] }} options
+ * @param {{ dir: string, port?: number, persist?: boolean, args?: string[], name?: string }} options
  */
-export async function startRedis({ dir, port, persist = false, args = [] }) {
+export async function startRedis({ dir, port, persist = false, args = [], name = 'redis' }) {
   const at = port ?? (await freePort());
-  mkdirSync(join(dir, 'redis'), { recursive: true });
+  mkdirSync(join(dir, name), { recursive: true });
   const part = launch(
-    'redis',
+    name,
     findProgram('redis-server') ?? 'redis-server',
     [
-      ...['--port', `${at}`, '--bind', HOST, '--dir', join(dir, 'redis'), '--save', ''],
+      ...['--port', `${at}`, '--bind', HOST, '--dir', join(dir, name), '--save', ''],
       ...['--appendonly', persist ? 'yes' : 'no', '--maxmemory-policy', 'noeviction', '--daemonize', 'no'],
       ...args,
     ],

@@ -2,13 +2,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { startApp, startMosquitto, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import type { ClusterBody } from '../../apps/api-gateway/src/cluster/cluster.dto.js';
 import { Api, type ProblemView } from '../support/api.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
+import { onEachMaster, startStore, type Store } from '../support/store.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-crash-'));
-let redis: Awaited<ReturnType<typeof startRedis>>;
+let redis: Store;
 let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
 let gateway: Awaited<ReturnType<typeof startApp>>;
 let ingester: Awaited<ReturnType<typeof startApp>>;
@@ -20,7 +21,7 @@ function env(): Record<string, string> {
 }
 
 beforeAll(async () => {
-  redis = await startRedis({ dir, persist: true });
+  redis = await startStore(dir);
   mosquitto = await startMosquitto({ dir, persist: true });
   [gateway, ingester, dispatcher] = await Promise.all([
     startApp('api-gateway', { dir, env: env() }),
@@ -131,11 +132,10 @@ it('a wake-up that got lost is repeated by housekeeping', async () => {
   const client = await online('lost-wake-up');
   await dispatcher.stop();
   const { body } = await api.send('lost-wake-up', { directive: 'test:lost' });
-  const { Redis } = await import('ioredis');
-  const direct = new Redis(redis.url);
-  const queue = await direct.keys('cc:{queue}:*');
-  await direct.del(queue);
-  direct.disconnect();
+  await onEachMaster(redis, async (master) => {
+    const queue = await master.keys('cc:{queue}:*');
+    if (queue.length > 0) await master.del(queue);
+  });
   dispatcher = await startApp('dispatcher', { dir, env: env() });
   await api.untilStatus(body.message_id, 'sent');
   client.vanish();
@@ -179,7 +179,6 @@ it('the broker restarts with its store, and everything goes on', async () => {
 
 it('while Redis is away the gateway says so with 503 and Retry-After, stays ready, and recovers', async () => {
   const client = await online('redis-away');
-  const { port } = redis;
   await redis.stop();
   const refused = await api.call<ProblemView>('POST', '/v1/connections/redis-away/messages', {
     directive: 'test:away',
@@ -190,7 +189,7 @@ it('while Redis is away the gateway says so with 503 and Retry-After, stays read
   const ready = await fetch(`${gateway.url}/health/ready`);
   expect(ready.status).toBe(200);
   expect(await ready.json()).toMatchObject({ status: 'degraded' });
-  redis = await startRedis({ dir, persist: true, port });
+  await redis.again();
   const accepted = await waitUntil(
     async () => {
       const answer = await api.send('redis-away', { directive: 'test:back' });
@@ -207,15 +206,12 @@ it('while Redis is away the gateway says so with 503 and Retry-After, stays read
 
 it('after Redis lost everything the ingester takes part anew, and clients that shake hands again are known', async () => {
   const client = await online('redis-emptied');
-  const { Redis } = await import('ioredis');
-  const direct = new Redis(redis.url);
-  await direct.flushall();
+  await onEachMaster(redis, (master) => master.flushall());
   await client.shakeHands();
   await api.untilConnection('redis-emptied', ({ state }) => state === 'online');
   await untilReady(ingester);
   const { body } = await api.send('redis-emptied', { directive: 'test:anew' });
   await client.next(({ message_id }) => message_id === body.message_id, 'the message');
-  direct.disconnect();
   client.vanish();
   await api.untilConnection('redis-emptied', ({ state }) => state === 'offline');
 }, 60_000);

@@ -2,17 +2,25 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startStack, stopAll } from '../../scripts/stack.mjs';
+import { startApp, startMosquitto, stopAll } from '../../scripts/stack.mjs';
 import { Api, type ProblemView } from '../support/api.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
+import { startStore } from '../support/store.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-e2e-'));
-let stack: Awaited<ReturnType<typeof startStack>>;
+let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
 let api: Api;
 
 beforeAll(async () => {
-  stack = await startStack({ dir });
-  api = new Api(stack.gateway.url);
+  const store = await startStore(dir);
+  mosquitto = await startMosquitto({ dir });
+  const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url };
+  const [gateway] = await Promise.all([
+    startApp('api-gateway', { dir, env }),
+    startApp('status-ingester', { dir, env }),
+    startApp('dispatcher', { dir, env }),
+  ]);
+  api = new Api(gateway.url);
 }, 60_000);
 
 afterAll(async () => {
@@ -28,7 +36,7 @@ describe.each([
   let client: TestClient;
 
   it('registers with a retained handshake', async () => {
-    client = await TestClient.connect(stack.mosquitto.url, id, version);
+    client = await TestClient.connect(mosquitto.url, id, version);
     const handshake = await client.shakeHands({
       fqdn: `${id}.example.com`,
       ip_addresses: ['192.0.2.7'],
@@ -92,7 +100,7 @@ describe.each([
     const rejected = await api.send(id, { directive: 'test:now', when_offline: 'reject' });
     expect(rejected.status).toBe(409);
 
-    client = await TestClient.connect(stack.mosquitto.url, id, version);
+    client = await TestClient.connect(mosquitto.url, id, version);
     await client.shakeHands();
     await client.next(({ payload }) => payload === 2, 'the second held message');
     expect(client.received.map(({ directive, payload }) => [directive, payload])).toEqual([
@@ -109,7 +117,7 @@ describe.each([
     await client.sayGoodbye();
     await api.untilConnection(id, ({ state, refused_until }) => state === 'offline' && refused_until === 'never');
 
-    client = await TestClient.connect(stack.mosquitto.url, id, version);
+    client = await TestClient.connect(mosquitto.url, id, version);
     const early = await client.shakeHands();
     const refusal = await client.next(({ type }) => type === 'handshake-error', 'the refusal');
     expect(refusal.in_response_to).toBe(early);
@@ -133,8 +141,8 @@ describe.each([
 
 describe('what a client does wrong', () => {
   it('is answered with handshake-error where it is a handshake, and harms nobody else', async () => {
-    const client = await TestClient.connect(stack.mosquitto.url, 'wrong-1');
-    const other = await TestClient.connect(stack.mosquitto.url, 'wrong-2');
+    const client = await TestClient.connect(mosquitto.url, 'wrong-1');
+    const other = await TestClient.connect(mosquitto.url, 'wrong-2');
     await client.publish('not json', false);
     await client.publish(envelope('no-such-type'), false);
     await client.publish(
@@ -161,7 +169,7 @@ describe('what a client does wrong', () => {
 
 describe('a client that is connected but does not listen', () => {
   it('has its messages held until it subscribes', async () => {
-    const client = await TestClient.connect(stack.mosquitto.url, 'deaf');
+    const client = await TestClient.connect(mosquitto.url, 'deaf');
     await client.mqtt.unsubscribeAsync('redhat/insights/out/deaf');
     await client.shakeHands();
     await api.untilConnection('deaf', ({ state }) => state === 'online');
@@ -205,7 +213,7 @@ describe('the REST API', () => {
   });
 
   it('returns the first answer to a repeated Idempotency-Key, and refuses it with another body', async () => {
-    const client = await TestClient.connect(stack.mosquitto.url, 'idem');
+    const client = await TestClient.connect(mosquitto.url, 'idem');
     await client.shakeHands();
     await api.untilConnection('idem', ({ state }) => state === 'online');
     const key = { 'idempotency-key': 'once' };
@@ -220,7 +228,7 @@ describe('the REST API', () => {
   });
 
   it('cancels a held message, and not a finished one', async () => {
-    const client = await TestClient.connect(stack.mosquitto.url, 'cancel');
+    const client = await TestClient.connect(mosquitto.url, 'cancel');
     await client.shakeHands();
     await api.untilConnection('cancel', ({ state }) => state === 'online');
     client.vanish();

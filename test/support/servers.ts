@@ -6,36 +6,61 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger } from '@app/platform';
+import * as topologies from '../../scripts/redis-topologies.mjs';
 import * as stack from '../../scripts/stack.mjs';
 
-export interface Server {
-  readonly port: number;
-  readonly url: string;
+interface Stoppable {
   /** Ends it, by its process id, and waits until it has. */
   readonly stop: () => Promise<void>;
 }
 
-async function inFolder(start: (dir: string) => Promise<stack.Part & { port: number; url: string }>): Promise<Server> {
+export interface Server extends Stoppable {
+  readonly port: number;
+  readonly url: string;
+}
+
+/** Starts something in a folder of its own, which goes when it stops. */
+async function inFolder<T extends { stop(): Promise<unknown> }>(
+  start: (dir: string) => Promise<T>,
+): Promise<{ started: T; stop: () => Promise<void> }> {
   const dir = await mkdtemp(join(tmpdir(), 'cloud-connector-spec-'));
-  const part = await start(dir);
-  return {
-    port: part.port,
-    url: part.url,
-    stop: async () => {
-      await part.stop();
-      await rm(dir, { recursive: true, force: true });
-    },
+  const started = await start(dir);
+  const stop = async (): Promise<void> => {
+    await started.stop();
+    await rm(dir, { recursive: true, force: true });
   };
+  return { started, stop };
+}
+
+async function server(start: (dir: string) => Promise<stack.Part & { port: number; url: string }>): Promise<Server> {
+  const { started, stop } = await inFolder(start);
+  return { port: started.port, url: started.url, stop };
 }
 
 /** An empty Redis that keeps nothing on disk. */
 export function startRedis(): Promise<Server> {
-  return inFolder((dir) => stack.startRedis({ dir }));
+  return server((dir) => stack.startRedis({ dir }));
+}
+
+export type RedisCluster = Omit<Awaited<ReturnType<typeof topologies.startRedisCluster>>, 'stop'> & Stoppable;
+
+/** An empty Redis Cluster of three masters. */
+export async function startRedisCluster(): Promise<RedisCluster> {
+  const { started, stop } = await inFolder((dir) => topologies.startRedisCluster({ dir }));
+  return { ...started, stop };
+}
+
+export type Sentinels = Omit<Awaited<ReturnType<typeof topologies.startSentinels>>, 'stop'> & Stoppable;
+
+/** A master, a replica and the Sentinels that watch them. */
+export async function startSentinels(): Promise<Sentinels> {
+  const { started, stop } = await inFolder((dir) => topologies.startSentinels({ dir }));
+  return { ...started, stop };
 }
 
 /** A Mosquitto without sessions or retained messages; `config`: further lines, of which the last of an option counts. */
 export function startMosquitto({ port, config = [] }: { port?: number; config?: string[] } = {}): Promise<Server> {
-  return inFolder((dir) => stack.startMosquitto({ dir, config, ...(port !== undefined && { port }) }));
+  return server((dir) => stack.startMosquitto({ dir, config, ...(port !== undefined && { port }) }));
 }
 
 /** A loopback port on which nothing listens now. */

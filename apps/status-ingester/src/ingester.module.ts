@@ -18,7 +18,16 @@ import {
   type ReadinessCheck,
 } from '@app/platform';
 import { ConnectionDirectory, DueWorkOfShards, Outboxes, RegistryKeys, WakeUps, forgetLane } from '@app/registry';
-import { FencedCommit, LeaseTiming, LeasedOwnership, Leases, Mailboxes, Members, OwnerLoop } from '@app/sharding';
+import {
+  FencedCommit,
+  LeaseTiming,
+  LeasedOwnership,
+  Leases,
+  Mailboxes,
+  Members,
+  OwnerLoop,
+  mailboxReader,
+} from '@app/sharding';
 import { INGESTER_PARTS, Ingester, type IngesterParts } from './ingester.js';
 import type { IngesterSettings } from './ingester.settings.js';
 import { IntakeController } from './intake/intake.controller.js';
@@ -102,7 +111,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
   };
   const actor = new ShardActor(redis, keys, commits, directory, effects, rules, SHARD_COUNT, logger);
-  const loop = new OwnerLoop(loopRedis, keys, commits, actor, ownership, logger);
+  const loop = new OwnerLoop(mailboxReader(loopRedis, keys), commits, actor, ownership, logger);
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
   const lanes = new LaneStrategy(
     { url: MQTT_URL, filters: [...filters], window: INTAKE_WINDOW },

@@ -107,9 +107,14 @@ export async function closeRedis(redis: Redis): Promise<void> {
   else redis.disconnect();
 }
 
+/** Whether keys lie on several nodes, so that one command reaches only those of one hash slot. */
+export function isCluster(redis: Redis): redis is Cluster {
+  return redis instanceof Cluster;
+}
+
 /** The masters a connection has found; more than one for a cluster. */
 export function mastersOf(redis: Redis): RedisServer[] {
-  return redis instanceof Cluster ? redis.nodes('master') : [redis];
+  return isCluster(redis) ? redis.nodes('master') : [redis];
 }
 
 /** For readiness: undefined where every master answers within a second, otherwise what is wrong. */

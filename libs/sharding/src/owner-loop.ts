@@ -1,16 +1,16 @@
 /**
- * Runs the shards this process owns: one blocking read over all their mailboxes, and each shard's batch handed to
- * its actor. A shard's batches are handled one after the other; shards side by side.
+ * Runs the shards this process owns: their mailboxes are read together, and each shard's batch handed to its actor.
+ * A shard's batches are handled one after the other; shards side by side.
  *
- * - The next read starts when all actors of the last one are done, so memory holds one read at most.
+ * - A shard is read again when its last batch is done, so memory holds one batch a shard at most.
  * - A refused write ends the shard here and tells the ownership (S2); any other failure makes this shard, and no
  *   other, start again from its stored position after a back-off.
  */
-import { Backoff, type Logger, type Redis } from '@app/platform';
+import { Backoff, type Logger } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
-import { unpack, type MailboxEntry } from './mailbox.js';
+import type { MailboxEntry } from './mailbox.js';
+import type { MailboxReader } from './mailbox-reader.js';
 import { StaleOwnerError, type Grant, type Ownership } from './ownership.js';
-import type { ShardingKeys } from './sharding-keys.js';
 
 /** Handles one shard's entries, in order. */
 export interface ShardHandler {
@@ -22,19 +22,15 @@ export interface ShardHandler {
 
 interface OwnedShard {
   grant: Grant;
-  /** Undefined where it has to be read before the next batch. */
+  /** Undefined while the shard is not to be read: it is lost, or waits for its next try. */
   position: string | undefined;
   backoff: Backoff;
-  /** Not read before this time of the monotonic clock. */
-  pausedUntil: number;
   /** The batch in hand; settles when it is done. */
   handling: Promise<void>;
 }
 
-/** Entries of one shard in one read: bounds memory at count × largest message × shards. */
-const READ_COUNT = 128;
-/** A blocking read ends at the latest after this, so that shards granted meanwhile are read too. */
-const BLOCK_MS = 250;
+/** How long it waits where there is no shard to read. */
+const IDLE_MS = 250;
 
 export class OwnerLoop {
   private readonly shards = new Map<number, OwnedShard>();
@@ -43,9 +39,7 @@ export class OwnerLoop {
   private readonly stopping = new AbortController();
 
   constructor(
-    /** A connection of the loop's own: it blocks. */
-    private readonly redis: Redis,
-    private readonly keys: ShardingKeys,
+    private readonly reader: MailboxReader,
     private readonly commit: FencedCommit,
     private readonly handler: ShardHandler,
     private readonly ownership: Pick<Ownership, 'mayAct' | 'lost'>,
@@ -57,7 +51,6 @@ export class OwnerLoop {
       grant,
       position: await this.commit.position(grant.index),
       backoff: new Backoff(50, 2000, 5000),
-      pausedUntil: 0,
       handling: Promise.resolve(),
     });
     this.running ??= this.run();
@@ -76,6 +69,7 @@ export class OwnerLoop {
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.running;
+    await Promise.all(Array.from(this.shards.values(), ({ handling }) => handling));
   }
 
   private async run(): Promise<void> {
@@ -92,40 +86,45 @@ export class OwnerLoop {
   }
 
   private async readOnce(): Promise<void> {
-    const shards = await this.readable();
-    if (shards.size === 0) return this.pause(BLOCK_MS);
-    const streams = [...shards.keys()];
-    const from = [...shards.values()].map(({ position }) => position);
-    const reply = await this.redis.xread('COUNT', READ_COUNT, 'BLOCK', BLOCK_MS, 'STREAMS', ...streams, ...from);
-    if (reply === null) return;
-    await Promise.all(
-      reply.map(async ([stream, raw]) => {
-        const entry = shards.get(stream);
-        const entries = raw.map(([id, [, packed = '']]) => unpack(id, packed));
-        if (entry === undefined) return;
-        entry.shard.handling = this.handle(entry.shard, entry.position, entries);
-        await entry.shard.handling;
-      }),
-    );
-  }
-
-  /** The shards to read now, by their stream, each with the position to read from. */
-  private async readable(): Promise<Map<string, { shard: OwnedShard; position: string }>> {
-    const now = performance.now();
-    const readable = new Map<string, { shard: OwnedShard; position: string }>();
-    for (const shard of this.shards.values()) {
-      if (shard.pausedUntil > now) continue;
-      shard.position ??= await this.commit.position(shard.grant.index);
-      readable.set(this.keys.mailbox(shard.grant.index), { shard, position: shard.position });
+    const read = new Map<number, OwnedShard>();
+    const positions = new Map<number, string>();
+    for (const [index, shard] of this.shards) {
+      if (shard.position === undefined) continue;
+      read.set(index, shard);
+      positions.set(index, shard.position);
     }
-    return readable;
+    if (positions.size === 0) return this.pause(IDLE_MS);
+    await this.reader.read(positions, async (index, entries) => {
+      const shard = read.get(index);
+      const position = positions.get(index);
+      if (shard === undefined || position === undefined) return;
+      shard.handling = this.handle(shard, position, entries);
+      await shard.handling;
+    });
   }
 
-  private async handle(shard: OwnedShard, position: string, entries: MailboxEntry[]): Promise<void> {
+  /** Finds out where the shard stands in Redis, after a while: what is remembered may be wrong. */
+  private async readAgain(shard: OwnedShard, waitMs: number): Promise<void> {
+    await this.pause(waitMs);
+    const { index } = shard.grant;
+    while (this.shards.get(index) === shard && !this.stopping.signal.aborted) {
+      try {
+        shard.position = await this.commit.position(index);
+        return;
+      } catch (error) {
+        const again = shard.backoff.failed();
+        this.logger.warn({ err: error, shard: index, wait_ms: again }, 'could not read the position; trying again');
+        await this.pause(again);
+      }
+    }
+  }
+
+  private async handle(shard: OwnedShard, position: string, entries: readonly MailboxEntry[]): Promise<void> {
     const { grant } = shard;
     const last = entries.at(-1);
-    if (last === undefined || this.shards.get(grant.index) !== shard) return;
+    if (last === undefined || this.shards.get(grant.index) !== shard || this.stopping.signal.aborted) return;
     if (!this.ownership.mayAct(grant)) {
+      shard.position = undefined;
       this.ownership.lost(grant);
       return;
     }
@@ -136,13 +135,13 @@ export class OwnerLoop {
     } catch (error) {
       if (error instanceof StaleOwnerError) {
         // Its owner is told, who has it removed.
-        shard.pausedUntil = Infinity;
+        shard.position = undefined;
         this.ownership.lost(grant);
         return;
       }
       const waitMs = shard.backoff.failed();
       shard.position = undefined;
-      shard.pausedUntil = performance.now() + waitMs;
+      void this.readAgain(shard, waitMs);
       this.logger.error(
         { err: error, shard: grant.index, epoch: grant.epoch, wait_ms: waitMs },
         'batch failed; trying again',

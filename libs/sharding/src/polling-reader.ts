@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from '@app/platform';
+import { unpack, type MailboxEntry } from './mailbox.js';
+import type { Deliver, MailboxReader } from './mailbox-reader.js';
+import { ReadSize } from './read-size.js';
+import type { ShardingKeys } from './sharding-keys.js';
+
+/** Wait after a read that found nothing: doubles from the first to the second. */
+const WAIT_MS = { first: 1, most: 25 } as const;
+/** Most reads a second where nothing comes in, however many shards there are. */
+const IDLE_READS = 4000;
+/** A round waits no longer than this for a shard that does not answer, or is not done. */
+const PATIENCE_MS = 100;
+
+/**
+ * Reads of all mailboxes, sent together and each to its node; between rounds it waits the longer the less there is.
+ * Every shard goes its own way through a round, so that a node that is away holds back its own shards alone.
+ */
+export class PollingReader implements MailboxReader {
+  private readonly size = new ReadSize();
+  private readonly busy = new Set<number>();
+  private waitMs: number = WAIT_MS.first;
+  private failure: unknown;
+
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: ShardingKeys,
+  ) {}
+
+  async read(positions: ReadonlyMap<number, string>, deliver: Deliver): Promise<void> {
+    const batches: MailboxEntry[][] = [];
+    const round = [...positions].map(async ([shard, position]) => {
+      if (this.busy.has(shard)) return;
+      this.busy.add(shard);
+      try {
+        const entries = await this.readOne(shard, position);
+        if (entries.length === 0) return;
+        batches.push(entries);
+        await deliver(shard, entries);
+      } catch (error) {
+        this.failure = error;
+      } finally {
+        this.busy.delete(shard);
+      }
+    });
+    await within(PATIENCE_MS, Promise.all(round));
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure !== undefined) throw failure;
+    if (batches.length > 0) {
+      this.size.brought(batches, positions.size);
+      this.waitMs = WAIT_MS.first;
+      return;
+    }
+    await sleep(this.waitMs);
+    this.waitMs = Math.min(this.waitMs * 2, Math.max(WAIT_MS.most, (positions.size * 1000) / IDLE_READS));
+  }
+
+  private async readOne(shard: number, position: string): Promise<MailboxEntry[]> {
+    const reply = await this.redis.xread('COUNT', this.size.count, 'STREAMS', this.keys.mailbox(shard), position);
+    return (reply?.[0]?.[1] ?? []).map(([id, [, packed = '']]) => unpack(id, packed));
+  }
+}
+
+/** Resolves with the promise, or after so many milliseconds. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const timeout = new AbortController();
+  const late = sleep(ms, undefined, { signal: timeout.signal }).catch(() => undefined);
+  await Promise.race([promise, late]).finally(() => timeout.abort());
+}

@@ -1,0 +1,33 @@
+import type { MailboxEntry } from './mailbox.js';
+
+/** Entries of one shard in one read. */
+const COUNT = { first: 16, most: 128 } as const;
+/** Characters of all entries of one read. */
+const BUDGET = 32 * 1024 * 1024;
+
+/**
+ * How many entries of a shard the next read may bring. Redis can be told a count and no size, so the count grows only
+ * while a backlog of small entries proves them small, and shrinks with what the last read brought.
+ */
+export class ReadSize {
+  private now: number = COUNT.first;
+
+  get count(): number {
+    return this.now;
+  }
+
+  /** Notes what a read of so many shards has brought. */
+  brought(batches: readonly (readonly MailboxEntry[])[], shards: number): void {
+    const backlog = batches.some((entries) => entries.length >= this.now);
+    const wanted = backlog ? Math.min(COUNT.most, this.now * 2) : COUNT.first;
+    const largest = Math.max(0, ...batches.map((entries) => characters(entries) / entries.length));
+    const room = Math.floor(BUDGET / (Math.max(1, largest) * Math.max(1, shards)));
+    this.now = Math.max(1, Math.min(wanted, room));
+  }
+}
+
+function characters(entries: readonly MailboxEntry[]): number {
+  let sum = 0;
+  for (const { body } of entries) sum += body.length;
+  return sum;
+}
