@@ -5,7 +5,7 @@ import { startRedis } from '../../scripts/stack.mjs';
 import { quiet } from './servers.js';
 
 declare global {
-  // eslint-disable-next-line no-var -- a global that jest.config.cjs sets
+  /** Set by jest.config.cjs. */
   var REDIS_TOPOLOGY: 'single' | 'cluster' | undefined;
 }
 
@@ -35,7 +35,9 @@ function storeOf(first: Started, start: () => Promise<Started>): Store {
   let now = first;
   return {
     url: first.url,
-    stop: async () => void (await now.stop()),
+    stop: async () => {
+      await now.stop();
+    },
     again: async () => {
       now = await start();
     },

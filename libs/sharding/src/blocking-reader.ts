@@ -1,6 +1,6 @@
 import type { Redis } from '@app/platform';
 import { unpack } from './mailbox.js';
-import type { Deliver, MailboxReader } from './mailbox-reader.js';
+import type { Deliver, MailboxReader } from './owner-loop.js';
 import { ReadSize } from './read-size.js';
 import type { ShardingKeys } from './sharding-keys.js';
 

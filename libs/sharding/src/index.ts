@@ -4,7 +4,7 @@ export * from './fenced-commit.js';
 export * from './lease-timing.js';
 export * from './leased-ownership.js';
 export * from './leases.js';
-export { mailboxReader, type MailboxReader } from './mailbox-reader.js';
+export * from './mailbox-reader.js';
 export * from './mailbox.js';
 export * from './members.js';
 export * from './owner-loop.js';

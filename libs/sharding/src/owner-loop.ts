@@ -9,8 +9,19 @@
 import { Backoff, type Logger } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
 import type { MailboxEntry } from './mailbox.js';
-import type { MailboxReader } from './mailbox-reader.js';
 import { StaleOwnerError, type Grant, type Ownership } from './ownership.js';
+
+/** Takes one shard's entries, in order; never rejects. */
+export type Deliver = (shard: number, entries: readonly MailboxEntry[]) => Promise<void>;
+
+/** Reads many mailboxes at once; how depends on where they lie. */
+export interface MailboxReader {
+  /**
+   * Reads once what stands after each of these positions, and delivers it. Resolves soon where there is nothing; a
+   * shard's next entries are not read before the last ones have been taken.
+   */
+  read(positions: ReadonlyMap<number, string>, deliver: Deliver): Promise<void>;
+}
 
 /** Handles one shard's entries, in order. */
 export interface ShardHandler {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from '@app/platform';
 import { unpack, type MailboxEntry } from './mailbox.js';
-import type { Deliver, MailboxReader } from './mailbox-reader.js';
+import type { Deliver, MailboxReader } from './owner-loop.js';
 import { ReadSize } from './read-size.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
@@ -20,7 +20,7 @@ export class PollingReader implements MailboxReader {
   private readonly size = new ReadSize();
   private readonly busy = new Set<number>();
   private waitMs: number = WAIT_MS.first;
-  private failure: unknown;
+  private failure: Error | undefined;
 
   constructor(
     private readonly redis: Redis,
@@ -38,7 +38,7 @@ export class PollingReader implements MailboxReader {
         batches.push(entries);
         await deliver(shard, entries);
       } catch (error) {
-        this.failure = error;
+        this.failure = error instanceof Error ? error : new Error(String(error));
       } finally {
         this.busy.delete(shard);
       }
