@@ -32,18 +32,22 @@ export async function startRedisCluster({ dir, persist = false, ports }) {
   if (ports === undefined) {
     for (let i = 0; i < MASTERS; i++) at.push({ port: await freePort(), bus: await freePort() });
   }
-  const nodes = await Promise.all(
-    at.map(({ port, bus }, i) => {
-      const args = ['--cluster-enabled', 'yes', '--cluster-port', `${bus}`, '--cluster-node-timeout', `${SILENCE_MS}`];
-      return startRedis({ dir, persist, port, name: `redis-${i}`, args });
-    }),
-  );
+  const startNode = (/** @type {number} */ i) => {
+    const { port = 0, bus = 0 } = at[i] ?? {};
+    const args = ['--cluster-enabled', 'yes', '--cluster-port', `${bus}`, '--cluster-node-timeout', `${SILENCE_MS}`];
+    return startRedis({ dir, persist, port, name: `redis-${i}`, args });
+  };
+  const nodes = await Promise.all(at.map((_, i) => startNode(i)));
   if (ports === undefined) await form(at);
   await Promise.all(at.map(({ port }) => asking(port, (redis) => waitUntil(() => assertFormed(redis)))));
   return {
     nodes,
     ports: at,
     url: `redis+cluster://${at.map(({ port }) => `${HOST}:${port}`).join(',')}`,
+    /** Starts a node again that has ended. @param {number} i */
+    async again(i) {
+      nodes[i] = await startNode(i);
+    },
     async stop() {
       await Promise.all(nodes.map((node) => node.stop()));
     },

@@ -70,18 +70,12 @@ it('an ingester that is killed in a storm of messages loses none of them: the ne
   }
   await Promise.all(publishes);
   ingester = await startApp('status-ingester', { dir, env: env() });
-  for (const n of [2700, 2850, 2999]) {
+  // Shards are read side by side: the last message of one says nothing of the others.
+  for (let n = 2700; n < 3000; n++) {
     await api.untilConnection(`storm-client-${n % 300}`, (it) => it.handshake_message_id === `storm-${n}`);
   }
-  const { body } = await api.call<{ data: { client_id: string; handshake_message_id: string; state: string }[] }>(
-    'GET',
-    '/v1/connections?limit=1000',
-  );
-  const storm = body.data.filter(({ client_id }) => client_id.startsWith('storm-client-'));
-  expect(storm).toHaveLength(300);
-  for (const { client_id, handshake_message_id } of storm) {
-    expect(handshake_message_id).toBe(`storm-${2700 + Number(client_id.slice('storm-client-'.length))}`);
-  }
+  const { body } = await api.call<{ data: { client_id: string }[] }>('GET', '/v1/connections?limit=1000');
+  expect(body.data.filter(({ client_id }) => client_id.startsWith('storm-client-'))).toHaveLength(300);
   client.vanish();
 }, 60_000);
 

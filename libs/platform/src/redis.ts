@@ -104,7 +104,8 @@ function clusterOptions(server: ServerOptions, whenAway: 'wait' | 'fail'): NodeO
 /** Ends a connection: in order where Redis answers, at once where it is away. */
 export async function closeRedis(redis: Redis): Promise<void> {
   if (redis.status === 'ready') await redis.quit();
-  else redis.disconnect();
+  // Also after `quit`, which leaves the connections to the Sentinels open.
+  if (!isCluster(redis) || redis.status !== 'end') redis.disconnect();
 }
 
 /** Whether keys lie on several nodes, so that one command reaches only those of one hash slot. */

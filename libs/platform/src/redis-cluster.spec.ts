@@ -1,0 +1,131 @@
+/** Connections to a Redis Cluster of three masters. */
+import { Redis as RedisServer } from 'ioredis';
+import { eventually, quiet, startRedisCluster, type RedisCluster } from '../../../test/support/servers.js';
+import { assertRedisFit } from './redis-fit.js';
+import { RedisRuns } from './redis-runs.js';
+import { RedisScript } from './redis-script.js';
+import { closeRedis, connectRedis, isRedisError, mastersOf, redisTrouble, type Redis } from './redis.js';
+
+const SLOT_TAGS = ['{a}', '{b}', '{c}', '{s0}', '{s1}', '{s2}', '{s3}', '{s4}'];
+
+const addBoth = new RedisScript<number>(
+  'specAddBoth',
+  `return redis.call('INCRBY', KEYS[1], ARGV[1]) + redis.call('INCRBY', KEYS[2], ARGV[1])`,
+);
+
+let cluster: RedisCluster;
+let wait: Redis;
+let fail: Redis;
+
+beforeAll(async () => {
+  cluster = await startRedisCluster();
+  wait = connectRedis(cluster.url, { name: 'spec-wait', whenAway: 'wait' }, quiet);
+  fail = connectRedis(cluster.url, { name: 'spec-fail', whenAway: 'fail' }, quiet);
+  await wait.ping();
+  await eventually(() => expect(fail.status).toBe('ready'));
+});
+
+afterAll(async () => {
+  await Promise.all([closeRedis(wait), closeRedis(fail)]);
+  await cluster.stop();
+});
+
+/** A connection to each master, by its node id. */
+async function nodesById(): Promise<Map<string, RedisServer>> {
+  const servers = cluster.ports.map(({ port }) => new RedisServer(port, '127.0.0.1'));
+  const ids = await Promise.all(servers.map((server) => server.call('CLUSTER', 'MYID')));
+  return new Map(ids.map((id, i) => [String(id), servers[i] as RedisServer]));
+}
+
+/** Where a key's slot lies, and another node. */
+async function placeOf(
+  key: string,
+): Promise<{ slot: number; from: string; to: string; nodes: Map<string, RedisServer> }> {
+  const nodes = await nodesById();
+  const [any] = nodes.values();
+  const slot = Number(await any?.cluster('KEYSLOT', key));
+  const ranges = (await any?.cluster('SLOTS')) ?? [];
+  const from = ranges.find(([first, last]) => first <= slot && slot <= last)?.[2]?.[2] ?? '';
+  const to = [...nodes.keys()].find((id) => id !== from) ?? '';
+  return { slot, from, to, nodes };
+}
+
+async function outcome(act: Promise<unknown>): Promise<unknown> {
+  return act.catch((error: unknown) => error);
+}
+
+it('runs scripts on every node, each on the node of its keys', async () => {
+  const sums = await Promise.all(
+    SLOT_TAGS.map((tag, i) => addBoth.run(wait, [`sum:${tag}:x`, `sum:${tag}:y`], [i + 1])),
+  );
+  expect(sums).toEqual(SLOT_TAGS.map((_, i) => 2 * (i + 1)));
+  const sizes = await Promise.all(mastersOf(wait).map((master) => master.dbsize()));
+  expect(sizes).toHaveLength(3);
+  for (const size of sizes) expect(size).toBeGreaterThan(0);
+});
+
+it('refuses a cluster in which one master may evict, and names it', async () => {
+  await expect(assertRedisFit(wait)).resolves.toBeUndefined();
+  const [, second] = cluster.ports;
+  const server = new RedisServer(second?.port ?? 0, '127.0.0.1');
+  await server.config('SET', 'maxmemory-policy', 'allkeys-lru');
+  await expect(assertRedisFit(wait)).rejects.toThrow(
+    `Redis (port ${String(second?.port)}) has maxmemory-policy allkeys-lru`,
+  );
+  await server.config('SET', 'maxmemory-policy', 'noeviction');
+  server.disconnect();
+});
+
+describe('a slot that moves', () => {
+  it('holds back what touches keys on both sides until it has moved; nothing is lost or done twice', async () => {
+    const [x, y] = ['sum:{moving}:x', 'sum:{moving}:y'];
+    await addBoth.run(wait, [x, y], [1]);
+    const { slot, from, to, nodes } = await placeOf(x);
+    const [source, target] = [nodes.get(from), nodes.get(to)];
+    await target?.cluster('SETSLOT', slot, 'IMPORTING', from);
+    await source?.cluster('SETSLOT', slot, 'MIGRATING', to);
+    await source?.migrate('127.0.0.1', target?.options.port ?? 0, x, 0, 1000);
+
+    // One key here, one there: TRYAGAIN, for as long as it takes.
+    const waiting = addBoth.run(wait, [x, y], [10]);
+    const refused = await outcome(addBoth.run(fail, [x, y], [100]));
+    expect(isRedisError(refused)).toBe(true);
+    expect(String(refused)).toMatch(/TRYAGAIN|timed out/);
+    // A single key is found where it is: ASK.
+    expect(await wait.get(x)).toBe('1');
+    expect(await fail.get(x)).toBe('1');
+
+    await source?.migrate('127.0.0.1', target?.options.port ?? 0, y, 0, 1000);
+    for (const node of [target, source]) await node?.cluster('SETSLOT', slot, 'NODE', to);
+    expect(await waiting).toBe(22);
+    // MOVED, to a connection that has not heard of it.
+    expect(await fail.mget(x, y)).toEqual(['11', '11']);
+    for (const node of nodes.values()) node.disconnect();
+  });
+});
+
+describe('a master that is killed', () => {
+  it('is told by readiness; `fail` answers while it is away, `wait` waits until it is back', async () => {
+    const runs = new RedisRuns(fail);
+    expect(await runs.changed()).toBe(false);
+    expect(await redisTrouble(wait)).toBeUndefined();
+    const { from, nodes } = await placeOf('{s0}');
+    const port = nodes.get(from)?.options.port;
+    for (const node of nodes.values()) node.disconnect();
+    const index = cluster.ports.findIndex((one) => one.port === port);
+    await cluster.nodes[index]?.kill();
+
+    const refused = await outcome(addBoth.run(fail, ['kill:{s0}:x', 'kill:{s0}:y'], [1]));
+    expect(isRedisError(refused)).toBe(true);
+    const waiting = addBoth.run(wait, ['kill:{s0}:x', 'kill:{s0}:y'], [1]);
+    await eventually(async () => expect(await redisTrouble(wait)).toBeDefined());
+    await eventually(async () => expect(await redisTrouble(fail)).toBeDefined());
+
+    await cluster.again(index);
+    expect(await waiting).toBe(2);
+    await eventually(async () => expect(await redisTrouble(wait)).toBeUndefined());
+    await eventually(async () => expect(await outcome(addBoth.run(fail, ['kill:{s0}:x', 'kill:{s0}:y'], [1]))).toBe(4));
+    expect(await runs.changed()).toBe(true);
+    expect(await runs.changed()).toBe(false);
+  });
+});

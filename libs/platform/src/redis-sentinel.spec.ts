@@ -1,0 +1,58 @@
+/** Connections through Sentinels to a master that fails over. */
+import { eventually, gate, quiet, startSentinels, type Sentinels } from '../../../test/support/servers.js';
+import { assertRedisFit } from './redis-fit.js';
+import { RedisRuns } from './redis-runs.js';
+import { RedisScript } from './redis-script.js';
+import { closeRedis, connectRedis, isRedisError, redisTrouble, type Redis } from './redis.js';
+
+const increase = new RedisScript<number>('specIncrease', `return redis.call('INCRBY', KEYS[1], ARGV[1])`);
+
+let sentinels: Sentinels;
+const open: Redis[] = [];
+
+function connect(whenAway: 'wait' | 'fail'): Redis {
+  const redis = connectRedis(sentinels.url, { name: `spec-${whenAway}`, whenAway }, quiet);
+  open.push(redis);
+  return redis;
+}
+
+beforeAll(async () => {
+  sentinels = await startSentinels();
+}, 30_000);
+
+afterAll(async () => {
+  await Promise.all(open.map(closeRedis));
+  await sentinels.stop();
+});
+
+it('finds the master, and the new one after the old one was killed', async () => {
+  const [wait, fail, blocked, subscriber] = [connect('wait'), connect('fail'), connect('wait'), connect('wait')];
+  await assertRedisFit(wait);
+  await eventually(() => expect(fail.status).toBe('ready'));
+  const runs = new RedisRuns(fail);
+  expect(await runs.changed()).toBe(false);
+  const heard = gate<string>();
+  subscriber.on('message', (_channel: string, text: string) => heard.open(text));
+  await subscriber.subscribe('spec');
+  const popped = blocked.blpop('spec:list', 0);
+
+  expect(await increase.run(wait, ['spec:sum'], [1])).toBe(1);
+  // What the replica has confirmed survives; what it has not may be lost.
+  expect(await wait.wait(1, 5000)).toBe(1);
+  await sentinels.master.kill();
+
+  const refused = await increase.run(fail, ['spec:other'], [1]).catch((error: unknown) => error);
+  expect(isRedisError(refused)).toBe(true);
+  expect(await redisTrouble(fail)).toBeDefined();
+  expect(await increase.run(wait, ['spec:sum'], [1])).toBe(2);
+  await eventually(async () => expect(await redisTrouble(fail)).toBeUndefined());
+  expect(await increase.run(fail, ['spec:sum'], [1])).toBe(3);
+  expect(await runs.changed()).toBe(true);
+  expect(await wait.info('server')).toContain(`tcp_port:${sentinels.replica.port}`);
+
+  // Blocking reads and subscriptions have followed.
+  await wait.rpush('spec:list', 'pushed');
+  expect(await popped).toEqual(['spec:list', 'pushed']);
+  await eventually(async () => expect(await wait.publish('spec', 'told')).toBe(1));
+  expect(await heard.passed).toBe('told');
+}, 30_000);
