@@ -84,7 +84,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     shardCount: SHARD_COUNT,
     logger,
   });
-  const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT);
+  const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT, 2 * INTAKE_WINDOW);
   const commits = new FencedCommit(redis, keys);
   const due = new DueWorkOfShards(redis, keys);
   const wakeUps = new WakeUps(redis, keys);

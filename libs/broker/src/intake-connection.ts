@@ -19,7 +19,10 @@ export interface IntakePacket {
   topic: string;
   payload: Buffer;
   retain: boolean;
+  /** Sent before on an earlier connection of the session, and not acknowledged. */
   dup: boolean;
+  /** Identifies it until it is acknowledged; undefined at QoS 0. */
+  packetId: number | undefined;
 }
 
 export interface IntakeOptions {
@@ -47,20 +50,16 @@ const SESSION_TAKEN_OVER = 0x8e;
 /** Bytes in hand past which the socket is not read; the largest single packet is the broker's to limit. */
 const MOST_BYTES = 32 * 1024 * 1024;
 /** Longest a disconnect waits for the broker. */
-const CLOSE_MS = 1000;
+const CLOSE_MS = 2000;
 const NEVER_EXPIRES = 0xffff_ffff;
 /** Tells MQTT.js to read on without acknowledging. */
 const LATER = new Error('acknowledged later');
-
-interface Received extends IntakePacket {
-  messageId: number | undefined;
-}
 
 export class IntakeConnection {
   /** Settles when the connection is over and no batch of it is being stored any more. */
   readonly ended: Promise<IntakeEnd>;
   private readonly client: MqttClient;
-  private waiting: Received[] = [];
+  private waiting: IntakePacket[] = [];
   private storing = 0;
   private bytes = 0;
   private readOn: (() => void) | undefined;
@@ -174,7 +173,7 @@ export class IntakeConnection {
       payload: packet.payload as Buffer,
       retain: packet.retain,
       dup: packet.dup,
-      messageId: packet.messageId,
+      packetId: packet.messageId,
     });
     this.bytes += packet.payload.length;
     if (this.unacknowledged < this.options.window && this.bytes < MOST_BYTES) callback(LATER);
@@ -198,7 +197,7 @@ export class IntakeConnection {
         this.end('lost');
         break;
       }
-      if (!this.over) for (const { messageId } of batch) if (messageId !== undefined) this.acknowledge(messageId);
+      if (!this.over) for (const { packetId } of batch) if (packetId !== undefined) this.acknowledge(packetId);
       this.storing = 0;
       this.bytes -= bytes;
       const readOn = this.readOn;

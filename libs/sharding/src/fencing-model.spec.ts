@@ -204,7 +204,7 @@ class World {
     const items = new Map(
       Array.from(batches, ([index, bodies]) => [index, bodies.map((body) => ({ clientId: 'c', meta: 'm', body }))]),
     );
-    const outcome = this.mailboxes.append(by, sequence, items);
+    const outcome = this.mailboxes.append(by, sequence, items).then(({ outcomes }) => outcomes);
     if ([...wanted.values()].includes('stale')) await expect(outcome).rejects.toThrow(StaleOwnerError);
     else expect(await outcome).toEqual(wanted);
   }

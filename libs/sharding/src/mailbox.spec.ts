@@ -1,6 +1,14 @@
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
-import { Mailboxes, storedAt, unpack, type MailboxEntry, type MailboxItem } from './mailbox.js';
+import {
+  Mailboxes,
+  storedAt,
+  unpack,
+  type AppendOutcome,
+  type LaneItem,
+  type MailboxEntry,
+  type MailboxItem,
+} from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
 
@@ -53,10 +61,18 @@ async function bodies(shard: number): Promise<string[]> {
   return (await entriesOf(shard)).map(({ body }) => body);
 }
 
+async function outcomesOf(
+  mailboxes: Mailboxes,
+  ...given: Parameters<Mailboxes['append']>
+): Promise<Map<number, AppendOutcome>> {
+  return (await mailboxes.append(...given)).outcomes;
+}
+
 describe('appending as the owner of a lane', () => {
   it('appends the batches of several shards in one call, each in its order', async () => {
     const mailboxes = await announcedBy(lane(1));
-    const outcome = await mailboxes.append(
+    const outcome = await outcomesOf(
+      mailboxes,
       lane(1),
       1,
       new Map([
@@ -121,7 +137,7 @@ describe('appending as the owner of a lane', () => {
     await expect(mailboxes.append(lane(1, 0, 'old'), 2, late)).rejects.toThrow(StaleOwnerError);
     const next = lane(1, 0, 'new');
     await mailboxes.announce(next, SHARDS);
-    expect(await mailboxes.append(next, 1, new Map([[0, items('after')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, next, 1, new Map([[0, items('after')]]))).toEqual(new Map([[0, 'appended']]));
     await expect(mailboxes.append(lane(1, 0, 'old'), 3, late)).rejects.toThrow(StaleOwnerError);
     expect(await bodies(0)).toEqual(['after']);
   });
@@ -139,17 +155,18 @@ describe('appending as the owner of a lane', () => {
   it('appends the same sequence number once, and says that it has seen it', async () => {
     const mailboxes = await announcedBy(lane(1));
     const batch = new Map([[0, items('a', 'b')]]);
-    expect(await mailboxes.append(lane(1), 7, batch)).toEqual(new Map([[0, 'appended']]));
-    expect(await mailboxes.append(lane(1), 7, batch)).toEqual(new Map([[0, 'seen']]));
-    expect(await mailboxes.append(lane(1), 6, batch)).toEqual(new Map([[0, 'seen']]));
-    expect(await mailboxes.append(lane(1), 10, new Map([[0, items('c')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, lane(1), 7, batch)).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, lane(1), 7, batch)).toEqual(new Map([[0, 'seen']]));
+    expect(await outcomesOf(mailboxes, lane(1), 6, batch)).toEqual(new Map([[0, 'seen']]));
+    expect(await outcomesOf(mailboxes, lane(1), 10, new Map([[0, items('c')]]))).toEqual(new Map([[0, 'appended']]));
     expect(await bodies(0)).toEqual(['a', 'b', 'c']);
   });
 
   it('appends a repeated batch to the shards that had not got it, and to no other', async () => {
     const mailboxes = await announcedBy(lane(1));
     await mailboxes.append(lane(1), 1, new Map([[0, items('a')]]));
-    const outcome = await mailboxes.append(
+    const outcome = await outcomesOf(
+      mailboxes,
       lane(1),
       1,
       new Map([
@@ -171,7 +188,7 @@ describe('appending as the owner of a lane', () => {
     const mailboxes = await announcedBy(lane(1));
     await mailboxes.append(lane(1), 50, new Map([[0, items('old')]]));
     await mailboxes.announce(lane(2), SHARDS);
-    expect(await mailboxes.append(lane(2), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, lane(2), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
     expect(await bodies(0)).toEqual(['old', 'new']);
   });
 
@@ -179,7 +196,7 @@ describe('appending as the owner of a lane', () => {
     const mailboxes = await announcedBy(lane(9, 0));
     await mailboxes.announce(lane(1, 1), SHARDS);
     await mailboxes.append(lane(9, 0), 9, new Map([[0, items('of lane 0')]]));
-    const outcome = await mailboxes.append(lane(1, 1), 1, new Map([[0, items('of lane 1')]]));
+    const outcome = await outcomesOf(mailboxes, lane(1, 1), 1, new Map([[0, items('of lane 1')]]));
     expect(outcome).toEqual(new Map([[0, 'appended']]));
     expect(await bodies(0)).toEqual(['of lane 0', 'of lane 1']);
   });
@@ -187,11 +204,15 @@ describe('appending as the owner of a lane', () => {
   it('fills a mailbox to its limit, and refuses what does not fit as a whole', async () => {
     const mailboxes = await announcedBy(lane(1), 4);
     await mailboxes.append(lane(1), 1, new Map([[0, items('a', 'b')]]));
-    expect(await mailboxes.append(lane(1), 2, new Map([[0, items('c', 'd', 'e')]]))).toEqual(new Map([[0, 'full']]));
+    expect(await outcomesOf(mailboxes, lane(1), 2, new Map([[0, items('c', 'd', 'e')]]))).toEqual(
+      new Map([[0, 'full']]),
+    );
     expect(await bodies(0)).toEqual(['a', 'b']);
-    expect(await mailboxes.append(lane(1), 2, new Map([[0, items('c', 'd')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, lane(1), 2, new Map([[0, items('c', 'd')]]))).toEqual(
+      new Map([[0, 'appended']]),
+    );
     expect(await bodies(0)).toEqual(['a', 'b', 'c', 'd']);
-    expect(await mailboxes.append(lane(1), 3, new Map([[0, items('f')]]))).toEqual(new Map([[0, 'full']]));
+    expect(await outcomesOf(mailboxes, lane(1), 3, new Map([[0, items('f')]]))).toEqual(new Map([[0, 'full']]));
   });
 
   it('appends what was full when it is repeated after room was made, while other shards were not held back', async () => {
@@ -201,14 +222,14 @@ describe('appending as the owner of a lane', () => {
       [0, items('b')],
       [1, items('c')],
     ]);
-    expect(await mailboxes.append(lane(1), 2, batch)).toEqual(
+    expect(await outcomesOf(mailboxes, lane(1), 2, batch)).toEqual(
       new Map([
         [0, 'full'],
         [1, 'appended'],
       ]),
     );
     await redis.xtrim(keys.mailbox(0), 'MAXLEN', 0);
-    expect(await mailboxes.append(lane(1), 2, batch)).toEqual(
+    expect(await outcomesOf(mailboxes, lane(1), 2, batch)).toEqual(
       new Map([
         [0, 'appended'],
         [1, 'seen'],
@@ -228,7 +249,7 @@ describe('appending as the owner of a lane', () => {
     await expect(mailboxes.append(lane(1), 1, batch)).rejects.toThrow(/WRONGTYPE/);
     expect(await bodies(1)).toEqual(['b']);
     await redis.del(keys.mailbox(0));
-    expect(await mailboxes.append(lane(1), 1, batch)).toEqual(
+    expect(await outcomesOf(mailboxes, lane(1), 1, batch)).toEqual(
       new Map([
         [0, 'appended'],
         [1, 'seen'],
@@ -264,22 +285,22 @@ describe('announcing a lane', () => {
     const mailboxes = await announcedBy(lane(2));
     await mailboxes.append(lane(2), 500, new Map([[0, items('old')]]));
     await mailboxes.announce(lane(3), SHARDS);
-    expect(await mailboxes.append(lane(3), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, lane(3), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
   });
 
   it('is refused where a newer epoch was announced, and leaves that one as it is', async () => {
     const mailboxes = await announcedBy(lane(3));
     await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]));
     await expect(mailboxes.announce(lane(2), SHARDS)).rejects.toThrow(StaleOwnerError);
-    expect(await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'seen']]));
+    expect(await outcomesOf(mailboxes, lane(3), 5, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'seen']]));
   });
 
   it('keeps the sequence where the same owner announces itself again', async () => {
     const mailboxes = await announcedBy(lane(3));
     await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]));
     await mailboxes.announce(lane(3), SHARDS);
-    expect(await mailboxes.append(lane(3), 5, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'seen']]));
-    expect(await mailboxes.append(lane(3), 6, new Map([[0, items('b')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, lane(3), 5, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'seen']]));
+    expect(await outcomesOf(mailboxes, lane(3), 6, new Map([[0, items('b')]]))).toEqual(new Map([[0, 'appended']]));
     expect(await bodies(0)).toEqual(['a', 'b']);
   });
 
@@ -288,7 +309,7 @@ describe('announcing a lane', () => {
     await mailboxes.append(lane(3), 5, new Map([[0, items('old')]]));
     const next = lane(3, 0, 'other');
     await mailboxes.announce(next, SHARDS);
-    expect(await mailboxes.append(next, 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, next, 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
     await expect(mailboxes.append(lane(3), 6, new Map([[0, items('late')]]))).rejects.toThrow(StaleOwnerError);
     expect(await bodies(0)).toEqual(['old', 'new']);
   });
@@ -296,7 +317,7 @@ describe('announcing a lane', () => {
   it('fences one lane only', async () => {
     const mailboxes = await announcedBy(lane(1, 1));
     await mailboxes.announce(lane(3, 0), SHARDS);
-    expect(await mailboxes.append(lane(1, 1), 1, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, lane(1, 1), 1, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'appended']]));
   });
 });
 
@@ -308,5 +329,63 @@ describe('sending as a caller without a lane', () => {
     expect(await mailboxes.send(0, item('c'))).toBe(false);
     expect(await bodies(0)).toEqual(['a', 'b']);
     expect(await mailboxes.send(1, item('d'))).toBe(true);
+  });
+});
+
+describe('what is delivered again', () => {
+  let mailboxes: Mailboxes;
+
+  beforeEach(async () => {
+    mailboxes = await announcedBy(lane(1));
+  });
+
+  const delivered = (...names: string[]): LaneItem[] =>
+    names.map((name) => ({
+      clientId: 'c',
+      meta: 'm',
+      body: name.replace('!', ''),
+      delivery: name.replace('!', ''),
+      again: name.startsWith('!'),
+    }));
+
+  async function take(sequence: number, ...names: string[]): Promise<number> {
+    return (await mailboxes.append(lane(1), sequence, new Map([[0, delivered(...names)]]))).repeats;
+  }
+
+  it('and was appended before is left out, by whichever owner of the lane; what is new is not', async () => {
+    expect(await take(1, '1.a', '2.b', '3.c')).toBe(0);
+    await mailboxes.announce(lane(2), SHARDS);
+    const again = new Map([[0, delivered('!2.b', '!3.c', '!4.d', '5.e')]]);
+    expect(await mailboxes.append(lane(2), 1, again)).toEqual({ outcomes: new Map([[0, 'appended']]), repeats: 2 });
+    expect(await bodies(0)).toEqual(['1.a', '2.b', '3.c', '4.d', '5.e']);
+  });
+
+  it('is not taken for another message that had its id before', async () => {
+    await take(1, '1.a', '2.b', '1.c');
+    expect(await take(2, '!1.a', '!1.c')).toBe(1);
+    expect(await bodies(0)).toEqual(['1.a', '2.b', '1.c', '1.a']);
+  });
+
+  it('is asked of its own lane alone', async () => {
+    await take(1, '1.a');
+    await mailboxes.announce(lane(1, 1), SHARDS);
+    const other = await mailboxes.append(lane(1, 1), 1, new Map([[0, delivered('!1.a')]]));
+    expect(other.repeats).toBe(0);
+    expect(await bodies(0)).toEqual(['1.a', '1.a']);
+  });
+
+  it('is appended where it is new to the service, or has no name', async () => {
+    expect(await take(1, '!7.x')).toBe(0);
+    const nameless = [{ clientId: 'c', meta: 'm', body: 'x', delivery: '', again: true }];
+    expect((await mailboxes.append(lane(1), 2, new Map([[0, nameless]]))).repeats).toBe(0);
+    expect(await bodies(0)).toEqual(['7.x', 'x']);
+  });
+
+  it('is remembered for as many deliveries as may be unacknowledged, and no more', async () => {
+    mailboxes = new Mailboxes(redis, keys, 100, 3);
+    await take(1, '1.a', '2.b', '3.c', '4.d');
+    expect(await redis.llen(keys.deliveries(0, 0))).toBe(3);
+    expect(await take(2, '!1.a')).toBe(0);
+    expect(await take(3, '!3.c', '!4.d')).toBe(2);
   });
 });

@@ -13,6 +13,14 @@ export interface MailboxItem {
   body: string;
 }
 
+/** What a lane took in. */
+export interface LaneItem extends MailboxItem {
+  /** Names the delivery, `<id>.<digest>`: what is delivered again, because it was not acknowledged, has the same name. */
+  delivery?: string;
+  /** It is delivered again, and may have been appended before. */
+  again?: boolean;
+}
+
 export interface MailboxEntry extends MailboxItem {
   /** Stream id, `<milliseconds>-<number>`: the order of the mailbox. */
   id: string;
@@ -44,9 +52,11 @@ export function storedAt(entryId: string): number {
 export type AppendOutcome = 'appended' | 'seen' | 'full';
 
 /**
- * KEYS mailbox, lane marks · ARGV lane, fence, sequence, limit, then each packed entry
- * → 1 appended, 0 seen before, -1 not the owner, -2 mailbox full. All or nothing.
+ * KEYS mailbox, lane marks, deliveries · ARGV lane, fence, sequence, limit, deliveries remembered, count,
+ *      then each delivery ('!' before one that comes again, '' for none), then each packed entry
+ * → 1 and more: appended, one more for each that had been before; 0 seen before; -1 not the owner; -2 mailbox full.
  * An owner has announced itself; where its mark is gone, Redis has lost it, and with it the right to append.
+ * Whether a delivery was appended before is asked of the last one with its id: ids are used again.
  */
 const appendAsLane = new RedisScript<number>(
   'ccAppend',
@@ -55,10 +65,34 @@ const appendAsLane = new RedisScript<number>(
    local fence, sequence = string.match(mark, '^(.*):(%d+)$')
    if fence ~= ARGV[2] then return -1 end
    if tonumber(ARGV[3]) <= tonumber(sequence) then return 0 end
-   if redis.call('XLEN', KEYS[1]) + #ARGV - 4 > tonumber(ARGV[4]) then return -2 end
-   for i = 5, #ARGV do redis.call('XADD', KEYS[1], '*', 'entry', ARGV[i]) end
+   local count = tonumber(ARGV[6])
+   if redis.call('XLEN', KEYS[1]) + count > tonumber(ARGV[4]) then return -2 end
+   local known, fresh, repeats = nil, {}, 0
+   for i = 1, count do
+     local delivery, repeated = ARGV[6 + i], false
+     if string.sub(delivery, 1, 1) == '!' then
+       delivery = string.sub(delivery, 2)
+       if not known then
+         known = {}
+         for _, one in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
+           local id, digest = string.match(one, '^(%d+)%.(.*)$')
+           known[id] = digest
+         end
+       end
+       local id, digest = string.match(delivery, '^(%d+)%.(.*)$')
+       repeated = known[id] == digest
+     end
+     if repeated then
+       repeats = repeats + 1
+     else
+       redis.call('XADD', KEYS[1], '*', 'entry', ARGV[6 + count + i])
+       if delivery ~= '' then fresh[#fresh + 1] = delivery end
+     end
+   end
+   for i = 1, #fresh, 4000 do redis.call('RPUSH', KEYS[3], unpack(fresh, i, math.min(i + 3999, #fresh))) end
+   if #fresh > 0 then redis.call('LTRIM', KEYS[3], -tonumber(ARGV[5]), -1) end
    redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
-   return 1`,
+   return 1 + repeats`,
 );
 
 /**
@@ -90,6 +124,8 @@ export class Mailboxes {
     private readonly keys: ShardingKeys,
     /** Most entries a mailbox may hold; past it appends are refused as `full`. */
     private readonly limit: number,
+    /** Deliveries remembered for each lane and shard: not fewer than a lane may leave unacknowledged. */
+    private readonly remembered = 2000,
   ) {}
 
   /** Fences out older owners of a lane on every shard, before its new owner reads from the broker. */
@@ -106,20 +142,24 @@ export class Mailboxes {
   /**
    * Appends one batch for each shard in one round trip. Repeating a call with the same `sequence` is safe: what
    * was appended before is `seen`.
-   * @returns the outcome a shard; each shard's batch is appended whole or not at all.
+   * What is delivered again and was appended before is left out.
+   * @returns the outcome a shard, each batch whole or not at all, and how many items were left out
    * @throws StaleOwnerError where the lane has a newer owner; an Error of Redis where the outcome is unknown.
    */
   async append(
     lane: Grant,
     sequence: number,
-    batches: ReadonlyMap<number, readonly MailboxItem[]>,
-  ): Promise<Map<number, AppendOutcome>> {
+    batches: ReadonlyMap<number, readonly LaneItem[]>,
+  ): Promise<{ outcomes: Map<number, AppendOutcome>; repeats: number }> {
     // All shards' outcomes are awaited even if one fails: the batch may be repeated only when nothing of it is under way.
     const outcomes = await Promise.allSettled(
       Array.from(batches, async ([shard, items]) => {
-        const args: (string | number)[] = [lane.index, lane.fence, sequence, this.limit];
+        const { limit, remembered } = this;
+        const args: (string | number)[] = [lane.index, lane.fence, sequence, limit, remembered, items.length];
+        for (const { delivery = '', again = false } of items)
+          args.push(again && delivery !== '' ? `!${delivery}` : delivery);
         for (const item of items) args.push(pack(item));
-        const keys = [this.keys.mailbox(shard), this.keys.laneMarks(shard)];
+        const keys = [this.keys.mailbox(shard), this.keys.laneMarks(shard), this.keys.deliveries(shard, lane.index)];
         return [shard, await appendAsLane.run(this.redis, keys, args)] as const;
       }),
     );
@@ -128,7 +168,12 @@ export class Mailboxes {
       return outcome.value;
     });
     if (replies.some(([, reply]) => reply === -1)) throw new StaleOwnerError(lane);
-    return new Map(replies.map(([shard, reply]) => [shard, reply === 1 ? 'appended' : reply === 0 ? 'seen' : 'full']));
+    return {
+      outcomes: new Map(
+        replies.map(([shard, reply]) => [shard, reply > 0 ? 'appended' : reply === 0 ? 'seen' : 'full']),
+      ),
+      repeats: replies.reduce((sum, [, reply]) => sum + Math.max(0, reply - 1), 0),
+    };
   }
 
   /** Appends an entry of a caller that owns no lane. @returns false where the mailbox is full. */

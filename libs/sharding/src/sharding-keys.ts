@@ -22,6 +22,11 @@ export class ShardingKeys {
     return `${this.shard(shard)}:lanes`;
   }
 
+  /** List: names of a lane's last deliveries to the shard, by which one that comes again is known. */
+  deliveries(shard: number, lane: number): string {
+    return `${this.shard(shard)}:deliveries:${lane}`;
+  }
+
   /** String: the resource's newest epoch (S1). */
   epoch(resource: Resource): string {
     return `${this.tag(resource)}:epoch`;

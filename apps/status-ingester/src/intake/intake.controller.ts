@@ -8,7 +8,7 @@ import { BaseRpcContext, Ctx, EventPattern, Payload } from '@nestjs/microservice
 import type { IntakePacket } from '@app/broker';
 import { LOGGER, SETTINGS, backoffMs, counter, type Logger } from '@app/platform';
 import { shardOf, type TopicTemplate } from '@app/protocol';
-import { Mailboxes, StaleOwnerError, type Grant, type MailboxItem } from '@app/sharding';
+import { Mailboxes, StaleOwnerError, type Grant, type LaneItem } from '@app/sharding';
 import type { IngesterSettings } from '../ingester.settings.js';
 import { seal } from './seal.js';
 
@@ -33,6 +33,9 @@ export class LaneContext extends BaseRpcContext<[Grant, number, AbortSignal]> {
 
 const received = counter('intake_messages', 'Messages received from the broker and stored, by lane.', ['lane']);
 const foreign = counter('intake_foreign_topics', 'Messages on a topic without a valid client id; dropped.');
+const repeated = counter('intake_repeats', 'Redelivered messages that had been stored before, and were left out.', [
+  'lane',
+]);
 const waits = counter('intake_waits', 'Tries to store a batch that had to be repeated, by cause.', ['cause']);
 
 @Controller()
@@ -70,10 +73,11 @@ export class IntakeController {
   private async append(
     lane: Grant,
     sequence: number,
-    batches: ReadonlyMap<number, MailboxItem[]>,
+    batches: ReadonlyMap<number, LaneItem[]>,
   ): Promise<number[] | 'stale' | undefined> {
     try {
-      const outcomes = await this.mailboxes.append(lane, sequence, batches);
+      const { outcomes, repeats } = await this.mailboxes.append(lane, sequence, batches);
+      if (repeats > 0) repeated.inc({ lane: lane.index }, repeats);
       const full = Array.from(outcomes).flatMap(([shard, outcome]) => (outcome === 'full' ? [shard] : []));
       if (full.length > 0) waits.inc({ cause: 'mailbox-full' });
       return full;
@@ -85,8 +89,8 @@ export class IntakeController {
     }
   }
 
-  private byShard(packets: readonly IntakePacket[], lane: number): Map<number, MailboxItem[]> {
-    const batches = new Map<number, MailboxItem[]>();
+  private byShard(packets: readonly IntakePacket[], lane: number): Map<number, LaneItem[]> {
+    const batches = new Map<number, LaneItem[]>();
     for (const packet of packets) {
       const item = seal(packet, lane, this.templates, this.settings.MAX_INBOUND_BYTES);
       if (item === undefined) {

@@ -15,6 +15,7 @@ function received(payload: string | Buffer, given: Partial<IntakePacket> = {}): 
     payload: Buffer.from(payload),
     retain: false,
     dup: false,
+    packetId: 7,
     ...given,
   };
 }
@@ -142,5 +143,24 @@ describe('seal', () => {
       ),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('the name of a delivery', () => {
+  const nameOf = (given: Partial<IntakePacket> = {}, payload = 'x'): string | undefined =>
+    seal(received(payload, given), 0, TEMPLATES, MAX_BYTES)?.delivery;
+
+  it('is the same when it is delivered again', () => {
+    expect(nameOf({ dup: true })).toBe(nameOf());
+    expect(nameOf()).toMatch(/^7\.[0-9a-z]+$/);
+  });
+
+  it('differs with packet id, topic and payload', () => {
+    const names = [nameOf(), nameOf({ packetId: 8 }), nameOf({ topic: 'redhat/insights/in/host-2' }), nameOf({}, 'y')];
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('is empty at QoS 0, which is never redelivered', () => {
+    expect(nameOf({ packetId: undefined })).toBe('');
   });
 });

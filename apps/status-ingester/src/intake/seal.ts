@@ -1,9 +1,10 @@
 /** Makes a mailbox entry of what a lane received. Pure. Unreadable payloads are marked here, and only a sample kept. */
 import { isUtf8 } from 'node:buffer';
+import { crc32 } from 'node:zlib';
 import type { IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
 import { encodePacket } from '@app/registry';
-import type { MailboxItem } from '@app/sharding';
+import type { LaneItem, MailboxItem } from '@app/sharding';
 
 const SAMPLE_BYTES = 1024;
 
@@ -13,17 +14,24 @@ export function seal(
   lane: number,
   templates: readonly TopicTemplate[],
   maxBytes: number,
-): MailboxItem | undefined {
+): LaneItem | undefined {
   const { payload, retain, dup } = packet;
   for (const template of templates) {
     const clientId = template.clientIdOf(packet.topic);
     if (clientId === undefined) continue;
     const about = { kind: 'packet', clientId, lane, topic: template.template, retain, dup } as const;
-    if (payload.length > maxBytes) return encodePacket({ ...about, body: sample(payload), refused: 'too-large' });
-    if (!isUtf8(payload)) return encodePacket({ ...about, body: sample(payload), refused: 'not-utf8' });
-    return encodePacket({ ...about, body: payload.toString() });
+    const named = (item: MailboxItem): LaneItem => Object.assign(item, { delivery: nameOf(packet), again: dup });
+    if (payload.length > maxBytes)
+      return named(encodePacket({ ...about, body: sample(payload), refused: 'too-large' }));
+    if (!isUtf8(payload)) return named(encodePacket({ ...about, body: sample(payload), refused: 'not-utf8' }));
+    return named(encodePacket({ ...about, body: payload.toString() }));
   }
   return undefined;
+}
+
+/** What is redelivered has the same packet id, topic and payload; an id alone may belong to another message by then. */
+function nameOf({ packetId, topic, payload }: IntakePacket): string {
+  return packetId === undefined ? '' : `${packetId}.${crc32(payload, crc32(topic)).toString(36)}`;
 }
 
 function sample(payload: Buffer): string {

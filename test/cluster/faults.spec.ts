@@ -1,0 +1,86 @@
+/** The failure table, row by row, on real processes under continuous load, with a witness. */
+import { Random, seedOfRun } from './support/random.js';
+import { World } from './support/world.js';
+
+const random = new Random(seedOfRun());
+let world: World;
+
+beforeAll(async () => {
+  world = await World.start({ ingesters: 3, lanes: 1, clients: 40, random });
+}, 60_000);
+
+afterEach(async () => {
+  await world.untilOwned();
+  await world.verify();
+}, 90_000);
+
+afterAll(async () => {
+  await world.stop();
+}, 60_000);
+
+it('the lane owner is killed with unacknowledged messages: its lane is taken over, session and all', async () => {
+  await world.kill(await world.laneOwner());
+  await world.untilOwned();
+  await world.add();
+});
+
+it('the lane owner is frozen beyond its lease: another takes over, and it stays quiet when it wakes', async () => {
+  const zombie = await world.laneOwner();
+  world.freeze(zombie);
+  await world.untilOwned(zombie);
+  world.thaw(zombie);
+});
+
+it('an ingester without a lane is frozen: its shards are taken over, and its late writes refused', async () => {
+  const lane = await world.laneOwner();
+  const zombie = random.pick(world.ingesters.filter((one) => one !== lane));
+  world.freeze(zombie);
+  await world.untilOwned(zombie);
+  world.thaw(zombie);
+});
+
+it('the lane owner stops in order: it hands over, and nobody waits for a lease to run out', async () => {
+  await world.drain(await world.laneOwner());
+  await world.add();
+});
+
+it('the cluster is scaled from 3 to 1, to 4, to 2, and back', async () => {
+  for (const count of [1, 4, 2, 3]) {
+    await world.scaleTo(count);
+    await world.untilOwned();
+  }
+  const shares = (await world.cluster()).members.map(({ shards }) => shards);
+  expect(shares.toSorted()).toEqual([10, 11, 11]);
+});
+
+it.each(['cut', 'silence'] as const)(
+  'one ingester loses Redis (%s): it stops acting and lives, and joins again',
+  async (how) => {
+    const lonely = await world.laneOwner();
+    lonely.redis[how]();
+    await world.untilOwned(lonely);
+    expect((await fetch(`${lonely.app.url}/health/live`)).status).toBe(200);
+    expect((await fetch(`${lonely.app.url}/health/ready`)).status).toBe(503);
+    lonely.redis.heal();
+  },
+);
+
+it('the lane owner loses the broker: what waits there comes when it is back', async () => {
+  const owner = await world.laneOwner();
+  owner.broker.cut();
+  await world.until('it to be unready', async () => {
+    if ((await fetch(`${owner.app.url}/health/ready`)).ok) throw new Error('still ready');
+  });
+  owner.broker.heal();
+});
+
+it('all ingesters are killed while clients come and go: their successors catch up', async () => {
+  await Promise.all([...world.ingesters].map((one) => world.kill(one)));
+  await Promise.all([world.add(), world.add(), world.add()]);
+});
+
+it('tells each transition once', async () => {
+  expect(await world.doubled()).toEqual([]);
+  const { acquisitions, commits, appends } = world.witness;
+  for (const seen of [acquisitions, commits, appends]) expect(seen).toBeGreaterThan(0);
+});

@@ -1,0 +1,66 @@
+/** A loopback proxy in front of a server, which can be cut (connections reset) or fall silent (nothing passes). */
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { freePort } from '../../../scripts/stack.mjs';
+
+export class Proxy {
+  private readonly sockets = new Set<Socket>();
+  private state: 'open' | 'cut' | 'silent' = 'open';
+
+  private constructor(
+    readonly port: number,
+    private readonly server: Server,
+  ) {}
+
+  static async before(target: number): Promise<Proxy> {
+    const port = await freePort();
+    const server = createServer();
+    const proxy = new Proxy(port, server);
+    server.on('connection', (near) => proxy.join(near, target));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    return proxy;
+  }
+
+  cut(): void {
+    this.state = 'cut';
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** Keeps connections open and passes nothing on, as a network that drops packets does. */
+  silence(): void {
+    this.state = 'silent';
+    for (const socket of this.sockets) socket.pause();
+  }
+
+  /** What was silenced starts anew: its bytes are lost. */
+  heal(): void {
+    for (const socket of this.sockets) socket.destroy();
+    this.state = 'open';
+  }
+
+  stop(): Promise<void> {
+    this.cut();
+    return new Promise((resolve) => this.server.close(() => resolve()));
+  }
+
+  private join(near: Socket, target: number): void {
+    this.keep(near);
+    if (this.state === 'cut') {
+      near.destroy();
+      return;
+    }
+    if (this.state === 'silent') return;
+    const far = connect(target, '127.0.0.1');
+    this.keep(far);
+    near.setNoDelay(true);
+    far.setNoDelay(true);
+    near.pipe(far).pipe(near);
+    near.on('close', () => far.destroy());
+    far.on('close', () => near.destroy());
+  }
+
+  private keep(socket: Socket): void {
+    this.sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.sockets.delete(socket));
+  }
+}

@@ -1,0 +1,29 @@
+/** Randomness that a seed repeats (mulberry32). */
+export class Random {
+  private state: number;
+
+  constructor(readonly seed: number) {
+    this.state = seed >>> 0;
+  }
+
+  /** A whole number from 0 to `below`, which it never is. */
+  below(below: number): number {
+    this.state = (this.state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(this.state ^ (this.state >>> 15), this.state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
+  }
+
+  pick<T>(from: readonly T[]): T {
+    const one = from[this.below(from.length)];
+    if (one === undefined) throw new Error('nothing to pick from');
+    return one;
+  }
+}
+
+/** The seed of this run: `CLUSTER_SEED`, or a new one. Printed, so that a failure can be repeated. */
+export function seedOfRun(): number {
+  const seed = Number(process.env['CLUSTER_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+  process.stdout.write(`CLUSTER_SEED=${seed}\n`);
+  return seed;
+}

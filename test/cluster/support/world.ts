@@ -1,0 +1,246 @@
+/** A cluster of real processes under load, each ingester behind proxies of its own, and what must be true of it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { connectAsync } from 'mqtt';
+import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../../scripts/stack.mjs';
+import type { ClusterBody } from '../../../apps/api-gateway/src/cluster/cluster.dto.js';
+import { Api, type ConnectionView } from '../../support/api.js';
+import { Load } from './load.js';
+import { Proxy } from './proxy.js';
+import type { Random } from './random.js';
+import { Witness } from './witness.js';
+
+const SHARDS = 32;
+const LEASE_MS = 2000;
+const PATIENCE_MS = 30_000;
+
+type App = Awaited<ReturnType<typeof startApp>>;
+
+export interface Ingester {
+  name: string;
+  app: App;
+  redis: Proxy;
+  broker: Proxy;
+  frozen: boolean;
+}
+
+export class World {
+  readonly ingesters: Ingester[] = [];
+  private started = 0;
+
+  private constructor(
+    private readonly dir: string,
+    readonly redis: Awaited<ReturnType<typeof startRedis>>,
+    readonly mosquitto: Awaited<ReturnType<typeof startMosquitto>>,
+    private readonly gateway: App,
+    readonly witness: Witness,
+    private readonly stopWitness: () => void,
+    readonly load: Load,
+    private lanes: number,
+  ) {}
+
+  static async start(options: { ingesters: number; lanes: number; clients: number; random: Random }): Promise<World> {
+    const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-cluster-'));
+    const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir, persist: true })]);
+    const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url };
+    const [gateway, { witness, stop }] = await Promise.all([
+      startApp('api-gateway', { dir, env }),
+      Witness.of(redis.url, LEASE_MS),
+    ]);
+    const load = new Load(mosquitto.url, options.random, options.clients);
+    const world = new World(dir, redis, mosquitto, gateway, witness, stop, load, options.lanes);
+    await world.scaleTo(options.ingesters);
+    load.start();
+    return world;
+  }
+
+  async stop(): Promise<void> {
+    await this.load.stop();
+    this.stopWitness();
+    for (const ingester of this.ingesters) if (ingester.frozen) this.thaw(ingester);
+    for (const { redis, broker } of this.ingesters) {
+      redis.heal();
+      broker.heal();
+    }
+    await stopAll();
+    await Promise.all(this.ingesters.flatMap(({ redis, broker }) => [redis.stop(), broker.stop()]));
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** Starts one more, or as many as there should be; stops the youngest in order where there are too many. */
+  async scaleTo(count: number): Promise<void> {
+    while (this.ingesters.length < count) await this.add();
+    await Promise.all(this.ingesters.slice(count).map((ingester) => this.drain(ingester)));
+  }
+
+  async add(): Promise<Ingester> {
+    const name = `ingester-${this.started++}`;
+    const [redis, broker] = await Promise.all([Proxy.before(this.redis.port), Proxy.before(this.mosquitto.port)]);
+    const env = {
+      REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+      MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
+      LEASE_TIME: `${LEASE_MS}ms`,
+      INTAKE_LANES: `${this.lanes}`,
+    };
+    const app = await startApp('status-ingester', { dir: this.dir, name, env });
+    const ingester = { name, app, redis, broker, frozen: false };
+    this.ingesters.push(ingester);
+    return ingester;
+  }
+
+  /** SIGTERM: it hands over in order. */
+  async drain(ingester: Ingester): Promise<void> {
+    const how = await ingester.app.stop();
+    if (how !== 0) throw new Error(`${ingester.name} did not stop in order: ${how}`);
+    await this.remove(ingester);
+  }
+
+  async kill(ingester: Ingester): Promise<void> {
+    await ingester.app.kill();
+    await this.remove(ingester);
+  }
+
+  freeze(ingester: Ingester): void {
+    process.kill(ingester.app.pid ?? 0, 'SIGSTOP');
+    ingester.frozen = true;
+  }
+
+  thaw(ingester: Ingester): void {
+    process.kill(ingester.app.pid ?? 0, 'SIGCONT');
+    ingester.frozen = false;
+  }
+
+  /** The ingester that holds most lanes. */
+  async laneOwner(): Promise<Ingester> {
+    const owned = await Promise.all(this.ingesters.map(async (one) => ({ one, lanes: await ownedBy(one, 'lanes') })));
+    const [first] = owned.toSorted((a, b) => b.lanes - a.lanes);
+    if (first === undefined || first.lanes === 0) throw new Error('nobody holds a lane');
+    return first.one;
+  }
+
+  /** Waits until every shard and lane has an owner among the ingesters that are not excluded. */
+  async untilOwned(...excluded: Ingester[]): Promise<void> {
+    await this.until('every shard and lane to be owned', async () => {
+      const acting = this.ingesters.filter((one) => !excluded.includes(one));
+      for (const [kind, all] of [
+        ['shards', SHARDS],
+        ['lanes', this.lanes],
+      ] as const) {
+        const counts = await Promise.all(acting.map((one) => ownedBy(one, kind)));
+        const sum = counts.reduce((a, b) => a + b, 0);
+        if (sum !== all) throw new Error(`${kind} owned: ${counts.join(' + ')}`);
+      }
+    });
+  }
+
+  async until(what: string, check: () => Promise<unknown>): Promise<void> {
+    await waitUntil(check, { what, timeoutMs: PATIENCE_MS, everyMs: 50 });
+  }
+
+  async cluster(): Promise<ClusterBody> {
+    return (await new Api(this.gateway.url).call<ClusterBody>('GET', '/v1/cluster')).body;
+  }
+
+  /**
+   * What must be true whenever the load pauses: the registry says of every client what the broker retains for it;
+   * every handshake was told once, in its client's order where there is one lane; and nobody acted out of turn.
+   */
+  async verify(): Promise<void> {
+    await this.load.pause();
+    try {
+      await this.until('the mailboxes to be empty', async () => {
+        const waiting = (await this.cluster()).shards.reduce((sum, shard) => sum + shard.mailbox_depth, 0);
+        if (waiting > 0) throw new Error(`${waiting} entries wait`);
+      });
+      await this.until('every handshake to be told', () => this.compareEvents());
+      if (this.lanes === 1) await this.until('the registry to equal the broker', () => this.compareStates());
+      if (this.witness.violations.length > 0) throw new Error(this.witness.violations.join('\n'));
+    } finally {
+      this.load.goOn();
+    }
+  }
+
+  /** Handshakes that were told more than once, since the start. */
+  async doubled(): Promise<string[]> {
+    const told = await this.told();
+    return [...told.values()].flatMap((ids) => ids.filter((id, i) => ids.indexOf(id) !== i));
+  }
+
+  private async compareEvents(): Promise<void> {
+    const told = await this.told();
+    for (const [client, handshakes] of this.load.handshakes) {
+      const ids = told.get(client) ?? [];
+      const missing = handshakes.filter((id) => !ids.includes(id));
+      if (missing.length > 0) throw new Error(`${client}: not told: ${missing.join(', ')}`);
+      const firsts = ids.filter((id, i) => ids.indexOf(id) === i && handshakes.includes(id));
+      if (this.lanes === 1 && firsts.join() !== handshakes.join())
+        throw new Error(`${client}: told as ${firsts.join(', ')}, sent as ${handshakes.join(', ')}`);
+    }
+  }
+
+  /** Handshake ids by client, in the order of the events that told them. */
+  private async told(): Promise<Map<string, string[]>> {
+    const told = new Map<string, string[]>();
+    const redis = new Redis(this.redis.url);
+    for (let shard = 0; shard < SHARDS; shard++) {
+      for (const [, fields] of await redis.xrange(`cc:{s${shard}}:events`, '-', '+')) {
+        const text = fields[fields.indexOf('event') + 1] ?? '';
+        const { client_id, handshake_message_id: id } = JSON.parse(text) as Record<string, string | undefined>;
+        if (client_id === undefined || id === undefined) continue;
+        told.set(client_id, [...(told.get(client_id) ?? []), id]);
+      }
+    }
+    redis.disconnect();
+    return told;
+  }
+
+  private async compareStates(): Promise<void> {
+    const retained = await this.retained();
+    const api = new Api(this.gateway.url);
+    for (const client of this.load.handshakes.keys()) {
+      const wanted = retained.get(client);
+      const { body, status } = await api.connection(client);
+      const is = status === 200 ? stateOf(body) : 'unknown';
+      const should = wanted?.type === 'host-handshake' ? wanted.message_id : 'offline';
+      if (is !== should && !(is === 'unknown' && wanted === undefined))
+        throw new Error(`${client} is ${is}, the broker says ${should}`);
+    }
+  }
+
+  /** The broker's retained store, by client, read as an independent party would. */
+  private async retained(): Promise<Map<string, { type: string; message_id: string }>> {
+    const store = new Map<string, { type: string; message_id: string }>();
+    const reader = await connectAsync(this.mosquitto.url, { protocolVersion: 5 });
+    const last = `last/${Math.random()}`;
+    await reader.publishAsync(last, 'x', { qos: 1, retain: true });
+    const end = new Promise<void>((resolve) => {
+      reader.on('message', (topic, data, { retain }) => {
+        if (topic === last) resolve();
+        else if (retain) store.set(topic.slice(topic.lastIndexOf('/') + 1), JSON.parse(data.toString()) as never);
+      });
+    });
+    await reader.subscribeAsync('redhat/insights/in/+', { qos: 0 });
+    await reader.subscribeAsync(last, { qos: 0 });
+    await end;
+    await reader.publishAsync(last, '', { qos: 1, retain: true });
+    await reader.endAsync();
+    return store;
+  }
+
+  private async remove(ingester: Ingester): Promise<void> {
+    this.ingesters.splice(this.ingesters.indexOf(ingester), 1);
+    await Promise.all([ingester.redis.stop(), ingester.broker.stop()]);
+  }
+}
+
+function stateOf({ state, handshake_message_id: id }: ConnectionView): string {
+  return state === 'online' ? id : state;
+}
+
+async function ownedBy({ app, frozen }: Ingester, kind: 'shards' | 'lanes'): Promise<number> {
+  if (frozen) return 0;
+  const metrics = await (await fetch(`${app.url}/metrics`)).text();
+  return Number(new RegExp(`^cloud_connector_${kind}_owned (\\d+)$`, 'm').exec(metrics)?.[1]);
+}
