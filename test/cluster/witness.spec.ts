@@ -11,10 +11,10 @@ function acquire(time: number, fence: string, key = 'cc:{s1}:owner'): void {
   witness.see(time, ['SET', key, fence, 'PX', `${LEASE_MS}`], true);
 }
 
-function commit(time: number, fence: string): void {
+function commit(time: number, fence: string, to = `${time * 10}-0`): void {
   witness.see(time, ['evalsha', 'sha', '3', 'cc:{s1}:owner', 'cc:{s1}:position', 'cc:{s1}:mailbox', fence], false);
   witness.see(time, ['GET', 'cc:{s1}:owner'], true);
-  witness.see(time, ['SET', 'cc:{s1}:position', '5-0'], true);
+  witness.see(time, ['SET', 'cc:{s1}:position', to], true);
 }
 
 function announce(fence: string): void {
@@ -82,4 +82,28 @@ it('sees an append of a former owner of the lane', () => {
   announce('2:b');
   append('1:a');
   expect(witness.violations).toEqual(['cc:{s1}:mailbox: 1:a appended after 2:b had announced itself']);
+});
+
+it('sees a position that moves back', () => {
+  acquire(1, '1:a');
+  commit(1.1, '1:a', '5-0');
+  commit(1.2, '1:a', '5-0');
+  expect(witness.violations).toEqual(['cc:{s1}:position: moved from 5-0 to 5-0']);
+});
+
+it('sees an append that is accepted twice', () => {
+  announce('1:a');
+  for (const sequence of [1, 2, 2]) witness.see(0, ['HSET', 'cc:{s1}:lanes', '0', `1:a:${sequence}`], true);
+  expect(witness.violations).toEqual(['cc:{s1}:lanes: append 2 of lane 0 was accepted again']);
+});
+
+it('sees a zombie that connects after the new owner of its lane has', () => {
+  const connect = (time: number, boot: string): void => witness.sawConnect(0, time, boot, () => new Set([boot]));
+  acquire(1, '1:a', 'cc:{lane0}:owner');
+  connect(1.1, 'a');
+  acquire(4, '2:b', 'cc:{lane0}:owner');
+  connect(4.1, 'b');
+  expect(witness.zombies()).toEqual([]);
+  connect(4.2, 'a');
+  expect(witness.zombies()).toEqual(['lane 0: a connected in epoch 1, after epoch 2 had']);
 });

@@ -9,12 +9,14 @@ export class Proxy {
   private constructor(
     readonly port: number,
     private readonly server: Server,
+    private readonly opened: (first: Buffer) => void,
   ) {}
 
-  static async before(target: number): Promise<Proxy> {
+  /** `opened` is told what each new connection sends first. */
+  static async before(target: number, opened: (first: Buffer) => void = () => undefined): Promise<Proxy> {
     const port = await freePort();
     const server = createServer();
-    const proxy = new Proxy(port, server);
+    const proxy = new Proxy(port, server, opened);
     server.on('connection', (near) => proxy.join(near, target));
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return proxy;
@@ -53,6 +55,7 @@ export class Proxy {
     this.keep(far);
     near.setNoDelay(true);
     far.setNoDelay(true);
+    near.once('data', this.opened);
     near.pipe(far).pipe(near);
     near.on('close', () => far.destroy());
     far.on('close', () => near.destroy());

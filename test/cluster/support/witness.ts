@@ -4,8 +4,9 @@
  *
  * - An acquisition has a higher epoch than every one before it, and a lease that was not given back is not taken
  *   before it has run out.
- * - A commit that was accepted carries the fence of the shard's present owner.
- * - An append that was accepted carries the fence that was announced last on that shard.
+ * - A commit that was accepted carries the fence of the shard's present owner, and moves the position forward.
+ * - An append that was accepted carries the fence that was announced last on that shard, and a higher sequence number.
+ * - Of two connects of a lane's session, the later one is not of an older epoch.
  */
 import { Redis } from 'ioredis';
 
@@ -31,6 +32,11 @@ export class Witness {
   private readonly owners = new Map<string, Tenure>();
   private readonly highest = new Map<string, number>();
   private readonly announced = new Map<string, string>();
+  /** Of the last append, by shard and lane. */
+  private readonly sequences = new Map<string, number>();
+  private readonly positions = new Map<string, string>();
+  private readonly acquired = new Map<string, { time: number; fence: string }[]>();
+  private readonly connects: { lane: number; time: number; who: string; boots: () => ReadonlySet<string> }[] = [];
   /** Arguments of the script under way; Redis runs one at a time. */
   private script: string[] = [];
 
@@ -55,6 +61,30 @@ export class Witness {
   dataLost(): void {
     this.owners.clear();
     this.announced.clear();
+    this.sequences.clear();
+    this.positions.clear();
+  }
+
+  /** A process sends CONNECT for a lane's session. `time`: seconds, as for commands; `boots`: its boot ids. */
+  sawConnect(lane: number, time: number, who: string, boots: () => ReadonlySet<string>): void {
+    this.connects.push({ lane, time, who, boots });
+  }
+
+  /** Connects of a zombie: another process had acquired the lane, and connected, before. */
+  zombies(): string[] {
+    const newest = new Map<number, number>();
+    return this.connects
+      .toSorted((a, b) => a.time - b.time)
+      .flatMap(({ lane, time, who, boots }) => {
+        const mine = boots();
+        const own = (this.acquired.get(`{lane${lane}}`) ?? []).filter(
+          (one) => one.time <= time && mine.has(bootOf(one.fence)),
+        );
+        const epoch = Math.max(0, ...own.map(({ fence }) => Number.parseInt(fence, 10)));
+        const before = newest.get(lane) ?? 0;
+        newest.set(lane, Math.max(before, epoch));
+        return epoch < before ? [`lane ${lane}: ${who} connected in epoch ${epoch}, after epoch ${before} had`] : [];
+      });
   }
 
   see(time: number, command: readonly string[], inScript: boolean): void {
@@ -66,16 +96,18 @@ export class Witness {
       return;
     }
     if (key.endsWith(':owner')) {
-      if (verb === 'set') this.acquired(time, key, value);
+      if (verb === 'set') this.acquisition(time, key, value);
       else if (verb === 'pexpire') this.renewed(time, key);
       else if (verb === 'del') this.owners.delete(key);
-    } else if (verb === 'set' && key.endsWith(':position')) this.committed(key);
+    } else if (verb === 'set' && key.endsWith(':position')) this.committed(key, value);
     else if (verb === 'hset' && key.endsWith(':lanes')) this.marked(key, value, command[3] ?? '');
     else if (verb === 'xadd' && key.endsWith(':mailbox')) this.appended(key);
   }
 
-  private acquired(time: number, key: string, fence: string): void {
+  private acquisition(time: number, key: string, fence: string): void {
     this.acquisitions++;
+    const tag = /\{.*\}/.exec(key)?.[0] ?? '';
+    this.acquired.set(tag, [...(this.acquired.get(tag) ?? []), { time, fence }]);
     const epoch = Number.parseInt(fence, 10);
     const highest = this.highest.get(key) ?? 0;
     if (epoch <= highest) this.violations.push(`${key}: epoch ${epoch} follows ${highest}`);
@@ -94,8 +126,11 @@ export class Witness {
     if (owner !== undefined) owner.renewedAt = time;
   }
 
-  private committed(position: string): void {
+  private committed(position: string, to: string): void {
     this.commits++;
+    const from = this.positions.get(position);
+    if (from !== undefined && !isLater(to, from)) this.violations.push(`${position}: moved from ${from} to ${to}`);
+    this.positions.set(position, to);
     const owner = this.owners.get(position.replace(/:position$/, ':owner'));
     const fence = this.argument(0);
     if (owner !== undefined && owner.fence !== fence)
@@ -104,7 +139,12 @@ export class Witness {
 
   /** An announcement sets the mark with sequence 0; an append raises the sequence. */
   private marked(lanes: string, lane: string, mark: string): void {
-    if (mark.endsWith(':0')) this.announced.set(`${lanes} ${lane}`, mark.slice(0, -2));
+    const at = `${lanes} ${lane}`;
+    const sequence = Number(mark.slice(mark.lastIndexOf(':') + 1));
+    if (sequence === 0) this.announced.set(at, mark.slice(0, -2));
+    else if (sequence <= (this.sequences.get(at) ?? 0))
+      this.violations.push(`${lanes}: append ${sequence} of lane ${lane} was accepted again`);
+    this.sequences.set(at, sequence);
   }
 
   private appended(mailbox: string): void {
@@ -122,6 +162,12 @@ export class Witness {
   private argument(index: number): string {
     return this.script[3 + Number(this.script[2]) + index] ?? '';
   }
+}
+
+function isLater(one: string, than: string): boolean {
+  const [ms = 0, n = 0] = one.split('-').map(Number);
+  const [thanMs = 0, thanN = 0] = than.split('-').map(Number);
+  return ms > thanMs || (ms === thanMs && n > thanN);
 }
 
 function bootOf(fence: string): string {

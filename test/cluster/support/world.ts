@@ -1,5 +1,5 @@
 /** A cluster of real processes under load, each ingester behind proxies of its own, and what must be true of it. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -77,7 +77,14 @@ export class World {
 
   async add(): Promise<Ingester> {
     const name = `ingester-${this.started++}`;
-    const [redis, broker] = await Promise.all([Proxy.before(this.redis.port), Proxy.before(this.mosquitto.port)]);
+    const log = join(this.dir, `${name}.log`);
+    const [redis, broker] = await Promise.all([
+      Proxy.before(this.redis.port),
+      Proxy.before(this.mosquitto.port, (first) => {
+        const lane = /-lane-(\d+)/.exec(first.toString('latin1'))?.[1];
+        if (lane !== undefined) this.witness.sawConnect(Number(lane), Date.now() / 1000, name, () => bootsIn(log));
+      }),
+    ]);
     const env = {
       REDIS_URL: `redis://127.0.0.1:${redis.port}`,
       MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
@@ -156,7 +163,8 @@ export class World {
       });
       await this.until('every handshake to be told', () => this.compareEvents());
       if (this.lanes === 1) await this.until('the registry to equal the broker', () => this.compareStates());
-      if (this.witness.violations.length > 0) throw new Error(this.witness.violations.join('\n'));
+      const wrong = [...this.witness.violations, ...this.witness.zombies()];
+      if (wrong.length > 0) throw new Error(wrong.join('\n'));
     } finally {
       this.load.goOn();
     }
@@ -233,6 +241,13 @@ export class World {
     this.ingesters.splice(this.ingesters.indexOf(ingester), 1);
     await Promise.all([ingester.redis.stop(), ingester.broker.stop()]);
   }
+}
+
+/** The boot ids under which a process has acquired anything, from its log. */
+function bootsIn(log: string): Set<string> {
+  return new Set(
+    Array.from(readFileSync(log, 'utf8').matchAll(/"member":"[^"]*\/([0-9a-f]+)"/g), ([, boot = '']) => boot),
+  );
 }
 
 function stateOf({ state, handshake_message_id: id }: ConnectionView): string {
