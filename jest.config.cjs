@@ -56,5 +56,6 @@ module.exports = {
       testMatch: ['<rootDir>/test/e2e/{story,crash}.spec.ts'],
       globals: { REDIS_TOPOLOGY: 'cluster' },
     },
+    { ...base, displayName: 'agreement', testMatch: ['<rootDir>/test/agreement/**/*.spec.ts'] },
   ],
 };

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import { Publisher } from '@app/broker';
+import { Publisher, RetainedReader } from '@app/broker';
 import {
   Draining,
   HealthController,
@@ -32,10 +32,14 @@ import { INGESTER_PARTS, Ingester, type IngesterParts } from './ingester.js';
 import type { IngesterSettings } from './ingester.settings.js';
 import { IntakeController } from './intake/intake.controller.js';
 import { LaneStrategy } from './intake/lane.strategy.js';
+import { Verifier } from './agreement/verifier.js';
 import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
 import { exposeMailboxes } from './shard/mailbox-gauges.js';
 import { ShardActor } from './shard/shard-actor.js';
+
+/** Retained by the service itself, outside of every client's topics: the last thing a read of retained messages brings. */
+const SENTINEL = 'cloud-connector/sentinel';
 
 @Module({})
 export class IngesterModule {
@@ -91,7 +95,18 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const publisher = new Publisher(MQTT_URL, `ingester-${randomUUID()}`, logger);
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
+  const reader = new RetainedReader(MQTT_URL, `ingester-reader-${randomUUID()}`, SENTINEL, logger);
+  const verifier = new Verifier({
+    reader,
+    mailboxes,
+    redis,
+    statusTopics: STATUS_TOPICS,
+    maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    rate: settings.VERIFY_RATE,
+    logger,
+  });
   const effects = new Effects({
+    verifier,
     redis,
     keys,
     due,
@@ -108,9 +123,10 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     inTopic: IN_TOPIC.template,
     respond: settings.HANDSHAKE_RESPONSE === 'live',
     connectionRetentionMs: settings.CONNECTION_RETENTION,
+    lanes: INTAKE_LANES,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
   };
-  const actor = new ShardActor(redis, keys, commits, directory, effects, rules, SHARD_COUNT, logger);
+  const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, SHARD_COUNT, logger);
   const loop = new OwnerLoop(mailboxReader(loopRedis, keys), commits, actor, ownership, logger);
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
   const lanes = new LaneStrategy(
@@ -124,6 +140,8 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     redis,
     connections: [loopRedis, leaseRedis, subscriber, redis],
     publisher,
+    reader,
+    verifier,
     ownership,
     memberId,
     commits,

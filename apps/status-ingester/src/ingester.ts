@@ -3,10 +3,11 @@
  * order of S6: unready, stop reading, store and acknowledge what was read, apply what is in hand, give back.
  */
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationShutdown } from '@nestjs/common';
-import type { Publisher } from '@app/broker';
+import type { Publisher, RetainedReader } from '@app/broker';
 import { assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
 import { claimKeySpace, claimLanes, shardMoved, type LaneMarks, type RegistryKeys, type WakeUps } from '@app/registry';
 import type { FencedCommit, Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
+import type { Verifier } from './agreement/verifier.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { Effects } from './shard/effects.js';
 import type { Housekeeping } from './shard/housekeeping.js';
@@ -19,6 +20,8 @@ export interface IngesterParts {
   /** Every connection to Redis, `redis` included; closed last. */
   connections: readonly Redis[];
   publisher: Publisher;
+  reader: RetainedReader;
+  verifier: Verifier;
   ownership: LeasedOwnership;
   /** This process among the members of the cluster. */
   memberId: string;
@@ -90,9 +93,10 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { loop, effects, publisher, wakeUps, connections } = this.parts;
+    const { loop, effects, verifier, reader, publisher, wakeUps, connections } = this.parts;
     await loop.stop();
     await effects.stop();
+    await Promise.all([verifier.stop(), reader.close()]);
     await publisher.close();
     await wakeUps.close();
     await Promise.all(connections.map((connection) => closeRedis(connection)));

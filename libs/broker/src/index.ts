@@ -1,2 +1,4 @@
 export * from './intake-connection.js';
 export * from './publisher.js';
+export * from './retained-reader.js';
+export * from './retained-sweep.js';

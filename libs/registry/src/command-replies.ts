@@ -1,8 +1,11 @@
 /** How a caller hears from a shard's owner what became of its command: a pub/sub channel a caller, an id a command. */
 import type { Logger, Redis } from '@app/platform';
+import type { ConnectionState, OfflineReason } from './connection.js';
 
 export type CommandOutcome =
   | { kind: 'done' }
+  /** A verification was applied. */
+  | { kind: 'verified'; state: ConnectionState; offlineReason: OfflineReason | null; changed: boolean }
   /** The client never registered. */
   | { kind: 'unknown' }
   /** Not possible in the connection's present state. */

@@ -48,6 +48,8 @@ function host(clientId: string, more: Partial<Connection> = {}): Connection {
     offline_reason: null,
     last_message_at: 1000,
     refused_until: null,
+    refused_handshake: null,
+    lane: 0,
     ...more,
   };
 }

@@ -38,6 +38,10 @@ export interface Connection {
   last_message_at: number;
   /** End of the refusal window a force-disconnect opened. */
   refused_until: RefusedUntil | null;
+  /** Id of a retained handshake that was refused within that window: it stays refused until it is sent again. */
+  refused_handshake: string | null;
+  /** Lane of the last live message that bears state; null where a verification has been applied since. */
+  lane: number | null;
 }
 
 // Facts are most of a connection's text and seldom change: each object is turned into text once.
@@ -60,6 +64,8 @@ export function encodeConnection(connection: Connection): string {
     offline_reason: connection.offline_reason,
     last_message_at: connection.last_message_at,
     refused_until: connection.refused_until,
+    refused_handshake: connection.refused_handshake,
+    lane: connection.lane,
   };
   return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;
 }

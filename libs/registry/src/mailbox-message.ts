@@ -20,7 +20,42 @@ export interface Packet {
 }
 
 /** What a caller wants changed on a connection; the owner answers on the reply channel. */
-export type Command = { do: 'force-disconnect'; reconnect_after: string } | { do: 'lift-refusal' } | { do: 'forget' };
+export type Command =
+  | { do: 'force-disconnect'; reconnect_after: string }
+  | { do: 'lift-refusal' }
+  | { do: 'forget' }
+  /** Read what the broker retains and apply it. */
+  | { do: 'verify'; reason: DoubtReason };
+
+/** Why what the registry holds of a client is in doubt. */
+export type DoubtReason =
+  /** Two messages in a row came through different lanes, or through lanes unknown. */
+  | 'lanes'
+  /** The broker delivered a message again. */
+  | 'redelivery'
+  /** A message could not be applied. */
+  | 'dropped'
+  /** The client moved to another status topic. */
+  | 'status-topic'
+  /** A sweep found a difference, or did not see the client. */
+  | 'sweep'
+  /** An operator asked. */
+  | 'request';
+
+/** What a verification found, by status topic template; a topic without a retained message is missing. */
+export interface Retained {
+  topic: string;
+  body: string;
+  refused?: Packet['refused'];
+}
+
+/** The result of a verification: what the broker retained after `attempt` had noted the mailbox's last id. */
+export interface Verified {
+  kind: 'verified';
+  clientId: string;
+  attempt: string;
+  retained: Retained[];
+}
 
 export interface CommandMessage {
   kind: 'command';
@@ -30,10 +65,11 @@ export interface CommandMessage {
   reply?: { channel: string; id: string };
 }
 
-/** `at`: when Redis stored it, epoch milliseconds; the time all transitions go by. */
-export type MailboxMessage = (Packet | CommandMessage) & { at: number };
+/** `at`: when Redis stored it, epoch milliseconds; the time all transitions go by. `id`: of its entry. */
+export type MailboxMessage = (Packet | CommandMessage | Verified) & { at: number; id: string };
 
 const COMMAND = 'command';
+const VERIFIED = 'verified ';
 
 export function encodePacket(packet: Packet): MailboxItem {
   const flags = `${packet.retain ? 'r' : '-'}${packet.dup ? 'd' : '-'}`;
@@ -48,13 +84,21 @@ export function encodeCommand({ clientId, command, reply }: Omit<CommandMessage,
   return { clientId, meta: COMMAND, body: JSON.stringify({ command, reply }) };
 }
 
+export function encodeVerified({ clientId, attempt, retained }: Omit<Verified, 'kind'>): MailboxItem {
+  return { clientId, meta: `verified ${attempt}`, body: JSON.stringify(retained) };
+}
+
 /** @throws Error for an entry that no release of this program wrote. */
 export function decodeMailboxEntry(entry: MailboxEntry): MailboxMessage {
   const at = storedAt(entry.id);
-  const { clientId, meta, body } = entry;
+  const { id, clientId, meta, body } = entry;
   if (meta === COMMAND) {
     const { command, reply } = JSON.parse(body) as Pick<CommandMessage, 'command' | 'reply'>;
-    return { kind: 'command', clientId, command, ...(reply && { reply }), at };
+    return { kind: 'command', clientId, command, ...(reply && { reply }), at, id };
+  }
+  if (meta.startsWith(VERIFIED)) {
+    const retained = JSON.parse(body) as Retained[];
+    return { kind: 'verified', clientId, attempt: meta.slice(VERIFIED.length), retained, at, id };
   }
   const parts = /^(packet|too-large|not-utf8) (\d+) ([r-])([d-]) (.+)$/.exec(meta);
   if (parts === null) throw new Error(`mailbox entry ${entry.id} has an unknown meta "${meta}"`);
@@ -69,5 +113,6 @@ export function decodeMailboxEntry(entry: MailboxEntry): MailboxMessage {
     body,
     ...(verdict === 'packet' ? {} : { refused: verdict as 'too-large' | 'not-utf8' }),
     at,
+    id,
   };
 }

@@ -13,6 +13,8 @@ export type ToDo =
   | { do: 'message-error'; client_id: string; in_response_to: string; details: string }
   /** Remove the retained message from a status topic the client has left. */
   | { do: 'clear-retained'; client_id: string; status_topic: string }
+  /** Read what the broker retains for the client; stays until the result has been applied. */
+  | { do: 'verify'; client_id: string }
   /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */
   | { do: 'forget'; client_id: string };
 

@@ -44,6 +44,13 @@ export function unpack(id: string, packed: string): MailboxEntry {
   };
 }
 
+/** Whether entry `a` stands behind entry `b`. */
+export function isBehind(a: string, b: string): boolean {
+  const [aMs = '', aNumber = ''] = a.split('-');
+  const [bMs = '', bNumber = ''] = b.split('-');
+  return aMs === bMs ? Number(aNumber) > Number(bNumber) : Number(aMs) > Number(bMs);
+}
+
 /** When Redis stored the entry, epoch milliseconds of its clock. */
 export function storedAt(entryId: string): number {
   return Number(entryId.slice(0, entryId.indexOf('-')));
@@ -110,6 +117,21 @@ const announceLane = new RedisScript<number>(
    return 1`,
 );
 
+/** KEYS mailbox · ARGV limit, packed entry … → how many were appended; the mailbox has no room for the rest. */
+const appendMany = new RedisScript<number>(
+  'ccAppendMany',
+  `local room = math.min(#ARGV - 1, math.max(0, ARGV[1] - redis.call('XLEN', KEYS[1])))
+   for i = 2, room + 1 do redis.call('XADD', KEYS[1], '*', 'entry', ARGV[i]) end
+   return room`,
+);
+
+/** KEYS mailbox, position → id of the last entry that was ever appended, applied or not. */
+const lastId = new RedisScript<string>(
+  'ccLastId',
+  `local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+   return last and last[1] or redis.call('GET', KEYS[2]) or '0-0'`,
+);
+
 /** KEYS mailbox · ARGV limit, packed entry → the entry's id, or false where the mailbox is full. */
 const appendAsCaller = new RedisScript<string | null>(
   'ccAppendCommand',
@@ -174,6 +196,17 @@ export class Mailboxes {
       ),
       repeats: replies.reduce((sum, [, reply]) => sum + Math.max(0, reply - 1), 0),
     };
+  }
+
+  /** Appends entries of a caller that owns no lane, in order. @returns how many found room. */
+  async sendAll(shard: number, items: readonly MailboxItem[]): Promise<number> {
+    if (items.length === 0) return 0;
+    return appendMany.run(this.redis, [this.keys.mailbox(shard)], [this.limit, ...items.map(pack)]);
+  }
+
+  /** Every entry appended up to now has an id up to this one; every later one has a higher. */
+  async lastId(shard: number): Promise<string> {
+    return lastId.run(this.redis, [this.keys.mailbox(shard), this.keys.position(shard)], []);
   }
 
   /** Appends an entry of a caller that owns no lane. @returns false where the mailbox is full. */

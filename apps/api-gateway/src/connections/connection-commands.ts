@@ -1,7 +1,7 @@
 /** What callers want changed on a connection: through its shard's mailbox, answered by the shard's owner. */
 import { randomUUID } from 'node:crypto';
 import { shardOf } from '@app/protocol';
-import { type CommandReplies, encodeCommand, type Command } from '@app/registry';
+import { type CommandReplies, encodeCommand, type Command, type CommandOutcome } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
 import { Problem } from '../http/problem.js';
 
@@ -14,7 +14,7 @@ export class ConnectionCommands {
   ) {}
 
   /** Resolves when the owner has committed the command. @throws Problem */
-  async send(clientId: string, command: Command): Promise<void> {
+  async send(clientId: string, command: Command): Promise<CommandOutcome> {
     const id = randomUUID();
     const answer = this.replies.expect(id, this.timeoutMs);
     const item = encodeCommand({ clientId, command, reply: { channel: this.replies.channel, id } });
@@ -31,6 +31,7 @@ export class ConnectionCommands {
     }
     if (outcome.kind === 'unknown') throw unknownConnection(clientId);
     if (outcome.kind === 'conflict') throw new Problem('conflict', outcome.details);
+    return outcome;
   }
 }
 

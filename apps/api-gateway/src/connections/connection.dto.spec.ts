@@ -171,6 +171,8 @@ describe('toConnectionBody', () => {
     offline_reason: null,
     last_message_at: NOW - 1000,
     refused_until: null,
+    refused_handshake: null,
+    lane: 0,
   };
 
   it('shows an online connection, in the shape that is documented', () => {
@@ -188,6 +190,8 @@ describe('toConnectionBody', () => {
       shard: 7,
       held_messages: 2,
       refused_until: null,
+      refused_handshake: null,
+      lane: 0,
     });
     expect(ConnectionBody.parse(body)).toEqual(body);
   });

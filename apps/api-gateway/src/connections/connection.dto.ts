@@ -111,6 +111,16 @@ export const ForceDisconnectBody = z
   .meta({ id: 'ForceDisconnect' });
 export type ForceDisconnectBody = z.infer<typeof ForceDisconnectBody>;
 
+export const VerificationBody = z
+  .object({
+    client_id: z.string(),
+    state: z.enum(CONNECTION_STATES).meta({ description: 'What the broker retains says, and the registry holds now.' }),
+    offline_reason: z.string().nullable(),
+    changed: z.boolean().meta({ description: 'Whether the registry had to be corrected.' }),
+  })
+  .meta({ id: 'Verification' });
+export type VerificationBody = z.infer<typeof VerificationBody>;
+
 export function toConnectionBody(connection: Connection, shard: number, held: number, now: number): ConnectionBody {
   const { refused_until: refused } = connection;
   return {

@@ -14,6 +14,7 @@ import {
   ForceDisconnectBody,
   ListQuery,
   SummaryBody,
+  VerificationBody,
   encodeCursor,
   toConnectionBody,
   toFilter,
@@ -75,6 +76,31 @@ export class ConnectionsController {
   ): Promise<void> {
     await this.commands.send(clientId, { do: 'force-disconnect', reconnect_after: body.reconnect_after });
     this.audit('client forced off', clientId, requestId);
+  }
+
+  @Post(':client_id/verify')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Compare a connection with the broker',
+    description:
+      'Reads what the broker retains for the client now and corrects the registry where it differs. ' +
+      'A client that changes its state all the while may take longer than the answer can wait.',
+  })
+  @ApiOkResponse({ standardSchema: VerificationBody })
+  @Problems('unknown-connection', 'invalid')
+  async verifyConnection(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @RequestId() requestId: string,
+  ): Promise<VerificationBody> {
+    const outcome = await this.commands.send(clientId, { do: 'verify', reason: 'request' });
+    if (outcome.kind !== 'verified') throw new Error(`unexpected answer to a verification: ${outcome.kind}`);
+    this.audit('connection verified', clientId, requestId);
+    return {
+      client_id: clientId,
+      state: outcome.state,
+      offline_reason: outcome.offlineReason,
+      changed: outcome.changed,
+    };
   }
 
   @Delete(':client_id/refusal')

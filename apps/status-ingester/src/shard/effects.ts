@@ -14,6 +14,7 @@ import {
   type ToDo,
   type WakeUps,
 } from '@app/registry';
+import type { Verifier } from '../agreement/verifier.js';
 import { StaleOwnerError, type Grant, type Mailboxes } from '@app/sharding';
 
 const done = counter('todos_done', 'To-dos done, by kind.', ['kind']);
@@ -27,6 +28,7 @@ const ANSWERED_MS = 7 * 86_400_000;
 const ANSWERED_UNREADABLE_MS = 60_000;
 
 export interface EffectTools {
+  verifier: Verifier;
   redis: Redis;
   keys: RegistryKeys;
   due: DueWorkOfShards;
@@ -84,7 +86,7 @@ export class Effects {
 
   /** @returns whether it is done. */
   private async perform(grant: Grant, todo: Exclude<ToDo, { do: 'wake' }>): Promise<boolean> {
-    const { outboxes, publisher, mailboxes, directory, logger } = this.tools;
+    const { outboxes, publisher, mailboxes, directory, verifier, logger } = this.tools;
     switch (todo.do) {
       case 'answer':
         return this.answer(grant, todo);
@@ -102,6 +104,10 @@ export class Effects {
         const outcome = await publisher.publish(topic, '', { retain: true, signal: this.stopping.signal });
         return outcome.kind !== 'aborted';
       }
+      case 'verify':
+        verifier.doubt(grant, [{ clientId: todo.client_id, reason: 'again' }]);
+        // Its result, once applied, removes this to-do.
+        return false;
       case 'forget':
         await mailboxes.send(grant.index, encodeCommand({ clientId: todo.client_id, command: { do: 'forget' } }));
         // The command itself removes this to-do, or puts it off.

@@ -21,6 +21,7 @@ const RULES: Rules = {
   respond: true,
   connectionRetentionMs: RETENTION,
   maxInboundBytes: 262_144,
+  lanes: 1,
 };
 
 const ENVELOPE = { message_id: 'm-1', version: 1, sent: '2020-12-04T17:22:24+00:00' };
@@ -36,6 +37,7 @@ function packet(clientId: string, body: unknown, given: Partial<Packet & { at: n
     dup: false,
     body: typeof body === 'string' ? body : JSON.stringify(body),
     at: T0,
+    id: '1-1',
     ...given,
   };
 }
@@ -46,7 +48,14 @@ function handshake(clientId: string, id = 'm-1', given: Partial<Packet & { at: n
 }
 
 function command(clientId: string, given: Command, at = T0): MailboxMessage {
-  return { kind: 'command', clientId, command: given, reply: { channel: 'gateway-1', id: `${clientId} ${at}` }, at };
+  return {
+    kind: 'command',
+    clientId,
+    command: given,
+    reply: { channel: 'gateway-1', id: `${clientId} ${at}` },
+    at,
+    id: '1-1',
+  };
 }
 
 /** A packet that no transition survives. */
@@ -82,6 +91,9 @@ describe('fold', () => {
       undone: [],
       arrived: [],
       immediate: [],
+      doubts: [],
+      settled: [],
+      overtakers: new Map(),
       replies: [],
     });
   });

@@ -12,11 +12,19 @@ import {
   type RegistryEvent,
   type ToDo,
 } from '@app/registry';
+import { isBehind } from '@app/sharding';
+import type { Doubt, Settled, Verification } from '../agreement/verifier.js';
 import { transition, type Rules, type Transition } from './transition.js';
 
 export interface Folded extends BatchChanges {
   /** To-dos to be done right after the commit. */
   immediate: ToDo[];
+  /** Clients to be verified. */
+  doubts: Doubt[];
+  /** What became of verifications' results. */
+  settled: Settled[];
+  /** For clients that are being verified, the last entry that makes an earlier answer of the broker too old. */
+  overtakers: Map<string, string>;
   replies: { reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome }[];
 }
 
@@ -25,6 +33,7 @@ export function fold(
   stored: ReadonlyMap<string, Connection | undefined>,
   rules: Rules,
   mintId: () => string,
+  verifying: ReadonlyMap<string, Readonly<Verification>> = new Map(),
 ): Folded {
   const connections = new Map<string, ConnectionChange>();
   const events: (RegistryEvent & { at: number })[] = [];
@@ -33,9 +42,25 @@ export function fold(
   const arrived = new Map<string, number>();
   const immediate: ToDo[] = [];
   const replies: Folded['replies'] = [];
+  const doubts: Doubt[] = [];
+  const settled: Settled[] = [];
+  const overtakers = new Map<string, string>();
 
   for (const message of messages) {
     const { clientId, at } = message;
+    if (message.kind === 'verified') {
+      const { attempt } = message;
+      const verification = verifying.get(clientId);
+      const overtakenBy = overtakers.get(clientId) ?? verification?.overtakenBy;
+      if (verification?.attempt !== attempt) {
+        settled.push({ clientId, attempt, outcome: 'unasked' });
+        continue;
+      }
+      if (overtakenBy !== undefined && isBehind(overtakenBy, verification.noted)) {
+        settled.push({ clientId, attempt, outcome: 'overtaken' });
+        continue;
+      }
+    } else if (verifying.has(clientId) && overtakes(message, rules)) overtakers.set(clientId, message.id);
     const change = connections.get(clientId);
     const current = change === undefined ? stored.get(clientId) : change.after;
     const { connection, effects } = attempt(current, message, rules);
@@ -59,6 +84,19 @@ export function fold(
         case 'undo':
           todos.set(encodeToDo(effect.todo), { undone: effect.todo });
           break;
+        case 'doubt': {
+          const { reason, reply } = effect;
+          const todo: ToDo = { do: 'verify', client_id: clientId };
+          todos.set(encodeToDo(todo), { todo, due: at + TODO_GRACE_MS });
+          doubts.push({ clientId, reason, ...(reply && { reply }) });
+          break;
+        }
+        case 'verified': {
+          const attempt = message.kind === 'verified' ? message.attempt : '';
+          const outcome = effect.changed ? 'corrected' : 'agreed';
+          settled.push({ clientId, attempt, outcome, answer: effect.answer });
+          break;
+        }
         case 'arrived':
           arrived.set(clientId, at);
           break;
@@ -77,8 +115,16 @@ export function fold(
     undone: decided.filter((one) => 'undone' in one).map((one) => one.undone),
     arrived: Array.from(arrived, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),
     immediate,
+    doubts,
+    settled,
+    overtakers,
     replies,
   };
+}
+
+/** Whether an answer the broker gave before this message was stored may be older than it. */
+function overtakes(message: Exclude<MailboxMessage, { kind: 'verified' }>, rules: Rules): boolean {
+  return message.kind === 'packet' ? rules.statusTopics.includes(message.topic) : message.command.do === 'verify';
 }
 
 /** A fault of ours in one message must not stop the shard: it is set aside, and the rest goes on. */
@@ -88,7 +134,13 @@ function attempt(current: Connection | undefined, message: MailboxMessage, rules
     return { connection, effects };
   } catch (error) {
     const letter = poison(message, error);
-    return { connection: current, effects: [{ kind: 'dead-letter', letter, reason: 'internal-error' }] };
+    return {
+      connection: current,
+      effects: [
+        { kind: 'dead-letter', letter, reason: 'internal-error' },
+        ...(message.kind === 'packet' ? [{ kind: 'doubt', reason: 'dropped' } as const] : []),
+      ],
+    };
   }
 }
 

@@ -17,12 +17,14 @@ import {
 import { LRUCache } from 'lru-cache';
 import { storedAt, type FencedCommit, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
 import type { Effects } from './effects.js';
+import type { Verifier } from '../agreement/verifier.js';
 import { fold, type Folded } from './fold.js';
 import type { Rules } from './transition.js';
 
 const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect has been committed.');
 const deadLettered = counter('dead_letters', 'Messages that could not be processed, by reason.', ['reason']);
 const told = counter('connection_events', 'Connection events, by type.', ['type']);
+const doubted = counter('doubts', 'Clients doubted, by reason.', ['reason']);
 const commitTime = secondsHistogram('commit_duration', 'Time to load, fold and commit one batch of a shard.');
 const lag = gauge('mailbox_lag_seconds', 'Age of the oldest entry of the batch committed last.');
 
@@ -45,6 +47,7 @@ export class ShardActor implements ShardHandler {
     private readonly commits: FencedCommit,
     private readonly directory: ConnectionDirectory,
     private readonly effects: Effects,
+    private readonly verifier: Verifier,
     private readonly rules: Rules,
     shardCount: number,
     private readonly logger: Logger,
@@ -62,7 +65,12 @@ export class ShardActor implements ShardHandler {
     const clientIds = [...new Set(messages.map((message) => message.clientId))];
     const known = this.memoryOf(grant);
     const stored = await this.load(grant, clientIds, known);
-    const folded = fold(messages, stored, this.rules, randomUUID);
+    const verifying = this.verifier.pendingOf(grant);
+    const folded = fold(messages, stored, this.rules, randomUUID, verifying);
+    for (const [id, entry] of folded.overtakers) {
+      const verification = verifying.get(id);
+      if (verification !== undefined) verification.overtakenBy = entry;
+    }
     const deadLetters = [...folded.deadLetters, ...poison.map(asDeadLetter)];
     const writes = connectionWrites(this.keys, grant.index, { ...folded, deadLetters });
     // Until the commit is known to have landed, memory and Redis may differ.
@@ -77,6 +85,8 @@ export class ShardActor implements ShardHandler {
     lag.set(Math.max(0, (Date.now() - storedAt(first.id)) / 1000));
     // After `repeated` the earlier try's to-dos stand in Redis and come up by themselves.
     if (outcome.kind === 'repeated') return;
+    this.verifier.doubt(grant, folded.doubts);
+    await this.verifier.settled(grant, folded.settled);
     this.count(entries.length, folded, deadLetters);
     this.log(grant, folded);
     const wakes = folded.arrived
@@ -87,6 +97,7 @@ export class ShardActor implements ShardHandler {
   }
 
   forget(grant: Grant): void {
+    this.verifier.forget(grant);
     if (this.memory.get(grant.index)?.grant === grant) this.memory.delete(grant.index);
   }
 
@@ -119,9 +130,10 @@ export class ShardActor implements ShardHandler {
     }
   }
 
-  private count(entries: number, { events }: Folded, deadLetters: readonly { reason: string }[]): void {
+  private count(entries: number, { events, doubts }: Folded, deadLetters: readonly { reason: string }[]): void {
     applied.inc(entries);
     for (const { type } of events) told.inc({ type });
+    for (const { reason } of doubts) if (reason !== 'again') doubted.inc({ reason });
     for (const { reason } of deadLetters) deadLettered.inc({ reason });
   }
 

@@ -26,6 +26,7 @@ const RULES: Rules = {
   respond: false,
   connectionRetentionMs: RETENTION,
   maxInboundBytes: 262_144,
+  lanes: 1,
 };
 /** Connection state on a topic of its own. */
 const SPLIT: Rules = { ...RULES, statusTopics: [STATUS] };
@@ -47,6 +48,7 @@ function packet(body: unknown, given: Given = {}): PacketMessage {
     dup: false,
     body: typeof body === 'string' ? body : JSON.stringify(body),
     at: T0,
+    id: '1-1',
     ...given,
   };
 }
@@ -83,7 +85,7 @@ function messageError(id: string, given: Given = {}): PacketMessage {
 }
 
 function command(given: Command, at = T0): Extract<MailboxMessage, { kind: 'command' }> {
-  return { kind: 'command', clientId: CLIENT, command: given, reply: REPLY, at };
+  return { kind: 'command', clientId: CLIENT, command: given, reply: REPLY, at, id: '1-1' };
 }
 
 /** Applies messages one after the other; the effects are those of all of them. */
@@ -143,6 +145,8 @@ describe('a handshake', () => {
       offline_reason: null,
       last_message_at: T0 + 5,
       refused_until: null,
+      refused_handshake: null,
+      lane: 0,
     });
     expect(outcome.effects).toEqual([
       {
@@ -231,7 +235,8 @@ describe('a handshake', () => {
   it.each([false, true])('with the id already recorded changes nothing while online (DUP: %s)', (dup) => {
     const before = online();
     const again = host('h-1', { dup, at: T0 + SECOND }, { fqdn: 'other' });
-    expect(transition(before, again, RULES)).toEqual({ connection: before, effects: [] });
+    const effects = dup ? [{ kind: 'doubt', reason: 'redelivery' }] : [];
+    expect(transition(before, again, RULES)).toEqual({ connection: before, effects });
   });
 
   it('with the id already recorded is a new connection while offline', () => {
@@ -665,6 +670,7 @@ describe('two status topics', () => {
     expect(outcome.effects).toEqual([
       { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN }, inMs: 5 * SECOND },
       { kind: 'undo', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: STATUS } },
+      { kind: 'doubt', reason: 'status-topic' },
     ]);
   });
 
@@ -674,6 +680,7 @@ describe('two status topics', () => {
     expect(back.effects).toEqual([
       { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: STATUS }, inMs: 5 * SECOND },
       { kind: 'undo', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN } },
+      { kind: 'doubt', reason: 'status-topic' },
     ]);
   });
 
@@ -788,9 +795,13 @@ describe('a redelivery', () => {
     );
   });
 
-  it('is not told from a first delivery', () => {
-    for (const message of [host('h-2'), offline('o-1'), goodbye('o-1'), packet(''), messageError('e-1')]) {
-      expect(transition(online(), { ...message, dup: true }, RULES)).toEqual(transition(online(), message, RULES));
+  it('does what a first delivery does, and is doubted where it bears state', () => {
+    const error = messageError('e-1');
+    for (const message of [host('h-2'), offline('o-1'), goodbye('o-1'), packet(''), error]) {
+      const { connection, effects } = transition(online(), message, RULES);
+      const doubt = message === error ? [] : [{ kind: 'doubt', reason: 'redelivery' }];
+      const again = transition(online(), { ...message, dup: true }, RULES);
+      expect(again).toEqual({ connection, effects: [...effects, ...doubt] });
     }
   });
 });
@@ -809,7 +820,13 @@ describe('a command', () => {
   );
 
   it('that nobody waits for has no reply', () => {
-    const silent: MailboxMessage = { kind: 'command', clientId: CLIENT, command: { do: 'lift-refusal' }, at: T0 };
+    const silent: MailboxMessage = {
+      kind: 'command',
+      clientId: CLIENT,
+      command: { do: 'lift-refusal' },
+      at: T0,
+      id: '1-1',
+    };
     expect(repliesOf(play(RULES, online(), silent))).toEqual([]);
     expect(repliesOf(play(RULES, undefined, silent))).toEqual([]);
   });

@@ -13,12 +13,15 @@ import {
   type CommandMessage,
   type CommandOutcome,
   type Connection,
+  type DoubtReason,
   type DeadLetter,
   type MailboxMessage,
   type OfflineReason,
   type Packet,
   type RegistryEvent,
+  type Retained,
   type ToDo,
+  type Verified,
 } from '@app/registry';
 import { refuses, truth, type Handshake } from './truth.js';
 
@@ -30,6 +33,8 @@ export interface Rules {
   /** Answer accepted live handshakes. */
   respond: boolean;
   connectionRetentionMs: number;
+  /** Lanes that take part: with one, the first message of a client cannot have been overtaken. */
+  lanes: number;
   maxInboundBytes: number;
 }
 
@@ -39,6 +44,10 @@ export type Effect =
   /** Done by the owner after the commit; `inMs` later than now where given. */
   | { kind: 'to-do'; todo: ToDoWithoutId; inMs?: number }
   | { kind: 'undo'; todo: ToDo }
+  /** The client is to be verified. */
+  | { kind: 'doubt'; reason: DoubtReason; reply?: CommandMessage['reply'] }
+  /** A verification was applied. */
+  | { kind: 'verified'; changed: boolean; answer: CommandOutcome }
   /** The client came online: what waits for it can go out. */
   | { kind: 'arrived' }
   | { kind: 'reply'; reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome };
@@ -52,17 +61,32 @@ export interface Transition {
   effects: Effect[];
 }
 
+type At = Pick<MailboxMessage, 'at' | 'id'>;
+
 /** A client that moved to another status topic has come to rest there by then. */
 const CLEAR_RETAINED_MS = 5000;
 
 export function transition(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
-  return message.kind === 'packet' ? applyPacket(connection, message, rules) : applyCommand(connection, message, rules);
+  switch (message.kind) {
+    case 'packet':
+      return applyPacket(connection, message, rules);
+    case 'verified':
+      return applyVerified(connection, message, rules);
+    case 'command':
+      return applyCommand(connection, message, rules);
+  }
 }
 
-function applyPacket(connection: Connection | undefined, packet: Packet & { at: number }, rules: Rules): Transition {
+function applyPacket(connection: Connection | undefined, packet: Packet & At, rules: Rules): Transition {
   const onStatusTopic = rules.statusTopics.includes(packet.topic);
+  if (packet.retain && onStatusTopic) {
+    const applied =
+      packet.refused === undefined
+        ? applyRetained(connection, packet, rules)
+        : applyUnreadable(connection, packet, packet.refused, rules);
+    return inLane(connection, applied, packet, rules);
+  }
   if (packet.refused !== undefined) return applyUnreadable(connection, packet, packet.refused, rules);
-  if (packet.retain && onStatusTopic) return applyRetained(connection, packet, rules);
   // The removal of a retained message that carried no state, by a client that cleans up or by ourselves.
   if (packet.retain && packet.body === '') return { connection, effects: [] };
 
@@ -93,26 +117,131 @@ function applyPacket(connection: Connection | undefined, packet: Packet & { at: 
         const refusal: Refusal = { reason: 'wrong-topic', details, messageId: message.message_id, handshake: false };
         return setAside(connection, packet, refusal, rules);
       }
-      return goOffline(connection, packet, 'goodbye', rules);
+      return inLane(connection, goOffline(connection, packet, 'goodbye', rules), packet, rules);
     case 'message-error':
       return { connection: heard(connection, packet.at), effects: [failMessage(packet.clientId, message)] };
   }
 }
 
+/** Notes the lane of a message that bears state, and doubts the client where its order is not known (rule 2). */
+function inLane(
+  before: Connection | undefined,
+  { connection, effects }: Transition,
+  packet: Packet,
+  rules: Rules,
+): Transition {
+  if (connection === undefined) return { connection, effects };
+  const reason = doubtOf(before, connection, packet, rules);
+  return {
+    connection: connection.lane === packet.lane ? connection : { ...connection, lane: packet.lane },
+    effects: reason === undefined ? effects : [...effects, { kind: 'doubt', reason }],
+  };
+}
+
+function doubtOf(
+  before: Connection | undefined,
+  after: Connection,
+  packet: Packet,
+  rules: Rules,
+): DoubtReason | undefined {
+  if (packet.dup) return 'redelivery';
+  if (before === undefined) return rules.lanes > 1 ? 'lanes' : undefined;
+  if (before.lane !== packet.lane) return 'lanes';
+  return before.status_topic === after.status_topic ? undefined : 'status-topic';
+}
+
+/**
+ * What the broker retains, read back: it corrects towards that and nothing else (S9). The client's last lane counts
+ * as unknown afterwards, unless the retained message is the very handshake that was last applied.
+ */
+function applyVerified(connection: Connection | undefined, result: Verified & At, rules: Rules): Transition {
+  const { clientId, at } = result;
+  const { topic, body, refused } = governing(connection, result.retained, at, rules);
+  const packet: Packet & At = {
+    kind: 'packet',
+    clientId,
+    lane: -1,
+    topic,
+    retain: true,
+    dup: false,
+    body,
+    at,
+    id: result.id,
+    ...(refused && { refused }),
+  };
+  const quiet = { ...rules, respond: false };
+  const known = connection?.state === 'online' && connection.status_topic === topic;
+  const found = truth(body, connection?.refused_until ?? null, at, connection?.refused_handshake);
+  const same = known && found.state === 'online' && found.handshake.message_id === connection.handshake_message_id;
+  // What was set aside before is not set aside again: only what changes the registry, or is new to it.
+  const settled = found.state === 'offline' && connection?.state === 'offline' && refused === undefined;
+  const agreed = same || (refused === undefined && settled && connection.offline_reason === found.reason);
+  const applied = agreed
+    ? { connection, effects: [] }
+    : refused === undefined
+      ? applyRetained(connection, packet, quiet)
+      : applyUnreadable(connection, packet, refused, quiet);
+  const changed = connection?.state !== applied.connection?.state || (!agreed && found.state === 'online');
+  const after = applied.connection && {
+    ...applied.connection,
+    lane: same ? (connection.lane ?? null) : null,
+    last_message_at: connection?.last_message_at ?? at,
+  };
+  const answer: CommandOutcome =
+    after === undefined
+      ? { kind: 'unknown' }
+      : { kind: 'verified', state: after.state, offlineReason: after.offline_reason, changed };
+  return {
+    connection: same ? connection : after,
+    effects: [
+      { kind: 'undo', todo: { do: 'verify', client_id: clientId } },
+      ...applied.effects,
+      { kind: 'verified', changed, answer },
+    ],
+  };
+}
+
+/**
+ * The retained message that speaks for the client: a handshake the registry does not know yet, wherever it is; else
+ * the one on the client's own status topic; else none.
+ */
+function governing(
+  connection: Connection | undefined,
+  retained: readonly Retained[],
+  at: number,
+  rules: Rules,
+): Retained {
+  const own = connection?.status_topic ?? retained[0]?.topic ?? rules.statusTopics[0] ?? rules.inTopic;
+  const fresh = retained.find(({ topic, body, refused }) => {
+    if (refused !== undefined || topic === own) return false;
+    const found = truth(body, connection?.refused_until ?? null, at, connection?.refused_handshake);
+    return found.state === 'online' && found.handshake.message_id !== connection?.handshake_message_id;
+  });
+  const onOwn = retained.find(({ topic }) => topic === own) ?? { topic: own, body: '' };
+  if (fresh === undefined || connection === undefined) return onOwn;
+  const found = truth(onOwn.body, connection.refused_until, at, connection.refused_handshake);
+  const ownIsFresh = found.state === 'online' && found.handshake.message_id !== connection.handshake_message_id;
+  return ownIsFresh ? onOwn : fresh;
+}
+
 /** A retained message on a status topic: from now on it is what the broker holds for the client. */
-function applyRetained(connection: Connection | undefined, packet: Packet & { at: number }, rules: Rules): Transition {
+function applyRetained(connection: Connection | undefined, packet: Packet & At, rules: Rules): Transition {
   const found = truth(packet.body, connection?.refused_until ?? null, packet.at);
   if (found.state === 'online') return accept(connection, packet, found.handshake, rules);
   const offline = goOffline(connection, packet, found.reason, rules);
   if (found.refusal === undefined) return offline;
-  const aside = setAside(offline.connection, packet, found.refusal, rules);
+  const left =
+    found.reason === 'refused' && offline.connection !== undefined
+      ? { ...offline.connection, refused_handshake: found.refusal.messageId }
+      : offline.connection;
+  const aside = setAside(left, packet, found.refusal, rules);
   const failed = found.messageError === undefined ? [] : [failMessage(packet.clientId, found.messageError)];
   return { connection: aside.connection, effects: [...offline.effects, ...aside.effects, ...failed] };
 }
 
 function applyUnreadable(
   connection: Connection | undefined,
-  packet: Packet & { at: number },
+  packet: Packet & At,
   reason: NonNullable<Packet['refused']>,
   rules: Rules,
 ): Transition {
@@ -129,12 +258,7 @@ function applyUnreadable(
   return { connection: aside.connection, effects: [...offline.effects, ...aside.effects] };
 }
 
-function accept(
-  before: Connection | undefined,
-  packet: Packet & { at: number },
-  handshake: Handshake,
-  rules: Rules,
-): Transition {
+function accept(before: Connection | undefined, packet: Packet & At, handshake: Handshake, rules: Rules): Transition {
   const { clientId, at, topic } = packet;
   const id = handshake.message_id;
   const sameTopic = before?.status_topic === topic;
@@ -156,6 +280,8 @@ function accept(
     offline_reason: null,
     last_message_at: at,
     refused_until: null,
+    refused_handshake: null,
+    lane: before?.lane ?? null,
   };
   const effects: Effect[] = [];
   const about = { client_id: clientId, connection_type: type, handshake_message_id: id } as const;
@@ -177,7 +303,7 @@ function accept(
 
 function goOffline(
   connection: Connection | undefined,
-  packet: Packet & { at: number },
+  packet: Packet & At,
   reason: OfflineReason,
   rules: Rules,
 ): Transition {
@@ -218,17 +344,17 @@ function setAside(connection: Connection | undefined, packet: Packet, refusal: R
   return { connection, effects };
 }
 
-function applyCommand(
-  connection: Connection | undefined,
-  message: CommandMessage & { at: number },
-  rules: Rules,
-): Transition {
+function applyCommand(connection: Connection | undefined, message: CommandMessage & At, rules: Rules): Transition {
   const { command, reply, clientId, at } = message;
   const effects: Effect[] = [];
   const answered = (after: Connection | undefined, outcome: CommandOutcome): Transition => {
     if (reply !== undefined) effects.push({ kind: 'reply', reply, outcome });
     return { connection: after, effects };
   };
+  if (command.do === 'verify') {
+    const effect = { kind: 'doubt', reason: command.reason, ...(reply && { reply }) } as const;
+    return { connection, effects: [effect] };
+  }
   if (connection === undefined) return answered(undefined, { kind: 'unknown' });
   switch (command.do) {
     case 'force-disconnect': {

@@ -22,8 +22,14 @@ export type Truth =
  * @param retained the text of the retained message, undefined for none
  * @param refusedUntil standing refusal of a force-disconnect
  * @param at epoch milliseconds by which the refusal is judged
+ * @param refusedHandshake a retained handshake that was refused before and has not been sent again since
  */
-export function truth(retained: string | undefined, refusedUntil: RefusedUntil | null, at: number): Truth {
+export function truth(
+  retained: string | undefined,
+  refusedUntil: RefusedUntil | null,
+  at: number,
+  refusedHandshake: string | null = null,
+): Truth {
   if (retained === undefined || retained === '') return { state: 'offline', reason: 'handshake-removed' };
   const parsed = parseInbound(retained);
   if (!parsed.ok) {
@@ -60,6 +66,7 @@ export function truth(retained: string | undefined, refusedUntil: RefusedUntil |
         };
         return { state: 'offline', reason: 'refused', refusal };
       }
+      if (message.message_id === refusedHandshake) return { state: 'offline', reason: 'refused' };
       return { state: 'online', handshake: message };
   }
 }

@@ -1,0 +1,263 @@
+/**
+ * Verifies doubted clients: reads what the broker retains for them, in batches, and puts what it found into their
+ * mailboxes, where it is applied in single file with live messages.
+ *
+ * - V1 The mailbox's last id is noted before the broker is asked. A result is applied only where no live message of
+ *   that client stands behind that id; otherwise it is dropped and the client is verified again.
+ * - V2 The doubt itself is a to-do of the shard; what is remembered here is lost with the grant, and may be.
+ * - V3 Doubts of one client that come soon after each other are one.
+ */
+import { MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
+import { backoffMs, counter, gauge, secondsHistogram, type Logger, type Redis } from '@app/platform';
+import type { TopicTemplate } from '@app/protocol';
+import {
+  encodeVerified,
+  sendReply,
+  type CommandMessage,
+  type CommandOutcome,
+  type DoubtReason,
+  type Retained,
+} from '@app/registry';
+import type { Grant, Mailboxes, MailboxItem } from '@app/sharding';
+import { readable } from '../intake/seal.js';
+
+const verifications = counter('verifications', 'Verifications, by outcome.', ['outcome']);
+const pendingGauge = gauge('verifications_pending', 'Clients that are being verified or wait for it.');
+const duration = secondsHistogram('verification_duration', 'Time from a doubt to the commit of its verification.');
+
+/** What comes after a doubt within this time belongs to it, in milliseconds. */
+const DEBOUNCE_MS = 100;
+/** A result that was not applied within this is read again. */
+const LOST_MS = 5000;
+/** Most clients remembered here; the others' to-dos come up again. */
+const MOST_PENDING = 20_000;
+
+export interface Doubt {
+  clientId: string;
+  /** `again`: its to-do came up. */
+  reason: DoubtReason | 'again';
+  /** Who waits for the outcome. */
+  reply?: CommandMessage['reply'];
+}
+
+/** A client that is being verified. */
+export interface Verification {
+  readonly clientId: string;
+  readonly replies: NonNullable<CommandMessage['reply']>[];
+  readonly since: number;
+  /** Names the present try; a result of another one is dropped. */
+  attempt: string | undefined;
+  /** The mailbox's last id before this try asked the broker. */
+  noted: string;
+  /** The last entry that makes an earlier answer of the broker too old. */
+  overtakenBy: string | undefined;
+  dueAt: number;
+  tries: number;
+}
+
+export interface Settled {
+  clientId: string;
+  attempt: string;
+  /** `unasked`: of a try that is not the present one. */
+  outcome: 'agreed' | 'corrected' | 'overtaken' | 'unasked';
+  answer?: CommandOutcome;
+}
+
+export interface VerifierParts {
+  reader: Pick<RetainedReader, 'read'>;
+  mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
+  redis: Redis;
+  statusTopics: readonly TopicTemplate[];
+  maxInboundBytes: number;
+  /** Most clients a second. */
+  rate: number;
+  logger: Logger;
+}
+
+interface Shard {
+  grant: Grant;
+  pending: Map<string, Verification>;
+}
+
+export class Verifier {
+  private readonly shards = new Map<number, Shard>();
+  private readonly stopping = new AbortController();
+  private working: Promise<void> | undefined;
+  private wake: (() => void) | undefined;
+  private count = 0;
+  private attempts = 0;
+
+  constructor(private readonly parts: VerifierParts) {}
+
+  /** What is being verified on this shard: the actor notes in it what overtakes a verification. */
+  pendingOf(grant: Grant): ReadonlyMap<string, Verification> {
+    return this.shardOf(grant).pending;
+  }
+
+  doubt(grant: Grant, doubts: readonly Doubt[]): void {
+    const { pending } = this.shardOf(grant);
+    const now = performance.now();
+    for (const { clientId, reply } of doubts) {
+      let verification = pending.get(clientId);
+      if (verification === undefined) {
+        if (this.count >= MOST_PENDING) continue;
+        verification = {
+          clientId,
+          replies: [],
+          since: now,
+          attempt: undefined,
+          noted: '0-0',
+          overtakenBy: undefined,
+          dueAt: now + DEBOUNCE_MS,
+          tries: 0,
+        };
+        pending.set(clientId, verification);
+        this.add(1);
+      }
+      if (reply !== undefined) verification.replies.push(reply);
+    }
+    this.work();
+  }
+
+  /** After the commit: what became of results. */
+  async settled(grant: Grant, outcomes: readonly Settled[]): Promise<void> {
+    const { pending } = this.shardOf(grant);
+    for (const { clientId, attempt, outcome, answer } of outcomes) {
+      verifications.inc({ outcome });
+      const verification = pending.get(clientId);
+      if (verification?.attempt !== attempt) continue;
+      if (outcome === 'overtaken') {
+        this.again(verification);
+        continue;
+      }
+      pending.delete(clientId);
+      this.add(-1);
+      duration.observe((performance.now() - verification.since) / 1000);
+      if (answer === undefined) continue;
+      for (const reply of verification.replies) await sendReply(this.parts.redis, reply, answer);
+    }
+    this.work();
+  }
+
+  forget(grant: Grant): void {
+    const shard = this.shards.get(grant.index);
+    if (shard?.grant !== grant) return;
+    this.shards.delete(grant.index);
+    this.add(-shard.pending.size);
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    this.wake?.();
+    await this.working;
+  }
+
+  private shardOf(grant: Grant): Shard {
+    let shard = this.shards.get(grant.index);
+    if (shard?.grant !== grant) {
+      if (shard !== undefined) this.add(-shard.pending.size);
+      this.shards.set(grant.index, (shard = { grant, pending: new Map() }));
+    }
+    return shard;
+  }
+
+  private add(change: number): void {
+    this.count += change;
+    pendingGauge.set(this.count);
+  }
+
+  private work(): void {
+    this.wake?.();
+    if (this.count > 0) this.working ??= this.run().finally(() => (this.working = undefined));
+  }
+
+  private async run(): Promise<void> {
+    while (this.count > 0 && !this.stopping.signal.aborted) {
+      const { due, nextAt } = this.takeDue();
+      const begun = performance.now();
+      if (due.length > 0) await this.verify(due);
+      // The rate holds over what has just been done; otherwise until the next one is due.
+      const until = due.length > 0 ? begun + (due.length / this.parts.rate) * 1000 : nextAt;
+      await this.pause(until - performance.now(), due.length === 0);
+    }
+  }
+
+  private takeDue(): { due: [Shard, Verification][]; nextAt: number } {
+    const now = performance.now();
+    const most = Math.max(1, Math.floor(MOST_TOPICS_A_READ / this.parts.statusTopics.length));
+    const due: [Shard, Verification][] = [];
+    let nextAt = Infinity;
+    for (const shard of this.shards.values()) {
+      for (const verification of shard.pending.values()) {
+        if (verification.dueAt > now) nextAt = Math.min(nextAt, verification.dueAt);
+        else if (due.push([shard, verification]) === most) return { due, nextAt: now };
+      }
+    }
+    return { due, nextAt };
+  }
+
+  private async verify(due: readonly [Shard, Verification][]): Promise<void> {
+    const { reader, mailboxes, statusTopics, logger } = this.parts;
+    try {
+      // V1: entries applied from here on are noted in `overtakenBy`.
+      for (const [{ grant }, verification] of due) {
+        verification.attempt = `${grant.epoch}.${++this.attempts}`;
+        verification.overtakenBy = undefined;
+        verification.dueAt = Infinity;
+        verification.tries++;
+      }
+      const shards = new Set(due.map(([shard]) => shard));
+      const noted = new Map(
+        await Promise.all(
+          Array.from(shards, async (shard) => [shard, await mailboxes.lastId(shard.grant.index)] as const),
+        ),
+      );
+      const topics = due.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId)));
+      for (const [shard, verification] of due) verification.noted = noted.get(shard) ?? '0-0';
+      const found = await reader.read(topics);
+      const now = performance.now();
+      for (const shard of shards) {
+        const mine = due.filter(([of]) => of === shard).map(([, verification]) => verification);
+        const room = await mailboxes.sendAll(
+          shard.grant.index,
+          mine.map((verification) => this.result(verification, found)),
+        );
+        mine.forEach((verification, i) => {
+          if (i < room) verification.dueAt = now + LOST_MS;
+          else this.again(verification);
+        });
+      }
+    } catch (error) {
+      logger.warn({ err: error, clients: due.length }, 'verification failed; trying again');
+      for (const [, verification] of due) this.again(verification);
+    }
+  }
+
+  private result({ clientId, attempt = '' }: Verification, found: ReadonlyMap<string, Buffer>): MailboxItem {
+    const retained: Retained[] = [];
+    for (const template of this.parts.statusTopics) {
+      const payload = found.get(template.topicOf(clientId));
+      if (payload === undefined || payload.length === 0) continue;
+      retained.push({ topic: template.template, ...readable(payload, this.parts.maxInboundBytes) });
+    }
+    return encodeVerified({ clientId, attempt, retained });
+  }
+
+  private again(verification: Verification): void {
+    verification.attempt = undefined;
+    verification.dueAt = performance.now() + backoffMs(verification.tries, DEBOUNCE_MS / 2, 2000);
+  }
+
+  /** Waits; new work ends a wait for work. */
+  private pause(ms: number, forWork: boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.wake = undefined;
+        resolve();
+      };
+      const timer = setTimeout(done, Math.min(Math.max(0, ms), LOST_MS));
+      this.wake = forWork || this.stopping.signal.aborted ? done : undefined;
+    });
+  }
+}

@@ -1,0 +1,285 @@
+/** Verification in single file with live messages: each interleaving that rule 2 of *Agreement* names, and all others. */
+import fc from 'fast-check';
+import type { Connection, MailboxMessage, Retained } from '@app/registry';
+import type { Verification } from '../agreement/verifier.js';
+import { fold, type Folded } from './fold.js';
+import type { Rules } from './transition.js';
+import { truth } from './truth.js';
+
+const IN = 'redhat/insights/in/{clientId}';
+const RULES: Rules = {
+  statusTopics: [IN],
+  inTopic: IN,
+  respond: true,
+  connectionRetentionMs: 1e9,
+  maxInboundBytes: 262_144,
+  lanes: 2,
+};
+const CLIENT = 'host-1';
+
+function handshake(id: string): string {
+  const payload = { canonical_facts: { fqdn: id } };
+  return JSON.stringify({ type: 'host-handshake', message_id: id, version: 1, sent: '2020-12-04T17:22:24Z', payload });
+}
+/** The same text on every connection, as last wills are. */
+const WILL = JSON.stringify({ type: 'offline', message_id: 'will', version: 1, sent: '1970-01-01T00:00:00Z' });
+
+/** One shard with its broker: what is retained, the mailbox, the registry, and one client that may be verified. */
+class World {
+  retained = '';
+  connection: Connection | undefined;
+  doubted = false;
+  readonly folds: Folded[] = [];
+  private entries = 0;
+  private pending: Verification | undefined;
+  private answer: Retained[] = [];
+
+  /** A message reaches the mailbox through a lane, and is applied. */
+  arrive(body: string, lane: number, more: { retain?: boolean; dup?: boolean } = {}): Folded {
+    return this.apply({
+      kind: 'packet',
+      clientId: CLIENT,
+      lane,
+      topic: IN,
+      retain: true,
+      dup: false,
+      body,
+      ...more,
+      ...this.stored(),
+    });
+  }
+
+  /** A verification notes the mailbox's last id. */
+  note(): void {
+    this.pending = {
+      clientId: CLIENT,
+      replies: [],
+      since: 0,
+      attempt: `1.${this.entries}`,
+      noted: `1-${this.entries}`,
+      overtakenBy: undefined,
+      dueAt: 0,
+      tries: 1,
+    };
+  }
+
+  /** The broker answers it. */
+  read(): void {
+    this.answer = this.retained === '' ? [] : [{ topic: IN, body: this.retained }];
+  }
+
+  /** Its result reaches the mailbox, and is applied. */
+  finish(): Folded {
+    const attempt = this.pending?.attempt ?? '';
+    return this.apply({ kind: 'verified', clientId: CLIENT, attempt, retained: this.answer, ...this.stored() });
+  }
+
+  verify(): Folded {
+    this.note();
+    this.read();
+    return this.finish();
+  }
+
+  private stored(): { at: number; id: string } {
+    this.entries++;
+    return { at: this.entries, id: `1-${this.entries}` };
+  }
+
+  private apply(message: MailboxMessage): Folded {
+    const verifying = new Map(this.pending === undefined ? [] : [[CLIENT, this.pending]]);
+    const folded = fold([message], new Map([[CLIENT, this.connection]]), RULES, () => 'minted', verifying);
+    const change = folded.connections.get(CLIENT);
+    if (change !== undefined) this.connection = change.after;
+    const overtaker = folded.overtakers.get(CLIENT);
+    if (this.pending !== undefined && overtaker !== undefined) this.pending.overtakenBy = overtaker;
+    if (folded.undone.some((todo) => todo.do === 'verify')) this.doubted = false;
+    if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.doubted = true;
+    this.folds.push(folded);
+    return folded;
+  }
+
+  agrees(): boolean {
+    const found = truth(this.retained, null, 0);
+    if (found.state === 'offline') return this.connection?.state !== 'online';
+    return this.connection?.state === 'online' && this.connection.handshake_message_id === found.handshake.message_id;
+  }
+}
+
+describe('the classic race: the new handshake overtakes the old will', () => {
+  /** The client shakes hands, dies and comes back; its will and its new handshake take different lanes. */
+  function race(): World {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    world.verify();
+    world.retained = handshake('h2');
+    world.arrive(handshake('h2'), 0);
+    world.arrive(WILL, 1);
+    return world;
+  }
+
+  it('leaves a client offline that is there, if nobody looks', () => {
+    const world = race();
+    expect(world.connection?.state).toBe('offline');
+    expect(world.agrees()).toBe(false);
+  });
+
+  it('is doubted, and put right by the verification', () => {
+    const world = race();
+    expect(world.doubted).toBe(true);
+    expect(world.verify().settled).toMatchObject([
+      { outcome: 'corrected', answer: { state: 'online', changed: true } },
+    ]);
+    expect(world.connection).toMatchObject({ state: 'online', handshake_message_id: 'h2', lane: null });
+    expect(world.doubted).toBe(false);
+  });
+});
+
+describe('a verification', () => {
+  it('is dropped where a live message stands behind what it noted, and the doubt stays', () => {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    expect(world.doubted).toBe(true);
+    world.retained = handshake('h1');
+    world.note();
+    world.read();
+    world.retained = WILL;
+    world.arrive(WILL, 0);
+    expect(world.finish()).toMatchObject({ settled: [{ outcome: 'overtaken' }], undone: [], events: [] });
+    expect(world.connection?.state).toBe('offline');
+    expect(world.doubted).toBe(true);
+  });
+
+  it('is applied where the live message came before what it noted', () => {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    world.arrive(WILL, 1);
+    world.retained = handshake('h1');
+    expect(world.verify().settled).toMatchObject([{ outcome: 'corrected' }]);
+  });
+
+  it('is followed by a live message that was late: that one is doubted again', () => {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    world.retained = handshake('h2');
+    world.verify();
+    world.arrive(WILL, 1);
+    expect(world).toMatchObject({ connection: { state: 'offline' }, doubted: true });
+    world.verify();
+    expect(world.agrees()).toBe(true);
+  });
+
+  it('keeps the lane where the retained message is the handshake last applied live', () => {
+    const world = new World();
+    world.retained = handshake('h1');
+    world.arrive(world.retained, 0);
+    expect(world.verify().settled).toMatchObject([{ outcome: 'agreed' }]);
+    expect(world.connection?.lane).toBe(0);
+    world.retained = WILL;
+    world.arrive(WILL, 0);
+    expect(world.doubted).toBe(false);
+  });
+
+  it('of another try is dropped', () => {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    world.note();
+    const stale: MailboxMessage = {
+      kind: 'verified',
+      clientId: CLIENT,
+      attempt: '0.7',
+      retained: [],
+      at: 9,
+      id: '1-9',
+    };
+    const folded = fold([stale], new Map([[CLIENT, world.connection]]), RULES, () => 'minted', new Map());
+    expect(folded).toMatchObject({ settled: [{ outcome: 'unasked' }], undone: [] });
+    expect(folded.connections.size).toBe(0);
+  });
+
+  it('answers no handshake it read back, but one that is refused', () => {
+    const world = new World();
+    world.retained = handshake('h1');
+    expect(world.verify()).toMatchObject({ immediate: [], events: [{ type: 'connection.online' }] });
+    world.retained = JSON.stringify({ type: 'host-handshake', message_id: 'bad', version: 1 });
+    const refused = world.verify();
+    expect(refused.immediate).toMatchObject([
+      { do: 'answer', answer: { type: 'handshake-error', in_response_to: 'bad' } },
+    ]);
+    // Found again, it is nothing new.
+    expect(world.verify()).toMatchObject({ immediate: [], deadLetters: [], settled: [{ outcome: 'agreed' }] });
+  });
+
+  it('takes the empty message after a goodbye for its confirmation', () => {
+    const world = new World();
+    world.retained = handshake('h1');
+    world.arrive(world.retained, 0);
+    world.verify();
+    world.arrive(JSON.stringify({ ...(JSON.parse(WILL) as object), message_id: 'bye' }), 0, { retain: false });
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye' });
+    world.retained = '';
+    world.arrive('', 0);
+    expect(world.doubted).toBe(false);
+    expect(world.agrees()).toBe(true);
+  });
+});
+
+describe('agreement', () => {
+  type Step = { publish: string; lane: number } | { deliver: number } | { verification: 'note' | 'read' | 'finish' };
+
+  /** Ids are used once, wills and removals again and again. */
+  const steps: fc.Arbitrary<Step[]> = fc.array(
+    fc.oneof(
+      fc.record({ publish: fc.constantFrom('handshake', WILL, ''), lane: fc.nat(2) }),
+      fc.record({ deliver: fc.nat(2) }),
+      fc.record({ deliver: fc.nat(2) }),
+      fc.record({ verification: fc.constantFrom('note' as const, 'read' as const, 'finish' as const) }),
+    ),
+    { maxLength: 40 },
+  );
+
+  /** @returns the world after all lanes have delivered. */
+  function play(script: readonly Step[]): World {
+    const world = new World();
+    const lanes: string[][] = [[], [], []];
+    let handshakes = 0;
+    let phase: 'idle' | 'note' | 'read' = 'idle';
+    const deliver = (lane: number): void => {
+      const body = lanes[lane]?.shift();
+      if (body !== undefined) world.arrive(body, lane);
+    };
+    for (const step of script) {
+      if ('publish' in step) {
+        const body = step.publish === 'handshake' ? handshake(`h${++handshakes}`) : step.publish;
+        world.retained = body;
+        lanes[step.lane]?.push(body);
+      } else if ('deliver' in step) deliver(step.deliver);
+      else if (step.verification === 'note' && phase === 'idle' && world.doubted) {
+        world.note();
+        phase = 'note';
+      } else if (step.verification === 'read' && phase === 'note') {
+        world.read();
+        phase = 'read';
+      } else if (step.verification === 'finish' && phase === 'read') {
+        world.finish();
+        phase = 'idle';
+      }
+    }
+    lanes.forEach((lane, index) => {
+      while (lane.length > 0) deliver(index);
+    });
+    if (phase === 'read') world.finish();
+    return world;
+  }
+
+  it('comes by itself once lanes have delivered and doubts are verified, whatever the order', () => {
+    fc.assert(
+      fc.property(steps, (script) => {
+        const world = play(script);
+        if (world.doubted) world.verify();
+        expect(world.doubted).toBe(false);
+        expect(world.agrees()).toBe(true);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});

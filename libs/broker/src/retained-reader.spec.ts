@@ -1,0 +1,107 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { IncompleteReadError, RetainedReader } from './retained-reader.js';
+import { sweepRetained } from './retained-sweep.js';
+
+const SENTINEL = 'spec/sentinel';
+let broker: Server;
+let device: MqttClient;
+
+beforeAll(async () => {
+  broker = await startMosquitto();
+  device = await connectAsync(broker.url);
+});
+afterAll(async () => {
+  await device.endAsync();
+  await broker.stop();
+});
+
+async function withReader<T>(use: (reader: RetainedReader) => Promise<T>, url = broker.url, readMs = 5000): Promise<T> {
+  const reader = new RetainedReader(url, `reader-${Math.random()}`, SENTINEL, quiet, readMs);
+  try {
+    return await use(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
+describe('the retained reader', () => {
+  it('tells what is retained from what is not', async () => {
+    await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
+    await device.publishAsync('in/b', 'B', { qos: 1, retain: false });
+    const found = await withReader((reader) => reader.read(['in/a', 'in/b', 'in/c']));
+    expect(Object.fromEntries(found)).toEqual({ 'in/a': Buffer.from('A') });
+  });
+
+  it('reads the same topic again, as it is then', async () => {
+    await withReader(async (reader) => {
+      for (const text of ['one', 'two']) {
+        await device.publishAsync('in/again', text, { qos: 1, retain: true });
+        expect((await reader.read(['in/again'])).get('in/again')?.toString()).toBe(text);
+      }
+      await device.publishAsync('in/again', '', { qos: 1, retain: true });
+      expect((await reader.read(['in/again'])).has('in/again')).toBe(false);
+    });
+  });
+
+  it('answers reads that are asked for at once, each for itself', async () => {
+    const topics = Array.from({ length: 300 }, (_, i) => `in/many-${i}`);
+    await Promise.all(topics.map((topic) => device.publishAsync(topic, topic, { qos: 1, retain: true })));
+    const found = await withReader((reader) =>
+      Promise.all([reader.read(topics.slice(0, 150)), reader.read(topics.slice(150)), reader.read(['in/none'])]),
+    );
+    expect(found.map(({ size }) => size)).toEqual([150, 150, 0]);
+  });
+
+  it('knows nothing where the broker is away, and reads again when it is back', async () => {
+    const port = await freePort();
+    await withReader(async (reader) => {
+      await expect(reader.read(['in/a'])).rejects.toThrow(IncompleteReadError);
+      const late = await startMosquitto({ port });
+      try {
+        expect((await reader.read(['in/a'])).size).toBe(0);
+      } finally {
+        await late.stop();
+      }
+    }, `mqtt://127.0.0.1:${port}`);
+  });
+
+  it('takes silence for no answer', async () => {
+    // A sentinel that is being removed all the time never comes.
+    await withReader(
+      async (reader) => {
+        await reader.read(['in/a']);
+        await device.publishAsync(SENTINEL, '', { qos: 1, retain: true });
+        await expect(reader.read(['in/a'])).rejects.toThrow('no sentinel');
+        expect((await reader.read(['in/a'])).has('in/a')).toBe(true);
+      },
+      broker.url,
+      200,
+    );
+  });
+});
+
+describe('a sweep of what is retained', () => {
+  it('hands over everything and waits for its caller', async () => {
+    const topics = Array.from({ length: 500 }, (_, i) => `sweep/${i}`);
+    await Promise.all(topics.map((topic) => device.publishAsync(topic, topic, { qos: 1, retain: true })));
+    const seen: string[] = [];
+    let inHand = 0;
+    const options = {
+      url: broker.url,
+      clientId: 'sweeper',
+      filters: ['sweep/+'],
+      sentinel: SENTINEL,
+      silenceMs: 5000,
+      signal: new AbortController().signal,
+    };
+    const complete = await sweepRetained(options, async (topic) => {
+      expect(++inHand).toBe(1);
+      await Promise.resolve();
+      inHand--;
+      seen.push(topic);
+    });
+    expect(complete).toBe(true);
+    expect(seen.sort()).toEqual(topics.sort());
+  });
+});

@@ -1,0 +1,153 @@
+/**
+ * Reads what the broker retains on exact topics, with proof of absence. Each batch is one SUBSCRIBE whose last filter
+ * is the sentinel, a topic the service keeps retained: a broker answers the filters in their order, so when the
+ * sentinel has come, what has not come before it is not there.
+ *
+ * - R1 One batch at a time, on a clean connection of its own, QoS 0: nothing is queued, and nothing can be left over.
+ * - R2 No sentinel in time means nothing is known: the read fails as a whole and the connection is given up.
+ * - R3 Live messages are not taken: without Retain As Published only what was retained carries the flag.
+ */
+import type { IPublishPacket, MqttClient } from 'mqtt';
+import { Backoff, type Logger } from '@app/platform';
+import { openMqtt } from './mqtt-connection.js';
+
+/** Most topics of one read: what fits a packet on brokers with small limits. */
+export const MOST_TOPICS_A_READ = 200;
+/** No sentinel within this: the read has failed. */
+const READ_MS = 5000;
+/** MQTT 3.1.1 and 5: codes from here on are refusals. */
+const REFUSED = 0x80;
+
+/** The broker did not prove what it retains; nothing is known, and the read is to be repeated. */
+export class IncompleteReadError extends Error {
+  override readonly name = 'IncompleteReadError';
+}
+
+export class RetainedReader {
+  private client: Promise<MqttClient> | undefined;
+  private last: Promise<unknown> = Promise.resolve();
+  private readonly backoff = new Backoff(100, 2000, 5000);
+  private retryAt = 0;
+  private closed = false;
+
+  constructor(
+    private readonly url: string,
+    private readonly clientId: string,
+    /** A topic outside of every client's. Published here, retained, on each new connection. */
+    private readonly sentinel: string,
+    private readonly logger: Logger,
+    private readonly readMs = READ_MS,
+  ) {}
+
+  /**
+   * The retained payloads of these topics; one that is missing from the answer has none.
+   * @throws IncompleteReadError
+   */
+  read(topics: readonly string[]): Promise<Map<string, Buffer>> {
+    if (topics.length > MOST_TOPICS_A_READ)
+      throw new RangeError(`at most ${MOST_TOPICS_A_READ} topics can be read at once`);
+    const turn = this.last.then(() => this.readNow(topics));
+    this.last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    const client = await this.client?.catch(() => undefined);
+    client?.end(true);
+    await this.last;
+  }
+
+  private async readNow(topics: readonly string[]): Promise<Map<string, Buffer>> {
+    if (topics.length === 0) return new Map();
+    const client = await this.connected();
+    const filters = [...topics, this.sentinel];
+    try {
+      const found = await this.collect(client, filters);
+      this.backoff.succeeded();
+      // Not awaited: the next SUBSCRIBE goes out after it on the same connection.
+      client.unsubscribe(filters, (error) => {
+        if (error != null) this.logger.debug({ err: error.message }, 'could not unsubscribe after a read');
+      });
+      return found;
+    } catch (error) {
+      this.giveUp(client);
+      throw error instanceof IncompleteReadError
+        ? error
+        : new IncompleteReadError(`reading retained messages failed: ${String(error)}`);
+    }
+  }
+
+  private collect(client: MqttClient, filters: string[]): Promise<Map<string, Buffer>> {
+    const found = new Map<string, Buffer>();
+    return new Promise((resolve, reject) => {
+      let granted = false;
+      let complete = false;
+      const timer = setTimeout(
+        () => settle(new IncompleteReadError(`no sentinel within ${this.readMs} ms`)),
+        this.readMs,
+      );
+      const onMessage = (topic: string, payload: Buffer, packet: IPublishPacket): void => {
+        if (!packet.retain) return;
+        if (topic !== this.sentinel) found.set(topic, payload);
+        else complete = true;
+        if (complete && granted) settle();
+      };
+      const onClose = (): void => settle(new IncompleteReadError('the connection ended during the read'));
+      const settle = (error?: Error): void => {
+        clearTimeout(timer);
+        client.off('message', onMessage);
+        client.off('close', onClose);
+        if (error === undefined) resolve(found);
+        else reject(error);
+      };
+      client.on('message', onMessage);
+      client.on('close', onClose);
+      client.subscribe(filters, { qos: 0, rh: 0, rap: false }, (error, grants) => {
+        if (error != null) return settle(error);
+        const refused = grants?.find(({ qos }) => qos >= REFUSED);
+        if (refused !== undefined)
+          return settle(new IncompleteReadError(`the broker refused to let ${refused.topic} be read`));
+        granted = true;
+        if (complete) settle();
+      });
+    });
+  }
+
+  private async connected(): Promise<MqttClient> {
+    const waitMs = this.retryAt - performance.now();
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    if (this.closed) throw new IncompleteReadError('the reader is closed');
+    this.client ??= this.open();
+    try {
+      return await this.client;
+    } catch (error) {
+      this.client = undefined;
+      this.retryAt = performance.now() + this.backoff.failed();
+      throw new IncompleteReadError(`no connection to the broker: ${String(error)}`);
+    }
+  }
+
+  private giveUp(client: MqttClient): void {
+    this.client = undefined;
+    this.retryAt = performance.now() + this.backoff.failed();
+    client.end(true);
+  }
+
+  private open(): Promise<MqttClient> {
+    const client = openMqtt(this.url, { clientId: this.clientId, clean: true, reconnectPeriod: 0, resubscribe: false });
+    client.on('error', (error) =>
+      this.logger.warn({ err: error.message, mqtt_client_id: this.clientId }, 'retained reader error'),
+    );
+    return new Promise<MqttClient>((resolve, reject) => {
+      client.once('close', () => reject(new Error('the broker closed the connection')));
+      client.once('connect', () => {
+        // A broker that lost what it retained has lost the sentinel too.
+        client.publish(this.sentinel, 'sentinel', { qos: 1, retain: true }, (error) => {
+          if (error == null) resolve(client);
+          else reject(error);
+        });
+      });
+    });
+  }
+}
