@@ -104,10 +104,15 @@ export class RetainedReader {
       client.on('message', onMessage);
       client.on('close', onClose);
       client.subscribe(filters, { qos: 0, rh: 0, rap: false }, (error, grants) => {
-        if (error != null) return settle(error);
+        if (error != null) {
+          settle(error);
+          return;
+        }
         const refused = grants?.find(({ qos }) => qos >= REFUSED);
-        if (refused !== undefined)
-          return settle(new IncompleteReadError(`the broker refused to let ${refused.topic} be read`));
+        if (refused !== undefined) {
+          settle(new IncompleteReadError(`the broker refused to let ${refused.topic} be read`));
+          return;
+        }
         granted = true;
         if (complete) settle();
       });

@@ -35,11 +35,15 @@ export async function sweepRetained(options: SweepOptions, take: TakeRetained): 
       client.on('error', (error) => reject(error));
       client.handleMessage = (packet, done) => {
         silence.refresh();
-        if (!packet.retain) return done();
+        if (!packet.retain) {
+          done();
+          return;
+        }
         if (packet.topic === sentinel) {
           clearTimeout(silence);
           resolve(true);
-          return done();
+          done();
+          return;
         }
         const taken = take(packet.topic, packet.payload as Buffer);
         if (taken === undefined) done();

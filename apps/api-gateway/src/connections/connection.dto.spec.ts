@@ -190,8 +190,6 @@ describe('toConnectionBody', () => {
       shard: 7,
       held_messages: 2,
       refused_until: null,
-      refused_handshake: null,
-      lane: 0,
     });
     expect(ConnectionBody.parse(body)).toEqual(body);
   });

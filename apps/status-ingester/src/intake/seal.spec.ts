@@ -34,6 +34,7 @@ function sealed(packet: IntakePacket, lane = 0, maxBytes = MAX_BYTES): Packet {
 describe('seal', () => {
   it('keeps what a shard needs to know of a packet', () => {
     expect(sealed(received('{"type":"offline"}'), 3)).toEqual({
+      id: '1700000000000-0',
       kind: 'packet',
       clientId: 'host-1',
       lane: 3,

@@ -234,7 +234,7 @@ describe('agreement', () => {
       fc.record({ deliver: fc.nat(2) }),
       fc.record({ verification: fc.constantFrom('note' as const, 'read' as const, 'finish' as const) }),
     ),
-    { maxLength: 40 },
+    { maxLength: 40, size: 'max' },
   );
 
   /** @returns the world after all lanes have delivered. */
