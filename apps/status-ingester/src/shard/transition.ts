@@ -2,9 +2,9 @@
  * What one mailbox message does to one connection: `(connection, message) → {connection, effects}`. Pure; all
  * times are those at which Redis stored the message.
  *
- * What a lane gets again after a crash is a suffix of what was applied, in its order. It is applied again, whole: the
- * state comes out the same. Leaving out of it what looks known would not be safe, since a last will carries the same
- * id and text on every connection.
+ * What a lane gets again and had stored is left out before it comes here (ADR 0011). Where Redis has lost the names it
+ * is known by, it is a suffix of what was applied, in its order, and is applied again, whole: the state comes out the
+ * same. Leaving out of it what looks known would not be safe: a last will carries the same id on every connection.
  */
 import { parseInbound, parseReconnectAfter, type MessageError, type Refusal, type RefusalReason } from '@app/protocol';
 import {
@@ -144,7 +144,8 @@ function doubtOf(
   packet: Packet,
   rules: Rules,
 ): DoubtReason | undefined {
-  if (packet.dup) return 'redelivery';
+  // One lane brings everything in order, and what it brings again and had stored never reaches a mailbox (ADR 0011).
+  if (packet.dup && rules.lanes > 1) return 'redelivery';
   if (before === undefined) return rules.lanes > 1 ? 'lanes' : undefined;
   if (before.lane !== packet.lane) return 'lanes';
   return before.status_topic === after.status_topic ? undefined : 'status-topic';
