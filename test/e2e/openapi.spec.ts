@@ -58,6 +58,7 @@ it('lists exactly the operations there are, each with an id of its own', () => {
     'GET /v1/messages/{message_id}',
     'POST /v1/connections/{client_id}/force-disconnect',
     'POST /v1/connections/{client_id}/messages',
+    'POST /v1/connections/{client_id}/verify',
   ]);
   const ids = [...operations.values()].map(({ operationId }) => operationId);
   expect(new Set(ids).size).toBe(ids.length);
