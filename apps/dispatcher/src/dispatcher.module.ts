@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import { Publisher } from '@app/broker';
+import { Publisher, brokerAccess } from '@app/broker';
 import {
   Draining,
   HealthController,
@@ -22,11 +22,11 @@ import { Drain } from './drain.js';
 @Module({})
 export class DispatcherModule {
   static wire(settings: DispatcherSettings, logger: Logger): DynamicModule {
-    const { REDIS_URL, MQTT_URL, SHARD_COUNT, OUT_TOPIC, DISPATCH_CONCURRENCY } = settings;
+    const { REDIS_URL, SHARD_COUNT, OUT_TOPIC, DISPATCH_CONCURRENCY } = settings;
     const redis = connectRedis(REDIS_URL, { name: 'dispatcher', whenAway: 'wait' }, logger);
     const workerRedis = connectRedis(REDIS_URL, { name: 'dispatcher-worker', whenAway: 'wait' }, logger);
     const keys = new RegistryKeys(settings.KEY_PREFIX);
-    const publisher = new Publisher(MQTT_URL, `dispatcher-${randomUUID()}`, logger);
+    const publisher = new Publisher(brokerAccess(settings, logger), `dispatcher-${randomUUID()}`, logger);
     const drain = new Drain(new Outboxes(redis, keys, SHARD_COUNT), publisher, OUT_TOPIC, logger);
     const parts: DispatcherParts = {
       redis,

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import { Publisher, RetainedReader } from '@app/broker';
+import { Publisher, RetainedReader, brokerAccess } from '@app/broker';
 import {
   Draining,
   HealthController,
@@ -64,12 +64,12 @@ export class IngesterModule {
 }
 
 function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
-  const { REDIS_URL, MQTT_URL, SHARD_COUNT, INTAKE_LANES, INTAKE_WINDOW, STATUS_TOPICS, IN_TOPIC, OUT_TOPIC } =
-    settings;
+  const { REDIS_URL, SHARD_COUNT, INTAKE_LANES, INTAKE_WINDOW, STATUS_TOPICS, IN_TOPIC, OUT_TOPIC } = settings;
   const redis = connectRedis(REDIS_URL, { name: 'ingester', whenAway: 'wait' }, logger);
   const loopRedis = connectRedis(REDIS_URL, { name: 'ingester-mailboxes', whenAway: 'wait' }, logger);
   const leaseRedis = connectRedis(REDIS_URL, { name: 'ingester-leases', whenAway: 'fail' }, logger);
   const subscriber = connectRedis(REDIS_URL, { name: 'ingester-members', whenAway: 'wait' }, logger);
+  const broker = brokerAccess(settings, logger);
   const keys = new RegistryKeys(settings.KEY_PREFIX);
 
   const name = hostname();
@@ -92,10 +92,10 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const commits = new FencedCommit(redis, keys);
   const due = new DueWorkOfShards(redis, keys);
   const wakeUps = new WakeUps(redis, keys);
-  const publisher = new Publisher(MQTT_URL, `ingester-${randomUUID()}`, logger);
+  const publisher = new Publisher(broker, `ingester-${randomUUID()}`, logger);
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
-  const reader = new RetainedReader(MQTT_URL, `ingester-reader-${randomUUID()}`, SENTINEL, logger);
+  const reader = new RetainedReader(broker, `ingester-reader-${randomUUID()}`, SENTINEL, logger);
   const verifier = new Verifier({
     reader,
     mailboxes,
@@ -130,7 +130,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const loop = new OwnerLoop(mailboxReader(loopRedis, keys), commits, actor, ownership, logger);
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
   const lanes = new LaneStrategy(
-    { url: MQTT_URL, filters: [...filters], window: INTAKE_WINDOW },
+    { ...broker, filters: [...filters], window: INTAKE_WINDOW },
     (lane) => forgetLane(redis, keys, lane),
     logger,
   );

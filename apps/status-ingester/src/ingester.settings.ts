@@ -1,12 +1,13 @@
 import { DEFAULT_IN_TOPIC, DEFAULT_OUT_TOPIC, TopicTemplate, parseTopicTemplates } from '@app/protocol';
-import { commonSettings, duration, integer, parsed, url } from '@app/platform';
+import { brokerSettings, brokerSettingsFit } from '@app/broker';
+import { commonSettings, duration, integer, parsed } from '@app/platform';
 import { z } from 'zod';
 
 export const ingesterSettings = z
   .object({
     ...commonSettings,
     PORT: integer(3001, 0, 65_535),
-    MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts'),
+    ...brokerSettings,
     /** Topics watched for connection state, comma-separated templates. */
     STATUS_TOPICS: parsed(DEFAULT_IN_TOPIC, parseTopicTemplates),
     /** Topic on which clients publish everything else. */
@@ -33,6 +34,7 @@ export const ingesterSettings = z
     /** An offline connection is forgotten after this. */
     CONNECTION_RETENTION: duration('90d', { min: '1m' }),
   })
+  .superRefine(brokerSettingsFit)
   .refine((settings) => settings.INTAKE_WINDOW <= settings.MAILBOX_LIMIT, {
     path: ['INTAKE_WINDOW'],
     error: 'must not be larger than MAILBOX_LIMIT, or a full window would never fit',

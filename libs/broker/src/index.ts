@@ -1,3 +1,4 @@
+export * from './broker-access.js';
 export * from './intake-connection.js';
 export * from './publisher.js';
 export * from './retained-reader.js';

@@ -13,6 +13,7 @@
  */
 import type { ISubscriptionMap, MqttClient } from 'mqtt';
 import type { Logger } from '@app/platform';
+import type { BrokerAccess } from './broker-access.js';
 import { openMqtt } from './mqtt-connection.js';
 
 export interface IntakePacket {
@@ -25,8 +26,7 @@ export interface IntakePacket {
   packetId: number | undefined;
 }
 
-export interface IntakeOptions {
-  url: string;
+export interface IntakeOptions extends BrokerAccess {
   /** Fixed for a lane: it names the session. */
   clientId: string;
   /** Shared or plain filters, subscribed at QoS 1 with retain handling 2 and Retain As Published. */
@@ -74,7 +74,7 @@ export class IntakeConnection {
     private readonly handler: IntakeHandler,
     private readonly logger: Logger,
   ) {
-    this.client = openMqtt(options.url, {
+    this.client = openMqtt(options, {
       clientId: options.clientId,
       clean: false,
       reconnectPeriod: 0,

@@ -1,15 +1,19 @@
 /** How every MQTT connection of ours is opened. MQTT 5 only: the service relies on its reason codes and options. */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import type { BrokerAccess } from './broker-access.js';
 
 export type { MqttClient };
 
 /**
  * Opens one connection; does not wait for it, so that handlers can be set before the first packet arrives.
- * Small exchanges would run into Nagle's algorithm, so no-delay is set on the socket.
+ * Small exchanges would run into Nagle's algorithm, so no-delay is set on the socket. Where the client reconnects by
+ * itself, each connect uses what the credentials' files hold then.
  */
-export function openMqtt(url: string, options: IClientOptions): MqttClient {
-  const client = connect(url, { protocolVersion: 5, keepalive: 30, connectTimeout: 10_000, log: silent, ...options });
+export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttClient {
+  const always = { protocolVersion: 5, keepalive: 30, connectTimeout: 10_000, log: silent } as const;
+  const client = connect(access.url, { ...always, ...access.credentials?.(), ...options });
   setNoDelay(client);
+  client.on('close', () => Object.assign(client.options, access.credentials?.()));
   client.on('reconnect', () => setImmediate(() => setNoDelay(client)));
   return client;
 }

@@ -60,7 +60,7 @@ async function open(url = broker.url): Promise<Publisher> {
 }
 
 function openWithoutWaiting(url: string): Publisher {
-  const publisher = new Publisher(url, `publisher-${cases++}`, quiet);
+  const publisher = new Publisher({ url: url }, `publisher-${cases++}`, quiet);
   opened.push(publisher);
   return publisher;
 }

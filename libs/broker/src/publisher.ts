@@ -4,6 +4,7 @@
  */
 import type { MqttClient } from 'mqtt';
 import { backoffMs, type Logger } from '@app/platform';
+import type { BrokerAccess } from './broker-access.js';
 import { openMqtt } from './mqtt-connection.js';
 
 export type PublishOutcome =
@@ -50,7 +51,7 @@ export class Publisher {
   private readonly firstConnected = new Promise<void>((resolve) => (this.limitsKnown = resolve));
 
   constructor(
-    private readonly url: string,
+    private readonly access: BrokerAccess,
     private readonly clientId: string,
     private readonly logger: Logger,
   ) {
@@ -87,7 +88,7 @@ export class Publisher {
 
   private open(): MqttClient {
     const { clientId: mqtt_client_id, logger } = this;
-    const client = openMqtt(this.url, {
+    const client = openMqtt(this.access, {
       clientId: mqtt_client_id,
       clean: true,
       reconnectPeriod: 500,

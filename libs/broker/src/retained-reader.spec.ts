@@ -17,7 +17,7 @@ afterAll(async () => {
 });
 
 async function withReader<T>(use: (reader: RetainedReader) => Promise<T>, url = broker.url, readMs = 5000): Promise<T> {
-  const reader = new RetainedReader(url, `reader-${Math.random()}`, SENTINEL, quiet, readMs);
+  const reader = new RetainedReader({ url: url }, `reader-${Math.random()}`, SENTINEL, quiet, readMs);
   try {
     return await use(reader);
   } finally {

@@ -9,6 +9,7 @@
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff, type Logger } from '@app/platform';
+import type { BrokerAccess } from './broker-access.js';
 import { openMqtt } from './mqtt-connection.js';
 
 /** Most topics of one read: what fits a packet on brokers with small limits. */
@@ -31,7 +32,7 @@ export class RetainedReader {
   private closed = false;
 
   constructor(
-    private readonly url: string,
+    private readonly access: BrokerAccess,
     private readonly clientId: string,
     /** A topic outside of every client's. Published here, retained, on each new connection. */
     private readonly sentinel: string,
@@ -140,7 +141,12 @@ export class RetainedReader {
   }
 
   private open(): Promise<MqttClient> {
-    const client = openMqtt(this.url, { clientId: this.clientId, clean: true, reconnectPeriod: 0, resubscribe: false });
+    const client = openMqtt(this.access, {
+      clientId: this.clientId,
+      clean: true,
+      reconnectPeriod: 0,
+      resubscribe: false,
+    });
     client.on('error', (error) =>
       this.logger.warn({ err: error.message, mqtt_client_id: this.clientId }, 'retained reader error'),
     );

@@ -3,10 +3,10 @@
  * socket back while its caller works, so memory stays flat. The sentinel comes last; a read that ends without it is
  * incomplete. Brokers may drop messages of such a read, so what was not seen is never proof of absence.
  */
+import type { BrokerAccess } from './broker-access.js';
 import { openMqtt } from './mqtt-connection.js';
 
-export interface SweepOptions {
-  url: string;
+export interface SweepOptions extends BrokerAccess {
   clientId: string;
   filters: readonly string[];
   /** A topic the service keeps retained, subscribed last. */
@@ -21,8 +21,8 @@ export type TakeRetained = (topic: string, payload: Buffer) => Promise<void> | u
 
 /** @returns whether the sentinel was reached. */
 export async function sweepRetained(options: SweepOptions, take: TakeRetained): Promise<boolean> {
-  const { url, clientId, filters, sentinel, silenceMs, signal } = options;
-  const client = openMqtt(url, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false });
+  const { clientId, filters, sentinel, silenceMs, signal } = options;
+  const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false });
   try {
     return await new Promise<boolean>((resolve, reject) => {
       const silence = setTimeout(() => resolve(false), silenceMs);

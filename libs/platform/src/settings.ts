@@ -2,6 +2,7 @@
  * Configuration: one validated object an app, its members named as the environment variables they come from, so
  * that code, documents and messages use one name. An empty variable counts as unset.
  */
+import { accessSync, constants } from 'node:fs';
 import { z } from 'zod';
 import { REDIS_URL_FORMS, parseRedisUrl } from './redis-url.js';
 
@@ -57,6 +58,21 @@ export function url(example: string, ...schemes: string[]): z.ZodType<string> {
       (text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.replace(/:$/, '')),
       `must be a URL with the scheme ${schemes.join(', ')}, such as ${example}`,
     );
+}
+
+/** A setting that names a file this process can read. */
+export function readableFile(): z.ZodType<string> {
+  return z.string().refine(
+    (path) => {
+      try {
+        accessSync(path, constants.R_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    { error: 'must name a file that can be read' },
+  );
 }
 
 function redisUrl(): z.ZodType<string> {

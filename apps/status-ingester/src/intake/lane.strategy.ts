@@ -18,7 +18,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
   private wanted = Infinity;
 
   constructor(
-    private readonly options: Pick<IntakeOptions, 'url' | 'window' | 'filters'>,
+    private readonly options: Omit<IntakeOptions, 'clientId'>,
     /** Told when a lane's session has been ended for good. */
     private readonly retired: (lane: number) => Promise<void>,
     private readonly log: Logger,

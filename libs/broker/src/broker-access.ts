@@ -1,0 +1,82 @@
+/**
+ * Where the broker is, and how this process proves who it is: nothing, user and password, a client certificate, or
+ * both. Secrets come from files that are read at each connect, so they may rotate while the process runs.
+ */
+import { readFileSync } from 'node:fs';
+import { readableFile, url, type Logger } from '@app/platform';
+import type { IClientOptions } from 'mqtt';
+import { z } from 'zod';
+
+export type Credentials = Pick<IClientOptions, 'username' | 'password' | 'ca' | 'cert' | 'key'>;
+
+export interface BrokerAccess {
+  /** `mqtt://host:port`, or `mqtts://host:port` for TLS. May carry user and password. */
+  url: string;
+  /** What to present at the next connect. Never throws. */
+  credentials?: () => Credentials;
+}
+
+/** Settings of every app that talks to the broker. Checked together by `brokerSettingsFit`. */
+export const brokerSettings = {
+  /** Where the broker is. */
+  MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts'),
+  /** Name this process connects under. */
+  MQTT_USERNAME: z.string().max(256).optional(),
+  /** File that holds the password. */
+  MQTT_PASSWORD_FILE: readableFile().optional(),
+  /** PEM file: who may have signed the broker's certificate. Unset: the authorities Node knows. */
+  MQTT_CA_FILE: readableFile().optional(),
+  /** PEM files: certificate of this process, and the key that belongs to it. */
+  MQTT_CERT_FILE: readableFile().optional(),
+  MQTT_KEY_FILE: readableFile().optional(),
+};
+
+type BrokerSettings = { [Name in keyof typeof brokerSettings]?: z.output<(typeof brokerSettings)[Name]> };
+
+/** For `superRefine`: what one setting asks of another. */
+export function brokerSettingsFit(settings: BrokerSettings & { MQTT_URL: string }, ctx: z.RefinementCtx): void {
+  const wrong = (name: keyof BrokerSettings, message: string): void =>
+    ctx.addIssue({ code: 'custom', path: [name], message });
+  const { MQTT_URL, MQTT_USERNAME, MQTT_PASSWORD_FILE, MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE } = settings;
+  if ((MQTT_CERT_FILE === undefined) !== (MQTT_KEY_FILE === undefined)) {
+    const missing = MQTT_CERT_FILE === undefined ? 'MQTT_CERT_FILE' : 'MQTT_KEY_FILE';
+    wrong(missing, 'must be set too: certificate and key belong together');
+  }
+  if (MQTT_PASSWORD_FILE !== undefined && MQTT_USERNAME === undefined) {
+    wrong('MQTT_USERNAME', 'must be set where MQTT_PASSWORD_FILE is');
+  }
+  const forTls = MQTT_CA_FILE ?? MQTT_CERT_FILE ?? MQTT_KEY_FILE;
+  if (forTls !== undefined && !MQTT_URL.startsWith('mqtts:')) {
+    wrong('MQTT_URL', 'must be mqtts://… where certificates are given, or they would not be used');
+  }
+}
+
+/** Where a file cannot be read later on, as while it is being replaced, what it held last is used. */
+export function brokerAccess(settings: BrokerSettings & { MQTT_URL: string }, logger: Logger): BrokerAccess {
+  let last = readCredentials(settings);
+  return {
+    url: settings.MQTT_URL,
+    credentials: () => {
+      try {
+        last = readCredentials(settings);
+      } catch (error) {
+        logger.warn({ err: error }, 'credentials for the broker cannot be read; using those read last');
+      }
+      return last;
+    },
+  };
+}
+
+function readCredentials(settings: BrokerSettings): Credentials {
+  const { MQTT_USERNAME, MQTT_PASSWORD_FILE, MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE } = settings;
+  return {
+    ...(MQTT_USERNAME !== undefined && { username: MQTT_USERNAME }),
+    // One newline at the end of the file is its editor's, not the password's.
+    ...(MQTT_PASSWORD_FILE !== undefined && {
+      password: readFileSync(MQTT_PASSWORD_FILE, 'utf8').replace(/\r?\n$/, ''),
+    }),
+    ...(MQTT_CA_FILE !== undefined && { ca: readFileSync(MQTT_CA_FILE) }),
+    ...(MQTT_CERT_FILE !== undefined && { cert: readFileSync(MQTT_CERT_FILE) }),
+    ...(MQTT_KEY_FILE !== undefined && { key: readFileSync(MQTT_KEY_FILE) }),
+  };
+}
