@@ -56,6 +56,7 @@ module.exports = {
       testMatch: ['<rootDir>/test/e2e/{story,crash}.spec.ts'],
       globals: { REDIS_TOPOLOGY: 'cluster' },
     },
+    { ...base, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.spec.ts'] },
     { ...base, displayName: 'agreement', testMatch: ['<rootDir>/test/agreement/**/*.spec.ts'] },
   ],
 };

@@ -7,7 +7,12 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /** Programs that Debian's packages of these names bring. */
-const PACKAGES = { 'redis-server': 'redis-server', mosquitto: 'mosquitto', kubectl: 'kubernetes-client' };
+const PACKAGES = {
+  'redis-server': 'redis-server',
+  mosquitto: 'mosquitto',
+  kubectl: 'kubernetes-client',
+  openssl: 'openssl',
+};
 
 /** A message for the person at the terminal; needs no stack. */
 export class SetupError extends Error {}

@@ -9,7 +9,7 @@ const results = join(tmpdir(), `cloud-connector-tests-${process.pid}.json`);
 let failure;
 try {
   ensurePackages();
-  ensurePrograms(['redis-server', 'mosquitto', 'kubectl']);
+  ensurePrograms(['redis-server', 'mosquitto', 'kubectl', 'openssl']);
   ensureBuild();
   for (const script of ['lint', 'typecheck', 'boundaries']) {
     console.log(`\n${script} …`);

@@ -1,0 +1,131 @@
+/** The secured Mosquitto of `examples/mosquitto/secure`, its configuration as it is but for ports and folders. */
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
+import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
+import { ROOT, findProgram } from '../../scripts/setup.mjs';
+import { freePort, launch, type Part } from '../../scripts/stack.mjs';
+
+const EXAMPLE = join(ROOT, 'examples/mosquitto/secure');
+
+export type Door = 'certificate' | 'password' | 'service';
+
+export class SecuredMosquitto {
+  private readonly clients = new Set<MqttClient>();
+
+  private constructor(
+    private part: Part,
+    private readonly dir: string,
+    private readonly home: string,
+    private readonly ports: Record<Door, number>,
+    private readonly passwords: ReadonlyMap<string, string>,
+  ) {}
+
+  static async start(dir: string, clientIds: readonly string[]): Promise<SecuredMosquitto> {
+    const home = join(dir, 'secured-mosquitto');
+    mkdirSync(join(home, 'data'), { recursive: true });
+    cpSync(EXAMPLE, home, { recursive: true });
+    const ports = { certificate: await freePort(), password: await freePort(), service: await freePort() };
+    const config = readFileSync(join(home, 'mosquitto.conf'), 'utf8')
+      .replaceAll('/mosquitto/config/', `${home}/`)
+      .replaceAll('/mosquitto/data/', `${home}/data/`)
+      .replace('listener 8883', `listener ${ports.certificate} 127.0.0.1`)
+      .replace('listener 8884', `listener ${ports.password} 127.0.0.1`)
+      .replace('listener 8885', `listener ${ports.service} 127.0.0.1`);
+    writeFileSync(join(home, 'mosquitto.conf'), process.getuid?.() === 0 ? `user root\n${config}` : config);
+    const credentials = makeCredentials(home, clientIds);
+    const broker = new SecuredMosquitto(run(dir, home), dir, home, ports, credentials);
+    await broker.part.until(() => reachable(ports.service));
+    return broker;
+  }
+
+  stop(): Promise<unknown> {
+    for (const client of this.clients) client.end(true);
+    return this.part.stop();
+  }
+
+  /** The same broker again, with what it has stored. */
+  async restart(): Promise<void> {
+    await this.part.stop();
+    this.part = run(this.dir, this.home);
+    await this.part.until(() => reachable(this.ports.service));
+  }
+
+  file(name: string): string {
+    return join(this.home, 'certificates', name);
+  }
+
+  url(door: Door): string {
+    return `mqtts://127.0.0.1:${this.ports[door]}`;
+  }
+
+  /** Settings of an app that comes in as itself. */
+  settingsOf(app: 'ingester' | 'dispatcher'): Record<string, string> {
+    return {
+      MQTT_URL: this.url('service'),
+      MQTT_CA_FILE: this.file('ca.crt'),
+      MQTT_USERNAME: app,
+      MQTT_PASSWORD_FILE: this.file(`${app}.password`),
+      MQTT_CERT_FILE: this.file(`${app}.crt`),
+      MQTT_KEY_FILE: this.file(`${app}.key`),
+    };
+  }
+
+  /** Connects as a client would; rejects where the broker does. */
+  async connect(door: Door, as: string, options: IClientOptions = {}): Promise<MqttClient> {
+    const name = door === 'service' ? as : `client-${as}`;
+    const withCertificate = door !== 'password' && {
+      cert: readFileSync(this.file(`${name}.crt`)),
+      key: readFileSync(this.file(`${name}.key`)),
+    };
+    const password = this.passwords.get(as);
+    const withPassword = door !== 'certificate' && { username: as, ...(password !== undefined && { password }) };
+    const client = await connectAsync(
+      this.url(door),
+      {
+        protocolVersion: 5,
+        reconnectPeriod: 0,
+        ca: readFileSync(this.file('ca.crt')),
+        ...withCertificate,
+        ...withPassword,
+        ...options,
+      },
+      false,
+    );
+    this.clients.add(client);
+    return client;
+  }
+}
+
+function run(dir: string, home: string): Part {
+  return launch('mosquitto', findProgram('mosquitto') ?? 'mosquitto', ['-c', join(home, 'mosquitto.conf')], { dir });
+}
+
+function makeCredentials(home: string, clientIds: readonly string[]): Map<string, string> {
+  execFileSync(join(home, 'certificates.sh'), [join(home, 'certificates'), ...clientIds]);
+  const passwords = new Map<string, string>();
+  const add = (file: string, name: string): void => {
+    const password = randomBytes(12).toString('hex');
+    passwords.set(name, password);
+    execFileSync(findProgram('mosquitto_passwd') ?? 'mosquitto_passwd', ['-b', join(home, file), name, password]);
+  };
+  for (const file of ['passwords-clients', 'passwords-services']) writeFileSync(join(home, file), '');
+  for (const id of clientIds) add('passwords-clients', id);
+  for (const app of ['ingester', 'dispatcher']) {
+    add('passwords-services', app);
+    writeFileSync(join(home, 'certificates', `${app}.password`), `${passwords.get(app) ?? ''}\n`);
+  }
+  return passwords;
+}
+
+function reachable(port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.on('error', reject);
+  });
+}
