@@ -11,12 +11,24 @@ import {
   SummaryBody,
 } from '../../apps/api-gateway/src/connections/connection.dto.js';
 import { ProblemBody } from '../../apps/api-gateway/src/http/problem.js';
-import { AcceptedMessageBody, MessageBody } from '../../apps/api-gateway/src/messages/message.dto.js';
+import {
+  AcceptedMessageBody,
+  BatchResultBody,
+  MessageBody,
+  MessagePageBody,
+} from '../../apps/api-gateway/src/messages/message.dto.js';
 import { Api } from '../support/api.js';
 import { TestClient } from '../support/mqtt-client.js';
 
+interface Schema {
+  required?: string[];
+  properties?: Record<string, Schema>;
+  items?: Schema;
+}
+
 interface Operation {
   operationId: string;
+  requestBody?: { content: Record<string, { schema?: Schema }> };
   parameters?: { name: string; in: string }[];
   responses: Record<string, { content?: Record<string, unknown>; headers?: Record<string, unknown> }>;
 }
@@ -55,10 +67,12 @@ it('lists exactly the operations there are, each with an id of its own', () => {
     'GET /v1/connections',
     'GET /v1/connections/summary',
     'GET /v1/connections/{client_id}',
+    'GET /v1/connections/{client_id}/messages',
     'GET /v1/messages/{message_id}',
     'POST /v1/connections/{client_id}/force-disconnect',
     'POST /v1/connections/{client_id}/messages',
     'POST /v1/connections/{client_id}/verify',
+    'POST /v1/messages',
   ]);
   const ids = [...operations.values()].map(({ operationId }) => operationId);
   expect(new Set(ids).size).toBe(ids.length);
@@ -82,6 +96,15 @@ it('declares every error as problem+json', () => {
   }
 });
 
+it('shows what each message of a batch has to be, though each is checked on its own', () => {
+  const schema = operations.get('POST /v1/messages')?.requestBody?.content['application/json']?.schema;
+  const items = schema?.properties?.['messages']?.items;
+  expect(items?.required).toEqual(['client_id', 'directive']);
+  expect(Object.keys(items?.properties ?? {})).toEqual(
+    expect.arrayContaining(['client_id', 'directive', 'payload', 'ttl_seconds', 'when_offline', 'idempotency_key']),
+  );
+});
+
 it('names every filter of the listing', () => {
   const names = operations.get('GET /v1/connections')?.parameters?.map(({ name }) => name);
   expect(names).toEqual([
@@ -97,6 +120,13 @@ it('is true of what the gateway answers', async () => {
   const answers = [
     [AcceptedMessageBody, sent],
     [MessageBody, await api.call('GET', `/v1/messages/${sent.body.message_id}`)],
+    [MessagePageBody, await api.call('GET', '/v1/connections/documented/messages')],
+    [
+      BatchResultBody,
+      await api.call('POST', '/v1/messages', {
+        messages: [{ client_id: 'documented', directive: 'x' }, { client_id: 'nobody', directive: 'x' }, {}],
+      }),
+    ],
     [ConnectionBody, await api.call('GET', '/v1/connections/documented')],
     [ConnectionPageBody, await api.call('GET', '/v1/connections')],
     [SummaryBody, await api.call('GET', '/v1/connections/summary')],

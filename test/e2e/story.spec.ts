@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApp, startMosquitto, stopAll } from '../../scripts/stack.mjs';
+import type { BatchResultBody, MessagePageBody } from '../../apps/api-gateway/src/messages/message.dto.js';
 import { Api, type ProblemView } from '../support/api.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 import { startStore } from '../support/store.js';
@@ -237,6 +238,53 @@ describe('the REST API', () => {
     expect((await api.call('DELETE', `/v1/messages/${body.message_id}`)).status).toBe(204);
     expect((await api.call('DELETE', `/v1/messages/${body.message_id}`)).status).toBe(409);
     await api.untilStatus(body.message_id, 'cancelled');
+  });
+
+  it('takes a batch, answers each item, and sends those of one client in their order', async () => {
+    const client = await TestClient.connect(mosquitto.url, 'batch');
+    await client.shakeHands();
+    await api.untilConnection('batch', ({ state }) => state === 'online');
+    const good = Array.from({ length: 60 }, (_, n) => ({
+      client_id: 'batch',
+      directive: 'test:batch',
+      payload: { n },
+    }));
+    const bad = [
+      { client_id: 'nobody', directive: 'x' },
+      { client_id: 'a/b', directive: 'x' },
+      { client_id: 'batch', directive: ' ' },
+      { client_id: 'batch', directive: 'x', payload: 'x'.repeat(1_048_577) },
+      'no object',
+      { client_id: 'batch', directive: 'test:key', idempotency_key: 'k' },
+      { client_id: 'batch', directive: 'test:other', idempotency_key: 'k' },
+    ];
+    const { status, body } = await api.call<BatchResultBody>('POST', '/v1/messages', { messages: [...good, ...bad] });
+    expect(status).toBe(200);
+    const last = body.results.slice(good.length);
+    expect(last.map((one) => one.status)).toEqual([404, 422, 422, 413, 422, 202, 422]);
+    expect(last[1]?.problem?.errors?.map(({ pointer }) => pointer)).toEqual(['/client_id']);
+    const ids = body.results.filter((one) => one.status === 202).map(({ message }) => message?.message_id ?? '');
+    await api.untilStatus(ids.at(-1) ?? '', 'sent');
+    expect(client.received.map(({ message_id }) => message_id)).toEqual(ids);
+
+    const page = await api.call<MessagePageBody>('GET', '/v1/connections/batch/messages?status=sent&limit=61');
+    expect(page.body.data.map(({ message_id }) => message_id)).toEqual(ids.toReversed());
+    expect(page.body.next_cursor).toBeNull();
+    const none = await api.call<ProblemView>('GET', '/v1/connections/nobody/messages');
+    expect([none.status, none.body.type]).toEqual([404, 'urn:cloud-connector:problem:unknown-connection']);
+    client.vanish();
+  });
+
+  it.each([
+    ['no messages', { messages: [] }, 422],
+    ['more than a thousand', { messages: Array.from({ length: 1001 }, () => ({})) }, 422],
+    ['no list', [], 422],
+  ])('refuses a batch with %s', async (_, body, status) => {
+    const answer = await api.call<ProblemView>('POST', '/v1/messages', body);
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([
+      status,
+      'application/problem+json; charset=utf-8',
+    ]);
   });
 
   it('counts connections by state and type', async () => {

@@ -43,6 +43,7 @@ export class GatewayModule {
     const messages = new Messages(redis, keys, {
       shardCount: SHARD_COUNT,
       outboxLimit: settings.OUTBOX_LIMIT,
+      shardLimit: settings.SHARD_OUTBOX_LIMIT,
       retentionMs: settings.MESSAGE_RETENTION,
     });
     const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT);

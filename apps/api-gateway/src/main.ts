@@ -3,6 +3,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Gateway } from './gateway.js';
 import { GatewayModule } from './gateway.module.js';
 import { gatewaySettings } from './gateway.settings.js';
+import { limitBodies } from './http/body-limits.js';
 import { measureRequests } from './http/request-metrics.js';
 import { ProblemFilter } from './http/problem.filter.js';
 import { requestIdOf } from './http/request-id.js';
@@ -25,8 +26,10 @@ await runApp({
       routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
       return503OnClosing: true,
     }),
-  prepare: (app) => {
-    measureRequests(app.getHttpAdapter().getInstance());
+  prepare: (app, settings) => {
+    const fastify = app.getHttpAdapter().getInstance();
+    measureRequests(fastify);
+    limitBodies(fastify, { 'POST /v1/messages': settings.MAX_BATCH_BYTES });
     app.useGlobalPipes(validationPipe());
     app.useGlobalFilters(new ProblemFilter(app.get<Logger>(LOGGER)));
     serveOpenApi(app);

@@ -1,47 +1,94 @@
-/** Accepting a message: the connection is checked and the outbox appended in one script, so neither outruns the other. */
+/**
+ * Accepting messages of one shard: each connection is checked and its outbox appended in one script, so neither
+ * outruns the other. A message that is refused changes nothing for the others.
+ */
 import { RedisScript } from '@app/platform';
 import { MESSAGE_LUA } from './message-status.js';
 
+/** Refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
+export type AcceptReply =
+  | 'unknown'
+  | 'offline'
+  | 'full'
+  | 'shard-full'
+  | 'mismatch'
+  | [id: string, directive: string, createdAt: string, expiresAt: string, online: number, replayed: number];
+
+/** Arguments of `acceptScript` for each client, and for each message. */
+export const ACCEPT_ARGS = { head: 6, client: 2, message: 9 } as const;
+
 /**
- * KEYS online hosts, online proxies, connections, outbox, message, expiry, todo, idempotency
- * ARGV client id, message id, directive, payload ('' for none), time to live ms, reject when offline (0/1),
- *      outbox limit, retention ms, wake to-do, wake grace ms, request id, fingerprint ('' without Idempotency-Key),
- *      idempotency retention ms
- * → 'unknown' | 'offline' | 'full' | 'mismatch'
- *   | [message id, directive, created at, expires at, online 0/1, replayed 0/1]
+ * KEYS `ofMessages`
+ * ARGV outbox limit, shard limit, retention ms, wake grace ms, idempotency retention ms, number of clients,
+ *      then for each client: its id, its wake to-do,
+ *      then for each message: number of its client from 1, message id, directive, payload ('' for none), time to live
+ *      ms, reject when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key
+ * → an `AcceptReply` for each message
  */
-export const acceptScript = new RedisScript<string | [string, string, string, string, number, number]>(
+export const acceptScript = new RedisScript<AcceptReply[]>(
   'ccAccept',
   `${MESSAGE_LUA}
-   local client, id, fingerprint = ARGV[1], ARGV[2], ARGV[12]
-   local online = redis.call('ZSCORE', KEYS[1], client) or redis.call('ZSCORE', KEYS[2], client)
-   if fingerprint ~= '' then
-     local first = redis.call('HMGET', KEYS[8], 'fingerprint', 'id', 'created', 'expires', 'online', 'directive')
-     if first[1] then
-       if first[1] ~= fingerprint then return 'mismatch' end
-       return { first[2], first[6], first[3], first[4], tonumber(first[5]), first[2] == id and 0 or 1 }
+   local outbox_limit, shard_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+   local wake_at = string.format('%.0f', at + tonumber(ARGV[4]))
+   local micros = time[1] * 1000000 + time[2]
+   local unfinished = redis.call('ZCARD', EXPIRY)
+   local clients, replies = {}, {}
+   local first = ${ACCEPT_ARGS.head} + ARGV[6] * ${ACCEPT_ARGS.client}
+
+   local function client_of(number)
+     local client = clients[number]
+     if client then return client end
+     local i = ${ACCEPT_ARGS.head} + (number - 1) * ${ACCEPT_ARGS.client}
+     local id = ARGV[i + 1]
+     client = { id = id, wake = ARGV[i + 2], outbox = OUTBOX .. id, index = MESSAGES .. id }
+     client.online = redis.call('ZSCORE', HOSTS, id) or redis.call('ZSCORE', PROXIES, id)
+     client.known = client.online or redis.call('HEXISTS', CONNECTIONS, id) == 1
+     client.length = redis.call('LLEN', client.outbox)
+     clients[number] = client
+     return client
+   end
+
+   local function accept(number, i)
+     local client = client_of(tonumber(ARGV[i + 1]))
+     local id, directive, online, fingerprint = ARGV[i + 2], ARGV[i + 3], client.online and 1 or 0, ARGV[i + 8]
+     local key = IDEMPOTENCY .. client.id .. '/' .. ARGV[i + 9]
+     if fingerprint ~= '' then
+       local given = redis.call('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive')
+       if given[1] then
+         if given[1] ~= fingerprint then return 'mismatch' end
+         return { given[2], given[6], given[3], given[4], tonumber(given[5]), given[2] == id and 0 or 1 }
+       end
      end
+     local before = redis.call('HMGET', MESSAGE .. id, 'created_at', 'expires_at')
+     if before[1] then return { id, directive, before[1], before[2], online, 0 } end
+     if not client.known then return 'unknown' end
+     if online == 0 and ARGV[i + 6] == '1' then return 'offline' end
+     if client.length >= outbox_limit then return 'full' end
+     if unfinished >= shard_limit then return 'shard-full' end
+     local expires_text = string.format('%.0f', at + tonumber(ARGV[i + 5]))
+     redis.call('HSET', MESSAGE .. id, 'client_id', client.id, 'directive', directive, 'payload', ARGV[i + 4],
+       'status', 'queued', 'created_at', at_text, 'expires_at', expires_text, 'request_id', ARGV[i + 7],
+       'keep', ARGV[3], 'history', 'queued ' .. at_text)
+     client.length = redis.call('RPUSH', client.outbox, id)
+     redis.call('ZADD', EXPIRY, expires_text, id)
+     unfinished = unfinished + 1
+     -- In the order of acceptance, also within one call: no message is accepted in less than a microsecond.
+     redis.call('ZADD', client.index, string.format('%.0f', micros + number), id)
+     if client.online and not client.woken then
+       redis.call('ZADD', TODO, 'NX', wake_at, client.wake)
+       client.woken = true
+     end
+     tell(client.id, id, client.online and 'queued' or 'held')
+     if fingerprint ~= '' then
+       redis.call('HSET', key, 'fingerprint', fingerprint, 'id', id, 'created', at_text, 'expires', expires_text,
+         'online', online, 'directive', directive)
+       redis.call('PEXPIRE', key, ARGV[5])
+     end
+     return { id, directive, at_text, expires_text, online, 0 }
    end
-   local known = redis.call('HMGET', KEYS[5], 'created_at', 'expires_at')
-   if known[1] then return { id, ARGV[3], known[1], known[2], online and 1 or 0, 0 } end
-   if not online then
-     if redis.call('HEXISTS', KEYS[3], client) == 0 then return 'unknown' end
-     if ARGV[6] == '1' then return 'offline' end
+
+   for number = 1, (#ARGV - first) / ${ACCEPT_ARGS.message} do
+     replies[number] = accept(number, first + (number - 1) * ${ACCEPT_ARGS.message})
    end
-   if redis.call('LLEN', KEYS[4]) >= tonumber(ARGV[7]) then return 'full' end
-   local at = now()
-   local expires = at + tonumber(ARGV[5])
-   local created_text, expires_text = string.format('%.0f', at), string.format('%.0f', expires)
-   redis.call('HSET', KEYS[5], 'client_id', client, 'directive', ARGV[3], 'payload', ARGV[4], 'status', 'queued',
-     'created_at', created_text, 'expires_at', expires_text, 'request_id', ARGV[11], 'history', 'queued ' .. created_text)
-   redis.call('PEXPIREAT', KEYS[5], string.format('%.0f', expires + tonumber(ARGV[8])))
-   redis.call('RPUSH', KEYS[4], id)
-   redis.call('ZADD', KEYS[6], expires_text, id)
-   if online then redis.call('ZADD', KEYS[7], 'NX', string.format('%.0f', at + tonumber(ARGV[10])), ARGV[9]) end
-   if fingerprint ~= '' then
-     redis.call('HSET', KEYS[8], 'fingerprint', fingerprint, 'id', id, 'created', created_text,
-       'expires', expires_text, 'online', online and 1 or 0, 'directive', ARGV[3])
-     redis.call('PEXPIRE', KEYS[8], ARGV[13])
-   end
-   return { id, ARGV[3], created_text, expires_text, online and 1 or 0, 0 }`,
+   return replies`,
 );

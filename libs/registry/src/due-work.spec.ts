@@ -2,6 +2,7 @@ import { shardOf } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { acceptOne } from '../../../test/support/messages.js';
 import { DueWorkOfShards, type DueWork } from './due-work.js';
 import { Messages } from './messages.js';
 import { Outboxes } from './outbox.js';
@@ -33,7 +34,12 @@ afterAll(async () => {
 
 beforeEach(async () => {
   keys = new RegistryKeys(`due${keySpaces++}`);
-  messages = new Messages(redis, keys, { shardCount: SHARDS, outboxLimit: 1000, retentionMs: 3_600_000 });
+  messages = new Messages(redis, keys, {
+    shardCount: SHARDS,
+    outboxLimit: 1000,
+    shardLimit: 1000,
+    retentionMs: 3_600_000,
+  });
   outboxes = new Outboxes(redis, keys, SHARDS);
   due = new DueWorkOfShards(redis, keys);
   await redis.set(keys.owner(GRANT), GRANT.fence);
@@ -41,7 +47,7 @@ beforeEach(async () => {
   await redis.zadd(keys.index(SHARD, 'online', 'host'), 0, CLIENT);
 });
 
-const NOTHING: DueWork = { todos: [], expired: 0, more: false };
+const NOTHING: DueWork = { todos: [], expired: 0, forgotten: 0, more: false };
 
 async function now(): Promise<number> {
   const [seconds, micros] = await redis.time();
@@ -50,7 +56,7 @@ async function now(): Promise<number> {
 
 async function accept(ttlMs: number): Promise<string> {
   const id = messages.mint(CLIENT);
-  await messages.accept(id, {
+  await acceptOne(messages, id, {
     clientId: CLIENT,
     directive: 'd',
     payloadJson: undefined,
@@ -89,7 +95,12 @@ describe('to-dos that are due', () => {
     await plan(forget('second'), at - 10);
     await plan(wake('first'), at - 20);
     await plan(forget('later'), at + 600_000);
-    expect(await due.take(GRANT)).toEqual({ todos: [wake('first'), forget('second')], expired: 0, more: false });
+    expect(await due.take(GRANT)).toEqual({
+      todos: [wake('first'), forget('second')],
+      expired: 0,
+      forgotten: 0,
+      more: false,
+    });
     expect(await due.take(GRANT)).toEqual(NOTHING);
   });
 
@@ -192,6 +203,41 @@ describe('messages whose time has run out', () => {
     expect(await due.take(GRANT)).toMatchObject({ expired: 50, more: false });
     expect(await redis.exists(keys.outbox(SHARD, CLIENT))).toBe(0);
     expect(await statuses(ids.at(-1) ?? '')).toEqual(['queued', 'expired']);
+  });
+});
+
+describe('finished messages', () => {
+  it('are kept for the retention after their end, and then gone with their index entries', async () => {
+    const [sent, failed, open] = [await accept(600_000), await accept(600_000), await accept(600_000)];
+    await outboxes.drain(CLIENT);
+    await outboxes.drain(CLIENT, { messageId: sent, outcome: 'sent' });
+    const before = await now();
+    await outboxes.drain(CLIENT, { messageId: failed, outcome: 'failed', details: 'x' });
+    const end = Number(await redis.zscore(keys.finished(SHARD), failed));
+    expect(end).toBeGreaterThanOrEqual(before + 3_600_000);
+    expect(end).toBeLessThanOrEqual((await now()) + 3_600_000);
+    expect(await due.take(GRANT)).toMatchObject({ forgotten: 0 });
+    // As if the retention had passed.
+    for (const id of [sent, failed]) await redis.zadd(keys.finished(SHARD), before - 1, id);
+    expect(await due.take(GRANT)).toMatchObject({ forgotten: 2, more: false });
+    expect(await redis.exists(keys.message(SHARD, sent), keys.message(SHARD, failed), keys.finished(SHARD))).toBe(0);
+    expect(await redis.zrange(keys.messages(SHARD, CLIENT), '0', '-1')).toEqual([open]);
+  });
+
+  it('that fail after they were sent are kept for the retention after that', async () => {
+    const id = await accept(600_000);
+    await outboxes.drain(CLIENT);
+    await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
+    await redis.zadd(keys.finished(SHARD), 1, id);
+    await outboxes.failByClient(CLIENT, id, 'broken');
+    expect(await due.take(GRANT)).toMatchObject({ forgotten: 0 });
+    expect(await statuses(id)).toEqual(['queued', 'in_flight', 'sent', 'failed']);
+  });
+
+  it('come in portions as well', async () => {
+    await redis.zadd(keys.finished(SHARD), ...Array.from({ length: 150 }, (_, i) => [i, `gone-${i}`]).flat());
+    expect(await due.take(GRANT)).toMatchObject({ forgotten: 100, more: true });
+    expect(await due.take(GRANT)).toMatchObject({ forgotten: 50, more: false });
   });
 });
 

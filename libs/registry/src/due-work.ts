@@ -1,4 +1,4 @@
-/** What time makes due on a shard: to-dos and expired messages. For the shard's owner. */
+/** What time makes due on a shard: to-dos, and messages that expire or are forgotten. For the shard's owner. */
 import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { MESSAGE_LUA } from './message-status.js';
@@ -9,6 +9,8 @@ export interface DueWork {
   todos: ToDo[];
   /** Messages that became `expired` by this call. */
   expired: number;
+  /** Finished messages whose retention has ended: they are gone by this call. */
+  forgotten: number;
   /** More is due than one call takes. */
   more: boolean;
 }
@@ -17,34 +19,43 @@ export interface DueWork {
 const BATCH = 100;
 
 /**
- * KEYS owner, todo, expiry · ARGV fence, batch, again ms, message key prefix, outbox key prefix
- * → false where stale | [expired count, more 0/1, to-do …]
+ * KEYS `ofMessages`, owner · ARGV fence, batch, again ms
+ * → false where stale | [expired count, forgotten count, more 0/1, to-do …]
  */
-const dueScript = new RedisScript<null | [number, number, ...string[]]>(
+const dueScript = new RedisScript<null | [number, number, number, ...string[]]>(
   'ccDue',
   `${MESSAGE_LUA}
-   if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-   local at = now()
-   local until_now, batch = string.format('%.0f', at), tonumber(ARGV[2])
+   if redis.call('GET', KEYS[12]) ~= ARGV[1] then return false end
+   local batch = tonumber(ARGV[2])
+   local function due(set) return redis.call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
+
    local expired = 0
-   local ids = redis.call('ZRANGE', KEYS[3], '-inf', until_now, 'BYSCORE', 'LIMIT', 0, batch)
+   local ids = due(EXPIRY)
    for _, id in ipairs(ids) do
-     local key = ARGV[4] .. id
-     local m = redis.call('HMGET', key, 'status', 'client_id')
+     local m = load(id)
      if m[1] == 'in_flight' then
-       redis.call('ZADD', KEYS[3], string.format('%.0f', at + 1000), id)
+       redis.call('ZADD', EXPIRY, string.format('%.0f', at + 1000), id)
+     elseif m[1] == 'queued' and move(id, m, 'expired', 'expired') then
+       redis.call('LREM', OUTBOX .. m[3], 1, id)
+       expired = expired + 1
      else
-       if m[1] == 'queued' and move(key, 'expired', at) then
-         redis.call('LREM', ARGV[5] .. m[2], 1, id)
-         expired = expired + 1
-       end
-       redis.call('ZREM', KEYS[3], id)
+       redis.call('ZREM', EXPIRY, id)
      end
    end
-   local todos = redis.call('ZRANGE', KEYS[2], '-inf', until_now, 'BYSCORE', 'LIMIT', 0, batch)
+
+   local old = due(FINISHED)
+   for _, id in ipairs(old) do
+     local client = redis.call('HGET', MESSAGE .. id, 'client_id')
+     if client then redis.call('ZREM', MESSAGES .. client, id) end
+     redis.call('UNLINK', MESSAGE .. id)
+     redis.call('ZREM', FINISHED, id)
+   end
+
+   local todos = due(TODO)
    local again = string.format('%.0f', at + tonumber(ARGV[3]))
-   for _, todo in ipairs(todos) do redis.call('ZADD', KEYS[2], again, todo) end
-   return { expired, (#ids == batch or #todos == batch) and 1 or 0, unpack(todos) }`,
+   for _, todo in ipairs(todos) do redis.call('ZADD', TODO, again, todo) end
+   local more = #ids == batch or #old == batch or #todos == batch
+   return { expired, #old, more and 1 or 0, unpack(todos) }`,
 );
 
 /** KEYS owner, todo · ARGV fence, to-do … */
@@ -64,14 +75,11 @@ export class DueWorkOfShards {
   async take(grant: Grant): Promise<DueWork> {
     const { keys } = this;
     const shard = grant.index;
-    const reply = await dueScript.run(
-      this.redis,
-      [keys.owner(grant), keys.todo(shard), keys.expiry(shard)],
-      [grant.fence, BATCH, WAKE_AGAIN_MS, keys.messagePrefix(shard), keys.outboxPrefix(shard)],
-    );
+    const scriptKeys = [...keys.ofMessages(shard), keys.owner(grant)];
+    const reply = await dueScript.run(this.redis, scriptKeys, [grant.fence, BATCH, WAKE_AGAIN_MS]);
     if (reply === null) throw new StaleOwnerError(grant);
-    const [expired, more, ...todos] = reply;
-    return { expired, more: more === 1, todos: todos.map(decodeToDo) };
+    const [expired, forgotten, more, ...todos] = reply;
+    return { expired, forgotten, more: more === 1, todos: todos.map(decodeToDo) };
   }
 
   /** Removes to-dos that are done. Wake-ups are not removed here: the drain does it when there is nothing left. */

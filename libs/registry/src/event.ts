@@ -1,6 +1,7 @@
 /** What subscribers are told. Appended by the same script as the change it tells of. */
 import type { ShardWrite } from '@app/sharding';
 import type { ConnectionType, OfflineReason } from './connection.js';
+import type { MessageStatus } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
 
 export type RegistryEvent =
@@ -8,6 +9,7 @@ export type RegistryEvent =
   | { type: 'connection.updated'; client_id: string; connection_type: ConnectionType; handshake_message_id: string }
   | { type: 'connection.offline'; client_id: string; reason: OfflineReason }
   | { type: 'connection.refused'; client_id: string; reason: string; message_id: string | null }
+  | { type: 'message.status'; client_id: string; message_id: string; status: MessageStatus; details?: string }
   | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
 
 /** Events a shard keeps; older ones are trimmed. */

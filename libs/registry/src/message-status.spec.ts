@@ -3,6 +3,7 @@ import { shardOf } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import type { Grant } from '@app/sharding';
 import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { acceptOne } from '../../../test/support/messages.js';
 import { DueWorkOfShards } from './due-work.js';
 import { MESSAGE_STATUSES, STORED_STATUSES, TRANSITIONS, parseHistory, type StoredStatus } from './message-status.js';
 import { Messages, type StoredMessage } from './messages.js';
@@ -72,7 +73,12 @@ const FINAL: readonly StoredStatus[] = STORED_STATUSES.filter((status) => TRANSI
 /** A connection with a few messages, to which anything may happen. */
 class World {
   readonly keys = new RegistryKeys(`status${keySpaces++}`);
-  readonly messages = new Messages(redis, this.keys, { shardCount: SHARDS, outboxLimit: 100, retentionMs: 3_600_000 });
+  readonly messages = new Messages(redis, this.keys, {
+    shardCount: SHARDS,
+    outboxLimit: 100,
+    shardLimit: 1000,
+    retentionMs: 3_600_000,
+  });
   readonly outboxes = new Outboxes(redis, this.keys, SHARDS);
   readonly due = new DueWorkOfShards(redis, this.keys);
   readonly ids = Array.from({ length: COUNT }, () => this.messages.mint(CLIENT));
@@ -93,7 +99,7 @@ class World {
   }
 
   async accept(id: string, ttlMs: number, idempotencyKey?: string): Promise<void> {
-    await this.messages.accept(id, {
+    await acceptOne(this.messages, id, {
       clientId: CLIENT,
       directive: 'd',
       payloadJson: undefined,
@@ -153,6 +159,7 @@ class World {
         continue;
       }
       this.checkHistory(message);
+      await this.checkEvents(message);
       const status = message.status === 'held' ? 'queued' : message.status;
       if (status === 'queued' || status === 'in_flight') {
         expect(outbox).toContain(id);
@@ -180,12 +187,39 @@ class World {
     if (FINAL.includes(last)) expect(history).toEqual(before.history);
   }
 
-  private async checkTimesToLive(): Promise<void> {
-    const found = await redis.keys(`${this.keys.shard(SHARD)}:*`);
-    const mortal = found.filter((key) => /:(message|idempotency):/.test(key));
-    const left = await Promise.all(mortal.map(async (key) => ({ key, ms: await redis.pttl(key) })));
-    expect(left.filter(({ ms }) => ms <= 0)).toEqual([]);
+  /** Each change is told once, in its order, by the script that makes it. */
+  private async checkEvents(message: StoredMessage): Promise<void> {
+    const told = await messageEvents(this.keys, message.messageId);
+    expect(told.map(({ client_id }) => client_id)).toEqual(told.map(() => CLIENT));
+    // `held` is what callers are shown of a queued message.
+    const statuses = told.map(({ status }) => (status === 'held' ? 'queued' : status));
+    expect(statuses).toEqual(message.history.map(({ status }) => status));
+    expect(told.map(({ details }) => details)).toEqual(message.history.map(({ details }) => details));
   }
+
+  /** Nothing is kept for ever: a message either waits for its expiry or to be forgotten, or its key has an expiry. */
+  private async checkTimesToLive(): Promise<void> {
+    const found = await redis.keys(`${this.keys.shard(SHARD)}:idempotency:*`);
+    for (const key of found) expect(await redis.pttl(key)).toBeGreaterThan(0);
+    const kept = await redis.zrange(this.keys.messages(SHARD, CLIENT), '0', '-1');
+    const waiting = await redis.zrange(this.keys.expiry(SHARD), '0', '-1');
+    const finished = await redis.zrange(this.keys.finished(SHARD), '0', '-1');
+    expect([...waiting, ...finished].sort()).toEqual([...kept].sort());
+    expect(kept.toSorted()).toEqual([...this.before.keys()].sort());
+  }
+}
+
+interface MessageEvent {
+  client_id: string;
+  message_id: string;
+  status: string;
+  details?: string;
+}
+
+async function messageEvents(keys: RegistryKeys, id: string): Promise<MessageEvent[]> {
+  const entries = await redis.xrange(keys.events(SHARD), '-', '+');
+  const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as MessageEvent & { type: string });
+  return events.filter(({ type, message_id }) => type === 'message.status' && message_id === id);
 }
 
 describe('the statuses of a message', () => {

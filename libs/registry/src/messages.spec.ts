@@ -1,6 +1,8 @@
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { acceptOne } from '../../../test/support/messages.js';
+import type { MessageStatus } from './message-status.js';
 import { Messages, type AcceptOutcome, type AcceptedMessage, type NewMessage } from './messages.js';
 import { Outboxes } from './outbox.js';
 import { RegistryKeys } from './registry-keys.js';
@@ -9,6 +11,7 @@ import { WAKE_AGAIN_MS, encodeToDo } from './to-do.js';
 const SHARDS = 8;
 const RETENTION_MS = 86_400_000;
 const DAY_MS = 86_400_000;
+const LIMITS = { shardCount: SHARDS, outboxLimit: 3, shardLimit: 1000, retentionMs: RETENTION_MS };
 
 let server: Server;
 let redis: Redis;
@@ -29,7 +32,12 @@ afterAll(async () => {
 
 beforeEach(() => {
   keys = new RegistryKeys(`messages${keySpaces++}`);
-  messages = new Messages(redis, keys, { shardCount: SHARDS, outboxLimit: 3, retentionMs: RETENTION_MS });
+  messages = new Messages(redis, keys, {
+    shardCount: SHARDS,
+    outboxLimit: 3,
+    shardLimit: 1000,
+    retentionMs: RETENTION_MS,
+  });
   outboxes = new Outboxes(redis, keys, SHARDS);
 });
 
@@ -60,7 +68,7 @@ function message(more: Partial<NewMessage> = {}): NewMessage {
 }
 
 function accept(more: Partial<NewMessage> = {}): Promise<AcceptOutcome> {
-  return messages.accept(messages.mint(CLIENT), message(more));
+  return acceptOne(messages, messages.mint(CLIENT), message(more));
 }
 
 async function accepted(more: Partial<NewMessage> = {}): Promise<AcceptedMessage> {
@@ -83,7 +91,7 @@ describe('accepting a message', () => {
     await become('online', type);
     const id = messages.mint(CLIENT);
     const before = await redisNow();
-    const outcome = await messages.accept(id, message());
+    const outcome = await acceptOne(messages, id, message());
     const after = await redisNow();
     if (outcome.kind !== 'accepted') throw new Error(outcome.kind);
     const { createdAt, expiresAt } = outcome.message;
@@ -154,27 +162,42 @@ describe('accepting a message', () => {
     expect(await waiting()).toEqual(ids);
   });
 
-  it('gives every message key a time to live, past its expiry by the retention', async () => {
-    await become('online');
-    const { messageId, expiresAt } = await accepted();
-    expect(await redis.pexpiretime(keys.message(SHARD, messageId))).toBe(expiresAt + RETENTION_MS);
+  it('refuses what is past the limit of the shard, whichever of its clients it is for', async () => {
+    await become('offline');
+    const limited = new Messages(redis, keys, { ...LIMITS, outboxLimit: 100, shardLimit: 2 });
+    const ids = [CLIENT, CLIENT, CLIENT].map((id) => limited.mint(id));
+    const outcomes = await limited.accept(
+      SHARD,
+      ids.map((messageId) => ({ ...message(), messageId })),
+    );
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['accepted', 'accepted', 'shard-full']);
+    await limited.cancel(ids[0] ?? '');
+    expect((await acceptOne(limited, limited.mint(CLIENT), message())).kind).toBe('accepted');
+  });
+
+  it('keeps no payload of a message that has come to its end', async () => {
+    await become('offline');
+    const { messageId } = await accepted();
+    expect(await redis.hget(keys.message(SHARD, messageId), 'payload')).toBe('{"a":1}');
+    await messages.cancel(messageId);
+    expect(await redis.hget(keys.message(SHARD, messageId), 'payload')).toBe('');
   });
 
   it('can be repeated with the same id: the answer is the same and it is queued once', async () => {
     await become('online');
     const id = messages.mint(CLIENT);
-    const first = await messages.accept(id, message());
-    expect(await messages.accept(id, message())).toEqual(first);
+    const first = await acceptOne(messages, id, message());
+    expect(await acceptOne(messages, id, message())).toEqual(first);
     expect(await waiting()).toEqual([id]);
   });
 
   it('can be repeated with the same id after it was sent, and is not queued again', async () => {
     await become('online');
     const id = messages.mint(CLIENT);
-    await messages.accept(id, message());
+    await acceptOne(messages, id, message());
     await outboxes.drain(CLIENT);
     await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
-    expect(await messages.accept(id, message())).toMatchObject({ kind: 'accepted', replayed: false });
+    expect(await acceptOne(messages, id, message())).toMatchObject({ kind: 'accepted', replayed: false });
     expect(await waiting()).toEqual([]);
     expect((await messages.read(id))?.status).toBe('sent');
   });
@@ -182,11 +205,11 @@ describe('accepting a message', () => {
   it('can be repeated with the same id where the outbox is full or the client has gone offline since', async () => {
     await become('online');
     const id = messages.mint(CLIENT);
-    await messages.accept(id, message({ whenOffline: 'reject' }));
+    await acceptOne(messages, id, message({ whenOffline: 'reject' }));
     await accepted();
     await accepted();
     await become('offline');
-    expect(await messages.accept(id, message({ whenOffline: 'reject' }))).toMatchObject({ kind: 'accepted' });
+    expect(await acceptOne(messages, id, message({ whenOffline: 'reject' }))).toMatchObject({ kind: 'accepted' });
     expect(await waiting()).toHaveLength(3);
   });
 
@@ -214,8 +237,8 @@ describe('an Idempotency-Key', () => {
 
   it('is not a replay when the very same request is repeated after a lost reply', async () => {
     const id = messages.mint(CLIENT);
-    const first = await messages.accept(id, message({ idempotencyKey: 'k' }));
-    expect(await messages.accept(id, message({ idempotencyKey: 'k' }))).toEqual(first);
+    const first = await acceptOne(messages, id, message({ idempotencyKey: 'k' }));
+    expect(await acceptOne(messages, id, message({ idempotencyKey: 'k' }))).toEqual(first);
     expect(first).toMatchObject({ replayed: false });
   });
 
@@ -244,7 +267,8 @@ describe('an Idempotency-Key', () => {
     );
     if (neighbour === undefined) throw new Error('no client of the same shard');
     await redis.zadd(keys.index(SHARD, 'online', 'host'), 0, neighbour);
-    const outcome = await messages.accept(
+    const outcome = await acceptOne(
+      messages,
       messages.mint(neighbour),
       message({ clientId: neighbour, idempotencyKey: 'k' }),
     );
@@ -378,5 +402,119 @@ describe('cancelling a message', () => {
     await outboxes.drain(CLIENT, { messageId, outcome: 'unheard' });
     expect(await messages.cancel(messageId)).toEqual({ kind: 'cancelled' });
     expect(await waiting()).toEqual([]);
+  });
+});
+
+describe('accepting many at once', () => {
+  const neighbours = Array.from({ length: 1000 }, (_, i) => `n-${i}`).filter((id) => shardOf(id, SHARDS) === SHARD);
+  const [online = '', offline = '', unknown = ''] = neighbours;
+
+  beforeEach(async () => {
+    await redis.zadd(keys.index(SHARD, 'online', 'host'), 0, online);
+    await redis.hset(keys.connections(SHARD), online, '{}', offline, '{}');
+  });
+
+  it('answers each as if it had come alone, and one that is refused changes nothing for the others', async () => {
+    const wanted: Partial<NewMessage>[] = [
+      { clientId: online },
+      { clientId: unknown },
+      { clientId: offline, whenOffline: 'reject' },
+      { clientId: offline },
+      { clientId: online, idempotencyKey: 'k', directive: 'a' },
+      { clientId: online, idempotencyKey: 'k', directive: 'a' },
+      { clientId: online, idempotencyKey: 'k', directive: 'b' },
+      { clientId: online },
+      { clientId: online },
+      { clientId: offline },
+    ];
+    const minted = wanted.map((more) => ({ ...message(more), messageId: messages.mint(more.clientId ?? '') }));
+    const outcomes = await messages.accept(SHARD, minted);
+    const kinds = outcomes.map((one) =>
+      one.kind === 'accepted' ? `${one.message.status}${one.replayed ? ', replayed' : ''}` : one.kind,
+    );
+    expect(kinds).toEqual([
+      ...['queued', 'unknown', 'offline', 'held', 'queued', 'queued, replayed', 'mismatch', 'queued', 'full', 'held'],
+    ]);
+    const idsOf = (positions: number[]): string[] => positions.map((i) => minted[i]?.messageId ?? '');
+    expect(await redis.lrange(keys.outbox(SHARD, online), 0, -1)).toEqual(idsOf([0, 4, 7]));
+    expect(await redis.lrange(keys.outbox(SHARD, offline), 0, -1)).toEqual(idsOf([3, 9]));
+    expect(await redis.zcard(keys.todo(SHARD))).toBe(1);
+    // A lost reply: the same again changes nothing.
+    expect((await messages.accept(SHARD, minted)).filter((_, i) => i !== 5)).toEqual(
+      outcomes.filter((_, i) => i !== 5),
+    );
+    expect(await redis.llen(keys.outbox(SHARD, online))).toBe(3);
+  });
+});
+
+describe("listing a connection's messages", () => {
+  async function walk(limit: number, status?: MessageStatus): Promise<string[][]> {
+    const pages: string[][] = [];
+    let cursor: number | undefined;
+    do {
+      const page = await messages.list(CLIENT, limit, status, cursor);
+      pages.push(page.messages.map(({ messageId }) => messageId));
+      cursor = page.next;
+    } while (cursor !== undefined);
+    return pages;
+  }
+
+  it('shows the newest first, in pages that neither miss nor repeat one', async () => {
+    await become('offline');
+    const many = new Messages(redis, keys, { ...LIMITS, outboxLimit: 100 });
+    const ids = Array.from({ length: 25 }, () => many.mint(CLIENT));
+    await many.accept(
+      SHARD,
+      ids.map((messageId) => ({ ...message(), messageId })),
+    );
+    const newest = ids.toReversed();
+    expect(await walk(10)).toEqual([newest.slice(0, 10), newest.slice(10, 20), newest.slice(20)]);
+    expect(await walk(25)).toEqual([newest]);
+    expect(await walk(24)).toEqual([newest.slice(0, 24), newest.slice(24)]);
+    expect((await messages.list(CLIENT, 1)).messages[0]).toEqual({
+      ...(await messages.read(newest[0] ?? '')),
+      status: 'held',
+    });
+  });
+
+  it('goes on where the page ended, though messages come and go meanwhile', async () => {
+    await become('offline');
+    const [first, second, third] = [await accepted(), await accepted(), await accepted()];
+    const page = await messages.list(CLIENT, 1);
+    expect(page.messages.map(({ messageId }) => messageId)).toEqual([third.messageId]);
+    await redis.zrem(keys.messages(SHARD, CLIENT), third.messageId, second.messageId);
+    const rest = await messages.list(CLIENT, 10, undefined, page.next);
+    expect(rest.messages.map(({ messageId }) => messageId)).toEqual([first.messageId]);
+  });
+
+  it('by status takes held and queued as they are derived', async () => {
+    await become('offline');
+    const [held, cancelled, other] = [await accepted(), await accepted(), await accepted()];
+    await messages.cancel(cancelled.messageId);
+    expect(await walk(10, 'held')).toEqual([[other.messageId, held.messageId]]);
+    expect(await walk(1, 'held')).toEqual([[other.messageId], [held.messageId]]);
+    expect(await walk(10, 'cancelled')).toEqual([[cancelled.messageId]]);
+    expect(await walk(10, 'queued')).toEqual([[]]);
+    await become('online');
+    expect(await walk(10, 'held')).toEqual([[]]);
+    expect(await walk(10, 'queued')).toEqual([[other.messageId, held.messageId]]);
+  });
+
+  it('looks at a thousand at most for one page by status, and says that there is more', async () => {
+    await become('offline');
+    const many = new Messages(redis, keys, { ...LIMITS, outboxLimit: 2000, shardLimit: 2000 });
+    const ids = Array.from({ length: 1100 }, () => many.mint(CLIENT));
+    await many.accept(
+      SHARD,
+      ids.map((messageId) => ({ ...message(), messageId })),
+    );
+    await many.cancel(ids[0] ?? '');
+    const first = await many.list(CLIENT, 10, 'cancelled');
+    expect(first.messages).toEqual([]);
+    expect((await many.list(CLIENT, 10, 'cancelled', first.next)).messages).toMatchObject([{ messageId: ids[0] }]);
+  });
+
+  it('is empty for a client without messages', async () => {
+    expect(await messages.list('nobody', 10)).toEqual({ messages: [] });
   });
 });

@@ -1,8 +1,8 @@
-/** Messages as callers know them: accept, read, cancel. */
+/** Messages as callers know them: accept, read, list, cancel. */
 import { createHash } from 'node:crypto';
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
-import { acceptScript } from './accept-message.js';
+import { acceptScript, type AcceptReply } from './accept-message.js';
 import {
   MESSAGE_LUA,
   parseHistory,
@@ -26,6 +26,10 @@ export interface NewMessage {
   requestId: string;
 }
 
+export interface MintedMessage extends NewMessage {
+  messageId: string;
+}
+
 export interface AcceptedMessage {
   messageId: string;
   clientId: string;
@@ -44,6 +48,8 @@ export type AcceptOutcome =
   | { kind: 'offline' }
   /** The connection's outbox is at its limit. */
   | { kind: 'full' }
+  /** The outboxes of the connection's shard are, all together, at their limit. */
+  | { kind: 'shard-full' }
   /** The Idempotency-Key was used with another body. */
   | { kind: 'mismatch' };
 
@@ -57,26 +63,40 @@ export interface StoredMessage {
   history: StatusChange[];
 }
 
+/** Where a page of a connection's messages ended: the acceptance of its last one, in microseconds. */
+export type MessagesCursor = number;
+
+export interface MessagesPage {
+  messages: StoredMessage[];
+  /** Absent on the last page. */
+  next?: MessagesCursor;
+}
+
 export type CancelOutcome = { kind: 'cancelled' } | { kind: 'unknown' } | { kind: 'too-late'; status: StoredStatus };
 
 export interface MessageLimits {
   shardCount: number;
   /** Most unfinished messages of one connection. */
   outboxLimit: number;
-  /** How long a message is kept after it would have expired. */
+  /** Most unfinished messages of one shard. */
+  shardLimit: number;
+  /** How long a message is kept after its end. */
   retentionMs: number;
 }
 
 /** How long an Idempotency-Key is remembered. */
 const IDEMPOTENCY_MS = 24 * 3_600_000;
 
-/** KEYS message, outbox, expiry · ARGV message id → the status it has now, '' where it is not known; cancelled or not. */
+/** Most messages looked at for one page of a listing by status. */
+const MOST_LOOKED_AT = 1000;
+
+/** KEYS `ofMessages` · ARGV message id → the status it has now, '' where it is not known; cancelled or not. */
 const cancelScript = new RedisScript<[string, number]>(
   'ccCancel',
   `${MESSAGE_LUA}
-   if not move(KEYS[1], 'cancelled', now()) then return { redis.call('HGET', KEYS[1], 'status') or '', 0 } end
-   redis.call('LREM', KEYS[2], 1, ARGV[1])
-   redis.call('ZREM', KEYS[3], ARGV[1])
+   local m = load(ARGV[1])
+   if not move(ARGV[1], m, 'cancelled', 'cancelled') then return { m[1] or '', 0 } end
+   redis.call('LREM', OUTBOX .. m[3], 1, ARGV[1])
    return { 'cancelled', 1 }`,
 );
 
@@ -89,95 +109,128 @@ export class Messages {
 
   /** Mints the id of a new message; `accept` may then be repeated with it after a lost reply. */
   mint(clientId: string): string {
-    return newMessageId(shardOf(clientId, this.limits.shardCount));
+    return newMessageId(this.shardOf(clientId));
   }
 
-  /** Checks the connection and appends to its outbox, atomically. Safe to repeat with the same `messageId`. */
-  async accept(messageId: string, message: NewMessage): Promise<AcceptOutcome> {
+  /** The shard of a client. */
+  shardOf(clientId: string): number {
+    return shardOf(clientId, this.limits.shardCount);
+  }
+
+  /**
+   * Checks the connections and appends to their outboxes, atomically and in this order. All are of one shard. Safe to
+   * repeat with the same ids.
+   */
+  async accept(shard: number, messages: readonly MintedMessage[]): Promise<AcceptOutcome[]> {
     const { keys, limits } = this;
-    const { clientId, directive, payloadJson = '', idempotencyKey } = message;
-    const shard = shardOf(clientId, limits.shardCount);
-    const reply = await acceptScript.run(
-      this.redis,
-      [
-        keys.index(shard, 'online', 'host'),
-        keys.index(shard, 'online', 'proxy'),
-        keys.connections(shard),
-        keys.outbox(shard, clientId),
-        keys.message(shard, messageId),
-        keys.expiry(shard),
-        keys.todo(shard),
-        keys.idempotency(shard, clientId, idempotencyKey ?? ''),
-      ],
-      [
-        clientId,
-        messageId,
-        directive,
-        payloadJson,
-        message.ttlMs,
-        message.whenOffline === 'reject' ? 1 : 0,
-        limits.outboxLimit,
-        limits.retentionMs,
-        encodeToDo({ do: 'wake', client_id: clientId }),
-        WAKE_AGAIN_MS,
-        message.requestId,
-        idempotencyKey === undefined ? '' : fingerprint(message),
-        IDEMPOTENCY_MS,
-      ],
-    );
-    if (typeof reply === 'string') return { kind: reply as Exclude<AcceptOutcome['kind'], 'accepted'> };
-    const [id, storedDirective, createdAt, expiresAt, online, replayed] = reply;
-    return {
-      kind: 'accepted',
-      shard,
-      replayed: replayed === 1,
-      message: {
-        messageId: id,
-        clientId,
-        directive: storedDirective,
-        status: online === 1 ? 'queued' : 'held',
-        createdAt: Number(createdAt),
-        expiresAt: Number(expiresAt),
-      },
-    };
+    const clients = new Map<string, number>();
+    for (const { clientId } of messages) if (!clients.has(clientId)) clients.set(clientId, clients.size + 1);
+    const { outboxLimit, shardLimit, retentionMs } = limits;
+    const args: (string | number)[] = [
+      ...[outboxLimit, shardLimit, retentionMs, WAKE_AGAIN_MS, IDEMPOTENCY_MS, clients.size],
+    ];
+    for (const clientId of clients.keys()) args.push(clientId, encodeToDo({ do: 'wake', client_id: clientId }));
+    for (const message of messages) {
+      const { messageId, clientId, directive, payloadJson = '', ttlMs, requestId, idempotencyKey } = message;
+      args.push(clients.get(clientId) ?? 0, messageId, directive, payloadJson, ttlMs);
+      args.push(message.whenOffline === 'reject' ? 1 : 0, requestId);
+      args.push(idempotencyKey === undefined ? '' : fingerprint(message), idempotencyKey ?? '');
+    }
+    const replies = await acceptScript.run(this.redis, keys.ofMessages(shard), args);
+    return messages.map(({ clientId }, i) => outcomeOf(replies[i] ?? 'unknown', clientId, shard));
   }
 
   /** The message with its history, or undefined where no such message is kept. */
   async read(messageId: string): Promise<StoredMessage | undefined> {
-    const shard = this.shardOf(messageId);
+    const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return undefined;
-    const fields = await this.redis.hgetall(this.keys.message(shard, messageId));
-    const { client_id: clientId, directive, status, created_at: createdAt, expires_at: expiresAt, history } = fields;
-    if (clientId === undefined || status === undefined) return undefined;
-    const held = status === 'queued' && (await isHeld(this.redis, this.keys, shard, clientId));
+    const message = await this.load(shard, messageId);
+    if (message?.status !== 'queued') return message;
+    return (await isHeld(this.redis, this.keys, shard, message.clientId)) ? { ...message, status: 'held' } : message;
+  }
+
+  /**
+   * A page of the messages of a connection that are kept, the newest first. With a status, a page may be short of its
+   * limit and still have a next one.
+   */
+  async list(clientId: string, limit: number, status?: MessageStatus, cursor?: MessagesCursor): Promise<MessagesPage> {
+    const shard = this.shardOf(clientId);
+    const index = this.keys.messages(shard, clientId);
+    const held = await isHeld(this.redis, this.keys, shard, clientId);
+    const messages: StoredMessage[] = [];
+    let from = cursor === undefined ? '+inf' : `(${cursor}`;
+    for (let lookedAt = 0; lookedAt < MOST_LOOKED_AT;) {
+      const wanted = Math.min(limit + 1, MOST_LOOKED_AT - lookedAt);
+      const found = await this.redis.zrevrangebyscore(index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, wanted);
+      const entries = pairs(found);
+      const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id)));
+      for (const [i, message] of loaded.entries()) {
+        if (message?.status === 'queued' && held) message.status = 'held';
+        if (message !== undefined && (status ?? message.status) === message.status) {
+          // Where the page is full, this one shows that there is another.
+          if (messages.length === limit) return { messages, next: Number(from.slice(1)) };
+          messages.push(message);
+        }
+        from = `(${entries[i]?.[1]}`;
+      }
+      lookedAt += entries.length;
+      if (entries.length < wanted) return { messages };
+    }
+    return { messages, next: Number(from.slice(1)) };
+  }
+
+  /** Withdraws a message that is `queued` or `held`. */
+  async cancel(messageId: string): Promise<CancelOutcome> {
+    const shard = this.shardOfMessage(messageId);
+    if (shard === undefined) return { kind: 'unknown' };
+    const [status, done] = await cancelScript.run(this.redis, this.keys.ofMessages(shard), [messageId]);
+    if (done === 1) return { kind: 'cancelled' };
+    return status === '' ? { kind: 'unknown' } : { kind: 'too-late', status: status as StoredStatus };
+  }
+
+  private async load(shard: number, messageId: string): Promise<StoredMessage | undefined> {
+    const key = this.keys.message(shard, messageId);
+    const fields = ['client_id', 'directive', 'status', 'created_at', 'expires_at', 'history'];
+    const [clientId, directive, status, createdAt, expiresAt, history] = await this.redis.hmget(key, ...fields);
+    if (clientId == null || status == null) return undefined;
     return {
       messageId,
       clientId,
       directive: directive ?? '',
-      status: held ? 'held' : (status as StoredStatus),
+      status: status as StoredStatus,
       createdAt: Number(createdAt),
       expiresAt: Number(expiresAt),
       history: parseHistory(history ?? ''),
     };
   }
 
-  /** Withdraws a message that is `queued` or `held`. */
-  async cancel(messageId: string): Promise<CancelOutcome> {
-    const shard = this.shardOf(messageId);
-    if (shard === undefined) return { kind: 'unknown' };
-    const key = this.keys.message(shard, messageId);
-    const clientId = await this.redis.hget(key, 'client_id');
-    if (clientId === null) return { kind: 'unknown' };
-    const keys = [key, this.keys.outbox(shard, clientId), this.keys.expiry(shard)];
-    const [status, done] = await cancelScript.run(this.redis, keys, [messageId]);
-    if (done === 1) return { kind: 'cancelled' };
-    return status === '' ? { kind: 'unknown' } : { kind: 'too-late', status: status as StoredStatus };
-  }
-
-  private shardOf(messageId: string): number | undefined {
+  private shardOfMessage(messageId: string): number | undefined {
     const shard = shardOfMessageId(messageId);
     return shard !== undefined && shard < this.limits.shardCount ? shard : undefined;
   }
+}
+
+function outcomeOf(reply: AcceptReply, clientId: string, shard: number): AcceptOutcome {
+  if (typeof reply === 'string') return { kind: reply };
+  const [messageId, directive, createdAt, expiresAt, online, replayed] = reply;
+  return {
+    kind: 'accepted',
+    shard,
+    replayed: replayed === 1,
+    message: {
+      messageId,
+      clientId,
+      directive,
+      status: online === 1 ? 'queued' : 'held',
+      createdAt: Number(createdAt),
+      expiresAt: Number(expiresAt),
+    },
+  };
+}
+
+/** Members and scores, which Redis gives in one list. */
+function pairs(flat: readonly string[]): [member: string, score: string][] {
+  return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i] ?? '', flat[2 * i + 1] ?? '']);
 }
 
 /** What makes two requests with one Idempotency-Key the same. */

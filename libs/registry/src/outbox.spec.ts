@@ -1,6 +1,7 @@
 import { newMessageId, shardOf } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { acceptOne } from '../../../test/support/messages.js';
 import { Messages } from './messages.js';
 import { Outboxes, type ClaimedMessage, type DrainStep } from './outbox.js';
 import { RegistryKeys } from './registry-keys.js';
@@ -30,7 +31,12 @@ afterAll(async () => {
 
 beforeEach(async () => {
   keys = new RegistryKeys(`outbox${keySpaces++}`);
-  messages = new Messages(redis, keys, { shardCount: SHARDS, outboxLimit: 1000, retentionMs: 3_600_000 });
+  messages = new Messages(redis, keys, {
+    shardCount: SHARDS,
+    outboxLimit: 1000,
+    shardLimit: 1000,
+    retentionMs: 3_600_000,
+  });
   outboxes = new Outboxes(redis, keys, SHARDS);
   await become('online');
 });
@@ -46,7 +52,7 @@ async function become(state: 'online' | 'offline'): Promise<void> {
 
 async function accept(name = 'directive', payloadJson?: string, ttlMs = 600_000): Promise<string> {
   const id = messages.mint(CLIENT);
-  const outcome = await messages.accept(id, {
+  const outcome = await acceptOne(messages, id, {
     clientId: CLIENT,
     directive: name,
     payloadJson,
@@ -74,6 +80,11 @@ async function statuses(id: string): Promise<string[] | undefined> {
 
 async function waiting(): Promise<string[]> {
   return redis.lrange(keys.outbox(SHARD, CLIENT), 0, -1);
+}
+
+async function lastEvent(): Promise<unknown> {
+  const [last] = await redis.xrevrange(keys.events(SHARD), '+', '-', 'COUNT', 1);
+  return JSON.parse(last?.[1][3] ?? 'null');
 }
 
 async function wakeDueIn(): Promise<number> {
@@ -344,7 +355,10 @@ describe("a client's message-error", () => {
     if (status === 'sent') await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
     expect(await outboxes.failByClient(CLIENT, id, 'no such worker')).toBe('failed');
     expect((await messages.read(id))?.history.at(-1)).toMatchObject({ status: 'failed', details: 'no such worker' });
-    expect(await redis.exists(keys.events(SHARD))).toBe(0);
+    expect(await lastEvent()).toEqual({
+      ...{ type: 'message.status', client_id: CLIENT, message_id: id },
+      ...{ status: 'failed', details: 'no such worker' },
+    });
   });
 
   it.each(['sent', 'failed', 'unheard', 'retry'] as const)('wins over a later settlement as %s', async (outcome) => {
@@ -405,6 +419,6 @@ describe("a client's message-error", () => {
     await claim();
     expect(await outboxes.failByClient(stranger ?? '', id, 'x')).toBe('foreign');
     expect(await statuses(id)).toEqual(['queued', 'in_flight']);
-    expect(await redis.xlen(keys.events(SHARD))).toBe(1);
+    expect(await lastEvent()).toMatchObject({ type: 'message.unmatched_error', client_id: stranger });
   });
 });

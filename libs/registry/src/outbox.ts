@@ -47,77 +47,86 @@ export type DrainStep =
 const RETRY_MS = { first: 1000, most: 60_000 };
 
 /**
- * KEYS online hosts, online proxies, outbox, expiry, todo
- * ARGV client id, message key prefix, wake to-do, wake grace ms, settled id ('' for none), outcome, details,
- *      first and longest retry ms
- * → ['empty'] | ['offline'] | ['waiting', ms] | ['claimed', id, directive, payload, left ms, request id, attempt, created at]
+ * KEYS `ofMessages` · ARGV wake grace ms, first and longest retry ms, then for each connection:
+ *      client id, wake to-do, settled id ('' for none), outcome, details
+ * → for each: ['empty'] | ['offline'] | ['waiting', ms]
+ *   | ['claimed', id, directive, payload, left ms, request id, attempt, created at]
  */
-const drainScript = new RedisScript<[DrainStep['kind'], ...(string | number)[]]>(
+const drainScript = new RedisScript<[DrainStep['kind'], ...(string | number)[]][]>(
   'ccDrain',
   `${MESSAGE_LUA}
-   local client, prefix, wake, settled, outcome = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[6]
-   local at = now()
-   local function drop(id)
-     redis.call('LREM', KEYS[3], 1, id)
-     redis.call('ZREM', KEYS[4], id)
-   end
-   -- Only what has come to its end leaves the outbox: one that another drain has put back is published again.
-   local function drop_if_ended(id)
-     local status = redis.call('HGET', prefix .. id, 'status')
-     if status ~= 'queued' and status ~= 'in_flight' then drop(id) end
-   end
-   local function due(ms) redis.call('ZADD', KEYS[5], string.format('%.0f', at + ms), wake) end
+   local grace, first_wait, longest_wait = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
-   if settled ~= '' then
-     local key = prefix .. settled
-     if outcome == 'sent' or outcome == 'failed' then
-       move(key, outcome, at, ARGV[7])
-       drop_if_ended(settled)
-     elseif move(key, 'queued', at, ARGV[7]) then
-       local attempts = tonumber(redis.call('HGET', key, 'attempts'))
-       redis.call('HSET', key, 'unheard', outcome == 'unheard' and 1 or 0)
-       local wait = math.min(tonumber(ARGV[9]), tonumber(ARGV[8]) * 2 ^ math.min(attempts - 1, 20))
-       due(wait)
-       return { 'waiting', wait }
-     else
-       drop_if_ended(settled)
+   local function drain(client, wake, settled, outcome, details)
+     local outbox = OUTBOX .. client
+     local function due(ms) redis.call('ZADD', TODO, string.format('%.0f', at + ms), wake) end
+     -- Only what has come to its end leaves the outbox: one that another drain has put back is published again.
+     local function drop_if_ended(id, m)
+       if m[1] ~= 'queued' and m[1] ~= 'in_flight' then redis.call('LREM', outbox, 1, id) end
+     end
+
+     if settled ~= '' then
+       local m = load(settled, 'attempts', 'unheard')
+       if outcome == 'sent' or outcome == 'failed' then
+         move(settled, m, outcome, outcome, details)
+         drop_if_ended(settled, m)
+       else
+         local unheard = outcome == 'unheard'
+         local shown = unheard and 'held' or 'queued'
+         if move(settled, m, 'queued', shown, details, 'unheard', unheard and '1' or '0') then
+           local wait = math.min(longest_wait, first_wait * 2 ^ math.min(m[5] - 1, 20))
+           due(wait)
+           return { 'waiting', wait }
+         end
+         drop_if_ended(settled, m)
+       end
+     end
+
+     local online = redis.call('ZSCORE', HOSTS, client) or redis.call('ZSCORE', PROXIES, client)
+     while true do
+       local id = redis.call('LINDEX', outbox, 0)
+       local m = id and load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
+       if not id or not online then
+         if m and m[1] == 'in_flight' then move(id, m, 'queued', 'held') end
+         redis.call('ZREM', TODO, wake)
+         return { id and 'offline' or 'empty' }
+       end
+       local left = m[7] and m[7] - at
+       if m[1] == 'queued' and left <= 0 then
+         move(id, m, 'expired', 'expired')
+         redis.call('LREM', outbox, 1, id)
+       elseif m[1] == 'queued' or m[1] == 'in_flight' then
+         local attempt = (m[10] or 0) + 1
+         if m[1] == 'in_flight' then redis.call('HSET', MESSAGE .. id, 'attempts', attempt)
+         else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
+         if settled == '' then due(grace) end
+         return { 'claimed', id, m[5], m[6], math.max(0, left), m[8], attempt, m[9] }
+       else
+         redis.call('LREM', outbox, 1, id)
+         if not m[1] then redis.call('ZREM', EXPIRY, id) end
+       end
      end
    end
 
-   local online = redis.call('ZSCORE', KEYS[1], client) or redis.call('ZSCORE', KEYS[2], client)
-   while true do
-     local id = redis.call('LINDEX', KEYS[3], 0)
-     if not id or not online then
-       if id and redis.call('HGET', prefix .. id, 'status') == 'in_flight' then move(prefix .. id, 'queued', at) end
-       redis.call('ZREM', KEYS[5], wake)
-       return { id and 'offline' or 'empty' }
-     end
-     local key = prefix .. id
-     local m = redis.call('HMGET', key, 'status', 'directive', 'payload', 'expires_at', 'request_id', 'created_at')
-     if m[1] == 'queued' and tonumber(m[4]) <= at then
-       move(key, 'expired', at)
-       drop(id)
-     elseif m[1] == 'in_flight' or (m[1] == 'queued' and move(key, 'in_flight', at)) then
-       local attempt = redis.call('HINCRBY', key, 'attempts', 1)
-       due(tonumber(ARGV[4]))
-       return { 'claimed', id, m[2], m[3], math.max(0, tonumber(m[4]) - at), m[5], attempt, m[6] }
-     else
-       drop(id)
-     end
-   end`,
+   local steps = {}
+   for i = 4, #ARGV, 5 do steps[#steps + 1] = drain(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]) end
+   return steps`,
 );
 
-/** KEYS message, events · ARGV client id, details, event → the outcome; the event is told where no message matches. */
+/**
+ * KEYS `ofMessages` · ARGV client id, message id, details, event → the outcome; the event is told where no message
+ * matches.
+ */
 const clientErrorScript = new RedisScript<ClientErrorOutcome>(
   'ccClientError',
   `${MESSAGE_LUA}
-   local m = redis.call('HMGET', KEYS[1], 'client_id', 'status')
-   if m[1] ~= ARGV[1] then
-     redis.call('XADD', KEYS[2], 'MAXLEN', '~', ${EVENTS_KEPT}, '*', 'at', string.format('%.0f', now()), 'event', ARGV[3])
-     return m[1] and 'foreign' or 'unknown'
+   local m = load(ARGV[2])
+   if m[3] ~= ARGV[1] then
+     redis.call('XADD', EVENTS, 'MAXLEN', '~', ${EVENTS_KEPT}, '*', 'at', at_text, 'event', ARGV[4])
+     return m[3] and 'foreign' or 'unknown'
    end
-   if m[2] == 'failed' then return 'repeated' end
-   if (m[2] == 'in_flight' or m[2] == 'sent') and move(KEYS[1], 'failed', now(), ARGV[2]) then return 'failed' end
+   if m[1] == 'failed' then return 'repeated' end
+   if (m[1] == 'in_flight' or m[1] == 'sent') and move(ARGV[2], m, 'failed', 'failed', ARGV[3]) then return 'failed' end
    return 'not-published'`,
 );
 
@@ -144,27 +153,17 @@ export class Outboxes {
     const { keys } = this;
     const shard = shardOf(clientId, this.shardCount);
     const details = settlement !== undefined && 'details' in settlement ? brief(settlement.details) : '';
-    const [kind, ...rest] = await drainScript.run(
-      this.redis,
-      [
-        keys.index(shard, 'online', 'host'),
-        keys.index(shard, 'online', 'proxy'),
-        keys.outbox(shard, clientId),
-        keys.expiry(shard),
-        keys.todo(shard),
-      ],
-      [
-        clientId,
-        keys.messagePrefix(shard),
-        encodeToDo({ do: 'wake', client_id: clientId }),
-        WAKE_AGAIN_MS,
-        settlement?.messageId ?? '',
-        settlement?.outcome ?? '',
-        details,
-        RETRY_MS.first,
-        RETRY_MS.most,
-      ],
-    );
+    const [reply] = await drainScript.run(this.redis, keys.ofMessages(shard), [
+      WAKE_AGAIN_MS,
+      RETRY_MS.first,
+      RETRY_MS.most,
+      clientId,
+      encodeToDo({ do: 'wake', client_id: clientId }),
+      settlement?.messageId ?? '',
+      settlement?.outcome ?? '',
+      details,
+    ]);
+    const [kind, ...rest] = reply ?? ['empty'];
     if (kind === 'waiting') return { kind, forMs: Number(rest[0]) };
     if (kind !== 'claimed') return { kind };
     const [messageId, directive, payload, leftMs, requestId, attempt, createdAt] = rest;
@@ -191,7 +190,7 @@ export class Outboxes {
       in_response_to: messageId,
       details: brief(details),
     };
-    const keys = [this.keys.message(shard, messageId), this.keys.events(shard)];
-    return clientErrorScript.run(this.redis, keys, [clientId, brief(details), JSON.stringify(event)]);
+    const args = [clientId, messageId, brief(details), JSON.stringify(event)];
+    return clientErrorScript.run(this.redis, this.keys.ofMessages(shard), args);
   }
 }

@@ -56,9 +56,9 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:expiry`;
   }
 
-  /** First part of the outbox keys of a shard's connections. */
-  outboxPrefix(shard: number): string {
-    return `${this.shard(shard)}:outbox:`;
+  /** Sorted set of finished message ids by the time at which they are to be forgotten. */
+  finished(shard: number): string {
+    return `${this.shard(shard)}:finished`;
   }
 
   /** List of message ids in the order of their acceptance; the head is in flight or next. */
@@ -66,23 +66,56 @@ export class RegistryKeys extends ShardingKeys {
     return this.outboxPrefix(shard) + clientId;
   }
 
-  /** First part of the keys of a shard's messages. */
-  messagePrefix(shard: number): string {
-    return `${this.shard(shard)}:message:`;
-  }
-
   /** Hash: one message. */
   message(shard: number, messageId: string): string {
     return this.messagePrefix(shard) + messageId;
   }
 
+  /** Sorted set of the ids of all messages of a connection that are kept, by acceptance in microseconds. */
+  messages(shard: number, clientId: string): string {
+    return this.messagesPrefix(shard) + clientId;
+  }
+
   /** String: the answer that was given to an Idempotency-Key. */
   idempotency(shard: number, clientId: string, key: string): string {
-    return `${this.shard(shard)}:idempotency:${clientId}/${key}`;
+    return `${this.idempotencyPrefix(shard)}${clientId}/${key}`;
+  }
+
+  /** What every script on messages is given, in the order in which `MESSAGE_LUA` names it. */
+  ofMessages(shard: number): string[] {
+    return [
+      this.index(shard, 'online', 'host'),
+      this.index(shard, 'online', 'proxy'),
+      this.connections(shard),
+      this.expiry(shard),
+      this.finished(shard),
+      this.todo(shard),
+      this.events(shard),
+      this.messagePrefix(shard),
+      this.outboxPrefix(shard),
+      this.messagesPrefix(shard),
+      this.idempotencyPrefix(shard),
+    ];
   }
 
   /** String with expiry: this refusal has been answered. */
   answered(shard: number, clientId: string, messageId: string | null): string {
     return `${this.shard(shard)}:answered:${clientId}/${messageId ?? ''}`;
+  }
+
+  private messagePrefix(shard: number): string {
+    return `${this.shard(shard)}:message:`;
+  }
+
+  private outboxPrefix(shard: number): string {
+    return `${this.shard(shard)}:outbox:`;
+  }
+
+  private messagesPrefix(shard: number): string {
+    return `${this.shard(shard)}:messages:`;
+  }
+
+  private idempotencyPrefix(shard: number): string {
+    return `${this.shard(shard)}:idempotency:`;
   }
 }

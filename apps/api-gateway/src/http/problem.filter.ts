@@ -2,7 +2,7 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { isRedisError, type Logger } from '@app/platform';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { PROBLEMS, Problem, type ProblemKind } from './problem.js';
+import { Problem, type ProblemKind } from './problem.js';
 
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
@@ -13,7 +13,7 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
     const problem = asProblem(error);
-    const { kind, status, detail, more } = problem;
+    const { kind, status, detail, more, body } = problem;
     const about = { request_id: request.id, method: request.method, path: request.url, status, problem: kind, detail };
     if (status >= 500) this.logger.error({ ...about, err: error }, 'request failed');
     else this.logger.info(about, 'request refused');
@@ -21,17 +21,7 @@ export class ProblemFilter implements ExceptionFilter {
     void reply
       .status(status)
       .header('content-type', 'application/problem+json; charset=utf-8')
-      .send(
-        JSON.stringify({
-          type: `urn:cloud-connector:problem:${kind}`,
-          title: PROBLEMS[kind].title,
-          status,
-          detail,
-          instance: request.url,
-          request_id: request.id,
-          ...(more.errors && { errors: more.errors }),
-        }),
-      );
+      .send(JSON.stringify({ ...body, instance: request.url, request_id: request.id }));
   }
 }
 

@@ -17,6 +17,7 @@ export const PROBLEMS = {
   invalid: { status: 422, title: 'The request is not valid' },
   'idempotency-mismatch': { status: 422, title: 'The Idempotency-Key was used with another body' },
   'outbox-full': { status: 429, title: "The client's outbox is full" },
+  'shard-full': { status: 429, title: 'Too many messages wait' },
   internal: { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'Not available at the moment' },
 } as const satisfies Record<string, { status: number; title: string }>;
@@ -42,6 +43,19 @@ export class Problem extends Error {
 
   get status(): number {
     return PROBLEMS[this.kind].status;
+  }
+
+  /** What every form of it says, in a response of its own or in a batch's. */
+  get body(): { type: string; title: string; status: number; detail: string; errors?: FieldProblem[] } {
+    const { kind, status, detail } = this;
+    const { errors } = this.more;
+    return {
+      type: `urn:cloud-connector:problem:${kind}`,
+      title: PROBLEMS[kind].title,
+      status,
+      detail,
+      ...(errors && { errors }),
+    };
   }
 }
 

@@ -19,7 +19,8 @@ export function validationPipe(): StandardSchemaValidationPipe {
   return new UnalteringPipe({ exceptionFactory: asProblem });
 }
 
-function asProblem(issues: readonly Issue[]): Problem {
+/** What a schema found wrong, as a problem that names each member. */
+export function asProblem(issues: readonly Issue[]): Problem {
   const errors = issues.flatMap(toFieldProblems).slice(0, 20);
   const first = errors[0];
   const detail = first === undefined ? 'the request is not valid' : `${first.pointer || 'body'}: ${first.detail}`;

@@ -1,13 +1,17 @@
-/** Accepts a message into its client's outbox and wakes a dispatcher. */
+/** Accepts messages into their clients' outboxes and wakes dispatchers. */
 import { counter, isRedisError, type Logger, type Redis } from '@app/platform';
-import type { AcceptOutcome, Messages, NewMessage, WakeUps } from '@app/registry';
-import { Problem } from '../http/problem.js';
+import type { AcceptOutcome, Messages, MintedMessage, NewMessage, WakeUps } from '@app/registry';
 
 const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', ['status']);
 const refused = counter('messages_refused', 'Messages refused, by reason.', ['reason']);
 
 /** How long a call waits for Redis to come back before it is told that the outcome is unknown. */
 const RECONNECT_MS = 250;
+
+export type SendOutcome =
+  | AcceptOutcome
+  /** The registry did not answer, also when it was asked again; the message may be stored all the same. */
+  | { kind: 'unreachable' };
 
 export class MessageSender {
   constructor(
@@ -17,46 +21,66 @@ export class MessageSender {
     private readonly logger: Logger,
   ) {}
 
-  /** @throws Problem where the outcome is unknown: the caller repeats with its Idempotency-Key. */
-  async send(message: NewMessage): Promise<AcceptOutcome> {
-    const outcome = await this.accept(message);
-    if (outcome.kind !== 'accepted') {
-      refused.inc({ reason: outcome.kind });
-      return outcome;
+  /**
+   * Accepts messages, those of one client in their order, with one script a shard, all of them at once. What becomes of
+   * one, or of one shard, changes nothing for the others.
+   * @returns what became of each, in their order
+   */
+  async send(messages: readonly NewMessage[]): Promise<SendOutcome[]> {
+    const shards = new Map<number, { positions: number[]; minted: MintedMessage[] }>();
+    for (const [i, message] of messages.entries()) {
+      const shard = this.messages.shardOf(message.clientId);
+      let part = shards.get(shard);
+      if (part === undefined) shards.set(shard, (part = { positions: [], minted: [] }));
+      part.positions.push(i);
+      // Minted before the store is asked: a lost reply is asked for again under the same id.
+      part.minted.push({ ...message, messageId: this.messages.mint(message.clientId) });
     }
-    const { messageId, clientId, status } = outcome.message;
-    accepted.inc({ status });
-    const about = { request_id: message.requestId, client_id: clientId, message_id: messageId, shard: outcome.shard };
-    this.logger.info({ ...about, status, replayed: outcome.replayed }, 'message accepted');
-    // From here on the message is kept; a wake-up that gets lost is repeated by the shard's housekeeping.
-    if (status === 'queued' && !outcome.replayed) {
-      this.wakeUps.wake([clientId]).catch((error: unknown) => {
-        this.logger.warn({ ...about, err: error }, 'wake-up failed; housekeeping repeats it');
-      });
-    }
-    return outcome;
+    const outcomes: SendOutcome[] = [];
+    const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
+      const results = await this.accept(shard, minted);
+      for (const [i, position] of positions.entries()) outcomes[position] = results[i] ?? { kind: 'unreachable' };
+    });
+    await Promise.all(accepting);
+    this.wake(messages, outcomes);
+    return outcomes;
   }
 
-  private async accept(message: NewMessage): Promise<AcceptOutcome> {
-    // Minted before the store is asked: a lost reply is asked for again under the same id.
-    const messageId = this.messages.mint(message.clientId);
+  /** From here on accepted messages are kept; a wake-up that gets lost is repeated by the shard's housekeeping. */
+  private wake(messages: readonly NewMessage[], outcomes: readonly SendOutcome[]): void {
+    const clientIds = new Set<string>();
+    for (const [i, outcome] of outcomes.entries()) {
+      if (outcome.kind !== 'accepted') {
+        refused.inc({ reason: outcome.kind });
+        continue;
+      }
+      const { message, shard, replayed } = outcome;
+      const { clientId: client_id, messageId: message_id, status } = message;
+      accepted.inc({ status });
+      const request_id = messages[i]?.requestId;
+      this.logger.info({ request_id, client_id, message_id, shard, status, replayed }, 'message accepted');
+      if (status === 'queued' && !replayed) clientIds.add(client_id);
+    }
+    this.wakeUps.wake([...clientIds]).catch((error: unknown) => {
+      this.logger.warn({ err: error, connections: clientIds.size }, 'wake-up failed; housekeeping repeats it');
+    });
+  }
+
+  private async accept(shard: number, messages: readonly MintedMessage[]): Promise<SendOutcome[]> {
     try {
-      return await this.messages.accept(messageId, message);
+      return await this.messages.accept(shard, messages);
     } catch (error) {
       if (!isRedisError(error)) throw error;
       await this.reconnected();
     }
     try {
-      return await this.messages.accept(messageId, message);
+      return await this.messages.accept(shard, messages);
     } catch (error) {
       if (!isRedisError(error)) throw error;
-      this.logger.warn({ err: error, request_id: message.requestId, message_id: messageId }, 'outcome unknown');
-      throw new Problem(
-        'unavailable',
-        'the registry cannot be reached, and whether the message was stored is not known. ' +
-          'Repeat the request with its Idempotency-Key; without one it may be sent twice',
-        { retryAfterSeconds: 1 },
-      );
+      for (const { requestId: request_id, messageId: message_id, clientId: client_id } of messages) {
+        this.logger.warn({ err: error, request_id, client_id, message_id, shard }, 'outcome unknown');
+      }
+      return messages.map(() => ({ kind: 'unreachable' }));
     }
   }
 

@@ -1,31 +1,66 @@
 /** Messages as the REST API takes and shows them. */
-import { MESSAGE_STATUSES, type AcceptedMessage, type StoredMessage } from '@app/registry';
+import { MESSAGE_STATUSES, type AcceptedMessage, type MessagesCursor, type StoredMessage } from '@app/registry';
 import { z } from 'zod';
+import { ProblemBody } from '../http/problem.js';
+import { ClientIdParam } from '../http/validation.js';
 
 const time = z.iso.datetime();
 
-export const SendMessageBody = z
-  .strictObject({
-    directive: z
-      .string()
-      .min(1)
-      .max(256)
-      .refine((text) => text.trim() !== '', { error: 'must not be blank' })
-      .meta({ description: 'Tells the client what to do with the payload.', example: 'rhc:work' }),
-    payload: z.unknown().optional().meta({ description: 'Any JSON value.' }),
-    ttl_seconds: z
-      .int()
-      .min(1)
-      .max(2_592_000)
-      .default(3600)
-      .meta({ description: 'How long the message is worth sending.' }),
-    when_offline: z
-      .enum(['hold', 'reject'])
-      .default('hold')
-      .meta({ description: 'Keep the message until the client is back, or answer 409.' }),
-  })
-  .meta({ id: 'SendMessage' });
+const toSend = {
+  directive: z
+    .string()
+    .min(1)
+    .max(256)
+    .refine((text) => text.trim() !== '', { error: 'must not be blank' })
+    .meta({ description: 'Tells the client what to do with the payload.', example: 'rhc:work' }),
+  payload: z.unknown().optional().meta({ description: 'Any JSON value.' }),
+  ttl_seconds: z
+    .int()
+    .min(1)
+    .max(2_592_000)
+    .default(3600)
+    .meta({ description: 'How long the message is worth sending.' }),
+  when_offline: z
+    .enum(['hold', 'reject'])
+    .default('hold')
+    .meta({ description: 'Keep the message until the client is back, or answer 409.' }),
+};
+
+export const SendMessageBody = z.strictObject(toSend).meta({ id: 'SendMessage' });
 export type SendMessageBody = z.infer<typeof SendMessageBody>;
+
+/** One message of a batch. */
+export const BatchItem = z.strictObject({
+  client_id: ClientIdParam,
+  ...toSend,
+  idempotency_key: z
+    .string()
+    .min(1)
+    .max(128)
+    .optional()
+    .meta({ description: 'As the header `Idempotency-Key` of a single message.' }),
+});
+export type BatchItem = z.infer<typeof BatchItem>;
+
+/** Most messages of one batch. */
+const BATCH_LIMIT = 1000;
+
+/** Its items are checked one by one, since a wrong one harms no other; the document shows what each has to be. */
+export const BatchBody = z
+  .strictObject({
+    messages: z
+      .array(z.unknown().meta(documented(BatchItem)))
+      .min(1)
+      .max(BATCH_LIMIT),
+  })
+  .meta({ id: 'MessageBatch' });
+export type BatchBody = z.infer<typeof BatchBody>;
+
+function documented(schema: z.ZodType): Record<string, unknown> {
+  const text: Record<string, unknown> = { ...z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input' }) };
+  delete text['$schema'];
+  return text;
+}
 
 const shared = {
   message_id: z.uuid(),
@@ -46,6 +81,55 @@ export const MessageBody = z
   })
   .meta({ id: 'Message' });
 export type MessageBody = z.infer<typeof MessageBody>;
+
+export const BatchResultBody = z
+  .object({
+    results: z.array(
+      z.object({
+        status: z
+          .int()
+          .meta({ description: 'As the HTTP status of a single message: 202, 404, 409, 413, 422, 429, 503.' }),
+        message: AcceptedMessageBody.optional().meta({ description: 'With 202.' }),
+        problem: ProblemBody.omit({ instance: true, request_id: true })
+          .extend({
+            retry_after: z.int().optional().meta({ description: 'Seconds to wait before it is worth a repeat.' }),
+          })
+          .optional()
+          .meta({ description: 'With any other status.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'MessageBatchResult' });
+export type BatchResultBody = z.infer<typeof BatchResultBody>;
+
+export const MessagePageBody = z
+  .object({ data: z.array(MessageBody), next_cursor: z.string().nullable() })
+  .meta({ id: 'MessagePage' });
+export type MessagePageBody = z.infer<typeof MessagePageBody>;
+
+const limitError = 'must be a whole number from 1 to 1000';
+
+// Without an id of its own: its members are the operation's parameters.
+export const MessageListQuery = z.strictObject({
+  status: z.enum(MESSAGE_STATUSES).optional(),
+  limit: z.coerce.number(limitError).int(limitError).min(1, limitError).max(1000, limitError).default(100),
+  cursor: z
+    .string()
+    .optional()
+    .transform((text, ctx): MessagesCursor | undefined => {
+      if (text === undefined) return undefined;
+      const cursor = Number(Buffer.from(text, 'base64url').toString());
+      if (Number.isSafeInteger(cursor) && cursor > 0) return cursor;
+      ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
+      return z.NEVER;
+    }),
+});
+export type MessageListQuery = z.infer<typeof MessageListQuery>;
+
+/** Cursors are opaque to callers: they say where the page before ended. */
+export function encodeMessagesCursor(cursor: MessagesCursor): string {
+  return Buffer.from(`${cursor}`).toString('base64url');
+}
 
 export function toAcceptedBody(message: AcceptedMessage): AcceptedMessageBody {
   return {

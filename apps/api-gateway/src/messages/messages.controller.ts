@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import {
   ApiAcceptedResponse,
   ApiHeader,
@@ -8,7 +8,7 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import { SETTINGS } from '@app/platform';
-import { Messages } from '@app/registry';
+import { ConnectionDirectory, Messages } from '@app/registry';
 import type { FastifyReply } from 'fastify';
 import { unknownConnection } from '../connections/connection-commands.js';
 import type { GatewaySettings } from '../gateway.settings.js';
@@ -16,7 +16,20 @@ import { Problem, Problems } from '../http/problem.js';
 import { IdempotencyKey, RequestId } from '../http/request-headers.js';
 import { ClientIdParam, MessageIdParam } from '../http/validation.js';
 import { MessageSender } from './message-sender.js';
-import { AcceptedMessageBody, MessageBody, SendMessageBody, toAcceptedBody, toMessageBody } from './message.dto.js';
+import { sendBatch } from './message-batch.js';
+import {
+  AcceptedMessageBody,
+  BatchBody,
+  BatchResultBody,
+  MessageBody,
+  MessageListQuery,
+  MessagePageBody,
+  SendMessageBody,
+  encodeMessagesCursor,
+  toAcceptedBody,
+  toMessageBody,
+} from './message.dto.js';
+import { refusal, toNewMessage } from './outgoing.js';
 
 @ApiTags('Messages')
 @Controller('v1')
@@ -24,6 +37,7 @@ export class MessagesController {
   constructor(
     private readonly sender: MessageSender,
     private readonly messages: Messages,
+    private readonly directory: ConnectionDirectory,
     @Inject(SETTINGS) private readonly settings: GatewaySettings,
   ) {}
 
@@ -55,6 +69,7 @@ export class MessagesController {
     'invalid',
     'idempotency-mismatch',
     'outbox-full',
+    'shard-full',
   )
   async sendMessage(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
@@ -63,35 +78,52 @@ export class MessagesController {
     @RequestId() requestId: string,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<AcceptedMessageBody> {
-    const outcome = await this.sender.send({
-      clientId,
-      directive: body.directive,
-      payloadJson: this.payloadOf(body),
-      ttlMs: body.ttl_seconds * 1000,
-      whenOffline: body.when_offline,
-      idempotencyKey,
-      requestId,
-    });
-    switch (outcome.kind) {
-      case 'accepted':
-        reply.header('location', `/v1/messages/${outcome.message.messageId}`);
-        return toAcceptedBody(outcome.message);
-      case 'unknown':
-        throw unknownConnection(clientId);
-      case 'offline':
-        throw new Problem(
-          'client-offline',
-          `"${clientId}" is offline; send with when_offline "hold" to keep the message`,
-        );
-      case 'full':
-        throw new Problem(
-          'outbox-full',
-          `"${clientId}" has ${this.settings.OUTBOX_LIMIT} unfinished messages; wait until some are sent or expire`,
-          { retryAfterSeconds: 10 },
-        );
-      case 'mismatch':
-        throw new Problem('idempotency-mismatch', 'use a new Idempotency-Key for another message');
+    const message = toNewMessage(clientId, body, { idempotencyKey, requestId }, this.settings);
+    const [outcome] = await this.sender.send([message]);
+    if (outcome?.kind !== 'accepted') throw refusal(clientId, outcome ?? { kind: 'unreachable' }, this.settings);
+    reply.header('location', `/v1/messages/${outcome.message.messageId}`);
+    return toAcceptedBody(outcome.message);
+  }
+
+  @Post('messages')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Send up to 1,000 messages',
+    description:
+      'Each is accepted or refused on its own, as if it had been sent alone; messages of one client are accepted in ' +
+      'their order. The answer is 200 also where items were refused.',
+  })
+  @ApiOkResponse({ standardSchema: BatchResultBody, description: 'What became of each item, in their order.' })
+  @Problems('malformed-json', 'too-large', 'unsupported-media-type', 'invalid')
+  async sendMessages(
+    @Body({ schema: BatchBody }) { messages }: BatchBody,
+    @RequestId() requestId: string,
+  ): Promise<BatchResultBody> {
+    return { results: await sendBatch(messages, requestId, this.sender, this.settings) };
+  }
+
+  @Get('connections/:client_id/messages')
+  @ApiOperation({
+    summary: 'The messages of a client, the newest first',
+    description:
+      'All that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, a page may be ' +
+      'short of its limit and still have a next one.',
+  })
+  @ApiOkResponse({ standardSchema: MessagePageBody })
+  @Problems('unknown-connection', 'invalid')
+  async listMessages(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @Query({ schema: MessageListQuery }) { status, limit, cursor }: MessageListQuery,
+  ): Promise<MessagePageBody> {
+    const { messages, next } = await this.messages.list(clientId, limit, status, cursor);
+    // Messages outlive a connection that was forgotten.
+    if (messages.length === 0 && next === undefined && (await this.directory.find(clientId)) === undefined) {
+      throw unknownConnection(clientId);
     }
+    return {
+      data: messages.map(toMessageBody),
+      next_cursor: next === undefined ? null : encodeMessagesCursor(next),
+    };
   }
 
   @Get('messages/:message_id')
@@ -116,24 +148,6 @@ export class MessagesController {
       throw new Problem('conflict', `the message is ${outcome.status} and can no longer be cancelled`);
     }
   }
-
-  private payloadOf({ payload }: SendMessageBody): string | undefined {
-    if (payload === undefined) return undefined;
-    let text: string;
-    try {
-      text = JSON.stringify(payload);
-    } catch {
-      throw invalidPayload('nests too deeply');
-    }
-    if (Buffer.byteLength(text) > this.settings.MAX_PAYLOAD_BYTES) {
-      throw new Problem('too-large', `the payload is larger than ${this.settings.MAX_PAYLOAD_BYTES} bytes`);
-    }
-    return text;
-  }
-}
-
-function invalidPayload(detail: string): Problem {
-  return new Problem('invalid', `/payload: ${detail}`, { errors: [{ pointer: '/payload', detail }] });
 }
 
 function unknownMessage(messageId: string): Problem {

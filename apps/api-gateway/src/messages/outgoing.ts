@@ -1,0 +1,81 @@
+/** From what a caller asks to be sent to what is stored, and from what became of it to the caller's answer. */
+import type { NewMessage } from '@app/registry';
+import { unknownConnection } from '../connections/connection-commands.js';
+import type { GatewaySettings } from '../gateway.settings.js';
+import { Problem } from '../http/problem.js';
+import type { SendOutcome } from './message-sender.js';
+import type { SendMessageBody } from './message.dto.js';
+
+type Limits = Pick<GatewaySettings, 'MAX_PAYLOAD_BYTES' | 'OUTBOX_LIMIT' | 'SHARD_OUTBOX_LIMIT'>;
+
+/** @throws Problem where the payload is too large or nests too deeply */
+export function toNewMessage(
+  clientId: string,
+  body: SendMessageBody,
+  { idempotencyKey, requestId }: Pick<NewMessage, 'idempotencyKey' | 'requestId'>,
+  limits: Limits,
+): NewMessage {
+  return {
+    clientId,
+    directive: body.directive,
+    payloadJson: payloadOf(body, limits.MAX_PAYLOAD_BYTES),
+    ttlMs: body.ttl_seconds * 1000,
+    whenOffline: body.when_offline,
+    idempotencyKey,
+    requestId,
+  };
+}
+
+function payloadOf({ payload }: SendMessageBody, maxBytes: number): string | undefined {
+  if (payload === undefined) return undefined;
+  let text: string;
+  try {
+    text = JSON.stringify(payload);
+  } catch {
+    const detail = 'nests too deeply';
+    throw new Problem('invalid', `/payload: ${detail}`, { errors: [{ pointer: '/payload', detail }] });
+  }
+  if (Buffer.byteLength(text) > maxBytes) {
+    throw new Problem('too-large', `the payload is larger than ${maxBytes} bytes`);
+  }
+  return text;
+}
+
+/** Why a message was not accepted. */
+export function refusal(
+  clientId: string,
+  outcome: Exclude<SendOutcome, { kind: 'accepted' }>,
+  { OUTBOX_LIMIT, SHARD_OUTBOX_LIMIT }: Limits,
+): Problem {
+  switch (outcome.kind) {
+    case 'unknown':
+      return unknownConnection(clientId);
+    case 'offline':
+      return new Problem(
+        'client-offline',
+        `"${clientId}" is offline; send with when_offline "hold" to keep the message`,
+      );
+    case 'full':
+      return new Problem(
+        'outbox-full',
+        `"${clientId}" has ${OUTBOX_LIMIT} unfinished messages; wait until some are sent or expire`,
+        { retryAfterSeconds: 10 },
+      );
+    case 'shard-full':
+      return new Problem(
+        'shard-full',
+        `the clients that share a shard with "${clientId}" have ${SHARD_OUTBOX_LIMIT} unfinished messages; ` +
+          'wait until some are sent or expire',
+        { retryAfterSeconds: 10 },
+      );
+    case 'mismatch':
+      return new Problem('idempotency-mismatch', 'use a new Idempotency-Key for another message');
+    case 'unreachable':
+      return new Problem(
+        'unavailable',
+        'the registry cannot be reached, and whether the message was stored is not known. ' +
+          'Repeat the request with its Idempotency-Key; without one it may be sent twice',
+        { retryAfterSeconds: 1 },
+      );
+  }
+}
