@@ -3,7 +3,7 @@
  * outruns the other. A message that is refused changes nothing for the others.
  */
 import { RedisScript } from '@app/platform';
-import { MESSAGE_LUA } from './message-status.js';
+import { MESSAGE_LUA } from './message-script.js';
 
 /** Refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
 export type AcceptReply =

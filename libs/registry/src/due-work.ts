@@ -1,7 +1,7 @@
 /** What time makes due on a shard: to-dos, and messages that expire or are forgotten. For the shard's owner. */
 import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
-import { MESSAGE_LUA } from './message-status.js';
+import { MESSAGE_LUA } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type ToDo } from './to-do.js';
 

@@ -3,13 +3,8 @@ import { createHash } from 'node:crypto';
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
 import { acceptScript, type AcceptReply } from './accept-message.js';
-import {
-  MESSAGE_LUA,
-  parseHistory,
-  type MessageStatus,
-  type StatusChange,
-  type StoredStatus,
-} from './message-status.js';
+import { MESSAGE_LUA } from './message-script.js';
+import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from './message-status.js';
 import { isHeld } from './outbox.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { encodeToDo, WAKE_AGAIN_MS } from './to-do.js';

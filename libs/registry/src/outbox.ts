@@ -6,7 +6,8 @@
 import { shardOf } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
 import { EVENTS_KEPT, type RegistryEvent } from './event.js';
-import { brief, MESSAGE_LUA } from './message-status.js';
+import { MESSAGE_LUA } from './message-script.js';
+import { brief } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { encodeToDo, WAKE_AGAIN_MS } from './to-do.js';
 
