@@ -42,12 +42,16 @@ describe('clientIdProblem', () => {
     expect(clientIdProblem(id)).toBe('must be well-formed Unicode');
   });
 
-  it('refuses every separator, wildcard and control character wherever it stands', () => {
+  it('refuses every separator, wildcard, control character and noncharacter wherever it stands', () => {
     const controls = [...Array(0x20).keys(), ...Array.from({ length: 0x21 }, (_, i) => 0x7f + i)];
-    const forbidden = ['/', '+', '#', ...controls.map((code) => String.fromCharCode(code))];
+    const noncharacters = [0xfdd0, 0xfdef, 0xfffe, 0xffff, 0x1fffe, 0x10ffff];
+    const forbidden = ['/', '+', '#', ...[...controls, ...noncharacters].map((code) => String.fromCodePoint(code))];
     for (const one of forbidden) {
       for (const id of [one, `${one}b`, `a${one}b`, `a${one}`]) {
-        expect([id, clientIdProblem(id)]).toEqual([id, 'must not contain "/", "+", "#" or control characters']);
+        expect([id, clientIdProblem(id)]).toEqual([
+          id,
+          'must not contain "/", "+", "#", control characters or noncharacters of Unicode',
+        ]);
       }
     }
   });
@@ -57,13 +61,19 @@ describe('clientIdProblem', () => {
       fc.property(fc.string({ unit: character, maxLength: 300 }), (id) => {
         const bytes = new TextEncoder().encode(id).length;
         const codes = Array.from(id, (one) => one.codePointAt(0) ?? 0);
-        const storable = codes.every((code) => !'/+#'.includes(String.fromCodePoint(code)) && !isControl(code));
+        const storable = codes.every(
+          (code) => !'/+#'.includes(String.fromCodePoint(code)) && !isControl(code) && !isNoncharacter(code),
+        );
         expect(clientIdProblem(id) === undefined).toBe(bytes >= 1 && bytes <= CLIENT_ID_MAX_BYTES && storable);
       }),
       { numRuns: 300 },
     );
   });
 });
+
+function isNoncharacter(code: number): boolean {
+  return (code >= 0xfdd0 && code <= 0xfdef) || (code & 0xfffe) === 0xfffe;
+}
 
 function isControl(code: number): boolean {
   return code < 0x20 || (code >= 0x7f && code < 0xa0);

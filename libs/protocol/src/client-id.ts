@@ -1,22 +1,24 @@
 /** Longest client id in UTF-8 bytes (protocol, *Topics*). */
 export const CLIENT_ID_MAX_BYTES = 256;
 
-// One MQTT topic level that can be stored and logged as it is: no level separator, no wildcard, no control character.
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
-const FORBIDDEN = /[/+#\u0000-\u001f\u007f-\u009f]/;
+// One MQTT topic level that can be stored and logged as it is: no level separator, no wildcard, no control character. Nor
+// one of Unicode's noncharacters: brokers may end a connection that subscribes to such a topic, and Mosquitto does.
+const FORBIDDEN = /[/+#\p{Cc}\p{Noncharacter_Code_Point}]/u;
 
 // What nearly all ids look like: one test instead of four, on the path of every message.
 const PLAIN = new RegExp(`^[A-Za-z0-9._:@-]{1,${CLIENT_ID_MAX_BYTES}}$`);
 
 /**
  * Says what is wrong with a client id, or `undefined` where it is a valid one:
- * one topic level of 1 to 256 UTF-8 bytes without `/`, `+`, `#`, NUL or control characters.
+ * one topic level of 1 to 256 UTF-8 bytes without `/`, `+`, `#`, NUL, control characters or noncharacters.
  */
 export function clientIdProblem(id: string): string | undefined {
   if (PLAIN.test(id)) return undefined;
   if (id.length === 0) return 'must not be empty';
   if (!id.isWellFormed()) return 'must be well-formed Unicode';
   if (Buffer.byteLength(id) > CLIENT_ID_MAX_BYTES) return `must be at most ${CLIENT_ID_MAX_BYTES} UTF-8 bytes`;
-  if (FORBIDDEN.test(id)) return 'must not contain "/", "+", "#" or control characters';
+  if (FORBIDDEN.test(id)) {
+    return 'must not contain "/", "+", "#", control characters or noncharacters of Unicode';
+  }
   return undefined;
 }

@@ -93,8 +93,8 @@ describe('ClientIdParam', () => {
 
   it.each([
     ['', 'client_id must not be empty'],
-    ['a/b', 'client_id must not contain "/", "+", "#" or control characters'],
-    ['+', 'client_id must not contain "/", "+", "#" or control characters'],
+    ['a/b', 'client_id must not contain "/", "+", "#", control characters or noncharacters of Unicode'],
+    ['+', 'client_id must not contain "/", "+", "#", control characters or noncharacters of Unicode'],
     ['é'.repeat(129), 'client_id must be at most 256 UTF-8 bytes'],
   ])('refuses %j and says why', async (id, detail) => {
     const problem = await problemOf(ClientIdParam, id);

@@ -1,0 +1,138 @@
+/** Payloads and topics that no client should send, against a running ingester. `FUZZ_SEED` replays a run. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { connectAsync, type MqttClient } from 'mqtt';
+import { clientIdProblem, parseInbound } from '@app/protocol';
+import { startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { readRetained } from '../agreement/retained-store.js';
+import { Api, type ConnectionView } from '../support/api.js';
+import { COUNT, SEED, draw } from './hostile.js';
+import { packets, type Packet } from './packets.js';
+
+const CLIENTS = 40;
+/** Publishes under way. */
+const AT_ONCE = 400;
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-fuzz-'));
+let stack: Awaited<ReturnType<typeof startStack>>;
+let api: Api;
+let clients: MqttClient[];
+
+beforeAll(async () => {
+  process.stdout.write(`FUZZ_SEED=${SEED}\n`);
+  stack = await startStack({ dir, env: { LOG_LEVEL: 'error', MAX_INBOUND_BYTES: '4096' } });
+  api = new Api(stack.gateway.url);
+  const ids = Array.from({ length: CLIENTS }, (_, i) => `fuzz-${i}`);
+  clients = await Promise.all(
+    ids.map((clientId) => connectAsync(stack.mosquitto.url, { protocolVersion: 5, clientId })),
+  );
+}, 60_000);
+
+afterAll(async () => {
+  await Promise.all(clients.map((client) => client.endAsync(true)));
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+it(`takes ${COUNT} packets in, and its memory stays flat`, async () => {
+  const memory: number[] = [];
+  let sent = 0;
+  const source = draw(packets(CLIENTS), COUNT);
+  const worker = async (): Promise<void> => {
+    for (const packet of source) {
+      await publish(packet);
+      if (++sent % Math.ceil(COUNT / 10) === 0) memory.push(residentMiB(stack.ingester.pid));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  expect(sent).toBe(COUNT);
+  await drained();
+  for (const part of [stack.gateway, stack.ingester, stack.dispatcher]) expect(part.running).toBe(true);
+  expect((await fetch(`${stack.ingester.url}/health/ready`)).status).toBe(200);
+  const [early = NaN] = memory.slice(4);
+  expect(memory.at(-1)).toBeLessThan(early * 1.3 + 50);
+}, 1_200_000);
+
+it('holds for every client what the broker retains for it', async () => {
+  const retained = await readRetained(stack.mosquitto.url);
+  await waitUntil(
+    async () => {
+      const held = new Map((await everybody()).map((one) => [one.client_id, one]));
+      for (const [id, text] of retained) {
+        // What is no client id is nobody's.
+        if (clientIdProblem(id) !== undefined && !held.has(id)) continue;
+        const parsed = parseInbound(text);
+        const handshake = parsed.ok && /-handshake$/.test(parsed.message.type) ? parsed.message.message_id : undefined;
+        const one = held.get(id);
+        const is = one?.state === 'online' ? one.handshake_message_id : undefined;
+        // A goodbye that is not retained counts at once, whatever it leaves behind.
+        if (is !== handshake && one?.offline_reason !== 'goodbye')
+          throw new Error(`${id}: the broker says ${handshake}, the registry ${is}: ${text}`);
+      }
+      for (const [id, { state }] of held) {
+        if (state === 'online' && !retained.has(id)) throw new Error(`${id} is online, and nothing is retained for it`);
+      }
+    },
+    { what: 'agreement', timeoutMs: 10_000 },
+  );
+  expect(retained.size).toBeGreaterThan(CLIENTS / 2);
+});
+
+it('has called every fault by its name: none is of its own', async () => {
+  const metrics = await (await fetch(`${stack.ingester.url}/metrics`)).text();
+  const reasons = Array.from(metrics.matchAll(/^cloud_connector_dead_letters_total\{reason="([^"]*)"\} (\d+)/gm));
+  const counts = Object.fromEntries(reasons.map(([, reason = '', count]) => [reason, Number(count)]));
+  expect(counts['internal-error']).toBeUndefined();
+  for (const reason of ['not-json', 'not-utf8', 'too-large', 'too-deep', 'wrong-shape', 'unknown-type', 'not-retained'])
+    expect([reason, counts[reason]]).toEqual([reason, expect.any(Number)]);
+});
+
+it('has written under its own keys only, and none is without bound', async () => {
+  const redis = new Redis(stack.redis.url);
+  const keys = await redis.keys('*');
+  expect(keys.filter((key) => !/^cc:(\{(s\d+|lane\d+|cluster|queue|maintenance)\}:|marker$)/.test(key))).toEqual([]);
+  for (const key of keys.filter((one) => one.endsWith(':dead-letters')))
+    expect(await redis.xlen(key)).toBeLessThan(2000);
+  for (const key of keys.filter((one) => one.endsWith(':events'))) expect(await redis.xlen(key)).toBeLessThan(12_000);
+  redis.disconnect();
+});
+
+async function publish({ client, level, retain, payload }: Packet): Promise<void> {
+  const topic = `redhat/insights/in/${level ?? `fuzz-${client}`}`;
+  // What MQTT.js itself refuses to send has not reached the broker.
+  await clients[client]?.publishAsync(topic, payload, { qos: 1, retain }).catch((error: unknown) => {
+    if (!(error instanceof Error && error.message === 'Invalid topic')) throw error;
+  });
+}
+
+async function drained(): Promise<void> {
+  await waitUntil(
+    async () => {
+      const metrics = await (await fetch(`${stack.ingester.url}/metrics`)).text();
+      const depth = Number(/^cloud_connector_mailbox_depth (\d+)/m.exec(metrics)?.[1]);
+      if (depth !== 0) throw new Error(`${depth} entries wait`);
+    },
+    { what: 'empty mailboxes', timeoutMs: 60_000 },
+  );
+}
+
+async function everybody(): Promise<ConnectionView[]> {
+  const found: ConnectionView[] = [];
+  let cursor: string | null = null;
+  do {
+    const query: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+    const page = await api.call<{ data: ConnectionView[]; next_cursor: string | null }>(
+      'GET',
+      `/v1/connections?limit=1000${query}`,
+    );
+    found.push(...page.body.data);
+    cursor = page.body.next_cursor;
+  } while (cursor !== null);
+  return found;
+}
+
+function residentMiB(pid: number | undefined): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}

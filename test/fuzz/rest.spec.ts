@@ -1,0 +1,118 @@
+/** Requests generated from the OpenAPI document, against the running gateway. `FUZZ_SEED` replays a run. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Pool } from 'undici';
+import { ProblemBody } from '../../apps/api-gateway/src/http/problem.js';
+import { startStack, stopAll } from '../../scripts/stack.mjs';
+import { Api } from '../support/api.js';
+import { TestClient } from '../support/mqtt-client.js';
+import { COUNT, SEED, draw } from './hostile.js';
+import { requestsOf, type OpenApi, type Request } from './requests.js';
+
+const AT_ONCE = 32;
+const CLIENTS = ['fuzzed-1', 'fuzzed-2', 'fuzzed-3'];
+/** Answers to any request, whatever the operation: what cannot be a request of it at all. */
+const ALWAYS = new Set([400, 404, 405, 413, 414, 415, 431]);
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-fuzz-'));
+let stack: Awaited<ReturnType<typeof startStack>>;
+
+beforeAll(async () => {
+  process.stdout.write(`FUZZ_SEED=${SEED}\n`);
+  stack = await startStack({ dir, env: { LOG_LEVEL: 'warn' } });
+  const api = new Api(stack.gateway.url);
+  for (const id of CLIENTS) {
+    const client = await TestClient.connect(stack.mosquitto.url, id);
+    await client.shakeHands();
+    await api.untilConnection(id, ({ state }) => state === 'online');
+  }
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+it(`answers ${COUNT} requests as its document says, and none with an error of its own`, async () => {
+  const document = (await (await fetch(`${stack.gateway.url}/openapi.json`)).json()) as OpenApi;
+  const requests = draw(requestsOf(document, { client_id: CLIENTS, message_id: await someMessages() }), COUNT);
+  const pool = new Pool(stack.gateway.url, { connections: AT_ONCE });
+  const wrong: string[] = [];
+  const seen = new Map<string, number>();
+  const memory: number[] = [];
+  let sent = 0;
+
+  const worker = async (): Promise<void> => {
+    for (const request of requests) {
+      const status = await answer(pool, request, wrong);
+      const key = `${request.operation} ${status}`;
+      seen.set(key, (seen.get(key) ?? 0) + 1);
+      if (++sent % Math.ceil(COUNT / 10) === 0) memory.push(residentMiB(stack.gateway.pid));
+      if (wrong.length > 5) return;
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await pool.close();
+
+  expect(wrong).toEqual([]);
+  expect(sent).toBe(COUNT);
+  // Not only refusals: every operation was also reached.
+  const succeeded = new Set([...seen.keys()].filter((key) => / 2\d\d$/.test(key)).map((key) => key.split(' ')[0]));
+  const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+  expect(operations.map(({ operationId }) => operationId).filter((id) => !succeeded.has(id))).toEqual([]);
+  for (const part of [stack.gateway, stack.ingester, stack.dispatcher]) expect(part.running).toBe(true);
+  const [early = NaN] = memory.slice(4);
+  expect(memory.at(-1)).toBeLessThan(early * 1.3 + 50);
+}, 1_200_000);
+
+it('has let nobody in who never registered', async () => {
+  const { body } = await new Api(stack.gateway.url).call<{ data: { client_id: string }[] }>('GET', '/v1/connections');
+  for (const { client_id } of body.data) expect([...CLIENTS, 'fuzzed-away']).toContain(client_id);
+});
+
+/** Messages to one that listens, and some that wait for one that is away, and can be cancelled. */
+async function someMessages(): Promise<string[]> {
+  const api = new Api(stack.gateway.url);
+  const away = await TestClient.connect(stack.mosquitto.url, 'fuzzed-away');
+  await away.shakeHands();
+  await api.untilConnection('fuzzed-away', ({ state }) => state === 'online');
+  await away.sayGoodbye();
+  await api.untilConnection('fuzzed-away', ({ state }) => state === 'offline');
+  const ids = ['fuzzed-1', ...Array<string>(100).fill('fuzzed-away')];
+  const answers = await Promise.all(ids.map((id) => api.send(id, { directive: 'spec:known' })));
+  return answers.map(({ body }) => body.message_id);
+}
+
+/** Sends one request, and notes what is wrong with its answer. */
+async function answer(pool: Pool, request: Request, wrong: string[]): Promise<number> {
+  const { method, path, headers, body, documented, endless } = request;
+  const response = await pool.request({
+    method: method,
+    path,
+    headers: { ...headers, 'x-request-id': 'fuzz' },
+    ...(body !== undefined && { body }),
+  });
+  const { statusCode: status } = response;
+  if (endless && status === 200) {
+    response.body.destroy();
+    response.body.on('error', () => undefined);
+    return status;
+  }
+  const text = await response.body.text();
+  const complain = (what: string): void =>
+    void wrong.push(`${what}: ${method} ${path} ${body ?? ''} → ${status} ${text}`);
+  if (status >= 500) complain('an error of the service');
+  else if (!documented.has(status) && !ALWAYS.has(status)) complain('not documented');
+  else if (status >= 400) {
+    const type = String(response.headers['content-type']);
+    if (!type.startsWith('application/problem+json')) complain(`not a problem but ${type}`);
+    else if (!ProblemBody.safeParse(JSON.parse(text)).success) complain('not a valid problem');
+  }
+  if (response.headers['x-injected'] !== undefined) complain('injected a header');
+  return status;
+}
+
+function residentMiB(pid: number | undefined): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
