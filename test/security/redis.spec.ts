@@ -1,0 +1,138 @@
+/** The Redis user of the examples, over TLS: enough for the whole service, and nothing beyond it. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { ROOT, findProgram } from '../../scripts/setup.mjs';
+import { freePort, launch, startApp, startMosquitto, stopAll, waitUntil, type Part } from '../../scripts/stack.mjs';
+import { Api } from '../support/api.js';
+import { TestClient } from '../support/mqtt-client.js';
+
+/** What Redis says to who may not. */
+const REFUSED = /NOPERM|The user executing the script can't/;
+const PASSWORD = 'a-password-of-the-spec';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-redis-security-'));
+let port: number;
+let part: Part;
+let api: Api;
+let mqttUrl: string;
+const apps: Part[] = [];
+
+beforeAll(async () => {
+  execFileSync(join(ROOT, 'examples/mosquitto/secure/certificates.sh'), [dir]);
+  const users = readFileSync(join(ROOT, 'examples/redis/users.acl'), 'utf8').replace('CHANGE-ME', PASSWORD);
+  writeFileSync(join(dir, 'users.acl'), users);
+  port = await freePort();
+  const tls = ['--tls-port', `${port}`, '--tls-auth-clients', 'no', '--tls-ca-cert-file', join(dir, 'ca.crt')];
+  const certificate = ['--tls-cert-file', join(dir, 'broker.crt'), '--tls-key-file', join(dir, 'broker.key')];
+  const rest = ['--port', '0', '--bind', '127.0.0.1', '--save', '', '--dir', dir, '--maxmemory-policy', 'noeviction'];
+  const args = [...rest, ...tls, ...certificate, '--aclfile', join(dir, 'users.acl')];
+  part = launch('redis', findProgram('redis-server') ?? 'redis-server', args, { dir });
+  await part.until(() => asUser((redis) => redis.ping()));
+  const mosquitto = await startMosquitto({ dir });
+  mqttUrl = mosquitto.url;
+  const env = {
+    REDIS_URL: `rediss://cloud-connector:${PASSWORD}@127.0.0.1:${port}`,
+    MQTT_URL: mqttUrl,
+    NODE_EXTRA_CA_CERTS: join(dir, 'ca.crt'),
+  };
+  const names = ['api-gateway', 'status-ingester', 'dispatcher'] as const;
+  const started = await Promise.all(names.map((name) => startApp(name, { dir, env })));
+  apps.push(...started);
+  api = new Api(started[0]?.url ?? '');
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+/** A connection as the apps have it, or as somebody else tries to. */
+async function asUser<T>(
+  act: (redis: Redis) => Promise<T>,
+  username = 'cloud-connector',
+  password = PASSWORD,
+): Promise<T> {
+  const redis = new Redis({
+    port,
+    host: '127.0.0.1',
+    username,
+    password,
+    tls: { ca: readFileSync(join(dir, 'ca.crt')) },
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+    lazyConnect: true,
+  });
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    return await act(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+it('serves the whole story', async () => {
+  const client = await TestClient.connect(mqttUrl, 'secured');
+  await client.shakeHands();
+  await api.untilConnection('secured', ({ state }) => state === 'online');
+  const { body } = await api.send('secured', { directive: 'spec:ping' });
+  await client.next((message) => message.directive === 'spec:ping', 'the message');
+  await api.untilStatus(body.message_id, 'sent');
+  await client.reportError(body.message_id, 'no such directive');
+  await api.untilStatus(body.message_id, 'failed');
+  for (const path of ['/v1/connections?fqdn=secured.example.com', '/v1/connections/summary', '/v1/cluster']) {
+    expect([path, (await api.call('GET', path)).status]).toEqual([path, 200]);
+  }
+  expect((await api.call('POST', '/v1/connections/secured/verify')).status).toBe(200);
+  const forced = await api.call('POST', '/v1/connections/secured/force-disconnect', { reconnect_after: 'PT1S' });
+  expect(forced.status).toBe(202);
+  await client.next(({ type }) => type === 'force-disconnect', 'the force-disconnect');
+  client.vanish();
+  client.mqtt.end(true);
+  await api.untilConnection('secured', ({ state }) => state === 'offline');
+  expect((await api.send('secured', { directive: 'spec:held' })).body.status).toBe('held');
+});
+
+it('has not been asked for more than its user may', async () => {
+  await waitUntil(
+    async () => {
+      for (const app of apps)
+        expect((await fetch(`${(app as Part & { url: string }).url}/health/ready`)).status).toBe(200);
+    },
+    { what: 'ready apps' },
+  );
+  for (const app of apps) expect(readFileSync(app.log, 'utf8')).not.toMatch(REFUSED);
+});
+
+it.each([
+  ['empty the server', 'FLUSHALL'],
+  ['list keys', 'KEYS *'],
+  ['change the configuration', 'CONFIG SET maxmemory-policy allkeys-lru'],
+  ['watch others', 'MONITOR'],
+  ['stop the server', 'SHUTDOWN NOSAVE'],
+  ['give itself rights', 'ACL SETUSER cloud-connector allkeys allcommands'],
+  ['copy the server', 'REPLICAOF 127.0.0.1 1'],
+  ['read another installation', 'GET other:marker'],
+  ['write to another installation', 'SET other:marker x'],
+  ['reach another installation by a script', 'EVAL return(redis.call("GET","other:marker")) 0'],
+  ['listen to another installation', 'SUBSCRIBE other:replies'],
+])('lets the apps not %s', async (_, command) => {
+  const [name = '', ...args] = command.split(' ');
+  await expect(asUser((redis) => redis.call(name, ...args))).rejects.toThrow(REFUSED);
+});
+
+it('lets nobody in without a password, or without TLS', async () => {
+  await expect(asUser((redis) => redis.ping(), 'default', '')).rejects.toThrow();
+  await expect(asUser((redis) => redis.ping(), 'cloud-connector', 'wrong')).rejects.toThrow();
+  const plain = new Redis({ port, retryStrategy: () => null, maxRetriesPerRequest: 0, lazyConnect: true });
+  plain.on('error', () => undefined);
+  await expect(plain.connect().then(() => plain.ping())).rejects.toThrow();
+  plain.disconnect();
+});
+
+it('shows its password in no log', () => {
+  for (const app of apps) expect(readFileSync(app.log, 'utf8')).not.toContain(PASSWORD);
+});
