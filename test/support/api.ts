@@ -34,7 +34,11 @@ export interface ProblemView {
 }
 
 export class Api {
-  constructor(readonly url: string) {}
+  /** `credentials`: an API key or a token. */
+  constructor(
+    readonly url: string,
+    private readonly credentials?: string,
+  ) {}
 
   async call<Body>(
     method: string,
@@ -44,7 +48,11 @@ export class Api {
   ): Promise<Answer<Body>> {
     const response = await fetch(this.url + path, {
       method,
-      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+      headers: {
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(this.credentials !== undefined && { authorization: `Bearer ${this.credentials}` }),
+        ...headers,
+      },
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await response.text();

@@ -1,22 +1,26 @@
 import { commonSettings, duration, integer } from '@app/platform';
 import { z } from 'zod';
+import { accessSettings, accessSettingsFit } from './access/access.settings.js';
 
-export const gatewaySettings = z.object({
-  ...commonSettings,
-  PORT: integer(3000, 0, 65_535),
-  /** Largest payload of an outbound message, as JSON text in bytes. */
-  MAX_PAYLOAD_BYTES: integer(1_048_576, 1024, 16_777_216),
-  /** Largest body of a batch of messages, in bytes. */
-  MAX_BATCH_BYTES: integer(8_388_608, 1024, 268_435_456),
-  /** Most unfinished messages of one connection. */
-  OUTBOX_LIMIT: integer(1000, 1, 1_000_000),
-  /** Most unfinished messages of all connections of one shard. */
-  SHARD_OUTBOX_LIMIT: integer(100_000, 1, 100_000_000),
-  /** How long a message is kept after its end. */
-  MESSAGE_RETENTION: duration('24h', { min: '1m' }),
-  /** How long a caller waits for a shard's owner to answer a command. */
-  COMMAND_TIMEOUT: duration('2s', { min: '100ms', max: '30s' }),
-  /** Most commands waiting in a shard's mailbox; past it they are refused. */
-  MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
-});
+export const gatewaySettings = z
+  .object({
+    ...commonSettings,
+    ...accessSettings,
+    PORT: integer(3000, 0, 65_535),
+    /** Largest payload of an outbound message, as JSON text in bytes. */
+    MAX_PAYLOAD_BYTES: integer(1_048_576, 1024, 16_777_216),
+    /** Largest body of a batch of messages, in bytes. */
+    MAX_BATCH_BYTES: integer(8_388_608, 1024, 268_435_456),
+    /** Most unfinished messages of one connection. */
+    OUTBOX_LIMIT: integer(1000, 1, 1_000_000),
+    /** Most unfinished messages of all connections of one shard. */
+    SHARD_OUTBOX_LIMIT: integer(100_000, 1, 100_000_000),
+    /** How long a message is kept after its end. */
+    MESSAGE_RETENTION: duration('24h', { min: '1m' }),
+    /** How long a caller waits for a shard's owner to answer a command. */
+    COMMAND_TIMEOUT: duration('2s', { min: '100ms', max: '30s' }),
+    /** Most commands waiting in a shard's mailbox; past it they are refused. */
+    MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
+  })
+  .superRefine(accessSettingsFit);
 export type GatewaySettings = z.output<typeof gatewaySettings>;

@@ -1,5 +1,8 @@
 import { LOGGER, runApp, type Logger } from '@app/platform';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { AuditInterceptor } from './access/audit.interceptor.js';
+import { Authenticator } from './access/authenticator.js';
+import { guardRoutes } from './access/route-guard.js';
 import { Gateway } from './gateway.js';
 import { GatewayModule } from './gateway.module.js';
 import { gatewaySettings } from './gateway.settings.js';
@@ -28,10 +31,13 @@ await runApp({
     }),
   prepare: (app, settings) => {
     const fastify = app.getHttpAdapter().getInstance();
+    const logger = app.get<Logger>(LOGGER);
     measureRequests(fastify);
+    guardRoutes(fastify, Authenticator.of(settings, logger));
     limitBodies(fastify, { 'POST /v1/messages': settings.MAX_BATCH_BYTES });
     app.useGlobalPipes(validationPipe());
-    app.useGlobalFilters(new ProblemFilter(app.get<Logger>(LOGGER)));
+    app.useGlobalFilters(new ProblemFilter(logger));
+    app.useGlobalInterceptors(new AuditInterceptor(logger));
     serveOpenApi(app);
   },
   started: (app) => app.get(Gateway).start(),

@@ -10,6 +10,16 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
     .setDescription('Who is connected, send this directive and payload to that client, tell me what became of it.')
     .setVersion('1')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key, made by `npm run key`.' }, 'api_key')
+    .addBearerAuth(
+      {
+        type: 'http',
+        scheme: 'bearer',
+        bearerFormat: 'JWT',
+        description: 'A token of the issuer this gateway trusts; the claim `scope` or `scp` says what it allows.',
+      },
+      'token',
+    )
     .build();
   const document = SwaggerModule.createDocument(app, info, {
     operationIdFactory: (_controller, method) => method,
@@ -24,6 +34,7 @@ export function serveOpenApi(app: NestFastifyApplication): void {
   const document = buildOpenApi(app);
   SwaggerModule.setup('docs', app, document, {
     jsonDocumentUrl: 'openapi.json',
+    raw: ['json'],
     customSiteTitle: 'Cloud Connector API',
   });
 }

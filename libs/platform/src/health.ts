@@ -13,6 +13,7 @@ import {
 } from '@nestjs/terminus';
 import { Draining } from './draining.js';
 import { redisTrouble, type Redis } from './redis.js';
+import { RouteAccess } from './route-access.js';
 
 /** What an app needs to do its work. */
 export interface ReadinessCheck {
@@ -45,12 +46,14 @@ export class HealthController {
   ) {}
 
   @Get('live')
+  @RouteAccess({ door: 'public' })
   @HealthCheck({ noCache: true, swaggerDocumentation: false })
   live(): Promise<HealthCheckResult> {
     return this.health.check([]);
   }
 
   @Get('ready')
+  @RouteAccess({ door: 'public' })
   @HealthCheck({ noCache: true, swaggerDocumentation: false })
   ready(): Promise<HealthCheckResult> {
     const indicators = this.checks.map((one): HealthIndicatorFunction => async () => {

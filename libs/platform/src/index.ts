@@ -8,6 +8,7 @@ export * from './redis-runs.js';
 export * from './redis-script.js';
 export * from './redis-url.js';
 export * from './redis.js';
+export * from './route-access.js';
 export * from './run-app.js';
 export * from './settings.js';
 

@@ -2,6 +2,7 @@
 import { Controller, Get, Header } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { Counter, Gauge, Histogram, collectDefaultMetrics, register } from 'prom-client';
+import { RouteAccess } from './route-access.js';
 
 const PREFIX = 'cloud_connector_';
 
@@ -45,6 +46,7 @@ export class MetricsController {
   }
 
   @Get()
+  @RouteAccess({ door: 'management' })
   @Header('content-type', register.contentType)
   read(): Promise<string> {
     return register.metrics();

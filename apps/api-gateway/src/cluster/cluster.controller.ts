@@ -1,6 +1,7 @@
 import { Controller, Get, Inject } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { readCluster } from '@app/sharding';
+import { Requires } from '../access/scopes.js';
 import { GATEWAY_PARTS, type GatewayParts } from '../gateway.js';
 import { Problems } from '../http/problem.js';
 import { ClusterBody, toClusterBody } from './cluster.dto.js';
@@ -11,6 +12,7 @@ export class ClusterController {
   constructor(@Inject(GATEWAY_PARTS) private readonly parts: GatewayParts) {}
 
   @Get()
+  @Requires('cluster:manage')
   @ApiOperation({
     summary: 'Members, shards and lanes',
     description: 'Which ingesters take part, which of them acts for each shard and lane, and what waits for them.',

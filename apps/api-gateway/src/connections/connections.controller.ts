@@ -1,11 +1,11 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { LOGGER, SETTINGS, type Logger } from '@app/platform';
+import { SETTINGS } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import { ConnectionDirectory, type Connection } from '@app/registry';
+import { Requires } from '../access/scopes.js';
 import type { GatewaySettings } from '../gateway.settings.js';
 import { Problems } from '../http/problem.js';
-import { RequestId } from '../http/request-headers.js';
 import { ClientIdParam } from '../http/validation.js';
 import { ConnectionCommands, unknownConnection } from './connection-commands.js';
 import {
@@ -28,10 +28,10 @@ export class ConnectionsController {
     private readonly directory: ConnectionDirectory,
     private readonly commands: ConnectionCommands,
     @Inject(SETTINGS) private readonly settings: GatewaySettings,
-    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   @Get()
+  @Requires('connections:read')
   @ApiOperation({ summary: 'List connections', description: 'By state, type and exact facts, a page at a time.' })
   @ApiOkResponse({ standardSchema: ConnectionPageBody })
   @Problems('invalid')
@@ -41,6 +41,7 @@ export class ConnectionsController {
   }
 
   @Get('summary')
+  @Requires('connections:read')
   @ApiOperation({ summary: 'Count connections by state and type' })
   @ApiOkResponse({ standardSchema: SummaryBody })
   @Problems()
@@ -49,6 +50,7 @@ export class ConnectionsController {
   }
 
   @Get(':client_id')
+  @Requires('connections:read')
   @ApiOperation({ summary: 'One connection' })
   @ApiOkResponse({ standardSchema: ConnectionBody })
   @Problems('unknown-connection', 'invalid')
@@ -60,6 +62,7 @@ export class ConnectionsController {
   }
 
   @Post(':client_id/force-disconnect')
+  @Requires('connections:manage', 'client forced off')
   @HttpCode(202)
   @ApiOperation({
     summary: 'Force a client off',
@@ -72,13 +75,12 @@ export class ConnectionsController {
   async forceDisconnect(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Body({ schema: ForceDisconnectBody }) body: ForceDisconnectBody,
-    @RequestId() requestId: string,
   ): Promise<void> {
     await this.commands.send(clientId, { do: 'force-disconnect', reconnect_after: body.reconnect_after });
-    this.audit('client forced off', clientId, requestId);
   }
 
   @Post(':client_id/verify')
+  @Requires('connections:manage', 'connection verified')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Compare a connection with the broker',
@@ -88,13 +90,9 @@ export class ConnectionsController {
   })
   @ApiOkResponse({ standardSchema: VerificationBody })
   @Problems('unknown-connection', 'invalid')
-  async verifyConnection(
-    @Param('client_id', { schema: ClientIdParam }) clientId: string,
-    @RequestId() requestId: string,
-  ): Promise<VerificationBody> {
+  async verifyConnection(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<VerificationBody> {
     const outcome = await this.commands.send(clientId, { do: 'verify', reason: 'request' });
     if (outcome.kind !== 'verified') throw new Error(`unexpected answer to a verification: ${outcome.kind}`);
-    this.audit('connection verified', clientId, requestId);
     return {
       client_id: clientId,
       state: outcome.state,
@@ -104,29 +102,23 @@ export class ConnectionsController {
   }
 
   @Delete(':client_id/refusal')
+  @Requires('connections:manage', 'refusal lifted')
   @HttpCode(204)
   @ApiOperation({ summary: 'Let a refused client in again' })
   @ApiNoContentResponse({ description: 'Handshakes of the client are accepted.' })
   @Problems('unknown-connection', 'invalid')
-  async liftRefusal(
-    @Param('client_id', { schema: ClientIdParam }) clientId: string,
-    @RequestId() requestId: string,
-  ): Promise<void> {
+  async liftRefusal(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<void> {
     await this.commands.send(clientId, { do: 'lift-refusal' });
-    this.audit('refusal lifted', clientId, requestId);
   }
 
   @Delete(':client_id')
+  @Requires('connections:manage', 'connection forgotten')
   @HttpCode(204)
   @ApiOperation({ summary: 'Forget an offline connection' })
   @ApiNoContentResponse({ description: 'The connection is forgotten.' })
   @Problems('unknown-connection', 'conflict', 'invalid')
-  async forgetConnection(
-    @Param('client_id', { schema: ClientIdParam }) clientId: string,
-    @RequestId() requestId: string,
-  ): Promise<void> {
+  async forgetConnection(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<void> {
     await this.commands.send(clientId, { do: 'forget' });
-    this.audit('connection forgotten', clientId, requestId);
   }
 
   private async show(connections: readonly Connection[]): Promise<ConnectionBody[]> {
@@ -135,10 +127,6 @@ export class ConnectionsController {
     return connections.map((connection, i) =>
       toConnectionBody(connection, this.shardOf(connection.client_id), held[i] ?? 0, now),
     );
-  }
-
-  private audit(what: string, clientId: string, requestId: string): void {
-    this.logger.info({ request_id: requestId, client_id: clientId, shard: this.shardOf(clientId) }, what);
   }
 
   private shardOf(clientId: string): number {

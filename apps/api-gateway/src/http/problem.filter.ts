@@ -14,14 +14,26 @@ export class ProblemFilter implements ExceptionFilter {
     const reply = http.getResponse<FastifyReply>();
     const problem = asProblem(error);
     const { kind, status, detail, more, body } = problem;
-    const about = { request_id: request.id, method: request.method, path: request.url, status, problem: kind, detail };
-    if (status >= 500) this.logger.error({ ...about, err: error }, 'request failed');
+    // What follows the path may be anything, a key in the wrong place included.
+    const [path] = request.url.split('?');
+    const about = {
+      request_id: request.id,
+      caller: request.caller?.id,
+      address: request.ip,
+      method: request.method,
+      path,
+      status,
+      problem: kind,
+      detail,
+    };
+    if (status >= 500) this.logger.error({ ...about, err: more.cause ?? error }, 'request failed');
     else this.logger.info(about, 'request refused');
     if (more.retryAfterSeconds !== undefined) void reply.header('retry-after', more.retryAfterSeconds);
+    if (more.challenge !== undefined) void reply.header('www-authenticate', more.challenge);
     void reply
       .status(status)
       .header('content-type', 'application/problem+json; charset=utf-8')
-      .send(JSON.stringify({ ...body, instance: request.url, request_id: request.id }));
+      .send(JSON.stringify({ ...body, instance: path, request_id: request.id }));
   }
 }
 

@@ -7,6 +7,8 @@ import { z } from 'zod';
 export const PROBLEMS = {
   'malformed-json': { status: 400, title: 'The body is not JSON' },
   'bad-request': { status: 400, title: 'The request cannot be understood' },
+  unauthenticated: { status: 401, title: 'Credentials are missing or not valid' },
+  forbidden: { status: 403, title: 'Not allowed with these credentials' },
   'not-found': { status: 404, title: 'No such resource' },
   'unknown-connection': { status: 404, title: 'The client never registered' },
   'unknown-message': { status: 404, title: 'No such message is kept' },
@@ -36,9 +38,16 @@ export class Problem extends Error {
   constructor(
     readonly kind: ProblemKind,
     readonly detail: string,
-    readonly more: { errors?: FieldProblem[]; retryAfterSeconds?: number } = {},
+    readonly more: {
+      errors?: FieldProblem[];
+      retryAfterSeconds?: number;
+      /** For the header `WWW-Authenticate`. */
+      challenge?: string;
+      /** What went wrong underneath; logged, never shown. */
+      cause?: unknown;
+    } = {},
   ) {
-    super(detail);
+    super(detail, { cause: more.cause });
   }
 
   get status(): number {
@@ -69,13 +78,17 @@ export const ProblemBody = z.object({
   errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
 });
 
+/** What every operation can answer. */
+const ANYWHERE: readonly ProblemKind[] = ['unauthenticated', 'forbidden', 'unavailable', 'internal'];
+
 /** Declares the errors of an operation in the OpenAPI document; kinds of one status share an entry. */
 export function Problems(...kinds: ProblemKind[]): MethodDecorator & ClassDecorator {
   const byStatus = new Map<number, string[]>();
-  for (const kind of [...kinds, 'unavailable', 'internal'] as ProblemKind[]) {
+  for (const kind of [...kinds, ...ANYWHERE]) {
     const { status, title } = PROBLEMS[kind];
     byStatus.set(status, [...(byStatus.get(status) ?? []), `${title} (\`${kind}\`)`]);
   }
+  const challenge = { 'WWW-Authenticate': { description: 'What is asked for', schema: { type: 'string' as const } } };
   const retryAfter = { 'Retry-After': { description: 'Seconds to wait', schema: { type: 'integer' as const } } };
   return applyDecorators(
     ...Array.from(byStatus, ([status, titles]) =>
@@ -84,6 +97,7 @@ export function Problems(...kinds: ProblemKind[]): MethodDecorator & ClassDecora
         description: titles.join('; '),
         content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
         ...(status === 429 || status === 503 ? { headers: retryAfter } : {}),
+        ...(status === 401 || status === 403 ? { headers: challenge } : {}),
       }),
     ),
   );

@@ -10,6 +10,7 @@ import {
 import { SETTINGS } from '@app/platform';
 import { ConnectionDirectory, Messages } from '@app/registry';
 import type { FastifyReply } from 'fastify';
+import { Requires } from '../access/scopes.js';
 import { unknownConnection } from '../connections/connection-commands.js';
 import type { GatewaySettings } from '../gateway.settings.js';
 import { Problem, Problems } from '../http/problem.js';
@@ -42,6 +43,7 @@ export class MessagesController {
   ) {}
 
   @Post('connections/:client_id/messages')
+  @Requires('messages:write')
   @HttpCode(202)
   @ApiOperation({
     summary: 'Send a message to a client',
@@ -86,6 +88,7 @@ export class MessagesController {
   }
 
   @Post('messages')
+  @Requires('messages:write')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Send up to 1,000 messages',
@@ -103,6 +106,7 @@ export class MessagesController {
   }
 
   @Get('connections/:client_id/messages')
+  @Requires('messages:read')
   @ApiOperation({
     summary: 'The messages of a client, the newest first',
     description:
@@ -127,6 +131,7 @@ export class MessagesController {
   }
 
   @Get('messages/:message_id')
+  @Requires('messages:read')
   @ApiOperation({ summary: 'What became of a message' })
   @ApiOkResponse({ standardSchema: MessageBody })
   @Problems('unknown-message', 'invalid')
@@ -137,6 +142,7 @@ export class MessagesController {
   }
 
   @Delete('messages/:message_id')
+  @Requires('messages:write', 'message cancelled')
   @HttpCode(204)
   @ApiOperation({ summary: 'Withdraw a message that is queued or held' })
   @ApiNoContentResponse({ description: 'The message is cancelled.' })

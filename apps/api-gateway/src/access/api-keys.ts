@@ -1,0 +1,81 @@
+/**
+ * API keys, known by their digests. A key is 32 random bytes, so a plain SHA-256 of it cannot be guessed back, and
+ * checking one costs microseconds. Whoever reads the file cannot call; whoever writes it can.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import type { Caller } from './caller.js';
+import { SCOPES } from './scopes.js';
+
+export const KeyEntry = z.strictObject({
+  id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_" or "-"'),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of the key, 64 hex digits in lower case'),
+  scopes: z.array(z.enum(SCOPES)).min(1),
+  account: z.string().min(1).max(256).optional(),
+});
+export type KeyEntry = z.infer<typeof KeyEntry>;
+
+/** Strict: a misspelt `account` would make a key that reaches every account. */
+export const KeyFile = z.strictObject({ keys: z.array(KeyEntry).max(10_000) }).superRefine(({ keys }, ctx) => {
+  for (const member of ['id', 'sha256'] as const) {
+    const seen = new Set<string>();
+    for (const [i, key] of keys.entries()) {
+      if (seen.has(key[member])) {
+        ctx.addIssue({ code: 'custom', path: ['keys', i, member], message: 'stands there twice' });
+      }
+      seen.add(key[member]);
+    }
+  }
+});
+
+interface KnownKey {
+  digest: Buffer;
+  caller: Caller;
+}
+
+export class ApiKeys {
+  private readonly byDigest = new Map<string, KnownKey>();
+
+  constructor(entries: readonly KeyEntry[]) {
+    for (const { id, sha256, scopes, account } of entries) {
+      const caller = { id: `key:${id}`, scopes: new Set(scopes), ...(account !== undefined && { account }) };
+      this.byDigest.set(sha256, { digest: Buffer.from(sha256, 'hex'), caller });
+    }
+  }
+
+  /** Reads the text of a key file. @throws Error that says what is wrong, and repeats nothing of the file. */
+  static parse(text: string): ApiKeys {
+    return new ApiKeys(parseKeyFile(text).keys);
+  }
+
+  get size(): number {
+    return this.byDigest.size;
+  }
+
+  /** Where the look-up ends tells of the digest only, which a caller cannot steer; the last word is constant in time. */
+  callerOf(presented: string): Caller | undefined {
+    const digest = createHash('sha256').update(presented).digest();
+    const known = this.byDigest.get(digest.toString('hex'));
+    return known !== undefined && timingSafeEqual(known.digest, digest) ? known.caller : undefined;
+  }
+}
+
+/** @throws Error that says what is wrong, and repeats nothing of the file. */
+export function parseKeyFile(text: string): z.infer<typeof KeyFile> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error('is not JSON');
+  }
+  const outcome = KeyFile.safeParse(value);
+  if (outcome.success) return outcome.data;
+  throw new Error(outcome.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+}
+
+/** A new key, and what the file holds of it. The key itself is kept nowhere. */
+export function mintKey(about: Omit<KeyEntry, 'sha256'>): { key: string; entry: KeyEntry } {
+  const key = `cck_${randomBytes(32).toString('base64url')}`;
+  const { id, ...rest } = about;
+  return { key, entry: { id, sha256: createHash('sha256').update(key).digest('hex'), ...rest } };
+}

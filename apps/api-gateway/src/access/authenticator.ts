@@ -1,0 +1,57 @@
+/** Finds who presents credentials: an API key first, which costs no wait, and where tokens are taken, a token. */
+import type { Logger } from '@app/platform';
+import type { AccessSettings } from './access.settings.js';
+import type { Caller } from './caller.js';
+import { WatchedKeys } from './key-file.js';
+import { credentialsMissing, credentialsRefused } from './refusals.js';
+import { Tokens } from './tokens.js';
+
+/** Longest credentials that are looked at. */
+const MAX_LENGTH = 8192;
+
+const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i;
+/** Three parts, as a signed token in its compact form has. */
+const SIGNED_TOKEN = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+
+export interface KnownKeys {
+  callerOf(presented: string): Caller | undefined;
+}
+
+export interface KnownTokens {
+  /** @throws Problem */
+  callerOf(token: string): Promise<Caller>;
+}
+
+export class Authenticator {
+  constructor(
+    private readonly keys: KnownKeys | undefined,
+    private readonly tokens: KnownTokens | undefined,
+  ) {}
+
+  /** Undefined where the settings name neither keys nor an issuer. @throws SettingsError */
+  static of(settings: AccessSettings, logger: Logger): Authenticator | undefined {
+    const { API_KEYS_FILE, JWT_ISSUER: issuer, JWT_AUDIENCE: audience, JWT_JWKS_URL: jwksUrl } = settings;
+    const keys = API_KEYS_FILE === undefined ? undefined : new WatchedKeys(API_KEYS_FILE, logger);
+    const tokens =
+      issuer === undefined || audience === undefined || jwksUrl === undefined
+        ? undefined
+        : new Tokens({
+            ...{ issuer, audience, jwksUrl },
+            accountClaim: settings.JWT_ACCOUNT_CLAIM,
+            accountRequired: settings.JWT_ACCOUNT_REQUIRED === 'yes',
+          });
+    return keys === undefined && tokens === undefined ? undefined : new Authenticator(keys, tokens);
+  }
+
+  /** The caller behind an `Authorization` header. @throws Problem */
+  callerOf(header: string | undefined): Caller | Promise<Caller> {
+    if (header === undefined) throw credentialsMissing();
+    const presented = header.length <= MAX_LENGTH ? BEARER.exec(header)?.[1] : undefined;
+    if (presented === undefined)
+      throw credentialsRefused('the Authorization header must be "Bearer" and one key or token');
+    const caller = this.keys?.callerOf(presented);
+    if (caller !== undefined) return caller;
+    if (this.tokens !== undefined && SIGNED_TOKEN.test(presented)) return this.tokens.callerOf(presented);
+    throw credentialsRefused('the key is not known');
+  }
+}

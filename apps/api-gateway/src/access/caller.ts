@@ -1,0 +1,28 @@
+/** Who a request comes from. */
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { SCOPES, type Scope } from './scopes.js';
+
+export interface Caller {
+  /** `key:<id of the API key>`, `token:<subject>`, or `anybody`; as it is logged. */
+  id: string;
+  scopes: ReadonlySet<Scope>;
+  /** The account it is bound to; a caller without one reaches every account. */
+  account?: string;
+}
+
+/** Everybody, where no credentials are asked for: on loopback in development. */
+export const ANYBODY: Caller = { id: 'anybody', scopes: new Set(SCOPES) };
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set on every route of the API before its body is read. */
+    caller: Caller | null;
+  }
+}
+
+export const RequestCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
+  const { caller } = context.switchToHttp().getRequest<FastifyRequest>();
+  if (caller === null) throw new Error('a handler behind no scope asked for its caller');
+  return caller;
+});

@@ -1,0 +1,31 @@
+import { fastify, type FastifyContextConfig, type FastifyInstance } from 'fastify';
+import { UndeclaredRouteError, guardRoutes } from './route-guard.js';
+
+function guarded(): FastifyInstance {
+  const app = fastify();
+  guardRoutes(app, undefined);
+  return app;
+}
+
+function add(app: FastifyInstance, method: 'GET' | 'POST', config?: FastifyContextConfig): void {
+  app.route({ method, url: '/v1/things', ...(config && { config }), handler: () => 'ok' });
+}
+
+it('refuses a route that does not say who may call it', () => {
+  expect(() => add(guarded(), 'GET')).toThrow(UndeclaredRouteError);
+  expect(() => add(guarded(), 'GET', {})).toThrow('GET /v1/things');
+});
+
+it('refuses a route that manages something and does not name it for the audit log', () => {
+  const access = { door: 'api', scope: 'connections:manage' } as const;
+  expect(() => add(guarded(), 'POST', { access })).toThrow('audit');
+  add(guarded(), 'POST', { access: { ...access, act: 'thing done' } });
+  add(guarded(), 'GET', { access });
+});
+
+it('lets nobody in by a scope that does not exist', async () => {
+  const app = guarded();
+  add(app, 'GET', { access: { door: 'api', scope: 'things:read' } });
+  const { statusCode } = await app.inject({ url: '/v1/things', headers: { host: '127.0.0.1' } });
+  expect(statusCode).toBe(403);
+});

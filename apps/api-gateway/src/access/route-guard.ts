@@ -1,0 +1,86 @@
+/**
+ * The one guard of every route, in front of everything else: who calls and whether it may is known before a byte of
+ * the body is read. Nothing is open by omission: a route that declares no access ends the start, and a path that
+ * leads nowhere asks for credentials as well.
+ */
+import type { Access } from '@app/platform';
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
+import type { Authenticator } from './authenticator.js';
+import { Problem } from '../http/problem.js';
+import { ANYBODY, type Caller } from './caller.js';
+import { scopeMissing } from './refusals.js';
+import { assertSameSite } from './same-site.js';
+import { isScope } from './scopes.js';
+
+/** Routes that the frame adds by itself, without a handler to stand beside. */
+const DOCUMENTS = /^\/(docs(\/|$)|openapi\.json$)/;
+
+export class UndeclaredRouteError extends Error {
+  override readonly name = 'UndeclaredRouteError';
+}
+
+/** `authenticator` is undefined where no credentials are asked for. To be called before any route is added. */
+export function guardRoutes(fastify: FastifyInstance, authenticator: Authenticator | undefined): void {
+  fastify.decorateRequest('caller', null);
+  fastify.addHook('onRoute', (route) => {
+    const access = declaredAccess(route);
+    route.config = { ...route.config, access };
+  });
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const access = request.routeOptions.config.access;
+    if (access !== undefined && access.door !== 'api') {
+      done();
+      return;
+    }
+    const enter = (caller: Caller): void => {
+      request.caller = caller;
+      if (caller.account !== undefined) throw new Problem('forbidden', 'this release serves no accounts');
+      if (access !== undefined && !(isScope(access.scope) && caller.scopes.has(access.scope))) {
+        throw scopeMissing(access.scope);
+      }
+    };
+    settle(() => whoCalls(request, authenticator), enter, done);
+  });
+}
+
+function whoCalls(request: FastifyRequest, authenticator: Authenticator | undefined): Caller | Promise<Caller> {
+  if (authenticator !== undefined) return authenticator.callerOf(request.headers.authorization);
+  assertSameSite(request);
+  return ANYBODY;
+}
+
+/** Goes on at once where the caller is known at once, which is the common case. */
+function settle(
+  find: () => Caller | Promise<Caller>,
+  enter: (caller: Caller) => void,
+  done: (error?: Error) => void,
+): void {
+  let failure: Error | undefined;
+  try {
+    const found = find();
+    if (found instanceof Promise) {
+      found.then(enter).then(() => done(), done);
+      return;
+    }
+    enter(found);
+  } catch (error) {
+    failure = error as Error;
+  }
+  done(failure);
+}
+
+/** @throws UndeclaredRouteError */
+function declaredAccess({ method, url, config }: RouteOptions): Access {
+  const access = config?.access ?? (DOCUMENTS.test(url) ? ({ door: 'management' } as const) : undefined);
+  const name = `${String(method)} ${url}`;
+  if (access === undefined) {
+    throw new UndeclaredRouteError(`${name} does not say who may call it: put @Requires(scope) beside its handler`);
+  }
+  const changes = !['GET', 'HEAD'].includes(String(method));
+  if (access.door === 'api' && changes && access.scope.endsWith(':manage') && access.act === undefined) {
+    throw new UndeclaredRouteError(
+      `${name} does not name what is done by it: add it to its @Requires, for the audit log`,
+    );
+  }
+  return access;
+}

@@ -1,0 +1,31 @@
+/** What callers may be allowed to do, and the decorator that asks for it beside a handler. */
+import { applyDecorators } from '@nestjs/common';
+import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
+import { RouteAccess } from '@app/platform';
+
+export const SCOPES = [
+  'connections:read',
+  'connections:manage',
+  'messages:read',
+  'messages:write',
+  'events:read',
+  'cluster:manage',
+] as const;
+export type Scope = (typeof SCOPES)[number];
+
+export function isScope(text: string): text is Scope {
+  return (SCOPES as readonly string[]).includes(text);
+}
+
+/**
+ * Lets callers in that hold the scope. `act` says what an operator does by it, in the words of the audit log:
+ * every operation that manages something has one.
+ */
+export function Requires(scope: Scope, act?: string): MethodDecorator {
+  return applyDecorators(
+    RouteAccess({ door: 'api', scope, ...(act !== undefined && { act }) }),
+    ApiBearerAuth('api_key'),
+    ApiBearerAuth('token'),
+    ApiExtension('x-required-scope', scope),
+  );
+}

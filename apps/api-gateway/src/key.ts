@@ -1,0 +1,111 @@
+/**
+ * `npm run key`, and in the image `node dist/apps/api-gateway/src/key.js`: makes, lists and revokes API keys. A running
+ * gateway takes a change up within a second or two.
+ */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { KeyEntry, mintKey, parseKeyFile } from './access/api-keys.js';
+import { SCOPES } from './access/scopes.js';
+
+const USAGE = `npm run key -- create --id ID --scopes SCOPE,SCOPE [--account ACCOUNT] [--file FILE]
+npm run key -- list [--file FILE]
+npm run key -- revoke --id ID [--file FILE]
+
+FILE is what API_KEYS_FILE says, or secrets/api-keys.json. Scopes: ${SCOPES.join(', ')}; "all" for each of them.`;
+
+/** To be shown without a stack. */
+class UsageError extends Error {}
+
+try {
+  main(process.argv.slice(2));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
+
+function main(args: string[]): void {
+  const { command, id, scopes, account, path } = given(args);
+  const keys = read(path, command === 'create');
+  switch (command) {
+    case 'create': {
+      const about = {
+        id,
+        scopes: scopes === 'all' ? SCOPES : scopes.split(','),
+        ...(account !== undefined && { account }),
+      };
+      const checked = KeyEntry.omit({ sha256: true }).safeParse(about);
+      if (!checked.success) {
+        throw new UsageError(
+          checked.error.issues.map(({ path: at, message }) => `--${at.join('.')}: ${message}`).join('\n'),
+        );
+      }
+      if (keys.some((key) => key.id === id)) throw new UsageError(`there is a key "${id}" already; revoke it first`);
+      const { key, entry } = mintKey(checked.data);
+      write(path, [...keys, entry]);
+      console.error(`Key "${id}" is in ${path}. This is the only time it is shown:`);
+      console.log(key);
+      return;
+    }
+    case 'list':
+      for (const key of keys) console.log([key.id, key.account ?? '-', key.scopes.join(',')].join('\t'));
+      return;
+    case 'revoke':
+      if (!keys.some((key) => key.id === id)) throw new UsageError(`there is no key "${id}" in ${path}`);
+      write(
+        path,
+        keys.filter((key) => key.id !== id),
+      );
+      console.error(`Key "${id}" is revoked.`);
+      return;
+    default:
+      throw new UsageError(USAGE);
+  }
+}
+
+function given(args: string[]): {
+  command: string;
+  id: string;
+  scopes: string;
+  account: string | undefined;
+  path: string;
+} {
+  const text = { type: 'string' } as const;
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { id: text, scopes: text, account: text, file: text },
+    });
+    const [command = ''] = positionals;
+    const { id = '', scopes = '', account, file } = values;
+    // The first two as a shell sets them: an empty variable counts as unset.
+    const path = resolve(file || process.env['API_KEYS_FILE'] || 'secrets/api-keys.json');
+    return { command, id, scopes, account, path };
+  } catch (error) {
+    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+  }
+}
+
+function read(path: string, mayBeNew: boolean): KeyEntry[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (mayBeNew && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  try {
+    return parseKeyFile(text).keys;
+  } catch (error) {
+    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Whole or not at all: a gateway never reads half a file. Readable by all, since it holds digests only. */
+function write(path: string, keys: readonly KeyEntry[]): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const half = `${path}.${process.pid}.new`;
+  writeFileSync(half, `${JSON.stringify({ keys }, null, 2)}\n`, { mode: 0o644, flag: 'wx' });
+  renameSync(half, path);
+}

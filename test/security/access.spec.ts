@@ -1,0 +1,316 @@
+/** Getting into the REST API without the credentials for it, in every way we could think of. */
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { UnsecuredJWT, exportJWK, generateKeyPair, type CryptoKey } from 'jose';
+import { ProblemBody } from '../../apps/api-gateway/src/http/problem.js';
+import { SCOPES, type Scope } from '../../apps/api-gateway/src/access/scopes.js';
+import { freePort, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api, type ProblemView } from '../support/api.js';
+import { AUDIENCE, ISSUER, startIssuer, type Issuer } from './support/issuer.js';
+import { KeyRing, rawRequest, startGateway, statusOf, type RunningGateway } from './support/gateway.js';
+
+interface Operation {
+  method: string;
+  path: string;
+  scope: Scope;
+  security: unknown;
+}
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-access-'));
+const ring = new KeyRing(join(dir, 'keys.json'));
+const everything = ring.add({ id: 'everything', scopes: [...SCOPES] });
+const tokens: string[] = [];
+let issuer: Issuer;
+let gateway: RunningGateway;
+let operations: Operation[];
+
+beforeAll(async () => {
+  const [redis, started] = await Promise.all([startRedis({ dir }), startIssuer()]);
+  issuer = started;
+  gateway = await startGateway(dir, 'gateway', {
+    REDIS_URL: redis.url,
+    API_KEYS_FILE: ring.path,
+    ...{ JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE, JWT_JWKS_URL: issuer.jwksUrl, JWT_ACCOUNT_REQUIRED: 'no' },
+    // No ingester runs here: commands wait in vain.
+    COMMAND_TIMEOUT: '100ms',
+  });
+  operations = await readOperations(gateway.url);
+}, 60_000);
+
+afterAll(async () => {
+  await issuer.stop();
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+async function readOperations(url: string): Promise<Operation[]> {
+  const document = (await (await fetch(`${url}/openapi.json`)).json()) as {
+    paths: Record<string, Record<string, { security: unknown; 'x-required-scope': Scope }>>;
+  };
+  return Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { security, 'x-required-scope': scope }]) => ({
+      method: method.toUpperCase(),
+      path: path.replace('{client_id}', 'a-client').replace('{message_id}', '01890a5d-ac96-774b-bcce-b302099a8057'),
+      scope,
+      security,
+    })),
+  );
+}
+
+function as(credentials?: string): Api {
+  return new Api(gateway.url, credentials);
+}
+
+describe('every operation', () => {
+  it('says in the OpenAPI document what it asks for', () => {
+    expect(operations.length).toBeGreaterThanOrEqual(11);
+    for (const { scope, security } of operations) {
+      expect(SCOPES).toContain(scope);
+      expect(security).toEqual(expect.arrayContaining([{ api_key: [] }, { token: [] }]));
+    }
+  });
+
+  it('is closed to those who show nothing', async () => {
+    for (const { method, path } of operations) {
+      const { status, headers, body } = await as().call<ProblemView>(method, path);
+      expect([method, path, status]).toEqual([method, path, 401]);
+      expect(headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
+      expect(headers.get('www-authenticate')).toBe('Bearer realm="cloud-connector"');
+      ProblemBody.parse(body);
+    }
+  });
+
+  it('is closed to a key that has every scope but the one it asks for, and open with that one alone', async () => {
+    for (const scope of SCOPES) {
+      ring.add({ id: `without-${scope.replace(':', '-')}`, scopes: SCOPES.filter((one) => one !== scope) });
+      ring.add({ id: `only-${scope.replace(':', '-')}`, scopes: [scope] });
+    }
+    const [, ...keys] = ring.all;
+    await untilKnown(keys.at(-1) ?? '');
+    for (const { method, path, scope } of operations) {
+      const at = SCOPES.indexOf(scope);
+      const without = await as(keys[2 * at]).call<ProblemView>(method, path);
+      expect([method, path, without.status]).toEqual([method, path, 403]);
+      expect(without.headers.get('www-authenticate')).toContain(`error="insufficient_scope", scope="${scope}"`);
+      ProblemBody.parse(without.body);
+      const only = await as(keys[2 * at + 1]).call(method, path);
+      expect([401, 403]).not.toContain(only.status);
+    }
+  });
+});
+
+async function untilKnown(key: string): Promise<void> {
+  await waitUntil(async () => {
+    const { status } = await as(key).call('GET', '/v1/nowhere');
+    if (status === 401) throw new Error('not known yet');
+  });
+}
+
+it.each([
+  ['nothing after the scheme', 'Bearer '],
+  ['another scheme', `Basic ${Buffer.from(`everything:${everything}`).toString('base64')}`],
+  ['the key without a scheme', everything],
+  ['the digest that the file holds', `Bearer ${createHash('sha256').update(everything).digest('hex')}`],
+  ['the id of the key', 'Bearer everything'],
+  ['a part of the key', `Bearer ${everything.slice(0, -1)}`],
+  ['more than the key', `Bearer ${everything}a`],
+  ['the key in other letters', `Bearer ${everything.toUpperCase()}`],
+  ['two keys', `Bearer ${everything}, Bearer ${everything}`],
+  ['a member that every object has', 'Bearer __proto__'],
+  ['a very long key', `Bearer ${'a'.repeat(9000)}`],
+])('credentials are refused: %s', async (_, authorization) => {
+  const { status, body } = await as().call<ProblemView>('GET', '/v1/connections', undefined, { authorization });
+  expect(status).toBe(401);
+  expect(body.type).toBe('urn:cloud-connector:problem:unauthenticated');
+});
+
+it('takes credentials from the header alone', async () => {
+  for (const query of [`access_token=${everything}`, `api_key=${everything}`, `authorization=Bearer ${everything}`]) {
+    expect((await as().call('GET', `/v1/connections?${query}`)).status).toBe(401);
+  }
+  for (const name of ['cookie', 'x-api-key', 'proxy-authorization', 'x-authorization']) {
+    const { status } = await as().call('GET', '/v1/connections', undefined, { [name]: `Bearer ${everything}` });
+    expect(status).toBe(401);
+  }
+});
+
+it.each([
+  '//v1/connections',
+  '/v1//connections',
+  '/v1/connections/',
+  '/v1/connections;a=b',
+  '/V1/connections',
+  '/v1/./connections',
+  '/docs/../v1/connections',
+  '/health/live/../../v1/connections',
+  '/docs%2f..%2fv1/connections',
+  '/%76%31/connections',
+  '/v1/connections%00',
+  '/v1/connections#/health/live',
+  'http://127.0.0.1/v1/connections',
+  '/nowhere',
+])('there is no way round by the path %s', async (path) => {
+  for (const method of ['GET', 'HEAD', 'OPTIONS', 'POST', 'DELETE', 'PATCH']) {
+    const answer = await rawRequest(gateway.port, `${method} ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`);
+    expect([400, 401, 404]).toContain(statusOf(answer));
+    expect(answer).not.toContain('access-control-allow');
+  }
+});
+
+it('does not read the body of somebody it does not know', async () => {
+  const head = `POST /v1/connections/a/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n`;
+  const answer = await rawRequest(gateway.port, `${head}Content-Length: 1000000\r\n\r\n{"directive":`);
+  expect(statusOf(answer)).toBe(401);
+});
+
+describe('tokens', () => {
+  async function statusWith(token: string): Promise<number> {
+    tokens.push(token);
+    return (await as(token).call('GET', '/v1/connections')).status;
+  }
+
+  it('open what their scopes allow, however the issuer writes them', async () => {
+    expect(await statusWith(await issuer.sign({}))).toBe(200);
+    expect(await statusWith(await issuer.sign({ scope: ['openid', 'connections:read'] }))).toBe(200);
+    expect(await statusWith(await issuer.sign({ scope: undefined, scp: ['connections:read'] }))).toBe(200);
+    expect(await statusWith(await issuer.sign({ scope: 'openid messages:read' }))).toBe(403);
+    expect(await statusWith(await issuer.sign({ scope: undefined }))).toBe(403);
+    expect(await statusWith(await issuer.sign({ scope: { 'connections:read': true } }))).toBe(403);
+  });
+
+  it.each([
+    ['for another service', { aud: 'another' }],
+    ['for no service', { aud: undefined }],
+    ['of another issuer', { iss: 'https://evil.example.com/' }],
+    ['of no issuer', { iss: undefined }],
+    ['past its end', { exp: Math.floor(Date.now() / 1000) - 60 }],
+    ['without an end', { exp: undefined }],
+    ['not yet good', { nbf: Math.floor(Date.now() / 1000) + 600 }],
+    ['of nobody', { sub: undefined }],
+    ['of a subject without a name', { sub: '' }],
+    ['of a subject too long to log', { sub: 'a'.repeat(257) }],
+    ['with accounts instead of an account', { account: ['a', 'b'] }],
+    ['with an empty account', { account: '' }],
+    ['with null for an account', { account: null }],
+  ])('are refused: %s', async (_, claims) => {
+    expect(await statusWith(await issuer.sign(claims))).toBe(401);
+  });
+
+  it('are refused where the issuer did not sign them', async () => {
+    const foreign = await generateKeyPair('RS256', { extractable: true });
+    expect(await statusWith(await issuer.sign({}, {}, foreign.privateKey))).toBe(401);
+    expect(await statusWith(await issuer.sign({}, { kid: 'two' }, foreign.privateKey))).toBe(401);
+    expect(await statusWith(await issuer.sign({}, { kid: '../../etc/passwd' }, foreign.privateKey))).toBe(401);
+    const jwk = await exportJWK(foreign.publicKey);
+    expect(await statusWith(await issuer.sign({}, { jwk }, foreign.privateKey))).toBe(401);
+    const jku = 'http://127.0.0.1:1/jwks';
+    expect(await statusWith(await issuer.sign({}, { jku, kid: 'two' }, foreign.privateKey))).toBe(401);
+    const [header, , signature] = (await issuer.sign({})).split('.');
+    const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'a', exp: 4_102_444_800, scope: 'connections:read' };
+    const altered = Buffer.from(JSON.stringify(claims)).toString('base64url');
+    expect(await statusWith(`${header}.${altered}.${signature}`)).toBe(401);
+    expect(await statusWith(`${header}.${altered}.`)).toBe(401);
+  });
+
+  it('are refused without a signature, or signed with what everybody knows', async () => {
+    const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'a', exp: 4_102_444_800, scope: 'connections:read' };
+    expect(await statusWith(new UnsecuredJWT(claims).encode())).toBe(401);
+    const none = Buffer.from(JSON.stringify({ alg: 'none', kid: 'one' })).toString('base64url');
+    expect(await statusWith(`${none}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.AAAA`)).toBe(401);
+    const secret = new TextEncoder().encode(JSON.stringify(issuer.publicJwk));
+    expect(await statusWith(await issuer.sign({}, { alg: 'HS256' }, secret))).toBe(401);
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    expect(await statusWith(await issuer.sign({}, { alg: 'ES256' }, privateKey as unknown as CryptoKey))).toBe(401);
+  });
+
+  it('with unknown keys do not make the gateway ask the issuer again and again', async () => {
+    const foreign = await generateKeyPair('RS256');
+    const before = issuer.asked();
+    for (let i = 0; i < 20; i++) await statusWith(await issuer.sign({}, { kid: `made-up-${i}` }, foreign.privateKey));
+    expect(issuer.asked() - before).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('the key file', () => {
+  it('is taken up while the gateway runs, both ways', async () => {
+    const key = ring.add({ id: 'late', scopes: ['connections:read'] });
+    await untilKnown(key);
+    expect((await as(key).call('GET', '/v1/connections')).status).toBe(200);
+    ring.revoke('late');
+    await waitUntil(async () => {
+      const { status } = await as(key).call('GET', '/v1/connections');
+      if (status !== 401) throw new Error(`still answered with ${status}`);
+    });
+    expect((await as(everything).call('GET', '/v1/connections')).status).toBe(200);
+  });
+
+  it.each([
+    ['not JSON', '{"keys": ['],
+    ['a member misspelt', JSON.stringify({ keys: [{ id: 'a', sha256: '0'.repeat(64), scopes: SCOPES, acount: 'b' }] })],
+    ['a scope that does not exist', JSON.stringify({ keys: [{ id: 'a', sha256: '0'.repeat(64), scopes: ['*'] }] })],
+    ['empty', ''],
+  ])('changes nothing when it is broken (%s), and the log says so', async (_, text) => {
+    const refusals = (): number => readLog().split('API_KEYS_FILE cannot be used').length;
+    const before = refusals();
+    ring.write(text);
+    await waitUntil(() => {
+      if (refusals() === before) throw new Error('not noticed yet');
+    });
+    expect((await as(everything).call('GET', '/v1/connections')).status).toBe(200);
+    ring.write();
+  });
+});
+
+it('writes down who did what, and who tried to', async () => {
+  const reader = ring.add({ id: 'reader', scopes: ['connections:read'] });
+  await untilKnown(reader);
+  const path = '/v1/connections/a-client/force-disconnect';
+  const headers = { 'x-request-id': 'audited' };
+  // Nobody acts for the shard here, so the command is stored and the outcome unknown.
+  expect((await as(everything).call('POST', path, { reconnect_after: 'never' }, headers)).status).toBe(503);
+  expect((await as(reader).call('POST', path, { reconnect_after: 'never' }, headers)).status).toBe(403);
+  const lines = readLog()
+    .split('\n')
+    .filter((line) => line.includes('"audited"'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(lines).toContainEqual(
+    expect.objectContaining({
+      ...{ audit: true, message: 'client forced off', caller: 'key:everything', client_id: 'a-client' },
+      ...{ outcome: 'unavailable', address: '127.0.0.1', request_id: 'audited' },
+    }),
+  );
+  expect(lines).toContainEqual(
+    expect.objectContaining({ message: 'request refused', caller: 'key:reader', status: 403, path }),
+  );
+});
+
+it('answers 503 where the keys of the issuer cannot be had, and API keys go on', async () => {
+  const redis = await startRedis({ dir, name: 'redis-2' });
+  const alone = await startGateway(dir, 'gateway-alone', {
+    REDIS_URL: redis.url,
+    API_KEYS_FILE: ring.path,
+    JWT_ISSUER: ISSUER,
+    JWT_AUDIENCE: AUDIENCE,
+    JWT_JWKS_URL: `http://127.0.0.1:${await freePort()}/jwks`,
+  });
+  const refused = await new Api(alone.url, await issuer.sign({})).call<ProblemView>('GET', '/v1/connections');
+  expect(refused.status).toBe(503);
+  expect(refused.headers.get('retry-after')).toBe('5');
+  expect((await new Api(alone.url, everything).call('GET', '/v1/connections')).status).toBe(200);
+  await Promise.all([alone.stop(), redis.stop()]);
+});
+
+it('lets no key and no token into the log, an answer or the metrics', async () => {
+  const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+  const { body } = await as(`${everything}x`).call('GET', '/v1/connections');
+  const said = [readLog(), metrics, JSON.stringify(body)].join('\n');
+  const secrets = [...ring.all, ...tokens.map((token) => token.split('.')[2] ?? '').filter((text) => text.length > 20)];
+  expect(secrets.length).toBeGreaterThan(30);
+  for (const secret of secrets) expect(said.includes(secret)).toBe(false);
+});
+
+function readLog(): string {
+  return readFileSync(gateway.log, 'utf8');
+}

@@ -1,0 +1,83 @@
+/** Starts that would leave a door open are refused, and a developer's own machine is closed to everybody else. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadSettings } from '@app/platform';
+import { gatewaySettings } from '../../apps/api-gateway/src/gateway.settings.js';
+import { ROOT } from '../../scripts/setup.mjs';
+import { startApp, startRedis, stopAll } from '../../scripts/stack.mjs';
+import { Api } from '../support/api.js';
+import { rawRequest, refusedStart, startGateway, statusOf } from './support/gateway.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-start-'));
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+const issuer = { JWT_ISSUER: 'https://a.example', JWT_AUDIENCE: 'b' };
+
+it.each([
+  ['production without credentials', { NODE_ENV: 'production' }, 'API_KEYS_FILE: must be set with NODE_ENV=production'],
+  ['beyond loopback without credentials', { HOST: '0.0.0.0' }, 'HOST: must be loopback'],
+  ['beyond loopback by a name', { HOST: 'localhost.example.com' }, 'HOST: must be loopback'],
+  ['a file that is not there', { API_KEYS_FILE: join(dir, 'none') }, 'API_KEYS_FILE: must name a file'],
+  ['an issuer without keys', issuer, 'JWT_JWKS_URL: must be set too'],
+  ['keys by plain HTTP', { ...issuer, JWT_JWKS_URL: 'http://a.example/jwks' }, 'JWT_JWKS_URL: must be https'],
+])('settings are refused: %s', (_, env: Record<string, string>, why) => {
+  expect(() => loadSettings(gatewaySettings, { REDIS_URL: 'redis://127.0.0.1:1', ...env })).toThrow(why);
+});
+
+it('the gateway does not start in production without credentials, nor with a broken key file', async () => {
+  const broken = join(dir, 'broken.json');
+  writeFileSync(broken, '{"keys":[{"id":"a","sha256":"no digest","scopes":["connections:read"]}]}');
+  const [open, unreadable] = await Promise.all([
+    refusedStart(dir, 'open', { NODE_ENV: 'production' }),
+    refusedStart(dir, 'unreadable', { NODE_ENV: 'production', API_KEYS_FILE: broken }),
+  ]);
+  expect(open).toContain('API_KEYS_FILE: must be set');
+  expect(unreadable).toContain('keys.0.sha256: must be the SHA-256 of the key');
+  expect(unreadable).not.toContain('no digest');
+});
+
+it('without credentials, pages of a browser on the same machine do not get in', async () => {
+  const redis = await startRedis({ dir });
+  const gateway = await startApp('api-gateway', { dir, env: { NODE_ENV: 'development', REDIS_URL: redis.url } });
+  const at = `127.0.0.1:${gateway.port}`;
+  const status = async (host: string, more = ''): Promise<number> =>
+    statusOf(await rawRequest(gateway.port, `GET /v1/connections HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`));
+  expect(await status(at)).toBe(200);
+  expect(await status(`localhost:${gateway.port}`)).toBe(200);
+  expect(await status(at, `Origin: http://${at}\r\n`)).toBe(200);
+  // A name of the attacker's that leads to loopback; a foreign page; a page of no origin.
+  expect(await status('evil.example.com')).toBe(403);
+  expect(await status('127.0.0.1.evil.example.com')).toBe(403);
+  expect(await status(at, 'Origin: https://evil.example.com\r\n')).toBe(403);
+  expect(await status(at, 'Origin: null\r\n')).toBe(403);
+});
+
+it('a key is made, shown once, works, and is revoked, by the key command', async () => {
+  const file = join(dir, 'keys.json');
+  const command = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(process.execPath, [join(ROOT, 'dist/apps/api-gateway/src/key.js'), ...args, '--file', file], {
+      encoding: 'utf8',
+    });
+  const made = command('create', '--id', 'ops', '--scopes', 'connections:read,messages:read');
+  expect(made.status).toBe(0);
+  const key = made.stdout.trim();
+  expect(key).toMatch(/^cck_[A-Za-z0-9_-]{43}$/);
+  expect(readFileSync(file, 'utf8')).not.toContain(key);
+  expect(command('list').stdout).toBe('ops\t-\tconnections:read,messages:read\n');
+  expect(command('create', '--id', 'ops', '--scopes', 'all')).toMatchObject({ status: 1 });
+  expect(command('create', '--id', 'x', '--scopes', 'connections:write')).toMatchObject({ status: 1 });
+
+  const redis = await startRedis({ dir, name: 'redis-keys' });
+  const gateway = await startGateway(dir, 'gateway-keys', { REDIS_URL: redis.url, API_KEYS_FILE: file });
+  const api = new Api(gateway.url, key);
+  expect((await api.call('GET', '/v1/connections')).status).toBe(200);
+  expect((await api.call('GET', '/v1/cluster')).status).toBe(403);
+  expect(command('revoke', '--id', 'ops').status).toBe(0);
+  expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ keys: [] });
+});

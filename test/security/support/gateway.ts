@@ -1,0 +1,79 @@
+/** Gateways as attackers find them: in production, on loopback all the same. */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { HOST, launch, startApp, type Part } from '../../../scripts/stack.mjs';
+import { mintKey, type KeyEntry } from '../../../apps/api-gateway/src/access/api-keys.js';
+import { ROOT } from '../../../scripts/setup.mjs';
+
+export type RunningGateway = Awaited<ReturnType<typeof startApp>>;
+
+/** A key file and the keys in it, by their ids. */
+export class KeyRing {
+  private readonly entries: KeyEntry[] = [];
+  private readonly keys = new Map<string, string>();
+
+  constructor(readonly path: string) {
+    this.write();
+  }
+
+  add(about: Omit<KeyEntry, 'sha256'>): string {
+    const { key, entry } = mintKey(about);
+    this.entries.push(entry);
+    this.keys.set(about.id, key);
+    this.write();
+    return key;
+  }
+
+  revoke(id: string): void {
+    this.entries.splice(
+      this.entries.findIndex((entry) => entry.id === id),
+      1,
+    );
+    this.write();
+  }
+
+  /** Every key that was ever in it. */
+  get all(): string[] {
+    return [...this.keys.values()];
+  }
+
+  write(text = JSON.stringify({ keys: this.entries })): void {
+    writeFileSync(`${this.path}.new`, text);
+    renameSync(`${this.path}.new`, this.path);
+  }
+}
+
+export function startGateway(dir: string, name: string, env: Record<string, string>): Promise<RunningGateway> {
+  return startApp('api-gateway', { dir, name, env: { NODE_ENV: 'production', ...env } });
+}
+
+/** Starts a gateway that must not start. @returns what it said when it ended */
+export async function refusedStart(dir: string, name: string, env: Record<string, string>): Promise<string> {
+  const part: Part = launch(name, process.execPath, [join(ROOT, 'dist/apps/api-gateway/src/main.js')], {
+    dir,
+    env: { NODE_ENV: undefined, HOST: undefined, PORT: '0', REDIS_URL: 'redis://127.0.0.1:1', ...env },
+  });
+  const how = await part.ended;
+  if (how !== 1) throw new Error(`it ended with ${how}`);
+  return readFileSync(part.log, 'utf8');
+}
+
+/** Sends these very bytes and returns what comes back until the other side closes, or `until` is in it. */
+export function rawRequest(port: number, text: string, until = '\r\n\r\n'): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(port, HOST, () => socket.write(text));
+    socket.setTimeout(10_000, () => socket.destroy(new Error(`no answer to ${text.slice(0, 80)}`)));
+    socket.on('data', (data) => {
+      answer += data.toString('latin1');
+      if (answer.includes(until)) socket.end();
+    });
+    socket.on('error', reject);
+    socket.on('close', () => resolve(answer));
+  });
+}
+
+export function statusOf(answer: string): number {
+  return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
+}
