@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { parse } from 'yaml';
 
@@ -148,7 +148,7 @@ interface Service {
   readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly string[];
-  readonly volumes?: readonly string[];
+  readonly volumes?: readonly (string | { readonly type: string; readonly source: string; readonly target: string })[];
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
   readonly healthcheck: { readonly test: readonly string[] };
   readonly restart: string;
@@ -172,6 +172,11 @@ describe('docker-compose.yml', () => {
       expect(service.healthcheck.test[0]).toMatch(/^CMD/);
       for (const port of service.ports ?? []) expect(port).toMatch(/^127\.0\.0\.1:\d+:\d+$/);
       for (const volume of service.volumes ?? []) {
+        // A bind of this form ends the start where its source is missing, which need not be in a clone.
+        if (typeof volume !== 'string') {
+          expect(volume).toMatchObject({ type: 'bind', read_only: true, bind: { create_host_path: false } });
+          continue;
+        }
         const [source = ''] = volume.split(':');
         if (source.startsWith('./')) expect(existsSync(join(ROOT, source))).toBe(true);
         else expect(Object.keys(compose.volumes)).toContain(source);
@@ -199,6 +204,13 @@ describe('docker-compose.yml', () => {
       const servers = ['REDIS_URL', 'MQTT_URL'].filter((name) => settings.includes(name));
       const hosts = servers.map((name) => new URL(environment[name] ?? '').hostname);
       expect(Object.keys(service?.depends_on ?? {})).toEqual(hosts);
+    });
+
+    it('finds the API keys where it looks for them', () => {
+      const path = environment.API_KEYS_FILE;
+      expect(path !== undefined).toBe(settings.includes('API_KEYS_FILE'));
+      if (path === undefined) return;
+      expect(service?.volumes).toContainEqual(expect.objectContaining({ source: './secrets', target: dirname(path) }));
     });
 
     it('runs without privileges on a read-only file system', () => {

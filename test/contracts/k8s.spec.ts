@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { Deployment, type IDeployment, type IStatefulSet, StatefulSet } from 'kubernetes-models/apps/v1';
 import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
@@ -190,6 +190,17 @@ describe.each(Object.entries(APPS))('%s', (app, { port, settings }) => {
       expect(valueFrom?.secretKeyRef).toMatchObject({ name: SECRET_NAME, key: name });
       expect(valueFrom?.secretKeyRef?.optional ?? false).toBe(name === 'SHARE_GROUP');
     }
+  });
+
+  it('finds the API keys where it looks for them, and follows their changes', () => {
+    const path = container?.env?.find(({ name }) => name === 'API_KEYS_FILE')?.value;
+    expect(path !== undefined).toBe(settings.includes('API_KEYS_FILE'));
+    if (path === undefined) return;
+    const mount = container?.volumeMounts?.find(({ mountPath }) => mountPath === dirname(path));
+    expect(mount).toMatchObject({ readOnly: true });
+    expect(mount).not.toHaveProperty('subPath');
+    const volume = pod?.volumes?.find(({ name }) => name === mount?.name);
+    expect(volume?.secret?.secretName).toBe('cloud-connector-api-keys');
   });
 
   it('gets more time to end than it takes', () => {

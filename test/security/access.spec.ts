@@ -271,10 +271,14 @@ it('writes down who did what, and who tried to', async () => {
   // Nobody acts for the shard here, so the command is stored and the outcome unknown.
   expect((await as(everything).call('POST', path, { reconnect_after: 'never' }, headers)).status).toBe(503);
   expect((await as(reader).call('POST', path, { reconnect_after: 'never' }, headers)).status).toBe(403);
-  const lines = readLog()
-    .split('\n')
-    .filter((line) => line.includes('"audited"'))
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const lines = await waitUntil(() => {
+    const found = readLog()
+      .split('\n')
+      .filter((line) => line.includes('"audited"'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    if (found.length < 3) throw new Error('not written yet');
+    return found;
+  });
   expect(lines).toContainEqual(
     expect.objectContaining({
       ...{ audit: true, message: 'client forced off', caller: 'key:everything', client_id: 'a-client' },
