@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 
 import { Deployment, type IDeployment, type IStatefulSet, StatefulSet } from 'kubernetes-models/apps/v1';
 import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
+import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
 import { ConfigMap, Service, ServiceAccount } from 'kubernetes-models/v1';
 import { parse, parseAllDocuments } from 'yaml';
@@ -33,6 +34,7 @@ const MODELS: readonly ModelClass[] = [
   ConfigMap,
   Deployment,
   HorizontalPodAutoscaler,
+  NetworkPolicy,
   PodDisruptionBudget,
   Service,
   ServiceAccount,
@@ -86,6 +88,7 @@ const configMaps = objects.filter(ConfigMap.is);
 const services = objects.filter(Service.is);
 const autoscalers = objects.filter(HorizontalPodAutoscaler.is);
 const budgets = objects.filter(PodDisruptionBudget.is);
+const policies = objects.filter(NetworkPolicy.is);
 const workloads: (IDeployment | IStatefulSet)[] = [...objects.filter(Deployment.is), ...objects.filter(StatefulSet.is)];
 const version = (parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
 
@@ -109,6 +112,37 @@ describe('schema', () => {
     const { resources } = parse(readFileSync(join(BASE, 'kustomization.yaml'), 'utf8')) as { resources: string[] };
     const files = readdirSync(BASE).filter((file) => file !== 'kustomization.yaml');
     expect([...resources].sort()).toEqual(files.sort());
+  });
+});
+
+describe('network policies', () => {
+  const applying = (labels: Record<string, string>): typeof policies =>
+    policies.filter(({ spec }) => {
+      const { matchLabels = {}, matchExpressions = [] } = spec?.podSelector ?? {};
+      return (
+        Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+        matchExpressions.every(({ key, values = [] }) => values.includes(labels[key] ?? ''))
+      );
+    });
+  const portsOf = (
+    rules: readonly { ports?: readonly { port?: number | string }[] }[],
+  ): (number | string | undefined)[] => rules.flatMap(({ ports = [] }) => ports.map(({ port }) => port));
+
+  it.each([
+    ['api-gateway', [443]],
+    ['status-ingester', [1883, 8883, 8885]],
+    ['dispatcher', [1883, 8883, 8885]],
+  ])('%s reaches what it needs, and only labelled namespaces reach it', (app, own) => {
+    const labels = workloads.find(({ metadata }) => metadata?.name === app)?.spec?.template.metadata?.labels ?? {};
+    const mine = applying(labels);
+    const outgoing = portsOf(mine.flatMap(({ spec }) => spec?.egress ?? []));
+    expect(new Set(outgoing)).toEqual(new Set([53, 6379, 26379, ...own]));
+    const incoming = mine.flatMap(({ spec }) => spec?.ingress ?? []);
+    expect(new Set(portsOf(incoming))).toEqual(new Set(['http']));
+    for (const { from = [] } of incoming) {
+      expect(from).not.toEqual([]);
+      for (const { namespaceSelector } of from) expect(namespaceSelector?.matchLabels).toBeDefined();
+    }
   });
 });
 
