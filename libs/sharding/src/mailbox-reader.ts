@@ -1,10 +1,13 @@
-import { isCluster, type Redis } from '@app/platform';
-import { BlockingReader } from './blocking-reader.js';
-import type { MailboxReader } from './owner-loop.js';
-import { PollingReader } from './polling-reader.js';
+import type { Redis } from '@app/platform';
+import { unpack, type MailboxEntry } from './mailbox.js';
 import type { ShardingKeys } from './sharding-keys.js';
+import type { StreamReader } from './shard-stream.js';
+import { streamReader } from './stream-reader.js';
 
-/** One command can read all mailboxes of one Redis, but only those of one hash slot of a Redis Cluster. */
-export function mailboxReader(redis: Redis, keys: ShardingKeys): MailboxReader {
-  return isCluster(redis) ? new PollingReader(redis, keys) : new BlockingReader(redis, keys);
+/** Reads the mailboxes of many shards at once. */
+export function mailboxReader(redis: Redis, keys: ShardingKeys): StreamReader<MailboxEntry> {
+  return streamReader(redis, {
+    key: (shard) => keys.mailbox(shard),
+    decode: (id, [, packed = '']) => unpack(id, packed),
+  });
 }

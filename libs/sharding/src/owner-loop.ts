@@ -9,19 +9,8 @@
 import { Backoff, type Logger } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
 import type { MailboxEntry } from './mailbox.js';
+import type { StreamReader } from './shard-stream.js';
 import { StaleOwnerError, type Grant, type Ownership } from './ownership.js';
-
-/** Takes one shard's entries, in order; never rejects. */
-export type Deliver = (shard: number, entries: readonly MailboxEntry[]) => Promise<void>;
-
-/** Reads many mailboxes at once; how depends on where they lie. */
-export interface MailboxReader {
-  /**
-   * Reads once what stands after each of these positions, and delivers it. Resolves soon where there is nothing; a
-   * shard's next entries are not read before the last ones have been taken.
-   */
-  read(positions: ReadonlyMap<number, string>, deliver: Deliver): Promise<void>;
-}
 
 /** Handles one shard's entries, in order. */
 export interface ShardHandler {
@@ -50,7 +39,7 @@ export class OwnerLoop {
   private readonly stopping = new AbortController();
 
   constructor(
-    private readonly reader: MailboxReader,
+    private readonly reader: StreamReader<MailboxEntry>,
     private readonly commit: FencedCommit,
     private readonly handler: ShardHandler,
     private readonly ownership: Pick<Ownership, 'mayAct' | 'lost'>,

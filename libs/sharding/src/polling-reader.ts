@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from '@app/platform';
-import { unpack, type MailboxEntry } from './mailbox.js';
-import type { Deliver, MailboxReader } from './owner-loop.js';
 import { ReadSize } from './read-size.js';
-import type { ShardingKeys } from './sharding-keys.js';
+import type { Deliver, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
 /** Wait after a read that found nothing: doubles from the first to the second. */
 const WAIT_MS = { first: 1, most: 25 } as const;
@@ -13,10 +11,10 @@ const IDLE_READS = 4000;
 const PATIENCE_MS = 100;
 
 /**
- * Reads of all mailboxes, sent together and each to its node; between rounds it waits the longer the less there is.
+ * Reads of all streams, sent together and each to its node; between rounds it waits the longer the less there is.
  * Every shard goes its own way through a round, so that a node that is away holds back its own shards alone.
  */
-export class PollingReader implements MailboxReader {
+export class PollingReader<Entry extends StreamEntry> implements StreamReader<Entry> {
   private readonly size = new ReadSize();
   private readonly busy = new Set<number>();
   private waitMs: number = WAIT_MS.first;
@@ -24,11 +22,11 @@ export class PollingReader implements MailboxReader {
 
   constructor(
     private readonly redis: Redis,
-    private readonly keys: ShardingKeys,
+    private readonly streams: ShardStreams<Entry>,
   ) {}
 
-  async read(positions: ReadonlyMap<number, string>, deliver: Deliver): Promise<void> {
-    const batches: MailboxEntry[][] = [];
+  async read(positions: ReadonlyMap<number, string>, deliver: Deliver<Entry>): Promise<void> {
+    const batches: Entry[][] = [];
     const round = [...positions].map(async ([shard, position]) => {
       if (this.busy.has(shard)) return;
       this.busy.add(shard);
@@ -56,9 +54,9 @@ export class PollingReader implements MailboxReader {
     this.waitMs = Math.min(this.waitMs * 2, Math.max(WAIT_MS.most, (positions.size * 1000) / IDLE_READS));
   }
 
-  private async readOne(shard: number, position: string): Promise<MailboxEntry[]> {
-    const reply = await this.redis.xread('COUNT', this.size.count, 'STREAMS', this.keys.mailbox(shard), position);
-    return (reply?.[0]?.[1] ?? []).map(([id, [, packed = '']]) => unpack(id, packed));
+  private async readOne(shard: number, position: string): Promise<Entry[]> {
+    const reply = await this.redis.xread('COUNT', this.size.count, 'STREAMS', this.streams.key(shard), position);
+    return (reply?.[0]?.[1] ?? []).map(([id, fields]) => this.streams.decode(id, fields));
   }
 }
 

@@ -1,4 +1,4 @@
-import type { MailboxEntry } from './mailbox.js';
+import type { StreamEntry } from './shard-stream.js';
 
 /** Entries of one shard in one read. */
 const COUNT = { first: 16, most: 128 } as const;
@@ -17,7 +17,7 @@ export class ReadSize {
   }
 
   /** Notes what a read of so many shards has brought. */
-  brought(batches: readonly (readonly MailboxEntry[])[], shards: number): void {
+  brought(batches: readonly (readonly StreamEntry[])[], shards: number): void {
     const backlog = batches.some((entries) => entries.length >= this.now);
     const wanted = backlog ? Math.min(COUNT.most, this.now * 2) : COUNT.first;
     const largest = Math.max(0, ...batches.map((entries) => characters(entries) / entries.length));
@@ -26,7 +26,7 @@ export class ReadSize {
   }
 }
 
-function characters(entries: readonly MailboxEntry[]): number {
+function characters(entries: readonly StreamEntry[]): number {
   let sum = 0;
   for (const { body } of entries) sum += body.length;
   return sum;

@@ -1,0 +1,25 @@
+/** A stream of each shard, such as its mailbox, and how the streams of many shards are read together. */
+
+export interface StreamEntry {
+  /** Stream id, `<milliseconds>-<number>`. */
+  id: string;
+  /** What most of its size is. */
+  body: string;
+}
+
+/** The streams of one kind: where each lies, and what its entries are. */
+export interface ShardStreams<Entry extends StreamEntry> {
+  key(shard: number): string;
+  decode(id: string, fields: readonly string[]): Entry;
+}
+
+/** Takes one shard's entries, in order; never rejects. */
+export type Deliver<Entry> = (shard: number, entries: readonly Entry[]) => Promise<void>;
+
+export interface StreamReader<Entry> {
+  /**
+   * Reads once what stands after each of these positions, and delivers it. Resolves soon where there is nothing; a
+   * shard's next entries are not read before the last ones have been taken.
+   */
+  read(positions: ReadonlyMap<number, string>, deliver: Deliver<Entry>): Promise<void>;
+}
