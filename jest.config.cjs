@@ -53,7 +53,7 @@ module.exports = {
     {
       ...base,
       displayName: 'e2e-cluster',
-      testMatch: ['<rootDir>/test/e2e/{story,crash}.spec.ts'],
+      testMatch: ['<rootDir>/test/e2e/{story,crash,events}.spec.ts'],
       globals: { REDIS_TOPOLOGY: 'cluster' },
     },
     { ...base, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.spec.ts'] },

@@ -68,6 +68,7 @@ it('lists exactly the operations there are, each with an id of its own', () => {
     'GET /v1/connections/summary',
     'GET /v1/connections/{client_id}',
     'GET /v1/connections/{client_id}/messages',
+    'GET /v1/events',
     'GET /v1/messages/{message_id}',
     'POST /v1/connections/{client_id}/force-disconnect',
     'POST /v1/connections/{client_id}/messages',

@@ -13,11 +13,13 @@ import {
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
-import { CommandReplies, ConnectionDirectory, Messages, RegistryKeys, WakeUps } from '@app/registry';
+import { CommandReplies, ConnectionDirectory, EventStreams, Messages, RegistryKeys, WakeUps } from '@app/registry';
 import { Mailboxes } from '@app/sharding';
 import { ClusterController } from './cluster/cluster.controller.js';
 import { ConnectionCommands } from './connections/connection-commands.js';
 import { ConnectionsController } from './connections/connections.controller.js';
+import { EventFeed } from './events/event-feed.js';
+import { EventsController } from './events/events.controller.js';
 import { GATEWAY_PARTS, Gateway, type GatewayParts } from './gateway.js';
 import type { GatewaySettings } from './gateway.settings.js';
 import { MessageSender } from './messages/message-sender.js';
@@ -31,12 +33,24 @@ export class GatewayModule {
     const redis = connectRedis(REDIS_URL, { name: 'gateway', whenAway: 'fail' }, logger);
     const subscriber = connectRedis(REDIS_URL, { name: 'gateway-replies', whenAway: 'wait' }, logger);
     const replies = new CommandReplies(subscriber, keys.replies(randomUUID()), logger);
+    const events = connectRedis(REDIS_URL, { name: 'gateway-events', whenAway: 'wait' }, logger);
+    const feed = new EventFeed(
+      new EventStreams(redis, keys, SHARD_COUNT),
+      events,
+      {
+        subscribers: settings.EVENT_STREAMS,
+        bufferBytes: settings.EVENT_BUFFER_BYTES,
+        heartbeatMs: settings.EVENT_HEARTBEAT,
+      },
+      logger,
+    );
     const parts: GatewayParts = {
       redis,
       subscriber,
       starter: connectRedis(REDIS_URL, { name: 'gateway-start', whenAway: 'wait' }, logger),
       keys,
       replies,
+      feed,
       wakeUps: new WakeUps(redis, keys),
       shardCount: SHARD_COUNT,
     };
@@ -50,7 +64,14 @@ export class GatewayModule {
     return {
       module: GatewayModule,
       imports: [TerminusModule.forRoot({ logger: false })],
-      controllers: [ClusterController, ConnectionsController, MessagesController, HealthController, MetricsController],
+      controllers: [
+        ClusterController,
+        ConnectionsController,
+        EventsController,
+        MessagesController,
+        HealthController,
+        MetricsController,
+      ],
       providers: [
         Draining,
         Gateway,
@@ -58,6 +79,7 @@ export class GatewayModule {
         { provide: LOGGER, useValue: logger },
         { provide: GATEWAY_PARTS, useValue: parts },
         { provide: ConnectionDirectory, useValue: new ConnectionDirectory(redis, keys, SHARD_COUNT) },
+        { provide: EventFeed, useValue: feed },
         { provide: Messages, useValue: messages },
         { provide: MessageSender, useValue: new MessageSender(redis, messages, parts.wakeUps, logger) },
         {

@@ -19,6 +19,12 @@ export const gatewaySettings = z
     MESSAGE_RETENTION: duration('24h', { min: '1m' }),
     /** How long a caller waits for a shard's owner to answer a command. */
     COMMAND_TIMEOUT: duration('2s', { min: '100ms', max: '30s' }),
+    /** Most event streams open at a time. */
+    EVENT_STREAMS: integer(1000, 1, 100_000),
+    /** Most bytes of events that a subscriber has not taken; past it its stream is ended. */
+    EVENT_BUFFER_BYTES: integer(1_048_576, 65_536, 268_435_456),
+    /** How often an event stream shows that it lives. */
+    EVENT_HEARTBEAT: duration('15s', { min: '100ms', max: '5m' }),
     /** Most commands waiting in a shard's mailbox; past it they are refused. */
     MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
   })

@@ -1,7 +1,8 @@
 /** Starts and stops what the gateway holds open. */
-import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { assertRedisFit, type Redis } from '@app/platform';
 import { claimKeySpace, type CommandReplies, type RegistryKeys, type WakeUps } from '@app/registry';
+import type { EventFeed } from './events/event-feed.js';
 
 export const GATEWAY_PARTS = Symbol('GATEWAY_PARTS');
 
@@ -13,12 +14,13 @@ export interface GatewayParts {
   starter: Redis;
   keys: RegistryKeys;
   replies: CommandReplies;
+  feed: EventFeed;
   wakeUps: WakeUps;
   shardCount: number;
 }
 
 @Injectable()
-export class Gateway implements OnApplicationShutdown {
+export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
   private ready = false;
 
   constructor(@Inject(GATEWAY_PARTS) private readonly parts: GatewayParts) {}
@@ -36,6 +38,11 @@ export class Gateway implements OnApplicationShutdown {
     await replies.start();
     await starter.quit();
     this.ready = true;
+  }
+
+  /** Open event streams would hold the server open. */
+  async onModuleDestroy(): Promise<void> {
+    await this.parts.feed.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -2,6 +2,7 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { z } from 'zod';
+import { EventBody } from './events/event.dto.js';
 import { ProblemBody } from './http/problem.js';
 
 export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
@@ -24,10 +25,17 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   const document = SwaggerModule.createDocument(app, info, {
     operationIdFactory: (_controller, method) => method,
   });
-  const problem: Record<string, unknown> = { ...z.toJSONSchema(ProblemBody, { target: 'openapi-3.0' }) };
-  delete problem['$schema'];
-  document.components = { ...document.components, schemas: { ...document.components?.schemas, Problem: problem } };
+  // Named by responses whose content is not JSON, which the frame does not describe by itself.
+  const schemas = { Problem: schemaOf(ProblemBody), Event: schemaOf(EventBody) };
+  document.components = { ...document.components, schemas: { ...document.components?.schemas, ...schemas } };
   return document;
+}
+
+function schemaOf(type: z.ZodType): Record<string, unknown> {
+  const schema: Record<string, unknown> = { ...z.toJSONSchema(type, { target: 'openapi-3.0' }) };
+  delete schema['$schema'];
+  delete schema['id'];
+  return schema;
 }
 
 export function serveOpenApi(app: NestFastifyApplication): void {

@@ -12,6 +12,18 @@ export type RegistryEvent =
   | { type: 'message.status'; client_id: string; message_id: string; status: MessageStatus; details?: string }
   | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
 
+/** What can be told, also of shards. */
+export const EVENT_TYPES = [
+  'connection.online',
+  'connection.updated',
+  'connection.offline',
+  'connection.refused',
+  'message.status',
+  'message.unmatched_error',
+  'shard.moved',
+] as const satisfies readonly (RegistryEvent['type'] | 'shard.moved')[];
+export type EventType = (typeof EVENT_TYPES)[number];
+
 /** Events a shard keeps; older ones are trimmed. */
 export const EVENTS_KEPT = 10_000;
 /** Dead letters a shard keeps; older ones are trimmed. */

@@ -4,6 +4,7 @@ export * from './connection-directory.js';
 export * from './connection-writes.js';
 export * from './due-work.js';
 export * from './event.js';
+export * from './event-streams.js';
 export { SEARCHABLE_FACTS, type SearchableFact } from './fact-index.js';
 export * from './key-space.js';
 export * from './mailbox-message.js';

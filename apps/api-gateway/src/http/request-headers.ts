@@ -15,3 +15,9 @@ export const IdempotencyKey = createParamDecorator((_: unknown, context: Executi
   const detail = 'Idempotency-Key must be 1 to 128 characters';
   throw new Problem('invalid', detail, { errors: [{ pointer: '/Idempotency-Key', detail }] });
 });
+
+/** The `Last-Event-ID` header, undefined where it is absent or empty. */
+export const LastEventId = createParamDecorator((_: unknown, context: ExecutionContext): string | undefined => {
+  const id = context.switchToHttp().getRequest<FastifyRequest>().headers['last-event-id'];
+  return typeof id === 'string' && id !== '' ? id : undefined;
+});

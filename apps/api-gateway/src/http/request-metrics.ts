@@ -14,8 +14,11 @@ export function measureRequests(fastify: FastifyInstance): void {
     done();
   });
   fastify.addHook('onResponse', (request, reply, done) => {
+    // How long a stream stays open says nothing of how fast it is answered.
+    const isStream = String(reply.getHeader('content-type')).startsWith('text/event-stream');
     const route = request.routeOptions.url ?? 'none';
-    requestTime.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+    const labels = { method: request.method, route, status: reply.statusCode };
+    if (!isStream) requestTime.observe(labels, reply.elapsedTime / 1000);
     done();
   });
 }

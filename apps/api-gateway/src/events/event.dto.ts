@@ -1,0 +1,62 @@
+/** What a caller may ask of the events, and what the document says of them. */
+import { EVENT_TYPES, MESSAGE_STATUSES, type EventType } from '@app/registry';
+import { z } from 'zod';
+import { ClientIdParam } from '../http/validation.js';
+
+const typesError = `must name events, with commas between them: ${EVENT_TYPES.join(', ')}`;
+
+// Without an id of its own: its members are the operation's parameters.
+export const EventsQuery = z.strictObject({
+  types: z
+    .string()
+    .optional()
+    .transform((text, ctx): ReadonlySet<EventType> | undefined => {
+      if (text === undefined) return undefined;
+      const types = z.array(z.enum(EVENT_TYPES)).safeParse(text.split(','));
+      if (types.success) return new Set(types.data);
+      ctx.addIssue({ code: 'custom', message: typesError });
+      return z.NEVER;
+    })
+    .meta({ description: 'Only events of these types, with commas between them.', example: 'message.status' }),
+  client_id: ClientIdParam.optional().meta({ description: 'Only events of this client.' }),
+});
+export type EventsQuery = z.infer<typeof EventsQuery>;
+
+const time = z.iso.datetime();
+const about = { at: time, shard: z.int(), client_id: z.string() };
+const handshake = { ...about, connection_type: z.enum(['host', 'proxy']), handshake_message_id: z.string() };
+
+/** The `data` of each event, by its `type`, which is its `event` too. */
+export const EventBody = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('connection.online'), ...handshake }),
+  z.object({ type: z.literal('connection.updated'), ...handshake }),
+  z.object({ type: z.literal('connection.offline'), ...about, reason: z.string() }),
+  z.object({
+    type: z.literal('connection.refused'),
+    ...about,
+    reason: z.string(),
+    message_id: z.string().nullable(),
+  }),
+  z.object({
+    type: z.literal('message.status'),
+    ...about,
+    message_id: z.uuid(),
+    status: z.enum(MESSAGE_STATUSES),
+    details: z.string().optional(),
+  }),
+  z.object({
+    type: z.literal('message.unmatched_error'),
+    ...about,
+    in_response_to: z.string(),
+    details: z.string(),
+  }),
+  z.object({ type: z.literal('shard.moved'), at: time, shard: z.int(), epoch: z.int(), member: z.string() }),
+  z.object({ type: z.literal('gap'), at: time, shard: z.int(), details: z.string() }),
+  z.object({
+    type: z.literal('closed'),
+    at: time,
+    reason: z.enum(['too-slow', 'shutting-down']),
+    details: z.string(),
+  }),
+]);
+export type EventBody = z.infer<typeof EventBody>;

@@ -1,0 +1,67 @@
+import { Controller, Get, Header, Inject, Query, StreamableFile } from '@nestjs/common';
+import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { SETTINGS } from '@app/platform';
+import { shardOf } from '@app/protocol';
+import { Requires } from '../access/scopes.js';
+import type { GatewaySettings } from '../gateway.settings.js';
+import { Problem, Problems } from '../http/problem.js';
+import { LastEventId } from '../http/request-headers.js';
+import { decodeCursor } from './event-cursor.js';
+import { EventFeed } from './event-feed.js';
+import { EventsQuery } from './event.dto.js';
+
+@ApiTags('Events')
+@Controller('v1/events')
+export class EventsController {
+  constructor(
+    private readonly feed: EventFeed,
+    @Inject(SETTINGS) private readonly settings: GatewaySettings,
+  ) {}
+
+  @Get()
+  @Requires('events:read')
+  @Header('cache-control', 'no-store')
+  // Proxies that buffer would hold events back.
+  @Header('x-accel-buffering', 'no')
+  @ApiOperation({
+    summary: 'What happens, as it happens',
+    description:
+      'Server-sent events. The events of one connection come in their order. Each `id` is a cursor: a stream that is ' +
+      'opened with it as `Last-Event-ID`, on any gateway, goes on behind that event. A `gap` says that events of a ' +
+      'shard are gone that had not been told; `closed` is the last event of a stream that the gateway ends, because ' +
+      'it is taken too slowly or the gateway stops.',
+  })
+  @ApiHeader({
+    name: 'Last-Event-ID',
+    required: false,
+    description: 'Where to go on; without it, the stream begins with what happens from now on.',
+    schema: { type: 'string' },
+  })
+  @ApiOkResponse({
+    description: 'Each event has `id`, `event`, which is its type, and `data`, which is JSON.',
+    content: { 'text/event-stream': { schema: { $ref: '#/components/schemas/Event' } } },
+  })
+  @Problems('invalid')
+  async streamEvents(
+    @Query({ schema: EventsQuery }) { types, client_id: clientId }: EventsQuery,
+    @LastEventId() lastEventId: string | undefined,
+  ): Promise<StreamableFile> {
+    const from = lastEventId === undefined ? undefined : this.positionsOf(lastEventId);
+    if (this.feed.full) {
+      throw new Problem('unavailable', 'this gateway serves as many event streams as it may', {
+        retryAfterSeconds: 5,
+      });
+    }
+    const only = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
+    return new StreamableFile(await this.feed.subscribe({ types, clientId }, from, only), {
+      type: 'text/event-stream; charset=utf-8',
+    });
+  }
+
+  private positionsOf(lastEventId: string): string[] {
+    const positions = decodeCursor(lastEventId, this.settings.SHARD_COUNT);
+    if (positions !== undefined) return positions;
+    const detail = 'Last-Event-ID must be the id of an event of this installation';
+    throw new Problem('invalid', detail, { errors: [{ pointer: '/Last-Event-ID', detail }] });
+  }
+}

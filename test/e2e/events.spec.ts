@@ -1,0 +1,150 @@
+/** The event stream over HTTP: told as it happens, resumed anywhere, through a Redis that goes away, to many at once. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startApp, startMosquitto, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import type { BatchResultBody } from '../../apps/api-gateway/src/messages/message.dto.js';
+import { Api, type ProblemView } from '../support/api.js';
+import { EventListener } from '../support/event-listener.js';
+import { TestClient } from '../support/mqtt-client.js';
+import { startStore, type Store } from '../support/store.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-events-'));
+let store: Store;
+let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
+let gateway: Awaited<ReturnType<typeof startApp>>;
+let second: Awaited<ReturnType<typeof startApp>>;
+let api: Api;
+
+function gatewayOf(name: string): ReturnType<typeof startApp> {
+  const env = { REDIS_URL: store.url, EVENT_HEARTBEAT: '500ms' };
+  return startApp('api-gateway', { dir, name, env });
+}
+
+beforeAll(async () => {
+  store = await startStore(dir);
+  mosquitto = await startMosquitto({ dir });
+  const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url };
+  [gateway, second] = await Promise.all([
+    gatewayOf('gateway'),
+    gatewayOf('second'),
+    startApp('status-ingester', { dir, env }),
+    startApp('dispatcher', { dir, env }),
+  ]);
+  api = new Api(gateway.url);
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+async function online(id: string): Promise<TestClient> {
+  const client = await TestClient.connect(mosquitto.url, id);
+  await client.shakeHands();
+  await api.untilConnection(id, ({ state }) => state === 'online');
+  return client;
+}
+
+it('tells the life of a connection and of its messages, each change once and in order', async () => {
+  const all = await EventListener.open(gateway.url);
+  const filtered = await EventListener.open(second.url, { client_id: 'told', types: 'message.status' });
+  const client = await online('told');
+  const { body } = await api.send('told', { directive: 'test:told' });
+  await api.untilStatus(body.message_id, 'sent');
+  await client.reportError(body.message_id, 'broken');
+  await api.untilStatus(body.message_id, 'failed');
+  await client.sayGoodbye();
+  await api.untilConnection('told', ({ state }) => state === 'offline');
+  const held = await api.send('told', { directive: 'test:held' });
+  expect((await api.call('DELETE', `/v1/messages/${held.body.message_id}`)).status).toBe(204);
+  await all.until(() => expect(all.of('told').at(-1)?.data['status']).toBe('cancelled'));
+  const statuses = ['queued', 'in_flight', 'sent', 'failed'];
+  expect(all.of('told').map(({ event, data }) => data['status'] ?? event)).toEqual([
+    ...['connection.online', ...statuses, 'connection.offline', 'held', 'cancelled'],
+  ]);
+  await filtered.until(() => expect(filtered.told.at(-1)?.data['status']).toBe('cancelled'));
+  expect(filtered.told.map(({ data }) => data['status'])).toEqual([...statuses, 'held', 'cancelled']);
+  expect(filtered.told[3]?.data).toMatchObject({ message_id: body.message_id, details: 'broken' });
+  all.close();
+  filtered.close();
+});
+
+it('is resumed on another gateway with the last id, without a loss or a repeat', async () => {
+  await online('resumed');
+  const first = await EventListener.open(gateway.url, { client_id: 'resumed' });
+  for (let n = 0; n < 5; n++) await api.send('resumed', { directive: 'test:resumed', payload: n });
+  await first.until(() => expect(first.told.length).toBeGreaterThan(3));
+  first.close();
+  for (let n = 0; n < 5; n++) await api.send('resumed', { directive: 'test:resumed', payload: n });
+  const rest = await EventListener.open(second.url, { client_id: 'resumed' }, first.lastId);
+  await rest.until(() => expect([...first.told, ...rest.told]).toHaveLength(30));
+  const seen = [...first.told, ...rest.told].map(
+    ({ data }) => `${String(data['message_id'])} ${String(data['status'])}`,
+  );
+  expect(new Set(seen).size).toBe(30);
+  rest.close();
+});
+
+it.each([
+  ['a type there is not', '?types=message.status,nothing', {}, '/types'],
+  ['a client id that is none', '?client_id=a/b', {}, '/client_id'],
+  ['an id of something else', '', { 'last-event-id': '17-0' }, '/Last-Event-ID'],
+])('refuses %s', async (_, query, headers, pointer) => {
+  const { status, body } = await api.call<ProblemView>('GET', `/v1/events${query}`, undefined, headers);
+  expect([status, body.errors?.[0]?.pointer]).toEqual([422, pointer]);
+});
+
+it('serves two hundred subscribers, of which each is told everything', async () => {
+  const ids = Array.from({ length: 20 }, (_, i) => `crowd-${i}`);
+  await Promise.all(ids.map((id) => online(id)));
+  const listeners = await Promise.all(
+    Array.from({ length: 200 }, () => EventListener.open(gateway.url, { types: 'message.status' })),
+  );
+  const messages = Array.from({ length: 200 }, (_, n) => ({ client_id: ids[n % 20], directive: 'test:crowd' }));
+  const { body } = await api.call<BatchResultBody>('POST', '/v1/messages', { messages });
+  const accepted = new Set(body.results.map(({ message }) => message?.message_id));
+  expect(accepted.size).toBe(200);
+  for (const listener of listeners) {
+    const statusesOf = (id: string | undefined): unknown[] =>
+      listener.told.filter(({ data }) => data['message_id'] === id).map(({ data }) => data['status']);
+    await listener.until(() => expect(listener.told).toHaveLength(600));
+    for (const id of accepted) expect(statusesOf(id)).toEqual(['queued', 'in_flight', 'sent']);
+    listener.close();
+  }
+}, 60_000);
+
+it('outlives a Redis that goes away, and misses nothing that Redis kept', async () => {
+  await online('outlives');
+  const listener = await EventListener.open(gateway.url, { client_id: 'outlives' });
+  const before = await api.send('outlives', { directive: 'test:before' });
+  await api.untilStatus(before.body.message_id, 'sent');
+  await store.stop();
+  // It goes on showing that it lives.
+  const beats = listener.beats;
+  await listener.until(() => expect(listener.beats).toBeGreaterThan(beats + 1));
+  await store.again();
+  const after = await waitUntil(async () => {
+    const answer = await api.send('outlives', { directive: 'test:after' });
+    if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
+    return answer.body;
+  });
+  await api.untilStatus(after.message_id, 'sent');
+  await listener.until(() => expect(listener.told.at(-1)?.data).toMatchObject({ status: 'sent' }));
+  const told = listener.told.filter(({ data }) => data['message_id'] === after.message_id);
+  expect(told.map(({ data }) => data['status'])).toEqual(['queued', 'in_flight', 'sent']);
+  expect(listener.ended).toBe(false);
+  listener.close();
+}, 60_000);
+
+it('is ended in order when its gateway stops, and resumed on the other one', async () => {
+  // It may not have found Redis again yet.
+  const listener = await waitUntil(() => EventListener.open(second.url, { client_id: 'outlives' }));
+  expect(await second.stop()).toBe(0);
+  await listener.until(() => expect(listener.ended).toBe(true));
+  expect(listener.told).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
+  const { body } = await api.send('outlives', { directive: 'test:meanwhile' });
+  const rest = await EventListener.open(gateway.url, { client_id: 'outlives' }, listener.lastId);
+  await rest.until(() => expect(rest.told.map(({ data }) => data['message_id'])).toContain(body.message_id));
+  rest.close();
+});
