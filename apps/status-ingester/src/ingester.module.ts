@@ -17,7 +17,15 @@ import {
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
-import { ConnectionDirectory, DueWorkOfShards, Outboxes, RegistryKeys, WakeUps, forgetLane } from '@app/registry';
+import {
+  ConnectionDirectory,
+  DueWorkOfShards,
+  KeySpaceWatch,
+  Outboxes,
+  RegistryKeys,
+  WakeUps,
+  forgetLane,
+} from '@app/registry';
 import {
   FencedCommit,
   LeaseTiming,
@@ -77,13 +85,14 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const memberId = `${name}/${bootId}`;
   const timing = new LeaseTiming(settings.LEASE_TIME, REDIS_ANSWER_MS);
   const runs = new RedisRuns(leaseRedis);
+  const keySpace = new KeySpaceWatch(leaseRedis, keys);
   const ownership = new LeasedOwnership({
     members: new Members(leaseRedis, keys, memberId, timing.leaseMs),
     leases: new Leases(leaseRedis, keys, bootId, timing.leaseMs),
     timing,
     keys,
     subscriber,
-    dataDoubted: () => runs.changed(),
+    doubts: [() => runs.changed(), () => keySpace.changed()],
     about: { name, wants_lanes: INTAKE_LANES },
     shardCount: SHARD_COUNT,
     logger,

@@ -46,30 +46,35 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
 
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
-    const { redis, lanes, shareGroup } = this.parts;
+    const { redis, ownership, housekeeping } = this.parts;
     await assertRedisFit(redis);
-    const noted = await this.claim(shareGroup);
-    lanes.group = shareGroup ?? noted.shareGroup;
-    await this.parts.ownership.start(this, noted.sessions);
-    this.parts.housekeeping.start();
+    const { sessions } = await this.claim();
+    await ownership.start(this, sessions);
+    housekeeping.start();
   }
 
   async granted(grant: Grant): Promise<void> {
     const { lanes, loop, mailboxes, ownership, shardCount } = this.parts;
+    // The key space may be new: Redis can lose what it held. Where it does not fit, nothing is acted for.
+    await this.claim();
     if (grant.kind === 'shard') {
       await this.tellMoved(grant);
       return loop.add(grant);
     }
-    // The key space may be new: Redis can lose what it held. The group stays, for it names the lanes' sessions.
-    await this.claim(lanes.group);
     await mailboxes.announce(grant, shardCount);
     lanes.open(grant, ownership);
   }
 
-  private async claim(shareGroup: string | undefined): Promise<LaneMarks> {
-    const { redis, keys, shardCount, laneCount } = this.parts;
+  /** Sets the key space up where it is new, with the share group in use: its name is part of the lanes' sessions. */
+  private async claim(): Promise<LaneMarks> {
+    const { redis, keys, shardCount, laneCount, lanes, shareGroup, logger } = this.parts;
     await claimKeySpace(redis, keys, shardCount);
-    return claimLanes(redis, keys, laneCount, shareGroup);
+    const noted = await claimLanes(redis, keys, laneCount, shareGroup ?? lanes.group);
+    const group = shareGroup ?? noted.shareGroup;
+    if (lanes.group !== undefined && lanes.group !== group)
+      logger.warn('another share group is noted than the one in use: the old lanes stay at the broker until removed');
+    lanes.group = group;
+    return noted;
   }
 
   async revoked(grant: Grant): Promise<void> {

@@ -1,4 +1,4 @@
-import { createServer, type Socket } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { connectAsync, type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { IntakeConnection, type IntakeHandler, type IntakeOptions, type IntakePacket } from './intake-connection.js';
@@ -421,6 +421,27 @@ describe('the end of a connection', () => {
     await cut.close();
     await ended;
     await fake.stop();
+  });
+
+  it('by closing before it is connected comes without a word to the broker', async () => {
+    const heard: Buffer[] = [];
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => {
+      sockets.push(socket);
+      socket.on('data', (data) => heard.push(data)).on('error', () => socket.destroy());
+    });
+    const port = await freePort();
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    const connection = open(() => Promise.resolve(), { url: `mqtt://127.0.0.1:${port}` });
+    await connection.close();
+    expect(await connection.ended).toBe('closed');
+    // Connections are accepted in their order: what the first one had to say was heard before this one ends.
+    const later = createConnection(port, '127.0.0.1');
+    await new Promise((resolve) => later.once('connect', resolve));
+    await new Promise<void>((resolve) => later.end(() => resolve()));
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    expect(Buffer.concat(heard).toString('latin1')).toBe('');
   });
 
   it('by closing twice is closing once', async () => {

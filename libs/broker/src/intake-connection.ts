@@ -143,6 +143,8 @@ export class IntakeConnection {
   /** Reads no more, waits for the batch in hand, acknowledges it, and disconnects; the session stays at the broker. */
   async close(): Promise<void> {
     this.closing = true;
+    // A CONNECT that is still to go out could throw a newer owner of the session out (S10).
+    if (!this.client.connected) this.client.stream.destroy();
     // What is only waiting was not acknowledged: the next owner of the session gets it again.
     this.waiting = [];
     await this.working;

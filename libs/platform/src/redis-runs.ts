@@ -9,18 +9,23 @@ export class RedisRuns {
   /**
    * Asks every master for the run it is in.
    * @returns whether one of them was not seen before; false at the first call.
+   * @throws what a master says that did not answer, where the others had nothing to tell
    */
   async changed(): Promise<boolean> {
-    const infos = await Promise.all(mastersOf(this.redis).map((master) => master.info('server', 'replication')));
+    const answers = await Promise.allSettled(
+      mastersOf(this.redis).map((master) => master.info('server', 'replication')),
+    );
     const first = this.known.size === 0;
     let changed = false;
-    for (const info of infos) {
-      const run = /^run_id:(\S+)/m.exec(info)?.[1];
+    for (const answer of answers) {
+      if (answer.status === 'rejected') continue;
+      const run = /^run_id:(\S+)/m.exec(answer.value)?.[1];
       // Until a cluster has said who is who, a replica may be taken for a master.
-      if (run === undefined || this.known.has(run) || !/^role:master/m.test(info)) continue;
+      if (run === undefined || this.known.has(run) || !/^role:master/m.test(answer.value)) continue;
       this.known.add(run);
       changed = !first;
     }
+    if (!changed) for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
     return changed;
   }
 }

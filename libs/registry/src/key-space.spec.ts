@@ -1,7 +1,7 @@
 import { HASH_VERSION } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
-import { KeySpaceError, claimKeySpace, claimLanes, forgetLane } from './key-space.js';
+import { KeySpaceError, KeySpaceWatch, claimKeySpace, claimLanes, forgetLane } from './key-space.js';
 import { RegistryKeys } from './registry-keys.js';
 
 let server: Server;
@@ -46,6 +46,27 @@ describe("the key space's marker", () => {
     const other = await claimKeySpace(redis, new RegistryKeys(`${keys.prefix}-other`), 8);
     expect(other.shardCount).toBe(8);
     expect(other.id).not.toBe(one.id);
+  });
+});
+
+describe('the watch over the key space', () => {
+  it('tells once that the marker is gone, and nothing when it is written anew', async () => {
+    await claimKeySpace(redis, keys, 32);
+    const watch = new KeySpaceWatch(redis, keys);
+    expect([await watch.changed(), await watch.changed()]).toEqual([false, false]);
+    await redis.del(keys.marker);
+    expect([await watch.changed(), await watch.changed()]).toEqual([true, false]);
+    await claimKeySpace(redis, keys, 32);
+    expect([await watch.changed(), await watch.changed()]).toEqual([false, false]);
+  });
+
+  it('tells that another marker stands there', async () => {
+    await claimKeySpace(redis, keys, 32);
+    const watch = new KeySpaceWatch(redis, keys);
+    await watch.changed();
+    await redis.del(keys.marker);
+    await claimKeySpace(redis, keys, 32);
+    expect([await watch.changed(), await watch.changed()]).toEqual([true, false]);
   });
 });
 

@@ -52,6 +52,24 @@ export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount
   return marker;
 }
 
+/** Notices that the key space was emptied, or put back from elsewhere, beneath a running process (S0). */
+export class KeySpaceWatch {
+  private known: string | undefined;
+
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+  ) {}
+
+  /** @returns whether the marker that was there at the last call is gone, or is another one now; false at the first. */
+  async changed(): Promise<boolean> {
+    const id = (await this.redis.hget(this.keys.marker, 'id')) ?? undefined;
+    const changed = this.known !== undefined && this.known !== id;
+    this.known = id;
+    return changed;
+  }
+}
+
 /** What the key space notes for the lanes. */
 export interface LaneMarks {
   /** Name of the shared subscription's group. */

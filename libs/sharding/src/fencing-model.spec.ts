@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
 import { FencedCommit, PositionError } from './fenced-commit.js';
-import { Leases } from './leases.js';
+import { Leases, type Standing } from './leases.js';
 import { Mailboxes, unpack, type AppendOutcome } from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
@@ -237,13 +237,14 @@ class World {
   }
 
   private async renew(index: number, back: number): Promise<void> {
-    const { grant, stale } = this.owner(index, back);
-    expect(await this.leasesOf(bootOf(grant)).renew(grant)).toBe(!stale);
+    const { grant } = this.owner(index, back);
+    expect(await this.leasesOf(bootOf(grant)).renew(grant)).toBe(this.standing(index, grant));
   }
 
   private async release(index: number, back: number): Promise<void> {
     const { grant, stale } = this.owner(index, back);
-    await this.leasesOf(bootOf(grant)).release(grant);
+    const standing = await this.leasesOf(bootOf(grant)).release(grant);
+    expect(standing).toBe(stale ? this.standing(index, grant) : 'nobody');
     if (!stale) this.at(index).held = false;
   }
 
@@ -306,6 +307,12 @@ class World {
     const grant = grants[at];
     if (grant === undefined) throw new Error(`shard ${index} was never granted`);
     return { grant, stale: !held || at !== grants.length - 1 };
+  }
+
+  private standing(index: number, grant: Grant): Standing {
+    const { grants, held } = this.at(index);
+    if (!held) return 'nobody';
+    return grants.at(-1) === grant ? 'ours' : 'another';
   }
 
   private leasesOf(boot: Boot): Leases {

@@ -7,43 +7,23 @@
  *   which a process that was frozen asks before its timers have run.
  * - What was given up is acquired again only when the listener has finished with it.
  * - A Redis that is away ends the acting, not the process (S7).
+ * - A lease that is gone though it cannot have run out says that Redis has lost data (S0), as does whatever else
+ *   `doubts` watch: everything is given up, told to the listener, and acquired anew.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Backoff, backoffMs, counter, gauge, secondsHistogram, type Logger, type Redis } from '@app/platform';
+import { counter, gauge, type Logger, type Redis } from '@app/platform';
 import { assign } from './assignment.js';
+import { Attempts } from './attempts.js';
+import { Holding } from './holding.js';
 import type { LeaseTiming } from './lease-timing.js';
 import type { Leases } from './leases.js';
 import type { Announcement, Member, Members } from './members.js';
 import type { Grant, Ownership, OwnershipListener } from './ownership.js';
+import { Rounds } from './rounds.js';
 import { nameOf, type Resource, type ShardingKeys } from './sharding-keys.js';
 
-const changes = counter('lease_changes', 'Shards and lanes acquired, released and lost by this process.', [
-  'kind',
-  'change',
-]);
 const refusals = counter('fencing_refusals', 'Writes refused because the lease was not held any more.', ['kind']);
 const shardsOwned = gauge('shards_owned', 'Shards this process acts for.');
 const lanesOwned = gauge('lanes_owned', 'Lanes this process acts for.');
-const handOff = secondsHistogram('hand_off_duration', 'Time to finish with a shard or lane and give it back.', [
-  'kind',
-]);
-
-/** Shortest time between two rounds, in milliseconds. */
-const SETTLE_MS = 10;
-/** Waiting times after failures, in milliseconds. */
-const RETRY = { base: 50, cap: 1000, healthyAfter: 5000 } as const;
-
-interface Holding {
-  resource: Resource;
-  phase: 'acquiring' | 'acting' | 'finishing';
-  /** Not acting any more, whatever is still in hand. */
-  lost: boolean;
-  grant: Grant | undefined;
-  /** When the last renewal that succeeded was sent. */
-  sentAt: number;
-  /** Settles when the listener has taken it. */
-  taken: Promise<void>;
-}
 
 export interface LeasedOwnershipParts {
   members: Members;
@@ -52,8 +32,8 @@ export interface LeasedOwnershipParts {
   keys: ShardingKeys;
   /** A connection of its own, on which changes of the members are heard. */
   subscriber: Redis;
-  /** Whether data may have been lost since the last call (S0). */
-  dataDoubted: () => Promise<boolean>;
+  /** Each says whether data may have been lost since its last call (S0). */
+  doubts: readonly (() => Promise<boolean>)[];
   /** What is announced of this process. */
   about: Pick<Announcement, 'name' | 'wants_lanes'>;
   shardCount: number;
@@ -62,116 +42,78 @@ export interface LeasedOwnershipParts {
 
 export class LeasedOwnership implements Ownership {
   private readonly holdings = new Map<string, Holding>();
-  /** Not acquired before this time: held by another, or failed. */
-  private readonly blocked = new Map<string, number>();
+  private readonly attempts = new Attempts();
+  private readonly rounds: Rounds;
   private readonly since = new Date().toISOString();
-  private readonly backoff = new Backoff(RETRY.base, RETRY.cap, RETRY.healthyAfter);
   private listener: OwnershipListener | undefined;
   private view: readonly Member[] = [];
-  private wanted: ReadonlySet<string> = new Set();
+  private wanted: ReadonlyMap<string, Resource> = new Map();
   private heardAt: number | undefined;
   private draining = false;
-  private stopped = false;
-  private running: Promise<void> | undefined;
+  /** A lease has vanished before its time. */
+  private vanished = false;
   private deadline: NodeJS.Timeout | undefined;
-  private poked = false;
-  private wake: (() => void) | undefined;
-  private failures = 0;
+  private deadlineAt = Infinity;
   private knownLanes = 0;
 
-  constructor(private readonly parts: LeasedOwnershipParts) {}
+  constructor(private readonly parts: LeasedOwnershipParts) {
+    this.rounds = new Rounds(() => this.round(), parts.logger);
+  }
 
   /** Resolves when this process takes part; what it is to hold is granted from then on. */
   async start(listener: OwnershipListener, knownLanes: number): Promise<void> {
     const { subscriber, keys } = this.parts;
     this.listener = listener;
     this.knownLanes = knownLanes;
-    subscriber.on('message', () => this.poke());
+    subscriber.on('message', () => this.rounds.poke());
     await subscriber.subscribe(keys.clusterChannel);
-    this.running = this.run();
+    this.rounds.start();
   }
 
   held(): readonly Grant[] {
-    return [...this.holdings.values()].flatMap(({ grant, phase, lost }) =>
-      grant === undefined || phase === 'acquiring' || lost ? [] : [grant],
+    return [...this.holdings.values()].flatMap(({ grant, acquiring }) =>
+      grant === undefined || acquiring ? [] : [grant],
     );
   }
 
   mayAct(grant: Grant): boolean {
     const holding = this.holdings.get(nameOf(grant));
-    if (holding === undefined || holding.grant !== grant || holding.lost) return false;
-    return this.parts.timing.mayAct(holding.sentAt, performance.now());
+    return holding?.grant === grant && this.parts.timing.mayAct(holding.sentAt, performance.now());
   }
 
   async confirm(grant: Grant): Promise<boolean> {
-    const holds = await this.parts.leases.holds(grant);
+    const holds = (await this.parts.leases.standing(grant)) === 'ours';
     if (!holds) this.lost(grant);
     return holds && this.mayAct(grant);
   }
 
   lost(grant: Grant): void {
     const holding = this.holdings.get(nameOf(grant));
-    if (holding?.grant !== grant || holding.lost) return;
+    if (holding?.grant !== grant) return;
     refusals.inc({ kind: grant.kind });
-    this.lose(holding, 'another owner, or none, stands in Redis');
+    this.noteVanished(holding);
+    holding.lose('another owner, or none, stands in Redis');
   }
 
   /** Why this process is not ready to serve; undefined where it acts for all it should. */
   trouble(): string | undefined {
     const { timing } = this.parts;
     if (this.heardAt === undefined || !timing.mayAct(this.heardAt, performance.now())) return 'takes no part now';
-    const missing = [...this.wanted].filter((name) => this.holdings.get(name)?.phase !== 'acting').length;
+    const missing = [...this.wanted.keys()].filter((name) => this.holdings.get(name)?.acting !== true).length;
     return missing === 0 ? undefined : `${missing} of ${this.wanted.size} shards and lanes not taken yet`;
   }
 
   async stop(): Promise<void> {
-    if (this.draining) return this.running;
     this.draining = true;
-    this.wanted = new Set();
-    const { subscriber, members, logger } = this.parts;
-    this.poke();
+    this.wanted = new Map();
+    this.rounds.poke();
     // Rounds go on meanwhile: what is being finished must stay leased.
-    while (this.holdings.size > 0)
-      await Promise.all([...this.holdings.values()].map((holding) => this.giveUp(holding, 'released')));
-    this.stopped = true;
-    this.poke();
-    await this.running;
+    await Promise.all([...this.holdings.values()].map((holding) => holding.giveUp()));
+    await this.rounds.stop();
     clearTimeout(this.deadline);
-    await subscriber.unsubscribe().catch((error: unknown) => logger.debug({ err: error }, 'could not unsubscribe'));
-    await members.leave().catch((error: unknown) => {
-      logger.warn({ err: error }, 'could not leave; the others notice when the heartbeat is overdue');
+    await this.parts.members.leave().catch((error: unknown) => {
+      this.parts.logger.warn({ err: error }, 'could not leave; the others notice when the heartbeat is overdue');
     });
-  }
-
-  private noteOwned(): void {
-    const kinds = this.held().map(({ kind }) => kind);
-    shardsOwned.set(kinds.filter((kind) => kind === 'shard').length);
-    lanesOwned.set(kinds.filter((kind) => kind === 'lane').length);
-  }
-
-  private async run(): Promise<void> {
-    const { logger } = this.parts;
-    while (!this.hasStopped()) {
-      this.poked = false;
-      let waitMs: number;
-      try {
-        waitMs = await this.round();
-        this.backoff.succeeded();
-      } catch (error) {
-        waitMs = this.backoff.failed();
-        logger.warn({ err: error, wait_ms: waitMs }, 'could not take part; trying again');
-        // Not at once, however many changes are heard.
-        this.poked = false;
-      }
-      await this.idle(waitMs);
-      // Changes come in bursts: one round follows several.
-      if (!this.hasStopped()) await sleep(SETTLE_MS);
-    }
-  }
-
-  /** A method, so that each call is taken as a new answer: it may change during any `await`. */
-  private hasStopped(): boolean {
-    return this.stopped;
   }
 
   /** @returns milliseconds until the next round is due at the latest. */
@@ -188,19 +130,19 @@ export class LeasedOwnership implements Ownership {
     this.heardAt = sentAt;
     if (heard.value.members !== undefined) {
       this.view = heard.value.members;
-      this.blocked.clear();
+      this.attempts.holdersChanged();
     }
+    if (this.vanished) this.doubtData('leases have vanished before their time');
     this.follow();
     for (const outcome of others) if (outcome.status === 'rejected') throw outcome.reason;
-    const now = performance.now();
-    const retries = [...this.blocked.values()].map((at) => at - now);
+    const retries = [...this.missing()].map(([name]) => this.attempts.dueIn(name));
     return Math.max(0, Math.min(timing.renewEveryMs, (heard.value.nextOverdueMs ?? Infinity) + 1, ...retries));
   }
 
   private announcement(): Announcement {
-    const held = [...this.holdings.values()].filter(({ grant, lost }) => grant !== undefined && !lost);
+    const leased = [...this.holdings.values()].filter(({ grant }) => grant !== undefined);
     const of = (kind: Resource['kind']): number[] =>
-      held.flatMap(({ resource }) => (resource.kind === kind ? [resource.index] : [])).sort((a, b) => a - b);
+      leased.flatMap(({ resource }) => (resource.kind === kind ? [resource.index] : [])).sort((a, b) => a - b);
     return {
       ...this.parts.about,
       knows_lanes: this.knownLanes,
@@ -215,20 +157,42 @@ export class LeasedOwnership implements Ownership {
   private renewals(now: number): Promise<void>[] {
     const { timing, leases } = this.parts;
     return [...this.holdings.values()].map(async (holding) => {
-      const { grant, lost, sentAt } = holding;
-      if (grant === undefined || lost || timing.renewAt(sentAt) > now + timing.renewEveryMs / 2) return;
-      const holds = await leases.renew(grant);
-      if (holds) holding.sentAt = now;
-      else this.lose(holding, 'the lease has run out');
+      const { grant } = holding;
+      if (grant === undefined || !holding.needsLease) return;
+      if (timing.renewAt(holding.sentAt) > now + timing.renewEveryMs / 2) return;
+      const standing = await leases.renew(grant);
+      if (standing === 'ours') {
+        holding.renewed(now);
+        return;
+      }
+      this.noteVanished(holding);
+      holding.lose(standing === 'nobody' ? 'the lease is gone' : 'another owner stands in Redis');
     });
+  }
+
+  /** Nobody can have taken a lease before its time: where it is not ours, what stood in Redis is gone. */
+  private noteVanished(holding: Holding): void {
+    const { grant } = holding;
+    if (grant !== undefined && holding.needsLease && this.mayAct(grant)) this.vanished = true;
   }
 
   /** Gives up what others should hold, and takes what this process should. */
   private follow(): void {
     if (this.draining) return;
+    this.listener?.lanesWanted(Math.max(...this.view.map((member) => member.wants_lanes)));
+    this.wanted = this.assigned();
+    for (const [name, holding] of this.holdings) {
+      if (!this.wanted.has(name) && holding.acting) void holding.giveUp();
+    }
+    for (const [name, resource] of this.missing()) {
+      if (this.attempts.dueIn(name) <= 0) void this.acquire(name, resource);
+    }
+  }
+
+  /** What this process should hold, as the members stand. */
+  private assigned(): Map<string, Resource> {
     const { shardCount, members } = this.parts;
     const laneCount = Math.max(...this.view.map((member) => Math.max(member.wants_lanes, member.knows_lanes)));
-    this.listener?.lanesWanted(Math.max(...this.view.map((member) => member.wants_lanes)));
     const wanted = new Map<string, Resource>();
     for (const [kind, count] of [
       ['shard', shardCount],
@@ -239,158 +203,75 @@ export class LeasedOwnership implements Ownership {
         if (id === members.id) wanted.set(nameOf({ kind, index }), { kind, index });
       });
     }
-    this.wanted = new Set(wanted.keys());
-    for (const [name, holding] of this.holdings) {
-      if (!wanted.has(name) && holding.phase === 'acting') void this.giveUp(holding, 'released');
-    }
-    const now = performance.now();
-    for (const [name, resource] of wanted) {
-      if (this.holdings.has(name) || (this.blocked.get(name) ?? 0) > now) continue;
-      this.blocked.delete(name);
-      void this.acquire(name, resource);
-    }
+    return wanted;
+  }
+
+  private missing(): [string, Resource][] {
+    return [...this.wanted].filter(([name]) => !this.holdings.has(name));
   }
 
   private async acquire(name: string, resource: Resource): Promise<void> {
-    const { logger, members } = this.parts;
-    const about = { [resource.kind]: resource.index, member: members.id };
-    const holding: Holding = {
-      resource,
-      phase: 'acquiring',
-      lost: false,
-      grant: undefined,
-      sentAt: performance.now(),
-      taken: Promise.resolve(),
-    };
-    this.holdings.set(name, holding);
-    holding.taken = this.take(name, holding);
-    try {
-      await holding.taken;
-    } catch (error) {
-      const waitMs = backoffMs(this.failures++, RETRY.base, RETRY.cap);
-      this.blocked.set(name, performance.now() + waitMs);
-      logger.warn({ ...about, err: error, wait_ms: waitMs }, 'could not acquire; trying again');
-      return this.giveUp(holding, 'released');
-    }
-    const { grant } = holding;
-    if (holding.phase !== 'acquiring') return;
-    if (grant === undefined) this.holdings.delete(name);
-    else {
-      holding.phase = 'acting';
-      this.failures = 0;
-      this.noteOwned();
-      changes.inc({ kind: resource.kind, change: 'acquired' });
-      logger.info({ ...about, epoch: grant.epoch }, 'acquired');
-    }
-    this.poke();
-  }
-
-  /** Acquires the lease and has the listener take it on; leaves no grant where another holds it. */
-  private async take(name: string, holding: Holding): Promise<void> {
-    const outcome = await this.parts.leases.acquire(holding.resource);
-    if (outcome.kind === 'held') {
-      this.blocked.set(name, performance.now() + outcome.forMs + 1);
-      return;
-    }
-    holding.grant = outcome.grant;
-    this.armDeadline();
-    // It may have been given up while the answer was under way.
-    if (holding.phase === 'acquiring') await this.listener?.granted(outcome.grant);
-  }
-
-  private lose(holding: Holding, why: string): void {
-    if (holding.lost) return;
-    holding.lost = true;
-    this.noteOwned();
-    const { resource, grant } = holding;
-    changes.inc({ kind: resource.kind, change: 'lost' });
-    this.parts.logger.warn(
-      { [resource.kind]: resource.index, epoch: grant?.epoch, member: this.parts.members.id, why },
-      'lost',
-    );
-    if (holding.phase !== 'finishing') void this.giveUp(holding, 'lost');
-  }
-
-  /** Has the listener finish, and gives the lease back where it is still ours. Never rejects. */
-  private async giveUp(holding: Holding, change: 'released' | 'lost'): Promise<void> {
     const { leases, logger, members } = this.parts;
-    const { resource } = holding;
-    if (holding.phase === 'finishing') {
-      await holding.taken;
-      return;
+    const { listener } = this;
+    if (listener === undefined) return;
+    const changed = (one: Holding): void => this.changed(one);
+    const holding = new Holding(resource, { leases, listener, changed, member: members.id, logger });
+    this.holdings.set(name, holding);
+    try {
+      const outcome = await holding.acquire();
+      if (outcome.kind === 'acting') this.attempts.succeeded(name);
+      if (outcome.kind === 'held') this.attempts.heldFor(name, outcome.forMs + 1);
+    } catch (error) {
+      const waitMs = this.attempts.failed(name);
+      const about = { [resource.kind]: resource.index, member: members.id };
+      logger.warn({ ...about, err: error, wait_ms: waitMs }, 'could not acquire; trying again');
     }
-    holding.phase = 'finishing';
-    const begun = performance.now();
-    const about = { [resource.kind]: resource.index, member: members.id };
-    const finish = async (taken: Promise<void>): Promise<void> => {
-      await taken.catch(() => undefined);
-      const { grant } = holding;
-      if (grant === undefined) return;
-      try {
-        await this.listener?.revoked(grant);
-      } catch (error) {
-        logger.error({ ...about, epoch: grant.epoch, err: error }, 'did not finish in order');
-      }
-      try {
-        await leases.release(grant);
-        handOff.observe({ kind: resource.kind }, (performance.now() - begun) / 1000);
-      } catch (error) {
-        logger.warn(
-          { ...about, epoch: grant.epoch, err: error },
-          'could not give the lease back; it runs out by itself',
-        );
-      }
-      if (change === 'lost' || holding.lost) return;
-      changes.inc({ kind: resource.kind, change: 'released' });
-      logger.info({ ...about, epoch: grant.epoch }, 'released');
-    };
-    holding.taken = finish(holding.taken);
-    await holding.taken;
-    if (this.holdings.get(nameOf(resource)) === holding) this.holdings.delete(nameOf(resource));
-    this.noteOwned();
-    this.poke();
+    this.rounds.poke();
+  }
+
+  private changed(holding: Holding): void {
+    if (holding.ended) this.holdings.delete(holding.name);
+    if (holding.grant !== undefined) this.armDeadline(this.parts.timing.actUntil(holding.sentAt));
+    this.rounds.poke();
   }
 
   private async checkData(): Promise<void> {
-    if (!(await this.parts.dataDoubted())) return;
-    this.parts.logger.warn('another Redis, or another run of it, answers: data may be lost; taking part anew');
-    for (const holding of this.holdings.values()) this.lose(holding, 'Redis may have lost data');
+    const answers = await Promise.allSettled(this.parts.doubts.map((ask) => ask()));
+    if (answers.some((answer) => answer.status === 'fulfilled' && answer.value))
+      this.doubtData('another Redis, another run of it, or another key space answers');
+    for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
+  }
+
+  private doubtData(why: string): void {
+    this.vanished = false;
+    this.parts.logger.warn({ why }, 'Redis may have lost data; taking part anew');
+    for (const holding of this.holdings.values()) holding.lose('Redis may have lost data');
     this.listener?.dataDoubted();
   }
 
   private enforceDeadlines(): void {
+    const { timing } = this.parts;
     const now = performance.now();
-    for (const holding of this.holdings.values()) {
-      if (holding.grant !== undefined && !this.parts.timing.mayAct(holding.sentAt, now))
-        this.lose(holding, 'the lease could not be renewed in time');
-    }
-    this.armDeadline();
-  }
-
-  private armDeadline(): void {
     clearTimeout(this.deadline);
-    const times = [...this.holdings.values()].flatMap(({ grant, lost, sentAt }) =>
-      grant === undefined || lost ? [] : [this.parts.timing.actUntil(sentAt)],
-    );
-    if (times.length === 0) return;
-    this.deadline = setTimeout(() => this.enforceDeadlines(), Math.max(0, Math.min(...times) - performance.now()));
+    this.deadlineAt = Infinity;
+    for (const holding of this.holdings.values()) {
+      if (!holding.needsLease) continue;
+      if (timing.mayAct(holding.sentAt, now)) this.armDeadline(timing.actUntil(holding.sentAt));
+      else holding.lose('the lease could not be renewed in time');
+    }
+    this.noteOwned();
   }
 
-  private poke(): void {
-    this.poked = true;
-    this.wake?.();
+  private armDeadline(at: number): void {
+    if (at >= this.deadlineAt) return;
+    clearTimeout(this.deadline);
+    this.deadlineAt = at;
+    this.deadline = setTimeout(() => this.enforceDeadlines(), Math.max(0, at - performance.now()));
   }
 
-  /** Waits for the next round, or until something has happened. */
-  private async idle(ms: number): Promise<void> {
-    if (this.poked) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.wake = undefined;
+  private noteOwned(): void {
+    const kinds = this.held().map(({ kind }) => kind);
+    shardsOwned.set(kinds.filter((kind) => kind === 'shard').length);
+    lanesOwned.set(kinds.filter((kind) => kind === 'lane').length);
   }
 }

@@ -12,6 +12,9 @@ export type Acquisition =
   /** Somebody else's, for at least so long unless given back earlier. */
   | { kind: 'held'; fence: string; forMs: number };
 
+/** Who holds what was granted. */
+export type Standing = 'ours' | 'nobody' | 'another';
+
 /**
  * KEYS owner, epoch · ARGV boot id, lease ms → { fence held now, ms it still holds }
  * An epoch is never lower than the server's clock in milliseconds, so that epochs rise even where the counter was
@@ -67,17 +70,23 @@ export class Leases {
     return { kind: 'acquired', grant: { ...resource, epoch: Number.parseInt(fence, 10), fence } };
   }
 
-  /** @returns whether the grant still holds; the lease then starts anew. */
-  async renew(grant: Grant): Promise<boolean> {
-    return (await renewScript.run(this.redis, [this.keys.owner(grant)], [grant.fence, this.leaseMs])) === grant.fence;
+  /** Extends the lease where it is still ours. @returns whose it is now */
+  async renew(grant: Grant): Promise<Standing> {
+    return standingOf(grant, await renewScript.run(this.redis, [this.keys.owner(grant)], [grant.fence, this.leaseMs]));
   }
 
-  /** Gives the grant back, if it still holds. */
-  async release(grant: Grant): Promise<void> {
-    await releaseScript.run(this.redis, [this.keys.owner(grant)], [grant.fence]);
+  /** Gives the lease back where it is still ours. @returns whose it is now */
+  async release(grant: Grant): Promise<Standing> {
+    return standingOf(grant, await releaseScript.run(this.redis, [this.keys.owner(grant)], [grant.fence]));
   }
 
-  async holds(grant: Grant): Promise<boolean> {
-    return (await this.redis.get(this.keys.owner(grant))) === grant.fence;
+  /** Whose lease it is. */
+  async standing(grant: Grant): Promise<Standing> {
+    return standingOf(grant, (await this.redis.get(this.keys.owner(grant))) ?? '');
   }
+}
+
+function standingOf(grant: Grant, fence: string): Standing {
+  if (fence === '') return 'nobody';
+  return fence === grant.fence ? 'ours' : 'another';
 }

@@ -6,6 +6,7 @@
  * - A refused write ends the shard here and tells the ownership (S2); any other failure makes this shard, and no
  *   other, start again from its stored position after a back-off.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff, type Logger } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
 import type { MailboxEntry } from './mailbox.js';
@@ -149,16 +150,8 @@ export class OwnerLoop {
     }
   }
 
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms);
-      const { signal } = this.stopping;
-      function done(): void {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      }
-      signal.addEventListener('abort', done);
-    });
+  /** Waits, but no longer than until the loop is stopped. */
+  private async pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
 }

@@ -2,6 +2,7 @@
  * A lane while this process holds it: keeps one connection of the lane's session open, with back-off between them.
  * It ends when the lane is given back, or is found to be another's (S10).
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
 import { Backoff, counter, gauge, type Logger } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
@@ -143,13 +144,8 @@ export class Lane {
     connected.set({ lane: this.grant.index }, up ? 1 : 0);
   }
 
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.stopping.signal.addEventListener('abort', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+  /** Waits, but no longer than until it is stopped. */
+  private async pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
 }
