@@ -1,6 +1,6 @@
 /**
  * The manifests as kustomize renders them: each object fits its schema, and together they keep the promises that no
- * schema knows (selectors meet labels, ports and settings agree with the apps, secrets stay secret, one ingester).
+ * schema knows (selectors meet labels, ports and settings agree with the apps, secrets stay secret).
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -265,9 +265,9 @@ describe('together', () => {
     expect(rendered).not.toMatch(/\w:\/\//);
   });
 
-  it('runs exactly one ingester, behind a headless service', () => {
+  it('runs two ingesters, one to take over from the other, behind a headless service', () => {
     const ingesters = objects.filter(StatefulSet.is);
-    expect(ingesters.map(({ spec }) => [spec?.serviceName, spec?.replicas])).toEqual([['status-ingester', 1]]);
+    expect(ingesters.map(({ spec }) => [spec?.serviceName, spec?.replicas])).toEqual([['status-ingester', 2]]);
     const service = services.find(({ metadata }) => metadata?.name === 'status-ingester');
     expect(service?.spec?.clusterIP).toBe('None');
   });
@@ -287,8 +287,12 @@ describe('together', () => {
     for (const { spec } of autoscalers) expect(spec.minReplicas).toBeGreaterThanOrEqual(2);
   });
 
-  it('keeps one gateway and one dispatcher up, and never blocks a node drain', () => {
-    expect(budgets.map(({ metadata }) => metadata?.name).sort()).toEqual(['api-gateway', 'dispatcher']);
+  it('takes down one pod of each app at a time, and never blocks a node drain', () => {
+    expect(budgets.map(({ metadata }) => metadata?.name).sort()).toEqual([
+      'api-gateway',
+      'dispatcher',
+      'status-ingester',
+    ]);
     for (const { metadata, spec } of budgets) {
       expect(spec).toMatchObject({ maxUnavailable: 1, unhealthyPodEvictionPolicy: 'AlwaysAllow' });
       const workload = workloads.find((candidate) => candidate.metadata?.name === metadata?.name);
