@@ -39,6 +39,11 @@ export class Load {
     this.resume();
   }
 
+  /** What has been acknowledged so far does not count any more. Only while it pauses. */
+  forget(): void {
+    for (const id of this.handshakes.keys()) this.handshakes.set(id, []);
+  }
+
   async stop(): Promise<void> {
     this.going = false;
     this.goOn();

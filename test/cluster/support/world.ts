@@ -31,7 +31,7 @@ export class World {
   private started = 0;
 
   private constructor(
-    private readonly dir: string,
+    readonly dir: string,
     readonly redis: Awaited<ReturnType<typeof startRedis>>,
     readonly mosquitto: Awaited<ReturnType<typeof startMosquitto>>,
     private readonly gateway: App,
@@ -69,9 +69,15 @@ export class World {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
+  /** What a process has logged. */
+  logOf(name: string): string {
+    return readFileSync(join(this.dir, `${name}.log`), 'utf8');
+  }
+
   /** Starts one more, or as many as there should be; stops the youngest in order where there are too many. */
   async scaleTo(count: number): Promise<void> {
-    while (this.ingesters.length < count) await this.add();
+    const missing = Math.max(0, count - this.ingesters.length);
+    await Promise.all(Array.from({ length: missing }, () => this.add()));
     await Promise.all(this.ingesters.slice(count).map((ingester) => this.drain(ingester)));
   }
 
