@@ -43,7 +43,8 @@ const base = {
 };
 
 module.exports = {
-  testTimeout: 30_000,
+  // For a machine that does much else beside: what is awaited has its own, shorter patience.
+  testTimeout: 120_000,
   projects: [
     { ...base, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts'] },
     { ...base, displayName: 'contracts', testMatch: ['<rootDir>/test/contracts/**/*.spec.ts'] },
