@@ -36,7 +36,7 @@ beforeAll(async () => {
     // No ingester runs here: commands wait in vain.
     COMMAND_TIMEOUT: '100ms',
   });
-  operations = await readOperations(gateway.url);
+  operations = await readOperations(gateway.management);
 }, 60_000);
 
 afterAll(async () => {
@@ -307,7 +307,7 @@ it('answers 503 where the keys of the issuer cannot be had, and API keys go on',
 });
 
 it('lets no key and no token into the log, an answer or the metrics', async () => {
-  const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+  const metrics = await (await fetch(`${gateway.management}/metrics`)).text();
   const { body } = await as(`${everything}x`).call('GET', '/v1/connections');
   const said = [readLog(), metrics, JSON.stringify(body)].join('\n');
   const secrets = [...ring.all, ...tokens.map((token) => token.split('.')[2] ?? '').filter((text) => text.length > 20)];

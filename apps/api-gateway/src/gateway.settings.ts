@@ -9,6 +9,8 @@ export const gatewaySettings = z
     PORT: integer(3000, 0, 65_535),
     /** Largest payload of an outbound message, as JSON text in bytes. */
     MAX_PAYLOAD_BYTES: integer(1_048_576, 1024, 16_777_216),
+    /** Most arrays and objects of a payload that stand in each other. */
+    MAX_PAYLOAD_DEPTH: integer(100, 1, 1000),
     /** Largest body of a batch of messages, in bytes. */
     MAX_BATCH_BYTES: integer(8_388_608, 1024, 268_435_456),
     /** Most unfinished messages of one connection. */

@@ -2,6 +2,7 @@
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { assertRedisFit, type Redis } from '@app/platform';
 import { claimKeySpace, type CommandReplies, type RegistryKeys, type WakeUps } from '@app/registry';
+import { Doors } from './access/doors.js';
 import type { EventFeed } from './events/event-feed.js';
 
 export const GATEWAY_PARTS = Symbol('GATEWAY_PARTS');
@@ -23,7 +24,10 @@ export interface GatewayParts {
 export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
   private ready = false;
 
-  constructor(@Inject(GATEWAY_PARTS) private readonly parts: GatewayParts) {}
+  constructor(
+    @Inject(GATEWAY_PARTS) private readonly parts: GatewayParts,
+    private readonly doors: Doors,
+  ) {}
 
   /** Whether Redis and the key space have been found fit; stays so while Redis is away. */
   get wasReady(): boolean {
@@ -46,6 +50,7 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
+    await this.doors.close();
     await this.parts.wakeUps.close();
     for (const redis of [this.parts.redis, this.parts.subscriber, this.parts.starter]) redis.disconnect();
     await Promise.resolve();

@@ -1,7 +1,9 @@
-import { LOGGER, runApp, type Logger } from '@app/platform';
+import { LOGGER, httpOptions, runApp, type Logger } from '@app/platform';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { AuditInterceptor } from './access/audit.interceptor.js';
 import { Authenticator } from './access/authenticator.js';
+import { Doors } from './access/doors.js';
+import { RequestLimits } from './access/request-limits.js';
 import { guardRoutes } from './access/route-guard.js';
 import { Gateway } from './gateway.js';
 import { GatewayModule } from './gateway.module.js';
@@ -10,6 +12,7 @@ import { limitBodies } from './http/body-limits.js';
 import { measureRequests } from './http/request-metrics.js';
 import { ProblemFilter } from './http/problem.filter.js';
 import { requestIdOf } from './http/request-id.js';
+import { secureHeaders } from './http/secure-headers.js';
 import { validationPipe } from './http/validation.js';
 import { serveOpenApi } from './openapi.js';
 
@@ -24,21 +27,28 @@ await runApp({
   module: (settings, logger) => GatewayModule.wire(settings, logger),
   adapter: (settings) =>
     new FastifyAdapter({
+      ...httpOptions(settings),
+      ...(settings.TRUSTED_PROXIES.length > 0 && { trustProxy: settings.TRUSTED_PROXIES }),
       bodyLimit: settings.MAX_PAYLOAD_BYTES + BODY_ROOM,
       genReqId: requestIdOf,
       routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
       return503OnClosing: true,
     }),
-  prepare: (app, settings) => {
+  prepare: async (app, settings) => {
     const fastify = app.getHttpAdapter().getInstance();
     const logger = app.get<Logger>(LOGGER);
     measureRequests(fastify);
-    guardRoutes(fastify, Authenticator.of(settings, logger));
+    await secureHeaders(fastify);
+    const authenticator = Authenticator.of(settings, logger);
+    guardRoutes(fastify, { authenticator, limits: app.get(RequestLimits), doors: app.get(Doors) });
     limitBodies(fastify, { 'POST /v1/messages': settings.MAX_BATCH_BYTES });
     app.useGlobalPipes(validationPipe());
     app.useGlobalFilters(new ProblemFilter(logger));
     app.useGlobalInterceptors(new AuditInterceptor(logger));
     serveOpenApi(app);
   },
-  started: (app) => app.get(Gateway).start(),
+  started: async (app) => {
+    await app.get(Doors).open(app.getHttpAdapter().getInstance());
+    await app.get(Gateway).start();
+  },
 });

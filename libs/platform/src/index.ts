@@ -1,6 +1,7 @@
 export * from './backoff.js';
 export * from './draining.js';
 export * from './health.js';
+export * from './http-server.js';
 export * from './logger.js';
 export * from './metrics.js';
 export * from './redis-fit.js';

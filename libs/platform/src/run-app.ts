@@ -4,6 +4,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { z } from 'zod';
+import { httpOptions } from './http-server.js';
 import { NestLogger, createLogger, type Logger } from './logger.js';
 import { SettingsError, loadSettings, type commonSettings } from './settings.js';
 
@@ -44,11 +45,12 @@ async function start<Settings>(
   const stop = stopOnSignals(settings.SHUTDOWN_GRACE, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
     definition.module(settings, logger),
-    definition.adapter?.(settings, logger) ?? new FastifyAdapter(),
+    definition.adapter?.(settings, logger) ?? new FastifyAdapter(httpOptions(settings)),
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest types its options as a class
     { logger: new NestLogger(logger), abortOnError: false },
   );
   stop.app = app;
+  app.getHttpServer().maxConnections = settings.MAX_CONNECTIONS;
   await definition.prepare?.(app, settings);
   await app.init();
   await app.startAllMicroservices();

@@ -41,13 +41,21 @@ function toMs(text: string): number | undefined {
 
 /** A whole number setting within limits. */
 export function integer(byDefault: number, min: number, max: number): z.ZodType<number> {
+  return wholeNumber(min, max).default(byDefault);
+}
+
+/** The same, without a default. */
+export function optionalInteger(min: number, max: number): z.ZodType<number | undefined> {
+  return wholeNumber(min, max).optional();
+}
+
+function wholeNumber(min: number, max: number) {
   const message = `must be a whole number from ${min} to ${max}`;
   return z
     .string()
     .regex(/^\d{1,15}$/, message)
     .transform(Number)
-    .refine((n) => n >= min && n <= max, message)
-    .default(byDefault);
+    .refine((n) => n >= min && n <= max, message);
 }
 
 /** An address setting with one of these URL schemes. */
@@ -114,6 +122,10 @@ export const commonSettings = {
     .default('cc'),
   /** Fixed for the life of a key space. */
   SHARD_COUNT: integer(32, 1, 4096),
+  /** Longest a request may take to arrive; half of it, and 10 s at most, for its headers. */
+  REQUEST_TIMEOUT: duration('30s', { min: '1s', max: '10m' }),
+  /** Most open connections of HTTP; more are closed at once. */
+  MAX_CONNECTIONS: integer(10_000, 1, 1_000_000),
   /** Longest a graceful stop may take before the process ends all the same. */
   SHUTDOWN_GRACE: duration('10s', { min: '1s', max: '10m' }),
 };

@@ -16,6 +16,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{queue}`;
   }
 
+  /** First part of the counters of requests: strings that live for a second. */
+  get requestLimits(): string {
+    return `${this.prefix}:requests`;
+  }
+
   /** Pub/sub channel on which a gateway hears what became of its commands. */
   replies(gatewayId: string): string {
     return `${this.prefix}:replies:${gatewayId}`;

@@ -2,11 +2,11 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { HOST, launch, startApp, type Part } from '../../../scripts/stack.mjs';
+import { HOST, freePort, launch, startApp, type Part } from '../../../scripts/stack.mjs';
 import { mintKey, type KeyEntry } from '../../../apps/api-gateway/src/access/api-keys.js';
 import { ROOT } from '../../../scripts/setup.mjs';
 
-export type RunningGateway = Awaited<ReturnType<typeof startApp>>;
+export type RunningGateway = Awaited<ReturnType<typeof startGateway>>;
 
 /** A key file and the keys in it, by their ids. */
 export class KeyRing {
@@ -44,8 +44,19 @@ export class KeyRing {
   }
 }
 
-export function startGateway(dir: string, name: string, env: Record<string, string>): Promise<RunningGateway> {
-  return startApp('api-gateway', { dir, name, env: { NODE_ENV: 'production', ...env } });
+/** `management`: where its metrics and documents are. */
+export async function startGateway(
+  dir: string,
+  name: string,
+  env: Record<string, string>,
+): Promise<Awaited<ReturnType<typeof startApp>> & { management: string }> {
+  const MANAGEMENT_PORT = String(await freePort());
+  const gateway = await startApp('api-gateway', {
+    dir,
+    name,
+    env: { NODE_ENV: 'production', MANAGEMENT_PORT, ...env },
+  });
+  return Object.assign(gateway, { management: `http://${HOST}:${MANAGEMENT_PORT}` });
 }
 
 /** Starts a gateway that must not start. @returns what it said when it ended */

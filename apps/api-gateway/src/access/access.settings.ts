@@ -1,6 +1,8 @@
 /** Settings that say who may call, and what they ask of each other. */
-import { readableFile, url } from '@app/platform';
+import { isIP } from 'node:net';
+import { optionalInteger, parsed, readableFile, url } from '@app/platform';
 import { z } from 'zod';
+import type { LimitsASecond } from './request-limits.js';
 import { isLoopback } from './same-site.js';
 
 export const accessSettings = {
@@ -18,12 +20,47 @@ export const accessSettings = {
   JWT_ACCOUNT_CLAIM: z.string().default('account'),
   /** `no`: a token without that claim reaches every account. */
   JWT_ACCOUNT_REQUIRED: z.enum(['yes', 'no']).default('yes'),
+  /** Serves metrics and documents, which are then nowhere else. */
+  MANAGEMENT_PORT: optionalInteger(1, 65_535),
+  /** Most requests a second of one key or token subject; 0 for no limit. */
+  KEY_RATE_LIMIT: optionalInteger(0, 1_000_000),
+  /** Most requests a second of one address; 0 for no limit. */
+  ADDRESS_RATE_LIMIT: optionalInteger(0, 1_000_000),
+  /** Addresses of those whose `X-Forwarded-For` is believed. */
+  TRUSTED_PROXIES: parsed('none', parseProxies),
 };
 
 export type AccessSettings = z.output<z.ZodObject<typeof accessSettings>>;
 
+/** Requests a second of one key, and of one address, where production leaves them unset. */
+const LIMITS_IN_PRODUCTION = { perKey: 1000, perAddress: 2000 };
+
+export function limitsOf({ NODE_ENV, KEY_RATE_LIMIT, ADDRESS_RATE_LIMIT }: AccessSettings): LimitsASecond {
+  const { perKey, perAddress } = NODE_ENV === 'production' ? LIMITS_IN_PRODUCTION : { perKey: 0, perAddress: 0 };
+  return { perKey: KEY_RATE_LIMIT ?? perKey, perAddress: ADDRESS_RATE_LIMIT ?? perAddress };
+}
+
+/** @throws Error */
+function parseProxies(text: string): string[] {
+  if (text === 'none') return [];
+  const proxies = text.split(',').map((one) => one.trim());
+  for (const proxy of proxies) {
+    const [address = '', bits = '0', ...rest] = proxy.split('/');
+    const most = { 4: 32, 6: 128 }[isIP(address)];
+    if (most === undefined || !/^\d{1,3}$/.test(bits) || Number(bits) > most || rest.length > 0) {
+      throw new Error(
+        `must be "none", or addresses and networks such as 10.0.0.0/8 with commas between, not "${proxy}"`,
+      );
+    }
+  }
+  return proxies;
+}
+
 /** For `superRefine`. */
-export function accessSettingsFit(settings: AccessSettings & { HOST: string }, ctx: z.RefinementCtx): void {
+export function accessSettingsFit(
+  settings: AccessSettings & { HOST: string; PORT: number },
+  ctx: z.RefinementCtx,
+): void {
   const wrong = (name: string, message: string): void => ctx.addIssue({ code: 'custom', path: [name], message });
   const names = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL'] as const;
   const given = names.filter((name) => settings[name] !== undefined);
@@ -36,6 +73,7 @@ export function accessSettingsFit(settings: AccessSettings & { HOST: string }, c
   if (keysUrl?.protocol === 'http:' && !isLoopback(keysUrl.host)) {
     wrong('JWT_JWKS_URL', 'must be https://…, or somebody on the way could put in keys of their own');
   }
+  if (settings.MANAGEMENT_PORT === settings.PORT) wrong('MANAGEMENT_PORT', 'must not be PORT');
   if (settings.API_KEYS_FILE !== undefined || given.length > 0) return;
   if (settings.NODE_ENV === 'production') {
     wrong('API_KEYS_FILE', 'must be set with NODE_ENV=production, or JWT_ISSUER, JWT_AUDIENCE and JWT_JWKS_URL');

@@ -1,9 +1,15 @@
 import { fastify, type FastifyContextConfig, type FastifyInstance } from 'fastify';
+import { Doors } from './doors.js';
+import { RequestLimits } from './request-limits.js';
 import { UndeclaredRouteError, guardRoutes } from './route-guard.js';
+
+const SETTINGS = { NODE_ENV: 'development', HOST: '127.0.0.1', REQUEST_TIMEOUT: 1000, MAX_CONNECTIONS: 10 };
+/** Without limits it asks nothing of Redis. */
+const NO_LIMITS = new RequestLimits(undefined as never, 'unused', { perKey: 0, perAddress: 0 });
 
 function guarded(): FastifyInstance {
   const app = fastify();
-  guardRoutes(app, undefined);
+  guardRoutes(app, { authenticator: undefined, limits: NO_LIMITS, doors: new Doors(SETTINGS) });
   return app;
 }
 

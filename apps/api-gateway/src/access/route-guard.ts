@@ -1,14 +1,16 @@
 /**
- * The one guard of every route, in front of everything else: who calls and whether it may is known before a byte of
- * the body is read. Nothing is open by omission: a route that declares no access ends the start, and a path that
- * leads nowhere asks for credentials as well.
+ * The one guard of every route, in front of everything else: who calls, how often, and whether it may is known before
+ * a byte of the body is read. Nothing is open by omission: a route that declares no access ends the start, and a path
+ * that leads nowhere asks for credentials as well.
  */
 import type { Access } from '@app/platform';
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
-import type { Authenticator } from './authenticator.js';
 import { Problem } from '../http/problem.js';
+import type { Authenticator } from './authenticator.js';
 import { ANYBODY, type Caller } from './caller.js';
+import type { Doors } from './doors.js';
 import { scopeMissing } from './refusals.js';
+import type { RequestLimits } from './request-limits.js';
 import { assertSameSite } from './same-site.js';
 import { isScope } from './scopes.js';
 
@@ -19,28 +21,58 @@ export class UndeclaredRouteError extends Error {
   override readonly name = 'UndeclaredRouteError';
 }
 
-/** `authenticator` is undefined where no credentials are asked for. To be called before any route is added. */
-export function guardRoutes(fastify: FastifyInstance, authenticator: Authenticator | undefined): void {
+export interface Guards {
+  /** Undefined where no credentials are asked for. */
+  authenticator: Authenticator | undefined;
+  limits: RequestLimits;
+  doors: Doors;
+}
+
+/** To be called before any route is added. */
+export function guardRoutes(fastify: FastifyInstance, guards: Guards): void {
   fastify.decorateRequest('caller', null);
   fastify.addHook('onRoute', (route) => {
-    const access = declaredAccess(route);
-    route.config = { ...route.config, access };
+    route.config = { ...route.config, access: declaredAccess(route) };
   });
   fastify.addHook('onRequest', (request, _reply, done) => {
-    const access = request.routeOptions.config.access;
-    if (access !== undefined && access.door !== 'api') {
+    const { access } = request.routeOptions.config;
+    const served = access !== undefined && guards.doors.serves(access.door, request.socket.localPort);
+    if (served && access.door !== 'api') {
       done();
       return;
     }
     const enter = (caller: Caller): void => {
       request.caller = caller;
+      if (access === undefined) return;
+      if (!served || access.door !== 'api') throw new Problem('not-found', 'this is not served here');
       if (caller.account !== undefined) throw new Problem('forbidden', 'this release serves no accounts');
-      if (access !== undefined && !(isScope(access.scope) && caller.scopes.has(access.scope))) {
-        throw scopeMissing(access.scope);
-      }
+      if (!isScope(access.scope) || !caller.scopes.has(access.scope)) throw scopeMissing(access.scope);
     };
-    settle(() => whoCalls(request, authenticator), enter, done);
+    settle(() => identify(request, guards), enter, done);
   });
+}
+
+/** Who calls, and that it does not call too often. @throws Problem */
+function identify(request: FastifyRequest, { authenticator, limits }: Guards): Caller | Promise<Caller> {
+  if (limits.none) return whoCalls(request, authenticator);
+  return counted(request, authenticator, limits);
+}
+
+/** Those who are not let in count as well, for their address. */
+async function counted(
+  request: FastifyRequest,
+  authenticator: Authenticator | undefined,
+  limits: RequestLimits,
+): Promise<Caller> {
+  let caller: Caller;
+  try {
+    caller = await whoCalls(request, authenticator);
+  } catch (error) {
+    await limits.count(request.ip, undefined);
+    throw error;
+  }
+  await limits.count(request.ip, caller);
+  return caller;
 }
 
 function whoCalls(request: FastifyRequest, authenticator: Authenticator | undefined): Caller | Promise<Caller> {

@@ -20,6 +20,7 @@ export const PROBLEMS = {
   'idempotency-mismatch': { status: 422, title: 'The Idempotency-Key was used with another body' },
   'outbox-full': { status: 429, title: "The client's outbox is full" },
   'shard-full': { status: 429, title: 'Too many messages wait' },
+  'rate-limited': { status: 429, title: 'Too many requests' },
   internal: { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'Not available at the moment' },
 } as const satisfies Record<string, { status: number; title: string }>;
@@ -79,7 +80,7 @@ export const ProblemBody = z.object({
 });
 
 /** What every operation can answer. */
-const ANYWHERE: readonly ProblemKind[] = ['unauthenticated', 'forbidden', 'unavailable', 'internal'];
+const ANYWHERE: readonly ProblemKind[] = ['unauthenticated', 'forbidden', 'rate-limited', 'unavailable', 'internal'];
 
 /** Declares the errors of an operation in the OpenAPI document; kinds of one status share an entry. */
 export function Problems(...kinds: ProblemKind[]): MethodDecorator & ClassDecorator {

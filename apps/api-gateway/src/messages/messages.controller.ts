@@ -10,6 +10,8 @@ import {
 import { SETTINGS } from '@app/platform';
 import { ConnectionDirectory, Messages } from '@app/registry';
 import type { FastifyReply } from 'fastify';
+import { RequestCaller, type Caller } from '../access/caller.js';
+import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
 import { unknownConnection } from '../connections/connection-commands.js';
 import type { GatewaySettings } from '../gateway.settings.js';
@@ -39,6 +41,7 @@ export class MessagesController {
     private readonly sender: MessageSender,
     private readonly messages: Messages,
     private readonly directory: ConnectionDirectory,
+    private readonly limits: RequestLimits,
     @Inject(SETTINGS) private readonly settings: GatewaySettings,
   ) {}
 
@@ -101,7 +104,9 @@ export class MessagesController {
   async sendMessages(
     @Body({ schema: BatchBody }) { messages }: BatchBody,
     @RequestId() requestId: string,
+    @RequestCaller() caller: Caller,
   ): Promise<BatchResultBody> {
+    await this.limits.countBatch(caller, messages.length);
     return { results: await sendBatch(messages, requestId, this.sender, this.settings) };
   }
 

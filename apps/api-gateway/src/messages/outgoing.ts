@@ -6,7 +6,7 @@ import { Problem } from '../http/problem.js';
 import type { SendOutcome } from './message-sender.js';
 import type { SendMessageBody } from './message.dto.js';
 
-type Limits = Pick<GatewaySettings, 'MAX_PAYLOAD_BYTES' | 'OUTBOX_LIMIT' | 'SHARD_OUTBOX_LIMIT'>;
+type Limits = Pick<GatewaySettings, 'MAX_PAYLOAD_BYTES' | 'MAX_PAYLOAD_DEPTH' | 'OUTBOX_LIMIT' | 'SHARD_OUTBOX_LIMIT'>;
 
 /** @throws Problem where the payload is too large or nests too deeply */
 export function toNewMessage(
@@ -18,7 +18,7 @@ export function toNewMessage(
   return {
     clientId,
     directive: body.directive,
-    payloadJson: payloadOf(body, limits.MAX_PAYLOAD_BYTES),
+    payloadJson: payloadOf(body, limits),
     ttlMs: body.ttl_seconds * 1000,
     whenOffline: body.when_offline,
     idempotencyKey,
@@ -26,19 +26,26 @@ export function toNewMessage(
   };
 }
 
-function payloadOf({ payload }: SendMessageBody, maxBytes: number): string | undefined {
+function payloadOf({ payload }: SendMessageBody, limits: Limits): string | undefined {
   if (payload === undefined) return undefined;
-  let text: string;
-  try {
-    text = JSON.stringify(payload);
-  } catch {
-    const detail = 'nests too deeply';
+  const { MAX_PAYLOAD_BYTES: maxBytes, MAX_PAYLOAD_DEPTH: maxDepth } = limits;
+  if (nestsDeeper(payload, maxDepth)) {
+    const detail = `nests more than ${maxDepth} deep`;
     throw new Problem('invalid', `/payload: ${detail}`, { errors: [{ pointer: '/payload', detail }] });
   }
+  const text = JSON.stringify(payload);
   if (Buffer.byteLength(text) > maxBytes) {
     throw new Problem('too-large', `the payload is larger than ${maxBytes} bytes`);
   }
   return text;
+}
+
+/** Whether arrays and objects stand in each other more than `depth` times; a text or number nests 0 deep. */
+function nestsDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (depth === 0) return true;
+  const inside = Array.isArray(value) ? value : Object.values(value);
+  return inside.some((one) => nestsDeeper(one, depth - 1));
 }
 
 /** Why a message was not accepted. */

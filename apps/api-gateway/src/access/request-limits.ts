@@ -1,0 +1,94 @@
+/**
+ * How many requests a second one caller, and one address, may make of all gateways together. Counted in Redis, in
+ * windows of a second; who is past the limit is turned away from memory until the window ends, so that a flood does
+ * not reach Redis. While Redis is away each gateway counts for itself.
+ */
+import { isIPv6 } from 'node:net';
+import { counter, type Redis } from '@app/platform';
+import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import { Problem } from '../http/problem.js';
+import type { Caller } from './caller.js';
+
+const turnedAway = counter('requests_limited', 'Requests turned away for their number, by what was counted.', ['by']);
+
+/** Messages of a batch that count as one request. */
+const MESSAGES_A_REQUEST = 10;
+
+export interface LimitsASecond {
+  /** 0: without limit. */
+  perKey: number;
+  perAddress: number;
+}
+
+export class RequestLimits {
+  private readonly ofKeys: RateLimiterRedis | undefined;
+  private readonly ofAddresses: RateLimiterRedis | undefined;
+  private readonly perKey: number;
+
+  constructor(redis: Redis, keyPrefix: string, { perKey, perAddress }: LimitsASecond) {
+    this.perKey = perKey;
+    this.ofKeys = limiter(redis, `${keyPrefix}:key`, perKey);
+    this.ofAddresses = limiter(redis, `${keyPrefix}:address`, perAddress);
+  }
+
+  /** Without limits nothing is asked of Redis, and nothing waits. */
+  get none(): boolean {
+    return this.ofKeys === undefined && this.ofAddresses === undefined;
+  }
+
+  /** Counts a request; `caller` is undefined where nobody known asks. @throws Problem */
+  async count(address: string, caller: Caller | undefined): Promise<void> {
+    await Promise.all([
+      take(this.ofAddresses, networkOf(address), 1, 'address'),
+      caller && take(this.ofKeys, caller.id, 1, 'key'),
+    ]);
+  }
+
+  /** Counts what a batch is worth beyond the one request it came in. @throws Problem */
+  async countBatch(caller: Caller, messages: number): Promise<void> {
+    const worth = Math.min(Math.ceil(messages / MESSAGES_A_REQUEST), this.perKey) - 1;
+    if (worth > 0) await take(this.ofKeys, caller.id, worth, 'key');
+  }
+}
+
+function limiter(redis: Redis, keyPrefix: string, points: number): RateLimiterRedis | undefined {
+  if (points === 0) return undefined;
+  return new RateLimiterRedis({
+    storeClient: redis,
+    keyPrefix,
+    points,
+    duration: 1,
+    inMemoryBlockOnConsumed: points + 1,
+    rejectIfRedisNotReady: true,
+    insuranceLimiter: new RateLimiterMemory({ keyPrefix, points, duration: 1 }),
+  });
+}
+
+async function take(
+  of: RateLimiterRedis | undefined,
+  key: string,
+  points: number,
+  by: 'key' | 'address',
+): Promise<void> {
+  try {
+    await of?.consume(key, points);
+  } catch (reached) {
+    if (!(reached instanceof RateLimiterRes)) throw reached;
+    turnedAway.inc({ by });
+    const retryAfterSeconds = Math.max(1, Math.ceil(reached.msBeforeNext / 1000));
+    throw new Problem('rate-limited', `too many requests a second of this ${by}`, { retryAfterSeconds });
+  }
+}
+
+/** What one party holds as a rule: an IPv4 address, or the upper half of an IPv6 address. */
+export function networkOf(address: string): string {
+  const bare = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  if (!isIPv6(bare)) return bare;
+  const [head = [], tail] = bare.split('::').map((half) => half.split(':').filter((group) => group !== ''));
+  const left = [...head];
+  if (tail !== undefined) left.push(...Array<string>(Math.max(0, 8 - head.length - tail.length)).fill('0'), ...tail);
+  return left
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, '').toLowerCase())
+    .join(':');
+}

@@ -1,0 +1,166 @@
+/** Wearing the gateway out from outside: by the number of requests, their size, their depth, or their slowness. */
+import { connect, type Socket } from 'node:net';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SCOPES } from '../../apps/api-gateway/src/access/scopes.js';
+import { ProblemBody } from '../../apps/api-gateway/src/http/problem.js';
+import { HOST, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api, type Answer } from '../support/api.js';
+import { KeyRing, rawRequest, startGateway, statusOf, type RunningGateway } from './support/gateway.js';
+
+const PER_KEY = 50;
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-limits-'));
+const ring = new KeyRing(join(dir, 'keys.json'));
+const [loud, calm, sender] = ['loud', 'calm', 'sender'].map((id) => ring.add({ id, scopes: [...SCOPES] })) as [
+  string,
+  string,
+  string,
+];
+let redis: Awaited<ReturnType<typeof startRedis>>;
+/** One of two that share a Redis; believes what proxies on loopback say of addresses. */
+let gateway: RunningGateway;
+let other: RunningGateway;
+
+beforeAll(async () => {
+  redis = await startRedis({ dir });
+  const env = { REDIS_URL: redis.url, API_KEYS_FILE: ring.path, KEY_RATE_LIMIT: `${PER_KEY}` };
+  [gateway, other] = await Promise.all([
+    startGateway(dir, 'gateway', { ...env, ADDRESS_RATE_LIMIT: '60', TRUSTED_PROXIES: '127.0.0.0/8, ::1' }),
+    startGateway(dir, 'other', { ...env, REQUEST_TIMEOUT: '2s', MAX_CONNECTIONS: '250', ADDRESS_RATE_LIMIT: '60' }),
+  ]);
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+/** Sends `count` requests at once. @returns the answers by their status */
+async function flood<Body>(
+  count: number,
+  call: (i: number) => Promise<Answer<Body>>,
+): Promise<{ of(status: number): number; answers: Answer<Body>[] }> {
+  const answers = await Promise.all(Array.from({ length: count }, (_, i) => call(i)));
+  return { answers, of: (status) => answers.filter((answer) => answer.status === status).length };
+}
+
+/** At the start of a window of a second, as Redis and the gateways count: all of this spec's requests are old. */
+async function freshWindow(): Promise<void> {
+  await waitUntil(async () => {
+    const keys = await rawRequest(redis.port, 'KEYS *requests*\r\nQUIT\r\n', '+OK');
+    if (!keys.startsWith('*0')) throw new Error(keys);
+  });
+}
+
+const from = (address: string): Record<string, string> => ({ 'x-forwarded-for': address });
+
+it('turns a key away that asks too often, at all gateways together, and no other', async () => {
+  await freshWindow();
+  const first = new Api(gateway.url, loud);
+  const second = new Api(other.url, loud);
+  const statuses = await flood<unknown>(4 * PER_KEY, (i) =>
+    i % 2 === 0
+      ? first.call('GET', '/v1/connections', undefined, from(`192.0.2.${i}`))
+      : second.call('GET', '/v1/connections/summary'),
+  );
+  // The flood may spread over two windows.
+  expect(statuses.of(200)).toBeLessThanOrEqual(2 * PER_KEY);
+  expect(statuses.of(429)).toBeGreaterThanOrEqual(2 * PER_KEY);
+  const calmly = new Api(gateway.url, calm).call('GET', '/v1/connections', undefined, from('192.0.2.250'));
+  expect((await calmly).status).toBe(200);
+  const refused = statuses.answers.find(({ status }) => status === 429);
+  expect(refused?.headers.get('retry-after')).toBe('1');
+  expect(ProblemBody.parse(refused?.body).type).toBe('urn:cloud-connector:problem:rate-limited');
+});
+
+it('turns an address away that guesses keys, and no other, whatever it says of itself', async () => {
+  await freshWindow();
+  const guess = (i: number, headers: Record<string, string>): Promise<Answer<unknown>> =>
+    new Api(gateway.url, `cck_guess-${i}`).call('GET', '/v1/connections', undefined, headers);
+  const guesses = await flood(240, (i) => guess(i, from('198.51.100.1')));
+  expect(guesses.of(401)).toBeLessThanOrEqual(120);
+  expect(guesses.of(429)).toBeGreaterThanOrEqual(120);
+  // A whole network of IPv6 is one party, and who hides behind made-up proxies is known by the last honest one.
+  const network = await flood(240, (i) => guess(i, from(`2001:db8:1:2::${i.toString(16)}`)));
+  expect(network.of(429)).toBeGreaterThanOrEqual(120);
+  const masked = await flood(240, (i) => guess(i, from(`10.0.0.${i}, 198.51.100.2`)));
+  expect(masked.of(429)).toBeGreaterThanOrEqual(120);
+  // The other gateway believes no proxy at all.
+  const unbelieved = await flood(240, (i) =>
+    new Api(other.url, `cck_guess-${i}`).call('GET', '/v1/connections', undefined, from(`198.51.100.${i}`)),
+  );
+  expect(unbelieved.of(429)).toBeGreaterThanOrEqual(120);
+  expect((await new Api(gateway.url, calm).call('GET', '/v1/connections', undefined, from('203.0.113.9'))).status).toBe(
+    200,
+  );
+});
+
+it('counts a batch by its messages', async () => {
+  await freshWindow();
+  const api = new Api(gateway.url, sender);
+  const messages = Array.from({ length: 200 }, (_, i) => ({ client_id: `c-${i}`, directive: 'spec:any' }));
+  const statuses = await flood(6, (i) => api.call('POST', '/v1/messages', { messages }, from(`203.0.113.${i}`)));
+  expect(statuses.of(429)).toBeGreaterThanOrEqual(2);
+  expect(statuses.of(200)).toBeGreaterThanOrEqual(1);
+});
+
+it('never turns probes away', async () => {
+  const statuses = await flood(200, () =>
+    new Api(gateway.url).call('GET', '/health/ready', undefined, from('192.0.2.1')),
+  );
+  expect(statuses.of(200)).toBe(200);
+});
+
+it('refuses what is too large or too deep before it costs much', async () => {
+  const api = new Api(gateway.url, calm);
+  const send = async (body: string): Promise<number> =>
+    (await api.call('POST', '/v1/connections/a/messages', body, from('192.0.2.100'))).status;
+  expect(await send(JSON.stringify({ directive: 'a', payload: 'a'.repeat(1_100_000) }))).toBe(413);
+  expect(await send(`{"directive":"a","payload":${'['.repeat(500_000)}${']'.repeat(500_000)}}`)).toBe(422);
+  expect(await send(`{"directive":"a","payload":${'{"a":'.repeat(101)}1${'}'.repeat(101)}}`)).toBe(422);
+  expect(await send(`{"directive":"a","payload":${'{"a":'.repeat(100)}1${'}'.repeat(100)}}`)).toBe(404);
+  expect(await send('['.repeat(1_000_000))).toBe(400);
+  const cookie = `Cookie: ${'a'.repeat(17_000)}`;
+  const answer = await rawRequest(gateway.port, `GET /health/live HTTP/1.1\r\nHost: a\r\n${cookie}\r\n\r\n`);
+  expect(statusOf(answer)).toBe(431);
+});
+
+it('closes on those who dawdle, with their headers or their body', async () => {
+  const head = `POST /v1/connections/a/messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${calm}\r\n`;
+  const answers = await Promise.all([
+    rawRequest(other.port, 'GET /health/live HTTP/1.1\r\nHost: a\r\n'),
+    rawRequest(other.port, `${head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"directive":`),
+  ]);
+  expect(answers.map(statusOf)).toEqual([408, 408]);
+});
+
+it('holds no more connections than it may, and serves again when some are gone', async () => {
+  const sockets: Socket[] = [];
+  const closed = await Promise.all(
+    Array.from({ length: 400 }, async () => {
+      const socket = connect(other.port, HOST);
+      sockets.push(socket);
+      // Those that stay are answered; the rest is closed without a word.
+      socket.write('GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n');
+      return new Promise<boolean>((resolve) => {
+        socket.once('data', () => resolve(false));
+        socket.once('close', () => resolve(true));
+        socket.once('error', () => resolve(true));
+      });
+    }),
+  );
+  expect(closed.filter(Boolean).length).toBeGreaterThanOrEqual(150);
+  for (const socket of sockets) socket.destroy();
+  const answer = await waitUntil(() => new Api(other.url, calm).call('GET', '/v1/connections/summary'));
+  expect(answer.status).toBe(200);
+});
+
+it('goes on counting while Redis is away', async () => {
+  await redis.stop();
+  const api = new Api(gateway.url, loud);
+  const statuses = await flood(4 * PER_KEY, (i) => api.call('GET', '/v1/connections', undefined, from(`192.0.2.${i}`)));
+  expect(statuses.of(429)).toBeGreaterThanOrEqual(PER_KEY);
+  expect(statuses.of(503)).toBeGreaterThanOrEqual(1);
+  expect(statuses.of(429) + statuses.of(503)).toBe(4 * PER_KEY);
+});
