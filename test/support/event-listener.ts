@@ -17,10 +17,18 @@ export class EventListener {
 
   private constructor(private readonly stopping: AbortController) {}
 
-  static async open(url: string, query: Record<string, string> = {}, lastEventId?: string): Promise<EventListener> {
+  static async open(
+    url: string,
+    query: Record<string, string> = {},
+    lastEventId?: string,
+    credentials?: string,
+  ): Promise<EventListener> {
     const stopping = new AbortController();
     const response = await fetch(`${url}/v1/events?${new URLSearchParams(query).toString()}`, {
-      headers: lastEventId === undefined ? {} : { 'last-event-id': lastEventId },
+      headers: {
+        ...(lastEventId !== undefined && { 'last-event-id': lastEventId }),
+        ...(credentials !== undefined && { authorization: `Bearer ${credentials}` }),
+      },
       signal: stopping.signal,
     });
     const type = response.headers.get('content-type') ?? '';

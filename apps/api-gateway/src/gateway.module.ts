@@ -15,9 +15,7 @@ import {
 } from '@app/platform';
 import { CommandReplies, ConnectionDirectory, EventStreams, Messages, RegistryKeys, WakeUps } from '@app/registry';
 import { Mailboxes } from '@app/sharding';
-import { limitsOf } from './access/access.settings.js';
-import { Doors } from './access/doors.js';
-import { RequestLimits } from './access/request-limits.js';
+import { accessProviders } from './access/access.providers.js';
 import { ClusterController } from './cluster/cluster.controller.js';
 import { ConnectionCommands } from './connections/connection-commands.js';
 import { ConnectionsController } from './connections/connections.controller.js';
@@ -80,8 +78,7 @@ export class GatewayModule {
         Gateway,
         { provide: SETTINGS, useValue: settings },
         { provide: LOGGER, useValue: logger },
-        { provide: Doors, useValue: new Doors(settings) },
-        { provide: RequestLimits, useValue: new RequestLimits(redis, keys.requestLimits, limitsOf(settings)) },
+        ...accessProviders(settings, redis, keys, logger),
         { provide: GATEWAY_PARTS, useValue: parts },
         { provide: ConnectionDirectory, useValue: new ConnectionDirectory(redis, keys, SHARD_COUNT) },
         { provide: EventFeed, useValue: feed },

@@ -23,6 +23,8 @@ export const gatewaySettings = z
     COMMAND_TIMEOUT: duration('2s', { min: '100ms', max: '30s' }),
     /** Most event streams open at a time. */
     EVENT_STREAMS: integer(1000, 1, 100_000),
+    /** Most of them that one key or token subject has open at one gateway. */
+    EVENT_STREAMS_PER_KEY: integer(20, 1, 100_000),
     /** Most bytes of events that a subscriber has not taken; past it its stream is ended. */
     EVENT_BUFFER_BYTES: integer(1_048_576, 65_536, 268_435_456),
     /** How often an event stream shows that it lives. */

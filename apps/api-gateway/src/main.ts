@@ -1,10 +1,8 @@
 import { LOGGER, httpOptions, runApp, type Logger } from '@app/platform';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { AuditInterceptor } from './access/audit.interceptor.js';
-import { Authenticator } from './access/authenticator.js';
 import { Doors } from './access/doors.js';
-import { RequestLimits } from './access/request-limits.js';
-import { guardRoutes } from './access/route-guard.js';
+import { GUARDS, guardRoutes, type Guards } from './access/route-guard.js';
 import { Gateway } from './gateway.js';
 import { GatewayModule } from './gateway.module.js';
 import { gatewaySettings } from './gateway.settings.js';
@@ -39,8 +37,7 @@ await runApp({
     const logger = app.get<Logger>(LOGGER);
     measureRequests(fastify);
     await secureHeaders(fastify);
-    const authenticator = Authenticator.of(settings, logger);
-    guardRoutes(fastify, { authenticator, limits: app.get(RequestLimits), doors: app.get(Doors) });
+    guardRoutes(fastify, app.get<Guards>(GUARDS));
     limitBodies(fastify, { 'POST /v1/messages': settings.MAX_BATCH_BYTES });
     app.useGlobalPipes(validationPipe());
     app.useGlobalFilters(new ProblemFilter(logger));

@@ -31,21 +31,32 @@ export const KeyFile = z.strictObject({ keys: z.array(KeyEntry).max(10_000) }).s
 interface KnownKey {
   digest: Buffer;
   caller: Caller;
+  /** The entry it was made of, as text. */
+  text: string;
 }
 
 export class ApiKeys {
   private readonly byDigest = new Map<string, KnownKey>();
+  private readonly callers = new Set<Caller>();
 
-  constructor(entries: readonly KeyEntry[]) {
-    for (const { id, sha256, scopes, account } of entries) {
-      const caller = { id: `key:${id}`, scopes: new Set(scopes), ...(account !== undefined && { account }) };
-      this.byDigest.set(sha256, { digest: Buffer.from(sha256, 'hex'), caller });
+  /** `before`: the keys these replace. A caller stays the same object for as long as its entry says the same. */
+  constructor(entries: readonly KeyEntry[], before?: ApiKeys) {
+    for (const entry of entries) {
+      const text = JSON.stringify(entry);
+      const known = before?.byDigest.get(entry.sha256);
+      const caller = known?.text === text ? known.caller : toCaller(entry);
+      this.byDigest.set(entry.sha256, { digest: Buffer.from(entry.sha256, 'hex'), caller, text });
+      this.callers.add(caller);
     }
   }
 
   /** Reads the text of a key file. @throws Error that says what is wrong, and repeats nothing of the file. */
-  static parse(text: string): ApiKeys {
-    return new ApiKeys(parseKeyFile(text).keys);
+  static parse(text: string, before?: ApiKeys): ApiKeys {
+    return new ApiKeys(parseKeyFile(text).keys, before);
+  }
+
+  isCurrent(caller: Caller): boolean {
+    return this.callers.has(caller);
   }
 
   get size(): number {
@@ -58,6 +69,10 @@ export class ApiKeys {
     const known = this.byDigest.get(digest.toString('hex'));
     return known !== undefined && timingSafeEqual(known.digest, digest) ? known.caller : undefined;
   }
+}
+
+function toCaller({ id, scopes, account }: KeyEntry): Caller {
+  return { id: `key:${id}`, scopes: new Set(scopes), ...(account !== undefined && { account }) };
 }
 
 /** @throws Error that says what is wrong, and repeats nothing of the file. */

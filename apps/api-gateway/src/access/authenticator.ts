@@ -15,6 +15,8 @@ const SIGNED_TOKEN = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
 export interface KnownKeys {
   callerOf(presented: string): Caller | undefined;
+  /** Whether the key this caller presented still says the same of it. */
+  isCurrent(caller: Caller): boolean;
 }
 
 export interface KnownTokens {
@@ -41,6 +43,12 @@ export class Authenticator {
             accountRequired: settings.JWT_ACCOUNT_REQUIRED === 'yes',
           });
     return keys === undefined && tokens === undefined ? undefined : new Authenticator(keys, tokens);
+  }
+
+  /** Whether the credentials a caller presented are still good. */
+  isCurrent(caller: Caller): boolean {
+    if (caller.until !== undefined) return Date.now() < caller.until;
+    return this.keys?.isCurrent(caller) ?? false;
   }
 
   /** The caller behind an `Authorization` header. @throws Problem */

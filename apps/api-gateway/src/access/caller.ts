@@ -9,6 +9,8 @@ export interface Caller {
   scopes: ReadonlySet<Scope>;
   /** The account it is bound to; a caller without one reaches every account. */
   account?: string;
+  /** End of its credentials, epoch milliseconds; a key has none. */
+  until?: number;
 }
 
 /** Everybody, where no credentials are asked for: on loopback in development. */

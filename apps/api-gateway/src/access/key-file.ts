@@ -37,6 +37,10 @@ export class WatchedKeys {
     return this.keys.callerOf(presented);
   }
 
+  isCurrent(caller: Caller): boolean {
+    return this.keys.isCurrent(caller);
+  }
+
   close(): void {
     unwatchFile(this.path);
   }
@@ -45,7 +49,7 @@ export class WatchedKeys {
     try {
       const text = readFileSync(this.path, 'utf8');
       if (text === this.text) return;
-      this.keys = ApiKeys.parse(text);
+      this.keys = ApiKeys.parse(text, this.keys);
       this.text = text;
       reloads.inc({ outcome: 'read' });
       this.logger.info({ keys: this.keys.size }, 'API keys read again');

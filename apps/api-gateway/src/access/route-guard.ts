@@ -21,6 +21,8 @@ export class UndeclaredRouteError extends Error {
   override readonly name = 'UndeclaredRouteError';
 }
 
+export const GUARDS = Symbol('GUARDS');
+
 export interface Guards {
   /** Undefined where no credentials are asked for. */
   authenticator: Authenticator | undefined;

@@ -77,7 +77,11 @@ export class Tokens {
     const { accountClaim, accountRequired } = this.from;
     const subject = Subject.safeParse(payload.sub);
     if (!subject.success) throw credentialsRefused('the claim "sub" must be a text of 1 to 256 characters');
-    const caller = { id: `token:${subject.data}`, scopes: new Set(scopesOf(payload).filter(isScope)) };
+    const caller = {
+      id: `token:${subject.data}`,
+      scopes: new Set(scopesOf(payload).filter(isScope)),
+      ...(payload.exp !== undefined && { until: payload.exp * 1000 }),
+    };
     const claimed: unknown = payload[accountClaim];
     if (claimed === undefined) {
       if (accountRequired) throw credentialsRefused(`the token has no claim "${accountClaim}" that names its account`);

@@ -55,7 +55,7 @@ export const EventBody = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('closed'),
     at: time,
-    reason: z.enum(['too-slow', 'shutting-down']),
+    reason: z.enum(['too-slow', 'credentials', 'shutting-down']),
     details: z.string(),
   }),
 ]);

@@ -2,6 +2,8 @@ import { Controller, Get, Header, Inject, Query, StreamableFile } from '@nestjs/
 import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { SETTINGS } from '@app/platform';
 import { shardOf } from '@app/protocol';
+import { RequestCaller, type Caller } from '../access/caller.js';
+import { OpenStreams } from '../access/open-streams.js';
 import { Requires } from '../access/scopes.js';
 import type { GatewaySettings } from '../gateway.settings.js';
 import { Problem, Problems } from '../http/problem.js';
@@ -15,6 +17,7 @@ import { EventsQuery } from './event.dto.js';
 export class EventsController {
   constructor(
     private readonly feed: EventFeed,
+    private readonly streams: OpenStreams,
     @Inject(SETTINGS) private readonly settings: GatewaySettings,
   ) {}
 
@@ -45,6 +48,7 @@ export class EventsController {
   async streamEvents(
     @Query({ schema: EventsQuery }) { types, client_id: clientId }: EventsQuery,
     @LastEventId() lastEventId: string | undefined,
+    @RequestCaller() caller: Caller,
   ): Promise<StreamableFile> {
     const from = lastEventId === undefined ? undefined : this.positionsOf(lastEventId);
     if (this.feed.full) {
@@ -53,7 +57,8 @@ export class EventsController {
       });
     }
     const only = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
-    return new StreamableFile(await this.feed.subscribe({ types, clientId }, from, only), {
+    const stream = await this.streams.admit(caller, () => this.feed.subscribe({ types, clientId }, from, only));
+    return new StreamableFile(stream, {
       type: 'text/event-stream; charset=utf-8',
     });
   }

@@ -38,6 +38,7 @@ export function gap(shard: number): string {
 
 const ENDS = {
   'too-slow': 'events came faster than they were taken: resume with the last id',
+  credentials: 'the credentials it was opened with are not good any more',
   'shutting-down': 'this gateway stops: resume with the last id',
 } as const;
 export type EndReason = keyof typeof ENDS;
