@@ -196,7 +196,9 @@ describe('docker-compose.yml', () => {
       expect(service?.build).toEqual({ context: '.', target: app });
       expect([...image.keys()]).toContain(app);
       expect(service?.image).toBe(`cloud-connector/${app}`);
-      expect(service?.ports).toEqual([`127.0.0.1:${port}:${port}`]);
+      const management = environment['MANAGEMENT_PORT'];
+      const ports = [String(port), ...(management === undefined ? [] : [management])];
+      expect(service?.ports).toEqual(ports.map((one) => `127.0.0.1:${one}:${one}`));
     });
 
     it('gets only settings that it reads, and waits for the servers they name', () => {

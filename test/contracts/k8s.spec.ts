@@ -129,20 +129,24 @@ describe('network policies', () => {
   ): (number | string | undefined)[] => rules.flatMap(({ ports = [] }) => ports.map(({ port }) => port));
 
   it.each([
-    ['api-gateway', [443]],
-    ['status-ingester', [1883, 8883, 8885]],
-    ['dispatcher', [1883, 8883, 8885]],
-  ])('%s reaches what it needs, and only labelled namespaces reach it', (app, own) => {
+    ['api-gateway', [443], ['callers → http', 'monitoring → management']],
+    ['status-ingester', [1883, 8883, 8885], ['monitoring → http']],
+    ['dispatcher', [1883, 8883, 8885], ['monitoring → http']],
+  ])('%s reaches what it needs, and only labelled namespaces reach it', (app, own, who) => {
     const labels = workloads.find(({ metadata }) => metadata?.name === app)?.spec?.template.metadata?.labels ?? {};
     const mine = applying(labels);
     const outgoing = portsOf(mine.flatMap(({ spec }) => spec?.egress ?? []));
     expect(new Set(outgoing)).toEqual(new Set([53, 6379, 26379, ...own]));
     const incoming = mine.flatMap(({ spec }) => spec?.ingress ?? []);
-    expect(new Set(portsOf(incoming))).toEqual(new Set(['http']));
-    for (const { from = [] } of incoming) {
-      expect(from).not.toEqual([]);
-      for (const { namespaceSelector } of from) expect(namespaceSelector?.matchLabels).toBeDefined();
-    }
+    const ways = incoming.flatMap(({ from = [], ports = [] }) => {
+      expect([from.length > 0, ports.length > 0]).toEqual([true, true]);
+      return from.flatMap(({ namespaceSelector }) =>
+        Object.keys(namespaceSelector?.matchLabels ?? { anybody: '' }).flatMap((label) =>
+          ports.map(({ port }) => `${label.replace('cloud-connector/', '')} → ${port}`),
+        ),
+      );
+    });
+    expect(ways.toSorted()).toEqual(who);
   });
 });
 
@@ -166,15 +170,21 @@ describe.each(Object.entries(APPS))('%s', (app, { port, settings }) => {
     expect(template?.metadata?.labels).toEqual(workload?.spec?.selector.matchLabels);
   });
 
-  it('serves probes, metrics and clients on one port', () => {
-    expect(container?.ports).toEqual([{ name: 'http', containerPort: port }]);
+  it('serves probes and clients on one port, and metrics on it or on one that no Service leads to', () => {
+    const management = settings.includes('MANAGEMENT_PORT') ? 3003 : undefined;
+    expect(container?.ports).toEqual([
+      { name: 'http', containerPort: port },
+      ...(management === undefined ? [] : [{ name: 'management', containerPort: management }]),
+    ]);
+    const given = container?.env?.find(({ name }) => name === 'MANAGEMENT_PORT')?.value;
+    expect(given).toBe(management?.toString());
     expect(container?.env).toContainEqual({ name: 'PORT', value: String(port) });
     expect(container?.startupProbe?.httpGet).toEqual({ path: '/health/live', port: 'http' });
     expect(container?.livenessProbe?.httpGet).toEqual({ path: '/health/live', port: 'http' });
     expect(container?.readinessProbe?.httpGet).toEqual({ path: '/health/ready', port: 'http' });
     expect(template?.metadata?.annotations).toEqual({
       'prometheus.io/scrape': 'true',
-      'prometheus.io/port': String(port),
+      'prometheus.io/port': String(management ?? port),
       'prometheus.io/path': '/metrics',
     });
     const service = services.find((candidate) => candidate.metadata?.name === app);
