@@ -24,7 +24,8 @@ function gatewayOf(name: string): ReturnType<typeof startApp> {
 beforeAll(async () => {
   store = await startStore(dir);
   mosquitto = await startMosquitto({ dir });
-  const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url };
+  // Each change is told: they are compared one by one.
+  const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s' };
   [gateway, second] = await Promise.all([
     gatewayOf('gateway'),
     gatewayOf('second'),

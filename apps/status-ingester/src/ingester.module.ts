@@ -134,6 +134,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     connectionRetentionMs: settings.CONNECTION_RETENTION,
     lanes: INTAKE_LANES,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    eventSettleMs: settings.EVENT_SETTLE,
   };
   const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, SHARD_COUNT, logger);
   const loop = new OwnerLoop(mailboxReader(loopRedis, keys), commits, actor, ownership, logger);

@@ -28,6 +28,8 @@ export const ingesterSettings = z
     MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
     /** How long a crashed ingester keeps its shards and lanes from the others. */
     LEASE_TIME: duration('6s', { min: '2s', max: '60s' }),
+    /** How long a client that flaps must keep its state until subscribers are told; 0 for telling each change. */
+    EVENT_SETTLE: duration('2s', { max: '60s' }),
     /** Most clients whose retained message an ingester reads a second. */
     VERIFY_RATE: integer(5000, 1, 100_000),
     HANDSHAKE_RESPONSE: z.enum(['none', 'live']).default('none'),

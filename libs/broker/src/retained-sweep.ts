@@ -1,17 +1,19 @@
 /**
  * Reads everything the broker retains under some filters, once, over a plain subscription. The reader holds the
- * socket back while its caller works, so memory stays flat. The sentinel comes last; a read that ends without it is
- * incomplete. Brokers may drop messages of such a read, so what was not seen is never proof of absence.
+ * socket back while its caller asks it to, so memory stays flat. The sentinel is subscribed last; a read that falls silent
+ * without it is truncated. Brokers may drop messages of such a read even so: what was not seen is never proof of absence.
  */
 import type { BrokerAccess } from './broker-access.js';
+import type { MqttClient } from 'mqtt';
 import { openMqtt } from './mqtt-connection.js';
+import { IncompleteReadError } from './retained-reader.js';
 
 export interface SweepOptions extends BrokerAccess {
   clientId: string;
   filters: readonly string[];
   /** A topic the service keeps retained, subscribed last. */
   sentinel: string;
-  /** The longest silence before the read counts as broken off, in milliseconds. */
+  /** The longest silence before the read counts as truncated, in milliseconds. */
   silenceMs: number;
   signal: AbortSignal;
 }
@@ -19,55 +21,76 @@ export interface SweepOptions extends BrokerAccess {
 /** Takes one retained message; the read goes on when it has resolved, or at once where it returns nothing. */
 export type TakeRetained = (topic: string, payload: Buffer) => Promise<void> | undefined;
 
-/** @returns whether the sentinel was reached. */
-export async function sweepRetained(options: SweepOptions, take: TakeRetained): Promise<boolean> {
-  const { clientId, filters, sentinel, silenceMs, signal } = options;
+/** Brokers that answer filters side by side may still be sending when the sentinel comes, in milliseconds. */
+const AFTER_SENTINEL_MS = 200;
+
+/**
+ * @returns whether the sentinel came
+ * @throws IncompleteReadError where the connection ended; what `take` rejects with
+ */
+export async function sweepRetained(options: SweepOptions, take: TakeRetained): Promise<'complete' | 'truncated'> {
+  const { clientId, signal } = options;
   const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false });
   try {
-    return await new Promise<boolean>((resolve, reject) => {
-      const silence = setTimeout(() => resolve(false), silenceMs);
-      const over = (): void => {
-        clearTimeout(silence);
-        resolve(false);
-      };
-      signal.addEventListener('abort', over, { once: true });
-      client.on('close', over);
-      client.on('error', (error) => reject(error));
-      client.handleMessage = (packet, done) => {
-        silence.refresh();
-        if (!packet.retain) {
-          done();
-          return;
-        }
-        if (packet.topic === sentinel) {
-          clearTimeout(silence);
-          resolve(true);
-          done();
-          return;
-        }
-        const taken = take(packet.topic, packet.payload as Buffer);
-        if (taken === undefined) done();
-        else
-          taken.then(
-            () => {
-              silence.refresh();
-              done();
-            },
-            (error: unknown) => reject(error instanceof Error ? error : new Error(String(error))),
-          );
-      };
+    return await new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
+      const broken = (why: string): void => reject(new IncompleteReadError(`the sweep ended early: ${why}`));
+      signal.addEventListener('abort', () => broken('it was stopped'), { once: true });
+      client.on('close', () => broken('the connection was closed'));
+      client.on('error', fail);
+      receive(client, options, take, resolve, fail);
       client.once('connect', () => {
-        client.publish(sentinel, 'sentinel', { qos: 1, retain: true }, () => {
-          client.subscribe([...filters, sentinel], { qos: 0, rh: 0, rap: false }, (error, grants) => {
-            const refused = grants?.find(({ qos }) => qos >= 0x80);
-            if (error != null) reject(error);
-            else if (refused !== undefined)
-              reject(new Error(`the broker refused the subscription to ${refused.topic}`));
-          });
-        });
+        subscribe(client, options).catch(fail);
       });
     });
   } finally {
     client.end(true);
   }
+}
+
+async function subscribe(client: MqttClient, { filters, sentinel }: SweepOptions): Promise<void> {
+  // A broker that lost what it retained has lost the sentinel too.
+  await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
+  const granted = await client.subscribeAsync([...filters, sentinel], { qos: 0, rh: 0, rap: false });
+  const refused = granted.find(({ qos }) => qos >= 0x80);
+  if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused.topic}`);
+}
+
+function receive(
+  client: MqttClient,
+  { sentinel, silenceMs }: SweepOptions,
+  take: TakeRetained,
+  end: (how: 'complete' | 'truncated') => void,
+  fail: (error: unknown) => void,
+): void {
+  let complete = false;
+  let timer: NodeJS.Timeout | undefined;
+  const listen = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => end(complete ? 'complete' : 'truncated'), complete ? AFTER_SENTINEL_MS : silenceMs);
+  };
+  client.on('close', () => clearTimeout(timer));
+  listen();
+  client.handleMessage = (packet, done) => {
+    // Live messages are not of the sweep, nor do they break the silence.
+    if (!packet.retain) {
+      done();
+      return;
+    }
+    if (packet.topic === sentinel) complete = true;
+    const taken = packet.topic === sentinel ? undefined : take(packet.topic, packet.payload as Buffer);
+    if (taken === undefined) {
+      // Only moved on: a timer for each message would cost more than the message.
+      if (complete) listen();
+      else timer?.refresh();
+      done();
+      return;
+    }
+    // The silence while it is held back is our own.
+    clearTimeout(timer);
+    taken.then(() => {
+      listen();
+      done();
+    }, fail);
+  };
 }

@@ -36,6 +36,12 @@ function host(clientId: string, more: Partial<Connection> = {}): Connection {
     last_message_at: 1000,
     refused_until: null,
     refused_handshake: null,
+    unconfirmed_handshake: null,
+    left_handshakes: [],
+    set_aside: null,
+    shaken_at: 0,
+    told_at: null,
+    held: null,
     lane: 0,
     ...more,
   };
@@ -76,6 +82,7 @@ class Registry {
       todos: [],
       undone: [],
       arrived: [],
+      swept: [],
     });
     await this.commits.commit(grant, '0-0', '0-0', writes);
     if (after === undefined) this.stored.delete(clientId);

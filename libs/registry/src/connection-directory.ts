@@ -104,6 +104,11 @@ export class ConnectionDirectory {
     return { connections };
   }
 
+  /** Client ids of one shard that are online, after one id, in their order; at most `count`. */
+  onlineAfter(shard: number, after: string, count: number): Promise<string[]> {
+    return this.idsOf(shard, { state: 'online' }, after, count);
+  }
+
   /** How many connections there are by state and type. */
   async summary(): Promise<Summary> {
     const counts: Summary = { online: { host: 0, proxy: 0 }, offline: { host: 0, proxy: 0 } };

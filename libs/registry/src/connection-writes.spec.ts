@@ -49,6 +49,12 @@ function host(clientId: string, more: Partial<Connection> = {}): Connection {
     last_message_at: 1000,
     refused_until: null,
     refused_handshake: null,
+    unconfirmed_handshake: null,
+    left_handshakes: [],
+    set_aside: null,
+    shaken_at: 0,
+    told_at: null,
+    held: null,
     lane: 0,
     ...more,
   };
@@ -62,6 +68,7 @@ function writesOf(changes: Partial<BatchChanges>): ShardWrite[] {
     todos: [],
     undone: [],
     arrived: [],
+    swept: [],
     ...changes,
   });
 }

@@ -4,7 +4,10 @@ import { encodeConnection, type Connection } from './connection.js';
 import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type RegistryEvent } from './event.js';
 import { factMembers } from './fact-index.js';
 import type { RegistryKeys } from './registry-keys.js';
-import { encodeToDo, type ToDo } from './to-do.js';
+import { encodeToDo, type DueToDo, type ToDo } from './to-do.js';
+
+/** How long a sweep may take to read its counts. */
+const SWEEP_COUNTS_KEPT_MS = 3_600_000;
 
 /** A connection before and after a batch; undefined where it did not exist or was forgotten. */
 export interface ConnectionChange {
@@ -17,11 +20,13 @@ export interface BatchChanges {
   events: readonly (RegistryEvent & { at: number })[];
   deadLetters: readonly (DeadLetter & { at: number })[];
   /** `due` in epoch milliseconds. */
-  todos: readonly { todo: ToDo; due: number }[];
+  todos: readonly DueToDo[];
   /** To-dos that the batch made obsolete. */
   undone: readonly ToDo[];
   /** Clients that came online: wake a dispatcher, if something waits for them. */
   arrived: readonly { clientId: string; due: number }[];
+  /** What results that sweeps wait for have changed, by its kind. */
+  swept: readonly { sweep: string; changes: readonly string[] }[];
 }
 
 type Arg = string | number;
@@ -66,6 +71,13 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   for (const { todo, due } of changes.todos) gathered.to('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
 
   const writes = [...gathered.writes()];
+  for (const { sweep, changes: kinds } of changes.swept) {
+    const key = keys.sweepCounts(shard, sweep);
+    for (const kind of new Set(kinds)) {
+      writes.push({ command: ['HINCRBY', key, kind, kinds.filter((one) => one === kind).length] });
+    }
+    writes.push({ command: ['PEXPIRE', key, SWEEP_COUNTS_KEPT_MS] });
+  }
   for (const { at, ...event } of changes.events) {
     writes.push({
       command: ['XADD', keys.events(shard), 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', at, 'event', JSON.stringify(event)],

@@ -20,7 +20,9 @@ export type OfflineReason =
   /** Its handshake came within the refusal window of a force-disconnect. */
   | 'refused'
   /** What it retains says nothing about its state. */
-  | 'unknown';
+  | 'unknown'
+  /** It did not shake hands again after the broker's restart. Reserved: nothing asks for it yet. */
+  | 'unconfirmed';
 
 export interface Connection {
   client_id: string;
@@ -40,8 +42,30 @@ export interface Connection {
   refused_until: RefusedUntil | null;
   /** Id of a retained handshake that was refused within that window: it stays refused until it is sent again. */
   refused_handshake: string | null;
+  /** Id of a retained handshake that was not confirmed: it stays so until a handshake comes live. */
+  unconfirmed_handshake: string | null;
+  /** Ids of retained handshakes it left behind on other status topics, newest last: they count no more. */
+  left_handshakes: string[];
+  /** Digest of the retained message that was set aside last; null where what is retained is in order. */
+  set_aside: string | null;
+  /** When the last handshake came live; 0 where it was only read back. */
+  shaken_at: number;
   /** Lane of the last live message that bears state; null where a verification has been applied since. */
   lane: number | null;
+  /** When subscribers were last told of a change of state. */
+  told_at: number | null;
+  /** Changes of state that subscribers are not told of yet; null where none is held back. */
+  held: HeldEvents | null;
+}
+
+/** A client that flaps: what is held back until it settles. */
+export interface HeldEvents {
+  since: number;
+  due: number;
+  /** Changes of state since then. */
+  changes: number;
+  /** The state that subscribers know. */
+  told: ConnectionState;
 }
 
 // Facts are most of a connection's text and seldom change: each object is turned into text once.
@@ -65,7 +89,13 @@ export function encodeConnection(connection: Connection): string {
     last_message_at: connection.last_message_at,
     refused_until: connection.refused_until,
     refused_handshake: connection.refused_handshake,
+    unconfirmed_handshake: connection.unconfirmed_handshake,
+    left_handshakes: connection.left_handshakes,
+    set_aside: connection.set_aside,
+    shaken_at: connection.shaken_at,
     lane: connection.lane,
+    told_at: connection.told_at,
+    held: connection.held,
   };
   return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;
 }

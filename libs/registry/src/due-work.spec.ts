@@ -7,7 +7,7 @@ import { DueWorkOfShards, type DueWork } from './due-work.js';
 import { Messages } from './messages.js';
 import { Outboxes } from './outbox.js';
 import { RegistryKeys } from './registry-keys.js';
-import { WAKE_AGAIN_MS, encodeToDo, type ToDo } from './to-do.js';
+import { WAKE_AGAIN_MS, encodeToDo, type DueToDo, type ToDo } from './to-do.js';
 
 const SHARDS = 4;
 const CLIENT = 'host-1';
@@ -84,6 +84,10 @@ async function plan(todo: ToDo, at: number): Promise<void> {
   await redis.zadd(keys.todo(SHARD), at, encodeToDo(todo));
 }
 
+function todosOf({ todos }: DueWork): ToDo[] {
+  return todos.map(({ todo }) => todo);
+}
+
 async function dueAt(todo: ToDo): Promise<number | undefined> {
   const score = await redis.zscore(keys.todo(SHARD), encodeToDo(todo));
   return score === null ? undefined : Number(score);
@@ -95,12 +99,9 @@ describe('to-dos that are due', () => {
     await plan(forget('second'), at - 10);
     await plan(wake('first'), at - 20);
     await plan(forget('later'), at + 600_000);
-    expect(await due.take(GRANT)).toEqual({
-      todos: [wake('first'), forget('second')],
-      expired: 0,
-      forgotten: 0,
-      more: false,
-    });
+    const taken = await due.take(GRANT);
+    expect(todosOf(taken)).toEqual([wake('first'), forget('second')]);
+    expect(taken).toMatchObject({ expired: 0, forgotten: 0, more: false });
     expect(await due.take(GRANT)).toEqual(NOTHING);
   });
 
@@ -113,7 +114,7 @@ describe('to-dos that are due', () => {
     expect(again).toBeLessThanOrEqual((await now()) + WAKE_AGAIN_MS);
     // As if the grace had passed.
     await redis.zincrby(keys.todo(SHARD), -WAKE_AGAIN_MS, encodeToDo(forget('a')));
-    await eventually(async () => expect((await due.take(GRANT)).todos).toEqual([forget('a')]));
+    await eventually(async () => expect(todosOf(await due.take(GRANT))).toEqual([forget('a')]));
   });
 
   it('are gone for good when they are done', async () => {
@@ -121,11 +122,22 @@ describe('to-dos that are due', () => {
     await plan(forget('a'), at - 1);
     await plan(forget('b'), at - 1);
     const { todos } = await due.take(GRANT);
-    await due.done(GRANT, [forget('a'), forget('never planned')]);
     expect(todos).toHaveLength(2);
+    const a = todos.filter(({ todo }) => todo.do === 'forget' && todo.client_id === 'a');
+    await due.done(GRANT, [...a, { todo: forget('never planned'), due: at }]);
     expect(await dueAt(forget('a'))).toBeUndefined();
     expect(await dueAt(forget('b'))).toBeDefined();
     await expect(due.done(GRANT, [])).resolves.toBeUndefined();
+  });
+
+  it('stay where they were written anew while they were being done, even for the same time', async () => {
+    const at = await now();
+    await plan(forget('a'), at - 1);
+    const { todos } = await due.take(GRANT);
+    const [taken] = todos as [DueToDo];
+    await plan(forget('a'), Math.floor(taken.due));
+    await due.done(GRANT, todos);
+    expect(await dueAt(forget('a'))).toBe(Math.floor(taken.due));
   });
 
   it('come in portions, and each portion says whether there is more', async () => {
@@ -135,9 +147,7 @@ describe('to-dos that are due', () => {
     do portions.push(await due.take(GRANT));
     while (portions.at(-1)?.more);
     expect(portions.map(({ todos }) => todos.length)).toEqual([100, 100, 50]);
-    expect(portions.flatMap(({ todos }) => todos)).toEqual(
-      Array.from({ length: 250 }, (_, i) => forget(`client-${i}`)),
-    );
+    expect(portions.flatMap(todosOf)).toEqual(Array.from({ length: 250 }, (_, i) => forget(`client-${i}`)));
   });
 
   it('of every kind are read as they were written', async () => {
@@ -155,7 +165,7 @@ describe('to-dos that are due', () => {
     ];
     const at = await now();
     for (const [i, todo] of todos.entries()) await plan(todo, at - 100 + i);
-    expect((await due.take(GRANT)).todos).toEqual(todos);
+    expect(todosOf(await due.take(GRANT))).toEqual(todos);
   });
 });
 
@@ -257,9 +267,9 @@ describe('a former owner', () => {
 
   it('does not remove what it has done: the new owner does it again', async () => {
     await plan(forget('a'), (await now()) - 1);
-    await due.take(GRANT);
+    const { todos } = await due.take(GRANT);
     await redis.del(keys.owner(GRANT));
-    await expect(due.done(GRANT, [forget('a')])).rejects.toThrow(StaleOwnerError);
+    await expect(due.done(GRANT, todos)).rejects.toThrow(StaleOwnerError);
     expect(await dueAt(forget('a'))).toBeDefined();
   });
 });

@@ -3,10 +3,10 @@ import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { MESSAGE_LUA } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
-import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type ToDo } from './to-do.js';
+import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type DueToDo } from './to-do.js';
 
 export interface DueWork {
-  todos: ToDo[];
+  todos: DueToDo[];
   /** Messages that became `expired` by this call. */
   expired: number;
   /** Finished messages whose retention has ended: they are gone by this call. */
@@ -19,10 +19,12 @@ export interface DueWork {
 const BATCH = 100;
 
 /**
+ * To-dos that are taken come up again at a time that ends on half a millisecond, and commits write whole ones: so one
+ * that is written anew while it is being done is never taken for the one that was taken.
  * KEYS `ofMessages`, owner · ARGV fence, batch, again ms
- * → false where stale | [expired count, forgotten count, more 0/1, to-do …]
+ * → false where stale | [expired count, forgotten count, more 0/1, due time, to-do …]
  */
-const dueScript = new RedisScript<null | [number, number, number, ...string[]]>(
+const dueScript = new RedisScript<null | [number, number, number, string, ...string[]]>(
   'ccDue',
   `${MESSAGE_LUA}
    if redis.call('GET', KEYS[12]) ~= ARGV[1] then return false end
@@ -52,17 +54,21 @@ const dueScript = new RedisScript<null | [number, number, number, ...string[]]>(
    end
 
    local todos = due(TODO)
-   local again = string.format('%.0f', at + tonumber(ARGV[3]))
+   local again = string.format('%.1f', at + tonumber(ARGV[3]) + 0.5)
    for _, todo in ipairs(todos) do redis.call('ZADD', TODO, again, todo) end
    local more = #ids == batch or #old == batch or #todos == batch
-   return { expired, #old, more and 1 or 0, unpack(todos) }`,
+   return { expired, #old, more and 1 or 0, again, unpack(todos) }`,
 );
 
-/** KEYS owner, todo · ARGV fence, to-do … */
+/** KEYS owner, todo · ARGV fence, then to-do and due time in turn; one that was written anew stays. */
 const doneScript = new RedisScript<number>(
   'ccDone',
   `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-   return redis.call('ZREM', KEYS[2], unpack(ARGV, 2))`,
+   for i = 2, #ARGV, 2 do
+     local due = redis.call('ZSCORE', KEYS[2], ARGV[i])
+     if due and tonumber(due) == tonumber(ARGV[i + 1]) then redis.call('ZREM', KEYS[2], ARGV[i]) end
+   end
+   return 0`,
 );
 
 export class DueWorkOfShards {
@@ -78,15 +84,27 @@ export class DueWorkOfShards {
     const scriptKeys = [...keys.ofMessages(shard), keys.owner(grant)];
     const reply = await dueScript.run(this.redis, scriptKeys, [grant.fence, BATCH, WAKE_AGAIN_MS]);
     if (reply === null) throw new StaleOwnerError(grant);
-    const [expired, forgotten, more, ...todos] = reply;
-    return { expired, forgotten, more: more === 1, todos: todos.map(decodeToDo) };
+    const [expired, forgotten, more, again, ...todos] = reply;
+    const due = Number(again);
+    return {
+      expired,
+      forgotten,
+      more: more === 1,
+      todos: todos.map((text) => ({ todo: decodeToDo(text), due })),
+    };
   }
 
-  /** Removes to-dos that are done. Wake-ups are not removed here: the drain does it when there is nothing left. */
-  async done(grant: Grant, todos: readonly ToDo[]): Promise<void> {
+  /**
+   * Removes to-dos that are done, but not those that were written anew meanwhile. Wake-ups are not removed here: the
+   * drain does it when there is nothing left.
+   */
+  async done(grant: Grant, todos: readonly DueToDo[]): Promise<void> {
     if (todos.length === 0) return;
     const keys = [this.keys.owner(grant), this.keys.todo(grant.index)];
-    const reply = await doneScript.run(this.redis, keys, [grant.fence, ...todos.map(encodeToDo)]);
+    const reply = await doneScript.run(this.redis, keys, [
+      grant.fence,
+      ...todos.flatMap(({ todo, due }) => [encodeToDo(todo), due]),
+    ]);
     if (reply === -1) throw new StaleOwnerError(grant);
   }
 }

@@ -4,10 +4,14 @@ import type { ConnectionType, OfflineReason } from './connection.js';
 import type { MessageStatus } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
 
+/** Changes of a connection; `flaps`: so many changes of state before this one were not told. */
+export type ChangeEvent = { client_id: string; flaps?: number } & (
+  | { type: 'connection.online' | 'connection.updated'; connection_type: ConnectionType; handshake_message_id: string }
+  | { type: 'connection.offline'; reason: OfflineReason }
+);
+
 export type RegistryEvent =
-  | { type: 'connection.online'; client_id: string; connection_type: ConnectionType; handshake_message_id: string }
-  | { type: 'connection.updated'; client_id: string; connection_type: ConnectionType; handshake_message_id: string }
-  | { type: 'connection.offline'; client_id: string; reason: OfflineReason }
+  | ChangeEvent
   | { type: 'connection.refused'; client_id: string; reason: string; message_id: string | null }
   | { type: 'message.status'; client_id: string; message_id: string; status: MessageStatus; details?: string }
   | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };

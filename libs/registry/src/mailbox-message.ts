@@ -23,9 +23,14 @@ export interface Packet {
 export type Command =
   | { do: 'force-disconnect'; reconnect_after: string }
   | { do: 'lift-refusal' }
-  | { do: 'forget' }
-  /** Read what the broker retains and apply it. */
-  | { do: 'verify'; reason: DoubtReason };
+  /** `overdue`: its time is over, and nobody asked. */
+  | { do: 'forget'; overdue?: true }
+  /** Read what the broker retains and apply it; `sweep` that wants to know. */
+  | { do: 'verify'; reason: DoubtReason; sweep?: string }
+  /** The broker was started at `since`: a client that has not shaken hands since then is offline. Nobody asks yet. */
+  | { do: 'reconfirm'; since: number }
+  /** Tell subscribers of what was held back. */
+  | { do: 'tell' };
 
 /** Why what the registry holds of a client is in doubt. */
 export type DoubtReason =
@@ -49,12 +54,19 @@ export interface Retained {
   refused?: Packet['refused'];
 }
 
-/** The result of a verification: what the broker retained after `attempt` had noted the mailbox's last id. */
+/**
+ * What the broker retained: the result of a verification, read after `attempt` had noted the mailbox's last id; or read
+ * by a sweep, without an attempt.
+ */
 export interface Verified {
   kind: 'verified';
   clientId: string;
   attempt: string;
   retained: Retained[];
+  /** The sweep that wants to know what it changed. */
+  sweep?: string;
+  /** Read by the sweep itself: the mailbox's last id before it began. */
+  noted?: string;
 }
 
 export interface CommandMessage {
@@ -69,7 +81,8 @@ export interface CommandMessage {
 export type MailboxMessage = (Packet | CommandMessage | Verified) & { at: number; id: string };
 
 const COMMAND = 'command';
-const VERIFIED = 'verified ';
+/** `verified <attempt> <sweep> <noted>`; `-` for none. */
+const VERIFIED = /^verified (\S+) (\S+) (\S+)$/;
 
 export function encodePacket(packet: Packet): MailboxItem {
   const flags = `${packet.retain ? 'r' : '-'}${packet.dup ? 'd' : '-'}`;
@@ -84,8 +97,9 @@ export function encodeCommand({ clientId, command, reply }: Omit<CommandMessage,
   return { clientId, meta: COMMAND, body: JSON.stringify({ command, reply }) };
 }
 
-export function encodeVerified({ clientId, attempt, retained }: Omit<Verified, 'kind'>): MailboxItem {
-  return { clientId, meta: `verified ${attempt}`, body: JSON.stringify(retained) };
+export function encodeVerified({ clientId, retained, ...about }: Omit<Verified, 'kind'>): MailboxItem {
+  const { attempt, sweep = '-', noted = '-' } = about;
+  return { clientId, meta: `verified ${attempt || '-'} ${sweep} ${noted}`, body: JSON.stringify(retained) };
 }
 
 /** @throws Error for an entry that no release of this program wrote. */
@@ -96,9 +110,11 @@ export function decodeMailboxEntry(entry: MailboxEntry): MailboxMessage {
     const { command, reply } = JSON.parse(body) as Pick<CommandMessage, 'command' | 'reply'>;
     return { kind: 'command', clientId, command, ...(reply && { reply }), at, id };
   }
-  if (meta.startsWith(VERIFIED)) {
+  const verified = VERIFIED.exec(meta);
+  if (verified !== null) {
+    const [attempt = '', sweep, noted] = verified.slice(1).map((part) => (part === '-' ? undefined : part));
     const retained = JSON.parse(body) as Retained[];
-    return { kind: 'verified', clientId, attempt: meta.slice(VERIFIED.length), retained, at, id };
+    return { kind: 'verified', clientId, attempt, retained, ...(sweep && { sweep }), ...(noted && { noted }), at, id };
   }
   const parts = /^(packet|too-large|not-utf8) (\d+) ([r-])([d-]) (.+)$/.exec(meta);
   if (parts === null) throw new Error(`mailbox entry ${entry.id} has an unknown meta "${meta}"`);

@@ -103,6 +103,11 @@ export class RegistryKeys extends ShardingKeys {
     ];
   }
 
+  /** Hash with expiry: what the results of a sweep have changed on the shard, by kind. */
+  sweepCounts(shard: number, sweep: string): string {
+    return `${this.shard(shard)}:sweep:${sweep}`;
+  }
+
   /** String with expiry: this refusal has been answered. */
   answered(shard: number, clientId: string, messageId: string | null): string {
     return `${this.shard(shard)}:answered:${clientId}/${messageId ?? ''}`;

@@ -15,8 +15,16 @@ export type ToDo =
   | { do: 'clear-retained'; client_id: string; status_topic: string }
   /** Read what the broker retains for the client; stays until the result has been applied. */
   | { do: 'verify'; client_id: string }
+  /** Tell subscribers what was held back while the client flapped; stays until it has been told. */
+  | { do: 'tell'; client_id: string }
   /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */
   | { do: 'forget'; client_id: string };
+
+/** A to-do and the time it is written down with, epoch milliseconds: written anew, it has another. */
+export interface DueToDo {
+  todo: ToDo;
+  due: number;
+}
 
 export function encodeToDo(todo: ToDo): string {
   return JSON.stringify(todo);

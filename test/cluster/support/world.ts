@@ -96,6 +96,8 @@ export class World {
       MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
       LEASE_TIME: `${LEASE_MS}ms`,
       INTAKE_LANES: `${this.lanes}`,
+      // Each change is told, so that what was told can be compared with what was published, one by one.
+      EVENT_SETTLE: '0s',
     };
     const app = await startApp('status-ingester', { dir: this.dir, name, env });
     const ingester = { name, app, redis, broker, frozen: false };

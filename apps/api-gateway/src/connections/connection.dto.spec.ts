@@ -172,6 +172,12 @@ describe('toConnectionBody', () => {
     last_message_at: NOW - 1000,
     refused_until: null,
     refused_handshake: null,
+    unconfirmed_handshake: null,
+    left_handshakes: [],
+    set_aside: null,
+    shaken_at: 0,
+    told_at: null,
+    held: null,
     lane: 0,
   };
 

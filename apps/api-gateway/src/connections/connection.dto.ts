@@ -16,7 +16,15 @@ export const ConnectionBody = z
     connected_at: time.meta({ description: 'Since when it is, or was last, online.' }),
     disconnected_at: time.nullable(),
     offline_reason: z
-      .enum(['goodbye', 'retained-offline', 'handshake-removed', 'invalid-handshake', 'refused', 'unknown'])
+      .enum([
+        'goodbye',
+        'retained-offline',
+        'handshake-removed',
+        'invalid-handshake',
+        'refused',
+        'unknown',
+        'unconfirmed',
+      ])
       .nullable(),
     last_message_at: time.nullable(),
     shard: z.int(),

@@ -24,13 +24,17 @@ export type EventsQuery = z.infer<typeof EventsQuery>;
 
 const time = z.iso.datetime();
 const about = { at: time, shard: z.int(), client_id: z.string() };
-const handshake = { ...about, connection_type: z.enum(['host', 'proxy']), handshake_message_id: z.string() };
+const change = {
+  ...about,
+  flaps: z.int().optional().meta({ description: 'So many changes of state before this one were not told.' }),
+};
+const handshake = { ...change, connection_type: z.enum(['host', 'proxy']), handshake_message_id: z.string() };
 
 /** The `data` of each event, by its `type`, which is its `event` too. */
 export const EventBody = z.discriminatedUnion('type', [
   z.object({ type: z.literal('connection.online'), ...handshake }),
   z.object({ type: z.literal('connection.updated'), ...handshake }),
-  z.object({ type: z.literal('connection.offline'), ...about, reason: z.string() }),
+  z.object({ type: z.literal('connection.offline'), ...change, reason: z.string() }),
   z.object({
     type: z.literal('connection.refused'),
     ...about,

@@ -38,6 +38,8 @@ export interface Doubt {
   reason: DoubtReason | 'again';
   /** Who waits for the outcome. */
   reply?: CommandMessage['reply'];
+  /** A sweep that waits for it. */
+  sweep?: string;
 }
 
 /** A client that is being verified. */
@@ -49,8 +51,7 @@ export interface Verification {
   attempt: string | undefined;
   /** The mailbox's last id before this try asked the broker. */
   noted: string;
-  /** The last entry that makes an earlier answer of the broker too old. */
-  overtakenBy: string | undefined;
+  sweep: string | undefined;
   dueAt: number;
   tries: number;
 }
@@ -89,7 +90,7 @@ export class Verifier {
 
   constructor(private readonly parts: VerifierParts) {}
 
-  /** What is being verified on this shard: the actor notes in it what overtakes a verification. */
+  /** What is being verified on this shard. */
   pendingOf(grant: Grant): ReadonlyMap<string, Verification> {
     return this.shardOf(grant).pending;
   }
@@ -97,7 +98,7 @@ export class Verifier {
   doubt(grant: Grant, doubts: readonly Doubt[]): void {
     const { pending } = this.shardOf(grant);
     const now = performance.now();
-    for (const { clientId, reply } of doubts) {
+    for (const { clientId, reply, sweep } of doubts) {
       let verification = pending.get(clientId);
       if (verification === undefined) {
         if (this.count >= MOST_PENDING) continue;
@@ -107,7 +108,7 @@ export class Verifier {
           since: now,
           attempt: undefined,
           noted: '0-0',
-          overtakenBy: undefined,
+          sweep: undefined,
           dueAt: now + DEBOUNCE_MS,
           tries: 0,
         };
@@ -115,6 +116,7 @@ export class Verifier {
         this.add(1);
       }
       if (reply !== undefined) verification.replies.push(reply);
+      if (sweep !== undefined) verification.sweep = sweep;
     }
     this.work();
   }
@@ -199,10 +201,8 @@ export class Verifier {
   private async verify(due: readonly [Shard, Verification][]): Promise<void> {
     const { reader, mailboxes, statusTopics, logger } = this.parts;
     try {
-      // V1: entries applied from here on are noted in `overtakenBy`.
       for (const [{ grant }, verification] of due) {
         verification.attempt = `${grant.epoch}.${++this.attempts}`;
-        verification.overtakenBy = undefined;
         verification.dueAt = Infinity;
         verification.tries++;
       }
@@ -233,14 +233,14 @@ export class Verifier {
     }
   }
 
-  private result({ clientId, attempt = '' }: Verification, found: ReadonlyMap<string, Buffer>): MailboxItem {
+  private result({ clientId, attempt = '', sweep }: Verification, found: ReadonlyMap<string, Buffer>): MailboxItem {
     const retained: Retained[] = [];
     for (const template of this.parts.statusTopics) {
       const payload = found.get(template.topicOf(clientId));
       if (payload === undefined || payload.length === 0) continue;
       retained.push({ topic: template.template, ...readable(payload, this.parts.maxInboundBytes) });
     }
-    return encodeVerified({ clientId, attempt, retained });
+    return encodeVerified({ clientId, attempt, retained, ...(sweep && { sweep }) });
   }
 
   private again(verification: Verification): void {

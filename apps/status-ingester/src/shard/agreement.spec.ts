@@ -1,6 +1,7 @@
 /** Verification in single file with live messages: each interleaving that rule 2 of *Agreement* names, and all others. */
 import fc from 'fast-check';
 import type { Connection, MailboxMessage, Retained } from '@app/registry';
+import { LiveMarks } from '../agreement/live-marks.js';
 import type { Verification } from '../agreement/verifier.js';
 import { fold, type Folded } from './fold.js';
 import type { Rules } from './transition.js';
@@ -13,6 +14,7 @@ const RULES: Rules = {
   respond: true,
   connectionRetentionMs: 1e9,
   maxInboundBytes: 262_144,
+  eventSettleMs: 0,
   lanes: 2,
 };
 const CLIENT = 'host-1';
@@ -30,6 +32,7 @@ class World {
   connection: Connection | undefined;
   doubted = false;
   readonly folds: Folded[] = [];
+  private readonly marks = new LiveMarks('0-0');
   private entries = 0;
   private pending: Verification | undefined;
   private answer: Retained[] = [];
@@ -57,7 +60,7 @@ class World {
       since: 0,
       attempt: `1.${this.entries}`,
       noted: `1-${this.entries}`,
-      overtakenBy: undefined,
+      sweep: undefined,
       dueAt: 0,
       tries: 1,
     };
@@ -87,11 +90,10 @@ class World {
 
   private apply(message: MailboxMessage): Folded {
     const verifying = new Map(this.pending === undefined ? [] : [[CLIENT, this.pending]]);
-    const folded = fold([message], new Map([[CLIENT, this.connection]]), RULES, () => 'minted', verifying);
+    const folded = fold([message], new Map([[CLIENT, this.connection]]), RULES, () => 'minted', verifying, this.marks);
     const change = folded.connections.get(CLIENT);
     if (change !== undefined) this.connection = change.after;
-    const overtaker = folded.overtakers.get(CLIENT);
-    if (this.pending !== undefined && overtaker !== undefined) this.pending.overtakenBy = overtaker;
+    for (const [id, entry] of folded.heard) this.marks.note(id, entry);
     if (folded.undone.some((todo) => todo.do === 'verify')) this.doubted = false;
     if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.doubted = true;
     this.folds.push(folded);
@@ -202,7 +204,7 @@ describe('a verification', () => {
     expect(world.verify()).toMatchObject({ immediate: [], events: [{ type: 'connection.online' }] });
     world.retained = JSON.stringify({ type: 'host-handshake', message_id: 'bad', version: 1 });
     const refused = world.verify();
-    expect(refused.immediate).toMatchObject([
+    expect(refused.immediate.map(({ todo }) => todo)).toMatchObject([
       { do: 'answer', answer: { type: 'handshake-error', in_response_to: 'bad' } },
     ]);
     // Found again, it is nothing new.

@@ -39,7 +39,7 @@ beforeEach(() => {
   publishes = () => ({ kind: 'acknowledged' });
   const due: Pick<DueWorkOfShards, 'done'> = {
     done: (_, todos) => {
-      finished.push(...todos);
+      finished.push(...todos.map(({ todo }) => todo));
       return Promise.resolve();
     },
   };
@@ -77,7 +77,10 @@ beforeEach(() => {
 
 /** Waits until the to-dos given have been tried. */
 async function tried(...todos: ToDo[]): Promise<void> {
-  effects.begin(SHARD, todos);
+  effects.begin(
+    SHARD,
+    todos.map((todo) => ({ todo, due: 1 })),
+  );
   await effects.stop();
 }
 
@@ -121,7 +124,9 @@ describe('clear-retained', () => {
 describe('forget', () => {
   it('is a command in the mailbox; whether it is done, the command itself decides', async () => {
     await tried(FORGET);
-    expect(sent).toEqual([[SHARD.index, encodeCommand({ clientId: 'host-1', command: { do: 'forget' } })]]);
+    expect(sent).toEqual([
+      [SHARD.index, encodeCommand({ clientId: 'host-1', command: { do: 'forget', overdue: true } })],
+    ]);
     expect(finished).toEqual([]);
   });
 });

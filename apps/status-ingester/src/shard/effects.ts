@@ -7,10 +7,12 @@ import { TopicTemplate, encodeAnswer } from '@app/protocol';
 import type { Publisher } from '@app/broker';
 import {
   encodeCommand,
+  type Command,
   type ConnectionDirectory,
   type DueWorkOfShards,
   type Outboxes,
   type RegistryKeys,
+  type DueToDo,
   type ToDo,
   type WakeUps,
 } from '@app/registry';
@@ -49,7 +51,7 @@ export class Effects {
   constructor(private readonly tools: EffectTools) {}
 
   /** Starts what there is room for; returns at once. */
-  begin(grant: Grant, todos: readonly ToDo[]): void {
+  begin(grant: Grant, todos: readonly DueToDo[]): void {
     const room = todos.slice(0, Math.max(0, MOST_AT_ONCE - this.underWay));
     if (room.length === 0) return;
     this.underWay += room.length;
@@ -66,17 +68,17 @@ export class Effects {
     await Promise.all(this.running);
   }
 
-  private async run(grant: Grant, todos: readonly ToDo[]): Promise<void> {
+  private async run(grant: Grant, todos: readonly DueToDo[]): Promise<void> {
     const { due, wakeUps, logger } = this.tools;
     try {
-      const wakes = todos.filter((todo) => todo.do === 'wake').map((todo) => todo.client_id);
+      const wakes = todos.flatMap(({ todo }) => (todo.do === 'wake' ? [todo.client_id] : []));
       await wakeUps.wake(wakes);
-      const others = todos.filter((todo) => todo.do !== 'wake');
-      const outcomes = await Promise.allSettled(others.map((todo) => this.perform(grant, todo)));
+      const others = todos.filter(({ todo }) => todo.do !== 'wake');
+      const outcomes = await Promise.allSettled(others.map(({ todo }) => this.perform(grant, todo)));
       const finished = others.filter((_, i) => outcomes[i]?.status === 'fulfilled' && outcomes[i].value);
       await due.done(grant, finished);
       done.inc({ kind: 'wake' }, wakes.length);
-      for (const todo of finished) done.inc({ kind: todo.do });
+      for (const { todo } of finished) done.inc({ kind: todo.do });
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     } catch (error) {
       if (error instanceof StaleOwnerError) return;
@@ -85,9 +87,13 @@ export class Effects {
   }
 
   /** @returns whether it is done. */
-  private async perform(grant: Grant, todo: Exclude<ToDo, { do: 'wake' }>): Promise<boolean> {
+  private async perform(grant: Grant, todo: ToDo): Promise<boolean> {
     const { outboxes, publisher, mailboxes, directory, verifier, logger } = this.tools;
+    const send = (command: Command): Promise<boolean> =>
+      mailboxes.send(grant.index, encodeCommand({ clientId: todo.client_id, command }));
     switch (todo.do) {
+      case 'wake':
+        return false;
       case 'answer':
         return this.answer(grant, todo);
       case 'message-error': {
@@ -109,8 +115,11 @@ export class Effects {
         // Its result, once applied, removes this to-do.
         return false;
       case 'forget':
-        await mailboxes.send(grant.index, encodeCommand({ clientId: todo.client_id, command: { do: 'forget' } }));
+        await send({ do: 'forget', overdue: true });
         // The command itself removes this to-do, or puts it off.
+        return false;
+      case 'tell':
+        await send({ do: 'tell' });
         return false;
     }
   }

@@ -21,6 +21,7 @@ const RULES: Rules = {
   respond: true,
   connectionRetentionMs: RETENTION,
   maxInboundBytes: 262_144,
+  eventSettleMs: 0,
   lanes: 1,
 };
 
@@ -93,7 +94,8 @@ describe('fold', () => {
       immediate: [],
       doubts: [],
       settled: [],
-      overtakers: new Map(),
+      swept: [],
+      heard: new Map(),
       replies: [],
     });
   });
@@ -178,7 +180,7 @@ describe('fold', () => {
         message_id: 'id-2',
       },
     ];
-    expect(immediate).toEqual(answers);
+    expect(immediate).toEqual(todos);
     expect(todos).toEqual([
       { todo: answers[0], due: T0 + 1 + TODO_GRACE_MS },
       { todo: answers[1], due: T0 + 2 + TODO_GRACE_MS },
@@ -222,7 +224,7 @@ describe('fold', () => {
     const moved = foldAll([there], stored);
     expect(moved.todos).toContainEqual({ todo: clear(IN), due: T0 + 5000 });
     expect(moved.undone).toEqual([clear(STATUS)]);
-    expect(moved.immediate).not.toContainEqual(clear(IN));
+    expect(moved.immediate.map(({ todo }) => todo)).not.toContainEqual(clear(IN));
     const returned = foldAll([there, back], stored);
     expect(returned.todos).toContainEqual({ todo: clear(STATUS), due: T0 + 5004 });
     expect(returned.undone).toEqual([clear(IN)]);

@@ -8,23 +8,28 @@ import {
   type Connection,
   type ConnectionChange,
   type DeadLetter,
+  type DueToDo,
   type MailboxMessage,
   type RegistryEvent,
   type ToDo,
 } from '@app/registry';
 import { isBehind } from '@app/sharding';
+import { LiveMarks, type ReadonlyLiveMarks } from '../agreement/live-marks.js';
 import type { Doubt, Settled, Verification } from '../agreement/verifier.js';
+import type { Correction } from './effect.js';
 import { transition, type Rules, type Transition } from './transition.js';
 
 export interface Folded extends BatchChanges {
   /** To-dos to be done right after the commit. */
-  immediate: ToDo[];
+  immediate: DueToDo[];
   /** Clients to be verified. */
   doubts: Doubt[];
   /** What became of verifications' results. */
   settled: Settled[];
-  /** For clients that are being verified, the last entry that makes an earlier answer of the broker too old. */
-  overtakers: Map<string, string>;
+  /** What applied results changed, for the sweeps that want to know. */
+  swept: { sweep: string; changes: Correction[] }[];
+  /** For each client, the last entry that makes an earlier answer of the broker too old. */
+  heard: Map<string, string>;
   replies: { reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome }[];
 }
 
@@ -34,33 +39,38 @@ export function fold(
   rules: Rules,
   mintId: () => string,
   verifying: ReadonlyMap<string, Readonly<Verification>> = new Map(),
+  marks: ReadonlyLiveMarks = new LiveMarks('0-0'),
 ): Folded {
   const connections = new Map<string, ConnectionChange>();
   const events: (RegistryEvent & { at: number })[] = [];
   const deadLetters: (DeadLetter & { at: number })[] = [];
-  const todos = new Map<string, { todo: ToDo; due: number } | { undone: ToDo }>();
+  const todos = new Map<string, DueToDo | { undone: ToDo }>();
   const arrived = new Map<string, number>();
-  const immediate: ToDo[] = [];
+  const immediate: DueToDo[] = [];
   const replies: Folded['replies'] = [];
   const doubts: Doubt[] = [];
   const settled: Settled[] = [];
-  const overtakers = new Map<string, string>();
+  const heard = new Map<string, string>();
+  const sweeps = new Map<string, Correction[]>();
+  const doubt = (clientId: string, at: number, about: Omit<Doubt, 'clientId'>): void => {
+    const todo: ToDo = { do: 'verify', client_id: clientId };
+    todos.set(encodeToDo(todo), { todo, due: at + TODO_GRACE_MS });
+    doubts.push({ clientId, ...about });
+  };
 
   for (const message of messages) {
     const { clientId, at } = message;
     if (message.kind === 'verified') {
-      const { attempt } = message;
-      const verification = verifying.get(clientId);
-      const overtakenBy = overtakers.get(clientId) ?? verification?.overtakenBy;
-      if (verification?.attempt !== attempt) {
-        settled.push({ clientId, attempt, outcome: 'unasked' });
+      const verdict = judge(message, verifying.get(clientId), marks, heard);
+      if (verdict === 'doubt') {
+        doubt(clientId, at, { reason: 'sweep', ...(message.sweep && { sweep: message.sweep }) });
         continue;
       }
-      if (overtakenBy !== undefined && isBehind(overtakenBy, verification.noted)) {
-        settled.push({ clientId, attempt, outcome: 'overtaken' });
+      if (verdict !== 'apply') {
+        settled.push({ clientId, attempt: message.attempt, outcome: verdict });
         continue;
       }
-    } else if (verifying.has(clientId) && overtakes(message, rules)) overtakers.set(clientId, message.id);
+    } else if (message.kind === 'packet' && rules.statusTopics.includes(message.topic)) heard.set(clientId, message.id);
     const change = connections.get(clientId);
     const current = change === undefined ? stored.get(clientId) : change.after;
     const { connection, effects } = attempt(current, message, rules);
@@ -77,26 +87,34 @@ export function fold(
           break;
         case 'to-do': {
           const todo = effect.todo.do === 'answer' ? { ...effect.todo, message_id: mintId() } : effect.todo;
-          todos.set(encodeToDo(todo), { todo, due: at + (effect.inMs ?? TODO_GRACE_MS) });
-          if (effect.inMs === undefined) immediate.push(todo);
+          const written = { todo, due: at + (effect.inMs ?? TODO_GRACE_MS) };
+          todos.set(encodeToDo(todo), written);
+          if (effect.inMs === undefined) immediate.push(written);
           break;
         }
         case 'undo':
           todos.set(encodeToDo(effect.todo), { undone: effect.todo });
           break;
         case 'doubt': {
-          const { reason, reply } = effect;
-          const todo: ToDo = { do: 'verify', client_id: clientId };
-          todos.set(encodeToDo(todo), { todo, due: at + TODO_GRACE_MS });
-          doubts.push({ clientId, reason, ...(reply && { reply }) });
+          const { reason, reply, sweep } = effect;
+          // Who asks wants to know what is retained from now on.
+          heard.set(clientId, message.id);
+          doubt(clientId, at, { reason, ...(reply && { reply }), ...(sweep && { sweep }) });
           break;
         }
-        case 'verified': {
-          const attempt = message.kind === 'verified' ? message.attempt : '';
-          const outcome = effect.changed ? 'corrected' : 'agreed';
-          settled.push({ clientId, attempt, outcome, answer: effect.answer });
+        case 'verified':
+          if (message.kind !== 'verified') break;
+          if (message.sweep !== undefined) {
+            sweeps.set(message.sweep, [...(sweeps.get(message.sweep) ?? []), effect.change]);
+          }
+          if (message.noted !== undefined) break;
+          settled.push({
+            clientId,
+            attempt: message.attempt,
+            outcome: effect.change === 'none' ? 'agreed' : 'corrected',
+            answer: effect.answer,
+          });
           break;
-        }
         case 'arrived':
           arrived.set(clientId, at);
           break;
@@ -117,14 +135,29 @@ export function fold(
     immediate,
     doubts,
     settled,
-    overtakers,
+    heard,
+    swept: Array.from(sweeps, ([sweep, changes]) => ({ sweep, changes })),
     replies,
   };
 }
 
-/** Whether an answer the broker gave before this message was stored may be older than it. */
-function overtakes(message: Exclude<MailboxMessage, { kind: 'verified' }>, rules: Rules): boolean {
-  return message.kind === 'packet' ? rules.statusTopics.includes(message.topic) : message.command.do === 'verify';
+/**
+ * What is to be done with what the broker said (V1). `doubt`: what a sweep read may be too old, so the client is
+ * verified on its own.
+ */
+function judge(
+  message: Extract<MailboxMessage, { kind: 'verified' }>,
+  verification: Readonly<Verification> | undefined,
+  marks: ReadonlyLiveMarks,
+  heard: ReadonlyMap<string, string>,
+): 'apply' | 'doubt' | 'overtaken' | 'unasked' {
+  const { clientId, noted } = message;
+  const now = heard.get(clientId);
+  const isCurrent = (than: string): boolean =>
+    !(now !== undefined && isBehind(now, than)) && marks.sinceNoted(clientId, than) === 'nothing';
+  if (noted !== undefined) return isCurrent(noted) ? 'apply' : 'doubt';
+  if (verification?.attempt !== message.attempt) return 'unasked';
+  return isCurrent(verification.noted) ? 'apply' : 'overtaken';
 }
 
 /** A fault of ours in one message must not stop the shard: it is set aside, and the rest goes on. */

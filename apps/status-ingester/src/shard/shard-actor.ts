@@ -12,11 +12,12 @@ import {
   type ConnectionDirectory,
   type MailboxMessage,
   type RegistryKeys,
-  type ToDo,
+  type DueToDo,
 } from '@app/registry';
 import { LRUCache } from 'lru-cache';
 import { storedAt, type FencedCommit, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
 import type { Effects } from './effects.js';
+import { LiveMarks } from '../agreement/live-marks.js';
 import type { Verifier } from '../agreement/verifier.js';
 import { fold, type Folded } from './fold.js';
 import type { Rules } from './transition.js';
@@ -35,6 +36,7 @@ const REMEMBERED = 50_000;
 interface Memory {
   grant: Grant;
   connections: LRUCache<string, Connection>;
+  marks: LiveMarks;
 }
 
 export class ShardActor implements ShardHandler {
@@ -63,14 +65,9 @@ export class ShardActor implements ShardHandler {
     const poison: MailboxEntry[] = [];
     const messages = entries.flatMap((entry) => this.decode(entry, poison));
     const clientIds = [...new Set(messages.map((message) => message.clientId))];
-    const known = this.memoryOf(grant);
+    const known = this.memoryOf(grant, position);
     const stored = await this.load(grant, clientIds, known);
-    const verifying = this.verifier.pendingOf(grant);
-    const folded = fold(messages, stored, this.rules, randomUUID, verifying);
-    for (const [id, entry] of folded.overtakers) {
-      const verification = verifying.get(id);
-      if (verification !== undefined) verification.overtakenBy = entry;
-    }
+    const folded = fold(messages, stored, this.rules, randomUUID, this.verifier.pendingOf(grant), known.marks);
     const deadLetters = [...folded.deadLetters, ...poison.map(asDeadLetter)];
     const writes = connectionWrites(this.keys, grant.index, { ...folded, deadLetters });
     // Until the commit is known to have landed, memory and Redis may differ.
@@ -80,6 +77,7 @@ export class ShardActor implements ShardHandler {
       if (after === undefined) known.connections.delete(id);
       else known.connections.set(id, after);
     }
+    for (const [id, entry] of folded.heard) known.marks.note(id, entry);
     this.memory.set(grant.index, known);
     stopTimer();
     lag.set(Math.max(0, (Date.now() - storedAt(first.id)) / 1000));
@@ -91,7 +89,7 @@ export class ShardActor implements ShardHandler {
     this.log(grant, folded);
     const wakes = folded.arrived
       .filter((_, i) => outcome.guarded[i])
-      .map(({ clientId }): ToDo => ({ do: 'wake', client_id: clientId }));
+      .map(({ clientId, due }): DueToDo => ({ todo: { do: 'wake', client_id: clientId }, due }));
     this.effects.begin(grant, [...folded.immediate, ...wakes]);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
   }
@@ -101,10 +99,10 @@ export class ShardActor implements ShardHandler {
     if (this.memory.get(grant.index)?.grant === grant) this.memory.delete(grant.index);
   }
 
-  private memoryOf(grant: Grant): Memory {
+  private memoryOf(grant: Grant, position: string): Memory {
     const known = this.memory.get(grant.index);
     if (known?.grant === grant) return known;
-    return { grant, connections: new LRUCache({ max: this.remembered }) };
+    return { grant, connections: new LRUCache({ max: this.remembered }), marks: new LiveMarks(position) };
   }
 
   private async load(

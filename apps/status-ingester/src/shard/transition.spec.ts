@@ -26,6 +26,7 @@ const RULES: Rules = {
   respond: false,
   connectionRetentionMs: RETENTION,
   maxInboundBytes: 262_144,
+  eventSettleMs: 0,
   lanes: 1,
 };
 /** Connection state on a topic of its own. */
@@ -146,6 +147,12 @@ describe('a handshake', () => {
       last_message_at: T0 + 5,
       refused_until: null,
       refused_handshake: null,
+      unconfirmed_handshake: null,
+      left_handshakes: [],
+      set_aside: null,
+      shaken_at: T0 + 5,
+      told_at: null,
+      held: null,
       lane: 0,
     });
     expect(outcome.effects).toEqual([
@@ -235,7 +242,8 @@ describe('a handshake', () => {
   it.each([false, true])('with the id already recorded changes nothing while online (DUP: %s)', (dup) => {
     const before = online();
     const again = host('h-1', { dup, at: T0 + SECOND }, { fqdn: 'other' });
-    expect(transition(before, again, RULES)).toEqual({ connection: before, effects: [] });
+    const shaken_at = dup ? T0 : T0 + SECOND;
+    expect(transition(before, again, RULES)).toEqual({ connection: { ...before, shaken_at }, effects: [] });
   });
 
   it('with the id already recorded is a new connection while offline', () => {
@@ -816,7 +824,10 @@ describe('a command', () => {
     (given) => {
       expect(play(RULES, undefined, command(given))).toEqual({
         connection: undefined,
-        effects: [{ kind: 'reply', reply: REPLY, outcome: { kind: 'unknown' } }],
+        effects: [
+          ...(given.do === 'forget' ? [{ kind: 'undo', todo: { do: 'forget', client_id: CLIENT } }] : []),
+          { kind: 'reply', reply: REPLY, outcome: { kind: 'unknown' } },
+        ],
       });
     },
   );

@@ -23,12 +23,14 @@ export type Truth =
  * @param refusedUntil standing refusal of a force-disconnect
  * @param at epoch milliseconds by which the refusal is judged
  * @param refusedHandshake a retained handshake that was refused before and has not been sent again since
+ * @param unconfirmedHandshake a retained handshake whose client did not come back after the broker's restart
  */
 export function truth(
   retained: string | undefined,
   refusedUntil: RefusedUntil | null,
   at: number,
   refusedHandshake: string | null = null,
+  unconfirmedHandshake: string | null = null,
 ): Truth {
   if (retained === undefined || retained === '') return { state: 'offline', reason: 'handshake-removed' };
   const parsed = parseInbound(retained);
@@ -67,6 +69,7 @@ export function truth(
         return { state: 'offline', reason: 'refused', refusal };
       }
       if (message.message_id === refusedHandshake) return { state: 'offline', reason: 'refused' };
+      if (message.message_id === unconfirmedHandshake) return { state: 'offline', reason: 'unconfirmed' };
       return { state: 'online', handshake: message };
   }
 }

@@ -1,0 +1,97 @@
+/** What a caller, or the shard's own to-do, wants changed on a connection. Pure. */
+import { parseReconnectAfter } from '@app/protocol';
+import type { CommandMessage, CommandOutcome, Connection } from '@app/registry';
+import type { At, Effect, Rules, Transition } from './effect.js';
+import { goOffline } from './retained-state.js';
+import { tell } from './settling.js';
+import { refuses } from './truth.js';
+
+export function applyCommand(
+  connection: Connection | undefined,
+  message: CommandMessage & At,
+  rules: Rules,
+): Transition {
+  const { command, reply, clientId, at } = message;
+  const effects: Effect[] = [];
+  const answered = (after: Connection | undefined, outcome: CommandOutcome): Transition => {
+    if (reply !== undefined) effects.push({ kind: 'reply', reply, outcome });
+    return { connection: after, effects };
+  };
+  if (command.do === 'verify') {
+    const { reason, sweep } = command;
+    return { connection, effects: [{ kind: 'doubt', reason, ...(reply && { reply }), ...(sweep && { sweep }) }] };
+  }
+  if (connection === undefined) {
+    // Whatever was to be done for it, or was held back, is void.
+    if (command.do === 'forget' || command.do === 'tell') {
+      effects.push({ kind: 'undo', todo: { do: command.do, client_id: clientId } });
+    }
+    return answered(undefined, { kind: 'unknown' });
+  }
+  switch (command.do) {
+    case 'force-disconnect': {
+      const refusedUntil = parseReconnectAfter(command.reconnect_after, at);
+      if (refusedUntil === undefined) {
+        return answered(connection, { kind: 'conflict', details: 'reconnect_after cannot be understood' });
+      }
+      const answer = { type: 'force-disconnect', payload: { reconnect_after: command.reconnect_after } } as const;
+      if (connection.state === 'online') {
+        effects.push({ kind: 'to-do', todo: { do: 'answer', client_id: clientId, answer } });
+      }
+      return answered({ ...connection, refused_until: refusedUntil }, { kind: 'done' });
+    }
+    case 'lift-refusal':
+      // One that was refused when it was due to be forgotten gets its time anew.
+      if (connection.state === 'offline') {
+        effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: rules.connectionRetentionMs });
+      }
+      return answered({ ...connection, refused_until: null }, { kind: 'done' });
+    case 'forget':
+      if (connection.state === 'online') {
+        return answered(connection, {
+          kind: 'conflict',
+          details: 'the client is online; only an offline one can be forgotten',
+        });
+      }
+      if (refuses(connection.refused_until, at)) {
+        // It comes up again, or the connection would be kept for ever.
+        effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: rules.connectionRetentionMs });
+        return answered(connection, { kind: 'conflict', details: 'the client is refused; lift the refusal first' });
+      }
+      if (command.overdue === true) {
+        // It may have come and gone since its time was over.
+        const leftMs = (connection.disconnected_at ?? at) + rules.connectionRetentionMs - at;
+        if (leftMs > 0) {
+          effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: leftMs });
+          return answered(connection, { kind: 'conflict', details: 'it was here meanwhile' });
+        }
+      }
+      effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
+      return answered(undefined, { kind: 'done' });
+    case 'reconfirm': {
+      if (connection.state === 'offline' || connection.shaken_at >= command.since) {
+        return answered(connection, { kind: 'done' });
+      }
+      const offline = goOffline(
+        connection,
+        { clientId, topic: connection.status_topic, at: connection.last_message_at },
+        'unconfirmed',
+        rules,
+      );
+      effects.push(...offline.effects);
+      return answered(
+        offline.connection && {
+          ...offline.connection,
+          disconnected_at: at,
+          unconfirmed_handshake: connection.handshake_message_id,
+        },
+        { kind: 'done' },
+      );
+    }
+    case 'tell': {
+      const told = tell(connection, at);
+      effects.push(...told.effects);
+      return answered(told.connection, { kind: 'done' });
+    }
+  }
+}

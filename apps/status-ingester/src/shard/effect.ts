@@ -1,0 +1,63 @@
+/** What a transition is made of: the rules it goes by, what it makes of a connection, and what is to be done for it. */
+import type { RefusalReason } from '@app/protocol';
+import type {
+  CommandMessage,
+  CommandOutcome,
+  Connection,
+  DeadLetter,
+  DoubtReason,
+  MailboxMessage,
+  Packet,
+  RegistryEvent,
+  ToDo,
+} from '@app/registry';
+
+export interface Rules {
+  /** Templates of the topics that carry connection state. */
+  statusTopics: readonly string[];
+  /** Template of the topic that carries everything else. */
+  inTopic: string;
+  /** Answer accepted live handshakes. */
+  respond: boolean;
+  connectionRetentionMs: number;
+  /** Lanes that take part: with one, the first message of a client cannot have been overtaken. */
+  lanes: number;
+  maxInboundBytes: number;
+  /** How long a client must keep a state until subscribers are told of it, where it flaps; 0 for not at all. */
+  eventSettleMs: number;
+}
+
+export type Effect =
+  | { kind: 'event'; event: RegistryEvent }
+  | { kind: 'dead-letter'; letter: DeadLetter; reason: RefusalReason }
+  /** Done by the owner after the commit; `inMs` later than now where given. */
+  | { kind: 'to-do'; todo: ToDoWithoutId; inMs?: number }
+  | { kind: 'undo'; todo: ToDo }
+  /** The client is to be verified. */
+  | { kind: 'doubt'; reason: DoubtReason; reply?: CommandMessage['reply']; sweep?: string }
+  /** A verification was applied. */
+  | { kind: 'verified'; change: Correction; answer: CommandOutcome }
+  /** The client came online: what waits for it can go out. */
+  | { kind: 'arrived' }
+  | { kind: 'reply'; reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome };
+
+/** An answer gets its message id where the effect is written down, which is not the business of a pure function. */
+export type ToDoWithoutId = Exclude<ToDo, { do: 'answer' }> | Omit<Extract<ToDo, { do: 'answer' }>, 'message_id'>;
+
+/** What a verification made of a connection. */
+export type Correction = 'none' | 'online' | 'updated' | 'offline' | 'reason';
+
+export interface Transition {
+  /** Undefined where the client is not known, or was forgotten. */
+  connection: Connection | undefined;
+  effects: Effect[];
+}
+
+export type At = Pick<MailboxMessage, 'at' | 'id'>;
+
+/** A message that came live has the number of its lane; one that was read back has none. */
+export const READ_BACK = -1;
+
+export function cameLive({ lane }: Packet): boolean {
+  return lane !== READ_BACK;
+}

@@ -1,0 +1,117 @@
+/**
+ * What the broker retains, read back: it corrects towards that and nothing else (S9). Pure.
+ */
+import type { CommandOutcome, Connection, Packet, Retained, Verified } from '@app/registry';
+import { READ_BACK, type At, type Correction, type Effect, type Rules, type Transition } from './effect.js';
+import { applyRetained, applyUnreadable, digestOf, reasonAfter } from './retained-state.js';
+import { truth, type Truth } from './truth.js';
+
+/**
+ * The client's last lane counts as unknown afterwards, unless the retained message is the very handshake that was last
+ * applied.
+ */
+export function applyVerified(connection: Connection | undefined, result: Verified & At, rules: Rules): Transition {
+  const { clientId, at, id } = result;
+  const governs = governing(connection, result.retained, at, rules);
+  const { topic, body, refused } = governs;
+  let after = connection;
+  let effects: Effect[] = [];
+  if (!agrees(connection, governs, at)) {
+    const packet: Packet & At = {
+      kind: 'packet',
+      clientId,
+      lane: READ_BACK,
+      topic,
+      retain: true,
+      dup: false,
+      body,
+      at,
+      id,
+    };
+    ({ connection: after, effects } =
+      refused === undefined
+        ? applyRetained(connection, packet, rules)
+        : applyUnreadable(connection, packet, refused, rules));
+  }
+  const same = connection?.state === 'online' && after === connection;
+  const change = correctionOf(connection, after);
+  const answer: CommandOutcome =
+    after === undefined
+      ? { kind: 'unknown' }
+      : { kind: 'verified', state: after.state, offlineReason: after.offline_reason, changed: change !== 'none' };
+  return {
+    connection:
+      after === undefined || same
+        ? after
+        : { ...after, lane: null, last_message_at: connection?.last_message_at ?? at },
+    effects: [
+      { kind: 'undo', todo: { do: 'verify', client_id: clientId } },
+      ...effects,
+      { kind: 'verified', change, answer },
+    ],
+  };
+}
+
+function correctionOf(before: Connection | undefined, after: Connection | undefined): Correction {
+  if (after === undefined || before === after) return 'none';
+  if (before?.state !== after.state) return after.state;
+  if (after.state === 'online') return 'updated';
+  return before.offline_reason === after.offline_reason ? 'none' : 'reason';
+}
+
+/** Whether the registry holds what the retained message that speaks for the client says, and has dealt with it. */
+export function agrees(connection: Connection | undefined, retained: Retained, at: number): boolean {
+  const found = truthOf(connection, retained, at);
+  if (connection === undefined) {
+    return found.state === 'offline' && found.refusal === undefined && retained.refused === undefined;
+  }
+  const { state, status_topic, handshake_message_id, offline_reason, set_aside } = connection;
+  if (found.state === 'online') {
+    return state === 'online' && status_topic === retained.topic && handshake_message_id === found.handshake.message_id;
+  }
+  if (state === 'online') return false;
+  const aside = found.refusal !== undefined || retained.refused !== undefined;
+  if (aside && set_aside !== digestOf(retained.body)) return false;
+  return reasonAfter(offline_reason, found.reason) === offline_reason;
+}
+
+/**
+ * Whether a handshake on a status topic that is not the client's own is one it has not been heard of before, and so
+ * may be where it is now.
+ */
+export function isNewElsewhere(connection: Connection, { body, refused }: Retained, at: number): boolean {
+  if (refused !== undefined) return false;
+  const found = truth(body, connection.refused_until, at, connection.refused_handshake);
+  if (found.state === 'offline') return false;
+  const id = found.handshake.message_id;
+  return id !== connection.handshake_message_id && !connection.left_handshakes.includes(id);
+}
+
+function truthOf(connection: Connection | undefined, { body, refused }: Retained, at: number): Truth {
+  if (refused !== undefined) return { state: 'offline', reason: 'unknown' };
+  return truth(
+    body,
+    connection?.refused_until ?? null,
+    at,
+    connection?.refused_handshake,
+    connection?.unconfirmed_handshake,
+  );
+}
+
+/**
+ * The retained message that speaks for the client: a handshake the registry does not know yet, wherever it is; else
+ * the one on the client's own status topic; else none.
+ */
+function governing(
+  connection: Connection | undefined,
+  retained: readonly Retained[],
+  at: number,
+  rules: Rules,
+): Retained {
+  const own = connection?.status_topic ?? retained[0]?.topic ?? rules.statusTopics[0] ?? rules.inTopic;
+  const onOwn = retained.find(({ topic }) => topic === own) ?? { topic: own, body: '' };
+  if (connection === undefined) return onOwn;
+  const found = truthOf(connection, onOwn, at);
+  if (found.state === 'online' && found.handshake.message_id !== connection.handshake_message_id) return onOwn;
+  return retained.find((one) => one.topic !== own && isNewElsewhere(connection, one, at)) ?? onOwn;
+}
