@@ -24,6 +24,8 @@ describe('loadSettings', () => {
       KEY_PREFIX: 'cc',
       SHARD_COUNT: 32,
       SHUTDOWN_GRACE: 10_000,
+      REQUEST_TIMEOUT: 30_000,
+      MAX_CONNECTIONS: 10_000,
     });
   });
 
@@ -36,7 +38,13 @@ describe('loadSettings', () => {
       SHARD_COUNT: '4096',
       SHUTDOWN_GRACE: '1m',
     };
-    expect(loadSettings(common, env)).toEqual({ ...env, SHARD_COUNT: 4096, SHUTDOWN_GRACE: 60_000 });
+    expect(loadSettings(common, env)).toEqual({
+      ...env,
+      SHARD_COUNT: 4096,
+      SHUTDOWN_GRACE: 60_000,
+      REQUEST_TIMEOUT: 30_000,
+      MAX_CONNECTIONS: 10_000,
+    });
   });
 
   it('takes an empty variable for one that is not set', () => {

@@ -24,6 +24,8 @@ export class EventsController {
   @Get()
   @Requires('events:read')
   @Header('cache-control', 'no-store')
+  // Kept alive after its end, it would hold up a gateway that stops.
+  @Header('connection', 'close')
   // Proxies that buffer would hold events back.
   @Header('x-accel-buffering', 'no')
   @ApiOperation({
