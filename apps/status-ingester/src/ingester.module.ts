@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import { Publisher, RetainedReader, brokerAccess } from '@app/broker';
+import { BrokerWatch, Publisher, RetainedReader, brokerAccess } from '@app/broker';
 import {
   Draining,
   HealthController,
@@ -21,9 +21,12 @@ import {
   ConnectionDirectory,
   DueWorkOfShards,
   KeySpaceWatch,
+  Maintenance,
   Outboxes,
   RegistryKeys,
+  Sweeps,
   WakeUps,
+  claimKeySpace,
   forgetLane,
 } from '@app/registry';
 import {
@@ -40,6 +43,8 @@ import { INGESTER_PARTS, Ingester, type IngesterParts } from './ingester.js';
 import type { IngesterSettings } from './ingester.settings.js';
 import { IntakeController } from './intake/intake.controller.js';
 import { LaneStrategy } from './intake/lane.strategy.js';
+import { MaintenanceWorker } from './agreement/maintenance-worker.js';
+import { SweepTriggers } from './agreement/sweep-triggers.js';
 import { Verifier } from './agreement/verifier.js';
 import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
@@ -78,6 +83,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const leaseRedis = connectRedis(REDIS_URL, { name: 'ingester-leases', whenAway: 'fail' }, logger);
   const subscriber = connectRedis(REDIS_URL, { name: 'ingester-members', whenAway: 'wait' }, logger);
   const broker = brokerAccess(settings, logger);
+  const maintenanceRedis = connectRedis(REDIS_URL, { name: 'ingester-maintenance', whenAway: 'wait' }, logger);
   const keys = new RegistryKeys(settings.KEY_PREFIX);
 
   const name = hostname();
@@ -138,17 +144,59 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   };
   const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, SHARD_COUNT, logger);
   const loop = new OwnerLoop(mailboxReader(loopRedis, keys), commits, actor, ownership, logger);
+  const maintenance = new Maintenance(redis, keys);
+  const sweeps = new Sweeps(redis, keys, SHARD_COUNT);
+  const triggers = new SweepTriggers({
+    maintenance,
+    sweeps,
+    sweepEveryMs: settings.SWEEP_INTERVAL,
+    reconfirmWindowMs: settings.RECONFIRM_WINDOW,
+    logger,
+  });
+  const watch = new BrokerWatch(
+    broker,
+    `ingester-watch-${randomUUID()}`,
+    {
+      uptime: (seconds) => triggers.brokerRuns(seconds),
+      dropped: (messages) => triggers.brokerDropped(messages),
+    },
+    logger,
+  );
+  const worker = new MaintenanceWorker({
+    maintenance,
+    workerRedis: maintenanceRedis,
+    redis,
+    keys,
+    mailboxes,
+    directory,
+    sweeps,
+    broker,
+    sentinel: SENTINEL,
+    statusTopics: STATUS_TOPICS,
+    maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    shardCount: SHARD_COUNT,
+    member: memberId,
+    keySpace: async () => (await claimKeySpace(redis, keys, SHARD_COUNT)).id,
+    logger,
+  });
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
   const lanes = new LaneStrategy(
     { ...broker, filters: [...filters], window: INTAKE_WINDOW },
-    (lane) => forgetLane(redis, keys, lane),
+    {
+      connected: (about) => triggers.laneConnected(about),
+      retired: (lane) => forgetLane(redis, keys, lane),
+    },
     logger,
   );
   exposeMailboxes(redis, keys, ownership);
   const housekeeping = new Housekeeping(ownership, due, effects, logger);
   return {
     redis,
-    connections: [loopRedis, leaseRedis, subscriber, redis],
+    connections: [loopRedis, leaseRedis, subscriber, maintenanceRedis, redis],
+    maintenance,
+    triggers,
+    worker,
+    watch,
     publisher,
     reader,
     verifier,
