@@ -8,8 +8,8 @@ import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../
 import type { ClusterBody } from '../../../apps/api-gateway/src/cluster/cluster.dto.js';
 import { Api, type ConnectionView } from '../../support/api.js';
 import { Load } from './load.js';
-import { Proxy } from './proxy.js';
-import type { Random } from './random.js';
+import { Proxy } from '../../support/proxy.js';
+import type { Random } from '../../support/random.js';
 import { Witness } from './witness.js';
 
 const SHARDS = 32;

@@ -1,12 +1,13 @@
 /**
- * `npm run test:cluster:repeat -- 20`: the scenarios of `test/cluster` so many times, each time with a new seed; prints
- * the seeds and what came of them, and ends with 1 where a run failed.
+ * `npm run test:cluster:repeat -- 20`, `npm run test:outbound:repeat -- 20`: a suite so many times, each time with a new
+ * seed; prints the seeds and what came of them, and ends with 1 where a run failed.
  */
 import { randomInt } from 'node:crypto';
 import { ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
 
-const times = Number(process.argv[2] ?? 20);
-if (!Number.isInteger(times) || times < 1) {
+const [suite = '', count = '20'] = process.argv.slice(2);
+const times = Number(count);
+if (!['cluster', 'outbound'].includes(suite) || !Number.isInteger(times) || times < 1) {
   console.error('Say how often, as a whole number from 1: npm run test:cluster:repeat -- 20');
   process.exit(2);
 }
@@ -18,7 +19,7 @@ const results = [];
 for (let i = 0; i < times; i++) {
   const seed = `${randomInt(2 ** 31)}`;
   try {
-    run('npm', ['run', '--silent', 'test:cluster'], { ...process.env, CLUSTER_SEED: seed });
+    run('npm', ['run', '--silent', `test:${suite}`], { ...process.env, TEST_SEED: seed });
     results.push(`${seed} passed`);
   } catch {
     results.push(`${seed} FAILED`);
