@@ -40,6 +40,8 @@ import { INGESTER_PARTS, Ingester, type IngesterParts } from './ingester.js';
 import type { IngesterSettings } from './ingester.settings.js';
 import { IntakeController } from './intake/intake.controller.js';
 import { LaneStrategy } from './intake/lane.strategy.js';
+import { AccountQuestions } from './accounts/account-questions.js';
+import { accountResolver } from './accounts/accounts.settings.js';
 import { Verifier } from './agreement/verifier.js';
 import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
@@ -105,6 +107,8 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
   const reader = new RetainedReader(broker, `ingester-reader-${randomUUID()}`, SENTINEL, logger);
+  const resolver = accountResolver(settings, logger);
+  const accounts = resolver && new AccountQuestions(resolver, mailboxes);
   const verifier = new Verifier({
     reader,
     mailboxes,
@@ -116,6 +120,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   });
   const effects = new Effects({
     verifier,
+    accounts,
     redis,
     keys,
     due,
@@ -134,6 +139,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     connectionRetentionMs: settings.CONNECTION_RETENTION,
     lanes: INTAKE_LANES,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    ...(resolver && { accountOf: (clientId: string) => resolver.known(clientId) }),
     eventSettleMs: settings.EVENT_SETTLE,
   };
   const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, SHARD_COUNT, logger);
@@ -151,6 +157,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     connections: [loopRedis, leaseRedis, subscriber, redis],
     publisher,
     reader,
+    accounts,
     verifier,
     ownership,
     memberId,

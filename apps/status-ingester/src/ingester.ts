@@ -7,6 +7,7 @@ import type { Publisher, RetainedReader } from '@app/broker';
 import { assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
 import { claimKeySpace, claimLanes, shardMoved, type LaneMarks, type RegistryKeys, type WakeUps } from '@app/registry';
 import type { FencedCommit, Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
+import type { AccountQuestions } from './accounts/account-questions.js';
 import type { Verifier } from './agreement/verifier.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { Effects } from './shard/effects.js';
@@ -22,6 +23,8 @@ export interface IngesterParts {
   publisher: Publisher;
   reader: RetainedReader;
   verifier: Verifier;
+  /** Undefined where accounts are not in use. */
+  accounts: AccountQuestions | undefined;
   ownership: LeasedOwnership;
   /** This process among the members of the cluster. */
   memberId: string;
@@ -98,10 +101,10 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { loop, effects, verifier, reader, publisher, wakeUps, connections } = this.parts;
+    const { loop, effects, accounts, verifier, reader, publisher, wakeUps, connections } = this.parts;
     await loop.stop();
     await effects.stop();
-    await Promise.all([verifier.stop(), reader.close()]);
+    await Promise.all([accounts?.stop(), verifier.stop(), reader.close()]);
     await publisher.close();
     await wakeUps.close();
     await Promise.all(connections.map((connection) => closeRedis(connection)));

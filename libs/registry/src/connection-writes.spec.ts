@@ -55,6 +55,7 @@ function host(clientId: string, more: Partial<Connection> = {}): Connection {
     shaken_at: 0,
     told_at: null,
     held: null,
+    account: null,
     lane: 0,
     ...more,
   };
