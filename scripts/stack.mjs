@@ -250,7 +250,7 @@ export function startFleet({ dir, count, mqttUrl }) {
 }
 
 /** Connects, and where a request is given, expects an answer that begins so. @returns {Promise<void>} */
-function ping(/** @type {number} */ port, request = '', answer = '') {
+export function ping(/** @type {number} */ port, request = '', answer = '') {
   return new Promise((resolve, reject) => {
     const socket = connect(port, HOST, () => {
       if (request === '') finish();

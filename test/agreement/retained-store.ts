@@ -1,5 +1,6 @@
 /** An independent look: what a broker retains, read by a plain subscription with nothing of ours. */
 import { connectAsync } from 'mqtt';
+import { Api } from '../support/api.js';
 
 const PREFIX = 'redhat/insights/in/';
 const LAST = 'spec/last';
@@ -28,18 +29,9 @@ export async function readRetained(url: string): Promise<Map<string, string>> {
 export async function differences(brokerUrl: string, gatewayUrl: string, ids: readonly string[]): Promise<string[]> {
   const retained = await readRetained(brokerUrl);
   const registry = new Map<string, string>();
-  let cursor = '';
-  do {
-    const response = await fetch(`${gatewayUrl}/v1/connections?limit=1000${cursor}`);
-    const page = (await response.json()) as {
-      data: { client_id: string; state: string; handshake_message_id: string }[];
-      next_cursor: string | null;
-    };
-    for (const one of page.data) {
-      registry.set(one.client_id, one.state === 'online' ? one.handshake_message_id : 'offline');
-    }
-    cursor = page.next_cursor === null ? '' : `&cursor=${encodeURIComponent(page.next_cursor)}`;
-  } while (cursor !== '');
+  for (const one of await new Api(gatewayUrl).connections()) {
+    registry.set(one.client_id, one.state === 'online' ? one.handshake_message_id : 'offline');
+  }
   return [...new Set([...ids, ...retained.keys(), ...registry.keys()])].flatMap((id) => {
     const text = retained.get(id);
     const message = text === undefined ? undefined : (JSON.parse(text) as { type: string; message_id: string });

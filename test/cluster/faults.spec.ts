@@ -2,9 +2,6 @@
 import { Random, seedOfRun } from './support/random.js';
 import { World } from './support/world.js';
 
-// Patience for a machine that does much else beside.
-jest.setTimeout(120_000);
-
 const random = new Random(seedOfRun());
 let world: World;
 

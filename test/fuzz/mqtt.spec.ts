@@ -1,13 +1,14 @@
 /** Payloads and topics that no client should send, against a running ingester. `FUZZ_SEED` replays a run. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { clientIdProblem, parseInbound } from '@app/protocol';
+import { rssMiB } from '../../bench/measure.mjs';
 import { startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { readRetained } from '../agreement/retained-store.js';
-import { Api, type ConnectionView } from '../support/api.js';
+import { Api } from '../support/api.js';
 import { COUNT, SEED, draw } from './hostile.js';
 import { packets, type Packet } from './packets.js';
 
@@ -43,7 +44,7 @@ it(`takes ${COUNT} packets in, and its memory stays flat`, async () => {
   const worker = async (): Promise<void> => {
     for (const packet of source) {
       await publish(packet);
-      if (++sent % Math.ceil(COUNT / 10) === 0) memory.push(residentMiB(stack.ingester.pid));
+      if (++sent % Math.ceil(COUNT / 10) === 0) memory.push(rssMiB(stack.ingester.pid));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -59,7 +60,7 @@ it('holds for every client what the broker retains for it', async () => {
   const retained = await readRetained(stack.mosquitto.url);
   await waitUntil(
     async () => {
-      const held = new Map((await everybody()).map((one) => [one.client_id, one]));
+      const held = new Map((await api.connections()).map((one) => [one.client_id, one]));
       for (const [id, text] of retained) {
         // What is no client id is nobody's.
         if (clientIdProblem(id) !== undefined && !held.has(id)) continue;
@@ -116,23 +117,4 @@ async function drained(): Promise<void> {
     },
     { what: 'empty mailboxes', timeoutMs: 60_000 },
   );
-}
-
-async function everybody(): Promise<ConnectionView[]> {
-  const found: ConnectionView[] = [];
-  let cursor: string | null = null;
-  do {
-    const query: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    const page = await api.call<{ data: ConnectionView[]; next_cursor: string | null }>(
-      'GET',
-      `/v1/connections?limit=1000${query}`,
-    );
-    found.push(...page.body.data);
-    cursor = page.body.next_cursor;
-  } while (cursor !== null);
-  return found;
-}
-
-function residentMiB(pid: number | undefined): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }

@@ -1,9 +1,10 @@
 /** Requests generated from the OpenAPI document, against the running gateway. `FUZZ_SEED` replays a run. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pool } from 'undici';
 import { ProblemBody } from '../../apps/api-gateway/src/http/problem.js';
+import { rssMiB } from '../../bench/measure.mjs';
 import { startStack, stopAll } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
 import { TestClient } from '../support/mqtt-client.js';
@@ -48,7 +49,7 @@ it(`answers ${COUNT} requests as its document says, and none with an error of it
       const status = await answer(pool, request, wrong);
       const key = `${request.operation} ${status}`;
       seen.set(key, (seen.get(key) ?? 0) + 1);
-      if (++sent % Math.ceil(COUNT / 10) === 0) memory.push(residentMiB(stack.gateway.pid));
+      if (++sent % Math.ceil(COUNT / 10) === 0) memory.push(rssMiB(stack.gateway.pid));
       if (wrong.length > 5) return;
     }
   };
@@ -111,8 +112,4 @@ async function answer(pool: Pool, request: Request, wrong: string[]): Promise<nu
   }
   if (response.headers['x-injected'] !== undefined) complain('injected a header');
   return status;
-}
-
-function residentMiB(pid: number | undefined): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }

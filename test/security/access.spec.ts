@@ -32,7 +32,7 @@ beforeAll(async () => {
   gateway = await startGateway(dir, 'gateway', {
     REDIS_URL: redis.url,
     API_KEYS_FILE: ring.path,
-    ...{ JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE, JWT_JWKS_URL: issuer.jwksUrl, JWT_ACCOUNT_REQUIRED: 'no' },
+    ...issuer.settings,
     // No ingester runs here: commands wait in vain.
     COMMAND_TIMEOUT: '100ms',
   });

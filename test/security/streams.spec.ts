@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { EventListener } from '../support/event-listener.js';
-import { AUDIENCE, ISSUER, startIssuer, type Issuer } from './support/issuer.js';
+import { startIssuer, type Issuer } from './support/issuer.js';
 import { KeyRing, startGateway, type RunningGateway } from './support/gateway.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-streams-'));
@@ -22,7 +22,7 @@ beforeAll(async () => {
     REDIS_URL: redis.url,
     API_KEYS_FILE: ring.path,
     EVENT_STREAMS_PER_KEY: '3',
-    ...{ JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE, JWT_JWKS_URL: issuer.jwksUrl, JWT_ACCOUNT_REQUIRED: 'no' },
+    ...issuer.settings,
   });
 }, 60_000);
 

@@ -67,6 +67,19 @@ export class Api {
     return this.call('GET', `/v1/connections/${encodeURIComponent(id)}`);
   }
 
+  /** All connections, page by page. */
+  async connections(): Promise<ConnectionView[]> {
+    const found: ConnectionView[] = [];
+    let cursor = '';
+    do {
+      const path = `/v1/connections?limit=1000${cursor}`;
+      const { body } = await this.call<{ data: ConnectionView[]; next_cursor: string | null }>('GET', path);
+      found.push(...body.data);
+      cursor = body.next_cursor === null ? '' : `&cursor=${encodeURIComponent(body.next_cursor)}`;
+    } while (cursor !== '');
+    return found;
+  }
+
   send(id: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer<MessageView>> {
     return this.call('POST', `/v1/connections/${encodeURIComponent(id)}/messages`, body, headers);
   }

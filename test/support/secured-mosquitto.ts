@@ -2,11 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { ROOT, findProgram } from '../../scripts/setup.mjs';
-import { freePort, launch, type Part } from '../../scripts/stack.mjs';
+import { freePort, launch, ping, type Part } from '../../scripts/stack.mjs';
 
 const EXAMPLE = join(ROOT, 'examples/mosquitto/secure');
 
@@ -37,7 +36,7 @@ export class SecuredMosquitto {
     writeFileSync(join(home, 'mosquitto.conf'), process.getuid?.() === 0 ? `user root\n${config}` : config);
     const credentials = makeCredentials(home, clientIds);
     const broker = new SecuredMosquitto(run(dir, home), dir, home, ports, credentials);
-    await broker.part.until(() => reachable(ports.service));
+    await broker.part.until(() => ping(ports.service));
     return broker;
   }
 
@@ -50,7 +49,7 @@ export class SecuredMosquitto {
   async restart(): Promise<void> {
     await this.part.stop();
     this.part = run(this.dir, this.home);
-    await this.part.until(() => reachable(this.ports.service));
+    await this.part.until(() => ping(this.ports.service));
   }
 
   file(name: string): string {
@@ -118,14 +117,4 @@ function makeCredentials(home: string, clientIds: readonly string[]): Map<string
     writeFileSync(join(home, 'certificates', `${app}.password`), `${passwords.get(app) ?? ''}\n`);
   }
   return passwords;
-}
-
-function reachable(port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connectTcp(port, '127.0.0.1', () => {
-      socket.destroy();
-      resolve();
-    });
-    socket.on('error', reject);
-  });
 }

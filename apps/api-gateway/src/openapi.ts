@@ -1,9 +1,9 @@
 /** The OpenAPI document, at `/openapi.json`, and its rendering at `/docs`. */
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
-import { z } from 'zod';
 import { EventBody } from './events/event.dto.js';
 import { ProblemBody } from './http/problem.js';
+import { schemaOf } from './http/schema.js';
 
 export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   const info = new DocumentBuilder()
@@ -29,13 +29,6 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   const schemas = { Problem: schemaOf(ProblemBody), Event: schemaOf(EventBody) };
   document.components = { ...document.components, schemas: { ...document.components?.schemas, ...schemas } };
   return document;
-}
-
-function schemaOf(type: z.ZodType): Record<string, unknown> {
-  const schema: Record<string, unknown> = { ...z.toJSONSchema(type, { target: 'openapi-3.0' }) };
-  delete schema['$schema'];
-  delete schema['id'];
-  return schema;
 }
 
 export function serveOpenApi(app: NestFastifyApplication): void {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { shardOf } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import { FencedCommit, type Grant } from '@app/sharding';
+import { hostConnection } from '../../../test/support/connections.js';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
 import type { Connection, ConnectionState } from './connection.js';
 import { ConnectionDirectory, type ConnectionFilter, type PageCursor } from './connection-directory.js';
@@ -23,28 +24,7 @@ afterAll(async () => {
 });
 
 function host(clientId: string, more: Partial<Connection> = {}): Connection {
-  return {
-    client_id: clientId,
-    type: 'host',
-    state: 'online',
-    facts: { fqdn: 'shared', machine_id: `machine of ${clientId}` },
-    handshake_message_id: 'm1',
-    status_topic: 'in/{clientId}',
-    connected_at: 1000,
-    disconnected_at: null,
-    offline_reason: null,
-    last_message_at: 1000,
-    refused_until: null,
-    refused_handshake: null,
-    unconfirmed_handshake: null,
-    left_handshakes: [],
-    set_aside: null,
-    shaken_at: 0,
-    told_at: null,
-    held: null,
-    lane: 0,
-    ...more,
-  };
+  return hostConnection(clientId, { facts: { fqdn: 'shared', machine_id: `machine of ${clientId}` }, ...more });
 }
 
 function proxy(clientId: string, more: Partial<Connection> = {}): Connection {

@@ -1,5 +1,6 @@
 import { connectRedis, type Redis } from '@app/platform';
 import { FencedCommit, MAX_WRITE_ARGS, type Grant, type ShardWrite } from '@app/sharding';
+import { hostConnection } from '../../../test/support/connections.js';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
 import { type Connection } from './connection.js';
 import { ConnectionDirectory } from './connection-directory.js';
@@ -34,31 +35,6 @@ beforeEach(async () => {
   position = '0-0';
   await redis.set(keys.owner(GRANT), GRANT.fence);
 });
-
-function host(clientId: string, more: Partial<Connection> = {}): Connection {
-  return {
-    client_id: clientId,
-    type: 'host',
-    state: 'online',
-    facts: { machine_id: `machine of ${clientId}` },
-    handshake_message_id: 'm1',
-    status_topic: 'in/{clientId}',
-    connected_at: 1000,
-    disconnected_at: null,
-    offline_reason: null,
-    last_message_at: 1000,
-    refused_until: null,
-    refused_handshake: null,
-    unconfirmed_handshake: null,
-    left_handshakes: [],
-    set_aside: null,
-    shaken_at: 0,
-    told_at: null,
-    held: null,
-    lane: 0,
-    ...more,
-  };
-}
 
 function writesOf(changes: Partial<BatchChanges>): ShardWrite[] {
   return connectionWrites(keys, 0, {
@@ -102,7 +78,7 @@ async function indexed(): Promise<Record<string, string[]>> {
 
 describe('a connection that is committed', () => {
   it('is read back as it was written', async () => {
-    const connection = host('ü😀 "x"', {
+    const connection = hostConnection('ü😀 "x"', {
       facts: { fqdn: 'a\n"b"', ip_addresses: ['10.0.0.1'], unknown_member: { kept: [1, null] } },
       refused_until: 12,
     });
@@ -112,7 +88,7 @@ describe('a connection that is committed', () => {
   });
 
   it('moves between the indexes of state and type, and stands in one only', async () => {
-    const online = host('a');
+    const online = hostConnection('a');
     const offline = { ...online, state: 'offline' as const };
     const proxy: Connection = { ...online, type: 'proxy', facts: { source_type: 's', application_type: 't' } };
     await commit({ connections: change(undefined, online) });
@@ -135,7 +111,7 @@ describe('a connection that is committed', () => {
     ['ip_address', { ip_addresses: ['10.0.0.1', 'fe80::1'] }, 'fe80::1'],
     ['mac_address', { mac_addresses: ['00:00:00:00:00:00', '52:54:00:66:ea:9a'] }, '52:54:00:66:ea:9a'],
   ])('is found by %s, by the exact value only', async (fact, facts, value) => {
-    await commit({ connections: change(undefined, host('a', { facts })) });
+    await commit({ connections: change(undefined, hostConnection('a', { facts })) });
     expect(await foundBy(fact, value)).toEqual(['a']);
     expect(await foundBy(fact, value.slice(0, -1))).toEqual([]);
     expect(await foundBy(fact, `${value}0`)).toEqual([]);
@@ -143,8 +119,8 @@ describe('a connection that is committed', () => {
   });
 
   it('is found by its new facts and no longer by the old ones', async () => {
-    const before = host('a', { facts: { ip_addresses: ['10.0.0.1', '10.0.0.2'] } });
-    const after = host('a', { facts: { ip_addresses: ['10.0.0.2', '10.0.0.3'] } });
+    const before = hostConnection('a', { facts: { ip_addresses: ['10.0.0.1', '10.0.0.2'] } });
+    const after = hostConnection('a', { facts: { ip_addresses: ['10.0.0.2', '10.0.0.3'] } });
     await commit({ connections: change(undefined, before) });
     await commit({ connections: change(before, after) });
     expect(await foundBy('ip_address', '10.0.0.1')).toEqual([]);
@@ -154,14 +130,14 @@ describe('a connection that is committed', () => {
   });
 
   it('stays findable by its facts while it is offline', async () => {
-    const online = host('a', { facts: { fqdn: 'x' } });
+    const online = hostConnection('a', { facts: { fqdn: 'x' } });
     await commit({ connections: change(undefined, online) });
     await commit({ connections: change(online, { ...online, state: 'offline' }) });
     expect(await foundBy('fqdn', 'x')).toEqual(['a']);
   });
 
   it('is not found by the facts of the host it was, once it is a proxy', async () => {
-    const before = host('a', { facts: { fqdn: 'x' } });
+    const before = hostConnection('a', { facts: { fqdn: 'x' } });
     const proxy: Connection = {
       ...before,
       type: 'proxy',
@@ -173,7 +149,7 @@ describe('a connection that is committed', () => {
   });
 
   it('leaves nothing behind when it is forgotten', async () => {
-    const connection = host('a', {
+    const connection = hostConnection('a', {
       state: 'offline',
       facts: { fqdn: 'x', ip_addresses: ['1', '2'], mac_addresses: ['3'], insights_id: '4' },
     });
@@ -189,7 +165,7 @@ describe('one commit of a whole batch', () => {
   it('is split so that no write has too many arguments, and every pair stays together', async () => {
     const connections = new Map<string, ConnectionChange>();
     for (let i = 0; i < 4500; i++) {
-      const after = host(`client ${i}`, { facts: { machine_id: `m${i}`, ip_addresses: [`10.0.0.${i}`] } });
+      const after = hostConnection(`client ${i}`, { facts: { machine_id: `m${i}`, ip_addresses: [`10.0.0.${i}`] } });
       connections.set(after.client_id, { before: undefined, after });
     }
     const todos = Array.from({ length: 4100 }, (_, i) => ({

@@ -8,7 +8,8 @@ export const ISSUER = 'https://issuer.example.com/';
 export const AUDIENCE = 'cloud-connector';
 
 export interface Issuer {
-  readonly jwksUrl: string;
+  /** Settings of a gateway that takes its tokens, also those that name no account. */
+  readonly settings: Record<string, string>;
   readonly publicJwk: Record<string, unknown>;
   /** A good token, but for what is given. */
   sign(
@@ -32,7 +33,12 @@ export async function startIssuer(): Promise<Issuer> {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
-    jwksUrl: `http://127.0.0.1:${port}/jwks`,
+    settings: {
+      JWT_ISSUER: ISSUER,
+      JWT_AUDIENCE: AUDIENCE,
+      JWT_JWKS_URL: `http://127.0.0.1:${port}/jwks`,
+      JWT_ACCOUNT_REQUIRED: 'no',
+    },
     publicJwk,
     asked: () => asked,
     sign: (claims, header = {}, key = privateKey) =>

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { Connection } from '@app/registry';
+import { hostConnection } from '../../../../test/support/connections.js';
 import {
   ConnectionBody,
   ForceDisconnectBody,
@@ -159,27 +160,13 @@ describe('ForceDisconnectBody', () => {
 });
 
 describe('toConnectionBody', () => {
-  const connection: Connection = {
-    client_id: 'host-1',
-    type: 'host',
-    state: 'online',
+  const connection = hostConnection('host-1', {
     facts: { fqdn: 'host-1', extra: [1] },
     handshake_message_id: 'h-1',
     status_topic: 'redhat/insights/in/{clientId}',
     connected_at: NOW - 2000,
-    disconnected_at: null,
-    offline_reason: null,
     last_message_at: NOW - 1000,
-    refused_until: null,
-    refused_handshake: null,
-    unconfirmed_handshake: null,
-    left_handshakes: [],
-    set_aside: null,
-    shaken_at: 0,
-    told_at: null,
-    held: null,
-    lane: 0,
-  };
+  });
 
   it('shows an online connection, in the shape that is documented', () => {
     const body = toConnectionBody(connection, 7, 2, NOW);

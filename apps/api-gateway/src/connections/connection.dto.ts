@@ -3,6 +3,7 @@ import type { Connection, ConnectionFilter, PageCursor, Summary } from '@app/reg
 import { CONNECTION_STATES, CONNECTION_TYPES, SEARCHABLE_FACTS, type SearchableFact } from '@app/registry';
 import { parseReconnectAfter } from '@app/protocol';
 import { z } from 'zod';
+import { PageLimit, pageCursor } from '../http/paging.js';
 
 const time = z.iso.datetime();
 
@@ -50,7 +51,6 @@ export type SummaryBody = z.infer<typeof SummaryBody>;
 
 const Cursor = z.tuple([z.int().min(0).max(4095), z.string().max(1024)]);
 
-/** Cursors are opaque to callers: they say where the page before ended. */
 export function encodeCursor({ shard, after }: PageCursor): string {
   return Buffer.from(JSON.stringify([shard, after])).toString('base64url');
 }
@@ -66,22 +66,12 @@ function decodeCursor(text: string): PageCursor | undefined {
 
 const factValue = z.string().min(1).max(1024).optional();
 
-const limitError = 'must be a whole number from 1 to 1000';
-
 // Without an id of its own: its members are the operation's parameters.
 export const ListQuery = z.strictObject({
   state: z.enum(CONNECTION_STATES).optional(),
   type: z.enum(CONNECTION_TYPES).optional(),
-  limit: z.coerce.number(limitError).int(limitError).min(1, limitError).max(1000, limitError).default(100),
-  cursor: z
-    .string()
-    .optional()
-    .transform((text, ctx) => {
-      if (text === undefined) return undefined;
-      const cursor = decodeCursor(text);
-      if (cursor === undefined) ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
-      return cursor;
-    }),
+  limit: PageLimit,
+  cursor: pageCursor(decodeCursor),
   insights_id: factValue,
   machine_id: factValue,
   bios_uuid: factValue,

@@ -1,7 +1,9 @@
 /** Messages as the REST API takes and shows them. */
 import { MESSAGE_STATUSES, type AcceptedMessage, type MessagesCursor, type StoredMessage } from '@app/registry';
 import { z } from 'zod';
+import { PageLimit, pageCursor } from '../http/paging.js';
 import { ProblemBody } from '../http/problem.js';
+import { schemaOf } from '../http/schema.js';
 import { ClientIdParam } from '../http/validation.js';
 
 const time = z.iso.datetime();
@@ -49,18 +51,12 @@ const BATCH_LIMIT = 1000;
 export const BatchBody = z
   .strictObject({
     messages: z
-      .array(z.unknown().meta(documented(BatchItem)))
+      .array(z.unknown().meta(schemaOf(BatchItem, 'input')))
       .min(1)
       .max(BATCH_LIMIT),
   })
   .meta({ id: 'MessageBatch' });
 export type BatchBody = z.infer<typeof BatchBody>;
-
-function documented(schema: z.ZodType): Record<string, unknown> {
-  const text: Record<string, unknown> = { ...z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input' }) };
-  delete text['$schema'];
-  return text;
-}
 
 const shared = {
   message_id: z.uuid(),
@@ -107,28 +103,21 @@ export const MessagePageBody = z
   .meta({ id: 'MessagePage' });
 export type MessagePageBody = z.infer<typeof MessagePageBody>;
 
-const limitError = 'must be a whole number from 1 to 1000';
-
 // Without an id of its own: its members are the operation's parameters.
 export const MessageListQuery = z.strictObject({
   status: z.enum(MESSAGE_STATUSES).optional(),
-  limit: z.coerce.number(limitError).int(limitError).min(1, limitError).max(1000, limitError).default(100),
-  cursor: z
-    .string()
-    .optional()
-    .transform((text, ctx): MessagesCursor | undefined => {
-      if (text === undefined) return undefined;
-      const cursor = Number(Buffer.from(text, 'base64url').toString());
-      if (Number.isSafeInteger(cursor) && cursor > 0) return cursor;
-      ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
-      return z.NEVER;
-    }),
+  limit: PageLimit,
+  cursor: pageCursor(decodeMessagesCursor),
 });
 export type MessageListQuery = z.infer<typeof MessageListQuery>;
 
-/** Cursors are opaque to callers: they say where the page before ended. */
 export function encodeMessagesCursor(cursor: MessagesCursor): string {
   return Buffer.from(`${cursor}`).toString('base64url');
+}
+
+function decodeMessagesCursor(text: string): MessagesCursor | undefined {
+  const cursor = Number(Buffer.from(text, 'base64url').toString());
+  return Number.isSafeInteger(cursor) && cursor > 0 ? cursor : undefined;
 }
 
 export function toAcceptedBody(message: AcceptedMessage): AcceptedMessageBody {

@@ -1,0 +1,28 @@
+/** Connections as the registry holds them, for specs that store or show some. */
+import type { Connection } from '@app/registry';
+
+/** A host that is online since its one handshake, and of which nothing else is to be said. */
+export function hostConnection(clientId: string, more: Partial<Connection> = {}): Connection {
+  return {
+    client_id: clientId,
+    type: 'host',
+    state: 'online',
+    facts: { machine_id: `machine of ${clientId}` },
+    handshake_message_id: 'm1',
+    status_topic: 'in/{clientId}',
+    connected_at: 1000,
+    disconnected_at: null,
+    offline_reason: null,
+    last_message_at: 1000,
+    refused_until: null,
+    refused_handshake: null,
+    unconfirmed_handshake: null,
+    left_handshakes: [],
+    set_aside: null,
+    shaken_at: 0,
+    told_at: null,
+    held: null,
+    lane: 0,
+    ...more,
+  };
+}
