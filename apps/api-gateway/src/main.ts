@@ -1,6 +1,5 @@
 import { LOGGER, httpOptions, runApp, type Logger } from '@app/platform';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { AuditInterceptor } from './access/audit.interceptor.js';
 import { Doors } from './access/doors.js';
 import { GUARDS, guardRoutes, type Guards } from './access/route-guard.js';
 import { Gateway } from './gateway.js';
@@ -32,16 +31,14 @@ await runApp({
       routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
       return503OnClosing: true,
     }),
-  prepare: async (app, settings) => {
+  prepare: (app, settings) => {
     const fastify = app.getHttpAdapter().getInstance();
-    const logger = app.get<Logger>(LOGGER);
     measureRequests(fastify);
-    await secureHeaders(fastify);
+    secureHeaders(fastify);
     guardRoutes(fastify, app.get<Guards>(GUARDS));
     limitBodies(fastify, { 'POST /v1/messages': settings.MAX_BATCH_BYTES });
     app.useGlobalPipes(validationPipe());
-    app.useGlobalFilters(new ProblemFilter(logger));
-    app.useGlobalInterceptors(new AuditInterceptor(logger));
+    app.useGlobalFilters(new ProblemFilter(app.get<Logger>(LOGGER)));
     serveOpenApi(app);
   },
   started: async (app) => {

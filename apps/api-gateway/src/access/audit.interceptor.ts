@@ -2,16 +2,17 @@
  * The audit log: one line for each thing an operator does or tries to do, with who, what and how it ended. Written
  * when the handler has ended, whether or not the caller still waits for the answer, and at every log level but `silent`.
  */
-import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
-import type { Logger } from '@app/platform';
+import { Inject, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { LOGGER, type Logger } from '@app/platform';
 import type { FastifyRequest } from 'fastify';
 import { tap, type Observable } from 'rxjs';
 import { Problem } from '../http/problem.js';
 
+@Injectable()
 export class AuditInterceptor implements NestInterceptor {
   private readonly log: Logger;
 
-  constructor(logger: Logger) {
+  constructor(@Inject(LOGGER) logger: Logger) {
     this.log = logger.level === 'silent' ? logger : logger.child({ audit: true }, { level: 'info' });
   }
 

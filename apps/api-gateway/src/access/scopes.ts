@@ -1,7 +1,8 @@
 /** What callers may be allowed to do, and the decorator that asks for it beside a handler. */
-import { applyDecorators } from '@nestjs/common';
+import { UseInterceptors, applyDecorators } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import { RouteAccess } from '@app/platform';
+import { AuditInterceptor } from './audit.interceptor.js';
 
 export const SCOPES = [
   'connections:read',
@@ -24,6 +25,8 @@ export function isScope(text: string): text is Scope {
 export function Requires(scope: Scope, act?: string): MethodDecorator {
   return applyDecorators(
     RouteAccess({ door: 'api', scope, ...(act !== undefined && { act }) }),
+    // Only here: one for all routes would lead every request through its machinery.
+    ...(act === undefined ? [] : [UseInterceptors(AuditInterceptor)]),
     ApiBearerAuth('api_key'),
     ApiBearerAuth('token'),
     ApiExtension('x-required-scope', scope),

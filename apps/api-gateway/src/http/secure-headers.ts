@@ -1,6 +1,8 @@
 /** What browsers are told: answers are data, to be shown in no page, guessed at by none, and kept nowhere. No CORS. */
-import helmet, { type FastifyHelmetOptions } from '@fastify/helmet';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import helmet, { type HelmetOptions } from 'helmet';
 
 const NOTHING = {
   'default-src': ["'none'"],
@@ -18,8 +20,7 @@ const DOCUMENTS = {
   'connect-src': ["'self'"],
 };
 
-const OPTIONS: FastifyHelmetOptions = {
-  contentSecurityPolicy: { useDefaults: false, directives: NOTHING },
+const OPTIONS: HelmetOptions = {
   frameguard: { action: 'deny' },
   referrerPolicy: { policy: 'no-referrer' },
   crossOriginResourcePolicy: { policy: 'same-origin' },
@@ -33,15 +34,20 @@ const OPTIONS: FastifyHelmetOptions = {
   xssFilter: false,
 };
 
-/** To be awaited before any route is added. */
-export async function secureHeaders(fastify: FastifyInstance): Promise<void> {
-  fastify.addHook('onRoute', (route) => {
-    if (!route.url.startsWith('/docs')) return;
-    route.helmet = { contentSecurityPolicy: { useDefaults: false, directives: DOCUMENTS } };
-  });
-  await fastify.register(helmet, OPTIONS);
+/** To be called before any hook that may refuse. */
+export function secureHeaders(fastify: FastifyInstance): void {
+  const ofData = { ...headersOf(NOTHING), 'cache-control': 'no-store' };
+  const ofDocuments = headersOf(DOCUMENTS);
   fastify.addHook('onRequest', (request, reply, done) => {
-    if (!request.url.startsWith('/docs')) void reply.header('cache-control', 'no-store');
+    void reply.headers(request.routeOptions.url?.startsWith('/docs') === true ? ofDocuments : ofData);
     done();
   });
+}
+
+/** What helmet says is the same for each answer, so it is asked once and not on every request. */
+function headersOf(directives: Record<string, string[]>): Record<string, string> {
+  const request = new IncomingMessage(new Socket());
+  const response = new ServerResponse(request);
+  helmet({ ...OPTIONS, contentSecurityPolicy: { useDefaults: false, directives } })(request, response, () => undefined);
+  return Object.fromEntries(Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]));
 }
