@@ -2,7 +2,7 @@
  * Redis connections: to one server, to the master that Sentinels name, or to a Redis Cluster; used alike. One
  * connection may carry many commands; a blocking read needs one of its own.
  */
-import { Cluster, Redis as RedisServer, type ClusterOptions, type RedisOptions } from 'ioredis';
+import { Cluster, Redis as RedisServer, SentinelConnector, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
@@ -61,6 +61,17 @@ function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wai
   };
 }
 
+/**
+ * Asks the Sentinels anew for each connection, and hears no failover meanwhile: one told of by those that watch the
+ * connection before would end, for good, the attempt that already looks for the new master.
+ */
+class MasterConnector extends SentinelConnector {
+  override connect(emit: Parameters<SentinelConnector['connect']>[0]): ReturnType<SentinelConnector['connect']> {
+    this.disconnect();
+    return super.connect(emit);
+  }
+}
+
 function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress): ServerOptions {
   if (topology === 'single') return { ...hosts[0], db };
   return {
@@ -72,6 +83,7 @@ function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress): Server
     ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
     // The old master may live on, or hang: the Sentinels say when it is the master no more.
     failoverDetector: true,
+    Connector: MasterConnector as NonNullable<RedisOptions['Connector']>,
     sentinelRetryStrategy: retry,
     sentinelReconnectStrategy: retry,
     sentinelCommandTimeout: 1000,
