@@ -57,6 +57,12 @@ module.exports = {
       testMatch: ['<rootDir>/test/e2e/{story,crash,events}.spec.ts'],
       globals: { REDIS_TOPOLOGY: 'cluster' },
     },
+    {
+      ...base,
+      displayName: 'cluster-ring',
+      testMatch: [`<rootDir>/test/cluster/${process.env.RING_SPECS ?? '!(witness)'}.spec.ts`],
+      globals: { REDIS_TOPOLOGY: 'cluster' },
+    },
     { ...base, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.spec.ts'] },
     { ...base, displayName: 'fuzz', testMatch: ['<rootDir>/test/fuzz/**/*.spec.ts'] },
     { ...base, displayName: 'agreement', testMatch: ['<rootDir>/test/agreement/**/*.spec.ts'] },

@@ -1,13 +1,14 @@
 /**
- * `npm run test:cluster:repeat -- 20`: the scenarios of `test/cluster` so many times, each time with a new seed; prints
- * the seeds and what came of them, and ends with 1 where a run failed.
+ * `npm run test:cluster:repeat -- 20 [ring]`: the scenarios of `test/cluster` so many times, each time with a new seed,
+ * on one Redis or on a Redis Cluster; prints the seeds and what came of them, and ends with 1 where a run failed.
  */
 import { randomInt } from 'node:crypto';
 import { ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
 
-const times = Number(process.argv[2] ?? 20);
-if (!Number.isInteger(times) || times < 1) {
-  console.error('Say how often, as a whole number from 1: npm run test:cluster:repeat -- 20');
+const [, , often = '20', where] = process.argv;
+const times = Number(often);
+if (!Number.isInteger(times) || times < 1 || ![undefined, 'ring'].includes(where)) {
+  console.error('Say how often, as a whole number from 1, and where: npm run test:cluster:repeat -- 20 ring');
   process.exit(2);
 }
 ensurePackages();
@@ -18,7 +19,10 @@ const results = [];
 for (let i = 0; i < times; i++) {
   const seed = `${randomInt(2 ** 31)}`;
   try {
-    run('npm', ['run', '--silent', 'test:cluster'], { ...process.env, CLUSTER_SEED: seed });
+    run('npm', ['run', '--silent', where === 'ring' ? 'test:cluster:ring' : 'test:cluster'], {
+      ...process.env,
+      CLUSTER_SEED: seed,
+    });
     results.push(`${seed} passed`);
   } catch {
     results.push(`${seed} FAILED`);

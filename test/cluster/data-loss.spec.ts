@@ -1,6 +1,6 @@
 /** What Redis held is gone beneath a running cluster, and settings that do not fit a key space are refused. */
-import { Redis } from 'ioredis';
 import { startApp } from '../../scripts/stack.mjs';
+import { onEachMaster, onStore } from '../support/store.js';
 import { Random, seedOfRun } from './support/random.js';
 import { World } from './support/world.js';
 
@@ -21,7 +21,7 @@ it('the key space is emptied: ingesters notice, set it up anew, and nothing afte
   const group = await marker('share_group');
   await world.load.pause();
   world.load.forget();
-  await withRedis((redis) => redis.flushall());
+  await onEachMaster(world.store, (redis) => redis.flushall());
   world.load.goOn();
   await world.until('every shard to be owned anew', async () => {
     const ownerless = (await world.cluster()).shards.filter(({ owner }) => owner === null);
@@ -34,29 +34,20 @@ it('the key space is emptied: ingesters notice, set it up anew, and nothing afte
 });
 
 it('an ingester with another SHARD_COUNT does not start, and says why', async () => {
-  const env = { REDIS_URL: world.redis.url, MQTT_URL: world.mosquitto.url, SHARD_COUNT: '16' };
+  const env = { REDIS_URL: world.store.url, MQTT_URL: world.mosquitto.url, SHARD_COUNT: '16' };
   await expect(startApp('status-ingester', { dir: world.dir, name: 'misfit', env })).rejects.toThrow(/ended \(1\)/);
   expect(world.logOf('misfit')).toContain('SHARD_COUNT is 16, but this key space was set up with 32');
   await world.untilOwned();
 });
 
 it('an ingester does not start on a Redis that may evict, and says why', async () => {
-  await withRedis((redis) => redis.config('SET', 'maxmemory-policy', 'allkeys-lru'));
-  const env = { REDIS_URL: world.redis.url, MQTT_URL: world.mosquitto.url };
+  await onEachMaster(world.store, (redis) => redis.config('SET', 'maxmemory-policy', 'allkeys-lru'));
+  const env = { REDIS_URL: world.store.url, MQTT_URL: world.mosquitto.url };
   await expect(startApp('status-ingester', { dir: world.dir, name: 'unfit', env })).rejects.toThrow(/ended \(1\)/);
   expect(world.logOf('unfit')).toContain('set it to noeviction');
-  await withRedis((redis) => redis.config('SET', 'maxmemory-policy', 'noeviction'));
+  await onEachMaster(world.store, (redis) => redis.config('SET', 'maxmemory-policy', 'noeviction'));
 });
 
 async function marker(field: string): Promise<string | null> {
-  return withRedis((redis) => redis.hget('cc:marker', field));
-}
-
-async function withRedis<T>(act: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(world.redis.url);
-  try {
-    return await act(redis);
-  } finally {
-    redis.disconnect();
-  }
+  return onStore(world.store, (redis) => redis.hget('cc:marker', field));
 }

@@ -11,6 +11,8 @@ declare global {
 
 export interface Store {
   readonly url: string;
+  /** Of each master. */
+  readonly ports: readonly number[];
   stop(): Promise<void>;
   /** Starts it again after a stop, with what it has stored. */
   again(): Promise<void>;
@@ -21,20 +23,22 @@ interface Started {
   stop(): Promise<unknown>;
 }
 
-/** Keeps what it stores on disk. */
-export async function startStore(dir: string): Promise<Store> {
+/** `persist`: keeps what it stores on disk. */
+export async function startStore(dir: string, { persist = true } = {}): Promise<Store> {
   if (globalThis.REDIS_TOPOLOGY === 'cluster') {
-    const { ports, ...first } = await startRedisCluster({ dir, persist: true });
-    return storeOf(first, () => startRedisCluster({ dir, persist: true, ports }));
+    const { ports, ...first } = await startRedisCluster({ dir, persist });
+    const masters = ports.map(({ port }) => port);
+    return storeOf(first, masters, () => startRedisCluster({ dir, persist, ports }));
   }
-  const first = await startRedis({ dir, persist: true });
-  return storeOf(first, () => startRedis({ dir, persist: true, port: first.port }));
+  const first = await startRedis({ dir, persist });
+  return storeOf(first, [first.port], () => startRedis({ dir, persist, port: first.port }));
 }
 
-function storeOf(first: Started, start: () => Promise<Started>): Store {
+function storeOf(first: Started, ports: readonly number[], start: () => Promise<Started>): Store {
   let now = first;
   return {
     url: first.url,
+    ports,
     stop: async () => {
       await now.stop();
     },
@@ -44,10 +48,18 @@ function storeOf(first: Started, start: () => Promise<Started>): Store {
   };
 }
 
+/** Uses a store directly, whatever its topology. */
+export async function onStore<T>(store: Store, act: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = connectRedis(store.url, { name: 'test', whenAway: 'wait' }, quiet);
+  try {
+    await redis.ping();
+    return await act(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
 /** Uses a store directly, on each of its masters. */
 export async function onEachMaster(store: Store, act: (master: Redis) => Promise<unknown>): Promise<void> {
-  const redis = connectRedis(store.url, { name: 'test', whenAway: 'wait' }, quiet);
-  await redis.ping();
-  await Promise.all(mastersOf(redis).map(act));
-  redis.disconnect();
+  await onStore(store, (redis) => Promise.all(mastersOf(redis).map(act)));
 }

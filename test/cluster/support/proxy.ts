@@ -67,3 +67,34 @@ export class Proxy {
     socket.on('close', () => this.sockets.delete(socket));
   }
 }
+
+/** The proxies of one process in front of the masters of a Redis, cut and healed together. */
+export class RedisProxies {
+  private constructor(private readonly proxies: ReadonlyMap<number, Proxy>) {}
+
+  static async before(masters: readonly number[]): Promise<RedisProxies> {
+    const proxies = masters.map(async (port) => [port, await Proxy.before(port)] as const);
+    return new RedisProxies(new Map(await Promise.all(proxies)));
+  }
+
+  /** For `detour.mjs`. */
+  get detours(): string {
+    return Array.from(this.proxies, ([master, { port }]) => `${master}:${port}`).join();
+  }
+
+  cut(): void {
+    for (const proxy of this.proxies.values()) proxy.cut();
+  }
+
+  silence(): void {
+    for (const proxy of this.proxies.values()) proxy.silence();
+  }
+
+  heal(): void {
+    for (const proxy of this.proxies.values()) proxy.heal();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(Array.from(this.proxies.values(), (proxy) => proxy.stop()));
+  }
+}

@@ -1,6 +1,7 @@
 /**
  * Watches from outside who acts for what: Redis' MONITOR tells each command inside a script, in the order of
- * execution. So each acquisition and each accepted write is seen, whatever the processes believe.
+ * execution. So each acquisition and each accepted write is seen, whatever the processes believe. A shard or lane lives
+ * on one master of a Redis Cluster, so what is said of it comes in order there too.
  *
  * - An acquisition has a higher epoch than every one before it, and a lease that was not given back is not taken
  *   before it has run out.
@@ -37,22 +38,27 @@ export class Witness {
   private readonly positions = new Map<string, string>();
   private readonly acquired = new Map<string, { time: number; fence: string }[]>();
   private readonly connects: { lane: number; time: number; who: string; boots: () => ReadonlySet<string> }[] = [];
-  /** Arguments of the script under way; Redis runs one at a time. */
-  private script: string[] = [];
+  /** Arguments of the script under way, by master: each runs one at a time. */
+  private readonly scripts = new Map<number, readonly string[]>();
+  private script: readonly string[] = [];
 
   constructor(private readonly leaseMs: number) {}
 
-  /** Watches one Redis. */
-  static async of(url: string, leaseMs: number): Promise<{ witness: Witness; stop: () => void }> {
+  /** Watches the masters on these ports. */
+  static async of(ports: readonly number[], leaseMs: number): Promise<{ witness: Witness; stop: () => void }> {
     const witness = new Witness(leaseMs);
-    const redis = new Redis(url);
-    const monitor = (await redis.monitor()) as unknown as Monitor;
-    monitor.on('monitor', (time, command, source) => witness.see(Number(time), command, source === 'lua'));
+    const watched = await Promise.all(
+      ports.map(async (port) => {
+        const redis = new Redis(port, '127.0.0.1');
+        const monitor = (await redis.monitor()) as unknown as Monitor;
+        monitor.on('monitor', (time, command, source) => witness.see(Number(time), command, source === 'lua', port));
+        return [redis, monitor];
+      }),
+    );
     return {
       witness,
       stop: () => {
-        monitor.disconnect();
-        redis.disconnect();
+        for (const connection of watched.flat()) connection.disconnect();
       },
     };
   }
@@ -87,11 +93,12 @@ export class Witness {
       });
   }
 
-  see(time: number, command: readonly string[], inScript: boolean): void {
+  see(time: number, command: readonly string[], inScript: boolean, master = 0): void {
     const [name = '', key = '', value = ''] = command;
     const verb = name.toLowerCase();
+    this.script = this.scripts.get(master) ?? [];
     if (!inScript) {
-      this.script = verb === 'evalsha' || verb === 'eval' ? [...command] : [];
+      this.scripts.set(master, verb === 'evalsha' || verb === 'eval' ? command : []);
       if (verb === 'flushall') this.dataLost();
       return;
     }

@@ -2,26 +2,29 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
+import { pathToFileURL } from 'node:url';
 import { connectAsync } from 'mqtt';
-import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../../scripts/stack.mjs';
+import { startApp, startMosquitto, stopAll, waitUntil } from '../../../scripts/stack.mjs';
 import type { ClusterBody } from '../../../apps/api-gateway/src/cluster/cluster.dto.js';
 import { Api, type ConnectionView } from '../../support/api.js';
+import { onStore, startStore, type Store } from '../../support/store.js';
 import { Load } from './load.js';
-import { Proxy } from './proxy.js';
+import { Proxy, RedisProxies } from './proxy.js';
 import type { Random } from './random.js';
 import { Witness } from './witness.js';
 
 const SHARDS = 32;
 const LEASE_MS = 2000;
 const PATIENCE_MS = 30_000;
+/** Leads an ingester's connections to Redis through its proxies. */
+const DETOUR = pathToFileURL(join(__dirname, 'detour.mjs')).href;
 
 type App = Awaited<ReturnType<typeof startApp>>;
 
 export interface Ingester {
   name: string;
   app: App;
-  redis: Proxy;
+  redis: RedisProxies;
   broker: Proxy;
   frozen: boolean;
 }
@@ -32,7 +35,7 @@ export class World {
 
   private constructor(
     readonly dir: string,
-    readonly redis: Awaited<ReturnType<typeof startRedis>>,
+    readonly store: Store,
     readonly mosquitto: Awaited<ReturnType<typeof startMosquitto>>,
     private readonly gateway: App,
     readonly witness: Witness,
@@ -43,14 +46,17 @@ export class World {
 
   static async start(options: { ingesters: number; lanes: number; clients: number; random: Random }): Promise<World> {
     const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-cluster-'));
-    const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir, persist: true })]);
-    const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url };
+    const [store, mosquitto] = await Promise.all([
+      startStore(dir, { persist: false }),
+      startMosquitto({ dir, persist: true }),
+    ]);
+    const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url };
     const [gateway, { witness, stop }] = await Promise.all([
       startApp('api-gateway', { dir, env }),
-      Witness.of(redis.url, LEASE_MS),
+      Witness.of(store.ports, LEASE_MS),
     ]);
     const load = new Load(mosquitto.url, options.random, options.clients);
-    const world = new World(dir, redis, mosquitto, gateway, witness, stop, load, options.lanes);
+    const world = new World(dir, store, mosquitto, gateway, witness, stop, load, options.lanes);
     await world.scaleTo(options.ingesters);
     load.start();
     return world;
@@ -85,14 +91,16 @@ export class World {
     const name = `ingester-${this.started++}`;
     const log = join(this.dir, `${name}.log`);
     const [redis, broker] = await Promise.all([
-      Proxy.before(this.redis.port),
+      RedisProxies.before(this.store.ports),
       Proxy.before(this.mosquitto.port, (first) => {
         const lane = /-lane-(\d+)/.exec(first.toString('latin1'))?.[1];
         if (lane !== undefined) this.witness.sawConnect(Number(lane), Date.now() / 1000, name, () => bootsIn(log));
       }),
     ]);
     const env = {
-      REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+      REDIS_URL: this.store.url,
+      NODE_OPTIONS: `--import ${DETOUR}`,
+      DETOURS: redis.detours,
       MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
       LEASE_TIME: `${LEASE_MS}ms`,
       INTAKE_LANES: `${this.lanes}`,
@@ -199,16 +207,15 @@ export class World {
   /** Handshake ids by client, in the order of the events that told them. */
   private async told(): Promise<Map<string, string[]>> {
     const told = new Map<string, string[]>();
-    const redis = new Redis(this.redis.url);
-    for (let shard = 0; shard < SHARDS; shard++) {
-      for (const [, fields] of await redis.xrange(`cc:{s${shard}}:events`, '-', '+')) {
+    await onStore(this.store, async (redis) => {
+      const shards = Array.from({ length: SHARDS }, (_, shard) => redis.xrange(`cc:{s${shard}}:events`, '-', '+'));
+      for (const [, fields] of (await Promise.all(shards)).flat()) {
         const text = fields[fields.indexOf('event') + 1] ?? '';
         const { client_id, handshake_message_id: id } = JSON.parse(text) as Record<string, string | undefined>;
         if (client_id === undefined || id === undefined) continue;
         told.set(client_id, [...(told.get(client_id) ?? []), id]);
       }
-    }
-    redis.disconnect();
+    });
     return told;
   }
 
