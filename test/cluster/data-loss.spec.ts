@@ -1,7 +1,7 @@
 /** What Redis held is gone beneath a running cluster, and settings that do not fit a key space are refused. */
 import { startApp } from '../../scripts/stack.mjs';
 import { onEachMaster, onStore } from '../support/store.js';
-import { Random, seedOfRun } from './support/random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { World } from './support/world.js';
 
 const random = new Random(seedOfRun());

@@ -1,5 +1,5 @@
 /** The failure table, row by row, on real processes under continuous load, with a witness. */
-import { Random, seedOfRun } from './support/random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { World } from './support/world.js';
 
 const random = new Random(seedOfRun());

@@ -1,5 +1,5 @@
 /** Lanes move with their sessions: with 2 and 4 of them, a killed, frozen or drained owner loses no message. */
-import { Random, seedOfRun } from './support/random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { World } from './support/world.js';
 
 const random = new Random(seedOfRun());

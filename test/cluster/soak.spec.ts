@@ -1,6 +1,6 @@
 /** Random kills, freezes, cuts and drains for `SOAK_SECONDS`, under load: nothing is lost, and nothing doubled. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Random, seedOfRun } from './support/random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { World } from './support/world.js';
 
 const SECONDS = Number(process.env['SOAK_SECONDS'] ?? 60);

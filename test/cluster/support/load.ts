@@ -3,7 +3,7 @@
  * taken from each is noted in its order.
  */
 import { TestClient, envelope } from '../../support/mqtt-client.js';
-import type { Random } from './random.js';
+import type { Random } from '../../support/random.js';
 
 export class Load {
   /** Handshake ids by client, in the order in which the broker acknowledged them. */

@@ -9,8 +9,8 @@ import type { ClusterBody } from '../../../apps/api-gateway/src/cluster/cluster.
 import { Api, type ConnectionView } from '../../support/api.js';
 import { onStore, startStore, type Store } from '../../support/store.js';
 import { Load } from './load.js';
-import { Proxy, RedisProxies } from './proxy.js';
-import type { Random } from './random.js';
+import { Proxy, RedisProxies } from '../../support/proxy.js';
+import type { Random } from '../../support/random.js';
 import { Witness } from './witness.js';
 
 const SHARDS = 32;

@@ -1,6 +1,6 @@
 /** A loopback proxy in front of a server, which can be cut (connections reset) or fall silent (nothing passes). */
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { freePort } from '../../../scripts/stack.mjs';
+import { freePort } from '../../scripts/stack.mjs';
 
 export class Proxy {
   private readonly sockets = new Set<Socket>();

@@ -21,9 +21,9 @@ export class Random {
   }
 }
 
-/** The seed of this run: `CLUSTER_SEED`, or a new one. Printed, so that a failure can be repeated. */
+/** The seed of this run: `TEST_SEED`, or a new one. Printed, so that a failure can be repeated. */
 export function seedOfRun(): number {
-  const seed = Number(process.env['CLUSTER_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-  process.stdout.write(`CLUSTER_SEED=${seed}\n`);
+  const seed = Number(process.env['TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+  process.stdout.write(`TEST_SEED=${seed}\n`);
   return seed;
 }

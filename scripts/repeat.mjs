@@ -1,0 +1,31 @@
+/**
+ * `npm run test:repeat -- outbound 20`: a suite so many times, each time with a new seed; prints the seeds and what came
+ * of them, and ends with 1 where a run failed.
+ */
+import { randomInt } from 'node:crypto';
+import { ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
+
+const SUITES = ['cluster', 'cluster:ring', 'outbound', 'chaos'];
+
+const [suite = '', often = '20'] = process.argv.slice(2);
+const times = Number(often);
+if (!SUITES.includes(suite) || !Number.isInteger(times) || times < 1) {
+  console.error(`Say what (${SUITES.join(', ')}) and how often, from 1: npm run test:repeat -- ${SUITES[0]} 20`);
+  process.exit(2);
+}
+ensurePackages();
+ensurePrograms(['redis-server', 'mosquitto']);
+ensureBuild();
+/** @type {string[]} */
+const results = [];
+for (let i = 0; i < times; i++) {
+  const seed = `${randomInt(2 ** 31)}`;
+  try {
+    run('npm', ['run', '--silent', `test:${suite}`], { ...process.env, TEST_SEED: seed });
+    results.push(`${seed} passed`);
+  } catch {
+    results.push(`${seed} FAILED`);
+    process.exitCode = 1;
+  }
+}
+console.log(`\nSeeds and results:\n${results.join('\n')}`);
