@@ -1,8 +1,9 @@
 /** The BullMQ worker behind the wake-up queue: each job drains one connection's outbox. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Worker } from 'bullmq';
 import type { Publisher } from '@app/broker';
-import { LOGGER, assertRedisFit, counter, type Logger, type Redis } from '@app/platform';
+import { LOGGER, assertRedisFit, closeRedis, counter, type Logger, type Redis } from '@app/platform';
 import { WAKE_UP_QUEUE, claimKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import type { Drain } from './drain.js';
 
@@ -25,6 +26,9 @@ export interface DispatcherParts {
 const LOCK_MS = 5000;
 /** A job that stalls is run again this often before it is dropped; housekeeping would wake the connection anew. */
 const MAX_STALLED = 100;
+
+/** How long a worker may take to close: its drains, and then its connections. */
+const CLOSE_MS = 6000;
 
 @Injectable()
 export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
@@ -62,6 +66,8 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
         // A stalled job is found in the second check after its lock ran out.
         stalledInterval: 1000,
         maxStalledCount: MAX_STALLED,
+        // After an error of Redis; the default of 15 s is long to be back.
+        runRetryDelay: 1000,
         removeOnComplete: { count: 0 },
         removeOnFail: { count: 0 },
       },
@@ -77,7 +83,7 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
   async onModuleDestroy(): Promise<void> {
     await this.worker?.pause(true);
     const giveUp = setTimeout(() => this.stopping.abort(), this.parts.publisher.connected ? 3000 : 0);
-    await this.worker?.close();
+    await this.closeWorker();
     clearTimeout(giveUp);
   }
 
@@ -85,6 +91,15 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
     const { publisher, redis, workerRedis, wakeUps } = this.parts;
     await publisher.close();
     await wakeUps.close();
-    await Promise.all([redis.quit(), workerRedis.quit()]);
+    await Promise.all([redis, workerRedis].map(closeRedis));
+  }
+
+  /** It may wait for ever for a connection that is just coming back. */
+  private async closeWorker(): Promise<void> {
+    const late = new AbortController();
+    const timeout = sleep(CLOSE_MS, 'late' as const, { signal: late.signal }).catch(() => undefined);
+    const outcome = await Promise.race([this.worker?.close(), timeout]);
+    late.abort();
+    if (outcome === 'late') this.logger.warn({ wait_ms: CLOSE_MS }, 'the worker did not close; it is left behind');
   }
 }

@@ -115,7 +115,8 @@ function clusterOptions(server: ServerOptions, whenAway: 'wait' | 'fail'): NodeO
 
 /** Ends a connection: in order where Redis answers, at once where it is away. */
 export async function closeRedis(redis: Redis): Promise<void> {
-  if (redis.status === 'ready') await redis.quit();
+  // A connection that breaks before the goodbye is answered has ended all the same.
+  if (redis.status === 'ready') await redis.quit().catch(() => undefined);
   // Also after `quit`, which leaves the connections to the Sentinels open.
   if (!isCluster(redis) || redis.status !== 'end') redis.disconnect();
 }

@@ -190,7 +190,7 @@ describe('messages whose time has run out', () => {
     const again = Number(await redis.zscore(keys.expiry(SHARD), id));
     expect(again - (await now())).toBeGreaterThan(0);
     expect(again - (await now())).toBeLessThanOrEqual(1000);
-    await outboxes.drain(CLIENT, { messageId: id, outcome: 'unheard' });
+    await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'unheard' });
     await redis.zincrby(keys.expiry(SHARD), -1000, id);
     await eventually(async () => expect((await due.take(GRANT)).expired).toBe(1));
     expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued', 'expired']);
@@ -220,9 +220,9 @@ describe('finished messages', () => {
   it('are kept for the retention after their end, and then gone with their index entries', async () => {
     const [sent, failed, open] = [await accept(600_000), await accept(600_000), await accept(600_000)];
     await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId: sent, outcome: 'sent' });
+    await outboxes.drain(CLIENT, { messageId: sent, attempt: 1, outcome: 'sent' });
     const before = await now();
-    await outboxes.drain(CLIENT, { messageId: failed, outcome: 'failed', details: 'x' });
+    await outboxes.drain(CLIENT, { messageId: failed, attempt: 1, outcome: 'failed', details: 'x' });
     const end = Number(await redis.zscore(keys.finished(SHARD), failed));
     expect(end).toBeGreaterThanOrEqual(before + 3_600_000);
     expect(end).toBeLessThanOrEqual((await now()) + 3_600_000);
@@ -237,7 +237,7 @@ describe('finished messages', () => {
   it('that fail after they were sent are kept for the retention after that', async () => {
     const id = await accept(600_000);
     await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
+    await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' });
     await redis.zadd(keys.finished(SHARD), 1, id);
     await outboxes.failByClient(CLIENT, id, 'broken');
     expect(await due.take(GRANT)).toMatchObject({ forgotten: 0 });

@@ -32,7 +32,7 @@ afterAll(async () => {
 type Step =
   | { do: 'accept'; which: number; short: boolean; key: boolean }
   | { do: 'drain' }
-  | { do: 'settle'; which: number; outcome: Settlement['outcome'] }
+  | { do: 'settle'; which: number; outcome: Settlement['outcome']; late: boolean }
   | { do: 'cancel'; which: number }
   | { do: 'client error'; which: number }
   | { do: 'expire' }
@@ -57,6 +57,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant('settle' as const),
       which,
       outcome: fc.constantFrom<Settlement['outcome']>('sent', 'failed', 'unheard', 'retry'),
+      // By a drain whose message another one has claimed since.
+      late: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cancel' as const), which }) },
@@ -119,8 +121,7 @@ class World {
         await this.outboxes.drain(CLIENT);
         return;
       case 'settle':
-        await this.outboxes.drain(CLIENT, { messageId: id, outcome: one.outcome, details: 'why' });
-        return;
+        return this.settle(id, one.outcome, one.late);
       case 'cancel':
         await this.messages.cancel(id);
         return;
@@ -132,6 +133,12 @@ class World {
       case 'become':
         return this.become(one.state);
     }
+  }
+
+  private async settle(id: string, outcome: Settlement['outcome'], late: boolean): Promise<void> {
+    const claims = Number((await redis.hget(this.keys.message(SHARD, id), 'attempts')) ?? 1);
+    const attempt = late ? claims - 1 : claims;
+    await this.outboxes.drain(CLIENT, { messageId: id, attempt, outcome, details: 'why' });
   }
 
   /** Lets the time of those run out that have a short one to live, then does what is due. */
@@ -255,7 +262,7 @@ describe('the statuses of a message', () => {
         await world.become('online');
         let next = await world.outboxes.drain(CLIENT);
         for (let i = 0; next.kind === 'claimed' && i < 2 * COUNT; i++) {
-          next = await world.outboxes.drain(CLIENT, { messageId: next.message.messageId, outcome: 'sent' });
+          next = await world.outboxes.drain(CLIENT, { ...next.message, outcome: 'sent' });
         }
         expect(next).toEqual({ kind: 'empty' });
         for (const id of world.ids) {
@@ -281,9 +288,10 @@ describe('the history of a message', () => {
     await world.accept(id, 3_600_000);
     let longest = 0;
     for (let i = 0; i < 500; i++) {
+      const attempt = i + 1;
       await world.outboxes.drain(CLIENT);
       const details = `try ${i} ${'x'.repeat((i * 37) % 6000)}`;
-      await world.outboxes.drain(CLIENT, { messageId: id, outcome: 'retry', details });
+      await world.outboxes.drain(CLIENT, { messageId: id, attempt, outcome: 'retry', details });
       longest = Math.max(longest, await redis.hstrlen(world.keys.message(SHARD, id), 'history'));
     }
     expect(longest).toBeLessThan(16_384);

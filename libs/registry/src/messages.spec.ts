@@ -196,7 +196,7 @@ describe('accepting a message', () => {
     const id = messages.mint(CLIENT);
     await acceptOne(messages, id, message());
     await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
+    await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' });
     expect(await acceptOne(messages, id, message())).toMatchObject({ kind: 'accepted', replayed: false });
     expect(await waiting()).toEqual([]);
     expect((await messages.read(id))?.status).toBe('sent');
@@ -336,12 +336,12 @@ describe('reading a message', () => {
     await become('online');
     const [first, second] = [await accepted(), await accepted()];
     await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId: first.messageId, outcome: 'unheard' });
+    await outboxes.drain(CLIENT, { messageId: first.messageId, attempt: 1, outcome: 'unheard' });
     expect((await messages.read(first.messageId))?.status).toBe('held');
     expect((await messages.read(second.messageId))?.status).toBe('held');
     await outboxes.drain(CLIENT);
     expect((await messages.read(first.messageId))?.status).toBe('in_flight');
-    await outboxes.drain(CLIENT, { messageId: first.messageId, outcome: 'sent' });
+    await outboxes.drain(CLIENT, { messageId: first.messageId, attempt: 2, outcome: 'sent' });
     expect((await messages.read(first.messageId))?.status).toBe('sent');
     expect((await messages.read(second.messageId))?.status).toBe('in_flight');
   });
@@ -350,9 +350,9 @@ describe('reading a message', () => {
     await become('online');
     const { messageId } = await accepted();
     await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId, outcome: 'unheard' });
+    await outboxes.drain(CLIENT, { messageId, attempt: 1, outcome: 'unheard' });
     await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId, outcome: 'retry', details: 'quota' });
+    await outboxes.drain(CLIENT, { messageId, attempt: 2, outcome: 'retry', details: 'quota' });
     expect((await messages.read(messageId))?.status).toBe('queued');
   });
 
@@ -384,7 +384,7 @@ describe('cancelling a message', () => {
     await outboxes.drain(CLIENT);
     expect(await messages.cancel(messageId)).toEqual({ kind: 'too-late', status: 'in_flight' });
     expect(await waiting()).toEqual([messageId]);
-    await outboxes.drain(CLIENT, { messageId, outcome: 'sent' });
+    await outboxes.drain(CLIENT, { messageId, attempt: 1, outcome: 'sent' });
     expect(await messages.cancel(messageId)).toEqual({ kind: 'too-late', status: 'sent' });
   });
 
@@ -399,7 +399,7 @@ describe('cancelling a message', () => {
     await become('online');
     const { messageId } = await accepted();
     await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId, outcome: 'unheard' });
+    await outboxes.drain(CLIENT, { messageId, attempt: 1, outcome: 'unheard' });
     expect(await messages.cancel(messageId)).toEqual({ kind: 'cancelled' });
     expect(await waiting()).toEqual([]);
   });

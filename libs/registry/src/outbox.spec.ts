@@ -101,7 +101,7 @@ describe('draining', () => {
     let step = await outboxes.drain(CLIENT);
     while (step.kind === 'claimed') {
       drained.push(step.message.messageId);
-      step = await outboxes.drain(CLIENT, { messageId: step.message.messageId, outcome: 'sent' });
+      step = await outboxes.drain(CLIENT, { messageId: step.message.messageId, attempt: 1, outcome: 'sent' });
     }
     expect(step).toEqual({ kind: 'empty' });
     expect(drained).toEqual(ids);
@@ -130,7 +130,9 @@ describe('draining', () => {
     const first = await accept('none');
     await accept('null', 'null');
     expect((await claim()).payloadJson).toBeUndefined();
-    expect(claimed(await outboxes.drain(CLIENT, { messageId: first, outcome: 'sent' })).payloadJson).toBe('null');
+    expect(claimed(await outboxes.drain(CLIENT, { messageId: first, attempt: 1, outcome: 'sent' })).payloadJson).toBe(
+      'null',
+    );
   });
 
   it('of an outbox that does not exist finds it empty', async () => {
@@ -143,7 +145,7 @@ describe('draining', () => {
     const due = await wakeDueIn();
     expect(due).toBeGreaterThan(0);
     expect(due).toBeLessThanOrEqual(WAKE_AGAIN_MS);
-    await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
+    await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' });
     expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBeNull();
   });
 
@@ -227,7 +229,7 @@ describe('draining for a client that is offline', () => {
     const [sent, held] = [await accept(), await accept()];
     await claim();
     await become('offline');
-    expect(await outboxes.drain(CLIENT, { messageId: sent, outcome: 'sent' })).toEqual({ kind: 'offline' });
+    expect(await outboxes.drain(CLIENT, { messageId: sent, attempt: 1, outcome: 'sent' })).toEqual({ kind: 'offline' });
     expect(await statuses(sent)).toEqual(['queued', 'in_flight', 'sent']);
     expect(await waiting()).toEqual([held]);
   });
@@ -238,8 +240,8 @@ describe('draining for a client that is offline', () => {
     await become('offline');
     await outboxes.drain(CLIENT);
     await become('online');
-    expect((await claim()).messageId).toBe(ids[0]);
-    const next = await outboxes.drain(CLIENT, { messageId: ids[0] ?? '', outcome: 'sent' });
+    expect(await claim()).toMatchObject({ messageId: ids[0], attempt: 2 });
+    const next = await outboxes.drain(CLIENT, { messageId: ids[0] ?? '', attempt: 2, outcome: 'sent' });
     expect(claimed(next).messageId).toBe(ids[1]);
   });
 
@@ -249,7 +251,7 @@ describe('draining for a client that is offline', () => {
     await become('offline');
     await outboxes.drain(CLIENT);
     // The first drain comes late with its settlement.
-    expect(await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' })).toEqual({ kind: 'offline' });
+    expect(await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' })).toEqual({ kind: 'offline' });
     expect(await waiting()).toEqual([id]);
     expect((await messages.read(id))?.status).toBe('held');
   });
@@ -259,7 +261,12 @@ describe('settling', () => {
   it('as failed ends the message with its details and goes on', async () => {
     const [refused, next] = [await accept(), await accept()];
     await claim();
-    const step = await outboxes.drain(CLIENT, { messageId: refused, outcome: 'failed', details: 'not authorized' });
+    const step = await outboxes.drain(CLIENT, {
+      messageId: refused,
+      attempt: 1,
+      outcome: 'failed',
+      details: 'not authorized',
+    });
     expect(claimed(step).messageId).toBe(next);
     expect((await messages.read(refused))?.history.at(-1)).toMatchObject({
       status: 'failed',
@@ -274,7 +281,7 @@ describe('settling', () => {
     async (outcome) => {
       const [id, next] = [await accept(), await accept()];
       await claim();
-      const step = await outboxes.drain(CLIENT, { messageId: id, outcome, details: 'why' });
+      const step = await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome, details: 'why' });
       expect(step).toEqual({ kind: 'waiting', forMs: 1000 });
       expect(await waiting()).toEqual([id, next]);
       expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued']);
@@ -289,7 +296,7 @@ describe('settling', () => {
   ])('keeps the details of a retry in the history, in brief and as one line: %s', async (_, details, kept) => {
     const id = await accept();
     await claim();
-    await outboxes.drain(CLIENT, { messageId: id, outcome: 'retry', details });
+    await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'retry', details });
     const history = (await messages.read(id))?.history ?? [];
     expect(history.map(({ status }) => status)).toEqual(['queued', 'in_flight', 'queued']);
     expect(history[2]?.details).toMatch(kept);
@@ -301,8 +308,8 @@ describe('settling', () => {
       const id = await accept();
       const waits: number[] = [];
       for (let i = 0; i < 30; i++) {
-        await claim();
-        const step = await outboxes.drain(CLIENT, { messageId: id, outcome, details: 'why' });
+        const { attempt } = await claim();
+        const step = await outboxes.drain(CLIENT, { messageId: id, attempt, outcome, details: 'why' });
         if (step.kind !== 'waiting') throw new Error(step.kind);
         const due = await wakeDueIn();
         expect(due).toBeLessThanOrEqual(step.forMs);
@@ -317,30 +324,55 @@ describe('settling', () => {
   it('starts the next message with a short wait again', async () => {
     const [first, second] = [await accept(), await accept()];
     for (let i = 0; i < 5; i++) {
-      await claim();
-      await outboxes.drain(CLIENT, { messageId: first, outcome: 'unheard' });
+      const { attempt } = await claim();
+      await outboxes.drain(CLIENT, { messageId: first, attempt, outcome: 'unheard' });
     }
-    await claim();
-    await outboxes.drain(CLIENT, { messageId: first, outcome: 'sent' });
-    const step = await outboxes.drain(CLIENT, { messageId: second, outcome: 'unheard' });
+    const { attempt } = await claim();
+    await outboxes.drain(CLIENT, { messageId: first, attempt, outcome: 'sent' });
+    const step = await outboxes.drain(CLIENT, { messageId: second, attempt: 1, outcome: 'unheard' });
     expect(step).toEqual({ kind: 'waiting', forMs: 1000 });
   });
 
   it('twice is as good as once', async () => {
     const [first, second, third] = [await accept(), await accept(), await accept()];
     await claim();
-    const settle = (): Promise<DrainStep> => outboxes.drain(CLIENT, { messageId: first, outcome: 'sent' });
+    const settle = (): Promise<DrainStep> => outboxes.drain(CLIENT, { messageId: first, attempt: 1, outcome: 'sent' });
     expect(claimed(await settle()).messageId).toBe(second);
     expect(claimed(await settle()).messageId).toBe(second);
     expect(await statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
     expect(await waiting()).toEqual([second, third]);
   });
 
+  it('by a drain whose message another one has claimed since ends that drain, and the newer one goes on', async () => {
+    const [first, second] = [await accept(), await accept()];
+    const [old, young] = [await claim(), await claim()];
+    expect([old.attempt, young.attempt]).toEqual([1, 2]);
+    expect(await outboxes.drain(CLIENT, { ...old, outcome: 'sent' })).toEqual({ kind: 'superseded' });
+    // What is certain is not lost with it.
+    expect(await statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
+    expect(claimed(await outboxes.drain(CLIENT, { ...young, outcome: 'sent' }))).toMatchObject({
+      messageId: second,
+      attempt: 1,
+    });
+  });
+
+  it.each(['unheard', 'retry', 'failed'] as const)(
+    'as %s by such a drain changes nothing: the newer one finds out for itself',
+    async (outcome) => {
+      const id = await accept();
+      const [old, young] = [await claim(), await claim()];
+      expect(await outboxes.drain(CLIENT, { ...old, outcome, details: 'x' })).toEqual({ kind: 'superseded' });
+      expect(await statuses(id)).toEqual(['queued', 'in_flight']);
+      await outboxes.drain(CLIENT, { ...young, outcome: 'sent' });
+      expect(await statuses(id)).toEqual(['queued', 'in_flight', 'sent']);
+    },
+  );
+
   it('of an unknown message changes nothing and creates no record', async () => {
     const id = await accept();
     for (const outcome of ['sent', 'unheard', 'failed', 'retry'] as const) {
       const unknown = newMessageId(SHARD);
-      const step = await outboxes.drain(CLIENT, { messageId: unknown, outcome, details: 'why' });
+      const step = await outboxes.drain(CLIENT, { messageId: unknown, attempt: 1, outcome, details: 'why' });
       expect(claimed(step).messageId).toBe(id);
       expect(await redis.exists(keys.message(SHARD, unknown))).toBe(0);
     }
@@ -352,7 +384,7 @@ describe("a client's message-error", () => {
   it.each(['in_flight', 'sent'] as const)('makes a message failed that is %s, with the details', async (status) => {
     const id = await accept();
     await claim();
-    if (status === 'sent') await outboxes.drain(CLIENT, { messageId: id, outcome: 'sent' });
+    if (status === 'sent') await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' });
     expect(await outboxes.failByClient(CLIENT, id, 'no such worker')).toBe('failed');
     expect((await messages.read(id))?.history.at(-1)).toMatchObject({ status: 'failed', details: 'no such worker' });
     expect(await lastEvent()).toEqual({
@@ -365,7 +397,7 @@ describe("a client's message-error", () => {
     const [id, next] = [await accept(), await accept()];
     await claim();
     await outboxes.failByClient(CLIENT, id, 'no such worker');
-    const step = await outboxes.drain(CLIENT, { messageId: id, outcome, details: 'of the broker' });
+    const step = await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome, details: 'of the broker' });
     expect(claimed(step).messageId).toBe(next);
     expect(await statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
     expect((await messages.read(id))?.history.at(-1)?.details).toBe('no such worker');

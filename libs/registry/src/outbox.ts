@@ -11,15 +11,17 @@ import { brief } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { encodeToDo, WAKE_AGAIN_MS } from './to-do.js';
 
-/** What became of a publish. */
-export type Settlement =
-  | { messageId: string; outcome: 'sent' }
-  /** The broker refused it for good. */
-  | { messageId: string; outcome: 'failed'; details: string }
-  /** Nobody listens on the client's topic: tried again after a back-off, held meanwhile. */
-  | { messageId: string; outcome: 'unheard' }
-  /** Not published: tried again after a back-off. */
-  | { messageId: string; outcome: 'retry'; details: string };
+/** What became of a publish; `attempt` as it was claimed. */
+export type Settlement = Pick<ClaimedMessage, 'messageId' | 'attempt'> &
+  (
+    | { outcome: 'sent' }
+    /** The broker refused it for good. */
+    | { outcome: 'failed'; details: string }
+    /** Nobody listens on the client's topic: tried again after a back-off, held meanwhile. */
+    | { outcome: 'unheard' }
+    /** Not published: tried again after a back-off. */
+    | { outcome: 'retry'; details: string }
+  );
 
 export interface ClaimedMessage {
   messageId: string;
@@ -42,15 +44,19 @@ export type DrainStep =
   /** What is left is held. */
   | { kind: 'offline' }
   /** The settled message waits for its next try; a to-do of the shard wakes a dispatcher then. */
-  | { kind: 'waiting'; forMs: number };
+  | { kind: 'waiting'; forMs: number }
+  /** Another drain has claimed the settled message since, and goes on in this one's place. */
+  | { kind: 'superseded' };
 
 /** Waiting time after an unheard or failed try doubles from the first to the second. */
 const RETRY_MS = { first: 1000, most: 60_000 };
 
 /**
+ * A drain whose message was claimed by another one meanwhile settles what is certain, that it was sent, and ends: of two
+ * drains of one connection, which there are for a moment where a dispatcher was taken for dead, the newer one goes on.
  * KEYS `ofMessages` · ARGV wake grace ms, first and longest retry ms, then for each connection:
- *      client id, wake to-do, settled id ('' for none), outcome, details
- * → for each: ['empty'] | ['offline'] | ['waiting', ms]
+ *      client id, wake to-do, settled id ('' for none), attempt, outcome, details
+ * → for each: ['empty'] | ['offline'] | ['waiting', ms] | ['superseded']
  *   | ['claimed', id, directive, payload, left ms, request id, attempt, created at]
  */
 const drainScript = new RedisScript<[DrainStep['kind'], ...(string | number)[]][]>(
@@ -58,7 +64,7 @@ const drainScript = new RedisScript<[DrainStep['kind'], ...(string | number)[]][
   `${MESSAGE_LUA}
    local grace, first_wait, longest_wait = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
-   local function drain(client, wake, settled, outcome, details)
+   local function drain(client, wake, settled, attempt, outcome, details)
      local outbox = OUTBOX .. client
      local function due(ms) redis.call('ZADD', TODO, string.format('%.0f', at + ms), wake) end
      -- Only what has come to its end leaves the outbox: one that another drain has put back is published again.
@@ -68,9 +74,12 @@ const drainScript = new RedisScript<[DrainStep['kind'], ...(string | number)[]][
 
      if settled ~= '' then
        local m = load(settled, 'attempts', 'unheard')
+       local stale = m[5] and m[5] ~= attempt
+       if stale and outcome ~= 'sent' then return { 'superseded' } end
        if outcome == 'sent' or outcome == 'failed' then
          move(settled, m, outcome, outcome, details)
          drop_if_ended(settled, m)
+         if stale then return { 'superseded' } end
        else
          local unheard = outcome == 'unheard'
          local shown = unheard and 'held' or 'queued'
@@ -110,7 +119,7 @@ const drainScript = new RedisScript<[DrainStep['kind'], ...(string | number)[]][
    end
 
    local steps = {}
-   for i = 4, #ARGV, 5 do steps[#steps + 1] = drain(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]) end
+   for i = 4, #ARGV, 6 do steps[#steps + 1] = drain(unpack(ARGV, i, i + 5)) end
    return steps`,
 );
 
@@ -161,6 +170,7 @@ export class Outboxes {
       clientId,
       encodeToDo({ do: 'wake', client_id: clientId }),
       settlement?.messageId ?? '',
+      settlement?.attempt ?? '',
       settlement?.outcome ?? '',
       details,
     ]);

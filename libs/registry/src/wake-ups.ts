@@ -22,6 +22,8 @@ export class WakeUps {
       streams: { events: { maxLen: 1000 } },
       skipMetasUpdate: true,
     });
+    // Errors of the connection, which logs them itself; those of a command reject its call.
+    this.queue.on('error', () => undefined);
   }
 
   /** Wakes a dispatcher for each of the connections. Safe to repeat. */

@@ -5,8 +5,10 @@ import type { AcceptOutcome, Messages, MintedMessage, NewMessage, WakeUps } from
 const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', ['status']);
 const refused = counter('messages_refused', 'Messages refused, by reason.', ['reason']);
 
-/** How long a call waits for Redis to come back before it is told that the outcome is unknown. */
+/** How long a call waits for Redis to come back before it asks again. */
 const RECONNECT_MS = 250;
+/** When a call is told at the latest that the outcome is unknown. */
+const PATIENCE_MS = 900;
 
 export type SendOutcome =
   | AcceptOutcome
@@ -37,8 +39,9 @@ export class MessageSender {
       part.minted.push({ ...message, messageId: this.messages.mint(message.clientId) });
     }
     const outcomes: SendOutcome[] = [];
+    const deadline = performance.now() + PATIENCE_MS;
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
-      const results = await this.accept(shard, minted);
+      const results = await this.accept(shard, minted, deadline);
       for (const [i, position] of positions.entries()) outcomes[position] = results[i] ?? { kind: 'unreachable' };
     });
     await Promise.all(accepting);
@@ -66,7 +69,7 @@ export class MessageSender {
     });
   }
 
-  private async accept(shard: number, messages: readonly MintedMessage[]): Promise<SendOutcome[]> {
+  private async accept(shard: number, messages: readonly MintedMessage[], deadline: number): Promise<SendOutcome[]> {
     try {
       return await this.messages.accept(shard, messages);
     } catch (error) {
@@ -74,9 +77,9 @@ export class MessageSender {
       await this.reconnected();
     }
     try {
-      return await this.messages.accept(shard, messages);
+      return await before(deadline, this.messages.accept(shard, messages));
     } catch (error) {
-      if (!isRedisError(error)) throw error;
+      if (!isRedisError(error) && !(error instanceof TooLateError)) throw error;
       for (const { requestId: request_id, messageId: message_id, clientId: client_id } of messages) {
         this.logger.warn({ err: error, request_id, client_id, message_id, shard }, 'outcome unknown');
       }
@@ -96,4 +99,18 @@ export class MessageSender {
       this.redis.once('ready', done);
     });
   }
+}
+
+class TooLateError extends Error {
+  override readonly name = 'TooLateError';
+}
+
+/** What the promise resolves with, unless the time comes first. @throws TooLateError */
+async function before<T>(deadline: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const ms = Math.max(0, deadline - performance.now());
+    timer = setTimeout(() => reject(new TooLateError('Redis has not answered in time')), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

@@ -100,7 +100,11 @@ function accept(before: Connection | undefined, packet: Packet & At, handshake: 
   if (!wasOnline) {
     effects.push({ kind: 'event', event: { type: 'connection.online', ...about } }, { kind: 'arrived' });
     effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
-  } else if (!unchanged) effects.push({ kind: 'event', event: { type: 'connection.updated', ...about } });
+  } else {
+    if (!unchanged) effects.push({ kind: 'event', event: { type: 'connection.updated', ...about } });
+    // A client listens before it shakes hands: what waits for its next try can go out now.
+    effects.push({ kind: 'arrived' });
+  }
   if (before !== undefined && !sameTopic) {
     // Not at once: a redelivery can move the client back and forth before it comes to rest.
     effects.push({ kind: 'to-do', todo: clearRetained(clientId, before.status_topic), inMs: CLEAR_RETAINED_MS });

@@ -206,6 +206,7 @@ describe('a handshake', () => {
         kind: 'event',
         event: { type: 'connection.updated', client_id: CLIENT, connection_type: 'host', handshake_message_id: 'h-2' },
       },
+      { kind: 'arrived' },
     ]);
   });
 
@@ -219,7 +220,7 @@ describe('a handshake', () => {
       last_message_at: T0 + SECOND,
     });
     expect(outcome.connection?.facts).toBe(before.facts);
-    expect(outcome.effects).toEqual([]);
+    expect(outcome.effects).toEqual([{ kind: 'arrived' }]);
   });
 
   it('drops facts that the new one no longer states', () => {
@@ -675,6 +676,7 @@ describe('two status topics', () => {
       connected_at: T0,
     });
     expect(outcome.effects).toEqual([
+      { kind: 'arrived' },
       { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN }, inMs: 5 * SECOND },
       { kind: 'undo', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: STATUS } },
       { kind: 'doubt', reason: 'status-topic' },
@@ -685,6 +687,7 @@ describe('two status topics', () => {
     const back = play(MOVING, moved, host('h-3', { topic: IN, at: T0 + 2 * SECOND }));
     expect(back.connection?.status_topic).toBe(IN);
     expect(back.effects).toEqual([
+      { kind: 'arrived' },
       { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: STATUS }, inMs: 5 * SECOND },
       { kind: 'undo', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN } },
       { kind: 'doubt', reason: 'status-topic' },

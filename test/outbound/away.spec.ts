@@ -1,0 +1,117 @@
+/** Redis or the broker goes away, by a reset or by silence: what callers are told, and that all comes back by itself. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api, type ProblemView } from '../support/api.js';
+import { TestClient } from '../support/mqtt-client.js';
+import { Proxy } from '../support/proxy.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-away-'));
+let redisServer: Awaited<ReturnType<typeof startRedis>>;
+let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
+let gateway: Awaited<ReturnType<typeof startApp>>;
+let dispatcher: Awaited<ReturnType<typeof startApp>>;
+let toRedis: Proxy;
+let dispatcherToRedis: Proxy;
+let dispatcherToBroker: Proxy;
+let api: Api;
+
+beforeAll(async () => {
+  [redisServer, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
+  [toRedis, dispatcherToRedis, dispatcherToBroker] = await Promise.all([
+    Proxy.before(redisServer.port),
+    Proxy.before(redisServer.port),
+    Proxy.before(mosquitto.port),
+  ]);
+  const urlOf = ({ port }: Proxy): string => `redis://127.0.0.1:${port}`;
+  [gateway, , dispatcher] = await Promise.all([
+    startApp('api-gateway', { dir, env: { REDIS_URL: urlOf(toRedis) } }),
+    startApp('status-ingester', { dir, env: { REDIS_URL: redisServer.url, MQTT_URL: mosquitto.url } }),
+    startApp('dispatcher', {
+      dir,
+      env: { REDIS_URL: urlOf(dispatcherToRedis), MQTT_URL: `mqtt://127.0.0.1:${dispatcherToBroker.port}` },
+    }),
+  ]);
+  api = new Api(gateway.url);
+}, 60_000);
+
+afterAll(async () => {
+  for (const proxy of [toRedis, dispatcherToRedis, dispatcherToBroker]) proxy.heal();
+  await stopAll();
+  await Promise.all([toRedis, dispatcherToRedis, dispatcherToBroker].map((proxy) => proxy.stop()));
+  rmSync(dir, { recursive: true });
+}, 60_000);
+
+async function online(id: string): Promise<TestClient> {
+  const client = await TestClient.connect(mosquitto.url, id);
+  await client.shakeHands();
+  await api.untilConnection(id, ({ state }) => state === 'online');
+  return client;
+}
+
+function cpuSeconds(pid: number | undefined): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+describe.each(['cut', 'silence'] as const)('a gateway whose Redis is away (%s)', (how) => {
+  it('answers 503 with Retry-After and keeps nothing it has not confirmed', async () => {
+    const id = `gateway-${how}`;
+    const client = await online(id);
+    toRedis[how]();
+    const calls = await Promise.all([
+      api.send(id, { directive: 'test:away' }, { 'idempotency-key': 'away' }),
+      api.call('POST', '/v1/messages', { messages: [{ client_id: id, directive: 'test:away' }] }),
+      api.connection(id),
+      api.call('GET', `/v1/connections/${id}/messages`),
+      api.call('GET', '/v1/events'),
+    ]);
+    const [single, batch, ...others] = calls;
+    for (const { status, headers } of [single, ...others]) {
+      expect([status, headers.get('retry-after')]).toEqual([503, '1']);
+    }
+    expect((single.body as unknown as ProblemView).type).toBe('urn:cloud-connector:problem:unavailable');
+    expect(batch.body).toMatchObject({ results: [{ status: 503, problem: { retry_after: 1 } }] });
+    toRedis.heal();
+    // The advice it gave holds: the same request with the same key is taken once, whatever became of the first.
+    const accepted = await waitUntil(async () => {
+      const answer = await api.send(id, { directive: 'test:away' }, { 'idempotency-key': 'away' });
+      if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
+      return answer.body;
+    });
+    await client.next(({ message_id }) => message_id === accepted.message_id, 'the message');
+    client.vanish();
+  }, 60_000);
+});
+
+describe.each([
+  ['Redis', 'cut'],
+  ['Redis', 'silence'],
+  ['the broker', 'cut'],
+  ['the broker', 'silence'],
+] as const)('a dispatcher for which %s is away (%s)', (what, how) => {
+  it('waits at ease, fails no job, and sends what waited when it is back, in order', async () => {
+    const id = `dispatcher-${what === 'Redis' ? 'redis' : 'broker'}-${how}`;
+    const client = await online(id);
+    const proxy = what === 'Redis' ? dispatcherToRedis : dispatcherToBroker;
+    proxy[how]();
+    const ids: string[] = [];
+    for (let n = 0; n < 5; n++) ids.push((await api.send(id, { directive: 'test:n', payload: n })).body.message_id);
+    const before = cpuSeconds(dispatcher.pid);
+    // Long enough for its lock to run out, and for a loop without a pause to show.
+    await sleep(6000);
+    expect(cpuSeconds(dispatcher.pid) - before).toBeLessThan(3);
+    proxy.heal();
+    await api.untilStatus(ids.at(-1) ?? '', 'sent');
+    expect([...new Set(client.received.map(({ message_id }) => message_id))]).toEqual(ids);
+    expect(client.received.length - ids.length).toBeLessThanOrEqual(1);
+    const queue = new Redis(redisServer.url);
+    expect(await queue.exists('cc:{queue}:wake-ups:failed', 'cc:{queue}:wake-ups:completed')).toBe(0);
+    queue.disconnect();
+    client.vanish();
+  }, 60_000);
+});

@@ -1,0 +1,249 @@
+/**
+ * A crash at every point between the acceptance of a message and its last status. Whatever crashes, and also where it
+ * turns out to have been frozen only and goes on: no accepted message is lost, the device gets them in the order of their
+ * acceptance with one repeat at most, and every status is true.
+ */
+import { encodeToDo, type NewMessage } from '@app/registry';
+import { connectRedis, type Redis } from '@app/platform';
+import { eventually, quiet, startMosquitto, startRedis, type Server } from '../support/servers.js';
+import { CLIENT, Stage, type CrashPoint } from './support/stage.js';
+
+let redisServer: Server;
+let broker: Server;
+let redis: Redis;
+let stages = 0;
+
+/** Played side by side, since most of each is the wait for a lock or a to-do to run out. */
+const scenarios: { group: string; name: string; play: (stage: Stage) => Promise<void> }[] = [];
+const results = new Map<string, Promise<void>>();
+
+beforeAll(async () => {
+  [redisServer, broker] = await Promise.all([startRedis(), startMosquitto()]);
+  redis = connectRedis(redisServer.url, { name: 'spec', whenAway: 'wait' }, quiet);
+  for (const { name, play } of scenarios) {
+    const played = onStage(play);
+    // Its failure is reported by its test.
+    played.catch(() => undefined);
+    results.set(name, played);
+  }
+}, 30_000);
+
+afterAll(async () => {
+  await redis.quit();
+  await Promise.all([redisServer.stop(), broker.stop()]);
+});
+
+async function onStage(play: (stage: Stage) => Promise<void>): Promise<void> {
+  const stage = new Stage(redisServer, broker, `crash${stages++}`, redis);
+  await stage.open();
+  try {
+    await play(stage);
+  } finally {
+    await stage.close();
+  }
+}
+
+function message(n: number, more: Partial<NewMessage> = {}): NewMessage {
+  return {
+    clientId: CLIENT,
+    directive: 'test:crash',
+    payloadJson: `${n}`,
+    ttlMs: 600_000,
+    whenOffline: 'hold',
+    idempotencyKey: undefined,
+    requestId: 'r',
+    ...more,
+  };
+}
+
+async function accept(stage: Stage, count: number): Promise<string[]> {
+  const { send } = await stage.gateway();
+  const outcomes = await send(Array.from({ length: count }, (_, n) => message(n)));
+  return outcomes.map((outcome) => {
+    if (outcome.kind !== 'accepted') throw new Error(`not accepted but ${outcome.kind}`);
+    return outcome.message.messageId;
+  });
+}
+
+/** What must be true once everything has come to rest. */
+async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promise<void> {
+  for (const id of ids) {
+    const { history } = (await stage.messages.read(id)) ?? { history: [] };
+    const moves = history.map(({ status }) => status);
+    expect([moves[0], moves.at(-1)]).toEqual(['queued', end]);
+    expect(await told(stage, id)).toEqual(moves);
+  }
+  const firsts = stage.received.filter((id, i) => stage.received.indexOf(id) === i);
+  expect(firsts).toEqual(ids);
+  expect(stage.received.length - firsts.length).toBeLessThanOrEqual(1);
+  const left = [stage.keys.outbox(0, CLIENT), stage.keys.expiry(0), stage.keys.todo(0)];
+  expect(await redis.exists(...left)).toBe(0);
+}
+
+/** The statuses that events have told of a message, in their order. */
+async function told(stage: Stage, id: string): Promise<string[]> {
+  const entries = await redis.xrange(stage.keys.events(0), '-', '+');
+  const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as { message_id: string; status: string });
+  return events
+    .filter(({ message_id }) => message_id === id)
+    .map(({ status }) => (status === 'held' ? 'queued' : status));
+}
+
+async function untilAll(stage: Stage, ids: readonly string[], status: string): Promise<void> {
+  for (const id of ids) {
+    await eventually(async () => expect((await stage.messages.read(id))?.status).toBe(status), `${status} messages`);
+  }
+  await eventually(async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0), 'no to-do to be left');
+}
+
+const ofDispatcher: [string, CrashPoint][] = [
+  ['before it claims the first message', { port: 'outboxes', method: 'drain', when: 'before', call: 1 }],
+  ['after it has claimed the first message', { port: 'outboxes', method: 'drain', when: 'after', call: 1 }],
+  ['before the publish', { port: 'publisher', method: 'publish', when: 'before', call: 1 }],
+  ['after the publish, before it is settled', { port: 'publisher', method: 'publish', when: 'after', call: 1 }],
+  ['before it settles the second message', { port: 'outboxes', method: 'drain', when: 'before', call: 3 }],
+  [
+    'after it has settled the second and claimed the third',
+    { port: 'outboxes', method: 'drain', when: 'after', call: 3 },
+  ],
+  ['after the last publish', { port: 'publisher', method: 'publish', when: 'after', call: 3 }],
+  ['after it has settled the last message', { port: 'outboxes', method: 'drain', when: 'after', call: 4 }],
+];
+
+for (const [name, point] of ofDispatcher) {
+  scenarios.push({
+    group: 'dispatcher',
+    name,
+    play: async (stage) => {
+      const victim = await stage.dispatcher(point);
+      await stage.owner();
+      const ids = await accept(stage, 3);
+      await victim.crashed.passed;
+      await stage.dispatcher();
+      await untilAll(stage, ids, 'sent');
+      await verify(stage, ids);
+      // It was frozen only, and goes on: nothing changes any more but one repeat at the most.
+      victim.thaw();
+      const more = await accept(stage, 2);
+      await untilAll(stage, more, 'sent');
+      await verify(stage, [...ids, ...more]);
+    },
+  });
+}
+
+const ofGateway: [string, CrashPoint][] = [
+  ['before the message is stored', { port: 'messages', method: 'accept', when: 'before', call: 1 }],
+  ['after it is stored, before its caller hears', { port: 'messages', method: 'accept', when: 'after', call: 1 }],
+  ['before it wakes a dispatcher', { port: 'wakeUps', method: 'wake', when: 'before', call: 1 }],
+];
+
+for (const [name, point] of ofGateway) {
+  scenarios.push({
+    group: 'gateway',
+    name,
+    play: async (stage) => {
+      await stage.dispatcher();
+      await stage.owner();
+      const [dying, living] = await Promise.all([stage.gateway(point), stage.gateway()]);
+      const wanted = message(0, { idempotencyKey: 'key' });
+      void dying.send([wanted]);
+      await dying.victim.crashed.passed;
+      // Its caller has no answer, and asks again, with the same key.
+      const [outcome] = await living.send([wanted]);
+      if (outcome?.kind !== 'accepted') throw new Error(`not accepted but ${String(outcome?.kind)}`);
+      const ids = [outcome.message.messageId];
+      await untilAll(stage, ids, 'sent');
+      await verify(stage, ids);
+      dying.victim.thaw();
+      const more = await accept(stage, 2);
+      await untilAll(stage, more, 'sent');
+      await verify(stage, [...ids, ...more]);
+    },
+  });
+}
+
+const ofOwner: [string, CrashPoint][] = [
+  [
+    'before it makes a message failed that its client refused',
+    { port: 'outboxes', method: 'failByClient', when: 'before', call: 1 },
+  ],
+  [
+    'after it has made it failed, before that is noted',
+    { port: 'outboxes', method: 'failByClient', when: 'after', call: 1 },
+  ],
+];
+
+for (const [name, point] of ofOwner) {
+  scenarios.push({
+    group: 'owner',
+    name,
+    play: async (stage) => {
+      await stage.dispatcher();
+      const ids = await accept(stage, 2);
+      await untilSent(stage, ids);
+      const [first = ''] = ids;
+      const todo = { do: 'message-error', client_id: CLIENT, in_response_to: first, details: 'broken' } as const;
+      await redis.zadd(stage.keys.todo(0), 1, encodeToDo(todo));
+      const victim = await stage.owner(point);
+      await victim.crashed.passed;
+      await stage.owner();
+      await untilAll(stage, [first], 'failed');
+      victim.thaw();
+      await eventually(async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
+      const { history = [] } = (await stage.messages.read(first)) ?? {};
+      expect(history.map(({ status }) => status)).toEqual(['queued', 'in_flight', 'sent', 'failed']);
+      expect(await told(stage, first)).toEqual(['queued', 'in_flight', 'sent', 'failed']);
+      expect(stage.received).toEqual(ids);
+    },
+  });
+}
+
+const ofHousekeeping: [string, CrashPoint][] = [
+  ['before it looks what is due', { port: 'due', method: 'take', when: 'before', call: 3 }],
+  ['after it has found out what is due', { port: 'due', method: 'take', when: 'after', call: 3 }],
+];
+
+for (const [name, point] of ofHousekeeping) {
+  scenarios.push({
+    group: 'owner',
+    name,
+    play: async (stage) => {
+      const { send } = await stage.gateway();
+      await redis.zrem(stage.keys.index(0, 'online', 'host'), CLIENT);
+      const [outcome] = await send([message(0, { ttlMs: 1 })]);
+      if (outcome?.kind !== 'accepted') throw new Error(`not accepted but ${String(outcome?.kind)}`);
+      const { messageId } = outcome.message;
+      const victim = await stage.owner(point);
+      await victim.crashed.passed;
+      await stage.owner();
+      await untilAll(stage, [messageId], 'expired');
+      victim.thaw();
+      expect(await told(stage, messageId)).toEqual(['queued', 'expired']);
+      expect(stage.received).toEqual([]);
+    },
+  });
+}
+
+describe.each([
+  [
+    'dispatcher',
+    'a dispatcher that crashes',
+    'leaves its message to the next one, which sends it once more at the most',
+  ],
+  ['gateway', 'a gateway that crashes', 'has the message stored once, and sent'],
+  ['owner', "a shard's owner that crashes", 'leaves it to the next one, and it happens once'],
+])('%s', (group, who, what) => {
+  const names = scenarios.filter((one) => one.group === group).map(({ name }) => name);
+
+  it.each(names)(
+    `${who} %s ${what}`,
+    async (name) => {
+      await results.get(name);
+    },
+    60_000,
+  );
+});
+
+async function untilSent(stage: Stage, ids: readonly string[]): Promise<void> {
+  await untilAll(stage, ids, 'sent');
+}

@@ -1,0 +1,126 @@
+/**
+ * Thousands of connections, several dispatchers that are killed, frozen, stopped and started, and an independent
+ * subscriber: every accepted message arrives, those of a connection in the order of their acceptance, and a kill repeats
+ * no more than what that dispatcher had in flight.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import type { BatchResultBody } from '../../apps/api-gateway/src/messages/message.dto.js';
+import { Api } from '../support/api.js';
+import { Random, seedOfRun } from '../support/random.js';
+import { Subscriber, firsts } from './support/subscriber.js';
+
+const CONNECTIONS = 2000;
+const CONCURRENCY = 20;
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-order-'));
+const random = new Random(seedOfRun());
+const ids = Array.from({ length: CONNECTIONS }, (_, i) => `order-${i}`);
+/** Message ids by client, in the order of their acceptance. */
+const accepted = new Map<string, string[]>(ids.map((id) => [id, []]));
+const env: Record<string, string> = {};
+let started = 0;
+let api: Api;
+let subscriber: Subscriber;
+
+type App = Awaited<ReturnType<typeof startApp>>;
+
+async function dispatcher(): Promise<App> {
+  return startApp('dispatcher', { dir, name: `dispatcher-${started++}`, env });
+}
+
+beforeAll(async () => {
+  const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
+  Object.assign(env, {
+    REDIS_URL: redis.url,
+    MQTT_URL: mosquitto.url,
+    LOG_LEVEL: 'warn',
+    DISPATCH_CONCURRENCY: `${CONCURRENCY}`,
+  });
+  const [gateway] = await Promise.all([
+    startApp('api-gateway', { dir, env }),
+    startApp('status-ingester', { dir, env }),
+  ]);
+  api = new Api(gateway.url);
+  subscriber = await Subscriber.connect(mosquitto.url);
+  await subscriber.register(ids);
+  await waitUntil(async () => {
+    const { body } = await api.call<{ online: { total: number } }>('GET', '/v1/connections/summary');
+    if (body.online.total < CONNECTIONS) throw new Error(`${body.online.total} are online`);
+  });
+}, 90_000);
+
+afterAll(async () => {
+  await subscriber.close();
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+/** One message to each connection, in batches; most of them in one order, some in another. */
+async function sendRound(round: number): Promise<void> {
+  const clients = ids.toSorted(() => random.below(3) - 1);
+  for (let from = 0; from < clients.length; from += 1000) {
+    const messages = clients
+      .slice(from, from + 1000)
+      .map((client_id) => ({ client_id, directive: 'test:order', payload: { round } }));
+    const { body } = await api.call<BatchResultBody>('POST', '/v1/messages', { messages });
+    for (const { status, message } of body.results) {
+      if (status !== 202 || message === undefined) throw new Error(`an item was answered with ${status}`);
+      accepted.get(message.client_id)?.push(message.message_id);
+    }
+  }
+}
+
+/** A round of messages, and what happens in the middle of it. */
+async function duringRound(round: number, happens: () => unknown): Promise<void> {
+  const wanted = subscriber.count + 200 + random.below(800);
+  const sending = sendRound(round);
+  await waitUntil(() => {
+    if (subscriber.count < wanted) throw new Error(`${subscriber.count} of ${wanted} were received`);
+  });
+  await happens();
+  await sending;
+}
+
+it('keeps the order of each connection, loses nothing, and repeats no more than was in flight', async () => {
+  const [killed, frozen, stopped] = await Promise.all([dispatcher(), dispatcher(), dispatcher()]);
+  const happenings: (() => unknown)[] = [
+    () => killed.kill(),
+    () => process.kill(frozen.pid ?? 0, 'SIGSTOP'),
+    async () => expect(await stopped.stop()).toBe(0),
+    () => killedToo.kill(),
+    () => process.kill(frozen.pid ?? 0, 'SIGCONT'),
+    () => undefined,
+  ];
+  const killedToo = await dispatcher();
+  for (const [round, happens] of happenings.entries()) {
+    await duringRound(round, happens);
+    if (round === 2) await dispatcher();
+  }
+  const total = CONNECTIONS * happenings.length;
+  await waitUntil(
+    () => {
+      const distinct = ids.reduce((sum, id) => sum + new Set(subscriber.received.get(id)).size, 0);
+      if (distinct < total) throw new Error(`${distinct} of ${total} have arrived`);
+    },
+    { what: 'every message to arrive', timeoutMs: 60_000, everyMs: 200 },
+  );
+  await expectSettled(happenings.length);
+  for (const [id, wanted] of accepted) expect([id, firsts(subscriber.received.get(id) ?? [])]).toEqual([id, wanted]);
+  // Two kills and a freeze: each of these three had one message in flight for each connection it was draining.
+  const repeats = subscriber.count - total;
+  process.stdout.write(`repeats: ${repeats} of ${total}\n`);
+  expect(repeats).toBeLessThanOrEqual(3 * CONCURRENCY);
+}, 120_000);
+
+/** Every status says what is known by now: that it was sent. */
+async function expectSettled(rounds: number): Promise<void> {
+  for (const id of [ids[0], ids[CONNECTIONS - 1], random.pick(ids)]) {
+    await waitUntil(async () => {
+      const { body } = await api.call<{ data: { status: string }[] }>('GET', `/v1/connections/${id}/messages`);
+      expect(body.data.map(({ status }) => status)).toEqual(Array.from({ length: rounds }, () => 'sent'));
+    });
+  }
+}

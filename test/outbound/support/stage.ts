@@ -1,0 +1,216 @@
+/**
+ * One connection of a key space of its own, and what serves it: gateways, dispatchers and an owner's housekeeping, made
+ * of the real parts on a real Redis and broker. Each of them reaches both through proxies of its own, and can be made to
+ * crash at a point between two steps: from that moment nothing that it does reaches anybody.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connectAsync, type MqttClient } from 'mqtt';
+import { Publisher } from '@app/broker';
+import { closeRedis, connectRedis, isCluster, type Redis } from '@app/platform';
+import { TopicTemplate } from '@app/protocol';
+import { DueWorkOfShards, Messages, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
+import type { Grant } from '@app/sharding';
+import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/messages/message-sender.js';
+import { Dispatcher } from '../../../apps/dispatcher/src/dispatcher.js';
+import { Drain } from '../../../apps/dispatcher/src/drain.js';
+import { Proxy as Network } from '../../support/proxy.js';
+import { gate, quiet, type Server } from '../../support/servers.js';
+
+export const CLIENT = 'device';
+const OUT = new TopicTemplate('out/{clientId}');
+const LIMITS = { shardCount: 1, outboxLimit: 1000, shardLimit: 1000, retentionMs: 3_600_000 };
+const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:stage' };
+
+/** Where something crashes: before or after the n-th call of a method of one of its ports. */
+export interface CrashPoint {
+  port: 'messages' | 'wakeUps' | 'outboxes' | 'publisher' | 'due';
+  method: string;
+  when: 'before' | 'after';
+  call: number;
+}
+
+/** A process that may crash: what it does from then on reaches nobody, until it is found to have been frozen only. */
+export class Victim {
+  readonly crashed = gate();
+  private readonly thawed = gate();
+  private isCrashed = false;
+  private isThawed = false;
+  private calls = 0;
+
+  constructor(
+    private readonly networks: Network[],
+    private readonly point: CrashPoint | undefined,
+  ) {}
+
+  /** The port itself, which crashes this process at its point. */
+  guard<Port extends object>(name: CrashPoint['port'], port: Port): Port {
+    const { point } = this;
+    if (point?.port !== name) return port;
+    return new Proxy(port, {
+      get: (target, property) => {
+        const value: unknown = Reflect.get(target, property);
+        if (property !== point.method || typeof value !== 'function') {
+          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+        }
+        return async (...args: unknown[]): Promise<unknown> => {
+          const isIt = ++this.calls === point.call;
+          if (isIt && point.when === 'before') await this.crash();
+          const result: unknown = await Reflect.apply(value, target, args);
+          if (isIt && point.when === 'after') await this.crash();
+          return result;
+        };
+      },
+    });
+  }
+
+  /** It was frozen, and goes on where it stood. */
+  thaw(): void {
+    if (this.isThawed) return;
+    this.isThawed = true;
+    if (this.isCrashed) for (const network of this.networks) network.heal();
+    this.thawed.open();
+  }
+
+  private async crash(): Promise<void> {
+    if (this.isThawed) return;
+    this.isCrashed = true;
+    for (const network of this.networks) network.cut();
+    this.crashed.open();
+    await this.thawed.passed;
+  }
+}
+
+export class Stage {
+  readonly keys: RegistryKeys;
+  /** Message ids as the device received them. */
+  readonly received: string[] = [];
+  private readonly stops: (() => Promise<unknown>)[] = [];
+  private device: MqttClient | undefined;
+
+  constructor(
+    private readonly redisServer: Server,
+    private readonly broker: Server,
+    name: string,
+    /** Sees through everything, from outside. */
+    readonly redis: Redis,
+  ) {
+    this.keys = new RegistryKeys(name);
+  }
+
+  get messages(): Messages {
+    return new Messages(this.redis, this.keys, LIMITS);
+  }
+
+  /** The client is online and listens on its topic, which is the stage's own. */
+  async open(): Promise<void> {
+    this.device = await connectAsync(this.broker.url, { protocolVersion: 5 });
+    this.device.on('message', (_topic, data) => {
+      this.received.push((JSON.parse(data.toString()) as { message_id: string }).message_id);
+    });
+    await this.device.subscribeAsync(this.outTopic.topicOf(CLIENT), { qos: 1 });
+    await this.redis
+      .multi()
+      .set(this.keys.owner(GRANT), GRANT.fence)
+      .hset(this.keys.connections(0), CLIENT, '{}')
+      .zadd(this.keys.index(0, 'online', 'host'), 0, CLIENT)
+      .exec();
+  }
+
+  async close(): Promise<void> {
+    for (const stop of this.stops.toReversed()) await stop();
+    await this.device?.endAsync();
+  }
+
+  async gateway(
+    point?: CrashPoint,
+  ): Promise<{ victim: Victim; send: (messages: NewMessage[]) => Promise<SendOutcome[]> }> {
+    const { victim, redisUrl } = await this.networks(point);
+    const redis = connectRedis(redisUrl, { name: 'gateway', whenAway: 'fail' }, quiet);
+    await new Promise((resolve) => redis.once('ready', resolve));
+    const messages = victim.guard('messages', new Messages(redis, this.keys, LIMITS));
+    const wakeUps = new WakeUps(redis, this.keys);
+    const sender = new MessageSender(redis, messages, victim.guard('wakeUps', wakeUps), quiet);
+    this.stops.push(async () => {
+      await wakeUps.close();
+      redis.disconnect();
+    });
+    return { victim, send: (wanted) => sender.send(wanted) };
+  }
+
+  async dispatcher(point?: CrashPoint): Promise<Victim> {
+    const { victim, redisUrl, brokerUrl } = await this.networks(point);
+    const redis = connectRedis(redisUrl, { name: 'dispatcher', whenAway: 'wait' }, quiet);
+    const workerRedis = connectRedis(redisUrl, { name: 'worker', whenAway: 'wait' }, quiet);
+    let open = true;
+    // A connection that a worker leaves behind, a copy of this one, must not outlive the stage.
+    if (!isCluster(workerRedis)) workerRedis.options.retryStrategy = () => (open ? 50 : null);
+    const publisher = new Publisher({ url: brokerUrl }, `${this.keys.prefix}-${Math.random()}`, quiet);
+    const outboxes = victim.guard('outboxes', new Outboxes(redis, this.keys, 1));
+    const drain = new Drain(outboxes, victim.guard('publisher', publisher), this.outTopic, quiet);
+    const wakeUps = new WakeUps(redis, this.keys);
+    const dispatcher = new Dispatcher(
+      { redis, workerRedis, keys: this.keys, publisher, drain, wakeUps, concurrency: 5, shardCount: 1 },
+      quiet,
+    );
+    await dispatcher.start();
+    this.stops.push(async () => {
+      victim.thaw();
+      await dispatcher.onModuleDestroy();
+      await dispatcher.onApplicationShutdown();
+      open = false;
+    });
+    return victim;
+  }
+
+  /** What the shard's owner does for messages: wakes, expires, and hears of errors. One after the other, as it would. */
+  async owner(point?: CrashPoint): Promise<Victim> {
+    const { victim, redisUrl } = await this.networks(point);
+    const redis = connectRedis(redisUrl, { name: 'owner', whenAway: 'wait' }, quiet);
+    const due = victim.guard('due', new DueWorkOfShards(redis, this.keys));
+    const outboxes = victim.guard('outboxes', new Outboxes(redis, this.keys, 1));
+    const wakeUps = new WakeUps(redis, this.keys);
+    const guarded = victim.guard('wakeUps', wakeUps);
+    let going = true;
+    const keep = async (): Promise<void> => {
+      while (going) {
+        const { todos } = await due.take(GRANT);
+        for (const dueToDo of todos) {
+          const { todo } = dueToDo;
+          if (todo.do === 'wake') await guarded.wake([todo.client_id]);
+          if (todo.do !== 'message-error') continue;
+          await outboxes.failByClient(todo.client_id, todo.in_response_to, todo.details);
+          await due.done(GRANT, [dueToDo]);
+        }
+        await sleep(100);
+      }
+    };
+    const kept = keep();
+    this.stops.push(async () => {
+      going = false;
+      victim.thaw();
+      await kept;
+      await wakeUps.close();
+      await closeRedis(redis);
+    });
+    return victim;
+  }
+
+  private get outTopic(): TopicTemplate {
+    return new TopicTemplate(`${this.keys.prefix}/${OUT.template}`);
+  }
+
+  private async networks(
+    point: CrashPoint | undefined,
+  ): Promise<{ victim: Victim; redisUrl: string; brokerUrl: string }> {
+    const [toRedis, toBroker] = await Promise.all([
+      Network.before(this.redisServer.port),
+      Network.before(this.broker.port),
+    ]);
+    this.stops.push(() => Promise.all([toRedis.stop(), toBroker.stop()]));
+    return {
+      victim: new Victim([toRedis, toBroker], point),
+      redisUrl: `redis://127.0.0.1:${toRedis.port}`,
+      brokerUrl: `mqtt://127.0.0.1:${toBroker.port}`,
+    };
+  }
+}
