@@ -1,9 +1,10 @@
 /**
- * `npm run bench -- send [--messages 20000] [--connections 1000] [--concurrency 64]`
+ * `npm run bench -- send [--messages 20000] [--connections 1,1000,10000] [--dispatchers 1,2] [--concurrency 64]`
  *
- * Rates: bare BullMQ (add and process, two processes) and a bare Fastify POST, beside POST → received by the device.
+ * Rates: bare BullMQ (add and process, one by one and with `addBulk` of 1,000, two processes) and a bare Fastify POST,
+ * beside POST → received by the device, one message a request and batches of 1,000.
  * Latency: from the POST to the device, one request at a time, one every 5 ms on both ways, in turns: a bare Fastify
- * handler that publishes, beside ours.
+ * handler that publishes, beside ours. Of a batch: from its POST to each of its devices, one batch at a time.
  */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,13 +14,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
-import mqtt from 'mqtt';
 import { Pool } from 'undici';
-import { startStack, waitUntil } from '../scripts/stack.mjs';
+import { startApp, startStack } from '../scripts/stack.mjs';
+import { Devices, inParallel, message, post } from './devices.mjs';
 import { ask, cpuSeconds, forkScript, machine, percentile } from './measure.mjs';
 
 /** Both ways at the same rate: else the faster one keeps the machine warmer. */
-const LATENCY = { rounds: 8, perRound: 250, everyMs: 5 };
+const LATENCY = { rounds: 4, perRound: 250, everyMs: 5 };
+const BATCH = 1000;
+/** Requests with a batch at a time, in ours and in the floor. */
+const BATCHES_AT_ONCE = 2;
+/** Batches of which each arrival is timed, one after the other. */
+const BATCHES_TIMED = 5;
 
 /** @param {string[]} args */
 export async function run(args) {
@@ -27,141 +33,166 @@ export async function run(args) {
     args,
     options: {
       messages: { type: 'string', default: '20000' },
-      connections: { type: 'string', default: '1000' },
+      connections: { type: 'string', default: '1,1000,10000' },
+      dispatchers: { type: 'string', default: '1,2' },
       concurrency: { type: 'string', default: '64' },
     },
   });
   const messages = Number(values.messages);
-  const connections = Number(values.connections);
   const concurrency = Number(values.concurrency);
+  const connections = values.connections.split(',').map(Number);
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
-  const stack = await startStack({ dir, env: { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn' } });
+  const env = { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn', OUTBOX_LIMIT: '100000', SHARD_OUTBOX_LIMIT: '1000000' };
+  const stack = await startStack({ dir, env });
   const bare = forkScript('bare-gateway.mjs', [stack.mosquitto.url]);
   const [{ port }] = await once(bare, 'message');
-  console.log(`${machine()}\n${messages} messages to ${connections} connections, ${concurrency} requests at a time`);
+  console.log(`${machine()}\n${messages} messages a rate, ${concurrency} requests at a time`);
+  const more = [];
   try {
-    const device = await Devices.connect(stack.mosquitto.url);
-    await device.register(stack.gateway.url, connections);
+    const devices = await Devices.connect(stack.mosquitto.url);
+    await devices.register(stack.gateway.url, Math.max(...connections));
     const direct = new Pool(`http://127.0.0.1:${port}`, { connections: concurrency });
     const ours = new Pool(stack.gateway.url, { connections: concurrency });
-    const parts = { gateway: stack.gateway.pid, dispatcher: stack.dispatcher.pid, redis: stack.redis.pid };
+    const floor = {
+      single: await bullmqRate(stack.redis.url, messages, (queue, n) => queue.add('job', { n }, DONE), concurrency, 1),
+      batch: await bullmqRate(stack.redis.url, messages, addBulk, BATCHES_AT_ONCE, BATCH),
+      post: await rate(messages, () => inParallel(messages, concurrency, (n) => post(direct, '/bare', message(n)))),
+    };
+    console.table({
+      'bare BullMQ add + process': { 'messages/s': Math.round(floor.single) },
+      'bare BullMQ addBulk + process': { 'messages/s': Math.round(floor.batch) },
+      'bare Fastify POST': { 'messages/s': Math.round(floor.post) },
+    });
 
-    const ways = [
-      { pool: direct, pathOf: (/** @type {string} */ id) => `/direct/${id}`, times: [0] },
-      { pool: ours, pathOf: (/** @type {string} */ id) => `/v1/connections/${id}/messages`, times: [0] },
-    ];
-    for (let round = 0; round <= LATENCY.rounds; round++) {
-      for (const way of ways) {
-        const times = await latency(device, way.pool, way.pathOf, connections);
-        // The first round warms both ways up.
-        way.times = round <= 1 ? times : [...way.times, ...times];
+    const parts = { gateway: [stack.gateway], dispatcher: [stack.dispatcher], redis: [stack.redis] };
+    const urls = { REDIS_URL: stack.redis.url, MQTT_URL: stack.mosquitto.url, ...env };
+    /** @type {Record<string, Record<string, string | number>>} */
+    const table = {};
+    for (const dispatchers of values.dispatchers.split(',').map(Number)) {
+      while (parts.dispatcher.length < dispatchers) {
+        const one = await startApp('dispatcher', { dir, name: `dispatcher-${parts.dispatcher.length}`, env: urls });
+        parts.dispatcher.push(one);
+        more.push(one);
+      }
+      for (const count of connections) {
+        const cluster = { devices, direct, ours, parts, count, messages, concurrency };
+        Object.assign(table, await measure(`${dispatchers} dispatcher, ${count} connections`, cluster, floor));
       }
     }
-    const [directLatency, ourLatency] = ways.map(({ times }) => ({
-      'p50 ms': round(percentile(times, 0.5)),
-      'p99 ms': round(percentile(times, 0.99)),
-    }));
-    console.table({ 'direct publish': directLatency, ours: ourLatency });
-
-    const queueRate = await bullmqRate(stack.redis.url, messages, concurrency);
-    const postRate = await rate(messages, concurrency, (n) => post(direct, '/bare', n));
-    await fanOut(device, ours, connections, Math.min(messages, 4000), concurrency);
-    const before = Object.fromEntries(Object.entries(parts).map(([name, pid]) => [name, cpuSeconds(pid)]));
-    const sendRate = await fanOut(device, ours, connections, messages, concurrency);
-    const cpu = Object.fromEntries(
-      Object.entries(parts).map(([name, pid]) => [
-        name,
-        Math.round(((cpuSeconds(pid) - (before[name] ?? 0)) / messages) * 1e6),
-      ]),
-    );
-    console.table({
-      'bare BullMQ add + process': { 'messages/s': Math.round(queueRate) },
-      'bare Fastify POST': { 'messages/s': Math.round(postRate) },
-      'ours, POST → device': { 'messages/s': Math.round(sendRate) },
-    });
-    console.log('CPU µs/message', cpu);
-    console.log(`ours / bare BullMQ: ${(sendRate / queueRate).toFixed(2)} of the rate`);
-    console.log(
-      `ours / direct publish: ${((ourLatency?.['p50 ms'] ?? NaN) / (directLatency?.['p50 ms'] ?? NaN)).toFixed(2)} times the p50`,
-    );
-    await Promise.all([direct.close(), ours.close(), device.client.endAsync()]);
+    console.table(table);
+    await Promise.all([direct.close(), ours.close(), devices.client.endAsync()]);
   } finally {
     bare.send('stop');
+    await Promise.all(more.map((one) => one.stop()));
     await stack.stop();
     rmSync(dir, { recursive: true });
   }
 }
 
-/** All devices of the benchmark behind one connection. */
-class Devices {
-  /** @type {Map<number, (at: number) => void>} */
-  waiting = new Map();
+/**
+ * @typedef {{ devices: Devices, direct: Pool, ours: Pool, count: number, messages: number, concurrency: number,
+ *   parts: Record<string, { pid: number | undefined }[]> }} Cluster
+ */
 
-  /** @param {mqtt.MqttClient} client */
-  constructor(client) {
-    this.client = client;
-    client.on('message', (_topic, data) => {
-      const at = performance.now();
-      const { payload } = JSON.parse(data.toString());
-      this.waiting.get(payload.n)?.(at);
-      this.waiting.delete(payload.n);
-    });
-  }
-
-  /** @param {string} url */
-  static async connect(url) {
-    const client = await mqtt.connectAsync(url, { protocolVersion: 5 });
-    await client.subscribeAsync('redhat/insights/out/+', { qos: 1 });
-    return new Devices(client);
-  }
-
-  /** @param {string} api @param {number} count */
-  async register(api, count) {
-    for (let i = 0; i < count; i++) {
-      const handshake = {
-        type: 'host-handshake',
-        message_id: `bench-${i}`,
-        version: 1,
-        sent: '2026-01-01T00:00:00+00:00',
-        payload: { canonical_facts: { fqdn: `bench-${i}.example.com` } },
-      };
-      this.client.publish(`redhat/insights/in/bench-${i}`, JSON.stringify(handshake), { qos: 1, retain: true });
+/** @param {string} name @param {Cluster} cluster @param {{ single: number, batch: number }} floor */
+async function measure(name, { devices, direct, ours, parts, count, messages, concurrency }, floor) {
+  const ways = [
+    { pool: direct, pathOf: (/** @type {string} */ id) => `/direct/${id}`, times: [0] },
+    { pool: ours, pathOf: (/** @type {string} */ id) => `/v1/connections/${id}/messages`, times: [0] },
+  ];
+  for (let round = 0; round <= LATENCY.rounds; round++) {
+    for (const way of ways) {
+      const times = await latency(devices, way.pool, way.pathOf, count);
+      // The first round warms both ways up.
+      way.times = round <= 1 ? times : [...way.times, ...times];
     }
-    await waitUntil(async () => {
-      /** @type {any} */
-      const summary = await (await fetch(`${api}/v1/connections/summary`)).json();
-      if (summary.online.total < count) throw new Error(`${summary.online.total} are online`);
-    });
   }
+  const [directTimes = [], ourTimes = []] = ways.map(({ times }) => times);
 
-  /** Resolves with the time at which message `n` arrives. @param {number} n @returns {Promise<number>} */
-  arrival(n) {
-    return new Promise((resolve) => this.waiting.set(n, resolve));
+  const singles = await withCpu(parts, messages, (arriving) =>
+    inParallel(messages, concurrency, async (i) => {
+      const { n, arrival } = devices.next();
+      arriving.push(arrival);
+      await post(ours, `/v1/connections/bench-${i % count}/messages`, message(n));
+    }),
+  );
+  const batchTimes = [];
+  for (let i = 0; i < BATCHES_TIMED; i++) {
+    const from = performance.now();
+    const at = await Promise.all(await postBatch(devices, ours, count, i * BATCH));
+    batchTimes.push(...at.map((time) => time - from));
   }
+  const batches = await withCpu(parts, messages, (arriving) =>
+    inParallel(messages / BATCH, BATCHES_AT_ONCE, async (i) => {
+      arriving.push(...(await postBatch(devices, ours, count, i * BATCH)));
+    }),
+  );
+  return {
+    [`${name}, single`]: {
+      'messages/s': Math.round(singles.rate),
+      'of bare': round(singles.rate / floor.single),
+      'p50 ms': round(percentile(ourTimes, 0.5)),
+      'p99 ms': round(percentile(ourTimes, 0.99)),
+      'direct p50': round(percentile(directTimes, 0.5)),
+      'direct p99': round(percentile(directTimes, 0.99)),
+      'times the p50': round(percentile(ourTimes, 0.5) / percentile(directTimes, 0.5)),
+      ...singles.cpu,
+    },
+    [`${name}, batch`]: {
+      'messages/s': Math.round(batches.rate),
+      'of bare': round(batches.rate / floor.batch),
+      'p50 ms': round(percentile(batchTimes, 0.5)),
+      'p99 ms': round(percentile(batchTimes, 0.99)),
+      ...batches.cpu,
+    },
+  };
 }
 
-let numbers = 0;
+/** From the first POST to the last arrival, and the CPU of each part meanwhile, in µs a message. */
+async function withCpu(
+  /** @type {Cluster['parts']} */ parts,
+  /** @type {number} */ messages,
+  /** @type {(arriving: Promise<number>[]) => Promise<void>} */ send,
+) {
+  const used = () => Object.values(parts).map((some) => some.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0));
+  /** @type {Promise<number>[]} */
+  const arriving = [];
+  const before = used();
+  const from = performance.now();
+  await send(arriving);
+  const last = (await Promise.all(arriving)).reduce((latest, at) => Math.max(latest, at), 0);
+  const after = used();
+  const cpu = Object.fromEntries(
+    Object.keys(parts).map((name, i) => [
+      `${name} µs`,
+      Math.round((((after[i] ?? 0) - (before[i] ?? 0)) / messages) * 1e6),
+    ]),
+  );
+  return { rate: messages / ((last - from) / 1000), cpu };
+}
 
-/** @param {Pool} pool @param {string} path @param {number} n */
-async function post(pool, path, n) {
-  const response = await pool.request({
-    method: 'POST',
-    path,
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ directive: 'bench:message', payload: { n } }),
+/** One request with a message to each of the next connections. @returns when each of them arrives */
+async function postBatch(
+  /** @type {Devices} */ devices,
+  /** @type {Pool} */ pool,
+  /** @type {number} */ count,
+  /** @type {number} */ first,
+) {
+  const items = Array.from({ length: BATCH }, (_, i) => ({ ...devices.next(), id: `bench-${(first + i) % count}` }));
+  const { results } = await post(pool, '/v1/messages', {
+    messages: items.map(({ n, id }) => ({ client_id: id, ...message(n) })),
   });
-  await response.body.dump();
-  if (response.statusCode !== 202) throw new Error(`POST ${path} answered ${response.statusCode}`);
+  for (const { status } of results) if (status !== 202) throw new Error(`an item was answered with ${status}`);
+  return items.map(({ arrival }) => arrival);
 }
 
-/** @param {Devices} device @param {Pool} pool @param {(id: string) => string} pathOf @param {number} connections */
-async function latency(device, pool, pathOf, connections) {
+/** @param {Devices} devices @param {Pool} pool @param {(id: string) => string} pathOf @param {number} connections */
+async function latency(devices, pool, pathOf, connections) {
   const times = [];
   for (let i = 0; i < LATENCY.perRound; i++) {
-    const n = numbers++;
-    const arrival = device.arrival(n);
+    const { n, arrival } = devices.next();
     const from = performance.now();
-    await post(pool, pathOf(`bench-${i % connections}`), n);
+    await post(pool, pathOf(`bench-${i % connections}`), message(n));
     times.push((await arrival) - from);
     // What follows the arrival (PUBACK, settle) belongs to this message, not to the next one's time.
     await sleep(Math.max(1, LATENCY.everyMs - (performance.now() - from)));
@@ -169,61 +200,43 @@ async function latency(device, pool, pathOf, connections) {
   return times;
 }
 
-/** Sends to all connections in turn; from the first POST to the last arrival. */
-async function fanOut(
-  /** @type {Devices} */ device,
-  /** @type {Pool} */ pool,
-  /** @type {number} */ connections,
-  /** @type {number} */ messages,
-  /** @type {number} */ concurrency,
-) {
-  const first = numbers;
-  numbers += messages;
-  const from = performance.now();
-  const arrivals = Array.from({ length: messages }, (_, i) => device.arrival(first + i));
-  await inParallel(messages, concurrency, (i) =>
-    post(pool, `/v1/connections/bench-${i % connections}/messages`, first + i),
-  );
-  const posted = performance.now();
-  const last = Math.max(...(await Promise.all(arrivals)));
-  console.log(`  all accepted after ${Math.round(posted - from)} ms, all received after ${Math.round(last - from)} ms`);
-  return messages / ((last - from) / 1000);
+const DONE = { removeOnComplete: true };
+
+/** @param {Queue} queue @param {number} from */
+function addBulk(queue, from) {
+  return queue.addBulk(Array.from({ length: BATCH }, (_, i) => ({ name: 'job', data: { n: from + i }, opts: DONE })));
 }
 
-/** @param {string} redisUrl @param {number} jobs @param {number} concurrency */
-async function bullmqRate(redisUrl, jobs, concurrency) {
+/** Adds as told, and processes in another process; jobs a second from the first to the last. */
+async function bullmqRate(
+  /** @type {string} */ redisUrl,
+  /** @type {number} */ jobs,
+  /** @type {(queue: Queue, n: number) => Promise<unknown>} */ add,
+  /** @type {number} */ atOnce,
+  /** @type {number} */ jobsEach,
+) {
   const worker = forkScript('bare-worker.mjs', [redisUrl]);
   await once(worker, 'message');
   const connection = new Redis(redisUrl, { maxRetriesPerRequest: null });
   const queue = new Queue('bare', { connection });
-  const from = performance.now();
-  await inParallel(jobs, concurrency, (n) => queue.add('job', { n }, { removeOnComplete: true }).then(() => undefined));
-  while ((await ask(worker, 'done')).done < jobs) await sleep(5);
-  const seconds = (performance.now() - from) / 1000;
+  const perSecond = await rate(jobs, async () => {
+    await inParallel(jobs / jobsEach, atOnce, (n) => add(queue, n * jobsEach));
+    while ((await ask(worker, 'done')).done < jobs) await sleep(5);
+  });
   worker.kill('SIGTERM');
   await queue.close();
   connection.disconnect();
-  return jobs / seconds;
+  return perSecond;
 }
 
-/** @param {number} count @param {number} concurrency @param {(n: number) => Promise<void>} act */
-async function rate(count, concurrency, act) {
+/** @param {number} count @param {() => Promise<unknown>} act */
+async function rate(count, act) {
   const from = performance.now();
-  await inParallel(count, concurrency, act);
+  await act();
   return count / ((performance.now() - from) / 1000);
 }
 
-/** @param {number} count @param {number} concurrency @param {(n: number) => Promise<void>} act */
-async function inParallel(count, concurrency, act) {
-  let next = 0;
-  await Promise.all(
-    Array.from({ length: concurrency }, async () => {
-      while (next < count) await act(next++);
-    }),
-  );
-}
-
-/** @param {number} ms */
-function round(ms) {
-  return Number(ms.toFixed(2));
+/** @param {number} value */
+function round(value) {
+  return Number(value.toFixed(2));
 }
