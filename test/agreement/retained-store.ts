@@ -1,6 +1,10 @@
-/** An independent look: what a broker retains, read by a plain subscription with nothing of ours. */
+/**
+ * An independent look: what a broker retains, read by a plain subscription with nothing of ours, and what follows from it
+ * for the registry by the protocol.
+ */
+import { isDeepStrictEqual } from 'node:util';
 import { connectAsync } from 'mqtt';
-import { Api } from '../support/api.js';
+import { Api, type ConnectionView } from '../support/api.js';
 
 const PREFIX = 'redhat/insights/in/';
 const LAST = 'spec/last';
@@ -25,18 +29,48 @@ export async function readRetained(url: string): Promise<Map<string, string>> {
   }
 }
 
+/** What the registry should hold: the handshake, or the reasons it may give for none. */
+type Wanted = { id: string; facts: unknown } | { reasons: readonly string[] };
+
+function wanted(text: string | undefined): Wanted {
+  // A goodbye stands as the reason where what is retained only confirms it.
+  if (text === undefined) return { reasons: ['handshake-removed', 'goodbye'] };
+  const message = JSON.parse(text) as {
+    type?: string;
+    message_id?: string;
+    payload?: { canonical_facts?: Record<string, unknown> };
+  };
+  if (message.type === 'offline') return { reasons: ['retained-offline', 'goodbye'] };
+  if (message.type !== 'host-handshake') return { reasons: ['unknown'] };
+  const facts = message.payload?.canonical_facts;
+  if (typeof facts?.['fqdn'] !== 'string') return { reasons: ['invalid-handshake'] };
+  return { id: message.message_id ?? '', facts };
+}
+
 /** Every client about which registry and broker differ, with both sides; empty when they agree. */
 export async function differences(brokerUrl: string, gatewayUrl: string, ids: readonly string[]): Promise<string[]> {
   const retained = await readRetained(brokerUrl);
-  const registry = new Map<string, string>();
-  for (const one of await new Api(gatewayUrl).connections()) {
-    registry.set(one.client_id, one.state === 'online' ? one.handshake_message_id : 'offline');
-  }
+  const registry = new Map((await new Api(gatewayUrl).connections()).map((one) => [one.client_id, one]));
   return [...new Set([...ids, ...retained.keys(), ...registry.keys()])].flatMap((id) => {
-    const text = retained.get(id);
-    const message = text === undefined ? undefined : (JSON.parse(text) as { type: string; message_id: string });
-    const wanted = message?.type === 'host-handshake' ? message.message_id : 'offline';
-    const held = registry.get(id) ?? 'offline';
-    return wanted === held ? [] : [`${id}: the broker says ${wanted}, the registry ${held}`];
+    const should = wanted(retained.get(id));
+    const held = registry.get(id);
+    return agree(should, held) ? [] : [`${id}: the broker says ${brief(should)}, the registry ${brief(held)}`];
   });
+}
+
+function agree(should: Wanted, held: ConnectionView | undefined): boolean {
+  if ('reasons' in should) {
+    // A client that never registered is not known.
+    return held === undefined || (held.state === 'offline' && should.reasons.includes(held.offline_reason ?? ''));
+  }
+  return (
+    held?.state === 'online' &&
+    held.handshake_message_id === should.id &&
+    held.offline_reason === null &&
+    isDeepStrictEqual(held.facts, should.facts)
+  );
+}
+
+function brief(about: unknown): string {
+  return about === undefined ? 'nothing' : JSON.stringify(about);
 }

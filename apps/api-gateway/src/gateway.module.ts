@@ -13,7 +13,17 @@ import {
   type Logger,
   type ReadinessCheck,
 } from '@app/platform';
-import { CommandReplies, ConnectionDirectory, EventStreams, Messages, RegistryKeys, WakeUps } from '@app/registry';
+import {
+  CommandReplies,
+  ConnectionDirectory,
+  DeadLetters,
+  EventStreams,
+  Maintenance,
+  Messages,
+  RegistryKeys,
+  Sweeps,
+  WakeUps,
+} from '@app/registry';
 import { Mailboxes } from '@app/sharding';
 import { accessProviders } from './access/access.providers.js';
 import { ClusterController } from './cluster/cluster.controller.js';
@@ -53,6 +63,7 @@ export class GatewayModule {
       replies,
       feed,
       wakeUps: new WakeUps(redis, keys),
+      maintenance: new Maintenance(redis, keys),
       shardCount: SHARD_COUNT,
     };
     const messages = new Messages(redis, keys, {
@@ -81,7 +92,9 @@ export class GatewayModule {
         ...accessProviders(settings, redis, keys, logger),
         { provide: GATEWAY_PARTS, useValue: parts },
         { provide: ConnectionDirectory, useValue: new ConnectionDirectory(redis, keys, SHARD_COUNT) },
+        { provide: DeadLetters, useValue: new DeadLetters(redis, keys, SHARD_COUNT) },
         { provide: EventFeed, useValue: feed },
+        { provide: Sweeps, useValue: new Sweeps(redis, keys, SHARD_COUNT) },
         { provide: Messages, useValue: messages },
         { provide: MessageSender, useValue: new MessageSender(redis, messages, parts.wakeUps, logger) },
         {

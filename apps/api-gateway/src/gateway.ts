@@ -1,7 +1,7 @@
 /** Starts and stops what the gateway holds open. */
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { assertRedisFit, type Redis } from '@app/platform';
-import { claimKeySpace, type CommandReplies, type RegistryKeys, type WakeUps } from '@app/registry';
+import { claimKeySpace, type CommandReplies, type Maintenance, type RegistryKeys, type WakeUps } from '@app/registry';
 import { Doors } from './access/doors.js';
 import type { EventFeed } from './events/event-feed.js';
 
@@ -17,6 +17,7 @@ export interface GatewayParts {
   replies: CommandReplies;
   feed: EventFeed;
   wakeUps: WakeUps;
+  maintenance: Maintenance;
   shardCount: number;
 }
 
@@ -51,7 +52,7 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     await this.doors.close();
-    await this.parts.wakeUps.close();
+    await Promise.all([this.parts.wakeUps.close(), this.parts.maintenance.close()]);
     for (const redis of [this.parts.redis, this.parts.subscriber, this.parts.starter]) redis.disconnect();
     await Promise.resolve();
   }

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import { Publisher, RetainedReader, brokerAccess } from '@app/broker';
+import { BrokerWatch, Publisher, RetainedReader, brokerAccess } from '@app/broker';
 import {
   Draining,
   HealthController,
@@ -21,9 +21,12 @@ import {
   ConnectionDirectory,
   DueWorkOfShards,
   KeySpaceWatch,
+  Maintenance,
   Outboxes,
   RegistryKeys,
+  Sweeps,
   WakeUps,
+  claimKeySpace,
   forgetLane,
 } from '@app/registry';
 import {
@@ -39,14 +42,21 @@ import {
 import { INGESTER_PARTS, Ingester, type IngesterParts } from './ingester.js';
 import type { IngesterSettings } from './ingester.settings.js';
 import { IntakeController } from './intake/intake.controller.js';
+import { LaneMarkers } from './intake/lane-markers.js';
 import { LaneStrategy } from './intake/lane.strategy.js';
+import { LaneBarrier } from './agreement/lane-barrier.js';
+import { MaintenanceWorker } from './agreement/maintenance-worker.js';
+import { SweepTriggers } from './agreement/sweep-triggers.js';
 import { Verifier } from './agreement/verifier.js';
 import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
 import { exposeMailboxes } from './shard/mailbox-gauges.js';
 import { ShardActor } from './shard/shard-actor.js';
 
-/** Retained by the service itself, outside of every client's topics: the last thing a read of retained messages brings. */
+/**
+ * Retained by the service itself, outside of every client's topics: the last thing a read of retained messages brings.
+ * The lanes listen to it for markers.
+ */
 const SENTINEL = 'cloud-connector/sentinel';
 
 @Module({})
@@ -65,6 +75,7 @@ export class IngesterModule {
         { provide: INGESTER_PARTS, useValue: parts },
         { provide: Mailboxes, useValue: parts.mailboxes },
         { provide: LaneStrategy, useValue: parts.lanes },
+        { provide: LaneMarkers, useValue: new LaneMarkers(parts.redis, parts.keys, SENTINEL, logger) },
         { provide: READINESS_CHECKS, useValue: checks(parts) },
       ],
     };
@@ -78,6 +89,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const leaseRedis = connectRedis(REDIS_URL, { name: 'ingester-leases', whenAway: 'fail' }, logger);
   const subscriber = connectRedis(REDIS_URL, { name: 'ingester-members', whenAway: 'wait' }, logger);
   const broker = brokerAccess(settings, logger);
+  const maintenanceRedis = connectRedis(REDIS_URL, { name: 'ingester-maintenance', whenAway: 'wait' }, logger);
   const keys = new RegistryKeys(settings.KEY_PREFIX);
 
   const name = hostname();
@@ -105,8 +117,10 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
   const reader = new RetainedReader(broker, `ingester-reader-${randomUUID()}`, SENTINEL, logger);
+  const barrier = new LaneBarrier({ publisher, redis, keys, topic: SENTINEL, lanes: INTAKE_LANES, logger });
   const verifier = new Verifier({
     reader,
+    barrier,
     mailboxes,
     redis,
     statusTopics: STATUS_TOPICS,
@@ -138,17 +152,60 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   };
   const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, SHARD_COUNT, logger);
   const loop = new OwnerLoop(mailboxReader(loopRedis, keys), commits, actor, ownership, logger);
+  const maintenance = new Maintenance(redis, keys);
+  const sweeps = new Sweeps(redis, keys, SHARD_COUNT);
+  const triggers = new SweepTriggers({
+    maintenance,
+    sweeps,
+    sweepEveryMs: settings.SWEEP_INTERVAL,
+    reconfirmWindowMs: settings.RECONFIRM_WINDOW,
+    logger,
+  });
+  const watch = new BrokerWatch(
+    broker,
+    `ingester-watch-${randomUUID()}`,
+    {
+      uptime: (seconds) => triggers.brokerRuns(seconds),
+      dropped: (messages) => triggers.brokerDropped(messages),
+    },
+    logger,
+  );
+  const worker = new MaintenanceWorker({
+    maintenance,
+    workerRedis: maintenanceRedis,
+    redis,
+    keys,
+    barrier,
+    mailboxes,
+    directory,
+    sweeps,
+    broker,
+    sentinel: SENTINEL,
+    statusTopics: STATUS_TOPICS,
+    maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    shardCount: SHARD_COUNT,
+    member: memberId,
+    keySpace: async () => (await claimKeySpace(redis, keys, SHARD_COUNT)).id,
+    logger,
+  });
   const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
   const lanes = new LaneStrategy(
-    { ...broker, filters: [...filters], window: INTAKE_WINDOW },
-    (lane) => forgetLane(redis, keys, lane),
+    { ...broker, filters: [...filters, SENTINEL], window: INTAKE_WINDOW },
+    {
+      connected: (about) => triggers.laneConnected(about),
+      retired: (lane) => forgetLane(redis, keys, lane),
+    },
     logger,
   );
   exposeMailboxes(redis, keys, ownership);
   const housekeeping = new Housekeeping(ownership, due, effects, logger);
   return {
     redis,
-    connections: [loopRedis, leaseRedis, subscriber, redis],
+    connections: [loopRedis, leaseRedis, subscriber, maintenanceRedis, redis],
+    maintenance,
+    triggers,
+    worker,
+    watch,
     publisher,
     reader,
     verifier,

@@ -28,6 +28,10 @@ export const ingesterSettings = z
     MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
     /** How long a crashed ingester keeps its shards and lanes from the others. */
     LEASE_TIME: duration('6s', { min: '2s', max: '60s' }),
+    /** Every client is compared with the broker this often. */
+    SWEEP_INTERVAL: duration('1h', { min: '10s' }),
+    /** After a restart of the broker a client must shake hands again within this, or is offline; 0 for not at all. */
+    RECONFIRM_WINDOW: duration('0s'),
     /** How long a client that flaps must keep its state until subscribers are told; 0 for telling each change. */
     EVENT_SETTLE: duration('2s', { max: '60s' }),
     /** Most clients whose retained message an ingester reads a second. */

@@ -3,10 +3,20 @@
  * order of S6: unready, stop reading, store and acknowledge what was read, apply what is in hand, give back.
  */
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationShutdown } from '@nestjs/common';
-import type { Publisher, RetainedReader } from '@app/broker';
+import type { BrokerWatch, Publisher, RetainedReader } from '@app/broker';
 import { assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
-import { claimKeySpace, claimLanes, shardMoved, type LaneMarks, type RegistryKeys, type WakeUps } from '@app/registry';
+import {
+  claimKeySpace,
+  claimLanes,
+  shardMoved,
+  type LaneMarks,
+  type Maintenance,
+  type RegistryKeys,
+  type WakeUps,
+} from '@app/registry';
 import type { FencedCommit, Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
+import type { MaintenanceWorker } from './agreement/maintenance-worker.js';
+import type { SweepTriggers } from './agreement/sweep-triggers.js';
 import type { Verifier } from './agreement/verifier.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { Effects } from './shard/effects.js';
@@ -22,6 +32,10 @@ export interface IngesterParts {
   publisher: Publisher;
   reader: RetainedReader;
   verifier: Verifier;
+  maintenance: Maintenance;
+  triggers: SweepTriggers;
+  worker: MaintenanceWorker;
+  watch: BrokerWatch;
   ownership: LeasedOwnership;
   /** This process among the members of the cluster. */
   memberId: string;
@@ -46,11 +60,13 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
 
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
-    const { redis, ownership, housekeeping } = this.parts;
+    const { redis, ownership, housekeeping, triggers, worker } = this.parts;
     await assertRedisFit(redis);
     const { sessions } = await this.claim();
     await ownership.start(this, sessions);
     housekeeping.start();
+    triggers.start();
+    worker.start();
   }
 
   async granted(grant: Grant): Promise<void> {
@@ -89,21 +105,23 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
 
   dataDoubted(): void {
     this.parts.logger.warn('what Redis held may be lost in part: connections may differ from the broker');
+    this.parts.triggers.dataDoubted();
   }
 
   /** By now the process is unready; the others take over as soon as each shard and lane is given back. */
   async beforeApplicationShutdown(): Promise<void> {
-    await this.parts.housekeeping.stop();
+    await Promise.all([this.parts.housekeeping.stop(), this.parts.worker.stop()]);
     await this.parts.ownership.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { loop, effects, verifier, reader, publisher, wakeUps, connections } = this.parts;
+    const { loop, effects, verifier, reader, publisher, wakeUps, maintenance, triggers, watch, connections } =
+      this.parts;
     await loop.stop();
     await effects.stop();
-    await Promise.all([verifier.stop(), reader.close()]);
+    await Promise.all([verifier.stop(), reader.close(), triggers.stop(), watch.close()]);
     await publisher.close();
-    await wakeUps.close();
+    await Promise.all([wakeUps.close(), maintenance.close()]);
     await Promise.all(connections.map((connection) => closeRedis(connection)));
   }
 

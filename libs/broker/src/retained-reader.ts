@@ -24,6 +24,13 @@ export class IncompleteReadError extends Error {
   override readonly name = 'IncompleteReadError';
 }
 
+/** It could not be asked at all: what was to be read has nothing to do with it. */
+export class BrokerAwayError extends IncompleteReadError {
+  constructor(details: string) {
+    super(`no connection to the broker: ${details}`);
+  }
+}
+
 export class RetainedReader {
   private client: Promise<MqttClient> | undefined;
   private last: Promise<unknown> = Promise.resolve();
@@ -123,14 +130,14 @@ export class RetainedReader {
   private async connected(): Promise<MqttClient> {
     const waitMs = this.retryAt - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    if (this.closed) throw new IncompleteReadError('the reader is closed');
+    if (this.closed) throw new BrokerAwayError('the reader is closed');
     this.client ??= this.open();
     try {
       return await this.client;
     } catch (error) {
       this.client = undefined;
       this.retryAt = performance.now() + this.backoff.failed();
-      throw new IncompleteReadError(`no connection to the broker: ${String(error)}`);
+      throw new BrokerAwayError(String(error));
     }
   }
 

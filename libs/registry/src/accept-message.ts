@@ -8,6 +8,7 @@ import { MESSAGE_LUA } from './message-script.js';
 /** Refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
 export type AcceptReply =
   | 'unknown'
+  | 'building'
   | 'offline'
   | 'full'
   | 'shard-full'
@@ -18,7 +19,7 @@ export type AcceptReply =
 export const ACCEPT_ARGS = { head: 6, client: 2, message: 9 } as const;
 
 /**
- * KEYS `ofMessages`
+ * KEYS `ofMessages`, swept
  * ARGV outbox limit, shard limit, retention ms, wake grace ms, idempotency retention ms, number of clients,
  *      then for each client: its id, its wake to-do,
  *      then for each message: number of its client from 1, message id, directive, payload ('' for none), time to live
@@ -32,6 +33,7 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
    local wake_at = string.format('%.0f', at + tonumber(ARGV[4]))
    local micros = time[1] * 1000000 + time[2]
    local unfinished = redis.call('ZCARD', EXPIRY)
+   local swept = redis.call('EXISTS', KEYS[12]) == 1
    local clients, replies = {}, {}
    local first = ${ACCEPT_ARGS.head} + ARGV[6] * ${ACCEPT_ARGS.client}
 
@@ -61,7 +63,7 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
      end
      local before = redis.call('HMGET', MESSAGE .. id, 'created_at', 'expires_at')
      if before[1] then return { id, directive, before[1], before[2], online, 0 } end
-     if not client.known then return 'unknown' end
+     if not client.known then return swept and 'unknown' or 'building' end
      if online == 0 and ARGV[i + 6] == '1' then return 'offline' end
      if client.length >= outbox_limit then return 'full' end
      if unfinished >= shard_limit then return 'shard-full' end

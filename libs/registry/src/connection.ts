@@ -21,7 +21,7 @@ export type OfflineReason =
   | 'refused'
   /** What it retains says nothing about its state. */
   | 'unknown'
-  /** It did not shake hands again after the broker's restart. Reserved: nothing asks for it yet. */
+  /** It did not shake hands again after the broker's restart, within `RECONFIRM_WINDOW`. */
   | 'unconfirmed';
 
 export interface Connection {

@@ -1,8 +1,11 @@
 /** What subscribers are told. Appended by the same script as the change it tells of. */
+import type { Redis } from '@app/platform';
 import type { ShardWrite } from '@app/sharding';
 import type { ConnectionType, OfflineReason } from './connection.js';
+import type { SweepTrigger } from './maintenance.js';
 import type { MessageStatus } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
+import type { Corrections } from './sweeps.js';
 
 /** Changes of a connection; `flaps`: so many changes of state before this one were not told. */
 export type ChangeEvent = { client_id: string; flaps?: number } & (
@@ -25,7 +28,9 @@ export const EVENT_TYPES = [
   'message.status',
   'message.unmatched_error',
   'shard.moved',
-] as const satisfies readonly (RegistryEvent['type'] | 'shard.moved')[];
+  'sweep.started',
+  'sweep.ended',
+] as const satisfies readonly (RegistryEvent['type'] | KeySpaceEvent['type'] | 'shard.moved')[];
 export type EventType = (typeof EVENT_TYPES)[number];
 
 /** Events a shard keeps; older ones are trimmed. */
@@ -41,6 +46,23 @@ export interface DeadLetter {
   details: string;
   /** The first 1,024 characters of the payload. */
   sample: string;
+}
+
+/** Events about the whole key space; told on the stream of shard 0. */
+export type KeySpaceEvent =
+  | { type: 'sweep.started'; sweep: string; trigger: SweepTrigger }
+  | {
+      type: 'sweep.ended';
+      sweep: string;
+      trigger: SweepTrigger;
+      complete: boolean;
+      read: number;
+      corrections: Corrections;
+    };
+
+export async function tellAll(redis: Redis, keys: RegistryKeys, event: KeySpaceEvent): Promise<void> {
+  const text = JSON.stringify(event);
+  await redis.xadd(keys.events(0), 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', Date.now(), 'event', text);
 }
 
 /** The event that a member has taken a shard on; `member` is its id. */

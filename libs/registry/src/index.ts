@@ -2,6 +2,7 @@ export * from './command-replies.js';
 export * from './connection.js';
 export * from './connection-directory.js';
 export * from './connection-writes.js';
+export * from './dead-letters.js';
 export * from './due-work.js';
 export * from './event.js';
 export * from './event-streams.js';
@@ -16,8 +17,10 @@ export {
   type StatusChange,
   type StoredStatus,
 } from './message-status.js';
+export * from './maintenance.js';
 export * from './messages.js';
 export * from './outbox.js';
 export * from './registry-keys.js';
+export * from './sweeps.js';
 export * from './to-do.js';
 export * from './wake-ups.js';

@@ -27,7 +27,7 @@ export type Command =
   | { do: 'forget'; overdue?: true }
   /** Read what the broker retains and apply it; `sweep` that wants to know. */
   | { do: 'verify'; reason: DoubtReason; sweep?: string }
-  /** The broker was started at `since`: a client that has not shaken hands since then is offline. Nobody asks yet. */
+  /** The broker was started at `since`: a client that has not shaken hands since then is offline. */
   | { do: 'reconfirm'; since: number }
   /** Tell subscribers of what was held back. */
   | { do: 'tell' };

@@ -30,8 +30,9 @@ afterAll(async () => {
   await server.stop();
 });
 
-beforeEach(() => {
+beforeEach(async () => {
   keys = new RegistryKeys(`messages${keySpaces++}`);
+  await redis.set(keys.swept(SHARD), 1);
   messages = new Messages(redis, keys, {
     shardCount: SHARDS,
     outboxLimit: 3,
@@ -130,7 +131,14 @@ describe('accepting a message', () => {
   it('does not know a client that never registered, and stores nothing for it', async () => {
     expect(await accept()).toEqual({ kind: 'unknown' });
     expect(await accept({ whenOffline: 'reject' })).toEqual({ kind: 'unknown' });
-    expect(await redis.keys(`${keys.prefix}*`)).toEqual([]);
+    expect(await redis.keys(`${keys.prefix}*`)).toEqual([keys.swept(SHARD)]);
+  });
+
+  it('cannot tell whether a client has registered before the first sweep has ended', async () => {
+    await redis.del(keys.swept(SHARD));
+    expect(await accept()).toEqual({ kind: 'building' });
+    await become('offline');
+    expect(await accept()).toMatchObject({ kind: 'accepted' });
   });
 
   it('rejects it for an offline client where the caller wants that, and stores nothing', async () => {

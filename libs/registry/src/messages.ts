@@ -39,6 +39,8 @@ export type AcceptOutcome =
   | { kind: 'accepted'; message: AcceptedMessage; shard: number; replayed: boolean }
   /** The client never registered. */
   | { kind: 'unknown' }
+  /** Not known, but the registry has not been compared with the broker since it was set up: it may be soon. */
+  | { kind: 'building' }
   /** Offline, and the caller said `reject`. */
   | { kind: 'offline' }
   /** The connection's outbox is at its limit. */
@@ -131,7 +133,7 @@ export class Messages {
       args.push(message.whenOffline === 'reject' ? 1 : 0, requestId);
       args.push(idempotencyKey === undefined ? '' : fingerprint(message), idempotencyKey ?? '');
     }
-    const replies = await acceptScript.run(this.redis, keys.ofMessages(shard), args);
+    const replies = await acceptScript.run(this.redis, [...keys.ofMessages(shard), keys.swept(shard)], args);
     return messages.map(({ clientId }, i) => outcomeOf(replies[i] ?? 'unknown', clientId, shard));
   }
 

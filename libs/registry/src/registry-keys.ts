@@ -108,6 +108,31 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:sweep:${sweep}`;
   }
 
+  /** String: when a sweep that saw the whole key space had ended. Until then who is not known may be known to the broker. */
+  swept(shard: number): string {
+    return `${this.shard(shard)}:swept`;
+  }
+
+  /** String with expiry: digest of what a sweep found retained for a client that never registered, and passed on. */
+  passedOn(shard: number, clientId: string): string {
+    return `${this.shard(shard)}:passed-on:${clientId}`;
+  }
+
+  /** String: the last sweep, as JSON. */
+  get lastSweep(): string {
+    return `${this.prefix}:{cluster}:sweep`;
+  }
+
+  /** String with expiry: a marker published to the lanes has come through one. */
+  laneMarker(id: string): string {
+    return `${this.prefix}:{cluster}:lane-marker:${id}`;
+  }
+
+  /** Hash: for how long the broker said it had been running, and since when that is. */
+  get broker(): string {
+    return `${this.prefix}:{cluster}:broker`;
+  }
+
   /** String with expiry: this refusal has been answered. */
   answered(shard: number, clientId: string, messageId: string | null): string {
     return `${this.shard(shard)}:answered:${clientId}/${messageId ?? ''}`;

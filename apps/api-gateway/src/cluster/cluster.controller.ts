@@ -1,15 +1,22 @@
-import { Controller, Get, Inject } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
+import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { DeadLetters, Sweeps } from '@app/registry';
 import { readCluster } from '@app/sharding';
 import { Requires } from '../access/scopes.js';
 import { GATEWAY_PARTS, type GatewayParts } from '../gateway.js';
-import { Problems } from '../http/problem.js';
+import { Problem, Problems } from '../http/problem.js';
 import { ClusterBody, toClusterBody } from './cluster.dto.js';
+import { DeadLetterPageBody, DeadLettersQuery, toDeadLetterPage } from './dead-letter.dto.js';
+import { SweepBody, toSweepBody } from './sweep.dto.js';
 
 @ApiTags('Cluster')
 @Controller('v1/cluster')
 export class ClusterController {
-  constructor(@Inject(GATEWAY_PARTS) private readonly parts: GatewayParts) {}
+  constructor(
+    @Inject(GATEWAY_PARTS) private readonly parts: GatewayParts,
+    private readonly sweeps: Sweeps,
+    private readonly deadLetters: DeadLetters,
+  ) {}
 
   @Get()
   @Requires('cluster:manage')
@@ -22,5 +29,43 @@ export class ClusterController {
   async getCluster(): Promise<ClusterBody> {
     const { redis, keys, shardCount } = this.parts;
     return toClusterBody(await readCluster(redis, keys, shardCount));
+  }
+
+  @Post('sweeps')
+  @HttpCode(202)
+  @Requires('cluster:manage', 'sweep started')
+  @ApiOperation({
+    summary: 'Compare the whole registry with the broker',
+    description:
+      'Has everything read that the broker retains for clients, and the registry corrected where it differs. ' +
+      'One sweep runs at a time: one that runs already is followed by another.',
+  })
+  @ApiAcceptedResponse({ description: 'A sweep follows; `GET /v1/cluster/sweeps/latest` tells of it.' })
+  @Problems()
+  async startSweep(): Promise<void> {
+    await this.parts.maintenance.requestSweep('request', 0);
+  }
+
+  @Get('sweeps/latest')
+  @Requires('cluster:manage')
+  @ApiOperation({ summary: 'The last sweep', description: 'How far it has come, and what it has corrected.' })
+  @ApiOkResponse({ standardSchema: SweepBody })
+  @Problems('not-found')
+  async getLatestSweep(): Promise<SweepBody> {
+    const record = await this.sweeps.latest();
+    if (record === undefined) throw new Problem('not-found', 'this key space has not been swept yet');
+    return toSweepBody(record, Date.now());
+  }
+
+  @Get('dead-letters')
+  @Requires('cluster:manage')
+  @ApiOperation({
+    summary: 'What could not be processed',
+    description: 'Messages of clients that were set aside, with their reason: of each shard the newest 1,000 or so.',
+  })
+  @ApiOkResponse({ standardSchema: DeadLetterPageBody })
+  @Problems('invalid')
+  async listDeadLetters(@Query({ schema: DeadLettersQuery }) query: DeadLettersQuery): Promise<DeadLetterPageBody> {
+    return toDeadLetterPage(await this.deadLetters.list(query.limit, query.cursor));
   }
 }

@@ -1,6 +1,7 @@
 /** What a caller may ask of the events, and what the document says of them. */
 import { EVENT_TYPES, MESSAGE_STATUSES, type EventType } from '@app/registry';
 import { z } from 'zod';
+import { Corrections } from '../cluster/sweep.dto.js';
 import { ClientIdParam } from '../http/validation.js';
 
 const typesError = `must name events, with commas between them: ${EVENT_TYPES.join(', ')}`;
@@ -55,6 +56,17 @@ export const EventBody = z.discriminatedUnion('type', [
     details: z.string(),
   }),
   z.object({ type: z.literal('shard.moved'), at: time, shard: z.int(), epoch: z.int(), member: z.string() }),
+  z.object({ type: z.literal('sweep.started'), at: time, shard: z.int(), sweep: z.uuid(), trigger: z.string() }),
+  z.object({
+    type: z.literal('sweep.ended'),
+    at: time,
+    shard: z.int(),
+    sweep: z.uuid(),
+    trigger: z.string(),
+    complete: z.boolean(),
+    read: z.int(),
+    corrections: Corrections,
+  }),
   z.object({ type: z.literal('gap'), at: time, shard: z.int(), details: z.string() }),
   z.object({
     type: z.literal('closed'),

@@ -57,6 +57,12 @@ export function refusal(
   switch (outcome.kind) {
     case 'unknown':
       return unknownConnection(clientId);
+    case 'building':
+      return new Problem(
+        'unavailable',
+        `"${clientId}" is not known yet; the registry is still being built by its first sweep, and nothing was stored`,
+        { retryAfterSeconds: 5 },
+      );
     case 'offline':
       return new Problem(
         'client-offline',

@@ -5,21 +5,19 @@
  * - V1 The mailbox's last id is noted before the broker is asked. A result is applied only where no live message of
  *   that client stands behind that id; otherwise it is dropped and the client is verified again.
  * - V2 The doubt itself is a to-do of the shard; what is remembered here is lost with the grant, and may be.
- * - V3 Doubts of one client that come soon after each other are one.
+ * - V3 A result does not overtake the live messages that led to it, where one lane keeps their order (see `lane-barrier.ts`).
+ * - V4 One that cannot be read does not keep the others from being read.
+ * - V5 Doubts of one client that come soon after each other are one.
  */
-import { MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
+import { BrokerAwayError, MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
 import { backoffMs, counter, gauge, secondsHistogram, type Logger, type Redis } from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';
-import {
-  encodeVerified,
-  sendReply,
-  type CommandMessage,
-  type CommandOutcome,
-  type DoubtReason,
-  type Retained,
-} from '@app/registry';
+import { encodeVerified, sendReply, type Retained } from '@app/registry';
 import type { Grant, Mailboxes, MailboxItem } from '@app/sharding';
 import { readable } from '../intake/seal.js';
+import { readIsolating } from './isolating-read.js';
+import type { LaneBarrier } from './lane-barrier.js';
+import type { Doubt, Settled, Verification } from './verification.js';
 
 const verifications = counter('verifications', 'Verifications, by outcome.', ['outcome']);
 const pendingGauge = gauge('verifications_pending', 'Clients that are being verified or wait for it.');
@@ -31,41 +29,11 @@ const DEBOUNCE_MS = 100;
 const LOST_MS = 5000;
 /** Most clients remembered here; the others' to-dos come up again. */
 const MOST_PENDING = 20_000;
-
-export interface Doubt {
-  clientId: string;
-  /** `again`: its to-do came up. */
-  reason: DoubtReason | 'again';
-  /** Who waits for the outcome. */
-  reply?: CommandMessage['reply'];
-  /** A sweep that waits for it. */
-  sweep?: string;
-}
-
-/** A client that is being verified. */
-export interface Verification {
-  readonly clientId: string;
-  readonly replies: NonNullable<CommandMessage['reply']>[];
-  readonly since: number;
-  /** Names the present try; a result of another one is dropped. */
-  attempt: string | undefined;
-  /** The mailbox's last id before this try asked the broker. */
-  noted: string;
-  sweep: string | undefined;
-  dueAt: number;
-  tries: number;
-}
-
-export interface Settled {
-  clientId: string;
-  attempt: string;
-  /** `unasked`: of a try that is not the present one. */
-  outcome: 'agreed' | 'corrected' | 'overtaken' | 'unasked';
-  answer?: CommandOutcome;
-}
+const MOST_SUSPECTS = 1000;
 
 export interface VerifierParts {
   reader: Pick<RetainedReader, 'read'>;
+  barrier: Pick<LaneBarrier, 'pass'>;
   mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
   redis: Redis;
   statusTopics: readonly TopicTemplate[];
@@ -80,6 +48,8 @@ interface Shard {
   pending: Map<string, Verification>;
 }
 
+type Due = readonly [Shard, Verification];
+
 export class Verifier {
   private readonly shards = new Map<number, Shard>();
   private readonly stopping = new AbortController();
@@ -87,6 +57,8 @@ export class Verifier {
   private wake: (() => void) | undefined;
   private count = 0;
   private attempts = 0;
+  /** Clients whose read failed last time. */
+  private readonly suspects = new Set<string>();
 
   constructor(private readonly parts: VerifierParts) {}
 
@@ -184,53 +156,81 @@ export class Verifier {
     }
   }
 
-  private takeDue(): { due: [Shard, Verification][]; nextAt: number } {
+  private takeDue(): { due: Due[]; nextAt: number } {
     const now = performance.now();
     const most = Math.max(1, Math.floor(MOST_TOPICS_A_READ / this.parts.statusTopics.length));
-    const due: [Shard, Verification][] = [];
+    const due: Due[] = [];
     let nextAt = Infinity;
     for (const shard of this.shards.values()) {
       for (const verification of shard.pending.values()) {
         if (verification.dueAt > now) nextAt = Math.min(nextAt, verification.dueAt);
-        else if (due.push([shard, verification]) === most) return { due, nextAt: now };
+        else if (this.suspects.has(verification.clientId)) {
+          if (due.length === 0) return { due: [[shard, verification]], nextAt: now };
+        } else if (due.push([shard, verification]) === most) return { due, nextAt: now };
       }
     }
     return { due, nextAt };
   }
 
-  private async verify(due: readonly [Shard, Verification][]): Promise<void> {
-    const { reader, mailboxes, statusTopics, logger } = this.parts;
+  private async verify(due: readonly Due[]): Promise<void> {
+    const { reader, statusTopics, logger } = this.parts;
     try {
-      for (const [{ grant }, verification] of due) {
-        verification.attempt = `${grant.epoch}.${++this.attempts}`;
-        verification.dueAt = Infinity;
-        verification.tries++;
-      }
-      const shards = new Set(due.map(([shard]) => shard));
-      const noted = new Map(
-        await Promise.all(
-          Array.from(shards, async (shard) => [shard, await mailboxes.lastId(shard.grant.index)] as const),
-        ),
-      );
-      const topics = due.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId)));
-      for (const [shard, verification] of due) verification.noted = noted.get(shard) ?? '0-0';
-      const found = await reader.read(topics);
-      const now = performance.now();
-      for (const shard of shards) {
-        const mine = due.filter(([of]) => of === shard).map(([, verification]) => verification);
-        const room = await mailboxes.sendAll(
-          shard.grant.index,
-          mine.map((verification) => this.result(verification, found)),
-        );
-        mine.forEach((verification, i) => {
-          if (i < room) verification.dueAt = now + LOST_MS;
-          else this.again(verification);
-        });
-      }
+      await this.begin(due);
+      const read = (some: readonly Due[]): Promise<Map<string, Buffer>> =>
+        reader.read(some.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId))));
+      const outcome = await readIsolating(due, read, (error) => error instanceof BrokerAwayError);
+      if (outcome.read.length > 0) await this.parts.barrier.pass(this.stopping.signal);
+      for (const { items, result } of outcome.read) await this.send(items, result);
+      for (const { item, error } of outcome.failed) this.giveUp(item, error);
+      for (const [, verification] of outcome.untried) this.again(verification);
+      if (outcome.untried.length > 0)
+        logger.warn({ clients: outcome.untried.length }, 'verification waits for the broker');
     } catch (error) {
       logger.warn({ err: error, clients: due.length }, 'verification failed; trying again');
-      for (const [, verification] of due) this.again(verification);
+      for (const [, verification] of due) if (verification.dueAt === Infinity) this.again(verification);
     }
+  }
+
+  /** Notes the last ids of the mailboxes: what comes live from here on stands above what is read (V1). */
+  private async begin(due: readonly Due[]): Promise<void> {
+    for (const [{ grant }, verification] of due) {
+      verification.attempt = `${grant.epoch}.${++this.attempts}`;
+      verification.dueAt = Infinity;
+      verification.tries++;
+    }
+    const noted = new Map(
+      await Promise.all(
+        Array.from(
+          new Set(due.map(([shard]) => shard)),
+          async (shard) => [shard, await this.parts.mailboxes.lastId(shard.grant.index)] as const,
+        ),
+      ),
+    );
+    for (const [shard, verification] of due) verification.noted = noted.get(shard) ?? '0-0';
+  }
+
+  private async send(read: readonly Due[], found: ReadonlyMap<string, Buffer>): Promise<void> {
+    const now = performance.now();
+    for (const shard of new Set(read.map(([of]) => of))) {
+      const mine = read.filter(([of]) => of === shard).map(([, verification]) => verification);
+      const room = await this.parts.mailboxes.sendAll(
+        shard.grant.index,
+        mine.map((verification) => this.result(verification, found)),
+      );
+      mine.forEach((verification, i) => {
+        this.suspects.delete(verification.clientId);
+        if (i < room) verification.dueAt = now + LOST_MS;
+        else this.again(verification);
+      });
+    }
+  }
+
+  /** Its to-do stays, and comes up again; it is read alone then. */
+  private giveUp([shard, { clientId }]: Due, error: unknown): void {
+    verifications.inc({ outcome: 'failed' });
+    this.parts.logger.error({ err: error, client_id: clientId }, 'what the broker retains for a client cannot be read');
+    if (this.suspects.size < MOST_SUSPECTS) this.suspects.add(clientId);
+    if (shard.pending.delete(clientId)) this.add(-1);
   }
 
   private result({ clientId, attempt = '', sweep }: Verification, found: ReadonlyMap<string, Buffer>): MailboxItem {

@@ -10,6 +10,7 @@ import { LOGGER, SETTINGS, backoffMs, counter, type Logger } from '@app/platform
 import { shardOf, type TopicTemplate } from '@app/protocol';
 import { Mailboxes, StaleOwnerError, type Grant, type LaneItem } from '@app/sharding';
 import type { IngesterSettings } from '../ingester.settings.js';
+import { LaneMarkers } from './lane-markers.js';
 import { seal } from './seal.js';
 
 /** Pattern under which a lane hands over what it received. */
@@ -44,6 +45,7 @@ export class IntakeController {
 
   constructor(
     private readonly mailboxes: Mailboxes,
+    private readonly markers: LaneMarkers,
     @Inject(SETTINGS) private readonly settings: IngesterSettings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
@@ -57,7 +59,9 @@ export class IntakeController {
   @EventPattern<string>(INTAKE)
   async store(@Payload() packets: readonly IntakePacket[], @Ctx() context: LaneContext): Promise<StoreOutcome> {
     const { lane, sequence, stopping } = context;
-    let batches = this.byShard(packets, lane.index);
+    const own = packets.filter((packet) => this.markers.isMarker(packet));
+    const ofClients = own.length === 0 ? packets : packets.filter((packet) => !own.includes(packet));
+    let batches = this.byShard(ofClients, lane.index);
     for (let attempt = 0; batches.size > 0; attempt++) {
       const full = await this.append(lane, sequence, batches);
       if (full === 'stale') return 'stale';
@@ -65,7 +69,8 @@ export class IntakeController {
         await sleep(backoffMs(attempt, 20, 1000), undefined, { signal: stopping });
       if (full !== undefined) batches = new Map(Array.from(batches).filter(([shard]) => full.includes(shard)));
     }
-    received.inc({ lane: lane.index }, packets.length);
+    received.inc({ lane: lane.index }, ofClients.length);
+    await this.markers.note(own);
     return 'stored';
   }
 

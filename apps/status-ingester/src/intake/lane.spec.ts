@@ -15,6 +15,7 @@ let stored: string[];
 let asked: number;
 let lost: Grant[];
 let retired: number[];
+let connects: { sessionPresent: boolean; again: boolean }[];
 
 beforeAll(async () => {
   broker = await startMosquitto();
@@ -33,6 +34,7 @@ beforeEach(() => {
   asked = 0;
   lost = [];
   retired = [];
+  connects = [];
 });
 
 afterEach(async () => {
@@ -60,6 +62,7 @@ function start({
         if (how === 'stored') stored.push(...packets.map(({ payload }) => payload.toString()));
         return Promise.resolve(how);
       },
+      connected: (about) => void connects.push(about),
       retired: (index) => Promise.resolve(void retired.push(index)),
     },
     {

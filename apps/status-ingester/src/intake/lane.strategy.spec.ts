@@ -36,7 +36,7 @@ afterEach(() => strategy.close());
 function begin(group: string): LaneStrategy {
   const begun = new LaneStrategy(
     { url: broker.url, filters: [`in/${group}/+`], window: 50 },
-    (lane) => Promise.resolve(void retired.push(lane)),
+    { connected: () => undefined, retired: (lane) => Promise.resolve(void retired.push(lane)) },
     quiet,
   );
   begun.group = group;

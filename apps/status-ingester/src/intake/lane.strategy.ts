@@ -8,7 +8,7 @@ import type { IntakeOptions, IntakePacket } from '@app/broker';
 import type { Logger } from '@app/platform';
 import type { Grant } from '@app/sharding';
 import { INTAKE, LaneContext, type StoreOutcome } from './intake.controller.js';
-import { Lane, type LaneOwnership, type LanePurpose } from './lane.js';
+import { Lane, type LaneHandlers, type LaneOwnership, type LanePurpose } from './lane.js';
 
 export class LaneStrategy extends Server implements CustomTransportStrategy {
   override readonly transportId = Symbol('lane');
@@ -19,8 +19,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
 
   constructor(
     private readonly options: Omit<IntakeOptions, 'clientId'>,
-    /** Told when a lane's session has been ended for good. */
-    private readonly retired: (lane: number) => Promise<void>,
+    private readonly handlers: Pick<LaneHandlers, 'connected' | 'retired'>,
     private readonly log: Logger,
   ) {
     super();
@@ -67,7 +66,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
         filters: this.options.filters.map((filter) => prefix + filter),
         clientId: `${this.group}-lane-${grant.index}`,
       },
-      { store: (packets, ...context) => this.hand(packets, new LaneContext(context)), retired: this.retired },
+      { ...this.handlers, store: (packets, ...context) => this.hand(packets, new LaneContext(context)) },
       ownership,
       this.log,
       sequence,

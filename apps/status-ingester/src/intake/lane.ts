@@ -23,6 +23,8 @@ export type StoreBatch = (
 
 export interface LaneHandlers {
   store: StoreBatch;
+  /** It has subscribed. `again`: after it had lost the broker, under the same grant. */
+  connected(about: { sessionPresent: boolean; again: boolean }): void;
   /** The lane's session is gone from the broker. */
   retired(lane: number): Promise<void>;
 }
@@ -41,6 +43,7 @@ export class Lane {
   private readonly backoff = new Backoff(100, 1000, 10_000);
   private work: Promise<void> | undefined;
   private up = false;
+  private served = false;
 
   constructor(
     readonly grant: Grant,
@@ -94,6 +97,8 @@ export class Lane {
         this.backoff.succeeded();
         if (!sessionPresent) lostSessions.inc({ lane: this.grant.index });
         this.logger.info({ ...about, session_present: sessionPresent }, 'lane connected');
+        this.handlers.connected({ sessionPresent, again: this.served });
+        this.served = true;
       } catch (error) {
         if (!this.stopped()) {
           this.logger.warn({ ...about, err: error }, 'lane could not connect');

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import type { Connection, MailboxMessage, Retained } from '@app/registry';
 import { LiveMarks } from '../agreement/live-marks.js';
-import type { Verification } from '../agreement/verifier.js';
+import type { Verification } from '../agreement/verification.js';
 import { fold, type Folded } from './fold.js';
 import type { Rules } from './transition.js';
 import { truth } from './truth.js';

@@ -15,7 +15,7 @@ import {
 } from '@app/registry';
 import { isBehind } from '@app/sharding';
 import { LiveMarks, type ReadonlyLiveMarks } from '../agreement/live-marks.js';
-import type { Doubt, Settled, Verification } from '../agreement/verifier.js';
+import type { Doubt, Settled, Verification } from '../agreement/verification.js';
 import type { Correction } from './effect.js';
 import { transition, type Rules, type Transition } from './transition.js';
 

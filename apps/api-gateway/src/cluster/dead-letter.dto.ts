@@ -1,0 +1,47 @@
+/** What could not be processed, as the REST API shows it. */
+import type { DeadLetterCursor, DeadLetterPage } from '@app/registry';
+import { z } from 'zod';
+import { pageCursor } from '../http/paging.js';
+
+const DeadLetter = z
+  .object({
+    at: z.iso.datetime(),
+    shard: z.int(),
+    client_id: z.string(),
+    topic: z.string().meta({ description: 'Template of the topic it came on; empty where it came on none.' }),
+    reason: z.string().meta({ example: 'wrong-shape' }),
+    details: z.string(),
+    sample: z.string().meta({ description: 'The first 1,024 characters.' }),
+  })
+  .meta({ id: 'DeadLetter' });
+
+export const DeadLetterPageBody = z
+  .object({ data: z.array(DeadLetter), next_cursor: z.string().nullable() })
+  .meta({ id: 'DeadLetterPage' });
+export type DeadLetterPageBody = z.infer<typeof DeadLetterPageBody>;
+
+const limitError = 'must be a whole number from 1 to 200';
+
+// Without an id of its own: its members are the operation's parameters.
+export const DeadLettersQuery = z.strictObject({
+  limit: z.coerce.number(limitError).int(limitError).min(1, limitError).max(200, limitError).default(100),
+  cursor: pageCursor(decode),
+});
+export type DeadLettersQuery = z.infer<typeof DeadLettersQuery>;
+
+const Cursor = z.object({ id: z.string().regex(/^\d{1,15}-\d{1,10}$/), shard: z.int().min(0).max(4095) });
+
+function decode(text: string): DeadLetterCursor | undefined {
+  try {
+    return Cursor.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
+  } catch {
+    return undefined;
+  }
+}
+
+export function toDeadLetterPage({ letters, next }: DeadLetterPage): DeadLetterPageBody {
+  return {
+    data: letters.map(({ at, ...letter }) => ({ at: new Date(at).toISOString(), ...letter })),
+    next_cursor: next === undefined ? null : Buffer.from(JSON.stringify(next)).toString('base64url'),
+  };
+}

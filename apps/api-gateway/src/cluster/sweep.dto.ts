@@ -1,0 +1,44 @@
+/** The last sweep as the REST API shows it. */
+import type { SweepRecord } from '@app/registry';
+import { z } from 'zod';
+
+/** What became of the clients that a sweep passed on. Without an id: the document of the events has no place for references. */
+export const Corrections = z.object({
+  online: z.int().meta({ description: 'Clients that came online.' }),
+  updated: z.int().meta({ description: 'Clients that were online, with another handshake.' }),
+  offline: z.int().meta({ description: 'Clients that went offline.' }),
+  reason: z.int().meta({ description: 'Clients that were offline for another reason.' }),
+  none: z.int().meta({ description: 'Clients that agreed when they were looked at again.' }),
+});
+
+export const SweepBody = z
+  .object({
+    sweep_id: z.uuid(),
+    trigger: z.string().meta({ description: 'Why it was begun.', example: 'interval' }),
+    state: z.enum(['running', 'ended']),
+    member: z.string().meta({ description: 'The ingester that runs it.' }),
+    started_at: z.iso.datetime(),
+    ended_at: z.iso.datetime().nullable(),
+    complete: z
+      .boolean()
+      .nullable()
+      .meta({ description: 'Whether the broker sent all it retains; null while it is being read.' }),
+    read: z.int().meta({ description: 'Retained status messages read.' }),
+    read_per_second: z.number(),
+    differing: z.int().meta({ description: 'Clients about which the broker said something else.' }),
+    unseen: z.int().meta({ description: 'Clients online here that were not seen, and verified on their own.' }),
+    corrections: Corrections,
+  })
+  .meta({ id: 'Sweep' });
+export type SweepBody = z.infer<typeof SweepBody>;
+
+export function toSweepBody(record: SweepRecord, now: number): SweepBody {
+  const { id, trigger, state, member, startedAt, endedAt, complete, read, differing, unseen, corrections } = record;
+  const seconds = Math.max(1, (endedAt ?? now) - startedAt) / 1000;
+  return {
+    ...{ sweep_id: id, trigger, state, member, complete, read, differing, unseen, corrections },
+    started_at: new Date(startedAt).toISOString(),
+    ended_at: endedAt === null ? null : new Date(endedAt).toISOString(),
+    read_per_second: Math.round(read / seconds),
+  };
+}

@@ -1,0 +1,21 @@
+/** Whether what a sweep read is worth passing on. Pure. */
+import type { Connection, Retained } from '@app/registry';
+import { agrees, isNewElsewhere } from '../shard/verified.js';
+import { truth } from '../shard/truth.js';
+
+/**
+ * @returns undefined where the registry says the same, or the message is one that the client has left behind; `aside`
+ * where it only is to be set aside, and no connection can remember that it was
+ */
+export function differs(
+  connection: Connection | undefined,
+  found: Retained,
+  at: number,
+): 'state' | 'aside' | undefined {
+  if (connection === undefined) {
+    if (agrees(undefined, found, at)) return undefined;
+    return found.refused === undefined && truth(found.body, null, at).state === 'online' ? 'state' : 'aside';
+  }
+  if (found.topic === connection.status_topic) return agrees(connection, found, at) ? undefined : 'state';
+  return isNewElsewhere(connection, found, at) ? 'state' : undefined;
+}

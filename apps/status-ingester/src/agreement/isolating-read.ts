@@ -1,0 +1,33 @@
+/**
+ * Reads many at once, and finds out which of them make the read fail: what fails as a whole is read in halves, down to
+ * the single one. So one that the broker chokes on does not keep the others from being read.
+ */
+
+/** What came of each; `untried` where `hopeless` said that trying on makes no sense. */
+export interface IsolatingRead<Item, Result> {
+  read: { items: readonly Item[]; result: Result }[];
+  failed: { item: Item; error: unknown }[];
+  untried: readonly Item[];
+}
+
+export async function readIsolating<Item, Result>(
+  items: readonly Item[],
+  read: (items: readonly Item[]) => Promise<Result>,
+  hopeless: (error: unknown) => boolean,
+): Promise<IsolatingRead<Item, Result>> {
+  const outcome = { read: [], failed: [], untried: [] } as IsolatingRead<Item, Result>;
+  const open: (readonly Item[])[] = [items];
+  for (let part = open.pop(); part !== undefined; part = open.pop()) {
+    const [only] = part;
+    if (only === undefined) continue;
+    try {
+      outcome.read.push({ items: part, result: await read(part) });
+    } catch (error) {
+      if (hopeless(error)) return { ...outcome, untried: [part, ...open].flat() };
+      const half = part.length / 2;
+      if (part.length === 1) outcome.failed.push({ item: only, error });
+      else open.push(part.slice(half), part.slice(0, half));
+    }
+  }
+  return outcome;
+}

@@ -1,0 +1,81 @@
+import type { IntakePacket } from '@app/broker';
+import { connectRedis, type Redis } from '@app/platform';
+import { RegistryKeys } from '@app/registry';
+import { eventually, gate, quiet, startRedis, type Server } from '../../../../test/support/servers.js';
+import { LaneMarkers } from '../intake/lane-markers.js';
+import { LaneBarrier } from './lane-barrier.js';
+
+const TOPIC = 'spec/sentinel';
+let server: Server;
+let redis: Redis;
+let keys: RegistryKeys;
+let markers: LaneMarkers;
+/** What was published and has not come through the lane. */
+let underWay: IntakePacket[];
+let keySpaces = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+beforeEach(() => {
+  keys = new RegistryKeys(`barrier${keySpaces++}`);
+  markers = new LaneMarkers(redis, keys, TOPIC, quiet);
+  underWay = [];
+});
+
+function barrier(lanes = 1): LaneBarrier {
+  const publish = (topic: string, text: string): Promise<{ kind: 'acknowledged' }> => {
+    underWay.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
+    return Promise.resolve({ kind: 'acknowledged' });
+  };
+  return new LaneBarrier({ publisher: { publish }, redis, keys, topic: TOPIC, lanes, logger: quiet });
+}
+
+it('is passed once the marker has come through the lane', async () => {
+  const passed = gate();
+  const pass = barrier()
+    .pass(new AbortController().signal)
+    .then(() => passed.open());
+  await eventually(() => expect(underWay).toHaveLength(1));
+  expect(await Promise.race([passed.passed, redis.ping()])).toBe('PONG');
+  await markers.note(underWay);
+  await pass;
+});
+
+it('publishes another marker where one was lost', async () => {
+  const pass = barrier().pass(new AbortController().signal);
+  await eventually(() => expect(underWay).toHaveLength(2));
+  await markers.note(underWay.slice(1));
+  await pass;
+});
+
+it('lets those wait together who ask while another waits', async () => {
+  const one = barrier();
+  const { signal } = new AbortController();
+  const first = one.pass(signal);
+  await eventually(() => expect(underWay).toHaveLength(1));
+  const later = [one.pass(signal), one.pass(signal), one.pass(signal)];
+  await markers.note(underWay.splice(0));
+  await first;
+  await eventually(() => expect(underWay).toHaveLength(1));
+  await markers.note(underWay);
+  await Promise.all(later);
+  expect(underWay).toHaveLength(1);
+});
+
+it('waits for nothing with several lanes', async () => {
+  await barrier(2).pass(new AbortController().signal);
+  expect(underWay).toEqual([]);
+});
+
+it('ends with its caller', async () => {
+  const stopping = new AbortController();
+  const pass = barrier().pass(stopping.signal);
+  stopping.abort(new Error('it stops'));
+  await expect(pass).rejects.toThrow('it stops');
+});

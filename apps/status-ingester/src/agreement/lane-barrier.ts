@@ -1,0 +1,90 @@
+/**
+ * Waits until what the broker had accepted before has come through the lane: a marker is published and comes back
+ * through the lane behind it. So what was read from the broker never overtakes the live messages that led to it.
+ *
+ * With several lanes there is no order to keep, and nothing is waited for: what is told then may be told twice, and the
+ * lane of the next live message brings the client's doubt.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Publisher } from '@app/broker';
+import { backoffMs, counter, type Logger, type Redis } from '@app/platform';
+import type { RegistryKeys } from '@app/registry';
+import { markerText } from '../intake/lane-markers.js';
+
+const passes = counter('lane_barriers', 'Waits for the lane to come up to what was read, by outcome.', ['outcome']);
+
+/** The lane may be taken over meanwhile, or the broker be away. After that, what was read is applied all the same. */
+const PATIENCE_MS = 15_000;
+/** A marker may be lost like any other message, so that another follows. */
+const REPEAT_MS = 1000;
+
+export interface BarrierParts {
+  publisher: Pick<Publisher, 'publish'>;
+  redis: Redis;
+  keys: RegistryKeys;
+  /** Topic of the service's own that the lanes are subscribed to. */
+  topic: string;
+  lanes: number;
+  logger: Logger;
+}
+
+export class LaneBarrier {
+  private current: Promise<void> = Promise.resolve();
+  private next: Promise<void> | undefined;
+
+  constructor(private readonly parts: BarrierParts) {}
+
+  /** Those who wait at the same time wait together. Rejects only where `signal` is aborted. */
+  async pass(signal: AbortSignal): Promise<void> {
+    if (this.parts.lanes > 1) return;
+    this.next ??= this.current.then(() => {
+      this.next = undefined;
+      return (this.current = this.once());
+    });
+    const done = new AbortController();
+    try {
+      await Promise.race([this.next, whenAborted(signal, done.signal)]);
+    } finally {
+      done.abort();
+    }
+  }
+
+  private async once(): Promise<void> {
+    const { publisher, topic, logger } = this.parts;
+    const id = randomUUID();
+    const end = performance.now() + PATIENCE_MS;
+    while (performance.now() < end) {
+      try {
+        await publisher.publish(topic, markerText(id), { signal: AbortSignal.timeout(REPEAT_MS) });
+        if (await this.seen(id, Math.min(end, performance.now() + REPEAT_MS))) {
+          passes.inc({ outcome: 'passed' });
+          return;
+        }
+      } catch (error) {
+        logger.warn({ err: error }, 'a marker for the lane failed; trying again');
+        await sleep(REPEAT_MS);
+      }
+    }
+    passes.inc({ outcome: 'given-up' });
+    logger.warn('the lane does not come up to what was read from the broker; going on without');
+  }
+
+  private async seen(id: string, until: number): Promise<boolean> {
+    const { redis, keys } = this.parts;
+    for (let attempt = 0; performance.now() < until; attempt++) {
+      if ((await redis.exists(keys.laneMarker(id))) === 1) return true;
+      await sleep(backoffMs(attempt, 4, 100));
+    }
+    return false;
+  }
+}
+
+/** `done` ends the wait without an answer. */
+function whenAborted(signal: AbortSignal, done: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const abort = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true, signal: done });
+  });
+}

@@ -1,0 +1,100 @@
+import { connectRedis, type Redis } from '@app/platform';
+import { Maintenance, RegistryKeys, Sweeps, decodeMailboxEntry, type MailboxMessage } from '@app/registry';
+import type { MailboxItem } from '@app/sharding';
+import { TopicTemplate } from '@app/protocol';
+import { hostConnection } from '../../../../test/support/connections.js';
+import { eventually, quiet, startMosquitto, startRedis, type Server } from '../../../../test/support/servers.js';
+import { MaintenanceWorker } from './maintenance-worker.js';
+
+const SHARDS = 2;
+let servers: Server[];
+let redis: Redis;
+let workerRedis: Redis;
+let keys: RegistryKeys;
+let maintenance: Maintenance;
+let worker: MaintenanceWorker;
+let sweeps: Sweeps;
+let sent: MailboxMessage[];
+/** Ids of those that the registry has online. */
+let online: string[];
+let keySpace: () => Promise<string>;
+let keySpaces = 0;
+
+beforeAll(async () => {
+  servers = await Promise.all([startRedis(), startMosquitto()]);
+});
+afterAll(async () => {
+  await Promise.all(servers.map((server) => server.stop()));
+});
+
+beforeEach(() => {
+  const [store, broker] = servers;
+  redis = connectRedis(store?.url ?? '', { name: 'spec', whenAway: 'wait' }, quiet);
+  workerRedis = connectRedis(store?.url ?? '', { name: 'spec-worker', whenAway: 'wait' }, quiet);
+  keys = new RegistryKeys(`maintenance${keySpaces++}`);
+  maintenance = new Maintenance(redis, keys);
+  sweeps = new Sweeps(redis, keys, SHARDS);
+  sent = [];
+  keySpace = () => Promise.resolve('one');
+  online = [];
+  const known = [hostConnection('silent', { shaken_at: 10 }), hostConnection('heard', { shaken_at: 30 })];
+  worker = new MaintenanceWorker({
+    maintenance,
+    workerRedis,
+    redis,
+    keys,
+    barrier: { pass: () => Promise.resolve() },
+    mailboxes: {
+      lastId: () => Promise.resolve('0-0'),
+      sendAll: (_shard: number, items: readonly MailboxItem[]) => {
+        for (const item of items) sent.push(decodeMailboxEntry({ id: '1-1', ...item }));
+        return Promise.resolve(items.length);
+      },
+    },
+    directory: {
+      load: (shard, ids) =>
+        Promise.resolve(ids.map((id) => (shard === 0 ? known.find((one) => one.client_id === id) : undefined))),
+      onlineAfter: (shard, after) => Promise.resolve(shard === 0 && after === '' ? online : []),
+    },
+    sweeps,
+    broker: { url: broker?.url ?? '' },
+    sentinel: 'spec/sentinel',
+    statusTopics: [new TopicTemplate('in/{clientId}')],
+    maxInboundBytes: 1024,
+    shardCount: SHARDS,
+    member: 'spec',
+    keySpace: () => keySpace(),
+    logger: quiet,
+  });
+  worker.start();
+});
+
+afterEach(async () => {
+  await worker.stop();
+  await maintenance.close();
+  redis.disconnect();
+  workerRedis.disconnect();
+});
+
+it('has clients judged that have not shaken hands since the restart of the broker', async () => {
+  online = ['heard', 'silent'];
+  await maintenance.planReconfirmation(20, 0);
+  await eventually(() => expect(sent).toMatchObject([{ clientId: 'silent', command: { do: 'reconfirm', since: 20 } }]));
+});
+
+it('sweeps when the interval has passed', async () => {
+  await maintenance.keepSchedule(1000);
+  await eventually(async () => expect(await sweeps.latest()).toMatchObject({ trigger: 'interval' }));
+});
+
+it('sweeps again where the key space was lost meanwhile, and does not take it for swept', async () => {
+  const looks = ['one', 'another', 'another', 'another'];
+  const swept: number[] = [];
+  keySpace = async () => {
+    swept.push(await redis.exists(keys.swept(0)));
+    return looks.shift() ?? 'another';
+  };
+  await maintenance.requestSweep('request', 0);
+  await eventually(async () => expect(await redis.exists(keys.swept(0))).toBe(1));
+  expect(swept).toEqual([0, 0, 0, 0]);
+});

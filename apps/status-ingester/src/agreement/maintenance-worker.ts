@@ -1,0 +1,106 @@
+/**
+ * Runs what stands in the maintenance queue: sweeps, and the reconfirmation that follows a restart of the broker. Each
+ * ingester has a worker; a job whose worker dies is run again by another.
+ */
+import { randomUUID } from 'node:crypto';
+import { Worker } from 'bullmq';
+import type { Logger, Redis } from '@app/platform';
+import {
+  MAINTENANCE_QUEUE,
+  encodeCommand,
+  type ConnectionDirectory,
+  type Maintenance,
+  type MaintenanceJob,
+  type RegistryKeys,
+} from '@app/registry';
+import type { Mailboxes } from '@app/sharding';
+import { Sweep, type SweepParts } from './sweep.js';
+
+/** A sweep whose worker died is run again after this at the latest, and a second or two. */
+const LOCK_MS = 10_000;
+const STALLED_CHECK_MS = 2000;
+/** Safe to repeat, so there is no number of deaths after which it is given up. */
+const MAX_STALLED = 1_000_000;
+/** A sweep that could not read everything is followed by another after this. */
+const TRUNCATED_AGAIN_MS = 60_000;
+const PAGE = 500;
+
+export interface MaintenanceParts extends SweepParts {
+  maintenance: Maintenance;
+  /** Connection of the worker's own: it blocks. */
+  workerRedis: Redis;
+  mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
+  directory: Pick<ConnectionDirectory, 'load' | 'onlineAfter'>;
+  keys: RegistryKeys;
+  logger: Logger;
+}
+
+export class MaintenanceWorker {
+  private worker: Worker<MaintenanceJob, void> | undefined;
+  private readonly stopping = new AbortController();
+
+  constructor(private readonly parts: MaintenanceParts) {}
+
+  start(): void {
+    const { workerRedis, keys, logger } = this.parts;
+    this.worker = new Worker<MaintenanceJob, void>(
+      MAINTENANCE_QUEUE,
+      ({ data }, _token, lost) => this.perform(data, AbortSignal.any([this.stopping.signal, ...(lost ? [lost] : [])])),
+      {
+        connection: workerRedis,
+        prefix: keys.queuePrefix,
+        lockDuration: LOCK_MS,
+        stalledInterval: STALLED_CHECK_MS,
+        maxStalledCount: MAX_STALLED,
+      },
+    );
+    this.worker.on('error', (error) => logger.warn({ err: error.message }, 'maintenance worker error'));
+    this.worker.on('failed', (job, error) => {
+      logger.warn({ job: job?.name, err: error.message }, 'maintenance failed; it is run again');
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort(new Error('the process stops'));
+    await this.worker?.close();
+  }
+
+  private async perform(job: MaintenanceJob, signal: AbortSignal): Promise<void> {
+    const { maintenance } = this.parts;
+    switch (job.do) {
+      case 'tick':
+        return maintenance.requestSweep('interval');
+      case 'sweep': {
+        const { complete } = await new Sweep(this.parts, randomUUID(), job.trigger, signal).run();
+        if (complete !== true) await maintenance.requestSweep('truncated', TRUNCATED_AGAIN_MS);
+        return;
+      }
+      case 'reconfirm':
+        return this.reconfirm(job.since, signal);
+    }
+  }
+
+  /** Has every client judged that is online and has not shaken hands since then. */
+  private async reconfirm(since: number, signal: AbortSignal): Promise<void> {
+    const { directory, mailboxes, shardCount, logger } = this.parts;
+    let asked = 0;
+    for (let shard = 0; shard < shardCount; shard++) {
+      for (let after = ''; ;) {
+        signal.throwIfAborted();
+        const ids = await directory.onlineAfter(shard, after, PAGE);
+        const connections = await directory.load(shard, ids);
+        const silent = connections.flatMap((one) =>
+          one !== undefined && one.shaken_at < since ? [one.client_id] : [],
+        );
+        const items = silent.map((clientId) => encodeCommand({ clientId, command: { do: 'reconfirm', since } }));
+        // The job fails where a mailbox is full, and is run again: those judged by then are not asked again.
+        if ((await mailboxes.sendAll(shard, items)) < items.length)
+          throw new Error(`the mailbox of shard ${shard} is full`);
+        asked += items.length;
+        if (ids.length < PAGE) break;
+        after = ids.at(-1) ?? '';
+      }
+    }
+    logger.info({ since: new Date(since).toISOString(), clients: asked }, 'clients unconfirmed since the restart');
+  }
+}

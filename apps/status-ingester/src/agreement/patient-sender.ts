@@ -1,0 +1,21 @@
+/** Puts entries into mailboxes, and waits while one is full. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '@app/platform';
+import type { MailboxItem, Mailboxes } from '@app/sharding';
+
+export class PatientSender {
+  constructor(
+    private readonly mailboxes: Pick<Mailboxes, 'sendAll'>,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  async send(shard: number, items: readonly MailboxItem[]): Promise<void> {
+    let left = items;
+    for (let attempt = 0; left.length > 0;) {
+      const taken = await this.mailboxes.sendAll(shard, left);
+      left = left.slice(taken);
+      attempt = taken > 0 ? 0 : attempt + 1;
+      if (left.length > 0) await sleep(backoffMs(attempt, 20, 500), undefined, { signal: this.signal });
+    }
+  }
+}

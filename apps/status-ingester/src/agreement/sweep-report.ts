@@ -1,0 +1,98 @@
+/** Tells of one sweep, while it runs and when it has ended: in its record, metrics, the log and events. */
+import { counter, gauge, type Logger, type Redis } from '@app/platform';
+import {
+  NO_CORRECTIONS,
+  tellAll,
+  type RegistryKeys,
+  type SweepRecord,
+  type SweepTrigger,
+  type Sweeps,
+} from '@app/registry';
+
+const corrections = counter('sweep_corrections', 'What sweeps have changed, by kind.', ['kind']);
+const ended = counter('sweeps', 'Sweeps that ended here, by outcome.', ['outcome']);
+const running = gauge('sweep_running', 'Whether a sweep runs here (1) or not (0).');
+const lasted = gauge('sweep_duration_seconds', 'Duration of the last sweep that ended here.');
+const lastEnd = gauge('sweep_last_end_timestamp_seconds', 'When the last sweep ended here, Unix time.');
+
+const EVERY_MS = 1000;
+
+export interface ReportParts {
+  redis: Redis;
+  keys: RegistryKeys;
+  sweeps: Pick<Sweeps, 'save'>;
+  member: string;
+  logger: Logger;
+}
+
+export class SweepReport {
+  readonly record: SweepRecord;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly parts: ReportParts,
+    id: string,
+    trigger: SweepTrigger,
+    /** Messages read up to now. */
+    private readonly read: () => number,
+  ) {
+    this.record = {
+      ...{ id, trigger, state: 'running', member: parts.member },
+      ...{ startedAt: Date.now(), endedAt: null, complete: null },
+      ...{ read: 0, differing: 0, unseen: 0, corrections: NO_CORRECTIONS },
+    };
+  }
+
+  async begin(): Promise<void> {
+    const { redis, keys, logger } = this.parts;
+    const { id, trigger } = this.record;
+    running.set(1);
+    await this.save();
+    await tellAll(redis, keys, { type: 'sweep.started', sweep: id, trigger });
+    logger.info({ sweep: id, trigger }, 'sweep started');
+    this.timer = setInterval(() => this.progress(), EVERY_MS);
+  }
+
+  async end(): Promise<void> {
+    const { redis, keys, logger } = this.parts;
+    const { record } = this;
+    clearInterval(this.timer);
+    const now = Date.now();
+    record.state = 'ended';
+    record.endedAt = now;
+    await this.save();
+    const { id, trigger, read, differing, unseen } = record;
+    const complete = record.complete === true;
+    const event = { sweep: id, trigger, complete, read, corrections: record.corrections };
+    await tellAll(redis, keys, { type: 'sweep.ended', ...event });
+    for (const [kind, count] of Object.entries(record.corrections)) corrections.inc({ kind }, count as number);
+    ended.inc({ outcome: complete ? 'complete' : 'truncated' });
+    lasted.set((now - record.startedAt) / 1000);
+    lastEnd.set(now / 1000);
+    const ms = now - record.startedAt;
+    logger.info({ sweep: id, trigger, complete, read, differing, unseen, ...record.corrections, ms }, 'sweep ended');
+  }
+
+  failed(): void {
+    ended.inc({ outcome: 'failed' });
+  }
+
+  /** To be called in the end, however it came. */
+  close(): void {
+    clearInterval(this.timer);
+    running.set(0);
+  }
+
+  private progress(): void {
+    const { id, differing, unseen, startedAt } = this.record;
+    const read = this.read();
+    const rate = Math.round((read * 1000) / Math.max(1, Date.now() - startedAt));
+    this.parts.logger.info({ sweep: id, read, differing, unseen, read_a_second: rate }, 'sweep in progress');
+    this.save().catch((error: unknown) => this.parts.logger.warn({ err: error }, 'progress of a sweep not saved'));
+  }
+
+  private async save(): Promise<void> {
+    this.record.read = this.read();
+    await this.parts.sweeps.save(this.record);
+  }
+}

@@ -1,0 +1,34 @@
+/** A doubt about one client, its verification, and what became of it. */
+import type { CommandMessage, CommandOutcome, DoubtReason } from '@app/registry';
+
+export interface Doubt {
+  clientId: string;
+  /** `again`: its to-do came up. */
+  reason: DoubtReason | 'again';
+  /** Who waits for the outcome. */
+  reply?: CommandMessage['reply'];
+  /** A sweep that waits for it. */
+  sweep?: string;
+}
+
+/** A client that is being verified. */
+export interface Verification {
+  readonly clientId: string;
+  readonly replies: NonNullable<CommandMessage['reply']>[];
+  readonly since: number;
+  /** Names the present try; a result of another one is dropped. */
+  attempt: string | undefined;
+  /** The mailbox's last id before this try asked the broker. */
+  noted: string;
+  sweep: string | undefined;
+  dueAt: number;
+  tries: number;
+}
+
+export interface Settled {
+  clientId: string;
+  attempt: string;
+  /** `unasked`: of a try that is not the present one. */
+  outcome: 'agreed' | 'corrected' | 'overtaken' | 'unasked';
+  answer?: CommandOutcome;
+}

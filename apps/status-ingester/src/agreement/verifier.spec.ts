@@ -1,0 +1,89 @@
+/** The verifier against a real broker; what is applied to the registry is the business of `shard/agreement.spec.ts`. */
+import { RetainedReader } from '@app/broker';
+import { connectRedis, type Redis } from '@app/platform';
+import { TopicTemplate } from '@app/protocol';
+import { decodeMailboxEntry, type Verified } from '@app/registry';
+import type { Grant, MailboxItem } from '@app/sharding';
+import { connectAsync, type MqttClient } from 'mqtt';
+import { eventually, quiet, startMosquitto, startRedis, type Server } from '../../../../test/support/servers.js';
+import { Verifier } from './verifier.js';
+
+/** Mosquitto ends the connection of whoever subscribes to this: the topic has a noncharacter of Unicode. */
+const POISON = 'bad-\uffff';
+const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1' };
+
+let broker: Server;
+let store: Server;
+let redis: Redis;
+let device: MqttClient;
+let reader: RetainedReader;
+let verifier: Verifier;
+let results: Map<string, Verified>;
+
+beforeAll(async () => {
+  [broker, store] = await Promise.all([startMosquitto(), startRedis()]);
+  redis = connectRedis(store.url, { name: 'spec', whenAway: 'wait' }, quiet);
+  device = await connectAsync(broker.url);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await device.endAsync(true);
+  await Promise.all([broker.stop(), store.stop()]);
+});
+
+beforeEach(() => {
+  results = new Map();
+  reader = new RetainedReader({ url: broker.url }, `verifier-${Math.random()}`, 'spec/sentinel', quiet, 2000);
+  const apply = (items: readonly MailboxItem[]): number => {
+    for (const item of items) {
+      const entry = decodeMailboxEntry({ id: '1-1', ...item });
+      if (entry.kind === 'verified') results.set(entry.clientId, entry);
+    }
+    return items.length;
+  };
+  verifier = new Verifier({
+    reader,
+    barrier: { pass: () => Promise.resolve() },
+    mailboxes: { lastId: () => Promise.resolve('0-0'), sendAll: (_shard, items) => Promise.resolve(apply(items)) },
+    redis,
+    statusTopics: [new TopicTemplate('in/{clientId}')],
+    maxInboundBytes: 1024,
+    rate: 100_000,
+    logger: quiet,
+  });
+});
+afterEach(async () => {
+  await Promise.all([verifier.stop(), reader.close()]);
+});
+
+function doubt(...clientIds: string[]): void {
+  verifier.doubt(
+    GRANT,
+    clientIds.map((clientId) => ({ clientId, reason: 'request' as const })),
+  );
+}
+
+it('reads what is retained for a client, and that there is nothing', async () => {
+  await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
+  doubt('a', 'b');
+  await eventually(() => expect([...results.keys()].toSorted()).toEqual(['a', 'b']));
+  expect(results.get('a')?.retained).toEqual([{ topic: 'in/{clientId}', body: 'A' }]);
+  expect(results.get('b')?.retained).toEqual([]);
+});
+
+it('reads the others where the broker ends the connection for one of them, and lets that one go', async () => {
+  const others = Array.from({ length: 20 }, (_, i) => `host-${i}`);
+  doubt(...others.slice(0, 7), POISON, ...others.slice(7));
+  await eventually(() => expect([...results.keys()].toSorted()).toEqual(others.toSorted()));
+  await eventually(() => expect([...verifier.pendingOf(GRANT).keys()]).not.toContain(POISON));
+});
+
+it('reads one alone that could not be read before, and nobody with it', async () => {
+  doubt(POISON);
+  await eventually(() => expect(verifier.pendingOf(GRANT).size).toBe(0));
+  const read = jest.spyOn(reader, 'read');
+  doubt(POISON, 'a', 'b');
+  await eventually(() => expect(results.size).toBe(2));
+  await eventually(() => expect([...verifier.pendingOf(GRANT).keys()]).not.toContain(POISON));
+  expect(read.mock.calls.map(([topics]) => topics.length).toSorted()).toEqual([1, 2]);
+});

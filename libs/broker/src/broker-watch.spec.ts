@@ -1,0 +1,61 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { BrokerWatch } from './broker-watch.js';
+
+/** One message in hand and one waiting: the rest of a burst to a subscriber that does not acknowledge is dropped. */
+const CONFIG = ['sys_interval 1', 'max_queued_messages 1', 'max_inflight_messages 1'];
+
+let broker: Server;
+let watch: BrokerWatch;
+let uptimes: number[];
+let dropped: number;
+
+beforeEach(async () => {
+  broker = await startMosquitto({ config: CONFIG });
+  uptimes = [];
+  dropped = 0;
+  const listener = {
+    uptime: (seconds: number) => void uptimes.push(seconds),
+    dropped: (messages: number) => void (dropped += messages),
+  };
+  watch = new BrokerWatch({ url: broker.url }, `watch-${Math.random()}`, listener, quiet);
+});
+afterEach(async () => {
+  await watch.close();
+  await broker.stop();
+});
+
+it('tells for how long the broker has been running, and again after a restart', async () => {
+  await eventually(() => expect(uptimes.length).toBeGreaterThan(1));
+  const { port } = broker;
+  const before = Math.max(...uptimes);
+  await broker.stop();
+  uptimes = [];
+  broker = await startMosquitto({ port, config: CONFIG });
+  await eventually(() => expect(uptimes.length).toBeGreaterThan(0));
+  expect(uptimes[0]).toBeLessThanOrEqual(before);
+});
+
+it('tells how many messages were dropped since it looked first', async () => {
+  const subscriber: MqttClient = await connectAsync(broker.url);
+  subscriber.handleMessage = () => undefined;
+  await subscriber.subscribeAsync('spec/topic', { qos: 1 });
+  await eventually(() => expect(uptimes.length).toBeGreaterThan(0));
+  const publisher = await connectAsync(broker.url);
+  await eventually(async () => {
+    await publisher.publishAsync('spec/topic', 'x', { qos: 1 });
+    expect(dropped).toBeGreaterThan(0);
+  });
+  await publisher.endAsync(true);
+  await subscriber.endAsync(true);
+});
+
+it('is closed also where there is no broker', async () => {
+  const lonely = new BrokerWatch(
+    { url: `mqtt://127.0.0.1:${await freePort()}` },
+    'lonely',
+    { uptime: () => undefined, dropped: () => undefined },
+    quiet,
+  );
+  await lonely.close();
+});

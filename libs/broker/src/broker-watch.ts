@@ -1,0 +1,54 @@
+/**
+ * Watches what the broker says of itself, where it does (`$SYS/broker/…`, as Mosquitto): for how long it has been
+ * running, and how many messages it has dropped. Reconnects by itself.
+ */
+import type { MqttClient } from 'mqtt';
+import type { Logger } from '@app/platform';
+import type { BrokerAccess } from './broker-access.js';
+import { openMqtt } from './mqtt-connection.js';
+
+const UPTIME = '$SYS/broker/uptime';
+const DROPPED = '$SYS/broker/publish/messages/dropped';
+
+export interface BrokerListener {
+  /** The broker has been running for so many seconds now. */
+  uptime(seconds: number): void;
+  /** It has dropped messages since it was last asked: some of them may have been ours. */
+  dropped(messages: number): void;
+}
+
+export class BrokerWatch {
+  private readonly client: MqttClient;
+  private droppedBefore: number | undefined;
+
+  constructor(access: BrokerAccess, clientId: string, listener: BrokerListener, logger: Logger) {
+    this.client = openMqtt(access, { clientId, clean: true, reconnectPeriod: 1000, resubscribe: false });
+    this.client.on('connect', () => {
+      this.client.subscribe([UPTIME, DROPPED], { qos: 0 }, (error, grants) => {
+        const refused = grants?.some(({ qos }) => qos >= 0x80) ?? false;
+        if (error != null || refused) {
+          logger.warn({ err: error?.message, mqtt_client_id: clientId }, 'the broker does not let $SYS be read');
+        }
+      });
+    });
+    this.client.on('message', (topic, payload, { retain }) => {
+      const value = Number.parseInt(payload.toString(), 10);
+      if (!Number.isSafeInteger(value)) return;
+      if (topic === DROPPED) {
+        // After a restart it counts from the start again.
+        const before = this.droppedBefore;
+        this.droppedBefore = value;
+        if (before !== undefined && value !== before) listener.dropped(value > before ? value - before : value);
+      }
+      // A retained one may be as old as the broker's interval.
+      else if (!retain) listener.uptime(value);
+    });
+    this.client.on('error', (error) =>
+      logger.warn({ err: error.message, mqtt_client_id: clientId }, 'broker watch error'),
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.client.endAsync(true);
+  }
+}

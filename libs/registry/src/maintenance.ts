@@ -1,0 +1,81 @@
+/**
+ * The maintenance queue: what is done for the whole key space, one of a kind at a time in the cluster. A job whose worker
+ * dies is run again by another; each is safe to repeat.
+ */
+import { Queue, type JobsOptions } from 'bullmq';
+import type { Redis } from '@app/platform';
+import type { RegistryKeys } from './registry-keys.js';
+
+export const MAINTENANCE_QUEUE = 'maintenance';
+
+/** Why a sweep was begun. */
+export type SweepTrigger =
+  /** A process connected its first lane. */
+  | 'start'
+  /** The broker had lost a lane's session, and what was queued in it. */
+  | 'session-lost'
+  /** A lane had lost the broker for a while. */
+  | 'broker-lost'
+  | 'broker-restart'
+  /** The broker dropped messages. */
+  | 'dropped'
+  /** Redis may have lost what it held. */
+  | 'key-space'
+  /** The last one could not read everything. */
+  | 'truncated'
+  | 'interval'
+  | 'request';
+
+export type MaintenanceJob =
+  | { do: 'sweep'; trigger: SweepTrigger }
+  /** `SWEEP_INTERVAL` has passed. */
+  | { do: 'tick' }
+  /** The broker was started at `since`, Redis' clock: clients that have not shaken hands since then are offline. */
+  | { do: 'reconfirm'; since: number };
+
+/** Triggers come in bursts; the sweep that follows the first covers them. */
+const DEBOUNCE_MS = 300;
+const KEEP: JobsOptions = {
+  removeOnComplete: true,
+  removeOnFail: true,
+  // It fails while the broker is away.
+  attempts: 1_000_000,
+  backoff: { type: 'fixed', delay: 2000 },
+};
+
+export class Maintenance {
+  private readonly queue: Queue<MaintenanceJob>;
+
+  constructor(redis: Redis, keys: RegistryKeys) {
+    this.queue = new Queue(MAINTENANCE_QUEUE, {
+      connection: redis,
+      prefix: keys.queuePrefix,
+      streams: { events: { maxLen: 100 } },
+      skipMetasUpdate: true,
+    });
+  }
+
+  /** Has the key space compared with the broker; one that runs already is followed by another. */
+  async requestSweep(trigger: SweepTrigger, inMs = DEBOUNCE_MS): Promise<void> {
+    const deduplication = { id: 'sweep', keepLastIfActive: true };
+    await this.queue.add('sweep', { do: 'sweep', trigger }, { ...KEEP, delay: inMs, deduplication });
+  }
+
+  async planReconfirmation(since: number, inMs: number): Promise<void> {
+    await this.queue.add(
+      'reconfirm',
+      { do: 'reconfirm', since },
+      { ...KEEP, delay: inMs, jobId: `reconfirm-${since}` },
+    );
+  }
+
+  /** Plans sweeps for ever; to be called again where Redis may have lost the plan. */
+  async keepSchedule(everyMs: number): Promise<void> {
+    const opts = { removeOnComplete: true, removeOnFail: true };
+    await this.queue.upsertJobScheduler('sweep', { every: everyMs }, { name: 'tick', data: { do: 'tick' }, opts });
+  }
+
+  async close(): Promise<void> {
+    await this.queue.close();
+  }
+}

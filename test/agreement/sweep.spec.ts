@@ -1,0 +1,177 @@
+/** Sweeps on real processes: what is not heard live is found, and nothing is taken for the truth but what is retained. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { connectAsync, type MqttClient } from 'mqtt';
+import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
+import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
+import { Api } from '../support/api.js';
+import { envelope } from '../support/mqtt-client.js';
+import { differences } from './retained-store.js';
+
+/** Many more than fit the queue of the broker, which is small here on purpose. */
+const CLIENTS = 3000;
+const QUEUE = 50;
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-sweep-'));
+const ids = Array.from({ length: CLIENTS }, (_, i) => `swept-${i}`);
+let redis: Awaited<ReturnType<typeof startRedis>>;
+let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
+let env: Record<string, string>;
+let ingester: Awaited<ReturnType<typeof startApp>>;
+let api: Api;
+let broker: MqttClient;
+let store: Redis;
+const answers: unknown[] = [];
+
+beforeAll(async () => {
+  [redis, mosquitto] = await Promise.all([startRedis({ dir }), startBroker()]);
+  env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LEASE_TIME: '2s', LOG_LEVEL: 'warn' };
+  api = new Api((await startApp('api-gateway', { dir, env })).url);
+  broker = await connectAsync(mosquitto.url, { protocolVersion: 5 });
+  store = new Redis(redis.url);
+}, 60_000);
+
+afterAll(async () => {
+  store.disconnect();
+  await broker.endAsync(true);
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 60_000);
+
+function startBroker(port?: number): ReturnType<typeof startMosquitto> {
+  const config = [`max_queued_messages ${QUEUE}`, 'max_inflight_messages 20', 'sys_interval 1'];
+  return startMosquitto({ dir, config, ...(port !== undefined && { port }) });
+}
+
+async function retain(id: string, text: string): Promise<void> {
+  await broker.publishAsync(`redhat/insights/in/${id}`, text, { qos: 1, retain: true });
+}
+
+async function retainAll(): Promise<void> {
+  for (let i = 0; i < CLIENTS; i += 200) {
+    await Promise.all(ids.slice(i, i + 200).map((id) => retain(id, handshake(id))));
+  }
+}
+
+function handshake(id: string): string {
+  return envelope('host-handshake', { payload: { canonical_facts: { fqdn: `${id}.example.com` } } });
+}
+
+/** Resolves when a sweep has ended that fits. */
+function swept(fits: (sweep: SweepBody) => boolean): Promise<SweepBody> {
+  return waitUntil(
+    async () => {
+      const { status, body } = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
+      if (status !== 200 || body.state !== 'ended' || !fits(body)) throw new Error(JSON.stringify(body));
+      return body;
+    },
+    { what: 'the sweep', timeoutMs: 40_000 },
+  );
+}
+
+async function sweepNow(): Promise<SweepBody> {
+  const before = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
+  expect((await api.call('POST', '/v1/cluster/sweeps')).status).toBe(202);
+  return swept(({ sweep_id }) => sweep_id !== before.body.sweep_id);
+}
+
+async function untilAgreed(): Promise<void> {
+  await waitUntil(
+    async () => {
+      const found = await differences(mosquitto.url, api.url, ids);
+      if (found.length > 0) throw new Error(found.slice(0, 5).join('\n'));
+    },
+    { what: 'agreement', timeoutMs: 60_000, everyMs: 250 },
+  );
+}
+
+async function deadLetters(): Promise<DeadLetterPageBody['data']> {
+  return (await api.call<DeadLetterPageBody>('GET', '/v1/cluster/dead-letters?limit=200')).body.data;
+}
+
+it('the first builds the registry from what is retained; until then senders are told to wait', async () => {
+  await broker.subscribeAsync('redhat/insights/out/refused-new', { qos: 1 });
+  broker.on('message', (_topic, data) => answers.push(JSON.parse(data.toString())));
+  await Promise.all([
+    retainAll(),
+    retain('refused-new', envelope('host-handshake', { message_id: 'bad', payload: {} })),
+    retain('foreign', '{"hello":"world","type":"x"}'),
+  ]);
+  const early = await api.send('swept-0', { directive: 'x' });
+  expect(early.status).toBe(503);
+  expect(early.headers.get('retry-after')).toBe('5');
+  expect((await api.call('GET', '/v1/cluster/sweeps/latest')).status).toBe(404);
+  ingester = await startApp('status-ingester', { dir, name: 'ingester-a', env });
+  await untilAgreed();
+  await swept(() => true);
+  expect((await api.send('swept-0', { directive: 'x' })).status).toBe(202);
+  expect((await api.send('never-seen', { directive: 'x' })).status).toBe(404);
+}, 120_000);
+
+it('answers and keeps once what is retained and no valid handshake, however often it is found', async () => {
+  await sweepNow();
+  await sweepNow();
+  const kept = (await deadLetters()).map(({ client_id, reason }) => `${client_id}: ${reason}`);
+  expect(kept.toSorted()).toEqual(['foreign: unknown-type', 'refused-new: wrong-shape']);
+  expect(answers).toMatchObject([{ type: 'handshake-error', in_response_to: 'bad' }]);
+}, 60_000);
+
+it('pages what could not be processed, the newest first', async () => {
+  const all = await deadLetters();
+  expect(all.length).toBeGreaterThan(1);
+  const pages: DeadLetterPageBody['data'] = [];
+  let cursor: string | null = '';
+  while (cursor !== null) {
+    const query: string = cursor === '' ? '' : `&cursor=${cursor}`;
+    const page = await api.call<DeadLetterPageBody>('GET', `/v1/cluster/dead-letters?limit=1${query}`);
+    pages.push(...page.body.data);
+    cursor = page.body.next_cursor;
+  }
+  expect(pages).toEqual(all);
+  expect((await api.call('GET', '/v1/cluster/dead-letters?cursor=x')).status).toBe(422);
+});
+
+it('finds out that a broker has lost what it retained, and takes nobody offline by absence alone', async () => {
+  const { port } = mosquitto;
+  await broker.endAsync(true);
+  await mosquitto.kill();
+  mosquitto = await startBroker(port);
+  broker = await connectAsync(mosquitto.url, { protocolVersion: 5 });
+  // The half of them that is back before the sweep, and after it.
+  await Promise.all(ids.slice(0, 1000).map((id) => retain(id, handshake(id))));
+  await untilAgreed();
+  const { body } = await api.call<{ offline: { total: number } }>('GET', '/v1/connections/summary');
+  expect(body.offline.total).toBeGreaterThanOrEqual(CLIENTS - 1000);
+}, 120_000);
+
+it('builds the registry anew where Redis has lost it, and plans the next', async () => {
+  await store.flushall();
+  await redis.kill();
+  redis = await startRedis({ dir, port: redis.port });
+  await untilAgreed();
+  await swept(() => true);
+  await waitUntil(
+    async () => {
+      if ((await store.zcard('cc:{queue}:maintenance:repeat')) !== 1) throw new Error('not planned');
+    },
+    { what: 'the schedule', timeoutMs: 20_000 },
+  );
+}, 120_000);
+
+it('is run again by another ingester where its own dies', async () => {
+  await api.call('POST', '/v1/cluster/sweeps');
+  await waitUntil(
+    async () => {
+      if ((await store.llen('cc:{queue}:maintenance:active')) === 0) throw new Error('no sweep under way');
+    },
+    { what: 'a sweep under way', everyMs: 1 },
+  );
+  const before = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
+  await ingester.kill();
+  ingester = await startApp('status-ingester', { dir, name: 'ingester-b', env });
+  const after = await swept(({ sweep_id }) => sweep_id !== before.body.sweep_id);
+  expect(after).toMatchObject({ trigger: 'request', complete: true });
+}, 120_000);
