@@ -39,6 +39,26 @@ module.exports = {
       from: { path: '^(apps|libs)/([^/]+)/' },
       to: { path: '^libs/[^/]+/src/', pathNot: ['^libs/[^/]+/src/index\\.ts$', '^$1/$2/'] },
     },
+    {
+      name: 'client-imports-nothing-of-ours',
+      comment: 'It is published, and knows the service by its OpenAPI document alone.',
+      severity: 'error',
+      from: { path: '^libs/client/' },
+      to: { path: '^(apps|libs)/', pathNot: '^libs/client/' },
+    },
+    {
+      name: 'apps-never-import-the-client',
+      severity: 'error',
+      from: { path: '^(apps|libs)/', pathNot: '^libs/client/' },
+      to: { path: '^libs/client/' },
+    },
+    {
+      name: 'client-runs-anywhere',
+      comment: 'Of the published package, the command-line tool alone needs Node.',
+      severity: 'error',
+      from: { path: '^libs/client/src/', pathNot: '^libs/client/src/cli/' },
+      to: { dependencyTypes: ['core'] },
+    },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
   ],
   options: {

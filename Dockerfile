@@ -12,7 +12,7 @@ RUN npm install --ignore-scripts --no-audit --no-fund
 COPY nest-cli.json tsconfig.json ./
 COPY libs libs
 COPY apps apps
-RUN npm run build
+RUN npm run build:apps
 
 # Optional packages go too: they are TypeScript, an optional peer of @nestjs/swagger, and a native decoder for msgpack,
 # which BullMQ only encodes.

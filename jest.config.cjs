@@ -20,6 +20,8 @@ const base = {
   resolver: '<rootDir>/test/contracts/import-condition.cjs',
   rootDir: __dirname,
   testEnvironment: 'node',
+  // The built client has the name of its source.
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
   moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
   transform: {
     '^.+\\.(ts|mjs|js)$': [
@@ -37,7 +39,7 @@ const base = {
   },
   transformIgnorePatterns: [`node_modules/(?!(${esmPackages().join('|')})/)`],
   moduleNameMapper: {
-    '^@app/(protocol|sharding|registry|broker|platform)$': '<rootDir>/libs/$1/src/index.ts',
+    '^@app/(protocol|sharding|registry|broker|platform|client)$': '<rootDir>/libs/$1/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
 };

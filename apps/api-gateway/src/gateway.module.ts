@@ -36,6 +36,15 @@ import type { GatewaySettings } from './gateway.settings.js';
 import { MessageSender } from './messages/message-sender.js';
 import { MessagesController } from './messages/messages.controller.js';
 
+export const CONTROLLERS = [
+  ClusterController,
+  ConnectionsController,
+  EventsController,
+  MessagesController,
+  HealthController,
+  MetricsController,
+];
+
 @Module({})
 export class GatewayModule {
   static wire(settings: GatewaySettings, logger: Logger): DynamicModule {
@@ -76,14 +85,7 @@ export class GatewayModule {
     return {
       module: GatewayModule,
       imports: [TerminusModule.forRoot({ logger: false })],
-      controllers: [
-        ClusterController,
-        ConnectionsController,
-        EventsController,
-        MessagesController,
-        HealthController,
-        MetricsController,
-      ],
+      controllers: CONTROLLERS,
       providers: [
         Draining,
         Gateway,

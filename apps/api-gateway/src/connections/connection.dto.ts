@@ -7,6 +7,11 @@ import { PageLimit, pageCursor } from '../http/paging.js';
 
 const time = z.iso.datetime();
 
+const OFFLINE_REASONS = [
+  ...(['goodbye', 'retained-offline', 'handshake-removed', 'invalid-handshake'] as const),
+  ...(['refused', 'unknown', 'unconfirmed'] as const),
+] as const;
+
 export const ConnectionBody = z
   .object({
     client_id: z.string(),
@@ -17,16 +22,10 @@ export const ConnectionBody = z
     connected_at: time.meta({ description: 'Since when it is, or was last, online.' }),
     disconnected_at: time.nullable(),
     offline_reason: z
-      .enum([
-        'goodbye',
-        'retained-offline',
-        'handshake-removed',
-        'invalid-handshake',
-        'refused',
-        'unknown',
-        'unconfirmed',
-      ])
-      .nullable(),
+      .enum(OFFLINE_REASONS)
+      .nullable()
+      // In OpenAPI 3.0, what may be null must be among the values too.
+      .meta({ enum: [...OFFLINE_REASONS, null] }),
     last_message_at: time.nullable(),
     shard: z.int(),
     held_messages: z.int().meta({ description: 'Messages that wait for the client to come back or to listen.' }),

@@ -1,0 +1,218 @@
+/** Against an HTTP server that answers what it is told to, since a gateway fails too seldom. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { CloudConnector } from './cloud-connector.js';
+import { ProblemError, UnreachableError } from './errors.js';
+import type { ConnectorEvent } from './events.js';
+
+type Answer = (response: ServerResponse, request: IncomingMessage) => void;
+
+let server: Server;
+let url: string;
+/** One for each request, in their order. */
+let answers: Answer[];
+let asked: IncomingMessage[];
+
+beforeEach(async () => {
+  [answers, asked] = [[], []];
+  server = createServer((request, response) => {
+    asked.push(request);
+    const answer = answers.shift();
+    if (answer === undefined) response.destroy();
+    else answer(response, request);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+const client = (more: Partial<ConstructorParameters<typeof CloudConnector>[0]> = {}): CloudConnector =>
+  new CloudConnector({ baseUrl: url, ...more });
+
+const json =
+  (body: unknown): Answer =>
+  (response) =>
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+
+const refuse =
+  (status: number, kind: string, headers: Record<string, string> = {}): Answer =>
+  (response) => {
+    const body = { type: `urn:cloud-connector:problem:${kind}`, title: 'No', status, detail: 'why', request_id: 'r1' };
+    response.writeHead(status, { 'content-type': 'application/problem+json', ...headers }).end(JSON.stringify(body));
+  };
+
+/** Says this on an event stream, and ends it or leaves it open. */
+const stream =
+  (text: string, end: 'end' | 'break' | 'stay'): Answer =>
+  (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+    response.write(text, () => {
+      if (end === 'end') response.end();
+      else if (end === 'break') response.destroy();
+    });
+  };
+
+const status = (id: string, messageId: string, is: string): string =>
+  `id: ${id}\nevent: message.status\ndata: {"type":"message.status","message_id":"${messageId}","status":"${is}"}\n\n`;
+
+async function take(events: AsyncIterable<ConnectorEvent>, count: number): Promise<ConnectorEvent[]> {
+  const taken: ConnectorEvent[] = [];
+  for await (const event of events) if (taken.push(event) === count) break;
+  return taken;
+}
+
+const failure = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => 'it did not fail',
+    (error: unknown) => error,
+  );
+
+it('escapes ids, leaves out what is not given, and sends the token', async () => {
+  answers = [json({ data: [], next_cursor: null })];
+  const token = (): Promise<string> => Promise.resolve('key');
+  await client({ baseUrl: `${url}/prefix/`, token }).listMessages('a b?', { status: 'sent' }, { requestId: 'r2' });
+  expect([asked[0]?.method, asked[0]?.url]).toEqual(['GET', '/prefix/v1/connections/a%20b%3F/messages?status=sent']);
+  expect(asked[0]?.headers).toMatchObject({ authorization: 'Bearer key', 'x-request-id': 'r2' });
+});
+
+it.each(['', '.', '..'])('sends nothing for the id "%s", which would lead elsewhere', async (id) => {
+  expect(await failure(client().forgetConnection(id))).toBeInstanceOf(RangeError);
+  expect(asked).toEqual([]);
+});
+
+it('does not tell a token that cannot be sent', async () => {
+  const error = (await failure(client({ token: 'secret\n' }).getCluster())) as Error;
+  expect(error.message).not.toContain('secret');
+});
+
+it('turns a problem into an error', async () => {
+  answers = [refuse(429, 'outbox-full', { 'retry-after': '7' })];
+  const error = await failure(client().sendMessage('a', { directive: 'x' }));
+  expect(error).toBeInstanceOf(ProblemError);
+  expect(error).toMatchObject({ status: 429, kind: 'outbox-full', detail: 'why', requestId: 'r1', retryAfter: 7 });
+});
+
+it('makes do with an answer by something else in between', async () => {
+  answers = [(response) => response.writeHead(502, { 'content-type': 'text/html' }).end('<p>Bad'), json(undefined)];
+  expect(await failure(client().getCluster())).toMatchObject({
+    status: 502,
+    type: 'about:blank',
+    retryAfter: undefined,
+  });
+  answers = [(response) => response.end('<p>Welcome')];
+  expect(await failure(client().getCluster())).toBeInstanceOf(UnreachableError);
+});
+
+it('tells that nobody answers, that it took too long, and that it was called off', async () => {
+  const nobody = await failure(client({ baseUrl: 'http://127.0.0.1:2' }).getCluster());
+  expect(nobody).toBeInstanceOf(UnreachableError);
+  expect((nobody as Error).message).toContain('ECONNREFUSED');
+  answers = [() => undefined, () => undefined];
+  expect(await failure(client({ timeoutMs: 50 }).getCluster())).toBeInstanceOf(UnreachableError);
+  const calling = new AbortController();
+  const called = client().getCluster({ signal: calling.signal });
+  calling.abort(new Error('enough'));
+  expect(await failure(called)).toMatchObject({ message: 'enough' });
+});
+
+it('reads page after page', async () => {
+  answers = [json({ data: [1, 2], next_cursor: 'c' }), json({ data: [], next_cursor: 'd' })];
+  answers.push(json({ data: [3], next_cursor: null }));
+  const found: unknown[] = [];
+  for await (const one of client().connections({ state: 'online' })) found.push(one);
+  expect(found).toEqual([1, 2, 3]);
+  expect(asked.map((request) => new URL(request.url ?? '', url).search)).toEqual([
+    '?limit=1000&state=online',
+    '?limit=1000&state=online&cursor=c',
+    '?limit=1000&state=online&cursor=d',
+  ]);
+});
+
+describe('events', () => {
+  it('go on behind the last id, whether the stream ended, broke or was refused for a while', async () => {
+    answers = [
+      stream(`retry: 1\nid: a\n\n${status('b', 'm', 'queued')}data: {"type":"closed","reason":"too-slow"}\n\n`, 'end'),
+      // An id without an event counts; an event that was not told whole does not.
+      stream(': heartbeat\nid: c\n\nid: d\ndata: {"type":"message.st', 'break'),
+      refuse(503, 'unavailable'),
+      stream(status('e', 'm', 'sent'), 'stay'),
+    ];
+    const told = await take(client().events({ types: ['message.status'], clientId: 'x y' }), 2);
+    expect(told.map(({ id, type }) => [id, type])).toEqual([
+      ['b', 'message.status'],
+      ['e', 'message.status'],
+    ]);
+    expect(asked.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, 'b', 'c', 'c']);
+    expect(asked[3]?.url).toBe('/v1/events?types=message.status&client_id=x+y');
+  });
+
+  it('fail with the first connection, and later with what will not pass', async () => {
+    answers = [refuse(503, 'unavailable')];
+    expect(await failure(take(client().events(), 1))).toMatchObject({ status: 503 });
+    answers = [stream('retry: 1\n\n', 'end'), refuse(401, 'unauthenticated')];
+    expect(await failure(take(client().events(), 1))).toMatchObject({ status: 401 });
+  });
+
+  it('are taken up again where a connection is silent', async () => {
+    answers = [stream('retry: 1\nid: a\n\n', 'stay'), stream(status('b', 'm', 'sent'), 'stay')];
+    expect(await take(client().events({ silenceMs: 100 }), 1)).toHaveLength(1);
+    expect(asked[1]?.headers['last-event-id']).toBe('a');
+  });
+
+  it('are ended by the signal, and close their connection', async () => {
+    const stopping = new AbortController();
+    let closed: Promise<unknown> = Promise.resolve();
+    answers = [
+      (response, request) => {
+        closed = once(response, 'close');
+        stream(status('a', 'm', 'sent'), 'stay')(response, request);
+      },
+    ];
+    const seen: string[] = [];
+    for await (const { id } of client().events({ signal: stopping.signal })) {
+      seen.push(id);
+      stopping.abort();
+    }
+    await closed;
+    expect(seen).toEqual(['a']);
+  });
+});
+
+describe('waiting for a message', () => {
+  const message = (is: string): Answer => json({ message_id: 'm', client_id: 'c', status: is, status_history: [] });
+
+  it('asks for no events where it has ended already', async () => {
+    answers = [message('sent')];
+    expect(await client().waitForMessage('m')).toMatchObject({ status: 'sent' });
+    expect(asked).toHaveLength(1);
+  });
+
+  it('misses no end between the first reading and the stream', async () => {
+    answers = [message('queued'), stream('retry: 1\n\n', 'stay'), message('expired')];
+    expect(await client().waitForMessage('m')).toMatchObject({ status: 'expired' });
+  });
+
+  it('follows its own events, and reads it anew after a gap', async () => {
+    const events = status('a', 'other', 'sent') + status('b', 'm', 'in_flight') + 'data: {"type":"gap"}\n\n';
+    answers = [message('queued'), stream(events + status('c', 'm', 'failed'), 'stay')];
+    answers.push(message('queued'), message('in_flight'), message('failed'));
+    expect(await client().waitForMessage('m')).toMatchObject({ status: 'failed' });
+    expect(asked.filter((request) => request.url === '/v1/messages/m')).toHaveLength(4);
+  });
+
+  it('ends with the reason of the signal', async () => {
+    const reason = new Error('enough');
+    const stopping = new AbortController();
+    answers = [message('held'), stream('retry: 1\n\n', 'stay'), message('held')];
+    const waiting = failure(client().waitForMessage('m', { signal: stopping.signal }));
+    while (asked.length < 3) await once(server, 'request');
+    stopping.abort(reason);
+    expect(await waiting).toBe(reason);
+  });
+});

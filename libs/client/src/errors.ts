@@ -1,0 +1,70 @@
+/** What may go wrong between an application and the service. */
+import type { Problem } from './generated/types.gen.js';
+
+/** The service answered, and refused: an RFC 9457 problem. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+
+  constructor(
+    readonly problem: Problem,
+    /** Seconds after which it is worth a repeat; undefined where the service does not say. */
+    readonly retryAfter: number | undefined,
+  ) {
+    super(`${problem.title}: ${problem.detail}`);
+  }
+
+  /** Such as `urn:cloud-connector:problem:unknown-connection`; `about:blank` where the answer was no problem document. */
+  get type(): string {
+    return this.problem.type;
+  }
+
+  /** Last part of the type, such as `unknown-connection`. */
+  get kind(): string {
+    return this.type.slice(this.type.lastIndexOf(':') + 1);
+  }
+
+  /** The HTTP status. */
+  get status(): number {
+    return this.problem.status;
+  }
+
+  get detail(): string {
+    return this.problem.detail;
+  }
+
+  /** Members of the request that are wrong, each with a JSON pointer. */
+  get errors(): NonNullable<Problem['errors']> {
+    return this.problem.errors ?? [];
+  }
+
+  /** Under which the service's logs have the request. */
+  get requestId(): string {
+    return this.problem.request_id;
+  }
+}
+
+/** No usable answer came: whether the service acted is not known. */
+export class UnreachableError extends Error {
+  override readonly name = 'UnreachableError';
+}
+
+/** The refusal that an answer is, also an answer by a proxy that knows no problem documents. */
+export function problemOf({ status, statusText, headers, url }: Response, text: string): ProblemError {
+  const retryAfter = retryAfterOf(headers.get('retry-after'));
+  if (/^application\/problem\+json/.test(headers.get('content-type') ?? '')) {
+    return new ProblemError(JSON.parse(text) as Problem, retryAfter);
+  }
+  const problem = {
+    ...{ type: 'about:blank', title: statusText === '' ? `HTTP ${status}` : statusText, status },
+    ...{ detail: `answered ${status} without saying why`, instance: new URL(url).pathname },
+    request_id: headers.get('x-request-id') ?? '',
+  };
+  return new ProblemError(problem, retryAfter);
+}
+
+/** Seconds; the header holds them, or a date. */
+function retryAfterOf(header: string | null): number | undefined {
+  if (header === null) return undefined;
+  const seconds = /^\d+$/.test(header) ? Number(header) : Math.ceil((Date.parse(header) - Date.now()) / 1000);
+  return Number.isNaN(seconds) ? undefined : Math.max(0, seconds);
+}

@@ -1,0 +1,27 @@
+export {
+  CloudConnector,
+  isFinal,
+  type BatchResult,
+  type ConnectionsQuery,
+  type DeadLetter,
+  type DeadLettersQuery,
+  type MessagesQuery,
+  type MessageStatus,
+  type MessageToSend,
+} from './cloud-connector.js';
+export { ProblemError, UnreachableError } from './errors.js';
+export type { ConnectorEvent, EventType, EventsOptions } from './events.js';
+export type {
+  AcceptedMessage,
+  Cluster,
+  Connection,
+  ConnectionPage,
+  ConnectionSummary,
+  Message,
+  MessagePage,
+  Problem,
+  SendMessage,
+  Sweep,
+  Verification,
+} from './generated/types.gen.js';
+export type { CallOptions, ConnectorOptions, Method } from './requester.js';

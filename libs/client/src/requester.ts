@@ -1,0 +1,140 @@
+/** One HTTP call: where it goes, with which credentials, for how long, and what its failure is called. */
+import { UnreachableError, problemOf } from './errors.js';
+
+export interface ConnectorOptions {
+  /** Address of the gateway, such as `https://connector.example.com`; a path in it is kept. */
+  baseUrl: string | URL;
+  /** An API key or a token, or what gets one before each call. */
+  token?: string | (() => string | Promise<string>) | undefined;
+  /** Longest a call may take, in milliseconds; 30,000 by default. */
+  timeoutMs?: number | undefined;
+  /** Takes the place of the global `fetch`. */
+  fetch?: typeof fetch;
+}
+
+export interface CallOptions {
+  /** Ends the call, which then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** `X-Request-Id`, under which the service logs the call. */
+  requestId?: string | undefined;
+}
+
+export type Method = 'GET' | 'POST' | 'DELETE';
+
+/** An operation as the generated types describe it. */
+export interface Operation {
+  url: string;
+  path?: Record<string, string> | undefined;
+  query?: Record<string, string | number | undefined> | undefined;
+  headers?: Record<string, string | undefined> | undefined;
+  body?: unknown;
+}
+
+const TIMEOUT_MS = 30_000;
+
+export class Requester {
+  private readonly base: string;
+
+  constructor(private readonly options: ConnectorOptions) {
+    this.base = new URL(options.baseUrl).href.replace(/\/+$/, '');
+  }
+
+  /**
+   * Calls an operation and reads its answer.
+   * @throws ProblemError, UnreachableError, RangeError for what cannot be sent, the signal's reason
+   */
+  async call<Data extends Operation, Answer>(
+    method: Method,
+    url: Data['url'],
+    parts: Omit<Data, 'url'>,
+    { signal, requestId }: CallOptions = {},
+  ): Promise<Answer> {
+    const request = await this.prepare(method, { ...parts, url }, requestId);
+    const limit = AbortSignal.timeout(this.options.timeoutMs ?? TIMEOUT_MS);
+    const response = await this.send(request, signal === undefined ? limit : AbortSignal.any([signal, limit]), signal);
+    const text = await this.reached(response.text(), signal);
+    try {
+      return (text === '' ? undefined : JSON.parse(text)) as Answer;
+    } catch (cause) {
+      throw new UnreachableError(`${this.base} answered with no JSON; is it a gateway's address?`, { cause });
+    }
+  }
+
+  /** Opens a stream and tells its text; ended by the signal. @throws as `call` */
+  async stream(operation: Operation, signal: AbortSignal): Promise<AsyncGenerator<string, void>> {
+    const response = await this.send(await this.prepare('GET', operation), signal, signal);
+    return this.textOf(response, signal);
+  }
+
+  private async *textOf({ body }: Response, signal: AbortSignal): AsyncGenerator<string, void> {
+    if (body === null) return;
+    const decoder = new TextDecoder();
+    const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+    for (;;) {
+      const { done, value } = await this.reached(reader.read(), signal);
+      if (done) return;
+      yield decoder.decode(value, { stream: true });
+    }
+  }
+
+  private async prepare(method: Method, operation: Operation, requestId?: string): Promise<Prepared> {
+    const { token } = this.options;
+    const credentials = typeof token === 'function' ? await token() : token;
+    // Said here, since `fetch` would say it with the token in its message.
+    if (credentials !== undefined && !/^[\x21-\x7e]+$/.test(credentials)) {
+      throw new RangeError('a token is printable ASCII without spaces');
+    }
+    const { body } = operation;
+    const named = {
+      ...operation.headers,
+      'content-type': body === undefined ? undefined : 'application/json',
+      authorization: credentials === undefined ? undefined : `Bearer ${credentials}`,
+      'x-request-id': requestId,
+    };
+    const headers = Object.entries(named).filter((entry): entry is [string, string] => entry[1] !== undefined);
+    const more = body === undefined ? {} : { body: JSON.stringify(body) };
+    return { url: this.base + pathOf(operation), init: { method, headers, ...more } };
+  }
+
+  /** `signal` is the caller's own part of what ends the request. */
+  private async send({ url, init }: Prepared, within: AbortSignal, signal?: AbortSignal): Promise<Response> {
+    const { fetch: send = fetch } = this.options;
+    const response = await this.reached(send(url, { ...init, signal: within }), signal);
+    if (!response.ok) throw problemOf(response, await this.reached(response.text(), signal));
+    return response;
+  }
+
+  /** Gives the failure of an exchange its name; `fetch` has none of its own for it. */
+  private async reached<Result>(exchange: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+    try {
+      return await exchange;
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw new UnreachableError(`${this.base} cannot be reached: ${reasonOf(cause)}`, { cause });
+    }
+  }
+}
+
+interface Prepared {
+  url: string;
+  init: { method: Method; headers: [string, string][]; body?: string };
+}
+
+/** @throws RangeError for an id that would lead to another path */
+function pathOf({ url, path = {}, query = {} }: Operation): string {
+  const filled = url.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = path[name] ?? '';
+    if (['', '.', '..'].includes(value)) throw new RangeError('an id must not be empty, "." or ".."');
+    return encodeURIComponent(value);
+  });
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, `${value}`);
+  return search.size === 0 ? filled : `${filled}?${search.toString()}`;
+}
+
+/** `fetch` says in its cause what went wrong, and of several addresses only the code. */
+function reasonOf(error: unknown): string {
+  const { message, code, cause } = error as { message?: string; code?: string; cause?: unknown };
+  if (typeof cause === 'object' && cause !== null) return reasonOf(cause);
+  return [message, code].find((text) => text !== undefined && text !== '') ?? String(error);
+}

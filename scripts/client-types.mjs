@@ -1,0 +1,40 @@
+/** How the types of `libs/client` are made of the gateway's modules. */
+import 'reflect-metadata';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { ROOT } from './setup.mjs';
+
+export const TYPES = join(ROOT, 'libs/client/src/generated/types.gen.ts');
+
+/**
+ * The OpenAPI document as the gateway serves it, made of its controllers alone: nothing is opened and nothing runs.
+ * @param {{ CONTROLLERS: import('@nestjs/common').Type[],
+ *   buildOpenApi: (app: import('@nestjs/platform-fastify').NestFastifyApplication) => object }} gateway its modules
+ */
+export async function documentOf({ CONTROLLERS, buildOpenApi }) {
+  // What the controllers ask for is never called.
+  const testing = await Test.createTestingModule({ controllers: CONTROLLERS })
+    .useMocker(() => ({}))
+    .compile({ preview: true });
+  return buildOpenApi(testing.createNestApplication(new FastifyAdapter()));
+}
+
+/** @param {object} document OpenAPI @returns {string} the types as TypeScript */
+export function typesOf(document) {
+  const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-types-'));
+  try {
+    const input = join(dir, 'openapi.json');
+    writeFileSync(input, JSON.stringify(document));
+    const generator = join(ROOT, 'node_modules/@hey-api/openapi-ts/bin/run.js');
+    const args = [generator, '--input', input, '--output', join(dir, 'types'), '--plugins', '@hey-api/typescript'];
+    const { status, stderr } = spawnSync(process.execPath, [...args, '--silent'], { cwd: dir, encoding: 'utf8' });
+    if (status !== 0) throw new Error(`the types could not be generated: ${stderr}`);
+    return readFileSync(join(dir, 'types/types.gen.ts'), 'utf8');
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}

@@ -1,0 +1,18 @@
+/** `npm run generate`: writes the client's types anew, after a change of the API. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, SetupError, ensurePackages, run } from './setup.mjs';
+
+try {
+  ensurePackages();
+  // The gateway alone: a client that does not fit yet must not be in the way.
+  run('npm', ['exec', '--', 'nest', 'build', 'api-gateway']);
+  const { TYPES, documentOf, typesOf } = await import('./client-types.mjs');
+  const gateway = join(ROOT, 'dist/apps/api-gateway/src');
+  const { CONTROLLERS } = await import(join(gateway, 'gateway.module.js'));
+  const { buildOpenApi } = await import(join(gateway, 'openapi.js'));
+  writeFileSync(TYPES, typesOf(await documentOf({ CONTROLLERS, buildOpenApi })));
+} catch (error) {
+  console.error(error instanceof SetupError ? error.message : error);
+  process.exit(1);
+}

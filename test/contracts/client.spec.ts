@@ -1,0 +1,45 @@
+/** The published client says what the OpenAPI document says, and its package holds what it must. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CloudConnector } from '@app/client';
+import { CONTROLLERS } from '../../apps/api-gateway/src/gateway.module.js';
+import { buildOpenApi } from '../../apps/api-gateway/src/openapi.js';
+import { TYPES, documentOf, typesOf } from '../../scripts/client-types.mjs';
+
+interface Manifest {
+  version: string;
+  dependencies?: Record<string, string>;
+  devDependencies?: Record<string, string>;
+}
+
+const manifest = (path: string): Manifest =>
+  JSON.parse(readFileSync(join(__dirname, '../..', path), 'utf8')) as Manifest;
+
+/** Operations that the client has under another name. */
+const RENAMED: Readonly<Record<string, string>> = { streamEvents: 'events' };
+
+let document: object;
+
+beforeAll(async () => {
+  document = await documentOf({ CONTROLLERS, buildOpenApi });
+});
+
+test('its types are those of the document; if not, run `npm run generate`', () => {
+  expect(readFileSync(TYPES, 'utf8')).toBe(typesOf(document));
+});
+
+test('it has a method for each operation', () => {
+  const { paths } = document as { paths: Record<string, Record<string, { operationId: string }>> };
+  const ids = Object.values(paths).flatMap((methods) => Object.values(methods).map(({ operationId }) => operationId));
+  const methods = Object.getOwnPropertyNames(CloudConnector.prototype);
+  expect(ids.length).toBeGreaterThan(10);
+  expect(ids.map((id) => RENAMED[id] ?? id).filter((name) => !methods.includes(name))).toEqual([]);
+});
+
+test('its package has the version of the whole, and asks for what it is tested with', () => {
+  const [whole, client] = [manifest('package.json'), manifest('libs/client/package.json')];
+  expect(client.version).toBe(whole.version);
+  for (const [name, version] of Object.entries(client.dependencies ?? {})) {
+    expect([name, whole.devDependencies?.[name]]).toEqual([name, version]);
+  }
+});

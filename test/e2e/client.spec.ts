@@ -1,0 +1,139 @@
+/** The published client against a whole system: every operation, and what it makes of several. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CloudConnector, ProblemError, type ConnectorEvent } from '@app/client';
+import { startApp, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { TestClient } from '../support/mqtt-client.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-client-'));
+let stack: Awaited<ReturnType<typeof startStack>>;
+let client: CloudConnector;
+
+beforeAll(async () => {
+  stack = await startStack({ dir, env: { EVENT_SETTLE: '0s' } });
+  client = new CloudConnector({ baseUrl: stack.gateway.url });
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+/** Waits until the connection is in that state. */
+async function untilState(id: string, state: 'online' | 'offline'): Promise<void> {
+  await waitUntil(async () => expect((await client.getConnection(id)).state).toBe(state));
+}
+
+async function online(id: string): Promise<TestClient> {
+  const device = await TestClient.connect(stack.mosquitto.url, id);
+  await device.shakeHands();
+  await untilState(id, 'online');
+  return device;
+}
+
+async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const found: Item[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
+it('sends a message and waits until it is sent', async () => {
+  const device = await online('sent');
+  const options = { idempotencyKey: 'once' };
+  const accepted = await client.sendMessage('sent', { directive: 'test:sent', payload: { n: 1 } }, options);
+  const message = await client.waitForMessage(accepted.message_id);
+  expect(message.status_history.map(({ status }) => status)).toEqual(['queued', 'in_flight', 'sent']);
+  const again = await client.sendMessage('sent', { directive: 'test:sent', payload: { n: 1 } }, options);
+  expect(again.message_id).toBe(accepted.message_id);
+  expect(device.received.map(({ payload }) => payload)).toEqual([{ n: 1 }]);
+});
+
+it('waits for what is held, until it expires or its client is back', async () => {
+  await (await online('held')).sayGoodbye();
+  await untilState('held', 'offline');
+  const brief = await client.sendMessage('held', { directive: 'test:brief', ttl_seconds: 1 });
+  const kept = await client.sendMessage('held', { directive: 'test:kept' });
+  const sent = client.waitForMessage(kept.message_id);
+  expect((await client.waitForMessage(brief.message_id)).status).toBe('expired');
+  await online('held');
+  expect((await sent).status).toBe('sent');
+});
+
+it('sends a batch, and lists messages and connections whole', async () => {
+  await online('batch-1');
+  await online('batch-2');
+  const directive = 'test:batch';
+  const results = await client.sendMessages([
+    ...Array.from({ length: 5 }, (_, n) => ({ client_id: 'batch-1', directive, payload: n })),
+    { client_id: 'nobody', directive },
+    { client_id: 'batch-2', directive },
+  ]);
+  expect(results.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202, 404, 202]);
+  const listed = await collect(client.messages('batch-1', { limit: 2 }));
+  expect(listed.map(({ message_id }) => message_id).toReversed()).toEqual(
+    results.slice(0, 5).map(({ message }) => message?.message_id),
+  );
+  const ids = (await collect(client.connections({ limit: 1 }))).map(({ client_id }) => client_id);
+  expect(ids).toEqual(expect.arrayContaining(['batch-1', 'batch-2']));
+  expect((await client.summarizeConnections()).total).toBe(ids.length);
+});
+
+it('manages a connection', async () => {
+  const device = await online('managed');
+  expect(await client.verifyConnection('managed')).toMatchObject({ state: 'online', changed: false });
+  await client.forceDisconnect('managed', 'never');
+  await device.next(({ type }) => type === 'force-disconnect', 'force-disconnect');
+  await device.sayGoodbye();
+  await untilState('managed', 'offline');
+  expect((await client.getConnection('managed')).refused_until).toBe('never');
+  await client.liftRefusal('managed');
+  expect((await client.getConnection('managed')).refused_until).toBeNull();
+  const { message_id } = await client.sendMessage('managed', { directive: 'test:withdrawn' });
+  await client.cancelMessage(message_id);
+  expect((await client.readMessage(message_id)).status).toBe('cancelled');
+  await client.forgetConnection('managed');
+  await expect(client.getConnection('managed')).rejects.toMatchObject({ kind: 'unknown-connection', status: 404 });
+});
+
+it('says which member of a request is wrong', async () => {
+  const refused = await client.sendMessage('nobody', { directive: ' ' }).catch((error: unknown) => error);
+  expect(refused).toBeInstanceOf(ProblemError);
+  expect(refused).toMatchObject({ kind: 'invalid', errors: [{ pointer: '/directive' }] });
+});
+
+it('shows the cluster', async () => {
+  const { members, shards } = await client.getCluster();
+  expect(members).toHaveLength(1);
+  expect(new Set(shards.map(({ owner }) => owner))).toEqual(new Set([members[0]?.id]));
+});
+
+it('goes on telling events when the gateway has been away, without a loss or a repeat', async () => {
+  await online('told');
+  const stopping = new AbortController();
+  const told: ConnectorEvent[] = [];
+  const following = (async () => {
+    const events = client.events({ types: ['message.status'], clientId: 'told', signal: stopping.signal });
+    for await (const event of events) told.push(event);
+  })();
+  const send = async (): Promise<string> => (await client.sendMessage('told', { directive: 'x' })).message_id;
+  const statuses = (): (string | undefined)[] =>
+    told.map((event) => (event.type === 'message.status' ? `${event.message_id} ${event.status}` : event.type));
+  const all = (id: string): string[] => ['queued', 'in_flight', 'sent'].map((status) => `${id} ${status}`);
+
+  // The stream may not stand yet for the first one.
+  const first = await waitUntil(async () => {
+    const id = await send();
+    await client.waitForMessage(id);
+    await waitUntil(() => expect(statuses()).toContain(`${id} sent`), { timeoutMs: 500 });
+    return id;
+  });
+  await stack.gateway.stop();
+  const env = { REDIS_URL: stack.redis.url, MQTT_URL: stack.mosquitto.url };
+  await startApp('api-gateway', { dir, env, port: stack.gateway.port });
+  const second = await send();
+  await waitUntil(() => expect(statuses()).toContain(`${second} sent`));
+  expect(statuses().slice(statuses().indexOf(`${first} queued`))).toEqual([...all(first), ...all(second)]);
+  stopping.abort();
+  await following;
+}, 60_000);
