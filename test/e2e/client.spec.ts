@@ -108,6 +108,13 @@ it('shows the cluster', async () => {
   expect(new Set(shards.map(({ owner }) => owner))).toEqual(new Set([members[0]?.id]));
 });
 
+it('has the registry compared with the broker', async () => {
+  await client.startSweep();
+  const ended = { state: 'ended', trigger: 'request', complete: true };
+  await waitUntil(async () => expect(await client.getLatestSweep()).toMatchObject(ended));
+  expect(await collect(client.deadLetters())).toEqual([]);
+});
+
 it('goes on telling events when the gateway has been away, without a loss or a repeat', async () => {
   await online('told');
   const stopping = new AbortController();

@@ -11,7 +11,7 @@ export type DeadLettersQuery = NonNullable<Api.ListDeadLettersData['query']>;
 export type DeadLetter = Api.DeadLetterPage['data'][number];
 export type MessageStatus = Api.Message['status'];
 
-/** Most of a page. */
+/** Most messages or connections of a page. */
 const PAGE = 1000;
 
 /** Statuses with which the service has done what it can; `sent` still becomes `failed` where the client reports an error. */
@@ -74,7 +74,7 @@ export class CloudConnector {
 
   /** All of a client's messages, page by page. */
   messages(clientId: string, query: MessagesQuery = {}, options?: CallOptions): AsyncGenerator<Api.Message, void> {
-    return each(query, (page) => this.listMessages(clientId, page, options));
+    return each({ limit: PAGE, ...query }, (page) => this.listMessages(clientId, page, options));
   }
 
   /**
@@ -105,7 +105,7 @@ export class CloudConnector {
 
   /** All connections that fit, page by page. */
   connections(query: ConnectionsQuery = {}, options?: CallOptions): AsyncGenerator<Api.Connection, void> {
-    return each(query, (page) => this.listConnections(page, options));
+    return each({ limit: PAGE, ...query }, (page) => this.listConnections(page, options));
   }
 
   summarizeConnections(options?: CallOptions): Promise<Api.ConnectionSummary> {
@@ -197,7 +197,7 @@ async function* each<Query extends { limit?: number; cursor?: string }, Item>(
 ): AsyncGenerator<Item, void> {
   let next: string | null = query.cursor ?? null;
   do {
-    const page = await read({ limit: PAGE, ...query, ...(next !== null && { cursor: next }) });
+    const page = await read({ ...query, ...(next !== null && { cursor: next }) });
     yield* page.data;
     next = page.next_cursor;
   } while (next !== null);

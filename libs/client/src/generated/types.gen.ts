@@ -63,6 +63,81 @@ export type ClusterLane = {
     epoch: number | null;
 };
 
+export type Sweep = {
+    sweep_id: string;
+    /**
+     * Why it was begun.
+     */
+    trigger: string;
+    state: 'running' | 'ended';
+    /**
+     * The ingester that runs it.
+     */
+    member: string;
+    started_at: string;
+    ended_at: string | null;
+    /**
+     * Whether the broker sent all it retains; null while it is being read.
+     */
+    complete: boolean | null;
+    /**
+     * Retained status messages read.
+     */
+    read: number;
+    read_per_second: number;
+    /**
+     * Clients about which the broker said something else.
+     */
+    differing: number;
+    /**
+     * Clients online here that were not seen, and verified on their own.
+     */
+    unseen: number;
+    corrections: {
+        /**
+         * Clients that came online.
+         */
+        online: number;
+        /**
+         * Clients that were online, with another handshake.
+         */
+        updated: number;
+        /**
+         * Clients that went offline.
+         */
+        offline: number;
+        /**
+         * Clients that were offline for another reason.
+         */
+        reason: number;
+        /**
+         * Clients that agreed when they were looked at again.
+         */
+        none: number;
+    };
+};
+
+export type DeadLetterPage = {
+    data: Array<DeadLetter>;
+    next_cursor: string | null;
+};
+
+export type DeadLetter = {
+    at: string;
+    shard: number;
+    client_id: string;
+    /**
+     * Template of the topic it came on; empty where it came on none.
+     */
+    topic: string;
+    reason: string;
+    details: string;
+    /**
+     * The first 1,024 characters.
+     */
+    sample: string;
+};
+
 export type ConnectionPage = {
     data: Array<Connection>;
     next_cursor: string | null;
@@ -305,6 +380,42 @@ export type Event = {
     epoch: number;
     member: string;
 } | {
+    type: 'sweep.started';
+    at: string;
+    shard: number;
+    sweep: string;
+    trigger: string;
+} | {
+    type: 'sweep.ended';
+    at: string;
+    shard: number;
+    sweep: string;
+    trigger: string;
+    complete: boolean;
+    read: number;
+    corrections: {
+        /**
+         * Clients that came online.
+         */
+        online: number;
+        /**
+         * Clients that were online, with another handshake.
+         */
+        updated: number;
+        /**
+         * Clients that went offline.
+         */
+        offline: number;
+        /**
+         * Clients that were offline for another reason.
+         */
+        reason: number;
+        /**
+         * Clients that agreed when they were looked at again.
+         */
+        none: number;
+    };
+} | {
     type: 'gap';
     at: string;
     shard: number;
@@ -353,6 +464,132 @@ export type GetClusterResponses = {
 };
 
 export type GetClusterResponse = GetClusterResponses[keyof GetClusterResponses];
+
+export type StartSweepData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/cluster/sweeps';
+};
+
+export type StartSweepErrors = {
+    /**
+     * Credentials are missing or not valid (`unauthenticated`)
+     */
+    401: Problem;
+    /**
+     * Not allowed with these credentials (`forbidden`)
+     */
+    403: Problem;
+    /**
+     * Too many requests (`rate-limited`)
+     */
+    429: Problem;
+    /**
+     * Something went wrong here (`internal`)
+     */
+    500: Problem;
+    /**
+     * Not available at the moment (`unavailable`)
+     */
+    503: Problem;
+};
+
+export type StartSweepError = StartSweepErrors[keyof StartSweepErrors];
+
+export type StartSweepResponses = {
+    /**
+     * A sweep follows; `GET /v1/cluster/sweeps/latest` tells of it.
+     */
+    202: unknown;
+};
+
+export type GetLatestSweepData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/cluster/sweeps/latest';
+};
+
+export type GetLatestSweepErrors = {
+    /**
+     * Credentials are missing or not valid (`unauthenticated`)
+     */
+    401: Problem;
+    /**
+     * Not allowed with these credentials (`forbidden`)
+     */
+    403: Problem;
+    /**
+     * No such resource (`not-found`)
+     */
+    404: Problem;
+    /**
+     * Too many requests (`rate-limited`)
+     */
+    429: Problem;
+    /**
+     * Something went wrong here (`internal`)
+     */
+    500: Problem;
+    /**
+     * Not available at the moment (`unavailable`)
+     */
+    503: Problem;
+};
+
+export type GetLatestSweepError = GetLatestSweepErrors[keyof GetLatestSweepErrors];
+
+export type GetLatestSweepResponses = {
+    200: Sweep;
+};
+
+export type GetLatestSweepResponse = GetLatestSweepResponses[keyof GetLatestSweepResponses];
+
+export type ListDeadLettersData = {
+    body?: never;
+    path?: never;
+    query?: {
+        limit?: number;
+        cursor?: string;
+    };
+    url: '/v1/cluster/dead-letters';
+};
+
+export type ListDeadLettersErrors = {
+    /**
+     * Credentials are missing or not valid (`unauthenticated`)
+     */
+    401: Problem;
+    /**
+     * Not allowed with these credentials (`forbidden`)
+     */
+    403: Problem;
+    /**
+     * The request is not valid (`invalid`)
+     */
+    422: Problem;
+    /**
+     * Too many requests (`rate-limited`)
+     */
+    429: Problem;
+    /**
+     * Something went wrong here (`internal`)
+     */
+    500: Problem;
+    /**
+     * Not available at the moment (`unavailable`)
+     */
+    503: Problem;
+};
+
+export type ListDeadLettersError = ListDeadLettersErrors[keyof ListDeadLettersErrors];
+
+export type ListDeadLettersResponses = {
+    200: DeadLetterPage;
+};
+
+export type ListDeadLettersResponse = ListDeadLettersResponses[keyof ListDeadLettersResponses];
 
 export type ListConnectionsData = {
     body?: never;
