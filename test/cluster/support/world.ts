@@ -14,6 +14,7 @@ import type { Random } from '../../support/random.js';
 import { Witness } from './witness.js';
 
 const SHARDS = 32;
+/** The shortest that there may be. */
 const LEASE_MS = 2000;
 const PATIENCE_MS = 30_000;
 /** Leads an ingester's connections to Redis through its proxies. */
@@ -41,22 +42,29 @@ export class World {
     readonly witness: Witness,
     private readonly stopWitness: () => void,
     readonly load: Load,
-    private lanes: number,
+    private readonly lanes: number,
+    private readonly settings: Record<string, string>,
   ) {}
 
-  static async start(options: { ingesters: number; lanes: number; clients: number; random: Random }): Promise<World> {
+  static async start(options: {
+    ingesters: number;
+    lanes: number;
+    clients: number;
+    random: Random;
+    leaseMs?: number;
+    settings?: Record<string, string>;
+  }): Promise<World> {
+    const { leaseMs = LEASE_MS } = options;
+    const settings = { ...options.settings, LEASE_TIME: `${leaseMs}ms` };
     const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-cluster-'));
-    const [store, mosquitto] = await Promise.all([
-      startStore(dir, { persist: false }),
-      startMosquitto({ dir, persist: true }),
-    ]);
+    const [store, mosquitto] = await Promise.all([startStore(dir, { persist: false }), startMosquitto({ dir })]);
     const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url };
     const [gateway, { witness, stop }] = await Promise.all([
       startApp('api-gateway', { dir, env }),
-      Witness.of(store.ports, LEASE_MS),
+      Witness.of(store.ports, leaseMs),
     ]);
     const load = new Load(mosquitto.url, options.random, options.clients);
-    const world = new World(dir, store, mosquitto, gateway, witness, stop, load, options.lanes);
+    const world = new World(dir, store, mosquitto, gateway, witness, stop, load, options.lanes, settings);
     await world.scaleTo(options.ingesters);
     load.start();
     return world;
@@ -102,10 +110,10 @@ export class World {
       NODE_OPTIONS: `--import ${DETOUR}`,
       DETOURS: redis.detours,
       MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
-      LEASE_TIME: `${LEASE_MS}ms`,
       INTAKE_LANES: `${this.lanes}`,
       // Each change is told, so that what was told can be compared with what was published, one by one.
       EVENT_SETTLE: '0s',
+      ...this.settings,
     };
     const app = await startApp('status-ingester', { dir: this.dir, name, env });
     const ingester = { name, app, redis, broker, frozen: false };
@@ -221,11 +229,11 @@ export class World {
 
   private async compareStates(): Promise<void> {
     const retained = await this.retained();
-    const api = new Api(this.gateway.url);
+    const connections = await new Api(this.gateway.url).connections();
+    const states = new Map(connections.map((connection) => [connection.client_id, stateOf(connection)]));
     for (const client of this.load.handshakes.keys()) {
       const wanted = retained.get(client);
-      const { body, status } = await api.connection(client);
-      const is = status === 200 ? stateOf(body) : 'unknown';
+      const is = states.get(client) ?? 'unknown';
       const should = wanted?.type === 'host-handshake' ? wanted.message_id : 'offline';
       if (is !== should && !(is === 'unknown' && wanted === undefined))
         throw new Error(`${client} is ${is}, the broker says ${should}`);
@@ -269,8 +277,14 @@ function stateOf({ state, handshake_message_id: id }: ConnectionView): string {
   return state === 'online' ? id : state;
 }
 
-async function ownedBy({ app, frozen }: Ingester, kind: 'shards' | 'lanes'): Promise<number> {
+function ownedBy(ingester: Ingester, kind: 'shards' | 'lanes'): Promise<number> {
+  return metricOf(ingester, `${kind}_owned`);
+}
+
+/** What a process says of itself now: 0 where it says nothing, as a frozen one. `name`: with its labels. */
+export async function metricOf({ app, frozen }: Ingester, name: string): Promise<number> {
   if (frozen) return 0;
   const metrics = await (await fetch(`${app.url}/metrics`)).text();
-  return Number(new RegExp(`^cloud_connector_${kind}_owned (\\d+)$`, 'm').exec(metrics)?.[1]);
+  const line = metrics.split('\n').find((one) => one.startsWith(`cloud_connector_${name} `));
+  return Number(line?.slice(line.lastIndexOf(' ')) ?? 0);
 }
