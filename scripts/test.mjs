@@ -17,7 +17,7 @@ try {
   }
   const options = ['--json', '--outputFile', results, '--maxWorkers', '2', ...process.argv.slice(2)];
   // Of the cluster's scenarios on a Redis Cluster only these: all are run by `npm run test:cluster:ring`.
-  run('npx', ['jest', ...options], { ...process.env, RING_SPECS: 'data-loss' });
+  run('npx', ['jest', ...options], { ...process.env, RING_SPECS: 'ring' });
 } catch (error) {
   failure = error;
 }

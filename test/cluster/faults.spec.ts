@@ -1,6 +1,6 @@
 /** The failure table, row by row, on real processes under continuous load, with a witness. */
 import { Random, seedOfRun } from '../support/random.js';
-import { World } from './support/world.js';
+import { World, metricOf } from './support/world.js';
 
 const random = new Random(seedOfRun());
 let world: World;
@@ -72,6 +72,37 @@ it('the lane owner loses the broker: what waits there comes when it is back', as
     if ((await fetch(`${owner.app.url}/health/ready`)).ok) throw new Error('still ready');
   });
   owner.broker.heal();
+});
+
+it('the lane owner loses the broker for long: it gives up to those who have it, and gets its share when it is back', async () => {
+  const lonely = await world.laneOwner();
+  lonely.broker.cut();
+  await world.untilOwned(lonely);
+  const about = (await world.cluster()).members.find(({ fitness }) => fitness === 'unfit');
+  expect(about).toMatchObject({ shards: 0, lanes: 0 });
+  lonely.broker.heal();
+  await world.until('its share to be back', async () => {
+    expect(await metricOf(lonely, 'shards_owned')).toBeGreaterThanOrEqual(10);
+  });
+});
+
+it('all lose the broker: nothing moves, and what waits there comes when it is back', async () => {
+  const owner = await world.laneOwner();
+  const before = world.witness.acquisitions;
+  const cutAt = performance.now();
+  for (const { broker } of world.ingesters) broker.cut();
+  await world.until('all to be troubled for longer than it takes to be unfit', async () => {
+    const { members } = await world.cluster();
+    expect(members.map(({ fitness }) => fitness)).toEqual(members.map(() => 'troubled'));
+    expect(performance.now() - cutAt).toBeGreaterThan(2 * world.leaseMs);
+  });
+  for (const { broker } of world.ingesters) broker.heal();
+  await world.until('all to be fit', async () => {
+    const { members } = await world.cluster();
+    expect(members.map(({ fitness }) => fitness)).toEqual(members.map(() => 'fit'));
+  });
+  expect(await world.laneOwner()).toBe(owner);
+  expect(world.witness.acquisitions).toBe(before);
 });
 
 it('all ingesters are killed while clients come and go: their successors catch up', async () => {

@@ -1,6 +1,6 @@
 /** All clients are cut at once and come back at once, while ingesters freeze and die. */
 import { Crowd } from './support/crowd.js';
-import { Random, seedOfRun } from './support/random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { World, metricOf } from './support/world.js';
 
 const CLIENTS = 1500;

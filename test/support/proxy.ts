@@ -68,7 +68,7 @@ export class Proxy {
   }
 }
 
-/** The proxies of one process in front of the masters of a Redis, cut and healed together. */
+/** The proxies of one process in front of the masters of a Redis, healed together. */
 export class RedisProxies {
   private constructor(private readonly proxies: ReadonlyMap<number, Proxy>) {}
 
@@ -82,8 +82,11 @@ export class RedisProxies {
     return Array.from(this.proxies, ([master, { port }]) => `${master}:${port}`).join();
   }
 
-  cut(): void {
-    for (const proxy of this.proxies.values()) proxy.cut();
+  /** `which`: the master's number; without it all of them. */
+  cut(which?: number): void {
+    [...this.proxies.values()].forEach((proxy, i) => {
+      if (which === undefined || i === which) proxy.cut();
+    });
   }
 
   silence(): void {

@@ -98,6 +98,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const timing = new LeaseTiming(settings.LEASE_TIME, REDIS_ANSWER_MS);
   const runs = new RedisRuns(leaseRedis);
   const keySpace = new KeySpaceWatch(leaseRedis, keys);
+  const publisher = new Publisher(broker, `ingester-${randomUUID()}`, logger);
   const ownership = new LeasedOwnership({
     members: new Members(leaseRedis, keys, memberId, timing.leaseMs),
     leases: new Leases(leaseRedis, keys, bootId, timing.leaseMs),
@@ -105,6 +106,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     keys,
     subscriber,
     doubts: [() => runs.changed(), () => keySpace.changed()],
+    troubled: () => !publisher.connected,
     about: { name, wants_lanes: INTAKE_LANES },
     shardCount: SHARD_COUNT,
     logger,
@@ -113,7 +115,6 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const commits = new FencedCommit(redis, keys);
   const due = new DueWorkOfShards(redis, keys);
   const wakeUps = new WakeUps(redis, keys);
-  const publisher = new Publisher(broker, `ingester-${randomUUID()}`, logger);
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
   const reader = new RetainedReader(broker, `ingester-reader-${randomUUID()}`, SENTINEL, logger);

@@ -56,13 +56,15 @@ export interface IngesterParts {
 
 @Injectable()
 export class Ingester implements OwnershipListener, BeforeApplicationShutdown, OnApplicationShutdown {
+  private claimed: Promise<LaneMarks> | undefined;
+
   constructor(@Inject(INGESTER_PARTS) private readonly parts: IngesterParts) {}
 
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
     const { redis, ownership, housekeeping, triggers, worker } = this.parts;
     await assertRedisFit(redis);
-    const { sessions } = await this.claim();
+    const { sessions } = await this.claimOnce();
     await ownership.start(this, sessions);
     housekeeping.start();
     triggers.start();
@@ -71,14 +73,23 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
 
   async granted(grant: Grant): Promise<void> {
     const { lanes, loop, mailboxes, ownership, shardCount } = this.parts;
-    // The key space may be new: Redis can lose what it held. Where it does not fit, nothing is acted for.
-    await this.claim();
+    // Where the key space does not fit, nothing is acted for.
+    await this.claimOnce();
     if (grant.kind === 'shard') {
       await this.tellMoved(grant);
       return loop.add(grant);
     }
     await mailboxes.announce(grant, shardCount);
     lanes.open(grant, ownership);
+  }
+
+  /** Again only where what was claimed may be lost, or the claim has failed. */
+  private claimOnce(): Promise<LaneMarks> {
+    this.claimed ??= this.claim().catch((error: unknown) => {
+      this.claimed = undefined;
+      throw error;
+    });
+    return this.claimed;
   }
 
   /** Sets the key space up where it is new, with the share group in use: its name is part of the lanes' sessions. */
@@ -104,6 +115,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   }
 
   dataDoubted(): void {
+    this.claimed = undefined;
     this.parts.logger.warn('what Redis held may be lost in part: connections may differ from the broker');
     this.parts.triggers.dataDoubted();
   }

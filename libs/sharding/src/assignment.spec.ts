@@ -1,11 +1,19 @@
 import fc from 'fast-check';
 import { assign, type Holder } from './assignment.js';
+import type { Fitness } from './fitness.js';
 
 const ids = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 12 });
 /** Members that hold whatever they believe to hold: overlapping, too much, nothing, or what does not exist. */
 const anyMembers = ids.chain((names) =>
   fc.tuple(
-    ...names.map((id) => fc.record({ id: fc.constant(id), holds: fc.uniqueArray(fc.nat(80)), draining: fc.boolean() })),
+    ...names.map((id) =>
+      fc.record({
+        id: fc.constant(id),
+        holds: fc.uniqueArray(fc.nat(80)),
+        draining: fc.boolean(),
+        fitness: fc.constantFrom<Fitness[]>('fit', 'troubled', 'unfit'),
+      }),
+    ),
   ),
 );
 /** Members that hold what an earlier assignment gave them. */
@@ -25,6 +33,12 @@ function follow(members: readonly Holder[], count: number): Holder[] {
   }));
 }
 
+function ableOf(members: readonly Holder[]): Holder[] {
+  const staying = members.filter(({ draining }) => !draining);
+  const fit = staying.filter(({ fitness }) => fitness !== 'unfit');
+  return fit.length === 0 ? staying : fit;
+}
+
 function loads(wanted: readonly (string | undefined)[], members: readonly Holder[]): number[] {
   return members.map(({ id }) => wanted.filter((one) => one === id).length);
 }
@@ -34,12 +48,12 @@ function moved(before: readonly (string | undefined)[], after: readonly (string 
 }
 
 describe('the assignment', () => {
-  it('gives everything to members that are not draining, balanced within one, whatever they hold', () => {
+  it('gives everything to members that are not draining, and fit where any is, balanced within one, whatever they hold', () => {
     fc.assert(
       fc.property(anyMembers, fc.integer({ min: 0, max: 70 }), (members, count) => {
         const wanted = assign(members, count);
         expect(wanted).toHaveLength(count);
-        const able = members.filter(({ draining }) => !draining);
+        const able = ableOf(members);
         if (able.length === 0) {
           expect(wanted.every((id) => id === undefined)).toBe(true);
           return;
@@ -102,7 +116,7 @@ describe('the assignment', () => {
   it('moves no more than balance asks for, whatever is held', () => {
     fc.assert(
       fc.property(anyMembers, fc.integer({ min: 0, max: 70 }), (members, count) => {
-        const able = members.filter(({ draining }) => !draining).sort((a, b) => (a.id < b.id ? -1 : 1));
+        const able = ableOf(members).sort((a, b) => (a.id < b.id ? -1 : 1));
         fc.pre(able.length > 0);
         const taken = new Set<number>();
         const held = able.map(({ holds }) => {

@@ -3,6 +3,8 @@
  * member computes it for itself; where two differ for a moment, the leases decide.
  */
 
+import type { Fitness } from './fitness.js';
+
 /** A member as the assignment sees it. */
 export interface Holder {
   /** Unique; the order of ids breaks ties. */
@@ -11,17 +13,18 @@ export interface Holder {
   holds: readonly number[];
   /** It keeps nothing and is given nothing. */
   draining: boolean;
+  /** So is an `unfit` one where others are not. */
+  fitness?: Fitness;
 }
 
 /**
- * Shares `count` resources out: balanced within one, each left where it is unless its holder is gone, draining or
- * has more than its share. Where nobody can take part, nothing is assigned.
+ * Shares `count` resources out: balanced within one, each left where it is unless its holder is gone, draining,
+ * unfit or has more than its share. Where nobody can take part, nothing is assigned.
  * @returns the member's id for each resource
  */
 export function assign(members: readonly Holder[], count: number): (string | undefined)[] {
   const wanted = new Array<string | undefined>(count).fill(undefined);
-  const shares = members
-    .filter(({ draining }) => !draining)
+  const shares = able(members)
     .map(({ id, holds }) => ({ id, holds, kept: [] as number[], quota: 0 }))
     .sort((a, b) => byText(a.id, b.id));
   if (shares.length === 0) return wanted;
@@ -48,6 +51,13 @@ export function assign(members: readonly Holder[], count: number): (string | und
     }
   }
   return wanted;
+}
+
+/** Those who are given something. */
+function able(members: readonly Holder[]): readonly Holder[] {
+  const staying = members.filter(({ draining }) => !draining);
+  const fit = staying.filter(({ fitness }) => fitness !== 'unfit');
+  return fit.length > 0 ? fit : staying;
 }
 
 function byText(a: string, b: string): number {

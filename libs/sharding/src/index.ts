@@ -1,6 +1,7 @@
 export * from './assignment.js';
 export * from './cluster-state.js';
 export * from './fenced-commit.js';
+export * from './fitness.js';
 export * from './lease-timing.js';
 export * from './leased-ownership.js';
 export * from './leases.js';

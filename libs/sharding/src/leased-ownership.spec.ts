@@ -61,6 +61,7 @@ class Member implements OwnershipListener {
       keys,
       subscriber: this.subscriber,
       doubts: [],
+      troubled: () => false,
       about: { name: 'spec', wants_lanes: LANES },
       shardCount: SHARDS,
       logger: quiet,

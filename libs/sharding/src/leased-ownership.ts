@@ -10,9 +10,10 @@
  * - A lease that is gone though it cannot have run out says that Redis has lost data (S0), as does whatever else
  *   `doubts` watch: everything is given up, told to the listener, and acquired anew.
  */
-import { counter, gauge, type Logger, type Redis } from '@app/platform';
+import { Backoff, counter, gauge, type Logger, type Redis } from '@app/platform';
 import { assign } from './assignment.js';
 import { Attempts } from './attempts.js';
+import { FitnessWatch } from './fitness.js';
 import { Holding } from './holding.js';
 import type { LeaseTiming } from './lease-timing.js';
 import type { Leases } from './leases.js';
@@ -24,6 +25,7 @@ import { nameOf, type Resource, type ShardingKeys } from './sharding-keys.js';
 const refusals = counter('fencing_refusals', 'Writes refused because the lease was not held any more.', ['kind']);
 const shardsOwned = gauge('shards_owned', 'Shards this process acts for.');
 const lanesOwned = gauge('lanes_owned', 'Lanes this process acts for.');
+const unfit = gauge('unfit', 'Whether this process leaves its work to others that are fit (1) or not (0).');
 
 export interface LeasedOwnershipParts {
   members: Members;
@@ -34,6 +36,8 @@ export interface LeasedOwnershipParts {
   subscriber: Redis;
   /** Each says whether data may have been lost since its last call (S0). */
   doubts: readonly (() => Promise<boolean>)[];
+  /** Whether something else than Redis keeps this process from its work now. */
+  troubled: () => boolean;
   /** What is announced of this process. */
   about: Pick<Announcement, 'name' | 'wants_lanes'>;
   shardCount: number;
@@ -44,6 +48,9 @@ export class LeasedOwnership implements Ownership {
   private readonly holdings = new Map<string, Holding>();
   private readonly attempts = new Attempts();
   private readonly rounds: Rounds;
+  private readonly fitness: FitnessWatch;
+  /** Of rounds in which Redis answered in part. */
+  private readonly partly: Backoff;
   private readonly since = new Date().toISOString();
   private listener: OwnershipListener | undefined;
   private view: readonly Member[] = [];
@@ -57,7 +64,10 @@ export class LeasedOwnership implements Ownership {
   private knownLanes = 0;
 
   constructor(private readonly parts: LeasedOwnershipParts) {
+    const { leaseMs, renewEveryMs } = parts.timing;
     this.rounds = new Rounds(() => this.round(), parts.logger);
+    this.fitness = new FitnessWatch(leaseMs);
+    this.partly = new Backoff(50, renewEveryMs, leaseMs);
   }
 
   /** Resolves when this process takes part; what it is to hold is granted from then on. */
@@ -126,7 +136,10 @@ export class LeasedOwnership implements Ownership {
       ...this.renewals(sentAt),
     ]);
     this.enforceDeadlines();
-    if (heard.status === 'rejected') throw heard.reason;
+    if (heard.status === 'rejected') {
+      this.fitness.interrupted();
+      throw heard.reason;
+    }
     this.heardAt = sentAt;
     if (heard.value.members !== undefined) {
       this.view = heard.value.members;
@@ -134,9 +147,33 @@ export class LeasedOwnership implements Ownership {
     }
     if (this.vanished) this.doubtData('leases have vanished before their time');
     this.follow();
-    for (const outcome of others) if (outcome.status === 'rejected') throw outcome.reason;
-    const retries = [...this.missing()].map(([name]) => this.attempts.dueIn(name));
-    return Math.max(0, Math.min(timing.renewEveryMs, (heard.value.nextOverdueMs ?? Infinity) + 1, ...retries));
+    const retries = this.missing().map(([name]) => this.attempts.dueIn(name));
+    const dueIn = Math.min(timing.renewEveryMs, (heard.value.nextOverdueMs ?? Infinity) + 1, ...retries);
+    return Math.max(0, Math.min(dueIn, this.noteFitness(others)));
+  }
+
+  /** @returns milliseconds until what did not succeed is tried again. */
+  private noteFitness(outcomes: readonly PromiseSettledResult<unknown>[]): number {
+    const { logger, members, troubled } = this.parts;
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    const othersFit = this.view.some(
+      ({ id, draining, fitness }) => id !== members.id && !draining && fitness === 'fit',
+    );
+    const before = this.fitness.current;
+    this.fitness.note(troubled(), othersFit, performance.now());
+    const now = this.fitness.current;
+    if (now !== before) {
+      logger.info({ member: members.id, before, now }, 'fitness changed');
+      unfit.set(now === 'unfit' ? 1 : 0);
+      this.rounds.poke();
+    }
+    if (failed === undefined) {
+      this.partly.succeeded();
+      return Infinity;
+    }
+    const waitMs = this.partly.failed();
+    logger.warn({ err: failed.reason, wait_ms: waitMs }, 'a part of Redis does not answer; trying again');
+    return waitMs;
   }
 
   private announcement(): Announcement {
@@ -148,6 +185,7 @@ export class LeasedOwnership implements Ownership {
       knows_lanes: this.knownLanes,
       since: this.since,
       draining: this.draining,
+      fitness: this.fitness.current,
       shards: of('shard'),
       lanes: of('lane'),
     };

@@ -31,6 +31,7 @@ function about(name: string, more: Partial<Announcement> = {}): Announcement {
     wants_lanes: 1,
     knows_lanes: 1,
     draining: false,
+    fitness: 'fit',
     shards: [],
     lanes: [],
     ...more,

@@ -3,6 +3,7 @@
  * overdue by Redis' clock. What members say only guides the assignment; the leases alone decide who acts.
  */
 import { RedisScript, type Redis } from '@app/platform';
+import type { Fitness } from './fitness.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
 /** What a member tells the others about itself. */
@@ -17,6 +18,7 @@ export interface Announcement {
   knows_lanes: number;
   /** It is stopping: it gives back what it holds. */
   draining: boolean;
+  fitness: Fitness;
   shards: number[];
   lanes: number[];
 }

@@ -43,6 +43,7 @@ export class World {
     private readonly stopWitness: () => void,
     readonly load: Load,
     private readonly lanes: number,
+    readonly leaseMs: number,
     private readonly settings: Record<string, string>,
   ) {}
 
@@ -64,7 +65,7 @@ export class World {
       Witness.of(store.ports, leaseMs),
     ]);
     const load = new Load(mosquitto.url, options.random, options.clients);
-    const world = new World(dir, store, mosquitto, gateway, witness, stop, load, options.lanes, settings);
+    const world = new World(dir, store, mosquitto, gateway, witness, stop, load, options.lanes, leaseMs, settings);
     await world.scaleTo(options.ingesters);
     load.start();
     return world;

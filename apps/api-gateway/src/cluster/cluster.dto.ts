@@ -13,6 +13,11 @@ const Member = z
     name: z.string(),
     since: z.iso.datetime(),
     draining: z.boolean().meta({ description: 'It is stopping and gives back what it holds.' }),
+    fitness: z.enum(['fit', 'troubled', 'unfit']).meta({
+      description:
+        'Whether it can do its work: `troubled` where it misses the broker, or did a moment ago; ' +
+        '`unfit` when that lasts and another is fit, which is then given its shards and lanes.',
+    }),
     shards: z.int().meta({ description: 'Shards it says it acts for.' }),
     lanes: z.int().meta({ description: 'Lanes it says it acts for.' }),
   })
@@ -36,11 +41,12 @@ export type ClusterBody = z.infer<typeof ClusterBody>;
 
 export function toClusterBody({ members, shards, lanes }: ClusterState): ClusterBody {
   return {
-    members: members.map(({ id, name, since, draining, ...held }) => ({
+    members: members.map(({ id, name, since, draining, fitness, ...held }) => ({
       id,
       name,
       since,
       draining,
+      fitness,
       shards: held.shards.length,
       lanes: held.lanes.length,
     })),
