@@ -37,7 +37,8 @@ const base = {
       },
     ],
   },
-  transformIgnorePatterns: [`node_modules/(?!(${esmPackages().join('|')})/)`],
+  // What string-width brings along is ES modules too, where older ones of the same names stand above.
+  transformIgnorePatterns: [`^(?!.*/string-width/node_modules/).*/node_modules/(?!(${esmPackages().join('|')})/)`],
   moduleNameMapper: {
     '^@app/(protocol|sharding|registry|broker|platform|client)$': '<rootDir>/libs/$1/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CloudConnector, type MessageToSend } from '@app/client';
 import { startApp, startMosquitto, stopAll } from '../../scripts/stack.mjs';
-import type { BatchResultBody, MessagePageBody } from '../../apps/api-gateway/src/messages/message.dto.js';
 import { Api, type ProblemView } from '../support/api.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 import { startStore } from '../support/store.js';
@@ -11,6 +11,7 @@ import { startStore } from '../support/store.js';
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-e2e-'));
 let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
 let api: Api;
+let connector: CloudConnector;
 
 beforeAll(async () => {
   const store = await startStore(dir);
@@ -22,6 +23,7 @@ beforeAll(async () => {
     startApp('dispatcher', { dir, env }),
   ]);
   api = new Api(gateway.url);
+  connector = new CloudConnector({ baseUrl: gateway.url });
 }, 60_000);
 
 afterAll(async () => {
@@ -69,18 +71,18 @@ describe.each([
   });
 
   it('reports that a message failed, and its details are kept', async () => {
-    const { body } = await api.send(id, { directive: 'test:fail' });
-    await client.next(({ message_id }) => message_id === body.message_id, 'the message');
-    await client.reportError(body.message_id, 'no such directive');
-    const failed = await api.untilStatus(body.message_id, 'failed');
+    const sent = await connector.sendMessage(id, { directive: 'test:fail' });
+    await client.next(({ message_id }) => message_id === sent.message_id, 'the message');
+    await client.reportError(sent.message_id, 'no such directive');
+    const failed = await api.untilStatus(sent.message_id, 'failed');
     expect(failed.status_history.at(-1)).toMatchObject({ status: 'failed', details: 'no such directive' });
   });
 
   it('is found by its facts and in the listing', async () => {
-    const byFact = await api.call<{ data: { client_id: string }[] }>('GET', `/v1/connections?fqdn=${id}.example.com`);
-    expect(byFact.body.data.map(({ client_id }) => client_id)).toEqual([id]);
-    const listed = await api.call<{ data: { client_id: string }[] }>('GET', '/v1/connections?state=online&type=host');
-    expect(listed.body.data.map(({ client_id }) => client_id)).toContain(id);
+    const byFact = await connector.listConnections({ fqdn: `${id}.example.com` });
+    expect(byFact.data.map(({ client_id }) => client_id)).toEqual([id]);
+    const listed = await connector.listConnections({ state: 'online', type: 'host' });
+    expect(listed.data.map(({ client_id }) => client_id)).toContain(id);
   });
 
   it('vanishes without goodbye and goes offline by its last will', async () => {
@@ -90,16 +92,16 @@ describe.each([
   });
 
   it('finds what was held for it when it returns, in order, and not what has expired', async () => {
-    const brief = await api.send(id, { directive: 'test:brief', ttl_seconds: 1 });
+    const brief = await connector.sendMessage(id, { directive: 'test:brief', ttl_seconds: 1 });
     const held = [
-      await api.send(id, { directive: 'test:held', payload: 1 }),
-      await api.send(id, { directive: 'test:held', payload: 2 }),
+      await connector.sendMessage(id, { directive: 'test:held', payload: 1 }),
+      await connector.sendMessage(id, { directive: 'test:held', payload: 2 }),
     ];
-    expect(held.map(({ body }) => body.status)).toEqual(['held', 'held']);
-    await api.untilStatus(brief.body.message_id, 'expired');
-    expect((await api.connection(id)).body.held_messages).toBe(2);
-    const rejected = await api.send(id, { directive: 'test:now', when_offline: 'reject' });
-    expect(rejected.status).toBe(409);
+    expect(held.map(({ status }) => status)).toEqual(['held', 'held']);
+    expect((await connector.waitForMessage(brief.message_id)).status).toBe('expired');
+    expect((await connector.getConnection(id)).held_messages).toBe(2);
+    const rejected = connector.sendMessage(id, { directive: 'test:now', when_offline: 'reject' });
+    await expect(rejected).rejects.toMatchObject({ status: 409, kind: 'client-offline' });
 
     client = await TestClient.connect(mosquitto.url, id, version);
     await client.shakeHands();
@@ -111,8 +113,7 @@ describe.each([
   });
 
   it('is forced off, refused within the window, and let in by an operator', async () => {
-    const forced = await api.call('POST', `/v1/connections/${id}/force-disconnect`, { reconnect_after: 'never' });
-    expect(forced.status).toBe(202);
+    await connector.forceDisconnect(id, 'never');
     const order = await client.next(({ type }) => type === 'force-disconnect', 'force-disconnect');
     expect(order.payload).toEqual({ reconnect_after: 'never' });
     await client.sayGoodbye();
@@ -122,21 +123,21 @@ describe.each([
     const early = await client.shakeHands();
     const refusal = await client.next(({ type }) => type === 'handshake-error', 'the refusal');
     expect(refusal.in_response_to).toBe(early);
-    expect((await api.connection(id)).body).toMatchObject({ state: 'offline' });
+    expect(await connector.getConnection(id)).toMatchObject({ state: 'offline' });
 
-    expect((await api.call('DELETE', `/v1/connections/${id}/refusal`)).status).toBe(204);
+    await connector.liftRefusal(id);
     await client.shakeHands();
     await api.untilConnection(id, ({ state }) => state === 'online');
   });
 
   it('says goodbye by the empty retained message alone, and is forgotten', async () => {
-    expect((await api.call('DELETE', `/v1/connections/${id}`)).status).toBe(409);
+    await expect(connector.forgetConnection(id)).rejects.toMatchObject({ status: 409 });
     await client.publish('', true);
     const connection = await api.untilConnection(id, ({ state }) => state === 'offline');
     expect(connection.offline_reason).toBe('handshake-removed');
     await client.mqtt.endAsync();
-    expect((await api.call('DELETE', `/v1/connections/${id}`)).status).toBe(204);
-    expect((await api.connection(id)).status).toBe(404);
+    await connector.forgetConnection(id);
+    await expect(connector.getConnection(id)).rejects.toMatchObject({ status: 404 });
   });
 });
 
@@ -217,13 +218,13 @@ describe('the REST API', () => {
     const client = await TestClient.connect(mosquitto.url, 'idem');
     await client.shakeHands();
     await api.untilConnection('idem', ({ state }) => state === 'online');
-    const key = { 'idempotency-key': 'once' };
-    const first = await api.send('idem', { directive: 'test:once' }, key);
-    const second = await api.send('idem', { directive: 'test:once' }, key);
-    expect(second.body).toEqual(first.body);
-    expect((await api.send('idem', { directive: 'test:other' }, key)).status).toBe(422);
-    const marker = await api.send('idem', { directive: 'test:marker' });
-    await client.next(({ message_id }) => message_id === marker.body.message_id, 'the marker');
+    const key = { idempotencyKey: 'once' };
+    const first = await connector.sendMessage('idem', { directive: 'test:once' }, key);
+    expect(await connector.sendMessage('idem', { directive: 'test:once' }, key)).toEqual(first);
+    const other = connector.sendMessage('idem', { directive: 'test:other' }, key);
+    await expect(other).rejects.toMatchObject({ status: 422, kind: 'idempotency-mismatch' });
+    const marker = await connector.sendMessage('idem', { directive: 'test:marker' });
+    await client.next(({ message_id }) => message_id === marker.message_id, 'the marker');
     expect(client.received.map(({ directive }) => directive)).toEqual(['test:once', 'test:marker']);
     client.vanish();
   });
@@ -234,10 +235,10 @@ describe('the REST API', () => {
     await api.untilConnection('cancel', ({ state }) => state === 'online');
     client.vanish();
     await api.untilConnection('cancel', ({ state }) => state === 'offline');
-    const { body } = await api.send('cancel', { directive: 'test:cancel' });
-    expect((await api.call('DELETE', `/v1/messages/${body.message_id}`)).status).toBe(204);
-    expect((await api.call('DELETE', `/v1/messages/${body.message_id}`)).status).toBe(409);
-    await api.untilStatus(body.message_id, 'cancelled');
+    const { message_id } = await connector.sendMessage('cancel', { directive: 'test:cancel' });
+    await connector.cancelMessage(message_id);
+    await expect(connector.cancelMessage(message_id)).rejects.toMatchObject({ status: 409, kind: 'conflict' });
+    expect((await connector.readMessage(message_id)).status).toBe('cancelled');
   });
 
   it('takes a batch, answers each item, and sends those of one client in their order', async () => {
@@ -254,24 +255,23 @@ describe('the REST API', () => {
       { client_id: 'a/b', directive: 'x' },
       { client_id: 'batch', directive: ' ' },
       { client_id: 'batch', directive: 'x', payload: 'x'.repeat(1_048_577) },
-      'no object',
+      'no object' as unknown as MessageToSend,
       { client_id: 'batch', directive: 'test:key', idempotency_key: 'k' },
       { client_id: 'batch', directive: 'test:other', idempotency_key: 'k' },
     ];
-    const { status, body } = await api.call<BatchResultBody>('POST', '/v1/messages', { messages: [...good, ...bad] });
-    expect(status).toBe(200);
-    const last = body.results.slice(good.length);
+    const results = await connector.sendMessages([...good, ...bad]);
+    const last = results.slice(good.length);
     expect(last.map((one) => one.status)).toEqual([404, 422, 422, 413, 422, 202, 422]);
     expect(last[1]?.problem?.errors?.map(({ pointer }) => pointer)).toEqual(['/client_id']);
-    const ids = body.results.filter((one) => one.status === 202).map(({ message }) => message?.message_id ?? '');
+    const ids = results.filter((one) => one.status === 202).map(({ message }) => message?.message_id ?? '');
     await api.untilStatus(ids.at(-1) ?? '', 'sent');
     expect(client.received.map(({ message_id }) => message_id)).toEqual(ids);
 
-    const page = await api.call<MessagePageBody>('GET', '/v1/connections/batch/messages?status=sent&limit=61');
-    expect(page.body.data.map(({ message_id }) => message_id)).toEqual(ids.toReversed());
-    expect(page.body.next_cursor).toBeNull();
-    const none = await api.call<ProblemView>('GET', '/v1/connections/nobody/messages');
-    expect([none.status, none.body.type]).toEqual([404, 'urn:cloud-connector:problem:unknown-connection']);
+    const page = await connector.listMessages('batch', { status: 'sent', limit: 61 });
+    expect(page.data.map(({ message_id }) => message_id)).toEqual(ids.toReversed());
+    expect(page.next_cursor).toBeNull();
+    const none = connector.listMessages('nobody');
+    await expect(none).rejects.toMatchObject({ status: 404, kind: 'unknown-connection' });
     client.vanish();
   });
 
@@ -288,28 +288,16 @@ describe('the REST API', () => {
   });
 
   it('counts connections by state and type', async () => {
-    const { body } = await api.call<{ total: number; online: { total: number }; offline: { total: number } }>(
-      'GET',
-      '/v1/connections/summary',
-    );
-    expect(body.total).toBeGreaterThan(0);
-    expect(body.total).toBe(body.online.total + body.offline.total);
+    const { total, online, offline } = await connector.summarizeConnections();
+    expect(total).toBeGreaterThan(0);
+    expect(total).toBe(online.total + offline.total);
   });
 
   it('pages through all connections with a cursor', async () => {
     const seen: string[] = [];
-    let cursor: string | null = null;
-    do {
-      const query: string = cursor === null ? '' : `&cursor=${cursor}`;
-      const page: { body: { data: { client_id: string }[]; next_cursor: string | null } } = await api.call(
-        'GET',
-        `/v1/connections?limit=1${query}`,
-      );
-      seen.push(...page.body.data.map(({ client_id }) => client_id));
-      cursor = page.body.next_cursor;
-    } while (cursor !== null);
-    const { body } = await api.call<{ total: number }>('GET', '/v1/connections/summary');
+    for await (const { client_id } of connector.connections({ limit: 1 })) seen.push(client_id);
+    const { total } = await connector.summarizeConnections();
     expect(new Set(seen).size).toBe(seen.length);
-    expect(seen).toHaveLength(body.total);
+    expect(seen).toHaveLength(total);
   });
 });

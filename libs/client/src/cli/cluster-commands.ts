@@ -1,0 +1,79 @@
+/** `sweep` and `cluster`. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CloudConnector } from '../cloud-connector.js';
+import { ProblemError } from '../errors.js';
+import type { Cluster, Sweep } from '../generated/types.gen.js';
+import { shown, type Context } from './context.js';
+import { EXIT, UsageError } from './failures.js';
+import type { Output } from './output.js';
+
+const SWEEP_POLL_MS = 1000;
+
+export async function sweep({ connector, given, out }: Context): Promise<number> {
+  if (given.flag('latest') && given.flag('wait')) throw new UsageError('give --wait or --latest, not both');
+  if (given.flag('latest')) return showSweep(await connector.getLatestSweep(), out);
+  const before = await latestSweep(connector);
+  await connector.startSweep();
+  if (!given.flag('wait')) {
+    if (out.json) await out.object({ requested: true });
+    else await out.lines(['A sweep was asked for; follow it with: cloud-connector sweep --latest']);
+    return EXIT.done;
+  }
+  for (;;) {
+    const latest = await latestSweep(connector);
+    if (latest?.state === 'ended' && latest.sweep_id !== before?.sweep_id) return showSweep(latest, out);
+    await sleep(SWEEP_POLL_MS);
+  }
+}
+
+/** Undefined where there was none yet; waits as told where the registry cannot say at the moment. */
+async function latestSweep(connector: CloudConnector): Promise<Sweep | undefined> {
+  for (;;) {
+    try {
+      return await connector.getLatestSweep();
+    } catch (error) {
+      if (!(error instanceof ProblemError)) throw error;
+      if (error.kind === 'not-found') return undefined;
+      if (error.retryAfter === undefined) throw error;
+      await sleep(error.retryAfter * 1000);
+    }
+  }
+}
+
+async function showSweep(found: Sweep, out: Output): Promise<number> {
+  if (out.json) await out.object(found);
+  else
+    await out.table(
+      ['member', 'value'],
+      Object.entries(found).map(([name, value]) => [name, shown(value)]),
+    );
+  return found.complete === false ? EXIT.failed : EXIT.done;
+}
+
+export async function cluster({ connector, given, out }: Context): Promise<number> {
+  const state = await connector.getCluster();
+  if (out.json) await out.object(state);
+  else {
+    await out.table(['MEMBER', 'SINCE', 'SHARDS', 'LANES', 'WAITING', 'LAG'], membersOf(state));
+    const idle = state.shards.filter(({ owner }) => owner === null).map(({ shard }) => shard);
+    await out.lines([
+      '',
+      idle.length === 0 ? 'Every shard has an owner.' : `Shards without an owner: ${idle.join(', ')}`,
+    ]);
+  }
+  if (out.json || !given.flag('shards')) return EXIT.done;
+  const rows = state.shards.map(({ shard, owner, epoch, mailbox_depth: depth, mailbox_lag_ms: lag }) =>
+    [shard, owner ?? '-', epoch ?? '-', depth, `${lag} ms`].map(String),
+  );
+  await out.table(['SHARD', 'OWNER', 'EPOCH', 'WAITING', 'LAG'], rows);
+  return EXIT.done;
+}
+
+function membersOf({ members, shards }: Cluster): string[][] {
+  return members.map(({ id, name, since, draining, shards: held, lanes }) => {
+    const own = shards.filter(({ owner }) => owner === id);
+    const waiting = own.reduce((total, { mailbox_depth: depth }) => total + depth, 0);
+    const lag = Math.max(0, ...own.map(({ mailbox_lag_ms: ms }) => ms));
+    return [draining ? `${name} (draining)` : name, since, `${held}`, `${lanes}`, `${waiting}`, `${lag} ms`];
+  });
+}

@@ -1,0 +1,69 @@
+/** The commands there are, and how each is used. */
+import { cluster, sweep } from './cluster-commands.js';
+import type { Options } from './command-line.js';
+import { ROWS, connections, disconnect } from './connection-commands.js';
+import type { Context } from './context.js';
+import { send, watch } from './message-commands.js';
+
+export interface Command {
+  usage: string;
+  does: string;
+  options: Options;
+  /** Most arguments. */
+  arguments: number;
+  /** Resolves with the exit code. */
+  run(context: Context): Promise<number>;
+}
+
+const text = { type: 'string' } as const;
+const flag = { type: 'boolean' } as const;
+
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  connections: {
+    usage: 'connections [CLIENT_ID] [--state online|offline] [--type host|proxy] [--fact NAME=VALUE] [--limit N]',
+    does: `one connection, or all that fit: ${ROWS} in a table, all with --json`,
+    options: { state: text, type: text, fact: text, limit: text },
+    arguments: 1,
+    run: connections,
+  },
+  send: {
+    usage:
+      'send CLIENT_ID DIRECTIVE [--payload JSON | --payload-file FILE] [--ttl SECONDS] [--when-offline hold|reject]\n' +
+      '     [--idempotency-key KEY] [--wait] [--timeout SECONDS]',
+    does: 'sends a message; FILE may be - for stdin; --wait until it is sent, failed, expired or cancelled',
+    options: {
+      ...{ payload: text, 'payload-file': text, ttl: text, 'when-offline': text, 'idempotency-key': text },
+      ...{ wait: flag, timeout: text },
+    },
+    arguments: 2,
+    run: send,
+  },
+  watch: {
+    usage: 'watch [--types TYPE,TYPE] [--client-id CLIENT_ID] [--since EVENT_ID]',
+    does: 'shows events as they happen, until Ctrl-C; EVENT_ID is the `id` of an event that --json showed',
+    options: { types: text, 'client-id': text, since: text },
+    arguments: 0,
+    run: watch,
+  },
+  disconnect: {
+    usage: 'disconnect CLIENT_ID (--reconnect-after PT30S|TIMESTAMP|never | --lift)',
+    does: 'forces a client off and refuses it until then; --lift lets it in again',
+    options: { 'reconnect-after': text, lift: flag },
+    arguments: 1,
+    run: disconnect,
+  },
+  sweep: {
+    usage: 'sweep [--wait | --latest]',
+    does: 'has the registry compared with the broker; --wait for its end, --latest shows the last one',
+    options: { wait: flag, latest: flag },
+    arguments: 0,
+    run: sweep,
+  },
+  cluster: {
+    usage: 'cluster [--shards]',
+    does: 'shows the ingesters and what waits for them; --shards also each shard',
+    options: { shards: flag },
+    arguments: 0,
+    run: cluster,
+  },
+};

@@ -1,0 +1,38 @@
+/** What the tool says: results on stdout, everything else on stderr. Nothing leaves it that was not made printable. */
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { jsonLine, printable } from './printable.js';
+import { table } from './table.js';
+
+export class Output {
+  constructor(
+    private readonly stdout: Writable & { columns?: number; isTTY?: boolean },
+    private readonly stderr: Writable,
+    /** One JSON object a line, rather than text for people. */
+    readonly json: boolean,
+  ) {}
+
+  /** An object, for scripts. */
+  async object(value: unknown): Promise<void> {
+    await this.write(this.stdout, jsonLine(value));
+  }
+
+  /** Text for people. */
+  async lines(lines: readonly string[]): Promise<void> {
+    for (const line of lines) await this.write(this.stdout, printable(line));
+  }
+
+  async table(head: readonly string[], rows: readonly (readonly string[])[]): Promise<void> {
+    const { isTTY, columns } = this.stdout;
+    await this.lines(table(head, rows, isTTY === true && columns !== undefined ? columns : Infinity));
+  }
+
+  async note(text: string): Promise<void> {
+    for (const line of text.split('\n')) await this.write(this.stderr, printable(line));
+  }
+
+  /** Waits for a reader that is slow, rather than gathering what it has not taken. */
+  private async write(stream: Writable, line: string): Promise<void> {
+    if (!stream.write(`${line}\n`)) await once(stream, 'drain');
+  }
+}

@@ -1,0 +1,100 @@
+/** The tool without a system: what it refuses by itself, and what it makes of refusals and hostile answers. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Writable } from 'node:stream';
+import { run } from './run.js';
+
+let url: string;
+let answer: (response: ServerResponse, request: IncomingMessage) => void;
+const server = createServer((request, response) => answer(response, request));
+
+beforeAll(async () => {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterAll(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+async function cli(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ exit: number; out: string; err: string }> {
+  const texts = { out: '', err: '' };
+  const into = (name: 'out' | 'err'): Writable =>
+    new Writable({
+      write: (chunk: Buffer, _, done) => {
+        texts[name] += chunk.toString();
+        done();
+      },
+    });
+  const interrupted = new AbortController().signal;
+  const all = { CLOUD_CONNECTOR_URL: url, ...env };
+  const exit = await run(args, { env: all, stdout: into('out'), stderr: into('err'), interrupted });
+  return { exit, ...texts };
+}
+
+it.each([
+  [['nothing'], 'there is no command "nothing"'],
+  [['constructor'], 'there is no command "constructor"'],
+  [['send', 'a'], 'DIRECTIVE is missing'],
+  [['send', 'a', 'b', 'c'], '"c" is one argument too many'],
+  [['send', 'a', 'b', '--ttl', '1.5'], '--ttl must be a whole number from 1'],
+  [['send', 'a', 'b', '--payload', '{'], 'the payload is no JSON'],
+  [['send', 'a', 'b', '--payload-file', '/nowhere'], 'the payload cannot be read'],
+  [['send', 'a', 'b', '--timeout', '3'], '--timeout says how long to --wait'],
+  [['send', '..', 'b'], 'an id must not be'],
+  [['connections', '--state', 'gone'], '--state must be online or offline'],
+  [['connections', '--fact', 'name=x'], '--fact must be NAME=VALUE'],
+  [['connections', '--colour'], "Unknown option '--colour'"],
+  [['disconnect', 'a'], 'give either --reconnect-after or --lift'],
+  [['disconnect', 'a', '--lift', '--reconnect-after', 'never'], 'give either --reconnect-after or --lift'],
+  [['sweep', '--wait', '--latest'], 'give --wait or --latest'],
+  [['cluster', '--url', 'ftp://x'], 'is no address of a gateway'],
+  [['cluster', '--token-file', '/nowhere'], 'the token cannot be read'],
+])('refuses %j by itself', async (args, text) => {
+  const { exit, out, err } = await cli(args);
+  expect([exit, out]).toEqual([2, '']);
+  expect(err).toContain(text);
+});
+
+it('explains itself', async () => {
+  expect(await cli([])).toMatchObject({ exit: 0, err: '' });
+  expect((await cli(['send', '--help'])).out).toContain('cloud-connector send CLIENT_ID');
+});
+
+it('says that nobody answers, and what to set', async () => {
+  const { exit, err } = await cli(['cluster', '--url', 'http://127.0.0.1:2']);
+  expect(exit).toBe(3);
+  expect(err).toMatch(/cannot be reached: .*ECONNREFUSED[^]*CLOUD_CONNECTOR_URL/);
+});
+
+it('says why it was refused and what to do, in lines of its own alone', async () => {
+  const problem = { type: 'urn:cloud-connector:problem:unauthenticated', title: 'No', status: 401, request_id: 'r1' };
+  answer = (response) =>
+    response
+      .writeHead(401, { 'content-type': 'application/problem+json' })
+      .end(JSON.stringify({ ...problem, detail: 'no key\u001b[2J\nDone.' }));
+  const { exit, err } = await cli(['cluster']);
+  expect(exit).toBe(3);
+  expect(err).toMatch(/^Refused \(401 unauthenticated\): no key\\u\{1b\}\[2J\\u\{a\}Done\.\nSet CLOUD_CONNECTOR_TOKEN/);
+});
+
+it('sends the token of the environment, and shows nothing raw that a client made up', async () => {
+  const connection = { client_id: 'a', type: 'host', state: 'online', connected_at: 'now', held_messages: 0 };
+  let credentials: string | undefined;
+  answer = (response, request) => {
+    credentials = request.headers.authorization;
+    const data = [{ ...connection, facts: { fqdn: '\u001b]0;x\u0007\u202e' } }];
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ data, next_cursor: null }));
+  };
+  const shown = await cli(['connections'], { CLOUD_CONNECTOR_TOKEN: 'key\n' });
+  expect([shown.exit, credentials]).toEqual([0, 'Bearer key']);
+  const scripted = await cli(['connections', '--json']);
+  for (const text of [shown.out, scripted.out]) expect(text.trimEnd()).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u);
+  expect(JSON.parse(scripted.out)).toMatchObject({ facts: { fqdn: '\u001b]0;x\u0007\u202e' } });
+});

@@ -1,0 +1,133 @@
+/** The command-line tool, as a person and as a script use it, against a whole system. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ROOT } from '../../scripts/setup.mjs';
+import { startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api } from '../support/api.js';
+import { TestClient } from '../support/mqtt-client.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-cli-'));
+let stack: Awaited<ReturnType<typeof startStack>>;
+let api: Api;
+let device: TestClient;
+
+beforeAll(async () => {
+  stack = await startStack({ dir, env: { EVENT_SETTLE: '0s' } });
+  api = new Api(stack.gateway.url);
+  device = await TestClient.connect(stack.mosquitto.url, 'cli-1');
+  await device.shakeHands();
+  await api.untilConnection('cli-1', ({ state }) => state === 'online');
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+interface Run {
+  child: ChildProcess;
+  out: string;
+  err: string;
+  ended: Promise<number | null>;
+}
+
+function start(...args: string[]): Run {
+  const env = { ...process.env, CLOUD_CONNECTOR_URL: stack.gateway.url };
+  const child = spawn(process.execPath, [join(ROOT, 'scripts/cli.mjs'), ...args], { env, stdio: 'pipe' });
+  const run: Run = { child, out: '', err: '', ended: new Promise((resolve) => child.once('close', resolve)) };
+  child.stdout.on('data', (data: Buffer) => (run.out += data.toString()));
+  child.stderr.on('data', (data: Buffer) => (run.err += data.toString()));
+  child.stdin.end('{"from": "stdin"}');
+  return run;
+}
+
+async function cli(...args: string[]): Promise<{ exit: number | null; out: string; err: string }> {
+  const run = start(...args);
+  return { exit: await run.ended, out: run.out, err: run.err };
+}
+
+const objects = (out: string): Record<string, unknown>[] =>
+  out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+it('lists connections for people and for scripts, and shows one', async () => {
+  const listed = await cli('connections', '--state', 'online', '--fact', 'fqdn=cli-1.example.com');
+  expect(listed).toMatchObject({ exit: 0, err: '' });
+  expect(listed.out).toMatch(
+    /^CLIENT ID +TYPE +STATE +SINCE +HELD +NAME\ncli-1 +host +online .* 0 +cli-1.example.com\n$/,
+  );
+  expect(objects((await cli('connections', '--json')).out)).toMatchObject([{ client_id: 'cli-1', state: 'online' }]);
+  expect((await cli('connections', 'cli-1')).out).toMatch(/^state +online$/m);
+  expect(await cli('connections', 'nobody')).toMatchObject({ exit: 3, out: '' });
+});
+
+it('sends and waits; the exit code tells how it ended', async () => {
+  const sent = await cli('send', 'cli-1', 'test:cli', '--payload-file', '-', '--wait', '--json');
+  expect(sent.exit).toBe(0);
+  expect(objects(sent.out)).toMatchObject([{ directive: 'test:cli', status: 'sent' }]);
+  expect(device.received.at(-1)?.payload).toEqual({ from: 'stdin' });
+
+  const file = join(dir, 'token');
+  writeFileSync(file, 'any key\n'.replace(' ', '-'));
+  const accepted = await cli('send', 'cli-1', 'test:cli', '--token-file', file);
+  expect(accepted.out).toMatch(/^[0-9a-f-]{36} is queued\n$/);
+
+  const absent = await TestClient.connect(stack.mosquitto.url, 'cli-2');
+  await absent.shakeHands();
+  await absent.sayGoodbye();
+  await api.untilConnection('cli-2', ({ state }) => state === 'offline');
+  const expired = await cli('send', 'cli-2', 'test:cli', '--ttl', '1', '--wait');
+  expect(expired).toMatchObject({ exit: 1, err: expect.stringMatching(/ is held\n$/) as string });
+  expect(expired.out).toMatch(/ is expired/);
+  const held = await cli('send', 'cli-2', 'test:cli', '--wait', '--timeout', '1');
+  expect(held.exit).toBe(1);
+  expect(held.err).toContain('did not end within 1 s');
+  expect(await cli('send', 'cli-2', 'test:cli', '--when-offline', 'reject')).toMatchObject({ exit: 3 });
+});
+
+it('watches events until it is interrupted', async () => {
+  const watching = start('watch', '--client-id', 'cli-1', '--types', 'message.status', '--json');
+  const people = start('watch', '--client-id', 'cli-1');
+  // They begin with what happens once they stand.
+  await waitUntil(async () => {
+    await api.send('cli-1', { directive: 'test:watched' });
+    expect(objects(watching.out)[0]).toMatchObject({ type: 'message.status', client_id: 'cli-1' });
+    expect(people.out).toMatch(/message\.status {2,}cli-1 .*status=sent/);
+  });
+  for (const { child } of [watching, people]) child.kill('SIGINT');
+  expect(await Promise.all([watching.ended, people.ended])).toEqual([0, 0]);
+});
+
+it('forces a client off, and lets it in again', async () => {
+  const refused = await cli('disconnect', 'cli-1', '--reconnect-after', 'soon');
+  expect(refused.exit).toBe(3);
+  expect(refused.err).toMatch(/^Refused \(422 invalid\).*\n {2}\/reconnect_after: must be/);
+  expect(await cli('disconnect', 'cli-1', '--reconnect-after', 'never')).toMatchObject({ exit: 0, err: '' });
+  await device.next(({ type }) => type === 'force-disconnect', 'force-disconnect');
+  expect((await api.connection('cli-1')).body.refused_until).toBe('never');
+  expect(objects((await cli('disconnect', 'cli-1', '--lift', '--json')).out)).toEqual([
+    { client_id: 'cli-1', lifted: true },
+  ]);
+  expect((await api.connection('cli-1')).body.refused_until).toBeNull();
+});
+
+it('sweeps and waits for the end, and shows the cluster', async () => {
+  const swept = await cli('sweep', '--wait', '--json');
+  expect(swept.exit).toBe(0);
+  expect(objects(swept.out)).toMatchObject([{ state: 'ended', trigger: 'request', complete: true }]);
+  expect((await cli('sweep', '--latest')).out).toMatch(/^state +ended$/m);
+  const cluster = await cli('cluster', '--shards');
+  expect(cluster.out).toMatch(/^MEMBER +SINCE +SHARDS +LANES +WAITING +LAG\n/);
+  expect(cluster.out).toContain('Every shard has an owner.');
+  expect(cluster.out.match(/^\d+ .* ms$/gm)).toHaveLength(32);
+});
+
+it('ends quietly when its reader has read enough', async () => {
+  const run = start('cluster', '--shards');
+  run.child.stdout?.destroy();
+  expect([await run.ended, run.err]).toEqual([0, '']);
+});
