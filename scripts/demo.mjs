@@ -29,7 +29,8 @@ function tell(what) {
 async function demo() {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-demo-'));
   tell('starting a private Redis, Mosquitto, gateway, ingester and dispatcher');
-  const stack = await startStack({ dir });
+  // Each change is told: at the end they are read back and compared one by one.
+  const stack = await startStack({ dir, env: { EVENT_SETTLE: '0s' } });
   tell(`all are ready; the API is at ${stack.gateway.url}`);
   try {
     await story(stack.gateway.url, stack.mosquitto.url);
@@ -43,10 +44,16 @@ async function demo() {
 /** @param {string} api @param {string} broker */
 async function story(api, broker) {
   const { Device } = await import('../examples/device/device.mjs');
+  /** @type {import('../libs/client/src/index.js')} */
+  const { CloudConnector } = await import(new URL('../dist/client/index.js', import.meta.url).href);
+  const connector = new CloudConnector({ baseUrl: api });
+  const beginning = await eventsUntilNow(api);
   /** @type {{ directive: string, payload?: unknown }[]} */
   const atHost = [];
   /** @type {typeof atHost} */
   const atProxy = [];
+  /** @type {typeof atHost} */
+  const atBack = [];
   const hostOptions = {
     id: 'demo-host',
     url: broker,
@@ -106,9 +113,32 @@ async function story(api, broker) {
   const refusal = await until(() => heard.find((line) => line.startsWith('handshake refused')), 'the refusal');
   tell(`the proxy came back too early: ${refusal}`);
   await untilConnection('demo-proxy', { refused_until: null });
-  const back = new Device({ id: 'demo-proxy', url: broker, proxy: true });
+  const back = new Device({
+    id: 'demo-proxy',
+    url: broker,
+    proxy: true,
+    onMessage: (message) => void atBack.push(message),
+  });
   await untilConnection('demo-proxy', { state: 'online' });
   tell('the proxy is back after its refusal window');
+
+  const batch = await connector.sendMessages(
+    [0, 1, 2, 3, 4, 5].map((n) => ({
+      client_id: n % 2 === 0 ? 'demo-host' : 'demo-proxy',
+      directive: 'demo:batch',
+      payload: n,
+    })),
+  );
+  const accepted = batch.map(({ message }) => message?.message_id ?? '');
+  const ends = await Promise.all(accepted.map((id) => connector.waitForMessage(id)));
+  expect(
+    ends.every((message) => message.status === 'sent'),
+    'a message of the batch was not sent',
+  );
+  await until(() => atBack.length === 3 && atHost.at(-1)?.payload === 4, 'the batch at both clients');
+  const arrivals = [...atHost.slice(-3), ...atBack].map(({ payload }) => payload);
+  expect(arrivals.join() === '0,2,4,1,3,5', `the batch arrived as ${arrivals.join()}`);
+  tell('a batch of six in one request: each of both clients received its three in their order');
 
   await Promise.all([host.stop(), back.stop()]);
   await untilConnection('demo-host', { state: 'offline' });
@@ -116,6 +146,18 @@ async function story(api, broker) {
   const { total } = (await call('GET', '/v1/connections/summary', undefined, 200)).online;
   expect(total === 0, `${total} connections are still online`);
   tell('both said goodbye; nobody is online');
+
+  const told = await readBack(connector, beginning);
+  const lives = ['demo-host', 'demo-proxy'].map((id) => lifeOf(id, told));
+  const expected = ['online offline online offline', 'online offline refused online offline'];
+  expect(lives.join() === expected.join(), `the events tell of ${lives.join(', ')}`);
+  const ids = [ping, order, held, ...accepted];
+  const courses = ids.map((id) => statusesOf(id, told));
+  for (const [i, course] of courses.entries()) {
+    const inOrder = /^(queued|held) in_flight( sent)?( failed)?$/.test(course);
+    expect(inOrder, `the events tell of message ${ids[i]} that it was ${course}`);
+  }
+  tell(`${told.length} events were read back: two lives and ${ids.length} messages, each change in its order`);
 
   /** @param {string} method @param {string} path @param {unknown} body @param {number} status */
   async function call(method, path, body, status) {
@@ -152,6 +194,51 @@ async function story(api, broker) {
       return message.status === status && message;
     }, `message ${id} to be ${status}`);
   }
+}
+
+/** The id behind which the events of what comes next are found. @param {string} api */
+async function eventsUntilNow(api) {
+  const { body } = await fetch(`${api}/v1/events`);
+  let text = '';
+  for await (const chunk of body ?? []) {
+    text += Buffer.from(chunk).toString();
+    const id = /^id: (.+)\n/m.exec(text)?.[1];
+    // Whoever leaves the loop closes the stream.
+    if (id !== undefined) return id;
+  }
+  throw new Error('the event stream ended before it began');
+}
+
+/**
+ * All events about clients since then, up to the goodbye of both.
+ * @param {import('../libs/client/src/index.js').CloudConnector} connector @param {string} lastEventId
+ */
+async function readBack(connector, lastEventId) {
+  const told = [];
+  let goodbyes = 0;
+  for await (const event of connector.events({ lastEventId, signal: AbortSignal.timeout(15_000) })) {
+    if ('client_id' in event) told.push(event);
+    if (event.type === 'connection.offline' && event.reason === 'goodbye') goodbyes++;
+    // The proxy said goodbye twice: the first time it was told to.
+    if (goodbyes === 3) break;
+  }
+  return told;
+}
+
+/** @param {string} id @param {import('../libs/client/src/index.js').ConnectorEvent[]} told */
+function lifeOf(id, told) {
+  const changes = told.filter((event) => 'client_id' in event && event.client_id === id);
+  const names = changes.map(({ type }) => type.split('.')).filter(([about]) => about === 'connection');
+  return names.map(([, change]) => change).join(' ');
+}
+
+/** @param {string} id @param {import('../libs/client/src/index.js').ConnectorEvent[]} told */
+function statusesOf(id, told) {
+  const changes = told.flatMap((event) => (event.type === 'message.status' ? [event] : []));
+  return changes
+    .filter(({ message_id }) => message_id === id)
+    .map(({ status }) => status)
+    .join(' ');
 }
 
 /** Resolves with the first truthy result. @template T @param {() => T | Promise<T>} get @param {string} what */
