@@ -22,6 +22,10 @@ export type ClusterMember = {
      */
     draining: boolean;
     /**
+     * Whether it can do its work: `troubled` where it misses the broker, or did a moment ago; `unfit` when that lasts and another is fit, which is then given its shards and lanes.
+     */
+    fitness: 'fit' | 'troubled' | 'unfit';
+    /**
      * Shards it says it acts for.
      */
     shards: number;
