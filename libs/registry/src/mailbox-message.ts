@@ -42,6 +42,8 @@ export type DoubtReason =
   | 'dropped'
   /** The client moved to another status topic. */
   | 'status-topic'
+  /** It said goodbye, and nothing retained has followed. */
+  | 'goodbye'
   /** A sweep found a difference, or did not see the client. */
   | 'sweep'
   /** An operator asked. */

@@ -10,7 +10,7 @@ export const MAINTENANCE_QUEUE = 'maintenance';
 
 /** Why a sweep was begun. */
 export type SweepTrigger =
-  /** A process connected its first lane. */
+  /** A lane was taken on. */
   | 'start'
   /** The broker had lost a lane's session, and what was queued in it. */
   | 'session-lost'

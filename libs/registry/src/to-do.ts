@@ -15,6 +15,8 @@ export type ToDo =
   | { do: 'clear-retained'; client_id: string; status_topic: string }
   /** Read what the broker retains for the client; stays until the result has been applied. */
   | { do: 'verify'; client_id: string }
+  /** Have the client verified whose goodbye the broker has not confirmed: its handshake may still be retained. */
+  | { do: 'confirm'; client_id: string }
   /** Tell subscribers what was held back while the client flapped; stays until it has been told. */
   | { do: 'tell'; client_id: string }
   /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */

@@ -42,8 +42,7 @@ it('keeps the schedule', async () => {
   await eventually(() => expect(schedules).toEqual([5000]));
 });
 
-it('asks at the first lane of the process, and at no further one that found its session', async () => {
-  triggers.laneConnected({ sessionPresent: true, again: false });
+it('asks when a lane was taken on, and when it had lost the broker', async () => {
   triggers.laneConnected({ sessionPresent: true, again: false });
   triggers.laneConnected({ sessionPresent: true, again: true });
   await untilAsked('start', 'broker-lost');
@@ -58,8 +57,8 @@ it('asks where a session was lost', async () => {
 it('asks at once where the key space is in doubt, plans anew, and asks again when a lane is back', async () => {
   triggers.dataDoubted();
   triggers.laneConnected({ sessionPresent: true, again: false });
-  triggers.laneConnected({ sessionPresent: true, again: false });
-  await untilAsked('key-space', 'key-space');
+  triggers.laneConnected({ sessionPresent: true, again: true });
+  await untilAsked('key-space', 'key-space', 'broker-lost');
   expect(schedules).toEqual([5000]);
 });
 

@@ -23,7 +23,6 @@ export interface TriggerParts {
 }
 
 export class SweepTriggers {
-  private started = false;
   private keySpaceDoubted = false;
   private droppedSweepAt = -Infinity;
   private droppedTimer: NodeJS.Timeout | undefined;
@@ -36,7 +35,10 @@ export class SweepTriggers {
     this.insist(() => this.parts.maintenance.keepSchedule(this.parts.sweepEveryMs));
   }
 
-  /** A lane has subscribed. `again`: it had lost the broker. */
+  /**
+   * A lane has subscribed. `again`: it had lost the broker. Where it was taken over, what its owner before had noticed may
+   * have died with it.
+   */
   laneConnected({ sessionPresent, again }: { sessionPresent: boolean; again: boolean }): void {
     const trigger = this.keySpaceDoubted
       ? 'key-space'
@@ -44,12 +46,9 @@ export class SweepTriggers {
         ? 'session-lost'
         : again
           ? 'broker-lost'
-          : this.started
-            ? undefined
-            : 'start';
-    this.started = true;
+          : 'start';
     this.keySpaceDoubted = false;
-    if (trigger !== undefined) this.request(trigger);
+    this.request(trigger);
   }
 
   /** The sweep waits for the lanes, which are taken anew; a process that gets none asks as well. */

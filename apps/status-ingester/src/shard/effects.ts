@@ -114,6 +114,8 @@ export class Effects {
         verifier.doubt(grant, [{ clientId: todo.client_id, reason: 'again' }]);
         // Its result, once applied, removes this to-do.
         return false;
+      case 'confirm':
+        return send({ do: 'verify', reason: 'goodbye' });
       case 'forget':
         await send({ do: 'forget', overdue: true });
         // The command itself removes this to-do, or puts it off.

@@ -83,8 +83,9 @@ export class ShardActor implements ShardHandler {
     lag.set(Math.max(0, (Date.now() - storedAt(first.id)) / 1000));
     // After `repeated` the earlier try's to-dos stand in Redis and come up by themselves.
     if (outcome.kind === 'repeated') return;
-    this.verifier.doubt(grant, folded.doubts);
+    // In this order: a doubt that came behind a result begins anew, and does not end with it.
     await this.verifier.settled(grant, folded.settled);
+    this.verifier.doubt(grant, folded.doubts);
     this.count(entries.length, folded, deadLetters);
     this.log(grant, folded);
     const wakes = folded.arrived

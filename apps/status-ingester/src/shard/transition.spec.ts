@@ -354,10 +354,27 @@ describe('offline', () => {
       facts: { fqdn: 'host-1' },
       handshake_message_id: 'h-1',
     });
-    expect(outcome.effects).toEqual([
+    expect(withoutConfirmation(outcome)).toEqual([
       { kind: 'event', event: { type: 'connection.offline', client_id: CLIENT, reason } },
       { kind: 'to-do', todo: { do: 'forget', client_id: CLIENT }, inMs: RETENTION },
     ]);
+  });
+
+  function withoutConfirmation({ effects }: Transition): Effect[] {
+    return effects.filter((effect) => !('todo' in effect && effect.todo.do === 'confirm'));
+  }
+
+  it('by a goodbye is to be confirmed by what is retained next', () => {
+    const todo = { do: 'confirm', client_id: CLIENT };
+    const said = play(RULES, online(), goodbye('o-1'));
+    expect(said.effects).toContainEqual({ kind: 'to-do', todo, inMs: expect.any(Number) as number });
+    for (const next of [packet(''), offline('o-2'), host('h-2')]) {
+      expect(play(RULES, said.connection, next).effects).toContainEqual({ kind: 'undo', todo });
+    }
+    expect(play(RULES, said.connection, goodbye('o-2'), messageError('e-1')).effects).not.toContainEqual({
+      kind: 'undo',
+      todo,
+    });
   });
 
   it.each(ways)('by %s is nothing for a client that never registered', (_, messages) => {
@@ -368,7 +385,7 @@ describe('offline', () => {
     const away = known(play(RULES, online(), goodbye('o-0', { at: T0 + 1 })).connection);
     const outcome = play(RULES, away, ...messages.map((message) => ({ ...message, at: T0 + SECOND })));
     expect(outcome.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye', disconnected_at: T0 + 1 });
-    expect(outcome.effects).toEqual([]);
+    expect(withoutConfirmation(outcome)).toEqual([]);
   });
 
   it.each(ways)('by %s can be followed by a new handshake', (_, messages) => {

@@ -16,6 +16,9 @@ import { applyVerified } from './verified.js';
 
 export type { Effect, Rules, ToDoWithoutId, Transition } from './effect.js';
 
+/** The retained message that follows a goodbye has come by then. */
+const CONFIRM_MS = 2000;
+
 export function transition(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
   const made = apply(connection, message, rules);
   // What is told now has settled, and is not held back anew.
@@ -23,12 +26,27 @@ export function transition(connection: Connection | undefined, message: MailboxM
   return settle(connection, made, message.at, rules);
 }
 
+/** A goodbye counts at once; that the broker holds the handshake no more is to be confirmed by what is retained. */
+function confirming(before: Connection | undefined, { connection, effects }: Transition, clientId: string): Transition {
+  const todo = { do: 'confirm', client_id: clientId } as const;
+  if (before?.state === 'online' && connection?.offline_reason === 'goodbye') {
+    return { connection, effects: [...effects, { kind: 'to-do', todo, inMs: CONFIRM_MS }] };
+  }
+  return { connection, effects };
+}
+
+/** What is retained has been heard. */
+function confirmed(before: Connection | undefined, { connection, effects }: Transition, clientId: string): Transition {
+  if (before?.offline_reason !== 'goodbye') return { connection, effects };
+  return { connection, effects: [...effects, { kind: 'undo', todo: { do: 'confirm', client_id: clientId } }] };
+}
+
 function apply(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
   switch (message.kind) {
     case 'packet':
       return applyPacket(connection, message, rules);
     case 'verified':
-      return applyVerified(connection, message, rules);
+      return confirmed(connection, applyVerified(connection, message, rules), message.clientId);
     case 'command':
       return applyCommand(connection, message, rules);
   }
@@ -41,7 +59,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
       packet.refused === undefined
         ? applyRetained(connection, packet, rules)
         : applyUnreadable(connection, packet, packet.refused, rules);
-    return inLane(connection, applied, packet, rules);
+    return inLane(connection, confirmed(connection, applied, packet.clientId), packet, rules);
   }
   if (packet.refused !== undefined) return applyUnreadable(connection, packet, packet.refused, rules);
   // The removal of a retained message that carried no state, by a client that cleans up or by ourselves.
@@ -74,7 +92,12 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
         const refusal: Refusal = { reason: 'wrong-topic', details, messageId: message.message_id, handshake: false };
         return setAside(connection, packet, refusal, rules);
       }
-      return inLane(connection, goOffline(connection, packet, 'goodbye', rules), packet, rules);
+      return inLane(
+        connection,
+        confirming(connection, goOffline(connection, packet, 'goodbye', rules), packet.clientId),
+        packet,
+        rules,
+      );
     case 'message-error':
       return { connection: heard(connection, packet.at), effects: [failMessage(packet.clientId, message)] };
   }
