@@ -130,7 +130,7 @@ describe('network policies', () => {
 
   it.each([
     ['api-gateway', [443], ['callers → http', 'monitoring → management']],
-    ['status-ingester', [1883, 8883, 8885], ['monitoring → http']],
+    ['status-ingester', [443, 1883, 8883, 8885], ['monitoring → http']],
     ['dispatcher', [1883, 8883, 8885], ['monitoring → http']],
   ])('%s reaches what it needs, and only labelled namespaces reach it', (app, own, who) => {
     const labels = workloads.find(({ metadata }) => metadata?.name === app)?.spec?.template.metadata?.labels ?? {};

@@ -22,6 +22,7 @@ export function hostConnection(clientId: string, more: Partial<Connection> = {})
     shaken_at: 0,
     told_at: null,
     held: null,
+    account: null,
     lane: 0,
     ...more,
   };

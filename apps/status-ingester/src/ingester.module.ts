@@ -47,6 +47,8 @@ import { LaneStrategy } from './intake/lane.strategy.js';
 import { LaneBarrier } from './agreement/lane-barrier.js';
 import { MaintenanceWorker } from './agreement/maintenance-worker.js';
 import { SweepTriggers } from './agreement/sweep-triggers.js';
+import { AccountQuestions } from './accounts/account-questions.js';
+import { accountResolver } from './accounts/accounts.settings.js';
 import { Verifier } from './agreement/verifier.js';
 import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
@@ -119,6 +121,8 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
   const reader = new RetainedReader(broker, `ingester-reader-${randomUUID()}`, SENTINEL, logger);
   const barrier = new LaneBarrier({ publisher, redis, keys, topic: SENTINEL, lanes: INTAKE_LANES, logger });
+  const resolver = accountResolver(settings, logger);
+  const accounts = resolver && new AccountQuestions(resolver, mailboxes);
   const verifier = new Verifier({
     reader,
     barrier,
@@ -131,6 +135,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   });
   const effects = new Effects({
     verifier,
+    accounts,
     redis,
     keys,
     due,
@@ -149,6 +154,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     connectionRetentionMs: settings.CONNECTION_RETENTION,
     lanes: INTAKE_LANES,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    ...(resolver && { accountOf: (clientId: string) => resolver.known(clientId) }),
     eventSettleMs: settings.EVENT_SETTLE,
   };
   const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, SHARD_COUNT, logger);
@@ -209,6 +215,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     watch,
     publisher,
     reader,
+    accounts,
     verifier,
     ownership,
     memberId,

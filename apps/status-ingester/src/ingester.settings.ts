@@ -2,10 +2,12 @@ import { DEFAULT_IN_TOPIC, DEFAULT_OUT_TOPIC, TopicTemplate, parseTopicTemplates
 import { brokerSettings, brokerSettingsFit } from '@app/broker';
 import { commonSettings, duration, integer, parsed } from '@app/platform';
 import { z } from 'zod';
+import { accountSettings, accountSettingsFit } from './accounts/accounts.settings.js';
 
 export const ingesterSettings = z
   .object({
     ...commonSettings,
+    ...accountSettings,
     PORT: integer(3001, 0, 65_535),
     ...brokerSettings,
     /** Topics watched for connection state, comma-separated templates. */
@@ -41,6 +43,7 @@ export const ingesterSettings = z
     CONNECTION_RETENTION: duration('90d', { min: '1m' }),
   })
   .superRefine(brokerSettingsFit)
+  .superRefine(accountSettingsFit)
   .refine((settings) => settings.INTAKE_WINDOW <= settings.MAILBOX_LIMIT, {
     path: ['INTAKE_WINDOW'],
     error: 'must not be larger than MAILBOX_LIMIT, or a full window would never fit',

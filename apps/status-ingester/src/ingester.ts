@@ -17,6 +17,7 @@ import {
 import type { FencedCommit, Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
 import type { MaintenanceWorker } from './agreement/maintenance-worker.js';
 import type { SweepTriggers } from './agreement/sweep-triggers.js';
+import type { AccountQuestions } from './accounts/account-questions.js';
 import type { Verifier } from './agreement/verifier.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { Effects } from './shard/effects.js';
@@ -36,6 +37,8 @@ export interface IngesterParts {
   triggers: SweepTriggers;
   worker: MaintenanceWorker;
   watch: BrokerWatch;
+  /** Undefined where accounts are not in use. */
+  accounts: AccountQuestions | undefined;
   ownership: LeasedOwnership;
   /** This process among the members of the cluster. */
   memberId: string;
@@ -127,11 +130,11 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { loop, effects, verifier, reader, publisher, wakeUps, maintenance, triggers, watch, connections } =
+    const { loop, effects, accounts, verifier, reader, publisher, wakeUps, maintenance, triggers, watch, connections } =
       this.parts;
     await loop.stop();
     await effects.stop();
-    await Promise.all([verifier.stop(), reader.close(), triggers.stop(), watch.close()]);
+    await Promise.all([accounts?.stop(), verifier.stop(), reader.close(), triggers.stop(), watch.close()]);
     await publisher.close();
     await Promise.all([wakeUps.close(), maintenance.close()]);
     await Promise.all(connections.map((connection) => closeRedis(connection)));

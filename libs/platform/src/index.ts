@@ -3,6 +3,7 @@ export * from './draining.js';
 export * from './health.js';
 export * from './http-server.js';
 export * from './logger.js';
+export * from './loopback.js';
 export * from './metrics.js';
 export * from './redis-fit.js';
 export * from './redis-runs.js';
@@ -12,6 +13,7 @@ export * from './redis.js';
 export * from './route-access.js';
 export * from './run-app.js';
 export * from './settings.js';
+export * from './watched-file.js';
 
 /** Injection token of the app's logger. */
 export const LOGGER = Symbol('LOGGER');

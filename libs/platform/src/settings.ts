@@ -4,6 +4,7 @@
  */
 import { accessSync, constants } from 'node:fs';
 import { z } from 'zod';
+import { isLoopback } from './loopback.js';
 import { REDIS_URL_FORMS, parseRedisUrl } from './redis-url.js';
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -66,6 +67,14 @@ export function url(example: string, ...schemes: string[]): z.ZodType<string> {
       (text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.replace(/:$/, '')),
       `must be a URL with the scheme ${schemes.join(', ')}, such as ${example}`,
     );
+}
+
+/** An address that nobody on the way can answer for: HTTPS, or on this machine. */
+export function secureUrl(example: string): z.ZodType<string> {
+  return url(example, 'https', 'http').refine(
+    (text) => !URL.canParse(text) || new URL(text).protocol === 'https:' || isLoopback(new URL(text).host),
+    'must be https://…, or somebody on the way could answer in its place',
+  );
 }
 
 /** A setting that names a file this process can read. */

@@ -16,11 +16,12 @@ export type AcceptReply =
   | [id: string, directive: string, createdAt: string, expiresAt: string, online: number, replayed: number];
 
 /** Arguments of `acceptScript` for each client, and for each message. */
-export const ACCEPT_ARGS = { head: 6, client: 2, message: 9 } as const;
+export const ACCEPT_ARGS = { head: 7, client: 2, message: 9 } as const;
 
 /**
  * KEYS `ofMessages`, swept
  * ARGV outbox limit, shard limit, retention ms, wake grace ms, idempotency retention ms, number of clients,
+ *      account the caller is bound to ('' for none),
  *      then for each client: its id, its wake to-do,
  *      then for each message: number of its client from 1, message id, directive, payload ('' for none), time to live
  *      ms, reject when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key
@@ -33,7 +34,7 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
    local wake_at = string.format('%.0f', at + tonumber(ARGV[4]))
    local micros = time[1] * 1000000 + time[2]
    local unfinished = redis.call('ZCARD', EXPIRY)
-   local swept = redis.call('EXISTS', KEYS[12]) == 1
+   local swept = redis.call('EXISTS', KEYS[13]) == 1
    local clients, replies = {}, {}
    local first = ${ACCEPT_ARGS.head} + ARGV[6] * ${ACCEPT_ARGS.client}
 
@@ -43,6 +44,8 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
      local i = ${ACCEPT_ARGS.head} + (number - 1) * ${ACCEPT_ARGS.client}
      local id = ARGV[i + 1]
      client = { id = id, wake = ARGV[i + 2], outbox = OUTBOX .. id, index = MESSAGES .. id }
+     client.account = redis.call('HGET', ACCOUNTS, id)
+     client.foreign = ARGV[7] ~= '' and client.account ~= ARGV[7]
      client.online = redis.call('ZSCORE', HOSTS, id) or redis.call('ZSCORE', PROXIES, id)
      client.known = client.online or redis.call('HEXISTS', CONNECTIONS, id) == 1
      client.length = redis.call('LLEN', client.outbox)
@@ -53,6 +56,7 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
    local function accept(number, i)
      local client = client_of(tonumber(ARGV[i + 1]))
      local id, directive, online, fingerprint = ARGV[i + 2], ARGV[i + 3], client.online and 1 or 0, ARGV[i + 8]
+     if client.foreign then return swept and 'unknown' or 'building' end
      local key = IDEMPOTENCY .. client.id .. '/' .. ARGV[i + 9]
      if fingerprint ~= '' then
        local given = redis.call('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive')
@@ -71,6 +75,7 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
      redis.call('HSET', MESSAGE .. id, 'client_id', client.id, 'directive', directive, 'payload', ARGV[i + 4],
        'status', 'queued', 'created_at', at_text, 'expires_at', expires_text, 'request_id', ARGV[i + 7],
        'keep', ARGV[3], 'history', 'queued ' .. at_text)
+     if client.account then redis.call('HSET', MESSAGE .. id, 'account', client.account) end
      client.length = redis.call('RPUSH', client.outbox, id)
      redis.call('ZADD', EXPIRY, expires_text, id)
      unfinished = unfinished + 1

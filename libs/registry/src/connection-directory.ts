@@ -17,6 +17,8 @@ export interface ConnectionFilter {
   type?: ConnectionType;
   /** Exact values; all must match. */
   facts?: Partial<Record<SearchableFact, string>>;
+  /** Only those of this account. */
+  within?: string;
 }
 
 /** Where a page ends: connections stand in the order of (shard, client id), whatever comes and goes. */
@@ -43,10 +45,10 @@ export class ConnectionDirectory {
     private readonly shardCount: number,
   ) {}
 
-  /** The connection, or undefined where the client never registered. */
-  async find(clientId: string): Promise<Connection | undefined> {
+  /** The connection, or undefined where the client never registered, or has another account than `within`. */
+  async find(clientId: string, within?: string): Promise<Connection | undefined> {
     const [connection] = await this.load(shardOf(clientId, this.shardCount), [clientId]);
-    return connection;
+    return within === undefined || connection?.account === within ? connection : undefined;
   }
 
   /** The connections of these clients of one shard, in their order; undefined where there is none. */
@@ -110,14 +112,14 @@ export class ConnectionDirectory {
   }
 
   /** How many connections there are by state and type. */
-  async summary(): Promise<Summary> {
+  async summary(within?: string): Promise<Summary> {
     const counts: Summary = { online: { host: 0, proxy: 0 }, offline: { host: 0, proxy: 0 } };
     await Promise.all(
       Array.from({ length: this.shardCount }, (_, shard) =>
         Promise.all(
           CONNECTION_STATES.flatMap((state) =>
             CONNECTION_TYPES.map(async (type) => {
-              const count = await this.redis.zcard(this.keys.index(shard, state, type));
+              const count = await this.redis.zcard(this.keys.index(shard, state, type, within));
               counts[state][type] += count;
             }),
           ),
@@ -135,12 +137,20 @@ export class ConnectionDirectory {
       // ';' is the character after ':' with which a term ends.
       const from = after === '' ? `[${term}` : `(${term}${after}`;
       const to = `(${term.slice(0, -1)};`;
-      const members = await this.redis.zrange(this.keys.facts(shard), from, to, 'BYLEX', 'LIMIT', 0, count);
+      const members = await this.redis.zrange(
+        this.keys.facts(shard, filter.within),
+        from,
+        to,
+        'BYLEX',
+        'LIMIT',
+        0,
+        count,
+      );
       return members.map((member) => member.slice(term.length));
     }
     const sets = CONNECTION_STATES.filter((state) => (filter.state ?? state) === state).flatMap((state) =>
       CONNECTION_TYPES.filter((type) => (filter.type ?? type) === type).map((type) =>
-        this.keys.index(shard, state, type),
+        this.keys.index(shard, state, type, filter.within),
       ),
     );
     const from = after === '' ? '-' : `(${after}`;
@@ -166,6 +176,7 @@ function inByteOrder(ids: string[]): string[] {
 }
 
 function matches(connection: Connection, filter: ConnectionFilter): boolean {
+  if (filter.within !== undefined && connection.account !== filter.within) return false;
   if (filter.state !== undefined && connection.state !== filter.state) return false;
   if (filter.type !== undefined && connection.type !== filter.type) return false;
   return Object.entries(filter.facts ?? {}).every(([fact, value]) =>

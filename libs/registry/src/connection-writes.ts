@@ -1,7 +1,7 @@
 /** Turns what a batch of transitions changed into the writes of one fenced commit. Pure. */
 import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
 import { encodeConnection, type Connection } from './connection.js';
-import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type RegistryEvent } from './event.js';
+import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type DatedEvent } from './event.js';
 import { factMembers } from './fact-index.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { encodeToDo, type DueToDo, type ToDo } from './to-do.js';
@@ -17,7 +17,7 @@ export interface ConnectionChange {
 
 export interface BatchChanges {
   connections: ReadonlyMap<string, ConnectionChange>;
-  events: readonly (RegistryEvent & { at: number })[];
+  events: readonly DatedEvent[];
   deadLetters: readonly (DeadLetter & { at: number })[];
   /** `due` in epoch milliseconds. */
   todos: readonly DueToDo[];
@@ -51,21 +51,58 @@ class Gathered {
   }
 }
 
+/** A member of a sorted set. */
+interface Member {
+  key: string;
+  member: string;
+}
+
+/** Takes members out of sorted sets and puts others in; what is in both is left alone, since the order is not kept. */
+function replace(gathered: Gathered, before: readonly Member[], after: readonly Member[]): void {
+  const has = (members: readonly Member[]): Set<string> =>
+    new Set(members.map(({ key, member }) => `${key} ${member}`));
+  const [old, now] = [has(before), has(after)];
+  for (const { key, member } of before) if (!now.has(`${key} ${member}`)) gathered.to('ZREM', key).push(member);
+  for (const { key, member } of after) if (!old.has(`${key} ${member}`)) gathered.to('ZADD', key).push(0, member);
+}
+
+/** A connection with an account stands in that account's sets as well. */
+function accountsOf({ account }: Connection): (string | undefined)[] {
+  return account == null ? [undefined] : [undefined, account];
+}
+
+function indexesOf(keys: RegistryKeys, shard: number, connection: Connection | undefined): Member[] {
+  if (connection === undefined) return [];
+  const { state, type, client_id: member } = connection;
+  return accountsOf(connection).map((account) => ({ key: keys.index(shard, state, type, account), member }));
+}
+
+function factsOf(keys: RegistryKeys, shard: number, connection: Connection | undefined): Member[] {
+  if (connection === undefined) return [];
+  const terms = [...factMembers(connection)];
+  return accountsOf(connection).flatMap((account) => {
+    const key = keys.facts(shard, account);
+    return terms.map((member) => ({ key, member }));
+  });
+}
+
 export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): ShardWrite[] {
   const gathered = new Gathered();
   const saved = gathered.to('HSET', keys.connections(shard));
   for (const [clientId, { before, after }] of changes.connections) {
     if (after === undefined) gathered.to('HDEL', keys.connections(shard)).push(clientId);
     else saved.push(clientId, encodeConnection(after));
-    if (before?.state !== after?.state || before?.type !== after?.type) {
-      if (before !== undefined) gathered.to('ZREM', keys.index(shard, before.state, before.type)).push(clientId);
-      if (after !== undefined) gathered.to('ZADD', keys.index(shard, after.state, after.type)).push(0, clientId);
+    const moved = (before?.account ?? null) !== (after?.account ?? null);
+    if (moved) {
+      if (after?.account == null) gathered.to('HDEL', keys.accounts(shard)).push(clientId);
+      else gathered.to('HSET', keys.accounts(shard)).push(clientId, after.account);
     }
-    if (before?.facts === after?.facts) continue;
-    const oldTerms = before === undefined ? new Set<string>() : factMembers(before);
-    const newTerms = after === undefined ? new Set<string>() : factMembers(after);
-    for (const term of oldTerms) if (!newTerms.has(term)) gathered.to('ZREM', keys.facts(shard)).push(term);
-    for (const term of newTerms) if (!oldTerms.has(term)) gathered.to('ZADD', keys.facts(shard)).push(0, term);
+    if (moved || before?.state !== after?.state || before?.type !== after?.type) {
+      replace(gathered, indexesOf(keys, shard, before), indexesOf(keys, shard, after));
+    }
+    if (moved || before?.facts !== after?.facts) {
+      replace(gathered, factsOf(keys, shard, before), factsOf(keys, shard, after));
+    }
   }
   for (const todo of changes.undone) gathered.to('ZREM', keys.todo(shard)).push(encodeToDo(todo));
   for (const { todo, due } of changes.todos) gathered.to('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
@@ -78,10 +115,9 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
     }
     writes.push({ command: ['PEXPIRE', key, SWEEP_COUNTS_KEPT_MS] });
   }
-  for (const { at, ...event } of changes.events) {
-    writes.push({
-      command: ['XADD', keys.events(shard), 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', at, 'event', JSON.stringify(event)],
-    });
+  for (const { at, account, ...event } of changes.events) {
+    const fields = ['at', at, 'event', JSON.stringify(event), ...(account == null ? [] : ['account', account])];
+    writes.push({ command: ['XADD', keys.events(shard), 'MAXLEN', '~', EVENTS_KEPT, '*', ...fields] });
   }
   for (const { at, ...letter } of changes.deadLetters) {
     writes.push({

@@ -56,6 +56,8 @@ export interface Connection {
   told_at: number | null;
   /** Changes of state that subscribers are not told of yet; null where none is held back. */
   held: HeldEvents | null;
+  /** Whose it is; null where that is not known, or accounts are not in use. */
+  account: string | null;
 }
 
 /** A client that flaps: what is held back until it settles. */
@@ -96,6 +98,7 @@ export function encodeConnection(connection: Connection): string {
     lane: connection.lane,
     told_at: connection.told_at,
     held: connection.held,
+    account: connection.account,
   };
   return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;
 }

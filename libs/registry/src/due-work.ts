@@ -27,7 +27,7 @@ const BATCH = 100;
 const dueScript = new RedisScript<null | [number, number, number, string, ...string[]]>(
   'ccDue',
   `${MESSAGE_LUA}
-   if redis.call('GET', KEYS[12]) ~= ARGV[1] then return false end
+   if redis.call('GET', KEYS[13]) ~= ARGV[1] then return false end
    local batch = tonumber(ARGV[2])
    local function due(set) return redis.call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
 

@@ -7,6 +7,8 @@ import type { RegistryKeys } from './registry-keys.js';
 export interface StoredEvent extends StreamEntry {
   /** Epoch milliseconds. */
   at: number;
+  /** Of whose connection it tells; undefined where that was not known. */
+  account: string | undefined;
 }
 
 /** Stands before every event. */
@@ -63,6 +65,6 @@ export class EventStreams {
   }
 }
 
-function decode(id: string, [, at = '', , body = '']: readonly string[]): StoredEvent {
-  return { id, at: Number(at), body };
+function decode(id: string, [, at = '', , body = '', , account]: readonly string[]): StoredEvent {
+  return { id, at: Number(at), body, account };
 }

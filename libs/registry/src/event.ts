@@ -19,6 +19,9 @@ export type RegistryEvent =
   | { type: 'message.status'; client_id: string; message_id: string; status: MessageStatus; details?: string }
   | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
 
+/** An event as it is stored: when, and of whose connection, where that is known. */
+export type DatedEvent = RegistryEvent & { at: number; account?: string | null };
+
 /** What can be told, also of shards. */
 export const EVENT_TYPES = [
   'connection.online',

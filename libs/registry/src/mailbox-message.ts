@@ -30,7 +30,9 @@ export type Command =
   /** The broker was started at `since`: a client that has not shaken hands since then is offline. */
   | { do: 'reconfirm'; since: number }
   /** Tell subscribers of what was held back. */
-  | { do: 'tell' };
+  | { do: 'tell' }
+  /** Whose the connection is; null where it is nobody's that is known. */
+  | { do: 'set-account'; account: string | null };
 
 /** Why what the registry holds of a client is in doubt. */
 export type DoubtReason =
@@ -77,6 +79,8 @@ export interface CommandMessage {
   command: Command;
   /** Channel and id of the waiting caller; absent where nobody waits. */
   reply?: { channel: string; id: string };
+  /** The account its caller is bound to: to it, connections of others do not exist. */
+  within?: string;
 }
 
 /** `at`: when Redis stored it, epoch milliseconds; the time all transitions go by. `id`: of its entry. */
@@ -95,8 +99,8 @@ export function encodePacket(packet: Packet): MailboxItem {
   };
 }
 
-export function encodeCommand({ clientId, command, reply }: Omit<CommandMessage, 'kind'>): MailboxItem {
-  return { clientId, meta: COMMAND, body: JSON.stringify({ command, reply }) };
+export function encodeCommand({ clientId, command, reply, within }: Omit<CommandMessage, 'kind'>): MailboxItem {
+  return { clientId, meta: COMMAND, body: JSON.stringify({ command, reply, within }) };
 }
 
 export function encodeVerified({ clientId, retained, ...about }: Omit<Verified, 'kind'>): MailboxItem {
@@ -109,8 +113,16 @@ export function decodeMailboxEntry(entry: MailboxEntry): MailboxMessage {
   const at = storedAt(entry.id);
   const { id, clientId, meta, body } = entry;
   if (meta === COMMAND) {
-    const { command, reply } = JSON.parse(body) as Pick<CommandMessage, 'command' | 'reply'>;
-    return { kind: 'command', clientId, command, ...(reply && { reply }), at, id };
+    const { command, reply, within } = JSON.parse(body) as Omit<CommandMessage, 'kind' | 'clientId'>;
+    return {
+      kind: 'command',
+      clientId,
+      command,
+      ...(reply && { reply }),
+      ...(within !== undefined && { within }),
+      at,
+      id,
+    };
   }
   const verified = VERIFIED.exec(meta);
   if (verified !== null) {

@@ -25,6 +25,7 @@ function isUnfinished(status: StoredStatus): boolean {
  * Lua shared by the scripts on messages. KEYS begin with `RegistryKeys.ofMessages`.
  * `at`, `at_text`: epoch milliseconds of the Redis clock.
  * `load(id, field …)`: the fields of a message that `move` needs, four of them, and then these.
+ * `append(event, account)`: appends an event, of an account's connection where one is given.
  * `tell(client, id, status, details)`: appends the event of a change.
  * `move(id, message, to, shown, details, field, value …)`: moves a message along the table, sets further fields, tells
  *   of it as the status `shown`, and where it has come to its end, has it forgotten after its retention; false where
@@ -32,19 +33,27 @@ function isUnfinished(status: StoredStatus): boolean {
  * A history line is `<status> <at>[ <details>]`.
  */
 export const MESSAGE_LUA = `
-local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTBOX, MESSAGES, IDEMPOTENCY =
-  unpack(KEYS, 1, 11)
+local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTBOX, MESSAGES, IDEMPOTENCY,
+  ACCOUNTS = unpack(KEYS, 1, 12)
 local TRANSITIONS = ${luaTable()}
 local ENDS = ${luaSet(STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished)))}
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local at_text = string.format('%.0f', at)
 
+local function append(event, account)
+  local fields = { 'at', at_text, 'event', event }
+  if account then
+    fields[5], fields[6] = 'account', account
+  end
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', ${EVENTS_KEPT}, '*', unpack(fields))
+end
+
 local function tell(client, id, status, details)
   local event = '{"type":"message.status","client_id":' .. cjson.encode(client) .. ',"message_id":"' .. id ..
     '","status":"' .. status .. '"'
   if details and details ~= '' then event = event .. ',"details":' .. cjson.encode(details) end
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', ${EVENTS_KEPT}, '*', 'at', at_text, 'event', event .. '}')
+  append(event .. '}', redis.call('HGET', MESSAGE .. id, 'account'))
 end
 
 local function load(id, ...)

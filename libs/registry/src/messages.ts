@@ -87,11 +87,12 @@ const IDEMPOTENCY_MS = 24 * 3_600_000;
 /** Most messages looked at for one page of a listing by status. */
 const MOST_LOOKED_AT = 1000;
 
-/** KEYS `ofMessages` · ARGV message id → the status it has now, '' where it is not known; cancelled or not. */
+/** KEYS `ofMessages` · ARGV message id, account ('' for any) → the status it has now, '' where it is not known; cancelled or not. */
 const cancelScript = new RedisScript<[string, number]>(
   'ccCancel',
   `${MESSAGE_LUA}
-   local m = load(ARGV[1])
+   local m = load(ARGV[1], 'account')
+   if ARGV[2] ~= '' and m[5] ~= ARGV[2] then return { '', 0 } end
    if not move(ARGV[1], m, 'cancelled', 'cancelled') then return { m[1] or '', 0 } end
    redis.call('LREM', OUTBOX .. m[3], 1, ARGV[1])
    return { 'cancelled', 1 }`,
@@ -118,13 +119,13 @@ export class Messages {
    * Checks the connections and appends to their outboxes, atomically and in this order. All are of one shard. Safe to
    * repeat with the same ids.
    */
-  async accept(shard: number, messages: readonly MintedMessage[]): Promise<AcceptOutcome[]> {
+  async accept(shard: number, messages: readonly MintedMessage[], within?: string): Promise<AcceptOutcome[]> {
     const { keys, limits } = this;
     const clients = new Map<string, number>();
     for (const { clientId } of messages) if (!clients.has(clientId)) clients.set(clientId, clients.size + 1);
     const { outboxLimit, shardLimit, retentionMs } = limits;
     const args: (string | number)[] = [
-      ...[outboxLimit, shardLimit, retentionMs, WAKE_AGAIN_MS, IDEMPOTENCY_MS, clients.size],
+      ...[outboxLimit, shardLimit, retentionMs, WAKE_AGAIN_MS, IDEMPOTENCY_MS, clients.size, within ?? ''],
     ];
     for (const clientId of clients.keys()) args.push(clientId, encodeToDo({ do: 'wake', client_id: clientId }));
     for (const message of messages) {
@@ -138,10 +139,10 @@ export class Messages {
   }
 
   /** The message with its history, or undefined where no such message is kept. */
-  async read(messageId: string): Promise<StoredMessage | undefined> {
+  async read(messageId: string, within?: string): Promise<StoredMessage | undefined> {
     const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return undefined;
-    const message = await this.load(shard, messageId);
+    const message = await this.load(shard, messageId, within);
     if (message?.status !== 'queued') return message;
     return (await isHeld(this.redis, this.keys, shard, message.clientId)) ? { ...message, status: 'held' } : message;
   }
@@ -150,7 +151,13 @@ export class Messages {
    * A page of the messages of a connection that are kept, the newest first. With a status, a page may be short of its
    * limit and still have a next one.
    */
-  async list(clientId: string, limit: number, status?: MessageStatus, cursor?: MessagesCursor): Promise<MessagesPage> {
+  async list(
+    clientId: string,
+    limit: number,
+    status?: MessageStatus,
+    cursor?: MessagesCursor,
+    within?: string,
+  ): Promise<MessagesPage> {
     const shard = this.shardOf(clientId);
     const index = this.keys.messages(shard, clientId);
     const held = await isHeld(this.redis, this.keys, shard, clientId);
@@ -160,7 +167,7 @@ export class Messages {
       const wanted = Math.min(limit + 1, MOST_LOOKED_AT - lookedAt);
       const found = await this.redis.zrevrangebyscore(index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, wanted);
       const entries = pairs(found);
-      const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id)));
+      const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id, within)));
       for (const [i, message] of loaded.entries()) {
         if (message?.status === 'queued' && held) message.status = 'held';
         if (message !== undefined && (status ?? message.status) === message.status) {
@@ -177,19 +184,23 @@ export class Messages {
   }
 
   /** Withdraws a message that is `queued` or `held`. */
-  async cancel(messageId: string): Promise<CancelOutcome> {
+  async cancel(messageId: string, within?: string): Promise<CancelOutcome> {
     const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return { kind: 'unknown' };
-    const [status, done] = await cancelScript.run(this.redis, this.keys.ofMessages(shard), [messageId]);
+    const [status, done] = await cancelScript.run(this.redis, this.keys.ofMessages(shard), [messageId, within ?? '']);
     if (done === 1) return { kind: 'cancelled' };
     return status === '' ? { kind: 'unknown' } : { kind: 'too-late', status: status as StoredStatus };
   }
 
-  private async load(shard: number, messageId: string): Promise<StoredMessage | undefined> {
+  private async load(shard: number, messageId: string, within?: string): Promise<StoredMessage | undefined> {
     const key = this.keys.message(shard, messageId);
-    const fields = ['client_id', 'directive', 'status', 'created_at', 'expires_at', 'history'];
-    const [clientId, directive, status, createdAt, expiresAt, history] = await this.redis.hmget(key, ...fields);
+    const fields = ['client_id', 'directive', 'status', 'created_at', 'expires_at', 'history', 'account'];
+    const [clientId, directive, status, createdAt, expiresAt, history, account] = await this.redis.hmget(
+      key,
+      ...fields,
+    );
     if (clientId == null || status == null) return undefined;
+    if (within !== undefined && account !== within) return undefined;
     return {
       messageId,
       clientId,

@@ -5,7 +5,7 @@
  */
 import { shardOf } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
-import { EVENTS_KEPT, type RegistryEvent } from './event.js';
+import { type RegistryEvent } from './event.js';
 import { MESSAGE_LUA } from './message-script.js';
 import { brief } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
@@ -132,7 +132,7 @@ const clientErrorScript = new RedisScript<ClientErrorOutcome>(
   `${MESSAGE_LUA}
    local m = load(ARGV[2])
    if m[3] ~= ARGV[1] then
-     redis.call('XADD', EVENTS, 'MAXLEN', '~', ${EVENTS_KEPT}, '*', 'at', at_text, 'event', ARGV[4])
+     append(ARGV[4], redis.call('HGET', ACCOUNTS, ARGV[1]))
      return m[3] and 'foreign' or 'unknown'
    end
    if m[1] == 'failed' then return 'repeated' end

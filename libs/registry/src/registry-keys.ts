@@ -31,14 +31,22 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:connections`;
   }
 
-  /** Sorted set of client ids, all with score 0 and so in byte order: the connections of one state and type. */
-  index(shard: number, state: ConnectionState, type: ConnectionType): string {
-    return `${this.shard(shard)}:${state}:${type}`;
+  /**
+   * Sorted set of client ids, all with score 0 and so in byte order: the connections of one state and type, all of them
+   * or those of one account.
+   */
+  index(shard: number, state: ConnectionState, type: ConnectionType, account?: string): string {
+    return `${this.within(shard, account)}:${state}:${type}`;
   }
 
-  /** Sorted set of `<fact>:<digest of the value>:<client id>`, all with score 0: connections by fact. */
-  facts(shard: number): string {
-    return `${this.shard(shard)}:facts`;
+  /** Sorted set of `<fact>:<digest of the value>:<client id>`, all with score 0: connections by fact, likewise. */
+  facts(shard: number, account?: string): string {
+    return `${this.within(shard, account)}:facts`;
+  }
+
+  /** Hash, client id → account, of the connections that have one. */
+  accounts(shard: number): string {
+    return `${this.shard(shard)}:accounts`;
   }
 
   /** Stream: what happened, newest 10,000 or so. */
@@ -100,6 +108,7 @@ export class RegistryKeys extends ShardingKeys {
       this.outboxPrefix(shard),
       this.messagesPrefix(shard),
       this.idempotencyPrefix(shard),
+      this.accounts(shard),
     ];
   }
 
@@ -136,6 +145,10 @@ export class RegistryKeys extends ShardingKeys {
   /** String with expiry: this refusal has been answered. */
   answered(shard: number, clientId: string, messageId: string | null): string {
     return `${this.shard(shard)}:answered:${clientId}/${messageId ?? ''}`;
+  }
+
+  private within(shard: number, account: string | undefined): string {
+    return account === undefined ? this.shard(shard) : `${this.shard(shard)}:account:${account}`;
   }
 
   private messagePrefix(shard: number): string {

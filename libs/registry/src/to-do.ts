@@ -17,6 +17,8 @@ export type ToDo =
   | { do: 'verify'; client_id: string }
   /** Have the client verified whose goodbye the broker has not confirmed: its handshake may still be retained. */
   | { do: 'confirm'; client_id: string }
+  /** Find out whose the connection is; stays until that is known. */
+  | { do: 'account'; client_id: string }
   /** Tell subscribers what was held back while the client flapped; stays until it has been told. */
   | { do: 'tell'; client_id: string }
   /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */

@@ -10,6 +10,7 @@ import { closeRedis, connectRedis, isCluster, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
 import { DueWorkOfShards, Messages, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
 import type { Grant } from '@app/sharding';
+import { ANYBODY } from '../../../apps/api-gateway/src/access/caller.js';
 import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/messages/message-sender.js';
 import { Dispatcher } from '../../../apps/dispatcher/src/dispatcher.js';
 import { Drain } from '../../../apps/dispatcher/src/drain.js';
@@ -134,7 +135,7 @@ export class Stage {
       await wakeUps.close();
       redis.disconnect();
     });
-    return { victim, send: (wanted) => sender.send(wanted) };
+    return { victim, send: (wanted) => sender.send(wanted, ANYBODY) };
   }
 
   async dispatcher(point?: CrashPoint): Promise<Victim> {

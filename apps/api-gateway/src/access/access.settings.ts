@@ -1,9 +1,8 @@
 /** Settings that say who may call, and what they ask of each other. */
 import { isIP } from 'node:net';
-import { optionalInteger, parsed, readableFile, url } from '@app/platform';
+import { isLoopback, optionalInteger, parsed, readableFile, secureUrl } from '@app/platform';
 import { z } from 'zod';
 import type { LimitsASecond } from './request-limits.js';
-import { isLoopback } from './same-site.js';
 
 export const accessSettings = {
   /** `production` refuses what is only fit for a developer's own machine. */
@@ -15,7 +14,7 @@ export const accessSettings = {
   /** What tokens for this service name in their claim `aud`. */
   JWT_AUDIENCE: z.string().optional(),
   /** Where the issuer publishes its keys. */
-  JWT_JWKS_URL: url('https://issuer.example.com/.well-known/jwks.json', 'https', 'http').optional(),
+  JWT_JWKS_URL: secureUrl('https://issuer.example.com/.well-known/jwks.json').optional(),
   /** Claim that binds the caller to an account. */
   JWT_ACCOUNT_CLAIM: z.string().default('account'),
   /** `no`: a token without that claim reaches every account. */
@@ -68,10 +67,6 @@ export function accessSettingsFit(
     for (const name of names) {
       if (settings[name] === undefined) wrong(name, 'must be set too: issuer, audience and keys belong together');
     }
-  }
-  const keysUrl = settings.JWT_JWKS_URL === undefined ? undefined : new URL(settings.JWT_JWKS_URL);
-  if (keysUrl?.protocol === 'http:' && !isLoopback(keysUrl.host)) {
-    wrong('JWT_JWKS_URL', 'must be https://…, or somebody on the way could put in keys of their own');
   }
   if (settings.MANAGEMENT_PORT === settings.PORT) wrong('MANAGEMENT_PORT', 'must not be PORT');
   if (settings.API_KEYS_FILE !== undefined || given.length > 0) return;

@@ -1,8 +1,8 @@
 /** Finds who presents credentials: an API key first, which costs no wait, and where tokens are taken, a token. */
-import type { Logger } from '@app/platform';
+import { WatchedFile, type Logger } from '@app/platform';
 import type { AccessSettings } from './access.settings.js';
+import { ApiKeys } from './api-keys.js';
 import type { Caller } from './caller.js';
-import { WatchedKeys } from './key-file.js';
 import { credentialsMissing, credentialsRefused } from './refusals.js';
 import { Tokens } from './tokens.js';
 
@@ -33,7 +33,19 @@ export class Authenticator {
   /** Undefined where the settings name neither keys nor an issuer. @throws SettingsError */
   static of(settings: AccessSettings, logger: Logger): Authenticator | undefined {
     const { API_KEYS_FILE, JWT_ISSUER: issuer, JWT_AUDIENCE: audience, JWT_JWKS_URL: jwksUrl } = settings;
-    const keys = API_KEYS_FILE === undefined ? undefined : new WatchedKeys(API_KEYS_FILE, logger);
+    const file =
+      API_KEYS_FILE === undefined
+        ? undefined
+        : new WatchedFile(
+            'API_KEYS_FILE',
+            API_KEYS_FILE,
+            (text, before?: ApiKeys) => ApiKeys.parse(text, before),
+            logger,
+          );
+    const keys = file && {
+      callerOf: (presented: string) => file.content.callerOf(presented),
+      isCurrent: (caller: Caller) => file.content.isCurrent(caller),
+    };
     const tokens =
       issuer === undefined || audience === undefined || jwksUrl === undefined
         ? undefined

@@ -47,7 +47,10 @@ export function guardRoutes(fastify: FastifyInstance, guards: Guards): void {
       request.caller = caller;
       if (access === undefined) return;
       if (!served || access.door !== 'api') throw new Problem('not-found', 'this is not served here');
-      if (caller.account !== undefined) throw new Problem('forbidden', 'this release serves no accounts');
+      // The cluster is everybody's, and so no business of those who are bound to an account.
+      if (caller.account !== undefined && access.scope === 'cluster:manage') {
+        throw new Problem('not-found', 'this is not served here');
+      }
       if (!isScope(access.scope) || !caller.scopes.has(access.scope)) throw scopeMissing(access.scope);
     };
     settle(() => identify(request, guards), enter, done);

@@ -2,19 +2,14 @@
  * Where no credentials are asked for, a web page in a browser on the same machine must not reach the API in their
  * owner's name: requests must be addressed to loopback by its name, and may come from no foreign page.
  */
+import { isLoopback } from '@app/platform';
 import type { FastifyRequest } from 'fastify';
 import { Problem } from '../http/problem.js';
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
-
-export function isLoopback(host: string): boolean {
-  return host === '::1' || LOOPBACK.test(host);
-}
 
 /** @throws Problem */
 export function assertSameSite({ headers: { host = '', origin } }: Pick<FastifyRequest, 'headers'>): void {
   const foreign = origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== host);
-  if (!LOOPBACK.test(host) || foreign) {
+  if (!isLoopback(host) || foreign) {
     throw new Problem('forbidden', 'without credentials the API serves this machine alone; set API_KEYS_FILE');
   }
 }

@@ -13,11 +13,15 @@ export class ConnectionCommands {
     private readonly timeoutMs: number,
   ) {}
 
-  /** Resolves when the owner has committed the command. @throws Problem */
-  async send(clientId: string, command: Command): Promise<CommandOutcome> {
+  /**
+   * Resolves when the owner has committed the command. `within`: the account its caller is bound to.
+   * @throws Problem
+   */
+  async send(clientId: string, command: Command, within?: string): Promise<CommandOutcome> {
     const id = randomUUID();
     const answer = this.replies.expect(id, this.timeoutMs);
-    const item = encodeCommand({ clientId, command, reply: { channel: this.replies.channel, id } });
+    const reply = { channel: this.replies.channel, id };
+    const item = encodeCommand({ clientId, command, reply, ...(within !== undefined && { within }) });
     if (!(await this.mailboxes.send(shardOf(clientId, this.shardCount), item))) {
       throw new Problem('unavailable', "the shard's mailbox is full; nothing was done", { retryAfterSeconds: 1 });
     }

@@ -180,6 +180,7 @@ describe('toConnectionBody', () => {
       disconnected_at: null,
       offline_reason: null,
       last_message_at: '2024-05-06T06:59:59.000Z',
+      account: null,
       shard: 7,
       held_messages: 2,
       refused_until: null,

@@ -27,6 +27,7 @@ export const ConnectionBody = z
       // In OpenAPI 3.0, what may be null must be among the values too.
       .meta({ enum: [...OFFLINE_REASONS, null] }),
     last_message_at: time.nullable(),
+    account: z.string().nullable().meta({ description: 'Whose it is; null where that is not known.' }),
     shard: z.int(),
     held_messages: z.int().meta({ description: 'Messages that wait for the client to come back or to listen.' }),
     refused_until: z
@@ -130,6 +131,7 @@ export function toConnectionBody(connection: Connection, shard: number, held: nu
     disconnected_at: connection.disconnected_at === null ? null : iso(connection.disconnected_at),
     offline_reason: connection.offline_reason,
     last_message_at: iso(connection.last_message_at),
+    account: connection.account ?? null,
     shard,
     held_messages: held,
     refused_until: refused === 'never' ? refused : refused !== null && refused > now ? iso(refused) : null,

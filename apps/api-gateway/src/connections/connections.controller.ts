@@ -3,6 +3,7 @@ import { ApiAcceptedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation,
 import { SETTINGS } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import { ConnectionDirectory, type Connection } from '@app/registry';
+import { RequestCaller, type Caller } from '../access/caller.js';
 import { Requires } from '../access/scopes.js';
 import type { GatewaySettings } from '../gateway.settings.js';
 import { Problems } from '../http/problem.js';
@@ -35,8 +36,12 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'List connections', description: 'By state, type and exact facts, a page at a time.' })
   @ApiOkResponse({ standardSchema: ConnectionPageBody })
   @Problems('invalid')
-  async listConnections(@Query({ schema: ListQuery }) query: ListQuery): Promise<ConnectionPageBody> {
-    const { connections, next } = await this.directory.list(toFilter(query), query.limit, query.cursor);
+  async listConnections(
+    @Query({ schema: ListQuery }) query: ListQuery,
+    @RequestCaller() { account }: Caller,
+  ): Promise<ConnectionPageBody> {
+    const filter = { ...toFilter(query), ...(account !== undefined && { within: account }) };
+    const { connections, next } = await this.directory.list(filter, query.limit, query.cursor);
     return { data: await this.show(connections), next_cursor: next === undefined ? null : encodeCursor(next) };
   }
 
@@ -45,8 +50,8 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'Count connections by state and type' })
   @ApiOkResponse({ standardSchema: SummaryBody })
   @Problems()
-  async summarizeConnections(): Promise<SummaryBody> {
-    return toSummaryBody(await this.directory.summary());
+  async summarizeConnections(@RequestCaller() { account }: Caller): Promise<SummaryBody> {
+    return toSummaryBody(await this.directory.summary(account));
   }
 
   @Get(':client_id')
@@ -54,8 +59,11 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'One connection' })
   @ApiOkResponse({ standardSchema: ConnectionBody })
   @Problems('unknown-connection', 'invalid')
-  async getConnection(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<ConnectionBody> {
-    const connection = await this.directory.find(clientId);
+  async getConnection(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @RequestCaller() { account }: Caller,
+  ): Promise<ConnectionBody> {
+    const connection = await this.directory.find(clientId, account);
     const [body] = connection === undefined ? [] : await this.show([connection]);
     if (body === undefined) throw unknownConnection(clientId);
     return body;
@@ -75,8 +83,9 @@ export class ConnectionsController {
   async forceDisconnect(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Body({ schema: ForceDisconnectBody }) body: ForceDisconnectBody,
+    @RequestCaller() { account }: Caller,
   ): Promise<void> {
-    await this.commands.send(clientId, { do: 'force-disconnect', reconnect_after: body.reconnect_after });
+    await this.commands.send(clientId, { do: 'force-disconnect', reconnect_after: body.reconnect_after }, account);
   }
 
   @Post(':client_id/verify')
@@ -90,8 +99,11 @@ export class ConnectionsController {
   })
   @ApiOkResponse({ standardSchema: VerificationBody })
   @Problems('unknown-connection', 'invalid')
-  async verifyConnection(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<VerificationBody> {
-    const outcome = await this.commands.send(clientId, { do: 'verify', reason: 'request' });
+  async verifyConnection(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @RequestCaller() { account }: Caller,
+  ): Promise<VerificationBody> {
+    const outcome = await this.commands.send(clientId, { do: 'verify', reason: 'request' }, account);
     if (outcome.kind !== 'verified') throw new Error(`unexpected answer to a verification: ${outcome.kind}`);
     return {
       client_id: clientId,
@@ -107,8 +119,11 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'Let a refused client in again' })
   @ApiNoContentResponse({ description: 'Handshakes of the client are accepted.' })
   @Problems('unknown-connection', 'invalid')
-  async liftRefusal(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<void> {
-    await this.commands.send(clientId, { do: 'lift-refusal' });
+  async liftRefusal(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @RequestCaller() { account }: Caller,
+  ): Promise<void> {
+    await this.commands.send(clientId, { do: 'lift-refusal' }, account);
   }
 
   @Delete(':client_id')
@@ -117,8 +132,11 @@ export class ConnectionsController {
   @ApiOperation({ summary: 'Forget an offline connection' })
   @ApiNoContentResponse({ description: 'The connection is forgotten.' })
   @Problems('unknown-connection', 'conflict', 'invalid')
-  async forgetConnection(@Param('client_id', { schema: ClientIdParam }) clientId: string): Promise<void> {
-    await this.commands.send(clientId, { do: 'forget' });
+  async forgetConnection(
+    @Param('client_id', { schema: ClientIdParam }) clientId: string,
+    @RequestCaller() { account }: Caller,
+  ): Promise<void> {
+    await this.commands.send(clientId, { do: 'forget' }, account);
   }
 
   private async show(connections: readonly Connection[]): Promise<ConnectionBody[]> {

@@ -17,7 +17,8 @@ export class Round {
 
   /** Undefined where nothing of it matches. */
   chunkFor(filter: EventFilter): Buffer | undefined {
-    const key = `${filter.types === undefined ? '' : [...filter.types].sort().join()} ${filter.clientId ?? ''}`;
+    const { types, clientId, account } = filter;
+    const key = JSON.stringify([types === undefined ? null : [...types].sort(), clientId ?? null, account ?? null]);
     if (!this.chunks.has(key)) this.chunks.set(key, this.chunk(filter));
     return this.chunks.get(key);
   }

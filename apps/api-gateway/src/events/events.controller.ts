@@ -59,7 +59,8 @@ export class EventsController {
       });
     }
     const only = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
-    const stream = await this.streams.admit(caller, () => this.feed.subscribe({ types, clientId }, from, only));
+    const filter = { types, clientId, account: caller.account };
+    const stream = await this.streams.admit(caller, () => this.feed.subscribe(filter, from, only));
     return new StreamableFile(stream, {
       type: 'text/event-stream; charset=utf-8',
     });

@@ -7,6 +7,8 @@ export interface ToldEvent {
   position: string;
   type: string;
   clientId: string | undefined;
+  /** Of whose connection it tells; undefined where that was not known. */
+  account: string | undefined;
   /** Its lines without the id, which is the reader's cursor behind it. */
   text: string;
 }
@@ -16,18 +18,21 @@ export interface EventFilter {
   /** Undefined for all. */
   types: ReadonlySet<EventType> | undefined;
   clientId: string | undefined;
+  /** Who is bound to an account is told of its connections, and of nothing else. */
+  account?: string | undefined;
 }
 
-export function wants({ types, clientId }: EventFilter, event: ToldEvent): boolean {
+export function wants({ types, clientId, account }: EventFilter, event: ToldEvent): boolean {
+  if (account !== undefined && event.account !== account) return false;
   if (types !== undefined && !(types as ReadonlySet<string>).has(event.type)) return false;
   return clientId === undefined || clientId === event.clientId;
 }
 
 /** @throws SyntaxError for what no release of this program wrote */
-export function toldEvent(shard: number, { id, at, body }: StoredEvent): ToldEvent {
+export function toldEvent(shard: number, { id, at, body, account }: StoredEvent): ToldEvent {
   const { type, client_id } = JSON.parse(body) as { type: string; client_id?: string };
   const data = `{"at":"${new Date(at).toISOString()}","shard":${shard},${body.slice(1)}`;
-  return { shard, position: id, type, clientId: client_id, text: lines(type, data) };
+  return { shard, position: id, type, clientId: client_id, account, text: lines(type, data) };
 }
 
 /** Events of a shard may be missing from here on. */

@@ -1,5 +1,6 @@
 /** A batch of messages: each is checked and answered on its own, and one that is wrong harms no other. */
 import type { NewMessage } from '@app/registry';
+import type { Caller } from '../access/caller.js';
 import type { GatewaySettings } from '../gateway.settings.js';
 import { Problem } from '../http/problem.js';
 import { asProblem } from '../http/validation.js';
@@ -13,11 +14,15 @@ type Result = BatchResultBody['results'][number];
 export async function sendBatch(
   items: readonly unknown[],
   requestId: string,
+  caller: Caller,
   sender: MessageSender,
   settings: GatewaySettings,
 ): Promise<Result[]> {
   const read = items.map((item) => toMessage(item, requestId, settings));
-  const outcomes = await sender.send(read.filter((one): one is NewMessage => !(one instanceof Problem)));
+  const outcomes = await sender.send(
+    read.filter((one): one is NewMessage => !(one instanceof Problem)),
+    caller,
+  );
   let next = 0;
   return read.map((one) => {
     if (one instanceof Problem) return failed(one);

@@ -1,6 +1,7 @@
 /** Accepts messages into their clients' outboxes and wakes dispatchers. */
 import { counter, isRedisError, type Logger, type Redis } from '@app/platform';
 import type { AcceptOutcome, Messages, MintedMessage, NewMessage, WakeUps } from '@app/registry';
+import type { Caller } from '../access/caller.js';
 
 const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', ['status']);
 const refused = counter('messages_refused', 'Messages refused, by reason.', ['reason']);
@@ -28,7 +29,7 @@ export class MessageSender {
    * one, or of one shard, changes nothing for the others.
    * @returns what became of each, in their order
    */
-  async send(messages: readonly NewMessage[]): Promise<SendOutcome[]> {
+  async send(messages: readonly NewMessage[], { id, account }: Caller): Promise<SendOutcome[]> {
     const shards = new Map<number, { positions: number[]; minted: MintedMessage[] }>();
     for (const [i, message] of messages.entries()) {
       const shard = this.messages.shardOf(message.clientId);
@@ -41,16 +42,16 @@ export class MessageSender {
     const outcomes: SendOutcome[] = [];
     const deadline = performance.now() + PATIENCE_MS;
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
-      const results = await this.accept(shard, minted, deadline);
+      const results = await this.accept(shard, minted, account, deadline);
       for (const [i, position] of positions.entries()) outcomes[position] = results[i] ?? { kind: 'unreachable' };
     });
     await Promise.all(accepting);
-    this.wake(messages, outcomes);
+    this.wake(messages, outcomes, id);
     return outcomes;
   }
 
   /** From here on accepted messages are kept; a wake-up that gets lost is repeated by the shard's housekeeping. */
-  private wake(messages: readonly NewMessage[], outcomes: readonly SendOutcome[]): void {
+  private wake(messages: readonly NewMessage[], outcomes: readonly SendOutcome[], caller: string): void {
     const clientIds = new Set<string>();
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.kind !== 'accepted') {
@@ -61,7 +62,7 @@ export class MessageSender {
       const { clientId: client_id, messageId: message_id, status } = message;
       accepted.inc({ status });
       const request_id = messages[i]?.requestId;
-      this.logger.info({ request_id, client_id, message_id, shard, status, replayed }, 'message accepted');
+      this.logger.info({ request_id, caller, client_id, message_id, shard, status, replayed }, 'message accepted');
       if (status === 'queued' && !replayed) clientIds.add(client_id);
     }
     this.wakeUps.wake([...clientIds]).catch((error: unknown) => {
@@ -69,15 +70,20 @@ export class MessageSender {
     });
   }
 
-  private async accept(shard: number, messages: readonly MintedMessage[], deadline: number): Promise<SendOutcome[]> {
+  private async accept(
+    shard: number,
+    messages: readonly MintedMessage[],
+    within: string | undefined,
+    deadline: number,
+  ): Promise<SendOutcome[]> {
     try {
-      return await this.messages.accept(shard, messages);
+      return await this.messages.accept(shard, messages, within);
     } catch (error) {
       if (!isRedisError(error)) throw error;
       await this.reconnected();
     }
     try {
-      return await before(deadline, this.messages.accept(shard, messages));
+      return await before(deadline, this.messages.accept(shard, messages, within));
     } catch (error) {
       if (!isRedisError(error) && !(error instanceof TooLateError)) throw error;
       for (const { requestId: request_id, messageId: message_id, clientId: client_id } of messages) {

@@ -81,10 +81,11 @@ export class MessagesController {
     @Body({ schema: SendMessageBody }) body: SendMessageBody,
     @IdempotencyKey() idempotencyKey: string | undefined,
     @RequestId() requestId: string,
+    @RequestCaller() caller: Caller,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<AcceptedMessageBody> {
     const message = toNewMessage(clientId, body, { idempotencyKey, requestId }, this.settings);
-    const [outcome] = await this.sender.send([message]);
+    const [outcome] = await this.sender.send([message], caller);
     if (outcome?.kind !== 'accepted') throw refusal(clientId, outcome ?? { kind: 'unreachable' }, this.settings);
     reply.header('location', `/v1/messages/${outcome.message.messageId}`);
     return toAcceptedBody(outcome.message);
@@ -107,7 +108,7 @@ export class MessagesController {
     @RequestCaller() caller: Caller,
   ): Promise<BatchResultBody> {
     await this.limits.countBatch(caller, messages.length);
-    return { results: await sendBatch(messages, requestId, this.sender, this.settings) };
+    return { results: await sendBatch(messages, requestId, caller, this.sender, this.settings) };
   }
 
   @Get('connections/:client_id/messages')
@@ -123,10 +124,11 @@ export class MessagesController {
   async listMessages(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Query({ schema: MessageListQuery }) { status, limit, cursor }: MessageListQuery,
+    @RequestCaller() { account }: Caller,
   ): Promise<MessagePageBody> {
-    const { messages, next } = await this.messages.list(clientId, limit, status, cursor);
+    const { messages, next } = await this.messages.list(clientId, limit, status, cursor, account);
     // Messages outlive a connection that was forgotten.
-    if (messages.length === 0 && next === undefined && (await this.directory.find(clientId)) === undefined) {
+    if (messages.length === 0 && next === undefined && (await this.directory.find(clientId, account)) === undefined) {
       throw unknownConnection(clientId);
     }
     return {
@@ -140,8 +142,11 @@ export class MessagesController {
   @ApiOperation({ summary: 'What became of a message' })
   @ApiOkResponse({ standardSchema: MessageBody })
   @Problems('unknown-message', 'invalid')
-  async readMessage(@Param('message_id', { schema: MessageIdParam }) messageId: string): Promise<MessageBody> {
-    const message = await this.messages.read(messageId);
+  async readMessage(
+    @Param('message_id', { schema: MessageIdParam }) messageId: string,
+    @RequestCaller() { account }: Caller,
+  ): Promise<MessageBody> {
+    const message = await this.messages.read(messageId, account);
     if (message === undefined) throw unknownMessage(messageId);
     return toMessageBody(message);
   }
@@ -152,8 +157,11 @@ export class MessagesController {
   @ApiOperation({ summary: 'Withdraw a message that is queued or held' })
   @ApiNoContentResponse({ description: 'The message is cancelled.' })
   @Problems('unknown-message', 'conflict', 'invalid')
-  async cancelMessage(@Param('message_id', { schema: MessageIdParam }) messageId: string): Promise<void> {
-    const outcome = await this.messages.cancel(messageId);
+  async cancelMessage(
+    @Param('message_id', { schema: MessageIdParam }) messageId: string,
+    @RequestCaller() { account }: Caller,
+  ): Promise<void> {
+    const outcome = await this.messages.cancel(messageId, account);
     if (outcome.kind === 'unknown') throw unknownMessage(messageId);
     if (outcome.kind === 'too-late') {
       throw new Problem('conflict', `the message is ${outcome.status} and can no longer be cancelled`);

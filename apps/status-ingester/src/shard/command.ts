@@ -1,6 +1,7 @@
 /** What a caller, or the shard's own to-do, wants changed on a connection. Pure. */
 import { parseReconnectAfter } from '@app/protocol';
 import type { CommandMessage, CommandOutcome, Connection } from '@app/registry';
+import { setAccount } from './account.js';
 import type { At, Effect, Rules, Transition } from './effect.js';
 import { goOffline } from './retained-state.js';
 import { tell } from './settling.js';
@@ -17,6 +18,9 @@ export function applyCommand(
     if (reply !== undefined) effects.push({ kind: 'reply', reply, outcome });
     return { connection: after, effects };
   };
+  if (message.within !== undefined && connection?.account !== message.within) {
+    return answered(connection, { kind: 'unknown' });
+  }
   if (command.do === 'verify') {
     const { reason, sweep } = command;
     return { connection, effects: [{ kind: 'doubt', reason, ...(reply && { reply }), ...(sweep && { sweep }) }] };
@@ -26,6 +30,7 @@ export function applyCommand(
     if (command.do === 'forget' || command.do === 'tell') {
       effects.push({ kind: 'undo', todo: { do: command.do, client_id: clientId } });
     }
+    if (command.do === 'set-account') effects.push({ kind: 'undo', todo: { do: 'account', client_id: clientId } });
     return answered(undefined, { kind: 'unknown' });
   }
   switch (command.do) {
@@ -67,6 +72,9 @@ export function applyCommand(
         }
       }
       effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
+      if (rules.accountOf !== undefined) {
+        effects.push({ kind: 'undo', todo: { do: 'account', client_id: clientId } });
+      }
       return answered(undefined, { kind: 'done' });
     case 'reconfirm': {
       if (connection.state === 'offline' || connection.shaken_at >= command.since) {
@@ -87,6 +95,11 @@ export function applyCommand(
         },
         { kind: 'done' },
       );
+    }
+    case 'set-account': {
+      const set = setAccount(connection, command.account);
+      effects.push(...set.effects);
+      return answered(set.connection, { kind: 'done' });
     }
     case 'tell': {
       const told = tell(connection, at);

@@ -25,7 +25,12 @@ export interface Rules {
   maxInboundBytes: number;
   /** How long a client must keep a state until subscribers are told of it, where it flaps; 0 for not at all. */
   eventSettleMs: number;
+  /** What is known of a client's account without asking anybody; undefined where accounts are not in use. */
+  accountOf?: (clientId: string) => KnownAccount;
 }
+
+/** `none`: it has no account. `ask`: somebody must be asked. */
+export type KnownAccount = { kind: 'account'; account: string } | { kind: 'none' } | { kind: 'ask' };
 
 export type Effect =
   | { kind: 'event'; event: RegistryEvent }

@@ -16,6 +16,7 @@ import {
   type ToDo,
   type WakeUps,
 } from '@app/registry';
+import type { AccountQuestions } from '../accounts/account-questions.js';
 import type { Verifier } from '../agreement/verifier.js';
 import { StaleOwnerError, type Grant, type Mailboxes } from '@app/sharding';
 
@@ -31,6 +32,8 @@ const ANSWERED_UNREADABLE_MS = 60_000;
 
 export interface EffectTools {
   verifier: Verifier;
+  /** Undefined where accounts are not in use. */
+  accounts: AccountQuestions | undefined;
   redis: Redis;
   keys: RegistryKeys;
   due: DueWorkOfShards;
@@ -88,7 +91,7 @@ export class Effects {
 
   /** @returns whether it is done. */
   private async perform(grant: Grant, todo: ToDo): Promise<boolean> {
-    const { outboxes, publisher, mailboxes, directory, verifier, logger } = this.tools;
+    const { outboxes, publisher, mailboxes, directory, verifier, accounts, logger } = this.tools;
     const send = (command: Command): Promise<boolean> =>
       mailboxes.send(grant.index, encodeCommand({ clientId: todo.client_id, command }));
     switch (todo.do) {
@@ -120,6 +123,10 @@ export class Effects {
         await send({ do: 'forget', overdue: true });
         // The command itself removes this to-do, or puts it off.
         return false;
+      case 'account':
+        accounts?.ask(grant, todo.client_id);
+        // The answer, once applied, removes this to-do, or puts it off.
+        return accounts === undefined;
       case 'tell':
         await send({ do: 'tell' });
         return false;

@@ -7,10 +7,10 @@ import {
   type CommandOutcome,
   type Connection,
   type ConnectionChange,
+  type DatedEvent,
   type DeadLetter,
   type DueToDo,
   type MailboxMessage,
-  type RegistryEvent,
   type ToDo,
 } from '@app/registry';
 import { isBehind } from '@app/sharding';
@@ -42,7 +42,7 @@ export function fold(
   marks: ReadonlyLiveMarks = new LiveMarks('0-0'),
 ): Folded {
   const connections = new Map<string, ConnectionChange>();
-  const events: (RegistryEvent & { at: number })[] = [];
+  const events: DatedEvent[] = [];
   const deadLetters: (DeadLetter & { at: number })[] = [];
   const todos = new Map<string, DueToDo | { undone: ToDo }>();
   const arrived = new Map<string, number>();
@@ -80,7 +80,7 @@ export function fold(
     for (const effect of effects) {
       switch (effect.kind) {
         case 'event':
-          events.push({ ...effect.event, at });
+          events.push({ ...effect.event, at, account: (connection ?? current)?.account ?? null });
           break;
         case 'dead-letter':
           deadLetters.push({ ...effect.letter, at });

@@ -5,6 +5,7 @@
 import { crc32 } from 'node:zlib';
 import type { MessageError, Refusal } from '@app/protocol';
 import { brief, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
+import { accountOf } from './account.js';
 import { cameLive, type At, type Effect, type Rules, type Transition } from './effect.js';
 import { truth, type Handshake } from './truth.js';
 
@@ -74,6 +75,7 @@ function accept(before: Connection | undefined, packet: Packet & At, handshake: 
     handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
   const unchanged = before !== undefined && before.type === type && sameJson(before.facts, stated);
   const left = before === undefined ? [] : leftBehind(before, sameTopic).filter((one) => one !== id);
+  const owner = accountOf(before, clientId, rules);
   const connection: Connection = {
     client_id: clientId,
     type,
@@ -94,8 +96,9 @@ function accept(before: Connection | undefined, packet: Packet & At, handshake: 
     lane: before?.lane ?? null,
     told_at: before?.told_at ?? null,
     held: before?.held ?? null,
+    account: owner.account,
   };
-  const effects: Effect[] = [];
+  const effects: Effect[] = [...owner.effects];
   const about = { client_id: clientId, connection_type: type, handshake_message_id: id } as const;
   if (!wasOnline) {
     effects.push({ kind: 'event', event: { type: 'connection.online', ...about } }, { kind: 'arrived' });

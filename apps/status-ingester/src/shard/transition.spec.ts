@@ -153,6 +153,7 @@ describe('a handshake', () => {
       shaken_at: T0 + 5,
       told_at: null,
       held: null,
+      account: null,
       lane: 0,
     });
     expect(outcome.effects).toEqual([

@@ -165,6 +165,10 @@ export type Connection = {
     disconnected_at: string | null;
     offline_reason: 'goodbye' | 'retained-offline' | 'handshake-removed' | 'invalid-handshake' | 'refused' | 'unknown' | 'unconfirmed' | null;
     last_message_at: string | null;
+    /**
+     * Whose it is; null where that is not known.
+     */
+    account: string | null;
     shard: number;
     /**
      * Messages that wait for the client to come back or to listen.

@@ -1,0 +1,66 @@
+/**
+ * A file that is read again whenever it changes; one that cannot be understood changes nothing, and says so. Its state
+ * is looked at once a second, because no event tells of every way it is replaced: Kubernetes swaps a symbolic link
+ * beside it, editors rename over it, network and bind mounts stay silent.
+ */
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import type { Logger } from './logger.js';
+import { counter } from './metrics.js';
+import { SettingsError } from './settings.js';
+
+const reads = counter('file_reads', 'Times a file that a setting names was read again, by setting and outcome.', [
+  'setting',
+  'outcome',
+]);
+
+const LOOK_EVERY_MS = 1000;
+
+export class WatchedFile<Content> {
+  private text: string;
+  private current: Content;
+  private readonly onChange = (): void => this.readAgain();
+
+  /**
+   * `parse` throws an Error that says what is wrong and repeats nothing secret; it is given what was read before.
+   * @throws SettingsError where the file is wrong at the start
+   */
+  constructor(
+    private readonly setting: string,
+    private readonly path: string,
+    private readonly parse: (text: string, before?: Content) => Content,
+    private readonly logger: Logger,
+  ) {
+    watchFile(path, { interval: LOOK_EVERY_MS, persistent: false }, this.onChange);
+    try {
+      this.text = readFileSync(path, 'utf8');
+      this.current = parse(this.text);
+    } catch (error) {
+      this.close();
+      const why = error instanceof Error ? error.message : String(error);
+      throw new SettingsError(`wrong settings: ${setting}: ${path}: ${why}`);
+    }
+  }
+
+  get content(): Content {
+    return this.current;
+  }
+
+  close(): void {
+    unwatchFile(this.path, this.onChange);
+  }
+
+  private readAgain(): void {
+    const { setting, path } = this;
+    try {
+      const text = readFileSync(path, 'utf8');
+      if (text === this.text) return;
+      this.current = this.parse(text, this.current);
+      this.text = text;
+      reads.inc({ setting, outcome: 'read' });
+      this.logger.info({ path }, `${setting} read again`);
+    } catch (error) {
+      reads.inc({ setting, outcome: 'refused' });
+      this.logger.error({ err: error, path }, `${setting} cannot be used; what was read before stays in force`);
+    }
+  }
+}
