@@ -48,7 +48,10 @@ export async function waitUntil(check, { what = 'the condition', timeoutMs = 20_
     try {
       return await check();
     } catch (error) {
-      if (performance.now() > end) throw new Error(`${what} did not come about in ${timeoutMs} ms`, { cause: error });
+      if (performance.now() > end) {
+        const why = error instanceof Error ? error.message : String(error);
+        throw new Error(`${what} did not come about in ${timeoutMs} ms: ${why}`, { cause: error });
+      }
     }
     await sleep(everyMs);
   }
@@ -96,7 +99,7 @@ export class Part {
   }
 
   /** Waits until `check` holds; fails at once where the process ends. @param {() => Promise<unknown>} check */
-  async until(check, timeoutMs = 30_000) {
+  async until(check, timeoutMs = 60_000) {
     const ended = this.ended.then((how) => {
       throw new Error(`${this.name} ended (${how}) before it was ready; see ${this.log}`);
     });
