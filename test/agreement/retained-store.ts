@@ -29,17 +29,18 @@ export async function readRetained(url: string): Promise<Map<string, string>> {
   }
 }
 
-/** What the registry should hold: the handshake, or the reasons it may give for none. */
-type Wanted = { id: string; facts: unknown } | { reasons: readonly string[] };
+/** What the registry should hold: the handshake, or the reasons it may give for none, undefined for whichever. */
+type Wanted = { id: string; facts: unknown } | { reasons: readonly string[] | undefined };
 
 function wanted(text: string | undefined): Wanted {
-  // A goodbye stands as the reason where what is retained only confirms it.
-  if (text === undefined) return { reasons: ['handshake-removed', 'goodbye'] };
+  // The reason was told by a message that is gone: removed, or lost by a broker that was killed without saving.
+  if (text === undefined) return { reasons: undefined };
   const message = JSON.parse(text) as {
     type?: string;
     message_id?: string;
     payload?: { canonical_facts?: Record<string, unknown> };
   };
+  // A goodbye stands as the reason where what is retained only confirms it.
   if (message.type === 'offline') return { reasons: ['retained-offline', 'goodbye'] };
   if (message.type !== 'host-handshake') return { reasons: ['unknown'] };
   const facts = message.payload?.canonical_facts;
@@ -61,7 +62,8 @@ export async function differences(brokerUrl: string, gatewayUrl: string, ids: re
 function agree(should: Wanted, held: ConnectionView | undefined): boolean {
   if ('reasons' in should) {
     // A client that never registered is not known.
-    return held === undefined || (held.state === 'offline' && should.reasons.includes(held.offline_reason ?? ''));
+    if (held === undefined) return true;
+    return held.state === 'offline' && (should.reasons?.includes(held.offline_reason ?? '') ?? true);
   }
   return (
     held?.state === 'online' &&

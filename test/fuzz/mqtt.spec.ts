@@ -53,7 +53,8 @@ it(`takes ${COUNT} packets in, and its memory stays flat`, async () => {
   for (const part of [stack.gateway, stack.ingester, stack.dispatcher]) expect(part.running).toBe(true);
   expect((await fetch(`${stack.ingester.url}/health/ready`)).status).toBe(200);
   const [early = NaN] = memory.slice(4);
-  expect(memory.at(-1)).toBeLessThan(early * 1.3 + 50);
+  // The young generation alone may still grow by some 100 MiB.
+  expect(memory.at(-1)).toBeLessThan(early * 1.3 + 120);
 }, 1_200_000);
 
 it('holds for every client what the broker retains for it', async () => {
