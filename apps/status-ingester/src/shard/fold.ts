@@ -105,7 +105,9 @@ export function fold(
         case 'verified':
           if (message.kind !== 'verified') break;
           if (message.sweep !== undefined) {
-            sweeps.set(message.sweep, [...(sweeps.get(message.sweep) ?? []), effect.change]);
+            const changes = sweeps.get(message.sweep);
+            if (changes === undefined) sweeps.set(message.sweep, [effect.change]);
+            else changes.push(effect.change);
           }
           if (message.noted !== undefined) break;
           settled.push({
