@@ -34,9 +34,10 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
    local wake_at = string.format('%.0f', at + tonumber(ARGV[4]))
    local micros = time[1] * 1000000 + time[2]
    local unfinished = redis.call('ZCARD', EXPIRY)
-   local swept = redis.call('EXISTS', KEYS[13]) == 1
    local clients, replies = {}, {}
    local first = ${ACCEPT_ARGS.head} + ARGV[6] * ${ACCEPT_ARGS.client}
+
+   local function unknown() return redis.call('EXISTS', KEYS[13]) == 1 and 'unknown' or 'building' end
 
    local function client_of(number)
      local client = clients[number]
@@ -56,7 +57,7 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
    local function accept(number, i)
      local client = client_of(tonumber(ARGV[i + 1]))
      local id, directive, online, fingerprint = ARGV[i + 2], ARGV[i + 3], client.online and 1 or 0, ARGV[i + 8]
-     if client.foreign then return swept and 'unknown' or 'building' end
+     if client.foreign then return unknown() end
      local key = IDEMPOTENCY .. client.id .. '/' .. ARGV[i + 9]
      if fingerprint ~= '' then
        local given = redis.call('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive')
@@ -67,7 +68,7 @@ export const acceptScript = new RedisScript<AcceptReply[]>(
      end
      local before = redis.call('HMGET', MESSAGE .. id, 'created_at', 'expires_at')
      if before[1] then return { id, directive, before[1], before[2], online, 0 } end
-     if not client.known then return swept and 'unknown' or 'building' end
+     if not client.known then return unknown() end
      if online == 0 and ARGV[i + 6] == '1' then return 'offline' end
      if client.length >= outbox_limit then return 'full' end
      if unfinished >= shard_limit then return 'shard-full' end

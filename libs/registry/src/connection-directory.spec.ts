@@ -106,6 +106,18 @@ describe('listing connections', () => {
     }
   });
 
+  it('goes through those of a shard that are online, each once, whatever the page size is', async () => {
+    const registry = new Registry(1);
+    const ids = Array.from({ length: 20 }, (_, i) => `client-${i}`);
+    await registry.put(...ids.map((id) => proxy(id)), host('away', { state: 'offline' }));
+    for (const pageSize of [1, 7, 19, 20, 21]) {
+      const pages = [];
+      for await (const page of registry.directory.online(0, pageSize)) pages.push(page);
+      expect(pages.flat()).toEqual(inOrder(ids, 1));
+      for (const page of pages) expect(page.length).toBeLessThanOrEqual(pageSize);
+    }
+  });
+
   it('of an empty registry is one empty page', async () => {
     expect(await new Registry(32).directory.list({}, 10)).toEqual({ connections: [] });
   });

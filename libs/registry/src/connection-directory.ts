@@ -106,9 +106,13 @@ export class ConnectionDirectory {
     return { connections };
   }
 
-  /** Client ids of one shard that are online, after one id, in their order; at most `count`. */
-  onlineAfter(shard: number, after: string, count: number): Promise<string[]> {
-    return this.idsOf(shard, { state: 'online' }, after, count);
+  /** Client ids of one shard that are online, in their order, a page at a time. */
+  async *online(shard: number, pageSize: number): AsyncGenerator<string[], void> {
+    for (let after: string | undefined = ''; after !== undefined;) {
+      const ids: string[] = await this.idsOf(shard, { state: 'online' }, after, pageSize);
+      yield ids;
+      after = ids.length < pageSize ? undefined : ids.at(-1);
+    }
   }
 
   /** How many connections there are by state and type. */

@@ -54,7 +54,10 @@ beforeEach(() => {
     directory: {
       load: (shard, ids) =>
         Promise.resolve(ids.map((id) => (shard === 0 ? known.find((one) => one.client_id === id) : undefined))),
-      onlineAfter: (shard, after) => Promise.resolve(shard === 0 && after === '' ? online : []),
+      async *online(shard) {
+        await Promise.resolve();
+        yield shard === 0 ? online : [];
+      },
     },
     sweeps,
     broker: { url: broker?.url ?? '' },

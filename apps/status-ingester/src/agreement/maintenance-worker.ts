@@ -4,16 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
-import type { Logger, Redis } from '@app/platform';
-import {
-  MAINTENANCE_QUEUE,
-  encodeCommand,
-  type ConnectionDirectory,
-  type Maintenance,
-  type MaintenanceJob,
-  type RegistryKeys,
-} from '@app/registry';
-import type { Mailboxes } from '@app/sharding';
+import type { Redis } from '@app/platform';
+import { MAINTENANCE_QUEUE, encodeCommand, type Maintenance, type MaintenanceJob } from '@app/registry';
 import { Sweep, type SweepParts } from './sweep.js';
 
 /** A sweep whose worker died is run again after this at the latest, and a second or two. */
@@ -29,10 +21,6 @@ export interface MaintenanceParts extends SweepParts {
   maintenance: Maintenance;
   /** Connection of the worker's own: it blocks. */
   workerRedis: Redis;
-  mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
-  directory: Pick<ConnectionDirectory, 'load' | 'onlineAfter'>;
-  keys: RegistryKeys;
-  logger: Logger;
 }
 
 export class MaintenanceWorker {
@@ -85,9 +73,8 @@ export class MaintenanceWorker {
     const { directory, mailboxes, shardCount, logger } = this.parts;
     let asked = 0;
     for (let shard = 0; shard < shardCount; shard++) {
-      for (let after = ''; ;) {
+      for await (const ids of directory.online(shard, PAGE)) {
         signal.throwIfAborted();
-        const ids = await directory.onlineAfter(shard, after, PAGE);
         const connections = await directory.load(shard, ids);
         const silent = connections.flatMap((one) =>
           one !== undefined && one.shaken_at < since ? [one.client_id] : [],
@@ -97,8 +84,6 @@ export class MaintenanceWorker {
         if ((await mailboxes.sendAll(shard, items)) < items.length)
           throw new Error(`the mailbox of shard ${shard} is full`);
         asked += items.length;
-        if (ids.length < PAGE) break;
-        after = ids.at(-1) ?? '';
       }
     }
     logger.info({ since: new Date(since).toISOString(), clients: asked }, 'clients unconfirmed since the restart');

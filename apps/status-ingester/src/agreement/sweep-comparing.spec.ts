@@ -39,10 +39,12 @@ function comparing(severalTopics = false): Comparing {
         load: (_shard, ids) => {
           return Promise.resolve(ids.map((id) => registry.get(id)));
         },
-        onlineAfter: (_shard, after, limit) => {
+        async *online(_shard, pageSize) {
           const online = [...registry.values()].filter(({ state }) => state === 'online');
           const ids = online.map(({ client_id }) => client_id).toSorted();
-          return Promise.resolve(ids.filter((id) => id > after).slice(0, limit));
+          for (let from = 0; from < ids.length; from += pageSize) {
+            yield await Promise.resolve(ids.slice(from, from + pageSize));
+          }
         },
       },
       sweeps: {

@@ -29,7 +29,7 @@ const passed = counter('sweep_clients_passed_on', 'Clients that sweeps passed on
 
 export interface ComparingParts {
   barrier: Pick<LaneBarrier, 'pass'>;
-  directory: Pick<ConnectionDirectory, 'load' | 'onlineAfter'>;
+  directory: Pick<ConnectionDirectory, 'load' | 'online'>;
   sweeps: Pick<Sweeps, 'passedOn' | 'notePassedOn'>;
   shardCount: number;
   /** Clients may have something retained on more than one topic. */
@@ -63,15 +63,12 @@ export class Comparing {
   /** Has every client verified that is online in the registry and was not seen: absence proves nothing. */
   async verifyUnseen(saw: (clientId: string) => boolean): Promise<void> {
     for (let shard = 0; shard < this.parts.shardCount; shard++) {
-      for (let after = ''; ;) {
+      for await (const ids of this.parts.directory.online(shard, PAGE)) {
         this.signal.throwIfAborted();
-        const ids = await this.parts.directory.onlineAfter(shard, after, PAGE);
         const unseen = ids.filter((id) => !saw(id)).map((id) => this.verify(id));
         await this.sender.send(shard, unseen);
         this.record.unseen += unseen.length;
         passed.inc({ why: 'unseen' }, unseen.length);
-        if (ids.length < PAGE) break;
-        after = ids.at(-1) ?? '';
       }
     }
   }

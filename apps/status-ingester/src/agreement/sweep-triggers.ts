@@ -40,15 +40,10 @@ export class SweepTriggers {
    * have died with it.
    */
   laneConnected({ sessionPresent, again }: { sessionPresent: boolean; again: boolean }): void {
-    const trigger = this.keySpaceDoubted
-      ? 'key-space'
-      : !sessionPresent
-        ? 'session-lost'
-        : again
-          ? 'broker-lost'
-          : 'start';
+    const ofLane = again ? 'broker-lost' : 'start';
+    const ofBroker = sessionPresent ? ofLane : 'session-lost';
+    this.request(this.keySpaceDoubted ? 'key-space' : ofBroker);
     this.keySpaceDoubted = false;
-    this.request(trigger);
   }
 
   /** The sweep waits for the lanes, which are taken anew; a process that gets none asks as well. */
