@@ -1,5 +1,6 @@
 /** The failure table, row by row, on real processes under continuous load, with a witness. */
 import { Random, seedOfRun } from '../support/random.js';
+import { laneOwnerDrained, laneOwnerFrozen, laneOwnerKilled, laneOwnerWithoutRedis } from './support/scenarios.js';
 import { World, metricOf } from './support/world.js';
 
 const random = new Random(seedOfRun());
@@ -19,16 +20,11 @@ afterAll(async () => {
 }, 60_000);
 
 it('the lane owner is killed with unacknowledged messages: its lane is taken over, session and all', async () => {
-  await world.kill(await world.laneOwner());
-  await world.untilOwned();
-  await world.add();
+  await laneOwnerKilled(world);
 });
 
 it('the lane owner is frozen beyond its lease: another takes over, and it stays quiet when it wakes', async () => {
-  const zombie = await world.laneOwner();
-  world.freeze(zombie);
-  await world.untilOwned(zombie);
-  world.thaw(zombie);
+  await laneOwnerFrozen(world);
 });
 
 it('an ingester without a lane is frozen: its shards are taken over, and its late writes refused', async () => {
@@ -40,8 +36,7 @@ it('an ingester without a lane is frozen: its shards are taken over, and its lat
 });
 
 it('the lane owner stops in order: it hands over, and nobody waits for a lease to run out', async () => {
-  await world.drain(await world.laneOwner());
-  await world.add();
+  await laneOwnerDrained(world);
 });
 
 it('the cluster is scaled from 3 to 1, to 4, to 2, and back', async () => {
@@ -56,12 +51,7 @@ it('the cluster is scaled from 3 to 1, to 4, to 2, and back', async () => {
 it.each(['cut', 'silence'] as const)(
   'one ingester loses Redis (%s): it stops acting and lives, and joins again',
   async (how) => {
-    const lonely = await world.laneOwner();
-    lonely.redis[how]();
-    await world.untilOwned(lonely);
-    expect((await fetch(`${lonely.app.url}/health/live`)).status).toBe(200);
-    expect((await fetch(`${lonely.app.url}/health/ready`)).status).toBe(503);
-    lonely.redis.heal();
+    await laneOwnerWithoutRedis(world, how);
   },
 );
 

@@ -1,5 +1,6 @@
 /** Lanes move with their sessions: with 2 and 4 of them, a killed, frozen or drained owner loses no message. */
 import { Random, seedOfRun } from '../support/random.js';
+import { laneOwnerDrained, laneOwnerFrozen, laneOwnerKilled } from './support/scenarios.js';
 import { World } from './support/world.js';
 
 const random = new Random(seedOfRun());
@@ -21,20 +22,14 @@ describe.each([2, 4])('with %i lanes', (lanes) => {
   }, 60_000);
 
   it('an owner is killed', async () => {
-    await world.kill(await world.laneOwner());
-    await world.untilOwned();
-    await world.add();
+    await laneOwnerKilled(world);
   });
 
   it('an owner is frozen beyond its lease, and wakes', async () => {
-    const zombie = await world.laneOwner();
-    world.freeze(zombie);
-    await world.untilOwned(zombie);
-    world.thaw(zombie);
+    await laneOwnerFrozen(world);
   });
 
   it('an owner is drained', async () => {
-    await world.drain(await world.laneOwner());
-    await world.add();
+    await laneOwnerDrained(world);
   });
 });
