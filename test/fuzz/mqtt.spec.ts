@@ -77,7 +77,7 @@ it('holds for every client what the broker retains for it', async () => {
         if (state === 'online' && !retained.has(id)) throw new Error(`${id} is online, and nothing is retained for it`);
       }
     },
-    { what: 'agreement', timeoutMs: 10_000 },
+    { what: 'agreement', timeoutMs: 30_000 },
   );
   expect(retained.size).toBeGreaterThan(CLIENTS / 2);
 });

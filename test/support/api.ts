@@ -92,7 +92,7 @@ export class Api {
         if (status !== 200 || !fits(body)) throw new Error(`${id} is ${JSON.stringify(body)}`);
         return body;
       },
-      { what: `connection ${id}`, timeoutMs: 15_000 },
+      { what: `connection ${id}`, timeoutMs: 30_000 },
     );
   }
 

@@ -65,14 +65,14 @@ export class TestClient {
     await this.mqtt.publishAsync(inTopic(this.id), payload, { qos: 1, retain });
   }
 
-  /** Waits for a message that fits. */
+  /** Waits for a message that fits, longer than a lost wake-up takes to be repeated. */
   async next(fits: (message: ReceivedMessage) => boolean, what: string): Promise<ReceivedMessage> {
     return waitUntil(
       () => {
         const found = this.received.find(fits);
         return found === undefined ? Promise.reject(new Error(`${what} has not arrived`)) : Promise.resolve(found);
       },
-      { what: `${what} at ${this.id}`, timeoutMs: 10_000 },
+      { what: `${what} at ${this.id}`, timeoutMs: 30_000 },
     );
   }
 }

@@ -70,7 +70,7 @@ export function freePort(): Promise<number> {
 
 /** Resolves with what `check` returns as soon as it throws no more. */
 export function eventually<T>(check: () => T | Promise<T>, what = 'what the test waits for'): Promise<T> {
-  return stack.waitUntil(check, { what, timeoutMs: 15_000, everyMs: 5 });
+  return stack.waitUntil(check, { what, timeoutMs: 30_000, everyMs: 5 });
 }
 
 /** Says nothing. */
