@@ -45,6 +45,12 @@ export function connectRedis(url: string, { name, whenAway }: RedisConnectionOpt
   return redis;
 }
 
+/**
+ * A queue of BullMQ asks its connection for the version once, and where that answer is late it fails every later call
+ * with the same error. It reads here that it need not ask: `assertRedisFit` does, and asks again.
+ */
+const UNASKED = { skipVersionCheck: true };
+
 /** What holds for each server connected to. */
 function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wait' | 'fail'): ServerOptions {
   return {
@@ -56,7 +62,7 @@ function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wai
     // A server that vanished without a word is given up; the longest blocking read, BullMQ's, takes 10 s.
     ...(whenAway === 'wait'
       ? { maxRetriesPerRequest: null, socketTimeout: 15_000 }
-      : { maxRetriesPerRequest: 0, socketTimeout: 2000, commandTimeout: REDIS_ANSWER_MS }),
+      : { maxRetriesPerRequest: 0, socketTimeout: 2000, commandTimeout: REDIS_ANSWER_MS, ...UNASKED }),
     enableOfflineQueue: whenAway === 'wait',
   };
 }

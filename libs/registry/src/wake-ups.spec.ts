@@ -117,6 +117,20 @@ describe('wake-ups', () => {
     expect(runs).toEqual([...odd, 'marker']);
   });
 
+  it('work as soon as Redis answers, also where it was silent when they were first asked for', async () => {
+    const impatient = connectRedis(server.url, { name: 'spec', whenAway: 'fail' }, quiet);
+    await eventually(() => expect(impatient.status).toBe('ready'));
+    await redis.call('CLIENT', 'PAUSE', '1500', 'ALL');
+    const made = new WakeUps(impatient, keys);
+    await expect(made.wake(['a'])).rejects.toThrow('timed out');
+    await eventually(() => made.wake(['a']));
+    work();
+    await passMarker('marker');
+    expect(runs).toEqual(['a', 'marker']);
+    await made.close();
+    await impatient.quit();
+  });
+
   it('of nobody are none', async () => {
     await wakeUps.wake([]);
     work();
