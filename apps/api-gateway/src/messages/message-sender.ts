@@ -1,4 +1,5 @@
 /** Accepts messages into their clients' outboxes and wakes dispatchers. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { counter, isRedisError, type Logger, type Redis } from '@app/platform';
 import type { AcceptOutcome, Messages, MintedMessage, NewMessage, WakeUps } from '@app/registry';
 import type { Caller } from '../access/caller.js';
@@ -10,6 +11,9 @@ const refused = counter('messages_refused', 'Messages refused, by reason.', ['re
 const RECONNECT_MS = 250;
 /** When a call is told at the latest that the outcome is unknown. */
 const PATIENCE_MS = 900;
+/** A wake-up is tried so often, so far apart, before it is left to the housekeeping. */
+const WAKE_TRIES = 4;
+const WAKE_AGAIN_MS = 500;
 
 export type SendOutcome =
   | AcceptOutcome
@@ -20,7 +24,7 @@ export class MessageSender {
   constructor(
     private readonly redis: Redis,
     private readonly messages: Messages,
-    private readonly wakeUps: WakeUps,
+    private readonly wakeUps: Pick<WakeUps, 'wake'>,
     private readonly logger: Logger,
   ) {}
 
@@ -50,7 +54,7 @@ export class MessageSender {
     return outcomes;
   }
 
-  /** From here on accepted messages are kept; a wake-up that gets lost is repeated by the shard's housekeeping. */
+  /** From here on accepted messages are kept; a wake-up that fails is repeated, in the end by the shard's housekeeping. */
   private wake(messages: readonly NewMessage[], outcomes: readonly SendOutcome[], caller: string): void {
     const clientIds = new Set<string>();
     for (const [i, outcome] of outcomes.entries()) {
@@ -65,9 +69,22 @@ export class MessageSender {
       this.logger.info({ request_id, caller, client_id, message_id, shard, status, replayed }, 'message accepted');
       if (status === 'queued' && !replayed) clientIds.add(client_id);
     }
-    this.wakeUps.wake([...clientIds]).catch((error: unknown) => {
-      this.logger.warn({ err: error, connections: clientIds.size }, 'wake-up failed; housekeeping repeats it');
-    });
+    void this.wakeAll([...clientIds]);
+  }
+
+  private async wakeAll(clientIds: readonly string[]): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.wakeUps.wake(clientIds);
+        return;
+      } catch (error) {
+        if (tries === WAKE_TRIES) {
+          this.logger.warn({ err: error, connections: clientIds.length }, 'wake-up failed; housekeeping repeats it');
+          return;
+        }
+      }
+      await sleep(WAKE_AGAIN_MS, undefined, { ref: false });
+    }
   }
 
   private async accept(
