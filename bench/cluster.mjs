@@ -85,6 +85,7 @@ async function onStack(count, settings, work) {
       INTAKE_LANES: '1',
       SHARD_COUNT: `${SHARDS}`,
       LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
+      CLIENT_BURST: '1000000',
       ...settings,
     };
     let started = 0;

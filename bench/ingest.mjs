@@ -96,6 +96,7 @@ async function measureOurs({ dir, mosquitto, load, mode }) {
     MQTT_URL: mosquitto.url,
     SHARE_GROUP: `bench-ours-${mode}`,
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
+    CLIENT_BURST: '1000000',
   };
   const publish = () => runScript('load.mjs', [mosquitto.url, ...load]);
   let ingester = await startApp('status-ingester', { dir, env });

@@ -23,7 +23,7 @@ let clients: MqttClient[];
 
 beforeAll(async () => {
   process.stdout.write(`FUZZ_SEED=${SEED}\n`);
-  stack = await startStack({ dir, env: { LOG_LEVEL: 'error', MAX_INBOUND_BYTES: '4096' } });
+  stack = await startStack({ dir, env: { LOG_LEVEL: 'error', MAX_INBOUND_BYTES: '4096', CLIENT_BURST: '1000000' } });
   api = new Api(stack.gateway.url);
   const ids = Array.from({ length: CLIENTS }, (_, i) => `fuzz-${i}`);
   clients = await Promise.all(

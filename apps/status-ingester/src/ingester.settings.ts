@@ -26,6 +26,10 @@ export const ingesterSettings = z
       .optional(),
     /** Largest inbound payload; a larger one is set aside. */
     MAX_INBOUND_BYTES: integer(262_144, 1024, 16_777_216),
+    /** Messages a second that one client may send for long; what is over it is acknowledged and not stored. */
+    CLIENT_RATE: integer(50, 1, 1_000_000),
+    /** Messages that one client may send at once, after a rest. */
+    CLIENT_BURST: integer(1000, 1, 1_000_000),
     /** Most entries waiting in a shard's mailbox; past it intake stops reading. */
     MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
     /** How long a crashed ingester keeps its shards and lanes from the others. */

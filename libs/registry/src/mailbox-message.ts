@@ -31,6 +31,8 @@ export type Command =
   | { do: 'reconfirm'; since: number }
   /** Tell subscribers of what was held back. */
   | { do: 'tell' }
+  /** The client sent more than its share: from this message on, whose topic template and sample these are, some are not stored. */
+  | { do: 'cut'; topic: string; sample: string; details: string }
   /** Whose the connection is; null where it is nobody's that is known. */
   | { do: 'set-account'; account: string | null };
 
@@ -46,6 +48,8 @@ export type DoubtReason =
   | 'status-topic'
   /** It said goodbye, and nothing retained has followed. */
   | 'goodbye'
+  /** Messages over its share were not stored. */
+  | 'flood'
   /** A sweep found a difference, or did not see the client. */
   | 'sweep'
   /** An operator asked. */

@@ -15,8 +15,11 @@ export type ToDo =
   | { do: 'clear-retained'; client_id: string; status_topic: string }
   /** Read what the broker retains for the client; stays until the result has been applied. */
   | { do: 'verify'; client_id: string }
-  /** Have the client verified whose goodbye the broker has not confirmed: its handshake may still be retained. */
-  | { do: 'confirm'; client_id: string }
+  /**
+   * Have the client verified whose goodbye the broker has not confirmed: its handshake may still be retained. Or that
+   * sent more than its share: what was not stored may be retained.
+   */
+  | { do: 'confirm'; client_id: string; after?: 'flood' }
   /** Find out whose the connection is; stays until that is known. */
   | { do: 'account'; client_id: string }
   /** Tell subscribers what was held back while the client flapped; stays until it has been told. */

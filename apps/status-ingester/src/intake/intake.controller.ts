@@ -11,7 +11,8 @@ import { shardOf, type TopicTemplate } from '@app/protocol';
 import { Mailboxes, StaleOwnerError, type Grant, type LaneItem } from '@app/sharding';
 import type { IngesterSettings } from '../ingester.settings.js';
 import { LaneMarkers } from './lane-markers.js';
-import { seal } from './seal.js';
+import { ClientShares } from './client-shares.js';
+import { seal, sealCut, senderOf } from './seal.js';
 
 /** Pattern under which a lane hands over what it received. */
 export const INTAKE = 'intake';
@@ -32,7 +33,8 @@ export class LaneContext extends BaseRpcContext<[Grant, number, AbortSignal]> {
   }
 }
 
-const received = counter('intake_messages', 'Messages received from the broker and stored, by lane.', ['lane']);
+const received = counter('intake_messages', 'Messages taken over from the broker, by lane.', ['lane']);
+const cut = counter('intake_cut_messages', 'Messages over the share of their client: not stored.');
 const foreign = counter('intake_foreign_topics', 'Messages on a topic without a valid client id; dropped.');
 const repeated = counter('intake_repeats', 'Redelivered messages that had been stored before, and were left out.', [
   'lane',
@@ -42,6 +44,8 @@ const waits = counter('intake_waits', 'Tries to store a batch that had to be rep
 @Controller()
 export class IntakeController {
   private readonly templates: readonly TopicTemplate[];
+  private readonly shares: ClientShares;
+  private readonly cutDetails: string;
 
   constructor(
     private readonly mailboxes: Mailboxes,
@@ -49,8 +53,10 @@ export class IntakeController {
     @Inject(SETTINGS) private readonly settings: IngesterSettings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    const { STATUS_TOPICS, IN_TOPIC } = settings;
+    const { STATUS_TOPICS, IN_TOPIC, CLIENT_RATE, CLIENT_BURST } = settings;
     const isStatus = STATUS_TOPICS.some(({ template }) => template === IN_TOPIC.template);
+    this.shares = new ClientShares(CLIENT_RATE, CLIENT_BURST);
+    this.cutDetails = `more than ${CLIENT_RATE} messages a second after ${CLIENT_BURST} at once: those over it are not stored`;
     this.templates = isStatus ? STATUS_TOPICS : [...STATUS_TOPICS, IN_TOPIC];
   }
 
@@ -96,13 +102,21 @@ export class IntakeController {
 
   private byShard(packets: readonly IntakePacket[], lane: number): Map<number, LaneItem[]> {
     const batches = new Map<number, LaneItem[]>();
+    const now = performance.now();
     for (const packet of packets) {
-      const item = seal(packet, lane, this.templates, this.settings.MAX_INBOUND_BYTES);
-      if (item === undefined) {
+      const sender = senderOf(packet.topic, this.templates);
+      if (sender === undefined) {
         foreign.inc();
         this.logger.warn({ topic: packet.topic.slice(0, 512) }, 'message on a topic without a valid client id dropped');
         continue;
       }
+      const verdict = this.shares.take(sender.clientId, now);
+      if (verdict !== 'within') cut.inc();
+      if (verdict === 'cut-again') continue;
+      const item =
+        verdict === 'within'
+          ? seal(packet, sender, lane, this.settings.MAX_INBOUND_BYTES)
+          : sealCut(packet, sender, this.cutDetails);
       const shard = shardOf(item.clientId, this.settings.SHARD_COUNT);
       const batch = batches.get(shard);
       if (batch === undefined) batches.set(shard, [item]);

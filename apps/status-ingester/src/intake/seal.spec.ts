@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { IntakePacket } from '@app/broker';
 import { TopicTemplate } from '@app/protocol';
 import { decodeMailboxEntry, type Packet } from '@app/registry';
-import { seal } from './seal.js';
+import { seal, sealCut, senderOf, type Sender } from './seal.js';
 
 const STATUS = new TopicTemplate('redhat/insights/status/{clientId}');
 const IN = new TopicTemplate('redhat/insights/in/{clientId}');
@@ -20,10 +20,15 @@ function received(payload: string | Buffer, given: Partial<IntakePacket> = {}): 
   };
 }
 
+function knownSenderOf({ topic }: IntakePacket): Sender {
+  const sender = senderOf(topic, TEMPLATES);
+  if (sender === undefined) throw new Error('the packet was dropped');
+  return sender;
+}
+
 /** What the shard's owner will read from its mailbox. */
 function sealed(packet: IntakePacket, lane = 0, maxBytes = MAX_BYTES): Packet {
-  const item = seal(packet, lane, TEMPLATES, maxBytes);
-  if (item === undefined) throw new Error('the packet was dropped');
+  const item = seal(packet, knownSenderOf(packet), lane, maxBytes);
   const message = decodeMailboxEntry({ id: '1700000000000-0', ...item });
   if (message.kind !== 'packet') throw new Error('the packet became a command');
   const { at, ...packetAgain } = message;
@@ -78,11 +83,11 @@ describe('seal', () => {
     ['with a control character in the client id', 'redhat/insights/in/host\u0001'],
     ['with a client id too long', `redhat/insights/in/${'a'.repeat(257)}`],
   ])('drops a packet on a topic %s', (_, topic) => {
-    expect(seal(received('x', { topic }), 0, TEMPLATES, MAX_BYTES)).toBeUndefined();
+    expect(senderOf(topic, TEMPLATES)).toBeUndefined();
   });
 
   it('drops everything where there is no template', () => {
-    expect(seal(received('x'), 0, [], MAX_BYTES)).toBeUndefined();
+    expect(senderOf(received('x').topic, [])).toBeUndefined();
   });
 
   it('passes on a payload of the largest size, and a sample of one that is a byte larger', () => {
@@ -148,8 +153,10 @@ describe('seal', () => {
 });
 
 describe('the name of a delivery', () => {
-  const nameOf = (given: Partial<IntakePacket> = {}, payload = 'x'): string | undefined =>
-    seal(received(payload, given), 0, TEMPLATES, MAX_BYTES)?.delivery;
+  const nameOf = (given: Partial<IntakePacket> = {}, payload = 'x'): string | undefined => {
+    const packet = received(payload, given);
+    return seal(packet, knownSenderOf(packet), 0, MAX_BYTES).delivery;
+  };
 
   it('is the same when it is delivered again', () => {
     expect(nameOf({ dup: true })).toBe(nameOf());
@@ -163,5 +170,17 @@ describe('the name of a delivery', () => {
 
   it('is empty at QoS 0, which is never redelivered', () => {
     expect(nameOf({ packetId: undefined })).toBe('');
+  });
+
+  it('is empty for a cut, so that the packet is judged anew when it is delivered again', () => {
+    const packet = received('é'.repeat(2000), { dup: true });
+    const item = sealCut(packet, knownSenderOf(packet), 'too many');
+    expect(item).toMatchObject({ delivery: '', again: false });
+    const sample = Buffer.from('é'.repeat(512)).toString('latin1');
+    expect(decodeMailboxEntry({ id: '1700000000000-0', ...item })).toMatchObject({
+      kind: 'command',
+      clientId: 'host-1',
+      command: { do: 'cut', topic: IN.template, sample, details: 'too many' },
+    });
   });
 });

@@ -3,27 +3,36 @@ import { isUtf8 } from 'node:buffer';
 import { crc32 } from 'node:zlib';
 import type { IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
-import { encodePacket, type Packet } from '@app/registry';
+import { encodeCommand, encodePacket, type Packet } from '@app/registry';
 import type { LaneItem } from '@app/sharding';
 
 const SAMPLE_BYTES = 1024;
 
+/** Whose a packet is, and the template of the topic it came on. */
+export type Sender = Pick<Packet, 'clientId' | 'topic'>;
+
 /** @returns undefined for a topic that is none of ours, or whose client id is not valid. */
-export function seal(
-  packet: IntakePacket,
-  lane: number,
-  templates: readonly TopicTemplate[],
-  maxBytes: number,
-): LaneItem | undefined {
-  const { payload, retain, dup } = packet;
+export function senderOf(topic: string, templates: readonly TopicTemplate[]): Sender | undefined {
   for (const template of templates) {
-    const clientId = template.clientIdOf(packet.topic);
-    if (clientId === undefined) continue;
-    const about = { kind: 'packet', clientId, lane, topic: template.template, retain, dup } as const;
-    const item = encodePacket({ ...about, ...readable(payload, maxBytes) });
-    return Object.assign(item, { delivery: nameOf(packet), again: dup });
+    const clientId = template.clientIdOf(topic);
+    if (clientId !== undefined) return { clientId, topic: template.template };
   }
   return undefined;
+}
+
+export function seal(packet: IntakePacket, sender: Sender, lane: number, maxBytes: number): LaneItem {
+  const { payload, retain, dup } = packet;
+  const item = encodePacket({ kind: 'packet', ...sender, lane, retain, dup, ...readable(payload, maxBytes) });
+  return Object.assign(item, { delivery: nameOf(packet), again: dup });
+}
+
+/**
+ * In place of a packet that is over its sender's share. It has no delivery to be known by: a packet that the next owner
+ * of the lane is given again is judged anew.
+ */
+export function sealCut({ payload }: IntakePacket, { clientId, topic }: Sender, details: string): LaneItem {
+  const command = { do: 'cut', topic, sample: sample(payload), details } as const;
+  return Object.assign(encodeCommand({ clientId, command }), { delivery: '', again: false });
 }
 
 /** What is redelivered has the same packet id, topic and payload; an id alone may belong to another message by then. */

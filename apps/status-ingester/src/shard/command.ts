@@ -1,6 +1,7 @@
 /** What a caller, or the shard's own to-do, wants changed on a connection. Pure. */
 import { parseReconnectAfter } from '@app/protocol';
 import type { CommandMessage, CommandOutcome, Connection } from '@app/registry';
+import { CUT_WINDOW_MS } from '../intake/client-shares.js';
 import { setAccount } from './account.js';
 import type { At, Effect, Rules, Transition } from './effect.js';
 import { goOffline } from './retained-state.js';
@@ -24,6 +25,14 @@ export function applyCommand(
   if (command.do === 'verify') {
     const { reason, sweep } = command;
     return { connection, effects: [{ kind: 'doubt', reason, ...(reply && { reply }), ...(sweep && { sweep }) }] };
+  }
+  if (command.do === 'cut') {
+    const { topic, sample, details } = command;
+    const letter = { client_id: clientId, topic, reason: 'flood', details, sample };
+    const confirm = { do: 'confirm', client_id: clientId, after: 'flood' } as const;
+    effects.push({ kind: 'dead-letter', letter, reason: 'flood' });
+    effects.push({ kind: 'to-do', todo: confirm, inMs: CUT_WINDOW_MS });
+    return { connection, effects };
   }
   if (connection === undefined) {
     // Whatever was to be done for it, or was held back, is void.

@@ -131,6 +131,18 @@ describe('forget', () => {
   });
 });
 
+describe('confirm', () => {
+  it.each([
+    [undefined, 'goodbye'],
+    ['flood', 'flood'],
+  ] as const)('after %s has the client verified, because of %s', async (after, reason) => {
+    const todo: ToDo = { do: 'confirm', client_id: 'host-1', ...(after && { after }) };
+    await tried(todo);
+    expect(sent).toEqual([[SHARD.index, encodeCommand({ clientId: 'host-1', command: { do: 'verify', reason } })]]);
+    expect(finished).toEqual([todo]);
+  });
+});
+
 describe('to-dos', () => {
   it('count as done only where they were done', async () => {
     await tried(CLEAR, FORGET, ERROR, { do: 'wake', client_id: 'host-1' });

@@ -118,7 +118,7 @@ export class Effects {
         // Its result, once applied, removes this to-do.
         return false;
       case 'confirm':
-        return send({ do: 'verify', reason: 'goodbye' });
+        return send({ do: 'verify', reason: todo.after ?? 'goodbye' });
       case 'forget':
         await send({ do: 'forget', overdue: true });
         // The command itself removes this to-do, or puts it off.

@@ -7,6 +7,7 @@ import {
   type MailboxMessage,
   type RegistryEvent,
 } from '@app/registry';
+import { CUT_WINDOW_MS } from '../intake/client-shares.js';
 import { transition, type Effect, type Rules, type ToDoWithoutId, type Transition } from './transition.js';
 import { truth } from './truth.js';
 
@@ -1002,6 +1003,32 @@ const story = fc
     maxLength: 12,
   })
   .map((messages) => messages.map((message, i): MailboxMessage => ({ ...message, at: T0 + i * SECOND })));
+
+describe('a cut', () => {
+  const cut = command({ do: 'cut', topic: IN, sample: '{"type"', details: 'too many' });
+  const letter = { client_id: CLIENT, topic: IN, reason: 'flood', details: 'too many', sample: '{"type"' };
+
+  it.each([
+    ['a client that is online', online()],
+    ['one that is not known, whose handshake may be what was cut', undefined],
+  ])('sets a sample aside, and has the client verified once all it stands for have come: %s', (_, before) => {
+    expect(play(RULES, before, cut)).toEqual({
+      connection: before,
+      effects: [
+        { kind: 'dead-letter', letter, reason: 'flood' },
+        { kind: 'to-do', todo: { do: 'confirm', client_id: CLIENT, after: 'flood' }, inMs: CUT_WINDOW_MS },
+      ],
+    });
+  });
+
+  it('is confirmed whatever is retained meanwhile', () => {
+    const todo = { do: 'confirm', client_id: CLIENT, after: 'flood' };
+    expect(play(RULES, online(), cut, host('h-2'), goodbye('o-1'), offline('o-2')).effects).not.toContainEqual({
+      kind: 'undo',
+      todo,
+    });
+  });
+});
 
 describe('agreement', () => {
   /**

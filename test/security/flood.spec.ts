@@ -1,0 +1,107 @@
+/** A client that floods is cut to its share; others do not wait for it, and what is stored of it is right in the end. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startApp, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
+import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
+import { Api } from '../support/api.js';
+import { TestClient, envelope } from '../support/mqtt-client.js';
+
+const BURST = 50;
+const RATE = 20;
+const FLOOD = 20_000;
+/** Publishes of the flood under way. */
+const AT_ONCE = 500;
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-flood-'));
+const env = { LOG_LEVEL: 'error', CLIENT_RATE: `${RATE}`, CLIENT_BURST: `${BURST}`, LEASE_TIME: '2s' };
+let stack: Awaited<ReturnType<typeof startStack>>;
+let api: Api;
+
+beforeAll(async () => {
+  stack = await startStack({ dir, env });
+  api = new Api(stack.gateway.url);
+  // A sweep would correct what the flood leaves behind.
+  await waitUntil(async () => {
+    const { body } = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
+    expect(body).toMatchObject({ state: 'ended', complete: true });
+  });
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+function shake(client: TestClient, id: string): Promise<void> {
+  const facts = { canonical_facts: { fqdn: client.id } };
+  return client.publish(envelope('host-handshake', { message_id: id, payload: facts }), true);
+}
+
+/** Handshakes as fast as the broker takes them; `after` is told of each that it has taken. */
+async function flood(client: TestClient, after: (sent: number) => void): Promise<void> {
+  let next = 0;
+  let sent = 0;
+  const worker = async (): Promise<void> => {
+    while (next < FLOOD) {
+      await shake(client, `flood-${next++}`);
+      after(++sent);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${stack.ingester.url}/metrics`)).text();
+  return Number(new RegExp(`^cloud_connector_${name} (\\d+)`, 'm').exec(text)?.[1]);
+}
+
+async function deadLetters(clientId: string): Promise<DeadLetterPageBody['data']> {
+  const { body } = await api.call<DeadLetterPageBody>('GET', '/v1/cluster/dead-letters?limit=200');
+  return body.data.filter(({ client_id, reason }) => client_id === clientId && reason === 'flood');
+}
+
+it('a flood is cut to a share, told of, and ends in the state that the broker holds', async () => {
+  const flooder = await TestClient.connect(stack.mosquitto.url, 'flooder');
+  const others = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => TestClient.connect(stack.mosquitto.url, `calm-${i}`)),
+  );
+  let sent = 0;
+  const flooding = flood(flooder, (count) => (sent = count));
+  await waitUntil(() => expect(sent).toBeGreaterThan(FLOOD / 20));
+  for (const other of others) await other.shakeHands();
+  for (const other of others) await api.untilConnection(other.id, ({ state }) => state === 'online');
+  // They did not wait for the end of what the flooder had begun before them.
+  const whenOthersWereOnline = sent;
+  await flooding;
+  expect(whenOthersWereOnline).toBeLessThan(FLOOD);
+  // The last of them has been cut, but for one chance in some hundreds.
+  await api.untilConnection(flooder.id, (it) => it.handshake_message_id === `flood-${FLOOD - 1}`);
+  expect(await metric('intake_cut_messages_total')).toBeGreaterThan(FLOOD / 2);
+  const letters = await deadLetters(flooder.id);
+  expect(letters.length).toBeGreaterThan(0);
+  expect(letters.length).toBeLessThan(50);
+  expect(letters[0]?.details).toContain(`${RATE} messages a second`);
+  expect(letters[0]?.sample).toContain('host-handshake');
+
+  // It was cut, not shut out.
+  const { body } = await api.send(flooder.id, { directive: 'test:after' });
+  await flooder.next(({ message_id }) => message_id === body.message_id, 'a message');
+  for (const client of [flooder, ...others]) await client.sayGoodbye();
+}, 120_000);
+
+it('also where the ingester is killed in the middle of it', async () => {
+  const flooder = await TestClient.connect(stack.mosquitto.url, 'flooder-2');
+  const killed: Promise<unknown>[] = [];
+  await flood(flooder, (sent) => {
+    if (sent === FLOOD / 2) killed.push(stack.ingester.kill());
+  });
+  await Promise.all(killed);
+  expect(killed).toHaveLength(1);
+  const own = { REDIS_URL: stack.redis.url, MQTT_URL: stack.mosquitto.url };
+  stack.ingester = await startApp('status-ingester', { dir, env: { ...env, ...own }, name: 'second-ingester' });
+  await api.untilConnection(flooder.id, (it) => it.handshake_message_id === `flood-${FLOOD - 1}`);
+  flooder.vanish();
+  await api.untilConnection(flooder.id, ({ state }) => state === 'offline');
+}, 120_000);
