@@ -127,6 +127,7 @@ async function total(ingesters, name) {
 async function measureLoad({ brokerUrl, brokerPid, redisPid, ingesters }, { messages, warmUp, clients }) {
   const sample = async () => ({
     count: await total(ingesters, 'cloud_connector_mailbox_entries_applied_total'),
+    commits: await total(ingesters, 'cloud_connector_commit_duration_seconds_count'),
     at: performance.now(),
     ours: ingesters.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
     broker: cpuSeconds(brokerPid),
@@ -151,6 +152,7 @@ async function measureLoad({ brokerUrl, brokerPid, redisPid, ingesters }, { mess
     Number((((last[key] - first[key]) / count) * 1e6).toFixed(1));
   return {
     'messages/s': Math.round(count / ((last.at - first.at) / 1000)),
+    'messages/commit': Number((count / (last.commits - first.commits)).toFixed(1)),
     'CPU µs/message': perMessage('ours'),
     'broker µs/message': perMessage('broker'),
     'redis µs/message': perMessage('redis'),

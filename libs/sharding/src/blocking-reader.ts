@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from '@app/platform';
 import { ReadSize } from './read-size.js';
 import type { Deliver, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
@@ -21,7 +22,8 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
     const reply = await this.redis.xread('COUNT', this.size.count, 'BLOCK', BLOCK_MS, 'STREAMS', ...streams);
     if (reply === null) return;
     const batches = reply.map(([, raw]) => raw.map(([id, fields]) => this.streams.decode(id, fields)));
-    this.size.brought(batches, positions.size);
+    const gathering = sleep(this.size.brought(batches, positions.size));
     await Promise.all(reply.map(([stream], i) => deliver(shards.get(stream) ?? NaN, batches[i] ?? [])));
+    await gathering;
   }
 }

@@ -46,8 +46,8 @@ export class PollingReader<Entry extends StreamEntry> implements StreamReader<En
     this.failure = undefined;
     if (failure !== undefined) throw failure;
     if (batches.length > 0) {
-      this.size.brought(batches, positions.size);
       this.waitMs = WAIT_MS.first;
+      await sleep(this.size.brought(batches, positions.size));
       return;
     }
     await sleep(this.waitMs);

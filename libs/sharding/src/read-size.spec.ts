@@ -21,6 +21,12 @@ it('grows with a backlog of small entries, and only with a backlog', () => {
   expect(size.count).toBe(16);
 });
 
+it('lets a backlog be read on at once, and else some more come', () => {
+  const size = new ReadSize();
+  expect(size.brought([entries(16, 100)], 32)).toBe(0);
+  expect(size.brought([entries(31, 100)], 32)).toBeGreaterThan(0);
+});
+
 it('falls to one where a single entry of each shard fills the budget', () => {
   const size = new ReadSize();
   size.brought([entries(16, 1024 * 1024)], 64);

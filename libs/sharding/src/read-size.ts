@@ -5,6 +5,9 @@ const COUNT = { first: 16, most: 128 } as const;
 /** Characters of all entries of one read. */
 const BUDGET = 32 * 1024 * 1024;
 
+/** Shortest time from a read that brought all there was to the next: what comes meanwhile shares a read and a commit. */
+const GATHER_MS = 10;
+
 /**
  * How many entries of a shard the next read may bring. Redis can be told a count and no size, so the count grows only
  * while a backlog of small entries proves them small, and shrinks with what the last read brought.
@@ -16,13 +19,17 @@ export class ReadSize {
     return this.now;
   }
 
-  /** Notes what a read of so many shards has brought. */
-  brought(batches: readonly (readonly StreamEntry[])[], shards: number): void {
+  /**
+   * Notes what a read of so many shards has brought.
+   * @returns after how many milliseconds the next one is worth it
+   */
+  brought(batches: readonly (readonly StreamEntry[])[], shards: number): number {
     const backlog = batches.some((entries) => entries.length >= this.now);
     const wanted = backlog ? Math.min(COUNT.most, this.now * 2) : COUNT.first;
     const largest = Math.max(0, ...batches.map((entries) => characters(entries) / entries.length));
     const room = Math.floor(BUDGET / (Math.max(1, largest) * Math.max(1, shards)));
     this.now = Math.max(1, Math.min(wanted, room));
+    return backlog ? 0 : GATHER_MS;
   }
 }
 
