@@ -60,26 +60,29 @@ async function measure(dir, config, clients) {
   const ingester = await startApp('status-ingester', { dir, env });
   /** @type {Record<string, unknown>} */
   const rows = {};
-  rows['from nothing'] = await watch(ingester, gateway.url, clients);
+  const servers = { redis, broker: mosquitto };
+  rows['from nothing'] = await watch({ ...servers, ingester }, gateway.url, clients);
   await call(gateway.url, 'POST', '/v1/cluster/sweeps');
-  rows['nothing differs'] = await watch(ingester, gateway.url, clients);
+  rows['nothing differs'] = await watch({ ...servers, ingester }, gateway.url, clients);
   // The lane must not hear it: the ingester is away meanwhile, and what waited for it is gone with its session.
   await ingester.stop();
   await endSession(mosquitto.url);
   await retain(device, clients / 100, () => '');
   const again = await startApp('status-ingester', { dir, env, name: 'ingester-2' });
-  rows['a hundredth is gone'] = await watch(again, gateway.url, clients - clients / 100);
+  rows['a hundredth is gone'] = await watch({ ...servers, ingester: again }, gateway.url, clients - clients / 100);
   await device.endAsync(true);
   return rows;
 }
 
 /**
  * Waits until the registry has so many online, and a sweep has ended since.
- * @param {Awaited<ReturnType<typeof startApp>>} ingester @param {string} gateway @param {number} online
+ * @param {Record<'ingester' | 'redis' | 'broker', import('../scripts/stack.mjs').Part>} parts
+ * @param {string} gateway @param {number} online
  */
-async function watch(ingester, gateway, online) {
+async function watch(parts, gateway, online) {
+  const { ingester } = parts;
   const since = Date.now();
-  const cpu = cpuSeconds(ingester.pid);
+  const cpu = cpuOf(parts);
   const before = rssMiB(ingester.pid);
   let peak = before;
   const timer = setInterval(() => (peak = Math.max(peak, rssMiB(ingester.pid))), 50);
@@ -99,16 +102,24 @@ async function watch(ingester, gateway, online) {
   );
   const seconds = (Date.now() - since) / 1000;
   clearInterval(timer);
+  const used = cpuOf(parts);
   return {
     's until it agrees': round(seconds),
     's of the last sweep': round((Date.parse(sweep.ended_at) - Date.parse(sweep.started_at)) / 1000),
     sweeps,
     complete: sweep.complete,
     read: sweep.read,
-    'CPU s': round(cpuSeconds(ingester.pid) - cpu),
+    'CPU s': round(used.ingester - cpu.ingester),
+    'Redis CPU s': round(used.redis - cpu.redis),
+    'broker CPU s': round(used.broker - cpu.broker),
     'MiB before': Math.round(before),
     'MiB at most': Math.round(peak),
   };
+}
+
+/** @param {Record<'ingester' | 'redis' | 'broker', import('../scripts/stack.mjs').Part>} parts */
+function cpuOf({ ingester, redis, broker }) {
+  return { ingester: cpuSeconds(ingester.pid), redis: cpuSeconds(redis.pid), broker: cpuSeconds(broker.pid) };
 }
 
 /** @param {import('mqtt').MqttClient} device @param {number} count @param {(i: number) => string} text */
