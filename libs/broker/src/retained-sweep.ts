@@ -31,11 +31,12 @@ const AFTER_SENTINEL_MS = 200;
 export async function sweepRetained(options: SweepOptions, take: TakeRetained): Promise<'complete' | 'truncated'> {
   const { clientId, signal } = options;
   const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false });
+  const ended = new AbortController();
   try {
     return await new Promise((resolve, reject) => {
       const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
       const broken = (why: string): void => reject(new IncompleteReadError(`the sweep ended early: ${why}`));
-      signal.addEventListener('abort', () => broken('it was stopped'), { once: true });
+      signal.addEventListener('abort', () => broken('it was stopped'), { once: true, signal: ended.signal });
       client.on('close', () => broken('the connection was closed'));
       client.on('error', fail);
       receive(client, options, take, resolve, fail);
@@ -44,6 +45,7 @@ export async function sweepRetained(options: SweepOptions, take: TakeRetained): 
       });
     });
   } finally {
+    ended.abort();
     client.end(true);
   }
 }

@@ -59,6 +59,10 @@ interface Member {
 
 /** Takes members out of sorted sets and puts others in; what is in both is left alone, since the order is not kept. */
 function replace(gathered: Gathered, before: readonly Member[], after: readonly Member[]): void {
+  if (before.length === 0) {
+    for (const { key, member } of after) gathered.to('ZADD', key).push(0, member);
+    return;
+  }
   const has = (members: readonly Member[]): Set<string> =>
     new Set(members.map(({ key, member }) => `${key} ${member}`));
   const [old, now] = [has(before), has(after)];

@@ -1,5 +1,5 @@
 /** Connections by fact: which terms a connection is indexed under. Exact match only. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Connection } from './connection.js';
 
 /** Facts one can search by, and the member of the facts each is found in. */
@@ -19,7 +19,7 @@ const MAX_VALUES_PER_FACT = 64;
 
 /** What stands before the client id in the index; values are digested, so they may be of any length. */
 export function factTerm(fact: SearchableFact, value: string): string {
-  return `${fact}:${createHash('sha1').update(value).digest('base64url')}:`;
+  return `${fact}:${hash('sha1', value, 'base64url')}:`;
 }
 
 /** The values of one fact of a connection. */

@@ -69,10 +69,14 @@ export class Maintenance {
     );
   }
 
-  /** Plans sweeps for ever; to be called again where Redis may have lost the plan. */
+  /**
+   * Plans sweeps for ever, the first when the interval has passed; to be called again where Redis may have lost the plan.
+   * A plan that stands is left as it is.
+   */
   async keepSchedule(everyMs: number): Promise<void> {
     const opts = { removeOnComplete: true, removeOnFail: true };
-    await this.queue.upsertJobScheduler('sweep', { every: everyMs }, { name: 'tick', data: { do: 'tick' }, opts });
+    const plan = { every: everyMs, startDate: Date.now() + everyMs };
+    await this.queue.upsertJobScheduler('sweep', plan, { name: 'tick', data: { do: 'tick' }, opts });
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
+import { Queue } from 'bullmq';
 import { connectRedis, type Redis } from '@app/platform';
-import { Maintenance, RegistryKeys, Sweeps, decodeMailboxEntry, type MailboxMessage } from '@app/registry';
+import { MAINTENANCE_QUEUE, Maintenance, RegistryKeys, Sweeps, decodeMailboxEntry, type MailboxMessage } from '@app/registry';
 import type { MailboxItem } from '@app/sharding';
 import { TopicTemplate } from '@app/protocol';
 import { hostConnection } from '../../../../test/support/connections.js';
@@ -88,6 +89,18 @@ it('has clients judged that have not shaken hands since the restart of the broke
 it('sweeps when the interval has passed', async () => {
   await maintenance.keepSchedule(1000);
   await eventually(async () => expect(await sweeps.latest()).toMatchObject({ trigger: 'interval' }));
+});
+
+it('plans the first sweep for when the interval has passed: a start asks for its own', async () => {
+  const { queuePrefix: prefix } = keys;
+  const queue = new Queue(MAINTENANCE_QUEUE, { connection: redis, prefix, skipMetasUpdate: true });
+  const begun = Date.now();
+  await maintenance.keepSchedule(3_600_000);
+  const [plan] = await queue.getJobSchedulers();
+  expect(plan?.next).toBeGreaterThanOrEqual(begun + 3_600_000);
+  await maintenance.keepSchedule(3_600_000);
+  expect(await queue.getJobSchedulers()).toMatchObject([{ next: plan?.next }]);
+  await queue.close();
 });
 
 it('sweeps again where the key space was lost meanwhile, and does not take it for swept', async () => {

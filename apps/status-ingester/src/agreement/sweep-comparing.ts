@@ -39,6 +39,8 @@ export interface ComparingParts {
 interface Difference {
   found: Found;
   why: 'state' | 'aside';
+  /** The registry did not know the client. */
+  unknown: boolean;
 }
 
 export class Comparing {
@@ -51,11 +53,11 @@ export class Comparing {
 
   /** @param noted last ids of the mailboxes before the broker was asked */
   async compare(batch: readonly Found[], noted: readonly string[]): Promise<void> {
-    const first = await this.differences(batch);
+    const first = await this.differences(batch.map((found) => ({ found })));
     if (first.length === 0) return;
     await this.parts.barrier.pass(this.signal);
     await sleep(SECOND_LOOK_MS, undefined, { signal: this.signal });
-    const second = await this.differences(first.map(({ found }) => found));
+    const second = await this.differences(first);
     const shards = Array.from(byShard(second, ({ found }) => found.shard));
     await Promise.all(shards.map(([shard, differing]) => this.passOn(shard, differing, noted[shard] ?? '0-0')));
   }
@@ -73,17 +75,19 @@ export class Comparing {
     }
   }
 
-  private async differences(batch: readonly Found[]): Promise<Difference[]> {
+  private async differences(batch: readonly (Pick<Difference, 'found'> & Partial<Difference>)[]): Promise<Difference[]> {
     this.signal.throwIfAborted();
     const at = Date.now();
     const compared = Array.from(
-      byShard(batch, ({ shard }) => shard),
-      async ([shard, found]) => {
-        const ids = found.map(({ clientId }) => clientId);
+      byShard(batch, ({ found }) => found.shard),
+      async ([shard, some]) => {
+        const ids = some.map(({ found }) => found.clientId);
         const connections = await this.parts.directory.load(shard, ids);
-        return found.flatMap((one, i): Difference[] => {
-          const why = differs(connections[i], one, at);
-          return why === undefined ? [] : [{ found: one, why }];
+        return some.flatMap(({ found, why: before, unknown }, i): Difference[] => {
+          const connection = connections[i];
+          // Of one who is still not known, nothing else can be said than at the first look.
+          const why = unknown && connection === undefined ? before : differs(connection, found, at);
+          return why === undefined ? [] : [{ found, why, unknown: connection === undefined }];
         });
       },
     );

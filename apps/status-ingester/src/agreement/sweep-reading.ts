@@ -7,13 +7,14 @@ import { counter } from '@app/platform';
 import { shardOf, type TopicTemplate } from '@app/protocol';
 import type { Retained } from '@app/registry';
 import { readable } from '../intake/seal.js';
+import type { Pass } from './sweep-passes.js';
 
 const readMessages = counter('sweep_messages_read', 'Retained status messages read by sweeps.');
 
-/** Messages handed on at a time. */
-const BATCH = 500;
-/** Retained text in hand past which the socket is held back, in characters. */
-const MOST_IN_HAND = 16 * 1024 * 1024;
+/** Messages handed on at a time: each batch costs some commands a shard, however many it has for it. */
+const BATCH = { messages: 4000, characters: 4 * 1024 * 1024 } as const;
+/** What is in hand past which the socket is held back. */
+const MOST_IN_HAND = { messages: 16_000, characters: 16 * 1024 * 1024 } as const;
 /** Longest silence of a read. */
 const SILENCE_MS = 3000;
 
@@ -30,13 +31,20 @@ export interface ReadingParts {
   shardCount: number;
 }
 
+interface Amount {
+  messages: number;
+  characters: number;
+}
+
 export class SweepReading {
   /** Client ids; topics where there are several a client. */
   private readonly seen = new Set<string>();
   private batch: Found[] = [];
-  private inHand = 0;
+  private readonly filling: Amount = { messages: 0, characters: 0 };
+  private readonly inHand: Amount = { messages: 0, characters: 0 };
   private readonly handed = new Set<Promise<void>>();
   private failure: Error | undefined;
+  private heldBack = false;
 
   constructor(
     private readonly parts: ReadingParts,
@@ -58,14 +66,16 @@ export class SweepReading {
    * Reads it all, and waits until what was handed on is done with. What an earlier pass brought is left out.
    * @throws IncompleteReadError, or what `hand` rejects with
    */
-  async pass(clientId: string, signal: AbortSignal): Promise<'complete' | 'truncated'> {
+  async pass(clientId: string, signal: AbortSignal): Promise<Pass> {
     const { broker, sentinel, statusTopics } = this.parts;
     const filters = statusTopics.map(({ filter }) => filter);
     const options = { ...broker, clientId, filters, sentinel, silenceMs: SILENCE_MS, signal };
+    const before = this.count;
+    this.heldBack = false;
     try {
       const how = await sweepRetained(options, (topic, payload) => this.take(topic, payload));
       this.flush();
-      return how;
+      return { complete: how === 'complete', heldBack: this.heldBack, fresh: this.count - before };
     } finally {
       await this.doneWith();
     }
@@ -82,9 +92,9 @@ export class SweepReading {
       readMessages.inc();
       const found = { topic: template.template, ...readable(payload, maxInboundBytes) };
       this.batch.push({ ...found, clientId, shard: shardOf(clientId, shardCount) });
-      this.inHand += found.body.length;
-      if (this.batch.length >= BATCH || this.inHand > MOST_IN_HAND) this.flush();
-      return this.inHand > MOST_IN_HAND ? this.doneWith() : undefined;
+      add(this.filling, { messages: 1, characters: found.body.length });
+      if (exceeds(this.filling, BATCH)) this.flush();
+      return exceeds(this.inHand, MOST_IN_HAND) ? this.room() : undefined;
     }
     return undefined;
   }
@@ -92,21 +102,38 @@ export class SweepReading {
   private flush(): void {
     const { batch } = this;
     if (batch.length === 0) return;
+    const size = { ...this.filling };
     this.batch = [];
-    const size = batch.reduce((sum, { body }) => sum + body.length, 0);
+    add(this.filling, size, -1);
+    add(this.inHand, size);
     const done = this.hand(batch)
       .catch((error: unknown) => {
         this.failure ??= error instanceof Error ? error : new Error(String(error));
       })
       .finally(() => {
-        this.inHand -= size;
+        add(this.inHand, size, -1);
         this.handed.delete(done);
       });
     this.handed.add(done);
+  }
+
+  private async room(): Promise<void> {
+    this.heldBack = true;
+    while (exceeds(this.inHand, MOST_IN_HAND)) await Promise.race(this.handed);
+    if (this.failure !== undefined) throw this.failure;
   }
 
   private async doneWith(): Promise<void> {
     await Promise.all(this.handed);
     if (this.failure !== undefined) throw this.failure;
   }
+}
+
+function add(to: Amount, { messages, characters }: Amount, sign: 1 | -1 = 1): void {
+  to.messages += sign * messages;
+  to.characters += sign * characters;
+}
+
+function exceeds({ messages, characters }: Amount, limit: Readonly<Amount>): boolean {
+  return messages >= limit.messages || characters >= limit.characters;
 }

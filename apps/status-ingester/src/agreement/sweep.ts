@@ -13,11 +13,10 @@ import type { Corrections, SweepRecord, SweepTrigger, Sweeps } from '@app/regist
 import type { Mailboxes } from '@app/sharding';
 import { PatientSender } from './patient-sender.js';
 import { Comparing, type ComparingParts } from './sweep-comparing.js';
+import { Passes } from './sweep-passes.js';
 import { SweepReading, type ReadingParts } from './sweep-reading.js';
 import { SweepReport, type ReportParts } from './sweep-report.js';
 
-/** Reads of one sweep, where the broker cuts them short. */
-const MOST_READS = 5;
 /** Results that have not come by then are left to the shards: their to-dos bring them about. */
 const NO_PROGRESS_MS = 15_000;
 
@@ -79,13 +78,16 @@ export class Sweep {
   /** @returns whether the broker is believed to have sent everything */
   private async readAll(): Promise<boolean> {
     const { id } = this.report.record;
+    const passes = new Passes();
     for (let pass = 1; ; pass++) {
       this.noted = await this.lastIds();
       const how = await this.reading.pass(`ingester-sweep-${id}-${pass}`, this.signal);
-      if (how === 'complete') return true;
-      const about = { sweep: id, pass, read: this.reading.count };
-      this.parts.logger.warn(about, 'the broker cut a sweep short; check its queue limits');
-      if (pass === MOST_READS) return false;
+      if (!how.complete) {
+        const about = { sweep: id, pass, read: this.reading.count };
+        this.parts.logger.warn(about, 'the broker cut a sweep short; check its queue limits');
+      }
+      const verdict = passes.after(how);
+      if (verdict !== undefined) return verdict;
     }
   }
 

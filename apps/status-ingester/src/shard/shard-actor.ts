@@ -75,7 +75,8 @@ export class ShardActor implements ShardHandler {
     const outcome = await this.commits.commit(grant, position, last.id, writes);
     for (const [id, { after }] of folded.connections) {
       if (after === undefined) known.connections.delete(id);
-      else known.connections.set(id, after);
+      // Who was only read back is not remembered: a sweep would drive out those who speak.
+      else if (folded.heard.has(id) || known.connections.has(id)) known.connections.set(id, after);
     }
     for (const [id, entry] of folded.heard) known.marks.note(id, entry);
     this.memory.set(grant.index, known);

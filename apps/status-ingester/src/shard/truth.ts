@@ -8,6 +8,7 @@ import {
   type MessageError,
   type ProxyHandshake,
   type Refusal,
+  type ParseOutcome,
   type RefusedUntil,
 } from '@app/protocol';
 import type { OfflineReason } from '@app/registry';
@@ -33,7 +34,7 @@ export function truth(
   unconfirmedHandshake: string | null = null,
 ): Truth {
   if (retained === undefined || retained === '') return { state: 'offline', reason: 'handshake-removed' };
-  const parsed = parseInbound(retained);
+  const parsed = parseOnce(retained);
   if (!parsed.ok) {
     return {
       state: 'offline',
@@ -72,6 +73,14 @@ export function truth(
       if (message.message_id === unconfirmedHandshake) return { state: 'offline', reason: 'unconfirmed' };
       return { state: 'online', handshake: message };
   }
+}
+
+// A retained message is looked at several times in a row while it is applied.
+let lastParsed: { text: string; outcome: ParseOutcome } | undefined;
+
+function parseOnce(text: string): ParseOutcome {
+  if (lastParsed?.text !== text) lastParsed = { text, outcome: parseInbound(text) };
+  return lastParsed.outcome;
 }
 
 export function refuses(refusedUntil: RefusedUntil | null, at: number): refusedUntil is RefusedUntil {
