@@ -1,6 +1,13 @@
 import { Queue } from 'bullmq';
 import { connectRedis, type Redis } from '@app/platform';
-import { MAINTENANCE_QUEUE, Maintenance, RegistryKeys, Sweeps, decodeMailboxEntry, type MailboxMessage } from '@app/registry';
+import {
+  MAINTENANCE_QUEUE,
+  Maintenance,
+  RegistryKeys,
+  Sweeps,
+  decodeMailboxEntry,
+  type MailboxMessage,
+} from '@app/registry';
 import type { MailboxItem } from '@app/sharding';
 import { TopicTemplate } from '@app/protocol';
 import { hostConnection } from '../../../../test/support/connections.js';

@@ -75,7 +75,9 @@ export class Comparing {
     }
   }
 
-  private async differences(batch: readonly (Pick<Difference, 'found'> & Partial<Difference>)[]): Promise<Difference[]> {
+  private async differences(
+    batch: readonly (Pick<Difference, 'found'> & Partial<Difference>)[],
+  ): Promise<Difference[]> {
     this.signal.throwIfAborted();
     const at = Date.now();
     const compared = Array.from(

@@ -12,9 +12,9 @@ import type { Pass } from './sweep-passes.js';
 const readMessages = counter('sweep_messages_read', 'Retained status messages read by sweeps.');
 
 /** Messages handed on at a time: each batch costs some commands a shard, however many it has for it. */
-const BATCH = { messages: 4000, characters: 4 * 1024 * 1024 } as const;
+const BATCH = { messages: 2000, characters: 4 * 1024 * 1024 } as const;
 /** What is in hand past which the socket is held back. */
-const MOST_IN_HAND = { messages: 16_000, characters: 16 * 1024 * 1024 } as const;
+const MOST_IN_HAND = { messages: 6000, characters: 16 * 1024 * 1024 } as const;
 /** Longest silence of a read. */
 const SILENCE_MS = 3000;
 

@@ -1,0 +1,61 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { TopicTemplate } from '@app/protocol';
+import { startMosquitto, type Server } from '../../../../test/support/servers.js';
+import { SweepReading, type Found } from './sweep-reading.js';
+
+const MESSAGES = 9000;
+const { signal } = new AbortController();
+let broker: Server;
+let device: MqttClient;
+
+beforeAll(async () => {
+  broker = await startMosquitto();
+  device = await connectAsync(broker.url);
+  for (let i = 0; i < MESSAGES; i += 500) {
+    const some = Array.from({ length: 500 }, (_, j) => `in/client-${i + j}`);
+    await Promise.all(some.map((topic) => device.publishAsync(topic, 'text', { qos: 1, retain: true })));
+  }
+}, 60_000);
+afterAll(async () => {
+  await device.endAsync();
+  await broker.stop();
+});
+
+function reading(hand: (batch: readonly Found[]) => Promise<void>): SweepReading {
+  return new SweepReading(
+    {
+      broker: { url: broker.url },
+      sentinel: 'spec/sentinel',
+      statusTopics: [new TopicTemplate('in/{clientId}')],
+      maxInboundBytes: 1024,
+      shardCount: 4,
+    },
+    hand,
+  );
+}
+
+it('holds the socket back while much is in hand, and hands on each message once however often it is read', async () => {
+  const seen: string[] = [];
+  const waiting: (() => void)[] = [];
+  let [inHand, most] = [0, 0];
+  const read = reading(async (batch) => {
+    seen.push(...batch.map(({ clientId }) => clientId));
+    inHand += batch.length;
+    most = Math.max(most, inHand);
+    // Nothing is done with before no more can come: at the bound, or in the end.
+    const done = new Promise<void>((resolve) => waiting.push(resolve));
+    if (inHand >= 6000 || seen.length === MESSAGES) for (const go of waiting.splice(0)) go();
+    await done;
+    inHand -= batch.length;
+  });
+  expect(await read.pass('spec-first', signal)).toEqual({ complete: true, heldBack: true, fresh: MESSAGES });
+  expect(most).toBe(6000);
+  expect(new Set(seen).size).toBe(MESSAGES);
+  expect(await read.pass('spec-second', signal)).toEqual({ complete: true, heldBack: false, fresh: 0 });
+  expect(seen).toHaveLength(MESSAGES);
+});
+
+it('fails with what it was handed on to', async () => {
+  const read = reading(() => Promise.reject(new Error('Redis is away')));
+  await expect(read.pass('spec-failing', signal)).rejects.toThrow('Redis is away');
+});
