@@ -1,0 +1,85 @@
+/** What the benchmarks of agreement share: retained handshakes, and what three processes use while something comes about. */
+import { waitUntil } from '../scripts/stack.mjs';
+import { cpuSeconds, rssMiB } from './measure.mjs';
+
+/** @typedef {import('../scripts/stack.mjs').Part} Part */
+/** @typedef {Record<'ingester' | 'redis' | 'broker', Part>} Parts */
+
+export const SHARE_GROUP = 'bench';
+const PATIENCE_MS = 600_000;
+
+/**
+ * Waits until `check` no longer rejects. @returns what that took, of time, CPU and memory
+ * @param {Parts} parts @param {() => Promise<unknown>} check
+ */
+export async function cost(parts, check) {
+  const { ingester } = parts;
+  const since = performance.now();
+  const cpu = cpuOf(parts);
+  const before = rssMiB(ingester.pid);
+  let peak = before;
+  const timer = setInterval(() => (peak = Math.max(peak, rssMiB(ingester.pid))), 50);
+  try {
+    await waitUntil(check, { what: 'agreement', timeoutMs: PATIENCE_MS, everyMs: 50 });
+  } finally {
+    clearInterval(timer);
+  }
+  const used = cpuOf(parts);
+  return {
+    seconds: round((performance.now() - since) / 1000),
+    'CPU s': round(used.ingester - cpu.ingester),
+    'Redis CPU s': round(used.redis - cpu.redis),
+    'broker CPU s': round(used.broker - cpu.broker),
+    'MiB before': Math.round(before),
+    'MiB at most': Math.round(peak),
+  };
+}
+
+/** @param {Parts} parts */
+function cpuOf({ ingester, redis, broker }) {
+  return { ingester: cpuSeconds(ingester.pid), redis: cpuSeconds(redis.pid), broker: cpuSeconds(broker.pid) };
+}
+
+/**
+ * The last sweep, where it has ended since, and the registry has so many online.
+ * @param {string} gateway @param {number} online @param {number} since
+ */
+export async function swept(gateway, online, since) {
+  const found = await call(gateway, 'GET', '/v1/cluster/sweeps/latest');
+  const summary = await call(gateway, 'GET', '/v1/connections/summary');
+  if (summary.online?.total !== online) throw new Error(`${summary.online?.total} online`);
+  if (found.state !== 'ended' || Date.parse(found.ended_at) < since) throw new Error('not swept');
+  return found;
+}
+
+/** @param {import('mqtt').MqttClient} device @param {number} count @param {(i: number) => string} text */
+export async function retain(device, count, text) {
+  for (let i = 0; i < count; i += 500) {
+    const some = Array.from({ length: Math.min(500, count - i) }, (_, j) => i + j);
+    const publish = (/** @type {number} */ n) =>
+      device.publishAsync(`redhat/insights/in/client-${n}`, text(n), { qos: 1, retain: true });
+    await Promise.all(some.map(publish));
+  }
+}
+
+/** @param {number} i */
+export function handshake(i, round = 0) {
+  return JSON.stringify({
+    ...{ type: 'host-handshake', message_id: `message-${i}-${round}`, version: 1, sent: new Date().toISOString() },
+    payload: {
+      canonical_facts: { insights_id: `insights-${i}`, fqdn: `host-${i}.example.com`, ip_addresses: ['10.0.0.1'] },
+    },
+  });
+}
+
+/** @param {string} url @param {string} method @param {string} path @returns {Promise<any>} */
+export async function call(url, method, path) {
+  const response = await fetch(url + path, { method });
+  const text = await response.text();
+  return text === '' ? {} : JSON.parse(text);
+}
+
+/** @param {number} value */
+export function round(value, digits = 1) {
+  return Math.round(value * 10 ** digits) / 10 ** digits;
+}

@@ -1,0 +1,93 @@
+/** Sweeps, and a crash of everything. */
+import { connectAsync } from 'mqtt';
+import { startApp, startMosquitto, startRedis } from '../scripts/stack.mjs';
+import { SHARE_GROUP, call, cost, handshake, retain, round, swept } from './agreement-parts.mjs';
+
+/** @param {string} dir @param {string[]} config @param {number} clients */
+export async function sweep(dir, config, clients) {
+  const [redis, mosquitto] = await Promise.all([
+    startRedis({ dir }),
+    startMosquitto({ dir, config: [...config, 'sys_interval 1'] }),
+  ]);
+  const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LOG_LEVEL: 'warn', SHARE_GROUP };
+  const device = await connectAsync(mosquitto.url, { protocolVersion: 5 });
+  await retain(device, clients, (i) => handshake(i));
+  const gateway = await startApp('api-gateway', { dir, env });
+  const ingester = await startApp('status-ingester', { dir, env });
+  /** @type {Record<string, unknown>} */
+  const rows = {};
+  const servers = { redis, broker: mosquitto };
+  rows['from nothing'] = await watch({ ...servers, ingester }, gateway.url, clients);
+  await call(gateway.url, 'POST', '/v1/cluster/sweeps');
+  rows['nothing differs'] = await watch({ ...servers, ingester }, gateway.url, clients);
+  // The lane must not hear it: the ingester is away meanwhile, and what waited for it is gone with its session.
+  await ingester.stop();
+  await endSession(mosquitto.url);
+  await retain(device, clients / 100, () => '');
+  const again = await startApp('status-ingester', { dir, env, name: 'ingester-2' });
+  rows['a hundredth is gone'] = await watch({ ...servers, ingester: again }, gateway.url, clients - clients / 100);
+  await device.endAsync(true);
+  return rows;
+}
+
+/** @param {string} dir @param {string[]} config @param {number} clients */
+export async function crash(dir, config, clients) {
+  let redis = await startRedis({ dir });
+  let mosquitto = await startMosquitto({ dir, config, persist: true });
+  const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LOG_LEVEL: 'warn', SHARE_GROUP };
+  const device = await connectAsync(mosquitto.url, { protocolVersion: 5 });
+  await retain(device, clients, (i) => handshake(i));
+  await device.endAsync();
+  const gateway = await startApp('api-gateway', { dir, env });
+  const ingester = await startApp('status-ingester', { dir, env });
+  await cost({ redis, broker: mosquitto, ingester }, () => swept(gateway.url, clients, 0));
+  const since = Date.now();
+  await Promise.all([ingester.kill(), redis.kill(), mosquitto.stop()]);
+  [redis, mosquitto] = await Promise.all([
+    startRedis({ dir, port: redis.port }),
+    startMosquitto({ dir, config, persist: true, port: mosquitto.port }),
+  ]);
+  const serversUp = Date.now();
+  const again = await startApp('status-ingester', { dir, env, name: 'ingester-2' });
+  const ingesterUp = Date.now();
+  const used = await cost({ redis, broker: mosquitto, ingester: again }, () => swept(gateway.url, clients, since));
+  const at = (/** @type {number} */ when) => round((when - since) / 1000);
+  const agreed = Date.now();
+  const times = {
+    's until servers are up': at(serversUp),
+    'ingester is ready': at(ingesterUp),
+    'it agrees': at(agreed),
+  };
+  return [{ ...times, ...used }];
+}
+
+/**
+ * Waits until the registry has so many online, and a sweep has ended since.
+ * @param {import('./agreement-parts.mjs').Parts} parts @param {string} gateway @param {number} online
+ */
+async function watch(parts, gateway, online) {
+  const since = Date.now();
+  let sweeps = 0;
+  /** @type {any} */
+  let last = {};
+  const { seconds, ...used } = await cost(parts, async () => {
+    const found = await call(gateway, 'GET', '/v1/cluster/sweeps/latest');
+    if (found.sweep_id !== last.sweep_id) sweeps++;
+    last = found;
+    last = await swept(gateway, online, since);
+  });
+  return {
+    's until it agrees': seconds,
+    's of the last sweep': round((Date.parse(last.ended_at) - Date.parse(last.started_at)) / 1000),
+    sweeps,
+    complete: last.complete,
+    read: last.read,
+    ...used,
+  };
+}
+
+/** Ends the lane's session at the broker. @param {string} url */
+async function endSession(url) {
+  const lane = await connectAsync(url, { clientId: `${SHARE_GROUP}-lane-0`, clean: true, reconnectPeriod: 0 });
+  await lane.endAsync();
+}
