@@ -52,14 +52,14 @@ export async function swept(gateway, online, since) {
   return found;
 }
 
-/** @param {import('mqtt').MqttClient} device @param {number} count @param {(i: number) => string} text */
-export async function retain(device, count, text) {
-  for (let i = 0; i < count; i += 500) {
-    const some = Array.from({ length: Math.min(500, count - i) }, (_, j) => i + j);
-    const publish = (/** @type {number} */ n) =>
-      device.publishAsync(`redhat/insights/in/client-${n}`, text(n), { qos: 1, retain: true });
-    await Promise.all(some.map(publish));
-  }
+/**
+ * @param {import('mqtt').MqttClient} device @param {number} count @param {(i: number) => string} text
+ * @param {number[]} order of the clients
+ */
+export async function retain(device, count, text, order = Array.from({ length: count }, (_, i) => i)) {
+  const publish = (/** @type {number} */ n) =>
+    device.publishAsync(`redhat/insights/in/client-${n}`, text(n), { qos: 1, retain: true });
+  for (let i = 0; i < count; i += 500) await Promise.all(order.slice(i, i + 500).map(publish));
 }
 
 /** @param {number} i */

@@ -62,7 +62,8 @@ export async function lanes(dir, config, clients) {
     for (let n = 0; n <= ROUNDS; n++) {
       const verified = await metric(ingester.url, VERIFICATIONS);
       const applied = await metric(ingester.url, APPLIED);
-      const published = retain(device, count, (i) => handshake(i, n));
+      // In another order each time, or each client would come through the same lane again.
+      const published = retain(device, count, (i) => handshake(i, n), shuffled(count));
       const used = await cost(parts, async () => {
         await published;
         const results = (await metric(ingester.url, VERIFICATIONS)) - verified;
@@ -112,6 +113,13 @@ async function ask(redisUrl, count) {
     );
   }
   redis.disconnect();
+}
+
+/** 0 to `count - 1`, in any order. @param {number} count */
+function shuffled(count) {
+  return Array.from({ length: count }, (_, i) => ({ i, at: Math.random() }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ i }) => i);
 }
 
 /** @param {number[]} values */
