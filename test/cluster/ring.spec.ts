@@ -27,6 +27,13 @@ it.each(['cut', 'silence'] as const)('one ingester loses all masters (%s), and j
   await laneOwnerWithoutRedis(world, how);
 });
 
+it.each([0, 1, 2])('one ingester misses master %s alone: it leaves its work to the others', async (which) => {
+  const lonely = await world.laneOwner();
+  lonely.redis.cut(which);
+  await world.untilOwned(lonely);
+  lonely.redis.heal();
+});
+
 it('tells each transition once', async () => {
   expect(await world.doubled()).toEqual([]);
 });

@@ -18,7 +18,15 @@ it(
     try {
       while (performance.now() < end) {
         const one = random.pick(world.ingesters);
-        const what = random.pick(['kill', 'freeze', 'cut Redis', 'silence Redis', 'cut broker', 'drain'] as const);
+        const what = random.pick([
+          'kill',
+          'freeze',
+          'cut Redis',
+          'silence Redis',
+          'cut a master',
+          'cut broker',
+          'drain',
+        ] as const);
         done.set(what, (done.get(what) ?? 0) + 1);
         const forMs = random.below(5000);
         switch (what) {
@@ -37,8 +45,10 @@ it(
             world.thaw(one);
             break;
           case 'cut Redis':
+          case 'cut a master':
           case 'silence Redis':
             if (what === 'cut Redis') one.redis.cut();
+            else if (what === 'cut a master') one.redis.cut(random.below(one.redis.masters));
             else one.redis.silence();
             await sleep(forMs);
             one.redis.heal();

@@ -82,6 +82,10 @@ export class RedisProxies {
     return Array.from(this.proxies, ([master, { port }]) => `${master}:${port}`).join();
   }
 
+  get masters(): number {
+    return this.proxies.size;
+  }
+
   /** `which`: the master's number; without it all of them. */
   cut(which?: number): void {
     [...this.proxies.values()].forEach((proxy, i) => {

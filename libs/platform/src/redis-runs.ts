@@ -1,5 +1,5 @@
 /** Notices that another Redis answers, or another run of it (S0): what it held may be lost, in part or in whole. */
-import { mastersOf, type Redis } from './redis.js';
+import { mastersMissed, mastersOf, type Redis } from './redis.js';
 
 export class RedisRuns {
   private readonly known = new Set<string>();
@@ -9,9 +9,10 @@ export class RedisRuns {
   /**
    * Asks every master for the run it is in.
    * @returns whether one of them was not seen before; false at the first call.
-   * @throws what a master says that did not answer, where the others had nothing to tell
+   * @throws what is wrong with a master that did not answer, where the others had nothing to tell
    */
   async changed(): Promise<boolean> {
+    const [missed] = mastersMissed(this.redis);
     const answers = await Promise.allSettled(
       mastersOf(this.redis).map((master) => master.info('server', 'replication')),
     );
@@ -25,7 +26,9 @@ export class RedisRuns {
       this.known.add(run);
       changed = !first;
     }
-    if (!changed) for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
-    return changed;
+    if (changed) return true;
+    for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
+    if (missed !== undefined) throw new Error(`no connection to the master ${missed}`);
+    return false;
   }
 }

@@ -137,9 +137,19 @@ export function mastersOf(redis: Redis): RedisServer[] {
   return isCluster(redis) ? redis.nodes('master') : [redis];
 }
 
+/** Masters that hold slots of the cluster and are not among `mastersOf`: a node that could not be reached is left out there. */
+export function mastersMissed(redis: Redis): string[] {
+  if (!isCluster(redis)) return [];
+  const found = new Set(redis.nodes('master').map(({ options: { host, port } }) => `${host}:${port}`));
+  const holders = new Set(redis.slots.flatMap(([master]) => master ?? []));
+  return [...holders].filter((master) => !found.has(master));
+}
+
 /** For readiness: undefined where every master answers within a second, otherwise what is wrong. */
 export async function redisTrouble(redis: Redis): Promise<string | undefined> {
   if (redis.status !== 'ready') return `redis is ${redis.status}`;
+  const [missed] = mastersMissed(redis);
+  if (missed !== undefined) return `no connection to the master ${missed}`;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve('redis does not answer'), 1000);

@@ -1,6 +1,6 @@
 /**
- * Whether a member can do the work it would be given. One that takes part but no longer reaches the broker
- * would keep its shards and lanes and serve nobody. So it lets them go to one that is fit; but only after a
+ * Whether a member can do the work it would be given. One that takes part but no longer reaches the broker, or
+ * one of the masters of a Redis Cluster, would keep its shards and lanes and serve nobody. So it lets them go to one that is fit; but only after a
  * while, and only to such a one: what troubles everybody moves nothing.
  */
 

@@ -42,6 +42,7 @@ export class Holding {
   private isLost = false;
   private leased: Grant | undefined;
   private renewedAt = performance.now();
+  private finishingSince = Infinity;
   /** Settles when the listener has taken it, or has failed to; undefined while it has not been asked to. */
   private taking: Promise<void> | undefined;
   private readonly over: Promise<void>;
@@ -83,6 +84,11 @@ export class Holding {
   /** Whether its lease is one to renew: it is not being given back yet. */
   get needsLease(): boolean {
     return this.grant !== undefined && this.phase !== 'returning';
+  }
+
+  /** For how long it has been finished with, in milliseconds; negative before. */
+  finishingFor(now: number): number {
+    return now - this.finishingSince;
   }
 
   get ended(): boolean {
@@ -140,6 +146,7 @@ export class Holding {
     const { phase, leased } = this;
     if (phase !== 'acquiring' && phase !== 'acting') return this.over;
     this.phase = 'finishing';
+    this.finishingSince = performance.now();
     // Before there is a lease, it is for `acquire` to finish.
     if (leased !== undefined) void this.finish(leased);
     return this.over;

@@ -179,6 +179,44 @@ describe('a member', () => {
     await member.untilActing(ALL);
   });
 
+  it('leaves its work to a fit one where a part of Redis does not answer it for long, and has its share back later', async () => {
+    let answers = true;
+    const partly = await new Member('a', 400, {
+      doubts: [() => (answers ? Promise.resolve(false) : Promise.reject(new Error('no answer')))],
+    }).start();
+    await partly.untilActing(ALL);
+    const whole = await new Member('b', 400).start();
+    await eventually(() => expect(whole.acting.size).toBe(3));
+    answers = false;
+    await whole.untilActing(ALL);
+    expect(partly.acting.size).toBe(0);
+    answers = true;
+    await eventually(() => expect(partly.acting.size).toBeGreaterThanOrEqual(3));
+  });
+
+  it('renews nothing where its heartbeats are not heard, so that others need not wait', async () => {
+    const membership = new Members(redis, keys, 'spec/a', 400);
+    const silent = await new Member('a', 400, { members: membership }).start();
+    await silent.untilActing(ALL);
+    const heartbeat = jest.spyOn(membership, 'heartbeat').mockRejectedValue(new Error('no answer'));
+    const other = await new Member('b', 400).start();
+    await other.untilActing(ALL);
+    expect(silent.acting.size).toBe(0);
+    heartbeat.mockRestore();
+    await eventually(() => expect(silent.acting.size).toBe(3));
+  });
+
+  it('leaves to others what it does not finish with within a lease time', async () => {
+    const stuck = gate();
+    const busy = new Member('a', 400);
+    busy.revoked = () => stuck.passed;
+    await busy.start();
+    await busy.untilActing(ALL);
+    const other = await new Member('b', 400).start();
+    await other.untilActing(3);
+    stuck.open();
+  });
+
   it('waits longer with each failure to take a shard, whatever the members announce meanwhile', async () => {
     const member = new Member('a');
     const tries: number[] = [];

@@ -160,7 +160,7 @@ export class LeasedOwnership implements Ownership {
       ({ id, draining, fitness }) => id !== members.id && !draining && fitness === 'fit',
     );
     const before = this.fitness.current;
-    this.fitness.note(troubled(), othersFit, performance.now());
+    this.fitness.note(troubled() || failed !== undefined, othersFit, performance.now());
     const now = this.fitness.current;
     if (now !== before) {
       logger.info({ member: members.id, before, now }, 'fitness changed');
@@ -194,10 +194,14 @@ export class LeasedOwnership implements Ownership {
   /** Renews what is due, and what soon will be, together. */
   private renewals(now: number): Promise<void>[] {
     const { timing, leases } = this.parts;
+    // One that is not heard any more is no member: what it holds is waited for by those who are.
+    if (this.heardAt !== undefined && !timing.mayAct(this.heardAt, now)) return [];
     return [...this.holdings.values()].map(async (holding) => {
       const { grant } = holding;
       if (grant === undefined || !holding.needsLease) return;
       if (timing.renewAt(holding.sentAt) > now + timing.renewEveryMs / 2) return;
+      // What waits for a part of Redis that is away may never be finished: others take over when the lease has run out.
+      if (holding.finishingFor(now) > timing.leaseMs) return;
       const standing = await leases.renew(grant);
       if (standing === 'ours') {
         holding.renewed(now);

@@ -114,6 +114,7 @@ export class World {
       INTAKE_LANES: `${this.lanes}`,
       // Each change is told, so that what was told can be compared with what was published, one by one.
       EVENT_SETTLE: '0s',
+      CLIENT_BURST: '1000000',
       ...this.settings,
     };
     const app = await startApp('status-ingester', { dir: this.dir, name, env });
