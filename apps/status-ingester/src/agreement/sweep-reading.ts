@@ -37,7 +37,7 @@ interface Amount {
 }
 
 export class SweepReading {
-  /** Client ids; topics where there are several a client. */
+  /** Topics. */
   private readonly seen = new Set<string>();
   private batch: Found[] = [];
   private readonly filling: Amount = { messages: 0, characters: 0 };
@@ -57,9 +57,7 @@ export class SweepReading {
   }
 
   saw(clientId: string): boolean {
-    const { statusTopics } = this.parts;
-    if (statusTopics.length === 1) return this.seen.has(clientId);
-    return statusTopics.some((template) => this.seen.has(template.topicOf(clientId)));
+    return this.parts.statusTopics.some((template) => this.seen.has(template.topicOf(clientId)));
   }
 
   /**
@@ -82,13 +80,12 @@ export class SweepReading {
   }
 
   private take(topic: string, payload: Buffer): Promise<void> | undefined {
+    if (this.seen.has(topic)) return undefined;
     const { statusTopics, maxInboundBytes, shardCount } = this.parts;
     for (const template of statusTopics) {
       const clientId = template.clientIdOf(topic);
       if (clientId === undefined) continue;
-      const one = statusTopics.length === 1 ? clientId : topic;
-      if (this.seen.has(one)) return undefined;
-      this.seen.add(one);
+      this.seen.add(topic);
       readMessages.inc();
       const found = { topic: template.template, ...readable(payload, maxInboundBytes) };
       this.batch.push({ ...found, clientId, shard: shardOf(clientId, shardCount) });
