@@ -1,0 +1,112 @@
+/**
+ * `npm run bench -- flood [--messages 200000] [--samples 400]`
+ *
+ * What others notice of one client that publishes as fast as the broker takes it: the time from a handshake of theirs to
+ * the `handshake-response`, which is sent after the commit. Without a flood, with one that is cut to its share, and with
+ * one that is not.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { connectAsync } from 'mqtt';
+import { startApp, startMosquitto, startRedis, stopAll } from '../scripts/stack.mjs';
+import { cpuSeconds, machine, metric, percentile, runScript } from './measure.mjs';
+
+const CALM = 20;
+const EVERY_MS = 5;
+const NO_SHARES = { CLIENT_RATE: '1000000', CLIENT_BURST: '1000000' };
+
+/** @param {string[]} args */
+export async function run(args) {
+  const { values } = parseArgs({
+    args,
+    options: { messages: { type: 'string', default: '200000' }, samples: { type: 'string', default: '400' } },
+  });
+  const [messages, samples] = [Number(values.messages), Number(values.samples)];
+  console.log(machine());
+  console.log(`${CALM} clients, a handshake every ${EVERY_MS} ms; a flood of ${messages} handshakes of one client`);
+  console.table({
+    'no flood': await measure({ messages: 0, samples, settings: {} }),
+    'a flood, cut to its share': await measure({ messages, samples, settings: {} }),
+    'a flood, not cut': await measure({ messages, samples, settings: NO_SHARES }),
+  });
+}
+
+/** @param {{ messages: number, samples: number, settings: Record<string, string> }} options */
+async function measure({ messages, samples, settings }) {
+  const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
+  try {
+    const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
+    const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LOG_LEVEL: 'error', HANDSHAKE_RESPONSE: 'live' };
+    const ingester = await startApp('status-ingester', { dir, env: { ...env, ...settings } });
+    const calm = await Promise.all(Array.from({ length: CALM }, (_, i) => Calm.connect(mosquitto.url, `calm-${i}`)));
+    const latencies = async () => {
+      /** @type {Promise<number>[]} */
+      const answers = [];
+      for (let n = 0; n < samples; n++) {
+        answers.push(/** @type {Calm} */ (calm[n % CALM]).shakeHands());
+        await sleep(EVERY_MS);
+      }
+      return Promise.all(answers);
+    };
+    await latencies();
+    const cpu = cpuSeconds(ingester.pid);
+    const startedAt = performance.now();
+    const flooding = messages === 0 ? undefined : runScript('load.mjs', [mosquitto.url, messages, 1, 0]);
+    if (messages > 0) await sleep(1000);
+    const times = await latencies();
+    await flooding;
+    const seconds = (performance.now() - startedAt) / 1000;
+    const ms = (/** @type {number} */ p) => Number(percentile(times, p).toFixed(1));
+    const row = {
+      'p50 ms': ms(0.5),
+      'p99 ms': ms(0.99),
+      'published/s': Math.round(messages / seconds),
+      cut: await metric(ingester.url, 'cloud_connector_intake_cut_messages_total'),
+      'ingester CPU s': Number((cpuSeconds(ingester.pid) - cpu).toFixed(1)),
+    };
+    for (const { mqtt } of calm) mqtt.end(true);
+    return row;
+  } finally {
+    await stopAll();
+    rmSync(dir, { recursive: true });
+  }
+}
+
+/** A client that notes how long its handshakes take to be answered. */
+class Calm {
+  /** @type {Map<string, () => void>} */
+  waiting = new Map();
+  count = 0;
+
+  /** @param {string} id @param {import('mqtt').MqttClient} mqtt */
+  constructor(id, mqtt) {
+    this.id = id;
+    this.mqtt = mqtt;
+    mqtt.on('message', (_topic, data) => {
+      const { in_response_to } = JSON.parse(data.toString());
+      this.waiting.get(in_response_to)?.();
+    });
+  }
+
+  /** @param {string} url @param {string} id */
+  static async connect(url, id) {
+    const mqtt = await connectAsync(url, { clientId: id, protocolVersion: 5 });
+    await mqtt.subscribeAsync(`redhat/insights/out/${id}`, { qos: 1 });
+    return new Calm(id, mqtt);
+  }
+
+  /** @returns {Promise<number>} milliseconds until the answer is here */
+  shakeHands() {
+    const id = `${this.id}-${++this.count}`;
+    const startedAt = performance.now();
+    const handshake = {
+      ...{ type: 'host-handshake', message_id: id, version: 1, sent: new Date().toISOString() },
+      payload: { canonical_facts: { fqdn: id } },
+    };
+    this.mqtt.publish(`redhat/insights/in/${this.id}`, JSON.stringify(handshake), { qos: 1, retain: true });
+    return new Promise((resolve) => this.waiting.set(id, () => resolve(performance.now() - startedAt)));
+  }
+}
