@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterEach(async () => {
   await world.untilOwned();
   await world.verify();
-}, 90_000);
+}, 150_000);
 
 afterAll(async () => {
   await world.stop();

@@ -15,7 +15,7 @@ describe.each([2, 4])('with %i lanes', (lanes) => {
   afterEach(async () => {
     await world.untilOwned();
     await world.verify();
-  }, 90_000);
+  }, 150_000);
 
   afterAll(async () => {
     await world.stop();

@@ -16,7 +16,7 @@ import { Witness } from './witness.js';
 const SHARDS = 32;
 /** The shortest that there may be. */
 const LEASE_MS = 2000;
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 /** Leads an ingester's connections to Redis through its proxies. */
 const DETOUR = pathToFileURL(join(__dirname, 'detour.mjs')).href;
 

@@ -14,8 +14,8 @@ import { markerText } from '../intake/lane-markers.js';
 
 const passes = counter('lane_barriers', 'Waits for the lane to come up to what was read, by outcome.', ['outcome']);
 
-/** The lane may be taken over meanwhile, or the broker be away. After that, what was read is applied all the same. */
-const PATIENCE_MS = 15_000;
+/** The lane may be taken over meanwhile, have much to catch up with, or miss the broker. After that, what was read is applied all the same. */
+const PATIENCE_MS = 60_000;
 /** A marker may be lost like any other message, so that another follows. */
 const REPEAT_MS = 1000;
 
