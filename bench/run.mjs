@@ -1,7 +1,7 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark on a private stack on loopback. */
 import { SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
 
-const BENCHES = ['ingest', 'send', 'cluster', 'agreement', 'flood'];
+const BENCHES = ['ingest', 'send', 'cluster', 'agreement', 'flood', 'backoff'];
 const [name = '', ...args] = process.argv.slice(2);
 if (!BENCHES.includes(name)) {
   console.error(`Usage: npm run bench -- ${BENCHES.join('|')} [options]`);

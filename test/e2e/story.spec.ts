@@ -3,18 +3,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudConnector, type MessageToSend } from '@app/client';
-import { startApp, startMosquitto, stopAll } from '../../scripts/stack.mjs';
-import { Api, type ProblemView } from '../support/api.js';
+import { shardOf } from '@app/protocol';
+import { RegistryKeys } from '@app/registry';
+import { startApp, startMosquitto, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api, type MessageView, type ProblemView } from '../support/api.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
-import { startStore } from '../support/store.js';
+import { onStore, startStore, type Store } from '../support/store.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-e2e-'));
+let store: Store;
 let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
 let api: Api;
 let connector: CloudConnector;
 
 beforeAll(async () => {
-  const store = await startStore(dir);
+  store = await startStore(dir);
   mosquitto = await startMosquitto({ dir });
   const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url };
   const [gateway] = await Promise.all([
@@ -178,6 +181,27 @@ describe('a client that is connected but does not listen', () => {
     const { body } = await api.send('deaf', { directive: 'test:deaf' });
     await api.untilStatus(body.message_id, 'held');
     await client.mqtt.subscribeAsync('redhat/insights/out/deaf', { qos: 1 });
+    await client.next(({ message_id }) => message_id === body.message_id, 'the message');
+    await api.untilStatus(body.message_id, 'sent');
+    client.vanish();
+  });
+
+  it('is not kept waiting by a back-off of a minute once it is back and listens', async () => {
+    const client = await TestClient.connect(mosquitto.url, 'late-ear');
+    await client.mqtt.unsubscribeAsync('redhat/insights/out/late-ear');
+    await client.shakeHands();
+    await api.untilConnection('late-ear', ({ state }) => state === 'online');
+    const { body } = await api.send('late-ear', { directive: 'test:late' });
+    const { status_history: before } = await api.untilStatus(body.message_id, 'held');
+    const key = new RegistryKeys('cc').message(shardOf('late-ear', 32), body.message_id);
+    // As after ten tries: the next one is followed by the longest wait.
+    await onStore(store, (redis) => redis.hset(key, 'attempts', 10));
+    await waitUntil(async () => {
+      const { body: now } = await api.call<MessageView>('GET', `/v1/messages/${body.message_id}`);
+      if (now.status !== 'held' || now.status_history.length <= before.length) throw new Error(JSON.stringify(now));
+    });
+    await client.mqtt.subscribeAsync('redhat/insights/out/late-ear', { qos: 1 });
+    await client.shakeHands();
     await client.next(({ message_id }) => message_id === body.message_id, 'the message');
     await api.untilStatus(body.message_id, 'sent');
     client.vanish();
