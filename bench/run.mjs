@@ -1,4 +1,5 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark on a private stack on loopback. */
+import { stopAll } from '../scripts/stack.mjs';
 import { SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
 
 const BENCHES = ['ingest', 'send', 'cluster', 'agreement', 'flood', 'backoff'];
@@ -15,5 +16,7 @@ try {
   await run(args);
 } catch (error) {
   console.error(error instanceof SetupError ? error.message : error);
+  // What had been started when it failed.
+  await stopAll();
   process.exit(1);
 }
