@@ -1,8 +1,9 @@
 /**
  * `npm run bench -- cluster [--parts load,hand-off,take-over,assign] [--messages 100000] [--warm-up 50000]
- * [--clients 10000] [--rounds 5] [--lease-times 2s,6s]`
+ * [--clients 10000] [--rate 0] [--rounds 5] [--lease-times 2s,6s]`
  *
- * What a cluster of ingesters costs: CPU a message with 1, 2 and 3 of them for the same load; how long shards and the
+ * What a cluster of ingesters costs: CPU a message with 1, 2 and 3 of them for the same load, as fast as they take it or at a
+ * rate that leaves the machine idle time; how long shards and the
  * lane are without an owner when the ingester that holds the lane stops, and when it is killed; and how well and how
  * fast the assignment shares 4,096 shards out among 200 members.
  */
@@ -27,6 +28,7 @@ export async function run(args) {
       messages: { type: 'string', default: '100000' },
       'warm-up': { type: 'string', default: '50000' },
       clients: { type: 'string', default: '10000' },
+      rate: { type: 'string', default: '0' },
       rounds: { type: 'string', default: '5' },
       'lease-times': { type: 'string', default: '2s,6s' },
     },
@@ -39,6 +41,7 @@ export async function run(args) {
       messages: Number(values.messages),
       warmUp: Number(values['warm-up']),
       clients: Number(values.clients),
+      rate: Number(values.rate),
     };
     console.log(`${load.messages} handshakes of ${load.clients} clients, after ${load.warmUp} that are not counted`);
     /** @type {Record<string, unknown>} */
@@ -65,7 +68,7 @@ export async function run(args) {
  * @typedef {Awaited<ReturnType<typeof startApp>>} Ingester
  * @typedef {{ brokerUrl: string, brokerPid: number | undefined, redisPid: number | undefined, ingesters: Ingester[],
  *   start: () => Promise<Ingester> }} Cluster
- * @typedef {{ messages: number, warmUp: number, clients: number }} Load
+ * @typedef {{ messages: number, warmUp: number, clients: number, rate: number }} Load
  */
 
 /**
@@ -124,7 +127,7 @@ async function total(ingesters, name) {
 }
 
 /** @param {Cluster} cluster @param {Load} load */
-async function measureLoad({ brokerUrl, brokerPid, redisPid, ingesters }, { messages, warmUp, clients }) {
+async function measureLoad({ brokerUrl, brokerPid, redisPid, ingesters }, { messages, warmUp, clients, rate }) {
   const sample = async () => ({
     count: await total(ingesters, 'cloud_connector_mailbox_entries_applied_total'),
     commits: await total(ingesters, 'cloud_connector_commit_duration_seconds_count'),
@@ -143,7 +146,7 @@ async function measureLoad({ brokerUrl, brokerPid, redisPid, ingesters }, { mess
       await sleep(50);
     }
   };
-  const publishing = runScript('load.mjs', [brokerUrl, warmUp + messages, clients, 0]);
+  const publishing = runScript('load.mjs', [brokerUrl, warmUp + messages, clients, 0, rate]);
   const first = await reached(Math.max(1, warmUp));
   const last = await reached(warmUp + messages);
   await publishing;

@@ -1,11 +1,13 @@
 /**
  * A process of the ingest benchmark: publishes connection messages of many clients at QoS 1, retained.
- * `node bench/load.mjs <mqtt url> <messages> <clients> <offline every>`: of each client every n-th message is an
- * `offline`, none with 0; the others are handshakes with a new id each.
+ * `node bench/load.mjs <mqtt url> <messages> <clients> <offline every> [<rate>]`: of each client every n-th message is an
+ * `offline`, none with 0; the others are handshakes with a new id each. At so many a second; with 0, as fast as the broker
+ * takes them.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import mqtt from 'mqtt';
 
-const [url = '', total = '0', clients = '1', offlineEvery = '0'] = process.argv.slice(2);
+const [url = '', total = '0', clients = '1', offlineEvery = '0', rate = '0'] = process.argv.slice(2);
 const client = await mqtt.connectAsync(url, { protocolVersion: 5, clientId: `bench-load-${process.pid}` });
 let next = 0;
 let acknowledged = 0;
@@ -30,16 +32,29 @@ function messageOf(/** @type {number} */ n) {
   return { id, text: JSON.stringify({ ...envelope, payload: { canonical_facts } }) };
 }
 
+/** @param {number} perSecond @param {() => void} publish */
+async function pace(perSecond, publish) {
+  const from = performance.now();
+  let done = 0;
+  while (done < Number(total)) {
+    const due = ((performance.now() - from) / 1000) * perSecond;
+    for (; done < due; done++) publish();
+    await sleep(5);
+  }
+}
+
 await new Promise((resolve) => {
-  function publish() {
+  function publish(/** @type {() => void} */ then = () => undefined) {
     if (next >= Number(total)) return;
     const { id, text } = messageOf(next++);
     client.publish(`redhat/insights/in/bench-${id}`, text, { qos: 1, retain: true }, () => {
       if (++acknowledged === Number(total)) resolve(undefined);
-      else publish();
+      else then();
     });
   }
-  for (let i = 0; i < 500; i++) publish();
+  const again = () => publish(again);
+  if (Number(rate) > 0) void pace(Number(rate), publish);
+  else for (let i = 0; i < 500; i++) again();
 });
 await client.endAsync();
 console.log(`published ${acknowledged}`);
