@@ -17,7 +17,8 @@ import {
 import { Outboxes, RegistryKeys, WakeUps } from '@app/registry';
 import { DISPATCHER_PARTS, Dispatcher, type DispatcherParts } from './dispatcher.js';
 import type { DispatcherSettings } from './dispatcher.settings.js';
-import { Drain } from './drain.js';
+import type { DrainParts } from './drain.js';
+import { Slots } from './slots.js';
 
 @Module({})
 export class DispatcherModule {
@@ -27,15 +28,20 @@ export class DispatcherModule {
     const workerRedis = connectRedis(REDIS_URL, { name: 'dispatcher-worker', whenAway: 'wait' }, logger);
     const keys = new RegistryKeys(settings.KEY_PREFIX);
     const publisher = new Publisher(brokerAccess(settings, logger), `dispatcher-${randomUUID()}`, logger);
-    const drain = new Drain(new Outboxes(redis, keys, SHARD_COUNT), publisher, OUT_TOPIC, logger);
+    const draining: DrainParts = {
+      outboxes: new Outboxes(redis, keys, SHARD_COUNT),
+      publisher,
+      outTopic: OUT_TOPIC,
+      slots: new Slots(DISPATCH_CONCURRENCY),
+      logger,
+    };
     const parts: DispatcherParts = {
       redis,
       workerRedis,
       keys,
       publisher,
-      drain,
+      draining,
       wakeUps: new WakeUps(redis, keys),
-      concurrency: DISPATCH_CONCURRENCY,
       shardCount: SHARD_COUNT,
     };
     return {

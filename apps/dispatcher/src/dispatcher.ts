@@ -1,13 +1,11 @@
-/** The BullMQ worker behind the wake-up queue: each job drains one connection's outbox. */
+/** The BullMQ worker behind the wake-up queue: each job is a drain run of one shard. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Worker } from 'bullmq';
 import type { Publisher } from '@app/broker';
-import { LOGGER, assertRedisFit, closeRedis, counter, type Logger, type Redis } from '@app/platform';
+import { LOGGER, assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
 import { WAKE_UP_QUEUE, claimKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
-import type { Drain } from './drain.js';
-
-const drains = counter('drains', 'Drains of an outbox, by how they ended.', ['end']);
+import { DrainRun, type DrainParts } from './drain.js';
 
 export const DISPATCHER_PARTS = Symbol('DISPATCHER_PARTS');
 
@@ -16,15 +14,14 @@ export interface DispatcherParts {
   workerRedis: Redis;
   keys: RegistryKeys;
   publisher: Publisher;
-  drain: Drain;
+  draining: DrainParts;
   wakeUps: WakeUps;
-  concurrency: number;
   shardCount: number;
 }
 
-/** A dispatcher that dies holds its connections back for this long; a living one renews at half of it. */
+/** A dispatcher that dies holds the shards it drained back for this long; a living one renews at half of it. */
 const LOCK_MS = 5000;
-/** A job that stalls is run again this often before it is dropped; housekeeping would wake the connection anew. */
+/** A job that stalls is run again this often before it is dropped; housekeeping would wake the shard anew. */
 const MAX_STALLED = 100;
 
 /** How long a worker may take to close: its drains, and then its connections. */
@@ -46,22 +43,22 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
 
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
-    const { redis, workerRedis, keys, concurrency, drain, wakeUps, shardCount } = this.parts;
+    const { redis, workerRedis, keys, draining, wakeUps, shardCount } = this.parts;
     await assertRedisFit(redis);
     await claimKeySpace(redis, keys, shardCount);
     this.worker = new Worker<WakeUp, void>(
       WAKE_UP_QUEUE,
       async (job) => {
-        const { client_id: clientId } = job.data;
-        const end = await drain.run(clientId, this.stopping.signal);
-        drains.inc({ end });
-        // Kept for after this run: another dispatcher goes on where this one stops.
-        if (end === 'interrupted') await wakeUps.wake([clientId]);
+        const { shard } = job.data;
+        const end = await new DrainRun(draining, shard, this.stopping.signal).drain();
+        // Kept for after this run: any dispatcher goes on where this one stops.
+        if (end === 'interrupted') await wakeUps.wake([shard]);
       },
       {
         connection: workerRedis,
         prefix: keys.queuePrefix,
-        concurrency,
+        // No shard waits for another one to have nothing to do.
+        concurrency: shardCount,
         lockDuration: LOCK_MS,
         // A stalled job is found in the second check after its lock ran out.
         stalledInterval: 1000,
@@ -74,7 +71,7 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
     );
     this.worker.on('error', (error) => this.logger.warn({ err: error.message }, 'worker error'));
     this.worker.on('failed', (job, error) => {
-      this.logger.warn({ client_id: job?.data.client_id, err: error.message }, 'drain failed; it is repeated');
+      this.logger.warn({ shard: job?.data.shard, err: error.message }, 'drain failed; it is repeated');
     });
     await this.worker.waitUntilReady();
   }

@@ -4,7 +4,7 @@ import { encodeConnection, type Connection } from './connection.js';
 import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type DatedEvent } from './event.js';
 import { factMembers } from './fact-index.js';
 import type { RegistryKeys } from './registry-keys.js';
-import { encodeToDo, type DueToDo, type ToDo } from './to-do.js';
+import { encodeToDo, WAKE_TODO, type DueToDo, type ToDo } from './to-do.js';
 
 /** How long a sweep may take to read its counts. */
 const SWEEP_COUNTS_KEPT_MS = 3_600_000;
@@ -23,7 +23,7 @@ export interface BatchChanges {
   todos: readonly DueToDo[];
   /** To-dos that the batch made obsolete. */
   undone: readonly ToDo[];
-  /** Clients that came online: wake a dispatcher, if something waits for them. */
+  /** Clients that came online: a dispatcher is woken, if something waits for them. The first guarded writes are theirs. */
   arrived: readonly { clientId: string; due: number }[];
   /** What results that sweeps wait for have changed, by its kind. */
   swept: readonly { sweep: string; changes: readonly string[] }[];
@@ -139,9 +139,12 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
       ],
     });
   }
-  for (const { clientId, due } of changes.arrived) {
-    const todo = encodeToDo({ do: 'wake', client_id: clientId });
-    writes.push({ command: ['ZADD', keys.todo(shard), due, todo], ifExists: keys.outbox(shard, clientId) });
+  for (const { clientId } of changes.arrived) {
+    writes.push({ command: ['ZADD', keys.woken(shard), 0, clientId], ifExists: keys.outbox(shard, clientId) });
+  }
+  if (changes.arrived.length > 0) {
+    const due = Math.min(...changes.arrived.map((one) => one.due));
+    writes.push({ command: ['ZADD', keys.todo(shard), 'LT', due, WAKE_TODO], ifExists: keys.woken(shard) });
   }
   return writes;
 }

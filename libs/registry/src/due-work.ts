@@ -1,7 +1,7 @@
 /** What time makes due on a shard: to-dos, and messages that expire or are forgotten. For the shard's owner. */
 import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
-import { MESSAGE_LUA } from './message-script.js';
+import { MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type DueToDo } from './to-do.js';
 
@@ -27,7 +27,7 @@ const BATCH = 100;
 const dueScript = new RedisScript<null | [number, number, number, string, ...string[]]>(
   'ccDue',
   `${MESSAGE_LUA}
-   if redis.call('GET', KEYS[13]) ~= ARGV[1] then return false end
+   if redis.call('GET', KEYS[${OF_MESSAGES + 1}]) ~= ARGV[1] then return false end
    local batch = tonumber(ARGV[2])
    local function due(set) return redis.call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
 

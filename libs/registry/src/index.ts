@@ -3,6 +3,7 @@ export * from './connection.js';
 export * from './connection-directory.js';
 export * from './connection-writes.js';
 export * from './dead-letters.js';
+export { DRAIN_ENDS, type DrainEnd } from './drain-script.js';
 export * from './due-work.js';
 export * from './event.js';
 export * from './event-streams.js';

@@ -8,6 +8,9 @@ import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-statu
  */
 const HISTORY_BYTES = 8192;
 
+/** How many keys `RegistryKeys.ofMessages` gives. */
+export const OF_MESSAGES = 16;
+
 function luaTable(): string {
   const rows = STORED_STATUSES.map((from) => `${from}={${TRANSITIONS[from].map((to) => `${to}=true`).join(',')}}`);
   return `{${rows.join(',')}}`;
@@ -24,9 +27,10 @@ function isUnfinished(status: StoredStatus): boolean {
 /**
  * Lua shared by the scripts on messages. KEYS begin with `RegistryKeys.ofMessages`.
  * `at`, `at_text`: epoch milliseconds of the Redis clock.
- * `load(id, field …)`: the fields of a message that `move` needs, four of them, and then these.
+ * `micros`: the same clock in microseconds.
+ * `load(id, field …)`: the fields of a message that `move` needs, five of them, and then these.
  * `append(event, account)`: appends an event, of an account's connection where one is given.
- * `tell(client, id, status, details)`: appends the event of a change.
+ * `tell(client, account, id, status, details)`: appends the event of a change.
  * `move(id, message, to, shown, details, field, value …)`: moves a message along the table, sets further fields, tells
  *   of it as the status `shown`, and where it has come to its end, has it forgotten after its retention; false where
  *   the table does not allow it.
@@ -34,11 +38,12 @@ function isUnfinished(status: StoredStatus): boolean {
  */
 export const MESSAGE_LUA = `
 local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTBOX, MESSAGES, IDEMPOTENCY,
-  ACCOUNTS = unpack(KEYS, 1, 12)
+  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING = unpack(KEYS, 1, ${OF_MESSAGES})
 local TRANSITIONS = ${luaTable()}
 local ENDS = ${luaSet(STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished)))}
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
+local micros = time[1] * 1000000 + time[2]
 local at_text = string.format('%.0f', at)
 
 local function append(event, account)
@@ -49,15 +54,15 @@ local function append(event, account)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', ${EVENTS_KEPT}, '*', unpack(fields))
 end
 
-local function tell(client, id, status, details)
+local function tell(client, account, id, status, details)
   local event = '{"type":"message.status","client_id":' .. cjson.encode(client) .. ',"message_id":"' .. id ..
     '","status":"' .. status .. '"'
   if details and details ~= '' then event = event .. ',"details":' .. cjson.encode(details) end
-  append(event .. '}', redis.call('HGET', MESSAGE .. id, 'account'))
+  append(event .. '}', account)
 end
 
 local function load(id, ...)
-  return redis.call('HMGET', MESSAGE .. id, 'status', 'history', 'client_id', 'keep', ...)
+  return redis.call('HMGET', MESSAGE .. id, 'status', 'history', 'client_id', 'keep', 'account', ...)
 end
 
 local function move(id, message, to, shown, details, ...)
@@ -78,7 +83,7 @@ local function move(id, message, to, shown, details, ...)
   else
     redis.call('HSET', MESSAGE .. id, 'status', to, 'history', history .. '\\n' .. line, ...)
   end
-  tell(message[3], id, shown, details)
+  tell(message[3], message[5], id, shown, details)
   return true
 end
 `;

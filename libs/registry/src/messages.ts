@@ -7,7 +7,7 @@ import { MESSAGE_LUA } from './message-script.js';
 import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from './message-status.js';
 import { isHeld } from './outbox.js';
 import type { RegistryKeys } from './registry-keys.js';
-import { encodeToDo, WAKE_AGAIN_MS } from './to-do.js';
+import { WAKE_AGAIN_MS } from './to-do.js';
 
 export interface NewMessage {
   clientId: string;
@@ -50,6 +50,14 @@ export type AcceptOutcome =
   /** The Idempotency-Key was used with another body. */
   | { kind: 'mismatch' };
 
+/** What became of messages of one shard. */
+export interface Accepting {
+  /** Of each message, in their order. */
+  outcomes: AcceptOutcome[];
+  /** The caller is to wake a dispatcher for the shard. */
+  wake: boolean;
+}
+
 export interface StoredMessage {
   messageId: string;
   clientId: string;
@@ -91,7 +99,7 @@ const MOST_LOOKED_AT = 1000;
 const cancelScript = new RedisScript<[string, number]>(
   'ccCancel',
   `${MESSAGE_LUA}
-   local m = load(ARGV[1], 'account')
+   local m = load(ARGV[1])
    if ARGV[2] ~= '' and m[5] ~= ARGV[2] then return { '', 0 } end
    if not move(ARGV[1], m, 'cancelled', 'cancelled') then return { m[1] or '', 0 } end
    redis.call('LREM', OUTBOX .. m[3], 1, ARGV[1])
@@ -119,23 +127,24 @@ export class Messages {
    * Checks the connections and appends to their outboxes, atomically and in this order. All are of one shard. Safe to
    * repeat with the same ids.
    */
-  async accept(shard: number, messages: readonly MintedMessage[], within?: string): Promise<AcceptOutcome[]> {
+  async accept(shard: number, messages: readonly MintedMessage[], within?: string): Promise<Accepting> {
     const { keys, limits } = this;
-    const clients = new Map<string, number>();
-    for (const { clientId } of messages) if (!clients.has(clientId)) clients.set(clientId, clients.size + 1);
     const { outboxLimit, shardLimit, retentionMs } = limits;
     const args: (string | number)[] = [
-      ...[outboxLimit, shardLimit, retentionMs, WAKE_AGAIN_MS, IDEMPOTENCY_MS, clients.size, within ?? ''],
+      ...[outboxLimit, shardLimit, retentionMs, WAKE_AGAIN_MS, IDEMPOTENCY_MS, within ?? ''],
     ];
-    for (const clientId of clients.keys()) args.push(clientId, encodeToDo({ do: 'wake', client_id: clientId }));
     for (const message of messages) {
       const { messageId, clientId, directive, payloadJson = '', ttlMs, requestId, idempotencyKey } = message;
-      args.push(clients.get(clientId) ?? 0, messageId, directive, payloadJson, ttlMs);
+      args.push(clientId, messageId, directive, payloadJson, ttlMs);
       args.push(message.whenOffline === 'reject' ? 1 : 0, requestId);
       args.push(idempotencyKey === undefined ? '' : fingerprint(message), idempotencyKey ?? '');
     }
-    const replies = await acceptScript.run(this.redis, [...keys.ofMessages(shard), keys.swept(shard)], args);
-    return messages.map(({ clientId }, i) => outcomeOf(replies[i] ?? 'unknown', clientId, shard));
+    const scriptKeys = [...keys.ofMessages(shard), keys.swept(shard)];
+    const [wake, ...replies] = await acceptScript.run(this.redis, scriptKeys, args);
+    return {
+      outcomes: messages.map(({ clientId }, i) => outcomeOf(replies[i] ?? 'unknown', clientId, shard)),
+      wake: wake === 1,
+    };
   }
 
   /** The message with its history, or undefined where no such message is kept. */

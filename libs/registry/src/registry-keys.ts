@@ -94,6 +94,29 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.idempotencyPrefix(shard)}${clientId}/${key}`;
   }
 
+  /**
+   * Sorted set of the connections with something to publish that no dispatcher has taken: by the time from which one may,
+   * epoch microseconds; 0 for one that has just come online.
+   */
+  woken(shard: number): string {
+    return `${this.shard(shard)}:woken`;
+  }
+
+  /** Set of the connections that a dispatcher has taken. */
+  draining(shard: number): string {
+    return `${this.shard(shard)}:draining`;
+  }
+
+  /** String: number of the latest drain run. */
+  drainRun(shard: number): string {
+    return `${this.shard(shard)}:drain-run`;
+  }
+
+  /** String with expiry: somebody is about to wake a dispatcher. */
+  waking(shard: number): string {
+    return `${this.shard(shard)}:waking`;
+  }
+
   /** What every script on messages is given, in the order in which `MESSAGE_LUA` names it. */
   ofMessages(shard: number): string[] {
     return [
@@ -109,6 +132,10 @@ export class RegistryKeys extends ShardingKeys {
       this.messagesPrefix(shard),
       this.idempotencyPrefix(shard),
       this.accounts(shard),
+      this.woken(shard),
+      this.draining(shard),
+      this.drainRun(shard),
+      this.waking(shard),
     ];
   }
 

@@ -5,8 +5,10 @@
 import type { OutboundBody } from '@app/protocol';
 
 export type ToDo =
-  /** Wake a dispatcher for the connection; stays until the outbox is empty or the client is away. */
-  | { do: 'wake'; client_id: string }
+  /** Wake a dispatcher for the shard; stays as long as a connection waits for one, or for its next try. */
+  { do: 'wake' } | ConnectionToDo;
+
+export type ConnectionToDo =
   /** Answer a client on its `out` topic. */
   | { do: 'answer'; client_id: string; answer: OutboundBody; message_id: string }
   /** The client reported that a message failed. */
@@ -40,6 +42,9 @@ export function encodeToDo(todo: ToDo): string {
 export function decodeToDo(text: string): ToDo {
   return JSON.parse(text) as ToDo;
 }
+
+/** As the scripts write it. */
+export const WAKE_TODO = encodeToDo({ do: 'wake' });
 
 /** A wake-up that was due and is still not drained after this is repeated: it may have been lost. */
 export const WAKE_AGAIN_MS = 10_000;

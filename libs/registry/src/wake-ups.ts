@@ -1,6 +1,6 @@
 /**
- * The wake-up queue: a job only says "look at this connection". Jobs of one connection are deduplicated, so at
- * most one drains and one waits (order), and a wake-up that comes during a drain is kept for after it.
+ * The wake-up queue: a job only says "look at this shard, connections of it are woken". Jobs of one shard are
+ * deduplicated, so at most one runs and one waits, and a wake-up that comes during a run is kept for after it.
  */
 import { Queue, type JobsOptions } from 'bullmq';
 import type { Redis } from '@app/platform';
@@ -9,7 +9,7 @@ import type { RegistryKeys } from './registry-keys.js';
 export const WAKE_UP_QUEUE = 'wake-ups';
 
 export interface WakeUp {
-  client_id: string;
+  shard: number;
 }
 
 export class WakeUps {
@@ -26,14 +26,14 @@ export class WakeUps {
     this.queue.on('error', () => undefined);
   }
 
-  /** Wakes a dispatcher for each of the connections. Safe to repeat. */
-  async wake(clientIds: readonly string[]): Promise<void> {
-    const [only] = clientIds;
+  /** Wakes a dispatcher for each of the shards. Safe to repeat. */
+  async wake(shards: readonly number[]): Promise<void> {
+    const [only] = shards;
     if (only === undefined) return;
-    if (clientIds.length === 1) await this.queue.add('drain', { client_id: only }, wakeOptions(only));
+    if (shards.length === 1) await this.queue.add('drain', { shard: only }, wakeOptions(only));
     else {
       await this.queue.addBulk(
-        clientIds.map((id) => ({ name: 'drain' as const, data: { client_id: id }, opts: wakeOptions(id) })),
+        shards.map((shard) => ({ name: 'drain' as const, data: { shard }, opts: wakeOptions(shard) })),
       );
     }
   }
@@ -43,9 +43,9 @@ export class WakeUps {
   }
 }
 
-function wakeOptions(clientId: string): JobsOptions {
+function wakeOptions(shard: number): JobsOptions {
   return {
-    deduplication: { id: clientId, keepLastIfActive: true },
+    deduplication: { id: `shard-${shard}`, keepLastIfActive: true },
     removeOnComplete: true,
     removeOnFail: true,
   };

@@ -1,7 +1,7 @@
 /** Accepts messages into their clients' outboxes and wakes dispatchers. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { counter, isRedisError, type Logger, type Redis } from '@app/platform';
-import type { AcceptOutcome, Messages, MintedMessage, NewMessage, WakeUps } from '@app/registry';
+import type { Accepting, AcceptOutcome, Messages, MintedMessage, NewMessage, WakeUps } from '@app/registry';
 import type { Caller } from '../access/caller.js';
 
 const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', ['status']);
@@ -45,18 +45,22 @@ export class MessageSender {
     }
     const outcomes: SendOutcome[] = [];
     const deadline = performance.now() + PATIENCE_MS;
+    const waking: number[] = [];
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
-      const results = await this.accept(shard, minted, account, deadline);
-      for (const [i, position] of positions.entries()) outcomes[position] = results[i] ?? { kind: 'unreachable' };
+      const accepted = await this.accept(shard, minted, account, deadline);
+      if (accepted?.wake) waking.push(shard);
+      for (const [i, position] of positions.entries()) {
+        outcomes[position] = accepted?.outcomes[i] ?? { kind: 'unreachable' };
+      }
     });
     await Promise.all(accepting);
-    this.wake(messages, outcomes, id);
+    // From here on accepted messages are kept; a wake-up that fails is repeated, in the end by the shard's housekeeping.
+    void this.wake(waking);
+    this.report(messages, outcomes, id);
     return outcomes;
   }
 
-  /** From here on accepted messages are kept; a wake-up that fails is repeated, in the end by the shard's housekeeping. */
-  private wake(messages: readonly NewMessage[], outcomes: readonly SendOutcome[], caller: string): void {
-    const clientIds = new Set<string>();
+  private report(messages: readonly NewMessage[], outcomes: readonly SendOutcome[], caller: string): void {
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.kind !== 'accepted') {
         refused.inc({ reason: outcome.kind });
@@ -67,19 +71,17 @@ export class MessageSender {
       accepted.inc({ status });
       const request_id = messages[i]?.requestId;
       this.logger.info({ request_id, caller, client_id, message_id, shard, status, replayed }, 'message accepted');
-      if (status === 'queued' && !replayed) clientIds.add(client_id);
     }
-    void this.wakeAll([...clientIds]);
   }
 
-  private async wakeAll(clientIds: readonly string[]): Promise<void> {
+  private async wake(shards: readonly number[]): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
-        await this.wakeUps.wake(clientIds);
+        await this.wakeUps.wake(shards);
         return;
       } catch (error) {
         if (tries === WAKE_TRIES) {
-          this.logger.warn({ err: error, connections: clientIds.length }, 'wake-up failed; housekeeping repeats it');
+          this.logger.warn({ err: error, shards }, 'wake-up failed; housekeeping repeats it');
           return;
         }
       }
@@ -92,7 +94,7 @@ export class MessageSender {
     messages: readonly MintedMessage[],
     within: string | undefined,
     deadline: number,
-  ): Promise<SendOutcome[]> {
+  ): Promise<Accepting | undefined> {
     try {
       return await this.messages.accept(shard, messages, within);
     } catch (error) {
@@ -106,7 +108,7 @@ export class MessageSender {
       for (const { requestId: request_id, messageId: message_id, clientId: client_id } of messages) {
         this.logger.warn({ err: error, request_id, client_id, message_id, shard }, 'outcome unknown');
       }
-      return messages.map(() => ({ kind: 'unreachable' }));
+      return undefined;
     }
   }
 

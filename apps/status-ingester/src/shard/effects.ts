@@ -72,15 +72,11 @@ export class Effects {
   }
 
   private async run(grant: Grant, todos: readonly DueToDo[]): Promise<void> {
-    const { due, wakeUps, logger } = this.tools;
+    const { due, logger } = this.tools;
     try {
-      const wakes = todos.flatMap(({ todo }) => (todo.do === 'wake' ? [todo.client_id] : []));
-      await wakeUps.wake(wakes);
-      const others = todos.filter(({ todo }) => todo.do !== 'wake');
-      const outcomes = await Promise.allSettled(others.map(({ todo }) => this.perform(grant, todo)));
-      const finished = others.filter((_, i) => outcomes[i]?.status === 'fulfilled' && outcomes[i].value);
+      const outcomes = await Promise.allSettled(todos.map(({ todo }) => this.perform(grant, todo)));
+      const finished = todos.filter((_, i) => outcomes[i]?.status === 'fulfilled' && outcomes[i].value);
       await due.done(grant, finished);
-      done.inc({ kind: 'wake' }, wakes.length);
       for (const { todo } of finished) done.inc({ kind: todo.do });
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     } catch (error) {
@@ -91,12 +87,16 @@ export class Effects {
 
   /** @returns whether it is done. */
   private async perform(grant: Grant, todo: ToDo): Promise<boolean> {
+    if (todo.do === 'wake') {
+      await this.tools.wakeUps.wake([grant.index]);
+      done.inc({ kind: todo.do });
+      // The drain removes this to-do.
+      return false;
+    }
     const { outboxes, publisher, mailboxes, directory, verifier, accounts, logger } = this.tools;
     const send = (command: Command): Promise<boolean> =>
       mailboxes.send(grant.index, encodeCommand({ clientId: todo.client_id, command }));
     switch (todo.do) {
-      case 'wake':
-        return false;
       case 'answer':
         return this.answer(grant, todo);
       case 'message-error': {

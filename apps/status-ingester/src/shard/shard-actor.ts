@@ -89,9 +89,8 @@ export class ShardActor implements ShardHandler {
     this.verifier.doubt(grant, folded.doubts);
     this.count(entries.length, folded, deadLetters);
     this.log(grant, folded);
-    const wakes = folded.arrived
-      .filter((_, i) => outcome.guarded[i])
-      .map(({ clientId, due }): DueToDo => ({ todo: { do: 'wake', client_id: clientId }, due }));
+    const waking = folded.arrived.filter((_, i) => outcome.guarded[i]);
+    const wakes = waking.slice(0, 1).map(({ due }): DueToDo => ({ todo: { do: 'wake' }, due }));
     this.effects.begin(grant, [...folded.immediate, ...wakes]);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
   }

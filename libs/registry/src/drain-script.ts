@@ -1,0 +1,154 @@
+/**
+ * One step of a drain run: settles what was published of a shard's connections, claims the next message of each, and
+ * takes connections that wait. The head of an outbox is the message in flight; it leaves the list only when settled, so a
+ * dispatcher that dies in between leaves it to be published again, under the same id.
+ */
+import { RedisScript } from '@app/platform';
+import { MESSAGE_LUA } from './message-script.js';
+import { WAKE_TODO } from './to-do.js';
+
+/** How the drain of a connection ended, in the order of a reply's counts. */
+export const DRAIN_ENDS = ['empty', 'offline', 'waiting', 'interrupted'] as const;
+export type DrainEnd = (typeof DRAIN_ENDS)[number];
+
+export type StepKind = 'draining' | 'idle' | 'lost' | 'superseded';
+
+/** `[client id, message id, directive, payload, left ms, request id, attempt, created at]` */
+export type ClaimReply = [string, string, string, string, number, string, number, string];
+
+/** Arguments of `drainScript` before the settlements, and for each settlement. */
+export const DRAIN_ARGS = { head: 5, settlement: 5 } as const;
+
+/**
+ * `DRAINING` holds the connections that the current run has taken. Whoever starts a run takes them all over, and the run
+ * before it has no say any more: what it has published it may still settle as sent, since that is certain.
+ * A step that Redis carried out and whose reply was lost has claimed messages that nobody publishes. So each step says how
+ * many connections are under way beside those it settles; where `DRAINING` holds others, the answer is `lost`, nothing is
+ * done, and the run is to be started anew.
+ * KEYS `ofMessages`
+ * ARGV run ('' starts one), connections under way, connections that may be taken (-1: none is to go on),
+ *      first and longest retry ms, then for each settlement: client id, message id ('' for none), attempt, outcome, details
+ * → run, kind, connections that ended by how (`DRAIN_ENDS`), and a `ClaimReply` for each claimed message
+ */
+export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: number[], ...ClaimReply[]]>(
+  'ccDrain',
+  `${MESSAGE_LUA}
+   local run, under_way, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+   local first_wait, longest_wait = tonumber(ARGV[4]), tonumber(ARGV[5])
+   local starts = run == ''
+   local ends = { 0, 0, 0, 0 }
+   local reply = { run, 'draining', ends }
+
+   local function each_settlement(act)
+     for i = ${DRAIN_ARGS.head + 1}, #ARGV, ${DRAIN_ARGS.settlement} do act(unpack(ARGV, i, i + ${DRAIN_ARGS.settlement - 1})) end
+   end
+
+   -- Only what has come to its end leaves the outbox: one that another run has put back is published again.
+   local function drop_if_ended(client, id, m)
+     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then redis.call('LREM', OUTBOX .. client, 1, id) end
+   end
+
+   -- Returns the milliseconds until the next try where there has to be one. A claim made since then wins.
+   local function settle(client, id, attempt, outcome, details)
+     if id == '' then return end
+     local m = load(id, 'attempts')
+     local stale = m[6] and m[6] ~= attempt
+     if outcome == 'sent' or (outcome == 'failed' and not stale) then
+       move(id, m, outcome, outcome, details)
+       drop_if_ended(client, id, m)
+     elseif not stale then
+       local unheard = outcome == 'unheard'
+       local shown = unheard and 'held' or 'queued'
+       if move(id, m, 'queued', shown, details, 'unheard', unheard and '1' or '0') then
+         return math.min(longest_wait, first_wait * 2 ^ math.min(m[6] - 1, 20))
+       end
+       drop_if_ended(client, id, m)
+     end
+   end
+
+   -- Who came online while it was drained does not wait.
+   local function leave(client, how, from)
+     redis.call('SREM', DRAINING, client)
+     ends[how] = ends[how] + 1
+     if not from then redis.call('ZREM', WOKEN, client)
+     elseif redis.call('ZADD', WOKEN, 'NX', string.format('%.0f', from), client) == 0 then
+       redis.call('ZADD', WOKEN, 'LT', micros, client)
+     end
+   end
+
+   local function go_on(client)
+     local outbox = OUTBOX .. client
+     local online = redis.call('ZSCORE', HOSTS, client) or redis.call('ZSCORE', PROXIES, client)
+     while true do
+       local id = redis.call('LINDEX', outbox, 0)
+       if not id then return leave(client, 1) end
+       local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
+       if not online then
+         if m[1] == 'in_flight' then move(id, m, 'queued', 'held') end
+         return leave(client, 2)
+       end
+       local left = m[8] and m[8] - at
+       if m[1] == 'queued' and left <= 0 then
+         move(id, m, 'expired', 'expired')
+         redis.call('LREM', outbox, 1, id)
+       elseif m[1] == 'queued' or m[1] == 'in_flight' then
+         local attempt = (m[11] or 0) + 1
+         if m[1] == 'in_flight' then redis.call('HSET', MESSAGE .. id, 'attempts', attempt)
+         else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
+         reply[#reply + 1] = { client, id, m[6], m[7], math.max(0, left), m[9], attempt, m[10] }
+         return
+       else
+         redis.call('LREM', outbox, 1, id)
+         if not m[1] then redis.call('ZREM', EXPIRY, id) end
+       end
+     end
+   end
+
+   if starts then
+     reply[1] = tostring(redis.call('INCR', DRAIN_RUN))
+     redis.call('DEL', WAKING)
+   elseif redis.call('GET', DRAIN_RUN) ~= run then
+     each_settlement(function(client, id, attempt, outcome, details)
+       if outcome == 'sent' then settle(client, id, attempt, outcome, details) end
+     end)
+     reply[2] = 'superseded'
+     return reply
+   else
+     local known = under_way
+     each_settlement(function(client) known = known + redis.call('SISMEMBER', DRAINING, client) end)
+     if redis.call('SCARD', DRAINING) ~= known or known ~= under_way + (#ARGV - ${DRAIN_ARGS.head}) / ${DRAIN_ARGS.settlement} then
+       reply[2] = 'lost'
+       return reply
+     end
+   end
+
+   each_settlement(function(client, id, attempt, outcome, details)
+     local wait = settle(client, id, attempt, outcome, details)
+     if wait then leave(client, 3, micros + wait * 1000)
+     elseif room < 0 then leave(client, 4, micros)
+     elseif not starts then go_on(client) end
+   end)
+   if starts then
+     for _, client in ipairs(redis.call('SMEMBERS', DRAINING)) do go_on(client) end
+   end
+   if room > 0 then
+     for _, client in ipairs(redis.call('ZRANGE', WOKEN, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)) do
+       if redis.call('SADD', DRAINING, client) == 1 then
+         redis.call('ZREM', WOKEN, client)
+         go_on(client)
+       else redis.call('ZADD', WOKEN, '+inf', client) end
+     end
+   end
+
+   if redis.call('EXISTS', DRAINING) == 0 then
+     local first = redis.call('ZRANGE', WOKEN, 0, 0, 'WITHSCORES')
+     if not first[1] then
+       redis.call('ZREM', TODO, '${WAKE_TODO}')
+       reply[2] = 'idle'
+     elseif tonumber(first[2]) > micros then
+       redis.call('ZADD', TODO, string.format('%.0f', math.ceil(first[2] / 1000)), '${WAKE_TODO}')
+       reply[2] = 'idle'
+     end
+   end
+   return reply`,
+);
