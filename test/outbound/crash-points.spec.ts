@@ -97,17 +97,17 @@ async function untilAll(stage: Stage, ids: readonly string[], status: string): P
 }
 
 const ofDispatcher: [string, CrashPoint][] = [
-  ['before it claims the first message', { port: 'outboxes', method: 'drain', when: 'before', call: 1 }],
-  ['after it has claimed the first message', { port: 'outboxes', method: 'drain', when: 'after', call: 1 }],
+  ['before it claims the first message', { port: 'outboxes', method: 'step', when: 'before', call: 1 }],
+  ['after it has claimed the first message', { port: 'outboxes', method: 'step', when: 'after', call: 1 }],
   ['before the publish', { port: 'publisher', method: 'publish', when: 'before', call: 1 }],
   ['after the publish, before it is settled', { port: 'publisher', method: 'publish', when: 'after', call: 1 }],
-  ['before it settles the second message', { port: 'outboxes', method: 'drain', when: 'before', call: 3 }],
+  ['before it settles the second message', { port: 'outboxes', method: 'step', when: 'before', call: 3 }],
   [
     'after it has settled the second and claimed the third',
-    { port: 'outboxes', method: 'drain', when: 'after', call: 3 },
+    { port: 'outboxes', method: 'step', when: 'after', call: 3 },
   ],
   ['after the last publish', { port: 'publisher', method: 'publish', when: 'after', call: 3 }],
-  ['after it has settled the last message', { port: 'outboxes', method: 'drain', when: 'after', call: 4 }],
+  ['after it has settled the last message', { port: 'outboxes', method: 'step', when: 'after', call: 4 }],
 ];
 
 for (const [name, point] of ofDispatcher) {

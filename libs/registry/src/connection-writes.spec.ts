@@ -169,7 +169,7 @@ describe('one commit of a whole batch', () => {
       connections.set(after.client_id, { before: undefined, after });
     }
     const todos = Array.from({ length: 4100 }, (_, i) => ({
-      todo: { do: 'wake', client_id: `client ${i}` } satisfies ToDo,
+      todo: { do: 'verify', client_id: `client ${i}` } satisfies ToDo,
       due: 5000 + i,
     }));
     const writes = writesOf({ connections, todos });
@@ -180,7 +180,7 @@ describe('one commit of a whole batch', () => {
     expect(await redis.zcard(keys.facts(0))).toBe(9000);
     expect(await redis.zcard(keys.todo(0))).toBe(4100);
     expect(await directory.find('client 4499')).toEqual(connections.get('client 4499')?.after);
-    const last: ToDo = { do: 'wake', client_id: 'client 4099' };
+    const last: ToDo = { do: 'verify', client_id: 'client 4099' };
     expect(await redis.zscore(keys.todo(0), encodeToDo(last))).toBe('9099');
   });
 
@@ -201,10 +201,11 @@ describe('one commit of a whole batch', () => {
         { clientId: 'b', due: 88 },
       ],
     });
-    expect(guarded).toEqual([false, true]);
+    expect(guarded).toEqual([false, true, true]);
+    expect(await redis.zrange(keys.woken(0), '0', '-1')).toEqual(['b']);
     const todos = await redis.zrange(keys.todo(0), '0', '-1');
-    expect(todos.map(decodeToDo)).toEqual([{ do: 'wake', client_id: 'b' }]);
-    expect(await redis.zscore(keys.todo(0), todos[0] ?? '')).toBe('88');
+    expect(todos.map(decodeToDo)).toEqual([{ do: 'wake' }]);
+    expect(await redis.zscore(keys.todo(0), todos[0] ?? '')).toBe('77');
   });
 
   it('appends events and dead letters with their time, in order', async () => {

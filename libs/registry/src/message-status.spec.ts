@@ -3,6 +3,7 @@ import { shardOf } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import type { Grant } from '@app/sharding';
 import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { Draining } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
 import { DueWorkOfShards } from './due-work.js';
 import { MESSAGE_STATUSES, STORED_STATUSES, TRANSITIONS, parseHistory, type StoredStatus } from './message-status.js';
@@ -82,6 +83,7 @@ class World {
     retentionMs: 3_600_000,
   });
   readonly outboxes = new Outboxes(redis, this.keys, SHARDS);
+  readonly draining = new Draining(redis, this.keys, this.outboxes, CLIENT, SHARDS);
   readonly due = new DueWorkOfShards(redis, this.keys);
   readonly ids = Array.from({ length: COUNT }, () => this.messages.mint(CLIENT));
   private readonly before = new Map<string, StoredMessage>();
@@ -118,7 +120,7 @@ class World {
       case 'accept':
         return this.accept(id, one.short ? 3 : 600_000, one.key ? `key of ${id}` : undefined);
       case 'drain':
-        await this.outboxes.drain(CLIENT);
+        await this.draining.claim();
         return;
       case 'settle':
         return this.settle(id, one.outcome, one.late);
@@ -138,7 +140,7 @@ class World {
   private async settle(id: string, outcome: Settlement['outcome'], late: boolean): Promise<void> {
     const claims = Number((await redis.hget(this.keys.message(SHARD, id), 'attempts')) ?? 1);
     const attempt = late ? claims - 1 : claims;
-    await this.outboxes.drain(CLIENT, { messageId: id, attempt, outcome, details: 'why' });
+    await this.draining.settle({ messageId: id, attempt, outcome, details: 'why' });
   }
 
   /** Lets the time of those run out that have a short one to live, then does what is due. */
@@ -260,9 +262,9 @@ describe('the statuses of a message', () => {
         await world.begin();
         for (const one of steps) await world.take(one);
         await world.become('online');
-        let next = await world.outboxes.drain(CLIENT);
+        let next = await world.draining.claim();
         for (let i = 0; next.kind === 'claimed' && i < 2 * COUNT; i++) {
-          next = await world.outboxes.drain(CLIENT, { ...next.message, outcome: 'sent' });
+          next = await world.draining.settle({ ...next.message, outcome: 'sent' });
         }
         expect(next).toEqual({ kind: 'empty' });
         for (const id of world.ids) {
@@ -289,9 +291,9 @@ describe('the history of a message', () => {
     let longest = 0;
     for (let i = 0; i < 500; i++) {
       const attempt = i + 1;
-      await world.outboxes.drain(CLIENT);
+      await world.draining.claim();
       const details = `try ${i} ${'x'.repeat((i * 37) % 6000)}`;
-      await world.outboxes.drain(CLIENT, { messageId: id, attempt, outcome: 'retry', details });
+      await world.draining.settle({ messageId: id, attempt, outcome: 'retry', details });
       longest = Math.max(longest, await redis.hstrlen(world.keys.message(SHARD, id), 'history'));
     }
     expect(longest).toBeLessThan(16_384);

@@ -1,12 +1,13 @@
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { Draining } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
 import type { MessageStatus } from './message-status.js';
 import { Messages, type AcceptOutcome, type AcceptedMessage, type NewMessage } from './messages.js';
 import { Outboxes } from './outbox.js';
 import { RegistryKeys } from './registry-keys.js';
-import { WAKE_AGAIN_MS, encodeToDo } from './to-do.js';
+import { WAKE_AGAIN_MS, WAKE_TODO } from './to-do.js';
 
 const SHARDS = 8;
 const RETENTION_MS = 86_400_000;
@@ -17,7 +18,7 @@ let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
 let messages: Messages;
-let outboxes: Outboxes;
+let draining: Draining;
 let keySpaces = 0;
 
 beforeAll(async () => {
@@ -39,12 +40,11 @@ beforeEach(async () => {
     shardLimit: 1000,
     retentionMs: RETENTION_MS,
   });
-  outboxes = new Outboxes(redis, keys, SHARDS);
+  draining = new Draining(redis, keys, new Outboxes(redis, keys, SHARDS), CLIENT, SHARDS);
 });
 
 const CLIENT = 'host-1';
 const SHARD = shardOf(CLIENT, SHARDS);
-const WAKE = encodeToDo({ do: 'wake', client_id: CLIENT });
 
 async function become(state: 'online' | 'offline', type: 'host' | 'proxy' = 'host'): Promise<void> {
   await redis
@@ -118,14 +118,14 @@ describe('accepting a message', () => {
   it('writes a wake-up for an online client, due after its own wake-up had its time', async () => {
     await become('online');
     const { createdAt } = await accepted();
-    expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBe(`${createdAt + WAKE_AGAIN_MS}`);
+    expect(await redis.zscore(keys.todo(SHARD), WAKE_TODO)).toBe(`${createdAt + WAKE_AGAIN_MS}`);
   });
 
   it('leaves a wake-up that is due earlier as it is', async () => {
     await become('online');
-    await redis.zadd(keys.todo(SHARD), 5, WAKE);
+    await redis.zadd(keys.todo(SHARD), 5, WAKE_TODO);
     await accepted();
-    expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBe('5');
+    expect(await redis.zscore(keys.todo(SHARD), WAKE_TODO)).toBe('5');
   });
 
   it('does not know a client that never registered, and stores nothing for it', async () => {
@@ -174,7 +174,7 @@ describe('accepting a message', () => {
     await become('offline');
     const limited = new Messages(redis, keys, { ...LIMITS, outboxLimit: 100, shardLimit: 2 });
     const ids = [CLIENT, CLIENT, CLIENT].map((id) => limited.mint(id));
-    const outcomes = await limited.accept(
+    const { outcomes } = await limited.accept(
       SHARD,
       ids.map((messageId) => ({ ...message(), messageId })),
     );
@@ -203,8 +203,8 @@ describe('accepting a message', () => {
     await become('online');
     const id = messages.mint(CLIENT);
     await acceptOne(messages, id, message());
-    await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' });
+    await draining.claim();
+    await draining.settle({ messageId: id, attempt: 1, outcome: 'sent' });
     expect(await acceptOne(messages, id, message())).toMatchObject({ kind: 'accepted', replayed: false });
     expect(await waiting()).toEqual([]);
     expect((await messages.read(id))?.status).toBe('sent');
@@ -343,13 +343,13 @@ describe('reading a message', () => {
   it('shows what waits behind a message that nobody heard as held, until that one is out', async () => {
     await become('online');
     const [first, second] = [await accepted(), await accepted()];
-    await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId: first.messageId, attempt: 1, outcome: 'unheard' });
+    await draining.claim();
+    await draining.settle({ messageId: first.messageId, attempt: 1, outcome: 'unheard' });
     expect((await messages.read(first.messageId))?.status).toBe('held');
     expect((await messages.read(second.messageId))?.status).toBe('held');
-    await outboxes.drain(CLIENT);
+    await draining.claim();
     expect((await messages.read(first.messageId))?.status).toBe('in_flight');
-    await outboxes.drain(CLIENT, { messageId: first.messageId, attempt: 2, outcome: 'sent' });
+    await draining.settle({ messageId: first.messageId, attempt: 2, outcome: 'sent' });
     expect((await messages.read(first.messageId))?.status).toBe('sent');
     expect((await messages.read(second.messageId))?.status).toBe('in_flight');
   });
@@ -357,10 +357,10 @@ describe('reading a message', () => {
   it('does not show a message as held whose last try failed for another reason', async () => {
     await become('online');
     const { messageId } = await accepted();
-    await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId, attempt: 1, outcome: 'unheard' });
-    await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId, attempt: 2, outcome: 'retry', details: 'quota' });
+    await draining.claim();
+    await draining.settle({ messageId, attempt: 1, outcome: 'unheard' });
+    await draining.claim();
+    await draining.settle({ messageId, attempt: 2, outcome: 'retry', details: 'quota' });
     expect((await messages.read(messageId))?.status).toBe('queued');
   });
 
@@ -389,10 +389,10 @@ describe('cancelling a message', () => {
   it('comes too late once the message was claimed, and changes nothing', async () => {
     await become('online');
     const { messageId } = await accepted();
-    await outboxes.drain(CLIENT);
+    await draining.claim();
     expect(await messages.cancel(messageId)).toEqual({ kind: 'too-late', status: 'in_flight' });
     expect(await waiting()).toEqual([messageId]);
-    await outboxes.drain(CLIENT, { messageId, attempt: 1, outcome: 'sent' });
+    await draining.settle({ messageId, attempt: 1, outcome: 'sent' });
     expect(await messages.cancel(messageId)).toEqual({ kind: 'too-late', status: 'sent' });
   });
 
@@ -406,8 +406,8 @@ describe('cancelling a message', () => {
   it('is possible again between two tries', async () => {
     await become('online');
     const { messageId } = await accepted();
-    await outboxes.drain(CLIENT);
-    await outboxes.drain(CLIENT, { messageId, attempt: 1, outcome: 'unheard' });
+    await draining.claim();
+    await draining.settle({ messageId, attempt: 1, outcome: 'unheard' });
     expect(await messages.cancel(messageId)).toEqual({ kind: 'cancelled' });
     expect(await waiting()).toEqual([]);
   });
@@ -436,7 +436,7 @@ describe('accepting many at once', () => {
       { clientId: offline },
     ];
     const minted = wanted.map((more) => ({ ...message(more), messageId: messages.mint(more.clientId ?? '') }));
-    const outcomes = await messages.accept(SHARD, minted);
+    const { outcomes } = await messages.accept(SHARD, minted);
     const kinds = outcomes.map((one) =>
       one.kind === 'accepted' ? `${one.message.status}${one.replayed ? ', replayed' : ''}` : one.kind,
     );
@@ -448,7 +448,8 @@ describe('accepting many at once', () => {
     expect(await redis.lrange(keys.outbox(SHARD, offline), 0, -1)).toEqual(idsOf([3, 9]));
     expect(await redis.zcard(keys.todo(SHARD))).toBe(1);
     // A lost reply: the same again changes nothing.
-    expect((await messages.accept(SHARD, minted)).filter((_, i) => i !== 5)).toEqual(
+    const again = await messages.accept(SHARD, minted);
+    expect(again.outcomes.filter((_, i) => i !== 5)).toEqual(
       outcomes.filter((_, i) => i !== 5),
     );
     expect(await redis.llen(keys.outbox(SHARD, online))).toBe(3);

@@ -1,22 +1,23 @@
 import { newMessageId, shardOf } from '@app/protocol';
 import { connectRedis, type Redis } from '@app/platform';
 import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { Draining, type Drained } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
 import { Messages } from './messages.js';
-import { Outboxes, type ClaimedMessage, type DrainStep } from './outbox.js';
+import { Outboxes, type ClaimedMessage } from './outbox.js';
 import { RegistryKeys } from './registry-keys.js';
-import { WAKE_AGAIN_MS, encodeToDo } from './to-do.js';
+import { WAKE_AGAIN_MS, WAKE_TODO } from './to-do.js';
 
 const SHARDS = 4;
 const CLIENT = 'host-1';
 const SHARD = shardOf(CLIENT, SHARDS);
-const WAKE = encodeToDo({ do: 'wake', client_id: CLIENT });
 
 let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
 let messages: Messages;
 let outboxes: Outboxes;
+let draining: Draining;
 let keySpaces = 0;
 
 beforeAll(async () => {
@@ -38,6 +39,7 @@ beforeEach(async () => {
     retentionMs: 3_600_000,
   });
   outboxes = new Outboxes(redis, keys, SHARDS);
+  draining = new Draining(redis, keys, outboxes, CLIENT, SHARDS);
   await become('online');
 });
 
@@ -65,13 +67,13 @@ async function accept(name = 'directive', payloadJson?: string, ttlMs = 600_000)
   return id;
 }
 
-function claimed(step: DrainStep): ClaimedMessage {
+function claimed(step: Drained): ClaimedMessage {
   if (step.kind !== 'claimed') throw new Error(`nothing was claimed: ${step.kind}`);
   return step.message;
 }
 
 async function claim(): Promise<ClaimedMessage> {
-  return claimed(await outboxes.drain(CLIENT));
+  return claimed(await draining.claim());
 }
 
 async function statuses(id: string): Promise<string[] | undefined> {
@@ -88,7 +90,7 @@ async function lastEvent(): Promise<unknown> {
 }
 
 async function wakeDueIn(): Promise<number> {
-  const [score, [seconds, micros]] = await Promise.all([redis.zscore(keys.todo(SHARD), WAKE), redis.time()]);
+  const [score, [seconds, micros]] = await Promise.all([redis.zscore(keys.todo(SHARD), WAKE_TODO), redis.time()]);
   if (score === null) throw new Error('there is no wake-up');
   return Number(score) - (Number(seconds) * 1000 + Math.floor(Number(micros) / 1000));
 }
@@ -98,10 +100,10 @@ describe('draining', () => {
     const ids = [];
     for (let i = 0; i < 20; i++) ids.push(await accept(`d${i}`));
     const drained: string[] = [];
-    let step = await outboxes.drain(CLIENT);
+    let step = await draining.claim();
     while (step.kind === 'claimed') {
       drained.push(step.message.messageId);
-      step = await outboxes.drain(CLIENT, { messageId: step.message.messageId, attempt: 1, outcome: 'sent' });
+      step = await draining.settle({ messageId: step.message.messageId, attempt: 1, outcome: 'sent' });
     }
     expect(step).toEqual({ kind: 'empty' });
     expect(drained).toEqual(ids);
@@ -114,6 +116,7 @@ describe('draining', () => {
     const stored = await messages.read(id);
     const message = await claim();
     expect(message).toEqual({
+      clientId: CLIENT,
       messageId: id,
       directive: 'rhc:work',
       payloadJson: '{"a":[1,"ü😀"]}',
@@ -130,13 +133,13 @@ describe('draining', () => {
     const first = await accept('none');
     await accept('null', 'null');
     expect((await claim()).payloadJson).toBeUndefined();
-    expect(claimed(await outboxes.drain(CLIENT, { messageId: first, attempt: 1, outcome: 'sent' })).payloadJson).toBe(
+    expect(claimed(await draining.settle({ messageId: first, attempt: 1, outcome: 'sent' })).payloadJson).toBe(
       'null',
     );
   });
 
   it('of an outbox that does not exist finds it empty', async () => {
-    expect(await outboxes.drain('nobody')).toEqual({ kind: 'empty' });
+    expect(await draining.claim()).toEqual({ kind: 'empty' });
   });
 
   it('removes the wake-up when nothing is left, and keeps it due while something is under way', async () => {
@@ -145,8 +148,8 @@ describe('draining', () => {
     const due = await wakeDueIn();
     expect(due).toBeGreaterThan(0);
     expect(due).toBeLessThanOrEqual(WAKE_AGAIN_MS);
-    await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' });
-    expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBeNull();
+    await draining.settle({ messageId: id, attempt: 1, outcome: 'sent' });
+    expect(await redis.zscore(keys.todo(SHARD), WAKE_TODO)).toBeNull();
   });
 
   it('gives the message of a dispatcher that died to the next one, under the same id and first in order', async () => {
@@ -163,7 +166,7 @@ describe('draining', () => {
       const [seconds, micros] = await redis.time();
       const { expiresAt } = (await messages.read(short)) ?? { expiresAt: 0 };
       expect(Number(seconds) * 1000 + Number(micros) / 1000).toBeGreaterThan(expiresAt + 1);
-      return outboxes.drain(CLIENT);
+      return draining.claim();
     });
     expect(claimed(step).messageId).toBe(long);
     expect(await statuses(short)).toEqual(['queued', 'expired']);
@@ -200,7 +203,7 @@ describe('draining', () => {
 
   it('claims a message once, however many drain at the same time, until its next try', async () => {
     const ids = [await accept(), await accept(), await accept()];
-    const steps = await Promise.all(Array.from({ length: 10 }, () => outboxes.drain(CLIENT)));
+    const steps = await Promise.all(Array.from({ length: 10 }, () => draining.claim()));
     expect(new Set(steps.map((step) => claimed(step).messageId))).toEqual(new Set([ids[0]]));
     expect(steps.map((step) => claimed(step).attempt).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
@@ -210,17 +213,17 @@ describe('draining for a client that is offline', () => {
   it('leaves what waits, held and without a wake-up', async () => {
     const id = await accept();
     await become('offline');
-    expect(await outboxes.drain(CLIENT)).toEqual({ kind: 'offline' });
+    expect(await draining.claim()).toEqual({ kind: 'offline' });
     expect(await waiting()).toEqual([id]);
     expect((await messages.read(id))?.status).toBe('held');
-    expect(await redis.zscore(keys.todo(SHARD), WAKE)).toBeNull();
+    expect(await redis.zscore(keys.todo(SHARD), WAKE_TODO)).toBeNull();
   });
 
   it('puts a message in flight back to the queue, so that it can be cancelled or expire', async () => {
     const id = await accept();
     await claim();
     await become('offline');
-    expect(await outboxes.drain(CLIENT)).toEqual({ kind: 'offline' });
+    expect(await draining.claim()).toEqual({ kind: 'offline' });
     expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued']);
     expect(await messages.cancel(id)).toEqual({ kind: 'cancelled' });
   });
@@ -229,7 +232,7 @@ describe('draining for a client that is offline', () => {
     const [sent, held] = [await accept(), await accept()];
     await claim();
     await become('offline');
-    expect(await outboxes.drain(CLIENT, { messageId: sent, attempt: 1, outcome: 'sent' })).toEqual({ kind: 'offline' });
+    expect(await draining.settle({ messageId: sent, attempt: 1, outcome: 'sent' })).toEqual({ kind: 'offline' });
     expect(await statuses(sent)).toEqual(['queued', 'in_flight', 'sent']);
     expect(await waiting()).toEqual([held]);
   });
@@ -238,20 +241,21 @@ describe('draining for a client that is offline', () => {
     const ids = [await accept(), await accept()];
     await claim();
     await become('offline');
-    await outboxes.drain(CLIENT);
+    await draining.claim();
     await become('online');
     expect(await claim()).toMatchObject({ messageId: ids[0], attempt: 2 });
-    const next = await outboxes.drain(CLIENT, { messageId: ids[0] ?? '', attempt: 2, outcome: 'sent' });
+    const next = await draining.settle({ messageId: ids[0] ?? '', attempt: 2, outcome: 'sent' });
     expect(claimed(next).messageId).toBe(ids[1]);
   });
 
   it('does not end what another drain has put back and may publish again', async () => {
     const id = await accept();
     await claim();
+    const first = draining.run;
     await become('offline');
-    await outboxes.drain(CLIENT);
+    await draining.claim();
     // The first drain comes late with its settlement.
-    expect(await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' })).toEqual({ kind: 'offline' });
+    expect(await draining.settle({ messageId: id, attempt: 1, outcome: 'sent' }, first)).toEqual({ kind: 'superseded' });
     expect(await waiting()).toEqual([id]);
     expect((await messages.read(id))?.status).toBe('held');
   });
@@ -261,7 +265,7 @@ describe('settling', () => {
   it('as failed ends the message with its details and goes on', async () => {
     const [refused, next] = [await accept(), await accept()];
     await claim();
-    const step = await outboxes.drain(CLIENT, {
+    const step = await draining.settle({
       messageId: refused,
       attempt: 1,
       outcome: 'failed',
@@ -281,8 +285,8 @@ describe('settling', () => {
     async (outcome) => {
       const [id, next] = [await accept(), await accept()];
       await claim();
-      const step = await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome, details: 'why' });
-      expect(step).toEqual({ kind: 'waiting', forMs: 1000 });
+      const step = await draining.settle({ messageId: id, attempt: 1, outcome, details: 'why' });
+      expect(step).toEqual({ kind: 'waiting' });
       expect(await waiting()).toEqual([id, next]);
       expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued']);
       expect(await redis.zscore(keys.expiry(SHARD), id)).not.toBeNull();
@@ -296,7 +300,7 @@ describe('settling', () => {
   ])('keeps the details of a retry in the history, in brief and as one line: %s', async (_, details, kept) => {
     const id = await accept();
     await claim();
-    await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'retry', details });
+    await draining.settle({ messageId: id, attempt: 1, outcome: 'retry', details });
     const history = (await messages.read(id))?.history ?? [];
     expect(history.map(({ status }) => status)).toEqual(['queued', 'in_flight', 'queued']);
     expect(history[2]?.details).toMatch(kept);
@@ -309,15 +313,13 @@ describe('settling', () => {
       const waits: number[] = [];
       for (let i = 0; i < 30; i++) {
         const { attempt } = await claim();
-        const step = await outboxes.drain(CLIENT, { messageId: id, attempt, outcome, details: 'why' });
-        if (step.kind !== 'waiting') throw new Error(step.kind);
-        const due = await wakeDueIn();
-        expect(due).toBeLessThanOrEqual(step.forMs);
-        expect(due).toBeGreaterThan(step.forMs - 1000);
-        waits.push(step.forMs);
+        const step = await draining.settle({ messageId: id, attempt, outcome, details: 'why' });
+        expect(step).toEqual({ kind: 'waiting' });
+        waits.push(await wakeDueIn());
       }
       const capped = Array.from({ length: 24 }, () => 60_000);
-      expect(waits).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, ...capped]);
+      const wanted = [1000, 2000, 4000, 8000, 16_000, 32_000, ...capped];
+      expect(waits.map((ms) => Math.round(ms / 1000) * 1000)).toEqual(wanted);
     },
   );
 
@@ -325,18 +327,18 @@ describe('settling', () => {
     const [first, second] = [await accept(), await accept()];
     for (let i = 0; i < 5; i++) {
       const { attempt } = await claim();
-      await outboxes.drain(CLIENT, { messageId: first, attempt, outcome: 'unheard' });
+      await draining.settle({ messageId: first, attempt, outcome: 'unheard' });
     }
     const { attempt } = await claim();
-    await outboxes.drain(CLIENT, { messageId: first, attempt, outcome: 'sent' });
-    const step = await outboxes.drain(CLIENT, { messageId: second, attempt: 1, outcome: 'unheard' });
-    expect(step).toEqual({ kind: 'waiting', forMs: 1000 });
+    await draining.settle({ messageId: first, attempt, outcome: 'sent' });
+    const step = await draining.settle({ messageId: second, attempt: 1, outcome: 'unheard' });
+    expect(step).toEqual({ kind: 'waiting' });
   });
 
   it('twice is as good as once', async () => {
     const [first, second, third] = [await accept(), await accept(), await accept()];
     await claim();
-    const settle = (): Promise<DrainStep> => outboxes.drain(CLIENT, { messageId: first, attempt: 1, outcome: 'sent' });
+    const settle = (): Promise<Drained> => draining.settle({ messageId: first, attempt: 1, outcome: 'sent' });
     expect(claimed(await settle()).messageId).toBe(second);
     expect(claimed(await settle()).messageId).toBe(second);
     expect(await statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
@@ -345,12 +347,15 @@ describe('settling', () => {
 
   it('by a drain whose message another one has claimed since ends that drain, and the newer one goes on', async () => {
     const [first, second] = [await accept(), await accept()];
-    const [old, young] = [await claim(), await claim()];
+    const old = await claim();
+    const oldRun = draining.run;
+    const young = await claim();
+    const youngRun = draining.run;
     expect([old.attempt, young.attempt]).toEqual([1, 2]);
-    expect(await outboxes.drain(CLIENT, { ...old, outcome: 'sent' })).toEqual({ kind: 'superseded' });
+    expect(await draining.settle({ ...old, outcome: 'sent' }, oldRun)).toEqual({ kind: 'superseded' });
     // What is certain is not lost with it.
     expect(await statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
-    expect(claimed(await outboxes.drain(CLIENT, { ...young, outcome: 'sent' }))).toMatchObject({
+    expect(claimed(await draining.settle({ ...young, outcome: 'sent' }, youngRun))).toMatchObject({
       messageId: second,
       attempt: 1,
     });
@@ -360,10 +365,13 @@ describe('settling', () => {
     'as %s by such a drain changes nothing: the newer one finds out for itself',
     async (outcome) => {
       const id = await accept();
-      const [old, young] = [await claim(), await claim()];
-      expect(await outboxes.drain(CLIENT, { ...old, outcome, details: 'x' })).toEqual({ kind: 'superseded' });
+      const old = await claim();
+      const oldRun = draining.run;
+      const young = await claim();
+      const youngRun = draining.run;
+      expect(await draining.settle({ ...old, outcome, details: 'x' }, oldRun)).toEqual({ kind: 'superseded' });
       expect(await statuses(id)).toEqual(['queued', 'in_flight']);
-      await outboxes.drain(CLIENT, { ...young, outcome: 'sent' });
+      await draining.settle({ ...young, outcome: 'sent' }, youngRun);
       expect(await statuses(id)).toEqual(['queued', 'in_flight', 'sent']);
     },
   );
@@ -372,7 +380,7 @@ describe('settling', () => {
     const id = await accept();
     for (const outcome of ['sent', 'unheard', 'failed', 'retry'] as const) {
       const unknown = newMessageId(SHARD);
-      const step = await outboxes.drain(CLIENT, { messageId: unknown, attempt: 1, outcome, details: 'why' });
+      const step = await draining.settle({ messageId: unknown, attempt: 1, outcome, details: 'why' });
       expect(claimed(step).messageId).toBe(id);
       expect(await redis.exists(keys.message(SHARD, unknown))).toBe(0);
     }
@@ -384,7 +392,7 @@ describe("a client's message-error", () => {
   it.each(['in_flight', 'sent'] as const)('makes a message failed that is %s, with the details', async (status) => {
     const id = await accept();
     await claim();
-    if (status === 'sent') await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome: 'sent' });
+    if (status === 'sent') await draining.settle({ messageId: id, attempt: 1, outcome: 'sent' });
     expect(await outboxes.failByClient(CLIENT, id, 'no such worker')).toBe('failed');
     expect((await messages.read(id))?.history.at(-1)).toMatchObject({ status: 'failed', details: 'no such worker' });
     expect(await lastEvent()).toEqual({
@@ -397,7 +405,7 @@ describe("a client's message-error", () => {
     const [id, next] = [await accept(), await accept()];
     await claim();
     await outboxes.failByClient(CLIENT, id, 'no such worker');
-    const step = await outboxes.drain(CLIENT, { messageId: id, attempt: 1, outcome, details: 'of the broker' });
+    const step = await draining.settle({ messageId: id, attempt: 1, outcome, details: 'of the broker' });
     expect(claimed(step).messageId).toBe(next);
     expect(await statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
     expect((await messages.read(id))?.history.at(-1)?.details).toBe('no such worker');

@@ -13,7 +13,7 @@ import type { Grant } from '@app/sharding';
 import { ANYBODY } from '../../../apps/api-gateway/src/access/caller.js';
 import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/messages/message-sender.js';
 import { Dispatcher } from '../../../apps/dispatcher/src/dispatcher.js';
-import { Drain } from '../../../apps/dispatcher/src/drain.js';
+import { Slots } from '../../../apps/dispatcher/src/slots.js';
 import { Proxy as Network } from '../../support/proxy.js';
 import { gate, quiet, type Server } from '../../support/servers.js';
 
@@ -147,10 +147,16 @@ export class Stage {
     if (!isCluster(workerRedis)) workerRedis.options.retryStrategy = () => (open ? 50 : null);
     const publisher = new Publisher({ url: brokerUrl }, `${this.keys.prefix}-${Math.random()}`, quiet);
     const outboxes = victim.guard('outboxes', new Outboxes(redis, this.keys, 1));
-    const drain = new Drain(outboxes, victim.guard('publisher', publisher), this.outTopic, quiet);
+    const draining = {
+      outboxes,
+      publisher: victim.guard('publisher', publisher),
+      outTopic: this.outTopic,
+      slots: new Slots(5),
+      logger: quiet,
+    };
     const wakeUps = new WakeUps(redis, this.keys);
     const dispatcher = new Dispatcher(
-      { redis, workerRedis, keys: this.keys, publisher, drain, wakeUps, concurrency: 5, shardCount: 1 },
+      { redis, workerRedis, keys: this.keys, publisher, draining, wakeUps, shardCount: 1 },
       quiet,
     );
     await dispatcher.start();
@@ -177,7 +183,7 @@ export class Stage {
         const { todos } = await due.take(GRANT);
         for (const dueToDo of todos) {
           const { todo } = dueToDo;
-          if (todo.do === 'wake') await guarded.wake([todo.client_id]);
+          if (todo.do === 'wake') await guarded.wake([0]);
           if (todo.do !== 'message-error') continue;
           await outboxes.failByClient(todo.client_id, todo.in_response_to, todo.details);
           await due.done(GRANT, [dueToDo]);

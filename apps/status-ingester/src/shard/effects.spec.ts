@@ -145,7 +145,7 @@ describe('confirm', () => {
 
 describe('to-dos', () => {
   it('count as done only where they were done', async () => {
-    await tried(CLEAR, FORGET, ERROR, { do: 'wake', client_id: 'host-1' });
+    await tried(CLEAR, FORGET, ERROR, { do: 'wake' });
     expect(finished).toEqual([CLEAR, ERROR]);
     expect(await counted()).toEqual({ wake: 1, 'clear-retained': 1, 'message-error': 1 });
   });

@@ -255,7 +255,7 @@ describe('fold', () => {
       ['connection.offline', 'a'],
       ['connection.online', 'c'],
     ]);
-    expect(todos.filter(({ todo }) => todo.do === 'answer').map(({ todo }) => todo.client_id)).toEqual(['b', 'c']);
+    expect(todos.flatMap(({ todo }) => (todo.do === 'answer' ? [todo.client_id] : []))).toEqual(['b', 'c']);
   });
 
   it('sets a command aside that it cannot apply, with its text', () => {
