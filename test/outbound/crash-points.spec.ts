@@ -107,6 +107,9 @@ const ofDispatcher: [string, CrashPoint][] = [
     { port: 'outboxes', method: 'step', when: 'after', call: 3 },
   ],
   ['after the last publish', { port: 'publisher', method: 'publish', when: 'after', call: 3 }],
+  ['by losing the reply to its first claim', { port: 'outboxes', method: 'step', when: 'twice', call: 1 }],
+  ['by losing the reply to a settlement', { port: 'outboxes', method: 'step', when: 'twice', call: 2 }],
+  ['by losing the reply to its last settlement', { port: 'outboxes', method: 'step', when: 'twice', call: 4 }],
   ['after it has settled the last message', { port: 'outboxes', method: 'step', when: 'after', call: 4 }],
 ];
 

@@ -449,9 +449,7 @@ describe('accepting many at once', () => {
     expect(await redis.zcard(keys.todo(SHARD))).toBe(1);
     // A lost reply: the same again changes nothing.
     const again = await messages.accept(SHARD, minted);
-    expect(again.outcomes.filter((_, i) => i !== 5)).toEqual(
-      outcomes.filter((_, i) => i !== 5),
-    );
+    expect(again.outcomes.filter((_, i) => i !== 5)).toEqual(outcomes.filter((_, i) => i !== 5));
     expect(await redis.llen(keys.outbox(SHARD, online))).toBe(3);
   });
 });

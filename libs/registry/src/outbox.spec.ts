@@ -133,9 +133,7 @@ describe('draining', () => {
     const first = await accept('none');
     await accept('null', 'null');
     expect((await claim()).payloadJson).toBeUndefined();
-    expect(claimed(await draining.settle({ messageId: first, attempt: 1, outcome: 'sent' })).payloadJson).toBe(
-      'null',
-    );
+    expect(claimed(await draining.settle({ messageId: first, attempt: 1, outcome: 'sent' })).payloadJson).toBe('null');
   });
 
   it('of an outbox that does not exist finds it empty', async () => {
@@ -255,7 +253,9 @@ describe('draining for a client that is offline', () => {
     await become('offline');
     await draining.claim();
     // The first drain comes late with its settlement.
-    expect(await draining.settle({ messageId: id, attempt: 1, outcome: 'sent' }, first)).toEqual({ kind: 'superseded' });
+    expect(await draining.settle({ messageId: id, attempt: 1, outcome: 'sent' }, first)).toEqual({
+      kind: 'superseded',
+    });
     expect(await waiting()).toEqual([id]);
     expect((await messages.read(id))?.status).toBe('held');
   });

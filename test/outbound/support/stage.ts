@@ -22,11 +22,14 @@ const OUT = new TopicTemplate('out/{clientId}');
 const LIMITS = { shardCount: 1, outboxLimit: 1000, shardLimit: 1000, retentionMs: 3_600_000 };
 const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:stage' };
 
-/** Where something crashes: before or after the n-th call of a method of one of its ports. */
+/**
+ * Where something crashes: before or after the n-th call of a method of one of its ports. Or, with `twice`, that call is
+ * carried out, its reply is lost, and it is carried out again.
+ */
 export interface CrashPoint {
   port: 'messages' | 'wakeUps' | 'outboxes' | 'publisher' | 'due';
   method: string;
-  when: 'before' | 'after';
+  when: 'before' | 'after' | 'twice';
   call: number;
 }
 
@@ -56,6 +59,10 @@ export class Victim {
         return async (...args: unknown[]): Promise<unknown> => {
           const isIt = ++this.calls === point.call;
           if (isIt && point.when === 'before') await this.crash();
+          if (isIt && point.when === 'twice') {
+            await Reflect.apply(value, target, args);
+            this.crashed.open();
+          }
           const result: unknown = await Reflect.apply(value, target, args);
           if (isIt && point.when === 'after') await this.crash();
           return result;
