@@ -30,7 +30,7 @@ export class Draining {
 
   /** Settles in the run; where that has lost track, in a new one. */
   async settle(settled: Settled<Settlement>, run = this.run): Promise<Drained> {
-    const settlement = { ...settled, clientId: this.clientId } as Settlement;
+    const settlement = { ...settled, clientId: this.clientId };
     const drained = await this.step(run, [settlement]);
     return drained.kind === 'lost' ? this.step(undefined, [settlement]) : drained;
   }
