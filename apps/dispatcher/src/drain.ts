@@ -7,12 +7,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher, PublishOutcome } from '@app/broker';
-import { backoffMs, counter, isRedisError, secondsHistogram, type Logger } from '@app/platform';
+import { backoffMs, counter, gauge, isRedisError, secondsHistogram, type Logger } from '@app/platform';
 import { encodeMessage, type TopicTemplate } from '@app/protocol';
 import { DRAIN_ENDS, type ClaimedMessage, type DrainStep, type Outboxes, type Settlement } from '@app/registry';
 import type { Slots } from './slots.js';
 
 const drains = counter('drains', 'Drains of an outbox, by how they ended.', ['end']);
+const draining = gauge('connections_draining', 'Connections with a message that is being published.');
 const settled = counter('messages_settled', 'Publishes of messages, by outcome.', ['outcome']);
 const publishTime = secondsHistogram('publish_duration', 'Time from PUBLISH to PUBACK.');
 const sentAfter = secondsHistogram(
@@ -116,6 +117,7 @@ export class DrainRun {
   private hold(claimed: number): void {
     const more = claimed - this.claimed;
     this.claimed = claimed;
+    draining.inc(more);
     this.parts.slots.take(more);
   }
 

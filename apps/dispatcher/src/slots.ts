@@ -1,16 +1,8 @@
-import { gauge } from '@app/platform';
-
-const draining = gauge('connections_draining', 'Connections with a message that is being published.');
-
 /** Connections whose messages may be published at the same time, shared by the drain runs of a dispatcher. */
 export class Slots {
   private readonly waiting = new Set<() => void>();
 
-  private left: number;
-
-  constructor(private readonly all: number) {
-    this.left = all;
-  }
+  constructor(private left: number) {}
 
   /** What a run may take for further connections: nothing as long as others wait to get any. */
   get spare(): number {
@@ -25,7 +17,6 @@ export class Slots {
   /** A negative count gives back. */
   take(count: number): void {
     this.left -= count;
-    draining.set(this.all - this.left);
     if (count < 0) this.passOn();
   }
 
