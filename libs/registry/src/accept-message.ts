@@ -39,20 +39,20 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
   `${MESSAGE_LUA}
    local outbox_limit, shard_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
    local wake_at = string.format('%.0f', at + tonumber(ARGV[4]))
-   local unfinished = redis.call('ZCARD', EXPIRY)
+   local unfinished = call('ZCARD', EXPIRY)
    local clients, replies, expiries = {}, { 0 }, {}
 
-   local function unknown() return redis.call('EXISTS', KEYS[${OF_MESSAGES + 1}]) == 1 and 'unknown' or 'building' end
+   local function unknown() return call('EXISTS', KEYS[${OF_MESSAGES + 1}]) == 1 and 'unknown' or 'building' end
 
    local function client_of(id)
      local client = clients[id]
      if client then return client end
      client = { id = id, outbox = OUTBOX .. id, index = MESSAGES .. id }
-     client.account = redis.call('HGET', ACCOUNTS, id)
+     client.account = call('HGET', ACCOUNTS, id)
      client.foreign = ARGV[6] ~= '' and client.account ~= ARGV[6]
-     client.online = redis.call('ZSCORE', HOSTS, id) or redis.call('ZSCORE', PROXIES, id)
-     client.known = client.online or redis.call('HEXISTS', CONNECTIONS, id) == 1
-     client.length = redis.call('LLEN', client.outbox)
+     client.online = call('ZSCORE', HOSTS, id) or call('ZSCORE', PROXIES, id)
+     client.known = client.online or call('HEXISTS', CONNECTIONS, id) == 1
+     client.length = call('LLEN', client.outbox)
      clients[id] = client
      return client
    end
@@ -61,11 +61,11 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
    local function wake(client)
      if client.woken then return end
      client.woken = true
-     if redis.call('SISMEMBER', DRAINING, client.id) == 0 then redis.call('ZADD', WOKEN, 'LT', micros, client.id) end
+     if call('SISMEMBER', DRAINING, client.id) == 0 then call('ZADD', WOKEN, 'LT', micros, client.id) end
      if clients.woken then return end
      clients.woken = true
-     redis.call('ZADD', TODO, 'LT', wake_at, '${WAKE_TODO}')
-     if redis.call('EXISTS', DRAINING) == 0 and redis.call('SET', WAKING, 1, 'NX', 'PX', ${WAKING_MS}) then replies[1] = 1 end
+     call('ZADD', TODO, 'LT', wake_at, '${WAKE_TODO}')
+     if call('EXISTS', DRAINING) == 0 and call('SET', WAKING, 1, 'NX', 'PX', ${WAKING_MS}) then replies[1] = 1 end
    end
 
    local function accept(number, i)
@@ -74,7 +74,7 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      if client.foreign then return unknown() end
      local key = IDEMPOTENCY .. client.id .. '/' .. ARGV[i + 9]
      if fingerprint ~= '' then
-       local given = redis.call('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive')
+       local given = call('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive')
        if given[1] then
          if given[1] ~= fingerprint then return 'mismatch' end
          -- Repeated after a lost reply: with it, the word to wake somebody was lost.
@@ -82,7 +82,7 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
          return { given[2], given[6], given[3], given[4], tonumber(given[5]), given[2] == id and 0 or 1 }
        end
      end
-     local before = redis.call('HMGET', MESSAGE .. id, 'created_at', 'expires_at')
+     local before = call('HMGET', MESSAGE .. id, 'created_at', 'expires_at')
      if before[1] then
        replies[1] = online
        return { id, directive, before[1], before[2], online, 0 }
@@ -98,18 +98,18 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      if client.account then
        fields[#fields + 1], fields[#fields + 2] = 'account', client.account
      end
-     redis.call('HSET', MESSAGE .. id, unpack(fields))
-     client.length = redis.call('RPUSH', client.outbox, id)
+     call('HSET', MESSAGE .. id, unpack(fields))
+     client.length = call('RPUSH', client.outbox, id)
      expiries[#expiries + 1], expiries[#expiries + 2] = expires_text, id
      unfinished = unfinished + 1
      -- In the order of acceptance, also within one call: no message is accepted in less than a microsecond.
-     redis.call('ZADD', client.index, string.format('%.0f', micros + number), id)
+     call('ZADD', client.index, string.format('%.0f', micros + number), id)
      if client.online then wake(client) end
      tell(client.id, client.account, id, client.online and 'queued' or 'held')
      if fingerprint ~= '' then
-       redis.call('HSET', key, 'fingerprint', fingerprint, 'id', id, 'created', at_text, 'expires', expires_text,
+       call('HSET', key, 'fingerprint', fingerprint, 'id', id, 'created', at_text, 'expires', expires_text,
          'online', online, 'directive', directive)
-       redis.call('PEXPIRE', key, ARGV[5])
+       call('PEXPIRE', key, ARGV[5])
      end
      return { id, directive, at_text, expires_text, online, 0 }
    end
@@ -118,7 +118,7 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      replies[number + 1] = accept(number, ${ACCEPT_ARGS.head} + (number - 1) * ${ACCEPT_ARGS.message})
    end
    for i = 1, #expiries, ${EXPIRIES_AT_ONCE} do
-     redis.call('ZADD', EXPIRY, unpack(expiries, i, math.min(#expiries, i + ${EXPIRIES_AT_ONCE - 1})))
+     call('ZADD', EXPIRY, unpack(expiries, i, math.min(#expiries, i + ${EXPIRIES_AT_ONCE - 1})))
    end
    return replies`,
 );

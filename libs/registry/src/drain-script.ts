@@ -45,7 +45,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
 
    -- Only what has come to its end leaves the outbox: one that another run has put back is published again.
    local function drop_if_ended(client, id, m)
-     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then redis.call('LREM', OUTBOX .. client, 1, id) end
+     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then call('LREM', OUTBOX .. client, 1, id) end
    end
 
    -- Returns the milliseconds until the next try where there has to be one. A claim made since then wins.
@@ -68,19 +68,19 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
 
    -- Who came online while it was drained does not wait.
    local function leave(client, how, from)
-     redis.call('SREM', DRAINING, client)
+     call('SREM', DRAINING, client)
      ends[how] = ends[how] + 1
-     if not from then redis.call('ZREM', WOKEN, client)
-     elseif redis.call('ZADD', WOKEN, 'NX', string.format('%.0f', from), client) == 0 then
-       redis.call('ZADD', WOKEN, 'LT', micros, client)
+     if not from then call('ZREM', WOKEN, client)
+     elseif call('ZADD', WOKEN, 'NX', string.format('%.0f', from), client) == 0 then
+       call('ZADD', WOKEN, 'LT', micros, client)
      end
    end
 
    local function go_on(client)
      local outbox = OUTBOX .. client
-     local online = redis.call('ZSCORE', HOSTS, client) or redis.call('ZSCORE', PROXIES, client)
+     local online = call('ZSCORE', HOSTS, client) or call('ZSCORE', PROXIES, client)
      while true do
-       local id = redis.call('LINDEX', outbox, 0)
+       local id = call('LINDEX', outbox, 0)
        if not id then return leave(client, 1) end
        local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
        if not online then
@@ -90,24 +90,24 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
        local left = m[8] and m[8] - at
        if m[1] == 'queued' and left <= 0 then
          move(id, m, 'expired', 'expired')
-         redis.call('LREM', outbox, 1, id)
+         call('LREM', outbox, 1, id)
        elseif m[1] == 'queued' or m[1] == 'in_flight' then
          local attempt = (m[11] or 0) + 1
-         if m[1] == 'in_flight' then redis.call('HSET', MESSAGE .. id, 'attempts', attempt)
+         if m[1] == 'in_flight' then call('HSET', MESSAGE .. id, 'attempts', attempt)
          else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
          reply[#reply + 1] = { client, id, m[6], m[7], math.max(0, left), m[9], attempt, m[10] }
          return
        else
-         redis.call('LREM', outbox, 1, id)
-         if not m[1] then redis.call('ZREM', EXPIRY, id) end
+         call('LREM', outbox, 1, id)
+         if not m[1] then call('ZREM', EXPIRY, id) end
        end
      end
    end
 
    if starts then
-     reply[1] = tostring(redis.call('INCR', DRAIN_RUN))
-     redis.call('DEL', WAKING)
-   elseif redis.call('GET', DRAIN_RUN) ~= run then
+     reply[1] = tostring(call('INCR', DRAIN_RUN))
+     call('DEL', WAKING)
+   elseif call('GET', DRAIN_RUN) ~= run then
      each_settlement(function(client, id, attempt, outcome, details)
        if outcome == 'sent' then settle(client, id, attempt, outcome, details) end
      end)
@@ -115,8 +115,8 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
      return reply
    else
      local known = under_way
-     each_settlement(function(client) known = known + redis.call('SISMEMBER', DRAINING, client) end)
-     if redis.call('SCARD', DRAINING) ~= known or known ~= under_way + (#ARGV - ${DRAIN_ARGS.head}) / ${DRAIN_ARGS.settlement} then
+     each_settlement(function(client) known = known + call('SISMEMBER', DRAINING, client) end)
+     if call('SCARD', DRAINING) ~= known or known ~= under_way + (#ARGV - ${DRAIN_ARGS.head}) / ${DRAIN_ARGS.settlement} then
        reply[2] = 'lost'
        return reply
      end
@@ -129,24 +129,24 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
      elseif not starts then go_on(client) end
    end)
    if starts then
-     for _, client in ipairs(redis.call('SMEMBERS', DRAINING)) do go_on(client) end
+     for _, client in ipairs(call('SMEMBERS', DRAINING)) do go_on(client) end
    end
    if room > 0 then
-     for _, client in ipairs(redis.call('ZRANGE', WOKEN, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)) do
-       if redis.call('SADD', DRAINING, client) == 1 then
-         redis.call('ZREM', WOKEN, client)
+     for _, client in ipairs(call('ZRANGE', WOKEN, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)) do
+       if call('SADD', DRAINING, client) == 1 then
+         call('ZREM', WOKEN, client)
          go_on(client)
-       else redis.call('ZADD', WOKEN, '+inf', client) end
+       else call('ZADD', WOKEN, '+inf', client) end
      end
    end
 
-   if redis.call('EXISTS', DRAINING) == 0 then
-     local first = redis.call('ZRANGE', WOKEN, 0, 0, 'WITHSCORES')
+   if call('EXISTS', DRAINING) == 0 then
+     local first = call('ZRANGE', WOKEN, 0, 0, 'WITHSCORES')
      if not first[1] then
-       redis.call('ZREM', TODO, '${WAKE_TODO}')
+       call('ZREM', TODO, '${WAKE_TODO}')
        reply[2] = 'idle'
      elseif tonumber(first[2]) > micros then
-       redis.call('ZADD', TODO, string.format('%.0f', math.ceil(first[2] / 1000)), '${WAKE_TODO}')
+       call('ZADD', TODO, string.format('%.0f', math.ceil(first[2] / 1000)), '${WAKE_TODO}')
        reply[2] = 'idle'
      end
    end

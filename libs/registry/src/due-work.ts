@@ -27,35 +27,35 @@ const BATCH = 100;
 const dueScript = new RedisScript<null | [number, number, number, string, ...string[]]>(
   'ccDue',
   `${MESSAGE_LUA}
-   if redis.call('GET', KEYS[${OF_MESSAGES + 1}]) ~= ARGV[1] then return false end
+   if call('GET', KEYS[${OF_MESSAGES + 1}]) ~= ARGV[1] then return false end
    local batch = tonumber(ARGV[2])
-   local function due(set) return redis.call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
+   local function due(set) return call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
 
    local expired = 0
    local ids = due(EXPIRY)
    for _, id in ipairs(ids) do
      local m = load(id)
      if m[1] == 'in_flight' then
-       redis.call('ZADD', EXPIRY, string.format('%.0f', at + 1000), id)
+       call('ZADD', EXPIRY, string.format('%.0f', at + 1000), id)
      elseif m[1] == 'queued' and move(id, m, 'expired', 'expired') then
-       redis.call('LREM', OUTBOX .. m[3], 1, id)
+       call('LREM', OUTBOX .. m[3], 1, id)
        expired = expired + 1
      else
-       redis.call('ZREM', EXPIRY, id)
+       call('ZREM', EXPIRY, id)
      end
    end
 
    local old = due(FINISHED)
    for _, id in ipairs(old) do
-     local client = redis.call('HGET', MESSAGE .. id, 'client_id')
-     if client then redis.call('ZREM', MESSAGES .. client, id) end
-     redis.call('UNLINK', MESSAGE .. id)
-     redis.call('ZREM', FINISHED, id)
+     local client = call('HGET', MESSAGE .. id, 'client_id')
+     if client then call('ZREM', MESSAGES .. client, id) end
+     call('UNLINK', MESSAGE .. id)
+     call('ZREM', FINISHED, id)
    end
 
    local todos = due(TODO)
    local again = string.format('%.1f', at + tonumber(ARGV[3]) + 0.5)
-   for _, todo in ipairs(todos) do redis.call('ZADD', TODO, again, todo) end
+   for _, todo in ipairs(todos) do call('ZADD', TODO, again, todo) end
    local more = #ids == batch or #old == batch or #todos == batch
    return { expired, #old, more and 1 or 0, again, unpack(todos) }`,
 );

@@ -12,8 +12,8 @@ const HISTORY_BYTES = 8192;
 export const OF_MESSAGES = 16;
 
 function luaTable(): string {
-  const rows = STORED_STATUSES.map((from) => `${from}={${TRANSITIONS[from].map((to) => `${to}=true`).join(',')}}`);
-  return `{${rows.join(',')}}`;
+  const moves = STORED_STATUSES.flatMap((from) => TRANSITIONS[from].map((to) => `['${from} ${to}']=true`));
+  return `{${moves.join(',')}}`;
 }
 
 function luaSet(statuses: readonly StoredStatus[]): string {
@@ -39,9 +39,10 @@ function isUnfinished(status: StoredStatus): boolean {
 export const MESSAGE_LUA = `
 local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTBOX, MESSAGES, IDEMPOTENCY,
   ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING = unpack(KEYS, 1, ${OF_MESSAGES})
+local call = redis.call
 local TRANSITIONS = ${luaTable()}
 local ENDS = ${luaSet(STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished)))}
-local time = redis.call('TIME')
+local time = call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local micros = time[1] * 1000000 + time[2]
 local at_text = string.format('%.0f', at)
@@ -51,7 +52,7 @@ local function append(event, account)
   if account then
     fields[5], fields[6] = 'account', account
   end
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', ${EVENTS_KEPT}, '*', unpack(fields))
+  call('XADD', EVENTS, 'MAXLEN', '~', ${EVENTS_KEPT}, '*', unpack(fields))
 end
 
 local function tell(client, account, id, status, details)
@@ -62,12 +63,12 @@ local function tell(client, account, id, status, details)
 end
 
 local function load(id, ...)
-  return redis.call('HMGET', MESSAGE .. id, 'status', 'history', 'client_id', 'keep', 'account', ...)
+  return call('HMGET', MESSAGE .. id, 'status', 'history', 'client_id', 'keep', 'account', ...)
 end
 
 local function move(id, message, to, shown, details, ...)
   local from, history = message[1], message[2]
-  if not from or not TRANSITIONS[from][to] then return false end
+  if not from or not TRANSITIONS[from .. ' ' .. to] then return false end
   local line = to .. ' ' .. at_text
   if details and details ~= '' then line = line .. ' ' .. string.gsub(details, '[%c]', ' ') end
   if #history > ${HISTORY_BYTES} then
@@ -77,11 +78,11 @@ local function move(id, message, to, shown, details, ...)
   end
   message[1] = to
   if ENDS[to] then
-    redis.call('HSET', MESSAGE .. id, 'status', to, 'history', history .. '\\n' .. line, 'payload', '', ...)
-    redis.call('ZREM', EXPIRY, id)
-    redis.call('ZADD', FINISHED, string.format('%.0f', at + (message[4] or 0)), id)
+    call('HSET', MESSAGE .. id, 'status', to, 'history', history .. '\\n' .. line, 'payload', '', ...)
+    call('ZREM', EXPIRY, id)
+    call('ZADD', FINISHED, string.format('%.0f', at + (message[4] or 0)), id)
   else
-    redis.call('HSET', MESSAGE .. id, 'status', to, 'history', history .. '\\n' .. line, ...)
+    call('HSET', MESSAGE .. id, 'status', to, 'history', history .. '\\n' .. line, ...)
   end
   tell(message[3], message[5], id, shown, details)
   return true

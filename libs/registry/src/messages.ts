@@ -102,7 +102,7 @@ const cancelScript = new RedisScript<[string, number]>(
    local m = load(ARGV[1])
    if ARGV[2] ~= '' and m[5] ~= ARGV[2] then return { '', 0 } end
    if not move(ARGV[1], m, 'cancelled', 'cancelled') then return { m[1] or '', 0 } end
-   redis.call('LREM', OUTBOX .. m[3], 1, ARGV[1])
+   call('LREM', OUTBOX .. m[3], 1, ARGV[1])
    return { 'cancelled', 1 }`,
 );
 

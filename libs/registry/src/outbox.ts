@@ -75,7 +75,7 @@ const clientErrorScript = new RedisScript<ClientErrorOutcome>(
   `${MESSAGE_LUA}
    local m = load(ARGV[2])
    if m[3] ~= ARGV[1] then
-     append(ARGV[4], redis.call('HGET', ACCOUNTS, ARGV[1]))
+     append(ARGV[4], call('HGET', ACCOUNTS, ARGV[1]))
      return m[3] and 'foreign' or 'unknown'
    end
    if m[1] == 'failed' then return 'repeated' end
