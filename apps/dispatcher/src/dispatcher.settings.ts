@@ -9,8 +9,8 @@ export const dispatcherSettings = z
     PORT: integer(3002, 0, 65_535),
     ...brokerSettings,
     OUT_TOPIC: parsed(DEFAULT_OUT_TOPIC, (text) => new TopicTemplate(text)),
-    /** Connections whose outboxes are drained at the same time. */
-    DISPATCH_CONCURRENCY: integer(50, 1, 10_000),
+    /** Connections whose outboxes are drained at the same time. More than 1,000 publishes are never under way. */
+    DISPATCH_CONCURRENCY: integer(50, 1, 1000),
   })
   .superRefine(brokerSettingsFit);
 export type DispatcherSettings = z.output<typeof dispatcherSettings>;

@@ -24,14 +24,13 @@ export const ACCEPT_ARGS = { head: 6, message: 9 } as const;
  * has one woken as well.
  */
 const WAKING_MS = 1000;
-/** Scores and members of one command. */
-const EXPIRIES_AT_ONCE = 1000;
 
 /**
  * KEYS `ofMessages`, swept
  * ARGV outbox limit, shard limit, retention ms, wake grace ms, idempotency retention ms, account the caller is bound to
  *      ('' for none), then for each message: client id, message id, directive, payload ('' for none), time to live ms,
- *      reject when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key
+ *      reject when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key;
+ *      at most 1,000 messages, as many as fit on the stack of Lua twice
  * → whether the caller is to wake a dispatcher for the shard (0/1), and an `AcceptReply` for each message
  */
 export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
@@ -40,36 +39,32 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
    local outbox_limit, shard_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
    local wake_at = string.format('%.0f', at + tonumber(ARGV[4]))
    local unfinished = call('ZCARD', EXPIRY)
-   local clients, replies, expiries = {}, { 0 }, {}
+   local ids, clients, expiries, woken, queued, replies = {}, {}, {}, {}, false, { 0 }
 
    local function unknown() return call('EXISTS', KEYS[${OF_MESSAGES + 1}]) == 1 and 'unknown' or 'building' end
 
-   local function client_of(id)
+   for i = ${ACCEPT_ARGS.head + 1}, #ARGV, ${ACCEPT_ARGS.message} do
+     local id = ARGV[i]
+     if not clients[id] then
+       ids[#ids + 1] = id
+       clients[id] = { id = id, outbox = OUTBOX .. id, index = MESSAGES .. id }
+     end
+   end
+   local accounts, hosts = call('HMGET', ACCOUNTS, unpack(ids)), call('ZMSCORE', HOSTS, unpack(ids))
+   local draining = call('SMISMEMBER', DRAINING, unpack(ids))
+   for i, id in ipairs(ids) do
      local client = clients[id]
-     if client then return client end
-     client = { id = id, outbox = OUTBOX .. id, index = MESSAGES .. id }
-     client.account = call('HGET', ACCOUNTS, id)
+     client.account = accounts[i]
      client.foreign = ARGV[6] ~= '' and client.account ~= ARGV[6]
-     client.online = call('ZSCORE', HOSTS, id) or call('ZSCORE', PROXIES, id)
+     client.online = hosts[i] or call('ZSCORE', PROXIES, id)
      client.known = client.online or call('HEXISTS', CONNECTIONS, id) == 1
      client.length = call('LLEN', client.outbox)
-     clients[id] = client
-     return client
-   end
-
-   -- No dispatcher has to be woken while one drains the shard, or somebody else is about to wake one.
-   local function wake(client)
-     if client.woken then return end
-     client.woken = true
-     if call('SISMEMBER', DRAINING, client.id) == 0 then call('ZADD', WOKEN, 'LT', micros, client.id) end
-     if clients.woken then return end
-     clients.woken = true
-     call('ZADD', TODO, 'LT', wake_at, '${WAKE_TODO}')
-     if call('EXISTS', DRAINING) == 0 and call('SET', WAKING, 1, 'NX', 'PX', ${WAKING_MS}) then replies[1] = 1 end
+     -- The run that has it will find the message.
+     client.woken = draining[i] == 1
    end
 
    local function accept(number, i)
-     local client = client_of(ARGV[i + 1])
+     local client = clients[ARGV[i + 1]]
      local id, directive, online, fingerprint = ARGV[i + 2], ARGV[i + 3], client.online and 1 or 0, ARGV[i + 8]
      if client.foreign then return unknown() end
      local key = IDEMPOTENCY .. client.id .. '/' .. ARGV[i + 9]
@@ -78,13 +73,13 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
        if given[1] then
          if given[1] ~= fingerprint then return 'mismatch' end
          -- Repeated after a lost reply: with it, the word to wake somebody was lost.
-         if given[2] == id then replies[1] = online end
+         if given[2] == id and client.online then replies[1] = 1 end
          return { given[2], given[6], given[3], given[4], tonumber(given[5]), given[2] == id and 0 or 1 }
        end
      end
      local before = call('HMGET', MESSAGE .. id, 'created_at', 'expires_at')
      if before[1] then
-       replies[1] = online
+       if client.online then replies[1] = 1 end
        return { id, directive, before[1], before[2], online, 0 }
      end
      if not client.known then return unknown() end
@@ -104,7 +99,11 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      unfinished = unfinished + 1
      -- In the order of acceptance, also within one call: no message is accepted in less than a microsecond.
      call('ZADD', client.index, string.format('%.0f', micros + number), id)
-     if client.online then wake(client) end
+     queued = queued or client.online
+     if client.online and not client.woken then
+       client.woken = true
+       woken[#woken + 1], woken[#woken + 2] = micros, client.id
+     end
      tell(client.id, client.account, id, client.online and 'queued' or 'held')
      if fingerprint ~= '' then
        call('HSET', key, 'fingerprint', fingerprint, 'id', id, 'created', at_text, 'expires', expires_text,
@@ -117,8 +116,12 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
    for number = 1, (#ARGV - ${ACCEPT_ARGS.head}) / ${ACCEPT_ARGS.message} do
      replies[number + 1] = accept(number, ${ACCEPT_ARGS.head} + (number - 1) * ${ACCEPT_ARGS.message})
    end
-   for i = 1, #expiries, ${EXPIRIES_AT_ONCE} do
-     call('ZADD', EXPIRY, unpack(expiries, i, math.min(#expiries, i + ${EXPIRIES_AT_ONCE - 1})))
+   if #expiries > 0 then call('ZADD', EXPIRY, unpack(expiries)) end
+   if #woken > 0 then call('ZADD', WOKEN, 'LT', unpack(woken)) end
+   if queued then
+     call('ZADD', TODO, 'LT', wake_at, '${WAKE_TODO}')
+     -- No dispatcher has to be woken while one drains the shard, or somebody else is about to wake one.
+     if call('EXISTS', DRAINING) == 0 and call('SET', WAKING, 1, 'NX', 'PX', ${WAKING_MS}) then replies[1] = 1 end
    end
    return replies`,
 );

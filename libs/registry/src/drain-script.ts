@@ -38,6 +38,8 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
    local starts = run == ''
    local ends = { 0, 0, 0, 0 }
    local reply = { run, 'draining', ends }
+   -- Those that leave what the run has taken, and those of them that wait no more either.
+   local left, done = {}, {}
 
    local function each_settlement(act)
      for i = ${DRAIN_ARGS.head + 1}, #ARGV, ${DRAIN_ARGS.settlement} do act(unpack(ARGV, i, i + ${DRAIN_ARGS.settlement - 1})) end
@@ -68,17 +70,16 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
 
    -- Who came online while it was drained does not wait.
    local function leave(client, how, from)
-     call('SREM', DRAINING, client)
      ends[how] = ends[how] + 1
-     if not from then call('ZREM', WOKEN, client)
+     left[#left + 1] = client
+     if not from then done[#done + 1] = client
      elseif call('ZADD', WOKEN, 'NX', string.format('%.0f', from), client) == 0 then
        call('ZADD', WOKEN, 'LT', micros, client)
      end
    end
 
-   local function go_on(client)
+   local function go_on(client, online)
      local outbox = OUTBOX .. client
-     local online = call('ZSCORE', HOSTS, client) or call('ZSCORE', PROXIES, client)
      while true do
        local id = call('LINDEX', outbox, 0)
        if not id then return leave(client, 1) end
@@ -104,6 +105,14 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
      end
    end
 
+   local function all_go_on(clients)
+     local hosts = #clients > 0 and call('ZMSCORE', HOSTS, unpack(clients))
+     for i, client in ipairs(clients) do go_on(client, hosts[i] or call('ZSCORE', PROXIES, client)) end
+     if #left > 0 then call('SREM', DRAINING, unpack(left)) end
+     if #done > 0 then call('ZREM', WOKEN, unpack(done)) end
+     left, done = {}, {}
+   end
+
    if starts then
      reply[1] = tostring(call('INCR', DRAIN_RUN))
      call('DEL', WAKING)
@@ -114,30 +123,39 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
      reply[2] = 'superseded'
      return reply
    else
-     local known = under_way
-     each_settlement(function(client) known = known + call('SISMEMBER', DRAINING, client) end)
-     if call('SCARD', DRAINING) ~= known or known ~= under_way + (#ARGV - ${DRAIN_ARGS.head}) / ${DRAIN_ARGS.settlement} then
+     local settled = {}
+     each_settlement(function(client) settled[#settled + 1] = client end)
+     local known = under_way + #settled == call('SCARD', DRAINING)
+     for _, is_known in ipairs(#settled > 0 and call('SMISMEMBER', DRAINING, unpack(settled)) or {}) do
+       known = known and is_known == 1
+     end
+     if not known then
        reply[2] = 'lost'
        return reply
      end
    end
 
+   local going_on = starts and call('SMEMBERS', DRAINING) or {}
+   room = starts and math.max(0, room - #going_on) or room
    each_settlement(function(client, id, attempt, outcome, details)
      local wait = settle(client, id, attempt, outcome, details)
      if wait then leave(client, 3, micros + wait * 1000)
      elseif room < 0 then leave(client, 4, micros)
-     elseif not starts then go_on(client) end
+     elseif not starts then going_on[#going_on + 1] = client end
    end)
-   if starts then
-     for _, client in ipairs(call('SMEMBERS', DRAINING)) do go_on(client) end
-   end
+   all_go_on(going_on)
    if room > 0 then
-     for _, client in ipairs(call('ZRANGE', WOKEN, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)) do
-       if call('SADD', DRAINING, client) == 1 then
-         call('ZREM', WOKEN, client)
-         go_on(client)
-       else call('ZADD', WOKEN, '+inf', client) end
+     local woken = call('ZRANGE', WOKEN, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)
+     local taken = {}
+     for i, is_draining in ipairs(#woken > 0 and call('SMISMEMBER', DRAINING, unpack(woken)) or {}) do
+       if is_draining == 0 then taken[#taken + 1] = woken[i]
+       else call('ZADD', WOKEN, '+inf', woken[i]) end
      end
+     if #taken > 0 then
+       call('SADD', DRAINING, unpack(taken))
+       call('ZREM', WOKEN, unpack(taken))
+     end
+     all_go_on(taken)
    end
 
    if call('EXISTS', DRAINING) == 0 then
