@@ -1,4 +1,5 @@
 /** The BullMQ worker behind the wake-up queue: each job is a drain run of one shard. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Worker } from 'bullmq';
@@ -44,6 +45,8 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
     const { redis, workerRedis, keys, draining, wakeUps, shardCount } = this.parts;
+    // Every publish listens to it.
+    setMaxListeners(0, this.stopping.signal);
     await assertRedisFit(redis);
     await claimKeySpace(redis, keys, shardCount);
     this.worker = new Worker<WakeUp, void>(
@@ -52,7 +55,7 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
         const { shard } = job.data;
         const end = await new DrainRun(draining, shard, this.stopping.signal).drain();
         // Kept for after this run: any dispatcher goes on where this one stops.
-        if (end === 'interrupted') await wakeUps.wake([shard]);
+        if (end === 'interrupted') await wakeUps.wakeLater(shard);
       },
       {
         connection: workerRedis,

@@ -9,7 +9,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher, PublishOutcome } from '@app/broker';
 import { backoffMs, counter, gauge, isRedisError, secondsHistogram, type Logger } from '@app/platform';
 import { encodeMessage, type TopicTemplate } from '@app/protocol';
-import { DRAIN_ENDS, type ClaimedMessage, type DrainStep, type Outboxes, type Settlement } from '@app/registry';
+import {
+  DRAIN_ENDS,
+  type ClaimedMessage,
+  type DrainState,
+  type DrainStep,
+  type Outboxes,
+  type Settlement,
+} from '@app/registry';
 import type { Slots } from './slots.js';
 
 const drains = counter('drains', 'Drains of an outbox, by how they ended.', ['end']);
@@ -25,6 +32,8 @@ const sentAfter = secondsHistogram(
 const CLAIM_MS = 2500;
 /** A run that still has work after this ends, and is queued again: so other dispatchers get their share of busy shards. */
 const RUN_MS = 1000;
+/** What has not come back after this is not waited for any longer: the run looks after the others of its shard. */
+const LATE_MS = 250;
 /** Waits between tries of a Redis that refuses; one that is away is waited for by the connection itself. */
 const REFUSED_MS = { first: 100, most: 5000 };
 
@@ -43,11 +52,14 @@ export class DrainRun {
   private name: string | undefined;
   /** Connections that Redis knows to be ours: being published, or about to be settled. */
   private claimed = 0;
+  /** Slots that we have. */
+  private held = 0;
   private publishing = 0;
   private settlements: Settlement[] = [];
   private returned: () => void = () => undefined;
   private isSuperseded = false;
-  private readonly endsAt = performance.now() + RUN_MS;
+  private isUnanswered = false;
+  private endsAt = Infinity;
 
   constructor(
     private readonly parts: DrainParts,
@@ -59,50 +71,77 @@ export class DrainRun {
     try {
       for (;;) {
         if (this.settlements.length === 0) {
-          if (this.publishing > 0) await this.untilReturned();
-          else if (this.isSuperseded) return 'superseded';
-          else if (this.isEnding || !(await this.parts.slots.untilFree(this.signal))) return 'interrupted';
+          if (this.publishing > 0) {
+            if ((await this.untilReturned()) || this.parts.slots.spare === 0) continue;
+          } else {
+            const end = await this.untilSlot();
+            if (end !== undefined) return end;
+          }
         }
-        if (this.settlements.length === 0 && this.publishing > 0) continue;
         const kind = await this.step();
         if (kind === undefined) return 'interrupted';
         if (kind === 'idle') return 'idle';
       }
     } finally {
-      this.hold(0);
+      this.claim(0);
     }
   }
 
   private get isEnding(): boolean {
-    return this.signal.aborted || (this.name !== undefined && performance.now() > this.endsAt);
+    return this.signal.aborted || performance.now() > this.endsAt;
+  }
+
+  /** Whether something has come back; false where it takes long. */
+  private async untilReturned(): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const came = await new Promise<boolean>((resolve) => {
+      this.returned = () => resolve(true);
+      timer = setTimeout(() => resolve(false), LATE_MS);
+    });
+    clearTimeout(timer);
+    // It could not end as long as that is under way.
+    if (!came) this.endsAt = performance.now() + RUN_MS;
+    return came;
+  }
+
+  /** With nothing under way, a run needs a slot to go on. @returns why it ends, if it does */
+  private async untilSlot(): Promise<RunEnd | undefined> {
+    if (this.isSuperseded) return 'superseded';
+    const { slots } = this.parts;
+    // Queued again it waits for its slot before it begins.
+    if (this.name !== undefined && (this.isEnding || slots.spare === 0)) return 'interrupted';
+    if (!(await slots.takeOne(this.signal))) return 'interrupted';
+    this.held++;
+    return undefined;
   }
 
   /** Settles what has come back, and publishes what is claimed. @returns undefined where it was given up */
   private async step(): Promise<DrainStep['kind'] | undefined> {
-    const { slots } = this.parts;
     const settlements = this.settlements;
     this.settlements = [];
-    const underWay = this.claimed - settlements.length;
-    const mayTake = this.claimed === 0 ? slots.free : slots.spare;
-    slots.take(mayTake);
+    const had = this.claimed;
+    const underWay = had - settlements.length;
+    this.hold(this.held + this.parts.slots.spare);
     const askedAt = performance.now();
-    const room = this.isEnding ? 'none-goes-on' : mayTake;
-    const step = await this.ask({ run: this.name, underWay, room, settlements }).finally(() => slots.take(-mayTake));
+    this.endsAt = Math.min(this.endsAt, askedAt + RUN_MS);
+    const room = this.isEnding ? 'none-goes-on' : Math.max(0, this.held - had);
+    const step = await this.ask({ run: this.name, underWay, room, settlements });
     if (step === undefined) return undefined;
     switch (step.kind) {
       case 'lost':
         this.settlements.unshift(...settlements);
         while (this.publishing > 0) await this.untilReturned();
         this.name = undefined;
+        this.hold(had);
         break;
       case 'superseded':
-        if (!this.isSuperseded) drains.inc({ end: 'superseded' }, this.claimed);
+        if (!this.isSuperseded) drains.inc({ end: 'superseded' }, had);
         this.isSuperseded = true;
-        this.hold(underWay);
+        this.claim(underWay);
         break;
       default: {
         for (const end of DRAIN_ENDS) if (step.ends[end] > 0) drains.inc({ end }, step.ends[end]);
-        this.hold((this.name === undefined ? 0 : underWay) + step.claimed.length);
+        this.claim((this.name === undefined ? 0 : underWay) + step.claimed.length);
         this.name = step.run;
         const isLate = performance.now() - askedAt > CLAIM_MS;
         for (const message of step.claimed) {
@@ -114,18 +153,34 @@ export class DrainRun {
     return step.kind;
   }
 
-  private hold(claimed: number): void {
-    const more = claimed - this.claimed;
-    this.claimed = claimed;
-    draining.inc(more);
-    this.parts.slots.take(more);
+  private claim(count: number): void {
+    draining.inc(count - this.claimed);
+    this.claimed = count;
+    this.hold(count);
   }
 
-  private async untilReturned(): Promise<void> {
-    await new Promise<void>((resolve) => (this.returned = resolve));
+  private hold(count: number): void {
+    const more = count - this.held;
+    this.held = count;
+    if (more > 0) this.parts.slots.take(more);
+    else if (more < 0) this.parts.slots.give(-more);
   }
 
-  private async ask(state: Parameters<Outboxes['step']>[1]): Promise<DrainStep | undefined> {
+  /** A step that is not answered soon keeps no slots from other shards, whose Redis may be another one. */
+  private async ask(state: DrainState): Promise<DrainStep | undefined> {
+    const timer = setTimeout(() => {
+      this.isUnanswered = true;
+      this.hold(this.publishing);
+    }, LATE_MS);
+    try {
+      return await this.untilAnswered(state);
+    } finally {
+      clearTimeout(timer);
+      this.isUnanswered = false;
+    }
+  }
+
+  private async untilAnswered(state: DrainState): Promise<DrainStep | undefined> {
     const { outboxes, logger } = this.parts;
     for (let tries = 0; ; tries++) {
       try {
@@ -141,18 +196,12 @@ export class DrainRun {
   }
 
   private async publish(message: ClaimedMessage): Promise<void> {
-    const { publisher, outTopic } = this.parts;
-    const { clientId, messageId, directive, payloadJson, leftMs } = message;
     this.publishing++;
     const stopTimer = publishTime.startTimer();
-    const text = encodeMessage(messageId, directive, payloadJson, new Date());
-    const expirySeconds = Math.ceil(leftMs / 1000);
-    const { signal } = this;
-    const outcome = await publisher
-      .publish(outTopic.topicOf(clientId), text, { expirySeconds, signal })
-      .catch((error: unknown): PublishOutcome => ({ kind: 'refused', forGood: false, details: String(error) }));
+    const outcome = await this.outcomeOf(message);
     stopTimer();
     this.publishing--;
+    if (this.isUnanswered) this.hold(this.publishing);
     // An aborted one stays claimed, for the next run.
     if (outcome.kind !== 'aborted') {
       const settlement = settle(message, outcome);
@@ -160,6 +209,24 @@ export class DrainRun {
       this.report(message, settlement);
     }
     this.returned();
+  }
+
+  private async outcomeOf({
+    clientId,
+    messageId,
+    directive,
+    payloadJson,
+    leftMs,
+  }: ClaimedMessage): Promise<PublishOutcome> {
+    const { publisher, outTopic } = this.parts;
+    try {
+      const text = encodeMessage(messageId, directive, payloadJson, new Date());
+      const options = { expirySeconds: Math.ceil(leftMs / 1000), signal: this.signal };
+      return await publisher.publish(outTopic.topicOf(clientId), text, options);
+    } catch (error) {
+      // It must not keep the others of the shard from going on.
+      return { kind: 'refused', forGood: false, details: String(error) };
+    }
   }
 
   private report(message: ClaimedMessage, settlement: Settlement): void {

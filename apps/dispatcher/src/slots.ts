@@ -4,26 +4,34 @@ export class Slots {
 
   constructor(private left: number) {}
 
-  /** What a run may take for further connections: nothing as long as others wait to get any. */
+  /**
+   * What a run may take at once: nothing as long as others wait to get one. More may be taken than there are, where a run
+   * takes over what a dead one had.
+   */
   get spare(): number {
-    return this.waiting.size === 0 ? this.free : 0;
+    return this.waiting.size === 0 ? Math.max(0, this.left) : 0;
   }
 
-  /** None where more are taken than there are: a run takes over what a dead one had, whatever it is. */
-  get free(): number {
-    return Math.max(0, this.left);
-  }
-
-  /** A negative count gives back. */
   take(count: number): void {
     this.left -= count;
-    if (count < 0) this.passOn();
   }
 
-  /** Resolves when there is a free one, for one after the other in the order in which they asked. False where the signal comes first. */
-  async untilFree(signal: AbortSignal): Promise<boolean> {
-    if (this.spare > 0) return true;
+  give(count: number): void {
+    this.left += count;
+    for (const next of this.waiting) {
+      if (this.left <= 0) return;
+      this.waiting.delete(next);
+      next();
+    }
+  }
+
+  /** Takes one as soon as there is one, in the order in which it was asked for. False where the signal comes first. */
+  async takeOne(signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return false;
+    if (this.spare > 0) {
+      this.left--;
+      return true;
+    }
     return new Promise((resolve) => {
       const abort = (): void => {
         this.waiting.delete(go);
@@ -31,17 +39,11 @@ export class Slots {
       };
       const go = (): void => {
         signal.removeEventListener('abort', abort);
+        this.left--;
         resolve(true);
       };
       this.waiting.add(go);
       signal.addEventListener('abort', abort, { once: true });
     });
-  }
-
-  private passOn(): void {
-    const [next] = this.waiting;
-    if (this.free === 0 || next === undefined) return;
-    this.waiting.delete(next);
-    next();
   }
 }

@@ -190,6 +190,26 @@ describe('a drain run', () => {
     expect(await statusOf(ofClient(first, 'a'))).toBe('sent');
   });
 
+  it.each([false, true])(
+    'begun anew, takes nobody over who is to be tried again (came online meanwhile: %s)',
+    async (arrived) => {
+      await accept('a', 'b');
+      const first = await begin(1);
+      if (arrived) await arrive('a');
+      const settlements: Settlement[] = [{ ...claimOf(ofClient(first, 'a')), outcome: 'unheard' }];
+      const anew = await begin(5, settlements);
+      expect(anew.claimed.map(({ clientId, attempt }) => [clientId, attempt]).toSorted()).toEqual(
+        arrived
+          ? [
+              ['a', 2],
+              ['b', 1],
+            ]
+          : [['b', 1]],
+      );
+      expect((await redis.smembers(keys.draining(SHARD))).toSorted()).toEqual(arrived ? ['a', 'b'] : ['b']);
+    },
+  );
+
   it('finds that also where as many have ended as were taken', async () => {
     await accept('a', 'b');
     const first = await begin(1);
@@ -217,10 +237,10 @@ describe('a drain run', () => {
       ...{ run: first.run, underWay: 0, room: 'none-goes-on' },
       settlements: first.claimed.map(sent),
     });
-    expect(last).toMatchObject({ kind: 'draining', claimed: [], ends: { interrupted: 2 } });
+    expect(last).toMatchObject({ kind: 'draining', claimed: [], ends: { interrupted: 1, empty: 1 } });
     expect(await redis.exists(keys.draining(SHARD))).toBe(0);
     const heir = await begin();
-    expect([clientsOf(heir), heir.ends.empty]).toEqual([['c', 'a'], 1]);
+    expect(clientsOf(heir)).toEqual(['c', 'a']);
   });
 });
 
@@ -311,6 +331,21 @@ describe('an accept', () => {
       expect((await messages.accept(SHARD, [message])).wake).toBe(true);
     },
   );
+
+  it('that is repeated has one woken whatever else is in it', async () => {
+    await become('offline', 'b');
+    const both = [minted('a'), minted('b')];
+    expect((await messages.accept(SHARD, both)).wake).toBe(true);
+    expect((await messages.accept(SHARD, both)).wake).toBe(true);
+  });
+
+  it('knows a client by any name from its own variables', async () => {
+    const odd = ['woken', 'id', 'draining', '__index', '1'];
+    for (const id of odd) await become('online', id);
+    expect(await accept(...odd)).toBe(true);
+    expect(clientsOf(await begin()).toSorted()).toEqual(odd.toSorted());
+    expect(await redis.zcard(keys.expiry(SHARD))).toBe(odd.length);
+  });
 
   it('for clients that are offline, and one that is refused, wake nobody', async () => {
     await become('offline', 'a');

@@ -114,7 +114,9 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
    end
 
    if starts then
-     reply[1] = tostring(call('INCR', DRAIN_RUN))
+     -- By the clock: a counter could come to the same number again after Redis has lost what it did last.
+     reply[1] = string.format('%.0f', micros)
+     call('SET', DRAIN_RUN, reply[1])
      call('DEL', WAKING)
    elseif call('GET', DRAIN_RUN) ~= run then
      each_settlement(function(client, id, attempt, outcome, details)
@@ -135,14 +137,21 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
      end
    end
 
-   local going_on = starts and call('SMEMBERS', DRAINING) or {}
-   room = starts and math.max(0, room - #going_on) or room
+   local going_on, gone = {}, {}
    each_settlement(function(client, id, attempt, outcome, details)
      local wait = settle(client, id, attempt, outcome, details)
+     gone[client] = wait or room < 0
      if wait then leave(client, 3, micros + wait * 1000)
-     elseif room < 0 then leave(client, 4, micros)
+     elseif room < 0 and call('EXISTS', OUTBOX .. client) == 1 then leave(client, 4, micros)
+     elseif room < 0 then leave(client, 1)
      elseif not starts then going_on[#going_on + 1] = client end
    end)
+   if starts then
+     for _, client in ipairs(call('SMEMBERS', DRAINING)) do
+       if not gone[client] then going_on[#going_on + 1] = client end
+     end
+     room = math.max(0, room - #going_on)
+   end
    all_go_on(going_on)
    if room > 0 then
      local woken = call('ZRANGE', WOKEN, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)

@@ -107,7 +107,7 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:draining`;
   }
 
-  /** String: number of the latest drain run. */
+  /** String: name of the latest drain run. */
   drainRun(shard: number): string {
     return `${this.shard(shard)}:drain-run`;
   }

@@ -38,6 +38,14 @@ export class WakeUps {
     }
   }
 
+  /**
+   * Wakes a dispatcher for a shard whose run ends although there is more to do. Not at once: a worker that finishes a job is
+   * given the next one in the same breath, and would keep all of its shards from others.
+   */
+  async wakeLater(shard: number): Promise<void> {
+    await this.queue.add('drain', { shard }, { ...wakeOptions(shard) });
+  }
+
   async close(): Promise<void> {
     await this.queue.close();
   }

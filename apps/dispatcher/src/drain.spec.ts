@@ -1,0 +1,221 @@
+import { connectAsync } from 'mqtt';
+import { Publisher, type PublishOutcome } from '@app/broker';
+import { connectRedis, type Redis } from '@app/platform';
+import { TopicTemplate, shardOf } from '@app/protocol';
+import { Messages, Outboxes, RegistryKeys, WakeUps } from '@app/registry';
+import {
+  eventually,
+  gate,
+  quiet,
+  startMosquitto,
+  startRedis,
+  type Gate,
+  type Server,
+} from '../../../test/support/servers.js';
+import { Dispatcher } from './dispatcher.js';
+import { DrainRun, type DrainParts } from './drain.js';
+import { Slots } from './slots.js';
+
+const SHARDS = 4;
+const OUT = new TopicTemplate('out/{clientId}');
+/** Clients of each shard. */
+const clients = Array.from({ length: SHARDS }, (_, shard) =>
+  Array.from({ length: 400 }, (__, i) => `client-${i}`).filter((id) => shardOf(id, SHARDS) === shard),
+);
+
+let server: Server;
+let redis: Redis;
+let keys: RegistryKeys;
+let messages: Messages;
+let outboxes: Outboxes;
+let stopping: AbortController;
+let keySpaces = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+});
+
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+beforeEach(() => {
+  keys = new RegistryKeys(`runs${keySpaces++}`);
+  messages = new Messages(redis, keys, {
+    shardCount: SHARDS,
+    outboxLimit: 9999,
+    shardLimit: 9999,
+    retentionMs: 60_000,
+  });
+  outboxes = new Outboxes(redis, keys, SHARDS);
+  stopping = new AbortController();
+});
+
+afterEach(() => stopping.abort());
+
+async function accept(shard: number, id: string, count = 1): Promise<void> {
+  await redis.zadd(keys.index(shard, 'online', 'host'), 0, id);
+  const wanted = Array.from({ length: count }, () => ({
+    messageId: messages.mint(id),
+    clientId: id,
+    directive: 'test:run',
+    payloadJson: undefined,
+    ttlMs: 600_000,
+    whenOffline: 'hold' as const,
+    idempotencyKey: undefined,
+    requestId: 'r',
+  }));
+  await messages.accept(shard, wanted);
+}
+
+function client(shard: number, i: number): string {
+  return clients[shard]?.[i] ?? '';
+}
+
+/** Publishes when it is let, and counts. */
+class Faults {
+  readonly published: string[] = [];
+  readonly held = new Map<string, Gate>();
+  most = 0;
+  private underWay = 0;
+
+  async publish(topic: string): Promise<PublishOutcome> {
+    this.most = Math.max(this.most, ++this.underWay);
+    this.published.push(topic.slice('out/'.length));
+    await this.held.get(topic)?.passed;
+    await new Promise(setImmediate);
+    this.underWay--;
+    return { kind: 'acknowledged' };
+  }
+
+  hold(id: string): Gate {
+    const held = gate();
+    this.held.set(OUT.topicOf(id), held);
+    return held;
+  }
+}
+
+function parts(publisher: Faults, slots: Slots, more: Partial<DrainParts> = {}): DrainParts {
+  return { outboxes, publisher: publisher as unknown as Publisher, outTopic: OUT, slots, logger: quiet, ...more };
+}
+
+function run(shard: number, of: DrainParts): ReturnType<DrainRun['drain']> {
+  return new DrainRun(of, shard, stopping.signal).drain();
+}
+
+/** As the worker does with a run that has more to do. */
+async function untilIdle(shard: number, of: DrainParts): Promise<void> {
+  while ((await run(shard, of)) !== 'idle');
+}
+
+describe('a drain run', () => {
+  it('goes on with other connections of its shard while the broker does not answer for one', async () => {
+    const faults = new Faults();
+    const [slow, quick, later] = [client(0, 0), client(0, 1), client(0, 2)];
+    const held = faults.hold(slow);
+    await accept(0, slow);
+    const running = run(0, parts(faults, new Slots(10)));
+    await eventually(() => expect(faults.published).toEqual([slow]));
+    await accept(0, quick);
+    await eventually(() => expect(faults.published).toEqual([slow, quick]));
+    await accept(0, later);
+    await eventually(() => expect(faults.published).toEqual([slow, quick, later]));
+    held.open();
+    expect(await running).toBe('idle');
+  });
+
+  it('keeps no slots from others while its Redis does not answer', async () => {
+    const faults = new Faults();
+    const never = gate();
+    const silent = new Proxy(outboxes, {
+      get: (target, property) =>
+        property === 'step' ? () => never.passed : (Reflect.get(target, property) as unknown),
+    });
+    await accept(0, client(0, 0));
+    await accept(1, client(1, 0));
+    const slots = new Slots(1);
+    void run(0, parts(faults, slots, { outboxes: silent }));
+    expect(await run(1, parts(faults, slots))).toBe('idle');
+    expect(faults.published).toEqual([client(1, 0)]);
+  });
+
+  it('never has more under way than there are slots, and leaves nobody out', async () => {
+    const faults = new Faults();
+    const all = clients.flatMap((ids, shard) => ids.slice(0, 20).map((id) => [shard, id] as const));
+    for (const [shard, id] of all) await accept(shard, id, 3);
+    const of = parts(faults, new Slots(3));
+    await Promise.all(clients.map((_, shard) => untilIdle(shard, of)));
+    expect(faults.published.toSorted()).toEqual(all.flatMap(([, id]) => [id, id, id]).toSorted());
+    expect(faults.most).toBe(3);
+    expect(of.slots.spare).toBe(3);
+  });
+
+  it('leaves to the next one what it was interrupted in, and gives its slots back', async () => {
+    const faults = new Faults();
+    const of = parts(faults, new Slots(5));
+    const held = faults.hold(client(0, 0));
+    await accept(0, client(0, 0), 2);
+    const running = run(0, of);
+    await eventually(() => expect(faults.published).toHaveLength(1));
+    stopping.abort();
+    held.open();
+    expect(await running).toBe('interrupted');
+    expect(of.slots.spare).toBe(5);
+    stopping = new AbortController();
+    await untilIdle(0, of);
+    expect(faults.published).toHaveLength(2);
+  });
+});
+
+it('a dispatcher that is added gets its share of shards that are always busy', async () => {
+  const broker = await startMosquitto();
+  const devices = await connectAsync(broker.url);
+  await devices.subscribeAsync('out/#');
+  const stops: (() => Promise<unknown>)[] = [];
+  const dispatcher = async (): Promise<{ count: number }> => {
+    const own = connectRedis(server.url, { name: 'dispatcher', whenAway: 'wait' }, quiet);
+    const workerRedis = connectRedis(server.url, { name: 'worker', whenAway: 'wait' }, quiet);
+    const published = { count: 0 };
+    const publisher = new Publisher({ url: broker.url }, `runs-${stops.length}`, quiet);
+    const counting = new Proxy(publisher, {
+      get: (target, property) => {
+        if (property === 'publish') published.count++;
+        const value: unknown = Reflect.get(target, property);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const draining = parts(new Faults(), new Slots(2), { publisher: counting });
+    const started = new Dispatcher(
+      {
+        redis: own,
+        workerRedis,
+        keys,
+        publisher,
+        draining,
+        wakeUps: new WakeUps(own, keys),
+        shardCount: SHARDS,
+      },
+      quiet,
+    );
+    await started.start();
+    stops.push(async () => {
+      await started.onModuleDestroy();
+      await started.onApplicationShutdown();
+    });
+    return published;
+  };
+  for (const [shard, ids] of clients.entries()) for (let i = 0; i < 5; i++) await accept(shard, ids[0] ?? '', 1000);
+  const wakeUps = new WakeUps(redis, keys);
+  const first = await dispatcher();
+  await wakeUps.wake(clients.map((_, shard) => shard));
+  await eventually(() => expect(first.count).toBeGreaterThan(100));
+  const second = await dispatcher();
+  await eventually(() => expect(second.count).toBeGreaterThan(100));
+  expect(await redis.exists(...clients.map((ids, shard) => keys.outbox(shard, ids[0] ?? '')))).toBeGreaterThan(0);
+  for (const stop of stops) await stop();
+  await wakeUps.close();
+  await devices.endAsync();
+  await broker.stop();
+}, 60_000);
