@@ -6,7 +6,7 @@ import { Worker } from 'bullmq';
 import type { Publisher } from '@app/broker';
 import { LOGGER, assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
 import { WAKE_UP_QUEUE, claimKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
-import { DrainRun, type DrainParts } from './drain.js';
+import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
 
 export const DISPATCHER_PARTS = Symbol('DISPATCHER_PARTS');
 
@@ -30,7 +30,8 @@ const CLOSE_MS = 6000;
 
 @Injectable()
 export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
-  private worker: Worker<WakeUp, void> | undefined;
+  private worker: Worker<WakeUp, RunEnd> | undefined;
+  private readonly waking = new Set<Promise<void>>();
   private readonly stopping = new AbortController();
 
   constructor(
@@ -44,19 +45,14 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
 
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
-    const { redis, workerRedis, keys, draining, wakeUps, shardCount } = this.parts;
+    const { redis, workerRedis, keys, draining, shardCount } = this.parts;
     // Every publish listens to it.
     setMaxListeners(0, this.stopping.signal);
     await assertRedisFit(redis);
     await claimKeySpace(redis, keys, shardCount);
-    this.worker = new Worker<WakeUp, void>(
+    this.worker = new Worker<WakeUp, RunEnd>(
       WAKE_UP_QUEUE,
-      async (job) => {
-        const { shard } = job.data;
-        const end = await new DrainRun(draining, shard, this.stopping.signal).drain();
-        // Kept for after this run: any dispatcher goes on where this one stops.
-        if (end === 'interrupted') await wakeUps.wakeLater(shard);
-      },
+      (job) => new DrainRun(draining, job.data.shard, this.stopping.signal).drain(),
       {
         connection: workerRedis,
         prefix: keys.queuePrefix,
@@ -73,6 +69,9 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
       },
     );
     this.worker.on('error', (error) => this.logger.warn({ err: error.message }, 'worker error'));
+    this.worker.on('completed', ({ data }, end) => {
+      if (end === 'interrupted') this.wakeAgain(data.shard);
+    });
     this.worker.on('failed', (job, error) => {
       this.logger.warn({ shard: job?.data.shard, err: error.message }, 'drain failed; it is repeated');
     });
@@ -94,11 +93,25 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
     await Promise.all([redis, workerRedis].map(closeRedis));
   }
 
+  /**
+   * Any dispatcher goes on where a run has stopped. Only now that its job is done: a worker that finishes a job is given
+   * the next one in the same breath, and would keep its shards from the others, which have waited longer.
+   */
+  private wakeAgain(shard: number): void {
+    const { wakeUps } = this.parts;
+    const waking = wakeUps
+      .wake([shard])
+      .catch((error: unknown) => this.logger.warn({ err: error, shard }, 'wake-up failed; housekeeping repeats it'))
+      .finally(() => this.waking.delete(waking));
+    this.waking.add(waking);
+  }
+
   /** It may wait for ever for a connection that is just coming back. */
   private async closeWorker(): Promise<void> {
     const late = new AbortController();
     const timeout = sleep(CLOSE_MS, 'late' as const, { signal: late.signal }).catch(() => undefined);
-    const outcome = await Promise.race([this.worker?.close(), timeout]);
+    const closed = this.worker?.close().then(() => Promise.all(this.waking));
+    const outcome = await Promise.race([closed, timeout]);
     late.abort();
     if (outcome === 'late') this.logger.warn({ wait_ms: CLOSE_MS }, 'the worker did not close; it is left behind');
   }

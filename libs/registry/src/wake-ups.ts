@@ -13,7 +13,7 @@ export interface WakeUp {
 }
 
 export class WakeUps {
-  private readonly queue: Queue<WakeUp, void, 'drain'>;
+  private readonly queue: Queue<WakeUp, unknown, 'drain'>;
 
   constructor(redis: Redis, keys: RegistryKeys) {
     this.queue = new Queue(WAKE_UP_QUEUE, {
@@ -36,14 +36,6 @@ export class WakeUps {
         shards.map((shard) => ({ name: 'drain' as const, data: { shard }, opts: wakeOptions(shard) })),
       );
     }
-  }
-
-  /**
-   * Wakes a dispatcher for a shard whose run ends although there is more to do. Not at once: a worker that finishes a job is
-   * given the next one in the same breath, and would keep all of its shards from others.
-   */
-  async wakeLater(shard: number): Promise<void> {
-    await this.queue.add('drain', { shard }, { ...wakeOptions(shard) });
   }
 
   async close(): Promise<void> {
