@@ -70,10 +70,11 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
     );
     this.worker.on('error', (error) => this.logger.warn({ err: error.message }, 'worker error'));
     this.worker.on('completed', ({ data }, end) => {
-      if (end === 'interrupted') this.wakeAgain(data.shard);
+      // Superseded: by another one, or because Redis has lost what it did last, and then nobody else would come.
+      if (end !== 'idle') this.wakeAgain(data.shard);
     });
     this.worker.on('failed', (job, error) => {
-      this.logger.warn({ shard: job?.data.shard, err: error.message }, 'drain failed; it is repeated');
+      this.logger.warn({ shard: job?.data.shard, err: error.message }, 'drain failed; housekeeping repeats it');
     });
     await this.worker.waitUntilReady();
   }

@@ -32,7 +32,7 @@ const sentAfter = secondsHistogram(
 const CLAIM_MS = 2500;
 /** A run that still has work after this ends, and is queued again: so other dispatchers get their share of busy shards. */
 const RUN_MS = 1000;
-/** What has not come back after this is not waited for any longer: the run looks after the others of its shard. */
+/** What has not come back after this is not waited for alone: the run looks after the others of its shard. */
 const LATE_MS = 250;
 /** Waits between tries of a Redis that refuses; one that is away is waited for by the connection itself. */
 const REFUSED_MS = { first: 100, most: 5000 };
@@ -72,7 +72,7 @@ export class DrainRun {
       for (;;) {
         if (this.settlements.length === 0) {
           if (this.publishing > 0) {
-            if ((await this.untilReturned()) || this.parts.slots.spare === 0) continue;
+            if ((await this.untilReturned()) || !(await this.untilTurn())) continue;
           } else {
             const end = await this.untilSlot();
             if (end !== undefined) return end;
@@ -87,7 +87,7 @@ export class DrainRun {
     }
   }
 
-  private get isEnding(): boolean {
+  private hasToEnd(): boolean {
     return this.signal.aborted || performance.now() > this.endsAt;
   }
 
@@ -99,9 +99,21 @@ export class DrainRun {
       timer = setTimeout(() => resolve(false), LATE_MS);
     });
     clearTimeout(timer);
-    // It could not end as long as that is under way.
-    if (!came) this.endsAt = performance.now() + RUN_MS;
+    // It can not end as long as that is under way, and goes on where that takes too long.
+    if (!came && performance.now() > this.endsAt + RUN_MS) this.endsAt = performance.now() + RUN_MS;
     return came;
+  }
+
+  /** With a publish that takes long, a run stands in line for a slot to look after others. False where it is not to. */
+  private async untilTurn(): Promise<boolean> {
+    if (this.isSuperseded || this.hasToEnd()) return false;
+    const back = new AbortController();
+    this.returned = () => back.abort();
+    if (!(await this.parts.slots.takeOne(AbortSignal.any([back.signal, this.signal])))) return false;
+    this.held++;
+    // What it has waited for must not be over before it begins.
+    if (this.hasToEnd()) this.endsAt = performance.now() + RUN_MS;
+    return true;
   }
 
   /** With nothing under way, a run needs a slot to go on. @returns why it ends, if it does */
@@ -109,7 +121,7 @@ export class DrainRun {
     if (this.isSuperseded) return 'superseded';
     const { slots } = this.parts;
     // Queued again it waits for its slot before it begins.
-    if (this.name !== undefined && (this.isEnding || slots.spare === 0)) return 'interrupted';
+    if (this.name !== undefined && (this.hasToEnd() || slots.spare === 0)) return 'interrupted';
     if (!(await slots.takeOne(this.signal))) return 'interrupted';
     this.held++;
     return undefined;
@@ -124,15 +136,15 @@ export class DrainRun {
     this.hold(this.held + this.parts.slots.spare);
     const askedAt = performance.now();
     this.endsAt = Math.min(this.endsAt, askedAt + RUN_MS);
-    const room = this.isEnding ? 'none-goes-on' : Math.max(0, this.held - had);
+    const room = this.hasToEnd() ? 'none-goes-on' : Math.max(0, this.held - had);
     const step = await this.ask({ run: this.name, underWay, room, settlements });
     if (step === undefined) return undefined;
     switch (step.kind) {
       case 'lost':
         this.settlements.unshift(...settlements);
+        this.hold(had);
         while (this.publishing > 0) await this.untilReturned();
         this.name = undefined;
-        this.hold(had);
         break;
       case 'superseded':
         if (!this.isSuperseded) drains.inc({ end: 'superseded' }, had);

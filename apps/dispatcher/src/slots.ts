@@ -6,7 +6,7 @@ export class Slots {
 
   /**
    * What a run may take at once: nothing as long as others wait to get one. More may be taken than there are, where a run
-   * takes over what a dead one had.
+   * takes over what a dead one had, or is answered late.
    */
   get spare(): number {
     return this.waiting.size === 0 ? Math.max(0, this.left) : 0;

@@ -88,15 +88,15 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
          if m[1] == 'in_flight' then move(id, m, 'queued', 'held') end
          return leave(client, 2)
        end
-       local left = m[8] and m[8] - at
-       if m[1] == 'queued' and left <= 0 then
+       local left_ms = m[8] and m[8] - at
+       if m[1] == 'queued' and left_ms <= 0 then
          move(id, m, 'expired', 'expired')
          call('LREM', outbox, 1, id)
        elseif m[1] == 'queued' or m[1] == 'in_flight' then
          local attempt = (m[11] or 0) + 1
          if m[1] == 'in_flight' then call('HSET', MESSAGE .. id, 'attempts', attempt)
          else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
-         reply[#reply + 1] = { client, id, m[6], m[7], math.max(0, left), m[9], attempt, m[10] }
+         reply[#reply + 1] = { client, id, m[6], m[7], math.max(0, left_ms), m[9], attempt, m[10] }
          return
        else
          call('LREM', outbox, 1, id)
