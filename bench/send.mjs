@@ -64,7 +64,13 @@ export async function run(args) {
       'bare Fastify POST': { 'messages/s': Math.round(floor.post) },
     });
 
-    const parts = { gateway: [stack.gateway], dispatcher: [stack.dispatcher], redis: [stack.redis], broker: [stack.mosquitto], load: [process] };
+    const parts = {
+      gateway: [stack.gateway],
+      dispatcher: [stack.dispatcher],
+      redis: [stack.redis],
+      broker: [stack.mosquitto],
+      load: [process],
+    };
     const urls = { REDIS_URL: stack.redis.url, MQTT_URL: stack.mosquitto.url, ...env };
     /** @type {Record<string, Record<string, string | number>>} */
     const table = {};
