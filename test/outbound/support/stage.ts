@@ -172,6 +172,8 @@ export class Stage {
       await dispatcher.onModuleDestroy();
       await dispatcher.onApplicationShutdown();
       open = false;
+      // A worker that was left behind goes on renewing locks; the process of a real dispatcher ends.
+      await (Reflect.get(dispatcher, 'worker') as { lockManager: { close(): Promise<void> } }).lockManager.close();
     });
     return victim;
   }
