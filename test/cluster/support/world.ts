@@ -33,6 +33,9 @@ export interface Ingester {
 export class World {
   readonly ingesters: Ingester[] = [];
   private started = 0;
+  /** Of each shard, the event that was read last; the stream keeps the newest 10,000 or so, fewer than a soak makes. */
+  private readonly readTo = Array.from({ length: SHARDS }, () => '0-0');
+  private readonly toldSoFar = new Map<string, string[]>();
 
   private constructor(
     readonly dir: string,
@@ -214,19 +217,24 @@ export class World {
     }
   }
 
-  /** Handshake ids by client, in the order of the events that told them. */
+  /** Handshake ids by client, in the order of the events that told them; also of events that have been trimmed since. */
   private async told(): Promise<Map<string, string[]>> {
-    const told = new Map<string, string[]>();
     await onStore(this.store, async (redis) => {
-      const shards = Array.from({ length: SHARDS }, (_, shard) => redis.xrange(`cc:{s${shard}}:events`, '-', '+'));
-      for (const [, fields] of (await Promise.all(shards)).flat()) {
-        const text = fields[fields.indexOf('event') + 1] ?? '';
-        const { client_id, handshake_message_id: id } = JSON.parse(text) as Record<string, string | undefined>;
-        if (client_id === undefined || id === undefined) continue;
-        told.set(client_id, [...(told.get(client_id) ?? []), id]);
+      const shards = this.readTo.map((from, shard) => redis.xrange(`cc:{s${shard}}:events`, `(${from}`, '+'));
+      for (const [shard, entries] of (await Promise.all(shards)).entries()) {
+        this.readTo[shard] = entries.at(-1)?.[0] ?? this.readTo[shard] ?? '0-0';
+        for (const [, fields] of entries) this.note(fields[fields.indexOf('event') + 1] ?? '');
       }
     });
-    return told;
+    return this.toldSoFar;
+  }
+
+  private note(event: string): void {
+    const { client_id, handshake_message_id: id } = JSON.parse(event) as Record<string, string | undefined>;
+    if (client_id === undefined || id === undefined) return;
+    const ids = this.toldSoFar.get(client_id);
+    if (ids === undefined) this.toldSoFar.set(client_id, [id]);
+    else ids.push(id);
   }
 
   private async compareStates(): Promise<void> {
