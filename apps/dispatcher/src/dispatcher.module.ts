@@ -27,10 +27,9 @@ export class DispatcherModule {
     const redis = connectRedis(REDIS_URL, { name: 'dispatcher', whenAway: 'wait' }, logger);
     const workerRedis = connectRedis(REDIS_URL, { name: 'dispatcher-worker', whenAway: 'wait' }, logger);
     const keys = new RegistryKeys(settings.KEY_PREFIX);
-    const publisher = new Publisher(brokerAccess(settings, logger), `dispatcher-${randomUUID()}`, logger);
     const draining: DrainParts = {
       outboxes: new Outboxes(redis, keys, SHARD_COUNT),
-      publisher,
+      publisher: new Publisher(brokerAccess(settings, logger), `dispatcher-${randomUUID()}`, logger),
       outTopic: OUT_TOPIC,
       slots: new Slots(DISPATCH_CONCURRENCY),
       logger,
@@ -39,7 +38,6 @@ export class DispatcherModule {
       redis,
       workerRedis,
       keys,
-      publisher,
       draining,
       wakeUps: new WakeUps(redis, keys),
       shardCount: SHARD_COUNT,
@@ -60,7 +58,7 @@ export class DispatcherModule {
   }
 }
 
-function checks({ redis, publisher }: DispatcherParts): (dispatcher: Dispatcher) => ReadinessCheck[] {
+function checks({ redis, draining: { publisher } }: DispatcherParts): (dispatcher: Dispatcher) => ReadinessCheck[] {
   return (dispatcher) => [
     redisCheck(redis),
     {

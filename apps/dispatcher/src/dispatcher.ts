@@ -3,7 +3,6 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Worker } from 'bullmq';
-import type { Publisher } from '@app/broker';
 import { LOGGER, assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
 import { WAKE_UP_QUEUE, claimKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
@@ -14,7 +13,6 @@ export interface DispatcherParts {
   redis: Redis;
   workerRedis: Redis;
   keys: RegistryKeys;
-  publisher: Publisher;
   draining: DrainParts;
   wakeUps: WakeUps;
   shardCount: number;
@@ -82,14 +80,14 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
   /** Takes no new jobs; drains that wait for a dead broker are given up. */
   async onModuleDestroy(): Promise<void> {
     await this.worker?.pause(true);
-    const giveUp = setTimeout(() => this.stopping.abort(), this.parts.publisher.connected ? 3000 : 0);
+    const giveUp = setTimeout(() => this.stopping.abort(), this.parts.draining.publisher.connected ? 3000 : 0);
     await this.closeWorker();
     clearTimeout(giveUp);
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { publisher, redis, workerRedis, wakeUps } = this.parts;
-    await publisher.close();
+    const { draining, redis, workerRedis, wakeUps } = this.parts;
+    await draining.publisher.close();
     await wakeUps.close();
     await Promise.all([redis, workerRedis].map(closeRedis));
   }

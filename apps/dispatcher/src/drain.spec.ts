@@ -230,7 +230,6 @@ it('a dispatcher that is added gets its share of shards that are always busy, an
         redis: own,
         workerRedis,
         keys,
-        publisher,
         draining,
         wakeUps: new WakeUps(own, keys),
         shardCount: SHARDS,

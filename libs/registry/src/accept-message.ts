@@ -17,7 +17,7 @@ export type AcceptReply =
   | [id: string, directive: string, createdAt: string, expiresAt: string, online: number, replayed: number];
 
 /** Arguments of `acceptScript` before the messages, and for each message. */
-export const ACCEPT_ARGS = { head: 6, message: 9 } as const;
+const ACCEPT_ARGS = { head: 6, message: 9 } as const;
 
 /**
  * How long a gateway that has been told to wake a dispatcher is trusted to do so: after it, the next message of the shard

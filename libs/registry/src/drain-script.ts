@@ -17,7 +17,7 @@ export type StepKind = 'draining' | 'idle' | 'lost' | 'superseded';
 export type ClaimReply = [string, string, string, string, number, string, number, string];
 
 /** Arguments of `drainScript` before the settlements, and for each settlement. */
-export const DRAIN_ARGS = { head: 5, settlement: 5 } as const;
+const DRAIN_ARGS = { head: 5, settlement: 5 } as const;
 
 /**
  * `DRAINING` holds the connections that the current run has taken. Whoever starts a run takes them all over, and the run

@@ -162,10 +162,7 @@ export class Stage {
       logger: quiet,
     };
     const wakeUps = new WakeUps(redis, this.keys);
-    const dispatcher = new Dispatcher(
-      { redis, workerRedis, keys: this.keys, publisher, draining, wakeUps, shardCount: 1 },
-      quiet,
-    );
+    const dispatcher = new Dispatcher({ redis, workerRedis, keys: this.keys, draining, wakeUps, shardCount: 1 }, quiet);
     await dispatcher.start();
     this.stops.push(async () => {
       victim.thaw();

@@ -47,10 +47,10 @@ export class MessageSender {
     const deadline = performance.now() + PATIENCE_MS;
     const waking: number[] = [];
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
-      const accepted = await this.accept(shard, minted, account, deadline);
-      if (accepted?.wake) waking.push(shard);
+      const answer = await this.accept(shard, minted, account, deadline);
+      if (answer?.wake) waking.push(shard);
       for (const [i, position] of positions.entries()) {
-        outcomes[position] = accepted?.outcomes[i] ?? { kind: 'unreachable' };
+        outcomes[position] = answer?.outcomes[i] ?? { kind: 'unreachable' };
       }
     });
     await Promise.all(accepting);
