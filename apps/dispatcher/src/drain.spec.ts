@@ -4,15 +4,8 @@ import { Publisher, type PublishOutcome } from '@app/broker';
 import { connectRedis, type Redis } from '@app/platform';
 import { TopicTemplate, shardOf } from '@app/protocol';
 import { Messages, Outboxes, RegistryKeys, WakeUps } from '@app/registry';
-import {
-  eventually,
-  gate,
-  quiet,
-  startMosquitto,
-  startRedis,
-  type Gate,
-  type Server,
-} from '../../../test/support/servers.js';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually, gate, quiet, startMosquitto, type Gate, type Server } from '../../../test/support/servers.js';
 import { Dispatcher } from './dispatcher.js';
 import { DrainRun, type DrainParts } from './drain.js';
 import { Slots } from './slots.js';
@@ -32,14 +25,9 @@ let outboxes: Outboxes;
 let stopping: AbortController;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
+withRedis((connection, started) => {
+  redis = connection;
+  server = started;
 });
 
 beforeEach(() => {

@@ -1,5 +1,6 @@
 import { connectRedis, type Redis } from '@app/platform';
-import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually, quiet, type Server } from '../../../test/support/servers.js';
 import { CommandReplies, sendReply, type CommandOutcome } from './command-replies.js';
 import { RegistryKeys } from './registry-keys.js';
 
@@ -9,14 +10,9 @@ let subscriber: Redis;
 let replies: CommandReplies;
 let connectionId: number;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
+withRedis((connection, started) => {
+  redis = connection;
+  server = started;
 });
 
 beforeEach(async () => {

@@ -1,27 +1,18 @@
 import fc from 'fast-check';
 import { shardOf } from '@app/protocol';
-import { connectRedis, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { FencedCommit, type Grant } from '@app/sharding';
 import { hostConnection } from '../../../test/support/connections.js';
-import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { withRedis } from '../../../test/support/redis.js';
 import type { Connection, ConnectionState } from './connection.js';
 import { ConnectionDirectory, type ConnectionFilter, type PageCursor } from './connection-directory.js';
 import { connectionWrites } from './connection-writes.js';
 import { RegistryKeys } from './registry-keys.js';
 
-let server: Server;
 let redis: Redis;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 function host(clientId: string, more: Partial<Connection> = {}): Connection {
   return hostConnection(clientId, { facts: { fqdn: 'shared', machine_id: `machine of ${clientId}` }, ...more });

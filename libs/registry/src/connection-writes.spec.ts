@@ -1,7 +1,7 @@
-import { connectRedis, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { FencedCommit, MAX_WRITE_ARGS, type Grant, type ShardWrite } from '@app/sharding';
 import { hostConnection } from '../../../test/support/connections.js';
-import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { withRedis } from '../../../test/support/redis.js';
 import { type Connection } from './connection.js';
 import { ConnectionDirectory } from './connection-directory.js';
 import { connectionWrites, type BatchChanges, type ConnectionChange } from './connection-writes.js';
@@ -10,7 +10,6 @@ import type { SearchableFact } from './fact-index.js';
 import { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, type ToDo } from './to-do.js';
 
-let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
 let directory: ConnectionDirectory;
@@ -19,15 +18,7 @@ let position: string;
 
 const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:boot' };
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 beforeEach(async () => {
   keys = new RegistryKeys(`writes${keySpaces++}`);

@@ -1,5 +1,6 @@
-import { connectRedis, type Redis } from '@app/platform';
-import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import type { Redis } from '@app/platform';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually } from '../../../test/support/servers.js';
 import { Messages, type MintedMessage } from './messages.js';
 import { Outboxes, type ClaimedMessage, type DrainStep, type Settlement } from './outbox.js';
 import { RegistryKeys } from './registry-keys.js';
@@ -8,22 +9,13 @@ import { WAKE_TODO } from './to-do.js';
 const SHARD = 0;
 const CLIENTS = ['a', 'b', 'c', 'd', 'e'];
 
-let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
 let messages: Messages;
 let outboxes: Outboxes;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 beforeEach(async () => {
   keys = new RegistryKeys(`drain${keySpaces++}`);

@@ -1,23 +1,14 @@
 import { HASH_VERSION } from '@app/protocol';
-import { connectRedis, type Redis } from '@app/platform';
-import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import type { Redis } from '@app/platform';
+import { withRedis } from '../../../test/support/redis.js';
 import { KeySpaceError, KeySpaceWatch, claimKeySpace, claimLanes, forgetLane } from './key-space.js';
 import { RegistryKeys } from './registry-keys.js';
 
-let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 beforeEach(() => {
   keys = new RegistryKeys(`keyspace${keySpaces++}`);

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { shardOf } from '@app/protocol';
-import { connectRedis, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import type { Grant } from '@app/sharding';
-import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually } from '../../../test/support/servers.js';
 import { Draining } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
 import { DueWorkOfShards } from './due-work.js';
@@ -16,19 +17,10 @@ const CLIENT = 'host-1';
 const SHARD = shardOf(CLIENT, SHARDS);
 const GRANT: Grant = { kind: 'shard', index: SHARD, epoch: 1, fence: '1:boot' };
 
-let server: Server;
 let redis: Redis;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 type Step =
   | { do: 'accept'; which: number; short: boolean; key: boolean }

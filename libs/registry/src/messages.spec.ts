@@ -1,6 +1,6 @@
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
-import { connectRedis, type Redis } from '@app/platform';
-import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import type { Redis } from '@app/platform';
+import { withRedis } from '../../../test/support/redis.js';
 import { Draining } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
 import type { MessageStatus } from './message-status.js';
@@ -14,22 +14,13 @@ const RETENTION_MS = 86_400_000;
 const DAY_MS = 86_400_000;
 const LIMITS = { shardCount: SHARDS, outboxLimit: 3, shardLimit: 1000, retentionMs: RETENTION_MS };
 
-let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
 let messages: Messages;
 let draining: Draining;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 beforeEach(async () => {
   keys = new RegistryKeys(`messages${keySpaces++}`);

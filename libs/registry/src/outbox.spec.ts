@@ -1,6 +1,7 @@
 import { newMessageId, shardOf } from '@app/protocol';
-import { connectRedis, type Redis } from '@app/platform';
-import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import type { Redis } from '@app/platform';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually } from '../../../test/support/servers.js';
 import { Draining, type Drained } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
 import { Messages } from './messages.js';
@@ -12,7 +13,6 @@ const SHARDS = 4;
 const CLIENT = 'host-1';
 const SHARD = shardOf(CLIENT, SHARDS);
 
-let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
 let messages: Messages;
@@ -20,15 +20,7 @@ let outboxes: Outboxes;
 let draining: Draining;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 beforeEach(async () => {
   keys = new RegistryKeys(`outbox${keySpaces++}`);

@@ -1,6 +1,7 @@
 import { Worker, type Job } from 'bullmq';
 import { connectRedis, type Redis } from '@app/platform';
-import { eventually, gate, quiet, startRedis, type Gate, type Server } from '../../../test/support/servers.js';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually, gate, quiet, type Gate, type Server } from '../../../test/support/servers.js';
 import { RegistryKeys } from './registry-keys.js';
 import { WAKE_UP_QUEUE, WakeUps, type WakeUp } from './wake-ups.js';
 
@@ -14,14 +15,9 @@ let runs: number[];
 let gates: Map<number, Gate>;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
+withRedis((connection, started) => {
+  redis = connection;
+  server = started;
 });
 
 beforeEach(() => {

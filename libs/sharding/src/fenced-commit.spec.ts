@@ -1,24 +1,15 @@
-import { connectRedis, type Redis } from '@app/platform';
-import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import type { Redis } from '@app/platform';
+import { withRedis } from '../../../test/support/redis.js';
 import { FencedCommit, MAX_WRITE_ARGS, PositionError } from './fenced-commit.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
 
-let server: Server;
 let redis: Redis;
 let keys: ShardingKeys;
 let commits: FencedCommit;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 beforeEach(() => {
   keys = new ShardingKeys(`commit${keySpaces++}`);

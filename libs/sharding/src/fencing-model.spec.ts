@@ -3,8 +3,8 @@
  * whatever order, nothing is appended twice, nothing is committed by a stale owner, and positions only grow.
  */
 import fc from 'fast-check';
-import { connectRedis, type Redis } from '@app/platform';
-import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import type { Redis } from '@app/platform';
+import { withRedis } from '../../../test/support/redis.js';
 import { FencedCommit, PositionError } from './fenced-commit.js';
 import { Leases, type Standing } from './leases.js';
 import { Mailboxes, unpack, type AppendOutcome } from './mailbox.js';
@@ -16,19 +16,10 @@ const LIMIT = 6;
 /** Longer than the test: leases end when a step says so. */
 const LEASE_MS = 60_000;
 
-let server: Server;
 let redis: Redis;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 const BOOTS = ['a', 'b'] as const;
 type Boot = (typeof BOOTS)[number];

@@ -1,5 +1,6 @@
 import { connectRedis, type Redis } from '@app/platform';
-import { eventually, gate, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually, gate, quiet, type Server } from '../../../test/support/servers.js';
 import { LeaseTiming } from './lease-timing.js';
 import { LeasedOwnership, type LeasedOwnershipParts } from './leased-ownership.js';
 import { Leases } from './leases.js';
@@ -18,14 +19,9 @@ let keys: ShardingKeys;
 let keySpaces = 0;
 let members: Member[] = [];
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
+withRedis((connection, started) => {
+  redis = connection;
+  server = started;
 });
 
 beforeEach(() => {

@@ -1,5 +1,5 @@
-import { connectRedis, type Redis } from '@app/platform';
-import { quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import type { Redis } from '@app/platform';
+import { withRedis } from '../../../test/support/redis.js';
 import {
   Mailboxes,
   storedAt,
@@ -14,20 +14,11 @@ import { ShardingKeys } from './sharding-keys.js';
 
 const SHARDS = 8;
 
-let server: Server;
 let redis: Redis;
 let keys: ShardingKeys;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 beforeEach(() => {
   keys = new ShardingKeys(`mailbox${keySpaces++}`);

@@ -1,5 +1,6 @@
 import { connectRedis, type Redis } from '@app/platform';
-import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually, quiet, type Server } from '../../../test/support/servers.js';
 import { Members, listMembers, type Announcement } from './members.js';
 import { ShardingKeys } from './sharding-keys.js';
 
@@ -8,14 +9,9 @@ let redis: Redis;
 let keys: ShardingKeys;
 let keySpaces = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
+withRedis((connection, started) => {
+  redis = connection;
+  server = started;
 });
 
 beforeEach(() => {

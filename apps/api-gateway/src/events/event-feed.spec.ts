@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { connectRedis, type Redis } from '@app/platform';
 import { EVENTS_KEPT, EventStreams, RegistryKeys, type EventType } from '@app/registry';
-import { eventually, quiet, startRedis, type Server } from '../../../../test/support/servers.js';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually, quiet, type Server } from '../../../../test/support/servers.js';
 import { decodeCursor } from './event-cursor.js';
 import { EventFeed, type FeedLimits } from './event-feed.js';
 import type { EventSubscription } from './event-subscription.js';
@@ -16,14 +17,9 @@ let feed: EventFeed;
 let keySpaces = 0;
 let numbers = 0;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
+withRedis((connection, started) => {
+  redis = connection;
+  server = started;
 });
 
 beforeEach(() => {

@@ -1,21 +1,13 @@
-import { connectRedis, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { Messages, RegistryKeys, type WakeUps } from '@app/registry';
-import { eventually, quiet, startRedis, type Server } from '../../../../test/support/servers.js';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually, quiet } from '../../../../test/support/servers.js';
 import { ANYBODY } from '../access/caller.js';
 import { MessageSender } from './message-sender.js';
 
-let server: Server;
 let redis: Redis;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
-});
-
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+withRedis((connection) => (redis = connection));
 
 it('a wake-up that fails is tried again, and the caller does not wait for it', async () => {
   const keys = new RegistryKeys('sender');
