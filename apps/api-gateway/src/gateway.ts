@@ -1,7 +1,7 @@
 /** Starts and stops what the gateway holds open. */
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
-import { assertRedisFit, type Redis } from '@app/platform';
-import { claimKeySpace, type CommandReplies, type Maintenance, type RegistryKeys, type WakeUps } from '@app/registry';
+import { LOGGER, assertRedisFit, type Logger, type Redis } from '@app/platform';
+import { openKeySpace, type CommandReplies, type Maintenance, type RegistryKeys, type WakeUps } from '@app/registry';
 import { Doors } from './access/doors.js';
 import type { EventFeed } from './events/event-feed.js';
 
@@ -24,10 +24,12 @@ export interface GatewayParts {
 @Injectable()
 export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
   private ready = false;
+  private readonly stopping = new AbortController();
 
   constructor(
     @Inject(GATEWAY_PARTS) private readonly parts: GatewayParts,
     private readonly doors: Doors,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   /** Whether Redis and the key space have been found fit; stays so while Redis is away. */
@@ -39,7 +41,13 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
   async start(): Promise<void> {
     const { starter, keys, shardCount, replies } = this.parts;
     await assertRedisFit(starter);
-    await claimKeySpace(starter, keys, shardCount);
+    const { signal } = this.stopping;
+    try {
+      await openKeySpace(starter, keys, shardCount, this.logger, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
     await replies.start();
     await starter.quit();
     this.ready = true;
@@ -47,6 +55,7 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
 
   /** Open event streams would hold the server open. */
   async onModuleDestroy(): Promise<void> {
+    this.stopping.abort();
     await this.parts.feed.stop();
   }
 

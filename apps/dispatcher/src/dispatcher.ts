@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Worker } from 'bullmq';
 import { LOGGER, assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
-import { WAKE_UP_QUEUE, claimKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
+import { WAKE_UP_QUEUE, openKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
 
 export const DISPATCHER_PARTS = Symbol('DISPATCHER_PARTS');
@@ -31,6 +31,8 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
   private worker: Worker<WakeUp, RunEnd> | undefined;
   private readonly waking = new Set<Promise<void>>();
   private readonly stopping = new AbortController();
+  /** Aborted at the beginning of a stop: `stopping` ends publishes, and later. */
+  private readonly opening = new AbortController();
 
   constructor(
     @Inject(DISPATCHER_PARTS) private readonly parts: DispatcherParts,
@@ -47,7 +49,12 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
     // Every publish listens to it.
     setMaxListeners(0, this.stopping.signal);
     await assertRedisFit(redis);
-    await claimKeySpace(redis, keys, shardCount);
+    try {
+      await openKeySpace(redis, keys, shardCount, this.logger, this.opening.signal);
+    } catch (error) {
+      if (this.opening.signal.aborted) return;
+      throw error;
+    }
     this.worker = new Worker<WakeUp, RunEnd>(
       WAKE_UP_QUEUE,
       (job) => new DrainRun(draining, job.data.shard, this.stopping.signal).drain(),
@@ -79,6 +86,7 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
 
   /** Takes no new jobs; drains that wait for a dead broker are given up. */
   async onModuleDestroy(): Promise<void> {
+    this.opening.abort();
     await this.worker?.pause(true);
     const giveUp = setTimeout(() => this.stopping.abort(), this.parts.draining.publisher.connected ? 3000 : 0);
     await this.closeWorker();

@@ -20,8 +20,10 @@ import {
 import {
   ConnectionDirectory,
   DueWorkOfShards,
+  FORMAT,
   KeySpaceWatch,
   Maintenance,
+  Migration,
   Outboxes,
   RegistryKeys,
   Sweeps,
@@ -78,7 +80,7 @@ export class IngesterModule {
         { provide: Mailboxes, useValue: parts.mailboxes },
         { provide: LaneStrategy, useValue: parts.lanes },
         { provide: LaneMarkers, useValue: new LaneMarkers(parts.redis, parts.keys, SENTINEL, logger) },
-        { provide: READINESS_CHECKS, useValue: checks(parts) },
+        { provide: READINESS_CHECKS, useFactory: (ingester: Ingester) => checks(parts, ingester), inject: [Ingester] },
       ],
     };
   }
@@ -109,7 +111,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     subscriber,
     doubts: [() => runs.changed(), () => keySpace.changed()],
     troubled: () => !publisher.connected,
-    about: { name, wants_lanes: INTAKE_LANES },
+    about: { name, wants_lanes: INTAKE_LANES, format: FORMAT },
     shardCount: SHARD_COUNT,
     logger,
   });
@@ -219,6 +221,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     verifier,
     ownership,
     memberId,
+    migration: new Migration({ redis, keys, shardCount: SHARD_COUNT, logger }),
     commits,
     mailboxes,
     lanes,
@@ -234,7 +237,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   };
 }
 
-function checks({ redis, ownership, lanes }: IngesterParts): ReadinessCheck[] {
+function checks({ redis, ownership, lanes }: IngesterParts, ingester: Ingester): ReadinessCheck[] {
   return [
     redisCheck(redis),
     {
@@ -244,6 +247,9 @@ function checks({ redis, ownership, lanes }: IngesterParts): ReadinessCheck[] {
     {
       name: 'ownership',
       check: () => {
+        // Ready, so that a rolling upgrade goes on and ends the older ones.
+        if (ingester.standsBy)
+          return Promise.resolve({ degraded: 'stands by: ingesters of an older release are running' });
         const trouble = ownership.trouble();
         return Promise.resolve(trouble === undefined ? 'up' : { down: trouble });
       },

@@ -11,6 +11,7 @@ import {
   shardMoved,
   type LaneMarks,
   type Maintenance,
+  type Migration,
   type RegistryKeys,
   type WakeUps,
 } from '@app/registry';
@@ -42,6 +43,7 @@ export interface IngesterParts {
   ownership: LeasedOwnership;
   /** This process among the members of the cluster. */
   memberId: string;
+  migration: Migration;
   commits: FencedCommit;
   mailboxes: Mailboxes;
   lanes: LaneStrategy;
@@ -57,17 +59,30 @@ export interface IngesterParts {
   logger: Logger;
 }
 
+interface Claimed extends LaneMarks {
+  /** The key space's format. */
+  format: number;
+}
+
 @Injectable()
 export class Ingester implements OwnershipListener, BeforeApplicationShutdown, OnApplicationShutdown {
-  private claimed: Promise<LaneMarks> | undefined;
+  private claimed: Promise<Claimed> | undefined;
+  private standingBy = false;
+  private readonly stopping = new AbortController();
 
   constructor(@Inject(INGESTER_PARTS) private readonly parts: IngesterParts) {}
+
+  /** Whether it takes no part because ingesters of an older release do. */
+  get standsBy(): boolean {
+    return this.standingBy;
+  }
 
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
     const { redis, ownership, housekeeping, triggers, worker } = this.parts;
     await assertRedisFit(redis);
     const { sessions } = await this.claimOnce();
+    if (!(await this.standBy())) return;
     await ownership.start(this, sessions);
     housekeeping.start();
     triggers.start();
@@ -75,10 +90,11 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   }
 
   async granted(grant: Grant): Promise<void> {
-    const { lanes, loop, mailboxes, ownership, shardCount } = this.parts;
+    const { lanes, loop, mailboxes, migration, ownership, shardCount } = this.parts;
     // Where the key space does not fit, nothing is acted for.
-    await this.claimOnce();
+    const { format } = await this.claimOnce();
     if (grant.kind === 'shard') {
+      await migration.migrate(grant, format);
       await this.tellMoved(grant);
       return loop.add(grant);
     }
@@ -87,7 +103,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   }
 
   /** Again only where what was claimed may be lost, or the claim has failed. */
-  private claimOnce(): Promise<LaneMarks> {
+  private claimOnce(): Promise<Claimed> {
     this.claimed ??= this.claim().catch((error: unknown) => {
       this.claimed = undefined;
       throw error;
@@ -96,15 +112,28 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   }
 
   /** Sets the key space up where it is new, with the share group in use: its name is part of the lanes' sessions. */
-  private async claim(): Promise<LaneMarks> {
+  private async claim(): Promise<Claimed> {
     const { redis, keys, shardCount, laneCount, lanes, shareGroup, logger } = this.parts;
-    await claimKeySpace(redis, keys, shardCount);
+    const { format } = await claimKeySpace(redis, keys, shardCount);
     const noted = await claimLanes(redis, keys, laneCount, shareGroup ?? lanes.group);
     const group = shareGroup ?? noted.shareGroup;
     if (lanes.group !== undefined && lanes.group !== group)
       logger.warn('another share group is noted than the one in use: the old lanes stay at the broker until removed');
     lanes.group = group;
-    return noted;
+    return { ...noted, format };
+  }
+
+  /** Waits for ingesters of an older release to end. @returns whether to take part: false if this process stops. */
+  private async standBy(): Promise<boolean> {
+    const { signal } = this.stopping;
+    this.standingBy = true;
+    try {
+      await this.parts.migration.untilOlderMembersAreGone(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+    this.standingBy = false;
+    return !signal.aborted;
   }
 
   async revoked(grant: Grant): Promise<void> {
@@ -125,6 +154,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
 
   /** By now the process is unready; the others take over as soon as each shard and lane is given back. */
   async beforeApplicationShutdown(): Promise<void> {
+    this.stopping.abort();
     await Promise.all([this.parts.housekeeping.stop(), this.parts.worker.stop()]);
     await this.parts.ownership.stop();
   }

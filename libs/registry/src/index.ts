@@ -20,6 +20,8 @@ export {
 } from './message-status.js';
 export * from './maintenance.js';
 export * from './messages.js';
+export { Migration, openKeySpace } from './migration/migration.js';
+export type { MigrationStep } from './migration/steps.js';
 export * from './outbox.js';
 export * from './registry-keys.js';
 export * from './sweeps.js';

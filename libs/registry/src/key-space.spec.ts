@@ -1,7 +1,15 @@
 import { HASH_VERSION } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { withRedis } from '../../../test/support/redis.js';
-import { KeySpaceError, KeySpaceWatch, claimKeySpace, claimLanes, forgetLane } from './key-space.js';
+import {
+  FORMAT,
+  KeySpaceError,
+  KeySpaceWatch,
+  claimKeySpace,
+  claimLanes,
+  forgetLane,
+  raiseFormat,
+} from './key-space.js';
 import { RegistryKeys } from './registry-keys.js';
 
 let redis: Redis;
@@ -15,9 +23,9 @@ beforeEach(() => {
 });
 
 describe("the key space's marker", () => {
-  it('is written by the first process: id, shard count, hash version', async () => {
+  it('is written by the first process: id, shard count, hash version, format', async () => {
     const marker = await claimKeySpace(redis, keys, 32);
-    expect(marker).toMatchObject({ shardCount: 32, hashVersion: HASH_VERSION });
+    expect(marker).toMatchObject({ shardCount: 32, hashVersion: HASH_VERSION, format: FORMAT });
     expect(marker.id).toMatch(/^[0-9a-f-]{36}$/);
     expect(await redis.keys(`${keys.prefix}*`)).toEqual([keys.marker]);
   });
@@ -72,10 +80,51 @@ describe('a process whose settings do not fit', () => {
 
   it('is refused with another shard hash, and told both versions and the two ways out', async () => {
     await claimKeySpace(redis, keys, 32);
-    await redis.hset(keys.marker, 'hash_version', 'md5-0');
+    await redis.hset(keys.marker, 'hash', 'md5-0');
     const refused = claimKeySpace(redis, keys, 32);
     await expect(refused).rejects.toThrow(KeySpaceError);
     await expect(refused).rejects.toThrow(new RegExp(`md5-0.*${HASH_VERSION}.*release that wrote it.*KEY_PREFIX`));
+  });
+});
+
+describe("the key space's format", () => {
+  const writtenBy010 = { id: 'e8', shard_count: 32, hash_version: HASH_VERSION };
+
+  it('is 1 if the marker names none, and claiming does not change that', async () => {
+    await redis.hset(keys.marker, writtenBy010);
+    expect(await claimKeySpace(redis, keys, 32)).toMatchObject({ id: 'e8', format: 1, hashVersion: HASH_VERSION });
+    expect(await redis.hgetall(keys.marker)).toEqual({ ...writtenBy010, shard_count: '32' });
+  });
+
+  it('is raised once, and keeps the id and the hash', async () => {
+    await redis.hset(keys.marker, writtenBy010);
+    expect([await raiseFormat(redis, keys), await raiseFormat(redis, keys)]).toEqual([true, false]);
+    expect(await claimKeySpace(redis, keys, 32)).toMatchObject({ id: 'e8', format: FORMAT, hashVersion: HASH_VERSION });
+  });
+
+  it('stands in the field that release 0.1.0 compares, so that 0.1.0 refuses to start on it', async () => {
+    await claimKeySpace(redis, keys, 32);
+    expect(await redis.hget(keys.marker, 'hash_version')).toBe(`${HASH_VERSION} in format ${FORMAT}`);
+  });
+
+  it('of a newer release is refused, and the message names both formats and the remedy', async () => {
+    await claimKeySpace(redis, keys, 32);
+    await redis.hset(keys.marker, 'format', FORMAT + 1);
+    const refused = claimKeySpace(redis, keys, 32);
+    await expect(refused).rejects.toThrow(KeySpaceError);
+    await expect(refused).rejects.toThrow(
+      new RegExp(`format ${FORMAT + 1}.*up to ${FORMAT}.*newer release.*KEY_PREFIX`),
+    );
+  });
+
+  it('is watched: a newer one counts as a change, a migration to our own does not', async () => {
+    await redis.hset(keys.marker, writtenBy010);
+    const watch = new KeySpaceWatch(redis, keys);
+    await watch.changed();
+    await raiseFormat(redis, keys);
+    expect(await watch.changed()).toBe(false);
+    await redis.hset(keys.marker, 'format', FORMAT + 1);
+    expect(await watch.changed()).toBe(true);
   });
 });
 

@@ -11,6 +11,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:marker`;
   }
 
+  /** String: the format to which a shard has been migrated. Absent on a key space that was set up with its format. */
+  format(shard: number): string {
+    return `${this.shard(shard)}:format`;
+  }
+
   /** Prefix of the wake-up queue's keys; one queue lives on one Redis node. */
   get queuePrefix(): string {
     return `${this.prefix}:{queue}`;

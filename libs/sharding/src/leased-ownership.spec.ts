@@ -58,7 +58,7 @@ class Member implements OwnershipListener {
       subscriber: this.subscriber,
       doubts: [],
       troubled: () => false,
-      about: { name: 'spec', wants_lanes: LANES },
+      about: { name: 'spec', wants_lanes: LANES, format: 1 },
       shardCount: SHARDS,
       logger: quiet,
       ...more,

@@ -39,7 +39,7 @@ export interface LeasedOwnershipParts {
   /** Whether something else than Redis keeps this process from its work now. */
   troubled: () => boolean;
   /** What is announced of this process. */
-  about: Pick<Announcement, 'name' | 'wants_lanes'>;
+  about: Pick<Announcement, 'name' | 'wants_lanes' | 'format'>;
   shardCount: number;
   logger: Logger;
 }

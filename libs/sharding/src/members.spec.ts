@@ -24,6 +24,7 @@ function about(name: string, more: Partial<Announcement> = {}): Announcement {
   return {
     name,
     since: '2026-11-24T15:00:00.000Z',
+    format: 2,
     wants_lanes: 1,
     knows_lanes: 1,
     draining: false,

@@ -12,6 +12,8 @@ export interface Announcement {
   name: string;
   /** When it began to take part, RFC 3339 by its own clock; for people. */
   since: string;
+  /** Format of what it writes: members of a newer one wait until those of an older one have ended. */
+  format: number;
   /** How many lanes its settings ask for. */
   wants_lanes: number;
   /** How many lanes it knows to have sessions: more than anybody wants while surplus ones are being drained. */
@@ -131,7 +133,12 @@ export async function listMembers(redis: Redis, keys: ShardingKeys): Promise<Mem
 function decode(parts: readonly string[]): Member[] {
   const members: Member[] = [];
   for (let i = 0; i + 1 < parts.length; i += 2) {
-    members.push({ ...(JSON.parse(parts[i + 1] ?? '') as Announcement), id: parts[i] ?? '' });
+    // Release 0.1.0 announces no format; it writes format 1.
+    members.push({
+      format: 1,
+      ...(JSON.parse(parts[i + 1] ?? '') as Partial<Announcement>),
+      id: parts[i] ?? '',
+    } as Member);
   }
   return members.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
