@@ -155,7 +155,7 @@ async function firstCursor(/** @type {string} */ url) {
   const { body } = await fetch(`${url}/v1/events`);
   let text = '';
   for await (const chunk of body ?? []) {
-    text += new TextDecoder().decode(chunk);
+    text += Buffer.from(chunk).toString();
     const id = /^id: (.*)$/m.exec(text)?.[1];
     if (id !== undefined) return id;
   }
