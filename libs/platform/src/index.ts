@@ -5,6 +5,14 @@ export * from './http-server.js';
 export * from './logger.js';
 export * from './loopback.js';
 export * from './metrics.js';
+export {
+  RedisBusyError,
+  RedisError,
+  RedisFullError,
+  RedisScriptError,
+  RedisUnavailableError,
+  isRedisError,
+} from './redis-error.js';
 export * from './redis-fit.js';
 export * from './redis-runs.js';
 export * from './redis-script.js';

@@ -4,7 +4,8 @@ import { eventually, quiet, startRedisCluster, type RedisCluster } from '../../.
 import { assertRedisFit } from './redis-fit.js';
 import { RedisRuns } from './redis-runs.js';
 import { RedisScript } from './redis-script.js';
-import { closeRedis, connectRedis, isRedisError, mastersOf, redisTrouble, type Redis } from './redis.js';
+import { isRedisError } from './redis-error.js';
+import { closeRedis, connectRedis, mastersOf, redisTrouble, type Redis } from './redis.js';
 
 const SLOT_TAGS = ['{a}', '{b}', '{c}', '{s0}', '{s1}', '{s2}', '{s3}', '{s4}'];
 

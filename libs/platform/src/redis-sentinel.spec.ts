@@ -3,7 +3,8 @@ import { eventually, gate, quiet, startSentinels, type Sentinels } from '../../.
 import { assertRedisFit } from './redis-fit.js';
 import { RedisRuns } from './redis-runs.js';
 import { RedisScript } from './redis-script.js';
-import { closeRedis, connectRedis, isRedisError, redisTrouble, type Redis } from './redis.js';
+import { isRedisError } from './redis-error.js';
+import { closeRedis, connectRedis, redisTrouble, type Redis } from './redis.js';
 
 const increase = new RedisScript<number>('specIncrease', `return redis.call('INCRBY', KEYS[1], ARGV[1])`);
 

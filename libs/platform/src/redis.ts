@@ -5,6 +5,7 @@
 import { Cluster, Redis as RedisServer, SentinelConnector, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
+import { withTypedErrors } from './redis-error.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 
 export type Redis = RedisServer | Cluster;
@@ -25,7 +26,7 @@ export interface RedisConnectionOptions {
   whenAway: 'wait' | 'fail';
 }
 
-/** A server that cannot serve this connection any more, or not yet: the next connection may lead to one that can. */
+/** Codes of a server that cannot serve this connection any more, or not yet: the next connection may lead to one that can. */
 const WRONG_SERVER = /^(READONLY|LOADING|UNBLOCKED|MASTERDOWN)/;
 
 const retry = (times: number): number => backoffMs(times, 50, 2000);
@@ -38,7 +39,9 @@ export function connectRedis(url: string, { name, whenAway }: RedisConnectionOpt
     address.topology === 'cluster'
       ? new Cluster(address.hosts, clusterOptions(options, whenAway))
       : new RedisServer({ ...options, ...whereIs(address), retryStrategy: retry });
-  const warn = (error: Error): void => logger.warn({ redis: name, err: error.message }, 'redis connection error');
+  const send = redis.sendCommand.bind(redis);
+  redis.sendCommand = (...[command, ...more]: Parameters<typeof send>) => send(withTypedErrors(command), ...more);
+  const warn = (error: Error): void => logger.warn({ redis: name, err: error }, 'redis connection error');
   redis.on('error', warn);
   redis.on('node error', warn);
   redis.on('ready', () => logger.debug({ redis: name }, 'redis connected'));
@@ -159,16 +162,4 @@ export async function redisTrouble(redis: Redis): Promise<string | undefined> {
     (error: unknown) => String(error),
   );
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
-}
-
-/** Whether an error says that Redis is away, too slow, or refuses; what was asked may have been done all the same. */
-export function isRedisError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return (
-    ['ReplyError', 'MaxRetriesPerRequestError', 'ClusterAllFailedError', 'AbortError'].includes(error.name) ||
-    /^(Connection is closed|Stream isn't writeable|Command timed out|connect ECONN|Socket timeout)/.test(
-      error.message,
-    ) ||
-    /^(Cluster isn't ready|Too many Cluster redirections|None of startup nodes)/.test(error.message)
-  );
 }

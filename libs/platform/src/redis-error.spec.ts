@@ -1,0 +1,131 @@
+import { once } from 'node:events';
+import { ReplyError } from 'ioredis';
+import { eventually, freePort, quiet, startRedis, type Server } from '../../../test/support/servers.js';
+import { RedisScript } from './redis-script.js';
+import {
+  RedisBusyError,
+  RedisError,
+  RedisFullError,
+  RedisScriptError,
+  RedisUnavailableError,
+  asRedisError,
+  isRedisError,
+} from './redis-error.js';
+import { connectRedis, type Redis } from './redis.js';
+
+let server: Server;
+let redis: Redis;
+let other: Redis;
+let opened: Redis[];
+
+beforeEach(() => (opened = []));
+afterEach(() => opened.forEach((one) => one.disconnect()));
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
+  other = connectRedis(server.url, { name: 'spec-other', whenAway: 'wait' }, quiet);
+  await Promise.all([redis.ping(), other.ping()]);
+});
+
+afterAll(async () => {
+  redis.disconnect();
+  other.disconnect();
+  await server.stop();
+});
+
+async function failureOf(command: Promise<unknown>): Promise<unknown> {
+  const [outcome] = await Promise.allSettled([command]);
+  if (outcome.status === 'fulfilled') throw new Error('it did not fail');
+  return outcome.reason;
+}
+
+function connectFast(url = server.url): Redis {
+  const fast = connectRedis(url, { name: 'spec-fast', whenAway: 'fail' }, quiet);
+  opened.push(fast);
+  return fast;
+}
+
+describe('a command that fails', () => {
+  it('is unavailable if there is no connection, whatever the client says about it', async () => {
+    const away = connectFast(`redis://127.0.0.1:${await freePort()}`);
+    const error = await failureOf(away.get('a'));
+    expect(error).toBeInstanceOf(RedisUnavailableError);
+    expect(isRedisError(error)).toBe(true);
+  });
+
+  it('is unavailable if the connection was ended', async () => {
+    const ended = connectFast();
+    await once(ended, 'ready');
+    ended.disconnect();
+    expect(await failureOf(ended.get('a'))).toBeInstanceOf(RedisUnavailableError);
+  });
+
+  it('is unavailable if Redis answers too late', async () => {
+    const quick = connectFast();
+    await once(quick, 'ready');
+    await other.client('PAUSE', 1500, 'ALL');
+    expect(await failureOf(quick.get('a'))).toBeInstanceOf(RedisUnavailableError);
+    await other.ping();
+  });
+
+  it('is a script failure if a script goes wrong, with its message', async () => {
+    const script = new RedisScript('specWrong', "return redis.call('GET', KEYS[1]) .. nil");
+    const error = await failureOf(script.run(redis, ['nothing'], []));
+    expect(error).toBeInstanceOf(RedisScriptError);
+    expect(String(error)).toContain('concatenate');
+    expect(isRedisError(error)).toBe(false);
+  });
+
+  it('is a script failure if a command of a script meets a key of another type, and as such within a transaction', async () => {
+    await redis.set('text', '1');
+    const script = new RedisScript('specType', "return redis.call('LLEN', KEYS[1])");
+    expect(await failureOf(script.run(redis, ['text'], []))).toBeInstanceOf(RedisScriptError);
+    expect(await failureOf(redis.llen('text'))).toBeInstanceOf(RedisScriptError);
+    const [[error] = []] = (await redis.multi().llen('text').exec()) ?? [];
+    expect(error).toBeInstanceOf(Error);
+    expect(isRedisError(error)).toBe(false);
+  });
+
+  it('is full if Redis has reached its maxmemory, also within a script', async () => {
+    await other.config('SET', 'maxmemory', '1');
+    const script = new RedisScript('specFull', "return redis.call('SET', KEYS[1], 'x')");
+    const [direct, scripted] = await Promise.all([
+      failureOf(redis.set('a', 'b')),
+      failureOf(script.run(redis, ['a'], [])),
+    ]);
+    await other.config('SET', 'maxmemory', '0');
+    for (const error of [direct, scripted]) {
+      expect(error).toBeInstanceOf(RedisFullError);
+      expect(isRedisError(error)).toBe(true);
+    }
+  });
+
+  it('is busy while a script of somebody else runs too long', async () => {
+    await other.config('SET', 'busy-reply-threshold', '1');
+    const endless = failureOf(other.eval("while true do redis.call('PING') end", 0));
+    await eventually(async () => expect(await failureOf(redis.get('a'))).toBeInstanceOf(RedisBusyError));
+    expect(isRedisError(await failureOf(redis.get('a')))).toBe(true);
+    await redis.call('SCRIPT', 'KILL');
+    await endless;
+  });
+
+  it.each([
+    ['CLUSTERDOWN The cluster is down', RedisUnavailableError, true],
+    ['NOPERM no permission', RedisUnavailableError, true],
+    ['ERR user_script:1: attempt to index a nil value', RedisScriptError, false],
+    ['WRONGTYPE of the wrong kind', RedisScriptError, false],
+  ])('has the class that the code of the reply says: %s', (reply, type, canRetry) => {
+    const error = asRedisError(new (ReplyError as new (message: string) => Error)(reply));
+    expect(error).toBeInstanceOf(type);
+    expect(isRedisError(error)).toBe(canRetry);
+  });
+
+  it('keeps the error of the client as its cause, and is itself when it is classified again', async () => {
+    const error = await failureOf(redis.llen('text'));
+    if (!(error instanceof RedisError)) throw new Error('not typed');
+    expect(error.cause).toBeInstanceOf(Error);
+    expect(isRedisError(error)).toBe(false);
+    expect(isRedisError(new Error('Connection is closed'))).toBe(false);
+  });
+});
