@@ -113,7 +113,7 @@ describe('the options of a publish', () => {
   it('carry the expiry to the subscriber, in whole seconds', async () => {
     await subscriber.subscribeAsync('out/a', { qos: 1 });
     const publisher = await open();
-    await publisher.publish('out/a', 'with', { expirySeconds: 3600 });
+    await publisher.publish('out/a', 'with', { expiresAt: performance.now() + 3_600_000 });
     await publisher.publish('out/a', 'without');
     await eventually(() => expect(received).toHaveLength(2));
     const expiry = received.map(({ packet }) => packet.properties?.messageExpiryInterval);
@@ -125,7 +125,7 @@ describe('the options of a publish', () => {
   it('give a second at least to what has hardly any time left, since 0 would mean at once', async () => {
     await subscriber.subscribeAsync('out/a', { qos: 1 });
     const publisher = await open();
-    await publisher.publish('out/a', 'x', { expirySeconds: 0 });
+    await publisher.publish('out/a', 'x', { expiresAt: performance.now() });
     await eventually(() => expect(received).toHaveLength(1));
     expect(received[0]?.packet.properties?.messageExpiryInterval).toBe(1);
   });
@@ -174,6 +174,70 @@ describe('a broker that is away', () => {
     await startOwn({ port });
     expect(await outcome).toEqual(UNHEARD);
     expect(link.published()).toBe(2);
+  });
+
+  it('leaves the outcome unknown of what had to be written by a time, and sends it no more', async () => {
+    const port = await freePort();
+    const first = await startMosquitto({ port });
+    const link = await slowLink(port);
+    own.push(link);
+    const publisher = await open(link.url);
+    const writeBy = performance.now() + 600_000;
+    const outcome = publisher.publish('out/a', 'x', { writeBy });
+    await eventually(() => expect(link.held()).toBe(1));
+    await first.stop();
+    expect(await outcome).toMatchObject({ kind: 'unknown' });
+    link.passAll();
+    await startOwn({ port });
+    expect(await publisher.publish('out/a', 'marker', { writeBy })).toEqual(UNHEARD);
+    expect(link.texts()).toEqual(['x', 'marker']);
+  });
+
+  it('is too late for what had to be written while it was away', async () => {
+    const port = await freePort();
+    const publisher = openWithoutWaiting(`mqtt://127.0.0.1:${port}`);
+    expect(await publisher.publish('out/a', 'late', { writeBy: performance.now() + 5 })).toEqual({ kind: 'late' });
+    const { url } = await startOwn({ port });
+    const listener = await connectAsync(url, { protocolVersion: 5 });
+    const seen: string[] = [];
+    listener.on('message', (_topic, payload) => seen.push(payload.toString()));
+    await listener.subscribeAsync('out/a', { qos: 1 });
+    expect(await publisher.publish('out/a', 'marker')).toEqual(ACKNOWLEDGED);
+    await eventually(() => expect(seen).toEqual(['marker']));
+    await listener.endAsync();
+  });
+
+  it('is written nothing whose time is over when its turn comes', async () => {
+    const { link, publisher } = await openSlow();
+    const first = Array.from({ length: 5 }, () => publisher.publish('out/a', 'x'));
+    await eventually(() => expect(link.underWay()).toBe(5));
+    const late = publisher.publish('out/a', 'late', { writeBy: performance.now() + 5 });
+    expect(await late).toEqual({ kind: 'late' });
+    link.passAll();
+    await Promise.all(first);
+    expect(await publisher.publish('out/a', 'marker')).toEqual(UNHEARD);
+    expect(link.texts()).toEqual(['x', 'x', 'x', 'x', 'x', 'marker']);
+  });
+
+  it('gives back the places of aborted publishes when the connection ends', async () => {
+    const port = await freePort();
+    const first = await startMosquitto({ port, config: ['max_inflight_messages 5'] });
+    const link = await slowLink(port);
+    own.push(link);
+    const publisher = await open(link.url);
+    const stopping = new AbortController();
+    const outcomes = Array.from({ length: 5 }, () =>
+      publisher.publish('out/a', 'aborted', { signal: stopping.signal }),
+    );
+    await eventually(() => expect(link.underWay()).toBe(5));
+    stopping.abort();
+    expect(await Promise.all(outcomes)).toEqual(outcomes.map(() => ABORTED));
+    const waiting = watch(publisher.publish('out/a', 'waits for its turn'));
+    await first.stop();
+    link.passAll();
+    await startOwn({ port, config: ['max_inflight_messages 5'] });
+    await eventually(() => expect(waiting.outcome).toEqual(UNHEARD));
+    expect(link.texts().filter((text) => text === 'aborted')).toHaveLength(5);
   });
 
   it('settles what was published before it was ever there', async () => {
@@ -271,6 +335,8 @@ function watch(publishing: Promise<PublishOutcome>): { outcome: PublishOutcome |
 interface SlowLink {
   url: string;
   published: () => number;
+  /** Payloads of what was published, of at most 127 bytes each. */
+  texts: () => string[];
   acknowledged: () => number;
   held: () => number;
   underWay: () => number;
@@ -287,6 +353,7 @@ const PUBACK = 4;
 /** A link to the broker that holds its PUBACKs back, and counts. */
 async function slowLink(brokerPort: number): Promise<SlowLink> {
   let published = 0;
+  const texts: string[] = [];
   let acknowledged = 0;
   let most = 0;
   let open = false;
@@ -301,7 +368,10 @@ async function slowLink(brokerPort: number): Promise<SlowLink> {
     near.on('close', () => far.destroy());
     far.on('close', () => near.destroy());
     onPackets(near, (type, bytes) => {
-      if (type === PUBLISH) most = Math.max(most, ++published - acknowledged);
+      if (type === PUBLISH) {
+        most = Math.max(most, ++published - acknowledged);
+        texts.push(payloadOf(bytes));
+      }
       far.write(bytes);
     });
     onPackets(far, (type, bytes) => {
@@ -318,6 +388,7 @@ async function slowLink(brokerPort: number): Promise<SlowLink> {
   return {
     url: `mqtt://127.0.0.1:${port}`,
     published: () => published,
+    texts: () => texts,
     acknowledged: () => acknowledged,
     held: () => held.length,
     underWay: () => published - acknowledged,
@@ -333,6 +404,12 @@ async function slowLink(brokerPort: number): Promise<SlowLink> {
         server.close(() => resolve());
       }),
   };
+}
+
+/** Of a PUBLISH at QoS 1 with a length of one byte: topic, packet id, properties, payload. */
+function payloadOf(bytes: Buffer): string {
+  const properties = 2 + 2 + bytes.readUInt16BE(2) + 2;
+  return bytes.subarray(properties + 1 + (bytes[properties] ?? 0)).toString();
 }
 
 /** Cuts a stream of MQTT packets into packets: one byte of type and flags, the length in base 128, and the rest. */

@@ -1,6 +1,7 @@
 /**
- * Publishes to clients at QoS 1 and says what the broker made of it. Reconnects by itself; what is under way then
- * is sent again by MQTT.js and settles after the reconnect.
+ * Publishes to clients at QoS 1 and says what the broker made of it. Reconnects by itself. MQTT.js sends nothing again:
+ * when the connection ends, what was not acknowledged is taken out of its store. A publish that may be written at any
+ * time is then repeated here; the outcome of one that has to be written by a certain time is unknown.
  */
 import type { MqttClient } from 'mqtt';
 import { backoffMs, type Logger } from '@app/platform';
@@ -14,12 +15,18 @@ export type PublishOutcome =
   | { kind: 'unheard' }
   /** The broker refused it; `forGood` where another try would be refused too. */
   | { kind: 'refused'; forGood: boolean; details: string }
+  /** It was written, and the connection ended before the broker acknowledged it. Only for one with `writeBy`. */
+  | { kind: 'unknown'; details: string }
+  /** Its time was over before it could be written: the broker does not have it. Only for one with `writeBy`. */
+  | { kind: 'late' }
   /** Nothing is known: the wait was aborted. */
   | { kind: 'aborted' };
 
 export interface PublishOptions {
-  /** MQTT 5 message expiry, whole seconds. */
-  expirySeconds?: number;
+  /** When its time to live ends, by `performance.now()`. What is left then is the MQTT 5 message expiry, a second at least. */
+  expiresAt?: number;
+  /** It must not be written after this, by `performance.now()`: the right to publish it may have gone to another process. */
+  writeBy?: number;
   retain?: boolean;
   /** Ends the wait. */
   signal?: AbortSignal;
@@ -36,19 +43,25 @@ const CLOSE_MS = 1000;
 /** Bytes of a PUBLISH beside its topic and payload: header, length, packet id, properties. */
 const PACKET_ROOM = 32;
 
+/** A publish that waits for its PUBACK. */
+interface InFlight {
+  packetId: number | undefined;
+  end: (outcome: PublishOutcome) => void;
+}
+
 export class Publisher {
   private client: MqttClient;
-  /** Publishes that wait for their PUBACK. */
-  private readonly inFlight = new Set<(outcome: PublishOutcome) => void>();
-  /** Publishes that wait for their turn. */
+  private readonly inFlight = new Set<InFlight>();
+  /** Publishes that wait until they may be written. */
   private readonly queue = new Set<() => void>();
   /** Message ids whose PUBACK said that nobody listens. */
   private readonly unheard = new Set<number>();
   private maxInFlight = MAX_IN_FLIGHT;
   private maxPacketSize = Infinity;
   private attempts = 0;
-  private limitsKnown: () => void = () => undefined;
-  private readonly firstConnected = new Promise<void>((resolve) => (this.limitsKnown = resolve));
+  private isClosed = false;
+  private connectedNow: () => void = () => undefined;
+  private connection = new Promise<void>((resolve) => (this.connectedNow = resolve));
 
   constructor(
     private readonly access: BrokerAccess,
@@ -62,28 +75,48 @@ export class Publisher {
     return this.client.connected;
   }
 
-  /** Publishes and waits for the PUBACK. Waits for its turn where the broker's receive maximum is reached. */
+  /** Waits for a connection. @returns whether there is one within `withinMs` */
+  async untilConnected(withinMs: number, signal?: AbortSignal): Promise<boolean> {
+    if (this.connected) return true;
+    return (await waitFor(this.connection, performance.now() + withinMs, signal)) === 'came';
+  }
+
+  /**
+   * Publishes and waits for the PUBACK. It is written when there is a connection that takes it: the receive maximum of the
+   * broker leaves room, and nothing that was written before waits in this process.
+   */
   async publish(topic: string, payload: string, options: PublishOptions = {}): Promise<PublishOutcome> {
-    const { signal } = options;
-    // The broker's limits are known only once it has answered.
-    if (!(await unlessAborted(this.firstConnected, signal))) return { kind: 'aborted' };
-    if (Buffer.byteLength(topic) + Buffer.byteLength(payload) + PACKET_ROOM > this.maxPacketSize) {
-      const details = `the message does not fit into the ${this.maxPacketSize} bytes that the broker allows a packet`;
-      return { kind: 'refused', forGood: true, details };
+    const { signal, writeBy = Infinity } = options;
+    for (;;) {
+      while (!this.takesOne()) {
+        const outcome = this.isClosed ? 'aborted' : await this.turn(writeBy, signal);
+        if (outcome !== 'came') {
+          this.callNext();
+          return { kind: outcome === 'late' ? 'late' : 'aborted' };
+        }
+      }
+      if (signal?.aborted || performance.now() > writeBy) {
+        this.callNext();
+        return { kind: signal?.aborted ? 'aborted' : 'late' };
+      }
+      if (Buffer.byteLength(topic) + Buffer.byteLength(payload) + PACKET_ROOM > this.maxPacketSize) {
+        this.callNext();
+        const details = `the message does not fit into the ${this.maxPacketSize} bytes that the broker allows a packet`;
+        return { kind: 'refused', forGood: true, details };
+      }
+      const outcome = await this.send(topic, payload, options);
+      if (outcome.kind !== 'unknown' || writeBy !== Infinity) return outcome;
     }
-    while (this.inFlight.size >= this.maxInFlight) {
-      if (!(await this.turn(signal))) return { kind: 'aborted' };
-    }
-    if (signal?.aborted) return { kind: 'aborted' };
-    return this.send(topic, payload, options);
   }
 
   /** Waits a moment for what is unacknowledged, and gives up the rest. */
   async close(): Promise<void> {
+    this.isClosed = true;
     const force = setTimeout(() => this.client.end(true), CLOSE_MS);
     await this.client.endAsync(!this.client.connected);
     clearTimeout(force);
-    this.settleAll({ kind: 'aborted' });
+    this.endAll({ kind: 'aborted' });
+    for (const next of [...this.queue]) next();
   }
 
   private open(): MqttClient {
@@ -102,15 +135,22 @@ export class Publisher {
       }
     });
     client.on('connect', () => {
+      if (client !== this.client) return;
       this.attempts = 0;
+      this.connectedNow();
+      client.stream.on('drain', () => this.callNext());
+      this.callNext();
       logger.info({ mqtt_client_id, receive_maximum: this.maxInFlight }, 'publisher connected');
     });
     client.on('close', () => {
+      if (client !== this.client) return;
+      this.connection = new Promise((resolve) => (this.connectedNow = resolve));
+      this.giveUpAll(client);
       client.options.reconnectPeriod = backoffMs(this.attempts++, 100, 1000);
     });
     client.on('offline', () => logger.warn({ mqtt_client_id }, 'publisher lost the broker'));
     client.on('error', (error) => {
-      logger.warn({ err: error.message, mqtt_client_id }, 'publisher error');
+      logger.warn({ err: error, mqtt_client_id }, 'publisher error');
       // A packet MQTT.js cannot read leaves it deaf on an open connection, and it would send again what provoked it.
       if (client.connected && !('code' in error)) this.startAnew(error);
     });
@@ -120,7 +160,6 @@ export class Publisher {
   private learn(limits: { receiveMaximum?: number; maximumPacketSize?: number } | undefined): void {
     this.maxInFlight = Math.min(MAX_IN_FLIGHT, limits?.receiveMaximum ?? MAX_IN_FLIGHT);
     this.maxPacketSize = limits?.maximumPacketSize ?? Infinity;
-    this.limitsKnown();
   }
 
   private startAnew(error: Error): void {
@@ -128,66 +167,96 @@ export class Publisher {
     this.client = this.open();
     deaf.end(true);
     this.unheard.clear();
-    this.settleAll({ kind: 'refused', forGood: false, details: error.message });
+    this.endAll({ kind: 'refused', forGood: false, details: error.message });
   }
 
-  private settleAll(outcome: PublishOutcome): void {
-    for (const settle of [...this.inFlight]) settle(outcome);
+  /** What MQTT.js would send again after a reconnect: by then somebody else may have published it, or it was cancelled. */
+  private giveUpAll(client: MqttClient): void {
+    this.unheard.clear();
+    const given = [...this.inFlight];
+    this.endAll({ kind: 'unknown', details: 'the connection to the broker ended before it acknowledged the publish' });
+    for (const { packetId } of given) if (packetId !== undefined) client.removeOutgoingMessage(packetId);
   }
 
-  /** @returns false where the signal came first. */
-  private async turn(signal: AbortSignal | undefined): Promise<boolean> {
+  private endAll(outcome: PublishOutcome): void {
+    for (const { end } of [...this.inFlight]) end(outcome);
+  }
+
+  /** Whether a publish would be written at once. */
+  private takesOne(): boolean {
+    const { connected, stream } = this.client;
+    return connected && !this.isClosed && this.inFlight.size < this.maxInFlight && !stream.writableNeedDrain;
+  }
+
+  private callNext(): void {
+    if (!this.takesOne()) return;
+    const [next] = this.queue;
+    if (next !== undefined) next();
+  }
+
+  private async turn(until: number, signal: AbortSignal | undefined): Promise<Waited> {
     let next: () => void = () => undefined;
-    const turn = new Promise<void>((resolve) => (next = resolve));
+    const turn = new Promise<void>((resolve) => {
+      next = () => {
+        this.queue.delete(next);
+        resolve();
+      };
+    });
     this.queue.add(next);
-    const came = await unlessAborted(turn, signal);
+    const outcome = await waitFor(turn, until, signal);
     this.queue.delete(next);
-    return came;
+    return outcome;
   }
 
   private send(
     topic: string,
     payload: string,
-    { expirySeconds, retain = false, signal }: PublishOptions,
+    { expiresAt, retain = false, signal }: PublishOptions,
   ): Promise<PublishOutcome> {
     return new Promise((resolve) => {
       const abort = (): void => resolve({ kind: 'aborted' });
-      const settle = (outcome: PublishOutcome): void => {
-        if (!this.inFlight.delete(settle)) return;
-        signal?.removeEventListener('abort', abort);
-        const [next] = this.queue;
-        if (next !== undefined) {
-          this.queue.delete(next);
-          next();
-        }
-        resolve(outcome);
+      const one: InFlight = {
+        packetId: undefined,
+        end: (outcome) => {
+          if (!this.inFlight.delete(one)) return;
+          signal?.removeEventListener('abort', abort);
+          this.callNext();
+          resolve(outcome);
+        },
       };
-      this.inFlight.add(settle);
+      this.inFlight.add(one);
       signal?.addEventListener('abort', abort, { once: true });
-      const properties = expirySeconds === undefined ? {} : { messageExpiryInterval: Math.max(1, expirySeconds) };
+      const leftSeconds = expiresAt === undefined ? undefined : Math.ceil((expiresAt - performance.now()) / 1000);
+      const properties = leftSeconds === undefined ? {} : { messageExpiryInterval: Math.max(1, leftSeconds) };
       this.client.publish(topic, payload, { qos: 1, retain, properties }, (error, packet) => {
         const messageId = packet?.messageId;
-        if (messageId !== undefined && this.unheard.delete(messageId)) settle({ kind: 'unheard' });
-        else if (error == null) settle({ kind: 'acknowledged' });
+        if (messageId !== undefined && this.unheard.delete(messageId)) one.end({ kind: 'unheard' });
+        else if (error == null) one.end({ kind: 'acknowledged' });
         else {
           const code = 'code' in error ? error.code : 0;
-          settle({ kind: 'refused', forGood: REFUSED_FOR_GOOD.has(code), details: error.message });
+          one.end({ kind: 'refused', forGood: REFUSED_FOR_GOOD.has(code), details: error.message });
         }
       });
+      one.packetId = this.client.getLastMessageId();
+      this.callNext();
     });
   }
 }
 
-/** Waits for a promise; false where the signal comes first. Leaves no listener behind. */
-async function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<boolean> {
-  if (signal === undefined) return promise.then(() => true);
-  if (signal.aborted) return false;
+type Waited = 'came' | 'late' | 'aborted';
+
+/** Waits for a promise until a time by `performance.now()`, or until the signal is aborted. Leaves nothing behind. */
+async function waitFor(promise: Promise<void>, until: number, signal: AbortSignal | undefined): Promise<Waited> {
+  if (signal?.aborted) return 'aborted';
+  let timer: NodeJS.Timeout | undefined;
   let stop: () => void = () => undefined;
-  const aborted = new Promise<boolean>((resolve) => {
-    stop = () => resolve(false);
-    signal.addEventListener('abort', stop, { once: true });
+  const ended = new Promise<Waited>((resolve) => {
+    stop = () => resolve('aborted');
+    signal?.addEventListener('abort', stop, { once: true });
+    if (until !== Infinity) timer = setTimeout(() => resolve('late'), Math.max(0, until - performance.now()));
   });
-  const came = await Promise.race([promise.then(() => true), aborted]);
-  signal.removeEventListener('abort', stop);
-  return came;
+  const outcome = await Promise.race([promise.then(() => 'came' as const), ended]);
+  clearTimeout(timer);
+  signal?.removeEventListener('abort', stop);
+  return outcome;
 }
