@@ -3,9 +3,11 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Worker } from 'bullmq';
-import { LOGGER, assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
+import { LOGGER, assertRedisFit, closeRedis, counter, type Logger, type Redis } from '@app/platform';
 import { WAKE_UP_QUEUE, openKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
+
+const failed = counter('drains_failed', 'Drain runs that ended with an error.');
 
 export const DISPATCHER_PARTS = Symbol('DISPATCHER_PARTS');
 
@@ -73,13 +75,14 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
         removeOnFail: { count: 0 },
       },
     );
-    this.worker.on('error', (error) => this.logger.warn({ err: error.message }, 'worker error'));
+    this.worker.on('error', (error) => this.logger.warn({ err: error }, 'worker error'));
     this.worker.on('completed', ({ data }, end) => {
       // Superseded: by another one, or because Redis has lost what it did last, and then nobody else would come.
       if (end !== 'idle') this.wakeAgain(data.shard);
     });
     this.worker.on('failed', (job, error) => {
-      this.logger.warn({ shard: job?.data.shard, err: error.message }, 'drain failed; housekeeping repeats it');
+      failed.inc();
+      this.logger.error({ shard: job?.data.shard, err: error }, 'drain failed; housekeeping repeats it');
     });
     await this.worker.waitUntilReady();
   }

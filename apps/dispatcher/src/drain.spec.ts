@@ -1,13 +1,20 @@
 import { setTimeout } from 'node:timers/promises';
 import { connectAsync } from 'mqtt';
 import { Publisher, type PublishOutcome } from '@app/broker';
-import { connectRedis, type Redis } from '@app/platform';
+import {
+  RedisBusyError,
+  RedisFullError,
+  RedisScriptError,
+  RedisUnavailableError,
+  connectRedis,
+  type Redis,
+} from '@app/platform';
 import { TopicTemplate, shardOf } from '@app/protocol';
-import { Messages, Outboxes, RegistryKeys, WakeUps } from '@app/registry';
+import { Messages, Outboxes, RegistryKeys, WakeUps, type ClaimedMessage } from '@app/registry';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, gate, quiet, startMosquitto, type Gate, type Server } from '../../../test/support/servers.js';
 import { Dispatcher } from './dispatcher.js';
-import { DrainRun, type DrainParts } from './drain.js';
+import { DrainRun, settle, type DrainParts } from './drain.js';
 import { Slots } from './slots.js';
 
 const SHARDS = 4;
@@ -65,11 +72,16 @@ function client(shard: number, i: number): string {
 
 /** A broker that answers when it is let, or slowly. Counts. */
 class Faults {
+  readonly connected = true;
   slownessMs = 0;
   readonly published: string[] = [];
   readonly held = new Map<string, Gate>();
   most = 0;
   private underWay = 0;
+
+  untilConnected(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
 
   async publish(topic: string): Promise<PublishOutcome> {
     this.most = Math.max(this.most, ++this.underWay);
@@ -192,6 +204,68 @@ describe('a drain run', () => {
     stopping = new AbortController();
     await untilIdle(0, of);
     expect(faults.published).toHaveLength(2);
+  });
+});
+
+describe('a drain run that Redis refuses', () => {
+  function failing(error: Error): Outboxes {
+    let failures = 0;
+    return new Proxy(outboxes, {
+      get: (target, property) => {
+        if (property === 'step' && failures++ === 0) return () => Promise.reject(error);
+        const value: unknown = Reflect.get(target, property);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  }
+
+  it.each([RedisUnavailableError, RedisBusyError, RedisFullError])('tries again: %p', async (type) => {
+    const faults = new Faults();
+    await accept(0, client(0, 0));
+    const of = parts(faults, new Slots(5), { outboxes: failing(new type(new Error('away'))) });
+    expect(await run(0, of)).toBe('idle');
+    expect(faults.published).toEqual([client(0, 0)]);
+  });
+
+  it('fails with the error of a script, which would only come again, and gives its slots back', async () => {
+    const of = parts(new Faults(), new Slots(5), { outboxes: failing(new RedisScriptError(new Error('wrong'))) });
+    await accept(0, client(0, 0));
+    await expect(run(0, of)).rejects.toThrow('wrong');
+    expect(of.slots.spare).toBe(5);
+  });
+});
+
+describe('what a drain run makes of the outcome of a publish', () => {
+  const message = { clientId: 'a', messageId: 'm', attempt: 3 } as ClaimedMessage;
+
+  it.each([
+    [{ kind: 'acknowledged' }, 'sent'],
+    [{ kind: 'unheard' }, 'unheard'],
+    [{ kind: 'refused', forGood: true, details: 'x' }, 'failed'],
+    [{ kind: 'refused', forGood: false, details: 'x' }, 'retry'],
+    [{ kind: 'unknown', details: 'x' }, 'retry'],
+  ] as const)('%j: %s', (outcome, settled) => {
+    expect(settle(message, outcome, true)).toMatchObject({ ...message, outcome: settled });
+  });
+
+  it('claims again what was late, and puts it back while there is no connection to the broker', () => {
+    expect(settle(message, { kind: 'late' }, true)).toEqual({ clientId: 'a', outcome: 'late' });
+    expect(settle(message, { kind: 'late' }, false)).toMatchObject({ ...message, outcome: 'retry' });
+  });
+
+  it('fails what cannot be encoded, since it never can be', async () => {
+    const faults = new Faults();
+    await accept(0, client(0, 0));
+    const outTopic = new Proxy(OUT, {
+      get: () => () => {
+        throw new Error('no such topic');
+      },
+    });
+    const of = parts(faults, new Slots(5), { outTopic });
+    expect(await run(0, of)).toBe('idle');
+    const page = await messages.list(client(0, 0), 10);
+    expect(page.messages.map(({ status }) => status)).toEqual(['failed']);
+    expect(faults.published).toEqual([]);
   });
 });
 

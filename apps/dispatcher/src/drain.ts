@@ -3,7 +3,8 @@
  * broker made of it is settled together with the claim of the next message. Of each connection one publish is in flight at
  * a time; one that is interrupted leaves its message to the next run, which publishes it again. What comes back while a
  * step is under way goes with the next step: the more there is to do, the more goes at once.
- * While Redis or the broker is away a run waits: it does not fail for what others will have to wait for as well.
+ * While Redis is away a run waits: it does not fail for what others will have to wait for as well. While this process has
+ * no connection to the broker it claims nothing, so that other dispatchers can; what it had claimed goes back.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher, PublishOutcome } from '@app/broker';
@@ -23,12 +24,16 @@ const drains = counter('drains', 'Drains of an outbox, by how they ended.', ['en
 const draining = gauge('connections_draining', 'Connections with a message that is being published.');
 const settled = counter('messages_settled', 'Publishes of messages, by outcome.', ['outcome']);
 const publishTime = secondsHistogram('publish_duration', 'Time from PUBLISH to PUBACK.');
+const unreadable = counter('unreadable_messages', 'Stored messages that could not be read, and failed.');
 const sentAfter = secondsHistogram(
   'message_sent_after',
   'Time from the acceptance of a message to the PUBACK of its publish.',
 );
 
-/** What a claim is worth publishing for: past it, a process that was frozen may have been taken for dead. */
+/**
+ * What a claim is worth publishing for: past it, a process that was frozen may have been taken for dead. The publisher
+ * looks at it when it writes the packet.
+ */
 const CLAIM_MS = 2500;
 /** A run that still has work after this ends, and is queued again: so other dispatchers get their share of busy shards. */
 const RUN_MS = 1000;
@@ -68,6 +73,7 @@ export class DrainRun {
   ) {}
 
   async drain(): Promise<RunEnd> {
+    if (!(await this.parts.publisher.untilConnected(RUN_MS, this.signal))) return 'interrupted';
     try {
       for (;;) {
         if (this.settlements.length === 0) {
@@ -88,7 +94,7 @@ export class DrainRun {
   }
 
   private hasToEnd(): boolean {
-    return this.signal.aborted || performance.now() > this.endsAt;
+    return this.signal.aborted || performance.now() > this.endsAt || !this.parts.publisher.connected;
   }
 
   /** Whether something has come back; false where it takes long. */
@@ -152,13 +158,14 @@ export class DrainRun {
         this.claim(underWay);
         break;
       default: {
+        if (step.unreadable > 0) this.reportUnreadable(step.unreadable);
         for (const end of DRAIN_ENDS) if (step.ends[end] > 0) drains.inc({ end }, step.ends[end]);
         this.claim((this.name === undefined ? 0 : underWay) + step.claimed.length);
         this.name = step.run;
         const isLate = performance.now() - askedAt > CLAIM_MS;
         for (const message of step.claimed) {
           if (isLate) this.settlements.push({ clientId: message.clientId, outcome: 'late' });
-          else if (!this.signal.aborted) void this.publish(message);
+          else if (!this.signal.aborted) void this.publish(message, askedAt);
         }
       }
     }
@@ -207,38 +214,46 @@ export class DrainRun {
     }
   }
 
-  private async publish(message: ClaimedMessage): Promise<void> {
+  private async publish(message: ClaimedMessage, claimedAt: number): Promise<void> {
     this.publishing++;
     const stopTimer = publishTime.startTimer();
-    const outcome = await this.outcomeOf(message);
+    const outcome = await this.outcomeOf(message, claimedAt);
     stopTimer();
     this.publishing--;
     if (this.isUnanswered) this.hold(this.publishing);
     // An aborted one stays claimed, for the next run.
     if (outcome.kind !== 'aborted') {
-      const settlement = settle(message, outcome);
+      const settlement = settle(message, outcome, this.parts.publisher.connected);
       this.settlements.push(settlement);
       this.report(message, settlement);
     }
     this.returned();
   }
 
-  private async outcomeOf({
-    clientId,
-    messageId,
-    directive,
-    payloadJson,
-    leftMs,
-  }: ClaimedMessage): Promise<PublishOutcome> {
+  private async outcomeOf(message: ClaimedMessage, claimedAt: number): Promise<PublishOutcome> {
     const { publisher, outTopic } = this.parts;
+    const { clientId, messageId, directive, payloadJson, leftMs } = message;
+    let topic: string;
+    let text: string;
     try {
-      const text = encodeMessage(messageId, directive, payloadJson, new Date());
-      const options = { expirySeconds: Math.ceil(leftMs / 1000), signal: this.signal };
-      return await publisher.publish(outTopic.topicOf(clientId), text, options);
+      topic = outTopic.topicOf(clientId);
+      text = encodeMessage(messageId, directive, payloadJson, new Date());
+    } catch (error) {
+      return { kind: 'refused', forGood: true, details: `it cannot be encoded: ${String(error)}` };
+    }
+    const expiresAt = claimedAt + leftMs;
+    const writeBy = Math.min(claimedAt + CLAIM_MS, expiresAt);
+    try {
+      return await publisher.publish(topic, text, { expiresAt, writeBy, signal: this.signal });
     } catch (error) {
       // It must not keep the others of the shard from going on.
       return { kind: 'refused', forGood: false, details: String(error) };
     }
+  }
+
+  private reportUnreadable(count: number): void {
+    unreadable.inc(count);
+    this.parts.logger.error({ shard: this.shard, count }, 'stored messages cannot be read; they are dead letters now');
   }
 
   private report(message: ClaimedMessage, settlement: Settlement): void {
@@ -256,10 +271,11 @@ export class DrainRun {
   }
 }
 
-/** What a publish's outcome means for the message. Pure. */
+/** What a publish's outcome means for the message; `connected`: whether the next claim could be written now. Pure. */
 export function settle(
   { clientId, messageId, attempt }: ClaimedMessage,
   outcome: Exclude<PublishOutcome, { kind: 'aborted' }>,
+  connected: boolean,
 ): Settlement {
   const claim = { clientId, messageId, attempt };
   switch (outcome.kind) {
@@ -269,5 +285,11 @@ export function settle(
       return { ...claim, outcome: 'unheard' };
     case 'refused':
       return { ...claim, outcome: outcome.forGood ? 'failed' : 'retry', details: outcome.details };
+    case 'unknown':
+      return { ...claim, outcome: 'retry', details: outcome.details };
+    case 'late':
+      return connected
+        ? { clientId, outcome: 'late' }
+        : { ...claim, outcome: 'retry', details: 'there is no connection to the broker' };
   }
 }

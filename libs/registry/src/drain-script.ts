@@ -4,7 +4,9 @@
  * dispatcher that dies in between leaves it to be published again, under the same id.
  */
 import { RedisScript } from '@app/platform';
+import { ACCOUNT_LUA } from './account-check.js';
 import { MESSAGE_LUA } from './message-script.js';
+import { STORED_STATUSES } from './message-status.js';
 import { WAKE_TODO } from './to-do.js';
 
 /** How the drain of a connection ended, in the order of a reply's counts. */
@@ -15,6 +17,12 @@ export type StepKind = 'draining' | 'idle' | 'lost' | 'superseded';
 
 /** `[client id, message id, directive, payload, left ms, request id, attempt, created at]` */
 export type ClaimReply = [string, string, string, string, number, string, number, string];
+
+/** Messages that one step ends without publishing them, at most: expired, moved or unreadable ones. */
+const ENDED_AT_ONCE = 500;
+
+/** Why a dead letter of the drain could not be processed. */
+export const UNREADABLE_RECORD = 'unreadable-record';
 
 /** Arguments of `drainScript` before the settlements, and for each settlement. */
 const DRAIN_ARGS = { head: 5, settlement: 5 } as const;
@@ -28,15 +36,18 @@ const DRAIN_ARGS = { head: 5, settlement: 5 } as const;
  * KEYS `ofMessages`
  * ARGV run ('' starts one), connections under way, connections that may be taken (-1: none is to go on),
  *      first and longest retry ms, then for each settlement: client id, message id ('' for none), attempt, outcome, details
- * → run, kind, connections that ended by how (`DRAIN_ENDS`), and a `ClaimReply` for each claimed message
+ * → run, kind, connections that ended by how (`DRAIN_ENDS`) and then how many records could not be read, and a
+ *   `ClaimReply` for each claimed message
  */
 export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: number[], ...ClaimReply[]]>(
   'ccDrain',
-  `${MESSAGE_LUA}
+  `${MESSAGE_LUA}${ACCOUNT_LUA}
+   local STATUSES = { ${STORED_STATUSES.map((status) => `${status}=true`).join(',')} }
    local run, under_way, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
    local first_wait, longest_wait = tonumber(ARGV[4]), tonumber(ARGV[5])
    local starts = run == ''
-   local ends = { 0, 0, 0, 0 }
+   local ends = { 0, 0, 0, 0, 0 }
+   local ended = 0
    local reply = { run, 'draining', ends }
    -- Those that leave what the run has taken, and those of them that wait no more either.
    local left, done = {}, {}
@@ -54,6 +65,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
    local function settle(client, id, attempt, outcome, details)
      if id == '' then return end
      local m = load(id, 'attempts')
+     m[6] = tonumber(m[6]) and m[6]
      local stale = m[6] and m[6] ~= attempt
      if outcome == 'sent' or (outcome == 'failed' and not stale) then
        move(id, m, outcome, outcome, details)
@@ -62,7 +74,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
        local unheard = outcome == 'unheard'
        local shown = unheard and 'held' or 'queued'
        if move(id, m, 'queued', shown, details, 'unheard', unheard and '1' or '0') then
-         return math.min(longest_wait, first_wait * 2 ^ math.min(m[6] - 1, 20))
+         return math.min(longest_wait, first_wait * 2 ^ math.min((m[6] or 1) - 1, 20))
        end
        drop_if_ended(client, id, m)
      end
@@ -78,36 +90,75 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
      end
    end
 
-   local function go_on(client, online)
+   -- What of a stored message cannot be read; nil for one that is in order.
+   local function fault_of(client, m)
+     if m.err then return 'it is no hash' end
+     if not (m[1] or m[2] or m[3]) then return 'it is not stored' end
+     if m[3] ~= client then return 'it names another client' end
+     if not STATUSES[m[1]] then return 'its status is unknown' end
+     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then return nil end
+     if not (m[6] and m[7]) then return 'its content is missing' end
+     if not (tonumber(m[8]) and tonumber(m[10])) then return 'its times are missing' end
+   end
+
+   -- It must not keep the others of the shard from going on.
+   local function give_up(client, id, m, fault)
+     ends[5] = ends[5] + 1
+     dead_letter(client, '${UNREADABLE_RECORD}', 'the stored message ' .. id .. ' cannot be read: ' .. fault)
+     call('LREM', OUTBOX .. client, 1, id)
+     if m[3] ~= client then return call('ZREM', EXPIRY, id) end
+     if m[1] ~= 'in_flight' then m[1] = 'queued' end
+     move(id, m, 'failed', 'failed', 'the stored message cannot be read: ' .. fault)
+   end
+
+   local function go_on(client, online, account, asked)
      local outbox = OUTBOX .. client
      while true do
-       local id = call('LINDEX', outbox, 0)
+       local id = redis.pcall('LINDEX', outbox, 0)
        if not id then return leave(client, 1) end
-       local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
-       if not online then
-         if m[1] == 'in_flight' then move(id, m, 'queued', 'held') end
-         return leave(client, 2)
+       if type(id) ~= 'string' then
+         ends[5] = ends[5] + 1
+         dead_letter(client, '${UNREADABLE_RECORD}', 'the outbox is no list')
+         return leave(client, 1)
        end
-       local left_ms = m[8] and m[8] - at
-       if m[1] == 'queued' and left_ms <= 0 then
+       if ended == ${ENDED_AT_ONCE} then return leave(client, 4, micros) end
+       ended = ended + 1
+       local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
+       local fault = fault_of(client, m)
+       local is_waiting, in_flight = m[1] == 'queued', m[1] == 'in_flight'
+       local left_ms = (tonumber(m[8]) or 0) - at
+       if fault then
+         give_up(client, id, m, fault)
+       elseif not is_waiting and not in_flight then
+         call('LREM', outbox, 1, id)
+       elseif not asked and belongs_elsewhere(m, account, online) then
+         fail_moved(client, id, m)
+       elseif not online or (asked and m[5]) then
+         if in_flight then move(id, m, 'queued', online and 'queued' or 'held') end
+         return leave(client, online and 3 or 2)
+       elseif left_ms <= 0 then
+         if in_flight then move(id, m, 'queued', 'queued') end
          move(id, m, 'expired', 'expired')
          call('LREM', outbox, 1, id)
-       elseif m[1] == 'queued' or m[1] == 'in_flight' then
-         local attempt = (m[11] or 0) + 1
-         if m[1] == 'in_flight' then call('HSET', MESSAGE .. id, 'attempts', attempt)
-         else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
-         reply[#reply + 1] = { client, id, m[6], m[7], math.max(0, left_ms), m[9], attempt, m[10] }
-         return
        else
-         call('LREM', outbox, 1, id)
-         if not m[1] then call('ZREM', EXPIRY, id) end
+         ended = ended - 1
+         local attempt = (tonumber(m[11]) or 0) + 1
+         if in_flight then call('HSET', MESSAGE .. id, 'attempts', attempt)
+         else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
+         reply[#reply + 1] = { client, id, m[6], m[7], left_ms, m[9] or '', attempt, m[10] }
+         return
        end
      end
    end
 
    local function all_go_on(clients)
-     local hosts = #clients > 0 and call('ZMSCORE', HOSTS, unpack(clients))
-     for i, client in ipairs(clients) do go_on(client, hosts[i] or call('ZSCORE', PROXIES, client)) end
+     if #clients > 0 then
+       local hosts, accounts = call('ZMSCORE', HOSTS, unpack(clients)), call('HMGET', ACCOUNTS, unpack(clients))
+       local asked = call('SMISMEMBER', ACCOUNTS_ASKED, unpack(clients))
+       for i, client in ipairs(clients) do
+         go_on(client, hosts[i] or call('ZSCORE', PROXIES, client), accounts[i], asked[i] == 1)
+       end
+     end
      if #left > 0 then call('SREM', DRAINING, unpack(left)) end
      if #done > 0 then call('ZREM', WOKEN, unpack(done)) end
      left, done = {}, {}

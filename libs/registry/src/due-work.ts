@@ -47,8 +47,8 @@ const dueScript = new RedisScript<null | [number, number, number, string, ...str
 
    local old = due(FINISHED)
    for _, id in ipairs(old) do
-     local client = call('HGET', MESSAGE .. id, 'client_id')
-     if client then call('ZREM', MESSAGES .. client, id) end
+     local client = redis.pcall('HGET', MESSAGE .. id, 'client_id')
+     if type(client) == 'string' then call('ZREM', MESSAGES .. client, id) end
      call('UNLINK', MESSAGE .. id)
      call('ZREM', FINISHED, id)
    end

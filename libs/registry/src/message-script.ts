@@ -1,5 +1,5 @@
 /** What the scripts on messages have in common: the table of transitions, histories and events. */
-import { EVENTS_KEPT } from './event.js';
+import { DEAD_LETTERS_KEPT, EVENTS_KEPT } from './event.js';
 import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
 
 /**
@@ -9,7 +9,7 @@ import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-statu
 const HISTORY_BYTES = 8192;
 
 /** How many keys `RegistryKeys.ofMessages` gives. */
-export const OF_MESSAGES = 16;
+export const OF_MESSAGES = 18;
 
 function luaTable(): string {
   const moves = STORED_STATUSES.flatMap((from) => TRANSITIONS[from].map((to) => `['${from} ${to}']=true`));
@@ -28,17 +28,18 @@ function isUnfinished(status: StoredStatus): boolean {
  * Lua shared by the scripts on messages. KEYS begin with `RegistryKeys.ofMessages`.
  * `at`, `at_text`: epoch milliseconds of the Redis clock.
  * `micros`: the same clock in microseconds.
- * `load(id, field …)`: the fields of a message that `move` needs, five of them, and then these.
+ * `load(id, field …)`: the fields of a message that `move` needs, five of them, and then these; `err` if it is no hash.
  * `append(event, account)`: appends an event, of an account's connection where one is given.
  * `tell(client, account, id, status, details)`: appends the event of a change.
  * `move(id, message, to, shown, details, field, value …)`: moves a message along the table, sets further fields, tells
  *   of it as the status `shown`, and where it has come to its end, has it forgotten after its retention; false where
  *   the table does not allow it.
+ * `dead_letter(client, reason, details)`: keeps what could not be processed for inspection.
  * A history line is `<status> <at>[ <details>]`.
  */
 export const MESSAGE_LUA = `
 local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTBOX, MESSAGES, IDEMPOTENCY,
-  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING = unpack(KEYS, 1, ${OF_MESSAGES})
+  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING, ACCOUNTS_ASKED, DEAD_LETTERS = unpack(KEYS, 1, ${OF_MESSAGES})
 local call = redis.call
 local TRANSITIONS = ${luaTable()}
 local ENDS = ${luaSet(STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished)))}
@@ -63,11 +64,11 @@ local function tell(client, account, id, status, details)
 end
 
 local function load(id, ...)
-  return call('HMGET', MESSAGE .. id, 'status', 'history', 'client_id', 'keep', 'account', ...)
+  return redis.pcall('HMGET', MESSAGE .. id, 'status', 'history', 'client_id', 'keep', 'account', ...)
 end
 
 local function move(id, message, to, shown, details, ...)
-  local from, history = message[1], message[2]
+  local from, history = message[1], message[2] or ''
   if not from or not TRANSITIONS[from .. ' ' .. to] then return false end
   local line = to .. ' ' .. at_text
   if details and details ~= '' then line = line .. ' ' .. string.gsub(details, '[%c]', ' ') end
@@ -76,15 +77,22 @@ local function move(id, message, to, shown, details, ...)
     local rest = string.match(string.sub(history, -${HISTORY_BYTES / 2}), '\\n(.*)$') or ''
     history = first .. '\\n' .. rest
   end
-  message[1] = to
+  if history ~= '' then line = history .. '\\n' .. line end
+  message[1], message[2] = to, line
   if ENDS[to] then
-    call('HSET', MESSAGE .. id, 'status', to, 'history', history .. '\\n' .. line, 'payload', '', ...)
+    call('HSET', MESSAGE .. id, 'status', to, 'history', line, 'payload', '', ...)
     call('ZREM', EXPIRY, id)
-    call('ZADD', FINISHED, string.format('%.0f', at + (message[4] or 0)), id)
+    call('ZADD', FINISHED, string.format('%.0f', at + (tonumber(message[4]) or 0)), id)
   else
-    call('HSET', MESSAGE .. id, 'status', to, 'history', history .. '\\n' .. line, ...)
+    call('HSET', MESSAGE .. id, 'status', to, 'history', line, ...)
   end
   tell(message[3], message[5], id, shown, details)
   return true
+end
+
+local function dead_letter(client, reason, details)
+  local letter = '{"client_id":' .. cjson.encode(client) .. ',"topic":"","reason":"' .. reason .. '","details":' ..
+    cjson.encode(details) .. ',"sample":""}'
+  call('XADD', DEAD_LETTERS, 'MAXLEN', '~', ${DEAD_LETTERS_KEPT}, '*', 'at', at_text, 'letter', letter)
 end
 `;

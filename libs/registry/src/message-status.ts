@@ -9,7 +9,8 @@ export const MESSAGE_STATUSES = ['queued', 'held', 'in_flight', 'sent', 'failed'
 export type MessageStatus = (typeof MESSAGE_STATUSES)[number];
 
 export const TRANSITIONS: Readonly<Record<StoredStatus, readonly StoredStatus[]>> = {
-  queued: ['in_flight', 'expired', 'cancelled'],
+  // `failed`: the client belongs to another account now, or it answered `message-error` to an earlier publish.
+  queued: ['in_flight', 'expired', 'cancelled', 'failed'],
   in_flight: ['sent', 'queued', 'failed'],
   // By `message-error`, which wins over a later settle.
   sent: ['failed'],

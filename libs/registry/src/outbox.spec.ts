@@ -4,6 +4,7 @@ import { withRedis } from '../../../test/support/redis.js';
 import { eventually } from '../../../test/support/servers.js';
 import { Draining, type Drained } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
+import { DeadLetters, type StoredDeadLetter } from './dead-letters.js';
 import { Messages } from './messages.js';
 import { Outboxes, type ClaimedMessage } from './outbox.js';
 import { RegistryKeys } from './registry-keys.js';
@@ -79,6 +80,16 @@ async function waiting(): Promise<string[]> {
 async function lastEvent(): Promise<unknown> {
   const [last] = await redis.xrevrange(keys.events(SHARD), '+', '-', 'COUNT', 1);
   return JSON.parse(last?.[1][3] ?? 'null');
+}
+
+async function statusEvents(id: string): Promise<string[]> {
+  const entries = await redis.xrange(keys.events(SHARD), '-', '+');
+  const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as { message_id: string; status: string });
+  return events.filter((event) => event.message_id === id).map(({ status }) => status);
+}
+
+async function deadLetters(): Promise<StoredDeadLetter[]> {
+  return (await new DeadLetters(redis, keys, SHARDS).list(10)).letters;
 }
 
 async function wakeDueIn(): Promise<number> {
@@ -164,11 +175,14 @@ describe('draining', () => {
     expect(await redis.zrange(keys.expiry(SHARD), '0', '-1')).toEqual([long]);
   });
 
-  it('publishes a claimed message again even past its time to live: only what waits can expire', async () => {
+  it('does not publish a claimed message again past its time to live', async () => {
     const id = await accept('x', undefined, 200);
+    const next = await accept();
     await claim();
     await redis.hset(keys.message(SHARD, id), 'expires_at', '1000');
-    expect(await claim()).toMatchObject({ messageId: id, leftMs: 0, attempt: 2 });
+    expect(await claim()).toMatchObject({ messageId: next, attempt: 1 });
+    expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued', 'expired']);
+    expect(await waiting()).toEqual([next]);
   });
 
   it('drops an id without a record, and goes on behind it', async () => {
@@ -180,6 +194,59 @@ describe('draining', () => {
     expect(await waiting()).toEqual([id]);
     expect(await redis.zrange(keys.expiry(SHARD), '0', '-1')).toEqual([id]);
     expect(await redis.exists(keys.message(SHARD, poison))).toBe(0);
+    expect(await deadLetters()).toMatchObject([{ client_id: CLIENT, reason: 'unreadable-record' }]);
+  });
+
+  it.each([
+    ['no status', ['status']],
+    ['no time to live', ['expires_at']],
+    ['no time of acceptance', ['created_at']],
+    ['no payload', ['payload']],
+    ['no directive', ['directive']],
+    ['no history and no time to live', ['history', 'keep', 'expires_at']],
+    ['no client', ['client_id']],
+  ])('makes a record with %s a dead letter, and goes on behind it', async (_, fields) => {
+    const [poison, id] = [await accept(), await accept()];
+    await redis.hdel(keys.message(SHARD, poison), ...fields);
+    expect((await claim()).messageId).toBe(id);
+    expect(await waiting()).toEqual([id]);
+    expect(await redis.zrange(keys.expiry(SHARD), '0', '-1')).toEqual([id]);
+    const [letter, ...more] = await deadLetters();
+    expect([letter?.reason, more]).toEqual(['unreadable-record', []]);
+    expect(letter?.details).toContain(poison);
+    if (fields.includes('client_id')) return;
+    expect((await messages.read(poison))?.history.at(-1)).toMatchObject({ status: 'failed' });
+    expect((await statusEvents(poison)).at(-1)).toBe('failed');
+    expect(await redis.zscore(keys.finished(SHARD), poison)).not.toBeNull();
+  });
+
+  it.each([
+    ['status', 'lost'],
+    ['expires_at', 'soon'],
+    ['created_at', ''],
+    ['client_id', 'another'],
+  ])('makes a record a dead letter whose %s is %j, and goes on behind it', async (field, value) => {
+    const [poison, id] = [await accept(), await accept()];
+    await redis.hset(keys.message(SHARD, poison), field, value);
+    expect((await claim()).messageId).toBe(id);
+    expect(await deadLetters()).toHaveLength(1);
+  });
+
+  it('reads past odd attempts, retention and history of a record', async () => {
+    const id = await accept();
+    await redis.hset(keys.message(SHARD, id), 'attempts', 'many', 'keep', 'long', 'history', '');
+    const { attempt } = await claim();
+    expect(attempt).toBe(1);
+    await draining.settle({ messageId: id, attempt, outcome: 'sent' });
+    expect(await statuses(id)).toEqual(['in_flight', 'sent']);
+  });
+
+  it.each(['message', 'outbox'])('makes a key of the wrong type a dead letter: %s', async (which) => {
+    const id = await accept();
+    const key = which === 'message' ? keys.message(SHARD, id) : keys.outbox(SHARD, CLIENT);
+    await redis.set(key, 'text');
+    expect(await draining.claim()).toEqual({ kind: 'empty' });
+    expect(await deadLetters()).toHaveLength(1);
   });
 
   it('drops a message that has come to its end, and does not publish it', async () => {
@@ -411,6 +478,55 @@ describe("a client's message-error", () => {
     await outboxes.failByClient(CLIENT, id, 'no such worker');
     expect((await claim()).messageId).toBe(next);
     expect(await waiting()).toEqual([next]);
+  });
+
+  it.each(['online', 'offline'] as const)(
+    'counts after the PUBACK was lost and the message waits for its next try (client %s)',
+    async (state) => {
+      const [id, next] = [await accept(), await accept()];
+      await claim();
+      await draining.settle({ messageId: id, attempt: 1, outcome: 'retry', details: 'no PUBACK' });
+      await become(state);
+      expect((await messages.read(id))?.status).toBe(state === 'online' ? 'queued' : 'held');
+      expect(await outboxes.failByClient(CLIENT, id, 'no such worker')).toBe('failed');
+      expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued', 'failed']);
+      expect(await waiting()).toEqual([next]);
+      expect(await redis.zscore(keys.expiry(SHARD), id)).toBeNull();
+      await become('online');
+      expect((await claim()).messageId).toBe(next);
+    },
+  );
+
+  it('leaves the outbox at once, and a later completion changes nothing', async () => {
+    const [id, next] = [await accept(), await accept()];
+    await claim();
+    await outboxes.failByClient(CLIENT, id, 'no such worker');
+    expect(await waiting()).toEqual([next]);
+    const step = await draining.settle({ messageId: id, attempt: 1, outcome: 'retry', details: 'no PUBACK' });
+    expect(claimed(step).messageId).toBe(next);
+    expect(await statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
+  });
+
+  it('counts for a record of an older release that is in flight without a count of its claims', async () => {
+    const id = await accept();
+    await claim();
+    await redis.hdel(keys.message(SHARD, id), 'attempts');
+    expect(await outboxes.failByClient(CLIENT, id, 'x')).toBe('failed');
+  });
+
+  it('changes nothing for a message that has expired or was cancelled after a claim', async () => {
+    const [expired, cancelled] = [await accept('x', undefined, 200), await accept()];
+    for (const id of [expired, cancelled]) {
+      const { attempt } = await claim();
+      await draining.settle({ messageId: id, attempt, outcome: 'retry', details: 'no PUBACK' });
+      if (id === expired) await redis.hset(keys.message(SHARD, id), 'expires_at', '1000');
+    }
+    await messages.cancel(cancelled);
+    for (const id of [expired, cancelled]) {
+      const before = await statuses(id);
+      expect(await outboxes.failByClient(CLIENT, id, 'x')).toBe('not-published');
+      expect(await statuses(id)).toEqual(before);
+    }
   });
 
   it('changes nothing for a message that was not published yet', async () => {

@@ -1,6 +1,7 @@
 /** The outboxes of connections: how dispatchers drain them, and what clients report of what they got. */
 import { shardOf } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
+import { failMovedScript } from './account-check.js';
 import { DRAIN_ENDS, drainScript, type ClaimReply, type DrainEnd, type StepKind } from './drain-script.js';
 import { type RegistryEvent } from './event.js';
 import { MESSAGE_LUA } from './message-script.js';
@@ -47,6 +48,8 @@ export interface DrainStep {
   claimed: ClaimedMessage[];
   /** Connections whose drain has ended, by how; those that wait for their next try are woken by a to-do of the shard. */
   ends: Record<DrainEnd, number>;
+  /** Stored messages that could not be read: they have failed, and are kept as dead letters. */
+  unreadable: number;
 }
 
 /** What a dispatcher says with a step of its run. */
@@ -73,13 +76,19 @@ const RETRY_MS = { first: 1000, most: 60_000 };
 const clientErrorScript = new RedisScript<ClientErrorOutcome>(
   'ccClientError',
   `${MESSAGE_LUA}
-   local m = load(ARGV[2])
-   if m[3] ~= ARGV[1] then
-     append(ARGV[4], call('HGET', ACCOUNTS, ARGV[1]))
+   local m = load(ARGV[2], 'attempts')
+   local account = call('HGET', ACCOUNTS, ARGV[1])
+   if m[3] ~= ARGV[1] or (m[5] and m[5] ~= account) then
+     append(ARGV[4], account)
      return m[3] and 'foreign' or 'unknown'
    end
    if m[1] == 'failed' then return 'repeated' end
-   if (m[1] == 'in_flight' or m[1] == 'sent') and move(ARGV[2], m, 'failed', 'failed', ARGV[3]) then return 'failed' end
+   -- A claim that was given back may have reached the client all the same.
+   local was_claimed = m[1] == 'in_flight' or m[1] == 'sent' or (tonumber(m[6]) or 0) >= 1
+   if was_claimed and move(ARGV[2], m, 'failed', 'failed', ARGV[3]) then
+     call('LREM', OUTBOX .. ARGV[1], 1, ARGV[2])
+     return 'failed'
+   end
    return 'not-published'`,
 );
 
@@ -115,10 +124,23 @@ export class Outboxes {
     const [name, kind, counts, ...claims] = await drainScript.run(this.redis, this.keys.ofMessages(shard), args);
     const ends = { empty: 0, offline: 0, waiting: 0, interrupted: 0 };
     for (const [i, how] of DRAIN_ENDS.entries()) ends[how] = counts[i] ?? 0;
-    return { run: name, kind, ends, claimed: claims.map(toClaimed) };
+    const unreadable = counts[DRAIN_ENDS.length] ?? 0;
+    return { run: name, kind, ends, unreadable, claimed: claims.map(toClaimed) };
   }
 
-  /** A client's `message-error`: the message becomes `failed`, if it was published to this very client. */
+  /** Fails what waits for a client and was accepted for another account than the client's. @returns how many */
+  async failMoved(shard: number, clientId: string): Promise<number> {
+    const scriptKeys = this.keys.ofMessages(shard);
+    let failed = 0;
+    for (let from = 0; from >= 0;) {
+      const [count, next] = await failMovedScript.run(this.redis, scriptKeys, [clientId, from]);
+      failed += count;
+      from = next;
+    }
+    return failed;
+  }
+
+  /** A client's `message-error`: the message becomes `failed`, if it was claimed for this very client at least once. */
   async failByClient(clientId: string, messageId: string, details: string): Promise<ClientErrorOutcome> {
     const shard = shardOf(clientId, this.shardCount);
     const event: RegistryEvent = {

@@ -54,6 +54,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:accounts`;
   }
 
+  /** Set of the clients whose account is being asked for: nothing that carries an account is published to them. */
+  accountsAsked(shard: number): string {
+    return `${this.shard(shard)}:accounts-asked`;
+  }
+
   /** Stream: what happened, newest 10,000 or so. */
   events(shard: number): string {
     return `${this.shard(shard)}:events`;
@@ -141,6 +146,8 @@ export class RegistryKeys extends ShardingKeys {
       this.draining(shard),
       this.drainRun(shard),
       this.waking(shard),
+      this.accountsAsked(shard),
+      this.deadLetters(shard),
     ];
   }
 
