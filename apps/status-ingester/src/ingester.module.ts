@@ -25,6 +25,7 @@ import {
   Maintenance,
   Migration,
   Outboxes,
+  Refusals,
   RegistryKeys,
   Sweeps,
   WakeUps,
@@ -56,6 +57,7 @@ import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
 import { exposeMailboxes } from './shard/mailbox-gauges.js';
 import { ShardActor } from './shard/shard-actor.js';
+import { toDoKinds } from './shard/to-do-kinds.js';
 
 /**
  * Retained by the service itself, outside of every client's topics: the last thing a read of retained messages brings.
@@ -135,12 +137,10 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     rate: settings.VERIFY_RATE,
     logger,
   });
-  const effects = new Effects({
+  const kinds = toDoKinds({
     verifier,
     accounts,
-    redis,
-    keys,
-    due,
+    refusals: new Refusals(redis, keys),
     wakeUps,
     outboxes,
     directory,
@@ -149,6 +149,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     outTopic: OUT_TOPIC,
     logger,
   });
+  const effects = new Effects(kinds, due, logger);
   const rules = {
     statusTopics: STATUS_TOPICS.map(({ template }) => template),
     inTopic: IN_TOPIC.template,

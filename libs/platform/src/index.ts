@@ -20,6 +20,7 @@ export * from './redis-url.js';
 export * from './redis.js';
 export * from './route-access.js';
 export * from './run-app.js';
+export * from './sampled.js';
 export * from './settings.js';
 export * from './watched-file.js';
 

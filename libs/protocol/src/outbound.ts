@@ -46,11 +46,15 @@ export type ForceDisconnect = z.infer<typeof ForceDisconnect>;
 
 export type Outbound = Message | HandshakeError | HandshakeResponse | ForceDisconnect;
 
-/** An outbound envelope without the members every envelope has. */
-export type OutboundBody =
-  | Omit<HandshakeError, 'message_id' | 'version' | 'sent'>
-  | Omit<HandshakeResponse, 'message_id' | 'version' | 'sent'>
-  | Omit<ForceDisconnect, 'message_id' | 'version' | 'sent'>;
+const ENVELOPE_MEMBERS = { message_id: true, version: true, sent: true } as const;
+
+/** An answer to a client, without the members every envelope has. */
+export const OutboundBody = z.discriminatedUnion('type', [
+  HandshakeError.omit(ENVELOPE_MEMBERS),
+  HandshakeResponse.omit(ENVELOPE_MEMBERS),
+  ForceDisconnect.omit(ENVELOPE_MEMBERS),
+]);
+export type OutboundBody = z.infer<typeof OutboundBody>;
 
 /** Completes and encodes an answer to a client. */
 export function encodeAnswer(body: OutboundBody, messageId: string = randomUUID(), at: Date = new Date()): string {

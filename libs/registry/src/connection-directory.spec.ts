@@ -51,6 +51,7 @@ class Registry {
       events: [],
       deadLetters: [],
       todos: [],
+      refused: [],
       undone: [],
       arrived: [],
       swept: [],

@@ -33,6 +33,7 @@ function writesOf(changes: Partial<BatchChanges>): ShardWrite[] {
     events: [],
     deadLetters: [],
     todos: [],
+    refused: [],
     undone: [],
     arrived: [],
     swept: [],

@@ -3,6 +3,7 @@ import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
 import { encodeConnection, type Connection } from './connection.js';
 import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type DatedEvent } from './event.js';
 import { factMembers } from './fact-index.js';
+import { encodeRefused, type Refused } from './refusals.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { encodeToDo, WAKE_TODO, type DueToDo, type ToDo } from './to-do.js';
 
@@ -21,6 +22,8 @@ export interface BatchChanges {
   deadLetters: readonly (DeadLetter & { at: number })[];
   /** `due` in epoch milliseconds. */
   todos: readonly DueToDo[];
+  /** Refused handshakes to be answered; each has its to-do. */
+  refused: readonly Refused[];
   /** To-dos that the batch made obsolete. */
   undone: readonly ToDo[];
   /** Clients that came online: a dispatcher is woken, if something waits for them. The first guarded writes are theirs. */
@@ -108,6 +111,8 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
       replace(gathered, factsOf(keys, shard, before), factsOf(keys, shard, after));
     }
   }
+  const [waiting] = keys.refusals(shard);
+  for (const refused of changes.refused) gathered.to('HSET', waiting).push(...encodeRefused(refused));
   for (const todo of changes.undone) gathered.to('ZREM', keys.todo(shard)).push(encodeToDo(todo));
   for (const { todo, due } of changes.todos) gathered.to('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
 

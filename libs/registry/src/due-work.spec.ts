@@ -42,7 +42,7 @@ beforeEach(async () => {
   await redis.zadd(keys.index(SHARD, 'online', 'host'), 0, CLIENT);
 });
 
-const NOTHING: DueWork = { todos: [], expired: 0, forgotten: 0, more: false };
+const NOTHING: DueWork = { todos: [], unreadable: [], expired: 0, forgotten: 0, more: false };
 
 async function now(): Promise<number> {
   const [seconds, micros] = await redis.time();

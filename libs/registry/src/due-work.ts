@@ -1,18 +1,27 @@
 /** What time makes due on a shard: to-dos, and messages that expire or are forgotten. For the shard's owner. */
 import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
+import { DEAD_LETTERS_KEPT, type DeadLetter } from './event.js';
 import { MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type DueToDo } from './to-do.js';
 
 export interface DueWork {
   todos: DueToDo[];
+  /** To-dos that no release up to this one wrote: to be moved to the dead letters. */
+  unreadable: UnreadableToDo[];
   /** Messages that became `expired` by this call. */
   expired: number;
   /** Finished messages whose retention has ended: they are gone by this call. */
   forgotten: number;
   /** More is due than one call takes. */
   more: boolean;
+}
+
+export interface UnreadableToDo {
+  text: string;
+  /** Why it cannot be read. */
+  problem: string;
 }
 
 /** Most to-dos, and most messages, of one call. */
@@ -71,6 +80,22 @@ const doneScript = new RedisScript<number>(
    return 0`,
 );
 
+/** KEYS owner, to-dos, dead letters · ARGV fence, then to-do and dead letter in turn → how many were moved; -1 stale. */
+const unreadableScript = new RedisScript<number>(
+  'ccUnreadableToDos',
+  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+   local time = redis.call('TIME')
+   local at = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+   local moved = 0
+   for i = 2, #ARGV, 2 do
+     if redis.call('ZREM', KEYS[2], ARGV[i]) == 1 then
+       redis.call('XADD', KEYS[3], 'MAXLEN', '~', ${DEAD_LETTERS_KEPT}, '*', 'at', at, 'letter', ARGV[i + 1])
+       moved = moved + 1
+     end
+   end
+   return moved`,
+);
+
 export class DueWorkOfShards {
   constructor(
     private readonly redis: Redis,
@@ -90,8 +115,20 @@ export class DueWorkOfShards {
       expired,
       forgotten,
       more: more === 1,
-      todos: todos.map((text) => ({ todo: decodeToDo(text), due })),
+      ...decodeAll(todos, due),
     };
+  }
+
+  /** Moves to-dos that cannot be read to the dead letters. @returns how many there were @throws StaleOwnerError */
+  async deadLetter(grant: Grant, unreadable: readonly UnreadableToDo[]): Promise<number> {
+    if (unreadable.length === 0) return 0;
+    const keys = [this.keys.owner(grant), this.keys.todo(grant.index), this.keys.deadLetters(grant.index)];
+    const moved = await unreadableScript.run(this.redis, keys, [
+      grant.fence,
+      ...unreadable.flatMap((one) => [one.text, JSON.stringify(letterOf(one))]),
+    ]);
+    if (moved === -1) throw new StaleOwnerError(grant);
+    return moved;
   }
 
   /**
@@ -107,4 +144,27 @@ export class DueWorkOfShards {
     ]);
     if (reply === -1) throw new StaleOwnerError(grant);
   }
+}
+
+function decodeAll(texts: readonly string[], due: number): Pick<DueWork, 'todos' | 'unreadable'> {
+  const todos: DueToDo[] = [];
+  const unreadable: UnreadableToDo[] = [];
+  for (const text of texts) {
+    try {
+      todos.push({ todo: decodeToDo(text), due });
+    } catch (error) {
+      unreadable.push({ text, problem: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return { todos, unreadable };
+}
+
+function letterOf({ text, problem }: UnreadableToDo): DeadLetter {
+  return {
+    client_id: /"client_id":"([^"\\]{1,256})"/.exec(text)?.[1] ?? '',
+    topic: '',
+    reason: 'internal-error',
+    details: `a to-do of the shard cannot be read: ${problem}`.slice(0, 1000),
+    sample: text.slice(0, 1024),
+  };
 }

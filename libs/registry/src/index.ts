@@ -23,6 +23,7 @@ export * from './messages.js';
 export { Migration, openKeySpace } from './migration/migration.js';
 export type { MigrationStep } from './migration/steps.js';
 export * from './outbox.js';
+export * from './refusals.js';
 export * from './registry-keys.js';
 export * from './sweeps.js';
 export * from './to-do.js';

@@ -70,7 +70,7 @@ export type ClientErrorOutcome = 'failed' | 'repeated' | 'unknown' | 'foreign' |
 const RETRY_MS = { first: 1000, most: 60_000 };
 
 /**
- * KEYS `ofMessages` · ARGV client id, message id, details, event → the outcome; the event is told where no message
+ * KEYS `ofMessages` · ARGV client id, message id, details, event or '' → the outcome; the event is told where no message
  * matches.
  */
 const clientErrorScript = new RedisScript<ClientErrorOutcome>(
@@ -79,7 +79,7 @@ const clientErrorScript = new RedisScript<ClientErrorOutcome>(
    local m = load(ARGV[2], 'attempts')
    local account = call('HGET', ACCOUNTS, ARGV[1])
    if m[3] ~= ARGV[1] or (m[5] and m[5] ~= account) then
-     append(ARGV[4], account)
+     if ARGV[4] ~= '' then append(ARGV[4], account) end
      return m[3] and 'foreign' or 'unknown'
    end
    if m[1] == 'failed' then return 'repeated' end
@@ -141,7 +141,13 @@ export class Outboxes {
   }
 
   /** A client's `message-error`: the message becomes `failed`, if it was claimed for this very client at least once. */
-  async failByClient(clientId: string, messageId: string, details: string): Promise<ClientErrorOutcome> {
+  async failByClient(
+    clientId: string,
+    messageId: string,
+    details: string,
+    /** Whether an event is appended if no message matches. */
+    withEvent = true,
+  ): Promise<ClientErrorOutcome> {
     const shard = shardOf(clientId, this.shardCount);
     const event: RegistryEvent = {
       type: 'message.unmatched_error',
@@ -149,7 +155,7 @@ export class Outboxes {
       in_response_to: messageId,
       details: brief(details),
     };
-    const args = [clientId, messageId, brief(details), JSON.stringify(event)];
+    const args = [clientId, messageId, brief(details), withEvent ? JSON.stringify(event) : ''];
     return clientErrorScript.run(this.redis, this.keys.ofMessages(shard), args);
   }
 }

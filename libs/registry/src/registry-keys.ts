@@ -181,9 +181,13 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{cluster}:broker`;
   }
 
-  /** String with expiry: this refusal has been answered. */
-  answered(shard: number, clientId: string, messageId: string | null): string {
-    return `${this.shard(shard)}:answered:${clientId}/${messageId ?? ''}`;
+  /**
+   * Refused handshakes: those that wait for their answer (hash, by client), and for the clients answered last when that
+   * was and about which ids (hash, by client; sorted set of the same clients by time).
+   */
+  refusals(shard: number): [waiting: string, answered: string, recent: string] {
+    const shared = `${this.shard(shard)}:refusals`;
+    return [`${shared}:waiting`, `${shared}:answered`, `${shared}:recent`];
   }
 
   private within(shard: number, account: string | undefined): string {

@@ -2,32 +2,41 @@
  * What a transition makes the shard's owner do. Written by the commit of the transition and removed when done, so
  * that no effect dies with its owner. Every to-do is safe to do twice; the same to-do has the same text.
  */
-import type { OutboundBody } from '@app/protocol';
+import { OutboundBody, describeIssues } from '@app/protocol';
+import { z } from 'zod';
 
-export type ToDo =
+const client_id = z.string();
+
+const SCHEMAS = [
   /** Wake a dispatcher for the shard; stays as long as a connection waits for one, or for its next try. */
-  { do: 'wake' } | ConnectionToDo;
-
-export type ConnectionToDo =
+  z.object({ do: z.literal('wake') }),
   /** Answer a client on its `out` topic. */
-  | { do: 'answer'; client_id: string; answer: OutboundBody; message_id: string }
+  z.object({ do: z.literal('answer'), client_id, answer: OutboundBody, message_id: z.string() }),
+  /** Answer the client's newest refused handshake, which waits in `Refusals`. */
+  z.object({ do: z.literal('refuse'), client_id }),
   /** The client reported that a message failed. */
-  | { do: 'message-error'; client_id: string; in_response_to: string; details: string }
+  z.object({ do: z.literal('message-error'), client_id, in_response_to: z.string(), details: z.string() }),
   /** Remove the retained message from a status topic the client has left. */
-  | { do: 'clear-retained'; client_id: string; status_topic: string }
+  z.object({ do: z.literal('clear-retained'), client_id, status_topic: z.string() }),
   /** Read what the broker retains for the client; stays until the result has been applied. */
-  | { do: 'verify'; client_id: string }
+  z.object({ do: z.literal('verify'), client_id }),
   /**
    * Have the client verified whose goodbye the broker has not confirmed: its handshake may still be retained. Or that
    * sent more than its share: what was not stored may be retained.
    */
-  | { do: 'confirm'; client_id: string; after?: 'flood' }
+  z.object({ do: z.literal('confirm'), client_id, after: z.literal('flood').optional() }),
   /** Find out whose the connection is; stays until that is known. */
-  | { do: 'account'; client_id: string }
+  z.object({ do: z.literal('account'), client_id }),
   /** Tell subscribers what was held back while the client flapped; stays until it has been told. */
-  | { do: 'tell'; client_id: string }
+  z.object({ do: z.literal('tell'), client_id }),
   /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */
-  | { do: 'forget'; client_id: string };
+  z.object({ do: z.literal('forget'), client_id }),
+] as const;
+
+const ToDoSchema = z.discriminatedUnion('do', SCHEMAS);
+
+export type ToDo = z.infer<typeof ToDoSchema>;
+export type ConnectionToDo = Exclude<ToDo, { do: 'wake' }>;
 
 /** A to-do and the time it is written down with, epoch milliseconds: written anew, it has another. */
 export interface DueToDo {
@@ -39,8 +48,13 @@ export function encodeToDo(todo: ToDo): string {
   return JSON.stringify(todo);
 }
 
+/** @throws Error that says what is wrong, for a text that this release did not write. */
 export function decodeToDo(text: string): ToDo {
-  return JSON.parse(text) as ToDo;
+  const value: unknown = JSON.parse(text);
+  const checked = ToDoSchema.safeParse(value);
+  if (!checked.success) throw new Error(describeIssues(checked.error.issues));
+  // As it was written: the text that is removed when it is done is made of it.
+  return value as ToDo;
 }
 
 /** As the scripts write it. */

@@ -204,9 +204,8 @@ describe('a verification', () => {
     expect(world.verify()).toMatchObject({ immediate: [], events: [{ type: 'connection.online' }] });
     world.retained = JSON.stringify({ type: 'host-handshake', message_id: 'bad', version: 1 });
     const refused = world.verify();
-    expect(refused.immediate.map(({ todo }) => todo)).toMatchObject([
-      { do: 'answer', answer: { type: 'handshake-error', in_response_to: 'bad' } },
-    ]);
+    expect(refused.immediate.map(({ todo }) => todo)).toMatchObject([{ do: 'refuse', client_id: CLIENT }]);
+    expect(refused.refused).toMatchObject([{ clientId: CLIENT, inResponseTo: 'bad' }]);
     // Found again, it is nothing new.
     expect(world.verify()).toMatchObject({ immediate: [], deadLetters: [], settled: [{ outcome: 'agreed' }] });
   });

@@ -8,6 +8,7 @@ import type {
   DoubtReason,
   MailboxMessage,
   Packet,
+  Refused,
   RegistryEvent,
   ToDo,
 } from '@app/registry';
@@ -37,6 +38,8 @@ export type Effect =
   | { kind: 'dead-letter'; letter: DeadLetter; reason: RefusalReason }
   /** Done by the owner after the commit; `inMs` later than now where given. */
   | { kind: 'to-do'; todo: ToDoWithoutId; inMs?: number }
+  /** The client's message was refused, and the client is to know why. */
+  | ({ kind: 'refuse' } & Pick<Refused, 'inResponseTo' | 'details'>)
   | { kind: 'undo'; todo: ToDo }
   /** The client is to be verified. */
   | { kind: 'doubt'; reason: DoubtReason; reply?: CommandMessage['reply']; sweep?: string }

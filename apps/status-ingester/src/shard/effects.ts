@@ -1,157 +1,121 @@
 /**
- * Does the to-dos that commits wrote: answers to clients, wake-ups, failed messages. Each may be done twice, none
- * is lost: a to-do leaves Redis only after it was done, and what is still there comes up again by housekeeping.
+ * Does the to-dos that commits wrote, as the catalogue says (`to-do-kinds.ts`). Each may be done twice, none is lost: a
+ * to-do leaves Redis only after it was done, and what is still there comes up again by housekeeping.
+ *
+ * - A to-do that is running is not started again. If a commit writes it while it runs, it runs once more afterwards.
+ * - Each kind has places of its own, so that what waits for the broker does not keep the rest from being done.
  */
-import { counter, type Logger, type Redis } from '@app/platform';
-import { TopicTemplate, encodeAnswer } from '@app/protocol';
-import type { Publisher } from '@app/broker';
-import {
-  encodeCommand,
-  type Command,
-  type ConnectionDirectory,
-  type DueWorkOfShards,
-  type Outboxes,
-  type RegistryKeys,
-  type DueToDo,
-  type ToDo,
-  type WakeUps,
-} from '@app/registry';
-import type { AccountQuestions } from '../accounts/account-questions.js';
-import type { Verifier } from '../agreement/verifier.js';
-import { StaleOwnerError, type Grant, type Mailboxes } from '@app/sharding';
+import { setImmediate } from 'node:timers/promises';
+import { Sampled, counter, type Logger } from '@app/platform';
+import { encodeToDo, type DueToDo, type DueWorkOfShards, type ToDo } from '@app/registry';
+import { StaleOwnerError, type Grant } from '@app/sharding';
+import type { ToDoKind, ToDoKinds } from './to-do-kinds.js';
 
 const done = counter('todos_done', 'To-dos done, by kind.', ['kind']);
-const clientErrors = counter('client_errors', 'message-error messages of clients, by outcome.', ['outcome']);
 
-/** Most to-dos under way; the rest comes up by housekeeping. */
-const MOST_AT_ONCE = 2000;
-/** A refused message is answered once within this time. */
-const ANSWERED_MS = 7 * 86_400_000;
-/** A client whose message had no readable id is answered once a minute. */
-const ANSWERED_UNREADABLE_MS = 60_000;
-
-export interface EffectTools {
-  verifier: Verifier;
-  /** Undefined where accounts are not in use. */
-  accounts: AccountQuestions | undefined;
-  redis: Redis;
-  keys: RegistryKeys;
-  due: DueWorkOfShards;
-  wakeUps: WakeUps;
-  outboxes: Outboxes;
-  directory: ConnectionDirectory;
-  mailboxes: Mailboxes;
-  publisher: Publisher;
-  outTopic: TopicTemplate;
-  logger: Logger;
+interface Running {
+  /** As it was handed out last: so it is removed, unless a commit has written it since. */
+  todo: DueToDo;
+  ended: Promise<void>;
+  abort: AbortController;
+  /** It was written again, and is to run once more. */
+  again: DueToDo | undefined;
 }
 
 export class Effects {
-  private underWay = 0;
-  private readonly running = new Set<Promise<void>>();
-  private readonly stopping = new AbortController();
+  private readonly running = new Map<string, Running>();
+  private readonly count = new Map<ToDo['do'], number>();
+  /** Removals of to-dos that are gathered for one script. */
+  private readonly removals = new Map<Grant, { todos: DueToDo[]; removed: Promise<void> }>();
+  private readonly warnings = new Sampled();
+  private stopped = false;
 
-  constructor(private readonly tools: EffectTools) {}
+  constructor(
+    private readonly kinds: ToDoKinds,
+    private readonly due: Pick<DueWorkOfShards, 'done'>,
+    private readonly logger: Logger,
+  ) {}
 
-  /** Starts what there is room for; returns at once. */
+  /** Starts to-dos that a commit has just written, as far as there is room; returns at once. */
   begin(grant: Grant, todos: readonly DueToDo[]): void {
-    const room = todos.slice(0, Math.max(0, MOST_AT_ONCE - this.underWay));
-    if (room.length === 0) return;
-    this.underWay += room.length;
-    const run = this.run(grant, room).finally(() => {
-      this.underWay -= room.length;
-      this.running.delete(run);
-    });
-    this.running.add(run);
+    for (const todo of todos) {
+      const running = this.running.get(nameOf(grant, todo));
+      if (running === undefined) this.start(grant, todo);
+      else running.again = todo;
+    }
   }
 
-  /** Waits for what is under way; what waits for the broker is given up and comes up again. */
+  /** Starts to-dos that have come up again, if they are not running and there is room; returns at once. */
+  resume(grant: Grant, todos: readonly DueToDo[]): void {
+    for (const todo of todos) {
+      const running = this.running.get(nameOf(grant, todo));
+      if (running === undefined) this.start(grant, todo);
+      else running.todo = todo;
+    }
+  }
+
+  /** Waits for what is running; what waits for the broker is given up and comes up again. */
   async stop(): Promise<void> {
-    this.stopping.abort();
-    await Promise.all(this.running);
+    this.stopped = true;
+    for (const { abort } of this.running.values()) abort.abort();
+    await Promise.all(Array.from(this.running.values(), ({ ended }) => ended));
   }
 
-  private async run(grant: Grant, todos: readonly DueToDo[]): Promise<void> {
-    const { due, logger } = this.tools;
+  private start(grant: Grant, todo: DueToDo): void {
+    const kind = todo.todo.do;
+    const under = this.count.get(kind) ?? 0;
+    if (this.stopped || under >= this.kinds[kind].most) return;
+    this.count.set(kind, under + 1);
+    const name = nameOf(grant, todo);
+    const abort = new AbortController();
+    const running: Running = { todo, abort, again: undefined, ended: Promise.resolve() };
+    this.running.set(name, running);
+    running.ended = this.run(grant, running).finally(() => {
+      this.running.delete(name);
+      this.count.set(kind, (this.count.get(kind) ?? 1) - 1);
+      if (running.again !== undefined) this.start(grant, running.again);
+    });
+  }
+
+  /** Never rejects. */
+  private async run(grant: Grant, running: Running): Promise<void> {
+    const {
+      abort,
+      todo: { todo },
+    } = running;
+    // The catalogue has for each kind what takes to-dos of that kind; the compiler cannot follow that.
+    const kind = this.kinds[todo.do] as ToDoKind<ToDo>;
+    const timer = setTimeout(() => abort.abort(), kind.timeoutMs);
     try {
-      const outcomes = await Promise.allSettled(todos.map(({ todo }) => this.perform(grant, todo)));
-      const finished = todos.filter((_, i) => outcomes[i]?.status === 'fulfilled' && outcomes[i].value);
-      await due.done(grant, finished);
-      for (const { todo } of finished) done.inc({ kind: todo.do });
-      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+      if ((await kind.run(todo, { grant, signal: abort.signal })) !== 'done') return;
+      if (kind.removedBy === 'runner') await this.remove(grant, running.todo);
+      done.inc({ kind: todo.do });
     } catch (error) {
       if (error instanceof StaleOwnerError) return;
-      logger.warn({ err: error, shard: grant.index }, 'to-dos failed; they come up again');
+      this.warnings.take((skipped) =>
+        this.logger.warn({ err: error, shard: grant.index, kind: todo.do, skipped }, 'a to-do failed; it comes up again'),
+      );
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /** @returns whether it is done. */
-  private async perform(grant: Grant, todo: ToDo): Promise<boolean> {
-    if (todo.do === 'wake') {
-      await this.tools.wakeUps.wake([grant.index]);
-      done.inc({ kind: todo.do });
-      // The drain removes this to-do.
-      return false;
+  /** What is done in the same turn of the event loop is removed by one script. */
+  private remove(grant: Grant, todo: DueToDo): Promise<void> {
+    let removal = this.removals.get(grant);
+    if (removal === undefined) {
+      const todos: DueToDo[] = [];
+      const removed = setImmediate().then(() => {
+        this.removals.delete(grant);
+        return this.due.done(grant, todos);
+      });
+      this.removals.set(grant, (removal = { todos, removed }));
     }
-    const { outboxes, publisher, mailboxes, directory, verifier, accounts, logger } = this.tools;
-    const send = (command: Command): Promise<boolean> =>
-      mailboxes.send(grant.index, encodeCommand({ clientId: todo.client_id, command }));
-    switch (todo.do) {
-      case 'answer':
-        return this.answer(grant, todo);
-      case 'message-error': {
-        const { client_id, in_response_to: message_id, details } = todo;
-        const outcome = await outboxes.failByClient(client_id, message_id, details);
-        clientErrors.inc({ outcome });
-        logger.info({ client_id, message_id, shard: grant.index, outcome, details }, 'message-error of a client');
-        return true;
-      }
-      case 'clear-retained': {
-        const [connection] = await directory.load(grant.index, [todo.client_id]);
-        if (connection?.status_topic === todo.status_topic) return true;
-        const topic = new TopicTemplate(todo.status_topic).topicOf(todo.client_id);
-        const outcome = await publisher.publish(topic, '', { retain: true, signal: this.stopping.signal });
-        return outcome.kind !== 'aborted';
-      }
-      case 'verify':
-        verifier.doubt(grant, [{ clientId: todo.client_id, reason: 'again' }]);
-        // Its result, once applied, removes this to-do.
-        return false;
-      case 'confirm':
-        return send({ do: 'verify', reason: todo.after ?? 'goodbye' });
-      case 'forget':
-        await send({ do: 'forget', overdue: true });
-        // The command itself removes this to-do, or puts it off.
-        return false;
-      case 'account':
-        accounts?.ask(grant, todo.client_id);
-        // The answer, once applied, removes this to-do, or puts it off.
-        return accounts === undefined;
-      case 'tell':
-        await send({ do: 'tell' });
-        return false;
-    }
+    removal.todos.push(todo);
+    return removal.removed;
   }
+}
 
-  private async answer(
-    grant: Grant,
-    { client_id, answer, message_id }: Extract<ToDo, { do: 'answer' }>,
-  ): Promise<boolean> {
-    const { redis, keys, publisher, outTopic, logger } = this.tools;
-    const once =
-      answer.type === 'handshake-error' ? keys.answered(grant.index, client_id, answer.in_response_to) : undefined;
-    if (once !== undefined && (await redis.exists(once)) === 1) return true;
-    const text = encodeAnswer(answer, message_id);
-    const outcome = await publisher.publish(outTopic.topicOf(client_id), text, { signal: this.stopping.signal });
-    if (outcome.kind === 'aborted') return false;
-    if (once !== undefined) {
-      const unreadable = answer.type === 'handshake-error' && answer.in_response_to === null;
-      await redis.set(once, '1', 'PX', unreadable ? ANSWERED_UNREADABLE_MS : ANSWERED_MS);
-    }
-    logger.info(
-      { client_id, message_id, shard: grant.index, type: answer.type, outcome: outcome.kind },
-      'client answered',
-    );
-    return outcome.kind !== 'refused' || outcome.forGood;
-  }
+function nameOf({ index, fence }: Grant, { todo }: DueToDo): string {
+  return `${index} ${fence} ${encodeToDo(todo)}`;
 }

@@ -11,15 +11,21 @@ import {
   type DeadLetter,
   type DueToDo,
   type MailboxMessage,
+  type Refused,
   type ToDo,
 } from '@app/registry';
 import { isBehind } from '@app/sharding';
 import { LiveMarks, type ReadonlyLiveMarks } from '../agreement/live-marks.js';
 import type { Doubt, Settled, Verification } from '../agreement/verification.js';
 import type { Correction } from './effect.js';
+import { RefusalLimits } from './refusal-limits.js';
 import { transition, type Rules, type Transition } from './transition.js';
 
 export interface Folded extends BatchChanges {
+  /** Reasons of all dead letters, those included that are only counted. */
+  reasons: string[];
+  /** How many refusal events and dead letters are only counted, since their client has used up its share of them. */
+  unkept: { events: number; deadLetters: number };
   /** To-dos to be done right after the commit. */
   immediate: DueToDo[];
   /** Clients to be verified. */
@@ -40,11 +46,15 @@ export function fold(
   mintId: () => string,
   verifying: ReadonlyMap<string, Readonly<Verification>> = new Map(),
   marks: ReadonlyLiveMarks = new LiveMarks('0-0'),
+  limits: RefusalLimits = new RefusalLimits(),
 ): Folded {
   const connections = new Map<string, ConnectionChange>();
   const events: DatedEvent[] = [];
   const deadLetters: (DeadLetter & { at: number })[] = [];
   const todos = new Map<string, DueToDo | { undone: ToDo }>();
+  const refused = new Map<string, Refused>();
+  const reasons: string[] = [];
+  const unkept = { events: 0, deadLetters: 0 };
   const arrived = new Map<string, number>();
   const immediate: DueToDo[] = [];
   const replies: Folded['replies'] = [];
@@ -80,11 +90,24 @@ export function fold(
     for (const effect of effects) {
       switch (effect.kind) {
         case 'event':
-          events.push({ ...effect.event, at, account: (connection ?? current)?.account ?? null });
+          if (effect.event.type === 'connection.refused' && !limits.takeEvent(clientId, at)) unkept.events++;
+          else events.push({ ...effect.event, at, account: (connection ?? current)?.account ?? null });
           break;
         case 'dead-letter':
-          deadLetters.push({ ...effect.letter, at });
+          reasons.push(effect.reason);
+          if (limits.takeDeadLetter(clientId, at)) deadLetters.push({ ...effect.letter, at });
+          else unkept.deadLetters++;
           break;
+        case 'refuse': {
+          const { inResponseTo, details } = effect;
+          // Of each kind the newest waits, and so does one to-do for both.
+          refused.set(`${inResponseTo === null} ${clientId}`, { clientId, inResponseTo, details, messageId: mintId() });
+          const written = { todo: { do: 'refuse', client_id: clientId } as const, due: at + TODO_GRACE_MS };
+          const text = encodeToDo(written.todo);
+          if (!todos.has(text)) immediate.push(written);
+          todos.set(text, written);
+          break;
+        }
         case 'to-do': {
           const todo = effect.todo.do === 'answer' ? { ...effect.todo, message_id: mintId() } : effect.todo;
           const written = { todo, due: at + (effect.inMs ?? TODO_GRACE_MS) };
@@ -131,6 +154,9 @@ export function fold(
     connections,
     events,
     deadLetters,
+    reasons,
+    unkept,
+    refused: [...refused.values()],
     todos: decided.filter((one) => 'todo' in one),
     undone: decided.filter((one) => 'undone' in one).map((one) => one.undone),
     arrived: Array.from(arrived, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),

@@ -5,7 +5,7 @@ import type { Effects } from './effects.js';
 import { Housekeeping } from './housekeeping.js';
 
 const grant: Grant = { kind: 'shard', index: 1, epoch: 1, fence: '1:a' };
-const nothing: DueWork = { todos: [], expired: 0, forgotten: 0, more: false };
+const nothing: DueWork = { todos: [], unreadable: [], expired: 0, forgotten: 0, more: false };
 
 beforeEach(() => {
   jest.useFakeTimers();

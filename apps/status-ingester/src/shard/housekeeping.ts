@@ -1,7 +1,11 @@
-/** Twice a second, does what time has made due on the shards owned here: to-dos, messages that expire or are forgotten. */
+/**
+ * Twice a second, does what time has made due on the shards owned here: to-dos, messages that expire or are forgotten.
+ * Each shard has rounds of its own: one with much to do, or one whose Redis does not answer, holds back no other.
+ */
 import { counter, type Logger } from '@app/platform';
 import type { DueWorkOfShards } from '@app/registry';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
+import { deadLettered } from './dead-letter-count.js';
 import type { Effects } from './effects.js';
 
 const expiredMessages = counter('messages_expired', 'Messages whose time to live ran out before they were published.');
@@ -9,42 +13,52 @@ const forgottenMessages = counter('messages_forgotten', 'Finished messages whose
 
 /** A message becomes `expired` within a second of its time. */
 const INTERVAL_MS = 500;
+/** Most batches of a shard in one round; the next round goes on. */
+const MOST_BATCHES = 20;
 
 export class Housekeeping {
   private timer: NodeJS.Timeout | undefined;
-  private round: Promise<void> | undefined;
+  /** By shard. */
+  private readonly rounds = new Map<number, Promise<void>>();
 
   constructor(
-    private readonly ownership: Ownership,
-    private readonly due: DueWorkOfShards,
-    private readonly effects: Effects,
+    private readonly ownership: Pick<Ownership, 'held' | 'lost'>,
+    private readonly due: Pick<DueWorkOfShards, 'take' | 'deadLetter'>,
+    private readonly effects: Pick<Effects, 'resume'>,
     private readonly logger: Logger,
   ) {}
 
   start(): void {
-    this.timer = setInterval(() => {
-      // A slow round, as while Redis is away, leaves out those that would have come meanwhile.
-      this.round ??= this.tick().finally(() => (this.round = undefined));
-    }, INTERVAL_MS);
+    this.timer = setInterval(() => this.tick(), INTERVAL_MS);
   }
 
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    await this.round;
+    await Promise.all(this.rounds.values());
   }
 
-  private async tick(): Promise<void> {
-    const shards = this.ownership.held().filter(({ kind }) => kind === 'shard');
-    await Promise.all(shards.map((grant) => this.keep(grant)));
+  private tick(): void {
+    for (const grant of this.ownership.held()) {
+      // A slow round, as while Redis is away, leaves out those that would have come meanwhile.
+      if (grant.kind !== 'shard' || this.rounds.has(grant.index)) continue;
+      this.rounds.set(
+        grant.index,
+        this.keep(grant).finally(() => this.rounds.delete(grant.index)),
+      );
+    }
   }
 
   private async keep(grant: Grant): Promise<void> {
     try {
-      for (let more = true; more;) {
+      for (let batch = 0, more = true; more && batch < MOST_BATCHES; batch++) {
         const work = await this.due.take(grant);
         if (work.expired > 0) expiredMessages.inc(work.expired);
         if (work.forgotten > 0) forgottenMessages.inc(work.forgotten);
-        this.effects.begin(grant, work.todos);
+        this.effects.resume(grant, work.todos);
+        if (work.unreadable.length > 0) {
+          deadLettered.inc({ reason: 'internal-error' }, await this.due.deadLetter(grant, work.unreadable));
+          this.logger.error({ shard: grant.index, unreadable: work.unreadable }, 'to-dos that cannot be read');
+        }
         more = work.more;
       }
     } catch (error) {

@@ -176,8 +176,7 @@ export function setAside(
   const statusOnly = rules.statusTopics.includes(topic) && topic !== rules.inTopic;
   const unreadable = messageId === null && reason !== 'empty';
   if (refusal.handshake || (statusOnly && unreadable)) {
-    const answer = { type: 'handshake-error', in_response_to: messageId, payload: { details } } as const;
-    effects.push({ kind: 'to-do', todo: { do: 'answer', client_id: clientId, answer } });
+    effects.push({ kind: 'refuse', inResponseTo: messageId, details });
     effects.push({
       kind: 'event',
       event: { type: 'connection.refused', client_id: clientId, reason, message_id: messageId },

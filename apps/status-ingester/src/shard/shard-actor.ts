@@ -16,14 +16,15 @@ import {
 } from '@app/registry';
 import { LRUCache } from 'lru-cache';
 import { storedAt, type FencedCommit, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
+import { deadLettered } from './dead-letter-count.js';
 import type { Effects } from './effects.js';
 import { LiveMarks } from '../agreement/live-marks.js';
 import type { Verifier } from '../agreement/verifier.js';
 import { fold, type Folded } from './fold.js';
+import { RefusalLimits, unkept } from './refusal-limits.js';
 import type { Rules } from './transition.js';
 
 const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect has been committed.');
-const deadLettered = counter('dead_letters', 'Messages that could not be processed, by reason.', ['reason']);
 const told = counter('connection_events', 'Connection events, by type.', ['type']);
 const doubted = counter('doubts', 'Clients doubted, by reason.', ['reason']);
 const commitTime = secondsHistogram('commit_duration', 'Time to load, fold and commit one batch of a shard.');
@@ -42,6 +43,7 @@ interface Memory {
 export class ShardActor implements ShardHandler {
   private readonly memory = new Map<number, Memory>();
   private readonly remembered: number;
+  private readonly limits = new RefusalLimits();
 
   constructor(
     private readonly redis: Redis,
@@ -67,7 +69,7 @@ export class ShardActor implements ShardHandler {
     const clientIds = [...new Set(messages.map((message) => message.clientId))];
     const known = this.memoryOf(grant, position);
     const stored = await this.load(grant, clientIds, known);
-    const folded = fold(messages, stored, this.rules, randomUUID, this.verifier.pendingOf(grant), known.marks);
+    const folded = fold(messages, stored, this.rules, randomUUID, this.verifier.pendingOf(grant), known.marks, this.limits);
     const deadLetters = [...folded.deadLetters, ...poison.map(asDeadLetter)];
     const writes = connectionWrites(this.keys, grant.index, { ...folded, deadLetters });
     // Until the commit is known to have landed, memory and Redis may differ.
@@ -87,7 +89,7 @@ export class ShardActor implements ShardHandler {
     // In this order: a doubt that came behind a result begins anew, and does not end with it.
     await this.verifier.settled(grant, folded.settled);
     this.verifier.doubt(grant, folded.doubts);
-    this.count(entries.length, folded, deadLetters);
+    this.count(entries.length, folded, poison.length);
     this.log(grant, folded);
     const waking = folded.arrived.filter((_, i) => outcome.guarded[i]);
     const wakes = waking.slice(0, 1).map(({ due }): DueToDo => ({ todo: { do: 'wake' }, due }));
@@ -129,11 +131,14 @@ export class ShardActor implements ShardHandler {
     }
   }
 
-  private count(entries: number, { events, doubts }: Folded, deadLetters: readonly { reason: string }[]): void {
+  private count(entries: number, { events, doubts, reasons, unkept: { events: untold, deadLetters } }: Folded, poison: number): void {
     applied.inc(entries);
     for (const { type } of events) told.inc({ type });
     for (const { reason } of doubts) if (reason !== 'again') doubted.inc({ reason });
-    for (const { reason } of deadLetters) deadLettered.inc({ reason });
+    for (const reason of reasons) deadLettered.inc({ reason });
+    if (poison > 0) deadLettered.inc({ reason: 'internal-error' }, poison);
+    if (untold > 0) unkept.inc({ what: 'event' }, untold);
+    if (deadLetters > 0) unkept.inc({ what: 'dead-letter' }, deadLetters);
   }
 
   private log(grant: Grant, { events, deadLetters }: Folded): void {

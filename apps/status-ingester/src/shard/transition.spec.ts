@@ -124,7 +124,12 @@ function todosOf({ effects }: Transition): ToDoWithoutId[] {
 }
 
 function answersOf(outcome: Transition): unknown[] {
-  return todosOf(outcome).flatMap((todo) => (todo.do === 'answer' ? [todo.answer] : []));
+  return outcome.effects.flatMap((effect): unknown[] => {
+    if (effect.kind === 'to-do' && effect.todo.do === 'answer') return [effect.todo.answer];
+    if (effect.kind !== 'refuse') return [];
+    const { inResponseTo, details } = effect;
+    return [{ type: 'handshake-error', in_response_to: inResponseTo, payload: { details } }];
+  });
 }
 
 function repliesOf({ effects }: Transition): CommandOutcome[] {
