@@ -154,6 +154,8 @@ describe('what a client does wrong', () => {
       envelope('host-handshake', { message_id: 'empty-facts', payload: { canonical_facts: {} } }),
       true,
     );
+    // Of refusals that come within a second only the newest is answered.
+    await client.next(({ in_response_to }) => in_response_to === 'empty-facts', 'the first answer');
     await client.publish(
       envelope('host-handshake', { message_id: 'live', payload: { canonical_facts: { fqdn: 'a' } } }),
       false,

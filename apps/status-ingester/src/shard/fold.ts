@@ -103,9 +103,8 @@ export function fold(
           // Of each kind the newest waits, and so does one to-do for both.
           refused.set(`${inResponseTo === null} ${clientId}`, { clientId, inResponseTo, details, messageId: mintId() });
           const written = { todo: { do: 'refuse', client_id: clientId } as const, due: at + TODO_GRACE_MS };
-          const text = encodeToDo(written.todo);
-          if (!todos.has(text)) immediate.push(written);
-          todos.set(text, written);
+          todos.set(encodeToDo(written.todo), written);
+          immediate.push(written);
           break;
         }
         case 'to-do': {

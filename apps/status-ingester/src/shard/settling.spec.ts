@@ -29,6 +29,11 @@ class Life {
     return this.packet(after, true, { ...ENVELOPE, type: 'host-handshake', message_id: id, payload: FACTS });
   }
 
+  changes(after: number, fqdn: string): this {
+    const payload = { canonical_facts: { fqdn } };
+    return this.packet(after, true, { ...ENVELOPE, type: 'host-handshake', message_id: fqdn, payload });
+  }
+
   dies(after: number): this {
     return this.packet(after, true, { ...ENVELOPE, type: 'offline', message_id: 'will' });
   }
@@ -110,5 +115,20 @@ it('what was held back of a client that is forgotten is told, and nothing is lef
   life.applies(5100, { kind: 'command', clientId: CLIENT, command: { do: 'forget' } });
   expect(life.connection).toBeUndefined();
   expect(life.told.slice(1)).toMatchObject([{ type: 'connection.offline', after: 5100 }]);
+  expect(life.due).toBeUndefined();
+});
+
+it('tells of new facts at once, and of many changes of them once in the settle time', () => {
+  const life = new Life().shakes(0, 'm-1').changes(SETTLE, 'a');
+  expect(life.told.map(({ type, after }) => [type, after])).toEqual([
+    ['connection.online', 0],
+    ['connection.updated', SETTLE],
+  ]);
+  for (let i = 1; i < 50; i++) life.changes(SETTLE + i * 20, `b-${i}`);
+  expect(life.told).toHaveLength(2);
+  expect(life.due).toBe(2 * SETTLE);
+  life.tells(2 * SETTLE);
+  expect(life.told.at(-1)).toMatchObject({ type: 'connection.updated', handshake_message_id: 'b-49' });
+  expect(life.told.at(-1)).not.toHaveProperty('flaps');
   expect(life.due).toBeUndefined();
 });

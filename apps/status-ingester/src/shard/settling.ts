@@ -2,7 +2,8 @@
  * When subscribers are told of a change of state: the registry is never late, but a client that flaps is told of once it
  * has settled. Pure.
  *
- * - Coming online, and a goodbye, are told at once, unless the last change was told less than the settle time ago.
+ * - Coming online, a goodbye and new facts are told at once, unless the last change was told less than the settle time
+ *   ago: so a client adds no more than one event in that time, whatever it sends.
  * - Any other end may be half of a reconnect, so it waits for the settle time.
  * - While something is held back, each further change joins it, until the client has kept its state for the settle
  *   time, or has flapped for ten of them. Then its state is told, with how many changes were not.
@@ -21,17 +22,14 @@ export function settle(before: Connection | undefined, made: Transition, at: num
   if (rules.eventSettleMs === 0 || change === undefined) return made;
   const flips = change.event.type !== 'connection.updated';
   const { held } = connection;
-  if (held === null) {
-    if (!flips) return made;
-    if (isToldAtOnce(change.event, connection.told_at, at, rules))
-      return { ...made, connection: { ...connection, told_at: at } };
-  }
+  if (held === null && isToldAtOnce(change.event, connection.told_at, at, rules))
+    return { ...made, connection: { ...connection, told_at: at } };
   const since = held?.since ?? at;
   const now: HeldEvents = {
     since,
     due: flips
       ? Math.min(at, since + (MOST_SETTLE_TIMES - 1) * rules.eventSettleMs) + rules.eventSettleMs
-      : (held?.due ?? at),
+      : (held?.due ?? (connection.told_at ?? at) + rules.eventSettleMs),
     changes: (held?.changes ?? 0) + (flips ? 1 : 0),
     told: held?.told ?? before?.state ?? 'offline',
   };
@@ -65,7 +63,7 @@ function forgotten(before: Connection | undefined, made: Transition): Transition
 
 function isToldAtOnce(event: RegistryEvent, toldAt: number | null, at: number, rules: Rules): boolean {
   if (toldAt !== null && at - toldAt < rules.eventSettleMs) return false;
-  return event.type === 'connection.online' || (event.type === 'connection.offline' && event.reason === 'goodbye');
+  return event.type !== 'connection.offline' || event.reason === 'goodbye';
 }
 
 function eventOf(connection: Connection, { changes, told }: HeldEvents): ChangeEvent {

@@ -5,6 +5,7 @@
 import type { Redis } from '@app/platform';
 import type { Grant } from '@app/sharding';
 import type { RegistryKeys } from '../registry-keys.js';
+import { ANSWERS_OF_REFUSALS } from './answers-of-refusals.js';
 
 export interface MigrationStep {
   /** The format that the step belongs to. */
@@ -18,4 +19,4 @@ export interface MigrationStep {
   run(redis: Redis, keys: RegistryKeys, grant: Grant): Promise<void>;
 }
 
-export const MIGRATION_STEPS: readonly MigrationStep[] = [];
+export const MIGRATION_STEPS: readonly MigrationStep[] = [ANSWERS_OF_REFUSALS];

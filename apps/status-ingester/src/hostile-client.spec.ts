@@ -1,0 +1,215 @@
+/** One client sends 100,000 messages of every bad kind: what that leaves in Redis is bounded. */
+import { connectAsync, type MqttClient } from 'mqtt';
+import { shardOf } from '@app/protocol';
+import { Publisher, RetainedReader, type IntakePacket } from '@app/broker';
+import { connectRedis, type Redis } from '@app/platform';
+import {
+  ConnectionDirectory,
+  DueWorkOfShards,
+  Outboxes,
+  Refusals,
+  RegistryKeys,
+  WakeUps,
+  type DeadLetter,
+} from '@app/registry';
+import { FencedCommit, Mailboxes, OwnerLoop, mailboxReader, type Grant, type Ownership } from '@app/sharding';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { Verifier } from './agreement/verifier.js';
+import { ingesterSettings } from './ingester.settings.js';
+import { IntakeController, LaneContext } from './intake/intake.controller.js';
+import { LaneMarkers } from './intake/lane-markers.js';
+import { Effects } from './shard/effects.js';
+import { Housekeeping } from './shard/housekeeping.js';
+import { ShardActor } from './shard/shard-actor.js';
+import { toDoKinds } from './shard/to-do-kinds.js';
+
+const HOSTILE = 'hostile';
+const GOOD = 'good';
+const SHARD: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:boot' };
+const LANE: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
+const PACKETS = 100_000;
+const BATCH = 1000;
+
+let redis: Redis;
+let loopRedis: Redis;
+let broker: Server;
+let device: MqttClient;
+let stop: () => Promise<void>;
+let intake: IntakeController;
+const keys = new RegistryKeys('hostile');
+const received: string[] = [];
+let packetId = 0;
+
+// Before the end of the Redis that it needs.
+afterAll(async () => {
+  await stop();
+  await device.endAsync(true);
+  await loopRedis.quit();
+  await broker.stop();
+});
+
+withRedis((connection, server) => {
+  redis = connection;
+  loopRedis = connectRedis(server.url, { name: 'loop', whenAway: 'wait' }, quiet);
+});
+
+beforeAll(async () => {
+  broker = await startMosquitto();
+  device = await connectAsync(broker.url, { protocolVersion: 5 });
+  device.on('message', (_, payload) => received.push(payload.toString()));
+  await device.subscribeAsync(`redhat/insights/out/${HOSTILE}`, { qos: 1 });
+  for (const grant of [SHARD, LANE]) await redis.set(keys.owner(grant), grant.fence);
+  const settings = ingesterSettings.parse({
+    REDIS_URL: 'redis://127.0.0.1:1',
+    SHARD_COUNT: '1',
+    STATUS_TOPICS: 'redhat/insights/status/{clientId}',
+    CLIENT_RATE: '1000000',
+    CLIENT_BURST: '1000000',
+    MQTT_URL: broker.url,
+  });
+  const { STATUS_TOPICS, IN_TOPIC, OUT_TOPIC } = settings;
+  const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT, 2 * settings.INTAKE_WINDOW);
+  const commits = new FencedCommit(redis, keys);
+  const directory = new ConnectionDirectory(redis, keys, 1);
+  const due = new DueWorkOfShards(redis, keys);
+  const publisher = new Publisher({ url: broker.url }, 'publisher', quiet);
+  const wakeUps = new WakeUps(redis, keys);
+  const verifier = new Verifier({
+    reader: new RetainedReader({ url: broker.url }, 'reader', 'sentinel', quiet),
+    barrier: { pass: () => Promise.resolve() },
+    mailboxes,
+    redis,
+    statusTopics: STATUS_TOPICS,
+    maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    rate: settings.VERIFY_RATE,
+    logger: quiet,
+  });
+  const kinds = toDoKinds({
+    verifier,
+    accounts: undefined,
+    refusals: new Refusals(redis, keys),
+    wakeUps,
+    outboxes: new Outboxes(redis, keys, 1),
+    directory,
+    mailboxes,
+    publisher,
+    outTopic: OUT_TOPIC,
+    logger: quiet,
+  });
+  const effects = new Effects(kinds, due, quiet);
+  const ownership: Pick<Ownership, 'mayAct' | 'lost' | 'held'> = {
+    mayAct: () => true,
+    lost: () => undefined,
+    held: () => [SHARD],
+  };
+  const rules = {
+    statusTopics: STATUS_TOPICS.map(({ template }) => template),
+    inTopic: IN_TOPIC.template,
+    respond: false,
+    connectionRetentionMs: settings.CONNECTION_RETENTION,
+    lanes: 1,
+    maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    eventSettleMs: settings.EVENT_SETTLE,
+  };
+  const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, 1, quiet);
+  const loop = new OwnerLoop(mailboxReader(loopRedis, keys), commits, actor, ownership, quiet);
+  const housekeeping = new Housekeeping(ownership, due, effects, quiet);
+  await mailboxes.announce(LANE, 1);
+  intake = new IntakeController(mailboxes, new LaneMarkers(redis, keys, 'marker', quiet), settings, quiet);
+  await loop.add(SHARD);
+  housekeeping.start();
+  stop = async () => {
+    await housekeeping.stop();
+    await loop.stop();
+    await effects.stop();
+    await verifier.stop();
+    await Promise.all([publisher.close(), wakeUps.close()]);
+  };
+});
+
+function packet(client: string, kind: 'in' | 'status', payload: string | Buffer, retain: boolean): IntakePacket {
+  packetId = (packetId % 65_535) + 1;
+  return { topic: `redhat/insights/${kind}/${client}`, payload: Buffer.from(payload), retain, dup: false, packetId };
+}
+
+function envelope(type: string, id: string, more: object = {}): string {
+  return JSON.stringify({ type, message_id: id, version: 1, sent: '2026-01-02T03:04:05Z', ...more });
+}
+
+function handshake(id: string, fqdn: string): string {
+  return envelope('host-handshake', id, { payload: { canonical_facts: { fqdn } } });
+}
+
+/** Of every kind, each with ids of its own. */
+const KINDS: readonly ((i: number) => IntakePacket)[] = [
+  (i) => packet(HOSTILE, 'status', envelope('host-handshake', `no-facts-${i}`, { payload: {} }), true),
+  (i) => packet(HOSTILE, 'status', handshake(`not-retained-${i}`, 'a'), false),
+  (i) => packet(HOSTILE, 'in', handshake(`wrong-topic-${i}`, 'a'), true),
+  (i) => packet(HOSTILE, 'status', envelope('proxy-handshake', `version-${i}`, { version: 2 }), true),
+  (i) => packet(HOSTILE, 'status', `not json ${i}`, true),
+  (i) => packet(HOSTILE, 'status', Buffer.from([0xff, i % 256]), true),
+  (i) => packet(HOSTILE, 'in', envelope(`type-${i}`, `type-${i}`), false),
+  (i) =>
+    packet(
+      HOSTILE,
+      'in',
+      envelope('message-error', `error-${i}`, { in_response_to: `none-${i}`, payload: { details: 'x' } }),
+      false,
+    ),
+  (i) => packet(HOSTILE, 'status', handshake(`good-${i}`, `fqdn-${i}`), true),
+  (i) => packet(HOSTILE, 'status', envelope('offline', `will-${i}`), true),
+  (i) => packet(HOSTILE, 'status', envelope('offline', `bye-${i}`), false),
+  (i) => packet(HOSTILE, 'status', handshake(`changed-${i}`, `fqdn-${i}`), true),
+  (i) => packet(HOSTILE, 'status', handshake(`changed-again-${i}`, `fqdn ${i}`), true),
+  () => packet(HOSTILE, 'status', '', true),
+  () => packet(HOSTILE, 'in', '', false),
+];
+
+let sequence = 0;
+
+async function store(packets: readonly IntakePacket[]): Promise<void> {
+  const context = new LaneContext([LANE, ++sequence, new AbortController().signal]);
+  expect(await intake.store(packets, context)).toBe('stored');
+}
+
+async function untilApplied(): Promise<void> {
+  await eventually(async () => expect(await redis.xlen(keys.mailbox(0))).toBe(0), 'the mailbox to be applied');
+}
+
+it('leaves a bounded number of keys and bytes, and what is known of others', async () => {
+  expect(shardOf(HOSTILE, 1)).toBe(shardOf(GOOD, 1));
+  await store([packet(GOOD, 'status', handshake('g-1', 'good'), true), packet(GOOD, 'in', 'not json', false)]);
+  for (let from = 0; from < PACKETS; from += BATCH) {
+    await store(
+      Array.from({ length: BATCH }, (_, i) => {
+        const kind = KINDS[(from + i) % KINDS.length];
+        if (kind === undefined) throw new Error('no such kind');
+        return kind(from + i);
+      }),
+    );
+  }
+  await untilApplied();
+  const [waiting, answered] = keys.refusals(0);
+  await eventually(async () => {
+    const todos = await redis.zrange(keys.todo(0), '0', '-1');
+    expect(todos.filter((text) => text.includes('message-error'))).toEqual([]);
+  }, 'the reports of errors to be done');
+  const found = await redis.keys('*');
+  expect(found.length).toBeLessThan(25);
+  expect(await redis.zcard(keys.todo(0))).toBeLessThan(10);
+  expect(await redis.hlen(waiting)).toBeLessThanOrEqual(2);
+  expect(await redis.hlen(answered)).toBe(1);
+  const sizes = await Promise.all(found.map((key) => redis.call('MEMORY', 'USAGE', key, 'SAMPLES', '0')));
+  expect(sizes.reduce<number>((sum, size) => sum + Number(size), 0)).toBeLessThan(1_000_000);
+  expect(received.length).toBeLessThan(60);
+
+  const events = await redis.xrange(keys.events(0), '-', '+');
+  const texts = events.map(([, fields]) => fields.join(' '));
+  expect(texts.some((text) => text.includes('connection.online') && text.includes(GOOD))).toBe(true);
+  expect(events.length).toBeLessThan(100);
+  const letters = await redis.xrange(keys.deadLetters(0), '-', '+');
+  expect(letters.length).toBeLessThan(30);
+  const clients = letters.map(([, [, , , letter = '']]) => (JSON.parse(letter) as DeadLetter).client_id);
+  expect(clients).toContain(GOOD);
+}, 60_000);

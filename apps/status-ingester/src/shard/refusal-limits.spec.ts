@@ -1,0 +1,36 @@
+import { RefusalLimits } from './refusal-limits.js';
+
+const T0 = Date.parse('2024-05-06T07:00:00Z');
+const MINUTE = 60_000;
+
+function taken(limits: RefusalLimits, clientId: string, at: number): number {
+  let count = 0;
+  while (limits.takeEvent(clientId, at)) count++;
+  return count;
+}
+
+it('lets a client add twenty at once and then one a minute, whatever the others add', () => {
+  const limits = new RefusalLimits();
+  expect(taken(limits, 'a', T0)).toBe(20);
+  expect(taken(limits, 'a', T0 + MINUTE - 1)).toBe(0);
+  expect(taken(limits, 'a', T0 + MINUTE)).toBe(1);
+  expect(taken(limits, 'a', T0 + 3.5 * MINUTE)).toBe(2);
+  expect(taken(limits, 'a', T0 + 4 * MINUTE)).toBe(1);
+  expect(taken(limits, 'b', T0)).toBe(20);
+  expect(taken(limits, 'a', T0 + 1000 * MINUTE)).toBe(20);
+});
+
+it('counts events and dead letters apart, and takes an event back that was not needed', () => {
+  const limits = new RefusalLimits();
+  expect(taken(limits, 'a', T0)).toBe(20);
+  expect(limits.takeDeadLetter('a', T0)).toBe(true);
+  limits.returnEvent('a');
+  limits.returnEvent('unknown');
+  expect(taken(limits, 'a', T0)).toBe(1);
+});
+
+it('does not give more when the clock goes back', () => {
+  const limits = new RefusalLimits();
+  expect(taken(limits, 'a', T0)).toBe(20);
+  expect(taken(limits, 'a', T0 - 10 * MINUTE)).toBe(0);
+});
