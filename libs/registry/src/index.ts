@@ -21,7 +21,7 @@ export {
 export * from './maintenance.js';
 export * from './messages.js';
 export { Migration, openKeySpace } from './migration/migration.js';
-export type { MigrationStep } from './migration/steps.js';
+export type { MigrationStep } from './migration/migration-step.js';
 export * from './outbox.js';
 export * from './refusals.js';
 export * from './registry-keys.js';

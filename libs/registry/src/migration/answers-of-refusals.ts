@@ -8,7 +8,7 @@ import { StaleOwnerError, type Grant } from '@app/sharding';
 import { encodeRefused } from '../refusals.js';
 import type { RegistryKeys } from '../registry-keys.js';
 import { decodeToDo, encodeToDo, type ToDo } from '../to-do.js';
-import type { MigrationStep } from './steps.js';
+import type { MigrationStep } from './migration-step.js';
 
 /** To-dos of one page. */
 const PAGE = 500;

@@ -6,7 +6,7 @@ import { eventually, quiet } from '../../../../test/support/servers.js';
 import { FORMAT, claimKeySpace } from '../key-space.js';
 import { RegistryKeys } from '../registry-keys.js';
 import { Migration, openKeySpace } from './migration.js';
-import type { MigrationStep } from './steps.js';
+import type { MigrationStep } from './migration-step.js';
 
 const SHARDS = 3;
 let redis: Redis;

@@ -11,7 +11,8 @@ import { RedisScript, type Logger, type Redis } from '@app/platform';
 import { StaleOwnerError, listMembers, type Grant } from '@app/sharding';
 import { FORMAT, claimKeySpace, raiseFormat, type Marker } from '../key-space.js';
 import type { RegistryKeys } from '../registry-keys.js';
-import { MIGRATION_STEPS, type MigrationStep } from './steps.js';
+import type { MigrationStep } from './migration-step.js';
+import { MIGRATION_STEPS } from './steps.js';
 
 /** Time between two looks at something that only another process can change. */
 const LOOK_AGAIN_MS = 500;
