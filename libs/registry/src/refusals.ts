@@ -161,10 +161,7 @@ export class Refusals {
 }
 
 export function encodeHandshakeError({ inResponseTo, details, messageId }: Refused): string {
-  return encodeAnswer(
-    { type: 'handshake-error', in_response_to: inResponseTo, payload: { details } },
-    messageId,
-  );
+  return encodeAnswer({ type: 'handshake-error', in_response_to: inResponseTo, payload: { details } }, messageId);
 }
 
 function argsOf(grant: Grant, clientId: string): string[] {

@@ -93,7 +93,10 @@ export class Effects {
     } catch (error) {
       if (error instanceof StaleOwnerError) return;
       this.warnings.take((skipped) =>
-        this.logger.warn({ err: error, shard: grant.index, kind: todo.do, skipped }, 'a to-do failed; it comes up again'),
+        this.logger.warn(
+          { err: error, shard: grant.index, kind: todo.do, skipped },
+          'a to-do failed; it comes up again',
+        ),
       );
     } finally {
       clearTimeout(timer);

@@ -69,7 +69,15 @@ export class ShardActor implements ShardHandler {
     const clientIds = [...new Set(messages.map((message) => message.clientId))];
     const known = this.memoryOf(grant, position);
     const stored = await this.load(grant, clientIds, known);
-    const folded = fold(messages, stored, this.rules, randomUUID, this.verifier.pendingOf(grant), known.marks, this.limits);
+    const folded = fold(
+      messages,
+      stored,
+      this.rules,
+      randomUUID,
+      this.verifier.pendingOf(grant),
+      known.marks,
+      this.limits,
+    );
     const deadLetters = [...folded.deadLetters, ...poison.map(asDeadLetter)];
     const writes = connectionWrites(this.keys, grant.index, { ...folded, deadLetters });
     // Until the commit is known to have landed, memory and Redis may differ.
@@ -131,7 +139,11 @@ export class ShardActor implements ShardHandler {
     }
   }
 
-  private count(entries: number, { events, doubts, reasons, unkept: { events: untold, deadLetters } }: Folded, poison: number): void {
+  private count(
+    entries: number,
+    { events, doubts, reasons, unkept: { events: untold, deadLetters } }: Folded,
+    poison: number,
+  ): void {
     applied.inc(entries);
     for (const { type } of events) told.inc({ type });
     for (const { reason } of doubts) if (reason !== 'again') doubted.inc({ reason });
