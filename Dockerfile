@@ -1,4 +1,4 @@
-# One target per app: docker build --target api-gateway -t cloud-connector/api-gateway .
+# One target per app: docker build --target api-gateway -t images.example.com/cloud-connector/api-gateway .
 
 FROM node:20-bookworm-slim AS manifest
 WORKDIR /app

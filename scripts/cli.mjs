@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npm run cli` and `npx cloud-connector`: the command-line tool, as it was built. */
+/** `npm run cli` and `npx --no-install cloud-connector`: the command-line tool, as it was built. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './setup.mjs';

@@ -3,7 +3,8 @@
  * schema knows (selectors meet labels, ports and settings agree with the apps, secrets stay secret).
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { Deployment, type IDeployment, type IStatefulSet, StatefulSet } from 'kubernetes-models/apps/v1';
@@ -17,6 +18,7 @@ import { APPS, SECRETS, seconds } from './settings.js';
 
 const ROOT = join(__dirname, '../..');
 const BASE = join(ROOT, 'k8s/base');
+const README = join(ROOT, 'k8s/README.md');
 const SECRET_NAME = 'cloud-connector-secrets';
 
 interface Manifest {
@@ -41,12 +43,12 @@ const MODELS: readonly ModelClass[] = [
   StatefulSet,
 ];
 
-function render(): string {
+function render(folder: string): string {
   for (const command of ['kustomize build', 'kubectl kustomize']) {
     const [program = '', verb = ''] = command.split(' ');
-    const { error, status, stdout, stderr } = spawnSync(program, [verb, BASE], { encoding: 'utf8' });
+    const { error, status, stdout, stderr } = spawnSync(program, [verb, folder], { encoding: 'utf8' });
     if (error) continue;
-    if (status !== 0) throw new Error(`${command} k8s/base failed:\n${stderr}`);
+    if (status !== 0) throw new Error(`${command} ${folder} failed:\n${stderr}`);
     return stdout;
   }
   throw new Error('neither kustomize nor kubectl is installed; Debian has kubectl: apt-get install kubernetes-client');
@@ -81,7 +83,7 @@ function unknownFields(object: unknown): string[] {
   return [...unread];
 }
 
-const rendered = render();
+const rendered = render(BASE);
 const manifests = parseAllDocuments(rendered).map((document) => document.toJS() as Manifest);
 const objects: readonly unknown[] = manifests;
 const configMaps = objects.filter(ConfigMap.is);
@@ -136,7 +138,7 @@ describe('network policies', () => {
     const labels = workloads.find(({ metadata }) => metadata?.name === app)?.spec?.template.metadata?.labels ?? {};
     const mine = applying(labels);
     const outgoing = portsOf(mine.flatMap(({ spec }) => spec?.egress ?? []));
-    expect(new Set(outgoing)).toEqual(new Set([53, 6379, 26379, ...own]));
+    expect(new Set(outgoing)).toEqual(new Set([53, 6379, 6380, 26379, ...own]));
     const incoming = mine.flatMap(({ spec }) => spec?.ingress ?? []);
     const ways = incoming.flatMap(({ from = [], ports = [] }) => {
       expect([from.length > 0, ports.length > 0]).toEqual([true, true]);
@@ -150,6 +152,37 @@ describe('network policies', () => {
   });
 });
 
+describe('the overlay of the README', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-overlay-'));
+  const overlay = join(dir, 'overlays/production');
+  let everything: Manifest[];
+
+  beforeAll(() => {
+    const [, text = ''] = /^```yaml\n(apiVersion: kustomize.*?)^```$/ms.exec(readFileSync(README, 'utf8')) ?? [];
+    cpSync(BASE, join(dir, 'base'), { recursive: true });
+    mkdirSync(overlay, { recursive: true });
+    writeFileSync(join(overlay, 'kustomization.yaml'), text);
+    everything = parseAllDocuments(render(overlay)).map((document) => document.toJS() as Manifest);
+  });
+
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  it('takes every image from the registry of the reader', () => {
+    const own = everything.filter((one) => Deployment.is(one) || StatefulSet.is(one)) as (IDeployment | IStatefulSet)[];
+    const images = own.flatMap(({ spec }) => spec?.template.spec?.containers.map(({ image }) => image) ?? []);
+    expect(images.toSorted()).toEqual(
+      Object.keys(APPS)
+        .map((app) => `images.example.com/cloud-connector/${app}:${version}`)
+        .toSorted(),
+    );
+  });
+
+  it('says how many ingesters there are, since a field that is left out becomes 1', () => {
+    const ingesters: unknown[] = everything.filter((one) => StatefulSet.is(one));
+    expect(ingesters).toMatchObject([{ spec: { replicas: 4 } }]);
+  });
+});
+
 describe.each(Object.entries(APPS))('%s', (app, { port, settings }) => {
   const workload = workloads.find((candidate) => candidate.metadata?.name === app);
   const template = workload?.spec?.template;
@@ -159,7 +192,8 @@ describe.each(Object.entries(APPS))('%s', (app, { port, settings }) => {
   it('is one container of this version', () => {
     expect(pod?.containers).toHaveLength(1);
     expect(pod?.initContainers).toBeUndefined();
-    expect(container?.image).toBe(`cloud-connector/${app}:${version}`);
+    // The registry is a name that nobody can own: an overlay replaces it.
+    expect(container?.image).toBe(`registry.invalid/cloud-connector/${app}:${version}`);
   });
 
   it('has its labels selected', () => {
@@ -291,10 +325,43 @@ describe('together', () => {
     );
     for (const { spec } of deployments) {
       expect(spec).not.toHaveProperty('replicas');
-      const spreads = spec?.template.spec?.topologySpreadConstraints;
-      expect(spreads?.map(({ labelSelector }) => labelSelector)).toEqual([spec?.selector, spec?.selector]);
     }
-    for (const { spec } of autoscalers) expect(spec.minReplicas).toBeGreaterThanOrEqual(2);
+    for (const { spec } of autoscalers) {
+      expect(spec.minReplicas).toBeGreaterThanOrEqual(2);
+      expect(spec.behavior?.scaleDown?.policies).toEqual([{ type: 'Pods', value: 1, periodSeconds: 60 }]);
+    }
+  });
+
+  it('spreads pods over nodes and zones, and does not count those of another revision', () => {
+    for (const { kind, spec } of workloads) {
+      const spreads = spec?.template.spec?.topologySpreadConstraints;
+      expect(spreads?.map(({ topologyKey }) => topologyKey)).toEqual([
+        'kubernetes.io/hostname',
+        'topology.kubernetes.io/zone',
+      ]);
+      for (const { labelSelector, matchLabelKeys } of spreads ?? []) {
+        expect(labelSelector).toEqual(spec?.selector);
+        // A StatefulSet ends a pod before it makes the new one, so that old and new never stand side by side.
+        expect(matchLabelKeys).toEqual(kind === 'Deployment' ? ['pod-template-hash'] : undefined);
+      }
+    }
+  });
+
+  it('ends no gateway or dispatcher before a new one is ready, and replaces ingesters one by one', () => {
+    for (const { spec } of objects.filter(Deployment.is)) {
+      expect(spec?.strategy).toEqual({
+        type: 'RollingUpdate',
+        rollingUpdate: { maxSurge: '25%', maxUnavailable: 0 },
+      });
+    }
+    for (const { spec } of objects.filter(StatefulSet.is)) {
+      expect(spec?.updateStrategy).toEqual({ type: 'RollingUpdate' });
+    }
+  });
+
+  it('names the protocol of every port, or each apply would find a difference', () => {
+    const ports = policies.flatMap(({ spec }) => [...(spec?.ingress ?? []), ...(spec?.egress ?? [])]);
+    for (const { protocol } of ports.flatMap(({ ports: each = [] }) => each)) expect(protocol).toMatch(/^(TCP|UDP)$/);
   });
 
   it('takes down one pod of each app at a time, and never blocks a node drain', () => {
