@@ -33,7 +33,7 @@ export async function sweep(dir, config, clients) {
 /** @param {string} dir @param {string[]} config @param {number} clients */
 export async function crash(dir, config, clients) {
   // It saves when it stops, and not while so many are retained.
-  const persistence = { dir, config: [...config, 'autosave_on_changes false', 'autosave_interval 0'], persist: true };
+  const persistence = { dir, config: [...config, 'autosave_interval 0'], persist: true };
   let redis = await startRedis({ dir });
   let mosquitto = await startMosquitto(persistence);
   const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LOG_LEVEL: 'warn', SHARE_GROUP };

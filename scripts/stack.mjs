@@ -164,6 +164,9 @@ export async function startRedis({ dir, port, persist = false, args = [], name =
   return Object.assign(part, { port: at, url: `redis://${HOST}:${at}` });
 }
 
+/** As `config` of `startMosquitto`: what was published survives a kill. Slow with thousands of retained messages. */
+export const SAVED_AT_EACH_CHANGE = ['autosave_on_changes true', 'autosave_interval 1'];
+
 /**
  * @param {{ dir: string, port?: number, persist?: boolean, config?: string[] }} options
  */
@@ -178,9 +181,7 @@ export async function startMosquitto({ dir, port, persist = false, config = [] }
     // A lane may lag behind a burst: nothing is dropped, and publishes of many clients are under way at a time.
     'max_queued_messages 0',
     'max_inflight_messages 1000',
-    ...(persist
-      ? ['persistence true', `persistence_location ${home}/`, 'autosave_on_changes true', 'autosave_interval 1']
-      : []),
+    ...(persist ? ['persistence true', `persistence_location ${home}/`, 'autosave_interval 60'] : []),
     // As root it would become another user, who may not write here.
     ...(process.getuid?.() === 0 ? ['user root'] : []),
     ...config,

@@ -8,7 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import {
+  SAVED_AT_EACH_CHANGE,
+  startApp,
+  startMosquitto,
+  startRedis,
+  stopAll,
+  waitUntil,
+} from '../../scripts/stack.mjs';
 import { Random, seedOfRun } from '../support/random.js';
 import { Population } from './population.js';
 import { differences } from './retained-store.js';
@@ -60,7 +67,10 @@ class Cluster {
   ) {}
 
   static async start(dir: string, lanes: number, random: Random): Promise<Cluster> {
-    const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir, persist: true })]);
+    const [redis, mosquitto] = await Promise.all([
+      startRedis({ dir }),
+      startMosquitto({ dir, persist: true, config: SAVED_AT_EACH_CHANGE }),
+    ]);
     const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LEASE_TIME: '2s', LOG_LEVEL: 'info' };
     const gateway = await startApp('api-gateway', { dir, env });
     const ofIngesters = { ...env, INTAKE_LANES: `${lanes}` };
@@ -106,7 +116,8 @@ class Cluster {
 
   private async startBroker(): Promise<void> {
     await sleep(this.random.below(1000));
-    this.mosquitto = await startMosquitto({ dir: this.dir, port: this.mosquitto.port, persist: true });
+    const { port } = this.mosquitto;
+    this.mosquitto = await startMosquitto({ dir: this.dir, port, persist: true, config: SAVED_AT_EACH_CHANGE });
   }
 
   private async add(): Promise<void> {

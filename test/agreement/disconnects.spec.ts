@@ -8,7 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
-import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import {
+  SAVED_AT_EACH_CHANGE,
+  startApp,
+  startMosquitto,
+  startRedis,
+  stopAll,
+  waitUntil,
+} from '../../scripts/stack.mjs';
 import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
 import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
 import { Api, type ConnectionView } from '../support/api.js';
@@ -41,7 +48,12 @@ afterAll(async () => {
 }, 60_000);
 
 function startBroker(port?: number): ReturnType<typeof startMosquitto> {
-  return startMosquitto({ dir, persist: true, config: ['sys_interval 1'], ...(port !== undefined && { port }) });
+  return startMosquitto({
+    dir,
+    persist: true,
+    config: ['sys_interval 1', ...SAVED_AT_EACH_CHANGE],
+    ...(port !== undefined && { port }),
+  });
 }
 
 /** Connects with a last will that may say what it likes. */

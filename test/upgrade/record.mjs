@@ -13,7 +13,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Redis } from 'ioredis';
 import mqtt from 'mqtt';
-import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import {
+  SAVED_AT_EACH_CHANGE,
+  startApp,
+  startMosquitto,
+  startRedis,
+  stopAll,
+  waitUntil,
+} from '../../scripts/stack.mjs';
 
 const YEAR_2100 = 4_102_444_800_000;
 const target = resolve(process.argv[2] ?? 'data');
@@ -23,7 +30,7 @@ const devices = [];
 
 async function record() {
   const redis = await startRedis({ dir, persist: true });
-  const mosquitto = await startMosquitto({ dir, persist: true });
+  const mosquitto = await startMosquitto({ dir, persist: true, config: SAVED_AT_EACH_CHANGE });
   writeFileSync(join(dir, 'accounts.json'), JSON.stringify({ clients: { 'host-of-acme': 'acme' } }));
   const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, ACCOUNTS_FILE: join(dir, 'accounts.json') };
   const [gateway, ingester, dispatcher] = await Promise.all([
