@@ -3,6 +3,7 @@
  * outruns the other. A message that is refused changes nothing for the others.
  */
 import { RedisScript } from '@app/platform';
+import { MESSAGE_BYTES } from './byte-budget.js';
 import { MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
 import { WAKE_TODO } from './to-do.js';
 
@@ -13,11 +14,13 @@ export type AcceptReply =
   | 'offline'
   | 'full'
   | 'shard-full'
+  | 'account-full'
+  | 'storage-full'
   | 'mismatch'
   | [id: string, directive: string, createdAt: string, expiresAt: string, online: number, replayed: number];
 
 /** Arguments of `acceptScript` before the messages, and for each message. */
-const ACCEPT_ARGS = { head: 6, message: 9 } as const;
+const ACCEPT_ARGS = { head: 10, message: 9 } as const;
 
 /**
  * How long a gateway that has been told to wake a dispatcher is trusted to do so: after it, the next message of the shard
@@ -28,7 +31,8 @@ const WAKING_MS = 1000;
 /**
  * KEYS `ofMessages`, swept
  * ARGV outbox limit, shard limit, retention ms, wake grace ms, idempotency retention ms, account the caller is bound to
- *      ('' for none), then for each message: client id, message id, directive, payload ('' for none), time to live ms,
+ *      ('' for none), bytes of an outbox, bytes of the shard, who pays, why nothing may be stored ('' where it may),
+ *      then for each message: client id, message id, directive, payload ('' for none), time to live ms,
  *      reject when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key;
  *      at most 1,000 messages, as many as fit on the stack of Lua twice
  * → whether the caller is to wake a dispatcher for the shard (0/1), and an `AcceptReply` for each message
@@ -37,6 +41,7 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
   'ccAccept',
   `${MESSAGE_LUA}
    local outbox_limit, shard_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+   local outbox_bytes, shard_bytes, payer, refuse = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
    local wake_at = string.format('%.0f', at + tonumber(ARGV[4]))
    local unfinished = call('ZCARD', EXPIRY)
    local ids, clients, expiries, woken, queued, replies = {}, {}, {}, {}, false, { 0 }
@@ -52,6 +57,12 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
    end
    local accounts, hosts = call('HMGET', ACCOUNTS, unpack(ids)), call('ZMSCORE', HOSTS, unpack(ids))
    local draining = call('SMISMEMBER', DRAINING, unpack(ids))
+   local weights = { '', payer }
+   for i, id in ipairs(ids) do weights[i + 2] = 'client:' .. id end
+   local held = call('HMGET', OUTBOX_BYTES, unpack(weights))
+   local in_shard, of_payer = tonumber(held[1]) or 0, tonumber(held[2]) or 0
+   -- Who has nothing yet may always have one message, however small the budget is.
+   local function exceeds(bytes, more, limit) return bytes > 0 and bytes + more > limit end
    for i, id in ipairs(ids) do
      local client = clients[id]
      client.account = accounts[i]
@@ -59,6 +70,7 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      client.online = hosts[i] or call('ZSCORE', PROXIES, id)
      client.known = client.online or call('HEXISTS', CONNECTIONS, id) == 1
      client.length = call('LLEN', client.outbox)
+     client.bytes = tonumber(held[i + 2]) or 0
      -- The run that has it will find the message.
      client.woken = draining[i] == 1
    end
@@ -84,12 +96,15 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      end
      if not client.known then return unknown() end
      if online == 0 and ARGV[i + 6] == '1' then return 'offline' end
-     if client.length >= outbox_limit then return 'full' end
-     if unfinished >= shard_limit then return 'shard-full' end
+     if refuse ~= '' then return refuse end
+     local bytes = ${MESSAGE_BYTES} + #directive + #ARGV[i + 4] + (fingerprint ~= '' and #key or 0)
+     if client.length >= outbox_limit or exceeds(client.bytes, bytes, outbox_bytes) then return 'full' end
+     if unfinished >= shard_limit or exceeds(in_shard, bytes, shard_bytes) then return 'shard-full' end
+     if exceeds(of_payer, bytes, shard_bytes / 2) then return 'account-full' end
      local expires_text = string.format('%.0f', at + tonumber(ARGV[i + 5]))
      local fields = { 'client_id', client.id, 'directive', directive, 'payload', ARGV[i + 4], 'status', 'queued',
        'created_at', at_text, 'expires_at', expires_text, 'request_id', ARGV[i + 7], 'keep', ARGV[3],
-       'history', 'queued ' .. at_text }
+       'history', 'queued ' .. at_text, 'cost', string.format('%.0f', bytes) .. ' ' .. payer }
      if client.account then
        fields[#fields + 1], fields[#fields + 2] = 'account', client.account
      end
@@ -97,6 +112,7 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      client.length = call('RPUSH', client.outbox, id)
      expiries[#expiries + 1], expiries[#expiries + 2] = expires_text, id
      unfinished = unfinished + 1
+     client.bytes, in_shard, of_payer = client.bytes + bytes, in_shard + bytes, of_payer + bytes
      -- In the order of acceptance, also within one call: no message is accepted in less than a microsecond.
      call('ZADD', client.index, string.format('%.0f', micros + number), id)
      queued = queued or client.online
@@ -116,7 +132,16 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
    for number = 1, (#ARGV - ${ACCEPT_ARGS.head}) / ${ACCEPT_ARGS.message} do
      replies[number + 1] = accept(number, ${ACCEPT_ARGS.head} + (number - 1) * ${ACCEPT_ARGS.message})
    end
-   if #expiries > 0 then call('ZADD', EXPIRY, unpack(expiries)) end
+   if #expiries > 0 then
+     call('ZADD', EXPIRY, unpack(expiries))
+     local written = { '', string.format('%.0f', in_shard), payer, string.format('%.0f', of_payer) }
+     for i, id in ipairs(ids) do
+       if clients[id].bytes > (tonumber(held[i + 2]) or 0) then
+         written[#written + 1], written[#written + 2] = weights[i + 2], string.format('%.0f', clients[id].bytes)
+       end
+     end
+     call('HSET', OUTBOX_BYTES, unpack(written))
+   end
    if #woken > 0 then call('ZADD', WOKEN, 'LT', unpack(woken)) end
    if queued then
      call('ZADD', TODO, 'LT', wake_at, '${WAKE_TODO}')

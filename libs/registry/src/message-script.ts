@@ -9,7 +9,7 @@ import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-statu
 const HISTORY_BYTES = 8192;
 
 /** How many keys `RegistryKeys.ofMessages` gives. */
-export const OF_MESSAGES = 18;
+export const OF_MESSAGES = 19;
 
 function luaTable(): string {
   const moves = STORED_STATUSES.flatMap((from) => TRANSITIONS[from].map((to) => `['${from} ${to}']=true`));
@@ -29,6 +29,8 @@ function isUnfinished(status: StoredStatus): boolean {
  * `at`, `at_text`: epoch milliseconds of the Redis clock.
  * `micros`: the same clock in microseconds.
  * `load(id, field …)`: the fields of a message that `move` needs, five of them, and then these; `err` if it is no hash.
+ *   `cost` is what it is charged with: `<bytes> <payer>`.
+ * `uncharge(message)`: takes what an unfinished message weighs off its client, its payer and the shard.
  * `append(event, account)`: appends an event, of an account's connection where one is given.
  * `tell(client, account, id, status, details)`: appends the event of a change.
  * `move(id, message, to, shown, details, field, value …)`: moves a message along the table, sets further fields, tells
@@ -39,7 +41,8 @@ function isUnfinished(status: StoredStatus): boolean {
  */
 export const MESSAGE_LUA = `
 local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTBOX, MESSAGES, IDEMPOTENCY,
-  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING, ACCOUNTS_ASKED, DEAD_LETTERS = unpack(KEYS, 1, ${OF_MESSAGES})
+  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING, ACCOUNTS_ASKED, DEAD_LETTERS,
+  OUTBOX_BYTES = unpack(KEYS, 1, ${OF_MESSAGES})
 local call = redis.call
 local TRANSITIONS = ${luaTable()}
 local ENDS = ${luaSet(STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished)))}
@@ -64,7 +67,22 @@ local function tell(client, account, id, status, details)
 end
 
 local function load(id, ...)
-  return redis.pcall('HMGET', MESSAGE .. id, 'status', 'history', 'client_id', 'keep', 'account', ...)
+  local m = redis.pcall('HMGET', MESSAGE .. id, 'status', 'history', 'client_id', 'keep', 'account', 'cost', ...)
+  if not m.err then m.cost = table.remove(m, 6) end
+  return m
+end
+
+local function uncharge(m)
+  local bytes, payer = string.match(m.cost or '', '^(%d+) (.*)$')
+  if not bytes then return end
+  local fields = { '', payer, 'client:' .. m[3] }
+  local held, left = call('HMGET', OUTBOX_BYTES, unpack(fields)), {}
+  for i, field in ipairs(fields) do
+    local rest = (tonumber(held[i]) or 0) - bytes
+    if rest > 0 then left[#left + 1], left[#left + 2] = field, string.format('%.0f', rest)
+    elseif held[i] then call('HDEL', OUTBOX_BYTES, field) end
+  end
+  if #left > 0 then call('HSET', OUTBOX_BYTES, unpack(left)) end
 end
 
 local function move(id, message, to, shown, details, ...)
@@ -80,7 +98,12 @@ local function move(id, message, to, shown, details, ...)
   if history ~= '' then line = history .. '\\n' .. line end
   message[1], message[2] = to, line
   if ENDS[to] then
-    call('HSET', MESSAGE .. id, 'status', to, 'history', line, 'payload', '', ...)
+    if not ENDS[from] then
+      uncharge(message)
+      -- Readers need no more of it than what it was and what became of it.
+      call('HDEL', MESSAGE .. id, 'payload', 'request_id', 'unheard', 'cost')
+    end
+    call('HSET', MESSAGE .. id, 'status', to, 'history', line, ...)
     call('ZREM', EXPIRY, id)
     call('ZADD', FINISHED, string.format('%.0f', at + (tonumber(message[4]) or 0)), id)
   else

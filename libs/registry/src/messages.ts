@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
 import { acceptScript, type AcceptReply } from './accept-message.js';
+import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES, UNKNOWN_PAYER } from './byte-budget.js';
 import { MESSAGE_LUA } from './message-script.js';
 import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from './message-status.js';
 import { isHeld } from './outbox.js';
@@ -47,6 +48,10 @@ export type AcceptOutcome =
   | { kind: 'full' }
   /** The outboxes of the connection's shard are, all together, at their limit. */
   | { kind: 'shard-full' }
+  /** The messages of the caller's account, or key, take too much of the shard or of all shards. */
+  | { kind: 'account-full' }
+  /** Redis is above its memory mark: nothing new is stored. */
+  | { kind: 'storage-full' }
   /** The Idempotency-Key was used with another body. */
   | { kind: 'mismatch' };
 
@@ -87,9 +92,20 @@ export interface MessageLimits {
   shardLimit: number;
   /** How long a message is kept after its end. */
   retentionMs: number;
+  /** How long an Idempotency-Key is remembered: 24 hours unless said otherwise. */
+  idempotencyMs?: number;
+  /** Most bytes of the unfinished messages of one connection. */
+  outboxBytes?: number;
+  /** Most bytes of the unfinished messages of one shard; one account or key may have half of them. */
+  shardBytes?: number;
 }
 
-/** How long an Idempotency-Key is remembered. */
+/** Who pays for messages, and why none of them may be stored now. */
+export interface Charge {
+  payer: string;
+  refuse?: 'account-full' | 'storage-full' | undefined;
+}
+
 const IDEMPOTENCY_MS = 24 * 3_600_000;
 
 /** Most messages looked at for one page of a listing by status. */
@@ -127,11 +143,18 @@ export class Messages {
    * Checks the connections and appends to their outboxes, atomically and in this order. All are of one shard. Safe to
    * repeat with the same ids.
    */
-  async accept(shard: number, messages: readonly MintedMessage[], within?: string): Promise<Accepting> {
+  async accept(
+    shard: number,
+    messages: readonly MintedMessage[],
+    within?: string,
+    { payer, refuse }: Charge = { payer: UNKNOWN_PAYER },
+  ): Promise<Accepting> {
     const { keys, limits } = this;
-    const { outboxLimit, shardLimit, retentionMs } = limits;
+    const { outboxLimit, shardLimit, retentionMs, idempotencyMs = IDEMPOTENCY_MS } = limits;
+    const { outboxBytes = OUTBOX_BYTES, shardBytes = SHARD_OUTBOX_BYTES } = limits;
     const args: (string | number)[] = [
-      ...[outboxLimit, shardLimit, retentionMs, WAKE_AGAIN_MS, IDEMPOTENCY_MS, within ?? ''],
+      ...[outboxLimit, shardLimit, retentionMs, WAKE_AGAIN_MS, idempotencyMs, within ?? ''],
+      ...[outboxBytes, shardBytes, payer, refuse ?? ''],
     ];
     for (const message of messages) {
       const { messageId, clientId, directive, payloadJson = '', ttlMs, requestId, idempotencyKey } = message;

@@ -89,6 +89,11 @@ export class RegistryKeys extends ShardingKeys {
     return this.outboxPrefix(shard) + clientId;
   }
 
+  /** Hash, `client:<client id>` or who pays → bytes of their unfinished messages; of all of the shard under ''. */
+  outboxBytes(shard: number): string {
+    return `${this.shard(shard)}:outbox-bytes`;
+  }
+
   /** Hash: one message. */
   message(shard: number, messageId: string): string {
     return this.messagePrefix(shard) + messageId;
@@ -148,6 +153,7 @@ export class RegistryKeys extends ShardingKeys {
       this.waking(shard),
       this.accountsAsked(shard),
       this.deadLetters(shard),
+      this.outboxBytes(shard),
     ];
   }
 
