@@ -5,6 +5,7 @@ import {
   Draining,
   HealthController,
   LOGGER,
+  MemoryWatch,
   MetricsController,
   READINESS_CHECKS,
   SETTINGS,
@@ -34,6 +35,7 @@ import { EventsController } from './events/events.controller.js';
 import { GATEWAY_PARTS, Gateway, type GatewayParts } from './gateway.js';
 import type { GatewaySettings } from './gateway.settings.js';
 import { MessageSender } from './messages/message-sender.js';
+import { StorageBudget } from './messages/storage-budget.js';
 import { MessagesController } from './messages/messages.controller.js';
 
 export const CONTROLLERS = [
@@ -64,6 +66,19 @@ export class GatewayModule {
       },
       logger,
     );
+    const shardKeys = Array.from({ length: SHARD_COUNT }, (_, shard) => keys.outboxBytes(shard));
+    const storage = new StorageBudget(
+      redis,
+      keys,
+      new MemoryWatch(redis, shardKeys, logger),
+      {
+        shardCount: SHARD_COUNT,
+        highWater: settings.MEMORY_HIGH_WATER,
+        shardBytes: settings.SHARD_OUTBOX_BYTES,
+        accountBytes: settings.ACCOUNT_OUTBOX_BYTES,
+      },
+      logger,
+    );
     const parts: GatewayParts = {
       redis,
       subscriber,
@@ -71,6 +86,7 @@ export class GatewayModule {
       keys,
       replies,
       feed,
+      storage,
       wakeUps: new WakeUps(redis, keys),
       maintenance: new Maintenance(redis, keys),
       shardCount: SHARD_COUNT,
@@ -80,6 +96,11 @@ export class GatewayModule {
       outboxLimit: settings.OUTBOX_LIMIT,
       shardLimit: settings.SHARD_OUTBOX_LIMIT,
       retentionMs: settings.MESSAGE_RETENTION,
+      idempotencyMs: settings.IDEMPOTENCY_RETENTION,
+      outboxBytes: settings.OUTBOX_BYTES,
+      get shardBytes() {
+        return storage.shardBytes;
+      },
     });
     const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT);
     return {
@@ -98,7 +119,7 @@ export class GatewayModule {
         { provide: EventFeed, useValue: feed },
         { provide: Sweeps, useValue: new Sweeps(redis, keys, SHARD_COUNT) },
         { provide: Messages, useValue: messages },
-        { provide: MessageSender, useValue: new MessageSender(redis, messages, parts.wakeUps, logger) },
+        { provide: MessageSender, useValue: new MessageSender(redis, messages, parts.wakeUps, storage, logger) },
         {
           provide: ConnectionCommands,
           useValue: new ConnectionCommands(mailboxes, replies, SHARD_COUNT, settings.COMMAND_TIMEOUT),

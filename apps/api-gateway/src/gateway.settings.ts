@@ -1,4 +1,4 @@
-import { commonSettings, duration, integer } from '@app/platform';
+import { commonSettings, duration, integer, optionalInteger, parseMemoryMark, parsed } from '@app/platform';
 import { z } from 'zod';
 import { accessSettings, accessSettingsFit } from './access/access.settings.js';
 
@@ -17,6 +17,16 @@ export const gatewaySettings = z
     OUTBOX_LIMIT: integer(1000, 1, 1_000_000),
     /** Most unfinished messages of all connections of one shard. */
     SHARD_OUTBOX_LIMIT: integer(100_000, 1, 100_000_000),
+    /** Most bytes of the unfinished messages of one connection. */
+    OUTBOX_BYTES: integer(16_777_216, 65_536, 1_099_511_627_776),
+    /** The same of one shard; unset, computed from Redis' `maxmemory`. */
+    SHARD_OUTBOX_BYTES: optionalInteger(65_536, 1_099_511_627_776),
+    /** The same of one account, or of one key without an account; unset, a quarter of all shards'. */
+    ACCOUNT_OUTBOX_BYTES: optionalInteger(65_536, 1_099_511_627_776),
+    /** Past it no new message is stored: a share of Redis' `maxmemory`, or bytes. */
+    MEMORY_HIGH_WATER: parsed('0.85', parseMemoryMark),
+    /** How long an Idempotency-Key is remembered. */
+    IDEMPOTENCY_RETENTION: duration('24h', { min: '1m', max: '30d' }),
     /** How long a message is kept after its end. */
     MESSAGE_RETENTION: duration('24h', { min: '1m' }),
     /** How long a caller waits for a shard's owner to answer a command. */

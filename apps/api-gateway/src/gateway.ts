@@ -4,6 +4,7 @@ import { LOGGER, assertRedisFit, type Logger, type Redis } from '@app/platform';
 import { openKeySpace, type CommandReplies, type Maintenance, type RegistryKeys, type WakeUps } from '@app/registry';
 import { Doors } from './access/doors.js';
 import type { EventFeed } from './events/event-feed.js';
+import type { StorageBudget } from './messages/storage-budget.js';
 
 export const GATEWAY_PARTS = Symbol('GATEWAY_PARTS');
 
@@ -16,6 +17,7 @@ export interface GatewayParts {
   keys: RegistryKeys;
   replies: CommandReplies;
   feed: EventFeed;
+  storage: StorageBudget;
   wakeUps: WakeUps;
   maintenance: Maintenance;
   shardCount: number;
@@ -48,7 +50,7 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
       if (signal.aborted) return;
       throw error;
     }
-    await replies.start();
+    await Promise.all([replies.start(), this.parts.storage.start()]);
     await starter.quit();
     this.ready = true;
   }
@@ -61,7 +63,7 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     await this.doors.close();
-    await Promise.all([this.parts.wakeUps.close(), this.parts.maintenance.close()]);
+    await Promise.all([this.parts.storage.stop(), this.parts.wakeUps.close(), this.parts.maintenance.close()]);
     for (const redis of [this.parts.redis, this.parts.subscriber, this.parts.starter]) redis.disconnect();
     await Promise.resolve();
   }

@@ -4,6 +4,7 @@ export * from './health.js';
 export * from './http-server.js';
 export * from './logger.js';
 export * from './loopback.js';
+export * from './memory-watch.js';
 export * from './metrics.js';
 export {
   RedisBusyError,

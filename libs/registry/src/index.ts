@@ -1,3 +1,4 @@
+export { SHARD_OUTBOX_BYTES, bytesOfPayers, chargeStoredMessages, payerOf, recountBytes } from './byte-budget.js';
 export * from './command-replies.js';
 export * from './connection.js';
 export * from './connection-directory.js';

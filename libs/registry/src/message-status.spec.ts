@@ -6,6 +6,7 @@ import { withRedis } from '../../../test/support/redis.js';
 import { eventually } from '../../../test/support/servers.js';
 import { Draining } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
+import { MESSAGE_BYTES, recountBytes } from './byte-budget.js';
 import { DueWorkOfShards } from './due-work.js';
 import { MESSAGE_STATUSES, STORED_STATUSES, TRANSITIONS, parseHistory, type StoredStatus } from './message-status.js';
 import { Messages, type StoredMessage } from './messages.js';
@@ -79,6 +80,7 @@ class World {
   readonly due = new DueWorkOfShards(redis, this.keys);
   readonly ids = Array.from({ length: COUNT }, () => this.messages.mint(CLIENT));
   private readonly before = new Map<string, StoredMessage>();
+  private readonly weights = new Map<string, number>();
 
   async begin(): Promise<void> {
     await redis.set(this.keys.owner(GRANT), GRANT.fence);
@@ -95,10 +97,13 @@ class World {
   }
 
   async accept(id: string, ttlMs: number, idempotencyKey?: string): Promise<void> {
+    const payloadJson = JSON.stringify('x'.repeat(this.ids.indexOf(id) * 100));
+    const keyBytes = idempotencyKey === undefined ? 0 : this.keys.idempotency(SHARD, CLIENT, idempotencyKey).length;
+    if (!this.weights.has(id)) this.weights.set(id, MESSAGE_BYTES + 'd'.length + payloadJson.length + keyBytes);
     await acceptOne(this.messages, id, {
       clientId: CLIENT,
       directive: 'd',
-      payloadJson: undefined,
+      payloadJson,
       ttlMs,
       whenOffline: 'hold',
       idempotencyKey,
@@ -172,6 +177,19 @@ class World {
       this.before.set(id, message);
     }
     await this.checkTimesToLive();
+    await this.checkBytes();
+  }
+
+  /** What is unfinished is charged, and nothing else; a recount finds the same. */
+  private async checkBytes(): Promise<void> {
+    const unfinished = [...this.before.values()].filter(({ status }) =>
+      ['queued', 'held', 'in_flight'].includes(status),
+    );
+    const bytes = unfinished.reduce((sum, { messageId }) => sum + (this.weights.get(messageId) ?? NaN), 0);
+    const expected = bytes === 0 ? {} : { '': `${bytes}`, unknown: `${bytes}`, [`client:${CLIENT}`]: `${bytes}` };
+    expect(await redis.hgetall(this.keys.outboxBytes(SHARD))).toEqual(expected);
+    await recountBytes(redis, this.keys, GRANT);
+    expect(await redis.hgetall(this.keys.outboxBytes(SHARD))).toEqual(expected);
   }
 
   private checkHistory({ messageId, status, history, createdAt }: StoredMessage): void {

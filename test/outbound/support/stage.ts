@@ -19,6 +19,8 @@ import { gate, quiet, type Server } from '../../support/servers.js';
 
 export const CLIENT = 'device';
 const OUT = new TopicTemplate('out/{clientId}');
+/** Neither Redis nor the payer is full. */
+const NO_BUDGET = { chargeOf: (payer: string) => ({ payer }) };
 const LIMITS = { shardCount: 1, outboxLimit: 1000, shardLimit: 1000, retentionMs: 3_600_000 };
 const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:stage' };
 
@@ -137,7 +139,7 @@ export class Stage {
     await new Promise((resolve) => redis.once('ready', resolve));
     const messages = victim.guard('messages', new Messages(redis, this.keys, LIMITS));
     const wakeUps = new WakeUps(redis, this.keys);
-    const sender = new MessageSender(redis, messages, victim.guard('wakeUps', wakeUps), quiet);
+    const sender = new MessageSender(redis, messages, victim.guard('wakeUps', wakeUps), NO_BUDGET, quiet);
     this.stops.push(async () => {
       await wakeUps.close();
       redis.disconnect();

@@ -20,9 +20,11 @@ export const PROBLEMS = {
   'idempotency-mismatch': { status: 422, title: 'The Idempotency-Key was used with another body' },
   'outbox-full': { status: 429, title: "The client's outbox is full" },
   'shard-full': { status: 429, title: 'Too many messages wait' },
+  'account-full': { status: 429, title: 'Too many messages of this account or key wait' },
   'rate-limited': { status: 429, title: 'Too many requests' },
   internal: { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'Not available at the moment' },
+  'storage-full': { status: 503, title: 'The store has no room for new messages' },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemKind = keyof typeof PROBLEMS;
 

@@ -21,7 +21,7 @@ it('a wake-up that fails is tried again, and the caller does not wait for it', a
       return tries.length < 3 ? Promise.reject(new Error('Command timed out')) : Promise.resolve();
     },
   };
-  const sender = new MessageSender(redis, messages, failing, quiet);
+  const sender = new MessageSender(redis, messages, failing, { chargeOf: (payer) => ({ payer }) }, quiet);
   const message = {
     clientId: 'a',
     directive: 'test:wake',

@@ -1,8 +1,18 @@
 /** Accepts messages into their clients' outboxes and wakes dispatchers. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { counter, isRedisError, type Logger, type Redis } from '@app/platform';
-import type { Accepting, AcceptOutcome, Messages, MintedMessage, NewMessage, WakeUps } from '@app/registry';
+import { counter, isRedisError, RedisFullError, type Logger, type Redis } from '@app/platform';
+import {
+  payerOf,
+  type Accepting,
+  type AcceptOutcome,
+  type Charge,
+  type Messages,
+  type MintedMessage,
+  type NewMessage,
+  type WakeUps,
+} from '@app/registry';
 import type { Caller } from '../access/caller.js';
+import type { StorageBudget } from './storage-budget.js';
 
 const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', ['status']);
 const refused = counter('messages_refused', 'Messages refused, by reason.', ['reason']);
@@ -25,6 +35,7 @@ export class MessageSender {
     private readonly redis: Redis,
     private readonly messages: Messages,
     private readonly wakeUps: Pick<WakeUps, 'wake'>,
+    private readonly storage: Pick<StorageBudget, 'chargeOf'>,
     private readonly logger: Logger,
   ) {}
 
@@ -33,7 +44,7 @@ export class MessageSender {
    * one, or of one shard, changes nothing for the others.
    * @returns what became of each, in their order
    */
-  async send(messages: readonly NewMessage[], { id, account }: Caller): Promise<SendOutcome[]> {
+  async send(messages: readonly NewMessage[], caller: Caller): Promise<SendOutcome[]> {
     const shards = new Map<number, { positions: number[]; minted: MintedMessage[] }>();
     for (const [i, message] of messages.entries()) {
       const shard = this.messages.shardOf(message.clientId);
@@ -43,11 +54,13 @@ export class MessageSender {
       // Minted before the store is asked: a lost reply is asked for again under the same id.
       part.minted.push({ ...message, messageId: this.messages.mint(message.clientId) });
     }
+    const { id, account } = caller;
+    const payer = payerOf(caller);
     const outcomes: SendOutcome[] = [];
     const deadline = performance.now() + PATIENCE_MS;
     const waking: number[] = [];
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
-      const answer = await this.accept(shard, minted, account, deadline);
+      const answer = await this.accept(shard, minted, account, this.storage.chargeOf(payer, shard), deadline);
       if (answer?.wake) waking.push(shard);
       for (const [i, position] of positions.entries()) {
         outcomes[position] = answer?.outcomes[i] ?? { kind: 'unreachable' };
@@ -93,17 +106,21 @@ export class MessageSender {
     shard: number,
     messages: readonly MintedMessage[],
     within: string | undefined,
+    charge: Charge,
     deadline: number,
   ): Promise<Accepting | undefined> {
     try {
-      return await this.messages.accept(shard, messages, within);
+      return await this.messages.accept(shard, messages, within, charge);
     } catch (error) {
+      if (error instanceof RedisFullError) return nothingStored(messages);
       if (!isRedisError(error)) throw error;
       await this.reconnected();
     }
     try {
-      return await before(deadline, this.messages.accept(shard, messages, within));
+      return await before(deadline, this.messages.accept(shard, messages, within, charge));
     } catch (error) {
+      // Had the first try stored them, this one would have had nothing to write.
+      if (error instanceof RedisFullError) return nothingStored(messages);
       if (!isRedisError(error) && !(error instanceof TooLateError)) throw error;
       for (const { requestId: request_id, messageId: message_id, clientId: client_id } of messages) {
         this.logger.warn({ err: error, request_id, client_id, message_id, shard }, 'outcome unknown');
@@ -124,6 +141,11 @@ export class MessageSender {
       this.redis.once('ready', done);
     });
   }
+}
+
+/** A script that needs memory which Redis does not have fails at its first write. */
+function nothingStored(messages: readonly MintedMessage[]): Accepting {
+  return { outcomes: messages.map(() => ({ kind: 'storage-full' })), wake: false };
 }
 
 class TooLateError extends Error {

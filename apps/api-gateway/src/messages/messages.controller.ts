@@ -57,7 +57,8 @@ export class MessagesController {
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
-    description: 'Repeating a request with the same key within 24 hours returns the first answer and sends nothing.',
+    description:
+      'Repeating a request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) returns the first answer and sends nothing.',
     schema: { type: 'string', minLength: 1, maxLength: 128 },
   })
   @ApiAcceptedResponse({
@@ -75,6 +76,8 @@ export class MessagesController {
     'idempotency-mismatch',
     'outbox-full',
     'shard-full',
+    'account-full',
+    'storage-full',
   )
   async sendMessage(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,

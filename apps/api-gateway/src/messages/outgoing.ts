@@ -6,7 +6,10 @@ import { Problem } from '../http/problem.js';
 import type { SendOutcome } from './message-sender.js';
 import type { SendMessageBody } from './message.dto.js';
 
-type Limits = Pick<GatewaySettings, 'MAX_PAYLOAD_BYTES' | 'MAX_PAYLOAD_DEPTH' | 'OUTBOX_LIMIT' | 'SHARD_OUTBOX_LIMIT'>;
+type Limits = Pick<
+  GatewaySettings,
+  'MAX_PAYLOAD_BYTES' | 'MAX_PAYLOAD_DEPTH' | 'OUTBOX_LIMIT' | 'OUTBOX_BYTES' | 'SHARD_OUTBOX_LIMIT'
+>;
 
 /** @throws Problem where the payload is too large or nests too deeply */
 export function toNewMessage(
@@ -52,7 +55,7 @@ function nestsDeeper(value: unknown, depth: number): boolean {
 export function refusal(
   clientId: string,
   outcome: Exclude<SendOutcome, { kind: 'accepted' }>,
-  { OUTBOX_LIMIT, SHARD_OUTBOX_LIMIT }: Limits,
+  { OUTBOX_LIMIT, OUTBOX_BYTES, SHARD_OUTBOX_LIMIT }: Limits,
 ): Problem {
   switch (outcome.kind) {
     case 'unknown':
@@ -71,16 +74,27 @@ export function refusal(
     case 'full':
       return new Problem(
         'outbox-full',
-        `"${clientId}" has ${OUTBOX_LIMIT} unfinished messages; wait until some are sent or expire`,
+        `"${clientId}" has ${OUTBOX_LIMIT} unfinished messages or ${OUTBOX_BYTES} bytes of them; wait until some are sent or expire`,
         { retryAfterSeconds: 10 },
       );
     case 'shard-full':
       return new Problem(
         'shard-full',
-        `the clients that share a shard with "${clientId}" have ${SHARD_OUTBOX_LIMIT} unfinished messages; ` +
-          'wait until some are sent or expire',
+        `the clients that share a shard with "${clientId}" have ${SHARD_OUTBOX_LIMIT} unfinished messages, ` +
+          'or as many bytes of them as the shard may take; wait until some are sent or expire',
         { retryAfterSeconds: 10 },
       );
+    case 'account-full':
+      return new Problem(
+        'account-full',
+        'the unfinished messages of this account or key take as many bytes as they may, or half of those of the ' +
+          `shard of "${clientId}"; wait until some are sent or expire`,
+        { retryAfterSeconds: 10 },
+      );
+    case 'storage-full':
+      return new Problem('storage-full', 'nothing was stored; new messages are taken again when Redis has room', {
+        retryAfterSeconds: 10,
+      });
     case 'mismatch':
       return new Problem('idempotency-mismatch', 'use a new Idempotency-Key for another message');
     case 'unreachable':

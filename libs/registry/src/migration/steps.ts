@@ -3,6 +3,7 @@
  * changes what is stored raises `FORMAT` and adds its steps.
  */
 import { ANSWERS_OF_REFUSALS } from './answers-of-refusals.js';
+import { BYTES_OF_MESSAGES } from './bytes-of-messages.js';
 import type { MigrationStep } from './migration-step.js';
 
-export const MIGRATION_STEPS: readonly MigrationStep[] = [ANSWERS_OF_REFUSALS];
+export const MIGRATION_STEPS: readonly MigrationStep[] = [ANSWERS_OF_REFUSALS, BYTES_OF_MESSAGES];

@@ -1,0 +1,118 @@
+/**
+ * What new messages may take in Redis: nothing above the memory mark, and of one account or key no more than its part
+ * of all shards. Both are read once a second and asked here without a round trip. So a payer can exceed its part by
+ * what all gateways accept from it in a second or two.
+ */
+import {
+  counter,
+  gauge,
+  isRedisError,
+  type Logger,
+  type MemoryMark,
+  type MemoryWatch,
+  type Redis,
+} from '@app/platform';
+import { SHARD_OUTBOX_BYTES, bytesOfPayers, type Charge, type RegistryKeys } from '@app/registry';
+
+const SUM_EVERY_MS = 1000;
+/** Payers whose sums are followed at a time, and asked for by one command. */
+const FOLLOWED = 10_000;
+const ASKED_AT_ONCE = 500;
+/** Of Redis' `maxmemory`, what all unfinished messages may take together. */
+const OUTBOXES_SHARE = 0.4;
+/** Of all shards, what one payer may take. */
+const PAYER_SHARE = 0.25;
+
+const unsummed = counter('account_sums_failed', 'Times the bytes of accounts and keys could not be added up.');
+
+export interface StorageLimits {
+  shardCount: number;
+  highWater: MemoryMark;
+  /** Unset: computed from Redis' `maxmemory`. */
+  shardBytes: number | undefined;
+  /** Unset: a quarter of all shards'. */
+  accountBytes: number | undefined;
+}
+
+export class StorageBudget {
+  /** Payers that have sent since the last sum. */
+  private active = new Set<string>();
+  private full = new Set<string>();
+  private timer: NodeJS.Timeout | undefined;
+  private summing: Promise<void> | undefined;
+
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+    private readonly memory: MemoryWatch,
+    private readonly limits: StorageLimits,
+    private readonly logger: Logger,
+  ) {
+    gauge(
+      'storage_full',
+      'Whether a Redis is above MEMORY_HIGH_WATER, so that new messages are refused (1) or not (0).',
+      [],
+      function () {
+        this.set(memory.anyAbove(limits.highWater) ? 1 : 0);
+      },
+    );
+  }
+
+  async start(): Promise<void> {
+    this.timer ??= setInterval(() => void this.sum(), SUM_EVERY_MS).unref();
+    await this.memory.start();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await Promise.all([this.summing, this.memory.stop()]);
+  }
+
+  /** Most bytes of one shard's unfinished messages. */
+  get shardBytes(): number {
+    const { shardBytes, shardCount } = this.limits;
+    if (shardBytes !== undefined) return shardBytes;
+    const { maxBytes } = this.memory;
+    return maxBytes === undefined ? SHARD_OUTBOX_BYTES : Math.floor((OUTBOXES_SHARE * maxBytes) / shardCount);
+  }
+
+  /** Most bytes of one account's or key's unfinished messages. */
+  get accountBytes(): number {
+    const { accountBytes, shardCount } = this.limits;
+    return accountBytes ?? Math.floor(PAYER_SHARE * this.shardBytes * shardCount);
+  }
+
+  chargeOf(payer: string, shard: number): Charge {
+    if (this.active.size < FOLLOWED) this.active.add(payer);
+    if (this.memory.isAbove(this.limits.highWater, shard)) return { payer, refuse: 'storage-full' };
+    return { payer, refuse: this.full.has(payer) ? 'account-full' : undefined };
+  }
+
+  /** Adds up what those weigh that have sent something, or are full. */
+  sum(): Promise<void> {
+    this.summing ??= this.sumActive()
+      .catch((error: unknown) => {
+        if (!isRedisError(error)) throw error;
+        unsummed.inc();
+        this.logger.debug({ err: error }, 'the bytes of accounts could not be added up; next try in a second');
+      })
+      .finally(() => (this.summing = undefined));
+    return this.summing;
+  }
+
+  private async sumActive(): Promise<void> {
+    const payers = [...this.active];
+    this.active = new Set();
+    const full = new Set<string>();
+    for (let from = 0; from < payers.length; from += ASKED_AT_ONCE) {
+      const part = payers.slice(from, from + ASKED_AT_ONCE);
+      const sums = await bytesOfPayers(this.redis, this.keys, this.limits.shardCount, part);
+      for (const [i, payer] of part.entries()) {
+        if ((sums[i] ?? 0) >= this.accountBytes) full.add(payer);
+      }
+    }
+    // Who is full is followed until it is not, whether it goes on sending or not.
+    for (const payer of full) this.active.add(payer);
+    this.full = full;
+  }
+}
