@@ -53,6 +53,7 @@ import { SweepTriggers } from './agreement/sweep-triggers.js';
 import { AccountQuestions } from './accounts/account-questions.js';
 import { accountResolver } from './accounts/accounts.settings.js';
 import { Verifier } from './agreement/verifier.js';
+import { ByteRecount } from './shard/byte-recount.js';
 import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
 import { exposeMailboxes } from './shard/mailbox-gauges.js';
@@ -229,6 +230,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     loop,
     effects,
     housekeeping,
+    recount: new ByteRecount(redis, keys, ownership, logger),
     wakeUps,
     keys,
     shardCount: SHARD_COUNT,

@@ -21,6 +21,7 @@ import type { SweepTriggers } from './agreement/sweep-triggers.js';
 import type { AccountQuestions } from './accounts/account-questions.js';
 import type { Verifier } from './agreement/verifier.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
+import type { ByteRecount } from './shard/byte-recount.js';
 import type { Effects } from './shard/effects.js';
 import type { Housekeeping } from './shard/housekeeping.js';
 
@@ -50,6 +51,7 @@ export interface IngesterParts {
   loop: OwnerLoop;
   effects: Effects;
   housekeeping: Housekeeping;
+  recount: ByteRecount;
   wakeUps: WakeUps;
   keys: RegistryKeys;
   shardCount: number;
@@ -85,6 +87,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     if (!(await this.standBy())) return;
     await ownership.start(this, sessions);
     housekeeping.start();
+    this.parts.recount.start();
     triggers.start();
     worker.start();
   }
@@ -155,7 +158,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   /** By now the process is unready; the others take over as soon as each shard and lane is given back. */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
-    await Promise.all([this.parts.housekeeping.stop(), this.parts.worker.stop()]);
+    await Promise.all([this.parts.housekeeping.stop(), this.parts.recount.stop(), this.parts.worker.stop()]);
     await this.parts.ownership.stop();
   }
 

@@ -1066,7 +1066,7 @@ export type SendMessageData = {
     body: SendMessage;
     headers?: {
         /**
-         * Repeating a request with the same key within 24 hours returns the first answer and sends nothing.
+         * Repeating a request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) returns the first answer and sends nothing.
          */
         'Idempotency-Key'?: string;
     };
@@ -1111,7 +1111,7 @@ export type SendMessageErrors = {
      */
     422: Problem;
     /**
-     * The client's outbox is full (`outbox-full`); Too many messages wait (`shard-full`); Too many requests (`rate-limited`)
+     * The client's outbox is full (`outbox-full`); Too many messages wait (`shard-full`); Too many messages of this account or key wait (`account-full`); Too many requests (`rate-limited`)
      */
     429: Problem;
     /**
@@ -1119,7 +1119,7 @@ export type SendMessageErrors = {
      */
     500: Problem;
     /**
-     * Not available at the moment (`unavailable`)
+     * The store has no room for new messages (`storage-full`); Not available at the moment (`unavailable`)
      */
     503: Problem;
 };

@@ -1,0 +1,42 @@
+/** Once an hour, sets right what the shards owned here have counted as bytes of unfinished messages. */
+import type { Logger, Redis } from '@app/platform';
+import { recountBytes, type RegistryKeys } from '@app/registry';
+import { StaleOwnerError, type Ownership } from '@app/sharding';
+
+const RECOUNT_EVERY_MS = 3_600_000;
+
+export class ByteRecount {
+  private timer: NodeJS.Timeout | undefined;
+  private round: Promise<void> | undefined;
+
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+    private readonly ownership: Pick<Ownership, 'held' | 'lost'>,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    this.timer = setInterval(() => {
+      this.round ??= this.recount().finally(() => (this.round = undefined));
+    }, RECOUNT_EVERY_MS).unref();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.round;
+  }
+
+  /** One shard after the other: a recount holds Redis up for some milliseconds. */
+  async recount(): Promise<void> {
+    for (const grant of this.ownership.held().filter(({ kind }) => kind === 'shard')) {
+      try {
+        const done = await recountBytes(this.redis, this.keys, grant);
+        if (!done) this.logger.debug({ shard: grant.index }, 'too many messages wait to recount their bytes');
+      } catch (error) {
+        if (error instanceof StaleOwnerError) this.ownership.lost(grant);
+        else this.logger.warn({ err: error, shard: grant.index }, 'bytes not recounted; next try in an hour');
+      }
+    }
+  }
+}
