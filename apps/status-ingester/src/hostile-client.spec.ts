@@ -1,28 +1,17 @@
 /** One client sends 100,000 messages of every bad kind: what that leaves in Redis is bounded. */
 import { connectAsync, type MqttClient } from 'mqtt';
 import { shardOf } from '@app/protocol';
-import { Publisher, RetainedReader, type IntakePacket } from '@app/broker';
+import type { IntakePacket } from '@app/broker';
 import { connectRedis, type Redis } from '@app/platform';
-import {
-  ConnectionDirectory,
-  DueWorkOfShards,
-  Outboxes,
-  Refusals,
-  RegistryKeys,
-  WakeUps,
-  type DeadLetter,
-} from '@app/registry';
-import { FencedCommit, Mailboxes, OwnerLoop, mailboxReader, type Grant, type Ownership } from '@app/sharding';
+import { RegistryKeys, type DeadLetter } from '@app/registry';
+import { OwnerLoop, mailboxReader, type Grant, type Ownership } from '@app/sharding';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
-import { Verifier } from './agreement/verifier.js';
+import { SHARD_RULES, shardParts } from '../../../test/support/shard-parts.js';
 import { ingesterSettings } from './ingester.settings.js';
 import { IntakeController, LaneContext } from './intake/intake.controller.js';
 import { LaneMarkers } from './intake/lane-markers.js';
-import { Effects } from './shard/effects.js';
 import { Housekeeping } from './shard/housekeeping.js';
-import { ShardActor } from './shard/shard-actor.js';
-import { toDoKinds } from './shard/to-do-kinds.js';
 
 const HOSTILE = 'hostile';
 const GOOD = 'good';
@@ -68,53 +57,16 @@ beforeAll(async () => {
     CLIENT_BURST: '1000000',
     MQTT_URL: broker.url,
   });
-  const { STATUS_TOPICS, IN_TOPIC, OUT_TOPIC } = settings;
-  const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT, 2 * settings.INTAKE_WINDOW);
-  const commits = new FencedCommit(redis, keys);
-  const directory = new ConnectionDirectory(redis, keys, 1);
-  const due = new DueWorkOfShards(redis, keys);
-  const publisher = new Publisher({ url: broker.url }, 'publisher', quiet);
-  const wakeUps = new WakeUps(redis, keys);
-  const verifier = new Verifier({
-    reader: new RetainedReader({ url: broker.url }, 'reader', 'sentinel', quiet),
-    barrier: { pass: () => Promise.resolve() },
-    mailboxes,
-    redis,
-    statusTopics: STATUS_TOPICS,
-    maxInboundBytes: settings.MAX_INBOUND_BYTES,
-    rate: settings.VERIFY_RATE,
-    logger: quiet,
-  });
-  const kinds = toDoKinds({
-    verifier,
-    accounts: undefined,
-    refusals: new Refusals(redis, keys),
-    wakeUps,
-    outboxes: new Outboxes(redis, keys, 1),
-    directory,
-    mailboxes,
-    publisher,
-    outTopic: OUT_TOPIC,
-    logger: quiet,
-  });
-  const effects = new Effects(kinds, due, quiet);
+  const rules = { ...SHARD_RULES, statusTopics: settings.STATUS_TOPICS.map(({ template }) => template) };
+  const parts = shardParts({ redis, keys, brokerUrl: broker.url, shardCount: 1, rules });
+  const { mailboxes } = parts;
   const ownership: Pick<Ownership, 'mayAct' | 'lost' | 'held'> = {
     mayAct: () => true,
     lost: () => undefined,
     held: () => [SHARD],
   };
-  const rules = {
-    statusTopics: STATUS_TOPICS.map(({ template }) => template),
-    inTopic: IN_TOPIC.template,
-    respond: false,
-    connectionRetentionMs: settings.CONNECTION_RETENTION,
-    lanes: 1,
-    maxInboundBytes: settings.MAX_INBOUND_BYTES,
-    eventSettleMs: settings.EVENT_SETTLE,
-  };
-  const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, 1, quiet);
-  const loop = new OwnerLoop(mailboxReader(loopRedis, keys), commits, actor, ownership, quiet);
-  const housekeeping = new Housekeeping(ownership, due, effects, quiet);
+  const loop = new OwnerLoop(mailboxReader(loopRedis, keys), parts.commits, parts.actor, ownership, quiet);
+  const housekeeping = new Housekeeping(ownership, parts.due, parts.effects, quiet);
   await mailboxes.announce(LANE, 1);
   intake = new IntakeController(mailboxes, new LaneMarkers(redis, keys, 'marker', quiet), settings, quiet);
   await loop.add(SHARD);
@@ -122,9 +74,7 @@ beforeAll(async () => {
   stop = async () => {
     await housekeeping.stop();
     await loop.stop();
-    await effects.stop();
-    await verifier.stop();
-    await Promise.all([publisher.close(), wakeUps.close()]);
+    await parts.stop();
   };
 });
 

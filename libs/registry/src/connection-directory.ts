@@ -4,6 +4,7 @@ import type { Redis } from '@app/platform';
 import {
   CONNECTION_STATES,
   CONNECTION_TYPES,
+  decodeConnection,
   type Connection,
   type ConnectionState,
   type ConnectionType,
@@ -51,11 +52,23 @@ export class ConnectionDirectory {
     return within === undefined || connection?.account === within ? connection : undefined;
   }
 
-  /** The connections of these clients of one shard, in their order; undefined where there is none. */
-  async load(shard: number, clientIds: readonly string[]): Promise<(Connection | undefined)[]> {
+  /**
+   * The connections of these clients of one shard, in their order; undefined if there is none, or it cannot be read. The
+   * shard's owner, who is told with `unreadable`, moves such a record to the dead letters.
+   */
+  async load(
+    shard: number,
+    clientIds: readonly string[],
+    unreadable: (clientId: string, text: string) => void = () => undefined,
+  ): Promise<(Connection | undefined)[]> {
     if (clientIds.length === 0) return [];
     const texts = await this.redis.hmget(this.keys.connections(shard), ...clientIds);
-    return texts.map((text) => (text === null ? undefined : (JSON.parse(text) as Connection)));
+    return texts.map((text, i) => {
+      if (text === null) return undefined;
+      const connection = decodeConnection(text);
+      if (connection === undefined) unreadable(clientIds[i] ?? '', text);
+      return connection;
+    });
   }
 
   /** How many messages are held for each of these connections. */

@@ -1,6 +1,6 @@
 /** Turns what a batch of transitions changed into the writes of one fenced commit. Pure. */
 import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
-import { encodeConnection, type Connection } from './connection.js';
+import { CONNECTION_STATES, CONNECTION_TYPES, encodeConnection, type Connection } from './connection.js';
 import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type DatedEvent } from './event.js';
 import { factMembers } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
@@ -91,6 +91,27 @@ function factsOf(keys: RegistryKeys, shard: number, connection: Connection | und
     const key = keys.facts(shard, account);
     return terms.map((member) => ({ key, member }));
   });
+}
+
+/** Puts a connection back as it was before a commit that failed under way. */
+export function restoringWrite(
+  keys: RegistryKeys,
+  shard: number,
+  clientId: string,
+  before: Connection | undefined,
+): ShardWrite {
+  const key = keys.connections(shard);
+  if (before === undefined) return { command: ['HDEL', key, clientId] };
+  return { command: ['HSET', key, clientId, encodeConnection(before)] };
+}
+
+/** Removes the record of a client that cannot be read, and what is known of where it is listed. */
+export function unreadableWrites(keys: RegistryKeys, shard: number, clientId: string): ShardWrite[] {
+  const indexes = CONNECTION_STATES.flatMap((state) =>
+    CONNECTION_TYPES.map((type): ShardWrite => ({ command: ['ZREM', keys.index(shard, state, type), clientId] })),
+  );
+  const hashes = [keys.connections(shard), keys.accounts(shard)];
+  return [...indexes, ...hashes.map((key): ShardWrite => ({ command: ['HDEL', key, clientId] }))];
 }
 
 export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): ShardWrite[] {

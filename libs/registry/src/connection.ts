@@ -103,6 +103,17 @@ export function encodeConnection(connection: Connection): string {
   return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;
 }
 
+/** @returns undefined for a text that is no connection */
+export function decodeConnection(text: string): Connection | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    const isConnection = typeof value === 'object' && value !== null && !Array.isArray(value) && 'client_id' in value;
+    return isConnection ? (value as Connection) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether two JSON values are equal; the order of members does not count. */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;

@@ -1,34 +1,125 @@
-import type { DueWork, DueWorkOfShards } from '@app/registry';
-import type { Grant, Ownership } from '@app/sharding';
-import { gate, quiet } from '../../../../test/support/servers.js';
-import type { Effects } from './effects.js';
+import type { Redis } from '@app/platform';
+import { DueWorkOfShards, RegistryKeys, encodeToDo, type DeadLetter, type DueToDo, type ToDo } from '@app/registry';
+import { StaleOwnerError, type Grant } from '@app/sharding';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually, gate, quiet, type Gate } from '../../../../test/support/servers.js';
 import { Housekeeping } from './housekeeping.js';
 
-const grant: Grant = { kind: 'shard', index: 1, epoch: 1, fence: '1:a' };
-const nothing: DueWork = { todos: [], unreadable: [], expired: 0, forgotten: 0, more: false };
+const [FIRST, SECOND]: [Grant, Grant] = [grantOf(0), grantOf(1)];
+const LANE: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
 
-beforeEach(() => {
-  jest.useFakeTimers();
+let redis: Redis;
+let keys: RegistryKeys;
+let due: DueWorkOfShards;
+let resumed: [number, ToDo][];
+let lost: Grant[];
+let housekeeping: Housekeeping;
+let keySpaces = 0;
+
+withRedis((connection) => (redis = connection));
+
+function grantOf(index: number): Grant {
+  return { kind: 'shard', index, epoch: 1, fence: '1:boot' };
+}
+
+beforeEach(async () => {
+  keys = new RegistryKeys(`housekeeping${keySpaces++}`);
+  due = new DueWorkOfShards(redis, keys);
+  resumed = [];
+  lost = [];
+  for (const grant of [FIRST, SECOND]) await redis.set(keys.owner(grant), grant.fence);
 });
 
-afterEach(() => {
-  jest.useRealTimers();
-});
+afterEach(() => housekeeping.stop());
 
-it('does not pile up rounds while Redis gives no answer', async () => {
-  const answer = gate<DueWork>();
-  const take = jest.fn<Promise<DueWork>, [Grant]>().mockReturnValueOnce(answer.passed).mockResolvedValue(nothing);
-  const housekeeping = new Housekeeping(
-    { held: () => [grant] } as unknown as Ownership,
-    { take } as unknown as DueWorkOfShards,
-    { begin: jest.fn() } as unknown as Effects,
-    quiet,
-  );
+function start(work: Pick<DueWorkOfShards, 'take' | 'deadLetter'> = due): void {
+  const ownership = { held: () => [FIRST, LANE, SECOND], lost: (grant: Grant) => void lost.push(grant) };
+  const effects = {
+    resume: ({ index }: Grant, todos: readonly DueToDo[]) =>
+      void resumed.push(...todos.map(({ todo }): [number, ToDo] => [index, todo])),
+  };
+  housekeeping = new Housekeeping(ownership, work, effects, quiet);
   housekeeping.start();
-  await jest.advanceTimersByTimeAsync(600_000);
-  expect(take).toHaveBeenCalledTimes(1);
-  answer.open(nothing);
-  await jest.advanceTimersByTimeAsync(2000);
-  expect(take).toHaveBeenCalledTimes(5);
+}
+
+/** Finished messages whose retention has ended. */
+async function backlog(shard: number, count: number): Promise<void> {
+  const ids = Array.from({ length: count }, (_, i) => [i + 1, `old-${i}`]).flat();
+  for (let i = 0; i < ids.length; i += 10_000) await redis.zadd(keys.finished(shard), ...ids.slice(i, i + 10_000));
+}
+
+it('takes up what is due on each shard, and leaves lanes alone', async () => {
+  const todos: [ToDo, ToDo] = [{ do: 'wake' }, { do: 'forget', client_id: 'a' }];
+  await redis.zadd(keys.todo(0), 1, encodeToDo(todos[0]));
+  await redis.zadd(keys.todo(1), 1, encodeToDo(todos[1]));
+  await backlog(1, 250);
+  start();
+  await eventually(async () => {
+    expect(resumed).toEqual(
+      expect.arrayContaining([
+        [0, todos[0]],
+        [1, todos[1]],
+      ]),
+    );
+    expect(await redis.zcard(keys.finished(1))).toBe(0);
+  });
+});
+
+it('a shard that does not answer holds back no other, and piles up no rounds', async () => {
+  const stuck: Gate = gate();
+  let taken = 0;
+  start({
+    deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
+    // The injected fault: this shard's part of Redis does not answer.
+    take: async (grant) => {
+      if (grant === FIRST && ++taken > 0) await stuck.passed;
+      return due.take(grant);
+    },
+  });
+  for (const client_id of ['a', 'b', 'c']) {
+    await redis.zadd(keys.todo(1), 1, encodeToDo({ do: 'forget', client_id }));
+    await eventually(() => expect(resumed).toContainEqual([1, { do: 'forget', client_id }]));
+  }
+  expect(taken).toBe(1);
+  stuck.open();
+});
+
+it('a shard with a large backlog does a bounded part of it in a round', async () => {
+  await backlog(0, 30_000);
+  const counts: number[] = [];
+  start({
+    deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
+    take: async (grant) => {
+      const work = await due.take(grant);
+      if (grant === FIRST) counts.push(work.forgotten);
+      return work;
+    },
+  });
+  await eventually(() => expect(counts.length).toBeGreaterThanOrEqual(20));
   await housekeeping.stop();
+  const rounds = counts.length / 20;
+  expect(Number.isInteger(rounds)).toBe(true);
+  expect(await redis.zcard(keys.finished(0))).toBe(30_000 - rounds * 2000);
+});
+
+it('a to-do that cannot be read becomes a dead letter, and the others are taken up', async () => {
+  const broken = ['{"do":"from-the-future","client_id":"c"}', 'no JSON', '{"do":"forget"}'];
+  await redis.zadd(keys.todo(0), 1, encodeToDo({ do: 'wake' }), ...broken.flatMap((text) => [1, text]));
+  start();
+  await eventually(async () =>
+    expect(await redis.zrange(keys.todo(0), '0', '-1')).toEqual([encodeToDo({ do: 'wake' })]),
+  );
+  expect(resumed).toContainEqual([0, { do: 'wake' }]);
+  const letters = await redis.xrange(keys.deadLetters(0), '-', '+');
+  const read = letters.map(([, fields]) => JSON.parse(fields[fields.indexOf('letter') + 1] ?? '') as DeadLetter);
+  expect(read.map(({ sample }) => sample).sort()).toEqual([...broken].sort());
+  expect(read.find(({ client_id }) => client_id === 'c')).toMatchObject({ reason: 'internal-error' });
+});
+
+it('stops acting for a shard that is owned by another', async () => {
+  await redis.set(keys.owner(SECOND), 'another');
+  start();
+  await eventually(() => expect(lost).toContain(SECOND));
+  expect(lost).not.toContain(FIRST);
+  await expect(due.deadLetter(SECOND, [{ text: 'x', problem: 'x' }])).rejects.toThrow(StaleOwnerError);
 });

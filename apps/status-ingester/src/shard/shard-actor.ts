@@ -1,11 +1,16 @@
 /**
  * One shard's actor: reads the connections a batch is about, folds the batch, commits, and sets the effects going.
- * An entry that cannot be decoded is set aside with its reason; the rest of the batch goes on.
+ *
+ * - What cannot be read or applied becomes a dead letter with its reason, and the rest of the shard goes on: an entry that
+ *   cannot be decoded, a stored connection that cannot be read, an entry for which our own code or a script fails.
+ * - A Redis that is away, busy or full, and a lost lease, are no fault of an entry: the batch is tried again.
  */
 import { randomUUID } from 'node:crypto';
 import { counter, gauge, secondsHistogram, type Logger, type Redis } from '@app/platform';
 import {
   connectionWrites,
+  restoringWrite,
+  unreadableWrites,
   decodeMailboxEntry,
   sendReply,
   type Connection,
@@ -15,12 +20,20 @@ import {
   type DueToDo,
 } from '@app/registry';
 import { LRUCache } from 'lru-cache';
-import { storedAt, type FencedCommit, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
+import {
+  storedAt,
+  type FencedCommit,
+  type Grant,
+  type MailboxEntry,
+  type ShardHandler,
+  type ShardWrite,
+} from '@app/sharding';
 import { deadLettered } from './dead-letter-count.js';
 import type { Effects } from './effects.js';
 import { LiveMarks } from '../agreement/live-marks.js';
 import type { Verifier } from '../agreement/verifier.js';
 import { fold, type Folded } from './fold.js';
+import { isFaultOfContent, letterOf, reasonOf, verifyToDos, type Poison } from './poison.js';
 import { RefusalLimits, unkept } from './refusal-limits.js';
 import type { Rules } from './transition.js';
 
@@ -32,6 +45,8 @@ const lag = gauge('mailbox_lag_seconds', 'Age of the oldest entry of the batch c
 
 /** Connections the actors of this process remember, all shards together. */
 const REMEMBERED = 50_000;
+
+type StoredConnections = Map<string, Connection | undefined>;
 
 /** What a shard's actor remembers of its connections: it alone writes them, for as long as its grant holds. */
 interface Memory {
@@ -60,15 +75,58 @@ export class ShardActor implements ShardHandler {
   }
 
   async handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void> {
+    await this.handleWith(new Map(), grant, position, entries);
+  }
+
+  /** @param stored connections as they were before a commit failed, which may have written a part of what it was to write */
+  private async handleWith(
+    stored: StoredConnections,
+    grant: Grant,
+    position: string,
+    entries: readonly MailboxEntry[],
+  ): Promise<void> {
+    try {
+      await this.apply(stored, grant, position, entries);
+    } catch (error) {
+      if (!isFaultOfContent(error)) throw error;
+      const [first] = entries;
+      const half = entries.slice(0, entries.length >> 1);
+      const middle = half.at(-1);
+      if (middle !== undefined) {
+        // Each half on its own, until the entry is found that cannot be applied.
+        await this.handleWith(stored, grant, position, half);
+        await this.handleWith(stored, grant, middle.id, entries.slice(half.length));
+      } else if (first !== undefined) {
+        this.logger.error({ err: error, client_id: first.clientId, entry: first.id }, 'mailbox entry not applied');
+        await this.apply(stored, grant, position, entries, letterOf(first, `could not be applied: ${reasonOf(error)}`));
+      }
+    }
+  }
+
+  /** @param instead is kept as a dead letter, and the entries are not applied */
+  private async apply(
+    before: StoredConnections,
+    grant: Grant,
+    position: string,
+    entries: readonly MailboxEntry[],
+    instead?: Poison,
+  ): Promise<void> {
     const first = entries[0];
     const last = entries.at(-1);
     if (first === undefined || last === undefined) return;
     const stopTimer = commitTime.startTimer();
-    const poison: MailboxEntry[] = [];
-    const messages = entries.flatMap((entry) => this.decode(entry, poison));
+    const poison: Poison[] = instead === undefined ? [] : [instead];
+    const messages = instead === undefined ? entries.flatMap((entry) => this.decode(entry, poison)) : [];
     const clientIds = [...new Set(messages.map((message) => message.clientId))];
     const known = this.memoryOf(grant, position);
-    const stored = await this.load(grant, clientIds, known);
+    const removals: ShardWrite[] = [];
+    const stored = await this.load(before, grant, clientIds, known, (clientId, text) => {
+      this.logger.error({ client_id: clientId, shard: grant.index }, 'stored connection cannot be read: removed');
+      removals.push(...unreadableWrites(this.keys, grant.index, clientId));
+      const details = 'the stored connection cannot be read';
+      const letter = { client_id: clientId, topic: '', reason: 'internal-error', details, sample: text.slice(0, 1024) };
+      poison.push({ letter: { ...letter, at: storedAt(last.id) }, isResult: false });
+    });
     const folded = fold(
       messages,
       stored,
@@ -78,12 +136,21 @@ export class ShardActor implements ShardHandler {
       known.marks,
       this.limits,
     );
-    const deadLetters = [...folded.deadLetters, ...poison.map(asDeadLetter)];
-    const writes = connectionWrites(this.keys, grant.index, { ...folded, deadLetters });
+    for (const [id, connection] of stored) before.set(id, connection);
+    const failed = instead?.letter.client_id;
+    if (failed !== undefined && before.has(failed)) {
+      removals.push(restoringWrite(this.keys, grant.index, failed, before.get(failed)));
+    }
+    const deadLetters = [...folded.deadLetters, ...poison.map(({ letter }) => letter)];
+    // What the broker retains for them says what they are; but what it retains may be what cannot be applied.
+    const doubted = poison.flatMap(verifyToDos);
+    const todos = [...doubted, ...folded.todos];
+    const writes = [...removals, ...connectionWrites(this.keys, grant.index, { ...folded, todos, deadLetters })];
     // Until the commit is known to have landed, memory and Redis may differ.
     this.memory.delete(grant.index);
     const outcome = await this.commits.commit(grant, position, last.id, writes);
     for (const [id, { after }] of folded.connections) {
+      before.set(id, after);
       if (after === undefined) known.connections.delete(id);
       // Who was only read back is not remembered: a sweep would drive out those who speak.
       else if (folded.heard.has(id) || known.connections.has(id)) known.connections.set(id, after);
@@ -117,24 +184,26 @@ export class ShardActor implements ShardHandler {
   }
 
   private async load(
+    before: StoredConnections,
     grant: Grant,
     clientIds: readonly string[],
     { connections }: Memory,
+    unreadable: (clientId: string, text: string) => void,
   ): Promise<Map<string, Connection | undefined>> {
     const stored = new Map<string, Connection | undefined>();
-    for (const id of clientIds) stored.set(id, connections.get(id));
-    const missing = clientIds.filter((id) => stored.get(id) === undefined);
-    const loaded = await this.directory.load(grant.index, missing);
+    for (const id of clientIds) stored.set(id, before.get(id) ?? connections.get(id));
+    const missing = clientIds.filter((id) => stored.get(id) === undefined && !before.has(id));
+    const loaded = await this.directory.load(grant.index, missing, unreadable);
     missing.forEach((id, i) => stored.set(id, loaded[i]));
     return stored;
   }
 
-  private decode(entry: MailboxEntry, poison: MailboxEntry[]): MailboxMessage[] {
+  private decode(entry: MailboxEntry, poison: Poison[]): MailboxMessage[] {
     try {
       return [decodeMailboxEntry(entry)];
     } catch (error) {
       this.logger.error({ err: error, client_id: entry.clientId, entry: entry.id }, 'mailbox entry set aside');
-      poison.push(entry);
+      poison.push(letterOf(entry, `could not be decoded: ${reasonOf(error)}`));
       return [];
     }
   }
@@ -162,22 +231,4 @@ export class ShardActor implements ShardHandler {
       this.logger.warn({ ...where, client_id, reason, details }, 'message set aside');
     }
   }
-}
-
-function asDeadLetter(entry: MailboxEntry): {
-  client_id: string;
-  topic: string;
-  reason: string;
-  details: string;
-  sample: string;
-  at: number;
-} {
-  return {
-    client_id: entry.clientId,
-    topic: '',
-    reason: 'internal-error',
-    details: `mailbox entry ${entry.id} could not be decoded`,
-    sample: entry.body.slice(0, 1024),
-    at: storedAt(entry.id),
-  };
 }

@@ -1,0 +1,118 @@
+import type { Redis } from '@app/platform';
+import { ConnectionDirectory, RegistryKeys, encodePacket, encodeToDo, type DeadLetter } from '@app/registry';
+import { unpack, type Grant, type MailboxEntry, type MailboxItem } from '@app/sharding';
+import { hostConnection } from '../../../../test/support/connections.js';
+import { withRedis } from '../../../../test/support/redis.js';
+import { freePort } from '../../../../test/support/servers.js';
+import { IN_TOPIC, SHARD_RULES, shardParts, type ShardParts } from '../../../../test/support/shard-parts.js';
+
+const SHARD: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:boot' };
+const ENVELOPE = { version: 1, sent: '2020-12-04T17:22:24+00:00' };
+
+let redis: Redis;
+let keys: RegistryKeys;
+let parts: ShardParts;
+let directory: ConnectionDirectory;
+let brokerUrl: string;
+let keySpaces = 0;
+
+withRedis((connection) => (redis = connection));
+
+beforeAll(async () => {
+  brokerUrl = `mqtt://127.0.0.1:${await freePort()}`;
+});
+
+beforeEach(async () => {
+  keys = new RegistryKeys(`actor${keySpaces++}`);
+  await redis.set(keys.owner(SHARD), SHARD.fence);
+  directory = new ConnectionDirectory(redis, keys, 1);
+  // Of a client "owned", the account is known.
+  const accountOf = (id: string) =>
+    id === 'owned' ? { kind: 'account' as const, account: 'acme' } : ({ kind: 'none' } as const);
+  parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules: { ...SHARD_RULES, accountOf } });
+});
+
+afterEach(() => parts.stop());
+
+function handshake(clientId: string, id = 'h-1'): MailboxItem {
+  const payload = { canonical_facts: { fqdn: clientId } };
+  const body = JSON.stringify({ ...ENVELOPE, type: 'host-handshake', message_id: id, payload });
+  return encodePacket({ kind: 'packet', clientId, lane: 0, topic: IN_TOPIC, retain: true, dup: false, body });
+}
+
+/** Has the actor handle what was put into the mailbox, as the owner loop does. */
+async function handle(...items: MailboxItem[]): Promise<void> {
+  await parts.mailboxes.sendAll(0, items);
+  const position = await parts.commits.position(0);
+  const entries = await redis.xrange(keys.mailbox(0), '-', '+');
+  const read: MailboxEntry[] = entries.map(([id, [, packed = '']]) => unpack(id, packed));
+  await parts.actor.handle(SHARD, position, read);
+  expect(await parts.commits.position(0)).toBe(read.at(-1)?.id);
+  expect(await redis.xlen(keys.mailbox(0))).toBe(0);
+}
+
+async function letters(): Promise<DeadLetter[]> {
+  const entries = await redis.xrange(keys.deadLetters(0), '-', '+');
+  return entries.map(([, fields]) => JSON.parse(fields[fields.indexOf('letter') + 1] ?? '') as DeadLetter);
+}
+
+async function online(): Promise<string[]> {
+  const { connections } = await directory.list({ state: 'online' }, 100);
+  return connections.map(({ client_id }) => client_id);
+}
+
+const VERIFY_A = encodeToDo({ do: 'verify', client_id: 'a' });
+
+it('an entry that cannot be decoded becomes a dead letter with its reason, and the rest is applied', async () => {
+  await handle(handshake('before'), { clientId: 'a', meta: 'from the future', body: 'x' }, handshake('after'));
+  expect(await online()).toEqual(['after', 'before']);
+  expect(await letters()).toMatchObject([
+    {
+      client_id: 'a',
+      reason: 'internal-error',
+      details: expect.stringContaining('unknown meta') as string,
+      sample: 'x',
+    },
+  ]);
+  expect(await redis.zscore(keys.todo(0), VERIFY_A)).not.toBeNull();
+});
+
+it.each(['{broken', '"a text"', '[]', '{}'])(
+  'a stored connection that cannot be read, such as %s, becomes a dead letter, and its client can come back',
+  async (text) => {
+    await redis.hset(keys.connections(0), 'a', text);
+    await redis.zadd(keys.index(0, 'offline', 'proxy'), 0, 'a');
+    await handle(handshake('a'), handshake('b'));
+    expect(await online()).toEqual(['a', 'b']);
+    expect(await redis.zscore(keys.index(0, 'offline', 'proxy'), 'a')).toBeNull();
+    expect(await letters()).toMatchObject([{ client_id: 'a', reason: 'internal-error', sample: text }]);
+    expect(await directory.find('a')).toMatchObject({ state: 'online', facts: { fqdn: 'a' } });
+  },
+);
+
+it('a listing leaves out a stored connection that cannot be read', async () => {
+  await redis.hset(keys.connections(0), { a: '{broken', b: JSON.stringify(hostConnection('b')) });
+  await redis.zadd(keys.index(0, 'online', 'host'), 0, 'a', 0, 'b');
+  expect(await online()).toEqual(['b']);
+});
+
+it('an entry for which the commit fails becomes a dead letter, and the others are applied', async () => {
+  await redis.set(keys.index(0, 'online', 'host', 'acme'), 'no sorted set');
+  const others = Array.from({ length: 9 }, (_, i) => handshake(`c${i}`));
+  await handle(...others.slice(0, 4), handshake('owned'), ...others.slice(4));
+  expect(await online()).toEqual(expect.arrayContaining(others.map(({ clientId }) => clientId)));
+  const [letter, ...more] = await letters();
+  expect(more).toEqual([]);
+  expect(letter).toMatchObject({ client_id: 'owned', reason: 'internal-error' });
+  expect(letter?.details).toContain('WRONGTYPE');
+});
+
+it('a lost lease is no fault of the entries', async () => {
+  await redis.set(keys.owner(SHARD), 'another');
+  await parts.mailboxes.sendAll(0, [handshake('a')]);
+  const [entry] = await redis.xrange(keys.mailbox(0), '-', '+');
+  if (entry === undefined) throw new Error('no entry');
+  const read = [unpack(entry[0], entry[1][1] ?? '')];
+  await expect(parts.actor.handle(SHARD, '0-0', read)).rejects.toThrow('stop acting');
+  expect(await letters()).toEqual([]);
+});

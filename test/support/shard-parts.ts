@@ -1,0 +1,81 @@
+/** What acts for a shard in an ingester, wired as `ingester.module.ts` does it, for specs that drive it by hand. */
+import { TopicTemplate } from '@app/protocol';
+import { Publisher, RetainedReader } from '@app/broker';
+import type { Redis } from '@app/platform';
+import { ConnectionDirectory, DueWorkOfShards, Outboxes, Refusals, WakeUps, type RegistryKeys } from '@app/registry';
+import { FencedCommit, Mailboxes } from '@app/sharding';
+import { Verifier } from '../../apps/status-ingester/src/agreement/verifier.js';
+import { Effects } from '../../apps/status-ingester/src/shard/effects.js';
+import { ShardActor } from '../../apps/status-ingester/src/shard/shard-actor.js';
+import { toDoKinds } from '../../apps/status-ingester/src/shard/to-do-kinds.js';
+import type { Rules } from '../../apps/status-ingester/src/shard/transition.js';
+import { quiet } from './servers.js';
+
+export interface ShardParts {
+  actor: ShardActor;
+  commits: FencedCommit;
+  due: DueWorkOfShards;
+  effects: Effects;
+  mailboxes: Mailboxes;
+  verifier: Verifier;
+  stop(): Promise<void>;
+}
+
+export interface ShardPartsOptions {
+  redis: Redis;
+  keys: RegistryKeys;
+  brokerUrl: string;
+  shardCount: number;
+  rules: Rules;
+}
+
+export const IN_TOPIC = 'redhat/insights/in/{clientId}';
+
+export const SHARD_RULES: Rules = {
+  statusTopics: [IN_TOPIC],
+  inTopic: IN_TOPIC,
+  respond: false,
+  connectionRetentionMs: 90 * 86_400_000,
+  maxInboundBytes: 262_144,
+  eventSettleMs: 2000,
+  lanes: 1,
+};
+
+export function shardParts({ redis, keys, brokerUrl: url, shardCount, rules }: ShardPartsOptions): ShardParts {
+  const mailboxes = new Mailboxes(redis, keys, 10_000);
+  const commits = new FencedCommit(redis, keys);
+  const directory = new ConnectionDirectory(redis, keys, shardCount);
+  const due = new DueWorkOfShards(redis, keys);
+  const publisher = new Publisher({ url }, `publisher-${keys.prefix}`, quiet);
+  const wakeUps = new WakeUps(redis, keys);
+  const verifier = new Verifier({
+    reader: new RetainedReader({ url }, `reader-${keys.prefix}`, 'sentinel', quiet),
+    barrier: { pass: () => Promise.resolve() },
+    mailboxes,
+    redis,
+    statusTopics: rules.statusTopics.map((topic) => new TopicTemplate(topic)),
+    maxInboundBytes: rules.maxInboundBytes,
+    rate: 5000,
+    logger: quiet,
+  });
+  const kinds = toDoKinds({
+    verifier,
+    accounts: undefined,
+    refusals: new Refusals(redis, keys),
+    wakeUps,
+    outboxes: new Outboxes(redis, keys, shardCount),
+    directory,
+    mailboxes,
+    publisher,
+    outTopic: new TopicTemplate('redhat/insights/out/{clientId}'),
+    logger: quiet,
+  });
+  const effects = new Effects(kinds, due, quiet);
+  const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, shardCount, quiet);
+  const stop = async (): Promise<void> => {
+    await effects.stop();
+    await verifier.stop();
+    await Promise.all([publisher.close(), wakeUps.close()]);
+  };
+  return { actor, commits, due, effects, mailboxes, verifier, stop };
+}
