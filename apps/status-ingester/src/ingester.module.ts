@@ -113,6 +113,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     keys,
     subscriber,
     doubts: [() => runs.changed(), () => keySpace.changed()],
+    knownLanes: () => keySpace.sessions,
     troubled: () => !publisher.connected,
     about: { name, wants_lanes: INTAKE_LANES, format: FORMAT },
     shardCount: SHARD_COUNT,
@@ -204,7 +205,10 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     { ...broker, filters: [...filters, SENTINEL], window: INTAKE_WINDOW },
     {
       connected: (about) => triggers.laneConnected(about),
-      retired: (lane) => forgetLane(redis, keys, lane),
+      retired: async (lane) => {
+        await mailboxes.forgetDeliveries(lane, SHARD_COUNT);
+        await forgetLane(redis, keys, lane);
+      },
     },
     logger,
   );

@@ -98,6 +98,7 @@ export async function raiseFormat(redis: Redis, keys: RegistryKeys): Promise<boo
 /** Notices that the key space was emptied, or put back from elsewhere, beneath a running process (S0). */
 export class KeySpaceWatch {
   private known: string | undefined;
+  private lanes: number | undefined;
 
   constructor(
     private readonly redis: Redis,
@@ -109,11 +110,18 @@ export class KeySpaceWatch {
    * not know; false at the first call.
    */
   async changed(): Promise<boolean> {
-    const [id = null, format = null] = await this.redis.hmget(this.keys.marker, 'id', 'format');
+    const { id = null, format = null, ...fields } = await this.redis.hgetall(this.keys.marker);
+    const lanes = lanesIn(Object.keys(fields));
+    this.lanes = lanes.length === 0 ? undefined : Math.max(...lanes) + 1;
     const now = id === null || Number(format ?? 1) <= FORMAT ? id : `${id} in format ${format}`;
     const changed = this.known !== undefined && this.known !== now;
     this.known = now ?? undefined;
     return changed;
+  }
+
+  /** Lanes 0 to this, less one, may have sessions at the broker, as the last call found; undefined if that is not known. */
+  get sessions(): number | undefined {
+    return this.lanes;
   }
 }
 
@@ -137,13 +145,19 @@ export async function claimLanes(
 ): Promise<LaneMarks> {
   const wanted = Object.fromEntries(Array.from({ length: lanes }, (_, lane) => [laneField(lane), '1']));
   const fields = await runOnMarker(noteScript, redis, keys, { share_group: shareGroup, ...wanted });
-  const noted = [...fields.keys()].flatMap((field) => /^lane:(\d+)$/.exec(field)?.[1] ?? []).map(Number);
-  return { shareGroup: fields.get('share_group') ?? shareGroup, sessions: Math.max(...noted) + 1 };
+  return {
+    shareGroup: fields.get('share_group') ?? shareGroup,
+    sessions: Math.max(...lanesIn([...fields.keys()])) + 1,
+  };
 }
 
 /** The lane has no session at the broker any more. */
 export async function forgetLane(redis: Redis, keys: RegistryKeys, lane: number): Promise<void> {
   await redis.hdel(keys.marker, laneField(lane));
+}
+
+function lanesIn(fields: readonly string[]): number[] {
+  return fields.flatMap((field) => /^lane:(\d+)$/.exec(field)?.[1] ?? []).map(Number);
 }
 
 function laneField(lane: number): string {

@@ -1,3 +1,4 @@
+import { register } from 'prom-client';
 import { connectRedis, type Redis } from '@app/platform';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, gate, quiet, type Server } from '../../../test/support/servers.js';
@@ -110,6 +111,11 @@ class Member implements OwnershipListener {
     if (grant === undefined) throw new Error(`${name} is not held by ${this.boot}`);
     return grant;
   }
+}
+
+async function refusals(): Promise<number> {
+  const metric = await register.getSingleMetric('cloud_connector_fencing_refusals_total')?.get();
+  return (metric?.values ?? []).reduce((sum, { value }) => sum + value, 0);
 }
 
 const isStanding = async (grant: Grant): Promise<boolean> => (await redis.get(keys.owner(grant))) === grant.fence;
@@ -290,5 +296,31 @@ describe('data that may be lost', () => {
     lost = true;
     await redis.publish(keys.clusterChannel, 'look');
     await anew(member, before);
+  });
+});
+
+it('a lease that is overdue by its own clock is no write that Redis refused', async () => {
+  const member = await new Member('a').start();
+  await member.untilActing(ALL);
+  const before = await refusals();
+  member.ownership.lost(member.grantOf('shard 0'), 'overdue');
+  await eventually(() => expect(member.events).toContain('revoked shard 0'));
+  expect(await refusals()).toBe(before);
+  await member.untilActing(ALL);
+  expect(member.doubts).toBe(0);
+  member.ownership.lost(member.grantOf('shard 1'));
+  expect(await refusals()).toBe(before + 1);
+});
+
+it('lanes that have no session any more are given up', async () => {
+  let sessions = LANES + 2;
+  const member = await new Member('a', LONG_MS, { knownLanes: () => sessions }).start();
+  await eventually(() => expect(member.acting.size).toBe(ALL + 2));
+  sessions = LANES;
+  // A change of the members makes a round, as the next renewal would.
+  const other = await new Member('b', LONG_MS, { knownLanes: () => sessions }).start();
+  await eventually(() => {
+    const lanes = [...member.acting.keys(), ...other.acting.keys()].filter((name) => name.startsWith('lane'));
+    expect(lanes).toEqual(['lane 0']);
   });
 });

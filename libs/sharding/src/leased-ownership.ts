@@ -38,6 +38,8 @@ export interface LeasedOwnershipParts {
   doubts: readonly (() => Promise<boolean>)[];
   /** Whether something else than Redis keeps this process from its work now. */
   troubled: () => boolean;
+  /** How many lanes may have sessions at the broker, as it was read last; undefined if that is not known. */
+  knownLanes?: () => number | undefined;
   /** What is announced of this process. */
   about: Pick<Announcement, 'name' | 'wants_lanes' | 'format'>;
   shardCount: number;
@@ -97,9 +99,13 @@ export class LeasedOwnership implements Ownership {
     return holds && this.mayAct(grant);
   }
 
-  lost(grant: Grant): void {
+  lost(grant: Grant, how: 'refused' | 'overdue' = 'refused'): void {
     const holding = this.holdings.get(nameOf(grant));
     if (holding?.grant !== grant) return;
+    if (how === 'overdue') {
+      holding.lose('the lease could not be renewed in time');
+      return;
+    }
     refusals.inc({ kind: grant.kind });
     this.noteVanished(holding);
     holding.lose('another owner, or none, stands in Redis');
@@ -141,6 +147,7 @@ export class LeasedOwnership implements Ownership {
       throw heard.reason;
     }
     this.heardAt = sentAt;
+    this.knownLanes = this.parts.knownLanes?.() ?? this.knownLanes;
     if (heard.value.members !== undefined) {
       this.view = heard.value.members;
       this.attempts.holdersChanged();

@@ -379,4 +379,13 @@ describe('what is delivered again', () => {
     expect(await take(2, '!1.a')).toBe(0);
     expect(await take(3, '!3.c', '!4.d')).toBe(2);
   });
+
+  it('is forgotten a day after the last delivery, or with the session of its lane', async () => {
+    await take(1, '1.a');
+    const left = await redis.pttl(keys.deliveries(0, 0));
+    expect(left).toBeGreaterThan(86_000_000);
+    expect(left).toBeLessThanOrEqual(86_400_000);
+    await mailboxes.forgetDeliveries(0, SHARDS);
+    expect(await redis.exists(keys.deliveries(0, 0))).toBe(0);
+  });
 });

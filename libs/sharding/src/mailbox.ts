@@ -56,6 +56,12 @@ export function storedAt(entryId: string): number {
   return Number(entryId.slice(0, entryId.indexOf('-')));
 }
 
+/**
+ * How long a lane's deliveries to a shard are remembered after the last one. They go as a whole: what is delivered again
+ * after that is applied again, all of it and in its order.
+ */
+const DELIVERIES_KEPT_MS = 86_400_000;
+
 export type AppendOutcome = 'appended' | 'seen' | 'full';
 
 /**
@@ -97,7 +103,10 @@ const appendAsLane = new RedisScript<number>(
      end
    end
    for i = 1, #fresh, 4000 do redis.call('RPUSH', KEYS[3], unpack(fresh, i, math.min(i + 3999, #fresh))) end
-   if #fresh > 0 then redis.call('LTRIM', KEYS[3], -tonumber(ARGV[5]), -1) end
+   if #fresh > 0 then
+     redis.call('LTRIM', KEYS[3], -tonumber(ARGV[5]), -1)
+     redis.call('PEXPIRE', KEYS[3], ${DELIVERIES_KEPT_MS})
+   end
    redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
    return 1 + repeats`,
 );
@@ -159,6 +168,12 @@ export class Mailboxes {
       ),
     );
     if (accepted.includes(0)) throw new StaleOwnerError(lane);
+  }
+
+  /** The lane has no session at the broker any more: what was delivered through it cannot be delivered again. */
+  async forgetDeliveries(lane: number, shardCount: number): Promise<void> {
+    const shards = Array.from({ length: shardCount }, (_, shard) => shard);
+    await Promise.all(shards.map((shard) => this.redis.unlink(this.keys.deliveries(shard, lane))));
   }
 
   /**

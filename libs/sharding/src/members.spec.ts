@@ -111,3 +111,18 @@ describe('the list of members', () => {
     expect(await listMembers(redis, keys)).toEqual([]);
   });
 });
+
+describe('what Redis holds in part', () => {
+  it('a heartbeat without an announcement is no member to those who list them', async () => {
+    await member('a').heartbeat(about('a'));
+    await redis.zadd(keys.cluster[0], Date.now() + LONG, 'half/boot');
+    expect((await listMembers(redis, keys)).map(({ id }) => id)).toEqual(['a/boot']);
+  });
+
+  it('an announcement without a heartbeat is removed', async () => {
+    await redis.hset(keys.cluster[1], 'ghost/boot', JSON.stringify(about('ghost')));
+    const { members } = await member('a').heartbeat(about('a'));
+    expect(members?.map(({ id }) => id)).toEqual(['a/boot']);
+    expect(await redis.hkeys(keys.cluster[1])).toEqual(['a/boot']);
+  });
+});

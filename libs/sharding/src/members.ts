@@ -73,7 +73,16 @@ const heartbeatScript = new RedisScript<[string, number, ...string[]]>(
      end
    end
    if version ~= ARGV[4] then
-     for _, part in ipairs(redis.call('HGETALL', KEYS[2])) do reply[#reply + 1] = part end
+     local announced = redis.call('HGETALL', KEYS[2])
+     for i = 1, #announced, 2 do
+       -- One that is announced without a heartbeat would never become overdue.
+       if redis.call('ZSCORE', KEYS[1], announced[i]) then
+         reply[#reply + 1] = announced[i]
+         reply[#reply + 1] = announced[i + 1]
+       else
+         redis.call('HDEL', KEYS[2], announced[i])
+       end
+     end
    end
    return reply`,
 );
@@ -94,8 +103,11 @@ const listScript = new RedisScript<string[]>(
    local now = time[1] * 1000 + math.floor(time[2] / 1000)
    local reply = {}
    for _, id in ipairs(redis.call('ZRANGE', KEYS[1], '(' .. now, '+inf', 'BYSCORE')) do
-     reply[#reply + 1] = id
-     reply[#reply + 1] = redis.call('HGET', KEYS[2], id)
+     local announced = redis.call('HGET', KEYS[2], id)
+     if announced then
+       reply[#reply + 1] = id
+       reply[#reply + 1] = announced
+     end
    end
    return reply`,
 );

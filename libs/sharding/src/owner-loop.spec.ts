@@ -18,12 +18,16 @@ let commits: FencedCommit;
 let mailboxes: Mailboxes;
 let loop: OwnerLoop | undefined;
 let lost: Grant[];
+let howLost: ('refused' | 'overdue')[];
 let overdue: Grant[];
 
 /** As a process sees its own leases: all stand, but for those in `overdue`. */
 const ownership = {
   mayAct: (grant: Grant): boolean => !overdue.includes(grant),
-  lost: (grant: Grant): void => void lost.push(grant),
+  lost: (grant: Grant, how: 'refused' | 'overdue' = 'refused'): void => {
+    lost.push(grant);
+    howLost.push(how);
+  },
 };
 let keySpaces = 0;
 
@@ -128,6 +132,7 @@ describe.each([
     mailboxes = new Mailboxes(redis, keys, 100_000);
     await mailboxes.announce(LANE, SHARDS);
     lost = [];
+    howLost = [];
     overdue = [];
     blocking = connectRedis(server.url, { name: 'blocking', whenAway: 'wait' }, quiet);
   });
@@ -309,6 +314,7 @@ describe.each([
       await own(1, 2);
       for (const shard of [0, 1, 2]) await post(shard, 'first');
       await eventually(() => expect(lost).toEqual([grants[1]]));
+      expect(howLost).toEqual(['refused']);
       for (const shard of [0, 1, 2]) await post(shard, 'second');
       await eventually(async () => {
         for (const shard of [0, 2]) expect(await redis.lrange(applied(shard), 0, -1)).toEqual(['first', 'second']);
@@ -391,6 +397,7 @@ describe.each([
       overdue.push(grant);
       await post(0, 'late');
       await eventually(() => expect(lost).toContain(grant));
+      expect(howLost).toEqual(['overdue']);
       expect(recorder.calls).toEqual([]);
       expect(await redis.xlen(keys.mailbox(0))).toBe(1);
     });

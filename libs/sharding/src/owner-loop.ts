@@ -126,7 +126,7 @@ export class OwnerLoop {
     if (last === undefined || this.shards.get(grant.index) !== shard || this.stopping.signal.aborted) return;
     if (!this.ownership.mayAct(grant)) {
       shard.position = undefined;
-      this.ownership.lost(grant);
+      this.ownership.lost(grant, 'overdue');
       return;
     }
     try {

@@ -35,8 +35,11 @@ export interface Ownership {
   mayAct(grant: Grant): boolean;
   /** Asks Redis whether the grant still holds; reports it lost where it does not. */
   confirm(grant: Grant): Promise<boolean>;
-  /** A write was refused: the grant is lost, whoever holds it now. */
-  lost(grant: Grant): void;
+  /**
+   * The grant is lost, whoever holds it now. `refused`: Redis refused a write. `overdue`: by this process' own clock its
+   * lease does not allow to act any more, and Redis was not asked.
+   */
+  lost(grant: Grant, how?: 'refused' | 'overdue'): void;
   /** Leaves: has the listener finish, and gives back what is held, so that the others take it at once (S6). */
   stop(): Promise<void>;
 }

@@ -87,3 +87,12 @@ it('reads one alone that could not be read before, and nobody with it', async ()
   await eventually(() => expect([...verifier.pendingOf(GRANT).keys()]).not.toContain(POISON));
   expect(read.mock.calls.map(([topics]) => topics.length).toSorted()).toEqual([1, 2]);
 });
+
+it('serves the shards in turn, however many clients one of them has', async () => {
+  const crowd = Array.from({ length: 900 }, (_, i) => `crowd-${i}`);
+  doubt(...crowd);
+  verifier.doubt({ ...GRANT, index: 1 }, [{ clientId: 'alone', reason: 'request' }]);
+  await eventually(() => expect(results.size).toBe(901));
+  // The second batch begins with the next shard.
+  expect([...results.keys()].indexOf('alone')).toBe(200);
+});

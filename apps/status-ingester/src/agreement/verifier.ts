@@ -57,6 +57,8 @@ export class Verifier {
   private wake: (() => void) | undefined;
   private count = 0;
   private attempts = 0;
+  /** Index of the shard with which the last full batch ended. */
+  private served = -1;
   /** Clients whose read failed last time. */
   private readonly suspects = new Set<string>();
 
@@ -161,15 +163,28 @@ export class Verifier {
     const most = Math.max(1, Math.floor(MOST_TOPICS_A_READ / this.parts.statusTopics.length));
     const due: Due[] = [];
     let nextAt = Infinity;
-    for (const shard of this.shards.values()) {
+    for (const shard of this.inTurn()) {
       for (const verification of shard.pending.values()) {
         if (verification.dueAt > now) nextAt = Math.min(nextAt, verification.dueAt);
         else if (this.suspects.has(verification.clientId)) {
-          if (due.length === 0) return { due: [[shard, verification]], nextAt: now };
-        } else if (due.push([shard, verification]) === most) return { due, nextAt: now };
+          if (due.length === 0) {
+            this.served = shard.grant.index;
+            return { due: [[shard, verification]], nextAt: now };
+          }
+        } else if (due.push([shard, verification]) === most) {
+          this.served = shard.grant.index;
+          return { due, nextAt: now };
+        }
       }
     }
     return { due, nextAt };
+  }
+
+  /** The shards, beginning behind the one that was served last: each gets its turn, however much the others have to do. */
+  private inTurn(): Shard[] {
+    const shards = [...this.shards.values()].sort((a, b) => a.grant.index - b.grant.index);
+    const first = shards.findIndex(({ grant }) => grant.index > this.served);
+    return first <= 0 ? shards : [...shards.slice(first), ...shards.slice(0, first)];
   }
 
   private async verify(due: readonly Due[]): Promise<void> {
