@@ -201,8 +201,8 @@ it('events are told of the caller’s connections, and of nothing else', async (
     listener.of(id).flatMap(({ event, data }) => (event === 'message.status' ? [data['status']] : []));
   await whole.until(() => expect(statuses(whole, 'of-b-3')).toEqual(['queued', 'in_flight', 'sent']));
   await whole.until(() => expect(whole.of('nobodys').map(({ event }) => event)).toEqual(['connection.online']));
-  // It came online as nobody's, and is told of when it is known whose it is.
-  await mine.until(() => expect(mine.of('of-a-new').map(({ event }) => event)).toEqual(['connection.updated']));
+  // It came online as nobody's, and its event waited until it was known whose it is.
+  await mine.until(() => expect(mine.of('of-a-new').map(({ event }) => event)).toEqual(['connection.online']));
   await mine.until(() => expect(statuses(mine, 'of-a-2')).toEqual(['queued', 'in_flight', 'sent']));
   // From where another stood, who sees everything: the same, and no more.
   const resumed = await EventListener.open(gateway.url, {}, start, keyOfA);

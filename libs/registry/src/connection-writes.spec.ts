@@ -244,3 +244,35 @@ describe('one commit of a whole batch', () => {
     expect(writesOf({})).toEqual([]);
   });
 });
+
+describe('a client whose account is being asked for', () => {
+  const known = hostConnection('a');
+  const asked = hostConnection('a', { account_asked: { waiting: [], bytes: 0, is_late: false } });
+
+  it('is marked for the claims of its messages until the answer, and is not when it is forgotten', async () => {
+    await commit({ connections: change(undefined, asked), waitingBytes: 12 });
+    expect(await redis.smembers(keys.accountsAsked(0))).toEqual([asked.client_id]);
+    expect(await redis.get(keys.waitingBytes(0))).toBe('12');
+    expect(await directory.load(0, [asked.client_id])).toMatchObject([{ account_asked: { waiting: [] } }]);
+    await commit({ connections: change(asked, asked) });
+    expect(await redis.smembers(keys.accountsAsked(0))).toEqual([asked.client_id]);
+    await commit({ connections: change(asked, known) });
+    expect(await redis.exists(keys.accountsAsked(0))).toBe(0);
+    await commit({ connections: change(known, asked) });
+    await commit({ connections: change(asked, undefined) });
+    expect(await redis.exists(keys.accountsAsked(0))).toBe(0);
+  });
+
+  it('loses the mark with the answer also if its record does not say that it was asked for', async () => {
+    await redis.sadd(keys.accountsAsked(0), known.client_id);
+    await commit({ accountsKnown: [{ clientId: known.client_id, at: 5 }] });
+    expect(await redis.exists(keys.accountsAsked(0), keys.todo(0))).toBe(0);
+  });
+
+  it('has its outbox looked at by a to-do when the account is known, if there is one', async () => {
+    await redis.rpush(keys.outbox(0, known.client_id), 'm-1');
+    await commit({ accountsKnown: [{ clientId: known.client_id, at: 5 }] });
+    const todo = JSON.stringify({ do: 'fail-moved', client_id: known.client_id });
+    expect(await redis.zrange(keys.todo(0), '0', '-1', 'WITHSCORES')).toEqual([todo, '5']);
+  });
+});

@@ -28,6 +28,10 @@ export interface BatchChanges {
   undone: readonly ToDo[];
   /** Clients that came online: a dispatcher is woken, if something waits for them. The first guarded writes are theirs. */
   arrived: readonly { clientId: string; due: number }[];
+  /** Clients whose account is known now: what their outbox holds for another one is failed. */
+  accountsKnown?: readonly { clientId: string; at: number }[];
+  /** Bytes of the events that wait on the shard, if the batch has changed them. */
+  waitingBytes?: number | undefined;
   /** What results that sweeps wait for have changed, by its kind. */
   swept: readonly { sweep: string; changes: readonly string[] }[];
 }
@@ -125,6 +129,10 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
       if (after?.account == null) gathered.to('HDEL', keys.accounts(shard)).push(clientId);
       else gathered.to('HSET', keys.accounts(shard)).push(clientId, after.account);
     }
+    const isAsked = after?.account_asked !== undefined;
+    if (isAsked !== (before?.account_asked !== undefined)) {
+      gathered.to(isAsked ? 'SADD' : 'SREM', keys.accountsAsked(shard)).push(clientId);
+    }
     if (moved || before?.state !== after?.state || before?.type !== after?.type) {
       replace(gathered, indexesOf(keys, shard, before), indexesOf(keys, shard, after));
     }
@@ -134,6 +142,9 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   }
   const [waiting] = keys.refusals(shard);
   for (const refused of changes.refused) gathered.to('HSET', waiting).push(...encodeRefused(refused));
+  const accountsKnown = changes.accountsKnown ?? [];
+  for (const { clientId } of accountsKnown) gathered.to('SREM', keys.accountsAsked(shard)).push(clientId);
+  if (changes.waitingBytes !== undefined) gathered.to('SET', keys.waitingBytes(shard)).push(changes.waitingBytes);
   for (const todo of changes.undone) gathered.to('ZREM', keys.todo(shard)).push(encodeToDo(todo));
   for (const { todo, due } of changes.todos) gathered.to('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
 
@@ -171,6 +182,10 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   if (changes.arrived.length > 0) {
     const due = Math.min(...changes.arrived.map((one) => one.due));
     writes.push({ command: ['ZADD', keys.todo(shard), 'LT', due, WAKE_TODO], ifExists: keys.woken(shard) });
+  }
+  for (const { clientId, at } of accountsKnown) {
+    const todo = encodeToDo({ do: 'fail-moved', client_id: clientId });
+    writes.push({ command: ['ZADD', keys.todo(shard), at, todo], ifExists: keys.outbox(shard, clientId) });
   }
   return writes;
 }

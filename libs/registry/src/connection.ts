@@ -1,4 +1,5 @@
 /** What the registry holds of a client. Written by the owner of its shard only. */
+import type { RegistryEvent } from './event.js';
 import type { CanonicalFacts, CatalogServiceFacts, RefusedUntil } from '@app/protocol';
 
 export const CONNECTION_STATES = ['online', 'offline'] as const;
@@ -58,6 +59,18 @@ export interface Connection {
   held: HeldEvents | null;
   /** Whose it is; null where that is not known, or accounts are not in use. */
   account: string | null;
+  /** Present while the account is being asked for; `account` is the last one that was known. */
+  account_asked?: AccountQuestion;
+}
+
+/** A question that is open: whose a client is. */
+export interface AccountQuestion {
+  /** Events of the connection that wait for the answer, oldest first; `at` in epoch milliseconds. */
+  waiting: readonly { at: number; event: RegistryEvent }[];
+  /** Bytes of what waits. */
+  bytes: number;
+  /** Some were emitted without an account, since the answer did not come in time. */
+  is_late: boolean;
 }
 
 /** A client that flaps: what is held back until it settles. */
@@ -99,6 +112,7 @@ export function encodeConnection(connection: Connection): string {
     told_at: connection.told_at,
     held: connection.held,
     account: connection.account,
+    ...(connection.account_asked && { account_asked: connection.account_asked }),
   };
   return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;
 }

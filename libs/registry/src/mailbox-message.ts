@@ -31,6 +31,8 @@ export type Command =
   | { do: 'reconfirm'; since: number }
   /** Tell subscribers of what was held back. */
   | { do: 'tell' }
+  /** Emit the events that have waited too long for the answer whose the connection is. */
+  | { do: 'emit-waiting' }
   /** The client sent more than its share: from this message on, whose topic template and sample these are, some are not stored. */
   | { do: 'cut'; topic: string; sample: string; details: string }
   /** Whose the connection is; null where it is nobody's that is known. */

@@ -59,6 +59,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:accounts-asked`;
   }
 
+  /** String: bytes of the events that wait for the accounts of their clients. */
+  waitingBytes(shard: number): string {
+    return `${this.shard(shard)}:waiting-bytes`;
+  }
+
   /** Stream: what happened, newest 10,000 or so. */
   events(shard: number): string {
     return `${this.shard(shard)}:events`;

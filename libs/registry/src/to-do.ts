@@ -27,6 +27,10 @@ const SCHEMAS = [
   z.object({ do: z.literal('confirm'), client_id, after: z.literal('flood').optional() }),
   /** Find out whose the connection is; stays until that is known. */
   z.object({ do: z.literal('account'), client_id }),
+  /** Emit the events that wait for that answer without an account; stays until they have been emitted. */
+  z.object({ do: z.literal('emit-waiting'), client_id }),
+  /** Fail what the outbox holds for another account than the client's. */
+  z.object({ do: z.literal('fail-moved'), client_id }),
   /** Tell subscribers what was held back while the client flapped; stays until it has been told. */
   z.object({ do: z.literal('tell'), client_id }),
   /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */

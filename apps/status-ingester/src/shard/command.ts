@@ -7,6 +7,7 @@ import type { At, Effect, Rules, Transition } from './effect.js';
 import { goOffline } from './retained-state.js';
 import { tell } from './settling.js';
 import { refuses } from './truth.js';
+import { emitWaiting } from './waiting-events.js';
 
 export function applyCommand(
   connection: Connection | undefined,
@@ -36,7 +37,7 @@ export function applyCommand(
   }
   if (connection === undefined) {
     // Whatever was to be done for it, or was held back, is void.
-    if (command.do === 'forget' || command.do === 'tell') {
+    if (command.do === 'forget' || command.do === 'tell' || command.do === 'emit-waiting') {
       effects.push({ kind: 'undo', todo: { do: command.do, client_id: clientId } });
     }
     if (command.do === 'set-account') effects.push({ kind: 'undo', todo: { do: 'account', client_id: clientId } });
@@ -109,6 +110,11 @@ export function applyCommand(
       const set = setAccount(connection, command.account);
       effects.push(...set.effects);
       return answered(set.connection, { kind: 'done' });
+    }
+    case 'emit-waiting': {
+      const emitted = emitWaiting(connection, at);
+      effects.push(...emitted.effects);
+      return answered(emitted.connection, { kind: 'done' });
     }
     case 'tell': {
       const told = tell(connection, at);

@@ -33,8 +33,16 @@ export interface Rules {
 /** `none`: it has no account. `ask`: somebody must be asked. */
 export type KnownAccount = { kind: 'account'; account: string } | { kind: 'none' } | { kind: 'ask' };
 
+export interface EventEffect {
+  kind: 'event';
+  event: RegistryEvent;
+  /** When it happened and whose the connection was, if not now and the connection's. */
+  at?: number;
+  account?: string | null;
+}
+
 export type Effect =
-  | { kind: 'event'; event: RegistryEvent }
+  | EventEffect
   | { kind: 'dead-letter'; letter: DeadLetter; reason: RefusalReason }
   /** Done by the owner after the commit; `inMs` later than now where given. */
   | { kind: 'to-do'; todo: ToDoWithoutId; inMs?: number }
@@ -47,6 +55,8 @@ export type Effect =
   | { kind: 'verified'; change: Correction; answer: CommandOutcome }
   /** The client came online: what waits for it can go out. */
   | { kind: 'arrived' }
+  /** The account of the client has become known, or has changed. */
+  | { kind: 'account-known' }
   | { kind: 'reply'; reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome };
 
 /** An answer gets its message id where the effect is written down, which is not the business of a pure function. */

@@ -100,6 +100,8 @@ describe('fold', () => {
       swept: [],
       heard: new Map(),
       replies: [],
+      accountsKnown: [],
+      waitingBytes: undefined,
     });
   });
 

@@ -47,6 +47,7 @@ export function fold(
   verifying: ReadonlyMap<string, Readonly<Verification>> = new Map(),
   marks: ReadonlyLiveMarks = new LiveMarks('0-0'),
   limits: RefusalLimits = new RefusalLimits(),
+  waitingBefore = 0,
 ): Folded {
   const connections = new Map<string, ConnectionChange>();
   const events: DatedEvent[] = [];
@@ -56,6 +57,8 @@ export function fold(
   const reasons: string[] = [];
   const unkept = { events: 0, deadLetters: 0 };
   const arrived = new Map<string, number>();
+  const accountsKnown = new Map<string, number>();
+  let waitingBytes = waitingBefore;
   const immediate: DueToDo[] = [];
   const replies: Folded['replies'] = [];
   const doubts: Doubt[] = [];
@@ -83,7 +86,8 @@ export function fold(
     } else if (message.kind === 'packet' && rules.statusTopics.includes(message.topic)) heard.set(clientId, message.id);
     const change = connections.get(clientId);
     const current = change === undefined ? stored.get(clientId) : change.after;
-    const { connection, effects } = attempt(current, message, rules);
+    const { connection, effects } = attempt(current, message, rules, waitingBytes);
+    waitingBytes += (connection?.account_asked?.bytes ?? 0) - (current?.account_asked?.bytes ?? 0);
     if (connection !== current) {
       connections.set(clientId, { before: change === undefined ? current : change.before, after: connection });
     }
@@ -91,7 +95,10 @@ export function fold(
       switch (effect.kind) {
         case 'event':
           if (effect.event.type === 'connection.refused' && !limits.takeEvent(clientId, at)) unkept.events++;
-          else events.push({ ...effect.event, at, account: (connection ?? current)?.account ?? null });
+          else {
+            const account = effect.account === undefined ? ((connection ?? current)?.account ?? null) : effect.account;
+            events.push({ ...effect.event, at: effect.at ?? at, account });
+          }
           break;
         case 'dead-letter':
           reasons.push(effect.reason);
@@ -142,6 +149,9 @@ export function fold(
         case 'arrived':
           arrived.set(clientId, at);
           break;
+        case 'account-known':
+          accountsKnown.set(clientId, at);
+          break;
         case 'reply':
           replies.push({ reply: effect.reply, outcome: effect.outcome });
           break;
@@ -159,6 +169,8 @@ export function fold(
     todos: decided.filter((one) => 'todo' in one),
     undone: decided.filter((one) => 'undone' in one).map((one) => one.undone),
     arrived: Array.from(arrived, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),
+    accountsKnown: Array.from(accountsKnown, ([clientId, known]) => ({ clientId, at: known })),
+    waitingBytes: waitingBytes === waitingBefore ? undefined : waitingBytes,
     immediate,
     doubts,
     settled,
@@ -188,9 +200,14 @@ function judge(
 }
 
 /** A fault of ours in one message must not stop the shard: it is set aside, and the rest goes on. */
-function attempt(current: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
+function attempt(
+  current: Connection | undefined,
+  message: MailboxMessage,
+  rules: Rules,
+  waitingBytes: number,
+): Transition {
   try {
-    const { connection, effects } = transition(current, message, rules);
+    const { connection, effects } = transition(current, message, rules, waitingBytes);
     return { connection, effects };
   } catch (error) {
     const letter = poison(message, error);

@@ -97,6 +97,7 @@ function accept(before: Connection | undefined, packet: Packet & At, handshake: 
     told_at: before?.told_at ?? null,
     held: before?.held ?? null,
     account: owner.account,
+    ...(owner.asked && { account_asked: owner.asked }),
   };
   const effects: Effect[] = [...owner.effects];
   const about = { client_id: clientId, connection_type: type, handshake_message_id: id } as const;

@@ -53,6 +53,8 @@ interface Memory {
   grant: Grant;
   connections: LRUCache<string, Connection>;
   marks: LiveMarks;
+  /** Bytes of events that wait for the accounts of their clients; undefined until they are read. */
+  waitingBytes: number | undefined;
 }
 
 export class ShardActor implements ShardHandler {
@@ -127,6 +129,7 @@ export class ShardActor implements ShardHandler {
       const letter = { client_id: clientId, topic: '', reason: 'internal-error', details, sample: text.slice(0, 1024) };
       poison.push({ letter: { ...letter, at: storedAt(last.id) }, isResult: false });
     });
+    const waiting = known.waitingBytes ?? Number((await this.redis.get(this.keys.waitingBytes(grant.index))) ?? 0);
     const folded = fold(
       messages,
       stored,
@@ -135,6 +138,7 @@ export class ShardActor implements ShardHandler {
       this.verifier.pendingOf(grant),
       known.marks,
       this.limits,
+      waiting,
     );
     for (const [id, connection] of stored) before.set(id, connection);
     const failed = instead?.letter.client_id;
@@ -156,6 +160,7 @@ export class ShardActor implements ShardHandler {
       else if (folded.heard.has(id) || known.connections.has(id)) known.connections.set(id, after);
     }
     for (const [id, entry] of folded.heard) known.marks.note(id, entry);
+    known.waitingBytes = folded.waitingBytes ?? waiting;
     this.memory.set(grant.index, known);
     stopTimer();
     lag.set(Math.max(0, (Date.now() - storedAt(first.id)) / 1000));
@@ -180,7 +185,12 @@ export class ShardActor implements ShardHandler {
   private memoryOf(grant: Grant, position: string): Memory {
     const known = this.memory.get(grant.index);
     if (known?.grant === grant) return known;
-    return { grant, connections: new LRUCache({ max: this.remembered }), marks: new LiveMarks(position) };
+    return {
+      grant,
+      connections: new LRUCache({ max: this.remembered }),
+      marks: new LiveMarks(position),
+      waitingBytes: undefined,
+    };
   }
 
   private async load(

@@ -164,6 +164,22 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
       },
     },
     // The command removes it, or puts it off.
+    'emit-waiting': {
+      ...REDIS,
+      removedBy: 'itself',
+      run: async (todo, { grant }) => ((await send(grant, todo, { do: 'emit-waiting' })) ? 'passed-on' : 'later'),
+    },
+    'fail-moved': {
+      ...REDIS,
+      removedBy: 'runner',
+      run: async ({ client_id }, { grant }) => {
+        const failed = await outboxes.failMoved(grant.index, client_id);
+        const about = { client_id, shard: grant.index, failed };
+        if (failed > 0) logger.info(about, 'messages failed: their client belongs to another account now');
+        return 'done';
+      },
+    },
+    // The command removes it, or puts it off.
     tell: {
       ...REDIS,
       removedBy: 'itself',

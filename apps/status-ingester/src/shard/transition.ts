@@ -13,17 +13,26 @@ import type { At, Rules, Transition } from './effect.js';
 import { applyRetained, applyUnreadable, failMessage, goOffline, heard, setAside } from './retained-state.js';
 import { settle } from './settling.js';
 import { applyVerified } from './verified.js';
+import { whileAccountIsAsked } from './waiting-events.js';
 
 export type { Effect, Rules, ToDoWithoutId, Transition } from './effect.js';
 
 /** The retained message that follows a goodbye has come by then. */
 const CONFIRM_MS = 2000;
 
-export function transition(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
+/** `waitingBytes`: of the events on the shard that wait for the accounts of their clients. */
+export function transition(
+  connection: Connection | undefined,
+  message: MailboxMessage,
+  rules: Rules,
+  waitingBytes = 0,
+): Transition {
   const made = apply(connection, message, rules);
-  // What is told now has settled, and is not held back anew.
-  if (message.kind === 'command' && message.command.do === 'tell') return made;
-  return settle(connection, made, message.at, rules);
+  const command = message.kind === 'command' ? message.command.do : undefined;
+  // What is emitted now has settled, and is not held back again.
+  const isSettled = command === 'tell' || command === 'emit-waiting';
+  const settled = isSettled ? made : settle(connection, made, message.at, rules);
+  return whileAccountIsAsked(connection, settled, message.at, waitingBytes);
 }
 
 /** A goodbye counts at once; that the broker holds the handshake no more is to be confirmed by what is retained. */

@@ -3,7 +3,8 @@
  * changes what is stored raises `FORMAT` and adds its steps.
  */
 import { ANSWERS_OF_REFUSALS } from './answers-of-refusals.js';
+import { ASKED_ACCOUNTS } from './asked-accounts.js';
 import { BYTES_OF_MESSAGES } from './bytes-of-messages.js';
 import type { MigrationStep } from './migration-step.js';
 
-export const MIGRATION_STEPS: readonly MigrationStep[] = [ANSWERS_OF_REFUSALS, BYTES_OF_MESSAGES];
+export const MIGRATION_STEPS: readonly MigrationStep[] = [ANSWERS_OF_REFUSALS, ASKED_ACCOUNTS, BYTES_OF_MESSAGES];

@@ -1,0 +1,164 @@
+/** A device that comes to belong to somebody else never gets what was meant for it before. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SCOPES } from '../../apps/api-gateway/src/access/scopes.js';
+import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api, type MessageView } from '../support/api.js';
+import { EventListener } from '../support/event-listener.js';
+import { TestClient } from '../support/mqtt-client.js';
+import { AccountEndpoint, TOKEN } from './support/account-endpoint.js';
+import { KeyRing, startGateway, type RunningGateway } from './support/gateway.js';
+
+const REMEMBERED_MS = 1000;
+const MOVED = { status: 'failed', details: 'the client belongs to another account now' };
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-account-moves-'));
+const ring = new KeyRing(join(dir, 'keys.json'));
+const [keyOfA, keyOfB] = ['a', 'b'].map((account) => ring.add({ id: account, scopes: [...SCOPES], account })) as [
+  string,
+  string,
+];
+const keyOfAll = ring.add({ id: 'all', scopes: [...SCOPES] });
+let endpoint: AccountEndpoint;
+let gateway: RunningGateway;
+let broker: string;
+let a: Api;
+let b: Api;
+let all: Api;
+
+beforeAll(async () => {
+  const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
+  endpoint = await new AccountEndpoint().start();
+  broker = mosquitto.url;
+  const tokenFile = join(dir, 'token');
+  writeFileSync(tokenFile, `${TOKEN}\n`);
+  const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url };
+  const accounts = { ACCOUNTS_URL: endpoint.url, ACCOUNTS_TOKEN_FILE: tokenFile, ACCOUNTS_REMEMBERED: '1s' };
+  [gateway] = await Promise.all([
+    startGateway(dir, 'gateway', { ...env, API_KEYS_FILE: ring.path, EVENT_HEARTBEAT: '200ms' }),
+    startApp('status-ingester', { dir, env: { ...env, ...accounts, EVENT_SETTLE: '0s' } }),
+    startApp('dispatcher', { dir, env }),
+  ]);
+  [a, b, all] = [keyOfA, keyOfB, keyOfAll].map((key) => new Api(gateway.url, key)) as [Api, Api, Api];
+}, 60_000);
+
+afterAll(async () => {
+  await endpoint.stop();
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+async function connect(id: string): Promise<TestClient> {
+  const client = await TestClient.connect(broker, id);
+  await client.shakeHands();
+  return client;
+}
+
+function asked(id: string): number {
+  return endpoint.asked.filter(({ clientId }) => clientId === id).length;
+}
+
+/** A client of account a that is offline, with a message held; what was remembered of its account has run out. */
+async function heldOf(id: string): Promise<MessageView> {
+  endpoint.accounts.set(id, 'a');
+  const client = await connect(id);
+  await a.untilConnection(id, ({ state }) => state === 'online');
+  const knownAt = Date.now();
+  await client.sayGoodbye();
+  await a.untilConnection(id, ({ state }) => state === 'offline');
+  const { status, body } = await a.send(id, { directive: 'spec:of-a' });
+  expect([status, body.status]).toEqual([202, 'held']);
+  await waitUntil(() => expect(Date.now() - knownAt).toBeGreaterThan(REMEMBERED_MS));
+  return body;
+}
+
+async function untilFailed(message: MessageView): Promise<void> {
+  const view = await a.untilStatus(message.message_id, 'failed');
+  expect(view.status_history.at(-1)).toMatchObject(MOVED);
+}
+
+/** Whatever went to the client before this arrived before it. */
+async function expectOnlyOfB(client: TestClient): Promise<void> {
+  await b.untilConnection(client.id, ({ state }) => state === 'online');
+  const { body } = await b.send(client.id, { directive: 'spec:of-b' });
+  await client.next(({ message_id }) => message_id === body.message_id, 'the message of the new account');
+  expect(client.received.map(({ directive }) => directive)).toEqual(['spec:of-b']);
+}
+
+it('held messages of the old account fail when the client comes back as another’s', async () => {
+  const message = await heldOf('moves');
+  endpoint.accounts.set('moves', 'b');
+  const client = await connect('moves');
+  await untilFailed(message);
+  await expectOnlyOfB(client);
+  await client.sayGoodbye();
+});
+
+it('they fail when the client comes back as nobody’s', async () => {
+  const message = await heldOf('lost');
+  endpoint.accounts.delete('lost');
+  const client = await connect('lost');
+  await untilFailed(message);
+  const { body } = await all.send('lost', { directive: 'spec:of-nobody' });
+  await client.next(({ message_id }) => message_id === body.message_id, 'a message without an account');
+  expect(client.received.map(({ directive }) => directive)).toEqual(['spec:of-nobody']);
+  await client.sayGoodbye();
+});
+
+it('they fail when the client is forgotten and registers anew as another’s', async () => {
+  const message = await heldOf('forgotten');
+  expect((await a.call('DELETE', '/v1/connections/forgotten')).status).toBe(204);
+  endpoint.accounts.set('forgotten', 'b');
+  const client = await connect('forgotten');
+  await untilFailed(message);
+  await expectOnlyOfB(client);
+  await client.sayGoodbye();
+});
+
+it('while the account is being asked for they wait, others get theirs, and the answer fails or sends them', async () => {
+  const [moves, stays] = await Promise.all([heldOf('asked-moves'), heldOf('asked-stays')]);
+  const [listenerOfAll, listenerOfB] = await Promise.all([
+    EventListener.open(gateway.url, { client_id: 'asked-moves' }, undefined, keyOfAll),
+    EventListener.open(gateway.url, {}, undefined, keyOfB),
+  ]);
+  endpoint.moods.set('asked-', 'away');
+  const clients = await Promise.all(['asked-moves', 'asked-stays'].map(connect));
+  await Promise.all(clients.map(({ id }) => all.untilConnection(id, ({ state }) => state === 'online')));
+  await waitUntil(() => expect(Math.min(...clients.map(({ id }) => asked(id)))).toBeGreaterThan(2));
+  endpoint.accounts.set('beside', 'a');
+  const beside = await connect('beside');
+  await a.untilConnection('beside', ({ state }) => state === 'online');
+  const { body: other } = await a.send('beside', { directive: 'spec:beside' });
+  await a.untilStatus(other.message_id, 'sent');
+  for (const { message_id } of [moves, stays]) await a.untilStatus(message_id, 'queued');
+  // Its events wait for two seconds, and then go out without an account.
+  await listenerOfAll.until(() =>
+    expect(listenerOfAll.of('asked-moves').map(({ event }) => event)).toEqual(['connection.online']),
+  );
+  expect(listenerOfB.of('asked-moves')).toEqual([]);
+  endpoint.accounts.set('asked-moves', 'b');
+  endpoint.moods.delete('asked-');
+  await untilFailed(moves);
+  await a.untilStatus(stays.message_id, 'sent');
+  await listenerOfB.until(() =>
+    expect(listenerOfB.of('asked-moves').map(({ event }) => event)).toEqual(['connection.updated']),
+  );
+  const [moved, stayed] = clients as [TestClient, TestClient];
+  expect(stayed.received.map(({ message_id }) => message_id)).toEqual([stays.message_id]);
+  await expectOnlyOfB(moved);
+  for (const listener of [listenerOfAll, listenerOfB]) listener.close();
+  await Promise.all([...clients, beside].map((client) => client.sayGoodbye()));
+}, 90_000);
+
+it('they fail also when the answer comes while the client is offline again', async () => {
+  const message = await heldOf('gone');
+  endpoint.moods.set('gone', 'away');
+  const client = await connect('gone');
+  await all.untilConnection('gone', ({ state }) => state === 'online');
+  await client.sayGoodbye();
+  await all.untilConnection('gone', ({ state }) => state === 'offline');
+  endpoint.accounts.set('gone', 'b');
+  endpoint.moods.delete('gone');
+  await untilFailed(message);
+  expect((await b.connection('gone')).body.held_messages).toBe(0);
+}, 60_000);
