@@ -1,14 +1,8 @@
 /** Reading connections: one, a page of them, how many there are. */
 import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
-import {
-  CONNECTION_STATES,
-  CONNECTION_TYPES,
-  decodeConnection,
-  type Connection,
-  type ConnectionState,
-  type ConnectionType,
-} from './connection.js';
+import { decodeConnection, type Connection } from './connection.js';
+import { CONNECTION_STATES, CONNECTION_TYPES, type ConnectionState, type ConnectionType } from './connection-state.js';
 import { factTerm, factValues, type SearchableFact } from './fact-index.js';
 import { isHeld } from './outbox.js';
 import type { RegistryKeys } from './registry-keys.js';

@@ -1,6 +1,7 @@
 /** Turns what a batch of transitions changed into the writes of one fenced commit. Pure. */
 import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
-import { CONNECTION_STATES, CONNECTION_TYPES, encodeConnection, type Connection } from './connection.js';
+import { encodeConnection, type Connection } from './connection.js';
+import { CONNECTION_STATES, CONNECTION_TYPES } from './connection-state.js';
 import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type DatedEvent } from './event.js';
 import { factMembers } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
@@ -115,7 +116,11 @@ export function unreadableWrites(keys: RegistryKeys, shard: number, clientId: st
     CONNECTION_TYPES.map((type): ShardWrite => ({ command: ['ZREM', keys.index(shard, state, type), clientId] })),
   );
   const hashes = [keys.connections(shard), keys.accounts(shard)];
-  return [...indexes, ...hashes.map((key): ShardWrite => ({ command: ['HDEL', key, clientId] }))];
+  return [
+    ...indexes,
+    ...hashes.map((key): ShardWrite => ({ command: ['HDEL', key, clientId] })),
+    { command: ['SREM', keys.accountsAsked(shard), clientId] },
+  ];
 }
 
 export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): ShardWrite[] {

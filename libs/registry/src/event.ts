@@ -1,7 +1,7 @@
 /** What subscribers are told. Appended by the same script as the change it tells of. */
 import type { Redis } from '@app/platform';
 import type { ShardWrite } from '@app/sharding';
-import type { ConnectionType, OfflineReason } from './connection.js';
+import type { ConnectionType, OfflineReason } from './connection-state.js';
 import type { SweepTrigger } from './maintenance.js';
 import type { MessageStatus } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';

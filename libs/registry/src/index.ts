@@ -1,6 +1,7 @@
 export { SHARD_OUTBOX_BYTES, bytesOfPayers, chargeStoredMessages, payerOf, recountBytes } from './byte-budget.js';
 export * from './command-replies.js';
 export * from './connection.js';
+export * from './connection-state.js';
 export * from './connection-directory.js';
 export * from './connection-writes.js';
 export * from './dead-letters.js';

@@ -75,7 +75,7 @@ end
 local function uncharge(m)
   local bytes, payer = string.match(m.cost or '', '^(%d+) (.*)$')
   if not bytes then return end
-  local fields = { '', payer, 'client:' .. m[3] }
+  local fields = { '', payer, 'client:' .. (m[3] or '') }
   local held, left = call('HMGET', OUTBOX_BYTES, unpack(fields)), {}
   for i, field in ipairs(fields) do
     local rest = (tonumber(held[i]) or 0) - bytes
