@@ -96,11 +96,11 @@ test('every metric is in docs/operations.md, with its labels, and no other', () 
     .flatMap((path) =>
       Array.from(
         read(path).matchAll(
-          /\b(counter|gauge|secondsHistogram)\(\s*'(\w+)',\s*(?:'[^']*'|"[^"]*"),?\s*(?:\[([^\]]*)\])?/g,
+          /\b(counter|gauge|secondsHistogram)\(\s*'(\w+)',\s*(?:'[^']*'|"[^"]*"),?\s*(?:\[([^\]]*)\]|\{([^}]*)\})?/g,
         ),
-        ([, kind = '', name = '', labels = '']): [string, string[]] => [
+        ([, kind = '', name = '', labels = '', labelsWithValues = '']): [string, string[]] => [
           `cloud_connector_${name}${suffixes[kind as keyof typeof suffixes]}`,
-          Array.from(labels.matchAll(/'(\w+)'/g), ([, label = '']) => label),
+          [...labels.matchAll(/'(\w+)'/g), ...labelsWithValues.matchAll(/\b(\w+):/g)].map(([, label = '']) => label),
         ],
       ),
     );

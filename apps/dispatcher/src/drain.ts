@@ -8,7 +8,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher, PublishOutcome } from '@app/broker';
-import { backoffMs, counter, gauge, isRedisError, secondsHistogram, type Logger } from '@app/platform';
+import { backoffMs, counter, gauge, isRedisError, secondsHistogram, type Logger, valuesOf } from '@app/platform';
 import { encodeMessage, type TopicTemplate } from '@app/protocol';
 import {
   DRAIN_ENDS,
@@ -20,9 +20,12 @@ import {
 } from '@app/registry';
 import type { Slots } from './slots.js';
 
-const drains = counter('drains', 'Drains of an outbox, by how they ended.', ['end']);
+const drains = counter('drains', 'Drains of an outbox, by how they ended.', {
+  end: [...DRAIN_ENDS, 'superseded'],
+});
 const draining = gauge('connections_draining', 'Connections with a message that is being published.');
-const settled = counter('messages_settled', 'Publishes of messages, by outcome.', ['outcome']);
+const OUTCOMES = valuesOf<Settlement['outcome']>({ sent: true, unheard: true, retry: true, late: true, failed: true });
+const settled = counter('messages_settled', 'Publishes of messages, by outcome.', { outcome: OUTCOMES });
 const publishTime = secondsHistogram('publish_duration', 'Time from PUBLISH to PUBACK.');
 const unreadable = counter('unreadable_messages', 'Stored messages that could not be read, and failed.');
 const sentAfter = secondsHistogram(

@@ -6,13 +6,37 @@ import { RouteAccess } from './route-access.js';
 
 const PREFIX = 'cloud_connector_';
 
-/** A counter `cloud_connector_<name>_total`. Labels must have few values: never a client id. */
+/** In place of a label's values when they are not known at the declaration. */
+export const OPEN = 'open';
+
+/**
+ * A counter `cloud_connector_<name>_total`. Each label comes with all its values, which must be few: never a client id.
+ * Every combination begins as a sample of 0, so that an alert on its rise sees the first event too. A counter with an
+ * `OPEN` label has no such samples: whoever learns of a value calls `inc(labels, 0)`.
+ */
 export function counter<Label extends string = never>(
   name: string,
   help: string,
-  labels: Label[] = [],
+  labels: Readonly<Record<Label, readonly string[] | typeof OPEN>> = {} as Record<Label, never>,
 ): Counter<Label> {
-  return new Counter({ name: `${PREFIX}${name}_total`, help, labelNames: labels });
+  const labelNames = Object.keys(labels) as Label[];
+  const made = new Counter({ name: `${PREFIX}${name}_total`, help, labelNames });
+  for (const combination of combinations(labelNames.map((label) => labels[label]))) {
+    made.inc(Object.fromEntries(labelNames.map((label, i) => [label, combination[i]])) as Record<Label, string>, 0);
+  }
+  return made;
+}
+
+/** The members of a union of strings, for a label: the compiler demands all of them. */
+export function valuesOf<Value extends string>(members: Readonly<Record<Value, true>>): Value[] {
+  return Object.keys(members) as Value[];
+}
+
+function combinations(labels: readonly (readonly string[] | typeof OPEN)[]): string[][] {
+  return labels.reduce<string[][]>(
+    (before, values) => (values === OPEN ? [] : before.flatMap((chosen) => values.map((value) => [...chosen, value]))),
+    [[]],
+  );
 }
 
 export function gauge<Label extends string = never>(

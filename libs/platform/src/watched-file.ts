@@ -5,13 +5,13 @@
  */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { Logger } from './logger.js';
-import { counter } from './metrics.js';
+import { OPEN, counter } from './metrics.js';
 import { SettingsError } from './settings.js';
 
-const reads = counter('file_reads', 'Times a file that a setting names was read again, by setting and outcome.', [
-  'setting',
-  'outcome',
-]);
+const reads = counter('file_reads', 'Times a file that a setting names was read again, by setting and outcome.', {
+  setting: OPEN,
+  outcome: ['read', 'refused'],
+});
 
 const LOOK_EVERY_MS = 1000;
 
@@ -30,6 +30,7 @@ export class WatchedFile<Content> {
     private readonly parse: (text: string, before?: Content) => Content,
     private readonly logger: Logger,
   ) {
+    for (const outcome of ['read', 'refused']) reads.inc({ setting, outcome }, 0);
     watchFile(path, { interval: LOOK_EVERY_MS, persistent: false }, this.onChange);
     try {
       this.text = readFileSync(path, 'utf8');

@@ -40,6 +40,7 @@ const SCHEMAS = [
 const ToDoSchema = z.discriminatedUnion('do', SCHEMAS);
 
 export type ToDo = z.infer<typeof ToDoSchema>;
+export const TO_DO_KINDS: readonly ToDo['do'][] = SCHEMAS.map(({ shape }) => shape.do.value);
 export type ConnectionToDo = Exclude<ToDo, { do: 'wake' }>;
 
 /** A to-do and the time it is written down with, epoch milliseconds: written anew, it has another. */

@@ -11,10 +11,10 @@ import type { Leases } from './leases.js';
 import type { Grant, OwnershipListener } from './ownership.js';
 import { nameOf, type Resource } from './sharding-keys.js';
 
-const changes = counter('lease_changes', 'Shards and lanes acquired, released and lost by this process.', [
-  'kind',
-  'change',
-]);
+const changes = counter('lease_changes', 'Shards and lanes acquired, released and lost by this process.', {
+  kind: ['shard', 'lane'],
+  change: ['acquired', 'released', 'lost'],
+});
 const handOff = secondsHistogram('hand_off_duration', 'Time to finish with a shard or lane and give it back.', [
   'kind',
 ]);

@@ -22,7 +22,9 @@ import type { Grant, Ownership, OwnershipListener } from './ownership.js';
 import { Rounds } from './rounds.js';
 import { nameOf, type Resource, type ShardingKeys } from './sharding-keys.js';
 
-const refusals = counter('fencing_refusals', 'Writes refused because the lease was not held any more.', ['kind']);
+const refusals = counter('fencing_refusals', 'Writes refused because the lease was not held any more.', {
+  kind: ['shard', 'lane'],
+});
 const shardsOwned = gauge('shards_owned', 'Shards this process acts for.');
 const lanesOwned = gauge('lanes_owned', 'Lanes this process acts for.');
 const unfit = gauge('unfit', 'Whether this process leaves its work to others that are fit (1) or not (0).');

@@ -9,7 +9,9 @@ import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limite
 import { Problem } from '../http/problem.js';
 import type { Caller } from './caller.js';
 
-const turnedAway = counter('requests_limited', 'Requests turned away for their number, by what was counted.', ['by']);
+const turnedAway = counter('requests_limited', 'Requests turned away for their number, by what was counted.', {
+  by: ['key', 'address'],
+});
 
 /** Messages of a batch that count as one request. */
 const MESSAGES_A_REQUEST = 10;

@@ -9,11 +9,13 @@ import type { StreamReader } from '@app/sharding';
 import { encodeCursor } from './event-cursor.js';
 import { Round, type NumberedEvent } from './event-round.js';
 import { EventSubscription } from './event-subscription.js';
-import { toldEvent, type EndReason, type EventFilter } from './told-event.js';
+import { END_REASONS, toldEvent, type EndReason, type EventFilter } from './told-event.js';
 
 const subscribed = gauge('event_subscribers', 'Open event streams.');
 const read = counter('events_read', 'Events read from Redis for the subscribers of this gateway.');
-const ends = counter('event_streams_ended', 'Event streams that ended, by reason.', ['reason']);
+const ends = counter('event_streams_ended', 'Event streams that ended, by reason.', {
+  reason: [...END_REASONS, 'left'],
+});
 const gaps = counter('event_gaps', 'Times the feed found that events of a shard were gone before it had read them.');
 
 /** Time between two rounds: each costs a write to every subscriber. A tenth of a millisecond for each, up to this. */

@@ -47,6 +47,7 @@ const ENDS = {
   'shutting-down': 'this gateway stops: resume with the last id',
 } as const;
 export type EndReason = keyof typeof ENDS;
+export const END_REASONS = Object.keys(ENDS) as EndReason[];
 
 /** The last event of a stream that is ended here. */
 export function closed(reason: EndReason): string {

@@ -1,6 +1,6 @@
 /** Accepts messages into their clients' outboxes and wakes dispatchers. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { counter, isRedisError, RedisFullError, type Logger, type Redis } from '@app/platform';
+import { counter, isRedisError, RedisFullError, valuesOf, type Logger, type Redis } from '@app/platform';
 import {
   payerOf,
   type Accepting,
@@ -14,8 +14,21 @@ import {
 import type { Caller } from '../access/caller.js';
 import type { StorageBudget } from './storage-budget.js';
 
-const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', ['status']);
-const refused = counter('messages_refused', 'Messages refused, by reason.', ['reason']);
+const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', {
+  status: ['queued', 'held'],
+});
+const REFUSALS = valuesOf<Exclude<SendOutcome['kind'], 'accepted'>>({
+  unknown: true,
+  building: true,
+  offline: true,
+  full: true,
+  'shard-full': true,
+  'account-full': true,
+  'storage-full': true,
+  mismatch: true,
+  unreachable: true,
+});
+const refused = counter('messages_refused', 'Messages refused, by reason.', { reason: REFUSALS });
 
 /** How long a call waits for Redis to come back before it asks again. */
 const RECONNECT_MS = 250;

@@ -11,7 +11,9 @@ import { z } from 'zod';
 import type { KnownAccount } from '../shard/effect.js';
 import { ACCOUNT, type AccountResolver, type Resolution } from './account-resolver.js';
 
-const asked = counter('account_requests', 'Requests to ACCOUNTS_URL, by outcome.', ['outcome']);
+const asked = counter('account_requests', 'Requests to ACCOUNTS_URL, by outcome.', {
+  outcome: ['account', 'none', 'unavailable'],
+});
 
 /** Answers remembered. */
 const REMEMBERED = 100_000;

@@ -12,7 +12,9 @@ import { backoffMs, counter, type Logger, type Redis } from '@app/platform';
 import type { RegistryKeys } from '@app/registry';
 import { markerText } from '../intake/lane-markers.js';
 
-const passes = counter('lane_barriers', 'Waits for the lane to come up to what was read, by outcome.', ['outcome']);
+const passes = counter('lane_barriers', 'Waits for the lane to come up to what was read, by outcome.', {
+  outcome: ['passed', 'given-up'],
+});
 
 /** The lane may be taken over meanwhile, have much to catch up with, or miss the broker. After that, what was read is applied all the same. */
 const PATIENCE_MS = 60_000;

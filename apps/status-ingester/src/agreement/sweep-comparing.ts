@@ -25,7 +25,9 @@ const SECOND_LOOK_MS = 100;
 /** Clients of a shard asked about at a time. */
 const PAGE = 500;
 
-const passed = counter('sweep_clients_passed_on', 'Clients that sweeps passed on, by why: differing, unseen.', ['why']);
+const passed = counter('sweep_clients_passed_on', 'Clients that sweeps passed on, by why: differing, unseen.', {
+  why: ['differing', 'unseen'],
+});
 
 export interface ComparingParts {
   barrier: Pick<LaneBarrier, 'pass'>;

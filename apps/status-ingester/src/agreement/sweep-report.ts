@@ -9,8 +9,12 @@ import {
   type Sweeps,
 } from '@app/registry';
 
-const corrections = counter('sweep_corrections', 'What sweeps have changed, by kind.', ['kind']);
-const ended = counter('sweeps', 'Sweeps that ended here, by outcome.', ['outcome']);
+const corrections = counter('sweep_corrections', 'What sweeps have changed, by kind.', {
+  kind: Object.keys(NO_CORRECTIONS),
+});
+const ended = counter('sweeps', 'Sweeps that ended here, by outcome.', {
+  outcome: ['complete', 'truncated', 'failed'],
+});
 const running = gauge('sweep_running', 'Whether a sweep runs here (1) or not (0).');
 const lasted = gauge('sweep_duration_seconds', 'Duration of the last sweep that ended here.');
 const lastEnd = gauge('sweep_last_end_timestamp_seconds', 'When the last sweep ended here, Unix time.');

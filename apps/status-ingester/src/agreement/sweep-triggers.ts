@@ -3,10 +3,21 @@
  * again, since nothing else would.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs, counter, type Logger } from '@app/platform';
+import { backoffMs, counter, type Logger, valuesOf } from '@app/platform';
 import type { Maintenance, SweepTrigger, Sweeps } from '@app/registry';
 
-const requested = counter('sweep_requests', 'Sweeps asked for by this process, by trigger.', ['trigger']);
+type OwnTrigger = Exclude<SweepTrigger, 'truncated' | 'interval' | 'request'>;
+const OWN_TRIGGERS = valuesOf<OwnTrigger>({
+  start: true,
+  'session-lost': true,
+  'broker-lost': true,
+  'broker-restart': true,
+  dropped: true,
+  'key-space': true,
+});
+const requested = counter('sweep_requests', 'Sweeps asked for by this process, by trigger.', {
+  trigger: OWN_TRIGGERS,
+});
 const dropped = counter('broker_dropped_messages', 'Messages that the broker says it has dropped, of whomever.');
 const restarts = counter('broker_restarts', 'Restarts of the broker that this process was the first to notice.');
 
@@ -84,7 +95,7 @@ export class SweepTriggers {
     await Promise.all(this.open);
   }
 
-  private request(trigger: SweepTrigger): void {
+  private request(trigger: OwnTrigger): void {
     requested.inc({ trigger });
     this.insist(() => this.parts.maintenance.requestSweep(trigger));
   }

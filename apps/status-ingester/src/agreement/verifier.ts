@@ -10,7 +10,7 @@
  * - V5 Doubts of one client that come soon after each other are one.
  */
 import { BrokerAwayError, MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
-import { backoffMs, counter, gauge, secondsHistogram, type Logger, type Redis } from '@app/platform';
+import { backoffMs, counter, gauge, secondsHistogram, type Logger, type Redis, valuesOf } from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';
 import { encodeVerified, sendReply, type Retained } from '@app/registry';
 import type { Grant, Mailboxes, MailboxItem } from '@app/sharding';
@@ -19,7 +19,14 @@ import { readIsolating } from './isolating-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
 import type { Doubt, Settled, Verification } from './verification.js';
 
-const verifications = counter('verifications', 'Verifications, by outcome.', ['outcome']);
+const OUTCOMES = valuesOf<Settled['outcome'] | 'failed'>({
+  agreed: true,
+  corrected: true,
+  overtaken: true,
+  unasked: true,
+  failed: true,
+});
+const verifications = counter('verifications', 'Verifications, by outcome.', { outcome: OUTCOMES });
 const pendingGauge = gauge('verifications_pending', 'Clients that are being verified or wait for it.');
 const duration = secondsHistogram('verification_duration', 'Time from a doubt to the commit of its verification.');
 

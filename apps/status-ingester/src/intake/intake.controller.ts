@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Controller, Inject } from '@nestjs/common';
 import { BaseRpcContext, Ctx, EventPattern, Payload } from '@nestjs/microservices';
 import type { IntakePacket } from '@app/broker';
-import { LOGGER, SETTINGS, backoffMs, counter, type Logger } from '@app/platform';
+import { LOGGER, SETTINGS, backoffMs, counter, type Logger, OPEN } from '@app/platform';
 import { shardOf, type TopicTemplate } from '@app/protocol';
 import { Mailboxes, StaleOwnerError, type Grant, type LaneItem } from '@app/sharding';
 import type { IngesterSettings } from '../ingester.settings.js';
@@ -33,13 +33,15 @@ export class LaneContext extends BaseRpcContext<[Grant, number, AbortSignal]> {
   }
 }
 
-const received = counter('intake_messages', 'Messages taken over from the broker, by lane.', ['lane']);
+const received = counter('intake_messages', 'Messages taken over from the broker, by lane.', { lane: OPEN });
 const cut = counter('intake_cut_messages', 'Messages over the share of their client: not stored.');
 const foreign = counter('intake_foreign_topics', 'Messages on a topic without a valid client id; dropped.');
-const repeated = counter('intake_repeats', 'Redelivered messages that had been stored before, and were left out.', [
-  'lane',
-]);
-const waits = counter('intake_waits', 'Tries to store a batch that had to be repeated, by cause.', ['cause']);
+const repeated = counter('intake_repeats', 'Redelivered messages that had been stored before, and were left out.', {
+  lane: OPEN,
+});
+const waits = counter('intake_waits', 'Tries to store a batch that had to be repeated, by cause.', {
+  cause: ['mailbox-full', 'redis'],
+});
 
 @Controller()
 export class IntakeController {
@@ -57,6 +59,10 @@ export class IntakeController {
     const isStatus = STATUS_TOPICS.some(({ template }) => template === IN_TOPIC.template);
     this.shares = new ClientShares(CLIENT_RATE, CLIENT_BURST);
     this.cutDetails = `more than ${CLIENT_RATE} messages a second after ${CLIENT_BURST} at once: those over it are not stored`;
+    for (let lane = 0; lane < settings.INTAKE_LANES; lane++) {
+      received.inc({ lane }, 0);
+      repeated.inc({ lane }, 0);
+    }
     this.templates = isStatus ? STATUS_TOPICS : [...STATUS_TOPICS, IN_TOPIC];
   }
 

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
-import { Backoff, counter, gauge, type Logger } from '@app/platform';
+import { Backoff, counter, gauge, type Logger, OPEN } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import type { StoreOutcome } from './intake.controller.js';
 
@@ -33,7 +33,7 @@ const connected = gauge('lane_connected', 'Whether the lane is connected to the 
 const lostSessions = counter(
   'lane_sessions_lost',
   'Connects of a lane at which the broker no longer had its session.',
-  ['lane'],
+  { lane: OPEN },
 );
 
 export class Lane {
@@ -54,7 +54,9 @@ export class Lane {
     private readonly logger: Logger,
     /** Of the last batch that was stored under this grant. */
     public sequence = 0,
-  ) {}
+  ) {
+    lostSessions.inc({ lane: grant.index }, 0);
+  }
 
   private stopped(): boolean {
     return this.stopping.signal.aborted;

@@ -7,11 +7,11 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { Sampled, counter, type Logger } from '@app/platform';
-import { encodeToDo, type DueToDo, type DueWorkOfShards, type ToDo } from '@app/registry';
+import { encodeToDo, type DueToDo, type DueWorkOfShards, type ToDo, TO_DO_KINDS } from '@app/registry';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import type { ToDoKind, ToDoKinds } from './to-do-kinds.js';
 
-const done = counter('todos_done', 'To-dos done, by kind.', ['kind']);
+const done = counter('todos_done', 'To-dos done, by kind.', { kind: TO_DO_KINDS });
 
 interface Running {
   /** As it was handed out last: so it is removed, unless a commit has written it since. */

@@ -1,12 +1,13 @@
 /** What waits in the mailboxes of the shards owned here: read when metrics are asked for. */
+import type { Gauge } from 'prom-client';
 import { gauge, redisTrouble, type Redis } from '@app/platform';
 import { readMailboxes, type Ownership, type ShardingKeys } from '@app/sharding';
 
 export function exposeMailboxes(redis: Redis, keys: ShardingKeys, ownership: Pick<Ownership, 'held'>): void {
   let reading: ReturnType<typeof read> | undefined;
-  const read = async (): Promise<{ depth: number; oldestMs: number }> => {
-    // While Redis is away the metrics are still to be had.
-    if ((await redisTrouble(redis)) !== undefined) return { depth: NaN, oldestMs: NaN };
+  const read = async (): Promise<{ depth: number; oldestMs: number } | undefined> => {
+    // While Redis is away the other metrics are still to be had.
+    if ((await redisTrouble(redis)) !== undefined) return undefined;
     const shards = ownership.held().flatMap(({ kind, index }) => (kind === 'shard' ? [index] : []));
     const mailboxes = await readMailboxes(redis, keys, shards);
     return {
@@ -24,10 +25,17 @@ export function exposeMailboxes(redis: Redis, keys: ShardingKeys, ownership: Pic
     'Entries that wait in the mailboxes of the shards this process acts for.',
     [],
     async function () {
-      this.set((await readOnce()).depth);
+      show(this, (await readOnce())?.depth);
     },
   );
   gauge('mailbox_oldest_age_seconds', 'Age of the oldest entry that waits in these mailboxes.', [], async function () {
-    this.set((await readOnce()).oldestMs / 1000);
+    const oldestMs = (await readOnce())?.oldestMs;
+    show(this, oldestMs === undefined ? undefined : oldestMs / 1000);
   });
+}
+
+/** What is not known has no sample: NaN would spoil a `max` or a `sum` over all ingesters. */
+function show(of: Pick<Gauge, 'set' | 'remove'>, value: number | undefined): void {
+  if (value === undefined) of.remove();
+  else of.set(value);
 }

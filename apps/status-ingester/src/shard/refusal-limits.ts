@@ -8,7 +8,7 @@ import { LRUCache } from 'lru-cache';
 export const unkept = counter(
   'refusals_unkept',
   'Refusal events and dead letters that are only counted: their client has used up its share of them.',
-  ['what'],
+  { what: ['event', 'dead-letter'] },
 );
 
 /** Clients remembered; one that is forgotten begins with a full share. */

@@ -6,7 +6,7 @@
  * - A Redis that is away, busy or full, and a lost lease, are no fault of an entry: the batch is tried again.
  */
 import { randomUUID } from 'node:crypto';
-import { counter, gauge, secondsHistogram, type Logger, type Redis } from '@app/platform';
+import { counter, gauge, secondsHistogram, type Logger, type Redis, valuesOf } from '@app/platform';
 import {
   connectionWrites,
   restoringWrite,
@@ -18,6 +18,8 @@ import {
   type MailboxMessage,
   type RegistryKeys,
   type DueToDo,
+  EVENT_TYPES,
+  type DoubtReason,
 } from '@app/registry';
 import { LRUCache } from 'lru-cache';
 import {
@@ -38,8 +40,20 @@ import { RefusalLimits, unkept } from './refusal-limits.js';
 import type { Rules } from './transition.js';
 
 const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect has been committed.');
-const told = counter('connection_events', 'Connection events, by type.', ['type']);
-const doubted = counter('doubts', 'Clients doubted, by reason.', ['reason']);
+const told = counter('connection_events', 'Connection events, by type.', {
+  type: EVENT_TYPES.filter((type) => type.startsWith('connection.')),
+});
+const DOUBT_REASONS = valuesOf<DoubtReason>({
+  lanes: true,
+  redelivery: true,
+  dropped: true,
+  'status-topic': true,
+  goodbye: true,
+  flood: true,
+  sweep: true,
+  request: true,
+});
+const doubted = counter('doubts', 'Clients doubted, by reason.', { reason: DOUBT_REASONS });
 const commitTime = secondsHistogram('commit_duration', 'Time to load, fold and commit one batch of a shard.');
 const lag = gauge('mailbox_lag_seconds', 'Age of the oldest entry of the batch committed last.');
 

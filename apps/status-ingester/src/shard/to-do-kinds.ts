@@ -2,7 +2,7 @@
  * The catalogue of to-dos: for each kind what is done, how many of it may run at once in this process, how long one may
  * take, and who removes it. A kind of `ToDo` that is missing here does not compile.
  */
-import { counter, type Logger } from '@app/platform';
+import { counter, type Logger, valuesOf } from '@app/platform';
 import { TopicTemplate, encodeAnswer } from '@app/protocol';
 import type { PublishOutcome, Publisher } from '@app/broker';
 import {
@@ -15,13 +15,23 @@ import {
   type Refusals,
   type ToDo,
   type WakeUps,
+  type ClientErrorOutcome,
 } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
 import type { AccountQuestions } from '../accounts/account-questions.js';
 import type { Verifier } from '../agreement/verifier.js';
 import { RefusalLimits, unkept } from './refusal-limits.js';
 
-const clientErrors = counter('client_errors', 'message-error messages of clients, by outcome.', ['outcome']);
+const CLIENT_ERROR_OUTCOMES = valuesOf<ClientErrorOutcome>({
+  failed: true,
+  repeated: true,
+  unknown: true,
+  foreign: true,
+  'not-published': true,
+});
+const clientErrors = counter('client_errors', 'message-error messages of clients, by outcome.', {
+  outcome: CLIENT_ERROR_OUTCOMES,
+});
 
 /** `done`: counted. `passed-on`: somebody else goes on with it. `later`: it comes up again. */
 export type ToDoOutcome = 'done' | 'passed-on' | 'later';

@@ -1,0 +1,29 @@
+/** Counters as Prometheus first sees them. An alert on the rise of a counter misses an event that also is its first sample. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { register } from 'prom-client';
+
+const ROOT = join(__dirname, '../..');
+/** Labels whose values are known only at run time: the code that learns of them makes the samples. */
+const OPEN_LABELS = ['lane', 'setting'];
+
+const declaring = ['apps', 'libs']
+  .flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((path) => join(ROOT, folder, path)),
+  )
+  .filter((path) => path.endsWith('.ts') && !path.endsWith('.spec.ts') && !path.endsWith('platform/src/metrics.ts'))
+  .filter((path) => /\bcounter\(/.test(readFileSync(path, 'utf8')));
+
+it('every counter begins with a sample of 0 for each combination of its labels', async () => {
+  for (const path of declaring) await import(path);
+  const counters = (await register.getMetricsAsJSON()).filter(
+    ({ name, type }) => String(type) === 'counter' && name.startsWith('cloud_connector_'),
+  );
+  expect(counters.length).toBeGreaterThan(20);
+  const without = counters.filter(({ values }) => values.length === 0).map(({ name }) => name);
+  const open = declaring
+    .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/\bcounter\(\s*'(\w+)',[^;]*?(\w+): OPEN\b/g)])
+    .map(([, name = '', label = '']) => [`cloud_connector_${name}_total`, label] as const);
+  expect(open.filter(([, label]) => !OPEN_LABELS.includes(label))).toEqual([]);
+  expect(without.toSorted()).toEqual(open.map(([name]) => name).toSorted());
+});
