@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { CLIENT_ID_MAX_BYTES, clientIdProblem } from './client-id.js';
+import { CLIENT_ID_MAX_BYTES, clientIdProblem, topicLevelProblem } from './client-id.js';
 
 /** Any Unicode character, surrogates left out. */
 const character = fc
@@ -19,6 +19,15 @@ describe('clientIdProblem', () => {
     ['256 bytes of four-byte characters', '🚀'.repeat(64)],
     ['the first character after the control characters', '\u00a0'],
   ])('accepts %s', (_, id) => {
+    expect(clientIdProblem(id)).toBeUndefined();
+  });
+
+  it.each(['.', '..', 'summary'])('refuses "%s", which no HTTP client can address', (id) => {
+    expect(clientIdProblem(id)).toBe('must not be ".", ".." or "summary"');
+    expect(topicLevelProblem(id)).toBeUndefined();
+  });
+
+  it.each(['...', 'Summary', 'summary.', '.summary'])('accepts "%s", which only looks like one', (id) => {
     expect(clientIdProblem(id)).toBeUndefined();
   });
 
@@ -64,7 +73,10 @@ describe('clientIdProblem', () => {
         const storable = codes.every(
           (code) => !'/+#'.includes(String.fromCodePoint(code)) && !isControl(code) && !isNoncharacter(code),
         );
-        expect(clientIdProblem(id) === undefined).toBe(bytes >= 1 && bytes <= CLIENT_ID_MAX_BYTES && storable);
+        const reserved = ['.', '..', 'summary'].includes(id);
+        expect(clientIdProblem(id) === undefined).toBe(
+          bytes >= 1 && bytes <= CLIENT_ID_MAX_BYTES && storable && !reserved,
+        );
       }),
       { numRuns: 300 },
     );

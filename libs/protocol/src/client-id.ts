@@ -8,11 +8,23 @@ const FORBIDDEN = /[/+#\p{Cc}\p{Noncharacter_Code_Point}]/u;
 // What nearly all ids look like: one test instead of four, on the path of every message.
 const PLAIN = new RegExp(`^[A-Za-z0-9._:@-]{1,${CLIENT_ID_MAX_BYTES}}$`);
 
+/** Topic levels that no HTTP client can address as a client: they mean another path. */
+export const RESERVED_CLIENT_IDS: readonly string[] = ['.', '..', 'summary'];
+
+export function isReservedClientId(id: string): boolean {
+  return RESERVED_CLIENT_IDS.includes(id);
+}
+
 /**
- * Says what is wrong with a client id, or `undefined` where it is a valid one:
- * one topic level of 1 to 256 UTF-8 bytes without `/`, `+`, `#`, NUL, control characters or noncharacters.
+ * Says what is wrong with a client id, or `undefined` if it is a valid one: one topic level of 1 to 256 UTF-8 bytes without
+ * `/`, `+`, `#`, NUL, control characters or noncharacters, and none of those that are reserved.
  */
 export function clientIdProblem(id: string): string | undefined {
+  return isReservedClientId(id) ? 'must not be ".", ".." or "summary"' : topicLevelProblem(id);
+}
+
+/** The same, but for the reserved ids: whoever uses one has a topic, on which it can be told so. */
+export function topicLevelProblem(id: string): string | undefined {
   if (PLAIN.test(id)) return undefined;
   if (id.length === 0) return 'must not be empty';
   if (!id.isWellFormed()) return 'must be well-formed Unicode';

@@ -20,6 +20,7 @@ const REASONS: Record<RefusalReason, true> = {
   'not-retained': true,
   'wrong-topic': true,
   'refused-until': true,
+  'reserved-id': true,
   flood: true,
   'internal-error': true,
 };

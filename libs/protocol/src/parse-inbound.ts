@@ -18,6 +18,7 @@ export type RefusalReason =
   | 'not-retained'
   | 'wrong-topic'
   | 'refused-until'
+  | 'reserved-id'
   | 'flood'
   | 'internal-error';
 

@@ -1,5 +1,5 @@
 /** Topic templates (protocol, *Topics*): `{clientId}` stands for exactly one topic level. */
-import { clientIdProblem } from './client-id.js';
+import { topicLevelProblem } from './client-id.js';
 
 export const DEFAULT_IN_TOPIC = 'redhat/insights/in/{clientId}';
 export const DEFAULT_OUT_TOPIC = 'redhat/insights/out/{clientId}';
@@ -35,11 +35,14 @@ export class TopicTemplate {
     return this.prefix + clientId + this.suffix;
   }
 
-  /** The client a topic belongs to, or `undefined` where the topic is not of this template or the id is not valid. */
+  /**
+   * The client a topic belongs to, or `undefined` if the topic is not of this template or its level cannot be an id. The id
+   * may be a reserved one.
+   */
   clientIdOf(topic: string): string | undefined {
     if (!topic.startsWith(this.prefix) || !topic.endsWith(this.suffix)) return undefined;
     const id = topic.slice(this.prefix.length, topic.length - this.suffix.length);
-    return clientIdProblem(id) === undefined ? id : undefined;
+    return topicLevelProblem(id) === undefined ? id : undefined;
   }
 }
 

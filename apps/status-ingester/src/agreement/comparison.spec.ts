@@ -60,3 +60,11 @@ describe('a client that is known', () => {
     expect(differs(moved, found(OFFLINE, OTHER), 0)).toBeUndefined();
   });
 });
+
+describe('a client whose id is reserved', () => {
+  it('is passed on while it has a connection, and is only set aside without one', () => {
+    const retained = { ...found(handshake('m1')), clientId: 'summary' };
+    expect(differs(hostConnection('summary', { status_topic: OWN }), retained, 0)).toBe('state');
+    expect(differs(undefined, retained, 0)).toBe('aside');
+  });
+});

@@ -1,4 +1,5 @@
 /** Whether what a sweep read is worth passing on. Pure. */
+import { isReservedClientId } from '@app/protocol';
 import type { Connection, Retained } from '@app/registry';
 import { agrees, isNewElsewhere } from '../shard/verified.js';
 import { truth } from '../shard/truth.js';
@@ -9,9 +10,11 @@ import { truth } from '../shard/truth.js';
  */
 export function differs(
   connection: Connection | undefined,
-  found: Retained,
+  found: Retained & { clientId?: string },
   at: number,
 ): 'state' | 'aside' | undefined {
+  if (found.clientId !== undefined && isReservedClientId(found.clientId))
+    return connection === undefined ? 'aside' : 'state';
   if (connection === undefined) {
     if (agrees(undefined, found, at)) return undefined;
     return found.refused === undefined && truth(found.body, null, at).state === 'online' ? 'state' : 'aside';

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Controller, Inject } from '@nestjs/common';
 import { BaseRpcContext, Ctx, EventPattern, Payload } from '@nestjs/microservices';
 import type { IntakePacket } from '@app/broker';
-import { LOGGER, SETTINGS, backoffMs, counter, type Logger, OPEN } from '@app/platform';
+import { LOGGER, OPEN, SETTINGS, Sampled, backoffMs, counter, type Logger } from '@app/platform';
 import { shardOf, type TopicTemplate } from '@app/protocol';
 import { Mailboxes, StaleOwnerError, type Grant, type LaneItem } from '@app/sharding';
 import type { IngesterSettings } from '../ingester.settings.js';
@@ -48,6 +48,7 @@ export class IntakeController {
   private readonly templates: readonly TopicTemplate[];
   private readonly shares: ClientShares;
   private readonly cutDetails: string;
+  private readonly warnings = new Sampled();
 
   constructor(
     private readonly mailboxes: Mailboxes,
@@ -113,7 +114,12 @@ export class IntakeController {
       const sender = senderOf(packet.topic, this.templates);
       if (sender === undefined) {
         foreign.inc();
-        this.logger.warn({ topic: packet.topic.slice(0, 512) }, 'message on a topic without a valid client id dropped');
+        this.warnings.take((skipped) =>
+          this.logger.warn(
+            { topic: packet.topic.slice(0, 512), skipped },
+            'message on a topic without a valid client id dropped',
+          ),
+        );
         continue;
       }
       const verdict = this.shares.take(sender.clientId, now);

@@ -1,9 +1,17 @@
 import type { Redis } from '@app/platform';
-import { ConnectionDirectory, RegistryKeys, encodePacket, encodeToDo, type DeadLetter } from '@app/registry';
+import {
+  ConnectionDirectory,
+  RegistryKeys,
+  connectionWrites,
+  encodePacket,
+  encodeToDo,
+  type DeadLetter,
+} from '@app/registry';
+import { RESERVED_IDS } from '../../../../libs/registry/src/migration/reserved-ids.js';
 import { unpack, type Grant, type MailboxEntry, type MailboxItem } from '@app/sharding';
 import { hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';
-import { freePort } from '../../../../test/support/servers.js';
+import { eventually, freePort } from '../../../../test/support/servers.js';
 import { IN_TOPIC, SHARD_RULES, shardParts, type ShardParts } from '../../../../test/support/shard-parts.js';
 
 const SHARD: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:boot' };
@@ -115,4 +123,34 @@ it('a lost lease is no fault of the entries', async () => {
   const read = [unpack(entry[0], entry[1][1] ?? '')];
   await expect(parts.actor.handle(SHARD, '0-0', read)).rejects.toThrow('stop acting');
   expect(await letters()).toEqual([]);
+});
+
+describe.each(['.', '..', 'summary'])('a client with the reserved id "%s"', (id) => {
+  it('is refused, and has no connection', async () => {
+    await handle(handshake(id), { ...handshake(id), body: '' }, handshake('a'));
+    expect(await online()).toEqual(['a']);
+    const [waiting] = keys.refusals(0);
+    expect(await redis.hkeys(waiting)).toEqual([`id/${id}`]);
+    expect(await letters()).toMatchObject([{ client_id: id, reason: 'reserved-id' }]);
+  });
+
+  it('that an older release let in is removed by the to-do of the migration', async () => {
+    const stored = hostConnection(id, { facts: { machine_id: 'm' }, status_topic: IN_TOPIC });
+    const writes = connectionWrites(keys, 0, {
+      connections: new Map([[id, { before: undefined, after: stored }]]),
+      ...{ events: [], deadLetters: [], todos: [], refused: [], undone: [], arrived: [], swept: [] },
+    });
+    await parts.commits.commit(SHARD, '0-0', '0-0', writes);
+    expect(await online()).toEqual([id]);
+    await RESERVED_IDS.run(redis, keys, SHARD);
+    const { todos } = await parts.due.take(SHARD);
+    expect(todos.map(({ todo }) => todo)).toEqual([{ do: 'forget', client_id: id }]);
+    parts.effects.resume(SHARD, todos);
+    await eventually(async () => expect(await redis.xlen(keys.mailbox(0))).toBe(1));
+    await handle();
+    expect(await online()).toEqual([]);
+    expect(await directory.find(id)).toBeUndefined();
+    expect(await redis.exists(keys.connections(0), keys.facts(0), keys.index(0, 'online', 'host'))).toBe(0);
+    expect(await redis.zcard(keys.todo(0))).toBe(0);
+  });
 });

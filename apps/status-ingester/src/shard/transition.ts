@@ -6,11 +6,12 @@
  * state comes out the same. Leaving out of it what looks known would not be safe, since a last will carries the same
  * id and text on every connection.
  */
-import { parseInbound, type Refusal } from '@app/protocol';
+import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
 import type { Connection, DoubtReason, MailboxMessage, Packet } from '@app/registry';
 import { applyCommand } from './command.js';
 import type { At, Rules, Transition } from './effect.js';
 import { applyRetained, applyUnreadable, failMessage, goOffline, heard, setAside } from './retained-state.js';
+import { applyReserved } from './reserved-id.js';
 import { settle } from './settling.js';
 import { applyVerified } from './verified.js';
 import { whileAccountIsAsked } from './waiting-events.js';
@@ -27,7 +28,9 @@ export function transition(
   rules: Rules,
   waitingBytes = 0,
 ): Transition {
-  const made = apply(connection, message, rules);
+  const made = isReservedClientId(message.clientId)
+    ? applyReserved(connection, message, rules)
+    : apply(connection, message, rules);
   const command = message.kind === 'command' ? message.command.do : undefined;
   // What is emitted now has settled, and is not held back again.
   const isSettled = command === 'tell' || command === 'emit-waiting';

@@ -6,5 +6,11 @@ import { ANSWERS_OF_REFUSALS } from './answers-of-refusals.js';
 import { ASKED_ACCOUNTS } from './asked-accounts.js';
 import { BYTES_OF_MESSAGES } from './bytes-of-messages.js';
 import type { MigrationStep } from './migration-step.js';
+import { RESERVED_IDS } from './reserved-ids.js';
 
-export const MIGRATION_STEPS: readonly MigrationStep[] = [ANSWERS_OF_REFUSALS, ASKED_ACCOUNTS, BYTES_OF_MESSAGES];
+export const MIGRATION_STEPS: readonly MigrationStep[] = [
+  ANSWERS_OF_REFUSALS,
+  ASKED_ACCOUNTS,
+  BYTES_OF_MESSAGES,
+  RESERVED_IDS,
+];
