@@ -13,6 +13,7 @@ const REASONS = valuesOf<RefusalReason>({
   'not-retained': true,
   'wrong-topic': true,
   'refused-until': true,
+  'reserved-id': true,
   flood: true,
   'internal-error': true,
 });
