@@ -102,7 +102,7 @@ export class GatewayModule {
         return storage.shardBytes;
       },
     });
-    const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT);
+    const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT, undefined, { bytes: settings.MAILBOX_BYTES });
     return {
       module: GatewayModule,
       imports: [TerminusModule.forRoot({ logger: false })],

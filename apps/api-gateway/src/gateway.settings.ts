@@ -41,6 +41,8 @@ export const gatewaySettings = z
     EVENT_HEARTBEAT: duration('15s', { min: '100ms', max: '5m' }),
     /** Most commands waiting in a shard's mailbox; past it they are refused. */
     MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
+    /** The same in bytes. */
+    MAILBOX_BYTES: integer(16_777_216, 65_536, 1_099_511_627_776),
   })
   .superRefine(accessSettingsFit);
 export type GatewaySettings = z.output<typeof gatewaySettings>;

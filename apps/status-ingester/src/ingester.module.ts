@@ -7,6 +7,7 @@ import {
   Draining,
   HealthController,
   LOGGER,
+  MemoryWatch,
   MetricsController,
   READINESS_CHECKS,
   REDIS_ANSWER_MS,
@@ -15,6 +16,7 @@ import {
   connectRedis,
   redisCheck,
   type Logger,
+  type MemoryMark,
   type ReadinessCheck,
 } from '@app/platform';
 import {
@@ -65,6 +67,9 @@ import { toDoKinds } from './shard/to-do-kinds.js';
  * The lanes listen to it for markers.
  */
 const SENTINEL = 'cloud-connector/sentinel';
+
+/** Above it the lanes stop reading, and the broker keeps what clients send. */
+const LANES_STOP: MemoryMark = { share: 1.05 };
 
 @Module({})
 export class IngesterModule {
@@ -119,7 +124,12 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     shardCount: SHARD_COUNT,
     logger,
   });
-  const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT, 2 * INTAKE_WINDOW);
+  const shardKeys = Array.from({ length: SHARD_COUNT }, (_, shard) => keys.mailbox(shard));
+  const memory = new MemoryWatch(redis, shardKeys, logger);
+  const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT, 2 * INTAKE_WINDOW, {
+    bytes: settings.MAILBOX_BYTES,
+    isClosed: (shard) => memory.isAbove(LANES_STOP, shard),
+  });
   const commits = new FencedCommit(redis, keys);
   const due = new DueWorkOfShards(redis, keys);
   const wakeUps = new WakeUps(redis, keys);
@@ -234,6 +244,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     loop,
     effects,
     housekeeping,
+    memory,
     recount: new ByteRecount(redis, keys, ownership, logger),
     wakeUps,
     keys,

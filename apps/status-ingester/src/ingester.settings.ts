@@ -32,6 +32,8 @@ export const ingesterSettings = z
     CLIENT_BURST: integer(1000, 1, 1_000_000),
     /** Most entries waiting in a shard's mailbox; past it intake stops reading. */
     MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
+    /** The same in bytes. */
+    MAILBOX_BYTES: integer(16_777_216, 65_536, 1_099_511_627_776),
     /** How long a crashed ingester keeps its shards and lanes from the others. */
     LEASE_TIME: duration('6s', { min: '2s', max: '60s' }),
     /** Every client is compared with the broker this often. */

@@ -4,7 +4,7 @@
  */
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationShutdown } from '@nestjs/common';
 import type { BrokerWatch, Publisher, RetainedReader } from '@app/broker';
-import { assertRedisFit, closeRedis, type Logger, type Redis } from '@app/platform';
+import { assertRedisFit, closeRedis, type Logger, type MemoryWatch, type Redis } from '@app/platform';
 import {
   claimKeySpace,
   claimLanes,
@@ -51,6 +51,7 @@ export interface IngesterParts {
   loop: OwnerLoop;
   effects: Effects;
   housekeeping: Housekeeping;
+  memory: MemoryWatch;
   recount: ByteRecount;
   wakeUps: WakeUps;
   keys: RegistryKeys;
@@ -86,6 +87,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     const { sessions } = await this.claimOnce();
     if (!(await this.standBy())) return;
     await ownership.start(this, sessions);
+    await this.parts.memory.start();
     housekeeping.start();
     this.parts.recount.start();
     triggers.start();
@@ -158,7 +160,12 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   /** By now the process is unready; the others take over as soon as each shard and lane is given back. */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
-    await Promise.all([this.parts.housekeeping.stop(), this.parts.recount.stop(), this.parts.worker.stop()]);
+    await Promise.all([
+      this.parts.housekeeping.stop(),
+      this.parts.memory.stop(),
+      this.parts.recount.stop(),
+      this.parts.worker.stop(),
+    ]);
     await this.parts.ownership.stop();
   }
 

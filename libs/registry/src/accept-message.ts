@@ -149,4 +149,5 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      if call('EXISTS', DRAINING) == 0 and call('SET', WAKING, 1, 'NX', 'PX', ${WAKING_MS}) then replies[1] = 1 end
    end
    return replies`,
+  { whenFull: 'refuse' },
 );

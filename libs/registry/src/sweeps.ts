@@ -1,5 +1,5 @@
 /** What is known of the last sweep, and of what its results have changed. */
-import { RedisScript, type Redis } from '@app/platform';
+import { boundedWrite, RedisScript, type Redis } from '@app/platform';
 import type { SweepTrigger } from './maintenance.js';
 import type { RegistryKeys } from './registry-keys.js';
 
@@ -67,7 +67,7 @@ export class Sweeps {
   ) {}
 
   async save(record: SweepRecord): Promise<void> {
-    await this.redis.set(this.keys.lastSweep, JSON.stringify(record), 'PX', KEPT_MS);
+    await boundedWrite(this.redis, 'SET', this.keys.lastSweep, JSON.stringify(record), 'PX', KEPT_MS);
   }
 
   async latest(): Promise<SweepRecord | undefined> {
@@ -87,7 +87,7 @@ export class Sweeps {
 
   /** From now on a client that is not known has never registered. */
   async markSwept(at: number): Promise<void> {
-    await Promise.all(this.shards((shard) => this.redis.set(this.keys.swept(shard), at)));
+    await Promise.all(this.shards((shard) => boundedWrite(this.redis, 'SET', this.keys.swept(shard), at)));
   }
 
   /** Of these clients of a shard that never registered, those whose retained message was passed on before. */
@@ -100,7 +100,9 @@ export class Sweeps {
 
   async notePassedOn(shard: number, clients: ReadonlyMap<string, string>): Promise<void> {
     await Promise.all(
-      Array.from(clients, ([id, digest]) => this.redis.set(this.keys.passedOn(shard, id), digest, 'PX', PASSED_ON_MS)),
+      Array.from(clients, ([id, digest]) =>
+        boundedWrite(this.redis, 'SET', this.keys.passedOn(shard, id), digest, 'PX', PASSED_ON_MS),
+      ),
     );
   }
 

@@ -389,3 +389,34 @@ describe('what is delivered again', () => {
     expect(await redis.exists(keys.deliveries(0, 0))).toBe(0);
   });
 });
+
+describe('the bytes of a mailbox', () => {
+  const heavy = 'x'.repeat(40_000);
+
+  it('fill it for lanes and for callers alike, and an empty one takes anything', async () => {
+    const owner = lane(1);
+    const mailboxes = new Mailboxes(redis, keys, 100, undefined, { bytes: 50_000 });
+    await mailboxes.announce(owner, SHARDS);
+    const batch = new Map([[0, items(heavy, heavy)]]);
+    expect(await outcomesOf(mailboxes, owner, 1, batch)).toEqual(new Map([[0, 'appended']]));
+    expect(await outcomesOf(mailboxes, owner, 2, batch)).toEqual(new Map([[0, 'full']]));
+    expect([await mailboxes.send(0, item('a')), await mailboxes.sendAll(0, items('b'))]).toEqual([false, 0]);
+    await redis.del(keys.mailbox(0));
+    expect(await outcomesOf(mailboxes, owner, 2, batch)).toEqual(new Map([[0, 'appended']]));
+  });
+
+  it('are not asked for where Redis has no memory: the mailboxes of these shards are closed to lanes', async () => {
+    const owner = lane(1);
+    const isClosed = (shard: number): boolean => shard === 1;
+    const mailboxes = new Mailboxes(redis, keys, 100, undefined, { bytes: 50_000, isClosed });
+    await mailboxes.announce(owner, SHARDS);
+    const batches = new Map([0, 1].map((shard) => [shard, items('a')]));
+    expect(await outcomesOf(mailboxes, owner, 1, batches)).toEqual(
+      new Map([
+        [0, 'appended'],
+        [1, 'full'],
+      ]),
+    );
+    expect(await redis.xlen(keys.mailbox(1))).toBe(0);
+  });
+});

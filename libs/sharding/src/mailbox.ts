@@ -65,7 +65,16 @@ const DELIVERIES_KEPT_MS = 86_400_000;
 export type AppendOutcome = 'appended' | 'seen' | 'full';
 
 /**
- * KEYS mailbox, lane marks, deliveries · ARGV lane, fence, sequence, limit, deliveries remembered, count,
+ * `is_heavy(length, bytes)`: whether a mailbox with so many entries takes as many bytes as it may. All nodes of the stream
+ * are looked at: a microsecond for a short mailbox, a few hundred for one of 16 MiB.
+ */
+const HEAVY_LUA = `
+local function is_heavy(length, bytes)
+  return length > 0 and redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 0) >= tonumber(bytes)
+end`;
+
+/**
+ * KEYS mailbox, lane marks, deliveries · ARGV lane, fence, sequence, limit, deliveries remembered, count, bytes,
  *      then each delivery ('!' before one that comes again, '' for none), then each packed entry
  * → 1 and more: appended, one more for each that had been before; 0 seen before; -1 not the owner; -2 mailbox full.
  * An owner has announced itself; where its mark is gone, Redis has lost it, and with it the right to append.
@@ -73,16 +82,18 @@ export type AppendOutcome = 'appended' | 'seen' | 'full';
  */
 const appendAsLane = new RedisScript<number>(
   'ccAppend',
-  `local mark = redis.call('HGET', KEYS[2], ARGV[1])
+  `${HEAVY_LUA}
+   local mark = redis.call('HGET', KEYS[2], ARGV[1])
    if not mark then return -1 end
    local fence, sequence = string.match(mark, '^(.*):(%d+)$')
    if fence ~= ARGV[2] then return -1 end
    if tonumber(ARGV[3]) <= tonumber(sequence) then return 0 end
    local count = tonumber(ARGV[6])
-   if redis.call('XLEN', KEYS[1]) + count > tonumber(ARGV[4]) then return -2 end
+   local length = redis.call('XLEN', KEYS[1])
+   if length + count > tonumber(ARGV[4]) or is_heavy(length, ARGV[7]) then return -2 end
    local known, fresh, repeats = nil, {}, 0
    for i = 1, count do
-     local delivery, repeated = ARGV[6 + i], false
+     local delivery, repeated = ARGV[7 + i], false
      if string.sub(delivery, 1, 1) == '!' then
        delivery = string.sub(delivery, 2)
        if not known then
@@ -98,7 +109,7 @@ const appendAsLane = new RedisScript<number>(
      if repeated then
        repeats = repeats + 1
      else
-       redis.call('XADD', KEYS[1], '*', 'entry', ARGV[6 + count + i])
+       redis.call('XADD', KEYS[1], '*', 'entry', ARGV[7 + count + i])
        if delivery ~= '' then fresh[#fresh + 1] = delivery end
      end
    end
@@ -126,11 +137,13 @@ const announceLane = new RedisScript<number>(
    return 1`,
 );
 
-/** KEYS mailbox · ARGV limit, packed entry … → how many were appended; the mailbox has no room for the rest. */
+/** KEYS mailbox · ARGV limit, bytes, packed entry … → how many were appended; the mailbox has no room for the rest. */
 const appendMany = new RedisScript<number>(
   'ccAppendMany',
-  `local room = math.min(#ARGV - 1, math.max(0, ARGV[1] - redis.call('XLEN', KEYS[1])))
-   for i = 2, room + 1 do redis.call('XADD', KEYS[1], '*', 'entry', ARGV[i]) end
+  `${HEAVY_LUA}
+   local length = redis.call('XLEN', KEYS[1])
+   local room = is_heavy(length, ARGV[2]) and 0 or math.min(#ARGV - 2, math.max(0, ARGV[1] - length))
+   for i = 3, room + 2 do redis.call('XADD', KEYS[1], '*', 'entry', ARGV[i]) end
    return room`,
 );
 
@@ -141,12 +154,24 @@ const lastId = new RedisScript<string>(
    return last and last[1] or redis.call('GET', KEYS[2]) or '0-0'`,
 );
 
-/** KEYS mailbox · ARGV limit, packed entry → the entry's id, or false where the mailbox is full. */
+/** KEYS mailbox · ARGV limit, bytes, packed entry → the entry's id, or false where the mailbox is full. */
 const appendAsCaller = new RedisScript<string | null>(
   'ccAppendCommand',
-  `if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-   return redis.call('XADD', KEYS[1], '*', 'entry', ARGV[2])`,
+  `${HEAVY_LUA}
+   local length = redis.call('XLEN', KEYS[1])
+   if length >= tonumber(ARGV[1]) or is_heavy(length, ARGV[2]) then return false end
+   return redis.call('XADD', KEYS[1], '*', 'entry', ARGV[3])`,
 );
+
+/** Bytes that a mailbox may take in Redis, unless set otherwise. */
+const MAILBOX_BYTES = 16_777_216;
+
+export interface MailboxRoom {
+  /** A mailbox that takes as many bytes is full; the last append may exceed them. */
+  bytes: number;
+  /** Whether Redis has no memory for what lanes bring to the shard: then its mailbox counts as full. */
+  isClosed?: (shard: number) => boolean;
+}
 
 /** The writing side of all mailboxes. */
 export class Mailboxes {
@@ -157,6 +182,7 @@ export class Mailboxes {
     private readonly limit: number,
     /** Deliveries remembered for each lane and shard: not fewer than a lane may leave unacknowledged. */
     private readonly remembered = 2000,
+    private readonly room: MailboxRoom = { bytes: MAILBOX_BYTES },
   ) {}
 
   /** Fences out older owners of a lane on every shard, before its new owner reads from the broker. */
@@ -191,8 +217,10 @@ export class Mailboxes {
     // All shards' outcomes are awaited even if one fails: the batch may be repeated only when nothing of it is under way.
     const outcomes = await Promise.allSettled(
       Array.from(batches, async ([shard, items]) => {
-        const { limit, remembered } = this;
-        const args: (string | number)[] = [lane.index, lane.fence, sequence, limit, remembered, items.length];
+        const { limit, remembered, room } = this;
+        if (room.isClosed?.(shard) === true) return [shard, -2] as const;
+        const args: (string | number)[] = [lane.index, lane.fence, sequence, limit, remembered];
+        args.push(items.length, room.bytes);
         for (const { delivery = '', again = false } of items)
           args.push(again && delivery !== '' ? `!${delivery}` : delivery);
         for (const item of items) args.push(pack(item));
@@ -216,7 +244,11 @@ export class Mailboxes {
   /** Appends entries of a caller that owns no lane, in order. @returns how many found room. */
   async sendAll(shard: number, items: readonly MailboxItem[]): Promise<number> {
     if (items.length === 0) return 0;
-    return appendMany.run(this.redis, [this.keys.mailbox(shard)], [this.limit, ...items.map(pack)]);
+    return appendMany.run(
+      this.redis,
+      [this.keys.mailbox(shard)],
+      [...[this.limit, this.room.bytes], ...items.map(pack)],
+    );
   }
 
   /** Every entry appended up to now has an id up to this one; every later one has a higher. */
@@ -226,7 +258,7 @@ export class Mailboxes {
 
   /** Appends an entry of a caller that owns no lane. @returns false where the mailbox is full. */
   async send(shard: number, item: MailboxItem): Promise<boolean> {
-    const args = [this.limit, pack(item)];
+    const args = [this.limit, this.room.bytes, pack(item)];
     return (await appendAsCaller.run(this.redis, [this.keys.mailbox(shard)], args)) !== null;
   }
 }

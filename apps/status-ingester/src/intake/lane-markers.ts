@@ -3,7 +3,7 @@
  * before it has been stored (`agreement/lane-barrier.ts`).
  */
 import type { IntakePacket } from '@app/broker';
-import type { Logger, Redis } from '@app/platform';
+import { boundedWrite, type Logger, type Redis } from '@app/platform';
 import type { RegistryKeys } from '@app/registry';
 
 const MARKER = 'marker ';
@@ -32,7 +32,7 @@ export class LaneMarkers {
       for (const packet of packets) {
         const text = this.isMarker(packet) ? packet.payload.toString() : '';
         if (text.startsWith(MARKER))
-          await this.redis.set(this.keys.laneMarker(text.slice(MARKER.length)), '1', 'PX', KEPT_MS);
+          await boundedWrite(this.redis, 'SET', this.keys.laneMarker(text.slice(MARKER.length)), '1', 'PX', KEPT_MS);
       }
     } catch (error) {
       this.logger.warn({ err: error }, 'marker of a lane not noted');

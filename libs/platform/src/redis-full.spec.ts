@@ -1,0 +1,60 @@
+import { withRedis } from '../../../test/support/redis.js';
+import { quiet } from '../../../test/support/servers.js';
+import { MemoryWatch, parseMemoryMark } from './memory-watch.js';
+import { RedisFullError } from './redis-error.js';
+import { RedisScript, boundedWrite } from './redis-script.js';
+import type { Redis } from './redis.js';
+
+const SET = `return redis.call('SET', KEYS[1], ARGV[1])`;
+let redis: Redis;
+
+withRedis((connection) => (redis = connection));
+
+async function fill(): Promise<void> {
+  await redis.set('foreign', 'x'.repeat(4_000_000));
+  await redis.config('SET', 'maxmemory', 2_000_000);
+}
+
+afterEach(async () => {
+  await redis.config('SET', 'maxmemory', 0);
+  await redis.flushall();
+});
+
+describe('a Redis at its maxmemory', () => {
+  it('still runs a script and a bounded write', async () => {
+    await fill();
+    expect(await new RedisScript<string>('ccTestRun', SET).run(redis, ['run'], ['1'])).toBe('OK');
+    await boundedWrite(redis, 'SET', 'write', '1', 'PX', 60_000);
+    expect(await redis.mget('run', 'write')).toEqual(['1', '1']);
+  });
+
+  it('fails a script that asks to be refused before it has stored anything', async () => {
+    await fill();
+    const script = new RedisScript<string>('ccTestRefuse', SET, { whenFull: 'refuse' });
+    await expect(script.run(redis, ['refused'], ['1'])).rejects.toThrow(RedisFullError);
+    expect(await redis.exists('refused')).toBe(0);
+  });
+});
+
+describe('the watch on memory', () => {
+  it('knows when Redis is above a mark, and what it may take', async () => {
+    const watch = new MemoryWatch(redis, ['a'], quiet);
+    await watch.start();
+    expect([watch.maxBytes, watch.isAbove({ share: 0.5 }, 0)]).toEqual([undefined, false]);
+    await watch.stop();
+    await fill();
+    const after = new MemoryWatch(redis, ['a'], quiet);
+    await after.start();
+    expect([after.maxBytes, after.isAbove({ share: 0.85 }, 0)]).toEqual([2_000_000, true]);
+    expect([after.isAbove({ bytes: 3_000_000 }, 0), after.isAbove({ bytes: 30_000_000 }, 0)]).toEqual([true, false]);
+    await after.stop();
+  });
+
+  it('reads a mark as a share or as bytes', () => {
+    expect(parseMemoryMark('0.85')).toEqual({ share: 0.85 });
+    expect(parseMemoryMark('1')).toEqual({ share: 1 });
+    expect(parseMemoryMark('2000000')).toEqual({ bytes: 2_000_000 });
+    for (const wrong of ['0', '-1', '2', '85%', '1.5e6'])
+      expect(() => parseMemoryMark(wrong)).toThrow('must be a share');
+  });
+});
