@@ -58,6 +58,22 @@ function cpuSeconds(pid: number | undefined): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
+it('a message whose publish was lost with the connection can be cancelled, and is not published after that', async () => {
+  const client = await online('lost-publish');
+  dispatcherToBroker.silence();
+  const { body: lost } = await api.send(client.id, { directive: 'test:lost' });
+  await api.untilStatus(lost.message_id, 'in_flight');
+  // The connection ends, and cannot be opened again for a while.
+  dispatcherToBroker.cut();
+  await api.untilStatus(lost.message_id, 'queued');
+  expect((await api.call('DELETE', `/v1/messages/${lost.message_id}`)).status).toBe(204);
+  dispatcherToBroker.heal();
+  const { body: next } = await api.send(client.id, { directive: 'test:next' });
+  await client.next(({ message_id }) => message_id === next.message_id, 'the next message');
+  expect(client.received.map(({ directive }) => directive)).toEqual(['test:next']);
+  await client.sayGoodbye();
+});
+
 describe.each(['cut', 'silence'] as const)('a gateway whose Redis is away (%s)', (how) => {
   it('answers 503 with Retry-After and keeps nothing it has not confirmed', async () => {
     const id = `gateway-${how}`;

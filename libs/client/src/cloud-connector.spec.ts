@@ -1,5 +1,5 @@
 /** Against an HTTP server that answers what it is told to, since a gateway fails too seldom. */
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CloudConnector } from './cloud-connector.js';
@@ -119,6 +119,22 @@ it('tells that nobody answers, that it took too long, and that it was called off
   const called = client().getCluster({ signal: calling.signal });
   calling.abort(new Error('enough'));
   expect(await failure(called)).toMatchObject({ message: 'enough' });
+});
+
+it('leaves nothing behind at a signal that lives longer than the call', async () => {
+  const { signal } = new AbortController();
+  const any = jest.spyOn(AbortSignal, 'any');
+  answers = [json({}), json({ status: 404 })];
+  await client().getCluster({ signal });
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+  expect(await failure(client({ baseUrl: 'http://127.0.0.1:2' }).getCluster({ signal }))).toBeDefined();
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+  // What it leaves behind is not among the listeners.
+  expect(any).not.toHaveBeenCalled();
+  any.mockRestore();
+  expect(await failure(client().getCluster({ signal: AbortSignal.abort(new Error('before')) }))).toMatchObject({
+    message: 'before',
+  });
 });
 
 it('reads page after page', async () => {

@@ -50,9 +50,14 @@ export class Requester {
     { signal, requestId }: CallOptions = {},
   ): Promise<Answer> {
     const request = await this.prepare(method, { ...parts, url }, requestId);
-    const limit = AbortSignal.timeout(this.options.timeoutMs ?? TIMEOUT_MS);
-    const response = await this.send(request, signal === undefined ? limit : AbortSignal.any([signal, limit]), signal);
-    const text = await this.reached(response.text(), signal);
+    const limit = limited(this.options.timeoutMs ?? TIMEOUT_MS, signal);
+    let text: string;
+    try {
+      const response = await this.send(request, limit.signal, signal);
+      text = await this.reached(response.text(), signal);
+    } finally {
+      limit.end();
+    }
     try {
       return (text === '' ? undefined : JSON.parse(text)) as Answer;
     } catch (cause) {
@@ -113,6 +118,24 @@ export class Requester {
       throw new UnreachableError(`${this.base} cannot be reached: ${reasonOf(cause)}`, { cause });
     }
   }
+}
+
+/**
+ * A signal that is aborted after a time, or with the caller's. `end` leaves nothing behind at the caller's, which may live
+ * as long as its process; `AbortSignal.any` does.
+ */
+function limited(ms: number, signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
+  const own = new AbortController();
+  const abort = (): void => own.abort(signal?.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  const late = (): void => own.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError'));
+  const timer = setTimeout(late, ms);
+  const end = (): void => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  };
+  return { signal: own.signal, end };
 }
 
 interface Prepared {

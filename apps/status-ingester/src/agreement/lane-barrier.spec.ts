@@ -54,6 +54,32 @@ it('publishes another marker where one was lost', async () => {
   await pass;
 });
 
+it('publishes no second marker while the broker does not answer for the first', async () => {
+  let published = 0;
+  const publish = (): Promise<never> => {
+    published++;
+    return new Promise(() => undefined);
+  };
+  const looks: string[] = [];
+  const watched = new Proxy(redis, {
+    get: (target, property) => {
+      if (property === 'exists') looks.push('exists');
+      const value: unknown = Reflect.get(target, property);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const stalled = new LaneBarrier({
+    ...{ publisher: { publish }, redis: watched, keys, topic: TOPIC, lanes: 1, logger: quiet },
+  });
+  const given = new AbortController();
+  const passing = stalled.pass(given.signal);
+  // More looks than fit into the time after which another marker would follow.
+  await eventually(() => expect(looks.length).toBeGreaterThan(40));
+  expect(published).toBe(1);
+  given.abort();
+  await expect(passing).rejects.toThrow('aborted');
+});
+
 it('lets those wait together who ask while another waits', async () => {
   const one = barrier();
   const { signal } = new AbortController();

@@ -376,6 +376,19 @@ describe('with the broker away', () => {
     expect(heard.length).toBeLessThanOrEqual(2);
   });
 
+  it('the removal of a retained message does not wait: the client may move back meanwhile', async () => {
+    await write(CLEAR);
+    await takeUp();
+    const back = hostConnection(CLIENT, { status_topic: OLD });
+    await redis.hset(keys.connections(SHARD.index), CLIENT, encodeConnection(back));
+    // Nothing is left to be published when the broker is back.
+    await eventually(async () => {
+      await redis.zadd(keys.todo(SHARD.index), 'XX', 1, encodeToDo(CLEAR));
+      await takeUp();
+      expect(await left()).toEqual([]);
+    });
+  });
+
   it('publishes that wait leave room for everything else', async () => {
     const waiting = Array.from({ length: 3000 }, (_, i): ToDo => ({ ...ANSWER, message_id: `x-${i}` }));
     effects.begin(

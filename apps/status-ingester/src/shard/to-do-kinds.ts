@@ -71,6 +71,9 @@ export interface ToDoTools {
 const PUBLISH = { most: 500, timeoutMs: 30_000 } as const;
 const REDIS = { most: 500, timeoutMs: 10_000 } as const;
 
+/** How long what was read of a connection is good for to remove its retained message on the topic it has left. */
+const CLEAR_WITHIN_MS = 500;
+
 export function toDoKinds(tools: ToDoTools): ToDoKinds {
   const { verifier, accounts, refusals, wakeUps, outboxes, directory, mailboxes, publisher, outTopic, logger } = tools;
   // Of errors that match no message.
@@ -138,8 +141,11 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
         const [connection] = await directory.load(grant.index, [client_id]);
         if (connection?.status_topic === status_topic) return 'done';
         const topic = new TopicTemplate(status_topic).topicOf(client_id);
-        const outcome = await publisher.publish(topic, '', { retain: true, signal });
-        return outcome.kind === 'aborted' ? 'later' : 'done';
+        // What was looked up must not be acted on later: the client may move back to the topic.
+        const writeBy = performance.now() + CLEAR_WITHIN_MS;
+        const outcome = await publisher.publish(topic, '', { retain: true, writeBy, signal });
+        const isDone = outcome.kind === 'acknowledged' || outcome.kind === 'unheard';
+        return isDone || (outcome.kind === 'refused' && outcome.forGood) ? 'done' : 'later';
       },
     },
     // Its result, once applied, removes it.
