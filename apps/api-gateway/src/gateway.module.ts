@@ -18,7 +18,8 @@ import {
   CommandReplies,
   ConnectionDirectory,
   DeadLetters,
-  EventStreams,
+  EventBell,
+  EventReader,
   Maintenance,
   Messages,
   RegistryKeys,
@@ -47,6 +48,9 @@ export const CONTROLLERS = [
   MetricsController,
 ];
 
+/** An event stream of which nothing is taken for so long is ended. */
+const EVENT_STALLED_MS = 60_000;
+
 @Module({})
 export class GatewayModule {
   static wire(settings: GatewaySettings, logger: Logger): DynamicModule {
@@ -57,12 +61,14 @@ export class GatewayModule {
     const replies = new CommandReplies(subscriber, keys.replies(randomUUID()), logger);
     const events = connectRedis(REDIS_URL, { name: 'gateway-events', whenAway: 'wait' }, logger);
     const feed = new EventFeed(
-      new EventStreams(redis, keys, SHARD_COUNT),
-      events,
+      new EventReader(redis, keys, SHARD_COUNT),
+      new EventBell(events, keys),
       {
         subscribers: settings.EVENT_STREAMS,
         bufferBytes: settings.EVENT_BUFFER_BYTES,
+        totalBufferBytes: settings.EVENT_BUFFER_TOTAL,
         heartbeatMs: settings.EVENT_HEARTBEAT,
+        stalledMs: EVENT_STALLED_MS,
       },
       logger,
     );

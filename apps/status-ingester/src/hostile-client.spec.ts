@@ -154,7 +154,8 @@ it('leaves a bounded number of keys and bytes, and what is known of others', asy
   expect(sizes.reduce<number>((sum, size) => sum + Number(size), 0)).toBeLessThan(1_000_000);
   expect(received.length).toBeLessThan(60);
 
-  const events = await redis.xrange(keys.events(0), '-', '+');
+  const changes = await redis.xrange(keys.events(0), '-', '+');
+  const events = [...changes, ...(await redis.xrange(keys.refusalEvents(0), '-', '+'))];
   const texts = events.map(([, fields]) => fields.join(' '));
   expect(texts.some((text) => text.includes('connection.online') && text.includes(GOOD))).toBe(true);
   expect(events.length).toBeLessThan(100);

@@ -57,6 +57,7 @@ import { accountResolver } from './accounts/accounts.settings.js';
 import { Verifier } from './agreement/verifier.js';
 import { ByteRecount } from './shard/byte-recount.js';
 import { Effects } from './shard/effects.js';
+import { EventRetention } from './shard/event-retention.js';
 import { Housekeeping } from './shard/housekeeping.js';
 import { exposeMailboxes } from './shard/mailbox-gauges.js';
 import { ShardActor } from './shard/shard-actor.js';
@@ -223,6 +224,12 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     logger,
   );
   exposeMailboxes(redis, keys, ownership);
+  const eventLimits = {
+    bytes: settings.EVENT_STREAM_BYTES,
+    shardCount: SHARD_COUNT,
+    retentionMs: settings.EVENT_RETENTION,
+  };
+  const eventRetention = new EventRetention(ownership, redis, keys, eventLimits, logger);
   const housekeeping = new Housekeeping(ownership, due, effects, logger);
   return {
     redis,
@@ -246,6 +253,7 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     housekeeping,
     memory,
     recount: new ByteRecount(redis, keys, ownership, logger),
+    eventRetention,
     wakeUps,
     keys,
     shardCount: SHARD_COUNT,

@@ -1,6 +1,6 @@
 import { DEFAULT_IN_TOPIC, DEFAULT_OUT_TOPIC, TopicTemplate, parseTopicTemplates } from '@app/protocol';
 import { brokerSettings, brokerSettingsFit } from '@app/broker';
-import { commonSettings, duration, integer, parsed } from '@app/platform';
+import { commonSettings, duration, integer, optionalInteger, parsed } from '@app/platform';
 import { z } from 'zod';
 import { accountSettings, accountSettingsFit } from './accounts/accounts.settings.js';
 
@@ -42,6 +42,10 @@ export const ingesterSettings = z
     RECONFIRM_WINDOW: duration('0s'),
     /** How long a client that flaps must keep its state until subscribers are told; 0 for telling each change. */
     EVENT_SETTLE: duration('2s', { max: '60s' }),
+    /** Events and dead letters are kept so long, within `EVENT_STREAM_BYTES`. */
+    EVENT_RETENTION: duration('24h', { min: '1m' }),
+    /** Bytes of a shard's events and dead letters; unset: 16 MiB, or a tenth of Redis' maxmemory by shards if that is less. */
+    EVENT_STREAM_BYTES: optionalInteger(16_384, 17_179_869_184),
     /** Most clients whose retained message an ingester reads a second. */
     VERIFY_RATE: integer(5000, 1, 100_000),
     HANDSHAKE_RESPONSE: z.enum(['none', 'live']).default('none'),

@@ -23,6 +23,7 @@ import type { Verifier } from './agreement/verifier.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { ByteRecount } from './shard/byte-recount.js';
 import type { Effects } from './shard/effects.js';
+import type { EventRetention } from './shard/event-retention.js';
 import type { Housekeeping } from './shard/housekeeping.js';
 
 export const INGESTER_PARTS = Symbol('INGESTER_PARTS');
@@ -53,6 +54,7 @@ export interface IngesterParts {
   housekeeping: Housekeeping;
   memory: MemoryWatch;
   recount: ByteRecount;
+  eventRetention: EventRetention;
   wakeUps: WakeUps;
   keys: RegistryKeys;
   shardCount: number;
@@ -90,6 +92,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     await this.parts.memory.start();
     housekeeping.start();
     this.parts.recount.start();
+    this.parts.eventRetention.start();
     triggers.start();
     worker.start();
   }
@@ -160,12 +163,8 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   /** By now the process is unready; the others take over as soon as each shard and lane is given back. */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
-    await Promise.all([
-      this.parts.housekeeping.stop(),
-      this.parts.memory.stop(),
-      this.parts.recount.stop(),
-      this.parts.worker.stop(),
-    ]);
+    const { housekeeping, memory, recount, eventRetention, worker } = this.parts;
+    await Promise.all([housekeeping.stop(), memory.stop(), recount.stop(), eventRetention.stop(), worker.stop()]);
     await this.parts.ownership.stop();
   }
 

@@ -33,6 +33,8 @@ export type Told = 'opened' | ConnectorEvent;
 const SILENCE_MS = 60_000;
 const RETRY_MS = 1000;
 const RETRY_CAP_MS = 10_000;
+/** Events of two seconds, and more, on a system that is under load. */
+const SEEN_EVENTS = 10_000;
 
 /** @throws ProblemError, UnreachableError */
 export async function* follow(requester: Requester, options: EventsOptions): AsyncGenerator<Told, void, undefined> {
@@ -40,6 +42,7 @@ export async function* follow(requester: Requester, options: EventsOptions): Asy
   let { lastEventId } = options;
   let retryMs = RETRY_MS;
   let stood = false;
+  const seen = new SeenEvents();
   const over = (): boolean => signal?.aborted === true;
   for (let failures = 0; !over(); failures++) {
     const connection = new AbortController();
@@ -51,7 +54,8 @@ export async function* follow(requester: Requester, options: EventsOptions): Asy
       for await (const { id = lastEventId, data, retry = retryMs } of blocksOf(chunks)) {
         [failures, retryMs, lastEventId] = [0, retry, id];
         const event = data === undefined ? undefined : (JSON.parse(data) as Event);
-        if (event !== undefined && event.type !== 'closed') yield { ...event, id: id ?? '' };
+        if (event === undefined || event.type === 'closed' || !seen.isNew(event)) continue;
+        yield { ...event, id: id ?? '' };
       }
     } catch (error) {
       if (over()) return;
@@ -116,4 +120,20 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
     signal?.addEventListener('abort', done);
     if (signal?.aborted === true) done();
   });
+}
+
+/** The last events, so that those that a resumed stream repeats are left out. */
+class SeenEvents {
+  private readonly ids = new Set<string>();
+
+  isNew(event: Event): boolean {
+    if (!('event_id' in event)) return true;
+    if (this.ids.has(event.event_id)) return false;
+    this.ids.add(event.event_id);
+    for (const oldest of this.ids) {
+      if (this.ids.size <= SEEN_EVENTS) break;
+      this.ids.delete(oldest);
+    }
+    return true;
+  }
 }

@@ -5,7 +5,7 @@ import { withRedis } from '../../../test/support/redis.js';
 import { type Connection } from './connection.js';
 import { ConnectionDirectory } from './connection-directory.js';
 import { connectionWrites, type BatchChanges, type ConnectionChange } from './connection-writes.js';
-import { DEAD_LETTERS_KEPT, EVENTS_KEPT } from './event.js';
+import { logStreams } from './event-log.js';
 import type { SearchableFact } from './fact-index.js';
 import { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, type ToDo } from './to-do.js';
@@ -165,7 +165,9 @@ describe('one commit of a whole batch', () => {
       due: 5000 + i,
     }));
     const writes = writesOf({ connections, todos });
-    for (const { command } of writes) expect(command.length).toBeLessThanOrEqual(MAX_WRITE_ARGS);
+    const commands = writes.flatMap((write) => ('command' in write ? [write.command] : []));
+    expect(commands).toHaveLength(writes.length);
+    for (const command of commands) expect(command.length).toBeLessThanOrEqual(MAX_WRITE_ARGS);
     await commit({ connections, todos });
     expect(await redis.hlen(keys.connections(0))).toBe(4500);
     expect(await redis.zcard(keys.index(0, 'online', 'host'))).toBe(4500);
@@ -227,17 +229,20 @@ describe('one commit of a whole batch', () => {
   it('keeps events and dead letters bounded', async () => {
     const event = { type: 'connection.offline', client_id: 'a', reason: 'goodbye', at: 1 } as const;
     const letter = { client_id: 'a', topic: 't', reason: 'r', details: 'd', sample: 's', at: 3 };
-    for (let i = 0; i < 12; i++) {
+    await redis.hset(keys.log(0), 'last', '1-0', 'limit', 100_000);
+    for (let i = 0; i < 5; i++) {
       await commit({
-        events: Array.from({ length: 1000 }, () => event),
+        events: Array.from({ length: 500 }, () => event),
         deadLetters: Array.from({ length: 100 }, () => letter),
       });
     }
-    // Trimming goes by whole nodes of a stream, of 100 entries.
-    expect(await redis.xlen(keys.events(0))).toBeLessThanOrEqual(EVENTS_KEPT + 100);
-    expect(await redis.xlen(keys.deadLetters(0))).toBeLessThanOrEqual(DEAD_LETTERS_KEPT + 100);
-    expect(await redis.xlen(keys.events(0))).toBeGreaterThanOrEqual(EVENTS_KEPT);
-    expect(await redis.xlen(keys.deadLetters(0))).toBeGreaterThanOrEqual(DEAD_LETTERS_KEPT);
+    // At twice their part of the shard's bytes, though no owner trims them.
+    for (const { key, name, share } of logStreams(keys, 0)) {
+      const bytes = Number((await redis.hget(keys.log(0), `bytes:${name}`)) ?? 0);
+      expect(bytes).toBeLessThanOrEqual((2 * 100_000) / share);
+      if (name !== 'refusals') expect(bytes).toBeGreaterThan(100_000 / share);
+      expect((await redis.memory('USAGE', key)) ?? 0).toBeLessThan(16_384 + (4 * 100_000) / share);
+    }
   });
 
   it('writes nothing where nothing changed', () => {

@@ -2,7 +2,7 @@
 import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
 import { encodeConnection, type Connection } from './connection.js';
 import { CONNECTION_STATES, CONNECTION_TYPES } from './connection-state.js';
-import { DEAD_LETTERS_KEPT, EVENTS_KEPT, type DeadLetter, type DatedEvent } from './event.js';
+import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from './event.js';
 import { factMembers } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
 import type { RegistryKeys } from './registry-keys.js';
@@ -153,7 +153,7 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   for (const todo of changes.undone) gathered.to('ZREM', keys.todo(shard)).push(encodeToDo(todo));
   for (const { todo, due } of changes.todos) gathered.to('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
 
-  const writes = [...gathered.writes()];
+  const writes: ShardWrite[] = [...gathered.writes()];
   for (const { sweep, changes: kinds } of changes.swept) {
     const key = keys.sweepCounts(shard, sweep);
     for (const kind of new Set(kinds)) {
@@ -161,26 +161,8 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
     }
     writes.push({ command: ['PEXPIRE', key, SWEEP_COUNTS_KEPT_MS] });
   }
-  for (const { at, account, ...event } of changes.events) {
-    const fields = ['at', at, 'event', JSON.stringify(event), ...(account == null ? [] : ['account', account])];
-    writes.push({ command: ['XADD', keys.events(shard), 'MAXLEN', '~', EVENTS_KEPT, '*', ...fields] });
-  }
-  for (const { at, ...letter } of changes.deadLetters) {
-    writes.push({
-      command: [
-        'XADD',
-        keys.deadLetters(shard),
-        'MAXLEN',
-        '~',
-        DEAD_LETTERS_KEPT,
-        '*',
-        'at',
-        at,
-        'letter',
-        JSON.stringify(letter),
-      ],
-    });
-  }
+  for (const event of changes.events) writes.push(eventAppend(keys, shard, event));
+  for (const letter of changes.deadLetters) writes.push(deadLetterAppend(keys, shard, letter));
   for (const { clientId } of changes.arrived) {
     writes.push({ command: ['ZADD', keys.woken(shard), 0, clientId], ifExists: keys.outbox(shard, clientId) });
   }

@@ -1,7 +1,8 @@
 /** What time makes due on a shard: to-dos, and messages that expire or are forgotten. For the shard's owner. */
 import { RedisScript, type Redis } from '@app/platform';
-import { StaleOwnerError, type Grant } from '@app/sharding';
-import { DEAD_LETTERS_KEPT, type DeadLetter } from './event.js';
+import { LOG_LUA, StaleOwnerError, type Grant } from '@app/sharding';
+import type { DeadLetter } from './event.js';
+import { DEAD_LETTERS_SHARE } from './event-log.js';
 import { MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type DueToDo } from './to-do.js';
@@ -80,16 +81,17 @@ const doneScript = new RedisScript<number>(
    return 0`,
 );
 
-/** KEYS owner, to-dos, dead letters · ARGV fence, then to-do and dead letter in turn → how many were moved; -1 stale. */
+/** KEYS owner, to-dos, dead letters, log · ARGV fence, then to-do and dead letter in turn → how many were moved; -1 stale. */
 const unreadableScript = new RedisScript<number>(
   'ccUnreadableToDos',
-  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+  `${LOG_LUA}
+   if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
    local time = redis.call('TIME')
    local at = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
    local moved = 0
    for i = 2, #ARGV, 2 do
      if redis.call('ZREM', KEYS[2], ARGV[i]) == 1 then
-       redis.call('XADD', KEYS[3], 'MAXLEN', '~', ${DEAD_LETTERS_KEPT}, '*', 'at', at, 'letter', ARGV[i + 1])
+       log_append(KEYS[4], KEYS[3], 'dead-letters', ${DEAD_LETTERS_SHARE}, { 'at', at, 'letter', ARGV[i + 1] })
        moved = moved + 1
      end
    end
@@ -122,7 +124,12 @@ export class DueWorkOfShards {
   /** Moves to-dos that cannot be read to the dead letters. @returns how many there were @throws StaleOwnerError */
   async deadLetter(grant: Grant, unreadable: readonly UnreadableToDo[]): Promise<number> {
     if (unreadable.length === 0) return 0;
-    const keys = [this.keys.owner(grant), this.keys.todo(grant.index), this.keys.deadLetters(grant.index)];
+    const keys = [
+      this.keys.owner(grant),
+      this.keys.todo(grant.index),
+      this.keys.deadLetters(grant.index),
+      this.keys.log(grant.index),
+    ];
     const moved = await unreadableScript.run(this.redis, keys, [
       grant.fence,
       ...unreadable.flatMap((one) => [one.text, JSON.stringify(letterOf(one))]),

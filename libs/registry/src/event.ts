@@ -1,14 +1,18 @@
 /** What subscribers are told. Appended by the same script as the change it tells of. */
-import type { Redis } from '@app/platform';
-import type { ShardWrite } from '@app/sharding';
+import { RedisScript, type Redis } from '@app/platform';
+import { LOG_LUA, type LogAppend } from '@app/sharding';
 import type { ConnectionType, OfflineReason } from './connection-state.js';
+import { STATE_SHARE, deadLetterStream, eventStreams } from './event-log.js';
 import type { SweepTrigger } from './maintenance.js';
 import type { MessageStatus } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
 import type { Corrections } from './sweeps.js';
 
-/** Changes of a connection; `flaps`: so many changes of state before this one were not told. */
-export type ChangeEvent = { client_id: string; flaps?: number } & (
+/**
+ * Changes of a connection; `flaps`: so many changes of state before this one were not told; `changed_at`: when this one
+ * happened, RFC 3339, if it is told later.
+ */
+export type ChangeEvent = { client_id: string; flaps?: number; changed_at?: string } & (
   | { type: 'connection.online' | 'connection.updated'; connection_type: ConnectionType; handshake_message_id: string }
   | { type: 'connection.offline'; reason: OfflineReason }
 );
@@ -36,10 +40,8 @@ export const EVENT_TYPES = [
 ] as const satisfies readonly (RegistryEvent['type'] | KeySpaceEvent['type'] | 'shard.moved')[];
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** Events a shard keeps; older ones are trimmed. */
-export const EVENTS_KEPT = 10_000;
-/** Dead letters a shard keeps; older ones are trimmed. */
-export const DEAD_LETTERS_KEPT = 1_000;
+/** What a subscriber gets who names no types: the types of release 0.1.0. Later ones go to those who name them. */
+export const DEFAULT_EVENT_TYPES: ReadonlySet<EventType> = new Set(EVENT_TYPES);
 
 /** What could not be processed, kept for inspection. */
 export interface DeadLetter {
@@ -63,15 +65,37 @@ export type KeySpaceEvent =
       corrections: Corrections;
     };
 
+/** KEYS log, events of shard 0 · ARGV event → its id */
+const appendScript = new RedisScript<string>(
+  'ccAppendEvent',
+  `${LOG_LUA}
+   log_open(KEYS[1])
+   return log_append(KEYS[1], KEYS[2], 'state', ${STATE_SHARE}, { 'at', string.format('%.0f', log_ms), 'event', ARGV[1] })`,
+);
+
 export async function tellAll(redis: Redis, keys: RegistryKeys, event: KeySpaceEvent): Promise<void> {
-  const text = JSON.stringify(event);
-  await redis.xadd(keys.events(0), 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', Date.now(), 'event', text);
+  await appendScript.run(redis, [keys.log(0), keys.events(0)], [JSON.stringify(event)]);
 }
 
 /** The event that a member has taken a shard on; `member` is its id. */
-export function shardMoved(keys: RegistryKeys, shard: number, epoch: number, member: string): ShardWrite {
+export function shardMoved(keys: RegistryKeys, shard: number, epoch: number, member: string): LogAppend {
   const event = JSON.stringify({ type: 'shard.moved', shard, epoch, member });
-  return {
-    command: ['XADD', keys.events(shard), 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', Date.now(), 'event', event],
-  };
+  return { stream: eventStreams(keys, shard)[0], fields: ['at', Date.now(), 'event', event] };
+}
+
+/** What one client can cause in masses does not push out what matters: it has a stream of its own. */
+const REFUSAL_TYPES: ReadonlySet<string> = new Set(['connection.refused', 'message.unmatched_error']);
+
+export function eventAppend(keys: RegistryKeys, shard: number, { at, account, ...event }: DatedEvent): LogAppend {
+  const [state, refusals] = eventStreams(keys, shard);
+  const fields = ['at', at, 'event', JSON.stringify(event), ...(account == null ? [] : ['account', account])];
+  return { stream: REFUSAL_TYPES.has(event.type) ? refusals : state, fields };
+}
+
+export function deadLetterAppend(
+  keys: RegistryKeys,
+  shard: number,
+  { at, ...letter }: DeadLetter & { at: number },
+): LogAppend {
+  return { stream: deadLetterStream(keys, shard), fields: ['at', at, 'letter', JSON.stringify(letter)] };
 }

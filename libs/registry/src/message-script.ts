@@ -1,5 +1,6 @@
 /** What the scripts on messages have in common: the table of transitions, histories and events. */
-import { DEAD_LETTERS_KEPT, EVENTS_KEPT } from './event.js';
+import { LOG_LUA } from '@app/sharding';
+import { DEAD_LETTERS_SHARE, REFUSALS_SHARE, STATE_SHARE } from './event-log.js';
 import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
 
 /**
@@ -9,7 +10,7 @@ import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-statu
 const HISTORY_BYTES = 8192;
 
 /** How many keys `RegistryKeys.ofMessages` gives. */
-export const OF_MESSAGES = 19;
+export const OF_MESSAGES = 21;
 
 function luaTable(): string {
   const moves = STORED_STATUSES.flatMap((from) => TRANSITIONS[from].map((to) => `['${from} ${to}']=true`));
@@ -32,6 +33,7 @@ function isUnfinished(status: StoredStatus): boolean {
  *   `cost` is what it is charged with: `<bytes> <payer>`.
  * `uncharge(message)`: takes what an unfinished message weighs off its client, its payer and the shard.
  * `append(event, account)`: appends an event, of an account's connection where one is given.
+ * `append_refusal(event, account)`: the same, to the stream of refusals.
  * `tell(client, account, id, status, details)`: appends the event of a change.
  * `move(id, message, to, shown, details, field, value …)`: moves a message along the table, sets further fields, tells
  *   of it as the status `shown`, and where it has come to its end, has it forgotten after its retention; false where
@@ -39,10 +41,10 @@ function isUnfinished(status: StoredStatus): boolean {
  * `dead_letter(client, reason, details)`: keeps what could not be processed for inspection.
  * A history line is `<status> <at>[ <details>]`.
  */
-export const MESSAGE_LUA = `
+export const MESSAGE_LUA = `${LOG_LUA}
 local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTBOX, MESSAGES, IDEMPOTENCY,
-  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING, ACCOUNTS_ASKED, DEAD_LETTERS,
-  OUTBOX_BYTES = unpack(KEYS, 1, ${OF_MESSAGES})
+  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING, ACCOUNTS_ASKED, DEAD_LETTERS, OUTBOX_BYTES, LOG, REFUSAL_EVENTS =
+    unpack(KEYS, 1, ${OF_MESSAGES})
 local call = redis.call
 local TRANSITIONS = ${luaTable()}
 local ENDS = ${luaSet(STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished)))}
@@ -51,12 +53,17 @@ local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local micros = time[1] * 1000000 + time[2]
 local at_text = string.format('%.0f', at)
 
+local function event_fields(event, account)
+  if account then return { 'at', at_text, 'event', event, 'account', account } end
+  return { 'at', at_text, 'event', event }
+end
+
 local function append(event, account)
-  local fields = { 'at', at_text, 'event', event }
-  if account then
-    fields[5], fields[6] = 'account', account
-  end
-  call('XADD', EVENTS, 'MAXLEN', '~', ${EVENTS_KEPT}, '*', unpack(fields))
+  log_append(LOG, EVENTS, 'state', ${STATE_SHARE}, event_fields(event, account))
+end
+
+local function append_refusal(event, account)
+  log_append(LOG, REFUSAL_EVENTS, 'refusals', ${REFUSALS_SHARE}, event_fields(event, account))
 end
 
 local function tell(client, account, id, status, details)
@@ -116,6 +123,6 @@ end
 local function dead_letter(client, reason, details)
   local letter = '{"client_id":' .. cjson.encode(client) .. ',"topic":"","reason":"' .. reason .. '","details":' ..
     cjson.encode(details) .. ',"sample":""}'
-  call('XADD', DEAD_LETTERS, 'MAXLEN', '~', ${DEAD_LETTERS_KEPT}, '*', 'at', at_text, 'letter', letter)
+  log_append(LOG, DEAD_LETTERS, 'dead-letters', ${DEAD_LETTERS_SHARE}, { 'at', at_text, 'letter', letter })
 end
 `;

@@ -79,7 +79,7 @@ const clientErrorScript = new RedisScript<ClientErrorOutcome>(
    local m = load(ARGV[2], 'attempts')
    local account = call('HGET', ACCOUNTS, ARGV[1])
    if m[3] ~= ARGV[1] or (m[5] and m[5] ~= account) then
-     if ARGV[4] ~= '' then append(ARGV[4], account) end
+     if ARGV[4] ~= '' then append_refusal(ARGV[4], account) end
      return m[3] and 'foreign' or 'unknown'
    end
    if m[1] == 'failed' then return 'repeated' end

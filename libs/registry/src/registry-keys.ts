@@ -64,12 +64,17 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:waiting-bytes`;
   }
 
-  /** Stream: what happened, newest 10,000 or so. */
+  /** Stream: changes of connections and messages. */
   events(shard: number): string {
     return `${this.shard(shard)}:events`;
   }
 
-  /** Stream: what could not be processed, newest 1,000 or so. */
+  /** Stream: refused handshakes, and errors that belong to no message. */
+  refusalEvents(shard: number): string {
+    return `${this.shard(shard)}:events:refusals`;
+  }
+
+  /** Stream: what could not be processed. */
   deadLetters(shard: number): string {
     return `${this.shard(shard)}:dead-letters`;
   }
@@ -159,6 +164,8 @@ export class RegistryKeys extends ShardingKeys {
       this.accountsAsked(shard),
       this.deadLetters(shard),
       this.outboxBytes(shard),
+      this.log(shard),
+      this.refusalEvents(shard),
     ];
   }
 

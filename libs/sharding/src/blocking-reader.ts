@@ -8,12 +8,11 @@ const BLOCK_MS = 250;
 
 /** One blocking XREAD over all streams. The next one starts when all entries of the last one have been taken. */
 export class BlockingReader<Entry extends StreamEntry> implements StreamReader<Entry> {
-  private readonly size = new ReadSize();
-
   constructor(
     /** A connection of its own. */
     private readonly redis: Redis,
     private readonly streams: ShardStreams<Entry>,
+    private readonly size: Pick<ReadSize, 'count' | 'brought'> = new ReadSize(),
   ) {}
 
   async read(positions: ReadonlyMap<number, string>, deliver: Deliver<Entry>): Promise<void> {

@@ -5,10 +5,20 @@
  */
 import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from './ownership.js';
+import { LOG_LUA, type LogStream } from './shard-log.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
-/** A Redis write on the shard's slot. */
-export interface ShardWrite {
+/** What a commit does on the shard's slot. */
+export type ShardWrite = RedisWrite | LogAppend;
+
+/** An entry for a stream of the shard's log. */
+export interface LogAppend {
+  stream: LogStream;
+  /** Field, value … */
+  fields: readonly (string | number)[];
+}
+
+export interface RedisWrite {
   /** Name, key and arguments; at most `MAX_WRITE_ARGS`. */
   command: readonly (string | number)[];
   /** Done only if this key exists at that moment; whether it was is part of the outcome. */
@@ -30,13 +40,15 @@ export class PositionError extends Error {
 }
 
 /**
- * KEYS owner, position, mailbox
- * ARGV fence, from, to, trim ('' for a commit that does not advance), then for each write: argument count, guard, arguments
+ * KEYS owner, position, mailbox, log
+ * ARGV fence, from, to, trim ('' for a commit that does not advance), then for each write: argument count, guard, arguments;
+ *   for each append: field count as a negative number, stream, name, share, fields
  * → 'stale' | 'repeated' | 'at:<position>' | list of 0/1 for the guarded writes.
  */
 const commitScript = new RedisScript<string | number[]>(
   'ccCommit',
-  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'stale' end
+  `${LOG_LUA}
+   if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'stale' end
    local position = redis.call('GET', KEYS[2]) or '0-0'
    if position == ARGV[3] and ARGV[2] ~= ARGV[3] then return 'repeated' end
    if position ~= ARGV[2] then return 'at:' .. position end
@@ -44,10 +56,15 @@ const commitScript = new RedisScript<string | number[]>(
    local i = 5
    while i <= #ARGV do
      local count, guard = tonumber(ARGV[i]), ARGV[i + 1]
-     local done = guard == '' or redis.call('EXISTS', guard) == 1
-     if done then redis.call(unpack(ARGV, i + 2, i + 1 + count)) end
-     if guard ~= '' then guarded[#guarded + 1] = done and 1 or 0 end
-     i = i + 2 + count
+     if count < 0 then
+       log_append(KEYS[4], guard, ARGV[i + 2], tonumber(ARGV[i + 3]), { unpack(ARGV, i + 4, i + 3 - count) })
+       i = i + 4 - count
+     else
+       local done = guard == '' or redis.call('EXISTS', guard) == 1
+       if done then redis.call(unpack(ARGV, i + 2, i + 1 + count)) end
+       if guard ~= '' then guarded[#guarded + 1] = done and 1 or 0 end
+       i = i + 2 + count
+     end
    end
    if ARGV[4] ~= '' then
      redis.call('SET', KEYS[2], ARGV[3])
@@ -73,12 +90,18 @@ export class FencedCommit {
    */
   async commit(shard: Grant, from: string, to: string, writes: readonly ShardWrite[]): Promise<CommitOutcome> {
     const args: (string | number)[] = [shard.fence, from, to, from === to ? '' : following(to)];
-    for (const { command, ifExists } of writes) {
+    for (const write of writes) {
+      if ('stream' in write) {
+        const { key, name, share } = write.stream;
+        args.push(-write.fields.length, key, name, share, ...write.fields);
+        continue;
+      }
+      const { command, ifExists } = write;
       if (command.length > MAX_WRITE_ARGS) throw new RangeError(`a write has ${command.length} arguments; split it`);
       args.push(command.length, ifExists ?? '', ...command);
     }
     const { index } = shard;
-    const keys = [this.keys.owner(shard), this.keys.position(index), this.keys.mailbox(index)];
+    const keys = [this.keys.owner(shard), this.keys.position(index), this.keys.mailbox(index), this.keys.log(index)];
     const reply = await commitScript.run(this.redis, keys, args);
     if (Array.isArray(reply)) return { kind: 'committed', guarded: reply.map((done) => done === 1) };
     if (reply === 'repeated') return { kind: 'repeated' };

@@ -10,6 +10,7 @@ export * from './mailbox.js';
 export * from './members.js';
 export * from './owner-loop.js';
 export * from './ownership.js';
+export * from './shard-log.js';
 export * from './shard-stream.js';
 export * from './sharding-keys.js';
 export * from './stream-reader.js';

@@ -4,6 +4,7 @@
  */
 import { RedisScript, type Redis } from '@app/platform';
 import type { Grant } from './ownership.js';
+import { LOG_LUA } from './shard-log.js';
 import type { Resource, ShardingKeys } from './sharding-keys.js';
 
 /** What became of an attempt to acquire. */
@@ -16,14 +17,15 @@ export type Acquisition =
 export type Standing = 'ours' | 'nobody' | 'another';
 
 /**
- * KEYS owner, epoch · ARGV boot id, lease ms → { fence held now, ms it still holds }
+ * KEYS owner, epoch, log of a shard (absent for a lane) · ARGV boot id, lease ms → { fence held now, ms it still holds }
  * An epoch is never lower than the server's clock in milliseconds, so that epochs rise even where the counter was
  * lost: lane marks of the lost time may survive on other slots. Acquiring what is ours already starts a new epoch:
  * the answer to the earlier attempt was lost, or this process has stopped acting meanwhile.
  */
 const acquireScript = new RedisScript<[string, number]>(
   'ccAcquire',
-  `local owner = redis.call('GET', KEYS[1])
+  `${LOG_LUA}
+   local owner = redis.call('GET', KEYS[1])
    if owner and string.match(owner, ':(.*)$') ~= ARGV[1] then return { owner, redis.call('PTTL', KEYS[1]) } end
    local time = redis.call('TIME')
    local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -31,14 +33,19 @@ const acquireScript = new RedisScript<[string, number]>(
    redis.call('SET', KEYS[2], epoch)
    local fence = epoch .. ':' .. ARGV[1]
    redis.call('SET', KEYS[1], fence, 'PX', ARGV[2])
+   if KEYS[3] then log_raise(KEYS[3], true) end
    return { fence, tonumber(ARGV[2]) }`,
 );
 
-/** KEYS owner · ARGV fence, lease ms → the fence held now, '' where nobody holds it. Extends only a lease that is still ours. */
+/** KEYS owner, log of a shard · ARGV fence, lease ms → the fence held now, '' where nobody holds it. Extends only a lease that is still ours. */
 const renewScript = new RedisScript<string>(
   'ccRenew',
-  `local owner = redis.call('GET', KEYS[1])
-   if owner == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+  `${LOG_LUA}
+   local owner = redis.call('GET', KEYS[1])
+   if owner == ARGV[1] then
+     redis.call('PEXPIRE', KEYS[1], ARGV[2])
+     if KEYS[2] then log_raise(KEYS[2]) end
+   end
    return owner or ''`,
 );
 
@@ -64,7 +71,7 @@ export class Leases {
 
   async acquire({ kind, index }: Resource): Promise<Acquisition> {
     const resource = { kind, index };
-    const keys = [this.keys.owner(resource), this.keys.epoch(resource)];
+    const keys = [this.keys.owner(resource), this.keys.epoch(resource), ...this.logOf(resource)];
     const [fence, forMs] = await acquireScript.run(this.redis, keys, [this.bootId, this.leaseMs]);
     if (!fence.endsWith(`:${this.bootId}`)) return { kind: 'held', fence, forMs };
     return { kind: 'acquired', grant: { ...resource, epoch: Number.parseInt(fence, 10), fence } };
@@ -72,7 +79,8 @@ export class Leases {
 
   /** Extends the lease where it is still ours. @returns whose it is now */
   async renew(grant: Grant): Promise<Standing> {
-    return standingOf(grant, await renewScript.run(this.redis, [this.keys.owner(grant)], [grant.fence, this.leaseMs]));
+    const keys = [this.keys.owner(grant), ...this.logOf(grant)];
+    return standingOf(grant, await renewScript.run(this.redis, keys, [grant.fence, this.leaseMs]));
   }
 
   /** Gives the lease back where it is still ours. @returns whose it is now */
@@ -83,6 +91,10 @@ export class Leases {
   /** Whose lease it is. */
   async standing(grant: Grant): Promise<Standing> {
     return standingOf(grant, (await this.redis.get(this.keys.owner(grant))) ?? '');
+  }
+
+  private logOf({ kind, index }: Resource): string[] {
+    return kind === 'shard' ? [this.keys.log(index)] : [];
   }
 }
 

@@ -15,7 +15,6 @@ const PATIENCE_MS = 100;
  * Every shard goes its own way through a round, so that a node that is away holds back its own shards alone.
  */
 export class PollingReader<Entry extends StreamEntry> implements StreamReader<Entry> {
-  private readonly size = new ReadSize();
   private readonly busy = new Set<number>();
   private waitMs: number = WAIT_MS.first;
   private failure: Error | undefined;
@@ -23,6 +22,7 @@ export class PollingReader<Entry extends StreamEntry> implements StreamReader<En
   constructor(
     private readonly redis: Redis,
     private readonly streams: ShardStreams<Entry>,
+    private readonly size: Pick<ReadSize, 'count' | 'brought'> = new ReadSize(),
   ) {}
 
   async read(positions: ReadonlyMap<number, string>, deliver: Deliver<Entry>): Promise<void> {

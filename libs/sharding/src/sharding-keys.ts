@@ -17,6 +17,11 @@ export class ShardingKeys {
     return `${this.shard(shard)}:position`;
   }
 
+  /** Hash: the sequence and the sizes of the shard's log, see `shard-log.ts`. */
+  log(shard: number): string {
+    return `${this.shard(shard)}:log`;
+  }
+
   /** Hash, lane → `<fence>:<sequence>` of its last append: what makes an append fenced and repeatable. */
   laneMarks(shard: number): string {
     return `${this.shard(shard)}:lanes`;

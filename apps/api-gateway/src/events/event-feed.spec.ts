@@ -1,6 +1,6 @@
-import { once } from 'node:events';
-import { connectRedis, type Redis } from '@app/platform';
-import { EVENTS_KEPT, EventStreams, RegistryKeys, type EventType } from '@app/registry';
+import { RedisScript, connectRedis, type Redis } from '@app/platform';
+import { EventBell, EventReader, RegistryKeys, logStreams, type EventType } from '@app/registry';
+import { LOG_LUA, trimLog } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet, type Server } from '../../../../test/support/servers.js';
 import { decodeCursor } from './event-cursor.js';
@@ -8,7 +8,13 @@ import { EventFeed, type FeedLimits } from './event-feed.js';
 import type { EventSubscription } from './event-subscription.js';
 
 const SHARDS = 4;
-const LIMITS: FeedLimits = { subscribers: 100, bufferBytes: 100_000, heartbeatMs: 60_000 };
+const LIMITS: FeedLimits = {
+  subscribers: 100,
+  bufferBytes: 100_000,
+  totalBufferBytes: 10_000_000,
+  heartbeatMs: 60_000,
+  stalledMs: 60_000,
+};
 
 let server: Server;
 let redis: Redis;
@@ -31,7 +37,18 @@ afterEach(() => feed.stop());
 
 function newFeed(limits: Partial<FeedLimits> = {}): EventFeed {
   const reader = connectRedis(server.url, { name: 'spec-feed', whenAway: 'wait' }, quiet);
-  return new EventFeed(new EventStreams(redis, keys, SHARDS), reader, { ...LIMITS, ...limits }, quiet);
+  const bell = new EventBell(reader, keys);
+  return new EventFeed(new EventReader(redis, keys, SHARDS), bell, { ...LIMITS, ...limits }, quiet);
+}
+
+/** Acts with a feed of its own, and ends it. */
+async function withFeed(limits: Partial<FeedLimits>, act: (feed: EventFeed) => Promise<void>): Promise<void> {
+  const own = newFeed(limits);
+  try {
+    await act(own);
+  } finally {
+    await own.stop();
+  }
 }
 
 interface Told {
@@ -40,7 +57,7 @@ interface Told {
   data: Record<string, unknown>;
 }
 
-/** What a subscriber has been told, read as the standard for event streams says. */
+/** What a subscriber has got, read as the standard for event streams says. */
 class Listener {
   readonly told: Told[] = [];
   lastId = '';
@@ -55,6 +72,15 @@ class Listener {
 
   get numbers(): unknown[] {
     return this.told.filter(({ data }) => 'n' in data).map(({ data }) => data['n']);
+  }
+
+  get events(): string[] {
+    return this.told.map(({ event }) => event);
+  }
+
+  /** Shards of which it was told that events are missing. */
+  get gaps(): unknown[] {
+    return this.told.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
   }
 
   private read(text: string): void {
@@ -74,198 +100,312 @@ class Listener {
 interface Wish {
   types?: EventType[];
   clientId?: string;
+  shard?: number;
   after?: string;
-  only?: number;
   of?: EventFeed;
 }
 
-async function subscribe({ types, clientId, after, only, of = feed }: Wish = {}): Promise<Listener> {
-  const from = after === undefined ? undefined : decodeCursor(after, SHARDS);
-  return new Listener(await of.subscribe({ types: types && new Set(types), clientId }, from, only));
+async function open({ types, clientId, shard, after, of = feed }: Wish = {}): Promise<EventSubscription> {
+  const fromMs = after === undefined ? undefined : decodeCursor(after);
+  const stream = await of.subscribe({ types: types && new Set(types), clientId, shard }, fromMs);
+  if (stream === undefined) throw new Error('no room');
+  // As a socket does that it is piped into: it is filled, though nothing is taken yet.
+  stream.read(0);
+  return stream;
 }
+
+async function subscribe(wish: Wish = {}): Promise<Listener> {
+  return new Listener(await open(wish));
+}
+
+/** KEYS log, stream · ARGV name, share, event … */
+const appendScript = new RedisScript<number>(
+  'specAppend',
+  `${LOG_LUA}
+   for i = 3, #ARGV do log_append(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), { 'at', '5000', 'event', ARGV[i] }) end
+   return 0`,
+);
 
 /** Appends events with running numbers. @returns the numbers */
 async function append(shard: number, count: number, more: Record<string, unknown> = {}): Promise<number[]> {
-  const pipeline = redis.pipeline();
+  const { type = 'message.status' } = more;
+  const [state, refusals] = logStreams(keys, shard);
+  const stream = type === 'connection.refused' ? refusals : state;
   const added: number[] = [];
+  const events: string[] = [];
   for (let i = 0; i < count; i++) {
-    const event = { type: 'message.status', client_id: `client-${shard}`, n: numbers, ...more };
-    pipeline.xadd(keys.events(shard), 'MAXLEN', '~', EVENTS_KEPT, '*', 'at', 5000, 'event', JSON.stringify(event));
+    events.push(JSON.stringify({ type, client_id: `client-${shard}`, n: numbers, ...more }));
     added.push(numbers++);
   }
-  await pipeline.exec();
+  const args = [stream?.name ?? '', stream?.share ?? 1, ...events];
+  await appendScript.run(redis, [keys.log(shard), stream?.key ?? ''], args);
   return added;
 }
 
-it('tells every subscriber each event of every shard once, in the order of its shard', async () => {
-  await append(0, 5);
-  const listeners = await Promise.all([subscribe(), subscribe(), subscribe()]);
-  const added = await Promise.all([0, 1, 2, 3].map((shard) => append(shard, 300)));
-  for (const { told, numbers: got } of await all(listeners, 1200)) {
-    for (const [shard, wanted] of added.entries()) {
-      expect(told.filter(({ data }) => data['shard'] === shard).map(({ data }) => data['n'])).toEqual(wanted);
-    }
-    expect(got).toHaveLength(1200);
-    expect(told[0]).toMatchObject({
-      event: 'message.status',
-      data: { type: 'message.status', at: new Date(5000).toISOString() },
-    });
-  }
-});
-
-it('tells what was asked for: types, and one client', async () => {
-  const offline = await subscribe({ types: ['connection.offline', 'connection.online'] });
-  const one = await subscribe({ clientId: 'client-1', only: 1 });
-  const none = await subscribe({ clientId: 'client-1', types: ['shard.moved'], only: 1 });
-  const status = await append(1, 3);
-  const [gone] = await append(2, 1, { type: 'connection.offline' });
-  const everything = await subscribe();
-  const [last] = await append(1, 1, { client_id: 'another' });
-  await eventually(() => expect(everything.numbers).toContain(last));
-  expect(offline.numbers).toEqual([gone]);
-  expect(one.numbers).toEqual(status);
-  expect(none.told).toEqual([]);
-});
-
-it('goes on from any id it has told, on any gateway, and misses and repeats nothing', async () => {
-  const first = await subscribe();
-  const added = [...(await append(0, 40)), ...(await append(3, 40)), ...(await append(1, 40))];
-  await eventually(() => expect(first.numbers).toHaveLength(120));
-  const another = newFeed();
-  try {
-    const during = append(0, 500);
-    for (const cut of [0, 1, 57, 119]) {
-      const { id = '' } = first.told[cut] ?? {};
-      const seen = first.numbers.slice(0, cut + 1);
-      const rest = await subscribe({ after: id, of: cut % 2 === 0 ? feed : another });
-      const more = [...added, ...(await during)];
-      await eventually(() => expect([...seen, ...rest.numbers].toSorted(byNumber)).toEqual(more.toSorted(byNumber)));
-      expect(inShard(rest, 0)).toEqual(inShard(rest, 0).toSorted(byNumber));
-    }
-  } finally {
-    await another.stop();
-  }
-});
-
-it('joins those that listen from now on, and from then on has their ids', async () => {
-  const live = await subscribe();
-  await append(0, 300);
-  await eventually(() => expect(live.numbers).toHaveLength(300));
-  const late = await subscribe({ after: live.told[10]?.id ?? '' });
-  await eventually(() => expect(late.numbers).toHaveLength(289));
-  const [n] = await append(2, 1);
-  await eventually(() => expect([live.numbers.at(-1), late.numbers.at(-1)]).toEqual([n, n]));
-  expect(late.told.at(-1)?.id).toBe(live.told.at(-1)?.id);
-});
-
-it('tells of a gap where events behind the cursor are gone, and goes on with the first that is kept', async () => {
-  const first = await subscribe();
-  await append(1, 2);
-  await eventually(() => expect(first.numbers).toHaveLength(2));
-  const { id = '' } = first.told[0] ?? {};
-  const kept = await append(1, 3);
-  await redis.xtrim(keys.events(1), 'MAXLEN', 3);
-  const late = await subscribe({ after: id });
-  await eventually(() => expect(late.numbers).toEqual(kept));
-  expect(late.told.map(({ event }) => event)).toEqual(['gap', ...kept.map(() => 'message.status')]);
-  expect(late.told[0]?.data).toMatchObject({ type: 'gap', shard: 1 });
-});
-
-it('tells of no gap where the event at the cursor is the first that is kept, or a shard had none', async () => {
-  const first = await subscribe();
-  await append(1, 3);
-  await eventually(() => expect(first.numbers).toHaveLength(3));
-  const added = await append(2, 2);
-  await redis.xtrim(keys.events(1), 'MAXLEN', 1);
-  const late = await subscribe({ after: first.told[2]?.id ?? '' });
-  await eventually(() => expect(late.numbers).toEqual(added));
-  expect(late.told.map(({ event }) => event)).not.toContain('gap');
-});
-
-it('tells of a gap where Redis has lost the stream', async () => {
-  const first = await subscribe();
-  await append(1, 3);
-  await eventually(() => expect(first.numbers).toHaveLength(3));
-  const after = first.lastId;
-  await redis.del(keys.events(1));
-  const another = newFeed();
-  try {
-    const late = await subscribe({ after, of: another });
-    await eventually(() => expect(late.told.map(({ event, data }) => [event, data['shard']])).toEqual([['gap', 1]]));
-    const added = await append(1, 2);
-    await eventually(() => expect(late.numbers).toEqual(added));
-  } finally {
-    await another.stop();
-  }
-});
-
-it('cuts off a subscriber that takes nothing, tells it so, and others miss nothing', async () => {
-  const stream = await feed.subscribe({ types: undefined, clientId: undefined }, undefined, undefined);
-  const quick = await subscribe();
-  const over = once(stream, 'over');
-  const added: number[] = [];
-  for (let i = 0; i < 30; i++) added.push(...(await append(i % SHARDS, 50, { filling: 'x'.repeat(100) })));
-  expect(await over).toEqual(['too-slow']);
-  expect(stream.readableLength).toBeLessThan(2 * LIMITS.bufferBytes);
-  const slow = new Listener(stream);
-  await eventually(() => expect(slow.closed).toBe(true));
-  expect(slow.told.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'too-slow' } });
-  // It resumes behind what it got.
-  const resumed = await subscribe({ after: slow.lastId });
-  await eventually(() =>
-    expect([...slow.numbers, ...resumed.numbers].toSorted(byNumber)).toEqual(added.toSorted(byNumber)),
+/** Has the shard's owner keep only so many bytes of events. */
+async function trim(shard: number, bytes: number): Promise<void> {
+  await trimLog(
+    redis,
+    keys,
+    shard,
+    logStreams(keys, shard),
+    { bytes, shardCount: SHARDS, retentionMs: 3_600_000 },
+    100_000,
   );
-  await eventually(() => expect(quick.numbers).toHaveLength(added.length));
+}
+
+const KILOBYTE = { filling: 'x'.repeat(1000) };
+
+describe('the event feed', () => {
+  it('passes to every subscriber each event of every shard once, in the order of its shard', async () => {
+    await append(0, 5);
+    const listeners = await Promise.all([subscribe(), subscribe(), subscribe()]);
+    const added = await Promise.all([0, 1, 2, 3].map((shard) => append(shard, 300)));
+    for (const listener of listeners) {
+      await eventually(() => expect(listener.numbers).toHaveLength(1200));
+      for (const [shard, wanted] of added.entries()) expect(inShard(listener, shard)).toEqual(wanted);
+      expect(listener.told[0]).toMatchObject({
+        event: 'message.status',
+        data: { type: 'message.status', at: new Date(5000).toISOString() },
+      });
+    }
+  });
+
+  it('keeps the order of a shard across its streams', async () => {
+    const first = await subscribe();
+    const { lastId } = first;
+    const added: number[] = [];
+    for (let i = 0; i < 40; i++)
+      added.push(...(await append(1, 1, { type: i % 3 === 0 ? 'connection.refused' : 'connection.online' })));
+    await eventually(() => expect(first.numbers).toEqual(added));
+    const again = await subscribe({ after: lastId });
+    await eventually(() => expect(again.numbers).toEqual(added));
+  });
+
+  it('passes on what was asked for: types, and one client', async () => {
+    const offline = await subscribe({ types: ['connection.offline', 'connection.online'] });
+    const one = await subscribe({ clientId: 'client-1', shard: 1 });
+    const none = await subscribe({ clientId: 'client-1', types: ['shard.moved'], shard: 1 });
+    const status = await append(1, 3);
+    const [gone] = await append(2, 1, { type: 'connection.offline' });
+    const everything = await subscribe();
+    const [last] = await append(1, 1, { client_id: 'another' });
+    await eventually(() => expect(everything.numbers).toContain(last));
+    expect(offline.numbers).toEqual([gone]);
+    expect(one.numbers).toEqual(status);
+    expect(none.told).toEqual([]);
+  });
+
+  it('shows that it lives, and how far it has read though nothing matched', async () => {
+    await withFeed({ heartbeatMs: 100 }, async (beating) => {
+      const listener = await subscribe({ types: ['connection.online'], of: beating });
+      await append(0, 3);
+      const [seconds = '0'] = await redis.time();
+      await eventually(() => expect(decodeCursor(listener.lastId) ?? 0).toBeGreaterThan(Number(seconds) * 1000));
+      expect(listener.told).toEqual([]);
+    });
+  });
+
+  it('takes no more subscribers than it may, and one more when one has left', async () => {
+    await withFeed({ subscribers: 1 }, async (small) => {
+      const { stream } = await subscribe({ of: small });
+      expect(small.full).toBe(true);
+      expect(await small.subscribe({ types: undefined, clientId: undefined }, undefined)).toBeUndefined();
+      stream.destroy();
+      await eventually(() => expect(small.full).toBe(false));
+      const next = await subscribe({ of: small });
+      const [n] = await append(0, 1);
+      await eventually(() => expect(next.numbers).toEqual([n]));
+    });
+  });
+
+  it('takes no more than it may if several ask at once', async () => {
+    await withFeed({ subscribers: 2 }, async (small) => {
+      const asked = Array.from({ length: 5 }, () =>
+        small.subscribe({ types: undefined, clientId: undefined }, undefined),
+      );
+      const admitted = (await Promise.all(asked)).filter((stream) => stream !== undefined);
+      expect(admitted).toHaveLength(2);
+    });
+  });
+
+  it('ends every stream with a last event that says why, when it stops', async () => {
+    const stopped = newFeed();
+    const listeners = await Promise.all([subscribe({ of: stopped }), subscribe({ of: stopped })]);
+    await stopped.stop();
+    for (const listener of listeners) {
+      await eventually(() => expect(listener.closed).toBe(true));
+      expect(listener.told).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
+    }
+  });
 });
 
-it('shows that it lives, and how far it has read though nothing matched', async () => {
-  const beating = newFeed({ heartbeatMs: 100 });
-  try {
-    const listener = await subscribe({ types: ['connection.online'], of: beating });
-    await append(0, 3);
-    const last = (await redis.xrevrange(keys.events(0), '+', '-', 'COUNT', 1))[0]?.[0];
-    await eventually(() => expect(decodeCursor(listener.lastId, SHARDS)?.[0]).toBe(last));
-    expect(listener.told).toEqual([]);
-    const rest = await subscribe({ after: listener.lastId, of: beating });
-    const [n] = await append(0, 1);
-    await eventually(() => expect(rest.numbers).toEqual([n]));
-  } finally {
-    await beating.stop();
-  }
+describe('a subscriber that resumes', () => {
+  it('goes on from any id it has got, on any gateway, and misses nothing', async () => {
+    const first = await subscribe();
+    const added = [...(await append(0, 40)), ...(await append(3, 40)), ...(await append(1, 40))];
+    await eventually(() => expect(first.numbers).toHaveLength(120));
+    await withFeed({}, async (another) => {
+      const during = append(0, 500);
+      for (const cut of [0, 1, 57, 119]) {
+        const { id = '' } = first.told[cut] ?? {};
+        const seen = first.numbers.slice(0, cut + 1);
+        const rest = await subscribe({ after: id, of: cut % 2 === 0 ? feed : another });
+        const more = [...added, ...(await during)];
+        await eventually(() => expect(new Set([...seen, ...rest.numbers])).toEqual(new Set(more)));
+        expect(rest.numbers.length).toBe(new Set(rest.numbers).size);
+        for (let shard = 0; shard < SHARDS; shard++)
+          expect(inShard(rest, shard)).toEqual(inShard(rest, shard).toSorted(byNumber));
+        expect(rest.gaps).toEqual([]);
+      }
+    });
+  });
+
+  it('joins those that listen from now on, and has their ids', async () => {
+    const live = await subscribe();
+    const { lastId } = live;
+    const added = await append(0, 300);
+    await eventually(() => expect(live.numbers).toEqual(added));
+    const late = await subscribe({ after: lastId });
+    await eventually(() => expect(late.numbers).toEqual(added));
+    const [n] = await append(2, 1);
+    await eventually(() => expect([live.numbers.at(-1), late.numbers.at(-1)]).toEqual([n, n]));
+    expect(late.numbers).toHaveLength(301);
+    expect(late.told.at(-1)?.id).toBe(live.told.at(-1)?.id);
+  });
+
+  it('gets an event with the same event_id each time it comes', async () => {
+    const first = await subscribe();
+    const { lastId } = first;
+    await append(2, 3);
+    await eventually(() => expect(first.numbers).toHaveLength(3));
+    const again = await subscribe({ after: lastId });
+    await eventually(() => expect(again.numbers).toHaveLength(3));
+    const ids = ({ told }: Listener): unknown[] => told.map(({ data }) => data['event_id']);
+    expect(ids(again)).toEqual(ids(first));
+    expect(ids(first)).toEqual(Array.from({ length: 3 }, () => expect.stringMatching(/^2-\d+-\d+$/) as unknown));
+  });
 });
 
-it('takes no more subscribers than it may, and one more when one has left', async () => {
-  const small = newFeed({ subscribers: 1 });
-  try {
-    const { stream } = await subscribe({ of: small });
-    expect(small.full).toBe(true);
-    stream.destroy();
-    await eventually(() => expect(small.full).toBe(false));
-    const next = await subscribe({ of: small });
-    const [n] = await append(0, 1);
-    await eventually(() => expect(next.numbers).toEqual([n]));
-  } finally {
-    await small.stop();
-  }
+describe('a gap', () => {
+  it('comes if events behind the cursor are gone, and before the first that is kept', async () => {
+    const { lastId } = await begun();
+    await append(1, 20, KILOBYTE);
+    await trim(1, 10_000);
+    const kept = await redis.xlen(keys.events(1));
+    expect(kept).toBeLessThan(6);
+    const late = await subscribe({ after: lastId });
+    await eventually(() => expect(late.numbers).toHaveLength(kept));
+    expect(late.events).toEqual(['gap', ...late.numbers.map(() => 'message.status')]);
+    expect(late.told[0]?.data).toMatchObject({ type: 'gap', shard: 1, streams: ['state'] });
+  });
+
+  it('comes if events are trimmed while a reader catches up', async () => {
+    const { lastId } = await begun();
+    const added: number[] = [];
+    for (let i = 0; i < 4; i++) added.push(...(await append(1, 500, KILOBYTE)));
+    const slow = await open({ after: lastId });
+    // It has read a first page, and waits until that is taken.
+    await eventually(() => expect(slow.readableLength).toBeGreaterThan(16_000));
+    await trim(1, 400_000);
+    const listener = new Listener(slow);
+    await eventually(() => expect(listener.numbers.at(-1)).toBe(added.at(-1)));
+    expect(listener.numbers[0]).toBe(added[0]);
+    expect(listener.numbers.length).toBeLessThan(added.length);
+    expect(listener.gaps).toEqual([1]);
+  });
+
+  it('does not come if what was trimmed had been read', async () => {
+    const first = await begun();
+    await append(1, 20, KILOBYTE);
+    await eventually(() => expect(first.numbers).toHaveLength(20));
+    await trim(1, 4000);
+    const [n] = await append(1, 1);
+    await eventually(() => expect(first.numbers.at(-1)).toBe(n));
+    expect(first.gaps).toEqual([]);
+  });
+
+  it('comes to those that follow if Redis was emptied', async () => {
+    const first = await begun();
+    await append(1, 3);
+    await eventually(() => expect(first.numbers).toHaveLength(3));
+    await redis.flushall();
+    const added = await append(1, 2);
+    await eventually(() => expect(first.numbers.slice(3)).toEqual(added));
+    await eventually(() => expect(first.gaps.toSorted(byNumber)).toEqual([0, 1, 2, 3]));
+  });
+
+  it('comes to those that resume if Redis was emptied in between', async () => {
+    const first = await begun();
+    await append(1, 3);
+    await eventually(() => expect(first.numbers).toHaveLength(3));
+    await redis.flushall();
+    await withFeed({}, async (another) => {
+      const late = await subscribe({ after: first.lastId, of: another });
+      await eventually(() => expect(late.gaps.toSorted(byNumber)).toEqual([0, 1, 2, 3]));
+      const added = await append(1, 2);
+      await eventually(() => expect(late.numbers).toEqual(added));
+    });
+  });
+
+  it('comes to a client that resumes only for the shard of that client', async () => {
+    const { lastId } = await begun();
+    for (const shard of [1, 2]) {
+      await append(shard, 20, KILOBYTE);
+      await trim(shard, 4000);
+    }
+    const late = await subscribe({ after: lastId, clientId: 'client-2', shard: 2 });
+    await eventually(() => expect(late.numbers.length).toBeGreaterThan(0));
+    expect(late.gaps).toEqual([2]);
+  });
 });
 
-it('ends every stream with a last event that says why, when it stops', async () => {
-  const stopped = newFeed();
-  const listeners = await Promise.all([subscribe({ of: stopped }), subscribe({ of: stopped })]);
-  await stopped.stop();
-  for (const listener of listeners) {
-    await eventually(() => expect(listener.closed).toBe(true));
-    expect(listener.told).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
-  }
+describe('a slow subscriber', () => {
+  it('is served at its own pace, and others miss nothing', async () => {
+    const stream = await open();
+    const quick = await subscribe();
+    const added: number[] = [];
+    for (let i = 0; i < 30; i++) added.push(...(await append(i % SHARDS, 50, { filling: 'x'.repeat(500) })));
+    await eventually(() => expect(quick.numbers).toHaveLength(added.length));
+    expect(stream.readableLength).toBeLessThan(LIMITS.bufferBytes);
+    const slow = new Listener(stream);
+    await eventually(() => expect(slow.numbers).toHaveLength(added.length));
+    expect(slow.numbers.toSorted(byNumber)).toEqual(added.toSorted(byNumber));
+    for (let shard = 0; shard < SHARDS; shard++)
+      expect(inShard(slow, shard)).toEqual(inShard(slow, shard).toSorted(byNumber));
+    const [n] = await append(2, 1);
+    await eventually(() => expect([slow.numbers.at(-1), quick.numbers.at(-1)]).toEqual([n, n]));
+  });
+
+  it('misses nothing if all subscribers together have left too much untaken', async () => {
+    await withFeed({ totalBufferBytes: 1000 }, async (small) => {
+      const listeners = await Promise.all([subscribe({ of: small }), subscribe({ of: small })]);
+      const added = await append(0, 300, { filling: 'x'.repeat(100) });
+      for (const listener of listeners) await eventually(() => expect(listener.numbers).toEqual(added));
+    });
+  });
+
+  it('is ended if it takes nothing for too long, and gets the reason if it reads on', async () => {
+    await withFeed({ stalledMs: 100 }, async (impatient) => {
+      const stream = await open({ of: impatient });
+      await append(0, 200, KILOBYTE);
+      await eventually(() => expect(stream.reason).toBe('too-slow'));
+      const slow = new Listener(stream);
+      await eventually(() => expect(slow.closed).toBe(true));
+      expect(slow.told.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'too-slow' } });
+    });
+  });
 });
 
-async function all(listeners: Listener[], count: number): Promise<Listener[]> {
-  for (const listener of listeners) await eventually(() => expect(listener.numbers).toHaveLength(count));
-  return listeners;
+/** A listener that has got its first id. */
+async function begun(): Promise<Listener> {
+  const listener = await subscribe();
+  await eventually(() => expect(listener.lastId).not.toBe(''));
+  return listener;
 }
 
 function inShard({ told }: Listener, shard: number): number[] {
-  return told.filter(({ data }) => data['shard'] === shard).map(({ data }) => Number(data['n']));
+  return told.filter(({ data }) => data['shard'] === shard && 'n' in data).map(({ data }) => Number(data['n']));
 }
 
 function byNumber(a: unknown, b: unknown): number {

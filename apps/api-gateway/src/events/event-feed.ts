@@ -1,15 +1,18 @@
 /**
- * The events of all shards, read once for this process and told to every subscriber. Reads while there is one. Events
- * of a shard, and so of a connection, keep their order; those of different shards come as they are read.
+ * The events of all shards, read once for this process and passed to every subscriber. Reads while there is one.
+ *
+ * - A blocking read of all streams says which shards have something new; these are read. From time to time all are read:
+ *   this moves the cursor on, and finds what a blocking read cannot, such as a Redis that was emptied.
+ * - Events of a shard, and so of a connection, keep their order; those of different shards come as they are read.
+ * - A Redis master that is away holds back its own shards, and the cursor with them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Backoff, counter, gauge, type Logger, type Redis } from '@app/platform';
-import { BEFORE_ALL, type EventStreams, type StoredEvent } from '@app/registry';
-import type { StreamReader } from '@app/sharding';
-import { encodeCursor } from './event-cursor.js';
-import { Round, type NumberedEvent } from './event-round.js';
+import { Backoff, counter, gauge, type Logger } from '@app/platform';
+import { CURSOR_SLACK_MS, type EventBell, type EventPage, type EventReader, type ShardPosition } from '@app/registry';
+import { BufferedBytes, EventQueue } from './event-queue.js';
+import { Round } from './event-round.js';
 import { EventSubscription } from './event-subscription.js';
-import { END_REASONS, toldEvent, type EndReason, type EventFilter } from './told-event.js';
+import { END_REASONS, type EventFilter } from './told-event.js';
 
 const subscribed = gauge('event_subscribers', 'Open event streams.');
 const read = counter('events_read', 'Events read from Redis for the subscribers of this gateway.');
@@ -18,39 +21,46 @@ const ends = counter('event_streams_ended', 'Event streams that ended, by reason
 });
 const gaps = counter('event_gaps', 'Times the feed found that events of a shard were gone before it had read them.');
 
+/** Events of one stream in one read. */
+const PAGE = 200;
 /** Time between two rounds: each costs a write to every subscriber. A tenth of a millisecond for each, up to this. */
 const LONGEST_PAUSE_MS = 20;
+/** All shards are read so often, a shard. */
+const ALL_EVERY_MS_A_SHARD = 31;
+const ALL_EVERY_MS = 1000;
 
 export interface FeedLimits {
   /** Most subscribers at a time. */
   subscribers: number;
-  /** Most bytes that a subscriber has not taken. */
+  /** Most bytes that the feed keeps for a subscriber that has not taken them. */
   bufferBytes: number;
+  /** The same, for all of them together. */
+  totalBufferBytes: number;
   heartbeatMs: number;
+  /** A subscriber that takes nothing for so long is ended. */
+  stalledMs: number;
 }
 
 export class EventFeed {
   private readonly subscribers = new Set<EventSubscription>();
-  /** Up to where it has told its subscribers, a shard; kept up to date in place. Undefined while it does not read. */
-  private positions: string[] | undefined;
-  /** What was read and not told yet. */
-  private untold: { shard: number; entry: StoredEvent }[] = [];
-  private opening: Promise<string[]> | undefined;
+  private readonly queues = new Set<EventQueue>();
+  private readonly buffered: BufferedBytes;
+  /** Where it stands in every shard; undefined while it does not read. */
+  private positions: ShardPosition[] | undefined;
+  /** Up to where each shard has been read, epoch milliseconds. */
+  private upTo: number[] = [];
+  private opening: Promise<ShardPosition[]> | undefined;
   private running: Promise<void> | undefined;
-  private doubtful = false;
-  private heart: NodeJS.Timeout | undefined;
   private readonly stopping = new AbortController();
-  private readonly reader: StreamReader<StoredEvent>;
   private readonly backoff = new Backoff(50, 2000, 5000);
 
   constructor(
-    private readonly streams: EventStreams,
-    /** For the reads that wait; closed with the feed. */
-    private readonly redis: Redis,
-    private readonly limits: FeedLimits,
+    private readonly reader: EventReader,
+    private readonly bell: EventBell,
+    readonly limits: FeedLimits,
     private readonly logger: Logger,
   ) {
-    this.reader = streams.reader(redis);
+    this.buffered = new BufferedBytes(limits.totalBufferBytes);
   }
 
   /** Whether it takes no more subscribers. */
@@ -58,120 +68,131 @@ export class EventFeed {
     return this.isStopping() || this.subscribers.size >= this.limits.subscribers;
   }
 
+  /** Up to where every shard has been read, epoch milliseconds. */
+  get upToMs(): number {
+    return smallest(this.upTo);
+  }
+
   /**
-   * A new subscriber, from now on or from a cursor's positions. `only`: the shard of the client it asks for.
-   * Rejects with what Redis says where it cannot begin.
+   * A new subscriber, from now on or from a cursor's time, epoch milliseconds.
+   * Rejects with what Redis says if it cannot begin.
+   * @returns undefined if there is no room by now
    */
-  async subscribe(
-    filter: EventFilter,
-    from: readonly string[] | undefined,
-    only: number | undefined,
-  ): Promise<EventSubscription> {
-    const subscription = new EventSubscription(filter, this.streams, this.limits.bufferBytes, this.logger);
-    const positions = await this.open();
+  async subscribe(filter: EventFilter, fromMs: number | undefined): Promise<EventSubscription | undefined> {
+    // While one waits for it, the last subscriber may leave, and the feed end.
+    while (this.positions === undefined) await this.open();
+    if (this.full) return undefined;
+    const subscription = new EventSubscription(this, this.reader, filter, fromMs, this.logger);
     this.subscribers.add(subscription);
     subscribed.set(this.subscribers.size);
-    subscription.once('over', (reason: EndReason | 'left') => {
+    this.running ??= this.run(this.positions);
+    subscription.once('close', () => {
       this.subscribers.delete(subscription);
       subscribed.set(this.subscribers.size);
-      ends.inc({ reason });
+      ends.inc({ reason: subscription.reason ?? 'left' });
     });
-    subscription.begin(positions, from, only);
-    this.running ??= this.run(positions);
     return subscription;
+  }
+
+  /** What is read from now on. The queue is to be closed with `leave`. */
+  join(filter: EventFilter): EventQueue {
+    const queue = new EventQueue(filter, this.limits.bufferBytes, this.buffered);
+    this.queues.add(queue);
+    return queue;
+  }
+
+  leave(queue: EventQueue): void {
+    this.queues.delete(queue);
+    queue.close();
   }
 
   /** Ends every stream with a last event that says so. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    clearInterval(this.heart);
     for (const subscription of this.subscribers) subscription.finish('shutting-down');
-    this.redis.disconnect();
+    this.bell.stop();
     await this.running;
   }
 
-  /** Finds out where the streams end, if it does not read them already. */
-  private async open(): Promise<string[]> {
-    if (this.positions !== undefined) return this.positions;
-    this.opening ??= this.streams.ends().finally(() => (this.opening = undefined));
+  /** Finds out where the logs end, if it does not read them already. */
+  private async open(): Promise<void> {
+    this.opening ??= Promise.all(
+      Array.from({ length: this.reader.shardCount }, (_, shard) => this.reader.end(shard)),
+    ).finally(() => (this.opening = undefined));
     const ends = await this.opening;
-    return (this.positions ??= ends);
+    if (this.positions !== undefined) return;
+    this.positions = ends;
+    // Shards are opened within moments, and some logs begin only now: a cursor of the first moment would be before them.
+    const times = ends.map(({ seenMs }) => seenMs);
+    const opened = Math.min(Math.max(...times), Math.min(...times) + CURSOR_SLACK_MS / 2);
+    this.upTo = times.map((ms) => Math.max(ms, opened));
   }
 
-  private async run(positions: string[]): Promise<void> {
-    this.heart = setInterval(() => {
-      const cursor = encodeCursor(positions);
-      for (const subscription of this.subscribers) subscription.heartbeat(cursor);
-    }, this.limits.heartbeatMs);
+  private async run(positions: ShardPosition[]): Promise<void> {
+    const everyShard = positions.map((_, shard) => shard);
+    const allEveryMs = Math.max(ALL_EVERY_MS, everyShard.length * ALL_EVERY_MS_A_SHARD);
+    let allAt = 0;
+    let due = new Set(everyShard);
     while (this.subscribers.size > 0 && !this.isStopping()) {
       try {
-        if (this.doubtful) await this.findGaps(positions);
-        await this.readOnce(positions);
+        if (due.size === 0) due = await this.bell.wait(positions);
+        if (performance.now() >= allAt) {
+          due = new Set(everyShard);
+          allAt = performance.now() + allEveryMs;
+        }
+        due = await this.round(positions, due);
         this.backoff.succeeded();
         const pause = Math.min(LONGEST_PAUSE_MS, Math.round(this.subscribers.size / 10));
         if (pause > 0) await sleep(pause);
       } catch (error) {
-        // What is not read for long may be trimmed, and Redis may have lost what it held.
-        this.doubtful = true;
         if (this.isStopping()) break;
         const waitMs = this.backoff.failed();
         this.logger.warn({ err: error, wait_ms: waitMs }, 'reading events failed; trying again');
+        due = new Set(everyShard);
         await sleep(waitMs);
       }
     }
-    clearInterval(this.heart);
-    this.untold = [];
     this.positions = undefined;
     this.running = undefined;
   }
 
-  private async readOnce(positions: string[]): Promise<void> {
-    const readUpTo = new Map(positions.entries());
-    for (const { shard, entry } of this.untold) readUpTo.set(shard, entry.id);
-    // A shard whose answer comes late is told with the next round.
-    await this.reader.read(readUpTo, (shard, entries) => {
-      for (const entry of entries) this.untold.push({ shard, entry });
-      return Promise.resolve();
-    });
-    const { untold } = this;
-    if (untold.length === 0) return;
-    this.untold = [];
-    const events: NumberedEvent[] = [];
-    for (const { shard, entry } of untold) {
-      positions[shard] = entry.id;
-      const event = this.decode(shard, entry);
-      if (event !== undefined) events.push({ ...event, cursor: encodeCursor(positions) });
+  /** @returns the shards that have more */
+  private async round(positions: ShardPosition[], shards: ReadonlySet<number>): Promise<Set<number>> {
+    const before = positions.slice();
+    const results = await Promise.allSettled(
+      Array.from(shards, (shard) => this.reader.read(shard, positionIn(positions, shard), PAGE)),
+    );
+    const pages = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
+    for (const { shard, next, upToMs } of pages) {
+      positions[shard] = next;
+      this.upTo[shard] = upToMs;
     }
-    read.inc(untold.length);
-    this.tell(new Round(events, []), positions);
+    this.pass(pages, before);
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    return new Set(pages.flatMap(({ shard, complete }) => (complete ? [] : shard)));
   }
 
-  private async findGaps(positions: string[]): Promise<void> {
-    const trimmed = await Promise.all(positions.map((position, shard) => this.streams.trimmed(shard, position)));
-    this.doubtful = false;
-    const lost = trimmed.flatMap((is, shard) => (is ? [shard] : []));
-    if (lost.length === 0) return;
-    gaps.inc(lost.length);
-    // A read under way when Redis went away may have brought some of them: they are read again from the first.
-    this.untold = this.untold.filter(({ shard }) => !lost.includes(shard));
-    for (const shard of lost) positions[shard] = BEFORE_ALL;
-    this.tell(new Round([], lost), positions);
+  private pass(pages: readonly EventPage[], before: readonly ShardPosition[]): void {
+    const round = new Round(pages, this.upToMs, before, this.logger);
+    read.inc(round.events.length);
+    gaps.inc(round.gaps.length);
+    if (round.events.length + round.gaps.length === 0) return;
+    for (const queue of this.queues) queue.push(round);
   }
 
   private isStopping(): boolean {
     return this.stopping.signal.aborted;
   }
+}
 
-  private tell(round: Round, positions: readonly string[]): void {
-    for (const subscription of this.subscribers) subscription.tell(round, positions);
-  }
+function positionIn(positions: readonly ShardPosition[], shard: number): ShardPosition {
+  const position = positions[shard];
+  if (position === undefined) throw new RangeError(`no shard ${shard}`);
+  return position;
+}
 
-  private decode(shard: number, entry: StoredEvent): ReturnType<typeof toldEvent> | undefined {
-    try {
-      return toldEvent(shard, entry);
-    } catch (error) {
-      this.logger.error({ err: error, shard, entry: entry.id }, 'an event could not be read; it is left out');
-      return undefined;
-    }
-  }
+function smallest(times: readonly number[]): number {
+  let found = Infinity;
+  for (const time of times) found = Math.min(found, time);
+  return Number.isFinite(found) ? found : 0;
 }

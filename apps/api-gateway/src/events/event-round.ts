@@ -1,32 +1,85 @@
-/** What the feed has read in one go, as text for each filter in use: made once, however many subscribers share it. */
-import { gap, wants, type EventFilter, type ToldEvent } from './told-event.js';
-
-export interface NumberedEvent extends ToldEvent {
-  /** The feed's cursor behind it. */
-  cursor: string;
-}
+/** What was read of some shards in one go, as text for each filter in use: made once, however many subscribers share it. */
+import { isAfter, msOf, compareIds, type EventGap, type EventPage, type ShardPosition } from '@app/registry';
+import type { Logger } from '@app/platform';
+import { encodeCursor } from './event-cursor.js';
+import { gapText, toldEvent, wants, type EventFilter, type ToldEvent } from './told-event.js';
 
 export class Round {
+  readonly events: readonly ToldEvent[];
+  readonly gaps: readonly EventGap[];
   private readonly chunks = new Map<string, Buffer | undefined>();
 
   constructor(
-    readonly events: readonly NumberedEvent[],
-    /** Shards of which events were lost, before those of this round. */
-    readonly gaps: readonly number[],
-  ) {}
+    pages: readonly EventPage[],
+    /** Up to where every shard has been read when this round is over, epoch milliseconds. */
+    private readonly upToMs: number,
+    /** Where the reader stood in every shard before this round. */
+    readonly before: readonly ShardPosition[],
+    logger: Logger,
+  ) {
+    this.gaps = pages.flatMap(({ gap }) => gap ?? []);
+    this.events = pages
+      .flatMap(({ shard, events }) =>
+        events.flatMap((event) => {
+          try {
+            return toldEvent(shard, event);
+          } catch (error) {
+            logger.error({ err: error, shard, entry: event.id }, 'an event could not be read; it is left out');
+            return [];
+          }
+        }),
+      )
+      .sort((a, b) => compareIds(a.position, b.position));
+  }
 
-  /** Undefined where nothing of it matches. */
+  /** The text for a filter; undefined if nothing of it matches. */
   chunkFor(filter: EventFilter): Buffer | undefined {
     const { types, clientId, account } = filter;
     const key = JSON.stringify([types === undefined ? null : [...types].sort(), clientId ?? null, account ?? null]);
-    if (!this.chunks.has(key)) this.chunks.set(key, this.chunk(filter));
+    if (!this.chunks.has(key))
+      this.chunks.set(
+        key,
+        this.chunk(filter, () => true),
+      );
     return this.chunks.get(key);
   }
 
-  private chunk(filter: EventFilter): Buffer | undefined {
-    const gaps = this.gaps.map(gap);
-    const events = this.events.filter((event) => wants(filter, event));
-    if (gaps.length + events.length === 0) return undefined;
-    return Buffer.from(gaps.join('') + events.map(({ cursor, text }) => `id: ${cursor}\n${text}`).join(''));
+  /** The text for a reader that has read some of these events by itself: those behind its positions. */
+  chunkBehind(filter: EventFilter, own: ReadonlyMap<number, ShardPosition>): Buffer | undefined {
+    return this.chunk(
+      filter,
+      ({ shard, stream, position }) => {
+        const after = own.get(shard)?.after[stream];
+        return after === undefined || isAfter(position, after);
+      },
+      ({ shard, until }) => own.get(shard)?.sure.every((id) => msOf(id) >= until) !== true,
+    );
   }
+
+  /** Whether all that the reader has read by itself was read before this round. */
+  startsBehind(own: ReadonlyMap<number, ShardPosition>): boolean {
+    for (const [shard, { after }] of own) {
+      const before = this.before[shard]?.after;
+      if (before === undefined || after.some((id, stream) => isAfter(id, before[stream] ?? '0-0'))) return false;
+    }
+    return true;
+  }
+
+  private chunk(
+    filter: EventFilter,
+    isNew: (event: ToldEvent) => boolean,
+    isNewGap: (gap: EventGap) => boolean = () => true,
+  ): Buffer | undefined {
+    const events = this.events.filter((event) => wants(filter, event) && isNew(event));
+    const gaps = this.gaps.filter((gap) => (filter.shard === undefined || filter.shard === gap.shard) && isNewGap(gap));
+    if (gaps.length + events.length === 0) return undefined;
+    // What follows is not older than the event, so its own time is a cursor as long as no shard is behind it.
+    const texts = events.map(({ position, text }) => `${idLine(Math.min(msOf(position), this.upToMs))}${text}`);
+    const gapCursor = idLine(Math.min(this.upToMs, ...events.slice(0, 1).map(({ position }) => msOf(position))));
+    return Buffer.from(gaps.map((gap) => gapCursor + gapText(gap)).join('') + texts.join(''));
+  }
+}
+
+export function idLine(ms: number): string {
+  return `id: ${encodeCursor(ms)}\n`;
 }

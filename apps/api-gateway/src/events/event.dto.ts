@@ -1,10 +1,14 @@
 /** What a caller may ask of the events, and what the document says of them. */
-import { EVENT_TYPES, MESSAGE_STATUSES, type EventType } from '@app/registry';
+import { EVENT_STREAM_NAMES, EVENT_TYPES, MESSAGE_STATUSES, type EventType } from '@app/registry';
 import { z } from 'zod';
 import { Corrections } from '../cluster/sweep.dto.js';
 import { ClientIdParam } from '../http/validation.js';
 
-const typesError = `must name events, with commas between them: ${EVENT_TYPES.join(', ')}`;
+const typesError = `must name events, with commas between them: ${EVENT_TYPES.join(', ')}; "connection.*" names all of a kind`;
+
+function typesNamed(name: string): EventType[] {
+  return EVENT_TYPES.filter((type) => type === name || (name.endsWith('.*') && type.startsWith(name.slice(0, -1))));
+}
 
 // Without an id of its own: its members are the operation's parameters.
 export const EventsQuery = z.strictObject({
@@ -13,20 +17,29 @@ export const EventsQuery = z.strictObject({
     .optional()
     .transform((text, ctx): ReadonlySet<EventType> | undefined => {
       if (text === undefined) return undefined;
-      const types = z.array(z.enum(EVENT_TYPES)).safeParse(text.split(','));
-      if (types.success) return new Set(types.data);
+      const named = text.split(',').map(typesNamed);
+      if (named.every((types) => types.length > 0)) return new Set(named.flat());
       ctx.addIssue({ code: 'custom', message: typesError });
       return z.NEVER;
     })
-    .meta({ description: 'Only events of these types, with commas between them.', example: 'message.status' }),
+    .meta({
+      description: 'Only events of these types, with commas between them; `connection.*` names all of a kind.',
+      example: 'message.status',
+    }),
   client_id: ClientIdParam.optional().meta({ description: 'Only events of this client.' }),
 });
 export type EventsQuery = z.infer<typeof EventsQuery>;
 
 const time = z.iso.datetime();
-const about = { at: time, shard: z.int(), client_id: z.string() };
+const event = {
+  event_id: z.string().meta({ description: 'The same each time the event comes: drop repeats by it.' }),
+  at: time,
+  shard: z.int(),
+};
+const about = { ...event, client_id: z.string() };
 const change = {
   ...about,
+  changed_at: time.optional().meta({ description: 'When it happened, if that was earlier than `at`.' }),
   flaps: z.int().optional().meta({ description: 'So many changes of state before this one were not told.' }),
 };
 const handshake = { ...change, connection_type: z.enum(['host', 'proxy']), handshake_message_id: z.string() };
@@ -55,19 +68,26 @@ export const EventBody = z.discriminatedUnion('type', [
     in_response_to: z.string(),
     details: z.string(),
   }),
-  z.object({ type: z.literal('shard.moved'), at: time, shard: z.int(), epoch: z.int(), member: z.string() }),
-  z.object({ type: z.literal('sweep.started'), at: time, shard: z.int(), sweep: z.uuid(), trigger: z.string() }),
+  z.object({ type: z.literal('shard.moved'), ...event, epoch: z.int(), member: z.string() }),
+  z.object({ type: z.literal('sweep.started'), ...event, sweep: z.uuid(), trigger: z.string() }),
   z.object({
     type: z.literal('sweep.ended'),
-    at: time,
-    shard: z.int(),
+    ...event,
     sweep: z.uuid(),
     trigger: z.string(),
     complete: z.boolean(),
     read: z.int(),
     corrections: Corrections,
   }),
-  z.object({ type: z.literal('gap'), at: time, shard: z.int(), details: z.string() }),
+  z.object({
+    type: z.literal('gap'),
+    at: time,
+    shard: z.int(),
+    streams: z.array(z.enum(EVENT_STREAM_NAMES)).meta({ description: 'Which events may be missing.' }),
+    from: time,
+    until: time,
+    details: z.string(),
+  }),
   z.object({
     type: z.literal('closed'),
     at: time,

@@ -32,9 +32,10 @@ export class EventsController {
     summary: 'What happens, as it happens',
     description:
       'Server-sent events. The events of one connection come in their order. Each `id` is a cursor: a stream that is ' +
-      'opened with it as `Last-Event-ID`, on any gateway, goes on behind that event. A `gap` says that events of a ' +
-      'shard are gone that had not been told; `closed` is the last event of a stream that the gateway ends, because ' +
-      'it is taken too slowly or the gateway stops.',
+      'opened with it as `Last-Event-ID`, on any gateway, goes on there. It may repeat the events of the last ' +
+      'seconds, each with its `event_id` of before; it leaves none out. A `gap` says that events of a shard may be ' +
+      'gone; `closed` is the last event of a stream that the gateway ends: it was not taken for 60 seconds, its ' +
+      'credentials have ended, or the gateway stops. A stream that is taken slowly is served at its own pace.',
   })
   @ApiHeader({
     name: 'Last-Event-ID',
@@ -52,24 +53,26 @@ export class EventsController {
     @LastEventId() lastEventId: string | undefined,
     @RequestCaller() caller: Caller,
   ): Promise<StreamableFile> {
-    const from = lastEventId === undefined ? undefined : this.positionsOf(lastEventId);
-    if (this.feed.full) {
+    const fromMs = lastEventId === undefined ? undefined : timeOf(lastEventId);
+    const shard = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
+    const filter = { types, clientId, shard, account: caller.account };
+    const stream = await this.streams.admit(caller, async () => {
+      const subscription = await this.feed.subscribe(filter, fromMs);
+      if (subscription !== undefined) return subscription;
       throw new Problem('unavailable', 'this gateway serves as many event streams as it may', {
         retryAfterSeconds: 5,
       });
-    }
-    const only = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
-    const filter = { types, clientId, account: caller.account };
-    const stream = await this.streams.admit(caller, () => this.feed.subscribe(filter, from, only));
+    });
     return new StreamableFile(stream, {
       type: 'text/event-stream; charset=utf-8',
     });
   }
+}
 
-  private positionsOf(lastEventId: string): string[] {
-    const positions = decodeCursor(lastEventId, this.settings.SHARD_COUNT);
-    if (positions !== undefined) return positions;
-    const detail = 'Last-Event-ID must be the id of an event of this installation';
-    throw new Problem('invalid', detail, { errors: [{ pointer: '/Last-Event-ID', detail }] });
-  }
+/** The time of a cursor, epoch milliseconds. @throws Problem */
+function timeOf(lastEventId: string): number {
+  const ms = decodeCursor(lastEventId);
+  if (ms !== undefined) return ms;
+  const detail = 'Last-Event-ID must be the id of an event of this installation';
+  throw new Problem('invalid', detail, { errors: [{ pointer: '/Last-Event-ID', detail }] });
 }

@@ -1,48 +1,54 @@
-/** An event as subscribers are told it: parsed once, and turned into text once, whoever listens. */
-import type { EventType, StoredEvent } from '@app/registry';
+/** An event as subscribers get it: parsed once, and turned into text once, whoever listens. */
+import { DEFAULT_EVENT_TYPES, type EventGap, type EventType, type StoredEvent } from '@app/registry';
 
 export interface ToldEvent {
   shard: number;
-  /** Its position in the shard's stream. */
+  /** Its id in the shard's log. */
   position: string;
+  /** Index of its stream in the shard's log. */
+  stream: number;
   type: string;
   clientId: string | undefined;
-  /** Of whose connection it tells; undefined where that was not known. */
+  /** The account of its connection at that time; undefined if it had none or it was not known. */
   account: string | undefined;
-  /** Its lines without the id, which is the reader's cursor behind it. */
+  /** Its lines without the id, which is the reader's cursor. */
   text: string;
 }
 
-/** What a subscriber wants to be told. */
+/** What a subscriber asks for. */
 export interface EventFilter {
-  /** Undefined for all. */
+  /** Undefined for those that every subscriber gets, `DEFAULT_EVENT_TYPES`. */
   types: ReadonlySet<EventType> | undefined;
   clientId: string | undefined;
-  /** Who is bound to an account is told of its connections, and of nothing else. */
+  /** The shard of that client. */
+  shard?: number | undefined;
+  /** A caller that is bound to an account gets the events of its connections, and no others. */
   account?: string | undefined;
 }
 
 export function wants({ types, clientId, account }: EventFilter, event: ToldEvent): boolean {
   if (account !== undefined && event.account !== account) return false;
-  if (types !== undefined && !(types as ReadonlySet<string>).has(event.type)) return false;
+  if (!((types ?? DEFAULT_EVENT_TYPES) as ReadonlySet<string>).has(event.type)) return false;
   return clientId === undefined || clientId === event.clientId;
 }
 
-/** @throws SyntaxError for what no release of this program wrote */
-export function toldEvent(shard: number, { id, at, body, account }: StoredEvent): ToldEvent {
+/** @throws SyntaxError if no release of this program wrote it */
+export function toldEvent(shard: number, { id, stream, at, body, account }: StoredEvent): ToldEvent {
   const { type, client_id } = JSON.parse(body) as { type: string; client_id?: string };
-  const data = `{"at":"${new Date(at).toISOString()}","shard":${shard},${body.slice(1)}`;
-  return { shard, position: id, type, clientId: client_id, account, text: lines(type, data) };
+  const about = `"event_id":"${shard}-${id}","at":"${new Date(at).toISOString()}","shard":${shard}`;
+  const text = lines(type, `{${about},${body.slice(1)}`);
+  return { shard, position: id, stream, type, clientId: client_id, account, text };
 }
 
-/** Events of a shard may be missing from here on. */
-export function gap(shard: number): string {
+/** Events of a shard may be missing. */
+export function gapText({ shard, streams, from, until }: EventGap): string {
   const details = 'events of this shard from before here are gone: read anew what you follow';
-  return lines('gap', JSON.stringify({ type: 'gap', at: new Date().toISOString(), shard, details }));
+  const times = { from: new Date(from).toISOString(), until: new Date(until).toISOString() };
+  return lines('gap', JSON.stringify({ type: 'gap', at: new Date().toISOString(), shard, streams, ...times, details }));
 }
 
 const ENDS = {
-  'too-slow': 'events came faster than they were taken: resume with the last id',
+  'too-slow': 'nothing was taken for too long: resume with the last id',
   credentials: 'the credentials it was opened with are not good any more',
   'shutting-down': 'this gateway stops: resume with the last id',
 } as const;
@@ -50,7 +56,7 @@ export type EndReason = keyof typeof ENDS;
 export const END_REASONS = Object.keys(ENDS) as EndReason[];
 
 /** The last event of a stream that is ended here. */
-export function closed(reason: EndReason): string {
+export function closedText(reason: EndReason): string {
   const details = ENDS[reason];
   return lines('closed', JSON.stringify({ type: 'closed', at: new Date().toISOString(), reason, details }));
 }

@@ -242,7 +242,7 @@ it('errors of a client that match no message are events up to its share, and cou
   await write(...Array.from({ length: 60 }, (_, i): ToDo => ({ ...ERROR, in_response_to: `none-${i}` })));
   await takeUp();
   await untilLeft();
-  expect(await redis.xlen(keys.events(SHARD.index))).toBe(20);
+  expect(await redis.xlen(keys.refusalEvents(SHARD.index))).toBe(20);
   expect(await counted()).toEqual({ 'message-error': 60 });
 });
 

@@ -84,7 +84,13 @@ it('a death is told when it has lasted; the registry has it at once', () => {
   expect(life.due).toBe(5000 + SETTLE);
   life.tells(5000 + SETTLE);
   expect(life.told.slice(1)).toEqual([
-    { type: 'connection.offline', client_id: CLIENT, reason: 'retained-offline', after: 5000 + SETTLE },
+    {
+      type: 'connection.offline',
+      client_id: CLIENT,
+      reason: 'retained-offline',
+      changed_at: '2024-05-06T07:00:05.000Z',
+      after: 5000 + SETTLE,
+    },
   ]);
   expect(life.due).toBeUndefined();
 });

@@ -67,7 +67,12 @@ function isToldAtOnce(event: RegistryEvent, toldAt: number | null, at: number, r
 }
 
 function eventOf(connection: Connection, { changes, told }: HeldEvents): ChangeEvent {
-  const about = { client_id: connection.client_id, ...(changes > 1 && { flaps: changes - 1 }) };
+  const changedAt = connection.state === 'offline' ? connection.disconnected_at : connection.connected_at;
+  const about = {
+    client_id: connection.client_id,
+    ...(changes > 1 && { flaps: changes - 1 }),
+    ...(changedAt !== null && { changed_at: new Date(changedAt).toISOString() }),
+  };
   if (connection.state === 'offline') {
     return { type: 'connection.offline', ...about, reason: connection.offline_reason ?? 'unknown' };
   }

@@ -329,9 +329,17 @@ export type Problem = {
 
 export type Event = {
     type: 'connection.online';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     client_id: string;
+    /**
+     * When it happened, if that was earlier than `at`.
+     */
+    changed_at?: string;
     /**
      * So many changes of state before this one were not told.
      */
@@ -340,9 +348,17 @@ export type Event = {
     handshake_message_id: string;
 } | {
     type: 'connection.updated';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     client_id: string;
+    /**
+     * When it happened, if that was earlier than `at`.
+     */
+    changed_at?: string;
     /**
      * So many changes of state before this one were not told.
      */
@@ -351,9 +367,17 @@ export type Event = {
     handshake_message_id: string;
 } | {
     type: 'connection.offline';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     client_id: string;
+    /**
+     * When it happened, if that was earlier than `at`.
+     */
+    changed_at?: string;
     /**
      * So many changes of state before this one were not told.
      */
@@ -361,6 +385,10 @@ export type Event = {
     reason: string;
 } | {
     type: 'connection.refused';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     client_id: string;
@@ -368,6 +396,10 @@ export type Event = {
     message_id: string | null;
 } | {
     type: 'message.status';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     client_id: string;
@@ -376,6 +408,10 @@ export type Event = {
     details?: string;
 } | {
     type: 'message.unmatched_error';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     client_id: string;
@@ -383,18 +419,30 @@ export type Event = {
     details: string;
 } | {
     type: 'shard.moved';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     epoch: number;
     member: string;
 } | {
     type: 'sweep.started';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     sweep: string;
     trigger: string;
 } | {
     type: 'sweep.ended';
+    /**
+     * The same each time the event comes: drop repeats by it.
+     */
+    event_id: string;
     at: string;
     shard: number;
     sweep: string;
@@ -427,6 +475,12 @@ export type Event = {
     type: 'gap';
     at: string;
     shard: number;
+    /**
+     * Which events may be missing.
+     */
+    streams: Array<'state' | 'refusals'>;
+    from: string;
+    until: string;
     details: string;
 } | {
     type: 'closed';
@@ -961,7 +1015,7 @@ export type StreamEventsData = {
     path?: never;
     query?: {
         /**
-         * Only events of these types, with commas between them.
+         * Only events of these types, with commas between them; `connection.*` names all of a kind.
          */
         types?: string;
         /**

@@ -7,8 +7,11 @@ import { ASKED_ACCOUNTS } from './asked-accounts.js';
 import { BYTES_OF_MESSAGES } from './bytes-of-messages.js';
 import type { MigrationStep } from './migration-step.js';
 import { RESERVED_IDS } from './reserved-ids.js';
+import { STREAMS_OF_EVENTS } from './streams-of-events.js';
 
 export const MIGRATION_STEPS: readonly MigrationStep[] = [
+  // First: other steps append to them.
+  STREAMS_OF_EVENTS,
   ANSWERS_OF_REFUSALS,
   ASKED_ACCOUNTS,
   BYTES_OF_MESSAGES,

@@ -1,0 +1,73 @@
+/**
+ * Keeps the logs of the shards owned here within `EVENT_RETENTION` and `EVENT_STREAM_BYTES`. A log without an owner is
+ * bounded too, by twice its bytes: each append sees to that.
+ */
+import { gauge, type Logger, type Redis } from '@app/platform';
+import { logStreams, type RegistryKeys } from '@app/registry';
+import { trimLog, type LogLimits, type Ownership } from '@app/sharding';
+
+const heldSeconds = gauge(
+  'event_log_held_seconds',
+  'How long ago the oldest entry of a stream was appended: the shortest of the shards owned here that have one.',
+  ['stream'],
+);
+
+const EVERY_MS = 5000;
+/** Entries of one stream that one script removes. */
+const MOST = 1000;
+/** Scripts for one shard in one round; the next round goes on. */
+const MOST_SCRIPTS = 20;
+
+export class EventRetention {
+  private timer: NodeJS.Timeout | undefined;
+  private round: Promise<void> | undefined;
+
+  constructor(
+    private readonly ownership: Pick<Ownership, 'held'>,
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+    private readonly limits: LogLimits,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    this.timer = setInterval(() => {
+      this.round ??= this.trim().finally(() => (this.round = undefined));
+    }, EVERY_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.round;
+  }
+
+  /** One round over the shards owned here; those of a Redis that does not answer are left for the next. */
+  async trim(): Promise<void> {
+    const shards = this.ownership.held().flatMap(({ kind, index }) => (kind === 'shard' ? [index] : []));
+    const shortest = new Map<string, number>();
+    await Promise.all(
+      shards.map(async (shard) => {
+        try {
+          for (const [stream, ms] of await this.trimShard(shard))
+            shortest.set(stream, Math.min(ms, shortest.get(stream) ?? ms));
+        } catch (error) {
+          this.logger.warn({ err: error, shard }, 'events could not be trimmed; next try in 5 seconds');
+        }
+      }),
+    );
+    heldSeconds.reset();
+    for (const [stream, ms] of shortest) heldSeconds.set({ stream }, ms / 1000);
+  }
+
+  private async trimShard(shard: number): Promise<[stream: string, heldMs: number][]> {
+    const streams = logStreams(this.keys, shard);
+    for (let scripts = 1; ; scripts++) {
+      const { removed, heldMs } = await trimLog(this.redis, this.keys, shard, streams, this.limits, MOST);
+      if (removed >= MOST && scripts < MOST_SCRIPTS) continue;
+      return streams.flatMap(({ name }, i): [string, number][] => {
+        const ms = heldMs[i];
+        return ms === undefined ? [] : [[name, ms]];
+      });
+    }
+  }
+}

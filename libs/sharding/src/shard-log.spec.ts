@@ -1,0 +1,167 @@
+import { RedisScript, type Redis } from '@app/platform';
+import fc from 'fast-check';
+import { withRedis } from '../../../test/support/redis.js';
+import { Leases } from './leases.js';
+import { LOG_LUA, trimLog, type LogStream } from './shard-log.js';
+import { ShardingKeys } from './sharding-keys.js';
+
+let redis: Redis;
+let keys: ShardingKeys;
+let keySpaces = 0;
+
+withRedis((connection) => (redis = connection));
+
+beforeEach(() => {
+  keys = new ShardingKeys(`log${keySpaces++}`);
+});
+
+/** KEYS log, stream … · ARGV number of a stream and text in turn → ids */
+const appendScript = new RedisScript<string[]>(
+  'specLogAppend',
+  `${LOG_LUA}
+   local ids = {}
+   for i = 1, #ARGV, 2 do
+     local number = tonumber(ARGV[i])
+     ids[#ids + 1] = log_append(KEYS[1], KEYS[1 + number], 'stream-' .. number, 2, { 'text', ARGV[i + 1] })
+   end
+   return ids`,
+);
+
+function streams(): LogStream[] {
+  return [1, 2].map((number) => ({ key: `${keys.shard(0)}:stream-${number}`, name: `stream-${number}`, share: 2 }));
+}
+
+function append(...entries: [stream: 1 | 2, text: string][]): Promise<string[]> {
+  return appendScript.run(redis, [keys.log(0), ...streams().map(({ key }) => key)], entries.flat());
+}
+
+async function textsOf(number: 1 | 2): Promise<string[]> {
+  const entries = await redis.xrange(streams()[number - 1]?.key ?? '', '-', '+');
+  return entries.map(([, [, text = '']]) => text);
+}
+
+async function field(name: string): Promise<string | null> {
+  return redis.hget(keys.log(0), name);
+}
+
+function numberOf(id: string): [ms: number, number: number] {
+  const [ms = NaN, number = NaN] = id.split('-').map(Number);
+  return [ms, number];
+}
+
+function trim(bytes: number, retentionMs = 3_600_000, most = 1000): ReturnType<typeof trimLog> {
+  return trimLog(redis, keys, 0, streams(), { bytes, shardCount: 1, retentionMs }, most);
+}
+
+describe("the sequence of a shard's log", () => {
+  it('rises with each entry, whichever stream it goes to', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(fc.constantFrom<1 | 2>(1, 2), { minLength: 1, maxLength: 5 }), {
+          minLength: 1,
+          maxLength: 8,
+        }),
+        async (batches) => {
+          keys = new ShardingKeys(`log${keySpaces++}`);
+          const ids: string[] = [];
+          for (const batch of batches) ids.push(...(await append(...batch.map((one): [1 | 2, string] => [one, 'x']))));
+          const sorted = ids.toSorted((a, b) => {
+            const [[aMs, aNumber], [bMs, bNumber]] = [numberOf(a), numberOf(b)];
+            return aMs - bMs || aNumber - bNumber;
+          });
+          expect(ids).toEqual(sorted);
+          expect(new Set(ids).size).toBe(ids.length);
+          expect(await field('last')).toBe(ids.at(-1));
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('goes on behind its last id if the clock of Redis was set back', async () => {
+    await redis.hset(keys.log(0), 'last', '99999999999999-7', 'since', '0-0');
+    expect(await append([1, 'a'], [2, 'b'])).toEqual(['99999999999999-8', '99999999999999-9']);
+  });
+
+  it('is raised to the time of Redis by each acquisition and renewal of the lease', async () => {
+    const leases = new Leases(redis, keys, 'boot', 60_000);
+    const outcome = await leases.acquire({ kind: 'shard', index: 0 });
+    const first = numberOf((await field('last')) ?? '')[0];
+    if (outcome.kind !== 'acquired') throw new Error('not acquired');
+    await redis.hset(keys.log(0), 'last', '5-0');
+    await leases.renew(outcome.grant);
+    expect(numberOf((await field('last')) ?? '')[0]).toBeGreaterThanOrEqual(first);
+  });
+
+  it('notes a restart of Redis at the next acquisition: what it still knew, and when it was started', async () => {
+    const [before = ''] = await append([1, 'a']);
+    const [seconds = '0'] = await redis.time();
+    const uptime = Number(/uptime_in_seconds:(\d+)/.exec(await redis.info('server'))?.[1]);
+    const old = (Number(seconds) - uptime) * 1000 - 60_000;
+    await redis.hset(keys.log(0), 'last', `${old}-3`);
+    await new Leases(redis, keys, 'boot', 60_000).acquire({ kind: 'shard', index: 0 });
+    const [from = 0, until = 0] = ((await field('hole')) ?? '').split(' ').map(Number);
+    expect(from).toBe(old);
+    expect(until).toBeLessThan(numberOf(before)[0]);
+    expect(until).toBeGreaterThan(old);
+  });
+
+  it('begins anew if Redis was emptied, and says since when', async () => {
+    const [before = ''] = await append([1, 'a']);
+    await redis.flushall();
+    await append([1, 'b']);
+    const since = (await field('since')) ?? '';
+    expect(numberOf(since)[0]).toBeGreaterThanOrEqual(numberOf(before)[0]);
+    const [again] = await append([1, 'c']);
+    expect(await field('since')).toBe(since);
+    expect(again).toBe(await field('last'));
+  });
+});
+
+describe("a stream of a shard's log", () => {
+  it('is capped by the append at twice its part, and the id of the last entry that went is kept', async () => {
+    await redis.hset(keys.log(0), 'last', '1-0', 'limit', 4000);
+    const ids = await append(...Array.from({ length: 100 }, (_, i): [1 | 2, string] => [1, `${i}`.padStart(52, '.')]));
+    const kept = await textsOf(1);
+    // 104 bytes each: 48, and 4 and 52 characters.
+    expect(kept).toHaveLength(Math.floor(4000 / 104));
+    expect(kept.at(-1)).toBe(`99`.padStart(52, '.'));
+    expect(await field('trimmed:stream-1')).toBe(ids[100 - kept.length - 1]);
+    expect(Number(await field('bytes:stream-1'))).toBe(104 * kept.length);
+    expect(await field('trimmed:stream-2')).toBeNull();
+  });
+
+  it('is trimmed by its owner to its part, some entries at a time', async () => {
+    await append(...Array.from({ length: 50 }, (_, i): [1 | 2, string] => [1, `${i}`.padStart(52, '.')]));
+    await append([2, 'other']);
+    expect((await trim(4160, 3_600_000, 10)).removed).toBe(10);
+    expect((await trim(4160)).removed).toBe(20);
+    expect((await trim(4160)).removed).toBe(0);
+    expect(await textsOf(1)).toHaveLength(20);
+    expect(await textsOf(2)).toEqual(['other']);
+  });
+
+  it('is trimmed by its owner to the retention, and the owner learns how old the oldest entry is', async () => {
+    await append([1, 'a']);
+    const [ms] = numberOf((await append([1, 'b']))[0] ?? '');
+    await redis.xadd(streams()[1]?.key ?? '', `${ms - 10_000}-0`, 'text', 'old');
+    const { removed, heldMs } = await trim(1_000_000, 5000);
+    expect(removed).toBe(1);
+    expect(await textsOf(1)).toEqual(['a', 'b']);
+    expect(heldMs[0]).toBeLessThan(5000);
+    expect(heldMs[1]).toBeUndefined();
+    expect(await field('bytes:stream-2')).toBe('0');
+  });
+
+  it('takes a tenth of maxmemory by shards unless a limit is set', async () => {
+    await redis.config('SET', 'maxmemory', '100000000');
+    try {
+      await trimLog(redis, keys, 0, streams(), { shardCount: 10, retentionMs: 1000 }, 10);
+      expect(await field('limit')).toBe('1000000');
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
+    await trimLog(redis, keys, 0, streams(), { shardCount: 10, retentionMs: 1000 }, 10);
+    expect(await field('limit')).toBe('16777216');
+  });
+});

@@ -1,0 +1,167 @@
+/**
+ * The log of a shard: streams for readers outside. All of them take their ids from one strictly rising sequence, the
+ * time of Redis' clock that never falls below the last id, so that readers can merge them. Each is bounded in bytes.
+ *
+ * Hash `ShardingKeys.log`:
+ * - `last`: the newest id of the sequence. Appends raise it, and so does each acquisition and renewal of the lease.
+ * - `since`: the log is complete from here on. Later than a reader's position if Redis was emptied.
+ * - `hole`: `<from> <until>`, milliseconds, of the last restart of Redis: the newest id that it still knew, and the time
+ *   at which it was started. A reader that had read beyond `from` before that has seen what Redis forgot.
+ * - `limit`: bytes that all streams together may take, as the owner's settings say.
+ * - `bytes:<name>`: bytes of a stream; `trimmed:<name>`: the id of the last entry that was removed from it.
+ */
+import type { ShardingKeys } from './sharding-keys.js';
+import { RedisScript, type Redis } from '@app/platform';
+
+/** A stream of the log, and its part of the shard's bytes: one in `share`. */
+export interface LogStream {
+  key: string;
+  name: string;
+  share: number;
+}
+
+/** Bytes of a shard's log until an owner has said otherwise. */
+export const DEFAULT_LOG_BYTES = 16 * 1024 * 1024;
+
+/** Bytes that an entry takes beside the text of its fields, roughly. */
+const ENTRY_BYTES = 48;
+
+/** Entries that one append removes at most from a stream that is too large: more than it adds. */
+const REMOVED_BY_APPEND = 8;
+
+/**
+ * Lua for scripts that append.
+ * `log_raise(log, detect)`: raises the sequence to the time of Redis. `detect`: the caller has just become the owner,
+ *   and notes a restart of Redis since the last id.
+ * `log_append(log, stream, name, share, fields)`: appends, and returns the id. A stream that takes twice its part
+ *   loses its oldest entries.
+ * `log_trim(log, stream, name, target, from_ms, most)`: removes the oldest entries, `most` of them at most, as long as
+ *   the stream takes more bytes than `target` or they are older than `from_ms`. Returns how many it has removed.
+ */
+export const LOG_LUA = `
+local log_ms, log_seq, log_limit, log_bytes
+
+local function log_id(ms, seq) return string.format('%.0f-%.0f', ms, seq) end
+
+local function log_parse(id)
+  local ms, seq = string.match(id or '', '^(%d+)-(%d+)$')
+  return tonumber(ms or 0), tonumber(seq or 0)
+end
+
+local function log_size(fields)
+  local size = ${ENTRY_BYTES}
+  for i = 1, #fields do size = size + #tostring(fields[i]) end
+  return size
+end
+
+local function log_open(log)
+  if log_ms then return end
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local known = redis.call('HMGET', log, 'last', 'limit')
+  log_ms, log_seq = log_parse(known[1])
+  log_limit = tonumber(known[2]) or ${DEFAULT_LOG_BYTES}
+  log_bytes = {}
+  if now > log_ms then log_ms, log_seq = now, 0 end
+  if not known[1] then redis.call('HSET', log, 'since', log_id(log_ms, log_seq), 'last', log_id(log_ms, log_seq)) end
+end
+
+local function log_raise(log, detect)
+  log_open(log)
+  if detect then
+    local before = log_parse(redis.call('HGET', log, 'last'))
+    local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
+    if log_ms - before > uptime * 1000 then
+      -- Redis counts whole seconds: it was started at this time at the earliest.
+      redis.call('HSET', log, 'hole', string.format('%.0f %.0f', before, log_ms - (uptime + 1) * 1000))
+    end
+  end
+  redis.call('HSET', log, 'last', log_id(log_ms, log_seq))
+  return log_id(log_ms, log_seq)
+end
+
+local function log_trim(log, stream, name, target, from_ms, most)
+  local bytes = tonumber(redis.call('HGET', log, 'bytes:' .. name) or 0)
+  local removed, last = 0, nil
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', most)) do
+    if bytes <= target and log_parse(entry[1]) >= from_ms then break end
+    bytes, removed, last = bytes - log_size(entry[2]), removed + 1, entry[1]
+  end
+  if last then
+    local ms, seq = log_parse(last)
+    redis.call('XTRIM', stream, 'MINID', log_id(ms, seq + 1))
+    if redis.call('XLEN', stream) == 0 then bytes = 0 end
+    redis.call('HSET', log, 'bytes:' .. name, math.max(0, bytes), 'trimmed:' .. name, last)
+  end
+  return removed
+end
+
+local function log_append(log, stream, name, share, fields)
+  log_open(log)
+  log_seq = log_seq + 1
+  local id = log_id(log_ms, log_seq)
+  redis.call('XADD', stream, id, unpack(fields))
+  local bytes = (log_bytes[name] or tonumber(redis.call('HGET', log, 'bytes:' .. name) or 0)) + log_size(fields)
+  redis.call('HSET', log, 'last', id, 'bytes:' .. name, bytes)
+  log_bytes[name] = bytes
+  if bytes > 2 * log_limit / share then
+    log_trim(log, stream, name, 2 * log_limit / share, 0, ${REMOVED_BY_APPEND})
+    log_bytes[name] = nil
+  end
+  return id
+end
+`;
+
+/**
+ * KEYS log, streams … · ARGV limit or 0 for the default, shard count, retention ms, most, then name and share of each stream
+ * → removed, then how many ms ago each stream's oldest entry was appended, '' if it is empty
+ */
+const trimScript = new RedisScript<[number, ...string[]]>(
+  'ccTrimLog',
+  `${LOG_LUA}
+   local limit = tonumber(ARGV[1])
+   if limit == 0 then
+     limit = ${DEFAULT_LOG_BYTES}
+     local most = tonumber(string.match(redis.call('INFO', 'memory'), 'maxmemory:(%d+)') or 0)
+     if most > 0 then limit = math.min(limit, math.floor(most / 10 / ARGV[2])) end
+   end
+   redis.call('HSET', KEYS[1], 'limit', limit)
+   log_raise(KEYS[1])
+   local removed, reply = 0, {}
+   for i = 2, #KEYS do
+     local name, share = ARGV[2 * i + 1], ARGV[2 * i + 2]
+     removed = removed + log_trim(KEYS[1], KEYS[i], name, limit / share, log_ms - ARGV[3], tonumber(ARGV[4]))
+     local oldest = redis.call('XRANGE', KEYS[i], '-', '+', 'COUNT', 1)[1]
+     reply[#reply + 1] = oldest and string.format('%.0f', math.max(0, log_ms - log_parse(oldest[1]))) or ''
+   end
+   return { removed, unpack(reply) }`,
+);
+
+export interface LogLimits {
+  /** Bytes of a shard's streams together; undefined for 16 MiB, or a tenth of `maxmemory` by shards if that is less. */
+  bytes?: number | undefined;
+  shardCount: number;
+  retentionMs: number;
+}
+
+export interface LogTrimmed {
+  /** Entries removed; as many as were allowed if there may be more. */
+  removed: number;
+  /** How long ago the oldest entry of each stream was appended, in milliseconds; undefined for an empty one. */
+  heldMs: (number | undefined)[];
+}
+
+/** Removes at most `most` entries of each stream of a shard that are too old or too many, and notes the limit. */
+export async function trimLog(
+  redis: Redis,
+  keys: ShardingKeys,
+  shard: number,
+  streams: readonly LogStream[],
+  { bytes = 0, shardCount, retentionMs }: LogLimits,
+  most: number,
+): Promise<LogTrimmed> {
+  const args = [bytes, shardCount, retentionMs, most, ...streams.flatMap(({ name, share }) => [name, share])];
+  const scriptKeys = [keys.log(shard), ...streams.map(({ key }) => key)];
+  const [removed, ...held] = await trimScript.run(redis, scriptKeys, args);
+  return { removed, heldMs: held.map((ms) => (ms === '' ? undefined : Number(ms))) };
+}
