@@ -72,6 +72,9 @@ const SENTINEL = 'cloud-connector/sentinel';
 /** Above it the lanes stop reading, and the broker keeps what clients send. */
 const LANES_STOP: MemoryMark = { share: 1.05 };
 
+/** Above it a quarter of the finished messages is kept. */
+const NEARLY_FULL: MemoryMark = { share: 0.95 };
+
 @Module({})
 export class IngesterModule {
   static wire(settings: IngesterSettings, logger: Logger): DynamicModule {
@@ -132,7 +135,10 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     isClosed: (shard) => memory.isAbove(LANES_STOP, shard),
   });
   const commits = new FencedCommit(redis, keys);
-  const due = new DueWorkOfShards(redis, keys);
+  const due = new DueWorkOfShards(redis, keys, (shard) => {
+    const limit = settings.SHARD_FINISHED_LIMIT;
+    return memory.isAbove(NEARLY_FULL, shard) ? Math.ceil(limit / 4) : limit;
+  });
   const wakeUps = new WakeUps(redis, keys);
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);

@@ -268,3 +268,20 @@ describe('a former owner', () => {
     expect(await dueAt(forget('a'))).toBeDefined();
   });
 });
+
+describe('finished messages', () => {
+  it('past the limit of a shard are forgotten before their time, the oldest first', async () => {
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      ids.push(await accept(60_000));
+      await messages.cancel(ids[i] ?? '');
+      // In the order of their acceptance, also if they ended within one millisecond.
+      await redis.zincrby(keys.finished(SHARD), i, ids[i] ?? '');
+    }
+    const few = new DueWorkOfShards(redis, keys, () => 2);
+    expect(await few.take(GRANT)).toMatchObject({ forgotten: 3 });
+    expect(await few.take(GRANT)).toMatchObject({ forgotten: 0, more: false });
+    const kept = await Promise.all(ids.map((id) => messages.read(id)));
+    expect(kept.map((message) => message?.status)).toEqual([undefined, undefined, undefined, 'cancelled', 'cancelled']);
+  });
+});

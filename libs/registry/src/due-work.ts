@@ -28,10 +28,12 @@ export interface UnreadableToDo {
 /** Most to-dos, and most messages, of one call. */
 const BATCH = 100;
 
+const FINISHED_LIMIT = 100_000;
+
 /**
  * To-dos that are taken come up again at a time that ends on half a millisecond, and commits write whole ones: so one
  * that is written anew while it is being done is never taken for the one that was taken.
- * KEYS `ofMessages`, owner · ARGV fence, batch, again ms
+ * KEYS `ofMessages`, owner · ARGV fence, batch, again ms, finished messages that are kept at most
  * → false where stale | [expired count, forgotten count, more 0/1, due time, to-do …]
  */
 const dueScript = new RedisScript<null | [number, number, number, string, ...string[]]>(
@@ -56,6 +58,11 @@ const dueScript = new RedisScript<null | [number, number, number, string, ...str
    end
 
    local old = due(FINISHED)
+   -- Past the limit the oldest are forgotten before their time.
+   if #old == 0 then
+     local surplus = math.min(batch, call('ZCARD', FINISHED) - ARGV[4])
+     if surplus > 0 then old = call('ZRANGE', FINISHED, 0, surplus - 1) end
+   end
    for _, id in ipairs(old) do
      local client = redis.pcall('HGET', MESSAGE .. id, 'client_id')
      if type(client) == 'string' then call('ZREM', MESSAGES .. client, id) end
@@ -102,6 +109,8 @@ export class DueWorkOfShards {
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
+    /** Finished messages that a shard keeps at most. */
+    private readonly finishedLimit: (shard: number) => number = () => FINISHED_LIMIT,
   ) {}
 
   /** Takes what is due; a to-do that is not done comes up again. @throws StaleOwnerError */
@@ -109,7 +118,9 @@ export class DueWorkOfShards {
     const { keys } = this;
     const shard = grant.index;
     const scriptKeys = [...keys.ofMessages(shard), keys.owner(grant)];
-    const reply = await dueScript.run(this.redis, scriptKeys, [grant.fence, BATCH, WAKE_AGAIN_MS]);
+    const reply = await dueScript.run(this.redis, scriptKeys, [
+      ...[grant.fence, BATCH, WAKE_AGAIN_MS, this.finishedLimit(shard)],
+    ]);
     if (reply === null) throw new StaleOwnerError(grant);
     const [expired, forgotten, more, again, ...todos] = reply;
     const due = Number(again);
