@@ -129,6 +129,18 @@ it.each([
   expect(body.type).toBe('urn:cloud-connector:problem:unauthenticated');
 });
 
+it('refuses two Authorization headers, whichever of them is good', async () => {
+  for (const [first, second] of [
+    [everything, 'wrong'],
+    ['wrong', everything],
+    [everything, everything],
+  ]) {
+    const headers = `Authorization: Bearer ${first}\r\nauthorization: Bearer ${second}\r\n`;
+    const answer = await rawRequest(gateway.port, `GET /v1/connections HTTP/1.1\r\nHost: a\r\n${headers}\r\n`);
+    expect(statusOf(answer)).toBe(401);
+  }
+});
+
 it('takes credentials from the header alone', async () => {
   for (const query of [`access_token=${everything}`, `api_key=${everything}`, `authorization=Bearer ${everything}`]) {
     expect((await as().call('GET', `/v1/connections?${query}`)).status).toBe(401);
@@ -274,20 +286,42 @@ it('writes down who did what, and who tried to', async () => {
   // Nobody acts for the shard here, so the command is stored and the outcome unknown.
   expect((await as(everything).call('POST', path, { reconnect_after: 'never' }, headers)).status).toBe(503);
   expect((await as(reader).call('POST', path, { reconnect_after: 'never' }, headers)).status).toBe(403);
+  const nobody = await as().call('POST', '/v1/connections/a-client/messages', { directive: 'a' }, headers);
+  expect(nobody.status).toBe(401);
+  const send = { directive: 'rhc:work', payload: 'not for the log' };
+  expect((await as(everything).send('a-client', send, headers)).status).toBe(503);
+  expect((await as(reader).send('a-client', send, headers)).status).toBe(403);
+  const batch = { messages: [{ client_id: 'a-client', ...send }, {}] };
+  expect((await as(everything).call('POST', '/v1/messages', batch, headers)).status).toBe(200);
   const lines = await waitUntil(() => {
     const found = readLog()
       .split('\n')
       .filter((line) => line.includes('"audited"'))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-    if (found.length < 3) throw new Error('not written yet');
+    if (found.filter(({ message }) => message === 'audit').length < 7) throw new Error('not written yet');
     return found;
   });
-  expect(lines).toContainEqual(
-    expect.objectContaining({
-      ...{ audit: true, message: 'client forced off', caller: 'key:everything', client_id: 'a-client' },
-      ...{ outcome: 'unavailable', address: '127.0.0.1', request_id: 'audited' },
-    }),
-  );
+  const act = { audit: true, message: 'audit', action: 'connection.force_disconnect', client_id: 'a-client' };
+  const from = { address: '127.0.0.1', request_id: 'audited' };
+  const sent = { ...act, action: 'message.send' };
+  for (const line of [
+    { ...act, ...from, caller: 'key:everything', outcome: 'unavailable', status: 503, reconnect_after: 'never' },
+    { ...act, ...from, caller: 'key:reader', outcome: 'forbidden', status: 403 },
+    { ...sent, ...from, outcome: 'unauthenticated', status: 401 },
+    { ...sent, ...from, caller: 'key:everything', outcome: 'unavailable', status: 503, directive: 'rhc:work' },
+    { ...sent, ...from, caller: 'key:reader', outcome: 'forbidden', status: 403 },
+    {
+      audit: true,
+      message: 'audit',
+      action: 'message.send',
+      caller: 'key:everything',
+      outcome: 'invalid',
+      status: 422,
+    },
+  ]) {
+    expect(lines).toContainEqual(expect.objectContaining(line));
+  }
+  expect(JSON.stringify(lines)).not.toContain('not for the log');
   expect(lines).toContainEqual(
     expect.objectContaining({ message: 'request refused', caller: 'key:reader', status: 403, path }),
   );

@@ -30,7 +30,7 @@ export interface ProblemView {
   status: number;
   detail: string;
   request_id: string;
-  errors?: { pointer: string; detail: string }[];
+  errors?: { pointer?: string; in?: string; name?: string; detail: string }[];
 }
 
 export class Api {

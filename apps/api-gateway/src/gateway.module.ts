@@ -87,6 +87,8 @@ export class GatewayModule {
     );
     const parts: GatewayParts = {
       redis,
+      // Large messages are on their way there for a while; what others ask for does not wait behind them.
+      accepting: connectRedis(REDIS_URL, { name: 'gateway-accept', whenAway: 'fail', commandMs: 'none' }, logger),
       subscriber,
       starter: connectRedis(REDIS_URL, { name: 'gateway-start', whenAway: 'wait' }, logger),
       keys,
@@ -97,7 +99,7 @@ export class GatewayModule {
       maintenance: new Maintenance(redis, keys),
       shardCount: SHARD_COUNT,
     };
-    const messages = new Messages(redis, keys, {
+    const limits = {
       shardCount: SHARD_COUNT,
       outboxLimit: settings.OUTBOX_LIMIT,
       shardLimit: settings.SHARD_OUTBOX_LIMIT,
@@ -107,7 +109,8 @@ export class GatewayModule {
       get shardBytes() {
         return storage.shardBytes;
       },
-    });
+    };
+    const { accepting } = parts;
     const mailboxes = new Mailboxes(redis, keys, settings.MAILBOX_LIMIT, undefined, { bytes: settings.MAILBOX_BYTES });
     return {
       module: GatewayModule,
@@ -124,8 +127,11 @@ export class GatewayModule {
         { provide: DeadLetters, useValue: new DeadLetters(redis, keys, SHARD_COUNT) },
         { provide: EventFeed, useValue: feed },
         { provide: Sweeps, useValue: new Sweeps(redis, keys, SHARD_COUNT) },
-        { provide: Messages, useValue: messages },
-        { provide: MessageSender, useValue: new MessageSender(redis, messages, parts.wakeUps, storage, logger) },
+        { provide: Messages, useValue: new Messages(redis, keys, limits) },
+        {
+          provide: MessageSender,
+          useValue: new MessageSender(accepting, new Messages(accepting, keys, limits), parts.wakeUps, storage, logger),
+        },
         {
           provide: ConnectionCommands,
           useValue: new ConnectionCommands(mailboxes, replies, SHARD_COUNT, settings.COMMAND_TIMEOUT),

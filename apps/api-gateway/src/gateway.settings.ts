@@ -1,6 +1,7 @@
 import { commonSettings, duration, integer, optionalInteger, parseMemoryMark, parsed } from '@app/platform';
 import { z } from 'zod';
 import { accessSettings, accessSettingsFit } from './access/access.settings.js';
+import type { BodyLimits } from './http/body-budget.js';
 
 export const gatewaySettings = z
   .object({
@@ -13,6 +14,10 @@ export const gatewaySettings = z
     MAX_PAYLOAD_DEPTH: integer(100, 1, 1000),
     /** Largest body of a batch of messages, in bytes. */
     MAX_BATCH_BYTES: integer(8_388_608, 1024, 268_435_456),
+    /** Most bytes of bodies that one gateway has in hand. Unset: 64 MiB, or what the largest body needs. */
+    BODY_BYTES_TOTAL: optionalInteger(1024, 17_179_869_184),
+    /** Most of them that one key or token subject has there. Unset: half of it, or what the largest body needs. */
+    BODY_BYTES_PER_KEY: optionalInteger(1024, 17_179_869_184),
     /** Most unfinished messages of one connection. */
     OUTBOX_LIMIT: integer(1000, 1, 1_000_000),
     /** Most unfinished messages of all connections of one shard. */
@@ -46,5 +51,37 @@ export const gatewaySettings = z
     /** The same in bytes. */
     MAILBOX_BYTES: integer(16_777_216, 65_536, 1_099_511_627_776),
   })
-  .superRefine(accessSettingsFit);
+  .superRefine(accessSettingsFit)
+  .superRefine(bodiesFit);
 export type GatewaySettings = z.output<typeof gatewaySettings>;
+
+/** Room for the members of a request beside its payload. */
+export const BODY_ROOM = 8192;
+const BODY_BYTES = 67_108_864;
+
+type BodySettings = Pick<
+  GatewaySettings,
+  'MAX_PAYLOAD_BYTES' | 'MAX_BATCH_BYTES' | 'BODY_BYTES_TOTAL' | 'BODY_BYTES_PER_KEY'
+>;
+
+export function bodyLimits(settings: BodySettings): BodyLimits {
+  const largest = largestBody(settings);
+  const total = settings.BODY_BYTES_TOTAL ?? Math.max(BODY_BYTES, largest, settings.BODY_BYTES_PER_KEY ?? 0);
+  const perCaller = settings.BODY_BYTES_PER_KEY ?? Math.max(Math.floor(total / 2), Math.min(largest, total));
+  return { total, perCaller };
+}
+
+function largestBody({ MAX_PAYLOAD_BYTES, MAX_BATCH_BYTES }: BodySettings): number {
+  return Math.max(MAX_PAYLOAD_BYTES + BODY_ROOM, MAX_BATCH_BYTES);
+}
+
+/** A body that is allowed must fit into what may be in hand, or it would be refused for ever. */
+function bodiesFit(settings: BodySettings, ctx: z.RefinementCtx): void {
+  const largest = largestBody(settings);
+  const limits = bodyLimits(settings);
+  const wrong = (name: string, message: string): void => ctx.addIssue({ code: 'custom', path: [name], message });
+  if (limits.total < largest) wrong('BODY_BYTES_TOTAL', `must be ${largest} at least, the largest body of a request`);
+  else if (limits.perCaller < largest) {
+    wrong('BODY_BYTES_PER_KEY', `must be ${largest} at least, the largest body of a request`);
+  } else if (limits.perCaller > limits.total) wrong('BODY_BYTES_PER_KEY', 'must not be above BODY_BYTES_TOTAL');
+}

@@ -1,9 +1,10 @@
 /** Starts and stops what the gateway holds open. */
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
-import { LOGGER, assertRedisFit, type Logger, type Redis } from '@app/platform';
+import { Draining, LOGGER, assertRedisFit, type Logger, type Redis } from '@app/platform';
 import { openKeySpace, type CommandReplies, type Maintenance, type RegistryKeys, type WakeUps } from '@app/registry';
 import { Doors } from './access/doors.js';
 import type { EventFeed } from './events/event-feed.js';
+import { Problem } from './http/problem.js';
 import type { StorageBudget } from './messages/storage-budget.js';
 
 export const GATEWAY_PARTS = Symbol('GATEWAY_PARTS');
@@ -11,6 +12,8 @@ export const GATEWAY_PARTS = Symbol('GATEWAY_PARTS');
 export interface GatewayParts {
   /** Fails fast: requests must be answered. */
   redis: Redis;
+  /** As `redis`, for accepting messages: its commands have no time limit of their own. */
+  accepting: Redis;
   /** Waits for Redis: subscriptions, and the start. */
   subscriber: Redis;
   starter: Redis;
@@ -31,12 +34,27 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
   constructor(
     @Inject(GATEWAY_PARTS) private readonly parts: GatewayParts,
     private readonly doors: Doors,
+    private readonly draining: Draining,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   /** Whether Redis and the key space have been found fit; stays so while Redis is away. */
   get wasReady(): boolean {
     return this.ready;
+  }
+
+  /** Why the API cannot be used now: before the key space has been found fit, answers could be wrong. */
+  get closed(): Problem | undefined {
+    if (this.draining.started) {
+      return new Problem('unavailable', 'this gateway is stopping; ask another one', {
+        retryAfterSeconds: 1,
+        close: true,
+      });
+    }
+    if (this.ready) return undefined;
+    return new Problem('unavailable', 'this gateway is starting, and has not read the key space yet', {
+      retryAfterSeconds: 1,
+    });
   }
 
   /** @throws UnfitRedisError, KeySpaceError */
@@ -64,7 +82,7 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     await this.doors.close();
     await Promise.all([this.parts.storage.stop(), this.parts.wakeUps.close(), this.parts.maintenance.close()]);
-    for (const redis of [this.parts.redis, this.parts.subscriber, this.parts.starter]) redis.disconnect();
-    await Promise.resolve();
+    const { redis, accepting, subscriber, starter } = this.parts;
+    for (const one of [redis, accepting, subscriber, starter]) one.disconnect();
   }
 }

@@ -120,11 +120,14 @@ export class CloudConnector {
     return this.requester.call<Api.GetConnectionData, Api.GetConnectionResponse>('GET', url, parts, options);
   }
 
-  /** Forces a client off; `reconnectAfter`: a duration such as `PT30S`, a timestamp, or `never`. */
-  async forceDisconnect(clientId: string, reconnectAfter: string, options?: CallOptions): Promise<void> {
+  /**
+   * Forces a client off; `reconnectAfter`: a duration such as `PT30S`, a timestamp, or `never`.
+   * @returns until when it is refused; undefined from a gateway of version 0.1.0
+   */
+  forceDisconnect(clientId: string, reconnectAfter: string, options?: CallOptions): Promise<Api.ForcedOff | undefined> {
     const parts = { path: { client_id: clientId }, body: { reconnect_after: reconnectAfter } };
     const url = '/v1/connections/{client_id}/force-disconnect';
-    await this.requester.call<Api.ForceDisconnectData, unknown>('POST', url, parts, options);
+    return this.requester.call<Api.ForceDisconnectData, Api.ForcedOff | undefined>('POST', url, parts, options);
   }
 
   /** Lets a refused client in again. */

@@ -32,7 +32,7 @@ export class ProblemError extends Error {
     return this.problem.detail;
   }
 
-  /** Members of the request that are wrong, each with a JSON pointer. */
+  /** What is wrong: members of the body, each with a JSON `pointer`, and parameters, by `in` and `name`. */
   get errors(): NonNullable<Problem['errors']> {
     return this.problem.errors ?? [];
   }

@@ -38,12 +38,16 @@ export const READINESS_CHECKS = Symbol('READINESS_CHECKS');
 @ApiExcludeController()
 @Controller('health')
 export class HealthController {
+  private readonly outcomes: Recent[];
+
   constructor(
     private readonly health: HealthCheckService,
     private readonly indicators: HealthIndicatorService,
     private readonly draining: Draining,
-    @Inject(READINESS_CHECKS) private readonly checks: ReadinessCheck[],
-  ) {}
+    @Inject(READINESS_CHECKS) checks: ReadinessCheck[],
+  ) {
+    this.outcomes = checks.map((check) => new Recent(check));
+  }
 
   @Get('live')
   @RouteAccess({ door: 'public' })
@@ -56,9 +60,9 @@ export class HealthController {
   @RouteAccess({ door: 'public' })
   @HealthCheck({ noCache: true, swaggerDocumentation: false })
   ready(): Promise<HealthCheckResult> {
-    const indicators = this.checks.map((one): HealthIndicatorFunction => async () => {
+    const indicators = this.outcomes.map((one): HealthIndicatorFunction => async () => {
       const indicator = this.indicators.check(one.name);
-      const outcome = await one.check().catch((error: unknown) => ({ down: String(error) }));
+      const outcome = await one.outcome();
       if (outcome === 'up') return indicator.up();
       return 'down' in outcome ? indicator.down(outcome.down) : indicator.degraded({ message: outcome.degraded });
     });
@@ -67,5 +71,29 @@ export class HealthController {
       return this.draining.started ? indicator.down('draining') : indicator.up();
     });
     return this.health.check(indicators);
+  }
+}
+
+/** Anybody may ask, as often as they like: what is asked of others is asked this often at most. */
+const ASKED_EVERY_MS = 500;
+
+/** What a check found, a moment ago at most. */
+class Recent {
+  private askedAt = -Infinity;
+  private found: ReturnType<ReadinessCheck['check']> | undefined;
+
+  constructor(private readonly of: ReadinessCheck) {}
+
+  get name(): string {
+    return this.of.name;
+  }
+
+  outcome(): ReturnType<ReadinessCheck['check']> {
+    const now = performance.now();
+    if (this.found === undefined || now - this.askedAt > ASKED_EVERY_MS) {
+      this.askedAt = now;
+      this.found = this.of.check().catch((error: unknown) => ({ down: String(error) }));
+    }
+    return this.found;
   }
 }

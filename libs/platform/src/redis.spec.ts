@@ -37,7 +37,7 @@ describe('redisTrouble', () => {
     const quick = connectRedis(server.url, { name: 'spec-quick', whenAway: 'fail' }, quiet);
     await once(quick, 'ready');
     await other.client('PAUSE', 1500, 'ALL');
-    expect(await redisTrouble(quick)).toMatch(/timed out/);
+    expect(await redisTrouble(quick)).toBe('redis does not answer');
     await other.ping();
     quick.disconnect();
   });
@@ -49,7 +49,7 @@ describe('redisTrouble', () => {
     const url = `redis://127.0.0.1:${(mute.address() as AddressInfo).port}`;
     const away = connectRedis(url, { name: 'spec-away', whenAway: 'wait' }, quiet);
     await eventually(() => expect(sockets).toHaveLength(1));
-    expect(await redisTrouble(away)).toMatch(/^redis is connect/);
+    expect(await redisTrouble(away)).toBe('redis does not answer');
     away.disconnect();
     for (const socket of sockets) socket.destroy();
     mute.close();
@@ -59,7 +59,7 @@ describe('redisTrouble', () => {
     const barred = connectRedis(server.url, { name: 'spec-barred', whenAway: 'wait' }, quiet);
     await barred.ping();
     await other.acl('SETUSER', 'default', '-ping');
-    expect(await redisTrouble(barred)).toMatch(/NOPERM/);
+    expect(await redisTrouble(barred)).toBe('redis refuses: NOPERM');
     await other.acl('SETUSER', 'default', '+ping');
     barred.disconnect();
   });

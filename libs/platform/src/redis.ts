@@ -24,6 +24,8 @@ export interface RedisConnectionOptions {
    * `fail`: commands fail well within a second (callers that must answer).
    */
   whenAway: 'wait' | 'fail';
+  /** `none`: the commands of a `fail` connection have no time limit of their own; its user knows a better one. */
+  commandMs?: 'none';
 }
 
 /** Codes of a server that cannot serve this connection any more, or not yet: the next connection may lead to one that can. */
@@ -32,9 +34,14 @@ const WRONG_SERVER = /^(READONLY|LOADING|UNBLOCKED|MASTERDOWN)/;
 const retry = (times: number): number => backoffMs(times, 50, 2000);
 
 /** Opens a connection that comes back by itself, with jitter. The caller closes it. @throws Error for a wrong URL */
-export function connectRedis(url: string, { name, whenAway }: RedisConnectionOptions, logger: Logger): Redis {
+export function connectRedis(
+  url: string,
+  { name, whenAway, commandMs }: RedisConnectionOptions,
+  logger: Logger,
+): Redis {
   const address = parseRedisUrl(url);
   const options = { ...serverOptions(address, whenAway), connectionName: name };
+  if (commandMs === 'none') delete options.commandTimeout;
   const redis =
     address.topology === 'cluster'
       ? new Cluster(address.hosts, clusterOptions(options, whenAway))
@@ -148,18 +155,23 @@ export function mastersMissed(redis: Redis): string[] {
   return [...holders].filter((master) => !found.has(master));
 }
 
-/** For readiness: undefined where every master answers within a second, otherwise what is wrong. */
+const AWAY = 'redis does not answer';
+
+/**
+ * For readiness: undefined if every master answers within a second, otherwise what is wrong. Anybody may ask for it, so it
+ * names no address and repeats no message of the connection.
+ */
 export async function redisTrouble(redis: Redis): Promise<string | undefined> {
-  if (redis.status !== 'ready') return `redis is ${redis.status}`;
-  const [missed] = mastersMissed(redis);
-  if (missed !== undefined) return `no connection to the master ${missed}`;
+  if (redis.status !== 'ready') return AWAY;
+  if (mastersMissed(redis).length > 0) return 'a master of the redis cluster does not answer';
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve('redis does not answer'), 1000);
+    timer = setTimeout(() => resolve(AWAY), 1000);
   });
   const answer = Promise.all(mastersOf(redis).map((master) => master.ping())).then(
     () => undefined,
-    (error: unknown) => String(error),
+    (error: unknown) =>
+      error instanceof Error && error.name === 'ReplyError' ? `redis refuses: ${error.message.split(' ', 1)[0]}` : AWAY,
   );
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }

@@ -46,8 +46,9 @@ async function start<Settings>(
   const app = await NestFactory.create<NestFastifyApplication>(
     definition.module(settings, logger),
     definition.adapter?.(settings, logger) ?? new FastifyAdapter(httpOptions(settings)),
+    // An app that takes bodies says itself how they are read.
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest types its options as a class
-    { logger: new NestLogger(logger), abortOnError: false },
+    { logger: new NestLogger(logger), abortOnError: false, bodyParser: false },
   );
   stop.app = app;
   app.getHttpServer().maxConnections = settings.MAX_CONNECTIONS;

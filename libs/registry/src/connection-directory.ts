@@ -4,7 +4,7 @@ import type { Redis } from '@app/platform';
 import { decodeConnection, type Connection } from './connection.js';
 import { CONNECTION_STATES, CONNECTION_TYPES, type ConnectionState, type ConnectionType } from './connection-state.js';
 import { factTerm, factValues, type SearchableFact } from './fact-index.js';
-import { isHeld } from './outbox.js';
+import { heldCounts } from './outbox.js';
 import type { RegistryKeys } from './registry-keys.js';
 
 export interface ConnectionFilter {
@@ -65,15 +65,24 @@ export class ConnectionDirectory {
     });
   }
 
-  /** How many messages are held for each of these connections. */
+  /** How many messages are held for each of these connections, with one script a shard. */
   async held(connections: readonly Connection[]): Promise<number[]> {
-    return Promise.all(
-      connections.map(async ({ client_id: clientId }) => {
-        const shard = shardOf(clientId, this.shardCount);
-        const waiting = await this.redis.llen(this.keys.outbox(shard, clientId));
-        return waiting > 0 && (await isHeld(this.redis, this.keys, shard, clientId)) ? waiting : 0;
+    const counts: number[] = [];
+    const shards = new Map<number, number[]>();
+    for (const [i, { client_id: clientId }] of connections.entries()) {
+      const shard = shardOf(clientId, this.shardCount);
+      const positions = shards.get(shard);
+      if (positions === undefined) shards.set(shard, [i]);
+      else positions.push(i);
+    }
+    await Promise.all(
+      Array.from(shards, async ([shard, positions]) => {
+        const ids = positions.map((i) => connections[i]?.client_id ?? '');
+        const found = await heldCounts(this.redis, this.keys, shard, ids);
+        for (const [n, i] of positions.entries()) counts[i] = found[n] ?? 0;
       }),
     );
+    return counts;
   }
 
   /** One page of at most `limit` connections. */

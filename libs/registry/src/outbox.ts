@@ -103,6 +103,32 @@ export async function isHeld(redis: Redis, keys: RegistryKeys, shard: number, cl
   return head !== null && (await redis.hget(keys.message(shard, head), 'unheard')) === '1';
 }
 
+/** KEYS `ofMessages` · ARGV client ids → how many messages are held for each, as `isHeld` says. */
+const heldScript = new RedisScript<number[]>(
+  'ccHeld',
+  `${MESSAGE_LUA}
+   local counts = {}
+   for i, id in ipairs(ARGV) do
+     local waiting = call('LLEN', OUTBOX .. id)
+     if waiting > 0 and (call('ZSCORE', HOSTS, id) or call('ZSCORE', PROXIES, id)) then
+       local head = call('LINDEX', OUTBOX .. id, 0)
+       if call('HGET', MESSAGE .. head, 'unheard') ~= '1' then waiting = 0 end
+     end
+     counts[i] = waiting
+   end
+   return counts`,
+);
+
+/** How many messages are held for each of these clients of one shard. */
+export async function heldCounts(
+  redis: Redis,
+  keys: RegistryKeys,
+  shard: number,
+  clientIds: readonly string[],
+): Promise<number[]> {
+  return heldScript.run(redis, keys.ofMessages(shard), clientIds);
+}
+
 export class Outboxes {
   constructor(
     private readonly redis: Redis,

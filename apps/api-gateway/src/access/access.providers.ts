@@ -20,7 +20,7 @@ export function accessProviders(
   const guards: Guards = {
     authenticator: Authenticator.of(settings, logger),
     limits: new RequestLimits(redis, keys.requestLimits, limitsOf(settings)),
-    doors: new Doors(settings),
+    doors: new Doors(settings, logger),
   };
   const { authenticator } = guards;
   const streams = new OpenStreams(

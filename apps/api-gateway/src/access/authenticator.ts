@@ -63,15 +63,20 @@ export class Authenticator {
     return this.keys?.isCurrent(caller) ?? false;
   }
 
-  /** The caller behind an `Authorization` header. @throws Problem */
-  callerOf(header: string | undefined): Caller | Promise<Caller> {
+  /** The caller behind an `Authorization` header; `beforeToken` may refuse to have a token checked. @throws Problem */
+  callerOf(header: string | undefined, beforeToken?: () => Promise<void>): Caller | Promise<Caller> {
     if (header === undefined) throw credentialsMissing();
     const presented = header.length <= MAX_LENGTH ? BEARER.exec(header)?.[1] : undefined;
     if (presented === undefined)
       throw credentialsRefused('the Authorization header must be "Bearer" and one key or token');
     const caller = this.keys?.callerOf(presented);
     if (caller !== undefined) return caller;
-    if (this.tokens !== undefined && SIGNED_TOKEN.test(presented)) return this.tokens.callerOf(presented);
+    const { tokens } = this;
+    if (tokens !== undefined && SIGNED_TOKEN.test(presented)) {
+      return beforeToken === undefined
+        ? tokens.callerOf(presented)
+        : beforeToken().then(() => tokens.callerOf(presented));
+    }
     throw credentialsRefused('the key is not known');
   }
 }

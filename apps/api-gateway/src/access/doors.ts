@@ -3,8 +3,10 @@
  * service: on `MANAGEMENT_PORT` alone where it is set, on `PORT` with the rest in development, else nowhere.
  */
 import { createServer, type Server } from 'node:http';
-import { serverOptions, type Access } from '@app/platform';
+import { serverOptions, type Access, type Logger } from '@app/platform';
 import type { FastifyInstance } from 'fastify';
+import { holdBodies } from '../http/expectations.js';
+import { onParserError } from '../http/parser-errors.js';
 
 export interface DoorSettings {
   NODE_ENV: string;
@@ -17,7 +19,10 @@ export interface DoorSettings {
 export class Doors {
   private management: Server | undefined;
 
-  constructor(private readonly settings: DoorSettings) {}
+  constructor(
+    private readonly settings: DoorSettings,
+    private readonly logger: Logger,
+  ) {}
 
   /** Whether a route behind this door is served to a request that came in on this local port. */
   serves(door: Access['door'], localPort: number | undefined): boolean {
@@ -31,9 +36,10 @@ export class Doors {
   async open(fastify: FastifyInstance): Promise<void> {
     const { MANAGEMENT_PORT, HOST, MAX_CONNECTIONS } = this.settings;
     if (MANAGEMENT_PORT === undefined) return;
-    const server = createServer(serverOptions(this.settings), (request, response) =>
-      fastify.routing(request, response),
-    );
+    const options = { ...serverOptions(this.settings), requireHostHeader: false };
+    const server = createServer(options, (request, response) => fastify.routing(request, response));
+    server.on('clientError', onParserError(this.logger));
+    holdBodies(server);
     server.maxConnections = MAX_CONNECTIONS;
     this.management = server;
     await new Promise<void>((resolve, reject) => {

@@ -13,8 +13,10 @@ const turnedAway = counter('requests_limited', 'Requests turned away for their n
   by: ['key', 'address'],
 });
 
-/** Messages of a batch that count as one request. */
+/** Messages of a batch, bytes of a body, and items of a page that count as one request. */
 const MESSAGES_A_REQUEST = 10;
+const BYTES_A_REQUEST = 65_536;
+const ITEMS_A_REQUEST = 100;
 
 export interface LimitsASecond {
   /** 0: without limit. */
@@ -38,19 +40,29 @@ export class RequestLimits {
     return this.ofKeys === undefined && this.ofAddresses === undefined;
   }
 
-  /** Counts a request; `caller` is undefined where nobody known asks. @throws Problem */
-  async count(address: string, caller: Caller | undefined): Promise<void> {
-    await Promise.all([
-      take(this.ofAddresses, networkOf(address), 1, 'address'),
-      caller && take(this.ofKeys, caller.id, 1, 'key'),
-    ]);
+  /** Counts a request of an address. @throws Problem */
+  async countAddress(address: string): Promise<void> {
+    await take(this.ofAddresses, networkOf(address), 1, 'address');
   }
 
-  /** Counts what a batch is worth beyond the one request it came in. @throws Problem */
-  async countBatch(caller: Caller, messages: number): Promise<void> {
-    const worth = Math.min(Math.ceil(messages / MESSAGES_A_REQUEST), this.perKey) - 1;
-    if (worth > 0) await take(this.ofKeys, caller.id, worth, 'key');
+  /** Counts a request of a caller. @throws Problem */
+  async countCaller({ id }: Caller): Promise<void> {
+    await take(this.ofKeys, id, 1, 'key');
   }
+
+  /** Counts what a request is worth beyond one. @throws Problem */
+  async countCost({ id }: Caller, { messages = 0, bytes = 0, items = 0 }: Cost): Promise<void> {
+    const worth = Math.ceil(Math.max(messages / MESSAGES_A_REQUEST, bytes / BYTES_A_REQUEST, items / ITEMS_A_REQUEST));
+    const more = Math.min(worth, this.perKey) - 1;
+    if (more > 0) await take(this.ofKeys, id, more, 'key');
+  }
+}
+
+/** What a request asks for: messages to accept, bytes to store, items to list. */
+export interface Cost {
+  messages?: number;
+  bytes?: number;
+  items?: number;
 }
 
 function limiter(redis: Redis, keyPrefix: string, points: number): RateLimiterRedis | undefined {

@@ -1,4 +1,5 @@
 import { fastify, type FastifyContextConfig, type FastifyInstance } from 'fastify';
+import { quiet } from '../../../../test/support/servers.js';
 import { Doors } from './doors.js';
 import { RequestLimits } from './request-limits.js';
 import { UndeclaredRouteError, guardRoutes } from './route-guard.js';
@@ -9,7 +10,11 @@ const NO_LIMITS = new RequestLimits(undefined as never, 'unused', { perKey: 0, p
 
 function guarded(): FastifyInstance {
   const app = fastify();
-  guardRoutes(app, { authenticator: undefined, limits: NO_LIMITS, doors: new Doors(SETTINGS) });
+  guardRoutes(
+    app,
+    { authenticator: undefined, limits: NO_LIMITS, doors: new Doors(SETTINGS, quiet) },
+    { closed: undefined },
+  );
   return app;
 }
 

@@ -1,8 +1,7 @@
 /** What callers may be allowed to do, and the decorator that asks for it beside a handler. */
-import { UseInterceptors, applyDecorators } from '@nestjs/common';
+import { applyDecorators } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import { RouteAccess } from '@app/platform';
-import { AuditInterceptor } from './audit.interceptor.js';
 
 export const SCOPES = [
   'connections:read',
@@ -19,14 +18,12 @@ export function isScope(text: string): text is Scope {
 }
 
 /**
- * Lets callers in that hold the scope. `act` says what an operator does by it, in the words of the audit log:
- * every operation that manages something has one.
+ * Lets callers in that hold the scope. `act` says what is done by it, in the words of the audit log, such as
+ * `connection.forget`: every operation that changes something has one.
  */
 export function Requires(scope: Scope, act?: string): MethodDecorator {
   return applyDecorators(
     RouteAccess({ door: 'api', scope, ...(act !== undefined && { act }) }),
-    // Only here: one for all routes would lead every request through its machinery.
-    ...(act === undefined ? [] : [UseInterceptors(AuditInterceptor)]),
     ApiBearerAuth('api_key'),
     ApiBearerAuth('token'),
     ApiExtension('x-required-scope', scope),

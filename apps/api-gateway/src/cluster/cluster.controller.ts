@@ -33,7 +33,7 @@ export class ClusterController {
 
   @Post('sweeps')
   @HttpCode(202)
-  @Requires('cluster:manage', 'sweep started')
+  @Requires('cluster:manage', 'sweep.start')
   @ApiOperation({
     summary: 'Compare the whole registry with the broker',
     description:

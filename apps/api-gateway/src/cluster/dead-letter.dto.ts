@@ -1,7 +1,7 @@
 /** What could not be processed, as the REST API shows it. */
 import type { DeadLetterCursor, DeadLetterPage } from '@app/registry';
 import { z } from 'zod';
-import { pageCursor } from '../http/paging.js';
+import { pageCursor, pageLimit } from '../http/paging.js';
 
 const DeadLetter = z
   .object({
@@ -20,11 +20,9 @@ export const DeadLetterPageBody = z
   .meta({ id: 'DeadLetterPage' });
 export type DeadLetterPageBody = z.infer<typeof DeadLetterPageBody>;
 
-const limitError = 'must be a whole number from 1 to 200';
-
 // Without an id of its own: its members are the operation's parameters.
 export const DeadLettersQuery = z.strictObject({
-  limit: z.coerce.number(limitError).int(limitError).min(1, limitError).max(200, limitError).default(100),
+  limit: pageLimit(200),
   cursor: pageCursor(decode),
 });
 export type DeadLettersQuery = z.infer<typeof DeadLettersQuery>;

@@ -3,7 +3,7 @@ import type { Connection, ConnectionFilter, PageCursor, Summary } from '@app/reg
 import { CONNECTION_STATES, CONNECTION_TYPES, SEARCHABLE_FACTS, type SearchableFact } from '@app/registry';
 import { parseReconnectAfter } from '@app/protocol';
 import { z } from 'zod';
-import { PageLimit, pageCursor } from '../http/paging.js';
+import { pageCursor, pageLimit } from '../http/paging.js';
 
 const time = z.iso.datetime();
 
@@ -70,7 +70,7 @@ const factValue = z.string().min(1).max(1024).optional();
 export const ListQuery = z.strictObject({
   state: z.enum(CONNECTION_STATES).optional(),
   type: z.enum(CONNECTION_TYPES).optional(),
-  limit: PageLimit,
+  limit: pageLimit(1000),
   cursor: pageCursor(decodeCursor),
   insights_id: factValue,
   machine_id: factValue,
@@ -109,6 +109,16 @@ export const ForceDisconnectBody = z
   .meta({ id: 'ForceDisconnect' });
 export type ForceDisconnectBody = z.infer<typeof ForceDisconnectBody>;
 
+export const ForcedOffBody = z
+  .object({
+    client_id: z.string(),
+    refused_until: z.string().nullable().meta({
+      description: 'Until when its handshakes are refused: a timestamp, `never`, or null if that is over already.',
+    }),
+  })
+  .meta({ id: 'ForcedOff' });
+export type ForcedOffBody = z.infer<typeof ForcedOffBody>;
+
 export const VerificationBody = z
   .object({
     client_id: z.string(),
@@ -120,7 +130,6 @@ export const VerificationBody = z
 export type VerificationBody = z.infer<typeof VerificationBody>;
 
 export function toConnectionBody(connection: Connection, shard: number, held: number, now: number): ConnectionBody {
-  const { refused_until: refused } = connection;
   return {
     client_id: connection.client_id,
     type: connection.type,
@@ -134,8 +143,13 @@ export function toConnectionBody(connection: Connection, shard: number, held: nu
     account: connection.account ?? null,
     shard,
     held_messages: held,
-    refused_until: refused === 'never' ? refused : refused !== null && refused > now ? iso(refused) : null,
+    refused_until: refusedUntil(connection.refused_until, now),
   };
+}
+
+export function refusedUntil(until: Connection['refused_until'], now: number): string | null {
+  if (until === 'never') return until;
+  return until !== null && until > now ? iso(until) : null;
 }
 
 export function toSummaryBody({ online, offline }: Summary): SummaryBody {

@@ -1,9 +1,11 @@
-import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { SETTINGS } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import { ConnectionDirectory, type Connection } from '@app/registry';
+import type { FastifyRequest } from 'fastify';
 import { RequestCaller, type Caller } from '../access/caller.js';
+import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
 import type { GatewaySettings } from '../gateway.settings.js';
 import { Problems } from '../http/problem.js';
@@ -13,10 +15,12 @@ import {
   ConnectionBody,
   ConnectionPageBody,
   ForceDisconnectBody,
+  ForcedOffBody,
   ListQuery,
   SummaryBody,
   VerificationBody,
   encodeCursor,
+  refusedUntil,
   toConnectionBody,
   toFilter,
   toSummaryBody,
@@ -28,6 +32,7 @@ export class ConnectionsController {
   constructor(
     private readonly directory: ConnectionDirectory,
     private readonly commands: ConnectionCommands,
+    private readonly limits: RequestLimits,
     @Inject(SETTINGS) private readonly settings: GatewaySettings,
   ) {}
 
@@ -38,8 +43,10 @@ export class ConnectionsController {
   @Problems('invalid')
   async listConnections(
     @Query({ schema: ListQuery }) query: ListQuery,
-    @RequestCaller() { account }: Caller,
+    @RequestCaller() caller: Caller,
   ): Promise<ConnectionPageBody> {
+    const { account } = caller;
+    await this.limits.countCost(caller, { items: query.limit });
     const filter = { ...toFilter(query), ...(account !== undefined && { within: account }) };
     const { connections, next } = await this.directory.list(filter, query.limit, query.cursor);
     return { data: await this.show(connections), next_cursor: next === undefined ? null : encodeCursor(next) };
@@ -70,7 +77,7 @@ export class ConnectionsController {
   }
 
   @Post(':client_id/force-disconnect')
-  @Requires('connections:manage', 'client forced off')
+  @Requires('connections:manage', 'connection.force_disconnect')
   @HttpCode(202)
   @ApiOperation({
     summary: 'Force a client off',
@@ -78,18 +85,25 @@ export class ConnectionsController {
       'Tells the client to disconnect and refuses its handshakes until `reconnect_after`. ' +
       "The connection's state changes when the client is gone.",
   })
-  @ApiAcceptedResponse({ description: 'The refusal is in force, and the client is being told.' })
-  @Problems('unknown-connection', 'conflict', 'invalid', 'malformed-json')
+  @ApiAcceptedResponse({
+    standardSchema: ForcedOffBody,
+    description: 'The refusal is in force, and the client is being told.',
+  })
+  @Problems('unknown-connection', 'conflict', 'invalid', 'malformed-json', 'too-large', 'unsupported-media-type')
   async forceDisconnect(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Body({ schema: ForceDisconnectBody }) body: ForceDisconnectBody,
     @RequestCaller() { account }: Caller,
-  ): Promise<void> {
+    @Req() request: FastifyRequest,
+  ): Promise<ForcedOffBody> {
+    request.audit = { reconnect_after: body.reconnect_after };
     await this.commands.send(clientId, { do: 'force-disconnect', reconnect_after: body.reconnect_after }, account);
+    const connection = await this.directory.find(clientId, account);
+    return { client_id: clientId, refused_until: refusedUntil(connection?.refused_until ?? null, Date.now()) };
   }
 
   @Post(':client_id/verify')
-  @Requires('connections:manage', 'connection verified')
+  @Requires('connections:manage', 'connection.verify')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Compare a connection with the broker',
@@ -114,7 +128,7 @@ export class ConnectionsController {
   }
 
   @Delete(':client_id/refusal')
-  @Requires('connections:manage', 'refusal lifted')
+  @Requires('connections:manage', 'connection.lift_refusal')
   @HttpCode(204)
   @ApiOperation({ summary: 'Let a refused client in again' })
   @ApiNoContentResponse({ description: 'Handshakes of the client are accepted.' })
@@ -127,7 +141,7 @@ export class ConnectionsController {
   }
 
   @Delete(':client_id')
-  @Requires('connections:manage', 'connection forgotten')
+  @Requires('connections:manage', 'connection.forget')
   @HttpCode(204)
   @ApiOperation({ summary: 'Forget an offline connection' })
   @ApiNoContentResponse({ description: 'The connection is forgotten.' })

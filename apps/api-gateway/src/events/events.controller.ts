@@ -74,5 +74,5 @@ function timeOf(lastEventId: string): number {
   const ms = decodeCursor(lastEventId);
   if (ms !== undefined) return ms;
   const detail = 'Last-Event-ID must be the id of an event of this installation';
-  throw new Problem('invalid', detail, { errors: [{ pointer: '/Last-Event-ID', detail }] });
+  throw new Problem('invalid', detail, { errors: [{ in: 'header', name: 'Last-Event-ID', detail }] });
 }

@@ -1,14 +1,22 @@
 /** What listings have in common: how many of a page, and a cursor, opaque to callers, that says where the page before ended. */
 import { z } from 'zod';
 
-const limitError = 'must be a whole number from 1 to 1000';
+/** Only digits, without a sign or zeros before them: `Number` takes `0x10`, `1e2` and blanks for whole numbers too. */
+const WHOLE = /^[1-9]\d{0,9}$/;
 
-export const PageLimit = z.coerce
-  .number(limitError)
-  .int(limitError)
-  .min(1, limitError)
-  .max(1000, limitError)
-  .default(100);
+/** How many items of a page a caller wants. */
+export function pageLimit(most: number): z.ZodType<number, string | undefined> {
+  return z
+    .string()
+    .optional()
+    .transform((text = '100', ctx): number => {
+      const limit = WHOLE.test(text) ? Number(text) : NaN;
+      if (limit <= most) return limit;
+      ctx.addIssue({ code: 'custom', message: `must be a whole number from 1 to ${most}` });
+      return z.NEVER;
+    })
+    .meta({ type: 'integer', minimum: 1, maximum: most, default: 100 });
+}
 
 /** `decode`: undefined where the text is no cursor of this listing. */
 export function pageCursor<Cursor>(

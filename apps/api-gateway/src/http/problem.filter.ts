@@ -2,6 +2,7 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { isRedisError, type Logger } from '@app/platform';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { answerOf, pathOf } from './problem-answer.js';
 import { Problem, type ProblemKind } from './problem.js';
 
 @Catch()
@@ -12,48 +13,73 @@ export class ProblemFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
-    const problem = asProblem(error);
-    const { kind, status, detail, more, body } = problem;
-    // What follows the path may be anything, a key in the wrong place included.
-    const [path] = request.url.split('?');
-    const about = {
-      request_id: request.id,
-      caller: request.caller?.id,
-      address: request.ip,
-      method: request.method,
-      path,
-      status,
-      problem: kind,
-      detail,
-    };
-    if (status >= 500) this.logger.error({ ...about, err: more.cause ?? error }, 'request failed');
-    else this.logger.info(about, 'request refused');
-    if (more.retryAfterSeconds !== undefined) void reply.header('retry-after', more.retryAfterSeconds);
-    if (more.challenge !== undefined) void reply.header('www-authenticate', more.challenge);
-    void reply
-      .status(status)
-      .header('content-type', 'application/problem+json; charset=utf-8')
-      .send(JSON.stringify({ ...body, instance: path, request_id: request.id }));
+    const report = healthReport(error);
+    if (report === undefined) answer(asProblem(error), request, reply, this.logger, error);
+    else void reply.status(503).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(report));
   }
 }
 
-function asProblem(error: unknown): Problem {
+/** Answers a request with a problem, and logs it. */
+export function answer(
+  problem: Problem,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  logger: Logger,
+  cause: unknown = problem,
+): void {
+  const path = pathOf(request.raw.url);
+  const about = {
+    request_id: request.id,
+    caller: request.caller?.id,
+    address: request.ip,
+    method: request.method,
+    path,
+    status: problem.status,
+    problem: problem.kind,
+    detail: problem.detail,
+  };
+  if (problem.status === 500) logger.error({ ...about, err: problem.more.cause ?? cause }, 'request failed');
+  else if (problem.status > 500) logger.error({ ...about, err: problem.more.cause ?? cause }, 'request failed');
+  else logger.info(about, 'request refused');
+  request.problem = problem.kind;
+  const { status, headers, body } = answerOf(problem, path, request.id);
+  void reply.status(status).headers(headers).send(body);
+}
+
+/** What the health controller says of an app that is not well: for probes, which look for its members. */
+function healthReport(error: unknown): object | undefined {
+  if (!(error instanceof HttpException) || error.getStatus() !== 503) return undefined;
+  const response = error.getResponse();
+  return typeof response === 'object' && 'details' in response ? response : undefined;
+}
+
+/** The problem that stands for an error. What an error of others says may repeat what a caller sent, so it is not shown. */
+export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  // Nest's own, and what Fastify itself refuses: a body it cannot read, a wrong media type.
-  if (error instanceof HttpException) return new Problem(kindOf(error), error.message);
   if (isRedisError(error)) {
     return new Problem('unavailable', 'the registry cannot be reached; nothing was changed that was not confirmed', {
       retryAfterSeconds: 1,
     });
   }
+  const status = error instanceof HttpException ? error.getStatus() : statusOf(error);
+  if (status !== undefined && status < 500) {
+    const [kind, detail] = REFUSALS[status] ?? ['bad-request', 'the request cannot be understood'];
+    return new Problem(kind, detail);
+  }
   return new Problem('internal', 'the request could not be processed; the log has the details under this request_id');
 }
 
-function kindOf(error: HttpException): ProblemKind {
-  const status = error.getStatus();
-  if (status === 404) return 'not-found';
-  if (status === 413) return 'too-large';
-  if (status === 415) return 'unsupported-media-type';
-  if (/^Body (is not valid JSON|cannot be empty)/.test(error.message)) return 'malformed-json';
-  return status < 500 ? 'bad-request' : 'internal';
+/** What the frame refuses by itself, by status. */
+const REFUSALS: Readonly<Record<number, [ProblemKind, string]>> = {
+  400: ['bad-request', 'the path, the headers or the body cannot be read, or the body ended too early'],
+  404: ['not-found', 'this is not served here'],
+  413: ['too-large', 'the body is larger than this operation takes'],
+  414: ['uri-too-long', 'an id in the path is longer than any that exists'],
+  415: ['unsupported-media-type', 'send the body as application/json in UTF-8'],
+};
+
+/** Errors of Fastify, and of a connection that broke, carry the status they stand for. */
+function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('statusCode' in error)) return undefined;
+  return typeof error.statusCode === 'number' && error.statusCode >= 400 ? error.statusCode : undefined;
 }

@@ -12,27 +12,30 @@ export const PROBLEMS = {
   'not-found': { status: 404, title: 'No such resource' },
   'unknown-connection': { status: 404, title: 'The client never registered' },
   'unknown-message': { status: 404, title: 'No such message is kept' },
+  'method-not-allowed': { status: 405, title: 'This path does not have this method' },
+  'request-timeout': { status: 408, title: 'The request did not arrive in time' },
   'client-offline': { status: 409, title: 'The client is offline' },
   conflict: { status: 409, title: 'Not possible in the present state' },
   'too-large': { status: 413, title: 'The payload is too large' },
+  'uri-too-long': { status: 414, title: 'The path is too long' },
   'unsupported-media-type': { status: 415, title: 'The body must be application/json' },
+  'expectation-failed': { status: 417, title: 'The expectation cannot be met' },
   invalid: { status: 422, title: 'The request is not valid' },
   'idempotency-mismatch': { status: 422, title: 'The Idempotency-Key was used with another body' },
   'outbox-full': { status: 429, title: "The client's outbox is full" },
   'shard-full': { status: 429, title: 'Too many messages wait' },
   'account-full': { status: 429, title: 'Too many messages of this account or key wait' },
   'rate-limited': { status: 429, title: 'Too many requests' },
+  'headers-too-large': { status: 431, title: 'The headers are too large' },
   internal: { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'Not available at the moment' },
   'storage-full': { status: 503, title: 'The store has no room for new messages' },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemKind = keyof typeof PROBLEMS;
 
-export interface FieldProblem {
-  /** JSON pointer to the member, or `/<name>` of a parameter. */
-  pointer: string;
-  detail: string;
-}
+/** What is wrong with a member of the body, named by a JSON pointer, or with a parameter. */
+export type FieldProblem = { detail: string } & ({ pointer: string } | { in: ParameterPlace; name: string });
+export type ParameterPlace = 'path' | 'query' | 'header';
 
 /** Thrown by handlers; the filter turns it into a response. */
 export class Problem extends Error {
@@ -46,6 +49,12 @@ export class Problem extends Error {
       retryAfterSeconds?: number;
       /** For the header `WWW-Authenticate`. */
       challenge?: string;
+      /** For the header `Allow`. */
+      allow?: readonly string[];
+      /** For the header `Accept-Encoding`: how a body may be encoded. */
+      acceptEncoding?: string;
+      /** The connection is of no use after this answer. */
+      close?: boolean;
       /** What went wrong underneath; logged, never shown. */
       cause?: unknown;
     } = {},
@@ -78,7 +87,16 @@ export const ProblemBody = z.object({
   detail: z.string(),
   instance: z.string(),
   request_id: z.string(),
-  errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+  errors: z
+    .array(
+      z.object({
+        pointer: z.string().optional().meta({ description: 'JSON pointer to a member of the body.' }),
+        in: z.enum(['path', 'query', 'header']).optional().meta({ description: 'Where the parameter stands.' }),
+        name: z.string().optional().meta({ description: 'Name of the parameter.' }),
+        detail: z.string(),
+      }),
+    )
+    .optional(),
 });
 
 /** What every operation can answer. */

@@ -13,7 +13,7 @@ export const IdempotencyKey = createParamDecorator((_: unknown, context: Executi
   if (key === undefined) return undefined;
   if (typeof key === 'string' && key.length >= 1 && key.length <= 128) return key;
   const detail = 'Idempotency-Key must be 1 to 128 characters';
-  throw new Problem('invalid', detail, { errors: [{ pointer: '/Idempotency-Key', detail }] });
+  throw new Problem('invalid', detail, { errors: [{ in: 'header', name: 'Idempotency-Key', detail }] });
 });
 
 /** The `Last-Event-ID` header, undefined where it is absent or empty. */

@@ -34,12 +34,14 @@ const OPTIONS: HelmetOptions = {
   xssFilter: false,
 };
 
+/** Of every answer that is data. */
+export const DATA_HEADERS: Readonly<Record<string, string>> = { ...headersOf(NOTHING), 'cache-control': 'no-store' };
+
 /** To be called before any hook that may refuse. */
 export function secureHeaders(fastify: FastifyInstance): void {
-  const ofData = { ...headersOf(NOTHING), 'cache-control': 'no-store' };
   const ofDocuments = headersOf(DOCUMENTS);
   fastify.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(request.routeOptions.url?.startsWith('/docs') === true ? ofDocuments : ofData);
+    void reply.headers(request.routeOptions.url?.startsWith('/docs') === true ? ofDocuments : DATA_HEADERS);
     done();
   });
 }

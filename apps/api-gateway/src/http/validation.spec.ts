@@ -72,9 +72,28 @@ describe('validationPipe', () => {
     ]);
   });
 
+  it('names a parameter by where it stands, and no name in which somebody may have put a key', async () => {
+    const wrong = async (type: 'query' | 'param', data: string | undefined, schema: z.ZodType): Promise<Problem> => {
+      const passed = validationPipe().transform<unknown>({ cck_S3cret: '1', limit: 'x' }, { type, data, schema });
+      return passed.then(
+        () => Promise.reject(new Error('it was accepted')),
+        (error: unknown) => error as Problem,
+      );
+    };
+    const query = await wrong('query', undefined, z.strictObject({ limit: z.int('no number') }));
+    const detail = 'is not a known parameter; remove it or correct its name';
+    expect(query.more.errors).toEqual([
+      { in: 'query', name: 'limit', detail: 'no number' },
+      { in: 'query', name: '', detail },
+    ]);
+    const path = await wrong('param', 'client_id', z.string('no text'));
+    expect(path.more.errors).toEqual([{ in: 'path', name: 'client_id', detail: 'no text' }]);
+    expect(path.detail).toBe('path parameter client_id: no text');
+  });
+
   it('escapes names as RFC 6901 says', async () => {
     const problem = await problemOf(z.strictObject({ 'x/~y': z.string('no text') }), { 'x/~y': 1, '~1/': 2 });
-    expect(problem.more.errors?.map(({ pointer }) => pointer)).toEqual(['/x~1~0y', '/~01~1']);
+    expect(problem.more.errors).toMatchObject([{ pointer: '/x~1~0y' }, { pointer: '/~01~1' }]);
   });
 
   it('lists no more than twenty errors', async () => {
@@ -92,10 +111,10 @@ describe('ClientIdParam', () => {
   });
 
   it.each([
-    ['', 'client_id must not be empty'],
-    ['a/b', 'client_id must not contain "/", "+", "#", control characters or noncharacters of Unicode'],
-    ['+', 'client_id must not contain "/", "+", "#", control characters or noncharacters of Unicode'],
-    ['é'.repeat(129), 'client_id must be at most 256 UTF-8 bytes'],
+    ['', 'must not be empty'],
+    ['a/b', 'must not contain "/", "+", "#", control characters or noncharacters of Unicode'],
+    ['+', 'must not contain "/", "+", "#", control characters or noncharacters of Unicode'],
+    ['é'.repeat(129), 'must be at most 256 UTF-8 bytes'],
   ])('refuses %j and says why', async (id, detail) => {
     const problem = await problemOf(ClientIdParam, id);
     expect(problem.more.errors).toEqual([{ pointer: '', detail }]);
@@ -105,12 +124,13 @@ describe('ClientIdParam', () => {
 describe('MessageIdParam', () => {
   it.each(['017f22e2-79b0-7abc-8000-000000000000', '3fb0c7be-89cb-4f19-84b7-94448f40f769'])('accepts %s', (id) => {
     expect(MessageIdParam.parse(id)).toBe(id);
+    expect(MessageIdParam.parse(id.toUpperCase())).toBe(id);
   });
 
   it.each(['', 'x', '017f22e279b07abc8000000000000000', '017f22e2-79b0-7abc-8000-00000000000g', '{}'])(
     'refuses %j and says what would be right',
     async (id) => {
-      expect((await problemOf(MessageIdParam, id)).detail).toBe('body: message_id must be a UUID');
+      expect((await problemOf(MessageIdParam, id)).detail).toBe('body: must be a UUID');
     },
   );
 });

@@ -1,52 +1,84 @@
 /** Validation by zod schemas beside the parameters; a failure names each member and what would be right. */
-import { StandardSchemaValidationPipe } from '@nestjs/common';
+import { StandardSchemaValidationPipe, type ArgumentMetadata } from '@nestjs/common';
 import { clientIdProblem } from '@app/protocol';
 import { z } from 'zod';
-import { Problem, type FieldProblem } from './problem.js';
+import { pointerPart } from './pointer.js';
+import { Problem, type FieldProblem, type ParameterPlace } from './problem.js';
 
 type Issue = Parameters<
   NonNullable<NonNullable<ConstructorParameters<typeof StandardSchemaValidationPipe>[0]>['exceptionFactory']>
 >[0][number];
 
+/** Where the value stands in the request; `name` if it is one parameter and not a whole query. */
+type Place = { in: ParameterPlace; name?: string | undefined } | 'body';
+
+const PLACES: Partial<Record<ArgumentMetadata['type'], ParameterPlace>> = { param: 'path', query: 'query' };
+/** A name that may be shown: in the place of a name, too, somebody may have put a key. */
+const SHOWABLE = /^[a-z][a-z_]{0,39}$/i;
+
+class IssuesError extends Error {
+  constructor(readonly issues: readonly Issue[]) {
+    super('the value does not fit its schema');
+  }
+}
+
 /** The frame's pipe removes members named `constructor` or `prototype` unasked; a payload is the caller's to choose. */
 class UnalteringPipe extends StandardSchemaValidationPipe {
   protected override stripProtoKeys(): void {
-    // Nothing of a body is ever merged into another object; Fastify refuses `__proto__` with 400.
+    // Nothing of a body is ever merged into another object.
+  }
+
+  override async transform<Value>(value: Value, metadata: ArgumentMetadata): Promise<Value> {
+    try {
+      return await super.transform(value, metadata);
+    } catch (error) {
+      if (!(error instanceof IssuesError)) throw error;
+      const place = PLACES[metadata.type];
+      throw asProblem(error.issues, place === undefined ? 'body' : { in: place, name: metadata.data });
+    }
   }
 }
 
 export function validationPipe(): StandardSchemaValidationPipe {
-  return new UnalteringPipe({ exceptionFactory: asProblem });
+  return new UnalteringPipe({ exceptionFactory: (issues) => new IssuesError(issues) });
 }
 
-/** What a schema found wrong, as a problem that names each member. */
-export function asProblem(issues: readonly Issue[]): Problem {
-  const errors = issues.flatMap(toFieldProblems).slice(0, 20);
+/** What a schema found wrong, as a problem that names each member or parameter. */
+export function asProblem(issues: readonly Issue[], place: Place = 'body'): Problem {
+  const errors = issues.flatMap((issue) => toFieldProblems(issue, place)).slice(0, 20);
   const first = errors[0];
-  const detail = first === undefined ? 'the request is not valid' : `${first.pointer || 'body'}: ${first.detail}`;
-  return new Problem('invalid', detail, { errors });
+  return new Problem('invalid', first === undefined ? 'the request is not valid' : inWords(first), { errors });
 }
 
-function toFieldProblems(issue: Issue): FieldProblem[] {
-  const pointer = (issue.path ?? []).map((part) => `/${escape(typeof part === 'object' ? part.key : part)}`).join('');
+function inWords(error: FieldProblem): string {
+  if ('pointer' in error) return `${error.pointer || 'body'}: ${error.detail}`;
+  return `${error.in} parameter ${error.name}: ${error.detail}`;
+}
+
+function toFieldProblems(issue: Issue, place: Place): FieldProblem[] {
+  const path = (issue.path ?? []).map((part) => (typeof part === 'object' ? part.key : part));
   // zod reports members it does not know as one issue of their parent.
   if ('keys' in issue && Array.isArray(issue.keys)) {
-    return issue.keys.map((key: unknown) => ({
-      pointer: `${pointer}/${escape(String(key))}`,
-      detail: 'is not a known member; remove it or correct its name',
-    }));
+    return issue.keys.map((key: unknown) => named([...path, String(key)], place, UNKNOWN[place === 'body' ? 0 : 1]));
   }
-  return [{ pointer, detail: issue.message }];
+  return [named(path, place, issue.message)];
 }
 
-function escape(part: PropertyKey): string {
-  return String(part).replaceAll('~', '~0').replaceAll('/', '~1');
+const UNKNOWN = [
+  'is not a known member; remove it or correct its name',
+  'is not a known parameter; remove it or correct its name',
+] as const;
+
+function named(path: readonly PropertyKey[], place: Place, detail: string): FieldProblem {
+  if (place === 'body') return { pointer: path.map((part) => `/${pointerPart(part)}`).join(''), detail };
+  const name = place.name ?? String(path[0] ?? '');
+  return { in: place.in, name: SHOWABLE.test(name) ? name : '', detail };
 }
 
 /** A client id in a path: one MQTT topic level of 1 to 256 UTF-8 bytes. */
 export const ClientIdParam = z.string().superRefine((id, ctx) => {
   const problem = clientIdProblem(id);
-  if (problem !== undefined) ctx.addIssue({ code: 'custom', message: `client_id ${problem}` });
+  if (problem !== undefined) ctx.addIssue({ code: 'custom', message: problem });
 });
 
-export const MessageIdParam = z.uuid({ error: 'message_id must be a UUID' });
+export const MessageIdParam = z.uuid({ error: 'must be a UUID' }).toLowerCase();

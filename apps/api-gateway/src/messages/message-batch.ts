@@ -9,28 +9,48 @@ import { BatchItem, toAcceptedBody, type BatchResultBody } from './message.dto.j
 import { refusal, toNewMessage } from './outgoing.js';
 
 type Result = BatchResultBody['results'][number];
+type Accepted = Extract<SendOutcome, { kind: 'accepted' }>;
 
-/** Sends what can be sent. @returns what became of each item, in their order */
+/** Sends what can be sent. @returns what became of each item, in their order, for the caller and for the audit log */
 export async function sendBatch(
   items: readonly unknown[],
   requestId: string,
   caller: Caller,
   sender: MessageSender,
   settings: GatewaySettings,
-): Promise<Result[]> {
+): Promise<{ results: Result[]; audit: object[] }> {
   const read = items.map((item) => toMessage(item, requestId, settings));
   const outcomes = await sender.send(
     read.filter((one): one is NewMessage => !(one instanceof Problem)),
     caller,
   );
   let next = 0;
-  return read.map((one) => {
-    if (one instanceof Problem) return failed(one);
-    return toResult(one, outcomes[next++] ?? { kind: 'unreachable' }, settings);
-  });
+  const results: Result[] = [];
+  const audit: object[] = [];
+  for (const one of read) {
+    const outcome = one instanceof Problem ? one : (outcomes[next++] ?? { kind: 'unreachable' as const });
+    const about = one instanceof Problem ? {} : { client_id: one.clientId, directive: one.directive };
+    if (!(outcome instanceof Problem) && outcome.kind === 'accepted') {
+      results.push(accepted(outcome));
+      audit.push({ ...about, outcome: 'done', status: 202, ...acceptedAudit(outcome) });
+      continue;
+    }
+    const problem = outcome instanceof Problem ? outcome : refusal((one as NewMessage).clientId, outcome, settings);
+    results.push(failed(problem));
+    audit.push({ ...about, outcome: problem.kind, status: problem.status });
+  }
+  return { results, audit };
+}
+
+/** What the audit log says of a message that was accepted, beside who sent it to whom. */
+export function acceptedAudit({ message, shard, replayed }: Accepted): Record<string, unknown> {
+  const { messageId: message_id, directive, status: message_status } = message;
+  return { message_id, directive, message_status, shard, replayed };
 }
 
 function toMessage(item: unknown, requestId: string, settings: GatewaySettings): NewMessage | Problem {
+  // A member of it stands there twice.
+  if (item instanceof Problem) return item;
   const { success, data, error } = BatchItem.safeParse(item);
   if (!success) return asProblem(error.issues);
   try {
@@ -41,9 +61,8 @@ function toMessage(item: unknown, requestId: string, settings: GatewaySettings):
   }
 }
 
-function toResult({ clientId }: NewMessage, outcome: SendOutcome, settings: GatewaySettings): Result {
-  if (outcome.kind !== 'accepted') return failed(refusal(clientId, outcome, settings));
-  return { status: 202, message: toAcceptedBody(outcome.message) };
+function accepted({ message, replayed }: Accepted): Result {
+  return { status: 202, message: toAcceptedBody(message), ...(replayed && { replayed }) };
 }
 
 function failed({ status, body, more: { retryAfterSeconds } }: Problem): Result {

@@ -12,6 +12,7 @@ import {
   type WakeUps,
 } from '@app/registry';
 import type { Caller } from '../access/caller.js';
+import { Progress, TooLateError } from './progress.js';
 import type { StorageBudget } from './storage-budget.js';
 
 const accepted = counter('messages_accepted', 'Messages accepted into an outbox, by status.', {
@@ -32,8 +33,10 @@ const refused = counter('messages_refused', 'Messages refused, by reason.', { re
 
 /** How long a call waits for Redis to come back before it asks again. */
 const RECONNECT_MS = 250;
-/** When a call is told at the latest that the outcome is unknown. */
+/** When a call is told at the latest that the outcome is unknown, if Redis answers nobody. */
 const PATIENCE_MS = 900;
+/** Most bytes of payloads, and most messages, of one script: others come between the scripts of a large batch. */
+const MOST_AT_ONCE = { bytes: 1_048_576, messages: 250 };
 /** A wake-up is tried so often, so far apart, before it is left to the housekeeping. */
 const WAKE_TRIES = 4;
 const WAKE_AGAIN_MS = 500;
@@ -44,7 +47,10 @@ export type SendOutcome =
   | { kind: 'unreachable' };
 
 export class MessageSender {
+  private readonly progress = new Progress();
+
   constructor(
+    /** The connection that `messages` uses; its commands have no time limit of their own. */
     private readonly redis: Redis,
     private readonly messages: Messages,
     private readonly wakeUps: Pick<WakeUps, 'wake'>,
@@ -53,7 +59,8 @@ export class MessageSender {
   ) {}
 
   /**
-   * Accepts messages, those of one client in their order, with one script a shard, all of them at once. What becomes of
+   * Accepts messages, those of one client in their order, all shards at once, those of a shard with as few scripts as their
+   * size allows. What becomes of
    * one, or of one shard, changes nothing for the others.
    * @returns what became of each, in their order
    */
@@ -67,37 +74,29 @@ export class MessageSender {
       // Minted before the store is asked: a lost reply is asked for again under the same id.
       part.minted.push({ ...message, messageId: this.messages.mint(message.clientId) });
     }
-    const { id, account } = caller;
+    const { account } = caller;
     const payer = payerOf(caller);
     const outcomes: SendOutcome[] = [];
-    const deadline = performance.now() + PATIENCE_MS;
     const waking: number[] = [];
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
-      const answer = await this.accept(shard, minted, account, this.storage.chargeOf(payer, shard), deadline);
-      if (answer?.wake) waking.push(shard);
-      for (const [i, position] of positions.entries()) {
-        outcomes[position] = answer?.outcomes[i] ?? { kind: 'unreachable' };
+      let done = 0;
+      for (const part of inParts(minted)) {
+        const answer = await this.accept(shard, part, account, this.storage.chargeOf(payer, shard));
+        // What comes after a part whose outcome is unknown might overtake it.
+        if (answer === undefined) break;
+        if (answer.wake && !waking.includes(shard)) waking.push(shard);
+        for (const outcome of answer.outcomes) outcomes[positions[done++] ?? -1] = outcome;
       }
+      for (; done < positions.length; done++) outcomes[positions[done] ?? -1] = { kind: 'unreachable' };
     });
     await Promise.all(accepting);
     // From here on accepted messages are kept; a wake-up that fails is repeated, in the end by the shard's housekeeping.
     void this.wake(waking);
-    this.report(messages, outcomes, id);
-    return outcomes;
-  }
-
-  private report(messages: readonly NewMessage[], outcomes: readonly SendOutcome[], caller: string): void {
-    for (const [i, outcome] of outcomes.entries()) {
-      if (outcome.kind !== 'accepted') {
-        refused.inc({ reason: outcome.kind });
-        continue;
-      }
-      const { message, shard, replayed } = outcome;
-      const { clientId: client_id, messageId: message_id, status } = message;
-      accepted.inc({ status });
-      const request_id = messages[i]?.requestId;
-      this.logger.info({ request_id, caller, client_id, message_id, shard, status, replayed }, 'message accepted');
+    for (const outcome of outcomes) {
+      if (outcome.kind === 'accepted') accepted.inc({ status: outcome.message.status });
+      else refused.inc({ reason: outcome.kind });
     }
+    return outcomes;
   }
 
   private async wake(shards: readonly number[]): Promise<void> {
@@ -115,22 +114,21 @@ export class MessageSender {
     }
   }
 
+  /** @returns undefined if the outcome is not known */
   private async accept(
     shard: number,
     messages: readonly MintedMessage[],
     within: string | undefined,
     charge: Charge,
-    deadline: number,
   ): Promise<Accepting | undefined> {
+    const patience = this.progress.begin(PATIENCE_MS);
+    const ask = (): Promise<Accepting> => patience.wait(this.messages.accept(shard, messages, within, charge));
     try {
-      return await this.messages.accept(shard, messages, within, charge);
-    } catch (error) {
-      if (error instanceof RedisFullError) return nothingStored(messages);
-      if (!isRedisError(error)) throw error;
-      await this.reconnected();
-    }
-    try {
-      return await before(deadline, this.messages.accept(shard, messages, within, charge));
+      return await ask().catch(async (error: unknown) => {
+        if (!isRedisError(error) || error instanceof RedisFullError) throw error;
+        await this.reconnected();
+        return ask();
+      });
     } catch (error) {
       // Had the first try stored them, this one would have had nothing to write.
       if (error instanceof RedisFullError) return nothingStored(messages);
@@ -161,16 +159,19 @@ function nothingStored(messages: readonly MintedMessage[]): Accepting {
   return { outcomes: messages.map(() => ({ kind: 'storage-full' })), wake: false };
 }
 
-class TooLateError extends Error {
-  override readonly name = 'TooLateError';
-}
-
-/** What the promise resolves with, unless the time comes first. @throws TooLateError */
-async function before<T>(deadline: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const ms = Math.max(0, deadline - performance.now());
-    timer = setTimeout(() => reject(new TooLateError('Redis has not answered in time')), ms);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+/** Parts of a few messages each, in their order. */
+function* inParts(messages: readonly MintedMessage[]): Generator<MintedMessage[], void> {
+  let part: MintedMessage[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    const more = message.payloadJson?.length ?? 0;
+    if (part.length > 0 && (part.length === MOST_AT_ONCE.messages || bytes + more > MOST_AT_ONCE.bytes)) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(message);
+    bytes += more;
+  }
+  if (part.length > 0) yield part;
 }

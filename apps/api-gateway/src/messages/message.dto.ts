@@ -1,7 +1,7 @@
 /** Messages as the REST API takes and shows them. */
 import { MESSAGE_STATUSES, type AcceptedMessage, type MessagesCursor, type StoredMessage } from '@app/registry';
 import { z } from 'zod';
-import { PageLimit, pageCursor } from '../http/paging.js';
+import { pageCursor, pageLimit } from '../http/paging.js';
 import { ProblemBody } from '../http/problem.js';
 import { schemaOf } from '../http/schema.js';
 import { ClientIdParam } from '../http/validation.js';
@@ -86,6 +86,10 @@ export const BatchResultBody = z
           .int()
           .meta({ description: 'As the HTTP status of a single message: 202, 404, 409, 413, 422, 429, 503.' }),
         message: AcceptedMessageBody.optional().meta({ description: 'With 202.' }),
+        replayed: z
+          .boolean()
+          .optional()
+          .meta({ description: '`true` if this is the first answer to the same idempotency_key.' }),
         problem: ProblemBody.omit({ instance: true, request_id: true })
           .extend({
             retry_after: z.int().optional().meta({ description: 'Seconds to wait before it is worth a repeat.' }),
@@ -106,7 +110,7 @@ export type MessagePageBody = z.infer<typeof MessagePageBody>;
 // Without an id of its own: its members are the operation's parameters.
 export const MessageListQuery = z.strictObject({
   status: z.enum(MESSAGE_STATUSES).optional(),
-  limit: PageLimit,
+  limit: pageLimit(1000),
   cursor: pageCursor(decodeMessagesCursor),
 });
 export type MessageListQuery = z.infer<typeof MessageListQuery>;

@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
 import {
   ApiAcceptedResponse,
   ApiHeader,
@@ -7,9 +7,10 @@ import {
   ApiOperation,
   ApiTags,
 } from '@nestjs/swagger';
-import { SETTINGS } from '@app/platform';
+import { LOGGER, SETTINGS, type Logger } from '@app/platform';
 import { ConnectionDirectory, Messages } from '@app/registry';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { auditLog, auditOf } from '../access/audit.js';
 import { RequestCaller, type Caller } from '../access/caller.js';
 import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
@@ -19,7 +20,7 @@ import { Problem, Problems } from '../http/problem.js';
 import { IdempotencyKey, RequestId } from '../http/request-headers.js';
 import { ClientIdParam, MessageIdParam } from '../http/validation.js';
 import { MessageSender } from './message-sender.js';
-import { sendBatch } from './message-batch.js';
+import { acceptedAudit, sendBatch } from './message-batch.js';
 import {
   AcceptedMessageBody,
   BatchBody,
@@ -37,16 +38,21 @@ import { refusal, toNewMessage } from './outgoing.js';
 @ApiTags('Messages')
 @Controller('v1')
 export class MessagesController {
+  private readonly auditLog: Logger;
+
   constructor(
     private readonly sender: MessageSender,
     private readonly messages: Messages,
     private readonly directory: ConnectionDirectory,
     private readonly limits: RequestLimits,
     @Inject(SETTINGS) private readonly settings: GatewaySettings,
-  ) {}
+    @Inject(LOGGER) logger: Logger,
+  ) {
+    this.auditLog = auditLog(logger);
+  }
 
   @Post('connections/:client_id/messages')
-  @Requires('messages:write')
+  @Requires('messages:write', 'message.send')
   @HttpCode(202)
   @ApiOperation({
     summary: 'Send a message to a client',
@@ -64,7 +70,13 @@ export class MessagesController {
   @ApiAcceptedResponse({
     standardSchema: AcceptedMessageBody,
     description: 'Stored; `Location` tells where to read what becomes of it.',
-    headers: { Location: { description: 'Path of the message', schema: { type: 'string' } } },
+    headers: {
+      Location: { description: 'Path of the message', schema: { type: 'string' } },
+      'Idempotency-Replayed': {
+        description: '`true` if this is the first answer to the same Idempotency-Key, and nothing new is sent',
+        schema: { type: 'string' },
+      },
+    },
   })
   @Problems(
     'malformed-json',
@@ -85,17 +97,22 @@ export class MessagesController {
     @IdempotencyKey() idempotencyKey: string | undefined,
     @RequestId() requestId: string,
     @RequestCaller() caller: Caller,
+    @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<AcceptedMessageBody> {
+    request.audit = { directive: body.directive };
     const message = toNewMessage(clientId, body, { idempotencyKey, requestId }, this.settings);
+    await this.limits.countCost(caller, { bytes: message.payloadJson?.length ?? 0 });
     const [outcome] = await this.sender.send([message], caller);
     if (outcome?.kind !== 'accepted') throw refusal(clientId, outcome ?? { kind: 'unreachable' }, this.settings);
+    request.audit = acceptedAudit(outcome);
+    if (outcome.replayed) reply.header('idempotency-replayed', 'true');
     reply.header('location', `/v1/messages/${outcome.message.messageId}`);
     return toAcceptedBody(outcome.message);
   }
 
   @Post('messages')
-  @Requires('messages:write')
+  @Requires('messages:write', 'message.send')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Send up to 1,000 messages',
@@ -109,9 +126,13 @@ export class MessagesController {
     @Body({ schema: BatchBody }) { messages }: BatchBody,
     @RequestId() requestId: string,
     @RequestCaller() caller: Caller,
+    @Req() request: FastifyRequest,
   ): Promise<BatchResultBody> {
-    await this.limits.countBatch(caller, messages.length);
-    return { results: await sendBatch(messages, requestId, caller, this.sender, this.settings) };
+    await this.limits.countCost(caller, { messages: messages.length, bytes: request.bodyShare?.bytes ?? 0 });
+    const { results, audit } = await sendBatch(messages, requestId, caller, this.sender, this.settings);
+    request.audit = 'by item';
+    for (const item of audit) this.auditLog.info({ ...auditOf(request), action: 'message.send', ...item }, 'audit');
+    return { results };
   }
 
   @Get('connections/:client_id/messages')
@@ -127,8 +148,10 @@ export class MessagesController {
   async listMessages(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Query({ schema: MessageListQuery }) { status, limit, cursor }: MessageListQuery,
-    @RequestCaller() { account }: Caller,
+    @RequestCaller() caller: Caller,
   ): Promise<MessagePageBody> {
+    const { account } = caller;
+    await this.limits.countCost(caller, { items: limit });
     const { messages, next } = await this.messages.list(clientId, limit, status, cursor, account);
     // Messages outlive a connection that was forgotten.
     if (messages.length === 0 && next === undefined && (await this.directory.find(clientId, account)) === undefined) {
@@ -155,7 +178,7 @@ export class MessagesController {
   }
 
   @Delete('messages/:message_id')
-  @Requires('messages:write', 'message cancelled')
+  @Requires('messages:write', 'message.cancel')
   @HttpCode(204)
   @ApiOperation({ summary: 'Withdraw a message that is queued or held' })
   @ApiNoContentResponse({ description: 'The message is cancelled.' })

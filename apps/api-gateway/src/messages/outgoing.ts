@@ -5,6 +5,7 @@ import type { GatewaySettings } from '../gateway.settings.js';
 import { Problem } from '../http/problem.js';
 import type { SendOutcome } from './message-sender.js';
 import type { SendMessageBody } from './message.dto.js';
+import { PayloadText } from './payload-text.js';
 
 type Limits = Pick<
   GatewaySettings,
@@ -29,26 +30,19 @@ export function toNewMessage(
   };
 }
 
+/** `payload` is `PayloadText` if the body came through `readMessage` or `readBatch`, as all bodies of requests do. */
 function payloadOf({ payload }: SendMessageBody, limits: Limits): string | undefined {
   if (payload === undefined) return undefined;
+  if (!(payload instanceof PayloadText)) throw new Error('a payload was read without its text');
   const { MAX_PAYLOAD_BYTES: maxBytes, MAX_PAYLOAD_DEPTH: maxDepth } = limits;
-  if (nestsDeeper(payload, maxDepth)) {
+  if (payload.depth > maxDepth) {
     const detail = `nests more than ${maxDepth} deep`;
     throw new Problem('invalid', `/payload: ${detail}`, { errors: [{ pointer: '/payload', detail }] });
   }
-  const text = JSON.stringify(payload);
-  if (Buffer.byteLength(text) > maxBytes) {
+  if (Buffer.byteLength(payload.text) > maxBytes) {
     throw new Problem('too-large', `the payload is larger than ${maxBytes} bytes`);
   }
-  return text;
-}
-
-/** Whether arrays and objects stand in each other more than `depth` times; a text or number nests 0 deep. */
-function nestsDeeper(value: unknown, depth: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  if (depth === 0) return true;
-  const inside = Array.isArray(value) ? value : Object.values(value);
-  return inside.some((one) => nestsDeeper(one, depth - 1));
+  return payload.text;
 }
 
 /** Why a message was not accepted. */

@@ -43,6 +43,12 @@ export class Given {
     return typeof value === 'string' ? value : undefined;
   }
 
+  /** Of an option that may be given several times. */
+  texts(name: string): string[] {
+    const values = this.values[name];
+    return Array.isArray(values) ? values.map(String) : [];
+  }
+
   /** @throws UsageError */
   oneOf<Value extends string>(name: string, values: readonly Value[]): Value | undefined {
     const text = this.text(name);

@@ -16,13 +16,14 @@ export interface Command {
 }
 
 const text = { type: 'string' } as const;
+const texts = { type: 'string', multiple: true } as const;
 const flag = { type: 'boolean' } as const;
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   connections: {
-    usage: 'connections [CLIENT_ID] [--state online|offline] [--type host|proxy] [--fact NAME=VALUE] [--limit N]',
-    does: `one connection, or all that fit: ${ROWS} in a table, all with --json`,
-    options: { state: text, type: text, fact: text, limit: text },
+    usage: 'connections [CLIENT_ID] [--state online|offline] [--type host|proxy] [--fact NAME=VALUE]… [--limit N]',
+    does: `one connection, or all that fit, each --fact included: ${ROWS} in a table, all with --json`,
+    options: { state: text, type: text, fact: texts, limit: text },
     arguments: 1,
     run: connections,
   },

@@ -26,7 +26,7 @@ export async function connections({ connector, given, out }: Context): Promise<n
   }
   const most = given.count('limit') ?? (out.json ? Infinity : ROWS);
   const [state, type] = [given.oneOf('state', ['online', 'offline']), given.oneOf('type', ['host', 'proxy'])];
-  const query = { ...(state && { state }), ...(type && { type }), ...fact(given), limit: Math.min(most + 1, 1000) };
+  const query = { ...(state && { state }), ...(type && { type }), ...facts(given), limit: Math.min(most + 1, 1000) };
   const rows: Connection[] = [];
   let count = 0;
   for await (const connection of connector.connections(query)) {
@@ -47,26 +47,33 @@ function rowOf(connection: Connection): string[] {
   return [client_id, type, state, since ?? '', `${held}`, typeof facts['fqdn'] === 'string' ? facts['fqdn'] : ''];
 }
 
-function fact(given: Given): ConnectionsQuery {
-  const asked = given.text('fact');
-  if (asked === undefined) return {};
-  const [, name, value = ''] = /^(\w+)=(.+)$/s.exec(asked) ?? [];
-  const found = FACTS.find((one) => one === name);
-  if (found === undefined) throw new UsageError(`--fact must be NAME=VALUE, with a NAME of ${FACTS.join(', ')}`);
-  return { [found]: value };
+/** All facts that are asked for: to leave one out would find more than is wanted. @throws UsageError */
+function facts(given: Given): ConnectionsQuery {
+  const query: ConnectionsQuery = {};
+  for (const asked of given.texts('fact')) {
+    const [, name, value = ''] = /^(\w+)=(.+)$/s.exec(asked) ?? [];
+    const found = FACTS.find((one) => one === name);
+    if (found === undefined) throw new UsageError(`--fact must be NAME=VALUE, with a NAME of ${FACTS.join(', ')}`);
+    if (query[found] !== undefined) throw new UsageError(`--fact ${found} is given twice`);
+    query[found] = value;
+  }
+  return query;
 }
 
 export async function disconnect({ connector, given, out }: Context): Promise<number> {
   const clientId = given.need(0, 'CLIENT_ID');
   const after = given.text('reconnect-after');
   if ((after === undefined) !== given.flag('lift')) throw new UsageError('give either --reconnect-after or --lift');
-  if (after === undefined) await connector.liftRefusal(clientId);
-  else await connector.forceDisconnect(clientId, after);
+  if (after === undefined) {
+    await connector.liftRefusal(clientId);
+    if (out.json) await out.object({ client_id: clientId, lifted: true });
+    else await out.lines([`${clientId} may connect again`]);
+    return EXIT.done;
+  }
+  // A gateway of 0.1.0 answers without a body.
+  const until = (await connector.forceDisconnect(clientId, after))?.refused_until;
   if (out.json)
-    await out.object({ client_id: clientId, ...(after === undefined ? { lifted: true } : { reconnect_after: after }) });
-  else
-    await out.lines([
-      `${clientId} ${after === undefined ? 'may connect again' : `is told to leave; refused until: ${after}`}`,
-    ]);
+    await out.object({ client_id: clientId, reconnect_after: after, ...(until != null && { refused_until: until }) });
+  else await out.lines([`${clientId} is told to leave${until == null ? '' : `; refused until: ${until}`}`]);
   return EXIT.done;
 }

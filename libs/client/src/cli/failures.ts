@@ -38,7 +38,9 @@ export function failureOf(error: unknown): Failure {
 }
 
 function refusal(error: ProblemError): string {
-  const wrong = error.errors.map(({ pointer, detail }) => `  ${pointer}: ${detail}`);
+  const wrong = error.errors.map(
+    ({ pointer, in: place, name, detail }) => `  ${pointer ?? `${place} ${name}`}: ${detail}`,
+  );
   const trace = error.requestId === '' ? [] : [`Request ${error.requestId} in the logs of the gateway.`];
   const lines = [`Refused (${error.status} ${error.kind}): ${error.detail}`, ...wrong, ...remedy(error), ...trace];
   // A line of its own is ours alone.

@@ -50,6 +50,7 @@ it.each([
   [['send', '..', 'b'], 'an id must not be'],
   [['connections', '--state', 'gone'], '--state must be online or offline'],
   [['connections', '--fact', 'name=x'], '--fact must be NAME=VALUE'],
+  [['connections', '--fact', 'fqdn=a', '--fact', 'fqdn=b'], '--fact fqdn is given twice'],
   [['connections', '--colour'], "Unknown option '--colour'"],
   [['disconnect', 'a'], 'give either --reconnect-after or --lift'],
   [['disconnect', 'a', '--lift', '--reconnect-after', 'never'], 'give either --reconnect-after or --lift'],
@@ -97,4 +98,41 @@ it('sends the token of the environment, and shows nothing raw that a client made
   const scripted = await cli(['connections', '--json']);
   for (const text of [shown.out, scripted.out]) expect(text.trimEnd()).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u);
   expect(JSON.parse(scripted.out)).toMatchObject({ facts: { fqdn: '\u001b]0;x\u0007\u202e' } });
+});
+
+it('asks for every fact that is given', async () => {
+  let asked = '';
+  answer = (response, request) => {
+    asked = request.url ?? '';
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ data: [], next_cursor: null }));
+  };
+  await cli(['connections', '--fact', 'fqdn=a=b', '--fact', 'machine_id=m', '--json']);
+  expect(Object.fromEntries(new URL(asked, url).searchParams)).toMatchObject({ fqdn: 'a=b', machine_id: 'm' });
+});
+
+it('says until when a client is refused, as the service says it', async () => {
+  const until = '2030-01-01T00:00:00.000Z';
+  answer = (response) => response.writeHead(202).end(JSON.stringify({ client_id: 'a', refused_until: until }));
+  expect((await cli(['disconnect', 'a', '--reconnect-after', 'PT2S'])).out).toBe(
+    `a is told to leave; refused until: ${until}\n`,
+  );
+  answer = (response) => response.writeHead(202).end();
+  expect((await cli(['disconnect', 'a', '--reconnect-after', 'PT2S'])).out).toBe('a is told to leave\n');
+});
+
+it('names a wrong parameter by where it stands', async () => {
+  const problem = {
+    type: 'urn:cloud-connector:problem:invalid',
+    title: 'No',
+    status: 422,
+    request_id: 'r1',
+    detail: 'no',
+  };
+  const errors = [
+    { in: 'query', name: 'limit', detail: 'too large' },
+    { pointer: '/a', detail: 'missing' },
+  ];
+  answer = (response) =>
+    response.writeHead(422, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ ...problem, errors }));
+  expect((await cli(['cluster'])).err).toContain('  query limit: too large\n  /a: missing\n');
 });

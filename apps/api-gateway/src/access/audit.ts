@@ -1,0 +1,43 @@
+/**
+ * The audit log: one line for each thing a caller does or tries to do that changes something, with who, what and how it
+ * ended; those who were not let in included. Written when the handler has ended, whether or not the caller still waits
+ * for the answer, and at every log level but `silent`.
+ */
+import type { Logger } from '@app/platform';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ProblemKind } from '../http/problem.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The problem it was answered with, if any. */
+    problem: ProblemKind | null;
+    /** What else the audit log says of it; `by item` if there is a line for each thing that was done. */
+    audit: Record<string, unknown> | 'by item' | null;
+  }
+}
+
+/** Writes lines of the audit log; `logger` as the app logs. */
+export function auditLog(logger: Logger): Logger {
+  return logger.level === 'silent' ? logger : logger.child({ audit: true }, { level: 'info' });
+}
+
+/** To be called after the guard's hooks, and before any route is added. */
+export function auditRequests(fastify: FastifyInstance, logger: Logger): void {
+  const log = auditLog(logger);
+  fastify.decorateRequest('problem', null);
+  fastify.decorateRequest('audit', null);
+  fastify.addHook('onSend', (request, reply, _payload, done) => {
+    const { access } = request.routeOptions.config;
+    if (access?.door === 'api' && access.act !== undefined && request.audit !== 'by item') {
+      const outcome = request.problem ?? (reply.statusCode < 400 ? 'done' : 'failed');
+      const line = { ...auditOf(request), ...(request.params as object), action: access.act, outcome };
+      log.info({ ...line, status: reply.statusCode, ...request.audit }, 'audit');
+    }
+    done();
+  });
+}
+
+/** Who does something, in the words of the audit log. */
+export function auditOf({ id, caller, ip }: FastifyRequest): Record<string, unknown> {
+  return { request_id: id, caller: caller?.id, account: caller?.account, address: ip };
+}

@@ -1,0 +1,258 @@
+/** What a gateway answers to requests that are not as they should be, by raw sockets. */
+import { connect } from 'node:net';
+import { RegistryKeys } from '@app/registry';
+import type { Redis } from '@app/platform';
+import { shardOf } from '@app/protocol';
+import { GatewayApp, type RawAnswer } from '../../../../test/support/gateway-app.js';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually } from '../../../../test/support/servers.js';
+import { ProblemBody } from './problem.js';
+
+const SHARDS = 4;
+const keys = new RegistryKeys('cc');
+let redis: Redis;
+let url: string;
+let gateway: GatewayApp;
+
+withRedis((connection, server) => {
+  redis = connection;
+  url = server.url;
+});
+
+beforeAll(async () => {
+  gateway = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}`, REQUEST_TIMEOUT: '2s' });
+  await register('device');
+});
+
+afterAll(() => gateway.stop());
+
+async function register(id: string): Promise<void> {
+  const shard = shardOf(id, SHARDS);
+  const connection = { client_id: id, type: 'host', state: 'offline', facts: {}, handshake_message_id: 'x' };
+  const times = {
+    connected_at: 1,
+    disconnected_at: 2,
+    last_message_at: 1,
+    offline_reason: 'goodbye',
+    refused_until: null,
+  };
+  await redis.hset(keys.connections(shard), id, JSON.stringify({ ...connection, ...times }));
+  await redis.zadd(keys.index(shard, 'offline', 'host'), 0, id);
+}
+
+function request(method: string, path: string, headers: Record<string, string | number> = {}, body = ''): string {
+  const all = { host: `127.0.0.1:${gateway.port}`, ...headers };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
+}
+
+function post(path: string, type: string, body: string, more: Record<string, string> = {}): string {
+  return request('POST', path, { 'content-type': type, 'content-length': Buffer.byteLength(body), ...more }, body);
+}
+
+/** Expects a problem detail with a request id, and gives its kind. */
+function kindOf({ status, headers, body }: RawAnswer): string {
+  expect(headers['content-type']).toBe('application/problem+json; charset=utf-8');
+  const problem = ProblemBody.parse(JSON.parse(body));
+  expect(problem.status).toBe(status);
+  expect(headers['x-request-id']).toBe(problem.request_id);
+  expect(headers['x-content-type-options']).toBe('nosniff');
+  return problem.type.replace(/^.*:/, '');
+}
+
+const SEND = '/v1/connections/device/messages';
+
+describe('every error is a problem detail with a request id', () => {
+  it.each([
+    ['a path that is no percent-encoding', (): string => request('GET', '/v1/connections/%ff'), 400, 'bad-request'],
+    ['a path with half an escape', (): string => request('GET', '/v1/connections/%'), 400, 'bad-request'],
+    [
+      'an id that is too long',
+      (): string => request('GET', `/v1/connections/${'a'.repeat(9000)}`),
+      414,
+      'uri-too-long',
+    ],
+    [
+      'headers that are too large',
+      (): string => request('GET', '/', { x: 'a'.repeat(65_536) }),
+      431,
+      'headers-too-large',
+    ],
+    ['what is not HTTP', (): string => 'hello\r\n\r\n', 400, 'bad-request'],
+    ['two lengths', (): string => request('POST', SEND, { 'content-length': '1, 2' }, '{}'), 400, 'bad-request'],
+    ['no host', (): string => 'GET /v1/connections HTTP/1.1\r\n\r\n', 400, 'bad-request'],
+    [
+      'an expectation',
+      (): string => request('GET', '/v1/connections', { expect: 'wonders' }),
+      417,
+      'expectation-failed',
+    ],
+    ['headers that do not end', (): string => 'GET / HTTP/1.1\r\nhost: a\r\n', 408, 'request-timeout'],
+    ['an unknown path', (): string => request('GET', '/v1/nowhere'), 404, 'not-found'],
+  ])('%s', async (_, text, status, kind) => {
+    const answer = await gateway.raw(text());
+    expect([answer.status, kindOf(answer)]).toEqual([status, kind]);
+  });
+
+  it('a body that does not end, under the id of its request', async () => {
+    const head = { 'content-type': 'application/json', 'content-length': 100, 'x-request-id': 'too-slow' };
+    const answer = await gateway.raw(request('POST', SEND, head, '{'));
+    expect([answer.status, kindOf(answer), answer.headers['x-request-id']]).toEqual([
+      408,
+      'request-timeout',
+      'too-slow',
+    ]);
+  });
+});
+
+it('repeats no query, which may hold a secret, in an answer or in the log', async () => {
+  const paths = ['/v1/nowhere', '/v1/connections', '/v1/connections/device', '/v1/connections/%ff', SEND];
+  for (const path of paths) {
+    for (const query of ['token=SECRET_7f3', 'SECRET_7f3', 'limit=SECRET_7f3']) {
+      const { body } = await gateway.raw(request('PATCH', `${path}?${query}`));
+      expect(body).not.toContain('SECRET_7f3');
+      expect((await gateway.raw(request('GET', `${path}?${query}`))).body).not.toContain('SECRET_7f3');
+    }
+  }
+  expect(JSON.stringify(gateway.lines)).not.toContain('SECRET_7f3');
+  expect(gateway.lines.length).toBeGreaterThan(10);
+});
+
+it.each([
+  ['PUT', '/v1/connections/device', 'DELETE, GET, HEAD'],
+  ['OPTIONS', '/v1/messages', 'POST'],
+  ['PATCH', '/v1/connections/%C3%A9/messages', 'GET, HEAD, POST'],
+  ['DELETE', '/v1/connections/summary/verify', 'POST'],
+  ['TRACE', '/v1/cluster/sweeps/latest', 'GET, HEAD'],
+])('%s %s is 405, and says what the path has', async (method, path, allow) => {
+  const answer = await gateway.raw(request(method, path));
+  expect([answer.status, kindOf(answer), answer.headers['allow']]).toEqual([405, 'method-not-allowed', allow]);
+});
+
+describe('a body', () => {
+  it.each([
+    ['a form', 'application/x-www-form-urlencoded', 'directive=demo:ping'],
+    ['plain text', 'text/plain', '{"directive":"a"}'],
+    ['another JSON type', 'application/merge-patch+json', '{"directive":"a"}'],
+    ['another charset', 'application/json; charset=utf-16', '{"directive":"a"}'],
+    ['no type that exists', 'json', '{"directive":"a"}'],
+  ])('of another media type is 415: %s', async (_, type, body) => {
+    const answer = await gateway.raw(post(SEND, type, body));
+    expect([answer.status, kindOf(answer)]).toEqual([415, 'unsupported-media-type']);
+    const other = await gateway.raw(post('/v1/connections/device/force-disconnect', type, 'reconnect_after=PT10S'));
+    expect(other.status).toBe(415);
+  });
+
+  it('without a type is 415, and so is one that is compressed', async () => {
+    expect((await gateway.raw(request('POST', SEND, { 'content-length': 2 }, '{}'))).status).toBe(415);
+    const answer = await gateway.raw(post(SEND, 'application/json', 'zzz', { 'content-encoding': 'gzip' }));
+    expect([answer.status, kindOf(answer), answer.headers['accept-encoding']]).toEqual([
+      415,
+      'unsupported-media-type',
+      'identity',
+    ]);
+  });
+
+  it('may name its charset', async () => {
+    for (const type of ['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"']) {
+      expect((await gateway.raw(post(SEND, type, '{"directive":"a"}'))).status).toBe(202);
+    }
+  });
+
+  it('that is empty is no body to an operation without one, whatever its type', async () => {
+    for (const type of ['application/json', 'text/plain', 'nonsense']) {
+      const path = '/v1/messages/017f22e2-79b0-7abc-8000-000000000000';
+      for (const more of [{}, { 'content-length': 0 }]) {
+        const answer = await gateway.raw(request('DELETE', path, { 'content-type': type, ...more }));
+        expect([type, answer.status]).toEqual([type, 404]);
+      }
+      const chunked = { 'content-type': type, 'transfer-encoding': 'chunked' };
+      expect((await gateway.raw(request('DELETE', path, chunked, '0\r\n\r\n'))).status).toBe(
+        type === 'nonsense' ? 415 : 404,
+      );
+    }
+    const needed = await gateway.raw(post(SEND, 'application/json', ''));
+    expect([needed.status, kindOf(needed)]).toEqual([400, 'malformed-json']);
+  });
+
+  it.each([
+    ['is no JSON', Buffer.from('{"directive":')],
+    ['is not UTF-8', Buffer.concat([Buffer.from('{"directive":"'), Buffer.from([0xff]), Buffer.from('"}')])],
+  ])('that %s is 400', async (_, body) => {
+    const head = request('POST', SEND, { 'content-type': 'application/json', 'content-length': body.length });
+    const answer = await gateway.raw(Buffer.concat([Buffer.from(head), body]));
+    expect([answer.status, kindOf(answer)]).toEqual([400, 'malformed-json']);
+  });
+
+  it('that its sender breaks off is no error of the gateway', async () => {
+    const before = gateway.lines.length;
+    const head = { 'content-type': 'application/json', 'content-length': 100_000, 'x-request-id': 'broken-off' };
+    const socket = connect(gateway.port, '127.0.0.1', () => socket.end(request('POST', SEND, head, '{')).destroySoon());
+    socket.on('error', () => undefined);
+    const line = await eventually(() => {
+      const found = gateway.lines.slice(before).find((one) => one['request_id'] === 'broken-off');
+      if (found === undefined) throw new Error('not logged yet');
+      return found;
+    });
+    expect(line).toMatchObject({ level: 'info', status: 400, problem: 'bad-request' });
+  });
+
+  it('is asked for only when it is wanted', async () => {
+    const expecting = { expect: '100-continue', 'content-type': 'application/json' };
+    const large = await gateway.raw(request('POST', SEND, { ...expecting, 'content-length': 1e9 }));
+    expect([large.status, kindOf(large)]).toEqual([413, 'too-large']);
+    const foreign = await gateway.raw(
+      request('POST', SEND, { ...expecting, 'content-length': 2, host: 'evil.example' }),
+    );
+    expect([foreign.status, foreign.headers['connection']]).toEqual([403, 'close']);
+    const body = '{"directive":"a"}';
+    const wanted = request('POST', SEND, { ...expecting, 'content-length': body.length }, body);
+    expect((await gateway.raw(wanted)).status).toBe(202);
+  });
+});
+
+describe('parameters', () => {
+  it.each([
+    ['/v1/connections/a%2Fb', { in: 'path', name: 'client_id' }],
+    ['/v1/messages/123', { in: 'path', name: 'message_id' }],
+    ['/v1/connections?limit=0', { in: 'query', name: 'limit' }],
+    ['/v1/connections?colour=red', { in: 'query', name: 'colour' }],
+  ])('that are wrong are named where they stand: %s', async (path, place) => {
+    const answer = await gateway.raw(request('GET', path));
+    expect([answer.status, kindOf(answer)]).toEqual([422, 'invalid']);
+    const { errors, detail } = ProblemBody.parse(JSON.parse(answer.body));
+    expect(errors).toMatchObject([place]);
+    expect(errors?.[0]).not.toHaveProperty('pointer');
+    expect(detail).toMatch(new RegExp(`^${place.in} parameter ${place.name}: `));
+  });
+
+  it.each(['0x10', '1e2', '%2B5', '%205', '5.0', '05', '', '1001'])('limit=%s is no whole number', async (limit) => {
+    expect((await gateway.raw(request('GET', `/v1/connections?limit=${limit}`))).status).toBe(422);
+  });
+
+  it('take the id of a message in capitals too', async () => {
+    const sent = await gateway.raw(post(SEND, 'application/json', '{"directive":"a"}'));
+    const { message_id: id } = JSON.parse(sent.body) as { message_id: string };
+    expect((await gateway.raw(request('GET', `/v1/messages/${id.toUpperCase()}`))).status).toBe(200);
+  });
+});
+
+describe('a gateway that is not ready', () => {
+  it('says 503 with its reasons, and serves nothing of the API', async () => {
+    const away = await GatewayApp.listen({ REDIS_URL: 'redis://127.0.0.1:1' }, { started: false });
+    const ready = await away.raw('GET /health/ready HTTP/1.1\r\nhost: a\r\n\r\n');
+    expect(ready.status).toBe(503);
+    expect(JSON.parse(ready.body)).toMatchObject({ status: 'error', error: { redis: { status: 'down' } } });
+    const call = await away.raw('GET /v1/connections HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    expect([call.status, kindOf(call), call.headers['retry-after']]).toEqual([503, 'unavailable', '1']);
+    expect(away.lines.filter(({ level, err }) => level === 'error' && err === undefined)).toEqual([]);
+    await away.stop();
+  });
+
+  it('serves the API only when the key space has been read', async () => {
+    const early = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` }, { started: false });
+    const call = await early.raw('GET /v1/connections/device HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    expect([call.status, kindOf(call)]).toEqual([503, 'unavailable']);
+    await early.stop();
+  });
+});

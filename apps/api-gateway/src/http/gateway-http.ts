@@ -1,0 +1,58 @@
+/** The HTTP server of the gateway: what it refuses by itself, and what every route has in common. */
+import { LOGGER, httpOptions, type Logger } from '@app/platform';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { GUARDS, guardRoutes, type Guards } from '../access/route-guard.js';
+import { auditRequests } from '../access/audit.js';
+import { Gateway } from '../gateway.js';
+import { BODY_ROOM, bodyLimits, type GatewaySettings } from '../gateway.settings.js';
+import { readBatch, readMessage } from '../messages/payload-text.js';
+import { serveOpenApi } from '../openapi.js';
+import { BodyBudget } from './body-budget.js';
+import { holdBodies } from './expectations.js';
+import { takeBodies } from './json-body.js';
+import { onParserError, onRouterError } from './parser-errors.js';
+import { ProblemFilter } from './problem.filter.js';
+import { requestIdOf } from './request-id.js';
+import { measureRequests } from './request-metrics.js';
+import { secureHeaders } from './secure-headers.js';
+import { validationPipe } from './validation.js';
+
+/** A client id of 256 bytes, each percent-encoded. */
+const MAX_PARAM_LENGTH = 768;
+
+export function gatewayAdapter(settings: GatewaySettings, logger: Logger): FastifyAdapter {
+  const { http, ...options } = httpOptions(settings);
+  return new FastifyAdapter({
+    ...options,
+    // A request without a host is refused by the guard, as a problem.
+    http: { ...http, requireHostHeader: false },
+    ...(settings.TRUSTED_PROXIES.length > 0 && { trustProxy: settings.TRUSTED_PROXIES }),
+    genReqId: requestIdOf,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    // The guard says so, as a problem.
+    return503OnClosing: false,
+    clientErrorHandler: onParserError(logger),
+    frameworkErrors: onRouterError(logger),
+  });
+}
+
+/** To be called before the app is initialized, and so before any route is added. */
+export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettings): void {
+  const fastify = app.getHttpAdapter().getInstance();
+  const logger = app.get<Logger>(LOGGER);
+  measureRequests(fastify);
+  secureHeaders(fastify);
+  guardRoutes(fastify, app.get<Guards>(GUARDS), app.get(Gateway));
+  auditRequests(fastify, logger);
+  const message = { limit: settings.MAX_PAYLOAD_BYTES + BODY_ROOM, read: readMessage };
+  const bodies = {
+    'POST /v1/messages': { limit: settings.MAX_BATCH_BYTES, read: readBatch },
+    'POST /v1/connections/:client_id/messages': message,
+    'POST /v1/connections/:client_id/force-disconnect': { limit: BODY_ROOM },
+  };
+  takeBodies(fastify, bodies, new BodyBudget(bodyLimits(settings)));
+  holdBodies(app.getHttpServer());
+  app.useGlobalPipes(validationPipe());
+  app.useGlobalFilters(new ProblemFilter(logger));
+  serveOpenApi(app);
+}

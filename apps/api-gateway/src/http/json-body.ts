@@ -1,0 +1,142 @@
+/** Reads the bodies of requests: JSON in UTF-8, within the limits of the route, its caller, and the gateway. */
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { BodyBudget, BodyShare } from './body-budget.js';
+import { askForBody } from './expectations.js';
+import { assertJson } from './media-type.js';
+import { Problem } from './problem.js';
+
+/** What a route takes for a body. */
+export interface RouteBody {
+  /** Most bytes. */
+  limit: number;
+  /** Makes something of a body in UTF-8; without it, it is parsed. @throws Problem; SyntaxError if it is no JSON */
+  read?(json: Buffer): unknown;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    body?: RouteBody;
+  }
+  interface FastifyRequest {
+    /** What its body holds of the budget; null if it has none. */
+    bodyShare: BodyShare | null;
+  }
+}
+
+/** Most bytes that are read for an operation that takes no body. */
+const NOTHING_OF_USE = 8192;
+
+/** Some write it before a text; it is not part of it. */
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
+
+/** Of routes, named `<METHOD> <path>`. To be called before any route is added, and after the guard's hooks. */
+export function takeBodies(
+  fastify: FastifyInstance,
+  bodies: Readonly<Record<string, RouteBody>>,
+  budget: BodyBudget,
+): void {
+  fastify.decorateRequest('bodyShare', null);
+  fastify.addHook('onRoute', (route) => {
+    const body = bodies[`${String(route.method)} ${route.url}`];
+    if (body !== undefined) route.config = { ...route.config, body };
+    route.bodyLimit = body?.limit ?? NOTHING_OF_USE;
+  });
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const { headers } = request.raw;
+    const length = headers['content-length'];
+    if (headers['transfer-encoding'] === undefined && (length === undefined || length === '0')) {
+      // An empty body is no body, whatever it is called.
+      if (request.routeOptions.config.body === undefined) delete headers['content-type'];
+      done();
+      return;
+    }
+    try {
+      admit(request, Number(length ?? 0), budget);
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    done();
+  });
+  // It runs when the handler has ended, also if nobody waits for the answer any more.
+  fastify.addHook('onSend', (request, _reply, _payload, done) => {
+    request.bodyShare?.release();
+    done();
+  });
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('*', (request, payload, done) => {
+    read(request, payload).then((body) => done(null, body), done);
+  });
+}
+
+/** Holds what the caller says it will send, before a byte is read. @throws Problem */
+function admit(request: FastifyRequest, length: number, budget: BodyBudget): void {
+  const { config } = request.routeOptions;
+  const limit = config.body?.limit ?? NOTHING_OF_USE;
+  if (length > limit) throw tooLarge(limit);
+  if (config.body !== undefined) assertJson(request.raw.headers);
+  const share = budget.open(request.caller?.id ?? '');
+  share.growTo(length);
+  request.bodyShare = share;
+}
+
+/** @returns undefined for an empty body of an operation that takes none @throws Problem */
+async function read(request: FastifyRequest, payload: IncomingMessage): Promise<unknown> {
+  const { body: takes } = request.routeOptions.config;
+  askForBody(request.raw);
+  const bytes = await gather(payload, takes?.limit ?? NOTHING_OF_USE, request.bodyShare);
+  if (takes === undefined) {
+    if (bytes.length === 0) return undefined;
+    assertJson(request.raw.headers);
+  }
+  if (bytes.length === 0) throw new Problem('malformed-json', 'the body is empty; this operation needs one');
+  if (!isUtf8(bytes)) throw new Problem('malformed-json', 'the body is not UTF-8');
+  const json = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)
+    ? bytes.subarray(BYTE_ORDER_MARK.length)
+    : bytes;
+  try {
+    return takes?.read === undefined ? (JSON.parse(json.toString()) as unknown) : takes.read(json);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new Problem('malformed-json', 'the body is not valid JSON');
+  }
+}
+
+/** All bytes of a body. @throws Problem if they are too many, or do not come to their end */
+function gather(payload: IncomingMessage, limit: number, share: BodyShare | null): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const onData = (chunk: Buffer): void => {
+      length += chunk.length;
+      chunks.push(chunk);
+      if (length > limit) {
+        fail(tooLarge(limit));
+        return;
+      }
+      try {
+        share?.growTo(length);
+      } catch (error) {
+        fail(error as Error);
+      }
+    };
+    const onEnd = (): void =>
+      settle(() => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+    const onBroken = (): void =>
+      fail(new Problem('bad-request', 'the connection ended before the body did', { close: true }));
+    const fail = (error: Error): void => settle(() => reject(error));
+    const settle = (end: () => void): void => {
+      payload.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken);
+      // What breaks after this is nobody's business any more.
+      payload.on('error', () => undefined);
+      end();
+    };
+    payload.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken);
+  });
+}
+
+function tooLarge(limit: number): Problem {
+  return new Problem('too-large', `the body is larger than ${limit} bytes`, { close: true });
+}

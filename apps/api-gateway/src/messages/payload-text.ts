@@ -1,0 +1,83 @@
+/**
+ * Reads bodies that carry payloads. A payload is kept as the text that the caller wrote: JavaScript has no number for
+ * 9007199254740993 or 1e400, and puts members whose names look like numbers first.
+ */
+import { JsonWalk } from '../http/json-walk.js';
+import { pointerPart } from '../http/pointer.js';
+import { Problem } from '../http/problem.js';
+
+/** A message has fewer members; with more it is refused in any case. */
+const MOST_NAMES = 16;
+
+/** A payload as it was written. */
+export class PayloadText {
+  constructor(
+    readonly text: string,
+    /** How deep arrays and objects stand in each other; 0 for a text or number. */
+    readonly depth: number,
+  ) {}
+}
+
+/** The body of a single message, its payload as text. @throws Problem; SyntaxError if it is no JSON */
+export function readMessage(json: Buffer): unknown {
+  const body: unknown = JSON.parse(json.toString());
+  const walk = new JsonWalk(json);
+  if (walk.kind !== 'object') return body;
+  const { payload, twice } = membersOf(walk);
+  if (twice !== undefined) throw standsTwice(twice);
+  if (payload !== undefined) (body as { payload: unknown }).payload = payload;
+  return body;
+}
+
+/** The body of a batch; an item with a member that stands there twice is a problem in its place.
+ * @throws Problem; SyntaxError if it is no JSON
+ */
+export function readBatch(json: Buffer): unknown {
+  const body: unknown = JSON.parse(json.toString());
+  const walk = new JsonWalk(json);
+  if (walk.kind !== 'object') return body;
+  const names = new Set<string>();
+  const items: (Members | undefined)[] = [];
+  walk.object((name) => {
+    if (names.has(name)) throw standsTwice(name);
+    names.add(name);
+    if (name !== 'messages' || walk.kind !== 'array') walk.skip();
+    else walk.array(() => items.push(walk.kind === 'object' ? membersOf(walk) : void walk.skip()));
+  });
+  const { messages } = body as { messages: unknown[] };
+  for (const [i, item] of items.entries()) {
+    if (item?.twice !== undefined) messages[i] = standsTwice(item.twice);
+    else if (item?.payload !== undefined) (messages[i] as { payload: unknown }).payload = item.payload;
+  }
+  return body;
+}
+
+interface Members {
+  payload?: PayloadText;
+  /** Name of a member that stands there twice. */
+  twice?: string;
+}
+
+function membersOf(walk: JsonWalk): Members {
+  const members: Members = {};
+  const names: string[] = [];
+  walk.object((name) => {
+    if (names.length < MOST_NAMES) {
+      if (names.includes(name)) members.twice = name;
+      names.push(name);
+    }
+    if (name !== 'payload') {
+      walk.skip();
+      return;
+    }
+    const { text, depth } = walk.value();
+    members.payload = new PayloadText(text, depth);
+  });
+  return members;
+}
+
+function standsTwice(name: string): Problem {
+  const pointer = `/${pointerPart(name)}`;
+  const detail = 'stands there more than once';
+  return new Problem('invalid', `${pointer}: ${detail}`, { errors: [{ pointer, detail }] });
+}
