@@ -1,9 +1,8 @@
 /** The BullMQ worker behind the wake-up queue: each job is a drain run of one shard. */
-import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Worker } from 'bullmq';
-import { LOGGER, assertRedisFit, closeRedis, counter, type Logger, type Redis } from '@app/platform';
+import { LOGGER, assertRedisFit, closeRedis, counter, type Logger, type Redis, sharedAbort } from '@app/platform';
 import { WAKE_UP_QUEUE, openKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
 
@@ -32,7 +31,7 @@ const CLOSE_MS = 6000;
 export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
   private worker: Worker<WakeUp, RunEnd> | undefined;
   private readonly waking = new Set<Promise<void>>();
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
   /** Aborted at the beginning of a stop: `stopping` ends publishes, and later. */
   private readonly opening = new AbortController();
 
@@ -48,8 +47,6 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
     const { redis, workerRedis, keys, draining, shardCount } = this.parts;
-    // Every publish listens to it.
-    setMaxListeners(0, this.stopping.signal);
     await assertRedisFit(redis);
     try {
       await openKeySpace(redis, keys, shardCount, this.logger, this.opening.signal);

@@ -164,8 +164,11 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
     const { housekeeping, memory, recount, eventRetention, worker } = this.parts;
-    await Promise.all([housekeeping.stop(), memory.stop(), recount.stop(), eventRetention.stop(), worker.stop()]);
+    // What it holds is handed over while its job ends: a worker may take long to close.
+    const closing = worker.stop();
+    await Promise.all([housekeeping.stop(), memory.stop(), recount.stop(), eventRetention.stop()]);
     await this.parts.ownership.stop();
+    await closing;
   }
 
   async onApplicationShutdown(): Promise<void> {

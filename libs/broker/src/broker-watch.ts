@@ -27,7 +27,7 @@ export class BrokerWatch {
       this.client.subscribe([UPTIME, DROPPED], { qos: 0 }, (error, grants) => {
         const refused = grants?.some(({ qos }) => qos >= 0x80) ?? false;
         if (error != null || refused) {
-          logger.warn({ err: error?.message, mqtt_client_id: clientId }, 'the broker does not let $SYS be read');
+          logger.warn({ err: error, mqtt_client_id: clientId }, 'the broker does not let $SYS be read');
         }
       });
     });
@@ -43,9 +43,7 @@ export class BrokerWatch {
       // A retained one may be as old as the broker's interval.
       else if (!retain) listener.uptime(value);
     });
-    this.client.on('error', (error) =>
-      logger.warn({ err: error.message, mqtt_client_id: clientId }, 'broker watch error'),
-    );
+    this.client.on('error', (error) => logger.warn({ err: error, mqtt_client_id: clientId }, 'broker watch error'));
   }
 
   async close(): Promise<void> {

@@ -95,7 +95,7 @@ export class IntakeConnection {
       if (packet.reasonCode === SESSION_TAKEN_OVER) this.end('taken-over');
     });
     this.client.on('error', (error) => {
-      this.logger.warn({ err: error.message, mqtt_client_id: options.clientId }, 'intake connection error');
+      this.logger.warn({ err: error, mqtt_client_id: options.clientId }, 'intake connection error');
     });
     this.client.on('close', () => this.end(this.closing ? 'closed' : 'lost'));
   }

@@ -10,7 +10,14 @@ export type { MqttClient };
  * itself, each connect uses what the credentials' files hold then.
  */
 export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttClient {
-  const always = { protocolVersion: 5, keepalive: 30, connectTimeout: 10_000, log: silent } as const;
+  const always = {
+    protocolVersion: 5,
+    keepalive: 30,
+    connectTimeout: 10_000,
+    log: silent,
+    // A broker that refuses one CONNECT, since it is busy or its credentials change, may take the next.
+    reconnectOnConnackError: true,
+  } as const;
   const client = connect(access.url, { ...always, ...access.credentials?.(), ...options });
   setNoDelay(client);
   client.on('close', () => Object.assign(client.options, access.credentials?.()));

@@ -53,6 +53,18 @@ describe('the retained reader', () => {
     expect(found.map(({ size }) => size)).toEqual([150, 150, 0]);
   });
 
+  it('reads at the first try after the broker was restarted while nothing was read', async () => {
+    const port = await freePort();
+    let own = await startMosquitto({ port });
+    await withReader(async (reader) => {
+      await reader.read(['in/a']);
+      await own.stop();
+      own = await startMosquitto({ port });
+      expect(await reader.read(['in/a'])).toEqual(new Map());
+    }, own.url);
+    await own.stop();
+  });
+
   it('knows nothing where the broker is away, and reads again when it is back', async () => {
     const port = await freePort();
     await withReader(async (reader) => {

@@ -75,7 +75,7 @@ export class RetainedReader {
       this.backoff.succeeded();
       // Not awaited: the next SUBSCRIBE goes out after it on the same connection.
       client.unsubscribe(filters, (error) => {
-        if (error != null) this.logger.debug({ err: error.message }, 'could not unsubscribe after a read');
+        if (error != null) this.logger.debug({ err: error }, 'could not unsubscribe after a read');
       });
       return found;
     } catch (error) {
@@ -131,8 +131,12 @@ export class RetainedReader {
     const waitMs = this.retryAt - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     if (this.closed) throw new BrokerAwayError('the reader is closed');
-    this.client ??= this.open();
     try {
+      const kept = await this.client;
+      if (kept?.connected === true) return kept;
+      // It has ended while nothing was read, as with a restart of the broker.
+      kept?.end(true);
+      this.client = this.open();
       return await this.client;
     } catch (error) {
       this.client = undefined;
@@ -155,7 +159,7 @@ export class RetainedReader {
       resubscribe: false,
     });
     client.on('error', (error) =>
-      this.logger.warn({ err: error.message, mqtt_client_id: this.clientId }, 'retained reader error'),
+      this.logger.warn({ err: error, mqtt_client_id: this.clientId }, 'retained reader error'),
     );
     return new Promise<MqttClient>((resolve, reject) => {
       client.once('close', () => reject(new Error('the broker closed the connection')));

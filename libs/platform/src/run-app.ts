@@ -27,6 +27,7 @@ export async function runApp<Settings>(definition: AppDefinition<Settings>): Pro
   try {
     const settings = loadSettings(definition.settings);
     logger = createLogger(definition.name, settings.LOG_LEVEL);
+    logWarnings(logger);
     await start(definition, settings, logger);
   } catch (error) {
     // A wrong setting is the operator's to mend and needs no stack.
@@ -43,6 +44,7 @@ async function start<Settings>(
 ): Promise<void> {
   // Set before anything is waited for: as process 1 of a container, a signal without a handler is ignored.
   const stop = stopOnSignals(settings.SHUTDOWN_GRACE, logger);
+  stopOnFaults(settings.SHUTDOWN_GRACE, stop, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
     definition.module(settings, logger),
     definition.adapter?.(settings, logger) ?? new FastifyAdapter(httpOptions(settings)),
@@ -59,6 +61,29 @@ async function start<Settings>(
   logger.info({ host: settings.HOST, port: settings.PORT }, 'listening');
   await definition.started?.(app);
   logger.info('started');
+}
+
+/** Node writes its warnings as plain text, where each line is to be a JSON object. */
+function logWarnings(logger: Logger): void {
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => logger.warn({ err: warning }, 'warning of the Node process'));
+}
+
+/** An error that nobody caught leaves the process in an unknown state: it hands over what it holds, and ends with 1. */
+function stopOnFaults(graceMs: number, target: { app?: NestFastifyApplication }, logger: Logger): void {
+  let faulty = false;
+  const stop = (error: unknown): void => {
+    logger.fatal({ err: error }, 'an error that was not caught: stopping');
+    if (faulty) return;
+    faulty = true;
+    setTimeout(() => end(logger, 1), graceMs).unref();
+    Promise.resolve(target.app?.close()).then(
+      () => end(logger, 1),
+      () => end(logger, 1),
+    );
+  };
+  process.on('uncaughtException', stop);
+  process.on('unhandledRejection', stop);
 }
 
 function stopOnSignals(graceMs: number, logger: Logger): { app?: NestFastifyApplication } {

@@ -40,8 +40,15 @@ const KEEP: JobsOptions = {
   removeOnFail: true,
   // It fails while the broker is away.
   attempts: 1_000_000,
-  backoff: { type: 'fixed', delay: 2000 },
+  backoff: { type: 'custom' },
+  // BullMQ keeps the trace of each try unless told otherwise, and writes all of them again with the next.
+  stackTraceLimit: 1,
 };
+
+/** How long a job of the maintenance queue waits after so many tries, in milliseconds. */
+export function maintenanceBackoffMs(attemptsMade: number): number {
+  return Math.min(60_000, 2000 * 2 ** Math.min(attemptsMade - 1, 10));
+}
 
 export class Maintenance {
   private readonly queue: Queue<MaintenanceJob>;
@@ -53,6 +60,8 @@ export class Maintenance {
       streams: { events: { maxLen: 100 } },
       skipMetasUpdate: true,
     });
+    // Errors of the connection, which logs them itself; those of a command reject its call.
+    this.queue.on('error', () => undefined);
   }
 
   /** Has the key space compared with the broker; one that runs already is followed by another. */

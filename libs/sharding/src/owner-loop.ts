@@ -7,7 +7,7 @@
  *   other, start again from its stored position after a back-off.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Backoff, type Logger } from '@app/platform';
+import { Backoff, type Logger, sharedAbort } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
 import type { MailboxEntry } from './mailbox.js';
 import type { StreamReader } from './shard-stream.js';
@@ -37,7 +37,7 @@ export class OwnerLoop {
   private readonly shards = new Map<number, OwnedShard>();
   private readonly backoff = new Backoff(50, 2000, 5000);
   private running: Promise<void> | undefined;
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
 
   constructor(
     private readonly reader: StreamReader<MailboxEntry>,

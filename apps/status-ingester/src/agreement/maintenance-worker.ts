@@ -3,9 +3,16 @@
  * ingester has a worker; a job whose worker dies is run again by another.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'bullmq';
 import type { Redis } from '@app/platform';
-import { MAINTENANCE_QUEUE, encodeCommand, type Maintenance, type MaintenanceJob } from '@app/registry';
+import {
+  MAINTENANCE_QUEUE,
+  encodeCommand,
+  maintenanceBackoffMs,
+  type Maintenance,
+  type MaintenanceJob,
+} from '@app/registry';
 import { Sweep, type SweepParts } from './sweep.js';
 
 /** A sweep whose worker died is run again after this at the latest, and a second or two. */
@@ -16,6 +23,8 @@ const MAX_STALLED = 1_000_000;
 /** A sweep that could not read everything is followed by another after this. */
 const TRUNCATED_AGAIN_MS = 60_000;
 const PAGE = 500;
+/** How long the worker may take to close. */
+const CLOSE_MS = 6000;
 
 export interface MaintenanceParts extends SweepParts {
   maintenance: Maintenance;
@@ -40,17 +49,23 @@ export class MaintenanceWorker {
         lockDuration: LOCK_MS,
         stalledInterval: STALLED_CHECK_MS,
         maxStalledCount: MAX_STALLED,
+        settings: { backoffStrategy: maintenanceBackoffMs },
       },
     );
-    this.worker.on('error', (error) => logger.warn({ err: error.message }, 'maintenance worker error'));
+    this.worker.on('error', (error) => logger.warn({ err: error }, 'maintenance worker error'));
     this.worker.on('failed', (job, error) => {
-      logger.warn({ job: job?.name, err: error.message }, 'maintenance failed; it is run again');
+      logger.warn({ job: job?.name, err: error }, 'maintenance failed; it is run again');
     });
   }
 
+  /** Waits for its job to end. It may wait for ever for a connection that is just coming back, and is then left behind. */
   async stop(): Promise<void> {
     this.stopping.abort(new Error('the process stops'));
-    await this.worker?.close();
+    const late = new AbortController();
+    const timeout = sleep(CLOSE_MS, 'late' as const, { signal: late.signal }).catch(() => undefined);
+    const outcome = await Promise.race([this.worker?.close(), timeout]);
+    late.abort();
+    if (outcome === 'late') this.parts.logger.warn({ wait_ms: CLOSE_MS }, 'the maintenance worker did not close');
   }
 
   private async perform(job: MaintenanceJob, signal: AbortSignal): Promise<void> {

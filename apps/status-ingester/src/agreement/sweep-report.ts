@@ -32,6 +32,7 @@ export interface ReportParts {
 export class SweepReport {
   readonly record: SweepRecord;
   private timer: NodeJS.Timeout | undefined;
+  private announced: Promise<void> | undefined;
 
   constructor(
     private readonly parts: ReportParts,
@@ -48,13 +49,22 @@ export class SweepReport {
   }
 
   async begin(): Promise<void> {
-    const { redis, keys, logger } = this.parts;
-    const { id, trigger } = this.record;
     running.set(1);
     await this.save();
+    this.timer = setInterval(() => this.progress(), EVERY_MS);
+  }
+
+  /** The broker has answered: until then each try would be an event, for as long as the broker is away. */
+  announce(): Promise<void> {
+    this.announced ??= this.started();
+    return this.announced;
+  }
+
+  private async started(): Promise<void> {
+    const { redis, keys, logger } = this.parts;
+    const { id, trigger } = this.record;
     await tellAll(redis, keys, { type: 'sweep.started', sweep: id, trigger });
     logger.info({ sweep: id, trigger }, 'sweep started');
-    this.timer = setInterval(() => this.progress(), EVERY_MS);
   }
 
   async end(): Promise<void> {

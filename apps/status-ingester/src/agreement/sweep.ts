@@ -45,7 +45,10 @@ export class Sweep {
     trigger: SweepTrigger,
     private readonly signal: AbortSignal,
   ) {
-    this.reading = new SweepReading(parts, (batch) => this.comparing.compare(batch, this.noted));
+    this.reading = new SweepReading(parts, async (batch) => {
+      await this.report.announce();
+      return this.comparing.compare(batch, this.noted);
+    });
     this.report = new SweepReport(parts, id, trigger, () => this.reading.count);
     const severalTopics = parts.statusTopics.length > 1;
     const sender = new PatientSender(parts.mailboxes, signal);
@@ -82,6 +85,7 @@ export class Sweep {
     for (let pass = 1; ; pass++) {
       this.noted = await this.lastIds();
       const how = await this.reading.pass(`ingester-sweep-${id}-${pass}`, this.signal);
+      await this.report.announce();
       if (!how.complete) {
         const about = { sweep: id, pass, read: this.reading.count };
         this.parts.logger.warn(about, 'the broker cut a sweep short; check its queue limits');

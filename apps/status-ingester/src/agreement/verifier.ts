@@ -10,7 +10,16 @@
  * - V5 Doubts of one client that come soon after each other are one.
  */
 import { BrokerAwayError, MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
-import { backoffMs, counter, gauge, secondsHistogram, type Logger, type Redis, valuesOf } from '@app/platform';
+import {
+  backoffMs,
+  counter,
+  gauge,
+  secondsHistogram,
+  type Logger,
+  type Redis,
+  valuesOf,
+  sharedAbort,
+} from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';
 import { encodeVerified, sendReply, type Retained } from '@app/registry';
 import type { Grant, Mailboxes, MailboxItem } from '@app/sharding';
@@ -59,7 +68,7 @@ type Due = readonly [Shard, Verification];
 
 export class Verifier {
   private readonly shards = new Map<number, Shard>();
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
   private working: Promise<void> | undefined;
   private wake: (() => void) | undefined;
   private count = 0;

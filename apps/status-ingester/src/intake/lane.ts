@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
-import { Backoff, counter, gauge, type Logger, OPEN } from '@app/platform';
+import { Backoff, counter, gauge, type Logger, OPEN, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import type { StoreOutcome } from './intake.controller.js';
 
@@ -38,8 +38,8 @@ const lostSessions = counter(
 
 export class Lane {
   private connection: IntakeConnection | undefined;
-  private readonly stopping = new AbortController();
-  private readonly storing = new AbortController();
+  private readonly stopping = sharedAbort();
+  private readonly storing = sharedAbort();
   private readonly backoff = new Backoff(100, 1000, 10_000);
   private work: Promise<void> | undefined;
   private up = false;

@@ -1,0 +1,60 @@
+import { RefusingBroker } from '../../../test/support/refusing-broker.js';
+import { eventually, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { BrokerWatch } from './broker-watch.js';
+import { openMqtt } from './mqtt-connection.js';
+import { Publisher } from './publisher.js';
+import { RetainedReader } from './retained-reader.js';
+
+let mosquitto: Server;
+let broker: RefusingBroker;
+
+beforeAll(async () => {
+  mosquitto = await startMosquitto({ config: ['sys_interval 1'] });
+});
+afterAll(() => mosquitto.stop());
+
+beforeEach(async () => {
+  broker = await RefusingBroker.before(mosquitto.port);
+});
+afterEach(() => broker.stop());
+
+describe('a connection that the broker has refused', () => {
+  it('is tried again, and stands when the broker takes it', async () => {
+    const client = openMqtt({ url: broker.url }, { clientId: 'refused', reconnectPeriod: 20 });
+    client.on('error', () => undefined);
+    await eventually(() => expect(broker.refused).toBeGreaterThan(1));
+    broker.accept();
+    await eventually(() => expect(client.connected).toBe(true));
+    await client.endAsync(true);
+  });
+
+  it('is tried again by the publisher', async () => {
+    const publisher = new Publisher({ url: broker.url }, 'refused-publisher', quiet);
+    await eventually(() => expect(broker.refused).toBeGreaterThan(1));
+    broker.accept();
+    await eventually(() => expect(publisher.connected).toBe(true));
+    await publisher.close();
+  });
+
+  it('is tried again by the watch over the broker', async () => {
+    let uptimes = 0;
+    const watch = new BrokerWatch(
+      { url: broker.url },
+      'refused-watch',
+      { uptime: () => uptimes++, dropped: () => undefined },
+      quiet,
+    );
+    await eventually(() => expect(broker.refused).toBeGreaterThan(1));
+    broker.accept();
+    await eventually(() => expect(uptimes).toBeGreaterThan(0));
+    await watch.close();
+  });
+
+  it('is tried again by the reader of retained messages with its next read', async () => {
+    const reader = new RetainedReader({ url: broker.url }, 'refused-reader', 'spec/sentinel', quiet);
+    await expect(reader.read(['in/a'])).rejects.toThrow('no connection');
+    broker.accept();
+    expect(await reader.read(['in/a'])).toEqual(new Map());
+    await reader.close();
+  });
+});
