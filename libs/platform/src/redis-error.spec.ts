@@ -89,7 +89,7 @@ describe('a command that fails', () => {
 
   it('is full if Redis has reached its maxmemory, also within a script', async () => {
     await other.config('SET', 'maxmemory', '1');
-    const script = new RedisScript('specFull', "return redis.call('SET', KEYS[1], 'x')");
+    const script = new RedisScript('specFull', "return redis.call('SET', KEYS[1], 'x')", { whenFull: 'refuse' });
     const [direct, scripted] = await Promise.all([
       failureOf(redis.set('a', 'b')),
       failureOf(script.run(redis, ['a'], [])),
