@@ -207,6 +207,15 @@ describe('a broker that is away', () => {
     await listener.endAsync();
   });
 
+  it('is written nothing whose time is over, as after a freeze, although the connection would take it', async () => {
+    const { link, publisher } = await openSlow();
+    const writeBy = performance.now() - 1;
+    expect(await publisher.publish('out/a', 'late', { writeBy })).toEqual({ kind: 'late' });
+    link.passAll();
+    expect(await publisher.publish('out/a', 'marker')).toEqual(UNHEARD);
+    expect(link.texts()).toEqual(['marker']);
+  });
+
   it('is written nothing whose time is over when its turn comes', async () => {
     const { link, publisher } = await openSlow();
     const first = Array.from({ length: 5 }, () => publisher.publish('out/a', 'x'));
