@@ -1,6 +1,6 @@
 # One target per app: docker build --target api-gateway -t images.example.com/cloud-connector/api-gateway .
 
-FROM node:20-bookworm-slim AS manifest
+FROM node:24-bookworm-slim AS manifest
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 
@@ -19,7 +19,7 @@ RUN npm run build:apps
 FROM manifest AS production
 RUN npm install --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
-FROM node:20-bookworm-slim AS runtime
+FROM node:24-bookworm-slim AS runtime
 RUN rm -rf /opt/yarn-* /usr/local/lib/node_modules \
   /usr/local/bin/corepack /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/yarn /usr/local/bin/yarnpkg
 WORKDIR /app

@@ -3,6 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeTrouble } from './node-version.mjs';
+
+// Whatever is started imports this file first: nothing else has been done yet.
+const trouble = nodeTrouble();
+if (trouble !== undefined) {
+  console.error(trouble);
+  process.exit(1);
+}
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 

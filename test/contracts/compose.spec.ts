@@ -76,8 +76,8 @@ describe('Dockerfile', () => {
       return { stage, from, sources: words.filter((word) => !word.startsWith('--')).slice(0, -1) };
     });
 
-  it('starts every stage from one Node 20 image or an earlier stage', () => {
-    const earlier: string[] = ['node:20-bookworm-slim'];
+  it('starts every stage from one Node 24 image or an earlier stage', () => {
+    const earlier: string[] = ['node:24-bookworm-slim'];
     for (const [stage, { from }] of image) {
       expect(earlier).toContain(from);
       earlier.push(stage);

@@ -86,9 +86,9 @@ it('has called every fault by its name: none is of its own', async () => {
   const metrics = await (await fetch(`${stack.ingester.url}/metrics`)).text();
   const reasons = Array.from(metrics.matchAll(/^cloud_connector_dead_letters_total\{reason="([^"]*)"\} (\d+)/gm));
   const counts = Object.fromEntries(reasons.map(([, reason = '', count]) => [reason, Number(count)]));
-  expect(counts['internal-error']).toBeUndefined();
+  expect(counts['internal-error']).toBe(0);
   for (const reason of ['not-json', 'not-utf8', 'too-large', 'too-deep', 'wrong-shape', 'unknown-type', 'not-retained'])
-    expect([reason, counts[reason]]).toEqual([reason, expect.any(Number)]);
+    expect({ reason, seen: (counts[reason] ?? 0) > 0 }).toEqual({ reason, seen: true });
 });
 
 it('has written under its own keys only, and none is without bound', async () => {

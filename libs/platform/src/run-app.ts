@@ -6,6 +6,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { z } from 'zod';
 import { httpOptions } from './http-server.js';
 import { NestLogger, createLogger, type Logger } from './logger.js';
+import { nodeTrouble } from './node-version.js';
 import { SettingsError, loadSettings, type commonSettings } from './settings.js';
 
 type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };
@@ -28,6 +29,8 @@ export async function runApp<Settings>(definition: AppDefinition<Settings>): Pro
     const settings = loadSettings(definition.settings);
     logger = createLogger(definition.name, settings.LOG_LEVEL);
     logWarnings(logger);
+    const trouble = nodeTrouble();
+    if (trouble !== undefined) throw new SettingsError(trouble);
     await start(definition, settings, logger);
   } catch (error) {
     // A wrong setting is the operator's to mend and needs no stack.

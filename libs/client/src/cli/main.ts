@@ -1,5 +1,12 @@
 #!/usr/bin/env node
+import { nodeTrouble } from './node-version.js';
 import { run } from './run.js';
+
+const trouble = nodeTrouble();
+if (trouble !== undefined) {
+  console.error(trouble);
+  process.exit(1);
+}
 
 const stopping = new AbortController();
 // Ctrl-C ends what follows events in order, and anything else at once.

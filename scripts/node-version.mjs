@@ -1,0 +1,11 @@
+/** Which Node this needs, as `engines` in package.json says: what its dependencies ask for. */
+
+/**
+ * @param {string} version
+ * @returns {string | undefined} what to tell the user, in one line
+ */
+export function nodeTrouble(version = process.versions.node) {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19)) return undefined;
+  return `Node ${version} cannot run this: it needs Node 20.19 or newer of the 20s, or 22.12 or newer. Node 24 is best.`;
+}

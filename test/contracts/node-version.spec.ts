@@ -1,0 +1,41 @@
+/** An older Node is told so in one line, by whatever is started; the range is that of `engines`. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { nodeTrouble as inApps } from '../../libs/platform/src/node-version.js';
+import { nodeTrouble as inClient } from '../../libs/client/src/cli/node-version.js';
+import { nodeTrouble as inScripts } from '../../scripts/node-version.mjs';
+
+const ROOT = join(__dirname, '../..');
+const enginesOf = (path: string): unknown =>
+  (JSON.parse(readFileSync(join(ROOT, path), 'utf8')) as { engines: unknown }).engines;
+
+it.each([
+  ['20.18.3', false],
+  ['20.19.0', true],
+  ['21.7.0', false],
+  ['22.11.0', false],
+  ['22.12.0', true],
+  ['23.0.0', true],
+  ['24.21.0', true],
+  ['18.20.8', false],
+])('Node %s fits: %s', (version, fits) => {
+  for (const trouble of [inApps, inClient, inScripts]) {
+    if (fits) expect(trouble(version)).toBeUndefined();
+    else expect(trouble(version)).toMatch(new RegExp(`^Node ${version} cannot run this`));
+  }
+});
+
+it('engines say the same', () => {
+  for (const path of ['package.json', 'libs/client/package.json']) {
+    expect(enginesOf(path)).toEqual({ node: '^20.19.0 || >=22.12.0' });
+  }
+});
+
+it.each(['start', 'test', 'demo', 'key', 'cli'])('scripts/%s.mjs says so in one line, and does nothing', (script) => {
+  const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } })';
+  const args = ['--import', `data:text/javascript,${older}`, join(ROOT, 'scripts', `${script}.mjs`)];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
+  expect([status, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(/^Node 20\.18\.3 cannot run this.*\n$/);
+});
