@@ -5,7 +5,7 @@
 import { Cluster, Redis as RedisServer, SentinelConnector, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
-import { withTypedErrors } from './redis-error.js';
+import { RedisError, withTypedErrors } from './redis-error.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 
 export type Redis = RedisServer | Cluster;
@@ -170,8 +170,11 @@ export async function redisTrouble(redis: Redis): Promise<string | undefined> {
   });
   const answer = Promise.all(mastersOf(redis).map((master) => master.ping())).then(
     () => undefined,
-    (error: unknown) =>
-      error instanceof Error && error.name === 'ReplyError' ? `redis refuses: ${error.message.split(' ', 1)[0]}` : AWAY,
+    (error: unknown) => {
+      const reply = error instanceof RedisError ? error.cause : error;
+      const refused = reply instanceof Error && reply.name === 'ReplyError';
+      return refused ? `redis refuses: ${reply.message.split(' ', 1)[0]}` : AWAY;
+    },
   );
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
