@@ -1,4 +1,4 @@
-import { RefusingBroker } from '../../../test/support/refusing-broker.js';
+import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { eventually, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { BrokerWatch } from './broker-watch.js';
 import { openMqtt } from './mqtt-connection.js';
@@ -6,7 +6,7 @@ import { Publisher } from './publisher.js';
 import { RetainedReader } from './retained-reader.js';
 
 let mosquitto: Server;
-let broker: RefusingBroker;
+let broker: ContraryBroker;
 
 beforeAll(async () => {
   mosquitto = await startMosquitto({ config: ['sys_interval 1'] });
@@ -14,7 +14,8 @@ beforeAll(async () => {
 afterAll(() => mosquitto.stop());
 
 beforeEach(async () => {
-  broker = await RefusingBroker.before(mosquitto.port);
+  broker = await ContraryBroker.before(mosquitto.port);
+  broker.refuse();
 });
 afterEach(() => broker.stop());
 

@@ -1,5 +1,6 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import type { Grant } from '@app/sharding';
+import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import type { StoreOutcome } from './intake.controller.js';
 import { Lane, type LanePurpose } from './lane.js';
@@ -150,6 +151,20 @@ describe('a lane', () => {
     await lane?.stop();
     expect(asked).toBe(1);
     expect(stored).toEqual([]);
+  });
+
+  it('is connected again after the broker has refused it for a while', async () => {
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.refuse();
+    const lane = start({ url: contrary.url });
+    await eventually(() => expect(contrary.refused).toBeGreaterThan(1));
+    expect(lane.connected).toBe(false);
+    contrary.accept();
+    await eventually(() => expect(lane.connected).toBe(true));
+    await publish('after');
+    await eventually(() => expect(stored).toEqual(['after']));
+    await lane.stop();
+    await contrary.stop();
   });
 
   it('tries again within a second, however long the broker has been away', async () => {

@@ -1,0 +1,129 @@
+/**
+ * In front of a real broker: passes MQTT packets on in both directions, and does what other brokers do at bad moments. It
+ * refuses CONNECTs for a while, or stops delivering what comes by some topics.
+ */
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { generate, parser, type IConnectPacket, type Packet, type Parser } from 'mqtt-packet';
+import { freePort } from '../../scripts/stack.mjs';
+
+/** Reason code of a CONNACK in MQTT 5. */
+const SERVER_UNAVAILABLE = 0x88;
+
+export class ContraryBroker {
+  /** CONNECT packets that were refused. */
+  refused = 0;
+  private refusing = false;
+  private readonly links = new Set<Link>();
+
+  private constructor(
+    readonly port: number,
+    private readonly server: Server,
+  ) {}
+
+  static async before(target: number): Promise<ContraryBroker> {
+    const port = await freePort();
+    const server = createServer();
+    const broker = new ContraryBroker(port, server);
+    server.on('connection', (near) => broker.join(near, target));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    return broker;
+  }
+
+  get url(): string {
+    return `mqtt://127.0.0.1:${this.port}`;
+  }
+
+  /** From now on each CONNECT is refused, as by a broker that is busy or whose credentials change. */
+  refuse(): void {
+    this.refusing = true;
+  }
+
+  /** From now on CONNECTs are passed on. */
+  accept(): void {
+    this.refusing = false;
+  }
+
+  /**
+   * The connections that are open now get no PUBLISH on these topics any more. A connection that is opened later gets
+   * everything, what was kept from the earlier one of its session included: the broker has no PUBACK for it.
+   */
+  stall(isStalled: (topic: string) => boolean): void {
+    for (const link of this.links) link.isStalled = isStalled;
+  }
+
+  /** Client ids of the connections that are open. */
+  get clientIds(): string[] {
+    return Array.from(this.links, ({ clientId }) => clientId);
+  }
+
+  async stop(): Promise<void> {
+    for (const link of this.links) link.end();
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+  }
+
+  private join(near: Socket, target: number): void {
+    const link = new Link(near, target, (connecting) => {
+      if (!this.refusing) return true;
+      this.refused++;
+      link.refuse(connecting);
+      return false;
+    });
+    this.links.add(link);
+    near.on('close', () => this.links.delete(link));
+  }
+}
+
+/** One client's connection, and the one to the broker behind it. */
+class Link {
+  clientId = '';
+  isStalled: (topic: string) => boolean = () => false;
+  private readonly far: Socket;
+
+  constructor(
+    private readonly near: Socket,
+    target: number,
+    mayConnect: (packet: IConnectPacket) => boolean,
+  ) {
+    const far = (this.far = connect(target, '127.0.0.1'));
+    for (const socket of [near, far]) {
+      socket.setNoDelay(true);
+      socket.on('error', () => this.end());
+      socket.on('close', () => this.end());
+    }
+    const fromClient = parser();
+    let fromBroker: Parser | undefined;
+    let protocolVersion: 3 | 4 | 5 = 4;
+    fromClient.on('error', () => this.end());
+    fromClient.on('packet', (packet: Packet) => {
+      if (packet.cmd === 'connect') {
+        protocolVersion = packet.protocolVersion ?? 4;
+        this.clientId = packet.clientId;
+        fromBroker = parser({ protocolVersion });
+        fromBroker.on('error', () => this.end());
+        fromBroker.on('packet', (answer: Packet) => {
+          if (this.passes(answer)) near.write(generate(answer, { protocolVersion }));
+        });
+        if (!mayConnect(packet)) return;
+      }
+      far.write(generate(packet, { protocolVersion }));
+    });
+    near.on('data', (data: Buffer) => fromClient.parse(data));
+    far.on('data', (data: Buffer) => fromBroker?.parse(data));
+  }
+
+  refuse({ protocolVersion }: IConnectPacket): void {
+    const reason = protocolVersion === 5 ? { reasonCode: SERVER_UNAVAILABLE } : { returnCode: 3 };
+    this.near.end(
+      generate({ cmd: 'connack', sessionPresent: false, ...reason }, { protocolVersion: protocolVersion ?? 4 }),
+    );
+  }
+
+  end(): void {
+    this.near.destroy();
+    this.far.destroy();
+  }
+
+  private passes(packet: Packet): boolean {
+    return packet.cmd !== 'publish' || !this.isStalled(packet.topic);
+  }
+}
