@@ -14,6 +14,7 @@ import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
 import { ConfigMap, Service, ServiceAccount } from 'kubernetes-models/v1';
 import { parse, parseAllDocuments } from 'yaml';
 
+import { bodyLimits, gatewaySettings } from '../../apps/api-gateway/src/gateway.settings.js';
 import { APPS, SECRETS, seconds } from './settings.js';
 
 const ROOT = join(__dirname, '../..');
@@ -42,6 +43,13 @@ const MODELS: readonly ModelClass[] = [
   ServiceAccount,
   StatefulSet,
 ];
+
+const MIB = 1024 * 1024;
+
+/** Of a document, what stands below a heading of the second level. */
+function section(text: string, heading: string): string {
+  return text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
+}
 
 function render(folder: string): string {
   for (const command of ['kustomize build', 'kubectl kustomize']) {
@@ -255,7 +263,7 @@ describe.each(Object.entries(APPS))('%s', (app, { port, settings }) => {
 
   it('gets only settings that it reads', () => {
     const names = container?.env?.map(({ name }) => name) ?? [];
-    expect(settings).toEqual(expect.arrayContaining(names));
+    expect([...settings, 'NODE_OPTIONS']).toEqual(expect.arrayContaining(names));
     expect(pod?.enableServiceLinks).toBe(false);
     expect(container?.envFrom).toEqual([{ configMapRef: { name: 'cloud-connector' } }]);
   });
@@ -293,6 +301,33 @@ describe('together', () => {
     const names = Object.keys(APPS).sort();
     expect(workloads.map(({ metadata }) => metadata?.name).sort()).toEqual(names);
     for (const { metadata } of [...services, ...autoscalers, ...budgets]) expect(names).toContain(metadata?.name);
+  });
+
+  it('gives a gateway the memory that its default settings need at their limits, all at the same time', () => {
+    const container = workloads.find(({ metadata }) => metadata?.name === 'api-gateway')?.spec?.template.spec
+      ?.containers[0];
+    const [, options] = /^--max-old-space-size=(\d+)$/.exec(
+      container?.env?.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '',
+    ) ?? [''];
+    const heap = Number(options) * MIB;
+    const [, gibibytes] = /^(\d+)Gi$/.exec(String(container?.resources?.limits?.memory)) ?? [];
+    const limit = Number(gibibytes) * 1024 * MIB;
+
+    const table = section(readFileSync(join(ROOT, 'docs/operations.md'), 'utf8'), 'Memory of a gateway');
+    const rows = [...table.matchAll(/^\| (.+?) +\| (yes|no) +\| (\d+) +\|$/gm)];
+    const sum = (where: readonly string[]): number =>
+      rows.reduce((total, [, , inHeap = '', mib]) => total + (where.includes(inHeap) ? Number(mib) : 0), 0);
+    const shown = (text: string): number => Number(rows.find(([, what = '']) => what.includes(text))?.[3]);
+    const rounded = (bytes: number): number => Math.round(bytes / MIB);
+
+    const settings = gatewaySettings.parse({ REDIS_URL: 'redis://127.0.0.1:6379' });
+    expect(shown('BODY_BYTES_TOTAL')).toBe(rounded(6 * bodyLimits(settings).total));
+    expect(shown('MAX_CONNECTIONS')).toBe(rounded(settings.MAX_CONNECTIONS * 10.5 * 1024));
+    expect(shown('EVENT_BUFFER_TOTAL')).toBe(rounded(settings.EVENT_BUFFER_TOTAL));
+    expect(shown('EVENT_STREAMS')).toBe(rounded(settings.EVENT_STREAMS * 64 * 1024));
+    expect(table).toContain(`**${sum(['yes', 'no'])}**`);
+    expect(sum(['yes']) * MIB).toBeLessThanOrEqual(heap);
+    expect(heap + sum(['no']) * MIB).toBeLessThanOrEqual(limit * 0.9);
   });
 
   it('shared settings are known, open, and bind beyond loopback', () => {

@@ -32,6 +32,13 @@ it('engines say the same', () => {
   }
 });
 
+it('the code is compiled with the types of the oldest of them', () => {
+  const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    devDependencies: Record<string, string>;
+  };
+  expect(devDependencies['@types/node']).toMatch(/^20\./);
+});
+
 it.each(['start', 'test', 'demo', 'key', 'cli'])('scripts/%s.mjs says so in one line, and does nothing', (script) => {
   const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } })';
   const args = ['--import', `data:text/javascript,${older}`, join(ROOT, 'scripts', `${script}.mjs`)];

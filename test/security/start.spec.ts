@@ -30,6 +30,20 @@ it.each([
   expect(() => loadSettings(gatewaySettings, { REDIS_URL: 'redis://127.0.0.1:1', ...env })).toThrow(why);
 });
 
+it.each(['api-gateway', 'status-ingester', 'dispatcher'])(
+  '%s says first that its Node is too old, also if settings are missing',
+  (app) => {
+    const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } })';
+    const args = ['--import', `data:text/javascript,${older}`, join(ROOT, `dist/apps/${app}/src/main.js`)];
+    const { status, stdout } = spawnSync(process.execPath, args, { env: { PATH: process.env.PATH }, encoding: 'utf8' });
+    expect(status).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({
+      level: 'fatal',
+      message: expect.stringMatching(/^Node 20\.18\.3 cannot run/) as string,
+    });
+  },
+);
+
 it('the gateway does not start in production without credentials, nor with a broken key file', async () => {
   const broken = join(dir, 'broken.json');
   writeFileSync(broken, '{"keys":[{"id":"a","sha256":"no digest","scopes":["connections:read"]}]}');

@@ -26,11 +26,11 @@ export interface AppDefinition<Settings> {
 export async function runApp<Settings>(definition: AppDefinition<Settings>): Promise<void> {
   let logger = createLogger(definition.name, 'info');
   try {
+    const trouble = nodeTrouble();
+    if (trouble !== undefined) throw new SettingsError(trouble);
     const settings = loadSettings(definition.settings);
     logger = createLogger(definition.name, settings.LOG_LEVEL);
     logWarnings(logger);
-    const trouble = nodeTrouble();
-    if (trouble !== undefined) throw new SettingsError(trouble);
     await start(definition, settings, logger);
   } catch (error) {
     // A wrong setting is the operator's to mend and needs no stack.
