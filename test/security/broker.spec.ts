@@ -78,7 +78,13 @@ describe.each(['certificate', 'password'] as const)('a client with a %s', (door)
   });
 
   it('cannot publish on the topic of another, nor under the name of the service', async () => {
-    for (const topic of [inTopic('victim'), outTopic('victim'), 'cloud-connector/sentinel', `${group}-lane-0/last`]) {
+    for (const topic of [
+      inTopic('victim'),
+      inTopic(''),
+      outTopic('victim'),
+      'cloud-connector/sentinel',
+      `${group}-lane-0/last`,
+    ]) {
       // Mosquitto takes nothing more on a TLS connection after a refusal.
       const attacker = await broker.connect(door, 'attacker');
       expect([topic, await answerTo(attacker, topic, handshake('forged'), true)]).toEqual([topic, NOT_AUTHORIZED]);
@@ -155,8 +161,15 @@ it('does not let in who has no credentials, or those of another door', async () 
   await expect(broker.connect('service', 'ingester', foreign)).rejects.toThrow();
 });
 
+it('lets the ingester publish its markers, and nothing in the name of a client', async () => {
+  const service = await broker.connect('service', 'ingester');
+  expect(await answerTo(service, inTopic(''), 'no marker')).toBe(0);
+  expect(await answerTo(service, inTopic('victim'), handshake('forged'), true)).toBe(NOT_AUTHORIZED);
+  service.end(true);
+});
+
 it('gives the dispatcher less than the ingester', async () => {
-  for (const topic of [inTopic('victim'), 'cloud-connector/sentinel', `${group}-lane-0/last`]) {
+  for (const topic of [inTopic('victim'), inTopic(''), 'cloud-connector/sentinel', `${group}-lane-0/last`]) {
     const client = await broker.connect('service', 'dispatcher');
     expect([topic, await answerTo(client, topic, '', true)]).toEqual([topic, NOT_AUTHORIZED]);
     client.end(true);

@@ -9,10 +9,13 @@ import { freePort } from '../../scripts/stack.mjs';
 /** Reason code of a CONNACK in MQTT 5. */
 const SERVER_UNAVAILABLE = 0x88;
 
+type Stalled = (topic: string, clientId: string) => boolean;
+
 export class ContraryBroker {
   /** CONNECT packets that were refused. */
   refused = 0;
   private refusing = false;
+  private isStalled: Stalled | undefined;
   private readonly links = new Set<Link>();
 
   private constructor(
@@ -43,12 +46,15 @@ export class ContraryBroker {
     this.refusing = false;
   }
 
-  /**
-   * The connections that are open now get no PUBLISH on these topics any more. A connection that is opened later gets
-   * everything, what was kept from the earlier one of its session included: the broker has no PUBACK for it.
-   */
-  stall(isStalled: (topic: string) => boolean): void {
+  /** From now on no connection of such a client gets a PUBLISH on such a topic. The broker behind has no PUBACK for them, and keeps them. */
+  stall(isStalled: Stalled): void {
+    this.isStalled = isStalled;
     for (const link of this.links) link.isStalled = isStalled;
+  }
+
+  /** Connections that are opened from now on get everything. Those that are open get as little as before. */
+  release(): void {
+    this.isStalled = undefined;
   }
 
   /** Client ids of the connections that are open. */
@@ -68,6 +74,7 @@ export class ContraryBroker {
       link.refuse(connecting);
       return false;
     });
+    link.isStalled = this.isStalled;
     this.links.add(link);
     near.on('close', () => this.links.delete(link));
   }
@@ -76,7 +83,7 @@ export class ContraryBroker {
 /** One client's connection, and the one to the broker behind it. */
 class Link {
   clientId = '';
-  isStalled: (topic: string) => boolean = () => false;
+  isStalled: Stalled | undefined;
   private readonly far: Socket;
 
   constructor(
@@ -124,6 +131,6 @@ class Link {
   }
 
   private passes(packet: Packet): boolean {
-    return packet.cmd !== 'publish' || !this.isStalled(packet.topic);
+    return packet.cmd !== 'publish' || this.isStalled?.(packet.topic, this.clientId) !== true;
   }
 }

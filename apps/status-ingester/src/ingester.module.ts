@@ -18,6 +18,7 @@ import {
   type Logger,
   type MemoryMark,
   type ReadinessCheck,
+  type ReadinessOutcome,
 } from '@app/platform';
 import {
   ConnectionDirectory,
@@ -45,10 +46,11 @@ import {
   mailboxReader,
 } from '@app/sharding';
 import { INGESTER_PARTS, Ingester, type IngesterParts } from './ingester.js';
-import type { IngesterSettings } from './ingester.settings.js';
+import { topicsOfClients, type IngesterSettings } from './ingester.settings.js';
 import { IntakeController } from './intake/intake.controller.js';
 import { LaneMarkers } from './intake/lane-markers.js';
 import { LaneStrategy } from './intake/lane.strategy.js';
+import { LaneWatch, type LaneWatchTiming } from './intake/lane-watch.js';
 import { LaneBarrier } from './agreement/lane-barrier.js';
 import { MaintenanceWorker } from './agreement/maintenance-worker.js';
 import { SweepTriggers } from './agreement/sweep-triggers.js';
@@ -69,6 +71,11 @@ import { toDoKinds } from './shard/to-do-kinds.js';
  */
 const SENTINEL = 'cloud-connector/sentinel';
 
+/** A marker may wait for a lane that another ingester takes over: that lasts `LEASE_TIME` and a moment. */
+function watchTiming(leaseMs: number): LaneWatchTiming {
+  return { everyMs: 5000, answerMs: 15_000 + leaseMs };
+}
+
 /** Above it the lanes stop reading, and the broker keeps what clients send. */
 const LANES_STOP: MemoryMark = { share: 1.05 };
 
@@ -77,8 +84,12 @@ const NEARLY_FULL: MemoryMark = { share: 0.95 };
 
 @Module({})
 export class IngesterModule {
-  static wire(settings: IngesterSettings, logger: Logger): DynamicModule {
-    const parts = assemble(settings, logger);
+  static wire(
+    settings: IngesterSettings,
+    logger: Logger,
+    laneTiming: LaneWatchTiming = watchTiming(settings.LEASE_TIME),
+  ): DynamicModule {
+    const parts = assemble(settings, logger, laneTiming);
     return {
       module: IngesterModule,
       imports: [TerminusModule.forRoot({ logger: false })],
@@ -91,14 +102,14 @@ export class IngesterModule {
         { provide: INGESTER_PARTS, useValue: parts },
         { provide: Mailboxes, useValue: parts.mailboxes },
         { provide: LaneStrategy, useValue: parts.lanes },
-        { provide: LaneMarkers, useValue: new LaneMarkers(parts.redis, parts.keys, SENTINEL, logger) },
+        { provide: LaneMarkers, useValue: parts.markers },
         { provide: READINESS_CHECKS, useFactory: (ingester: Ingester) => checks(parts, ingester), inject: [Ingester] },
       ],
     };
   }
 }
 
-function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
+function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWatchTiming): IngesterParts {
   const { REDIS_URL, SHARD_COUNT, INTAKE_LANES, INTAKE_WINDOW, STATUS_TOPICS, IN_TOPIC, OUT_TOPIC } = settings;
   const redis = connectRedis(REDIS_URL, { name: 'ingester', whenAway: 'wait' }, logger);
   const loopRedis = connectRedis(REDIS_URL, { name: 'ingester-mailboxes', whenAway: 'wait' }, logger);
@@ -217,9 +228,11 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     keySpace: async () => (await claimKeySpace(redis, keys, SHARD_COUNT)).id,
     logger,
   });
-  const filters = new Set([...STATUS_TOPICS, IN_TOPIC].map(({ filter }) => filter));
+  const templates = topicsOfClients(settings);
+  const ownTopics = templates.flatMap(({ ownTopic }) => ownTopic ?? []);
+  const markers = new LaneMarkers(redis, keys, SENTINEL, logger, new Set(ownTopics));
   const lanes = new LaneStrategy(
-    { ...broker, filters: [...filters, SENTINEL], window: INTAKE_WINDOW },
+    { ...broker, filters: [...templates.map(({ filter }) => filter), SENTINEL], templates, window: INTAKE_WINDOW },
     {
       connected: (about) => triggers.laneConnected(about),
       retired: async (lane) => {
@@ -229,6 +242,15 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     },
     logger,
   );
+  const laneWatch = new LaneWatch({
+    publisher,
+    markers,
+    templates,
+    timing: laneTiming,
+    lanes: () => lanes.serving,
+    laneCount: INTAKE_LANES,
+    logger,
+  });
   exposeMailboxes(redis, keys, ownership);
   const eventLimits = {
     bytes: settings.EVENT_STREAM_BYTES,
@@ -253,7 +275,9 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
     migration: new Migration({ redis, keys, shardCount: SHARD_COUNT, logger }),
     commits,
     mailboxes,
+    markers,
     lanes,
+    laneWatch,
     loop,
     effects,
     housekeeping,
@@ -269,13 +293,10 @@ function assemble(settings: IngesterSettings, logger: Logger): IngesterParts {
   };
 }
 
-function checks({ redis, ownership, lanes }: IngesterParts, ingester: Ingester): ReadinessCheck[] {
+function checks({ redis, ownership, lanes, laneWatch }: IngesterParts, ingester: Ingester): ReadinessCheck[] {
   return [
     redisCheck(redis),
-    {
-      name: 'broker',
-      check: () => Promise.resolve(lanes.connected ? 'up' : { down: 'not all lanes held here are connected' }),
-    },
+    { name: 'broker', check: () => Promise.resolve(brokerHealth(lanes, laneWatch)) },
     {
       name: 'ownership',
       check: () => {
@@ -287,4 +308,13 @@ function checks({ redis, ownership, lanes }: IngesterParts, ingester: Ingester):
       },
     },
   ];
+}
+
+function brokerHealth(lanes: LaneStrategy, { stalledFilters, refusedTopics }: LaneWatch): ReadinessOutcome {
+  if (stalledFilters.length > 0) {
+    return { down: `nothing comes from the broker by ${stalledFilters.join(', ')}: the lanes are connected again` };
+  }
+  if (!lanes.connected) return { down: 'not all lanes held here are connected' };
+  if (refusedTopics.length === 0) return 'up';
+  return { degraded: `lanes are not watched: the broker lets no marker be published on ${refusedTopics.join(', ')}` };
 }

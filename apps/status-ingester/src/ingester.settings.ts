@@ -61,3 +61,9 @@ export const ingesterSettings = z
     error: 'must not be larger than MAILBOX_LIMIT, or a full window would never fit',
   });
 export type IngesterSettings = z.output<typeof ingesterSettings>;
+
+/** Status topics, and the one for everything else if it is not among them. */
+export function topicsOfClients({ STATUS_TOPICS, IN_TOPIC }: IngesterSettings): readonly TopicTemplate[] {
+  const isStatus = STATUS_TOPICS.some(({ template }) => template === IN_TOPIC.template);
+  return isStatus ? STATUS_TOPICS : [...STATUS_TOPICS, IN_TOPIC];
+}

@@ -20,7 +20,9 @@ import type { MaintenanceWorker } from './agreement/maintenance-worker.js';
 import type { SweepTriggers } from './agreement/sweep-triggers.js';
 import type { AccountQuestions } from './accounts/account-questions.js';
 import type { Verifier } from './agreement/verifier.js';
+import type { LaneMarkers } from './intake/lane-markers.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
+import type { LaneWatch } from './intake/lane-watch.js';
 import type { ByteRecount } from './shard/byte-recount.js';
 import type { Effects } from './shard/effects.js';
 import type { EventRetention } from './shard/event-retention.js';
@@ -48,7 +50,9 @@ export interface IngesterParts {
   migration: Migration;
   commits: FencedCommit;
   mailboxes: Mailboxes;
+  markers: LaneMarkers;
   lanes: LaneStrategy;
+  laneWatch: LaneWatch;
   loop: OwnerLoop;
   effects: Effects;
   housekeeping: Housekeeping;
@@ -95,6 +99,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     this.parts.eventRetention.start();
     triggers.start();
     worker.start();
+    this.parts.laneWatch.start();
   }
 
   async granted(grant: Grant): Promise<void> {
@@ -163,6 +168,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   /** By now the process is unready; the others take over as soon as each shard and lane is given back. */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
+    this.parts.laneWatch.stop();
     const { housekeeping, memory, recount, eventRetention, worker } = this.parts;
     // What it holds is handed over while its job ends: a worker may take long to close.
     const closing = worker.stop();

@@ -15,11 +15,13 @@ import { Draining } from './draining.js';
 import { redisTrouble, type Redis } from './redis.js';
 import { RouteAccess } from './route-access.js';
 
+/** `up`; `degraded` where the app still serves; otherwise why it cannot. */
+export type ReadinessOutcome = 'up' | { degraded: string } | { down: string };
+
 /** What an app needs to do its work. */
 export interface ReadinessCheck {
   name: string;
-  /** `up`; `degraded` where the app still serves; otherwise why it cannot. */
-  check(): Promise<'up' | { degraded: string } | { down: string }>;
+  check(): Promise<ReadinessOutcome>;
 }
 
 /** For apps that cannot work without Redis. */

@@ -30,6 +30,25 @@ describe('TopicTemplate', () => {
     expect(parsed.clientIdOf(topic)).toBe('host-1');
   });
 
+  it.each([
+    ['redhat/insights/in/{clientId}', 'redhat/insights/in/'],
+    ['{clientId}/status', '/status'],
+    ['a/{clientId}/b', 'a//b'],
+    ['{clientId}', undefined],
+  ])("has in %s a topic below its filter that is no client's: %s", (template, own) => {
+    const parsed = new TopicTemplate(template);
+    expect(parsed.ownTopic).toBe(own);
+    if (own === undefined) return;
+    expect(parsed.matches(own)).toBe(true);
+    expect(parsed.clientIdOf(own)).toBeUndefined();
+  });
+
+  it('matches what its filter matches', () => {
+    const parsed = new TopicTemplate('a/{clientId}/b');
+    expect(['a/x/b', 'a//b', `a/${'x'.repeat(300)}/b`].every((topic) => parsed.matches(topic))).toBe(true);
+    expect(['a/b', 'a/x/y/b', 'b/x/b', 'a/x/c', 'a/x'].some((topic) => parsed.matches(topic))).toBe(false);
+  });
+
   it.each(['', 'redhat/insights/in', 'a/x{clientId}', 'a/{clientId}x', '{clientId}/{clientId}', 'a/{clientid}'])(
     'refuses the template %j: the placeholder must be one whole level, once',
     (template) => {

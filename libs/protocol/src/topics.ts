@@ -31,6 +31,22 @@ export class TopicTemplate {
     return `${this.prefix}+${this.suffix}`;
   }
 
+  /**
+   * A topic below the filter that is nobody's: the level of the client id is empty, which no id is. The service publishes
+   * to itself on it. Undefined if the template is the placeholder alone, since a topic must not be empty.
+   */
+  get ownTopic(): string | undefined {
+    const topic = this.topicOf('');
+    return topic === '' ? undefined : topic;
+  }
+
+  /** Whether the filter matches the topic, whosever it is. */
+  matches(topic: string): boolean {
+    if (!topic.startsWith(this.prefix) || !topic.endsWith(this.suffix)) return false;
+    const level = topic.length - this.prefix.length - this.suffix.length;
+    return level >= 0 && !topic.slice(this.prefix.length, this.prefix.length + level).includes('/');
+  }
+
   topicOf(clientId: string): string {
     return this.prefix + clientId + this.suffix;
   }

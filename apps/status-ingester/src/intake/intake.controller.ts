@@ -9,7 +9,7 @@ import type { IntakePacket } from '@app/broker';
 import { LOGGER, OPEN, SETTINGS, Sampled, backoffMs, counter, type Logger } from '@app/platform';
 import { shardOf, type TopicTemplate } from '@app/protocol';
 import { Mailboxes, StaleOwnerError, type Grant, type LaneItem } from '@app/sharding';
-import type { IngesterSettings } from '../ingester.settings.js';
+import { topicsOfClients, type IngesterSettings } from '../ingester.settings.js';
 import { LaneMarkers } from './lane-markers.js';
 import { ClientShares } from './client-shares.js';
 import { seal, sealCut, senderOf } from './seal.js';
@@ -56,15 +56,14 @@ export class IntakeController {
     @Inject(SETTINGS) private readonly settings: IngesterSettings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    const { STATUS_TOPICS, IN_TOPIC, CLIENT_RATE, CLIENT_BURST } = settings;
-    const isStatus = STATUS_TOPICS.some(({ template }) => template === IN_TOPIC.template);
+    const { CLIENT_RATE, CLIENT_BURST } = settings;
     this.shares = new ClientShares(CLIENT_RATE, CLIENT_BURST);
     this.cutDetails = `more than ${CLIENT_RATE} messages a second after ${CLIENT_BURST} at once: those over it are not stored`;
     for (let lane = 0; lane < settings.INTAKE_LANES; lane++) {
       received.inc({ lane }, 0);
       repeated.inc({ lane }, 0);
     }
-    this.templates = isStatus ? STATUS_TOPICS : [...STATUS_TOPICS, IN_TOPIC];
+    this.templates = topicsOfClients(settings);
   }
 
   /** Resolves when every packet is in its mailbox, or none of the rest may be: the lane has a newer owner. */

@@ -56,7 +56,7 @@ function start({
   const lane = new Lane(
     GRANT,
     purpose,
-    { url, clientId: `lane of ${topic}`, filters: [`$share/group/${topic}`], window: 100 },
+    { url, clientId: `lane of ${topic}`, filters: [`$share/group/${topic}`], templates: [], window: 100 },
     {
       store: (packets) => {
         const how = outcome();

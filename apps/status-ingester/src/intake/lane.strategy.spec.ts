@@ -35,7 +35,7 @@ afterEach(() => strategy.close());
 
 function begin(group: string): LaneStrategy {
   const begun = new LaneStrategy(
-    { url: broker.url, filters: [`in/${group}/+`], window: 50 },
+    { url: broker.url, filters: [`in/${group}/+`], templates: [], window: 50 },
     { connected: () => undefined, retired: (lane) => Promise.resolve(void retired.push(lane)) },
     quiet,
   );

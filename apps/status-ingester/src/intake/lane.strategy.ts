@@ -4,11 +4,11 @@
  */
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
-import type { IntakeOptions, IntakePacket } from '@app/broker';
+import type { IntakePacket } from '@app/broker';
 import type { Logger } from '@app/platform';
 import type { Grant } from '@app/sharding';
 import { INTAKE, LaneContext, type StoreOutcome } from './intake.controller.js';
-import { Lane, type LaneHandlers, type LaneOwnership, type LanePurpose } from './lane.js';
+import { Lane, type LaneHandlers, type LaneOptions, type LaneOwnership, type LanePurpose } from './lane.js';
 
 export class LaneStrategy extends Server implements CustomTransportStrategy {
   override readonly transportId = Symbol('lane');
@@ -18,7 +18,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
   private wanted = Infinity;
 
   constructor(
-    private readonly options: Omit<IntakeOptions, 'clientId'>,
+    private readonly options: Omit<LaneOptions, 'clientId'>,
     private readonly handlers: Pick<LaneHandlers, 'connected' | 'retired'>,
     private readonly log: Logger,
   ) {
@@ -82,6 +82,11 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     this.lanes.delete(grant.index);
     lane.abandon();
     await lane.stop();
+  }
+
+  /** The lanes held here that are to receive. */
+  get serving(): readonly Lane[] {
+    return [...this.lanes.values()].filter(({ purpose }) => purpose === 'serve');
   }
 
   /** Whether all lanes held here, if any, are connected. */

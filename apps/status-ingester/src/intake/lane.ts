@@ -4,14 +4,21 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
+import type { TopicTemplate } from '@app/protocol';
 import { Backoff, counter, gauge, type Logger, OPEN, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import type { StoreOutcome } from './intake.controller.js';
+import { LaneActivity } from './lane-activity.js';
 
 /** `retire`: nobody wants the lane any more, so its session is drained and ended (S10). */
 export type LanePurpose = 'serve' | 'retire';
 
 export type LaneOwnership = Pick<Ownership, 'confirm' | 'lost'>;
+
+export interface LaneOptions extends IntakeOptions {
+  /** Of the topics that clients publish on. */
+  templates: readonly TopicTemplate[];
+}
 
 /** Stores one batch of the lane; the number rises with each batch. */
 export type StoreBatch = (
@@ -37,6 +44,7 @@ const lostSessions = counter(
 );
 
 export class Lane {
+  readonly activity: LaneActivity;
   private connection: IntakeConnection | undefined;
   private readonly stopping = sharedAbort();
   private readonly storing = sharedAbort();
@@ -48,7 +56,7 @@ export class Lane {
   constructor(
     readonly grant: Grant,
     readonly purpose: LanePurpose,
-    private readonly options: IntakeOptions,
+    private readonly options: LaneOptions,
     private readonly handlers: LaneHandlers,
     readonly ownership: LaneOwnership,
     private readonly logger: Logger,
@@ -56,6 +64,7 @@ export class Lane {
     public sequence = 0,
   ) {
     lostSessions.inc({ lane: grant.index }, 0);
+    this.activity = new LaneActivity(options.templates);
   }
 
   private stopped(): boolean {
@@ -76,6 +85,14 @@ export class Lane {
     this.stopping.abort();
     await this.connection?.close();
     await this.work;
+  }
+
+  /** Closes the connection, and opens another one of the same session. */
+  reconnect(): void {
+    this.activity.disconnected();
+    this.connection?.close().catch((error: unknown) => {
+      this.logger.error({ err: error, lane: this.grant.index }, 'could not close the connection of a lane');
+    });
   }
 
   /** Ends at once what cannot be finished, so that `stop` resolves. */
@@ -139,7 +156,10 @@ export class Lane {
   }
 
   private async take(packets: readonly IntakePacket[]): Promise<void> {
-    const outcome = await this.handlers.store(packets, this.grant, ++this.sequence, this.storing.signal);
+    this.activity.batchReceived(packets, performance.now());
+    const outcome = await this.handlers
+      .store(packets, this.grant, ++this.sequence, this.storing.signal)
+      .finally(() => this.activity.batchEnded());
     if (outcome === 'stored') return;
     this.stopping.abort();
     this.ownership.lost(this.grant);
@@ -148,6 +168,8 @@ export class Lane {
 
   private setConnected(up: boolean): void {
     this.up = up;
+    if (up) this.activity.connected(performance.now());
+    else this.activity.disconnected();
     connected.set({ lane: this.grant.index }, up ? 1 : 0);
   }
 

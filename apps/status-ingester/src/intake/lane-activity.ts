@@ -1,0 +1,36 @@
+/** What a lane has received, and when: for telling a lane that is quiet from one that the broker has stalled. */
+import type { IntakePacket } from '@app/broker';
+import type { TopicTemplate } from '@app/protocol';
+
+export class LaneActivity {
+  private readonly receivedAt = new Map<TopicTemplate, number>();
+  private connectedAt: number | undefined;
+  private isStoring = false;
+
+  constructor(private readonly templates: readonly TopicTemplate[]) {}
+
+  connected(now: number): void {
+    this.connectedAt = now;
+  }
+
+  disconnected(): void {
+    this.connectedAt = undefined;
+  }
+
+  batchReceived(packets: readonly IntakePacket[], now: number): void {
+    this.isStoring = true;
+    for (const template of this.templates) {
+      if (packets.some(({ topic }) => template.matches(topic))) this.receivedAt.set(template, now);
+    }
+  }
+
+  batchEnded(): void {
+    this.isStoring = false;
+  }
+
+  /** Whether it has been connected since then, and has nothing received by the template's filter, nor anything in hand. */
+  isSilentSince(template: TopicTemplate, since: number): boolean {
+    if (this.isStoring || this.connectedAt === undefined || this.connectedAt > since) return false;
+    return (this.receivedAt.get(template) ?? -Infinity) <= since;
+  }
+}

@@ -1,0 +1,279 @@
+/** A whole ingester in this process, at a real Redis, and at a Mosquitto behind a broker that stalls one filter. */
+import 'reflect-metadata';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { IntakePacket, PublishOutcome } from '@app/broker';
+import { NestLogger, loadSettings, type Redis } from '@app/platform';
+import { TopicTemplate } from '@app/protocol';
+import { ConnectionDirectory, RegistryKeys } from '@app/registry';
+import { pino } from 'pino';
+import { register } from 'prom-client';
+import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
+import { TestClient } from '../../../../test/support/mqtt-client.js';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
+import { Ingester } from '../ingester.js';
+import { IngesterModule } from '../ingester.module.js';
+import { ingesterSettings } from '../ingester.settings.js';
+import { LaneActivity } from './lane-activity.js';
+import type { ExpectedMarker } from './lane-markers.js';
+import { LaneWatch, type LaneWatchTiming } from './lane-watch.js';
+import { LaneStrategy } from './lane.strategy.js';
+
+const SHARDS = 2;
+/** So long that a test would end before a lane is judged. */
+const NEVER: LaneWatchTiming = { everyMs: 20, answerMs: 120_000 };
+const SOON: LaneWatchTiming = { everyMs: 20, answerMs: 500 };
+
+let redis: Redis;
+let redisUrl: string;
+let mosquitto: Server;
+let broker: ContraryBroker;
+let app: NestFastifyApplication | undefined;
+let url: string;
+let lines: { level: number; msg: string; lane?: number }[];
+let clients: TestClient[];
+let directory: ConnectionDirectory;
+let cases = 0;
+/** Names of those that belong to no ingester. */
+const metrics = new Set(register.getMetricsAsArray().map(({ name }) => name));
+
+withRedis((connection, server) => {
+  redis = connection;
+  redisUrl = server.url;
+});
+
+beforeEach(async () => {
+  mosquitto = await startMosquitto();
+  broker = await ContraryBroker.before(mosquitto.port);
+  clients = [];
+});
+
+afterEach(async () => {
+  await Promise.all(clients.map(({ mqtt }) => mqtt.endAsync(true)));
+  await app?.close();
+  app = undefined;
+  // The next ingester of this process measures them itself.
+  for (const { name } of register.getMetricsAsArray()) if (!metrics.has(name)) register.removeSingleMetric(name);
+  await broker.stop();
+  await mosquitto.stop();
+});
+
+async function start(timing: LaneWatchTiming, env: Record<string, string> = {}): Promise<void> {
+  const prefix = `watch${cases++}`;
+  lines = [];
+  const logger = pino({ level: 'warn' }, { write: (line) => void lines.push(JSON.parse(line) as (typeof lines)[0]) });
+  const settings = loadSettings(ingesterSettings, {
+    REDIS_URL: redisUrl,
+    MQTT_URL: broker.url,
+    KEY_PREFIX: prefix,
+    SHARD_COUNT: `${SHARDS}`,
+    ...env,
+  });
+  directory = new ConnectionDirectory(redis, new RegistryKeys(prefix), SHARDS);
+  app = await NestFactory.create<NestFastifyApplication>(
+    IngesterModule.wire(settings, logger, timing),
+    new FastifyAdapter(),
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest types its options as a class
+    { logger: new NestLogger(quiet), abortOnError: false },
+  );
+  app.connectMicroservice({ strategy: app.get(LaneStrategy) });
+  await app.init();
+  await app.startAllMicroservices();
+  await app.listen(0, '127.0.0.1');
+  const { port } = app.getHttpServer().address() as { port: number };
+  url = `http://127.0.0.1:${port}`;
+  await app.get(Ingester).start();
+  await eventually(async () => expect((await ready()).status).toBe(200), 'the ingester to be ready');
+}
+
+async function ready(): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${url}/health/ready`);
+  return { status: response.status, text: await response.text() };
+}
+
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(new RegExp(`^cloud_connector_${name} (\\d+)$`, 'm').exec(text)?.[1]);
+}
+
+async function comeOnline(id: string): Promise<string> {
+  const client = await TestClient.connect(mosquitto.url, id);
+  clients.push(client);
+  return client.shakeHands();
+}
+
+async function untilOnline(id: string, handshake: string): Promise<void> {
+  await eventually(async () => {
+    expect(await directory.find(id)).toMatchObject({ state: 'online', handshake_message_id: handshake });
+  }, `${id} to be online`);
+}
+
+const isForLane = (topic: string, clientId: string): boolean =>
+  clientId.includes('-lane-') && topic.startsWith('redhat/insights/in/');
+
+it('finds a lane whose filter the broker has stalled, says so, and connects it again until something comes', async () => {
+  await start(SOON);
+  await untilOnline('before', await comeOnline('before'));
+  const stalls = await metric('lane_stalls_total{lane="0"}');
+  expect(stalls).toBeGreaterThanOrEqual(0);
+
+  broker.stall(isForLane);
+  const kept = await comeOnline('kept');
+  const reason = 'nothing comes from the broker by redhat/insights/in/+: the lanes are connected again';
+  await eventually(async () => {
+    const { status, text } = await ready();
+    expect(status).toBe(503);
+    expect(text).toContain(reason);
+  }, 'the ingester to be unready');
+  expect(await metric('lane_stalls_total{lane="0"}')).toBeGreaterThan(stalls);
+  expect(lines.filter(({ msg }) => msg.startsWith('a marker did not come back'))[0]).toMatchObject({
+    level: 40,
+    lane: 0,
+    filter: 'redhat/insights/in/+',
+  });
+
+  broker.release();
+  await untilOnline('kept', kept);
+  await eventually(async () => expect((await ready()).status).toBe(200), 'the ingester to be ready again');
+  await untilOnline('after', await comeOnline('after'));
+});
+
+it('counts and stores no marker as a message of a client, and leaves none behind', async () => {
+  const counted = ['intake_messages_total{lane="0"}', 'intake_foreign_topics_total', 'intake_cut_messages_total'];
+  const markers: boolean[] = [];
+  const observer = await TestClient.connect(mosquitto.url, 'observer');
+  clients.push(observer);
+  observer.mqtt.removeAllListeners('message');
+  observer.mqtt.on('message', (_topic, _payload, { retain }) => markers.push(retain));
+  await observer.mqtt.subscribeAsync('redhat/insights/in/', { qos: 1 });
+  await start(NEVER);
+  const before = await Promise.all(counted.map(metric));
+  // The next marker is published when the one before has come back.
+  await eventually(() => expect(markers.length).toBeGreaterThan(10));
+  expect(await Promise.all(counted.map(metric))).toEqual(before);
+  await untilOnline('only', await comeOnline('only'));
+  expect(await metric('intake_messages_total{lane="0"}')).toBe((before[0] ?? NaN) + 1);
+  const late: string[] = [];
+  observer.mqtt.on('message', (topic, _payload, { retain }) => {
+    if (retain) late.push(topic);
+  });
+  await observer.mqtt.subscribeAsync('redhat/insights/in/#', { qos: 1 });
+  await eventually(() => expect(late).toContain('redhat/insights/in/only'));
+  expect(late).not.toContain('redhat/insights/in/');
+});
+
+it('takes nothing for a marker that is none, though it comes on the topic of the markers', async () => {
+  await start(NEVER);
+  const before = await metric('intake_foreign_topics_total');
+  const client = await TestClient.connect(mosquitto.url, 'stranger');
+  clients.push(client);
+  for (const text of ['', 'x', 'marker', `marker ${'x'.repeat(37)}`])
+    await client.mqtt.publishAsync('redhat/insights/in/', text, { qos: 1 });
+  await eventually(async () => expect(await metric('intake_foreign_topics_total')).toBe(before + 4));
+});
+
+it('stays ready, and says that lanes are not watched, if the broker lets no marker be published', async () => {
+  await mosquitto.stop();
+  const dir = await mkdtemp(join(tmpdir(), 'cloud-connector-acl-'));
+  const acl = join(dir, 'acl');
+  await writeFile(acl, 'topic readwrite #\ntopic deny redhat/insights/in/\n');
+  mosquitto = await startMosquitto({ port: mosquitto.port, config: [`acl_file ${acl}`] });
+  await start(SOON);
+  await eventually(async () => {
+    const { status, text } = await ready();
+    expect(status).toBe(200);
+    expect(text).toContain('lanes are not watched: the broker lets no marker be published on redhat/insights/in/');
+  }, 'the reason to be given');
+  await untilOnline('unwatched', await comeOnline('unwatched'));
+  expect(lines.filter(({ msg }) => msg.includes('lanes are not watched'))).toHaveLength(1);
+  await rm(dir, { recursive: true });
+});
+
+describe('a lane', () => {
+  const template = new TopicTemplate('redhat/insights/in/{clientId}');
+  const packet = { topic: 'redhat/insights/in/host' } as IntakePacket;
+
+  /** Watches one lane until the outcome of a marker has been judged; whether it was connected again. */
+  async function isReconnected(
+    publish: (activity: LaneActivity) => PublishOutcome,
+    { noted = false, comesBack = false } = {},
+  ): Promise<boolean> {
+    const activity = new LaneActivity([template]);
+    activity.connected(-1);
+    let reconnects = 0;
+    let published = 0;
+    const expected = (): ExpectedMarker => ({
+      id: 'id',
+      cameBack: comesBack ? Promise.resolve() : new Promise(() => undefined),
+      forget: () => undefined,
+    });
+    const watch = new LaneWatch({
+      publisher: { publish: () => Promise.resolve(published++ === 0 ? publish(activity) : { kind: 'aborted' }) },
+      markers: { expect: expected, wasNoted: () => Promise.resolve(noted) },
+      templates: [template],
+      timing: { everyMs: 1, answerMs: 5 },
+      lanes: () => [
+        { grant: { kind: 'lane', index: 0, epoch: 1, fence: '' }, activity, reconnect: () => reconnects++ },
+      ],
+      laneCount: 1,
+      logger: quiet,
+    });
+    watch.start();
+    await eventually(() => expect(published).toBeGreaterThan(1));
+    watch.stop();
+    expect(watch.stalledFilters).toEqual(reconnects > 0 ? [template.filter] : []);
+    return reconnects > 0;
+  }
+
+  it('is connected again if the marker does not come back', async () => {
+    expect(await isReconnected(() => ({ kind: 'acknowledged' }))).toBe(true);
+  });
+
+  it('is connected again if the broker says that nobody is subscribed', async () => {
+    expect(await isReconnected(() => ({ kind: 'unheard' }))).toBe(true);
+  });
+
+  it('is left alone if the marker comes back, here or to another process', async () => {
+    expect(await isReconnected(() => ({ kind: 'acknowledged' }), { comesBack: true })).toBe(false);
+    expect(await isReconnected(() => ({ kind: 'acknowledged' }), { noted: true })).toBe(false);
+  });
+
+  it('is left alone if nobody knows whether the broker has the marker', async () => {
+    for (const kind of ['aborted', 'late'] as const) expect(await isReconnected(() => ({ kind }))).toBe(false);
+    expect(await isReconnected(() => ({ kind: 'unknown', details: '' }))).toBe(false);
+    expect(await isReconnected(() => ({ kind: 'refused', forGood: false, details: '' }))).toBe(false);
+  });
+
+  it('is left alone if it received something meanwhile, stores a batch, or has just connected', async () => {
+    const later = performance.now() + 60_000;
+    const cases: ((activity: LaneActivity) => void)[] = [
+      (activity) => {
+        activity.batchReceived([packet], later);
+        activity.batchEnded();
+      },
+      (activity) => activity.batchReceived([], 0),
+      (activity) => activity.connected(later),
+      (activity) => activity.disconnected(),
+    ];
+    for (const act of cases) {
+      const outcome = await isReconnected((activity) => {
+        act(activity);
+        return { kind: 'acknowledged' };
+      });
+      expect(outcome).toBe(false);
+    }
+  });
+
+  it('is connected again even if something comes by another filter', async () => {
+    const outcome = await isReconnected((activity) => {
+      activity.batchReceived([{ ...packet, topic: 'cloud-connector/sentinel' }], performance.now() + 60_000);
+      activity.batchEnded();
+      return { kind: 'acknowledged' };
+    });
+    expect(outcome).toBe(true);
+  });
+});

@@ -1,0 +1,153 @@
+/**
+ * Finds lanes to which the broker delivers nothing any more, although they are connected: it has stalled or forgotten their
+ * shared subscription. From time to time a marker is published below each filter by which messages of clients come. If no
+ * lane receives it, the lanes held here that have received nothing since then are connected again.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Publisher } from '@app/broker';
+import { counter, OPEN, sharedAbort, type Logger } from '@app/platform';
+import type { TopicTemplate } from '@app/protocol';
+import type { Lane } from './lane.js';
+import { markerText, type LaneMarkers } from './lane-markers.js';
+
+const stalls = counter(
+  'lane_stalls',
+  'Times a lane was connected again because a marker published below its topics did not come back.',
+  { lane: OPEN },
+);
+
+export interface LaneWatchTiming {
+  /** From the end of one marker to the next. */
+  everyMs: number;
+  /** From the PUBACK of a marker. Another process may have to take over the lane that it waits in. */
+  answerMs: number;
+}
+
+export type WatchedLane = Pick<Lane, 'grant' | 'activity' | 'reconnect'>;
+
+export interface LaneWatchParts {
+  publisher: Pick<Publisher, 'publish'>;
+  markers: Pick<LaneMarkers, 'expect' | 'wasNoted'>;
+  templates: readonly TopicTemplate[];
+  timing: LaneWatchTiming;
+  /** The lanes held here that serve. */
+  lanes: () => readonly WatchedLane[];
+  laneCount: number;
+  logger: Logger;
+}
+
+/** `unheard`: the broker says that nobody is subscribed. `unknown`: it was not asked, or the answer is lost. */
+type Outcome = 'returned' | 'lost' | 'unheard' | 'refused' | 'unknown';
+
+export class LaneWatch {
+  private readonly stalled = new Set<string>();
+  private readonly refused = new Set<string>();
+  private readonly stopping = sharedAbort();
+
+  constructor(private readonly parts: LaneWatchParts) {
+    for (let lane = 0; lane < parts.laneCount; lane++) stalls.inc({ lane }, 0);
+  }
+
+  start(): void {
+    for (const template of this.parts.templates) void this.watch(template);
+  }
+
+  stop(): void {
+    this.stopping.abort();
+  }
+
+  /** Filters by which nothing came when it was last tried. */
+  get stalledFilters(): string[] {
+    return [...this.stalled];
+  }
+
+  /** Topics on which the broker lets no marker be published: what comes by their filters is not watched. */
+  get refusedTopics(): string[] {
+    return [...this.refused];
+  }
+
+  private async watch(template: TopicTemplate): Promise<void> {
+    const { ownTopic, filter } = template;
+    if (ownTopic === undefined) return;
+    const { signal } = this.stopping;
+    const { everyMs } = this.parts.timing;
+    while (await passed(everyMs, signal)) {
+      if (this.parts.lanes().length === 0) {
+        this.stalled.delete(filter);
+        continue;
+      }
+      const begunAt = performance.now();
+      const { outcome, since } = await this.tryOnce(ownTopic, begunAt);
+      if (outcome === 'returned') this.stalled.delete(filter);
+      else if (outcome === 'lost' || outcome === 'unheard') this.reconnectSilent(template, since);
+      else if (outcome === 'refused') {
+        // Tried no more: brokers may end the connection for it.
+        this.refused.add(ownTopic);
+        return;
+      }
+    }
+  }
+
+  private async tryOnce(topic: string, begunAt: number): Promise<{ outcome: Outcome; since: number }> {
+    const { publisher, markers, timing, logger } = this.parts;
+    const { signal } = this.stopping;
+    const marker = markers.expect();
+    try {
+      const until = begunAt + timing.answerMs;
+      const published = await publisher.publish(topic, markerText(marker.id), {
+        expiresAt: until,
+        writeBy: until,
+        signal,
+      });
+      const since = published.kind === 'acknowledged' ? performance.now() : begunAt;
+      if (published.kind === 'unheard') return { outcome: 'unheard', since };
+      if (published.kind === 'refused' && published.forGood) {
+        logger.warn(
+          { topic, details: published.details },
+          'the broker does not let this process publish its marker: lanes are not watched by it',
+        );
+        return { outcome: 'refused', since };
+      }
+      if (published.kind !== 'acknowledged') return { outcome: 'unknown', since };
+      if (await within(marker.cameBack, timing.answerMs, signal)) return { outcome: 'returned', since };
+      if (signal.aborted) return { outcome: 'unknown', since };
+      return { outcome: (await markers.wasNoted(marker.id)) ? 'returned' : 'lost', since };
+    } catch (error) {
+      if (!signal.aborted) logger.warn({ err: error }, 'a marker for the watch over the lanes failed; trying again');
+      return { outcome: 'unknown', since: begunAt };
+    } finally {
+      marker.forget();
+    }
+  }
+
+  private reconnectSilent(template: TopicTemplate, since: number): void {
+    for (const lane of this.parts.lanes()) {
+      if (!lane.activity.isSilentSince(template, since)) continue;
+      const { index, epoch } = lane.grant;
+      this.stalled.add(template.filter);
+      stalls.inc({ lane: index });
+      this.parts.logger.warn(
+        { lane: index, epoch, filter: template.filter, silent_ms: Math.round(performance.now() - since) },
+        'a marker did not come back: the broker delivers nothing to the lane; connecting it again',
+      );
+      lane.reconnect();
+    }
+  }
+}
+
+/** @returns false if it was aborted */
+async function passed(ms: number, signal: AbortSignal): Promise<boolean> {
+  return sleep(ms, true, { signal }).catch(() => false);
+}
+
+/** Whether it resolves within so long. */
+async function within(promise: Promise<void>, ms: number, signal: AbortSignal): Promise<boolean> {
+  const over = new AbortController();
+  const abort = (): void => over.abort();
+  signal.addEventListener('abort', abort, { once: true });
+  const late = passed(ms, over.signal);
+  const came = await Promise.race([promise.then(() => true), late.then(() => false)]);
+  signal.removeEventListener('abort', abort);
+  over.abort();
+  return came;
+}
