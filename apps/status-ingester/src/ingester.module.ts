@@ -223,6 +223,7 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     sentinel: SENTINEL,
     statusTopics: STATUS_TOPICS,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    lanes: INTAKE_LANES,
     shardCount: SHARD_COUNT,
     member: memberId,
     keySpace: async () => (await claimKeySpace(redis, keys, SHARD_COUNT)).id,

@@ -22,7 +22,7 @@ describe('a client that never registered', () => {
     ['a goodbye is not', OFFLINE, undefined],
     ['what cannot be understood is only set aside', FOREIGN, 'aside'],
   ])('%s', (_, body, why) => {
-    expect(differs(undefined, found(body), 0)).toBe(why);
+    expect(differs(undefined, found(body), 0, 1)).toBe(why);
   });
 });
 
@@ -50,21 +50,28 @@ describe('a client that is known', () => {
       undefined,
     ],
   ])('%s', (_, connection, body, why) => {
-    expect(differs(connection, found(body), 0)).toBe(why);
+    expect(differs(connection, found(body), 0, 1)).toBe(why);
+  });
+
+  it('differs if it said goodbye and a last will is retained, where the goodbye may be the older of the two', () => {
+    const away = { ...offline, offline_reason: 'goodbye' } as const;
+    expect(differs(away, found(OFFLINE), 0, 1)).toBeUndefined();
+    expect(differs(away, found(OFFLINE), 0, 2)).toBe('state');
+    expect(differs(away, found(''), 0, 2)).toBeUndefined();
   });
 
   it('has left behind what it retains on another topic, unless it has not been heard of', () => {
     const moved = { ...online, left_handshakes: ['m0'] };
-    expect(differs(moved, found(handshake('m0'), OTHER), 0)).toBeUndefined();
-    expect(differs(moved, found(handshake('m2'), OTHER), 0)).toBe('state');
-    expect(differs(moved, found(OFFLINE, OTHER), 0)).toBeUndefined();
+    expect(differs(moved, found(handshake('m0'), OTHER), 0, 1)).toBeUndefined();
+    expect(differs(moved, found(handshake('m2'), OTHER), 0, 1)).toBe('state');
+    expect(differs(moved, found(OFFLINE, OTHER), 0, 1)).toBeUndefined();
   });
 });
 
 describe('a client whose id is reserved', () => {
   it('is passed on while it has a connection, and is only set aside without one', () => {
     const retained = { ...found(handshake('m1')), clientId: 'summary' };
-    expect(differs(hostConnection('summary', { status_topic: OWN }), retained, 0)).toBe('state');
-    expect(differs(undefined, retained, 0)).toBe('aside');
+    expect(differs(hostConnection('summary', { status_topic: OWN }), retained, 0, 1)).toBe('state');
+    expect(differs(undefined, retained, 0, 1)).toBe('aside');
   });
 });

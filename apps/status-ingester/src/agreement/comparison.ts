@@ -12,13 +12,14 @@ export function differs(
   connection: Connection | undefined,
   found: Retained & { clientId?: string },
   at: number,
+  lanes: number,
 ): 'state' | 'aside' | undefined {
   if (found.clientId !== undefined && isReservedClientId(found.clientId))
     return connection === undefined ? 'aside' : 'state';
   if (connection === undefined) {
-    if (agrees(undefined, found, at)) return undefined;
+    if (agrees(undefined, found, at, lanes)) return undefined;
     return found.refused === undefined && truth(found.body, null, at).state === 'online' ? 'state' : 'aside';
   }
-  if (found.topic === connection.status_topic) return agrees(connection, found, at) ? undefined : 'state';
+  if (found.topic === connection.status_topic) return agrees(connection, found, at, lanes) ? undefined : 'state';
   return isNewElsewhere(connection, found, at) ? 'state' : undefined;
 }

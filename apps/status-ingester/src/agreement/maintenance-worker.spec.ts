@@ -69,6 +69,7 @@ beforeEach(() => {
     },
     sweeps,
     broker: { url: broker?.url ?? '' },
+    lanes: 1,
     sentinel: 'spec/sentinel',
     statusTopics: [new TopicTemplate('in/{clientId}')],
     maxInboundBytes: 1024,

@@ -56,6 +56,7 @@ function comparing(severalTopics = false): Comparing {
         },
       },
       shardCount: 1,
+      lanes: 1,
       severalTopics,
     },
     record,

@@ -34,6 +34,8 @@ export interface ComparingParts {
   directory: Pick<ConnectionDirectory, 'load' | 'online'>;
   sweeps: Pick<Sweeps, 'passedOn' | 'notePassedOn'>;
   shardCount: number;
+  /** Of the cluster: with several, messages of a client may be applied out of order. */
+  lanes: number;
   /** Clients may have something retained on more than one topic. */
   severalTopics: boolean;
 }
@@ -90,7 +92,7 @@ export class Comparing {
         return some.flatMap(({ found, why: before, unknown }, i): Difference[] => {
           const connection = connections[i];
           // Of one who is still not known, nothing else can be said than at the first look.
-          const why = unknown && connection === undefined ? before : differs(connection, found, at);
+          const why = unknown && connection === undefined ? before : differs(connection, found, at, this.parts.lanes);
           return why === undefined ? [] : [{ found, why, unknown: connection === undefined }];
         });
       },

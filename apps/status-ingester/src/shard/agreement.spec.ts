@@ -25,12 +25,16 @@ function handshake(id: string): string {
 }
 /** The same text on every connection, as last wills are. */
 const WILL = JSON.stringify({ type: 'offline', message_id: 'will', version: 1, sent: '1970-01-01T00:00:00Z' });
+/** Not retained. */
+const GOODBYE = JSON.stringify({ type: 'offline', message_id: 'bye', version: 1, sent: '2020-12-04T17:22:24Z' });
 
 /** One shard with its broker: what is retained, the mailbox, the registry, and one client that may be verified. */
 class World {
   retained = '';
   connection: Connection | undefined;
   doubted = false;
+  /** It is verified in a while because of a goodbye. */
+  unconfirmed = false;
   readonly folds: Folded[] = [];
   private readonly marks = new LiveMarks('0-0');
   private entries = 0;
@@ -96,14 +100,22 @@ class World {
     for (const [id, entry] of folded.heard) this.marks.note(id, entry);
     if (folded.undone.some((todo) => todo.do === 'verify')) this.doubted = false;
     if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.doubted = true;
+    if (folded.undone.some((todo) => todo.do === 'confirm')) this.unconfirmed = false;
+    if (folded.todos.some(({ todo }) => todo.do === 'confirm')) this.unconfirmed = true;
     this.folds.push(folded);
     return folded;
   }
 
   agrees(): boolean {
     const found = truth(this.retained, null, 0);
-    if (found.state === 'offline') return this.connection?.state !== 'online';
+    if (found.state === 'offline') return this.connection?.state !== 'online' && this.hasReason(found.reason);
     return this.connection?.state === 'online' && this.connection.handshake_message_id === found.handshake.message_id;
+  }
+
+  /** A goodbye stays one if nothing is retained. */
+  private hasReason(reason: string): boolean {
+    const is = this.connection?.offline_reason;
+    return is === undefined || is === reason || (is === 'goodbye' && this.retained === '');
   }
 }
 
@@ -134,6 +146,46 @@ describe('the classic race: the new handshake overtakes the old will', () => {
     expect(world.connection).toMatchObject({ state: 'online', handshake_message_id: 'h2', lane: null });
     expect(world.doubted).toBe(false);
   });
+});
+
+describe('a goodbye that comes late, behind a newer handshake', () => {
+  function late(): World {
+    const world = new World();
+    world.retained = handshake('h1');
+    world.arrive(handshake('h1'), 0);
+    world.verify();
+    world.retained = handshake('h2');
+    world.arrive(handshake('h2'), 0);
+    world.arrive(GOODBYE, 1, { retain: false });
+    world.retained = WILL;
+    return world;
+  }
+
+  it('is not why the client is offline, once its last will has come', () => {
+    const world = late();
+    world.arrive(WILL, 0);
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'retained-offline' });
+  });
+
+  it('is not why the client is offline, once its last will has been read back', () => {
+    const world = late();
+    expect(world.verify().settled).toMatchObject([{ outcome: 'corrected' }]);
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'retained-offline' });
+  });
+});
+
+it('a goodbye and the removal of the handshake make a goodbye, whichever comes first', () => {
+  const both = [GOODBYE, ''];
+  for (const order of [both, both.toReversed()]) {
+    const world = new World();
+    world.retained = handshake('h1');
+    world.arrive(handshake('h1'), 0);
+    world.retained = '';
+    for (const body of order) world.arrive(body, both.indexOf(body), { retain: body === '' });
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye' });
+    world.verify();
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye' });
+  }
 });
 
 describe('a verification', () => {
@@ -230,7 +282,7 @@ describe('agreement', () => {
   /** Ids are used once, wills and removals again and again. */
   const steps: fc.Arbitrary<Step[]> = fc.array(
     fc.oneof(
-      fc.record({ publish: fc.constantFrom('handshake', WILL, ''), lane: fc.nat(2) }),
+      fc.record({ publish: fc.constantFrom('handshake', WILL, '', GOODBYE), lane: fc.nat(2) }),
       fc.record({ deliver: fc.nat(2) }),
       fc.record({ deliver: fc.nat(2) }),
       fc.record({ verification: fc.constantFrom('note' as const, 'read' as const, 'finish' as const) }),
@@ -246,12 +298,12 @@ describe('agreement', () => {
     let phase: 'idle' | 'note' | 'read' = 'idle';
     const deliver = (lane: number): void => {
       const body = lanes[lane]?.shift();
-      if (body !== undefined) world.arrive(body, lane);
+      if (body !== undefined) world.arrive(body, lane, { retain: body !== GOODBYE });
     };
     for (const step of script) {
       if ('publish' in step) {
         const body = step.publish === 'handshake' ? handshake(`h${++handshakes}`) : step.publish;
-        world.retained = body;
+        if (body !== GOODBYE) world.retained = body;
         lanes[step.lane]?.push(body);
       } else if ('deliver' in step) deliver(step.deliver);
       else if (step.verification === 'note' && phase === 'idle' && world.doubted) {
@@ -276,7 +328,7 @@ describe('agreement', () => {
     fc.assert(
       fc.property(steps, (script) => {
         const world = play(script);
-        if (world.doubted) world.verify();
+        if (world.doubted || world.unconfirmed) world.verify();
         expect(world.doubted).toBe(false);
         expect(world.agrees()).toBe(true);
       }),

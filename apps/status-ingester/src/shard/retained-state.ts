@@ -137,7 +137,7 @@ export function goOffline(
   if (connection === undefined || connection.status_topic !== topic) return { connection, effects: [] };
   const set_aside = reason === 'goodbye' ? connection.set_aside : null;
   if (connection.state === 'offline') {
-    const offline_reason = reasonAfter(connection.offline_reason, reason);
+    const offline_reason = reasonAfter(connection.offline_reason, reason, rules.lanes);
     return { connection: { ...connection, last_message_at: at, offline_reason, set_aside }, effects: [] };
   }
   return {
@@ -156,11 +156,17 @@ export function goOffline(
   };
 }
 
-/** Why a client that was offline before is so now: it follows what is retained, but what confirms a goodbye is none the less one. */
-export function reasonAfter(before: OfflineReason | null, reason: OfflineReason): OfflineReason {
-  const confirms = reason === 'handshake-removed' || reason === 'retained-offline';
+/**
+ * Why a client that was offline before is so now. It follows what is retained, but what confirms a goodbye leaves it one. With
+ * several lanes the order is not known: a goodbye may be older than the last will that is retained, and come after the
+ * removal that followed it. There the outcome is the same in either order.
+ */
+export function reasonAfter(before: OfflineReason | null, reason: OfflineReason, lanes: number): OfflineReason {
+  const inOrder = lanes === 1;
+  const confirms = reason === 'handshake-removed' || (inOrder && reason === 'retained-offline');
   if (before === 'goodbye' && confirms) return before;
-  return reason === 'goodbye' ? (before ?? reason) : reason;
+  if (reason !== 'goodbye') return reason;
+  return before === null || (before === 'handshake-removed' && !inOrder) ? reason : before;
 }
 
 /** What cannot be processed is kept for inspection, and answered where the protocol says so. */

@@ -16,7 +16,7 @@ export function applyVerified(connection: Connection | undefined, result: Verifi
   const { topic, body, refused } = governs;
   let after = connection;
   let effects: Effect[] = [];
-  if (!agrees(connection, governs, at)) {
+  if (!agrees(connection, governs, at, rules.lanes)) {
     const packet: Packet & At = {
       kind: 'packet',
       clientId,
@@ -60,7 +60,7 @@ function correctionOf(before: Connection | undefined, after: Connection | undefi
 }
 
 /** Whether the registry holds what the retained message that speaks for the client says, and has dealt with it. */
-export function agrees(connection: Connection | undefined, retained: Retained, at: number): boolean {
+export function agrees(connection: Connection | undefined, retained: Retained, at: number, lanes: number): boolean {
   const found = truthOf(connection, retained, at);
   if (connection === undefined) {
     return found.state === 'offline' && found.refusal === undefined && retained.refused === undefined;
@@ -72,7 +72,7 @@ export function agrees(connection: Connection | undefined, retained: Retained, a
   if (state === 'online') return false;
   const aside = found.refusal !== undefined || retained.refused !== undefined;
   if (aside && set_aside !== digestOf(retained.body)) return false;
-  return reasonAfter(offline_reason, found.reason) === offline_reason;
+  return reasonAfter(offline_reason, found.reason, lanes) === offline_reason;
 }
 
 /**
