@@ -11,9 +11,27 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
 
+/** Most messages whose answers are remembered. A device whose work must not be done twice keeps them on disk. */
+const MOST_REMEMBERED = 1000;
+/** The pause before the first new try, and the longest. The pause doubles in between. */
+const FIRST_PAUSE_MS = 2000;
+const LONGEST_PAUSE_MS = 120_000;
+/** A connection that has lasted so long was a good one: the next pause is the first again. */
+const GOOD_MS = 60_000;
+/** `never` lasts until an operator lifts it, and nobody says so: the device asks this often. */
+const NEVER_MS = 3_600_000;
+/** Timers of JavaScript end at 24.8 days. */
+const LONGEST_TIMER_MS = 86_400_000;
+
 export class Device {
-  /** Ids of messages done before: the service may send one twice. */
-  #done = new Set();
+  /** By message id: the answer, or nothing if all went well. The service may send a message twice. */
+  #answers = new Map();
+  #handshakeId = '';
+  #connectedAt = Infinity;
+  #tries = 0;
+  #stopped = false;
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
 
   /**
    * @param {object} options
@@ -24,76 +42,147 @@ export class Device {
    * @param {(message: { directive: string, payload?: unknown }) => unknown} [options.onMessage]
    *   throws where the message cannot be done: the service is told, and the message becomes `failed`
    * @param {(line: string) => void} [options.log]
+   * @param {number} [options.firstPauseMs] the pause before the first new try
    */
-  constructor({ id, url, proxy = false, protocolVersion = 5, onMessage = () => undefined, log = () => undefined }) {
+  constructor({
+    id,
+    url,
+    proxy = false,
+    protocolVersion = 5,
+    onMessage = () => undefined,
+    log = () => undefined,
+    firstPauseMs = FIRST_PAUSE_MS,
+  }) {
     this.id = id;
     this.proxy = proxy;
     this.onMessage = onMessage;
     this.log = log;
+    this.firstPauseMs = firstPauseMs;
     this.inTopic = `redhat/insights/in/${id}`;
     this.outTopic = `redhat/insights/out/${id}`;
     this.client = mqtt.connect(url, {
       clientId: id,
       protocolVersion,
       clean: true,
+      resubscribe: false,
+      // A broker that refuses one CONNECT may take the next.
+      reconnectOnConnackError: true,
+      reconnectPeriod: firstPauseMs,
       // Said by the broker if this device vanishes: it replaces the handshake.
       will: { topic: this.inTopic, payload: Buffer.from(this.#envelope('offline')), qos: 1, retain: true },
     });
-    this.client.on('connect', () => this.#shakeHands().catch((error) => this.log(`handshake: ${error.message}`)));
-    this.client.on('message', (_topic, data) => this.#receive(JSON.parse(data.toString())));
+    this.client.on('connect', () => {
+      this.#connectedAt = performance.now();
+      this.#shakeHands().catch((error) => this.log(`handshake: ${error.message}`));
+    });
+    this.client.on('message', (_topic, data) => {
+      this.#receive(data.toString()).catch((error) => this.log(`message: ${error.message}`));
+    });
+    this.client.on('close', () => {
+      if (!this.client.disconnecting) this.client.options.reconnectPeriod = this.#nextPause();
+    });
     this.client.on('error', (error) => this.log(`connection: ${error.message}`));
   }
 
   /** Subscribes first, so that nothing sent after the handshake is missed. */
   async #shakeHands() {
     await this.client.subscribeAsync(this.outTopic, { qos: 1 });
+    this.#handshakeId = randomUUID();
     const handshake = this.proxy
       ? this.#envelope('proxy-handshake', {
+          message_id: this.#handshakeId,
           payload: { catalog_service_facts: { source_type: 'example', application_type: 'example' } },
         })
       : this.#envelope('host-handshake', {
+          message_id: this.#handshakeId,
           payload: { canonical_facts: { fqdn: `${this.id}.example.com`, ip_addresses: ['192.0.2.1'] } },
         });
     await this.client.publishAsync(this.inTopic, handshake, { qos: 1, retain: true });
     this.log('connected');
   }
 
-  /** @param {any} message */
-  async #receive(message) {
-    switch (message.type) {
+  /** @param {string} text */
+  async #receive(text) {
+    const message = parse(text);
+    switch (message?.type) {
       case 'message':
-        if (this.#done.has(message.message_id)) return;
-        this.#remember(message.message_id);
-        this.log(`message ${message.directive} ${JSON.stringify(message.payload)}`);
-        try {
-          await this.onMessage(message);
-        } catch (error) {
-          const details = error instanceof Error ? error.message : String(error);
-          const answer = this.#envelope('message-error', { in_response_to: message.message_id, payload: { details } });
-          await this.client.publishAsync(this.inTopic, answer, { qos: 1 });
-        }
-        return;
-      case 'force-disconnect':
-        this.log(`told to disconnect, and to come back after ${message.payload.reconnect_after}`);
-        return this.stop();
+        return this.#perform(message);
+      case 'force-disconnect': {
+        const after = message.payload?.reconnect_after;
+        this.log(`told to disconnect, and to come back after ${after}`);
+        this.#tries = 0;
+        return this.#comeBack(waitOf(after));
+      }
       case 'handshake-error':
-        this.log(`handshake refused: ${message.payload.details}`);
-        return this.stop();
+        // One that comes late is about an earlier handshake.
+        if (message.in_response_to !== null && message.in_response_to !== this.#handshakeId) return;
+        this.log(`handshake refused: ${message.payload?.details}`);
+        return this.#comeBack(0);
     }
   }
 
-  /** @param {string} messageId */
-  #remember(messageId) {
-    this.#done.add(messageId);
-    const [oldest] = this.#done;
-    if (this.#done.size > 1000) this.#done.delete(oldest);
+  /** @param {any} message */
+  async #perform(message) {
+    const { message_id } = message;
+    if (!this.#answers.has(message_id)) {
+      this.log(`message ${message.directive} ${JSON.stringify(message.payload)}`);
+      this.#answers.set(message_id, this.#answerTo(message));
+      const [oldest] = this.#answers.keys();
+      if (this.#answers.size > MOST_REMEMBERED) this.#answers.delete(oldest);
+    }
+    const answer = await this.#answers.get(message_id);
+    if (answer !== undefined) await this.client.publishAsync(this.inTopic, answer, { qos: 1 });
   }
 
-  /** Says goodbye and leaves nothing behind: `offline`, then the retained handshake is removed. */
-  async stop() {
+  /** Does what the message asks. @param {any} message @returns {Promise<string | undefined>} a `message-error` if it cannot be done */
+  async #answerTo(message) {
+    try {
+      await this.onMessage(message);
+      return undefined;
+    } catch (error) {
+      const details = error instanceof Error ? error.message : String(error);
+      return this.#envelope('message-error', { in_response_to: message.message_id, payload: { details } });
+    }
+  }
+
+  /** Leaves, and connects again after so long and a pause. @param {number} waitMs */
+  async #comeBack(waitMs) {
     if (this.client.disconnecting) return;
-    await this.client.publishAsync(this.inTopic, this.#envelope('offline'), { qos: 1 });
-    await this.client.publishAsync(this.inTopic, '', { qos: 1, retain: true });
+    const pauseMs = this.#nextPause();
+    await this.#leave();
+    if (!this.#stopped) this.#reconnectIn(waitMs + pauseMs);
+  }
+
+  /** @param {number} ms */
+  #reconnectIn(ms) {
+    const partMs = Math.min(ms, LONGEST_TIMER_MS);
+    this.#timer = setTimeout(() => {
+      if (ms > partMs) this.#reconnectIn(ms - partMs);
+      else this.client.reconnect();
+    }, partMs);
+  }
+
+  /** Longer each time, and partly random, so that a fleet does not come back all at once. */
+  #nextPause() {
+    if (performance.now() - this.#connectedAt > GOOD_MS) this.#tries = 0;
+    this.#connectedAt = Infinity;
+    const longest = Math.min(LONGEST_PAUSE_MS, this.firstPauseMs * 2 ** this.#tries++);
+    return longest * (0.5 + Math.random() / 2);
+  }
+
+  /** Says goodbye for good, and leaves nothing behind. */
+  async stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    if (!this.client.disconnecting) await this.#leave();
+  }
+
+  /** `offline`, then the retained handshake is removed. Each waits for its PUBACK. */
+  async #leave() {
+    if (this.client.connected) {
+      await this.client.publishAsync(this.inTopic, this.#envelope('offline'), { qos: 1 });
+      await this.client.publishAsync(this.inTopic, '', { qos: 1, retain: true });
+    }
     await this.client.endAsync();
     this.log('disconnected');
   }
@@ -102,6 +191,29 @@ export class Device {
   #envelope(type, more = {}) {
     return JSON.stringify({ type, message_id: randomUUID(), version: 1, sent: new Date().toISOString(), ...more });
   }
+}
+
+/** @param {string} text @returns {any} undefined if it is no JSON object: nothing that is of the protocol */
+function parse(text) {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * How long to stay away, in milliseconds. What cannot be read asks for nothing: a handshake that comes too early is refused.
+ * @param {unknown} reconnectAfter a duration such as `PT30S`, a time, or `never`
+ */
+export function waitOf(reconnectAfter) {
+  if (reconnectAfter === 'never') return NEVER_MS;
+  const text = String(reconnectAfter);
+  const parts = /^P(?:(\d+)W|(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?)$/.exec(text);
+  if (parts === null) return Math.max(0, Date.parse(text) - Date.now()) || 0;
+  const [weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = parts.slice(1).map((part) => Number(part ?? 0));
+  return ((((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
