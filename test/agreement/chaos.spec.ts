@@ -150,7 +150,7 @@ describe.each([1, 2, 4])('with %i lanes', (lanes) => {
       await population.pause();
       await waitUntil(
         async () => {
-          const found = await differences(cluster.brokerUrl, cluster.gatewayUrl, population.ids);
+          const found = await differences(cluster.brokerUrl, cluster.gatewayUrl, population.ids, lanes);
           if (found.length > 0) throw new Error(`${found.length}:\n${found.slice(0, 20).join('\n')}`);
         },
         { what: `agreement (seed ${seed})`, timeoutMs: 60_000, everyMs: 100 },

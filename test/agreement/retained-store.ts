@@ -32,7 +32,7 @@ export async function readRetained(url: string): Promise<Map<string, string>> {
 /** What the registry should hold: the handshake, or the reasons it may give for none, undefined for whichever. */
 type Wanted = { id: string; facts: unknown } | { reasons: readonly string[] | undefined };
 
-function wanted(text: string | undefined): Wanted {
+function wanted(text: string | undefined, lanes: number): Wanted {
   // The reason was told by a message that is gone: removed, or lost by a broker that was killed without saving.
   if (text === undefined) return { reasons: undefined };
   const message = JSON.parse(text) as {
@@ -40,8 +40,9 @@ function wanted(text: string | undefined): Wanted {
     message_id?: string;
     payload?: { canonical_facts?: Record<string, unknown> };
   };
-  // A goodbye stands as the reason where what is retained only confirms it.
-  if (message.type === 'offline') return { reasons: ['retained-offline', 'goodbye'] };
+  // With one lane a goodbye stands as the reason if what is retained came after it.
+  if (message.type === 'offline')
+    return { reasons: lanes === 1 ? ['retained-offline', 'goodbye'] : ['retained-offline'] };
   if (message.type !== 'host-handshake') return { reasons: ['unknown'] };
   const facts = message.payload?.canonical_facts;
   if (typeof facts?.['fqdn'] !== 'string') return { reasons: ['invalid-handshake'] };
@@ -49,11 +50,16 @@ function wanted(text: string | undefined): Wanted {
 }
 
 /** Every client about which registry and broker differ, with both sides; empty when they agree. */
-export async function differences(brokerUrl: string, gatewayUrl: string, ids: readonly string[]): Promise<string[]> {
+export async function differences(
+  brokerUrl: string,
+  gatewayUrl: string,
+  ids: readonly string[],
+  lanes = 1,
+): Promise<string[]> {
   const retained = await readRetained(brokerUrl);
   const registry = new Map((await new Api(gatewayUrl).connections()).map((one) => [one.client_id, one]));
   return [...new Set([...ids, ...retained.keys(), ...registry.keys()])].flatMap((id) => {
-    const should = wanted(retained.get(id));
+    const should = wanted(retained.get(id), lanes);
     const held = registry.get(id);
     return agree(should, held) ? [] : [`${id}: the broker says ${brief(should)}, the registry ${brief(held)}`];
   });

@@ -142,6 +142,16 @@ it('finds a lane whose filter the broker has stalled, says so, and connects it a
   await untilOnline('after', await comeOnline('after'));
 });
 
+it('finds a stalled lane among two, of which the broker gives the marker to one', async () => {
+  await start(SOON, { INTAKE_LANES: '2' });
+  const first = await metric('lane_stalls_total{lane="1"}');
+  broker.stall((topic, clientId) => clientId.endsWith('-lane-1') && isForLane(topic, clientId));
+  await eventually(async () => expect(await metric('lane_stalls_total{lane="1"}')).toBeGreaterThan(first), 'a stall');
+  broker.release();
+  await eventually(async () => expect((await ready()).status).toBe(200), 'the ingester to be ready again');
+  for (const id of ['one', 'two', 'three']) await untilOnline(id, await comeOnline(id));
+});
+
 it('counts and stores no marker as a message of a client, and leaves none behind', async () => {
   const counted = ['intake_messages_total{lane="0"}', 'intake_foreign_topics_total', 'intake_cut_messages_total'];
   const markers: boolean[] = [];

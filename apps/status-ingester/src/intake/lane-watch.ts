@@ -36,8 +36,14 @@ export interface LaneWatchParts {
   logger: Logger;
 }
 
-/** `unheard`: the broker says that nobody is subscribed. `unknown`: it was not asked, or the answer is lost. */
-type Outcome = 'returned' | 'lost' | 'unheard' | 'refused' | 'unknown';
+/**
+ * `unheard`: the broker says that nobody is subscribed. `failed`: it was asked, and ended the connection or refused.
+ * `unknown`: anything else.
+ */
+type Outcome = 'returned' | 'lost' | 'unheard' | 'refused' | 'failed' | 'unknown';
+
+/** Longest pause after markers that failed. */
+const LONGEST_PAUSE_MS = 300_000;
 
 export class LaneWatch {
   private readonly stalled = new Set<string>();
@@ -71,13 +77,16 @@ export class LaneWatch {
     if (ownTopic === undefined) return;
     const { signal } = this.stopping;
     const { everyMs } = this.parts.timing;
-    while (await passed(everyMs, signal)) {
+    let failures = 0;
+    // Some brokers end the connection on a publish that they do not allow: that must not happen every few seconds.
+    while (await passed(Math.min(everyMs * 2 ** failures, LONGEST_PAUSE_MS), signal)) {
       if (this.parts.lanes().length === 0) {
         this.stalled.delete(filter);
         continue;
       }
       const begunAt = performance.now();
       const { outcome, since } = await this.tryOnce(ownTopic, begunAt);
+      failures = outcome === 'failed' ? failures + 1 : 0;
       if (outcome === 'returned') this.stalled.delete(filter);
       else if (outcome === 'lost' || outcome === 'unheard') this.reconnectSilent(template, since);
       else if (outcome === 'refused') {
@@ -108,6 +117,7 @@ export class LaneWatch {
         );
         return { outcome: 'refused', since };
       }
+      if (published.kind === 'refused' || published.kind === 'unknown') return { outcome: 'failed', since };
       if (published.kind !== 'acknowledged') return { outcome: 'unknown', since };
       if (await within(marker.cameBack, timing.answerMs, signal)) return { outcome: 'returned', since };
       if (signal.aborted) return { outcome: 'unknown', since };
