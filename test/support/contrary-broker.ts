@@ -14,6 +14,7 @@ type Stalled = (topic: string, clientId: string) => boolean;
 export class ContraryBroker {
   /** CONNECT packets that were refused. */
   refused = 0;
+  private subacksToWithhold = 0;
   private refusing = false;
   private isStalled: Stalled | undefined;
   private readonly links = new Set<Link>();
@@ -52,14 +53,14 @@ export class ContraryBroker {
     for (const link of this.links) link.isStalled = isStalled;
   }
 
+  /** Swallows this many answers to subscriptions, from now on. */
+  withholdSubacks(count: number): void {
+    this.subacksToWithhold = count;
+  }
+
   /** Connections that are opened from now on get everything. Those that are open get as little as before. */
   release(): void {
     this.isStalled = undefined;
-  }
-
-  /** Client ids of the connections that are open. */
-  get clientIds(): string[] {
-    return Array.from(this.links, ({ clientId }) => clientId);
   }
 
   async stop(): Promise<void> {
@@ -68,12 +69,17 @@ export class ContraryBroker {
   }
 
   private join(near: Socket, target: number): void {
-    const link = new Link(near, target, (connecting) => {
-      if (!this.refusing) return true;
-      this.refused++;
-      link.refuse(connecting);
-      return false;
-    });
+    const link = new Link(
+      near,
+      target,
+      (connecting) => {
+        if (!this.refusing) return true;
+        this.refused++;
+        link.refuse(connecting);
+        return false;
+      },
+      (packet) => packet.cmd === 'suback' && this.subacksToWithhold-- > 0,
+    );
     link.isStalled = this.isStalled;
     this.links.add(link);
     near.on('close', () => this.links.delete(link));
@@ -90,6 +96,7 @@ class Link {
     private readonly near: Socket,
     target: number,
     mayConnect: (packet: IConnectPacket) => boolean,
+    private readonly withholds: (packet: Packet) => boolean,
   ) {
     const far = (this.far = connect(target, '127.0.0.1'));
     for (const socket of [near, far]) {
@@ -131,6 +138,7 @@ class Link {
   }
 
   private passes(packet: Packet): boolean {
+    if (this.withholds(packet)) return false;
     return packet.cmd !== 'publish' || this.isStalled?.(packet.topic, this.clientId) !== true;
   }
 }

@@ -32,6 +32,8 @@ export interface IntakeOptions extends BrokerAccess {
   /** Shared or plain filters, subscribed at QoS 1 with retain handling 2 and Retain As Published. */
   filters: readonly string[];
   window: number;
+  /** Longest wait for the broker's answer to a subscription, or to its end. */
+  readyMs?: number;
 }
 
 /** Stores a batch; called for one batch at a time. Rejecting ends the connection, so that the broker sends it again. */
@@ -49,6 +51,7 @@ export type IntakeEnd =
 const SESSION_TAKEN_OVER = 0x8e;
 /** Bytes in hand past which the socket is not read; the largest single packet is the broker's to limit. */
 const MOST_BYTES = 32 * 1024 * 1024;
+const READY_MS = 30_000;
 /** Longest a disconnect waits for the broker. */
 const CLOSE_MS = 2000;
 const NEVER_EXPIRES = 0xffff_ffff;
@@ -108,7 +111,7 @@ export class IntakeConnection {
     const sessionPresent = await this.connected();
     const filters: ISubscriptionMap = {};
     for (const filter of this.options.filters) filters[filter] = { qos: 1, rh: 2, rap: true };
-    const granted = await this.client.subscribeAsync(filters);
+    const granted = await this.answered(this.client.subscribeAsync(filters));
     const refused = granted.find(({ qos }) => qos >= 128);
     if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused.topic}`);
     return { sessionPresent };
@@ -121,9 +124,9 @@ export class IntakeConnection {
   async retire(): Promise<void> {
     const { clientId, filters } = this.options;
     await this.connected();
-    await this.client.unsubscribeAsync([...filters]);
+    await this.answered(this.client.unsubscribeAsync([...filters]));
     const last = lastMessageTopic(clientId);
-    await this.client.subscribeAsync(last, { qos: 1 });
+    await this.answered(this.client.subscribeAsync(last, { qos: 1 }));
     const drained = new Promise<void>((resolve, reject) => {
       this.onLast = resolve;
       this.client.once('close', () => reject(new Error('the connection ended before the session was drained')));
@@ -153,6 +156,16 @@ export class IntakeConnection {
     if (!this.over) await Promise.race([this.client.endAsync(), this.ended]);
     clearTimeout(insist);
     this.end('closed');
+  }
+
+  /** A broker may answer pings and never this: the connection is ended then, which makes the wait fail. */
+  private async answered<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    const timer = setTimeout(() => this.client.stream.destroy(), this.options.readyMs ?? READY_MS);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** @returns whether the broker still had the session. */

@@ -47,16 +47,18 @@ function start({
   held = () => Promise.resolve(true),
   outcome = () => 'stored',
   purpose = 'serve',
+  readyMs = 10_000,
 }: {
   url?: string;
   held?: () => Promise<boolean>;
   outcome?: () => StoreOutcome;
   purpose?: LanePurpose;
+  readyMs?: number;
 } = {}): Lane {
   const lane = new Lane(
     GRANT,
     purpose,
-    { url, clientId: `lane of ${topic}`, filters: [`$share/group/${topic}`], templates: [], window: 100 },
+    { url, clientId: `lane of ${topic}`, filters: [`$share/group/${topic}`], templates: [], window: 100, readyMs },
     {
       store: (packets) => {
         const how = outcome();
@@ -160,6 +162,18 @@ describe('a lane', () => {
     await eventually(() => expect(contrary.refused).toBeGreaterThan(1));
     expect(lane.connected).toBe(false);
     contrary.accept();
+    await eventually(() => expect(lane.connected).toBe(true));
+    await publish('after');
+    await eventually(() => expect(stored).toEqual(['after']));
+    await lane.stop();
+    await contrary.stop();
+  });
+
+  it('connects again if the broker does not answer its subscription', async () => {
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.withholdSubacks(2);
+    const lane = start({ url: contrary.url, readyMs: 200 });
+    await eventually(() => expect(asked).toBeGreaterThan(2));
     await eventually(() => expect(lane.connected).toBe(true));
     await publish('after');
     await eventually(() => expect(stored).toEqual(['after']));
