@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
 import { isPortFree, running, startApp, startFleet, startMosquitto, startRedis, stopAll } from './stack.mjs';
+import { tryIt } from './try-it.mjs';
 
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
 const lock = join(dir, 'start.pid');
@@ -113,10 +114,6 @@ async function port(/** @type {string} */ variable, /** @type {number} */ byDefa
 }
 
 function announce(/** @type {string} */ api, /** @type {string} */ mqttUrl, /** @type {number} */ devices) {
-  const line =
-    devices > 0
-      ? `curl -s -X POST ${api}/v1/connections/device-0001/messages -H 'content-type: application/json' -d '{"directive":"demo:ping"}'; curl -s '${api}/v1/connections?limit=2'`
-      : `node examples/device/device.mjs --url ${mqttUrl} --id my-host & sleep 1; curl -s -X POST ${api}/v1/connections/my-host/messages -H 'content-type: application/json' -d '{"directive":"demo:ping"}'; sleep 1; kill $!`;
   console.log(`
 Cloud Connector is up.
   API      ${api}
@@ -125,7 +122,7 @@ Cloud Connector is up.
   Logs     ${dir}/*.log${devices > 0 ? `\n  Fleet    ${devices} devices, device-0001 and on` : ''}
 
 Try it:
-  ${line}
+  ${tryIt({ api, mqttUrl, devices, env: process.env }).join('\n  ')}
 
 Ctrl-C stops it; the data stays in ${dir}.`);
 }

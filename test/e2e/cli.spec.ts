@@ -116,6 +116,8 @@ it('forces a client off, and lets it in again', async () => {
 });
 
 it('sweeps and waits for the end, and shows the cluster', async () => {
+  const [asked] = objects((await cli('sweep', '--json')).out);
+  expect(asked).toEqual({ requested: true, sweep_id: expect.stringMatching(/^[0-9a-f-]{36}$/) as string });
   const swept = await cli('sweep', '--wait', '--json');
   expect(swept.exit).toBe(0);
   expect(objects(swept.out)).toMatchObject([{ state: 'ended', trigger: 'request', complete: true }]);

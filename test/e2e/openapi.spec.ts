@@ -66,6 +66,7 @@ it('lists exactly the operations there are, each with an id of its own', () => {
     'GET /v1/cluster',
     'GET /v1/cluster/dead-letters',
     'GET /v1/cluster/sweeps/latest',
+    'GET /v1/cluster/sweeps/{sweep_id}',
     'GET /v1/connections',
     'GET /v1/connections/summary',
     'GET /v1/connections/{client_id}',

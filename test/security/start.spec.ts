@@ -78,6 +78,9 @@ it('a key is made, shown once, works, and is revoked, by the key command', async
     spawnSync(process.execPath, [join(ROOT, 'dist/apps/api-gateway/src/key.js'), ...args, '--file', file], {
       encoding: 'utf8',
     });
+  expect(command('create', '--help')).toEqual(
+    expect.objectContaining({ status: 0, stdout: expect.stringMatching(/^npm run key -- create --id ID/) as string }),
+  );
   const made = command('create', '--id', 'ops', '--scopes', 'connections:read,messages:read');
   expect(made.status).toBe(0);
   const key = made.stdout.trim();

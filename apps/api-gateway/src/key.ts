@@ -18,7 +18,9 @@ FILE is what API_KEYS_FILE says, or secrets/api-keys.json. Scopes: ${SCOPES.join
 class UsageError extends Error {}
 
 try {
-  main(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (args.some((arg) => arg === '--help' || arg === '-h')) console.log(USAGE);
+  else main(args);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

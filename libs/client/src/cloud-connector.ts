@@ -160,9 +160,20 @@ export class CloudConnector {
     return this.requester.call<Api.GetClusterData, Api.GetClusterResponse>('GET', '/v1/cluster', {}, options);
   }
 
-  /** Has the whole registry compared with the broker; one sweep runs at a time, so it may have to wait for another. */
-  async startSweep(options?: CallOptions): Promise<void> {
-    await this.requester.call<Api.StartSweepData, unknown>('POST', '/v1/cluster/sweeps', {}, options);
+  /**
+   * Has the whole registry compared with the broker; one sweep runs at a time, so it may have to wait for another.
+   * @returns the sweep, to be followed with `getSweep`; undefined from a gateway of version 0.1.0
+   */
+  startSweep(options?: CallOptions): Promise<Api.RequestedSweep | undefined> {
+    const url = '/v1/cluster/sweeps';
+    return this.requester.call<Api.StartSweepData, Api.RequestedSweep | undefined>('POST', url, {}, options);
+  }
+
+  /** How far a sweep has come, and what it has corrected. */
+  getSweep(sweepId: string, options?: CallOptions): Promise<Api.RequestedSweep> {
+    const parts = { path: { sweep_id: sweepId } };
+    const url = '/v1/cluster/sweeps/{sweep_id}';
+    return this.requester.call<Api.GetSweepData, Api.GetSweepResponse>('GET', url, parts, options);
   }
 
   /** How far the last sweep has come, and what it has corrected. */

@@ -189,6 +189,16 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{cluster}:sweep`;
   }
 
+  /** Hash: the id of the sweep that is under way (`current`), and of the one that begins after it (`next`). */
+  get sweepIds(): string {
+    return `${this.prefix}:{cluster}:sweep-ids`;
+  }
+
+  /** List with expiry: the sweeps that ended last, the newest first, each as JSON. */
+  get endedSweeps(): string {
+    return `${this.prefix}:{cluster}:ended-sweeps`;
+  }
+
   /** String with expiry: a marker published to the lanes has come through one. */
   laneMarker(id: string): string {
     return `${this.prefix}:{cluster}:lane-marker:${id}`;

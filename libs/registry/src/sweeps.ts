@@ -1,4 +1,5 @@
-/** What is known of the last sweep, and of what its results have changed. */
+/** What is known of the last sweeps, and of what its results have changed. */
+import { randomUUID } from 'node:crypto';
 import { boundedWrite, RedisScript, type Redis } from '@app/platform';
 import type { SweepTrigger } from './maintenance.js';
 import type { RegistryKeys } from './registry-keys.js';
@@ -39,10 +40,41 @@ export interface SweepRecord {
 
 export const NO_CORRECTIONS: Corrections = { online: 0, updated: 0, offline: 0, reason: 0, none: 0 };
 
-/** Longest the last sweep is remembered. */
+/** Longest a sweep is remembered. */
 const KEPT_MS = 30 * 86_400_000;
+/** Sweeps that have ended, and that can still be read by their id. */
+const KEPT_SWEEPS = 100;
 /** What was passed on for a client that never registered is not passed on again for so long. */
 const PASSED_ON_MS = 7 * 86_400_000;
+
+/** KEYS ids · ARGV a new id → the id of the sweep that begins next */
+const nextScript = new RedisScript<string>(
+  'ccNextSweep',
+  `redis.call('HSETNX', KEYS[1], 'next', ARGV[1])
+   return redis.call('HGET', KEYS[1], 'next')`,
+);
+
+/** KEYS ids · ARGV a new id → the id of the sweep that begins now; one that did not end begins again */
+const beginScript = new RedisScript<string>(
+  'ccBeginSweep',
+  `local current = redis.call('HGET', KEYS[1], 'current')
+   if current then return current end
+   local id = redis.call('HGET', KEYS[1], 'next') or ARGV[1]
+   redis.call('HDEL', KEYS[1], 'next')
+   redis.call('HSET', KEYS[1], 'current', id)
+   return id`,
+);
+
+/** KEYS last, ended, ids · ARGV id, record, most records, milliseconds to keep them → 1 if somebody waits for the next */
+const endScript = new RedisScript<number>(
+  'ccEndSweep',
+  `redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+   redis.call('LPUSH', KEYS[2], ARGV[2])
+   redis.call('LTRIM', KEYS[2], 0, ARGV[3] - 1)
+   redis.call('PEXPIRE', KEYS[2], ARGV[4])
+   if redis.call('HGET', KEYS[3], 'current') == ARGV[1] then redis.call('HDEL', KEYS[3], 'current') end
+   return redis.call('HEXISTS', KEYS[3], 'next')`,
+);
 
 /** KEYS broker · ARGV seconds it has been running → since when, Redis' clock, where it was restarted; else false. */
 const uptimeScript = new RedisScript<string | null>(
@@ -65,6 +97,34 @@ export class Sweeps {
     private readonly keys: RegistryKeys,
     private readonly shardCount: number,
   ) {}
+
+  /** The id of the sweep that begins next: the same for everybody who asks until it begins. */
+  nextId(): Promise<string> {
+    return nextScript.run(this.redis, [this.keys.sweepIds], [randomUUID()]);
+  }
+
+  /** The id of a sweep that begins now. One that failed, or whose process died, begins again under its id. */
+  beginId(): Promise<string> {
+    return beginScript.run(this.redis, [this.keys.sweepIds], [randomUUID()]);
+  }
+
+  /** @returns whether somebody waits for the next sweep */
+  async end(record: SweepRecord): Promise<boolean> {
+    const { lastSweep, endedSweeps, sweepIds } = this.keys;
+    const args = [record.id, JSON.stringify(record), KEPT_SWEEPS, KEPT_MS];
+    return (await endScript.run(this.redis, [lastSweep, endedSweeps, sweepIds], args)) === 1;
+  }
+
+  /** @returns `waiting` if it has not begun; undefined if no such sweep is known (any more) */
+  async find(id: string): Promise<SweepRecord | 'waiting' | undefined> {
+    // In the order in which a sweep passes through them, so that it is not missed on its way.
+    const ids = await this.redis.hvals(this.keys.sweepIds);
+    const latest = await this.latest();
+    if (latest?.id === id) return latest;
+    if (ids.includes(id)) return 'waiting';
+    const ended = await this.redis.lrange(this.keys.endedSweeps, 0, -1);
+    return ended.map((text) => JSON.parse(text) as SweepRecord).find((record) => record.id === id);
+  }
 
   async save(record: SweepRecord): Promise<void> {
     await boundedWrite(this.redis, 'SET', this.keys.lastSweep, JSON.stringify(record), 'PX', KEPT_MS);

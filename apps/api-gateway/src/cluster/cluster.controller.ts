@@ -1,13 +1,14 @@
-import { Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
+import { Controller, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { DeadLetters, Sweeps } from '@app/registry';
 import { readCluster } from '@app/sharding';
+import type { FastifyReply } from 'fastify';
 import { Requires } from '../access/scopes.js';
 import { GATEWAY_PARTS, type GatewayParts } from '../gateway.js';
 import { Problem, Problems } from '../http/problem.js';
 import { ClusterBody, toClusterBody } from './cluster.dto.js';
 import { DeadLetterPageBody, DeadLettersQuery, toDeadLetterPage } from './dead-letter.dto.js';
-import { SweepBody, toSweepBody } from './sweep.dto.js';
+import { RequestedSweepBody, SweepBody, SweepIdParam, toRequestedSweepBody, toSweepBody } from './sweep.dto.js';
 
 @ApiTags('Cluster')
 @Controller('v1/cluster')
@@ -40,10 +41,18 @@ export class ClusterController {
       'Has everything read that the broker retains for clients, and the registry corrected where it differs. ' +
       'One sweep runs at a time: one that runs already is followed by another.',
   })
-  @ApiAcceptedResponse({ description: 'A sweep follows; `GET /v1/cluster/sweeps/latest` tells of it.' })
+  @ApiAcceptedResponse({
+    standardSchema: RequestedSweepBody,
+    description:
+      'A sweep follows; `Location` tells where to read how far it is. Requests before it begins get the same sweep.',
+    headers: { Location: { description: 'Path of the sweep', schema: { type: 'string' } } },
+  })
   @Problems()
-  async startSweep(): Promise<void> {
+  async startSweep(@Res({ passthrough: true }) reply: FastifyReply): Promise<RequestedSweepBody> {
+    const id = await this.sweeps.nextId();
     await this.parts.maintenance.requestSweep('request', 0);
+    reply.header('location', `/v1/cluster/sweeps/${id}`);
+    return toRequestedSweepBody(id, 'waiting', Date.now());
   }
 
   @Get('sweeps/latest')
@@ -55,6 +64,20 @@ export class ClusterController {
     const record = await this.sweeps.latest();
     if (record === undefined) throw new Problem('not-found', 'this key space has not been swept yet');
     return toSweepBody(record, Date.now());
+  }
+
+  @Get('sweeps/:sweep_id')
+  @Requires('cluster:manage')
+  @ApiOperation({
+    summary: 'One sweep',
+    description: 'How far it has come, and what it has corrected. The last 100 sweeps are kept, for 30 days.',
+  })
+  @ApiOkResponse({ standardSchema: RequestedSweepBody })
+  @Problems('not-found', 'invalid')
+  async getSweep(@Param('sweep_id', { schema: SweepIdParam }) sweepId: string): Promise<RequestedSweepBody> {
+    const found = await this.sweeps.find(sweepId.toLowerCase());
+    if (found === undefined) throw new Problem('not-found', `no sweep "${sweepId}" is kept`);
+    return toRequestedSweepBody(sweepId.toLowerCase(), found, Date.now());
   }
 
   @Get('dead-letters')

@@ -1,4 +1,4 @@
-/** The last sweep as the REST API shows it. */
+/** Sweeps as the REST API shows it. */
 import type { SweepRecord } from '@app/registry';
 import { z } from 'zod';
 
@@ -31,6 +31,22 @@ export const SweepBody = z
   })
   .meta({ id: 'Sweep' });
 export type SweepBody = z.infer<typeof SweepBody>;
+
+export const RequestedSweepBody = z
+  .object({
+    sweep_id: z.uuid(),
+    state: z.enum(['waiting', 'running', 'ended']).meta({ description: '`waiting` until it begins.' }),
+    sweep: SweepBody.nullable().meta({ description: 'null until it begins.' }),
+  })
+  .meta({ id: 'RequestedSweep' });
+export type RequestedSweepBody = z.infer<typeof RequestedSweepBody>;
+
+export const SweepIdParam = z.uuid().meta({ description: 'Id of a sweep.' });
+
+export function toRequestedSweepBody(id: string, found: SweepRecord | 'waiting', now: number): RequestedSweepBody {
+  if (found === 'waiting') return { sweep_id: id, state: found, sweep: null };
+  return { sweep_id: id, state: found.state, sweep: toSweepBody(found, now) };
+}
 
 export function toSweepBody(record: SweepRecord, now: number): SweepBody {
   const { id, trigger, state, member, startedAt, endedAt, complete, read, differing, unseen, corrections } = record;

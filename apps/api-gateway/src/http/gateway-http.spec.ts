@@ -237,6 +237,17 @@ describe('parameters', () => {
   });
 });
 
+it('a sweep that is asked for can be read where Location says', async () => {
+  const asked = await gateway.raw(request('POST', '/v1/cluster/sweeps'));
+  const { sweep_id: id } = JSON.parse(asked.body) as { sweep_id: string };
+  expect([asked.status, asked.headers['location']]).toEqual([202, `/v1/cluster/sweeps/${id}`]);
+  const found = await gateway.raw(request('GET', `/v1/cluster/sweeps/${id.toUpperCase()}`));
+  expect([found.status, JSON.parse(found.body)]).toEqual([200, { sweep_id: id, state: 'waiting', sweep: null }]);
+  const none = await gateway.raw(request('GET', '/v1/cluster/sweeps/017f22e2-79b0-7abc-8000-000000000000'));
+  expect([none.status, kindOf(none)]).toEqual([404, 'not-found']);
+  expect((await gateway.raw(request('GET', '/v1/cluster/sweeps/newest'))).status).toBe(422);
+});
+
 describe('a gateway that is not ready', () => {
   it('says 503 with its reasons, and serves nothing of the API', async () => {
     const away = await GatewayApp.listen({ REDIS_URL: 'redis://127.0.0.1:1' }, { started: false });

@@ -111,6 +111,21 @@ it('plans the first sweep for when the interval has passed: a start asks for its
   await queue.close();
 });
 
+it('runs the sweep that is asked for while another one waits for its next try', async () => {
+  let lost = 0;
+  let seen = 0;
+  keySpace = () => Promise.resolve(seen++ === 1 ? `lost-${lost++}` : 'one');
+  const first = await sweeps.nextId();
+  await maintenance.requestSweep('request', 0);
+  await eventually(() => expect(lost).toBe(1));
+  const second = await sweeps.nextId();
+  await maintenance.requestSweep('request', 0);
+  expect(second).not.toBe(first);
+  for (const id of [first, second]) {
+    await eventually(async () => expect(await sweeps.find(id)).toMatchObject({ id, state: 'ended' }));
+  }
+}, 30_000);
+
 it('sweeps again where the key space was lost meanwhile, and does not take it for swept', async () => {
   const looks = ['one', 'another', 'another', 'another'];
   const swept: number[] = [];

@@ -2,7 +2,6 @@
  * Runs what stands in the maintenance queue: sweeps, and the reconfirmation that follows a restart of the broker. Each
  * ingester has a worker; a job whose worker dies is run again by another.
  */
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'bullmq';
 import type { Redis } from '@app/platform';
@@ -69,13 +68,15 @@ export class MaintenanceWorker {
   }
 
   private async perform(job: MaintenanceJob, signal: AbortSignal): Promise<void> {
-    const { maintenance } = this.parts;
+    const { maintenance, sweeps } = this.parts;
     switch (job.do) {
       case 'tick':
         return maintenance.requestSweep('interval');
       case 'sweep': {
-        const { complete } = await new Sweep(this.parts, randomUUID(), job.trigger, signal).run();
-        if (complete !== true) await maintenance.requestSweep('truncated', TRUNCATED_AGAIN_MS);
+        const id = await sweeps.beginId();
+        const { complete, awaited } = await new Sweep(this.parts, id, job.trigger, signal).run();
+        if (awaited) await maintenance.requestSweep('request', 0);
+        else if (!complete) await maintenance.requestSweep('truncated', TRUNCATED_AGAIN_MS);
         return;
       }
       case 'reconfirm':

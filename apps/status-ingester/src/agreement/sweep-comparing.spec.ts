@@ -60,6 +60,7 @@ function comparing(severalTopics = false): Comparing {
       severalTopics,
     },
     record,
+    'sweep-1',
     sender,
     signal,
   );

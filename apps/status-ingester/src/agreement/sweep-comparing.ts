@@ -50,7 +50,9 @@ interface Difference {
 export class Comparing {
   constructor(
     private readonly parts: ComparingParts,
-    private readonly record: Pick<SweepRecord, 'id' | 'differing' | 'unseen'>,
+    private readonly record: Pick<SweepRecord, 'differing' | 'unseen'>,
+    /** Under this id the results are counted. */
+    private readonly runId: string,
     private readonly sender: PatientSender,
     private readonly signal: AbortSignal,
   ) {}
@@ -117,11 +119,11 @@ export class Comparing {
   private itemOf({ clientId, topic, body, refused }: Found, noted: string): MailboxItem {
     if (this.parts.severalTopics) return this.verify(clientId);
     const retained: Retained = { topic, body, ...(refused && { refused }) };
-    return encodeVerified({ clientId, attempt: '', retained: [retained], sweep: this.record.id, noted });
+    return encodeVerified({ clientId, attempt: '', retained: [retained], sweep: this.runId, noted });
   }
 
   private verify(clientId: string): MailboxItem {
-    return encodeCommand({ clientId, command: { do: 'verify', reason: 'sweep', sweep: this.record.id } });
+    return encodeCommand({ clientId, command: { do: 'verify', reason: 'sweep', sweep: this.runId } });
   }
 }
 

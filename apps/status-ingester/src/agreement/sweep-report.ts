@@ -24,7 +24,7 @@ const EVERY_MS = 1000;
 export interface ReportParts {
   redis: Redis;
   keys: RegistryKeys;
-  sweeps: Pick<Sweeps, 'save'>;
+  sweeps: Pick<Sweeps, 'save' | 'end'>;
   member: string;
   logger: Logger;
 }
@@ -67,14 +67,16 @@ export class SweepReport {
     logger.info({ sweep: id, trigger }, 'sweep started');
   }
 
-  async end(): Promise<void> {
-    const { redis, keys, logger } = this.parts;
+  /** @returns whether somebody waits for the next sweep */
+  async end(): Promise<boolean> {
+    const { redis, keys, sweeps, logger } = this.parts;
     const { record } = this;
     clearInterval(this.timer);
     const now = Date.now();
     record.state = 'ended';
     record.endedAt = now;
-    await this.save();
+    record.read = this.read();
+    const awaited = await sweeps.end(record);
     const { id, trigger, read, differing, unseen } = record;
     const complete = record.complete === true;
     const event = { sweep: id, trigger, complete, read, corrections: record.corrections };
@@ -85,6 +87,7 @@ export class SweepReport {
     lastEnd.set(now / 1000);
     const ms = now - record.startedAt;
     logger.info({ sweep: id, trigger, complete, read, differing, unseen, ...record.corrections, ms }, 'sweep ended');
+    return awaited;
   }
 
   failed(): void {

@@ -7,9 +7,10 @@
  * - W2 Absence proves nothing: who was not seen is verified, and a read that was cut short only costs time.
  * - W3 A correction does not overtake live messages, where one lane keeps their order (see `sweep-comparing.ts`).
  */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, type Logger } from '@app/platform';
-import type { Corrections, SweepRecord, SweepTrigger, Sweeps } from '@app/registry';
+import type { Corrections, SweepTrigger, Sweeps } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
 import { PatientSender } from './patient-sender.js';
 import { Comparing, type ComparingParts } from './sweep-comparing.js';
@@ -38,6 +39,8 @@ export class Sweep {
   private readonly report: SweepReport;
   private readonly comparing: Comparing;
   private noted: string[] = [];
+  /** A sweep that is run again keeps its id; its connections and the counts of its results belong to one run. */
+  private readonly runId = randomUUID();
 
   constructor(
     private readonly parts: SweepParts,
@@ -52,11 +55,14 @@ export class Sweep {
     this.report = new SweepReport(parts, id, trigger, () => this.reading.count);
     const severalTopics = parts.statusTopics.length > 1;
     const sender = new PatientSender(parts.mailboxes, signal);
-    this.comparing = new Comparing({ ...parts, severalTopics }, this.report.record, sender, signal);
+    this.comparing = new Comparing({ ...parts, severalTopics }, this.report.record, this.runId, sender, signal);
   }
 
-  /** @throws IncompleteReadError, KeySpaceLostError, or what Redis says: it is to be run again. */
-  async run(): Promise<SweepRecord> {
+  /**
+   * @returns whether the broker is believed to have sent everything, and whether somebody waits for the next sweep
+   * @throws IncompleteReadError, KeySpaceLostError, or what Redis says: it is to be run again.
+   */
+  async run(): Promise<{ complete: boolean; awaited: boolean }> {
     const { sweeps, keySpace } = this.parts;
     const { record } = this.report;
     try {
@@ -68,8 +74,7 @@ export class Sweep {
       if ((await keySpace()) !== swept) throw new KeySpaceLostError('the key space was lost during the sweep');
       // What was cut short says nothing of the clients that are not known.
       if (record.complete) await sweeps.markSwept(record.startedAt);
-      await this.report.end();
-      return record;
+      return { complete: record.complete, awaited: await this.report.end() };
     } catch (error) {
       this.report.failed();
       throw error;
@@ -84,7 +89,7 @@ export class Sweep {
     const passes = new Passes();
     for (let pass = 1; ; pass++) {
       this.noted = await this.lastIds();
-      const how = await this.reading.pass(`ingester-sweep-${id}-${pass}`, this.signal);
+      const how = await this.reading.pass(`ingester-sweep-${this.runId}-${pass}`, this.signal);
       await this.report.announce();
       if (!how.complete) {
         const about = { sweep: id, pass, read: this.reading.count };
@@ -105,7 +110,7 @@ export class Sweep {
     const { differing, unseen, id } = record;
     let progressAt = performance.now();
     for (let attempt = 0; ; attempt++) {
-      const counts = await this.parts.sweeps.corrections(id);
+      const counts = await this.parts.sweeps.corrections(this.runId);
       const sum = sumOf(counts);
       if (sum > sumOf(record.corrections)) {
         progressAt = performance.now();

@@ -13,28 +13,41 @@ export async function sweep({ connector, given, out }: Context): Promise<number>
   if (given.flag('latest') && given.flag('wait')) throw new UsageError('give --wait or --latest, not both');
   if (given.flag('latest')) return showSweep(await connector.getLatestSweep(), out);
   const before = await latestSweep(connector);
-  await connector.startSweep();
+  const requested = await connector.startSweep();
   if (!given.flag('wait')) {
-    if (out.json) await out.object({ requested: true });
+    if (out.json) await out.object({ requested: true, ...(requested && { sweep_id: requested.sweep_id }) });
     else await out.lines(['A sweep was asked for; follow it with: cloud-connector sweep --latest']);
     return EXIT.done;
   }
   for (;;) {
-    const latest = await latestSweep(connector);
-    if (latest?.state === 'ended' && latest.sweep_id !== before?.sweep_id) return showSweep(latest, out);
+    if (requested === undefined) {
+      const latest = await latestSweep(connector);
+      if (latest?.state === 'ended' && latest.sweep_id !== before?.sweep_id) return showSweep(latest, out);
+    } else {
+      const { state, sweep: found } = await patiently(() => connector.getSweep(requested.sweep_id));
+      if (state === 'ended' && found !== null) return showSweep(found, out);
+    }
     await sleep(SWEEP_POLL_MS);
   }
 }
 
-/** Undefined where there was none yet; waits as told where the registry cannot say at the moment. */
+/** Undefined if there was none yet. */
 async function latestSweep(connector: CloudConnector): Promise<Sweep | undefined> {
+  try {
+    return await patiently(() => connector.getLatestSweep());
+  } catch (error) {
+    if (error instanceof ProblemError && error.kind === 'not-found') return undefined;
+    throw error;
+  }
+}
+
+/** Reads again after the time that the gateway asks for, if it cannot answer at the moment. */
+async function patiently<Answer>(read: () => Promise<Answer>): Promise<Answer> {
   for (;;) {
     try {
-      return await connector.getLatestSweep();
+      return await read();
     } catch (error) {
-      if (!(error instanceof ProblemError)) throw error;
-      if (error.kind === 'not-found') return undefined;
-      if (error.retryAfter === undefined) throw error;
+      if (!(error instanceof ProblemError) || error.retryAfter === undefined) throw error;
       await sleep(error.retryAfter * 1000);
     }
   }

@@ -67,6 +67,18 @@ export type ClusterLane = {
     epoch: number | null;
 };
 
+export type RequestedSweep = {
+    sweep_id: string;
+    /**
+     * `waiting` until it begins.
+     */
+    state: 'waiting' | 'running' | 'ended';
+    /**
+     * null until it begins.
+     */
+    sweep: Sweep | null;
+};
+
 export type Sweep = {
     sweep_id: string;
     /**
@@ -595,10 +607,12 @@ export type StartSweepError = StartSweepErrors[keyof StartSweepErrors];
 
 export type StartSweepResponses = {
     /**
-     * A sweep follows; `GET /v1/cluster/sweeps/latest` tells of it.
+     * A sweep follows; `Location` tells where to read how far it is. Requests before it begins get the same sweep.
      */
-    202: unknown;
+    202: RequestedSweep;
 };
+
+export type StartSweepResponse = StartSweepResponses[keyof StartSweepResponses];
 
 export type GetLatestSweepData = {
     body?: never;
@@ -641,6 +655,57 @@ export type GetLatestSweepResponses = {
 };
 
 export type GetLatestSweepResponse = GetLatestSweepResponses[keyof GetLatestSweepResponses];
+
+export type GetSweepData = {
+    body?: never;
+    path: {
+        /**
+         * Id of a sweep.
+         */
+        sweep_id: string;
+    };
+    query?: never;
+    url: '/v1/cluster/sweeps/{sweep_id}';
+};
+
+export type GetSweepErrors = {
+    /**
+     * Credentials are missing or not valid (`unauthenticated`)
+     */
+    401: Problem;
+    /**
+     * Not allowed with these credentials (`forbidden`)
+     */
+    403: Problem;
+    /**
+     * No such resource (`not-found`)
+     */
+    404: Problem;
+    /**
+     * The request is not valid (`invalid`)
+     */
+    422: Problem;
+    /**
+     * Too many requests (`rate-limited`)
+     */
+    429: Problem;
+    /**
+     * Something went wrong here (`internal`)
+     */
+    500: Problem;
+    /**
+     * Not available at the moment (`unavailable`)
+     */
+    503: Problem;
+};
+
+export type GetSweepError = GetSweepErrors[keyof GetSweepErrors];
+
+export type GetSweepResponses = {
+    200: RequestedSweep;
+};
+
+export type GetSweepResponse = GetSweepResponses[keyof GetSweepResponses];
 
 export type ListDeadLettersData = {
     body?: never;

@@ -1,0 +1,25 @@
+/** The command that `npm start` prints to try the system with. */
+
+/**
+ * @param {{ api: string, mqttUrl: string, devices: number, env: NodeJS.ProcessEnv }} about
+ * @returns {string[]} lines
+ */
+export function tryIt({ api, mqttUrl, devices, env }) {
+  const key = credentials(env);
+  const header = key.length > 0 ? ' -H "authorization: Bearer $KEY"' : '';
+  const send = (/** @type {string} */ id) =>
+    `curl -s -X POST ${api}/v1/connections/${id}/messages${header} -H 'content-type: application/json' -d '{"directive":"demo:ping"}'`;
+  if (devices > 0) return [...key, `${send('device-0001')}; curl -s${header} '${api}/v1/connections?limit=2'`];
+  return [
+    ...key,
+    `node examples/device/device.mjs --url ${mqttUrl} --id my-host & sleep 1; ${send('my-host')}; sleep 1; kill $!`,
+  ];
+}
+
+/** How to get what the gateway asks for; nothing if it asks for nothing. */
+function credentials(/** @type {NodeJS.ProcessEnv} */ env) {
+  const file = env.API_KEYS_FILE;
+  if (file)
+    return [`KEY=$(npm run --silent key -- create --id "try-$(date +%s)" --scopes all --file '${file}'); sleep 3`];
+  return env.JWT_ISSUER ? [`KEY=…   # a token of ${env.JWT_ISSUER}`] : [];
+}
