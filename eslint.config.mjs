@@ -15,6 +15,17 @@ export default tseslint.config(
       // Nest modules are classes without members; numbers in log lines and keys need no ceremony.
       '@typescript-eslint/no-extraneous-class': ['error', { allowWithDecorator: true }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      // A reader of the logs finds type, message and stack under `err`, whatever failed.
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            'CallExpression[callee.property.name=/^(trace|debug|info|warn|error|fatal)$/] > ObjectExpression > ' +
+            'Property[key.name="err"]:matches([value.property.name=/^(message|stack)$/], [value.type="Literal"], ' +
+            '[value.type="TemplateLiteral"], [value.callee.name="String"])',
+          message: 'err in a log line is the error itself, not its text.',
+        },
+      ],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
     },
   },

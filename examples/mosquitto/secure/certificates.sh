@@ -28,3 +28,6 @@ certificate broker broker ca "subjectAltName=DNS:localhost,DNS:mosquitto,IP:127.
 certificate ingester ingester ca-services 'extendedKeyUsage=clientAuth'
 certificate dispatcher dispatcher ca-services 'extendedKeyUsage=clientAuth'
 for id in "$@"; do certificate "client-$id" "$id" ca 'extendedKeyUsage=clientAuth'; done
+# Certificates are public, and every user must get into the folder; keys stay with their owner: see owners.sh.
+chmod 755 .
+chmod 644 ./*.crt

@@ -200,6 +200,25 @@ describe('events', () => {
   });
 });
 
+it('the events leave nothing behind at their signal for each connection they have had', async () => {
+  const { signal } = new AbortController();
+  answers = Array.from({ length: 5 }, (_, i) => stream(`retry: 1\n\n${status(`${i}`, `m${i}`, 'sent')}`, 'end'));
+  const listening: number[] = [];
+  for await (const _ of client().events({ signal })) {
+    listening.push(getEventListeners(signal, 'abort').length + dependents(signal));
+    if (listening.length === 5) break;
+  }
+  expect(listening).toEqual([1, 1, 1, 1, 1]);
+  expect(getEventListeners(signal, 'abort').length + dependents(signal)).toBe(0);
+});
+
+/** Signals that `AbortSignal.any` has made of it; Node keeps them at the signal. */
+function dependents(signal: AbortSignal): number {
+  const members = signal as unknown as Record<symbol, unknown>;
+  const sets = Object.getOwnPropertySymbols(signal).map((symbol) => members[symbol]);
+  return sets.reduce<number>((sum, set) => sum + (set instanceof Set ? set.size : 0), 0);
+}
+
 describe('waiting for a message', () => {
   const message = (is: string): Answer => json({ message_id: 'm', client_id: 'c', status: is, status_history: [] });
 

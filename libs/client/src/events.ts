@@ -5,7 +5,7 @@
 import { ProblemError, UnreachableError } from './errors.js';
 import { blocksOf } from './event-blocks.js';
 import type { Event, StreamEventsData } from './generated/types.gen.js';
-import type { Requester } from './requester.js';
+import { abortWith, type Requester } from './requester.js';
 
 /** `closed` is not among them: it is answered by a new connection. */
 export type ConnectorEvent = Exclude<Event, { type: 'closed' }> & {
@@ -46,6 +46,7 @@ export async function* follow(requester: Requester, options: EventsOptions): Asy
   const over = (): boolean => signal?.aborted === true;
   for (let failures = 0; !over(); failures++) {
     const connection = new AbortController();
+    const unlink = abortWith(connection, signal);
     let advisedMs = 0;
     try {
       const chunks = await open(requester, options, lastEventId, connection);
@@ -62,6 +63,7 @@ export async function* follow(requester: Requester, options: EventsOptions): Asy
       if (!stood || !mayPass(error)) throw error;
       if (error instanceof ProblemError) advisedMs = (error.retryAfter ?? 0) * 1000;
     } finally {
+      unlink();
       connection.abort();
     }
     await pause(Math.max(advisedMs, backoffMs(failures, retryMs)), signal);
@@ -71,7 +73,7 @@ export async function* follow(requester: Requester, options: EventsOptions): Asy
 /** Resolves when the connection stands; what is told from then on is not missed. */
 async function open(
   requester: Requester,
-  { types, clientId, signal, silenceMs = SILENCE_MS }: EventsOptions,
+  { types, clientId, silenceMs = SILENCE_MS }: EventsOptions,
   lastEventId: string | undefined,
   connection: AbortController,
 ): Promise<AsyncIterable<string>> {
@@ -80,11 +82,10 @@ async function open(
     query: { ...(types && { types: types.join(',') }), ...(clientId !== undefined && { client_id: clientId }) },
     headers: { ...(lastEventId !== undefined && { 'Last-Event-ID': lastEventId }) },
   };
-  const both = signal === undefined ? connection.signal : AbortSignal.any([signal, connection.signal]);
   const silent = (): void => connection.abort(new UnreachableError(`the events fell silent for ${silenceMs} ms`));
   let silence = setTimeout(silent, silenceMs);
   connection.signal.addEventListener('abort', () => clearTimeout(silence));
-  const chunks = await requester.stream(operation, both);
+  const chunks = await requester.stream(operation, connection.signal);
 
   async function* heard(): AsyncGenerator<string, void> {
     for await (const chunk of chunks) {

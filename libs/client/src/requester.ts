@@ -126,16 +126,22 @@ export class Requester {
  */
 function limited(ms: number, signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
   const own = new AbortController();
-  const abort = (): void => own.abort(signal?.reason);
-  if (signal?.aborted) abort();
-  signal?.addEventListener('abort', abort, { once: true });
+  const unlink = abortWith(own, signal);
   const late = (): void => own.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError'));
   const timer = setTimeout(late, ms);
   const end = (): void => {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', abort);
+    unlink();
   };
   return { signal: own.signal, end };
+}
+
+/** Aborts it with the signal, until the function that it returns is called. */
+export function abortWith(own: AbortController, signal: AbortSignal | undefined): () => void {
+  const abort = (): void => own.abort(signal?.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  return () => signal?.removeEventListener('abort', abort);
 }
 
 interface Prepared {

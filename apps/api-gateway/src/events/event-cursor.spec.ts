@@ -4,7 +4,7 @@ import { decodeCursor, encodeCursor } from './event-cursor.js';
 /** As release 0.1.0 wrote it: three shards at 1,795,000,000,000 ms, 5 ms before that, and without events. */
 const CURSOR_OF_0_1_0 = 'AQGh7lZeAAEDBgEA';
 
-it('says up to which time a reader has been told, in 10 characters', () => {
+it('says up to which time a reader has got the events, in 10 characters', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 48 - 1 }), (ms) => {
       const cursor = encodeCursor(ms);

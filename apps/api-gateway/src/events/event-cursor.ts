@@ -1,6 +1,6 @@
 /**
- * Where a reader of the events stands, as one opaque text of 10 characters: a time of Redis' clock up to which it has
- * been told of every shard. Release 0.1.0 wrote a position for each shard; those are read as the oldest of them.
+ * Where a reader of the events stands, as one opaque text of 10 characters: a time of Redis' clock up to which it
+ * has got the events of every shard. Release 0.1.0 wrote a position for each shard; those are read as the oldest of them.
  */
 
 const VERSION = 2;

@@ -78,7 +78,7 @@ class Listener {
     return this.told.map(({ event }) => event);
   }
 
-  /** Shards of which it was told that events are missing. */
+  /** Shards for which it got a `gap`. */
   get gaps(): unknown[] {
     return this.told.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
   }

@@ -11,7 +11,7 @@ import type { EventQueue } from './event-queue.js';
 import { Round, idLine } from './event-round.js';
 import { closedText, type EndReason, type EventFilter } from './told-event.js';
 
-/** What a client is told to wait before it comes back. */
+/** How long a client should wait before it comes back; sent as `retry`. */
 const RETRY_MS = 2000;
 /** Events of one stream in one read, and shards that are read together, while it reads by itself. */
 const PAGE = 64;
