@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { register } from 'prom-client';
+import { ownershipMetrics } from '../../libs/sharding/src/ownership-metrics.js';
 
 const ROOT = join(__dirname, '../..');
 /** Labels whose values are known only at run time: the code that learns of them makes the samples. */
@@ -14,8 +15,19 @@ const declaring = ['apps', 'libs']
   .filter((path) => path.endsWith('.ts') && !path.endsWith('.spec.ts') && !path.endsWith('platform/src/metrics.ts'))
   .filter((path) => /\bcounter\(/.test(readFileSync(path, 'utf8')));
 
+it('an app that owns no shards does not expose the metrics of those that do', async () => {
+  await import('../../apps/api-gateway/src/gateway.module.js');
+  await import('../../apps/dispatcher/src/dispatcher.module.js');
+  const names = (await register.getMetricsAsJSON()).map(({ name }) => name);
+  expect(names.length).toBeGreaterThan(10);
+  expect(names.filter((name) => /shards_owned|lanes_owned|unfit|lease_changes|fencing|hand_off/.test(name))).toEqual(
+    [],
+  );
+});
+
 it('every counter begins with a sample of 0 for each combination of its labels', async () => {
   for (const path of declaring) await import(path);
+  ownershipMetrics();
   const counters = (await register.getMetricsAsJSON()).filter(
     ({ name, type }) => String(type) === 'counter' && name.startsWith('cloud_connector_'),
   );

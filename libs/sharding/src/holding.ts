@@ -6,18 +6,11 @@
  * It may be given up while it is being acquired, and lost at any time. Whatever happens, the listener is asked to
  * finish with what it was granted, once, and only after it has taken it; and the lease goes back only after that.
  */
-import { counter, secondsHistogram, type Logger } from '@app/platform';
+import type { Logger } from '@app/platform';
 import type { Leases } from './leases.js';
+import { ownershipMetrics } from './ownership-metrics.js';
 import type { Grant, OwnershipListener } from './ownership.js';
 import { nameOf, type Resource } from './sharding-keys.js';
-
-const changes = counter('lease_changes', 'Shards and lanes acquired, released and lost by this process.', {
-  kind: ['shard', 'lane'],
-  change: ['acquired', 'released', 'lost'],
-});
-const handOff = secondsHistogram('hand_off_duration', 'Time to finish with a shard or lane and give it back.', [
-  'kind',
-]);
 
 export interface HoldingParts {
   leases: Leases;
@@ -164,7 +157,7 @@ export class Holding {
     this.phase = 'returning';
     try {
       await leases.release(grant);
-      handOff.observe({ kind: grant.kind }, (performance.now() - begun) / 1000);
+      ownershipMetrics().handOff.observe({ kind: grant.kind }, (performance.now() - begun) / 1000);
     } catch (error) {
       logger.warn({ ...this.about(), err: error }, 'could not give the lease back; it runs out by itself');
     }
@@ -174,7 +167,7 @@ export class Holding {
 
   private note(change: 'acquired' | 'released' | 'lost', why?: string): void {
     const { kind } = this.resource;
-    changes.inc({ kind, change });
+    ownershipMetrics().changes.inc({ kind, change });
     const about = why === undefined ? this.about() : { ...this.about(), why };
     if (change === 'lost') this.parts.logger.warn(about, change);
     else this.parts.logger.info(about, change);

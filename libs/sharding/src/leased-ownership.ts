@@ -10,7 +10,7 @@
  * - A lease that is gone though it cannot have run out says that Redis has lost data (S0), as does whatever else
  *   `doubts` watch: everything is given up, told to the listener, and acquired anew.
  */
-import { Backoff, counter, gauge, type Logger, type Redis } from '@app/platform';
+import { Backoff, type Logger, type Redis } from '@app/platform';
 import { assign } from './assignment.js';
 import { Attempts } from './attempts.js';
 import { FitnessWatch } from './fitness.js';
@@ -18,16 +18,10 @@ import { Holding } from './holding.js';
 import type { LeaseTiming } from './lease-timing.js';
 import type { Leases } from './leases.js';
 import type { Announcement, Member, Members } from './members.js';
+import { ownershipMetrics } from './ownership-metrics.js';
 import type { Grant, Ownership, OwnershipListener } from './ownership.js';
 import { Rounds } from './rounds.js';
 import { nameOf, type Resource, type ShardingKeys } from './sharding-keys.js';
-
-const refusals = counter('fencing_refusals', 'Writes refused because the lease was not held any more.', {
-  kind: ['shard', 'lane'],
-});
-const shardsOwned = gauge('shards_owned', 'Shards this process acts for.');
-const lanesOwned = gauge('lanes_owned', 'Lanes this process acts for.');
-const unfit = gauge('unfit', 'Whether this process leaves its work to others that are fit (1) or not (0).');
 
 export interface LeasedOwnershipParts {
   members: Members;
@@ -49,6 +43,7 @@ export interface LeasedOwnershipParts {
 }
 
 export class LeasedOwnership implements Ownership {
+  private readonly metrics = ownershipMetrics();
   private readonly holdings = new Map<string, Holding>();
   private readonly attempts = new Attempts();
   private readonly rounds: Rounds;
@@ -108,7 +103,7 @@ export class LeasedOwnership implements Ownership {
       holding.lose('the lease could not be renewed in time');
       return;
     }
-    refusals.inc({ kind: grant.kind });
+    this.metrics.refusals.inc({ kind: grant.kind });
     this.noteVanished(holding);
     holding.lose('another owner, or none, stands in Redis');
   }
@@ -173,7 +168,7 @@ export class LeasedOwnership implements Ownership {
     const now = this.fitness.current;
     if (now !== before) {
       logger.info({ member: members.id, before, now }, 'fitness changed');
-      unfit.set(now === 'unfit' ? 1 : 0);
+      this.metrics.unfit.set(now === 'unfit' ? 1 : 0);
       this.rounds.poke();
     }
     if (failed === undefined) {
@@ -322,7 +317,7 @@ export class LeasedOwnership implements Ownership {
 
   private noteOwned(): void {
     const kinds = this.held().map(({ kind }) => kind);
-    shardsOwned.set(kinds.filter((kind) => kind === 'shard').length);
-    lanesOwned.set(kinds.filter((kind) => kind === 'lane').length);
+    this.metrics.shardsOwned.set(kinds.filter((kind) => kind === 'shard').length);
+    this.metrics.lanesOwned.set(kinds.filter((kind) => kind === 'lane').length);
   }
 }
