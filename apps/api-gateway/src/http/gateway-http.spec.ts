@@ -1,7 +1,8 @@
 /** What a gateway answers to requests that are not as they should be, by raw sockets. */
 import { connect } from 'node:net';
 import { RegistryKeys } from '@app/registry';
-import type { Redis } from '@app/platform';
+import { register as metrics } from 'prom-client';
+import { Draining, type Redis } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import { GatewayApp, type RawAnswer } from '../../../../test/support/gateway-app.js';
 import { withRedis } from '../../../../test/support/redis.js';
@@ -235,6 +236,46 @@ describe('parameters', () => {
     const { message_id: id } = JSON.parse(sent.body) as { message_id: string };
     expect((await gateway.raw(request('GET', `/v1/messages/${id.toUpperCase()}`))).status).toBe(200);
   });
+});
+
+it('marks the repeated answer to an Idempotency-Key, and only that', async () => {
+  const send = (): Promise<RawAnswer> =>
+    gateway.raw(post(SEND, 'application/json', '{"directive":"a"}', { 'idempotency-key': 'marked' }));
+  const [first, second] = [await send(), await send()];
+  expect([first.status, first.headers['idempotency-replayed']]).toEqual([202, undefined]);
+  expect([second.status, second.headers['idempotency-replayed']]).toEqual([202, 'true']);
+  expect(second.body).toBe(first.body);
+});
+
+async function bytesInHand(): Promise<number | undefined> {
+  const found = (await metrics.getMetricsAsJSON()).find(({ name }) => name === 'cloud_connector_body_bytes_in_hand');
+  return found?.values[0]?.value;
+}
+
+it('counts a chunked body as it comes, and refuses it once there is no room for it', async () => {
+  const env = { REDIS_URL: url, SHARD_COUNT: `${SHARDS}`, MAX_PAYLOAD_BYTES: '1024' };
+  const limits = { MAX_BATCH_BYTES: '65536', BODY_BYTES_TOTAL: '65536', BODY_BYTES_PER_KEY: '65536' };
+  const small = await GatewayApp.listen({ ...env, ...limits });
+  const head = { 'content-type': 'application/json', 'transfer-encoding': 'chunked', host: 'localhost' };
+  const chunk = `8000\r\n${' '.repeat(0x8000)}\r\n`;
+  const held = connect(small.port, '127.0.0.1', () => held.write(request('POST', '/v1/messages', head, chunk)));
+  held.on('error', () => undefined);
+  await eventually(async () => expect(await bytesInHand()).toBe(0x8000));
+  const refused = await small.raw(request('POST', '/v1/messages', head, chunk + chunk));
+  expect([refused.status, refused.headers['retry-after']]).toEqual([429, '1']);
+  held.destroy();
+  await eventually(async () => expect(await bytesInHand()).toBe(0));
+  await small.stop();
+});
+
+it('a gateway that stops says 503, and to ask another one', async () => {
+  const stopping = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` });
+  stopping.app.get(Draining).onModuleDestroy();
+  const call = await stopping.raw('GET /v1/connections HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  expect([call.status, kindOf(call), call.headers['retry-after'], call.headers['connection']]).toEqual([
+    ...[503, 'unavailable', '1', 'close'],
+  ]);
+  await stopping.stop();
 });
 
 it('a sweep that is asked for can be read where Location says', async () => {
