@@ -40,7 +40,10 @@ const about = { ...event, client_id: z.string() };
 const change = {
   ...about,
   changed_at: time.optional().meta({ description: 'When it happened, if that was earlier than `at`.' }),
-  flaps: z.int().optional().meta({ description: 'So many changes of state before this one were not told.' }),
+  flaps: z
+    .int()
+    .optional()
+    .meta({ description: 'So many changes of state before this one had no event of their own.' }),
 };
 const handshake = { ...change, connection_type: z.enum(['host', 'proxy']), handshake_message_id: z.string() };
 

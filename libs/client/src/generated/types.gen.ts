@@ -387,7 +387,7 @@ export type Event = {
      */
     changed_at?: string;
     /**
-     * So many changes of state before this one were not told.
+     * So many changes of state before this one had no event of their own.
      */
     flaps?: number;
     connection_type: 'host' | 'proxy';
@@ -406,7 +406,7 @@ export type Event = {
      */
     changed_at?: string;
     /**
-     * So many changes of state before this one were not told.
+     * So many changes of state before this one had no event of their own.
      */
     flaps?: number;
     connection_type: 'host' | 'proxy';
@@ -425,7 +425,7 @@ export type Event = {
      */
     changed_at?: string;
     /**
-     * So many changes of state before this one were not told.
+     * So many changes of state before this one had no event of their own.
      */
     flaps?: number;
     reason: string;
