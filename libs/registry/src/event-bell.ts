@@ -10,6 +10,7 @@ const STREAMS = EVENT_STREAM_NAMES.length;
 
 export class EventBell {
   private readonly reader: StreamReader<StreamEntry>;
+  private interrupt: (() => void) | undefined;
 
   constructor(
     /** A connection of its own, since it is blocked; closed with the bell. */
@@ -21,13 +22,21 @@ export class EventBell {
     this.reader = streamReader(redis, { key, decode: (id) => ({ id, body: '' }) }, ONE);
   }
 
-  /** What waits rejects at once. */
+  /** What waits rejects at once, also while Redis is away: ioredis would keep the read for the next connection. */
   stop(): void {
     this.redis.disconnect();
+    this.interrupt?.();
   }
 
   /** Resolves with the shards that have something behind their positions; after a short time with none. */
-  async wait(positions: readonly ShardPosition[]): Promise<Set<number>> {
+  wait(positions: readonly ShardPosition[]): Promise<Set<number>> {
+    return new Promise((resolve, reject) => {
+      this.interrupt = () => reject(new Error('the wait for events was stopped'));
+      this.read(positions).then(resolve, reject);
+    });
+  }
+
+  private async read(positions: readonly ShardPosition[]): Promise<Set<number>> {
     const numbered = positions.flatMap(({ after }, shard) =>
       after.map((id, stream): [number, string] => [shard * STREAMS + stream, id]),
     );
