@@ -255,6 +255,21 @@ describe('the REST API', () => {
     client.vanish();
   });
 
+  it('brings a payload to the client as the caller wrote it, alone and in a batch', async () => {
+    const client = await TestClient.connect(mosquitto.url, 'verbatim');
+    await client.shakeHands();
+    await api.untilConnection('verbatim', ({ state }) => state === 'online');
+    const payload =
+      '{ "b": 9007199254740993, "1": 1.0, "a": [1e400, -0.0, 12345678901234567890.123456789], "é": "\\u00e9" }';
+    const alone = await api.send('verbatim', `{"directive": "test:alone", "payload": ${payload}}`);
+    await client.next(({ message_id }) => message_id === alone.body.message_id, 'the message');
+    const item = `{"client_id": "verbatim", "payload": ${payload}, "directive": "test:batch"}`;
+    expect((await api.call('POST', '/v1/messages', `{"messages": [${item}]}`)).status).toBe(200);
+    await client.next(({ directive }) => directive === 'test:batch', 'the message of the batch');
+    expect(client.texts.map((text) => text.includes(`"payload":${payload}`))).toEqual([true, true]);
+    client.vanish();
+  });
+
   it('cancels a held message, and not a finished one', async () => {
     const client = await TestClient.connect(mosquitto.url, 'cancel');
     await client.shakeHands();

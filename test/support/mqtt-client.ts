@@ -13,12 +13,17 @@ export interface ReceivedMessage {
 
 export class TestClient {
   readonly received: ReceivedMessage[] = [];
+  /** The same, as the bytes said it. */
+  readonly texts: string[] = [];
 
   private constructor(
     readonly id: string,
     readonly mqtt: MqttClient,
   ) {
-    mqtt.on('message', (_topic, data) => this.received.push(JSON.parse(data.toString()) as ReceivedMessage));
+    mqtt.on('message', (_topic, data) => {
+      this.texts.push(data.toString());
+      this.received.push(JSON.parse(data.toString()) as ReceivedMessage);
+    });
   }
 
   static async connect(url: string, id: string, protocolVersion: 4 | 5 = 5): Promise<TestClient> {
