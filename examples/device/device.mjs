@@ -177,14 +177,20 @@ export class Device {
     if (!this.client.disconnecting) await this.#leave();
   }
 
-  /** `offline`, then the retained handshake is removed. Each waits for its PUBACK. */
+  /** Without a connection there is nobody to say goodbye to, and what waits for a PUBACK is given up. */
   async #leave() {
     if (this.client.connected) {
-      await this.client.publishAsync(this.inTopic, this.#envelope('offline'), { qos: 1 });
-      await this.client.publishAsync(this.inTopic, '', { qos: 1, retain: true });
+      const closed = new Promise((resolve) => this.client.once('close', () => resolve(undefined)));
+      await Promise.race([this.#sayGoodbye(), closed]);
     }
-    await this.client.endAsync();
+    await this.client.endAsync(!this.client.connected);
     this.log('disconnected');
+  }
+
+  /** `offline`, then the retained handshake is removed. Each waits for its PUBACK. */
+  async #sayGoodbye() {
+    await this.client.publishAsync(this.inTopic, this.#envelope('offline'), { qos: 1 });
+    await this.client.publishAsync(this.inTopic, '', { qos: 1, retain: true });
   }
 
   /** @param {string} type */

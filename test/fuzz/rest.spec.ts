@@ -39,7 +39,8 @@ afterAll(async () => {
 
 it(`answers ${COUNT} requests as its document says, and none with an error of its own`, async () => {
   const document = (await (await fetch(`${stack.gateway.url}/openapi.json`)).json()) as OpenApi;
-  const requests = draw(requestsOf(document, { client_id: CLIENTS, message_id: await someMessages() }), COUNT);
+  const known = { client_id: CLIENTS, message_id: await someMessages(), sweep_id: [await aSweep()] };
+  const requests = draw(requestsOf(document, known), COUNT);
   const pool = new Pool(stack.gateway.url, { connections: AT_ONCE });
   const wrong: string[] = [];
   const seen = new Map<string, number>();
@@ -85,6 +86,11 @@ async function someMessages(): Promise<string[]> {
   const ids = ['fuzzed-1', ...Array<string>(100).fill('fuzzed-away')];
   const answers = await Promise.all(ids.map((id) => api.send(id, { directive: 'spec:known' })));
   return answers.map(({ body }) => body.message_id);
+}
+
+async function aSweep(): Promise<string> {
+  const { body } = await new Api(stack.gateway.url).call<{ sweep_id: string }>('POST', '/v1/cluster/sweeps');
+  return body.sweep_id;
 }
 
 /** Sends one request, again where it is asked to, and notes what is wrong with the answer it gets in the end. */

@@ -227,7 +227,12 @@ describe('a lane', () => {
       templates: [template],
       timing: { everyMs: 1, answerMs: 5 },
       lanes: () => [
-        { grant: { kind: 'lane', index: 0, epoch: 1, fence: '' }, activity, reconnect: () => reconnects++ },
+        {
+          grant: { kind: 'lane', index: 0, epoch: 1, fence: '' },
+          activity,
+          connected: true,
+          reconnect: () => reconnects++,
+        },
       ],
       laneCount: 1,
       logger: quiet,

@@ -23,7 +23,7 @@ export interface LaneWatchTiming {
   answerMs: number;
 }
 
-export type WatchedLane = Pick<Lane, 'grant' | 'activity' | 'reconnect'>;
+export type WatchedLane = Pick<Lane, 'grant' | 'activity' | 'connected' | 'reconnect'>;
 
 export interface LaneWatchParts {
   publisher: Pick<Publisher, 'publish'>;
@@ -80,10 +80,10 @@ export class LaneWatch {
     let failures = 0;
     // Some brokers end the connection on a publish that they do not allow: that must not happen every few seconds.
     while (await passed(Math.min(everyMs * 2 ** failures, LONGEST_PAUSE_MS), signal)) {
-      if (this.parts.lanes().length === 0) {
-        this.stalled.delete(filter);
-        continue;
-      }
+      const lanes = this.parts.lanes();
+      if (lanes.length === 0) this.stalled.delete(filter);
+      // A marker that comes before the first subscription is lost, and would be waited for.
+      if (!lanes.some(({ connected }) => connected)) continue;
       const begunAt = performance.now();
       const { outcome, since } = await this.tryOnce(ownTopic, begunAt);
       failures = outcome === 'failed' ? failures + 1 : 0;
