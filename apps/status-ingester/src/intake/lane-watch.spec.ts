@@ -244,6 +244,34 @@ describe('a lane', () => {
     return reconnects > 0;
   }
 
+  it('is sent no marker before it has subscribed', async () => {
+    let asked = 0;
+    const published: number[] = [];
+    const watch = new LaneWatch({
+      publisher: { publish: () => Promise.resolve((published.push(asked), { kind: 'aborted' as const })) },
+      markers: {
+        expect: () => ({ id: 'id', cameBack: Promise.resolve(), forget: () => undefined }),
+        wasNoted: jest.fn(),
+      },
+      templates: [template],
+      timing: { everyMs: 1, answerMs: 5 },
+      lanes: () => [
+        {
+          grant: { kind: 'lane', index: 0, epoch: 1, fence: '' },
+          activity: new LaneActivity([template]),
+          connected: ++asked > 3,
+          reconnect: jest.fn(),
+        },
+      ],
+      laneCount: 1,
+      logger: quiet,
+    });
+    watch.start();
+    await eventually(() => expect(published).not.toEqual([]));
+    watch.stop();
+    expect(published[0]).toBe(4);
+  });
+
   it('is connected again if the marker does not come back', async () => {
     expect(await isReconnected(() => ({ kind: 'acknowledged' }))).toBe(true);
   });
