@@ -3,7 +3,7 @@
  * pauses, the registry comes to equal what the broker retains, for every client. `TEST_SEED` replays the faults and what
  * each client does; the times are those of the machine. `CHAOS_CLIENTS` and `CHAOS_ROUNDS` make it larger and longer.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -34,6 +34,11 @@ const FAULTS = [
   'Redis emptied',
 ] as const;
 type Fault = (typeof FAULTS)[number];
+
+/** Short, and with a broker that reports its uptime each second, so that a restart has clients confirm themselves meanwhile. */
+const RECONFIRM_WINDOW = '2s';
+const BROKER_CONFIG = ['sys_interval 1', ...SAVED_AT_EACH_CHANGE];
+const RESTARTED = 'the broker was restarted';
 
 /** Without rounds, each fault happens with one of the numbers of lanes. */
 const shuffled = shuffle(Array.from(FAULTS), new Random(seed));
@@ -69,11 +74,11 @@ class Cluster {
   static async start(dir: string, lanes: number, random: Random): Promise<Cluster> {
     const [redis, mosquitto] = await Promise.all([
       startRedis({ dir }),
-      startMosquitto({ dir, persist: true, config: SAVED_AT_EACH_CHANGE }),
+      startMosquitto({ dir, persist: true, config: BROKER_CONFIG }),
     ]);
     const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LEASE_TIME: '2s', LOG_LEVEL: 'info' };
     const gateway = await startApp('api-gateway', { dir, env });
-    const ofIngesters = { ...env, INTAKE_LANES: `${lanes}` };
+    const ofIngesters = { ...env, INTAKE_LANES: `${lanes}`, RECONFIRM_WINDOW };
     const cluster = new Cluster(dir, ofIngesters, redis.url, mosquitto, gateway.url, random);
     await Promise.all(Array.from({ length: INGESTERS }, () => cluster.add()));
     return cluster;
@@ -81,6 +86,23 @@ class Cluster {
 
   get brokerUrl(): string {
     return this.mosquitto.url;
+  }
+
+  /** Restarts of the broker that the ingesters have noticed, together. */
+  get restartsNoticed(): number {
+    const logs = Array.from({ length: this.started }, (_, i) =>
+      readFileSync(join(this.dir, `ingester-${i}.log`), 'utf8'),
+    );
+    return logs.join('').split(RESTARTED).length - 1;
+  }
+
+  async untilReady(): Promise<void> {
+    await waitUntil(
+      async () => {
+        for (const { url } of this.ingesters) expect((await fetch(`${url}/health/ready`)).status).toBe(200);
+      },
+      { what: 'all ingesters to be ready', timeoutMs: 30_000 },
+    );
   }
 
   async suffer(fault: Fault): Promise<void> {
@@ -117,7 +139,7 @@ class Cluster {
   private async startBroker(): Promise<void> {
     await sleep(this.random.below(1000));
     const { port } = this.mosquitto;
-    this.mosquitto = await startMosquitto({ dir: this.dir, port, persist: true, config: SAVED_AT_EACH_CHANGE });
+    this.mosquitto = await startMosquitto({ dir: this.dir, port, persist: true, config: BROKER_CONFIG });
   }
 
   private async add(): Promise<void> {
@@ -148,15 +170,24 @@ describe.each([1, 2, 4])('with %i lanes', (lanes) => {
       }
       await sleep(random.below(2000));
       await population.pause();
-      await waitUntil(
-        async () => {
-          const found = await differences(cluster.brokerUrl, cluster.gatewayUrl, population.ids, lanes);
-          if (found.length > 0) throw new Error(`${found.length}:\n${found.slice(0, 20).join('\n')}`);
-        },
-        { what: `agreement (seed ${seed})`, timeoutMs: 60_000, everyMs: 100 },
-      );
+      const agreed = (unconfirmed: 'allowed' | 'wrong'): Promise<void> =>
+        waitUntil(
+          async () => {
+            const { brokerUrl, gatewayUrl } = cluster;
+            const found = await differences(brokerUrl, gatewayUrl, population.ids, lanes, unconfirmed);
+            if (found.length > 0) throw new Error(`${found.length}:\n${found.slice(0, 20).join('\n')}`);
+          },
+          { what: `agreement (seed ${seed})`, timeoutMs: 60_000, everyMs: 100 },
+        );
+      const restarts = faults.filter((fault) => fault.startsWith('broker')).length;
+      await agreed(restarts > 0 ? 'allowed' : 'wrong');
+      // Whoever shakes hands when all is well again is online, and stays so.
+      await cluster.untilReady();
+      await population.confirm();
+      await agreed('wrong');
+      expect(cluster.restartsNoticed).toBeLessThanOrEqual(restarts);
       population.end();
     },
-    150_000 + ROUNDS * 60_000,
+    240_000 + ROUNDS * 60_000,
   );
 });

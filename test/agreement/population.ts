@@ -122,6 +122,12 @@ class Life {
     }
   }
 
+  /** @throws Error if the broker does not acknowledge it */
+  async confirm(): Promise<void> {
+    if (this.mqtt?.connected === true) await this.shakeHands(this.mqtt);
+    else await this.connect();
+  }
+
   vanish(mqtt: MqttClient): Promise<void> {
     mqtt.stream.destroy();
     return Promise.resolve();
@@ -154,6 +160,11 @@ export class Population {
   async pause(): Promise<void> {
     this.stopping.abort();
     await this.living;
+  }
+
+  /** Everybody is there and shakes hands. */
+  async confirm(): Promise<void> {
+    await Promise.all(this.lives.map((life) => life.confirm()));
   }
 
   end(): void {

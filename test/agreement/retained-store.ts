@@ -49,19 +49,26 @@ function wanted(text: string | undefined, lanes: number): Wanted {
   return { id: message.message_id ?? '', facts };
 }
 
-/** Every client about which registry and broker differ, with both sides; empty when they agree. */
+/**
+ * Every client about which registry and broker differ, with both sides; empty when they agree. `unconfirmed`: the broker was
+ * restarted, and a client whose handshake is retained may be offline for not having confirmed it.
+ */
 export async function differences(
   brokerUrl: string,
   gatewayUrl: string,
   ids: readonly string[],
   lanes = 1,
+  unconfirmed: 'allowed' | 'wrong' = 'wrong',
 ): Promise<string[]> {
   const retained = await readRetained(brokerUrl);
   const registry = new Map((await new Api(gatewayUrl).connections()).map((one) => [one.client_id, one]));
   return [...new Set([...ids, ...retained.keys(), ...registry.keys()])].flatMap((id) => {
     const should = wanted(retained.get(id), lanes);
     const held = registry.get(id);
-    return agree(should, held) ? [] : [`${id}: the broker says ${brief(should)}, the registry ${brief(held)}`];
+    const isUnconfirmed = 'id' in should && held?.offline_reason === 'unconfirmed';
+    return agree(should, held) || (isUnconfirmed && unconfirmed === 'allowed')
+      ? []
+      : [`${id}: the broker says ${brief(should)}, the registry ${brief(held)}`];
   });
 }
 

@@ -21,6 +21,7 @@ import {
   type ReadinessOutcome,
 } from '@app/platform';
 import {
+  BrokerRuns,
   ConnectionDirectory,
   DueWorkOfShards,
   FORMAT,
@@ -196,7 +197,7 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
   const sweeps = new Sweeps(redis, keys, SHARD_COUNT);
   const triggers = new SweepTriggers({
     maintenance,
-    sweeps,
+    brokerRuns: new BrokerRuns(leaseRedis, keys),
     sweepEveryMs: settings.SWEEP_INTERVAL,
     reconfirmWindowMs: settings.RECONFIRM_WINDOW,
     logger,
@@ -205,7 +206,7 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     broker,
     `ingester-watch-${randomUUID()}`,
     {
-      uptime: (seconds) => triggers.brokerRuns(seconds),
+      uptime: (uptime) => triggers.brokerUptime(uptime),
       dropped: (messages) => triggers.brokerDropped(messages),
     },
     logger,

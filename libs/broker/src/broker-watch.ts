@@ -6,24 +6,27 @@ import type { MqttClient } from 'mqtt';
 import type { Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 import { openMqtt } from './mqtt-connection.js';
+import { UptimeProof, type Uptime } from './uptime-proof.js';
 
 const UPTIME = '$SYS/broker/uptime';
 const DROPPED = '$SYS/broker/publish/messages/dropped';
 
 export interface BrokerListener {
-  /** The broker has been running for so many seconds now. */
-  uptime(seconds: number): void;
+  /** The broker says how long it has been running, and an earlier report has confirmed it. */
+  uptime(uptime: Uptime): void;
   /** It has dropped messages since it was last asked: some of them may have been ours. */
   dropped(messages: number): void;
 }
 
 export class BrokerWatch {
   private readonly client: MqttClient;
+  private readonly proof = new UptimeProof();
   private droppedBefore: number | undefined;
 
   constructor(access: BrokerAccess, clientId: string, listener: BrokerListener, logger: Logger) {
     this.client = openMqtt(access, { clientId, clean: true, reconnectPeriod: 1000, resubscribe: false });
     this.client.on('connect', () => {
+      this.proof.connected();
       this.client.subscribe([UPTIME, DROPPED], { qos: 0 }, (error, grants) => {
         const refused = grants?.some(({ qos }) => qos >= 0x80) ?? false;
         if (error != null || refused) {
@@ -41,7 +44,10 @@ export class BrokerWatch {
         if (before !== undefined && value !== before) listener.dropped(value > before ? value - before : value);
       }
       // A retained one may be as old as the broker's interval.
-      else if (!retain) listener.uptime(value);
+      else if (!retain) {
+        const uptime = this.proof.take(value, performance.now());
+        if (uptime !== undefined) listener.uptime(uptime);
+      }
     });
     this.client.on('error', (error) => logger.warn({ err: error, mqtt_client_id: clientId }, 'broker watch error'));
   }

@@ -4,3 +4,4 @@ export * from './intake-connection.js';
 export * from './publisher.js';
 export * from './retained-reader.js';
 export * from './retained-sweep.js';
+export type { Uptime } from './uptime-proof.js';

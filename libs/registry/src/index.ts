@@ -1,4 +1,5 @@
 export { SHARD_OUTBOX_BYTES, bytesOfPayers, chargeStoredMessages, payerOf, recountBytes } from './byte-budget.js';
+export * from './broker-runs.js';
 export * from './command-replies.js';
 export * from './connection.js';
 export * from './connection-state.js';

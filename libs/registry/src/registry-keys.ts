@@ -204,7 +204,7 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{cluster}:lane-marker:${id}`;
   }
 
-  /** Hash: for how long the broker said it had been running, and since when that is. */
+  /** Hash: for how long the broker said it had been running, since when that is, and the id of that run. */
   get broker(): string {
     return `${this.prefix}:{cluster}:broker`;
   }

@@ -76,21 +76,6 @@ const endScript = new RedisScript<number>(
    return redis.call('HEXISTS', KEYS[3], 'next')`,
 );
 
-/** KEYS broker · ARGV seconds it has been running → since when, Redis' clock, where it was restarted; else false. */
-const uptimeScript = new RedisScript<string | null>(
-  'ccBrokerUptime',
-  `local time = redis.call('TIME')
-   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-   local uptime = tonumber(ARGV[1])
-   local known = redis.call('HMGET', KEYS[1], 'uptime', 'since')
-   local since = now - uptime * 1000
-   redis.call('HSET', KEYS[1], 'uptime', ARGV[1], 'since', string.format('%.0f', since))
-   if not known[1] then return false end
-   -- It runs for less long than before; or nobody has looked for so long that this has been passed again.
-   if uptime < tonumber(known[1]) or since - tonumber(known[2]) > 60000 then return string.format('%.0f', since) end
-   return false`,
-);
-
 export class Sweeps {
   constructor(
     private readonly redis: Redis,
@@ -164,12 +149,6 @@ export class Sweeps {
         boundedWrite(this.redis, 'SET', this.keys.passedOn(shard, id), digest, 'PX', PASSED_ON_MS),
       ),
     );
-  }
-
-  /** Notes how long the broker has been running. @returns since when, by Redis' clock, where it was restarted */
-  async brokerRuns(seconds: number): Promise<number | undefined> {
-    const since = await uptimeScript.run(this.redis, [this.keys.broker], [seconds]);
-    return since === null ? undefined : Number(since);
   }
 
   private shards<T>(of: (shard: number) => Promise<T>): Promise<T>[] {

@@ -1,11 +1,15 @@
-import type { SweepTrigger } from '@app/registry';
+import type { Uptime } from '@app/broker';
+import type { BrokerRestart, SweepTrigger } from '@app/registry';
 import { eventually, quiet } from '../../../../test/support/servers.js';
 import { SweepTriggers } from './sweep-triggers.js';
 
 let asked: SweepTrigger[];
 let planned: { since: number; inMs: number }[];
 let schedules: number[];
-let restartedAt: number | undefined;
+let restart: BrokerRestart | undefined;
+let acted: BrokerRestart[];
+let reports: number;
+let planningFails: boolean;
 let failures: number;
 let triggers: SweepTriggers;
 
@@ -17,10 +21,19 @@ function begin(reconfirmWindowMs = 0): void {
         asked.push(trigger);
         return Promise.resolve();
       },
-      planReconfirmation: (since, inMs) => Promise.resolve(void planned.push({ since, inMs })),
+      planReconfirmation: (since, inMs) =>
+        planningFails
+          ? Promise.reject(new Error('Redis is away'))
+          : Promise.resolve(void planned.push({ since, inMs })),
       keepSchedule: (everyMs) => Promise.resolve(void schedules.push(everyMs)),
     },
-    sweeps: { brokerRuns: () => Promise.resolve(restartedAt) },
+    brokerRuns: {
+      report: () => {
+        reports++;
+        return Promise.resolve(restart);
+      },
+      acted: (one) => Promise.resolve(void acted.push(one)),
+    },
     sweepEveryMs: 5000,
     reconfirmWindowMs,
     logger: quiet,
@@ -28,7 +41,8 @@ function begin(reconfirmWindowMs = 0): void {
 }
 
 beforeEach(() => {
-  [asked, planned, schedules, restartedAt, failures] = [[], [], [], undefined, 0];
+  [asked, planned, schedules, restart, acted] = [[], [], [], undefined, []];
+  [reports, failures, planningFails] = [0, 0, false];
   begin();
 });
 afterEach(() => triggers.stop());
@@ -68,18 +82,40 @@ it('asks again where asking failed', async () => {
   await untilAsked('start');
 });
 
+function uptime(seconds: number): Uptime {
+  return { seconds, at: performance.now(), run: 'same' };
+}
+
 it('asks at a restart of the broker, and has clients confirm themselves for the rest of the window', async () => {
   begin(60_000);
-  triggers.brokerRuns(10);
-  restartedAt = 1234;
-  triggers.brokerRuns(10);
+  triggers.brokerUptime(uptime(10));
+  await eventually(() => expect(reports).toBe(1));
+  expect(asked).toEqual([]);
+  restart = { run: 'second', since: 5000 };
+  triggers.brokerUptime(uptime(10));
   await untilAsked('broker-restart');
-  expect(planned).toEqual([{ since: 1234, inMs: 50_000 }]);
+  await eventually(() => expect(acted).toEqual([restart]));
+  // Who shook hands up to two seconds before may have done so after the restart.
+  expect(planned).toMatchObject([{ since: 3000 }]);
+  expect(planned[0]?.inMs).toBeGreaterThan(40_000);
+  expect(planned[0]?.inMs).toBeLessThanOrEqual(50_000);
+});
+
+it('leaves a restart open that it could not act on, for the next report', async () => {
+  begin(60_000);
+  restart = { run: 'second', since: 5000 };
+  planningFails = true;
+  triggers.brokerUptime(uptime(10));
+  await eventually(() => expect(reports).toBe(1));
+  expect(acted).toEqual([]);
+  planningFails = false;
+  triggers.brokerUptime(uptime(20));
+  await eventually(() => expect(acted).toEqual([restart]));
 });
 
 it('has nobody confirm himself where there is no window', async () => {
-  restartedAt = 1234;
-  triggers.brokerRuns(10);
+  restart = { run: 'second', since: 5000 };
+  triggers.brokerUptime(uptime(10));
   await untilAsked('broker-restart');
   expect(planned).toEqual([]);
 });

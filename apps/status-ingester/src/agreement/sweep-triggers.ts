@@ -3,8 +3,9 @@
  * again, since nothing else would.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs, counter, type Logger, valuesOf } from '@app/platform';
-import type { Maintenance, SweepTrigger, Sweeps } from '@app/registry';
+import type { Uptime } from '@app/broker';
+import { backoffMs, counter, type Logger, sharedAbort, valuesOf } from '@app/platform';
+import type { BrokerRuns, Maintenance, SweepTrigger } from '@app/registry';
 
 type OwnTrigger = Exclude<SweepTrigger, 'truncated' | 'interval' | 'request'>;
 const OWN_TRIGGERS = valuesOf<OwnTrigger>({
@@ -19,14 +20,16 @@ const requested = counter('sweep_requests', 'Sweeps asked for by this process, b
   trigger: OWN_TRIGGERS,
 });
 const dropped = counter('broker_dropped_messages', 'Messages that the broker says it has dropped, of whomever.');
-const restarts = counter('broker_restarts', 'Restarts of the broker that this process was the first to notice.');
+const restarts = counter('broker_restarts', 'Restarts of the broker that this process acted on.');
 
 /** The broker may drop other clients' messages all the time: that makes one sweep due in so long. */
 const DROPPED_EVERY_MS = 60_000;
+/** By so much the beginning of a run may be put too late. Who shook hands within it may have done so after the restart. */
+const LATE_MS = 2000;
 
 export interface TriggerParts {
   maintenance: Pick<Maintenance, 'requestSweep' | 'planReconfirmation' | 'keepSchedule'>;
-  sweeps: Pick<Sweeps, 'brokerRuns'>;
+  brokerRuns: Pick<BrokerRuns, 'report' | 'acted'>;
   sweepEveryMs: number;
   /** 0 for none. */
   reconfirmWindowMs: number;
@@ -37,7 +40,7 @@ export class SweepTriggers {
   private keySpaceDoubted = false;
   private droppedSweepAt = -Infinity;
   private droppedTimer: NodeJS.Timeout | undefined;
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
   private readonly open = new Set<Promise<void>>();
 
   constructor(private readonly parts: TriggerParts) {}
@@ -64,18 +67,13 @@ export class SweepTriggers {
     this.request('key-space');
   }
 
-  brokerRuns(seconds: number): void {
-    this.insist(async () => {
-      const { sweeps, maintenance, reconfirmWindowMs, logger } = this.parts;
-      const since = await sweeps.brokerRuns(seconds);
-      if (since === undefined) return;
-      restarts.inc();
-      logger.warn({ since: new Date(since).toISOString() }, 'the broker was restarted');
-      if (reconfirmWindowMs > 0) {
-        await maintenance.planReconfirmation(since, Math.max(0, reconfirmWindowMs - seconds * 1000));
-      }
-      this.request('broker-restart');
-    });
+  /** A report that could not be noted is not repeated: by then it would be late, and the next one says the same. */
+  brokerUptime(uptime: Uptime): void {
+    this.track(
+      this.noteUptime(uptime).catch((error: unknown) => {
+        this.parts.logger.warn({ err: error }, 'the uptime of the broker was not noted; the next report will be');
+      }),
+    );
   }
 
   brokerDropped(messages: number): void {
@@ -100,8 +98,27 @@ export class SweepTriggers {
     this.insist(() => this.parts.maintenance.requestSweep(trigger));
   }
 
+  private async noteUptime(uptime: Uptime): Promise<void> {
+    const { brokerRuns, maintenance, reconfirmWindowMs, logger } = this.parts;
+    const restart = await brokerRuns.report(uptime);
+    if (restart === undefined) return;
+    logger.warn({ since: new Date(restart.since).toISOString() }, 'the broker was restarted');
+    if (reconfirmWindowMs > 0) {
+      const runsMs = uptime.seconds * 1000 + performance.now() - uptime.at;
+      await maintenance.planReconfirmation(restart.since - LATE_MS, Math.max(0, reconfirmWindowMs - runsMs));
+    }
+    requested.inc({ trigger: 'broker-restart' });
+    await maintenance.requestSweep('broker-restart');
+    await brokerRuns.acted(restart);
+    restarts.inc();
+  }
+
   private insist(act: () => Promise<void>): void {
-    const done = this.untilDone(act).finally(() => this.open.delete(done));
+    this.track(this.untilDone(act));
+  }
+
+  private track(work: Promise<void>): void {
+    const done = work.finally(() => this.open.delete(done));
     this.open.add(done);
   }
 
