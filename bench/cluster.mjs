@@ -89,6 +89,7 @@ async function onStack(count, settings, work) {
       SHARD_COUNT: `${SHARDS}`,
       LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
       CLIENT_BURST: '1000000',
+      CLIENT_BYTES_RATE: '1073741824',
       ...settings,
     };
     let started = 0;

@@ -16,7 +16,7 @@ import { cpuSeconds, machine, metric, percentile, runScript } from './measure.mj
 
 const CALM = 20;
 const EVERY_MS = 5;
-const NO_SHARES = { CLIENT_RATE: '1000000', CLIENT_BURST: '1000000' };
+const NO_SHARES = { CLIENT_RATE: '1000000', CLIENT_BURST: '1000000', CLIENT_BYTES_RATE: '1073741824' };
 
 /** @param {string[]} args */
 export async function run(args) {

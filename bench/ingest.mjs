@@ -97,6 +97,7 @@ async function measureOurs({ dir, mosquitto, load, mode }) {
     SHARE_GROUP: `bench-ours-${mode}`,
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
     CLIENT_BURST: '1000000',
+    CLIENT_BYTES_RATE: '1073741824',
   };
   const publish = () => runScript('load.mjs', [mosquitto.url, ...load]);
   let ingester = await startApp('status-ingester', { dir, env });

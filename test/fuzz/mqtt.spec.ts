@@ -23,7 +23,8 @@ let clients: MqttClient[];
 
 beforeAll(async () => {
   process.stdout.write(`FUZZ_SEED=${SEED}\n`);
-  stack = await startStack({ dir, env: { LOG_LEVEL: 'error', MAX_INBOUND_BYTES: '4096', CLIENT_BURST: '1000000' } });
+  const unlimited = { CLIENT_BURST: '1000000', CLIENT_BYTES_RATE: '1073741824' };
+  stack = await startStack({ dir, env: { LOG_LEVEL: 'error', MAX_INBOUND_BYTES: '4096', ...unlimited } });
   api = new Api(stack.gateway.url);
   const ids = Array.from({ length: CLIENTS }, (_, i) => `fuzz-${i}`);
   clients = await Promise.all(

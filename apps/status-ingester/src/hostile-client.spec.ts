@@ -55,6 +55,7 @@ beforeAll(async () => {
     STATUS_TOPICS: 'redhat/insights/status/{clientId}',
     CLIENT_RATE: '1000000',
     CLIENT_BURST: '1000000',
+    CLIENT_BYTES_RATE: '1073741824',
     MQTT_URL: broker.url,
   });
   const rules = { ...SHARD_RULES, statusTopics: settings.STATUS_TOPICS.map(({ template }) => template) };

@@ -30,6 +30,8 @@ export const ingesterSettings = z
     CLIENT_RATE: integer(50, 1, 1_000_000),
     /** Messages that one client may send at once, after a rest. */
     CLIENT_BURST: integer(1000, 1, 1_000_000),
+    /** Bytes a second that one client may send for long, and four times as many at once, after a rest. */
+    CLIENT_BYTES_RATE: integer(1_048_576, 1024, 1_073_741_824),
     /** Most entries waiting in a shard's mailbox; past it intake stops reading. */
     MAILBOX_LIMIT: integer(10_000, 1, 1_000_000),
     /** The same in bytes. */

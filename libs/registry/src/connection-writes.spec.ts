@@ -6,7 +6,7 @@ import { type Connection } from './connection.js';
 import { ConnectionDirectory } from './connection-directory.js';
 import { connectionWrites, type BatchChanges, type ConnectionChange } from './connection-writes.js';
 import { logStreams } from './event-log.js';
-import type { SearchableFact } from './fact-index.js';
+import { factTerm, type SearchableFact } from './fact-index.js';
 import { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, type ToDo } from './to-do.js';
 
@@ -119,6 +119,52 @@ describe('a connection that is committed', () => {
     expect(await foundBy('ip_address', '10.0.0.2')).toEqual(['a']);
     expect(await foundBy('ip_address', '10.0.0.3')).toEqual(['a']);
     expect(await redis.zcard(keys.facts(0))).toBe(2);
+  });
+
+  it('has only those facts written to the index that differ from the ones before', () => {
+    const addresses = Array.from({ length: 64 }, (_, i) => `10.0.0.${i}`);
+    const before = hostConnection('a', { account: 'acme', facts: { fqdn: 'x', ip_addresses: addresses } });
+    const repeated = { ...before, facts: { fqdn: 'x', ip_addresses: addresses.toReversed() } };
+    const facts = (writes: readonly ShardWrite[]): unknown[] =>
+      writes.flatMap((write) => ('command' in write && /:facts$/.test(`${write.command[1]}`) ? [write.command] : []));
+    expect(facts(writesOf({ connections: change(before, repeated) }))).toEqual([]);
+    const after = { ...before, facts: { fqdn: 'x', ip_addresses: [...addresses.slice(1), 'new'] } };
+    const old = expect.stringMatching(/^ip_address:.{27}:a$/) as unknown;
+    const sets = [keys.facts(0), keys.facts(0, 'acme')];
+    expect(facts(writesOf({ connections: change(before, after) }))).toEqual(
+      sets.flatMap((key) => [
+        ['ZREM', key, old],
+        ['ZADD', key, 0, old],
+      ]),
+    );
+  });
+
+  it('takes no more than 16 KiB of an index, however long its id: ids and names first, then addresses of both kinds', async () => {
+    const id = 'ü'.repeat(256);
+    const many = (prefix: string): string[] => Array.from({ length: 64 }, (_, i) => `${prefix}${i}`);
+    const facts = { mac_addresses: many('mac'), ip_addresses: many('ip'), fqdn: 'x' };
+    const before = hostConnection(id, { facts });
+    await commit({ connections: change(undefined, before) });
+    const members = await redis.zrange(keys.facts(0), '0', '-1');
+    const bytes = members.reduce((sum, member) => sum + Buffer.byteLength(member), 0);
+    expect(bytes).toBeLessThanOrEqual(16_384);
+    expect(bytes).toBeGreaterThan(15_000);
+    for (const [fact, value] of [
+      ['fqdn', 'x'],
+      ['ip_address', 'ip0'],
+      ['mac_address', 'mac0'],
+    ] as const)
+      expect(await foundBy(fact, value)).toEqual([id]);
+    expect(await foundBy('mac_address', 'mac63')).toEqual([]);
+    // An earlier release indexed every one of them.
+    await redis.zadd(keys.facts(0), 0, `${factTerm('ip_address', 'ip63')}${id}`);
+    // Those that had no room have it once others are gone.
+    const after = hostConnection(id, { facts: { mac_addresses: many('mac').slice(60) } });
+    await commit({ connections: change(before, after) });
+    expect(await foundBy('mac_address', 'mac63')).toEqual([id]);
+    expect(await redis.zcard(keys.facts(0))).toBe(4);
+    await commit({ connections: change(after, undefined) });
+    expect(await redis.exists(keys.facts(0))).toBe(0);
   });
 
   it('stays findable by its facts while it is offline', async () => {

@@ -3,7 +3,7 @@ import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
 import { encodeConnection, type Connection } from './connection.js';
 import { CONNECTION_STATES, CONNECTION_TYPES } from './connection-state.js';
 import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from './event.js';
-import { factMembers } from './fact-index.js';
+import { factChanges } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { encodeToDo, WAKE_TODO, type DueToDo, type ToDo } from './to-do.js';
@@ -89,13 +89,24 @@ function indexesOf(keys: RegistryKeys, shard: number, connection: Connection | u
   return accountsOf(connection).map((account) => ({ key: keys.index(shard, state, type, account), member }));
 }
 
-function factsOf(keys: RegistryKeys, shard: number, connection: Connection | undefined): Member[] {
-  if (connection === undefined) return [];
-  const terms = [...factMembers(connection)];
-  return accountsOf(connection).flatMap((account) => {
+/** Writes what differs between the facts of a connection, in the sets of the accounts it was and is in. */
+function replaceFacts(
+  gathered: Gathered,
+  keys: RegistryKeys,
+  shard: number,
+  { before, after }: ConnectionChange,
+): void {
+  const old = before === undefined ? [] : accountsOf(before);
+  const now = after === undefined ? [] : accountsOf(after);
+  for (const account of new Set([...old, ...now])) {
     const key = keys.facts(shard, account);
-    return terms.map((member) => ({ key, member }));
-  });
+    const { removed, added } = factChanges(
+      old.includes(account) ? before : undefined,
+      now.includes(account) ? after : undefined,
+    );
+    for (const member of removed) gathered.to('ZREM', key).push(member);
+    for (const member of added) gathered.to('ZADD', key).push(0, member);
+  }
 }
 
 /** Puts a connection back as it was before a commit that failed under way. */
@@ -142,7 +153,7 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
       replace(gathered, indexesOf(keys, shard, before), indexesOf(keys, shard, after));
     }
     if (moved || before?.facts !== after?.facts) {
-      replace(gathered, factsOf(keys, shard, before), factsOf(keys, shard, after));
+      replaceFacts(gathered, keys, shard, { before, after });
     }
   }
   const [waiting] = keys.refusals(shard);

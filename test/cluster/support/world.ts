@@ -118,6 +118,7 @@ export class World {
       // Each change is told, so that what was told can be compared with what was published, one by one.
       EVENT_SETTLE: '0s',
       CLIENT_BURST: '1000000',
+      CLIENT_BYTES_RATE: '1073741824',
       ...this.settings,
     };
     const app = await startApp('status-ingester', { dir: this.dir, name, env });

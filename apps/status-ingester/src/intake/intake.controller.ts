@@ -56,9 +56,11 @@ export class IntakeController {
     @Inject(SETTINGS) private readonly settings: IngesterSettings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    const { CLIENT_RATE, CLIENT_BURST } = settings;
-    this.shares = new ClientShares(CLIENT_RATE, CLIENT_BURST);
-    this.cutDetails = `more than ${CLIENT_RATE} messages a second after ${CLIENT_BURST} at once: those over it are not stored`;
+    const { CLIENT_RATE: rate, CLIENT_BURST: burst, CLIENT_BYTES_RATE: bytesRate } = settings;
+    this.shares = new ClientShares({ rate, burst, bytesRate, largest: settings.MAX_INBOUND_BYTES });
+    this.cutDetails =
+      `more than ${rate} messages a second after ${burst} at once, or than ${bytesRate} bytes a second after ` +
+      `${this.shares.bytesBurst} at once: those over it are not stored`;
     for (let lane = 0; lane < settings.INTAKE_LANES; lane++) {
       received.inc({ lane }, 0);
       repeated.inc({ lane }, 0);
@@ -121,7 +123,7 @@ export class IntakeController {
         );
         continue;
       }
-      const verdict = this.shares.take(sender.clientId, now);
+      const verdict = this.shares.take(sender.clientId, packet.payload.length, now);
       if (verdict !== 'within') cut.inc();
       if (verdict === 'cut-again') continue;
       const item =
