@@ -1,6 +1,6 @@
 /**
  * In front of a real broker: passes MQTT packets on in both directions, and does what other brokers do at bad moments. It
- * refuses CONNECTs for a while, or stops delivering what comes by some topics.
+ * refuses CONNECTs for a while, stops delivering what comes by some topics, or sends what is retained for the last filter first.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { generate, parser, type IConnectPacket, type Packet, type Parser } from 'mqtt-packet';
@@ -16,6 +16,7 @@ export class ContraryBroker {
   refused = 0;
   private subacksToWithhold = 0;
   private refusing = false;
+  private isReversing = false;
   private isStalled: Stalled | undefined;
   private readonly links = new Set<Link>();
 
@@ -58,6 +59,14 @@ export class ContraryBroker {
     this.subacksToWithhold = count;
   }
 
+  /**
+   * Connections that are opened from now on get what is retained for the last topic of a SUBSCRIBE at once, and for the others
+   * when the client sends its next packet.
+   */
+  reverseRetained(): void {
+    this.isReversing = true;
+  }
+
   /** Connections that are opened from now on get everything. Those that are open get as little as before. */
   release(): void {
     this.isStalled = undefined;
@@ -81,6 +90,7 @@ export class ContraryBroker {
       (packet) => packet.cmd === 'suback' && this.subacksToWithhold-- > 0,
     );
     link.isStalled = this.isStalled;
+    link.isReversing = this.isReversing;
     this.links.add(link);
     near.on('close', () => this.links.delete(link));
   }
@@ -90,6 +100,10 @@ export class ContraryBroker {
 class Link {
   clientId = '';
   isStalled: Stalled | undefined;
+  isReversing = false;
+  /** The last topic of the last SUBSCRIBE, and what is retained for the others. */
+  private lastTopic = '';
+  private held: Packet[] = [];
   private readonly far: Socket;
 
   constructor(
@@ -115,10 +129,15 @@ class Link {
         fromBroker = parser({ protocolVersion });
         fromBroker.on('error', () => this.end());
         fromBroker.on('packet', (answer: Packet) => {
-          if (this.passes(answer)) near.write(generate(answer, { protocolVersion }));
+          if (!this.passes(answer)) return;
+          if (this.isReversing && answer.cmd === 'publish' && answer.retain && answer.topic !== this.lastTopic)
+            this.held.push(answer);
+          else near.write(generate(answer, { protocolVersion }));
         });
         if (!mayConnect(packet)) return;
       }
+      for (const late of this.held.splice(0)) near.write(generate(late, { protocolVersion }));
+      if (packet.cmd === 'subscribe') this.lastTopic = packet.subscriptions.at(-1)?.topic ?? '';
       far.write(generate(packet, { protocolVersion }));
     });
     near.on('data', (data: Buffer) => fromClient.parse(data));

@@ -52,6 +52,7 @@ export function shardParts({ redis, keys, brokerUrl: url, shardCount, rules }: S
     reader: new RetainedReader({ url }, `reader-${keys.prefix}`, 'sentinel', quiet),
     barrier: { pass: () => Promise.resolve() },
     mailboxes,
+    directory,
     redis,
     statusTopics: rules.statusTopics.map((topic) => new TopicTemplate(topic)),
     maxInboundBytes: rules.maxInboundBytes,

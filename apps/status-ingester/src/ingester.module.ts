@@ -162,6 +162,7 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     reader,
     barrier,
     mailboxes,
+    directory,
     redis,
     statusTopics: STATUS_TOPICS,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,

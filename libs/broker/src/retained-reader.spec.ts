@@ -1,4 +1,5 @@
 import { connectAsync, type MqttClient } from 'mqtt';
+import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { IncompleteReadError, RetainedReader } from './retained-reader.js';
 import { sweepRetained } from './retained-sweep.js';
@@ -78,6 +79,17 @@ describe('the retained reader', () => {
     }, `mqtt://127.0.0.1:${port}`);
   });
 
+  it('tells what is retained from what is not, whatever the order in which the broker serves filters', async () => {
+    await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.reverseRetained();
+    await withReader(async (reader) => {
+      const found = await reader.read(['in/a', 'in/none']);
+      expect([...found.keys()]).toEqual(['in/a']);
+    }, contrary.url);
+    await contrary.stop();
+  });
+
   it('takes silence for no answer', async () => {
     // A sentinel that is being removed all the time never comes.
     await withReader(
@@ -115,5 +127,19 @@ describe('a sweep of what is retained', () => {
     });
     expect(complete).toBe('complete');
     expect(seen.sort()).toEqual(topics.sort());
+  });
+
+  it('is complete whatever the order in which the broker serves filters', async () => {
+    await device.publishAsync('late/a', 'A', { qos: 1, retain: true });
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.reverseRetained();
+    const seen: string[] = [];
+    const options = { clientId: 'late-sweeper', filters: ['late/+'], sentinel: SENTINEL, silenceMs: 5000 };
+    const how = await sweepRetained(
+      { ...options, url: contrary.url, signal: new AbortController().signal },
+      (topic) => void seen.push(topic),
+    );
+    expect([how, seen]).toEqual(['complete', ['late/a']]);
+    await contrary.stop();
   });
 });

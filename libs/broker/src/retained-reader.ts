@@ -1,7 +1,8 @@
 /**
- * Reads what the broker retains on exact topics, with proof of absence. Each batch is one SUBSCRIBE whose last filter
- * is the sentinel, a topic the service keeps retained: a broker answers the filters in their order, so when the
- * sentinel has come, what has not come before it is not there.
+ * Reads what the broker retains on exact topics. Each batch is one SUBSCRIBE; when the broker has answered it, a second one
+ * follows for the sentinel, a topic the service keeps retained. MQTT does not say in which order the filters of one
+ * SUBSCRIBE are served. When the sentinel has come, what has not come is taken for absent; a broker that serves
+ * subscriptions side by side may still be late, so whoever would take a client offline reads again some time later.
  *
  * - R1 One batch at a time, on a clean connection of its own, QoS 0: nothing is queued, and nothing can be left over.
  * - R2 No sentinel in time means nothing is known: the read fails as a whole and the connection is given up.
@@ -69,12 +70,11 @@ export class RetainedReader {
   private async readNow(topics: readonly string[]): Promise<Map<string, Buffer>> {
     if (topics.length === 0) return new Map();
     const client = await this.connected();
-    const filters = [...topics, this.sentinel];
     try {
-      const found = await this.collect(client, filters);
+      const found = await this.collect(client, topics);
       this.backoff.succeeded();
       // Not awaited: the next SUBSCRIBE goes out after it on the same connection.
-      client.unsubscribe(filters, (error) => {
+      client.unsubscribe([...topics, this.sentinel], (error) => {
         if (error != null) this.logger.debug({ err: error }, 'could not unsubscribe after a read');
       });
       return found;
@@ -86,11 +86,9 @@ export class RetainedReader {
     }
   }
 
-  private collect(client: MqttClient, filters: string[]): Promise<Map<string, Buffer>> {
+  private collect(client: MqttClient, topics: readonly string[]): Promise<Map<string, Buffer>> {
     const found = new Map<string, Buffer>();
     return new Promise((resolve, reject) => {
-      let granted = false;
-      let complete = false;
       const timer = setTimeout(
         () => settle(new IncompleteReadError(`no sentinel within ${this.readMs} ms`)),
         this.readMs,
@@ -98,8 +96,7 @@ export class RetainedReader {
       const onMessage = (topic: string, payload: Buffer, packet: IPublishPacket): void => {
         if (!packet.retain) return;
         if (topic !== this.sentinel) found.set(topic, payload);
-        else complete = true;
-        if (complete && granted) settle();
+        else settle();
       };
       const onClose = (): void => settle(new IncompleteReadError('the connection ended during the read'));
       const settle = (error?: Error): void => {
@@ -111,20 +108,16 @@ export class RetainedReader {
       };
       client.on('message', onMessage);
       client.on('close', onClose);
-      client.subscribe(filters, { qos: 0, rh: 0, rap: false }, (error, grants) => {
-        if (error != null) {
-          settle(error);
-          return;
-        }
-        const refused = grants?.find(({ qos }) => qos >= REFUSED);
-        if (refused !== undefined) {
-          settle(new IncompleteReadError(`the broker refused to let ${refused.topic} be read`));
-          return;
-        }
-        granted = true;
-        if (complete) settle();
-      });
+      this.subscribe(client, topics)
+        .then(() => this.subscribe(client, [this.sentinel]))
+        .catch((error: unknown) => settle(error instanceof Error ? error : new Error(String(error))));
     });
+  }
+
+  private async subscribe(client: MqttClient, filters: readonly string[]): Promise<void> {
+    const grants = await client.subscribeAsync([...filters], { qos: 0, rh: 0, rap: false });
+    const refused = grants.find(({ qos }) => qos >= REFUSED);
+    if (refused !== undefined) throw new IncompleteReadError(`the broker refused to let ${refused.topic} be read`);
   }
 
   private async connected(): Promise<MqttClient> {

@@ -1,7 +1,7 @@
 /**
  * Reads everything the broker retains under some filters, once, over a plain subscription. The reader holds the
- * socket back while its caller asks it to, so memory stays flat. The sentinel is subscribed last; a read that falls silent
- * without it is truncated. Brokers may drop messages of such a read even so: what was not seen is never proof of absence.
+ * socket back while its caller asks it to, so memory stays flat. The sentinel is subscribed when
+ * the broker has answered the other subscriptions; a read that falls silent without it is truncated. Brokers may drop messages of such a read even so: what was not seen is never proof of absence.
  */
 import type { BrokerAccess } from './broker-access.js';
 import type { MqttClient } from 'mqtt';
@@ -11,7 +11,7 @@ import { IncompleteReadError } from './retained-reader.js';
 export interface SweepOptions extends BrokerAccess {
   clientId: string;
   filters: readonly string[];
-  /** A topic the service keeps retained, subscribed last. */
+  /** A topic the service keeps retained, subscribed by itself when the filters are. */
   sentinel: string;
   /** The longest silence before the read counts as truncated, in milliseconds. */
   silenceMs: number;
@@ -53,9 +53,11 @@ export async function sweepRetained(options: SweepOptions, take: TakeRetained): 
 async function subscribe(client: MqttClient, { filters, sentinel }: SweepOptions): Promise<void> {
   // A broker that lost what it retained has lost the sentinel too.
   await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
-  const granted = await client.subscribeAsync([...filters, sentinel], { qos: 0, rh: 0, rap: false });
-  const refused = granted.find(({ qos }) => qos >= 0x80);
-  if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused.topic}`);
+  for (const some of [[...filters], [sentinel]]) {
+    const granted = await client.subscribeAsync(some, { qos: 0, rh: 0, rap: false });
+    const refused = granted.find(({ qos }) => qos >= 0x80);
+    if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused.topic}`);
+  }
 }
 
 function receive(

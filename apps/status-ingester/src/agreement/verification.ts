@@ -21,6 +21,8 @@ export interface Verification {
   /** The mailbox's last id before this try asked the broker. */
   noted: string;
   sweep: string | undefined;
+  /** The handshake of a client that is online, if the last read did not find it. */
+  missing: string | undefined;
   dueAt: number;
   tries: number;
 }

@@ -2,9 +2,10 @@
 import { RetainedReader } from '@app/broker';
 import { connectRedis, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
-import { decodeMailboxEntry, type Verified } from '@app/registry';
+import { decodeMailboxEntry, type Connection, type Verified } from '@app/registry';
 import type { Grant, MailboxItem } from '@app/sharding';
 import { connectAsync, type MqttClient } from 'mqtt';
+import { hostConnection } from '../../../../test/support/connections.js';
 import { eventually, quiet, startMosquitto, startRedis, type Server } from '../../../../test/support/servers.js';
 import { Verifier } from './verifier.js';
 
@@ -19,6 +20,7 @@ let device: MqttClient;
 let reader: RetainedReader;
 let verifier: Verifier;
 let results: Map<string, Verified>;
+let registry: Map<string, Connection>;
 
 beforeAll(async () => {
   [broker, store] = await Promise.all([startMosquitto(), startRedis()]);
@@ -33,6 +35,7 @@ afterAll(async () => {
 
 beforeEach(() => {
   results = new Map();
+  registry = new Map();
   reader = new RetainedReader({ url: broker.url }, `verifier-${Math.random()}`, 'spec/sentinel', quiet, 2000);
   const apply = (items: readonly MailboxItem[]): number => {
     for (const item of items) {
@@ -45,6 +48,7 @@ beforeEach(() => {
     reader,
     barrier: { pass: () => Promise.resolve() },
     mailboxes: { lastId: () => Promise.resolve('0-0'), sendAll: (_shard, items) => Promise.resolve(apply(items)) },
+    directory: { load: (_shard, ids) => Promise.resolve(ids.map((id) => registry.get(id))) },
     redis,
     statusTopics: [new TopicTemplate('in/{clientId}')],
     maxInboundBytes: 1024,
@@ -95,4 +99,36 @@ it('serves the shards in turn, however many clients one of them has', async () =
   await eventually(() => expect(results.size).toBe(901));
   // The second batch begins with the next shard.
   expect([...results.keys()].indexOf('alone')).toBe(200);
+});
+
+describe('a client that is online and has nothing retained', () => {
+  it('is read twice before it goes offline, and others of its batch once', async () => {
+    registry.set('gone', hostConnection('gone'));
+    await device.publishAsync('in/there', 'T', { qos: 1, retain: true });
+    registry.set('there', hostConnection('there'));
+    const read = jest.spyOn(reader, 'read');
+    doubt('gone', 'there', 'stranger');
+    await eventually(() => expect(results.get('gone')?.retained).toEqual([]));
+    expect(read.mock.calls.map(([topics]) => topics)).toEqual([['in/gone', 'in/there', 'in/stranger'], ['in/gone']]);
+  });
+
+  it('stays online if the broker was only late to retain its handshake', async () => {
+    registry.set('late', hostConnection('late'));
+    const read = jest.spyOn(reader, 'read').mockResolvedValueOnce(new Map());
+    await device.publishAsync('in/late', 'L', { qos: 1, retain: true });
+    doubt('late');
+    await eventually(() => expect(results.get('late')?.retained).toEqual([{ topic: 'in/{clientId}', body: 'L' }]));
+    expect(read).toHaveBeenCalledTimes(2);
+  });
+
+  it('is read twice again if it shook hands in between', async () => {
+    registry.set('fresh', hostConnection('fresh'));
+    const read = jest.spyOn(reader, 'read').mockImplementation(() => {
+      if (read.mock.calls.length === 2) registry.set('fresh', hostConnection('fresh', { shaken_at: 7 }));
+      return Promise.resolve(new Map());
+    });
+    doubt('fresh');
+    await eventually(() => expect(results.has('fresh')).toBe(true));
+    expect(read).toHaveBeenCalledTimes(3);
+  });
 });

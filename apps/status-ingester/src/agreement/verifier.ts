@@ -7,7 +7,8 @@
  * - V2 The doubt itself is a to-do of the shard; what is remembered here is lost with the grant, and may be.
  * - V3 A result does not overtake the live messages that led to it, where one lane keeps their order (see `lane-barrier.ts`).
  * - V4 One that cannot be read does not keep the others from being read.
- * - V5 Doubts of one client that come soon after each other are one.
+ * - V5 An absence that would take a client offline counts if a second read finds it again (see `absences.ts`).
+ * - V6 Doubts of one client that come soon after each other are one.
  */
 import { BrokerAwayError, MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
 import {
@@ -21,9 +22,10 @@ import {
   sharedAbort,
 } from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';
-import { encodeVerified, sendReply, type Retained } from '@app/registry';
+import { encodeVerified, sendReply, type ConnectionDirectory, type Retained } from '@app/registry';
 import type { Grant, Mailboxes, MailboxItem } from '@app/sharding';
 import { readable } from '../intake/seal.js';
+import { Absences } from './absences.js';
 import { readIsolating } from './isolating-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
 import type { Doubt, Settled, Verification } from './verification.js';
@@ -41,6 +43,8 @@ const duration = secondsHistogram('verification_duration', 'Time from a doubt to
 
 /** What comes after a doubt within this time belongs to it, in milliseconds. */
 const DEBOUNCE_MS = 100;
+/** What is absent is read again after this, in milliseconds. */
+const ABSENT_AGAIN_MS = 500;
 /** A result that was not applied within this is read again. */
 const LOST_MS = 5000;
 /** Most clients remembered here; the others' to-dos come up again. */
@@ -51,6 +55,7 @@ export interface VerifierParts {
   reader: Pick<RetainedReader, 'read'>;
   barrier: Pick<LaneBarrier, 'pass'>;
   mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
+  directory: Pick<ConnectionDirectory, 'load'>;
   redis: Redis;
   statusTopics: readonly TopicTemplate[];
   maxInboundBytes: number;
@@ -78,7 +83,11 @@ export class Verifier {
   /** Clients whose read failed last time. */
   private readonly suspects = new Set<string>();
 
-  constructor(private readonly parts: VerifierParts) {}
+  private readonly absences: Absences;
+
+  constructor(private readonly parts: VerifierParts) {
+    this.absences = new Absences(parts.directory, parts.statusTopics);
+  }
 
   /** What is being verified on this shard. */
   pendingOf(grant: Grant): ReadonlyMap<string, Verification> {
@@ -99,6 +108,7 @@ export class Verifier {
           attempt: undefined,
           noted: '0-0',
           sweep: undefined,
+          missing: undefined,
           dueAt: now + DEBOUNCE_MS,
           tries: 0,
         };
@@ -243,7 +253,14 @@ export class Verifier {
   private async send(read: readonly Due[], found: ReadonlyMap<string, Buffer>): Promise<void> {
     const now = performance.now();
     for (const shard of new Set(read.map(([of]) => of))) {
-      const mine = read.filter(([of]) => of === shard).map(([, verification]) => verification);
+      const all = read.filter(([of]) => of === shard).map(([, verification]) => verification);
+      const absent = await this.absences.toConfirm(shard.grant.index, all, found);
+      for (const verification of absent) {
+        verification.attempt = undefined;
+        verification.dueAt = now + ABSENT_AGAIN_MS;
+      }
+      const mine = all.filter((verification) => !absent.has(verification));
+      if (mine.length === 0) continue;
       const room = await this.parts.mailboxes.sendAll(
         shard.grant.index,
         mine.map((verification) => this.result(verification, found)),

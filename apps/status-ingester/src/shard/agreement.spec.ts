@@ -65,6 +65,7 @@ class World {
       attempt: `1.${this.entries}`,
       noted: `1-${this.entries}`,
       sweep: undefined,
+      missing: undefined,
       dueAt: 0,
       tries: 1,
     };

@@ -85,6 +85,7 @@ function assemble(url: string): Effects {
     reader: new RetainedReader({ url }, `reader-${keySpaces}`, 'sentinel', quiet),
     barrier: { pass: () => Promise.resolve() },
     mailboxes,
+    directory: new ConnectionDirectory(redis, keys, SHARDS),
     redis,
     statusTopics: [new TopicTemplate(NEW)],
     maxInboundBytes: 1024,
