@@ -25,6 +25,10 @@ export default tseslint.config(
             '[value.type="TemplateLiteral"], [value.callee.name="String"])',
           message: 'err in a log line is the error itself, not its text.',
         },
+        {
+          selector: 'PropertyDefinition > NewExpression[callee.name="AbortController"]',
+          message: 'A signal that lives as long as its object has many listeners: use sharedAbort().',
+        },
       ],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
     },

@@ -1,5 +1,5 @@
 /** What happens when a process, Redis or the broker goes away under way: nothing accepted is lost, and it mends itself. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApp, startMosquitto, stopAll, waitUntil } from '../../scripts/stack.mjs';
@@ -196,6 +196,33 @@ it('while Redis is away the gateway says so with 503 and Retry-After, stays read
   await api.untilStatus(accepted.message_id, 'sent');
   client.vanish();
   await api.untilConnection('redis-away', ({ state }) => state === 'offline');
+}, 60_000);
+
+it('while Redis is stalled nothing piles up, and all that came meanwhile is taken in when it goes on', async () => {
+  const pids: number[] = [];
+  await onEachMaster(redis, async (master) => {
+    pids.push(Number(/^process_id:(\d+)/m.exec(await master.info('server'))?.[1]));
+  });
+  const client = await TestClient.connect(mosquitto.url, 'stalled');
+  const ids = Array.from({ length: 300 }, (_, i) => `stalled-client-${i}`);
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  try {
+    const handshake = envelope('host-handshake', { payload: { canonical_facts: { fqdn: 'stalled' } } });
+    await Promise.all(
+      ids.map((id) => client.mqtt.publishAsync(`redhat/insights/in/${id}`, handshake, { qos: 1, retain: true })),
+    );
+    await waitUntil(async () => {
+      const { status } = await fetch(`${ingester.url}/health/ready`);
+      if (status !== 503) throw new Error(`answers ${status}`);
+      // Its leases are over.
+      if ((await shardsOwned(ingester)) > 0) throw new Error('owns shards');
+    });
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  }
+  for (const id of ids) await api.untilConnection(id, ({ state }) => state === 'online');
+  for (const { log } of [gateway, ingester, dispatcher]) expect(readFileSync(log, 'utf8')).not.toMatch(/Warning/);
+  client.vanish();
 }, 60_000);
 
 it('after Redis lost everything the ingester takes part anew, and clients that shake hands again are known', async () => {

@@ -1,6 +1,6 @@
 /** Starts and stops what the gateway holds open. */
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
-import { Draining, LOGGER, assertRedisFit, type Logger, type Redis } from '@app/platform';
+import { Draining, LOGGER, assertRedisFit, sharedAbort, type Logger, type Redis } from '@app/platform';
 import { openKeySpace, type CommandReplies, type Maintenance, type RegistryKeys, type WakeUps } from '@app/registry';
 import { Doors } from './access/doors.js';
 import type { EventFeed } from './events/event-feed.js';
@@ -29,7 +29,7 @@ export interface GatewayParts {
 @Injectable()
 export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
   private ready = false;
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
 
   constructor(
     @Inject(GATEWAY_PARTS) private readonly parts: GatewayParts,

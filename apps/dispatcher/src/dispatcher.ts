@@ -33,7 +33,7 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
   private readonly waking = new Set<Promise<void>>();
   private readonly stopping = sharedAbort();
   /** Aborted at the beginning of a stop: `stopping` ends publishes, and later. */
-  private readonly opening = new AbortController();
+  private readonly opening = sharedAbort();
 
   constructor(
     @Inject(DISPATCHER_PARTS) private readonly parts: DispatcherParts,

@@ -228,6 +228,7 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     lanes: INTAKE_LANES,
     shardCount: SHARD_COUNT,
     member: memberId,
+    lanesConnected: (waitMs, signal) => lanes.untilConnected(waitMs, signal),
     keySpace: async () => (await claimKeySpace(redis, keys, SHARD_COUNT)).id,
     logger,
   });

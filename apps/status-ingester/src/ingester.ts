@@ -4,7 +4,7 @@
  */
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationShutdown } from '@nestjs/common';
 import type { BrokerWatch, Publisher, RetainedReader } from '@app/broker';
-import { assertRedisFit, closeRedis, type Logger, type MemoryWatch, type Redis } from '@app/platform';
+import { assertRedisFit, closeRedis, sharedAbort, type Logger, type MemoryWatch, type Redis } from '@app/platform';
 import {
   claimKeySpace,
   claimLanes,
@@ -77,7 +77,7 @@ interface Claimed extends LaneMarks {
 export class Ingester implements OwnershipListener, BeforeApplicationShutdown, OnApplicationShutdown {
   private claimed: Promise<Claimed> | undefined;
   private standingBy = false;
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
 
   constructor(@Inject(INGESTER_PARTS) private readonly parts: IngesterParts) {}
 

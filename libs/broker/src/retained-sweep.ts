@@ -1,7 +1,8 @@
 /**
- * Reads everything the broker retains under some filters, once, over a plain subscription. The reader holds the
- * socket back while its caller asks it to, so memory stays flat. The sentinel is subscribed when
- * the broker has answered the other subscriptions; a read that falls silent without it is truncated. Brokers may drop messages of such a read even so: what was not seen is never proof of absence.
+ * Reads everything the broker retains under some filters, once, over a plain subscription. The reader holds the socket back
+ * while its caller asks it to, so memory stays flat. The sentinel is subscribed when the broker has answered the other
+ * subscriptions; a read that falls silent without it is truncated. Brokers may drop messages of such a read even so: what was
+ * not seen is never proof of absence.
  */
 import type { BrokerAccess } from './broker-access.js';
 import type { MqttClient } from 'mqtt';

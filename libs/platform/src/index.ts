@@ -29,4 +29,4 @@ export * from './watched-file.js';
 export const LOGGER = Symbol('LOGGER');
 /** Injection token of the app's validated settings. */
 export const SETTINGS = Symbol('SETTINGS');
-export { sharedAbort } from './shared-abort.js';
+export { linkedAbort, sharedAbort } from './shared-abort.js';

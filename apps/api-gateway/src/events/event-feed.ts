@@ -7,7 +7,7 @@
  * - A Redis master that is away holds back its own shards, and the cursor with them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Backoff, counter, gauge, type Logger } from '@app/platform';
+import { Backoff, counter, gauge, type Logger, sharedAbort } from '@app/platform';
 import { CURSOR_SLACK_MS, type EventBell, type EventPage, type EventReader, type ShardPosition } from '@app/registry';
 import { BufferedBytes, EventQueue } from './event-queue.js';
 import { Round } from './event-round.js';
@@ -51,7 +51,7 @@ export class EventFeed {
   private upTo: number[] = [];
   private opening: Promise<ShardPosition[]> | undefined;
   private running: Promise<void> | undefined;
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
   private readonly backoff = new Backoff(50, 2000, 5000);
 
   constructor(

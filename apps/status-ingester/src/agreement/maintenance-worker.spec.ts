@@ -11,7 +11,14 @@ import {
 import type { MailboxItem } from '@app/sharding';
 import { TopicTemplate } from '@app/protocol';
 import { hostConnection } from '../../../../test/support/connections.js';
-import { eventually, quiet, startMosquitto, startRedis, type Server } from '../../../../test/support/servers.js';
+import {
+  eventually,
+  freePort,
+  quiet,
+  startMosquitto,
+  startRedis,
+  type Server,
+} from '../../../../test/support/servers.js';
 import { MaintenanceWorker } from './maintenance-worker.js';
 
 const SHARDS = 2;
@@ -27,6 +34,9 @@ let sent: MailboxMessage[];
 let online: string[];
 let keySpace: () => Promise<string>;
 let keySpaces = 0;
+/** The address of the broker to sweep. */
+let brokerUrl: string;
+let lanesConnected: () => Promise<void>;
 
 beforeAll(async () => {
   servers = await Promise.all([startRedis(), startMosquitto()]);
@@ -45,6 +55,8 @@ beforeEach(() => {
   sent = [];
   keySpace = () => Promise.resolve('one');
   online = [];
+  brokerUrl = broker?.url ?? '';
+  lanesConnected = () => Promise.resolve();
   const known = [hostConnection('silent', { shaken_at: 10 }), hostConnection('heard', { shaken_at: 30 })];
   worker = new MaintenanceWorker({
     maintenance,
@@ -68,7 +80,12 @@ beforeEach(() => {
       },
     },
     sweeps,
-    broker: { url: broker?.url ?? '' },
+    broker: {
+      get url() {
+        return brokerUrl;
+      },
+    },
+    lanesConnected: () => lanesConnected(),
     lanes: 1,
     sentinel: 'spec/sentinel',
     statusTopics: [new TopicTemplate('in/{clientId}')],
@@ -137,3 +154,38 @@ it('sweeps again where the key space was lost meanwhile, and does not take it fo
   await eventually(async () => expect(await redis.exists(keys.swept(0))).toBe(1));
   expect(swept).toEqual([0, 0, 0, 0]);
 });
+
+it('begins no sweep before the lanes are connected', async () => {
+  let connect = (): void => undefined;
+  let asked = false;
+  lanesConnected = () => {
+    asked = true;
+    return new Promise((resolve) => (connect = resolve));
+  };
+  const id = await sweeps.nextId();
+  await maintenance.requestSweep('request', 0);
+  await eventually(() => expect(asked).toBe(true));
+  expect(await sweeps.find(id)).toBe('waiting');
+  connect();
+  await eventually(async () => expect(await sweeps.find(id)).toMatchObject({ id, state: 'ended' }));
+});
+
+it('emits one event for a sweep that is tried again while the broker is away', async () => {
+  const port = await freePort();
+  brokerUrl = `mqtt://127.0.0.1:${port}`;
+  let tries = 0;
+  keySpace = () => {
+    tries++;
+    return Promise.resolve('one');
+  };
+  await maintenance.requestSweep('request', 0);
+  await eventually(() => expect(tries).toBe(2));
+  const late = await startMosquitto({ port });
+  const types = async (): Promise<unknown[]> =>
+    (await redis.xrange(keys.events(0), '-', '+')).map(([, fields]) => {
+      const text = fields[fields.indexOf('event') + 1] ?? '';
+      return (JSON.parse(text) as { type: unknown }).type;
+    });
+  await eventually(async () => expect(await types()).toEqual(['sweep.started', 'sweep.ended']));
+  await late.stop();
+}, 30_000);

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'bullmq';
-import type { Redis } from '@app/platform';
+import { linkedAbort, sharedAbort, type Redis } from '@app/platform';
 import {
   MAINTENANCE_QUEUE,
   encodeCommand,
@@ -22,6 +22,8 @@ const MAX_STALLED = 1_000_000;
 /** A sweep that could not read everything is followed by another after this. */
 const TRUNCATED_AGAIN_MS = 60_000;
 const PAGE = 500;
+/** How long a sweep waits for the lanes held here. It fails then, and another ingester may run it. */
+const LANES_MS = 60_000;
 /** How long the worker may take to close. */
 const CLOSE_MS = 6000;
 
@@ -29,11 +31,13 @@ export interface MaintenanceParts extends SweepParts {
   maintenance: Maintenance;
   /** Connection of the worker's own: it blocks. */
   workerRedis: Redis;
+  /** Waits until the lanes held here, if any, are connected; rejects after so long, or if it is aborted. */
+  lanesConnected: (waitMs: number, signal: AbortSignal) => Promise<void>;
 }
 
 export class MaintenanceWorker {
   private worker: Worker<MaintenanceJob, void> | undefined;
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
 
   constructor(private readonly parts: MaintenanceParts) {}
 
@@ -41,7 +45,7 @@ export class MaintenanceWorker {
     const { workerRedis, keys, logger } = this.parts;
     this.worker = new Worker<MaintenanceJob, void>(
       MAINTENANCE_QUEUE,
-      ({ data }, _token, lost) => this.perform(data, AbortSignal.any([this.stopping.signal, ...(lost ? [lost] : [])])),
+      ({ data }, _token, lost) => this.run(data, lost),
       {
         connection: workerRedis,
         prefix: keys.queuePrefix,
@@ -67,12 +71,23 @@ export class MaintenanceWorker {
     if (outcome === 'late') this.parts.logger.warn({ wait_ms: CLOSE_MS }, 'the maintenance worker did not close');
   }
 
+  private async run(job: MaintenanceJob, lost: AbortSignal | undefined): Promise<void> {
+    const { signal, unlink } = linkedAbort(this.stopping.signal, ...(lost ? [lost] : []));
+    try {
+      await this.perform(job, signal);
+    } finally {
+      unlink();
+    }
+  }
+
   private async perform(job: MaintenanceJob, signal: AbortSignal): Promise<void> {
     const { maintenance, sweeps } = this.parts;
     switch (job.do) {
       case 'tick':
         return maintenance.requestSweep('interval');
       case 'sweep': {
+        // What a sweep finds is compared behind what the lane brings: without it the sweep would only wait there.
+        await this.parts.lanesConnected(LANES_MS, signal);
         const id = await sweeps.beginId();
         const { complete, awaited } = await new Sweep(this.parts, id, job.trigger, signal).run();
         if (awaited) await maintenance.requestSweep('request', 0);

@@ -1,6 +1,6 @@
 import { connect, connectAsync, type MqttClient } from 'mqtt';
 import type { Grant } from '@app/sharding';
-import { eventually, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
+import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import { INTAKE, type LaneContext, type StoreOutcome } from './intake.controller.js';
 import { LaneStrategy } from './lane.strategy.js';
 
@@ -33,9 +33,9 @@ beforeEach(() => {
 
 afterEach(() => strategy.close());
 
-function begin(group: string): LaneStrategy {
+function begin(group: string, url = broker.url): LaneStrategy {
   const begun = new LaneStrategy(
-    { url: broker.url, filters: [`in/${group}/+`], templates: [], window: 50 },
+    { url, filters: [`in/${group}/+`], templates: [], window: 50 },
     { connected: () => undefined, retired: (lane) => Promise.resolve(void retired.push(lane)) },
     quiet,
   );
@@ -127,4 +127,36 @@ it('leaves no session behind, where one that only disconnects leaves its own', a
   await eventually(() => expect(retired).toEqual([1]));
   await strategy.close();
   expect(await Promise.all([0, 1].map(sessionOf))).toEqual([true, false]);
+});
+
+describe('untilConnected', () => {
+  const forever = new AbortController().signal;
+
+  it('resolves at once if no lane is held here', async () => {
+    await strategy.untilConnected(60_000, forever);
+  });
+
+  it('waits for each lane that is held here', async () => {
+    const port = await freePort();
+    const waiting = begin(`group${groups++}`, `mqtt://127.0.0.1:${port}`);
+    for (const index of [0, 1]) waiting.open(lane(index), ownership);
+    const outcome = waiting
+      .untilConnected(60_000, forever)
+      .then(() => waiting.serving.map(({ connected }) => connected));
+    const late = await startMosquitto({ port });
+    await expect(outcome).resolves.toEqual([true, true]);
+    await waiting.close();
+    await late.stop();
+  });
+
+  it('rejects if a lane stays away for too long, or if it is aborted', async () => {
+    const away = begin(`group${groups++}`, `mqtt://127.0.0.1:${await freePort()}`);
+    away.open(lane(0), ownership);
+    await expect(away.untilConnected(1, forever)).rejects.toThrow('the lanes held here are not connected after 1 ms');
+    const stop = new AbortController();
+    const aborted = away.untilConnected(60_000, stop.signal);
+    stop.abort(new Error('the process stops'));
+    await expect(aborted).rejects.toThrow('the process stops');
+    await away.close();
+  });
 });

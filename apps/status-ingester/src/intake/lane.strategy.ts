@@ -2,10 +2,11 @@
  * The lanes as a transport of @nestjs/microservices: what they receive reaches the handler of the `intake` pattern
  * in batches, so that the frame costs once a batch and not once a message.
  */
+import { EventEmitter, once } from 'node:events';
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
 import type { IntakePacket } from '@app/broker';
-import type { Logger } from '@app/platform';
+import { linkedAbort, type Logger } from '@app/platform';
 import type { Grant } from '@app/sharding';
 import { INTAKE, LaneContext, type StoreOutcome } from './intake.controller.js';
 import { Lane, type LaneHandlers, type LaneOptions, type LaneOwnership, type LanePurpose } from './lane.js';
@@ -15,6 +16,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
   /** The share group: its name is a secret of the installation, known once the key space has been read. */
   group: string | undefined;
   private readonly lanes = new Map<number, Lane>();
+  private readonly changed = new EventEmitter();
   private wanted = Infinity;
 
   constructor(
@@ -66,7 +68,14 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
         filters: this.options.filters.map((filter) => prefix + filter),
         clientId: `${this.group}-lane-${grant.index}`,
       },
-      { ...this.handlers, store: (packets, ...context) => this.hand(packets, new LaneContext(context)) },
+      {
+        ...this.handlers,
+        store: (packets, ...context) => this.hand(packets, new LaneContext(context)),
+        connected: (about) => {
+          this.handlers.connected(about);
+          this.changed.emit('change');
+        },
+      },
       ownership,
       this.log,
       sequence,
@@ -80,8 +89,27 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     const lane = this.lanes.get(grant.index);
     if (lane?.grant !== grant) return;
     this.lanes.delete(grant.index);
+    this.changed.emit('change');
     lane.abandon();
     await lane.stop();
+  }
+
+  /** Resolves when the lanes held here that are to receive, if any, are connected. @throws Error after so long, or if it is aborted */
+  async untilConnected(waitMs: number, signal: AbortSignal): Promise<void> {
+    const late = new AbortController();
+    const reason = new Error(`the lanes held here are not connected after ${waitMs} ms`);
+    const timer = setTimeout(() => late.abort(reason), waitMs);
+    const over = linkedAbort(signal, late.signal);
+    try {
+      while (!this.serving.every(({ connected }) => connected))
+        await once(this.changed, 'change', { signal: over.signal });
+    } catch (error) {
+      over.signal.throwIfAborted();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      over.unlink();
+    }
   }
 
   /** The lanes held here that are to receive. */
