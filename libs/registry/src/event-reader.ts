@@ -40,7 +40,7 @@ export interface EventPage {
   next: ShardPosition;
   /** Everything up to here has been read, epoch milliseconds by the shard's sequence. */
   upToMs: number;
-  /** Whether nothing more was found. */
+  /** Whether nothing more was found, up to where it was to be read. */
   complete: boolean;
 }
 
@@ -54,19 +54,37 @@ const HOLE_SLACK_MS = 5000;
 const openScript = new RedisScript<string>('ccOpenLog', `${LOG_LUA}\n return log_raise(KEYS[1])`);
 
 type RawEntry = [id: string, fields: string[]];
+/** Entries that the script takes from Redis at a time: it stops soon after the bytes are used up. */
+const STEP = 16;
+
 /**
- * KEYS log, streams · ARGV most of each stream, then the id behind which to read, a stream
- * → { the shard's time as an id, the newest id, since, hole, then for each stream: trimmed, entries }
+ * KEYS log, streams · ARGV bytes of each stream, then for each stream the id behind which to read and the last one to read
+ * → { the shard's time as an id, the newest id, since, hole, then for each stream: trimmed, 1 if there is more, entries }
+ * A stream's last entry may exceed the bytes, so that there is always one.
  */
-const readScript = new RedisScript<[string, string, string, string, ...(string | RawEntry[])[]]>(
+const readScript = new RedisScript<[string, string, string, string, ...(string | number | RawEntry[])[]]>(
   'ccReadEvents',
   `${LOG_LUA}
+   local function page(stream, after, last, room)
+     local kept = {}
+     while true do
+       local entries = redis.call('XRANGE', stream, '(' .. after, last, 'COUNT', ${STEP})
+       for _, entry in ipairs(entries) do
+         if room <= 0 then return 1, kept end
+         kept[#kept + 1] = entry
+         after, room = entry[1], room - log_size(entry[2])
+       end
+       if #entries < ${STEP} then return 0, kept end
+     end
+   end
    log_open(KEYS[1])
    local known = redis.call('HMGET', KEYS[1], 'last', 'since', 'hole')
    local reply = { log_id(log_ms, log_seq), known[1], known[2] or '0-0', known[3] or '' }
    for i = 2, #KEYS do
      reply[#reply + 1] = redis.call('HGET', KEYS[1], 'trimmed:' .. ({ ${EVENT_STREAM_NAMES.map((name) => `'${name}'`).join(', ')} })[i - 1]) or '0-0'
-     reply[#reply + 1] = redis.call('XRANGE', KEYS[i], '(' .. ARGV[i], '+', 'COUNT', ARGV[1])
+     local more, entries = page(KEYS[i], ARGV[2 * i - 2], ARGV[2 * i - 1], tonumber(ARGV[1]))
+     reply[#reply + 1] = more
+     reply[#reply + 1] = entries
    end
    return reply`,
 );
@@ -85,20 +103,23 @@ export class EventReader {
     return { after: ids, sure: ids, seenMs: msOf(id) };
   }
 
-  /** Reads at most so many events of each stream behind a position. */
-  async read(shard: number, from: ShardPosition, most: number): Promise<EventPage> {
+  /**
+   * Reads what stands behind a position, of each stream about so many bytes and at least one event.
+   * `until`: it reads no further than this position.
+   */
+  async read(shard: number, from: ShardPosition, bytes: number, until?: ShardPosition): Promise<EventPage> {
     const keys = [this.keys.log(shard), ...eventStreams(this.keys, shard).map(({ key }) => key)];
-    const reply = await readScript.run(this.redis, keys, [most, ...from.after]);
-    const [now, last, since, hole, ...rest] = reply;
+    const bounds = from.after.flatMap((id, i) => [id, until?.after[i] ?? '+']);
+    const [now, last, since, hole, ...rest] = await readScript.run(this.redis, keys, [bytes, ...bounds]);
     const streams = EVENT_STREAM_NAMES.map((name, i) => {
-      const entries = (rest[2 * i + 1] ?? []) as RawEntry[];
-      return { name, trimmed: rest[2 * i] as string, events: entries.map(([id, fields]) => decode(id, i, fields)) };
+      const [trimmed, more, entries] = rest.slice(3 * i, 3 * i + 3) as [string, number, RawEntry[]];
+      return { name, gone: largest(since, trimmed), more: more === 1, events: entries.map(([id, fields]) => decode(id, i, fields)) };
     });
     const nowMs = msOf(now);
     if (from.seenMs - nowMs > CURSOR_SLACK_MS || from.after.some((id) => isAfter(id, last) && msOf(id) > nowMs)) {
       return this.startOver(shard, from, last, nowMs);
     }
-    const bound = smallest(streams.flatMap(({ events }) => (events.length < most ? [] : (events.at(-1)?.id ?? []))));
+    const bound = smallest(streams.flatMap(({ more, events }) => (more ? (events.at(-1)?.id ?? []) : [])));
     const events = streams
       .flatMap((stream) => stream.events)
       .filter(({ id }) => bound === undefined || !isAfter(id, bound))
@@ -108,12 +129,12 @@ export class EventReader {
     return {
       shard,
       events,
-      gap: gapOf(shard, from, since, hole, streams),
+      gap: gapOf(shard, from, hole, streams),
       next: {
         after,
         // A gap is reported once.
         sure: after.map((id, i) =>
-          largest(id, from.sure[i] ?? id, since, streams[i]?.trimmed ?? id, complete ? now : id),
+          largest(id, from.sure[i] ?? id, streams[i]?.gone ?? id, complete && until === undefined ? now : id),
         ),
         seenMs: Math.max(from.seenMs, nowMs),
       },
@@ -143,24 +164,17 @@ export function positionAt(ms: number): ShardPosition {
   return { after: ids(`${Math.max(0, ms - CURSOR_SLACK_MS - 1)}-0`), sure: ids(`${ms}-0`), seenMs: ms };
 }
 
-/** In each stream the later one of two positions in a shard. */
-export function laterOf(a: ShardPosition, b: ShardPosition): ShardPosition {
-  const later = (of: 'after' | 'sure'): string[] => a[of].map((id, i) => largest(id, b[of][i] ?? id));
-  return { after: later('after'), sure: later('sure'), seenMs: Math.max(a.seenMs, b.seenMs) };
-}
-
+/** `gone`: the newest id of a stream of which the entry, or what stood there before, is gone. */
 function gapOf(
   shard: number,
   { sure, seenMs }: ShardPosition,
-  since: string,
   hole: string,
-  streams: readonly { name: EventStreamName; trimmed: string }[],
+  streams: readonly { name: EventStreamName; gone: string }[],
 ): EventGap | undefined {
   const [holeFrom = Infinity, holeUntil = 0] = hole === '' ? [] : hole.split(' ').map(Number);
   const forgotten = seenMs > holeFrom + HOLE_SLACK_MS && seenMs < holeUntil;
   let until = forgotten ? holeUntil : 0;
-  const names = streams.flatMap(({ name, trimmed }, i) => {
-    const gone = largest(since, trimmed);
+  const names = streams.flatMap(({ name, gone }, i) => {
     if (isAfter(gone, sure[i] ?? gone)) until = Math.max(until, msOf(gone));
     else if (!forgotten) return [];
     return [name];

@@ -8,10 +8,18 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff, counter, gauge, type Logger, sharedAbort } from '@app/platform';
-import { CURSOR_SLACK_MS, type EventBell, type EventPage, type EventReader, type ShardPosition } from '@app/registry';
-import { BufferedBytes, EventQueue } from './event-queue.js';
+import {
+  CURSOR_SLACK_MS,
+  EVENT_STREAM_NAMES,
+  type EventBell,
+  type EventPage,
+  type EventReader,
+  type ShardPosition,
+} from '@app/registry';
+import { BufferedBytes, type BufferLimits } from './buffered-bytes.js';
+import { EventQueue } from './event-queue.js';
 import { Round } from './event-round.js';
-import { EventSubscription } from './event-subscription.js';
+import { EventSubscription, type Standing } from './event-subscription.js';
 import { END_REASONS, type EventFilter } from './told-event.js';
 
 const subscribed = gauge('event_subscribers', 'Open event streams.');
@@ -21,21 +29,15 @@ const ends = counter('event_streams_ended', 'Event streams that ended, by reason
 });
 const gaps = counter('event_gaps', 'Times the feed found that events of a shard were gone before it had read them.');
 
-/** Events of one stream in one read. */
-const PAGE = 200;
+/** So many bytes as stored become at most twice as many of text. */
+const TEXT_FACTOR = 2;
 /** Time between two rounds: each costs a write to every subscriber. A tenth of a millisecond for each, up to this. */
 const LONGEST_PAUSE_MS = 20;
 /** All shards are read so often, a shard. */
 const ALL_EVERY_MS_A_SHARD = 31;
 const ALL_EVERY_MS = 1000;
 
-export interface FeedLimits {
-  /** Most subscribers at a time. */
-  subscribers: number;
-  /** Most bytes that the feed keeps for a subscriber that has not taken them. */
-  bufferBytes: number;
-  /** The same, for all of them together. */
-  totalBufferBytes: number;
+export interface FeedLimits extends BufferLimits {
   heartbeatMs: number;
   /** A subscriber that takes nothing for so long is ended. */
   stalledMs: number;
@@ -44,7 +46,7 @@ export interface FeedLimits {
 export class EventFeed {
   private readonly subscribers = new Set<EventSubscription>();
   private readonly queues = new Set<EventQueue>();
-  private readonly buffered: BufferedBytes;
+  readonly buffered: BufferedBytes;
   /** Where it stands in every shard; undefined while it does not read. */
   private positions: ShardPosition[] | undefined;
   /** Up to where each shard has been read, epoch milliseconds. */
@@ -60,17 +62,22 @@ export class EventFeed {
     readonly limits: FeedLimits,
     private readonly logger: Logger,
   ) {
-    this.buffered = new BufferedBytes(limits.totalBufferBytes);
+    this.buffered = new BufferedBytes(limits);
   }
 
   /** Whether it takes no more subscribers. */
   get full(): boolean {
-    return this.isStopping() || this.subscribers.size >= this.limits.subscribers;
+    return this.isStopping() || this.subscribers.size >= this.buffered.places;
   }
 
   /** Up to where every shard has been read, epoch milliseconds. */
   get upToMs(): number {
     return smallest(this.upTo);
+  }
+
+  /** Where it stands now. */
+  standing(): Standing {
+    return { positions: this.positions?.slice() ?? [], upTo: this.upTo.slice() };
   }
 
   /**
@@ -96,7 +103,7 @@ export class EventFeed {
 
   /** What is read from now on. The queue is to be closed with `leave`. */
   join(filter: EventFilter): EventQueue {
-    const queue = new EventQueue(filter, this.limits.bufferBytes, this.buffered);
+    const queue = new EventQueue(filter, this.buffered.queueBytes, this.buffered);
     this.queues.add(queue);
     return queue;
   }
@@ -140,27 +147,42 @@ export class EventFeed {
           due = new Set(everyShard);
           allAt = performance.now() + allEveryMs;
         }
-        due = await this.round(positions, due);
-        this.backoff.succeeded();
+        const { more, failure } = await this.round(positions, due);
+        due = more;
+        if (failure === undefined) this.backoff.succeeded();
+        // The shards of the other masters are read on.
+        else allAt = performance.now() + this.failed(failure);
         const pause = Math.min(LONGEST_PAUSE_MS, Math.round(this.subscribers.size / 10));
         if (pause > 0) await sleep(pause);
       } catch (error) {
         if (this.isStopping()) break;
-        const waitMs = this.backoff.failed();
-        this.logger.warn({ err: error, wait_ms: waitMs }, 'reading events failed; trying again');
         due = new Set(everyShard);
-        await sleep(waitMs);
+        await sleep(this.failed(error));
       }
     }
     this.positions = undefined;
     this.running = undefined;
   }
 
-  /** @returns the shards that have more */
-  private async round(positions: ShardPosition[], shards: ReadonlySet<number>): Promise<Set<number>> {
+  /** @returns how long to wait before the next try, in milliseconds */
+  private failed(error: unknown): number {
+    const waitMs = this.backoff.failed();
+    this.logger.warn({ err: error, wait_ms: waitMs }, 'reading events failed; trying again');
+    return waitMs;
+  }
+
+  /**
+   * A round fits twice into a queue, so that a subscriber that takes what it gets does not fall behind.
+   * @returns the shards that have more, and why shards could not be read. @throws it if none could
+   */
+  private async round(
+    positions: ShardPosition[],
+    shards: ReadonlySet<number>,
+  ): Promise<{ more: Set<number>; failure: unknown }> {
     const before = positions.slice();
+    const bytes = this.buffered.queueBytes / 2 / TEXT_FACTOR / EVENT_STREAM_NAMES.length / Math.max(1, shards.size);
     const results = await Promise.allSettled(
-      Array.from(shards, (shard) => this.reader.read(shard, positionIn(positions, shard), PAGE)),
+      Array.from(shards, (shard) => this.reader.read(shard, positionIn(positions, shard), Math.ceil(bytes))),
     );
     const pages = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
     for (const { shard, next, upToMs } of pages) {
@@ -168,8 +190,9 @@ export class EventFeed {
       this.upTo[shard] = upToMs;
     }
     this.pass(pages, before);
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
-    return new Set(pages.flatMap(({ shard, complete }) => (complete ? [] : shard)));
+    const failure = results.find((result) => result.status === 'rejected')?.reason as unknown;
+    if (failure !== undefined && pages.length === 0) throw failure;
+    return { more: new Set(pages.flatMap(({ shard, complete }) => (complete ? [] : shard))), failure };
   }
 
   private pass(pages: readonly EventPage[], before: readonly ShardPosition[]): void {

@@ -1,30 +1,23 @@
 /** What the feed has read and one subscriber has not taken yet. Bounded: past the bound, the subscriber reads by itself. */
+import type { ShardPosition } from '@app/registry';
+import type { BufferedBytes } from './buffered-bytes.js';
 import type { Round } from './event-round.js';
 import type { EventFilter } from './told-event.js';
 
-/** Bytes that all subscribers of a gateway have not taken. */
-export class BufferedBytes {
-  private taken = 0;
-
-  constructor(private readonly most: number) {}
-
-  /** @returns whether there was room */
-  take(bytes: number): boolean {
-    if (this.taken + bytes > this.most) return false;
-    this.taken += bytes;
-    return true;
-  }
-
-  free(bytes: number): void {
-    this.taken -= bytes;
-  }
+/** What one round has for one subscriber. */
+export interface QueuedChunk {
+  chunk: Buffer;
+  /** Up to where every shard has been read with it, epoch milliseconds. */
+  upToMs: number;
 }
 
 export class EventQueue {
-  private rounds: { round: Round; bytes: number }[] = [];
+  private waiting: QueuedChunk[] = [];
+  /** Bytes of what waits, and of the chunk that is being passed on. */
   private bytes = 0;
+  private passing = 0;
   private wake: (() => void) | undefined;
-  private overflow: Round | undefined;
+  private missed: readonly ShardPosition[] | undefined;
 
   constructor(
     private readonly filter: EventFilter,
@@ -32,32 +25,33 @@ export class EventQueue {
     private readonly all: BufferedBytes,
   ) {}
 
-  /** The first round that did not fit: the subscriber goes on by itself before it. */
-  get overflowed(): Round | undefined {
-    return this.rounds.length === 0 ? this.overflow : undefined;
+  /** Where the feed stood in every shard before the first round that did not fit: the subscriber goes on by itself from there. */
+  get overflowed(): readonly ShardPosition[] | undefined {
+    return this.waiting.length === 0 ? this.missed : undefined;
   }
 
   push(round: Round): void {
-    if (this.overflow !== undefined) return;
-    const bytes = round.chunkFor(this.filter)?.length ?? 0;
-    if (bytes === 0) return;
-    // One round always fits, so that a subscriber that takes what it gets goes on.
-    const fits = (this.rounds.length === 0 || this.bytes + bytes <= this.most) && this.all.take(bytes);
-    if (fits) {
-      this.rounds.push({ round, bytes });
-      this.bytes += bytes;
-    } else this.overflow = round;
+    if (this.missed !== undefined) return;
+    const chunk = round.chunkFor(this.filter);
+    if (chunk === undefined) return;
+    if (this.bytes + chunk.length <= this.most && this.all.take(chunk.length)) {
+      this.waiting.push({ chunk, upToMs: round.upToMs });
+      this.bytes += chunk.length;
+    } else this.missed = round.before;
     this.wake?.();
   }
 
-  /** The next round, or undefined if none has come within `ms`, none follows, or `interrupt` was called. */
-  async next(ms: number): Promise<Round | undefined> {
-    if (this.rounds.length === 0 && this.overflow === undefined) await this.pushed(ms);
-    const first = this.rounds.shift();
-    if (first === undefined) return undefined;
-    this.bytes -= first.bytes;
-    this.all.free(first.bytes);
-    return first.round;
+  /**
+   * The next chunk, or undefined if none has come within `ms`, none follows, or `interrupt` was called. It counts until
+   * the next call, by which it has been passed on.
+   */
+  async next(ms: number): Promise<QueuedChunk | undefined> {
+    this.free(this.passing);
+    this.passing = 0;
+    if (this.waiting.length === 0 && this.missed === undefined) await this.pushed(ms);
+    const first = this.waiting.shift();
+    this.passing = first?.chunk.length ?? 0;
+    return first;
   }
 
   /** Lets `next` resolve at once. */
@@ -66,10 +60,15 @@ export class EventQueue {
   }
 
   close(): void {
-    this.all.free(this.bytes);
-    this.rounds = [];
-    this.bytes = 0;
+    this.free(this.bytes);
+    this.waiting = [];
+    this.passing = 0;
     this.wake?.();
+  }
+
+  private free(bytes: number): void {
+    this.bytes -= bytes;
+    this.all.free(bytes);
   }
 
   private async pushed(ms: number): Promise<void> {

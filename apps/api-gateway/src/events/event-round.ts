@@ -1,5 +1,5 @@
 /** What was read of some shards in one go, as text for each filter in use: made once, however many subscribers share it. */
-import { isAfter, msOf, compareIds, type EventGap, type EventPage, type ShardPosition } from '@app/registry';
+import { msOf, compareIds, type EventGap, type EventPage, type ShardPosition } from '@app/registry';
 import type { Logger } from '@app/platform';
 import { encodeCursor } from './event-cursor.js';
 import { gapText, toldEvent, wants, type EventFilter, type ToldEvent } from './told-event.js';
@@ -12,7 +12,7 @@ export class Round {
   constructor(
     pages: readonly EventPage[],
     /** Up to where every shard has been read when this round is over, epoch milliseconds. */
-    private readonly upToMs: number,
+    readonly upToMs: number,
     /** Where the reader stood in every shard before this round. */
     readonly before: readonly ShardPosition[],
     logger: Logger,
@@ -36,42 +36,13 @@ export class Round {
   chunkFor(filter: EventFilter): Buffer | undefined {
     const { types, clientId, account } = filter;
     const key = JSON.stringify([types === undefined ? null : [...types].sort(), clientId ?? null, account ?? null]);
-    if (!this.chunks.has(key))
-      this.chunks.set(
-        key,
-        this.chunk(filter, () => true),
-      );
+    if (!this.chunks.has(key)) this.chunks.set(key, this.chunk(filter));
     return this.chunks.get(key);
   }
 
-  /** The text for a reader that has read some of these events by itself: those behind its positions. */
-  chunkBehind(filter: EventFilter, own: ReadonlyMap<number, ShardPosition>): Buffer | undefined {
-    return this.chunk(
-      filter,
-      ({ shard, stream, position }) => {
-        const after = own.get(shard)?.after[stream];
-        return after === undefined || isAfter(position, after);
-      },
-      ({ shard, until }) => own.get(shard)?.sure.every((id) => msOf(id) >= until) !== true,
-    );
-  }
-
-  /** Whether all that the reader has read by itself was read before this round. */
-  startsBehind(own: ReadonlyMap<number, ShardPosition>): boolean {
-    for (const [shard, { after }] of own) {
-      const before = this.before[shard]?.after;
-      if (before === undefined || after.some((id, stream) => isAfter(id, before[stream] ?? '0-0'))) return false;
-    }
-    return true;
-  }
-
-  private chunk(
-    filter: EventFilter,
-    isNew: (event: ToldEvent) => boolean,
-    isNewGap: (gap: EventGap) => boolean = () => true,
-  ): Buffer | undefined {
-    const events = this.events.filter((event) => wants(filter, event) && isNew(event));
-    const gaps = this.gaps.filter((gap) => (filter.shard === undefined || filter.shard === gap.shard) && isNewGap(gap));
+  private chunk(filter: EventFilter): Buffer | undefined {
+    const events = this.events.filter((event) => wants(filter, event));
+    const gaps = this.gaps.filter((gap) => filter.shard === undefined || filter.shard === gap.shard);
     if (gaps.length + events.length === 0) return undefined;
     // What follows is not older than the event, so its own time is a cursor as long as no shard is behind it.
     const texts = events.map(({ position, text }) => `${idLine(Math.min(msOf(position), this.upToMs))}${text}`);

@@ -6,16 +6,23 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, isRedisError, type Logger } from '@app/platform';
-import { laterOf, positionAt, type EventPage, type EventReader, type ShardPosition } from '@app/registry';
+import {
+  EVENT_STREAM_NAMES,
+  positionAt,
+  type EventPage,
+  type EventReader,
+  type ShardPosition,
+} from '@app/registry';
+import type { BufferedBytes } from './buffered-bytes.js';
 import type { EventQueue } from './event-queue.js';
 import { Round, idLine } from './event-round.js';
 import { closedText, type EndReason, type EventFilter } from './told-event.js';
 
 /** How long a client should wait before it comes back; sent as `retry`. */
 const RETRY_MS = 2000;
-/** Events of one stream in one read, and shards that are read together, while it reads by itself. */
-const PAGE = 64;
+/** Shards that are read together while it reads by itself, each with at least so many bytes. */
 const SHARDS_AT_ONCE = 8;
+const SHARD_BYTES = 4096;
 /** Bytes that are passed to the socket in one piece, so that each piece that is taken shows a reader that lives. */
 const PIECE_BYTES = 16_384;
 /** How long the rest may take that was not taken at the end. */
@@ -23,13 +30,21 @@ const END_MS = 10_000;
 
 /** What is read for everybody. */
 export interface SharedFeed {
+  readonly buffered: BufferedBytes;
   /** Up to where every shard has been read, epoch milliseconds. */
   readonly upToMs: number;
   /** `heartbeatMs`: how often a stream shows that it lives; `stalledMs`: it is ended if nothing is taken for so long. */
   readonly limits: { heartbeatMs: number; stalledMs: number };
+  standing(): Standing;
   /** What is read from now on, until `leave`. */
   join(filter: EventFilter): EventQueue;
   leave(queue: EventQueue): void;
+}
+
+/** Where the feed stands: in each shard, and up to which time it has read it, epoch milliseconds. */
+export interface Standing {
+  positions: readonly ShardPosition[];
+  upTo: readonly number[];
 }
 
 /** Where a reader stands in the shards that can have anything for it. */
@@ -42,6 +57,7 @@ export class EventSubscription extends Readable {
   private queue: EventQueue | undefined;
   private stalled: NodeJS.Timeout | undefined;
   private cursorMs: number;
+  private passedAt = performance.now();
 
   constructor(
     private readonly feed: SharedFeed,
@@ -71,6 +87,7 @@ export class EventSubscription extends Readable {
       ({ done, value }) => {
         if (this.destroyed) return;
         this.stalled = setTimeout(() => this.finish('too-slow'), this.feed.limits.stalledMs).unref();
+        this.passedAt = performance.now();
         this.push(done === true ? null : value);
       },
       (error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))),
@@ -95,85 +112,109 @@ export class EventSubscription extends Readable {
   private async *generate(own: Positions | undefined): AsyncGenerator<string | Buffer, void, undefined> {
     yield `retry: ${RETRY_MS}\n${idLine(this.cursorMs)}\n`;
     let positions = own;
+    let failures = 0;
     while (!this.isOver()) {
-      if (positions !== undefined) {
-        yield* this.readByItself(positions);
-        if (this.isOver()) break;
-        this.queue = this.feed.join(this.wanted);
-        // What the feed had read before it joined.
-        yield* this.readByItself(positions);
+      if (positions === undefined || (yield* this.catchUp(positions))) {
+        failures = 0;
+        positions = yield* this.follow();
+      } else if (!this.isOver()) {
+        yield* this.beat();
+        await sleep(backoffMs(failures++, 100, 2000));
       }
-      positions = yield* this.follow(positions);
       if (this.queue !== undefined) this.feed.leave(this.queue);
       this.queue = undefined;
     }
     if (this.reason !== undefined) yield closedText(this.reason);
   }
 
+  /** Reads by itself until it stands where the feed stands, and has joined it. @returns false if it could not */
+  private async *catchUp(positions: Positions): AsyncGenerator<string | Buffer, boolean, undefined> {
+    if (!(yield* this.readByItself(positions, this.feed.standing()))) return false;
+    this.queue = this.feed.join(this.wanted);
+    // What the feed has read since; all behind that comes to the queue.
+    return yield* this.readByItself(positions, this.feed.standing());
+  }
+
   /** Passes on what the feed reads. @returns where to go on by itself, if it has not taken it in time */
-  private async *follow(own: Positions | undefined): AsyncGenerator<string | Buffer, Positions | undefined, undefined> {
-    const { queue, feed, wanted } = this;
-    let ahead = own;
+  private async *follow(): AsyncGenerator<string | Buffer, Positions | undefined, undefined> {
+    const { queue, feed } = this;
     while (queue !== undefined && !this.isOver()) {
       const missed = queue.overflowed;
-      if (missed !== undefined) return this.behind(missed, ahead);
-      const round = await queue.next(feed.limits.heartbeatMs);
+      if (missed !== undefined) return this.pick(missed);
+      const next = await queue.next(feed.limits.heartbeatMs);
       if (this.isOver()) break;
-      if (round === undefined) {
-        if (queue.overflowed !== undefined) continue;
-        this.cursorMs = Math.max(this.cursorMs, ahead === undefined ? feed.upToMs : 0);
-        yield `: heartbeat\n${idLine(this.cursorMs)}\n`;
-        continue;
+      if (next !== undefined) {
+        yield* pieces(next.chunk);
+        this.cursorMs = next.upToMs;
+      } else if (queue.overflowed === undefined) {
+        this.cursorMs = feed.upToMs;
+        yield* this.beat();
       }
-      if (ahead !== undefined && round.startsBehind(ahead)) ahead = undefined;
-      const chunk = ahead === undefined ? round.chunkFor(wanted) : round.chunkBehind(wanted, ahead);
-      if (chunk !== undefined) yield* pieces(chunk);
     }
     return undefined;
   }
 
-  /** Reads and passes on all there is behind the positions, which it moves on. */
-  private async *readByItself(positions: Positions): AsyncGenerator<Buffer, void, undefined> {
+  /**
+   * Reads and passes on what stands between the positions, which it moves on, and those of the feed: a page at a time,
+   * and the next one when that has been taken. Shards that cannot be read hold back the cursor, and no other shard.
+   * @returns whether every shard was read
+   */
+  private async *readByItself(
+    positions: Positions,
+    standing: Standing,
+  ): AsyncGenerator<string | Buffer, boolean, undefined> {
     const upTo = new Map(Array.from(positions.keys(), (shard) => [shard, this.cursorMs]));
     const due = [...positions.keys()];
+    let whole = true;
     while (due.length > 0 && !this.isOver()) {
-      const pages = await this.readPages(positions, due.splice(0, SHARDS_AT_ONCE));
+      const { pageBytes } = this.feed.buffered;
+      const shards = due.splice(0, Math.min(SHARDS_AT_ONCE, Math.ceil(pageBytes / SHARD_BYTES)));
+      const pages = await this.readPages(positions, standing, shards);
+      if (pages.length < shards.length) {
+        whole = false;
+        putLast(positions, shards, pages);
+      }
+      if (pages.length === 0) break;
       for (const { shard, next, upToMs, complete } of pages) {
         positions.set(shard, next);
-        upTo.set(shard, upToMs);
+        upTo.set(shard, complete ? Math.min(upToMs, standing.upTo[shard] ?? upToMs) : upToMs);
         if (!complete) due.push(shard);
       }
       this.cursorMs = Math.max(0, Math.min(...upTo.values()));
       const chunk = new Round(pages, this.cursorMs, [], this.logger).chunkFor(this.wanted);
-      if (chunk !== undefined) yield* pieces(chunk);
+      if (chunk !== undefined) {
+        const free = this.feed.buffered.holdPage(chunk.length);
+        try {
+          yield* pieces(chunk);
+        } finally {
+          free();
+        }
+      } else if (performance.now() - this.passedAt > this.feed.limits.heartbeatMs) yield* this.beat();
     }
+    return whole;
   }
 
-  /** Tries again until Redis answers, or the stream is over. */
-  private async readPages(positions: Positions, shards: readonly number[]): Promise<EventPage[]> {
-    for (let tries = 0; !this.isOver(); tries++) {
-      try {
-        return await Promise.all(shards.map((shard) => this.reader.read(shard, at(positions, shard), PAGE)));
-      } catch (error) {
-        if (!isRedisError(error)) throw error;
-        await sleep(backoffMs(tries, 100, 2000));
-      }
-    }
-    return [];
+  /** Shows that it lives, and how far it has read. */
+  private *beat(): Iterable<string> {
+    yield `: heartbeat\n${idLine(this.cursorMs)}\n`;
+  }
+
+  /** @returns pages of those shards whose Redis answers */
+  private async readPages(positions: Positions, { positions: ends }: Standing, shards: number[]): Promise<EventPage[]> {
+    // As text it takes about twice as many bytes.
+    const bytes = Math.ceil(this.feed.buffered.pageBytes / 2 / EVENT_STREAM_NAMES.length / shards.length);
+    const results = await Promise.allSettled(
+      shards.map((shard) => this.reader.read(shard, at(positions, shard), bytes, ends[shard])),
+    );
+    return results.flatMap((result) => {
+      if (result.status === 'fulfilled') return result.value;
+      if (isRedisError(result.reason)) return [];
+      throw result.reason;
+    });
   }
 
   private positionsAt(ms: number): Positions {
     return this.pick(Array.from({ length: this.reader.shardCount }, () => positionAt(ms)));
-  }
-
-  /** Behind all rounds before one that it has missed, and behind what it has read by itself. */
-  private behind({ before }: Round, ahead: Positions | undefined): Positions {
-    const positions = this.pick(before);
-    for (const [shard, position] of positions) {
-      const own = ahead?.get(shard);
-      if (own !== undefined) positions.set(shard, laterOf(position, own));
-    }
-    return positions;
   }
 
   private pick(positions: readonly ShardPosition[]): Positions {
@@ -188,6 +229,19 @@ function at(positions: Positions, shard: number): ShardPosition {
   return position;
 }
 
+/** Has the shards that could not be read come behind the others next time. */
+function putLast(positions: Positions, shards: readonly number[], pages: readonly EventPage[]): void {
+  for (const shard of shards) {
+    const position = positions.get(shard);
+    if (position === undefined || pages.some((page) => page.shard === shard)) continue;
+    positions.delete(shard);
+    positions.set(shard, position);
+  }
+}
+
+/** Copies, so that a piece that is under way does not keep the whole chunk. */
 function* pieces(chunk: Buffer): Iterable<Buffer> {
-  for (let from = 0; from < chunk.length; from += PIECE_BYTES) yield chunk.subarray(from, from + PIECE_BYTES);
+  for (let from = 0; from < chunk.length; from += PIECE_BYTES) {
+    yield Buffer.from(chunk.subarray(from, from + PIECE_BYTES));
+  }
 }
