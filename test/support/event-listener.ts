@@ -14,6 +14,8 @@ export class EventListener {
   /** Comments, which only show that the stream lives. */
   beats = 0;
   ended = false;
+  private mayTake = Infinity;
+  private wake: (() => void) | undefined;
 
   private constructor(private readonly stopping: AbortController) {}
 
@@ -53,7 +55,14 @@ export class EventListener {
     await waitUntil(check, { what: 'the events', timeoutMs: 20_000 });
   }
 
+  /** Takes about so many bytes more, and then nothing until the next call: the socket fills up. */
+  take(bytes: number): void {
+    this.mayTake = bytes;
+    this.wake?.();
+  }
+
   close(): void {
+    this.take(Infinity);
     this.stopping.abort();
   }
 
@@ -62,9 +71,11 @@ export class EventListener {
     let rest = '';
     try {
       for await (const chunk of body) {
+        this.mayTake -= chunk.length;
         const blocks = (rest + decoder.decode(chunk, { stream: true })).split('\n\n');
         rest = blocks.pop() ?? '';
-        for (const block of blocks) this.take(block);
+        for (const block of blocks) this.read(block);
+        while (this.mayTake <= 0) await new Promise<void>((resolve) => (this.wake = resolve));
       }
       this.ended = true;
     } catch (error) {
@@ -72,7 +83,7 @@ export class EventListener {
     }
   }
 
-  private take(block: string): void {
+  private read(block: string): void {
     let event = 'message';
     let data = '';
     for (const line of block.split('\n')) {

@@ -113,7 +113,12 @@ export class EventReader {
     const [now, last, since, hole, ...rest] = await readScript.run(this.redis, keys, [bytes, ...bounds]);
     const streams = EVENT_STREAM_NAMES.map((name, i) => {
       const [trimmed, more, entries] = rest.slice(3 * i, 3 * i + 3) as [string, number, RawEntry[]];
-      return { name, gone: largest(since, trimmed), more: more === 1, events: entries.map(([id, fields]) => decode(id, i, fields)) };
+      return {
+        name,
+        gone: largest(since, trimmed),
+        more: more === 1,
+        events: entries.map(([id, fields]) => decode(id, i, fields)),
+      };
     });
     const nowMs = msOf(now);
     if (from.seenMs - nowMs > CURSOR_SLACK_MS || from.after.some((id) => isAfter(id, last) && msOf(id) > nowMs)) {

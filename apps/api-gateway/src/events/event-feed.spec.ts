@@ -1,6 +1,8 @@
-import { RedisScript, connectRedis, type Redis } from '@app/platform';
-import { EventBell, EventReader, RegistryKeys, logStreams, type EventType } from '@app/registry';
-import { LOG_LUA, trimLog } from '@app/sharding';
+import { connectRedis, type Redis } from '@app/platform';
+import { EventBell, EventReader, RegistryKeys, type EventType } from '@app/registry';
+import { register } from 'prom-client';
+import { EventLog, faultsIn, type EventMembers } from '../../../../test/support/event-log.js';
+import { FeedListener as Listener } from '../../../../test/support/feed-listener.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet, type Server } from '../../../../test/support/servers.js';
 import { decodeCursor } from './event-cursor.js';
@@ -19,9 +21,9 @@ const LIMITS: FeedLimits = {
 let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
+let log: EventLog;
 let feed: EventFeed;
 let keySpaces = 0;
-let numbers = 0;
 
 withRedis((connection, started) => {
   redis = connection;
@@ -30,6 +32,7 @@ withRedis((connection, started) => {
 
 beforeEach(() => {
   keys = new RegistryKeys(`feed${keySpaces++}`);
+  log = new EventLog(redis, keys, SHARDS);
   feed = newFeed();
 });
 
@@ -48,52 +51,6 @@ async function withFeed(limits: Partial<FeedLimits>, act: (feed: EventFeed) => P
     await act(own);
   } finally {
     await own.stop();
-  }
-}
-
-interface Told {
-  id: string | undefined;
-  event: string;
-  data: Record<string, unknown>;
-}
-
-/** What a subscriber has got, read as the standard for event streams says. */
-class Listener {
-  readonly told: Told[] = [];
-  lastId = '';
-  closed = false;
-  private rest = '';
-
-  constructor(readonly stream: EventSubscription) {
-    stream.setEncoding('utf8');
-    stream.on('data', (text: string) => this.read(text));
-    stream.on('end', () => (this.closed = true));
-  }
-
-  get numbers(): unknown[] {
-    return this.told.filter(({ data }) => 'n' in data).map(({ data }) => data['n']);
-  }
-
-  get events(): string[] {
-    return this.told.map(({ event }) => event);
-  }
-
-  /** Shards for which it got a `gap`. */
-  get gaps(): unknown[] {
-    return this.told.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
-  }
-
-  private read(text: string): void {
-    const blocks = (this.rest + text).split('\n\n');
-    this.rest = blocks.pop() ?? '';
-    for (const block of blocks) {
-      const fields = new Map(block.split('\n').map((line) => line.split(/: ?(.*)/s, 2) as [string, string]));
-      this.lastId = fields.get('id') ?? this.lastId;
-      const data = fields.get('data');
-      if (data === undefined) continue;
-      const parsed = JSON.parse(data) as Told['data'];
-      this.told.push({ id: fields.get('id'), event: fields.get('event') ?? '', data: parsed });
-    }
   }
 }
 
@@ -118,40 +75,9 @@ async function subscribe(wish: Wish = {}): Promise<Listener> {
   return new Listener(await open(wish));
 }
 
-/** KEYS log, stream · ARGV name, share, event … */
-const appendScript = new RedisScript<number>(
-  'specAppend',
-  `${LOG_LUA}
-   for i = 3, #ARGV do log_append(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), { 'at', '5000', 'event', ARGV[i] }) end
-   return 0`,
-);
-
 /** Appends events with running numbers. @returns the numbers */
-async function append(shard: number, count: number, more: Record<string, unknown> = {}): Promise<number[]> {
-  const { type = 'message.status' } = more;
-  const [state, refusals] = logStreams(keys, shard);
-  const stream = type === 'connection.refused' ? refusals : state;
-  const added: number[] = [];
-  const events: string[] = [];
-  for (let i = 0; i < count; i++) {
-    events.push(JSON.stringify({ type, client_id: `client-${shard}`, n: numbers, ...more }));
-    added.push(numbers++);
-  }
-  const args = [stream?.name ?? '', stream?.share ?? 1, ...events];
-  await appendScript.run(redis, [keys.log(shard), stream?.key ?? ''], args);
-  return added;
-}
-
-/** Has the shard's owner keep only so many bytes of events. */
-async function trim(shard: number, bytes: number): Promise<void> {
-  await trimLog(
-    redis,
-    keys,
-    shard,
-    logStreams(keys, shard),
-    { bytes, shardCount: SHARDS, retentionMs: 3_600_000 },
-    100_000,
-  );
+async function append(shard: number, count: number, more: EventMembers = {}): Promise<number[]> {
+  return (await log.append(shard, count, more)).map(({ n }) => n);
 }
 
 const KILOBYTE = { filling: 'x'.repeat(1000) };
@@ -291,7 +217,7 @@ describe('a gap', () => {
   it('comes if events behind the cursor are gone, and before the first that is kept', async () => {
     const { lastId } = await begun();
     await append(1, 20, KILOBYTE);
-    await trim(1, 10_000);
+    await log.trim(1, 10_000);
     const kept = await redis.xlen(keys.events(1));
     expect(kept).toBeLessThan(6);
     const late = await subscribe({ after: lastId });
@@ -308,7 +234,7 @@ describe('a gap', () => {
     const slow = await open({ after: lastId });
     // It has read a first page, and waits until that is taken.
     await eventually(() => expect(slow.readableLength).toBeGreaterThan(16_000));
-    await trim(1, 400_000);
+    await log.trim(1, 400_000);
     const listener = new Listener(slow);
     await eventually(() => expect(listener.numbers.at(-1)).toBe(added.at(-1)));
     expect(listener.numbers[0]).toBe(added[0]);
@@ -320,7 +246,7 @@ describe('a gap', () => {
     const first = await begun();
     await append(1, 20, KILOBYTE);
     await eventually(() => expect(first.numbers).toHaveLength(20));
-    await trim(1, 4000);
+    await log.trim(1, 4000);
     const [n] = await append(1, 1);
     await eventually(() => expect(first.numbers.at(-1)).toBe(n));
     expect(first.gaps).toEqual([]);
@@ -353,7 +279,7 @@ describe('a gap', () => {
     const { lastId } = await begun();
     for (const shard of [1, 2]) {
       await append(shard, 20, KILOBYTE);
-      await trim(shard, 4000);
+      await log.trim(shard, 4000);
     }
     const late = await subscribe({ after: lastId, clientId: 'client-2', shard: 2 });
     await eventually(() => expect(late.numbers.length).toBeGreaterThan(0));
@@ -386,6 +312,34 @@ describe('a slow subscriber', () => {
     });
   });
 
+  it('holds with all others together at most what the gateway may hold, and one beyond that is refused', async () => {
+    const total = 100_000;
+    await withFeed({ subscribers: 1000, totalBufferBytes: total }, async (small) => {
+      const { places } = small.buffered;
+      // A page of 4 KiB for each, in half of it.
+      expect(places).toBe(12);
+      const streams = await Promise.all(
+        Array.from({ length: places }, (_, i) =>
+          open({ of: small, ...(i % 2 === 0 && { types: ['message.status'] }) }),
+        ),
+      );
+      expect(await small.subscribe({ types: undefined, clientId: undefined }, undefined)).toBeUndefined();
+      const added: number[] = [];
+      for (let i = 0; i < 20; i++) {
+        added.push(...(await append(i % SHARDS, 40, { filling: 'x'.repeat(300) })));
+        expect(await heldBytes()).toBeLessThanOrEqual(total);
+      }
+      expect(await heldBytes()).toBeGreaterThan(total / 3);
+      const listeners = streams.map((stream) => new Listener(stream));
+      for (const listener of listeners) {
+        await eventually(() => expect(listener.numbers).toHaveLength(added.length));
+        expect(faultsIn(listener.told, log.appended)).toEqual([]);
+      }
+      expect(await heldBytes()).toBeLessThanOrEqual(total);
+    });
+    expect(await heldBytes()).toBe(0);
+  });
+
   it('is ended if it takes nothing for too long, and gets the reason if it reads on', async () => {
     await withFeed({ stalledMs: 100 }, async (impatient) => {
       const stream = await open({ of: impatient });
@@ -397,6 +351,12 @@ describe('a slow subscriber', () => {
     });
   });
 });
+
+/** What the feeds of this process hold for their subscribers. */
+async function heldBytes(): Promise<number> {
+  const held = await register.getSingleMetric('cloud_connector_event_buffered_bytes')?.get();
+  return Number(held?.values[0]?.value);
+}
 
 /** A listener that has got its first id. */
 async function begun(): Promise<Listener> {

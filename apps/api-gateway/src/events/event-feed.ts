@@ -178,7 +178,7 @@ export class EventFeed {
   private async round(
     positions: ShardPosition[],
     shards: ReadonlySet<number>,
-  ): Promise<{ more: Set<number>; failure: unknown }> {
+  ): Promise<{ more: Set<number>; failure: Error | undefined }> {
     const before = positions.slice();
     const bytes = this.buffered.queueBytes / 2 / TEXT_FACTOR / EVENT_STREAM_NAMES.length / Math.max(1, shards.size);
     const results = await Promise.allSettled(
@@ -190,7 +190,7 @@ export class EventFeed {
       this.upTo[shard] = upToMs;
     }
     this.pass(pages, before);
-    const failure = results.find((result) => result.status === 'rejected')?.reason as unknown;
+    const failure = results.find((result) => result.status === 'rejected')?.reason as Error | undefined;
     if (failure !== undefined && pages.length === 0) throw failure;
     return { more: new Set(pages.flatMap(({ shard, complete }) => (complete ? [] : shard))), failure };
   }

@@ -6,13 +6,7 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, isRedisError, type Logger } from '@app/platform';
-import {
-  EVENT_STREAM_NAMES,
-  positionAt,
-  type EventPage,
-  type EventReader,
-  type ShardPosition,
-} from '@app/registry';
+import { EVENT_STREAM_NAMES, positionAt, type EventPage, type EventReader, type ShardPosition } from '@app/registry';
 import type { BufferedBytes } from './buffered-bytes.js';
 import type { EventQueue } from './event-queue.js';
 import { Round, idLine } from './event-round.js';

@@ -1,0 +1,85 @@
+/** Readers of the event stream that take little, over real sockets: what they get, and what the gateway holds for them. */
+import { RegistryKeys } from '@app/registry';
+import type { Redis } from '@app/platform';
+import { register } from 'prom-client';
+import { EventListener } from '../../../../test/support/event-listener.js';
+import { EventLog, faultsIn } from '../../../../test/support/event-log.js';
+import { GatewayApp } from '../../../../test/support/gateway-app.js';
+import { waitUntil } from '../../../../scripts/stack.mjs';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually } from '../../../../test/support/servers.js';
+
+const SHARDS = 4;
+const MIB = 1_048_576;
+const KILOBYTE = { filling: 'x'.repeat(900) };
+
+let redis: Redis;
+let url: string;
+let log: EventLog;
+let gateway: GatewayApp;
+let keySpaces = 0;
+
+withRedis((connection, server) => {
+  redis = connection;
+  url = server.url;
+});
+
+afterEach(async () => {
+  await gateway.stop();
+  await eventually(async () => expect(await heldBytes()).toBe(0));
+});
+
+async function begin(settings: Record<string, string> = {}): Promise<void> {
+  const prefix = `slow${keySpaces++}`;
+  log = new EventLog(redis, new RegistryKeys(prefix), SHARDS);
+  gateway = await GatewayApp.listen({ REDIS_URL: url, KEY_PREFIX: prefix, SHARD_COUNT: `${SHARDS}`, ...settings });
+}
+
+async function heldBytes(): Promise<number> {
+  const { values } = (await register.getSingleMetric('cloud_connector_event_buffered_bytes')?.get()) ?? { values: [] };
+  return Number(values[0]?.value);
+}
+
+/** Appends `count` events of 1 KB to all shards by turns, and acts after each hundred. */
+async function appendMany(count: number, act: (appended: number) => Promise<void> | void): Promise<void> {
+  for (let i = 0; i < count / 100; i++) {
+    await log.append(i % SHARDS, 100, KILOBYTE);
+    await act(log.appended.length);
+  }
+}
+
+it('of 20,000 events a reader that takes a few KB at a time gets each one in order, nobody waits for it, and at most 1 MiB is held for it', async () => {
+  await begin();
+  const [slow, quick] = await Promise.all([EventListener.open(gateway.url), EventListener.open(gateway.url)]);
+  let most = 0;
+  slow.take(0);
+  await appendMany(20_000, async (appended) => {
+    most = Math.max(most, await heldBytes());
+    if (appended % 2000 === 0) slow.take(4096);
+  });
+  await quick.until(() => expect(quick.told).toHaveLength(20_000));
+  // The quick one holds nothing any more: this is what is held for the slow one.
+  expect(await heldBytes()).toBeLessThanOrEqual(MIB);
+  expect(await heldBytes()).toBeGreaterThan(0);
+  expect(most).toBeLessThanOrEqual(2 * MIB);
+  expect(slow.told.length).toBeLessThan(19_000);
+  slow.take(Infinity);
+  await slow.until(() => expect(slow.told).toHaveLength(20_000));
+  for (const reader of [slow, quick]) expect(faultsIn(reader.told, log.appended)).toEqual([]);
+  for (const reader of [slow, quick]) expect(reader.told.every(({ event }) => event === 'message.status')).toBe(true);
+  for (const reader of [slow, quick]) reader.close();
+});
+
+it('a reader beyond EVENT_BUFFER_TOTAL is refused with 503, and admitted when another has left', async () => {
+  await begin({ EVENT_BUFFER_TOTAL: `${MIB}`, EVENT_STREAMS: '1000', EVENT_STREAMS_PER_KEY: '1000' });
+  // A page of 4 KiB for each, in half of it.
+  const readers = await Promise.all(Array.from({ length: 128 }, () => EventListener.open(gateway.url)));
+  await expect(EventListener.open(gateway.url)).rejects.toThrow(/^503 application\/problem\+json/);
+  readers[0]?.close();
+  const last = await waitUntil(() => EventListener.open(gateway.url));
+  const [event] = await log.append(1, 1);
+  for (const reader of [...readers.slice(1), last]) {
+    await reader.until(() => expect(reader.told.map(({ data }) => data['event_id'])).toEqual([event?.event_id]));
+    reader.close();
+  }
+});

@@ -1,0 +1,117 @@
+/** Appends events to the logs of a key space as the owners of its shards do, trims them, and knows what was appended. */
+import { RedisScript, type Redis } from '@app/platform';
+import { eventStreams, logStreams, type RegistryKeys } from '@app/registry';
+import { LOG_LUA, trimLog } from '@app/sharding';
+
+/** KEYS log, stream · ARGV name, share, event … → ids */
+const appendScript = new RedisScript<string[]>(
+  'testAppendEvents',
+  `${LOG_LUA}
+   local ids = {}
+   for i = 3, #ARGV do
+     ids[#ids + 1] = log_append(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), { 'at', '5000', 'event', ARGV[i] })
+   end
+   return ids`,
+);
+
+export interface AppendedEvent {
+  /** As subscribers get it. */
+  event_id: string;
+  shard: number;
+  stream: 'state' | 'refusals';
+  client_id: string;
+  /** Rises with each event. */
+  n: number;
+}
+
+export interface EventMembers {
+  type?: string;
+  client_id?: string;
+  /** Makes it larger. */
+  filling?: string;
+}
+
+/** Events of these types have a stream of their own. */
+const REFUSALS = ['connection.refused', 'message.unmatched_error'];
+
+export class EventLog {
+  /** In the order in which they were appended. */
+  readonly appended: AppendedEvent[] = [];
+
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+    private readonly shards: number,
+  ) {}
+
+  /** Appends so many events with running numbers. @returns these */
+  async append(
+    shard: number,
+    count: number,
+    { type = 'message.status', client_id = `client-${shard}`, ...more }: EventMembers = {},
+  ): Promise<AppendedEvent[]> {
+    const [state, refusals] = eventStreams(this.keys, shard);
+    const stream = REFUSALS.includes(type) ? refusals : state;
+    const first = this.appended.length;
+    const events = Array.from({ length: count }, (_, i) => ({
+      shard,
+      stream: stream === state ? ('state' as const) : ('refusals' as const),
+      client_id,
+      n: first + i,
+      event_id: '',
+    }));
+    this.appended.push(...events);
+    const texts = events.map(({ n }) => JSON.stringify({ type, client_id, n, ...more }));
+    const ids = await appendScript.run(
+      this.redis,
+      [this.keys.log(shard), stream.key],
+      [stream.name, stream.share, ...texts],
+    );
+    for (const [i, event] of events.entries()) event.event_id = `${shard}-${ids[i] ?? ''}`;
+    return events;
+  }
+
+  /** Has the shard's owner keep only so many bytes of events. */
+  async trim(shard: number, bytes: number): Promise<void> {
+    const limits = { bytes, shardCount: this.shards, retentionMs: 3_600_000 };
+    await trimLog(this.redis, this.keys, shard, logStreams(this.keys, shard), limits, 100_000);
+  }
+}
+
+/** What a subscriber was sent. */
+export interface SentEvent {
+  event: string;
+  data: Record<string, unknown>;
+}
+
+/**
+ * What is wrong with what a subscriber got of these events: one that is missing and lies in no `gap` of its shard and stream,
+ * or a client's event that came behind a later one although it had not come before.
+ */
+export function faultsIn(told: readonly SentEvent[], wanted: readonly AppendedEvent[]): string[] {
+  const faults: string[] = [];
+  const got = new Set<unknown>();
+  const newest = new Map<unknown, number>();
+  for (const { event, data } of told) {
+    const n = Number(data['n']);
+    if (event === 'gap' || Number.isNaN(n) || got.has(data['event_id'])) continue;
+    got.add(data['event_id']);
+    const before = newest.get(data['client_id']) ?? -1;
+    if (n < before) faults.push(`${n} of ${String(data['client_id'])} came behind ${before}`);
+    newest.set(data['client_id'], Math.max(n, before));
+  }
+  const gaps = told.filter(({ event }) => event === 'gap').map(({ data }) => data);
+  for (const { event_id, shard, stream, n } of wanted) {
+    if (got.has(event_id)) continue;
+    const ms = Number(event_id.split('-')[1]);
+    const announced = gaps.some(
+      (gap) =>
+        gap['shard'] === shard &&
+        (gap['streams'] as string[]).includes(stream) &&
+        Date.parse(String(gap['from'])) <= ms &&
+        ms <= Date.parse(String(gap['until'])),
+    );
+    if (!announced) faults.push(`${n} (${event_id}, ${stream}) is missing without a gap`);
+  }
+  return faults;
+}
