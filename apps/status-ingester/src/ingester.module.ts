@@ -62,6 +62,7 @@ import { ByteRecount } from './shard/byte-recount.js';
 import { Effects } from './shard/effects.js';
 import { EventRetention } from './shard/event-retention.js';
 import { Housekeeping } from './shard/housekeeping.js';
+import { KeptLimits } from './shard/kept-limits.js';
 import { exposeMailboxes } from './shard/mailbox-gauges.js';
 import { ShardActor } from './shard/shard-actor.js';
 import { toDoKinds } from './shard/to-do-kinds.js';
@@ -79,9 +80,6 @@ function watchTiming(leaseMs: number): LaneWatchTiming {
 
 /** Above it the lanes stop reading, and the broker keeps what clients send. */
 const LANES_STOP: MemoryMark = { share: 1.05 };
-
-/** Above it a quarter of the finished messages is kept. */
-const NEARLY_FULL: MemoryMark = { share: 0.95 };
 
 @Module({})
 export class IngesterModule {
@@ -147,10 +145,8 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     isClosed: (shard) => memory.isAbove(LANES_STOP, shard),
   });
   const commits = new FencedCommit(redis, keys);
-  const due = new DueWorkOfShards(redis, keys, (shard) => {
-    const limit = settings.SHARD_FINISHED_LIMIT;
-    return memory.isAbove(NEARLY_FULL, shard) ? Math.ceil(limit / 4) : limit;
-  });
+  const kept = new KeptLimits(settings, memory);
+  const due = new DueWorkOfShards(redis, keys, (shard) => kept.finished(shard));
   const wakeUps = new WakeUps(redis, keys);
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
@@ -256,12 +252,7 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     logger,
   });
   exposeMailboxes(redis, keys, ownership);
-  const eventLimits = {
-    bytes: settings.EVENT_STREAM_BYTES,
-    shardCount: SHARD_COUNT,
-    retentionMs: settings.EVENT_RETENTION,
-  };
-  const eventRetention = new EventRetention(ownership, redis, keys, eventLimits, logger);
+  const eventRetention = new EventRetention(ownership, redis, keys, (shard) => kept.log(shard), logger);
   const housekeeping = new Housekeeping(ownership, due, effects, logger);
   return {
     redis,

@@ -38,6 +38,8 @@ export const ingesterSettings = z
     MAILBOX_BYTES: integer(16_777_216, 65_536, 1_099_511_627_776),
     /** Most finished messages that a shard keeps; past it the oldest are forgotten before their time. */
     SHARD_FINISHED_LIMIT: integer(100_000, 100, 100_000_000),
+    /** The same in bytes; unset, computed from Redis' `maxmemory`. */
+    SHARD_FINISHED_BYTES: optionalInteger(65_536, 1_099_511_627_776),
     /** How long a crashed ingester keeps its shards and lanes from the others. */
     LEASE_TIME: duration('6s', { min: '2s', max: '60s' }),
     /** Every client is compared with the broker this often. */

@@ -4,7 +4,7 @@
  */
 import { RedisScript } from '@app/platform';
 import { MESSAGE_BYTES } from './byte-budget.js';
-import { MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
+import { FINISHED_MESSAGE_BYTES, MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
 import { WAKE_TODO } from './to-do.js';
 
 /** Refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
@@ -27,6 +27,9 @@ const ACCEPT_ARGS = { head: 10, message: 9 } as const;
  * has one woken as well.
  */
 const WAKING_MS = 1000;
+
+/** What the answer to an Idempotency-Key takes in Redis beside the names of its message and of its own key. */
+const REPLAY_BYTES = 224;
 
 /**
  * KEYS `ofMessages`, swept
@@ -98,15 +101,19 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      if online == 0 and ARGV[i + 6] == '1' then return 'offline' end
      if refuse ~= '' then return refuse end
      local bytes = ${MESSAGE_BYTES} + #directive + #ARGV[i + 4] + (fingerprint ~= '' and #key or 0)
+     local kept = ${FINISHED_MESSAGE_BYTES} + #directive + #client.id + (fingerprint ~= '' and ${REPLAY_BYTES} + #key or 0)
      if client.length >= outbox_limit or exceeds(client.bytes, bytes, outbox_bytes) then return 'full' end
      if unfinished >= shard_limit or exceeds(in_shard, bytes, shard_bytes) then return 'shard-full' end
      if exceeds(of_payer, bytes, shard_bytes / 2) then return 'account-full' end
      local expires_text = string.format('%.0f', at + tonumber(ARGV[i + 5]))
      local fields = { 'client_id', client.id, 'directive', directive, 'payload', ARGV[i + 4], 'status', 'queued',
        'created_at', at_text, 'expires_at', expires_text, 'request_id', ARGV[i + 7], 'keep', ARGV[3],
-       'history', 'queued ' .. at_text, 'cost', string.format('%.0f', bytes) .. ' ' .. payer }
+       'history', 'queued ' .. at_text, 'cost', string.format('%.0f,%.0f ', bytes, kept) .. payer }
      if client.account then
        fields[#fields + 1], fields[#fields + 2] = 'account', client.account
+     end
+     if fingerprint ~= '' then
+       fields[#fields + 1], fields[#fields + 2] = 'idempotency', ARGV[i + 9]
      end
      call('HSET', MESSAGE .. id, unpack(fields))
      client.length = call('RPUSH', client.outbox, id)

@@ -1,7 +1,7 @@
 /** What unfinished messages weigh, and who pays for them: the counters of a shard beside its outboxes. */
 import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
-import { MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
+import { MESSAGE_LUA, OF_MESSAGES, UNKNOWN_PAYER } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
 
 /** What a message takes in Redis beside its payload, its directive and its Idempotency-Key. */
@@ -9,8 +9,6 @@ export const MESSAGE_BYTES = 1024;
 /** Bytes of one connection's and of one shard's unfinished messages, unless set otherwise. */
 export const OUTBOX_BYTES = 16_777_216;
 export const SHARD_OUTBOX_BYTES = 268_435_456;
-/** Pays for messages that were accepted before payers were recorded and have no account. */
-export const UNKNOWN_PAYER = 'unknown';
 
 /** Who pays for a caller's messages: its account, or else its key or token. */
 export function payerOf({ id, account }: { id: string; account?: string }): string {
@@ -36,8 +34,8 @@ const recountScript = new RedisScript<0 | 1 | 2>(
    for from = 0, ${RECOUNTED_AT_MOST}, ${CHARGED_AT_ONCE} do
      for _, id in ipairs(call('ZRANGE', EXPIRY, from, from + ${CHARGED_AT_ONCE - 1})) do
        local m = load(id)
-       local bytes, payer = string.match(m.cost or '', '^(%d+) (.*)$')
-       if bytes and m[3] then
+       local bytes, _, payer = cost_of(m)
+       if payer and m[3] then
          add('', bytes)
          add(payer, bytes)
          add('client:' .. m[3], bytes)

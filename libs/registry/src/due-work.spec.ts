@@ -42,7 +42,7 @@ beforeEach(async () => {
   await redis.zadd(keys.index(SHARD, 'online', 'host'), 0, CLIENT);
 });
 
-const NOTHING: DueWork = { todos: [], unreadable: [], expired: 0, forgotten: 0, more: false };
+const NOTHING: DueWork = { todos: [], unreadable: [], expired: 0, forgotten: 0, forgottenEarly: 0, more: false };
 
 async function now(): Promise<number> {
   const [seconds, micros] = await redis.time();
@@ -266,22 +266,5 @@ describe('a former owner', () => {
     await redis.del(keys.owner(GRANT));
     await expect(due.done(GRANT, todos)).rejects.toThrow(StaleOwnerError);
     expect(await dueAt(forget('a'))).toBeDefined();
-  });
-});
-
-describe('finished messages', () => {
-  it('past the limit of a shard are forgotten before their time, the oldest first', async () => {
-    const ids: string[] = [];
-    for (let i = 0; i < 5; i++) {
-      ids.push(await accept(60_000));
-      await messages.cancel(ids[i] ?? '');
-      // In the order of their acceptance, also if they ended within one millisecond.
-      await redis.zincrby(keys.finished(SHARD), i, ids[i] ?? '');
-    }
-    const few = new DueWorkOfShards(redis, keys, () => 2);
-    expect(await few.take(GRANT)).toMatchObject({ forgotten: 3 });
-    expect(await few.take(GRANT)).toMatchObject({ forgotten: 0, more: false });
-    const kept = await Promise.all(ids.map((id) => messages.read(id)));
-    expect(kept.map((message) => message?.status)).toEqual([undefined, undefined, undefined, 'cancelled', 'cancelled']);
   });
 });

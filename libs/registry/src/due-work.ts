@@ -3,7 +3,8 @@ import { RedisScript, type Redis } from '@app/platform';
 import { LOG_LUA, StaleOwnerError, type Grant } from '@app/sharding';
 import type { DeadLetter } from './event.js';
 import { DEAD_LETTERS_SHARE } from './event-log.js';
-import { MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
+import { FINISHED_LUA, type FinishedLimits } from './finished-messages.js';
+import { OF_MESSAGES } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type DueToDo } from './to-do.js';
 
@@ -15,6 +16,8 @@ export interface DueWork {
   expired: number;
   /** Finished messages whose retention has ended: they are gone by this call. */
   forgotten: number;
+  /** Finished messages that are gone before that, since the shard has too many of them. */
+  forgottenEarly: number;
   /** More is due than one call takes. */
   more: boolean;
 }
@@ -27,18 +30,20 @@ export interface UnreadableToDo {
 
 /** Most to-dos, and most messages, of one call. */
 const BATCH = 100;
+/** Most messages that one call forgets before their time: with many calls a second, more than a shard can finish. */
+const SURPLUS_BATCH = 200;
 
-const FINISHED_LIMIT = 100_000;
+const FINISHED: FinishedLimits = { count: 100_000, bytes: 134_217_728 };
 
 /**
  * To-dos that are taken come up again at a time that ends on half a millisecond, and commits write whole ones: so one
  * that is written anew while it is being done is never taken for the one that was taken.
- * KEYS `ofMessages`, owner · ARGV fence, batch, again ms, finished messages that are kept at most
- * → false where stale | [expired count, forgotten count, more 0/1, due time, to-do …]
+ * KEYS `ofMessages`, owner · ARGV fence, batch, again ms, finished messages that are kept at most, their bytes, surplus batch
+ * → false where stale | [expired count, forgotten count, forgotten early, more 0/1, due time, to-do …]
  */
-const dueScript = new RedisScript<null | [number, number, number, string, ...string[]]>(
+const dueScript = new RedisScript<null | [number, number, number, number, string, ...string[]]>(
   'ccDue',
-  `${MESSAGE_LUA}
+  `${FINISHED_LUA}
    if call('GET', KEYS[${OF_MESSAGES + 1}]) ~= ARGV[1] then return false end
    local batch = tonumber(ARGV[2])
    local function due(set) return call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
@@ -58,23 +63,15 @@ const dueScript = new RedisScript<null | [number, number, number, string, ...str
    end
 
    local old = due(FINISHED)
-   -- Past the limit the oldest are forgotten before their time.
-   if #old == 0 then
-     local surplus = math.min(batch, call('ZCARD', FINISHED) - ARGV[4])
-     if surplus > 0 then old = call('ZRANGE', FINISHED, 0, surplus - 1) end
-   end
-   for _, id in ipairs(old) do
-     local client = redis.pcall('HGET', MESSAGE .. id, 'client_id')
-     if type(client) == 'string' then call('ZREM', MESSAGES .. client, id) end
-     call('UNLINK', MESSAGE .. id)
-     call('ZREM', FINISHED, id)
-   end
+   for _, id in ipairs(old) do forget(id) end
+   local surplus_batch = tonumber(ARGV[6])
+   local early = forget_surplus(tonumber(ARGV[4]), tonumber(ARGV[5]), surplus_batch)
 
    local todos = due(TODO)
    local again = string.format('%.1f', at + tonumber(ARGV[3]) + 0.5)
    for _, todo in ipairs(todos) do call('ZADD', TODO, again, todo) end
-   local more = #ids == batch or #old == batch or #todos == batch
-   return { expired, #old, more and 1 or 0, again, unpack(todos) }`,
+   local more = #ids == batch or #old == batch or #todos == batch or early == surplus_batch
+   return { expired, #old, early, more and 1 or 0, again, unpack(todos) }`,
 );
 
 /** KEYS owner, todo · ARGV fence, then to-do and due time in turn; one that was written anew stays. */
@@ -109,8 +106,7 @@ export class DueWorkOfShards {
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
-    /** Finished messages that a shard keeps at most. */
-    private readonly finishedLimit: (shard: number) => number = () => FINISHED_LIMIT,
+    private readonly finishedLimits: (shard: number) => FinishedLimits = () => FINISHED,
   ) {}
 
   /** Takes what is due; a to-do that is not done comes up again. @throws StaleOwnerError */
@@ -118,15 +114,16 @@ export class DueWorkOfShards {
     const { keys } = this;
     const shard = grant.index;
     const scriptKeys = [...keys.ofMessages(shard), keys.owner(grant)];
-    const reply = await dueScript.run(this.redis, scriptKeys, [
-      ...[grant.fence, BATCH, WAKE_AGAIN_MS, this.finishedLimit(shard)],
-    ]);
+    const { count, bytes } = this.finishedLimits(shard);
+    const args = [grant.fence, BATCH, WAKE_AGAIN_MS, count, bytes, SURPLUS_BATCH];
+    const reply = await dueScript.run(this.redis, scriptKeys, args);
     if (reply === null) throw new StaleOwnerError(grant);
-    const [expired, forgotten, more, again, ...todos] = reply;
+    const [expired, forgotten, forgottenEarly, more, again, ...todos] = reply;
     const due = Number(again);
     return {
       expired,
       forgotten,
+      forgottenEarly,
       more: more === 1,
       ...decodeAll(todos, due),
     };

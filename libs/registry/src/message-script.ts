@@ -10,7 +10,12 @@ import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-statu
 const HISTORY_BYTES = 8192;
 
 /** How many keys `RegistryKeys.ofMessages` gives. */
-export const OF_MESSAGES = 21;
+export const OF_MESSAGES = 23;
+
+/** What a finished message takes in Redis beside its history, its directive and its client's id. */
+export const FINISHED_MESSAGE_BYTES = 640;
+/** Pays for messages that were accepted before payers were recorded and have no account. */
+export const UNKNOWN_PAYER = 'unknown';
 
 function luaTable(): string {
   const moves = STORED_STATUSES.flatMap((from) => TRANSITIONS[from].map((to) => `['${from} ${to}']=true`));
@@ -30,7 +35,9 @@ function isUnfinished(status: StoredStatus): boolean {
  * `at`, `at_text`: epoch milliseconds of the Redis clock.
  * `micros`: the same clock in microseconds.
  * `load(id, field …)`: the fields of a message that `move` needs, five of them, and then these; `err` if it is no hash.
- *   `cost` is what it is charged with: `<bytes> <payer>`.
+ *   `cost` is what it is charged with: `<bytes>,<bytes when finished> <payer>`, and `<bytes> <payer>` of a finished one.
+ * `cost_of(message)`: bytes, bytes when finished without its history, payer; payer is nil if it is not charged.
+ * `weigh(payer, bytes)`: adds to what a payer's finished messages weigh, and all of the shard.
  * `uncharge(message)`: takes what an unfinished message weighs off its client, its payer and the shard.
  * `append(event, account)`: appends an event, of an account's connection where one is given.
  * `append_refusal(event, account)`: the same, to the stream of refusals.
@@ -43,7 +50,8 @@ function isUnfinished(status: StoredStatus): boolean {
  */
 export const MESSAGE_LUA = `${LOG_LUA}
 local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTBOX, MESSAGES, IDEMPOTENCY,
-  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING, ACCOUNTS_ASKED, DEAD_LETTERS, OUTBOX_BYTES, LOG, REFUSAL_EVENTS =
+  ACCOUNTS, WOKEN, DRAINING, DRAIN_RUN, WAKING, ACCOUNTS_ASKED, DEAD_LETTERS, OUTBOX_BYTES, LOG, REFUSAL_EVENTS,
+  FINISHED_BYTES, FINISHED_OF =
     unpack(KEYS, 1, ${OF_MESSAGES})
 local call = redis.call
 local TRANSITIONS = ${luaTable()}
@@ -79,9 +87,19 @@ local function load(id, ...)
   return m
 end
 
+local function cost_of(m)
+  local bytes, kept, payer = string.match(m.cost or '', '^(%d+),?(%d*) (.*)$')
+  return tonumber(bytes or 0), tonumber(kept) or ${FINISHED_MESSAGE_BYTES}, payer
+end
+
+local function weigh(payer, bytes)
+  call('ZINCRBY', FINISHED_BYTES, bytes, '')
+  call('ZINCRBY', FINISHED_BYTES, bytes, payer)
+end
+
 local function uncharge(m)
-  local bytes, payer = string.match(m.cost or '', '^(%d+) (.*)$')
-  if not bytes then return end
+  local bytes, _, payer = cost_of(m)
+  if not payer then return end
   local fields = { '', payer, 'client:' .. (m[3] or '') }
   local held, left = call('HMGET', OUTBOX_BYTES, unpack(fields)), {}
   for i, field in ipairs(fields) do
@@ -103,14 +121,24 @@ local function move(id, message, to, shown, details, ...)
     history = first .. '\\n' .. rest
   end
   if history ~= '' then line = history .. '\\n' .. line end
+  local grown = #line - #(message[2] or '')
   message[1], message[2] = to, line
   if ENDS[to] then
+    local bytes, kept, payer = cost_of(message)
     if not ENDS[from] then
       uncharge(message)
       -- Readers need no more of it than what it was and what became of it.
-      call('HDEL', MESSAGE .. id, 'payload', 'request_id', 'unheard', 'cost')
+      call('HDEL', MESSAGE .. id, 'payload', 'request_id', 'unheard')
+      payer, bytes, grown = payer or '${UNKNOWN_PAYER}', 0, kept + #line
+      call('RPUSH', FINISHED_OF .. payer, id)
     end
-    call('HSET', MESSAGE .. id, 'status', to, 'history', line, ...)
+    if payer then
+      weigh(payer, grown)
+      message.cost = string.format('%.0f', bytes + grown) .. ' ' .. payer
+      call('HSET', MESSAGE .. id, 'cost', message.cost, 'status', to, 'history', line, ...)
+    else
+      call('HSET', MESSAGE .. id, 'status', to, 'history', line, ...)
+    end
     call('ZREM', EXPIRY, id)
     call('ZADD', FINISHED, string.format('%.0f', at + (tonumber(message[4]) or 0)), id)
   else

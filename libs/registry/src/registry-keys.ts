@@ -94,6 +94,16 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:finished`;
   }
 
+  /** Sorted set, who pays → bytes of their finished messages; of all of the shard under ''. */
+  finishedBytes(shard: number): string {
+    return `${this.shard(shard)}:finished-bytes`;
+  }
+
+  /** List of the ids of a payer's finished messages in the order of their ends. Some may be forgotten by now. */
+  finishedOf(shard: number, payer: string): string {
+    return this.finishedOfPrefix(shard) + payer;
+  }
+
   /** List of message ids in the order of their acceptance; the head is in flight or next. */
   outbox(shard: number, clientId: string): string {
     return this.outboxPrefix(shard) + clientId;
@@ -166,6 +176,8 @@ export class RegistryKeys extends ShardingKeys {
       this.outboxBytes(shard),
       this.log(shard),
       this.refusalEvents(shard),
+      this.finishedBytes(shard),
+      this.finishedOfPrefix(shard),
     ];
   }
 
@@ -224,6 +236,10 @@ export class RegistryKeys extends ShardingKeys {
 
   private messagePrefix(shard: number): string {
     return `${this.shard(shard)}:message:`;
+  }
+
+  private finishedOfPrefix(shard: number): string {
+    return `${this.shard(shard)}:finished-of:`;
   }
 
   private outboxPrefix(shard: number): string {

@@ -164,4 +164,17 @@ describe("a stream of a shard's log", () => {
     await trimLog(redis, keys, 0, streams(), { shardCount: 10, retentionMs: 1000 }, 10);
     expect(await field('limit')).toBe('16777216');
   });
+
+  it('keeps a part of its bytes if only that is wanted, and takes all of them again afterwards', async () => {
+    await append(...Array.from({ length: 16 }, (): [1, string] => [1, 'x'.repeat(100)]));
+    const bytes = 2 * Number(await field('bytes:stream-1'));
+    const limits = { bytes, shardCount: 1, retentionMs: 3_600_000 };
+    await trimLog(redis, keys, 0, streams(), limits, 1000);
+    expect(await textsOf(1)).toHaveLength(16);
+    await trimLog(redis, keys, 0, streams(), { ...limits, part: 4 }, 1000);
+    expect(await textsOf(1)).toHaveLength(4);
+    expect(await field('limit')).toBe(`${bytes / 4}`);
+    await trimLog(redis, keys, 0, streams(), limits, 1000);
+    expect(await field('limit')).toBe(`${bytes}`);
+  });
 });

@@ -113,7 +113,8 @@ end
 `;
 
 /**
- * KEYS log, streams … · ARGV limit or 0 for the default, shard count, retention ms, most, then name and share of each stream
+ * KEYS log, streams … · ARGV limit or 0 for the default, shard count, retention ms, most, one in so many of the limit that
+ *   is kept, then name and share of each stream
  * → removed, then how many ms ago each stream's oldest entry was appended, '' if it is empty
  */
 const trimScript = new RedisScript<[number, ...string[]]>(
@@ -125,11 +126,12 @@ const trimScript = new RedisScript<[number, ...string[]]>(
      local most = tonumber(string.match(redis.call('INFO', 'memory'), 'maxmemory:(%d+)') or 0)
      if most > 0 then limit = math.min(limit, math.floor(most / 10 / ARGV[2])) end
    end
+   limit = math.floor(limit / ARGV[5])
    redis.call('HSET', KEYS[1], 'limit', limit)
    log_raise(KEYS[1])
    local removed, reply = 0, {}
    for i = 2, #KEYS do
-     local name, share = ARGV[2 * i + 1], ARGV[2 * i + 2]
+     local name, share = ARGV[2 * i + 2], ARGV[2 * i + 3]
      removed = removed + log_trim(KEYS[1], KEYS[i], name, limit / share, log_ms - ARGV[3], tonumber(ARGV[4]))
      local oldest = redis.call('XRANGE', KEYS[i], '-', '+', 'COUNT', 1)[1]
      reply[#reply + 1] = oldest and string.format('%.0f', math.max(0, log_ms - log_parse(oldest[1]))) or ''
@@ -140,6 +142,8 @@ const trimScript = new RedisScript<[number, ...string[]]>(
 export interface LogLimits {
   /** Bytes of a shard's streams together; undefined for 16 MiB, or a tenth of `maxmemory` by shards if that is less. */
   bytes?: number | undefined;
+  /** One in so many of these bytes is kept; all of them unless set. */
+  part?: number;
   shardCount: number;
   retentionMs: number;
 }
@@ -157,10 +161,10 @@ export async function trimLog(
   keys: ShardingKeys,
   shard: number,
   streams: readonly LogStream[],
-  { bytes = 0, shardCount, retentionMs }: LogLimits,
+  { bytes = 0, part = 1, shardCount, retentionMs }: LogLimits,
   most: number,
 ): Promise<LogTrimmed> {
-  const args = [bytes, shardCount, retentionMs, most, ...streams.flatMap(({ name, share }) => [name, share])];
+  const args = [bytes, shardCount, retentionMs, most, part, ...streams.flatMap(({ name, share }) => [name, share])];
   const scriptKeys = [keys.log(shard), ...streams.map(({ key }) => key)];
   const [removed, ...held] = await trimScript.run(redis, scriptKeys, args);
   return { removed, heldMs: held.map((ms) => (ms === '' ? undefined : Number(ms))) };

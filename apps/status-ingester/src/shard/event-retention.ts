@@ -26,7 +26,7 @@ export class EventRetention {
     private readonly ownership: Pick<Ownership, 'held'>,
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
-    private readonly limits: LogLimits,
+    private readonly limits: (shard: number) => LogLimits,
     private readonly logger: Logger,
   ) {}
 
@@ -62,7 +62,7 @@ export class EventRetention {
   private async trimShard(shard: number): Promise<[stream: string, heldMs: number][]> {
     const streams = logStreams(this.keys, shard);
     for (let scripts = 1; ; scripts++) {
-      const { removed, heldMs } = await trimLog(this.redis, this.keys, shard, streams, this.limits, MOST);
+      const { removed, heldMs } = await trimLog(this.redis, this.keys, shard, streams, this.limits(shard), MOST);
       if (removed >= MOST && scripts < MOST_SCRIPTS) continue;
       return streams.flatMap(({ name }, i): [string, number][] => {
         const ms = heldMs[i];

@@ -10,6 +10,10 @@ import type { Effects } from './effects.js';
 
 const expiredMessages = counter('messages_expired', 'Messages whose time to live ran out before they were published.');
 const forgottenMessages = counter('messages_forgotten', 'Finished messages whose retention ended.');
+const forgottenEarly = counter(
+  'messages_forgotten_early',
+  'Finished messages forgotten before their retention ended: their shard has too many of them or too many bytes.',
+);
 
 /** A message becomes `expired` within a second of its time. */
 const INTERVAL_MS = 500;
@@ -54,6 +58,7 @@ export class Housekeeping {
         const work = await this.due.take(grant);
         if (work.expired > 0) expiredMessages.inc(work.expired);
         if (work.forgotten > 0) forgottenMessages.inc(work.forgotten);
+        if (work.forgottenEarly > 0) forgottenEarly.inc(work.forgottenEarly);
         this.effects.resume(grant, work.todos);
         if (work.unreadable.length > 0) {
           deadLettered.inc({ reason: 'internal-error' }, await this.due.deadLetter(grant, work.unreadable));
