@@ -88,13 +88,13 @@ export class StorageBudget {
     return { payer, refuse: this.full.has(payer) ? 'account-full' : undefined };
   }
 
-  /** Adds up what those weigh that have sent something, or are full. */
+  /** Adds up what those weigh that have sent something, or are full. Never rejects: nobody waits for it. */
   sum(): Promise<void> {
     this.summing ??= this.sumActive()
       .catch((error: unknown) => {
-        if (!isRedisError(error)) throw error;
         unsummed.inc();
-        this.logger.debug({ err: error }, 'the bytes of accounts could not be added up; next try in a second');
+        const level = isRedisError(error) ? 'debug' : 'error';
+        this.logger[level]({ err: error }, 'the bytes of accounts could not be added up; next try in a second');
       })
       .finally(() => (this.summing = undefined));
     return this.summing;
@@ -104,12 +104,17 @@ export class StorageBudget {
     const payers = [...this.active];
     this.active = new Set();
     const full = new Set<string>();
-    for (let from = 0; from < payers.length; from += ASKED_AT_ONCE) {
-      const part = payers.slice(from, from + ASKED_AT_ONCE);
-      const sums = await bytesOfPayers(this.redis, this.keys, this.limits.shardCount, part);
-      for (const [i, payer] of part.entries()) {
-        if ((sums[i] ?? 0) >= this.accountBytes) full.add(payer);
+    try {
+      for (let from = 0; from < payers.length; from += ASKED_AT_ONCE) {
+        const part = payers.slice(from, from + ASKED_AT_ONCE);
+        const sums = await bytesOfPayers(this.redis, this.keys, this.limits.shardCount, part);
+        for (const [i, payer] of part.entries()) {
+          if ((sums[i] ?? 0) >= this.accountBytes) full.add(payer);
+        }
       }
+    } catch (error) {
+      for (const payer of payers) this.active.add(payer);
+      throw error;
     }
     // Who is full is followed until it is not, whether it goes on sending or not.
     for (const payer of full) this.active.add(payer);

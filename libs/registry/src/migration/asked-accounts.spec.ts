@@ -1,5 +1,5 @@
 import type { Redis } from '@app/platform';
-import type { Grant } from '@app/sharding';
+import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { RegistryKeys } from '../registry-keys.js';
 import { encodeToDo, WAKE_TODO } from '../to-do.js';
@@ -23,6 +23,26 @@ it('marks clients with an account that 0.1.0 was asking for, and no others, howe
   todos.hset(keys.accounts(0), '{"do":"account",', 'acme', 'known', 'acme');
   todos.zadd(keys.todo(0), 1, '{"do":"account",');
   await todos.exec();
+  await redis.set(keys.owner(GRANT), GRANT.fence);
   for (let times = 0; times < 2; times++) await ASKED_ACCOUNTS.run(redis, keys, GRANT);
   expect((await redis.smembers(keys.accountsAsked(0))).sort()).toEqual(asked.sort());
+});
+
+it('marks them also when Redis has reached its maxmemory, and as the owner of the shard only', async () => {
+  const keys = new RegistryKeys('asked-full');
+  await redis.zadd(keys.todo(0), 1, encodeToDo({ do: 'account', client_id: 'a' }));
+  await redis.hset(keys.accounts(0), 'a', 'acme');
+  await redis.set(keys.owner(GRANT), 'another');
+  await redis.config('SET', 'maxmemory', '1');
+  try {
+    await expect(redis.set('one-more', 'x')).rejects.toThrow('OOM');
+    await expect(ASKED_ACCOUNTS.run(redis, keys, GRANT)).rejects.toThrow(StaleOwnerError);
+    await redis.config('SET', 'maxmemory', '0');
+    await redis.set(keys.owner(GRANT), GRANT.fence);
+    await redis.config('SET', 'maxmemory', '1');
+    await ASKED_ACCOUNTS.run(redis, keys, GRANT);
+    expect(await redis.smembers(keys.accountsAsked(0))).toEqual(['a']);
+  } finally {
+    await redis.config('SET', 'maxmemory', '0');
+  }
 });
