@@ -1,17 +1,17 @@
 /** Appends events to the logs of a key space as the owners of its shards do, trims them, and knows what was appended. */
 import { RedisScript, type Redis } from '@app/platform';
 import { eventStreams, logStreams, type RegistryKeys } from '@app/registry';
-import { LOG_LUA, trimLog } from '@app/sharding';
+import { logScript, trimLog } from '@app/sharding';
 
 /** KEYS log, stream · ARGV name, share, event … → ids */
 const appendScript = new RedisScript<string[]>(
   'testAppendEvents',
-  `${LOG_LUA}
+  logScript(`
    local ids = {}
    for i = 3, #ARGV do
      ids[#ids + 1] = log_append(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), { 'at', '5000', 'event', ARGV[i] })
    end
-   return ids`,
+   return ids`),
 );
 
 export interface AppendedEvent {

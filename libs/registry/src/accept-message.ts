@@ -4,7 +4,7 @@
  */
 import { RedisScript } from '@app/platform';
 import { MESSAGE_BYTES } from './byte-budget.js';
-import { FINISHED_MESSAGE_BYTES, MESSAGE_LUA, OF_MESSAGES } from './message-script.js';
+import { FINISHED_MESSAGE_BYTES, messageScript, OF_MESSAGES } from './message-script.js';
 import { WAKE_TODO } from './to-do.js';
 
 /** Refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
@@ -42,7 +42,7 @@ const REPLAY_BYTES = 224;
  */
 export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
   'ccAccept',
-  `${MESSAGE_LUA}
+  messageScript(`
    local outbox_limit, shard_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
    local outbox_bytes, shard_bytes, payer, refuse = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
    local wake_at = string.format('%.0f', at + tonumber(ARGV[4]))
@@ -155,6 +155,6 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      -- No dispatcher has to be woken while one drains the shard, or somebody else is about to wake one.
      if call('EXISTS', DRAINING) == 0 and call('SET', WAKING, 1, 'NX', 'PX', ${WAKING_MS}) then replies[1] = 1 end
    end
-   return replies`,
+   return replies`),
   { whenFull: 'refuse' },
 );

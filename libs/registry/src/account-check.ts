@@ -1,6 +1,6 @@
 /** Whether a message may go to a client, given whose both are; shared by the scripts that publish and that tidy up. */
 import { RedisScript } from '@app/platform';
-import { MESSAGE_LUA } from './message-script.js';
+import { messageScript } from './message-script.js';
 
 /** Details of a message that was accepted for one account while its client belongs to another one now. */
 export const ACCOUNT_MOVED = 'the client belongs to another account now';
@@ -33,7 +33,8 @@ const LOOKED_AT = 500;
  */
 export const failMovedScript = new RedisScript<[failed: number, next: number]>(
   'ccFailMoved',
-  `${MESSAGE_LUA}${ACCOUNT_LUA}
+  messageScript(
+    `
    local client, from = ARGV[1], tonumber(ARGV[2])
    if call('SISMEMBER', ACCOUNTS_ASKED, client) == 1 then return { 0, -1 } end
    local account, is_known = call('HGET', ACCOUNTS, client), call('HEXISTS', CONNECTIONS, client) == 1
@@ -47,4 +48,6 @@ export const failMovedScript = new RedisScript<[failed: number, next: number]>(
      end
    end
    return { failed, #ids < ${LOOKED_AT} and -1 or from + #ids - failed }`,
+    ACCOUNT_LUA,
+  ),
 );

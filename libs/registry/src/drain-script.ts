@@ -5,7 +5,7 @@
  */
 import { RedisScript } from '@app/platform';
 import { ACCOUNT_LUA } from './account-check.js';
-import { MESSAGE_LUA } from './message-script.js';
+import { messageScript } from './message-script.js';
 import { STORED_STATUSES } from './message-status.js';
 import { WAKE_TODO } from './to-do.js';
 
@@ -41,7 +41,8 @@ const DRAIN_ARGS = { head: 5, settlement: 5 } as const;
  */
 export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: number[], ...ClaimReply[]]>(
   'ccDrain',
-  `${MESSAGE_LUA}${ACCOUNT_LUA}
+  messageScript(
+    `
    local STATUSES = { ${STORED_STATUSES.map((status) => `${status}=true`).join(',')} }
    local run, under_way, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
    local first_wait, longest_wait = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -229,4 +230,6 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
      end
    end
    return reply`,
+    ACCOUNT_LUA,
+  ),
 );

@@ -1,10 +1,10 @@
 /** What time makes due on a shard: to-dos, and messages that expire or are forgotten. For the shard's owner. */
 import { RedisScript, type Redis } from '@app/platform';
-import { LOG_LUA, StaleOwnerError, type Grant } from '@app/sharding';
+import { logScript, StaleOwnerError, type Grant } from '@app/sharding';
 import type { DeadLetter } from './event.js';
 import { DEAD_LETTERS_SHARE } from './event-log.js';
 import { FINISHED_LUA, type FinishedLimits } from './finished-messages.js';
-import { OF_MESSAGES } from './message-script.js';
+import { messageScript, OF_MESSAGES } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type DueToDo } from './to-do.js';
 
@@ -43,7 +43,8 @@ const FINISHED: FinishedLimits = { count: 100_000, bytes: 134_217_728 };
  */
 const dueScript = new RedisScript<null | [number, number, number, number, string, ...string[]]>(
   'ccDue',
-  `${FINISHED_LUA}
+  messageScript(
+    `
    if call('GET', KEYS[${OF_MESSAGES + 1}]) ~= ARGV[1] then return false end
    local batch = tonumber(ARGV[2])
    local function due(set) return call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
@@ -62,6 +63,7 @@ const dueScript = new RedisScript<null | [number, number, number, number, string
      end
    end
 
+   write_weights()
    local old = due(FINISHED)
    for _, id in ipairs(old) do forget(id) end
    local surplus_batch = tonumber(ARGV[6])
@@ -72,6 +74,8 @@ const dueScript = new RedisScript<null | [number, number, number, number, string
    for _, todo in ipairs(todos) do call('ZADD', TODO, again, todo) end
    local more = #ids == batch or #old == batch or #todos == batch or early == surplus_batch
    return { expired, #old, early, more and 1 or 0, again, unpack(todos) }`,
+    FINISHED_LUA,
+  ),
 );
 
 /** KEYS owner, todo · ARGV fence, then to-do and due time in turn; one that was written anew stays. */
@@ -88,7 +92,7 @@ const doneScript = new RedisScript<number>(
 /** KEYS owner, to-dos, dead letters, log · ARGV fence, then to-do and dead letter in turn → how many were moved; -1 stale. */
 const unreadableScript = new RedisScript<number>(
   'ccUnreadableToDos',
-  `${LOG_LUA}
+  logScript(`
    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
    local time = redis.call('TIME')
    local at = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
@@ -99,7 +103,7 @@ const unreadableScript = new RedisScript<number>(
        moved = moved + 1
      end
    end
-   return moved`,
+   return moved`),
 );
 
 export class DueWorkOfShards {

@@ -1,6 +1,6 @@
 /** What subscribers are told. Appended by the same script as the change it tells of. */
 import { RedisScript, type Redis } from '@app/platform';
-import { LOG_LUA, type LogAppend } from '@app/sharding';
+import { logScript, type LogAppend } from '@app/sharding';
 import type { ConnectionType, OfflineReason } from './connection-state.js';
 import { STATE_SHARE, deadLetterStream, eventStreams } from './event-log.js';
 import type { SweepTrigger } from './maintenance.js';
@@ -68,9 +68,9 @@ export type KeySpaceEvent =
 /** KEYS log, events of shard 0 · ARGV event → its id */
 const appendScript = new RedisScript<string>(
   'ccAppendEvent',
-  `${LOG_LUA}
+  logScript(`
    log_open(KEYS[1])
-   return log_append(KEYS[1], KEYS[2], 'state', ${STATE_SHARE}, { 'at', string.format('%.0f', log_ms), 'event', ARGV[1] })`,
+   return log_append(KEYS[1], KEYS[2], 'state', ${STATE_SHARE}, { 'at', string.format('%.0f', log_ms), 'event', ARGV[1] })`),
 );
 
 export async function tellAll(redis: Redis, keys: RegistryKeys, event: KeySpaceEvent): Promise<void> {

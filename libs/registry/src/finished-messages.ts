@@ -2,8 +2,6 @@
  * How finished messages of a shard are forgotten: when their retention has ended, or before it when the shard has too
  * many of them or too many bytes. Then the payer that has most of them, and more than its part, loses its own oldest.
  */
-import { MESSAGE_LUA } from './message-script.js';
-
 export interface FinishedLimits {
   /** Finished messages that a shard keeps at most. */
   count: number;
@@ -17,13 +15,13 @@ const PAYER_PART = 8;
 const DROPPED_AT_ONCE = 10;
 
 /**
- * Lua, with `MESSAGE_LUA` before it.
+ * Lua behind `MESSAGE_LUA`.
  * `forget(id, early)`: removes a finished message. The answer to its Idempotency-Key goes with it if `early`; if not, and
  *   it is kept for longer than the message, what remains is a record that counts it.
  * `forget_surplus(count, bytes, most)`: forgets until the shard keeps no more than that, `most` messages at most. Returns
  *   how many. What is not counted goes first: 0.1.0 finished it, or its record is lost.
  */
-export const FINISHED_LUA = `${MESSAGE_LUA}
+export const FINISHED_LUA = `
 local function drop_payer(payer)
   call('ZREM', FINISHED_BYTES, payer)
   -- Only the total is left.

@@ -1,5 +1,5 @@
 /** What the scripts on messages have in common: the table of transitions, histories and events. */
-import { LOG_LUA } from '@app/sharding';
+import { LOG_LUA, logScript } from '@app/sharding';
 import { DEAD_LETTERS_SHARE, REFUSALS_SHARE, STATE_SHARE } from './event-log.js';
 import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
 
@@ -17,13 +17,13 @@ export const FINISHED_MESSAGE_BYTES = 640;
 /** Pays for messages that were accepted before payers were recorded and have no account. */
 export const UNKNOWN_PAYER = 'unknown';
 
-function luaTable(): string {
-  const moves = STORED_STATUSES.flatMap((from) => TRANSITIONS[from].map((to) => `['${from} ${to}']=true`));
-  return `{${moves.join(',')}}`;
+/** Words as one text, each between bars: a table would be built by every run of a script. */
+function luaWords(words: readonly string[]): string {
+  return `'|${words.join('|')}|'`;
 }
 
-function luaSet(statuses: readonly StoredStatus[]): string {
-  return `{${statuses.map((status) => `${status}=true`).join(',')}}`;
+function transitions(): string[] {
+  return STORED_STATUSES.flatMap((from) => TRANSITIONS[from].map((to) => `${from} ${to}`));
 }
 
 function isUnfinished(status: StoredStatus): boolean {
@@ -31,7 +31,7 @@ function isUnfinished(status: StoredStatus): boolean {
 }
 
 /**
- * Lua shared by the scripts on messages. KEYS begin with `RegistryKeys.ofMessages`.
+ * Lua shared by the scripts on messages; `messageScript` makes one of an act that changes something. KEYS begin with `RegistryKeys.ofMessages`.
  * `at`, `at_text`: epoch milliseconds of the Redis clock.
  * `micros`: the same clock in microseconds.
  * `load(id, field …)`: the fields of a message that `move` needs, five of them, and then these; `err` if it is no hash.
@@ -39,6 +39,7 @@ function isUnfinished(status: StoredStatus): boolean {
  * `cost_of(message)`: bytes, bytes when finished without its history, payer; payer is nil if it is not charged.
  * `weigh(payer, bytes)`: adds to what a payer's finished messages weigh, and all of the shard.
  * `uncharge(message)`: takes what an unfinished message weighs off its client, its payer and the shard.
+ * `write_weights()`: writes what `move` has changed of both; a script does it at its end.
  * `append(event, account)`: appends an event, of an account's connection where one is given.
  * `append_refusal(event, account)`: the same, to the stream of refusals.
  * `tell(client, account, id, status, details)`: appends the event of a change.
@@ -54,9 +55,10 @@ local HOSTS, PROXIES, CONNECTIONS, EXPIRY, FINISHED, TODO, EVENTS, MESSAGE, OUTB
   FINISHED_BYTES, FINISHED_OF =
     unpack(KEYS, 1, ${OF_MESSAGES})
 local call = redis.call
-local TRANSITIONS = ${luaTable()}
-local ENDS = ${luaSet(STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished)))}
-local time = call('TIME')
+local TRANSITIONS = ${luaWords(transitions())}
+local ENDS = ${luaWords(STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished)))}
+local function is_among(words, word) return string.find(words, '|' .. word .. '|', 1, true) and true or false end
+local time = log_time()
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local micros = time[1] * 1000000 + time[2]
 local at_text = string.format('%.0f', at)
@@ -97,22 +99,33 @@ local function weigh(payer, bytes)
   call('ZINCRBY', FINISHED_BYTES, bytes, payer)
 end
 
+-- Bytes that 'move' has added to what payers have finished, and taken off by field of OUTBOX_BYTES.
+local finished, freed = {}, {}
+
 local function uncharge(m)
   local bytes, _, payer = cost_of(m)
   if not payer then return end
-  local fields = { '', payer, 'client:' .. (m[3] or '') }
-  local held, left = call('HMGET', OUTBOX_BYTES, unpack(fields)), {}
+  for _, field in ipairs({ '', payer, 'client:' .. (m[3] or '') }) do freed[field] = (freed[field] or 0) + bytes end
+end
+
+local function write_weights()
+  for payer, bytes in pairs(finished) do weigh(payer, bytes) end
+  local fields, left, gone = {}, {}, {}
+  for field in pairs(freed) do fields[#fields + 1] = field end
+  local held = #fields > 0 and call('HMGET', OUTBOX_BYTES, unpack(fields)) or {}
   for i, field in ipairs(fields) do
-    local rest = (tonumber(held[i]) or 0) - bytes
+    local rest = (tonumber(held[i]) or 0) - freed[field]
     if rest > 0 then left[#left + 1], left[#left + 2] = field, string.format('%.0f', rest)
-    elseif held[i] then call('HDEL', OUTBOX_BYTES, field) end
+    elseif held[i] then gone[#gone + 1] = field end
   end
   if #left > 0 then call('HSET', OUTBOX_BYTES, unpack(left)) end
+  if #gone > 0 then call('HDEL', OUTBOX_BYTES, unpack(gone)) end
+  finished, freed = {}, {}
 end
 
 local function move(id, message, to, shown, details, ...)
   local from, history = message[1], message[2] or ''
-  if not from or not TRANSITIONS[from .. ' ' .. to] then return false end
+  if not from or not is_among(TRANSITIONS, from .. ' ' .. to) then return false end
   local line = to .. ' ' .. at_text
   if details and details ~= '' then line = line .. ' ' .. string.gsub(details, '[%c]', ' ') end
   if #history > ${HISTORY_BYTES} then
@@ -123,9 +136,9 @@ local function move(id, message, to, shown, details, ...)
   if history ~= '' then line = history .. '\\n' .. line end
   local grown = #line - #(message[2] or '')
   message[1], message[2] = to, line
-  if ENDS[to] then
+  if is_among(ENDS, to) then
     local bytes, kept, payer = cost_of(message)
-    if not ENDS[from] then
+    if not is_among(ENDS, from) then
       uncharge(message)
       -- Readers need no more of it than what it was and what became of it.
       call('HDEL', MESSAGE .. id, 'payload', 'request_id', 'unheard')
@@ -133,7 +146,7 @@ local function move(id, message, to, shown, details, ...)
       call('RPUSH', FINISHED_OF .. payer, id)
     end
     if payer then
-      weigh(payer, grown)
+      finished[payer] = (finished[payer] or 0) + grown
       message.cost = string.format('%.0f', bytes + grown) .. ' ' .. payer
       call('HSET', MESSAGE .. id, 'cost', message.cost, 'status', to, 'history', line, ...)
     else
@@ -154,3 +167,8 @@ local function dead_letter(client, reason, details)
   log_append(LOG, DEAD_LETTERS, 'dead-letters', ${DEAD_LETTERS_SHARE}, { 'at', at_text, 'letter', letter })
 end
 `;
+
+/** A script on messages. `more`: what it shares with others beside `MESSAGE_LUA`. */
+export function messageScript(act: string, more = ''): string {
+  return logScript(act, MESSAGE_LUA + more, 'write_weights() log_close()');
+}

@@ -4,7 +4,7 @@ import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
 import { acceptScript, type AcceptReply } from './accept-message.js';
 import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES } from './byte-budget.js';
-import { MESSAGE_LUA, UNKNOWN_PAYER } from './message-script.js';
+import { messageScript, UNKNOWN_PAYER } from './message-script.js';
 import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from './message-status.js';
 import { isHeld } from './outbox.js';
 import type { RegistryKeys } from './registry-keys.js';
@@ -114,12 +114,12 @@ const MOST_LOOKED_AT = 1000;
 /** KEYS `ofMessages` · ARGV message id, account ('' for any) → the status it has now, '' where it is not known; cancelled or not. */
 const cancelScript = new RedisScript<[string, number]>(
   'ccCancel',
-  `${MESSAGE_LUA}
+  messageScript(`
    local m = load(ARGV[1])
    if ARGV[2] ~= '' and m[5] ~= ARGV[2] then return { '', 0 } end
    if not move(ARGV[1], m, 'cancelled', 'cancelled') then return { m[1] or '', 0 } end
    call('LREM', OUTBOX .. m[3], 1, ARGV[1])
-   return { 'cancelled', 1 }`,
+   return { 'cancelled', 1 }`),
 );
 
 export class Messages {

@@ -4,7 +4,7 @@ import { RedisScript, type Redis } from '@app/platform';
 import { failMovedScript } from './account-check.js';
 import { DRAIN_ENDS, drainScript, type ClaimReply, type DrainEnd, type StepKind } from './drain-script.js';
 import { type RegistryEvent } from './event.js';
-import { MESSAGE_LUA } from './message-script.js';
+import { MESSAGE_LUA, messageScript } from './message-script.js';
 import { brief } from './message-status.js';
 import type { RegistryKeys } from './registry-keys.js';
 
@@ -75,7 +75,7 @@ const RETRY_MS = { first: 1000, most: 60_000 };
  */
 const clientErrorScript = new RedisScript<ClientErrorOutcome>(
   'ccClientError',
-  `${MESSAGE_LUA}
+  messageScript(`
    local m = load(ARGV[2], 'attempts')
    local account = call('HGET', ACCOUNTS, ARGV[1])
    if m[3] ~= ARGV[1] or (m[5] and m[5] ~= account) then
@@ -89,7 +89,7 @@ const clientErrorScript = new RedisScript<ClientErrorOutcome>(
      call('LREM', OUTBOX .. ARGV[1], 1, ARGV[2])
      return 'failed'
    end
-   return 'not-published'`,
+   return 'not-published'`),
 );
 
 /** Whether what waits for a client is held: it is offline, or the last try found that it does not listen. */

@@ -5,7 +5,7 @@
  */
 import { RedisScript, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from './ownership.js';
-import { LOG_LUA, type LogStream } from './shard-log.js';
+import { logScript, type LogStream } from './shard-log.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
 /** What a commit does on the shard's slot. */
@@ -47,7 +47,7 @@ export class PositionError extends Error {
  */
 const commitScript = new RedisScript<string | number[]>(
   'ccCommit',
-  `${LOG_LUA}
+  logScript(`
    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'stale' end
    local position = redis.call('GET', KEYS[2]) or '0-0'
    if position == ARGV[3] and ARGV[2] ~= ARGV[3] then return 'repeated' end
@@ -70,7 +70,7 @@ const commitScript = new RedisScript<string | number[]>(
      redis.call('SET', KEYS[2], ARGV[3])
      redis.call('XTRIM', KEYS[3], 'MINID', ARGV[4])
    end
-   return guarded`,
+   return guarded`),
 );
 
 export class FencedCommit {

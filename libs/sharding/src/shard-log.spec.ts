@@ -2,7 +2,7 @@ import { RedisScript, type Redis } from '@app/platform';
 import fc from 'fast-check';
 import { withRedis } from '../../../test/support/redis.js';
 import { Leases } from './leases.js';
-import { LOG_LUA, trimLog, type LogStream } from './shard-log.js';
+import { logScript, trimLog, type LogStream } from './shard-log.js';
 import { ShardingKeys } from './sharding-keys.js';
 
 let redis: Redis;
@@ -18,13 +18,13 @@ beforeEach(() => {
 /** KEYS log, stream … · ARGV number of a stream and text in turn → ids */
 const appendScript = new RedisScript<string[]>(
   'specLogAppend',
-  `${LOG_LUA}
+  logScript(`
    local ids = {}
    for i = 1, #ARGV, 2 do
      local number = tonumber(ARGV[i])
      ids[#ids + 1] = log_append(KEYS[1], KEYS[1 + number], 'stream-' .. number, 2, { 'text', ARGV[i + 1] })
    end
-   return ids`,
+   return ids`),
 );
 
 function streams(): LogStream[] {
@@ -81,6 +81,32 @@ describe("the sequence of a shard's log", () => {
   it('goes on behind its last id if the clock of Redis was set back', async () => {
     await redis.hset(keys.log(0), 'last', '99999999999999-7', 'since', '0-0');
     expect(await append([1, 'a'], [2, 'b'])).toEqual(['99999999999999-8', '99999999999999-9']);
+  });
+
+  it('counts what a script had appended before it failed, and the error keeps its code', async () => {
+    const failScript = new RedisScript(
+      'specLogFail',
+      logScript(`
+       for _ = 1, 3 do log_append(KEYS[1], KEYS[2], 'stream-1', 2, { 'text', 'x' }) end
+       redis.call('HGET', KEYS[2], 'no hash')`),
+    );
+    await redis.hset(keys.log(0), 'last', '99999999999999-7', 'since', '0-0');
+    const failing = failScript.run(redis, [keys.log(0), streams()[0]?.key ?? ''], []);
+    await expect(failing).rejects.toMatchObject({
+      name: 'RedisScriptError',
+      message: expect.stringMatching(/^WRONGTYPE /) as string,
+    });
+    expect(await field('bytes:stream-1')).toBe(`${3 * 53}`);
+    expect(await append([1, 'y'])).toEqual(['99999999999999-11']);
+  });
+
+  it('is written once by a script, however much that appends', async () => {
+    const writes = async (): Promise<number> =>
+      Number(/cmdstat_hset:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+    await append([1, 'a']);
+    const before = await writes();
+    await append([1, 'b'], [2, 'c'], [1, 'd'], [2, 'e'], [1, 'f']);
+    expect((await writes()) - before).toBe(1);
   });
 
   it('is raised to the time of Redis by each acquisition and renewal of the lease', async () => {

@@ -30,16 +30,18 @@ const ENTRY_BYTES = 48;
 const REMOVED_BY_APPEND = 8;
 
 /**
- * Lua for scripts that append.
+ * Lua for scripts that append; `logScript` makes one of an act.
  * `log_raise(log, detect)`: raises the sequence to the time of Redis. `detect`: the caller has just become the owner,
  *   and notes a restart of Redis since the last id.
  * `log_append(log, stream, name, share, fields)`: appends, and returns the id. A stream that takes twice its part
  *   loses its oldest entries.
  * `log_trim(log, stream, name, target, from_ms, most)`: removes the oldest entries, `most` of them at most, as long as
  *   the stream takes more bytes than `target` or they are older than `from_ms`. Returns how many it has removed.
+ * `log_close()`: writes what has changed of the log's hash. Appends and trims of one script are written together.
  */
 export const LOG_LUA = `
-local log_ms, log_seq, log_limit, log_bytes
+local log_key, log_ms, log_seq, log_limit, log_clock
+local log_bytes, log_changes = {}, {}
 
 local function log_id(ms, seq) return string.format('%.0f-%.0f', ms, seq) end
 
@@ -50,18 +52,25 @@ end
 
 local function log_size(fields)
   local size = ${ENTRY_BYTES}
-  for i = 1, #fields do size = size + #tostring(fields[i]) end
+  for i = 1, #fields do size = size + #fields[i] end
   return size
 end
 
-local function log_open(log)
+-- The time of Redis, as TIME gives it.
+local function log_time()
+  log_clock = log_clock or redis.call('TIME')
+  return log_clock
+end
+
+-- 'name': a stream whose bytes will be needed.
+local function log_open(log, name)
   if log_ms then return end
-  local time = redis.call('TIME')
+  local time = log_time()
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  local known = redis.call('HMGET', log, 'last', 'limit')
-  log_ms, log_seq = log_parse(known[1])
+  local known = redis.call('HMGET', log, 'last', 'limit', 'bytes:' .. (name or ''))
+  log_key, log_ms, log_seq = log, log_parse(known[1])
   log_limit = tonumber(known[2]) or ${DEFAULT_LOG_BYTES}
-  log_bytes = {}
+  if name then log_bytes[name] = tonumber(known[3]) or 0 end
   if now > log_ms then log_ms, log_seq = now, 0 end
   if not known[1] then redis.call('HSET', log, 'since', log_id(log_ms, log_seq), 'last', log_id(log_ms, log_seq)) end
 end
@@ -80,8 +89,13 @@ local function log_raise(log, detect)
   return log_id(log_ms, log_seq)
 end
 
+local function log_size_of(log, name)
+  log_bytes[name] = log_bytes[name] or tonumber(redis.call('HGET', log, 'bytes:' .. name)) or 0
+  return log_bytes[name]
+end
+
 local function log_trim(log, stream, name, target, from_ms, most)
-  local bytes = tonumber(redis.call('HGET', log, 'bytes:' .. name) or 0)
+  local bytes = log_size_of(log, name)
   local removed, last = 0, nil
   for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', most)) do
     if bytes <= target and log_parse(entry[1]) >= from_ms then break end
@@ -91,26 +105,45 @@ local function log_trim(log, stream, name, target, from_ms, most)
     local ms, seq = log_parse(last)
     redis.call('XTRIM', stream, 'MINID', log_id(ms, seq + 1))
     if redis.call('XLEN', stream) == 0 then bytes = 0 end
-    redis.call('HSET', log, 'bytes:' .. name, math.max(0, bytes), 'trimmed:' .. name, last)
+    log_bytes[name] = math.max(0, bytes)
+    log_changes['bytes:' .. name], log_changes['trimmed:' .. name] = log_bytes[name], last
   end
   return removed
 end
 
 local function log_append(log, stream, name, share, fields)
-  log_open(log)
+  log_open(log, name)
   log_seq = log_seq + 1
   local id = log_id(log_ms, log_seq)
   redis.call('XADD', stream, id, unpack(fields))
-  local bytes = (log_bytes[name] or tonumber(redis.call('HGET', log, 'bytes:' .. name) or 0)) + log_size(fields)
-  redis.call('HSET', log, 'last', id, 'bytes:' .. name, bytes)
-  log_bytes[name] = bytes
-  if bytes > 2 * log_limit / share then
-    log_trim(log, stream, name, 2 * log_limit / share, 0, ${REMOVED_BY_APPEND})
-    log_bytes[name] = nil
-  end
+  log_bytes[name] = log_size_of(log, name) + log_size(fields)
+  log_changes['last'], log_changes['bytes:' .. name] = id, log_bytes[name]
+  local most = 2 * log_limit / share
+  if log_bytes[name] > most then log_trim(log, stream, name, most, 0, ${REMOVED_BY_APPEND}) end
   return id
 end
+
+local function log_close()
+  local written = {}
+  for field, value in pairs(log_changes) do written[#written + 1], written[#written + 2] = field, value end
+  if #written > 0 then redis.call('HSET', log_key, unpack(written)) end
+end
 `;
+
+/**
+ * A script that carries out `act` and closes the log behind it, also if `act` fails half-way: what it has appended is
+ * there. `lua`: what stands before `act`, with `LOG_LUA`; `close`: what is done after it.
+ */
+export function logScript(act: string, lua = LOG_LUA, close = 'log_close()'): string {
+  return `${lua}
+local done, reply = pcall(function()
+${act}
+end)
+${close}
+if done then return reply end
+-- Of an error that a command answered, only its text is left; it begins with its code.
+return { err = string.match(reply, '^%u+ ') and reply or 'ERR ' .. reply }`;
+}
 
 /**
  * KEYS log, streams … · ARGV limit or 0 for the default, shard count, retention ms, most, one in so many of the limit that
@@ -119,7 +152,7 @@ end
  */
 const trimScript = new RedisScript<[number, ...string[]]>(
   'ccTrimLog',
-  `${LOG_LUA}
+  logScript(`
    local limit = tonumber(ARGV[1])
    if limit == 0 then
      limit = ${DEFAULT_LOG_BYTES}
@@ -136,7 +169,7 @@ const trimScript = new RedisScript<[number, ...string[]]>(
      local oldest = redis.call('XRANGE', KEYS[i], '-', '+', 'COUNT', 1)[1]
      reply[#reply + 1] = oldest and string.format('%.0f', math.max(0, log_ms - log_parse(oldest[1]))) or ''
    end
-   return { removed, unpack(reply) }`,
+   return { removed, unpack(reply) }`),
 );
 
 export interface LogLimits {
