@@ -5,13 +5,14 @@
 import type { LoggerService } from '@nestjs/common';
 import { pino, type DestinationStream, type Logger } from 'pino';
 import { PinoPretty } from 'pino-pretty';
+import { BufferedLines } from './buffered-lines.js';
 
 export type { Logger };
 
 export function createLogger(app: string, level: string): Logger {
   const destination: DestinationStream = process.stdout.isTTY
     ? PinoPretty({ ignore: 'pid,app', translateTime: 'SYS:HH:MM:ss.l', singleLine: true })
-    : pino.destination({ dest: 1, sync: false });
+    : toStdout();
   return pino(
     {
       level,
@@ -22,6 +23,12 @@ export function createLogger(app: string, level: string): Logger {
     },
     destination,
   );
+}
+
+function toStdout(): DestinationStream {
+  const lines = new BufferedLines(pino.destination({ dest: 1, sync: false }));
+  process.on('exit', () => lines.flushSync());
+  return lines;
 }
 
 /** Nest's own lines through the same logger. What Nest says at start is of interest to its developers only: debug. */

@@ -30,8 +30,9 @@ export function auditRequests(fastify: FastifyInstance, logger: Logger): void {
     const { access } = request.routeOptions.config;
     if (access?.door === 'api' && access.act !== undefined && request.audit !== 'by item') {
       const outcome = request.problem ?? (reply.statusCode < 400 ? 'done' : 'failed');
-      const line = { ...auditOf(request), ...(request.params as object), action: access.act, outcome };
-      log.info({ ...line, status: reply.statusCode, ...request.audit }, 'audit');
+      const { params, audit } = request;
+      const what = { action: access.act, outcome, status: reply.statusCode };
+      log.info({ ...auditOf(request), ...(params as object), ...what, ...audit }, 'audit');
     }
     done();
   });
