@@ -30,8 +30,11 @@ export type MaintenanceJob =
   | { do: 'sweep'; trigger: SweepTrigger }
   /** `SWEEP_INTERVAL` has passed. */
   | { do: 'tick' }
-  /** The broker was started at `since`, Redis' clock: clients that have not shaken hands since then are offline. */
-  | { do: 'reconfirm'; since: number };
+  /**
+   * The broker was started at `since`, Redis' clock: clients that have not shaken hands since then are offline. `sweep`: the id
+   * of the sweep that comes before.
+   */
+  | { do: 'reconfirm'; since: number; sweep?: string };
 
 /** Triggers come in bursts; the sweep that follows the first covers them. */
 const DEBOUNCE_MS = 300;

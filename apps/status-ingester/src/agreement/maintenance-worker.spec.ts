@@ -98,6 +98,11 @@ beforeEach(() => {
   worker.start();
 });
 
+/** Whom a reconfirmation has asked about. */
+function judged(): string[] {
+  return sent.flatMap((one) => (one.kind === 'command' && one.command.do === 'reconfirm' ? [one.clientId] : []));
+}
+
 afterEach(async () => {
   await worker.stop();
   await maintenance.close();
@@ -108,7 +113,24 @@ afterEach(async () => {
 it('has clients judged that have not shaken hands since the restart of the broker', async () => {
   online = ['heard', 'silent'];
   await maintenance.planReconfirmation(20, 0);
-  await eventually(() => expect(sent).toMatchObject([{ clientId: 'silent', command: { do: 'reconfirm', since: 20 } }]));
+  await eventually(() => expect(judged()).toEqual(['silent']));
+});
+
+it('judges them after a sweep, which may have found a handshake that came before the lanes were back', async () => {
+  online = ['silent'];
+  let connect = (): void => undefined;
+  const connected = new Promise<void>((resolve) => (connect = resolve));
+  let waits = 0;
+  lanesConnected = () => {
+    waits++;
+    return connected;
+  };
+  await maintenance.planReconfirmation(20, 0);
+  await eventually(() => expect(waits).toBe(1));
+  expect(judged()).toEqual([]);
+  connect();
+  await eventually(() => expect(judged()).toEqual(['silent']));
+  expect(await sweeps.latest()).toMatchObject({ trigger: 'broker-restart', state: 'ended' });
 });
 
 it('sweeps when the interval has passed', async () => {

@@ -3,7 +3,7 @@
  * ingester has a worker; a job whose worker dies is run again by another.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'bullmq';
+import { DelayedError, Worker, type Job } from 'bullmq';
 import { linkedAbort, sharedAbort, type Redis } from '@app/platform';
 import {
   MAINTENANCE_QUEUE,
@@ -24,6 +24,8 @@ const TRUNCATED_AGAIN_MS = 60_000;
 const PAGE = 500;
 /** How long a sweep waits for the lanes held here. It fails then, and another ingester may run it. */
 const LANES_MS = 60_000;
+/** How often a reconfirmation looks whether its sweep has ended. */
+const SWEPT_CHECK_MS = 1000;
 /** How long the worker may take to close. */
 const CLOSE_MS = 6000;
 
@@ -43,18 +45,14 @@ export class MaintenanceWorker {
 
   start(): void {
     const { workerRedis, keys, logger } = this.parts;
-    this.worker = new Worker<MaintenanceJob, void>(
-      MAINTENANCE_QUEUE,
-      ({ data }, _token, lost) => this.run(data, lost),
-      {
-        connection: workerRedis,
-        prefix: keys.queuePrefix,
-        lockDuration: LOCK_MS,
-        stalledInterval: STALLED_CHECK_MS,
-        maxStalledCount: MAX_STALLED,
-        settings: { backoffStrategy: maintenanceBackoffMs },
-      },
-    );
+    this.worker = new Worker<MaintenanceJob, void>(MAINTENANCE_QUEUE, (job, _token, lost) => this.run(job, lost), {
+      connection: workerRedis,
+      prefix: keys.queuePrefix,
+      lockDuration: LOCK_MS,
+      stalledInterval: STALLED_CHECK_MS,
+      maxStalledCount: MAX_STALLED,
+      settings: { backoffStrategy: maintenanceBackoffMs },
+    });
     this.worker.on('error', (error) => logger.warn({ err: error }, 'maintenance worker error'));
     this.worker.on('failed', (job, error) => {
       logger.warn({ job: job?.name, err: error }, 'maintenance failed; it is run again');
@@ -71,7 +69,7 @@ export class MaintenanceWorker {
     if (outcome === 'late') this.parts.logger.warn({ wait_ms: CLOSE_MS }, 'the maintenance worker did not close');
   }
 
-  private async run(job: MaintenanceJob, lost: AbortSignal | undefined): Promise<void> {
+  private async run(job: Job<MaintenanceJob>, lost: AbortSignal | undefined): Promise<void> {
     const { signal, unlink } = linkedAbort(this.stopping.signal, ...(lost ? [lost] : []));
     try {
       await this.perform(job, signal);
@@ -80,23 +78,39 @@ export class MaintenanceWorker {
     }
   }
 
-  private async perform(job: MaintenanceJob, signal: AbortSignal): Promise<void> {
+  private async perform(job: Job<MaintenanceJob>, signal: AbortSignal): Promise<void> {
     const { maintenance, sweeps } = this.parts;
-    switch (job.do) {
+    const { data } = job;
+    switch (data.do) {
       case 'tick':
         return maintenance.requestSweep('interval');
       case 'sweep': {
         // What a sweep finds is compared behind what the lane brings: without it the sweep would only wait there.
         await this.parts.lanesConnected(LANES_MS, signal);
         const id = await sweeps.beginId();
-        const { complete, awaited } = await new Sweep(this.parts, id, job.trigger, signal).run();
+        const { complete, awaited } = await new Sweep(this.parts, id, data.trigger, signal).run();
         if (awaited) await maintenance.requestSweep('request', 0);
         else if (!complete) await maintenance.requestSweep('truncated', TRUNCATED_AGAIN_MS);
         return;
       }
       case 'reconfirm':
-        return this.reconfirm(job.since, signal);
+        await this.untilSwept(job, data);
+        return this.reconfirm(data.since, signal);
     }
+  }
+
+  /** A handshake that came before the lanes were back is known when a sweep has found it. @throws DelayedError until then */
+  private async untilSwept(job: Job<MaintenanceJob>, data: MaintenanceJob & { do: 'reconfirm' }): Promise<void> {
+    const { maintenance, sweeps } = this.parts;
+    const sweep = data.sweep ?? (await sweeps.nextId());
+    if (data.sweep === undefined) {
+      await maintenance.requestSweep('broker-restart', 0);
+      await job.updateData({ ...data, sweep });
+    }
+    const found = await sweeps.find(sweep);
+    if (found === undefined || (found !== 'waiting' && found.state === 'ended')) return;
+    await job.moveToDelayed(Date.now() + SWEPT_CHECK_MS, job.token);
+    throw new DelayedError();
   }
 
   /** Has every client judged that is online and has not shaken hands since then. */

@@ -66,7 +66,9 @@ function accept(before: Connection | undefined, packet: Packet & At, handshake: 
   const id = handshake.message_id;
   const sameTopic = before?.status_topic === topic;
   const wasOnline = before?.state === 'online';
-  const shakenAt = cameLive(packet) && !packet.dup ? at : (before?.shaken_at ?? 0);
+  // A handshake that was read back and is new came while the lane had no session, as after a restart of the broker.
+  const isFresh = cameLive(packet) ? !packet.dup : before !== undefined && before.handshake_message_id !== id;
+  const shakenAt = isFresh ? at : (before?.shaken_at ?? 0);
   if (wasOnline && sameTopic && before.handshake_message_id === id) {
     return { connection: shakenAt === before.shaken_at ? before : { ...before, shaken_at: shakenAt }, effects: [] };
   }
