@@ -32,7 +32,7 @@ export interface IntakeOptions extends BrokerAccess {
   /** Shared or plain filters, subscribed at QoS 1 with retain handling 2 and Retain As Published. */
   filters: readonly string[];
   window: number;
-  /** Longest wait for the broker's answer to a subscription, or to its end. */
+  /** Longest wait for the broker's answer to a subscription, or to its end; and for the next packet of a session that is drained. */
   readyMs?: number;
 }
 
@@ -71,6 +71,8 @@ export class IntakeConnection {
   private over = false;
   private closing = false;
   private onLast: (() => void) | undefined;
+  /** When something came last from the broker, or was stored, by `performance.now()`. */
+  private progressAt = 0;
 
   constructor(
     private readonly options: IntakeOptions,
@@ -131,7 +133,12 @@ export class IntakeConnection {
       this.onLast = resolve;
       this.client.once('close', () => reject(new Error('the connection ended before the session was drained')));
     });
-    await Promise.all([drained, this.client.publishAsync(last, '', { qos: 1 })]);
+    const stopWatching = this.endIfSilent();
+    try {
+      await Promise.all([drained, this.client.publishAsync(last, '', { qos: 1 })]);
+    } finally {
+      stopWatching();
+    }
     await this.working;
     this.closing = true;
     await this.client.endAsync(false, { properties: { sessionExpiryInterval: 0 } });
@@ -158,6 +165,16 @@ export class IntakeConnection {
     this.end('closed');
   }
 
+  /** Ends the connection if the broker sends nothing for too long. What takes long to store is not its fault. */
+  private endIfSilent(): () => void {
+    const limit = this.options.readyMs ?? READY_MS;
+    this.progressAt = performance.now();
+    const timer = setInterval(() => {
+      if (this.working === undefined && performance.now() - this.progressAt >= limit) this.client.stream.destroy();
+    }, limit);
+    return () => clearInterval(timer);
+  }
+
   /** A broker may answer pings and never this: the connection is ended then, which makes the wait fail. */
   private async answered<Answer>(answer: Promise<Answer>): Promise<Answer> {
     const timer = setTimeout(() => this.client.stream.destroy(), this.options.readyMs ?? READY_MS);
@@ -178,6 +195,7 @@ export class IntakeConnection {
 
   private receive(packet: Parameters<MqttClient['handleMessage']>[0], callback: (error?: Error) => void): void {
     if (this.over || this.closing) return;
+    this.progressAt = performance.now();
     if (this.onLast !== undefined && packet.topic === lastMessageTopic(this.options.clientId)) {
       callback(LATER);
       this.onLast();
@@ -214,6 +232,7 @@ export class IntakeConnection {
       }
       if (!this.over) for (const { packetId } of batch) if (packetId !== undefined) this.acknowledge(packetId);
       this.storing = 0;
+      this.progressAt = performance.now();
       this.bytes -= bytes;
       const readOn = this.readOn;
       this.readOn = undefined;

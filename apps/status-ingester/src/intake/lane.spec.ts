@@ -195,4 +195,17 @@ describe('a lane', () => {
     for (const wait of waits.slice(4)) expect(wait).toBeLessThan(1500);
     expect(waits[0]).toBeLessThan(500);
   });
+
+  it('that retires connects again if the broker does not send what comes last', async () => {
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.stall((name) => name === `lane of ${topic}/last`);
+    const lane = start({ purpose: 'retire', url: contrary.url, readyMs: 200 });
+    // It asks for its grant before each connect.
+    await eventually(() => expect(asked).toBeGreaterThan(1));
+    expect(retired).toEqual([]);
+    contrary.release();
+    await eventually(() => expect(retired).toEqual([0]));
+    await lane.stop();
+    await contrary.stop();
+  });
 });
