@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Redis as RedisServer } from 'ioredis';
 import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
 import { connectRedis, redisTrouble, type Redis } from './redis.js';
 
@@ -62,5 +64,31 @@ describe('redisTrouble', () => {
     expect(await redisTrouble(barred)).toBe('redis refuses: NOPERM');
     await other.acl('SETUSER', 'default', '+ping');
     barred.disconnect();
+  });
+});
+
+describe('the commands of one turn of the event loop', () => {
+  it('leave together', async () => {
+    const server = await startRedis();
+    const redis = connectRedis(server.url, { name: 'spec-together', whenAway: 'wait' }, quiet);
+    await redis.ping();
+    const { stream } = redis as RedisServer;
+    let writes = 0;
+    for (const name of ['_write', '_writev'] as const) {
+      const write = stream[name]?.bind(stream) as ((...args: unknown[]) => void) | undefined;
+      Object.assign(stream, {
+        [name]: (...args: unknown[]) => {
+          writes++;
+          write?.(...args);
+        },
+      });
+    }
+    const replies: Promise<string>[] = [];
+    for (let i = 0; i < 20; i++) process.nextTick(() => replies.push(redis.echo(`${i}`)));
+    await turn();
+    expect(await Promise.all(replies)).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
+    expect(writes).toBe(1);
+    await redis.quit();
+    await server.stop();
   });
 });

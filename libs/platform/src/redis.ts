@@ -7,6 +7,7 @@ import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
 import { RedisError, withTypedErrors } from './redis-error.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
+import { sendTogether } from './redis-writes.js';
 
 export type Redis = RedisServer | Cluster;
 
@@ -46,6 +47,8 @@ export function connectRedis(
     address.topology === 'cluster'
       ? new Cluster(address.hosts, clusterOptions(options, whenAway))
       : new RedisServer({ ...options, ...whereIs(address), retryStrategy: retry });
+  if (isCluster(redis)) redis.on('+node', sendTogether);
+  else sendTogether(redis);
   const send = redis.sendCommand.bind(redis);
   redis.sendCommand = (...[command, ...more]: Parameters<typeof send>) => send(withTypedErrors(command), ...more);
   const warn = (error: Error): void => logger.warn({ redis: name, err: error }, 'redis connection error');
