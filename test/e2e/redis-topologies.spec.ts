@@ -99,6 +99,84 @@ it('a master behind Sentinels is killed: what the replica had confirmed is kept,
   await api.untilConnection('survivor', ({ state }) => state === 'offline');
 }, 90_000);
 
+it('a master of a cluster fills up: its shards take no new messages, those of the others go on, and it recovers', async () => {
+  const cluster = await startRedisCluster({ dir });
+  await startSystem(cluster.url);
+  const nodes = cluster.ports.map(({ port }) => new Redis(port, HOST));
+  try {
+    await Promise.all(nodes.map((node) => node.config('SET', 'maxmemory', MAXMEMORY)));
+    const keys = new RegistryKeys('cc');
+    const ranges = (await nodes[0]?.cluster('SLOTS')) ?? [];
+    const masterOf = async (key: string): Promise<number> => {
+      const slot = Number(await nodes[0]?.cluster('KEYSLOT', key));
+      const port = ranges.find(([first, last]) => first <= slot && slot <= last)?.[2]?.[1];
+      return cluster.ports.findIndex((one) => one.port === port);
+    };
+    const clientOn = async (wanted: (master: number) => boolean, prefix: string): Promise<string> => {
+      for (let i = 0; i < 1000; i++) {
+        const id = `${prefix}-${i}`;
+        if (wanted(await masterOf(keys.mailbox(shardOf(id, SHARDS))))) return id;
+      }
+      throw new Error('no client of such a master');
+    };
+    // First one that neither the members nor the wake-ups are on, and then that of the wake-ups.
+    const central = await Promise.all([masterOf(keys.cluster[0]), masterOf(`${keys.queuePrefix}:x`)]);
+    const aside = [0, 1, 2].find((master) => !central.includes(master));
+    const wakeUps = central[1];
+    for (const [turn, full] of [aside, wakeUps].entries()) {
+      if (full === undefined) continue;
+      const node = nodes[full];
+      if (node === undefined) throw new Error('no such master');
+      const [inFull, late] = [
+        await clientOn((at) => at === full, `full-${turn}`),
+        await clientOn((at) => at === full, `late-${turn}`),
+      ];
+      const beside = await clientOn((at) => at !== full, `beside-${turn}`);
+      const [fullClient, besideClient] = [await online(inFull), await online(beside)];
+      await fullClient.sayGoodbye();
+      await api.untilConnection(inFull, ({ state }) => state === 'offline');
+      const held = (await send(inFull, 'held', `held-${turn}`)).message_id;
+      const cancelled = (await send(inFull, 'cancelled', `cancelled-${turn}`)).message_id;
+
+      const tag = keys.mailbox(shardOf(inFull, SHARDS)).match(/\{[^}]*\}/)?.[0] ?? '';
+      await fill(node, tag);
+      await waitUntil(async () => expect((await api.send(inFull, { directive: 'test:n' })).status).toBe(503));
+      expect((await api.call('DELETE', `/v1/messages/${cancelled}`)).status).toBe(204);
+      const lateClient = await online(late);
+      lateClient.vanish();
+      await api.untilConnection(late, ({ state }) => state === 'offline');
+      const passing = (await send(beside, 'passing', `passing-${turn}`)).message_id;
+      if (full === aside) await api.untilStatus(passing, 'sent');
+      const back = await online(inFull);
+
+      await empty(node, tag);
+      await api.untilStatus(passing, 'sent');
+      await api.untilStatus(held, 'sent');
+      await send(inFull, 'after', `after-${turn}`);
+      for (const client of [back, besideClient]) await client.sayGoodbye();
+    }
+  } finally {
+    for (const node of nodes) node.disconnect();
+  }
+}, 180_000);
+
+const MAXMEMORY = 32 * 1_048_576;
+
+/** As a foreign program that fills one master, until it has reached its limit for good. */
+async function fill(node: Redis, tag: string): Promise<void> {
+  const used = async (): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await node.info('memory'))?.[1]);
+  for (let i = 0; i < 100 && (await used()) < 0.9 * MAXMEMORY; i++) {
+    await node.set(`foreign:${tag}:${i}`, 'x'.repeat(1_000_000));
+  }
+  await node.config('SET', 'maxmemory', Math.floor((await used()) / 1.02));
+  await expect(node.set(`foreign:${tag}:more`, 'x')).rejects.toThrow('OOM');
+}
+
+async function empty(node: Redis, tag: string): Promise<void> {
+  await node.config('SET', 'maxmemory', MAXMEMORY);
+  for (const key of await node.keys(`foreign:${tag}:*`)) await node.del(key);
+}
+
 async function moveSlotOf(key: string, ports: { port: number }[]): Promise<void> {
   const nodes = ports.map(({ port }) => new Redis(port, HOST));
   const ids = await Promise.all(nodes.map(async (node) => String(await node.call('CLUSTER', 'MYID'))));

@@ -2,8 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectRedis, type Redis } from '@app/platform';
-import { startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { RedisScript, connectRedis, type Redis } from '@app/platform';
+import { RegistryKeys } from '@app/registry';
+import { startApp, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { SCOPES } from '../../apps/api-gateway/src/access/scopes.js';
 import { Api, type Answer, type MessageView, type ProblemView } from '../support/api.js';
 import { TestClient } from '../support/mqtt-client.js';
@@ -12,11 +13,27 @@ import { KeyRing } from './support/gateway.js';
 
 const MAXMEMORY = 64 * 1_048_576;
 const STORAGE_FULL = 'urn:cloud-connector:problem:storage-full';
+const SHARDS = 4;
+const FINISHED_BYTES = 65_536;
+const LARGE = 'x'.repeat(200_000);
+const IDLE = [1, 2, 3, 4].map((i) => `idle-${i}`);
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-full-'));
 const ring = new KeyRing(join(dir, 'keys.json'));
 const greedyKey = ring.add({ id: 'greedy', scopes: [...SCOPES] });
 const modestKey = ring.add({ id: 'modest', scopes: [...SCOPES] });
+const keys = new RegistryKeys('cc');
+const env = {
+  API_KEYS_FILE: ring.path,
+  SHARD_COUNT: `${SHARDS}`,
+  SHARD_FINISHED_BYTES: `${FINISHED_BYTES}`,
+  LEASE_TIME: '2s',
+  LOG_LEVEL: 'warn',
+  EVENT_SETTLE: '0s',
+  // Requests are counted in Redis, as in production, and none is turned away for their number.
+  KEY_RATE_LIMIT: '100000',
+  ADDRESS_RATE_LIMIT: '100000',
+};
 let stack: Awaited<ReturnType<typeof startStack>>;
 let redis: Redis;
 let greedy: Api;
@@ -24,13 +41,12 @@ let modest: Api;
 const online: TestClient[] = [];
 
 beforeAll(async () => {
-  const env = { API_KEYS_FILE: ring.path, SHARD_COUNT: '4', LEASE_TIME: '2s', LOG_LEVEL: 'warn', EVENT_SETTLE: '0s' };
   stack = await startStack({ dir, env });
   redis = connectRedis(stack.redis.url, { name: 'foreign', whenAway: 'wait' }, quiet);
   await redis.config('SET', 'maxmemory', MAXMEMORY);
   greedy = new Api(stack.gateway.url, greedyKey);
   modest = new Api(stack.gateway.url, modestKey);
-  for (const id of ['idle-1', 'idle-2', 'idle-3', 'idle-4']) {
+  for (const id of IDLE) {
     const client = await TestClient.connect(stack.mosquitto.url, id);
     await client.shakeHands();
     await modest.untilConnection(id, ({ state }) => state === 'online');
@@ -56,6 +72,44 @@ async function fillForeign(bytes: number): Promise<void> {
     const size = bytes - (await used()) > 2_000_000 ? 1_000_000 : 20_000;
     await redis.set(`foreign:${i}`, 'x'.repeat(size));
   }
+}
+
+/** What one call of many large messages comes to. */
+async function sendLarge(api: Api): Promise<number[]> {
+  const messages = IDLE.map((client_id) => ({ client_id, directive: 'test:full', payload: LARGE }));
+  const { body } = await api.call<{ results: { status: number }[] }>('POST', '/v1/messages', { messages });
+  return body.results.map(({ status }) => status);
+}
+
+/** As a caller does that is not kept from it by any budget. */
+async function fillByKey(api: Api, isFull: (statuses: number[]) => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 500; i++) if (await isFull(await sendLarge(api))) return;
+  throw new Error('one key did not fill Redis');
+}
+
+/** KEYS expiry: as if the time of all messages that wait had passed. */
+const runOut = new RedisScript<number>(
+  'specRunOut',
+  `for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], 1, id) end
+   return 0`,
+);
+
+/** Has Redis reach its limit, and not come below it when the buffers of connections shrink. */
+async function leaveNoRoom(): Promise<number> {
+  const maxmemory = Math.floor((await used()) / 1.02);
+  await redis.config('SET', 'maxmemory', maxmemory);
+  await untilRefused();
+  await expect(redis.set('one-more', 'x')).rejects.toThrow('OOM');
+  return maxmemory;
+}
+
+/** Bytes that the shards keep of events, as their owners say. */
+async function untilEventsMayTake(bytes: number): Promise<void> {
+  await waitUntil(async () => {
+    for (let shard = 0; shard < SHARDS; shard++) {
+      expect(await redis.hget(keys.log(shard), 'limit')).toBe(`${Math.floor(bytes)}`);
+    }
+  });
 }
 
 async function emptyForeign(): Promise<void> {
@@ -103,24 +157,44 @@ async function untilAccepted(clientId: string): Promise<string> {
 
 it('one key fills its part and no more; others go on, and devices come online', async () => {
   // The budgets follow `maxmemory` within a second.
-  const payload = 'x'.repeat(200_000);
-  const batch = Array.from({ length: 4 }, (_, i) => ({ client_id: `idle-${i + 1}`, directive: 'test:full', payload }));
-  await waitUntil(
-    async () => {
-      const { body } = await greedy.call<{ results: { status: number }[] }>('POST', '/v1/messages', {
-        messages: batch,
-      });
-      expect(body.results.map(({ status }) => status)).toEqual([429, 429, 429, 429]);
-    },
-    { what: 'the key to be refused', everyMs: 50 },
-  );
-  const { body } = await send(greedy, 'idle-1', payload);
+  await waitUntil(async () => expect(await sendLarge(greedy)).toEqual([429, 429, 429, 429]), {
+    what: 'the key to be refused',
+    everyMs: 50,
+  });
+  const { body } = await send(greedy, 'idle-1', LARGE);
   expect(body.type).toBe('urn:cloud-connector:problem:account-full');
   // Two seconds of what it may send faster than the sums are made.
   expect(await used()).toBeLessThan(0.85 * MAXMEMORY);
   expect((await send(modest, 'idle-1')).status).toBe(202);
   await comesOnline('device-beside-greedy');
 }, 40_000);
+
+it('what one key has finished is bounded, with its Idempotency-Keys, and pushes out nothing of others', async () => {
+  const others = await untilAccepted('idle-1');
+  await cancels(others);
+  const finished: string[] = [];
+  for (let n = 0; n < 400; n++) {
+    const headers = { 'idempotency-key': `job-${n}` };
+    const { status, body } = await greedy.send('idle-1', { directive: 'test:full' }, headers);
+    expect(status).toBe(202);
+    finished.push(body.message_id);
+    expect((await greedy.call('DELETE', `/v1/messages/${body.message_id}`)).status).toBe(204);
+  }
+  const statusOf = async (id = ''): Promise<number> => (await modest.call('GET', `/v1/messages/${id}`)).status;
+  await waitUntil(async () => {
+    for (let shard = 0; shard < SHARDS; shard++) {
+      expect(Number(await redis.zscore(keys.finishedBytes(shard), ''))).toBeLessThanOrEqual(FINISHED_BYTES);
+    }
+  });
+  expect([await statusOf(finished[0]), await statusOf(finished.at(-1)), await statusOf(others)]).toEqual([
+    404, 200, 200,
+  ]);
+  const answers = await redis.keys('*:idempotency:*');
+  expect(answers.length).toBeGreaterThan(0);
+  expect(answers.length).toBeLessThan(FINISHED_BYTES / 640);
+  const again = await greedy.send('idle-1', { directive: 'test:full' }, { 'idempotency-key': 'job-399' });
+  expect(again.body.message_id).toBe(finished.at(-1));
+}, 60_000);
 
 it('above the mark new messages are refused, and everything else goes on', async () => {
   const held = await untilAccepted('idle-1');
@@ -141,19 +215,46 @@ it('at its maxmemory devices still come and go, leases hold, messages are cancel
   const before = await lostLeases();
   const held = await untilAccepted('idle-3');
   const waits = await untilAccepted('idle-4');
+  await untilEventsMayTake(MAXMEMORY / 10 / SHARDS);
   await fillForeign(0.9 * MAXMEMORY);
-  // Redis has reached its limit, and does not come below it when the buffers of connections shrink.
-  await redis.config('SET', 'maxmemory', Math.floor((await used()) / 1.02));
-  await untilRefused();
-  await expect(redis.set('one-more', 'x')).rejects.toThrow('OOM');
+  const maxmemory = await leaveNoRoom();
   const device = await comesOnline('device-in-a-full-redis');
   const four = await comesOnline('idle-4');
   await cancels(held);
   device.vanish();
   await modest.untilConnection(device.id, ({ state }) => state === 'offline');
+  await untilEventsMayTake(Math.floor(maxmemory / 10 / SHARDS) / 4);
   expect(await lostLeases()).toBe(before);
   await emptyForeign();
   await untilAccepted('idle-1');
   await modest.untilStatus(waits, 'sent');
   expect(four.received.filter(({ message_id }) => message_id === waits)).toHaveLength(1);
-}, 60_000);
+  await untilEventsMayTake(maxmemory / 10 / SHARDS);
+}, 90_000);
+
+it('one key without budgets fills it to the mark and to its maxmemory: the same goes on, until its messages expire', async () => {
+  await redis.config('SET', 'maxmemory', MAXMEMORY);
+  const before = await lostLeases();
+  const most = '1000000000';
+  const budgets = { OUTBOX_BYTES: most, SHARD_OUTBOX_BYTES: most, ACCOUNT_OUTBOX_BYTES: most, MEMORY_HIGH_WATER: most };
+  const own = { REDIS_URL: stack.redis.url, ...budgets };
+  const gateway = await startApp('api-gateway', { dir, name: 'gateway-without-budgets', env: { ...env, ...own } });
+  const unbounded = new Api(gateway.url, greedyKey);
+  const [first, second] = [await untilAccepted('idle-1'), await untilAccepted('idle-3')];
+
+  await fillByKey(unbounded, async () => (await used()) > 0.87 * MAXMEMORY);
+  await untilRefused();
+  await cancels(first);
+  const device = await comesOnline('device-above-the-mark');
+
+  await fillByKey(unbounded, (statuses) => statuses.every((status) => status === 503));
+  await leaveNoRoom();
+  await cancels(second);
+  await comesOnline('device-beside-a-full-key');
+  device.vanish();
+  await modest.untilConnection(device.id, ({ state }) => state === 'offline');
+  expect(await lostLeases()).toBe(before);
+
+  for (let shard = 0; shard < SHARDS; shard++) await runOut.run(redis, [keys.expiry(shard)], []);
+  await modest.untilStatus(await untilAccepted('device-beside-a-full-key'), 'sent');
+}, 120_000);
