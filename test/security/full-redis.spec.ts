@@ -155,20 +155,6 @@ async function untilAccepted(clientId: string): Promise<string> {
   });
 }
 
-it('one key fills its part and no more; others go on, and devices come online', async () => {
-  // The budgets follow `maxmemory` within a second.
-  await waitUntil(async () => expect(await sendLarge(greedy)).toEqual([429, 429, 429, 429]), {
-    what: 'the key to be refused',
-    everyMs: 50,
-  });
-  const { body } = await send(greedy, 'idle-1', LARGE);
-  expect(body.type).toBe('urn:cloud-connector:problem:account-full');
-  // Two seconds of what it may send faster than the sums are made.
-  expect(await used()).toBeLessThan(0.85 * MAXMEMORY);
-  expect((await send(modest, 'idle-1')).status).toBe(202);
-  await comesOnline('device-beside-greedy');
-}, 40_000);
-
 it('what one key has finished is bounded, with its Idempotency-Keys, and pushes out nothing of others', async () => {
   const others = await untilAccepted('idle-1');
   await cancels(others);
@@ -195,6 +181,20 @@ it('what one key has finished is bounded, with its Idempotency-Keys, and pushes 
   const again = await greedy.send('idle-1', { directive: 'test:full' }, { 'idempotency-key': 'job-399' });
   expect(again.body.message_id).toBe(finished.at(-1));
 }, 60_000);
+
+it('one key fills its part and no more; others go on, and devices come online', async () => {
+  // The budgets follow `maxmemory` within a second.
+  await waitUntil(async () => expect(await sendLarge(greedy)).toEqual([429, 429, 429, 429]), {
+    what: 'the key to be refused',
+    everyMs: 50,
+  });
+  const { body } = await send(greedy, 'idle-1', LARGE);
+  expect(body.type).toBe('urn:cloud-connector:problem:account-full');
+  // Two seconds of what it may send faster than the sums are made.
+  expect(await used()).toBeLessThan(0.85 * MAXMEMORY);
+  expect((await send(modest, 'idle-1')).status).toBe(202);
+  await comesOnline('device-beside-greedy');
+}, 40_000);
 
 it('above the mark new messages are refused, and everything else goes on', async () => {
   const held = await untilAccepted('idle-1');

@@ -172,7 +172,8 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     const { housekeeping, memory, recount, eventRetention, worker } = this.parts;
     // What it holds is handed over while its job ends: a worker may take long to close.
     const closing = worker.stop();
-    await Promise.all([housekeeping.stop(), memory.stop(), recount.stop(), eventRetention.stop()]);
+    memory.stop();
+    await Promise.all([housekeeping.stop(), recount.stop(), eventRetention.stop()]);
     await this.parts.ownership.stop();
     await closing;
   }

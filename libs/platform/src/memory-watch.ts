@@ -2,6 +2,7 @@
  * How full the masters of Redis are, read from each once a second: nobody asks for it on the way of a request. Until
  * the first answer, and for a master that has no `maxmemory`, nothing is above a share of it.
  */
+import type { Redis as RedisServer } from 'ioredis';
 import type { Logger } from './logger.js';
 import { isCluster, mastersOf, type Redis } from './redis.js';
 
@@ -30,7 +31,7 @@ export class MemoryWatch {
   /** The hash slot of each shard, on a Redis Cluster. */
   private slots: number[] = [];
   private timer: NodeJS.Timeout | undefined;
-  private reading: Promise<void> | undefined;
+  private readonly readings = new Map<string, Promise<void>>();
 
   /** @param keys a key of each shard, by its number */
   constructor(
@@ -45,9 +46,9 @@ export class MemoryWatch {
     await this.read();
   }
 
-  async stop(): Promise<void> {
+  /** A reading that is under way is left to end by itself: it may wait for a Redis that is away. */
+  stop(): void {
     clearInterval(this.timer);
-    await this.reading;
   }
 
   /** What all masters may take together; undefined if one has no limit, or none has been read. */
@@ -77,28 +78,41 @@ export class MemoryWatch {
     return (slot === undefined ? undefined : this.redis.slots[slot]?.[0]) ?? '';
   }
 
-  /** One reading at a time; one that is due while Redis is slow is left out. */
-  private read(): Promise<void> {
-    this.reading ??= this.readMasters()
-      .catch((error: unknown) => this.logger.debug({ err: error }, 'the memory of Redis could not be read'))
-      .finally(() => (this.reading = undefined));
-    return this.reading;
-  }
-
-  private async readMasters(): Promise<void> {
+  private async read(): Promise<void> {
     const { redis } = this;
     if (redis.status !== 'ready') return;
-    const infos = await Promise.all(
-      mastersOf(redis).map(async (master) => {
-        const { host, port } = master.options;
-        return [isCluster(redis) ? `${host}:${port}` : '', memoryOf(await master.info('memory'))] as const;
-      }),
-    );
-    this.masters = new Map(infos);
-    if (isCluster(redis) && this.slots.length === 0) {
+    const masters = new Map(mastersOf(redis).map((master) => [isCluster(redis) ? addressOf(master) : '', master]));
+    for (const name of this.masters.keys()) if (!masters.has(name)) this.masters.delete(name);
+    await Promise.all([this.findSlots(), ...Array.from(masters, ([name, master]) => this.readMaster(name, master))]);
+  }
+
+  /** One reading of a master at a time: while it is slow, or away, it keeps no other from being read. */
+  private readMaster(name: string, master: RedisServer): Promise<void> {
+    let reading = this.readings.get(name);
+    if (reading === undefined) {
+      reading = master
+        .info('memory')
+        .then((info) => void this.masters.set(name, memoryOf(info)))
+        .catch((error: unknown) => this.logger.debug({ err: error, master: name }, 'the memory of Redis was not read'))
+        .finally(() => this.readings.delete(name));
+      this.readings.set(name, reading);
+    }
+    return reading;
+  }
+
+  private async findSlots(): Promise<void> {
+    const { redis } = this;
+    if (!isCluster(redis) || this.slots.length > 0) return;
+    try {
       this.slots = await Promise.all(this.keys.map((key) => redis.cluster('KEYSLOT', key)));
+    } catch (error) {
+      this.logger.debug({ err: error }, 'the hash slots of the shards are not known; next try in a second');
     }
   }
+}
+
+function addressOf({ options: { host, port } }: RedisServer): string {
+  return `${host}:${port}`;
 }
 
 function memoryOf(info: string): MasterMemory {

@@ -1,6 +1,7 @@
 /** Connections to a Redis Cluster of three masters. */
 import { Redis as RedisServer } from 'ioredis';
 import { eventually, quiet, startRedisCluster, type RedisCluster } from '../../../test/support/servers.js';
+import { MemoryWatch } from './memory-watch.js';
 import { assertRedisFit } from './redis-fit.js';
 import { RedisRuns } from './redis-runs.js';
 import { RedisScript } from './redis-script.js';
@@ -75,6 +76,63 @@ it('refuses a cluster in which one master may evict, and names it', async () => 
   );
   await server.config('SET', 'maxmemory-policy', 'noeviction');
   server.disconnect();
+});
+
+describe('the watch on memory', () => {
+  const FULL = { share: 0.9 };
+
+  async function masterOf(tag: string): Promise<{ index: number; server: RedisServer }> {
+    const { from, nodes } = await placeOf(tag);
+    const index = [...nodes.keys()].indexOf(from);
+    for (const [id, node] of nodes) if (id !== from) node.disconnect();
+    return { index, server: nodes.get(from) as RedisServer };
+  }
+
+  it('knows for each master whether it is above a mark, and so for each shard', async () => {
+    const watch = new MemoryWatch(fail, SLOT_TAGS, quiet);
+    const { index, server } = await masterOf('{a}');
+    const others = await Promise.all(SLOT_TAGS.map(async (tag) => (await masterOf(tag)).index));
+    await watch.start();
+    try {
+      expect([watch.maxBytes, watch.anyAbove(FULL)]).toEqual([undefined, false]);
+      await server.config('SET', 'maxmemory', '1');
+      const full = SLOT_TAGS.map((_, shard) => others[shard] === index);
+      expect(new Set(full).size).toBe(2);
+      await eventually(() => expect(SLOT_TAGS.map((_, shard) => watch.isAbove(FULL, shard))).toEqual(full));
+      expect(watch.anyAbove(FULL)).toBe(true);
+      await server.config('SET', 'maxmemory', '0');
+      await eventually(() => expect(watch.anyAbove(FULL)).toBe(false));
+    } finally {
+      await server.config('SET', 'maxmemory', '0');
+      server.disconnect();
+      watch.stop();
+    }
+  });
+
+  it('goes on for the other masters while one does not answer', async () => {
+    const watch = new MemoryWatch(wait, SLOT_TAGS, quiet);
+    const places = await Promise.all(SLOT_TAGS.map(async (tag) => (await masterOf(tag)).index));
+    const other = places.findIndex((place) => place !== places[0]);
+    const { server } = await masterOf(SLOT_TAGS[other] ?? '');
+    const pid = cluster.nodes[places[0] ?? 0]?.pid ?? 0;
+    await watch.start();
+    process.kill(pid, 'SIGSTOP');
+    try {
+      // It has begun to ask the one that does not answer.
+      const reading = watch.start();
+      await server.config('SET', 'maxmemory', '1');
+      await eventually(() => expect(watch.isAbove(FULL, other)).toBe(true));
+      watch.stop();
+      process.kill(pid, 'SIGCONT');
+      await reading;
+    } finally {
+      process.kill(pid, 'SIGCONT');
+      await server.config('SET', 'maxmemory', '0');
+      server.disconnect();
+      watch.stop();
+    }
+    await eventually(async () => expect(await wait.cluster('INFO')).toContain('cluster_state:ok'));
+  });
 });
 
 describe('a slot that moves', () => {

@@ -41,13 +41,13 @@ describe('the watch on memory', () => {
     const watch = new MemoryWatch(redis, ['a'], quiet);
     await watch.start();
     expect([watch.maxBytes, watch.isAbove({ share: 0.5 }, 0)]).toEqual([undefined, false]);
-    await watch.stop();
+    watch.stop();
     await fill();
     const after = new MemoryWatch(redis, ['a'], quiet);
     await after.start();
     expect([after.maxBytes, after.isAbove({ share: 0.85 }, 0)]).toEqual([2_000_000, true]);
     expect([after.isAbove({ bytes: 3_000_000 }, 0), after.isAbove({ bytes: 30_000_000 }, 0)]).toEqual([true, false]);
-    await after.stop();
+    after.stop();
   });
 
   it('reads a mark as a share or as bytes', () => {

@@ -30,7 +30,7 @@ afterEach(async () => {
 
 /** A budget that has read how full Redis is. */
 async function begin(limits: Partial<StorageLimits> = {}, over = redis): Promise<void> {
-  await memory?.stop();
+  memory?.stop();
   const mailboxes = Array.from({ length: SHARDS }, (_, shard) => keys.mailbox(shard));
   memory = new MemoryWatch(over, mailboxes, quiet);
   const logger = pino({ level: 'warn' }, { write: (line) => void logged.push(line) });

@@ -65,7 +65,8 @@ export class StorageBudget {
 
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    await Promise.all([this.summing, this.memory.stop()]);
+    this.memory.stop();
+    await this.summing;
   }
 
   /** Most bytes of one shard's unfinished messages. */
