@@ -118,10 +118,11 @@ describe('the watch on memory', () => {
     await watch.start();
     process.kill(pid, 'SIGSTOP');
     try {
-      // It has begun to ask the one that does not answer.
-      const reading = watch.start();
       await server.config('SET', 'maxmemory', '1');
+      let isRead = false;
+      const reading = watch.start().then(() => (isRead = true));
       await eventually(() => expect(watch.isAbove(FULL, other)).toBe(true));
+      expect(isRead).toBe(false);
       watch.stop();
       process.kill(pid, 'SIGCONT');
       await reading;
