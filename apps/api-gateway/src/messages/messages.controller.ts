@@ -64,7 +64,7 @@ export class MessagesController {
     name: 'Idempotency-Key',
     required: false,
     description:
-      'Repeating a request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) returns the first answer and sends nothing.',
+      'Repeating a request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) returns the first answer and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much room.',
     schema: { type: 'string', minLength: 1, maxLength: 128 },
   })
   @ApiAcceptedResponse({

@@ -1229,7 +1229,7 @@ export type SendMessageData = {
     body: SendMessage;
     headers?: {
         /**
-         * Repeating a request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) returns the first answer and sends nothing.
+         * Repeating a request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) returns the first answer and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much room.
          */
         'Idempotency-Key'?: string;
     };
