@@ -67,6 +67,20 @@ describe('redisTrouble', () => {
   });
 });
 
+describe('a connection that is ended', () => {
+  it('leaves no timer behind if it was closed already, or waits for the next try', async () => {
+    const server = await startRedis();
+    const redis = connectRedis(server.url, { name: 'spec-closed', whenAway: 'wait' }, quiet);
+    await redis.ping();
+    await server.stop();
+    await new Promise((resolve) => redis.once('reconnecting', resolve));
+    const timers = jest.spyOn(global, 'setTimeout');
+    redis.disconnect();
+    expect(timers).not.toHaveBeenCalled();
+    timers.mockRestore();
+  });
+});
+
 describe('the commands of one turn of the event loop', () => {
   it('leave together', async () => {
     const server = await startRedis();
