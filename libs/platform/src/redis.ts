@@ -2,10 +2,10 @@
  * Redis connections: to one server, to the master that Sentinels name, or to a Redis Cluster; used alike. One
  * connection may carry many commands; a blocking read needs one of its own.
  */
-import type { Socket } from 'node:net';
 import { Cluster, Redis as RedisServer, SentinelConnector, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
+import './redis-connector.js';
 import { RedisError, withTypedErrors } from './redis-error.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 import { sendTogether } from './redis-writes.js';
@@ -48,8 +48,8 @@ export function connectRedis(
     address.topology === 'cluster'
       ? new Cluster(address.hosts, clusterOptions(options, whenAway))
       : new RedisServer({ ...options, ...whereIs(address), retryStrategy: retry });
-  if (isCluster(redis)) redis.on('+node', prepare);
-  else prepare(redis);
+  if (isCluster(redis)) redis.on('+node', sendTogether);
+  else sendTogether(redis);
   const send = redis.sendCommand.bind(redis);
   redis.sendCommand = (...[command, ...more]: Parameters<typeof send>) => send(withTypedErrors(command), ...more);
   const warn = (error: Error): void => logger.warn({ redis: name, err: error }, 'redis connection error');
@@ -57,23 +57,6 @@ export function connectRedis(
   redis.on('node error', warn);
   redis.on('ready', () => logger.debug({ redis: name }, 'redis connected'));
   return redis;
-}
-
-/** What holds for the connection to each server, before its first command. */
-function prepare(server: RedisServer): void {
-  sendTogether(server);
-  forgetClosedSockets(server);
-}
-
-/**
- * A connector that is ended waits two seconds for its socket to close, also if that has closed already, and keeps the
- * process from ending for as long.
- */
-function forgetClosedSockets(server: RedisServer): void {
-  const { connector } = server as unknown as { connector: { stream?: Socket | undefined } };
-  server.on('close', () => {
-    if (connector.stream?.destroyed === true) connector.stream = undefined;
-  });
 }
 
 /**
