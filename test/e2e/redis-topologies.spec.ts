@@ -148,6 +148,7 @@ it('a master of a cluster fills up: its shards take no new messages, those of th
       const passing = (await send(beside, 'passing', `passing-${turn}`)).message_id;
       if (full === aside) await api.untilStatus(passing, 'sent');
       const back = await online(inFull);
+      await assertFull(node, tag);
 
       await empty(node, tag);
       await api.untilStatus(passing, 'sent');
@@ -160,15 +161,20 @@ it('a master of a cluster fills up: its shards take no new messages, those of th
   }
 }, 180_000);
 
-const MAXMEMORY = 32 * 1_048_576;
+const MAXMEMORY = 64 * 1_048_576;
 
-/** As a foreign program that fills one master, until it has reached its limit for good. */
+/** As a foreign program that fills one master: it has reached its limit by less than makes the lanes stop. */
 async function fill(node: Redis, tag: string): Promise<void> {
   const used = async (): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await node.info('memory'))?.[1]);
-  for (let i = 0; i < 100 && (await used()) < 0.9 * MAXMEMORY; i++) {
-    await node.set(`foreign:${tag}:${i}`, 'x'.repeat(1_000_000));
+  for (let i = 0; i < 1000 && (await used()) < 0.9 * MAXMEMORY; i++) {
+    // Small ones: the buffers of this connection must not count for much.
+    await node.set(`foreign:${tag}:${i}`, 'x'.repeat(100_000));
   }
-  await node.config('SET', 'maxmemory', Math.floor((await used()) / 1.02));
+  await node.config('SET', 'maxmemory', Math.floor((await used()) / 1.03));
+  await assertFull(node, tag);
+}
+
+async function assertFull(node: Redis, tag: string): Promise<void> {
   await expect(node.set(`foreign:${tag}:more`, 'x')).rejects.toThrow('OOM');
 }
 

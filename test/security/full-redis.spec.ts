@@ -99,8 +99,12 @@ async function leaveNoRoom(): Promise<number> {
   const maxmemory = Math.floor((await used()) / 1.02);
   await redis.config('SET', 'maxmemory', maxmemory);
   await untilRefused();
-  await expect(redis.set('one-more', 'x')).rejects.toThrow('OOM');
+  await assertFull();
   return maxmemory;
+}
+
+async function assertFull(): Promise<void> {
+  await expect(redis.set('one-more', 'x')).rejects.toThrow('OOM');
 }
 
 /** Bytes that the shards keep of events, as their owners say. */
@@ -225,6 +229,7 @@ it('at its maxmemory devices still come and go, leases hold, messages are cancel
   await modest.untilConnection(device.id, ({ state }) => state === 'offline');
   await untilEventsMayTake(Math.floor(maxmemory / 10 / SHARDS) / 4);
   expect(await lostLeases()).toBe(before);
+  await assertFull();
   await emptyForeign();
   await untilAccepted('idle-1');
   await modest.untilStatus(waits, 'sent');
@@ -254,6 +259,7 @@ it('one key without budgets fills it to the mark and to its maxmemory: the same 
   device.vanish();
   await modest.untilConnection(device.id, ({ state }) => state === 'offline');
   expect(await lostLeases()).toBe(before);
+  await assertFull();
 
   for (let shard = 0; shard < SHARDS; shard++) await runOut.run(redis, [keys.expiry(shard)], []);
   await modest.untilStatus(await untilAccepted('device-beside-a-full-key'), 'sent');

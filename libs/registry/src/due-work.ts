@@ -66,6 +66,7 @@ const dueScript = new RedisScript<null | [number, number, number, number, string
    write_weights()
    local old = due(FINISHED)
    for _, id in ipairs(old) do forget(id) end
+   forgotten()
    local surplus_batch = tonumber(ARGV[6])
    local early = forget_surplus(tonumber(ARGV[4]), tonumber(ARGV[5]), surplus_batch)
 
