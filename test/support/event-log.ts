@@ -71,11 +71,31 @@ export class EventLog {
     return events;
   }
 
+  /**
+   * Has the clock of a shard's master, as far as its log shows it, stand at this time, epoch milliseconds: ahead of the real
+   * one. As with a real clock, the ids of the log do not fall.
+   */
+  async setClock(shard: number, ms: number): Promise<void> {
+    const newest = this.appended.findLast((event) => event.shard === shard);
+    const last = newest !== undefined && msOf(newest) >= ms ? newest.event_id.replace(/^\d+-/, '') : `${ms}-0`;
+    await this.redis.hset(this.keys.log(shard), 'last', last);
+  }
+
+  /** Has the shard's log take so many bytes at most, from the next append on. */
+  async limit(shard: number, bytes: number): Promise<void> {
+    await this.redis.hset(this.keys.log(shard), 'limit', bytes);
+  }
+
   /** Has the shard's owner keep only so many bytes of events. */
   async trim(shard: number, bytes: number): Promise<void> {
     const limits = { bytes, shardCount: this.shards, retentionMs: 3_600_000 };
     await trimLog(this.redis, this.keys, shard, logStreams(this.keys, shard), limits, 100_000);
   }
+}
+
+/** When it was appended, by the clock of its shard, epoch milliseconds. */
+export function msOf({ event_id }: Pick<AppendedEvent, 'event_id'>): number {
+  return Number(event_id.split('-')[1]);
 }
 
 /** What a subscriber was sent. */
@@ -103,7 +123,7 @@ export function faultsIn(told: readonly SentEvent[], wanted: readonly AppendedEv
   const gaps = told.filter(({ event }) => event === 'gap').map(({ data }) => data);
   for (const { event_id, shard, stream, n } of wanted) {
     if (got.has(event_id)) continue;
-    const ms = Number(event_id.split('-')[1]);
+    const ms = msOf({ event_id });
     const announced = gaps.some(
       (gap) =>
         gap['shard'] === shard &&

@@ -1,5 +1,60 @@
-/** A subscriber to an event feed, without HTTP: what it got, read as the standard for event streams says. */
+/** Event feeds without HTTP, and a subscriber to them: what it got, read as the standard for event streams says. */
+import { connectRedis, type Redis } from '@app/platform';
+import { EventBell, EventReader, type EventType, type RegistryKeys } from '@app/registry';
+import { decodeCursor } from '../../apps/api-gateway/src/events/event-cursor.js';
+import { EventFeed, type FeedLimits } from '../../apps/api-gateway/src/events/event-feed.js';
 import type { EventSubscription } from '../../apps/api-gateway/src/events/event-subscription.js';
+import { quiet } from './servers.js';
+
+const LIMITS: FeedLimits = {
+  subscribers: 100,
+  bufferBytes: 100_000,
+  totalBufferBytes: 10_000_000,
+  heartbeatMs: 60_000,
+  stalledMs: 60_000,
+};
+
+/** Where the events lie, and through which connection they are read. */
+export interface FeedPlace {
+  url: string;
+  redis: Redis;
+  keys: RegistryKeys;
+  shards: number;
+}
+
+export function feedAt({ url, redis, keys, shards }: FeedPlace, limits: Partial<FeedLimits> = {}): EventFeed {
+  const reader = connectRedis(url, { name: 'spec-feed', whenAway: 'wait' }, quiet);
+  return new EventFeed(
+    new EventReader(redis, keys, shards),
+    new EventBell(reader, keys),
+    { ...LIMITS, ...limits },
+    quiet,
+  );
+}
+
+/** What a subscriber asks for; `after`: an id that it has got. */
+export interface Wish {
+  types?: EventType[];
+  clientId?: string;
+  shard?: number;
+  after?: string;
+}
+
+export async function openAt(
+  feed: EventFeed,
+  { types, clientId, shard, after }: Wish = {},
+): Promise<EventSubscription> {
+  const fromMs = after === undefined ? undefined : decodeCursor(after);
+  const stream = await feed.subscribe({ types: types && new Set(types), clientId, shard }, fromMs);
+  if (stream === undefined) throw new Error('no room');
+  // As a socket does that it is piped into: it is filled, though nothing is taken yet.
+  stream.read(0);
+  return stream;
+}
+
+export async function listenAt(feed: EventFeed, wish: Wish = {}): Promise<FeedListener> {
+  return new FeedListener(await openAt(feed, wish));
+}
 
 /** What it got. */
 export interface Told {
@@ -26,6 +81,11 @@ export class FeedListener {
 
   get events(): string[] {
     return this.told.map(({ event }) => event);
+  }
+
+  /** Up to which time it has got the events, by its last id. */
+  get upToMs(): number {
+    return decodeCursor(this.lastId) ?? 0;
   }
 
   /** Shards for which it got a `gap`. */

@@ -1,23 +1,15 @@
-import { connectRedis, type Redis } from '@app/platform';
-import { EventBell, EventReader, RegistryKeys, type EventType } from '@app/registry';
+import type { Redis } from '@app/platform';
+import { RegistryKeys } from '@app/registry';
 import { register } from 'prom-client';
 import { EventLog, faultsIn, type EventMembers } from '../../../../test/support/event-log.js';
-import { FeedListener as Listener } from '../../../../test/support/feed-listener.js';
+import { FeedListener, feedAt, openAt, type Wish } from '../../../../test/support/feed-listener.js';
 import { withRedis } from '../../../../test/support/redis.js';
-import { eventually, quiet, type Server } from '../../../../test/support/servers.js';
+import { eventually, type Server } from '../../../../test/support/servers.js';
 import { decodeCursor } from './event-cursor.js';
-import { EventFeed, type FeedLimits } from './event-feed.js';
+import type { EventFeed, FeedLimits } from './event-feed.js';
 import type { EventSubscription } from './event-subscription.js';
 
 const SHARDS = 4;
-const LIMITS: FeedLimits = {
-  subscribers: 100,
-  bufferBytes: 100_000,
-  totalBufferBytes: 10_000_000,
-  heartbeatMs: 60_000,
-  stalledMs: 60_000,
-};
-
 let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
@@ -39,9 +31,7 @@ beforeEach(() => {
 afterEach(() => feed.stop());
 
 function newFeed(limits: Partial<FeedLimits> = {}): EventFeed {
-  const reader = connectRedis(server.url, { name: 'spec-feed', whenAway: 'wait' }, quiet);
-  const bell = new EventBell(reader, keys);
-  return new EventFeed(new EventReader(redis, keys, SHARDS), bell, { ...LIMITS, ...limits }, quiet);
+  return feedAt({ url: server.url, redis, keys, shards: SHARDS }, limits);
 }
 
 /** Acts with a feed of its own, and ends it. */
@@ -54,25 +44,12 @@ async function withFeed(limits: Partial<FeedLimits>, act: (feed: EventFeed) => P
   }
 }
 
-interface Wish {
-  types?: EventType[];
-  clientId?: string;
-  shard?: number;
-  after?: string;
-  of?: EventFeed;
+function open({ of = feed, ...wish }: Wish & { of?: EventFeed } = {}): Promise<EventSubscription> {
+  return openAt(of, wish);
 }
 
-async function open({ types, clientId, shard, after, of = feed }: Wish = {}): Promise<EventSubscription> {
-  const fromMs = after === undefined ? undefined : decodeCursor(after);
-  const stream = await of.subscribe({ types: types && new Set(types), clientId, shard }, fromMs);
-  if (stream === undefined) throw new Error('no room');
-  // As a socket does that it is piped into: it is filled, though nothing is taken yet.
-  stream.read(0);
-  return stream;
-}
-
-async function subscribe(wish: Wish = {}): Promise<Listener> {
-  return new Listener(await open(wish));
+async function subscribe(wish: Wish & { of?: EventFeed } = {}): Promise<FeedListener> {
+  return new FeedListener(await open(wish));
 }
 
 /** Appends events with running numbers. @returns the numbers */
@@ -207,7 +184,7 @@ describe('a subscriber that resumes', () => {
     await eventually(() => expect(first.numbers).toHaveLength(3));
     const again = await subscribe({ after: lastId });
     await eventually(() => expect(again.numbers).toHaveLength(3));
-    const ids = ({ told }: Listener): unknown[] => told.map(({ data }) => data['event_id']);
+    const ids = ({ told }: FeedListener): unknown[] => told.map(({ data }) => data['event_id']);
     expect(ids(again)).toEqual(ids(first));
     expect(ids(first)).toEqual(Array.from({ length: 3 }, () => expect.stringMatching(/^2-\d+-\d+$/) as unknown));
   });
@@ -235,7 +212,7 @@ describe('a gap', () => {
     // It has read a first page, and waits until that is taken.
     await eventually(() => expect(slow.readableLength).toBeGreaterThan(16_000));
     await log.trim(1, 400_000);
-    const listener = new Listener(slow);
+    const listener = new FeedListener(slow);
     await eventually(() => expect(listener.numbers.at(-1)).toBe(added.at(-1)));
     expect(listener.numbers[0]).toBe(added[0]);
     expect(listener.numbers.length).toBeLessThan(added.length);
@@ -294,8 +271,8 @@ describe('a slow subscriber', () => {
     const added: number[] = [];
     for (let i = 0; i < 30; i++) added.push(...(await append(i % SHARDS, 50, { filling: 'x'.repeat(500) })));
     await eventually(() => expect(quick.numbers).toHaveLength(added.length));
-    expect(stream.readableLength).toBeLessThan(LIMITS.bufferBytes);
-    const slow = new Listener(stream);
+    expect(stream.readableLength).toBeLessThan(100_000);
+    const slow = new FeedListener(stream);
     await eventually(() => expect(slow.numbers).toHaveLength(added.length));
     expect(slow.numbers.toSorted(byNumber)).toEqual(added.toSorted(byNumber));
     for (let shard = 0; shard < SHARDS; shard++)
@@ -330,7 +307,7 @@ describe('a slow subscriber', () => {
         expect(await heldBytes()).toBeLessThanOrEqual(total);
       }
       expect(await heldBytes()).toBeGreaterThan(total / 3);
-      const listeners = streams.map((stream) => new Listener(stream));
+      const listeners = streams.map((stream) => new FeedListener(stream));
       for (const listener of listeners) {
         await eventually(() => expect(listener.numbers).toHaveLength(added.length));
         expect(faultsIn(listener.told, log.appended)).toEqual([]);
@@ -345,7 +322,7 @@ describe('a slow subscriber', () => {
       const stream = await open({ of: impatient });
       await append(0, 200, KILOBYTE);
       await eventually(() => expect(stream.reason).toBe('too-slow'));
-      const slow = new Listener(stream);
+      const slow = new FeedListener(stream);
       await eventually(() => expect(slow.closed).toBe(true));
       expect(slow.told.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'too-slow' } });
     });
@@ -359,13 +336,13 @@ async function heldBytes(): Promise<number> {
 }
 
 /** A listener that has got its first id. */
-async function begun(): Promise<Listener> {
+async function begun(): Promise<FeedListener> {
   const listener = await subscribe();
   await eventually(() => expect(listener.lastId).not.toBe(''));
   return listener;
 }
 
-function inShard({ told }: Listener, shard: number): number[] {
+function inShard({ told }: FeedListener, shard: number): number[] {
   return told.filter(({ data }) => data['shard'] === shard && 'n' in data).map(({ data }) => Number(data['n']));
 }
 
