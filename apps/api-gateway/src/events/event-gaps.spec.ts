@@ -1,0 +1,146 @@
+/** What a reader learns of events that it cannot get: trimmed ones, and those behind a clock that was set back. */
+import type { Redis } from '@app/platform';
+import { RegistryKeys } from '@app/registry';
+import { EventLog, faultsIn, msOf, type AppendedEvent } from '../../../../test/support/event-log.js';
+import { FeedListener, feedAt, listenAt, openAt, type Told } from '../../../../test/support/feed-listener.js';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually } from '../../../../test/support/servers.js';
+import type { EventFeed } from './event-feed.js';
+
+const SHARDS = 4;
+const KILOBYTE = { filling: 'x'.repeat(1000) };
+
+let redis: Redis;
+let url: string;
+let log: EventLog;
+let feeds: [EventFeed, EventFeed];
+let keySpaces = 0;
+
+withRedis((connection, server) => {
+  redis = connection;
+  url = server.url;
+});
+
+beforeEach(() => {
+  const keys = new RegistryKeys(`gaps${keySpaces++}`);
+  log = new EventLog(redis, keys, SHARDS);
+  const feed = (): EventFeed => feedAt({ url, redis, keys, shards: SHARDS }, { heartbeatMs: 50 });
+  feeds = [feed(), feed()];
+});
+
+afterEach(() => Promise.all(feeds.map((feed) => feed.stop())));
+
+async function begun(feed: EventFeed, after?: string): Promise<FeedListener> {
+  const listener = await listenAt(feed, after === undefined ? {} : { after });
+  await eventually(() => expect(listener.lastId).not.toBe(''));
+  return listener;
+}
+
+function gapsOf({ told }: { told: readonly Told[] }): Told['data'][] {
+  return told.filter(({ event }) => event === 'gap').map(({ data }) => data);
+}
+
+/** Expects one `gap`, or several in a row, of the shard's streams, that reach over all events that are missing. */
+function expectGap(listener: FeedListener, shard: number, streams: string[], missing: readonly AppendedEvent[]): void {
+  const gaps = gapsOf(listener);
+  expect(gaps.length).toBeGreaterThan(0);
+  for (const gap of gaps) expect(gap).toMatchObject({ type: 'gap', shard, streams });
+  const times = missing.map(msOf);
+  expect(Math.min(...gaps.map(({ from }) => Date.parse(String(from))))).toBeLessThanOrEqual(Math.min(...times));
+  expect(Math.max(...gaps.map(({ until }) => Date.parse(String(until))))).toBe(Math.max(...times));
+}
+
+describe('a gap names the shard, the streams, and from when until when events are missing', () => {
+  it('while a reader catches up', async () => {
+    const { lastId } = await begun(feeds[0]);
+    const refused = await log.append(1, 5, { type: 'connection.refused' });
+    await log.append(1, 400, KILOBYTE);
+    const stream = await openAt(feeds[0], { after: lastId });
+    // It has read a first page, and waits until that is taken.
+    await eventually(() => expect(stream.readableLength).toBeGreaterThan(16_000));
+    await log.trim(1, 100_000);
+    const reader = new FeedListener(stream);
+    const newest = log.appended.at(-1)?.n;
+    await eventually(() => expect(reader.numbers.at(-1)).toBe(newest));
+    const missing = log.appended.filter(({ n }) => !reader.numbers.includes(n));
+    expect(missing.length).toBeGreaterThan(100);
+    expect(reader.numbers).toEqual(expect.arrayContaining(refused.map(({ n }) => n)));
+    expectGap(reader, 1, ['state'], missing);
+    expect(faultsIn(reader.told, log.appended)).toEqual([]);
+  });
+
+  it('while a reader follows', async () => {
+    const reader = await begun(feeds[0]);
+    await log.append(2, 3);
+    await eventually(() => expect(reader.numbers).toHaveLength(3));
+    // Appended and pushed out again in one moment.
+    await log.limit(2, 20_000);
+    await log.append(2, 60, { ...KILOBYTE, type: 'connection.refused' });
+    await eventually(() => expect(reader.numbers.at(-1)).toBe(62));
+    const missing = log.appended.filter(({ n }) => !reader.numbers.includes(n));
+    expect(missing.length).toBeGreaterThan(40);
+    expectGap(reader, 2, ['refusals'], missing);
+    // It comes before what is kept behind it.
+    expect(reader.events.slice(3)).toEqual(['gap', ...reader.numbers.slice(3).map(() => 'connection.refused')]);
+    expect(faultsIn(reader.told, log.appended)).toEqual([]);
+  });
+});
+
+describe("a master's clock that steps back", () => {
+  const AHEAD_MS = 60_000;
+
+  it('leaves no gap, and nothing out, as long as its log knows its last id', async () => {
+    const follower = await begun(feeds[0]);
+    await log.setClock(1, Date.now() + AHEAD_MS);
+    await log.append(1, 3);
+    await log.append(2, 3);
+    await eventually(() => expect(follower.numbers).toHaveLength(6));
+    // From now on it shows the real time again, a minute before the newest event.
+    const resumed = await begun(feeds[1], follower.told[2]?.id);
+    await log.append(1, 3);
+    await log.append(2, 3);
+    for (const reader of [follower, resumed]) {
+      await eventually(() => expect(new Set(reader.numbers).size).toBe(12));
+      expect(faultsIn(reader.told, log.appended)).toEqual([]);
+      expect(reader.gaps).toEqual([]);
+    }
+    // No other shard is as far as that one.
+    expect(follower.upToMs).toBeLessThan(Date.now() + AHEAD_MS / 2);
+  });
+
+  it('is announced to those that follow and those that resume, if it ran on by more than two seconds unnoticed', async () => {
+    const start = Date.now() + AHEAD_MS;
+    const everyShard = (ms: number): Promise<unknown> =>
+      Promise.all(Array.from({ length: SHARDS }, (_, shard) => log.setClock(shard, ms)));
+    await everyShard(start);
+    const follower = await begun(feeds[0]);
+    await log.append(1, 3);
+    await everyShard(start + 30_000);
+    await eventually(() => expect(follower.upToMs).toBeGreaterThanOrEqual(start + 30_000));
+    const late = follower.lastId;
+    await log.setClock(1, start + 10_000);
+    await eventually(() => expect(gapsOf(follower)).toMatchObject([{ shard: 1, streams: ['state', 'refusals'] }]));
+    const resumed = await begun(feeds[1], late);
+    await eventually(() => expect(new Set(resumed.gaps)).toEqual(new Set([1])));
+    await log.append(1, 3);
+    for (const reader of [follower, resumed]) {
+      await eventually(() => expect(reader.numbers.slice(-3)).toEqual([3, 4, 5]));
+      const [gap] = gapsOf(reader);
+      expect(Date.parse(String(gap?.['from']))).toBeLessThanOrEqual(start + 10_000);
+      expect(Date.parse(String(gap?.['until']))).toBeGreaterThanOrEqual(start + 30_000);
+    }
+    // The cursor has gone back with the clock: what comes now is not skipped when the clock has caught up again.
+    const beats = follower.upToMs;
+    expect(beats).toBeLessThan(start + 30_000);
+    await eventually(() => expect(follower.upToMs).toBeGreaterThanOrEqual(start + 10_000));
+    const cursor = follower.lastId;
+    follower.stream.destroy();
+    const meanwhile = await log.append(1, 2);
+    await everyShard(start + 50_000);
+    await log.append(1, 1);
+    const again = await begun(feeds[1], cursor);
+    await eventually(() => expect(again.numbers.at(-1)).toBe(8));
+    expect(again.numbers).toEqual(expect.arrayContaining(meanwhile.map(({ n }) => n)));
+    expect(again.gaps).toEqual([]);
+  });
+});
