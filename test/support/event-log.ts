@@ -37,6 +37,7 @@ const REFUSALS = ['connection.refused', 'message.unmatched_error'];
 export class EventLog {
   /** In the order in which they were appended. */
   readonly appended: AppendedEvent[] = [];
+  private next = 0;
 
   constructor(
     private readonly redis: Redis,
@@ -52,7 +53,8 @@ export class EventLog {
   ): Promise<AppendedEvent[]> {
     const [state, refusals] = eventStreams(this.keys, shard);
     const stream = REFUSALS.includes(type) ? refusals : state;
-    const first = this.appended.length;
+    const first = this.next;
+    this.next += count;
     const events = Array.from({ length: count }, (_, i) => ({
       shard,
       stream: stream === state ? ('state' as const) : ('refusals' as const),
@@ -60,7 +62,6 @@ export class EventLog {
       n: first + i,
       event_id: '',
     }));
-    this.appended.push(...events);
     const texts = events.map(({ n }) => JSON.stringify({ type, client_id, n, ...more }));
     const ids = await appendScript.run(
       this.redis,
@@ -68,6 +69,7 @@ export class EventLog {
       [stream.name, stream.share, ...texts],
     );
     for (const [i, event] of events.entries()) event.event_id = `${shard}-${ids[i] ?? ''}`;
+    this.appended.push(...events);
     return events;
   }
 

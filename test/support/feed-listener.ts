@@ -67,6 +67,8 @@ export class FeedListener {
   readonly told: Told[] = [];
   lastId = '';
   closed = false;
+  /** Heartbeats. */
+  beats = 0;
   private rest = '';
 
   constructor(readonly stream: EventSubscription) {
@@ -98,6 +100,7 @@ export class FeedListener {
     this.rest = blocks.pop() ?? '';
     for (const block of blocks) {
       const fields = new Map(block.split('\n').map((line) => line.split(/: ?(.*)/s, 2) as [string, string]));
+      if (block.startsWith(':')) this.beats++;
       this.lastId = fields.get('id') ?? this.lastId;
       const data = fields.get('data');
       if (data === undefined) continue;

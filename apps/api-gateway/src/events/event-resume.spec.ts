@@ -9,6 +9,7 @@ import { GatewayApp } from '../../../../test/support/gateway-app.js';
 import { Random, seedOfRun } from '../../../../test/support/random.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually } from '../../../../test/support/servers.js';
+import { decodeCursor } from './event-cursor.js';
 import type { EventFeed } from './event-feed.js';
 
 const SHARDS = 4;
@@ -154,8 +155,24 @@ it('each client keeps its order whatever readers, clocks, trims and pauses do, a
       expect(faultsIn(reader.told, [])).toEqual([]);
       reader.stream.destroy();
     }),
-    { numRuns: RUNS },
+    { numRuns: RUNS, endOnFailure: true },
   );
+});
+
+it('the ids of a reader that falls behind do not go back', async () => {
+  const reader = await listenAt(feed(1));
+  const start = Date.now() + 10_000;
+  for (let i = 0; i < 5; i++) {
+    for (let shard = 0; shard < SHARDS; shard++) await log.setClock(shard, start + i * 10_000);
+    for (let shard = 0; shard < SHARDS; shard++) await log.append(shard, 1);
+    await eventually(() => isWhole(reader));
+  }
+  reader.stream.pause();
+  for (let i = 0; i < 20; i++) await log.append(i % SHARDS, 20, { filling: 'x'.repeat(300) });
+  reader.stream.resume();
+  await eventually(() => isWhole(reader));
+  const times = reader.told.map(({ id = '' }) => decodeCursor(id));
+  expect(times).toEqual(times.toSorted((a = 0, b = 0) => a - b));
 });
 
 it('with 4,096 shards a cursor has 10 characters, and a resume by it misses nothing', async () => {
