@@ -14,6 +14,8 @@ export class EventListener {
   /** Comments, which only show that the stream lives. */
   beats = 0;
   ended = false;
+  /** Whether its connection broke, without an end. */
+  broken = false;
   private mayTake = Infinity;
   private wake: (() => void) | undefined;
 
@@ -79,7 +81,10 @@ export class EventListener {
       }
       this.ended = true;
     } catch (error) {
-      if (!this.stopping.signal.aborted) throw error;
+      if (this.stopping.signal.aborted) return;
+      // As undici says it when the other side has gone; the class is that of another realm.
+      if ((error as Error).name !== 'TypeError') throw error;
+      this.broken = true;
     }
   }
 

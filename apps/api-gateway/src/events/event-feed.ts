@@ -9,7 +9,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff, counter, gauge, type Logger, sharedAbort } from '@app/platform';
 import {
-  CURSOR_SLACK_MS,
   EVENT_STREAM_NAMES,
   type EventBell,
   type EventPage,
@@ -123,16 +122,18 @@ export class EventFeed {
 
   /** Finds out where the logs end, if it does not read them already. */
   private async open(): Promise<void> {
-    this.opening ??= Promise.all(
-      Array.from({ length: this.reader.shardCount }, (_, shard) => this.reader.end(shard)),
-    ).finally(() => (this.opening = undefined));
+    this.opening ??= this.ends().finally(() => (this.opening = undefined));
     const ends = await this.opening;
     if (this.positions !== undefined) return;
     this.positions = ends;
-    // Shards are opened within moments, and some logs begin only now: a cursor of the first moment would be before them.
-    const times = ends.map(({ seenMs }) => seenMs);
-    const opened = Math.min(Math.max(...times), Math.min(...times) + CURSOR_SLACK_MS / 2);
-    this.upTo = times.map((ms) => Math.max(ms, opened));
+    this.upTo = ends.map(({ seenMs }) => seenMs);
+  }
+
+  /** Twice, since the first time may begin a log: a cursor must not be before that. */
+  private async ends(): Promise<ShardPosition[]> {
+    const shards = Array.from({ length: this.reader.shardCount }, (_, shard) => shard);
+    await Promise.all(shards.map((shard) => this.reader.end(shard)));
+    return Promise.all(shards.map((shard) => this.reader.end(shard)));
   }
 
   private async run(positions: ShardPosition[]): Promise<void> {

@@ -84,6 +84,18 @@ describe('a gap names the shard, the streams, and from when until when events ar
     expect(reader.events.slice(3)).toEqual(['gap', ...reader.numbers.slice(3).map(() => 'connection.refused')]);
     expect(faultsIn(reader.told, log.appended)).toEqual([]);
   });
+
+  it('to one that has only just begun, with masters of which the clocks differ', async () => {
+    const start = Date.now() + 60_000;
+    for (let shard = 0; shard < SHARDS; shard++) await log.setClock(shard, start + (shard === 0 ? 0 : 1500));
+    const { lastId } = await begun(feeds[0]);
+    await log.limit(0, 4000);
+    await log.append(0, 10, KILOBYTE);
+    const reader = await begun(feeds[1], lastId);
+    await eventually(() => expect(reader.numbers.at(-1)).toBe(9));
+    expect(reader.gaps).toContain(0);
+    expect(faultsIn(reader.told, log.appended)).toEqual([]);
+  });
 });
 
 describe("a master's clock that steps back", () => {
