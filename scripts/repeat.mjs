@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
 
-const SUITES = ['cluster', 'cluster:ring', 'outbound', 'chaos'];
+const SUITES = ['cluster', 'cluster:ring', 'outbound', 'chaos', 'events'];
 
 const [suite = '', often = '20'] = process.argv.slice(2);
 const times = Number(often);

@@ -100,6 +100,12 @@ export function msOf({ event_id }: Pick<AppendedEvent, 'event_id'>): number {
   return Number(event_id.split('-')[1]);
 }
 
+/** A number that rises with the events of a shard, for those that have none. */
+function orderOf(eventId: string): number {
+  const [, ms, number] = eventId.split('-').map(Number);
+  return (ms ?? NaN) * 4096 + (number ?? NaN);
+}
+
 /** What a subscriber was sent. */
 export interface SentEvent {
   event: string;
@@ -115,9 +121,10 @@ export function faultsIn(told: readonly SentEvent[], wanted: readonly AppendedEv
   const got = new Set<unknown>();
   const newest = new Map<unknown, number>();
   for (const { event, data } of told) {
-    const n = Number(data['n']);
-    if (event === 'gap' || Number.isNaN(n) || got.has(data['event_id'])) continue;
-    got.add(data['event_id']);
+    const { event_id } = data;
+    if (event === 'gap' || typeof event_id !== 'string' || got.has(event_id)) continue;
+    const n = Number(data['n'] ?? orderOf(event_id));
+    got.add(event_id);
     const before = newest.get(data['client_id']) ?? -1;
     if (n < before) faults.push(`${n} of ${String(data['client_id'])} came behind ${before}`);
     newest.set(data['client_id'], Math.max(n, before));

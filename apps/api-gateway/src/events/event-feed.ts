@@ -28,6 +28,8 @@ const ends = counter('event_streams_ended', 'Event streams that ended, by reason
 });
 const gaps = counter('event_gaps', 'Times the feed found that events of a shard were gone before it had read them.');
 
+/** Shards that Redis is asked for together. */
+const SHARDS_AT_ONCE = 256;
 /** So many bytes as stored become at most twice as many of text. */
 const TEXT_FACTOR = 2;
 /** Time between two rounds: each costs a write to every subscriber. A tenth of a millisecond for each, up to this. */
@@ -132,8 +134,12 @@ export class EventFeed {
   /** Twice, since the first time may begin a log: a cursor must not be before that. */
   private async ends(): Promise<ShardPosition[]> {
     const shards = Array.from({ length: this.reader.shardCount }, (_, shard) => shard);
-    await Promise.all(shards.map((shard) => this.reader.end(shard)));
-    return Promise.all(shards.map((shard) => this.reader.end(shard)));
+    await settledInTurn(shards, (shard) => this.reader.end(shard));
+    const ends = await settledInTurn(shards, (shard) => this.reader.end(shard));
+    return ends.map((end) => {
+      if (end.status === 'rejected') throw end.reason as Error;
+      return end.value;
+    });
   }
 
   private async run(positions: ShardPosition[]): Promise<void> {
@@ -182,8 +188,8 @@ export class EventFeed {
   ): Promise<{ more: Set<number>; failure: Error | undefined }> {
     const before = positions.slice();
     const bytes = this.buffered.queueBytes / 2 / TEXT_FACTOR / EVENT_STREAM_NAMES.length / Math.max(1, shards.size);
-    const results = await Promise.allSettled(
-      Array.from(shards, (shard) => this.reader.read(shard, positionIn(positions, shard), Math.ceil(bytes))),
+    const results = await settledInTurn([...shards], (shard) =>
+      this.reader.read(shard, positionIn(positions, shard), Math.ceil(bytes)),
     );
     const pages = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
     for (const { shard, next, upToMs } of pages) {
@@ -207,6 +213,18 @@ export class EventFeed {
   private isStopping(): boolean {
     return this.stopping.signal.aborted;
   }
+}
+
+/** Asks for so many shards at a time that the last of them is answered in time. */
+async function settledInTurn<T>(
+  shards: readonly number[],
+  ask: (shard: number) => Promise<T>,
+): Promise<PromiseSettledResult<T>[]> {
+  const results: PromiseSettledResult<T>[] = [];
+  for (let from = 0; from < shards.length; from += SHARDS_AT_ONCE) {
+    results.push(...(await Promise.allSettled(shards.slice(from, from + SHARDS_AT_ONCE).map(ask))));
+  }
+  return results;
 }
 
 function positionIn(positions: readonly ShardPosition[], shard: number): ShardPosition {
