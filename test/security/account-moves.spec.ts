@@ -150,6 +150,35 @@ it('while the account is being asked for they wait, others get theirs, and the a
   await Promise.all([...clients, beside].map((client) => client.sayGoodbye()));
 }, 90_000);
 
+it('an Idempotency-Key that the old account has used is not used for the new one', async () => {
+  const body = { directive: 'spec:update' };
+  const headers = { 'idempotency-key': 'update-1' };
+  endpoint.accounts.set('updated', 'a');
+  const before = await connect('updated');
+  await a.untilConnection('updated', ({ state }) => state === 'online');
+  const knownAt = Date.now();
+  const ofA = await a.send('updated', body, headers);
+  await a.untilStatus(ofA.body.message_id, 'sent');
+  await before.sayGoodbye();
+  await a.untilConnection('updated', ({ state }) => state === 'offline');
+  await waitUntil(() => expect(Date.now() - knownAt).toBeGreaterThan(REMEMBERED_MS));
+  endpoint.accounts.set('updated', 'b');
+  const client = await connect('updated');
+  await b.untilConnection('updated', ({ state }) => state === 'online');
+  const ofB = await b.send('updated', body, headers);
+  expect(ofB.status).toBe(202);
+  expect(ofB.headers.get('idempotency-replayed')).toBeNull();
+  expect(ofB.body.message_id).not.toBe(ofA.body.message_id);
+  await b.untilStatus(ofB.body.message_id, 'sent');
+  await client.next(({ message_id }) => message_id === ofB.body.message_id, 'the message of the new account');
+  const repeated = await b.send('updated', body, headers);
+  expect([repeated.body.message_id, repeated.headers.get('idempotency-replayed')]).toEqual([
+    ofB.body.message_id,
+    'true',
+  ]);
+  await client.sayGoodbye();
+}, 30_000);
+
 it('they fail also when the answer comes while the client is offline again', async () => {
   const message = await heldOf('gone');
   endpoint.moods.set('gone', 'away');

@@ -78,14 +78,22 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      client.woken = draining[i] == 1
    end
 
+   -- An answer about a message that was accepted for another account than the client's is none to whoever asks now. Answers
+   -- of earlier releases do not name the account; their messages do, while they are kept.
+   local function of_another_account(client, id, account)
+     if not client.account then return false end
+     account = account or call('HGET', MESSAGE .. id, 'account') or ''
+     return account ~= client.account and (account ~= '' or ARGV[6] ~= '')
+   end
+
    local function accept(number, i)
      local client = clients[ARGV[i + 1]]
      local id, directive, online, fingerprint = ARGV[i + 2], ARGV[i + 3], client.online and 1 or 0, ARGV[i + 8]
      if client.foreign then return unknown() end
      local key = IDEMPOTENCY .. client.id .. '/' .. ARGV[i + 9]
      if fingerprint ~= '' then
-       local given = call('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive')
-       if given[1] then
+       local given = call('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive', 'account')
+       if given[1] and not of_another_account(client, given[2], given[7]) then
          if given[1] ~= fingerprint then return 'mismatch' end
          -- Repeated after a lost reply: with it, the word to wake somebody was lost.
          if given[2] == id and client.online then replies[1] = 1 end
@@ -101,7 +109,8 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      if online == 0 and ARGV[i + 6] == '1' then return 'offline' end
      if refuse ~= '' then return refuse end
      local bytes = ${MESSAGE_BYTES} + #directive + #ARGV[i + 4] + (fingerprint ~= '' and #key or 0)
-     local kept = ${FINISHED_MESSAGE_BYTES} + #directive + #client.id + (fingerprint ~= '' and ${REPLAY_BYTES} + #key or 0)
+     local replay = fingerprint ~= '' and ${REPLAY_BYTES} + #key + #(client.account or '') or 0
+     local kept = ${FINISHED_MESSAGE_BYTES} + #directive + #client.id + replay
      if client.length >= outbox_limit or exceeds(client.bytes, bytes, outbox_bytes) then return 'full' end
      if unfinished >= shard_limit or exceeds(in_shard, bytes, shard_bytes) then return 'shard-full' end
      if exceeds(of_payer, bytes, shard_bytes / 2) then return 'account-full' end
@@ -130,7 +139,7 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      tell(client.id, client.account, id, client.online and 'queued' or 'held')
      if fingerprint ~= '' then
        call('HSET', key, 'fingerprint', fingerprint, 'id', id, 'created', at_text, 'expires', expires_text,
-         'online', online, 'directive', directive)
+         'online', online, 'directive', directive, 'account', client.account or '')
        call('PEXPIRE', key, ARGV[5])
      end
      return { id, directive, at_text, expires_text, online, 0 }

@@ -275,6 +275,64 @@ describe('an Idempotency-Key', () => {
     expect(outcome).not.toMatchObject({ message: { messageId: first.messageId } });
   });
 
+  describe('that was used for one account', () => {
+    let first: string;
+
+    beforeEach(async () => {
+      await belongTo('a');
+      first = messageIdOf(await acceptFor('a'));
+    });
+
+    const belongTo = (account: string): Promise<unknown> => redis.hset(keys.accounts(SHARD), CLIENT, account);
+
+    const messageIdOf = (outcome: AcceptOutcome): string =>
+      outcome.kind === 'accepted' ? outcome.message.messageId : outcome.kind;
+
+    async function acceptFor(account: string | undefined, more: Partial<NewMessage> = {}): Promise<AcceptOutcome> {
+      const minted = { ...message({ idempotencyKey: 'k', ...more }), messageId: messages.mint(CLIENT) };
+      const { outcomes } = await messages.accept(SHARD, [minted], account);
+      if (outcomes[0] === undefined) throw new Error('a message got no answer');
+      return outcomes[0];
+    }
+
+    it('is repeated for it, and for a caller of all accounts', async () => {
+      for (const account of ['a', undefined]) {
+        expect(await acceptFor(account)).toMatchObject({ replayed: true, message: { messageId: first } });
+      }
+    });
+
+    it.each(['b', undefined])(
+      'is a new one when the client belongs to another account (caller bound to %s)',
+      async (caller) => {
+        await belongTo('b');
+        const second = await acceptFor(caller);
+        expect(second).toMatchObject({ kind: 'accepted', replayed: false });
+        expect(await waiting()).toEqual([first, messageIdOf(second)]);
+        expect(await acceptFor(caller)).toMatchObject({ replayed: true, message: { messageId: messageIdOf(second) } });
+      },
+    );
+
+    it('tells the next account nothing of its body', async () => {
+      await belongTo('b');
+      expect(await acceptFor('b', { directive: 'rhc:other' })).toMatchObject({ kind: 'accepted', replayed: false });
+    });
+
+    it('has the account of its message if an earlier release has stored it', async () => {
+      await redis.hdel(keys.idempotency(SHARD, CLIENT, 'k'), 'account');
+      expect(await acceptFor('a')).toMatchObject({ replayed: true });
+      await belongTo('b');
+      expect(await acceptFor('b')).toMatchObject({ kind: 'accepted', replayed: false });
+    });
+  });
+
+  it('used while the client had no account is a new one for a caller that is bound to one', async () => {
+    const first = await accepted({ idempotencyKey: 'k' });
+    await redis.hset(keys.accounts(SHARD), CLIENT, 'a');
+    expect(await accept({ idempotencyKey: 'k' })).toMatchObject({ replayed: true, message: first });
+    const minted = { ...message({ idempotencyKey: 'k' }), messageId: messages.mint(CLIENT) };
+    expect((await messages.accept(SHARD, [minted], 'a')).outcomes).toMatchObject([{ replayed: false }]);
+  });
+
   it('is remembered for 24 hours from the acceptance', async () => {
     await accepted({ idempotencyKey: 'k' });
     const left = await redis.pttl(keys.idempotency(SHARD, CLIENT, 'k'));
