@@ -99,6 +99,22 @@ describe('listing connections', () => {
     }
   });
 
+  it('ends a page early when its records take much, and gives each connection once all the same', async () => {
+    const registry = new Registry(3);
+    const ids = Array.from({ length: 40 }, (_, i) => `large-${i}`);
+    const filling = 'x'.repeat(250_000);
+    await registry.put(...ids.map((id) => host(id, { facts: { fqdn: 'shared', filling } })));
+    for (const filter of [{}, { facts: { fqdn: 'shared' } }]) {
+      const pages = await registry.pages(filter, 1000);
+      expect(pages.flat()).toEqual(inOrder(ids, 3));
+      for (const page of pages) expect(page.length).toBeLessThanOrEqual(9);
+    }
+    // What does not match is read as well.
+    const none = await registry.pages({ facts: { fqdn: 'shared', machine_id: 'nobody' } }, 1000);
+    expect(none.length).toBeGreaterThanOrEqual(Math.floor(40 / 9));
+    expect(none.flat()).toEqual([]);
+  }, 30_000);
+
   it('goes through those of a shard that are online, each once, whatever the page size is', async () => {
     const registry = new Registry(1);
     const ids = Array.from({ length: 20 }, (_, i) => `client-${i}`);

@@ -1,10 +1,11 @@
 /** Reading connections: one, a page of them, how many there are. */
 import { shardOf } from '@app/protocol';
-import type { Redis } from '@app/platform';
+import { RedisScript, type Redis } from '@app/platform';
 import { decodeConnection, type Connection } from './connection.js';
 import { CONNECTION_STATES, CONNECTION_TYPES, type ConnectionState, type ConnectionType } from './connection-state.js';
 import { factTerm, factValues, type SearchableFact } from './fact-index.js';
 import { heldCounts } from './outbox.js';
+import { PAGE_BYTES } from './page-bytes.js';
 import type { RegistryKeys } from './registry-keys.js';
 
 export interface ConnectionFilter {
@@ -32,6 +33,19 @@ export type Summary = Record<ConnectionState, Record<ConnectionType, number>>;
 
 /** Most shards read in one round trip of a listing. */
 const MAX_SHARDS_AT_ONCE = 32;
+
+/** KEYS connections · ARGV bytes, client ids → the records of the first of them, until they have so many bytes */
+const recordsScript = new RedisScript<(string | null)[]>(
+  'ccReadConnections',
+  `local left, texts = tonumber(ARGV[1]), {}
+   for i = 2, #ARGV do
+     local text = redis.call('HGET', KEYS[1], ARGV[i])
+     texts[#texts + 1] = text
+     left = left - (text and #text or 0)
+     if left <= 0 then break end
+   end
+   return texts`,
+);
 
 export class ConnectionDirectory {
   constructor(
@@ -85,38 +99,35 @@ export class ConnectionDirectory {
     return counts;
   }
 
-  /** One page of at most `limit` connections. */
+  /** One page of at most `limit` connections, and of about `PAGE_BYTES`: it may be short and still have a next one. */
   async list(filter: ConnectionFilter, limit: number, cursor?: PageCursor): Promise<ConnectionPage> {
     const connections: Connection[] = [];
+    let bytes = 0;
+    let last = cursor;
     let shard = cursor?.shard ?? 0;
-    let after = cursor?.after ?? '';
     // Few shards at first, since one often fills the page; more when they prove sparse.
     let width = 1;
     while (shard < this.shardCount) {
       const count = Math.min(width, this.shardCount - shard);
       const pages = await Promise.all(
-        Array.from({ length: count }, (_, i) => this.idsOf(shard + i, filter, i === 0 ? after : '', limit + 1)),
+        Array.from({ length: count }, (_, i) =>
+          this.idsOf(shard + i, filter, shard + i === cursor?.shard ? cursor.after : '', limit + 1),
+        ),
       );
       for (const [i, ids] of pages.entries()) {
-        const at = shard + i;
+        if (ids.length === 0) continue;
         const room = limit - connections.length;
-        if (room === 0 && ids.length > 0) {
-          const last = connections.at(-1);
-          return {
-            connections,
-            next: { shard: shardOf(last?.client_id ?? '', this.shardCount), after: last?.client_id ?? '' },
-          };
+        if (last !== undefined && (room === 0 || bytes >= PAGE_BYTES)) return { connections, next: last };
+        const texts = await this.textsOf(shard + i, ids.slice(0, room), PAGE_BYTES - bytes);
+        for (const text of texts) {
+          bytes += text?.length ?? 0;
+          const connection = text === null ? undefined : decodeConnection(text);
+          if (connection !== undefined && matches(connection, filter)) connections.push(connection);
         }
-        const taken = ids.slice(0, room);
-        const loaded = await this.load(at, taken);
-        for (const one of loaded) if (one !== undefined && matches(one, filter)) connections.push(one);
-        const lastTaken = taken.at(-1);
-        if (ids.length > taken.length && lastTaken !== undefined) {
-          return { connections, next: { shard: at, after: lastTaken } };
-        }
+        last = { shard: shard + i, after: ids[texts.length - 1] ?? '' };
+        if (texts.length < ids.length) return { connections, next: last };
       }
       shard += count;
-      after = '';
       width = Math.min(MAX_SHARDS_AT_ONCE, width * 2);
     }
     return { connections };
@@ -147,6 +158,11 @@ export class ConnectionDirectory {
       ),
     );
     return counts;
+  }
+
+  /** Records of a shard, in their order, until they have so many bytes: at least one. */
+  private textsOf(shard: number, clientIds: readonly string[], bytes: number): Promise<(string | null)[]> {
+    return recordsScript.run(this.redis, [this.keys.connections(shard)], [bytes, ...clientIds]);
   }
 
   /** Ids of one shard that may match, in byte order, after one id; at most `count`. */

@@ -556,6 +556,21 @@ describe("listing a connection's messages", () => {
     expect(await walk(10, 'queued')).toEqual([[other.messageId, held.messageId]]);
   });
 
+  it('ends a page early when histories are long, and shows each message once all the same', async () => {
+    await become('offline');
+    const many = new Messages(redis, keys, { ...LIMITS, outboxLimit: 1000 });
+    const ids = Array.from({ length: 900 }, () => many.mint(CLIENT));
+    await many.accept(
+      SHARD,
+      ids.map((messageId) => ({ ...message(), messageId })),
+    );
+    const history = Array.from({ length: 8 }, (_, i) => `queued ${i} ${'x'.repeat(1000)}`).join('\n');
+    for (const id of ids) await redis.hset(keys.message(SHARD, id), 'history', history);
+    const pages = await walk(1000);
+    expect(pages.flat()).toEqual(ids.toReversed());
+    expect(Math.max(...pages.map((page) => page.length))).toBeLessThanOrEqual(500);
+  });
+
   it('looks at a thousand at most for one page by status, and says that there is more', async () => {
     await become('offline');
     const many = new Messages(redis, keys, { ...LIMITS, outboxLimit: 2000, shardLimit: 2000 });

@@ -7,6 +7,7 @@ import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES } from './byte-budget.js';
 import { messageScript, UNKNOWN_PAYER } from './message-script.js';
 import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from './message-status.js';
 import { isHeld } from './outbox.js';
+import { PAGE_BYTES } from './page-bytes.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { WAKE_AGAIN_MS } from './to-do.js';
 
@@ -110,6 +111,8 @@ const IDEMPOTENCY_MS = 24 * 3_600_000;
 
 /** Most messages looked at for one page of a listing by status. */
 const MOST_LOOKED_AT = 1000;
+/** Messages of a listing that are read at a time. */
+const LOADED_AT_ONCE = 250;
 
 /** KEYS `ofMessages` · ARGV message id, account ('' for any) → the status it has now, '' where it is not known; cancelled or not. */
 const cancelScript = new RedisScript<[string, number]>(
@@ -180,8 +183,8 @@ export class Messages {
   }
 
   /**
-   * A page of the messages of a connection that are kept, the newest first. With a status, a page may be short of its
-   * limit and still have a next one.
+   * A page of the messages of a connection that are kept, the newest first. With a status, or with long histories, a page
+   * may be short of its limit and still have a next one.
    */
   async list(
     clientId: string,
@@ -195,8 +198,9 @@ export class Messages {
     const held = await isHeld(this.redis, this.keys, shard, clientId);
     const messages: StoredMessage[] = [];
     let from = cursor === undefined ? '+inf' : `(${cursor}`;
-    for (let lookedAt = 0; lookedAt < MOST_LOOKED_AT;) {
-      const wanted = Math.min(limit + 1, MOST_LOOKED_AT - lookedAt);
+    let bytes = 0;
+    for (let lookedAt = 0; lookedAt < MOST_LOOKED_AT && bytes < PAGE_BYTES;) {
+      const wanted = Math.min(limit + 1, MOST_LOOKED_AT - lookedAt, LOADED_AT_ONCE);
       const found = await this.redis.zrevrangebyscore(index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, wanted);
       const entries = pairs(found);
       const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id, within)));
@@ -208,6 +212,7 @@ export class Messages {
           messages.push(message);
         }
         from = `(${entries[i]?.[1]}`;
+        bytes += message === undefined ? 0 : sizeOf(message);
       }
       lookedAt += entries.length;
       if (entries.length < wanted) return { messages };
@@ -266,6 +271,11 @@ function outcomeOf(reply: AcceptReply, clientId: string, shard: number): AcceptO
       expiresAt: Number(expiresAt),
     },
   };
+}
+
+/** About the bytes of what a message's listing shows of it: its history can be long. */
+function sizeOf({ directive, history }: StoredMessage): number {
+  return history.reduce((bytes, { details = '' }) => bytes + 32 + details.length, directive.length);
 }
 
 /** Members and scores, which Redis gives in one list. */

@@ -3,6 +3,8 @@ import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nest
 import { DeadLetters, Sweeps } from '@app/registry';
 import { readCluster } from '@app/sharding';
 import type { FastifyReply } from 'fastify';
+import { RequestCaller, type Caller } from '../access/caller.js';
+import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
 import { GATEWAY_PARTS, type GatewayParts } from '../gateway.js';
 import { Problem, Problems } from '../http/problem.js';
@@ -17,6 +19,7 @@ export class ClusterController {
     @Inject(GATEWAY_PARTS) private readonly parts: GatewayParts,
     private readonly sweeps: Sweeps,
     private readonly deadLetters: DeadLetters,
+    private readonly limits: RequestLimits,
   ) {}
 
   @Get()
@@ -88,7 +91,11 @@ export class ClusterController {
   })
   @ApiOkResponse({ standardSchema: DeadLetterPageBody })
   @Problems('invalid')
-  async listDeadLetters(@Query({ schema: DeadLettersQuery }) query: DeadLettersQuery): Promise<DeadLetterPageBody> {
+  async listDeadLetters(
+    @Query({ schema: DeadLettersQuery }) query: DeadLettersQuery,
+    @RequestCaller() caller: Caller,
+  ): Promise<DeadLetterPageBody> {
+    await this.limits.countCost(caller, { items: query.limit });
     return toDeadLetterPage(await this.deadLetters.list(query.limit, query.cursor));
   }
 }

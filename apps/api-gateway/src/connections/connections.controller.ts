@@ -38,7 +38,12 @@ export class ConnectionsController {
 
   @Get()
   @Requires('connections:read')
-  @ApiOperation({ summary: 'List connections', description: 'By state, type and exact facts, a page at a time.' })
+  @ApiOperation({
+    summary: 'List connections',
+    description:
+      'By state, type and exact facts, a page at a time. A page may be short of its limit and still have a next one, ' +
+      'when facts are large: it is made of about 2 MiB.',
+  })
   @ApiOkResponse({ standardSchema: ConnectionPageBody })
   @Problems('invalid')
   async listConnections(

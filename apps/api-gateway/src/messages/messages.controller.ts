@@ -142,8 +142,8 @@ export class MessagesController {
   @ApiOperation({
     summary: 'The messages of a client, the newest first',
     description:
-      'All that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, a page may be ' +
-      'short of its limit and still have a next one.',
+      'All that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, or with long ' +
+      'histories, a page may be short of its limit and still have a next one.',
   })
   @ApiOkResponse({ standardSchema: MessagePageBody })
   @Problems('unknown-connection', 'invalid')
