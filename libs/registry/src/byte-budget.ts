@@ -83,17 +83,22 @@ export async function chargeStoredMessages(redis: Redis, keys: RegistryKeys, gra
   }
 }
 
-/** What payers' unfinished messages weigh on all shards together, in their order. */
+/**
+ * What payers' unfinished messages weigh on all shards together, in their order. `failure`: why shards are missing in the
+ * sums, if some could not be read.
+ */
 export async function bytesOfPayers(
   redis: Redis,
   keys: RegistryKeys,
   shardCount: number,
   payers: readonly string[],
-): Promise<number[]> {
+): Promise<{ sums: number[]; failure: Error | undefined }> {
   const shards = Array.from({ length: shardCount }, (_, shard) => redis.hmget(keys.outboxBytes(shard), ...payers));
   const sums = payers.map(() => 0);
-  for (const held of await Promise.all(shards)) {
-    for (const [i, bytes] of held.entries()) sums[i] = (sums[i] ?? 0) + Number(bytes ?? 0);
+  let failure: Error | undefined;
+  for (const held of await Promise.allSettled(shards)) {
+    if (held.status === 'rejected') failure = held.reason as Error;
+    else for (const [i, bytes] of held.value.entries()) sums[i] = (sums[i] ?? 0) + Number(bytes ?? 0);
   }
-  return sums;
+  return { sums, failure };
 }

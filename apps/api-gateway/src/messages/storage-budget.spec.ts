@@ -107,13 +107,26 @@ describe('a payer', () => {
 
   it('is added up as soon as what stands in the way is gone: it is logged, counted, and ends nothing', async () => {
     await begin({ accountBytes: 1000 });
-    await holds('key:1', 1000);
+    await holds('key:1', 400);
     await redis.set(keys.outboxBytes(1), 'no hash');
     refusalOf('key:1');
     await budget.sum();
     expect(logged.join('')).toContain('the bytes of accounts could not be added up');
     await redis.del(keys.outboxBytes(1));
+    await holds('key:1', 400, 600);
     await budget.sum();
     expect(refusalOf('key:1')).toBe('account-full');
+  });
+
+  it('is refused for what can be read, and stays refused, if other shards cannot be read', async () => {
+    await begin({ accountBytes: 1000 });
+    await holds('key:before', 400, 600);
+    await holds('key:now', 1000);
+    refusalOf('key:before');
+    await budget.sum();
+    await redis.set(keys.outboxBytes(1), 'no hash');
+    refusalOf('key:now');
+    await budget.sum();
+    expect([refusalOf('key:before'), refusalOf('key:now')]).toEqual(['account-full', 'account-full']);
   });
 });

@@ -105,20 +105,21 @@ export class StorageBudget {
     const payers = [...this.active];
     this.active = new Set();
     const full = new Set<string>();
-    try {
-      for (let from = 0; from < payers.length; from += ASKED_AT_ONCE) {
-        const part = payers.slice(from, from + ASKED_AT_ONCE);
-        const sums = await bytesOfPayers(this.redis, this.keys, this.limits.shardCount, part);
-        for (const [i, payer] of part.entries()) {
-          if ((sums[i] ?? 0) >= this.accountBytes) full.add(payer);
-        }
+    let missing: Error | undefined;
+    for (let from = 0; from < payers.length; from += ASKED_AT_ONCE) {
+      const part = payers.slice(from, from + ASKED_AT_ONCE);
+      const { sums, failure } = await bytesOfPayers(this.redis, this.keys, this.limits.shardCount, part);
+      missing ??= failure;
+      for (const [i, payer] of part.entries()) {
+        // Who was full may be it on shards that could not be read, as while a master of a Redis Cluster is away.
+        const isKept = failure !== undefined && this.full.has(payer);
+        if (isKept || (sums[i] ?? 0) >= this.accountBytes) full.add(payer);
+        if (failure !== undefined) this.active.add(payer);
       }
-    } catch (error) {
-      for (const payer of payers) this.active.add(payer);
-      throw error;
     }
     // Who is full is followed until it is not, whether it goes on sending or not.
     for (const payer of full) this.active.add(payer);
     this.full = full;
+    if (missing !== undefined) throw missing;
   }
 }
