@@ -125,9 +125,10 @@ export function faultsIn(told: readonly SentEvent[], wanted: readonly AppendedEv
     if (event === 'gap' || typeof event_id !== 'string' || got.has(event_id)) continue;
     const n = Number(data['n'] ?? orderOf(event_id));
     got.add(event_id);
-    const before = newest.get(data['client_id']) ?? -1;
-    if (n < before) faults.push(`${n} of ${String(data['client_id'])} came behind ${before}`);
-    newest.set(data['client_id'], Math.max(n, before));
+    const of = data['client_id'] ?? data['shard'];
+    const before = newest.get(of) ?? -1;
+    if (n < before) faults.push(`${n} of ${String(of)} came behind ${before}`);
+    newest.set(of, Math.max(n, before));
   }
   const gaps = told.filter(({ event }) => event === 'gap').map(({ data }) => data);
   for (const { event_id, shard, stream, n } of wanted) {
