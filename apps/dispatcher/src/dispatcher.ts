@@ -1,8 +1,16 @@
 /** The BullMQ worker behind the wake-up queue: each job is a drain run of one shard. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Worker } from 'bullmq';
-import { LOGGER, assertRedisFit, closeRedis, counter, type Logger, type Redis, sharedAbort } from '@app/platform';
+import {
+  LOGGER,
+  assertRedisFit,
+  closeRedis,
+  closeWithin,
+  counter,
+  type Logger,
+  type Redis,
+  sharedAbort,
+} from '@app/platform';
 import { WAKE_UP_QUEUE, openKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
 
@@ -113,13 +121,11 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
     this.waking.add(waking);
   }
 
-  /** It may wait for ever for a connection that is just coming back. */
   private async closeWorker(): Promise<void> {
-    const late = new AbortController();
-    const timeout = sleep(CLOSE_MS, 'late' as const, { signal: late.signal }).catch(() => undefined);
-    const closed = this.worker?.close().then(() => Promise.all(this.waking));
-    const outcome = await Promise.race([closed, timeout]);
-    late.abort();
-    if (outcome === 'late') this.logger.warn({ wait_ms: CLOSE_MS }, 'the worker did not close; it is left behind');
+    const closed = await closeWithin(CLOSE_MS, async () => {
+      await this.worker?.close();
+      await Promise.all(this.waking);
+    });
+    if (!closed) this.logger.warn({ wait_ms: CLOSE_MS }, 'the worker did not close; it is left behind');
   }
 }

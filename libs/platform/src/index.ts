@@ -1,4 +1,5 @@
 export * from './backoff.js';
+export * from './close-within.js';
 export * from './draining.js';
 export * from './health.js';
 export * from './http-server.js';

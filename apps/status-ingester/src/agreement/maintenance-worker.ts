@@ -2,9 +2,8 @@
  * Runs what stands in the maintenance queue: sweeps, and the reconfirmation that follows a restart of the broker. Each
  * ingester has a worker; a job whose worker dies is run again by another.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DelayedError, Worker, type Job } from 'bullmq';
-import { linkedAbort, sharedAbort, type Redis } from '@app/platform';
+import { closeWithin, linkedAbort, sharedAbort, type Redis } from '@app/platform';
 import {
   MAINTENANCE_QUEUE,
   encodeCommand,
@@ -59,14 +58,11 @@ export class MaintenanceWorker {
     });
   }
 
-  /** Waits for its job to end. It may wait for ever for a connection that is just coming back, and is then left behind. */
+  /** Waits for its job to end. */
   async stop(): Promise<void> {
     this.stopping.abort(new Error('the process stops'));
-    const late = new AbortController();
-    const timeout = sleep(CLOSE_MS, 'late' as const, { signal: late.signal }).catch(() => undefined);
-    const outcome = await Promise.race([this.worker?.close(), timeout]);
-    late.abort();
-    if (outcome === 'late') this.parts.logger.warn({ wait_ms: CLOSE_MS }, 'the maintenance worker did not close');
+    const closed = await closeWithin(CLOSE_MS, async () => this.worker?.close());
+    if (!closed) this.parts.logger.warn({ wait_ms: CLOSE_MS }, 'the maintenance worker did not close');
   }
 
   private async run(job: Job<MaintenanceJob>, lost: AbortSignal | undefined): Promise<void> {
