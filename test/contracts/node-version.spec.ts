@@ -46,3 +46,13 @@ it.each(['start', 'test', 'demo', 'key', 'cli'])('scripts/%s.mjs says so in one 
   expect([status, stdout]).toEqual([1, '']);
   expect(stderr).toMatch(/^Node 20\.18\.3 cannot run this.*\n$/);
 });
+
+it('apps look at their Node before they import anything that may not run on it', () => {
+  const importsOf = (path: string): string[] =>
+    Array.from(readFileSync(join(ROOT, path), 'utf8').matchAll(/^import .* from '(.*)';$/gm), ([, name = '']) => name);
+  for (const app of ['api-gateway', 'status-ingester', 'dispatcher']) {
+    expect(importsOf(`apps/${app}/src/main.ts`)).toEqual(['@app/platform/check-node']);
+  }
+  expect(importsOf('libs/platform/src/check-node.ts')).toEqual(['node:fs', './node-version.js']);
+  expect(importsOf('libs/platform/src/node-version.ts')).toEqual([]);
+});

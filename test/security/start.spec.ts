@@ -31,10 +31,17 @@ it.each([
 });
 
 it.each(['api-gateway', 'status-ingester', 'dispatcher'])(
-  '%s says first that its Node is too old, also if settings are missing',
+  '%s says first that its Node is too old, also if settings are missing and dependencies cannot be imported',
   (app) => {
-    const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } })';
-    const args = ['--import', `data:text/javascript,${older}`, join(ROOT, `dist/apps/${app}/src/main.js`)];
+    const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } });';
+    const resolve =
+      'export const resolve = (name, context, next) => { if (/^[@a-z]/.test(name) && !/^(node|file):/.test(name)) throw new Error(name); return next(name, context); };';
+    const broken = `import { register } from "node:module"; register("data:text/javascript,${encodeURIComponent(resolve)}");`;
+    const args = [
+      '--import',
+      `data:text/javascript,${encodeURIComponent(broken + older)}`,
+      join(ROOT, `dist/apps/${app}/src/main.js`),
+    ];
     const { status, stdout } = spawnSync(process.execPath, args, { env: { PATH: process.env.PATH }, encoding: 'utf8' });
     expect(status).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({

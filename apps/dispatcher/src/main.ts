@@ -1,11 +1,4 @@
-import { runApp } from '@app/platform';
-import { Dispatcher } from './dispatcher.js';
-import { DispatcherModule } from './dispatcher.module.js';
-import { dispatcherSettings } from './dispatcher.settings.js';
+import { checkNode } from '@app/platform/check-node';
 
-await runApp({
-  name: 'dispatcher',
-  settings: dispatcherSettings,
-  module: (settings, logger) => DispatcherModule.wire(settings, logger),
-  started: (app) => app.get(Dispatcher).start(),
-});
+checkNode('dispatcher');
+await import('./start.js');

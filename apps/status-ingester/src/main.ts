@@ -1,15 +1,4 @@
-import { runApp } from '@app/platform';
-import { Ingester } from './ingester.js';
-import { IngesterModule } from './ingester.module.js';
-import { ingesterSettings } from './ingester.settings.js';
-import { LaneStrategy } from './intake/lane.strategy.js';
+import { checkNode } from '@app/platform/check-node';
 
-await runApp({
-  name: 'status-ingester',
-  settings: ingesterSettings,
-  module: (settings, logger) => IngesterModule.wire(settings, logger),
-  prepare: (app) => {
-    app.connectMicroservice({ strategy: app.get(LaneStrategy) });
-  },
-  started: (app) => app.get(Ingester).start(),
-});
+checkNode('status-ingester');
+await import('./start.js');

@@ -6,7 +6,6 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { z } from 'zod';
 import { httpOptions } from './http-server.js';
 import { NestLogger, createLogger, type Logger } from './logger.js';
-import { nodeTrouble } from './node-version.js';
 import { SettingsError, loadSettings, type commonSettings } from './settings.js';
 
 type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };
@@ -26,8 +25,6 @@ export interface AppDefinition<Settings> {
 export async function runApp<Settings>(definition: AppDefinition<Settings>): Promise<void> {
   let logger = createLogger(definition.name, 'info');
   try {
-    const trouble = nodeTrouble();
-    if (trouble !== undefined) throw new SettingsError(trouble);
     const settings = loadSettings(definition.settings);
     logger = createLogger(definition.name, settings.LOG_LEVEL);
     logWarnings(logger);
