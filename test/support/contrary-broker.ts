@@ -15,6 +15,7 @@ export class ContraryBroker {
   /** CONNECT packets that were refused. */
   refused = 0;
   private subacksToWithhold = 0;
+  private isWithholdingPubacks = false;
   private refusing = false;
   private isReversing = false;
   private isStalled: Stalled | undefined;
@@ -59,6 +60,11 @@ export class ContraryBroker {
     this.subacksToWithhold = count;
   }
 
+  /** Until `release` no PUBLISH is acknowledged; pings are answered. */
+  withholdPubacks(): void {
+    this.isWithholdingPubacks = true;
+  }
+
   /**
    * Connections that are opened from now on get what is retained for the last topic of a SUBSCRIBE at once, and for the others
    * when the client sends its next packet.
@@ -70,6 +76,7 @@ export class ContraryBroker {
   /** Connections that are opened from now on get everything. Those that are open get as little as before. */
   release(): void {
     this.isStalled = undefined;
+    this.isWithholdingPubacks = false;
   }
 
   async stop(): Promise<void> {
@@ -87,7 +94,8 @@ export class ContraryBroker {
         link.refuse(connecting);
         return false;
       },
-      (packet) => packet.cmd === 'suback' && this.subacksToWithhold-- > 0,
+      ({ cmd }) =>
+        (cmd === 'suback' && this.subacksToWithhold-- > 0) || (cmd === 'puback' && this.isWithholdingPubacks),
     );
     link.isStalled = this.isStalled;
     link.isReversing = this.isReversing;

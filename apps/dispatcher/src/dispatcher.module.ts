@@ -63,7 +63,10 @@ function checks({ redis, draining: { publisher } }: DispatcherParts): (dispatche
     redisCheck(redis),
     {
       name: 'broker',
-      check: () => Promise.resolve(publisher.connected ? 'up' : { down: 'not connected' }),
+      check: () => {
+        if (!publisher.connected) return Promise.resolve({ down: 'not connected' });
+        return Promise.resolve(publisher.stalled ? { down: 'acknowledges no publish' } : 'up');
+      },
     },
     {
       name: 'worker',

@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectAsync, type IPublishPacket, type MqttClient } from 'mqtt';
+import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { Publisher, type PublishOutcome } from './publisher.js';
 
@@ -279,6 +280,24 @@ describe('a broker that is away', () => {
     void publisher.publish('out/a', 'x');
     await publisher.close();
     expect(publisher.connected).toBe(false);
+  });
+});
+
+describe('a broker that answers pings and acknowledges no publish', () => {
+  it('is connected to again after a time, what was under way is unknown, and it counts as stalled until it acknowledges', async () => {
+    const contrary = await ContraryBroker.before(Number(new URL(broker.url).port));
+    own.push({ stop: () => contrary.stop() });
+    const publisher = new Publisher({ url: contrary.url }, `publisher-${cases++}`, quiet, 500);
+    opened.push(publisher);
+    await eventually(() => expect(publisher.connected).toBe(true));
+    contrary.withholdPubacks();
+    const writeBy = performance.now() + 600_000;
+    const outcomes = Array.from({ length: 3 }, () => publisher.publish('out/a', 'x', { writeBy }));
+    for (const outcome of outcomes) expect(await outcome).toMatchObject({ kind: 'unknown' });
+    expect(publisher.stalled).toBe(true);
+    contrary.release();
+    expect(await publisher.publish('out/a', 'marker')).toEqual(UNHEARD);
+    expect([publisher.connected, publisher.stalled]).toEqual([true, false]);
   });
 });
 

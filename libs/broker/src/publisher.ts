@@ -4,7 +4,7 @@
  * time is then repeated here; the outcome of one that has to be written by a certain time is unknown.
  */
 import type { MqttClient } from 'mqtt';
-import { backoffMs, type Logger } from '@app/platform';
+import { backoffMs, counter, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 import { openMqtt } from './mqtt-connection.js';
 
@@ -43,8 +43,17 @@ const CLOSE_MS = 1000;
 /** Bytes of a PUBLISH beside its topic and payload: header, length, packet id, properties. */
 const PACKET_ROOM = 32;
 
+/** How long a publish may wait for its PUBACK before its connection is given up: a broker may answer pings and nothing else. */
+const ACKNOWLEDGE_MS = 30_000;
+/** For so many times as long it is remembered that a connection was given up: until then a message is tried again. */
+const REMEMBERED_FACTOR = 4;
+
+const givenUp = counter('publisher_stalls', 'Connections that were given up since the broker acknowledged no publish.');
+
 /** A publish that waits for its PUBACK. */
 interface InFlight {
+  /** When it was written, by `performance.now()`. */
+  since: number;
   packetId: number | undefined;
   end: (outcome: PublishOutcome) => void;
 }
@@ -60,6 +69,8 @@ export class Publisher {
   private maxPacketSize = Infinity;
   private attempts = 0;
   private isClosed = false;
+  private givenUpAt = -Infinity;
+  private acknowledging: NodeJS.Timeout | undefined;
   private connectedNow: () => void = () => undefined;
   private connection = new Promise<void>((resolve) => (this.connectedNow = resolve));
 
@@ -67,12 +78,18 @@ export class Publisher {
     private readonly access: BrokerAccess,
     private readonly clientId: string,
     private readonly logger: Logger,
+    private readonly acknowledgeMs = ACKNOWLEDGE_MS,
   ) {
     this.client = this.open();
   }
 
   get connected(): boolean {
     return this.client.connected;
+  }
+
+  /** Whether the broker has acknowledged no publish since a connection was given up for that reason, not long ago. */
+  get stalled(): boolean {
+    return performance.now() - this.givenUpAt < REMEMBERED_FACTOR * this.acknowledgeMs;
   }
 
   /** Waits for a connection. @returns whether there is one within `withinMs` */
@@ -112,6 +129,7 @@ export class Publisher {
   /** Waits a moment for what is unacknowledged, and gives up the rest. */
   async close(): Promise<void> {
     this.isClosed = true;
+    clearTimeout(this.acknowledging);
     const force = setTimeout(() => this.client.end(true), CLOSE_MS);
     await this.client.endAsync(!this.client.connected);
     clearTimeout(force);
@@ -129,6 +147,7 @@ export class Publisher {
     });
     client.on('packetreceive', (packet) => {
       if (packet.cmd === 'connack') this.learn(packet.properties);
+      if (packet.cmd === 'puback') this.givenUpAt = -Infinity;
       // The reason code does not reach the publish callback; the packet itself passes here just before it.
       if (packet.cmd === 'puback' && packet.reasonCode === NO_MATCHING_SUBSCRIBERS && packet.messageId !== undefined) {
         this.unheard.add(packet.messageId);
@@ -178,6 +197,26 @@ export class Publisher {
     for (const { packetId } of given) if (packetId !== undefined) client.removeOutgoingMessage(packetId);
   }
 
+  /** Ends a connection whose oldest publish has waited too long: what is under way becomes `unknown`. */
+  private expectAcknowledged(): void {
+    this.acknowledging = undefined;
+    const [oldest] = this.inFlight;
+    if (oldest === undefined || this.isClosed) return;
+    const leftMs = oldest.since + this.acknowledgeMs - performance.now();
+    if (leftMs > 0) {
+      this.acknowledging = setTimeout(() => this.expectAcknowledged(), leftMs).unref();
+      return;
+    }
+    const { clientId: mqtt_client_id, acknowledgeMs: wait_ms } = this;
+    this.logger.warn(
+      { mqtt_client_id, wait_ms, under_way: this.inFlight.size },
+      'the broker acknowledges no publish; connecting again',
+    );
+    givenUp.inc();
+    this.givenUpAt = performance.now();
+    this.client.stream.destroy();
+  }
+
   private endAll(outcome: PublishOutcome): void {
     for (const { end } of [...this.inFlight]) end(outcome);
   }
@@ -216,6 +255,7 @@ export class Publisher {
     return new Promise((resolve) => {
       const abort = (): void => resolve({ kind: 'aborted' });
       const one: InFlight = {
+        since: performance.now(),
         packetId: undefined,
         end: (outcome) => {
           if (!this.inFlight.delete(one)) return;
@@ -225,6 +265,7 @@ export class Publisher {
         },
       };
       this.inFlight.add(one);
+      this.acknowledging ??= setTimeout(() => this.expectAcknowledged(), this.acknowledgeMs).unref();
       signal?.addEventListener('abort', abort, { once: true });
       const leftSeconds = expiresAt === undefined ? undefined : Math.ceil((expiresAt - performance.now()) / 1000);
       const properties = leftSeconds === undefined ? {} : { messageExpiryInterval: Math.max(1, leftSeconds) };

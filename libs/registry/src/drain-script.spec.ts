@@ -105,6 +105,41 @@ describe('a drain run', () => {
     expect(await redis.zrange(keys.woken(SHARD), '0', '-1')).toEqual(['b']);
   });
 
+  it('claims payloads of about 16 MiB with a step, and those of the others with the next ones', async () => {
+    const ids = Array.from({ length: 40 }, (_, i) => `large-${String(i).padStart(2, '0')}`);
+    const payloadJson = `"${'x'.repeat(999_998)}"`;
+    for (const id of ids) {
+      await become('online', id);
+      await messages.accept(SHARD, [minted(id, { payloadJson })]);
+    }
+    const first = await begin(50);
+    expect([first.kind, first.claimed.length, first.ends.interrupted]).toEqual(['draining', 17, 23]);
+    // What is not settled yet stays under way beside it.
+    const [, ...settled] = first.claimed;
+    const second = await outboxes.step(SHARD, {
+      run: first.run,
+      underWay: 1,
+      room: 49,
+      settlements: settled.map(sent),
+    });
+    expect([second.kind, second.claimed.length]).toEqual(['draining', 17]);
+    const third = await outboxes.step(SHARD, {
+      run: first.run,
+      underWay: 1,
+      room: 49,
+      settlements: second.claimed.map(sent),
+    });
+    const claimed = [first, second, third].flatMap((step) => clientsOf(step));
+    expect(claimed.toSorted()).toEqual(ids);
+    const last = await outboxes.step(SHARD, {
+      run: first.run,
+      underWay: 0,
+      room: 50,
+      settlements: [...first.claimed.slice(0, 1), ...third.claimed].map(sent),
+    });
+    expect([last.kind, last.claimed]).toEqual(['idle', []]);
+  });
+
   it('is idle when nothing is left, and leaves nothing behind', async () => {
     await accept(...CLIENTS);
     const { run, claimed } = await begin();

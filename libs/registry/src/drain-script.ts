@@ -21,6 +21,9 @@ export type ClaimReply = [string, string, string, string, number, string, number
 /** Messages that one step ends without publishing them, at most: expired, moved or unreadable ones. */
 const ENDED_AT_ONCE = 500;
 
+/** Payloads that one step claims are at most so many bytes, and one payload more: a reply is in memory as a whole. */
+const CLAIMED_BYTES = 16_777_216;
+
 /** Why a dead letter of the drain could not be processed. */
 export const UNREADABLE_RECORD = 'unreadable-record';
 
@@ -48,7 +51,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
    local first_wait, longest_wait = tonumber(ARGV[4]), tonumber(ARGV[5])
    local starts = run == ''
    local ends = { 0, 0, 0, 0, 0 }
-   local ended = 0
+   local ended, claimed_bytes = 0, 0
    local reply = { run, 'draining', ends }
    -- Those that leave what the run has taken, and those of them that wait no more either.
    local left, done = {}, {}
@@ -122,7 +125,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
          dead_letter(client, '${UNREADABLE_RECORD}', 'the outbox is no list')
          return leave(client, 1)
        end
-       if ended == ${ENDED_AT_ONCE} then return leave(client, 4, micros) end
+       if ended == ${ENDED_AT_ONCE} or claimed_bytes >= ${CLAIMED_BYTES} then return leave(client, 4, micros) end
        ended = ended + 1
        local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
        local fault = fault_of(client, m)
@@ -146,6 +149,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
          local attempt = (tonumber(m[11]) or 0) + 1
          if in_flight then call('HSET', MESSAGE .. id, 'attempts', attempt)
          else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
+         claimed_bytes = claimed_bytes + #m[7]
          reply[#reply + 1] = { client, id, m[6], m[7], left_ms, m[9] or '', attempt, m[10] }
          return
        end
