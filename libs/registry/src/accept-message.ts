@@ -72,7 +72,7 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      client.foreign = ARGV[6] ~= '' and client.account ~= ARGV[6]
      client.online = hosts[i] or call('ZSCORE', PROXIES, id)
      client.known = client.online or call('HEXISTS', CONNECTIONS, id) == 1
-     client.length = call('LLEN', client.outbox)
+     client.length = outbox_length(id)
      client.bytes = tonumber(held[i + 2]) or 0
      -- The run that has it will find the message.
      client.woken = draining[i] == 1
@@ -92,7 +92,8 @@ export const acceptScript = new RedisScript<[wake: number, ...AcceptReply[]]>(
      if client.foreign then return unknown() end
      local key = IDEMPOTENCY .. client.id .. '/' .. ARGV[i + 9]
      if fingerprint ~= '' then
-       local given = call('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive', 'account')
+       local given = redis.pcall('HMGET', key, 'fingerprint', 'id', 'created', 'expires', 'online', 'directive', 'account')
+       if given.err then call('UNLINK', key) end
        if given[1] and not of_another_account(client, given[2], given[7]) then
          if given[1] ~= fingerprint then return 'mismatch' end
          -- Repeated after a lost reply: with it, the word to wake somebody was lost.

@@ -18,7 +18,7 @@ end
 
 local function fail_moved(client, id, m)
   move(id, m, 'failed', 'failed', '${ACCOUNT_MOVED}')
-  call('LREM', OUTBOX .. client, 1, id)
+  remove_from_outbox(client, id)
 end
 `;
 
@@ -38,6 +38,7 @@ export const failMovedScript = new RedisScript<[failed: number, next: number]>(
    local client, from = ARGV[1], tonumber(ARGV[2])
    if call('SISMEMBER', ACCOUNTS_ASKED, client) == 1 then return { 0, -1 } end
    local account, is_known = call('HGET', ACCOUNTS, client), call('HEXISTS', CONNECTIONS, client) == 1
+   if outbox_length(client) == 0 then return { 0, -1 } end
    local ids = call('LRANGE', OUTBOX .. client, from, from + ${LOOKED_AT - 1})
    local failed = 0
    for _, id in ipairs(ids) do

@@ -5,7 +5,7 @@
  */
 import { RedisScript } from '@app/platform';
 import { ACCOUNT_LUA } from './account-check.js';
-import { messageScript } from './message-script.js';
+import { messageScript, UNREADABLE_RECORD } from './message-script.js';
 import { STORED_STATUSES } from './message-status.js';
 import { WAKE_TODO } from './to-do.js';
 
@@ -23,9 +23,6 @@ const ENDED_AT_ONCE = 500;
 
 /** Payloads that one step claims are at most so many bytes, and one payload more: a reply is in memory as a whole. */
 const CLAIMED_BYTES = 16_777_216;
-
-/** Why a dead letter of the drain could not be processed. */
-export const UNREADABLE_RECORD = 'unreadable-record';
 
 /** Arguments of `drainScript` before the settlements, and for each settlement. */
 const DRAIN_ARGS = { head: 5, settlement: 5 } as const;
@@ -62,7 +59,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
 
    -- Only what has come to its end leaves the outbox: one that another run has put back is published again.
    local function drop_if_ended(client, id, m)
-     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then call('LREM', OUTBOX .. client, 1, id) end
+     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then remove_from_outbox(client, id) end
    end
 
    -- Returns the milliseconds until the next try where there has to be one. A claim made since then wins.
@@ -109,7 +106,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
    local function give_up(client, id, m, fault)
      ends[5] = ends[5] + 1
      dead_letter(client, '${UNREADABLE_RECORD}', 'the stored message ' .. id .. ' cannot be read: ' .. fault)
-     call('LREM', OUTBOX .. client, 1, id)
+     remove_from_outbox(client, id)
      if m[3] ~= client then return call('ZREM', EXPIRY, id) end
      if m[1] ~= 'in_flight' then m[1] = 'queued' end
      move(id, m, 'failed', 'failed', 'the stored message cannot be read: ' .. fault)
@@ -122,7 +119,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
        if not id then return leave(client, 1) end
        if type(id) ~= 'string' then
          ends[5] = ends[5] + 1
-         dead_letter(client, '${UNREADABLE_RECORD}', 'the outbox is no list')
+         remove_outbox(client)
          return leave(client, 1)
        end
        if ended == ${ENDED_AT_ONCE} or claimed_bytes >= ${CLAIMED_BYTES} then return leave(client, 4, micros) end
@@ -134,7 +131,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
        if fault then
          give_up(client, id, m, fault)
        elseif not is_waiting and not in_flight then
-         call('LREM', outbox, 1, id)
+         remove_from_outbox(client, id)
        elseif not asked and belongs_elsewhere(m, account, online) then
          fail_moved(client, id, m)
        elseif not online or (asked and m[5]) then
@@ -143,7 +140,7 @@ export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: n
        elseif left_ms <= 0 then
          if in_flight then move(id, m, 'queued', 'queued') end
          move(id, m, 'expired', 'expired')
-         call('LREM', outbox, 1, id)
+         remove_from_outbox(client, id)
        else
          ended = ended - 1
          local attempt = (tonumber(m[11]) or 0) + 1

@@ -165,6 +165,15 @@ describe('to-dos that are due', () => {
 });
 
 describe('messages whose time has run out', () => {
+  it('expire although the outbox is no list, which becomes a dead letter', async () => {
+    const id = await accept(1);
+    await redis.set(keys.outbox(SHARD, CLIENT), 'text');
+    await runOut(id);
+    expect(await due.take(GRANT)).toMatchObject({ expired: 1 });
+    expect(await statuses(id)).toEqual(['queued', 'expired']);
+    expect(await redis.xlen(keys.deadLetters(SHARD))).toBe(1);
+  });
+
   it('expire, whether the client is online or not, and leave outbox and expiry', async () => {
     const [short, long] = [await accept(1), await accept(600_000)];
     await runOut(short);

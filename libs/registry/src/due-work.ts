@@ -56,7 +56,7 @@ const dueScript = new RedisScript<null | [number, number, number, number, string
      if m[1] == 'in_flight' then
        call('ZADD', EXPIRY, string.format('%.0f', at + 1000), id)
      elseif m[1] == 'queued' and move(id, m, 'expired', 'expired') then
-       call('LREM', OUTBOX .. m[3], 1, id)
+       remove_from_outbox(m[3], id)
        expired = expired + 1
      else
        call('ZREM', EXPIRY, id)

@@ -12,6 +12,9 @@ const HISTORY_BYTES = 8192;
 /** How many keys `RegistryKeys.ofMessages` gives. */
 export const OF_MESSAGES = 23;
 
+/** Why a stored message, or an outbox, has become a dead letter. */
+export const UNREADABLE_RECORD = 'unreadable-record';
+
 /** What a finished message takes in Redis beside its history, its directive and its client's id. */
 export const FINISHED_MESSAGE_BYTES = 640;
 /** Pays for messages that were accepted before payers were recorded and have no account. */
@@ -47,6 +50,8 @@ function isUnfinished(status: StoredStatus): boolean {
  *   of it as the status `shown`, and where it has come to its end, has it forgotten after its retention; false where
  *   the table does not allow it.
  * `dead_letter(client, reason, details)`: keeps what could not be processed for inspection.
+ * `outbox_length(client)`, `remove_from_outbox(client, id)`: whatever is stored there and is no list is removed, and a
+ *   dead letter says so; it would be in the way of each message of the client, and of others of the shard.
  * A history line is `<status> <at>[ <details>]`.
  */
 export const MESSAGE_LUA = `${LOG_LUA}
@@ -165,6 +170,22 @@ local function dead_letter(client, reason, details)
   local letter = '{"client_id":' .. cjson.encode(client) .. ',"topic":"","reason":"' .. reason .. '","details":' ..
     cjson.encode(details) .. ',"sample":""}'
   log_append(LOG, DEAD_LETTERS, 'dead-letters', ${DEAD_LETTERS_SHARE}, { 'at', at_text, 'letter', letter })
+end
+
+local function remove_outbox(client)
+  call('UNLINK', OUTBOX .. client)
+  dead_letter(client, '${UNREADABLE_RECORD}', 'the outbox is no list')
+end
+
+local function outbox_length(client)
+  local length = redis.pcall('LLEN', OUTBOX .. client)
+  if type(length) == 'number' then return length end
+  remove_outbox(client)
+  return 0
+end
+
+local function remove_from_outbox(client, id)
+  if type(redis.pcall('LREM', OUTBOX .. client, 1, id)) ~= 'number' then remove_outbox(client) end
 end
 `;
 

@@ -5,7 +5,7 @@ import { Draining } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
 import type { MessageStatus } from './message-status.js';
 import { Messages, type AcceptOutcome, type AcceptedMessage, type NewMessage } from './messages.js';
-import { Outboxes } from './outbox.js';
+import { heldCounts, Outboxes } from './outbox.js';
 import { RegistryKeys } from './registry-keys.js';
 import { WAKE_AGAIN_MS, WAKE_TODO } from './to-do.js';
 
@@ -500,6 +500,50 @@ describe('accepting many at once', () => {
     const again = await messages.accept(SHARD, minted);
     expect(again.outcomes.filter((_, i) => i !== 5)).toEqual(outcomes.filter((_, i) => i !== 5));
     expect(await redis.llen(keys.outbox(SHARD, online))).toBe(3);
+  });
+});
+
+describe('a key of the wrong type', () => {
+  const letters = async (): Promise<number> => redis.xlen(keys.deadLetters(SHARD));
+
+  it.each(['online', 'offline'] as const)(
+    'in place of an outbox is removed when a message is accepted, whose client is %s, and becomes a dead letter',
+    async (state) => {
+      await become(state);
+      await redis.set(keys.outbox(SHARD, CLIENT), 'text');
+      const { messageId } = await accepted();
+      expect(await waiting()).toEqual([messageId]);
+      expect(await letters()).toBe(1);
+    },
+  );
+
+  it('in place of an outbox is in the way of no cancellation', async () => {
+    await become('offline');
+    const { messageId } = await accepted();
+    await redis.set(keys.outbox(SHARD, CLIENT), 'text');
+    expect(await messages.cancel(messageId)).toEqual({ kind: 'cancelled' });
+    expect(await letters()).toBe(1);
+  });
+
+  it('is in the way of no listing and no reading', async () => {
+    await become('online');
+    const [unreadable, other] = [await accepted(), await accepted()];
+    await redis.set(keys.message(SHARD, unreadable.messageId), 'text');
+    expect(await messages.read(unreadable.messageId)).toBeUndefined();
+    const idsOf = async (): Promise<string[]> =>
+      (await messages.list(CLIENT, 10)).messages.map(({ messageId }) => messageId);
+    expect(await idsOf()).toEqual([other.messageId]);
+    expect(await heldCounts(redis, keys, SHARD, [CLIENT])).toEqual([0]);
+    await redis.set(keys.outbox(SHARD, CLIENT), 'text');
+    expect(await idsOf()).toEqual([other.messageId]);
+    expect(await heldCounts(redis, keys, SHARD, [CLIENT])).toEqual([0]);
+  });
+
+  it('in place of the answer to an Idempotency-Key counts as none', async () => {
+    await become('online');
+    await redis.set(keys.idempotency(SHARD, CLIENT, 'k'), 'text');
+    const first = await accepted({ idempotencyKey: 'k' });
+    expect(await accept({ idempotencyKey: 'k' })).toMatchObject({ replayed: true, message: first });
   });
 });
 

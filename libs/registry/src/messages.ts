@@ -1,7 +1,7 @@
 /** Messages as callers know them: accept, read, list, cancel. */
 import { createHash } from 'node:crypto';
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
-import { RedisScript, type Redis } from '@app/platform';
+import { RedisScript, RedisScriptError, type Redis } from '@app/platform';
 import { acceptScript, type AcceptReply } from './accept-message.js';
 import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES } from './byte-budget.js';
 import { messageScript, UNKNOWN_PAYER } from './message-script.js';
@@ -121,7 +121,7 @@ const cancelScript = new RedisScript<[string, number]>(
    local m = load(ARGV[1])
    if ARGV[2] ~= '' and m[5] ~= ARGV[2] then return { '', 0 } end
    if not move(ARGV[1], m, 'cancelled', 'cancelled') then return { m[1] or '', 0 } end
-   call('LREM', OUTBOX .. m[3], 1, ARGV[1])
+   remove_from_outbox(m[3], ARGV[1])
    return { 'cancelled', 1 }`),
 );
 
@@ -232,10 +232,12 @@ export class Messages {
   private async load(shard: number, messageId: string, within?: string): Promise<StoredMessage | undefined> {
     const key = this.keys.message(shard, messageId);
     const fields = ['client_id', 'directive', 'status', 'created_at', 'expires_at', 'history', 'account'];
-    const [clientId, directive, status, createdAt, expiresAt, history, account] = await this.redis.hmget(
-      key,
-      ...fields,
-    );
+    const stored = await this.redis.hmget(key, ...fields).catch((error: unknown) => {
+      // It is no hash: the next drain makes it a dead letter.
+      if (error instanceof RedisScriptError) return [];
+      throw error;
+    });
+    const [clientId, directive, status, createdAt, expiresAt, history, account] = stored;
     if (clientId == null || status == null) return undefined;
     if (within !== undefined && account !== within) return undefined;
     return {

@@ -86,35 +86,41 @@ const clientErrorScript = new RedisScript<ClientErrorOutcome>(
    -- A claim that was given back may have reached the client all the same.
    local was_claimed = m[1] == 'in_flight' or m[1] == 'sent' or (tonumber(m[6]) or 0) >= 1
    if was_claimed and move(ARGV[2], m, 'failed', 'failed', ARGV[3]) then
-     call('LREM', OUTBOX .. ARGV[1], 1, ARGV[2])
+     remove_from_outbox(ARGV[1], ARGV[2])
      return 'failed'
    end
    return 'not-published'`),
 );
 
+/** Behind `MESSAGE_LUA`. What is stored and cannot be read counts as nothing: the next drain makes it a dead letter. */
+const HELD_LUA = `
+   local function is_held(client)
+     if not (call('ZSCORE', HOSTS, client) or call('ZSCORE', PROXIES, client)) then return true end
+     local head = redis.pcall('LINDEX', OUTBOX .. client, 0)
+     return type(head) == 'string' and redis.pcall('HGET', MESSAGE .. head, 'unheard') == '1'
+   end
+`;
+
+/** KEYS `ofMessages` · ARGV client id → 0/1 */
+const isHeldScript = new RedisScript<0 | 1>(
+  'ccIsHeld',
+  `${MESSAGE_LUA}${HELD_LUA}
+   return is_held(ARGV[1]) and 1 or 0`,
+);
+
 /** Whether what waits for a client is held: it is offline, or the last try found that it does not listen. */
 export async function isHeld(redis: Redis, keys: RegistryKeys, shard: number, clientId: string): Promise<boolean> {
-  const [host, proxy, head] = await Promise.all([
-    redis.zscore(keys.index(shard, 'online', 'host'), clientId),
-    redis.zscore(keys.index(shard, 'online', 'proxy'), clientId),
-    redis.lindex(keys.outbox(shard, clientId), 0),
-  ]);
-  if (host === null && proxy === null) return true;
-  return head !== null && (await redis.hget(keys.message(shard, head), 'unheard')) === '1';
+  return (await isHeldScript.run(redis, keys.ofMessages(shard), [clientId])) === 1;
 }
 
 /** KEYS `ofMessages` · ARGV client ids → how many messages are held for each, as `isHeld` says. */
 const heldScript = new RedisScript<number[]>(
   'ccHeld',
-  `${MESSAGE_LUA}
+  `${MESSAGE_LUA}${HELD_LUA}
    local counts = {}
    for i, id in ipairs(ARGV) do
-     local waiting = call('LLEN', OUTBOX .. id)
-     if waiting > 0 and (call('ZSCORE', HOSTS, id) or call('ZSCORE', PROXIES, id)) then
-       local head = call('LINDEX', OUTBOX .. id, 0)
-       if call('HGET', MESSAGE .. head, 'unheard') ~= '1' then waiting = 0 end
-     end
-     counts[i] = waiting
+     local waiting = redis.pcall('LLEN', OUTBOX .. id)
+     counts[i] = type(waiting) == 'number' and waiting > 0 and is_held(id) and waiting or 0
    end
    return counts`,
 );
