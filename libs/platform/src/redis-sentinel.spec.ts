@@ -1,5 +1,7 @@
 /** Connections through Sentinels to a master that fails over. */
-import { eventually, gate, quiet, startSentinels, type Sentinels } from '../../../test/support/servers.js';
+import { Redis as RedisServer } from 'ioredis';
+import { eventually, freePort, gate, quiet, startSentinels, type Sentinels } from '../../../test/support/servers.js';
+import { createLogger } from './logger.js';
 import { assertRedisFit } from './redis-fit.js';
 import { RedisRuns } from './redis-runs.js';
 import { RedisScript } from './redis-script.js';
@@ -25,6 +27,27 @@ afterAll(async () => {
   await Promise.all(open.map(closeRedis));
   await sentinels.stop();
 });
+
+it('prints nothing by itself while a Sentinel is down, and warns of it', async () => {
+  const printed = (['error', 'warn', 'log'] as const).map((name) => jest.spyOn(console, name).mockImplementation());
+  const lines: string[] = [];
+  const logger = createLogger('spec', 'warn', { write: (line) => lines.push(line) });
+  const url = sentinels.url.replace('//', `//127.0.0.1:${await freePort()},`);
+  const redis = connectRedis(url, { name: 'spec-sentinel-down', whenAway: 'wait' }, logger);
+  open.push(redis);
+  await redis.ping();
+  // Each connection asks all Sentinels to report a failover; the one that is down is asked again and again.
+  const refused = jest.spyOn(RedisServer.prototype, 'silentEmit' as never);
+  await eventually(() => {
+    const errors = (refused.mock.calls as unknown[][]).filter(([event]) => event === 'error');
+    expect(errors.length).toBeGreaterThan(2);
+  });
+  for (const spy of printed) expect(spy).not.toHaveBeenCalled();
+  expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+    { redis: 'spec-sentinel-down', message: 'sentinel connection error', err: { code: 'ECONNREFUSED' } },
+  ]);
+  jest.restoreAllMocks();
+}, 30_000);
 
 it('finds the master, and the new one after the old one was killed', async () => {
   const [wait, fail, blocked, subscriber] = [connect('wait'), connect('fail'), connect('wait'), connect('wait')];

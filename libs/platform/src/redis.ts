@@ -2,10 +2,11 @@
  * Redis connections: to one server, to the master that Sentinels name, or to a Redis Cluster; used alike. One
  * connection may carry many commands; a blocking read needs one of its own.
  */
-import { Cluster, Redis as RedisServer, SentinelConnector, type ClusterOptions, type RedisOptions } from 'ioredis';
+import { Cluster, Redis as RedisServer, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffMs } from './backoff.js';
 import type { Logger } from './logger.js';
 import './redis-connector.js';
+import { masterConnector } from './redis-master.js';
 import { RedisError, withTypedErrors } from './redis-error.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 import { sendTogether } from './redis-writes.js';
@@ -47,7 +48,7 @@ export function connectRedis(
   const redis =
     address.topology === 'cluster'
       ? new Cluster(address.hosts, clusterOptions(options, whenAway))
-      : new RedisServer({ ...options, ...whereIs(address), retryStrategy: retry });
+      : new RedisServer({ ...options, ...whereIs(address, name, logger), retryStrategy: retry });
   if (isCluster(redis)) redis.on('+node', sendTogether);
   else sendTogether(redis);
   const send = redis.sendCommand.bind(redis);
@@ -81,18 +82,7 @@ function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wai
   };
 }
 
-/**
- * Asks the Sentinels anew for each connection, and hears no failover meanwhile: one told of by those that watch the
- * connection before would end, for good, the attempt that already looks for the new master.
- */
-class MasterConnector extends SentinelConnector {
-  override connect(emit: Parameters<SentinelConnector['connect']>[0]): ReturnType<SentinelConnector['connect']> {
-    this.disconnect();
-    return super.connect(emit);
-  }
-}
-
-function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress): ServerOptions {
+function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress, name: string, logger: Logger): ServerOptions {
   if (topology === 'single') return { ...hosts[0], db };
   return {
     sentinels: hosts,
@@ -103,7 +93,7 @@ function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress): Server
     ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
     // The old master may live on, or hang: the Sentinels say when it is the master no more.
     failoverDetector: true,
-    Connector: MasterConnector as NonNullable<RedisOptions['Connector']>,
+    Connector: masterConnector(name, logger),
     sentinelRetryStrategy: retry,
     sentinelReconnectStrategy: retry,
     sentinelCommandTimeout: 1000,

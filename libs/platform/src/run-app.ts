@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { z } from 'zod';
 import { httpOptions } from './http-server.js';
-import { NestLogger, createLogger, type Logger } from './logger.js';
+import { NestLogger, createLogger, logForeignText, type Logger } from './logger.js';
 import { SettingsError, loadSettings, type commonSettings } from './settings.js';
 
 type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };
@@ -27,7 +27,7 @@ export async function runApp<Settings>(definition: AppDefinition<Settings>): Pro
   try {
     const settings = loadSettings(definition.settings);
     logger = createLogger(definition.name, settings.LOG_LEVEL);
-    logWarnings(logger);
+    logForeignText(logger);
     await start(definition, settings, logger);
   } catch (error) {
     // A wrong setting is the operator's to mend and needs no stack.
@@ -61,12 +61,6 @@ async function start<Settings>(
   logger.info({ host: settings.HOST, port: settings.PORT }, 'listening');
   await definition.started?.(app);
   logger.info('started');
-}
-
-/** Node writes its warnings as plain text, where each line is to be a JSON object. */
-function logWarnings(logger: Logger): void {
-  process.removeAllListeners('warning');
-  process.on('warning', (warning) => logger.warn({ err: warning }, 'warning of the Node process'));
 }
 
 /** An error that nobody caught leaves the process in an unknown state: it hands over what it holds, and ends with 1. */
