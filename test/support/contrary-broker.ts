@@ -1,6 +1,6 @@
 /**
  * In front of a real broker: passes MQTT packets on in both directions, and does what other brokers do at bad moments. It
- * refuses CONNECTs for a while, stops delivering what comes by some topics, or sends what is retained for the last filter first.
+ * refuses CONNECTs for a while, stops delivering what comes by some topics, withholds PUBACKs, or sends what is retained for the last filter first.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { generate, parser, type IConnectPacket, type Packet, type Parser } from 'mqtt-packet';
@@ -16,6 +16,8 @@ export class ContraryBroker {
   refused = 0;
   private subacksToWithhold = 0;
   private isWithholdingPubacks = false;
+  /** PUBACK packets that were withheld. */
+  withheld = 0;
   private refusing = false;
   private isReversing = false;
   private isStalled: Stalled | undefined;
@@ -94,13 +96,17 @@ export class ContraryBroker {
         link.refuse(connecting);
         return false;
       },
-      ({ cmd }) =>
-        (cmd === 'suback' && this.subacksToWithhold-- > 0) || (cmd === 'puback' && this.isWithholdingPubacks),
+      (packet) => this.withholds(packet),
     );
     link.isStalled = this.isStalled;
     link.isReversing = this.isReversing;
     this.links.add(link);
     near.on('close', () => this.links.delete(link));
+  }
+
+  private withholds({ cmd }: Packet): boolean {
+    if (cmd === 'puback' && this.isWithholdingPubacks) return ++this.withheld > 0;
+    return cmd === 'suback' && this.subacksToWithhold-- > 0;
   }
 }
 

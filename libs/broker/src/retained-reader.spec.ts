@@ -1,6 +1,6 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
-import { freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { IncompleteReadError, RetainedReader } from './retained-reader.js';
 import { sweepRetained } from './retained-sweep.js';
 
@@ -90,6 +90,33 @@ describe('the retained reader', () => {
     await contrary.stop();
   });
 
+  it('gives up a connection whose sentinel is not acknowledged in time, and reads when the broker acknowledges again', async () => {
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.withholdPubacks();
+    await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
+    await withReader(
+      async (reader) => {
+        await expect(reader.read(['in/a'])).rejects.toThrow('no sentinel could be published');
+        contrary.release();
+        await eventually(async () => expect((await reader.read(['in/a'])).has('in/a')).toBe(true));
+      },
+      contrary.url,
+      1000,
+    );
+    await contrary.stop();
+  });
+
+  it('is closed while its sentinel is not acknowledged', async () => {
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.withholdPubacks();
+    const hour = 3_600_000;
+    const reader = new RetainedReader({ url: contrary.url }, 'reader-closed', SENTINEL, quiet, hour);
+    const read = expect(reader.read(['in/a'])).rejects.toThrow('the reader is closed');
+    await eventually(() => expect(contrary.withheld).toBe(1));
+    await Promise.all([reader.close(), read]);
+    await contrary.stop();
+  });
+
   it('takes silence for no answer', async () => {
     // A sentinel that is being removed all the time never comes.
     await withReader(
@@ -127,6 +154,15 @@ describe('a sweep of what is retained', () => {
     });
     expect(complete).toBe('complete');
     expect(seen.sort()).toEqual(topics.sort());
+  });
+
+  it('is truncated if its sentinel is not acknowledged before the silence is over', async () => {
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.withholdPubacks();
+    const options = { clientId: 'unacknowledged-sweeper', filters: ['late/+'], sentinel: SENTINEL, silenceMs: 500 };
+    const { signal } = new AbortController();
+    expect(await sweepRetained({ ...options, url: contrary.url, signal }, () => undefined)).toBe('truncated');
+    await contrary.stop();
   });
 
   it('is complete whatever the order in which the broker serves filters', async () => {

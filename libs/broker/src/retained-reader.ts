@@ -34,6 +34,8 @@ export class BrokerAwayError extends IncompleteReadError {
 
 export class RetainedReader {
   private client: Promise<MqttClient> | undefined;
+  /** Gives up the connection that is being opened. */
+  private abandon: ((why: string) => void) | undefined;
   private last: Promise<unknown> = Promise.resolve();
   private readonly backoff = new Backoff(100, 2000, 5000);
   private retryAt = 0;
@@ -62,6 +64,7 @@ export class RetainedReader {
 
   async close(): Promise<void> {
     this.closed = true;
+    this.abandon?.('the reader is closed');
     const client = await this.client?.catch(() => undefined);
     client?.end(true);
     await this.last;
@@ -155,12 +158,28 @@ export class RetainedReader {
       this.logger.warn({ err: error, mqtt_client_id: this.clientId }, 'retained reader error'),
     );
     return new Promise<MqttClient>((resolve, reject) => {
-      client.once('close', () => reject(new Error('the broker closed the connection')));
+      const timer = setTimeout(() => fail(`no sentinel could be published within ${this.readMs} ms`), this.readMs);
+      const onClose = (): void => fail('the broker closed the connection');
+      const settled = (): void => {
+        clearTimeout(timer);
+        client.off('close', onClose);
+        this.abandon = undefined;
+      };
+      const fail = (why: string): void => {
+        settled();
+        // Before the end, which fails the publish that waits.
+        reject(new Error(why));
+        client.end(true);
+      };
+      this.abandon = fail;
+      client.once('close', onClose);
       client.once('connect', () => {
         // A broker that lost what it retained has lost the sentinel too.
         client.publish(this.sentinel, 'sentinel', { qos: 1, retain: true }, (error) => {
-          if (error == null) resolve(client);
-          else reject(error);
+          if (error == null) {
+            settled();
+            resolve(client);
+          } else fail(error.message);
         });
       });
     });

@@ -191,9 +191,9 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:swept`;
   }
 
-  /** String with expiry: digest of what a sweep found retained for a client that never registered, and passed on. */
-  passedOn(shard: number, clientId: string): string {
-    return `${this.shard(shard)}:passed-on:${clientId}`;
+  /** Sorted set with expiry: digests of what sweeps found retained for clients that never registered, and passed on, by time. */
+  passedOn(shard: number): string {
+    return `${this.shard(shard)}:passed-on`;
   }
 
   /** String: the last sweep, as JSON. */

@@ -44,6 +44,54 @@ it('begins a sweep that did not end again under its id, and the one that was ask
   expect(await sweeps.find(first)).toEqual(record(first, 'ended'));
 });
 
+describe('what was passed on for clients that never registered', () => {
+  it('is known until what is retained for them changes', async () => {
+    await sweeps.notePassedOn(
+      0,
+      new Map([
+        ['a', 'x'],
+        ['b', 'y'],
+      ]),
+    );
+    expect(
+      await sweeps.passedOn(
+        0,
+        new Map([
+          ['a', 'x'],
+          ['b', 'z'],
+          ['c', 'x'],
+        ]),
+      ),
+    ).toEqual(new Set(['a']));
+  });
+
+  it('is bounded for each shard, in one key that expires; the oldest goes first', async () => {
+    const few = new Sweeps(redis, keys, 1, 10);
+    for (let i = 0; i < 30; i++) await few.notePassedOn(0, new Map([[`client-${i}`, 'x']]));
+    expect(await redis.keys(`${keys.prefix}:*`)).toEqual([keys.passedOn(0)]);
+    expect(await redis.zcard(keys.passedOn(0))).toBe(10);
+    expect(await redis.pttl(keys.passedOn(0))).toBeGreaterThan(0);
+    expect(
+      await few.passedOn(
+        0,
+        new Map([
+          ['client-0', 'x'],
+          ['client-29', 'x'],
+        ]),
+      ),
+    ).toEqual(new Set(['client-29']));
+  });
+
+  it('is forgotten after a week', async () => {
+    await sweeps.notePassedOn(0, new Map([['a', 'x']]));
+    const [member = ''] = await redis.zrange(keys.passedOn(0), '0', '-1');
+    await redis.zadd(keys.passedOn(0), Date.now() - 8 * 86_400_000, member);
+    expect(await sweeps.passedOn(0, new Map([['a', 'x']]))).toEqual(new Set());
+    await sweeps.notePassedOn(0, new Map([['b', 'x']]));
+    expect(await redis.zcard(keys.passedOn(0))).toBe(1);
+  });
+});
+
 it('keeps the last 100 sweeps', async () => {
   const ids = Array.from({ length: 102 }, (_, i) => `sweep-${i}`);
   for (const id of ids) await sweeps.end(record(id, 'ended'));

@@ -1,5 +1,5 @@
 /** What is known of the last sweeps, and of what its results have changed. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { boundedWrite, RedisScript, type Redis } from '@app/platform';
 import type { SweepTrigger } from './maintenance.js';
 import type { RegistryKeys } from './registry-keys.js';
@@ -46,6 +46,8 @@ const KEPT_MS = 30 * 86_400_000;
 const KEPT_SWEEPS = 100;
 /** What was passed on for a client that never registered is not passed on again for so long. */
 const PASSED_ON_MS = 7 * 86_400_000;
+/** Of so many clients of a shard at most; past that, what was passed on longest ago may be passed on again. */
+const PASSED_ON_CLIENTS = 10_000;
 
 /** KEYS ids · ARGV a new id → the id of the sweep that begins next */
 const nextScript = new RedisScript<string>(
@@ -76,11 +78,21 @@ const endScript = new RedisScript<number>(
    return redis.call('HEXISTS', KEYS[3], 'next')`,
 );
 
+/** KEYS passed on · ARGV now, milliseconds to keep them, most, then what was passed on */
+const notePassedOnScript = new RedisScript<number>(
+  'ccNotePassedOn',
+  `for i = 4, #ARGV do redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i]) end
+   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1] - ARGV[2])
+   redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
+   return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
+);
+
 export class Sweeps {
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
     private readonly shardCount: number,
+    private readonly passedOnClients = PASSED_ON_CLIENTS,
   ) {}
 
   /** The id of the sweep that begins next: the same for everybody who asks until it begins. */
@@ -138,20 +150,24 @@ export class Sweeps {
   /** Of these clients of a shard that never registered, those whose retained message was passed on before. */
   async passedOn(shard: number, clients: ReadonlyMap<string, string>): Promise<Set<string>> {
     if (clients.size === 0) return new Set();
-    const ids = [...clients.keys()];
-    const known = await this.redis.mget(ids.map((id) => this.keys.passedOn(shard, id)));
-    return new Set(ids.filter((id, i) => known[i] === clients.get(id)));
+    const since = Date.now() - PASSED_ON_MS;
+    const times = await this.redis.zmscore(this.keys.passedOn(shard), ...Array.from(clients, digestOf));
+    return new Set([...clients.keys()].filter((_, i) => Number(times[i] ?? 0) >= since));
   }
 
+  /** @param clients a page of a sweep */
   async notePassedOn(shard: number, clients: ReadonlyMap<string, string>): Promise<void> {
-    await Promise.all(
-      Array.from(clients, ([id, digest]) =>
-        boundedWrite(this.redis, 'SET', this.keys.passedOn(shard, id), digest, 'PX', PASSED_ON_MS),
-      ),
-    );
+    if (clients.size === 0) return;
+    const args = [Date.now(), PASSED_ON_MS, this.passedOnClients, ...Array.from(clients, digestOf)];
+    await notePassedOnScript.run(this.redis, [this.keys.passedOn(shard)], args);
   }
 
   private shards<T>(of: (shard: number) => Promise<T>): Promise<T>[] {
     return Array.from({ length: this.shardCount }, (_, shard) => of(shard));
   }
+}
+
+/** Of a client and what was found retained for it: one length, whatever the client is called. */
+function digestOf([clientId, found]: readonly [string, string]): string {
+  return createHash('sha256').update(`${clientId}/${found}`).digest('base64url').slice(0, 22);
 }

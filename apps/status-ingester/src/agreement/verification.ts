@@ -9,11 +9,15 @@ export interface Doubt {
   reply?: CommandMessage['reply'];
   /** A sweep that waits for it. */
   sweep?: string;
+  /** No to-do stands for it: it is gone with the grant. */
+  isVolatile?: boolean;
 }
 
 /** A client that is being verified. */
 export interface Verification {
   readonly clientId: string;
+  readonly isVolatile: boolean;
+  /** Who waits for the outcome; bounded. */
   readonly replies: NonNullable<CommandMessage['reply']>[];
   readonly since: number;
   /** Names the present try; a result of another one is dropped. */

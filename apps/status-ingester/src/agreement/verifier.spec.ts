@@ -75,6 +75,38 @@ it('reads what is retained for a client, and that there is nothing', async () =>
   expect(results.get('b')?.retained).toEqual([]);
 });
 
+it('of the callers that wait for one client, the last 16 are kept', () => {
+  const pending = verifier.pendingOf(GRANT);
+  for (let i = 0; i < 1000; i++) {
+    verifier.doubt(GRANT, [{ clientId: 'a', reason: 'request', reply: { channel: 'gateway', id: `${i}` } }]);
+  }
+  const ids = pending.get('a')?.replies.map(({ id }) => id);
+  expect(ids).toEqual(Array.from({ length: 16 }, (_, i) => `${984 + i}`));
+});
+
+it('of clients that no to-do stands for, a hundred of a shard are verified at a time', async () => {
+  const unknown = Array.from({ length: 300 }, (_, i) => `u${i}`);
+  const doubtAll = (): void => {
+    verifier.doubt(
+      GRANT,
+      unknown.map((clientId) => ({ clientId, reason: 'request' as const, isVolatile: true })),
+    );
+  };
+  doubtAll();
+  expect(verifier.pendingOf(GRANT).size).toBe(100);
+  doubt('known');
+  expect(verifier.pendingOf(GRANT).has('known')).toBe(true);
+  await eventually(() => expect(results.size).toBe(101));
+  const settled = Array.from(results.values(), ({ clientId, attempt }) => ({
+    clientId,
+    attempt,
+    outcome: 'agreed' as const,
+  }));
+  await verifier.settled(GRANT, settled);
+  doubtAll();
+  expect(verifier.pendingOf(GRANT).size).toBe(100);
+});
+
 it('reads the others where the broker ends the connection for one of them, and lets that one go', async () => {
   const others = Array.from({ length: 20 }, (_, i) => `host-${i}`);
   doubt(...others.slice(0, 7), POISON, ...others.slice(7));

@@ -50,6 +50,10 @@ const LOST_MS = 5000;
 /** Most clients remembered here; the others' to-dos come up again. */
 const MOST_PENDING = 20_000;
 const MOST_SUSPECTS = 1000;
+/** Most clients of a shard that no to-do stands for: clients that are not known, of which a caller can name any number. */
+const MOST_VOLATILE = 100;
+/** Most callers that wait for the verification of one client; the first ones have had their time-out by then. */
+const MOST_REPLIES = 16;
 
 export interface VerifierParts {
   reader: Pick<RetainedReader, 'read'>;
@@ -67,6 +71,8 @@ export interface VerifierParts {
 interface Shard {
   grant: Grant;
   pending: Map<string, Verification>;
+  /** How many of them no to-do stands for. */
+  volatile: number;
 }
 
 type Due = readonly [Shard, Verification];
@@ -95,14 +101,16 @@ export class Verifier {
   }
 
   doubt(grant: Grant, doubts: readonly Doubt[]): void {
-    const { pending } = this.shardOf(grant);
+    const shard = this.shardOf(grant);
+    const { pending } = shard;
     const now = performance.now();
-    for (const { clientId, reply, sweep } of doubts) {
+    for (const { clientId, reply, sweep, isVolatile = false } of doubts) {
       let verification = pending.get(clientId);
       if (verification === undefined) {
-        if (this.count >= MOST_PENDING) continue;
+        if (this.count >= MOST_PENDING || (isVolatile && shard.volatile >= MOST_VOLATILE)) continue;
         verification = {
           clientId,
+          isVolatile,
           replies: [],
           since: now,
           attempt: undefined,
@@ -113,9 +121,10 @@ export class Verifier {
           tries: 0,
         };
         pending.set(clientId, verification);
+        if (isVolatile) shard.volatile++;
         this.add(1);
       }
-      if (reply !== undefined) verification.replies.push(reply);
+      if (reply !== undefined && verification.replies.push(reply) > MOST_REPLIES) verification.replies.shift();
       if (sweep !== undefined) verification.sweep = sweep;
     }
     this.work();
@@ -123,17 +132,16 @@ export class Verifier {
 
   /** After the commit: what became of results. */
   async settled(grant: Grant, outcomes: readonly Settled[]): Promise<void> {
-    const { pending } = this.shardOf(grant);
+    const shard = this.shardOf(grant);
     for (const { clientId, attempt, outcome, answer } of outcomes) {
       verifications.inc({ outcome });
-      const verification = pending.get(clientId);
+      const verification = shard.pending.get(clientId);
       if (verification?.attempt !== attempt) continue;
       if (outcome === 'overtaken') {
         this.again(verification);
         continue;
       }
-      pending.delete(clientId);
-      this.add(-1);
+      this.remove(shard, verification);
       duration.observe((performance.now() - verification.since) / 1000);
       if (answer === undefined) continue;
       for (const reply of verification.replies) await sendReply(this.parts.redis, reply, answer);
@@ -158,7 +166,7 @@ export class Verifier {
     let shard = this.shards.get(grant.index);
     if (shard?.grant !== grant) {
       if (shard !== undefined) this.add(-shard.pending.size);
-      this.shards.set(grant.index, (shard = { grant, pending: new Map() }));
+      this.shards.set(grant.index, (shard = { grant, pending: new Map(), volatile: 0 }));
     }
     return shard;
   }
@@ -274,11 +282,18 @@ export class Verifier {
   }
 
   /** Its to-do stays, and comes up again; it is read alone then. */
-  private giveUp([shard, { clientId }]: Due, error: unknown): void {
+  private giveUp([shard, verification]: Due, error: unknown): void {
+    const { clientId } = verification;
     verifications.inc({ outcome: 'failed' });
     this.parts.logger.error({ err: error, client_id: clientId }, 'what the broker retains for a client cannot be read');
     if (this.suspects.size < MOST_SUSPECTS) this.suspects.add(clientId);
-    if (shard.pending.delete(clientId)) this.add(-1);
+    if (shard.pending.get(clientId) === verification) this.remove(shard, verification);
+  }
+
+  private remove(shard: Shard, { clientId, isVolatile }: Verification): void {
+    shard.pending.delete(clientId);
+    if (isVolatile) shard.volatile--;
+    this.add(-1);
   }
 
   private result({ clientId, attempt = '', sweep }: Verification, found: ReadonlyMap<string, Buffer>): MailboxItem {

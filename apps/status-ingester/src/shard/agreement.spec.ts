@@ -60,6 +60,7 @@ class World {
   note(): void {
     this.pending = {
       clientId: CLIENT,
+      isVolatile: false,
       replies: [],
       since: 0,
       attempt: `1.${this.entries}`,

@@ -66,8 +66,10 @@ export function fold(
   const heard = new Map<string, string>();
   const sweeps = new Map<string, Correction[]>();
   const doubt = (clientId: string, at: number, about: Omit<Doubt, 'clientId'>): void => {
-    const todo: ToDo = { do: 'verify', client_id: clientId };
-    todos.set(encodeToDo(todo), { todo, due: at + TODO_GRACE_MS });
+    if (about.isVolatile !== true) {
+      const todo: ToDo = { do: 'verify', client_id: clientId };
+      todos.set(encodeToDo(todo), { todo, due: at + TODO_GRACE_MS });
+    }
     doubts.push({ clientId, ...about });
   };
 
@@ -128,7 +130,14 @@ export function fold(
           const { reason, reply, sweep } = effect;
           // Who asks wants to know what is retained from now on.
           heard.set(clientId, message.id);
-          doubt(clientId, at, { reason, ...(reply && { reply }), ...(sweep && { sweep }) });
+          // A caller can name any number of clients that are not known: no to-do stands for them.
+          const isVolatile = reason === 'request' && connection === undefined;
+          doubt(clientId, at, {
+            reason,
+            ...(reply && { reply }),
+            ...(sweep && { sweep }),
+            ...(isVolatile && { isVolatile }),
+          });
           break;
         }
         case 'verified':

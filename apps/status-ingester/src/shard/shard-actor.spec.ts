@@ -3,6 +3,7 @@ import {
   ConnectionDirectory,
   RegistryKeys,
   connectionWrites,
+  encodeCommand,
   encodePacket,
   encodeToDo,
   type DeadLetter,
@@ -113,6 +114,19 @@ it('an entry for which the commit fails becomes a dead letter, and the others ar
   expect(more).toEqual([]);
   expect(letter).toMatchObject({ client_id: 'owned', reason: 'internal-error' });
   expect(letter?.details).toContain('WRONGTYPE');
+});
+
+it('callers who have clients verified that are not known leave nothing in Redis, and a bounded number in memory', async () => {
+  const verify = { do: 'verify', reason: 'request' } as const;
+  await handle(
+    handshake('a'),
+    ...Array.from({ length: 500 }, (_, i) => encodeCommand({ clientId: `u${i}`, command: verify })),
+  );
+  expect(await redis.zcard(keys.todo(0))).toBeLessThan(10);
+  expect(parts.verifier.pendingOf(SHARD).size).toBe(100);
+  await handle(encodeCommand({ clientId: 'a', command: verify }));
+  expect(await redis.zscore(keys.todo(0), VERIFY_A)).not.toBeNull();
+  expect(parts.verifier.pendingOf(SHARD).has('a')).toBe(true);
 });
 
 it('a lost lease is no fault of the entries', async () => {

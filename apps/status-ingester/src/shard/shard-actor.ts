@@ -21,7 +21,6 @@ import {
   EVENT_TYPES,
   type DoubtReason,
 } from '@app/registry';
-import { LRUCache } from 'lru-cache';
 import {
   storedAt,
   type FencedCommit,
@@ -37,6 +36,7 @@ import type { Verifier } from '../agreement/verifier.js';
 import { fold, type Folded } from './fold.js';
 import { isFaultOfContent, letterOf, reasonOf, verifyToDos, type Poison } from './poison.js';
 import { RefusalLimits, unkept } from './refusal-limits.js';
+import { rememberedConnections, type RememberedConnections } from './remembered.js';
 import type { Rules } from './transition.js';
 
 const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect has been committed.');
@@ -57,15 +57,12 @@ const doubted = counter('doubts', 'Clients doubted, by reason.', { reason: DOUBT
 const commitTime = secondsHistogram('commit_duration', 'Time to load, fold and commit one batch of a shard.');
 const lag = gauge('mailbox_lag_seconds', 'Age of the oldest entry of the batch committed last.');
 
-/** Connections the actors of this process remember, all shards together. */
-const REMEMBERED = 50_000;
-
 type StoredConnections = Map<string, Connection | undefined>;
 
 /** What a shard's actor remembers of its connections: it alone writes them, for as long as its grant holds. */
 interface Memory {
   grant: Grant;
-  connections: LRUCache<string, Connection>;
+  connections: RememberedConnections;
   marks: LiveMarks;
   /** Bytes of events that wait for the accounts of their clients; undefined until they are read. */
   waitingBytes: number | undefined;
@@ -73,7 +70,6 @@ interface Memory {
 
 export class ShardActor implements ShardHandler {
   private readonly memory = new Map<number, Memory>();
-  private readonly remembered: number;
   private readonly limits = new RefusalLimits();
 
   constructor(
@@ -84,11 +80,9 @@ export class ShardActor implements ShardHandler {
     private readonly effects: Effects,
     private readonly verifier: Verifier,
     private readonly rules: Rules,
-    shardCount: number,
+    private readonly shardCount: number,
     private readonly logger: Logger,
-  ) {
-    this.remembered = Math.max(1, Math.floor(REMEMBERED / shardCount));
-  }
+  ) {}
 
   async handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void> {
     await this.handleWith(new Map(), grant, position, entries);
@@ -201,7 +195,7 @@ export class ShardActor implements ShardHandler {
     if (known?.grant === grant) return known;
     return {
       grant,
-      connections: new LRUCache({ max: this.remembered }),
+      connections: rememberedConnections(this.shardCount),
       marks: new LiveMarks(position),
       waitingBytes: undefined,
     };
