@@ -1,6 +1,7 @@
 /** Clients that live as they like until they are told to stop: they come, go, take each other over, err and die. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
+import { sharedAbort } from '@app/platform';
 import { envelope } from '../support/mqtt-client.js';
 import { Random } from '../support/random.js';
 
@@ -141,7 +142,7 @@ class Life {
 export class Population {
   readonly ids: readonly string[];
   private readonly lives: readonly Life[];
-  private readonly stopping = new AbortController();
+  private readonly stopping = sharedAbort();
   private living: Promise<unknown> = Promise.resolve();
 
   constructor(url: string, count: number, seed: number) {
