@@ -16,6 +16,7 @@ import {
   type ShardPosition,
 } from '@app/registry';
 import { BufferedBytes, type BufferLimits } from './buffered-bytes.js';
+import { CatchUpTurns } from './catch-up-turns.js';
 import { EventQueue } from './event-queue.js';
 import { Round } from './event-round.js';
 import { EventSubscription, type Standing } from './event-subscription.js';
@@ -48,6 +49,7 @@ export class EventFeed {
   private readonly subscribers = new Set<EventSubscription>();
   private readonly queues = new Set<EventQueue>();
   readonly buffered: BufferedBytes;
+  readonly turns = new CatchUpTurns();
   /** Where it stands in every shard; undefined while it does not read. */
   private positions: ShardPosition[] | undefined;
   /** Up to where each shard has been read, epoch milliseconds. */

@@ -16,11 +16,14 @@ export class Round {
     /** Where the reader stood in every shard before this round. */
     readonly before: readonly ShardPosition[],
     logger: Logger,
+    /** Events of other accounts are left out, and not even parsed. */
+    onlyOf?: string,
   ) {
     this.gaps = pages.flatMap(({ gap }) => gap ?? []);
     this.events = pages
       .flatMap(({ shard, events }) =>
         events.flatMap((event) => {
+          if (onlyOf !== undefined && event.account !== onlyOf) return [];
           try {
             return toldEvent(shard, event);
           } catch (error) {

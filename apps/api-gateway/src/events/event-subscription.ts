@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, isRedisError, type Logger } from '@app/platform';
 import { EVENT_STREAM_NAMES, positionAt, type EventPage, type EventReader, type ShardPosition } from '@app/registry';
 import type { BufferedBytes } from './buffered-bytes.js';
+import type { CatchUpTurns } from './catch-up-turns.js';
 import type { EventQueue } from './event-queue.js';
 import { Round, idLine } from './event-round.js';
 import { closedText, type EndReason, type EventFilter } from './told-event.js';
@@ -25,6 +26,7 @@ const END_MS = 10_000;
 /** What is read for everybody. */
 export interface SharedFeed {
   readonly buffered: BufferedBytes;
+  readonly turns: CatchUpTurns;
   /** Up to where every shard has been read, epoch milliseconds. */
   readonly upToMs: number;
   /** `heartbeatMs`: how often a stream shows that it lives; `stalledMs`: it is ended if nothing is taken for so long. */
@@ -163,7 +165,9 @@ export class EventSubscription extends Readable {
     while (due.length > 0 && !this.isOver()) {
       const { pageBytes } = this.feed.buffered;
       const shards = due.splice(0, Math.min(SHARDS_AT_ONCE, Math.ceil(pageBytes / SHARD_BYTES)));
-      const pages = await this.readPages(positions, standing, shards);
+      const pages = await this.feed.turns.take(this.wanted.caller ?? '', async () =>
+        this.isOver() ? [] : this.readPages(positions, standing, shards),
+      );
       if (pages.length < shards.length) {
         whole = false;
         putLast(positions, shards, pages);
@@ -175,7 +179,7 @@ export class EventSubscription extends Readable {
         if (!complete) due.push(shard);
       }
       this.cursorMs = Math.max(0, Math.min(...upTo.values()));
-      const chunk = new Round(pages, this.cursorMs, [], this.logger).chunkFor(this.wanted);
+      const chunk = new Round(pages, this.cursorMs, [], this.logger, this.wanted.account).chunkFor(this.wanted);
       if (chunk !== undefined) {
         const free = this.feed.buffered.holdPage(chunk.length);
         try {

@@ -55,7 +55,7 @@ export class EventsController {
   ): Promise<StreamableFile> {
     const fromMs = lastEventId === undefined ? undefined : timeOf(lastEventId);
     const shard = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
-    const filter = { types, clientId, shard, account: caller.account };
+    const filter = { types, clientId, shard, account: caller.account, caller: caller.id };
     const stream = await this.streams.admit(caller, async () => {
       const subscription = await this.feed.subscribe(filter, fromMs);
       if (subscription !== undefined) return subscription;

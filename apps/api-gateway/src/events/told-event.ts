@@ -24,6 +24,8 @@ export interface EventFilter {
   shard?: number | undefined;
   /** A caller that is bound to an account gets the events of its connections, and no others. */
   account?: string | undefined;
+  /** Who asks; its streams catch up by turns. */
+  caller?: string | undefined;
 }
 
 export function wants({ types, clientId, account }: EventFilter, event: ToldEvent): boolean {
