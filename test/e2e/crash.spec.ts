@@ -1,10 +1,12 @@
 /** What happens when a process, Redis or the broker goes away under way: nothing accepted is lost, and it mends itself. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApp, startMosquitto, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import type { ClusterBody } from '../../apps/api-gateway/src/cluster/cluster.dto.js';
 import { Api, type ProblemView } from '../support/api.js';
+import { readAppLog } from '../support/app-log.js';
+import { ContraryBroker } from '../support/contrary-broker.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 import { onEachMaster, startStore, type Store } from '../support/store.js';
 
@@ -235,4 +237,29 @@ it('after Redis lost everything the ingester takes part anew, and clients that s
   await client.next(({ message_id }) => message_id === body.message_id, 'the message');
   client.vanish();
   await api.untilConnection('redis-emptied', ({ state }) => state === 'offline');
+}, 60_000);
+
+it('each line that an app has printed is one JSON object, also when the broker refused it and when it stopped', async () => {
+  const { port } = mosquitto;
+  const contrary = await ContraryBroker.before(port);
+  const refused = { ...env(), MQTT_URL: contrary.url };
+  await Promise.all([
+    startApp('dispatcher', { dir, env: refused, name: 'refused-dispatcher' }),
+    startApp('status-ingester', { dir, env: refused, name: 'refused-ingester' }),
+  ]);
+  contrary.refuse();
+  await mosquitto.stop();
+  mosquitto = await startMosquitto({ dir, persist: true, port });
+  await waitUntil(() => expect(contrary.refused).toBeGreaterThan(5));
+  await stopAll();
+  await contrary.stop();
+  const logs = readdirSync(dir).filter((name) => /^(api-gateway|(\w+-)?(ingester|dispatcher))\.log$/.test(name));
+  expect(logs.length).toBeGreaterThanOrEqual(6);
+  for (const name of logs) {
+    const lines = readAppLog(join(dir, name));
+    expect(lines.map(({ message }) => message)).toContain('started');
+  }
+  const last = readAppLog(join(dir, 'refused-dispatcher.log'));
+  expect(last.some(({ err }) => err !== undefined)).toBe(true);
+  expect(last.at(-1)?.message).toBe('stopped');
 }, 60_000);

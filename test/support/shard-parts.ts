@@ -1,7 +1,7 @@
 /** What acts for a shard in an ingester, wired as `ingester.module.ts` does it, for specs that drive it by hand. */
 import { TopicTemplate } from '@app/protocol';
 import { Publisher, RetainedReader } from '@app/broker';
-import type { Redis } from '@app/platform';
+import type { Logger, Redis } from '@app/platform';
 import { ConnectionDirectory, DueWorkOfShards, Outboxes, Refusals, WakeUps, type RegistryKeys } from '@app/registry';
 import { FencedCommit, Mailboxes } from '@app/sharding';
 import { Verifier } from '../../apps/status-ingester/src/agreement/verifier.js';
@@ -27,6 +27,8 @@ export interface ShardPartsOptions {
   brokerUrl: string;
   shardCount: number;
   rules: Rules;
+  /** Of the actor. */
+  logger?: Logger;
 }
 
 export const IN_TOPIC = 'redhat/insights/in/{clientId}';
@@ -41,7 +43,14 @@ export const SHARD_RULES: Rules = {
   lanes: 1,
 };
 
-export function shardParts({ redis, keys, brokerUrl: url, shardCount, rules }: ShardPartsOptions): ShardParts {
+export function shardParts({
+  redis,
+  keys,
+  brokerUrl: url,
+  shardCount,
+  rules,
+  logger = quiet,
+}: ShardPartsOptions): ShardParts {
   const mailboxes = new Mailboxes(redis, keys, 10_000);
   const commits = new FencedCommit(redis, keys);
   const directory = new ConnectionDirectory(redis, keys, shardCount);
@@ -72,7 +81,7 @@ export function shardParts({ redis, keys, brokerUrl: url, shardCount, rules }: S
     logger: quiet,
   });
   const effects = new Effects(kinds, due, quiet);
-  const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, shardCount, quiet);
+  const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, shardCount, logger);
   const stop = async (): Promise<void> => {
     await effects.stop();
     await verifier.stop();

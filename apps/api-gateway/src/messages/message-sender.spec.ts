@@ -1,7 +1,7 @@
-import type { Redis } from '@app/platform';
+import { closeRedis, connectRedis, createLogger, type Redis } from '@app/platform';
 import { Messages, RegistryKeys, type WakeUps } from '@app/registry';
 import { withRedis } from '../../../../test/support/redis.js';
-import { eventually, quiet } from '../../../../test/support/servers.js';
+import { eventually, freePort, quiet } from '../../../../test/support/servers.js';
 import { ANYBODY } from '../access/caller.js';
 import { MessageSender } from './message-sender.js';
 
@@ -34,4 +34,37 @@ it('a wake-up that fails is tried again, and the caller does not wait for it', a
   expect(await sender.send([message], ANYBODY)).toMatchObject([{ kind: 'accepted' }]);
   expect(tries).toEqual([[0]]);
   await eventually(() => expect(tries).toEqual([[0], [0], [0]]));
+});
+
+it('a request of which nothing is known to be stored leaves one line, which names all its messages', async () => {
+  const away = connectRedis(`redis://127.0.0.1:${await freePort()}`, { name: 'spec-away', whenAway: 'fail' }, quiet);
+  const lines: string[] = [];
+  const logger = createLogger('spec', 'warn', { write: (line) => lines.push(line) });
+  const keys = new RegistryKeys('sender-away');
+  const messages = new Messages(away, keys, { shardCount: 8, outboxLimit: 9, shardLimit: 9, retentionMs: 60_000 });
+  const wakeUps = { wake: () => Promise.resolve() };
+  const sender = new MessageSender(away, messages, wakeUps, { chargeOf: (payer) => ({ payer }) }, logger);
+  const batch = Array.from({ length: 100 }, (_, i) => ({
+    clientId: `client-${i}`,
+    directive: 'test:away',
+    payloadJson: '1',
+    ttlMs: 60_000,
+    whenOffline: 'hold' as const,
+    idempotencyKey: undefined,
+    requestId: 'request-1',
+  }));
+  for (const outcome of await sender.send(batch, ANYBODY)) expect(outcome).toEqual({ kind: 'unreachable' });
+  expect(lines).toHaveLength(1);
+  const line = JSON.parse(lines[0] ?? '') as { message_ids: string[]; shards: number[] };
+  expect(line).toMatchObject({ message: 'outcome unknown', request_id: 'request-1' });
+  expect(new Set(line.message_ids).size).toBe(100);
+  expect(new Set(line.shards).size).toBe(8);
+
+  const [one = batch[0]] = batch;
+  await sender.send(one === undefined ? [] : [one], ANYBODY);
+  expect(JSON.parse(lines[1] ?? '')).toMatchObject({
+    client_id: 'client-0',
+    message_id: expect.any(String) as unknown,
+  });
+  await closeRedis(away);
 });

@@ -46,6 +46,13 @@ export type SendOutcome =
   /** The registry did not answer, also when it was asked again; the message may be stored all the same. */
   | { kind: 'unreachable' };
 
+/** Messages of one shard of which it is not known whether they are stored. */
+interface Unknown {
+  shard: number;
+  messages: readonly MintedMessage[];
+  error: unknown;
+}
+
 export class MessageSender {
   private readonly progress = new Progress();
 
@@ -78,18 +85,23 @@ export class MessageSender {
     const payer = payerOf(caller);
     const outcomes: SendOutcome[] = [];
     const waking: number[] = [];
+    const unknown: Unknown[] = [];
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
       let done = 0;
       for (const part of inParts(minted)) {
         const answer = await this.accept(shard, part, account, this.storage.chargeOf(payer, shard));
         // What comes after a part whose outcome is unknown might overtake it.
-        if (answer === undefined) break;
+        if ('error' in answer) {
+          unknown.push(answer);
+          break;
+        }
         if (answer.wake && !waking.includes(shard)) waking.push(shard);
         for (const outcome of answer.outcomes) outcomes[positions[done++] ?? -1] = outcome;
       }
       for (; done < positions.length; done++) outcomes[positions[done] ?? -1] = { kind: 'unreachable' };
     });
     await Promise.all(accepting);
+    this.report(unknown);
     // From here on accepted messages are kept; a wake-up that fails is repeated, in the end by the shard's housekeeping.
     void this.wake(waking);
     for (const outcome of outcomes) {
@@ -114,13 +126,26 @@ export class MessageSender {
     }
   }
 
-  /** @returns undefined if the outcome is not known */
+  /** One line, however many messages a request has. */
+  private report(unknown: readonly Unknown[]): void {
+    const all = unknown.flatMap(({ messages }) => messages);
+    const [first] = unknown;
+    const [message] = all;
+    if (first === undefined || message === undefined) return;
+    const { requestId: request_id, messageId: message_id, clientId: client_id } = message;
+    const which =
+      all.length === 1
+        ? { client_id, message_id, shard: first.shard }
+        : { message_ids: all.map(({ messageId }) => messageId), shards: unknown.map(({ shard }) => shard) };
+    this.logger.warn({ err: first.error, request_id, ...which }, 'outcome unknown');
+  }
+
   private async accept(
     shard: number,
     messages: readonly MintedMessage[],
     within: string | undefined,
     charge: Charge,
-  ): Promise<Accepting | undefined> {
+  ): Promise<Accepting | Unknown> {
     const patience = this.progress.begin(PATIENCE_MS);
     const ask = (): Promise<Accepting> => patience.wait(this.messages.accept(shard, messages, within, charge));
     try {
@@ -133,10 +158,7 @@ export class MessageSender {
       // Had the first try stored them, this one would have had nothing to write.
       if (error instanceof RedisFullError) return nothingStored(messages);
       if (!isRedisError(error) && !(error instanceof TooLateError)) throw error;
-      for (const { requestId: request_id, messageId: message_id, clientId: client_id } of messages) {
-        this.logger.warn({ err: error, request_id, client_id, message_id, shard }, 'outcome unknown');
-      }
-      return undefined;
+      return { shard, messages, error };
     }
   }
 

@@ -4,7 +4,7 @@
  * not. A fixed number of requests is under way at a time, so that a slow endpoint slows nothing else.
  */
 import { readFileSync } from 'node:fs';
-import { counter, type Logger } from '@app/platform';
+import { Sampled, counter, type Logger } from '@app/platform';
 import { LRUCache } from 'lru-cache';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
@@ -39,6 +39,7 @@ type Known = Exclude<Resolution, { kind: 'unavailable' }>;
 export class EndpointAccounts implements AccountResolver {
   private readonly answers: LRUCache<string, Known>;
   private readonly agent: Agent;
+  private readonly warnings = new Sampled();
 
   constructor(
     private readonly options: AccountEndpointOptions,
@@ -104,7 +105,9 @@ export class EndpointAccounts implements AccountResolver {
       const { account } = Answer.parse(await body.json());
       return account === null ? { kind: 'none' } : { kind: 'account', account };
     } catch (error) {
-      this.logger.warn({ err: error, client_id: clientId }, 'ACCOUNTS_URL could not be asked');
+      this.warnings.take((skipped) => {
+        this.logger.warn({ err: error, client_id: clientId, skipped }, 'ACCOUNTS_URL could not be asked');
+      });
       return { kind: 'unavailable' };
     }
   }

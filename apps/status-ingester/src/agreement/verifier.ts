@@ -12,6 +12,7 @@
  */
 import { BrokerAwayError, MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
 import {
+  Sampled,
   backoffMs,
   counter,
   gauge,
@@ -88,6 +89,7 @@ export class Verifier {
   private served = -1;
   /** Clients whose read failed last time. */
   private readonly suspects = new Set<string>();
+  private readonly failures = new Sampled();
 
   private readonly absences: Absences;
 
@@ -285,7 +287,10 @@ export class Verifier {
   private giveUp([shard, verification]: Due, error: unknown): void {
     const { clientId } = verification;
     verifications.inc({ outcome: 'failed' });
-    this.parts.logger.error({ err: error, client_id: clientId }, 'what the broker retains for a client cannot be read');
+    this.failures.take((skipped) => {
+      const about = { err: error, client_id: clientId, skipped };
+      this.parts.logger.error(about, 'what the broker retains for a client cannot be read');
+    });
     if (this.suspects.size < MOST_SUSPECTS) this.suspects.add(clientId);
     if (shard.pending.get(clientId) === verification) this.remove(shard, verification);
   }

@@ -1,4 +1,4 @@
-import type { Redis } from '@app/platform';
+import { createLogger, type Redis } from '@app/platform';
 import {
   ConnectionDirectory,
   RegistryKeys,
@@ -24,6 +24,8 @@ let parts: ShardParts;
 let directory: ConnectionDirectory;
 let brokerUrl: string;
 let keySpaces = 0;
+/** What the actor has logged. */
+let lines: string[];
 
 withRedis((connection) => (redis = connection));
 
@@ -35,10 +37,12 @@ beforeEach(async () => {
   keys = new RegistryKeys(`actor${keySpaces++}`);
   await redis.set(keys.owner(SHARD), SHARD.fence);
   directory = new ConnectionDirectory(redis, keys, 1);
+  lines = [];
+  const logger = createLogger('spec', 'info', { write: (line) => lines.push(line) });
   // Of a client "owned", the account is known.
   const accountOf = (id: string) =>
     id === 'owned' ? { kind: 'account' as const, account: 'acme' } : ({ kind: 'none' } as const);
-  parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules: { ...SHARD_RULES, accountOf } });
+  parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules: { ...SHARD_RULES, accountOf }, logger });
 });
 
 afterEach(() => parts.stop());
@@ -71,6 +75,14 @@ async function online(): Promise<string[]> {
 }
 
 const VERIFY_A = encodeToDo({ do: 'verify', client_id: 'a' });
+
+it('logs each event with its time as an ISO text', async () => {
+  await handle(handshake('logged'));
+  const logged = lines.map((line) => JSON.parse(line) as { message: string; at?: unknown });
+  const online = logged.find(({ message }) => message === 'connection.online');
+  expect(online).toMatchObject({ client_id: 'logged', shard: 0, epoch: 1 });
+  expect(online?.at).toEqual(expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/));
+});
 
 it('an entry that cannot be decoded becomes a dead letter with its reason, and the rest is applied', async () => {
   await handle(handshake('before'), { clientId: 'a', meta: 'from the future', body: 'x' }, handshake('after'));

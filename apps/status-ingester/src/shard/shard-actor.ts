@@ -243,7 +243,9 @@ export class ShardActor implements ShardHandler {
   private log(grant: Grant, { events, deadLetters }: Folded): void {
     const where = { shard: grant.index, epoch: grant.epoch };
     if (this.logger.isLevelEnabled('info')) {
-      for (const { type, ...about } of events) this.logger.info({ ...where, ...about }, type);
+      for (const { type, at, ...about } of events) {
+        this.logger.info({ ...where, ...about, at: new Date(at).toISOString() }, type);
+      }
     }
     for (const { client_id, reason, details } of deadLetters) {
       this.logger.warn({ ...where, client_id, reason, details }, 'message set aside');
