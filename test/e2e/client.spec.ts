@@ -128,11 +128,11 @@ it('goes on telling events when the gateway has been away, without a loss or a r
     told.map((event) => (event.type === 'message.status' ? `${event.message_id} ${event.status}` : event.type));
   const all = (id: string): string[] => ['queued', 'in_flight', 'sent'].map((status) => `${id} ${status}`);
 
-  // The stream may not stand yet for the first one.
+  // The stream may not stand yet for the first one, or have begun in the middle of it.
   const first = await waitUntil(async () => {
     const id = await send();
     await client.waitForMessage(id);
-    await waitUntil(() => expect(statuses()).toContain(`${id} sent`), { timeoutMs: 500 });
+    await waitUntil(() => expect(statuses().slice(-3)).toEqual(all(id)), { timeoutMs: 500 });
     return id;
   });
   await stack.gateway.stop();
@@ -140,7 +140,9 @@ it('goes on telling events when the gateway has been away, without a loss or a r
   await startApp('api-gateway', { dir, env, port: stack.gateway.port });
   const second = await send();
   await waitUntil(() => expect(statuses()).toContain(`${second} sent`));
-  expect(statuses().slice(statuses().indexOf(`${first} queued`))).toEqual([...all(first), ...all(second)]);
+  // A resume repeats two seconds, and with them what was before the stream began.
+  const ofBoth = statuses().filter((one) => one?.startsWith(first) || one?.startsWith(second));
+  expect(ofBoth).toEqual([...all(first), ...all(second)]);
   stopping.abort();
   await following;
 }, 60_000);
