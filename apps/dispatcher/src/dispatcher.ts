@@ -5,11 +5,11 @@ import {
   LOGGER,
   assertRedisFit,
   closeRedis,
-  closeWithin,
   counter,
   type Logger,
   type Redis,
   sharedAbort,
+  within,
 } from '@app/platform';
 import { WAKE_UP_QUEUE, openKeySpace, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
@@ -122,10 +122,8 @@ export class Dispatcher implements OnModuleDestroy, OnApplicationShutdown {
   }
 
   private async closeWorker(): Promise<void> {
-    const closed = await closeWithin(CLOSE_MS, async () => {
-      await this.worker?.close();
-      await Promise.all(this.waking);
-    });
-    if (!closed) this.logger.warn({ wait_ms: CLOSE_MS }, 'the worker did not close; it is left behind');
+    const closing = Promise.resolve(this.worker?.close()).then(() => Promise.all(this.waking));
+    if (!(await within(CLOSE_MS, closing)))
+      this.logger.warn({ wait_ms: CLOSE_MS }, 'the worker did not close; it is left behind');
   }
 }

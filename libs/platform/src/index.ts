@@ -1,5 +1,4 @@
 export * from './backoff.js';
-export * from './close-within.js';
 export * from './draining.js';
 export * from './health.js';
 export * from './http-server.js';
@@ -25,6 +24,7 @@ export * from './run-app.js';
 export * from './sampled.js';
 export * from './settings.js';
 export * from './watched-file.js';
+export * from './within.js';
 
 /** Injection token of the app's logger. */
 export const LOGGER = Symbol('LOGGER');

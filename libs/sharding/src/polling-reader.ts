@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from '@app/platform';
+import { within, type Redis } from '@app/platform';
 import { ReadSize } from './read-size.js';
 import type { Deliver, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
@@ -58,11 +58,4 @@ export class PollingReader<Entry extends StreamEntry> implements StreamReader<En
     const reply = await this.redis.xread('COUNT', this.size.count, 'STREAMS', this.streams.key(shard), position);
     return (reply?.[0]?.[1] ?? []).map(([id, fields]) => this.streams.decode(id, fields));
   }
-}
-
-/** Resolves with the promise, or after so many milliseconds. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  const timeout = new AbortController();
-  const late = sleep(ms, undefined, { signal: timeout.signal }).catch(() => undefined);
-  await Promise.race([promise, late]).finally(() => timeout.abort());
 }

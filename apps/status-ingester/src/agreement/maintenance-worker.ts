@@ -3,7 +3,7 @@
  * ingester has a worker; a job whose worker dies is run again by another.
  */
 import { DelayedError, Worker, type Job } from 'bullmq';
-import { closeWithin, linkedAbort, sharedAbort, type Redis } from '@app/platform';
+import { linkedAbort, sharedAbort, within, type Redis } from '@app/platform';
 import {
   MAINTENANCE_QUEUE,
   encodeCommand,
@@ -61,7 +61,7 @@ export class MaintenanceWorker {
   /** Waits for its job to end. */
   async stop(): Promise<void> {
     this.stopping.abort(new Error('the process stops'));
-    const closed = await closeWithin(CLOSE_MS, async () => this.worker?.close());
+    const closed = await within(CLOSE_MS, Promise.resolve(this.worker?.close()));
     if (!closed) this.parts.logger.warn({ wait_ms: CLOSE_MS }, 'the maintenance worker did not close');
   }
 

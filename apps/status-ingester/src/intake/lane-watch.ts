@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher } from '@app/broker';
-import { counter, OPEN, sharedAbort, type Logger } from '@app/platform';
+import { counter, OPEN, sharedAbort, within, type Logger } from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';
 import type { Lane } from './lane.js';
 import { markerText, type LaneMarkers } from './lane-markers.js';
@@ -119,7 +119,7 @@ export class LaneWatch {
       }
       if (published.kind === 'refused' || published.kind === 'unknown') return { outcome: 'failed', since };
       if (published.kind !== 'acknowledged') return { outcome: 'unknown', since };
-      if (await within(marker.cameBack, timing.answerMs, signal)) return { outcome: 'returned', since };
+      if (await within(timing.answerMs, marker.cameBack, signal)) return { outcome: 'returned', since };
       if (signal.aborted) return { outcome: 'unknown', since };
       return { outcome: (await markers.wasNoted(marker.id)) ? 'returned' : 'lost', since };
     } catch (error) {
@@ -148,16 +148,4 @@ export class LaneWatch {
 /** @returns false if it was aborted */
 async function passed(ms: number, signal: AbortSignal): Promise<boolean> {
   return sleep(ms, true, { signal }).catch(() => false);
-}
-
-/** Whether it resolves within so long. */
-async function within(promise: Promise<void>, ms: number, signal: AbortSignal): Promise<boolean> {
-  const over = new AbortController();
-  const abort = (): void => over.abort();
-  signal.addEventListener('abort', abort, { once: true });
-  const late = passed(ms, over.signal);
-  const came = await Promise.race([promise.then(() => true), late.then(() => false)]);
-  signal.removeEventListener('abort', abort);
-  over.abort();
-  return came;
 }
