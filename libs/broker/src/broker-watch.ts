@@ -5,7 +5,7 @@
 import type { MqttClient } from 'mqtt';
 import type { Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt } from './mqtt-connection.js';
+import { openMqtt, refusedTopic } from './mqtt-connection.js';
 import { UptimeProof, type Uptime } from './uptime-proof.js';
 
 const UPTIME = '$SYS/broker/uptime';
@@ -28,8 +28,7 @@ export class BrokerWatch {
     this.client.on('connect', () => {
       this.proof.connected();
       this.client.subscribe([UPTIME, DROPPED], { qos: 0 }, (error, grants) => {
-        const refused = grants?.some(({ qos }) => qos >= 0x80) ?? false;
-        if (error != null || refused) {
+        if (error != null || refusedTopic(grants ?? []) !== undefined) {
           logger.warn({ err: error, mqtt_client_id: clientId }, 'the broker does not let $SYS be read');
         }
       });

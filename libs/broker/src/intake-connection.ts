@@ -14,7 +14,7 @@
 import type { ISubscriptionMap, MqttClient } from 'mqtt';
 import type { Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt } from './mqtt-connection.js';
+import { openMqtt, refusedTopic } from './mqtt-connection.js';
 
 export interface IntakePacket {
   topic: string;
@@ -114,8 +114,8 @@ export class IntakeConnection {
     const filters: ISubscriptionMap = {};
     for (const filter of this.options.filters) filters[filter] = { qos: 1, rh: 2, rap: true };
     const granted = await this.answered(this.client.subscribeAsync(filters));
-    const refused = granted.find(({ qos }) => qos >= 128);
-    if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused.topic}`);
+    const refused = refusedTopic(granted);
+    if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused}`);
     return { sessionPresent };
   }
 

@@ -1,5 +1,5 @@
 /** How every MQTT connection of ours is opened. MQTT 5 only: the service relies on its reason codes and options. */
-import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { connect, type IClientOptions, type ISubscriptionGrant, type MqttClient } from 'mqtt';
 import type { BrokerAccess } from './broker-access.js';
 
 export type { MqttClient };
@@ -23,6 +23,14 @@ export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttCli
   client.on('close', () => Object.assign(client.options, access.credentials?.()));
   client.on('reconnect', () => setImmediate(() => setNoDelay(client)));
   return client;
+}
+
+/** MQTT 3.1.1 and 5: codes of a SUBACK from here on are refusals. */
+const REFUSED = 0x80;
+
+/** The first topic that the broker has refused to a subscription, if there is one. */
+export function refusedTopic(granted: readonly ISubscriptionGrant[]): string | undefined {
+  return granted.find(({ qos }) => qos >= REFUSED)?.topic;
 }
 
 /** MQTT.js writes several debug lines a packet; switched off, each still costs a call that looks whether it is. */

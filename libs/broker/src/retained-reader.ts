@@ -11,14 +11,12 @@
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt } from './mqtt-connection.js';
+import { openMqtt, refusedTopic } from './mqtt-connection.js';
 
 /** Most topics of one read: what fits a packet on brokers with small limits. */
 export const MOST_TOPICS_A_READ = 200;
 /** No sentinel within this: the read has failed. */
 const READ_MS = 5000;
-/** MQTT 3.1.1 and 5: codes from here on are refusals. */
-const REFUSED = 0x80;
 
 /** The broker did not prove what it retains; nothing is known, and the read is to be repeated. */
 export class IncompleteReadError extends Error {
@@ -119,8 +117,8 @@ export class RetainedReader {
 
   private async subscribe(client: MqttClient, filters: readonly string[]): Promise<void> {
     const grants = await client.subscribeAsync([...filters], { qos: 0, rh: 0, rap: false });
-    const refused = grants.find(({ qos }) => qos >= REFUSED);
-    if (refused !== undefined) throw new IncompleteReadError(`the broker refused to let ${refused.topic} be read`);
+    const refused = refusedTopic(grants);
+    if (refused !== undefined) throw new IncompleteReadError(`the broker refused to let ${refused} be read`);
   }
 
   private async connected(): Promise<MqttClient> {

@@ -6,7 +6,7 @@
  */
 import type { BrokerAccess } from './broker-access.js';
 import type { MqttClient } from 'mqtt';
-import { openMqtt } from './mqtt-connection.js';
+import { openMqtt, refusedTopic } from './mqtt-connection.js';
 import { IncompleteReadError } from './retained-reader.js';
 
 export interface SweepOptions extends BrokerAccess {
@@ -56,8 +56,8 @@ async function subscribe(client: MqttClient, { filters, sentinel }: SweepOptions
   await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
   for (const some of [[...filters], [sentinel]]) {
     const granted = await client.subscribeAsync(some, { qos: 0, rh: 0, rap: false });
-    const refused = granted.find(({ qos }) => qos >= 0x80);
-    if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused.topic}`);
+    const refused = refusedTopic(granted);
+    if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused}`);
   }
 }
 
