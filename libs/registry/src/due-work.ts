@@ -3,7 +3,7 @@ import { RedisScript, type Redis } from '@app/platform';
 import { logScript, StaleOwnerError, type Grant } from '@app/sharding';
 import type { DeadLetter } from './event.js';
 import { DEAD_LETTERS_SHARE } from './event-log.js';
-import { FINISHED_LUA, type FinishedLimits } from './finished-messages.js';
+import { FINISHED_LIMITS, FINISHED_LUA, type FinishedLimits } from './finished-messages.js';
 import { messageScript, OF_MESSAGES } from './message-script.js';
 import type { RegistryKeys } from './registry-keys.js';
 import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type DueToDo } from './to-do.js';
@@ -32,8 +32,6 @@ export interface UnreadableToDo {
 const BATCH = 100;
 /** Most messages that one call forgets before their time: with many calls a second, more than a shard can finish. */
 const SURPLUS_BATCH = 200;
-
-const FINISHED: FinishedLimits = { count: 100_000, bytes: 134_217_728 };
 
 /**
  * To-dos that are taken come up again at a time that ends on half a millisecond, and commits write whole ones: so one
@@ -95,7 +93,7 @@ const unreadableScript = new RedisScript<number>(
   'ccUnreadableToDos',
   logScript(`
    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-   local time = redis.call('TIME')
+   local time = log_time()
    local at = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
    local moved = 0
    for i = 2, #ARGV, 2 do
@@ -111,7 +109,7 @@ export class DueWorkOfShards {
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
-    private readonly finishedLimits: (shard: number) => FinishedLimits = () => FINISHED,
+    private readonly finishedLimits: (shard: number) => FinishedLimits = () => FINISHED_LIMITS,
   ) {}
 
   /** Takes what is due; a to-do that is not done comes up again. @throws StaleOwnerError */

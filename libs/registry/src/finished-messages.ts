@@ -9,6 +9,9 @@ export interface FinishedLimits {
   bytes: number;
 }
 
+/** Unless set otherwise. */
+export const FINISHED_LIMITS: FinishedLimits = { count: 100_000, bytes: 134_217_728 };
+
 /** One in so many of a shard's bytes: what a payer keeps while others need room. */
 const PAYER_PART = 8;
 /** Messages that are chosen at once. */

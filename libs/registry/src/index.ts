@@ -12,7 +12,7 @@ export * from './event.js';
 export { EventBell } from './event-bell.js';
 export * from './event-log.js';
 export * from './event-reader.js';
-export type { FinishedLimits } from './finished-messages.js';
+export { FINISHED_LIMITS, type FinishedLimits } from './finished-messages.js';
 export { SEARCHABLE_FACTS, type SearchableFact } from './fact-index.js';
 export * from './key-space.js';
 export * from './mailbox-message.js';

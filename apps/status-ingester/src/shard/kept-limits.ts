@@ -3,7 +3,7 @@
  * so that room is freed before it has reached its `maxmemory`.
  */
 import type { MemoryMark, MemoryWatch } from '@app/platform';
-import type { FinishedLimits } from '@app/registry';
+import { FINISHED_LIMITS, type FinishedLimits } from '@app/registry';
 import type { LogLimits } from '@app/sharding';
 import type { IngesterSettings } from '../ingester.settings.js';
 
@@ -11,8 +11,6 @@ const NEARLY_FULL: MemoryMark = { share: 0.95 };
 const PART = 4;
 /** Of Redis' `maxmemory`, what all finished messages may take together. */
 const FINISHED_SHARE = 0.2;
-/** Bytes of a shard's finished messages if Redis has no `maxmemory`. */
-const FINISHED_BYTES = 134_217_728;
 
 type KeptSettings = Pick<
   IngesterSettings,
@@ -28,7 +26,7 @@ export class KeptLimits {
   finished(shard: number): FinishedLimits {
     const { SHARD_COUNT, SHARD_FINISHED_LIMIT: count, SHARD_FINISHED_BYTES } = this.settings;
     const { maxBytes } = this.memory;
-    const ofMaximum = maxBytes === undefined ? FINISHED_BYTES : (FINISHED_SHARE * maxBytes) / SHARD_COUNT;
+    const ofMaximum = maxBytes === undefined ? FINISHED_LIMITS.bytes : (FINISHED_SHARE * maxBytes) / SHARD_COUNT;
     const part = this.partOf(shard);
     return { count: Math.ceil(count / part), bytes: Math.ceil((SHARD_FINISHED_BYTES ?? ofMaximum) / part) };
   }
