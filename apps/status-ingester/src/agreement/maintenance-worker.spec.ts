@@ -66,9 +66,16 @@ beforeEach(() => {
     barrier: { pass: () => Promise.resolve() },
     mailboxes: {
       lastId: () => Promise.resolve('0-0'),
-      sendAll: (_shard: number, items: readonly MailboxItem[]) => {
-        for (const item of items) sent.push(decodeMailboxEntry({ id: '1-1', ...item }));
-        return Promise.resolve(items.length);
+      sendAll: async (shard: number, items: readonly MailboxItem[]) => {
+        for (const item of items) {
+          const message = decodeMailboxEntry({ id: '1-1', ...item });
+          sent.push(message);
+          // The shard has verified the client for the sweep, and found nothing to correct.
+          if (message.kind === 'command' && message.command.do === 'verify' && message.command.sweep !== undefined) {
+            await redis.hincrby(keys.sweepCounts(shard, message.command.sweep), 'none', 1);
+          }
+        }
+        return items.length;
       },
     },
     directory: {
