@@ -168,6 +168,18 @@ describe('events', () => {
     expect(asked[3]?.url).toBe('/v1/events?types=message.status&client_id=x+y');
   });
 
+  it('are not handed out behind newer ones of their shard if a resumed stream begins earlier', async () => {
+    const about = (id: string, position: string): string =>
+      status(id, position, 'sent').replace('{', `{"event_id":"${position}",`);
+    answers = [
+      stream(`retry: 1\nid: b\n\n${about('c', '0-3000-1')}`, 'end'),
+      // The first is from before the first connection, the second was handed out, and the third is of another shard.
+      stream(about('b', '0-2000-0') + about('c', '0-3000-1') + about('c', '1-2500-0') + about('d', '0-3000-2'), 'stay'),
+    ];
+    const taken = await take(client().events(), 3);
+    expect(taken.map((event) => 'event_id' in event && event.event_id)).toEqual(['0-3000-1', '1-2500-0', '0-3000-2']);
+  });
+
   it('fail with the first connection, and later with what will not pass', async () => {
     answers = [refuse(503, 'unavailable')];
     expect(await failure(take(client().events(), 1))).toMatchObject({ status: 503 });

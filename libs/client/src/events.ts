@@ -6,6 +6,7 @@ import { ProblemError, UnreachableError } from './errors.js';
 import { blocksOf } from './event-blocks.js';
 import type { Event, StreamEventsData } from './generated/types.gen.js';
 import { abortWith, type Requester } from './requester.js';
+import { ShardPositions } from './shard-positions.js';
 
 /** `closed` is not among them: it is answered by a new connection. */
 export type ConnectorEvent = Exclude<Event, { type: 'closed' }> & {
@@ -33,8 +34,6 @@ export type Told = 'opened' | ConnectorEvent;
 const SILENCE_MS = 60_000;
 const RETRY_MS = 1000;
 const RETRY_CAP_MS = 10_000;
-/** Events of two seconds, and more, on a system that is under load. */
-const SEEN_EVENTS = 10_000;
 
 /** @throws ProblemError, UnreachableError */
 export async function* follow(requester: Requester, options: EventsOptions): AsyncGenerator<Told, void, undefined> {
@@ -42,7 +41,7 @@ export async function* follow(requester: Requester, options: EventsOptions): Asy
   let { lastEventId } = options;
   let retryMs = RETRY_MS;
   let stood = false;
-  const seen = new SeenEvents();
+  const positions = new ShardPositions();
   const over = (): boolean => signal?.aborted === true;
   for (let failures = 0; !over(); failures++) {
     const connection = new AbortController();
@@ -55,7 +54,7 @@ export async function* follow(requester: Requester, options: EventsOptions): Asy
       for await (const { id = lastEventId, data, retry = retryMs } of blocksOf(chunks)) {
         [failures, retryMs, lastEventId] = [0, retry, id];
         const event = data === undefined ? undefined : (JSON.parse(data) as Event);
-        if (event === undefined || event.type === 'closed' || !seen.isNew(event)) continue;
+        if (event === undefined || event.type === 'closed' || !positions.advance(event)) continue;
         yield { ...event, id: id ?? '' };
       }
     } catch (error) {
@@ -121,20 +120,4 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
     signal?.addEventListener('abort', done);
     if (signal?.aborted === true) done();
   });
-}
-
-/** The last events, so that those that a resumed stream repeats are left out. */
-class SeenEvents {
-  private readonly ids = new Set<string>();
-
-  isNew(event: Event): boolean {
-    if (!('event_id' in event)) return true;
-    if (this.ids.has(event.event_id)) return false;
-    this.ids.add(event.event_id);
-    for (const oldest of this.ids) {
-      if (this.ids.size <= SEEN_EVENTS) break;
-      this.ids.delete(oldest);
-    }
-    return true;
-  }
 }

@@ -32,7 +32,12 @@ export type EventsQuery = z.infer<typeof EventsQuery>;
 
 const time = z.iso.datetime();
 const event = {
-  event_id: z.string().meta({ description: 'The same each time the event comes: drop repeats by it.' }),
+  event_id: z.string().meta({
+    description:
+      'The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop ' +
+      'an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.',
+    example: '12-1795000000000-3',
+  }),
   at: time,
   shard: z.int(),
 };

@@ -376,7 +376,7 @@ export type Problem = {
 export type Event = {
     type: 'connection.online';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;
@@ -395,7 +395,7 @@ export type Event = {
 } | {
     type: 'connection.updated';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;
@@ -414,7 +414,7 @@ export type Event = {
 } | {
     type: 'connection.offline';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;
@@ -432,7 +432,7 @@ export type Event = {
 } | {
     type: 'connection.refused';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;
@@ -443,7 +443,7 @@ export type Event = {
 } | {
     type: 'message.status';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;
@@ -455,7 +455,7 @@ export type Event = {
 } | {
     type: 'message.unmatched_error';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;
@@ -466,7 +466,7 @@ export type Event = {
 } | {
     type: 'shard.moved';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;
@@ -476,7 +476,7 @@ export type Event = {
 } | {
     type: 'sweep.started';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;
@@ -486,7 +486,7 @@ export type Event = {
 } | {
     type: 'sweep.ended';
     /**
-     * The same each time the event comes: drop repeats by it.
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
      */
     event_id: string;
     at: string;

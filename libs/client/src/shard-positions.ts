@@ -1,0 +1,35 @@
+/**
+ * How far the events of each shard have been handed out. A resumed stream begins about two seconds before its cursor: it
+ * repeats events, and may bring some from before the first connection. Within a shard, `event_id` rises from event to
+ * event, so the last one of each shard is enough to drop both.
+ */
+import type { Event } from './generated/types.gen.js';
+
+interface Position {
+  ms: number;
+  sequence: number;
+}
+
+export class ShardPositions {
+  private readonly last = new Map<number, Position>();
+
+  /** Whether the event comes after all events of its shard so far. Remembers it. */
+  advance(event: Event): boolean {
+    if (event.type === 'gap') this.stepBack(event.shard, Date.parse(event.from));
+    if (!('event_id' in event)) return true;
+    const [, shard, ms, sequence] = /^(\d+)-(\d+)-(\d+)$/.exec(event.event_id)?.map(Number) ?? [];
+    if (shard === undefined || ms === undefined || sequence === undefined) return true;
+    const last = this.last.get(shard);
+    if (last !== undefined && (ms < last.ms || (ms === last.ms && sequence <= last.sequence))) return false;
+    this.last.set(shard, { ms, sequence });
+    return true;
+  }
+
+  /** A shard whose time ran backwards goes on from there, with positions that are smaller than before. */
+  private stepBack(shard: number, fromMs: number): void {
+    const last = this.last.get(shard);
+    if (last === undefined || fromMs >= last.ms) return;
+    if (Number.isNaN(fromMs)) this.last.delete(shard);
+    else this.last.set(shard, { ms: fromMs, sequence: 0 });
+  }
+}
