@@ -9,9 +9,11 @@ import { rssMiB } from '../../bench/measure.mjs';
 import { startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { readRetained } from '../agreement/retained-store.js';
 import { Api } from '../support/api.js';
-import { COUNT, SEED, draw } from './hostile.js';
+import { SEED, countOr, draw } from './hostile.js';
 import { packets, type Packet } from './packets.js';
 
+/** More than the dead letters and events of all shards may hold. */
+const COUNT = countOr(100_000);
 const CLIENTS = 40;
 /** Publishes under way. */
 const AT_ONCE = 400;

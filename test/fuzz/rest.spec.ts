@@ -9,9 +9,11 @@ import { rssMiB } from '../../bench/measure.mjs';
 import { startStack, stopAll } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
 import { TestClient } from '../support/mqtt-client.js';
-import { COUNT, SEED, draw } from './hostile.js';
+import { SEED, countOr, draw } from './hostile.js';
 import { requestsOf, type OpenApi, type Request } from './requests.js';
 
+/** A thousand of each operation. */
+const COUNT = countOr(20_000);
 const AT_ONCE = 32;
 const TRIES = 5;
 const CLIENTS = ['fuzzed-1', 'fuzzed-2', 'fuzzed-3'];

@@ -305,7 +305,7 @@ it('a dispatcher that is added gets its share of shards that are always busy, an
     });
     return published;
   };
-  for (const [shard, ids] of clients.entries()) for (let i = 0; i < 5; i++) await accept(shard, ids[0] ?? '', 1000);
+  for (const [shard, ids] of clients.entries()) for (let i = 0; i < 2; i++) await accept(shard, ids[0] ?? '', 1000);
   const wakeUps = new WakeUps(redis, keys);
   const first = await dispatcher();
   await wakeUps.wake(clients.map((_, shard) => shard));

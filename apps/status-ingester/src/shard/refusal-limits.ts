@@ -23,30 +23,37 @@ interface Share {
   filledAt: number;
 }
 
+type Shares = LRUCache<string, Share>;
+
 export class RefusalLimits {
-  private readonly events = new LRUCache<string, Share>({ max: REMEMBERED });
-  private readonly deadLetters = new LRUCache<string, Share>({ max: REMEMBERED });
+  /** Allocated with the first refusal, since a cache reserves the memory of all its entries. */
+  private events?: Shares;
+  private deadLetters?: Shares;
 
   /** @param at epoch milliseconds @returns whether the event may be appended */
   takeEvent(clientId: string, at: number): boolean {
-    return take(this.events, clientId, at);
+    return take((this.events ??= shares()), clientId, at);
   }
 
   /** The event was not needed after all. */
   returnEvent(clientId: string): void {
-    const share = this.events.get(clientId);
+    const share = this.events?.get(clientId);
     if (share !== undefined) share.left = Math.min(BURST, share.left + 1);
   }
 
   /** @param at epoch milliseconds @returns whether the dead letter may be appended */
   takeDeadLetter(clientId: string, at: number): boolean {
-    return take(this.deadLetters, clientId, at);
+    return take((this.deadLetters ??= shares()), clientId, at);
   }
 }
 
-function take(shares: LRUCache<string, Share>, clientId: string, at: number): boolean {
-  let share = shares.get(clientId);
-  if (share === undefined) shares.set(clientId, (share = { left: BURST, filledAt: at }));
+function shares(): Shares {
+  return new LRUCache({ max: REMEMBERED });
+}
+
+function take(known: Shares, clientId: string, at: number): boolean {
+  let share = known.get(clientId);
+  if (share === undefined) known.set(clientId, (share = { left: BURST, filledAt: at }));
   const fill = Math.max(0, Math.floor((at - share.filledAt) / EVERY_MS));
   share.left = Math.min(BURST, share.left + fill);
   share.filledAt += fill * EVERY_MS;
