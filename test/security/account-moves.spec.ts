@@ -82,7 +82,7 @@ async function expectOnlyOfB(client: TestClient): Promise<void> {
   await b.untilConnection(client.id, ({ state }) => state === 'online');
   const { body } = await b.send(client.id, { directive: 'spec:of-b' });
   await client.next(({ message_id }) => message_id === body.message_id, 'the message of the new account');
-  expect(client.received.map(({ directive }) => directive)).toEqual(['spec:of-b']);
+  expect(client.distinct.map(({ directive }) => directive)).toEqual(['spec:of-b']);
 }
 
 it('held messages of the old account fail when the client comes back as another’s', async () => {
@@ -101,7 +101,7 @@ it('they fail when the client comes back as nobody’s', async () => {
   await untilFailed(message);
   const { body } = await all.send('lost', { directive: 'spec:of-nobody' });
   await client.next(({ message_id }) => message_id === body.message_id, 'a message without an account');
-  expect(client.received.map(({ directive }) => directive)).toEqual(['spec:of-nobody']);
+  expect(client.distinct.map(({ directive }) => directive)).toEqual(['spec:of-nobody']);
   await client.sayGoodbye();
 });
 
@@ -144,7 +144,7 @@ it('while the account is being asked for they wait, others get theirs, and the a
     expect(listenerOfB.of('asked-moves').map(({ event }) => event)).toEqual(['connection.updated']),
   );
   const [moved, stayed] = clients as [TestClient, TestClient];
-  expect(stayed.received.map(({ message_id }) => message_id)).toEqual([stays.message_id]);
+  expect(stayed.distinct.map(({ message_id }) => message_id)).toEqual([stays.message_id]);
   await expectOnlyOfB(moved);
   for (const listener of [listenerOfAll, listenerOfB]) listener.close();
   await Promise.all([...clients, beside].map((client) => client.sayGoodbye()));

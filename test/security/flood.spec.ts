@@ -17,7 +17,7 @@ const AT_MOST = 20 * FLOOD;
 const AT_ONCE = 500;
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-flood-'));
-const env = { LOG_LEVEL: 'error', CLIENT_RATE: `${RATE}`, CLIENT_BURST: `${BURST}`, LEASE_TIME: '2s' };
+const env = { LOG_LEVEL: 'error', CLIENT_RATE: `${RATE}`, CLIENT_BURST: `${BURST}` };
 let stack: Awaited<ReturnType<typeof startStack>>;
 let api: Api;
 

@@ -26,6 +26,12 @@ export class TestClient {
     });
   }
 
+  /** Each message once, in the order of first arrival: the service publishes at least once, under one id. */
+  get distinct(): ReceivedMessage[] {
+    const ids = this.received.map(({ message_id }) => message_id);
+    return this.received.filter(({ message_id }, i) => ids.indexOf(message_id) === i);
+  }
+
   static async connect(url: string, id: string, protocolVersion: 4 | 5 = 5): Promise<TestClient> {
     const mqtt = await connectAsync(url, {
       clientId: id,

@@ -109,7 +109,7 @@ describe('what release 0.1.0 wrote', () => {
 
   it('delivers what was queued, in order', async () => {
     for (const name of ['queued-1', 'queued-2']) await api.untilStatus(idOf(name), 'sent');
-    expect(proxy.received.map(({ directive }) => directive)).toEqual(['test:queued-1', 'test:queued-2']);
+    expect(proxy.distinct.map(({ directive }) => directive)).toEqual(['test:queued-1', 'test:queued-2']);
   });
 
   it('answers an Idempotency-Key of before with the message of before', async () => {
@@ -126,7 +126,7 @@ describe('what release 0.1.0 wrote', () => {
     const client = await TestClient.connect(env['MQTT_URL'] ?? '', 'host-gone');
     await client.shakeHands();
     for (const name of ['held-1', 'held-3']) await api.untilStatus(idOf(name), 'sent');
-    expect(client.received.map(({ directive }) => directive)).toEqual(['test:held-1', 'test:held-3']);
+    expect(client.distinct.map(({ directive }) => directive)).toEqual(['test:held-1', 'test:held-3']);
   });
 
   it('lists its dead letters', async () => {

@@ -1,0 +1,31 @@
+/**
+ * What a claim of a message promises, whatever the speed of the machine: one publish at most. A claim that comes late is
+ * given up and made again, and one whose dispatcher has died or was too slow is taken over.
+ */
+import type { Redis } from '@app/platform';
+import type { RegistryKeys } from '@app/registry';
+
+/** Statuses of a message that is sent. */
+export const SENT = ['queued', 'in_flight', 'sent'] as const;
+
+/** Ids of messages of one shard that were received more often than they were claimed. */
+export async function publishedWithoutClaim(
+  redis: Redis,
+  keys: RegistryKeys,
+  shard: number,
+  received: readonly string[],
+): Promise<string[]> {
+  const times = new Map<string, number>();
+  for (const id of received) times.set(id, (times.get(id) ?? 0) + 1);
+  const repeated = [...times].filter(([, count]) => count > 1);
+  const claims = await Promise.all(repeated.map(([id]) => redis.hget(keys.message(shard, id), 'attempts')));
+  return repeated.flatMap(([id, count], i) => (count > Number(claims[i] ?? 0) ? [id] : []));
+}
+
+/** Statuses of a message without the claims that were given up. */
+export function withoutGivenUpClaims(statuses: readonly unknown[]): unknown[] {
+  return statuses.filter((status, i) => {
+    const [before, after] = [statuses[i - 1], statuses[i + 1]];
+    return !(status === 'in_flight' && after === 'queued') && !(status === 'queued' && before === 'in_flight');
+  });
+}
