@@ -108,7 +108,7 @@ async function measureOurs({ dir, mosquitto, load, mode }) {
   }
   /** @returns {Promise<Sample>} */
   const sample = async () => ({
-    count: await metric(ingester.url, 'cloud_connector_mailbox_entries_applied_total'),
+    count: await committed(ingester.url),
     cpu: cpuSeconds(ingester.pid),
     broker: cpuSeconds(mosquitto.pid),
     redis: cpuSeconds(redis.pid),
@@ -122,6 +122,15 @@ async function measureOurs({ dir, mosquitto, load, mode }) {
   await runScript('raw-consumer.mjs', [mosquitto.url, `bench-ours-${mode}-lane-0`, FILTER, 'end']);
   await redis.stop();
   return result;
+}
+
+/**
+ * Messages of clients whose effect has been committed. (Entries that were applied are more: results of sweeps count there.)
+ * @param {string} url
+ */
+async function committed(url) {
+  const taken = await metric(url, 'cloud_connector_intake_messages_total');
+  return Math.max(0, taken - (await metric(url, 'cloud_connector_mailbox_depth')));
 }
 
 /** From the first message that counts to the last. @param {() => Promise<Sample>} sample @param {number} messages */
