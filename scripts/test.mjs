@@ -15,7 +15,11 @@ try {
     console.log(`\n${script} …`);
     run('npm', ['run', '--silent', script]);
   }
-  const options = ['--json', '--outputFile', results, '--maxWorkers', '2', ...process.argv.slice(2)];
+  const options = [
+    ...['--testSequencer', './scripts/slowest-first.mjs', '--reporters', 'default', './scripts/test-times.mjs'],
+    ...['--json', '--outputFile', results, '--maxWorkers', '2'],
+    ...process.argv.slice(2),
+  ];
   // Of the cluster's scenarios on a Redis Cluster only these: all are run by `npm run test:cluster:ring`.
   run('npx', ['jest', ...options], { ...process.env, RING_SPECS: 'ring' });
 } catch (error) {

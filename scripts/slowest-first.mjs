@@ -1,0 +1,62 @@
+/**
+ * The order of `npm test`: the files that take longest begin first, so that no long one is left for the end while other
+ * workers have nothing to do. Jest knows durations only from its cache, which a fresh clone does not have.
+ */
+import { relative } from 'node:path';
+
+/** Longest first, as <project> <file>: those that take more than 20 seconds on two cores. */
+const SLOWEST = [
+  'cluster test/cluster/faults.spec.ts',
+  'agreement test/agreement/chaos.spec.ts',
+  'cluster test/cluster/lanes.spec.ts',
+  'e2e-cluster test/e2e/crash.spec.ts',
+  'cluster-ring test/cluster/ring.spec.ts',
+  'e2e test/e2e/crash.spec.ts',
+  'outbound test/outbound/away.spec.ts',
+  'e2e test/e2e/redis-topologies.spec.ts',
+  'cluster test/cluster/storm.spec.ts',
+  'agreement test/agreement/disconnects.spec.ts',
+  'cluster test/cluster/soak.spec.ts',
+  'security test/security/full-redis.spec.ts',
+  'e2e test/e2e/event-kills.spec.ts',
+  'fuzz test/fuzz/rest.spec.ts',
+  'fuzz test/fuzz/mqtt.spec.ts',
+  'outbound test/outbound/order.spec.ts',
+  'cluster test/cluster/data-loss.spec.ts',
+  'e2e test/e2e/events.spec.ts',
+  'e2e test/e2e/client.spec.ts',
+  'security test/security/account-moves.spec.ts',
+  'agreement test/agreement/sweep.spec.ts',
+  'upgrade test/upgrade/upgrade.spec.ts',
+  'unit libs/broker/src/broker-watch.spec.ts',
+];
+/** Then those that start apps. */
+const STARTS_NOTHING = ['unit', 'contracts'];
+
+/** @typedef {import('./test-times.mjs').TestFile} TestFile */
+
+export default class SlowestFirst {
+  /** @param {TestFile[]} files */
+  sort(files) {
+    return files
+      .map((file) => ({ file, rank: rank(file) }))
+      .toSorted(byRank)
+      .map(({ file }) => file);
+  }
+
+  /** Durations are in the table that `npm test` prints. */
+  cacheResults() {}
+}
+
+/** @param {{ rank: number }} one @param {{ rank: number }} other */
+function byRank(one, other) {
+  return one.rank - other.rank;
+}
+
+/** @param {TestFile} file */
+function rank({ path, context: { config } }) {
+  const project = config.displayName?.name ?? '';
+  const at = SLOWEST.indexOf(`${project} ${relative(config.rootDir, path)}`);
+  if (at >= 0) return at;
+  return SLOWEST.length + (STARTS_NOTHING.includes(project) ? 1 : 0);
+}
