@@ -9,7 +9,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import {
+  HOST,
   SAVED_AT_EACH_CHANGE,
+  freePort,
   startApp,
   startMosquitto,
   startRedis,
@@ -41,22 +43,13 @@ const BROKER_CONFIG = ['sys_interval 1', ...SAVED_AT_EACH_CHANGE];
 const RESTARTED = 'the broker was restarted';
 
 /** Without rounds, each fault happens with one of the numbers of lanes. */
-const shuffled = shuffle(Array.from(FAULTS), new Random(seed));
+const shuffled = new Random(seed).shuffled(FAULTS);
 const planned = new Map(
   [1, 2, 4].map((lanes, i) => {
-    const rounds = Array.from({ length: ROUNDS }, (_, round) =>
-      shuffle(Array.from(FAULTS), new Random(seed + round + lanes)),
-    );
+    const rounds = Array.from({ length: ROUNDS }, (_, round) => new Random(seed + round + lanes).shuffled(FAULTS));
     return [lanes, ROUNDS > 0 ? rounds.flat() : shuffled.slice(2 * i, 2 * i + 2)];
   }),
 );
-
-function shuffle<T>(all: T[], random: Random): T[] {
-  return all
-    .map((one) => ({ one, at: random.below(2 ** 30) }))
-    .toSorted((a, b) => a.at - b.at)
-    .map(({ one }) => one);
-}
 
 class Cluster {
   private readonly ingesters: Awaited<ReturnType<typeof startApp>>[] = [];
@@ -77,10 +70,11 @@ class Cluster {
       startMosquitto({ dir, persist: true, config: BROKER_CONFIG }),
     ]);
     const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LEASE_TIME: '2s', LOG_LEVEL: 'info' };
-    const gateway = await startApp('api-gateway', { dir, env });
+    const port = await freePort();
     const ofIngesters = { ...env, INTAKE_LANES: `${lanes}`, RECONFIRM_WINDOW };
-    const cluster = new Cluster(dir, ofIngesters, redis.url, mosquitto, gateway.url, random);
-    await Promise.all(Array.from({ length: INGESTERS }, () => cluster.add()));
+    const cluster = new Cluster(dir, ofIngesters, redis.url, mosquitto, `http://${HOST}:${port}`, random);
+    const ingesters = Array.from({ length: INGESTERS }, () => cluster.add());
+    await Promise.all([startApp('api-gateway', { dir, env, port }), ...ingesters]);
     return cluster;
   }
 

@@ -19,6 +19,13 @@ export class Random {
     if (one === undefined) throw new Error('nothing to pick from');
     return one;
   }
+
+  shuffled<T>(all: readonly T[]): T[] {
+    return all
+      .map((one) => ({ one, at: this.below(2 ** 30) }))
+      .toSorted((a, b) => a.at - b.at)
+      .map(({ one }) => one);
+  }
 }
 
 /** The seed of this run: `TEST_SEED`, or a new one. Printed, so that a failure can be repeated. */

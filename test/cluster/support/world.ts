@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { connectAsync } from 'mqtt';
-import { startApp, startMosquitto, stopAll, waitUntil } from '../../../scripts/stack.mjs';
+import { HOST, freePort, startApp, startMosquitto, stopAll, waitUntil } from '../../../scripts/stack.mjs';
 import type { ClusterBody } from '../../../apps/api-gateway/src/cluster/cluster.dto.js';
 import { Api, type ConnectionView } from '../../support/api.js';
 import { onStore, startStore, type Store } from '../../support/store.js';
@@ -41,7 +41,7 @@ export class World {
     readonly dir: string,
     readonly store: Store,
     readonly mosquitto: Awaited<ReturnType<typeof startMosquitto>>,
-    private readonly gateway: App,
+    private readonly gatewayUrl: string,
     readonly witness: Witness,
     private readonly stopWitness: () => void,
     readonly load: Load,
@@ -63,13 +63,11 @@ export class World {
     const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-cluster-'));
     const [store, mosquitto] = await Promise.all([startStore(dir, { persist: false }), startMosquitto({ dir })]);
     const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url };
-    const [gateway, { witness, stop }] = await Promise.all([
-      startApp('api-gateway', { dir, env }),
-      Witness.of(store.ports, leaseMs),
-    ]);
+    const [port, { witness, stop }] = await Promise.all([freePort(), Witness.of(store.ports, leaseMs)]);
+    const url = `http://${HOST}:${port}`;
     const load = new Load(mosquitto.url, options.random, options.clients);
-    const world = new World(dir, store, mosquitto, gateway, witness, stop, load, options.lanes, leaseMs, settings);
-    await world.scaleTo(options.ingesters);
+    const world = new World(dir, store, mosquitto, url, witness, stop, load, options.lanes, leaseMs, settings);
+    await Promise.all([startApp('api-gateway', { dir, env, port }), world.scaleTo(options.ingesters)]);
     load.start();
     return world;
   }
@@ -177,7 +175,7 @@ export class World {
   }
 
   async cluster(): Promise<ClusterBody> {
-    return (await new Api(this.gateway.url).call<ClusterBody>('GET', '/v1/cluster')).body;
+    return (await new Api(this.gatewayUrl).call<ClusterBody>('GET', '/v1/cluster')).body;
   }
 
   /**
@@ -240,7 +238,7 @@ export class World {
 
   private async compareStates(): Promise<void> {
     const retained = await this.retained();
-    const connections = await new Api(this.gateway.url).connections();
+    const connections = await new Api(this.gatewayUrl).connections();
     const states = new Map(connections.map((connection) => [connection.client_id, stateOf(connection)]));
     for (const client of this.load.handshakes.keys()) {
       const wanted = retained.get(client);
