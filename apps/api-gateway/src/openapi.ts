@@ -1,9 +1,13 @@
 /** The OpenAPI document, at `/openapi.json`, and its rendering at `/docs`. */
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import { ApiExcludeController, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import { HealthController, MetricsController } from '@app/platform';
 import { EventBody } from './events/event.dto.js';
 import { ProblemBody } from './http/problem.js';
 import { schemaOf } from './http/schema.js';
+
+// Of all apps, which do not load what makes documents.
+for (const controller of [HealthController, MetricsController]) ApiExcludeController()(controller);
 
 export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   const info = new DocumentBuilder()

@@ -3,7 +3,6 @@
  * process killed (S7). `/health/ready`: the app's own checks, and not draining.
  */
 import { Controller, Get, Inject } from '@nestjs/common';
-import { ApiExcludeController } from '@nestjs/swagger';
 import {
   HealthCheck,
   HealthCheckService,
@@ -37,7 +36,6 @@ export function redisCheck(redis: Redis): ReadinessCheck {
 
 export const READINESS_CHECKS = Symbol('READINESS_CHECKS');
 
-@ApiExcludeController()
 @Controller('health')
 export class HealthController {
   private readonly outcomes: Recent[];

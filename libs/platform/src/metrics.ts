@@ -1,6 +1,5 @@
 /** Prometheus metrics. Each is declared beside what it measures; this file names them alike and exposes them. */
 import { Controller, Get, Header } from '@nestjs/common';
-import { ApiExcludeController } from '@nestjs/swagger';
 import { Counter, Gauge, Histogram, collectDefaultMetrics, register } from 'prom-client';
 import { RouteAccess } from './route-access.js';
 
@@ -62,7 +61,6 @@ export function secondsHistogram<Label extends string = never>(
   });
 }
 
-@ApiExcludeController()
 @Controller('metrics')
 export class MetricsController {
   constructor() {
