@@ -1,5 +1,7 @@
-import { createConnection, createServer, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { connectAsync, type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
+import { generate, parser } from 'mqtt-packet';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { IntakeConnection, type IntakeHandler, type IntakeOptions, type IntakePacket } from './intake-connection.js';
 
@@ -474,6 +476,33 @@ describe('the end of a connection', () => {
     await expect(connection.ready()).rejects.toThrow(/before it was ready/);
     expect(await connection.ended).toBe('lost');
   });
+});
+
+it('a session that retires ends though its broker falls silent then, and never closes', async () => {
+  const sockets: Socket[] = [];
+  // Half open: it does not close its side when the client has closed.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.push(socket);
+    const say = (packet: Packet): void => void socket.write(generate(packet, { protocolVersion: 5 }));
+    const packets = parser({ protocolVersion: 5 }).on('packet', (packet: Packet) => {
+      const messageId = packet.messageId ?? 0;
+      if (packet.cmd === 'connect') say({ cmd: 'connack', sessionPresent: true, reasonCode: 0 });
+      if (packet.cmd === 'unsubscribe') say({ cmd: 'unsuback', messageId, granted: [0] });
+      if (packet.cmd === 'subscribe') say({ cmd: 'suback', messageId, granted: [1] });
+      if (packet.cmd !== 'publish') return;
+      say({ cmd: 'puback', messageId, reasonCode: 0 });
+      say({ ...packet, messageId: 1 });
+    });
+    socket.on('data', (data) => packets.parse(data));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const connection = open(() => Promise.resolve(), { url: `mqtt://127.0.0.1:${port}` });
+  await connection.retire();
+  expect(await connection.ended).toBe('closed');
+  for (const socket of sockets) socket.destroy();
+  await new Promise((resolve) => server.close(resolve));
 });
 
 describe('being ready', () => {

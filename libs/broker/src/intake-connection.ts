@@ -14,7 +14,7 @@
 import type { ISubscriptionMap, MqttClient } from 'mqtt';
 import type { Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt, refusedTopic } from './mqtt-connection.js';
+import { endMqtt, openMqtt, refusedTopic } from './mqtt-connection.js';
 
 export interface IntakePacket {
   topic: string;
@@ -141,7 +141,7 @@ export class IntakeConnection {
     }
     await this.working;
     this.closing = true;
-    await this.client.endAsync(false, { properties: { sessionExpiryInterval: 0 } });
+    await endMqtt(this.client, CLOSE_MS, { properties: { sessionExpiryInterval: 0 } });
     this.end('closed');
   }
 

@@ -1,4 +1,5 @@
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
+import { Proxy } from '../../../test/support/proxy.js';
 import { eventually, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { BrokerWatch } from './broker-watch.js';
 import { openMqtt } from './mqtt-connection.js';
@@ -57,5 +58,33 @@ describe('a connection that the broker has refused', () => {
     broker.accept();
     expect(await reader.read(['in/a'])).toEqual(new Map());
     await reader.close();
+  });
+});
+
+describe('a connection whose broker takes bytes, answers nothing and never closes', () => {
+  let link: Proxy;
+
+  beforeEach(async () => {
+    link = await Proxy.before(mosquitto.port);
+  });
+  afterEach(() => link.stop());
+
+  it('can be ended by the watch over the broker', async () => {
+    let uptimes = 0;
+    const listener = { uptime: () => uptimes++, dropped: () => undefined };
+    const watch = new BrokerWatch({ url: `mqtt://127.0.0.1:${link.port}` }, 'silent-watch', listener, quiet);
+    await eventually(() => expect(uptimes).toBeGreaterThan(0));
+    link.silence();
+    await watch.close();
+  });
+
+  it('can be ended by the reader of retained messages, also during a read', async () => {
+    const reader = new RetainedReader({ url: `mqtt://127.0.0.1:${link.port}` }, 'silent-reader', 'spec/sentinel', quiet);
+    await reader.read(['in/a']);
+    link.silence();
+    const reads = [reader.read(['in/a']), reader.read(['in/b'])];
+    const outcomes = Promise.allSettled(reads);
+    await reader.close();
+    expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
   });
 });

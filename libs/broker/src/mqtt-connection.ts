@@ -1,8 +1,10 @@
 /** How every MQTT connection of ours is opened. MQTT 5 only: the service relies on its reason codes and options. */
-import { connect, type IClientOptions, type ISubscriptionGrant, type MqttClient } from 'mqtt';
+import { connect, type IClientOptions, type IDisconnectPacket, type ISubscriptionGrant, type MqttClient } from 'mqtt';
+import { within } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 
 export type { MqttClient };
+type EndOptions = Partial<IDisconnectPacket>;
 
 /**
  * Opens one connection; does not wait for it, so that handlers can be set before the first packet arrives.
@@ -23,6 +25,14 @@ export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttCli
   client.on('close', () => Object.assign(client.options, access.credentials?.()));
   client.on('reconnect', () => setImmediate(() => setNoDelay(client)));
   return client;
+}
+
+/**
+ * Ends a connection. MQTT.js waits for what is not acknowledged, and for the broker to close its side: both may never come,
+ * and a second call of its `end` does nothing. So after a time the socket is closed.
+ */
+export async function endMqtt(client: MqttClient, ms: number, options?: EndOptions): Promise<void> {
+  if (!(await within(ms, client.endAsync(!client.connected, options)))) client.stream.destroy();
 }
 
 /** MQTT 3.1.1 and 5: codes of a SUBACK from here on are refusals. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectAsync, type IPublishPacket, type MqttClient } from 'mqtt';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
+import { Proxy } from '../../../test/support/proxy.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { Publisher, type PublishOutcome } from './publisher.js';
 
@@ -107,6 +108,20 @@ describe('the outcome of a publish', () => {
     });
     await subscriber.subscribeAsync('out/a', { qos: 1 });
     expect(await publisher.publish('out/a', 'x')).toEqual(ACKNOWLEDGED);
+  });
+});
+
+describe('the end of a publisher', () => {
+  it('comes though the broker takes bytes, answers nothing and never closes', async () => {
+    const link = await Proxy.before(broker.port);
+    own.push({ stop: () => link.stop() });
+    const url = `mqtt://127.0.0.1:${link.port}`;
+    const [idle, waiting] = [await open(url), await open(url)];
+    link.silence();
+    const outcome = waiting.publish('out/a', 'x');
+    await Promise.all([idle.close(), waiting.close()]);
+    expect(await outcome).toEqual(ABORTED);
+    await eventually(() => expect([idle.connected, waiting.connected]).toEqual([false, false]));
   });
 });
 

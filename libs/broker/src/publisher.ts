@@ -6,7 +6,7 @@
 import type { MqttClient } from 'mqtt';
 import { backoffMs, counter, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt } from './mqtt-connection.js';
+import { endMqtt, openMqtt } from './mqtt-connection.js';
 
 export type PublishOutcome =
   /** The broker has it, and did not say that nobody listens. */
@@ -130,9 +130,7 @@ export class Publisher {
   async close(): Promise<void> {
     this.isClosed = true;
     clearTimeout(this.acknowledging);
-    const force = setTimeout(() => this.client.end(true), CLOSE_MS);
-    await this.client.endAsync(!this.client.connected);
-    clearTimeout(force);
+    await endMqtt(this.client, CLOSE_MS);
     this.endAll({ kind: 'aborted' });
     for (const next of [...this.queue]) next();
   }
