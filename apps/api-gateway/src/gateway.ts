@@ -1,6 +1,6 @@
 /** Starts and stops what the gateway holds open. */
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
-import { Draining, LOGGER, assertRedisFit, sharedAbort, type Logger, type Redis } from '@app/platform';
+import { Draining, LOGGER, assertRedisFit, closeRedis, sharedAbort, type Logger, type Redis } from '@app/platform';
 import { openKeySpace, type CommandReplies, type Maintenance, type RegistryKeys, type WakeUps } from '@app/registry';
 import { Doors } from './access/doors.js';
 import type { EventFeed } from './events/event-feed.js';
@@ -69,7 +69,7 @@ export class Gateway implements OnModuleDestroy, OnApplicationShutdown {
       throw error;
     }
     await Promise.all([replies.start(), this.parts.storage.start()]);
-    await starter.quit();
+    await closeRedis(starter);
     this.ready = true;
   }
 

@@ -79,7 +79,12 @@ describe('a connection whose broker takes bytes, answers nothing and never close
   });
 
   it('can be ended by the reader of retained messages, also during a read', async () => {
-    const reader = new RetainedReader({ url: `mqtt://127.0.0.1:${link.port}` }, 'silent-reader', 'spec/sentinel', quiet);
+    const reader = new RetainedReader(
+      { url: `mqtt://127.0.0.1:${link.port}` },
+      'silent-reader',
+      'spec/sentinel',
+      quiet,
+    );
     await reader.read(['in/a']);
     link.silence();
     const reads = [reader.read(['in/a']), reader.read(['in/b'])];

@@ -3,7 +3,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Redis as RedisServer } from 'ioredis';
 import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
-import { connectRedis, redisTrouble, type Redis } from './redis.js';
+import { closeRedis, connectRedis, redisTrouble, type Redis } from './redis.js';
 
 describe('redisTrouble', () => {
   let server: Server;
@@ -68,6 +68,17 @@ describe('redisTrouble', () => {
 });
 
 describe('a connection that is ended', () => {
+  it('ends also if Redis never answers the goodbye', async () => {
+    const server = await startRedis();
+    const redis = connectRedis(server.url, { name: 'spec-silent', whenAway: 'wait' }, quiet);
+    await redis.ping();
+    jest.spyOn(redis, 'quit').mockReturnValue(new Promise<never>(() => undefined));
+    const ended = once(redis, 'end');
+    await closeRedis(redis);
+    await ended;
+    await server.stop();
+  });
+
   it('leaves no timer behind if it was closed already, or waits for the next try', async () => {
     const server = await startRedis();
     const redis = connectRedis(server.url, { name: 'spec-closed', whenAway: 'wait' }, quiet);

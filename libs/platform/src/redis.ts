@@ -10,6 +10,7 @@ import { masterConnector } from './redis-master.js';
 import { RedisError, withTypedErrors } from './redis-error.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 import { sendTogether } from './redis-writes.js';
+import { within } from './within.js';
 
 export type Redis = RedisServer | Cluster;
 
@@ -123,10 +124,13 @@ function clusterOptions(server: ServerOptions, whenAway: 'wait' | 'fail'): NodeO
   };
 }
 
-/** Ends a connection: in order where Redis answers, at once where it is away. */
+/** How long the end of a connection waits for its answer, in milliseconds. */
+const CLOSE_MS = 1000;
+
+/** Ends a connection: in order if Redis answers in time, otherwise at once. */
 export async function closeRedis(redis: Redis): Promise<void> {
   // A connection that breaks before the goodbye is answered has ended all the same.
-  if (redis.status === 'ready') await redis.quit().catch(() => undefined);
+  if (redis.status === 'ready') await within(CLOSE_MS, redis.quit()).catch(() => undefined);
   // Also after `quit`, which leaves the connections to the Sentinels open.
   if (!isCluster(redis) || redis.status !== 'end') redis.disconnect();
 }

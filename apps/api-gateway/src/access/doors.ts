@@ -3,10 +3,13 @@
  * service: on `MANAGEMENT_PORT` alone where it is set, on `PORT` with the rest in development, else nowhere.
  */
 import { createServer, type Server } from 'node:http';
-import { serverOptions, type Access, type Logger } from '@app/platform';
+import { serverOptions, within, type Access, type Logger } from '@app/platform';
 import type { FastifyInstance } from 'fastify';
 import { holdBodies } from '../http/expectations.js';
 import { onParserError } from '../http/parser-errors.js';
+
+/** How long the end waits for answers under way, in milliseconds. */
+const CLOSE_MS = 1000;
 
 export interface DoorSettings {
   NODE_ENV: string;
@@ -52,6 +55,9 @@ export class Doors {
     const server = this.management;
     if (server === undefined) return;
     server.closeIdleConnections();
-    await new Promise((resolve) => server.close(resolve));
+    const closed = new Promise((resolve) => server.close(resolve));
+    if (await within(CLOSE_MS, closed)) return;
+    server.closeAllConnections();
+    await closed;
   }
 }
