@@ -2,6 +2,7 @@ export * from './backoff.js';
 export * from './draining.js';
 export * from './health.js';
 export * from './http-server.js';
+export { errorLine } from './logged-error.js';
 export * from './logger.js';
 export * from './loopback.js';
 export * from './memory-watch.js';

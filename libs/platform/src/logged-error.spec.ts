@@ -11,6 +11,7 @@ import {
   type RedisCluster,
   type Server,
 } from '../../../test/support/servers.js';
+import { errorLine } from './logged-error.js';
 import { createLogger, type Logger } from './logger.js';
 import { closeRedis, connectRedis, isCluster, type Redis } from './redis.js';
 
@@ -44,6 +45,15 @@ it('shows class, message, code and stack, those of causes too', () => {
       stack: expect.stringContaining('all failed') as unknown,
     },
   });
+});
+
+it('is one line without stacks for what is expected, and repeats no message', () => {
+  const inner = new TypeError('connect ECONNREFUSED');
+  const outer = new Error(inner.message, { cause: inner });
+  expect(errorLine(new RangeError('too late', { cause: outer }))).toBe(
+    'RangeError: too late; Error: connect ECONNREFUSED',
+  );
+  expect(errorLine('a text')).toBe('string: a text');
 });
 
 it('is an object whatever was thrown, and ends although causes go round', () => {

@@ -49,6 +49,16 @@ export function loggedError(error: unknown, depth = 0): LoggedError {
   return logged;
 }
 
+/** What went wrong and why, in one line without stacks: for what is expected to happen. */
+export function errorLine(error: unknown): string {
+  const texts: string[] = [];
+  for (let logged: LoggedError | undefined = loggedError(error); logged !== undefined; logged = logged.cause) {
+    const { type, message } = logged;
+    if (texts.at(-1)?.endsWith(`: ${message}`) !== true) texts.push(`${type}: ${message}`);
+  }
+  return texts.join('; ');
+}
+
 function isErrorLike(value: unknown): value is Error & Record<string, unknown> {
   return typeof value === 'object' && value !== null && 'message' in value && typeof value.message === 'string';
 }

@@ -2,11 +2,11 @@
 import { connect } from 'node:net';
 import { RegistryKeys } from '@app/registry';
 import { register as metrics } from 'prom-client';
-import { Draining, type Redis } from '@app/platform';
+import { Draining, closeRedis, connectRedis, type Redis } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import { GatewayApp, type RawAnswer } from '../../../../test/support/gateway-app.js';
 import { withRedis } from '../../../../test/support/redis.js';
-import { eventually } from '../../../../test/support/servers.js';
+import { eventually, quiet, startRedis } from '../../../../test/support/servers.js';
 import { ProblemBody } from './problem.js';
 
 const SHARDS = 4;
@@ -306,5 +306,52 @@ describe('a gateway that is not ready', () => {
     const call = await early.raw('GET /v1/connections/device HTTP/1.1\r\nhost: localhost\r\n\r\n');
     expect([call.status, kindOf(call)]).toEqual([503, 'unavailable']);
     await early.stop();
+  });
+});
+
+describe('the log line of a request that was not served', () => {
+  const call = 'GET /v1/connections/device HTTP/1.1\r\nhost: localhost\r\n\r\n';
+
+  function lineOf({ lines }: GatewayApp, status: number): Promise<Record<string, unknown>> {
+    return eventually(() => {
+      const [line, ...more] = lines.filter((one) => one['status'] === status);
+      if (line === undefined) throw new Error('not logged yet');
+      expect(more).toEqual([]);
+      return line;
+    });
+  }
+
+  it('is a warning without a stack if the gateway is not ready', async () => {
+    const early = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` }, { started: false });
+    await early.raw(call);
+    const line = await lineOf(early, 503);
+    expect(line).toMatchObject({ level: 'warn', message: 'request refused', problem: 'unavailable' });
+    expect(JSON.stringify(line)).not.toContain('stack');
+    await early.stop();
+  });
+
+  it('is a warning without a stack, and says why, if Redis is away', async () => {
+    const server = await startRedis();
+    const cut = await GatewayApp.listen({ REDIS_URL: server.url, SHARD_COUNT: `${SHARDS}` });
+    await server.stop();
+    await cut.raw(call);
+    const line = await lineOf(cut, 503);
+    expect(line).toMatchObject({ level: 'warn', message: 'request refused', problem: 'unavailable' });
+    expect(line['cause']).toMatch(/^RedisUnavailableError: /);
+    expect(JSON.stringify(line)).not.toContain('stack');
+    await cut.stop();
+  });
+
+  it('is an error with a stack if it is a fault of the gateway', async () => {
+    const server = await startRedis();
+    const faulty = await GatewayApp.listen({ REDIS_URL: server.url, SHARD_COUNT: `${SHARDS}` });
+    const broken = connectRedis(server.url, { name: 'spec-broken', whenAway: 'wait' }, quiet);
+    await broken.set(keys.connections(shardOf('device', SHARDS)), 'no hash');
+    await faulty.raw(call);
+    const line = await lineOf(faulty, 500);
+    expect(line).toMatchObject({ level: 'error', message: 'request failed', problem: 'internal' });
+    expect(line['err']).toMatchObject({ stack: expect.stringContaining('WRONGTYPE') as string });
+    await Promise.all([faulty.stop(), closeRedis(broken)]);
+    await server.stop();
   });
 });

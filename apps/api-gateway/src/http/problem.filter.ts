@@ -1,6 +1,6 @@
 /** Every error of every route leaves as problem+json, and is logged once. */
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { isRedisError, type Logger } from '@app/platform';
+import { errorLine, isRedisError, type Logger } from '@app/platform';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { answerOf, pathOf } from './problem-answer.js';
 import { Problem, type ProblemKind } from './problem.js';
@@ -38,9 +38,11 @@ export function answer(
     problem: problem.kind,
     detail: problem.detail,
   };
-  if (problem.status === 500) logger.error({ ...about, err: problem.more.cause ?? cause }, 'request failed');
-  else if (problem.status > 500) logger.error({ ...about, err: problem.more.cause ?? cause }, 'request failed');
-  else logger.info(about, 'request refused');
+  const reason = problem.more.cause ?? cause;
+  if (problem.status === 500) logger.error({ ...about, err: reason }, 'request failed');
+  else if (problem.status < 500) logger.info(about, 'request refused');
+  // Not ready, Redis away, no room: expected, and perhaps for every request. The stack would say nothing.
+  else logger.warn({ ...about, ...(reason !== problem && { cause: errorLine(reason) }) }, 'request refused');
   request.problem = problem.kind;
   const { status, headers, body } = answerOf(problem, path, request.id);
   void reply.status(status).headers(headers).send(body);
