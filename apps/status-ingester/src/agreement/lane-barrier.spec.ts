@@ -105,3 +105,26 @@ it('ends with its caller', async () => {
   stopping.abort(new Error('it stops'));
   await expect(pass).rejects.toThrow('it stops');
 });
+
+it('gives its marker up with the last of its callers, and has another one for who asks after that', async () => {
+  const published: AbortSignal[] = [];
+  const publish = (topic: string, text: string, { signal }: { signal: AbortSignal }): Promise<never> => {
+    published.push(signal);
+    underWay.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
+    return new Promise(() => undefined);
+  };
+  const one = new LaneBarrier({ publisher: { publish }, redis, keys, topic: TOPIC, lanes: 1, logger: quiet });
+  const callers = [new AbortController(), new AbortController()];
+  const passes = callers.map(({ signal }) => one.pass(signal));
+  await eventually(() => expect(published).toHaveLength(1));
+  callers[0]?.abort();
+  await expect(passes[0]).rejects.toThrow('aborted');
+  expect(published[0]?.aborted).toBe(false);
+  callers[1]?.abort();
+  await expect(passes[1]).rejects.toThrow('aborted');
+  expect(published[0]?.aborted).toBe(true);
+  const later = one.pass(new AbortController().signal);
+  await eventually(() => expect(underWay).toHaveLength(2));
+  await markers.note(underWay.slice(1));
+  await later;
+});

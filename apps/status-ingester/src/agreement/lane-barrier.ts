@@ -31,71 +31,99 @@ export interface BarrierParts {
   logger: Logger;
 }
 
+/** A marker on its way, and how many wait for it. */
+interface Round {
+  passed: Promise<void>;
+  waiting: number;
+  /** Aborted when it is over, or when nobody waits for it any more. */
+  over: AbortController;
+}
+
 export class LaneBarrier {
   private current: Promise<void> = Promise.resolve();
-  private next: Promise<void> | undefined;
+  private next: Round | undefined;
 
   constructor(private readonly parts: BarrierParts) {}
 
   /** Those who wait at the same time wait together. Rejects only where `signal` is aborted. */
   async pass(signal: AbortSignal): Promise<void> {
     if (this.parts.lanes > 1) return;
-    this.next ??= this.current.then(() => {
-      this.next = undefined;
-      return (this.current = this.once());
-    });
+    if (this.next === undefined || this.next.over.signal.aborted) this.next = this.plan();
+    const round = this.next;
+    round.waiting++;
     const done = new AbortController();
     try {
-      await Promise.race([this.next, whenAborted(signal, done.signal)]);
+      await Promise.race([round.passed, whenAborted(signal, done.signal)]);
     } finally {
       done.abort();
+      round.waiting--;
+      if (round.waiting === 0) round.over.abort();
     }
   }
 
-  private async once(): Promise<void> {
+  /** A round that begins when the current one is over. */
+  private plan(): Round {
+    const over = new AbortController();
+    const passed = this.current.then(() => {
+      if (this.next?.over === over) this.next = undefined;
+      return this.once(over);
+    });
+    this.current = passed;
+    return { passed, waiting: 0, over };
+  }
+
+  private async once(over: AbortController): Promise<void> {
     const { publisher, topic, logger } = this.parts;
+    const { signal } = over;
     const id = randomUUID();
     const end = performance.now() + PATIENCE_MS;
-    const over = new AbortController();
     let isPublishing = false;
     // A broker that does not answer gets no second marker: each would take a place among the publishes under way.
     const publish = async (): Promise<void> => {
       if (isPublishing) return;
       isPublishing = true;
       try {
-        await publisher.publish(topic, markerText(id), { signal: over.signal });
+        await publisher.publish(topic, markerText(id), { signal });
       } catch (error) {
         logger.warn({ err: error }, 'a marker for the lane could not be published; trying again');
       } finally {
         isPublishing = false;
       }
     };
-    while (performance.now() < end) {
+    while (!signal.aborted && performance.now() < end) {
       void publish();
       try {
-        if (await this.seen(id, Math.min(end, performance.now() + REPEAT_MS))) {
+        if (await this.seen(id, Math.min(end, performance.now() + REPEAT_MS), signal)) {
           passes.inc({ outcome: 'passed' });
           over.abort();
           return;
         }
       } catch (error) {
         logger.warn({ err: error }, 'a marker for the lane failed; trying again');
-        await sleep(REPEAT_MS);
+        await paused(REPEAT_MS, signal);
       }
     }
+    if (signal.aborted) return;
     over.abort();
     passes.inc({ outcome: 'given-up' });
     logger.warn('the lane does not come up to what was read from the broker; going on without');
   }
 
-  private async seen(id: string, until: number): Promise<boolean> {
+  private async seen(id: string, until: number, signal: AbortSignal): Promise<boolean> {
     const { redis, keys } = this.parts;
-    for (let attempt = 0; performance.now() < until; attempt++) {
+    for (let attempt = 0; !signal.aborted && performance.now() < until; attempt++) {
       if ((await redis.exists(keys.laneMarker(id))) === 1) return true;
-      await sleep(backoffMs(attempt, 4, 100));
+      await paused(backoffMs(attempt, 4, 100), signal);
     }
     return false;
   }
+}
+
+/** Waits, but not once `signal` is aborted. */
+async function paused(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
 }
 
 /** `done` ends the wait without an answer. */
