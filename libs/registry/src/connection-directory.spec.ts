@@ -287,3 +287,31 @@ describe('counting held messages', () => {
     expect(await directory.held(connections)).toEqual([0, 3, 2, 0, 1]);
   });
 });
+
+describe('what is made of the connections of many clients', () => {
+  it('comes in their order, and never are more records read at a time than have room', async () => {
+    const registry = new Registry(1);
+    const large = 'x'.repeat(262_144);
+    const ids = Array.from({ length: 40 }, (_, i) => `client-${i}`);
+    await registry.put(...ids.map((id) => host(id, { facts: { machine_id: id, large } })));
+    const most = { bytes: 0 };
+    const measured = new Proxy(redis, {
+      get: (target, name, receiver): unknown => {
+        const member: unknown = Reflect.get(target, name, receiver);
+        if (typeof member !== 'function') return member;
+        return async (...args: unknown[]): Promise<unknown> => {
+          const reply: unknown = await (member as (...all: unknown[]) => unknown).apply(target, args);
+          most.bytes = Math.max(most.bytes, JSON.stringify(reply).length);
+          return reply;
+        };
+      },
+    });
+    const directory = new ConnectionDirectory(measured, registry.keys, 1);
+    const asked = ['nobody', ...ids.toReversed()];
+    const found = await directory.map(0, asked, (connection, i) => [i, connection?.facts['machine_id']]);
+    expect(found).toEqual(asked.map((id, i) => [i, id === 'nobody' ? undefined : id]));
+    // 2 MiB, the record that passes it, and the quotes of its JSON.
+    expect(most.bytes).toBeGreaterThan(1_048_576);
+    expect(most.bytes).toBeLessThan(3_145_728);
+  });
+});

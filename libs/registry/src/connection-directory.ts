@@ -79,6 +79,24 @@ export class ConnectionDirectory {
     });
   }
 
+  /**
+   * What `take` makes of the connections of these clients of one shard, in their order. The records are read a part at a
+   * time, each of about so many bytes: as large as records may be, they are never in memory together.
+   */
+  async map<T>(
+    shard: number,
+    clientIds: readonly string[],
+    take: (connection: Connection | undefined, index: number) => T,
+    bytes = PAGE_BYTES,
+  ): Promise<T[]> {
+    const taken: T[] = [];
+    while (taken.length < clientIds.length) {
+      for (const text of await this.textsOf(shard, clientIds.slice(taken.length), bytes))
+        taken.push(take(text === null ? undefined : decodeConnection(text), taken.length));
+    }
+    return taken;
+  }
+
   /** How many messages are held for each of these connections, with one script a shard. */
   async held(connections: readonly Connection[]): Promise<number[]> {
     const counts: number[] = [];

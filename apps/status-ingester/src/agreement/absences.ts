@@ -22,7 +22,7 @@ interface Read {
 
 export class Absences {
   constructor(
-    private readonly directory: Pick<ConnectionDirectory, 'load'>,
+    private readonly directory: Pick<ConnectionDirectory, 'map'>,
     private readonly statusTopics: readonly TopicTemplate[],
   ) {}
 
@@ -36,10 +36,10 @@ export class Absences {
       (retained.get(template.topicOf(clientId))?.length ?? 0) === 0;
     const candidates = reads.filter(({ clientId }) => this.statusTopics.some((one) => isMissing(one, clientId)));
     const ids = candidates.map(({ clientId }) => clientId);
-    const connections = await this.directory.load(shard, ids);
     const open = new Set<R>();
-    candidates.forEach((read, i) => {
-      const connection = connections[i];
+    await this.directory.map(shard, ids, (connection, i) => {
+      const read = candidates[i];
+      if (read === undefined) return;
       const own = this.statusTopics.find(({ template }) => template === connection?.status_topic);
       if (connection?.state !== 'online' || (own !== undefined && !isMissing(own, read.clientId))) {
         read.missing = undefined;

@@ -6,6 +6,7 @@ import {
   RegistryKeys,
   Sweeps,
   decodeMailboxEntry,
+  type Connection,
   type MailboxMessage,
 } from '@app/registry';
 import type { MailboxItem } from '@app/sharding';
@@ -79,8 +80,10 @@ beforeEach(() => {
       },
     },
     directory: {
-      load: (shard, ids) =>
-        Promise.resolve(ids.map((id) => (shard === 0 ? known.find((one) => one.client_id === id) : undefined))),
+      map: (shard, ids, take) => {
+        const find = (id: string): Connection | undefined => known.find((one) => one.client_id === id);
+        return Promise.resolve(ids.map((id, i) => take(shard === 0 ? find(id) : undefined, i)));
+      },
       async *online(shard) {
         await Promise.resolve();
         yield shard === 0 ? online : [];

@@ -116,10 +116,8 @@ export class MaintenanceWorker {
     for (let shard = 0; shard < shardCount; shard++) {
       for await (const ids of directory.online(shard, PAGE)) {
         signal.throwIfAborted();
-        const connections = await directory.load(shard, ids);
-        const silent = connections.flatMap((one) =>
-          one !== undefined && one.shaken_at < since ? [one.client_id] : [],
-        );
+        const isSilent = await directory.map(shard, ids, (one) => one !== undefined && one.shaken_at < since);
+        const silent = ids.filter((_, i) => isSilent[i]);
         const items = silent.map((clientId) => encodeCommand({ clientId, command: { do: 'reconfirm', since } }));
         // The job fails where a mailbox is full, and is run again: those judged by then are not asked again.
         if ((await mailboxes.sendAll(shard, items)) < items.length)

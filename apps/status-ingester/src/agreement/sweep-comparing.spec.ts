@@ -36,9 +36,7 @@ function comparing(severalTopics = false): Comparing {
     {
       barrier: { pass: () => Promise.resolve().then(between) },
       directory: {
-        load: (_shard, ids) => {
-          return Promise.resolve(ids.map((id) => registry.get(id)));
-        },
+        map: (_shard, ids, take) => Promise.resolve(ids.map((id, i) => take(registry.get(id), i))),
         async *online(_shard, pageSize) {
           const online = [...registry.values()].filter(({ state }) => state === 'online');
           const ids = online.map(({ client_id }) => client_id).toSorted();

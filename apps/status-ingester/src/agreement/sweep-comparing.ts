@@ -8,6 +8,7 @@ import { counter } from '@app/platform';
 import {
   encodeCommand,
   encodeVerified,
+  type Connection,
   type ConnectionDirectory,
   type Retained,
   type SweepRecord,
@@ -24,6 +25,8 @@ import type { Found } from './sweep-reading.js';
 const SECOND_LOOK_MS = 100;
 /** Clients of a shard asked about at a time. */
 const PAGE = 500;
+/** Stored connections of a batch that are in memory at a time, of all shards together: about so many bytes. */
+const STORED_BYTES = 2_097_152;
 
 const passed = counter('sweep_clients_passed_on', 'Clients that sweeps passed on, by why: differing, unseen.', {
   why: ['differing', 'unseen'],
@@ -31,7 +34,7 @@ const passed = counter('sweep_clients_passed_on', 'Clients that sweeps passed on
 
 export interface ComparingParts {
   barrier: Pick<LaneBarrier, 'pass'>;
-  directory: Pick<ConnectionDirectory, 'load' | 'online'>;
+  directory: Pick<ConnectionDirectory, 'map' | 'online'>;
   sweeps: Pick<Sweeps, 'passedOn' | 'notePassedOn'>;
   shardCount: number;
   /** Of the cluster: with several, messages of a client may be applied out of order. */
@@ -86,20 +89,21 @@ export class Comparing {
   ): Promise<Difference[]> {
     this.signal.throwIfAborted();
     const at = Date.now();
-    const compared = Array.from(
-      byShard(batch, ({ found }) => found.shard),
-      async ([shard, some]) => {
-        const ids = some.map(({ found }) => found.clientId);
-        const connections = await this.parts.directory.load(shard, ids);
-        return some.flatMap(({ found, why: before, unknown }, i): Difference[] => {
-          const connection = connections[i];
-          // Of one who is still not known, nothing else can be said than at the first look.
-          const why = unknown && connection === undefined ? before : differs(connection, found, at, this.parts.lanes);
-          return why === undefined ? [] : [{ found, why, unknown: connection === undefined }];
-        });
-      },
-    );
-    return (await Promise.all(compared)).flat();
+    const shards = byShard(batch, ({ found }) => found.shard);
+    const bytes = Math.ceil(STORED_BYTES / shards.size);
+    const compared = Array.from(shards, ([shard, some]) => {
+      const ids = some.map(({ found }) => found.clientId);
+      const difference = (connection: Connection | undefined, i: number): Difference[] => {
+        const one = some[i];
+        if (one === undefined) return [];
+        const { found, why: before, unknown } = one;
+        // Of one who is still not known, nothing else can be said than at the first look.
+        const why = unknown && connection === undefined ? before : differs(connection, found, at, this.parts.lanes);
+        return why === undefined ? [] : [{ found, why, unknown: connection === undefined }];
+      };
+      return this.parts.directory.map(shard, ids, difference, bytes);
+    });
+    return (await Promise.all(compared)).flat(2);
   }
 
   private async passOn(shard: number, differing: readonly Difference[], noted: string): Promise<void> {

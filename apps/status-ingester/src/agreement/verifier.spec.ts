@@ -48,7 +48,7 @@ beforeEach(() => {
     reader,
     barrier: { pass: () => Promise.resolve() },
     mailboxes: { lastId: () => Promise.resolve('0-0'), sendAll: (_shard, items) => Promise.resolve(apply(items)) },
-    directory: { load: (_shard, ids) => Promise.resolve(ids.map((id) => registry.get(id))) },
+    directory: { map: (_shard, ids, take) => Promise.resolve(ids.map((id, i) => take(registry.get(id), i))) },
     redis,
     statusTopics: [new TopicTemplate('in/{clientId}')],
     maxInboundBytes: 1024,

@@ -60,7 +60,7 @@ export interface VerifierParts {
   reader: Pick<RetainedReader, 'read'>;
   barrier: Pick<LaneBarrier, 'pass'>;
   mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
-  directory: Pick<ConnectionDirectory, 'load'>;
+  directory: Pick<ConnectionDirectory, 'map'>;
   redis: Redis;
   statusTopics: readonly TopicTemplate[];
   maxInboundBytes: number;

@@ -1,0 +1,84 @@
+/** In which order a caller is counted and looked at: what costs nothing comes before what costs a signature. */
+import { fastify } from 'fastify';
+import { quiet } from '../../../../test/support/servers.js';
+import { Problem } from '../http/problem.js';
+import { Authenticator } from './authenticator.js';
+import type { Caller } from './caller.js';
+import { Doors } from './doors.js';
+import { credentialsRefused } from './refusals.js';
+import type { RequestLimits } from './request-limits.js';
+import { guardRoutes } from './route-guard.js';
+
+const TOKEN = 'aaa.bbb.ccc';
+const caller = (id: string): Caller => ({ id, scopes: new Set(['connections:read']) });
+
+let steps: string[];
+let addressIsFull: boolean;
+let tokenIsGood: boolean;
+
+beforeEach(() => {
+  steps = [];
+  addressIsFull = false;
+  tokenIsGood = true;
+});
+
+async function call(credentials?: string): Promise<number> {
+  const limits: Pick<RequestLimits, 'none' | 'countAddress' | 'countCaller'> = {
+    none: false,
+    countAddress: () => {
+      steps.push('address');
+      return addressIsFull ? Promise.reject(new Problem('rate-limited', 'too many')) : Promise.resolve();
+    },
+    countCaller: ({ id }) => {
+      steps.push(id);
+      return Promise.resolve();
+    },
+  };
+  const keys = { callerOf: (key: string) => (key === 'good' ? caller('key') : undefined), isCurrent: () => true };
+  const tokens = {
+    callerOf: () => {
+      steps.push('signature');
+      return tokenIsGood ? Promise.resolve(caller('token')) : Promise.reject(credentialsRefused('not signed'));
+    },
+  };
+  const app = fastify();
+  const settings = { NODE_ENV: 'development', HOST: '127.0.0.1', REQUEST_TIMEOUT: 1000, MAX_CONNECTIONS: 10 };
+  const guards = { authenticator: new Authenticator(keys, tokens), doors: new Doors(settings, quiet) };
+  guardRoutes(app, { ...guards, limits: limits as RequestLimits }, { closed: undefined });
+  const access = { door: 'api', scope: 'connections:read' } as const;
+  app.get('/v1/things', { config: { access } }, () => 'ok');
+  const headers = { host: '127.0.0.1', ...(credentials !== undefined && { authorization: `Bearer ${credentials}` }) };
+  return (await app.inject({ url: '/v1/things', headers })).statusCode;
+}
+
+it('counts the address before the signature of a token is checked, and once', async () => {
+  expect(await call(TOKEN)).toBe(200);
+  expect(steps).toEqual(['address', 'signature', 'token']);
+});
+
+it('checks no signature for an address that is past its limit', async () => {
+  addressIsFull = true;
+  expect(await call(TOKEN)).toBe(429);
+  expect(steps).toEqual(['address']);
+});
+
+it('counts the address of a token that is not good, and once', async () => {
+  tokenIsGood = false;
+  expect(await call(TOKEN)).toBe(401);
+  expect(steps).toEqual(['address', 'signature']);
+});
+
+it.each([['nothing', undefined] as const, ['an unknown key', 'bad'] as const])(
+  'counts the address of a caller that shows %s',
+  async (_, credentials) => {
+    expect(await call(credentials)).toBe(401);
+    expect(steps).toEqual(['address']);
+  },
+);
+
+it('counts address and key at once if a key is good, which costs nothing to see', async () => {
+  expect(await call('good')).toBe(200);
+  expect(steps).toEqual(['address', 'key']);
+  addressIsFull = true;
+  expect(await call('good')).toBe(429);
+});
