@@ -6,7 +6,7 @@ import { createServer, type Server } from 'node:http';
 import { serverOptions, within, type Access, type Logger } from '@app/platform';
 import type { FastifyInstance } from 'fastify';
 import { holdBodies } from '../http/expectations.js';
-import { onParserError } from '../http/parser-errors.js';
+import { onConnect, onParserError } from '../http/parser-errors.js';
 
 /** How long the end waits for answers under way, in milliseconds. */
 const CLOSE_MS = 1000;
@@ -42,6 +42,7 @@ export class Doors {
     const options = { ...serverOptions(this.settings), requireHostHeader: false };
     const server = createServer(options, (request, response) => fastify.routing(request, response));
     server.on('clientError', onParserError(this.logger));
+    server.on('connect', onConnect(this.logger));
     holdBodies(server);
     server.maxConnections = MAX_CONNECTIONS;
     this.management = server;

@@ -53,7 +53,7 @@ export function guardRoutes(fastify: FastifyInstance, guards: Guards, gate: Gate
       done();
       return;
     }
-    const refused = gate.closed ?? hostMissing(request);
+    const refused = gate.closed ?? wrongHost(request);
     if (refused !== undefined) {
       done(refused);
       return;
@@ -70,8 +70,11 @@ export function guardRoutes(fastify: FastifyInstance, guards: Guards, gate: Gate
   });
 }
 
-/** RFC 9112 has HTTP/1.1 require it. Node would refuse this too, with an answer that is no problem. */
-function hostMissing({ raw }: FastifyRequest): Problem | undefined {
+/** RFC 9112 has HTTP/1.1 require one. Node answers a missing one without a problem, and keeps the first of several. */
+function wrongHost({ raw }: FastifyRequest): Problem | undefined {
+  if (timesGiven(raw.rawHeaders, 'host') > 1) {
+    return new Problem('bad-request', 'there is more than one header Host', { close: true });
+  }
   if (raw.httpVersion !== '1.1' || raw.headers.host !== undefined) return undefined;
   return new Problem('bad-request', 'the header Host is missing', { close: true });
 }

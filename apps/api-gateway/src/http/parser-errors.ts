@@ -21,20 +21,39 @@ export function onParserError(logger: Logger): (error: Error, socket: Socket) =>
     else if (!socket.writable || pending?.headersSent === true) socket.destroy();
     else {
       const problem = problemOf('code' in error ? error.code : undefined);
-      const requestId = requestIdOf(pending?.req ?? { headers: {} });
-      const path = pathOf(pending?.req.url);
-      const about = {
-        request_id: requestId,
-        address: socket.remoteAddress,
-        status: problem.status,
-        problem: problem.kind,
-      };
-      logger.info({ ...about, path, detail: problem.detail }, 'request refused');
-      socket.end(rawAnswer(problem, path, requestId));
-      // A caller that goes on sending is not listened to.
-      socket.once('finish', () => socket.destroy());
+      refuse(logger, problem, pending?.req ?? { headers: {}, url: undefined }, socket);
     }
   };
+}
+
+/** For the event `connect` of a server: without it Node closes the connection, and the caller learns nothing. */
+export function onConnect(logger: Logger): (request: IncomingMessage) => void {
+  return (request) => {
+    // Node has taken its own listeners off the socket.
+    request.socket.on('error', () => request.socket.destroy());
+    const problem = new Problem('bad-request', 'this is no proxy: CONNECT is not served', { close: true });
+    refuse(logger, problem, request, request.socket);
+  };
+}
+
+function refuse(
+  logger: Logger,
+  problem: Problem,
+  request: Pick<IncomingMessage, 'headers' | 'url'>,
+  socket: Socket,
+): void {
+  const requestId = requestIdOf(request);
+  const path = pathOf(request.url);
+  const about = {
+    request_id: requestId,
+    address: socket.remoteAddress,
+    status: problem.status,
+    problem: problem.kind,
+  };
+  logger.info({ ...about, path, detail: problem.detail }, 'request refused');
+  socket.end(rawAnswer(problem, path, requestId));
+  // A caller that goes on sending is not listened to.
+  socket.once('finish', () => socket.destroy());
 }
 
 /** For Fastify's option `frameworkErrors`. */

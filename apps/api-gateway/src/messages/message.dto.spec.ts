@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import type { StoredMessage } from '@app/registry';
-import { AcceptedMessageBody, MessageBody, SendMessageBody, toAcceptedBody, toMessageBody } from './message.dto.js';
+import {
+  AcceptedMessageBody,
+  BatchItem,
+  MessageBody,
+  SendMessageBody,
+  toAcceptedBody,
+  toMessageBody,
+} from './message.dto.js';
 
 const ID = '017f22e2-79b0-7abc-8000-000000000000';
 
@@ -66,6 +73,14 @@ describe('SendMessageBody', () => {
       'ttl_seconds',
       'when_offline',
     ]);
+  });
+
+  it('refuses half of a surrogate pair, which would change on its way to the client or to Redis', () => {
+    expect(wrongIn({ directive: 'a\ud800' })).toEqual(['directive']);
+    expect(wrongIn({ directive: '\ud83d\ude00' })).toEqual([]);
+    const item = { client_id: 'device', directive: 'a' };
+    expect(BatchItem.safeParse({ ...item, idempotency_key: '\udc00' }).success).toBe(false);
+    expect(BatchItem.safeParse({ ...item, idempotency_key: '\ud83d\ude00' }).success).toBe(true);
   });
 
   it('says that a blank directive must not be blank', () => {

@@ -8,11 +8,16 @@ import { ClientIdParam } from '../http/validation.js';
 
 const time = z.iso.datetime();
 
-const toSend = {
-  directive: z
+/** Half of a pair cannot be written in UTF-8: it would change on its way, and two texts could become one. */
+const text = (most: number): z.ZodString =>
+  z
     .string()
     .min(1)
-    .max(256)
+    .max(most)
+    .refine((value) => value.isWellFormed(), { error: 'has half of a surrogate pair' });
+
+const toSend = {
+  directive: text(256)
     .refine((text) => text.trim() !== '', { error: 'must not be blank' })
     .meta({ description: 'Tells the client what to do with the payload.', example: 'rhc:work' }),
   payload: z.unknown().optional().meta({ description: 'Any JSON value.' }),
@@ -35,12 +40,7 @@ export type SendMessageBody = z.infer<typeof SendMessageBody>;
 export const BatchItem = z.strictObject({
   client_id: ClientIdParam,
   ...toSend,
-  idempotency_key: z
-    .string()
-    .min(1)
-    .max(128)
-    .optional()
-    .meta({ description: 'As the header `Idempotency-Key` of a single message.' }),
+  idempotency_key: text(128).optional().meta({ description: 'As the header `Idempotency-Key` of a single message.' }),
 });
 export type BatchItem = z.infer<typeof BatchItem>;
 
