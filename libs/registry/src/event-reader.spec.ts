@@ -85,6 +85,16 @@ describe('a reader of events', () => {
     expect((await reader.read(0, { ...page.next, seenMs: seenMs + 2000 }, 1000)).gap).toBeUndefined();
   });
 
+  it('finds out by itself that Redis was put back, before a shard has an owner again, and reports it once', async () => {
+    const from = await reader.end(0);
+    const uptime = Number(/uptime_in_seconds:(\d+)/.exec(await redis.info('server'))?.[1]);
+    const old = from.seenMs - (uptime + 60) * 1000;
+    await redis.hset(keys.log(0), 'last', `${old}-3`);
+    const page = await reader.read(0, from, 1000);
+    expect(page.gap).toMatchObject({ shard: 0, from: old, streams: ['state', 'refusals'] });
+    expect((await reader.read(0, page.next, 1000)).gap).toBeUndefined();
+  });
+
   it('reports no gap after a restart of Redis that kept what the reader has read', async () => {
     const { seenMs } = await reader.end(0);
     await redis.hset(keys.log(0), 'since', '0-0', 'hole', `${seenMs} ${seenMs + 60_000}`);

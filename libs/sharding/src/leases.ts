@@ -33,7 +33,7 @@ const acquireScript = new RedisScript<[string, number]>(
    redis.call('SET', KEYS[2], epoch)
    local fence = epoch .. ':' .. ARGV[1]
    redis.call('SET', KEYS[1], fence, 'PX', ARGV[2])
-   if KEYS[3] then log_raise(KEYS[3], true) end
+   if KEYS[3] then log_raise(KEYS[3]) end
    return { fence, tonumber(ARGV[2]) }`,
 );
 

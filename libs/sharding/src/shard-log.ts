@@ -6,7 +6,7 @@
  * - `last`: the newest id of the sequence. Appends raise it, and so does each acquisition and renewal of the lease.
  * - `since`: the log is complete from here on. Later than a reader's position if Redis was emptied.
  * - `hole`: `<from> <until>`, milliseconds, of the last restart of Redis: the newest id that it still knew, and the time
- *   at which it was started. A reader that had read beyond `from` before that has seen what Redis forgot.
+ *   at which the first script ran since. A reader that had read beyond `from` before that has seen what Redis forgot.
  * - `limit`: bytes that all streams together may take, as the owner's settings say.
  * - `bytes:<name>`: bytes of a stream; `trimmed:<name>`: the id of the last entry that was removed from it.
  */
@@ -26,13 +26,16 @@ export const DEFAULT_LOG_BYTES = 16 * 1024 * 1024;
 /** Bytes that an entry takes beside the text of its fields, roughly. */
 const ENTRY_BYTES = 48;
 
+/** A log that has no newer id than this may have been put back: with the default lease time its owner raises it every two seconds. */
+const NOTED_AFTER_MS = 4000;
+
 /** Entries that one append removes at most from a stream that is too large: more than it adds. */
 const REMOVED_BY_APPEND = 8;
 
 /**
  * Lua for scripts that append; `logScript` makes one of an act.
- * `log_raise(log, detect)`: raises the sequence to the time of Redis. `detect`: the caller has just become the owner,
- *   and notes a restart of Redis since the last id.
+ * `log_open(log, name)`: whoever comes first notes a restart of Redis, before it can hide it by a newer id.
+ * `log_raise(log)`: raises the sequence to the time of Redis.
  * `log_append(log, stream, name, share, fields)`: appends, and returns the id. A stream that takes twice its part
  *   loses its oldest entries.
  * `log_trim(log, stream, name, target, from_ms, most)`: removes the oldest entries, `most` of them at most, as long as
@@ -71,20 +74,20 @@ local function log_open(log, name)
   log_key, log_ms, log_seq = log, log_parse(known[1])
   log_limit = tonumber(known[2]) or ${DEFAULT_LOG_BYTES}
   if name then log_bytes[name] = tonumber(known[3]) or 0 end
+  local before = log_ms
   if now > log_ms then log_ms, log_seq = now, 0 end
-  if not known[1] then redis.call('HSET', log, 'since', log_id(log_ms, log_seq), 'last', log_id(log_ms, log_seq)) end
-end
-
-local function log_raise(log, detect)
-  log_open(log)
-  if detect then
-    local before = log_parse(redis.call('HGET', log, 'last'))
+  if not known[1] then
+    redis.call('HSET', log, 'since', log_id(log_ms, log_seq), 'last', log_id(log_ms, log_seq))
+  elseif log_ms - before > ${NOTED_AFTER_MS} then
     local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
     if log_ms - before > uptime * 1000 then
-      -- Redis counts whole seconds: it was started at this time at the earliest.
-      redis.call('HSET', log, 'hole', string.format('%.0f %.0f', before, log_ms - (uptime + 1) * 1000))
+      redis.call('HSET', log, 'hole', string.format('%.0f %.0f', before, log_ms), 'last', log_id(log_ms, log_seq))
     end
   end
+end
+
+local function log_raise(log)
+  log_open(log)
   redis.call('HSET', log, 'last', log_id(log_ms, log_seq))
   return log_id(log_ms, log_seq)
 end
