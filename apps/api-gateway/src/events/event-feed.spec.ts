@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import { register } from 'prom-client';
@@ -141,6 +142,22 @@ describe('the event feed', () => {
       expect(listener.told).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
     }
   });
+});
+
+describe('a subscriber that takes nothing', () => {
+  // The longest stop that is allowed by default takes ten seconds.
+  it.each([undefined, 'too-slow'] as const)(
+    'does not hold up a stop (ended before: %s)',
+    async (ended) => {
+      const stopped = newFeed();
+      const stuck = await open({ of: stopped });
+      if (ended !== undefined) stuck.finish(ended);
+      const closed = once(stuck, 'close');
+      await stopped.stop();
+      await closed;
+    },
+    9000,
+  );
 });
 
 describe('a subscriber that resumes', () => {

@@ -35,6 +35,8 @@ const SHARDS_AT_ONCE = 256;
 const TEXT_FACTOR = 2;
 /** Time between two rounds: each costs a write to every subscriber. A tenth of a millisecond for each, up to this. */
 const LONGEST_PAUSE_MS = 20;
+/** How long a subscriber may take for the rest if the gateway stops: within the shortest SHUTDOWN_GRACE. */
+const STOP_MS = 500;
 /** All shards are read so often, a shard. */
 const ALL_EVERY_MS_A_SHARD = 31;
 const ALL_EVERY_MS = 1000;
@@ -119,7 +121,7 @@ export class EventFeed {
   /** Ends every stream with a last event that says so. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    for (const subscription of this.subscribers) subscription.finish('shutting-down');
+    for (const subscription of this.subscribers) subscription.finish('shutting-down', STOP_MS);
     this.bell.stop();
     await this.running;
   }

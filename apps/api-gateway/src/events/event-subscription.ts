@@ -69,12 +69,13 @@ export class EventSubscription extends Readable {
     this.chunks = this.generate(fromMs === undefined ? undefined : this.positionsAt(fromMs));
   }
 
-  /** Ends it, with a last event that says why. */
-  finish(reason: EndReason): void {
-    if (this.reason !== undefined || this.destroyed) return;
+  /** Ends it, with a last event that says why. `withinMs`: how long the rest may take that was not taken. */
+  finish(reason: EndReason, withinMs = END_MS): void {
+    if (this.destroyed) return;
+    setTimeout(() => this.destroy(), withinMs).unref();
+    if (this.reason !== undefined) return;
     this.reason = reason;
     this.queue?.interrupt();
-    setTimeout(() => this.destroy(), END_MS).unref();
   }
 
   override _read(): void {

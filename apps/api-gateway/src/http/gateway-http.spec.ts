@@ -81,6 +81,8 @@ describe('every error is a problem detail with a request id', () => {
     ],
     ['what is not HTTP', (): string => 'hello\r\n\r\n', 400, 'bad-request'],
     ['two lengths', (): string => request('POST', SEND, { 'content-length': '1, 2' }, '{}'), 400, 'bad-request'],
+    ['two hosts', (): string => request('GET', '/v1/connections', { Host: 'elsewhere' }), 400, 'bad-request'],
+    ['CONNECT', (): string => request('CONNECT', 'elsewhere:80'), 400, 'bad-request'],
     ['no host', (): string => 'GET /v1/connections HTTP/1.1\r\n\r\n', 400, 'bad-request'],
     [
       'an expectation',
@@ -275,6 +277,22 @@ it('a gateway that stops says 503, and to ask another one', async () => {
   expect([call.status, kindOf(call), call.headers['retry-after'], call.headers['connection']]).toEqual([
     ...[503, 'unavailable', '1', 'close'],
   ]);
+  await stopping.stop();
+});
+
+it('a gateway that stops closes the connection behind an answer that was under way', async () => {
+  const stopping = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` });
+  const body = '{"directive":"a"}';
+  const lines = ['content-type: application/json', `content-length: ${body.length}`, 'expect: 100-continue'];
+  const head = [`POST ${SEND} HTTP/1.1`, `host: 127.0.0.1:${stopping.port}`, ...lines].join('\r\n');
+  let answer = '';
+  const socket = connect(stopping.port, '127.0.0.1', () => socket.write(`${head}\r\n\r\n`));
+  socket.setEncoding('utf8').on('data', (data: string) => (answer += data));
+  await eventually(() => expect(answer).toContain('100 Continue'));
+  stopping.app.get(Draining).onModuleDestroy();
+  socket.write(body);
+  await eventually(() => expect(answer).toMatch(/^HTTP\/1.1 202 [^]*connection: close/im));
+  socket.destroy();
   await stopping.stop();
 });
 

@@ -1,6 +1,7 @@
 /** The HTTP server of the gateway: what it refuses by itself, and what every route has in common. */
-import { LOGGER, httpOptions, type Logger } from '@app/platform';
+import { Draining, LOGGER, httpOptions, type Logger } from '@app/platform';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
 import { GUARDS, guardRoutes, type Guards } from '../access/route-guard.js';
 import { auditRequests } from '../access/audit.js';
 import { Gateway } from '../gateway.js';
@@ -10,7 +11,7 @@ import { serveOpenApi } from '../openapi.js';
 import { BodyBudget } from './body-budget.js';
 import { holdBodies } from './expectations.js';
 import { takeBodies } from './json-body.js';
-import { onParserError, onRouterError } from './parser-errors.js';
+import { onConnect, onParserError, onRouterError } from './parser-errors.js';
 import { ProblemFilter } from './problem.filter.js';
 import { requestIdOf } from './request-id.js';
 import { measureRequests } from './request-metrics.js';
@@ -50,9 +51,19 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
     'POST /v1/connections/:client_id/messages': message,
     'POST /v1/connections/:client_id/force-disconnect': { limit: BODY_ROOM },
   };
+  endConnections(fastify, app.get(Draining));
   takeBodies(fastify, bodies, new BodyBudget(bodyLimits(settings)));
   holdBodies(app.getHttpServer());
+  app.getHttpServer().on('connect', onConnect(logger));
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ProblemFilter(logger));
   serveOpenApi(app);
+}
+
+/** A connection that is kept open behind its answer would hold the server open. */
+function endConnections(fastify: FastifyInstance, draining: Draining): void {
+  fastify.addHook('onSend', (_request, reply, payload, done) => {
+    if (draining.started) reply.header('connection', 'close');
+    done(null, payload);
+  });
 }
