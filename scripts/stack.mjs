@@ -3,36 +3,68 @@
  * command, the demo, the tests and the benchmarks. What is started is stopped by its process id, nothing else.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT, findProgram } from './setup.mjs';
 
 export const HOST = '127.0.0.1';
 
-/** A port that is free now. */
-export function freePort() {
-  return listenOnce(0);
+/** Below those that systems give to outgoing connections: none of these takes a port before its server has it. */
+const PORTS = { from: 12_000, to: 32_000 };
+const RESERVED = join(tmpdir(), `cloud-connector-ports-${process.getuid?.() ?? 'user'}`);
+
+/** A port that nobody listens on, and that is given to nobody else while this process lives. */
+export async function freePort() {
+  for (;;) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    if (reserve(port) && (await isPortFree(port))) return port;
+  }
+}
+
+/**
+ * Reserves a port among all processes that choose theirs here. It stays reserved while the server it is for restarts.
+ * @returns whether it was free
+ */
+function reserve(/** @type {number} */ port) {
+  const file = join(RESERVED, `${port}`);
+  mkdirSync(RESERVED, { recursive: true });
+  try {
+    writeFileSync(file, `${process.pid}`, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  }
+  if (!isAlive(holderOf(file))) rmSync(file, { force: true });
+  return false;
+}
+
+/** Its process id; 0, which counts as alive, if it is not written yet or has just been removed. */
+function holderOf(/** @type {string} */ file) {
+  try {
+    return Number(readFileSync(file, 'utf8'));
+  } catch {
+    return 0;
+  }
+}
+
+function isAlive(/** @type {number} */ pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
 }
 
 /** @returns {Promise<boolean>} */
 export function isPortFree(/** @type {number} */ port) {
-  return listenOnce(port).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** @returns {Promise<number>} */
-function listenOnce(/** @type {number} */ port) {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(port, HOST, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, HOST, () => server.close(() => resolve(true)));
   });
 }
 
