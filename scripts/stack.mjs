@@ -35,7 +35,7 @@ function reserve(/** @type {number} */ port) {
     writeFileSync(file, `${process.pid}`, { flag: 'wx' });
     return true;
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    if (codeOf(error) !== 'EEXIST') throw error;
   }
   if (!isAlive(holderOf(file))) rmSync(file, { force: true });
   return false;
@@ -50,12 +50,17 @@ function holderOf(/** @type {string} */ file) {
   }
 }
 
+/** Not by `instanceof Error`: in a test an error of Node is none of the test's own `Error`. */
+function codeOf(/** @type {unknown} */ error) {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+}
+
 function isAlive(/** @type {number} */ pid) {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return codeOf(error) === 'EPERM';
   }
 }
 
