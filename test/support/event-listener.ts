@@ -1,25 +1,19 @@
 /** A subscriber to the event stream as an independent party would write it: fetch, and the standard's line format. */
 import { waitUntil } from '../../scripts/stack.mjs';
+import { EventText, type ToldEvent } from './event-text.js';
 
-export interface ToldEvent {
-  id: string;
-  event: string;
-  data: Record<string, unknown>;
-}
+export type { ToldEvent };
 
-export class EventListener {
-  readonly told: ToldEvent[] = [];
-  /** As a browser would remember it. */
-  lastId = '';
-  /** Comments, which only show that the stream lives. */
-  beats = 0;
+export class EventListener extends EventText {
   ended = false;
   /** Whether its connection broke, without an end. */
   broken = false;
   private mayTake = Infinity;
   private wake: (() => void) | undefined;
 
-  private constructor(private readonly stopping: AbortController) {}
+  private constructor(private readonly stopping: AbortController) {
+    super();
+  }
 
   static async open(
     url: string,
@@ -70,13 +64,10 @@ export class EventListener {
 
   private async listen(body: ReadableStream<Uint8Array>): Promise<void> {
     const decoder = new TextDecoder();
-    let rest = '';
     try {
       for await (const chunk of body) {
         this.mayTake -= chunk.length;
-        const blocks = (rest + decoder.decode(chunk, { stream: true })).split('\n\n');
-        rest = blocks.pop() ?? '';
-        for (const block of blocks) this.read(block);
+        this.readText(decoder.decode(chunk, { stream: true }));
         while (this.mayTake <= 0) await new Promise<void>((resolve) => (this.wake = resolve));
       }
       this.ended = true;
@@ -86,19 +77,5 @@ export class EventListener {
       if ((error as Error).name !== 'TypeError') throw error;
       this.broken = true;
     }
-  }
-
-  private read(block: string): void {
-    let event = 'message';
-    let data = '';
-    for (const line of block.split('\n')) {
-      const colon = line.indexOf(':');
-      const value = line.slice(colon + 1).replace(/^ /, '');
-      if (colon === 0) this.beats++;
-      if (line.startsWith('id:')) this.lastId = value;
-      if (line.startsWith('event:')) event = value;
-      if (line.startsWith('data:')) data += value;
-    }
-    if (data !== '') this.told.push({ id: this.lastId, event, data: JSON.parse(data) as ToldEvent['data'] });
   }
 }

@@ -4,6 +4,7 @@ import { EventBell, EventReader, type EventType, type RegistryKeys } from '@app/
 import { decodeCursor } from '../../apps/api-gateway/src/events/event-cursor.js';
 import { EventFeed, type FeedLimits } from '../../apps/api-gateway/src/events/event-feed.js';
 import type { EventSubscription } from '../../apps/api-gateway/src/events/event-subscription.js';
+import { EventText } from './event-text.js';
 import { quiet } from './servers.js';
 
 const LIMITS: FeedLimits = {
@@ -56,24 +57,13 @@ export async function listenAt(feed: EventFeed, wish: Wish = {}): Promise<FeedLi
   return new FeedListener(await openAt(feed, wish));
 }
 
-/** What it got. */
-export interface Told {
-  id: string | undefined;
-  event: string;
-  data: Record<string, unknown>;
-}
-
-export class FeedListener {
-  readonly told: Told[] = [];
-  lastId = '';
+export class FeedListener extends EventText {
   closed = false;
-  /** Heartbeats. */
-  beats = 0;
-  private rest = '';
 
   constructor(readonly stream: EventSubscription) {
+    super();
     stream.setEncoding('utf8');
-    stream.on('data', (text: string) => this.read(text));
+    stream.on('data', (text: string) => this.readText(text));
     stream.on('end', () => (this.closed = true));
   }
 
@@ -93,19 +83,5 @@ export class FeedListener {
   /** Shards for which it got a `gap`. */
   get gaps(): unknown[] {
     return this.told.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
-  }
-
-  private read(text: string): void {
-    const blocks = (this.rest + text).split('\n\n');
-    this.rest = blocks.pop() ?? '';
-    for (const block of blocks) {
-      const fields = new Map(block.split('\n').map((line) => line.split(/: ?(.*)/s, 2) as [string, string]));
-      if (block.startsWith(':')) this.beats++;
-      this.lastId = fields.get('id') ?? this.lastId;
-      const data = fields.get('data');
-      if (data === undefined) continue;
-      const parsed = JSON.parse(data) as Told['data'];
-      this.told.push({ id: fields.get('id'), event: fields.get('event') ?? '', data: parsed });
-    }
   }
 }
