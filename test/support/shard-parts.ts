@@ -7,7 +7,7 @@ import { FencedCommit, Mailboxes } from '@app/sharding';
 import { Verifier } from '../../apps/status-ingester/src/agreement/verifier.js';
 import { Effects } from '../../apps/status-ingester/src/shard/effects.js';
 import { ShardActor } from '../../apps/status-ingester/src/shard/shard-actor.js';
-import { toDoKinds } from '../../apps/status-ingester/src/shard/to-do-kinds.js';
+import { toDoKinds, type ToDoTools } from '../../apps/status-ingester/src/shard/to-do-kinds.js';
 import type { Rules } from '../../apps/status-ingester/src/shard/transition.js';
 import { quiet } from './servers.js';
 
@@ -27,6 +27,8 @@ export interface ShardPartsOptions {
   brokerUrl: string;
   shardCount: number;
   rules: Rules;
+  /** Undefined if accounts are not in use. */
+  accounts?: ToDoTools['accounts'];
   /** Of the actor. */
   logger?: Logger;
 }
@@ -49,6 +51,7 @@ export function shardParts({
   brokerUrl: url,
   shardCount,
   rules,
+  accounts,
   logger = quiet,
 }: ShardPartsOptions): ShardParts {
   const mailboxes = new Mailboxes(redis, keys, 10_000);
@@ -70,7 +73,7 @@ export function shardParts({
   });
   const kinds = toDoKinds({
     verifier,
-    accounts: undefined,
+    accounts,
     refusals: new Refusals(redis, keys),
     wakeUps,
     outboxes: new Outboxes(redis, keys, shardCount),

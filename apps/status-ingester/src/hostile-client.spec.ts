@@ -6,12 +6,13 @@ import { connectRedis, type Redis } from '@app/platform';
 import { RegistryKeys, type DeadLetter } from '@app/registry';
 import { OwnerLoop, mailboxReader, type Grant, type Ownership } from '@app/sharding';
 import { withRedis } from '../../../test/support/redis.js';
-import { eventually, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { SHARD_RULES, shardParts } from '../../../test/support/shard-parts.js';
 import { ingesterSettings } from './ingester.settings.js';
 import { IntakeController, LaneContext } from './intake/intake.controller.js';
 import { LaneMarkers } from './intake/lane-markers.js';
 import { Housekeeping } from './shard/housekeeping.js';
+import type { Rules } from './shard/transition.js';
 
 const HOSTILE = 'hostile';
 const GOOD = 'good';
@@ -27,13 +28,12 @@ let device: MqttClient;
 let stop: () => Promise<void>;
 let intake: IntakeController;
 const keys = new RegistryKeys('hostile');
-const received: string[] = [];
+let received: string[] = [];
 let packetId = 0;
+let sequence = 0;
 
 // Before the end of the Redis that it needs.
 afterAll(async () => {
-  await stop();
-  await device.endAsync(true);
   await loopRedis.quit();
   await broker.stop();
 });
@@ -45,6 +45,17 @@ withRedis((connection, server) => {
 
 beforeAll(async () => {
   broker = await startMosquitto();
+});
+
+afterEach(async () => {
+  await stop();
+  await device.endAsync(true);
+  await redis.flushall();
+});
+
+/** An ingester with one shard and one lane, and the hostile client that listens. */
+async function start(more: Partial<Rules>, isAway: boolean): Promise<void> {
+  received = [];
   device = await connectAsync(broker.url, { protocolVersion: 5 });
   device.on('message', (_, payload) => received.push(payload.toString()));
   await device.subscribeAsync(`redhat/insights/out/${HOSTILE}`, { qos: 1 });
@@ -58,8 +69,11 @@ beforeAll(async () => {
     CLIENT_BYTES_RATE: '1073741824',
     MQTT_URL: broker.url,
   });
-  const rules = { ...SHARD_RULES, statusTopics: settings.STATUS_TOPICS.map(({ template }) => template) };
-  const parts = shardParts({ redis, keys, brokerUrl: broker.url, shardCount: 1, rules });
+  const rules = { ...SHARD_RULES, statusTopics: settings.STATUS_TOPICS.map(({ template }) => template), ...more };
+  // Who is asked for accounts never answers.
+  const accounts = { ask: () => undefined };
+  const brokerUrl = isAway ? `mqtt://127.0.0.1:${await freePort()}` : broker.url;
+  const parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules, accounts });
   const { mailboxes } = parts;
   const ownership: Pick<Ownership, 'mayAct' | 'lost' | 'held'> = {
     mayAct: () => true,
@@ -68,6 +82,7 @@ beforeAll(async () => {
   };
   const loop = new OwnerLoop(mailboxReader(loopRedis, keys), parts.commits, parts.actor, ownership, quiet);
   const housekeeping = new Housekeeping(ownership, parts.due, parts.effects, quiet);
+  sequence = 0;
   await mailboxes.announce(LANE, 1);
   intake = new IntakeController(mailboxes, new LaneMarkers(redis, keys, 'marker', quiet), settings, quiet);
   await loop.add(SHARD);
@@ -77,7 +92,7 @@ beforeAll(async () => {
     await loop.stop();
     await parts.stop();
   };
-});
+}
 
 function packet(client: string, kind: 'in' | 'status', payload: string | Buffer, retain: boolean): IntakePacket {
   packetId = (packetId % 65_535) + 1;
@@ -117,8 +132,6 @@ const KINDS: readonly ((i: number) => IntakePacket)[] = [
   () => packet(HOSTILE, 'in', '', false),
 ];
 
-let sequence = 0;
-
 async function store(packets: readonly IntakePacket[]): Promise<void> {
   const context = new LaneContext([LANE, ++sequence, new AbortController().signal]);
   expect(await intake.store(packets, context)).toBe('stored');
@@ -128,40 +141,49 @@ async function untilApplied(): Promise<void> {
   await eventually(async () => expect(await redis.xlen(keys.mailbox(0))).toBe(0), 'the mailbox to be applied');
 }
 
-it('leaves a bounded number of keys and bytes, and what is known of others', async () => {
-  expect(shardOf(HOSTILE, 1)).toBe(shardOf(GOOD, 1));
-  await store([packet(GOOD, 'status', handshake('g-1', 'good'), true), packet(GOOD, 'in', 'not json', false)]);
-  for (let from = 0; from < PACKETS; from += BATCH) {
-    await store(
-      Array.from({ length: BATCH }, (_, i) => {
-        const kind = KINDS[(from + i) % KINDS.length];
-        if (kind === undefined) throw new Error('no such kind');
-        return kind(from + i);
-      }),
-    );
-  }
-  await untilApplied();
-  const [waiting, answered] = keys.refusals(0);
-  await eventually(async () => {
-    const todos = await redis.zrange(keys.todo(0), '0', '-1');
-    expect(todos.filter((text) => text.includes('message-error'))).toEqual([]);
-  }, 'the reports of errors to be done');
-  const found = await redis.keys('*');
-  expect(found.length).toBeLessThan(25);
-  expect(await redis.zcard(keys.todo(0))).toBeLessThan(10);
-  expect(await redis.hlen(waiting)).toBeLessThanOrEqual(2);
-  expect(await redis.hlen(answered)).toBe(1);
-  const sizes = await Promise.all(found.map((key) => redis.call('MEMORY', 'USAGE', key, 'SAMPLES', '0')));
-  expect(sizes.reduce<number>((sum, size) => sum + Number(size), 0)).toBeLessThan(1_000_000);
-  expect(received.length).toBeLessThan(60);
+it.each<[string, Partial<Rules>, boolean?]>([
+  ['its handshakes are not answered, and it has no account', {}],
+  ['its handshakes are to be answered and the broker takes no answer', { respond: true }, true],
+  ['its account is being asked for', { accountOf: (id) => ({ kind: id === HOSTILE ? 'ask' : 'none' }) }],
+])(
+  'leaves a bounded number of keys and bytes, and what is known of others, if %s',
+  async (_, rules, isAway = false) => {
+    await start(rules, isAway);
+    expect(shardOf(HOSTILE, 1)).toBe(shardOf(GOOD, 1));
+    await store([packet(GOOD, 'status', handshake('g-1', 'good'), true), packet(GOOD, 'in', 'not json', false)]);
+    for (let from = 0; from < PACKETS; from += BATCH) {
+      await store(
+        Array.from({ length: BATCH }, (_, i) => {
+          const kind = KINDS[(from + i) % KINDS.length];
+          if (kind === undefined) throw new Error('no such kind');
+          return kind(from + i);
+        }),
+      );
+    }
+    await untilApplied();
+    const [waiting, answered] = keys.refusals(0);
+    await eventually(async () => {
+      const todos = await redis.zrange(keys.todo(0), '0', '-1');
+      expect(todos.filter((text) => text.includes('message-error'))).toEqual([]);
+    }, 'the reports of errors to be done');
+    const found = await redis.keys('*');
+    expect(found.length).toBeLessThan(25);
+    expect(await redis.zcard(keys.todo(0))).toBeLessThan(10);
+    expect(await redis.hlen(waiting)).toBeLessThanOrEqual(2);
+    expect(await redis.hlen(answered)).toBe(isAway ? 0 : 1);
+    const sizes = await Promise.all(found.map((key) => redis.call('MEMORY', 'USAGE', key, 'SAMPLES', '0')));
+    expect(sizes.reduce<number>((sum, size) => sum + Number(size), 0)).toBeLessThan(1_000_000);
+    expect(received.filter((text) => text.includes('handshake-error')).length).toBeLessThan(60);
 
-  const changes = await redis.xrange(keys.events(0), '-', '+');
-  const events = [...changes, ...(await redis.xrange(keys.refusalEvents(0), '-', '+'))];
-  const texts = events.map(([, fields]) => fields.join(' '));
-  expect(texts.some((text) => text.includes('connection.online') && text.includes(GOOD))).toBe(true);
-  expect(events.length).toBeLessThan(100);
-  const letters = await redis.xrange(keys.deadLetters(0), '-', '+');
-  expect(letters.length).toBeLessThan(30);
-  const clients = letters.map(([, [, , , letter = '']]) => (JSON.parse(letter) as DeadLetter).client_id);
-  expect(clients).toContain(GOOD);
-}, 60_000);
+    const changes = await redis.xrange(keys.events(0), '-', '+');
+    const events = [...changes, ...(await redis.xrange(keys.refusalEvents(0), '-', '+'))];
+    const texts = events.map(([, fields]) => fields.join(' '));
+    expect(texts.some((text) => text.includes('connection.online') && text.includes(GOOD))).toBe(true);
+    expect(events.length).toBeLessThan(100);
+    const letters = await redis.xrange(keys.deadLetters(0), '-', '+');
+    expect(letters.length).toBeLessThan(30);
+    const clients = letters.map(([, [, , , letter = '']]) => (JSON.parse(letter) as DeadLetter).client_id);
+    expect(clients).toContain(GOOD);
+  },
+  120_000,
+);

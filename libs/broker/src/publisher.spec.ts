@@ -281,6 +281,26 @@ describe('a broker that is away', () => {
     expect(await outcome).toEqual(ABORTED);
   });
 
+  it('ends the wait for a place by untilWritten, but not the wait for the outcome of what has been written', async () => {
+    const contrary = await ContraryBroker.before(broker.port);
+    own.push({ stop: () => contrary.stop() });
+    const publisher = await open(contrary.url);
+    contrary.withholdPubacks();
+    const [unwanted, stopping] = [new AbortController(), new AbortController()];
+    const untilWritten = unwanted.signal;
+    const first = publisher.publish('out/a', '1', { untilWritten, signal: stopping.signal });
+    const second = publisher.publish('out/a', '2', { untilWritten });
+    await eventually(() => expect(contrary.withheld).toBe(2));
+    unwanted.abort();
+    expect(await publisher.publish('out/a', '3', { untilWritten })).toEqual(ABORTED);
+    expect(await Promise.race([first, second, Promise.resolve('they wait')])).toBe('they wait');
+    stopping.abort();
+    expect(await first).toEqual(ABORTED);
+    // It may have been lost with its connection, and nobody wants it any more.
+    await contrary.stop();
+    expect(await second).toEqual(ABORTED);
+  });
+
   it('is not even asked where the wait was aborted before', async () => {
     await subscriber.subscribeAsync('out/a', { qos: 1 });
     const publisher = await open();

@@ -30,6 +30,8 @@ export interface PublishOptions {
   retain?: boolean;
   /** Ends the wait. */
   signal?: AbortSignal;
+  /** Instead of `signal`, until it is written; aborted after that, it changes nothing. */
+  untilWritten?: AbortSignal;
 }
 
 const NO_MATCHING_SUBSCRIBERS = 0x10;
@@ -103,7 +105,7 @@ export class Publisher {
    * broker leaves room, and nothing that was written before waits in this process.
    */
   async publish(topic: string, payload: string, options: PublishOptions = {}): Promise<PublishOutcome> {
-    const { signal, writeBy = Infinity } = options;
+    const { writeBy = Infinity, untilWritten: signal = options.signal } = options;
     for (;;) {
       while (!this.takesOne()) {
         const outcome = this.isClosed ? 'aborted' : await this.turn(writeBy, signal);

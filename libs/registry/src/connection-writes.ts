@@ -121,10 +121,22 @@ export function restoringWrite(
   return { command: ['HSET', key, clientId, encodeConnection(before)] };
 }
 
-/** Removes the record of a client that cannot be read, and what is known of where it is listed. */
-export function unreadableWrites(keys: RegistryKeys, shard: number, clientId: string): ShardWrite[] {
-  const indexes = CONNECTION_STATES.flatMap((state) =>
-    CONNECTION_TYPES.map((type): ShardWrite => ({ command: ['ZREM', keys.index(shard, state, type), clientId] })),
+/**
+ * Removes the record of a client that cannot be read, and what is known of where it is listed: in the sets of all
+ * connections, and in those of its account. By which facts it is listed stands nowhere but in the record.
+ */
+export function unreadableWrites(
+  keys: RegistryKeys,
+  shard: number,
+  clientId: string,
+  account: string | null,
+): ShardWrite[] {
+  const indexes = [undefined, ...(account === null ? [] : [account])].flatMap((within) =>
+    CONNECTION_STATES.flatMap((state) =>
+      CONNECTION_TYPES.map((type): ShardWrite => ({
+        command: ['ZREM', keys.index(shard, state, type, within), clientId],
+      })),
+    ),
   );
   const hashes = [keys.connections(shard), keys.accounts(shard)];
   return [

@@ -37,8 +37,15 @@ export interface Connection {
   held: HeldEvents | null;
   /** Whose it is; null where that is not known, or accounts are not in use. */
   account: string | null;
+  /** The last force-disconnect for it, until it has gone and come back: the next one takes its place if it still waits. */
+  force_disconnect?: ForceDisconnected;
   /** Present while the account is being asked for; `account` is the last one that was known. */
   account_asked?: AccountQuestion;
+}
+
+export interface ForceDisconnected {
+  reconnect_after: string;
+  at: number;
 }
 
 /** A question that is open: whose a client is. */
@@ -90,6 +97,7 @@ export function encodeConnection(connection: Connection): string {
     told_at: connection.told_at,
     held: connection.held,
     account: connection.account,
+    ...(connection.force_disconnect && { force_disconnect: connection.force_disconnect }),
     ...(connection.account_asked && { account_asked: connection.account_asked }),
   };
   return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;

@@ -3,6 +3,7 @@ import { parseReconnectAfter } from '@app/protocol';
 import type { CommandMessage, CommandOutcome, Connection } from '@app/registry';
 import { CUT_WINDOW_MS } from '../intake/client-shares.js';
 import { setAccount } from './account.js';
+import { forceDisconnect } from './answers.js';
 import type { At, Effect, Rules, Transition } from './effect.js';
 import { goOffline } from './retained-state.js';
 import { tell } from './settling.js';
@@ -49,11 +50,14 @@ export function applyCommand(
       if (refusedUntil === undefined) {
         return answered(connection, { kind: 'conflict', details: 'reconnect_after cannot be understood' });
       }
-      const answer = { type: 'force-disconnect', payload: { reconnect_after: command.reconnect_after } } as const;
+      const after = { ...connection, refused_until: refusedUntil };
       if (connection.state === 'online') {
-        effects.push({ kind: 'to-do', todo: { do: 'answer', client_id: clientId, answer } });
+        const last = connection.force_disconnect;
+        if (last !== undefined) effects.push({ kind: 'undo', todo: forceDisconnect(connection, last) });
+        after.force_disconnect = { reconnect_after: command.reconnect_after, at };
+        effects.push({ kind: 'to-do', todo: forceDisconnect(connection, after.force_disconnect) });
       }
-      return answered({ ...connection, refused_until: refusedUntil }, { kind: 'done' });
+      return answered(after, { kind: 'done' });
     }
     case 'lift-refusal':
       // One that was refused when it was due to be forgotten gets its time anew.

@@ -45,7 +45,7 @@ export type Effect =
   | EventEffect
   | { kind: 'dead-letter'; letter: DeadLetter; reason: RefusalReason }
   /** Done by the owner after the commit; `inMs` later than now where given. */
-  | { kind: 'to-do'; todo: ToDoWithoutId; inMs?: number }
+  | { kind: 'to-do'; todo: ToDo; inMs?: number }
   /** The client's message was refused, and the client is to know why. */
   | ({ kind: 'refuse' } & Pick<Refused, 'inResponseTo' | 'details'>)
   | { kind: 'undo'; todo: ToDo }
@@ -58,9 +58,6 @@ export type Effect =
   /** The account of the client has become known, or has changed. */
   | { kind: 'account-known' }
   | { kind: 'reply'; reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome };
-
-/** An answer gets its message id where the effect is written down, which is not the business of a pure function. */
-export type ToDoWithoutId = Exclude<ToDo, { do: 'answer' }> | Omit<Extract<ToDo, { do: 'answer' }>, 'message_id'>;
 
 /** What a verification made of a connection. */
 export type Correction = 'none' | 'online' | 'updated' | 'offline' | 'reason';

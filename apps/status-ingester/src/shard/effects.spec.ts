@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connectAsync, type IPublishPacket, type MqttClient } from 'mqtt';
 import { register } from 'prom-client';
 import { TopicTemplate, shardOf } from '@app/protocol';
@@ -21,11 +22,12 @@ import {
 } from '@app/registry';
 import { FencedCommit, Mailboxes, unpack, type Grant } from '@app/sharding';
 import { hostConnection } from '../../../../test/support/connections.js';
+import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import { Verifier } from '../agreement/verifier.js';
 import { Effects } from './effects.js';
-import { toDoKinds } from './to-do-kinds.js';
+import { toDoKinds, type ToDoKinds } from './to-do-kinds.js';
 
 const SHARDS = 4;
 const CLIENT = 'host-1';
@@ -48,6 +50,7 @@ let publisher: Publisher;
 let wakeUps: WakeUps;
 let verifier: Verifier;
 let effects: Effects;
+let kinds: ToDoKinds;
 let keySpaces = 0;
 
 withRedis((connection) => (redis = connection));
@@ -92,7 +95,7 @@ function assemble(url: string): Effects {
     rate: 100,
     logger: quiet,
   });
-  const kinds = toDoKinds({
+  kinds = toDoKinds({
     verifier,
     accounts: undefined,
     refusals: new Refusals(redis, keys),
@@ -419,6 +422,55 @@ it('a to-do that a commit writes while it runs, runs once more', async () => {
   await takeUp();
   await untilLeft();
   expect(answers().at(-1)).toBe('b');
+});
+
+it('one that has been written is not published again before its outcome is known, however long that takes', async () => {
+  const contrary = await ContraryBroker.before(broker.port);
+  await publisher.close();
+  await wakeUps.close();
+  await verifier.stop();
+  effects = assemble(contrary.url);
+  await eventually(() => expect(publisher.connected).toBe(true));
+  contrary.withholdPubacks();
+  await refuse('a');
+  effects.begin(SHARD, [{ todo: REFUSE, due: 1 }]);
+  await eventually(() => expect(contrary.withheld).toBe(1));
+  // As the end of its time does.
+  effects.withdraw(SHARD, [REFUSE]);
+  for (let i = 0; i < 5; i++) {
+    await redis.zadd(keys.todo(SHARD.index), 'XX', 1, encodeToDo(REFUSE));
+    await takeUp();
+    // What would be published again would come before this.
+    await subscriber.publishAsync(`out/end-${i}`, '{}', { qos: 1 });
+    await eventually(() => expect(received.map(({ topic }) => topic)).toContain(`out/end-${i}`));
+  }
+  expect(contrary.withheld).toBe(1);
+  await contrary.stop();
+  await eventually(() => expect(publisher.connected).toBe(false));
+});
+
+it('one that is running is given up when a commit has removed it', async () => {
+  let signalled: AbortSignal | undefined;
+  const gate: ToDoKinds['clear-retained'] = {
+    most: 1,
+    timeoutMs: 3_600_000,
+    removedBy: 'runner',
+    run: async (_todo, { signal }) => {
+      signalled = signal;
+      await once(signal, 'abort');
+      return 'later';
+    },
+  };
+  const gated = new Effects({ ...kinds, 'clear-retained': gate }, due, quiet);
+  const running = { todo: CLEAR, due: 1 };
+  gated.begin(SHARD, [running]);
+  gated.begin(SHARD, [running]);
+  expect(signalled?.aborted).toBe(false);
+  gated.withdraw(SHARD, [FORGET]);
+  expect(signalled?.aborted).toBe(false);
+  gated.withdraw(SHARD, [CLEAR]);
+  expect(signalled?.aborted).toBe(true);
+  await gated.stop();
 });
 
 it('to-dos that fail keep no other from being done, and stay', async () => {

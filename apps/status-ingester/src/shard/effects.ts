@@ -6,7 +6,7 @@
  * - Each kind has places of its own, so that what waits for the broker does not keep the rest from being done.
  */
 import { setImmediate } from 'node:timers/promises';
-import { Sampled, counter, type Logger } from '@app/platform';
+import { Sampled, counter, sharedAbort, type Logger } from '@app/platform';
 import { encodeToDo, type DueToDo, type DueWorkOfShards, type ToDo, TO_DO_KINDS } from '@app/registry';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import type { ToDoKind, ToDoKinds } from './to-do-kinds.js';
@@ -28,7 +28,7 @@ export class Effects {
   /** Removals of to-dos that are gathered for one script. */
   private readonly removals = new Map<Grant, { todos: DueToDo[]; removed: Promise<void> }>();
   private readonly warnings = new Sampled();
-  private stopped = false;
+  private readonly stopping = sharedAbort();
 
   constructor(
     private readonly kinds: ToDoKinds,
@@ -39,16 +39,27 @@ export class Effects {
   /** Starts to-dos that a commit has just written, as far as there is room; returns at once. */
   begin(grant: Grant, todos: readonly DueToDo[]): void {
     for (const todo of todos) {
-      const running = this.running.get(nameOf(grant, todo));
+      const running = this.running.get(nameOf(grant, todo.todo));
       if (running === undefined) this.start(grant, todo);
       else running.again = todo;
+    }
+  }
+
+  /** A commit has removed them: those that are running are given up, as far as they can be. */
+  withdraw(grant: Grant, todos: readonly ToDo[]): void {
+    if (this.running.size === 0) return;
+    for (const todo of todos) {
+      const running = this.running.get(nameOf(grant, todo));
+      if (running === undefined) continue;
+      running.again = undefined;
+      running.abort.abort();
     }
   }
 
   /** Starts to-dos that have come up again, if they are not running and there is room; returns at once. */
   resume(grant: Grant, todos: readonly DueToDo[]): void {
     for (const todo of todos) {
-      const running = this.running.get(nameOf(grant, todo));
+      const running = this.running.get(nameOf(grant, todo.todo));
       if (running === undefined) this.start(grant, todo);
       else running.todo = todo;
     }
@@ -56,7 +67,7 @@ export class Effects {
 
   /** Waits for what is running; what waits for the broker is given up and comes up again. */
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.stopping.abort();
     for (const { abort } of this.running.values()) abort.abort();
     await Promise.all(Array.from(this.running.values(), ({ ended }) => ended));
   }
@@ -64,9 +75,9 @@ export class Effects {
   private start(grant: Grant, todo: DueToDo): void {
     const kind = todo.todo.do;
     const under = this.count.get(kind) ?? 0;
-    if (this.stopped || under >= this.kinds[kind].most) return;
+    if (this.stopping.signal.aborted || under >= this.kinds[kind].most) return;
     this.count.set(kind, under + 1);
-    const name = nameOf(grant, todo);
+    const name = nameOf(grant, todo.todo);
     const abort = new AbortController();
     const running: Running = { todo, abort, again: undefined, ended: Promise.resolve() };
     this.running.set(name, running);
@@ -87,7 +98,7 @@ export class Effects {
     const kind = this.kinds[todo.do] as ToDoKind<ToDo>;
     const timer = setTimeout(() => abort.abort(), kind.timeoutMs);
     try {
-      if ((await kind.run(todo, { grant, signal: abort.signal })) !== 'done') return;
+      if ((await kind.run(todo, { grant, signal: abort.signal, stopping: this.stopping.signal })) !== 'done') return;
       if (kind.removedBy === 'runner') await this.remove(grant, running.todo);
       done.inc({ kind: todo.do });
     } catch (error) {
@@ -119,6 +130,6 @@ export class Effects {
   }
 }
 
-function nameOf({ index, fence }: Grant, { todo }: DueToDo): string {
+function nameOf({ index, fence }: Grant, todo: ToDo): string {
   return `${index} ${fence} ${encodeToDo(todo)}`;
 }

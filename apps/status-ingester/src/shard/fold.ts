@@ -17,6 +17,7 @@ import {
 import { isBehind } from '@app/sharding';
 import { LiveMarks, type ReadonlyLiveMarks } from '../agreement/live-marks.js';
 import type { Doubt, Settled, Verification } from '../agreement/verification.js';
+import { waitingAnswers } from './answers.js';
 import type { Correction } from './effect.js';
 import { RefusalLimits } from './refusal-limits.js';
 import { transition, type Rules, type Transition } from './transition.js';
@@ -59,7 +60,7 @@ export function fold(
   const arrived = new Map<string, number>();
   const accountsKnown = new Map<string, number>();
   let waitingBytes = waitingBefore;
-  const immediate: DueToDo[] = [];
+  const immediate = new Map<string, DueToDo>();
   const replies: Folded['replies'] = [];
   const doubts: Doubt[] = [];
   const settled: Settled[] = [];
@@ -71,6 +72,12 @@ export function fold(
       todos.set(encodeToDo(todo), { todo, due: at + TODO_GRACE_MS });
     }
     doubts.push({ clientId, ...about });
+  };
+
+  const undo = (todo: ToDo): void => {
+    const text = encodeToDo(todo);
+    todos.set(text, { undone: todo });
+    immediate.delete(text);
   };
 
   for (const message of messages) {
@@ -89,10 +96,8 @@ export function fold(
     const change = connections.get(clientId);
     const current = change === undefined ? stored.get(clientId) : change.after;
     const { connection, effects } = attempt(current, message, rules, waitingBytes);
+    if (connection === undefined && current !== undefined) waitingAnswers(current).forEach(undo);
     waitingBytes += (connection?.account_asked?.bytes ?? 0) - (current?.account_asked?.bytes ?? 0);
-    if (connection !== current) {
-      connections.set(clientId, { before: change === undefined ? current : change.before, after: connection });
-    }
     for (const effect of effects) {
       switch (effect.kind) {
         case 'event':
@@ -112,19 +117,21 @@ export function fold(
           // Of each kind the newest waits, and so does one to-do for both.
           refused.set(`${inResponseTo === null} ${clientId}`, { clientId, inResponseTo, details, messageId: mintId() });
           const written = { todo: { do: 'refuse', client_id: clientId } as const, due: at + TODO_GRACE_MS };
-          todos.set(encodeToDo(written.todo), written);
-          immediate.push(written);
+          const text = encodeToDo(written.todo);
+          todos.set(text, written);
+          immediate.set(text, written);
           break;
         }
         case 'to-do': {
-          const todo = effect.todo.do === 'answer' ? { ...effect.todo, message_id: mintId() } : effect.todo;
+          const { todo } = effect;
           const written = { todo, due: at + (effect.inMs ?? TODO_GRACE_MS) };
-          todos.set(encodeToDo(todo), written);
-          if (effect.inMs === undefined) immediate.push(written);
+          const text = encodeToDo(todo);
+          todos.set(text, written);
+          if (effect.inMs === undefined) immediate.set(text, written);
           break;
         }
         case 'undo':
-          todos.set(encodeToDo(effect.todo), { undone: effect.todo });
+          undo(effect.todo);
           break;
         case 'doubt': {
           const { reason, reply, sweep } = effect;
@@ -166,6 +173,9 @@ export function fold(
           break;
       }
     }
+    if (connection !== current) {
+      connections.set(clientId, { before: change === undefined ? current : change.before, after: connection });
+    }
   }
   const decided = [...todos.values()];
   return {
@@ -180,7 +190,7 @@ export function fold(
     arrived: Array.from(arrived, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),
     accountsKnown: Array.from(accountsKnown, ([clientId, known]) => ({ clientId, at: known })),
     waitingBytes: waitingBytes === waitingBefore ? undefined : waitingBytes,
-    immediate,
+    immediate: [...immediate.values()],
     doubts,
     settled,
     heard,

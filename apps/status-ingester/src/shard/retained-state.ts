@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib';
 import type { MessageError, Refusal } from '@app/protocol';
 import { brief, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
 import { accountOf } from './account.js';
+import { forceDisconnect, handshakeResponse } from './answers.js';
 import { cameLive, type At, type Effect, type Rules, type Transition } from './effect.js';
 import { truth, type Handshake } from './truth.js';
 
@@ -99,6 +100,7 @@ function accept(before: Connection | undefined, packet: Packet & At, handshake: 
     told_at: before?.told_at ?? null,
     held: before?.held ?? null,
     account: owner.account,
+    ...(wasOnline && before.force_disconnect && { force_disconnect: before.force_disconnect }),
     ...(owner.asked && { account_asked: owner.asked }),
   };
   const effects: Effect[] = [...owner.effects];
@@ -116,9 +118,13 @@ function accept(before: Connection | undefined, packet: Packet & At, handshake: 
     effects.push({ kind: 'to-do', todo: clearRetained(clientId, before.status_topic), inMs: CLEAR_RETAINED_MS });
     effects.push({ kind: 'undo', todo: clearRetained(clientId, topic) });
   }
-  if (rules.respond && cameLive(packet)) {
-    const answer = { type: 'handshake-response', in_response_to: id } as const;
-    effects.push({ kind: 'to-do', todo: { do: 'answer', client_id: clientId, answer } });
+  if (!wasOnline && before?.force_disconnect) {
+    // It has come back since then.
+    effects.push({ kind: 'undo', todo: forceDisconnect(before, before.force_disconnect) });
+  }
+  if (rules.respond) {
+    if (before !== undefined) effects.push({ kind: 'undo', todo: handshakeResponse(before) });
+    if (cameLive(packet)) effects.push({ kind: 'to-do', todo: handshakeResponse(connection) });
   }
   return { connection, effects };
 }

@@ -3,6 +3,7 @@ import {
   ConnectionDirectory,
   RegistryKeys,
   connectionWrites,
+  decodeToDo,
   encodeCommand,
   encodePacket,
   encodeToDo,
@@ -111,6 +112,16 @@ it.each(['{broken', '"a text"', '[]', '{}'])(
   },
 );
 
+it('a stored connection that cannot be read leaves the sets of its account, too', async () => {
+  await handle(handshake('owned'));
+  const ofAccount = keys.index(0, 'online', 'host', 'acme');
+  expect(await redis.zrange(ofAccount, '0', '-1')).toEqual(['owned']);
+  await redis.hset(keys.connections(0), 'owned', '{broken');
+  parts.actor.forget(SHARD);
+  await handle({ ...handshake('owned'), body: '' });
+  expect(await redis.exists(ofAccount, keys.accounts(0))).toBe(0);
+});
+
 it('a listing leaves out a stored connection that cannot be read', async () => {
   await redis.hset(keys.connections(0), { a: '{broken', b: JSON.stringify(hostConnection('b')) });
   await redis.zadd(keys.index(0, 'online', 'host'), 0, 'a', 0, 'b');
@@ -139,6 +150,25 @@ it('callers who have clients verified that are not known leave nothing in Redis,
   await handle(encodeCommand({ clientId: 'a', command: verify }));
   expect(await redis.zscore(keys.todo(0), VERIFY_A)).not.toBeNull();
   expect(parts.verifier.pendingOf(SHARD).has('a')).toBe(true);
+});
+
+it('handshakes that are answered, and disconnections by callers, leave one answer of each kind while the broker is away', async () => {
+  await parts.stop();
+  parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules: { ...SHARD_RULES, respond: true } });
+  const disconnect = { do: 'force-disconnect', reconnect_after: 'PT0S' } as const;
+  for (let i = 0; i < 50; i++) {
+    await handle(
+      handshake('a', `h-${i}`),
+      handshake('a', `again-${i}`),
+      encodeCommand({ clientId: 'a', command: disconnect }),
+      encodeCommand({ clientId: 'a', command: disconnect }),
+    );
+  }
+  const todos = await redis.zrange(keys.todo(0), '0', '-1');
+  const answers = todos.map(decodeToDo).flatMap((todo) => (todo.do === 'answer' ? [todo.answer] : []));
+  expect(answers).toHaveLength(2);
+  expect(answers).toContainEqual({ type: 'handshake-response', in_response_to: 'again-49' });
+  expect(answers).toContainEqual({ type: 'force-disconnect', payload: { reconnect_after: 'PT0S' } });
 });
 
 it('a lost lease is no fault of the entries', async () => {

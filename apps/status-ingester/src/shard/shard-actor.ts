@@ -129,14 +129,15 @@ export class ShardActor implements ShardHandler {
     const messages = instead === undefined ? entries.flatMap((entry) => this.decode(entry, poison)) : [];
     const clientIds = [...new Set(messages.map((message) => message.clientId))];
     const known = this.memoryOf(grant, position);
-    const removals: ShardWrite[] = [];
+    const unreadable: string[] = [];
     const stored = await this.load(before, grant, clientIds, known, (clientId, text) => {
       this.logger.error({ client_id: clientId, shard: grant.index }, 'stored connection cannot be read: removed');
-      removals.push(...unreadableWrites(this.keys, grant.index, clientId));
+      unreadable.push(clientId);
       const details = 'the stored connection cannot be read';
       const letter = { client_id: clientId, topic: '', reason: 'internal-error', details, sample: text.slice(0, 1024) };
       poison.push({ letter: { ...letter, at: storedAt(last.id) }, isResult: false });
     });
+    const removals = await this.removalsOf(grant, unreadable);
     const waiting = known.waitingBytes ?? Number((await this.redis.get(this.keys.waitingBytes(grant.index))) ?? 0);
     const folded = fold(
       messages,
@@ -181,6 +182,7 @@ export class ShardActor implements ShardHandler {
     this.log(grant, folded);
     const waking = folded.arrived.filter((_, i) => outcome.guarded[i]);
     const wakes = waking.slice(0, 1).map(({ due }): DueToDo => ({ todo: { do: 'wake' }, due }));
+    this.effects.withdraw(grant, folded.undone);
     this.effects.begin(grant, [...folded.immediate, ...wakes]);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
   }
@@ -214,6 +216,12 @@ export class ShardActor implements ShardHandler {
     const loaded = await this.directory.load(grant.index, missing, unreadable);
     missing.forEach((id, i) => stored.set(id, loaded[i]));
     return stored;
+  }
+
+  private async removalsOf({ index }: Grant, unreadable: readonly string[]): Promise<ShardWrite[]> {
+    if (unreadable.length === 0) return [];
+    const accounts = await this.redis.hmget(this.keys.accounts(index), ...unreadable);
+    return unreadable.flatMap((id, i) => unreadableWrites(this.keys, index, id, accounts[i] ?? null));
   }
 
   private decode(entry: MailboxEntry, poison: Poison[]): MailboxMessage[] {

@@ -4,7 +4,7 @@
  */
 import { counter, type Logger, valuesOf } from '@app/platform';
 import { TopicTemplate, encodeAnswer } from '@app/protocol';
-import type { PublishOutcome, Publisher } from '@app/broker';
+import type { PublishOptions, PublishOutcome, Publisher } from '@app/broker';
 import {
   encodeCommand,
   encodeHandshakeError,
@@ -38,8 +38,10 @@ export type ToDoOutcome = 'done' | 'passed-on' | 'later';
 
 export interface ToDoRun {
   grant: Grant;
-  /** Aborted when the time of the to-do is over, or this process stops. */
+  /** Aborted when the time of the to-do is over, when a commit has removed it, or when this process stops. */
   signal: AbortSignal;
+  /** Aborted when this process stops. */
+  stopping: AbortSignal;
 }
 
 export interface ToDoKind<T extends ToDo> {
@@ -56,7 +58,7 @@ export type ToDoKinds = { readonly [Kind in ToDo['do']]: ToDoKind<Extract<ToDo, 
 export interface ToDoTools {
   verifier: Verifier;
   /** Undefined if accounts are not in use. */
-  accounts: AccountQuestions | undefined;
+  accounts: Pick<AccountQuestions, 'ask'> | undefined;
   refusals: Refusals;
   wakeUps: WakeUps;
   outboxes: Outboxes;
@@ -96,10 +98,9 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
     answer: {
       ...PUBLISH,
       removedBy: 'runner',
-      run: async ({ client_id, answer, message_id }, { signal }) => {
-        const outcome = await publisher.publish(outTopic.topicOf(client_id), encodeAnswer(answer, message_id), {
-          signal,
-        });
+      run: async ({ client_id, answer, message_id }, run) => {
+        const text = encodeAnswer(answer, message_id);
+        const outcome = await publisher.publish(outTopic.topicOf(client_id), text, waitOf(run));
         if (mayTryAgain(outcome)) return 'later';
         noteAnswer(outcome, { client_id, message_id, type: answer.type });
         return 'done';
@@ -109,10 +110,12 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
     refuse: {
       ...PUBLISH,
       removedBy: 'itself',
-      run: async ({ client_id }, { grant, signal }) => {
+      run: async ({ client_id }, run) => {
+        const { grant } = run;
         const refusal = await refusals.next(grant, client_id);
         if (refusal === undefined) return 'passed-on';
-        const outcome = await publisher.publish(outTopic.topicOf(client_id), encodeHandshakeError(refusal), { signal });
+        const text = encodeHandshakeError(refusal);
+        const outcome = await publisher.publish(outTopic.topicOf(client_id), text, waitOf(run));
         if (mayTryAgain(outcome)) return 'later';
         await refusals.answered(grant, refusal, outcome.kind === 'acknowledged');
         noteAnswer(outcome, { client_id, message_id: refusal.messageId, type: 'handshake-error' });
@@ -137,13 +140,13 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
     'clear-retained': {
       ...PUBLISH,
       removedBy: 'runner',
-      run: async ({ client_id, status_topic }, { grant, signal }) => {
-        const [connection] = await directory.load(grant.index, [client_id]);
+      run: async ({ client_id, status_topic }, run) => {
+        const [connection] = await directory.load(run.grant.index, [client_id]);
         if (connection?.status_topic === status_topic) return 'done';
         const topic = new TopicTemplate(status_topic).topicOf(client_id);
         // What was looked up must not be acted on later: the client may move back to the topic.
         const writeBy = performance.now() + CLEAR_WITHIN_MS;
-        const outcome = await publisher.publish(topic, '', { retain: true, writeBy, signal });
+        const outcome = await publisher.publish(topic, '', { retain: true, writeBy, ...waitOf(run) });
         const isDone = outcome.kind === 'acknowledged' || outcome.kind === 'unheard';
         return isDone || (outcome.kind === 'refused' && outcome.forGood) ? 'done' : 'later';
       },
@@ -202,6 +205,11 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
       run: async (todo, { grant }) => ((await send(grant, todo, { do: 'tell' })) ? 'passed-on' : 'later'),
     },
   };
+}
+
+/** What has been written is not published again before its outcome is known: it may be in the socket, and arrive twice. */
+function waitOf({ signal, stopping }: ToDoRun): Pick<PublishOptions, 'signal' | 'untilWritten'> {
+  return { signal: stopping, untilWritten: signal };
 }
 
 /** Nothing is known of the publish, or the broker would take it another time. */

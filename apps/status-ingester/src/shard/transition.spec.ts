@@ -6,12 +6,14 @@ import {
   type DeadLetter,
   type MailboxMessage,
   type RegistryEvent,
+  type ToDo,
 } from '@app/registry';
 import { CUT_WINDOW_MS } from '../intake/client-shares.js';
-import { transition, type Effect, type Rules, type ToDoWithoutId, type Transition } from './transition.js';
+import { transition, type Effect, type Rules, type Transition } from './transition.js';
 import { truth } from './truth.js';
 
 const CLIENT = 'host-1';
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const IN = 'redhat/insights/in/{clientId}';
 const STATUS = 'redhat/insights/status/{clientId}';
 const OTHER_STATUS = 'redhat/insights/host/status/{clientId}';
@@ -119,7 +121,7 @@ function lettersOf({ effects }: Transition): DeadLetter[] {
   return effects.flatMap((effect) => (effect.kind === 'dead-letter' ? [effect.letter] : []));
 }
 
-function todosOf({ effects }: Transition): ToDoWithoutId[] {
+function todosOf({ effects }: Transition): ToDo[] {
   return effects.flatMap((effect) => (effect.kind === 'to-do' ? [effect.todo] : []));
 }
 
@@ -880,7 +882,8 @@ describe('a command', () => {
   ])('to force-disconnect tells an online client until %s, and changes only the window', (reconnectAfter, until) => {
     const before = online();
     const outcome = play(RULES, before, command({ do: 'force-disconnect', reconnect_after: reconnectAfter }));
-    expect(outcome.connection).toEqual({ ...before, refused_until: until });
+    const force_disconnect = { reconnect_after: reconnectAfter, at: T0 };
+    expect(outcome.connection).toEqual({ ...before, refused_until: until, force_disconnect });
     expect(outcome.effects).toEqual([
       {
         kind: 'to-do',
@@ -888,6 +891,7 @@ describe('a command', () => {
           do: 'answer',
           client_id: CLIENT,
           answer: { type: 'force-disconnect', payload: { reconnect_after: reconnectAfter } },
+          message_id: expect.stringMatching(UUID) as string,
         },
       },
       { kind: 'reply', reply: REPLY, outcome: { kind: 'done' } },

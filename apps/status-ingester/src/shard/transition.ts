@@ -16,7 +16,7 @@ import { settle } from './settling.js';
 import { applyVerified } from './verified.js';
 import { whileAccountIsAsked } from './waiting-events.js';
 
-export type { Effect, Rules, ToDoWithoutId, Transition } from './effect.js';
+export type { Effect, Rules, Transition } from './effect.js';
 
 /** The retained message that follows a goodbye has come by then. */
 const CONFIRM_MS = 2000;

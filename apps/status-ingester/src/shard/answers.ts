@@ -1,0 +1,40 @@
+/**
+ * Answers to a client that do not refuse: responses to accepted handshakes, and force-disconnects. Of each kind only the
+ * newest waits for the broker. So each follows from the stored connection, its message id too: the next one undoes the
+ * one before without a trace of it anywhere else. Pure.
+ */
+import { createHash } from 'node:crypto';
+import type { Connection, ForceDisconnected, ToDo } from '@app/registry';
+
+type Answer = Extract<ToDo, { do: 'answer' }>;
+
+/** To the last accepted handshake. */
+export function handshakeResponse(
+  connection: Pick<Connection, 'client_id' | 'connected_at' | 'handshake_message_id'>,
+): Answer {
+  const { client_id, connected_at, handshake_message_id: in_response_to } = connection;
+  const answer = { type: 'handshake-response', in_response_to } as const;
+  return { do: 'answer', client_id, answer, message_id: idOf(client_id, answer.type, connected_at, in_response_to) };
+}
+
+export function forceDisconnect(
+  { client_id }: Pick<Connection, 'client_id'>,
+  { reconnect_after, at }: ForceDisconnected,
+): Answer {
+  const answer = { type: 'force-disconnect', payload: { reconnect_after } } as const;
+  return { do: 'answer', client_id, answer, message_id: idOf(client_id, answer.type, at, reconnect_after) };
+}
+
+/** All that may still wait for this client. */
+export function waitingAnswers(connection: Connection): Answer[] {
+  const last = connection.force_disconnect;
+  return [handshakeResponse(connection), ...(last === undefined ? [] : [forceDisconnect(connection, last)])];
+}
+
+/** A UUID of version 8 (RFC 9562), the same for the same answer. */
+function idOf(...parts: readonly (string | number)[]): string {
+  const bytes = createHash('sha256').update(JSON.stringify(parts)).digest().subarray(0, 16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
