@@ -34,6 +34,11 @@ export type Summary = Record<ConnectionState, Record<ConnectionType, number>>;
 /** Most shards read in one round trip of a listing. */
 const MAX_SHARDS_AT_ONCE = 32;
 
+/** So few records are read without asking how large they are: a record is about as large as its handshake may be. */
+const FEW = 32;
+/** Most bytes of more records that are read at once, about as many as 32 handshakes of the largest size that is usual. */
+const LOADED_BYTES = FEW * 262_144;
+
 /** KEYS connections · ARGV bytes, client ids → the records of the first of them, until they have so many bytes */
 const recordsScript = new RedisScript<(string | null)[]>(
   'ccReadConnections',
@@ -63,6 +68,7 @@ export class ConnectionDirectory {
   /**
    * The connections of these clients of one shard, in their order; undefined if there is none, or it cannot be read. The
    * shard's owner, who is told with `unreadable`, moves such a record to the dead letters.
+   * @returns those of the first clients if together the records have more than about `LOADED_BYTES`, at least of one
    */
   async load(
     shard: number,
@@ -70,7 +76,10 @@ export class ConnectionDirectory {
     unreadable: (clientId: string, text: string) => void = () => undefined,
   ): Promise<(Connection | undefined)[]> {
     if (clientIds.length === 0) return [];
-    const texts = await this.redis.hmget(this.keys.connections(shard), ...clientIds);
+    const texts =
+      clientIds.length <= FEW
+        ? await this.redis.hmget(this.keys.connections(shard), ...clientIds)
+        : await this.textsOf(shard, clientIds, LOADED_BYTES);
     return texts.map((text, i) => {
       if (text === null) return undefined;
       const connection = decodeConnection(text);

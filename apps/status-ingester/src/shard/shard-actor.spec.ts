@@ -5,6 +5,7 @@ import {
   connectionWrites,
   decodeToDo,
   encodeCommand,
+  encodeConnection,
   encodePacket,
   encodeToDo,
   type DeadLetter,
@@ -120,6 +121,17 @@ it('a stored connection that cannot be read leaves the sets of its account, too'
   parts.actor.forget(SHARD);
   await handle({ ...handshake('owned'), body: '' });
   expect(await redis.exists(ofAccount, keys.accounts(0))).toBe(0);
+});
+
+it('connections that are too large to be read together are read and written in parts', async () => {
+  const ids = Array.from({ length: 60 }, (_, i) => `large${i}`);
+  const facts = { fqdn: 'x'.repeat(250_000) };
+  for (const id of ids) await redis.hset(keys.connections(0), id, encodeConnection({ ...hostConnection(id), facts }));
+  const commit = jest.spyOn(parts.commits, 'commit');
+  await handle(...ids.map((id) => handshake(id, 'h-2')));
+  expect(commit).toHaveBeenCalledTimes(2);
+  const handshakes = await directory.map(0, ids, (connection) => connection?.handshake_message_id);
+  expect(handshakes).toEqual(ids.map(() => 'h-2'));
 });
 
 it('a listing leaves out a stored connection that cannot be read', async () => {

@@ -85,18 +85,37 @@ export class ShardActor implements ShardHandler {
   ) {}
 
   async handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void> {
-    await this.handleWith(new Map(), grant, position, entries);
+    await this.applyAll(() => new Map(), grant, position, entries);
   }
 
-  /** @param stored connections as they were before a commit failed, which may have written a part of what it was to write */
-  private async handleWith(
-    stored: StoredConnections,
+  /** One commit, or more if the connections of all these clients are too large to be in memory together. */
+  private async applyAll(
+    stored: () => StoredConnections,
     grant: Grant,
     position: string,
     entries: readonly MailboxEntry[],
   ): Promise<void> {
+    let after = position;
+    let rest = entries;
+    while (rest.length > 0) {
+      const applied = await this.applyFirst(stored(), grant, after, rest);
+      after = rest[applied - 1]?.id ?? after;
+      rest = rest.slice(applied);
+    }
+  }
+
+  /**
+   * @param stored connections as they were before a commit failed, which may have written a part of what it was to write
+   * @returns how many of the entries have been applied: all, or those whose connections were loaded
+   */
+  private async applyFirst(
+    stored: StoredConnections,
+    grant: Grant,
+    position: string,
+    entries: readonly MailboxEntry[],
+  ): Promise<number> {
     try {
-      await this.apply(stored, grant, position, entries);
+      return await this.apply(stored, grant, position, entries);
     } catch (error) {
       if (!isFaultOfContent(error)) throw error;
       const [first] = entries;
@@ -104,40 +123,46 @@ export class ShardActor implements ShardHandler {
       const middle = half.at(-1);
       if (middle !== undefined) {
         // Each half on its own, until the entry is found that cannot be applied.
-        await this.handleWith(stored, grant, position, half);
-        await this.handleWith(stored, grant, middle.id, entries.slice(half.length));
+        await this.applyAll(() => stored, grant, position, half);
+        await this.applyAll(() => stored, grant, middle.id, entries.slice(half.length));
       } else if (first !== undefined) {
         this.logger.error({ err: error, client_id: first.clientId, entry: first.id }, 'mailbox entry not applied');
         await this.apply(stored, grant, position, entries, letterOf(first, `could not be applied: ${reasonOf(error)}`));
       }
+      return entries.length;
     }
   }
 
-  /** @param instead is kept as a dead letter, and the entries are not applied */
+  /**
+   * @param instead is kept as a dead letter, and the entries are not applied
+   * @returns how many entries were applied
+   */
   private async apply(
     before: StoredConnections,
     grant: Grant,
     position: string,
-    entries: readonly MailboxEntry[],
+    given: readonly MailboxEntry[],
     instead?: Poison,
-  ): Promise<void> {
+  ): Promise<number> {
+    const stopTimer = commitTime.startTimer();
+    const known = this.memoryOf(grant, position);
+    const clientIds = instead === undefined ? [...new Set(given.map(({ clientId }) => clientId))] : [];
+    const unreadable = new Map<string, string>();
+    const stored = await this.load(before, grant, clientIds, known, unreadable);
+    const cut = instead === undefined ? given.findIndex(({ clientId }) => !stored.has(clientId)) : -1;
+    const entries = cut < 0 ? given : given.slice(0, cut);
     const first = entries[0];
     const last = entries.at(-1);
-    if (first === undefined || last === undefined) return;
-    const stopTimer = commitTime.startTimer();
+    if (first === undefined || last === undefined) throw new Error('of no client the connection was read');
     const poison: Poison[] = instead === undefined ? [] : [instead];
     const messages = instead === undefined ? entries.flatMap((entry) => this.decode(entry, poison)) : [];
-    const clientIds = [...new Set(messages.map((message) => message.clientId))];
-    const known = this.memoryOf(grant, position);
-    const unreadable: string[] = [];
-    const stored = await this.load(before, grant, clientIds, known, (clientId, text) => {
+    const details = 'the stored connection cannot be read';
+    for (const [clientId, text] of unreadable) {
       this.logger.error({ client_id: clientId, shard: grant.index }, 'stored connection cannot be read: removed');
-      unreadable.push(clientId);
-      const details = 'the stored connection cannot be read';
       const letter = { client_id: clientId, topic: '', reason: 'internal-error', details, sample: text.slice(0, 1024) };
       poison.push({ letter: { ...letter, at: storedAt(last.id) }, isResult: false });
-    });
-    const removals = await this.removalsOf(grant, unreadable);
+    }
+    const removals = await this.removalsOf(grant, [...unreadable.keys()]);
     const waiting = known.waitingBytes ?? Number((await this.redis.get(this.keys.waitingBytes(grant.index))) ?? 0);
     const folded = fold(
       messages,
@@ -174,7 +199,7 @@ export class ShardActor implements ShardHandler {
     stopTimer();
     lag.set(Math.max(0, (Date.now() - storedAt(first.id)) / 1000));
     // After `repeated` the earlier try's to-dos stand in Redis and come up by themselves.
-    if (outcome.kind === 'repeated') return;
+    if (outcome.kind === 'repeated') return entries.length;
     // In this order: a doubt that came behind a result begins anew, and does not end with it.
     await this.verifier.settled(grant, folded.settled);
     this.verifier.doubt(grant, folded.doubts);
@@ -185,6 +210,7 @@ export class ShardActor implements ShardHandler {
     this.effects.withdraw(grant, folded.undone);
     this.effects.begin(grant, [...folded.immediate, ...wakes]);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
+    return entries.length;
   }
 
   forget(grant: Grant): void {
@@ -203,18 +229,19 @@ export class ShardActor implements ShardHandler {
     };
   }
 
+  /** Without the last ones if together they are too large. */
   private async load(
     before: StoredConnections,
     grant: Grant,
     clientIds: readonly string[],
     { connections }: Memory,
-    unreadable: (clientId: string, text: string) => void,
-  ): Promise<Map<string, Connection | undefined>> {
-    const stored = new Map<string, Connection | undefined>();
-    for (const id of clientIds) stored.set(id, before.get(id) ?? connections.get(id));
-    const missing = clientIds.filter((id) => stored.get(id) === undefined && !before.has(id));
-    const loaded = await this.directory.load(grant.index, missing, unreadable);
-    missing.forEach((id, i) => stored.set(id, loaded[i]));
+    unreadable: Map<string, string>,
+  ): Promise<StoredConnections> {
+    const isKnown = (id: string): boolean => before.has(id) || connections.get(id) !== undefined;
+    const missing = clientIds.filter((id) => !isKnown(id));
+    const loaded = await this.directory.load(grant.index, missing, (id, text) => unreadable.set(id, text));
+    const stored: StoredConnections = new Map(loaded.map((connection, i) => [missing[i] ?? '', connection]));
+    for (const id of clientIds) if (isKnown(id)) stored.set(id, before.get(id) ?? connections.get(id));
     return stored;
   }
 
