@@ -34,9 +34,9 @@ it(
       await world.verify();
       expect(await world.doubled()).toEqual([]);
       const handshakes = [...world.load.handshakes.values()].reduce((sum, ids) => sum + ids.length, 0);
-      const told = [...done].map(([fault, times]) => `${times} × ${fault}`).join(', ');
+      const summary = [...done].map(([fault, times]) => `${times} × ${fault}`).join(', ');
       const { acquisitions, commits } = world.witness;
-      process.stdout.write(`${handshakes} handshakes, ${acquisitions} acquisitions, ${commits} commits; ${told}\n`);
+      process.stdout.write(`${handshakes} handshakes, ${acquisitions} acquisitions, ${commits} commits; ${summary}\n`);
     } finally {
       await world.stop();
     }

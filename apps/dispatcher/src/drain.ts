@@ -6,9 +6,8 @@
  * While Redis is away a run waits: it does not fail for what others will have to wait for as well. While this process has
  * no connection to the broker it claims nothing, so that other dispatchers can; what it had claimed goes back.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher, PublishOutcome } from '@app/broker';
-import { backoffMs, counter, gauge, isRedisError, secondsHistogram, type Logger, valuesOf } from '@app/platform';
+import { backoffMs, counter, gauge, isRedisError, pause, secondsHistogram, type Logger, valuesOf } from '@app/platform';
 import { encodeMessage, type TopicTemplate } from '@app/protocol';
 import {
   DRAIN_ENDS,
@@ -212,7 +211,7 @@ export class DrainRun {
         if (this.signal.aborted) return undefined;
         const waitMs = backoffMs(tries, REFUSED_MS.first, REFUSED_MS.most);
         logger.warn({ err: error, shard: this.shard, wait_ms: waitMs }, 'Redis refused; trying again');
-        await sleep(waitMs, undefined, { signal: this.signal }).catch(() => undefined);
+        await pause(waitMs, this.signal);
       }
     }
   }

@@ -6,6 +6,7 @@ export { errorLine } from './logged-error.js';
 export * from './logger.js';
 export * from './loopback.js';
 export * from './memory-watch.js';
+export * from './pause.js';
 export * from './metrics.js';
 export {
   RedisBusyError,

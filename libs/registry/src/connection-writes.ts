@@ -122,8 +122,8 @@ export function restoringWrite(
 }
 
 /**
- * Removes the record of a client that cannot be read, and what is known of where it is listed: in the sets of all
- * connections, and in those of its account. By which facts it is listed stands nowhere but in the record.
+ * Removes the record of a client that cannot be read, and its entries in the sets of all connections and of its account.
+ * Its entries in the index of facts remain: only the record says which facts they are.
  */
 export function unreadableWrites(
   keys: RegistryKeys,

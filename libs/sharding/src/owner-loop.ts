@@ -6,8 +6,7 @@
  * - A refused write ends the shard here and tells the ownership (S2); any other failure makes this shard, and no
  *   other, start again from its stored position after a back-off.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Backoff, type Logger, sharedAbort } from '@app/platform';
+import { Backoff, type Logger, pause, sharedAbort } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
 import type { MailboxEntry } from './mailbox.js';
 import type { StreamReader } from './shard-stream.js';
@@ -81,7 +80,7 @@ export class OwnerLoop {
       } catch (error) {
         const waitMs = this.backoff.failed();
         this.logger.warn({ err: error, wait_ms: waitMs }, 'reading mailboxes failed; trying again');
-        await this.pause(waitMs);
+        await pause(waitMs, this.stopping.signal);
       }
     }
   }
@@ -94,7 +93,10 @@ export class OwnerLoop {
       read.set(index, shard);
       positions.set(index, shard.position);
     }
-    if (positions.size === 0) return this.pause(IDLE_MS);
+    if (positions.size === 0) {
+      await pause(IDLE_MS, this.stopping.signal);
+      return;
+    }
     await this.reader.read(positions, async (index, entries) => {
       const shard = read.get(index);
       const position = positions.get(index);
@@ -106,7 +108,7 @@ export class OwnerLoop {
 
   /** Finds out where the shard stands in Redis, after a while: what is remembered may be wrong. */
   private async readAgain(shard: OwnedShard, waitMs: number): Promise<void> {
-    await this.pause(waitMs);
+    await pause(waitMs, this.stopping.signal);
     const { index } = shard.grant;
     while (this.shards.get(index) === shard && !this.stopping.signal.aborted) {
       try {
@@ -115,7 +117,7 @@ export class OwnerLoop {
       } catch (error) {
         const again = shard.backoff.failed();
         this.logger.warn({ err: error, shard: index, wait_ms: again }, 'could not read the position; trying again');
-        await this.pause(again);
+        await pause(again, this.stopping.signal);
       }
     }
   }
@@ -148,10 +150,5 @@ export class OwnerLoop {
         'batch failed; trying again',
       );
     }
-  }
-
-  /** Waits, but no longer than until the loop is stopped. */
-  private async pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
 }

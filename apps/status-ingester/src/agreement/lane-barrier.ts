@@ -6,9 +6,8 @@
  * lane of the next live message brings the client's doubt.
  */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher } from '@app/broker';
-import { backoffMs, counter, type Logger, type Redis } from '@app/platform';
+import { backoffMs, counter, pause, type Logger, type Redis } from '@app/platform';
 import type { RegistryKeys } from '@app/registry';
 import { markerText } from '../intake/lane-markers.js';
 
@@ -100,7 +99,7 @@ export class LaneBarrier {
         }
       } catch (error) {
         logger.warn({ err: error }, 'a marker for the lane failed; trying again');
-        await paused(REPEAT_MS, signal);
+        await pause(REPEAT_MS, signal);
       }
     }
     if (signal.aborted) return;
@@ -113,17 +112,10 @@ export class LaneBarrier {
     const { redis, keys } = this.parts;
     for (let attempt = 0; !signal.aborted && performance.now() < until; attempt++) {
       if ((await redis.exists(keys.laneMarker(id))) === 1) return true;
-      await paused(backoffMs(attempt, 4, 100), signal);
+      await pause(backoffMs(attempt, 4, 100), signal);
     }
     return false;
   }
-}
-
-/** Waits, but not once `signal` is aborted. */
-async function paused(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch((error: unknown) => {
-    if (!signal.aborted) throw error;
-  });
 }
 
 /** `done` ends the wait without an answer. */

@@ -3,9 +3,8 @@
  * shared subscription. From time to time a marker is published below each filter by which messages of clients come. If no
  * lane receives it, the lanes held here that have received nothing since then are connected again.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher } from '@app/broker';
-import { counter, OPEN, sharedAbort, within, type Logger } from '@app/platform';
+import { counter, OPEN, pause, sharedAbort, within, type Logger } from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';
 import type { Lane } from './lane.js';
 import { markerText, type LaneMarkers } from './lane-markers.js';
@@ -79,7 +78,7 @@ export class LaneWatch {
     const { everyMs } = this.parts.timing;
     let failures = 0;
     // Some brokers end the connection on a publish that they do not allow: that must not happen every few seconds.
-    while (await passed(Math.min(everyMs * 2 ** failures, LONGEST_PAUSE_MS), signal)) {
+    while (await pause(Math.min(everyMs * 2 ** failures, LONGEST_PAUSE_MS), signal)) {
       const lanes = this.parts.lanes();
       if (lanes.length === 0) this.stalled.delete(filter);
       // A marker that comes before the first subscription is lost, and would be waited for.
@@ -143,9 +142,4 @@ export class LaneWatch {
       lane.reconnect();
     }
   }
-}
-
-/** @returns false if it was aborted */
-async function passed(ms: number, signal: AbortSignal): Promise<boolean> {
-  return sleep(ms, true, { signal }).catch(() => false);
 }

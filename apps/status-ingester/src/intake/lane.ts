@@ -2,10 +2,9 @@
  * A lane while this process holds it: keeps one connection of the lane's session open, with back-off between them.
  * It ends when the lane is given back, or is found to be another's (S10).
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
-import { Backoff, counter, gauge, type Logger, OPEN, sharedAbort } from '@app/platform';
+import { Backoff, counter, gauge, type Logger, OPEN, pause, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import type { StoreOutcome } from './intake.controller.js';
 import { LaneActivity } from './lane-activity.js';
@@ -130,7 +129,7 @@ export class Lane {
       if (this.stopped()) return;
       const waitMs = this.backoff.failed();
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
-      await this.pause(waitMs);
+      await pause(waitMs, this.stopping.signal);
     }
   }
 
@@ -149,7 +148,7 @@ export class Lane {
       } catch (error) {
         const waitMs = this.backoff.failed();
         this.logger.warn({ lane: this.grant.index, err: error, wait_ms: waitMs }, 'could not ask who holds the lane');
-        await this.pause(waitMs);
+        await pause(waitMs, this.stopping.signal);
       }
     }
     return false;
@@ -171,10 +170,5 @@ export class Lane {
     if (up) this.activity.connected(performance.now());
     else this.activity.disconnected();
     connected.set({ lane: this.grant.index }, up ? 1 : 0);
-  }
-
-  /** Waits, but no longer than until it is stopped. */
-  private async pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
 }

@@ -74,6 +74,12 @@ export function fold(
     doubts.push({ clientId, ...about });
   };
 
+  const write = (todo: ToDo, at: number, inMs?: number): void => {
+    const written = { todo, due: at + (inMs ?? TODO_GRACE_MS) };
+    const text = encodeToDo(todo);
+    todos.set(text, written);
+    if (inMs === undefined) immediate.set(text, written);
+  };
   const undo = (todo: ToDo): void => {
     const text = encodeToDo(todo);
     todos.set(text, { undone: todo });
@@ -98,6 +104,9 @@ export function fold(
     const { connection, effects } = attempt(current, message, rules, waitingBytes);
     if (connection === undefined && current !== undefined) waitingAnswers(current).forEach(undo);
     waitingBytes += (connection?.account_asked?.bytes ?? 0) - (current?.account_asked?.bytes ?? 0);
+    if (connection !== current) {
+      connections.set(clientId, { before: change === undefined ? current : change.before, after: connection });
+    }
     for (const effect of effects) {
       switch (effect.kind) {
         case 'event':
@@ -116,20 +125,12 @@ export function fold(
           const { inResponseTo, details } = effect;
           // Of each kind the newest waits, and so does one to-do for both.
           refused.set(`${inResponseTo === null} ${clientId}`, { clientId, inResponseTo, details, messageId: mintId() });
-          const written = { todo: { do: 'refuse', client_id: clientId } as const, due: at + TODO_GRACE_MS };
-          const text = encodeToDo(written.todo);
-          todos.set(text, written);
-          immediate.set(text, written);
+          write({ do: 'refuse', client_id: clientId }, at);
           break;
         }
-        case 'to-do': {
-          const { todo } = effect;
-          const written = { todo, due: at + (effect.inMs ?? TODO_GRACE_MS) };
-          const text = encodeToDo(todo);
-          todos.set(text, written);
-          if (effect.inMs === undefined) immediate.set(text, written);
+        case 'to-do':
+          write(effect.todo, at, effect.inMs);
           break;
-        }
         case 'undo':
           undo(effect.todo);
           break;
@@ -172,9 +173,6 @@ export function fold(
           replies.push({ reply: effect.reply, outcome: effect.outcome });
           break;
       }
-    }
-    if (connection !== current) {
-      connections.set(clientId, { before: change === undefined ? current : change.before, after: connection });
     }
   }
   const decided = [...todos.values()];
