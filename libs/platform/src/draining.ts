@@ -1,6 +1,6 @@
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 
-/** Set as the first act of a graceful stop (S6): the app reports unready and takes nothing new in. */
+/** Whether the process is shutting down (S6): it reports unready and takes nothing new in. */
 @Injectable()
 export class Draining implements OnModuleDestroy {
   private begun = false;
@@ -9,7 +9,11 @@ export class Draining implements OnModuleDestroy {
     return this.begun;
   }
 
-  onModuleDestroy(): void {
+  begin(): void {
     this.begun = true;
+  }
+
+  onModuleDestroy(): void {
+    this.begin();
   }
 }

@@ -1,13 +1,16 @@
 export * from './backoff.js';
 export * from './draining.js';
 export * from './health.js';
+export * from './health.module.js';
 export * from './http-server.js';
 export { errorLine } from './logged-error.js';
+export * from './lifecycle.js';
 export * from './logger.js';
 export * from './loopback.js';
 export * from './memory-watch.js';
 export * from './pause.js';
 export * from './metrics.js';
+export * from './observability.module.js';
 export {
   RedisBusyError,
   RedisError,
@@ -21,15 +24,13 @@ export * from './redis-runs.js';
 export * from './redis-script.js';
 export * from './redis-url.js';
 export * from './redis.js';
+export * from './redis.module.js';
 export * from './route-access.js';
 export * from './run-app.js';
 export * from './sampled.js';
 export * from './settings.js';
+export * from './settings.module.js';
+export * from './tokens.js';
 export * from './watched-file.js';
 export * from './within.js';
-
-/** Injection token of the app's logger. */
-export const LOGGER = Symbol('LOGGER');
-/** Injection token of the app's validated settings. */
-export const SETTINGS = Symbol('SETTINGS');
 export { linkedAbort, sharedAbort } from './shared-abort.js';

@@ -5,6 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { z } from 'zod';
 import { httpOptions } from './http-server.js';
+import { Lifecycle } from './lifecycle.js';
 import { NestLogger, createLogger, logForeignText, type Logger } from './logger.js';
 import { SettingsError, loadSettings, type commonSettings } from './settings.js';
 
@@ -18,7 +19,7 @@ export interface AppDefinition<Settings> {
   adapter?(settings: Settings & CommonSettings, logger: Logger): FastifyAdapter;
   /** Runs before the app listens: transports, filters, documents. */
   prepare?(app: NestFastifyApplication, settings: Settings & CommonSettings): void | Promise<void>;
-  /** Runs when health and metrics can be asked: waits for Redis, and begins the app's work. Rejecting ends the start. */
+  /** In place of a `Lifecycle` among the providers: runs when the app listens. Rejecting ends the start. */
   started?(app: NestFastifyApplication): Promise<void>;
 }
 
@@ -59,7 +60,9 @@ async function start<Settings>(
   await app.startAllMicroservices();
   await app.listen(settings.PORT, settings.HOST);
   logger.info({ host: settings.HOST, port: settings.PORT }, 'listening');
-  await definition.started?.(app);
+  if (definition.started === undefined) {
+    if (!(await app.get(Lifecycle).start())) return;
+  } else await definition.started(app);
   logger.info('started');
 }
 

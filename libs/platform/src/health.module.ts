@@ -1,0 +1,23 @@
+/**
+ * In: the checks that say whether the app can do its work. Out: `/health/live` and `/health/ready`.
+ * Invariant: liveness asks nothing of others (S7); a process that drains is not ready (S6).
+ */
+import { Module, type DynamicModule, type FactoryProvider, type ModuleMetadata } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import { HealthController, READINESS_CHECKS, type ReadinessCheck } from './health.js';
+
+type ReadinessOptions = Pick<ModuleMetadata, 'imports'> &
+  Required<Pick<FactoryProvider<ReadinessCheck[]>, 'inject' | 'useFactory'>>;
+
+@Module({})
+export class HealthModule {
+  /** `imports`: the modules that export what the checks ask. */
+  static of({ imports = [], inject, useFactory }: ReadinessOptions): DynamicModule {
+    return {
+      module: HealthModule,
+      imports: [TerminusModule.forRoot({ logger: false }), ...imports],
+      controllers: [HealthController],
+      providers: [{ provide: READINESS_CHECKS, inject, useFactory }],
+    };
+  }
+}
