@@ -1,4 +1,5 @@
 export * from './backoff.js';
+export * from './bounded-write.js';
 export * from './draining.js';
 export * from './health.js';
 export * from './health.module.js';
@@ -7,6 +8,7 @@ export { errorLine } from './logged-error.js';
 export * from './lifecycle.js';
 export * from './logger.js';
 export * from './loopback.js';
+export * from './lua-commands.js';
 export * from './memory-watch.js';
 export * from './pause.js';
 export * from './metrics.js';

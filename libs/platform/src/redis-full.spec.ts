@@ -2,7 +2,8 @@ import { withRedis } from '../../../test/support/redis.js';
 import { quiet } from '../../../test/support/servers.js';
 import { MemoryWatch, parseMemoryMark } from './memory-watch.js';
 import { RedisFullError } from './redis-error.js';
-import { RedisScript, boundedWrite } from './redis-script.js';
+import { boundedWrite } from './bounded-write.js';
+import { RedisScript } from './redis-script.js';
 import type { Redis } from './redis.js';
 
 const SET = `return redis.call('SET', KEYS[1], ARGV[1])`;

@@ -32,17 +32,4 @@ export class RedisScript<Reply> {
   }
 }
 
-/** KEYS key · ARGV command, arguments behind the key */
-const writeScript = new RedisScript<unknown>('ccWrite', 'return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))');
-
-/** One write that is bounded, so that it is done also when Redis has reached its `maxmemory`. */
-export async function boundedWrite(
-  redis: Redis,
-  command: 'SET' | 'XADD',
-  key: string,
-  ...args: readonly (string | number)[]
-): Promise<void> {
-  await writeScript.run(redis, [key], [command, ...args]);
-}
-
 type ScriptCall = (keyCount: number, ...args: (string | number)[]) => unknown;

@@ -1,5 +1,6 @@
 /** The cluster as Redis has it: who is alive, who acts for what, and what waits. For operators; nothing is decided by it. */
-import { RedisScript, type Redis } from '@app/platform';
+import type { NoArgs, Redis } from '@app/platform';
+import { commands } from './commands.js';
 import { listMembers, type Member } from './members.js';
 import type { Resource, ShardingKeys } from './sharding-keys.js';
 
@@ -23,15 +24,7 @@ export interface ClusterState {
   lanes: ({ lane: number } & OwnerState)[];
 }
 
-/** KEYS mailbox → { depth, ms the oldest entry has been waiting } */
-const mailboxScript = new RedisScript<[number, number]>(
-  'ccMailboxState',
-  `local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-   if not oldest then return { 0, 0 } end
-   local time = redis.call('TIME')
-   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-   return { redis.call('XLEN', KEYS[1]), math.max(0, now - tonumber(string.match(oldest[1], '^%d+'))) }`,
-);
+const mailboxState = commands.load<{ mailbox: string }, NoArgs, [depth: number, oldestMs: number]>('mailbox-state');
 
 export async function readMailboxes(
   redis: Redis,
@@ -40,7 +33,7 @@ export async function readMailboxes(
 ): Promise<MailboxState[]> {
   return Promise.all(
     shards.map(async (shard) => {
-      const [depth, oldestMs] = await mailboxScript.run(redis, [keys.mailbox(shard)], []);
+      const [depth, oldestMs] = await mailboxState.run(redis, { mailbox: keys.mailbox(shard) }, {});
       return { shard, depth, oldestMs };
     }),
   );

@@ -70,7 +70,7 @@ describe('a heartbeat', () => {
       expect(heard.nextOverdueMs).toBeGreaterThan(1000);
     });
     expect((await member('d').heartbeat(about('d'))).members?.map(({ name }) => name)).toEqual(['a', 'c', 'd']);
-    expect(await redis.hexists(keys.cluster[1], 'b/boot')).toBe(0);
+    expect(await redis.hexists(keys.cluster.members, 'b/boot')).toBe(0);
   });
 
   it('says nothing of others where there are none', async () => {
@@ -95,7 +95,7 @@ describe('a heartbeat', () => {
 
   it('leaves no key without an end', async () => {
     await member('a').heartbeat(about('a'));
-    for (const key of keys.cluster) expect(await redis.pttl(key)).toBeGreaterThan(LONG);
+    for (const key of Object.values(keys.cluster)) expect(await redis.pttl(key)).toBeGreaterThan(LONG);
   });
 });
 
@@ -104,7 +104,7 @@ describe('the list of members', () => {
     await member('a').heartbeat(about('a'));
     await member('gone', 1).heartbeat(about('gone'));
     await eventually(async () => expect((await listMembers(redis, keys)).map(({ name }) => name)).toEqual(['a']));
-    expect(await redis.hexists(keys.cluster[1], 'gone/boot')).toBe(1);
+    expect(await redis.hexists(keys.cluster.members, 'gone/boot')).toBe(1);
   });
 
   it('is empty where nobody takes part', async () => {
@@ -115,14 +115,14 @@ describe('the list of members', () => {
 describe('what Redis holds in part', () => {
   it('a heartbeat without an announcement is no member to those who list them', async () => {
     await member('a').heartbeat(about('a'));
-    await redis.zadd(keys.cluster[0], Date.now() + LONG, 'half/boot');
+    await redis.zadd(keys.cluster.alive, Date.now() + LONG, 'half/boot');
     expect((await listMembers(redis, keys)).map(({ id }) => id)).toEqual(['a/boot']);
   });
 
   it('an announcement without a heartbeat is removed', async () => {
-    await redis.hset(keys.cluster[1], 'ghost/boot', JSON.stringify(about('ghost')));
+    await redis.hset(keys.cluster.members, 'ghost/boot', JSON.stringify(about('ghost')));
     const { members } = await member('a').heartbeat(about('a'));
     expect(members?.map(({ id }) => id)).toEqual(['a/boot']);
-    expect(await redis.hkeys(keys.cluster[1])).toEqual(['a/boot']);
+    expect(await redis.hkeys(keys.cluster.members)).toEqual(['a/boot']);
   });
 });

@@ -2,7 +2,8 @@
  * The members of the cluster: who is alive, and what each says it holds. A member lives until its heartbeat is
  * overdue by Redis' clock. What members say only guides the assignment; the leases alone decide who acts.
  */
-import { RedisScript, type Redis } from '@app/platform';
+import type { NoArgs, Redis } from '@app/platform';
+import { commands } from './commands.js';
 import type { Fitness } from './fitness.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
@@ -35,82 +36,19 @@ export interface Heard {
   nextOverdueMs: number | undefined;
 }
 
-/**
- * KEYS alive, members, version · ARGV member, announcement, ttl ms, version known, channel
- * → { version, ms until another member is overdue or -1, then member, announcement … where the version is new }
- * Whoever comes first removes the overdue; every change is published. All keys go when nobody is left.
- */
-const heartbeatScript = new RedisScript<[string, number, ...string[]]>(
-  'ccHeartbeat',
-  `local time = redis.call('TIME')
-   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-   local changed = false
-   for _, id in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE')) do
-     if id ~= ARGV[1] then
-       redis.call('ZREM', KEYS[1], id)
-       redis.call('HDEL', KEYS[2], id)
-       changed = true
-     end
-   end
-   if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then
-     redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-     changed = true
-   end
-   redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
-   local version = redis.call('GET', KEYS[3])
-   if changed or not version then
-     version = time[1] .. '.' .. string.format('%06d', time[2])
-     redis.call('SET', KEYS[3], version)
-     redis.call('PUBLISH', ARGV[5], version)
-   end
-   for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[3] * 10) end
-   local reply = { version, -1 }
-   local soonest = redis.call('ZRANGE', KEYS[1], 0, 1, 'WITHSCORES')
-   for i = 1, #soonest, 2 do
-     if soonest[i] ~= ARGV[1] then
-       reply[2] = soonest[i + 1] - now
-       break
-     end
-   end
-   if version ~= ARGV[4] then
-     local announced = redis.call('HGETALL', KEYS[2])
-     for i = 1, #announced, 2 do
-       -- One that is announced without a heartbeat would never become overdue.
-       if redis.call('ZSCORE', KEYS[1], announced[i]) then
-         reply[#reply + 1] = announced[i]
-         reply[#reply + 1] = announced[i + 1]
-       else
-         redis.call('HDEL', KEYS[2], announced[i])
-       end
-     end
-   end
-   return reply`,
-);
+const heartbeat = commands.load<
+  { alive: string; members: string; version: string },
+  { member: string; announcement: string; ttl_ms: number; known_version: string; channel: string },
+  [version: string, overdueMs: number, ...membersAndAnnouncements: string[]]
+>('heartbeat');
 
-/** KEYS alive, members, version · ARGV member, channel */
-const leaveScript = new RedisScript<number>(
-  'ccLeave',
-  `redis.call('ZREM', KEYS[1], ARGV[1])
-   redis.call('HDEL', KEYS[2], ARGV[1])
-   redis.call('DEL', KEYS[3])
-   return redis.call('PUBLISH', ARGV[2], '')`,
-);
+const leaveCluster = commands.load<
+  { alive: string; members: string; version: string },
+  { member: string; channel: string },
+  number
+>('leave-cluster');
 
-/** KEYS alive, members → member, announcement … of those who are not overdue. */
-const listScript = new RedisScript<string[]>(
-  'ccMembers',
-  `local time = redis.call('TIME')
-   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-   local reply = {}
-   for _, id in ipairs(redis.call('ZRANGE', KEYS[1], '(' .. now, '+inf', 'BYSCORE')) do
-     local announced = redis.call('HGET', KEYS[2], id)
-     if announced then
-       reply[#reply + 1] = id
-       reply[#reply + 1] = announced
-     end
-   end
-   return reply`,
-);
+const listLive = commands.load<{ alive: string; members: string }, NoArgs, string[]>('list-members');
 
 export class Members {
   private known = '';
@@ -124,8 +62,13 @@ export class Members {
   ) {}
 
   async heartbeat(announcement: Announcement): Promise<Heard> {
-    const args = [this.id, JSON.stringify(announcement), this.ttlMs, this.known, this.keys.clusterChannel];
-    const [version, overdue, ...parts] = await heartbeatScript.run(this.redis, this.keys.cluster, args);
+    const [version, overdue, ...parts] = await heartbeat.run(this.redis, this.keys.cluster, {
+      member: this.id,
+      announcement: JSON.stringify(announcement),
+      ttl_ms: this.ttlMs,
+      known_version: this.known,
+      channel: this.keys.clusterChannel,
+    });
     const members = version === this.known ? undefined : decode(parts);
     this.known = version;
     return { members, nextOverdueMs: overdue < 0 ? undefined : overdue };
@@ -133,13 +76,14 @@ export class Members {
 
   async leave(): Promise<void> {
     this.known = '';
-    await leaveScript.run(this.redis, this.keys.cluster, [this.id, this.keys.clusterChannel]);
+    const args = { member: this.id, channel: this.keys.clusterChannel };
+    await leaveCluster.run(this.redis, this.keys.cluster, args);
   }
 }
 
 /** The live members, for one who does not take part. */
 export async function listMembers(redis: Redis, keys: ShardingKeys): Promise<Member[]> {
-  return decode(await listScript.run(redis, keys.cluster.slice(0, 2), []));
+  return decode(await listLive.run(redis, keys.cluster, {}));
 }
 
 function decode(parts: readonly string[]): Member[] {

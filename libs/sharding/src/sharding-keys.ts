@@ -43,9 +43,9 @@ export class ShardingKeys {
   }
 
   /** The live members: their heartbeats (sorted set), what they announce (hash), and the version of both (string). */
-  get cluster(): [alive: string, members: string, version: string] {
+  get cluster(): { alive: string; members: string; version: string } {
     const tag = `${this.prefix}:{cluster}`;
-    return [`${tag}:alive`, `${tag}:members`, `${tag}:version`];
+    return { alive: `${tag}:alive`, members: `${tag}:members`, version: `${tag}:version` };
   }
 
   /** Channel on which each change of the members is told. */

@@ -1,0 +1,18 @@
+import { LuaCommands } from './lua-commands.js';
+import type { Redis } from './redis.js';
+
+const write = new LuaCommands(`${import.meta.dirname}/commands`).load<
+  { key: string },
+  { command: 'SET' | 'XADD'; values: readonly (string | number)[] },
+  unknown
+>('bounded-write');
+
+/** One write that is bounded, so that it is done also when Redis has reached its `maxmemory`. */
+export async function boundedWrite(
+  redis: Redis,
+  command: 'SET' | 'XADD',
+  key: string,
+  ...values: readonly (string | number)[]
+): Promise<void> {
+  await write.run(redis, { key }, { command, values });
+}

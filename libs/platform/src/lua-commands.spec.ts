@@ -1,0 +1,137 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { withRedis } from '../../../test/support/redis.js';
+import { LuaCommands, readLua, type LuaCommand, type LuaNamed } from './lua-commands.js';
+import type { Redis } from './redis.js';
+
+let redis: Redis;
+let root: string;
+/** One for each test: a connection keeps the commands that it has seen. */
+let own = 'own';
+let tests = 0;
+
+withRedis((connection) => (redis = connection));
+
+beforeEach(() => {
+  own = `own${tests++}`;
+  root = mkdtempSync(join(tmpdir(), 'lua-commands-'));
+});
+
+afterEach(() => {
+  rmSync(root, { recursive: true });
+});
+
+function folder(library = own): string {
+  return join(root, 'libs', library, 'src/commands');
+}
+
+function write(path: string, ...lines: string[]): void {
+  const file = path.startsWith('/') ? path : join(folder(), path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${lines.join('\n')}\n`);
+}
+
+function load(name = 'act'): LuaCommand<LuaNamed, LuaNamed, unknown> {
+  return new LuaCommands(folder()).load(name);
+}
+
+describe('a Lua command', () => {
+  it('gets its keys and arguments by their names, in whatever order the caller names them', async () => {
+    write(
+      'act.lua',
+      '-- KEYS one, two',
+      '-- ARGV first, second',
+      'return { KEYS.two, KEYS.one, ARGV.second, ARGV.first }',
+    );
+    const reply = await load().run(redis, { two: '{x}b', one: '{x}a' }, { second: 2, first: 1 });
+    expect(reply).toEqual(['{x}b', '{x}a', '2', '1']);
+  });
+
+  it('gets the index at which a list begins', async () => {
+    write(
+      'act.lua',
+      '-- KEYS one, more...',
+      '-- ARGV first, rest...',
+      'return { KEYS.more, #KEYS, ARGV[ARGV.rest], #ARGV }',
+    );
+    expect(await load().run(redis, { one: 'a', more: ['b'] }, { first: 1, rest: [7, 8, 9] })).toEqual([2, 2, '7', 4]);
+  });
+
+  it('gets nothing for an optional key that the caller leaves out', async () => {
+    write('act.lua', '-- KEYS one, two?', 'return { KEYS.one, KEYS.two and 1 or 0, #KEYS }');
+    expect(await load().run(redis, { one: 'a' }, {})).toEqual(['a', 0, 1]);
+    expect(await load().run(redis, { one: 'a', two: 'b' }, {})).toEqual(['a', 1, 2]);
+  });
+
+  it('refuses a call without one of its keys or arguments', async () => {
+    write('act.lua', '-- KEYS one', '-- ARGV first', 'return 1');
+    await expect(load().run(redis, {}, { first: 1 })).rejects.toThrow(`${own}/act was called without its key "one"`);
+    await expect(load().run(redis, { one: 'a' }, {})).rejects.toThrow(
+      `${own}/act was called without its argument "first"`,
+    );
+  });
+
+  it('gives its reply as an object if it says that it replies by name', async () => {
+    write('act.lua', '-- Reply by name: count, names', "return { 'count', 2, 'names', { 'a', 'b' } }");
+    expect(await load().run(redis, {}, {})).toEqual({ count: 2, names: ['a', 'b'] });
+  });
+});
+
+describe('a Lua file', () => {
+  it('includes a file once, before what includes it, with its keys behind those of the command', async () => {
+    write('includes/base.lua', '-- KEYS shared', 'local function base() return KEYS.shared end');
+    write('includes/more.lua', '--- @include "base"', "local function more() return base() .. '+' end");
+    write('act.lua', '-- KEYS own', '--- @include "more"', '--- @include "base"', 'return { KEYS.own, more() }');
+    const { text, keys } = readLua(join(folder(), 'act.lua'));
+    expect(text.match(/function base/g)).toHaveLength(1);
+    expect(text.indexOf('function base')).toBeLessThan(text.indexOf('function more'));
+    expect(keys.map(({ name }) => name)).toEqual(['own', 'shared']);
+    expect(await load().run(redis, { own: '{x}a', shared: '{x}b' }, {})).toEqual(['{x}a', '{x}b+']);
+  });
+
+  it('may use an include of another library, which finds its own neighbours', () => {
+    write(join(folder('other'), 'includes/far.lua'), '--- @include "near"', 'local far = near');
+    write(join(folder('other'), 'includes/near.lua'), 'local near = 1');
+    write('act.lua', '--- @include "other/far"', 'return far');
+    expect(readLua(join(folder(), 'act.lua')).text).toBe('local near = 1\nlocal far = near\nreturn far');
+  });
+
+  it('keeps its flags on the first line', () => {
+    write('act.lua', '#!lua flags=allow-oom', '-- KEYS one', 'return 1');
+    expect(readLua(join(folder(), 'act.lua')).text).toMatch(/^#!lua flags=allow-oom\nsetmetatable\(KEYS/);
+  });
+
+  it('knows from which line of which file each of its lines comes', () => {
+    write('includes/base.lua', '-- Base.', 'local base = 1');
+    write('act.lua', '-- Act.', '--- @include "base"', 'return base');
+    const { text, origins } = readLua(join(folder(), 'act.lua'));
+    const at = text.split('\n').indexOf('local base = 1');
+    expect(origins[at]).toMatchObject({ path: join(folder(), 'includes/base.lua'), line: 2 });
+  });
+
+  it('is refused if files include each other, with the whole cycle', () => {
+    write('includes/a.lua', '--- @include "b"');
+    write('includes/b.lua', '--- @include "a"');
+    write('act.lua', '--- @include "a"');
+    expect(() => readLua(join(folder(), 'act.lua'))).toThrow(
+      /b\.lua:1: files include each other: a\.lua → b\.lua → a\.lua/,
+    );
+  });
+
+  it('is refused if an include does not exist, with the line that wants it', () => {
+    write('act.lua', 'local x = 1', '--- @include "nothing"');
+    expect(() => readLua(join(folder(), 'act.lua'))).toThrow(
+      /act\.lua:2: include "nothing": cannot read .*nothing\.lua/,
+    );
+  });
+
+  it.each([
+    ['a name that is none', '-- KEYS one two', /"one two" is no name for KEYS/],
+    ['a name behind a list', '-- ARGV many..., last', /"last" of ARGV stands after "many"/],
+    ['a key behind an optional one', '-- KEYS one?, two', /"two" of KEYS stands after "one"/],
+  ])('is refused with %s', (_, header, message) => {
+    write('act.lua', header, 'return 1');
+    expect(() => readLua(join(folder(), 'act.lua'))).toThrow(message);
+  });
+});

@@ -1,0 +1,117 @@
+-- The log of a shard, see `shard-log.ts`.
+--
+-- with_log(act): runs `act` and writes what it has changed of the log, also if `act` fails half-way: what it has appended
+--   is there. The chunk returns what `with_log` returns.
+-- log_open(log, name): reads the log's hash. The first script after a restart of Redis notes it, before a newer id hides it.
+--   `name`: a stream whose bytes will be needed. From here on `log_ms` is the time of the newest id.
+-- log_raise(log): raises the sequence to the time of Redis, and returns the newest id.
+-- log_append(log, stream, name, share, fields): appends an entry, and returns its id. A stream that takes twice its part
+--   loses its oldest entries.
+-- log_trim(log, stream, name, target, from_ms, most): removes the oldest entries, `most` of them at most, as long as the
+--   stream takes more bytes than `target` or they are older than `from_ms`. Returns how many it has removed.
+
+-- Bytes that an entry takes beside the text of its fields, roughly.
+local ENTRY_BYTES = 48
+-- Bytes of a shard's log until its owner has set a limit.
+local DEFAULT_LOG_BYTES = 16 * 1024 * 1024
+-- If the newest id is older than this, Redis may have restarted: with the default lease time the owner raises the log
+-- every two seconds.
+local RESTART_CHECKED_AFTER_MS = 4000
+-- Entries that one append removes at most from a stream that is too large: more than it adds.
+local REMOVED_BY_APPEND = 8
+
+local log_key, log_ms, log_seq, log_limit, log_clock
+local log_bytes, log_changes = {}, {}
+
+local function log_id(ms, seq) return string.format('%.0f-%.0f', ms, seq) end
+
+local function log_parse(id)
+  local ms, seq = string.match(id or '', '^(%d+)-(%d+)$')
+  return tonumber(ms or 0), tonumber(seq or 0)
+end
+
+local function log_size(fields)
+  local size = ENTRY_BYTES
+  for i = 1, #fields do size = size + #fields[i] end
+  return size
+end
+
+-- The time of Redis, as TIME gives it.
+local function log_time()
+  log_clock = log_clock or redis.call('TIME')
+  return log_clock
+end
+
+local function log_open(log, name)
+  if log_ms then return end
+  local time = log_time()
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local known = redis.call('HMGET', log, 'last', 'limit', 'bytes:' .. (name or ''))
+  log_key, log_ms, log_seq = log, log_parse(known[1])
+  log_limit = tonumber(known[2]) or DEFAULT_LOG_BYTES
+  if name then log_bytes[name] = tonumber(known[3]) or 0 end
+  local before = log_ms
+  if now > log_ms then log_ms, log_seq = now, 0 end
+  if not known[1] then
+    redis.call('HSET', log, 'since', log_id(log_ms, log_seq), 'last', log_id(log_ms, log_seq))
+  elseif log_ms - before > RESTART_CHECKED_AFTER_MS then
+    local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)'))
+    if log_ms - before > uptime * 1000 then
+      redis.call('HSET', log, 'hole', string.format('%.0f %.0f', before, log_ms), 'last', log_id(log_ms, log_seq))
+    end
+  end
+end
+
+local function log_raise(log)
+  log_open(log)
+  redis.call('HSET', log, 'last', log_id(log_ms, log_seq))
+  return log_id(log_ms, log_seq)
+end
+
+local function log_size_of(log, name)
+  log_bytes[name] = log_bytes[name] or tonumber(redis.call('HGET', log, 'bytes:' .. name)) or 0
+  return log_bytes[name]
+end
+
+local function log_trim(log, stream, name, target, from_ms, most)
+  local bytes = log_size_of(log, name)
+  local removed, last = 0, nil
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', most)) do
+    if bytes <= target and log_parse(entry[1]) >= from_ms then break end
+    bytes, removed, last = bytes - log_size(entry[2]), removed + 1, entry[1]
+  end
+  if last then
+    local ms, seq = log_parse(last)
+    redis.call('XTRIM', stream, 'MINID', log_id(ms, seq + 1))
+    if redis.call('XLEN', stream) == 0 then bytes = 0 end
+    log_bytes[name] = math.max(0, bytes)
+    log_changes['bytes:' .. name], log_changes['trimmed:' .. name] = log_bytes[name], last
+  end
+  return removed
+end
+
+local function log_append(log, stream, name, share, fields)
+  log_open(log, name)
+  log_seq = log_seq + 1
+  local id = log_id(log_ms, log_seq)
+  redis.call('XADD', stream, id, unpack(fields))
+  log_bytes[name] = log_size_of(log, name) + log_size(fields)
+  log_changes['last'], log_changes['bytes:' .. name] = id, log_bytes[name]
+  local most = 2 * log_limit / share
+  if log_bytes[name] > most then log_trim(log, stream, name, most, 0, REMOVED_BY_APPEND) end
+  return id
+end
+
+local function log_close()
+  local written = {}
+  for field, value in pairs(log_changes) do written[#written + 1], written[#written + 2] = field, value end
+  if #written > 0 then redis.call('HSET', log_key, unpack(written)) end
+end
+
+local function with_log(act)
+  local done, reply = pcall(act)
+  log_close()
+  if done then return reply end
+  -- Of an error that a command replied, only its text is left; it begins with its code.
+  return { err = string.match(reply, '^%u+ ') and reply or 'ERR ' .. reply }
+end

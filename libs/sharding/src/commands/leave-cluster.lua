@@ -1,0 +1,11 @@
+#!lua flags=allow-oom
+-- Removes a member that stops. Without a version, the next heartbeat of any member publishes a new one.
+--
+-- KEYS alive, members, version
+-- ARGV member, channel
+-- Reply: how many connections have received the notice
+
+redis.call('ZREM', KEYS.alive, ARGV.member)
+redis.call('HDEL', KEYS.members, ARGV.member)
+redis.call('DEL', KEYS.version)
+return redis.call('PUBLISH', ARGV.channel, '')
