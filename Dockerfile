@@ -4,11 +4,11 @@ FROM node:24-bookworm-slim AS manifest
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 
-# Not `npm ci`: it refuses a lock that lacks an optional build for some foreign platform, as this one does.
-# `npm install` takes every version from the lock all the same.
-# No dependency needs its install script, so none gets to run code or call home while the image is built.
+# `npm ci` may refuse a lock that lacks an optional build for another platform; `npm install` takes the same versions
+# from it. Workspaces hold the client and the tests: the apps need neither.
+# No dependency needs its install script, so none runs code or calls home while the image is built.
 FROM manifest AS build
-RUN npm install --ignore-scripts --no-audit --no-fund
+RUN npm install --workspaces=false --ignore-scripts --no-audit --no-fund
 COPY nest-cli.json tsconfig.json ./
 COPY libs libs
 COPY apps apps
@@ -17,7 +17,7 @@ RUN npm run build:apps
 # Optional packages go too: they are TypeScript, an optional peer of @nestjs/swagger, and a native decoder for msgpack,
 # which BullMQ only encodes.
 FROM manifest AS production
-RUN npm install --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+RUN npm install --omit=dev --omit=optional --workspaces=false --ignore-scripts --no-audit --no-fund
 
 FROM node:24-bookworm-slim AS runtime
 RUN rm -rf /opt/yarn-* /usr/local/lib/node_modules \

@@ -1,6 +1,6 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark on a private stack on loopback. */
 import { stopAll } from '../scripts/stack.mjs';
-import { SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
+import { SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
 
 const BENCHES = ['ingest', 'send', 'cluster', 'agreement', 'flood', 'backoff', 'retained'];
 const [name = '', ...args] = process.argv.slice(2);
@@ -9,8 +9,8 @@ if (!BENCHES.includes(name)) {
   process.exit(1);
 }
 try {
-  ensurePackages();
-  ensurePrograms(['redis-server', 'mosquitto']);
+  ensurePackages('run');
+  ensurePrograms(SERVERS);
   ensureBuild();
   const { run } = await import(`./${name}.mjs`);
   await run(args);

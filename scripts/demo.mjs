@@ -4,14 +4,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
+import { SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
 import { startStack, waitUntil } from './stack.mjs';
 
 const started = performance.now();
 let ok = false;
 try {
-  ensurePackages();
-  ensurePrograms(['redis-server', 'mosquitto']);
+  ensurePackages('run');
+  ensurePrograms(SERVERS);
   ensureBuild();
   await demo();
   ok = true;

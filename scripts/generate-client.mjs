@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ROOT, SetupError, ensurePackages, run } from './setup.mjs';
 
 try {
-  ensurePackages();
+  ensurePackages('all');
   // The gateway alone: a client that does not fit yet must not be in the way.
   run('npm', ['exec', '--', 'nest', 'build', 'api-gateway']);
   const { TYPES, documentOf, typesOf } = await import('./client-types.mjs');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ROOT, SetupError, ensureBuild, ensurePackages } from './setup.mjs';
 
 try {
-  ensurePackages();
+  ensurePackages('run');
   ensureBuild();
 } catch (error) {
   console.error(error instanceof SetupError ? error.message : error);

@@ -1,4 +1,7 @@
-/** What package.json and its lock may hold: exact versions, digests, registries only, licences that allow the use. */
+/**
+ * What the manifests and their lock may hold: exact versions, each installed once, for all workspaces; digests; registries
+ * only; licences that allow the use.
+ */
 
 /** Licences that ask for no more than to be named. */
 const LICENCES = new Set([
@@ -13,7 +16,7 @@ const LICENCES = new Set([
   'Python-2.0',
 ]);
 
-/** Packages whose script reports the installation to its author. Every install here leaves scripts out. */
+/** Packages with a script that reports the installation to its author. Every install here runs without scripts. */
 const SCRIPT_LEFT_OUT = new Set(['node_modules/@scarf/scarf']);
 
 /**
@@ -22,21 +25,32 @@ const SCRIPT_LEFT_OUT = new Set(['node_modules/@scarf/scarf']);
  */
 
 /**
- * @param {{ dependencies?: Record<string, string>, devDependencies?: Record<string, string>, overrides?: unknown }} manifest
+ * @typedef {{ dependencies?: Record<string, string>, devDependencies?: Record<string, string>,
+ *   workspaces?: string[] }} Manifest
+ */
+
+/**
+ * @param {Manifest[]} manifests the root's and those of its workspaces
  * @param {{ packages: Record<string, LockedPackage> }} lock
  * @returns {string[]} each thing that is wrong
  */
-export function lockFaults(manifest, { packages }) {
+export function lockFaults(manifests, { packages }) {
   const faults = [];
-  const asked = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
+  const workspaces = manifests.flatMap((manifest) => manifest.workspaces ?? []);
+  const asked = manifests.flatMap(({ dependencies, devDependencies }) =>
+    Object.entries({ ...dependencies, ...devDependencies }),
+  );
   for (const [name, version] of asked) {
     if (!/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)) faults.push(`${name}: "${version}" is no exact version`);
     const locked = packages[`node_modules/${name}`]?.version;
-    if (locked !== version) faults.push(`${name}: package.json asks for ${version}, the lock has ${locked ?? 'none'}`);
+    if (locked !== version)
+      faults.push(`${name}: a package.json asks for ${version}, the lock has ${locked ?? 'none'}`);
   }
   for (const [path, locked] of Object.entries(packages)) {
-    if (path === '') continue;
+    if (path === '' || workspaces.includes(path)) continue;
+    if (!path.startsWith('node_modules/')) faults.push(`${path}: not at the root, so it is installed twice`);
     const { version, resolved, integrity, license, dev, devOptional, link, hasInstallScript, optional } = locked;
+    if (link && workspaces.includes(resolved ?? '')) continue;
     if (link || (resolved !== undefined && !resolved.startsWith('https://')))
       faults.push(`${path}: not from a registry`);
     if (!integrity?.startsWith('sha512-')) faults.push(`${path}@${version ?? ''}: no digest`);

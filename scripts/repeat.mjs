@@ -3,7 +3,7 @@
  * of them, and ends with 1 where a run failed.
  */
 import { randomInt } from 'node:crypto';
-import { ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
+import { SERVERS, ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
 
 const SUITES = ['cluster', 'cluster:ring', 'outbound', 'chaos', 'events'];
 
@@ -13,8 +13,8 @@ if (!SUITES.includes(suite) || !Number.isInteger(times) || times < 1) {
   console.error(`Say what (${SUITES.join(', ')}) and how often, from 1: npm run test:repeat -- ${SUITES[0]} 20`);
   process.exit(2);
 }
-ensurePackages();
-ensurePrograms(['redis-server', 'mosquitto']);
+ensurePackages('all');
+ensurePrograms(SERVERS);
 ensureBuild();
 /** @type {string[]} */
 const results = [];

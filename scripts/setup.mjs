@@ -1,11 +1,12 @@
-/** What a bare clone lacks: npm packages, the build, and the servers to run against. Node's own modules only. */
+/** Adds what a bare clone lacks: npm packages, the build, and the servers. It imports Node's own modules only. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nodeTrouble } from './node-version.mjs';
 
-// Whatever is started imports this file first: nothing else has been done yet.
+// Every script imports this file first: on a Node that is too old it must end before anything else fails.
 const trouble = nodeTrouble();
 if (trouble !== undefined) {
   console.error(trouble);
@@ -14,15 +15,25 @@ if (trouble !== undefined) {
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** Programs that Debian's packages of these names bring. */
-const PACKAGES = {
+/** All programs that a script needs, with the Debian package of each. `npm start` needs `SERVERS` only. */
+const DEBIAN_PACKAGES = {
   'redis-server': 'redis-server',
   mosquitto: 'mosquitto',
   kubectl: 'kubernetes-client',
   openssl: 'openssl',
+  luacheck: 'lua-check',
 };
 
-/** A message for the person at the terminal; needs no stack. */
+/** @typedef {keyof typeof DEBIAN_PACKAGES} Program */
+
+export const PROGRAMS = /** @type {Program[]} */ (Object.keys(DEBIAN_PACKAGES));
+/** @type {Program[]} */
+export const SERVERS = ['redis-server', 'mosquitto'];
+
+/** The packages that the apps and the client run on and are built with: every workspace but the tests'. */
+const RUN_ONLY = ['--include-workspace-root', '--workspace', 'libs/client'];
+
+/** An error whose message is all that the person at the terminal needs; it is printed without its stack. */
 export class SetupError extends Error {}
 
 /** Runs a command with its output on the terminal. @throws SetupError */
@@ -37,48 +48,61 @@ export function findProgram(/** @type {string} */ name) {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
-/** Installs npm packages where the lock is newer than what is installed. */
-export function ensurePackages() {
-  const installed = join(ROOT, 'node_modules', '.installed');
-  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(ROOT, 'package-lock.json')).mtimeMs) return;
-  console.log('Installing npm packages …');
-  // Not `npm ci`: it refuses a lock without the optional packages of other platforms.
-  run('npm', ['install', '--no-audit', '--no-fund', '--include=dev', '--ignore-scripts', '--loglevel=error']);
-  writeFileSync(installed, '');
+/**
+ * Installs the npm packages of the lock, unless they are installed already: those to run and build with (`run`), or
+ * those of the tests too (`all`). A later `run` takes no test package away.
+ */
+export function ensurePackages(/** @type {'run' | 'all'} */ scope) {
+  const marker = join(ROOT, 'node_modules', '.installed');
+  const lock = createHash('sha256')
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .digest('hex');
+  // An empty marker is one of release 0.1.0 and fits no lock.
+  const [scopeThen, lockThen] = existsSync(marker) ? readFileSync(marker, 'utf8').split(' ') : [];
+  if (lockThen === lock && (scopeThen === 'all' || scopeThen === scope)) return;
+  console.log(scope === 'all' ? 'Installing all npm packages …' : 'Installing the npm packages of the apps …');
+  // `npm ci` would refuse a lock without the optional packages of other platforms, and would start from nothing.
+  // Without --no-save, an older npm would write the lock in its own way.
+  const options = ['--no-save', '--no-audit', '--no-fund', '--include=dev', '--ignore-scripts', '--loglevel=error'];
+  run('npm', ['install', ...options, ...(scope === 'run' ? RUN_ONLY : [])]);
+  writeFileSync(marker, `${scope} ${lock}`);
 }
 
-/** Installs the programs that are missing, where apt can. @throws SetupError that says what to install. */
-export function ensurePrograms(/** @type {(keyof typeof PACKAGES)[]} */ names) {
+/**
+ * Installs all missing programs in one call of apt, if there is an apt and we are root.
+ * @throws SetupError that says what to install
+ */
+export function ensurePrograms(/** @type {Program[]} */ names) {
   const missing = names.filter((name) => findProgram(name) === undefined);
   if (missing.length === 0) return;
-  const packages = missing.map((name) => PACKAGES[name]);
-  const root = process.getuid?.() === 0;
-  if (!root || findProgram('apt-get') === undefined) {
+  const packages = missing.map((name) => DEBIAN_PACKAGES[name]);
+  const isRoot = process.getuid?.() === 0;
+  if (!isRoot || findProgram('apt-get') === undefined) {
     throw new SetupError(
       `Missing: ${missing.join(', ')}. Install ${packages.join(' and ')} ` +
         `(Debian, Ubuntu: sudo apt-get install ${packages.join(' ')}), ` +
-        'or point REDIS_URL and MQTT_URL to servers of your own, or use "docker compose up".',
+        'or, to run without servers here, point REDIS_URL and MQTT_URL to servers of your own, or use "docker compose up".',
     );
   }
   console.log(`Installing ${packages.join(', ')} …`);
-  // Run level 1 keeps Debian from starting system services beside ours.
+  // Run level 1 keeps Debian from starting the servers as system services.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   run('apt-get', ['update', '-qq'], env);
   run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], env);
 }
 
-/** Builds the apps where a source is newer than the last build. */
+/** Builds the apps and the client if a source is newer than the last build. */
 export function ensureBuild() {
-  const stamp = join(ROOT, 'dist', '.built');
+  const marker = join(ROOT, 'dist', '.built');
   const sources = ['apps', 'libs', 'package-lock.json', 'tsconfig.json', 'nest-cli.json'];
   const newest = Math.max(...sources.map((path) => newestChange(join(ROOT, path))));
-  if (existsSync(stamp) && statSync(stamp).mtimeMs > newest) return;
+  if (existsSync(marker) && statSync(marker).mtimeMs > newest) return;
   console.log('Building …');
   run('npm', ['run', '--silent', 'build']);
-  writeFileSync(stamp, '');
+  writeFileSync(marker, '');
 }
 
-/** @returns {number} time of the newest change below a path */
+/** @returns {number} the time of the newest change below a path */
 function newestChange(/** @type {string} */ path) {
   const stat = statSync(path);
   if (!stat.isDirectory()) return stat.mtimeMs;

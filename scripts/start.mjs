@@ -25,7 +25,7 @@ try {
 
 async function main() {
   const devices = deviceCount();
-  ensurePackages();
+  ensurePackages('run');
   /** @type {('redis-server' | 'mosquitto')[]} */
   const servers = [];
   if (!process.env.REDIS_URL) servers.push('redis-server');

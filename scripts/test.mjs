@@ -2,14 +2,14 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SetupError, ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
+import { PROGRAMS, SetupError, ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
 
 const results = join(tmpdir(), `cloud-connector-tests-${process.pid}.json`);
 /** @type {unknown} */
 let failure;
 try {
-  ensurePackages();
-  ensurePrograms(['redis-server', 'mosquitto', 'kubectl', 'openssl']);
+  ensurePackages('all');
+  ensurePrograms(PROGRAMS);
   ensureBuild();
   for (const script of ['lint', 'typecheck', 'boundaries']) {
     console.log(`\n${script} …`);

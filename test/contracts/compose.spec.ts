@@ -103,7 +103,10 @@ describe('Dockerfile', () => {
   it('installs what the lock says and runs no install script', () => {
     const installs = all.filter(({ argument }) => argument.startsWith('npm install'));
     expect(installs.map(({ stage }) => stage)).toEqual(['build', 'production']);
-    for (const { argument } of installs) expect(argument).toContain('--ignore-scripts');
+    for (const { argument } of installs) {
+      expect(argument).toContain('--ignore-scripts');
+      expect(argument).toContain('--workspaces=false');
+    }
     expect(inherited('build', 'COPY')[0]).toBe('package.json package-lock.json .npmrc ./');
     expect(inherited('production', 'COPY')).toEqual(['package.json package-lock.json .npmrc ./']);
   });
