@@ -1,5 +1,5 @@
 /**
- * luacheck on each Lua command as Redis gets it, with its includes: an include alone looks unused. Reports the lines of
+ * luacheck on each Lua command with its includes, as Redis gets it but for the names: an include alone looks unused. Reports the lines of
  * the files. What an include offers may be unused by one command, but not by all.
  */
 import { spawnSync } from 'node:child_process';
@@ -20,7 +20,8 @@ const faults = new Set();
 /** Places in includes that a command leaves unused, and how many commands do. @type {Map<string, number>} */
 const unused = new Map();
 
-for (const { path, text, keys, args, origins } of sources) {
+for (const { path, keys, args, lines } of sources) {
+  const text = lines.map((line) => line.text).join('\n');
   const names = [...keys.map(({ name }) => `KEYS.${name}`), ...args.map(({ name }) => `ARGV.${name}`)];
   for (const name of names) {
     if (!new RegExp(`${name.replace('.', '\\.')}\\b`).test(text)) faults.add(`${shown(path)}: ${name} is never read`);
@@ -34,9 +35,8 @@ for (const { path, text, keys, args, origins } of sources) {
   if (status === null || status > 2) throw new Error(`luacheck failed on ${shown(path)}: ${stdout}${stderr}`);
   for (const report of stdout.split('\n')) {
     const [, line, column, what = ''] = /^lua:(\d+):(\d+): (.*)$/.exec(report) ?? [];
-    const origin = origins[Number(line) - 1];
-    // Line 0 is the loader's own.
-    if (origin === undefined || origin.line === 0) continue;
+    const origin = lines[Number(line) - 1];
+    if (origin === undefined) continue;
     const fault = `${shown(origin.path)}:${origin.line}:${column}: ${what}`;
     if (origin.path === path || !what.startsWith('(W211)')) faults.add(fault);
     else unused.set(fault, (unused.get(fault) ?? 0) + 1);

@@ -99,15 +99,15 @@ describe('a Lua file', () => {
 
   it('keeps its flags on the first line', () => {
     write('act.lua', '#!lua flags=allow-oom', '-- KEYS one', 'return 1');
-    expect(readLua(join(folder(), 'act.lua')).text).toMatch(/^#!lua flags=allow-oom\nsetmetatable\(KEYS/);
+    expect(readLua(join(folder(), 'act.lua')).text).toMatch(/^#!lua flags=allow-oom\n/);
   });
 
   it('knows from which line of which file each of its lines comes', () => {
     write('includes/base.lua', '-- Base.', 'local base = 1');
     write('act.lua', '-- Act.', '--- @include "base"', 'return base');
-    const { text, origins } = readLua(join(folder(), 'act.lua'));
+    const { text, lines } = readLua(join(folder(), 'act.lua'));
     const at = text.split('\n').indexOf('local base = 1');
-    expect(origins[at]).toMatchObject({ path: join(folder(), 'includes/base.lua'), line: 2 });
+    expect(lines[at]).toMatchObject({ path: join(folder(), 'includes/base.lua'), line: 2 });
   });
 
   it('is refused if files include each other, with the whole cycle', () => {
@@ -129,6 +129,7 @@ describe('a Lua file', () => {
   it.each([
     ['a name that is none', '-- KEYS one two', /"one two" is no name for KEYS/],
     ['a name behind a list', '-- ARGV many..., last', /"last" of ARGV stands after "many"/],
+    ['a name that its head does not give', '-- KEYS one\nlocal x = KEYS.onee', /act\.lua:2: KEYS\.onee is not named/],
     ['a key behind an optional one', '-- KEYS one?, two', /"two" of KEYS stands after "one"/],
   ])('is refused with %s', (_, header, message) => {
     write('act.lua', header, 'return 1');

@@ -7,9 +7,10 @@
  *     -- KEYS owner, epoch, log?
  *     -- ARGV fence, writes...
  *
- * `?`: may be absent, `...`: a list; both only at the end. The Lua reads `KEYS.owner`, and `ARGV.writes` is the index at
- * which the list begins; callers pass an object with the same names. So no two files have to agree on an order. A command
- * whose head says `-- Reply by name: …` returns names and values in turn, which callers get as an object.
+ * `?`: may be absent, `...`: a list; both only at the end. The Lua says `KEYS.owner`, for which Redis gets `KEYS[1]`, and
+ * `ARGV.writes` for the index at which the list begins; callers pass an object with the same names. So no two files have to
+ * agree on an order. A command whose head says `-- Reply by name: …` returns names and values in turn, which callers get as
+ * an object.
  *
  * `--- @include "name"` stands for `commands/includes/name.lua`, `--- @include "sharding/name"` for an include of another
  * library. A file is included once; its KEYS and ARGV are appended to those of the command.
@@ -29,8 +30,8 @@ export interface LuaSource {
   keys: readonly LuaName[];
   args: readonly LuaName[];
   repliesByName: boolean;
-  /** Where each line of `text` comes from. */
-  origins: readonly LuaOrigin[];
+  /** The lines of `text`, with names in place of numbers. */
+  lines: readonly LuaLine[];
   includes: readonly string[];
 }
 
@@ -39,9 +40,10 @@ export interface LuaName {
   kind: 'one' | 'optional' | 'list';
 }
 
-export interface LuaOrigin {
+export interface LuaLine {
   path: string;
   line: number;
+  text: string;
 }
 
 /** The commands of one library. */
@@ -107,7 +109,7 @@ export function readLua(path: string): LuaSource {
 
 /** @throws LuaSourceError */
 export function assembleLua(path: string, text: string): LuaSource {
-  const lines: (LuaOrigin & { text: string })[] = [];
+  const lines: LuaLine[] = [];
   const keys: LuaName[] = [];
   const args: LuaName[] = [];
   const includes = new Set<string>();
@@ -133,15 +135,12 @@ export function assembleLua(path: string, text: string): LuaSource {
   }
 
   add(path, text, [path]);
-  const first = lines[0]?.text.startsWith('#!') === true ? 1 : 0;
-  const prelude = [named('KEYS', keys), named('ARGV', args)].filter((line) => line !== '');
-  lines.splice(first, 0, ...prelude.map((line) => ({ path, line: 0, text: line })));
   return {
-    text: lines.map((line) => line.text).join('\n'),
+    text: lines.map((line) => numbered(line, { KEYS: keys, ARGV: args })).join('\n'),
     keys: checked(path, 'KEYS', keys),
     args: checked(path, 'ARGV', args),
     repliesByName: /^-- Reply by name/m.test(text),
-    origins: lines,
+    lines,
     includes: [...includes],
   };
 }
@@ -152,6 +151,7 @@ export class LuaSourceError extends Error {
 }
 
 const INCLUDE = /^--- @include "([^"]*)"$/;
+const NAMED = /\b(KEYS|ARGV)\.(\w+)/g;
 const NAME = /^([a-z][a-z0-9_]*)(\?|\.\.\.)?$/;
 
 /** `libs/<library>/src/commands/includes/<name>.lua`, in the sources as in `dist`. */
@@ -185,11 +185,14 @@ function checked(path: string, table: string, names: readonly LuaName[]): readon
   return names;
 }
 
-/** `KEYS.owner` stands for `KEYS[1]`: found through the table's metatable, so that the table itself stays an array. */
-function named(table: 'KEYS' | 'ARGV', names: readonly LuaName[]): string {
-  if (names.length === 0) return '';
-  const fields = names.map(({ name, kind }, i) => `${name} = ${kind === 'list' ? i + 1 : `${table}[${i + 1}]`}`);
-  return `setmetatable(${table}, { __index = { ${fields.join(', ')} } })`;
+function numbered({ path, line, text }: LuaLine, tables: Record<string, readonly LuaName[]>): string {
+  if (text.startsWith('--')) return text;
+  return text.replace(NAMED, (used, table: string, name: string) => {
+    const names = tables[table] ?? [];
+    const index = names.findIndex((known) => known.name === name);
+    if (index < 0) throw new LuaSourceError(`${path}:${line}: ${used} is not named at the head of the command`);
+    return names[index]?.kind === 'list' ? `${index + 1}` : `${table}[${index + 1}]`;
+  });
 }
 
 function byName(flat: readonly unknown[]): Record<string, unknown> {
