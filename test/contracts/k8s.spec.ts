@@ -15,7 +15,8 @@ import { ConfigMap, Service, ServiceAccount } from 'kubernetes-models/v1';
 import { parse, parseAllDocuments } from 'yaml';
 
 import { dispatcherSettings } from '../../apps/dispatcher/src/dispatcher.settings.js';
-import { bodyLimits, gatewaySettings } from '../../apps/api-gateway/src/gateway.settings.js';
+import { gatewaySettings } from '../../apps/api-gateway/src/gateway.settings.js';
+import { bodyLimits } from '../../apps/api-gateway/src/http/http.settings.js';
 import { APPS, SECRETS, seconds } from './settings.js';
 
 const ROOT = join(__dirname, '../..');

@@ -3,13 +3,12 @@ import 'reflect-metadata';
 import { connect } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { NestLogger, loadSettings } from '@app/platform';
+import { Lifecycle, NestLogger, loadSettings } from '@app/platform';
 import { pino } from 'pino';
 import { register } from 'prom-client';
-import { Gateway } from '../../apps/api-gateway/src/gateway.js';
 import { GatewayModule } from '../../apps/api-gateway/src/gateway.module.js';
 import { gatewaySettings } from '../../apps/api-gateway/src/gateway.settings.js';
-import { gatewayAdapter, prepareHttp } from '../../apps/api-gateway/src/http/gateway-http.js';
+import { gatewayAdapter, prepareHttp } from '../../apps/api-gateway/src/gateway-http.js';
 import { quiet } from './servers.js';
 
 const HOST = '127.0.0.1';
@@ -47,7 +46,7 @@ export class GatewayApp {
     );
     prepareHttp(app, settings);
     await app.listen(0, HOST);
-    if (started) await app.get(Gateway).start();
+    if (started) await app.get(Lifecycle).start();
     const { port } = app.getHttpServer().address() as { port: number };
     return new GatewayApp(app, port, lines);
   }

@@ -1,5 +1,4 @@
 import { runApp } from '@app/platform';
-import { Dispatcher } from './dispatcher.js';
 import { DispatcherModule } from './dispatcher.module.js';
 import { dispatcherSettings } from './dispatcher.settings.js';
 
@@ -7,5 +6,4 @@ await runApp({
   name: 'dispatcher',
   settings: dispatcherSettings,
   module: (settings, logger) => DispatcherModule.wire(settings, logger),
-  started: (app) => app.get(Dispatcher).start(),
 });

@@ -31,7 +31,7 @@ export const brokerSettings = {
   MQTT_KEY_FILE: readableFile().optional(),
 };
 
-type BrokerSettings = { [Name in keyof typeof brokerSettings]?: z.output<(typeof brokerSettings)[Name]> };
+export type BrokerSettings = { [Name in keyof typeof brokerSettings]?: z.output<(typeof brokerSettings)[Name]> };
 
 /** For `superRefine`: what one setting asks of another. */
 export function brokerSettingsFit(settings: BrokerSettings & { MQTT_URL: string }, ctx: z.RefinementCtx): void {

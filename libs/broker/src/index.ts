@@ -1,4 +1,5 @@
 export * from './broker-access.js';
+export * from './broker.module.js';
 export * from './broker-watch.js';
 export * from './intake-connection.js';
 export * from './publisher.js';

@@ -17,9 +17,10 @@ import { within } from './within.js';
 export interface LifecycleStep {
   /** As it is logged. */
   name: string;
-  /** `stopping` is aborted when the app stops: the start then ends soon, and may reject. */
-  start?(stopping: AbortSignal): void | Promise<void>;
-  stop?(): void | Promise<void>;
+  /** A promise is waited for. `stopping` is aborted when the app stops: the start then ends soon, and may reject. */
+  start?(stopping: AbortSignal): unknown;
+  /** A promise is waited for. */
+  stop?(): unknown;
   /** How long the stop is waited for, in milliseconds. Default: `STOP_MS`. */
   stopWithinMs?: number;
 }

@@ -7,9 +7,7 @@ import type { z } from 'zod';
 import { httpOptions } from './http-server.js';
 import { Lifecycle } from './lifecycle.js';
 import { NestLogger, createLogger, logForeignText, type Logger } from './logger.js';
-import { SettingsError, loadSettings, type commonSettings } from './settings.js';
-
-type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };
+import { SettingsError, loadSettings, type CommonSettings } from './settings.js';
 
 export interface AppDefinition<Settings> {
   name: string;

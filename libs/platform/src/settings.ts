@@ -139,6 +139,8 @@ export const commonSettings = {
   SHUTDOWN_GRACE: duration('10s', { min: '1s', max: '10m' }),
 };
 
+export type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };
+
 /** Thrown at start for a wrong setting; the message names each variable and what would be right. */
 export class SettingsError extends Error {
   override readonly name = 'SettingsError';

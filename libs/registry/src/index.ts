@@ -31,6 +31,7 @@ export type { MigrationStep } from './migration/migration-step.js';
 export * from './outbox.js';
 export * from './refusals.js';
 export * from './registry-keys.js';
+export * from './registry.module.js';
 export * from './sweeps.js';
 export * from './to-do.js';
 export * from './wake-ups.js';

@@ -6,14 +6,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { Publisher } from '@app/broker';
-import { closeRedis, connectRedis, isCluster, type Redis } from '@app/platform';
+import { Draining, RedisConnections, closeRedis, connectRedis, isCluster, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
 import { DueWorkOfShards, Messages, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
 import type { Grant } from '@app/sharding';
 import { ANYBODY } from '../../../apps/api-gateway/src/access/caller.js';
 import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/messages/message-sender.js';
-import { Dispatcher } from '../../../apps/dispatcher/src/dispatcher.js';
-import { Slots } from '../../../apps/dispatcher/src/slots.js';
+import { DispatcherLifecycle } from '../../../apps/dispatcher/src/dispatcher.lifecycle.js';
+import { Dispatcher } from '../../../apps/dispatcher/src/outbound/dispatcher.js';
+import { Slots } from '../../../apps/dispatcher/src/outbound/slots.js';
 import { Proxy as Network } from '../../support/proxy.js';
 import { gate, quiet, type Server } from '../../support/servers.js';
 
@@ -164,12 +165,23 @@ export class Stage {
       logger: quiet,
     };
     const wakeUps = new WakeUps(redis, this.keys);
-    const dispatcher = new Dispatcher({ redis, workerRedis, keys: this.keys, draining, wakeUps, shardCount: 1 }, quiet);
-    await dispatcher.start();
+    const dispatcher = new Dispatcher(workerRedis, this.keys, draining, wakeUps, 1, quiet);
+    const lifecycle = new DispatcherLifecycle(
+      new RedisConnections([redis, workerRedis]),
+      redis,
+      this.keys,
+      wakeUps,
+      publisher,
+      dispatcher,
+      { SHARD_COUNT: 1 },
+      new Draining(),
+      quiet,
+    );
+    await lifecycle.start();
     this.stops.push(async () => {
       victim.thaw();
-      await dispatcher.onModuleDestroy();
-      await dispatcher.onApplicationShutdown();
+      await lifecycle.onModuleDestroy();
+      await lifecycle.onApplicationShutdown();
       open = false;
       // A worker that was left behind goes on renewing locks; the process of a real dispatcher ends.
       await (Reflect.get(dispatcher, 'worker') as { lockManager: { close(): Promise<void> } }).lockManager.close();

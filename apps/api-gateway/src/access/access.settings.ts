@@ -1,6 +1,14 @@
 /** Settings that say who may call, and what they ask of each other. */
 import { isIP } from 'node:net';
-import { isLoopback, optionalInteger, parsed, readableFile, secureUrl } from '@app/platform';
+import {
+  integer,
+  isLoopback,
+  optionalInteger,
+  parsed,
+  readableFile,
+  secureUrl,
+  type CommonSettings,
+} from '@app/platform';
 import { z } from 'zod';
 import type { LimitsASecond } from './request-limits.js';
 
@@ -25,11 +33,13 @@ export const accessSettings = {
   KEY_RATE_LIMIT: optionalInteger(0, 1_000_000),
   /** Most requests a second of one address; 0 for no limit. */
   ADDRESS_RATE_LIMIT: optionalInteger(0, 1_000_000),
+  /** Most event streams that one key or token subject has open at one gateway. */
+  EVENT_STREAMS_PER_KEY: integer(20, 1, 100_000),
   /** Addresses of those whose `X-Forwarded-For` is believed. */
   TRUSTED_PROXIES: parsed('none', parseProxies),
 };
 
-export type AccessSettings = z.output<z.ZodObject<typeof accessSettings>>;
+export type AccessSettings = z.output<z.ZodObject<typeof accessSettings>> & CommonSettings;
 
 /** Requests a second of one key, and of one address, where production leaves them unset. */
 const LIMITS_IN_PRODUCTION = { perKey: 1000, perAddress: 2000 };
@@ -56,10 +66,7 @@ function parseProxies(text: string): string[] {
 }
 
 /** For `superRefine`. */
-export function accessSettingsFit(
-  settings: AccessSettings & { HOST: string; PORT: number },
-  ctx: z.RefinementCtx,
-): void {
+export function accessSettingsFit(settings: AccessSettings & { PORT: number }, ctx: z.RefinementCtx): void {
   const wrong = (name: string, message: string): void => ctx.addIssue({ code: 'custom', path: [name], message });
   const names = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL'] as const;
   const given = names.filter((name) => settings[name] !== undefined);

@@ -1,12 +1,12 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { DeadLetters, Sweeps } from '@app/registry';
+import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
+import { DeadLetters, Maintenance, RegistryKeys, Sweeps } from '@app/registry';
 import { readCluster } from '@app/sharding';
 import type { FastifyReply } from 'fastify';
 import { RequestCaller, type Caller } from '../access/caller.js';
 import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
-import { GATEWAY_PARTS, type GatewayParts } from '../gateway.js';
 import { Problem, Problems } from '../http/problem.js';
 import { ClusterBody, toClusterBody } from './cluster.dto.js';
 import { DeadLetterPageBody, DeadLettersQuery, toDeadLetterPage } from './dead-letter.dto.js';
@@ -16,10 +16,13 @@ import { RequestedSweepBody, SweepBody, SweepIdParam, toRequestedSweepBody, toSw
 @Controller('v1/cluster')
 export class ClusterController {
   constructor(
-    @Inject(GATEWAY_PARTS) private readonly parts: GatewayParts,
+    @Inject(REDIS) private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
     private readonly sweeps: Sweeps,
     private readonly deadLetters: DeadLetters,
+    private readonly maintenance: Maintenance,
     private readonly limits: RequestLimits,
+    @Inject(SETTINGS) private readonly settings: CommonSettings,
   ) {}
 
   @Get()
@@ -31,8 +34,7 @@ export class ClusterController {
   @ApiOkResponse({ standardSchema: ClusterBody })
   @Problems()
   async getCluster(): Promise<ClusterBody> {
-    const { redis, keys, shardCount } = this.parts;
-    return toClusterBody(await readCluster(redis, keys, shardCount));
+    return toClusterBody(await readCluster(this.redis, this.keys, this.settings.SHARD_COUNT));
   }
 
   @Post('sweeps')
@@ -53,7 +55,7 @@ export class ClusterController {
   @Problems()
   async startSweep(@Res({ passthrough: true }) reply: FastifyReply): Promise<RequestedSweepBody> {
     const id = await this.sweeps.nextId();
-    await this.parts.maintenance.requestSweep('request', 0);
+    await this.maintenance.requestSweep('request', 0);
     reply.header('location', `/v1/cluster/sweeps/${id}`);
     return toRequestedSweepBody(id, 'waiting', Date.now());
   }

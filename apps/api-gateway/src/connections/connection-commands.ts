@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { shardOf } from '@app/protocol';
 import { type CommandReplies, encodeCommand, type Command, type CommandOutcome } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
-import { Problem } from '../http/problem.js';
+import { Problem, unknownConnection } from '../http/problem.js';
 
 export class ConnectionCommands {
   constructor(
@@ -37,8 +37,4 @@ export class ConnectionCommands {
     if (outcome.kind === 'conflict') throw new Problem('conflict', outcome.details);
     return outcome;
   }
-}
-
-export function unknownConnection(clientId: string): Problem {
-  return new Problem('unknown-connection', `no client with the id "${clientId}" has ever registered`);
 }

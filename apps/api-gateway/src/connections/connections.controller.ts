@@ -7,10 +7,9 @@ import type { FastifyRequest } from 'fastify';
 import { RequestCaller, type Caller } from '../access/caller.js';
 import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
-import type { GatewaySettings } from '../gateway.settings.js';
-import { Problems } from '../http/problem.js';
+import { Problems, unknownConnection } from '../http/problem.js';
 import { ClientIdParam } from '../http/validation.js';
-import { ConnectionCommands, unknownConnection } from './connection-commands.js';
+import { ConnectionCommands } from './connection-commands.js';
 import {
   ConnectionBody,
   ConnectionPageBody,
@@ -25,6 +24,7 @@ import {
   toFilter,
   toSummaryBody,
 } from './connection.dto.js';
+import type { ConnectionsSettings } from './connections.settings.js';
 
 @ApiTags('Connections')
 @Controller('v1/connections')
@@ -33,7 +33,7 @@ export class ConnectionsController {
     private readonly directory: ConnectionDirectory,
     private readonly commands: ConnectionCommands,
     private readonly limits: RequestLimits,
-    @Inject(SETTINGS) private readonly settings: GatewaySettings,
+    @Inject(SETTINGS) private readonly settings: ConnectionsSettings,
   ) {}
 
   @Get()

@@ -5,12 +5,12 @@ import { shardOf } from '@app/protocol';
 import { RequestCaller, type Caller } from '../access/caller.js';
 import { OpenStreams } from '../access/open-streams.js';
 import { Requires } from '../access/scopes.js';
-import type { GatewaySettings } from '../gateway.settings.js';
 import { Problem, Problems } from '../http/problem.js';
 import { LastEventId } from '../http/request-headers.js';
 import { decodeCursor } from './event-cursor.js';
 import { EventFeed } from './event-feed.js';
 import { EventsQuery } from './event.dto.js';
+import type { EventsSettings } from './events.settings.js';
 
 @ApiTags('Events')
 @Controller('v1/events')
@@ -18,7 +18,7 @@ export class EventsController {
   constructor(
     private readonly feed: EventFeed,
     private readonly streams: OpenStreams,
-    @Inject(SETTINGS) private readonly settings: GatewaySettings,
+    @Inject(SETTINGS) private readonly settings: EventsSettings,
   ) {}
 
   @Get()

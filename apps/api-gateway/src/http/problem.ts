@@ -80,6 +80,10 @@ export class Problem extends Error {
   }
 }
 
+export function unknownConnection(clientId: string): Problem {
+  return new Problem('unknown-connection', `no client with the id "${clientId}" has ever registered`);
+}
+
 export const ProblemBody = z.object({
   type: z.string().meta({ example: 'urn:cloud-connector:problem:unknown-connection' }),
   title: z.string(),

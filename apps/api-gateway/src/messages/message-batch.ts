@@ -1,11 +1,11 @@
 /** A batch of messages: each is checked and answered on its own, and one that is wrong harms no other. */
 import type { NewMessage } from '@app/registry';
 import type { Caller } from '../access/caller.js';
-import type { GatewaySettings } from '../gateway.settings.js';
 import { Problem } from '../http/problem.js';
 import { asProblem } from '../http/validation.js';
 import type { MessageSender, SendOutcome } from './message-sender.js';
 import { BatchItem, toAcceptedBody, type BatchResultBody } from './message.dto.js';
+import type { MessagesSettings } from './messages.settings.js';
 import { refusal, toNewMessage } from './outgoing.js';
 
 type Result = BatchResultBody['results'][number];
@@ -17,7 +17,7 @@ export async function sendBatch(
   requestId: string,
   caller: Caller,
   sender: MessageSender,
-  settings: GatewaySettings,
+  settings: MessagesSettings,
 ): Promise<{ results: Result[]; audit: object[] }> {
   const read = items.map((item) => toMessage(item, requestId, settings));
   const outcomes = await sender.send(
@@ -48,7 +48,7 @@ export function acceptedAudit({ message, shard, replayed }: Accepted): Record<st
   return { message_id, directive, message_status, shard, replayed };
 }
 
-function toMessage(item: unknown, requestId: string, settings: GatewaySettings): NewMessage | Problem {
+function toMessage(item: unknown, requestId: string, settings: MessagesSettings): NewMessage | Problem {
   // A member of it stands there twice.
   if (item instanceof Problem) return item;
   const { success, data, error } = BatchItem.safeParse(item);

@@ -14,9 +14,7 @@ import { auditLog, auditOf } from '../access/audit.js';
 import { RequestCaller, type Caller } from '../access/caller.js';
 import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
-import { unknownConnection } from '../connections/connection-commands.js';
-import type { GatewaySettings } from '../gateway.settings.js';
-import { Problem, Problems } from '../http/problem.js';
+import { Problem, Problems, unknownConnection } from '../http/problem.js';
 import { IdempotencyKey, RequestId } from '../http/request-headers.js';
 import { ClientIdParam, MessageIdParam } from '../http/validation.js';
 import { MessageSender } from './message-sender.js';
@@ -33,6 +31,7 @@ import {
   toAcceptedBody,
   toMessageBody,
 } from './message.dto.js';
+import type { MessagesSettings } from './messages.settings.js';
 import { refusal, toNewMessage } from './outgoing.js';
 
 @ApiTags('Messages')
@@ -45,7 +44,7 @@ export class MessagesController {
     private readonly messages: Messages,
     private readonly directory: ConnectionDirectory,
     private readonly limits: RequestLimits,
-    @Inject(SETTINGS) private readonly settings: GatewaySettings,
+    @Inject(SETTINGS) private readonly settings: MessagesSettings,
     @Inject(LOGGER) logger: Logger,
   ) {
     this.auditLog = auditLog(logger);

@@ -1,14 +1,13 @@
 /** From what a caller asks to be sent to what is stored, and from what became of it to the caller's answer. */
 import type { NewMessage } from '@app/registry';
-import { unknownConnection } from '../connections/connection-commands.js';
-import type { GatewaySettings } from '../gateway.settings.js';
-import { Problem } from '../http/problem.js';
+import { Problem, unknownConnection } from '../http/problem.js';
 import type { SendOutcome } from './message-sender.js';
 import type { SendMessageBody } from './message.dto.js';
+import type { MessagesSettings } from './messages.settings.js';
 import { PayloadText } from './payload-text.js';
 
 type Limits = Pick<
-  GatewaySettings,
+  MessagesSettings,
   'MAX_PAYLOAD_BYTES' | 'MAX_PAYLOAD_DEPTH' | 'OUTBOX_LIMIT' | 'OUTBOX_BYTES' | 'SHARD_OUTBOX_LIMIT'
 >;
 

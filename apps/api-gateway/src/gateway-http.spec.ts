@@ -4,10 +4,10 @@ import { RegistryKeys } from '@app/registry';
 import { register as metrics } from 'prom-client';
 import { Draining, closeRedis, connectRedis, type Redis } from '@app/platform';
 import { shardOf } from '@app/protocol';
-import { GatewayApp, type RawAnswer } from '../../../../test/support/gateway-app.js';
-import { withRedis } from '../../../../test/support/redis.js';
-import { eventually, quiet, startRedis } from '../../../../test/support/servers.js';
-import { ProblemBody } from './problem.js';
+import { GatewayApp, type RawAnswer } from '../../../test/support/gateway-app.js';
+import { withRedis } from '../../../test/support/redis.js';
+import { eventually, quiet, startRedis } from '../../../test/support/servers.js';
+import { ProblemBody } from './http/problem.js';
 
 const SHARDS = 4;
 const keys = new RegistryKeys('cc');

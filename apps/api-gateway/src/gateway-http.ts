@@ -2,21 +2,20 @@
 import { Draining, LOGGER, httpOptions, type Logger } from '@app/platform';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
-import { GUARDS, guardRoutes, type Guards } from '../access/route-guard.js';
-import { auditRequests } from '../access/audit.js';
-import { Gateway } from '../gateway.js';
-import { BODY_ROOM, bodyLimits, type GatewaySettings } from '../gateway.settings.js';
-import { readBatch, readMessage } from '../messages/payload-text.js';
-import { serveOpenApi } from '../openapi.js';
-import { BodyBudget } from './body-budget.js';
-import { holdBodies } from './expectations.js';
-import { takeBodies } from './json-body.js';
-import { onConnect, onParserError, onRouterError } from './parser-errors.js';
-import { ProblemFilter } from './problem.filter.js';
-import { requestIdOf } from './request-id.js';
-import { measureRequests } from './request-metrics.js';
-import { secureHeaders } from './secure-headers.js';
-import { validationPipe } from './validation.js';
+import { GUARDS, guardRoutes, type Guards } from './access/route-guard.js';
+import { auditRequests } from './access/audit.js';
+import type { GatewaySettings } from './gateway.settings.js';
+import { Availability } from './http/availability.js';
+import { readBatch, readMessage } from './messages/payload-text.js';
+import { serveOpenApi } from './openapi.js';
+import { BodyBudget } from './http/body-budget.js';
+import { BODY_ROOM } from './http/http.settings.js';
+import { holdBodies } from './http/expectations.js';
+import { takeBodies } from './http/json-body.js';
+import { onConnect, onParserError, onRouterError } from './http/parser-errors.js';
+import { requestIdOf } from './http/request-id.js';
+import { measureRequests } from './http/request-metrics.js';
+import { secureHeaders } from './http/secure-headers.js';
 
 /** A client id of 256 bytes, each percent-encoded. */
 const MAX_PARAM_LENGTH = 768;
@@ -43,7 +42,7 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
   const logger = app.get<Logger>(LOGGER);
   measureRequests(fastify);
   secureHeaders(fastify);
-  guardRoutes(fastify, app.get<Guards>(GUARDS), app.get(Gateway));
+  guardRoutes(fastify, app.get<Guards>(GUARDS), app.get(Availability));
   auditRequests(fastify, logger);
   const message = { limit: settings.MAX_PAYLOAD_BYTES + BODY_ROOM, read: readMessage };
   const bodies = {
@@ -52,11 +51,9 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
     'POST /v1/connections/:client_id/force-disconnect': { limit: BODY_ROOM },
   };
   endConnections(fastify, app.get(Draining));
-  takeBodies(fastify, bodies, new BodyBudget(bodyLimits(settings)));
+  takeBodies(fastify, bodies, app.get(BodyBudget));
   holdBodies(app.getHttpServer());
   app.getHttpServer().on('connect', onConnect(logger));
-  app.useGlobalPipes(validationPipe());
-  app.useGlobalFilters(new ProblemFilter(logger));
   serveOpenApi(app);
 }
 

@@ -2,7 +2,9 @@ import { setTimeout } from 'node:timers/promises';
 import { connectAsync } from 'mqtt';
 import { Publisher, type PublishOutcome } from '@app/broker';
 import {
+  Draining,
   RedisBusyError,
+  RedisConnections,
   RedisFullError,
   RedisScriptError,
   RedisUnavailableError,
@@ -11,8 +13,9 @@ import {
 } from '@app/platform';
 import { TopicTemplate, shardOf } from '@app/protocol';
 import { Messages, Outboxes, RegistryKeys, WakeUps, type ClaimedMessage } from '@app/registry';
-import { withRedis } from '../../../test/support/redis.js';
-import { eventually, gate, quiet, startMosquitto, type Gate, type Server } from '../../../test/support/servers.js';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually, gate, quiet, startMosquitto, type Gate, type Server } from '../../../../test/support/servers.js';
+import { DispatcherLifecycle } from '../dispatcher.lifecycle.js';
 import { Dispatcher } from './dispatcher.js';
 import { DrainRun, settle, type DrainParts } from './drain.js';
 import { Slots } from './slots.js';
@@ -287,21 +290,22 @@ it('a dispatcher that is added gets its share of shards that are always busy, an
       },
     });
     const draining = parts(new Faults(), new Slots(2), { publisher: counting });
-    const started = new Dispatcher(
-      {
-        redis: own,
-        workerRedis,
-        keys,
-        draining,
-        wakeUps: new WakeUps(own, keys),
-        shardCount: SHARDS,
-      },
+    const wakeUps = new WakeUps(own, keys);
+    const lifecycle = new DispatcherLifecycle(
+      new RedisConnections([own, workerRedis]),
+      own,
+      keys,
+      wakeUps,
+      publisher,
+      new Dispatcher(workerRedis, keys, draining, wakeUps, SHARDS, quiet),
+      { SHARD_COUNT: SHARDS },
+      new Draining(),
       quiet,
     );
-    await started.start();
+    await lifecycle.start();
     stops.push(async () => {
-      await started.onModuleDestroy();
-      await started.onApplicationShutdown();
+      await lifecycle.onModuleDestroy();
+      await lifecycle.onApplicationShutdown();
     });
     return published;
   };

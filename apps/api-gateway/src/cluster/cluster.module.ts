@@ -1,0 +1,29 @@
+/**
+ * In: requests of operators. Out: members, shards and lanes; sweeps asked for and how far they are; dead letters.
+ * Invariant: the cluster is no business of callers that are bound to an account.
+ */
+import { Module } from '@nestjs/common';
+import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
+import { DeadLetters, Maintenance, RegistryKeys, RegistryModule } from '@app/registry';
+import { AccessModule } from '../access/access.module.js';
+import { ClusterController } from './cluster.controller.js';
+
+@Module({
+  imports: [AccessModule, RegistryModule],
+  controllers: [ClusterController],
+  providers: [
+    {
+      provide: DeadLetters,
+      inject: [REDIS, RegistryKeys, SETTINGS],
+      useFactory: (redis: Redis, keys: RegistryKeys, { SHARD_COUNT }: CommonSettings) =>
+        new DeadLetters(redis, keys, SHARD_COUNT),
+    },
+    {
+      provide: Maintenance,
+      inject: [REDIS, RegistryKeys],
+      useFactory: (redis: Redis, keys: RegistryKeys) => new Maintenance(redis, keys),
+    },
+  ],
+  exports: [Maintenance],
+})
+export class ClusterModule {}

@@ -1,0 +1,70 @@
+/** In which order the gateway starts and stops. */
+import { Inject, Injectable } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { FastifyAdapter } from '@nestjs/platform-fastify';
+import {
+  Draining,
+  LOGGER,
+  Lifecycle,
+  RedisConnections,
+  SERVERS,
+  SETTINGS,
+  assertRedisFit,
+  closeRedis,
+  type CommonSettings,
+  type Logger,
+  type NamedConnection,
+  type Redis,
+} from '@app/platform';
+import { CommandReplies, Maintenance, RegistryKeys, WakeUps, openKeySpace } from '@app/registry';
+import { Doors } from './access/doors.js';
+import { EventFeed } from './events/event-feed.js';
+import { Availability } from './http/availability.js';
+import { StorageBudget } from './messages/storage-budget.js';
+
+/** Waits for Redis until the key space has been read. */
+export const STARTER_REDIS: NamedConnection = {
+  token: Symbol('STARTER_REDIS'),
+  name: 'gateway-start',
+  whenAway: 'wait',
+};
+
+@Injectable()
+export class GatewayLifecycle extends Lifecycle {
+  constructor(
+    connections: RedisConnections,
+    @Inject(STARTER_REDIS.token) starter: Redis,
+    keys: RegistryKeys,
+    replies: CommandReplies,
+    storage: StorageBudget,
+    feed: EventFeed,
+    wakeUps: WakeUps,
+    maintenance: Maintenance,
+    availability: Availability,
+    doors: Doors,
+    { httpAdapter }: HttpAdapterHost<FastifyAdapter>,
+    @Inject(SETTINGS) { SHARD_COUNT }: CommonSettings,
+    draining: Draining,
+    @Inject(LOGGER) logger: Logger,
+  ) {
+    super(
+      [
+        { name: 'connections to Redis', stop: () => connections.disconnect() },
+        { name: 'maintenance queue', stop: () => maintenance.close() },
+        { name: 'wake-up queue', stop: () => wakeUps.close() },
+        { name: 'management port', start: () => doors.open(httpAdapter.getInstance()), stop: () => doors.close() },
+        SERVERS,
+        { name: 'requirements on Redis', start: () => assertRedisFit(starter) },
+        { name: 'key space', start: (stopping) => openKeySpace(starter, keys, SHARD_COUNT, logger, stopping) },
+        { name: 'connection for the start', start: () => closeRedis(starter) },
+        { name: 'replies to commands', start: () => replies.start() },
+        { name: 'storage budget', start: () => storage.start(), stop: () => storage.stop() },
+        { name: 'API', start: () => availability.open() },
+        // Open event streams would hold the server open.
+        { name: 'event feed', stop: () => feed.stop() },
+      ],
+      draining,
+      logger,
+    );
+  }
+}

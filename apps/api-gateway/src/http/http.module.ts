@@ -1,0 +1,28 @@
+/**
+ * In: requests as bytes. Out: validated values for handlers, problem+json for callers, `Availability` for the lifecycle.
+ * Invariants: every error leaves as a problem; no more bytes of bodies are in hand than the settings allow; until the key
+ * space is known to fit, the API answers 503.
+ */
+import { Module } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { Draining, LOGGER, SETTINGS, type Logger } from '@app/platform';
+import { Availability } from './availability.js';
+import { BodyBudget } from './body-budget.js';
+import { bodyLimits, type HttpSettings } from './http.settings.js';
+import { ProblemFilter } from './problem.filter.js';
+import { validationPipe } from './validation.js';
+
+@Module({
+  providers: [
+    { provide: APP_PIPE, useFactory: validationPipe },
+    { provide: APP_FILTER, inject: [LOGGER], useFactory: (logger: Logger) => new ProblemFilter(logger) },
+    {
+      provide: BodyBudget,
+      inject: [SETTINGS],
+      useFactory: (settings: HttpSettings) => new BodyBudget(bodyLimits(settings)),
+    },
+    { provide: Availability, inject: [Draining], useFactory: (draining: Draining) => new Availability(draining) },
+  ],
+  exports: [Availability, BodyBudget],
+})
+export class HttpModule {}

@@ -1,0 +1,43 @@
+/** Settings of the bodies that a gateway has in hand. */
+import { optionalInteger } from '@app/platform';
+import type { z } from 'zod';
+import type { BodyLimits } from './body-budget.js';
+
+export const httpSettings = {
+  /** Most bytes of bodies that one gateway has in hand. Unset: 64 MiB, or what the largest body needs. */
+  BODY_BYTES_TOTAL: optionalInteger(1024, 17_179_869_184),
+  /** Most of them that one key or token subject has there. Unset: half of it, or what the largest body needs. */
+  BODY_BYTES_PER_KEY: optionalInteger(1024, 17_179_869_184),
+};
+
+/** With the sizes of the largest bodies that a route takes. */
+export type HttpSettings = z.output<z.ZodObject<typeof httpSettings>> & {
+  MAX_PAYLOAD_BYTES: number;
+  MAX_BATCH_BYTES: number;
+};
+
+/** Room for the members of a request beside its payload. */
+export const BODY_ROOM = 8192;
+const BODY_BYTES = 67_108_864;
+
+export function bodyLimits(settings: HttpSettings): BodyLimits {
+  const largest = largestBody(settings);
+  const total = settings.BODY_BYTES_TOTAL ?? Math.max(BODY_BYTES, largest, settings.BODY_BYTES_PER_KEY ?? 0);
+  const perCaller = settings.BODY_BYTES_PER_KEY ?? Math.max(Math.floor(total / 2), Math.min(largest, total));
+  return { total, perCaller };
+}
+
+function largestBody({ MAX_PAYLOAD_BYTES, MAX_BATCH_BYTES }: HttpSettings): number {
+  return Math.max(MAX_PAYLOAD_BYTES + BODY_ROOM, MAX_BATCH_BYTES);
+}
+
+/** For `superRefine`. A body that is allowed must fit into what may be in hand, or it would be refused for ever. */
+export function httpSettingsFit(settings: HttpSettings, ctx: z.RefinementCtx): void {
+  const largest = largestBody(settings);
+  const limits = bodyLimits(settings);
+  const wrong = (name: string, message: string): void => ctx.addIssue({ code: 'custom', path: [name], message });
+  if (limits.total < largest) wrong('BODY_BYTES_TOTAL', `must be ${largest} at least, the largest body of a request`);
+  else if (limits.perCaller < largest) {
+    wrong('BODY_BYTES_PER_KEY', `must be ${largest} at least, the largest body of a request`);
+  } else if (limits.perCaller > limits.total) wrong('BODY_BYTES_PER_KEY', 'must not be above BODY_BYTES_TOTAL');
+}

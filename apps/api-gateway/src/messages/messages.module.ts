@@ -1,0 +1,82 @@
+/**
+ * In: messages that callers send, read and cancel. Out: accepted messages in their clients' outboxes, and a woken dispatcher.
+ * Invariants: an accepted message is stored before it is answered; a repeat with the same key sends nothing; outboxes stay
+ * within the limits of their connection, shard and account, and of Redis' memory.
+ */
+import { Module } from '@nestjs/common';
+import { LOGGER, MemoryWatch, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
+import { Messages, RegistryKeys, RegistryModule, WakeUps, type MessageLimits } from '@app/registry';
+import { AccessModule } from '../access/access.module.js';
+import { MessageSender } from './message-sender.js';
+import { MessagesController } from './messages.controller.js';
+import type { MessagesSettings } from './messages.settings.js';
+import { StorageBudget } from './storage-budget.js';
+
+/** For accepting messages. Large ones take a while to be written; what others ask for does not wait behind them. */
+export const ACCEPTING_REDIS: NamedConnection = {
+  token: Symbol('ACCEPTING_REDIS'),
+  name: 'gateway-accept',
+  whenAway: 'fail',
+  commandMs: 'none',
+};
+
+@Module({
+  imports: [AccessModule, RegistryModule],
+  controllers: [MessagesController],
+  providers: [
+    {
+      provide: StorageBudget,
+      inject: [REDIS, RegistryKeys, SETTINGS, LOGGER],
+      useFactory: storageBudget,
+    },
+    {
+      provide: Messages,
+      inject: [REDIS, RegistryKeys, SETTINGS, StorageBudget],
+      useFactory: (redis: Redis, keys: RegistryKeys, settings: MessagesSettings, storage: StorageBudget) =>
+        new Messages(redis, keys, messageLimits(settings, storage)),
+    },
+    {
+      provide: MessageSender,
+      inject: [ACCEPTING_REDIS.token, RegistryKeys, SETTINGS, StorageBudget, WakeUps, LOGGER],
+      useFactory: (
+        redis: Redis,
+        keys: RegistryKeys,
+        settings: MessagesSettings,
+        storage: StorageBudget,
+        wakeUps: WakeUps,
+        logger: Logger,
+      ) => {
+        const messages = new Messages(redis, keys, messageLimits(settings, storage));
+        return new MessageSender(redis, messages, wakeUps, storage, logger);
+      },
+    },
+  ],
+  exports: [StorageBudget],
+})
+export class MessagesModule {}
+
+function storageBudget(redis: Redis, keys: RegistryKeys, settings: MessagesSettings, logger: Logger): StorageBudget {
+  const { SHARD_COUNT: shardCount } = settings;
+  const shardKeys = Array.from({ length: shardCount }, (_, shard) => keys.outboxBytes(shard));
+  const limits = {
+    shardCount,
+    highWater: settings.MEMORY_HIGH_WATER,
+    shardBytes: settings.SHARD_OUTBOX_BYTES,
+    accountBytes: settings.ACCOUNT_OUTBOX_BYTES,
+  };
+  return new StorageBudget(redis, keys, new MemoryWatch(redis, shardKeys, logger), limits, logger);
+}
+
+function messageLimits(settings: MessagesSettings, storage: StorageBudget): MessageLimits {
+  return {
+    shardCount: settings.SHARD_COUNT,
+    outboxLimit: settings.OUTBOX_LIMIT,
+    shardLimit: settings.SHARD_OUTBOX_LIMIT,
+    retentionMs: settings.MESSAGE_RETENTION,
+    idempotencyMs: settings.IDEMPOTENCY_RETENTION,
+    outboxBytes: settings.OUTBOX_BYTES,
+    get shardBytes() {
+      return storage.shardBytes;
+    },
+  };
+}

@@ -1,0 +1,21 @@
+/** When a dispatcher is ready: Redis answers, the broker acknowledges, and wake-ups are taken. */
+import type { Publisher } from '@app/broker';
+import { redisCheck, type ReadinessCheck, type Redis } from '@app/platform';
+import type { Dispatcher } from './outbound/dispatcher.js';
+
+export function dispatcherReadiness(redis: Redis, publisher: Publisher, dispatcher: Dispatcher): ReadinessCheck[] {
+  return [
+    redisCheck(redis),
+    {
+      name: 'broker',
+      check: () => {
+        if (!publisher.connected) return Promise.resolve({ down: 'not connected' });
+        return Promise.resolve(publisher.stalled ? { down: 'acknowledges no publish' } : 'up');
+      },
+    },
+    {
+      name: 'worker',
+      check: () => Promise.resolve(dispatcher.running ? 'up' : { down: 'takes no wake-ups' }),
+    },
+  ];
+}

@@ -1,0 +1,37 @@
+/**
+ * In: the settings of the broker. Out: `BROKER`, which says where it is and who we are, and the app's one `Publisher`.
+ * Invariant: secrets are read again at each connect; the app's lifecycle closes the publisher.
+ */
+import { randomUUID } from 'node:crypto';
+import { Module, type DynamicModule } from '@nestjs/common';
+import { LOGGER, SETTINGS, type Logger } from '@app/platform';
+import { brokerAccess, type BrokerAccess, type BrokerSettings } from './broker-access.js';
+import { Publisher } from './publisher.js';
+
+/** Injection token of `BrokerAccess`. */
+export const BROKER = Symbol('BROKER');
+
+@Module({})
+export class BrokerModule {
+  /** `name`: first part of the MQTT client id of the publisher. */
+  static of(name: string): DynamicModule {
+    return {
+      module: BrokerModule,
+      providers: [
+        {
+          provide: BROKER,
+          inject: [SETTINGS, LOGGER],
+          useFactory: (settings: BrokerSettings & { MQTT_URL: string }, logger: Logger) =>
+            brokerAccess(settings, logger),
+        },
+        {
+          provide: Publisher,
+          inject: [BROKER, LOGGER],
+          useFactory: (access: BrokerAccess, logger: Logger) =>
+            new Publisher(access, `${name}-${randomUUID()}`, logger),
+        },
+      ],
+      exports: [BROKER, Publisher],
+    };
+  }
+}

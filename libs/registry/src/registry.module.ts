@@ -1,0 +1,39 @@
+/**
+ * In: `REDIS`, and the settings of the key space. Out: the keys, and what every app reads of the registry.
+ * Invariant: one instance of each for the whole app; the app's lifecycle closes `WakeUps`.
+ */
+import { Module } from '@nestjs/common';
+import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
+import { ConnectionDirectory } from './connection-directory.js';
+import { RegistryKeys } from './registry-keys.js';
+import { Sweeps } from './sweeps.js';
+import { WakeUps } from './wake-ups.js';
+
+@Module({
+  providers: [
+    {
+      provide: RegistryKeys,
+      inject: [SETTINGS],
+      useFactory: ({ KEY_PREFIX }: CommonSettings) => new RegistryKeys(KEY_PREFIX),
+    },
+    {
+      provide: ConnectionDirectory,
+      inject: [REDIS, RegistryKeys, SETTINGS],
+      useFactory: (redis: Redis, keys: RegistryKeys, { SHARD_COUNT }: CommonSettings) =>
+        new ConnectionDirectory(redis, keys, SHARD_COUNT),
+    },
+    {
+      provide: Sweeps,
+      inject: [REDIS, RegistryKeys, SETTINGS],
+      useFactory: (redis: Redis, keys: RegistryKeys, { SHARD_COUNT }: CommonSettings) =>
+        new Sweeps(redis, keys, SHARD_COUNT),
+    },
+    {
+      provide: WakeUps,
+      inject: [REDIS, RegistryKeys],
+      useFactory: (redis: Redis, keys: RegistryKeys) => new WakeUps(redis, keys),
+    },
+  ],
+  exports: [RegistryKeys, ConnectionDirectory, Sweeps, WakeUps],
+})
+export class RegistryModule {}
