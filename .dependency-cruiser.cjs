@@ -62,6 +62,43 @@ module.exports = {
       from: { path: '^libs/client/src/', pathNot: '^libs/client/src/cli/' },
       to: { dependencyTypes: ['core'] },
     },
+    {
+      name: 'folders-never-import-the-wiring',
+      comment: 'Module, lifecycle and settings of an app stand on its features; a feature has its own `*.settings.ts`.',
+      severity: 'error',
+      from: { path: '^apps/(api-gateway|dispatcher)/src/[^/]+/' },
+      to: { path: '^apps/$1/src/[^/]+$' },
+    },
+    {
+      name: 'gateway-http-knows-no-feature',
+      severity: 'error',
+      from: { path: '^apps/api-gateway/src/http/' },
+      to: { path: '^apps/api-gateway/src/(?!http/)' },
+    },
+    {
+      name: 'gateway-access-stands-on-http-alone',
+      severity: 'error',
+      from: { path: '^apps/api-gateway/src/access/' },
+      to: { path: '^apps/api-gateway/src/(?!access/|http/)' },
+    },
+    {
+      name: 'gateway-features-do-not-know-each-other',
+      comment: 'They meet in the registry. The event stream shows what a sweep corrected as the cluster feature does.',
+      severity: 'error',
+      from: { path: '^apps/api-gateway/src/(connections|messages|events|cluster)/' },
+      to: {
+        path: '^apps/api-gateway/src/',
+        pathNot: ['^apps/api-gateway/src/($1|access|http)/', '^apps/api-gateway/src/cluster/sweep\\.dto\\.ts$'],
+      },
+    },
+    {
+      name: 'no-folder-cycles',
+      comment: 'Folders of an app or a lib can be read in one order.',
+      severity: 'error',
+      scope: 'folder',
+      from: { path: '^(apps/(api-gateway|dispatcher)|libs)/' },
+      to: { circular: true },
+    },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
   ],
   options: {
