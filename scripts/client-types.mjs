@@ -1,27 +1,11 @@
-/** How the types of `libs/client` are made of the gateway's modules. */
-import 'reflect-metadata';
+/** How the types of `libs/client` are made of the OpenAPI document. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { Test } from '@nestjs/testing';
 import { ROOT } from './setup.mjs';
 
 export const TYPES = join(ROOT, 'libs/client/src/generated/types.gen.ts');
-
-/**
- * The OpenAPI document as the gateway serves it, made of its controllers alone: nothing is opened and nothing runs.
- * @param {{ CONTROLLERS: import('@nestjs/common').Type[],
- *   buildOpenApi: (app: import('@nestjs/platform-fastify').NestFastifyApplication) => object }} gateway its modules
- */
-export async function documentOf({ CONTROLLERS, buildOpenApi }) {
-  // What the controllers ask for is never called.
-  const testing = await Test.createTestingModule({ controllers: CONTROLLERS })
-    .useMocker(() => ({}))
-    .compile({ preview: true });
-  return buildOpenApi(testing.createNestApplication(new FastifyAdapter()));
-}
 
 /** @param {object} document OpenAPI @returns {string} the types as TypeScript */
 export function typesOf(document) {

@@ -7,7 +7,8 @@ try {
   ensurePackages('all');
   // The gateway alone: a client that does not fit yet must not be in the way.
   run('npm', ['exec', '--', 'nest', 'build', 'api-gateway']);
-  const { TYPES, documentOf, typesOf } = await import('./client-types.mjs');
+  const { documentOf } = await import('./openapi.mjs');
+  const { TYPES, typesOf } = await import('./client-types.mjs');
   const gateway = join(ROOT, 'dist/apps/api-gateway/src');
   const { CONTROLLERS } = await import(join(gateway, 'gateway.module.js'));
   const { buildOpenApi } = await import(join(gateway, 'openapi.js'));

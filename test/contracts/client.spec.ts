@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { CloudConnector } from '@app/client';
 import { CONTROLLERS } from '../../apps/api-gateway/src/gateway.module.js';
 import { buildOpenApi } from '../../apps/api-gateway/src/openapi.js';
-import { TYPES, documentOf, typesOf } from '../../scripts/client-types.mjs';
+import { TYPES, typesOf } from '../../scripts/client-types.mjs';
+import { documentOf } from '../../scripts/openapi.mjs';
 
 interface Manifest {
   version: string;
