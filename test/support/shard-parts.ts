@@ -4,11 +4,11 @@ import { Publisher, RetainedReader } from '@app/broker';
 import type { Logger, Redis } from '@app/platform';
 import { ConnectionDirectory, DueWorkOfShards, Outboxes, Refusals, WakeUps, type RegistryKeys } from '@app/registry';
 import { FencedCommit, Mailboxes } from '@app/sharding';
-import { Verifier } from '../../apps/status-ingester/src/agreement/verifier.js';
-import { Effects } from '../../apps/status-ingester/src/shard/effects.js';
+import { Verifier } from '../../apps/status-ingester/src/reconciliation/verifier.js';
+import { Effects } from '../../apps/status-ingester/src/shard/todo-runner.js';
 import { ShardActor } from '../../apps/status-ingester/src/shard/shard-actor.js';
-import { toDoKinds, type ToDoTools } from '../../apps/status-ingester/src/shard/to-do-kinds.js';
-import type { Rules } from '../../apps/status-ingester/src/shard/transition.js';
+import { toDoKinds, type ToDoTools } from '../../apps/status-ingester/src/shard/todo-catalogue.js';
+import type { Rules } from '../../apps/status-ingester/src/rules/transition.js';
 import { quiet } from './servers.js';
 
 export interface ShardParts {

@@ -12,7 +12,7 @@ import { ingesterSettings } from './ingester.settings.js';
 import { IntakeController, LaneContext } from './intake/intake.controller.js';
 import { LaneMarkers } from './intake/lane-markers.js';
 import { Housekeeping } from './shard/housekeeping.js';
-import type { Rules } from './shard/transition.js';
+import type { Rules } from './rules/transition.js';
 
 const HOSTILE = 'hostile';
 const GOOD = 'good';

@@ -52,20 +52,20 @@ import { IntakeController } from './intake/intake.controller.js';
 import { LaneMarkers } from './intake/lane-markers.js';
 import { LaneStrategy } from './intake/lane.strategy.js';
 import { LaneWatch, type LaneWatchTiming } from './intake/lane-watch.js';
-import { LaneBarrier } from './agreement/lane-barrier.js';
-import { MaintenanceWorker } from './agreement/maintenance-worker.js';
-import { SweepTriggers } from './agreement/sweep-triggers.js';
+import { LaneBarrier } from './reconciliation/lane-barrier.js';
+import { MaintenanceWorker } from './reconciliation/maintenance-worker.js';
+import { SweepTriggers } from './reconciliation/sweep-triggers.js';
 import { AccountQuestions } from './accounts/account-questions.js';
 import { accountResolver } from './accounts/accounts.settings.js';
-import { Verifier } from './agreement/verifier.js';
+import { Verifier } from './reconciliation/verifier.js';
 import { ByteRecount } from './shard/byte-recount.js';
-import { Effects } from './shard/effects.js';
+import { Effects } from './shard/todo-runner.js';
 import { EventRetention } from './shard/event-retention.js';
 import { Housekeeping } from './shard/housekeeping.js';
-import { KeptLimits } from './shard/kept-limits.js';
+import { KeptLimits } from './shard/retention-limits.js';
 import { exposeMailboxes } from './shard/mailbox-gauges.js';
 import { ShardActor } from './shard/shard-actor.js';
-import { toDoKinds } from './shard/to-do-kinds.js';
+import { toDoKinds } from './shard/todo-catalogue.js';
 
 /**
  * Retained by the service itself, outside of every client's topics: the last thing a read of retained messages brings.

@@ -16,15 +16,15 @@ import {
   type WakeUps,
 } from '@app/registry';
 import type { FencedCommit, Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
-import type { MaintenanceWorker } from './agreement/maintenance-worker.js';
-import type { SweepTriggers } from './agreement/sweep-triggers.js';
+import type { MaintenanceWorker } from './reconciliation/maintenance-worker.js';
+import type { SweepTriggers } from './reconciliation/sweep-triggers.js';
 import type { AccountQuestions } from './accounts/account-questions.js';
-import type { Verifier } from './agreement/verifier.js';
+import type { Verifier } from './reconciliation/verifier.js';
 import type { LaneMarkers } from './intake/lane-markers.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { LaneWatch } from './intake/lane-watch.js';
 import type { ByteRecount } from './shard/byte-recount.js';
-import type { Effects } from './shard/effects.js';
+import type { Effects } from './shard/todo-runner.js';
 import type { EventRetention } from './shard/event-retention.js';
 import type { Housekeeping } from './shard/housekeeping.js';
 

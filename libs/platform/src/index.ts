@@ -21,8 +21,8 @@ export {
   RedisUnavailableError,
   isRedisError,
 } from './redis-error.js';
-export * from './redis-fit.js';
-export * from './redis-runs.js';
+export * from './redis-requirements.js';
+export * from './redis-restart-detector.js';
 export * from './redis-script.js';
 export * from './redis-url.js';
 export * from './redis.js';

@@ -2,8 +2,8 @@
 import { Redis as RedisServer } from 'ioredis';
 import { eventually, quiet, startRedisCluster, type RedisCluster } from '../../../test/support/servers.js';
 import { MemoryWatch } from './memory-watch.js';
-import { assertRedisFit } from './redis-fit.js';
-import { RedisRuns } from './redis-runs.js';
+import { assertRedisFit } from './redis-requirements.js';
+import { RedisRuns } from './redis-restart-detector.js';
 import { RedisScript } from './redis-script.js';
 import { isRedisError } from './redis-error.js';
 import { closeRedis, connectRedis, mastersOf, redisTrouble, type Redis } from './redis.js';

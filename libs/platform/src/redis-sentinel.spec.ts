@@ -2,8 +2,8 @@
 import { Redis as RedisServer } from 'ioredis';
 import { eventually, freePort, gate, quiet, startSentinels, type Sentinels } from '../../../test/support/servers.js';
 import { createLogger } from './logger.js';
-import { assertRedisFit } from './redis-fit.js';
-import { RedisRuns } from './redis-runs.js';
+import { assertRedisFit } from './redis-requirements.js';
+import { RedisRuns } from './redis-restart-detector.js';
 import { RedisScript } from './redis-script.js';
 import { isRedisError } from './redis-error.js';
 import { closeRedis, connectRedis, redisTrouble, type Redis } from './redis.js';

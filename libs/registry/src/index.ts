@@ -1,21 +1,27 @@
-export { SHARD_OUTBOX_BYTES, bytesOfPayers, chargeStoredMessages, payerOf, recountBytes } from './byte-budget.js';
-export * from './broker-runs.js';
-export * from './command-replies.js';
-export * from './connection.js';
-export * from './connection-state.js';
-export * from './connection-directory.js';
-export * from './connection-writes.js';
-export * from './dead-letters.js';
-export { DRAIN_ENDS, type DrainEnd } from './drain-script.js';
-export * from './due-work.js';
-export * from './event.js';
-export { EventBell } from './event-bell.js';
-export * from './event-log.js';
-export * from './event-reader.js';
-export { FINISHED_LIMITS, type FinishedLimits } from './finished-messages.js';
-export { SEARCHABLE_FACTS, type SearchableFact } from './fact-index.js';
-export * from './key-space.js';
-export * from './mailbox-message.js';
+export {
+  SHARD_OUTBOX_BYTES,
+  bytesOfPayers,
+  chargeStoredMessages,
+  payerOf,
+  recountBytes,
+} from './messages/byte-budget.js';
+export * from './reconciliation/broker-runs.js';
+export * from './connections/command-replies.js';
+export * from './connections/connection.js';
+export * from './connections/connection-state.js';
+export * from './connections/connection-directory.js';
+export * from './connections/connection-writes.js';
+export * from './events/dead-letters.js';
+export { DRAIN_ENDS, type DrainEnd } from './messages/drain-script.js';
+export * from './todos/due-work.js';
+export * from './events/event.js';
+export { EventBell } from './events/event-bell.js';
+export * from './events/event-log.js';
+export * from './events/event-reader.js';
+export { FINISHED_LIMITS, type FinishedLimits } from './messages/finished-messages.js';
+export { SEARCHABLE_FACTS, type SearchableFact } from './connections/fact-index.js';
+export * from './key-space/key-space.js';
+export * from './connections/mailbox-entry.js';
 export {
   brief,
   MESSAGE_STATUSES,
@@ -23,15 +29,15 @@ export {
   type MessageStatus,
   type StatusChange,
   type StoredStatus,
-} from './message-status.js';
-export * from './maintenance.js';
-export * from './messages.js';
-export { Migration, openKeySpace } from './migration/migration.js';
-export type { MigrationStep } from './migration/migration-step.js';
-export * from './outbox.js';
-export * from './refusals.js';
-export * from './registry-keys.js';
+} from './messages/message-status.js';
+export * from './reconciliation/maintenance.js';
+export * from './messages/messages.js';
+export { Migration, openKeySpace } from './key-space/migration.js';
+export type { MigrationStep } from './key-space/migration-step.js';
+export * from './messages/outbox.js';
+export * from './connections/refusals.js';
+export * from './keys.js';
 export * from './registry.module.js';
-export * from './sweeps.js';
-export * from './to-do.js';
-export * from './wake-ups.js';
+export * from './reconciliation/sweeps.js';
+export * from './todos/to-do.js';
+export * from './messages/wake-ups.js';

@@ -4,10 +4,10 @@
  */
 import { Module } from '@nestjs/common';
 import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
-import { ConnectionDirectory } from './connection-directory.js';
-import { RegistryKeys } from './registry-keys.js';
-import { Sweeps } from './sweeps.js';
-import { WakeUps } from './wake-ups.js';
+import { ConnectionDirectory } from './connections/connection-directory.js';
+import { RegistryKeys } from './keys.js';
+import { Sweeps } from './reconciliation/sweeps.js';
+import { WakeUps } from './messages/wake-ups.js';
 
 @Module({
   providers: [

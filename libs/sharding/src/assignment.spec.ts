@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { assign, type Holder } from './assignment.js';
-import type { Fitness } from './fitness.js';
+import type { Fitness } from './member-health.js';
 
 const ids = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 12 });
 /** Members that hold whatever they believe to hold: overlapping, too much, nothing, or what does not exist. */

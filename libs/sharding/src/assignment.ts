@@ -3,7 +3,7 @@
  * member computes it for itself; where two differ for a moment, the leases decide.
  */
 
-import type { Fitness } from './fitness.js';
+import type { Fitness } from './member-health.js';
 
 /** A member as the assignment sees it. */
 export interface Holder {

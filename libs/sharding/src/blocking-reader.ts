@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from '@app/platform';
-import { ReadSize } from './read-size.js';
+import { ReadSize } from './adaptive-batch-size.js';
 import type { Deliver, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
 /** A read ends at the latest after this, so that shards granted meanwhile are read too. */

@@ -12,15 +12,15 @@
  */
 import { Backoff, type Logger, type Redis } from '@app/platform';
 import { assign } from './assignment.js';
-import { Attempts } from './attempts.js';
-import { FitnessWatch } from './fitness.js';
-import { Holding } from './holding.js';
+import { Attempts } from './acquire-backoff.js';
+import { FitnessWatch } from './member-health.js';
+import { Holding } from './held-lease.js';
 import type { LeaseTiming } from './lease-timing.js';
 import type { Leases } from './leases.js';
 import type { Announcement, Member, Members } from './members.js';
 import { ownershipMetrics } from './ownership-metrics.js';
 import type { Grant, Ownership, OwnershipListener } from './ownership.js';
-import { Rounds } from './rounds.js';
+import { Rounds } from './reconcile-loop.js';
 import { nameOf, type Resource, type ShardingKeys } from './sharding-keys.js';
 
 export interface LeasedOwnershipParts {

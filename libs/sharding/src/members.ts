@@ -4,7 +4,7 @@
  */
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
-import type { Fitness } from './fitness.js';
+import type { Fitness } from './member-health.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
 /** What a member tells the others about itself. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { within, type Redis } from '@app/platform';
-import { ReadSize } from './read-size.js';
+import { ReadSize } from './adaptive-batch-size.js';
 import type { Deliver, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
 /** Wait after a read that found nothing: doubles from the first to the second. */

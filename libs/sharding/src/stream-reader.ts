@@ -1,7 +1,7 @@
 import { isCluster, type Redis } from '@app/platform';
 import { BlockingReader } from './blocking-reader.js';
 import { PollingReader } from './polling-reader.js';
-import type { ReadSize } from './read-size.js';
+import type { ReadSize } from './adaptive-batch-size.js';
 import type { ShardStreams, StreamEntry, StreamReader } from './shard-stream.js';
 
 /** One command can read all streams of one Redis, but only those of one hash slot of a Redis Cluster. */

@@ -8,7 +8,7 @@ import { Sampled, counter, type Logger } from '@app/platform';
 import { LRUCache } from 'lru-cache';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
-import type { KnownAccount } from '../shard/effect.js';
+import type { KnownAccount } from '../rules/effect.js';
 import { ACCOUNT, type AccountResolver, type Resolution } from './account-resolver.js';
 
 const asked = counter('account_requests', 'Requests to ACCOUNTS_URL, by outcome.', {

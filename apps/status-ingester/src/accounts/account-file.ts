@@ -1,7 +1,7 @@
 /** Accounts from `ACCOUNTS_FILE`: `{"clients": {"<client id>": "<account>"}}`, read again whenever it changes. */
 import { WatchedFile, type Logger } from '@app/platform';
 import { z } from 'zod';
-import type { KnownAccount } from '../shard/effect.js';
+import type { KnownAccount } from '../rules/effect.js';
 import { ACCOUNT, type AccountResolver, type Resolution } from './account-resolver.js';
 
 const AccountFile = z.strictObject({ clients: z.record(z.string(), z.string().regex(ACCOUNT)) });

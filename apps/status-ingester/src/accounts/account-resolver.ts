@@ -1,5 +1,5 @@
 /** Who knows whose a client is. */
-import type { KnownAccount } from '../shard/effect.js';
+import type { KnownAccount } from '../rules/effect.js';
 
 /** `unavailable`: it cannot be said now. */
 export type Resolution = Exclude<KnownAccount, { kind: 'ask' }> | { kind: 'unavailable' };

@@ -11,8 +11,8 @@ import { shardOf, type TopicTemplate } from '@app/protocol';
 import { Mailboxes, StaleOwnerError, type Grant, type LaneItem } from '@app/sharding';
 import { topicsOfClients, type IngesterSettings } from '../ingester.settings.js';
 import { LaneMarkers } from './lane-markers.js';
-import { ClientShares } from './client-shares.js';
-import { seal, sealCut, senderOf } from './seal.js';
+import { ClientShares } from './client-rate-limiter.js';
+import { seal, sealCut, senderOf } from './mailbox-item.js';
 
 /** Pattern under which a lane hands over what it received. */
 export const INTAKE = 'intake';

@@ -10,7 +10,7 @@ import {
   type ToDo,
 } from '@app/registry';
 import { fold, type Folded } from './fold.js';
-import type { Rules } from './transition.js';
+import type { Rules } from '../rules/transition.js';
 
 const IN = 'redhat/insights/in/{clientId}';
 const STATUS = 'redhat/insights/status/{clientId}';

@@ -15,12 +15,12 @@ import {
   type ToDo,
 } from '@app/registry';
 import { isBehind } from '@app/sharding';
-import { LiveMarks, type ReadonlyLiveMarks } from '../agreement/live-marks.js';
-import type { Doubt, Settled, Verification } from '../agreement/verification.js';
-import { waitingAnswers } from './answers.js';
-import type { Correction } from './effect.js';
+import { LiveMarks, type ReadonlyLiveMarks } from './last-live-entries.js';
+import type { Doubt, Settled, Verification } from './verification.js';
+import { waitingAnswers } from '../rules/handshake-replies.js';
+import type { Correction } from '../rules/effect.js';
 import { RefusalLimits } from './refusal-limits.js';
-import { transition, type Rules, type Transition } from './transition.js';
+import { transition, type Rules, type Transition } from '../rules/transition.js';
 
 export interface Folded extends BatchChanges {
   /** Reasons of all dead letters, those included that are only counted. */

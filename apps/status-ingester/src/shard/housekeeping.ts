@@ -6,7 +6,7 @@ import { counter, type Logger } from '@app/platform';
 import type { DueWorkOfShards } from '@app/registry';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import { deadLettered } from './dead-letter-count.js';
-import type { Effects } from './effects.js';
+import type { Effects } from './todo-runner.js';
 
 const expiredMessages = counter('messages_expired', 'Messages whose time to live ran out before they were published.');
 const forgottenMessages = counter('messages_forgotten', 'Finished messages whose retention ended.');

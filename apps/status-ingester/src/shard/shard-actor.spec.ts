@@ -10,7 +10,7 @@ import {
   encodeToDo,
   type DeadLetter,
 } from '@app/registry';
-import { RESERVED_IDS } from '../../../../libs/registry/src/migration/reserved-ids.js';
+import { RESERVED_IDS } from '../../../../libs/registry/src/key-space/reserved-ids.js';
 import { unpack, type Grant, type MailboxEntry, type MailboxItem } from '@app/sharding';
 import { hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';

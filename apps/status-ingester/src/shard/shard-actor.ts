@@ -30,14 +30,14 @@ import {
   type ShardWrite,
 } from '@app/sharding';
 import { deadLettered } from './dead-letter-count.js';
-import type { Effects } from './effects.js';
-import { LiveMarks } from '../agreement/live-marks.js';
-import type { Verifier } from '../agreement/verifier.js';
+import type { Effects } from './todo-runner.js';
+import { LiveMarks } from './last-live-entries.js';
+import type { Verifier } from '../reconciliation/verifier.js';
 import { fold, type Folded } from './fold.js';
 import { isFaultOfContent, letterOf, reasonOf, verifyToDos, type Poison } from './poison.js';
 import { RefusalLimits, unkept } from './refusal-limits.js';
-import { rememberedConnections, type RememberedConnections } from './remembered.js';
-import type { Rules } from './transition.js';
+import { rememberedConnections, type RememberedConnections } from './connection-cache.js';
+import type { Rules } from '../rules/transition.js';
 
 const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect has been committed.');
 const told = counter('connection_events', 'Connection events, by type.', {

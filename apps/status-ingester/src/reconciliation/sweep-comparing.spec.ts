@@ -1,0 +1,119 @@
+import { decodeMailboxEntry, type Connection, type MailboxMessage } from '@app/registry';
+import type { MailboxItem } from '@app/sharding';
+import { hostConnection } from '../../../../test/support/connections.js';
+import { PatientSender } from './backpressured-mailbox-writer.js';
+import { Comparing } from './sweep-comparing.js';
+import type { Found } from './sweep-reading.js';
+
+const TOPIC = 'in/{clientId}';
+let registry: Map<string, Connection>;
+let sent: MailboxMessage[];
+let known: Map<string, string>;
+/** What comes through the lane after the first look. */
+let between: () => void;
+/** Mailboxes take at most so many entries at a time. */
+let room: number;
+let record: { id: string; differing: number; unseen: number };
+
+beforeEach(() => {
+  registry = new Map();
+  sent = [];
+  known = new Map();
+  room = 100;
+  between = () => undefined;
+  record = { id: 'sweep-1', differing: 0, unseen: 0 };
+});
+
+function comparing(severalTopics = false): Comparing {
+  const { signal } = new AbortController();
+  const take = (items: readonly MailboxItem[]): number => {
+    const taken = items.slice(0, room);
+    for (const item of taken) sent.push(decodeMailboxEntry({ id: `1-${sent.length}`, ...item }));
+    return taken.length;
+  };
+  const sender = new PatientSender({ sendAll: (_shard, items) => Promise.resolve(take(items)) }, signal);
+  return new Comparing(
+    {
+      barrier: { pass: () => Promise.resolve().then(between) },
+      directory: {
+        map: (_shard, ids, take) => Promise.resolve(ids.map((id, i) => take(registry.get(id), i))),
+        async *online(_shard, pageSize) {
+          const online = [...registry.values()].filter(({ state }) => state === 'online');
+          const ids = online.map(({ client_id }) => client_id).toSorted();
+          for (let from = 0; from < ids.length; from += pageSize) {
+            yield await Promise.resolve(ids.slice(from, from + pageSize));
+          }
+        },
+      },
+      sweeps: {
+        passedOn: (_shard, clients) =>
+          Promise.resolve(new Set([...clients].flatMap(([id, digest]) => (known.get(id) === digest ? [id] : [])))),
+        notePassedOn: (_shard, clients) => {
+          for (const [id, digest] of clients) known.set(id, digest);
+          return Promise.resolve();
+        },
+      },
+      shardCount: 1,
+      lanes: 1,
+      severalTopics,
+    },
+    record,
+    'sweep-1',
+    sender,
+    signal,
+  );
+}
+
+function found(clientId: string, message_id: string): Found {
+  const payload = { canonical_facts: { fqdn: 'host' } };
+  const sent = '2020-12-04T17:22:24Z';
+  const body = JSON.stringify({ type: 'host-handshake', message_id, version: 1, sent, payload });
+  return { clientId, shard: 0, topic: TOPIC, body };
+}
+
+it('passes on what differs, as it was read, and nothing else', async () => {
+  registry.set('same', hostConnection('same'));
+  const one = found('other', 'm2');
+  await comparing().compare([found('same', 'm1'), one], ['7-0']);
+  const retained = [{ topic: TOPIC, body: one.body }];
+  expect(sent).toMatchObject([{ kind: 'verified', clientId: 'other', sweep: 'sweep-1', noted: '7-0', retained }]);
+  expect(record.differing).toBe(1);
+});
+
+it('passes nothing on that a live message has made right meanwhile', async () => {
+  between = () => registry.set('late', hostConnection('late', { handshake_message_id: 'm2' }));
+  await comparing().compare([found('late', 'm2')], ['7-0']);
+  expect(sent).toEqual([]);
+  expect(record.differing).toBe(0);
+});
+
+it('has the client verified where it may have something retained elsewhere too', async () => {
+  await comparing(true).compare([found('moved', 'm2')], ['7-0']);
+  expect(sent).toMatchObject([{ kind: 'command', clientId: 'moved', command: { do: 'verify', sweep: 'sweep-1' } }]);
+});
+
+it('passes on once what a client retains that never registered', async () => {
+  const foreign = { clientId: 'foreign', shard: 0, topic: TOPIC, body: '{"hello":"world"}' };
+  await comparing().compare([foreign], ['7-0']);
+  await comparing().compare([foreign], ['7-0']);
+  expect(sent.map(({ clientId }) => clientId)).toEqual(['foreign']);
+  await comparing().compare([{ ...foreign, body: '{"hello":"again"}' }], ['7-0']);
+  expect(sent).toHaveLength(2);
+});
+
+it('waits while a mailbox is full, and loses nothing', async () => {
+  room = 2;
+  const all = Array.from({ length: 7 }, (_, i) => found(`host-${i}`, 'm2'));
+  await comparing().compare(all, ['7-0']);
+  expect(sent.map(({ clientId }) => clientId)).toEqual(all.map(({ clientId }) => clientId));
+});
+
+it('has everybody verified who is online and was not seen', async () => {
+  for (const id of ['seen', 'unseen-1', 'unseen-2']) registry.set(id, hostConnection(id));
+  registry.set('gone', hostConnection('gone', { state: 'offline' }));
+  await comparing().verifyUnseen((id) => id === 'seen');
+  expect(sent).toMatchObject(
+    ['unseen-1', 'unseen-2'].map((clientId) => ({ clientId, command: { do: 'verify', reason: 'sweep' } })),
+  );
+  expect(record.unseen).toBe(2);
+});

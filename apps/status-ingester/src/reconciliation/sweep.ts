@@ -1,0 +1,133 @@
+/**
+ * One sweep: reads everything the broker retains on status topics, passes on what differs from the registry, and has
+ * every client verified that the registry has online and the sweep did not see. Safe to repeat, whole or in part.
+ *
+ * - W1 It changes nothing itself: what it found goes through the mailboxes, in single file with live messages. The last
+ *   ids of the mailboxes are noted before the broker is asked; what came live since then stands above what was read.
+ * - W2 Absence proves nothing: who was not seen is verified, and a read that was cut short only costs time.
+ * - W3 A correction does not overtake live messages, where one lane keeps their order (see `sweep-comparing.ts`).
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs, type Logger } from '@app/platform';
+import type { Corrections, SweepTrigger, Sweeps } from '@app/registry';
+import type { Mailboxes } from '@app/sharding';
+import { PatientSender } from './backpressured-mailbox-writer.js';
+import { Comparing, type ComparingParts } from './sweep-comparing.js';
+import { Passes } from './sweep-completion.js';
+import { SweepReading, type ReadingParts } from './sweep-reading.js';
+import { SweepReport, type ReportParts } from './sweep-report.js';
+
+/** Results that have not come by then are left to the shards: their to-dos bring them about. */
+const NO_PROGRESS_MS = 15_000;
+
+export interface SweepParts extends ReadingParts, ReportParts, Omit<ComparingParts, 'severalTopics'> {
+  mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
+  sweeps: Sweeps;
+  /** Identifies the key space; another one means that it was lost meanwhile. */
+  keySpace: () => Promise<string>;
+  logger: Logger;
+}
+
+/** The key space was lost while it was being swept. */
+export class KeySpaceLostError extends Error {
+  override readonly name = 'KeySpaceLostError';
+}
+
+export class Sweep {
+  private readonly reading: SweepReading;
+  private readonly report: SweepReport;
+  private readonly comparing: Comparing;
+  private noted: string[] = [];
+  /** A sweep that is run again keeps its id; its connections and the counts of its results belong to one run. */
+  private readonly runId = randomUUID();
+
+  constructor(
+    private readonly parts: SweepParts,
+    id: string,
+    trigger: SweepTrigger,
+    private readonly signal: AbortSignal,
+  ) {
+    this.reading = new SweepReading(parts, async (batch) => {
+      await this.report.announce();
+      return this.comparing.compare(batch, this.noted);
+    });
+    this.report = new SweepReport(parts, id, trigger, () => this.reading.count);
+    const severalTopics = parts.statusTopics.length > 1;
+    const sender = new PatientSender(parts.mailboxes, signal);
+    this.comparing = new Comparing({ ...parts, severalTopics }, this.report.record, this.runId, sender, signal);
+  }
+
+  /**
+   * @returns whether the broker is believed to have sent everything, and whether somebody waits for the next sweep
+   * @throws IncompleteReadError, KeySpaceLostError, or what Redis says: it is to be run again.
+   */
+  async run(): Promise<{ complete: boolean; awaited: boolean }> {
+    const { sweeps, keySpace } = this.parts;
+    const { record } = this.report;
+    try {
+      const swept = await keySpace();
+      await this.report.begin();
+      record.complete = await this.readAll();
+      await this.comparing.verifyUnseen((clientId) => this.reading.saw(clientId));
+      await this.awaitResults();
+      if ((await keySpace()) !== swept) throw new KeySpaceLostError('the key space was lost during the sweep');
+      // What was cut short says nothing of the clients that are not known.
+      if (record.complete) await sweeps.markSwept(record.startedAt);
+      return { complete: record.complete, awaited: await this.report.end() };
+    } catch (error) {
+      this.report.failed();
+      throw error;
+    } finally {
+      this.report.close();
+    }
+  }
+
+  /** @returns whether the broker is believed to have sent everything */
+  private async readAll(): Promise<boolean> {
+    const { id } = this.report.record;
+    const passes = new Passes();
+    for (let pass = 1; ; pass++) {
+      this.noted = await this.lastIds();
+      const how = await this.reading.pass(`ingester-sweep-${this.runId}-${pass}`, this.signal);
+      await this.report.announce();
+      if (!how.complete) {
+        const about = { sweep: id, pass, read: this.reading.count };
+        this.parts.logger.warn(about, 'the broker cut a sweep short; check its queue limits');
+      }
+      const verdict = passes.after(how);
+      if (verdict !== undefined) return verdict;
+    }
+  }
+
+  private lastIds(): Promise<string[]> {
+    const { mailboxes, shardCount } = this.parts;
+    return Promise.all(Array.from({ length: shardCount }, (_, shard) => mailboxes.lastId(shard)));
+  }
+
+  private async awaitResults(): Promise<void> {
+    const { record } = this.report;
+    const { differing, unseen, id } = record;
+    let progressAt = performance.now();
+    for (let attempt = 0; ; attempt++) {
+      const counts = await this.parts.sweeps.corrections(this.runId);
+      const sum = sumOf(counts);
+      if (sum > sumOf(record.corrections)) {
+        progressAt = performance.now();
+        attempt = 0;
+      }
+      record.corrections = counts;
+      const open = differing + unseen - sum;
+      if (open <= 0) return;
+      if (performance.now() - progressAt > NO_PROGRESS_MS) {
+        this.parts.logger.warn({ sweep: id, open }, 'results of a sweep are left to the shards');
+        return;
+      }
+      await sleep(backoffMs(attempt, 20, 500), undefined, { signal: this.signal });
+    }
+  }
+}
+
+function sumOf({ online, updated, offline, reason, none }: Corrections): number {
+  return online + updated + offline + reason + none;
+}

@@ -1,0 +1,77 @@
+import { hostConnection } from '../../../../test/support/connections.js';
+import { digestOf } from './retained-state.js';
+import { differs } from './comparison.js';
+
+const OWN = 'in/{clientId}';
+const OTHER = 'status/{clientId}';
+
+function handshake(message_id: string): string {
+  const payload = { canonical_facts: { fqdn: 'host-1' } };
+  return JSON.stringify({ type: 'host-handshake', message_id, version: 1, sent: '2020-12-04T17:22:24Z', payload });
+}
+const OFFLINE = JSON.stringify({ type: 'offline', message_id: 'will', version: 1, sent: '2020-12-04T17:22:24Z' });
+const FOREIGN = '{"hello":"world"}';
+
+function found(body: string, topic = OWN): Parameters<typeof differs>[1] {
+  return { topic, body };
+}
+
+describe('a client that never registered', () => {
+  it.each([
+    ['a handshake is passed on', handshake('m1'), 'state'],
+    ['a goodbye is not', OFFLINE, undefined],
+    ['what cannot be understood is only set aside', FOREIGN, 'aside'],
+  ])('%s', (_, body, why) => {
+    expect(differs(undefined, found(body), 0, 1)).toBe(why);
+  });
+});
+
+describe('a client that is known', () => {
+  const online = hostConnection('a');
+  const offline = hostConnection('a', { state: 'offline', offline_reason: 'retained-offline' });
+
+  it.each([
+    ['online, with the handshake it is known by', online, handshake('m1'), undefined],
+    ['online, with another handshake', online, handshake('m2'), 'state'],
+    ['online, with a goodbye', online, OFFLINE, 'state'],
+    ['online, with what cannot be understood', online, FOREIGN, 'state'],
+    ['offline, with a goodbye', offline, OFFLINE, undefined],
+    ['offline, with a handshake', offline, handshake('m1'), 'state'],
+    [
+      'offline, with what was set aside before',
+      { ...offline, offline_reason: 'unknown', set_aside: digestOf(FOREIGN) } as const,
+      FOREIGN,
+      undefined,
+    ],
+    [
+      'unconfirmed, with the handshake that was not confirmed',
+      { ...offline, offline_reason: 'unconfirmed', unconfirmed_handshake: 'm1' } as const,
+      handshake('m1'),
+      undefined,
+    ],
+  ])('%s', (_, connection, body, why) => {
+    expect(differs(connection, found(body), 0, 1)).toBe(why);
+  });
+
+  it('differs if it said goodbye and a last will is retained, where the goodbye may be the older of the two', () => {
+    const away = { ...offline, offline_reason: 'goodbye' } as const;
+    expect(differs(away, found(OFFLINE), 0, 1)).toBeUndefined();
+    expect(differs(away, found(OFFLINE), 0, 2)).toBe('state');
+    expect(differs(away, found(''), 0, 2)).toBeUndefined();
+  });
+
+  it('has left behind what it retains on another topic, unless it has not been heard of', () => {
+    const moved = { ...online, left_handshakes: ['m0'] };
+    expect(differs(moved, found(handshake('m0'), OTHER), 0, 1)).toBeUndefined();
+    expect(differs(moved, found(handshake('m2'), OTHER), 0, 1)).toBe('state');
+    expect(differs(moved, found(OFFLINE, OTHER), 0, 1)).toBeUndefined();
+  });
+});
+
+describe('a client whose id is reserved', () => {
+  it('is passed on while it has a connection, and is only set aside without one', () => {
+    const retained = { ...found(handshake('m1')), clientId: 'summary' };
+    expect(differs(hostConnection('summary', { status_topic: OWN }), retained, 0, 1)).toBe('state');
+    expect(differs(undefined, retained, 0, 1)).toBe('aside');
+  });
+});

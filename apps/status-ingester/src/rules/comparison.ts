@@ -1,0 +1,25 @@
+/** Whether what a sweep read is worth passing on. Pure. */
+import { isReservedClientId } from '@app/protocol';
+import type { Connection, Retained } from '@app/registry';
+import { agrees, isNewElsewhere } from './retained-reading.js';
+import { truth } from './truth.js';
+
+/**
+ * @returns undefined where the registry says the same, or the message is one that the client has left behind; `aside`
+ * where it only is to be set aside, and no connection can remember that it was
+ */
+export function differs(
+  connection: Connection | undefined,
+  found: Retained & { clientId?: string },
+  at: number,
+  lanes: number,
+): 'state' | 'aside' | undefined {
+  if (found.clientId !== undefined && isReservedClientId(found.clientId))
+    return connection === undefined ? 'aside' : 'state';
+  if (connection === undefined) {
+    if (agrees(undefined, found, at, lanes)) return undefined;
+    return found.refused === undefined && truth(found.body, null, at).state === 'online' ? 'state' : 'aside';
+  }
+  if (found.topic === connection.status_topic) return agrees(connection, found, at, lanes) ? undefined : 'state';
+  return isNewElsewhere(connection, found, at) ? 'state' : undefined;
+}

@@ -1,0 +1,214 @@
+/**
+ * What a message that bears state makes of a connection: online, offline and why, or set aside. The same for messages
+ * that came live and for those that were read back. Pure.
+ */
+import { crc32 } from 'node:zlib';
+import type { MessageError, Refusal } from '@app/protocol';
+import { brief, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
+import { accountOf } from './account.js';
+import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
+import { cameLive, type At, type Effect, type Rules, type Transition } from './effect.js';
+import { truth, type Handshake } from './truth.js';
+
+/** A client that moved to another status topic has come to rest there by then. */
+const CLEAR_RETAINED_MS = 5000;
+/** Most handshakes remembered that a client has left behind on other topics. */
+const MOST_LEFT = 8;
+
+/** A retained message on a status topic: from now on it is what the broker holds for the client. */
+export function applyRetained(connection: Connection | undefined, packet: Packet & At, rules: Rules): Transition {
+  const found = truth(packet.body, connection?.refused_until ?? null, packet.at);
+  if (found.state === 'online') return accept(connection, packet, found.handshake, rules);
+  const offline = goOffline(connection, packet, found.reason, rules);
+  if (found.refusal === undefined) return offline;
+  const left =
+    found.reason === 'refused' && offline.connection !== undefined
+      ? { ...offline.connection, refused_handshake: found.refusal.messageId }
+      : offline.connection;
+  const aside = setAside(left, packet, found.refusal, rules);
+  const failed = found.messageError === undefined ? [] : [failMessage(packet.clientId, found.messageError)];
+  return { connection: noted(aside.connection, packet), effects: [...offline.effects, ...aside.effects, ...failed] };
+}
+
+export function applyUnreadable(
+  connection: Connection | undefined,
+  packet: Packet & At,
+  reason: NonNullable<Packet['refused']>,
+  rules: Rules,
+): Transition {
+  const refusal = unreadable(reason, rules);
+  if (!packet.retain || !rules.statusTopics.includes(packet.topic)) return setAside(connection, packet, refusal, rules);
+  const offline = goOffline(connection, packet, 'unknown', rules);
+  const aside = setAside(offline.connection, packet, refusal, rules);
+  return { connection: noted(aside.connection, packet), effects: [...offline.effects, ...aside.effects] };
+}
+
+function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules): Refusal {
+  const details = {
+    'too-large': `the message is larger than ${rules.maxInboundBytes} bytes`,
+    'not-utf8': 'the message is not UTF-8 text',
+  }[reason];
+  return { reason, details, messageId: null, handshake: false };
+}
+
+/** What is retained there is remembered as set aside, so that it is not when it is read back. */
+function noted(connection: Connection | undefined, { topic, body }: Packet): Connection | undefined {
+  if (connection === undefined || connection.status_topic !== topic) return connection;
+  return { ...connection, set_aside: digestOf(body) };
+}
+
+/** Tells one retained text from another. */
+export function digestOf(text: string): string {
+  return crc32(text).toString(36);
+}
+
+function accept(before: Connection | undefined, packet: Packet & At, handshake: Handshake, rules: Rules): Transition {
+  const { clientId, at, topic } = packet;
+  const id = handshake.message_id;
+  const sameTopic = before?.status_topic === topic;
+  const wasOnline = before?.state === 'online';
+  // A handshake that was read back and is new came while the lane had no session, as after a restart of the broker.
+  const isFresh = cameLive(packet) ? !packet.dup : before !== undefined && before.handshake_message_id !== id;
+  const shakenAt = isFresh ? at : (before?.shaken_at ?? 0);
+  if (wasOnline && sameTopic && before.handshake_message_id === id) {
+    return { connection: shakenAt === before.shaken_at ? before : { ...before, shaken_at: shakenAt }, effects: [] };
+  }
+  const type = handshake.type === 'host-handshake' ? 'host' : 'proxy';
+  const stated =
+    handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
+  const unchanged = before !== undefined && before.type === type && sameJson(before.facts, stated);
+  const left = before === undefined ? [] : leftBehind(before, sameTopic).filter((one) => one !== id);
+  const owner = accountOf(before, clientId, rules);
+  const connection: Connection = {
+    client_id: clientId,
+    type,
+    state: 'online',
+    facts: unchanged ? before.facts : stated,
+    handshake_message_id: id,
+    status_topic: topic,
+    connected_at: wasOnline ? before.connected_at : at,
+    disconnected_at: wasOnline ? before.disconnected_at : (before?.disconnected_at ?? null),
+    offline_reason: null,
+    last_message_at: at,
+    refused_until: null,
+    refused_handshake: null,
+    unconfirmed_handshake: null,
+    left_handshakes: left,
+    set_aside: null,
+    shaken_at: shakenAt,
+    lane: before?.lane ?? null,
+    told_at: before?.told_at ?? null,
+    held: before?.held ?? null,
+    account: owner.account,
+    ...(wasOnline && before.force_disconnect && { force_disconnect: before.force_disconnect }),
+    ...(owner.asked && { account_asked: owner.asked }),
+  };
+  const effects: Effect[] = [...owner.effects];
+  const about = { client_id: clientId, connection_type: type, handshake_message_id: id } as const;
+  if (!wasOnline) {
+    effects.push({ kind: 'event', event: { type: 'connection.online', ...about } }, { kind: 'arrived' });
+    effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
+  } else {
+    if (!unchanged) effects.push({ kind: 'event', event: { type: 'connection.updated', ...about } });
+    // A client listens before it shakes hands: what waits for its next try can go out now.
+    effects.push({ kind: 'arrived' });
+  }
+  if (before !== undefined && !sameTopic) {
+    // Not at once: a redelivery can move the client back and forth before it comes to rest.
+    effects.push({ kind: 'to-do', todo: clearRetained(clientId, before.status_topic), inMs: CLEAR_RETAINED_MS });
+    effects.push({ kind: 'undo', todo: clearRetained(clientId, topic) });
+  }
+  if (!wasOnline && before?.force_disconnect) {
+    // It has come back since then.
+    effects.push({ kind: 'undo', todo: forceDisconnect(before, before.force_disconnect) });
+  }
+  if (rules.respond) {
+    if (before !== undefined) effects.push({ kind: 'undo', todo: handshakeResponse(before) });
+    if (cameLive(packet)) effects.push({ kind: 'to-do', todo: handshakeResponse(connection) });
+  }
+  return { connection, effects };
+}
+
+/** Until it has been removed, a handshake on the topic a client has left would look like a new one. */
+function leftBehind(before: Connection, sameTopic: boolean): string[] {
+  if (sameTopic) return before.left_handshakes;
+  return [...before.left_handshakes, before.handshake_message_id].slice(-MOST_LEFT);
+}
+
+export function goOffline(
+  connection: Connection | undefined,
+  { clientId, topic, at }: Pick<Packet & At, 'clientId' | 'topic' | 'at'>,
+  reason: OfflineReason,
+  rules: Rules,
+): Transition {
+  // A client that never registered has no state; one that moved to another status topic has left this one behind.
+  if (connection === undefined || connection.status_topic !== topic) return { connection, effects: [] };
+  const set_aside = reason === 'goodbye' ? connection.set_aside : null;
+  if (connection.state === 'offline') {
+    const offline_reason = reasonAfter(connection.offline_reason, reason, rules.lanes);
+    return { connection: { ...connection, last_message_at: at, offline_reason, set_aside }, effects: [] };
+  }
+  return {
+    connection: {
+      ...connection,
+      last_message_at: at,
+      state: 'offline',
+      disconnected_at: at,
+      offline_reason: reason,
+      set_aside,
+    },
+    effects: [
+      { kind: 'event', event: { type: 'connection.offline', client_id: clientId, reason } },
+      { kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: rules.connectionRetentionMs },
+    ],
+  };
+}
+
+/**
+ * Why a client that was offline before is so now. It follows what is retained, but what confirms a goodbye leaves it one. With
+ * several lanes the order is not known: a goodbye may be older than the last will that is retained, and come after the
+ * removal that followed it. There the outcome is the same in either order.
+ */
+export function reasonAfter(before: OfflineReason | null, reason: OfflineReason, lanes: number): OfflineReason {
+  const inOrder = lanes === 1;
+  const confirms = reason === 'handshake-removed' || (inOrder && reason === 'retained-offline');
+  if (before === 'goodbye' && confirms) return before;
+  if (reason !== 'goodbye') return reason;
+  return before === null || (before === 'handshake-removed' && !inOrder) ? reason : before;
+}
+
+/** What cannot be processed is kept for inspection, and answered where the protocol says so. */
+export function setAside(
+  connection: Connection | undefined,
+  packet: Packet,
+  refusal: Refusal,
+  rules: Rules,
+): Transition {
+  const { clientId, topic, body } = packet;
+  const { reason, details, messageId } = refusal;
+  const letter = { client_id: clientId, topic, reason, details, sample: body.slice(0, 1024) };
+  const effects: Effect[] = [{ kind: 'dead-letter', letter, reason }];
+  const statusOnly = rules.statusTopics.includes(topic) && topic !== rules.inTopic;
+  const unreadable = messageId === null && reason !== 'empty';
+  if (refusal.handshake || (statusOnly && unreadable)) {
+    effects.push({ kind: 'refuse', inResponseTo: messageId, details });
+    effects.push({
+      kind: 'event',
+      event: { type: 'connection.refused', client_id: clientId, reason, message_id: messageId },
+    });
+  }
+  return { connection, effects };
+}
+
+export function heard(connection: Connection | undefined, at: number): Connection | undefined {
+  return connection && { ...connection, last_message_at: at };
+}
+
+export function failMessage(clientId: string, { in_response_to, payload }: MessageError): Effect {
+  const details = brief(payload.details);
+  return { kind: 'to-do', todo: { do: 'message-error', client_id: clientId, in_response_to, details } };
+}
+
+function clearRetained(clientId: string, statusTopic: string): Extract<ToDo, { do: 'clear-retained' }> {
+  return { do: 'clear-retained', client_id: clientId, status_topic: statusTopic };
+}

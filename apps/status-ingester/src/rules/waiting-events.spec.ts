@@ -1,0 +1,261 @@
+import type { CommandMessage, Connection } from '@app/registry';
+import type { KnownAccount, Rules } from './effect.js';
+import { fold, type Folded } from '../shard/fold.js';
+import { transition, type Transition } from './transition.js';
+
+const CLIENT = 'host-1';
+const TOPIC = 'in/{clientId}';
+
+let known: KnownAccount;
+let at: number;
+
+beforeEach(() => {
+  known = { kind: 'ask' };
+  at = 10_000;
+});
+
+const rules: Rules = {
+  ...{ statusTopics: [TOPIC], inTopic: TOPIC, respond: false, connectionRetentionMs: 1000, lanes: 1 },
+  ...{ maxInboundBytes: 10_000, eventSettleMs: 0 },
+  accountOf: () => known,
+};
+
+type Message = Parameters<typeof transition>[1];
+
+function handshake(id: string, fqdn = 'a'): Message {
+  const body = JSON.stringify({
+    ...{ type: 'host-handshake', message_id: id, version: 1, sent: '2026-01-01T00:00:00Z' },
+    payload: { canonical_facts: { fqdn } },
+  });
+  return packet(body, true);
+}
+
+function goodbye(): Message {
+  return packet('{"type":"offline","message_id":"bye","version":1,"sent":"2026-01-01T00:00:00Z"}', false);
+}
+
+function refusedHandshake(): Message {
+  return packet('{"type":"host-handshake","message_id":"bad","version":1,"sent":"2026-01-01T00:00:00Z"}', false);
+}
+
+function packet(body: string, retain: boolean): Message {
+  at += 10;
+  return { kind: 'packet', clientId: CLIENT, lane: 0, topic: TOPIC, retain, dup: false, body, at, id: `${at}-0` };
+}
+
+function command(what: CommandMessage['command']): Message {
+  at += 10;
+  return { kind: 'command', clientId: CLIENT, command: what, at, id: `${at}-0` };
+}
+
+function answer(account: string | null): Message {
+  return command({ do: 'set-account', account });
+}
+
+/** What a connection comes to, and all that was emitted on the way: type, account and time. */
+class Client {
+  connection: Connection | undefined;
+  last: Transition = { connection: undefined, effects: [] };
+
+  constructor(before?: Connection) {
+    this.connection = before;
+  }
+
+  take(message: Message, waitingBytes = 0): unknown[] {
+    this.last = transition(this.connection, message, rules, waitingBytes);
+    const before = this.connection;
+    this.connection = this.last.connection;
+    return this.last.effects.flatMap((effect) => {
+      if (effect.kind !== 'event') return [];
+      const account = effect.account === undefined ? (this.connection ?? before)?.account : effect.account;
+      return [[effect.event.type, account]];
+    });
+  }
+
+  get todos(): unknown[] {
+    return this.last.effects.flatMap((effect) =>
+      effect.kind === 'to-do' && effect.todo.do === 'emit-waiting' ? [effect.inMs] : [],
+    );
+  }
+}
+
+/** As the to-do has it done. */
+function due(): Message {
+  at += 2000;
+  return command({ do: 'emit-waiting' });
+}
+
+it('events wait while the account is being asked for, and go out with it, in order and as of their time', () => {
+  const client = new Client();
+  const first = handshake('1');
+  expect(client.take(first)).toEqual([]);
+  expect(client.todos).toEqual([2000]);
+  expect(client.take(handshake('2', 'b'))).toEqual([]);
+  expect(client.todos).toEqual([]);
+  expect(client.take(goodbye())).toEqual([]);
+  expect(client.take(answer('acme'))).toEqual([
+    ['connection.online', 'acme'],
+    ['connection.updated', 'acme'],
+    ['connection.offline', 'acme'],
+  ]);
+  const emitted = client.last.effects.filter(({ kind }) => kind === 'event');
+  expect(emitted.map((effect) => ('at' in effect ? effect.at : undefined))).toEqual([
+    first.at,
+    first.at + 10,
+    first.at + 20,
+  ]);
+  expect(client.connection?.account_asked).toBeUndefined();
+  expect(client.last.effects).toContainEqual({ kind: 'undo', todo: { do: 'emit-waiting', client_id: CLIENT } });
+});
+
+it('an answer that no account is known emits them without one', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  expect(client.take(answer(null))).toEqual([['connection.online', null]]);
+});
+
+it('a client that comes back keeps its account, and its events wait for the answer all the same', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(answer('acme'));
+  client.take(goodbye());
+  expect(client.take(handshake('2'))).toEqual([]);
+  expect(client.connection?.account).toBe('acme');
+  expect(client.take(answer('other'))).toEqual([['connection.online', 'other']]);
+});
+
+it('events go out without an account after two seconds, and the answer emits the state with it', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(handshake('2', 'b'));
+  expect(client.take(due())).toEqual([
+    ['connection.online', null],
+    ['connection.updated', null],
+  ]);
+  expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
+});
+
+it('the answer that comes late emits the state also if the account is the old one', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(answer('acme'));
+  client.take(goodbye());
+  client.take(handshake('2'));
+  expect(client.take(due())).toEqual([['connection.online', null]]);
+  expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
+  expect(client.take(answer('acme'))).toEqual([]);
+});
+
+it('the answer that comes late says that a client is offline if it is', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(goodbye());
+  client.take(due());
+  expect(client.take(answer('acme'))).toEqual([['connection.offline', 'acme']]);
+});
+
+it('the answer that comes late emits nothing if it names nobody, as before', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(due());
+  expect(client.take(answer(null))).toEqual([]);
+});
+
+it('further events wait for two seconds again after some have gone out', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(due());
+  expect(client.take(handshake('2', 'b'))).toEqual([]);
+  expect(client.todos).toEqual([2000]);
+  expect(client.take(command({ do: 'emit-waiting' }))).toEqual([]);
+  expect(client.todos).toEqual([1990]);
+  expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
+});
+
+it('an account that is known at the next handshake ends the waiting', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(goodbye());
+  known = { kind: 'account', account: 'acme' };
+  expect(client.take(handshake('2'))).toEqual([
+    ['connection.online', 'acme'],
+    ['connection.offline', 'acme'],
+    ['connection.online', 'acme'],
+  ]);
+  expect(client.last.effects).toContainEqual({ kind: 'account-known' });
+});
+
+it('an account that is known at the next handshake is emitted once if events have gone out without it', () => {
+  const online = new Client();
+  online.take(handshake('1'));
+  online.take(due());
+  known = { kind: 'account', account: 'acme' };
+  const offline = new Client(online.connection);
+  expect(online.take(handshake('2'))).toEqual([['connection.updated', 'acme']]);
+  known = { kind: 'ask' };
+  offline.take(goodbye());
+  offline.take(due());
+  known = { kind: 'account', account: 'acme' };
+  expect(offline.take(handshake('3'))).toEqual([['connection.online', 'acme']]);
+});
+
+it('what waits for a client that is forgotten goes out with it', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(goodbye());
+  expect(client.take(command({ do: 'forget' }))).toEqual([
+    ['connection.online', null],
+    ['connection.offline', null],
+  ]);
+  expect(client.take(due())).toEqual([]);
+});
+
+it('refused handshakes wait in their order too', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  expect(client.take(refusedHandshake())).toEqual([]);
+  expect(client.take(answer('acme'))).toEqual([
+    ['connection.online', 'acme'],
+    ['connection.refused', 'acme'],
+  ]);
+});
+
+it('at most 32 events of a client wait: one more sends all of them out', () => {
+  const client = new Client();
+  for (let i = 0; i < 32; i++) expect(client.take(handshake(`${i}`, `${i}`))).toEqual([]);
+  expect(client.take(handshake('33', '33'))).toHaveLength(33);
+  expect(client.connection?.account_asked).toEqual({ waiting: [], bytes: 0, is_late: true });
+  expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
+});
+
+it('no event waits on a shard on which 16 MiB do', () => {
+  const client = new Client();
+  expect(client.take(handshake('1'), 16_777_216)).toEqual([['connection.online', null]]);
+  expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
+});
+
+describe('a batch', () => {
+  function batch(messages: Message[], stored: Connection | undefined, waiting = 0): Folded {
+    return fold(messages, new Map([[CLIENT, stored]]), rules, () => 'id', undefined, undefined, undefined, waiting);
+  }
+
+  it('counts the bytes that wait', () => {
+    const waits = batch([handshake('1'), handshake('2', 'b')], undefined, 100);
+    const { account_asked } = waits.connections.get(CLIENT)?.after ?? {};
+    expect(account_asked?.bytes).toBeGreaterThan(100);
+    expect(waits.waitingBytes).toBe(100 + (account_asked?.bytes ?? 0));
+    const stored = waits.connections.get(CLIENT)?.after;
+    const answered = batch([answer('acme')], stored, waits.waitingBytes);
+    expect(answered.waitingBytes).toBe(100);
+    expect(answered.events).toMatchObject([
+      { type: 'connection.online', account: 'acme' },
+      { type: 'connection.updated', account: 'acme' },
+    ]);
+    expect(answered.accountsKnown).toMatchObject([{ clientId: CLIENT }]);
+    expect(answered.arrived).toMatchObject([{ clientId: CLIENT }]);
+  });
+
+  it('writes no count that it leaves as it was', () => {
+    expect(batch([handshake('1'), answer('acme')], undefined, 7).waitingBytes).toBeUndefined();
+  });
+});

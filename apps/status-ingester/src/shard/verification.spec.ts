@@ -1,0 +1,340 @@
+/** Verification in single file with live messages: each interleaving that rule 2 of *Agreement* names, and all others. */
+import fc from 'fast-check';
+import type { Connection, MailboxMessage, Retained } from '@app/registry';
+import { LiveMarks } from './last-live-entries.js';
+import type { Verification } from './verification.js';
+import { fold, type Folded } from './fold.js';
+import type { Rules } from '../rules/transition.js';
+import { truth } from '../rules/truth.js';
+
+const IN = 'redhat/insights/in/{clientId}';
+const RULES: Rules = {
+  statusTopics: [IN],
+  inTopic: IN,
+  respond: true,
+  connectionRetentionMs: 1e9,
+  maxInboundBytes: 262_144,
+  eventSettleMs: 0,
+  lanes: 2,
+};
+const CLIENT = 'host-1';
+
+function handshake(id: string): string {
+  const payload = { canonical_facts: { fqdn: id } };
+  return JSON.stringify({ type: 'host-handshake', message_id: id, version: 1, sent: '2020-12-04T17:22:24Z', payload });
+}
+/** The same text on every connection, as last wills are. */
+const WILL = JSON.stringify({ type: 'offline', message_id: 'will', version: 1, sent: '1970-01-01T00:00:00Z' });
+/** Not retained. */
+const GOODBYE = JSON.stringify({ type: 'offline', message_id: 'bye', version: 1, sent: '2020-12-04T17:22:24Z' });
+
+/** One shard with its broker: what is retained, the mailbox, the registry, and one client that may be verified. */
+class World {
+  retained = '';
+  connection: Connection | undefined;
+  doubted = false;
+  /** It is verified in a while because of a goodbye. */
+  unconfirmed = false;
+  readonly folds: Folded[] = [];
+  private readonly marks = new LiveMarks('0-0');
+  private entries = 0;
+  private pending: Verification | undefined;
+  private answer: Retained[] = [];
+
+  /** A message reaches the mailbox through a lane, and is applied. */
+  arrive(body: string, lane: number, more: { retain?: boolean; dup?: boolean } = {}): Folded {
+    return this.apply({
+      kind: 'packet',
+      clientId: CLIENT,
+      lane,
+      topic: IN,
+      retain: true,
+      dup: false,
+      body,
+      ...more,
+      ...this.stored(),
+    });
+  }
+
+  /** A verification notes the mailbox's last id. */
+  note(): void {
+    this.pending = {
+      clientId: CLIENT,
+      isVolatile: false,
+      replies: [],
+      since: 0,
+      attempt: `1.${this.entries}`,
+      noted: `1-${this.entries}`,
+      sweep: undefined,
+      missing: undefined,
+      dueAt: 0,
+      tries: 1,
+    };
+  }
+
+  /** The broker answers it. */
+  read(): void {
+    this.answer = this.retained === '' ? [] : [{ topic: IN, body: this.retained }];
+  }
+
+  /** Its result reaches the mailbox, and is applied. */
+  finish(): Folded {
+    const attempt = this.pending?.attempt ?? '';
+    return this.apply({ kind: 'verified', clientId: CLIENT, attempt, retained: this.answer, ...this.stored() });
+  }
+
+  verify(): Folded {
+    this.note();
+    this.read();
+    return this.finish();
+  }
+
+  private stored(): { at: number; id: string } {
+    this.entries++;
+    return { at: this.entries, id: `1-${this.entries}` };
+  }
+
+  private apply(message: MailboxMessage): Folded {
+    const verifying = new Map(this.pending === undefined ? [] : [[CLIENT, this.pending]]);
+    const folded = fold([message], new Map([[CLIENT, this.connection]]), RULES, () => 'minted', verifying, this.marks);
+    const change = folded.connections.get(CLIENT);
+    if (change !== undefined) this.connection = change.after;
+    for (const [id, entry] of folded.heard) this.marks.note(id, entry);
+    if (folded.undone.some((todo) => todo.do === 'verify')) this.doubted = false;
+    if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.doubted = true;
+    if (folded.undone.some((todo) => todo.do === 'confirm')) this.unconfirmed = false;
+    if (folded.todos.some(({ todo }) => todo.do === 'confirm')) this.unconfirmed = true;
+    this.folds.push(folded);
+    return folded;
+  }
+
+  agrees(): boolean {
+    const found = truth(this.retained, null, 0);
+    if (found.state === 'offline') return this.connection?.state !== 'online' && this.hasReason(found.reason);
+    return this.connection?.state === 'online' && this.connection.handshake_message_id === found.handshake.message_id;
+  }
+
+  /** A goodbye stays one if nothing is retained. */
+  private hasReason(reason: string): boolean {
+    const is = this.connection?.offline_reason;
+    return is === undefined || is === reason || (is === 'goodbye' && this.retained === '');
+  }
+}
+
+describe('the classic race: the new handshake overtakes the old will', () => {
+  /** The client shakes hands, dies and comes back; its will and its new handshake take different lanes. */
+  function race(): World {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    world.verify();
+    world.retained = handshake('h2');
+    world.arrive(handshake('h2'), 0);
+    world.arrive(WILL, 1);
+    return world;
+  }
+
+  it('leaves a client offline that is there, if nobody looks', () => {
+    const world = race();
+    expect(world.connection?.state).toBe('offline');
+    expect(world.agrees()).toBe(false);
+  });
+
+  it('is doubted, and put right by the verification', () => {
+    const world = race();
+    expect(world.doubted).toBe(true);
+    expect(world.verify().settled).toMatchObject([
+      { outcome: 'corrected', answer: { state: 'online', changed: true } },
+    ]);
+    expect(world.connection).toMatchObject({ state: 'online', handshake_message_id: 'h2', lane: null });
+    expect(world.doubted).toBe(false);
+  });
+});
+
+describe('a goodbye that comes late, behind a newer handshake', () => {
+  function late(): World {
+    const world = new World();
+    world.retained = handshake('h1');
+    world.arrive(handshake('h1'), 0);
+    world.verify();
+    world.retained = handshake('h2');
+    world.arrive(handshake('h2'), 0);
+    world.arrive(GOODBYE, 1, { retain: false });
+    world.retained = WILL;
+    return world;
+  }
+
+  it('is not why the client is offline, once its last will has come', () => {
+    const world = late();
+    world.arrive(WILL, 0);
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'retained-offline' });
+  });
+
+  it('is not why the client is offline, once its last will has been read back', () => {
+    const world = late();
+    expect(world.verify().settled).toMatchObject([{ outcome: 'corrected' }]);
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'retained-offline' });
+  });
+});
+
+it('a goodbye and the removal of the handshake make a goodbye, whichever comes first', () => {
+  const both = [GOODBYE, ''];
+  for (const order of [both, both.toReversed()]) {
+    const world = new World();
+    world.retained = handshake('h1');
+    world.arrive(handshake('h1'), 0);
+    world.retained = '';
+    for (const body of order) world.arrive(body, both.indexOf(body), { retain: body === '' });
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye' });
+    world.verify();
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye' });
+  }
+});
+
+describe('a verification', () => {
+  it('is dropped where a live message stands behind what it noted, and the doubt stays', () => {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    expect(world.doubted).toBe(true);
+    world.retained = handshake('h1');
+    world.note();
+    world.read();
+    world.retained = WILL;
+    world.arrive(WILL, 0);
+    expect(world.finish()).toMatchObject({ settled: [{ outcome: 'overtaken' }], undone: [], events: [] });
+    expect(world.connection?.state).toBe('offline');
+    expect(world.doubted).toBe(true);
+  });
+
+  it('is applied where the live message came before what it noted', () => {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    world.arrive(WILL, 1);
+    world.retained = handshake('h1');
+    expect(world.verify().settled).toMatchObject([{ outcome: 'corrected' }]);
+  });
+
+  it('is followed by a live message that was late: that one is doubted again', () => {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    world.retained = handshake('h2');
+    world.verify();
+    world.arrive(WILL, 1);
+    expect(world).toMatchObject({ connection: { state: 'offline' }, doubted: true });
+    world.verify();
+    expect(world.agrees()).toBe(true);
+  });
+
+  it('keeps the lane where the retained message is the handshake last applied live', () => {
+    const world = new World();
+    world.retained = handshake('h1');
+    world.arrive(world.retained, 0);
+    expect(world.verify().settled).toMatchObject([{ outcome: 'agreed' }]);
+    expect(world.connection?.lane).toBe(0);
+    world.retained = WILL;
+    world.arrive(WILL, 0);
+    expect(world.doubted).toBe(false);
+  });
+
+  it('of another try is dropped', () => {
+    const world = new World();
+    world.arrive(handshake('h1'), 0);
+    world.note();
+    const stale: MailboxMessage = {
+      kind: 'verified',
+      clientId: CLIENT,
+      attempt: '0.7',
+      retained: [],
+      at: 9,
+      id: '1-9',
+    };
+    const folded = fold([stale], new Map([[CLIENT, world.connection]]), RULES, () => 'minted', new Map());
+    expect(folded).toMatchObject({ settled: [{ outcome: 'unasked' }], undone: [] });
+    expect(folded.connections.size).toBe(0);
+  });
+
+  it('answers no handshake it read back, but one that is refused', () => {
+    const world = new World();
+    world.retained = handshake('h1');
+    expect(world.verify()).toMatchObject({ immediate: [], events: [{ type: 'connection.online' }] });
+    world.retained = JSON.stringify({ type: 'host-handshake', message_id: 'bad', version: 1 });
+    const refused = world.verify();
+    expect(refused.immediate.map(({ todo }) => todo)).toMatchObject([{ do: 'refuse', client_id: CLIENT }]);
+    expect(refused.refused).toMatchObject([{ clientId: CLIENT, inResponseTo: 'bad' }]);
+    // Found again, it is nothing new.
+    expect(world.verify()).toMatchObject({ immediate: [], deadLetters: [], settled: [{ outcome: 'agreed' }] });
+  });
+
+  it('takes the empty message after a goodbye for its confirmation', () => {
+    const world = new World();
+    world.retained = handshake('h1');
+    world.arrive(world.retained, 0);
+    world.verify();
+    world.arrive(JSON.stringify({ ...(JSON.parse(WILL) as object), message_id: 'bye' }), 0, { retain: false });
+    expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye' });
+    world.retained = '';
+    world.arrive('', 0);
+    expect(world.doubted).toBe(false);
+    expect(world.agrees()).toBe(true);
+  });
+});
+
+describe('agreement', () => {
+  type Step = { publish: string; lane: number } | { deliver: number } | { verification: 'note' | 'read' | 'finish' };
+
+  /** Ids are used once, wills and removals again and again. */
+  const steps: fc.Arbitrary<Step[]> = fc.array(
+    fc.oneof(
+      fc.record({ publish: fc.constantFrom('handshake', WILL, '', GOODBYE), lane: fc.nat(2) }),
+      fc.record({ deliver: fc.nat(2) }),
+      fc.record({ deliver: fc.nat(2) }),
+      fc.record({ verification: fc.constantFrom('note' as const, 'read' as const, 'finish' as const) }),
+    ),
+    { maxLength: 40, size: 'max' },
+  );
+
+  /** @returns the world after all lanes have delivered. */
+  function play(script: readonly Step[]): World {
+    const world = new World();
+    const lanes: string[][] = [[], [], []];
+    let handshakes = 0;
+    let phase: 'idle' | 'note' | 'read' = 'idle';
+    const deliver = (lane: number): void => {
+      const body = lanes[lane]?.shift();
+      if (body !== undefined) world.arrive(body, lane, { retain: body !== GOODBYE });
+    };
+    for (const step of script) {
+      if ('publish' in step) {
+        const body = step.publish === 'handshake' ? handshake(`h${++handshakes}`) : step.publish;
+        if (body !== GOODBYE) world.retained = body;
+        lanes[step.lane]?.push(body);
+      } else if ('deliver' in step) deliver(step.deliver);
+      else if (step.verification === 'note' && phase === 'idle' && world.doubted) {
+        world.note();
+        phase = 'note';
+      } else if (step.verification === 'read' && phase === 'note') {
+        world.read();
+        phase = 'read';
+      } else if (step.verification === 'finish' && phase === 'read') {
+        world.finish();
+        phase = 'idle';
+      }
+    }
+    lanes.forEach((lane, index) => {
+      while (lane.length > 0) deliver(index);
+    });
+    if (phase === 'read') world.finish();
+    return world;
+  }
+
+  it('comes by itself once lanes have delivered and doubts are verified, whatever the order', () => {
+    fc.assert(
+      fc.property(steps, (script) => {
+        const world = play(script);
+        if (world.doubted || world.unconfirmed) world.verify();
+        expect(world.doubted).toBe(false);
+        expect(world.agrees()).toBe(true);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});

@@ -1,0 +1,317 @@
+import fc from 'fast-check';
+import { shardOf } from '@app/protocol';
+import type { Redis } from '@app/platform';
+import { FencedCommit, type Grant } from '@app/sharding';
+import { hostConnection } from '../../../../test/support/connections.js';
+import { withRedis } from '../../../../test/support/redis.js';
+import type { Connection } from './connection.js';
+import type { ConnectionState } from './connection-state.js';
+import { ConnectionDirectory, type ConnectionFilter, type PageCursor } from './connection-directory.js';
+import { connectionWrites } from './connection-writes.js';
+import { RegistryKeys } from '../keys.js';
+
+let redis: Redis;
+let keySpaces = 0;
+
+withRedis((connection) => (redis = connection));
+
+function host(clientId: string, more: Partial<Connection> = {}): Connection {
+  return hostConnection(clientId, { facts: { fqdn: 'shared', machine_id: `machine of ${clientId}` }, ...more });
+}
+
+function proxy(clientId: string, more: Partial<Connection> = {}): Connection {
+  return host(clientId, { type: 'proxy', facts: { source_type: 's', application_type: 't' }, ...more });
+}
+
+/** A registry of its own, written as the owners of its shards write it. */
+class Registry {
+  readonly keys = new RegistryKeys(`directory${keySpaces++}`);
+  readonly directory: ConnectionDirectory;
+  private readonly commits: FencedCommit;
+  private readonly stored = new Map<string, Connection>();
+
+  constructor(readonly shardCount: number) {
+    this.directory = new ConnectionDirectory(redis, this.keys, shardCount);
+    this.commits = new FencedCommit(redis, this.keys);
+  }
+
+  async put(...connections: Connection[]): Promise<void> {
+    for (const connection of connections) await this.change(connection.client_id, connection);
+  }
+
+  async forget(...clientIds: string[]): Promise<void> {
+    for (const clientId of clientIds) await this.change(clientId, undefined);
+  }
+
+  private async change(clientId: string, after: Connection | undefined): Promise<void> {
+    const shard = shardOf(clientId, this.shardCount);
+    const grant: Grant = { kind: 'shard', index: shard, epoch: 1, fence: '1:boot' };
+    await redis.set(this.keys.owner(grant), grant.fence);
+    const writes = connectionWrites(this.keys, shard, {
+      connections: new Map([[clientId, { before: this.stored.get(clientId), after }]]),
+      events: [],
+      deadLetters: [],
+      todos: [],
+      refused: [],
+      undone: [],
+      arrived: [],
+      swept: [],
+    });
+    await this.commits.commit(grant, '0-0', '0-0', writes);
+    if (after === undefined) this.stored.delete(clientId);
+    else this.stored.set(clientId, after);
+  }
+
+  /** All pages of a listing, as client ids; `between` runs after each page. */
+  async pages(filter: ConnectionFilter, limit: number, between?: (page: number) => Promise<void>): Promise<string[][]> {
+    const pages: string[][] = [];
+    let cursor: PageCursor | undefined;
+    do {
+      const page = await this.directory.list(filter, limit, cursor);
+      pages.push(page.connections.map(({ client_id }) => client_id));
+      cursor = page.next;
+      await between?.(pages.length);
+      if (pages.length > 1000) throw new Error('the listing does not end');
+    } while (cursor !== undefined);
+    return pages;
+  }
+}
+
+/** In the order of the pages: by shard, and by UTF-8 bytes within one. */
+function inOrder(ids: readonly string[], shardCount: number): string[] {
+  return ids.toSorted(
+    (a, b) => shardOf(a, shardCount) - shardOf(b, shardCount) || Buffer.from(a).compare(Buffer.from(b)),
+  );
+}
+
+describe('listing connections', () => {
+  it('gives each connection once, in the order of shard and bytes, whatever the page size is', async () => {
+    const registry = new Registry(8);
+    const ids = Array.from({ length: 50 }, (_, i) => `client-${i}`);
+    await registry.put(
+      ...ids.map((id, i) => (i % 3 === 0 ? proxy(id) : host(id, { state: i % 2 ? 'online' : 'offline' }))),
+    );
+    for (const limit of [1, 2, 7, 49, 50, 51, 1000]) {
+      const pages = await registry.pages({}, limit);
+      expect(pages.flat()).toEqual(inOrder(ids, 8));
+      for (const page of pages.slice(0, -1)) expect(page).toHaveLength(limit);
+      expect(pages).toHaveLength(Math.ceil(50 / limit));
+    }
+  });
+
+  it('ends a page early when its records take much, and gives each connection once all the same', async () => {
+    const registry = new Registry(3);
+    const ids = Array.from({ length: 40 }, (_, i) => `large-${i}`);
+    const filling = 'x'.repeat(250_000);
+    await registry.put(...ids.map((id) => host(id, { facts: { fqdn: 'shared', filling } })));
+    for (const filter of [{}, { facts: { fqdn: 'shared' } }]) {
+      const pages = await registry.pages(filter, 1000);
+      expect(pages.flat()).toEqual(inOrder(ids, 3));
+      for (const page of pages) expect(page.length).toBeLessThanOrEqual(9);
+    }
+    // What does not match is read as well.
+    const none = await registry.pages({ facts: { fqdn: 'shared', machine_id: 'nobody' } }, 1000);
+    expect(none.length).toBeGreaterThanOrEqual(Math.floor(40 / 9));
+    expect(none.flat()).toEqual([]);
+  }, 30_000);
+
+  it('goes through those of a shard that are online, each once, whatever the page size is', async () => {
+    const registry = new Registry(1);
+    const ids = Array.from({ length: 20 }, (_, i) => `client-${i}`);
+    await registry.put(...ids.map((id) => proxy(id)), host('away', { state: 'offline' }));
+    for (const pageSize of [1, 7, 19, 20, 21]) {
+      const pages = [];
+      for await (const page of registry.directory.online(0, pageSize)) pages.push(page);
+      expect(pages.flat()).toEqual(inOrder(ids, 1));
+      for (const page of pages) expect(page.length).toBeLessThanOrEqual(pageSize);
+    }
+  });
+
+  it('of an empty registry is one empty page', async () => {
+    expect(await new Registry(32).directory.list({}, 10)).toEqual({ connections: [] });
+  });
+
+  it('orders by bytes where the order of UTF-16 units is another one', async () => {
+    const ids = ['a', '\uff5e', '😀', '\ue000', '𐀀', 'é', 'z'];
+    const bytewise = ['a', 'z', 'é', '\ue000', '\uff5e', '𐀀', '😀'];
+    expect(ids.toSorted()).not.toEqual(bytewise);
+    const registry = new Registry(1);
+    // Spread over all four indexes, which are merged.
+    await registry.put(
+      ...ids.map((id, i) => (i % 2 ? host(id, { state: i % 4 === 1 ? 'online' : 'offline' }) : host(id))),
+    );
+    expect((await registry.pages({}, 1)).flat()).toEqual(bytewise);
+    expect((await registry.pages({ facts: { fqdn: 'shared' } }, 1)).flat()).toEqual(bytewise);
+    expect((await registry.pages({}, 3)).flat()).toEqual(bytewise);
+  });
+
+  it('filters by state, type and facts, and by all of them together', async () => {
+    const registry = new Registry(4);
+    await registry.put(
+      host('a'),
+      host('b', { state: 'offline' }),
+      host('c', { facts: { fqdn: 'other', ip_addresses: ['10.0.0.1', '10.0.0.2'] } }),
+      host('d', { facts: { fqdn: 'shared', ip_addresses: ['10.0.0.2'] } }),
+      proxy('e'),
+      proxy('f', { state: 'offline' }),
+    );
+    const found = async (filter: ConnectionFilter): Promise<string[]> => {
+      const byOne = (await registry.pages(filter, 1)).flat();
+      expect((await registry.pages(filter, 100)).flat()).toEqual(byOne);
+      return byOne.sort();
+    };
+    expect(await found({ state: 'online' })).toEqual(['a', 'c', 'd', 'e']);
+    expect(await found({ state: 'offline' })).toEqual(['b', 'f']);
+    expect(await found({ type: 'proxy' })).toEqual(['e', 'f']);
+    expect(await found({ state: 'offline', type: 'host' })).toEqual(['b']);
+    expect(await found({ facts: { fqdn: 'shared' } })).toEqual(['a', 'b', 'd']);
+    expect(await found({ facts: { ip_address: '10.0.0.2' } })).toEqual(['c', 'd']);
+    expect(await found({ facts: { fqdn: 'shared', ip_address: '10.0.0.2' } })).toEqual(['d']);
+    expect(await found({ facts: { ip_address: '10.0.0.2', fqdn: 'shared' } })).toEqual(['d']);
+    expect(await found({ state: 'offline', facts: { fqdn: 'shared' } })).toEqual(['b']);
+    expect(await found({ type: 'proxy', facts: { fqdn: 'shared' } })).toEqual([]);
+    expect(await found({ facts: { fqdn: 'nobody' } })).toEqual([]);
+  });
+
+  it('keeps clients apart whose facts and ids only look alike when put together', async () => {
+    const registry = new Registry(1);
+    await registry.put(host('b', { facts: { fqdn: 'x:a' } }), host('a:b', { facts: { fqdn: 'x' } }));
+    expect((await registry.pages({ facts: { fqdn: 'x' } }, 10)).flat()).toEqual(['a:b']);
+    expect((await registry.pages({ facts: { fqdn: 'x:a' } }, 10)).flat()).toEqual(['b']);
+  });
+
+  it('does not miss a connection that comes online while a page is read', async () => {
+    const registry = new Registry(1);
+    await registry.put(host('a'), host('restless', { state: 'offline' }), host('z'));
+    let changed: Promise<void> | undefined;
+    // Its owner commits right after the first index has been read.
+    const interrupted = new Proxy(redis, {
+      get(target, name): unknown {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        return (...args: unknown[]): unknown => {
+          const call = (): unknown => Reflect.apply(member, target, args);
+          if (name !== 'zrange') return call();
+          if (changed !== undefined) return changed.then(call);
+          const reply = call() as Promise<unknown>;
+          changed = reply.then(() => registry.put(host('restless')));
+          return reply;
+        };
+      },
+    });
+    const page = await new ConnectionDirectory(interrupted, registry.keys, 1).list({}, 10);
+    expect(page.connections.map(({ client_id }) => client_id)).toEqual(['a', 'restless', 'z']);
+  });
+
+  it('never repeats a connection, nor misses one that was there all the time, while others come and go', async () => {
+    const id = fc.oneof(
+      fc.integer({ min: 0, max: 60 }).map((n) => `c${n}`),
+      fc.constantFrom('a:b', 'c;d', 'é', '\uff5e', '\uff5e1', '😀', '😀2', '𐀀', ' ', '~'),
+    );
+    const states = fc.constantFrom<ConnectionState>('online', 'offline');
+    const filters = fc.constantFrom<ConnectionFilter>({}, { type: 'host' }, { facts: { fqdn: 'shared' } });
+    const scenario = fc.record({
+      shardCount: fc.constantFrom(1, 3, 8),
+      limit: fc.integer({ min: 1, max: 7 }),
+      filter: filters,
+      stay: fc.uniqueArray(fc.tuple(id, states), { selector: ([one]) => one, maxLength: 25 }),
+      // What happens between two pages.
+      changes: fc.array(fc.array(fc.tuple(id, fc.constantFrom('come', 'go', 'flip')), { maxLength: 6 }), {
+        maxLength: 8,
+      }),
+    });
+    await fc.assert(
+      fc.asyncProperty(scenario, async ({ shardCount, limit, filter, stay, changes }) => {
+        const registry = new Registry(shardCount);
+        const staying = new Map(stay);
+        await registry.put(...stay.map(([one, state]) => host(one, { state })));
+        const pages = await registry.pages(filter, limit, async (page) => {
+          for (const [one, what] of changes[page - 1] ?? []) {
+            const state = staying.get(one);
+            if (state !== undefined) {
+              const other = state === 'online' ? 'offline' : 'online';
+              if (what === 'flip') await registry.put(host(one, { state: other }));
+              if (what === 'flip') staying.set(one, other);
+            } else if (what === 'go') await registry.forget(one);
+            else await registry.put(host(one));
+          }
+        });
+        const seen = pages.flat();
+        expect(seen).toEqual(inOrder([...new Set(seen)], shardCount));
+        expect(stay.map(([one]) => one).filter((one) => !seen.includes(one))).toEqual([]);
+        for (const page of pages) expect(page.length).toBeLessThanOrEqual(limit);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('counting connections', () => {
+  it('sums up by state and type over all shards', async () => {
+    const registry = new Registry(8);
+    const some = (count: number, prefix: string, make: (id: string) => Connection): Connection[] =>
+      Array.from({ length: count }, (_, i) => make(`${prefix}${i}`));
+    await registry.put(
+      ...some(7, 'oh', (id) => host(id)),
+      ...some(5, 'fh', (id) => host(id, { state: 'offline' })),
+      ...some(3, 'op', (id) => proxy(id)),
+      ...some(2, 'fp', (id) => proxy(id, { state: 'offline' })),
+    );
+    await registry.put(host('oh0', { state: 'offline' }));
+    await registry.forget('fp1');
+    expect(await registry.directory.summary()).toEqual({
+      online: { host: 6, proxy: 3 },
+      offline: { host: 6, proxy: 1 },
+    });
+  });
+});
+
+describe('counting held messages', () => {
+  it('counts what waits for clients that are offline or do not listen, in the order asked for', async () => {
+    const registry = new Registry(8);
+    const { keys, directory } = registry;
+    const outbox = (clientId: string): string => keys.outbox(shardOf(clientId, 8), clientId);
+    const connections = [
+      host('online'),
+      host('offline', { state: 'offline' }),
+      host('deaf'),
+      host('nothing', { state: 'offline' }),
+      proxy('offline proxy', { state: 'offline' }),
+    ];
+    await registry.put(...connections);
+    await redis.rpush(outbox('online'), 'a', 'b');
+    await redis.rpush(outbox('offline'), 'c', 'd', 'e');
+    await redis.rpush(outbox('deaf'), 'f', 'g');
+    await redis.rpush(outbox('offline proxy'), 'h');
+    await redis.hset(keys.message(shardOf('deaf', 8), 'f'), 'unheard', '1');
+    expect(await directory.held(connections)).toEqual([0, 3, 2, 0, 1]);
+  });
+});
+
+describe('what is made of the connections of many clients', () => {
+  it('comes in their order, and never are more records read at a time than have room', async () => {
+    const registry = new Registry(1);
+    const large = 'x'.repeat(262_144);
+    const ids = Array.from({ length: 40 }, (_, i) => `client-${i}`);
+    await registry.put(...ids.map((id) => host(id, { facts: { machine_id: id, large } })));
+    const most = { bytes: 0 };
+    const measured = new Proxy(redis, {
+      get: (target, name, receiver): unknown => {
+        const member: unknown = Reflect.get(target, name, receiver);
+        if (typeof member !== 'function') return member;
+        return async (...args: unknown[]): Promise<unknown> => {
+          const reply: unknown = await (member as (...all: unknown[]) => unknown).apply(target, args);
+          most.bytes = Math.max(most.bytes, JSON.stringify(reply).length);
+          return reply;
+        };
+      },
+    });
+    const directory = new ConnectionDirectory(measured, registry.keys, 1);
+    const asked = ['nobody', ...ids.toReversed()];
+    const found = await directory.map(0, asked, (connection, i) => [i, connection?.facts['machine_id']]);
+    expect(found).toEqual(asked.map((id, i) => [i, id === 'nobody' ? undefined : id]));
+    // 2 MiB, the record that passes it, and the quotes of its JSON.
+    expect(most.bytes).toBeGreaterThan(1_048_576);
+    expect(most.bytes).toBeLessThan(3_145_728);
+  });
+});

@@ -1,0 +1,126 @@
+/** What the registry holds of a client. Written by the owner of its shard only. */
+import type { CanonicalFacts, CatalogServiceFacts, RefusedUntil } from '@app/protocol';
+import type { ConnectionState, ConnectionType, OfflineReason } from './connection-state.js';
+import type { RegistryEvent } from '../events/event.js';
+
+export interface Connection {
+  client_id: string;
+  type: ConnectionType;
+  state: ConnectionState;
+  /** `canonical_facts` of a host, `catalog_service_facts` of a proxy, as they came. */
+  facts: CanonicalFacts | CatalogServiceFacts;
+  handshake_message_id: string;
+  /** Template of the topic that carries its connection state: that of its last accepted handshake. */
+  status_topic: string;
+  /** Epoch milliseconds of the Redis clock, like the other times here. */
+  connected_at: number;
+  disconnected_at: number | null;
+  offline_reason: OfflineReason | null;
+  last_message_at: number;
+  /** End of the refusal window a force-disconnect opened. */
+  refused_until: RefusedUntil | null;
+  /** Id of a retained handshake that was refused within that window: it stays refused until it is sent again. */
+  refused_handshake: string | null;
+  /** Id of a retained handshake that was not confirmed: it stays so until a handshake comes live. */
+  unconfirmed_handshake: string | null;
+  /** Ids of retained handshakes it left behind on other status topics, newest last: they count no more. */
+  left_handshakes: string[];
+  /** Digest of the retained message that was set aside last; null where what is retained is in order. */
+  set_aside: string | null;
+  /** When the last handshake came live; 0 where it was only read back. */
+  shaken_at: number;
+  /** Lane of the last live message that bears state; null where a verification has been applied since. */
+  lane: number | null;
+  /** When subscribers were last told of a change of state. */
+  told_at: number | null;
+  /** Changes of state that subscribers are not told of yet; null where none is held back. */
+  held: HeldEvents | null;
+  /** Whose it is; null where that is not known, or accounts are not in use. */
+  account: string | null;
+  /** The last force-disconnect for it, until it has gone and come back: the next one takes its place if it still waits. */
+  force_disconnect?: ForceDisconnected;
+  /** Present while the account is being asked for; `account` is the last one that was known. */
+  account_asked?: AccountQuestion;
+}
+
+export interface ForceDisconnected {
+  reconnect_after: string;
+  at: number;
+}
+
+/** A question that is open: whose a client is. */
+export interface AccountQuestion {
+  /** Events of the connection that wait for the answer, oldest first; `at` in epoch milliseconds. */
+  waiting: readonly { at: number; event: RegistryEvent }[];
+  /** Bytes of what waits. */
+  bytes: number;
+  /** Some were emitted without an account, since the answer did not come in time. */
+  is_late: boolean;
+}
+
+/** A client that flaps: what is held back until it settles. */
+export interface HeldEvents {
+  since: number;
+  due: number;
+  /** Changes of state since then. */
+  changes: number;
+  /** The state that subscribers know. */
+  told: ConnectionState;
+}
+
+// Facts are most of a connection's text and seldom change: each object is turned into text once.
+const factsTexts = new WeakMap<Connection['facts'], string>();
+
+/** A connection as it is stored. */
+export function encodeConnection(connection: Connection): string {
+  const { facts } = connection;
+  let text = factsTexts.get(facts);
+  if (text === undefined) factsTexts.set(facts, (text = JSON.stringify(facts)));
+  // Written out, since copying "all but one" members costs more than encoding them.
+  const rest: Omit<Connection, 'facts'> = {
+    client_id: connection.client_id,
+    type: connection.type,
+    state: connection.state,
+    handshake_message_id: connection.handshake_message_id,
+    status_topic: connection.status_topic,
+    connected_at: connection.connected_at,
+    disconnected_at: connection.disconnected_at,
+    offline_reason: connection.offline_reason,
+    last_message_at: connection.last_message_at,
+    refused_until: connection.refused_until,
+    refused_handshake: connection.refused_handshake,
+    unconfirmed_handshake: connection.unconfirmed_handshake,
+    left_handshakes: connection.left_handshakes,
+    set_aside: connection.set_aside,
+    shaken_at: connection.shaken_at,
+    lane: connection.lane,
+    told_at: connection.told_at,
+    held: connection.held,
+    account: connection.account,
+    ...(connection.force_disconnect && { force_disconnect: connection.force_disconnect }),
+    ...(connection.account_asked && { account_asked: connection.account_asked }),
+  };
+  return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;
+}
+
+/** @returns undefined for a text that is no connection */
+export function decodeConnection(text: string): Connection | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    const isConnection = typeof value === 'object' && value !== null && !Array.isArray(value) && 'client_id' in value;
+    return isConnection ? (value as Connection) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether two JSON values are equal; the order of members does not count. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const names = Object.keys(a);
+  if (names.length !== Object.keys(b).length) return false;
+  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  return names.every((name) => Object.hasOwn(right, name) && sameJson(left[name], right[name]));
+}

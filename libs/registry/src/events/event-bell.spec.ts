@@ -1,0 +1,15 @@
+import { connectRedis } from '@app/platform';
+import { freePort } from '../../../../scripts/stack.mjs';
+import { quiet } from '../../../../test/support/servers.js';
+import { EventBell } from './event-bell.js';
+import { RegistryKeys } from '../keys.js';
+
+it('ends a wait at once while its connection waits for the next try', async () => {
+  const url = `redis://127.0.0.1:${await freePort()}`;
+  const redis = connectRedis(url, { name: 'bell', whenAway: 'wait' }, quiet);
+  const bell = new EventBell(redis, new RegistryKeys('bell'));
+  await new Promise((resolve) => redis.once('reconnecting', resolve));
+  const waiting = bell.wait([{ after: ['0-0', '0-0'], sure: ['0-0', '0-0'], seenMs: 0 }]);
+  bell.stop();
+  await expect(waiting).rejects.toThrow('stopped');
+});

@@ -1,0 +1,50 @@
+/** Waits until something was appended to the streams of events: one entry of each is enough to know. */
+import type { Redis } from '@app/platform';
+import { streamReader, type StreamEntry, type StreamReader } from '@app/sharding';
+import { EVENT_STREAM_NAMES, eventStreams } from './event-log.js';
+import type { ShardPosition } from './event-reader.js';
+import type { RegistryKeys } from '../keys.js';
+
+const ONE = { count: 1, brought: () => 0 };
+const STREAMS = EVENT_STREAM_NAMES.length;
+
+export class EventBell {
+  private readonly reader: StreamReader<StreamEntry>;
+  private interrupt: (() => void) | undefined;
+
+  constructor(
+    /** A connection of its own, since it is blocked; closed with the bell. */
+    private readonly redis: Redis,
+    keys: RegistryKeys,
+  ) {
+    const key = (number: number): string =>
+      eventStreams(keys, Math.floor(number / STREAMS))[number % STREAMS]?.key ?? '';
+    this.reader = streamReader(redis, { key, decode: (id) => ({ id, body: '' }) }, ONE);
+  }
+
+  /** What waits rejects at once, also while Redis is away: ioredis would keep the read for the next connection. */
+  stop(): void {
+    this.redis.disconnect();
+    this.interrupt?.();
+  }
+
+  /** Resolves with the shards that have something behind their positions; after a short time with none. */
+  wait(positions: readonly ShardPosition[]): Promise<Set<number>> {
+    return new Promise((resolve, reject) => {
+      this.interrupt = () => reject(new Error('the wait for events was stopped'));
+      this.read(positions).then(resolve, reject);
+    });
+  }
+
+  private async read(positions: readonly ShardPosition[]): Promise<Set<number>> {
+    const numbered = positions.flatMap(({ after }, shard) =>
+      after.map((id, stream): [number, string] => [shard * STREAMS + stream, id]),
+    );
+    const rang = new Set<number>();
+    await this.reader.read(new Map(numbered), (number) => {
+      rang.add(Math.floor(number / STREAMS));
+      return Promise.resolve();
+    });
+    return rang;
+  }
+}

@@ -1,0 +1,29 @@
+/** The streams of a shard's log: which event goes where, and which part of the shard's bytes each stream has. */
+import type { LogStream } from '@app/sharding';
+import type { RegistryKeys } from '../keys.js';
+
+/** One in so many of `EVENT_STREAM_BYTES`. A quarter is left for what clients say of their own accord. */
+export const STATE_SHARE = 2;
+export const REFUSALS_SHARE = 8;
+export const DEAD_LETTERS_SHARE = 8;
+
+/** Names of the streams that subscribers read, in the order in which `eventStreams` lists them. */
+export const EVENT_STREAM_NAMES = ['state', 'refusals'] as const;
+export type EventStreamName = (typeof EVENT_STREAM_NAMES)[number];
+
+/** The streams that subscribers read. */
+export function eventStreams(keys: RegistryKeys, shard: number): [state: LogStream, refusals: LogStream] {
+  return [
+    { key: keys.events(shard), name: 'state', share: STATE_SHARE },
+    { key: keys.refusalEvents(shard), name: 'refusals', share: REFUSALS_SHARE },
+  ];
+}
+
+/** All streams of a shard's log. */
+export function logStreams(keys: RegistryKeys, shard: number): LogStream[] {
+  return [...eventStreams(keys, shard), deadLetterStream(keys, shard)];
+}
+
+export function deadLetterStream(keys: RegistryKeys, shard: number): LogStream {
+  return { key: keys.deadLetters(shard), name: 'dead-letters', share: DEAD_LETTERS_SHARE };
+}

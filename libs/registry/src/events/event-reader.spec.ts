@@ -1,0 +1,103 @@
+import type { Redis } from '@app/platform';
+import fc from 'fast-check';
+import { withRedis } from '../../../../test/support/redis.js';
+import { tellAll } from './event.js';
+import { EventReader, positionAt, type ShardPosition } from './event-reader.js';
+import { RegistryKeys } from '../keys.js';
+
+let redis: Redis;
+let keys: RegistryKeys;
+let reader: EventReader;
+let keySpaces = 0;
+
+withRedis((connection) => (redis = connection));
+
+beforeEach(() => {
+  keys = new RegistryKeys(`reader${keySpaces++}`);
+  reader = new EventReader(redis, keys, 4096);
+});
+
+/** Adds an event at a position of its own choice. */
+async function add(stream: 0 | 1, id: string): Promise<void> {
+  const key = stream === 0 ? keys.events(0) : keys.refusalEvents(0);
+  await redis.xadd(key, id, 'at', '1', 'event', `{"type":"x","n":"${id}"}`);
+}
+
+async function readAll(from: ShardPosition, bytes: number): Promise<string[]> {
+  const ids: string[] = [];
+  for (let position = from; ;) {
+    const page = await reader.read(0, position, bytes);
+    ids.push(...page.events.map(({ id }) => id));
+    if (page.complete) return ids;
+    position = page.next;
+  }
+}
+
+describe('a reader of events', () => {
+  it('merges the streams of a shard by their ids, whatever the size of its pages', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom<0 | 1>(0, 1), { maxLength: 60 }),
+        fc.integer({ min: 1, max: 900 }),
+        async (order, bytes) => {
+          keys = new RegistryKeys(`reader${keySpaces++}`);
+          reader = new EventReader(redis, keys, 1);
+          const from = await reader.end(0);
+          const ids = order.map((_, i) => `${from.seenMs + 1 + Math.floor(i / 3)}-${i}`);
+          for (const [i, stream] of order.entries()) await add(stream, ids[i] ?? '');
+          if (ids.length > 0) await redis.hset(keys.log(0), 'last', ids.at(-1) ?? '');
+          expect(await readAll(from, bytes)).toEqual(ids);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('that resumes at a time repeats two seconds, and reports no gap if nothing is missing', async () => {
+    await tellAll(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
+    const { seenMs } = await reader.end(0);
+    const page = await reader.read(0, positionAt(seenMs), 1000);
+    expect(page).toMatchObject({ complete: true, gap: undefined });
+    expect(page.events).toHaveLength(1);
+    expect(page.upToMs).toBeGreaterThanOrEqual(seenMs);
+  });
+
+  it('reports a gap if the clock of a master is more than two seconds behind it, and reads on from there', async () => {
+    await tellAll(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
+    const { seenMs } = await reader.end(0);
+    const page = await reader.read(0, positionAt(seenMs + 60_000), 1000);
+    expect(page).toMatchObject({ complete: false, gap: { shard: 0, streams: ['state', 'refusals'] } });
+    const next = await reader.read(0, page.next, 1000);
+    expect(next.gap).toBeUndefined();
+    expect(next.events).toHaveLength(1);
+  });
+
+  it('reports no gap if the clock of a master is a second behind it', async () => {
+    const { seenMs } = await reader.end(0);
+    expect((await reader.read(0, positionAt(seenMs + 1000), 1000)).gap).toBeUndefined();
+  });
+
+  it('reports a gap if Redis was put back to a state that is older than what it has read', async () => {
+    const { seenMs } = await reader.end(0);
+    await redis.hset(keys.log(0), 'since', '0-0', 'hole', `${seenMs - 60_000} ${seenMs + 1000}`);
+    const page = await reader.read(0, positionAt(seenMs), 1000);
+    expect(page.gap).toMatchObject({ from: seenMs - 60_000, until: seenMs + 1000 });
+    expect((await reader.read(0, { ...page.next, seenMs: seenMs + 2000 }, 1000)).gap).toBeUndefined();
+  });
+
+  it('finds out by itself that Redis was put back, before a shard has an owner again, and reports it once', async () => {
+    const from = await reader.end(0);
+    const uptime = Number(/uptime_in_seconds:(\d+)/.exec(await redis.info('server'))?.[1]);
+    const old = from.seenMs - (uptime + 60) * 1000;
+    await redis.hset(keys.log(0), 'last', `${old}-3`);
+    const page = await reader.read(0, from, 1000);
+    expect(page.gap).toMatchObject({ shard: 0, from: old, streams: ['state', 'refusals'] });
+    expect((await reader.read(0, page.next, 1000)).gap).toBeUndefined();
+  });
+
+  it('reports no gap after a restart of Redis that kept what the reader has read', async () => {
+    const { seenMs } = await reader.end(0);
+    await redis.hset(keys.log(0), 'since', '0-0', 'hole', `${seenMs} ${seenMs + 60_000}`);
+    expect((await reader.read(0, positionAt(seenMs), 1000)).gap).toBeUndefined();
+  });
+});

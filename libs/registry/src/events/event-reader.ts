@@ -1,0 +1,215 @@
+/** Reading the events of a shard: both streams as one, in the order of their ids, and what is missing between them. */
+import { RedisScript, type Redis } from '@app/platform';
+import { LOG_LUA, type StreamEntry } from '@app/sharding';
+import { EVENT_STREAM_NAMES, eventStreams, type EventStreamName } from './event-log.js';
+import type { RegistryKeys } from '../keys.js';
+
+/** One event as it is stored: `body` is its JSON text. */
+export interface StoredEvent extends StreamEntry {
+  /** Index of its stream in `EVENT_STREAM_NAMES`. */
+  stream: number;
+  /** Epoch milliseconds. */
+  at: number;
+  /** The account of the connection at that time; undefined if it had none or it was not known. */
+  account: string | undefined;
+}
+
+/** Where a reader stands in a shard. Never changed in place. */
+export interface ShardPosition {
+  /** The id behind which it reads, in each stream. */
+  after: readonly string[];
+  /** The id up to which nothing can be missing, in each stream. Not smaller than `after`, but for the first read. */
+  sure: readonly string[];
+  /** The newest time of the shard that it has seen, epoch milliseconds. */
+  seenMs: number;
+}
+
+/** Events of a shard that may be gone before the reader got them. Times are epoch milliseconds. */
+export interface EventGap {
+  shard: number;
+  streams: EventStreamName[];
+  from: number;
+  until: number;
+}
+
+export interface EventPage {
+  shard: number;
+  /** In the order of their ids. */
+  events: StoredEvent[];
+  gap: EventGap | undefined;
+  next: ShardPosition;
+  /** Everything up to here has been read, epoch milliseconds by the shard's sequence. */
+  upToMs: number;
+  /** Whether nothing more was found, up to where it was to be read. */
+  complete: boolean;
+}
+
+/** A cursor repeats so much, since clocks of masters differ and may be set back a little. */
+export const CURSOR_SLACK_MS = 2000;
+
+/** More than a cursor can be ahead of a log that was written to the disk every second and raised every two. */
+const HOLE_SLACK_MS = 5000;
+
+/** KEYS log → its newest id, raised to the time of Redis */
+const openScript = new RedisScript<string>('ccOpenLog', `${LOG_LUA}\n return log_raise(KEYS[1])`);
+
+type RawEntry = [id: string, fields: string[]];
+/** Entries that the script takes from Redis at a time: it stops soon after the bytes are used up. */
+const STEP = 16;
+
+/**
+ * KEYS log, streams · ARGV bytes of each stream, then for each stream the id behind which to read and the last one to read
+ * → { the shard's time as an id, the newest id, since, hole, then for each stream: trimmed, 1 if there is more, entries }
+ * A stream's last entry may exceed the bytes, so that there is always one.
+ */
+const readScript = new RedisScript<[string, string, string, string, ...(string | number | RawEntry[])[]]>(
+  'ccReadEvents',
+  `${LOG_LUA}
+   local function page(stream, after, last, room)
+     local kept = {}
+     while true do
+       local entries = redis.call('XRANGE', stream, '(' .. after, last, 'COUNT', ${STEP})
+       for _, entry in ipairs(entries) do
+         if room <= 0 then return 1, kept end
+         kept[#kept + 1] = entry
+         after, room = entry[1], room - log_size(entry[2])
+       end
+       if #entries < ${STEP} then return 0, kept end
+     end
+   end
+   log_open(KEYS[1])
+   local known = redis.call('HMGET', KEYS[1], 'last', 'since', 'hole')
+   local reply = { log_id(log_ms, log_seq), known[1], known[2] or '0-0', known[3] or '' }
+   for i = 2, #KEYS do
+     reply[#reply + 1] = redis.call('HGET', KEYS[1], 'trimmed:' .. ({ ${EVENT_STREAM_NAMES.map((name) => `'${name}'`).join(', ')} })[i - 1]) or '0-0'
+     local more, entries = page(KEYS[i], ARGV[2 * i - 2], ARGV[2 * i - 1], tonumber(ARGV[1]))
+     reply[#reply + 1] = more
+     reply[#reply + 1] = entries
+   end
+   return reply`,
+);
+
+export class EventReader {
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+    readonly shardCount: number,
+  ) {}
+
+  /** The end of a shard's log, for a reader that begins with what happens from now on. */
+  async end(shard: number): Promise<ShardPosition> {
+    const id = await openScript.run(this.redis, [this.keys.log(shard)], []);
+    const ids = EVENT_STREAM_NAMES.map(() => id);
+    return { after: ids, sure: ids, seenMs: msOf(id) };
+  }
+
+  /**
+   * Reads what stands behind a position, of each stream about so many bytes and at least one event.
+   * `until`: it reads no further than this position.
+   */
+  async read(shard: number, from: ShardPosition, bytes: number, until?: ShardPosition): Promise<EventPage> {
+    const keys = [this.keys.log(shard), ...eventStreams(this.keys, shard).map(({ key }) => key)];
+    const bounds = from.after.flatMap((id, i) => [id, until?.after[i] ?? '+']);
+    const [now, last, since, hole, ...rest] = await readScript.run(this.redis, keys, [bytes, ...bounds]);
+    const streams = EVENT_STREAM_NAMES.map((name, i) => {
+      const [trimmed, more, entries] = rest.slice(3 * i, 3 * i + 3) as [string, number, RawEntry[]];
+      return {
+        name,
+        gone: largest(since, trimmed),
+        more: more === 1,
+        events: entries.map(([id, fields]) => decode(id, i, fields)),
+      };
+    });
+    const nowMs = msOf(now);
+    if (from.seenMs - nowMs > CURSOR_SLACK_MS || from.after.some((id) => isAfter(id, last) && msOf(id) > nowMs)) {
+      return this.startOver(shard, from, last, nowMs);
+    }
+    const bound = smallest(streams.flatMap(({ more, events }) => (more ? (events.at(-1)?.id ?? []) : [])));
+    const events = streams
+      .flatMap((stream) => stream.events)
+      .filter(({ id }) => bound === undefined || !isAfter(id, bound))
+      .sort((a, b) => compareIds(a.id, b.id));
+    const complete = bound === undefined;
+    const after = from.after.map((id, i) => events.findLast(({ stream }) => stream === i)?.id ?? id);
+    return {
+      shard,
+      events,
+      gap: gapOf(shard, from, hole, streams),
+      next: {
+        after,
+        // A gap is reported once.
+        sure: after.map((id, i) =>
+          largest(id, from.sure[i] ?? id, streams[i]?.gone ?? id, complete && until === undefined ? now : id),
+        ),
+        seenMs: Math.max(from.seenMs, nowMs),
+      },
+      upToMs: complete ? nowMs : msOf(bound),
+      complete,
+    };
+  }
+
+  /** The shard's time is behind the reader: what was read until now is not what stands there. */
+  private startOver(shard: number, from: ShardPosition, last: string, nowMs: number): EventPage {
+    const id = `${Math.max(0, Math.min(msOf(last), nowMs) - CURSOR_SLACK_MS)}-0`;
+    const ids = from.after.map(() => id);
+    return {
+      shard,
+      events: [],
+      gap: { shard, streams: [...EVENT_STREAM_NAMES], from: msOf(id), until: Math.max(from.seenMs, nowMs) },
+      next: { after: ids, sure: ids.map(() => largest(last, `${nowMs}-0`)), seenMs: nowMs },
+      upToMs: msOf(id),
+      complete: false,
+    };
+  }
+}
+
+/** Where a reader stands in every shard that resumes at a time: it repeats the moments before. */
+export function positionAt(ms: number): ShardPosition {
+  const ids = (id: string): string[] => EVENT_STREAM_NAMES.map(() => id);
+  return { after: ids(`${Math.max(0, ms - CURSOR_SLACK_MS - 1)}-0`), sure: ids(`${ms}-0`), seenMs: ms };
+}
+
+/** `gone`: the newest id of a stream of which the entry, or what stood there before, is gone. */
+function gapOf(
+  shard: number,
+  { sure, seenMs }: ShardPosition,
+  hole: string,
+  streams: readonly { name: EventStreamName; gone: string }[],
+): EventGap | undefined {
+  const [holeFrom = Infinity, holeUntil = 0] = hole === '' ? [] : hole.split(' ').map(Number);
+  const forgotten = seenMs > holeFrom + HOLE_SLACK_MS && seenMs < holeUntil;
+  let until = forgotten ? holeUntil : 0;
+  const names = streams.flatMap(({ name, gone }, i) => {
+    if (isAfter(gone, sure[i] ?? gone)) until = Math.max(until, msOf(gone));
+    else if (!forgotten) return [];
+    return [name];
+  });
+  if (names.length === 0) return undefined;
+  const from = Math.min(...sure.map(msOf));
+  return { shard, streams: names, from: forgotten ? Math.min(from, holeFrom) : from, until };
+}
+
+function decode(id: string, stream: number, [, at = '', , body = '', , account]: readonly string[]): StoredEvent {
+  return { id, stream, at: Number(at), body, account };
+}
+
+export function msOf(id: string): number {
+  return Number(id.slice(0, id.indexOf('-')));
+}
+
+/** Order of two stream ids. Numbers of one millisecond stay far below 2^53. */
+export function compareIds(a: string, b: string): number {
+  return msOf(a) - msOf(b) || Number(a.slice(a.indexOf('-') + 1)) - Number(b.slice(b.indexOf('-') + 1));
+}
+
+export function isAfter(a: string, b: string): boolean {
+  return compareIds(a, b) > 0;
+}
+
+function largest(...ids: string[]): string {
+  return ids.reduce((a, b) => (isAfter(b, a) ? b : a));
+}
+
+function smallest(ids: readonly string[]): string | undefined {
+  return ids.length === 0 ? undefined : ids.reduce((a, b) => (isAfter(a, b) ? b : a));
+}

@@ -1,0 +1,101 @@
+/** What subscribers are told. Appended by the same script as the change it tells of. */
+import { RedisScript, type Redis } from '@app/platform';
+import { logScript, type LogAppend } from '@app/sharding';
+import type { ConnectionType, OfflineReason } from '../connections/connection-state.js';
+import { STATE_SHARE, deadLetterStream, eventStreams } from './event-log.js';
+import type { SweepTrigger } from '../reconciliation/maintenance.js';
+import type { MessageStatus } from '../messages/message-status.js';
+import type { RegistryKeys } from '../keys.js';
+import type { Corrections } from '../reconciliation/sweeps.js';
+
+/**
+ * Changes of a connection; `flaps`: so many changes of state before this one were not told; `changed_at`: when this one
+ * happened, RFC 3339, if it is told later.
+ */
+export type ChangeEvent = { client_id: string; flaps?: number; changed_at?: string } & (
+  | { type: 'connection.online' | 'connection.updated'; connection_type: ConnectionType; handshake_message_id: string }
+  | { type: 'connection.offline'; reason: OfflineReason }
+);
+
+export type RegistryEvent =
+  | ChangeEvent
+  | { type: 'connection.refused'; client_id: string; reason: string; message_id: string | null }
+  | { type: 'message.status'; client_id: string; message_id: string; status: MessageStatus; details?: string }
+  | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
+
+/** An event as it is stored: when, and of whose connection, where that is known. */
+export type DatedEvent = RegistryEvent & { at: number; account?: string | null };
+
+/** What can be told, also of shards. */
+export const EVENT_TYPES = [
+  'connection.online',
+  'connection.updated',
+  'connection.offline',
+  'connection.refused',
+  'message.status',
+  'message.unmatched_error',
+  'shard.moved',
+  'sweep.started',
+  'sweep.ended',
+] as const satisfies readonly (RegistryEvent['type'] | KeySpaceEvent['type'] | 'shard.moved')[];
+export type EventType = (typeof EVENT_TYPES)[number];
+
+/** What a subscriber gets who names no types: the types of release 0.1.0. Later ones go to those who name them. */
+export const DEFAULT_EVENT_TYPES: ReadonlySet<EventType> = new Set(EVENT_TYPES);
+
+/** What could not be processed, kept for inspection. */
+export interface DeadLetter {
+  client_id: string;
+  topic: string;
+  reason: string;
+  details: string;
+  /** The first 1,024 characters of the payload. */
+  sample: string;
+}
+
+/** Events about the whole key space; told on the stream of shard 0. */
+export type KeySpaceEvent =
+  | { type: 'sweep.started'; sweep: string; trigger: SweepTrigger }
+  | {
+      type: 'sweep.ended';
+      sweep: string;
+      trigger: SweepTrigger;
+      complete: boolean;
+      read: number;
+      corrections: Corrections;
+    };
+
+/** KEYS log, events of shard 0 · ARGV event → its id */
+const appendScript = new RedisScript<string>(
+  'ccAppendEvent',
+  logScript(`
+   log_open(KEYS[1])
+   return log_append(KEYS[1], KEYS[2], 'state', ${STATE_SHARE}, { 'at', string.format('%.0f', log_ms), 'event', ARGV[1] })`),
+);
+
+export async function tellAll(redis: Redis, keys: RegistryKeys, event: KeySpaceEvent): Promise<void> {
+  await appendScript.run(redis, [keys.log(0), keys.events(0)], [JSON.stringify(event)]);
+}
+
+/** The event that a member has taken a shard on; `member` is its id. */
+export function shardMoved(keys: RegistryKeys, shard: number, epoch: number, member: string): LogAppend {
+  const event = JSON.stringify({ type: 'shard.moved', shard, epoch, member });
+  return { stream: eventStreams(keys, shard)[0], fields: ['at', Date.now(), 'event', event] };
+}
+
+/** What one client can cause in masses does not push out what matters: it has a stream of its own. */
+const REFUSAL_TYPES: ReadonlySet<string> = new Set(['connection.refused', 'message.unmatched_error']);
+
+export function eventAppend(keys: RegistryKeys, shard: number, { at, account, ...event }: DatedEvent): LogAppend {
+  const [state, refusals] = eventStreams(keys, shard);
+  const fields = ['at', at, 'event', JSON.stringify(event), ...(account == null ? [] : ['account', account])];
+  return { stream: REFUSAL_TYPES.has(event.type) ? refusals : state, fields };
+}
+
+export function deadLetterAppend(
+  keys: RegistryKeys,
+  shard: number,
+  { at, ...letter }: DeadLetter & { at: number },
+): LogAppend {
+  return { stream: deadLetterStream(keys, shard), fields: ['at', at, 'letter', JSON.stringify(letter)] };
+}

@@ -1,0 +1,54 @@
+/**
+ * 0.1.0 kept the last known account of a client while it was being asked for, and published meanwhile. That the question
+ * is open was only known from its to-do.
+ */
+import { RedisScript, type Redis } from '@app/platform';
+import { StaleOwnerError, type Grant } from '@app/sharding';
+import type { RegistryKeys } from '../keys.js';
+import { decodeToDo } from '../todos/to-do.js';
+import type { MigrationStep } from './migration-step.js';
+
+/** To-dos read at once, about. */
+const PAGE = 500;
+
+/** KEYS owner, accounts, marks · ARGV fence, clients → -1 where stale. Marks those that have an account. */
+const markScript = new RedisScript<-1 | 0>(
+  'ccMarkAskedAccounts',
+  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+   for i = 2, #ARGV do
+     if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 1 then redis.call('SADD', KEYS[3], ARGV[i]) end
+   end
+   return 0`,
+);
+
+export const ASKED_ACCOUNTS: MigrationStep = {
+  to: 2,
+  what: 'clients whose account is being asked for',
+  run: markAskedAccounts,
+};
+
+/** Marks the clients with an account whose question is open; its answer removes the mark. */
+async function markAskedAccounts(redis: Redis, keys: RegistryKeys, grant: Grant): Promise<void> {
+  const { index: shard } = grant;
+  const scriptKeys = [keys.owner(grant), keys.accounts(shard), keys.accountsAsked(shard)];
+  for (let cursor = '0'; ;) {
+    const [next, flat] = await redis.zscan(keys.todo(shard), cursor, 'COUNT', PAGE);
+    const asked = flat.flatMap((text, i) => (i % 2 === 0 ? askedIn(text) : []));
+    if (asked.length > 0 && (await markScript.run(redis, scriptKeys, [grant.fence, ...asked])) === -1) {
+      throw new StaleOwnerError(grant);
+    }
+    if (next === '0') return;
+    cursor = next;
+  }
+}
+
+/** What cannot be read is left to housekeeping, which makes it a dead letter. */
+function askedIn(text: string): string[] {
+  if (!text.startsWith('{"do":"account",')) return [];
+  try {
+    const todo = decodeToDo(text);
+    return todo.do === 'account' ? [todo.client_id] : [];
+  } catch {
+    return [];
+  }
+}

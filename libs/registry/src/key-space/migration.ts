@@ -1,0 +1,103 @@
+/**
+ * Brings a key space of an older release to this release's format, shard by shard: each by the ingester that has just
+ * acquired it, before it acts for it. The marker names the new format when the last shard has it; until then gateways
+ * and dispatchers of this release wait, and those of the older one go on.
+ *
+ * - An ingester takes part only when no ingester of an older format is alive, so that nobody writes the old layout.
+ * - A crash in the middle repeats the steps of one shard; they are safe to repeat.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RedisScript, type Logger, type Redis } from '@app/platform';
+import { StaleOwnerError, listMembers, type Grant } from '@app/sharding';
+import { FORMAT, claimKeySpace, raiseFormat, type Marker } from './key-space.js';
+import type { RegistryKeys } from '../keys.js';
+import type { MigrationStep } from './migration-step.js';
+import { MIGRATION_STEPS } from './steps.js';
+
+/** Time between two looks at something that only another process can change. */
+const LOOK_AGAIN_MS = 500;
+
+/** KEYS owner, format of the shard · ARGV fence, format → whether the caller is the owner, and the format is written. */
+const migratedScript = new RedisScript<0 | 1>(
+  'ccShardMigrated',
+  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+   redis.call('SET', KEYS[2], ARGV[2])
+   return 1`,
+);
+
+export interface MigrationParts {
+  redis: Redis;
+  keys: RegistryKeys;
+  shardCount: number;
+  logger: Logger;
+  steps?: readonly MigrationStep[];
+}
+
+export class Migration {
+  constructor(private readonly parts: MigrationParts) {}
+
+  /** Resolves when no ingester that writes an older format is alive. Rejects when `signal` is aborted. */
+  async untilOlderMembersAreGone(signal: AbortSignal): Promise<void> {
+    const { redis, keys, logger } = this.parts;
+    let known = '';
+    for (;;) {
+      const older = (await listMembers(redis, keys)).filter(({ format }) => format < FORMAT).map(({ name }) => name);
+      if (older.length === 0) return;
+      if (known !== older.join()) {
+        known = older.join();
+        logger.warn({ members: older }, 'ingesters of an older release are running: standing by until they have ended');
+      }
+      await sleep(LOOK_AGAIN_MS, undefined, { signal });
+    }
+  }
+
+  /**
+   * Migrates a shard that was just acquired, if it has an older format, and the marker with the last shard.
+   * @param from the marker's format
+   * @throws StaleOwnerError if the shard was lost under way
+   */
+  async migrate(grant: Grant, from: number): Promise<void> {
+    if (from >= FORMAT) return;
+    const { redis, keys, logger, steps = MIGRATION_STEPS } = this.parts;
+    const has = Number((await redis.get(keys.format(grant.index))) ?? from);
+    for (const step of steps.filter(({ to }) => to > has && to <= FORMAT)) {
+      logger.info({ shard: grant.index, format: step.to }, `migrating: ${step.what}`);
+      await step.run(redis, keys, grant);
+    }
+    const scriptKeys = [keys.owner(grant), keys.format(grant.index)];
+    if ((await migratedScript.run(redis, scriptKeys, [grant.fence, FORMAT])) === 0) throw new StaleOwnerError(grant);
+    await this.finishIfLast(from);
+  }
+
+  private async finishIfLast(from: number): Promise<void> {
+    const { redis, keys, shardCount, logger } = this.parts;
+    const shards = Array.from({ length: shardCount }, (_, shard) => redis.get(keys.format(shard)));
+    if ((await Promise.all(shards)).some((format) => Number(format ?? from) < FORMAT)) return;
+    if (await raiseFormat(redis, keys)) logger.info({ from, to: FORMAT }, 'the key space has been migrated');
+  }
+}
+
+/**
+ * For processes that do not migrate: claims the key space, and waits until it has this release's format.
+ * @throws KeySpaceError, or the reason of `signal` when it is aborted
+ */
+export async function openKeySpace(
+  redis: Redis,
+  keys: RegistryKeys,
+  shardCount: number,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<Marker> {
+  for (let waited = false; ; waited = true) {
+    const marker = await claimKeySpace(redis, keys, shardCount);
+    if (marker.format === FORMAT) return marker;
+    if (!waited) {
+      const about = { format: marker.format, wanted: FORMAT };
+      logger.warn(
+        about,
+        'an older release wrote this key space: waiting until an ingester of this release migrates it',
+      );
+    }
+    await sleep(LOOK_AGAIN_MS, undefined, { signal });
+  }
+}

@@ -1,0 +1,228 @@
+import type { Redis } from '@app/platform';
+import { withRedis } from '../../../../test/support/redis.js';
+import { BrokerRuns, type BrokerRestart, type UptimeReport } from './broker-runs.js';
+import { RegistryKeys } from '../keys.js';
+
+/** Longer than any tolerance. */
+const OUTAGE_S = 90;
+const HOUR_MS = 3_600_000;
+
+let redis: Redis;
+let keys: RegistryKeys;
+let keySpaces = 0;
+let one: BrokerRuns;
+let other: BrokerRuns;
+
+withRedis((connection) => {
+  redis = connection;
+});
+
+beforeEach(() => {
+  keys = new RegistryKeys(`broker-runs${keySpaces++}`);
+  one = new BrokerRuns(redis, keys);
+  other = new BrokerRuns(redis, keys);
+});
+
+/** A report that has just been received. */
+function report(
+  from: BrokerRuns,
+  seconds: number,
+  run: UptimeReport['run'] = 'same',
+): Promise<BrokerRestart | undefined> {
+  return from.report({ seconds, run, at: performance.now() });
+}
+
+async function restartFrom(...[from, seconds, run]: Parameters<typeof report>): Promise<BrokerRestart> {
+  const restart = await report(from, seconds, run);
+  if (restart === undefined) throw new Error(`no restart was reported at an uptime of ${seconds} s`);
+  return restart;
+}
+
+/** As if so much time had passed at Redis since the last report, or its clock had been set. */
+async function advanceRedisClock(ms: number): Promise<void> {
+  const since = Number(await redis.hget(keys.broker, 'since'));
+  await redis.hset(keys.broker, 'since', since - ms);
+}
+
+/** A connection that does this around the script of each report. */
+function around(act: (run: () => Promise<unknown>) => Promise<unknown>): Redis {
+  return new Proxy(redis, {
+    get(target, name): unknown {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== 'function') return member;
+      if (name !== 'ccBrokerUptime') return member.bind(target) as unknown;
+      return (...args: unknown[]) => act(() => member.apply(target, args) as Promise<unknown>);
+    },
+  });
+}
+
+async function stored(): Promise<{ uptime: number; run: string | undefined }> {
+  const { uptime, run } = await redis.hgetall(keys.broker);
+  return { uptime: Number(uptime), run };
+}
+
+describe('no restart', () => {
+  it('is the first report', async () => {
+    expect(await report(one, 1000, 'unknown')).toBeUndefined();
+  });
+
+  it('is a run that goes on, reported by two ingesters in turn', async () => {
+    for (const [i, from] of [one, other, one, other].entries()) {
+      expect(await report(from, 1000, i < 2 ? 'unknown' : 'same')).toBeUndefined();
+    }
+  });
+
+  it('is a report that was handed over late', async () => {
+    await report(one, 1000, 'unknown');
+    expect(await other.report({ seconds: 960, run: 'unknown', at: performance.now() - 2500 })).toBeUndefined();
+    expect(await other.report({ seconds: 10, run: 'new', at: performance.now() - 2500 })).toBeUndefined();
+    expect((await stored()).uptime).toBe(1000);
+  });
+
+  it('is a report that Redis ran late, since it had stalled', async () => {
+    await report(one, 10, 'unknown');
+    // Redis answers the first command of the report, and runs the second a moment later.
+    const stalling = around(async (run) => {
+      await redis.client('PAUSE', 400);
+      return run();
+    });
+    const hurried = new BrokerRuns(stalling, keys, 150);
+    expect(await report(hurried, 200, 'unknown')).toBeUndefined();
+    expect((await stored()).uptime).toBe(10);
+  });
+
+  it('is an outage of Redis during which the broker went on', async () => {
+    await report(one, 1000, 'unknown');
+    await advanceRedisClock(OUTAGE_S * 1000);
+    expect(await report(one, 1000 + OUTAGE_S)).toBeUndefined();
+    await advanceRedisClock(OUTAGE_S * 1000);
+    expect(await report(other, 1000 + 2 * OUTAGE_S, 'unknown')).toBeUndefined();
+  });
+
+  it.each([HOUR_MS, -HOUR_MS])('is a clock of Redis that was set by %i ms', async (ms) => {
+    await report(one, 1000, 'unknown');
+    await report(other, 1000, 'unknown');
+    await advanceRedisClock(ms);
+    expect(await report(one, 1010)).toBeUndefined();
+    expect(await report(other, 1010)).toBeUndefined();
+    // One that starts after the jump finds the beginning as the clock says it now.
+    expect(await report(new BrokerRuns(redis, keys), 1010, 'unknown')).toBeUndefined();
+  });
+
+  it('is a clock set back, for one that has just started', async () => {
+    await report(one, 1000, 'unknown');
+    await advanceRedisClock(-HOUR_MS);
+    expect(await report(other, 1010, 'unknown')).toBeUndefined();
+  });
+
+  it('is a Redis that was emptied', async () => {
+    await report(one, 1000, 'unknown');
+    await report(other, 1000, 'unknown');
+    await redis.del(keys.broker);
+    expect(await report(one, 1010)).toBeUndefined();
+    expect(await report(other, 1010)).toBeUndefined();
+    expect(await report(other, 1020)).toBeUndefined();
+    expect((await stored()).uptime).toBe(1020);
+  });
+
+  it('is what an older release had stored', async () => {
+    const since = Date.now() - 1_000_000;
+    await redis.hset(keys.broker, { uptime: 1000, since });
+    expect(await report(one, 1000, 'unknown')).toBeUndefined();
+    expect((await stored()).run).toBeDefined();
+  });
+
+  it('is an old report of a run that another ingester has seen the end of', async () => {
+    await report(one, 1000, 'unknown');
+    await report(other, 1000, 'unknown');
+    await report(one, 15, 'new');
+    const { run } = await stored();
+    expect(await report(other, 1010)).toBeUndefined();
+    expect(await stored()).toEqual({ uptime: 15, run });
+  });
+});
+
+describe('a restart', () => {
+  it('is reported once, by the first ingester that has seen it', async () => {
+    await report(one, 1000, 'unknown');
+    await report(other, 1000, 'unknown');
+    const restart = await restartFrom(one, 15, 'new');
+    expect(restart).toMatchObject({ run: (await stored()).run });
+    expect(Math.abs(restart.since - (Date.now() - 15_000))).toBeLessThan(2000);
+    expect(await report(other, 15, 'new')).toBeUndefined();
+    await one.acted(restart);
+    for (const from of [one, other]) expect(await report(from, 25)).toBeUndefined();
+  });
+
+  it('is reported after all ingesters were frozen for so long that the uptime has passed the old one', async () => {
+    await report(one, 20, 'unknown');
+    await report(other, 20, 'unknown');
+    await advanceRedisClock(600_000);
+    expect(await report(other, 300, 'new')).toBeDefined();
+    expect(await report(one, 300, 'new')).toBeUndefined();
+  });
+
+  it('is reported by its end, also if the clock of Redis was set back', async () => {
+    await report(one, 20, 'unknown');
+    await advanceRedisClock(-HOUR_MS);
+    expect(await report(one, 30, 'new')).toBeDefined();
+  });
+
+  it('is reported by an ingester that has just started, if the uptime has fallen', async () => {
+    await report(one, 1000, 'unknown');
+    expect(await report(other, 15, 'unknown')).toBeDefined();
+  });
+
+  it('is reported by an ingester that has just started, if the uptime has fallen and the clock was set back', async () => {
+    await report(one, 1000, 'unknown');
+    await advanceRedisClock(-HOUR_MS);
+    expect(await report(other, 15, 'unknown')).toBeDefined();
+  });
+
+  it('is reported once, also if the clock of Redis is set between two reports of it', async () => {
+    await report(one, 1000, 'unknown');
+    await report(other, 1000, 'unknown');
+    const restart = await restartFrom(one, 15, 'new');
+    await one.acted(restart);
+    await advanceRedisClock(HOUR_MS);
+    expect(await report(other, 25, 'new')).toBeUndefined();
+  });
+
+  it('is reported by an ingester that has just started, if the uptime has passed the old one again', async () => {
+    await redis.hset(keys.broker, { uptime: 20, since: Date.now() - 600_000 });
+    expect(await report(one, 300, 'unknown')).toBeDefined();
+  });
+
+  it('is reported although Redis was away when it was noticed', async () => {
+    await report(one, 1000, 'unknown');
+    const at = performance.now() - 3000;
+    expect(await one.report({ seconds: 15, run: 'new', at })).toBeUndefined();
+    await advanceRedisClock(OUTAGE_S * 1000);
+    expect(await report(one, 15 + OUTAGE_S)).toBeDefined();
+  });
+
+  it('stays open until somebody has acted on it, and is not repeated by reports of the same moment', async () => {
+    await report(one, 1000, 'unknown');
+    await report(other, 1000, 'unknown');
+    expect(await report(one, 15, 'new')).toBeDefined();
+    expect(await report(other, 15, 'new')).toBeUndefined();
+    const again = await restartFrom(other, 25);
+    await other.acted(again);
+    expect(await report(one, 35)).toBeUndefined();
+  });
+
+  it('is reported if the reply to the first report was lost', async () => {
+    let isLost = false;
+    const losing = around(async (run) => {
+      const reply = await run();
+      if (isLost) throw new Error('no answer in time');
+      return reply;
+    });
+    const unlucky = new BrokerRuns(losing, keys);
+    await report(unlucky, 1000, 'unknown');
+    isLost = true;
+    await expect(report(unlucky, 15, 'new')).rejects.toThrow('no answer in time');
+    isLost = false;
+    expect(await report(unlucky, 25)).toBeDefined();
+  });
+});

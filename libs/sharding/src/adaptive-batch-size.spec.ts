@@ -1,0 +1,52 @@
+import fc from 'fast-check';
+import type { MailboxEntry } from './mailbox.js';
+import { ReadSize } from './adaptive-batch-size.js';
+
+const BUDGET = 32 * 1024 * 1024;
+
+function entries(count: number, characters: number): MailboxEntry[] {
+  const body = 'x'.repeat(characters);
+  return Array.from({ length: count }, (_, i) => ({ id: `${i}-0`, clientId: 'client', meta: 'meta', body }));
+}
+
+it('grows with a backlog of small entries, and only with a backlog', () => {
+  const size = new ReadSize();
+  const counts: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    counts.push(size.count);
+    size.brought([entries(size.count, 100), entries(1, 100)], 32);
+  }
+  expect(counts).toEqual([16, 32, 64, 128, 128]);
+  size.brought([entries(127, 100)], 32);
+  expect(size.count).toBe(16);
+});
+
+it('lets a backlog be read on at once, and else some more come', () => {
+  const size = new ReadSize();
+  expect(size.brought([entries(16, 100)], 32)).toBe(0);
+  expect(size.brought([entries(31, 100)], 32)).toBeGreaterThan(0);
+});
+
+it('falls to one where a single entry of each shard fills the budget', () => {
+  const size = new ReadSize();
+  size.brought([entries(16, 1024 * 1024)], 64);
+  expect(size.count).toBe(1);
+});
+
+it('lets the next read of entries like the last ones stay within the budget', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 4096 }),
+      fc.array(fc.integer({ min: 0, max: 1024 * 1024 }), { minLength: 1, maxLength: 8 }),
+      (shards, sizes) => {
+        const size = new ReadSize();
+        for (const characters of sizes) {
+          size.brought([entries(size.count, characters)], shards);
+          const next = size.count * shards * characters;
+          expect(size.count === 1 || next <= BUDGET).toBe(true);
+          expect(size.count).toBeGreaterThanOrEqual(1);
+        }
+      },
+    ),
+  );
+});
