@@ -133,7 +133,7 @@ test('docs/protocol.md has every inbound type, and every reason to be offline', 
   const text = read('docs/protocol.md');
   for (const type of Object.keys(INBOUND_SCHEMAS)) expect(section(text, `### ${type}`)).toContain(`"type": "${type}"`);
   const offline = section(text, '### offline');
-  for (const reason of unionMembers('libs/registry/src/connections/connection-state.ts', 'OfflineReason')) {
+  for (const reason of unionMembers('libs/registry/src/connection-state.ts', 'OfflineReason')) {
     expect(offline).toContain(`\`${reason}\``);
   }
 });

@@ -8,7 +8,7 @@ export {
 export * from './reconciliation/broker-runs.js';
 export * from './connections/command-replies.js';
 export * from './connections/connection.js';
-export * from './connections/connection-state.js';
+export * from './connection-state.js';
 export * from './connections/connection-directory.js';
 export * from './connections/connection-writes.js';
 export * from './events/dead-letters.js';
@@ -29,7 +29,7 @@ export {
   type MessageStatus,
   type StatusChange,
   type StoredStatus,
-} from './messages/message-status.js';
+} from './message-status.js';
 export * from './reconciliation/maintenance.js';
 export * from './messages/messages.js';
 export { Migration, openKeySpace } from './key-space/migration.js';
@@ -40,4 +40,5 @@ export * from './keys.js';
 export * from './registry.module.js';
 export * from './reconciliation/sweeps.js';
 export * from './todos/to-do.js';
+export * from './messages/wake-todo.js';
 export * from './messages/wake-ups.js';

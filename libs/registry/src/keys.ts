@@ -3,7 +3,7 @@
  * its hash tag, so that one script can change them together, on one Redis and on a Redis Cluster alike.
  */
 import { ShardingKeys } from '@app/sharding';
-import type { ConnectionState, ConnectionType } from './connections/connection-state.js';
+import type { ConnectionState, ConnectionType } from './connection-state.js';
 
 export class RegistryKeys extends ShardingKeys {
   /** Hash: what the installation was set up with (S0). */

@@ -1,6 +1,6 @@
 /** How a caller hears from a shard's owner what became of its command: a pub/sub channel a caller, an id a command. */
 import type { Logger, Redis } from '@app/platform';
-import type { ConnectionState, OfflineReason } from './connection-state.js';
+import type { ConnectionState, OfflineReason } from '../connection-state.js';
 
 export type CommandOutcome =
   | { kind: 'done' }

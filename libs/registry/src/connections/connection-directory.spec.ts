@@ -5,7 +5,7 @@ import { FencedCommit, type Grant } from '@app/sharding';
 import { hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import type { Connection } from './connection.js';
-import type { ConnectionState } from './connection-state.js';
+import type { ConnectionState } from '../connection-state.js';
 import { ConnectionDirectory, type ConnectionFilter, type PageCursor } from './connection-directory.js';
 import { connectionWrites } from './connection-writes.js';
 import { RegistryKeys } from '../keys.js';

@@ -2,7 +2,7 @@
 import { shardOf } from '@app/protocol';
 import { RedisScript, type Redis } from '@app/platform';
 import { decodeConnection, type Connection } from './connection.js';
-import { CONNECTION_STATES, CONNECTION_TYPES, type ConnectionState, type ConnectionType } from './connection-state.js';
+import { CONNECTION_STATES, CONNECTION_TYPES, type ConnectionState, type ConnectionType } from '../connection-state.js';
 import { factTerm, factValues, type SearchableFact } from './fact-index.js';
 import { heldCounts } from '../messages/outbox.js';
 import { PAGE_BYTES } from '../page-bytes.js';

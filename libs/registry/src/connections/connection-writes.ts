@@ -1,12 +1,13 @@
 /** Turns what a batch of transitions changed into the writes of one fenced commit. Pure. */
 import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
 import { encodeConnection, type Connection } from './connection.js';
-import { CONNECTION_STATES, CONNECTION_TYPES } from './connection-state.js';
+import { CONNECTION_STATES, CONNECTION_TYPES } from '../connection-state.js';
 import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from '../events/event.js';
 import { factChanges } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
 import type { RegistryKeys } from '../keys.js';
-import { encodeToDo, WAKE_TODO, type DueToDo, type ToDo } from '../todos/to-do.js';
+import { WAKE_TODO } from '../messages/wake-todo.js';
+import { encodeToDo, type DueToDo, type ToDo } from '../todos/to-do.js';
 
 /** How long a sweep may take to read its counts. */
 const SWEEP_COUNTS_KEPT_MS = 3_600_000;

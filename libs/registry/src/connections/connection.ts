@@ -1,6 +1,6 @@
 /** What the registry holds of a client. Written by the owner of its shard only. */
 import type { CanonicalFacts, CatalogServiceFacts, RefusedUntil } from '@app/protocol';
-import type { ConnectionState, ConnectionType, OfflineReason } from './connection-state.js';
+import type { ConnectionState, ConnectionType, OfflineReason } from '../connection-state.js';
 import type { RegistryEvent } from '../events/event.js';
 
 export interface Connection {

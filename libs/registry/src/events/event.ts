@@ -1,10 +1,10 @@
 /** What subscribers are told. Appended by the same script as the change it tells of. */
 import { RedisScript, type Redis } from '@app/platform';
 import { logScript, type LogAppend } from '@app/sharding';
-import type { ConnectionType, OfflineReason } from '../connections/connection-state.js';
+import type { ConnectionType, OfflineReason } from '../connection-state.js';
 import { STATE_SHARE, deadLetterStream, eventStreams } from './event-log.js';
 import type { SweepTrigger } from '../reconciliation/maintenance.js';
-import type { MessageStatus } from '../messages/message-status.js';
+import type { MessageStatus } from '../message-status.js';
 import type { RegistryKeys } from '../keys.js';
 import type { Corrections } from '../reconciliation/sweeps.js';
 

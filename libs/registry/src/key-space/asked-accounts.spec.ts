@@ -2,7 +2,8 @@ import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { RegistryKeys } from '../keys.js';
-import { encodeToDo, WAKE_TODO } from '../todos/to-do.js';
+import { WAKE_TODO } from '../messages/wake-todo.js';
+import { encodeToDo } from '../todos/to-do.js';
 import { ASKED_ACCOUNTS } from './asked-accounts.js';
 
 const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:boot' };

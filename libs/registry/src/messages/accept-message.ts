@@ -5,7 +5,7 @@
 import { RedisScript } from '@app/platform';
 import { MESSAGE_BYTES } from './byte-budget.js';
 import { FINISHED_MESSAGE_BYTES, messageScript, OF_MESSAGES } from './message-script.js';
-import { WAKE_TODO } from '../todos/to-do.js';
+import { WAKE_TODO } from './wake-todo.js';
 
 /** Refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
 export type AcceptReply =

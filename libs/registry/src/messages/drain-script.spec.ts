@@ -4,7 +4,7 @@ import { eventually } from '../../../../test/support/servers.js';
 import { Messages, type MintedMessage } from './messages.js';
 import { Outboxes, type ClaimedMessage, type DrainStep, type Settlement } from './outbox.js';
 import { RegistryKeys } from '../keys.js';
-import { WAKE_TODO } from '../todos/to-do.js';
+import { WAKE_TODO } from './wake-todo.js';
 
 const SHARD = 0;
 const CLIENTS = ['a', 'b', 'c', 'd', 'e'];

@@ -6,8 +6,8 @@
 import { RedisScript } from '@app/platform';
 import { ACCOUNT_LUA } from './account-check.js';
 import { messageScript, UNREADABLE_RECORD } from './message-script.js';
-import { STORED_STATUSES } from './message-status.js';
-import { WAKE_TODO } from '../todos/to-do.js';
+import { STORED_STATUSES } from '../message-status.js';
+import { WAKE_TODO } from './wake-todo.js';
 
 /** How the drain of a connection ended, in the order of a reply's counts. */
 export const DRAIN_ENDS = ['empty', 'offline', 'waiting', 'interrupted'] as const;

@@ -1,7 +1,7 @@
 /** What the scripts on messages have in common: the table of transitions, histories and events. */
 import { LOG_LUA, logScript } from '@app/sharding';
 import { DEAD_LETTERS_SHARE, REFUSALS_SHARE, STATE_SHARE } from '../events/event-log.js';
-import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
+import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from '../message-status.js';
 
 /**
  * Bytes of history past which its older half goes, its first line excepted: retries of a client that never listens

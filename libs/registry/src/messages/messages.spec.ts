@@ -3,11 +3,11 @@ import type { Redis } from '@app/platform';
 import { withRedis } from '../../../../test/support/redis.js';
 import { Draining } from '../../../../test/support/draining.js';
 import { acceptOne } from '../../../../test/support/messages.js';
-import type { MessageStatus } from './message-status.js';
+import type { MessageStatus } from '../message-status.js';
 import { Messages, type AcceptOutcome, type AcceptedMessage, type NewMessage } from './messages.js';
 import { heldCounts, Outboxes } from './outbox.js';
 import { RegistryKeys } from '../keys.js';
-import { WAKE_AGAIN_MS, WAKE_TODO } from '../todos/to-do.js';
+import { WAKE_AGAIN_MS, WAKE_TODO } from './wake-todo.js';
 
 const SHARDS = 8;
 const RETENTION_MS = 86_400_000;

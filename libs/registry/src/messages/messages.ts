@@ -5,11 +5,11 @@ import { RedisScript, RedisScriptError, type Redis } from '@app/platform';
 import { acceptScript, type AcceptReply } from './accept-message.js';
 import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES } from './byte-budget.js';
 import { messageScript, UNKNOWN_PAYER } from './message-script.js';
-import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from './message-status.js';
+import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from '../message-status.js';
 import { isHeld } from './outbox.js';
 import { PAGE_BYTES } from '../page-bytes.js';
 import type { RegistryKeys } from '../keys.js';
-import { WAKE_AGAIN_MS } from '../todos/to-do.js';
+import { WAKE_AGAIN_MS } from './wake-todo.js';
 
 export interface NewMessage {
   clientId: string;

@@ -8,7 +8,7 @@ import { DeadLetters, type StoredDeadLetter } from '../events/dead-letters.js';
 import { Messages } from './messages.js';
 import { Outboxes, type ClaimedMessage } from './outbox.js';
 import { RegistryKeys } from '../keys.js';
-import { WAKE_AGAIN_MS, WAKE_TODO } from '../todos/to-do.js';
+import { WAKE_AGAIN_MS, WAKE_TODO } from './wake-todo.js';
 
 const SHARDS = 4;
 const CLIENT = 'host-1';

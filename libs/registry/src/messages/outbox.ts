@@ -5,7 +5,7 @@ import { failMovedScript } from './account-check.js';
 import { DRAIN_ENDS, drainScript, type ClaimReply, type DrainEnd, type StepKind } from './drain-script.js';
 import { type RegistryEvent } from '../events/event.js';
 import { MESSAGE_LUA, messageScript } from './message-script.js';
-import { brief } from './message-status.js';
+import { brief } from '../message-status.js';
 import type { RegistryKeys } from '../keys.js';
 
 /** What became of a publish; `attempt` as it was claimed. */

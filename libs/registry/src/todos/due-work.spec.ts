@@ -9,7 +9,8 @@ import { DueWorkOfShards, type DueWork } from './due-work.js';
 import { Messages } from '../messages/messages.js';
 import { Outboxes } from '../messages/outbox.js';
 import { RegistryKeys } from '../keys.js';
-import { WAKE_AGAIN_MS, encodeToDo, type DueToDo, type ToDo } from './to-do.js';
+import { WAKE_AGAIN_MS } from '../messages/wake-todo.js';
+import { encodeToDo, type DueToDo, type ToDo } from './to-do.js';
 
 const SHARDS = 4;
 const CLIENT = 'host-1';

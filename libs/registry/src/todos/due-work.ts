@@ -6,7 +6,8 @@ import { DEAD_LETTERS_SHARE } from '../events/event-log.js';
 import { FINISHED_LIMITS, FINISHED_LUA, type FinishedLimits } from '../messages/finished-messages.js';
 import { messageScript, OF_MESSAGES } from '../messages/message-script.js';
 import type { RegistryKeys } from '../keys.js';
-import { decodeToDo, encodeToDo, WAKE_AGAIN_MS, type DueToDo } from './to-do.js';
+import { WAKE_AGAIN_MS } from '../messages/wake-todo.js';
+import { decodeToDo, encodeToDo, type DueToDo } from './to-do.js';
 
 export interface DueWork {
   todos: DueToDo[];

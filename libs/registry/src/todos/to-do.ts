@@ -62,10 +62,5 @@ export function decodeToDo(text: string): ToDo {
   return value as ToDo;
 }
 
-/** As the scripts write it. */
-export const WAKE_TODO = encodeToDo({ do: 'wake' });
-
-/** A wake-up that was due and is still not drained after this is repeated: it may have been lost. */
-export const WAKE_AGAIN_MS = 10_000;
 /** Other to-dos are done right after the commit; one still there after this has lost its owner. */
 export const TODO_GRACE_MS = 5_000;
