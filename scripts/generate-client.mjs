@@ -1,4 +1,4 @@
-/** `npm run generate`: writes the client's types anew, after a change of the API. */
+/** `npm run generate`: writes the client's types and methods again, after a change of the API. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, SetupError, ensurePackages, run } from './setup.mjs';
@@ -9,10 +9,13 @@ try {
   run('npm', ['exec', '--', 'nest', 'build', 'api-gateway']);
   const { documentOf } = await import('./openapi.mjs');
   const { TYPES, typesOf } = await import('./client-types.mjs');
+  const { OPERATIONS, operationsOf } = await import('./client-operations.mjs');
   const gateway = join(ROOT, 'dist/apps/api-gateway/src');
   const { CONTROLLERS } = await import(join(gateway, 'gateway.module.js'));
   const { buildOpenApi } = await import(join(gateway, 'openapi.js'));
-  writeFileSync(TYPES, typesOf(await documentOf({ CONTROLLERS, buildOpenApi })));
+  const document = await documentOf({ CONTROLLERS, buildOpenApi });
+  writeFileSync(TYPES, typesOf(document));
+  writeFileSync(OPERATIONS, operationsOf(document));
 } catch (error) {
   console.error(error instanceof SetupError ? error.message : error);
   process.exit(1);

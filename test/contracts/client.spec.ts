@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CloudConnector } from '@app/client';
 import { CONTROLLERS } from '../../apps/api-gateway/src/gateway.module.js';
 import { buildOpenApi } from '../../apps/api-gateway/src/openapi.js';
+import { OPERATIONS, operationsOf } from '../../scripts/client-operations.mjs';
 import { TYPES, typesOf } from '../../scripts/client-types.mjs';
 import { documentOf } from '../../scripts/openapi.mjs';
 
@@ -24,14 +25,19 @@ beforeAll(async () => {
   document = await documentOf({ CONTROLLERS, buildOpenApi });
 });
 
-test('its types are those of the document; if not, run `npm run generate`', () => {
+test('the types of the client are those of the OpenAPI document; if not, run `npm run generate`', () => {
   expect(readFileSync(TYPES, 'utf8')).toBe(typesOf(document));
 });
 
-test('it has a method for each operation', () => {
+test('the methods of the client are those of the OpenAPI document; if not, run `npm run generate`', () => {
+  expect(readFileSync(OPERATIONS, 'utf8')).toBe(operationsOf(document));
+});
+
+test('the client has a method for each operation', () => {
   const { paths } = document as { paths: Record<string, Record<string, { operationId: string }>> };
   const ids = Object.values(paths).flatMap((methods) => Object.values(methods).map(({ operationId }) => operationId));
-  const methods = Object.getOwnPropertyNames(CloudConnector.prototype);
+  const classes = [CloudConnector, Object.getPrototypeOf(CloudConnector)] as (typeof CloudConnector)[];
+  const methods = classes.flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));
   expect(ids.length).toBeGreaterThan(10);
   expect(ids.map((id) => RENAMED[id] ?? id).filter((name) => !methods.includes(name))).toEqual([]);
 });

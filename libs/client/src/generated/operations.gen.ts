@@ -1,0 +1,220 @@
+// Written by `npm run generate` from the OpenAPI document: do not edit.
+import type { CallOptions, Requester } from '../requester.js';
+import type * as Api from './types.gen.js';
+
+/** One method for each operation of the API. */
+export class Operations {
+  constructor(protected readonly requester: Requester) {}
+
+  /**
+   * Members, shards and lanes.
+   *
+   * Which ingesters take part, which of them acts for each shard and lane, and what waits for them.
+   */
+  getCluster(
+    options?: CallOptions,
+  ): Promise<Api.GetClusterResponse> {
+    const parts = {};
+    return this.requester.call<Api.GetClusterData, Api.GetClusterResponse>('GET', '/v1/cluster', parts, options);
+  }
+
+  /**
+   * Compare the whole registry with the broker.
+   *
+   * Has everything read that the broker retains for clients, and the registry corrected where it differs. One sweep runs at a time: one that runs already is followed by another.
+   *
+   * @returns undefined if the gateway is of version 0.1.0
+   */
+  startSweep(
+    options?: CallOptions,
+  ): Promise<Api.StartSweepResponse | undefined> {
+    const parts = {};
+    return this.requester.call<Api.StartSweepData, Api.StartSweepResponse | undefined>('POST', '/v1/cluster/sweeps', parts, options);
+  }
+
+  /**
+   * The last sweep.
+   *
+   * How far it has come, and what it has corrected.
+   */
+  getLatestSweep(
+    options?: CallOptions,
+  ): Promise<Api.GetLatestSweepResponse> {
+    const parts = {};
+    return this.requester.call<Api.GetLatestSweepData, Api.GetLatestSweepResponse>('GET', '/v1/cluster/sweeps/latest', parts, options);
+  }
+
+  /**
+   * One sweep.
+   *
+   * How far it has come, and what it has corrected. The last 100 sweeps are kept, for 30 days.
+   */
+  getSweep(
+    sweepId: string,
+    options?: CallOptions,
+  ): Promise<Api.GetSweepResponse> {
+    const parts = { path: { sweep_id: sweepId } };
+    return this.requester.call<Api.GetSweepData, Api.GetSweepResponse>('GET', '/v1/cluster/sweeps/{sweep_id}', parts, options);
+  }
+
+  /**
+   * What could not be processed.
+   *
+   * Messages of clients that were set aside, with their reason: of each shard the newest 1,000 or so.
+   */
+  listDeadLetters(
+    query: NonNullable<Api.ListDeadLettersData['query']> = {},
+    options?: CallOptions,
+  ): Promise<Api.ListDeadLettersResponse> {
+    const parts = { query };
+    return this.requester.call<Api.ListDeadLettersData, Api.ListDeadLettersResponse>('GET', '/v1/cluster/dead-letters', parts, options);
+  }
+
+  /**
+   * List connections.
+   *
+   * By state, type and exact facts, a page at a time. A page may be short of its limit and still have a next one, when facts are large: it is made of about 2 MiB.
+   */
+  listConnections(
+    query: NonNullable<Api.ListConnectionsData['query']> = {},
+    options?: CallOptions,
+  ): Promise<Api.ListConnectionsResponse> {
+    const parts = { query };
+    return this.requester.call<Api.ListConnectionsData, Api.ListConnectionsResponse>('GET', '/v1/connections', parts, options);
+  }
+
+  /**
+   * Count connections by state and type.
+   */
+  summarizeConnections(
+    options?: CallOptions,
+  ): Promise<Api.SummarizeConnectionsResponse> {
+    const parts = {};
+    return this.requester.call<Api.SummarizeConnectionsData, Api.SummarizeConnectionsResponse>('GET', '/v1/connections/summary', parts, options);
+  }
+
+  /**
+   * One connection.
+   */
+  getConnection(
+    clientId: string,
+    options?: CallOptions,
+  ): Promise<Api.GetConnectionResponse> {
+    const parts = { path: { client_id: clientId } };
+    return this.requester.call<Api.GetConnectionData, Api.GetConnectionResponse>('GET', '/v1/connections/{client_id}', parts, options);
+  }
+
+  /**
+   * Forget an offline connection.
+   */
+  forgetConnection(
+    clientId: string,
+    options?: CallOptions,
+  ): Promise<Api.ForgetConnectionResponse> {
+    const parts = { path: { client_id: clientId } };
+    return this.requester.call<Api.ForgetConnectionData, Api.ForgetConnectionResponse>('DELETE', '/v1/connections/{client_id}', parts, options);
+  }
+
+  /**
+   * Force a client off.
+   *
+   * Tells the client to disconnect and refuses its handshakes until `reconnect_after`. The connection's state changes when the client is gone.
+   *
+   * @returns undefined if the gateway is of version 0.1.0
+   */
+  forceDisconnect(
+    clientId: string,
+    reconnectAfter: Api.ForceDisconnectData['body']['reconnect_after'],
+    options?: CallOptions,
+  ): Promise<Api.ForceDisconnectResponse | undefined> {
+    const parts = { path: { client_id: clientId }, body: { reconnect_after: reconnectAfter } };
+    return this.requester.call<Api.ForceDisconnectData, Api.ForceDisconnectResponse | undefined>('POST', '/v1/connections/{client_id}/force-disconnect', parts, options);
+  }
+
+  /**
+   * Compare a connection with the broker.
+   *
+   * Reads what the broker retains for the client now and corrects the registry where it differs. A client that changes its state all the while may take longer than the answer can wait.
+   */
+  verifyConnection(
+    clientId: string,
+    options?: CallOptions,
+  ): Promise<Api.VerifyConnectionResponse> {
+    const parts = { path: { client_id: clientId } };
+    return this.requester.call<Api.VerifyConnectionData, Api.VerifyConnectionResponse>('POST', '/v1/connections/{client_id}/verify', parts, options);
+  }
+
+  /**
+   * Let a refused client in again.
+   */
+  liftRefusal(
+    clientId: string,
+    options?: CallOptions,
+  ): Promise<Api.LiftRefusalResponse> {
+    const parts = { path: { client_id: clientId } };
+    return this.requester.call<Api.LiftRefusalData, Api.LiftRefusalResponse>('DELETE', '/v1/connections/{client_id}/refusal', parts, options);
+  }
+
+  /**
+   * Send a message to a client.
+   *
+   * Accepted messages are never lost while Redis keeps its data, go out in the order of their acceptance, and are published at least once: the client drops repeats by `message_id`.
+   */
+  sendMessage(
+    clientId: string,
+    body: Api.SendMessageData['body'],
+    { idempotencyKey, ...options }: CallOptions & { idempotencyKey?: string | undefined } = {},
+  ): Promise<Api.SendMessageResponse> {
+    const parts = { path: { client_id: clientId }, body, headers: { ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }) } };
+    return this.requester.call<Api.SendMessageData, Api.SendMessageResponse>('POST', '/v1/connections/{client_id}/messages', parts, options);
+  }
+
+  /**
+   * The messages of a client, the newest first.
+   *
+   * All that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, or with long histories, a page may be short of its limit and still have a next one.
+   */
+  listMessages(
+    clientId: string,
+    query: NonNullable<Api.ListMessagesData['query']> = {},
+    options?: CallOptions,
+  ): Promise<Api.ListMessagesResponse> {
+    const parts = { path: { client_id: clientId }, query };
+    return this.requester.call<Api.ListMessagesData, Api.ListMessagesResponse>('GET', '/v1/connections/{client_id}/messages', parts, options);
+  }
+
+  /**
+   * Send up to 1,000 messages.
+   *
+   * Each is accepted or refused on its own, as if it had been sent alone; messages of one client are accepted in their order. The answer is 200 also where items were refused.
+   */
+  async sendMessages(
+    messages: Api.SendMessagesData['body']['messages'],
+    options?: CallOptions,
+  ): Promise<Api.SendMessagesResponse['results']> {
+    const parts = { body: { messages: messages } };
+    return (await this.requester.call<Api.SendMessagesData, Api.SendMessagesResponse>('POST', '/v1/messages', parts, options)).results;
+  }
+
+  /**
+   * What became of a message.
+   */
+  readMessage(
+    messageId: string,
+    options?: CallOptions,
+  ): Promise<Api.ReadMessageResponse> {
+    const parts = { path: { message_id: messageId } };
+    return this.requester.call<Api.ReadMessageData, Api.ReadMessageResponse>('GET', '/v1/messages/{message_id}', parts, options);
+  }
+
+  /**
+   * Withdraw a message that is queued or held.
+   */
+  cancelMessage(
+    messageId: string,
+    options?: CallOptions,
+  ): Promise<Api.CancelMessageResponse> {
+    const parts = { path: { message_id: messageId } };
+    return this.requester.call<Api.CancelMessageData, Api.CancelMessageResponse>('DELETE', '/v1/messages/{message_id}', parts, options);
+  }
+}
