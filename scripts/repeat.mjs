@@ -1,6 +1,6 @@
 /**
- * `npm run test:repeat -- outbound 20`: a suite so many times, each time with a new seed; prints the seeds and what came
- * of them, and ends with 1 where a run failed.
+ * `npm run test:repeat -- outbound 20`: runs a suite 20 times, each time with a new seed; prints the seeds and the results,
+ * and ends with 1 if a run failed.
  */
 import { randomInt } from 'node:crypto';
 import { SERVERS, ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
@@ -10,7 +10,7 @@ const SUITES = ['cluster', 'cluster:ring', 'outbound', 'chaos', 'events'];
 const [suite = '', often = '20'] = process.argv.slice(2);
 const times = Number(often);
 if (!SUITES.includes(suite) || !Number.isInteger(times) || times < 1) {
-  console.error(`Say what (${SUITES.join(', ')}) and how often, from 1: npm run test:repeat -- ${SUITES[0]} 20`);
+  console.error(`Usage: npm run test:repeat -- <${SUITES.join('|')}> <times, 1 or more>`);
   process.exit(2);
 }
 ensurePackages('all');

@@ -1,10 +1,10 @@
 /**
- * The order of `npm test`: the files that take longest begin first, so that no long one is left for the end while other
- * workers have nothing to do. Jest knows durations only from its cache, which a fresh clone does not have.
+ * The order of `npm test`: the slowest files start first, so that no worker is idle while another runs a long file at the
+ * end. Jest knows durations only from its cache, which a fresh clone does not have.
  */
 import { relative } from 'node:path';
 
-/** Longest first, as <project> <file>: those that take more than 20 seconds on two cores. */
+/** As <project> <file>, the slowest first: those that take more than 20 seconds on two cores. */
 const SLOWEST = [
   'cluster test/cluster/faults.spec.ts',
   'agreement test/agreement/chaos.spec.ts',
@@ -30,8 +30,8 @@ const SLOWEST = [
   'upgrade test/upgrade/upgrade.spec.ts',
   'unit libs/broker/src/broker-watch.spec.ts',
 ];
-/** Then those that start apps. */
-const STARTS_NOTHING = ['unit', 'contracts'];
+/** Projects that start no app. They come last. */
+const WITHOUT_APPS = ['unit', 'contracts'];
 
 /** @typedef {import('./test-times.mjs').TestFile} TestFile */
 
@@ -44,7 +44,7 @@ export default class SlowestFirst {
       .map(({ file }) => file);
   }
 
-  /** Durations are in the table that `npm test` prints. */
+  /** Jest requires it. The table that `npm test` prints has the durations. */
   cacheResults() {}
 }
 
@@ -58,5 +58,5 @@ function rank({ path, context: { config } }) {
   const project = config.displayName?.name ?? '';
   const at = SLOWEST.indexOf(`${project} ${relative(config.rootDir, path)}`);
   if (at >= 0) return at;
-  return SLOWEST.length + (STARTS_NOTHING.includes(project) ? 1 : 0);
+  return SLOWEST.length + (WITHOUT_APPS.includes(project) ? 1 : 0);
 }

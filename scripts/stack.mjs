@@ -1,6 +1,6 @@
 /**
- * Starts and stops the parts of a private system on loopback: Redis, Mosquitto, the apps. Used by the start
- * command, the demo, the tests and the benchmarks. What is started is stopped by its process id, nothing else.
+ * Starts and stops the parts of a private system on loopback: Redis, Mosquitto, the apps. `npm start`, the demo, the tests
+ * and the benchmarks use it. It stops only processes that it started, by their process ids.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,11 +12,11 @@ import { ROOT, findProgram } from './setup.mjs';
 
 export const HOST = '127.0.0.1';
 
-/** Below those that systems give to outgoing connections: none of these takes a port before its server has it. */
+/** Below the ports for outgoing connections, so that no connection takes a port before its server listens there. */
 const PORTS = { from: 12_000, to: 32_000 };
 const RESERVED = join(tmpdir(), `cloud-connector-ports-${process.getuid?.() ?? 'user'}`);
 
-/** A port that nobody listens on, and that is given to nobody else while this process lives. */
+/** Chooses a port that nobody listens on, and reserves it while this process lives. */
 export async function freePort() {
   for (;;) {
     const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
@@ -25,8 +25,8 @@ export async function freePort() {
 }
 
 /**
- * Reserves a port among all processes that choose theirs here. It stays reserved while the server it is for restarts.
- * @returns whether it was free
+ * Reserves a port among all processes that use this file. It stays reserved while its server restarts.
+ * @returns whether nobody had reserved it
  */
 function reserve(/** @type {number} */ port) {
   const file = join(RESERVED, `${port}`);
@@ -41,7 +41,7 @@ function reserve(/** @type {number} */ port) {
   return false;
 }
 
-/** Its process id; 0, which counts as alive, if it is not written yet or has just been removed. */
+/** @returns the process id in the file; 0, which counts as alive, if the file is still empty or has just been removed */
 function holderOf(/** @type {string} */ file) {
   try {
     return Number(readFileSync(file, 'utf8'));
@@ -50,7 +50,7 @@ function holderOf(/** @type {string} */ file) {
   }
 }
 
-/** Not by `instanceof Error`: in a test an error of Node is none of the test's own `Error`. */
+/** Does not use `instanceof Error`: in a Jest test, errors of Node are not instances of the test's `Error`. */
 function codeOf(/** @type {unknown} */ error) {
   return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
 }
@@ -74,7 +74,7 @@ export function isPortFree(/** @type {number} */ port) {
 }
 
 /**
- * Resolves with what `check` resolves with, as soon as it does not reject any more.
+ * Calls `check` until it no longer rejects, and resolves with its result.
  * @template T
  * @param {() => T | Promise<T>} check
  * @returns {Promise<T>}
@@ -87,14 +87,14 @@ export async function waitUntil(check, { what = 'the condition', timeoutMs = 20_
     } catch (error) {
       if (performance.now() > end) {
         const why = error instanceof Error ? error.message : String(error);
-        throw new Error(`${what} did not come about in ${timeoutMs} ms: ${why}`, { cause: error });
+        throw new Error(`gave up after ${timeoutMs} ms waiting for: ${what} (${why})`, { cause: error });
       }
     }
     await sleep(everyMs);
   }
 }
 
-/** One process that was started here. */
+/** A process that `launch` started. */
 export class Part {
   /**
    * @param {string} name
@@ -120,22 +120,22 @@ export class Part {
     return this.child.exitCode === null && this.child.signalCode === null && this.child.pid !== undefined;
   }
 
-  /** Asks it to stop, and insists after `graceMs`. @returns how it ended */
+  /** Sends SIGTERM, and SIGKILL after `graceMs`. @returns its exit code or signal */
   async stop(graceMs = 12_000) {
     if (this.running) this.child.kill('SIGTERM');
-    const insist = setTimeout(() => this.child.kill('SIGKILL'), graceMs);
+    const killLater = setTimeout(() => this.child.kill('SIGKILL'), graceMs);
     const how = await this.ended;
-    clearTimeout(insist);
+    clearTimeout(killLater);
     return how;
   }
 
-  /** Ends it without goodbye. */
+  /** Sends SIGKILL. @returns its exit code or signal */
   async kill() {
     if (this.running) this.child.kill('SIGKILL');
     return this.ended;
   }
 
-  /** Waits until `check` holds; fails at once where the process ends. @param {() => Promise<unknown>} check */
+  /** Waits until `check` no longer rejects; rejects at once if the process ends. @param {() => Promise<unknown>} check */
   async until(check, timeoutMs = 60_000) {
     const ended = this.ended.then((how) => {
       throw new Error(`${this.name} ended (${how}) before it was ready; see ${this.log}`);
@@ -146,10 +146,10 @@ export class Part {
   }
 }
 
-/** @type {Set<Part>} everything launched here that has not ended, ready or not */
+/** @type {Set<Part>} all launched processes that have not ended, ready or not */
 export const running = new Set();
 
-/** Stops whatever was launched: the fleet and the apps first, then what they stand on. */
+/** Stops all launched processes: the fleet, then the apps, then their servers. */
 export async function stopAll() {
   const parts = [...running];
   const servers = parts.filter(({ name }) => /^(redis|sentinel|mosquitto)/.test(name));
@@ -168,7 +168,7 @@ export function launch(name, program, args, { dir, env = {} }) {
   mkdirSync(dir, { recursive: true });
   const log = join(dir, `${name}.log`);
   const out = openSync(log, 'a');
-  // A process group of its own: Ctrl-C reaches us alone, and we stop the parts in their order.
+  // A process group of its own: Ctrl-C signals only us, and we stop the parts in their order.
   const child = spawn(program, args, {
     cwd: ROOT,
     stdio: ['ignore', out, out],
@@ -201,7 +201,7 @@ export async function startRedis({ dir, port, persist = false, args = [], name =
   return Object.assign(part, { port: at, url: `redis://${HOST}:${at}` });
 }
 
-/** As `config` of `startMosquitto`: what was published survives a kill. Slow with thousands of retained messages. */
+/** For `config` of `startMosquitto`: published messages survive a kill. Slow with thousands of retained messages. */
 export const SAVED_AT_EACH_CHANGE = ['autosave_on_changes true', 'autosave_interval 1'];
 
 /**
@@ -215,11 +215,11 @@ export async function startMosquitto({ dir, port, persist = false, config = [] }
     `listener ${at} ${HOST}`,
     'allow_anonymous true',
     'set_tcp_nodelay true',
-    // A lane may lag behind a burst: nothing is dropped, and publishes of many clients are under way at a time.
+    // A lane may lag behind a burst: Mosquitto must drop nothing, and may have many publishes in flight.
     'max_queued_messages 0',
     'max_inflight_messages 1000',
     ...(persist ? ['persistence true', `persistence_location ${home}/`, 'autosave_interval 60'] : []),
-    // As root it would become another user, who may not write here.
+    // Started as root, Mosquitto would become another user, who must not write here.
     ...(process.getuid?.() === 0 ? ['user root'] : []),
     ...config,
   ];
@@ -239,7 +239,7 @@ export async function startMosquitto({ dir, port, persist = false, config = [] }
  */
 export async function startApp(app, { dir, port, env, name = app }) {
   const at = port ?? (await freePort());
-  // As in the Dockerfile: most of what an app allocates is short-lived.
+  // As in the Dockerfile: most allocations of an app are short-lived.
   const flags = ['--enable-source-maps', '--max-semi-space-size=32'];
   const part = launch(name, process.execPath, [...flags, join(ROOT, `dist/apps/${app}/src/main.js`)], {
     dir,
@@ -254,7 +254,7 @@ export async function startApp(app, { dir, port, env, name = app }) {
 }
 
 /**
- * A whole private system: Redis, Mosquitto and one of each app.
+ * Starts a whole private system: Redis, Mosquitto and one of each app.
  * @param {{ dir: string, env?: Record<string, string>, persist?: boolean, broker?: string[] }} options
  */
 export async function startStack({ dir, env = {}, persist = false, broker = [] }) {
@@ -274,7 +274,7 @@ export async function startStack({ dir, env = {}, persist = false, broker = [] }
     gateway,
     ingester,
     dispatcher,
-    /** Stops the apps, then what they stand on. */
+    /** Stops the apps, then their servers. */
     async stop() {
       await Promise.all([gateway.stop(), ingester.stop(), dispatcher.stop()]);
       await Promise.all([redis.stop(), mosquitto.stop()]);
@@ -283,23 +283,23 @@ export async function startStack({ dir, env = {}, persist = false, broker = [] }
 }
 
 /**
- * A simulated fleet in a process of its own.
+ * Starts a simulated fleet in a process of its own.
  * @param {{ dir: string, count: number, mqttUrl: string }} options
  */
 export function startFleet({ dir, count, mqttUrl }) {
   return launch('fleet', process.execPath, [join(ROOT, 'scripts/fleet.mjs'), `${count}`, mqttUrl], { dir });
 }
 
-/** Connects, and where a request is given, expects an answer that begins so. @returns {Promise<void>} */
-export function ping(/** @type {number} */ port, request = '', answer = '') {
+/** Connects; with a request, it also expects a reply that begins with `reply`. @returns {Promise<void>} */
+export function ping(/** @type {number} */ port, request = '', reply = '') {
   return new Promise((resolve, reject) => {
     const socket = connect(port, HOST, () => {
       if (request === '') finish();
       else socket.write(request);
     });
-    socket.setTimeout(1000, () => finish(new Error('no answer')));
+    socket.setTimeout(1000, () => finish(new Error('no reply within a second')));
     socket.on('error', finish);
-    socket.on('data', (data) => finish(data.toString().startsWith(answer) ? undefined : new Error(data.toString())));
+    socket.on('data', (data) => finish(data.toString().startsWith(reply) ? undefined : new Error(data.toString())));
     function finish(/** @type {Error | undefined} */ error = undefined) {
       socket.destroy();
       if (error) reject(error);

@@ -1,7 +1,7 @@
 /**
- * `npm start`: the whole system from a bare clone. `npm start -- --devices 25` connects a simulated fleet too.
+ * `npm start`: starts the whole system from a bare clone. `npm start -- --devices 25` connects a simulated fleet too.
  * Settings: DATA_DIR, GATEWAY_PORT, INGESTER_PORT, DISPATCHER_PORT, MQTT_PORT, REDIS_PORT; REDIS_URL and MQTT_URL
- * point to servers of your own. Other settings reach the apps as they are.
+ * point to servers of your own. The apps get all other settings unchanged.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -12,8 +12,8 @@ import { tryIt } from './try-it.mjs';
 
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
 const lock = join(dir, 'start.pid');
-/** Ports given to parts that do not listen yet. */
-const given = new Set();
+/** Ports chosen for servers and apps that do not listen yet. */
+const chosenPorts = new Set();
 let stopping = false;
 
 try {
@@ -26,7 +26,7 @@ try {
 async function main() {
   const devices = deviceCount();
   ensurePackages('run');
-  /** @type {('redis-server' | 'mosquitto')[]} */
+  /** @type {import('./setup.mjs').Program[]} */
   const servers = [];
   if (!process.env.REDIS_URL) servers.push('redis-server');
   if (!process.env.MQTT_URL) servers.push('mosquitto');
@@ -64,7 +64,7 @@ function deviceCount() {
   return count;
 }
 
-/** Two systems on one folder would write into each other's data. */
+/** Locks the data folder: two systems on one folder would write into each other's data. */
 function takeFolder() {
   mkdirSync(dir, { recursive: true });
   try {
@@ -92,7 +92,7 @@ function isAlive(/** @type {number} */ pid) {
   }
 }
 
-/** The port that was set, or the default, or the next one that is free. */
+/** @returns the port that the variable sets; without it the default, or the next free port after it */
 async function port(/** @type {string} */ variable, /** @type {number} */ byDefault) {
   const text = process.env[variable];
   if (text) {
@@ -104,8 +104,8 @@ async function port(/** @type {string} */ variable, /** @type {number} */ byDefa
     return wanted;
   }
   for (let candidate = byDefault; candidate < byDefault + 100; candidate++) {
-    if (given.has(candidate) || !(await isPortFree(candidate))) continue;
-    given.add(candidate);
+    if (chosenPorts.has(candidate) || !(await isPortFree(candidate))) continue;
+    chosenPorts.add(candidate);
     if (candidate !== byDefault)
       console.log(`Port ${byDefault} is taken, using ${candidate} (${variable} sets another).`);
     return candidate;
@@ -133,7 +133,7 @@ function onEnd(/** @type {import('./stack.mjs').Part} */ part, /** @type {number
   void stop(1);
 }
 
-/** Stops the apps first, then what they stand on. */
+/** Stops the apps first, then their servers. */
 async function stop(/** @type {number} */ code) {
   if (stopping) return;
   stopping = true;

@@ -1,42 +1,69 @@
-/** `npm test`: everything that must hold, from a bare clone. Arguments go to Jest: `npm test -- libs/protocol`. */
-import { readFileSync, rmSync } from 'node:fs';
+/**
+ * `npm test`: every suite, from a bare clone; then the time of each. It fails if a suite did not run. Arguments go to Jest
+ * and select specs: `npm test -- libs/protocol`.
+ */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PROGRAMS, SetupError, ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
+import { PROGRAMS, ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
+import { CHECKS, findSpecs, notRun, timeTable } from './suites.mjs';
 
-const results = join(tmpdir(), `cloud-connector-tests-${process.pid}.json`);
-/** @type {unknown} */
-let failure;
+const times = join(tmpdir(), `cloud-connector-tests-${process.pid}.json`);
+const selection = process.argv.slice(2);
+/** @type {import('./suites.mjs').CheckRun[]} */
+const checks = [];
+/** @type {string[]} */
+let faults = [];
 try {
   ensurePackages('all');
   ensurePrograms(PROGRAMS);
   ensureBuild();
-  for (const script of ['lint', 'typecheck', 'boundaries']) {
-    console.log(`\n${script} …`);
-    run('npm', ['run', '--silent', script]);
+  for (const name of CHECKS) {
+    console.log(`\n${name} …`);
+    const started = performance.now();
+    run('npm', ['run', '--silent', name]);
+    checks.push({ name, seconds: (performance.now() - started) / 1000 });
   }
   const options = [
     ...['--testSequencer', './scripts/slowest-first.mjs', '--reporters', 'default', './scripts/test-times.mjs'],
-    ...['--json', '--outputFile', results, '--maxWorkers', '2'],
-    ...process.argv.slice(2),
+    ...['--maxWorkers', '2'],
   ];
-  // Of the cluster's scenarios on a Redis Cluster only these: all are run by `npm run test:cluster:ring`.
-  run('npx', ['jest', ...options], { ...process.env, RING_SPECS: 'ring' });
+  // Of the cluster's scenarios, only these run on a Redis Cluster too; `npm run test:cluster:ring` runs all of them.
+  run('npx', ['jest', ...options, ...selection], { ...process.env, RING_SPECS: 'ring', TEST_TIMES: times });
 } catch (error) {
-  failure = error;
+  if (!(error instanceof SetupError)) console.error(error);
+  faults = [error instanceof SetupError ? error.message : 'npm test itself failed'];
 }
 report();
 
 function report() {
-  try {
-    const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(results, 'utf8'));
-    rmSync(results);
-    console.log(`\n${numPassedTests} passed, ${numFailedTests} failed`);
-  } catch {
-    console.log('\nNo test was run.');
-    failure ??= new SetupError('Jest left no results');
-  }
-  if (failure === undefined) return;
-  console.error(failure instanceof SetupError ? failure.message : failure);
-  process.exit(1);
+  const runs = specRuns();
+  if (selection.length > 0)
+    console.log('\nOnly a selection was asked for: npm test without arguments runs every suite.');
+  else faults.push(...notRun({ projects: projects(), specs: findSpecs(ROOT) }, { checks, runs }));
+  console.log(`\n${timeTable({ checks, runs })}`);
+  console.log(`\n${sumOf(runs, 'passed')} passed, ${sumOf(runs, 'failed')} failed`);
+  for (const fault of faults) console.error(fault);
+  process.exit(faults.length === 0 ? 0 : 1);
+}
+
+/** @returns {import('./suites.mjs').SpecRun[]} nothing if Jest did not get to its end */
+function specRuns() {
+  if (!existsSync(times)) return [];
+  const runs = JSON.parse(readFileSync(times, 'utf8'));
+  rmSync(times);
+  return runs;
+}
+
+/** @returns {string[]} the names of Jest's projects; none if there are no packages to read them with */
+function projects() {
+  if (!existsSync(join(ROOT, 'node_modules'))) return [];
+  const { projects } = createRequire(import.meta.url)('../jest.config.cjs');
+  return projects.map((/** @type {{ displayName: string }} */ { displayName }) => displayName);
+}
+
+/** @param {import('./suites.mjs').SpecRun[]} runs @param {'passed' | 'failed'} member */
+function sumOf(runs, member) {
+  return runs.reduce((sum, run) => sum + run[member], 0);
 }
