@@ -22,8 +22,11 @@ try {
   for (const name of CHECKS) {
     console.log(`\n${name} …`);
     const started = performance.now();
-    run('npm', ['run', '--silent', name]);
-    checks.push({ name, seconds: (performance.now() - started) / 1000 });
+    try {
+      run('npm', ['run', '--silent', name]);
+    } finally {
+      checks.push({ name, seconds: (performance.now() - started) / 1000 });
+    }
   }
   const options = [
     ...['--testSequencer', './scripts/slowest-first.mjs', '--reporters', 'default', './scripts/test-times.mjs'],
