@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RedisScript, connectRedis, type Redis } from '@app/platform';
+import { LuaCommands, connectRedis, type NoArgs, type Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import { startApp, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { SCOPES } from '../../apps/api-gateway/src/access/scopes.js';
@@ -88,11 +88,13 @@ async function fillByKey(api: Api, isFull: (statuses: number[]) => boolean | Pro
   throw new Error('one key did not fill Redis');
 }
 
-/** KEYS expiry: as if the time of all messages that wait had passed. */
-const runOut = new RedisScript<number>(
-  'specRunOut',
-  `for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], 1, id) end
-   return 0`,
+/** As if the time of all messages that wait had passed. */
+const runOut = new LuaCommands('spec/src/commands').fromText<{ expiry: string }, NoArgs, number>(
+  'run-out',
+  `#!lua flags=allow-oom
+-- KEYS expiry
+for _, id in ipairs(redis.call('ZRANGE', KEYS.expiry, 0, -1)) do redis.call('ZADD', KEYS.expiry, 1, id) end
+return 0`,
 );
 
 /** Has Redis reach its limit, and not come below it when the buffers of connections shrink. */
@@ -286,6 +288,6 @@ it('one key without budgets fills it to the mark and to its maxmemory: the same 
   await untilRenewed();
   expect(await lostLeases()).toBe(before);
 
-  for (let shard = 0; shard < SHARDS; shard++) await runOut.run(redis, [keys.expiry(shard)], []);
+  for (let shard = 0; shard < SHARDS; shard++) await runOut.run(redis, { expiry: keys.expiry(shard) }, {});
   await modest.untilStatus(await untilAccepted('device-beside-a-full-key'), 'sent');
 }, 120_000);

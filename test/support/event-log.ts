@@ -1,17 +1,28 @@
 /** Appends events to the logs of a key space as the owners of its shards do, trims them, and knows what was appended. */
-import { RedisScript, type Redis } from '@app/platform';
+import { join } from 'node:path';
+import { LuaCommands, type Redis } from '@app/platform';
 import { eventStreams, logStreams, type RegistryKeys } from '@app/registry';
-import { logScript, trimLog } from '@app/sharding';
+import { trimLog } from '@app/sharding';
 
-/** KEYS log, stream · ARGV name, share, event … → ids */
-const appendScript = new RedisScript<string[]>(
-  'testAppendEvents',
-  logScript(`
-   local ids = {}
-   for i = 3, #ARGV do
-     ids[#ids + 1] = log_append(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), { 'at', '5000', 'event', ARGV[i] })
-   end
-   return ids`),
+/** @returns ids */
+const appendEvents = new LuaCommands(join(__dirname, '../../libs/sharding/src/commands')).fromText<
+  { log: string; stream: string },
+  { name: string; share: number; events: readonly string[] },
+  string[]
+>(
+  'test-append-events',
+  `#!lua flags=allow-oom
+-- KEYS log, stream
+-- ARGV name, share, events...
+--- @include "shard-log"
+return with_log(function()
+  local ids, share = {}, tonumber(ARGV.share)
+  for i = ARGV.events, #ARGV do
+    local fields = { 'at', '5000', 'event', ARGV[i] }
+    ids[#ids + 1] = log_append(KEYS.log, KEYS.stream, ARGV.name, share, fields)
+  end
+  return ids
+end)`,
 );
 
 export interface AppendedEvent {
@@ -63,10 +74,10 @@ export class EventLog {
       event_id: '',
     }));
     const texts = events.map(({ n }) => JSON.stringify({ type, client_id, n, ...more }));
-    const ids = await appendScript.run(
+    const ids = await appendEvents.run(
       this.redis,
-      [this.keys.log(shard), stream.key],
-      [stream.name, stream.share, ...texts],
+      { log: this.keys.log(shard), stream: stream.key },
+      { name: stream.name, share: stream.share, events: texts },
     );
     for (const [i, event] of events.entries()) event.event_id = `${shard}-${ids[i] ?? ''}`;
     this.appended.push(...events);

@@ -1,18 +1,21 @@
 /** Connections to a Redis Cluster of three masters. */
 import { Redis as RedisServer } from 'ioredis';
 import { eventually, quiet, startRedisCluster, type RedisCluster } from '../../../test/support/servers.js';
+import { LuaCommands } from './lua-commands.js';
 import { MemoryWatch } from './memory-watch.js';
 import { assertRedisFit } from './redis-requirements.js';
 import { RedisRuns } from './redis-restart-detector.js';
-import { RedisScript } from './redis-script.js';
 import { isRedisError } from './redis-error.js';
 import { closeRedis, connectRedis, mastersOf, redisTrouble, type Redis } from './redis.js';
 
 const SLOT_TAGS = ['{a}', '{b}', '{c}', '{s0}', '{s1}', '{s2}', '{s3}', '{s4}'];
 
-const addBoth = new RedisScript<number>(
-  'specAddBoth',
-  `return redis.call('INCRBY', KEYS[1], ARGV[1]) + redis.call('INCRBY', KEYS[2], ARGV[1])`,
+const addBoth = new LuaCommands('spec/src/commands').fromText<{ x: string; y: string }, { by: number }, number>(
+  'add-both',
+  `#!lua flags=allow-oom
+-- KEYS x, y
+-- ARGV by
+return redis.call('INCRBY', KEYS.x, ARGV.by) + redis.call('INCRBY', KEYS.y, ARGV.by)`,
 );
 
 let cluster: RedisCluster;
@@ -58,7 +61,7 @@ async function outcome(act: Promise<unknown>): Promise<unknown> {
 
 it('runs scripts on every node, each on the node of its keys', async () => {
   const sums = await Promise.all(
-    SLOT_TAGS.map((tag, i) => addBoth.run(wait, [`sum:${tag}:x`, `sum:${tag}:y`], [i + 1])),
+    SLOT_TAGS.map((tag, i) => addBoth.run(wait, { x: `sum:${tag}:x`, y: `sum:${tag}:y` }, { by: i + 1 })),
   );
   expect(sums).toEqual(SLOT_TAGS.map((_, i) => 2 * (i + 1)));
   const sizes = await Promise.all(mastersOf(wait).map((master) => master.dbsize()));
@@ -139,7 +142,7 @@ describe('the watch on memory', () => {
 describe('a slot that moves', () => {
   it('holds back what touches keys on both sides until it has moved; nothing is lost or done twice', async () => {
     const [x, y] = ['sum:{moving}:x', 'sum:{moving}:y'];
-    await addBoth.run(wait, [x, y], [1]);
+    await addBoth.run(wait, { x, y }, { by: 1 });
     const { slot, from, to, nodes } = await placeOf(x);
     const [source, target] = [nodes.get(from), nodes.get(to)];
     await target?.cluster('SETSLOT', slot, 'IMPORTING', from);
@@ -147,11 +150,11 @@ describe('a slot that moves', () => {
     await source?.migrate('127.0.0.1', target?.options.port ?? 0, x, 0, 1000);
 
     // One key here, one there: TRYAGAIN, for as long as it takes.
-    const waiting = addBoth.run(wait, [x, y], [10]);
+    const waiting = addBoth.run(wait, { x, y }, { by: 10 });
     // Each try after it asks any node, which may send it back: whose word the last one is, is chance.
     const refusals: unknown[] = [];
     await eventually(async () => {
-      refusals.push(await outcome(addBoth.run(fail, [x, y], [100])));
+      refusals.push(await outcome(addBoth.run(fail, { x, y }, { by: 100 })));
       expect(String(refusals.at(-1))).toMatch(/TRYAGAIN|timed out/);
     });
     for (const refused of refusals) expect(isRedisError(refused)).toBe(true);
@@ -179,9 +182,9 @@ describe('a master that is killed', () => {
     const index = cluster.ports.findIndex((one) => one.port === port);
     await cluster.nodes[index]?.kill();
 
-    const refused = await outcome(addBoth.run(fail, ['kill:{s0}:x', 'kill:{s0}:y'], [1]));
+    const refused = await outcome(addBoth.run(fail, { x: 'kill:{s0}:x', y: 'kill:{s0}:y' }, { by: 1 }));
     expect(isRedisError(refused)).toBe(true);
-    const waiting = addBoth.run(wait, ['kill:{s0}:x', 'kill:{s0}:y'], [1]);
+    const waiting = addBoth.run(wait, { x: 'kill:{s0}:x', y: 'kill:{s0}:y' }, { by: 1 });
     await eventually(async () => expect(await redisTrouble(wait)).toBeDefined());
     await eventually(async () => expect(await redisTrouble(fail)).toBeDefined());
     // A master that is away hides nothing that another one tells.
@@ -191,7 +194,9 @@ describe('a master that is killed', () => {
     await cluster.again(index);
     expect(await waiting).toBe(2);
     await eventually(async () => expect(await redisTrouble(wait)).toBeUndefined());
-    await eventually(async () => expect(await outcome(addBoth.run(fail, ['kill:{s0}:x', 'kill:{s0}:y'], [1]))).toBe(4));
+    await eventually(async () =>
+      expect(await outcome(addBoth.run(fail, { x: 'kill:{s0}:x', y: 'kill:{s0}:y' }, { by: 1 }))).toBe(4),
+    );
     for (const one of [runs, another]) expect([await one.changed(), await one.changed()]).toEqual([true, false]);
   });
 });

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { ReplyError } from 'ioredis';
 import { eventually, freePort, quiet, startRedis, type Server } from '../../../test/support/servers.js';
-import { RedisScript } from './redis-script.js';
+import { LuaCommands, type LuaCommand, type NoArgs } from './lua-commands.js';
 import {
   RedisBusyError,
   RedisError,
@@ -33,6 +33,10 @@ afterAll(async () => {
   other.disconnect();
   await server.stop();
 });
+
+function command(name: string, act: string): LuaCommand<{ key: string }, NoArgs, unknown> {
+  return new LuaCommands('spec/src/commands').fromText(name, `-- KEYS key\n${act}`);
+}
 
 async function failureOf(command: Promise<unknown>): Promise<unknown> {
   const [outcome] = await Promise.allSettled([command]);
@@ -70,8 +74,8 @@ describe('a command that fails', () => {
   });
 
   it('is a script failure if a script goes wrong, with its message', async () => {
-    const script = new RedisScript('specWrong', "return redis.call('GET', KEYS[1]) .. nil");
-    const error = await failureOf(script.run(redis, ['nothing'], []));
+    const script = command('wrong', "return redis.call('GET', KEYS.key) .. nil");
+    const error = await failureOf(script.run(redis, { key: 'nothing' }, {}));
     expect(error).toBeInstanceOf(RedisScriptError);
     expect(String(error)).toContain('concatenate');
     expect(isRedisError(error)).toBe(false);
@@ -79,8 +83,8 @@ describe('a command that fails', () => {
 
   it('is a script failure if a command of a script meets a key of another type, and as such within a transaction', async () => {
     await redis.set('text', '1');
-    const script = new RedisScript('specType', "return redis.call('LLEN', KEYS[1])");
-    expect(await failureOf(script.run(redis, ['text'], []))).toBeInstanceOf(RedisScriptError);
+    const script = command('type', "return redis.call('LLEN', KEYS.key)");
+    expect(await failureOf(script.run(redis, { key: 'text' }, {}))).toBeInstanceOf(RedisScriptError);
     expect(await failureOf(redis.llen('text'))).toBeInstanceOf(RedisScriptError);
     const [[error] = []] = (await redis.multi().llen('text').exec()) ?? [];
     expect(error).toBeInstanceOf(Error);
@@ -89,10 +93,10 @@ describe('a command that fails', () => {
 
   it('is full if Redis has reached its maxmemory, also within a script', async () => {
     await other.config('SET', 'maxmemory', '1');
-    const script = new RedisScript('specFull', "return redis.call('SET', KEYS[1], 'x')", { whenFull: 'refuse' });
+    const script = command('full', "return redis.call('SET', KEYS.key, 'x')");
     const [direct, scripted] = await Promise.all([
       failureOf(redis.set('a', 'b')),
-      failureOf(script.run(redis, ['a'], [])),
+      failureOf(script.run(redis, { key: 'a' }, {})),
     ]);
     await other.config('SET', 'maxmemory', '0');
     for (const error of [direct, scripted]) {

@@ -3,10 +3,16 @@ import { quiet } from '../../../test/support/servers.js';
 import { MemoryWatch, parseMemoryMark } from './memory-watch.js';
 import { RedisFullError } from './redis-error.js';
 import { boundedWrite } from './bounded-write.js';
-import { RedisScript } from './redis-script.js';
+import { LuaCommands, type LuaCommand } from './lua-commands.js';
 import type { Redis } from './redis.js';
 
-const SET = `return redis.call('SET', KEYS[1], ARGV[1])`;
+const SET = `-- KEYS key
+-- ARGV value
+return redis.call('SET', KEYS.key, ARGV.value)`;
+
+function setter(name: string, text: string): LuaCommand<{ key: string }, { value: number }, unknown> {
+  return new LuaCommands('spec/src/commands').fromText(name, text);
+}
 let redis: Redis;
 
 withRedis((connection) => (redis = connection));
@@ -24,15 +30,15 @@ afterEach(async () => {
 describe('a Redis at its maxmemory', () => {
   it('still runs a script and a bounded write', async () => {
     await fill();
-    expect(await new RedisScript<string>('ccTestRun', SET).run(redis, ['run'], ['1'])).toBe('OK');
+    expect(await setter('run', `#!lua flags=allow-oom\n${SET}`).run(redis, { key: 'run' }, { value: 1 })).toBe('OK');
     await boundedWrite(redis, 'SET', 'write', '1', 'PX', 60_000);
     expect(await redis.mget('run', 'write')).toEqual(['1', '1']);
   });
 
-  it('fails a script that asks to be refused before it has stored anything', async () => {
+  it('fails a script without the flag allow-oom before it has stored anything', async () => {
     await fill();
-    const script = new RedisScript<string>('ccTestRefuse', SET, { whenFull: 'refuse' });
-    await expect(script.run(redis, ['refused'], ['1'])).rejects.toThrow(RedisFullError);
+    const refused = setter('refuse', SET).run(redis, { key: 'refused' }, { value: 1 });
+    await expect(refused).rejects.toThrow(RedisFullError);
     expect(await redis.exists('refused')).toBe(0);
   });
 });

@@ -2,13 +2,16 @@
 import { Redis as RedisServer } from 'ioredis';
 import { eventually, freePort, gate, quiet, startSentinels, type Sentinels } from '../../../test/support/servers.js';
 import { createLogger } from './logger.js';
+import { LuaCommands } from './lua-commands.js';
 import { assertRedisFit } from './redis-requirements.js';
 import { RedisRuns } from './redis-restart-detector.js';
-import { RedisScript } from './redis-script.js';
 import { isRedisError } from './redis-error.js';
 import { closeRedis, connectRedis, redisTrouble, type Redis } from './redis.js';
 
-const increase = new RedisScript<number>('specIncrease', `return redis.call('INCRBY', KEYS[1], ARGV[1])`);
+const increase = new LuaCommands('spec/src/commands').fromText<{ key: string }, { by: number }, number>(
+  'increase',
+  "-- KEYS key\n-- ARGV by\nreturn redis.call('INCRBY', KEYS.key, ARGV.by)",
+);
 
 let sentinels: Sentinels;
 const open: Redis[] = [];
@@ -60,17 +63,17 @@ it('finds the master, and the new one after the old one was killed', async () =>
   await subscriber.subscribe('spec');
   const popped = blocked.blpop('spec:list', 0);
 
-  expect(await increase.run(wait, ['spec:sum'], [1])).toBe(1);
+  expect(await increase.run(wait, { key: 'spec:sum' }, { by: 1 })).toBe(1);
   // What the replica has confirmed survives; what it has not may be lost.
   expect(await wait.wait(1, 5000)).toBe(1);
   await sentinels.master.kill();
 
-  const refused = await increase.run(fail, ['spec:other'], [1]).catch((error: unknown) => error);
+  const refused = await increase.run(fail, { key: 'spec:other' }, { by: 1 }).catch((error: unknown) => error);
   expect(isRedisError(refused)).toBe(true);
   expect(await redisTrouble(fail)).toBeDefined();
-  expect(await increase.run(wait, ['spec:sum'], [1])).toBe(2);
+  expect(await increase.run(wait, { key: 'spec:sum' }, { by: 1 })).toBe(2);
   await eventually(async () => expect(await redisTrouble(fail)).toBeUndefined());
-  expect(await increase.run(fail, ['spec:sum'], [1])).toBe(3);
+  expect(await increase.run(fail, { key: 'spec:sum' }, { by: 1 })).toBe(3);
   expect(await runs.changed()).toBe(true);
   expect(await wait.info('server')).toContain(`tcp_port:${sentinels.replica.port}`);
 

@@ -1,8 +1,9 @@
-import { RedisScript, type Redis } from '@app/platform';
+import type { NoArgs, Redis } from '@app/platform';
 import fc from 'fast-check';
 import { withRedis } from '../../../test/support/redis.js';
+import { commands } from './commands.js';
 import { Leases } from './leases.js';
-import { logScript, trimLog, type LogStream } from './shard-log.js';
+import { trimLog, type LogStream } from './shard-log.js';
 import { ShardingKeys } from './sharding-keys.js';
 
 let redis: Redis;
@@ -15,16 +16,26 @@ beforeEach(() => {
   keys = new ShardingKeys(`log${keySpaces++}`);
 });
 
-/** KEYS log, stream … · ARGV number of a stream and text in turn → ids */
-const appendScript = new RedisScript<string[]>(
-  'specLogAppend',
-  logScript(`
-   local ids = {}
-   for i = 1, #ARGV, 2 do
-     local number = tonumber(ARGV[i])
-     ids[#ids + 1] = log_append(KEYS[1], KEYS[1 + number], 'stream-' .. number, 2, { 'text', ARGV[i + 1] })
-   end
-   return ids`),
+const appendCommand = commands.fromText<
+  { log: string; streams: readonly string[] },
+  { entries: readonly (string | number)[] },
+  string[]
+>(
+  'spec-log-append',
+  `-- KEYS log, streams...
+-- ARGV entries...
+--   entries: number of a stream and text in turn
+-- Reply: ids
+--- @include "shard-log"
+return with_log(function()
+  local ids = {}
+  for i = ARGV.entries, #ARGV, 2 do
+    local number = tonumber(ARGV[i])
+    local stream = KEYS[KEYS.streams + number - 1]
+    ids[#ids + 1] = log_append(KEYS.log, stream, 'stream-' .. number, 2, { 'text', ARGV[i + 1] })
+  end
+  return ids
+end)`,
 );
 
 function streams(): LogStream[] {
@@ -32,7 +43,8 @@ function streams(): LogStream[] {
 }
 
 function append(...entries: [stream: 1 | 2, text: string][]): Promise<string[]> {
-  return appendScript.run(redis, [keys.log(0), ...streams().map(({ key }) => key)], entries.flat());
+  const logKeys = { log: keys.log(0), streams: streams().map(({ key }) => key) };
+  return appendCommand.run(redis, logKeys, { entries: entries.flat() });
 }
 
 async function textsOf(number: 1 | 2): Promise<string[]> {
@@ -84,14 +96,17 @@ describe("the sequence of a shard's log", () => {
   });
 
   it('counts what a script had appended before it failed, and the error keeps its code', async () => {
-    const failScript = new RedisScript(
-      'specLogFail',
-      logScript(`
-       for _ = 1, 3 do log_append(KEYS[1], KEYS[2], 'stream-1', 2, { 'text', 'x' }) end
-       redis.call('HGET', KEYS[2], 'no hash')`),
+    const fail = commands.fromText<{ log: string; stream: string }, NoArgs, unknown>(
+      'spec-log-fail',
+      `-- KEYS log, stream
+--- @include "shard-log"
+return with_log(function()
+  for _ = 1, 3 do log_append(KEYS.log, KEYS.stream, 'stream-1', 2, { 'text', 'x' }) end
+  redis.call('HGET', KEYS.stream, 'no hash')
+end)`,
     );
     await redis.hset(keys.log(0), 'last', '99999999999999-7', 'since', '0-0');
-    const failing = failScript.run(redis, [keys.log(0), streams()[0]?.key ?? ''], []);
+    const failing = fail.run(redis, { log: keys.log(0), stream: streams()[0]?.key ?? '' }, {});
     await expect(failing).rejects.toMatchObject({
       name: 'RedisScriptError',
       message: expect.stringMatching(/^WRONGTYPE /) as string,
