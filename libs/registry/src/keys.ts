@@ -5,6 +5,36 @@
 import { ShardingKeys } from '@app/sharding';
 import type { ConnectionState, ConnectionType } from './connection-state.js';
 
+/** As `commands/*.lua` name them. */
+export type MessageKeys = Readonly<
+  Record<
+    | 'hosts'
+    | 'proxies'
+    | 'connections'
+    | 'expiry'
+    | 'finished'
+    | 'todo'
+    | 'events'
+    | 'message_prefix'
+    | 'outbox_prefix'
+    | 'messages_prefix'
+    | 'idempotency_prefix'
+    | 'accounts'
+    | 'woken'
+    | 'draining'
+    | 'drain_run'
+    | 'waking'
+    | 'accounts_asked'
+    | 'dead_letters'
+    | 'outbox_bytes'
+    | 'log'
+    | 'refusal_events'
+    | 'finished_bytes'
+    | 'finished_of_prefix',
+    string
+  >
+>;
+
 export class RegistryKeys extends ShardingKeys {
   /** Hash: what the installation was set up with (S0). */
   get marker(): string {
@@ -152,33 +182,33 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:waking`;
   }
 
-  /** What every script on messages is given, in the order in which `MESSAGE_LUA` names it. */
-  ofMessages(shard: number): string[] {
-    return [
-      this.index(shard, 'online', 'host'),
-      this.index(shard, 'online', 'proxy'),
-      this.connections(shard),
-      this.expiry(shard),
-      this.finished(shard),
-      this.todo(shard),
-      this.events(shard),
-      this.messagePrefix(shard),
-      this.outboxPrefix(shard),
-      this.messagesPrefix(shard),
-      this.idempotencyPrefix(shard),
-      this.accounts(shard),
-      this.woken(shard),
-      this.draining(shard),
-      this.drainRun(shard),
-      this.waking(shard),
-      this.accountsAsked(shard),
-      this.deadLetters(shard),
-      this.outboxBytes(shard),
-      this.log(shard),
-      this.refusalEvents(shard),
-      this.finishedBytes(shard),
-      this.finishedOfPrefix(shard),
-    ];
+  /** Keys and first parts of keys that commands on messages are given. */
+  ofMessages(shard: number): MessageKeys {
+    return {
+      hosts: this.index(shard, 'online', 'host'),
+      proxies: this.index(shard, 'online', 'proxy'),
+      connections: this.connections(shard),
+      expiry: this.expiry(shard),
+      finished: this.finished(shard),
+      todo: this.todo(shard),
+      events: this.events(shard),
+      message_prefix: this.messagePrefix(shard),
+      outbox_prefix: this.outboxPrefix(shard),
+      messages_prefix: this.messagesPrefix(shard),
+      idempotency_prefix: this.idempotencyPrefix(shard),
+      accounts: this.accounts(shard),
+      woken: this.woken(shard),
+      draining: this.draining(shard),
+      drain_run: this.drainRun(shard),
+      waking: this.waking(shard),
+      accounts_asked: this.accountsAsked(shard),
+      dead_letters: this.deadLetters(shard),
+      outbox_bytes: this.outboxBytes(shard),
+      log: this.log(shard),
+      refusal_events: this.refusalEvents(shard),
+      finished_bytes: this.finishedBytes(shard),
+      finished_of_prefix: this.finishedOfPrefix(shard),
+    };
   }
 
   /** Hash with expiry: what the results of a sweep have changed on the shard, by kind. */

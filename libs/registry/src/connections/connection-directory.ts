@@ -1,6 +1,7 @@
 /** Reading connections: one, a page of them, how many there are. */
 import { shardOf } from '@app/protocol';
-import { RedisScript, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
+import { commands } from '../commands.js';
 import { decodeConnection, type Connection } from './connection.js';
 import { CONNECTION_STATES, CONNECTION_TYPES, type ConnectionState, type ConnectionType } from '../connection-state.js';
 import { factTerm, factValues, type SearchableFact } from './fact-index.js';
@@ -39,18 +40,11 @@ const FEW = 32;
 /** Most bytes of more records that are read at once, about as many as 32 handshakes of the largest size that is usual. */
 const LOADED_BYTES = FEW * 262_144;
 
-/** KEYS connections · ARGV bytes, client ids → the records of the first of them, until they have so many bytes */
-const recordsScript = new RedisScript<(string | null)[]>(
-  'ccReadConnections',
-  `local left, texts = tonumber(ARGV[1]), {}
-   for i = 2, #ARGV do
-     local text = redis.call('HGET', KEYS[1], ARGV[i])
-     texts[#texts + 1] = text
-     left = left - (text and #text or 0)
-     if left <= 0 then break end
-   end
-   return texts`,
-);
+const readConnections = commands.load<
+  { connections: string },
+  { bytes: number; clients: readonly string[] },
+  (string | null)[]
+>('read-connections');
 
 export class ConnectionDirectory {
   constructor(
@@ -189,7 +183,11 @@ export class ConnectionDirectory {
 
   /** Records of a shard, in their order, until they have so many bytes: at least one. */
   private textsOf(shard: number, clientIds: readonly string[], bytes: number): Promise<(string | null)[]> {
-    return recordsScript.run(this.redis, [this.keys.connections(shard)], [bytes, ...clientIds]);
+    return readConnections.run(
+      this.redis,
+      { connections: this.keys.connections(shard) },
+      { bytes, clients: clientIds },
+    );
   }
 
   /** Ids of one shard that may match, in byte order, after one id; at most `count`. */

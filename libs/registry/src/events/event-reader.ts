@@ -1,6 +1,7 @@
 /** Reading the events of a shard: both streams as one, in the order of their ids, and what is missing between them. */
-import { RedisScript, type Redis } from '@app/platform';
-import { LOG_LUA, type StreamEntry } from '@app/sharding';
+import type { NoArgs, Redis } from '@app/platform';
+import type { StreamEntry } from '@app/sharding';
+import { commands } from '../commands.js';
 import { EVENT_STREAM_NAMES, eventStreams, type EventStreamName } from './event-log.js';
 import type { RegistryKeys } from '../keys.js';
 
@@ -50,44 +51,21 @@ export const CURSOR_SLACK_MS = 2000;
 /** More than a cursor can be ahead of a log that was written to the disk every second and raised every two. */
 const HOLE_SLACK_MS = 5000;
 
-/** KEYS log → its newest id, raised to the time of Redis */
-const openScript = new RedisScript<string>('ccOpenLog', `${LOG_LUA}\n return log_raise(KEYS[1])`);
+const openLog = commands.load<{ log: string }, NoArgs, string>('open-log');
 
 type RawEntry = [id: string, fields: string[]];
-/** Entries that the script takes from Redis at a time: it stops soon after the bytes are used up. */
-const STEP = 16;
 
-/**
- * KEYS log, streams · ARGV bytes of each stream, then for each stream the id behind which to read and the last one to read
- * → { the shard's time as an id, the newest id, since, hole, then for each stream: trimmed, 1 if there is more, entries }
- * A stream's last entry may exceed the bytes, so that there is always one.
- */
-const readScript = new RedisScript<[string, string, string, string, ...(string | number | RawEntry[])[]]>(
-  'ccReadEvents',
-  `${LOG_LUA}
-   local function page(stream, after, last, room)
-     local kept = {}
-     while true do
-       local entries = redis.call('XRANGE', stream, '(' .. after, last, 'COUNT', ${STEP})
-       for _, entry in ipairs(entries) do
-         if room <= 0 then return 1, kept end
-         kept[#kept + 1] = entry
-         after, room = entry[1], room - log_size(entry[2])
-       end
-       if #entries < ${STEP} then return 0, kept end
-     end
-   end
-   log_open(KEYS[1])
-   local known = redis.call('HMGET', KEYS[1], 'last', 'since', 'hole')
-   local reply = { log_id(log_ms, log_seq), known[1], known[2] or '0-0', known[3] or '' }
-   for i = 2, #KEYS do
-     reply[#reply + 1] = redis.call('HGET', KEYS[1], 'trimmed:' .. ({ ${EVENT_STREAM_NAMES.map((name) => `'${name}'`).join(', ')} })[i - 1]) or '0-0'
-     local more, entries = page(KEYS[i], ARGV[2 * i - 2], ARGV[2 * i - 1], tonumber(ARGV[1]))
-     reply[#reply + 1] = more
-     reply[#reply + 1] = entries
-   end
-   return reply`,
-);
+const readEvents = commands.load<
+  { log: string; streams: readonly string[] },
+  { bytes: number; bounds: readonly string[] },
+  {
+    now: string;
+    last: string;
+    since: string;
+    hole: string;
+    streams: [trimmed: string, more: 0 | 1, entries: RawEntry[]][];
+  }
+>('read-events');
 
 export class EventReader {
   constructor(
@@ -98,7 +76,7 @@ export class EventReader {
 
   /** The end of a shard's log, for a reader that begins with what happens from now on. */
   async end(shard: number): Promise<ShardPosition> {
-    const id = await openScript.run(this.redis, [this.keys.log(shard)], []);
+    const id = await openLog.run(this.redis, { log: this.keys.log(shard) }, {});
     const ids = EVENT_STREAM_NAMES.map(() => id);
     return { after: ids, sure: ids, seenMs: msOf(id) };
   }
@@ -108,11 +86,12 @@ export class EventReader {
    * `until`: it reads no further than this position.
    */
   async read(shard: number, from: ShardPosition, bytes: number, until?: ShardPosition): Promise<EventPage> {
-    const keys = [this.keys.log(shard), ...eventStreams(this.keys, shard).map(({ key }) => key)];
+    const keys = { log: this.keys.log(shard), streams: eventStreams(this.keys, shard).map(({ key }) => key) };
     const bounds = from.after.flatMap((id, i) => [id, until?.after[i] ?? '+']);
-    const [now, last, since, hole, ...rest] = await readScript.run(this.redis, keys, [bytes, ...bounds]);
+    const reply = await readEvents.run(this.redis, keys, { bytes, bounds });
+    const { now, last, since, hole } = reply;
     const streams = EVENT_STREAM_NAMES.map((name, i) => {
-      const [trimmed, more, entries] = rest.slice(3 * i, 3 * i + 3) as [string, number, RawEntry[]];
+      const [trimmed, more, entries] = reply.streams[i] ?? ['0-0', 0, []];
       return {
         name,
         gone: largest(since, trimmed),

@@ -1,8 +1,9 @@
 /** What subscribers are told. Appended by the same script as the change it tells of. */
-import { RedisScript, type Redis } from '@app/platform';
-import { logScript, type LogAppend } from '@app/sharding';
+import type { Redis } from '@app/platform';
+import type { LogAppend } from '@app/sharding';
+import { commands } from '../commands.js';
 import type { ConnectionType, OfflineReason } from '../connection-state.js';
-import { STATE_SHARE, deadLetterStream, eventStreams } from './event-log.js';
+import { deadLetterStream, eventStreams } from './event-log.js';
 import type { SweepTrigger } from '../reconciliation/maintenance.js';
 import type { MessageStatus } from '../message-status.js';
 import type { RegistryKeys } from '../keys.js';
@@ -65,16 +66,10 @@ export type KeySpaceEvent =
       corrections: Corrections;
     };
 
-/** KEYS log, events of shard 0 · ARGV event → its id */
-const appendScript = new RedisScript<string>(
-  'ccAppendEvent',
-  logScript(`
-   log_open(KEYS[1])
-   return log_append(KEYS[1], KEYS[2], 'state', ${STATE_SHARE}, { 'at', string.format('%.0f', log_ms), 'event', ARGV[1] })`),
-);
+const appendEvent = commands.load<{ log: string; events: string }, { event: string }, string>('append-event');
 
 export async function tellAll(redis: Redis, keys: RegistryKeys, event: KeySpaceEvent): Promise<void> {
-  await appendScript.run(redis, [keys.log(0), keys.events(0)], [JSON.stringify(event)]);
+  await appendEvent.run(redis, { log: keys.log(0), events: keys.events(0) }, { event: JSON.stringify(event) });
 }
 
 /** The event that a member has taken a shard on; `member` is its id. */

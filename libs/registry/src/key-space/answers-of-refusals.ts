@@ -3,8 +3,9 @@
  * the whole answer: the newest of each client stays. The keys in which 0.1.0 noted each answered id are left alone;
  * they have an expiry of seven days.
  */
-import { RedisScript, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
+import { commands } from '../commands.js';
 import { encodeRefused } from '../connections/refusals.js';
 import type { RegistryKeys } from '../keys.js';
 import { decodeToDo, encodeToDo, type ToDo } from '../todos/to-do.js';
@@ -13,17 +14,11 @@ import type { MigrationStep } from './migration-step.js';
 /** To-dos of one page. */
 const PAGE = 500;
 
-/** KEYS owner, to-dos, waiting · ARGV fence, old to-do, new to-do, field, text → -1 stale */
-const replaceScript = new RedisScript<number>(
-  'ccReplaceAnswer',
-  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-   local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
-   if not due then return 0 end
-   redis.call('ZREM', KEYS[2], ARGV[2])
-   redis.call('ZADD', KEYS[2], due, ARGV[3])
-   redis.call('HSET', KEYS[3], ARGV[4], ARGV[5])
-   return 1`,
-);
+const replaceAnswer = commands.load<
+  { owner: string; todo: string; waiting: string },
+  { fence: string; old_todo: string; new_todo: string; field: string; text: string },
+  -1 | 0 | 1
+>('migrate-refusal-answer');
 
 export const ANSWERS_OF_REFUSALS: MigrationStep = {
   to: 2,
@@ -58,11 +53,10 @@ async function replace(
     details: answer.payload.details,
     messageId: message_id,
   };
-  const reply = await replaceScript.run(
-    redis,
-    [keys.owner(grant), keys.todo(grant.index), waiting],
-    [grant.fence, encodeToDo(todo), encodeToDo({ do: 'refuse', client_id }), ...encodeRefused(refused)],
-  );
+  const [field, text] = encodeRefused(refused);
+  const shardKeys = { owner: keys.owner(grant), todo: keys.todo(grant.index), waiting };
+  const todos = { old_todo: encodeToDo(todo), new_todo: encodeToDo({ do: 'refuse', client_id }) };
+  const reply = await replaceAnswer.run(redis, shardKeys, { fence: grant.fence, ...todos, field, text });
   if (reply === -1) throw new StaleOwnerError(grant);
 }
 

@@ -2,8 +2,9 @@
  * 0.1.0 kept the last known account of a client while it was being asked for, and published meanwhile. That the question
  * is open was only known from its to-do.
  */
-import { RedisScript, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
+import { commands } from '../commands.js';
 import type { RegistryKeys } from '../keys.js';
 import { decodeToDo } from '../todos/to-do.js';
 import type { MigrationStep } from './migration-step.js';
@@ -11,15 +12,11 @@ import type { MigrationStep } from './migration-step.js';
 /** To-dos read at once, about. */
 const PAGE = 500;
 
-/** KEYS owner, accounts, marks · ARGV fence, clients → -1 where stale. Marks those that have an account. */
-const markScript = new RedisScript<-1 | 0>(
-  'ccMarkAskedAccounts',
-  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-   for i = 2, #ARGV do
-     if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 1 then redis.call('SADD', KEYS[3], ARGV[i]) end
-   end
-   return 0`,
-);
+const markAsked = commands.load<
+  { owner: string; accounts: string; accounts_asked: string },
+  { fence: string; clients: readonly string[] },
+  -1 | 0
+>('mark-asked-accounts');
 
 export const ASKED_ACCOUNTS: MigrationStep = {
   to: 2,
@@ -30,11 +27,16 @@ export const ASKED_ACCOUNTS: MigrationStep = {
 /** Marks the clients with an account whose question is open; its answer removes the mark. */
 async function markAskedAccounts(redis: Redis, keys: RegistryKeys, grant: Grant): Promise<void> {
   const { index: shard } = grant;
-  const scriptKeys = [keys.owner(grant), keys.accounts(shard), keys.accountsAsked(shard)];
+  const shardKeys = {
+    owner: keys.owner(grant),
+    accounts: keys.accounts(shard),
+    accounts_asked: keys.accountsAsked(shard),
+  };
   for (let cursor = '0'; ;) {
     const [next, flat] = await redis.zscan(keys.todo(shard), cursor, 'COUNT', PAGE);
     const asked = flat.flatMap((text, i) => (i % 2 === 0 ? askedIn(text) : []));
-    if (asked.length > 0 && (await markScript.run(redis, scriptKeys, [grant.fence, ...asked])) === -1) {
+    const args = { fence: grant.fence, clients: asked };
+    if (asked.length > 0 && (await markAsked.run(redis, shardKeys, args)) === -1) {
       throw new StaleOwnerError(grant);
     }
     if (next === '0') return;

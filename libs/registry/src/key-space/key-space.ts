@@ -4,7 +4,8 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { HASH_VERSION } from '@app/protocol';
-import { RedisScript, type Redis } from '@app/platform';
+import type { LuaCommand, Redis } from '@app/platform';
+import { commands } from '../commands.js';
 import type { RegistryKeys } from '../keys.js';
 
 export interface Marker {
@@ -29,34 +30,24 @@ export class KeySpaceError extends Error {
   override readonly name = 'KeySpaceError';
 }
 
-/** KEYS marker · ARGV field, value … → all fields. The given ones are written only if the key space is new. */
-const claimScript = new RedisScript<string[]>(
-  'ccClaimKeySpace',
-  `if redis.call('HEXISTS', KEYS[1], 'id') == 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end
-   return redis.call('HGETALL', KEYS[1])`,
-);
+type MarkerCommand = LuaCommand<{ marker: string }, { fields: readonly (string | number)[] }, string[]>;
 
-/** KEYS marker · ARGV field, value … → all fields, those that were there before unchanged. */
-const noteScript = new RedisScript<string[]>(
-  'ccNoteInMarker',
-  `for i = 1, #ARGV, 2 do redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
-   return redis.call('HGETALL', KEYS[1])`,
-);
+const claimMarker: MarkerCommand = commands.load('claim-key-space');
 
-/** KEYS marker · ARGV format, hash, hash and format → whether the format was lower before (0/1). */
-const raiseScript = new RedisScript<0 | 1>(
-  'ccRaiseFormat',
-  `if tonumber(redis.call('HGET', KEYS[1], 'format') or 1) >= tonumber(ARGV[1]) then return 0 end
-   redis.call('HSET', KEYS[1], 'format', ARGV[1], 'hash', ARGV[2], 'hash_version', ARGV[3])
-   return 1`,
-);
+const noteInMarker: MarkerCommand = commands.load('note-in-marker');
+
+const raiseMarkerFormat = commands.load<
+  { marker: string },
+  { format: number; hash: string; hash_and_format: string },
+  0 | 1
+>('raise-format');
 
 /**
  * Reads the marker, and writes it first if the key space is new. The format may be an older one: see `migration/`.
  * @throws KeySpaceError
  */
 export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount: number): Promise<Marker> {
-  const fields = await runOnMarker(claimScript, redis, keys, {
+  const fields = await runOnMarker(claimMarker, redis, keys, {
     id: randomUUID(),
     shard_count: shardCount,
     hash_version: HASH_AND_FORMAT,
@@ -92,7 +83,8 @@ export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount
 
 /** Writes down that the whole key space has this release's format. @returns whether it had an older one. */
 export async function raiseFormat(redis: Redis, keys: RegistryKeys): Promise<boolean> {
-  return (await raiseScript.run(redis, [keys.marker], [FORMAT, HASH_VERSION, HASH_AND_FORMAT])) === 1;
+  const args = { format: FORMAT, hash: HASH_VERSION, hash_and_format: HASH_AND_FORMAT };
+  return (await raiseMarkerFormat.run(redis, { marker: keys.marker }, args)) === 1;
 }
 
 /** Notices that the key space was emptied, or put back from elsewhere, beneath a running process (S0). */
@@ -144,7 +136,7 @@ export async function claimLanes(
   shareGroup = `cc-${randomBytes(12).toString('hex')}`,
 ): Promise<LaneMarks> {
   const wanted = Object.fromEntries(Array.from({ length: lanes }, (_, lane) => [laneField(lane), '1']));
-  const fields = await runOnMarker(noteScript, redis, keys, { share_group: shareGroup, ...wanted });
+  const fields = await runOnMarker(noteInMarker, redis, keys, { share_group: shareGroup, ...wanted });
   return {
     shareGroup: fields.get('share_group') ?? shareGroup,
     sessions: Math.max(...lanesIn([...fields.keys()])) + 1,
@@ -165,12 +157,12 @@ function laneField(lane: number): string {
 }
 
 async function runOnMarker(
-  script: RedisScript<string[]>,
+  command: MarkerCommand,
   redis: Redis,
   keys: RegistryKeys,
   wanted: Record<string, string | number>,
 ): Promise<Map<string, string>> {
-  const flat = await script.run(redis, [keys.marker], Object.entries(wanted).flat());
+  const flat = await command.run(redis, { marker: keys.marker }, { fields: Object.entries(wanted).flat() });
   const fields = new Map<string, string>();
   for (let i = 0; i < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '');
   return fields;

@@ -7,8 +7,9 @@
  * - A crash in the middle repeats the steps of one shard; they are safe to repeat.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RedisScript, type Logger, type Redis } from '@app/platform';
+import type { Logger, Redis } from '@app/platform';
 import { StaleOwnerError, listMembers, type Grant } from '@app/sharding';
+import { commands } from '../commands.js';
 import { FORMAT, claimKeySpace, raiseFormat, type Marker } from './key-space.js';
 import type { RegistryKeys } from '../keys.js';
 import type { MigrationStep } from './migration-step.js';
@@ -17,12 +18,8 @@ import { MIGRATION_STEPS } from './steps.js';
 /** Time between two looks at something that only another process can change. */
 const LOOK_AGAIN_MS = 500;
 
-/** KEYS owner, format of the shard · ARGV fence, format → whether the caller is the owner, and the format is written. */
-const migratedScript = new RedisScript<0 | 1>(
-  'ccShardMigrated',
-  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-   redis.call('SET', KEYS[2], ARGV[2])
-   return 1`,
+const raiseShardFormat = commands.load<{ owner: string; format: string }, { fence: string; to: number }, 0 | 1>(
+  'raise-shard-format',
 );
 
 export interface MigrationParts {
@@ -64,8 +61,9 @@ export class Migration {
       logger.info({ shard: grant.index, format: step.to }, `migrating: ${step.what}`);
       await step.run(redis, keys, grant);
     }
-    const scriptKeys = [keys.owner(grant), keys.format(grant.index)];
-    if ((await migratedScript.run(redis, scriptKeys, [grant.fence, FORMAT])) === 0) throw new StaleOwnerError(grant);
+    const shardKeys = { owner: keys.owner(grant), format: keys.format(grant.index) };
+    const args = { fence: grant.fence, to: FORMAT };
+    if ((await raiseShardFormat.run(redis, shardKeys, args)) === 0) throw new StaleOwnerError(grant);
     await this.finishIfLast(from);
   }
 

@@ -3,11 +3,8 @@
  * takes connections that wait. The head of an outbox is the message in flight; it leaves the list only when settled, so a
  * dispatcher that dies in between leaves it to be published again, under the same id.
  */
-import { RedisScript } from '@app/platform';
-import { ACCOUNT_LUA } from './account-check.js';
-import { messageScript, UNREADABLE_RECORD } from './message-script.js';
-import { STORED_STATUSES } from '../message-status.js';
-import { WAKE_TODO } from './wake-todo.js';
+import { commands } from '../commands.js';
+import type { MessageKeys } from '../keys.js';
 
 /** How the drain of a connection ended, in the order of a reply's counts. */
 export const DRAIN_ENDS = ['empty', 'offline', 'waiting', 'interrupted'] as const;
@@ -18,219 +15,15 @@ export type StepKind = 'draining' | 'idle' | 'lost' | 'superseded';
 /** `[client id, message id, directive, payload, left ms, request id, attempt, created at]` */
 export type ClaimReply = [string, string, string, string, number, string, number, string];
 
-/** Messages that one step ends without publishing them, at most: expired, moved or unreadable ones. */
-const ENDED_AT_ONCE = 500;
-
-/** Payloads that one step claims are at most so many bytes, and one payload more: a reply is in memory as a whole. */
-const CLAIMED_BYTES = 16_777_216;
-
-/** Arguments of `drainScript` before the settlements, and for each settlement. */
-const DRAIN_ARGS = { head: 5, settlement: 5 } as const;
-
-/**
- * `DRAINING` holds the connections that the current run has taken. Whoever starts a run takes them all over, and the run
- * before it has no say any more: what it has published it may still settle as sent, since that is certain.
- * A step that Redis carried out and whose reply was lost has claimed messages that nobody publishes. So each step says how
- * many connections are under way beside those it settles; where `DRAINING` holds others, the answer is `lost`, nothing is
- * done, and the run is to be started anew.
- * KEYS `ofMessages`
- * ARGV run ('' starts one), connections under way, connections that may be taken (-1: none is to go on),
- *      first and longest retry ms, then for each settlement: client id, message id ('' for none), attempt, outcome, details
- * → run, kind, connections that ended by how (`DRAIN_ENDS`) and then how many records could not be read, and a
- *   `ClaimReply` for each claimed message
- */
-export const drainScript = new RedisScript<[run: string, kind: StepKind, ends: number[], ...ClaimReply[]]>(
-  'ccDrain',
-  messageScript(
-    `
-   local STATUSES = { ${STORED_STATUSES.map((status) => `${status}=true`).join(',')} }
-   local run, under_way, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-   local first_wait, longest_wait = tonumber(ARGV[4]), tonumber(ARGV[5])
-   local starts = run == ''
-   local ends = { 0, 0, 0, 0, 0 }
-   local ended, claimed_bytes = 0, 0
-   local reply = { run, 'draining', ends }
-   -- Those that leave what the run has taken, and those of them that wait no more either.
-   local left, done = {}, {}
-
-   local function each_settlement(act)
-     for i = ${DRAIN_ARGS.head + 1}, #ARGV, ${DRAIN_ARGS.settlement} do act(unpack(ARGV, i, i + ${DRAIN_ARGS.settlement - 1})) end
-   end
-
-   -- Only what has come to its end leaves the outbox: one that another run has put back is published again.
-   local function drop_if_ended(client, id, m)
-     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then remove_from_outbox(client, id) end
-   end
-
-   -- Returns the milliseconds until the next try where there has to be one. A claim made since then wins.
-   local function settle(client, id, attempt, outcome, details)
-     if id == '' then return end
-     local m = load(id, 'attempts')
-     m[6] = tonumber(m[6]) and m[6]
-     local stale = m[6] and m[6] ~= attempt
-     if outcome == 'sent' or (outcome == 'failed' and not stale) then
-       move(id, m, outcome, outcome, details)
-       drop_if_ended(client, id, m)
-     elseif not stale then
-       local unheard = outcome == 'unheard'
-       local shown = unheard and 'held' or 'queued'
-       if move(id, m, 'queued', shown, details, 'unheard', unheard and '1' or '0') then
-         return math.min(longest_wait, first_wait * 2 ^ math.min((m[6] or 1) - 1, 20))
-       end
-       drop_if_ended(client, id, m)
-     end
-   end
-
-   -- Who came online while it was drained does not wait.
-   local function leave(client, how, from)
-     ends[how] = ends[how] + 1
-     left[#left + 1] = client
-     if not from then done[#done + 1] = client
-     elseif call('ZADD', WOKEN, 'NX', string.format('%.0f', from), client) == 0 then
-       call('ZADD', WOKEN, 'LT', micros, client)
-     end
-   end
-
-   -- What of a stored message cannot be read; nil for one that is in order.
-   local function fault_of(client, m)
-     if m.err then return 'it is no hash' end
-     if not (m[1] or m[2] or m[3]) then return 'it is not stored' end
-     if m[3] ~= client then return 'it names another client' end
-     if not STATUSES[m[1]] then return 'its status is unknown' end
-     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then return nil end
-     if not (m[6] and m[7]) then return 'its content is missing' end
-     if not (tonumber(m[8]) and tonumber(m[10])) then return 'its times are missing' end
-   end
-
-   -- It must not keep the others of the shard from going on.
-   local function give_up(client, id, m, fault)
-     ends[5] = ends[5] + 1
-     dead_letter(client, '${UNREADABLE_RECORD}', 'the stored message ' .. id .. ' cannot be read: ' .. fault)
-     remove_from_outbox(client, id)
-     if m[3] ~= client then return call('ZREM', EXPIRY, id) end
-     if m[1] ~= 'in_flight' then m[1] = 'queued' end
-     move(id, m, 'failed', 'failed', 'the stored message cannot be read: ' .. fault)
-   end
-
-   local function go_on(client, online, account, asked)
-     local outbox = OUTBOX .. client
-     while true do
-       local id = redis.pcall('LINDEX', outbox, 0)
-       if not id then return leave(client, 1) end
-       if type(id) ~= 'string' then
-         ends[5] = ends[5] + 1
-         remove_outbox(client)
-         return leave(client, 1)
-       end
-       if ended == ${ENDED_AT_ONCE} or claimed_bytes >= ${CLAIMED_BYTES} then return leave(client, 4, micros) end
-       ended = ended + 1
-       local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
-       local fault = fault_of(client, m)
-       local is_waiting, in_flight = m[1] == 'queued', m[1] == 'in_flight'
-       local left_ms = (tonumber(m[8]) or 0) - at
-       if fault then
-         give_up(client, id, m, fault)
-       elseif not is_waiting and not in_flight then
-         remove_from_outbox(client, id)
-       elseif not asked and belongs_elsewhere(m, account, online) then
-         fail_moved(client, id, m)
-       elseif not online or (asked and m[5]) then
-         if in_flight then move(id, m, 'queued', online and 'queued' or 'held') end
-         return leave(client, online and 3 or 2)
-       elseif left_ms <= 0 then
-         if in_flight then move(id, m, 'queued', 'queued') end
-         move(id, m, 'expired', 'expired')
-         remove_from_outbox(client, id)
-       else
-         ended = ended - 1
-         local attempt = (tonumber(m[11]) or 0) + 1
-         if in_flight then call('HSET', MESSAGE .. id, 'attempts', attempt)
-         else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
-         claimed_bytes = claimed_bytes + #m[7]
-         reply[#reply + 1] = { client, id, m[6], m[7], left_ms, m[9] or '', attempt, m[10] }
-         return
-       end
-     end
-   end
-
-   local function all_go_on(clients)
-     if #clients > 0 then
-       local hosts, accounts = call('ZMSCORE', HOSTS, unpack(clients)), call('HMGET', ACCOUNTS, unpack(clients))
-       local asked = call('SMISMEMBER', ACCOUNTS_ASKED, unpack(clients))
-       for i, client in ipairs(clients) do
-         go_on(client, hosts[i] or call('ZSCORE', PROXIES, client), accounts[i], asked[i] == 1)
-       end
-     end
-     if #left > 0 then call('SREM', DRAINING, unpack(left)) end
-     if #done > 0 then call('ZREM', WOKEN, unpack(done)) end
-     left, done = {}, {}
-   end
-
-   if starts then
-     -- By the clock: a counter could come to the same number again after Redis has lost what it did last.
-     reply[1] = string.format('%.0f', micros)
-     call('SET', DRAIN_RUN, reply[1])
-     call('DEL', WAKING)
-   elseif call('GET', DRAIN_RUN) ~= run then
-     each_settlement(function(client, id, attempt, outcome, details)
-       if outcome == 'sent' then settle(client, id, attempt, outcome, details) end
-     end)
-     reply[2] = 'superseded'
-     return reply
-   else
-     local settled = {}
-     each_settlement(function(client) settled[#settled + 1] = client end)
-     local known = under_way + #settled == call('SCARD', DRAINING)
-     for _, is_known in ipairs(#settled > 0 and call('SMISMEMBER', DRAINING, unpack(settled)) or {}) do
-       known = known and is_known == 1
-     end
-     if not known then
-       reply[2] = 'lost'
-       return reply
-     end
-   end
-
-   local going_on, gone = {}, {}
-   each_settlement(function(client, id, attempt, outcome, details)
-     local wait = settle(client, id, attempt, outcome, details)
-     gone[client] = wait or room < 0
-     if wait then leave(client, 3, micros + wait * 1000)
-     elseif room < 0 and call('EXISTS', OUTBOX .. client) == 1 then leave(client, 4, micros)
-     elseif room < 0 then leave(client, 1)
-     elseif not starts then going_on[#going_on + 1] = client end
-   end)
-   if starts then
-     for _, client in ipairs(call('SMEMBERS', DRAINING)) do
-       if not gone[client] then going_on[#going_on + 1] = client end
-     end
-     room = math.max(0, room - #going_on)
-   end
-   all_go_on(going_on)
-   if room > 0 then
-     local woken = call('ZRANGE', WOKEN, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)
-     local taken = {}
-     for i, is_draining in ipairs(#woken > 0 and call('SMISMEMBER', DRAINING, unpack(woken)) or {}) do
-       if is_draining == 0 then taken[#taken + 1] = woken[i]
-       else call('ZADD', WOKEN, '+inf', woken[i]) end
-     end
-     if #taken > 0 then
-       call('SADD', DRAINING, unpack(taken))
-       call('ZREM', WOKEN, unpack(taken))
-     end
-     all_go_on(taken)
-   end
-
-   if call('EXISTS', DRAINING) == 0 then
-     local first = call('ZRANGE', WOKEN, 0, 0, 'WITHSCORES')
-     if not first[1] then
-       call('ZREM', TODO, '${WAKE_TODO}')
-       reply[2] = 'idle'
-     elseif tonumber(first[2]) > micros then
-       call('ZADD', TODO, string.format('%.0f', math.ceil(first[2] / 1000)), '${WAKE_TODO}')
-       reply[2] = 'idle'
-     end
-   end
-   return reply`,
-    ACCOUNT_LUA,
-  ),
-);
+export const drain = commands.load<
+  MessageKeys,
+  {
+    run: string;
+    under_way: number;
+    room: number;
+    first_wait_ms: number;
+    longest_wait_ms: number;
+    settlements: readonly (string | number)[];
+  },
+  [run: string, kind: StepKind, ends: number[], ...ClaimReply[]]
+>('drain');

@@ -1,14 +1,14 @@
 /** Messages as callers know them: accept, read, list, cancel. */
 import { createHash } from 'node:crypto';
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
-import { RedisScript, RedisScriptError, type Redis } from '@app/platform';
-import { acceptScript, type AcceptReply } from './accept-message.js';
-import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES } from './byte-budget.js';
-import { messageScript, UNKNOWN_PAYER } from './message-script.js';
+import { RedisScriptError, type Redis } from '@app/platform';
+import { commands } from '../commands.js';
+import { acceptMessages, type AcceptReply } from './accept-message.js';
+import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES, UNKNOWN_PAYER } from './byte-budget.js';
 import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from '../message-status.js';
 import { isHeld } from './outbox.js';
 import { PAGE_BYTES } from '../page-bytes.js';
-import type { RegistryKeys } from '../keys.js';
+import type { MessageKeys, RegistryKeys } from '../keys.js';
 import { WAKE_AGAIN_MS } from './wake-todo.js';
 
 export interface NewMessage {
@@ -114,16 +114,11 @@ const MOST_LOOKED_AT = 1000;
 /** Messages of a listing that are read at a time. */
 const LOADED_AT_ONCE = 250;
 
-/** KEYS `ofMessages` · ARGV message id, account ('' for any) → the status it has now, '' where it is not known; cancelled or not. */
-const cancelScript = new RedisScript<[string, number]>(
-  'ccCancel',
-  messageScript(`
-   local m = load(ARGV[1])
-   if ARGV[2] ~= '' and m[5] ~= ARGV[2] then return { '', 0 } end
-   if not move(ARGV[1], m, 'cancelled', 'cancelled') then return { m[1] or '', 0 } end
-   remove_from_outbox(m[3], ARGV[1])
-   return { 'cancelled', 1 }`),
-);
+const cancelMessage = commands.load<
+  MessageKeys,
+  { message_id: string; account: string },
+  [status: StoredStatus | '', cancelled: 0 | 1]
+>('cancel-message');
 
 export class Messages {
   constructor(
@@ -155,18 +150,27 @@ export class Messages {
     const { keys, limits } = this;
     const { outboxLimit, shardLimit, retentionMs, idempotencyMs = IDEMPOTENCY_MS } = limits;
     const { outboxBytes = OUTBOX_BYTES, shardBytes = SHARD_OUTBOX_BYTES } = limits;
-    const args: (string | number)[] = [
-      ...[outboxLimit, shardLimit, retentionMs, WAKE_AGAIN_MS, idempotencyMs, within ?? ''],
-      ...[outboxBytes, shardBytes, payer, refuse ?? ''],
-    ];
+    const packed: (string | number)[] = [];
     for (const message of messages) {
       const { messageId, clientId, directive, payloadJson = '', ttlMs, requestId, idempotencyKey } = message;
-      args.push(clientId, messageId, directive, payloadJson, ttlMs);
-      args.push(message.whenOffline === 'reject' ? 1 : 0, requestId);
-      args.push(idempotencyKey === undefined ? '' : fingerprint(message), idempotencyKey ?? '');
+      packed.push(clientId, messageId, directive, payloadJson, ttlMs);
+      packed.push(message.whenOffline === 'reject' ? 1 : 0, requestId);
+      packed.push(idempotencyKey === undefined ? '' : fingerprint(message), idempotencyKey ?? '');
     }
-    const scriptKeys = [...keys.ofMessages(shard), keys.swept(shard)];
-    const [wake, ...replies] = await acceptScript.run(this.redis, scriptKeys, args);
+    const shardKeys = { ...keys.ofMessages(shard), swept: keys.swept(shard) };
+    const [wake, ...replies] = await acceptMessages.run(this.redis, shardKeys, {
+      outbox_limit: outboxLimit,
+      shard_limit: shardLimit,
+      retention_ms: retentionMs,
+      wake_grace_ms: WAKE_AGAIN_MS,
+      idempotency_ms: idempotencyMs,
+      account: within ?? '',
+      outbox_bytes: outboxBytes,
+      shard_bytes: shardBytes,
+      payer,
+      refuse: refuse ?? '',
+      messages: packed,
+    });
     return {
       outcomes: messages.map(({ clientId }, i) => outcomeOf(replies[i] ?? 'unknown', clientId, shard)),
       wake: wake === 1,
@@ -224,9 +228,10 @@ export class Messages {
   async cancel(messageId: string, within?: string): Promise<CancelOutcome> {
     const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return { kind: 'unknown' };
-    const [status, done] = await cancelScript.run(this.redis, this.keys.ofMessages(shard), [messageId, within ?? '']);
+    const args = { message_id: messageId, account: within ?? '' };
+    const [status, done] = await cancelMessage.run(this.redis, this.keys.ofMessages(shard), args);
     if (done === 1) return { kind: 'cancelled' };
-    return status === '' ? { kind: 'unknown' } : { kind: 'too-late', status: status as StoredStatus };
+    return status === '' ? { kind: 'unknown' } : { kind: 'too-late', status };
   }
 
   private async load(shard: number, messageId: string, within?: string): Promise<StoredMessage | undefined> {

@@ -1,12 +1,12 @@
 /** The outboxes of connections: how dispatchers drain them, and what clients report of what they got. */
 import { shardOf } from '@app/protocol';
-import { RedisScript, type Redis } from '@app/platform';
-import { failMovedScript } from './account-check.js';
-import { DRAIN_ENDS, drainScript, type ClaimReply, type DrainEnd, type StepKind } from './drain-script.js';
+import type { Redis } from '@app/platform';
+import { commands } from '../commands.js';
+import { failMoved } from './account-check.js';
+import { DRAIN_ENDS, drain, type ClaimReply, type DrainEnd, type StepKind } from './drain-script.js';
 import { type RegistryEvent } from '../events/event.js';
-import { MESSAGE_LUA, messageScript } from './message-script.js';
 import { brief } from '../message-status.js';
-import type { RegistryKeys } from '../keys.js';
+import type { MessageKeys, RegistryKeys } from '../keys.js';
 
 /** What became of a publish; `attempt` as it was claimed. */
 export type Settlement = { clientId: string } & (
@@ -69,61 +69,20 @@ export type ClientErrorOutcome = 'failed' | 'repeated' | 'unknown' | 'foreign' |
 /** Waiting time after an unheard or failed try doubles from the first to the second. */
 const RETRY_MS = { first: 1000, most: 60_000 };
 
-/**
- * KEYS `ofMessages` · ARGV client id, message id, details, event or '' → the outcome; the event is told where no message
- * matches.
- */
-const clientErrorScript = new RedisScript<ClientErrorOutcome>(
-  'ccClientError',
-  messageScript(`
-   local m = load(ARGV[2], 'attempts')
-   local account = call('HGET', ACCOUNTS, ARGV[1])
-   if m[3] ~= ARGV[1] or (m[5] and m[5] ~= account) then
-     if ARGV[4] ~= '' then append_refusal(ARGV[4], account) end
-     return m[3] and 'foreign' or 'unknown'
-   end
-   if m[1] == 'failed' then return 'repeated' end
-   -- A claim that was given back may have reached the client all the same.
-   local was_claimed = m[1] == 'in_flight' or m[1] == 'sent' or (tonumber(m[6]) or 0) >= 1
-   if was_claimed and move(ARGV[2], m, 'failed', 'failed', ARGV[3]) then
-     remove_from_outbox(ARGV[1], ARGV[2])
-     return 'failed'
-   end
-   return 'not-published'`),
-);
+const failByClient = commands.load<
+  MessageKeys,
+  { client: string; message_id: string; details: string; unmatched_event: string },
+  ClientErrorOutcome
+>('fail-by-client');
 
-/** Behind `MESSAGE_LUA`. What is stored and cannot be read counts as nothing: the next drain makes it a dead letter. */
-const HELD_LUA = `
-   local function is_held(client)
-     if not (call('ZSCORE', HOSTS, client) or call('ZSCORE', PROXIES, client)) then return true end
-     local head = redis.pcall('LINDEX', OUTBOX .. client, 0)
-     return type(head) == 'string' and redis.pcall('HGET', MESSAGE .. head, 'unheard') == '1'
-   end
-`;
+const isHeldCommand = commands.load<MessageKeys, { client: string }, 0 | 1>('is-held');
 
-/** KEYS `ofMessages` · ARGV client id → 0/1 */
-const isHeldScript = new RedisScript<0 | 1>(
-  'ccIsHeld',
-  `${MESSAGE_LUA}${HELD_LUA}
-   return is_held(ARGV[1]) and 1 or 0`,
-);
+const countHeld = commands.load<MessageKeys, { clients: readonly string[] }, number[]>('held-counts');
 
 /** Whether what waits for a client is held: it is offline, or the last try found that it does not listen. */
 export async function isHeld(redis: Redis, keys: RegistryKeys, shard: number, clientId: string): Promise<boolean> {
-  return (await isHeldScript.run(redis, keys.ofMessages(shard), [clientId])) === 1;
+  return (await isHeldCommand.run(redis, keys.ofMessages(shard), { client: clientId })) === 1;
 }
-
-/** KEYS `ofMessages` · ARGV client ids → how many messages are held for each, as `isHeld` says. */
-const heldScript = new RedisScript<number[]>(
-  'ccHeld',
-  `${MESSAGE_LUA}${HELD_LUA}
-   local counts = {}
-   for i, id in ipairs(ARGV) do
-     local waiting = redis.pcall('LLEN', OUTBOX .. id)
-     counts[i] = type(waiting) == 'number' and waiting > 0 and is_held(id) and waiting or 0
-   end
-   return counts`,
-);
 
 /** How many messages are held for each of these clients of one shard. */
 export async function heldCounts(
@@ -132,7 +91,7 @@ export async function heldCounts(
   shard: number,
   clientIds: readonly string[],
 ): Promise<number[]> {
-  return heldScript.run(redis, keys.ofMessages(shard), clientIds);
+  return countHeld.run(redis, keys.ofMessages(shard), { clients: clientIds });
 }
 
 export class Outboxes {
@@ -144,16 +103,23 @@ export class Outboxes {
 
   /** A step of a drain run of the shard. Safe to repeat. */
   async step(shard: number, { run, underWay, room, settlements }: DrainState): Promise<DrainStep> {
-    const args = [run ?? '', underWay, room === 'none-goes-on' ? -1 : room, RETRY_MS.first, RETRY_MS.most];
+    const packed: (string | number)[] = [];
     for (const settlement of settlements) {
       const { clientId, outcome } = settlement;
-      if (outcome === 'late') args.push(clientId, '', '', '', '');
+      if (outcome === 'late') packed.push(clientId, '', '', '', '');
       else {
         const details = 'details' in settlement ? brief(settlement.details) : '';
-        args.push(clientId, settlement.messageId, settlement.attempt, outcome, details);
+        packed.push(clientId, settlement.messageId, settlement.attempt, outcome, details);
       }
     }
-    const [name, kind, counts, ...claims] = await drainScript.run(this.redis, this.keys.ofMessages(shard), args);
+    const [name, kind, counts, ...claims] = await drain.run(this.redis, this.keys.ofMessages(shard), {
+      run: run ?? '',
+      under_way: underWay,
+      room: room === 'none-goes-on' ? -1 : room,
+      first_wait_ms: RETRY_MS.first,
+      longest_wait_ms: RETRY_MS.most,
+      settlements: packed,
+    });
     const ends = { empty: 0, offline: 0, waiting: 0, interrupted: 0 };
     for (const [i, how] of DRAIN_ENDS.entries()) ends[how] = counts[i] ?? 0;
     const unreadable = counts[DRAIN_ENDS.length] ?? 0;
@@ -162,10 +128,10 @@ export class Outboxes {
 
   /** Fails what waits for a client and was accepted for another account than the client's. @returns how many */
   async failMoved(shard: number, clientId: string): Promise<number> {
-    const scriptKeys = this.keys.ofMessages(shard);
+    const shardKeys = this.keys.ofMessages(shard);
     let failed = 0;
     for (let from = 0; from >= 0;) {
-      const [count, next] = await failMovedScript.run(this.redis, scriptKeys, [clientId, from]);
+      const [count, next] = await failMoved.run(this.redis, shardKeys, { client: clientId, from });
       failed += count;
       from = next;
     }
@@ -187,8 +153,12 @@ export class Outboxes {
       in_response_to: messageId,
       details: brief(details),
     };
-    const args = [clientId, messageId, brief(details), withEvent ? JSON.stringify(event) : ''];
-    return clientErrorScript.run(this.redis, this.keys.ofMessages(shard), args);
+    return failByClient.run(this.redis, this.keys.ofMessages(shard), {
+      client: clientId,
+      message_id: messageId,
+      details: brief(details),
+      unmatched_event: withEvent ? JSON.stringify(event) : '',
+    });
   }
 }
 

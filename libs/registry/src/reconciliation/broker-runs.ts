@@ -10,7 +10,8 @@
  * - U5 A restart stays open until somebody has acted on it.
  */
 import { randomUUID } from 'node:crypto';
-import { RedisScript, type Redis } from '@app/platform';
+import type { NoArgs, Redis } from '@app/platform';
+import { commands } from '../commands.js';
 import type { RegistryKeys } from '../keys.js';
 
 export interface UptimeReport {
@@ -36,60 +37,25 @@ const TOLERANCE_MS = 15_000;
 /** By how many seconds uptimes of one run, reported by two processes, may be out of order. */
 const DISORDER_SECONDS = 5;
 
-/** KEYS broker → Redis' clock in milliseconds. For the node that holds the key. */
-const clockScript = new RedisScript<number>(
-  'ccBrokerClock',
-  `local time = redis.call('TIME')
-   return time[1] * 1000 + math.floor(time[2] / 1000)`,
-);
+const brokerClock = commands.load<{ broker: string }, NoArgs, number>('broker-clock');
 
-/**
- * KEYS broker · ARGV seconds of uptime, milliseconds since they were received, Redis' clock when this was sent, most
- * milliseconds since then, the run that goes on or '', the run that has ended or '', an id for a new run, tolerance in
- * milliseconds, disorder in seconds → the id of the run, or '' if this report was dropped; and since when it has been running
- * if a restart is to be acted on, else ''
- */
-const uptimeScript = new RedisScript<[run: string, since: string]>(
-  'ccBrokerUptime',
-  `local time = redis.call('TIME')
-   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-   if math.abs(now - tonumber(ARGV[3])) > tonumber(ARGV[4]) then return { '', '' } end
-   local uptime, same, ended = tonumber(ARGV[1]), ARGV[5], ARGV[6]
-   local since = now - uptime * 1000 - tonumber(ARGV[2])
-   local stored = redis.call('HMGET', KEYS[1], 'uptime', 'since', 'run', 'before', 'restart')
-   -- What 0.1.0 stored has no run.
-   local known = { uptime = tonumber(stored[1]), since = tonumber(stored[2]), run = stored[3], before = stored[4] }
-   local restart = stored[5]
-   local restarted = false
-   if not known.uptime or not known.since then
-     known.run = false
-   elseif known.run and same == known.run then
-     -- Goes on.
-   elseif same ~= '' and known.run then
-     -- Another process has noticed a restart, or Redis was emptied meanwhile: this one starts from nothing.
-     return { '', '' }
-   elseif ended ~= '' and ended == known.run then
-     restarted = true
-   elseif ended == '' or ended ~= known.before then
-     restarted = since - known.since > tonumber(ARGV[8]) or uptime + tonumber(ARGV[9]) < known.uptime
-   end
-   if restarted then
-     redis.call('HSET', KEYS[1], 'before', known.run or '', 'restart', uptime)
-     restart = false
-   end
-   if restarted or not known.run then known.run = ARGV[7] end
-   redis.call('HSET', KEYS[1], 'run', known.run, 'uptime', ARGV[1], 'since', string.format('%.0f', since))
-   -- Later reports repeat a restart that is still open. Those of the same moment do not.
-   local isOpen = restarted or (restart and uptime > tonumber(restart))
-   return { known.run, isOpen and string.format('%.0f', since) or '' }`,
-);
+const reportUptime = commands.load<
+  { broker: string },
+  {
+    uptime_seconds: number;
+    age_ms: number;
+    sent_at: number;
+    fresh_ms: number;
+    same_run: string;
+    ended_run: string;
+    new_run: string;
+    tolerance_ms: number;
+    disorder_seconds: number;
+  },
+  [run: string, since: string]
+>('report-broker-uptime');
 
-/** KEYS broker · ARGV run */
-const actedScript = new RedisScript<number>(
-  'ccBrokerRestartActed',
-  `if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
-   return redis.call('HDEL', KEYS[1], 'restart')`,
-);
+const closeRestart = commands.load<{ broker: string }, { run: string }, 0 | 1>('close-broker-restart');
 
 export class BrokerRuns {
   /** The run that is going on, as far as this process has seen. */
@@ -112,12 +78,21 @@ export class BrokerRuns {
     }
     const known = this.run;
     const { broker } = this.keys;
-    const clock = await clockScript.run(this.redis, [broker], []);
+    const clock = await brokerClock.run(this.redis, { broker }, {});
     const age = Math.round(performance.now() - at);
     if (age > this.freshMs) return undefined;
-    const names = [known ?? '', this.ended ?? '', randomUUID()];
-    const args = [seconds, age, clock, this.freshMs, ...names, TOLERANCE_MS, DISORDER_SECONDS];
-    const [found, since] = await uptimeScript.run(this.redis, [broker], args);
+    const args = {
+      uptime_seconds: seconds,
+      age_ms: age,
+      sent_at: clock,
+      fresh_ms: this.freshMs,
+      same_run: known ?? '',
+      ended_run: this.ended ?? '',
+      new_run: randomUUID(),
+      tolerance_ms: TOLERANCE_MS,
+      disorder_seconds: DISORDER_SECONDS,
+    };
+    const [found, since] = await reportUptime.run(this.redis, { broker }, args);
     // Another report of this process has come in between.
     if (this.run !== known) return undefined;
     if (found === '') {
@@ -130,6 +105,6 @@ export class BrokerRuns {
   }
 
   async acted({ run }: BrokerRestart): Promise<void> {
-    await actedScript.run(this.redis, [this.keys.broker], [run]);
+    await closeRestart.run(this.redis, { broker: this.keys.broker }, { run });
   }
 }

@@ -1,6 +1,7 @@
 /** What is known of the last sweeps, and of what its results have changed. */
 import { createHash, randomUUID } from 'node:crypto';
-import { boundedWrite, RedisScript, type Redis } from '@app/platform';
+import { boundedWrite, type Redis } from '@app/platform';
+import { commands } from '../commands.js';
 import type { SweepTrigger } from './maintenance.js';
 import type { RegistryKeys } from '../keys.js';
 
@@ -49,43 +50,21 @@ const PASSED_ON_MS = 7 * 86_400_000;
 /** Of so many clients of a shard at most; past that, what was passed on longest ago may be passed on again. */
 const PASSED_ON_CLIENTS = 10_000;
 
-/** KEYS ids · ARGV a new id → the id of the sweep that begins next */
-const nextScript = new RedisScript<string>(
-  'ccNextSweep',
-  `redis.call('HSETNX', KEYS[1], 'next', ARGV[1])
-   return redis.call('HGET', KEYS[1], 'next')`,
-);
+const nextSweepId = commands.load<{ ids: string }, { new_id: string }, string>('next-sweep-id');
 
-/** KEYS ids · ARGV a new id → the id of the sweep that begins now; one that did not end begins again */
-const beginScript = new RedisScript<string>(
-  'ccBeginSweep',
-  `local current = redis.call('HGET', KEYS[1], 'current')
-   if current then return current end
-   local id = redis.call('HGET', KEYS[1], 'next') or ARGV[1]
-   redis.call('HDEL', KEYS[1], 'next')
-   redis.call('HSET', KEYS[1], 'current', id)
-   return id`,
-);
+const beginSweep = commands.load<{ ids: string }, { new_id: string }, string>('begin-sweep');
 
-/** KEYS last, ended, ids · ARGV id, record, most records, milliseconds to keep them → 1 if somebody waits for the next */
-const endScript = new RedisScript<number>(
-  'ccEndSweep',
-  `redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-   redis.call('LPUSH', KEYS[2], ARGV[2])
-   redis.call('LTRIM', KEYS[2], 0, ARGV[3] - 1)
-   redis.call('PEXPIRE', KEYS[2], ARGV[4])
-   if redis.call('HGET', KEYS[3], 'current') == ARGV[1] then redis.call('HDEL', KEYS[3], 'current') end
-   return redis.call('HEXISTS', KEYS[3], 'next')`,
-);
+const endSweep = commands.load<
+  { last: string; ended: string; ids: string },
+  { id: string; record: string; most_records: number; kept_ms: number },
+  0 | 1
+>('end-sweep');
 
-/** KEYS passed on · ARGV now, milliseconds to keep them, most, then what was passed on */
-const notePassedOnScript = new RedisScript<number>(
-  'ccNotePassedOn',
-  `for i = 4, #ARGV do redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i]) end
-   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1] - ARGV[2])
-   redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
-   return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
-);
+const notePassedOn = commands.load<
+  { passed_on: string },
+  { now: number; kept_ms: number; most: number; digests: readonly string[] },
+  number
+>('note-passed-on');
 
 export class Sweeps {
   constructor(
@@ -97,19 +76,19 @@ export class Sweeps {
 
   /** The id of the sweep that begins next: the same for everybody who asks until it begins. */
   nextId(): Promise<string> {
-    return nextScript.run(this.redis, [this.keys.sweepIds], [randomUUID()]);
+    return nextSweepId.run(this.redis, { ids: this.keys.sweepIds }, { new_id: randomUUID() });
   }
 
   /** The id of a sweep that begins now. One that failed, or whose process died, begins again under its id. */
   beginId(): Promise<string> {
-    return beginScript.run(this.redis, [this.keys.sweepIds], [randomUUID()]);
+    return beginSweep.run(this.redis, { ids: this.keys.sweepIds }, { new_id: randomUUID() });
   }
 
   /** @returns whether somebody waits for the next sweep */
   async end(record: SweepRecord): Promise<boolean> {
     const { lastSweep, endedSweeps, sweepIds } = this.keys;
-    const args = [record.id, JSON.stringify(record), KEPT_SWEEPS, KEPT_MS];
-    return (await endScript.run(this.redis, [lastSweep, endedSweeps, sweepIds], args)) === 1;
+    const args = { id: record.id, record: JSON.stringify(record), most_records: KEPT_SWEEPS, kept_ms: KEPT_MS };
+    return (await endSweep.run(this.redis, { last: lastSweep, ended: endedSweeps, ids: sweepIds }, args)) === 1;
   }
 
   /** @returns `waiting` if it has not begun; undefined if no such sweep is known (any more) */
@@ -158,8 +137,11 @@ export class Sweeps {
   /** @param clients a page of a sweep */
   async notePassedOn(shard: number, clients: ReadonlyMap<string, string>): Promise<void> {
     if (clients.size === 0) return;
-    const args = [Date.now(), PASSED_ON_MS, this.passedOnClients, ...Array.from(clients, digestOf)];
-    await notePassedOnScript.run(this.redis, [this.keys.passedOn(shard)], args);
+    await notePassedOn.run(
+      this.redis,
+      { passed_on: this.keys.passedOn(shard) },
+      { now: Date.now(), kept_ms: PASSED_ON_MS, most: this.passedOnClients, digests: Array.from(clients, digestOf) },
+    );
   }
 
   private shards<T>(of: (shard: number) => Promise<T>): Promise<T>[] {

@@ -1,0 +1,19 @@
+-- Constants that TypeScript and Lua share, generated from the TypeScript by
+-- GENERATE=1 npx jest --selectProjects unit -- from-typescript.spec.ts
+-- Words are one text, each between bars: a table would be built by every run of a script.
+
+local TRANSITIONS = '|queued in_flight|queued expired|queued cancelled|queued failed|in_flight sent|in_flight queued|in_flight failed|sent failed|'
+local STORED_STATUSES = '|queued|in_flight|sent|failed|expired|cancelled|'
+local FINISHED_STATUSES = '|sent|failed|expired|cancelled|'
+local EVENT_STREAM_NAMES = '|state|refusals|'
+local STATE_SHARE = 2
+local REFUSALS_SHARE = 8
+local DEAD_LETTERS_SHARE = 8
+local MESSAGE_BYTES = 1024
+local FINISHED_MESSAGE_BYTES = 640
+local UNKNOWN_PAYER = 'unknown'
+local WAKE_TODO = '{"do":"wake"}'
+local ACCOUNT_MOVED = 'the client belongs to another account now'
+local REFUSED_WITH_ID = 'id/'
+local REFUSED_WITHOUT_ID = 'no-id/'
+local REFUSAL_EVERY_MS = 1000

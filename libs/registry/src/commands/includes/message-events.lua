@@ -1,0 +1,35 @@
+-- append_event(event, account): appends an event, of an account's connection if one is given.
+-- append_refusal(event, account): the same, to the stream of refusals.
+-- append_status(client, account, id, status, details): appends the event of a message's new status.
+-- dead_letter(client, reason, details): keeps what could not be processed for inspection.
+--
+-- KEYS log, events, refusal_events, dead_letters
+
+--- @include "from-typescript"
+--- @include "now"
+
+local function event_fields(event, account)
+  if account then return { 'at', at_text, 'event', event, 'account', account } end
+  return { 'at', at_text, 'event', event }
+end
+
+local function append_event(event, account)
+  log_append(KEYS.log, KEYS.events, 'state', STATE_SHARE, event_fields(event, account))
+end
+
+local function append_refusal(event, account)
+  log_append(KEYS.log, KEYS.refusal_events, 'refusals', REFUSALS_SHARE, event_fields(event, account))
+end
+
+local function append_status(client, account, id, status, details)
+  local event = '{"type":"message.status","client_id":' .. cjson.encode(client) .. ',"message_id":"' .. id ..
+    '","status":"' .. status .. '"'
+  if details and details ~= '' then event = event .. ',"details":' .. cjson.encode(details) end
+  append_event(event .. '}', account)
+end
+
+local function dead_letter(client, reason, details)
+  local letter = '{"client_id":' .. cjson.encode(client) .. ',"topic":"","reason":"' .. reason .. '","details":' ..
+    cjson.encode(details) .. ',"sample":""}'
+  log_append(KEYS.log, KEYS.dead_letters, 'dead-letters', DEAD_LETTERS_SHARE, { 'at', at_text, 'letter', letter })
+end

@@ -1,0 +1,7 @@
+#!lua flags=allow-oom
+-- KEYS ids
+-- ARGV new_id
+-- Reply: the id of the sweep that begins next
+
+redis.call('HSETNX', KEYS.ids, 'next', ARGV.new_id)
+return redis.call('HGET', KEYS.ids, 'next')

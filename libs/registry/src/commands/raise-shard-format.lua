@@ -1,0 +1,8 @@
+#!lua flags=allow-oom
+-- KEYS owner, format
+-- ARGV fence, to
+-- Reply: 1 if the shard's format was written, 0 if the caller is not the owner
+
+if redis.call('GET', KEYS.owner) ~= ARGV.fence then return 0 end
+redis.call('SET', KEYS.format, ARGV.to)
+return 1

@@ -1,0 +1,48 @@
+#!lua flags=allow-oom
+-- Takes what time has made due on a shard: expires messages, forgets finished ones, and returns to-dos.
+-- To-dos that are taken come up again at a time that ends on half a millisecond, and commits write whole ones: so one that is
+-- written again while it is being done is never taken for the one that was taken.
+--
+-- KEYS owner, todo
+-- ARGV fence, batch, again_ms, kept_count, kept_bytes, surplus_batch
+--   kept_count, kept_bytes: finished messages that the shard keeps at most
+-- Reply by name: expired, forgotten, forgotten_early, more (0/1), due, todos; or nil if the caller is not the owner
+
+--- @include "move-message"
+--- @include "outbox"
+--- @include "forget-messages"
+
+return with_log(function()
+  if call('GET', KEYS.owner) ~= ARGV.fence then return false end
+  local batch = tonumber(ARGV.batch)
+  local function due(set) return call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
+
+  local expired = 0
+  local ids = due(KEYS.expiry)
+  for _, id in ipairs(ids) do
+    local message = load(id)
+    if message[1] == 'in_flight' then
+      call('ZADD', KEYS.expiry, string.format('%.0f', at + 1000), id)
+    elseif message[1] == 'queued' and move(id, message, 'expired', 'expired') then
+      remove_from_outbox(message[3], id)
+      expired = expired + 1
+    else
+      call('ZREM', KEYS.expiry, id)
+    end
+  end
+
+  write_costs()
+  local old = due(KEYS.finished)
+  for _, id in ipairs(old) do forget(id) end
+  write_forgotten()
+  local surplus_batch = tonumber(ARGV.surplus_batch)
+  local early = forget_surplus(tonumber(ARGV.kept_count), tonumber(ARGV.kept_bytes), surplus_batch)
+
+  local todos = due(KEYS.todo)
+  local again = string.format('%.1f', at + tonumber(ARGV.again_ms) + 0.5)
+  for _, todo in ipairs(todos) do call('ZADD', KEYS.todo, again, todo) end
+  local more = #ids == batch or #old == batch or #todos == batch or early == surplus_batch
+  return {
+    'expired', expired, 'forgotten', #old, 'forgotten_early', early, 'more', more and 1 or 0, 'due', again, 'todos', todos,
+  }
+end, write_costs)

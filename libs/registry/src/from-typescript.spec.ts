@@ -1,0 +1,60 @@
+/** The constants that TypeScript and Lua share are written once, in TypeScript. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { ACCOUNT_MOVED } from './messages/account-check.js';
+import { FINISHED_MESSAGE_BYTES, MESSAGE_BYTES, UNKNOWN_PAYER } from './messages/byte-budget.js';
+import { DEAD_LETTERS_SHARE, EVENT_STREAM_NAMES, REFUSALS_SHARE, STATE_SHARE } from './events/event-log.js';
+import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
+import { REFUSAL_EVERY_MS, REFUSED_WITHOUT_ID, REFUSED_WITH_ID } from './connections/refusals.js';
+import { WAKE_TODO } from './messages/wake-todo.js';
+
+const PATH = `${import.meta.dirname}/commands/includes/from-typescript.lua`;
+const REMEDY = 'GENERATE=1 npx jest --selectProjects unit -- from-typescript.spec.ts';
+
+function isUnfinished(status: StoredStatus): boolean {
+  return status === 'queued' || status === 'in_flight';
+}
+
+function luaText(text: string): string {
+  return `'${text}'`;
+}
+
+/** Words as one text, each between bars: a table would be built by every run of a script. */
+function luaWords(words: readonly string[]): string {
+  return luaText(`|${words.join('|')}|`);
+}
+
+function generated(): string {
+  const transitions = STORED_STATUSES.flatMap((from) => TRANSITIONS[from].map((to) => `${from} ${to}`));
+  const finished = STORED_STATUSES.filter((status) => !TRANSITIONS[status].some(isUnfinished));
+  const constants = {
+    TRANSITIONS: luaWords(transitions),
+    STORED_STATUSES: luaWords(STORED_STATUSES),
+    FINISHED_STATUSES: luaWords(finished),
+    EVENT_STREAM_NAMES: luaWords(EVENT_STREAM_NAMES),
+    STATE_SHARE,
+    REFUSALS_SHARE,
+    DEAD_LETTERS_SHARE,
+    MESSAGE_BYTES,
+    FINISHED_MESSAGE_BYTES,
+    UNKNOWN_PAYER: luaText(UNKNOWN_PAYER),
+    WAKE_TODO: luaText(WAKE_TODO),
+    ACCOUNT_MOVED: luaText(ACCOUNT_MOVED),
+    REFUSED_WITH_ID: luaText(REFUSED_WITH_ID),
+    REFUSED_WITHOUT_ID: luaText(REFUSED_WITHOUT_ID),
+    REFUSAL_EVERY_MS,
+  };
+  return [
+    '-- Constants that TypeScript and Lua share, generated from the TypeScript by',
+    `-- ${REMEDY}`,
+    '-- Words are one text, each between bars: a table would be built by every run of a script.',
+    '',
+    ...Object.entries(constants).map(([name, value]) => `local ${name} = ${value}`),
+    '',
+  ].join('\n');
+}
+
+test('the constants that Lua includes are those of TypeScript', () => {
+  if (process.env['GENERATE'] !== undefined) writeFileSync(PATH, generated());
+  // If this fails, run the command that the file names.
+  expect(readFileSync(PATH, 'utf8')).toBe(generated());
+});
