@@ -19,4 +19,4 @@ stds.redis = {
   },
 }
 std = 'redis'
-max_line_length = 130
+max_line_length = 150

@@ -23,7 +23,6 @@ export {
 } from './redis-error.js';
 export * from './redis-requirements.js';
 export * from './redis-restart-detector.js';
-export * from './redis-script.js';
 export * from './redis-url.js';
 export * from './redis.js';
 export * from './redis.module.js';

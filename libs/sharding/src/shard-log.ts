@@ -11,7 +11,7 @@
  * - `bytes:<name>`: bytes of a stream; `trimmed:<name>`: the id of the last entry that was removed from it.
  */
 import type { ShardingKeys } from './sharding-keys.js';
-import { assembleLua, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { commands } from './commands.js';
 
 /** A stream of the log, and its part of the shard's bytes: one in `share`. */
@@ -19,24 +19,6 @@ export interface LogStream {
   key: string;
   name: string;
   share: number;
-}
-
-/** `commands/includes/shard-log.lua`, for scripts that are not files yet. */
-export const LOG_LUA = assembleLua(`${import.meta.dirname}/commands/log.lua`, '--- @include "shard-log"').text;
-
-/**
- * A script that carries out `act` and closes the log behind it, also if `act` fails half-way: what it has appended is
- * there. `lua`: what stands before `act`, with `LOG_LUA`; `close`: what is done after it.
- */
-export function logScript(act: string, lua = LOG_LUA, close = 'log_close()'): string {
-  return `${lua}
-local done, reply = pcall(function()
-${act}
-end)
-${close}
-if done then return reply end
--- Of an error that a command answered, only its text is left; it begins with its code.
-return { err = string.match(reply, '^%u+ ') and reply or 'ERR ' .. reply }`;
 }
 
 const trim = commands.load<

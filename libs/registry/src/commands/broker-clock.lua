@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The key says which node of a Redis Cluster is asked.
+-- Reads the clock of the node that has `KEYS.broker`.
 --
 -- KEYS broker
 -- Reply: Redis' clock in milliseconds

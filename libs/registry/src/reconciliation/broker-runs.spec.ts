@@ -50,7 +50,7 @@ function around(act: (run: () => Promise<unknown>) => Promise<unknown>): Redis {
     get(target, name): unknown {
       const member: unknown = Reflect.get(target, name);
       if (typeof member !== 'function') return member;
-      if (name !== 'ccBrokerUptime') return member.bind(target) as unknown;
+      if (name !== 'registry/report-broker-uptime') return member.bind(target) as unknown;
       return (...args: unknown[]) => act(() => member.apply(target, args) as Promise<unknown>);
     },
   });

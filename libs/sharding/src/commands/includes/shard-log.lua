@@ -1,7 +1,7 @@
 -- The log of a shard, see `shard-log.ts`.
 --
--- with_log(act): runs `act` and writes what it has changed of the log, also if `act` fails half-way: what it has appended
---   is there. The chunk returns what `with_log` returns.
+-- with_log(act, finish): runs `act`, then `finish` if there is one, and writes what they have changed of the log, also if `act`
+--   fails half-way: what it has appended is there. The chunk returns what `with_log` returns.
 -- log_open(log, name): reads the log's hash. The first script after a restart of Redis notes it, before a newer id hides it.
 --   `name`: a stream whose bytes will be needed. From here on `log_ms` is the time of the newest id.
 -- log_raise(log): raises the sequence to the time of Redis, and returns the newest id.
@@ -108,8 +108,9 @@ local function log_close()
   if #written > 0 then redis.call('HSET', log_key, unpack(written)) end
 end
 
-local function with_log(act)
+local function with_log(act, finish)
   local done, reply = pcall(act)
+  if finish then finish() end
   log_close()
   if done then return reply end
   -- Of an error that a command replied, only its text is left; it begins with its code.
