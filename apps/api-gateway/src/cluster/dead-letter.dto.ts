@@ -1,7 +1,8 @@
 /** What could not be processed, as the REST API shows it. */
 import type { DeadLetterCursor, DeadLetterPage } from '@app/registry';
 import { z } from 'zod';
-import { pageCursor, pageLimit } from '../http/paging.js';
+import { Cursor } from '../http/cursor.js';
+import { pageLimit } from '../http/paging.js';
 
 const DeadLetter = z
   .object({
@@ -20,26 +21,20 @@ export const DeadLetterPageBody = z
   .meta({ id: 'DeadLetterPage' });
 export type DeadLetterPageBody = z.infer<typeof DeadLetterPageBody>;
 
+const CURSOR = new Cursor<DeadLetterCursor>(
+  z.object({ id: z.string().regex(/^\d{1,15}-\d{1,10}$/), shard: z.int().min(0).max(4095) }),
+);
+
 // Without an id of its own: its members are the operation's parameters.
 export const DeadLettersQuery = z.strictObject({
   limit: pageLimit(200),
-  cursor: pageCursor(decode),
+  cursor: CURSOR.parameter,
 });
 export type DeadLettersQuery = z.infer<typeof DeadLettersQuery>;
-
-const Cursor = z.object({ id: z.string().regex(/^\d{1,15}-\d{1,10}$/), shard: z.int().min(0).max(4095) });
-
-function decode(text: string): DeadLetterCursor | undefined {
-  try {
-    return Cursor.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
-  } catch {
-    return undefined;
-  }
-}
 
 export function toDeadLetterPage({ letters, next }: DeadLetterPage): DeadLetterPageBody {
   return {
     data: letters.map(({ at, ...letter }) => ({ at: new Date(at).toISOString(), ...letter })),
-    next_cursor: next === undefined ? null : Buffer.from(JSON.stringify(next)).toString('base64url'),
+    next_cursor: CURSOR.encode(next),
   };
 }

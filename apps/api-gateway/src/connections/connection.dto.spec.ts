@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import type { Connection } from '@app/registry';
 import { hostConnection } from '../../../../test/support/connections.js';
 import {
+  CONNECTION_CURSOR,
   ConnectionBody,
   ForceDisconnectBody,
   ListQuery,
   SummaryBody,
-  encodeCursor,
   toConnectionBody,
   toFilter,
   toSummaryBody,
@@ -28,7 +28,7 @@ describe('a cursor', () => {
     const after = fc.string({ unit: character, maxLength: 256 });
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 4095 }), after, (shard, id) => {
-        const cursor = encodeCursor({ shard, after: id });
+        const cursor = CONNECTION_CURSOR.encode({ shard, after: id });
         expect(cursor).toMatch(/^[A-Za-z0-9_-]+$/);
         expect(ListQuery.parse({ cursor }).cursor).toEqual({ shard, after: id });
       }),
@@ -38,7 +38,10 @@ describe('a cursor', () => {
 
   it('holds the longest client id there can be', () => {
     for (const after of ['a'.repeat(256), '🚀'.repeat(64)]) {
-      expect(ListQuery.parse({ cursor: encodeCursor({ shard: 4095, after }) }).cursor).toEqual({ shard: 4095, after });
+      expect(ListQuery.parse({ cursor: CONNECTION_CURSOR.encode({ shard: 4095, after }) }).cursor).toEqual({
+        shard: 4095,
+        after,
+      });
     }
   });
 

@@ -3,7 +3,8 @@ import type { Connection, ConnectionFilter, PageCursor, Summary } from '@app/reg
 import { CONNECTION_STATES, CONNECTION_TYPES, SEARCHABLE_FACTS, type SearchableFact } from '@app/registry';
 import { parseReconnectAfter } from '@app/protocol';
 import { z } from 'zod';
-import { pageCursor, pageLimit } from '../http/paging.js';
+import { Cursor } from '../http/cursor.js';
+import { pageLimit } from '../http/paging.js';
 
 const time = z.iso.datetime();
 
@@ -49,20 +50,14 @@ export const SummaryBody = z
   .meta({ id: 'ConnectionSummary' });
 export type SummaryBody = z.infer<typeof SummaryBody>;
 
-const Cursor = z.tuple([z.int().min(0).max(4095), z.string().max(1024)]);
-
-export function encodeCursor({ shard, after }: PageCursor): string {
-  return Buffer.from(JSON.stringify([shard, after])).toString('base64url');
-}
-
-function decodeCursor(text: string): PageCursor | undefined {
-  try {
-    const [shard, after] = Cursor.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
-    return { shard, after };
-  } catch {
-    return undefined;
-  }
-}
+const shard = z.int().min(0).max(4095);
+const after = z.string().max(1024);
+export const CONNECTION_CURSOR = new Cursor<PageCursor>(
+  z.codec(z.tuple([shard, after]), z.object({ shard, after }), {
+    decode: ([shard, after]) => ({ shard, after }),
+    encode: ({ shard, after }): [number, string] => [shard, after],
+  }),
+);
 
 const factValue = z.string().min(1).max(1024).optional();
 
@@ -71,7 +66,7 @@ export const ListQuery = z.strictObject({
   state: z.enum(CONNECTION_STATES).optional(),
   type: z.enum(CONNECTION_TYPES).optional(),
   limit: pageLimit(1000),
-  cursor: pageCursor(decodeCursor),
+  cursor: CONNECTION_CURSOR.parameter,
   insights_id: factValue,
   machine_id: factValue,
   bios_uuid: factValue,

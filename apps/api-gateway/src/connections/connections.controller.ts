@@ -11,6 +11,7 @@ import { Problems, unknownConnection } from '../http/problem.js';
 import { ClientIdParam } from '../http/validation.js';
 import { ConnectionCommands } from './connection-commands.js';
 import {
+  CONNECTION_CURSOR,
   ConnectionBody,
   ConnectionPageBody,
   ForceDisconnectBody,
@@ -18,7 +19,6 @@ import {
   ListQuery,
   SummaryBody,
   VerificationBody,
-  encodeCursor,
   refusedUntil,
   toConnectionBody,
   toFilter,
@@ -54,7 +54,7 @@ export class ConnectionsController {
     await this.limits.countCost(caller, { items: query.limit });
     const filter = { ...toFilter(query), ...(account !== undefined && { within: account }) };
     const { connections, next } = await this.directory.list(filter, query.limit, query.cursor);
-    return { data: await this.show(connections), next_cursor: next === undefined ? null : encodeCursor(next) };
+    return { data: await this.show(connections), next_cursor: CONNECTION_CURSOR.encode(next) };
   }
 
   @Get('summary')

@@ -1,4 +1,4 @@
-/** What listings have in common: how many of a page, and a cursor, opaque to callers, that says where the page before ended. */
+/** The query parameter `limit` of a listing. */
 import { z } from 'zod';
 
 /** Only digits, without a sign or zeros before them: `Number` takes `0x10`, `1e2` and blanks for whole numbers too. */
@@ -16,19 +16,4 @@ export function pageLimit(most: number): z.ZodType<number, string | undefined> {
       return z.NEVER;
     })
     .meta({ type: 'integer', minimum: 1, maximum: most, default: 100 });
-}
-
-/** `decode`: undefined where the text is no cursor of this listing. */
-export function pageCursor<Cursor>(
-  decode: (text: string) => Cursor | undefined,
-): z.ZodType<Cursor | undefined, string | undefined> {
-  return z
-    .string()
-    .optional()
-    .transform((text, ctx): Cursor | undefined => {
-      if (text === undefined) return undefined;
-      const cursor = decode(text);
-      if (cursor === undefined) ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
-      return cursor;
-    });
 }

@@ -1,7 +1,8 @@
 /** Messages as the REST API takes and shows them. */
 import { MESSAGE_STATUSES, type AcceptedMessage, type MessagesCursor, type StoredMessage } from '@app/registry';
 import { z } from 'zod';
-import { pageCursor, pageLimit } from '../http/paging.js';
+import { Cursor } from '../http/cursor.js';
+import { pageLimit } from '../http/paging.js';
 import { ProblemBody } from '../http/problem.js';
 import { schemaOf } from '../http/schema.js';
 import { ClientIdParam } from '../http/validation.js';
@@ -107,22 +108,15 @@ export const MessagePageBody = z
   .meta({ id: 'MessagePage' });
 export type MessagePageBody = z.infer<typeof MessagePageBody>;
 
+export const MESSAGE_CURSOR = new Cursor<MessagesCursor>(z.int().min(1));
+
 // Without an id of its own: its members are the operation's parameters.
 export const MessageListQuery = z.strictObject({
   status: z.enum(MESSAGE_STATUSES).optional(),
   limit: pageLimit(1000),
-  cursor: pageCursor(decodeMessagesCursor),
+  cursor: MESSAGE_CURSOR.parameter,
 });
 export type MessageListQuery = z.infer<typeof MessageListQuery>;
-
-export function encodeMessagesCursor(cursor: MessagesCursor): string {
-  return Buffer.from(`${cursor}`).toString('base64url');
-}
-
-function decodeMessagesCursor(text: string): MessagesCursor | undefined {
-  const cursor = Number(Buffer.from(text, 'base64url').toString());
-  return Number.isSafeInteger(cursor) && cursor > 0 ? cursor : undefined;
-}
 
 export function toAcceptedBody(message: AcceptedMessage): AcceptedMessageBody {
   return {

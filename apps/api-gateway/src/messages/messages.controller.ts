@@ -23,11 +23,11 @@ import {
   AcceptedMessageBody,
   BatchBody,
   BatchResultBody,
+  MESSAGE_CURSOR,
   MessageBody,
   MessageListQuery,
   MessagePageBody,
   SendMessageBody,
-  encodeMessagesCursor,
   toAcceptedBody,
   toMessageBody,
 } from './message.dto.js';
@@ -160,7 +160,7 @@ export class MessagesController {
     }
     return {
       data: messages.map(toMessageBody),
-      next_cursor: next === undefined ? null : encodeMessagesCursor(next),
+      next_cursor: MESSAGE_CURSOR.encode(next),
     };
   }
 

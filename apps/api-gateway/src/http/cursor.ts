@@ -1,0 +1,38 @@
+/**
+ * The cursor of a listing: where a page ended, as base64url of JSON. It is opaque to callers, and a caller may pass one
+ * that an older gateway encoded: the JSON of a listing never changes.
+ */
+import { z } from 'zod';
+
+export class Cursor<Position> {
+  /** The query parameter `cursor`. Anything but a `next_cursor` of this listing is a problem of the caller. */
+  readonly parameter: z.ZodType<Position | undefined, string | undefined>;
+
+  constructor(private readonly schema: z.ZodType<Position>) {
+    this.parameter = z
+      .string()
+      .optional()
+      .transform((text, ctx): Position | undefined => {
+        if (text === undefined) return undefined;
+        const decoded = schema.safeParse(jsonOf(text));
+        if (decoded.success) return decoded.data;
+        ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
+        return z.NEVER;
+      });
+  }
+
+  /** The `next_cursor` of a page; null if it is the last one. */
+  encode(position: Position | undefined): string | null {
+    if (position === undefined) return null;
+    return Buffer.from(JSON.stringify(z.encode(this.schema, position))).toString('base64url');
+  }
+}
+
+/** Undefined if the text is not base64url of JSON. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(text, 'base64url').toString());
+  } catch {
+    return undefined;
+  }
+}
