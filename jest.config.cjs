@@ -2,8 +2,8 @@ const { existsSync, readFileSync, readdirSync } = require('node:fs');
 const { join } = require('node:path');
 
 /**
- * Jest 30 on Node 20 cannot require() ES modules, so everything is transformed to CommonJS,
- * the packages of node_modules that are ES modules included.
+ * The packages of node_modules that are ES modules. Jest 30 on Node 20 cannot require() them, so they are transformed to
+ * CommonJS, like our own code.
  */
 function esmPackages(root = join(__dirname, 'node_modules')) {
   const names = readdirSync(root).flatMap((entry) =>
@@ -16,7 +16,7 @@ function esmPackages(root = join(__dirname, 'node_modules')) {
 }
 
 const base = {
-  // Some packages export only the "import" condition, which require() does not look for.
+  // Some packages export only under the condition "import", which require() does not use.
   resolver: '<rootDir>/test/contracts/import-condition.cjs',
   rootDir: __dirname,
   testEnvironment: 'node',
@@ -37,7 +37,7 @@ const base = {
       },
     ],
   },
-  // What string-width brings along is ES modules too, where older ones of the same names stand above.
+  // The dependencies of string-width are ES modules too, below it: the root has older versions of them, in CommonJS.
   transformIgnorePatterns: [`^(?!.*/string-width/node_modules/).*/node_modules/(?!(${esmPackages().join('|')})/)`],
   moduleNameMapper: {
     '^@app/(protocol|sharding|registry|broker|platform|client)$': '<rootDir>/libs/$1/src/index.ts',
@@ -46,7 +46,7 @@ const base = {
 };
 
 module.exports = {
-  // For a machine that does much else beside: what is awaited has its own, shorter patience.
+  // Long, for a busy machine: what a test waits for has a time limit of its own, which is shorter.
   testTimeout: 120_000,
   projects: [
     { ...base, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts'] },

@@ -1,5 +1,6 @@
-/** `npm test` fails if a suite that belongs to it did not run. */
+/** `npm test` fails if a suite that belongs to it did not run, and starts the slowest files first. */
 import { join } from 'node:path';
+import { SLOWEST } from '../../scripts/slowest-first.mjs';
 import { CHECKS, findSpecs, notRun, timeTable, type SpecRun } from '../../scripts/suites.mjs';
 
 const ROOT = join(__dirname, '../..');
@@ -52,6 +53,13 @@ describe('findSpecs', () => {
     expect(specs).toContain('test/contracts/suites.spec.ts');
     expect(specs.filter((path) => path.startsWith('libs/')).length).toBeGreaterThan(30);
     expect(specs.filter((path) => /(^|\/)(node_modules|dist)\//.test(path))).toEqual([]);
+  });
+});
+
+describe('SlowestFirst', () => {
+  it('names spec files that exist', () => {
+    const specs = findSpecs(ROOT);
+    expect(SLOWEST.filter((name) => !specs.includes(name.split(' ')[1] ?? ''))).toEqual([]);
   });
 });
 
