@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { RegistryKeys, eventStreams } from '@app/registry';
 import { startApp, startMosquitto, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
-import { EventListener, type ToldEvent } from '../support/event-listener.js';
+import { EventListener, type SseEvent } from '../support/event-listener.js';
 import { faultsIn, type AppendedEvent } from '../support/event-log.js';
 import { TestClient } from '../support/mqtt-client.js';
 import { onEachMaster, onStore, startStore, type Store } from '../support/store.js';
@@ -98,13 +98,13 @@ async function added<T>(act: () => Promise<T>): Promise<AppendedEvent[]> {
   return (await inLog()).filter(({ event_id }) => !before.has(event_id));
 }
 
-function hasChanges(told: readonly ToldEvent[], handshakes: readonly string[]): void {
+function hasChanges(told: readonly SseEvent[], handshakes: readonly string[]): void {
   const got = told.map(({ data }) => data['handshake_message_id']);
   expect(got).toEqual(expect.arrayContaining([...handshakes]));
 }
 
 /** Expects all these events in their order, and no gap. What a resume repeats from before them does not count. */
-function expectWhole(told: readonly ToldEvent[], events: readonly AppendedEvent[]): void {
+function expectWhole(told: readonly SseEvent[], events: readonly AppendedEvent[]): void {
   const ids = new Set<unknown>(events.map(({ event_id }) => event_id));
   expect(
     faultsIn(
@@ -115,7 +115,7 @@ function expectWhole(told: readonly ToldEvent[], events: readonly AppendedEvent[
   expect(gapsOf(told)).toEqual([]);
 }
 
-function gapsOf(told: readonly ToldEvent[]): unknown[] {
+function gapsOf(told: readonly SseEvent[]): unknown[] {
   return told.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
 }
 

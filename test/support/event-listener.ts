@@ -1,8 +1,8 @@
 /** A subscriber to the event stream as an independent party would write it: fetch, and the standard's line format. */
 import { waitUntil } from '../../scripts/stack.mjs';
-import { EventText, type ToldEvent } from './event-text.js';
+import { EventText, type SseEvent } from './event-text.js';
 
-export type { ToldEvent };
+export type { SseEvent };
 
 export class EventListener extends EventText {
   ended = false;
@@ -42,7 +42,7 @@ export class EventListener extends EventText {
   }
 
   /** Events of one client. */
-  of(clientId: string): ToldEvent[] {
+  of(clientId: string): SseEvent[] {
     return this.told.filter(({ data }) => data['client_id'] === clientId);
   }
 

@@ -1,12 +1,12 @@
 /** The text of an event stream, read as its standard says, whichever way it comes: the one parser of the listeners here. */
-export interface ToldEvent {
+export interface SseEvent {
   id: string;
   event: string;
   data: Record<string, unknown>;
 }
 
 export class EventText {
-  readonly told: ToldEvent[] = [];
+  readonly told: SseEvent[] = [];
   /** As a browser would remember it. */
   lastId = '';
   /** Comments, which only show that the stream lives. */
@@ -30,6 +30,6 @@ export class EventText {
       if (line.startsWith('event:')) event = value;
       if (line.startsWith('data:')) data += value;
     }
-    if (data !== '') this.told.push({ id: this.lastId, event, data: JSON.parse(data) as ToldEvent['data'] });
+    if (data !== '') this.told.push({ id: this.lastId, event, data: JSON.parse(data) as SseEvent['data'] });
   }
 }

@@ -17,9 +17,9 @@ import {
   type Redis,
 } from '@app/platform';
 import { CommandReplies, Maintenance, RegistryKeys, WakeUps, openKeySpace } from '@app/registry';
-import { Doors } from './access/doors.js';
 import { EventFeed } from './events/event-feed.js';
 import { Availability } from './http/availability.js';
+import { ManagementPort } from './http/management-port.js';
 import { StorageBudget } from './messages/storage-budget.js';
 
 /** Waits for Redis until the key space has been read. */
@@ -41,7 +41,7 @@ export class GatewayLifecycle extends Lifecycle {
     wakeUps: WakeUps,
     maintenance: Maintenance,
     availability: Availability,
-    doors: Doors,
+    management: ManagementPort,
     { httpAdapter }: HttpAdapterHost<FastifyAdapter>,
     @Inject(SETTINGS) { SHARD_COUNT }: CommonSettings,
     draining: Draining,
@@ -52,7 +52,11 @@ export class GatewayLifecycle extends Lifecycle {
         { name: 'connections to Redis', stop: () => connections.disconnect() },
         { name: 'maintenance queue', stop: () => maintenance.close() },
         { name: 'wake-up queue', stop: () => wakeUps.close() },
-        { name: 'management port', start: () => doors.open(httpAdapter.getInstance()), stop: () => doors.close() },
+        {
+          name: 'management port',
+          start: () => management.open(httpAdapter.getInstance()),
+          stop: () => management.close(),
+        },
         SERVERS,
         { name: 'requirements on Redis', start: () => assertRedisFit(starter) },
         { name: 'key space', start: (stopping) => openKeySpace(starter, keys, SHARD_COUNT, logger, stopping) },

@@ -1,6 +1,6 @@
 /**
  * `npm run key`, and in the image `node dist/apps/api-gateway/src/key.js`: makes, lists and revokes API keys. A running
- * gateway takes a change up within a second or two.
+ * gateway applies a change within a second or two.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -14,7 +14,7 @@ npm run key -- revoke --id ID [--file FILE]
 
 FILE is what API_KEYS_FILE says, or secrets/api-keys.json. Scopes: ${SCOPES.join(', ')}; "all" for each of them.`;
 
-/** To be shown without a stack. */
+/** Shown without a stack. */
 class UsageError extends Error {}
 
 try {
@@ -27,7 +27,7 @@ try {
 }
 
 function main(args: string[]): void {
-  const { command, id, scopes, account, path } = given(args);
+  const { command, id, scopes, account, path } = readArgs(args);
   const keys = read(path, command === 'create');
   switch (command) {
     case 'create': {
@@ -65,7 +65,7 @@ function main(args: string[]): void {
   }
 }
 
-function given(args: string[]): {
+function readArgs(args: string[]): {
   command: string;
   id: string;
   scopes: string;
@@ -104,7 +104,7 @@ function read(path: string, mayBeNew: boolean): KeyEntry[] {
   }
 }
 
-/** Whole or not at all: a gateway never reads half a file. Readable by all, since it holds digests only. */
+/** Replaces the file atomically, so that a gateway never reads half of it. Readable by all, since it holds digests only. */
 function write(path: string, keys: readonly KeyEntry[]): void {
   mkdirSync(dirname(path), { recursive: true });
   const half = `${path}.${process.pid}.new`;

@@ -6,7 +6,7 @@ import { EventBody } from './events/event.dto.js';
 import { ProblemBody } from './http/problem.js';
 import { schemaOf } from './http/schema.js';
 
-// Of all apps, which do not load what makes documents.
+// Declared here and not in platform: the other apps do not load Swagger.
 for (const controller of [HealthController, MetricsController]) ApiExcludeController()(controller);
 
 export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
@@ -31,7 +31,7 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   const document = SwaggerModule.createDocument(app, info, {
     operationIdFactory: (_controller, method) => method,
   });
-  // Named by responses whose content is not JSON, which the frame does not describe by itself.
+  // Referenced by responses whose content is not JSON, which Nest does not describe by itself.
   const schemas = { Problem: schemaOf(ProblemBody), Event: schemaOf(EventBody) };
   document.components = { ...document.components, schemas: { ...document.components?.schemas, ...schemas } };
   return document;

@@ -50,14 +50,14 @@ export class HealthController {
   }
 
   @Get('live')
-  @RouteAccess({ door: 'public' })
+  @RouteAccess({ audience: 'public' })
   @HealthCheck({ noCache: true, swaggerDocumentation: false })
   live(): Promise<HealthCheckResult> {
     return this.health.check([]);
   }
 
   @Get('ready')
-  @RouteAccess({ door: 'public' })
+  @RouteAccess({ audience: 'public' })
   @HealthCheck({ noCache: true, swaggerDocumentation: false })
   ready(): Promise<HealthCheckResult> {
     const indicators = this.outcomes.map((one): HealthIndicatorFunction => async () => {

@@ -68,7 +68,7 @@ export class MetricsController {
   }
 
   @Get()
-  @RouteAccess({ door: 'management' })
+  @RouteAccess({ audience: 'management' })
   @Header('content-type', register.contentType)
   read(): Promise<string> {
     return register.metrics();

@@ -2,12 +2,12 @@
 import { RouteConfig } from '@nestjs/platform-fastify';
 
 export type Access =
-  /** Anybody may ask: probes. */
-  | { door: 'public' }
+  /** Open to all: probes. */
+  | { audience: 'public' }
   /** For those who run the service, not for its callers: may be closed, or put on a port of its own. */
-  | { door: 'management' }
+  | { audience: 'management' }
   /** Callers that hold the scope. `act` names what an operator does by it, for the audit log. */
-  | { door: 'api'; scope: string; act?: string };
+  | { audience: 'api'; scope: string; act?: string };
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -10,11 +10,11 @@ import { Draining, RedisConnections, closeRedis, connectRedis, isCluster, type R
 import { TopicTemplate } from '@app/protocol';
 import { DueWorkOfShards, Messages, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
 import type { Grant } from '@app/sharding';
-import { ANYBODY } from '../../../apps/api-gateway/src/access/caller.js';
+import { ANONYMOUS } from '../../../apps/api-gateway/src/access/caller.js';
 import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/messages/message-sender.js';
 import { DispatcherLifecycle } from '../../../apps/dispatcher/src/dispatcher.lifecycle.js';
 import { Dispatcher } from '../../../apps/dispatcher/src/outbound/dispatcher.js';
-import { Slots } from '../../../apps/dispatcher/src/outbound/slots.js';
+import { Semaphore } from '../../../apps/dispatcher/src/outbound/semaphore.js';
 import { Proxy as Network } from '../../support/proxy.js';
 import { gate, quiet, type Server } from '../../support/servers.js';
 
@@ -145,7 +145,7 @@ export class Stage {
       await wakeUps.close();
       redis.disconnect();
     });
-    return { victim, send: (wanted) => sender.send(wanted, ANYBODY) };
+    return { victim, send: (wanted) => sender.send(wanted, ANONYMOUS) };
   }
 
   async dispatcher(point?: CrashPoint): Promise<Victim> {
@@ -161,7 +161,7 @@ export class Stage {
       outboxes,
       publisher: victim.guard('publisher', publisher),
       outTopic: this.outTopic,
-      slots: new Slots(5),
+      semaphore: new Semaphore(5),
       logger: quiet,
     };
     const wakeUps = new WakeUps(redis, this.keys);

@@ -7,8 +7,8 @@ import { LOGGER, REDIS, SETTINGS, type Logger, type Redis } from '@app/platform'
 import { RegistryKeys, RegistryModule } from '@app/registry';
 import { limitsOf, type AccessSettings } from './access.settings.js';
 import { Authenticator } from './authenticator.js';
-import { Doors } from './doors.js';
-import { OpenStreams } from './open-streams.js';
+import { ListenerPolicy } from './listener-policy.js';
+import { StreamQuota } from './stream-quota.js';
 import { RequestLimits } from './request-limits.js';
 import { GUARDS, type Guards } from './route-guard.js';
 
@@ -16,9 +16,9 @@ import { GUARDS, type Guards } from './route-guard.js';
   imports: [RegistryModule],
   providers: [
     {
-      provide: Doors,
-      inject: [SETTINGS, LOGGER],
-      useFactory: (settings: AccessSettings, logger: Logger) => new Doors(settings, logger),
+      provide: ListenerPolicy,
+      inject: [SETTINGS],
+      useFactory: (settings: AccessSettings) => new ListenerPolicy(settings),
     },
     {
       provide: RequestLimits,
@@ -28,22 +28,27 @@ import { GUARDS, type Guards } from './route-guard.js';
     },
     {
       provide: GUARDS,
-      inject: [SETTINGS, LOGGER, RequestLimits, Doors],
-      useFactory: (settings: AccessSettings, logger: Logger, limits: RequestLimits, doors: Doors): Guards => ({
+      inject: [SETTINGS, LOGGER, RequestLimits, ListenerPolicy],
+      useFactory: (
+        settings: AccessSettings,
+        logger: Logger,
+        limits: RequestLimits,
+        listeners: ListenerPolicy,
+      ): Guards => ({
         authenticator: Authenticator.of(settings, logger),
         limits,
-        doors,
+        listeners,
       }),
     },
     {
-      provide: OpenStreams,
+      provide: StreamQuota,
       inject: [SETTINGS, GUARDS],
       useFactory: ({ EVENT_STREAMS_PER_KEY }: AccessSettings, { authenticator }: Guards) =>
         authenticator === undefined
-          ? new OpenStreams(Infinity, () => true)
-          : new OpenStreams(EVENT_STREAMS_PER_KEY, (caller) => authenticator.isCurrent(caller)),
+          ? new StreamQuota(Infinity, () => true)
+          : new StreamQuota(EVENT_STREAMS_PER_KEY, (caller) => authenticator.isCurrent(caller)),
     },
   ],
-  exports: [Doors, GUARDS, OpenStreams, RequestLimits],
+  exports: [GUARDS, StreamQuota, RequestLimits],
 })
 export class AccessModule {}

@@ -41,7 +41,7 @@ export const accessSettings = {
 
 export type AccessSettings = z.output<z.ZodObject<typeof accessSettings>> & CommonSettings;
 
-/** Requests a second of one key, and of one address, where production leaves them unset. */
+/** Requests a second of one key, and of one address, if production leaves them unset. */
 const LIMITS_IN_PRODUCTION = { perKey: 1000, perAddress: 2000 };
 
 export function limitsOf({ NODE_ENV, KEY_RATE_LIMIT, ADDRESS_RATE_LIMIT }: AccessSettings): LimitsASecond {
@@ -80,6 +80,9 @@ export function accessSettingsFit(settings: AccessSettings & { PORT: number }, c
   if (settings.NODE_ENV === 'production') {
     wrong('API_KEYS_FILE', 'must be set with NODE_ENV=production, or JWT_ISSUER, JWT_AUDIENCE and JWT_JWKS_URL');
   } else if (!isLoopback(settings.HOST)) {
-    wrong('HOST', 'must be loopback where neither API_KEYS_FILE nor JWT_ISSUER is set: anybody could call');
+    wrong(
+      'HOST',
+      'must be loopback if neither API_KEYS_FILE nor JWT_ISSUER is set: without credentials the API is open to all',
+    );
   }
 }

@@ -1,6 +1,6 @@
 /**
  * API keys, known by their digests. A key is 32 random bytes, so a plain SHA-256 of it cannot be guessed back, and
- * checking one costs microseconds. Whoever reads the file cannot call; whoever writes it can.
+ * checking one costs microseconds. Reading the file does not allow a call; writing it does.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
@@ -21,7 +21,11 @@ export const KeyFile = z.strictObject({ keys: z.array(KeyEntry).max(10_000) }).s
     const seen = new Set<string>();
     for (const [i, key] of keys.entries()) {
       if (seen.has(key[member])) {
-        ctx.addIssue({ code: 'custom', path: ['keys', i, member], message: 'stands there twice' });
+        ctx.addIssue({
+          code: 'custom',
+          path: ['keys', i, member],
+          message: 'occurs twice in the file: remove one entry',
+        });
       }
       seen.add(key[member]);
     }
@@ -31,7 +35,7 @@ export const KeyFile = z.strictObject({ keys: z.array(KeyEntry).max(10_000) }).s
 interface KnownKey {
   digest: Buffer;
   caller: Caller;
-  /** The entry it was made of, as text. */
+  /** Its entry in the file, as text. */
   text: string;
 }
 
@@ -63,8 +67,8 @@ export class ApiKeys {
     return this.byDigest.size;
   }
 
-  /** Where the look-up ends tells of the digest only, which a caller cannot steer; the last word is constant in time. */
-  callerOf(presented: string): Caller | undefined {
+  /** The map lookup leaks timing about the SHA-256 only; the final comparison is constant-time. */
+  find(presented: string): Caller | undefined {
     const digest = createHash('sha256').update(presented).digest();
     const known = this.byDigest.get(digest.toString('hex'));
     return known !== undefined && timingSafeEqual(known.digest, digest) ? known.caller : undefined;

@@ -1,7 +1,6 @@
 /**
- * The audit log: one line for each thing a caller does or tries to do that changes something, with who, what and how it
- * ended; those who were not let in included. Written when the handler has ended, whether or not the caller still waits
- * for the answer, and at every log level but `silent`.
+ * The audit log: one line for each attempt of a caller to change something, refused ones included: who, what, outcome. Lines
+ * are written when the handler has ended, even if the caller is gone, and at every log level but `silent`.
  */
 import type { Logger } from '@app/platform';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -11,7 +10,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The problem it was answered with, if any. */
     problem: ProblemKind | null;
-    /** What else the audit log says of it; `by item` if there is a line for each thing that was done. */
+    /** More members of its audit line; `by item` if the handler writes a line for each item. */
     audit: Record<string, unknown> | 'by item' | null;
   }
 }
@@ -28,7 +27,7 @@ export function auditRequests(fastify: FastifyInstance, logger: Logger): void {
   fastify.decorateRequest('audit', null);
   fastify.addHook('onSend', (request, reply, _payload, done) => {
     const { access } = request.routeOptions.config;
-    if (access?.door === 'api' && access.act !== undefined && request.audit !== 'by item') {
+    if (access?.audience === 'api' && access.act !== undefined && request.audit !== 'by item') {
       const outcome = request.problem ?? (reply.statusCode < 400 ? 'done' : 'failed');
       const { params, audit } = request;
       const what = { action: access.act, outcome, status: reply.statusCode };
@@ -38,7 +37,7 @@ export function auditRequests(fastify: FastifyInstance, logger: Logger): void {
   });
 }
 
-/** Who does something, in the words of the audit log. */
+/** The caller, as members of an audit line. */
 export function auditOf({ id, caller, ip }: FastifyRequest): Record<string, unknown> {
   return { request_id: id, caller: caller?.id, account: caller?.account, address: ip };
 }

@@ -1,4 +1,4 @@
-/** Finds who presents credentials: an API key first, which costs no wait, and where tokens are taken, a token. */
+/** Finds the caller of a request by its credentials: an API key, which costs no wait, or a token if tokens are in use. */
 import { WatchedFile, type Logger } from '@app/platform';
 import type { AccessSettings } from './access.settings.js';
 import { ApiKeys } from './api-keys.js';
@@ -6,7 +6,7 @@ import type { Caller } from './caller.js';
 import { credentialsMissing, credentialsRefused } from './refusals.js';
 import { Tokens } from './tokens.js';
 
-/** Longest credentials that are looked at. */
+/** Longest credentials that are checked, in characters. */
 const MAX_LENGTH = 8192;
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i;
@@ -14,14 +14,14 @@ const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i;
 const SIGNED_TOKEN = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
 export interface KnownKeys {
-  callerOf(presented: string): Caller | undefined;
+  find(presented: string): Caller | undefined;
   /** Whether the key this caller presented still says the same of it. */
   isCurrent(caller: Caller): boolean;
 }
 
 export interface KnownTokens {
   /** @throws Problem */
-  callerOf(token: string): Promise<Caller>;
+  verify(token: string): Promise<Caller>;
 }
 
 export class Authenticator {
@@ -30,7 +30,7 @@ export class Authenticator {
     private readonly tokens: KnownTokens | undefined,
   ) {}
 
-  /** Undefined where the settings name neither keys nor an issuer. @throws SettingsError */
+  /** Undefined if the settings name neither keys nor an issuer. @throws SettingsError */
   static of(settings: AccessSettings, logger: Logger): Authenticator | undefined {
     const { API_KEYS_FILE, JWT_ISSUER: issuer, JWT_AUDIENCE: audience, JWT_JWKS_URL: jwksUrl } = settings;
     const file =
@@ -43,7 +43,7 @@ export class Authenticator {
             logger,
           );
     const keys = file && {
-      callerOf: (presented: string) => file.content.callerOf(presented),
+      find: (presented: string) => file.content.find(presented),
       isCurrent: (caller: Caller) => file.content.isCurrent(caller),
     };
     const tokens =
@@ -64,18 +64,16 @@ export class Authenticator {
   }
 
   /** The caller behind an `Authorization` header; `beforeToken` may refuse to have a token checked. @throws Problem */
-  callerOf(header: string | undefined, beforeToken?: () => Promise<void>): Caller | Promise<Caller> {
+  authenticate(header: string | undefined, beforeToken?: () => Promise<void>): Caller | Promise<Caller> {
     if (header === undefined) throw credentialsMissing();
     const presented = header.length <= MAX_LENGTH ? BEARER.exec(header)?.[1] : undefined;
     if (presented === undefined)
       throw credentialsRefused('the Authorization header must be "Bearer" and one key or token');
-    const caller = this.keys?.callerOf(presented);
+    const caller = this.keys?.find(presented);
     if (caller !== undefined) return caller;
     const { tokens } = this;
     if (tokens !== undefined && SIGNED_TOKEN.test(presented)) {
-      return beforeToken === undefined
-        ? tokens.callerOf(presented)
-        : beforeToken().then(() => tokens.callerOf(presented));
+      return beforeToken === undefined ? tokens.verify(presented) : beforeToken().then(() => tokens.verify(presented));
     }
     throw credentialsRefused('the key is not known');
   }

@@ -1,4 +1,4 @@
-/** Who a request comes from. */
+/** The caller of a request. */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { SCOPES, type Scope } from './scopes.js';
@@ -13,8 +13,8 @@ export interface Caller {
   until?: number;
 }
 
-/** Everybody, where no credentials are asked for: on loopback in development. */
-export const ANYBODY: Caller = { id: 'anybody', scopes: new Set(SCOPES) };
+/** The caller if no credentials are required: on loopback in development. */
+export const ANONYMOUS: Caller = { id: 'anybody', scopes: new Set(SCOPES) };
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -25,6 +25,6 @@ declare module 'fastify' {
 
 export const RequestCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
   const { caller } = context.switchToHttp().getRequest<FastifyRequest>();
-  if (caller === null) throw new Error('a handler behind no scope asked for its caller');
+  if (caller === null) throw new Error('this route has no caller: its handler uses @RequestCaller without @Requires');
   return caller;
 });

@@ -1,10 +1,9 @@
 /** In which order a caller is counted and looked at: what costs nothing comes before what costs a signature. */
 import { fastify } from 'fastify';
-import { quiet } from '../../../../test/support/servers.js';
 import { Problem } from '../http/problem.js';
 import { Authenticator } from './authenticator.js';
 import type { Caller } from './caller.js';
-import { Doors } from './doors.js';
+import { ListenerPolicy } from './listener-policy.js';
 import { credentialsRefused } from './refusals.js';
 import type { RequestLimits } from './request-limits.js';
 import { guardRoutes } from './route-guard.js';
@@ -34,18 +33,20 @@ async function call(credentials?: string): Promise<number> {
       return Promise.resolve();
     },
   };
-  const keys = { callerOf: (key: string) => (key === 'good' ? caller('key') : undefined), isCurrent: () => true };
+  const keys = { find: (key: string) => (key === 'good' ? caller('key') : undefined), isCurrent: () => true };
   const tokens = {
-    callerOf: () => {
+    verify: () => {
       steps.push('signature');
       return tokenIsGood ? Promise.resolve(caller('token')) : Promise.reject(credentialsRefused('not signed'));
     },
   };
   const app = fastify();
-  const settings = { NODE_ENV: 'development', HOST: '127.0.0.1', REQUEST_TIMEOUT: 1000, MAX_CONNECTIONS: 10 };
-  const guards = { authenticator: new Authenticator(keys, tokens), doors: new Doors(settings, quiet) };
+  const guards = {
+    authenticator: new Authenticator(keys, tokens),
+    listeners: new ListenerPolicy({ NODE_ENV: 'development' }),
+  };
   guardRoutes(app, { ...guards, limits: limits as RequestLimits }, { closed: undefined });
-  const access = { door: 'api', scope: 'connections:read' } as const;
+  const access = { audience: 'api', scope: 'connections:read' } as const;
   app.get('/v1/things', { config: { access } }, () => 'ok');
   const headers = { host: '127.0.0.1', ...(credentials !== undefined && { authorization: `Bearer ${credentials}` }) };
   return (await app.inject({ url: '/v1/things', headers })).statusCode;

@@ -1,4 +1,4 @@
-/** Which methods the paths of the API have, for those who ask with another one. */
+/** The methods of each path of the API, for the response to a request with another method. */
 import type { Access } from '@app/platform';
 import { pathOf } from '../http/problem-answer.js';
 

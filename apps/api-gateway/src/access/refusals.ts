@@ -1,4 +1,4 @@
-/** How a caller is told that it may not, in the words of RFC 6750 and RFC 9457. */
+/** Refusals of a caller, as RFC 6750 and RFC 9457 define them. */
 import { Problem } from '../http/problem.js';
 
 const REALM = 'Bearer realm="cloud-connector"';

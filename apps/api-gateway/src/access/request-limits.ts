@@ -1,7 +1,7 @@
 /**
- * How many requests a second one caller, and one address, may make of all gateways together. Counted in Redis, in
- * windows of a second; who is past the limit is turned away from memory until the window ends, so that a flood does
- * not reach Redis. While Redis is away each gateway counts for itself.
+ * Limits the requests a second of one caller, and of one address, over all gateways. They are counted in Redis, in windows
+ * of a second. A caller past its limit is refused from memory until the window ends, so that its requests do not load Redis.
+ * While Redis is away each gateway counts for itself.
  */
 import { isIPv6 } from 'node:net';
 import { counter, type Redis } from '@app/platform';
@@ -94,7 +94,7 @@ async function take(
   }
 }
 
-/** What one party holds as a rule: an IPv4 address, or the upper half of an IPv6 address. */
+/** What one party usually owns: an IPv4 address, or the upper half of an IPv6 address. */
 export function networkOf(address: string): string {
   const bare = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
   if (!isIPv6(bare)) return bare;

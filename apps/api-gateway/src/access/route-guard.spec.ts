@@ -1,10 +1,8 @@
 import { fastify, type FastifyContextConfig, type FastifyInstance } from 'fastify';
-import { quiet } from '../../../../test/support/servers.js';
-import { Doors } from './doors.js';
+import { ListenerPolicy } from './listener-policy.js';
 import { RequestLimits } from './request-limits.js';
 import { UndeclaredRouteError, guardRoutes } from './route-guard.js';
 
-const SETTINGS = { NODE_ENV: 'development', HOST: '127.0.0.1', REQUEST_TIMEOUT: 1000, MAX_CONNECTIONS: 10 };
 /** Without limits it asks nothing of Redis. */
 const NO_LIMITS = new RequestLimits(undefined as never, 'unused', { perKey: 0, perAddress: 0 });
 
@@ -12,7 +10,7 @@ function guarded(): FastifyInstance {
   const app = fastify();
   guardRoutes(
     app,
-    { authenticator: undefined, limits: NO_LIMITS, doors: new Doors(SETTINGS, quiet) },
+    { authenticator: undefined, limits: NO_LIMITS, listeners: new ListenerPolicy({ NODE_ENV: 'development' }) },
     { closed: undefined },
   );
   return app;
@@ -28,7 +26,7 @@ it('refuses a route that does not say who may call it', () => {
 });
 
 it('refuses a route that manages something and does not name it for the audit log', () => {
-  const access = { door: 'api', scope: 'connections:manage' } as const;
+  const access = { audience: 'api', scope: 'connections:manage' } as const;
   expect(() => add(guarded(), 'POST', { access })).toThrow('audit');
   add(guarded(), 'POST', { access: { ...access, act: 'thing done' } });
   add(guarded(), 'GET', { access });
@@ -36,7 +34,7 @@ it('refuses a route that manages something and does not name it for the audit lo
 
 it('lets nobody in by a scope that does not exist', async () => {
   const app = guarded();
-  add(app, 'GET', { access: { door: 'api', scope: 'things:read' } });
+  add(app, 'GET', { access: { audience: 'api', scope: 'things:read' } });
   const { statusCode } = await app.inject({ url: '/v1/things', headers: { host: '127.0.0.1' } });
   expect(statusCode).toBe(403);
 });

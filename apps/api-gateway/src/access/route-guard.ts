@@ -1,21 +1,21 @@
 /**
- * The one guard of every route, in front of everything else: who calls, how often, and whether it may is known before
- * a byte of the body is read. Nothing is open by omission: a route that declares no access ends the start, and a path
- * that leads nowhere asks for credentials as well.
+ * The one guard of every route. It authenticates the caller, counts the request and checks the scope before a byte of the
+ * body is read. Nothing is open by omission: a route that declares no access ends the start, and an unknown path requires
+ * credentials, too.
  */
 import type { Access } from '@app/platform';
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
 import { Problem } from '../http/problem.js';
 import type { Authenticator } from './authenticator.js';
-import { ANYBODY, type Caller } from './caller.js';
-import type { Doors } from './doors.js';
+import { ANONYMOUS, type Caller } from './caller.js';
 import { KnownPaths } from './known-paths.js';
+import type { ListenerPolicy } from './listener-policy.js';
 import { credentialsRefused, scopeMissing } from './refusals.js';
 import type { RequestLimits } from './request-limits.js';
 import { assertSameSite } from './same-site.js';
 import { isScope } from './scopes.js';
 
-/** Routes that the frame adds by itself, without a handler to stand beside. */
+/** Routes that Nest adds by itself: there is no handler to put a decorator on. */
 const DOCUMENTS = /^\/(docs(\/|$)|openapi\.json$)/;
 
 export class UndeclaredRouteError extends Error {
@@ -25,13 +25,13 @@ export class UndeclaredRouteError extends Error {
 export const GUARDS = Symbol('GUARDS');
 
 export interface Guards {
-  /** Undefined where no credentials are asked for. */
+  /** Undefined if no credentials are required. */
   authenticator: Authenticator | undefined;
   limits: RequestLimits;
-  doors: Doors;
+  listeners: ListenerPolicy;
 }
 
-/** What says whether the API can be used at all. */
+/** Says whether the API can be used at all. */
 export interface Gate {
   /** Why it cannot be used now. */
   readonly closed: Problem | undefined;
@@ -48,8 +48,8 @@ export function guardRoutes(fastify: FastifyInstance, guards: Guards, gate: Gate
   });
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { access } = request.routeOptions.config;
-    const served = access !== undefined && guards.doors.serves(access.door, request.socket.localPort);
-    if (served && access.door !== 'api') {
+    const served = access !== undefined && guards.listeners.serves(access.audience, request.socket.localPort);
+    if (served && access.audience !== 'api') {
       done();
       return;
     }
@@ -59,18 +59,18 @@ export function guardRoutes(fastify: FastifyInstance, guards: Guards, gate: Gate
       return;
     }
     const visible = (other: Access, caller: Caller): boolean =>
-      guards.doors.serves(other.door, request.socket.localPort) && isVisible(other, caller);
+      guards.listeners.serves(other.audience, request.socket.localPort) && isVisible(other, caller);
     const enter = (caller: Caller): void => {
       request.caller = caller;
       if (access === undefined) throw notServed(paths.methodsOf(request.raw.url, (other) => visible(other, caller)));
-      if (access.door !== 'api' || !visible(access, caller)) throw notServed([]);
+      if (access.audience !== 'api' || !visible(access, caller)) throw notServed([]);
       if (!isScope(access.scope) || !caller.scopes.has(access.scope)) throw scopeMissing(access.scope);
     };
     settle(() => identify(request, guards), enter, done);
   });
 }
 
-/** RFC 9112 has HTTP/1.1 require one. Node answers a missing one without a problem, and keeps the first of several. */
+/** RFC 9112: an HTTP/1.1 request has one `Host`. Node would answer a missing one by itself, and keep the first of several. */
 function wrongHost({ raw }: FastifyRequest): Problem | undefined {
   if (timesGiven(raw.rawHeaders, 'host') > 1) {
     return new Problem('bad-request', 'there is more than one header Host', { close: true });
@@ -79,26 +79,26 @@ function wrongHost({ raw }: FastifyRequest): Problem | undefined {
   return new Problem('bad-request', 'the header Host is missing', { close: true });
 }
 
-/** The cluster is everybody's, and so no business of those who are bound to an account. */
+/** The cluster belongs to no account, so callers that are bound to an account do not see its routes. */
 function isVisible(access: Access, { account }: Caller): boolean {
-  return access.door === 'api' && (account === undefined || access.scope !== 'cluster:manage');
+  return access.audience === 'api' && (account === undefined || access.scope !== 'cluster:manage');
 }
 
-/** `methods`: those of the path, if there are any. */
+/** `methods`: those that the path has for this caller. */
 function notServed(methods: readonly string[]): Problem {
   if (methods.length === 0) return new Problem('not-found', 'this is not served here');
   return new Problem('method-not-allowed', `this path has ${methods.join(', ')}`, { allow: methods });
 }
 
-/** Who calls, and that it does not call too often. @throws Problem */
+/** Authenticates the caller and counts the request. @throws Problem */
 function identify(request: FastifyRequest, { authenticator, limits }: Guards): Caller | Promise<Caller> {
-  if (limits.none) return whoCalls(request, authenticator);
+  if (limits.none) return authenticate(request, authenticator);
   return counted(request, authenticator, limits);
 }
 
 /**
- * Those who are not let in count as well, for their address. A token costs the check of a signature, so the address of
- * who presents one is counted before it is looked at; a key costs next to nothing, and both are counted at once.
+ * Refused callers count as well, for their address. Checking a token costs a signature check, so the address is counted
+ * before it; looking up a key costs almost nothing, so address and key are counted together.
  */
 async function counted(
   request: FastifyRequest,
@@ -109,7 +109,7 @@ async function counted(
   const countAddress = (): Promise<void> => (address ??= limits.countAddress(request.ip));
   let caller: Caller;
   try {
-    caller = await whoCalls(request, authenticator, countAddress);
+    caller = await authenticate(request, authenticator, countAddress);
   } catch (error) {
     await countAddress();
     throw error;
@@ -118,20 +118,20 @@ async function counted(
   return caller;
 }
 
-function whoCalls(
+function authenticate(
   request: FastifyRequest,
   authenticator: Authenticator | undefined,
   beforeToken?: () => Promise<void>,
 ): Caller | Promise<Caller> {
   if (authenticator !== undefined) {
-    // Node keeps the first and drops the others; a proxy in front may have looked at another one.
+    // Node keeps the first header and drops the others; a proxy in front may have checked another one.
     if (timesGiven(request.raw.rawHeaders, 'authorization') > 1) {
       throw credentialsRefused('there is more than one Authorization header');
     }
-    return authenticator.callerOf(request.headers.authorization, beforeToken);
+    return authenticator.authenticate(request.headers.authorization, beforeToken);
   }
   assertSameSite(request);
-  return ANYBODY;
+  return ANONYMOUS;
 }
 
 /** `headers`: names and values in turn. */
@@ -144,7 +144,7 @@ function timesGiven(headers: readonly string[], wanted: string): number {
   return times;
 }
 
-/** Goes on at once where the caller is known at once, which is the common case. */
+/** Continues synchronously if the caller is known synchronously, which is the common case. */
 function settle(
   find: () => Caller | Promise<Caller>,
   enter: (caller: Caller) => void,
@@ -166,15 +166,15 @@ function settle(
 
 /** @throws UndeclaredRouteError */
 function declaredAccess({ method, url, config }: RouteOptions): Access {
-  const access = config?.access ?? (DOCUMENTS.test(url) ? ({ door: 'management' } as const) : undefined);
+  const access = config?.access ?? (DOCUMENTS.test(url) ? ({ audience: 'management' } as const) : undefined);
   const name = `${String(method)} ${url}`;
   if (access === undefined) {
-    throw new UndeclaredRouteError(`${name} does not say who may call it: put @Requires(scope) beside its handler`);
+    throw new UndeclaredRouteError(`${name} declares no access: put @Requires(scope) beside its handler`);
   }
   const changes = !['GET', 'HEAD'].includes(String(method));
-  if (access.door === 'api' && changes && access.act === undefined) {
+  if (access.audience === 'api' && changes && access.act === undefined) {
     throw new UndeclaredRouteError(
-      `${name} does not name what is done by it: add it to its @Requires, for the audit log`,
+      `${name} changes something and does not name its action: add it to its @Requires, for the audit log`,
     );
   }
   return access;

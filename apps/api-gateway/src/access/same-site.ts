@@ -1,6 +1,6 @@
 /**
- * Where no credentials are asked for, a web page in a browser on the same machine must not reach the API in their
- * owner's name: requests must be addressed to loopback by its name, and may come from no foreign page.
+ * If no credentials are required, a web page in a browser on the same machine must not reach the API: requests must be
+ * addressed to loopback by name, and must not come from a foreign origin.
  */
 import { isLoopback } from '@app/platform';
 import type { FastifyRequest } from 'fastify';

@@ -23,7 +23,7 @@ export function isScope(text: string): text is Scope {
  */
 export function Requires(scope: Scope, act?: string): MethodDecorator {
   return applyDecorators(
-    RouteAccess({ door: 'api', scope, ...(act !== undefined && { act }) }),
+    RouteAccess({ audience: 'api', scope, ...(act !== undefined && { act }) }),
     ApiBearerAuth('api_key'),
     ApiBearerAuth('token'),
     ApiExtension('x-required-scope', scope),

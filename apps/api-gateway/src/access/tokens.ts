@@ -22,13 +22,13 @@ export interface TokenIssuer {
 
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 
-/** An issuer that does not answer within this is away. */
+/** How long the issuer may take to answer, in milliseconds. */
 const KEYS_TIMEOUT_MS = 3000;
 
 /** Seconds the clocks of issuer and gateway may differ. */
 const CLOCK_TOLERANCE = 5;
 
-/** Faults of the token; every other one is the issuer's, or ours. */
+/** Errors that are the token's fault; every other error is the issuer's or ours. */
 const TOKEN_FAULTS = [
   errors.JWTClaimValidationFailed,
   errors.JWTExpired,
@@ -51,8 +51,8 @@ export class Tokens {
     this.keys = createRemoteJWKSet(new URL(from.jwksUrl), { timeoutDuration: KEYS_TIMEOUT_MS });
   }
 
-  /** @throws Problem: 401 for a token that is not good, 503 where the issuer's keys cannot be had. */
-  async callerOf(token: string): Promise<Caller> {
+  /** @throws Problem: 401 for a token that is not good, 503 if the issuer's keys cannot be fetched. */
+  async verify(token: string): Promise<Caller> {
     const { issuer, audience } = this.from;
     try {
       const { payload } = await jwtVerify(token, this.keys, {
@@ -66,10 +66,14 @@ export class Tokens {
     } catch (error) {
       if (error instanceof Problem) throw error;
       if (TOKEN_FAULTS.some((fault) => error instanceof fault)) throw credentialsRefused((error as Error).message);
-      throw new Problem('unavailable', 'the keys of the token issuer cannot be had; tokens cannot be checked now', {
-        retryAfterSeconds: 5,
-        cause: error,
-      });
+      throw new Problem(
+        'unavailable',
+        'the keys of the token issuer (JWT_JWKS_URL) cannot be fetched, so tokens cannot be checked now; try again',
+        {
+          retryAfterSeconds: 5,
+          cause: error,
+        },
+      );
     }
   }
 

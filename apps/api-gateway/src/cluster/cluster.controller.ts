@@ -29,7 +29,8 @@ export class ClusterController {
   @Requires('cluster:manage')
   @ApiOperation({
     summary: 'Members, shards and lanes',
-    description: 'Which ingesters take part, which of them acts for each shard and lane, and what waits for them.',
+    description:
+      'Which ingesters are members, which of them owns each shard and lane, and how many entries wait for them.',
   })
   @ApiOkResponse({ standardSchema: ClusterBody })
   @Problems()
@@ -43,13 +44,13 @@ export class ClusterController {
   @ApiOperation({
     summary: 'Compare the whole registry with the broker',
     description:
-      'Has everything read that the broker retains for clients, and the registry corrected where it differs. ' +
-      'One sweep runs at a time: one that runs already is followed by another.',
+      'Reads everything that the broker retains for clients, and corrects the registry if it differs. ' +
+      'One sweep runs at a time: if one runs already, another follows it.',
   })
   @ApiAcceptedResponse({
     standardSchema: RequestedSweepBody,
     description:
-      'A sweep follows; `Location` tells where to read how far it is. Requests before it begins get the same sweep.',
+      'A sweep follows; `Location` is the path of its progress. Requests before it begins get the same sweep.',
     headers: { Location: { description: 'Path of the sweep', schema: { type: 'string' } } },
   })
   @Problems()
@@ -62,7 +63,7 @@ export class ClusterController {
 
   @Get('sweeps/latest')
   @Requires('cluster:manage')
-  @ApiOperation({ summary: 'The last sweep', description: 'How far it has come, and what it has corrected.' })
+  @ApiOperation({ summary: 'The last sweep', description: 'Its progress, and what it has corrected.' })
   @ApiOkResponse({ standardSchema: SweepBody })
   @Problems('not-found')
   async getLatestSweep(): Promise<SweepBody> {
@@ -75,7 +76,7 @@ export class ClusterController {
   @Requires('cluster:manage')
   @ApiOperation({
     summary: 'One sweep',
-    description: 'How far it has come, and what it has corrected. The last 100 sweeps are kept, for 30 days.',
+    description: 'Its progress, and what it has corrected. The last 100 sweeps are kept, for 30 days.',
   })
   @ApiOkResponse({ standardSchema: RequestedSweepBody })
   @Problems('not-found', 'invalid')
@@ -89,7 +90,7 @@ export class ClusterController {
   @Requires('cluster:manage')
   @ApiOperation({
     summary: 'What could not be processed',
-    description: 'Messages of clients that were set aside, with their reason: of each shard the newest 1,000 or so.',
+    description: 'Messages of clients that became dead letters, with the reason: the newest 1,000 or so of each shard.',
   })
   @ApiOkResponse({ standardSchema: DeadLetterPageBody })
   @Problems('invalid')

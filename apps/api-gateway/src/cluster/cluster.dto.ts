@@ -3,7 +3,7 @@ import type { ClusterState } from '@app/sharding';
 import { z } from 'zod';
 
 const owner = {
-  owner: z.string().nullable().meta({ description: 'The member that acts for it; null where nobody does now.' }),
+  owner: z.string().nullable().meta({ description: 'The member that owns it; null if no member does now.' }),
   epoch: z.int().nullable().meta({ description: 'Rises with each change of the owner.' }),
 };
 
@@ -15,11 +15,11 @@ const Member = z
     draining: z.boolean().meta({ description: 'It is stopping and gives back what it holds.' }),
     fitness: z.enum(['fit', 'troubled', 'unfit']).meta({
       description:
-        'Whether it can do its work: `troubled` where it misses the broker, or did a moment ago; ' +
-        '`unfit` when that lasts and another is fit, which is then given its shards and lanes.',
+        'Whether it can do its work: `troubled` if it cannot reach the broker, or could not a moment ago; ' +
+        '`unfit` if that lasts and another member is fit, which then gets its shards and lanes.',
     }),
-    shards: z.int().meta({ description: 'Shards it says it acts for.' }),
-    lanes: z.int().meta({ description: 'Lanes it says it acts for.' }),
+    shards: z.int().meta({ description: 'Number of shards that it reports to own.' }),
+    lanes: z.int().meta({ description: 'Number of lanes that it reports to own.' }),
   })
   .meta({ id: 'ClusterMember' });
 

@@ -1,6 +1,6 @@
 /**
  * In: requests of operators. Out: members, shards and lanes; sweeps asked for and how far they are; dead letters.
- * Invariant: the cluster is no business of callers that are bound to an account.
+ * Invariant: callers that are bound to an account do not see the cluster.
  */
 import { Module } from '@nestjs/common';
 import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';

@@ -1,4 +1,4 @@
-/** What could not be processed, as the REST API shows it. */
+/** Dead letters as the REST API shows them. */
 import type { DeadLetterCursor, DeadLetterPage } from '@app/registry';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
@@ -9,7 +9,7 @@ const DeadLetter = z
     at: z.iso.datetime(),
     shard: z.int(),
     client_id: z.string(),
-    topic: z.string().meta({ description: 'Template of the topic it came on; empty where it came on none.' }),
+    topic: z.string().meta({ description: 'Template of the topic it came on; empty if it came on none.' }),
     reason: z.string().meta({ example: 'wrong-shape' }),
     details: z.string(),
     sample: z.string().meta({ description: 'The first 1,024 characters.' }),

@@ -1,14 +1,14 @@
-/** Sweeps as the REST API shows it. */
+/** Sweeps as the REST API shows them. */
 import type { SweepRecord } from '@app/registry';
 import { z } from 'zod';
 
-/** What became of the clients that a sweep passed on. Without an id: the document of the events has no place for references. */
+/** Outcomes for the clients that a sweep reported. Without an id: the AsyncAPI document has no place for references. */
 export const Corrections = z.object({
   online: z.int().meta({ description: 'Clients that came online.' }),
   updated: z.int().meta({ description: 'Clients that were online, with another handshake.' }),
   offline: z.int().meta({ description: 'Clients that went offline.' }),
   reason: z.int().meta({ description: 'Clients that were offline for another reason.' }),
-  none: z.int().meta({ description: 'Clients that agreed when they were looked at again.' }),
+  none: z.int().meta({ description: 'Clients that needed no correction when they were compared again.' }),
 });
 
 export const SweepBody = z
@@ -25,8 +25,10 @@ export const SweepBody = z
       .meta({ description: 'Whether the broker sent all it retains; null while it is being read.' }),
     read: z.int().meta({ description: 'Retained status messages read.' }),
     read_per_second: z.number(),
-    differing: z.int().meta({ description: 'Clients about which the broker said something else.' }),
-    unseen: z.int().meta({ description: 'Clients online here that were not seen, and verified on their own.' }),
+    differing: z.int().meta({ description: 'Clients whose retained message differed from the registry.' }),
+    unseen: z
+      .int()
+      .meta({ description: 'Clients online in the registry that were not seen; each is verified on its own.' }),
     corrections: Corrections,
   })
   .meta({ id: 'Sweep' });

@@ -1,4 +1,4 @@
-/** What callers want changed on a connection: through its shard's mailbox, answered by the shard's owner. */
+/** Sends commands to the owner of a client's shard, through the shard's mailbox, and waits for the reply. */
 import { randomUUID } from 'node:crypto';
 import { shardOf } from '@app/protocol';
 import { type CommandReplies, encodeCommand, type Command, type CommandOutcome } from '@app/registry';
@@ -14,14 +14,14 @@ export class ConnectionCommands {
   ) {}
 
   /**
-   * Resolves when the owner has committed the command. `within`: the account its caller is bound to.
+   * Resolves when the owner has committed the command. `account`: the one its caller is bound to.
    * @throws Problem
    */
-  async send(clientId: string, command: Command, within?: string): Promise<CommandOutcome> {
+  async send(clientId: string, command: Command, account?: string): Promise<CommandOutcome> {
     const id = randomUUID();
     const answer = this.replies.expect(id, this.timeoutMs);
     const reply = { channel: this.replies.channel, id };
-    const item = encodeCommand({ clientId, command, reply, ...(within !== undefined && { within }) });
+    const item = encodeCommand({ clientId, command, reply, ...(account !== undefined && { within: account }) });
     if (!(await this.mailboxes.send(shardOf(clientId, this.shardCount), item))) {
       throw new Problem('unavailable', "the shard's mailbox is full; nothing was done", { retryAfterSeconds: 1 });
     }

@@ -28,7 +28,7 @@ export const ConnectionBody = z
       // In OpenAPI 3.0, what may be null must be among the values too.
       .meta({ enum: [...OFFLINE_REASONS, null] }),
     last_message_at: time.nullable(),
-    account: z.string().nullable().meta({ description: 'Whose it is; null where that is not known.' }),
+    account: z.string().nullable().meta({ description: 'The account it belongs to; null if that is not known.' }),
     shard: z.int(),
     held_messages: z.int().meta({ description: 'Messages that wait for the client to come back or to listen.' }),
     refused_until: z

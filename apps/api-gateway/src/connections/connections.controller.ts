@@ -92,7 +92,7 @@ export class ConnectionsController {
   })
   @ApiAcceptedResponse({
     standardSchema: ForcedOffBody,
-    description: 'The refusal is in force, and the client is being told.',
+    description: 'The refusal is in force, and the client is being notified.',
   })
   @Problems('unknown-connection', 'conflict', 'invalid', 'malformed-json', 'too-large', 'unsupported-media-type')
   async forceDisconnect(
@@ -113,8 +113,8 @@ export class ConnectionsController {
   @ApiOperation({
     summary: 'Compare a connection with the broker',
     description:
-      'Reads what the broker retains for the client now and corrects the registry where it differs. ' +
-      'A client that changes its state all the while may take longer than the answer can wait.',
+      'Reads what the broker retains for the client now and corrects the registry if it differs. ' +
+      'If the client keeps changing its state, this may take longer than the request can wait.',
   })
   @ApiOkResponse({ standardSchema: VerificationBody })
   @Problems('unknown-connection', 'invalid')

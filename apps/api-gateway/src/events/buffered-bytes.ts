@@ -1,13 +1,13 @@
 /**
- * Bytes of events that the subscribers of a gateway have not taken. Half of `EVENT_BUFFER_TOTAL` at most is for the pages
- * that subscribers read by themselves: each may have one at any time, so nobody waits for the others, and a subscriber
- * for which there is no page is not admitted. The rest is for what the feed has read.
+ * Bounds the bytes of events that the subscribers of a gateway have not taken. At most half of `EVENT_BUFFER_TOTAL` is for the
+ * pages that subscribers read by themselves: each subscriber may have one at any time without waiting for others, and a
+ * subscriber that would get no page is not admitted. The rest is for the queues behind the feed.
  */
 import { gauge } from '@app/platform';
 
 const buffered = gauge('event_buffered_bytes', 'Bytes of events that subscribers have not taken.');
 
-/** A page that a subscriber reads by itself: at most and at least. */
+/** Size of a page that a subscriber reads by itself, in bytes. */
 const PAGE_BYTES = { most: 65_536, least: 4096 } as const;
 
 export interface BufferLimits {

@@ -1,7 +1,6 @@
 /**
- * Streams that catch up read by themselves what all others have read already, and most of it may not match. So of one
- * caller's streams a few read at a time, and the others in the order in which they came: however many a caller opens, and
- * from however long ago, they cost as much as these few.
+ * Streams that catch up read old events by themselves, and most of these may not match. So only a few streams of one caller
+ * read at a time, the others wait in order: however many streams a caller opens, they cost as much as these few.
  */
 
 /** Reads of one caller at a time. */

@@ -6,7 +6,7 @@ import { FeedListener } from '../../../../test/support/feed-listener.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet } from '../../../../test/support/servers.js';
 import { EventFeed } from './event-feed.js';
-import { Round } from './event-round.js';
+import { EventBatch } from './event-batch.js';
 
 const SHARDS = 4;
 const LIMITS = {
@@ -82,7 +82,7 @@ it('events of other accounts are not even parsed for a reader that is bound to o
     complete: true,
   };
   const logger = Object.assign(Object.create(quiet) as typeof quiet, { error: (line: unknown) => errors.push(line) });
-  const { events } = new Round([page], 1000, [], logger, 'mine');
+  const { events } = new EventBatch([page], 1000, [], logger, 'mine');
   expect(events.map(({ position }) => position)).toEqual(['1-0']);
   expect(errors).toEqual([]);
 });

@@ -1,6 +1,6 @@
 /**
- * Where a reader of the events stands, as one opaque text of 10 characters: a time of Redis' clock up to which it
- * has got the events of every shard. Release 0.1.0 wrote a position for each shard; those are read as the oldest of them.
+ * The cursor of an event stream, an opaque text of 10 characters: a time of Redis' clock up to which the reader has the events
+ * of every shard. Release 0.1.0 wrote a position for each shard; such a cursor is read as the oldest of them.
  */
 
 const VERSION = 2;
@@ -25,7 +25,7 @@ export function decodeCursor(text: string): number | undefined {
 
 /**
  * A version, the newest time, then two numbers a shard: how much older its position is, plus one, and the number within
- * that millisecond. A single 0 stands for a shard without events: whatever comes there is newer than the cursor.
+ * that millisecond. A single 0 means a shard without events: every event there is newer than the cursor.
  */
 function oldestOf010(bytes: Buffer): number | undefined {
   const newest = bytes.readUIntBE(1, 6);

@@ -18,9 +18,9 @@ import {
 import { BufferedBytes, type BufferLimits } from './buffered-bytes.js';
 import { CatchUpTurns } from './catch-up-turns.js';
 import { EventQueue } from './event-queue.js';
-import { Round } from './event-round.js';
-import { EventSubscription, type Standing } from './event-subscription.js';
-import { END_REASONS, type EventFilter } from './told-event.js';
+import { EventBatch } from './event-batch.js';
+import { EventSubscription, type FeedPosition } from './event-subscription.js';
+import { END_REASONS, type EventFilter } from './sse-event.js';
 
 const subscribed = gauge('event_subscribers', 'Open event streams.');
 const read = counter('events_read', 'Events read from Redis for the subscribers of this gateway.');
@@ -33,11 +33,11 @@ const gaps = counter('event_gaps', 'Times the feed found that events of a shard 
 const SHARDS_AT_ONCE = 256;
 /** So many bytes as stored become at most twice as many of text. */
 const TEXT_FACTOR = 2;
-/** Time between two rounds: each costs a write to every subscriber. A tenth of a millisecond for each, up to this. */
+/** Pause between two batches, in milliseconds: each batch costs a write to every subscriber. A tenth for each, up to this. */
 const LONGEST_PAUSE_MS = 20;
-/** How long a subscriber may take for the rest if the gateway stops: within the shortest SHUTDOWN_GRACE. */
+/** How long a subscriber may take for the rest when the gateway stops, in milliseconds: less than the shortest SHUTDOWN_GRACE. */
 const STOP_MS = 500;
-/** All shards are read so often, a shard. */
+/** All shards are read at least this often, per shard. */
 const ALL_EVERY_MS_A_SHARD = 31;
 const ALL_EVERY_MS = 1000;
 
@@ -52,9 +52,9 @@ export class EventFeed {
   private readonly queues = new Set<EventQueue>();
   readonly buffered: BufferedBytes;
   readonly turns = new CatchUpTurns();
-  /** Where it stands in every shard; undefined while it does not read. */
+  /** Its position in every shard; undefined while it does not read. */
   private positions: ShardPosition[] | undefined;
-  /** Up to where each shard has been read, epoch milliseconds. */
+  /** Time up to which each shard has been read, epoch milliseconds. */
   private upTo: number[] = [];
   private opening: Promise<ShardPosition[]> | undefined;
   private running: Promise<void> | undefined;
@@ -75,13 +75,13 @@ export class EventFeed {
     return this.isStopping() || this.subscribers.size >= this.buffered.places;
   }
 
-  /** Up to where every shard has been read, epoch milliseconds. */
+  /** Time up to which every shard has been read, epoch milliseconds. */
   get upToMs(): number {
     return smallest(this.upTo);
   }
 
-  /** Where it stands now. */
-  standing(): Standing {
+  /** Its position now. */
+  position(): FeedPosition {
     return { positions: this.positions?.slice() ?? [], upTo: this.upTo.slice() };
   }
 
@@ -126,7 +126,7 @@ export class EventFeed {
     await this.running;
   }
 
-  /** Finds out where the logs end, if it does not read them already. */
+  /** Finds the ends of the logs, unless it reads them already. */
   private async open(): Promise<void> {
     this.opening ??= this.ends().finally(() => (this.opening = undefined));
     const ends = await this.opening;
@@ -135,7 +135,7 @@ export class EventFeed {
     this.upTo = ends.map(({ seenMs }) => seenMs);
   }
 
-  /** Twice, since the first time may begin a log: a cursor must not be before that. */
+  /** Reads the ends twice: the first read may create a log, and a cursor must not be older than that. */
   private async ends(): Promise<ShardPosition[]> {
     const shards = Array.from({ length: this.reader.shardCount }, (_, shard) => shard);
     await settledInTurn(shards, (shard) => this.reader.end(shard));
@@ -158,10 +158,10 @@ export class EventFeed {
           due = new Set(everyShard);
           allAt = performance.now() + allEveryMs;
         }
-        const { more, failure } = await this.round(positions, due);
+        const { more, failure } = await this.readBatch(positions, due);
         due = more;
         if (failure === undefined) this.backoff.succeeded();
-        // The shards of the other masters are read on.
+        // The shards of the other masters continue to be read.
         else allAt = performance.now() + this.failed(failure);
         const pause = Math.min(LONGEST_PAUSE_MS, Math.round(this.subscribers.size / 10));
         if (pause > 0) await sleep(pause);
@@ -183,10 +183,11 @@ export class EventFeed {
   }
 
   /**
-   * A round fits twice into a queue, so that a subscriber that takes what it gets does not fall behind.
+   * Reads a batch of events and passes it on. A batch fits twice into a queue, so that a subscriber that keeps up does not
+   * overflow.
    * @returns the shards that have more, and why shards could not be read. @throws it if none could
    */
-  private async round(
+  private async readBatch(
     positions: ShardPosition[],
     shards: ReadonlySet<number>,
   ): Promise<{ more: Set<number>; failure: Error | undefined }> {
@@ -207,11 +208,11 @@ export class EventFeed {
   }
 
   private pass(pages: readonly EventPage[], before: readonly ShardPosition[]): void {
-    const round = new Round(pages, this.upToMs, before, this.logger);
-    read.inc(round.events.length);
-    gaps.inc(round.gaps.length);
-    if (round.events.length + round.gaps.length === 0) return;
-    for (const queue of this.queues) queue.push(round);
+    const batch = new EventBatch(pages, this.upToMs, before, this.logger);
+    read.inc(batch.events.length);
+    gaps.inc(batch.gaps.length);
+    if (batch.events.length + batch.gaps.length === 0) return;
+    for (const queue of this.queues) queue.push(batch);
   }
 
   private isStopping(): boolean {
@@ -219,7 +220,7 @@ export class EventFeed {
   }
 }
 
-/** Asks for so many shards at a time that the last of them is answered in time. */
+/** Reads a limited number of shards at a time, so that the last command is answered within its time limit. */
 async function settledInTurn<T>(
   shards: readonly number[],
   ask: (shard: number) => Promise<T>,

@@ -2,7 +2,7 @@
 import type { Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import { EventLog, faultsIn, msOf, type AppendedEvent } from '../../../../test/support/event-log.js';
-import type { ToldEvent } from '../../../../test/support/event-text.js';
+import type { SseEvent } from '../../../../test/support/event-text.js';
 import { FeedListener, feedAt, listenAt, openAt } from '../../../../test/support/feed-listener.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually } from '../../../../test/support/servers.js';
@@ -37,7 +37,7 @@ async function begun(feed: EventFeed, after?: string): Promise<FeedListener> {
   return listener;
 }
 
-function gapsOf({ told }: { told: readonly ToldEvent[] }): ToldEvent['data'][] {
+function gapsOf({ told }: { told: readonly SseEvent[] }): SseEvent['data'][] {
   return told.filter(({ event }) => event === 'gap').map(({ data }) => data);
 }
 

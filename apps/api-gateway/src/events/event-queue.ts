@@ -1,10 +1,10 @@
-/** What the feed has read and one subscriber has not taken yet. Bounded: past the bound, the subscriber reads by itself. */
+/** Batches that the feed has read and one subscriber has not taken yet. If the queue overflows, the subscriber reads by itself. */
 import type { ShardPosition } from '@app/registry';
 import type { BufferedBytes } from './buffered-bytes.js';
-import type { Round } from './event-round.js';
-import type { EventFilter } from './told-event.js';
+import type { EventBatch } from './event-batch.js';
+import type { EventFilter } from './sse-event.js';
 
-/** What one round has for one subscriber. */
+/** The part of one batch that matches one subscriber's filter. */
 export interface QueuedChunk {
   chunk: Buffer;
   /** Up to where every shard has been read with it, epoch milliseconds. */
@@ -25,19 +25,19 @@ export class EventQueue {
     private readonly all: BufferedBytes,
   ) {}
 
-  /** Where the feed stood in every shard before the first round that did not fit: the subscriber goes on by itself from there. */
+  /** Position of the feed before the first batch that did not fit: the subscriber reads by itself from there. */
   get overflowed(): readonly ShardPosition[] | undefined {
     return this.waiting.length === 0 ? this.missed : undefined;
   }
 
-  push(round: Round): void {
+  push(batch: EventBatch): void {
     if (this.missed !== undefined) return;
-    const chunk = round.chunkFor(this.filter);
+    const chunk = batch.chunkFor(this.filter);
     if (chunk === undefined) return;
     if (this.bytes + chunk.length <= this.most && this.all.take(chunk.length)) {
-      this.waiting.push({ chunk, upToMs: round.upToMs });
+      this.waiting.push({ chunk, upToMs: batch.upToMs });
       this.bytes += chunk.length;
-    } else this.missed = round.before;
+    } else this.missed = batch.before;
     this.wake?.();
   }
 

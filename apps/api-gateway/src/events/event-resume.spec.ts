@@ -4,7 +4,7 @@ import { RegistryKeys } from '@app/registry';
 import fc from 'fast-check';
 import { EventListener } from '../../../../test/support/event-listener.js';
 import { EventLog, faultsIn } from '../../../../test/support/event-log.js';
-import type { ToldEvent } from '../../../../test/support/event-text.js';
+import type { SseEvent } from '../../../../test/support/event-text.js';
 import { feedAt, listenAt, type FeedListener } from '../../../../test/support/feed-listener.js';
 import { GatewayApp } from '../../../../test/support/gateway-app.js';
 import { Random, seedOfRun } from '../../../../test/support/random.js';
@@ -129,7 +129,7 @@ it('each client keeps its order whatever readers, clocks, trims and pauses do, a
       begin();
       let reader = await listenAt(feed(0));
       await eventually(() => expect(reader.lastId).not.toBe(''));
-      const told: ToldEvent[] = [];
+      const told: SseEvent[] = [];
       const clocks = Array.from({ length: SHARDS }, () => Date.now() + 10_000);
       for (const [what, ...args] of steps) {
         const [a = 0, b = 0, c = 0] = args;

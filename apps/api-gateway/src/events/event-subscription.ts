@@ -1,7 +1,7 @@
 /**
- * One subscriber: a stream of text with Node's own back-pressure. It reads what stands behind its cursor by itself, as
- * fast as it is taken, and then gets what the feed reads for everybody. If it does not take that in time, it goes on by
- * itself from there: it is served at its own pace, and slows nobody else. What it holds is bounded.
+ * One subscriber: a stream of text with Node's own back-pressure. It first catches up: it reads the events after its cursor by
+ * itself, as fast as they are taken. Then it follows the feed, which reads for all subscribers. If its queue overflows, it
+ * catches up again from there: a slow subscriber slows no other. Its memory is bounded.
  */
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,8 +10,8 @@ import { EVENT_STREAM_NAMES, positionAt, type EventPage, type EventReader, type 
 import type { BufferedBytes } from './buffered-bytes.js';
 import type { CatchUpTurns } from './catch-up-turns.js';
 import type { EventQueue } from './event-queue.js';
-import { Round, idLine } from './event-round.js';
-import { closedText, type EndReason, type EventFilter } from './told-event.js';
+import { EventBatch, idLine } from './event-batch.js';
+import { closedText, type EndReason, type EventFilter } from './sse-event.js';
 
 /** How long a client should wait before it comes back; sent as `retry`. */
 const RETRY_MS = 2000;
@@ -23,27 +23,27 @@ const PIECE_BYTES = 16_384;
 /** How long the rest may take that was not taken at the end. */
 const END_MS = 10_000;
 
-/** What is read for everybody. */
+/** The feed that reads for all subscribers. */
 export interface SharedFeed {
   readonly buffered: BufferedBytes;
   readonly turns: CatchUpTurns;
-  /** Up to where every shard has been read, epoch milliseconds. */
+  /** Time up to which every shard has been read, epoch milliseconds. */
   readonly upToMs: number;
   /** `heartbeatMs`: how often a stream shows that it lives; `stalledMs`: it is ended if nothing is taken for so long. */
   readonly limits: { heartbeatMs: number; stalledMs: number };
-  standing(): Standing;
+  position(): FeedPosition;
   /** What is read from now on, until `leave`. */
   join(filter: EventFilter): EventQueue;
   leave(queue: EventQueue): void;
 }
 
-/** Where the feed stands: in each shard, and up to which time it has read it, epoch milliseconds. */
-export interface Standing {
+/** Position of the feed in each shard, and the time up to which it has read the shard, epoch milliseconds. */
+export interface FeedPosition {
   positions: readonly ShardPosition[];
   upTo: readonly number[];
 }
 
-/** Where a reader stands in the shards that can have anything for it. */
+/** Position of a reader in each shard that can have events for it. */
 type Positions = Map<number, ShardPosition>;
 
 export class EventSubscription extends Readable {
@@ -64,7 +64,7 @@ export class EventSubscription extends Readable {
   ) {
     super({ highWaterMark: PIECE_BYTES });
     this.cursorMs = fromMs ?? feed.upToMs;
-    // From now on it misses nothing, also if nobody reads the stream yet.
+    // It joins now, so that it misses nothing before its first read.
     if (fromMs === undefined) this.queue = feed.join(wanted);
     this.chunks = this.generate(fromMs === undefined ? undefined : this.positionsAt(fromMs));
   }
@@ -94,14 +94,14 @@ export class EventSubscription extends Readable {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     clearTimeout(this.stalled);
     if (this.queue !== undefined) this.feed.leave(this.queue);
-    // It may be waiting for Redis, and ends behind that.
+    // The generator may be waiting for Redis; it ends after that.
     this.chunks.return().then(
       () => done(error),
       (failure: unknown) => done(error ?? (failure instanceof Error ? failure : new Error(String(failure)))),
     );
   }
 
-  /** Whether nothing more is to be passed on but the end. A method, since it changes while it is waited for. */
+  /** Whether only the end is left to be passed on. A method, since it changes during an await. */
   private isOver(): boolean {
     return this.reason !== undefined || this.destroyed;
   }
@@ -124,15 +124,15 @@ export class EventSubscription extends Readable {
     if (this.reason !== undefined) yield closedText(this.reason);
   }
 
-  /** Reads by itself until it stands where the feed stands, and has joined it. @returns false if it could not */
+  /** Reads by itself up to the position of the feed, and joins it. @returns false if a shard could not be read */
   private async *catchUp(positions: Positions): AsyncGenerator<string | Buffer, boolean, undefined> {
-    if (!(yield* this.readByItself(positions, this.feed.standing()))) return false;
+    if (!(yield* this.readByItself(positions, this.feed.position()))) return false;
     this.queue = this.feed.join(this.wanted);
-    // What the feed has read since; all behind that comes to the queue.
-    return yield* this.readByItself(positions, this.feed.standing());
+    // Read what the feed has read since; all later events come to the queue.
+    return yield* this.readByItself(positions, this.feed.position());
   }
 
-  /** Passes on what the feed reads. @returns where to go on by itself, if it has not taken it in time */
+  /** Passes on what the feed reads. @returns the positions to catch up from, if its queue overflowed */
   private async *follow(): AsyncGenerator<string | Buffer, Positions | undefined, undefined> {
     const { queue, feed } = this;
     while (queue !== undefined && !this.isOver()) {
@@ -152,13 +152,13 @@ export class EventSubscription extends Readable {
   }
 
   /**
-   * Reads and passes on what stands between the positions, which it moves on, and those of the feed: a page at a time,
-   * and the next one when that has been taken. Shards that cannot be read hold back the cursor, and no other shard.
+   * Reads and passes on the events between `positions`, which it advances, and the position of the feed: a page at a time, the
+   * next one when that has been taken. Shards that cannot be read hold back the cursor, but no other shard.
    * @returns whether every shard was read
    */
   private async *readByItself(
     positions: Positions,
-    standing: Standing,
+    feedPosition: FeedPosition,
   ): AsyncGenerator<string | Buffer, boolean, undefined> {
     const upTo = new Map(Array.from(positions.keys(), (shard) => [shard, this.cursorMs]));
     const due = [...positions.keys()];
@@ -167,7 +167,7 @@ export class EventSubscription extends Readable {
       const { pageBytes } = this.feed.buffered;
       const shards = due.splice(0, Math.min(SHARDS_AT_ONCE, Math.ceil(pageBytes / SHARD_BYTES)));
       const pages = await this.feed.turns.take(this.wanted.caller ?? '', async () =>
-        this.isOver() ? [] : this.readPages(positions, standing, shards),
+        this.isOver() ? [] : this.readPages(positions, feedPosition, shards),
       );
       if (pages.length < shards.length) {
         whole = false;
@@ -176,11 +176,11 @@ export class EventSubscription extends Readable {
       if (pages.length === 0) break;
       for (const { shard, next, upToMs, complete } of pages) {
         positions.set(shard, next);
-        upTo.set(shard, complete ? Math.min(upToMs, standing.upTo[shard] ?? upToMs) : upToMs);
+        upTo.set(shard, complete ? Math.min(upToMs, feedPosition.upTo[shard] ?? upToMs) : upToMs);
         if (!complete) due.push(shard);
       }
       this.cursorMs = Math.max(0, Math.min(...upTo.values()));
-      const chunk = new Round(pages, this.cursorMs, [], this.logger, this.wanted.account).chunkFor(this.wanted);
+      const chunk = new EventBatch(pages, this.cursorMs, [], this.logger, this.wanted.account).chunkFor(this.wanted);
       if (chunk !== undefined) {
         const free = this.feed.buffered.holdPage(chunk.length);
         try {
@@ -193,13 +193,17 @@ export class EventSubscription extends Readable {
     return whole;
   }
 
-  /** Shows that it lives, and how far it has read. */
+  /** A heartbeat, with the cursor reached so far. */
   private *beat(): Iterable<string> {
     yield `: heartbeat\n${idLine(this.cursorMs)}\n`;
   }
 
   /** @returns pages of those shards whose Redis answers */
-  private async readPages(positions: Positions, { positions: ends }: Standing, shards: number[]): Promise<EventPage[]> {
+  private async readPages(
+    positions: Positions,
+    { positions: ends }: FeedPosition,
+    shards: number[],
+  ): Promise<EventPage[]> {
     // As text it takes about twice as many bytes.
     const bytes = Math.ceil(this.feed.buffered.pageBytes / 2 / EVENT_STREAM_NAMES.length / shards.length);
     const results = await Promise.allSettled(
@@ -228,7 +232,7 @@ function at(positions: Positions, shard: number): ShardPosition {
   return position;
 }
 
-/** Has the shards that could not be read come behind the others next time. */
+/** Moves the shards that could not be read to the end of the order. */
 function putLast(positions: Positions, shards: readonly number[], pages: readonly EventPage[]): void {
   for (const shard of shards) {
     const position = positions.get(shard);

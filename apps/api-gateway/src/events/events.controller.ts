@@ -3,7 +3,7 @@ import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger
 import { SETTINGS } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import { RequestCaller, type Caller } from '../access/caller.js';
-import { OpenStreams } from '../access/open-streams.js';
+import { StreamQuota } from '../access/stream-quota.js';
 import { Requires } from '../access/scopes.js';
 import { Problem, Problems } from '../http/problem.js';
 import { LastEventId } from '../http/request-headers.js';
@@ -17,7 +17,7 @@ import type { EventsSettings } from './events.settings.js';
 export class EventsController {
   constructor(
     private readonly feed: EventFeed,
-    private readonly streams: OpenStreams,
+    private readonly streams: StreamQuota,
     @Inject(SETTINGS) private readonly settings: EventsSettings,
   ) {}
 

@@ -1,7 +1,7 @@
 /**
- * How many bytes of bodies a gateway has in hand, in all and of each caller. A body is in hand from before its first
- * byte is read until its request has been answered; its text, what it is parsed to, and what is sent to Redis take
- * several times as much memory.
+ * Bounds the bytes of request bodies in hand, in total and for each caller. A body is in hand from before its first byte is
+ * read until its request has been answered: its text, its parsed form and what is sent to Redis take several times as much
+ * memory.
  */
 import { counter, gauge } from '@app/platform';
 import { Problem } from './problem.js';
@@ -26,9 +26,9 @@ export class BodyBudget {
     return this.total;
   }
 
-  /** A share of the budget for one body, which holds nothing yet. */
-  open(caller: string): BodyShare {
-    return new BodyShare(this, caller);
+  /** A reservation in the budget for one body, empty at first. */
+  open(caller: string): BodyReservation {
+    return new BodyReservation(this, caller);
   }
 
   /** @throws Problem */
@@ -62,8 +62,8 @@ export class BodyBudget {
   }
 }
 
-/** What one body holds of the budget. */
-export class BodyShare {
+/** What one body has reserved of the budget. */
+export class BodyReservation {
   private held = 0;
 
   constructor(

@@ -1,6 +1,6 @@
 /**
- * `Expect: 100-continue`: a caller is asked for its body only when the body is wanted, so that one that is not let in,
- * or sends too much, hears so before it has sent anything.
+ * `Expect: 100-continue`: the server asks for the body only after it accepted the headers. So a caller that is refused, or
+ * would send too much, gets its response before it sends the body.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { answerOf, pathOf } from './problem-answer.js';
@@ -8,13 +8,13 @@ import { Problem } from './problem.js';
 import { requestIdOf } from './request-id.js';
 import { DATA_HEADERS } from './secure-headers.js';
 
-/** Requests whose callers wait to be asked. */
+/** Requests whose callers wait for `100 Continue`. */
 const waiting = new WeakMap<IncomingMessage, ServerResponse>();
 
 export function holdBodies(server: Server): void {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     waiting.set(request, response);
-    // A caller that was not asked may send its body all the same, or the next request.
+    // A caller that got no `100 Continue` may still send its body, or the next request.
     response.setHeader('connection', 'close');
     server.emit('request', request, response);
   });
@@ -29,7 +29,7 @@ export function holdBodies(server: Server): void {
   });
 }
 
-/** Has the caller send its body, if it waits to be asked. */
+/** Sends `100 Continue` if the caller waits for it. */
 export function askForBody(request: IncomingMessage): void {
   const response = waiting.get(request);
   if (response === undefined) return;

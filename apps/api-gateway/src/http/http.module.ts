@@ -9,6 +9,7 @@ import { Draining, LOGGER, SETTINGS, type Logger } from '@app/platform';
 import { Availability } from './availability.js';
 import { BodyBudget } from './body-budget.js';
 import { bodyLimits, type HttpSettings } from './http.settings.js';
+import { ManagementPort, type ManagementSettings } from './management-port.js';
 import { ProblemFilter } from './problem.filter.js';
 import { validationPipe } from './validation.js';
 
@@ -21,8 +22,13 @@ import { validationPipe } from './validation.js';
       inject: [SETTINGS],
       useFactory: (settings: HttpSettings) => new BodyBudget(bodyLimits(settings)),
     },
+    {
+      provide: ManagementPort,
+      inject: [SETTINGS, LOGGER],
+      useFactory: (settings: ManagementSettings, logger: Logger) => new ManagementPort(settings, logger),
+    },
     { provide: Availability, inject: [Draining], useFactory: (draining: Draining) => new Availability(draining) },
   ],
-  exports: [Availability, BodyBudget],
+  exports: [Availability, BodyBudget, ManagementPort],
 })
 export class HttpModule {}

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { BodyBudget, BodyShare } from './body-budget.js';
+import type { BodyBudget, BodyReservation } from './body-budget.js';
 import { askForBody } from './expectations.js';
 import { assertJson } from './media-type.js';
 import { Problem } from './problem.js';
@@ -11,7 +11,7 @@ import { Problem } from './problem.js';
 export interface RouteBody {
   /** Most bytes. */
   limit: number;
-  /** Makes something of a body in UTF-8; without it, it is parsed. @throws Problem; SyntaxError if it is no JSON */
+  /** Reads a body in UTF-8; the default is `JSON.parse`. @throws Problem; SyntaxError if it is no JSON */
   read?(json: Buffer): unknown;
 }
 
@@ -20,15 +20,15 @@ declare module 'fastify' {
     body?: RouteBody;
   }
   interface FastifyRequest {
-    /** What its body holds of the budget; null if it has none. */
-    bodyShare: BodyShare | null;
+    /** What its body has reserved of the budget; null if it has no body. */
+    bodyReservation: BodyReservation | null;
   }
 }
 
-/** Most bytes that are read for an operation that takes no body. */
+/** Most bytes read for an operation that takes no body. */
 const NOTHING_OF_USE = 8192;
 
-/** Some write it before a text; it is not part of it. */
+/** Some editors write it before a text; it is not part of the text. */
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /** Of routes, named `<METHOD> <path>`. To be called before any route is added, and after the guard's hooks. */
@@ -37,7 +37,7 @@ export function takeBodies(
   bodies: Readonly<Record<string, RouteBody>>,
   budget: BodyBudget,
 ): void {
-  fastify.decorateRequest('bodyShare', null);
+  fastify.decorateRequest('bodyReservation', null);
   fastify.addHook('onRoute', (route) => {
     const body = bodies[`${String(route.method)} ${route.url}`];
     if (body !== undefined) route.config = { ...route.config, body };
@@ -47,7 +47,7 @@ export function takeBodies(
     const { headers } = request.raw;
     const length = headers['content-length'];
     if (headers['transfer-encoding'] === undefined && (length === undefined || length === '0')) {
-      // An empty body is no body, whatever it is called.
+      // An empty body is no body, whatever its content type.
       if (request.routeOptions.config.body === undefined) delete headers['content-type'];
       done();
       return;
@@ -60,9 +60,9 @@ export function takeBodies(
     }
     done();
   });
-  // It runs when the handler has ended, also if nobody waits for the answer any more.
+  // This hook runs when the handler has ended, even if the caller is gone.
   fastify.addHook('onSend', (request, _reply, _payload, done) => {
-    request.bodyShare?.release();
+    request.bodyReservation?.release();
     done();
   });
   fastify.removeAllContentTypeParsers();
@@ -71,22 +71,22 @@ export function takeBodies(
   });
 }
 
-/** Holds what the caller says it will send, before a byte is read. @throws Problem */
+/** Reserves `Content-Length` bytes before a byte is read. @throws Problem */
 function admit(request: FastifyRequest, length: number, budget: BodyBudget): void {
   const { config } = request.routeOptions;
   const limit = config.body?.limit ?? NOTHING_OF_USE;
   if (length > limit) throw tooLarge(limit);
   if (config.body !== undefined) assertJson(request.raw.headers);
-  const share = budget.open(request.caller?.id ?? '');
-  share.growTo(length);
-  request.bodyShare = share;
+  const reservation = budget.open(request.caller?.id ?? '');
+  reservation.growTo(length);
+  request.bodyReservation = reservation;
 }
 
 /** @returns undefined for an empty body of an operation that takes none @throws Problem */
 async function read(request: FastifyRequest, payload: IncomingMessage): Promise<unknown> {
   const { body: takes } = request.routeOptions.config;
   askForBody(request.raw);
-  const bytes = await gather(payload, takes?.limit ?? NOTHING_OF_USE, request.bodyShare);
+  const bytes = await gather(payload, takes?.limit ?? NOTHING_OF_USE, request.bodyReservation);
   if (takes === undefined) {
     if (bytes.length === 0) return undefined;
     assertJson(request.raw.headers);
@@ -105,7 +105,7 @@ async function read(request: FastifyRequest, payload: IncomingMessage): Promise<
 }
 
 /** All bytes of a body. @throws Problem if they are too many, or do not come to their end */
-function gather(payload: IncomingMessage, limit: number, share: BodyShare | null): Promise<Buffer> {
+function gather(payload: IncomingMessage, limit: number, reservation: BodyReservation | null): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
@@ -117,7 +117,7 @@ function gather(payload: IncomingMessage, limit: number, share: BodyShare | null
         return;
       }
       try {
-        share?.growTo(length);
+        reservation?.growTo(length);
       } catch (error) {
         fail(error as Error);
       }
@@ -129,7 +129,7 @@ function gather(payload: IncomingMessage, limit: number, share: BodyShare | null
     const fail = (error: Error): void => settle(() => reject(error));
     const settle = (end: () => void): void => {
       payload.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken);
-      // What breaks after this is nobody's business any more.
+      // Later errors of the connection concern no handler.
       payload.on('error', () => undefined);
       end();
     };

@@ -1,6 +1,6 @@
 /**
- * Walks through JSON text that is known to be valid, to find where its values stand. What a value says is left to
- * `JSON.parse`: a number or a member's place that JavaScript would change stays as it was written.
+ * Walks through JSON text that is known to be valid, to find the place of each value. `JSON.parse` reads the values; the text
+ * is kept as it was written, since JavaScript would change some numbers and the order of some members.
  */
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -10,7 +10,7 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const SPACE = 0x20;
-/** So many characters are looked at one by one; in longer stretches without a quote the engine's search is faster. */
+/** Characters compared one by one before `indexOf` is used, which is faster on long text without a quote. */
 const SHORT = 64;
 
 export class JsonWalk {
@@ -21,7 +21,7 @@ export class JsonWalk {
     this.skipBlanks();
   }
 
-  /** Calls `each` with the name of every member of the object that stands here; it must walk over the value. */
+  /** Calls `each` with the name of every member of the object at this place; it must walk over the value. */
   object(each: (name: string) => void): void {
     this.enter();
     while (this.json[this.at] !== CLOSE_BRACE) {
@@ -38,7 +38,7 @@ export class JsonWalk {
     this.at++;
   }
 
-  /** Calls `each` for every item of the array that stands here; it must walk over the item. */
+  /** Calls `each` for every item of the array at this place; it must walk over the item. */
   array(each: (index: number) => void): void {
     this.enter();
     for (let index = 0; this.json[this.at] !== CLOSE_BRACKET; index++) {
@@ -48,14 +48,14 @@ export class JsonWalk {
     this.at++;
   }
 
-  /** Walks over the value that stands here. @returns its text, and how deep arrays and objects stand in each other */
+  /** Walks over the value at this place. @returns its text, and how deep its arrays and objects nest */
   value(): { text: string; depth: number } {
     const from = this.at;
     const depth = this.skip();
     return { text: this.json.toString('utf8', from, this.at), depth };
   }
 
-  /** Walks over the value that stands here. @returns its depth: 0 for a text or number */
+  /** Walks over the value at this place. @returns its depth: 0 for a text or number */
   skip(): number {
     const { json } = this;
     const { length } = json;
@@ -71,7 +71,7 @@ export class JsonWalk {
         at++;
         if (++depth > deepest) deepest = depth;
       } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
-        // The end of what a number, `true`, `false` or `null` stands in.
+        // A number, `true`, `false` or `null` ends here.
         if (depth === 0) break;
         at++;
         if (--depth === 0) break;
@@ -82,7 +82,7 @@ export class JsonWalk {
     return deepest;
   }
 
-  /** What stands here: an object, an array, or something else. */
+  /** Kind of the value at this place. */
   get kind(): 'object' | 'array' | 'other' {
     const code = this.json[this.at];
     return code === OPEN_BRACE ? 'object' : code === OPEN_BRACKET ? 'array' : 'other';

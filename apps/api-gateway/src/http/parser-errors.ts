@@ -1,4 +1,4 @@
-/** What Node's HTTP parser and Fastify's router refuse before any guard or filter is asked: problems as well. */
+/** Requests that Node's HTTP parser or Fastify's router refuses before any guard or filter runs get a problem, too. */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '@app/platform';
@@ -17,7 +17,7 @@ export function onParserError(logger: Logger): (error: Error, socket: Socket) =>
   return (error, socket: ServedSocket) => {
     const pending = socket._httpMessage;
     if ('code' in error && error.code === 'ECONNRESET') socket.destroy();
-    // Nothing may be written into an answer that has begun.
+    // Writing would corrupt a response that has begun.
     else if (!socket.writable || pending?.headersSent === true) socket.destroy();
     else {
       const problem = problemOf('code' in error ? error.code : undefined);
@@ -26,7 +26,7 @@ export function onParserError(logger: Logger): (error: Error, socket: Socket) =>
   };
 }
 
-/** For the event `connect` of a server: without it Node closes the connection, and the caller learns nothing. */
+/** For the event `connect` of a server: without it Node closes the connection without a response. */
 export function onConnect(logger: Logger): (request: IncomingMessage) => void {
   return (request) => {
     // Node has taken its own listeners off the socket.
@@ -52,7 +52,7 @@ function refuse(
   };
   logger.info({ ...about, path, detail: problem.detail }, 'request refused');
   socket.end(rawAnswer(problem, path, requestId));
-  // A caller that goes on sending is not listened to.
+  // What the caller still sends is dropped.
   socket.once('finish', () => socket.destroy());
 }
 

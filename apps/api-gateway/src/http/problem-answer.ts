@@ -1,4 +1,4 @@
-/** A problem as an HTTP answer, for those who have no Fastify reply to write it to as well. */
+/** A problem as an HTTP response; also used if there is no Fastify reply to write it to. */
 import type { Problem } from './problem.js';
 
 export interface ProblemAnswer {
@@ -7,7 +7,7 @@ export interface ProblemAnswer {
   body: string;
 }
 
-/** `path`: without its query, in which anything may stand, a key in the wrong place included. */
+/** `path`: without its query, which may hold anything, even a key in the wrong place. */
 export function answerOf(problem: Problem, path: string, requestId: string): ProblemAnswer {
   const { status, more } = problem;
   return {

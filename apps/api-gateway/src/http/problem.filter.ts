@@ -48,14 +48,14 @@ export function answer(
   void reply.status(status).headers(headers).send(body);
 }
 
-/** What the health controller says of an app that is not well: for probes, which look for its members. */
+/** The report of the health controller for an app that is not ready: probes read its members. */
 function healthReport(error: unknown): object | undefined {
   if (!(error instanceof HttpException) || error.getStatus() !== 503) return undefined;
   const response = error.getResponse();
   return typeof response === 'object' && 'details' in response ? response : undefined;
 }
 
-/** The problem that stands for an error. What an error of others says may repeat what a caller sent, so it is not shown. */
+/** The problem for an error. The text of a foreign error may repeat what the caller sent, so it is not shown. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (isRedisError(error)) {
@@ -71,7 +71,7 @@ export function asProblem(error: unknown): Problem {
   return new Problem('internal', 'the request could not be processed; the log has the details under this request_id');
 }
 
-/** What the frame refuses by itself, by status. */
+/** Problems for what Fastify and Nest refuse by themselves, by status. */
 const REFUSALS: Readonly<Record<number, [ProblemKind, string]>> = {
   400: ['bad-request', 'the path, the headers or the body cannot be read, or the body ended too early'],
   404: ['not-found', 'this is not served here'],

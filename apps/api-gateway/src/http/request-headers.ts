@@ -7,7 +7,7 @@ export const RequestId = createParamDecorator(
   (_: unknown, context: ExecutionContext): string => context.switchToHttp().getRequest<FastifyRequest>().id,
 );
 
-/** The `Idempotency-Key` header, undefined where it is absent. */
+/** The `Idempotency-Key` header, undefined if it is absent. */
 export const IdempotencyKey = createParamDecorator((_: unknown, context: ExecutionContext): string | undefined => {
   const key = context.switchToHttp().getRequest<FastifyRequest>().headers['idempotency-key'];
   if (key === undefined) return undefined;
@@ -16,7 +16,7 @@ export const IdempotencyKey = createParamDecorator((_: unknown, context: Executi
   throw new Problem('invalid', detail, { errors: [{ in: 'header', name: 'Idempotency-Key', detail }] });
 });
 
-/** The `Last-Event-ID` header, undefined where it is absent or empty. */
+/** The `Last-Event-ID` header, undefined if it is absent or empty. */
 export const LastEventId = createParamDecorator((_: unknown, context: ExecutionContext): string | undefined => {
   const id = context.switchToHttp().getRequest<FastifyRequest>().headers['last-event-id'];
   return typeof id === 'string' && id !== '' ? id : undefined;

@@ -1,15 +1,15 @@
-/** `X-Request-Id`: taken over from the caller if it is usable, echoed on every response, logged. */
+/** `X-Request-Id`: taken from the caller if it is usable, echoed on every response, logged. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
 const USABLE = /^[\x21-\x7e]{1,128}$/;
 
-/** Ids that were made up; who asks again about the same request gets the same. */
+/** Ids that were made here, so that the same request gets the same id each time. */
 const madeUp = new WeakMap<object, string>();
 
 export function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
-  const given = request.headers['x-request-id'];
-  if (typeof given === 'string' && USABLE.test(given)) return given;
+  const presented = request.headers['x-request-id'];
+  if (typeof presented === 'string' && USABLE.test(presented)) return presented;
   let id = madeUp.get(request);
   if (id === undefined) madeUp.set(request, (id = randomUUID()));
   return id;

@@ -14,7 +14,7 @@ export function measureRequests(fastify: FastifyInstance): void {
     done();
   });
   fastify.addHook('onResponse', (request, reply, done) => {
-    // How long a stream stays open says nothing of how fast it is answered.
+    // The time that a stream stays open is no response time.
     const isStream = String(reply.getHeader('content-type')).startsWith('text/event-stream');
     const route = request.routeOptions.url ?? 'none';
     const labels = { method: request.method, route, status: reply.statusCode };

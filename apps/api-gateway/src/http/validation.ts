@@ -9,11 +9,11 @@ type Issue = Parameters<
   NonNullable<NonNullable<ConstructorParameters<typeof StandardSchemaValidationPipe>[0]>['exceptionFactory']>
 >[0][number];
 
-/** Where the value stands in the request; `name` if it is one parameter and not a whole query. */
+/** The part of the request that the value comes from; `name` if it is one parameter and not a whole query. */
 type Place = { in: ParameterPlace; name?: string | undefined } | 'body';
 
 const PLACES: Partial<Record<ArgumentMetadata['type'], ParameterPlace>> = { param: 'path', query: 'query' };
-/** A name that may be shown: in the place of a name, too, somebody may have put a key. */
+/** A name that may be shown: callers have put keys in the place of a name. */
 const SHOWABLE = /^[a-z][a-z_]{0,39}$/i;
 
 class IssuesError extends Error {
@@ -22,7 +22,7 @@ class IssuesError extends Error {
   }
 }
 
-/** The frame's pipe removes members named `constructor` or `prototype` unasked; a payload is the caller's to choose. */
+/** Nest's pipe removes members named `constructor` or `prototype`; a payload may have them. */
 class UnalteringPipe extends StandardSchemaValidationPipe {
   protected override stripProtoKeys(): void {
     // Nothing of a body is ever merged into another object.

@@ -1,4 +1,4 @@
-/** A batch of messages: each is checked and answered on its own, and one that is wrong harms no other. */
+/** A batch of messages: each item is checked and answered on its own; a wrong item does not affect the others. */
 import type { NewMessage } from '@app/registry';
 import type { Caller } from '../access/caller.js';
 import { Problem } from '../http/problem.js';
@@ -11,7 +11,7 @@ import { refusal, toNewMessage } from './outgoing.js';
 type Result = BatchResultBody['results'][number];
 type Accepted = Extract<SendOutcome, { kind: 'accepted' }>;
 
-/** Sends what can be sent. @returns what became of each item, in their order, for the caller and for the audit log */
+/** Sends the valid items. @returns the outcome of each item, in order, for the caller and for the audit log */
 export async function sendBatch(
   items: readonly unknown[],
   requestId: string,
@@ -42,14 +42,14 @@ export async function sendBatch(
   return { results, audit };
 }
 
-/** What the audit log says of a message that was accepted, beside who sent it to whom. */
+/** What the audit line of an accepted message says besides sender and receiver. */
 export function acceptedAudit({ message, shard, replayed }: Accepted): Record<string, unknown> {
   const { messageId: message_id, directive, status: message_status } = message;
   return { message_id, directive, message_status, shard, replayed };
 }
 
 function toMessage(item: unknown, requestId: string, settings: MessagesSettings): NewMessage | Problem {
-  // A member of it stands there twice.
+  // One of its members occurs twice.
   if (item instanceof Problem) return item;
   const { success, data, error } = BatchItem.safeParse(item);
   if (!success) return asProblem(error.issues);

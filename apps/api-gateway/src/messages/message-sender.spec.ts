@@ -2,7 +2,7 @@ import { closeRedis, connectRedis, createLogger, type Redis } from '@app/platfor
 import { Messages, RegistryKeys, type WakeUps } from '@app/registry';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, freePort, quiet } from '../../../../test/support/servers.js';
-import { ANYBODY } from '../access/caller.js';
+import { ANONYMOUS } from '../access/caller.js';
 import { MessageSender } from './message-sender.js';
 
 let redis: Redis;
@@ -31,7 +31,7 @@ it('a wake-up that fails is tried again, and the caller does not wait for it', a
     idempotencyKey: undefined,
     requestId: 'request-1',
   } as const;
-  expect(await sender.send([message], ANYBODY)).toMatchObject([{ kind: 'accepted' }]);
+  expect(await sender.send([message], ANONYMOUS)).toMatchObject([{ kind: 'accepted' }]);
   expect(tries).toEqual([[0]]);
   await eventually(() => expect(tries).toEqual([[0], [0], [0]]));
 });
@@ -53,7 +53,7 @@ it('a request of which nothing is known to be stored leaves one line, which name
     idempotencyKey: undefined,
     requestId: 'request-1',
   }));
-  for (const outcome of await sender.send(batch, ANYBODY)) expect(outcome).toEqual({ kind: 'unreachable' });
+  for (const outcome of await sender.send(batch, ANONYMOUS)) expect(outcome).toEqual({ kind: 'unreachable' });
   expect(lines).toHaveLength(1);
   const line = JSON.parse(lines[0] ?? '') as { message_ids: string[]; shards: number[] };
   expect(line).toMatchObject({ message: 'outcome unknown', request_id: 'request-1' });
@@ -61,7 +61,7 @@ it('a request of which nothing is known to be stored leaves one line, which name
   expect(new Set(line.shards).size).toBe(8);
 
   const [one = batch[0]] = batch;
-  await sender.send(one === undefined ? [] : [one], ANYBODY);
+  await sender.send(one === undefined ? [] : [one], ANONYMOUS);
   expect(JSON.parse(lines[1] ?? '')).toMatchObject({
     client_id: 'client-0',
     message_id: expect.any(String) as unknown,

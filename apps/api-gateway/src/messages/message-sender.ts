@@ -31,22 +31,22 @@ const REFUSALS = valuesOf<Exclude<SendOutcome['kind'], 'accepted'>>({
 });
 const refused = counter('messages_refused', 'Messages refused, by reason.', { reason: REFUSALS });
 
-/** How long a call waits for Redis to come back before it asks again. */
+/** How long a request waits for a reconnect to Redis before it tries again, in milliseconds. */
 const RECONNECT_MS = 250;
-/** When a call is told at the latest that the outcome is unknown, if Redis answers nobody. */
+/** If Redis answers no request for so long, the caller learns that the outcome is unknown. In milliseconds. */
 const PATIENCE_MS = 900;
-/** Most bytes of payloads, and most messages, of one script: others come between the scripts of a large batch. */
+/** Most bytes of payloads, and most messages, of one script: other requests run between the scripts of a large batch. */
 const MOST_AT_ONCE = { bytes: 1_048_576, messages: 250 };
-/** A wake-up is tried so often, so far apart, before it is left to the housekeeping. */
+/** Number of tries of a wake-up, and the time between them; then the shard's housekeeping repeats it. */
 const WAKE_TRIES = 4;
 const WAKE_AGAIN_MS = 500;
 
 export type SendOutcome =
   | AcceptOutcome
-  /** The registry did not answer, also when it was asked again; the message may be stored all the same. */
+  /** The registry did not answer, and a second try failed, too. The message may still have been stored. */
   | { kind: 'unreachable' };
 
-/** Messages of one shard of which it is not known whether they are stored. */
+/** Messages of one shard that may or may not have been stored. */
 interface Unknown {
   shard: number;
   messages: readonly MintedMessage[];
@@ -66,10 +66,9 @@ export class MessageSender {
   ) {}
 
   /**
-   * Accepts messages, those of one client in their order, all shards at once, those of a shard with as few scripts as their
-   * size allows. What becomes of
-   * one, or of one shard, changes nothing for the others.
-   * @returns what became of each, in their order
+   * Accepts messages: those of one client in order, all shards at the same time, each shard with as few scripts as the size
+   * of its messages allows. The outcome of one message or shard does not affect the others.
+   * @returns the outcome of each message, in order
    */
   async send(messages: readonly NewMessage[], caller: Caller): Promise<SendOutcome[]> {
     const shards = new Map<number, { positions: number[]; minted: MintedMessage[] }>();
@@ -78,7 +77,7 @@ export class MessageSender {
       let part = shards.get(shard);
       if (part === undefined) shards.set(shard, (part = { positions: [], minted: [] }));
       part.positions.push(i);
-      // Minted before the store is asked: a lost reply is asked for again under the same id.
+      // The id is minted before the first try: after a lost reply the second try uses the same id.
       part.minted.push({ ...message, messageId: this.messages.mint(message.clientId) });
     }
     const { account } = caller;
@@ -90,7 +89,7 @@ export class MessageSender {
       let done = 0;
       for (const part of inParts(minted)) {
         const answer = await this.accept(shard, part, account, this.storage.chargeOf(payer, shard));
-        // What comes after a part whose outcome is unknown might overtake it.
+        // Later messages of the shard might overtake those whose outcome is unknown.
         if ('error' in answer) {
           unknown.push(answer);
           break;
@@ -102,7 +101,7 @@ export class MessageSender {
     });
     await Promise.all(accepting);
     this.report(unknown);
-    // From here on accepted messages are kept; a wake-up that fails is repeated, in the end by the shard's housekeeping.
+    // The messages are stored. A wake-up that fails is repeated, in the end by the shard's housekeeping.
     void this.wake(waking);
     for (const outcome of outcomes) {
       if (outcome.kind === 'accepted') accepted.inc({ status: outcome.message.status });
@@ -126,7 +125,7 @@ export class MessageSender {
     }
   }
 
-  /** One line, however many messages a request has. */
+  /** Logs one line per request, however many messages it has. */
   private report(unknown: readonly Unknown[]): void {
     const all = unknown.flatMap(({ messages }) => messages);
     const [first] = unknown;
@@ -143,11 +142,11 @@ export class MessageSender {
   private async accept(
     shard: number,
     messages: readonly MintedMessage[],
-    within: string | undefined,
+    account: string | undefined,
     charge: Charge,
   ): Promise<Accepting | Unknown> {
     const patience = this.progress.begin(PATIENCE_MS);
-    const ask = (): Promise<Accepting> => patience.wait(this.messages.accept(shard, messages, within, charge));
+    const ask = (): Promise<Accepting> => patience.wait(this.messages.accept(shard, messages, account, charge));
     try {
       return await ask().catch(async (error: unknown) => {
         if (!isRedisError(error) || error instanceof RedisFullError) throw error;
@@ -155,7 +154,7 @@ export class MessageSender {
         return ask();
       });
     } catch (error) {
-      // Had the first try stored them, this one would have had nothing to write.
+      // If the first try had stored them, this one would not have written anything.
       if (error instanceof RedisFullError) return nothingStored(messages);
       if (!isRedisError(error) && !(error instanceof TooLateError)) throw error;
       return { shard, messages, error };
@@ -176,12 +175,12 @@ export class MessageSender {
   }
 }
 
-/** A script that needs memory which Redis does not have fails at its first write. */
+/** If Redis is full, the script fails at its first write. */
 function nothingStored(messages: readonly MintedMessage[]): Accepting {
   return { outcomes: messages.map(() => ({ kind: 'storage-full' })), wake: false };
 }
 
-/** Parts of a few messages each, in their order. */
+/** Splits messages into parts within `MOST_AT_ONCE`, in order. */
 function* inParts(messages: readonly MintedMessage[]): Generator<MintedMessage[], void> {
   let part: MintedMessage[] = [];
   let bytes = 0;

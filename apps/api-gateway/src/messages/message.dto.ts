@@ -1,4 +1,4 @@
-/** Messages as the REST API takes and shows them. */
+/** Messages as the REST API accepts and shows them. */
 import { MESSAGE_STATUSES, type AcceptedMessage, type MessagesCursor, type StoredMessage } from '@app/registry';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
@@ -9,7 +9,7 @@ import { ClientIdParam } from '../http/validation.js';
 
 const time = z.iso.datetime();
 
-/** Half of a pair cannot be written in UTF-8: it would change on its way, and two texts could become one. */
+/** A lone surrogate cannot be written in UTF-8: it would change on the way, and two texts could become equal. */
 const text = (most: number): z.ZodString =>
   z
     .string()
@@ -48,7 +48,7 @@ export type BatchItem = z.infer<typeof BatchItem>;
 /** Most messages of one batch. */
 const BATCH_LIMIT = 1000;
 
-/** Its items are checked one by one, since a wrong one harms no other; the document shows what each has to be. */
+/** Items are validated one by one, since a wrong item must not affect the others; the document shows their schema. */
 export const BatchBody = z
   .strictObject({
     messages: z

@@ -68,7 +68,7 @@ export class MessagesController {
   })
   @ApiAcceptedResponse({
     standardSchema: AcceptedMessageBody,
-    description: 'Stored; `Location` tells where to read what becomes of it.',
+    description: 'Stored; `Location` is the path under which its status can be read.',
     headers: {
       Location: { description: 'Path of the message', schema: { type: 'string' } },
       'Idempotency-Replayed': {
@@ -117,7 +117,7 @@ export class MessagesController {
     summary: 'Send up to 1,000 messages',
     description:
       'Each is accepted or refused on its own, as if it had been sent alone; messages of one client are accepted in ' +
-      'their order. The answer is 200 also where items were refused.',
+      'their order. The response is 200 even if items were refused.',
   })
   @ApiOkResponse({ standardSchema: BatchResultBody, description: 'What became of each item, in their order.' })
   @Problems('malformed-json', 'too-large', 'unsupported-media-type', 'invalid')
@@ -127,10 +127,10 @@ export class MessagesController {
     @RequestCaller() caller: Caller,
     @Req() request: FastifyRequest,
   ): Promise<BatchResultBody> {
-    await this.limits.countCost(caller, { messages: messages.length, bytes: request.bodyShare?.bytes ?? 0 });
+    await this.limits.countCost(caller, { messages: messages.length, bytes: request.bodyReservation?.bytes ?? 0 });
     const { results, audit } = await sendBatch(messages, requestId, caller, this.sender, this.settings);
     request.audit = 'by item';
-    // What all of its lines have in common is made text once.
+    // The members that all of its lines share are serialized once.
     const log = this.auditLog.child({ ...auditOf(request), action: 'message.send' });
     for (const item of audit) log.info(item, 'audit');
     return { results };

@@ -1,4 +1,4 @@
-/** From what a caller asks to be sent to what is stored, and from what became of it to the caller's answer. */
+/** Translates a request into the message that is stored, and a refusal of the registry into a problem. */
 import type { NewMessage } from '@app/registry';
 import { Problem, unknownConnection } from '../http/problem.js';
 import type { SendOutcome } from './message-sender.js';
@@ -11,7 +11,7 @@ type Limits = Pick<
   'MAX_PAYLOAD_BYTES' | 'MAX_PAYLOAD_DEPTH' | 'OUTBOX_LIMIT' | 'OUTBOX_BYTES' | 'SHARD_OUTBOX_LIMIT'
 >;
 
-/** @throws Problem where the payload is too large or nests too deeply */
+/** @throws Problem if the payload is too large or nests too deeply */
 export function toNewMessage(
   clientId: string,
   body: SendMessageBody,
@@ -32,7 +32,8 @@ export function toNewMessage(
 /** `payload` is `PayloadText` if the body came through `readMessage` or `readBatch`, as all bodies of requests do. */
 function payloadOf({ payload }: SendMessageBody, limits: Limits): string | undefined {
   if (payload === undefined) return undefined;
-  if (!(payload instanceof PayloadText)) throw new Error('a payload was read without its text');
+  if (!(payload instanceof PayloadText))
+    throw new Error('the payload lost its text: read the body with readMessage or readBatch');
   const { MAX_PAYLOAD_BYTES: maxBytes, MAX_PAYLOAD_DEPTH: maxDepth } = limits;
   if (payload.depth > maxDepth) {
     const detail = `nests more than ${maxDepth} deep`;

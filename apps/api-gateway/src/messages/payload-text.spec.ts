@@ -58,9 +58,9 @@ it('counts how deep a payload nests', () => {
   }
 });
 
-it('refuses a member that stands there twice, of one item of a batch alone', () => {
+it('refuses a body in which a member occurs twice, and in a batch that item alone', () => {
   expect(() => readMessage('{"payload":1,"directive":"a","payl\\u006fad":2}')).toThrow(Problem);
-  expect(() => readMessage('{"directive":"a","directive":"a"}')).toThrow('/directive: stands there more than once');
+  expect(() => readMessage('{"directive":"a","directive":"a"}')).toThrow('/directive: occurs more than once');
   expect(() => readBatch('{"messages":[{"payload":1}],"messages":[]}')).toThrow(Problem);
   const [twice, other] = itemsOf(readBatch('{"messages":[{"payload":1,"payload":2},{"payload":3}]}'));
   expect(twice).toBeInstanceOf(Problem);

@@ -6,14 +6,14 @@ import { JsonWalk } from '../http/json-walk.js';
 import { pointerPart } from '../http/pointer.js';
 import { Problem } from '../http/problem.js';
 
-/** A message has fewer members; with more it is refused in any case. */
+/** Names that are compared; a message with more members is refused in any case. */
 const MOST_NAMES = 16;
 
 /** A payload as it was written. */
 export class PayloadText {
   constructor(
     readonly text: string,
-    /** How deep arrays and objects stand in each other; 0 for a text or number. */
+    /** How deep arrays and objects nest; 0 for a text or number. */
     readonly depth: number,
   ) {}
 }
@@ -23,13 +23,14 @@ export function readMessage(json: Buffer): unknown {
   const body: unknown = JSON.parse(json.toString());
   const walk = new JsonWalk(json);
   if (walk.kind !== 'object') return body;
-  const { payload, twice } = membersOf(walk);
-  if (twice !== undefined) throw standsTwice(twice);
+  const { payload, duplicate } = membersOf(walk);
+  if (duplicate !== undefined) throw duplicateMember(duplicate);
   if (payload !== undefined) (body as { payload: unknown }).payload = payload;
   return body;
 }
 
-/** The body of a batch; an item with a member that stands there twice is a problem in its place.
+/**
+ * The body of a batch; an item in which a member occurs twice is replaced by a problem.
  * @throws Problem; SyntaxError if it is no JSON
  */
 export function readBatch(json: Buffer): unknown {
@@ -39,14 +40,14 @@ export function readBatch(json: Buffer): unknown {
   const names = new Set<string>();
   const items: (Members | undefined)[] = [];
   walk.object((name) => {
-    if (names.has(name)) throw standsTwice(name);
+    if (names.has(name)) throw duplicateMember(name);
     names.add(name);
     if (name !== 'messages' || walk.kind !== 'array') walk.skip();
     else walk.array(() => items.push(walk.kind === 'object' ? membersOf(walk) : void walk.skip()));
   });
   const { messages } = body as { messages: unknown[] };
   for (const [i, item] of items.entries()) {
-    if (item?.twice !== undefined) messages[i] = standsTwice(item.twice);
+    if (item?.duplicate !== undefined) messages[i] = duplicateMember(item.duplicate);
     else if (item?.payload !== undefined) (messages[i] as { payload: unknown }).payload = item.payload;
   }
   return body;
@@ -54,8 +55,8 @@ export function readBatch(json: Buffer): unknown {
 
 interface Members {
   payload?: PayloadText;
-  /** Name of a member that stands there twice. */
-  twice?: string;
+  /** Name of a member that occurs twice. */
+  duplicate?: string;
 }
 
 function membersOf(walk: JsonWalk): Members {
@@ -63,7 +64,7 @@ function membersOf(walk: JsonWalk): Members {
   const names: string[] = [];
   walk.object((name) => {
     if (names.length < MOST_NAMES) {
-      if (names.includes(name)) members.twice = name;
+      if (names.includes(name)) members.duplicate = name;
       names.push(name);
     }
     if (name !== 'payload') {
@@ -76,8 +77,8 @@ function membersOf(walk: JsonWalk): Members {
   return members;
 }
 
-function standsTwice(name: string): Problem {
+function duplicateMember(name: string): Problem {
   const pointer = `/${pointerPart(name)}`;
-  const detail = 'stands there more than once';
+  const detail = 'occurs more than once; remove one of them';
   return new Problem('invalid', `${pointer}: ${detail}`, { errors: [{ pointer, detail }] });
 }

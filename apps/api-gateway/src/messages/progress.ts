@@ -1,6 +1,6 @@
 /**
- * Tells a Redis that is busy from one that is away: as long as it answers anybody, those who wait for their turn go on
- * waiting. Only when it has answered nobody for a while, they give up.
+ * Distinguishes a Redis that is busy from one that is away: as long as it answers any request, the others keep waiting. When it
+ * has answered none for a while, all of them give up.
  */
 export class TooLateError extends Error {
   override readonly name = 'TooLateError';
@@ -9,13 +9,13 @@ export class TooLateError extends Error {
 export class Progress {
   private answeredAt = -Infinity;
 
-  /** The patience of one who begins to wait now, for all that it waits for. */
+  /** For a request that begins now: `wait` applies to each of its commands. */
   begin(quietMs: number): { wait<T>(answer: Promise<T>): Promise<T> } {
     const since = performance.now();
     return { wait: (answer) => this.wait(answer, since, quietMs) };
   }
 
-  /** What the promise resolves with, unless nobody has been answered for so long. @throws TooLateError */
+  /** Resolves with the answer, unless Redis has answered no request for `quietMs`. @throws TooLateError */
   private async wait<T>(answer: Promise<T>, since: number, quietMs: number): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     let settled = false;
@@ -23,9 +23,9 @@ export class Progress {
       const look = (): void => {
         if (settled) return;
         const left = Math.max(since, this.answeredAt) + quietMs - performance.now();
-        // A process that was busy itself reads the answers that have come before it gives up.
+        // If this process itself was busy, answers may wait to be read: read them first.
         if (left > 0) timer = setTimeout(() => setImmediate(look), left);
-        else reject(new TooLateError(`Redis has answered nobody for ${quietMs} ms`));
+        else reject(new TooLateError(`Redis has answered no request for ${quietMs} ms`));
       };
       look();
     });

@@ -1,7 +1,7 @@
 /**
- * What new messages may take in Redis: nothing above the memory mark, and of one account or key no more than its part
- * of all shards. Both are read once a second and asked here without a round trip. So a payer can exceed its part by
- * what all gateways accept from it in a second or two.
+ * Limits what new messages may take in Redis: none are stored above the memory mark, and one account or key (the payer) may
+ * use only a part of all shards. Both are read once a second, so a check costs no round trip, and a payer can exceed its part
+ * by what all gateways accept from it in a second or two.
  */
 import {
   counter,
@@ -15,7 +15,7 @@ import {
 import { SHARD_OUTBOX_BYTES, bytesOfPayers, type Charge, type RegistryKeys } from '@app/registry';
 
 const SUM_EVERY_MS = 1000;
-/** Payers whose sums are followed at a time, and asked for by one command. */
+/** Payers whose sums are followed, and payers per command. */
 const FOLLOWED = 10_000;
 const ASKED_AT_ONCE = 500;
 /** Of Redis' `maxmemory`, what all unfinished messages may take together. */
@@ -89,7 +89,7 @@ export class StorageBudget {
     return { payer, refuse: this.full.has(payer) ? 'account-full' : undefined };
   }
 
-  /** Adds up what those weigh that have sent something, or are full. Never rejects: nobody waits for it. */
+  /** Adds up the bytes of payers that have sent something or are full. Never rejects: no caller handles it. */
   sum(): Promise<void> {
     this.summing ??= this.sumActive()
       .catch((error: unknown) => {
@@ -111,13 +111,13 @@ export class StorageBudget {
       const { sums, failure } = await bytesOfPayers(this.redis, this.keys, this.limits.shardCount, part);
       missing ??= failure;
       for (const [i, payer] of part.entries()) {
-        // Who was full may be it on shards that could not be read, as while a master of a Redis Cluster is away.
+        // A payer that was full may still be so on shards that could not be read, as when a master of a Redis Cluster is away.
         const isKept = failure !== undefined && this.full.has(payer);
         if (isKept || (sums[i] ?? 0) >= this.accountBytes) full.add(payer);
         if (failure !== undefined) this.active.add(payer);
       }
     }
-    // Who is full is followed until it is not, whether it goes on sending or not.
+    // A full payer is followed until it is not full any more, even if it stops sending.
     for (const payer of full) this.active.add(payer);
     this.full = full;
     if (missing !== undefined) throw missing;

@@ -6,9 +6,9 @@ import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
 
 const failed = counter('drains_failed', 'Drain runs that ended with an error.');
 
-/** A dispatcher that dies holds the shards it drained back for this long; a living one renews at half of it. */
+/** Lock of a job: a dispatcher that dies delays its shards by this; a living one renews it at half of this. In milliseconds. */
 const LOCK_MS = 5000;
-/** A job that stalls is run again this often before it is dropped; housekeeping would wake the shard anew. */
+/** How often a stalled job is run again before it is dropped; the shard's housekeeping then wakes the shard again. */
 const MAX_STALLED = 100;
 
 export class Dispatcher {
@@ -38,13 +38,13 @@ export class Dispatcher {
       {
         connection: redis,
         prefix: keys.queuePrefix,
-        // No shard waits for another one to have nothing to do.
+        // No shard waits for another one.
         concurrency: shardCount,
         lockDuration: LOCK_MS,
-        // A stalled job is found in the second check after its lock ran out.
+        // A stalled job is found by the second check after its lock expired.
         stalledInterval: 1000,
         maxStalledCount: MAX_STALLED,
-        // After an error of Redis; the default of 15 s is long to be back.
+        // After an error of Redis; the default is 15 s.
         runRetryDelay: 1000,
         removeOnComplete: { count: 0 },
         removeOnFail: { count: 0 },
@@ -52,7 +52,7 @@ export class Dispatcher {
     );
     this.worker.on('error', (error) => this.logger.warn({ err: error }, 'worker error'));
     this.worker.on('completed', ({ data }, end) => {
-      // Superseded: by another one, or because Redis has lost what it did last, and then nobody else would come.
+      // Superseded by another run, or Redis lost the last writes of this run: then no other run would follow.
       if (end !== 'idle') this.wakeAgain(data.shard);
     });
     this.worker.on('failed', (job, error) => {
@@ -62,7 +62,7 @@ export class Dispatcher {
     await this.worker.waitUntilReady();
   }
 
-  /** Takes no new jobs; drains that wait for a dead broker are given up. */
+  /** Takes no new jobs, and gives up runs that wait for the broker: at once if it is away, else after 3 s. */
   async stop(): Promise<void> {
     await this.worker?.pause(true);
     const giveUp = setTimeout(() => this.stopping.abort(), this.runs.publisher.connected ? 3000 : 0);
@@ -72,8 +72,8 @@ export class Dispatcher {
   }
 
   /**
-   * Any dispatcher goes on where a run has stopped. Only now that its job is done: a worker that finishes a job is given
-   * the next one in the same breath, and would keep its shards from the others, which have waited longer.
+   * Queues the shard again, for any dispatcher. Only after `completed`: BullMQ hands a finishing worker the next job in the
+   * same script, so queuing from inside the job would starve other dispatchers.
    */
   private wakeAgain(shard: number): void {
     const waking = this.wakeUps

@@ -18,7 +18,7 @@ import { eventually, gate, quiet, startMosquitto, type Gate, type Server } from 
 import { DispatcherLifecycle } from '../dispatcher.lifecycle.js';
 import { Dispatcher } from './dispatcher.js';
 import { DrainRun, settle, type DrainParts } from './drain.js';
-import { Slots } from './slots.js';
+import { Semaphore } from './semaphore.js';
 
 const SHARDS = 4;
 const OUT = new TopicTemplate('out/{clientId}');
@@ -102,8 +102,8 @@ class Faults {
   }
 }
 
-function parts(publisher: Faults, slots: Slots, more: Partial<DrainParts> = {}): DrainParts {
-  return { outboxes, publisher: publisher as unknown as Publisher, outTopic: OUT, slots, logger: quiet, ...more };
+function parts(publisher: Faults, semaphore: Semaphore, more: Partial<DrainParts> = {}): DrainParts {
+  return { outboxes, publisher: publisher as unknown as Publisher, outTopic: OUT, semaphore, logger: quiet, ...more };
 }
 
 function run(shard: number, of: DrainParts): ReturnType<DrainRun['drain']> {
@@ -121,7 +121,7 @@ describe('a drain run', () => {
     const [slow, quick, later] = [client(0, 0), client(0, 1), client(0, 2)];
     const held = faults.hold(slow);
     await accept(0, slow);
-    const running = run(0, parts(faults, new Slots(10)));
+    const running = run(0, parts(faults, new Semaphore(10)));
     await eventually(() => expect(faults.published).toEqual([slow]));
     await accept(0, quick);
     await eventually(() => expect(faults.published).toEqual([slow, quick]));
@@ -131,7 +131,7 @@ describe('a drain run', () => {
     expect(await running).toBe('idle');
   });
 
-  it('keeps no slots from others while its Redis does not answer', async () => {
+  it('keeps no permits from others while its Redis does not answer', async () => {
     const faults = new Faults();
     const never = gate();
     const silent = new Proxy(outboxes, {
@@ -140,29 +140,29 @@ describe('a drain run', () => {
     });
     await accept(0, client(0, 0));
     await accept(1, client(1, 0));
-    const slots = new Slots(1);
-    void run(0, parts(faults, slots, { outboxes: silent }));
-    expect(await run(1, parts(faults, slots))).toBe('idle');
+    const semaphore = new Semaphore(1);
+    void run(0, parts(faults, semaphore, { outboxes: silent }));
+    expect(await run(1, parts(faults, semaphore))).toBe('idle');
     expect(faults.published).toEqual([client(1, 0)]);
   });
 
-  it('never has more under way than there are slots, and leaves nobody out', async () => {
+  it('never has more under way than there are permits, and leaves nobody out', async () => {
     const faults = new Faults();
     const all = clients.flatMap((ids, shard) => ids.slice(0, 20).map((id) => [shard, id] as const));
     for (const [shard, id] of all) await accept(shard, id, 3);
-    const of = parts(faults, new Slots(3));
+    const of = parts(faults, new Semaphore(3));
     await Promise.all(clients.map((_, shard) => untilIdle(shard, of)));
     expect(faults.published.toSorted()).toEqual(all.flatMap(([, id]) => [id, id, id]).toSorted());
     expect(faults.most).toBe(3);
-    expect(of.slots.spare).toBe(3);
+    expect(of.semaphore.available).toBe(3);
   });
 
-  it('ends after its time also where the broker is slow, so that others get the slots', async () => {
+  it('ends after its time also where the broker is slow, so that others get the permits', async () => {
     const faults = new Faults();
     faults.slownessMs = 300;
     for (let i = 0; i < 2; i++) await accept(0, client(0, i), 20);
     await accept(1, client(1, 0));
-    const of = parts(faults, new Slots(2));
+    const of = parts(faults, new Semaphore(2));
     const running = run(0, of);
     await eventually(() => expect(faults.published).toHaveLength(2));
     const waiting = run(1, of);
@@ -171,10 +171,10 @@ describe('a drain run', () => {
     expect(await redis.llen(keys.outbox(0, client(0, 0)))).toBeGreaterThan(0);
   });
 
-  it('gets a turn for others while one publish does not end and all slots are wanted', async () => {
+  it('gets a turn for others while one publish does not end and all permits are wanted', async () => {
     const faults = new Faults();
     faults.slownessMs = 1;
-    const of = parts(faults, new Slots(2));
+    const of = parts(faults, new Semaphore(2));
     const held = faults.hold(client(0, 0));
     await accept(0, client(0, 0));
     const stuck = untilIdle(0, of);
@@ -193,9 +193,9 @@ describe('a drain run', () => {
     await Promise.all([stuck, ...busy]);
   });
 
-  it('leaves to the next one what it was interrupted in, and gives its slots back', async () => {
+  it('leaves to the next one what it was interrupted in, and gives its permits back', async () => {
     const faults = new Faults();
-    const of = parts(faults, new Slots(5));
+    const of = parts(faults, new Semaphore(5));
     const held = faults.hold(client(0, 0));
     await accept(0, client(0, 0), 2);
     const running = run(0, of);
@@ -203,7 +203,7 @@ describe('a drain run', () => {
     stopping.abort();
     held.open();
     expect(await running).toBe('interrupted');
-    expect(of.slots.spare).toBe(5);
+    expect(of.semaphore.available).toBe(5);
     stopping = new AbortController();
     await untilIdle(0, of);
     expect(faults.published).toHaveLength(2);
@@ -225,16 +225,16 @@ describe('a drain run that Redis refuses', () => {
   it.each([RedisUnavailableError, RedisBusyError, RedisFullError])('tries again: %p', async (type) => {
     const faults = new Faults();
     await accept(0, client(0, 0));
-    const of = parts(faults, new Slots(5), { outboxes: failing(new type(new Error('away'))) });
+    const of = parts(faults, new Semaphore(5), { outboxes: failing(new type(new Error('away'))) });
     expect(await run(0, of)).toBe('idle');
     expect(faults.published).toEqual([client(0, 0)]);
   });
 
-  it('fails with the error of a script, which would only come again, and gives its slots back', async () => {
-    const of = parts(new Faults(), new Slots(5), { outboxes: failing(new RedisScriptError(new Error('wrong'))) });
+  it('fails with the error of a script, which would only come again, and gives its permits back', async () => {
+    const of = parts(new Faults(), new Semaphore(5), { outboxes: failing(new RedisScriptError(new Error('wrong'))) });
     await accept(0, client(0, 0));
     await expect(run(0, of)).rejects.toThrow('wrong');
-    expect(of.slots.spare).toBe(5);
+    expect(of.semaphore.available).toBe(5);
   });
 });
 
@@ -264,7 +264,7 @@ describe('what a drain run makes of the outcome of a publish', () => {
         throw new Error('no such topic');
       },
     });
-    const of = parts(faults, new Slots(5), { outTopic });
+    const of = parts(faults, new Semaphore(5), { outTopic });
     expect(await run(0, of)).toBe('idle');
     const page = await messages.list(client(0, 0), 10);
     expect(page.messages.map(({ status }) => status)).toEqual(['failed']);
@@ -289,7 +289,7 @@ it('a dispatcher that is added gets its share of shards that are always busy, an
         return typeof value === 'function' ? (value.bind(target) as unknown) : value;
       },
     });
-    const draining = parts(new Faults(), new Slots(2), { publisher: counting });
+    const draining = parts(new Faults(), new Semaphore(2), { publisher: counting });
     const wakeUps = new WakeUps(own, keys);
     const lifecycle = new DispatcherLifecycle(
       new RedisConnections([own, workerRedis]),

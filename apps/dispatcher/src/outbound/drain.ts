@@ -17,7 +17,7 @@ import {
   type Outboxes,
   type Settlement,
 } from '@app/registry';
-import type { Slots } from './slots.js';
+import type { Semaphore } from './semaphore.js';
 
 const drains = counter('drains', 'Drains of an outbox, by how they ended.', {
   end: [...DRAIN_ENDS, 'superseded'],
@@ -51,7 +51,7 @@ export interface DrainParts {
   outboxes: Outboxes;
   publisher: Publisher;
   outTopic: TopicTemplate;
-  slots: Slots;
+  semaphore: Semaphore;
   logger: Logger;
 }
 
@@ -59,7 +59,7 @@ export class DrainRun {
   private name: string | undefined;
   /** Connections that Redis knows to be ours: being published, or about to be settled. */
   private claimed = 0;
-  /** Slots that we have. */
+  /** Permits that we have. */
   private held = 0;
   private publishing = 0;
   private settlements: Settlement[] = [];
@@ -99,7 +99,7 @@ export class DrainRun {
     return this.signal.aborted || performance.now() > this.endsAt || !this.parts.publisher.connected;
   }
 
-  /** Whether something has come back; false where it takes long. */
+  /** Whether something has come back; false if it takes long. */
   private async untilReturned(): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
     const came = await new Promise<boolean>((resolve) => {
@@ -107,41 +107,42 @@ export class DrainRun {
       timer = setTimeout(() => resolve(false), LATE_MS);
     });
     clearTimeout(timer);
-    // It can not end as long as that is under way, and goes on where that takes too long.
+    // A run cannot end while a publish is pending. If the publish takes too long, extend the run so that other connections of
+    // the shard make progress.
     if (!came && performance.now() > this.endsAt + RUN_MS) this.endsAt = performance.now() + RUN_MS;
     return came;
   }
 
-  /** With a publish that takes long, a run stands in line for a slot to look after others. False where it is not to. */
+  /** With a publish that takes long, a run waits for a permit to serve other connections. False if it must not. */
   private async untilTurn(): Promise<boolean> {
     if (this.isSuperseded || this.hasToEnd()) return false;
     const back = new AbortController();
     this.returned = () => back.abort();
-    if (!(await this.parts.slots.takeOne(AbortSignal.any([back.signal, this.signal])))) return false;
+    if (!(await this.parts.semaphore.acquireOne(AbortSignal.any([back.signal, this.signal])))) return false;
     this.held++;
-    // What it has waited for must not be over before it begins.
+    // We just waited for a permit: restart the run's time budget so that the permit gets used.
     if (this.hasToEnd()) this.endsAt = performance.now() + RUN_MS;
     return true;
   }
 
-  /** With nothing under way, a run needs a slot to go on. @returns why it ends, if it does */
+  /** With nothing under way, a run needs a permit to go on. @returns why it ends, if it does */
   private async untilSlot(): Promise<RunEnd | undefined> {
     if (this.isSuperseded) return 'superseded';
-    const { slots } = this.parts;
-    // Queued again it waits for its slot before it begins.
-    if (this.name !== undefined && (this.hasToEnd() || slots.spare === 0)) return 'interrupted';
-    if (!(await slots.takeOne(this.signal))) return 'interrupted';
+    const { semaphore } = this.parts;
+    // Queued again it waits for its permit before it begins.
+    if (this.name !== undefined && (this.hasToEnd() || semaphore.available === 0)) return 'interrupted';
+    if (!(await semaphore.acquireOne(this.signal))) return 'interrupted';
     this.held++;
     return undefined;
   }
 
-  /** Settles what has come back, and publishes what is claimed. @returns undefined where it was given up */
+  /** Settles what has come back, and publishes what is claimed. @returns undefined if it was given up */
   private async step(): Promise<DrainStep['kind'] | undefined> {
     const settlements = this.settlements;
     this.settlements = [];
     const had = this.claimed;
     const underWay = had - settlements.length;
-    this.hold(this.held + this.parts.slots.spare);
+    this.hold(this.held + this.parts.semaphore.available);
     const askedAt = performance.now();
     this.endsAt = Math.min(this.endsAt, askedAt + RUN_MS);
     const room = this.hasToEnd() ? 'none-goes-on' : Math.max(0, this.held - had);
@@ -183,11 +184,11 @@ export class DrainRun {
   private hold(count: number): void {
     const more = count - this.held;
     this.held = count;
-    if (more > 0) this.parts.slots.take(more);
-    else if (more < 0) this.parts.slots.give(-more);
+    if (more > 0) this.parts.semaphore.acquire(more);
+    else if (more < 0) this.parts.semaphore.release(-more);
   }
 
-  /** A step that is not answered soon keeps no slots from other shards, whose Redis may be another one. */
+  /** A step that is not answered soon keeps no permits from other shards, whose Redis may be another one. */
   private async ask(state: DrainState): Promise<DrainStep | undefined> {
     const timer = setTimeout(() => {
       this.isUnanswered = true;

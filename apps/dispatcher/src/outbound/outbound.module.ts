@@ -1,7 +1,7 @@
 /**
  * In: wake-ups of shards with ready connections. Out: their messages, claimed, published and settled.
  * Invariants: of each connection one publish is in flight at a time, in the order of acceptance; what is interrupted is
- * published again by the next run; without a broker nothing is claimed.
+ * published again by the next run; without a connection to the broker nothing is claimed.
  */
 import { Module } from '@nestjs/common';
 import { BrokerModule, Publisher } from '@app/broker';
@@ -9,7 +9,7 @@ import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis 
 import { Outboxes, RegistryKeys, RegistryModule, WakeUps } from '@app/registry';
 import { Dispatcher } from './dispatcher.js';
 import type { OutboundSettings } from './outbound.settings.js';
-import { Slots } from './slots.js';
+import { Semaphore } from './semaphore.js';
 
 /** BullMQ blocks it while it waits for wake-ups. */
 export const WORKER_REDIS: NamedConnection = {
@@ -41,7 +41,7 @@ const broker = BrokerModule.of('dispatcher');
         { OUT_TOPIC: outTopic, DISPATCH_CONCURRENCY, SHARD_COUNT }: OutboundSettings,
         logger: Logger,
       ) => {
-        const runs = { outboxes, publisher, outTopic, slots: new Slots(DISPATCH_CONCURRENCY), logger };
+        const runs = { outboxes, publisher, outTopic, semaphore: new Semaphore(DISPATCH_CONCURRENCY), logger };
         return new Dispatcher(redis, keys, runs, wakeUps, SHARD_COUNT, logger);
       },
     },

@@ -22,15 +22,15 @@ export type ClusterMember = {
      */
     draining: boolean;
     /**
-     * Whether it can do its work: `troubled` where it misses the broker, or did a moment ago; `unfit` when that lasts and another is fit, which is then given its shards and lanes.
+     * Whether it can do its work: `troubled` if it cannot reach the broker, or could not a moment ago; `unfit` if that lasts and another member is fit, which then gets its shards and lanes.
      */
     fitness: 'fit' | 'troubled' | 'unfit';
     /**
-     * Shards it says it acts for.
+     * Number of shards that it reports to own.
      */
     shards: number;
     /**
-     * Lanes it says it acts for.
+     * Number of lanes that it reports to own.
      */
     lanes: number;
 };
@@ -38,7 +38,7 @@ export type ClusterMember = {
 export type ClusterShard = {
     shard: number;
     /**
-     * The member that acts for it; null where nobody does now.
+     * The member that owns it; null if no member does now.
      */
     owner: string | null;
     /**
@@ -58,7 +58,7 @@ export type ClusterShard = {
 export type ClusterLane = {
     lane: number;
     /**
-     * The member that acts for it; null where nobody does now.
+     * The member that owns it; null if no member does now.
      */
     owner: string | null;
     /**
@@ -102,11 +102,11 @@ export type Sweep = {
     read: number;
     read_per_second: number;
     /**
-     * Clients about which the broker said something else.
+     * Clients whose retained message differed from the registry.
      */
     differing: number;
     /**
-     * Clients online here that were not seen, and verified on their own.
+     * Clients online in the registry that were not seen; each is verified on its own.
      */
     unseen: number;
     corrections: {
@@ -127,7 +127,7 @@ export type Sweep = {
          */
         reason: number;
         /**
-         * Clients that agreed when they were looked at again.
+         * Clients that needed no correction when they were compared again.
          */
         none: number;
     };
@@ -143,7 +143,7 @@ export type DeadLetter = {
     shard: number;
     client_id: string;
     /**
-     * Template of the topic it came on; empty where it came on none.
+     * Template of the topic it came on; empty if it came on none.
      */
     topic: string;
     reason: string;
@@ -178,7 +178,7 @@ export type Connection = {
     offline_reason: 'goodbye' | 'retained-offline' | 'handshake-removed' | 'invalid-handshake' | 'refused' | 'unknown' | 'unconfirmed' | null;
     last_message_at: string | null;
     /**
-     * Whose it is; null where that is not known.
+     * The account it belongs to; null if that is not known.
      */
     account: string | null;
     shard: number;
@@ -513,7 +513,7 @@ export type Event = {
          */
         reason: number;
         /**
-         * Clients that agreed when they were looked at again.
+         * Clients that needed no correction when they were compared again.
          */
         none: number;
     };
@@ -607,7 +607,7 @@ export type StartSweepError = StartSweepErrors[keyof StartSweepErrors];
 
 export type StartSweepResponses = {
     /**
-     * A sweep follows; `Location` tells where to read how far it is. Requests before it begins get the same sweep.
+     * A sweep follows; `Location` is the path of its progress. Requests before it begins get the same sweep.
      */
     202: RequestedSweep;
 };
@@ -1007,7 +1007,7 @@ export type ForceDisconnectError = ForceDisconnectErrors[keyof ForceDisconnectEr
 
 export type ForceDisconnectResponses = {
     /**
-     * The refusal is in force, and the client is being told.
+     * The refusal is in force, and the client is being notified.
      */
     202: ForcedOff;
 };
@@ -1291,7 +1291,7 @@ export type SendMessageError = SendMessageErrors[keyof SendMessageErrors];
 
 export type SendMessageResponses = {
     /**
-     * Stored; `Location` tells where to read what becomes of it.
+     * Stored; `Location` is the path under which its status can be read.
      */
     202: AcceptedMessage;
 };

@@ -1,18 +1,18 @@
 import { connect } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { freePort, gate, quiet } from '../../../../test/support/servers.js';
-import { Doors } from './doors.js';
+import { ManagementPort } from './management-port.js';
 
 it('closes the management port also during an answer that never ends', async () => {
   const port = await freePort();
-  const settings = { NODE_ENV: 'production', HOST: '127.0.0.1', REQUEST_TIMEOUT: 60_000, MAX_CONNECTIONS: 10 };
-  const doors = new Doors({ ...settings, MANAGEMENT_PORT: port }, quiet);
+  const settings = { HOST: '127.0.0.1', REQUEST_TIMEOUT: 60_000, MAX_CONNECTIONS: 10 };
+  const management = new ManagementPort({ ...settings, MANAGEMENT_PORT: port }, quiet);
   const asked = gate();
-  await doors.open({ routing: () => asked.open() } as unknown as FastifyInstance);
+  await management.open({ routing: () => asked.open() } as unknown as FastifyInstance);
   const socket = connect(port, '127.0.0.1', () => socket.write('GET /metrics HTTP/1.1\r\n\r\n'));
   socket.on('error', () => undefined);
   const closed = new Promise((resolve) => socket.on('close', resolve));
   await asked.passed;
-  await doors.close();
+  await management.close();
   await closed;
 });

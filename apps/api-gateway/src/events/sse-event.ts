@@ -1,7 +1,7 @@
-/** An event as subscribers get it: parsed once, and turned into text once, whoever listens. */
+/** An event as subscribers get it: parsed once and serialized once, however many subscribers there are. */
 import { DEFAULT_EVENT_TYPES, type EventGap, type EventType, type StoredEvent } from '@app/registry';
 
-export interface ToldEvent {
+export interface SseEvent {
   shard: number;
   /** Its id in the shard's log. */
   position: string;
@@ -11,7 +11,7 @@ export interface ToldEvent {
   clientId: string | undefined;
   /** The account of its connection at that time; undefined if it had none or it was not known. */
   account: string | undefined;
-  /** Its lines without the id, which is the reader's cursor. */
+  /** Its lines without `id`, since the cursor depends on the reader. */
   text: string;
 }
 
@@ -24,18 +24,18 @@ export interface EventFilter {
   shard?: number | undefined;
   /** A caller that is bound to an account gets the events of its connections, and no others. */
   account?: string | undefined;
-  /** Who asks; its streams catch up by turns. */
+  /** Id of the caller; the streams of one caller take turns to catch up. */
   caller?: string | undefined;
 }
 
-export function wants({ types, clientId, account }: EventFilter, event: ToldEvent): boolean {
+export function wants({ types, clientId, account }: EventFilter, event: SseEvent): boolean {
   if (account !== undefined && event.account !== account) return false;
   if (!((types ?? DEFAULT_EVENT_TYPES) as ReadonlySet<string>).has(event.type)) return false;
   return clientId === undefined || clientId === event.clientId;
 }
 
 /** @throws SyntaxError if no release of this program wrote it */
-export function toldEvent(shard: number, { id, stream, at, body, account }: StoredEvent): ToldEvent {
+export function toSseEvent(shard: number, { id, stream, at, body, account }: StoredEvent): SseEvent {
   const { type, client_id } = JSON.parse(body) as { type: string; client_id?: string };
   const about = `"event_id":"${shard}-${id}","at":"${new Date(at).toISOString()}","shard":${shard}`;
   const text = lines(type, `{${about},${body.slice(1)}`);
@@ -44,7 +44,7 @@ export function toldEvent(shard: number, { id, stream, at, body, account }: Stor
 
 /** Events of a shard may be missing. */
 export function gapText({ shard, streams, from, until }: EventGap): string {
-  const details = 'events of this shard from before here are gone: read anew what you follow';
+  const details = 'events of this shard from before here are gone: read the state of what you follow again';
   const times = { from: new Date(from).toISOString(), until: new Date(until).toISOString() };
   return lines('gap', JSON.stringify({ type: 'gap', at: new Date().toISOString(), shard, streams, ...times, details }));
 }

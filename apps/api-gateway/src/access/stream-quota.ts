@@ -1,21 +1,21 @@
 /**
- * Streams that are open, by who opened them: so many a caller, and none for longer than its credentials are good. A
- * key that is revoked, and a token past its end, take their streams with them.
+ * Limits the open event streams of each caller, and ends a stream when the credentials that opened it are revoked or
+ * expire.
  */
 import { Problem } from '../http/problem.js';
 import type { Caller } from './caller.js';
 
-/** What a stream here can do: tell that it has ended, and be ended. */
-export interface OpenStream {
+/** A stream that counts: it reports its end, and can be ended. */
+export interface LimitedStream {
   once(event: 'close', listener: () => void): unknown;
   finish(reason: 'credentials'): void;
 }
 
-/** How often credentials are looked at again. */
+/** How often credentials are checked again, in milliseconds. */
 const LOOK_EVERY_MS = 1000;
 
-export class OpenStreams {
-  private readonly open = new Map<OpenStream, Caller>();
+export class StreamQuota {
+  private readonly open = new Map<LimitedStream, Caller>();
   private readonly taken = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
 
@@ -24,8 +24,8 @@ export class OpenStreams {
     private readonly isCurrent: (caller: Caller) => boolean,
   ) {}
 
-  /** Opens a stream in a place of its caller's, which is free again when it closes. @throws Problem; what `open` throws */
-  async admit<Stream extends OpenStream>(caller: Caller, open: () => Promise<Stream>): Promise<Stream> {
+  /** Opens a stream that counts for its caller until it closes. @throws Problem; what `open` throws */
+  async admit<Stream extends LimitedStream>(caller: Caller, open: () => Promise<Stream>): Promise<Stream> {
     const taken = this.taken.get(caller.id) ?? 0;
     if (taken >= this.perCaller) {
       throw new Problem('rate-limited', `these credentials have ${this.perCaller} streams open at this gateway`, {
@@ -45,11 +45,11 @@ export class OpenStreams {
       this.open.delete(stream);
       this.free(caller);
     });
-    this.timer ??= setInterval(() => this.look(), LOOK_EVERY_MS);
+    this.timer ??= setInterval(() => this.endExpired(), LOOK_EVERY_MS);
     return stream;
   }
 
-  private look(): void {
+  private endExpired(): void {
     for (const [stream, caller] of this.open) if (!this.isCurrent(caller)) stream.finish('credentials');
   }
 

@@ -1,19 +1,19 @@
-/** What was read of some shards in one go, as text for each filter in use: made once, however many subscribers share it. */
+/** Events of several shards that were read together, serialized once per filter, however many subscribers share it. */
 import { msOf, compareIds, type EventGap, type EventPage, type ShardPosition } from '@app/registry';
 import type { Logger } from '@app/platform';
 import { encodeCursor } from './event-cursor.js';
-import { gapText, toldEvent, wants, type EventFilter, type ToldEvent } from './told-event.js';
+import { gapText, toSseEvent, wants, type EventFilter, type SseEvent } from './sse-event.js';
 
-export class Round {
-  readonly events: readonly ToldEvent[];
+export class EventBatch {
+  readonly events: readonly SseEvent[];
   readonly gaps: readonly EventGap[];
   private readonly chunks = new Map<string, Buffer | undefined>();
 
   constructor(
     pages: readonly EventPage[],
-    /** Up to where every shard has been read when this round is over, epoch milliseconds. */
+    /** Up to where every shard has been read when this batch has been passed on, epoch milliseconds. */
     readonly upToMs: number,
-    /** Where the reader stood in every shard before this round. */
+    /** Position of the reader in every shard before this batch. */
     readonly before: readonly ShardPosition[],
     logger: Logger,
     /** Events of other accounts are left out, and not even parsed. */
@@ -25,7 +25,7 @@ export class Round {
         events.flatMap((event) => {
           if (onlyOf !== undefined && event.account !== onlyOf) return [];
           try {
-            return toldEvent(shard, event);
+            return toSseEvent(shard, event);
           } catch (error) {
             logger.error({ err: error, shard, entry: event.id }, 'an event could not be read; it is left out');
             return [];
@@ -47,7 +47,7 @@ export class Round {
     const events = this.events.filter((event) => wants(filter, event));
     const gaps = this.gaps.filter((gap) => filter.shard === undefined || filter.shard === gap.shard);
     if (gaps.length + events.length === 0) return undefined;
-    // What follows is not older than the event, so its own time is a cursor as long as no shard is behind it.
+    // Later events are not older, so the event's own time is a cursor, unless a shard has been read less far.
     const texts = events.map(({ position, text }) => `${idLine(Math.min(msOf(position), this.upToMs))}${text}`);
     const gapCursor = idLine(Math.min(this.upToMs, ...events.slice(0, 1).map(({ position }) => msOf(position))));
     return Buffer.from(gaps.map((gap) => gapCursor + gapText(gap)).join('') + texts.join(''));
