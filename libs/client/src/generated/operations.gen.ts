@@ -9,7 +9,7 @@ export class Operations {
   /**
    * Members, shards and lanes.
    *
-   * Which ingesters take part, which of them acts for each shard and lane, and what waits for them.
+   * Which ingesters are members, which of them owns each shard and lane, and how many entries wait for them.
    */
   getCluster(
     options?: CallOptions,
@@ -21,7 +21,7 @@ export class Operations {
   /**
    * Compare the whole registry with the broker.
    *
-   * Has everything read that the broker retains for clients, and the registry corrected where it differs. One sweep runs at a time: one that runs already is followed by another.
+   * Reads everything that the broker retains for clients, and corrects the registry if it differs. One sweep runs at a time: if one runs already, another follows it.
    *
    * @returns undefined if the gateway is of version 0.1.0
    */
@@ -35,7 +35,7 @@ export class Operations {
   /**
    * The last sweep.
    *
-   * How far it has come, and what it has corrected.
+   * Its progress, and what it has corrected.
    */
   getLatestSweep(
     options?: CallOptions,
@@ -47,7 +47,7 @@ export class Operations {
   /**
    * One sweep.
    *
-   * How far it has come, and what it has corrected. The last 100 sweeps are kept, for 30 days.
+   * Its progress, and what it has corrected. The last 100 sweeps are kept, for 30 days.
    */
   getSweep(
     sweepId: string,
@@ -60,7 +60,7 @@ export class Operations {
   /**
    * What could not be processed.
    *
-   * Messages of clients that were set aside, with their reason: of each shard the newest 1,000 or so.
+   * Messages of clients that became dead letters, with the reason: the newest 1,000 or so of each shard.
    */
   listDeadLetters(
     query: NonNullable<Api.ListDeadLettersData['query']> = {},
@@ -134,7 +134,7 @@ export class Operations {
   /**
    * Compare a connection with the broker.
    *
-   * Reads what the broker retains for the client now and corrects the registry where it differs. A client that changes its state all the while may take longer than the answer can wait.
+   * Reads what the broker retains for the client now and corrects the registry if it differs. If the client keeps changing its state, this may take longer than the request can wait.
    */
   verifyConnection(
     clientId: string,
@@ -186,7 +186,7 @@ export class Operations {
   /**
    * Send up to 1,000 messages.
    *
-   * Each is accepted or refused on its own, as if it had been sent alone; messages of one client are accepted in their order. The answer is 200 also where items were refused.
+   * Each is accepted or refused on its own, as if it had been sent alone; messages of one client are accepted in their order. The response is 200 even if items were refused.
    */
   async sendMessages(
     messages: Api.SendMessagesData['body']['messages'],
