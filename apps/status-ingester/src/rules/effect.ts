@@ -7,7 +7,6 @@ import type {
   DeadLetter,
   DoubtReason,
   MailboxMessage,
-  Packet,
   Refused,
   RegistryEvent,
   ToDo,
@@ -70,9 +69,15 @@ export interface Transition {
 
 export type At = Pick<MailboxMessage, 'at' | 'id'>;
 
-/** A message that came live has the number of its lane; one that was read back has none. */
-export const READ_BACK = -1;
-
-export function cameLive({ lane }: Packet): boolean {
-  return lane !== READ_BACK;
+/** What the rules of a client's state go by: a message on one of its topics. A `Packet` is one. */
+export interface StatusMessage {
+  clientId: string;
+  /** The topic template it is on. */
+  topic: string;
+  body: string;
+  /** Epoch milliseconds. */
+  at: number;
 }
+
+/** How a retained message came: through a lane, through a lane once more, or by a read of what the broker retains. */
+export type Source = 'live' | 'redelivered' | 'read-back';

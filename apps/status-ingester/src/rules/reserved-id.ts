@@ -3,22 +3,20 @@
  * connection. One that an older release let in is removed by the next thing that comes for it. Pure.
  */
 import { RESERVED_CLIENT_IDS, parseInbound, type Refusal } from '@app/protocol';
-import type { Connection, MailboxMessage, Packet } from '@app/registry';
-import { READ_BACK, type At, type Effect, type Rules, type Transition } from './effect.js';
+import type { Connection, MailboxMessage } from '@app/registry';
+import type { Effect, Rules, StatusMessage, Transition } from './effect.js';
 import { setAside } from './retained-state.js';
 
 export function applyReserved(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
   const effects = connection === undefined ? [] : removal(connection);
   switch (message.kind) {
     case 'packet':
-      effects.push(...refusals(message, rules));
+      if (message.refused === undefined) effects.push(...refusals(message, rules));
       break;
     case 'verified': {
-      const { clientId, retained, at, id } = message;
+      const { clientId, retained, at } = message;
       for (const { topic, body, refused } of retained) {
-        if (refused !== undefined) continue;
-        const about = { kind: 'packet', clientId, lane: READ_BACK, retain: true, dup: false } as const;
-        effects.push(...refusals({ ...about, topic, body, at, id }, rules));
+        if (refused === undefined) effects.push(...refusals({ clientId, topic, body, at }, rules));
       }
       const change = connection?.state === 'online' ? 'offline' : 'none';
       effects.push({ kind: 'undo', todo: { do: 'verify', client_id: clientId } });
@@ -46,9 +44,8 @@ function removal({ client_id, state }: Connection): Effect[] {
 }
 
 /** A handshake is answered; anything else of such a client says nothing that counts. */
-function refusals(packet: Packet & At, rules: Rules): Effect[] {
-  if (packet.refused !== undefined) return [];
-  const parsed = parseInbound(packet.body);
+function refusals(message: StatusMessage, rules: Rules): Effect[] {
+  const parsed = parseInbound(message.body);
   const isHandshake = parsed.ok ? parsed.message.type.endsWith('-handshake') : parsed.refusal.handshake;
   if (!isHandshake) return [];
   const refusal: Refusal = {
@@ -57,5 +54,5 @@ function refusals(packet: Packet & At, rules: Rules): Effect[] {
     messageId: parsed.ok ? parsed.message.message_id : parsed.refusal.messageId,
     handshake: true,
   };
-  return setAside(undefined, packet, refusal, rules).effects;
+  return setAside(undefined, message, refusal, rules).effects;
 }

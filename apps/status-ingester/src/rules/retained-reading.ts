@@ -1,8 +1,8 @@
 /**
  * What the broker retains, read back: it corrects towards that and nothing else (S9). Pure.
  */
-import type { CommandOutcome, Connection, Packet, Retained, Verified } from '@app/registry';
-import { READ_BACK, type At, type Correction, type Effect, type Rules, type Transition } from './effect.js';
+import type { CommandOutcome, Connection, Retained, Verified } from '@app/registry';
+import type { At, Correction, Effect, Rules, Transition } from './effect.js';
 import { applyRetained, applyUnreadable, digestOf, reasonAfter } from './retained-state.js';
 import { truth, type Truth } from './truth.js';
 
@@ -11,27 +11,17 @@ import { truth, type Truth } from './truth.js';
  * applied.
  */
 export function applyVerified(connection: Connection | undefined, result: Verified & At, rules: Rules): Transition {
-  const { clientId, at, id } = result;
+  const { clientId, at } = result;
   const governs = governing(connection, result.retained, at, rules);
   const { topic, body, refused } = governs;
   let after = connection;
   let effects: Effect[] = [];
   if (!agrees(connection, governs, at, rules.lanes)) {
-    const packet: Packet & At = {
-      kind: 'packet',
-      clientId,
-      lane: READ_BACK,
-      topic,
-      retain: true,
-      dup: false,
-      body,
-      at,
-      id,
-    };
+    const message = { clientId, topic, body, at };
     ({ connection: after, effects } =
       refused === undefined
-        ? applyRetained(connection, packet, rules)
-        : applyUnreadable(connection, packet, refused, rules));
+        ? applyRetained(connection, message, 'read-back', rules)
+        : applyUnreadable(connection, message, refused, rules));
   }
   const same = connection?.state === 'online' && after === connection;
   const change = correctionOf(connection, after);

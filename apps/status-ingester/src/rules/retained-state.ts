@@ -7,7 +7,7 @@ import type { MessageError, Refusal } from '@app/protocol';
 import { brief, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
 import { accountOf } from './account.js';
 import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
-import { cameLive, type At, type Effect, type Rules, type Transition } from './effect.js';
+import type { Effect, Rules, Source, StatusMessage, Transition } from './effect.js';
 import { truth, type Handshake } from './truth.js';
 
 /** A client that moved to another status topic has come to rest there by then. */
@@ -16,34 +16,40 @@ const CLEAR_RETAINED_MS = 5000;
 const MOST_LEFT = 8;
 
 /** A retained message on a status topic: from now on it is what the broker holds for the client. */
-export function applyRetained(connection: Connection | undefined, packet: Packet & At, rules: Rules): Transition {
-  const found = truth(packet.body, connection?.refused_until ?? null, packet.at);
-  if (found.state === 'online') return accept(connection, packet, found.handshake, rules);
-  const offline = goOffline(connection, packet, found.reason, rules);
+export function applyRetained(
+  connection: Connection | undefined,
+  message: StatusMessage,
+  source: Source,
+  rules: Rules,
+): Transition {
+  const found = truth(message.body, connection?.refused_until ?? null, message.at);
+  if (found.state === 'online') return accept(connection, message, source, found.handshake, rules);
+  const offline = goOffline(connection, message, found.reason, rules);
   if (found.refusal === undefined) return offline;
   const left =
     found.reason === 'refused' && offline.connection !== undefined
       ? { ...offline.connection, refused_handshake: found.refusal.messageId }
       : offline.connection;
-  const aside = setAside(left, packet, found.refusal, rules);
-  const failed = found.messageError === undefined ? [] : [failMessage(packet.clientId, found.messageError)];
-  return { connection: noted(aside.connection, packet), effects: [...offline.effects, ...aside.effects, ...failed] };
+  const aside = setAside(left, message, found.refusal, rules);
+  const failed = found.messageError === undefined ? [] : [failMessage(message.clientId, found.messageError)];
+  return { connection: noted(aside.connection, message), effects: [...offline.effects, ...aside.effects, ...failed] };
 }
 
+/** A retained message that cannot be read: the client's state is not known from now on. */
 export function applyUnreadable(
   connection: Connection | undefined,
-  packet: Packet & At,
+  message: StatusMessage,
   reason: NonNullable<Packet['refused']>,
   rules: Rules,
 ): Transition {
   const refusal = unreadable(reason, rules);
-  if (!packet.retain || !rules.statusTopics.includes(packet.topic)) return setAside(connection, packet, refusal, rules);
-  const offline = goOffline(connection, packet, 'unknown', rules);
-  const aside = setAside(offline.connection, packet, refusal, rules);
-  return { connection: noted(aside.connection, packet), effects: [...offline.effects, ...aside.effects] };
+  if (!rules.statusTopics.includes(message.topic)) return setAside(connection, message, refusal, rules);
+  const offline = goOffline(connection, message, 'unknown', rules);
+  const aside = setAside(offline.connection, message, refusal, rules);
+  return { connection: noted(aside.connection, message), effects: [...offline.effects, ...aside.effects] };
 }
 
-function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules): Refusal {
+export function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules): Refusal {
   const details = {
     'too-large': `the message is larger than ${rules.maxInboundBytes} bytes`,
     'not-utf8': 'the message is not UTF-8 text',
@@ -52,7 +58,7 @@ function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules): Refus
 }
 
 /** What is retained there is remembered as set aside, so that it is not when it is read back. */
-function noted(connection: Connection | undefined, { topic, body }: Packet): Connection | undefined {
+function noted(connection: Connection | undefined, { topic, body }: StatusMessage): Connection | undefined {
   if (connection === undefined || connection.status_topic !== topic) return connection;
   return { ...connection, set_aside: digestOf(body) };
 }
@@ -62,13 +68,19 @@ export function digestOf(text: string): string {
   return crc32(text).toString(36);
 }
 
-function accept(before: Connection | undefined, packet: Packet & At, handshake: Handshake, rules: Rules): Transition {
-  const { clientId, at, topic } = packet;
+function accept(
+  before: Connection | undefined,
+  { clientId, at, topic }: StatusMessage,
+  source: Source,
+  handshake: Handshake,
+  rules: Rules,
+): Transition {
   const id = handshake.message_id;
   const sameTopic = before?.status_topic === topic;
   const wasOnline = before?.state === 'online';
   // A handshake that was read back and is new came while the lane had no session, as after a restart of the broker.
-  const isFresh = cameLive(packet) ? !packet.dup : before !== undefined && before.handshake_message_id !== id;
+  const isNewInReading = source === 'read-back' && before !== undefined && before.handshake_message_id !== id;
+  const isFresh = source === 'live' || isNewInReading;
   const shakenAt = isFresh ? at : (before?.shaken_at ?? 0);
   if (wasOnline && sameTopic && before.handshake_message_id === id) {
     return { connection: shakenAt === before.shaken_at ? before : { ...before, shaken_at: shakenAt }, effects: [] };
@@ -124,7 +136,7 @@ function accept(before: Connection | undefined, packet: Packet & At, handshake: 
   }
   if (rules.respond) {
     if (before !== undefined) effects.push({ kind: 'undo', todo: handshakeResponse(before) });
-    if (cameLive(packet)) effects.push({ kind: 'to-do', todo: handshakeResponse(connection) });
+    if (source !== 'read-back') effects.push({ kind: 'to-do', todo: handshakeResponse(connection) });
   }
   return { connection, effects };
 }
@@ -137,7 +149,7 @@ function leftBehind(before: Connection, sameTopic: boolean): string[] {
 
 export function goOffline(
   connection: Connection | undefined,
-  { clientId, topic, at }: Pick<Packet & At, 'clientId' | 'topic' | 'at'>,
+  { clientId, topic, at }: Omit<StatusMessage, 'body'>,
   reason: OfflineReason,
   rules: Rules,
 ): Transition {
@@ -180,11 +192,10 @@ export function reasonAfter(before: OfflineReason | null, reason: OfflineReason,
 /** What cannot be processed is kept for inspection, and answered where the protocol says so. */
 export function setAside(
   connection: Connection | undefined,
-  packet: Packet,
+  { clientId, topic, body }: StatusMessage,
   refusal: Refusal,
   rules: Rules,
 ): Transition {
-  const { clientId, topic, body } = packet;
   const { reason, details, messageId } = refusal;
   const letter = { client_id: clientId, topic, reason, details, sample: body.slice(0, 1024) };
   const effects: Effect[] = [{ kind: 'dead-letter', letter, reason }];

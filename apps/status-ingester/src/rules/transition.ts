@@ -10,7 +10,15 @@ import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
 import type { Connection, DoubtReason, MailboxMessage, Packet } from '@app/registry';
 import { applyCommand } from './command.js';
 import type { At, Rules, Transition } from './effect.js';
-import { applyRetained, applyUnreadable, failMessage, goOffline, heard, setAside } from './retained-state.js';
+import {
+  applyRetained,
+  applyUnreadable,
+  failMessage,
+  goOffline,
+  heard,
+  setAside,
+  unreadable,
+} from './retained-state.js';
 import { applyReserved } from './reserved-id.js';
 import { settle } from './event-coalescing.js';
 import { applyVerified } from './retained-reading.js';
@@ -69,11 +77,11 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
   if (packet.retain && onStatusTopic) {
     const applied =
       packet.refused === undefined
-        ? applyRetained(connection, packet, rules)
+        ? applyRetained(connection, packet, packet.dup ? 'redelivered' : 'live', rules)
         : applyUnreadable(connection, packet, packet.refused, rules);
     return inLane(connection, confirmed(connection, applied, packet.clientId), packet, rules);
   }
-  if (packet.refused !== undefined) return applyUnreadable(connection, packet, packet.refused, rules);
+  if (packet.refused !== undefined) return setAside(connection, packet, unreadable(packet.refused, rules), rules);
   // The removal of a retained message that carried no state, by a client that cleans up or by ourselves.
   if (packet.retain && packet.body === '') return { connection, effects: [] };
 
