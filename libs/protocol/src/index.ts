@@ -3,6 +3,7 @@ export * from './inbound.js';
 export * from './message-id.js';
 export * from './outbound.js';
 export * from './parse-inbound.js';
+export * from './payload-text.js';
 export * from './reconnect-after.js';
 export * from './shard-hash.js';
 export * from './topics.js';

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { ClientShares, CUT_WINDOW_MS, type ShareLimits } from './client-rate-limiter.js';
+import { THROTTLE_WINDOW_MS } from '@app/registry';
+import { ClientShares, type ShareLimits } from './client-rate-limiter.js';
 
 function shareOf(limits: Partial<ShareLimits>): ClientShares {
   return new ClientShares({ rate: 1, burst: 1, bytesRate: 1_000_000, largest: 1000, ...limits });
@@ -22,12 +23,12 @@ describe("a client's share", () => {
   it('is told of once in a window when it is cut', () => {
     const shares = shareOf({});
     expect([0, 0, 0, 999].map((ms) => shares.take('a', 1, ms))).toEqual(['within', 'cut', 'cut-again', 'cut-again']);
-    expect([1000, 1001, CUT_WINDOW_MS - 1].map((ms) => shares.take('a', 1, ms))).toEqual([
+    expect([1000, 1001, THROTTLE_WINDOW_MS - 1].map((ms) => shares.take('a', 1, ms))).toEqual([
       'within',
       'cut-again',
       'within',
     ]);
-    expect(shares.take('a', 1, CUT_WINDOW_MS)).toBe('cut');
+    expect(shares.take('a', 1, THROTTLE_WINDOW_MS)).toBe('cut');
   });
 
   it('is four seconds of its bytes at once, and their rate from then on, however few messages they are', () => {
@@ -69,7 +70,7 @@ describe("a client's share", () => {
               bytes += Math.min(size, 1000);
             }
             if (verdict === 'cut') toldAt = now;
-            if (verdict === 'cut-again') expect(now - toldAt).toBeLessThan(CUT_WINDOW_MS);
+            if (verdict === 'cut-again') expect(now - toldAt).toBeLessThan(THROTTLE_WINDOW_MS);
             expect(within).toBeLessThanOrEqual(burst + (now / 1000) * rate + 1e-6);
             expect(bytes).toBeLessThanOrEqual(shares.bytesBurst + (now / 1000) * 20 * rate + 1e-6);
           }

@@ -1,8 +1,6 @@
 /** What a client may have stored of what it sends: a token bucket for its messages and one for their bytes. */
+import { THROTTLE_WINDOW_MS } from '@app/registry';
 import { LRUCache } from 'lru-cache';
-
-/** One cut tells of all that follow it within this; then the client is verified, and the next cut tells anew. */
-export const CUT_WINDOW_MS = 5000;
 
 /** Clients that a process remembers; one it has forgotten begins with full buckets. */
 const REMEMBERED = 50_000;
@@ -60,7 +58,7 @@ export class ClientShares {
       return 'within';
     }
     if (now < bucket.toldUntil) return 'cut-again';
-    bucket.toldUntil = now + CUT_WINDOW_MS;
+    bucket.toldUntil = now + THROTTLE_WINDOW_MS;
     return 'cut';
   }
 }

@@ -1,12 +1,9 @@
-/** Makes a mailbox entry of what a lane received. Pure. Unreadable payloads are marked here, and only a sample kept. */
-import { isUtf8 } from 'node:buffer';
+/** Makes a mailbox entry of what a lane received. Pure. */
 import { crc32 } from 'node:zlib';
 import type { IntakePacket } from '@app/broker';
-import type { TopicTemplate } from '@app/protocol';
+import { payloadSample, payloadText, type TopicTemplate } from '@app/protocol';
 import { encodeCommand, encodePacket, type Packet } from '@app/registry';
 import type { LaneItem } from '@app/sharding';
-
-const SAMPLE_BYTES = 1024;
 
 /** Whose a packet is, and the template of the topic it came on. */
 export type Sender = Pick<Packet, 'clientId' | 'topic'>;
@@ -22,7 +19,7 @@ export function senderOf(topic: string, templates: readonly TopicTemplate[]): Se
 
 export function seal(packet: IntakePacket, sender: Sender, lane: number, maxBytes: number): LaneItem {
   const { payload, retain, dup } = packet;
-  const item = encodePacket({ kind: 'packet', ...sender, lane, retain, dup, ...readable(payload, maxBytes) });
+  const item = encodePacket({ kind: 'packet', ...sender, lane, retain, dup, ...payloadText(payload, maxBytes) });
   return Object.assign(item, { delivery: nameOf(packet), again: dup });
 }
 
@@ -31,22 +28,11 @@ export function seal(packet: IntakePacket, sender: Sender, lane: number, maxByte
  * of the lane is given again is judged anew.
  */
 export function sealCut({ payload }: IntakePacket, { clientId, topic }: Sender, details: string): LaneItem {
-  const command = { do: 'cut', topic, sample: sample(payload), details } as const;
+  const command = { do: 'cut', topic, sample: payloadSample(payload), details } as const;
   return Object.assign(encodeCommand({ clientId, command }), { delivery: '', again: false });
 }
 
 /** What is redelivered has the same packet id, topic and payload; an id alone may belong to another message by then. */
 function nameOf({ packetId, topic, payload }: IntakePacket): string {
   return packetId === undefined ? '' : `${packetId}.${crc32(payload, crc32(topic)).toString(36)}`;
-}
-
-/** The text of a payload, or a sample of it and why it is not taken whole. */
-export function readable(payload: Buffer, maxBytes: number): Pick<Packet, 'body' | 'refused'> {
-  if (payload.length > maxBytes) return { body: sample(payload), refused: 'too-large' };
-  if (!isUtf8(payload)) return { body: sample(payload), refused: 'not-utf8' };
-  return { body: payload.toString() };
-}
-
-function sample(payload: Buffer): string {
-  return payload.subarray(0, SAMPLE_BYTES).toString('latin1');
 }

@@ -4,9 +4,8 @@
  */
 import { sweepRetained, type BrokerAccess } from '@app/broker';
 import { counter } from '@app/platform';
-import { shardOf, type TopicTemplate } from '@app/protocol';
+import { payloadText, shardOf, type TopicTemplate } from '@app/protocol';
 import type { Retained } from '@app/registry';
-import { readable } from '../intake/mailbox-item.js';
 import type { Pass } from './sweep-completion.js';
 
 const readMessages = counter('sweep_messages_read', 'Retained status messages read by sweeps.');
@@ -87,7 +86,7 @@ export class SweepReading {
       if (clientId === undefined) continue;
       this.seen.add(topic);
       readMessages.inc();
-      const found = { topic: template.template, ...readable(payload, maxInboundBytes) };
+      const found = { topic: template.template, ...payloadText(payload, maxInboundBytes) };
       this.batch.push({ ...found, clientId, shard: shardOf(clientId, shardCount) });
       add(this.filling, { messages: 1, characters: found.body.length });
       if (exceeds(this.filling, BATCH)) this.flush();

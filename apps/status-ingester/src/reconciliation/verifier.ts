@@ -22,10 +22,9 @@ import {
   valuesOf,
   sharedAbort,
 } from '@app/platform';
-import type { TopicTemplate } from '@app/protocol';
+import { payloadText, type TopicTemplate } from '@app/protocol';
 import { encodeVerified, sendReply, type ConnectionDirectory, type Retained } from '@app/registry';
 import type { Grant, Mailboxes, MailboxItem } from '@app/sharding';
-import { readable } from '../intake/mailbox-item.js';
 import { Absences } from './absences.js';
 import { readIsolating } from './bisecting-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
@@ -306,7 +305,7 @@ export class Verifier {
     for (const template of this.parts.statusTopics) {
       const payload = found.get(template.topicOf(clientId));
       if (payload === undefined || payload.length === 0) continue;
-      retained.push({ topic: template.template, ...readable(payload, this.parts.maxInboundBytes) });
+      retained.push({ topic: template.template, ...payloadText(payload, this.parts.maxInboundBytes) });
     }
     return encodeVerified({ clientId, attempt, retained, ...(sweep && { sweep }) });
   }

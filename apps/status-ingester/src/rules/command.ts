@@ -1,7 +1,6 @@
 /** What a caller, or the shard's own to-do, wants changed on a connection. Pure. */
 import { parseReconnectAfter } from '@app/protocol';
-import type { CommandMessage, CommandOutcome, Connection } from '@app/registry';
-import { CUT_WINDOW_MS } from '../intake/client-rate-limiter.js';
+import { THROTTLE_WINDOW_MS, type CommandMessage, type CommandOutcome, type Connection } from '@app/registry';
 import { setAccount } from './account.js';
 import { forceDisconnect } from './handshake-replies.js';
 import type { At, Effect, Rules, Transition } from './effect.js';
@@ -33,7 +32,7 @@ export function applyCommand(
     const letter = { client_id: clientId, topic, reason: 'flood', details, sample };
     const confirm = { do: 'confirm', client_id: clientId, after: 'flood' } as const;
     effects.push({ kind: 'dead-letter', letter, reason: 'flood' });
-    effects.push({ kind: 'to-do', todo: confirm, inMs: CUT_WINDOW_MS });
+    effects.push({ kind: 'to-do', todo: confirm, inMs: THROTTLE_WINDOW_MS });
     return { connection, effects };
   }
   if (connection === undefined) {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import {
+  THROTTLE_WINDOW_MS,
   type Command,
   type CommandOutcome,
   type Connection,
@@ -8,7 +9,6 @@ import {
   type RegistryEvent,
   type ToDo,
 } from '@app/registry';
-import { CUT_WINDOW_MS } from '../intake/client-rate-limiter.js';
 import { transition, type Effect, type Rules, type Transition } from './transition.js';
 import { truth } from './truth.js';
 
@@ -1026,7 +1026,7 @@ describe('a cut', () => {
       connection: before,
       effects: [
         { kind: 'dead-letter', letter, reason: 'flood' },
-        { kind: 'to-do', todo: { do: 'confirm', client_id: CLIENT, after: 'flood' }, inMs: CUT_WINDOW_MS },
+        { kind: 'to-do', todo: { do: 'confirm', client_id: CLIENT, after: 'flood' }, inMs: THROTTLE_WINDOW_MS },
       ],
     });
   });

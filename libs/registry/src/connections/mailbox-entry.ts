@@ -38,6 +38,9 @@ export type Command =
   /** Whose the connection is; null where it is nobody's that is known. */
   | { do: 'set-account'; account: string | null };
 
+/** A `cut` stands for all messages of the client that were not stored within this time; the client is verified after it. */
+export const THROTTLE_WINDOW_MS = 5000;
+
 /** Why what the registry holds of a client is in doubt. */
 export type DoubtReason =
   /** Two messages in a row came through different lanes, or through lanes unknown. */
