@@ -1,4 +1,4 @@
-/** The command-line tool, as a person and as a script use it, against a whole system. */
+/** The command-line tool against a whole system, as people use it and as scripts use it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -54,7 +54,7 @@ const objects = (out: string): Record<string, unknown>[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-it('lists connections for people and for scripts, and shows one', async () => {
+it('connections lists all as a table or as JSON, and shows one', async () => {
   const listed = await cli('connections', '--state', 'online', '--fact', 'fqdn=cli-1.example.com');
   expect(listed).toMatchObject({ exit: 0, err: '' });
   expect(listed.out).toMatch(
@@ -65,7 +65,7 @@ it('lists connections for people and for scripts, and shows one', async () => {
   expect(await cli('connections', 'nobody')).toMatchObject({ exit: 3, out: '' });
 });
 
-it('sends and waits; the exit code tells how it ended', async () => {
+it('send --wait exits with 0 if the message is sent, and with 1 if it expires or the wait runs out', async () => {
   const sent = await cli('send', 'cli-1', 'test:cli', '--payload-file', '-', '--wait', '--json');
   expect(sent.exit).toBe(0);
   expect(objects(sent.out)).toMatchObject([{ directive: 'test:cli', status: 'sent' }]);
@@ -89,10 +89,10 @@ it('sends and waits; the exit code tells how it ended', async () => {
   expect(await cli('send', 'cli-2', 'test:cli', '--when-offline', 'reject')).toMatchObject({ exit: 3 });
 });
 
-it('watches events until it is interrupted', async () => {
+it('watch prints events until it is interrupted', async () => {
   const watching = start('watch', '--client-id', 'cli-1', '--types', 'message.status', '--json');
   const people = start('watch', '--client-id', 'cli-1');
-  // They begin with what happens once they stand.
+  // Events that happen before a stream is open are not in it.
   await waitUntil(async () => {
     await api.send('cli-1', { directive: 'test:watched' });
     expect(objects(watching.out)[0]).toMatchObject({ type: 'message.status', client_id: 'cli-1' });
@@ -102,7 +102,7 @@ it('watches events until it is interrupted', async () => {
   expect(await Promise.all([watching.ended, people.ended])).toEqual([0, 0]);
 });
 
-it('forces a client off, and lets it in again', async () => {
+it('disconnect forces a client off, and with --lift lets it connect again', async () => {
   const refused = await cli('disconnect', 'cli-1', '--reconnect-after', 'soon');
   expect(refused.exit).toBe(3);
   expect(refused.err).toMatch(/^Refused \(422 invalid\).*\n {2}\/reconnect_after: must be/);
@@ -115,9 +115,9 @@ it('forces a client off, and lets it in again', async () => {
   expect((await api.connection('cli-1')).body.refused_until).toBeNull();
 });
 
-it('sweeps and waits for the end, and shows the cluster', async () => {
-  const [asked] = objects((await cli('sweep', '--json')).out);
-  expect(asked).toEqual({ requested: true, sweep_id: expect.stringMatching(/^[0-9a-f-]{36}$/) as string });
+it('sweep --wait ends with the sweep, and cluster shows members and shards', async () => {
+  const [requested] = objects((await cli('sweep', '--json')).out);
+  expect(requested).toEqual({ requested: true, sweep_id: expect.stringMatching(/^[0-9a-f-]{36}$/) as string });
   const swept = await cli('sweep', '--wait', '--json');
   expect(swept.exit).toBe(0);
   expect(objects(swept.out)).toMatchObject([{ state: 'ended', trigger: 'request', complete: true }]);
@@ -128,7 +128,7 @@ it('sweeps and waits for the end, and shows the cluster', async () => {
   expect(cluster.out.match(/^\d+ .* ms$/gm)).toHaveLength(32);
 });
 
-it('ends quietly when its reader has read enough', async () => {
+it('ends with 0 and no message when the reader of its pipe closes it', async () => {
   const run = start('cluster', '--shards');
   run.child.stdout?.destroy();
   expect([await run.ended, run.err]).toEqual([0, '']);

@@ -1,4 +1,4 @@
-/** The published client against a whole system: every operation, and what it makes of several. */
+/** The published client against a whole system: every operation, and the methods that use several of them. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,7 +39,7 @@ async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   return found;
 }
 
-it('sends a message and waits until it is sent', async () => {
+it('sendMessage() and waitForMessage() send a message once, and resolve when it is sent', async () => {
   const device = await online('sent');
   const options = { idempotencyKey: 'once' };
   const accepted = await client.sendMessage('sent', { directive: 'test:sent', payload: { n: 1 } }, options);
@@ -50,7 +50,7 @@ it('sends a message and waits until it is sent', async () => {
   expect(device.distinct.map(({ payload }) => payload)).toEqual([{ n: 1 }]);
 });
 
-it('waits for what is held, until it expires or its client is back', async () => {
+it('waitForMessage() waits for a held message until it expires or its client is back', async () => {
   await (await online('held')).sayGoodbye();
   await untilState('held', 'offline');
   const brief = await client.sendMessage('held', { directive: 'test:brief', ttl_seconds: 1 });
@@ -61,7 +61,7 @@ it('waits for what is held, until it expires or its client is back', async () =>
   expect((await sent).status).toBe('sent');
 });
 
-it('sends a batch, and lists messages and connections whole', async () => {
+it('sendMessages() sends a batch, and messages() and connections() list all pages', async () => {
   await online('batch-1');
   await online('batch-2');
   const directive = 'test:batch';
@@ -80,7 +80,7 @@ it('sends a batch, and lists messages and connections whole', async () => {
   expect((await client.summarizeConnections()).total).toBe(ids.length);
 });
 
-it('manages a connection', async () => {
+it('verifies a connection, forces it off, lifts the refusal, cancels its message and forgets it', async () => {
   const device = await online('managed');
   expect(await client.verifyConnection('managed')).toMatchObject({ state: 'online', changed: false });
   await client.forceDisconnect('managed', 'never');
@@ -97,40 +97,40 @@ it('manages a connection', async () => {
   await expect(client.getConnection('managed')).rejects.toMatchObject({ kind: 'unknown-connection', status: 404 });
 });
 
-it('says which member of a request is wrong', async () => {
+it('throws a ProblemError with the pointer of the member that is wrong', async () => {
   const refused = await client.sendMessage('nobody', { directive: ' ' }).catch((error: unknown) => error);
   expect(refused).toBeInstanceOf(ProblemError);
   expect(refused).toMatchObject({ kind: 'invalid', errors: [{ pointer: '/directive' }] });
 });
 
-it('shows the cluster', async () => {
+it('getCluster() shows the member that owns all shards', async () => {
   const { members, shards } = await client.getCluster();
   expect(members).toHaveLength(1);
   expect(new Set(shards.map(({ owner }) => owner))).toEqual(new Set([members[0]?.id]));
 });
 
-it('has the registry compared with the broker', async () => {
+it('startSweep() starts a sweep that completes without a dead letter', async () => {
   await client.startSweep();
   const ended = { state: 'ended', trigger: 'request', complete: true };
   await waitUntil(async () => expect(await client.getLatestSweep()).toMatchObject(ended));
   expect(await collect(client.deadLetters())).toEqual([]);
 });
 
-it('goes on telling events when the gateway has been away, without a loss or a repeat', async () => {
-  await online('told');
+it('events() resumes after a restart of the gateway, without a loss or a repeat', async () => {
+  await online('followed');
   const stopping = new AbortController();
-  const told: ConnectorEvent[] = [];
+  const received: ConnectorEvent[] = [];
   const following = (async () => {
-    const events = client.events({ types: ['message.status'], clientId: 'told', signal: stopping.signal });
-    for await (const event of events) told.push(event);
+    const events = client.events({ types: ['message.status'], clientId: 'followed', signal: stopping.signal });
+    for await (const event of events) received.push(event);
   })();
-  const send = async (): Promise<string> => (await client.sendMessage('told', { directive: 'x' })).message_id;
+  const send = async (): Promise<string> => (await client.sendMessage('followed', { directive: 'x' })).message_id;
   const statuses = (id: string): unknown[] =>
     withoutGivenUpClaims(
-      told.flatMap((event) => (event.type === 'message.status' && event.message_id === id ? [event.status] : [])),
+      received.flatMap((event) => (event.type === 'message.status' && event.message_id === id ? [event.status] : [])),
     );
 
-  // The stream may not stand yet for the first one, or have begun in the middle of it.
+  // The stream may not be open yet for the first message, or may have opened in the middle of its statuses.
   const first = await waitUntil(async () => {
     const id = await send();
     await client.waitForMessage(id);
@@ -142,7 +142,7 @@ it('goes on telling events when the gateway has been away, without a loss or a r
   await startApp('api-gateway', { dir, env, port: stack.gateway.port });
   const second = await send();
   await waitUntil(() => expect(statuses(second)).toContain('sent'));
-  // A resume repeats two seconds, and with them what was before the stream began.
+  // A resumed stream repeats two seconds, also from before the first stream was open.
   expect([statuses(first), statuses(second)]).toEqual([SENT, SENT]);
   stopping.abort();
   await following;

@@ -1,4 +1,4 @@
-/** Against an HTTP server that answers what it is told to, since a gateway fails too seldom. */
+/** Against an HTTP server whose answers the test chooses, because a real gateway fails too seldom. */
 import { getEventListeners, once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,14 +10,14 @@ type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 
 let server: Server;
 let url: string;
-/** One for each request, in their order. */
+/** The answers to the requests, in their order. */
 let answers: Answer[];
-let asked: IncomingMessage[];
+let requests: IncomingMessage[];
 
 beforeEach(async () => {
-  [answers, asked] = [[], []];
+  [answers, requests] = [[], []];
   server = createServer((request, response) => {
-    asked.push(request);
+    requests.push(request);
     const answer = answers.shift();
     if (answer === undefined) response.destroy();
     else answer(response, request);
@@ -47,7 +47,7 @@ const refuse =
     response.writeHead(status, { 'content-type': 'application/problem+json', ...headers }).end(JSON.stringify(body));
   };
 
-/** Says this on an event stream, and ends it or leaves it open. */
+/** An event stream with this text, which then ends, breaks or stays open. */
 const stream =
   (text: string, end: 'end' | 'break' | 'stay'): Answer =>
   (response) => {
@@ -69,106 +69,111 @@ async function take(events: AsyncIterable<ConnectorEvent>, count: number): Promi
 
 const failure = (call: Promise<unknown>): Promise<unknown> =>
   call.then(
-    () => 'it did not fail',
+    () => 'the call did not fail',
     (error: unknown) => error,
   );
 
-it('escapes ids, leaves out what is not given, and sends the token', async () => {
-  answers = [json({ data: [], next_cursor: null })];
-  const token = (): Promise<string> => Promise.resolve('key');
-  await client({ baseUrl: `${url}/prefix/`, token }).listMessages('a b?', { status: 'sent' }, { requestId: 'r2' });
-  expect([asked[0]?.method, asked[0]?.url]).toEqual(['GET', '/prefix/v1/connections/a%20b%3F/messages?status=sent']);
-  expect(asked[0]?.headers).toMatchObject({ authorization: 'Bearer key', 'x-request-id': 'r2' });
-});
-
-it.each(['', '.', '..'])('sends nothing for the id "%s", which would lead elsewhere', async (id) => {
-  expect(await failure(client().forgetConnection(id))).toBeInstanceOf(RangeError);
-  expect(asked).toEqual([]);
-});
-
-it('does not tell a token that cannot be sent', async () => {
-  const error = (await failure(client({ token: 'secret\n' }).getCluster())) as Error;
-  expect(error.message).not.toContain('secret');
-});
-
-it('turns a problem into an error', async () => {
-  answers = [refuse(429, 'outbox-full', { 'retry-after': '7' })];
-  const error = await failure(client().sendMessage('a', { directive: 'x' }));
-  expect(error).toBeInstanceOf(ProblemError);
-  expect(error).toMatchObject({ status: 429, kind: 'outbox-full', detail: 'why', requestId: 'r1', retryAfter: 7 });
-});
-
-it('makes do with an answer by something else in between', async () => {
-  answers = [(response) => response.writeHead(502, { 'content-type': 'text/html' }).end('<p>Bad'), json(undefined)];
-  expect(await failure(client().getCluster())).toMatchObject({
-    status: 502,
-    type: 'about:blank',
-    retryAfter: undefined,
+describe('CloudConnector', () => {
+  it('escapes ids, leaves out absent parameters, and sends the token', async () => {
+    answers = [json({ data: [], next_cursor: null })];
+    const token = (): Promise<string> => Promise.resolve('key');
+    await client({ baseUrl: `${url}/prefix/`, token }).listMessages('a b?', { status: 'sent' }, { requestId: 'r2' });
+    expect([requests[0]?.method, requests[0]?.url]).toEqual([
+      'GET',
+      '/prefix/v1/connections/a%20b%3F/messages?status=sent',
+    ]);
+    expect(requests[0]?.headers).toMatchObject({ authorization: 'Bearer key', 'x-request-id': 'r2' });
   });
-  answers = [(response) => response.end('<p>Welcome')];
-  expect(await failure(client().getCluster())).toBeInstanceOf(UnreachableError);
-});
 
-it('tells that nobody answers, that it took too long, and that it was called off', async () => {
-  const nobody = await failure(client({ baseUrl: 'http://127.0.0.1:2' }).getCluster());
-  expect(nobody).toBeInstanceOf(UnreachableError);
-  expect((nobody as Error).message).toContain('ECONNREFUSED');
-  answers = [() => undefined, () => undefined];
-  expect(await failure(client({ timeoutMs: 50 }).getCluster())).toBeInstanceOf(UnreachableError);
-  const calling = new AbortController();
-  const called = client().getCluster({ signal: calling.signal });
-  calling.abort(new Error('enough'));
-  expect(await failure(called)).toMatchObject({ message: 'enough' });
-});
+  it.each(['', '.', '..'])('refuses the id "%s", which would lead to another path, without a call', async (id) => {
+    expect(await failure(client().forgetConnection(id))).toBeInstanceOf(RangeError);
+    expect(requests).toEqual([]);
+  });
 
-it('leaves nothing behind at a signal that lives longer than the call', async () => {
-  const { signal } = new AbortController();
-  const any = jest.spyOn(AbortSignal, 'any');
-  answers = [json({}), json({ status: 404 })];
-  await client().getCluster({ signal });
-  expect(getEventListeners(signal, 'abort')).toEqual([]);
-  expect(await failure(client({ baseUrl: 'http://127.0.0.1:2' }).getCluster({ signal }))).toBeDefined();
-  expect(getEventListeners(signal, 'abort')).toEqual([]);
-  // What it leaves behind is not among the listeners.
-  expect(any).not.toHaveBeenCalled();
-  any.mockRestore();
-  expect(await failure(client().getCluster({ signal: AbortSignal.abort(new Error('before')) }))).toMatchObject({
-    message: 'before',
+  it('keeps a token that cannot be sent out of the error message', async () => {
+    const error = (await failure(client({ token: 'secret\n' }).getCluster())) as Error;
+    expect(error.message).not.toContain('secret');
+  });
+
+  it('throws a ProblemError for a problem document', async () => {
+    answers = [refuse(429, 'outbox-full', { 'retry-after': '7' })];
+    const error = await failure(client().sendMessage('a', { directive: 'x' }));
+    expect(error).toBeInstanceOf(ProblemError);
+    expect(error).toMatchObject({ status: 429, kind: 'outbox-full', detail: 'why', requestId: 'r1', retryAfter: 7 });
+  });
+
+  it('throws a ProblemError or an UnreachableError for an answer of a proxy', async () => {
+    answers = [(response) => response.writeHead(502, { 'content-type': 'text/html' }).end('<p>Bad'), json(undefined)];
+    expect(await failure(client().getCluster())).toMatchObject({
+      status: 502,
+      type: 'about:blank',
+      retryAfter: undefined,
+    });
+    answers = [(response) => response.end('<p>Welcome')];
+    expect(await failure(client().getCluster())).toBeInstanceOf(UnreachableError);
+  });
+
+  it('throws an UnreachableError without an answer or after the time limit, and the reason of the signal after an abort', async () => {
+    const unreachable = await failure(client({ baseUrl: 'http://127.0.0.1:2' }).getCluster());
+    expect(unreachable).toBeInstanceOf(UnreachableError);
+    expect((unreachable as Error).message).toContain('ECONNREFUSED');
+    answers = [() => undefined, () => undefined];
+    expect(await failure(client({ timeoutMs: 50 }).getCluster())).toBeInstanceOf(UnreachableError);
+    const calling = new AbortController();
+    const called = client().getCluster({ signal: calling.signal });
+    calling.abort(new Error('enough'));
+    expect(await failure(called)).toMatchObject({ message: 'enough' });
+  });
+
+  it('leaves no listener at a signal that lives longer than the call', async () => {
+    const { signal } = new AbortController();
+    const any = jest.spyOn(AbortSignal, 'any');
+    answers = [json({}), json({ status: 404 })];
+    await client().getCluster({ signal });
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    expect(await failure(client({ baseUrl: 'http://127.0.0.1:2' }).getCluster({ signal }))).toBeDefined();
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    // Its listeners would not be among those of the signal.
+    expect(any).not.toHaveBeenCalled();
+    any.mockRestore();
+    expect(await failure(client().getCluster({ signal: AbortSignal.abort(new Error('before')) }))).toMatchObject({
+      message: 'before',
+    });
+  });
+
+  it('reads page after page until there is no next cursor', async () => {
+    answers = [json({ data: [1, 2], next_cursor: 'c' }), json({ data: [], next_cursor: 'd' })];
+    answers.push(json({ data: [3], next_cursor: null }));
+    const found: unknown[] = [];
+    for await (const one of client().connections({ state: 'online' })) found.push(one);
+    expect(found).toEqual([1, 2, 3]);
+    expect(requests.map((request) => new URL(request.url ?? '', url).search)).toEqual([
+      '?limit=1000&state=online',
+      '?limit=1000&state=online&cursor=c',
+      '?limit=1000&state=online&cursor=d',
+    ]);
   });
 });
 
-it('reads page after page', async () => {
-  answers = [json({ data: [1, 2], next_cursor: 'c' }), json({ data: [], next_cursor: 'd' })];
-  answers.push(json({ data: [3], next_cursor: null }));
-  const found: unknown[] = [];
-  for await (const one of client().connections({ state: 'online' })) found.push(one);
-  expect(found).toEqual([1, 2, 3]);
-  expect(asked.map((request) => new URL(request.url ?? '', url).search)).toEqual([
-    '?limit=1000&state=online',
-    '?limit=1000&state=online&cursor=c',
-    '?limit=1000&state=online&cursor=d',
-  ]);
-});
-
-describe('events', () => {
-  it('go on behind the last id, whether the stream ended, broke or was refused for a while', async () => {
+describe('events()', () => {
+  it('resumes after the last id, whether the stream ended, broke or was refused for a while', async () => {
     answers = [
       stream(`retry: 1\nid: a\n\n${status('b', 'm', 'queued')}data: {"type":"closed","reason":"too-slow"}\n\n`, 'end'),
-      // An id without an event counts; an event that was not told whole does not.
+      // An id without an event counts; an event that is not complete does not.
       stream(': heartbeat\nid: c\n\nid: d\ndata: {"type":"message.st', 'break'),
       refuse(503, 'unavailable'),
       stream(status('e', 'm', 'sent'), 'stay'),
     ];
-    const told = await take(client().events({ types: ['message.status'], clientId: 'x y' }), 2);
-    expect(told.map(({ id, type }) => [id, type])).toEqual([
+    const taken = await take(client().events({ types: ['message.status'], clientId: 'x y' }), 2);
+    expect(taken.map(({ id, type }) => [id, type])).toEqual([
       ['b', 'message.status'],
       ['e', 'message.status'],
     ]);
-    expect(asked.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, 'b', 'c', 'c']);
-    expect(asked[3]?.url).toBe('/v1/events?types=message.status&client_id=x+y');
+    expect(requests.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, 'b', 'c', 'c']);
+    expect(requests[3]?.url).toBe('/v1/events?types=message.status&client_id=x+y');
   });
 
-  it('are not handed out behind newer ones of their shard if a resumed stream begins earlier', async () => {
+  it('drops older events of a shard if a resumed stream begins earlier', async () => {
     const about = (id: string, position: string): string =>
       status(id, position, 'sent').replace('{', `{"event_id":"${position}",`);
     answers = [
@@ -180,20 +185,20 @@ describe('events', () => {
     expect(taken.map((event) => 'event_id' in event && event.event_id)).toEqual(['0-3000-1', '1-2500-0', '0-3000-2']);
   });
 
-  it('fail with the first connection, and later with what will not pass', async () => {
+  it('throws if the first connection fails, and later for an error that is not transient', async () => {
     answers = [refuse(503, 'unavailable')];
     expect(await failure(take(client().events(), 1))).toMatchObject({ status: 503 });
     answers = [stream('retry: 1\n\n', 'end'), refuse(401, 'unauthenticated')];
     expect(await failure(take(client().events(), 1))).toMatchObject({ status: 401 });
   });
 
-  it('are taken up again where a connection is silent', async () => {
+  it('opens another connection if one sends nothing for too long', async () => {
     answers = [stream('retry: 1\nid: a\n\n', 'stay'), stream(status('b', 'm', 'sent'), 'stay')];
     expect(await take(client().events({ silenceMs: 100 }), 1)).toHaveLength(1);
-    expect(asked[1]?.headers['last-event-id']).toBe('a');
+    expect(requests[1]?.headers['last-event-id']).toBe('a');
   });
 
-  it('are ended by the signal, and close their connection', async () => {
+  it('ends with the signal and closes its connection', async () => {
     const stopping = new AbortController();
     let closed: Promise<unknown> = Promise.resolve();
     answers = [
@@ -212,7 +217,7 @@ describe('events', () => {
   });
 });
 
-it('the events leave nothing behind at their signal for each connection they have had', async () => {
+it('events() leaves no listener at its signal for each connection that it has had', async () => {
   const { signal } = new AbortController();
   answers = Array.from({ length: 5 }, (_, i) => stream(`retry: 1\n\n${status(`${i}`, `m${i}`, 'sent')}`, 'end'));
   const listening: number[] = [];
@@ -224,41 +229,41 @@ it('the events leave nothing behind at their signal for each connection they hav
   expect(getEventListeners(signal, 'abort').length + dependents(signal)).toBe(0);
 });
 
-/** Signals that `AbortSignal.any` has made of it; Node keeps them at the signal. */
+/** The number of signals that `AbortSignal.any` has made of it; Node keeps them at the signal. */
 function dependents(signal: AbortSignal): number {
   const members = signal as unknown as Record<symbol, unknown>;
   const sets = Object.getOwnPropertySymbols(signal).map((symbol) => members[symbol]);
   return sets.reduce<number>((sum, set) => sum + (set instanceof Set ? set.size : 0), 0);
 }
 
-describe('waiting for a message', () => {
+describe('waitForMessage()', () => {
   const message = (is: string): Answer => json({ message_id: 'm', client_id: 'c', status: is, status_history: [] });
 
-  it('asks for no events where it has ended already', async () => {
+  it('opens no event stream if the message has its last status already', async () => {
     answers = [message('sent')];
     expect(await client().waitForMessage('m')).toMatchObject({ status: 'sent' });
-    expect(asked).toHaveLength(1);
+    expect(requests).toHaveLength(1);
   });
 
-  it('misses no end between the first reading and the stream', async () => {
+  it('misses no last status between the first read and the stream', async () => {
     answers = [message('queued'), stream('retry: 1\n\n', 'stay'), message('expired')];
     expect(await client().waitForMessage('m')).toMatchObject({ status: 'expired' });
   });
 
-  it('follows its own events, and reads it anew after a gap', async () => {
+  it('follows the events of its message, and reads the message again after a gap', async () => {
     const events = status('a', 'other', 'sent') + status('b', 'm', 'in_flight') + 'data: {"type":"gap"}\n\n';
     answers = [message('queued'), stream(events + status('c', 'm', 'failed'), 'stay')];
     answers.push(message('queued'), message('in_flight'), message('failed'));
     expect(await client().waitForMessage('m')).toMatchObject({ status: 'failed' });
-    expect(asked.filter((request) => request.url === '/v1/messages/m')).toHaveLength(4);
+    expect(requests.filter((request) => request.url === '/v1/messages/m')).toHaveLength(4);
   });
 
-  it('ends with the reason of the signal', async () => {
+  it('throws the reason of the signal', async () => {
     const reason = new Error('enough');
     const stopping = new AbortController();
     answers = [message('held'), stream('retry: 1\n\n', 'stay'), message('held')];
     const waiting = failure(client().waitForMessage('m', { signal: stopping.signal }));
-    while (asked.length < 3) await once(server, 'request');
+    while (requests.length < 3) await once(server, 'request');
     stopping.abort(reason);
     expect(await waiting).toBe(reason);
   });

@@ -1,19 +1,19 @@
-/** What may go wrong between an application and the service. */
+/** The errors that the client throws. */
 import type { Problem } from './generated/types.gen.js';
 
-/** The service answered, and refused: an RFC 9457 problem. */
+/** The service refused the call with an RFC 9457 problem. */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
 
   constructor(
     readonly problem: Problem,
-    /** Seconds after which it is worth a repeat; undefined where the service does not say. */
+    /** Seconds after which a repeat may succeed; undefined if the service does not say. */
     readonly retryAfter: number | undefined,
   ) {
     super(`${problem.title}: ${problem.detail}`);
   }
 
-  /** Such as `urn:cloud-connector:problem:unknown-connection`; `about:blank` where the answer was no problem document. */
+  /** Such as `urn:cloud-connector:problem:unknown-connection`; `about:blank` if the answer was no problem document. */
   get type(): string {
     return this.problem.type;
   }
@@ -37,18 +37,18 @@ export class ProblemError extends Error {
     return this.problem.errors ?? [];
   }
 
-  /** Under which the service's logs have the request. */
+  /** The id of the request in the logs of the service. */
   get requestId(): string {
     return this.problem.request_id;
   }
 }
 
-/** No usable answer came: whether the service acted is not known. */
+/** There was no usable answer, so it is unknown whether the service did what was asked. */
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
 }
 
-/** The refusal that an answer is, also an answer by a proxy that knows no problem documents. */
+/** The error for an answer that is not `ok`, also for one of a proxy that sends no problem document. */
 export function problemOf({ status, statusText, headers, url }: Response, text: string): ProblemError {
   const retryAfter = retryAfterOf(headers.get('retry-after'));
   if (/^application\/problem\+json/.test(headers.get('content-type') ?? '')) {

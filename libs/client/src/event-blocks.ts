@@ -1,6 +1,6 @@
 /**
- * The lines of a `text/event-stream`, as the HTML standard parses them. A block without data is passed on too: its id
- * says how far the stream has been read, which parsers that tell of events alone lose.
+ * Parses a `text/event-stream` as the HTML standard does. Unlike other parsers it yields blocks without data too: the id
+ * of such a block says how far the stream has been read.
  */
 
 export interface EventBlock {
@@ -10,15 +10,15 @@ export interface EventBlock {
   retry?: number;
 }
 
-/** Longest line and longest event, in characters. */
+/** The limit for a line and for an event, in characters. */
 const LONGEST = 16_777_216;
 
-/** @throws RangeError where a line or an event does not end */
+/** @throws RangeError for a line or an event that is too long */
 export async function* blocksOf(chunks: AsyncIterable<string>): AsyncGenerator<EventBlock, void, undefined> {
   let rest = '';
   let block: EventBlock = {};
   for await (const chunk of chunks) {
-    // At the end of a chunk, a carriage return may be half of a line's end.
+    // A carriage return at the end of a chunk may be the first half of a line break.
     const lines = (rest + chunk).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop() ?? '';
     for (const line of lines) {
@@ -29,7 +29,8 @@ export async function* blocksOf(chunks: AsyncIterable<string>): AsyncGenerator<E
       if (Object.keys(block).length > 0) yield block;
       block = {};
     }
-    if (rest.length + (block.data?.length ?? 0) > LONGEST) throw new RangeError('an event of the stream has no end');
+    if (rest.length + (block.data?.length ?? 0) > LONGEST)
+      throw new RangeError(`an event of the stream is longer than ${LONGEST} characters`);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The event stream as something that does not end: where the connection is lost, it is opened again behind the last
- * event that was told. The first connection fails as any call does, so that a wrong address or key is noticed.
+ * The event stream, without an end: if the connection is lost, the client opens another one and resumes after the last
+ * event. If the first connection fails, the caller gets the error, so that a wrong address or key is noticed.
  */
 import { ProblemError, UnreachableError } from './errors.js';
 import { blocksOf } from './event-blocks.js';
@@ -8,48 +8,51 @@ import type { Event, StreamEventsData } from './generated/types.gen.js';
 import { abortWith, type Requester } from './requester.js';
 import { ShardPositions } from './shard-positions.js';
 
-/** `closed` is not among them: it is answered by a new connection. */
+/** `closed` is not among them: the client answers it with a new connection. */
 export type ConnectorEvent = Exclude<Event, { type: 'closed' }> & {
-  /** Where to go on behind it, as `lastEventId`. */
+  /** Pass it as `lastEventId` to resume after this event. */
   id: string;
 };
 export type EventType = Exclude<ConnectorEvent['type'], 'gap'>;
 
 export interface EventsOptions {
-  /** Only these; without it, all. A `gap` is told in any case. */
+  /** Only events of these types; without it, all. A `gap` is always among the events. */
   types?: readonly EventType[] | undefined;
-  /** Only what is about this client. */
+  /** Only events of this client. */
   clientId?: string | undefined;
-  /** Go on behind this event, rather than begin with what happens from now on. */
+  /** Resume after this event; without it, the events begin with what happens from now on. */
   lastEventId?: string | undefined;
   /** Ends the events. */
   signal?: AbortSignal | undefined;
-  /** A connection on which nothing comes for so long is taken for lost; 60,000 by default, four heart-beats. */
+  /** A connection without data for so long counts as lost; 60,000 by default, four heartbeats. */
   silenceMs?: number | undefined;
 }
 
-/** What a subscriber comes to know: a connection now stands, or an event. */
-export type Told = 'opened' | ConnectorEvent;
+/** An event, or the news that a connection is open. */
+export type StreamItem = 'opened' | ConnectorEvent;
 
 const SILENCE_MS = 60_000;
 const RETRY_MS = 1000;
 const RETRY_CAP_MS = 10_000;
 
 /** @throws ProblemError, UnreachableError */
-export async function* follow(requester: Requester, options: EventsOptions): AsyncGenerator<Told, void, undefined> {
+export async function* follow(
+  requester: Requester,
+  options: EventsOptions,
+): AsyncGenerator<StreamItem, void, undefined> {
   const { signal } = options;
   let { lastEventId } = options;
   let retryMs = RETRY_MS;
-  let stood = false;
+  let hasBeenOpen = false;
   const positions = new ShardPositions();
-  const over = (): boolean => signal?.aborted === true;
-  for (let failures = 0; !over(); failures++) {
+  const isAborted = (): boolean => signal?.aborted === true;
+  for (let failures = 0; !isAborted(); failures++) {
     const connection = new AbortController();
     const unlink = abortWith(connection, signal);
-    let advisedMs = 0;
+    let retryAfterMs = 0;
     try {
       const chunks = await open(requester, options, lastEventId, connection);
-      stood = true;
+      hasBeenOpen = true;
       yield 'opened';
       for await (const { id = lastEventId, data, retry = retryMs } of blocksOf(chunks)) {
         [failures, retryMs, lastEventId] = [0, retry, id];
@@ -58,18 +61,18 @@ export async function* follow(requester: Requester, options: EventsOptions): Asy
         yield { ...event, id: id ?? '' };
       }
     } catch (error) {
-      if (over()) return;
-      if (!stood || !mayPass(error)) throw error;
-      if (error instanceof ProblemError) advisedMs = (error.retryAfter ?? 0) * 1000;
+      if (isAborted()) return;
+      if (!hasBeenOpen || !isTransient(error)) throw error;
+      if (error instanceof ProblemError) retryAfterMs = (error.retryAfter ?? 0) * 1000;
     } finally {
       unlink();
       connection.abort();
     }
-    await pause(Math.max(advisedMs, backoffMs(failures, retryMs)), signal);
+    await pause(Math.max(retryAfterMs, backoffMs(failures, retryMs)), signal);
   }
 }
 
-/** Resolves when the connection stands; what is told from then on is not missed. */
+/** Resolves when the connection is open: events that happen from then on are not missed. */
 async function open(
   requester: Requester,
   { types, clientId, silenceMs = SILENCE_MS }: EventsOptions,
@@ -81,34 +84,35 @@ async function open(
     query: { ...(types && { types: types.join(',') }), ...(clientId !== undefined && { client_id: clientId }) },
     headers: { ...(lastEventId !== undefined && { 'Last-Event-ID': lastEventId }) },
   };
-  const silent = (): void => connection.abort(new UnreachableError(`the events fell silent for ${silenceMs} ms`));
-  let silence = setTimeout(silent, silenceMs);
+  const abortSilent = (): void =>
+    connection.abort(new UnreachableError(`the event stream sent nothing for ${silenceMs} ms`));
+  let silence = setTimeout(abortSilent, silenceMs);
   connection.signal.addEventListener('abort', () => clearTimeout(silence));
   const chunks = await requester.stream(operation, connection.signal);
 
-  async function* heard(): AsyncGenerator<string, void> {
+  async function* watched(): AsyncGenerator<string, void> {
     for await (const chunk of chunks) {
       clearTimeout(silence);
-      silence = setTimeout(silent, silenceMs);
+      silence = setTimeout(abortSilent, silenceMs);
       yield chunk;
     }
   }
-  return heard();
+  return watched();
 }
 
-/** Whether it may be otherwise in a while. */
-function mayPass(error: unknown): boolean {
+/** Whether another try may succeed. */
+function isTransient(error: unknown): boolean {
   if (error instanceof ProblemError) return error.status === 429 || error.status >= 500;
   return error instanceof UnreachableError;
 }
 
-/** Doubles with each failure; half of it at random, so that a crowd spreads out. */
+/** Doubles with each failure. Half of it is random, so that many clients do not come back at the same moment. */
 function backoffMs(failures: number, baseMs: number): number {
   const ceiling = Math.min(RETRY_CAP_MS, baseMs * 2 ** Math.min(failures, 16));
   return ceiling / 2 + (Math.random() * ceiling) / 2;
 }
 
-/** Shorter where the signal says so. */
+/** Resolves after the time, or when the signal is aborted. */
 function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

@@ -1,21 +1,21 @@
-/** One HTTP call: where it goes, with which credentials, for how long, and what its failure is called. */
+/** Makes HTTP calls: address, credentials, time limit, and a typed error for each failure. */
 import { UnreachableError, problemOf } from './errors.js';
 
 export interface ConnectorOptions {
-  /** Address of the gateway, such as `https://connector.example.com`; a path in it is kept. */
+  /** The address of the gateway, such as `https://connector.example.com`; a path in it is kept. */
   baseUrl: string | URL;
-  /** An API key or a token, or what gets one before each call. */
+  /** An API key or a token, or a function that gets one before each call. */
   token?: string | (() => string | Promise<string>) | undefined;
-  /** Longest a call may take, in milliseconds; 30,000 by default. */
+  /** The time limit of a call in milliseconds; 30,000 by default. */
   timeoutMs?: number | undefined;
-  /** Takes the place of the global `fetch`. */
+  /** Used instead of the global `fetch`. */
   fetch?: typeof fetch;
 }
 
 export interface CallOptions {
-  /** Ends the call, which then rejects with the signal's reason. */
+  /** Aborts the call, which then rejects with the reason of the signal. */
   signal?: AbortSignal | undefined;
-  /** `X-Request-Id`, under which the service logs the call. */
+  /** The `X-Request-Id` with which the service logs the call. */
   requestId?: string | undefined;
 }
 
@@ -41,7 +41,7 @@ export class Requester {
 
   /**
    * Calls an operation and reads its answer.
-   * @throws ProblemError, UnreachableError, RangeError for what cannot be sent, the signal's reason
+   * @throws ProblemError, UnreachableError, RangeError for an id or a token that cannot be sent, the reason of the signal
    */
   async call<Data extends Operation, Answer>(
     method: Method,
@@ -50,22 +50,24 @@ export class Requester {
     { signal, requestId }: CallOptions = {},
   ): Promise<Answer> {
     const request = await this.prepare(method, { ...parts, url }, requestId);
-    const limit = limited(this.options.timeoutMs ?? TIMEOUT_MS, signal);
+    const limit = withTimeLimit(this.options.timeoutMs ?? TIMEOUT_MS, signal);
     let text: string;
     try {
       const response = await this.send(request, limit.signal, signal);
-      text = await this.reached(response.text(), signal);
+      text = await this.withTypedError(response.text(), signal);
     } finally {
       limit.end();
     }
     try {
       return (text === '' ? undefined : JSON.parse(text)) as Answer;
     } catch (cause) {
-      throw new UnreachableError(`${this.base} answered with no JSON; is it a gateway's address?`, { cause });
+      throw new UnreachableError(`${this.base} answered, but not with JSON: is it the address of a gateway?`, {
+        cause,
+      });
     }
   }
 
-  /** Opens a stream and tells its text; ended by the signal. @throws as `call` */
+  /** Opens a stream and yields its text until the signal is aborted. @throws as `call` */
   async stream(operation: Operation, signal: AbortSignal): Promise<AsyncGenerator<string, void>> {
     const response = await this.send(await this.prepare('GET', operation), signal, signal);
     return this.textOf(response, signal);
@@ -76,7 +78,7 @@ export class Requester {
     const decoder = new TextDecoder();
     const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
     for (;;) {
-      const { done, value } = await this.reached(reader.read(), signal);
+      const { done, value } = await this.withTypedError(reader.read(), signal);
       if (done) return;
       yield decoder.decode(value, { stream: true });
     }
@@ -85,9 +87,9 @@ export class Requester {
   private async prepare(method: Method, operation: Operation, requestId?: string): Promise<Prepared> {
     const { token } = this.options;
     const credentials = typeof token === 'function' ? await token() : token;
-    // Said here, since `fetch` would say it with the token in its message.
+    // `fetch` would refuse it too, with the token in its message.
     if (credentials !== undefined && !/^[\x21-\x7e]+$/.test(credentials)) {
-      throw new RangeError('a token is printable ASCII without spaces');
+      throw new RangeError('a token must be printable ASCII without spaces');
     }
     const { body } = operation;
     const named = {
@@ -101,16 +103,16 @@ export class Requester {
     return { url: this.base + pathOf(operation), init: { method, headers, ...more } };
   }
 
-  /** `signal` is the caller's own part of what ends the request. */
-  private async send({ url, init }: Prepared, within: AbortSignal, signal?: AbortSignal): Promise<Response> {
+  /** `limit` ends the request; `signal` is that of the caller, which is part of it. */
+  private async send({ url, init }: Prepared, limit: AbortSignal, signal?: AbortSignal): Promise<Response> {
     const { fetch: send = fetch } = this.options;
-    const response = await this.reached(send(url, { ...init, signal: within }), signal);
-    if (!response.ok) throw problemOf(response, await this.reached(response.text(), signal));
+    const response = await this.withTypedError(send(url, { ...init, signal: limit }), signal);
+    if (!response.ok) throw problemOf(response, await this.withTypedError(response.text(), signal));
     return response;
   }
 
-  /** Gives the failure of an exchange its name; `fetch` has none of its own for it. */
-  private async reached<Result>(exchange: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  /** Turns a failure of `fetch` into the reason of the signal or an UnreachableError. */
+  private async withTypedError<Result>(exchange: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
     try {
       return await exchange;
     } catch (cause) {
@@ -121,14 +123,14 @@ export class Requester {
 }
 
 /**
- * A signal that is aborted after a time, or with the caller's. `end` leaves nothing behind at the caller's, which may live
- * as long as its process; `AbortSignal.any` does.
+ * A signal that is aborted after a time, or with that of the caller. `end` removes the listener from the signal of the
+ * caller, which may live as long as the process; `AbortSignal.any` would leave something there.
  */
-function limited(ms: number, signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
+function withTimeLimit(ms: number, signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
   const own = new AbortController();
   const unlink = abortWith(own, signal);
-  const late = (): void => own.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError'));
-  const timer = setTimeout(late, ms);
+  const expire = (): void => own.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError'));
+  const timer = setTimeout(expire, ms);
   const end = (): void => {
     clearTimeout(timer);
     unlink();
@@ -136,7 +138,7 @@ function limited(ms: number, signal: AbortSignal | undefined): { signal: AbortSi
   return { signal: own.signal, end };
 }
 
-/** Aborts it with the signal, until the function that it returns is called. */
+/** Aborts `own` when the signal is aborted. The function that it returns ends that. */
 export function abortWith(own: AbortController, signal: AbortSignal | undefined): () => void {
   const abort = (): void => own.abort(signal?.reason);
   if (signal?.aborted) abort();
@@ -161,7 +163,7 @@ function pathOf({ url, path = {}, query = {} }: Operation): string {
   return search.size === 0 ? filled : `${filled}?${search.toString()}`;
 }
 
-/** `fetch` says in its cause what went wrong, and of several addresses only the code. */
+/** The cause of an error of `fetch`; after several addresses have failed, it has a code and no message. */
 function reasonOf(error: unknown): string {
   const { message, code, cause } = error as { message?: string; code?: string; cause?: unknown };
   if (typeof cause === 'object' && cause !== null) return reasonOf(cause);

@@ -9,14 +9,14 @@ import type { Output } from './output.js';
 
 const SWEEP_POLL_MS = 1000;
 
-export async function sweep({ connector, given, out }: Context): Promise<number> {
-  if (given.flag('latest') && given.flag('wait')) throw new UsageError('give --wait or --latest, not both');
-  if (given.flag('latest')) return showSweep(await connector.getLatestSweep(), out);
+export async function sweep({ connector, args, out }: Context): Promise<number> {
+  if (args.flag('latest') && args.flag('wait')) throw new UsageError('give --wait or --latest, not both');
+  if (args.flag('latest')) return showSweep(await connector.getLatestSweep(), out);
   const before = await latestSweep(connector);
   const requested = await connector.startSweep();
-  if (!given.flag('wait')) {
+  if (!args.flag('wait')) {
     if (out.json) await out.object({ requested: true, ...(requested && { sweep_id: requested.sweep_id }) });
-    else await out.lines(['A sweep was asked for; follow it with: cloud-connector sweep --latest']);
+    else await out.lines(['A sweep was requested; follow it with: cloud-connector sweep --latest']);
     return EXIT.done;
   }
   for (;;) {
@@ -24,25 +24,25 @@ export async function sweep({ connector, given, out }: Context): Promise<number>
       const latest = await latestSweep(connector);
       if (latest?.state === 'ended' && latest.sweep_id !== before?.sweep_id) return showSweep(latest, out);
     } else {
-      const { state, sweep: found } = await patiently(() => connector.getSweep(requested.sweep_id));
+      const { state, sweep: found } = await withRetryAfter(() => connector.getSweep(requested.sweep_id));
       if (state === 'ended' && found !== null) return showSweep(found, out);
     }
     await sleep(SWEEP_POLL_MS);
   }
 }
 
-/** Undefined if there was none yet. */
+/** Undefined if there has been no sweep yet. */
 async function latestSweep(connector: CloudConnector): Promise<Sweep | undefined> {
   try {
-    return await patiently(() => connector.getLatestSweep());
+    return await withRetryAfter(() => connector.getLatestSweep());
   } catch (error) {
     if (error instanceof ProblemError && error.kind === 'not-found') return undefined;
     throw error;
   }
 }
 
-/** Reads again after the time that the gateway asks for, if it cannot answer at the moment. */
-async function patiently<Answer>(read: () => Promise<Answer>): Promise<Answer> {
+/** Reads again after the `Retry-After` of a gateway that cannot answer at the moment. */
+async function withRetryAfter<Answer>(read: () => Promise<Answer>): Promise<Answer> {
   for (;;) {
     try {
       return await read();
@@ -63,18 +63,18 @@ async function showSweep(found: Sweep, out: Output): Promise<number> {
   return found.complete === false ? EXIT.failed : EXIT.done;
 }
 
-export async function cluster({ connector, given, out }: Context): Promise<number> {
+export async function cluster({ connector, args, out }: Context): Promise<number> {
   const state = await connector.getCluster();
   if (out.json) await out.object(state);
   else {
     await out.table(['MEMBER', 'SINCE', 'SHARDS', 'LANES', 'WAITING', 'LAG'], membersOf(state));
-    const idle = state.shards.filter(({ owner }) => owner === null).map(({ shard }) => shard);
+    const ownerless = state.shards.filter(({ owner }) => owner === null).map(({ shard }) => shard);
     await out.lines([
       '',
-      idle.length === 0 ? 'Every shard has an owner.' : `Shards without an owner: ${idle.join(', ')}`,
+      ownerless.length === 0 ? 'Every shard has an owner.' : `Shards without an owner: ${ownerless.join(', ')}`,
     ]);
   }
-  if (out.json || !given.flag('shards')) return EXIT.done;
+  if (out.json || !args.flag('shards')) return EXIT.done;
   const rows = state.shards.map(({ shard, owner, epoch, mailbox_depth: depth, mailbox_lag_ms: lag }) =>
     [shard, owner ?? '-', epoch ?? '-', depth, `${lag} ms`].map(String),
   );

@@ -1,4 +1,4 @@
-/** The command line and the environment, read. */
+/** Parses the command line, and reads the address and the token from it and from the environment. */
 import { readFileSync } from 'node:fs';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { UsageError } from './failures.js';
@@ -13,21 +13,21 @@ const COMMON: Options = {
   help: { type: 'boolean', short: 'h' },
 };
 
-/** Options and arguments of one command. */
-export class Given {
+/** The options and arguments of one command. */
+export class ParsedArgs {
   private constructor(
     private readonly values: Readonly<Record<string, unknown>>,
-    private readonly args: readonly string[],
+    private readonly positionals: readonly string[],
   ) {}
 
   /** @throws UsageError */
-  static parse(argv: readonly string[], options: Options, most: number): Given {
+  static parse(argv: readonly string[], options: Options, maxArguments: number): ParsedArgs {
     try {
       const all = { ...COMMON, ...options };
       const { values, positionals } = parseArgs({ args: [...argv], options: all, allowPositionals: true });
-      const more = positionals[most];
-      if (more !== undefined) throw new UsageError(`"${more}" is one argument too many`);
-      return new Given(values, positionals);
+      const extra = positionals[maxArguments];
+      if (extra !== undefined) throw new UsageError(`"${extra}" is one argument too many`);
+      return new ParsedArgs(values, positionals);
     } catch (error) {
       if (error instanceof UsageError) throw error;
       throw new UsageError((error as Error).message, { cause: error });
@@ -43,7 +43,7 @@ export class Given {
     return typeof value === 'string' ? value : undefined;
   }
 
-  /** Of an option that may be given several times. */
+  /** All values of an option that may be given several times. */
   texts(name: string): string[] {
     const values = this.values[name];
     return Array.isArray(values) ? values.map(String) : [];
@@ -66,32 +66,35 @@ export class Given {
   }
 
   argument(place: number): string | undefined {
-    return this.args[place];
+    return this.positionals[place];
   }
 
   /** @throws UsageError */
   need(place: number, name: string): string {
-    const value = this.args[place];
+    const value = this.positionals[place];
     if (value === undefined) throw new UsageError(`${name} is missing`);
     return value;
   }
 }
 
-/** Where the gateway is, and how to be let in. A token is no option: other users of a machine see command lines. */
-export function access(given: Given, env: Environment): { baseUrl: string; token: (() => string) | undefined } {
-  const baseUrl = given.text('url') ?? set(env['CLOUD_CONNECTOR_URL']) ?? 'http://127.0.0.1:3000';
+/**
+ * The address of the gateway and the credentials. There is no option for a token, because other users of a machine can
+ * see command lines.
+ */
+export function access(args: ParsedArgs, env: Environment): { baseUrl: string; token: (() => string) | undefined } {
+  const baseUrl = args.text('url') ?? nonEmpty(env['CLOUD_CONNECTOR_URL']) ?? 'http://127.0.0.1:3000';
   if (!/^https?:$/.test(URL.canParse(baseUrl) ? new URL(baseUrl).protocol : '')) {
-    throw new UsageError(`"${baseUrl}" is no address of a gateway, such as https://connector.example.com`);
+    throw new UsageError(`"${baseUrl}" is not the address of a gateway, such as https://connector.example.com`);
   }
-  const token = given.text('token-file') === undefined ? set(env['CLOUD_CONNECTOR_TOKEN']) : undefined;
+  const token = args.text('token-file') === undefined ? nonEmpty(env['CLOUD_CONNECTOR_TOKEN']) : undefined;
   if (token !== undefined) return { baseUrl, token: () => token.trim() };
-  const file = given.text('token-file') ?? set(env['CLOUD_CONNECTOR_TOKEN_FILE']);
-  // Read for each call: a token in a file is replaced before it runs out.
-  return { baseUrl, token: file === undefined ? undefined : () => read(file, 'the token').trim() };
+  const file = args.text('token-file') ?? nonEmpty(env['CLOUD_CONNECTOR_TOKEN_FILE']);
+  // Read again for each call: a token in a file is replaced before it expires.
+  return { baseUrl, token: file === undefined ? undefined : () => readText(file, 'the token').trim() };
 }
 
 /** @throws UsageError */
-export function read(file: string | 0, what: string): string {
+export function readText(file: string | 0, what: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
@@ -99,6 +102,6 @@ export function read(file: string | 0, what: string): string {
   }
 }
 
-function set(value: string | undefined): string | undefined {
+function nonEmpty(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
 }

@@ -1,4 +1,4 @@
-/** The commands there are, and how each is used. */
+/** All commands, with the usage, the options and the function of each. */
 import { cluster, sweep } from './cluster-commands.js';
 import type { Options } from './command-line.js';
 import { ROWS, connections, disconnect } from './connection-commands.js';
@@ -9,7 +9,7 @@ export interface Command {
   usage: string;
   does: string;
   options: Options;
-  /** Most arguments. */
+  /** How many arguments the command takes at most. */
   arguments: number;
   /** Resolves with the exit code. */
   run(context: Context): Promise<number>;
@@ -22,7 +22,7 @@ const flag = { type: 'boolean' } as const;
 export const COMMANDS: Readonly<Record<string, Command>> = {
   connections: {
     usage: 'connections [CLIENT_ID] [--state online|offline] [--type host|proxy] [--fact NAME=VALUE]… [--limit N]',
-    does: `one connection, or all that fit, each --fact included: ${ROWS} in a table, all with --json`,
+    does: `shows one connection, or those that match all options: the first ${ROWS} in a table, all of them with --json`,
     options: { state: text, type: text, fact: texts, limit: text },
     arguments: 1,
     run: connections,
@@ -31,7 +31,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     usage:
       'send CLIENT_ID DIRECTIVE [--payload JSON | --payload-file FILE] [--ttl SECONDS] [--when-offline hold|reject]\n' +
       '     [--idempotency-key KEY] [--wait] [--timeout SECONDS]',
-    does: 'sends a message; FILE may be - for stdin; --wait until it is sent, failed, expired or cancelled',
+    does: 'sends a message; FILE may be - for stdin; --wait waits until it is sent, failed, expired or cancelled',
     options: {
       ...{ payload: text, 'payload-file': text, ttl: text, 'when-offline': text, 'idempotency-key': text },
       ...{ wait: flag, timeout: text },
@@ -41,7 +41,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   watch: {
     usage: 'watch [--types TYPE,TYPE] [--client-id CLIENT_ID] [--since EVENT_ID]',
-    does: 'shows events as they happen, until Ctrl-C; EVENT_ID is the `id` of an event that --json showed',
+    does: 'shows events as they happen, until Ctrl-C; EVENT_ID is the `id` of an event that --json printed',
     options: { types: text, 'client-id': text, since: text },
     arguments: 0,
     run: watch,
@@ -55,14 +55,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   sweep: {
     usage: 'sweep [--wait | --latest]',
-    does: 'has the registry compared with the broker; --wait for its end, --latest shows the last one',
+    does: 'compares the registry with the broker; --wait waits until that has ended, --latest shows the last sweep',
     options: { wait: flag, latest: flag },
     arguments: 0,
     run: sweep,
   },
   cluster: {
     usage: 'cluster [--shards]',
-    does: 'shows the ingesters and what waits for them; --shards also each shard',
+    does: 'shows the ingesters and how many messages wait for them; --shards also shows each shard',
     options: { shards: flag },
     arguments: 0,
     run: cluster,

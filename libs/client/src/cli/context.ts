@@ -1,13 +1,13 @@
-/** What a command works with. */
+/** What a command gets to work with. */
 import type { CloudConnector } from '../cloud-connector.js';
-import type { Given } from './command-line.js';
+import type { ParsedArgs } from './command-line.js';
 import type { Output } from './output.js';
 
 export interface Context {
   connector: CloudConnector;
-  given: Given;
+  args: ParsedArgs;
   out: Output;
-  /** Ends what does not end by itself. */
+  /** Aborted by Ctrl-C; ends a command that runs until then. */
   interrupted: AbortSignal;
 }
 

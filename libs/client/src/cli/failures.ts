@@ -1,19 +1,19 @@
-/** How the tool ends, and what it says where something went wrong: what it was, and what to do. */
+/** The exit codes, and what the tool prints after a failure: the cause and the remedy. */
 import { ProblemError, UnreachableError } from '../errors.js';
 import { printable } from './printable.js';
 
 export const EXIT = {
   done: 0,
-  /** The message did not reach its end well, or the wait ran out. */
+  /** The message was not sent, the wait ran out, or a sweep was not complete. */
   failed: 1,
   usage: 2,
-  /** The service refused, or nobody answered. */
+  /** The service refused, or cannot be reached. */
   refused: 3,
   /** A fault of this tool. */
   fault: 70,
 } as const;
 
-/** The command line, or a setting, cannot be meant. */
+/** The command line or a setting is wrong. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -29,7 +29,7 @@ export function failureOf(error: unknown): Failure {
     const remedy = 'Is the gateway running there? Set --url or CLOUD_CONNECTOR_URL to its address.';
     return { exit: EXIT.refused, text: `${printable(error.message)}\n${remedy}` };
   }
-  // What the client refuses to send: an id or a token.
+  // A RangeError is the refusal of the client to send a wrong id or token.
   if (error instanceof UsageError || error instanceof RangeError) {
     return { exit: EXIT.usage, text: `${printable(error.message)}\nSee: cloud-connector help` };
   }
@@ -43,15 +43,15 @@ function refusal(error: ProblemError): string {
   );
   const trace = error.requestId === '' ? [] : [`Request ${error.requestId} in the logs of the gateway.`];
   const lines = [`Refused (${error.status} ${error.kind}): ${error.detail}`, ...wrong, ...remedy(error), ...trace];
-  // A line of its own is ours alone.
+  // A line break in a text of others is escaped, so each line begins with our own words.
   return lines.map(printable).join('\n');
 }
 
 function remedy({ kind, status, retryAfter }: ProblemError): string[] {
   if (retryAfter !== undefined) return [`Try again in ${retryAfter} s.`];
   if (status === 401) return ['Set CLOUD_CONNECTOR_TOKEN, or --token-file, to a key: npm run key -- create.'];
-  if (status === 403) return ['Use a key with the scope that is named.'];
-  if (kind === 'unknown-connection') return ['See who is known: cloud-connector connections'];
+  if (status === 403) return ['Use a key that has this scope.'];
+  if (kind === 'unknown-connection') return ['List the known clients: cloud-connector connections'];
   if (kind === 'client-offline') return ['Without "--when-offline reject" the message waits for the client.'];
   if (kind === 'not-found') return ['Is this a gateway, and not older than this tool?'];
   return [];

@@ -8,17 +8,17 @@ if (trouble !== undefined) {
   process.exit(1);
 }
 
-const stopping = new AbortController();
-// Ctrl-C ends what follows events in order, and anything else at once.
+const interrupt = new AbortController();
+// Ctrl-C closes the event stream of `watch` in order, and ends any other command at once.
 process.once('SIGINT', () => {
-  stopping.abort();
+  interrupt.abort();
   process.exitCode = 130;
   if (process.argv[2] !== 'watch') process.exit();
 });
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // Whoever read has read enough.
+  // The reader of the pipe has closed it: it wants no more.
   if (error.code === 'EPIPE') process.exit();
   throw error;
 });
 
-process.exitCode = await run(process.argv.slice(2), { ...process, interrupted: stopping.signal });
+process.exitCode = await run(process.argv.slice(2), { ...process, interrupted: interrupt.signal });

@@ -2,23 +2,23 @@
 import { isFinal, type CloudConnector } from '../cloud-connector.js';
 import type { ConnectorEvent, EventType } from '../events.js';
 import type { Message } from '../generated/types.gen.js';
-import { read, type Given } from './command-line.js';
+import { readText, type ParsedArgs } from './command-line.js';
 import { shown, type Context } from './context.js';
 import { EXIT, UsageError } from './failures.js';
 import type { Output } from './output.js';
 
-export async function send({ connector, given, out }: Context): Promise<number> {
-  const [clientId, directive] = [given.need(0, 'CLIENT_ID'), given.need(1, 'DIRECTIVE')];
-  const [ttl, whenOffline] = [given.count('ttl'), given.oneOf('when-offline', ['hold', 'reject'])];
-  const timeout = given.count('timeout');
-  if (timeout !== undefined && !given.flag('wait')) throw new UsageError('--timeout says how long to --wait');
+export async function send({ connector, args, out }: Context): Promise<number> {
+  const [clientId, directive] = [args.need(0, 'CLIENT_ID'), args.need(1, 'DIRECTIVE')];
+  const [ttl, whenOffline] = [args.count('ttl'), args.oneOf('when-offline', ['hold', 'reject'])];
+  const timeout = args.count('timeout');
+  if (timeout !== undefined && !args.flag('wait')) throw new UsageError('--timeout says how long to --wait');
   const message = {
-    ...{ directive, ...payloadOf(given) },
+    ...{ directive, ...payloadOf(args) },
     ...(ttl !== undefined && { ttl_seconds: ttl }),
     ...(whenOffline && { when_offline: whenOffline }),
   };
-  const accepted = await connector.sendMessage(clientId, message, { idempotencyKey: given.text('idempotency-key') });
-  if (!given.flag('wait')) {
+  const accepted = await connector.sendMessage(clientId, message, { idempotencyKey: args.text('idempotency-key') });
+  if (!args.flag('wait')) {
     if (out.json) await out.object(accepted);
     else await out.lines([`${accepted.message_id} is ${accepted.status}`]);
     return EXIT.done;
@@ -46,26 +46,28 @@ async function waitFor(
   if (out.json) await out.object(message);
   else await out.lines([`${id} is ${status}${details === '' ? '' : `: ${details}`}`]);
   if (!isFinal(status))
-    await out.note(`It did not end within ${timeout ?? 0} s, and goes on; its time to live decides.`);
+    await out.note(`It did not end within ${timeout ?? 0} s. The service keeps trying until the message expires.`);
   return status === 'sent' ? EXIT.done : EXIT.failed;
 }
 
-function payloadOf(given: Given): { payload?: unknown } {
-  const [inline, file] = [given.text('payload'), given.text('payload-file')];
+function payloadOf(args: ParsedArgs): { payload?: unknown } {
+  const [inline, file] = [args.text('payload'), args.text('payload-file')];
   if (inline !== undefined && file !== undefined) throw new UsageError('give --payload or --payload-file, not both');
-  const json = inline ?? (file === undefined ? undefined : read(file === '-' ? 0 : file, 'the payload'));
+  const json = inline ?? (file === undefined ? undefined : readText(file === '-' ? 0 : file, 'the payload'));
   if (json === undefined) return {};
   try {
     return { payload: JSON.parse(json) as unknown };
   } catch (error) {
-    throw new UsageError(`the payload is no JSON: ${(error as Error).message}; a text needs its quotes`);
+    throw new UsageError(
+      `the payload is not JSON: ${(error as Error).message}; a string needs double quotes around it`,
+    );
   }
 }
 
-export async function watch({ connector, given, out, interrupted }: Context): Promise<number> {
+export async function watch({ connector, args, out, interrupted }: Context): Promise<number> {
   const options = {
-    types: given.text('types')?.split(',') as EventType[] | undefined,
-    ...{ clientId: given.text('client-id'), lastEventId: given.text('since'), signal: interrupted },
+    types: args.text('types')?.split(',') as EventType[] | undefined,
+    ...{ clientId: args.text('client-id'), lastEventId: args.text('since'), signal: interrupted },
   };
   for await (const event of connector.events(options)) {
     if (out.json) await out.object(event);

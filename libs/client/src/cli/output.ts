@@ -1,4 +1,4 @@
-/** What the tool says: results on stdout, everything else on stderr. Nothing leaves it that was not made printable. */
+/** Results go to stdout, everything else to stderr. Everything is made printable first. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { jsonLine, printable } from './printable.js';
@@ -31,7 +31,7 @@ export class Output {
     for (const line of text.split('\n')) await this.write(this.stderr, printable(line));
   }
 
-  /** Waits for a reader that is slow, rather than gathering what it has not taken. */
+  /** Waits for a slow reader, so that unread output does not pile up in memory. */
   private async write(stream: Writable, line: string): Promise<void> {
     if (!stream.write(`${line}\n`)) await once(stream, 'drain');
   }

@@ -1,7 +1,4 @@
-/**
- * What others wrote reaches a terminal without power over it: control characters, and those that hide or reorder text,
- * are shown as escapes.
- */
+/** Characters that control a terminal, or hide or reorder text. Texts of others are shown with escapes in their place. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** One line of text for people. */

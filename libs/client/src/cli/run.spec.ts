@@ -1,4 +1,4 @@
-/** The tool without a system: what it refuses by itself, and what it makes of refusals and hostile answers. */
+/** The tool against an HTTP server of the test: what it refuses without a call, and how it shows refusals and hostile texts. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -38,101 +38,107 @@ async function cli(
   return { exit, ...texts };
 }
 
-it.each([
-  [['nothing'], 'there is no command "nothing"'],
-  [['constructor'], 'there is no command "constructor"'],
-  [['send', 'a'], 'DIRECTIVE is missing'],
-  [['send', 'a', 'b', 'c'], '"c" is one argument too many'],
-  [['send', 'a', 'b', '--ttl', '1.5'], '--ttl must be a whole number from 1'],
-  [['send', 'a', 'b', '--payload', '{'], 'the payload is no JSON'],
-  [['send', 'a', 'b', '--payload-file', '/nowhere'], 'the payload cannot be read'],
-  [['send', 'a', 'b', '--timeout', '3'], '--timeout says how long to --wait'],
-  [['send', '..', 'b'], 'an id must not be'],
-  [['connections', '--state', 'gone'], '--state must be online or offline'],
-  [['connections', '--fact', 'name=x'], '--fact must be NAME=VALUE'],
-  [['connections', '--fact', 'fqdn=a', '--fact', 'fqdn=b'], '--fact fqdn is given twice'],
-  [['connections', '--colour'], "Unknown option '--colour'"],
-  [['disconnect', 'a'], 'give either --reconnect-after or --lift'],
-  [['disconnect', 'a', '--lift', '--reconnect-after', 'never'], 'give either --reconnect-after or --lift'],
-  [['sweep', '--wait', '--latest'], 'give --wait or --latest'],
-  [['cluster', '--url', 'ftp://x'], 'is no address of a gateway'],
-  [['cluster', '--token-file', '/nowhere'], 'the token cannot be read'],
-])('refuses %j by itself', async (args, text) => {
-  const { exit, out, err } = await cli(args);
-  expect([exit, out]).toEqual([2, '']);
-  expect(err).toContain(text);
-});
+describe('cloud-connector', () => {
+  it.each([
+    [['nothing'], 'there is no command "nothing"'],
+    [['constructor'], 'there is no command "constructor"'],
+    [['send', 'a'], 'DIRECTIVE is missing'],
+    [['send', 'a', 'b', 'c'], '"c" is one argument too many'],
+    [['send', 'a', 'b', '--ttl', '1.5'], '--ttl must be a whole number from 1'],
+    [['send', 'a', 'b', '--payload', '{'], 'the payload is not JSON'],
+    [['send', 'a', 'b', '--payload-file', '/nowhere'], 'the payload cannot be read'],
+    [['send', 'a', 'b', '--timeout', '3'], '--timeout says how long to --wait'],
+    [['send', '..', 'b'], 'an id must not be'],
+    [['connections', '--state', 'gone'], '--state must be online or offline'],
+    [['connections', '--fact', 'name=x'], '--fact must be NAME=VALUE'],
+    [['connections', '--fact', 'fqdn=a', '--fact', 'fqdn=b'], '--fact fqdn is given twice'],
+    [['connections', '--colour'], "Unknown option '--colour'"],
+    [['disconnect', 'a'], 'give either --reconnect-after or --lift'],
+    [['disconnect', 'a', '--lift', '--reconnect-after', 'never'], 'give either --reconnect-after or --lift'],
+    [['sweep', '--wait', '--latest'], 'give --wait or --latest'],
+    [['cluster', '--url', 'ftp://x'], 'is not the address of a gateway'],
+    [['cluster', '--token-file', '/nowhere'], 'the token cannot be read'],
+  ])('refuses %j as wrong usage, without a call', async (args, text) => {
+    const { exit, out, err } = await cli(args);
+    expect([exit, out]).toEqual([2, '']);
+    expect(err).toContain(text);
+  });
 
-it('explains itself', async () => {
-  expect(await cli([])).toMatchObject({ exit: 0, err: '' });
-  expect((await cli(['send', '--help'])).out).toContain('cloud-connector send CLIENT_ID');
-});
+  it('prints its help without arguments and with --help', async () => {
+    expect(await cli([])).toMatchObject({ exit: 0, err: '' });
+    expect((await cli(['send', '--help'])).out).toContain('cloud-connector send CLIENT_ID');
+  });
 
-it('says that nobody answers, and what to set', async () => {
-  const { exit, err } = await cli(['cluster', '--url', 'http://127.0.0.1:2']);
-  expect(exit).toBe(3);
-  expect(err).toMatch(/cannot be reached: .*ECONNREFUSED[^]*CLOUD_CONNECTOR_URL/);
-});
+  it('says that the gateway cannot be reached, and what to set', async () => {
+    const { exit, err } = await cli(['cluster', '--url', 'http://127.0.0.1:2']);
+    expect(exit).toBe(3);
+    expect(err).toMatch(/cannot be reached: .*ECONNREFUSED[^]*CLOUD_CONNECTOR_URL/);
+  });
 
-it('says why it was refused and what to do, in lines of its own alone', async () => {
-  const problem = { type: 'urn:cloud-connector:problem:unauthenticated', title: 'No', status: 401, request_id: 'r1' };
-  answer = (response) =>
-    response
-      .writeHead(401, { 'content-type': 'application/problem+json' })
-      .end(JSON.stringify({ ...problem, detail: 'no key\u001b[2J\nDone.' }));
-  const { exit, err } = await cli(['cluster']);
-  expect(exit).toBe(3);
-  expect(err).toMatch(/^Refused \(401 unauthenticated\): no key\\u\{1b\}\[2J\\u\{a\}Done\.\nSet CLOUD_CONNECTOR_TOKEN/);
-});
+  it('prints why the gateway refused and what to do, and escapes line breaks in texts of the gateway', async () => {
+    const problem = { type: 'urn:cloud-connector:problem:unauthenticated', title: 'No', status: 401, request_id: 'r1' };
+    answer = (response) =>
+      response
+        .writeHead(401, { 'content-type': 'application/problem+json' })
+        .end(JSON.stringify({ ...problem, detail: 'no key\u001b[2J\nDone.' }));
+    const { exit, err } = await cli(['cluster']);
+    expect(exit).toBe(3);
+    expect(err).toMatch(
+      /^Refused \(401 unauthenticated\): no key\\u\{1b\}\[2J\\u\{a\}Done\.\nSet CLOUD_CONNECTOR_TOKEN/,
+    );
+  });
 
-it('sends the token of the environment, and shows nothing raw that a client made up', async () => {
-  const connection = { client_id: 'a', type: 'host', state: 'online', connected_at: 'now', held_messages: 0 };
-  let credentials: string | undefined;
-  answer = (response, request) => {
-    credentials = request.headers.authorization;
-    const data = [{ ...connection, facts: { fqdn: '\u001b]0;x\u0007\u202e' } }];
-    response.setHeader('content-type', 'application/json').end(JSON.stringify({ data, next_cursor: null }));
-  };
-  const shown = await cli(['connections'], { CLOUD_CONNECTOR_TOKEN: 'key\n' });
-  expect([shown.exit, credentials]).toEqual([0, 'Bearer key']);
-  const scripted = await cli(['connections', '--json']);
-  for (const text of [shown.out, scripted.out]) expect(text.trimEnd()).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u);
-  expect(JSON.parse(scripted.out)).toMatchObject({ facts: { fqdn: '\u001b]0;x\u0007\u202e' } });
-});
+  it('sends the token of the environment, and escapes control characters in the facts of a client', async () => {
+    const connection = { client_id: 'a', type: 'host', state: 'online', connected_at: 'now', held_messages: 0 };
+    let credentials: string | undefined;
+    answer = (response, request) => {
+      credentials = request.headers.authorization;
+      const data = [{ ...connection, facts: { fqdn: '\u001b]0;x\u0007\u202e' } }];
+      response.setHeader('content-type', 'application/json').end(JSON.stringify({ data, next_cursor: null }));
+    };
+    const shown = await cli(['connections'], { CLOUD_CONNECTOR_TOKEN: 'key\n' });
+    expect([shown.exit, credentials]).toEqual([0, 'Bearer key']);
+    const scripted = await cli(['connections', '--json']);
+    for (const text of [shown.out, scripted.out]) expect(text.trimEnd()).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u);
+    expect(JSON.parse(scripted.out)).toMatchObject({ facts: { fqdn: '\u001b]0;x\u0007\u202e' } });
+  });
 
-it('asks for every fact that is given', async () => {
-  let asked = '';
-  answer = (response, request) => {
-    asked = request.url ?? '';
-    response.setHeader('content-type', 'application/json').end(JSON.stringify({ data: [], next_cursor: null }));
-  };
-  await cli(['connections', '--fact', 'fqdn=a=b', '--fact', 'machine_id=m', '--json']);
-  expect(Object.fromEntries(new URL(asked, url).searchParams)).toMatchObject({ fqdn: 'a=b', machine_id: 'm' });
-});
+  it('puts every --fact into the query', async () => {
+    let asked = '';
+    answer = (response, request) => {
+      asked = request.url ?? '';
+      response.setHeader('content-type', 'application/json').end(JSON.stringify({ data: [], next_cursor: null }));
+    };
+    await cli(['connections', '--fact', 'fqdn=a=b', '--fact', 'machine_id=m', '--json']);
+    expect(Object.fromEntries(new URL(asked, url).searchParams)).toMatchObject({ fqdn: 'a=b', machine_id: 'm' });
+  });
 
-it('says until when a client is refused, as the service says it', async () => {
-  const until = '2030-01-01T00:00:00.000Z';
-  answer = (response) => response.writeHead(202).end(JSON.stringify({ client_id: 'a', refused_until: until }));
-  expect((await cli(['disconnect', 'a', '--reconnect-after', 'PT2S'])).out).toBe(
-    `a is told to leave; refused until: ${until}\n`,
-  );
-  answer = (response) => response.writeHead(202).end();
-  expect((await cli(['disconnect', 'a', '--reconnect-after', 'PT2S'])).out).toBe('a is told to leave\n');
-});
+  it('prints the refused_until of the answer, and nothing if the answer has no body', async () => {
+    const until = '2030-01-01T00:00:00.000Z';
+    answer = (response) => response.writeHead(202).end(JSON.stringify({ client_id: 'a', refused_until: until }));
+    expect((await cli(['disconnect', 'a', '--reconnect-after', 'PT2S'])).out).toBe(
+      `a is asked to disconnect; refused until: ${until}\n`,
+    );
+    answer = (response) => response.writeHead(202).end();
+    expect((await cli(['disconnect', 'a', '--reconnect-after', 'PT2S'])).out).toBe('a is asked to disconnect\n');
+  });
 
-it('names a wrong parameter by where it stands', async () => {
-  const problem = {
-    type: 'urn:cloud-connector:problem:invalid',
-    title: 'No',
-    status: 422,
-    request_id: 'r1',
-    detail: 'no',
-  };
-  const errors = [
-    { in: 'query', name: 'limit', detail: 'too large' },
-    { pointer: '/a', detail: 'missing' },
-  ];
-  answer = (response) =>
-    response.writeHead(422, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ ...problem, errors }));
-  expect((await cli(['cluster'])).err).toContain('  query limit: too large\n  /a: missing\n');
+  it('names the place of a wrong parameter, or the pointer of a wrong member', async () => {
+    const problem = {
+      type: 'urn:cloud-connector:problem:invalid',
+      title: 'No',
+      status: 422,
+      request_id: 'r1',
+      detail: 'no',
+    };
+    const errors = [
+      { in: 'query', name: 'limit', detail: 'too large' },
+      { pointer: '/a', detail: 'missing' },
+    ];
+    answer = (response) =>
+      response
+        .writeHead(422, { 'content-type': 'application/problem+json' })
+        .end(JSON.stringify({ ...problem, errors }));
+    expect((await cli(['cluster'])).err).toContain('  query limit: too large\n  /a: missing\n');
+  });
 });

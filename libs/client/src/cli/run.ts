@@ -1,7 +1,7 @@
-/** One run of the tool: from its arguments to its exit code. */
+/** Runs the tool: arguments in, exit code out. */
 import type { Writable } from 'node:stream';
 import { CloudConnector } from '../cloud-connector.js';
-import { Given, access, type Environment } from './command-line.js';
+import { ParsedArgs, access, type Environment } from './command-line.js';
 import { COMMANDS } from './commands.js';
 import { EXIT, UsageError, failureOf } from './failures.js';
 import { Output } from './output.js';
@@ -32,11 +32,11 @@ export async function run(
     if (['help', '--help', '-h'].includes(name)) return await help(rest[0], new Output(stdout, stderr, false));
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) throw new UsageError(`there is no command "${name}"`);
-    const given = Given.parse(rest, command.options, command.arguments);
-    const out = new Output(stdout, stderr, given.flag('json'));
-    if (given.flag('help')) return await help(name, out);
-    const connector = new CloudConnector(access(given, env));
-    return await command.run({ connector, given, out, interrupted });
+    const args = ParsedArgs.parse(rest, command.options, command.arguments);
+    const out = new Output(stdout, stderr, args.flag('json'));
+    if (args.flag('help')) return await help(name, out);
+    const connector = new CloudConnector(access(args, env));
+    return await command.run({ connector, args, out, interrupted });
   } catch (error) {
     const { exit, text } = failureOf(error);
     await new Output(stdout, stderr, false).note(text);

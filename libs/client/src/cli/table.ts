@@ -1,12 +1,12 @@
-/** Tables of text that fit the terminal: where they are too wide, the widest columns give way. */
+/** Tables of text that fit the terminal: if one is too wide, its widest columns are shortened. */
 import stringWidth from 'string-width';
 import { printable } from './printable.js';
 
 const GAP = '  ';
-/** No column becomes narrower, whatever the terminal. */
+/** No column becomes narrower than this. */
 const NARROWEST = 6;
 
-/** Lines of a table. @param width columns of the terminal; Infinity where nobody looks */
+/** Lines of a table. @param width columns of the terminal; Infinity if the output is no terminal */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], width: number): string[] {
   const cells = [head, ...rows].map((row) => row.map(printable));
   const natural = head.map((_, column) => Math.max(...cells.map((row) => stringWidth(row[column] ?? ''))));
@@ -19,7 +19,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   );
 }
 
-/** Widths that together take no more than there is: the widest become as narrow as needed, and no narrower. */
+/** Widths whose sum is at most `available`: the widest columns become as narrow as needed, and no narrower. */
 function fit(natural: readonly number[], available: number): number[] {
   const widths = [...natural];
   for (let over = sum(widths) - available; over > 0; over = sum(widths) - available) {
@@ -38,12 +38,12 @@ function sum(numbers: readonly number[]): number {
 }
 
 function pad(cell: string, width: number): string {
-  const short = stringWidth(cell) > width ? cut(cell, width) : cell;
+  const short = stringWidth(cell) > width ? shorten(cell, width) : cell;
   return short + ' '.repeat(Math.max(0, width - stringWidth(short)));
 }
 
-/** The beginning of a cell that is too wide, with a sign that there is more. */
-function cut(cell: string, width: number): string {
+/** The beginning of a cell that is too wide, and an ellipsis. */
+function shorten(cell: string, width: number): string {
   let kept = '';
   for (const { segment } of new Intl.Segmenter().segment(cell)) {
     if (stringWidth(kept + segment) > width - 1) break;
