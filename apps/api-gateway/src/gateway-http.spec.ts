@@ -92,12 +92,12 @@ describe('every error is a problem detail with a request id', () => {
     ],
     ['headers that do not end', (): string => 'GET / HTTP/1.1\r\nhost: a\r\n', 408, 'request-timeout'],
     ['an unknown path', (): string => request('GET', '/v1/nowhere'), 404, 'not-found'],
-  ])('%s', async (_, text, status, kind) => {
+  ])('answers %s with a problem', async (_, text, status, kind) => {
     const answer = await gateway.raw(text());
     expect([answer.status, kindOf(answer)]).toEqual([status, kind]);
   });
 
-  it('a body that does not end, under the id of its request', async () => {
+  it('answers a body that does not end with a problem under the id of its request', async () => {
     const head = { 'content-type': 'application/json', 'content-length': 100, 'x-request-id': 'too-slow' };
     const answer = await gateway.raw(request('POST', SEND, head, '{'));
     expect([answer.status, kindOf(answer), answer.headers['x-request-id']]).toEqual([
@@ -108,7 +108,7 @@ describe('every error is a problem detail with a request id', () => {
   });
 });
 
-it('repeats no query, which may hold a secret, in an answer or in the log', async () => {
+it('never repeats a query, which may hold a secret, in a response or in the log', async () => {
   const paths = ['/v1/nowhere', '/v1/connections', '/v1/connections/device', '/v1/connections/%ff', SEND];
   for (const path of paths) {
     for (const query of ['token=SECRET_7f3', 'SECRET_7f3', 'limit=SECRET_7f3']) {
@@ -127,26 +127,26 @@ it.each([
   ['PATCH', '/v1/connections/%C3%A9/messages', 'GET, HEAD, POST'],
   ['DELETE', '/v1/connections/summary/verify', 'POST'],
   ['TRACE', '/v1/cluster/sweeps/latest', 'GET, HEAD'],
-])('%s %s is 405, and says what the path has', async (method, path, allow) => {
+])('answers %s %s with 405 and the methods of the path', async (method, path, allow) => {
   const answer = await gateway.raw(request(method, path));
   expect([answer.status, kindOf(answer), answer.headers['allow']]).toEqual([405, 'method-not-allowed', allow]);
 });
 
-describe('a body', () => {
+describe('the body of a request', () => {
   it.each([
     ['a form', 'application/x-www-form-urlencoded', 'directive=demo:ping'],
     ['plain text', 'text/plain', '{"directive":"a"}'],
     ['another JSON type', 'application/merge-patch+json', '{"directive":"a"}'],
     ['another charset', 'application/json; charset=utf-16', '{"directive":"a"}'],
     ['no type that exists', 'json', '{"directive":"a"}'],
-  ])('of another media type is 415: %s', async (_, type, body) => {
+  ])('answers 415 to a body of another media type: %s', async (_, type, body) => {
     const answer = await gateway.raw(post(SEND, type, body));
     expect([answer.status, kindOf(answer)]).toEqual([415, 'unsupported-media-type']);
     const other = await gateway.raw(post('/v1/connections/device/force-disconnect', type, 'reconnect_after=PT10S'));
     expect(other.status).toBe(415);
   });
 
-  it('without a type is 415, and so is one that is compressed', async () => {
+  it('answers 415 to a body without a type, and to one that is compressed', async () => {
     expect((await gateway.raw(request('POST', SEND, { 'content-length': 2 }, '{}'))).status).toBe(415);
     const answer = await gateway.raw(post(SEND, 'application/json', 'zzz', { 'content-encoding': 'gzip' }));
     expect([answer.status, kindOf(answer), answer.headers['accept-encoding']]).toEqual([
@@ -156,13 +156,13 @@ describe('a body', () => {
     ]);
   });
 
-  it('may name its charset', async () => {
+  it('accepts a body that names its charset', async () => {
     for (const type of ['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"']) {
       expect((await gateway.raw(post(SEND, type, '{"directive":"a"}'))).status).toBe(202);
     }
   });
 
-  it('that is empty is no body to an operation without one, whatever its type', async () => {
+  it('ignores an empty body of an operation without one, whatever its type', async () => {
     for (const type of ['application/json', 'text/plain', 'nonsense']) {
       const path = '/v1/messages/017f22e2-79b0-7abc-8000-000000000000';
       for (const more of [{}, { 'content-length': 0 }]) {
@@ -181,13 +181,13 @@ describe('a body', () => {
   it.each([
     ['is no JSON', Buffer.from('{"directive":')],
     ['is not UTF-8', Buffer.concat([Buffer.from('{"directive":"'), Buffer.from([0xff]), Buffer.from('"}')])],
-  ])('that %s is 400', async (_, body) => {
+  ])('answers 400 to a body that %s', async (_, body) => {
     const head = request('POST', SEND, { 'content-type': 'application/json', 'content-length': body.length });
     const answer = await gateway.raw(Buffer.concat([Buffer.from(head), body]));
     expect([answer.status, kindOf(answer)]).toEqual([400, 'malformed-json']);
   });
 
-  it('that its sender breaks off is no error of the gateway', async () => {
+  it('does not log an error if the sender breaks off the body', async () => {
     const before = gateway.lines.length;
     const head = { 'content-type': 'application/json', 'content-length': 100_000, 'x-request-id': 'broken-off' };
     const socket = connect(gateway.port, '127.0.0.1', () => socket.end(request('POST', SEND, head, '{')).destroySoon());
@@ -200,7 +200,7 @@ describe('a body', () => {
     expect(line).toMatchObject({ level: 'info', status: 400, problem: 'bad-request' });
   });
 
-  it('is asked for only when it is wanted', async () => {
+  it('sends 100 Continue only to a caller whose headers were accepted', async () => {
     const expecting = { expect: '100-continue', 'content-type': 'application/json' };
     const large = await gateway.raw(request('POST', SEND, { ...expecting, 'content-length': 1e9 }));
     expect([large.status, kindOf(large)]).toEqual([413, 'too-large']);
@@ -214,13 +214,13 @@ describe('a body', () => {
   });
 });
 
-describe('parameters', () => {
+describe('the parameters of a request', () => {
   it.each([
     ['/v1/connections/a%2Fb', { in: 'path', name: 'client_id' }],
     ['/v1/messages/123', { in: 'path', name: 'message_id' }],
     ['/v1/connections?limit=0', { in: 'query', name: 'limit' }],
     ['/v1/connections?colour=red', { in: 'query', name: 'colour' }],
-  ])('that are wrong are named where they stand: %s', async (path, place) => {
+  ])('names each wrong parameter with its place: %s', async (path, place) => {
     const answer = await gateway.raw(request('GET', path));
     expect([answer.status, kindOf(answer)]).toEqual([422, 'invalid']);
     const { errors, detail } = ProblemBody.parse(JSON.parse(answer.body));
@@ -229,18 +229,21 @@ describe('parameters', () => {
     expect(detail).toMatch(new RegExp(`^${place.in} parameter ${place.name}: `));
   });
 
-  it.each(['0x10', '1e2', '%2B5', '%205', '5.0', '05', '', '1001'])('limit=%s is no whole number', async (limit) => {
-    expect((await gateway.raw(request('GET', `/v1/connections?limit=${limit}`))).status).toBe(422);
-  });
+  it.each(['0x10', '1e2', '%2B5', '%205', '5.0', '05', '', '1001'])(
+    'refuses limit=%s, which is no whole number in range',
+    async (limit) => {
+      expect((await gateway.raw(request('GET', `/v1/connections?limit=${limit}`))).status).toBe(422);
+    },
+  );
 
-  it('take the id of a message in capitals too', async () => {
+  it('accepts the id of a message in capitals', async () => {
     const sent = await gateway.raw(post(SEND, 'application/json', '{"directive":"a"}'));
     const { message_id: id } = JSON.parse(sent.body) as { message_id: string };
     expect((await gateway.raw(request('GET', `/v1/messages/${id.toUpperCase()}`))).status).toBe(200);
   });
 });
 
-it('marks the repeated answer to an Idempotency-Key, and only that', async () => {
+it('marks the repeated response to an Idempotency-Key, and no other', async () => {
   const send = (): Promise<RawAnswer> =>
     gateway.raw(post(SEND, 'application/json', '{"directive":"a"}', { 'idempotency-key': 'marked' }));
   const [first, second] = [await send(), await send()];
@@ -254,7 +257,7 @@ async function bytesInHand(): Promise<number | undefined> {
   return found?.values[0]?.value;
 }
 
-it('counts a chunked body as it comes, and refuses it once there is no room for it', async () => {
+it('counts a chunked body as it arrives, and refuses it when there is no room for it', async () => {
   const env = { REDIS_URL: url, SHARD_COUNT: `${SHARDS}`, MAX_PAYLOAD_BYTES: '1024' };
   const limits = { MAX_BATCH_BYTES: '65536', BODY_BYTES_TOTAL: '65536', BODY_BYTES_PER_KEY: '65536' };
   const small = await GatewayApp.listen({ ...env, ...limits });
@@ -270,7 +273,7 @@ it('counts a chunked body as it comes, and refuses it once there is no room for 
   await small.stop();
 });
 
-it('a gateway that stops says 503, and to ask another one', async () => {
+it('answers 503 with the advice to ask another gateway while it stops', async () => {
   const stopping = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` });
   stopping.app.get(Draining).onModuleDestroy();
   const call = await stopping.raw('GET /v1/connections HTTP/1.1\r\nhost: localhost\r\n\r\n');
@@ -280,7 +283,7 @@ it('a gateway that stops says 503, and to ask another one', async () => {
   await stopping.stop();
 });
 
-it('a gateway that stops closes the connection behind an answer that was under way', async () => {
+it('closes the connection after a response that was under way when it stops', async () => {
   const stopping = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` });
   const body = '{"directive":"a"}';
   const lines = ['content-type: application/json', `content-length: ${body.length}`, 'expect: 100-continue'];
@@ -296,7 +299,7 @@ it('a gateway that stops closes the connection behind an answer that was under w
   await stopping.stop();
 });
 
-it('a sweep that is asked for can be read where Location says', async () => {
+it('serves a requested sweep under its Location', async () => {
   const asked = await gateway.raw(request('POST', '/v1/cluster/sweeps'));
   const { sweep_id: id } = JSON.parse(asked.body) as { sweep_id: string };
   expect([asked.status, asked.headers['location']]).toEqual([202, `/v1/cluster/sweeps/${id}`]);
@@ -308,7 +311,7 @@ it('a sweep that is asked for can be read where Location says', async () => {
 });
 
 describe('a gateway that is not ready', () => {
-  it('says 503 with its reasons, and serves nothing of the API', async () => {
+  it('answers 503 with the reasons, and serves no route of the API', async () => {
     const away = await GatewayApp.listen({ REDIS_URL: 'redis://127.0.0.1:1' }, { started: false });
     const ready = await away.raw('GET /health/ready HTTP/1.1\r\nhost: a\r\n\r\n');
     expect(ready.status).toBe(503);
@@ -319,7 +322,7 @@ describe('a gateway that is not ready', () => {
     await away.stop();
   });
 
-  it('serves the API only when the key space has been read', async () => {
+  it('serves the API only after the key space has been read', async () => {
     const early = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` }, { started: false });
     const call = await early.raw('GET /v1/connections/device HTTP/1.1\r\nhost: localhost\r\n\r\n');
     expect([call.status, kindOf(call)]).toEqual([503, 'unavailable']);
@@ -339,7 +342,7 @@ describe('the log line of a request that was not served', () => {
     });
   }
 
-  it('is a warning without a stack if the gateway is not ready', async () => {
+  it('logs a warning without a stack if the gateway is not ready', async () => {
     const early = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` }, { started: false });
     await early.raw(call);
     const line = await lineOf(early, 503);
@@ -348,7 +351,7 @@ describe('the log line of a request that was not served', () => {
     await early.stop();
   });
 
-  it('is a warning without a stack, and says why, if Redis is away', async () => {
+  it('logs a warning with the cause but without a stack if Redis is away', async () => {
     const server = await startRedis();
     const cut = await GatewayApp.listen({ REDIS_URL: server.url, SHARD_COUNT: `${SHARDS}` });
     await server.stop();
@@ -360,7 +363,7 @@ describe('the log line of a request that was not served', () => {
     await cut.stop();
   });
 
-  it('is an error with a stack if it is a fault of the gateway', async () => {
+  it('logs an error with a stack if the gateway is at fault', async () => {
     const server = await startRedis();
     const faulty = await GatewayApp.listen({ REDIS_URL: server.url, SHARD_COUNT: `${SHARDS}` });
     const broken = connectRedis(server.url, { name: 'spec-broken', whenAway: 'wait' }, quiet);

@@ -52,32 +52,32 @@ async function call(credentials?: string): Promise<number> {
   return (await app.inject({ url: '/v1/things', headers })).statusCode;
 }
 
-it('counts the address before the signature of a token is checked, and once', async () => {
+it('counts the address once, before it checks the signature of a token', async () => {
   expect(await call(TOKEN)).toBe(200);
   expect(steps).toEqual(['address', 'signature', 'token']);
 });
 
-it('checks no signature for an address that is past its limit', async () => {
+it('does not check the signature of a token from an address past its limit', async () => {
   addressIsFull = true;
   expect(await call(TOKEN)).toBe(429);
   expect(steps).toEqual(['address']);
 });
 
-it('counts the address of a token that is not good, and once', async () => {
+it('counts the address once if the token is not valid', async () => {
   tokenIsGood = false;
   expect(await call(TOKEN)).toBe(401);
   expect(steps).toEqual(['address', 'signature']);
 });
 
 it.each([['nothing', undefined] as const, ['an unknown key', 'bad'] as const])(
-  'counts the address of a caller that shows %s',
+  'counts the address of a caller that presents %s',
   async (_, credentials) => {
     expect(await call(credentials)).toBe(401);
     expect(steps).toEqual(['address']);
   },
 );
 
-it('counts address and key at once if a key is good, which costs nothing to see', async () => {
+it('counts address and key together if the API key is valid', async () => {
   expect(await call('good')).toBe(200);
   expect(steps).toEqual(['address', 'key']);
   addressIsFull = true;

@@ -21,7 +21,7 @@ function wrongIn(query: unknown): { member: string; message: string }[] {
 }
 
 describe('a cursor', () => {
-  it('leads back to where the page before ended', () => {
+  it('decodes to the end of the last page', () => {
     const character = fc
       .integer({ min: 0, max: 0x10_ffff - 0x800 })
       .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
@@ -63,7 +63,7 @@ describe('a cursor', () => {
     ['a shard as text', forged(['1', 'a'])],
     ['an id that is no text', forged([1, 2])],
     ['an id far too long', forged([1, 'a'.repeat(1025)])],
-  ])('is refused where it is %s', (_, cursor) => {
+  ])('refuses a cursor that is %s', (_, cursor) => {
     expect(wrongIn({ cursor })).toEqual([{ member: 'cursor', message: 'must be a next_cursor of an earlier page' }]);
   });
 
@@ -87,7 +87,7 @@ describe('a cursor', () => {
 });
 
 describe('ListQuery', () => {
-  it('lists a hundred of all connections where nothing is asked for', () => {
+  it('lists the first hundred connections by default', () => {
     const query = ListQuery.parse({});
     expect(query.limit).toBe(100);
     expect(query.cursor).toBeUndefined();
@@ -128,23 +128,23 @@ describe('ListQuery', () => {
     ['a fact too long', { fqdn: 'x'.repeat(1025) }, 'fqdn'],
     ['a fact twice', { ip_address: ['10.0.0.1', '10.0.0.2'] }, 'ip_address'],
     ['a cursor twice', { cursor: ['a', 'b'] }, 'cursor'],
-  ])('refuses %s', (_, query, member) => {
+  ])('refuses a query with %s', (_, query, member) => {
     expect(wrongIn(query).map((wrong) => wrong.member)).toEqual([member]);
   });
 
-  it('refuses parameters it does not know, the plural of the facts among them', () => {
+  it('refuses unknown parameters, such as the plural of a fact', () => {
     const outcome = ListQuery.safeParse({ ip_addresses: '10.0.0.1', page: '2' });
     expect(outcome.error?.issues).toMatchObject([{ keys: ['ip_addresses', 'page'], path: [] }]);
   });
 });
 
 describe('ForceDisconnectBody', () => {
-  it.each(['PT30S', 'P1D', 'never', '2020-01-01T00:00:00Z'])('accepts %s', (text) => {
+  it.each(['PT30S', 'P1D', 'never', '2020-01-01T00:00:00Z'])('accepts %s as the end of a refusal', (text) => {
     expect(ForceDisconnectBody.parse({ reconnect_after: text })).toEqual({ reconnect_after: text });
   });
 
   it.each(['', 'soon', '30', 'P1Y', 'P9999W', '9999-01-01T00:00:00Z'])(
-    'refuses %j and names the three forms',
+    'refuses %j as the end of a refusal and names the three forms',
     (text) => {
       const [issue] = ForceDisconnectBody.safeParse({ reconnect_after: text }).error?.issues ?? [];
       expect(issue?.path).toEqual(['reconnect_after']);
@@ -157,7 +157,7 @@ describe('ForceDisconnectBody', () => {
     ['a number', { reconnect_after: 30 }],
     ['a member too many', { reconnect_after: 'never', reason: 'x' }],
     ['a text too long', { reconnect_after: `PT${'0'.repeat(63)}1S` }],
-  ])('refuses %s', (_, body) => {
+  ])('refuses a force-disconnect with %s', (_, body) => {
     expect(ForceDisconnectBody.safeParse(body).success).toBe(false);
   });
 });
@@ -171,7 +171,7 @@ describe('toConnectionBody', () => {
     last_message_at: NOW - 1000,
   });
 
-  it('shows an online connection, in the shape that is documented', () => {
+  it('shows an online connection in the documented shape', () => {
     const body = toConnectionBody(connection, 7, 2, NOW);
     expect(body).toEqual({
       client_id: 'host-1',
@@ -214,7 +214,7 @@ describe('toConnectionBody', () => {
 });
 
 describe('toSummaryBody', () => {
-  it('adds up what there is by state', () => {
+  it('adds up the connections by state', () => {
     const body = toSummaryBody({ online: { host: 1, proxy: 20 }, offline: { host: 300, proxy: 4000 } });
     expect(body).toEqual({
       online: { host: 1, proxy: 20, total: 21 },

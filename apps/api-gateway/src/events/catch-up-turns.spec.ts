@@ -1,6 +1,6 @@
 import { CatchUpTurns } from './catch-up-turns.js';
 
-/** A read that ends when it is told to. */
+/** A read that the test ends. */
 class Read {
   began = false;
   private finish: () => void = () => undefined;
@@ -32,7 +32,7 @@ function begun(reads: readonly Read[]): number[] {
   return reads.flatMap(({ began }, i) => (began ? i : []));
 }
 
-it('of one caller four read at a time, and the others follow in their order, also behind one that fails', async () => {
+it('lets four reads of one caller run at a time, and the others follow in order, even after one that fails', async () => {
   const turns = new CatchUpTurns();
   const reads = Array.from({ length: 7 }, () => new Read(turns, 'a'));
   expect(begun(reads)).toEqual([0, 1, 2, 3]);
@@ -47,7 +47,7 @@ it('of one caller four read at a time, and the others follow in their order, als
   for (const read of again) await read.end();
 });
 
-it('no caller waits for another', async () => {
+it('lets no caller wait for another one', async () => {
   const turns = new CatchUpTurns();
   const reads = ['a', 'a', 'a', 'a', 'a', 'b'].map((caller) => new Read(turns, caller));
   expect(begun(reads)).toEqual([0, 1, 2, 3, 5]);

@@ -11,7 +11,7 @@ export class EventBatch {
 
   constructor(
     pages: readonly EventPage[],
-    /** Up to where every shard has been read when this batch has been passed on, epoch milliseconds. */
+    /** Time up to which every shard has been read when this batch has been passed on, epoch milliseconds. */
     readonly upToMs: number,
     /** Position of the reader in every shard before this batch. */
     readonly before: readonly ShardPosition[],

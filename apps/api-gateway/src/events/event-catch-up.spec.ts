@@ -43,7 +43,7 @@ class CountingReader extends EventReader {
   }
 }
 
-it('of many streams of one caller that begin with the oldest event a few read at a time, and each gets all', async () => {
+it('lets a few streams of one caller read at a time, and each gets all events from the oldest on', async () => {
   const keys = new RegistryKeys('catch-up');
   const log = new EventLog(redis, keys, SHARDS);
   for (let shard = 0; shard < SHARDS; shard++) await log.append(shard, 150, { filling: 'x'.repeat(500) });
@@ -66,7 +66,7 @@ it('of many streams of one caller that begin with the oldest event a few read at
   await closeRedis(bell);
 });
 
-it('events of other accounts are not even parsed for a reader that is bound to one', () => {
+it('does not parse events of other accounts for a reader that is bound to an account', () => {
   const errors: unknown[] = [];
   const event = { stream: 0, at: 1000, body: '{"type":"message.status","client_id":"c"}', account: 'mine' };
   const page: EventPage = {

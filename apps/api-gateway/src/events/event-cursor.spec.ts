@@ -4,7 +4,7 @@ import { decodeCursor, encodeCursor } from './event-cursor.js';
 /** As release 0.1.0 wrote it: three shards at 1,795,000,000,000 ms, 5 ms before that, and without events. */
 const CURSOR_OF_0_1_0 = 'AQGh7lZeAAEDBgEA';
 
-it('says up to which time a reader has got the events, in 10 characters', () => {
+it('encodes in 10 characters the time up to which a reader has the events', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 48 - 1 }), (ms) => {
       const cursor = encodeCursor(ms);
@@ -14,7 +14,7 @@ it('says up to which time a reader has got the events, in 10 characters', () => 
   );
 });
 
-it('of release 0.1.0 is read as its oldest position', () => {
+it('decodes a cursor of release 0.1.0 as its oldest position', () => {
   const bytes = Buffer.alloc(7 + 5);
   bytes[0] = 1;
   bytes.writeUIntBE(1_795_000_000_000, 1, 6);
@@ -23,7 +23,7 @@ it('of release 0.1.0 is read as its oldest position', () => {
   expect(decodeCursor(CURSOR_OF_0_1_0)).toBe(1_795_000_000_000 - 5);
 });
 
-it('is not read from a text that is none', () => {
+it('decodes a text that is no cursor as undefined', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.base64String()), (text) => {
       const ms = decodeCursor(text);

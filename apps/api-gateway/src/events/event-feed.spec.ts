@@ -60,8 +60,8 @@ async function append(shard: number, count: number, more: EventMembers = {}): Pr
 
 const KILOBYTE = { filling: 'x'.repeat(1000) };
 
-describe('the event feed', () => {
-  it('passes to every subscriber each event of every shard once, in the order of its shard', async () => {
+describe('EventFeed', () => {
+  it('passes each event of every shard to every subscriber once, in the order of its shard', async () => {
     await append(0, 5);
     const listeners = await Promise.all([subscribe(), subscribe(), subscribe()]);
     const added = await Promise.all([0, 1, 2, 3].map((shard) => append(shard, 300)));
@@ -75,7 +75,7 @@ describe('the event feed', () => {
     }
   });
 
-  it('keeps the order of a shard across its streams', async () => {
+  it('keeps the order of the events of a shard across its streams', async () => {
     const first = await subscribe();
     const { lastId } = first;
     const added: number[] = [];
@@ -86,7 +86,7 @@ describe('the event feed', () => {
     await eventually(() => expect(again.numbers).toEqual(added));
   });
 
-  it('passes on what was asked for: types, and one client', async () => {
+  it('passes on only events of the types and of the client that were asked for', async () => {
     const offline = await subscribe({ types: ['connection.offline', 'connection.online'] });
     const one = await subscribe({ clientId: 'client-1', shard: 1 });
     const none = await subscribe({ clientId: 'client-1', types: ['shard.moved'], shard: 1 });
@@ -100,7 +100,7 @@ describe('the event feed', () => {
     expect(none.told).toEqual([]);
   });
 
-  it('shows that it lives, and how far it has read though nothing matched', async () => {
+  it('sends heartbeats with the cursor it has reached, even if no event matched', async () => {
     await withFeed({ heartbeatMs: 100 }, async (beating) => {
       const listener = await subscribe({ types: ['connection.online'], of: beating });
       await append(0, 3);
@@ -110,7 +110,7 @@ describe('the event feed', () => {
     });
   });
 
-  it('takes no more subscribers than it may, and one more when one has left', async () => {
+  it('admits no more subscribers than it may, and another one when one has left', async () => {
     await withFeed({ subscribers: 1 }, async (small) => {
       const { stream } = await subscribe({ of: small });
       expect(small.full).toBe(true);
@@ -123,7 +123,7 @@ describe('the event feed', () => {
     });
   });
 
-  it('takes no more than it may if several ask at once', async () => {
+  it('admits no more subscribers than it may if several ask at the same time', async () => {
     await withFeed({ subscribers: 2 }, async (small) => {
       const asked = Array.from({ length: 5 }, () =>
         small.subscribe({ types: undefined, clientId: undefined }, undefined),
@@ -133,7 +133,7 @@ describe('the event feed', () => {
     });
   });
 
-  it('ends every stream with a last event that says why, when it stops', async () => {
+  it('ends every stream with an event that says why, when the feed stops', async () => {
     const stopped = newFeed();
     const listeners = await Promise.all([subscribe({ of: stopped }), subscribe({ of: stopped })]);
     await stopped.stop();
@@ -144,10 +144,10 @@ describe('the event feed', () => {
   });
 });
 
-describe('a subscriber that takes nothing', () => {
+describe('EventSubscription that takes nothing', () => {
   // The longest stop that is allowed by default takes ten seconds.
   it.each([undefined, 'too-slow'] as const)(
-    'does not hold up a stop (ended before: %s)',
+    'does not delay a stop of the feed (ended before: %s)',
     async (ended) => {
       const stopped = newFeed();
       const stuck = await open({ of: stopped });
@@ -160,8 +160,8 @@ describe('a subscriber that takes nothing', () => {
   );
 });
 
-describe('a subscriber that resumes', () => {
-  it('goes on from any id it has got, on any gateway, and misses nothing', async () => {
+describe('EventSubscription that resumes', () => {
+  it('resumes from any id it has received, on any gateway, and misses no event', async () => {
     const first = await subscribe();
     const added = [...(await append(0, 40)), ...(await append(3, 40)), ...(await append(1, 40))];
     await eventually(() => expect(first.numbers).toHaveLength(120));
@@ -181,7 +181,7 @@ describe('a subscriber that resumes', () => {
     });
   });
 
-  it('joins those that listen from now on, and has their ids', async () => {
+  it('joins the subscribers that follow, and gets the same ids as they do', async () => {
     const live = await subscribe();
     const { lastId } = live;
     const added = await append(0, 300);
@@ -194,7 +194,7 @@ describe('a subscriber that resumes', () => {
     expect(late.told.at(-1)?.id).toBe(live.told.at(-1)?.id);
   });
 
-  it('gets an event with the same event_id each time it comes', async () => {
+  it('gets a repeated event with the same event_id', async () => {
     const first = await subscribe();
     const { lastId } = first;
     await append(2, 3);
@@ -207,8 +207,8 @@ describe('a subscriber that resumes', () => {
   });
 });
 
-describe('a gap', () => {
-  it('comes if events behind the cursor are gone, and before the first that is kept', async () => {
+describe('the gap event', () => {
+  it('sends a gap before the first kept event if events after the cursor are gone', async () => {
     const { lastId } = await begun();
     await append(1, 20, KILOBYTE);
     await log.trim(1, 10_000);
@@ -221,7 +221,7 @@ describe('a gap', () => {
     expect(late.told[0]?.data).toMatchObject({ type: 'gap', shard: 1, streams: ['state'] });
   });
 
-  it('comes if events are trimmed while a reader catches up', async () => {
+  it('sends a gap if events are trimmed while a reader catches up', async () => {
     const { lastId } = await begun();
     const added: number[] = [];
     for (let i = 0; i < 4; i++) added.push(...(await append(1, 500, KILOBYTE)));
@@ -236,7 +236,7 @@ describe('a gap', () => {
     expect(new Set(listener.gaps)).toEqual(new Set([1]));
   });
 
-  it('does not come if what was trimmed had been read', async () => {
+  it('sends no gap if the trimmed events had been read', async () => {
     const first = await begun();
     await append(1, 20, KILOBYTE);
     await eventually(() => expect(first.numbers).toHaveLength(20));
@@ -246,7 +246,7 @@ describe('a gap', () => {
     expect(first.gaps).toEqual([]);
   });
 
-  it('comes to those that follow if Redis was emptied', async () => {
+  it('sends a gap to subscribers that follow if Redis was emptied', async () => {
     const first = await begun();
     await append(1, 3);
     await eventually(() => expect(first.numbers).toHaveLength(3));
@@ -256,7 +256,7 @@ describe('a gap', () => {
     await eventually(() => expect(first.gaps.toSorted(byNumber)).toEqual([0, 1, 2, 3]));
   });
 
-  it('comes to those that resume if Redis was emptied in between', async () => {
+  it('sends a gap to subscribers that resume if Redis was emptied in between', async () => {
     const first = await begun();
     await append(1, 3);
     await eventually(() => expect(first.numbers).toHaveLength(3));
@@ -269,7 +269,7 @@ describe('a gap', () => {
     });
   });
 
-  it('comes to a client that resumes only for the shard of that client', async () => {
+  it('sends a gap to a subscriber of one client only for the shard of that client', async () => {
     const { lastId } = await begun();
     for (const shard of [1, 2]) {
       await append(shard, 20, KILOBYTE);
@@ -281,8 +281,8 @@ describe('a gap', () => {
   });
 });
 
-describe('a slow subscriber', () => {
-  it('is served at its own pace, and others miss nothing', async () => {
+describe('EventSubscription that is slow', () => {
+  it('serves a slow subscriber at its own pace, and the others miss no event', async () => {
     const stream = await open();
     const quick = await subscribe();
     const added: number[] = [];
@@ -298,7 +298,7 @@ describe('a slow subscriber', () => {
     await eventually(() => expect([slow.numbers.at(-1), quick.numbers.at(-1)]).toEqual([n, n]));
   });
 
-  it('misses nothing if all subscribers together have left too much untaken', async () => {
+  it('loses no event if all subscribers together exceed the shared buffer', async () => {
     await withFeed({ subscribers: 2, totalBufferBytes: 40_000 }, async (small) => {
       const listeners = await Promise.all([subscribe({ of: small }), subscribe({ of: small })]);
       const added = await append(0, 300, { filling: 'x'.repeat(100) });
@@ -306,7 +306,7 @@ describe('a slow subscriber', () => {
     });
   });
 
-  it('holds with all others together at most what the gateway may hold, and one beyond that is refused', async () => {
+  it('keeps all subscribers together within the buffer of the gateway, and refuses one more', async () => {
     const total = 100_000;
     await withFeed({ subscribers: 1000, totalBufferBytes: total }, async (small) => {
       const { places } = small.buffered;
@@ -334,7 +334,7 @@ describe('a slow subscriber', () => {
     expect(await heldBytes()).toBe(0);
   });
 
-  it('is ended if it takes nothing for too long, and gets the reason if it reads on', async () => {
+  it('ends a subscriber that takes nothing for too long, and gives the reason if it reads again', async () => {
     await withFeed({ stalledMs: 100 }, async (impatient) => {
       const stream = await open({ of: impatient });
       await append(0, 200, KILOBYTE);

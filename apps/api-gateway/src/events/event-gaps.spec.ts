@@ -51,8 +51,8 @@ function expectGap(listener: FeedListener, shard: number, streams: string[], mis
   expect(Math.max(...gaps.map(({ until }) => Date.parse(String(until))))).toBe(Math.max(...times));
 }
 
-describe('a gap names the shard, the streams, and from when until when events are missing', () => {
-  it('while a reader catches up', async () => {
+describe('the gap event names the shard, the streams, and the time from and until which events are missing', () => {
+  it('reports a gap to a reader that catches up', async () => {
     const { lastId } = await begun(feeds[0]);
     const refused = await log.append(1, 5, { type: 'connection.refused' });
     await log.append(1, 400, KILOBYTE);
@@ -70,7 +70,7 @@ describe('a gap names the shard, the streams, and from when until when events ar
     expect(faultsIn(reader.told, log.appended)).toEqual([]);
   });
 
-  it('while a reader follows', async () => {
+  it('reports a gap to a reader that follows', async () => {
     const reader = await begun(feeds[0]);
     await log.append(2, 3);
     await eventually(() => expect(reader.numbers).toHaveLength(3));
@@ -86,7 +86,7 @@ describe('a gap names the shard, the streams, and from when until when events ar
     expect(faultsIn(reader.told, log.appended)).toEqual([]);
   });
 
-  it('to one that has only just begun, with masters of which the clocks differ', async () => {
+  it('reports a gap to a reader that has just begun, although the clocks of the masters differ', async () => {
     const start = Date.now() + 60_000;
     for (let shard = 0; shard < SHARDS; shard++) await log.setClock(shard, start + (shard === 0 ? 0 : 1500));
     const { lastId } = await begun(feeds[0]);
@@ -102,7 +102,7 @@ describe('a gap names the shard, the streams, and from when until when events ar
 describe("a master's clock that steps back", () => {
   const AHEAD_MS = 60_000;
 
-  it('leaves no gap, and nothing out, as long as its log knows its last id', async () => {
+  it('neither sends a gap nor loses an event if the clock of a master steps back and its log knows the last id', async () => {
     const follower = await begun(feeds[0]);
     await log.setClock(1, Date.now() + AHEAD_MS);
     await log.append(1, 3);
@@ -121,7 +121,7 @@ describe("a master's clock that steps back", () => {
     expect(follower.upToMs).toBeLessThan(Date.now() + AHEAD_MS / 2);
   });
 
-  it('is announced to those that follow and those that resume, if it ran on by more than two seconds unnoticed', async () => {
+  it('sends a gap to readers that follow or resume if the clock of a master ran ahead by more than two seconds before it stepped back', async () => {
     const start = Date.now() + AHEAD_MS;
     const everyShard = (ms: number): Promise<unknown> =>
       Promise.all(Array.from({ length: SHARDS }, (_, shard) => log.setClock(shard, ms)));
@@ -149,12 +149,12 @@ describe("a master's clock that steps back", () => {
     expect(follower.upToMs).toBeGreaterThanOrEqual(start + 10_000);
     const cursor = follower.lastId;
     follower.stream.destroy();
-    const meanwhile = await log.append(1, 2);
+    const inBetween = await log.append(1, 2);
     await everyShard(start + 50_000);
     await log.append(1, 1);
     const again = await begun(feeds[1], cursor);
     await eventually(() => expect(again.numbers.at(-1)).toBe(8));
-    expect(again.numbers).toEqual(expect.arrayContaining(meanwhile.map(({ n }) => n)));
+    expect(again.numbers).toEqual(expect.arrayContaining(inBetween.map(({ n }) => n)));
     expect(again.gaps).toEqual([]);
   });
 });

@@ -52,7 +52,7 @@ async function shardsOf(port: number): Promise<number[]> {
   return shards;
 }
 
-it('its shards hold back the cursor, and no event of the others, for those that follow and those that resume', async () => {
+it('holds back the cursor, but no event of other shards, while a master is away, for readers that follow or resume', async () => {
   const [node] = cluster.nodes;
   const away = await shardsOf(cluster.ports[0]?.port ?? 0);
   const [held = -1] = away;

@@ -7,7 +7,7 @@ import type { EventFilter } from './sse-event.js';
 /** The part of one batch that matches one subscriber's filter. */
 export interface QueuedChunk {
   chunk: Buffer;
-  /** Up to where every shard has been read with it, epoch milliseconds. */
+  /** Time up to which every shard has been read with it, epoch milliseconds. */
   upToMs: number;
 }
 

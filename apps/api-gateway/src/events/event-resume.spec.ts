@@ -64,7 +64,7 @@ function isWhole({ numbers }: FeedListener): void {
   expect(new Set(numbers).size).toBe(log.appended.length);
 }
 
-it('from each of 100 random positions every event after it comes, in order', async () => {
+it('sends every later event in order to a reader that resumes at any of 100 random positions', async () => {
   const random = new Random(seedOfRun());
   const follower = await listenAt(feed(0));
   await eventually(() => expect(follower.lastId).not.toBe(''));
@@ -101,7 +101,7 @@ it('from each of 100 random positions every event after it comes, in order', asy
   expect(late).toBeGreaterThan(20);
 });
 
-it('each client keeps its order whatever readers, clocks, trims and pauses do, and nothing is missing without a gap', async () => {
+it('keeps the order of each client and loses nothing without a gap, whatever readers, clocks, trims and pauses do', async () => {
   const step = fc.oneof(
     {
       weight: 6,
@@ -160,7 +160,7 @@ it('each client keeps its order whatever readers, clocks, trims and pauses do, a
   );
 });
 
-it('the ids of a reader that falls behind do not go back', async () => {
+it('never lets the ids of a reader that falls behind go back', async () => {
   const reader = await listenAt(feed(1));
   const start = Date.now() + 10_000;
   for (let i = 0; i < 5; i++) {
@@ -176,7 +176,7 @@ it('the ids of a reader that falls behind do not go back', async () => {
   expect(times).toEqual(times.toSorted((a = 0, b = 0) => a - b));
 });
 
-it('with 4,096 shards a cursor has 10 characters, and a resume by it misses nothing', async () => {
+it('encodes a cursor of 4,096 shards in 10 characters, and a resume with it misses no event', async () => {
   const many = 4096;
   const settings = { REDIS_URL: url, KEY_PREFIX: `many${keySpaces++}`, SHARD_COUNT: `${many}` };
   const gateway = await GatewayApp.listen(settings);

@@ -48,7 +48,7 @@ async function appendMany(count: number, act: (appended: number) => Promise<void
   }
 }
 
-it('of 20,000 events a reader that takes a few KB at a time gets each one in order, nobody waits for it, and at most 1 MiB is held for it', async () => {
+it('sends 20,000 events in order to a reader that takes a few KB at a time, holds at most 1 MiB for it, and lets no other reader wait', async () => {
   await begin();
   const [slow, quick] = await Promise.all([EventListener.open(gateway.url), EventListener.open(gateway.url)]);
   let most = 0;
@@ -70,7 +70,7 @@ it('of 20,000 events a reader that takes a few KB at a time gets each one in ord
   for (const reader of [slow, quick]) reader.close();
 });
 
-it('a reader beyond EVENT_BUFFER_TOTAL is refused with 503, and admitted when another has left', async () => {
+it('refuses a reader beyond EVENT_BUFFER_TOTAL with 503, and admits it when another one has left', async () => {
   await begin({ EVENT_BUFFER_TOTAL: `${MIB}`, EVENT_STREAMS: '1000', EVENT_STREAMS_PER_KEY: '1000' });
   // A page of 4 KiB for each, in half of it.
   const readers = await Promise.all(Array.from({ length: 128 }, () => EventListener.open(gateway.url)));

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { freePort, gate, quiet } from '../../../../test/support/servers.js';
 import { ManagementPort } from './management-port.js';
 
-it('closes the management port also during an answer that never ends', async () => {
+it('closes the management port although a response never ends', async () => {
   const port = await freePort();
   const settings = { HOST: '127.0.0.1', REQUEST_TIMEOUT: 60_000, MAX_CONNECTIONS: 10 };
   const management = new ManagementPort({ ...settings, MANAGEMENT_PORT: port }, quiet);

@@ -9,7 +9,7 @@ function idFor(given: string | string[] | undefined): string {
 
 describe('requestIdOf', () => {
   it.each(['a', '3fb0c7be-89cb-4f19-84b7-94448f40f769', '!~', 'trace=1;span=2', 'x'.repeat(128)])(
-    'takes %j over from the caller',
+    'uses %j of the caller',
     (given) => {
       expect(idFor(given)).toBe(given);
     },
@@ -25,15 +25,15 @@ describe('requestIdOf', () => {
     ['one with a control character', 'a\u007f'],
     ['one outside ASCII', 'é'],
     ['several', ['a', 'b']],
-  ])('mints one where the caller sent %s', (_, given) => {
+  ])('mints an id if the caller sent %s', (_, given) => {
     expect(idFor(given)).toMatch(UUID);
   });
 
-  it('mints another one each time', () => {
+  it('mints a new id for each request', () => {
     expect(idFor(undefined)).not.toBe(idFor(undefined));
   });
 
-  it('is always fit for a header and a log line', () => {
+  it('never returns an id that does not fit a header and a log line', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.string({ unit: 'grapheme', maxLength: 200 })), (given) => {
         const id = idFor(given);

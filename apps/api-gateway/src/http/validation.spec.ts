@@ -13,17 +13,17 @@ async function problemOf(schema: z.ZodType, value: unknown): Promise<Problem> {
 }
 
 describe('validationPipe', () => {
-  it('passes on what the schema makes of a valid value', async () => {
+  it('passes on the value that the schema made of a valid one', async () => {
     const schema = z.strictObject({ a: z.coerce.number(), b: z.string().default('x') });
     await expect(validationPipe().transform({ a: '7' }, { type: 'query', schema })).resolves.toEqual({ a: 7, b: 'x' });
   });
 
-  it('leaves a parameter without a schema alone', async () => {
+  it('leaves a parameter without a schema unchanged', async () => {
     const value = { anything: true };
     await expect(validationPipe().transform(value, { type: 'body' })).resolves.toBe(value);
   });
 
-  it("removes nothing: members named like parts of a class are the caller's to choose", async () => {
+  it('keeps members that are named like parts of a class', async () => {
     const schema = z.strictObject({ payload: z.json() });
     const inner = { constructor: { name: 'x' }, prototype: [1], deeper: [{ constructor: 1, prototype: null }] };
     const body = { payload: { ...inner, again: inner } };
@@ -37,7 +37,7 @@ describe('validationPipe', () => {
     ]);
   });
 
-  it('answers 422, with a pointer to the member and what would be right', async () => {
+  it('answers 422 with a pointer to the member and the expected value', async () => {
     const problem = await problemOf(z.object({ a: z.object({ b: z.string('must be text') }) }), { a: { b: 1 } });
     expect(problem.kind).toBe('invalid');
     expect(problem.status).toBe(422);
@@ -56,13 +56,13 @@ describe('validationPipe', () => {
     expect(problem.detail).toBe('/a: no text');
   });
 
-  it('points to the whole body where that is wrong', async () => {
+  it('points to the whole body if that is wrong', async () => {
     const problem = await problemOf(z.object({}, 'must be an object'), 'text');
     expect(problem.more.errors).toEqual([{ pointer: '', detail: 'must be an object' }]);
     expect(problem.detail).toBe('body: must be an object');
   });
 
-  it('names each member it does not know', async () => {
+  it('names each unknown member', async () => {
     const schema = z.strictObject({ inner: z.strictObject({ a: z.string().optional() }) });
     const problem = await problemOf(schema, { inner: { b: 1, c: 2 } });
     const detail = 'is not a known member; remove it or correct its name';
@@ -72,7 +72,7 @@ describe('validationPipe', () => {
     ]);
   });
 
-  it('names a parameter by where it stands, and no name in which somebody may have put a key', async () => {
+  it('names the place of a parameter, and no name that may be a key', async () => {
     const wrong = async (type: 'query' | 'param', data: string | undefined, schema: z.ZodType): Promise<Problem> => {
       const passed = validationPipe().transform<unknown>({ cck_S3cret: '1', limit: 'x' }, { type, data, schema });
       return passed.then(
@@ -91,7 +91,7 @@ describe('validationPipe', () => {
     expect(path.detail).toBe('path parameter client_id: no text');
   });
 
-  it('escapes names as RFC 6901 says', async () => {
+  it('escapes names according to RFC 6901', async () => {
     const problem = await problemOf(z.strictObject({ 'x/~y': z.string('no text') }), { 'x/~y': 1, '~1/': 2 });
     expect(problem.more.errors).toMatchObject([{ pointer: '/x~1~0y' }, { pointer: '/~01~1' }]);
   });
@@ -115,20 +115,23 @@ describe('ClientIdParam', () => {
     ['a/b', 'must not contain "/", "+", "#", control characters or noncharacters of Unicode'],
     ['+', 'must not contain "/", "+", "#", control characters or noncharacters of Unicode'],
     ['é'.repeat(129), 'must be at most 256 UTF-8 bytes'],
-  ])('refuses %j and says why', async (id, detail) => {
+  ])('refuses the client id %j and says why', async (id, detail) => {
     const problem = await problemOf(ClientIdParam, id);
     expect(problem.more.errors).toEqual([{ pointer: '', detail }]);
   });
 });
 
 describe('MessageIdParam', () => {
-  it.each(['017f22e2-79b0-7abc-8000-000000000000', '3fb0c7be-89cb-4f19-84b7-94448f40f769'])('accepts %s', (id) => {
-    expect(MessageIdParam.parse(id)).toBe(id);
-    expect(MessageIdParam.parse(id.toUpperCase())).toBe(id);
-  });
+  it.each(['017f22e2-79b0-7abc-8000-000000000000', '3fb0c7be-89cb-4f19-84b7-94448f40f769'])(
+    'accepts the message id %s',
+    (id) => {
+      expect(MessageIdParam.parse(id)).toBe(id);
+      expect(MessageIdParam.parse(id.toUpperCase())).toBe(id);
+    },
+  );
 
   it.each(['', 'x', '017f22e279b07abc8000000000000000', '017f22e2-79b0-7abc-8000-00000000000g', '{}'])(
-    'refuses %j and says what would be right',
+    'refuses the message id %j and says what would be right',
     async (id) => {
       expect((await problemOf(MessageIdParam, id)).detail).toBe('body: must be a UUID');
     },

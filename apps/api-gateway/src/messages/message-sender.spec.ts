@@ -9,7 +9,7 @@ let redis: Redis;
 
 withRedis((connection) => (redis = connection));
 
-it('a wake-up that fails is tried again, and the caller does not wait for it', async () => {
+it('repeats a wake-up that fails, and the caller does not wait for it', async () => {
   const keys = new RegistryKeys('sender');
   const messages = new Messages(redis, keys, { shardCount: 1, outboxLimit: 9, shardLimit: 9, retentionMs: 60_000 });
   await redis.hset(keys.connections(0), 'a', '{}');
@@ -36,7 +36,7 @@ it('a wake-up that fails is tried again, and the caller does not wait for it', a
   await eventually(() => expect(tries).toEqual([[0], [0], [0]]));
 });
 
-it('a request of which nothing is known to be stored leaves one line, which names all its messages', async () => {
+it('logs one line that names all messages of a request whose outcome is unknown', async () => {
   const away = connectRedis(`redis://127.0.0.1:${await freePort()}`, { name: 'spec-away', whenAway: 'fail' }, quiet);
   const lines: string[] = [];
   const logger = createLogger('spec', 'warn', { write: (line) => lines.push(line) });

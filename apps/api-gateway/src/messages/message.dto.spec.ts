@@ -18,7 +18,7 @@ function wrongIn(body: unknown): string[] {
 }
 
 describe('SendMessageBody', () => {
-  it('needs a directive only: held where the client is offline, worth sending for an hour', () => {
+  it('requires only a directive, and defaults to holding the message for an hour if the client is offline', () => {
     expect(SendMessageBody.parse({ directive: 'rhc:work' })).toEqual({
       directive: 'rhc:work',
       ttl_seconds: 3600,
@@ -26,12 +26,12 @@ describe('SendMessageBody', () => {
     });
   });
 
-  it('takes everything that can be said', () => {
+  it('accepts all members together', () => {
     const body = { directive: 'a b', payload: { deep: [1, null] }, ttl_seconds: 1, when_offline: 'reject' };
     expect(SendMessageBody.parse(body)).toEqual(body);
   });
 
-  it('takes any JSON value for a payload, and tells none from null', () => {
+  it('accepts any JSON value as a payload, and distinguishes none from null', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (payload) => {
         expect(SendMessageBody.parse({ directive: 'a', payload }).payload).toBe(payload);
@@ -41,7 +41,7 @@ describe('SendMessageBody', () => {
     expect(SendMessageBody.parse({ directive: 'a', payload: null })).toHaveProperty('payload', null);
   });
 
-  it('accepts the limits', () => {
+  it('accepts values at the limits', () => {
     expect(wrongIn({ directive: 'x'.repeat(256), ttl_seconds: 2_592_000 })).toEqual([]);
     expect(wrongIn({ directive: 'x', ttl_seconds: 1 })).toEqual([]);
   });
@@ -63,11 +63,11 @@ describe('SendMessageBody', () => {
     ['no object', 'rhc:work', ''],
     ['a list', [{ directive: 'a' }], ''],
     ['null', null, ''],
-  ])('refuses %s', (_, body, member) => {
+  ])('refuses a message with %s', (_, body, member) => {
     expect(wrongIn(body)).toEqual([member]);
   });
 
-  it('names all that is wrong at once', () => {
+  it('names all errors at once', () => {
     expect(wrongIn({ directive: '', ttl_seconds: 0, when_offline: 1 }).sort()).toEqual([
       'directive',
       'ttl_seconds',
@@ -75,7 +75,7 @@ describe('SendMessageBody', () => {
     ]);
   });
 
-  it('refuses half of a surrogate pair, which would change on its way to the client or to Redis', () => {
+  it('refuses a lone surrogate, which would change on its way to the client or to Redis', () => {
     expect(wrongIn({ directive: 'a\ud800' })).toEqual(['directive']);
     expect(wrongIn({ directive: '\ud83d\ude00' })).toEqual([]);
     const item = { client_id: 'device', directive: 'a' };
@@ -102,7 +102,7 @@ const stored: StoredMessage = {
 };
 
 describe('toAcceptedBody', () => {
-  it('shows what was accepted, in the shape that is documented', () => {
+  it('shows an accepted message in the documented shape', () => {
     const body = toAcceptedBody({ ...stored, status: 'held' });
     expect(body).toEqual({
       message_id: ID,
@@ -117,7 +117,7 @@ describe('toAcceptedBody', () => {
 });
 
 describe('toMessageBody', () => {
-  it('shows a message with all that became of it, in the shape that is documented', () => {
+  it('shows a message with its whole history in the documented shape', () => {
     const body = toMessageBody(stored);
     expect(body).toEqual({
       message_id: ID,

@@ -29,7 +29,7 @@ const AS_WRITTEN = [
   ],
 ];
 
-it.each(AS_WRITTEN)('a payload stays as it was written: %s', (text) => {
+it.each(AS_WRITTEN)('keeps a payload as it was written: %s', (text) => {
   expect(payloadOf(readMessage(`{"directive":"a","payload":${text}}`)).text).toBe(text);
   expect(payloadOf(readMessage(` {\n"payload" : ${text} , "directive" : "}" } `)).text).toBe(text);
   const batch = readBatch(`{"messages":[{"payload":${text},"client_id":"a"},1,{"x":[${text}],"payload":${text}}]}`);
@@ -45,11 +45,14 @@ it('finds the payload under any spelling of its name, and no other member', () =
   expect(readMessage('{"a":{"payload":1}}')).toEqual({ a: { payload: 1 } });
 });
 
-it.each(['1', '"payload"', '[{"payload":1}]', 'null', '{}', ' { } '])('leaves alone what is no message: %s', (text) => {
-  expect(readMessage(text)).toEqual(JSON.parse(text));
-  expect(readBatch(text)).toEqual(JSON.parse(text));
-  expect(readBatch(`{"messages":${text}}`)).toMatchObject({});
-});
+it.each(['1', '"payload"', '[{"payload":1}]', 'null', '{}', ' { } '])(
+  'leaves a body that is no message unchanged: %s',
+  (text) => {
+    expect(readMessage(text)).toEqual(JSON.parse(text));
+    expect(readBatch(text)).toEqual(JSON.parse(text));
+    expect(readBatch(`{"messages":${text}}`)).toMatchObject({});
+  },
+);
 
 it('counts how deep a payload nests', () => {
   const depths = { '1': 0, '"[["': 0, '[]': 1, '{"a":[1]}': 2, '[[],[[{}]],[]]': 4 };
@@ -99,7 +102,7 @@ const { json } = fc.letrec<{ json: string }>((tie) => ({
   ),
 }));
 
-it('any payload, wherever it stands in any body, stays as it was written', () => {
+it('keeps any payload as it was written, at any place in any body', () => {
   fc.assert(
     fc.property(json, json, blank, (payload, other, gap) => {
       const body = `${gap}{${gap}"before":${other},${gap}"payload"${gap}:${gap}${payload}${gap},"after":${other}}${gap}`;

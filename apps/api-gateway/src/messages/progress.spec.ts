@@ -4,7 +4,7 @@ import { Progress, TooLateError } from './progress.js';
 beforeEach(() => jest.useFakeTimers());
 afterEach(() => jest.useRealTimers());
 
-it('goes on waiting for as long as somebody is answered', async () => {
+it('keeps waiting as long as Redis answers other requests', async () => {
   const progress = new Progress();
   const slow = gate<string>();
   const waiting = progress.begin(900).wait(slow.passed);
@@ -16,7 +16,7 @@ it('goes on waiting for as long as somebody is answered', async () => {
   expect(await waiting).toBe('at last');
 });
 
-it('gives up when nobody has been answered for so long, and asks no more', async () => {
+it('gives up when Redis has answered no request for too long, and tries no more', async () => {
   const progress = new Progress();
   const never = gate();
   const waiting = progress.begin(900).wait(never.passed);
@@ -26,7 +26,7 @@ it('gives up when nobody has been answered for so long, and asks no more', async
   expect(jest.getTimerCount()).toBe(0);
 });
 
-it('has one patience for all that it waits for', async () => {
+it('applies one time limit to all commands of a request', async () => {
   const progress = new Progress();
   const patience = progress.begin(900);
   await expect(patience.wait(Promise.reject(new Error('lost')))).rejects.toThrow('lost');

@@ -48,8 +48,8 @@ function refusalOf(payer: string): string | undefined {
   return budget.chargeOf(payer, 0).refuse;
 }
 
-describe('what unfinished messages may take', () => {
-  it('is what is set, or computed from the maxmemory of Redis, or a fixed size without one', async () => {
+describe('StorageBudget: limits of bytes', () => {
+  it('uses the settings, or computes the limit from the maxmemory of Redis, or has a fixed one without it', async () => {
     await begin();
     expect([budget.shardBytes, budget.accountBytes]).toEqual([SHARD_OUTBOX_BYTES, SHARD_OUTBOX_BYTES / 2]);
     await begin({ shardBytes: 1000 });
@@ -61,7 +61,7 @@ describe('what unfinished messages may take', () => {
     expect([budget.shardBytes, budget.accountBytes]).toEqual([0.2 * MAXMEMORY, 0.1 * MAXMEMORY]);
   });
 
-  it('is nothing while Redis is above its mark, whoever asks', async () => {
+  it('refuses messages of every payer while Redis is above the memory mark', async () => {
     await begin({ highWater: { bytes: 1_048_576 } });
     // An empty Redis does not take so much.
     await redis.set('foreign', 'x'.repeat(1_048_576));
@@ -71,8 +71,8 @@ describe('what unfinished messages may take', () => {
   });
 });
 
-describe('a payer', () => {
-  it('is refused from the sum on in which it has reached its part of all shards, and until one in which it has not', async () => {
+describe('StorageBudget: sums of payers', () => {
+  it('refuses a payer while its last sum has reached its part of all shards', async () => {
     await begin({ accountBytes: 1000 });
     await holds('key:1', 600, 400);
     await holds('key:2', 600, 399);
@@ -86,7 +86,7 @@ describe('a payer', () => {
     expect(refusalOf('key:1')).toBeUndefined();
   });
 
-  it('is added up together with thousands of others', async () => {
+  it('adds up thousands of payers', async () => {
     await begin({ accountBytes: 1000 });
     for (let i = 0; i < 1200; i++) budget.chargeOf(`key:${i}`, 0);
     await holds('key:1199', 1000);
@@ -94,7 +94,7 @@ describe('a payer', () => {
     expect([refusalOf('key:1199'), refusalOf('key:0')]).toEqual(['account-full', undefined]);
   });
 
-  it('is added up later if Redis is away, and nothing ends', async () => {
+  it('adds up a payer later if Redis is away, and does not fail', async () => {
     const away = connectRedis('redis://127.0.0.1:1', { name: 'away', whenAway: 'fail' }, quiet);
     await begin({ accountBytes: 1000 }, away);
     await budget.sum();
@@ -105,7 +105,7 @@ describe('a payer', () => {
     await closeRedis(away);
   });
 
-  it('is added up as soon as what stands in the way is gone: it is logged, counted, and ends nothing', async () => {
+  it('logs and counts a sum that fails, and adds up the payer when the cause is gone', async () => {
     await begin({ accountBytes: 1000 });
     await holds('key:1', 400);
     await redis.set(keys.outboxBytes(1), 'no hash');
@@ -118,7 +118,7 @@ describe('a payer', () => {
     expect(refusalOf('key:1')).toBe('account-full');
   });
 
-  it('is refused for what can be read, and stays refused, if other shards cannot be read', async () => {
+  it('refuses a payer for the shards that can be read, and keeps refusing it while others cannot be read', async () => {
     await begin({ accountBytes: 1000 });
     await holds('key:before', 400, 600);
     await holds('key:now', 1000);

@@ -115,8 +115,8 @@ async function untilIdle(shard: number, of: DrainParts): Promise<void> {
   while ((await run(shard, of)) !== 'idle');
 }
 
-describe('a drain run', () => {
-  it('goes on with other connections of its shard while the broker does not answer for one', async () => {
+describe('DrainRun', () => {
+  it('serves other connections of its shard while the broker does not answer for one', async () => {
     const faults = new Faults();
     const [slow, quick, later] = [client(0, 0), client(0, 1), client(0, 2)];
     const held = faults.hold(slow);
@@ -131,7 +131,7 @@ describe('a drain run', () => {
     expect(await running).toBe('idle');
   });
 
-  it('keeps no permits from others while its Redis does not answer', async () => {
+  it('gives its permits to others while its Redis does not answer', async () => {
     const faults = new Faults();
     const never = gate();
     const silent = new Proxy(outboxes, {
@@ -146,7 +146,7 @@ describe('a drain run', () => {
     expect(faults.published).toEqual([client(1, 0)]);
   });
 
-  it('never has more under way than there are permits, and leaves nobody out', async () => {
+  it('never publishes for more connections than there are permits, and serves every connection', async () => {
     const faults = new Faults();
     const all = clients.flatMap((ids, shard) => ids.slice(0, 20).map((id) => [shard, id] as const));
     for (const [shard, id] of all) await accept(shard, id, 3);
@@ -157,7 +157,7 @@ describe('a drain run', () => {
     expect(of.semaphore.available).toBe(3);
   });
 
-  it('ends after its time also where the broker is slow, so that others get the permits', async () => {
+  it('ends after its time even if the broker is slow, so that others get the permits', async () => {
     const faults = new Faults();
     faults.slownessMs = 300;
     for (let i = 0; i < 2; i++) await accept(0, client(0, i), 20);
@@ -171,7 +171,7 @@ describe('a drain run', () => {
     expect(await redis.llen(keys.outbox(0, client(0, 0)))).toBeGreaterThan(0);
   });
 
-  it('gets a turn for others while one publish does not end and all permits are wanted', async () => {
+  it('serves other connections while one publish does not end and all permits are in demand', async () => {
     const faults = new Faults();
     faults.slownessMs = 1;
     const of = parts(faults, new Semaphore(2));
@@ -193,7 +193,7 @@ describe('a drain run', () => {
     await Promise.all([stuck, ...busy]);
   });
 
-  it('leaves to the next one what it was interrupted in, and gives its permits back', async () => {
+  it('leaves an interrupted publish to the next run, and gives its permits back', async () => {
     const faults = new Faults();
     const of = parts(faults, new Semaphore(5));
     const held = faults.hold(client(0, 0));
@@ -210,7 +210,7 @@ describe('a drain run', () => {
   });
 });
 
-describe('a drain run that Redis refuses', () => {
+describe('DrainRun that Redis refuses', () => {
   function failing(error: Error): Outboxes {
     let failures = 0;
     return new Proxy(outboxes, {
@@ -222,7 +222,7 @@ describe('a drain run that Redis refuses', () => {
     });
   }
 
-  it.each([RedisUnavailableError, RedisBusyError, RedisFullError])('tries again: %p', async (type) => {
+  it.each([RedisUnavailableError, RedisBusyError, RedisFullError])('tries again after %p', async (type) => {
     const faults = new Faults();
     await accept(0, client(0, 0));
     const of = parts(faults, new Semaphore(5), { outboxes: failing(new type(new Error('away'))) });
@@ -230,7 +230,7 @@ describe('a drain run that Redis refuses', () => {
     expect(faults.published).toEqual([client(0, 0)]);
   });
 
-  it('fails with the error of a script, which would only come again, and gives its permits back', async () => {
+  it('fails with an error of a script, which would only occur again, and gives its permits back', async () => {
     const of = parts(new Faults(), new Semaphore(5), { outboxes: failing(new RedisScriptError(new Error('wrong'))) });
     await accept(0, client(0, 0));
     await expect(run(0, of)).rejects.toThrow('wrong');
@@ -238,7 +238,7 @@ describe('a drain run that Redis refuses', () => {
   });
 });
 
-describe('what a drain run makes of the outcome of a publish', () => {
+describe('settle: the outcome of a publish', () => {
   const message = { clientId: 'a', messageId: 'm', attempt: 3 } as ClaimedMessage;
 
   it.each([
@@ -247,16 +247,16 @@ describe('what a drain run makes of the outcome of a publish', () => {
     [{ kind: 'refused', forGood: true, details: 'x' }, 'failed'],
     [{ kind: 'refused', forGood: false, details: 'x' }, 'retry'],
     [{ kind: 'unknown', details: 'x' }, 'retry'],
-  ] as const)('%j: %s', (outcome, settled) => {
+  ] as const)('settles %j as %s', (outcome, settled) => {
     expect(settle(message, outcome, true)).toMatchObject({ ...message, outcome: settled });
   });
 
-  it('claims again what was late, and puts it back while there is no connection to the broker', () => {
+  it('claims a late message again, and puts it back while there is no connection to the broker', () => {
     expect(settle(message, { kind: 'late' }, true)).toEqual({ clientId: 'a', outcome: 'late' });
     expect(settle(message, { kind: 'late' }, false)).toMatchObject({ ...message, outcome: 'retry' });
   });
 
-  it('fails what cannot be encoded, since it never can be', async () => {
+  it('fails a message that cannot be encoded', async () => {
     const faults = new Faults();
     await accept(0, client(0, 0));
     const outTopic = new Proxy(OUT, {
@@ -272,7 +272,7 @@ describe('what a drain run makes of the outcome of a publish', () => {
   });
 });
 
-it('a dispatcher that is added gets its share of shards that are always busy, and all is sent in the end', async () => {
+it('gives a second dispatcher its share of shards that are always busy, and sends every message in the end', async () => {
   const broker = await startMosquitto();
   const devices = await connectAsync(broker.url);
   await devices.subscribeAsync('out/#');
