@@ -1,4 +1,4 @@
-/** What the benchmarks of agreement share: retained handshakes, and what three processes use while something comes about. */
+/** Shared by the benchmarks of reconciliation: retained handshakes, and the time, CPU and memory that three processes use. */
 import { waitUntil } from '../scripts/stack.mjs';
 import { cpuSeconds, rssMiB } from './measure.mjs';
 
@@ -9,7 +9,7 @@ export const SHARE_GROUP = 'bench';
 const PATIENCE_MS = 600_000;
 
 /**
- * Waits until `check` no longer rejects. @returns what that took, of time, CPU and memory
+ * Waits until `check` no longer rejects. @returns the time, CPU and memory that this took
  * @param {Parts} parts @param {() => Promise<unknown>} check
  */
 export async function cost(parts, check) {
@@ -20,7 +20,7 @@ export async function cost(parts, check) {
   let peak = before;
   const timer = setInterval(() => (peak = Math.max(peak, rssMiB(ingester.pid))), 50);
   try {
-    await waitUntil(check, { what: 'agreement', timeoutMs: PATIENCE_MS, everyMs: 50 });
+    await waitUntil(check, { what: 'registry and broker to agree', timeoutMs: PATIENCE_MS, everyMs: 50 });
   } finally {
     clearInterval(timer);
   }
@@ -41,7 +41,7 @@ function cpuOf({ ingester, redis, broker }) {
 }
 
 /**
- * The last sweep, where it has ended since, and the registry has so many online.
+ * The last sweep. @throws if it has not ended after `since`, or if another number of clients is online
  * @param {string} gateway @param {number} online @param {number} since
  */
 export async function swept(gateway, online, since) {

@@ -1,4 +1,4 @@
-/** Sweeps, and a crash of everything. */
+/** What sweeps cost, and how long recovery takes after a crash of ingester, Redis and broker. */
 import { connectAsync } from 'mqtt';
 import { startApp, startMosquitto, startRedis } from '../scripts/stack.mjs';
 import { SHARE_GROUP, call, cost, handshake, retain, round, swept } from './agreement-parts.mjs';
@@ -20,7 +20,7 @@ export async function sweep(dir, config, clients) {
   rows['from nothing'] = await watch({ ...servers, ingester }, gateway.url, clients);
   await call(gateway.url, 'POST', '/v1/cluster/sweeps');
   rows['nothing differs'] = await watch({ ...servers, ingester }, gateway.url, clients);
-  // The lane must not hear it: the ingester is away meanwhile, and what waited for it is gone with its session.
+  // Only a sweep may find this out: the ingester is stopped, and its session is removed with the messages in it.
   await ingester.stop();
   await endSession(mosquitto.url);
   await retain(device, clients / 100, () => '');
@@ -32,7 +32,7 @@ export async function sweep(dir, config, clients) {
 
 /** @param {string} dir @param {string[]} config @param {number} clients */
 export async function crash(dir, config, clients) {
-  // It saves when it stops, and not while so many are retained.
+  // The broker saves when it stops, and not while the handshakes are published.
   const persistence = { dir, config: [...config, 'autosave_interval 0'], persist: true };
   let redis = await startRedis({ dir });
   let mosquitto = await startMosquitto(persistence);
@@ -64,7 +64,7 @@ export async function crash(dir, config, clients) {
 }
 
 /**
- * Waits until the registry has so many online, and a sweep has ended since.
+ * Waits until that many clients are online and a sweep has ended since the call.
  * @param {import('./agreement-parts.mjs').Parts} parts @param {string} gateway @param {number} online
  */
 async function watch(parts, gateway, online) {

@@ -1,4 +1,4 @@
-/** Verifications: what they cost, and how many messages need one. */
+/** What verifications cost, and how many messages need one. */
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { connectAsync } from 'mqtt';
@@ -10,12 +10,12 @@ import { metric } from './measure.mjs';
 const VERIFICATIONS = 'cloud_connector_verifications_total';
 const PENDING = 'cloud_connector_verifications_pending';
 const APPLIED = 'cloud_connector_mailbox_entries_applied_total';
-// As the settings have them where nothing is set.
+// The defaults of the settings.
 const KEY_PREFIX = 'cc';
 const SHARDS = 32;
-/** Most clients asked about in one go, well below what a mailbox holds. */
+/** How many clients are verified at a time: well below the limit of a mailbox. */
 const AT_ONCE = 20_000;
-/** Rounds of handshakes of all clients, after the first. */
+/** How many more handshakes each client sends after its first. */
 const ROUNDS = 4;
 
 /** @param {string} dir @param {string[]} config @param {number} clients */
@@ -29,7 +29,7 @@ export async function verify(dir, config, clients) {
     if (applied < count) throw new Error(`${applied} applied`);
   });
   const rows = [];
-  // The first runs code that has not been compiled yet.
+  // The first run warms up: its code is not compiled yet.
   for (let n = 0; n < 3; n++) {
     const before = await metric(ingester.url, VERIFICATIONS);
     const asked = ask(env.REDIS_URL, count);
@@ -62,7 +62,7 @@ export async function lanes(dir, config, clients) {
     for (let n = 0; n <= ROUNDS; n++) {
       const verified = await metric(ingester.url, VERIFICATIONS);
       const applied = await metric(ingester.url, APPLIED);
-      // In another order each time, or each client would come through the same lane again.
+      // In another order each time: otherwise each client would come through the same lane again.
       const published = retain(device, count, (i) => handshake(i, n), shuffled(count));
       const used = await cost(parts, async () => {
         await published;

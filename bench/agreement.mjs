@@ -1,14 +1,13 @@
 /**
  * `npm run bench -- agreement [--what sweep,verify,lanes,crash] [--clients 100000] [--queues unlimited,default]`
  *
- * How registry and broker come to agree, with one ingester:
- * - `sweep`: the first, which builds the registry from nothing; one that finds everything as it should be; and one that
- *   finds a hundredth of the clients gone. With a broker whose queues are unlimited, and with Mosquitto's own limits,
- *   where reads are cut short. `--heap` bounds the old generation of the ingester, in MiB: what it needs, and not what
- *   it takes where there is plenty.
- * - `verify`: every client is verified at once.
- * - `lanes`: the share of messages that need a verification, where 1, 2 and 4 lanes take them in turn.
- * - `crash`: the ingester is killed, Redis and what it held are gone, and the broker is restarted.
+ * How registry and broker are reconciled, with one ingester:
+ * - `sweep`: the first one, which builds the registry from nothing; one that finds no difference; and one that finds a
+ *   hundredth of the clients gone. Once with unlimited queues in the broker, and once with Mosquitto's default limits,
+ *   which end reads early. `--heap` limits the old generation of the ingester, in MiB, to measure what it needs.
+ * - `verify`: all clients are verified at the same time.
+ * - `lanes`: the share of messages that need a verification if 1, 2 or 4 lanes take them in turn.
+ * - `crash`: the ingester is killed, Redis loses its data, and the broker is restarted.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +20,7 @@ import { machine } from './measure.mjs';
 
 const LIMITS = {
   unlimited: [],
-  // What Mosquitto has where nothing is set.
+  // Mosquitto's defaults.
   default: ['max_queued_messages 1000', 'max_inflight_messages 20'],
 };
 const MEASURED = { sweep, verify, lanes, crash };

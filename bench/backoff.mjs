@@ -1,8 +1,8 @@
 /**
  * `npm run bench -- backoff [--clients 100]`
  *
- * Clients that are online but do not listen, each with a message in a back-off of a minute. What such a message waits once
- * its client listens again: from the client's handshake to the message's arrival, one client after the other.
+ * Clients that are online but do not subscribe, each with a message in a back-off of a minute. Measures how long such a
+ * message takes when its client subscribes again: from the handshake to the arrival, one client after the other.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import { startStack, waitUntil } from '../scripts/stack.mjs';
 import { message, post } from './devices.mjs';
 import { machine, percentile } from './measure.mjs';
 
-/** Tries after which the next wait is the longest. */
+/** After that many tries the next back-off is the longest one. */
 const MANY_TRIES = 10;
 
 /** @param {string[]} args */
@@ -38,7 +38,7 @@ export async function run(args) {
     });
     for (const [n, id] of ids.entries()) await post(api, `/v1/connections/${id}/messages`, message(n));
     const keys = await redis.keys('cc:{*}:message:*');
-    /** Waits until each message has been tried so often and waits for its next try. */
+    /** Waits until each message has had that many tries and waits for the next one. */
     const tried = (/** @type {number} */ often) =>
       waitUntil(async () => {
         for (const key of keys) {
@@ -48,7 +48,7 @@ export async function run(args) {
       });
     await tried(1);
     for (const key of keys) await redis.hset(key, 'attempts', MANY_TRIES);
-    // The next try of each, a second or two later, is followed by the longest wait.
+    // The longest back-off follows the next try, a second or two later.
     await tried(MANY_TRIES + 1);
     const times = [];
     for (const id of ids) {

@@ -1,12 +1,12 @@
 /**
- * The floor of the send benchmark: bare Fastify. `POST /bare` answers; `POST /direct/:id` publishes to the device at
+ * What the send benchmark compares with: bare Fastify. `POST /bare` answers; `POST /direct/:id` publishes to the device at
  * QoS 1 with MQTT.js and answers. Prints its port.
  */
 import Fastify from 'fastify';
 import mqtt from 'mqtt';
 
 const client = await mqtt.connectAsync(process.argv[2] ?? '', { protocolVersion: 5 });
-// As our own connections do: Nagle's algorithm would delay small exchanges.
+// Our own connections do the same: Nagle's algorithm would delay small packets.
 /** @type {import('node:net').Socket} */ (/** @type {unknown} */ (client.stream)).setNoDelay(true);
 const app = Fastify();
 app.post('/bare', (_request, reply) => reply.status(202).send({ status: 'accepted' }));

@@ -1,4 +1,4 @@
-/** The floor of the send benchmark: a bare BullMQ worker that does nothing. Tells how many jobs it has done. */
+/** What the send benchmark compares with: a bare BullMQ worker whose jobs do nothing. Reports how many it has done. */
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 

@@ -2,10 +2,9 @@
  * `npm run bench -- cluster [--parts load,hand-off,take-over,assign] [--messages 100000] [--warm-up 50000]
  * [--clients 10000] [--rate 0] [--rounds 5] [--lease-times 2s,6s]`
  *
- * What a cluster of ingesters costs: CPU a message with 1, 2 and 3 of them for the same load, as fast as they take it or at a
- * rate that leaves the machine idle time; how long shards and the
- * lane are without an owner when the ingester that holds the lane stops, and when it is killed; and how well and how
- * fast the assignment shares 4,096 shards out among 200 members.
+ * What a cluster of ingesters costs: CPU per message with 1, 2 and 3 of them under the same load, at full speed or at a rate
+ * that leaves the machine idle time; how long shards and the lane have no owner when the ingester with the lane stops, and
+ * when it is killed; and how evenly and how fast 4,096 shards are assigned to 200 members.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -164,7 +163,7 @@ async function measureLoad({ brokerUrl, brokerPid, redisPid, ingesters }, { mess
 }
 
 /**
- * Signals the one of two that holds the lane and half of the shards, until the other acts for everything.
+ * Signals the ingester that owns the lane and half of the shards, and waits until the other one owns everything.
  * @param {Cluster} cluster @param {'SIGTERM' | 'SIGKILL'} signal @param {number} rounds
  */
 async function measureLeaving({ ingesters, start }, signal, rounds) {
@@ -175,8 +174,8 @@ async function measureLeaving({ ingesters, start }, signal, rounds) {
   for (let round = 0; round < rounds; round++) {
     const lanes = await Promise.all(ingesters.map(({ url }) => metric(url, 'cloud_connector_lanes_owned')));
     const [leaving] = ingesters.splice(lanes.indexOf(1), 1);
-    if (leaving === undefined) throw new Error('nobody holds the lane');
-    await sleep(Math.random() * 2000); // at any time between two renewals
+    if (leaving === undefined) throw new Error('no ingester owns the lane');
+    await sleep(Math.random() * 2000); // anywhere between two renewals
     const startedAt = performance.now();
     leaving.child.kill(signal);
     await waitUntil(
@@ -189,7 +188,7 @@ async function measureLeaving({ ingesters, start }, signal, rounds) {
     );
     times.push(performance.now() - startedAt);
     await leaving.ended;
-    // Who ends can not be asked any more; the one that stays tells what it gives to a newcomer.
+    // The ingester that ended has no metrics any more; the other one measures its hand-off to a new ingester.
     const before = await total(ingesters, HAND_OFF_SUM);
     const staying = [...ingesters];
     ingesters.push(await start());

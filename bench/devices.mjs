@@ -1,10 +1,10 @@
-/** All devices of the send benchmark behind one connection, and the requests that send to them. */
+/** All devices of the send benchmark, on one MQTT connection, and the requests that send to them. */
 import mqtt from 'mqtt';
 import { waitUntil } from '../scripts/stack.mjs';
 
 /** @typedef {import('undici').Pool} Pool */
 
-/** Numbers of messages, over the whole run. */
+/** The message number, counted over the whole run. */
 let numbers = 0;
 
 export class Devices {

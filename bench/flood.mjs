@@ -1,9 +1,9 @@
 /**
  * `npm run bench -- flood [--messages 200000] [--samples 400]`
  *
- * What others notice of one client that publishes as fast as the broker takes it: the time from a handshake of theirs to
- * the `handshake-response`, which is sent after the commit. Without a flood, with one that is cut to its share, and with
- * one that is not.
+ * How one client that publishes as fast as the broker accepts slows others down: the time from their handshakes to the
+ * `handshake-response`, which is sent after the commit. Without a flood, with a flood that is throttled by the client rate
+ * limit, and with one that is not.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,8 +29,8 @@ export async function run(args) {
   console.log(`${CALM} clients, a handshake every ${EVERY_MS} ms; a flood of ${messages} handshakes of one client`);
   console.table({
     'no flood': await measure({ messages: 0, samples, settings: {} }),
-    'a flood, cut to its share': await measure({ messages, samples, settings: {} }),
-    'a flood, not cut': await measure({ messages, samples, settings: NO_SHARES }),
+    'a flood, throttled': await measure({ messages, samples, settings: {} }),
+    'a flood, not throttled': await measure({ messages, samples, settings: NO_SHARES }),
   });
 }
 
@@ -75,7 +75,7 @@ async function measure({ messages, samples, settings }) {
   }
 }
 
-/** A client that notes how long its handshakes take to be answered. */
+/** A client that measures how long its handshakes take until they are answered. */
 class Calm {
   /** @type {Map<string, () => void>} */
   waiting = new Map();
@@ -98,7 +98,7 @@ class Calm {
     return new Calm(id, mqtt);
   }
 
-  /** @returns {Promise<number>} milliseconds until the answer is here */
+  /** @returns {Promise<number>} milliseconds until the answer arrives */
   shakeHands() {
     const id = `${this.id}-${++this.count}`;
     const startedAt = performance.now();

@@ -1,9 +1,9 @@
 /**
  * `npm run bench -- ingest [--messages 200000] [--clients 20000] [--offline-every 0] [--mode live|drain]`
  *
- * The floor: MQTT.js consuming QoS 1 messages of a shared subscription. Ours: the same messages until their effect is
- * committed and visible in the registry. Measured twice: `live`, while a publisher sends as fast as it can, and
- * `drain`, out of a session that was filled while nobody was connected, where nothing else competes for the machine.
+ * Bare MQTT.js consuming QoS 1 messages of a shared subscription, beside ours: the same messages until their effect is
+ * committed and visible in the registry. Measured in two modes: `live`, while a publisher sends as fast as it can, and
+ * `drain`, from a session that was filled before, so that nothing else competes for the machine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -125,7 +125,7 @@ async function measureOurs({ dir, mosquitto, load, mode }) {
 }
 
 /**
- * Messages of clients whose effect has been committed. (Entries that were applied are more: results of sweeps count there.)
+ * Messages of clients whose effect is committed. (Applied entries are more: they include the results of sweeps.)
  * @param {string} url
  */
 async function committed(url) {

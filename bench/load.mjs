@@ -1,8 +1,8 @@
 /**
  * A process of the ingest benchmark: publishes connection messages of many clients at QoS 1, retained.
- * `node bench/load.mjs <mqtt url> <messages> <clients> <offline every> [<rate>]`: of each client every n-th message is an
- * `offline`, none with 0; the others are handshakes with a new id each. At so many a second; with 0, as fast as the broker
- * takes them.
+ * `node bench/load.mjs <mqtt url> <messages> <clients> <offline every> [<rate>]`: every n-th message of a client is an
+ * `offline`, none with 0; the others are handshakes, each with a new id. The rate is in messages a second; with 0, they go
+ * as fast as the broker accepts them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import mqtt from 'mqtt';

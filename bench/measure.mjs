@@ -1,4 +1,4 @@
-/** What the benchmarks share: CPU of processes, metrics of our apps, percentiles, the machine. */
+/** Shared by all benchmarks: CPU of processes, metrics of our apps, percentiles, a description of the machine. */
 import { fork, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';

@@ -1,9 +1,9 @@
 /**
  * `npm run bench -- retained [--clients 20000] [--seconds 60]`
  *
- * What saving costs Mosquitto: handshakes of so many clients, each retained under its own topic, with the settings that
- * the service advises and with `autosave_on_changes`, which writes the whole database after changes. Each run ends
- * after `--seconds`, finished or not. Then one save by hand: how long the broker answers nothing.
+ * What saving costs Mosquitto: it retains a handshake of each client, once with the settings that the service advises and
+ * once with `autosave_on_changes`, which writes the whole database after changes. Each run ends after `--seconds`, finished
+ * or not. Then it is asked to save once, which shows how long it does not answer.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,9 +13,9 @@ import mqtt from 'mqtt';
 import { SAVED_AT_EACH_CHANGE, startMosquitto, stopAll, waitUntil } from '../scripts/stack.mjs';
 import { cpuSeconds, machine } from './measure.mjs';
 
-/** Publishes without a PUBACK yet, as many as the broker takes of one client. */
+/** How many publishes wait for a PUBACK at a time: as many as the broker accepts from one client. */
 const UNDER_WAY = 500;
-/** Time between two questions to a broker that is saving. */
+/** The pause between two pings while the broker saves. */
 const ASK_EVERY_MS = 1;
 
 /** @param {string[]} args */
@@ -77,7 +77,7 @@ async function publish(client, count, until) {
   return { done, lastRate };
 }
 
-/** The longest time without an answer while the broker saves. @param {mqtt.MqttClient} client @param {number} pid @param {string} file */
+/** The longest time that the broker takes to answer while it saves. @param {mqtt.MqttClient} client @param {number} pid @param {string} file */
 async function savingMs(client, pid, file) {
   const asked = Date.now();
   process.kill(pid, 'SIGUSR1');

@@ -16,7 +16,7 @@ try {
   await run(args);
 } catch (error) {
   console.error(error instanceof SetupError ? error.message : error);
-  // What had been started when it failed.
+  // Stops whatever ran when the benchmark failed.
   await stopAll();
   process.exit(1);
 }

@@ -1,10 +1,10 @@
 /**
  * `npm run bench -- send [--messages 20000] [--connections 1,1000,10000] [--dispatchers 1,2] [--concurrency 64]`
  *
- * Rates: bare BullMQ (add and process, one by one and with `addBulk` of 1,000, two processes) and a bare Fastify POST,
- * beside POST → received by the device, one message a request and batches of 1,000.
- * Latency: from the POST to the device, one request at a time, one every 5 ms on both ways, in turns: a bare Fastify
- * handler that publishes, beside ours. Of a batch: from its POST to each of its devices, one batch at a time.
+ * Rates: ours, from the POST until the device receives the message, with one message a request and in batches of 1,000;
+ * beside bare BullMQ (`add` or `addBulk` of 1,000, and processing, in two processes) and a bare Fastify POST.
+ * Latency: from the POST to the device, one request every 5 ms, through ours and through a bare Fastify handler that
+ * publishes, in turns. For a batch: from its POST to each of its devices, one batch at a time.
  */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -19,12 +19,12 @@ import { startApp, startStack } from '../scripts/stack.mjs';
 import { Devices, inParallel, message, post } from './devices.mjs';
 import { ask, cpuSeconds, forkScript, machine, percentile } from './measure.mjs';
 
-/** Both ways at the same rate: else the faster one keeps the machine warmer. */
+/** Both ways get the same rate: otherwise the faster one would keep the machine warmer. */
 const LATENCY = { rounds: 4, perRound: 250, everyMs: 5 };
 const BATCH = 1000;
-/** Requests with a batch at a time, in ours and in the floor. */
+/** How many batches are sent at a time, through ours and through bare BullMQ. */
 const BATCHES_AT_ONCE = 2;
-/** Batches of which each arrival is timed, one after the other. */
+/** How many batches are sent one after the other to measure each arrival. */
 const BATCHES_TIMED = 5;
 
 /** @param {string[]} args */
@@ -109,7 +109,7 @@ async function measure(name, { devices, direct, ours, parts, count, messages, co
   for (let round = 0; round <= LATENCY.rounds; round++) {
     for (const way of ways) {
       const times = await latency(devices, way.pool, way.pathOf, count);
-      // The first round warms both ways up.
+      // The first round only warms up.
       way.times = round <= 1 ? times : [...way.times, ...times];
     }
   }
@@ -121,7 +121,7 @@ async function measure(name, { devices, direct, ours, parts, count, messages, co
       arriving.push(arrival);
       await post(ours, `/v1/connections/bench-${i % count}/messages`, message(n));
     });
-  // Code that is not compiled yet costs several times as much.
+  // The first run warms up: code that is not compiled yet costs several times as much.
   await withCpu(parts, messages, single(Math.ceil(messages / 5)));
   const singles = await withCpu(parts, messages, single(messages));
   const batchTimes = [];
@@ -156,7 +156,7 @@ async function measure(name, { devices, direct, ours, parts, count, messages, co
   };
 }
 
-/** From the first POST to the last arrival, and the CPU of each part meanwhile, in µs a message. */
+/** The rate from the first POST to the last arrival, and the CPU that each part uses, in µs a message. */
 async function withCpu(
   /** @type {Cluster['parts']} */ parts,
   /** @type {number} */ messages,
@@ -202,7 +202,7 @@ async function latency(devices, pool, pathOf, connections) {
     const from = performance.now();
     await post(pool, pathOf(`bench-${i % connections}`), message(n));
     times.push((await arrival) - from);
-    // What follows the arrival (PUBACK, settle) belongs to this message, not to the next one's time.
+    // The work after the arrival (PUBACK, completion) must not slow the next message down.
     await sleep(Math.max(1, LATENCY.everyMs - (performance.now() - from)));
   }
   return times;
@@ -215,7 +215,7 @@ function addBulk(queue, from) {
   return queue.addBulk(Array.from({ length: BATCH }, (_, i) => ({ name: 'job', data: { n: from + i }, opts: DONE })));
 }
 
-/** Adds as told, and processes in another process; jobs a second from the first to the last. */
+/** Adds jobs with `add`, and processes them in another process. @returns jobs a second */
 async function bullmqRate(
   /** @type {string} */ redisUrl,
   /** @type {number} */ jobs,

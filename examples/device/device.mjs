@@ -11,16 +11,16 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
 
-/** Most messages whose answers are remembered. A device whose work must not be done twice keeps them on disk. */
+/** How many answers are remembered. A device whose work must not be done twice keeps them on disk. */
 const MOST_REMEMBERED = 1000;
 /** The pause before the first new try, and the longest. The pause doubles in between. */
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 120_000;
-/** A connection that has lasted so long was a good one: the next pause is the first again. */
+/** After a connection that has lasted so long, the next pause is the first one again. */
 const GOOD_MS = 60_000;
-/** `never` lasts until an operator lifts it, and nobody says so: the device asks this often. */
+/** `never` lasts until an operator lifts it. The device gets no notice of that, so it tries again this often. */
 const NEVER_MS = 3_600_000;
-/** Timers of JavaScript end at 24.8 days. */
+/** A timer of JavaScript takes at most 24.8 days. */
 const LONGEST_TIMER_MS = 86_400_000;
 
 export class Device {
@@ -37,10 +37,11 @@ export class Device {
    * @param {object} options
    * @param {string} options.id the client id: one topic level
    * @param {string} options.url
-   * @param {boolean} [options.proxy] stand for another system instead of being a host
+   * @param {boolean} [options.proxy] connect as a proxy for another system instead of as a host
    * @param {4 | 5} [options.protocolVersion] MQTT 3.1.1 or 5
    * @param {(message: { directive: string, payload?: unknown }) => unknown} [options.onMessage]
-   *   throws where the message cannot be done: the service is told, and the message becomes `failed`
+   *   throws if the device cannot do what the message asks: the service gets a `message-error`, and the message becomes
+   *   `failed`
    * @param {(line: string) => void} [options.log]
    * @param {number} [options.firstPauseMs] the pause before the first new try
    */
@@ -65,10 +66,10 @@ export class Device {
       protocolVersion,
       clean: true,
       resubscribe: false,
-      // A broker that refuses one CONNECT may take the next.
+      // A broker that refuses one CONNECT may accept the next one.
       reconnectOnConnackError: true,
       reconnectPeriod: firstPauseMs,
-      // Said by the broker if this device vanishes: it replaces the handshake.
+      // The broker publishes it if this device vanishes; it replaces the retained handshake.
       will: { topic: this.inTopic, payload: Buffer.from(this.#envelope('offline')), qos: 1, retain: true },
     });
     this.client.on('connect', () => {
@@ -109,12 +110,12 @@ export class Device {
         return this.#perform(message);
       case 'force-disconnect': {
         const after = message.payload?.reconnect_after;
-        this.log(`told to disconnect, and to come back after ${after}`);
+        this.log(`asked to disconnect, and to reconnect after ${after}`);
         this.#tries = 0;
         return this.#comeBack(waitOf(after));
       }
       case 'handshake-error':
-        // One that comes late is about an earlier handshake.
+        // A late one may be about an earlier handshake.
         if (message.in_response_to !== null && message.in_response_to !== this.#handshakeId) return;
         this.log(`handshake refused: ${message.payload?.details}`);
         return this.#comeBack(0);
@@ -145,7 +146,7 @@ export class Device {
     }
   }
 
-  /** Leaves, and connects again after so long and a pause. @param {number} waitMs */
+  /** Disconnects, and connects again after `waitMs` and a pause. @param {number} waitMs */
   async #comeBack(waitMs) {
     if (this.client.disconnecting) return;
     const pauseMs = this.#nextPause();
@@ -162,7 +163,7 @@ export class Device {
     }, partMs);
   }
 
-  /** Longer each time, and partly random, so that a fleet does not come back all at once. */
+  /** Longer each time, and partly random, so that a fleet does not reconnect at the same moment. */
   #nextPause() {
     if (performance.now() - this.#connectedAt > GOOD_MS) this.#tries = 0;
     this.#connectedAt = Infinity;
@@ -170,14 +171,14 @@ export class Device {
     return longest * (0.5 + Math.random() / 2);
   }
 
-  /** Says goodbye for good, and leaves nothing behind. */
+  /** Says goodbye and does not reconnect. */
   async stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
     if (!this.client.disconnecting) await this.#leave();
   }
 
-  /** Without a connection there is nobody to say goodbye to, and what waits for a PUBACK is given up. */
+  /** Says goodbye if there is a connection. Without one, it gives up the publishes that wait for a PUBACK. */
   async #leave() {
     if (this.client.connected) {
       const closed = new Promise((resolve) => this.client.once('close', () => resolve(undefined)));
@@ -199,7 +200,7 @@ export class Device {
   }
 }
 
-/** @param {string} text @returns {any} undefined if it is no JSON object: nothing that is of the protocol */
+/** @param {string} text @returns {any} undefined if it is no JSON object, which no message of the protocol is */
 function parse(text) {
   try {
     const value = JSON.parse(text);
@@ -210,7 +211,8 @@ function parse(text) {
 }
 
 /**
- * How long to stay away, in milliseconds. What cannot be read asks for nothing: a handshake that comes too early is refused.
+ * How long to stay disconnected, in milliseconds; 0 if the value is not understood, since the service refuses a handshake
+ * that comes too early.
  * @param {unknown} reconnectAfter a duration such as `PT30S`, a time, or `never`
  */
 export function waitOf(reconnectAfter) {
