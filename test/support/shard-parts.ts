@@ -2,10 +2,10 @@
 import { TopicTemplate } from '@app/protocol';
 import { Publisher, RetainedReader } from '@app/broker';
 import type { Logger, Redis } from '@app/platform';
-import { ConnectionDirectory, DueWorkOfShards, Outboxes, Refusals, WakeUps, type RegistryKeys } from '@app/registry';
+import { ConnectionDirectory, DueTodos, Outboxes, Refusals, WakeUps, type RegistryKeys } from '@app/registry';
 import { FencedCommit, Mailboxes } from '@app/sharding';
 import { Verifier } from '../../apps/status-ingester/src/reconciliation/verifier.js';
-import { Effects } from '../../apps/status-ingester/src/shard/todo-runner.js';
+import { ToDoRunner } from '../../apps/status-ingester/src/shard/todo-runner.js';
 import { ShardActor } from '../../apps/status-ingester/src/shard/shard-actor.js';
 import { toDoKinds, type ToDoTools } from '../../apps/status-ingester/src/shard/todo-catalogue.js';
 import type { Rules } from '../../apps/status-ingester/src/rules/transition.js';
@@ -14,8 +14,8 @@ import { quiet } from './servers.js';
 export interface ShardParts {
   actor: ShardActor;
   commits: FencedCommit;
-  due: DueWorkOfShards;
-  effects: Effects;
+  due: DueTodos;
+  effects: ToDoRunner;
   mailboxes: Mailboxes;
   verifier: Verifier;
   stop(): Promise<void>;
@@ -57,7 +57,7 @@ export function shardParts({
   const mailboxes = new Mailboxes(redis, keys, 10_000);
   const commits = new FencedCommit(redis, keys);
   const directory = new ConnectionDirectory(redis, keys, shardCount);
-  const due = new DueWorkOfShards(redis, keys);
+  const due = new DueTodos(redis, keys);
   const publisher = new Publisher({ url }, `publisher-${keys.prefix}`, quiet);
   const wakeUps = new WakeUps(redis, keys);
   const verifier = new Verifier({
@@ -83,7 +83,7 @@ export function shardParts({
     outTopic: new TopicTemplate('redhat/insights/out/{clientId}'),
     logger: quiet,
   });
-  const effects = new Effects(kinds, due, quiet);
+  const effects = new ToDoRunner(kinds, due, quiet);
   const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, shardCount, logger);
   const stop = async (): Promise<void> => {
     await effects.stop();

@@ -9,7 +9,7 @@ import {
   RedisConnections,
   SERVERS,
   SETTINGS,
-  assertRedisFit,
+  assertRedisRequirements,
   type CommonSettings,
   type Logger,
   type Redis,
@@ -39,7 +39,7 @@ export class DispatcherLifecycle extends Lifecycle {
         { name: 'wake-up queue', stop: () => wakeUps.close() },
         { name: 'publisher', stop: () => publisher.close() },
         SERVERS,
-        { name: 'requirements on Redis', start: () => assertRedisFit(redis) },
+        { name: 'requirements on Redis', start: () => assertRedisRequirements(redis) },
         { name: 'key space', start: (stopping) => openKeySpace(redis, keys, SHARD_COUNT, logger, stopping) },
         {
           name: 'worker of wake-ups',

@@ -11,7 +11,7 @@ import {
   MetricsController,
   READINESS_CHECKS,
   REDIS_ANSWER_MS,
-  RedisRuns,
+  RedisRestartDetector,
   SETTINGS,
   connectRedis,
   redisCheck,
@@ -23,7 +23,7 @@ import {
 import {
   BrokerRuns,
   ConnectionDirectory,
-  DueWorkOfShards,
+  DueTodos,
   FORMAT,
   KeySpaceWatch,
   Maintenance,
@@ -59,10 +59,10 @@ import { AccountQuestions } from './accounts/account-questions.js';
 import { accountResolver } from './accounts/accounts.settings.js';
 import { Verifier } from './reconciliation/verifier.js';
 import { ByteRecount } from './shard/byte-recount.js';
-import { Effects } from './shard/todo-runner.js';
+import { ToDoRunner } from './shard/todo-runner.js';
 import { EventRetention } from './shard/event-retention.js';
 import { Housekeeping } from './shard/housekeeping.js';
-import { KeptLimits } from './shard/retention-limits.js';
+import { RetentionLimits } from './shard/retention-limits.js';
 import { exposeMailboxes } from './shard/mailbox-gauges.js';
 import { ShardActor } from './shard/shard-actor.js';
 import { toDoKinds } from './shard/todo-catalogue.js';
@@ -122,7 +122,7 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
   const bootId = randomBytes(6).toString('hex');
   const memberId = `${name}/${bootId}`;
   const timing = new LeaseTiming(settings.LEASE_TIME, REDIS_ANSWER_MS);
-  const runs = new RedisRuns(leaseRedis);
+  const runs = new RedisRestartDetector(leaseRedis);
   const keySpace = new KeySpaceWatch(leaseRedis, keys);
   const publisher = new Publisher(broker, `ingester-${randomUUID()}`, logger);
   const ownership = new LeasedOwnership({
@@ -131,9 +131,9 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     timing,
     keys,
     subscriber,
-    doubts: [() => runs.changed(), () => keySpace.changed()],
+    dataLossDetectors: [() => runs.changed(), () => keySpace.changed()],
     knownLanes: () => keySpace.sessions,
-    troubled: () => !publisher.connected,
+    isDegraded: () => !publisher.connected,
     about: { name, wants_lanes: INTAKE_LANES, format: FORMAT },
     shardCount: SHARD_COUNT,
     logger,
@@ -145,8 +145,8 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     isClosed: (shard) => memory.isAbove(LANES_STOP, shard),
   });
   const commits = new FencedCommit(redis, keys);
-  const kept = new KeptLimits(settings, memory);
-  const due = new DueWorkOfShards(redis, keys, (shard) => kept.finished(shard));
+  const kept = new RetentionLimits(settings, memory);
+  const due = new DueTodos(redis, keys, (shard) => kept.finished(shard));
   const wakeUps = new WakeUps(redis, keys);
   const outboxes = new Outboxes(redis, keys, SHARD_COUNT);
   const directory = new ConnectionDirectory(redis, keys, SHARD_COUNT);
@@ -177,7 +177,7 @@ function assemble(settings: IngesterSettings, logger: Logger, laneTiming: LaneWa
     outTopic: OUT_TOPIC,
     logger,
   });
-  const effects = new Effects(kinds, due, logger);
+  const effects = new ToDoRunner(kinds, due, logger);
   const rules = {
     statusTopics: STATUS_TOPICS.map(({ template }) => template),
     inTopic: IN_TOPIC.template,

@@ -4,12 +4,19 @@
  */
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationShutdown } from '@nestjs/common';
 import type { BrokerWatch, Publisher, RetainedReader } from '@app/broker';
-import { assertRedisFit, closeRedis, sharedAbort, type Logger, type MemoryWatch, type Redis } from '@app/platform';
+import {
+  assertRedisRequirements,
+  closeRedis,
+  sharedAbort,
+  type Logger,
+  type MemoryWatch,
+  type Redis,
+} from '@app/platform';
 import {
   claimKeySpace,
   claimLanes,
   shardMoved,
-  type LaneMarks,
+  type LaneRegistration,
   type Maintenance,
   type Migration,
   type RegistryKeys,
@@ -24,7 +31,7 @@ import type { LaneMarkers } from './intake/lane-markers.js';
 import type { LaneStrategy } from './intake/lane.strategy.js';
 import type { LaneWatch } from './intake/lane-watch.js';
 import type { ByteRecount } from './shard/byte-recount.js';
-import type { Effects } from './shard/todo-runner.js';
+import type { ToDoRunner } from './shard/todo-runner.js';
 import type { EventRetention } from './shard/event-retention.js';
 import type { Housekeeping } from './shard/housekeeping.js';
 
@@ -54,7 +61,7 @@ export interface IngesterParts {
   lanes: LaneStrategy;
   laneWatch: LaneWatch;
   loop: OwnerLoop;
-  effects: Effects;
+  effects: ToDoRunner;
   housekeeping: Housekeeping;
   memory: MemoryWatch;
   recount: ByteRecount;
@@ -68,7 +75,7 @@ export interface IngesterParts {
   logger: Logger;
 }
 
-interface Claimed extends LaneMarks {
+interface Claimed extends LaneRegistration {
   /** The key space's format. */
   format: number;
 }
@@ -89,7 +96,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
   /** @throws UnfitRedisError, KeySpaceError */
   async start(): Promise<void> {
     const { redis, ownership, housekeeping, triggers, worker } = this.parts;
-    await assertRedisFit(redis);
+    await assertRedisRequirements(redis);
     const { sessions } = await this.claimOnce();
     if (!(await this.standBy())) return;
     await ownership.start(this, sessions);
@@ -159,7 +166,7 @@ export class Ingester implements OwnershipListener, BeforeApplicationShutdown, O
     this.parts.lanes.want(count);
   }
 
-  dataDoubted(): void {
+  possibleDataLoss(): void {
     this.claimed = undefined;
     this.parts.logger.warn('what Redis held may be lost in part: connections may differ from the broker');
     this.parts.triggers.dataDoubted();

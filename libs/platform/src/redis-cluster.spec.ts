@@ -3,8 +3,8 @@ import { Redis as RedisServer } from 'ioredis';
 import { eventually, quiet, startRedisCluster, type RedisCluster } from '../../../test/support/servers.js';
 import { LuaCommands } from './lua-commands.js';
 import { MemoryWatch } from './memory-watch.js';
-import { assertRedisFit } from './redis-requirements.js';
-import { RedisRuns } from './redis-restart-detector.js';
+import { assertRedisRequirements } from './redis-requirements.js';
+import { RedisRestartDetector } from './redis-restart-detector.js';
 import { isRedisError } from './redis-error.js';
 import { closeRedis, connectRedis, mastersOf, redisTrouble, type Redis } from './redis.js';
 
@@ -70,11 +70,11 @@ it('runs scripts on every node, each on the node of its keys', async () => {
 });
 
 it('refuses a cluster in which one master may evict, and names it', async () => {
-  await expect(assertRedisFit(wait)).resolves.toBeUndefined();
+  await expect(assertRedisRequirements(wait)).resolves.toBeUndefined();
   const [, second] = cluster.ports;
   const server = new RedisServer(second?.port ?? 0, '127.0.0.1');
   await server.config('SET', 'maxmemory-policy', 'allkeys-lru');
-  await expect(assertRedisFit(wait)).rejects.toThrow(
+  await expect(assertRedisRequirements(wait)).rejects.toThrow(
     `Redis (port ${String(second?.port)}) has maxmemory-policy allkeys-lru`,
   );
   await server.config('SET', 'maxmemory-policy', 'noeviction');
@@ -173,7 +173,7 @@ describe('a slot that moves', () => {
 
 describe('a master that is killed', () => {
   it('is told by readiness; `fail` answers while it is away, `wait` waits until it is back', async () => {
-    const runs = new RedisRuns(fail);
+    const runs = new RedisRestartDetector(fail);
     expect(await runs.changed()).toBe(false);
     expect(await redisTrouble(wait)).toBeUndefined();
     const { from, nodes } = await placeOf('{s0}');
@@ -188,7 +188,7 @@ describe('a master that is killed', () => {
     await eventually(async () => expect(await redisTrouble(wait)).toBeDefined());
     await eventually(async () => expect(await redisTrouble(fail)).toBeDefined());
     // A master that is away hides nothing that another one tells.
-    const another = new RedisRuns(fail);
+    const another = new RedisRestartDetector(fail);
     await outcome(another.changed());
 
     await cluster.again(index);

@@ -3,7 +3,7 @@ import { backoffMs } from './backoff.js';
 import { mastersOf, type Redis } from './redis.js';
 
 /** An operator set Redis up in a way that would lose or break what is stored. */
-export class UnfitRedisError extends Error {
+export class RedisRequirementError extends Error {
   override readonly name = 'UnfitRedisError';
 }
 
@@ -11,7 +11,7 @@ export class UnfitRedisError extends Error {
  * Refuses a Redis, or a cluster with a master, that may evict our keys or is too old for the scripts. Waits until all
  * masters have been asked. @throws UnfitRedisError
  */
-export async function assertRedisFit(redis: Redis): Promise<void> {
+export async function assertRedisRequirements(redis: Redis): Promise<void> {
   for (let tries = 0; ; tries++) {
     // Before the first answer the masters of a cluster are not known.
     await redis.ping();
@@ -27,11 +27,11 @@ function assertFit(info: string): void {
   const at = /^tcp_port:(\d+)/m.exec(info)?.[1] ?? '?';
   const version = /^redis_version:(\d+)\.(\d+)/m.exec(info);
   if (version !== null && Number(version[1]) < 7) {
-    throw new UnfitRedisError(`Redis (port ${at}) is too old, ${version[0].slice(14)}: 7.0 or newer is needed`);
+    throw new RedisRequirementError(`Redis (port ${at}) is too old, ${version[0].slice(14)}: 7.0 or newer is needed`);
   }
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
   if (policy !== undefined && policy !== 'noeviction') {
-    throw new UnfitRedisError(
+    throw new RedisRequirementError(
       `Redis (port ${at}) has maxmemory-policy ${policy}, which may throw away stored messages: set it to noeviction`,
     );
   }

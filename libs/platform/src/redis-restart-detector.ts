@@ -1,7 +1,7 @@
 /** Notices that another Redis answers, or another run of it (S0): what it held may be lost, in part or in whole. */
 import { mastersMissed, mastersOf, type Redis } from './redis.js';
 
-export class RedisRuns {
+export class RedisRestartDetector {
   private readonly known = new Set<string>();
 
   constructor(private readonly redis: Redis) {}

@@ -3,8 +3,8 @@ import { Redis as RedisServer } from 'ioredis';
 import { eventually, freePort, gate, quiet, startSentinels, type Sentinels } from '../../../test/support/servers.js';
 import { createLogger } from './logger.js';
 import { LuaCommands } from './lua-commands.js';
-import { assertRedisFit } from './redis-requirements.js';
-import { RedisRuns } from './redis-restart-detector.js';
+import { assertRedisRequirements } from './redis-requirements.js';
+import { RedisRestartDetector } from './redis-restart-detector.js';
 import { isRedisError } from './redis-error.js';
 import { closeRedis, connectRedis, redisTrouble, type Redis } from './redis.js';
 
@@ -54,9 +54,9 @@ it('prints nothing by itself while a Sentinel is down, and warns of it', async (
 
 it('finds the master, and the new one after the old one was killed', async () => {
   const [wait, fail, blocked, subscriber] = [connect('wait'), connect('fail'), connect('wait'), connect('wait')];
-  await assertRedisFit(wait);
+  await assertRedisRequirements(wait);
   await eventually(() => expect(fail.status).toBe('ready'));
-  const runs = new RedisRuns(fail);
+  const runs = new RedisRestartDetector(fail);
   expect(await runs.changed()).toBe(false);
   const heard = gate<string>();
   subscriber.on('message', (_channel: string, text: string) => heard.open(text));

@@ -23,7 +23,7 @@ export { SEARCHABLE_FACTS, type SearchableFact } from './connections/fact-index.
 export * from './key-space/key-space.js';
 export * from './connections/mailbox-entry.js';
 export {
-  brief,
+  truncateDetails,
   MESSAGE_STATUSES,
   TRANSITIONS,
   type MessageStatus,

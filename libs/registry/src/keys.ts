@@ -222,8 +222,8 @@ export class RegistryKeys extends ShardingKeys {
   }
 
   /** Sorted set with expiry: digests of what sweeps found retained for clients that never registered, and passed on, by time. */
-  passedOn(shard: number): string {
-    return `${this.shard(shard)}:passed-on`;
+  reported(shard: number): string {
+    return `${this.shard(shard)}:reported`;
   }
 
   /** String: the last sweep, as JSON. */
@@ -255,9 +255,9 @@ export class RegistryKeys extends ShardingKeys {
    * Refused handshakes: those that wait for their answer (hash, by client), and for the clients answered last when that
    * was and about which ids (hash, by client; sorted set of the same clients by time).
    */
-  refusals(shard: number): [waiting: string, answered: string, recent: string] {
+  refusals(shard: number): [waiting: string, replied: string, recent: string] {
     const shared = `${this.shard(shard)}:refusals`;
-    return [`${shared}:waiting`, `${shared}:answered`, `${shared}:recent`];
+    return [`${shared}:waiting`, `${shared}:replied`, `${shared}:recent`];
   }
 
   private within(shard: number, account: string | undefined): string {

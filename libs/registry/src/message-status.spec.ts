@@ -7,7 +7,7 @@ import { eventually } from '../../../test/support/servers.js';
 import { Draining } from '../../../test/support/draining.js';
 import { acceptOne } from '../../../test/support/messages.js';
 import { MESSAGE_BYTES, recountBytes } from './messages/byte-budget.js';
-import { DueWorkOfShards } from './todos/due-work.js';
+import { DueTodos } from './todos/due-work.js';
 import { MESSAGE_STATUSES, STORED_STATUSES, TRANSITIONS, parseHistory, type StoredStatus } from './message-status.js';
 import { Messages, type StoredMessage } from './messages/messages.js';
 import { Outboxes, type Settlement } from './messages/outbox.js';
@@ -77,7 +77,7 @@ class World {
   });
   readonly outboxes = new Outboxes(redis, this.keys, SHARDS);
   readonly draining = new Draining(redis, this.keys, this.outboxes, CLIENT, SHARDS);
-  readonly due = new DueWorkOfShards(redis, this.keys);
+  readonly due = new DueTodos(redis, this.keys);
   readonly ids = Array.from({ length: COUNT }, () => this.messages.mint(CLIENT));
   private readonly before = new Map<string, StoredMessage>();
   private readonly weights = new Map<string, number>();
@@ -150,7 +150,7 @@ class World {
         expect(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)).toBeGreaterThan(message.expiresAt);
       });
     }
-    await this.due.take(GRANT);
+    await this.due.claim(GRANT);
   }
 
   async check(): Promise<void> {

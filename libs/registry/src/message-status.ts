@@ -23,7 +23,7 @@ export const TRANSITIONS: Readonly<Record<StoredStatus, readonly StoredStatus[]>
 const MAX_DETAILS = 1000;
 
 /** Details as they are stored. */
-export function brief(details: string): string {
+export function truncateDetails(details: string): string {
   return details.slice(0, MAX_DETAILS).toWellFormed();
 }
 

@@ -1,11 +1,11 @@
-import { Attempts } from './acquire-backoff.js';
+import { AcquireBackoff } from './acquire-backoff.js';
 
 let now = 1000;
-let attempts: Attempts;
+let attempts: AcquireBackoff;
 
 beforeEach(() => {
   now = 1000;
-  attempts = new Attempts(() => now);
+  attempts = new AcquireBackoff(() => now);
 });
 
 describe('a shard or lane', () => {

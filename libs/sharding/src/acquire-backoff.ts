@@ -4,7 +4,7 @@ import { Backoff } from '@app/platform';
 const RETRY = { base: 50, cap: 1000, healthyAfter: 5000 } as const;
 
 /** When each shard or lane may be asked for next: not while another holds it, and not soon after it could not be taken. */
-export class Attempts {
+export class AcquireBackoff {
   /** Those held by others, and until when at the latest. */
   private readonly held = new Map<string, number>();
   private readonly failures = new Map<string, { backoff: Backoff; notBefore: number }>();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { MailboxEntry } from './mailbox.js';
-import { ReadSize } from './adaptive-batch-size.js';
+import { AdaptiveBatchSize } from './adaptive-batch-size.js';
 
 const BUDGET = 32 * 1024 * 1024;
 
@@ -10,7 +10,7 @@ function entries(count: number, characters: number): MailboxEntry[] {
 }
 
 it('grows with a backlog of small entries, and only with a backlog', () => {
-  const size = new ReadSize();
+  const size = new AdaptiveBatchSize();
   const counts: number[] = [];
   for (let i = 0; i < 5; i++) {
     counts.push(size.count);
@@ -22,13 +22,13 @@ it('grows with a backlog of small entries, and only with a backlog', () => {
 });
 
 it('lets a backlog be read on at once, and else some more come', () => {
-  const size = new ReadSize();
+  const size = new AdaptiveBatchSize();
   expect(size.brought([entries(16, 100)], 32)).toBe(0);
   expect(size.brought([entries(31, 100)], 32)).toBeGreaterThan(0);
 });
 
 it('falls to one where a single entry of each shard fills the budget', () => {
-  const size = new ReadSize();
+  const size = new AdaptiveBatchSize();
   size.brought([entries(16, 1024 * 1024)], 64);
   expect(size.count).toBe(1);
 });
@@ -39,7 +39,7 @@ it('lets the next read of entries like the last ones stay within the budget', ()
       fc.integer({ min: 1, max: 4096 }),
       fc.array(fc.integer({ min: 0, max: 1024 * 1024 }), { minLength: 1, maxLength: 8 }),
       (shards, sizes) => {
-        const size = new ReadSize();
+        const size = new AdaptiveBatchSize();
         for (const characters of sizes) {
           size.brought([entries(size.count, characters)], shards);
           const next = size.count * shards * characters;

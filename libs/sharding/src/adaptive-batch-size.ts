@@ -12,7 +12,7 @@ const GATHER_MS = 10;
  * How many entries of a shard the next read may bring. Redis can be told a count and no size, so the count grows only
  * while a backlog of small entries proves them small, and shrinks with what the last read brought.
  */
-export class ReadSize {
+export class AdaptiveBatchSize {
   private now: number = COUNT.first;
 
   get count(): number {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { assign, type Holder } from './assignment.js';
-import type { Fitness } from './member-health.js';
+import type { MemberHealth } from './member-health.js';
 
 const ids = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 12 });
 /** Members that hold whatever they believe to hold: overlapping, too much, nothing, or what does not exist. */
@@ -11,7 +11,7 @@ const anyMembers = ids.chain((names) =>
         id: fc.constant(id),
         holds: fc.uniqueArray(fc.nat(80)),
         draining: fc.boolean(),
-        fitness: fc.constantFrom<Fitness[]>('fit', 'troubled', 'unfit'),
+        fitness: fc.constantFrom<MemberHealth[]>('fit', 'troubled', 'unfit'),
       }),
     ),
   ),

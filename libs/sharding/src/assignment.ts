@@ -3,7 +3,7 @@
  * member computes it for itself; where two differ for a moment, the leases decide.
  */
 
-import type { Fitness } from './member-health.js';
+import type { MemberHealth } from './member-health.js';
 
 /** A member as the assignment sees it. */
 export interface Holder {
@@ -14,7 +14,7 @@ export interface Holder {
   /** It keeps nothing and is given nothing. */
   draining: boolean;
   /** So is an `unfit` one where others are not. */
-  fitness?: Fitness;
+  fitness?: MemberHealth;
 }
 
 /**

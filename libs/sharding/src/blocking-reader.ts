@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from '@app/platform';
-import { ReadSize } from './adaptive-batch-size.js';
-import type { Deliver, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
+import { AdaptiveBatchSize } from './adaptive-batch-size.js';
+import type { OnBatch, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
 /** A read ends at the latest after this, so that shards granted meanwhile are read too. */
 const BLOCK_MS = 250;
@@ -12,10 +12,10 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
     /** A connection of its own. */
     private readonly redis: Redis,
     private readonly streams: ShardStreams<Entry>,
-    private readonly size: Pick<ReadSize, 'count' | 'brought'> = new ReadSize(),
+    private readonly size: Pick<AdaptiveBatchSize, 'count' | 'brought'> = new AdaptiveBatchSize(),
   ) {}
 
-  async read(positions: ReadonlyMap<number, string>, deliver: Deliver<Entry>): Promise<void> {
+  async read(positions: ReadonlyMap<number, string>, deliver: OnBatch<Entry>): Promise<void> {
     const shards = new Map(Array.from(positions.keys(), (shard) => [this.streams.key(shard), shard]));
     const streams = [...shards.keys(), ...positions.values()];
     const reply = await this.redis.xread('COUNT', this.size.count, 'BLOCK', BLOCK_MS, 'STREAMS', ...streams);

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import type { Redis } from '@app/platform';
 import { withRedis } from '../../../test/support/redis.js';
 import { FencedCommit, PositionError } from './fenced-commit.js';
-import { Leases, type Standing } from './leases.js';
+import { Leases, type LeaseStatus } from './leases.js';
 import { Mailboxes, unpack, type AppendOutcome } from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
@@ -163,7 +163,7 @@ class World {
   }
 
   private async lose(index: number): Promise<void> {
-    await redis.del(this.keys.laneMarks(index));
+    await redis.del(this.keys.laneFences(index));
     this.at(index).mark = undefined;
   }
 
@@ -300,7 +300,7 @@ class World {
     return { grant, stale: !held || at !== grants.length - 1 };
   }
 
-  private standing(index: number, grant: Grant): Standing {
+  private standing(index: number, grant: Grant): LeaseStatus {
     const { grants, held } = this.at(index);
     if (!held) return 'nobody';
     return grants.at(-1) === grant ? 'ours' : 'another';

@@ -12,11 +12,11 @@ import { ownershipMetrics } from './ownership-metrics.js';
 import type { Grant, OwnershipListener } from './ownership.js';
 import { nameOf, type Resource } from './sharding-keys.js';
 
-export interface HoldingParts {
+export interface HeldLeaseOptions {
   leases: Leases;
   listener: Pick<OwnershipListener, 'granted' | 'revoked'>;
   /** Told of each step. */
-  changed: (holding: Holding) => void;
+  changed: (holding: HeldLease) => void;
   /** Of this process, for log lines. */
   member: string;
   logger: Logger;
@@ -29,7 +29,7 @@ export type Acquired =
   | { kind: 'held'; forMs: number }
   | { kind: 'given-up' };
 
-export class Holding {
+export class HeldLease {
   readonly name: string;
   private phase: 'acquiring' | 'acting' | 'finishing' | 'returning' | 'ended' = 'acquiring';
   private isLost = false;
@@ -43,7 +43,7 @@ export class Holding {
 
   constructor(
     readonly resource: Resource,
-    private readonly parts: HoldingParts,
+    private readonly parts: HeldLeaseOptions,
   ) {
     this.name = nameOf(resource);
     this.over = new Promise((resolve) => {

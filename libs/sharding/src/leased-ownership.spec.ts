@@ -3,7 +3,7 @@ import { connectRedis, type Redis } from '@app/platform';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, gate, quiet, type Server } from '../../../test/support/servers.js';
 import { LeaseTiming } from './lease-timing.js';
-import { LeasedOwnership, type LeasedOwnershipParts } from './leased-ownership.js';
+import { LeasedOwnership, type LeasedOwnershipOptions } from './leased-ownership.js';
 import { Leases } from './leases.js';
 import { Members, listMembers } from './members.js';
 import type { Grant, OwnershipListener } from './ownership.js';
@@ -46,7 +46,7 @@ class Member implements OwnershipListener {
   constructor(
     readonly boot: string,
     leaseMs = LONG_MS,
-    more: Partial<LeasedOwnershipParts> = {},
+    more: Partial<LeasedOwnershipOptions> = {},
   ) {
     this.subscriber = connectRedis(server.url, { name: `spec-${boot}`, whenAway: 'wait' }, quiet);
     const timing = new LeaseTiming(leaseMs, 10);
@@ -57,8 +57,8 @@ class Member implements OwnershipListener {
       timing,
       keys,
       subscriber: this.subscriber,
-      doubts: [],
-      troubled: () => false,
+      dataLossDetectors: [],
+      isDegraded: () => false,
       about: { name: 'spec', wants_lanes: LANES, format: 1 },
       shardCount: SHARDS,
       logger: quiet,
@@ -94,7 +94,7 @@ class Member implements OwnershipListener {
     // Not looked at here.
   }
 
-  dataDoubted(): void {
+  possibleDataLoss(): void {
     this.doubts++;
   }
 
@@ -184,7 +184,7 @@ describe('a member', () => {
   it('leaves its work to a fit one where a part of Redis does not answer it for long, and has its share back later', async () => {
     let answers = true;
     const partly = await new Member('a', 400, {
-      doubts: [() => (answers ? Promise.resolve(false) : Promise.reject(new Error('no answer')))],
+      dataLossDetectors: [() => (answers ? Promise.resolve(false) : Promise.reject(new Error('no answer')))],
     }).start();
     await partly.untilActing(ALL);
     const whole = await new Member('b', 400).start();
@@ -283,7 +283,7 @@ describe('data that may be lost', () => {
   it('is doubted where one source says so, though another cannot answer', async () => {
     let lost = false;
     const member = await new Member('a', LONG_MS, {
-      doubts: [
+      dataLossDetectors: [
         () => {
           const answer = lost;
           lost = false;

@@ -12,18 +12,18 @@
  */
 import { Backoff, type Logger, type Redis } from '@app/platform';
 import { assign } from './assignment.js';
-import { Attempts } from './acquire-backoff.js';
-import { FitnessWatch } from './member-health.js';
-import { Holding } from './held-lease.js';
+import { AcquireBackoff } from './acquire-backoff.js';
+import { MemberHealthWatch } from './member-health.js';
+import { HeldLease } from './held-lease.js';
 import type { LeaseTiming } from './lease-timing.js';
 import type { Leases } from './leases.js';
 import type { Announcement, Member, Members } from './members.js';
 import { ownershipMetrics } from './ownership-metrics.js';
 import type { Grant, Ownership, OwnershipListener } from './ownership.js';
-import { Rounds } from './reconcile-loop.js';
+import { ReconcileLoop } from './reconcile-loop.js';
 import { nameOf, type Resource, type ShardingKeys } from './sharding-keys.js';
 
-export interface LeasedOwnershipParts {
+export interface LeasedOwnershipOptions {
   members: Members;
   leases: Leases;
   timing: LeaseTiming;
@@ -31,9 +31,9 @@ export interface LeasedOwnershipParts {
   /** A connection of its own, on which changes of the members are heard. */
   subscriber: Redis;
   /** Each says whether data may have been lost since its last call (S0). */
-  doubts: readonly (() => Promise<boolean>)[];
+  dataLossDetectors: readonly (() => Promise<boolean>)[];
   /** Whether something else than Redis keeps this process from its work now. */
-  troubled: () => boolean;
+  isDegraded: () => boolean;
   /** How many lanes may have sessions at the broker, as it was read last; undefined if that is not known. */
   knownLanes?: () => number | undefined;
   /** What is announced of this process. */
@@ -44,10 +44,10 @@ export interface LeasedOwnershipParts {
 
 export class LeasedOwnership implements Ownership {
   private readonly metrics = ownershipMetrics();
-  private readonly holdings = new Map<string, Holding>();
-  private readonly attempts = new Attempts();
-  private readonly rounds: Rounds;
-  private readonly fitness: FitnessWatch;
+  private readonly holdings = new Map<string, HeldLease>();
+  private readonly attempts = new AcquireBackoff();
+  private readonly rounds: ReconcileLoop;
+  private readonly fitness: MemberHealthWatch;
   /** Of rounds in which Redis answered in part. */
   private readonly partly: Backoff;
   private readonly since = new Date().toISOString();
@@ -62,10 +62,10 @@ export class LeasedOwnership implements Ownership {
   private deadlineAt = Infinity;
   private knownLanes = 0;
 
-  constructor(private readonly parts: LeasedOwnershipParts) {
+  constructor(private readonly parts: LeasedOwnershipOptions) {
     const { leaseMs, renewEveryMs } = parts.timing;
-    this.rounds = new Rounds(() => this.round(), parts.logger);
-    this.fitness = new FitnessWatch(leaseMs);
+    this.rounds = new ReconcileLoop(() => this.round(), parts.logger);
+    this.fitness = new MemberHealthWatch(leaseMs);
     this.partly = new Backoff(50, renewEveryMs, leaseMs);
   }
 
@@ -74,7 +74,7 @@ export class LeasedOwnership implements Ownership {
     const { subscriber, keys } = this.parts;
     this.listener = listener;
     this.knownLanes = knownLanes;
-    subscriber.on('message', () => this.rounds.poke());
+    subscriber.on('message', () => this.rounds.trigger());
     await subscriber.subscribe(keys.clusterChannel);
     this.rounds.start();
   }
@@ -91,7 +91,7 @@ export class LeasedOwnership implements Ownership {
   }
 
   async confirm(grant: Grant): Promise<boolean> {
-    const holds = (await this.parts.leases.standing(grant)) === 'ours';
+    const holds = (await this.parts.leases.status(grant)) === 'ours';
     if (!holds) this.lost(grant);
     return holds && this.mayAct(grant);
   }
@@ -119,7 +119,7 @@ export class LeasedOwnership implements Ownership {
   async stop(): Promise<void> {
     this.draining = true;
     this.wanted = new Map();
-    this.rounds.poke();
+    this.rounds.trigger();
     // Rounds go on meanwhile: what is being finished must stay leased.
     await Promise.all([...this.holdings.values()].map((holding) => holding.giveUp()));
     await this.rounds.stop();
@@ -158,18 +158,18 @@ export class LeasedOwnership implements Ownership {
 
   /** @returns milliseconds until what did not succeed is tried again. */
   private noteFitness(outcomes: readonly PromiseSettledResult<unknown>[]): number {
-    const { logger, members, troubled } = this.parts;
+    const { logger, members, isDegraded } = this.parts;
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     const othersFit = this.view.some(
       ({ id, draining, fitness }) => id !== members.id && !draining && fitness === 'fit',
     );
     const before = this.fitness.current;
-    this.fitness.note(troubled() || failed !== undefined, othersFit, performance.now());
+    this.fitness.note(isDegraded() || failed !== undefined, othersFit, performance.now());
     const now = this.fitness.current;
     if (now !== before) {
       logger.info({ member: members.id, before, now }, 'fitness changed');
       this.metrics.unfit.set(now === 'unfit' ? 1 : 0);
-      this.rounds.poke();
+      this.rounds.trigger();
     }
     if (failed === undefined) {
       this.partly.succeeded();
@@ -217,7 +217,7 @@ export class LeasedOwnership implements Ownership {
   }
 
   /** Nobody can have taken a lease before its time: where it is not ours, what stood in Redis is gone. */
-  private noteVanished(holding: Holding): void {
+  private noteVanished(holding: HeldLease): void {
     const { grant } = holding;
     if (grant !== undefined && holding.needsLease && this.mayAct(grant)) this.vanished = true;
   }
@@ -260,8 +260,8 @@ export class LeasedOwnership implements Ownership {
     const { leases, logger, members } = this.parts;
     const { listener } = this;
     if (listener === undefined) return;
-    const changed = (one: Holding): void => this.changed(one);
-    const holding = new Holding(resource, { leases, listener, changed, member: members.id, logger });
+    const changed = (one: HeldLease): void => this.changed(one);
+    const holding = new HeldLease(resource, { leases, listener, changed, member: members.id, logger });
     this.holdings.set(name, holding);
     try {
       const outcome = await holding.acquire();
@@ -272,17 +272,17 @@ export class LeasedOwnership implements Ownership {
       const about = { [resource.kind]: resource.index, member: members.id };
       logger.warn({ ...about, err: error, wait_ms: waitMs }, 'could not acquire; trying again');
     }
-    this.rounds.poke();
+    this.rounds.trigger();
   }
 
-  private changed(holding: Holding): void {
+  private changed(holding: HeldLease): void {
     if (holding.ended) this.holdings.delete(holding.name);
     if (holding.grant !== undefined) this.armDeadline(this.parts.timing.actUntil(holding.sentAt));
-    this.rounds.poke();
+    this.rounds.trigger();
   }
 
   private async checkData(): Promise<void> {
-    const answers = await Promise.allSettled(this.parts.doubts.map((ask) => ask()));
+    const answers = await Promise.allSettled(this.parts.dataLossDetectors.map((ask) => ask()));
     if (answers.some((answer) => answer.status === 'fulfilled' && answer.value))
       this.doubtData('another Redis, another run of it, or another key space answers');
     for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
@@ -292,7 +292,7 @@ export class LeasedOwnership implements Ownership {
     this.vanished = false;
     this.parts.logger.warn({ why }, 'Redis may have lost data; taking part anew');
     for (const holding of this.holdings.values()) holding.lose('Redis may have lost data');
-    this.listener?.dataDoubted();
+    this.listener?.possibleDataLoss();
   }
 
   private enforceDeadlines(): void {

@@ -14,7 +14,7 @@ export type Acquisition =
   | { kind: 'held'; fence: string; forMs: number };
 
 /** Who holds what was granted. */
-export type Standing = 'ours' | 'nobody' | 'another';
+export type LeaseStatus = 'ours' | 'nobody' | 'another';
 
 const acquireLease = commands.load<
   { owner: string; epoch: string; log: string | undefined },
@@ -49,23 +49,23 @@ export class Leases {
   }
 
   /** Extends the lease where it is still ours. @returns whose it is now */
-  async renew(grant: Grant): Promise<Standing> {
+  async renew(grant: Grant): Promise<LeaseStatus> {
     const keys = { owner: this.keys.owner(grant), log: this.logOf(grant) };
     const args = { fence: grant.fence, lease_ms: this.leaseMs };
-    return standingOf(grant, await renewLease.run(this.redis, keys, args));
+    return statusOf(grant, await renewLease.run(this.redis, keys, args));
   }
 
   /** Gives the lease back where it is still ours. @returns whose it is now */
-  async release(grant: Grant): Promise<Standing> {
-    return standingOf(
+  async release(grant: Grant): Promise<LeaseStatus> {
+    return statusOf(
       grant,
       await releaseLease.run(this.redis, { owner: this.keys.owner(grant) }, { fence: grant.fence }),
     );
   }
 
   /** Whose lease it is. */
-  async standing(grant: Grant): Promise<Standing> {
-    return standingOf(grant, (await this.redis.get(this.keys.owner(grant))) ?? '');
+  async status(grant: Grant): Promise<LeaseStatus> {
+    return statusOf(grant, (await this.redis.get(this.keys.owner(grant))) ?? '');
   }
 
   private logOf({ kind, index }: Resource): string | undefined {
@@ -73,7 +73,7 @@ export class Leases {
   }
 }
 
-function standingOf(grant: Grant, fence: string): Standing {
+function statusOf(grant: Grant, fence: string): LeaseStatus {
   if (fence === '') return 'nobody';
   return fence === grant.fence ? 'ours' : 'another';
 }

@@ -123,7 +123,7 @@ describe('appending as the owner of a lane', () => {
   it('refuses the old owner once Redis has lost its mark, and takes a new one whose epoch starts over', async () => {
     const mailboxes = await announcedBy(lane(1, 0, 'old'));
     await mailboxes.append(lane(1, 0, 'old'), 1, new Map([[0, items('before')]]));
-    await redis.del(keys.mailbox(0), ...Array.from({ length: SHARDS }, (_, shard) => keys.laneMarks(shard)));
+    await redis.del(keys.mailbox(0), ...Array.from({ length: SHARDS }, (_, shard) => keys.laneFences(shard)));
     const late = new Map([[0, items('late')]]);
     await expect(mailboxes.append(lane(1, 0, 'old'), 2, late)).rejects.toThrow(StaleOwnerError);
     const next = lane(1, 0, 'new');

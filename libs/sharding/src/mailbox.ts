@@ -46,7 +46,7 @@ export function unpack(id: string, packed: string): MailboxEntry {
 }
 
 /** Whether entry `a` stands behind entry `b`. */
-export function isBehind(a: string, b: string): boolean {
+export function isAfter(a: string, b: string): boolean {
   const [aMs = '', aNumber = ''] = a.split('-');
   const [bMs = '', bNumber = ''] = b.split('-');
   return aMs === bMs ? Number(aNumber) > Number(bNumber) : Number(aMs) > Number(bMs);
@@ -113,7 +113,7 @@ export class Mailboxes {
     const args = { lane: lane.index, epoch: lane.epoch, fence: lane.fence };
     const accepted = await Promise.all(
       Array.from({ length: shardCount }, (_, shard) =>
-        announceLane.run(this.redis, { lane_marks: this.keys.laneMarks(shard) }, args),
+        announceLane.run(this.redis, { lane_marks: this.keys.laneFences(shard) }, args),
       ),
     );
     if (accepted.includes(0)) throw new StaleOwnerError(lane);
@@ -150,7 +150,7 @@ export class Mailboxes {
         const args = { lane: index, fence, sequence, limit, remembered, count: items.length, bytes: room.bytes, batch };
         const keys = {
           mailbox: this.keys.mailbox(shard),
-          lane_marks: this.keys.laneMarks(shard),
+          lane_marks: this.keys.laneFences(shard),
           deliveries: this.keys.deliveries(shard, index),
         };
         return [shard, await appendFromLane.run(this.redis, keys, args)] as const;

@@ -1,10 +1,10 @@
-import { FitnessWatch } from './member-health.js';
+import { MemberHealthWatch } from './member-health.js';
 
 const PATIENCE_MS = 100;
-let watch: FitnessWatch;
+let watch: MemberHealthWatch;
 
 beforeEach(() => {
-  watch = new FitnessWatch(PATIENCE_MS);
+  watch = new MemberHealthWatch(PATIENCE_MS);
 });
 
 function note(troubled: boolean, now: number, othersFit = true): string {

@@ -9,10 +9,10 @@
  * - `troubled`: something does, or did a moment ago;
  * - `unfit`: trouble has lasted while another was fit; until it is over, everything goes to others where there are any.
  */
-export type Fitness = 'fit' | 'troubled' | 'unfit';
+export type MemberHealth = 'fit' | 'troubled' | 'unfit';
 
-export class FitnessWatch {
-  private state: Fitness = 'fit';
+export class MemberHealthWatch {
+  private state: MemberHealth = 'fit';
   /** When the present trouble began, or the present time without any. */
   private since: number | undefined;
   private wasTroubled = false;
@@ -20,7 +20,7 @@ export class FitnessWatch {
   /** @param patienceMs how long trouble lasts before it counts, and how long it is remembered */
   constructor(private readonly patienceMs: number) {}
 
-  get current(): Fitness {
+  get current(): MemberHealth {
     return this.state;
   }
 

@@ -4,7 +4,7 @@
  */
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
-import type { Fitness } from './member-health.js';
+import type { MemberHealth } from './member-health.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
 /** What a member tells the others about itself. */
@@ -21,7 +21,7 @@ export interface Announcement {
   knows_lanes: number;
   /** It is stopping: it gives back what it holds. */
   draining: boolean;
-  fitness: Fitness;
+  fitness: MemberHealth;
   shards: number[];
   lanes: number[];
 }
@@ -29,7 +29,7 @@ export interface Announcement {
 /** `id`: name and boot id, so that a restart is a new member (S4). */
 export type Member = Announcement & { id: string };
 
-export interface Heard {
+export interface Heartbeat {
   /** All live members, oneself included; undefined where nothing has changed since the last heartbeat. */
   members: Member[] | undefined;
   /** The next heartbeat of another member is overdue in so many milliseconds. */
@@ -61,7 +61,7 @@ export class Members {
     private readonly ttlMs: number,
   ) {}
 
-  async heartbeat(announcement: Announcement): Promise<Heard> {
+  async heartbeat(announcement: Announcement): Promise<Heartbeat> {
     const [version, overdue, ...parts] = await heartbeat.run(this.redis, this.keys.cluster, {
       member: this.id,
       announcement: JSON.stringify(announcement),

@@ -20,7 +20,7 @@ export interface OwnershipListener {
   /** Lanes from this index on are wanted by no member: their sessions are to be drained and ended (S10). */
   lanesWanted(count: number): void;
   /** Redis may have lost what it held (S0): everything held was revoked and is acquired anew. */
-  dataDoubted(): void;
+  possibleDataLoss(): void;
 }
 
 export interface Ownership {

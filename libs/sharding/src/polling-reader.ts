@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { within, type Redis } from '@app/platform';
-import { ReadSize } from './adaptive-batch-size.js';
-import type { Deliver, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
+import { AdaptiveBatchSize } from './adaptive-batch-size.js';
+import type { OnBatch, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
 /** Wait after a read that found nothing: doubles from the first to the second. */
 const WAIT_MS = { first: 1, most: 25 } as const;
@@ -22,10 +22,10 @@ export class PollingReader<Entry extends StreamEntry> implements StreamReader<En
   constructor(
     private readonly redis: Redis,
     private readonly streams: ShardStreams<Entry>,
-    private readonly size: Pick<ReadSize, 'count' | 'brought'> = new ReadSize(),
+    private readonly size: Pick<AdaptiveBatchSize, 'count' | 'brought'> = new AdaptiveBatchSize(),
   ) {}
 
-  async read(positions: ReadonlyMap<number, string>, deliver: Deliver<Entry>): Promise<void> {
+  async read(positions: ReadonlyMap<number, string>, deliver: OnBatch<Entry>): Promise<void> {
     const batches: Entry[][] = [];
     const round = [...positions].map(async ([shard, position]) => {
       if (this.busy.has(shard)) return;

@@ -8,7 +8,7 @@ const SETTLE_MS = 10;
  * Runs a round again and again: when it is due, soon after a poke, and after a failure when the back-off allows it,
  * however often it is poked.
  */
-export class Rounds {
+export class ReconcileLoop {
   private readonly backoff = new Backoff(50, 1000, 5000);
   private stopped = false;
   private poked = false;
@@ -25,7 +25,7 @@ export class Rounds {
     this.running ??= this.run();
   }
 
-  poke(): void {
+  trigger(): void {
     this.poked = true;
     this.wake?.();
   }
@@ -33,7 +33,7 @@ export class Rounds {
   /** Begins no more rounds; resolves when the last one is over. */
   async stop(): Promise<void> {
     this.stopped = true;
-    this.poke();
+    this.trigger();
     await this.running;
   }
 

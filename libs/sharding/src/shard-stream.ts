@@ -14,12 +14,12 @@ export interface ShardStreams<Entry extends StreamEntry> {
 }
 
 /** Takes one shard's entries, in order; never rejects. */
-export type Deliver<Entry> = (shard: number, entries: readonly Entry[]) => Promise<void>;
+export type OnBatch<Entry> = (shard: number, entries: readonly Entry[]) => Promise<void>;
 
 export interface StreamReader<Entry> {
   /**
    * Reads once what stands after each of these positions, and delivers it. Resolves soon where there is nothing; a
    * shard's next entries are not read before the last ones have been taken.
    */
-  read(positions: ReadonlyMap<number, string>, deliver: Deliver<Entry>): Promise<void>;
+  read(positions: ReadonlyMap<number, string>, deliver: OnBatch<Entry>): Promise<void>;
 }

@@ -23,7 +23,7 @@ export class ShardingKeys {
   }
 
   /** Hash, lane → `<fence>:<sequence>` of its last append: what makes an append fenced and repeatable. */
-  laneMarks(shard: number): string {
+  laneFences(shard: number): string {
     return `${this.shard(shard)}:lanes`;
   }
 

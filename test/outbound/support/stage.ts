@@ -8,7 +8,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { Publisher } from '@app/broker';
 import { Draining, RedisConnections, closeRedis, connectRedis, isCluster, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
-import { DueWorkOfShards, Messages, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
+import { DueTodos, Messages, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
 import type { Grant } from '@app/sharding';
 import { ANONYMOUS } from '../../../apps/api-gateway/src/access/caller.js';
 import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/messages/message-sender.js';
@@ -193,14 +193,14 @@ export class Stage {
   async owner(point?: CrashPoint): Promise<Victim> {
     const { victim, redisUrl } = await this.networks(point);
     const redis = connectRedis(redisUrl, { name: 'owner', whenAway: 'wait' }, quiet);
-    const due = victim.guard('due', new DueWorkOfShards(redis, this.keys));
+    const due = victim.guard('due', new DueTodos(redis, this.keys));
     const outboxes = victim.guard('outboxes', new Outboxes(redis, this.keys, 1));
     const wakeUps = new WakeUps(redis, this.keys);
     const guarded = victim.guard('wakeUps', wakeUps);
     let going = true;
     const keep = async (): Promise<void> => {
       while (going) {
-        const { todos } = await due.take(GRANT);
+        const { todos } = await due.claim(GRANT);
         for (const dueToDo of todos) {
           const { todo } = dueToDo;
           if (todo.do === 'wake') await guarded.wake([0]);

@@ -21,7 +21,7 @@ export class ConnectionCommands {
     const id = randomUUID();
     const answer = this.replies.expect(id, this.timeoutMs);
     const reply = { channel: this.replies.channel, id };
-    const item = encodeCommand({ clientId, command, reply, ...(account !== undefined && { within: account }) });
+    const item = encodeCommand({ clientId, command, reply, ...(account !== undefined && { account }) });
     if (!(await this.mailboxes.send(shardOf(clientId, this.shardCount), item))) {
       throw new Problem('unavailable', "the shard's mailbox is full; nothing was done", { retryAfterSeconds: 1 });
     }

@@ -180,7 +180,7 @@ describe('the name of a delivery', () => {
     expect(decodeMailboxEntry({ id: '1700000000000-0', ...item })).toMatchObject({
       kind: 'command',
       clientId: 'host-1',
-      command: { do: 'cut', topic: IN.template, sample, details: 'too many' },
+      command: { do: 'throttled', topic: IN.template, sample, details: 'too many' },
     });
   });
 });

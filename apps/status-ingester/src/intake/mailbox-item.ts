@@ -28,7 +28,7 @@ export function seal(packet: IntakePacket, sender: Sender, lane: number, maxByte
  * of the lane is given again is judged anew.
  */
 export function sealCut({ payload }: IntakePacket, { clientId, topic }: Sender, details: string): LaneItem {
-  const command = { do: 'cut', topic, sample: payloadSample(payload), details } as const;
+  const command = { do: 'throttled', topic, sample: payloadSample(payload), details } as const;
   return Object.assign(encodeCommand({ clientId, command }), { delivery: '', again: false });
 }
 

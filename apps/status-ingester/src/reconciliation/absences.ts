@@ -45,7 +45,7 @@ export class Absences {
         read.missing = undefined;
         return;
       }
-      const handshake = `${connection.handshake_message_id} ${connection.shaken_at}`;
+      const handshake = `${connection.handshake_message_id} ${connection.last_live_handshake_at}`;
       const isSecond = read.missing === handshake;
       found.inc({ read: isSecond ? 'second' : 'first' });
       if (isSecond) return;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '@app/platform';
 import type { MailboxItem, Mailboxes } from '@app/sharding';
 
-export class PatientSender {
+export class BackpressuredMailboxWriter {
   constructor(
     private readonly mailboxes: Pick<Mailboxes, 'sendAll'>,
     private readonly signal: AbortSignal,

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { readIsolating } from './bisecting-read.js';
+import { bisectingRead } from './bisecting-read.js';
 
 const away = new Error('the broker is away');
 const choked = new Error('the broker chokes');
@@ -9,7 +9,7 @@ it('reads everything but what makes a read fail', async () => {
     fc.asyncProperty(fc.uniqueArray(fc.nat(500), { maxLength: 100 }), fc.func(fc.boolean()), async (items, isBad) => {
       const read = (part: readonly number[]): Promise<number> =>
         part.some((one) => isBad(one)) ? Promise.reject(choked) : Promise.resolve(part.length);
-      const { read: good, failed, untried } = await readIsolating(items, read, () => false);
+      const { read: good, failed, untried } = await bisectingRead(items, read, () => false);
       expect(good.flatMap((one) => one.items).toSorted()).toEqual(items.filter((one) => !isBad(one)).toSorted());
       expect(failed.map(({ item }) => item).toSorted()).toEqual(items.filter((one) => isBad(one)).toSorted());
       expect(untried).toEqual([]);
@@ -19,7 +19,7 @@ it('reads everything but what makes a read fail', async () => {
 
 it('asks a good deal less often than once for each', async () => {
   const read = jest.fn((part: readonly number[]) => (part.includes(77) ? Promise.reject(choked) : Promise.resolve()));
-  await readIsolating(
+  await bisectingRead(
     Array.from({ length: 200 }, (_, i) => i),
     read,
     () => false,
@@ -31,7 +31,7 @@ it('stops where trying on makes no sense, and names what was not tried', async (
   const answers = [Promise.reject(choked), Promise.resolve('ab'), Promise.reject(away)];
   await Promise.allSettled(answers);
   const read = (): Promise<string> => answers.shift() ?? Promise.reject(new Error('asked once too often'));
-  expect(await readIsolating(['a', 'b', 'c', 'd'], read, (error) => error === away)).toEqual({
+  expect(await bisectingRead(['a', 'b', 'c', 'd'], read, (error) => error === away)).toEqual({
     read: [{ items: ['a', 'b'], result: 'ab' }],
     failed: [],
     untried: ['c', 'd'],

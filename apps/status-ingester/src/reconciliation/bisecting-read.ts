@@ -4,18 +4,18 @@
  */
 
 /** What came of each; `untried` where `hopeless` said that trying on makes no sense. */
-export interface IsolatingRead<Item, Result> {
+export interface BisectedRead<Item, Result> {
   read: { items: readonly Item[]; result: Result }[];
   failed: { item: Item; error: unknown }[];
   untried: readonly Item[];
 }
 
-export async function readIsolating<Item, Result>(
+export async function bisectingRead<Item, Result>(
   items: readonly Item[],
   read: (items: readonly Item[]) => Promise<Result>,
   hopeless: (error: unknown) => boolean,
-): Promise<IsolatingRead<Item, Result>> {
-  const outcome = { read: [], failed: [], untried: [] } as IsolatingRead<Item, Result>;
+): Promise<BisectedRead<Item, Result>> {
+  const outcome = { read: [], failed: [], untried: [] } as BisectedRead<Item, Result>;
   const open: (readonly Item[])[] = [items];
   for (let part = open.pop(); part !== undefined; part = open.pop()) {
     const [only] = part;

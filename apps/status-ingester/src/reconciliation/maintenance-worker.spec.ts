@@ -58,7 +58,10 @@ beforeEach(() => {
   online = [];
   brokerUrl = broker?.url ?? '';
   lanesConnected = () => Promise.resolve();
-  const known = [hostConnection('silent', { shaken_at: 10 }), hostConnection('heard', { shaken_at: 30 })];
+  const known = [
+    hostConnection('silent', { last_live_handshake_at: 10 }),
+    hostConnection('heard', { last_live_handshake_at: 30 }),
+  ];
   worker = new MaintenanceWorker({
     maintenance,
     workerRedis,

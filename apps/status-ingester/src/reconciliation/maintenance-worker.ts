@@ -11,7 +11,7 @@ import {
   type Maintenance,
   type MaintenanceJob,
 } from '@app/registry';
-import { Sweep, type SweepParts } from './sweep.js';
+import { Sweep, type SweepDependencies } from './sweep.js';
 
 /** A sweep whose worker died is run again after this at the latest, and a second or two. */
 const LOCK_MS = 10_000;
@@ -28,7 +28,7 @@ const SWEPT_CHECK_MS = 1000;
 /** How long the worker may take to close. */
 const CLOSE_MS = 6000;
 
-export interface MaintenanceParts extends SweepParts {
+export interface MaintenanceParts extends SweepDependencies {
   maintenance: Maintenance;
   /** Connection of the worker's own: it blocks. */
   workerRedis: Redis;
@@ -116,7 +116,11 @@ export class MaintenanceWorker {
     for (let shard = 0; shard < shardCount; shard++) {
       for await (const ids of directory.online(shard, PAGE)) {
         signal.throwIfAborted();
-        const isSilent = await directory.map(shard, ids, (one) => one !== undefined && one.shaken_at < since);
+        const isSilent = await directory.map(
+          shard,
+          ids,
+          (one) => one !== undefined && one.last_live_handshake_at < since,
+        );
         const silent = ids.filter((_, i) => isSilent[i]);
         const items = silent.map((clientId) => encodeCommand({ clientId, command: { do: 'reconfirm', since } }));
         // The job fails where a mailbox is full, and is run again: those judged by then are not asked again.

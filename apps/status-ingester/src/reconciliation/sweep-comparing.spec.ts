@@ -1,7 +1,7 @@
 import { decodeMailboxEntry, type Connection, type MailboxMessage } from '@app/registry';
 import type { MailboxItem } from '@app/sharding';
 import { hostConnection } from '../../../../test/support/connections.js';
-import { PatientSender } from './backpressured-mailbox-writer.js';
+import { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import { Comparing } from './sweep-comparing.js';
 import type { Found } from './sweep-reading.js';
 
@@ -31,7 +31,7 @@ function comparing(severalTopics = false): Comparing {
     for (const item of taken) sent.push(decodeMailboxEntry({ id: `1-${sent.length}`, ...item }));
     return taken.length;
   };
-  const sender = new PatientSender({ sendAll: (_shard, items) => Promise.resolve(take(items)) }, signal);
+  const sender = new BackpressuredMailboxWriter({ sendAll: (_shard, items) => Promise.resolve(take(items)) }, signal);
   return new Comparing(
     {
       barrier: { pass: () => Promise.resolve().then(between) },
@@ -46,9 +46,9 @@ function comparing(severalTopics = false): Comparing {
         },
       },
       sweeps: {
-        passedOn: (_shard, clients) =>
+        reported: (_shard, clients) =>
           Promise.resolve(new Set([...clients].flatMap(([id, digest]) => (known.get(id) === digest ? [id] : [])))),
-        notePassedOn: (_shard, clients) => {
+        rememberReported: (_shard, clients) => {
           for (const [id, digest] of clients) known.set(id, digest);
           return Promise.resolve();
         },

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { counter } from '@app/platform';
 import {
   encodeCommand,
-  encodeVerified,
+  encodeRetainedReading,
   type Connection,
   type ConnectionDirectory,
   type Retained,
@@ -18,7 +18,7 @@ import type { MailboxItem } from '@app/sharding';
 import { digestOf } from '../rules/retained-state.js';
 import { differs } from '../rules/comparison.js';
 import type { LaneBarrier } from './lane-barrier.js';
-import type { PatientSender } from './backpressured-mailbox-writer.js';
+import type { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import type { Found } from './sweep-reading.js';
 
 /** What has come through the lane by the first look is applied by then, as a rule, in milliseconds. */
@@ -35,7 +35,7 @@ const passed = counter('sweep_clients_passed_on', 'Clients that sweeps passed on
 export interface ComparingParts {
   barrier: Pick<LaneBarrier, 'pass'>;
   directory: Pick<ConnectionDirectory, 'map' | 'online'>;
-  sweeps: Pick<Sweeps, 'passedOn' | 'notePassedOn'>;
+  sweeps: Pick<Sweeps, 'reported' | 'rememberReported'>;
   shardCount: number;
   /** Of the cluster: with several, messages of a client may be applied out of order. */
   lanes: number;
@@ -45,7 +45,7 @@ export interface ComparingParts {
 
 interface Difference {
   found: Found;
-  why: 'state' | 'aside';
+  why: 'state' | 'dead-letter';
   /** The registry did not know the client. */
   unknown: boolean;
 }
@@ -56,7 +56,7 @@ export class Comparing {
     private readonly record: Pick<SweepRecord, 'differing' | 'unseen'>,
     /** Under this id the results are counted. */
     private readonly runId: string,
-    private readonly sender: PatientSender,
+    private readonly sender: BackpressuredMailboxWriter,
     private readonly signal: AbortSignal,
   ) {}
 
@@ -109,12 +109,14 @@ export class Comparing {
   private async passOn(shard: number, differing: readonly Difference[], noted: string): Promise<void> {
     const { sweeps } = this.parts;
     const aside = new Map(
-      differing.flatMap(({ found, why }) => (why === 'aside' ? [[found.clientId, digestOf(found.body)] as const] : [])),
+      differing.flatMap(({ found, why }) =>
+        why === 'dead-letter' ? [[found.clientId, digestOf(found.body)] as const] : [],
+      ),
     );
-    const passedOn = await sweeps.passedOn(shard, aside);
+    const passedOn = await sweeps.reported(shard, aside);
     const items = differing.flatMap(({ found }) => (passedOn.has(found.clientId) ? [] : [this.itemOf(found, noted)]));
     await this.sender.send(shard, items);
-    await sweeps.notePassedOn(shard, aside);
+    await sweeps.rememberReported(shard, aside);
     this.record.differing += items.length;
     passed.inc({ why: 'differing' }, items.length);
   }
@@ -123,7 +125,7 @@ export class Comparing {
   private itemOf({ clientId, topic, body, refused }: Found, noted: string): MailboxItem {
     if (this.parts.severalTopics) return this.verify(clientId);
     const retained: Retained = { topic, body, ...(refused && { refused }) };
-    return encodeVerified({ clientId, attempt: '', retained: [retained], sweep: this.runId, noted });
+    return encodeRetainedReading({ clientId, attempt: '', retained: [retained], sweep: this.runId, noted });
   }
 
   private verify(clientId: string): MailboxItem {

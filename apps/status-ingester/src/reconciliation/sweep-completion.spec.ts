@@ -1,4 +1,4 @@
-import { Passes, type Pass } from './sweep-completion.js';
+import { SweepCompletion, type Pass } from './sweep-completion.js';
 
 const WHOLE: Pass = { complete: true, heldBack: false, fresh: 100 };
 const HELD_BACK: Pass = { complete: true, heldBack: true, fresh: 100 };
@@ -6,7 +6,7 @@ const CUT: Pass = { complete: false, heldBack: true, fresh: 100 };
 
 /** The verdicts after each of these passes. */
 function verdicts(...passes: Pass[]): (boolean | undefined)[] {
-  const reading = new Passes();
+  const reading = new SweepCompletion();
   return passes.map((pass) => reading.after(pass));
 }
 

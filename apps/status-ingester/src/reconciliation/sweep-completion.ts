@@ -18,7 +18,7 @@ const MOST_IN_VAIN = 3;
  * Where the broker cuts reads short, or the socket was held back, only a pass that brings nothing new proves that nothing
  * is missing. Each gets further than the one before, since what was seen is not held back for.
  */
-export class Passes {
+export class SweepCompletion {
   private count = 0;
   private inVain = 0;
   private suspicious = false;

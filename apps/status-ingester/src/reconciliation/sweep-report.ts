@@ -2,7 +2,7 @@
 import { counter, gauge, type Logger, type Redis } from '@app/platform';
 import {
   NO_CORRECTIONS,
-  tellAll,
+  appendKeySpaceEvent,
   type RegistryKeys,
   type SweepRecord,
   type SweepTrigger,
@@ -63,7 +63,7 @@ export class SweepReport {
   private async started(): Promise<void> {
     const { redis, keys, logger } = this.parts;
     const { id, trigger } = this.record;
-    await tellAll(redis, keys, { type: 'sweep.started', sweep: id, trigger });
+    await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: id, trigger });
     logger.info({ sweep: id, trigger }, 'sweep started');
   }
 
@@ -80,7 +80,7 @@ export class SweepReport {
     const { id, trigger, read, differing, unseen } = record;
     const complete = record.complete === true;
     const event = { sweep: id, trigger, complete, read, corrections: record.corrections };
-    await tellAll(redis, keys, { type: 'sweep.ended', ...event });
+    await appendKeySpaceEvent(redis, keys, { type: 'sweep.ended', ...event });
     for (const [kind, count] of Object.entries(record.corrections)) corrections.inc({ kind }, count as number);
     ended.inc({ outcome: complete ? 'complete' : 'truncated' });
     lasted.set((now - record.startedAt) / 1000);

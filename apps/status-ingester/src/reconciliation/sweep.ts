@@ -12,16 +12,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, type Logger } from '@app/platform';
 import type { Corrections, SweepTrigger, Sweeps } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
-import { PatientSender } from './backpressured-mailbox-writer.js';
+import { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import { Comparing, type ComparingParts } from './sweep-comparing.js';
-import { Passes } from './sweep-completion.js';
+import { SweepCompletion } from './sweep-completion.js';
 import { SweepReading, type ReadingParts } from './sweep-reading.js';
 import { SweepReport, type ReportParts } from './sweep-report.js';
 
 /** Results that have not come by then are left to the shards: their to-dos bring them about. */
 const NO_PROGRESS_MS = 15_000;
 
-export interface SweepParts extends ReadingParts, ReportParts, Omit<ComparingParts, 'severalTopics'> {
+export interface SweepDependencies extends ReadingParts, ReportParts, Omit<ComparingParts, 'severalTopics'> {
   mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
   sweeps: Sweeps;
   /** Identifies the key space; another one means that it was lost meanwhile. */
@@ -43,7 +43,7 @@ export class Sweep {
   private readonly runId = randomUUID();
 
   constructor(
-    private readonly parts: SweepParts,
+    private readonly parts: SweepDependencies,
     id: string,
     trigger: SweepTrigger,
     private readonly signal: AbortSignal,
@@ -54,7 +54,7 @@ export class Sweep {
     });
     this.report = new SweepReport(parts, id, trigger, () => this.reading.count);
     const severalTopics = parts.statusTopics.length > 1;
-    const sender = new PatientSender(parts.mailboxes, signal);
+    const sender = new BackpressuredMailboxWriter(parts.mailboxes, signal);
     this.comparing = new Comparing({ ...parts, severalTopics }, this.report.record, this.runId, sender, signal);
   }
 
@@ -86,7 +86,7 @@ export class Sweep {
   /** @returns whether the broker is believed to have sent everything */
   private async readAll(): Promise<boolean> {
     const { id } = this.report.record;
-    const passes = new Passes();
+    const passes = new SweepCompletion();
     for (let pass = 1; ; pass++) {
       this.noted = await this.lastIds();
       const how = await this.reading.pass(`ingester-sweep-${this.runId}-${pass}`, this.signal);

@@ -2,7 +2,7 @@
 import { RetainedReader } from '@app/broker';
 import { connectRedis, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
-import { decodeMailboxEntry, type Connection, type Verified } from '@app/registry';
+import { decodeMailboxEntry, type Connection, type RetainedReading } from '@app/registry';
 import type { Grant, MailboxItem } from '@app/sharding';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { hostConnection } from '../../../../test/support/connections.js';
@@ -19,7 +19,7 @@ let redis: Redis;
 let device: MqttClient;
 let reader: RetainedReader;
 let verifier: Verifier;
-let results: Map<string, Verified>;
+let results: Map<string, RetainedReading>;
 let registry: Map<string, Connection>;
 
 beforeAll(async () => {
@@ -156,7 +156,7 @@ describe('a client that is online and has nothing retained', () => {
   it('is read twice again if it shook hands in between', async () => {
     registry.set('fresh', hostConnection('fresh'));
     const read = jest.spyOn(reader, 'read').mockImplementation(() => {
-      if (read.mock.calls.length === 2) registry.set('fresh', hostConnection('fresh', { shaken_at: 7 }));
+      if (read.mock.calls.length === 2) registry.set('fresh', hostConnection('fresh', { last_live_handshake_at: 7 }));
       return Promise.resolve(new Map());
     });
     doubt('fresh');

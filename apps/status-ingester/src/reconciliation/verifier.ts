@@ -23,23 +23,23 @@ import {
   sharedAbort,
 } from '@app/platform';
 import { payloadText, type TopicTemplate } from '@app/protocol';
-import { encodeVerified, sendReply, type ConnectionDirectory, type Retained } from '@app/registry';
+import { encodeRetainedReading, sendReply, type ConnectionDirectory, type Retained } from '@app/registry';
 import type { Grant, Mailboxes, MailboxItem } from '@app/sharding';
 import { Absences } from './absences.js';
-import { readIsolating } from './bisecting-read.js';
+import { bisectingRead } from './bisecting-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
-import type { Doubt, Settled, Verification } from '../shard/verification.js';
+import type { VerificationRequest, VerificationResult, Verification } from '../shard/verification.js';
 
-const OUTCOMES = valuesOf<Settled['outcome'] | 'failed'>({
+const OUTCOMES = valuesOf<VerificationResult['outcome'] | 'failed'>({
   agreed: true,
   corrected: true,
-  overtaken: true,
-  unasked: true,
+  'superseded-by-live': true,
+  'stale-attempt': true,
   failed: true,
 });
 const verifications = counter('verifications', 'Verifications, by outcome.', { outcome: OUTCOMES });
 const pendingGauge = gauge('verifications_pending', 'Clients that are being verified or wait for it.');
-const duration = secondsHistogram('verification_duration', 'Time from a doubt to the commit of its verification.');
+const duration = secondsHistogram('verification_duration', 'Time from a request to the commit of its verification.');
 
 /** What comes after a doubt within this time belongs to it, in milliseconds. */
 const DEBOUNCE_MS = 100;
@@ -55,7 +55,7 @@ const MOST_VOLATILE = 100;
 /** Most callers that wait for the verification of one client; the first ones have had their time-out by then. */
 const MOST_REPLIES = 16;
 
-export interface VerifierParts {
+export interface VerifierDependencies {
   reader: Pick<RetainedReader, 'read'>;
   barrier: Pick<LaneBarrier, 'pass'>;
   mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
@@ -92,7 +92,7 @@ export class Verifier {
 
   private readonly absences: Absences;
 
-  constructor(private readonly parts: VerifierParts) {
+  constructor(private readonly parts: VerifierDependencies) {
     this.absences = new Absences(parts.directory, parts.statusTopics);
   }
 
@@ -101,7 +101,7 @@ export class Verifier {
     return this.shardOf(grant).pending;
   }
 
-  doubt(grant: Grant, doubts: readonly Doubt[]): void {
+  doubt(grant: Grant, doubts: readonly VerificationRequest[]): void {
     const shard = this.shardOf(grant);
     const { pending } = shard;
     const now = performance.now();
@@ -132,13 +132,13 @@ export class Verifier {
   }
 
   /** After the commit: what became of results. */
-  async settled(grant: Grant, outcomes: readonly Settled[]): Promise<void> {
+  async settled(grant: Grant, outcomes: readonly VerificationResult[]): Promise<void> {
     const shard = this.shardOf(grant);
     for (const { clientId, attempt, outcome, answer } of outcomes) {
       verifications.inc({ outcome });
       const verification = shard.pending.get(clientId);
       if (verification?.attempt !== attempt) continue;
-      if (outcome === 'overtaken') {
+      if (outcome === 'superseded-by-live') {
         this.again(verification);
         continue;
       }
@@ -228,7 +228,7 @@ export class Verifier {
       await this.begin(due);
       const read = (some: readonly Due[]): Promise<Map<string, Buffer>> =>
         reader.read(some.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId))));
-      const outcome = await readIsolating(due, read, (error) => error instanceof BrokerAwayError);
+      const outcome = await bisectingRead(due, read, (error) => error instanceof BrokerAwayError);
       if (outcome.read.length > 0) await this.parts.barrier.pass(this.stopping.signal);
       for (const { items, result } of outcome.read) await this.send(items, result);
       for (const { item, error } of outcome.failed) this.giveUp(item, error);
@@ -307,7 +307,7 @@ export class Verifier {
       if (payload === undefined || payload.length === 0) continue;
       retained.push({ topic: template.template, ...payloadText(payload, this.parts.maxInboundBytes) });
     }
-    return encodeVerified({ clientId, attempt, retained, ...(sweep && { sweep }) });
+    return encodeRetainedReading({ clientId, attempt, retained, ...(sweep && { sweep }) });
   }
 
   private again(verification: Verification): void {

@@ -112,12 +112,12 @@ describe('a command of a caller that is bound to an account', () => {
     (what) => {
       const wanted = { do: what, reconnect_after: 'never', reason: 'request' } as CommandMessage['command'];
       for (const before of [connected('other'), connected(null), connected('other', 'offline'), undefined]) {
-        expect(command(before, { command: wanted, reply, within: 'acme' })).toEqual({
+        expect(command(before, { command: wanted, reply, account: 'acme' })).toEqual({
           connection: before,
           effects: [unknown],
         });
       }
-      expect(command(connected('acme'), { command: wanted, reply, within: 'acme' }).effects).not.toContainEqual(
+      expect(command(connected('acme'), { command: wanted, reply, account: 'acme' }).effects).not.toContainEqual(
         unknown,
       );
     },

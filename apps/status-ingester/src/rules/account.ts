@@ -1,7 +1,7 @@
 /** Whose a connection is: asked when a client comes online, and kept until the answer says otherwise. Pure. */
 import type { AccountQuestion, Connection } from '@app/registry';
 import type { Effect, Rules, Transition } from './effect.js';
-import { NOTHING_WAITS, tellsState } from './waiting-events.js';
+import { NOTHING_WAITS, statesConnection } from './waiting-events.js';
 
 /** A client that has no account is asked about again after this. */
 const NONE_AGAIN_MS = 600_000;
@@ -41,8 +41,8 @@ export function setAccount(before: Connection, account: string | null): Transiti
   effects.push({ kind: 'account-known' });
   if (connection.state === 'online') {
     // What waited for the answer can go out.
-    effects.push({ kind: 'arrived' });
-    const isEmitted = asked !== undefined && (asked.is_late || tellsState(asked));
+    effects.push({ kind: 'came-online' });
+    const isEmitted = asked !== undefined && (asked.is_late || statesConnection(asked));
     // To those who are bound to the account it is news that the connection is there.
     const event = { type: 'connection.updated', client_id, connection_type: type, handshake_message_id } as const;
     if (moved && !isEmitted) effects.push({ kind: 'event', event });

@@ -5,7 +5,7 @@ import { setAccount } from './account.js';
 import { forceDisconnect } from './handshake-replies.js';
 import type { At, Effect, Rules, Transition } from './effect.js';
 import { goOffline } from './retained-state.js';
-import { tell } from './event-coalescing.js';
+import { flush } from './event-coalescing.js';
 import { refuses } from './truth.js';
 import { emitWaiting } from './waiting-events.js';
 
@@ -20,24 +20,24 @@ export function applyCommand(
     if (reply !== undefined) effects.push({ kind: 'reply', reply, outcome });
     return { connection: after, effects };
   };
-  if (message.within !== undefined && connection?.account !== message.within) {
+  if (message.account !== undefined && connection?.account !== message.account) {
     return answered(connection, { kind: 'unknown' });
   }
   if (command.do === 'verify') {
     const { reason, sweep } = command;
-    return { connection, effects: [{ kind: 'doubt', reason, ...(reply && { reply }), ...(sweep && { sweep }) }] };
+    return { connection, effects: [{ kind: 'verify', reason, ...(reply && { reply }), ...(sweep && { sweep }) }] };
   }
-  if (command.do === 'cut') {
+  if (command.do === 'throttled') {
     const { topic, sample, details } = command;
     const letter = { client_id: clientId, topic, reason: 'flood', details, sample };
-    const confirm = { do: 'confirm', client_id: clientId, after: 'flood' } as const;
+    const confirm = { do: 'confirm', client_id: clientId, after: 'throttled' } as const;
     effects.push({ kind: 'dead-letter', letter, reason: 'flood' });
     effects.push({ kind: 'to-do', todo: confirm, inMs: THROTTLE_WINDOW_MS });
     return { connection, effects };
   }
   if (connection === undefined) {
     // Whatever was to be done for it, or was held back, is void.
-    if (command.do === 'forget' || command.do === 'tell' || command.do === 'emit-waiting') {
+    if (command.do === 'forget' || command.do === 'flush' || command.do === 'emit-waiting') {
       effects.push({ kind: 'undo', todo: { do: command.do, client_id: clientId } });
     }
     if (command.do === 'set-account') effects.push({ kind: 'undo', todo: { do: 'account', client_id: clientId } });
@@ -90,7 +90,7 @@ export function applyCommand(
       }
       return answered(undefined, { kind: 'done' });
     case 'reconfirm': {
-      if (connection.state === 'offline' || connection.shaken_at >= command.since) {
+      if (connection.state === 'offline' || connection.last_live_handshake_at >= command.since) {
         return answered(connection, { kind: 'done' });
       }
       const offline = goOffline(
@@ -119,8 +119,8 @@ export function applyCommand(
       effects.push(...emitted.effects);
       return answered(emitted.connection, { kind: 'done' });
     }
-    case 'tell': {
-      const told = tell(connection, at);
+    case 'flush': {
+      const told = flush(connection, at);
       effects.push(...told.effects);
       return answered(told.connection, { kind: 'done' });
     }

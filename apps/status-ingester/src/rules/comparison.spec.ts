@@ -20,7 +20,7 @@ describe('a client that never registered', () => {
   it.each([
     ['a handshake is passed on', handshake('m1'), 'state'],
     ['a goodbye is not', OFFLINE, undefined],
-    ['what cannot be understood is only set aside', FOREIGN, 'aside'],
+    ['what cannot be understood is only set aside', FOREIGN, 'dead-letter'],
   ])('%s', (_, body, why) => {
     expect(differs(undefined, found(body), 0, 1)).toBe(why);
   });
@@ -39,7 +39,7 @@ describe('a client that is known', () => {
     ['offline, with a handshake', offline, handshake('m1'), 'state'],
     [
       'offline, with what was set aside before',
-      { ...offline, offline_reason: 'unknown', set_aside: digestOf(FOREIGN) } as const,
+      { ...offline, offline_reason: 'unknown', dead_letter_digest: digestOf(FOREIGN) } as const,
       FOREIGN,
       undefined,
     ],
@@ -61,7 +61,7 @@ describe('a client that is known', () => {
   });
 
   it('has left behind what it retains on another topic, unless it has not been heard of', () => {
-    const moved = { ...online, left_handshakes: ['m0'] };
+    const moved = { ...online, superseded_handshakes: ['m0'] };
     expect(differs(moved, found(handshake('m0'), OTHER), 0, 1)).toBeUndefined();
     expect(differs(moved, found(handshake('m2'), OTHER), 0, 1)).toBe('state');
     expect(differs(moved, found(OFFLINE, OTHER), 0, 1)).toBeUndefined();
@@ -72,6 +72,6 @@ describe('a client whose id is reserved', () => {
   it('is passed on while it has a connection, and is only set aside without one', () => {
     const retained = { ...found(handshake('m1')), clientId: 'summary' };
     expect(differs(hostConnection('summary', { status_topic: OWN }), retained, 0, 1)).toBe('state');
-    expect(differs(undefined, retained, 0, 1)).toBe('aside');
+    expect(differs(undefined, retained, 0, 1)).toBe('dead-letter');
   });
 });

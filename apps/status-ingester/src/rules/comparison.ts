@@ -13,12 +13,12 @@ export function differs(
   found: Retained & { clientId?: string },
   at: number,
   lanes: number,
-): 'state' | 'aside' | undefined {
+): 'state' | 'dead-letter' | undefined {
   if (found.clientId !== undefined && isReservedClientId(found.clientId))
-    return connection === undefined ? 'aside' : 'state';
+    return connection === undefined ? 'dead-letter' : 'state';
   if (connection === undefined) {
     if (agrees(undefined, found, at, lanes)) return undefined;
-    return found.refused === undefined && truth(found.body, null, at).state === 'online' ? 'state' : 'aside';
+    return found.refused === undefined && truth(found.body, null, at).state === 'online' ? 'state' : 'dead-letter';
   }
   if (found.topic === connection.status_topic) return agrees(connection, found, at, lanes) ? undefined : 'state';
   return isNewElsewhere(connection, found, at) ? 'state' : undefined;

@@ -5,7 +5,7 @@ import type {
   CommandOutcome,
   Connection,
   DeadLetter,
-  DoubtReason,
+  VerificationReason,
   MailboxMessage,
   Refused,
   RegistryEvent,
@@ -49,11 +49,11 @@ export type Effect =
   | ({ kind: 'refuse' } & Pick<Refused, 'inResponseTo' | 'details'>)
   | { kind: 'undo'; todo: ToDo }
   /** The client is to be verified. */
-  | { kind: 'doubt'; reason: DoubtReason; reply?: CommandMessage['reply']; sweep?: string }
+  | { kind: 'verify'; reason: VerificationReason; reply?: CommandMessage['reply']; sweep?: string }
   /** A verification was applied. */
   | { kind: 'verified'; change: Correction; answer: CommandOutcome }
   /** The client came online: what waits for it can go out. */
-  | { kind: 'arrived' }
+  | { kind: 'came-online' }
   /** The account of the client has become known, or has changed. */
   | { kind: 'account-known' }
   | { kind: 'reply'; reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome };

@@ -43,7 +43,7 @@ class Life {
   }
 
   tells(after: number): this {
-    return this.applies(after, { kind: 'command', clientId: CLIENT, command: { do: 'tell' } });
+    return this.applies(after, { kind: 'command', clientId: CLIENT, command: { do: 'flush' } });
   }
 
   applies(after: number, message: Given): this {
@@ -60,8 +60,8 @@ class Life {
 
   private note(effect: Effect, after: number): void {
     if (effect.kind === 'event') this.told.push({ ...effect.event, after });
-    if (effect.kind === 'to-do' && effect.todo.do === 'tell') this.due = after + (effect.inMs ?? 0);
-    if (effect.kind === 'undo' && effect.todo.do === 'tell') this.due = undefined;
+    if (effect.kind === 'to-do' && effect.todo.do === 'flush') this.due = after + (effect.inMs ?? 0);
+    if (effect.kind === 'undo' && effect.todo.do === 'flush') this.due = undefined;
   }
 }
 

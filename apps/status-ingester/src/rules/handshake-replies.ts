@@ -6,27 +6,27 @@
 import { createHash } from 'node:crypto';
 import type { Connection, ForceDisconnected, ToDo } from '@app/registry';
 
-type Answer = Extract<ToDo, { do: 'answer' }>;
+type Reply = Extract<ToDo, { do: 'reply' }>;
 
 /** To the last accepted handshake. */
 export function handshakeResponse(
   connection: Pick<Connection, 'client_id' | 'connected_at' | 'handshake_message_id'>,
-): Answer {
+): Reply {
   const { client_id, connected_at, handshake_message_id: in_response_to } = connection;
-  const answer = { type: 'handshake-response', in_response_to } as const;
-  return { do: 'answer', client_id, answer, message_id: idOf(client_id, answer.type, connected_at, in_response_to) };
+  const reply = { type: 'handshake-response', in_response_to } as const;
+  return { do: 'reply', client_id, reply, message_id: idOf(client_id, reply.type, connected_at, in_response_to) };
 }
 
 export function forceDisconnect(
   { client_id }: Pick<Connection, 'client_id'>,
   { reconnect_after, at }: ForceDisconnected,
-): Answer {
-  const answer = { type: 'force-disconnect', payload: { reconnect_after } } as const;
-  return { do: 'answer', client_id, answer, message_id: idOf(client_id, answer.type, at, reconnect_after) };
+): Reply {
+  const reply = { type: 'force-disconnect', payload: { reconnect_after } } as const;
+  return { do: 'reply', client_id, reply, message_id: idOf(client_id, reply.type, at, reconnect_after) };
 }
 
 /** All that may still wait for this client. */
-export function waitingAnswers(connection: Connection): Answer[] {
+export function waitingReplies(connection: Connection): Reply[] {
   const last = connection.force_disconnect;
   return [handshakeResponse(connection), ...(last === undefined ? [] : [forceDisconnect(connection, last)])];
 }

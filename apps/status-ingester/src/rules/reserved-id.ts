@@ -5,7 +5,7 @@
 import { RESERVED_CLIENT_IDS, parseInbound, type Refusal } from '@app/protocol';
 import type { Connection, MailboxMessage } from '@app/registry';
 import type { Effect, Rules, StatusMessage, Transition } from './effect.js';
-import { setAside } from './retained-state.js';
+import { deadLetter } from './retained-state.js';
 
 export function applyReserved(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
   const effects = connection === undefined ? [] : removal(connection);
@@ -25,7 +25,7 @@ export function applyReserved(connection: Connection | undefined, message: Mailb
     }
     case 'command': {
       const { clientId, command, reply } = message;
-      if (command.do === 'forget' || command.do === 'tell') {
+      if (command.do === 'forget' || command.do === 'flush') {
         effects.push({ kind: 'undo', todo: { do: command.do, client_id: clientId } });
       }
       if (reply !== undefined) effects.push({ kind: 'reply', reply, outcome: { kind: 'unknown' } });
@@ -35,7 +35,7 @@ export function applyReserved(connection: Connection | undefined, message: Mailb
 }
 
 function removal({ client_id, state }: Connection): Effect[] {
-  const gone: Effect[] = (['forget', 'account', 'tell', 'confirm'] as const).map((kind) => ({
+  const gone: Effect[] = (['forget', 'account', 'flush', 'confirm'] as const).map((kind) => ({
     kind: 'undo',
     todo: { do: kind, client_id },
   }));
@@ -54,5 +54,5 @@ function refusals(message: StatusMessage, rules: Rules): Effect[] {
     messageId: parsed.ok ? parsed.message.message_id : parsed.refusal.messageId,
     handshake: true,
   };
-  return setAside(undefined, message, refusal, rules).effects;
+  return deadLetter(undefined, message, refusal, rules).effects;
 }

@@ -1,7 +1,7 @@
 /**
  * What the broker retains, read back: it corrects towards that and nothing else (S9). Pure.
  */
-import type { CommandOutcome, Connection, Retained, Verified } from '@app/registry';
+import type { CommandOutcome, Connection, Retained, RetainedReading } from '@app/registry';
 import type { At, Correction, Effect, Rules, Transition } from './effect.js';
 import { applyRetained, applyUnreadable, digestOf, reasonAfter } from './retained-state.js';
 import { truth, type Truth } from './truth.js';
@@ -10,7 +10,11 @@ import { truth, type Truth } from './truth.js';
  * The client's last lane counts as unknown afterwards, unless the retained message is the very handshake that was last
  * applied.
  */
-export function applyVerified(connection: Connection | undefined, result: Verified & At, rules: Rules): Transition {
+export function applyRetainedReading(
+  connection: Connection | undefined,
+  result: RetainedReading & At,
+  rules: Rules,
+): Transition {
   const { clientId, at } = result;
   const governs = governing(connection, result.retained, at, rules);
   const { topic, body, refused } = governs;
@@ -55,13 +59,13 @@ export function agrees(connection: Connection | undefined, retained: Retained, a
   if (connection === undefined) {
     return found.state === 'offline' && found.refusal === undefined && retained.refused === undefined;
   }
-  const { state, status_topic, handshake_message_id, offline_reason, set_aside } = connection;
+  const { state, status_topic, handshake_message_id, offline_reason, dead_letter_digest } = connection;
   if (found.state === 'online') {
     return state === 'online' && status_topic === retained.topic && handshake_message_id === found.handshake.message_id;
   }
   if (state === 'online') return false;
   const aside = found.refusal !== undefined || retained.refused !== undefined;
-  if (aside && set_aside !== digestOf(retained.body)) return false;
+  if (aside && dead_letter_digest !== digestOf(retained.body)) return false;
   return reasonAfter(offline_reason, found.reason, lanes) === offline_reason;
 }
 
@@ -74,7 +78,7 @@ export function isNewElsewhere(connection: Connection, { body, refused }: Retain
   const found = truth(body, connection.refused_until, at, connection.refused_handshake);
   if (found.state === 'offline') return false;
   const id = found.handshake.message_id;
-  return id !== connection.handshake_message_id && !connection.left_handshakes.includes(id);
+  return id !== connection.handshake_message_id && !connection.superseded_handshakes.includes(id);
 }
 
 function truthOf(connection: Connection | undefined, { body, refused }: Retained, at: number): Truth {

@@ -4,7 +4,7 @@
  */
 import { crc32 } from 'node:zlib';
 import type { MessageError, Refusal } from '@app/protocol';
-import { brief, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
+import { truncateDetails, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
 import { accountOf } from './account.js';
 import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
 import type { Effect, Rules, Source, StatusMessage, Transition } from './effect.js';
@@ -23,16 +23,19 @@ export function applyRetained(
   rules: Rules,
 ): Transition {
   const found = truth(message.body, connection?.refused_until ?? null, message.at);
-  if (found.state === 'online') return accept(connection, message, source, found.handshake, rules);
+  if (found.state === 'online') return goOnline(connection, message, source, found.handshake, rules);
   const offline = goOffline(connection, message, found.reason, rules);
   if (found.refusal === undefined) return offline;
   const left =
     found.reason === 'refused' && offline.connection !== undefined
       ? { ...offline.connection, refused_handshake: found.refusal.messageId }
       : offline.connection;
-  const aside = setAside(left, message, found.refusal, rules);
+  const aside = deadLetter(left, message, found.refusal, rules);
   const failed = found.messageError === undefined ? [] : [failMessage(message.clientId, found.messageError)];
-  return { connection: noted(aside.connection, message), effects: [...offline.effects, ...aside.effects, ...failed] };
+  return {
+    connection: rememberDeadLetter(aside.connection, message),
+    effects: [...offline.effects, ...aside.effects, ...failed],
+  };
 }
 
 /** A retained message that cannot be read: the client's state is not known from now on. */
@@ -43,10 +46,10 @@ export function applyUnreadable(
   rules: Rules,
 ): Transition {
   const refusal = unreadable(reason, rules);
-  if (!rules.statusTopics.includes(message.topic)) return setAside(connection, message, refusal, rules);
+  if (!rules.statusTopics.includes(message.topic)) return deadLetter(connection, message, refusal, rules);
   const offline = goOffline(connection, message, 'unknown', rules);
-  const aside = setAside(offline.connection, message, refusal, rules);
-  return { connection: noted(aside.connection, message), effects: [...offline.effects, ...aside.effects] };
+  const aside = deadLetter(offline.connection, message, refusal, rules);
+  return { connection: rememberDeadLetter(aside.connection, message), effects: [...offline.effects, ...aside.effects] };
 }
 
 export function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules): Refusal {
@@ -58,9 +61,12 @@ export function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules)
 }
 
 /** What is retained there is remembered as set aside, so that it is not when it is read back. */
-function noted(connection: Connection | undefined, { topic, body }: StatusMessage): Connection | undefined {
+function rememberDeadLetter(
+  connection: Connection | undefined,
+  { topic, body }: StatusMessage,
+): Connection | undefined {
   if (connection === undefined || connection.status_topic !== topic) return connection;
-  return { ...connection, set_aside: digestOf(body) };
+  return { ...connection, dead_letter_digest: digestOf(body) };
 }
 
 /** Tells one retained text from another. */
@@ -68,7 +74,7 @@ export function digestOf(text: string): string {
   return crc32(text).toString(36);
 }
 
-function accept(
+function goOnline(
   before: Connection | undefined,
   { clientId, at, topic }: StatusMessage,
   source: Source,
@@ -81,9 +87,12 @@ function accept(
   // A handshake that was read back and is new came while the lane had no session, as after a restart of the broker.
   const isNewInReading = source === 'read-back' && before !== undefined && before.handshake_message_id !== id;
   const isFresh = source === 'live' || isNewInReading;
-  const shakenAt = isFresh ? at : (before?.shaken_at ?? 0);
+  const shakenAt = isFresh ? at : (before?.last_live_handshake_at ?? 0);
   if (wasOnline && sameTopic && before.handshake_message_id === id) {
-    return { connection: shakenAt === before.shaken_at ? before : { ...before, shaken_at: shakenAt }, effects: [] };
+    return {
+      connection: shakenAt === before.last_live_handshake_at ? before : { ...before, last_live_handshake_at: shakenAt },
+      effects: [],
+    };
   }
   const type = handshake.type === 'host-handshake' ? 'host' : 'proxy';
   const stated =
@@ -105,12 +114,12 @@ function accept(
     refused_until: null,
     refused_handshake: null,
     unconfirmed_handshake: null,
-    left_handshakes: left,
-    set_aside: null,
-    shaken_at: shakenAt,
+    superseded_handshakes: left,
+    dead_letter_digest: null,
+    last_live_handshake_at: shakenAt,
     lane: before?.lane ?? null,
-    told_at: before?.told_at ?? null,
-    held: before?.held ?? null,
+    last_event_at: before?.last_event_at ?? null,
+    coalesced: before?.coalesced ?? null,
     account: owner.account,
     ...(wasOnline && before.force_disconnect && { force_disconnect: before.force_disconnect }),
     ...(owner.asked && { account_asked: owner.asked }),
@@ -118,12 +127,12 @@ function accept(
   const effects: Effect[] = [...owner.effects];
   const about = { client_id: clientId, connection_type: type, handshake_message_id: id } as const;
   if (!wasOnline) {
-    effects.push({ kind: 'event', event: { type: 'connection.online', ...about } }, { kind: 'arrived' });
+    effects.push({ kind: 'event', event: { type: 'connection.online', ...about } }, { kind: 'came-online' });
     effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
   } else {
     if (!unchanged) effects.push({ kind: 'event', event: { type: 'connection.updated', ...about } });
     // A client listens before it shakes hands: what waits for its next try can go out now.
-    effects.push({ kind: 'arrived' });
+    effects.push({ kind: 'came-online' });
   }
   if (before !== undefined && !sameTopic) {
     // Not at once: a redelivery can move the client back and forth before it comes to rest.
@@ -143,8 +152,8 @@ function accept(
 
 /** Until it has been removed, a handshake on the topic a client has left would look like a new one. */
 function leftBehind(before: Connection, sameTopic: boolean): string[] {
-  if (sameTopic) return before.left_handshakes;
-  return [...before.left_handshakes, before.handshake_message_id].slice(-MOST_LEFT);
+  if (sameTopic) return before.superseded_handshakes;
+  return [...before.superseded_handshakes, before.handshake_message_id].slice(-MOST_LEFT);
 }
 
 export function goOffline(
@@ -155,10 +164,10 @@ export function goOffline(
 ): Transition {
   // A client that never registered has no state; one that moved to another status topic has left this one behind.
   if (connection === undefined || connection.status_topic !== topic) return { connection, effects: [] };
-  const set_aside = reason === 'goodbye' ? connection.set_aside : null;
+  const dead_letter_digest = reason === 'goodbye' ? connection.dead_letter_digest : null;
   if (connection.state === 'offline') {
     const offline_reason = reasonAfter(connection.offline_reason, reason, rules.lanes);
-    return { connection: { ...connection, last_message_at: at, offline_reason, set_aside }, effects: [] };
+    return { connection: { ...connection, last_message_at: at, offline_reason, dead_letter_digest }, effects: [] };
   }
   return {
     connection: {
@@ -167,7 +176,7 @@ export function goOffline(
       state: 'offline',
       disconnected_at: at,
       offline_reason: reason,
-      set_aside,
+      dead_letter_digest,
     },
     effects: [
       { kind: 'event', event: { type: 'connection.offline', client_id: clientId, reason } },
@@ -190,7 +199,7 @@ export function reasonAfter(before: OfflineReason | null, reason: OfflineReason,
 }
 
 /** What cannot be processed is kept for inspection, and answered where the protocol says so. */
-export function setAside(
+export function deadLetter(
   connection: Connection | undefined,
   { clientId, topic, body }: StatusMessage,
   refusal: Refusal,
@@ -211,12 +220,12 @@ export function setAside(
   return { connection, effects };
 }
 
-export function heard(connection: Connection | undefined, at: number): Connection | undefined {
+export function messageReceived(connection: Connection | undefined, at: number): Connection | undefined {
   return connection && { ...connection, last_message_at: at };
 }
 
 export function failMessage(clientId: string, { in_response_to, payload }: MessageError): Effect {
-  const details = brief(payload.details);
+  const details = truncateDetails(payload.details);
   return { kind: 'to-do', todo: { do: 'message-error', client_id: clientId, in_response_to, details } };
 }
 

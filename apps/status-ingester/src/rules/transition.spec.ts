@@ -127,7 +127,7 @@ function todosOf({ effects }: Transition): ToDo[] {
 
 function answersOf(outcome: Transition): unknown[] {
   return outcome.effects.flatMap((effect): unknown[] => {
-    if (effect.kind === 'to-do' && effect.todo.do === 'answer') return [effect.todo.answer];
+    if (effect.kind === 'to-do' && effect.todo.do === 'reply') return [effect.todo.reply];
     if (effect.kind !== 'refuse') return [];
     const { inResponseTo, details } = effect;
     return [{ type: 'handshake-error', in_response_to: inResponseTo, payload: { details } }];
@@ -156,11 +156,11 @@ describe('a handshake', () => {
       refused_until: null,
       refused_handshake: null,
       unconfirmed_handshake: null,
-      left_handshakes: [],
-      set_aside: null,
-      shaken_at: T0 + 5,
-      told_at: null,
-      held: null,
+      superseded_handshakes: [],
+      dead_letter_digest: null,
+      last_live_handshake_at: T0 + 5,
+      last_event_at: null,
+      coalesced: null,
       account: null,
       lane: 0,
     });
@@ -169,7 +169,7 @@ describe('a handshake', () => {
         kind: 'event',
         event: { type: 'connection.online', client_id: CLIENT, connection_type: 'host', handshake_message_id: 'h-1' },
       },
-      { kind: 'arrived' },
+      { kind: 'came-online' },
       { kind: 'undo', todo: { do: 'forget', client_id: CLIENT } },
     ]);
   });
@@ -197,7 +197,7 @@ describe('a handshake', () => {
       offline_reason: null,
     });
     expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.online']);
-    expect(outcome.effects).toContainEqual({ kind: 'arrived' });
+    expect(outcome.effects).toContainEqual({ kind: 'came-online' });
     expect(outcome.effects).toContainEqual({ kind: 'undo', todo: { do: 'forget', client_id: CLIENT } });
   });
 
@@ -215,7 +215,7 @@ describe('a handshake', () => {
         kind: 'event',
         event: { type: 'connection.updated', client_id: CLIENT, connection_type: 'host', handshake_message_id: 'h-2' },
       },
-      { kind: 'arrived' },
+      { kind: 'came-online' },
     ]);
   });
 
@@ -229,7 +229,7 @@ describe('a handshake', () => {
       last_message_at: T0 + SECOND,
     });
     expect(outcome.connection?.facts).toBe(before.facts);
-    expect(outcome.effects).toEqual([{ kind: 'arrived' }]);
+    expect(outcome.effects).toEqual([{ kind: 'came-online' }]);
   });
 
   it('drops facts that the new one no longer states', () => {
@@ -252,8 +252,11 @@ describe('a handshake', () => {
   it.each([false, true])('with the id already recorded changes nothing while online (DUP: %s)', (dup) => {
     const before = online();
     const again = host('h-1', { dup, at: T0 + SECOND }, { fqdn: 'other' });
-    const shaken_at = dup ? T0 : T0 + SECOND;
-    expect(transition(before, again, RULES)).toEqual({ connection: { ...before, shaken_at }, effects: [] });
+    const last_live_handshake_at = dup ? T0 : T0 + SECOND;
+    expect(transition(before, again, RULES)).toEqual({
+      connection: { ...before, last_live_handshake_at },
+      effects: [],
+    });
   });
 
   it('with the id already recorded is a new connection while offline', () => {
@@ -702,10 +705,10 @@ describe('two status topics', () => {
       connected_at: T0,
     });
     expect(outcome.effects).toEqual([
-      { kind: 'arrived' },
+      { kind: 'came-online' },
       { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN }, inMs: 5 * SECOND },
       { kind: 'undo', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: STATUS } },
-      { kind: 'doubt', reason: 'status-topic' },
+      { kind: 'verify', reason: 'status-topic' },
     ]);
   });
 
@@ -713,10 +716,10 @@ describe('two status topics', () => {
     const back = play(MOVING, moved, host('h-3', { topic: IN, at: T0 + 2 * SECOND }));
     expect(back.connection?.status_topic).toBe(IN);
     expect(back.effects).toEqual([
-      { kind: 'arrived' },
+      { kind: 'came-online' },
       { kind: 'to-do', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: STATUS }, inMs: 5 * SECOND },
       { kind: 'undo', todo: { do: 'clear-retained', client_id: CLIENT, status_topic: IN } },
-      { kind: 'doubt', reason: 'status-topic' },
+      { kind: 'verify', reason: 'status-topic' },
     ]);
   });
 
@@ -838,7 +841,7 @@ describe('a redelivery', () => {
       for (const lanes of [1, 2]) {
         const rules = { ...RULES, lanes };
         const { connection, effects } = transition(online(), message, rules);
-        const doubt = message === error || lanes === 1 ? [] : [{ kind: 'doubt', reason: 'redelivery' }];
+        const doubt = message === error || lanes === 1 ? [] : [{ kind: 'verify', reason: 'redelivery' }];
         const again = transition(online(), { ...message, dup: true }, rules);
         expect(again).toEqual({ connection, effects: [...effects, ...doubt] });
       }
@@ -888,9 +891,9 @@ describe('a command', () => {
       {
         kind: 'to-do',
         todo: {
-          do: 'answer',
+          do: 'reply',
           client_id: CLIENT,
-          answer: { type: 'force-disconnect', payload: { reconnect_after: reconnectAfter } },
+          reply: { type: 'force-disconnect', payload: { reconnect_after: reconnectAfter } },
           message_id: expect.stringMatching(UUID) as string,
         },
       },
@@ -1015,7 +1018,7 @@ const story = fc
   .map((messages) => messages.map((message, i): MailboxMessage => ({ ...message, at: T0 + i * SECOND })));
 
 describe('a cut', () => {
-  const cut = command({ do: 'cut', topic: IN, sample: '{"type"', details: 'too many' });
+  const cut = command({ do: 'throttled', topic: IN, sample: '{"type"', details: 'too many' });
   const letter = { client_id: CLIENT, topic: IN, reason: 'flood', details: 'too many', sample: '{"type"' };
 
   it.each([
@@ -1026,13 +1029,13 @@ describe('a cut', () => {
       connection: before,
       effects: [
         { kind: 'dead-letter', letter, reason: 'flood' },
-        { kind: 'to-do', todo: { do: 'confirm', client_id: CLIENT, after: 'flood' }, inMs: THROTTLE_WINDOW_MS },
+        { kind: 'to-do', todo: { do: 'confirm', client_id: CLIENT, after: 'throttled' }, inMs: THROTTLE_WINDOW_MS },
       ],
     });
   });
 
   it('is confirmed whatever is retained meanwhile', () => {
-    const todo = { do: 'confirm', client_id: CLIENT, after: 'flood' };
+    const todo = { do: 'confirm', client_id: CLIENT, after: 'throttled' };
     expect(play(RULES, online(), cut, host('h-2'), goodbye('o-1'), offline('o-2')).effects).not.toContainEqual({
       kind: 'undo',
       todo,

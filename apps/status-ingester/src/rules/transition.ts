@@ -7,7 +7,7 @@
  * id and text on every connection.
  */
 import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
-import type { Connection, DoubtReason, MailboxMessage, Packet } from '@app/registry';
+import type { Connection, VerificationReason, MailboxMessage, Packet } from '@app/registry';
 import { applyCommand } from './command.js';
 import type { At, Rules, Transition } from './effect.js';
 import {
@@ -15,13 +15,13 @@ import {
   applyUnreadable,
   failMessage,
   goOffline,
-  heard,
-  setAside,
+  messageReceived,
+  deadLetter,
   unreadable,
 } from './retained-state.js';
 import { applyReserved } from './reserved-id.js';
-import { settle } from './event-coalescing.js';
-import { applyVerified } from './retained-reading.js';
+import { coalesceEvents } from './event-coalescing.js';
+import { applyRetainedReading } from './retained-reading.js';
 import { whileAccountIsAsked } from './waiting-events.js';
 
 export type { Effect, Rules, Transition } from './effect.js';
@@ -41,8 +41,8 @@ export function transition(
     : apply(connection, message, rules);
   const command = message.kind === 'command' ? message.command.do : undefined;
   // What is emitted now has settled, and is not held back again.
-  const isSettled = command === 'tell' || command === 'emit-waiting';
-  const settled = isSettled ? made : settle(connection, made, message.at, rules);
+  const isSettled = command === 'flush' || command === 'emit-waiting';
+  const settled = isSettled ? made : coalesceEvents(connection, made, message.at, rules);
   return whileAccountIsAsked(connection, settled, message.at, waitingBytes);
 }
 
@@ -66,7 +66,7 @@ function apply(connection: Connection | undefined, message: MailboxMessage, rule
     case 'packet':
       return applyPacket(connection, message, rules);
     case 'verified':
-      return confirmed(connection, applyVerified(connection, message, rules), message.clientId);
+      return confirmed(connection, applyRetainedReading(connection, message, rules), message.clientId);
     case 'command':
       return applyCommand(connection, message, rules);
   }
@@ -81,12 +81,12 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
         : applyUnreadable(connection, packet, packet.refused, rules);
     return inLane(connection, confirmed(connection, applied, packet.clientId), packet, rules);
   }
-  if (packet.refused !== undefined) return setAside(connection, packet, unreadable(packet.refused, rules), rules);
+  if (packet.refused !== undefined) return deadLetter(connection, packet, unreadable(packet.refused, rules), rules);
   // The removal of a retained message that carried no state, by a client that cleans up or by ourselves.
   if (packet.retain && packet.body === '') return { connection, effects: [] };
 
   const parsed = parseInbound(packet.body);
-  if (!parsed.ok) return setAside(connection, packet, parsed.refusal, rules);
+  if (!parsed.ok) return deadLetter(connection, packet, parsed.refusal, rules);
   const { message } = parsed;
   switch (message.type) {
     case 'host-handshake':
@@ -104,13 +104,13 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
             messageId: message.message_id,
             handshake: true,
           };
-      return setAside(connection, packet, refusal, rules);
+      return deadLetter(connection, packet, refusal, rules);
     }
     case 'offline':
       if (!onStatusTopic) {
         const details = `connection state belongs on ${rules.statusTopics.join(' or ')}`;
         const refusal: Refusal = { reason: 'wrong-topic', details, messageId: message.message_id, handshake: false };
-        return setAside(connection, packet, refusal, rules);
+        return deadLetter(connection, packet, refusal, rules);
       }
       return inLane(
         connection,
@@ -119,7 +119,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
         rules,
       );
     case 'message-error':
-      return { connection: heard(connection, packet.at), effects: [failMessage(packet.clientId, message)] };
+      return { connection: messageReceived(connection, packet.at), effects: [failMessage(packet.clientId, message)] };
   }
 }
 
@@ -134,7 +134,7 @@ function inLane(
   const reason = doubtOf(before, connection, packet, rules);
   return {
     connection: connection.lane === packet.lane ? connection : { ...connection, lane: packet.lane },
-    effects: reason === undefined ? effects : [...effects, { kind: 'doubt', reason }],
+    effects: reason === undefined ? effects : [...effects, { kind: 'verify', reason }],
   };
 }
 
@@ -143,7 +143,7 @@ function doubtOf(
   after: Connection,
   packet: Packet,
   rules: Rules,
-): DoubtReason | undefined {
+): VerificationReason | undefined {
   // One lane brings everything in order, and what it brings again and had stored never reaches a mailbox (ADR 0011).
   if (packet.dup && rules.lanes > 1) return 'redelivery';
   if (before === undefined) return rules.lanes > 1 ? 'lanes' : undefined;

@@ -252,7 +252,7 @@ describe('a batch', () => {
       { type: 'connection.updated', account: 'acme' },
     ]);
     expect(answered.accountsKnown).toMatchObject([{ clientId: CLIENT }]);
-    expect(answered.arrived).toMatchObject([{ clientId: CLIENT }]);
+    expect(answered.cameOnline).toMatchObject([{ clientId: CLIENT }]);
   });
 
   it('writes no count that it leaves as it was', () => {

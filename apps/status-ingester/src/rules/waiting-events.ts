@@ -53,7 +53,7 @@ export function emitWaiting(connection: Connection, at: number): Transition {
 }
 
 /** Whether one of these says what state the connection is in. */
-export function tellsState({ waiting }: AccountQuestion): boolean {
+export function statesConnection({ waiting }: AccountQuestion): boolean {
   return waiting.some((event) => isOfState({ kind: 'event', ...event }));
 }
 
@@ -89,8 +89,8 @@ function emitted({ waiting }: AccountQuestion, account: string | null): Effect[]
 }
 
 /** Whether the state has to be emitted with the account, since it was emitted without. */
-function isNews(asked: AccountQuestion, before: Connection, { account, held }: Connection): boolean {
-  if (!asked.is_late || tellsState(asked) || held !== null) return false;
+function isNews(asked: AccountQuestion, before: Connection, { account, coalesced }: Connection): boolean {
+  if (!asked.is_late || statesConnection(asked) || coalesced !== null) return false;
   return account !== null || before.account !== null;
 }
 

@@ -1,10 +1,10 @@
 import { hostConnection } from '../../../../test/support/connections.js';
-import { bytesOf, rememberedConnections } from './connection-cache.js';
+import { bytesOf, connectionCache } from './connection-cache.js';
 
 const MIB = 1_048_576;
 
 it('as many connections are remembered as fit into the bytes of a shard, those that were used last', () => {
-  const remembered = rememberedConnections(4, 16 * MIB);
+  const remembered = connectionCache(4, 16 * MIB);
   for (let i = 0; i < 200; i++) {
     remembered.set(`c${i}`, hostConnection(`c${i}`, { facts: { fqdn: 'x'.repeat(262_144) } }));
   }
@@ -15,7 +15,7 @@ it('as many connections are remembered as fit into the bytes of a shard, those t
 });
 
 it('one that is larger than the share of its shard is not remembered, nor is what it was before', () => {
-  const remembered = rememberedConnections(1, MIB);
+  const remembered = connectionCache(1, MIB);
   remembered.set('a', hostConnection('a'));
   remembered.set('a', hostConnection('a', { facts: { fqdn: 'x'.repeat(MIB) } }));
   expect(remembered.has('a')).toBe(false);

@@ -11,10 +11,10 @@ const CONNECTION_BYTES = 2048;
 /** What a value of the facts takes besides its text: a client may send nothing but empty objects. */
 const VALUE_BYTES = 64;
 
-export type RememberedConnections = LRUCache<string, Connection>;
+export type ConnectionCache = LRUCache<string, Connection>;
 
 /** One that is larger than the share of its shard is not remembered, but read again each time. */
-export function rememberedConnections(shardCount: number, mostBytes = MOST_BYTES): RememberedConnections {
+export function connectionCache(shardCount: number, mostBytes = MOST_BYTES): ConnectionCache {
   return new LRUCache({
     max: Math.max(1, Math.floor(MOST / shardCount)),
     maxSize: Math.max(1, Math.floor(mostBytes / shardCount)),
@@ -26,7 +26,7 @@ export function rememberedConnections(shardCount: number, mostBytes = MOST_BYTES
 const factsBytes = new WeakMap<Connection['facts'], number>();
 
 /** An estimate of the memory that a connection takes; facts are also kept as text. */
-export function bytesOf({ facts, left_handshakes: left, account_asked: asked }: Connection): number {
+export function bytesOf({ facts, superseded_handshakes: left, account_asked: asked }: Connection): number {
   let bytes = factsBytes.get(facts);
   if (bytes === undefined) factsBytes.set(facts, (bytes = measure(facts)));
   return CONNECTION_BYTES + bytes + 2 * left.join().length + 2 * (asked?.bytes ?? 0);

@@ -98,12 +98,12 @@ describe('fold', () => {
       unkept: { events: 0, deadLetters: 0 },
       todos: [],
       undone: [],
-      arrived: [],
+      cameOnline: [],
       immediate: [],
-      doubts: [],
-      settled: [],
+      verificationRequests: [],
+      verificationResults: [],
       swept: [],
-      heard: new Map(),
+      lastLive: new Map(),
       replies: [],
       accountsKnown: [],
       waitingBytes: undefined,
@@ -178,8 +178,8 @@ describe('fold', () => {
     ]);
     expect(immediate).toEqual(todos);
     expect(todos).toMatchObject([
-      { todo: { do: 'answer', client_id: 'a', answer: response('m-1') }, due: T0 + 1 + TODO_GRACE_MS },
-      { todo: { do: 'answer', client_id: 'b', answer: response('m-9') }, due: T0 + 2 + TODO_GRACE_MS },
+      { todo: { do: 'reply', client_id: 'a', reply: response('m-1') }, due: T0 + 1 + TODO_GRACE_MS },
+      { todo: { do: 'reply', client_id: 'b', reply: response('m-9') }, due: T0 + 2 + TODO_GRACE_MS },
     ]);
     expect(new Set(todos.map(({ todo }) => 'message_id' in todo && todo.message_id)).size).toBe(2);
   });
@@ -196,7 +196,7 @@ describe('fold', () => {
     const newest = [
       { answer: response('m-3'), due: T0 + 3 + TODO_GRACE_MS },
       { answer: { type: 'force-disconnect' }, due: T0 + 4 + TODO_GRACE_MS },
-    ].map(({ answer, due }) => ({ todo: { do: 'answer', answer }, due }));
+    ].map(({ answer, due }) => ({ todo: { do: 'reply', reply: answer }, due }));
     expect(todos).toMatchObject(newest);
     expect(immediate).toEqual(todos);
     const waited = foldAll(first).todos.map(({ todo }) => encodeToDo(todo));
@@ -243,13 +243,13 @@ describe('fold', () => {
   });
 
   it('names each client that arrived once, at its last arrival', () => {
-    const { arrived } = foldAll([
+    const { cameOnline } = foldAll([
       handshake('a', 'm-1', { at: T0 }),
       handshake('b', 'm-1', { at: T0 + 1 }),
       packet('a', OFFLINE, { at: T0 + 2 }),
       handshake('a', 'm-2', { at: T0 + 3 }),
     ]);
-    expect(arrived).toEqual([
+    expect(cameOnline).toEqual([
       { clientId: 'a', due: T0 + 3 + TODO_GRACE_MS },
       { clientId: 'b', due: T0 + 1 + TODO_GRACE_MS },
     ]);
@@ -293,7 +293,7 @@ describe('fold', () => {
       ['connection.offline', 'a'],
       ['connection.online', 'c'],
     ]);
-    expect(todos.flatMap(({ todo }) => (todo.do === 'answer' ? [todo.client_id] : []))).toEqual(['b', 'c']);
+    expect(todos.flatMap(({ todo }) => (todo.do === 'reply' ? [todo.client_id] : []))).toEqual(['b', 'c']);
   });
 
   it('sets a command aside that it cannot apply, with its text', () => {
@@ -370,7 +370,7 @@ function outcomeOf(
     }
     for (const { todo, due } of folded.immediate) immediate.set(encodeToDo(todo), due);
     for (const { todo, due } of folded.todos) todos.set(encodeToDo(todo), due);
-    for (const { clientId, due } of folded.arrived) wakes.set(clientId, due);
+    for (const { clientId, due } of folded.cameOnline) wakes.set(clientId, due);
     told.push(folded);
   }
   return {
@@ -386,7 +386,7 @@ function outcomeOf(
 
 /** However many messages and commands there were for a client. */
 function expectOneOfEachKind(todos: readonly ToDo[]): void {
-  const kinds = todos.flatMap((one) => (one.do === 'answer' ? [`${one.client_id} ${one.answer.type}`] : []));
+  const kinds = todos.flatMap((one) => (one.do === 'reply' ? [`${one.client_id} ${one.reply.type}`] : []));
   expect(kinds).toEqual([...new Set(kinds)]);
 }
 

@@ -14,10 +14,10 @@ import {
   type Refused,
   type ToDo,
 } from '@app/registry';
-import { isBehind } from '@app/sharding';
-import { LiveMarks, type ReadonlyLiveMarks } from './last-live-entries.js';
-import type { Doubt, Settled, Verification } from './verification.js';
-import { waitingAnswers } from '../rules/handshake-replies.js';
+import { isAfter } from '@app/sharding';
+import { LastLiveEntries, type ReadonlyLastLiveEntries } from './last-live-entries.js';
+import type { VerificationRequest, VerificationResult, Verification } from './verification.js';
+import { waitingReplies } from '../rules/handshake-replies.js';
 import type { Correction } from '../rules/effect.js';
 import { RefusalLimits } from './refusal-limits.js';
 import { transition, type Rules, type Transition } from '../rules/transition.js';
@@ -30,13 +30,13 @@ export interface Folded extends BatchChanges {
   /** To-dos to be done right after the commit. */
   immediate: DueToDo[];
   /** Clients to be verified. */
-  doubts: Doubt[];
+  verificationRequests: VerificationRequest[];
   /** What became of verifications' results. */
-  settled: Settled[];
+  verificationResults: VerificationResult[];
   /** What applied results changed, for the sweeps that want to know. */
   swept: { sweep: string; changes: Correction[] }[];
   /** For each client, the last entry that makes an earlier answer of the broker too old. */
-  heard: Map<string, string>;
+  lastLive: Map<string, string>;
   replies: { reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome }[];
 }
 
@@ -46,7 +46,7 @@ export function fold(
   rules: Rules,
   mintId: () => string,
   verifying: ReadonlyMap<string, Readonly<Verification>> = new Map(),
-  marks: ReadonlyLiveMarks = new LiveMarks('0-0'),
+  marks: ReadonlyLastLiveEntries = new LastLiveEntries('0-0'),
   limits: RefusalLimits = new RefusalLimits(),
   waitingBefore = 0,
 ): Folded {
@@ -57,21 +57,21 @@ export function fold(
   const refused = new Map<string, Refused>();
   const reasons: string[] = [];
   const unkept = { events: 0, deadLetters: 0 };
-  const arrived = new Map<string, number>();
+  const cameOnline = new Map<string, number>();
   const accountsKnown = new Map<string, number>();
   let waitingBytes = waitingBefore;
   const immediate = new Map<string, DueToDo>();
   const replies: Folded['replies'] = [];
-  const doubts: Doubt[] = [];
-  const settled: Settled[] = [];
-  const heard = new Map<string, string>();
+  const verificationRequests: VerificationRequest[] = [];
+  const verificationResults: VerificationResult[] = [];
+  const lastLive = new Map<string, string>();
   const sweeps = new Map<string, Correction[]>();
-  const doubt = (clientId: string, at: number, about: Omit<Doubt, 'clientId'>): void => {
+  const requestVerification = (clientId: string, at: number, about: Omit<VerificationRequest, 'clientId'>): void => {
     if (about.isVolatile !== true) {
       const todo: ToDo = { do: 'verify', client_id: clientId };
       todos.set(encodeToDo(todo), { todo, due: at + TODO_GRACE_MS });
     }
-    doubts.push({ clientId, ...about });
+    verificationRequests.push({ clientId, ...about });
   };
 
   const write = (todo: ToDo, at: number, inMs?: number): void => {
@@ -89,20 +89,21 @@ export function fold(
   for (const message of messages) {
     const { clientId, at } = message;
     if (message.kind === 'verified') {
-      const verdict = judge(message, verifying.get(clientId), marks, heard);
-      if (verdict === 'doubt') {
-        doubt(clientId, at, { reason: 'sweep', ...(message.sweep && { sweep: message.sweep }) });
+      const verdict = judge(message, verifying.get(clientId), marks, lastLive);
+      if (verdict === 'verify-again') {
+        requestVerification(clientId, at, { reason: 'sweep', ...(message.sweep && { sweep: message.sweep }) });
         continue;
       }
       if (verdict !== 'apply') {
-        settled.push({ clientId, attempt: message.attempt, outcome: verdict });
+        verificationResults.push({ clientId, attempt: message.attempt, outcome: verdict });
         continue;
       }
-    } else if (message.kind === 'packet' && rules.statusTopics.includes(message.topic)) heard.set(clientId, message.id);
+    } else if (message.kind === 'packet' && rules.statusTopics.includes(message.topic))
+      lastLive.set(clientId, message.id);
     const change = connections.get(clientId);
     const current = change === undefined ? stored.get(clientId) : change.after;
     const { connection, effects } = attempt(current, message, rules, waitingBytes);
-    if (connection === undefined && current !== undefined) waitingAnswers(current).forEach(undo);
+    if (connection === undefined && current !== undefined) waitingReplies(current).forEach(undo);
     waitingBytes += (connection?.account_asked?.bytes ?? 0) - (current?.account_asked?.bytes ?? 0);
     if (connection !== current) {
       connections.set(clientId, { before: change === undefined ? current : change.before, after: connection });
@@ -134,13 +135,13 @@ export function fold(
         case 'undo':
           undo(effect.todo);
           break;
-        case 'doubt': {
+        case 'verify': {
           const { reason, reply, sweep } = effect;
           // Who asks wants to know what is retained from now on.
-          heard.set(clientId, message.id);
+          lastLive.set(clientId, message.id);
           // A caller can name any number of clients that are not known: no to-do stands for them.
           const isVolatile = reason === 'request' && connection === undefined;
-          doubt(clientId, at, {
+          requestVerification(clientId, at, {
             reason,
             ...(reply && { reply }),
             ...(sweep && { sweep }),
@@ -156,15 +157,15 @@ export function fold(
             else changes.push(effect.change);
           }
           if (message.noted !== undefined) break;
-          settled.push({
+          verificationResults.push({
             clientId,
             attempt: message.attempt,
             outcome: effect.change === 'none' ? 'agreed' : 'corrected',
             answer: effect.answer,
           });
           break;
-        case 'arrived':
-          arrived.set(clientId, at);
+        case 'came-online':
+          cameOnline.set(clientId, at);
           break;
         case 'account-known':
           accountsKnown.set(clientId, at);
@@ -185,13 +186,13 @@ export function fold(
     refused: [...refused.values()],
     todos: decided.filter((one) => 'todo' in one),
     undone: decided.filter((one) => 'undone' in one).map((one) => one.undone),
-    arrived: Array.from(arrived, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),
+    cameOnline: Array.from(cameOnline, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),
     accountsKnown: Array.from(accountsKnown, ([clientId, known]) => ({ clientId, at: known })),
     waitingBytes: waitingBytes === waitingBefore ? undefined : waitingBytes,
     immediate: [...immediate.values()],
-    doubts,
-    settled,
-    heard,
+    verificationRequests,
+    verificationResults,
+    lastLive,
     swept: Array.from(sweeps, ([sweep, changes]) => ({ sweep, changes })),
     replies,
   };
@@ -204,16 +205,16 @@ export function fold(
 function judge(
   message: Extract<MailboxMessage, { kind: 'verified' }>,
   verification: Readonly<Verification> | undefined,
-  marks: ReadonlyLiveMarks,
-  heard: ReadonlyMap<string, string>,
-): 'apply' | 'doubt' | 'overtaken' | 'unasked' {
+  marks: ReadonlyLastLiveEntries,
+  lastLive: ReadonlyMap<string, string>,
+): 'apply' | 'verify-again' | 'superseded-by-live' | 'stale-attempt' {
   const { clientId, noted } = message;
-  const now = heard.get(clientId);
+  const now = lastLive.get(clientId);
   const isCurrent = (than: string): boolean =>
-    !(now !== undefined && isBehind(now, than)) && marks.sinceNoted(clientId, than) === 'nothing';
-  if (noted !== undefined) return isCurrent(noted) ? 'apply' : 'doubt';
-  if (verification?.attempt !== message.attempt) return 'unasked';
-  return isCurrent(verification.noted) ? 'apply' : 'overtaken';
+    !(now !== undefined && isAfter(now, than)) && marks.sinceNoted(clientId, than) === 'nothing';
+  if (noted !== undefined) return isCurrent(noted) ? 'apply' : 'verify-again';
+  if (verification?.attempt !== message.attempt) return 'stale-attempt';
+  return isCurrent(verification.noted) ? 'apply' : 'superseded-by-live';
 }
 
 /** A fault of ours in one message must not stop the shard: it is set aside, and the rest goes on. */
@@ -232,7 +233,7 @@ function attempt(
       connection: current,
       effects: [
         { kind: 'dead-letter', letter, reason: 'internal-error' },
-        ...(message.kind === 'packet' ? [{ kind: 'doubt', reason: 'dropped' } as const] : []),
+        ...(message.kind === 'packet' ? [{ kind: 'verify', reason: 'dropped' } as const] : []),
       ],
     };
   }

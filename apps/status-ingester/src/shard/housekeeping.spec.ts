@@ -1,5 +1,5 @@
 import type { Redis } from '@app/platform';
-import { DueWorkOfShards, RegistryKeys, encodeToDo, type DeadLetter, type DueToDo, type ToDo } from '@app/registry';
+import { DueTodos, RegistryKeys, encodeToDo, type DeadLetter, type DueToDo, type ToDo } from '@app/registry';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, gate, quiet, type Gate } from '../../../../test/support/servers.js';
@@ -10,7 +10,7 @@ const LANE: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
 
 let redis: Redis;
 let keys: RegistryKeys;
-let due: DueWorkOfShards;
+let due: DueTodos;
 let resumed: [number, ToDo][];
 let lost: Grant[];
 let housekeeping: Housekeeping;
@@ -24,7 +24,7 @@ function grantOf(index: number): Grant {
 
 beforeEach(async () => {
   keys = new RegistryKeys(`housekeeping${keySpaces++}`);
-  due = new DueWorkOfShards(redis, keys);
+  due = new DueTodos(redis, keys);
   resumed = [];
   lost = [];
   for (const grant of [FIRST, SECOND]) await redis.set(keys.owner(grant), grant.fence);
@@ -32,7 +32,7 @@ beforeEach(async () => {
 
 afterEach(() => housekeeping.stop());
 
-function start(work: Pick<DueWorkOfShards, 'take' | 'deadLetter'> = due): void {
+function start(work: Pick<DueTodos, 'claim' | 'deadLetter'> = due): void {
   const ownership = { held: () => [FIRST, LANE, SECOND], lost: (grant: Grant) => void lost.push(grant) };
   const effects = {
     resume: ({ index }: Grant, todos: readonly DueToDo[]) =>
@@ -71,9 +71,9 @@ it('a shard that does not answer holds back no other, and piles up no rounds', a
   start({
     deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
     // The injected fault: this shard's part of Redis does not answer.
-    take: async (grant) => {
+    claim: async (grant) => {
       if (grant === FIRST && ++taken > 0) await stuck.passed;
-      return due.take(grant);
+      return due.claim(grant);
     },
   });
   for (const client_id of ['a', 'b', 'c']) {
@@ -89,8 +89,8 @@ it('a shard with a large backlog does a bounded part of it in a round', async ()
   const counts: number[] = [];
   start({
     deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
-    take: async (grant) => {
-      const work = await due.take(grant);
+    claim: async (grant) => {
+      const work = await due.claim(grant);
       if (grant === FIRST) counts.push(work.forgotten);
       return work;
     },

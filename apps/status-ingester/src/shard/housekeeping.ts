@@ -3,10 +3,10 @@
  * Each shard has rounds of its own: one with much to do, or one whose Redis does not answer, holds back no other.
  */
 import { counter, type Logger } from '@app/platform';
-import type { DueWorkOfShards } from '@app/registry';
+import type { DueTodos } from '@app/registry';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import { deadLettered } from './dead-letter-count.js';
-import type { Effects } from './todo-runner.js';
+import type { ToDoRunner } from './todo-runner.js';
 
 const expiredMessages = counter('messages_expired', 'Messages whose time to live ran out before they were published.');
 const forgottenMessages = counter('messages_forgotten', 'Finished messages whose retention ended.');
@@ -27,8 +27,8 @@ export class Housekeeping {
 
   constructor(
     private readonly ownership: Pick<Ownership, 'held' | 'lost'>,
-    private readonly due: Pick<DueWorkOfShards, 'take' | 'deadLetter'>,
-    private readonly effects: Pick<Effects, 'resume'>,
+    private readonly due: Pick<DueTodos, 'claim' | 'deadLetter'>,
+    private readonly effects: Pick<ToDoRunner, 'resume'>,
     private readonly logger: Logger,
   ) {}
 
@@ -55,7 +55,7 @@ export class Housekeeping {
   private async keep(grant: Grant): Promise<void> {
     try {
       for (let batch = 0, more = true; more && batch < MOST_BATCHES; batch++) {
-        const work = await this.due.take(grant);
+        const work = await this.due.claim(grant);
         if (work.expired > 0) expiredMessages.inc(work.expired);
         if (work.forgotten > 0) forgottenMessages.inc(work.forgotten);
         if (work.forgottenEarly > 0) forgottenEarly.inc(work.forgottenEarly);

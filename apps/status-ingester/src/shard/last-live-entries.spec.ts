@@ -1,7 +1,7 @@
-import { LiveMarks } from './last-live-entries.js';
+import { LastLiveEntries } from './last-live-entries.js';
 
 it('tells what came after an id from what came before it', () => {
-  const marks = new LiveMarks('5-0');
+  const marks = new LastLiveEntries('5-0');
   marks.note('host-1', '7-0');
   expect(marks.sinceNoted('host-1', '6-0')).toBe('something');
   expect(marks.sinceNoted('host-1', '7-0')).toBe('nothing');
@@ -9,13 +9,13 @@ it('tells what came after an id from what came before it', () => {
 });
 
 it('knows nothing of what came before the grant', () => {
-  const marks = new LiveMarks('5-0');
+  const marks = new LastLiveEntries('5-0');
   expect(marks.sinceNoted('host-1', '4-0')).toBe('unknown');
   expect(marks.sinceNoted('host-1', '5-0')).toBe('nothing');
 });
 
 it('forgets the oldest where it is full, and does not take that for silence', () => {
-  const marks = new LiveMarks('5-0', 2);
+  const marks = new LastLiveEntries('5-0', 2);
   marks.note('host-1', '6-0');
   marks.note('host-2', '7-0');
   // Heard again, so it is no longer the oldest.

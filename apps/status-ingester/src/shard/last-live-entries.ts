@@ -3,16 +3,16 @@
  * answer of the broker is judged: it counts only if nothing of that client stands behind the id that was noted before
  * the broker was asked (V1). Bounded, and begins with the grant: what it does not reach back to is unknown.
  */
-import { isBehind } from '@app/sharding';
+import { isAfter } from '@app/sharding';
 
-export interface ReadonlyLiveMarks {
+export interface ReadonlyLastLiveEntries {
   /** `unknown`: the marks do not reach back to `noted`. */
   sinceNoted(clientId: string, noted: string): 'nothing' | 'something' | 'unknown';
 }
 
 const MOST = 20_000;
 
-export class LiveMarks implements ReadonlyLiveMarks {
+export class LastLiveEntries implements ReadonlyLastLiveEntries {
   /** In the order of their entries. */
   private readonly entries = new Map<string, string>();
 
@@ -34,7 +34,7 @@ export class LiveMarks implements ReadonlyLiveMarks {
 
   sinceNoted(clientId: string, noted: string): 'nothing' | 'something' | 'unknown' {
     const entry = this.entries.get(clientId);
-    if (entry !== undefined && isBehind(entry, noted)) return 'something';
-    return isBehind(this.from, noted) ? 'unknown' : 'nothing';
+    if (entry !== undefined && isAfter(entry, noted)) return 'something';
+    return isAfter(this.from, noted) ? 'unknown' : 'nothing';
   }
 }

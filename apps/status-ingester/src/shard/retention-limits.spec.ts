@@ -1,4 +1,4 @@
-import { KeptLimits } from './retention-limits.js';
+import { RetentionLimits } from './retention-limits.js';
 
 const SETTINGS = {
   SHARD_COUNT: 4,
@@ -8,20 +8,23 @@ const SETTINGS = {
   EVENT_RETENTION: 60_000,
 };
 
-function memory(maxBytes: number | undefined, fullShards: number[] = []): ConstructorParameters<typeof KeptLimits>[1] {
+function memory(
+  maxBytes: number | undefined,
+  fullShards: number[] = [],
+): ConstructorParameters<typeof RetentionLimits>[1] {
   return { maxBytes, isAbove: (mark, shard) => 'share' in mark && mark.share < 1 && fullShards.includes(shard) };
 }
 
 describe('what a shard keeps for readers', () => {
   it('is a fifth of maxmemory by shards for finished messages, or what is set', () => {
-    expect(new KeptLimits(SETTINGS, memory(2_000_000)).finished(0)).toEqual({ count: 1000, bytes: 100_000 });
+    expect(new RetentionLimits(SETTINGS, memory(2_000_000)).finished(0)).toEqual({ count: 1000, bytes: 100_000 });
     const set = { ...SETTINGS, SHARD_FINISHED_BYTES: 70_000 };
-    expect(new KeptLimits(set, memory(2_000_000)).finished(0)).toEqual({ count: 1000, bytes: 70_000 });
-    expect(new KeptLimits(SETTINGS, memory(undefined)).finished(0)).toEqual({ count: 1000, bytes: 134_217_728 });
+    expect(new RetentionLimits(set, memory(2_000_000)).finished(0)).toEqual({ count: 1000, bytes: 70_000 });
+    expect(new RetentionLimits(SETTINGS, memory(undefined)).finished(0)).toEqual({ count: 1000, bytes: 134_217_728 });
   });
 
   it('is a quarter while the Redis of the shard is nearly full, of events too', () => {
-    const limits = new KeptLimits(SETTINGS, memory(2_000_000, [1]));
+    const limits = new RetentionLimits(SETTINGS, memory(2_000_000, [1]));
     expect(limits.finished(1)).toEqual({ count: 250, bytes: 25_000 });
     expect(limits.finished(0)).toEqual({ count: 1000, bytes: 100_000 });
     const about = { bytes: 80_000, shardCount: 4, retentionMs: 60_000 };

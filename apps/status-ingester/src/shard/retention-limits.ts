@@ -17,7 +17,7 @@ type KeptSettings = Pick<
   'SHARD_COUNT' | 'SHARD_FINISHED_LIMIT' | 'SHARD_FINISHED_BYTES' | 'EVENT_STREAM_BYTES' | 'EVENT_RETENTION'
 >;
 
-export class KeptLimits {
+export class RetentionLimits {
   constructor(
     private readonly settings: KeptSettings,
     private readonly memory: Pick<MemoryWatch, 'maxBytes' | 'isAbove'>,

@@ -177,7 +177,7 @@ it('handshakes that are answered, and disconnections by callers, leave one answe
     );
   }
   const todos = await redis.zrange(keys.todo(0), '0', '-1');
-  const answers = todos.map(decodeToDo).flatMap((todo) => (todo.do === 'answer' ? [todo.answer] : []));
+  const answers = todos.map(decodeToDo).flatMap((todo) => (todo.do === 'reply' ? [todo.reply] : []));
   expect(answers).toHaveLength(2);
   expect(answers).toContainEqual({ type: 'handshake-response', in_response_to: 'again-49' });
   expect(answers).toContainEqual({ type: 'force-disconnect', payload: { reconnect_after: 'PT0S' } });
@@ -206,12 +206,12 @@ describe.each(['.', '..', 'summary'])('a client with the reserved id "%s"', (id)
     const stored = hostConnection(id, { facts: { machine_id: 'm' }, status_topic: IN_TOPIC });
     const writes = connectionWrites(keys, 0, {
       connections: new Map([[id, { before: undefined, after: stored }]]),
-      ...{ events: [], deadLetters: [], todos: [], refused: [], undone: [], arrived: [], swept: [] },
+      ...{ events: [], deadLetters: [], todos: [], refused: [], undone: [], cameOnline: [], swept: [] },
     });
     await parts.commits.commit(SHARD, '0-0', '0-0', writes);
     expect(await online()).toEqual([id]);
     await RESERVED_IDS.run(redis, keys, SHARD);
-    const { todos } = await parts.due.take(SHARD);
+    const { todos } = await parts.due.claim(SHARD);
     expect(todos.map(({ todo }) => todo)).toEqual([{ do: 'forget', client_id: id }]);
     parts.effects.resume(SHARD, todos);
     await eventually(async () => expect(await redis.xlen(keys.mailbox(0))).toBe(1));

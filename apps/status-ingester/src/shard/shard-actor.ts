@@ -19,7 +19,7 @@ import {
   type RegistryKeys,
   type DueToDo,
   EVENT_TYPES,
-  type DoubtReason,
+  type VerificationReason,
 } from '@app/registry';
 import {
   storedAt,
@@ -30,30 +30,32 @@ import {
   type ShardWrite,
 } from '@app/sharding';
 import { deadLettered } from './dead-letter-count.js';
-import type { Effects } from './todo-runner.js';
-import { LiveMarks } from './last-live-entries.js';
+import type { ToDoRunner } from './todo-runner.js';
+import { LastLiveEntries } from './last-live-entries.js';
 import type { Verifier } from '../reconciliation/verifier.js';
 import { fold, type Folded } from './fold.js';
 import { isFaultOfContent, letterOf, reasonOf, verifyToDos, type Poison } from './poison.js';
 import { RefusalLimits, unkept } from './refusal-limits.js';
-import { rememberedConnections, type RememberedConnections } from './connection-cache.js';
+import { connectionCache, type ConnectionCache } from './connection-cache.js';
 import type { Rules } from '../rules/transition.js';
 
 const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect has been committed.');
 const told = counter('connection_events', 'Connection events, by type.', {
   type: EVENT_TYPES.filter((type) => type.startsWith('connection.')),
 });
-const DOUBT_REASONS = valuesOf<DoubtReason>({
+const VERIFICATION_REASONS = valuesOf<VerificationReason>({
   lanes: true,
   redelivery: true,
   dropped: true,
   'status-topic': true,
   goodbye: true,
-  flood: true,
+  throttled: true,
   sweep: true,
   request: true,
 });
-const doubted = counter('doubts', 'Clients doubted, by reason.', { reason: DOUBT_REASONS });
+const requestedVerifications = counter('verification_requests', 'Requests to verify a client, by reason.', {
+  reason: VERIFICATION_REASONS,
+});
 const commitTime = secondsHistogram('commit_duration', 'Time to load, fold and commit one batch of a shard.');
 const lag = gauge('mailbox_lag_seconds', 'Age of the oldest entry of the batch committed last.');
 
@@ -62,8 +64,8 @@ type StoredConnections = Map<string, Connection | undefined>;
 /** What a shard's actor remembers of its connections: it alone writes them, for as long as its grant holds. */
 interface Memory {
   grant: Grant;
-  connections: RememberedConnections;
-  marks: LiveMarks;
+  connections: ConnectionCache;
+  marks: LastLiveEntries;
   /** Bytes of events that wait for the accounts of their clients; undefined until they are read. */
   waitingBytes: number | undefined;
 }
@@ -77,7 +79,7 @@ export class ShardActor implements ShardHandler {
     private readonly keys: RegistryKeys,
     private readonly commits: FencedCommit,
     private readonly directory: ConnectionDirectory,
-    private readonly effects: Effects,
+    private readonly effects: ToDoRunner,
     private readonly verifier: Verifier,
     private readonly rules: Rules,
     private readonly shardCount: number,
@@ -181,8 +183,8 @@ export class ShardActor implements ShardHandler {
     }
     const deadLetters = [...folded.deadLetters, ...poison.map(({ letter }) => letter)];
     // What the broker retains for them says what they are; but what it retains may be what cannot be applied.
-    const doubted = poison.flatMap(verifyToDos);
-    const todos = [...doubted, ...folded.todos];
+    const verifications = poison.flatMap(verifyToDos);
+    const todos = [...verifications, ...folded.todos];
     const writes = [...removals, ...connectionWrites(this.keys, grant.index, { ...folded, todos, deadLetters })];
     // Until the commit is known to have landed, memory and Redis may differ.
     this.memory.delete(grant.index);
@@ -191,9 +193,9 @@ export class ShardActor implements ShardHandler {
       before.set(id, after);
       if (after === undefined) known.connections.delete(id);
       // Who was only read back is not remembered: a sweep would drive out those who speak.
-      else if (folded.heard.has(id) || known.connections.has(id)) known.connections.set(id, after);
+      else if (folded.lastLive.has(id) || known.connections.has(id)) known.connections.set(id, after);
     }
-    for (const [id, entry] of folded.heard) known.marks.note(id, entry);
+    for (const [id, entry] of folded.lastLive) known.marks.note(id, entry);
     known.waitingBytes = folded.waitingBytes ?? waiting;
     this.memory.set(grant.index, known);
     stopTimer();
@@ -201,11 +203,11 @@ export class ShardActor implements ShardHandler {
     // After `repeated` the earlier try's to-dos stand in Redis and come up by themselves.
     if (outcome.kind === 'repeated') return entries.length;
     // In this order: a doubt that came behind a result begins anew, and does not end with it.
-    await this.verifier.settled(grant, folded.settled);
-    this.verifier.doubt(grant, folded.doubts);
+    await this.verifier.settled(grant, folded.verificationResults);
+    this.verifier.doubt(grant, folded.verificationRequests);
     this.count(entries.length, folded, poison.length);
     this.log(grant, folded);
-    const waking = folded.arrived.filter((_, i) => outcome.guarded[i]);
+    const waking = folded.cameOnline.filter((_, i) => outcome.guarded[i]);
     const wakes = waking.slice(0, 1).map(({ due }): DueToDo => ({ todo: { do: 'wake' }, due }));
     this.effects.withdraw(grant, folded.undone);
     this.effects.begin(grant, [...folded.immediate, ...wakes]);
@@ -223,8 +225,8 @@ export class ShardActor implements ShardHandler {
     if (known?.grant === grant) return known;
     return {
       grant,
-      connections: rememberedConnections(this.shardCount),
-      marks: new LiveMarks(position),
+      connections: connectionCache(this.shardCount),
+      marks: new LastLiveEntries(position),
       waitingBytes: undefined,
     };
   }
@@ -263,12 +265,12 @@ export class ShardActor implements ShardHandler {
 
   private count(
     entries: number,
-    { events, doubts, reasons, unkept: { events: untold, deadLetters } }: Folded,
+    { events, verificationRequests, reasons, unkept: { events: untold, deadLetters } }: Folded,
     poison: number,
   ): void {
     applied.inc(entries);
     for (const { type } of events) told.inc({ type });
-    for (const { reason } of doubts) if (reason !== 'again') doubted.inc({ reason });
+    for (const { reason } of verificationRequests) if (reason !== 'again') requestedVerifications.inc({ reason });
     for (const reason of reasons) deadLettered.inc({ reason });
     if (poison > 0) deadLettered.inc({ reason: 'internal-error' }, poison);
     if (untold > 0) unkept.inc({ what: 'event' }, untold);

@@ -95,14 +95,14 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
         return 'done';
       },
     },
-    answer: {
+    reply: {
       ...PUBLISH,
       removedBy: 'runner',
-      run: async ({ client_id, answer, message_id }, run) => {
-        const text = encodeAnswer(answer, message_id);
+      run: async ({ client_id, reply, message_id }, run) => {
+        const text = encodeAnswer(reply, message_id);
         const outcome = await publisher.publish(outTopic.topicOf(client_id), text, waitOf(run));
         if (mayTryAgain(outcome)) return 'later';
-        noteAnswer(outcome, { client_id, message_id, type: answer.type });
+        noteAnswer(outcome, { client_id, message_id, type: reply.type });
         return 'done';
       },
     },
@@ -117,7 +117,7 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
         const text = encodeHandshakeError(refusal);
         const outcome = await publisher.publish(outTopic.topicOf(client_id), text, waitOf(run));
         if (mayTryAgain(outcome)) return 'later';
-        await refusals.answered(grant, refusal, outcome.kind === 'acknowledged');
+        await refusals.replied(grant, refusal, outcome.kind === 'acknowledged');
         noteAnswer(outcome, { client_id, message_id: refusal.messageId, type: 'handshake-error' });
         return 'done';
       },
@@ -199,10 +199,10 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
       },
     },
     // The command removes it, or puts it off.
-    tell: {
+    flush: {
       ...REDIS,
       removedBy: 'itself',
-      run: async (todo, { grant }) => ((await send(grant, todo, { do: 'tell' })) ? 'passed-on' : 'later'),
+      run: async (todo, { grant }) => ((await send(grant, todo, { do: 'flush' })) ? 'passed-on' : 'later'),
     },
   };
 }

@@ -6,7 +6,7 @@ import { Publisher, RetainedReader } from '@app/broker';
 import type { Redis } from '@app/platform';
 import {
   ConnectionDirectory,
-  DueWorkOfShards,
+  DueTodos,
   Messages,
   Outboxes,
   Refusals,
@@ -26,7 +26,7 @@ import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import { Verifier } from '../reconciliation/verifier.js';
-import { Effects } from './todo-runner.js';
+import { ToDoRunner } from './todo-runner.js';
 import { toDoKinds, type ToDoKinds } from './todo-catalogue.js';
 
 const SHARDS = 4;
@@ -45,11 +45,11 @@ let broker: Server;
 let subscriber: MqttClient;
 let received: { topic: string; text: string; packet: IPublishPacket }[];
 let keys: RegistryKeys;
-let due: DueWorkOfShards;
+let due: DueTodos;
 let publisher: Publisher;
 let wakeUps: WakeUps;
 let verifier: Verifier;
-let effects: Effects;
+let effects: ToDoRunner;
 let kinds: ToDoKinds;
 let keySpaces = 0;
 
@@ -79,8 +79,8 @@ afterEach(async () => {
 });
 
 /** The real parts, as the ingester wires them. */
-function assemble(url: string): Effects {
-  due = new DueWorkOfShards(redis, keys);
+function assemble(url: string): ToDoRunner {
+  due = new DueTodos(redis, keys);
   publisher = new Publisher({ url }, `effects-${keySpaces}`, quiet);
   wakeUps = new WakeUps(redis, keys);
   const mailboxes = new Mailboxes(redis, keys, 1000);
@@ -107,7 +107,7 @@ function assemble(url: string): Effects {
     outTopic: new TopicTemplate('out/{clientId}'),
     logger: quiet,
   });
-  return new Effects(kinds, due, quiet);
+  return new ToDoRunner(kinds, due, quiet);
 }
 
 async function write(...todos: ToDo[]): Promise<void> {
@@ -117,7 +117,7 @@ async function write(...todos: ToDo[]): Promise<void> {
 /** As the commit of a refused handshake does. */
 async function refuse(inResponseTo: string | null, details = 'why'): Promise<void> {
   const refused: Refused = { clientId: CLIENT, inResponseTo, details, messageId: `answer to ${inResponseTo}` };
-  const none = { connections: new Map(), events: [], deadLetters: [], undone: [], arrived: [], swept: [] };
+  const none = { connections: new Map(), events: [], deadLetters: [], undone: [], cameOnline: [], swept: [] };
   const todos = [{ todo: REFUSE, due: 1 }];
   const writes = connectionWrites(keys, SHARD.index, { ...none, todos, refused: [refused] });
   await new FencedCommit(redis, keys).commit(SHARD, '0-0', '0-0', writes);
@@ -125,7 +125,7 @@ async function refuse(inResponseTo: string | null, details = 'why'): Promise<voi
 
 /** Has everything done that is due, as housekeeping does. */
 async function takeUp(): Promise<void> {
-  const { todos } = await due.take(SHARD);
+  const { todos } = await due.claim(SHARD);
   effects.resume(SHARD, todos);
 }
 
@@ -202,9 +202,9 @@ describe('clear-retained', () => {
 describe('to-dos that are commands in the mailbox', () => {
   it.each<[ToDo, unknown, ToDo[]]>([
     [FORGET, { do: 'forget', overdue: true }, [FORGET]],
-    [{ do: 'tell', client_id: CLIENT }, { do: 'tell' }, [{ do: 'tell', client_id: CLIENT }]],
+    [{ do: 'flush', client_id: CLIENT }, { do: 'flush' }, [{ do: 'flush', client_id: CLIENT }]],
     [{ do: 'confirm', client_id: CLIENT }, { do: 'verify', reason: 'goodbye' }, []],
-    [{ do: 'confirm', client_id: CLIENT, after: 'flood' }, { do: 'verify', reason: 'flood' }, []],
+    [{ do: 'confirm', client_id: CLIENT, after: 'throttled' }, { do: 'verify', reason: 'throttled' }, []],
   ])('%j', async (todo, command, stays) => {
     await write(todo);
     await takeUp();
@@ -341,11 +341,11 @@ describe('a refused handshake', () => {
 });
 
 describe('with the broker away', () => {
-  const ANSWER: ToDo = {
-    do: 'answer',
+  const REPLY: ToDo = {
+    do: 'reply',
     client_id: CLIENT,
     message_id: 'x',
-    answer: { type: 'force-disconnect', payload: { reconnect_after: 'never' } },
+    reply: { type: 'force-disconnect', payload: { reconnect_after: 'never' } },
   };
   let port: number;
 
@@ -358,9 +358,9 @@ describe('with the broker away', () => {
   });
 
   it('a to-do that comes up again and again while it waits is published once', async () => {
-    await write(ANSWER);
+    await write(REPLY);
     for (let i = 0; i < 20; i++) {
-      await redis.zadd(keys.todo(SHARD.index), 1, encodeToDo(ANSWER));
+      await redis.zadd(keys.todo(SHARD.index), 1, encodeToDo(REPLY));
       await takeUp();
     }
     const late = await startMosquitto({ port });
@@ -369,7 +369,7 @@ describe('with the broker away', () => {
     listener.on('message', (_, payload) => heard.push(payload.toString()));
     await listener.subscribeAsync('out/#', { qos: 1 });
     await eventually(async () => {
-      await eventually(async () => expect(await counted()).toEqual({ answer: 1 }));
+      await eventually(async () => expect(await counted()).toEqual({ reply: 1 }));
       expect(await left()).toEqual([]);
     });
     await listener.publishAsync('out/end', 'end', { qos: 1 });
@@ -394,7 +394,7 @@ describe('with the broker away', () => {
   });
 
   it('publishes that wait leave room for everything else', async () => {
-    const waiting = Array.from({ length: 3000 }, (_, i): ToDo => ({ ...ANSWER, message_id: `x-${i}` }));
+    const waiting = Array.from({ length: 3000 }, (_, i): ToDo => ({ ...REPLY, message_id: `x-${i}` }));
     effects.begin(
       SHARD,
       waiting.map((todo) => ({ todo, due: 1 })),
@@ -461,7 +461,7 @@ it('one that is running is given up when a commit has removed it', async () => {
       return 'later';
     },
   };
-  const gated = new Effects({ ...kinds, 'clear-retained': gate }, due, quiet);
+  const gated = new ToDoRunner({ ...kinds, 'clear-retained': gate }, due, quiet);
   const running = { todo: CLEAR, due: 1 };
   gated.begin(SHARD, [running]);
   gated.begin(SHARD, [running]);
@@ -475,10 +475,10 @@ it('one that is running is given up when a commit has removed it', async () => {
 
 it('to-dos that fail keep no other from being done, and stay', async () => {
   const broken: ToDo = { do: 'clear-retained', client_id: CLIENT, status_topic: 'no placeholder' };
-  await write(broken, ERROR, { do: 'answer', client_id: CLIENT, message_id: 'x', answer: REFUSED });
+  await write(broken, ERROR, { do: 'reply', client_id: CLIENT, message_id: 'x', reply: REFUSED });
   await takeUp();
   await untilLeft(broken);
-  await eventually(async () => expect(await counted()).toEqual({ 'message-error': 1, answer: 1 }));
+  await eventually(async () => expect(await counted()).toEqual({ 'message-error': 1, reply: 1 }));
 });
 
 const REFUSED = { type: 'handshake-response', in_response_to: 'm' } as const;

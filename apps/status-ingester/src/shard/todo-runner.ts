@@ -7,7 +7,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { Sampled, counter, sharedAbort, type Logger } from '@app/platform';
-import { encodeToDo, type DueToDo, type DueWorkOfShards, type ToDo, TO_DO_KINDS } from '@app/registry';
+import { encodeToDo, type DueToDo, type DueTodos, type ToDo, TO_DO_KINDS } from '@app/registry';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import type { ToDoKind, ToDoKinds } from './todo-catalogue.js';
 
@@ -22,7 +22,7 @@ interface Running {
   again: DueToDo | undefined;
 }
 
-export class Effects {
+export class ToDoRunner {
   private readonly running = new Map<string, Running>();
   private readonly count = new Map<ToDo['do'], number>();
   /** Removals of to-dos that are gathered for one script. */
@@ -32,7 +32,7 @@ export class Effects {
 
   constructor(
     private readonly kinds: ToDoKinds,
-    private readonly due: Pick<DueWorkOfShards, 'done'>,
+    private readonly due: Pick<DueTodos, 'done'>,
     private readonly logger: Logger,
   ) {}
 

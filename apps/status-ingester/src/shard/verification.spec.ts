@@ -1,7 +1,7 @@
 /** Verification in single file with live messages: each interleaving that rule 2 of *Agreement* names, and all others. */
 import fc from 'fast-check';
 import type { Connection, MailboxMessage, Retained } from '@app/registry';
-import { LiveMarks } from './last-live-entries.js';
+import { LastLiveEntries } from './last-live-entries.js';
 import type { Verification } from './verification.js';
 import { fold, type Folded } from './fold.js';
 import type { Rules } from '../rules/transition.js';
@@ -36,7 +36,7 @@ class World {
   /** It is verified in a while because of a goodbye. */
   unconfirmed = false;
   readonly folds: Folded[] = [];
-  private readonly marks = new LiveMarks('0-0');
+  private readonly marks = new LastLiveEntries('0-0');
   private entries = 0;
   private pending: Verification | undefined;
   private answer: Retained[] = [];
@@ -99,7 +99,7 @@ class World {
     const folded = fold([message], new Map([[CLIENT, this.connection]]), RULES, () => 'minted', verifying, this.marks);
     const change = folded.connections.get(CLIENT);
     if (change !== undefined) this.connection = change.after;
-    for (const [id, entry] of folded.heard) this.marks.note(id, entry);
+    for (const [id, entry] of folded.lastLive) this.marks.note(id, entry);
     if (folded.undone.some((todo) => todo.do === 'verify')) this.doubted = false;
     if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.doubted = true;
     if (folded.undone.some((todo) => todo.do === 'confirm')) this.unconfirmed = false;
@@ -142,7 +142,7 @@ describe('the classic race: the new handshake overtakes the old will', () => {
   it('is doubted, and put right by the verification', () => {
     const world = race();
     expect(world.doubted).toBe(true);
-    expect(world.verify().settled).toMatchObject([
+    expect(world.verify().verificationResults).toMatchObject([
       { outcome: 'corrected', answer: { state: 'online', changed: true } },
     ]);
     expect(world.connection).toMatchObject({ state: 'online', handshake_message_id: 'h2', lane: null });
@@ -171,7 +171,7 @@ describe('a goodbye that comes late, behind a newer handshake', () => {
 
   it('is not why the client is offline, once its last will has been read back', () => {
     const world = late();
-    expect(world.verify().settled).toMatchObject([{ outcome: 'corrected' }]);
+    expect(world.verify().verificationResults).toMatchObject([{ outcome: 'corrected' }]);
     expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'retained-offline' });
   });
 });
@@ -200,7 +200,11 @@ describe('a verification', () => {
     world.read();
     world.retained = WILL;
     world.arrive(WILL, 0);
-    expect(world.finish()).toMatchObject({ settled: [{ outcome: 'overtaken' }], undone: [], events: [] });
+    expect(world.finish()).toMatchObject({
+      verificationResults: [{ outcome: 'superseded-by-live' }],
+      undone: [],
+      events: [],
+    });
     expect(world.connection?.state).toBe('offline');
     expect(world.doubted).toBe(true);
   });
@@ -210,7 +214,7 @@ describe('a verification', () => {
     world.arrive(handshake('h1'), 0);
     world.arrive(WILL, 1);
     world.retained = handshake('h1');
-    expect(world.verify().settled).toMatchObject([{ outcome: 'corrected' }]);
+    expect(world.verify().verificationResults).toMatchObject([{ outcome: 'corrected' }]);
   });
 
   it('is followed by a live message that was late: that one is doubted again', () => {
@@ -228,7 +232,7 @@ describe('a verification', () => {
     const world = new World();
     world.retained = handshake('h1');
     world.arrive(world.retained, 0);
-    expect(world.verify().settled).toMatchObject([{ outcome: 'agreed' }]);
+    expect(world.verify().verificationResults).toMatchObject([{ outcome: 'agreed' }]);
     expect(world.connection?.lane).toBe(0);
     world.retained = WILL;
     world.arrive(WILL, 0);
@@ -248,7 +252,7 @@ describe('a verification', () => {
       id: '1-9',
     };
     const folded = fold([stale], new Map([[CLIENT, world.connection]]), RULES, () => 'minted', new Map());
-    expect(folded).toMatchObject({ settled: [{ outcome: 'unasked' }], undone: [] });
+    expect(folded).toMatchObject({ verificationResults: [{ outcome: 'stale-attempt' }], undone: [] });
     expect(folded.connections.size).toBe(0);
   });
 
@@ -261,7 +265,11 @@ describe('a verification', () => {
     expect(refused.immediate.map(({ todo }) => todo)).toMatchObject([{ do: 'refuse', client_id: CLIENT }]);
     expect(refused.refused).toMatchObject([{ clientId: CLIENT, inResponseTo: 'bad' }]);
     // Found again, it is nothing new.
-    expect(world.verify()).toMatchObject({ immediate: [], deadLetters: [], settled: [{ outcome: 'agreed' }] });
+    expect(world.verify()).toMatchObject({
+      immediate: [],
+      deadLetters: [],
+      verificationResults: [{ outcome: 'agreed' }],
+    });
   });
 
   it('takes the empty message after a goodbye for its confirmation', () => {

@@ -1,10 +1,10 @@
 /** A doubt about one client, its verification, and what became of it. */
-import type { CommandMessage, CommandOutcome, DoubtReason } from '@app/registry';
+import type { CommandMessage, CommandOutcome, VerificationReason } from '@app/registry';
 
-export interface Doubt {
+export interface VerificationRequest {
   clientId: string;
   /** `again`: its to-do came up. */
-  reason: DoubtReason | 'again';
+  reason: VerificationReason | 'again';
   /** Who waits for the outcome. */
   reply?: CommandMessage['reply'];
   /** A sweep that waits for it. */
@@ -31,10 +31,10 @@ export interface Verification {
   tries: number;
 }
 
-export interface Settled {
+export interface VerificationResult {
   clientId: string;
   attempt: string;
   /** `unasked`: of a try that is not the present one. */
-  outcome: 'agreed' | 'corrected' | 'overtaken' | 'unasked';
+  outcome: 'agreed' | 'corrected' | 'superseded-by-live' | 'stale-attempt';
   answer?: CommandOutcome;
 }

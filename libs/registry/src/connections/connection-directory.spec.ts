@@ -54,7 +54,7 @@ class Registry {
       todos: [],
       refused: [],
       undone: [],
-      arrived: [],
+      cameOnline: [],
       swept: [],
     });
     await this.commits.commit(grant, '0-0', '0-0', writes);

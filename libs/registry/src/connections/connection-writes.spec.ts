@@ -35,7 +35,7 @@ function writesOf(changes: Partial<BatchChanges>): ShardWrite[] {
     todos: [],
     refused: [],
     undone: [],
-    arrived: [],
+    cameOnline: [],
     swept: [],
     ...changes,
   });
@@ -236,7 +236,7 @@ describe('one commit of a whole batch', () => {
   it('wakes for a client that arrived only where something waits for it', async () => {
     await redis.rpush(keys.outbox(0, 'b'), 'message');
     const guarded = await commit({
-      arrived: [
+      cameOnline: [
         { clientId: 'a', due: 77 },
         { clientId: 'b', due: 88 },
       ],

@@ -29,7 +29,7 @@ export interface BatchChanges {
   /** To-dos that the batch made obsolete. */
   undone: readonly ToDo[];
   /** Clients that came online: a dispatcher is woken, if something waits for them. The first guarded writes are theirs. */
-  arrived: readonly { clientId: string; due: number }[];
+  cameOnline: readonly { clientId: string; due: number }[];
   /** Clients whose account is known now: what their outbox holds for another one is failed. */
   accountsKnown?: readonly { clientId: string; at: number }[];
   /** Bytes of the events that wait on the shard, if the batch has changed them. */
@@ -41,7 +41,7 @@ export interface BatchChanges {
 type Arg = string | number;
 
 /** Arguments by command and key: what a batch does to one key goes out as one command. */
-class Gathered {
+class WriteBatch {
   private readonly lists = new Map<string, { command: string; key: string; args: Arg[] }>();
 
   to(command: string, key: string): Arg[] {
@@ -67,7 +67,7 @@ interface Member {
 }
 
 /** Takes members out of sorted sets and puts others in; what is in both is left alone, since the order is not kept. */
-function replace(gathered: Gathered, before: readonly Member[], after: readonly Member[]): void {
+function replace(gathered: WriteBatch, before: readonly Member[], after: readonly Member[]): void {
   if (before.length === 0) {
     for (const { key, member } of after) gathered.to('ZADD', key).push(0, member);
     return;
@@ -92,7 +92,7 @@ function indexesOf(keys: RegistryKeys, shard: number, connection: Connection | u
 
 /** Writes what differs between the facts of a connection, in the sets of the accounts it was and is in. */
 function replaceFacts(
-  gathered: Gathered,
+  gathered: WriteBatch,
   keys: RegistryKeys,
   shard: number,
   { before, after }: ConnectionChange,
@@ -148,7 +148,7 @@ export function unreadableWrites(
 }
 
 export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): ShardWrite[] {
-  const gathered = new Gathered();
+  const gathered = new WriteBatch();
   const saved = gathered.to('HSET', keys.connections(shard));
   for (const [clientId, { before, after }] of changes.connections) {
     if (after === undefined) gathered.to('HDEL', keys.connections(shard)).push(clientId);
@@ -187,11 +187,11 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   }
   for (const event of changes.events) writes.push(eventAppend(keys, shard, event));
   for (const letter of changes.deadLetters) writes.push(deadLetterAppend(keys, shard, letter));
-  for (const { clientId } of changes.arrived) {
+  for (const { clientId } of changes.cameOnline) {
     writes.push({ command: ['ZADD', keys.woken(shard), 0, clientId], ifExists: keys.outbox(shard, clientId) });
   }
-  if (changes.arrived.length > 0) {
-    const due = Math.min(...changes.arrived.map((one) => one.due));
+  if (changes.cameOnline.length > 0) {
+    const due = Math.min(...changes.cameOnline.map((one) => one.due));
     writes.push({ command: ['ZADD', keys.todo(shard), 'LT', due, WAKE_TODO], ifExists: keys.woken(shard) });
   }
   for (const { clientId, at } of accountsKnown) {

@@ -24,17 +24,17 @@ export interface Connection {
   /** Id of a retained handshake that was not confirmed: it stays so until a handshake comes live. */
   unconfirmed_handshake: string | null;
   /** Ids of retained handshakes it left behind on other status topics, newest last: they count no more. */
-  left_handshakes: string[];
+  superseded_handshakes: string[];
   /** Digest of the retained message that was set aside last; null where what is retained is in order. */
-  set_aside: string | null;
+  dead_letter_digest: string | null;
   /** When the last handshake came live; 0 where it was only read back. */
-  shaken_at: number;
+  last_live_handshake_at: number;
   /** Lane of the last live message that bears state; null where a verification has been applied since. */
   lane: number | null;
   /** When subscribers were last told of a change of state. */
-  told_at: number | null;
+  last_event_at: number | null;
   /** Changes of state that subscribers are not told of yet; null where none is held back. */
-  held: HeldEvents | null;
+  coalesced: CoalescedEvents | null;
   /** Whose it is; null where that is not known, or accounts are not in use. */
   account: string | null;
   /** The last force-disconnect for it, until it has gone and come back: the next one takes its place if it still waits. */
@@ -59,13 +59,13 @@ export interface AccountQuestion {
 }
 
 /** A client that flaps: what is held back until it settles. */
-export interface HeldEvents {
+export interface CoalescedEvents {
   since: number;
   due: number;
   /** Changes of state since then. */
   changes: number;
   /** The state that subscribers know. */
-  told: ConnectionState;
+  emitted_state: ConnectionState;
 }
 
 // Facts are most of a connection's text and seldom change: each object is turned into text once.
@@ -90,12 +90,12 @@ export function encodeConnection(connection: Connection): string {
     refused_until: connection.refused_until,
     refused_handshake: connection.refused_handshake,
     unconfirmed_handshake: connection.unconfirmed_handshake,
-    left_handshakes: connection.left_handshakes,
-    set_aside: connection.set_aside,
-    shaken_at: connection.shaken_at,
+    superseded_handshakes: connection.superseded_handshakes,
+    dead_letter_digest: connection.dead_letter_digest,
+    last_live_handshake_at: connection.last_live_handshake_at,
     lane: connection.lane,
-    told_at: connection.told_at,
-    held: connection.held,
+    last_event_at: connection.last_event_at,
+    coalesced: connection.coalesced,
     account: connection.account,
     ...(connection.force_disconnect && { force_disconnect: connection.force_disconnect }),
     ...(connection.account_asked && { account_asked: connection.account_asked }),

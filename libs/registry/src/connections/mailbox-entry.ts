@@ -26,15 +26,15 @@ export type Command =
   /** `overdue`: its time is over, and nobody asked. */
   | { do: 'forget'; overdue?: true }
   /** Read what the broker retains and apply it; `sweep` that wants to know. */
-  | { do: 'verify'; reason: DoubtReason; sweep?: string }
+  | { do: 'verify'; reason: VerificationReason; sweep?: string }
   /** The broker was started at `since`: a client that has not shaken hands since then is offline. */
   | { do: 'reconfirm'; since: number }
   /** Tell subscribers of what was held back. */
-  | { do: 'tell' }
+  | { do: 'flush' }
   /** Emit the events that have waited too long for the answer whose the connection is. */
   | { do: 'emit-waiting' }
   /** The client sent more than its share: from this message on, whose topic template and sample these are, some are not stored. */
-  | { do: 'cut'; topic: string; sample: string; details: string }
+  | { do: 'throttled'; topic: string; sample: string; details: string }
   /** Whose the connection is; null where it is nobody's that is known. */
   | { do: 'set-account'; account: string | null };
 
@@ -42,7 +42,7 @@ export type Command =
 export const THROTTLE_WINDOW_MS = 5000;
 
 /** Why what the registry holds of a client is in doubt. */
-export type DoubtReason =
+export type VerificationReason =
   /** Two messages in a row came through different lanes, or through lanes unknown. */
   | 'lanes'
   /** The broker delivered a message again. */
@@ -54,7 +54,7 @@ export type DoubtReason =
   /** It said goodbye, and nothing retained has followed. */
   | 'goodbye'
   /** Messages over its share were not stored. */
-  | 'flood'
+  | 'throttled'
   /** A sweep found a difference, or did not see the client. */
   | 'sweep'
   /** An operator asked. */
@@ -71,7 +71,7 @@ export interface Retained {
  * What the broker retained: the result of a verification, read after `attempt` had noted the mailbox's last id; or read
  * by a sweep, without an attempt.
  */
-export interface Verified {
+export interface RetainedReading {
   kind: 'verified';
   clientId: string;
   attempt: string;
@@ -89,11 +89,11 @@ export interface CommandMessage {
   /** Channel and id of the waiting caller; absent where nobody waits. */
   reply?: { channel: string; id: string };
   /** The account its caller is bound to: to it, connections of others do not exist. */
-  within?: string;
+  account?: string;
 }
 
 /** `at`: when Redis stored it, epoch milliseconds; the time all transitions go by. `id`: of its entry. */
-export type MailboxMessage = (Packet | CommandMessage | Verified) & { at: number; id: string };
+export type MailboxMessage = (Packet | CommandMessage | RetainedReading) & { at: number; id: string };
 
 const COMMAND = 'command';
 /** `verified <attempt> <sweep> <noted>`; `-` for none. */
@@ -108,11 +108,16 @@ export function encodePacket(packet: Packet): MailboxItem {
   };
 }
 
-export function encodeCommand({ clientId, command, reply, within }: Omit<CommandMessage, 'kind'>): MailboxItem {
-  return { clientId, meta: COMMAND, body: JSON.stringify({ command, reply, within }) };
+/** The body of a command's entry. Gateways of 0.1.0 write it too. */
+interface StoredCommand extends Pick<CommandMessage, 'command' | 'reply'> {
+  within?: string;
 }
 
-export function encodeVerified({ clientId, retained, ...about }: Omit<Verified, 'kind'>): MailboxItem {
+export function encodeCommand({ clientId, command, reply, account }: Omit<CommandMessage, 'kind'>): MailboxItem {
+  return { clientId, meta: COMMAND, body: JSON.stringify({ command, reply, within: account }) };
+}
+
+export function encodeRetainedReading({ clientId, retained, ...about }: Omit<RetainedReading, 'kind'>): MailboxItem {
   const { attempt, sweep = '-', noted = '-' } = about;
   return { clientId, meta: `verified ${attempt || '-'} ${sweep} ${noted}`, body: JSON.stringify(retained) };
 }
@@ -122,13 +127,13 @@ export function decodeMailboxEntry(entry: MailboxEntry): MailboxMessage {
   const at = storedAt(entry.id);
   const { id, clientId, meta, body } = entry;
   if (meta === COMMAND) {
-    const { command, reply, within } = JSON.parse(body) as Omit<CommandMessage, 'kind' | 'clientId'>;
+    const { command, reply, within: account } = JSON.parse(body) as StoredCommand;
     return {
       kind: 'command',
       clientId,
-      command,
+      command: currentNames(command),
       ...(reply && { reply }),
-      ...(within !== undefined && { within }),
+      ...(account !== undefined && { account }),
       at,
       id,
     };
@@ -154,4 +159,13 @@ export function decodeMailboxEntry(entry: MailboxEntry): MailboxMessage {
     at,
     id,
   };
+}
+
+/** A command that a process of 0.1.0 has left in a mailbox, by the names of today. */
+function currentNames(command: Command): Command {
+  const name: string = command.do;
+  if (name === 'tell') return { do: 'flush' };
+  if (name === 'cut') return { ...(command as Extract<Command, { do: 'throttled' }>), do: 'throttled' };
+  if (command.do === 'verify' && (command.reason as string) === 'flood') return { ...command, reason: 'throttled' };
+  return command;
 }

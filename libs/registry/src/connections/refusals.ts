@@ -90,7 +90,7 @@ export class Refusals {
    * @param reached the answer was published, and not to nobody: its id is answered
    * @throws StaleOwnerError
    */
-  async answered(grant: Grant, { clientId, field, text }: DueRefusal, reached: boolean): Promise<void> {
+  async replied(grant: Grant, { clientId, field, text }: DueRefusal, reached: boolean): Promise<void> {
     const args = { ...argsOf(grant, clientId), field, text, reached: reached ? (1 as const) : (0 as const) };
     const reply = await completeRefusal.run(this.redis, this.keysOf(grant), args);
     if (reply === -1) throw new StaleOwnerError(grant);

@@ -1,7 +1,7 @@
 import type { Redis } from '@app/platform';
 import fc from 'fast-check';
 import { withRedis } from '../../../../test/support/redis.js';
-import { tellAll } from './event.js';
+import { appendKeySpaceEvent } from './event.js';
 import { EventReader, positionAt, type ShardPosition } from './event-reader.js';
 import { RegistryKeys } from '../keys.js';
 
@@ -54,7 +54,7 @@ describe('a reader of events', () => {
   });
 
   it('that resumes at a time repeats two seconds, and reports no gap if nothing is missing', async () => {
-    await tellAll(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
+    await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
     const { seenMs } = await reader.end(0);
     const page = await reader.read(0, positionAt(seenMs), 1000);
     expect(page).toMatchObject({ complete: true, gap: undefined });
@@ -63,7 +63,7 @@ describe('a reader of events', () => {
   });
 
   it('reports a gap if the clock of a master is more than two seconds behind it, and reads on from there', async () => {
-    await tellAll(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
+    await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
     const { seenMs } = await reader.end(0);
     const page = await reader.read(0, positionAt(seenMs + 60_000), 1000);
     expect(page).toMatchObject({ complete: false, gap: { shard: 0, streams: ['state', 'refusals'] } });

@@ -68,7 +68,7 @@ export type KeySpaceEvent =
 
 const appendEvent = commands.load<{ log: string; events: string }, { event: string }, string>('append-event');
 
-export async function tellAll(redis: Redis, keys: RegistryKeys, event: KeySpaceEvent): Promise<void> {
+export async function appendKeySpaceEvent(redis: Redis, keys: RegistryKeys, event: KeySpaceEvent): Promise<void> {
   await appendEvent.run(redis, { log: keys.log(0), events: keys.events(0) }, { event: JSON.stringify(event) });
 }
 

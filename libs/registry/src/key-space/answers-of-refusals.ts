@@ -4,12 +4,26 @@
  * they have an expiry of seven days.
  */
 import type { Redis } from '@app/platform';
+import { z } from 'zod';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { commands } from '../commands.js';
 import { encodeRefused } from '../connections/refusals.js';
 import type { RegistryKeys } from '../keys.js';
-import { decodeToDo, encodeToDo, type ToDo } from '../todos/to-do.js';
+import { encodeToDo } from '../todos/to-do.js';
 import type { MigrationStep } from './migration-step.js';
+
+/** The to-do of 0.1.0 for one refused handshake. */
+const FormerAnswer = z.strictObject({
+  do: z.literal('answer'),
+  client_id: z.string(),
+  answer: z.strictObject({
+    type: z.literal('handshake-error'),
+    in_response_to: z.string().nullable(),
+    payload: z.strictObject({ details: z.string() }),
+  }),
+  message_id: z.string(),
+});
+type FormerAnswer = z.infer<typeof FormerAnswer>;
 
 /** To-dos of one page. */
 const PAGE = 500;
@@ -24,17 +38,17 @@ export const ANSWERS_OF_REFUSALS: MigrationStep = {
   to: 2,
   what: 'refused handshakes that wait for their answer',
   run: async (redis, keys, grant) => {
-    const old: Extract<ToDo, { do: 'answer' }>[] = [];
+    const old: { text: string; todo: FormerAnswer }[] = [];
     for (let from = 0; ; from += PAGE) {
       const texts = await redis.zrange(keys.todo(grant.index), String(from), String(from + PAGE - 1));
       for (const text of texts) {
         const todo = refusalOf(text);
-        if (todo !== undefined) old.push(todo);
+        if (todo !== undefined) old.push({ text, todo });
       }
       if (texts.length < PAGE) break;
     }
     // In the order of their time, so that the newest of a client is the one that stays.
-    for (const todo of old) await replace(redis, keys, grant, todo);
+    for (const { text, todo } of old) await replace(redis, keys, grant, text, todo);
   },
 };
 
@@ -42,10 +56,10 @@ async function replace(
   redis: Redis,
   keys: RegistryKeys,
   grant: Grant,
-  todo: Extract<ToDo, { do: 'answer' }>,
+  text: string,
+  todo: FormerAnswer,
 ): Promise<void> {
   const { client_id, answer, message_id } = todo;
-  if (answer.type !== 'handshake-error') return;
   const [waiting] = keys.refusals(grant.index);
   const refused = {
     clientId: client_id,
@@ -53,18 +67,17 @@ async function replace(
     details: answer.payload.details,
     messageId: message_id,
   };
-  const [field, text] = encodeRefused(refused);
+  const [field, refusal] = encodeRefused(refused);
   const shardKeys = { owner: keys.owner(grant), todo: keys.todo(grant.index), waiting };
-  const todos = { old_todo: encodeToDo(todo), new_todo: encodeToDo({ do: 'refuse', client_id }) };
-  const reply = await replaceAnswer.run(redis, shardKeys, { fence: grant.fence, ...todos, field, text });
+  const todos = { old_todo: text, new_todo: encodeToDo({ do: 'refuse', client_id }) };
+  const reply = await replaceAnswer.run(redis, shardKeys, { fence: grant.fence, ...todos, field, text: refusal });
   if (reply === -1) throw new StaleOwnerError(grant);
 }
 
 /** One that cannot be read is left for housekeeping, which moves it to the dead letters. */
-function refusalOf(text: string): Extract<ToDo, { do: 'answer' }> | undefined {
+function refusalOf(text: string): FormerAnswer | undefined {
   try {
-    const todo = decodeToDo(text);
-    return todo.do === 'answer' && todo.answer.type === 'handshake-error' ? todo : undefined;
+    return FormerAnswer.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined;
   }

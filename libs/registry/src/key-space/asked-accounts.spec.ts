@@ -20,7 +20,7 @@ it('marks clients with an account that 0.1.0 was asking for, and no others, howe
     todos.hset(keys.accounts(0), client_id, 'acme');
   }
   todos.zadd(keys.todo(0), 1, encodeToDo({ do: 'account', client_id: 'nobodys' }), 2, WAKE_TODO);
-  todos.zadd(keys.todo(0), 1, encodeToDo({ do: 'tell', client_id: '{"do":"account",' }));
+  todos.zadd(keys.todo(0), 1, encodeToDo({ do: 'flush', client_id: '{"do":"account",' }));
   todos.hset(keys.accounts(0), '{"do":"account",', 'acme', 'known', 'acme');
   todos.zadd(keys.todo(0), 1, '{"do":"account",');
   await todos.exec();

@@ -17,7 +17,7 @@ export interface Marker {
 }
 
 /** The layout that this release reads and writes. 0.1.0 wrote format 1, which its marker does not name. */
-export const FORMAT = 2;
+export const FORMAT = 3;
 
 /**
  * What stands in the marker's field `hash_version`. A process of 0.1.0 compares that field alone, so the format is
@@ -118,7 +118,7 @@ export class KeySpaceWatch {
 }
 
 /** What the key space notes for the lanes. */
-export interface LaneMarks {
+export interface LaneRegistration {
   /** Name of the shared subscription's group. */
   shareGroup: string;
   /** Lanes 0 to this, less one, may have sessions at the broker, which receive their share. */
@@ -134,7 +134,7 @@ export async function claimLanes(
   keys: RegistryKeys,
   lanes: number,
   shareGroup = `cc-${randomBytes(12).toString('hex')}`,
-): Promise<LaneMarks> {
+): Promise<LaneRegistration> {
   const wanted = Object.fromEntries(Array.from({ length: lanes }, (_, lane) => [laneField(lane), '1']));
   const fields = await runOnMarker(noteInMarker, redis, keys, { share_group: shareGroup, ...wanted });
   return {

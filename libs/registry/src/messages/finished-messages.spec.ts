@@ -5,7 +5,7 @@ import type { Grant } from '@app/sharding';
 import { Draining } from '../../../../test/support/draining.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually } from '../../../../test/support/servers.js';
-import { DueWorkOfShards } from '../todos/due-work.js';
+import { DueTodos } from '../todos/due-work.js';
 import type { FinishedLimits } from './finished-messages.js';
 import { Messages, type MessageLimits } from './messages.js';
 import { Outboxes } from './outbox.js';
@@ -71,10 +71,10 @@ async function weightOf(...ids: string[]): Promise<number> {
 /** What is forgotten before its time under these limits. */
 async function forgottenUnder(limits: Partial<FinishedLimits>): Promise<string[]> {
   const before = await kept();
-  const due = new DueWorkOfShards(redis, keys, () => ({ ...ROOMY, ...limits }));
+  const due = new DueTodos(redis, keys, () => ({ ...ROOMY, ...limits }));
   let counted = 0;
   for (let more = true; more;) {
-    const work = await due.take(GRANT);
+    const work = await due.claim(GRANT);
     counted += work.forgottenEarly;
     more = work.more;
   }
@@ -148,10 +148,10 @@ describe('finished messages of a shard', () => {
   it('go on being bounded if records and lists are lost', async () => {
     for (let i = 0; i < 6; i++) await finish(i % 2 === 0 ? 'key:1' : 'key:2');
     await redis.del(keys.message(SHARD, ended[0] ?? ''), keys.finishedOf(SHARD, 'key:2'));
-    await new DueWorkOfShards(redis, keys, () => ({ ...ROOMY, count: 2 })).take(GRANT);
+    await new DueTodos(redis, keys, () => ({ ...ROOMY, count: 2 })).claim(GRANT);
     expect(await redis.zcard(keys.finished(SHARD))).toBe(2);
     await redis.del(keys.finished(SHARD));
-    await new DueWorkOfShards(redis, keys, () => ({ ...ROOMY, bytes: 0 })).take(GRANT);
+    await new DueTodos(redis, keys, () => ({ ...ROOMY, bytes: 0 })).claim(GRANT);
     expect(await counted()).toEqual({});
   });
 
@@ -169,8 +169,8 @@ describe('finished messages of a shard', () => {
           await forgottenUnder({ count: 4 });
           expect((await counted())[''] ?? 0).toBe(await weightOf(...(await kept())));
           await runOutAll();
-          await new DueWorkOfShards(redis, keys).take(GRANT);
-          await new DueWorkOfShards(redis, keys, () => ({ ...ROOMY, bytes: 0 })).take(GRANT);
+          await new DueTodos(redis, keys).claim(GRANT);
+          await new DueTodos(redis, keys, () => ({ ...ROOMY, bytes: 0 })).claim(GRANT);
           await nothingIsLeft();
         },
       ),
@@ -249,16 +249,16 @@ describe('the answer to an Idempotency-Key', () => {
     const id = await finish('key:1', 'k');
     const weight = await weightOf(id);
     await runOutAll();
-    const due = new DueWorkOfShards(redis, keys);
-    expect(await due.take(GRANT)).toMatchObject({ forgotten: 1 });
+    const due = new DueTodos(redis, keys);
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 1 });
     expect(await messages.read(id)).toBeUndefined();
     expect((await messages.list(CLIENT, 10)).messages).toEqual([]);
     expect(await accept('key:1', 'k')).toBe(id);
     expect(await counted()).toEqual({ '': weight, 'key:1': weight });
     expect(await new Outboxes(redis, keys, 1).failByClient(CLIENT, id, 'x')).toBe('unknown');
 
-    const few = new DueWorkOfShards(redis, keys, () => ({ ...ROOMY, count: 0 }));
-    expect(await few.take(GRANT)).toMatchObject({ forgottenEarly: 1 });
+    const few = new DueTodos(redis, keys, () => ({ ...ROOMY, count: 0 }));
+    expect(await few.claim(GRANT)).toMatchObject({ forgottenEarly: 1 });
     await nothingIsLeft();
   });
 
@@ -267,13 +267,13 @@ describe('the answer to an Idempotency-Key', () => {
     const id = await finish('key:1', 'k');
     await redis.pexpire(keys.idempotency(SHARD, CLIENT, 'k'), 60_000);
     await runOutAll();
-    const due = new DueWorkOfShards(redis, keys);
-    await due.take(GRANT);
+    const due = new DueTodos(redis, keys);
+    await due.claim(GRANT);
     expect(await redis.exists(keys.message(SHARD, id))).toBe(1);
     await redis.pexpire(keys.idempotency(SHARD, CLIENT, 'k'), 1);
     await eventually(async () => expect(await redis.exists(keys.idempotency(SHARD, CLIENT, 'k'))).toBe(0));
     await runOutAll();
-    await due.take(GRANT);
+    await due.claim(GRANT);
     await nothingIsLeft();
   });
 });

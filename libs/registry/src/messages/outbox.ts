@@ -5,7 +5,7 @@ import { commands } from '../commands.js';
 import { failMoved } from './account-check.js';
 import { DRAIN_ENDS, drain, type ClaimReply, type DrainEnd, type StepKind } from './drain-script.js';
 import { type RegistryEvent } from '../events/event.js';
-import { brief } from '../message-status.js';
+import { truncateDetails } from '../message-status.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
 /** What became of a publish; `attempt` as it was claimed. */
@@ -108,7 +108,7 @@ export class Outboxes {
       const { clientId, outcome } = settlement;
       if (outcome === 'late') packed.push(clientId, '', '', '', '');
       else {
-        const details = 'details' in settlement ? brief(settlement.details) : '';
+        const details = 'details' in settlement ? truncateDetails(settlement.details) : '';
         packed.push(clientId, settlement.messageId, settlement.attempt, outcome, details);
       }
     }
@@ -151,12 +151,12 @@ export class Outboxes {
       type: 'message.unmatched_error',
       client_id: clientId,
       in_response_to: messageId,
-      details: brief(details),
+      details: truncateDetails(details),
     };
     return failByClient.run(this.redis, this.keys.ofMessages(shard), {
       client: clientId,
       message_id: messageId,
-      details: brief(details),
+      details: truncateDetails(details),
       unmatched_event: withEvent ? JSON.stringify(event) : '',
     });
   }

@@ -46,7 +46,7 @@ it('begins a sweep that did not end again under its id, and the one that was ask
 
 describe('what was passed on for clients that never registered', () => {
   it('is known until what is retained for them changes', async () => {
-    await sweeps.notePassedOn(
+    await sweeps.rememberReported(
       0,
       new Map([
         ['a', 'x'],
@@ -54,7 +54,7 @@ describe('what was passed on for clients that never registered', () => {
       ]),
     );
     expect(
-      await sweeps.passedOn(
+      await sweeps.reported(
         0,
         new Map([
           ['a', 'x'],
@@ -67,12 +67,12 @@ describe('what was passed on for clients that never registered', () => {
 
   it('is bounded for each shard, in one key that expires; the oldest goes first', async () => {
     const few = new Sweeps(redis, keys, 1, 10);
-    for (let i = 0; i < 30; i++) await few.notePassedOn(0, new Map([[`client-${i}`, 'x']]));
-    expect(await redis.keys(`${keys.prefix}:*`)).toEqual([keys.passedOn(0)]);
-    expect(await redis.zcard(keys.passedOn(0))).toBe(10);
-    expect(await redis.pttl(keys.passedOn(0))).toBeGreaterThan(0);
+    for (let i = 0; i < 30; i++) await few.rememberReported(0, new Map([[`client-${i}`, 'x']]));
+    expect(await redis.keys(`${keys.prefix}:*`)).toEqual([keys.reported(0)]);
+    expect(await redis.zcard(keys.reported(0))).toBe(10);
+    expect(await redis.pttl(keys.reported(0))).toBeGreaterThan(0);
     expect(
-      await few.passedOn(
+      await few.reported(
         0,
         new Map([
           ['client-0', 'x'],
@@ -83,12 +83,12 @@ describe('what was passed on for clients that never registered', () => {
   });
 
   it('is forgotten after a week', async () => {
-    await sweeps.notePassedOn(0, new Map([['a', 'x']]));
-    const [member = ''] = await redis.zrange(keys.passedOn(0), '0', '-1');
-    await redis.zadd(keys.passedOn(0), Date.now() - 8 * 86_400_000, member);
-    expect(await sweeps.passedOn(0, new Map([['a', 'x']]))).toEqual(new Set());
-    await sweeps.notePassedOn(0, new Map([['b', 'x']]));
-    expect(await redis.zcard(keys.passedOn(0))).toBe(1);
+    await sweeps.rememberReported(0, new Map([['a', 'x']]));
+    const [member = ''] = await redis.zrange(keys.reported(0), '0', '-1');
+    await redis.zadd(keys.reported(0), Date.now() - 8 * 86_400_000, member);
+    expect(await sweeps.reported(0, new Map([['a', 'x']]))).toEqual(new Set());
+    await sweeps.rememberReported(0, new Map([['b', 'x']]));
+    expect(await redis.zcard(keys.reported(0))).toBe(1);
   });
 });
 

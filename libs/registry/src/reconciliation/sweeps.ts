@@ -60,11 +60,11 @@ const endSweep = commands.load<
   0 | 1
 >('end-sweep');
 
-const notePassedOn = commands.load<
-  { passed_on: string },
+const rememberReported = commands.load<
+  { reported: string },
   { now: number; kept_ms: number; most: number; digests: readonly string[] },
   number
->('note-passed-on');
+>('remember-reported');
 
 export class Sweeps {
   constructor(
@@ -127,19 +127,19 @@ export class Sweeps {
   }
 
   /** Of these clients of a shard that never registered, those whose retained message was passed on before. */
-  async passedOn(shard: number, clients: ReadonlyMap<string, string>): Promise<Set<string>> {
+  async reported(shard: number, clients: ReadonlyMap<string, string>): Promise<Set<string>> {
     if (clients.size === 0) return new Set();
     const since = Date.now() - PASSED_ON_MS;
-    const times = await this.redis.zmscore(this.keys.passedOn(shard), ...Array.from(clients, digestOf));
+    const times = await this.redis.zmscore(this.keys.reported(shard), ...Array.from(clients, digestOf));
     return new Set([...clients.keys()].filter((_, i) => Number(times[i] ?? 0) >= since));
   }
 
   /** @param clients a page of a sweep */
-  async notePassedOn(shard: number, clients: ReadonlyMap<string, string>): Promise<void> {
+  async rememberReported(shard: number, clients: ReadonlyMap<string, string>): Promise<void> {
     if (clients.size === 0) return;
-    await notePassedOn.run(
+    await rememberReported.run(
       this.redis,
-      { passed_on: this.keys.passedOn(shard) },
+      { reported: this.keys.reported(shard) },
       { now: Date.now(), kept_ms: PASSED_ON_MS, most: this.passedOnClients, digests: Array.from(clients, digestOf) },
     );
   }

@@ -5,7 +5,7 @@ import { withRedis } from '../../../../test/support/redis.js';
 import { eventually } from '../../../../test/support/servers.js';
 import { Draining } from '../../../../test/support/draining.js';
 import { acceptOne } from '../../../../test/support/messages.js';
-import { DueWorkOfShards, type DueWork } from './due-work.js';
+import { DueTodos, type DueWork } from './due-work.js';
 import { Messages } from '../messages/messages.js';
 import { Outboxes } from '../messages/outbox.js';
 import { RegistryKeys } from '../keys.js';
@@ -22,7 +22,7 @@ let keys: RegistryKeys;
 let messages: Messages;
 let outboxes: Outboxes;
 let draining: Draining;
-let due: DueWorkOfShards;
+let due: DueTodos;
 let keySpaces = 0;
 
 withRedis((connection) => (redis = connection));
@@ -37,7 +37,7 @@ beforeEach(async () => {
   });
   outboxes = new Outboxes(redis, keys, SHARDS);
   draining = new Draining(redis, keys, outboxes, CLIENT, SHARDS);
-  due = new DueWorkOfShards(redis, keys);
+  due = new DueTodos(redis, keys);
   await redis.set(keys.owner(GRANT), GRANT.fence);
   await redis.hset(keys.connections(SHARD), CLIENT, '{}');
   await redis.zadd(keys.index(SHARD, 'online', 'host'), 0, CLIENT);
@@ -95,29 +95,29 @@ describe('to-dos that are due', () => {
     await plan(forget('second'), at - 10);
     await plan(WAKE, at - 20);
     await plan(forget('later'), at + 600_000);
-    const taken = await due.take(GRANT);
+    const taken = await due.claim(GRANT);
     expect(todosOf(taken)).toEqual([WAKE, forget('second')]);
     expect(taken).toMatchObject({ expired: 0, forgotten: 0, more: false });
-    expect(await due.take(GRANT)).toEqual(NOTHING);
+    expect(await due.claim(GRANT)).toEqual(NOTHING);
   });
 
   it('come up again after the grace where they were not done', async () => {
     const before = await now();
     await plan(forget('a'), before - 1);
-    await due.take(GRANT);
+    await due.claim(GRANT);
     const again = (await dueAt(forget('a'))) ?? 0;
     expect(again).toBeGreaterThanOrEqual(before + WAKE_AGAIN_MS);
     expect(again).toBeLessThan((await now()) + WAKE_AGAIN_MS + 1);
     // As if the grace had passed.
     await redis.zincrby(keys.todo(SHARD), -WAKE_AGAIN_MS, encodeToDo(forget('a')));
-    await eventually(async () => expect(todosOf(await due.take(GRANT))).toEqual([forget('a')]));
+    await eventually(async () => expect(todosOf(await due.claim(GRANT))).toEqual([forget('a')]));
   });
 
   it('are gone for good when they are done', async () => {
     const at = await now();
     await plan(forget('a'), at - 1);
     await plan(forget('b'), at - 1);
-    const { todos } = await due.take(GRANT);
+    const { todos } = await due.claim(GRANT);
     expect(todos).toHaveLength(2);
     const a = todos.filter(({ todo }) => todo.do === 'forget' && todo.client_id === 'a');
     await due.done(GRANT, [...a, { todo: forget('never planned'), due: at }]);
@@ -129,7 +129,7 @@ describe('to-dos that are due', () => {
   it('stay where they were written anew while they were being done, even for the same time', async () => {
     const at = await now();
     await plan(forget('a'), at - 1);
-    const { todos } = await due.take(GRANT);
+    const { todos } = await due.claim(GRANT);
     const [taken] = todos as [DueToDo];
     await plan(forget('a'), Math.floor(taken.due));
     await due.done(GRANT, todos);
@@ -140,7 +140,7 @@ describe('to-dos that are due', () => {
     const at = await now();
     for (let i = 0; i < 250; i++) await plan(forget(`client-${i}`), at - 1000 + i);
     const portions: DueWork[] = [];
-    do portions.push(await due.take(GRANT));
+    do portions.push(await due.claim(GRANT));
     while (portions.at(-1)?.more);
     expect(portions.map(({ todos }) => todos.length)).toEqual([100, 100, 50]);
     expect(portions.flatMap(todosOf)).toEqual(Array.from({ length: 250 }, (_, i) => forget(`client-${i}`)));
@@ -153,15 +153,15 @@ describe('to-dos that are due', () => {
       { do: 'message-error', client_id: 'c', in_response_to: 'm', details: 'line\nline' },
       { do: 'clear-retained', client_id: 'c', status_topic: 'status/{clientId}' },
       {
-        do: 'answer',
+        do: 'reply',
         client_id: 'c',
         message_id: 'x',
-        answer: { type: 'handshake-error', in_response_to: null, payload: { details: 'why' } },
+        reply: { type: 'handshake-error', in_response_to: null, payload: { details: 'why' } },
       },
     ];
     const at = await now();
     for (const [i, todo] of todos.entries()) await plan(todo, at - 100 + i);
-    expect(todosOf(await due.take(GRANT))).toEqual(todos);
+    expect(todosOf(await due.claim(GRANT))).toEqual(todos);
   });
 });
 
@@ -170,7 +170,7 @@ describe('messages whose time has run out', () => {
     const id = await accept(1);
     await redis.set(keys.outbox(SHARD, CLIENT), 'text');
     await runOut(id);
-    expect(await due.take(GRANT)).toMatchObject({ expired: 1 });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 1 });
     expect(await statuses(id)).toEqual(['queued', 'expired']);
     expect(await redis.xlen(keys.deadLetters(SHARD))).toBe(1);
   });
@@ -178,26 +178,26 @@ describe('messages whose time has run out', () => {
   it('expire, whether the client is online or not, and leave outbox and expiry', async () => {
     const [short, long] = [await accept(1), await accept(600_000)];
     await runOut(short);
-    expect(await due.take(GRANT)).toMatchObject({ expired: 1, more: false });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 1, more: false });
     expect(await statuses(short)).toEqual(['queued', 'expired']);
     expect(await statuses(long)).toEqual(['queued']);
     expect(await redis.lrange(keys.outbox(SHARD, CLIENT), 0, -1)).toEqual([long]);
     expect(await redis.zrange(keys.expiry(SHARD), '0', '-1')).toEqual([long]);
-    expect(await due.take(GRANT)).toMatchObject({ expired: 0 });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0 });
   });
 
   it('do not expire while they are in flight, are looked at again a second later, and expire once put back', async () => {
     const id = await accept(30);
     expect((await draining.claim()).kind).toBe('claimed');
     await runOut(id);
-    expect(await due.take(GRANT)).toMatchObject({ expired: 0 });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0 });
     expect(await statuses(id)).toEqual(['queued', 'in_flight']);
     const again = Number(await redis.zscore(keys.expiry(SHARD), id));
     expect(again - (await now())).toBeGreaterThan(0);
     expect(again - (await now())).toBeLessThanOrEqual(1000);
     await draining.settle({ messageId: id, attempt: 1, outcome: 'unheard' });
     await redis.zincrby(keys.expiry(SHARD), -1000, id);
-    await eventually(async () => expect((await due.take(GRANT)).expired).toBe(1));
+    await eventually(async () => expect((await due.claim(GRANT)).expired).toBe(1));
     expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued', 'expired']);
     expect(await redis.exists(keys.outbox(SHARD, CLIENT))).toBe(0);
   });
@@ -206,7 +206,7 @@ describe('messages whose time has run out', () => {
     const id = await accept(1);
     await runOut(id);
     await redis.del(keys.message(SHARD, id));
-    expect(await due.take(GRANT)).toMatchObject({ expired: 0 });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0 });
     expect(await redis.exists(keys.expiry(SHARD))).toBe(0);
   });
 
@@ -214,8 +214,8 @@ describe('messages whose time has run out', () => {
     const ids: string[] = [];
     for (let i = 0; i < 150; i++) ids.push(await accept(1));
     await runOut(ids.at(-1) ?? '');
-    expect(await due.take(GRANT)).toMatchObject({ expired: 100, more: true });
-    expect(await due.take(GRANT)).toMatchObject({ expired: 50, more: false });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 100, more: true });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 50, more: false });
     expect(await redis.exists(keys.outbox(SHARD, CLIENT))).toBe(0);
     expect(await statuses(ids.at(-1) ?? '')).toEqual(['queued', 'expired']);
   });
@@ -231,10 +231,10 @@ describe('finished messages', () => {
     const end = Number(await redis.zscore(keys.finished(SHARD), failed));
     expect(end).toBeGreaterThanOrEqual(before + 3_600_000);
     expect(end).toBeLessThanOrEqual((await now()) + 3_600_000);
-    expect(await due.take(GRANT)).toMatchObject({ forgotten: 0 });
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 0 });
     // As if the retention had passed.
     for (const id of [sent, failed]) await redis.zadd(keys.finished(SHARD), before - 1, id);
-    expect(await due.take(GRANT)).toMatchObject({ forgotten: 2, more: false });
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 2, more: false });
     expect(await redis.exists(keys.message(SHARD, sent), keys.message(SHARD, failed), keys.finished(SHARD))).toBe(0);
     expect(await redis.zrange(keys.messages(SHARD, CLIENT), '0', '-1')).toEqual([open]);
   });
@@ -245,14 +245,14 @@ describe('finished messages', () => {
     await draining.settle({ messageId: id, attempt: 1, outcome: 'sent' });
     await redis.zadd(keys.finished(SHARD), 1, id);
     await outboxes.failByClient(CLIENT, id, 'broken');
-    expect(await due.take(GRANT)).toMatchObject({ forgotten: 0 });
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 0 });
     expect(await statuses(id)).toEqual(['queued', 'in_flight', 'sent', 'failed']);
   });
 
   it('come in portions as well', async () => {
     await redis.zadd(keys.finished(SHARD), ...Array.from({ length: 150 }, (_, i) => [i, `gone-${i}`]).flat());
-    expect(await due.take(GRANT)).toMatchObject({ forgotten: 100, more: true });
-    expect(await due.take(GRANT)).toMatchObject({ forgotten: 50, more: false });
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 100, more: true });
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 50, more: false });
   });
 });
 
@@ -263,7 +263,7 @@ describe('a former owner', () => {
     const id = await accept(1);
     await runOut(id);
     await redis.set(keys.owner(GRANT), '2:another');
-    const taken = due.take(GRANT);
+    const taken = due.claim(GRANT);
     await expect(taken).rejects.toThrow(StaleOwnerError);
     await expect(taken).rejects.toMatchObject({ grant: GRANT });
     expect(await dueAt(forget('a'))).toBe(at - 1);
@@ -272,7 +272,7 @@ describe('a former owner', () => {
 
   it('does not remove what it has done: the new owner does it again', async () => {
     await plan(forget('a'), (await now()) - 1);
-    const { todos } = await due.take(GRANT);
+    const { todos } = await due.claim(GRANT);
     await redis.del(keys.owner(GRANT));
     await expect(due.done(GRANT, todos)).rejects.toThrow(StaleOwnerError);
     expect(await dueAt(forget('a'))).toBeDefined();

@@ -65,7 +65,7 @@ const deadLetterTodos = commands.load<
   number
 >('dead-letter-todos');
 
-export class DueWorkOfShards {
+export class DueTodos {
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
@@ -73,7 +73,7 @@ export class DueWorkOfShards {
   ) {}
 
   /** Takes what is due; a to-do that is not done comes up again. @throws StaleOwnerError */
-  async take(grant: Grant): Promise<DueWork> {
+  async claim(grant: Grant): Promise<DueWork> {
     const { keys } = this;
     const shard = grant.index;
     const shardKeys = { ...keys.ofMessages(shard), owner: keys.owner(grant) };

@@ -11,7 +11,7 @@ const SCHEMAS = [
   /** Wake a dispatcher for the shard; stays as long as a connection waits for one, or for its next try. */
   z.object({ do: z.literal('wake') }),
   /** Answer a client on its `out` topic. */
-  z.object({ do: z.literal('answer'), client_id, answer: OutboundBody, message_id: z.string() }),
+  z.object({ do: z.literal('reply'), client_id, reply: OutboundBody, message_id: z.string() }),
   /** Answer the client's newest refused handshake, which waits in `Refusals`. */
   z.object({ do: z.literal('refuse'), client_id }),
   /** The client reported that a message failed. */
@@ -24,7 +24,7 @@ const SCHEMAS = [
    * Have the client verified whose goodbye the broker has not confirmed: its handshake may still be retained. Or that
    * sent more than its share: what was not stored may be retained.
    */
-  z.object({ do: z.literal('confirm'), client_id, after: z.literal('flood').optional() }),
+  z.object({ do: z.literal('confirm'), client_id, after: z.literal('throttled').optional() }),
   /** Find out whose the connection is; stays until that is known. */
   z.object({ do: z.literal('account'), client_id }),
   /** Emit the events that wait for that answer without an account; stays until they have been emitted. */
@@ -32,7 +32,7 @@ const SCHEMAS = [
   /** Fail what the outbox holds for another account than the client's. */
   z.object({ do: z.literal('fail-moved'), client_id }),
   /** Tell subscribers what was held back while the client flapped; stays until it has been told. */
-  z.object({ do: z.literal('tell'), client_id }),
+  z.object({ do: z.literal('flush'), client_id }),
   /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */
   z.object({ do: z.literal('forget'), client_id }),
 ] as const;
