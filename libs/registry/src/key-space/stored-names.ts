@@ -28,9 +28,11 @@ const rewriteConnections = commands.load<
   -1 | 0
 >('rewrite-connections');
 
-const rewriteToDos = commands.load<{ owner: string; todo: string }, { fence: string; todos: readonly string[] }, -1 | 0>(
-  'rewrite-todos',
-);
+const rewriteToDos = commands.load<
+  { owner: string; todo: string },
+  { fence: string; todos: readonly string[] },
+  -1 | 0
+>('rewrite-todos');
 
 export const STORED_NAMES: MigrationStep = {
   to: 3,
