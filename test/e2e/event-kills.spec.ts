@@ -98,25 +98,25 @@ async function added<T>(act: () => Promise<T>): Promise<AppendedEvent[]> {
   return (await inLog()).filter(({ event_id }) => !before.has(event_id));
 }
 
-function hasChanges(told: readonly SseEvent[], handshakes: readonly string[]): void {
-  const got = told.map(({ data }) => data['handshake_message_id']);
+function hasChanges(received: readonly SseEvent[], handshakes: readonly string[]): void {
+  const got = received.map(({ data }) => data['handshake_message_id']);
   expect(got).toEqual(expect.arrayContaining([...handshakes]));
 }
 
 /** Expects all these events in their order, and no gap. What a resume repeats from before them does not count. */
-function expectWhole(told: readonly SseEvent[], events: readonly AppendedEvent[]): void {
+function expectWhole(received: readonly SseEvent[], events: readonly AppendedEvent[]): void {
   const ids = new Set<unknown>(events.map(({ event_id }) => event_id));
   expect(
     faultsIn(
-      told.filter(({ data }) => ids.has(data['event_id'])),
+      received.filter(({ data }) => ids.has(data['event_id'])),
       events,
     ),
   ).toEqual([]);
-  expect(gapsOf(told)).toEqual([]);
+  expect(gapsOf(received)).toEqual([]);
 }
 
-function gapsOf(told: readonly SseEvent[]): unknown[] {
-  return told.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
+function gapsOf(received: readonly SseEvent[]): unknown[] {
+  return received.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
 }
 
 async function follow(gateway: App, after?: string): Promise<EventListener> {
@@ -128,15 +128,15 @@ it('the gateway is killed', async () => {
   let rest = reader;
   const events = await added(async () => {
     const stop = changing();
-    await reader.until(() => expect(reader.told.length).toBeGreaterThan(50));
+    await reader.until(() => expect(reader.received.length).toBeGreaterThan(50));
     await gateways[0].kill();
     await reader.until(() => expect([reader.ended, reader.broken]).toContain(true));
     rest = await follow(gateways[1], reader.lastId);
     const last = await stop();
-    await rest.until(() => hasChanges(rest.told, last));
+    await rest.until(() => hasChanges(rest.received, last));
   });
   gateways[0] = await startGateway('first-again');
-  await rest.until(() => expectWhole([...reader.told, ...rest.told], events));
+  await rest.until(() => expectWhole([...reader.received, ...rest.received], events));
   rest.close();
 });
 
@@ -150,15 +150,15 @@ async function survived(act: (leaving: EventListener) => Promise<void>, back: 0 
   let rest = leaving;
   const events = await added(async () => {
     const stop = changing();
-    await leaving.until(() => expect(leaving.told.length).toBeGreaterThan(50));
+    await leaving.until(() => expect(leaving.received.length).toBeGreaterThan(50));
     await act(leaving);
     const last = await stop();
-    await follower.until(() => hasChanges(follower.told, last));
+    await follower.until(() => hasChanges(follower.received, last));
     rest = await follow(gateways[back], leaving.lastId);
-    await rest.until(() => hasChanges(rest.told, last));
+    await rest.until(() => hasChanges(rest.received, last));
   });
-  await rest.until(() => expectWhole([...leaving.told, ...rest.told], events));
-  await follower.until(() => expectWhole(follower.told, events));
+  await rest.until(() => expectWhole([...leaving.received, ...rest.received], events));
+  await follower.until(() => expectWhole(follower.received, events));
   for (const reader of [follower, rest]) reader.close();
   return events;
 }
@@ -185,27 +185,27 @@ it('Redis is emptied', async () => {
   const leaving = await follow(gateways[1]);
   const lost = await added(async () => {
     const last = await changeAll();
-    await leaving.until(() => hasChanges(leaving.told, last));
+    await leaving.until(() => hasChanges(leaving.received, last));
     leaving.close();
     const missed = await changeAll();
-    await follower.until(() => hasChanges(follower.told, missed));
+    await follower.until(() => hasChanges(follower.received, missed));
   });
   await onEachMaster(store, (redis) => redis.flushall());
   const rest = await follow(gateways[1], leaving.lastId);
   const everyShard = Array.from({ length: SHARDS }, (_, shard) => shard);
   for (const reader of [follower, rest])
-    await reader.until(() => expect(gapsOf(reader.told)).toEqual(expect.arrayContaining(everyShard)));
-  expect(faultsIn([...leaving.told, ...rest.told], lost)).toEqual([]);
-  expect(faultsIn(follower.told, lost)).toEqual([]);
+    await reader.until(() => expect(gapsOf(reader.received)).toEqual(expect.arrayContaining(everyShard)));
+  expect(faultsIn([...leaving.received, ...rest.received], lost)).toEqual([]);
+  expect(faultsIn(follower.received, lost)).toEqual([]);
   const last = await waitUntil(async () => {
     const handshakes = await changeAll();
-    await rest.until(() => hasChanges(rest.told, handshakes));
+    await rest.until(() => hasChanges(rest.received, handshakes));
     return handshakes;
   });
-  await follower.until(() => hasChanges(follower.told, last));
+  await follower.until(() => hasChanges(follower.received, last));
   const kept = await inLog();
   for (const reader of [follower, rest]) {
-    await reader.until(() => expect(faultsIn(reader.told, kept)).toEqual([]));
+    await reader.until(() => expect(faultsIn(reader.received, kept)).toEqual([]));
     reader.close();
   }
 });

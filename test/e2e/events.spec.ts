@@ -1,4 +1,4 @@
-/** The event stream over HTTP: told as it happens, resumed anywhere, through a Redis that goes away, to many at once. */
+/** The event stream over HTTP: emitted as it happens, resumed anywhere, through a Redis that goes away, to many subscribers. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ function gatewayOf(name: string): ReturnType<typeof startApp> {
 beforeAll(async () => {
   store = await startStore(dir);
   mosquitto = await startMosquitto({ dir });
-  // Each change is told: they are compared one by one.
+  // Each change is emitted, so they are compared one by one.
   const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s' };
   [gateway, second] = await Promise.all([
     gatewayOf('gateway'),
@@ -65,10 +65,10 @@ it('tells the life of a connection and of its messages, each change once and in 
   expect(withoutGivenUpClaims(all.of('told').map(({ event, data }) => data['status'] ?? event))).toEqual([
     ...['connection.online', ...statuses, 'connection.offline', 'held', 'cancelled'],
   ]);
-  await filtered.until(() => expect(filtered.told.at(-1)?.data['status']).toBe('cancelled'));
-  const told = filtered.told.map(({ data }) => data['status']);
-  expect(withoutGivenUpClaims(told)).toEqual([...statuses, 'held', 'cancelled']);
-  expect(filtered.told.find(({ data }) => data['status'] === 'failed')?.data).toMatchObject({
+  await filtered.until(() => expect(filtered.received.at(-1)?.data['status']).toBe('cancelled'));
+  const received = filtered.received.map(({ data }) => data['status']);
+  expect(withoutGivenUpClaims(received)).toEqual([...statuses, 'held', 'cancelled']);
+  expect(filtered.received.find(({ data }) => data['status'] === 'failed')?.data).toMatchObject({
     message_id: body.message_id,
     details: 'broken',
   });
@@ -80,19 +80,19 @@ it('is resumed on another gateway with the last id, without a loss, and names ea
   await online('resumed');
   const first = await EventListener.open(gateway.url, { client_id: 'resumed' });
   for (let n = 0; n < 5; n++) await api.send('resumed', { directive: 'test:resumed', payload: n });
-  await first.until(() => expect(first.told.length).toBeGreaterThan(3));
+  await first.until(() => expect(first.received.length).toBeGreaterThan(3));
   first.close();
   for (let n = 0; n < 5; n++) await api.send('resumed', { directive: 'test:resumed', payload: n });
   const rest = await EventListener.open(second.url, { client_id: 'resumed' }, first.lastId);
   const seen = (): Map<unknown, string> =>
     new Map(
-      [...first.told, ...rest.told]
+      [...first.received, ...rest.received]
         .filter(({ event }) => event === 'message.status')
         .map(({ data }) => [data['event_id'], `${String(data['message_id'])} ${String(data['status'])}`]),
     );
   await rest.until(() => expect(seen().size).toBe(30));
   expect(new Set(seen().values()).size).toBe(30);
-  expect(rest.told.map(({ event }) => event)).not.toContain('gap');
+  expect(rest.received.map(({ event }) => event)).not.toContain('gap');
   rest.close();
 });
 
@@ -105,7 +105,7 @@ it.each([
   expect([status, body.errors?.[0]?.name]).toEqual([422, name]);
 });
 
-it('serves two hundred subscribers, of which each is told everything', async () => {
+it('sends every event to each of two hundred subscribers', async () => {
   const ids = Array.from({ length: 20 }, (_, i) => `crowd-${i}`);
   await Promise.all(ids.map((id) => online(id)));
   const listeners = await Promise.all(
@@ -117,8 +117,10 @@ it('serves two hundred subscribers, of which each is told everything', async () 
   expect(accepted.size).toBe(200);
   for (const listener of listeners) {
     const statusesOf = (id: string | undefined): unknown[] =>
-      listener.told.filter(({ data }) => data['message_id'] === id).map(({ data }) => data['status']);
-    await listener.until(() => expect(listener.told.filter(({ data }) => data['status'] === 'sent')).toHaveLength(200));
+      listener.received.filter(({ data }) => data['message_id'] === id).map(({ data }) => data['status']);
+    await listener.until(() =>
+      expect(listener.received.filter(({ data }) => data['status'] === 'sent')).toHaveLength(200),
+    );
     for (const id of accepted) expect(withoutGivenUpClaims(statusesOf(id))).toEqual(SENT);
     listener.close();
   }
@@ -140,11 +142,11 @@ it('outlives a Redis that goes away, and misses nothing that Redis kept', async 
     return answer.body;
   });
   await api.untilStatus(after.message_id, 'sent');
-  // The last one told may still be that of the first message.
+  // The last one emitted may still be that of the first message.
   const last = { message_id: after.message_id, status: 'sent' };
-  await listener.until(() => expect(listener.told.at(-1)?.data).toMatchObject(last));
-  const told = listener.told.filter(({ data }) => data['message_id'] === after.message_id);
-  expect(withoutGivenUpClaims(told.map(({ data }) => data['status']))).toEqual(SENT);
+  await listener.until(() => expect(listener.received.at(-1)?.data).toMatchObject(last));
+  const received = listener.received.filter(({ data }) => data['message_id'] === after.message_id);
+  expect(withoutGivenUpClaims(received.map(({ data }) => data['status']))).toEqual(SENT);
   expect(listener.ended).toBe(false);
   listener.close();
 }, 60_000);
@@ -154,9 +156,9 @@ it('is ended in order when its gateway stops, and resumed on the other one', asy
   const listener = await waitUntil(() => EventListener.open(second.url, { client_id: 'outlives' }));
   expect(await second.stop()).toBe(0);
   await listener.until(() => expect(listener.ended).toBe(true));
-  expect(listener.told).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
+  expect(listener.received).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
   const { body } = await api.send('outlives', { directive: 'test:meanwhile' });
   const rest = await EventListener.open(gateway.url, { client_id: 'outlives' }, listener.lastId);
-  await rest.until(() => expect(rest.told.map(({ data }) => data['message_id'])).toContain(body.message_id));
+  await rest.until(() => expect(rest.received.map(({ data }) => data['message_id'])).toContain(body.message_id));
   rest.close();
 });

@@ -211,9 +211,9 @@ it('events are told of the caller’s connections, and of nothing else', async (
   const resumed = await EventListener.open(gateway.url, {}, start, keyOfA);
   await resumed.until(() => expect(statuses(resumed, 'of-a-2')).toEqual(SENT));
   for (const listener of [mine, pointed, resumed]) {
-    for (const { data } of listener.told) expect(data['client_id']).toMatch(/^of-a/);
+    for (const { data } of listener.received) expect(data['client_id']).toMatch(/^of-a/);
   }
-  expect(pointed.told).toEqual([]);
+  expect(pointed.received).toEqual([]);
   expect(sent.map(({ status }) => status)).toEqual([202, 202]);
   for (const listener of [mine, pointed, whole, resumed]) listener.close();
   await Promise.all([nobody, fresh].map((client) => client.sayGoodbye()));

@@ -37,7 +37,7 @@ const open = (credentials: string): Promise<EventListener> =>
 
 async function untilCutOff(listener: EventListener): Promise<void> {
   await listener.until(() => expect(listener.ended).toBe(true));
-  expect(listener.told.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'credentials' } });
+  expect(listener.received.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'credentials' } });
 }
 
 it('one key cannot take all streams, and its places are free again when they close', async () => {

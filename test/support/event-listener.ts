@@ -43,7 +43,7 @@ export class EventListener extends EventText {
 
   /** Events of one client. */
   of(clientId: string): SseEvent[] {
-    return this.told.filter(({ data }) => data['client_id'] === clientId);
+    return this.received.filter(({ data }) => data['client_id'] === clientId);
   }
 
   /** Waits until the check throws no more. */

@@ -127,11 +127,11 @@ export interface SentEvent {
  * What is wrong with what a subscriber got of these events: one that is missing and lies in no `gap` of its shard and stream,
  * or a client's event that came behind a later one although it had not come before.
  */
-export function faultsIn(told: readonly SentEvent[], wanted: readonly AppendedEvent[]): string[] {
+export function faultsIn(received: readonly SentEvent[], wanted: readonly AppendedEvent[]): string[] {
   const faults: string[] = [];
   const got = new Set<unknown>();
   const newest = new Map<unknown, number>();
-  for (const { event, data } of told) {
+  for (const { event, data } of received) {
     const { event_id } = data;
     if (event === 'gap' || typeof event_id !== 'string' || got.has(event_id)) continue;
     const n = Number(data['n'] ?? orderOf(event_id));
@@ -141,7 +141,7 @@ export function faultsIn(told: readonly SentEvent[], wanted: readonly AppendedEv
     if (n < before) faults.push(`${n} of ${String(of)} came behind ${before}`);
     newest.set(of, Math.max(n, before));
   }
-  const gaps = told.filter(({ event }) => event === 'gap').map(({ data }) => data);
+  const gaps = received.filter(({ event }) => event === 'gap').map(({ data }) => data);
   for (const { event_id, shard, stream, n } of wanted) {
     if (got.has(event_id)) continue;
     const ms = msOf({ event_id });

@@ -6,7 +6,7 @@ export interface SseEvent {
 }
 
 export class EventText {
-  readonly told: SseEvent[] = [];
+  readonly received: SseEvent[] = [];
   /** As a browser would remember it. */
   lastId = '';
   /** Comments, which only show that the stream lives. */
@@ -30,6 +30,6 @@ export class EventText {
       if (line.startsWith('event:')) event = value;
       if (line.startsWith('data:')) data += value;
     }
-    if (data !== '') this.told.push({ id: this.lastId, event, data: JSON.parse(data) as SseEvent['data'] });
+    if (data !== '') this.received.push({ id: this.lastId, event, data: JSON.parse(data) as SseEvent['data'] });
   }
 }

@@ -68,11 +68,11 @@ export class FeedListener extends EventText {
   }
 
   get numbers(): unknown[] {
-    return this.told.filter(({ data }) => 'n' in data).map(({ data }) => data['n']);
+    return this.received.filter(({ data }) => 'n' in data).map(({ data }) => data['n']);
   }
 
   get events(): string[] {
-    return this.told.map(({ event }) => event);
+    return this.received.map(({ event }) => event);
   }
 
   /** Up to which time it has got the events, by its last id. */
@@ -82,6 +82,6 @@ export class FeedListener extends EventText {
 
   /** Shards for which it got a `gap`. */
   get gaps(): unknown[] {
-    return this.told.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
+    return this.received.filter(({ event }) => event === 'gap').map(({ data }) => data['shard']);
   }
 }

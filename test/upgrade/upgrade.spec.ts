@@ -137,11 +137,11 @@ describe('what release 0.1.0 wrote', () => {
   it('lets an event stream resume from a cursor of before', async () => {
     const listener = await EventListener.open(api.url, { client_id: 'host-lost' }, known.cursor);
     await listener.until(() => {
-      const seen = listener.told.map(({ event }) => event);
+      const seen = listener.received.map(({ event }) => event);
       if (!seen.includes('gap') && !seen.includes('connection.offline')) throw new Error(seen.join());
     });
     listener.close();
-    expect(listener.told.map(({ event }) => event).filter((event) => event !== 'gap')).toEqual(
+    expect(listener.received.map(({ event }) => event).filter((event) => event !== 'gap')).toEqual(
       expect.not.arrayContaining(['closed']),
     );
   });

@@ -68,7 +68,7 @@ describe('EventFeed', () => {
     for (const listener of listeners) {
       await eventually(() => expect(listener.numbers).toHaveLength(1200));
       for (const [shard, wanted] of added.entries()) expect(inShard(listener, shard)).toEqual(wanted);
-      expect(listener.told[0]).toMatchObject({
+      expect(listener.received[0]).toMatchObject({
         event: 'message.status',
         data: { type: 'message.status', at: new Date(5000).toISOString() },
       });
@@ -97,7 +97,7 @@ describe('EventFeed', () => {
     await eventually(() => expect(everything.numbers).toContain(last));
     expect(offline.numbers).toEqual([gone]);
     expect(one.numbers).toEqual(status);
-    expect(none.told).toEqual([]);
+    expect(none.received).toEqual([]);
   });
 
   it('sends heartbeats with the cursor it has reached, even if no event matched', async () => {
@@ -106,7 +106,7 @@ describe('EventFeed', () => {
       await append(0, 3);
       const [seconds = '0'] = await redis.time();
       await eventually(() => expect(decodeCursor(listener.lastId) ?? 0).toBeGreaterThan(Number(seconds) * 1000));
-      expect(listener.told).toEqual([]);
+      expect(listener.received).toEqual([]);
     });
   });
 
@@ -139,7 +139,7 @@ describe('EventFeed', () => {
     await stopped.stop();
     for (const listener of listeners) {
       await eventually(() => expect(listener.closed).toBe(true));
-      expect(listener.told).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
+      expect(listener.received).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
     }
   });
 });
@@ -168,7 +168,7 @@ describe('EventSubscription that resumes', () => {
     await withFeed({}, async (another) => {
       const during = append(0, 500);
       for (const cut of [0, 1, 57, 119]) {
-        const { id = '' } = first.told[cut] ?? {};
+        const { id = '' } = first.received[cut] ?? {};
         const seen = first.numbers.slice(0, cut + 1);
         const rest = await subscribe({ after: id, of: cut % 2 === 0 ? feed : another });
         const more = [...added, ...(await during)];
@@ -191,7 +191,7 @@ describe('EventSubscription that resumes', () => {
     const [n] = await append(2, 1);
     await eventually(() => expect([live.numbers.at(-1), late.numbers.at(-1)]).toEqual([n, n]));
     expect(late.numbers).toHaveLength(301);
-    expect(late.told.at(-1)?.id).toBe(live.told.at(-1)?.id);
+    expect(late.received.at(-1)?.id).toBe(live.received.at(-1)?.id);
   });
 
   it('gets a repeated event with the same event_id', async () => {
@@ -201,7 +201,7 @@ describe('EventSubscription that resumes', () => {
     await eventually(() => expect(first.numbers).toHaveLength(3));
     const again = await subscribe({ after: lastId });
     await eventually(() => expect(again.numbers).toHaveLength(3));
-    const ids = ({ told }: FeedListener): unknown[] => told.map(({ data }) => data['event_id']);
+    const ids = ({ received }: FeedListener): unknown[] => received.map(({ data }) => data['event_id']);
     expect(ids(again)).toEqual(ids(first));
     expect(ids(first)).toEqual(Array.from({ length: 3 }, () => expect.stringMatching(/^2-\d+-\d+$/) as unknown));
   });
@@ -218,7 +218,7 @@ describe('the gap event', () => {
     await eventually(() => expect(late.numbers).toHaveLength(kept));
     const gaps = late.events.filter((event) => event === 'gap');
     expect(late.events).toEqual([...gaps, ...late.numbers.map(() => 'message.status')]);
-    expect(late.told[0]?.data).toMatchObject({ type: 'gap', shard: 1, streams: ['state'] });
+    expect(late.received[0]?.data).toMatchObject({ type: 'gap', shard: 1, streams: ['state'] });
   });
 
   it('sends a gap if events are trimmed while a reader catches up', async () => {
@@ -327,7 +327,7 @@ describe('EventSubscription that is slow', () => {
       const listeners = streams.map((stream) => new FeedListener(stream));
       for (const listener of listeners) {
         await eventually(() => expect(listener.numbers).toHaveLength(added.length));
-        expect(faultsIn(listener.told, log.appended)).toEqual([]);
+        expect(faultsIn(listener.received, log.appended)).toEqual([]);
       }
       expect(await heldBytes()).toBeLessThanOrEqual(total);
     });
@@ -341,7 +341,7 @@ describe('EventSubscription that is slow', () => {
       await eventually(() => expect(stream.reason).toBe('too-slow'));
       const slow = new FeedListener(stream);
       await eventually(() => expect(slow.closed).toBe(true));
-      expect(slow.told.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'too-slow' } });
+      expect(slow.received.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'too-slow' } });
     });
   });
 });
@@ -359,8 +359,8 @@ async function begun(): Promise<FeedListener> {
   return listener;
 }
 
-function inShard({ told }: FeedListener, shard: number): number[] {
-  return told.filter(({ data }) => data['shard'] === shard && 'n' in data).map(({ data }) => Number(data['n']));
+function inShard({ received }: FeedListener, shard: number): number[] {
+  return received.filter(({ data }) => data['shard'] === shard && 'n' in data).map(({ data }) => Number(data['n']));
 }
 
 function byNumber(a: unknown, b: unknown): number {

@@ -37,8 +37,8 @@ async function begun(feed: EventFeed, after?: string): Promise<FeedListener> {
   return listener;
 }
 
-function gapsOf({ told }: { told: readonly SseEvent[] }): SseEvent['data'][] {
-  return told.filter(({ event }) => event === 'gap').map(({ data }) => data);
+function gapsOf({ received }: { received: readonly SseEvent[] }): SseEvent['data'][] {
+  return received.filter(({ event }) => event === 'gap').map(({ data }) => data);
 }
 
 /** Expects one `gap`, or several in a row, of the shard's streams, that reach over all events that are missing. */
@@ -67,7 +67,7 @@ describe('the gap event names the shard, the streams, and the time from and unti
     expect(missing.length).toBeGreaterThan(100);
     expect(reader.numbers).toEqual(expect.arrayContaining(refused.map(({ n }) => n)));
     expectGap(reader, 1, ['state'], missing);
-    expect(faultsIn(reader.told, log.appended)).toEqual([]);
+    expect(faultsIn(reader.received, log.appended)).toEqual([]);
   });
 
   it('reports a gap to a reader that follows', async () => {
@@ -83,7 +83,7 @@ describe('the gap event names the shard, the streams, and the time from and unti
     expectGap(reader, 2, ['refusals'], missing);
     // It comes before what is kept behind it.
     expect(reader.events.slice(3)).toEqual(['gap', ...reader.numbers.slice(3).map(() => 'connection.refused')]);
-    expect(faultsIn(reader.told, log.appended)).toEqual([]);
+    expect(faultsIn(reader.received, log.appended)).toEqual([]);
   });
 
   it('reports a gap to a reader that has just begun, although the clocks of the masters differ', async () => {
@@ -95,7 +95,7 @@ describe('the gap event names the shard, the streams, and the time from and unti
     const reader = await begun(feeds[1], lastId);
     await eventually(() => expect(reader.numbers.at(-1)).toBe(9));
     expect(reader.gaps).toContain(0);
-    expect(faultsIn(reader.told, log.appended)).toEqual([]);
+    expect(faultsIn(reader.received, log.appended)).toEqual([]);
   });
 });
 
@@ -109,12 +109,12 @@ describe("a master's clock that steps back", () => {
     await log.append(2, 3);
     await eventually(() => expect(follower.numbers).toHaveLength(6));
     // From now on it shows the real time again, a minute before the newest event.
-    const resumed = await begun(feeds[1], follower.told[2]?.id);
+    const resumed = await begun(feeds[1], follower.received[2]?.id);
     await log.append(1, 3);
     await log.append(2, 3);
     for (const reader of [follower, resumed]) {
       await eventually(() => expect(new Set(reader.numbers).size).toBe(12));
-      expect(faultsIn(reader.told, log.appended)).toEqual([]);
+      expect(faultsIn(reader.received, log.appended)).toEqual([]);
       expect(reader.gaps).toEqual([]);
     }
     // No other shard is as far as that one.

@@ -90,7 +90,7 @@ it('holds back the cursor, but no event of other shards, while a master is away,
     await eventually(() =>
       expect(reader.numbers).toEqual(expect.arrayContaining([...before, ...after].map(({ n }) => n))),
     );
-    expect(faultsIn(reader.told, log.appended)).toEqual([]);
+    expect(faultsIn(reader.received, log.appended)).toEqual([]);
     expect(reader.gaps).toEqual([]);
     await eventually(() => expect(reader.upToMs).toBeGreaterThan(awayMs + 1));
   }

@@ -80,16 +80,16 @@ it('sends every later event in order to a reader that resumes at any of 100 rand
   for (const reader of [follower, catchingUp]) await eventually(() => isWhole(reader));
   let late = 0;
   const resumeAt = async (at: number, i: number): Promise<void> => {
-    const { told } = i % 2 === 0 ? follower : catchingUp;
+    const { received } = i % 2 === 0 ? follower : catchingUp;
     const what = `seed ${random.seed}, reader ${i % 2}, position ${at}`;
-    const before = told.slice(0, at + 1).map(({ data }) => data['event_id']);
+    const before = received.slice(0, at + 1).map(({ data }) => data['event_id']);
     const wanted = log.appended.filter(({ event_id }) => !before.includes(event_id));
-    const reader = await listenAt(feed(random.below(2)), { after: told[at]?.id ?? '' });
+    const reader = await listenAt(feed(random.below(2)), { after: received[at]?.id ?? '' });
     await eventually(() => {
-      const got = reader.told.map(({ data }) => data['event_id']);
+      const got = reader.received.map(({ data }) => data['event_id']);
       expect(new Set([...before, ...got]).size).toBe(log.appended.length);
     }, what);
-    expect([what, ...faultsIn(reader.told, wanted), ...reader.gaps]).toEqual([what]);
+    expect([what, ...faultsIn(reader.received, wanted), ...reader.gaps]).toEqual([what]);
     if (!reader.numbers.includes(0)) late++;
     reader.stream.destroy();
   };
@@ -129,7 +129,7 @@ it('keeps the order of each client and loses nothing without a gap, whatever rea
       begin();
       let reader = await listenAt(feed(0));
       await eventually(() => expect(reader.lastId).not.toBe(''));
-      const told: SseEvent[] = [];
+      const received: SseEvent[] = [];
       const clocks = Array.from({ length: SHARDS }, () => Date.now() + 10_000);
       for (const [what, ...args] of steps) {
         const [a = 0, b = 0, c = 0] = args;
@@ -141,7 +141,7 @@ it('keeps the order of each client and loses nothing without a gap, whatever rea
           await log.setClock(a, clocks[a]);
         }
         if (what === 'resume') {
-          told.push(...reader.told);
+          received.push(...reader.received);
           reader.stream.destroy();
           reader = await listenAt(feed(a), { after: reader.lastId });
         }
@@ -152,8 +152,8 @@ it('keeps the order of each client and loses nothing without a gap, whatever rea
       }
       reader.stream.resume();
       await eventually(() => expect(reader.numbers).toEqual(expect.arrayContaining(last)));
-      expect(faultsIn([...told, ...reader.told], log.appended)).toEqual([]);
-      expect(faultsIn(reader.told, [])).toEqual([]);
+      expect(faultsIn([...received, ...reader.received], log.appended)).toEqual([]);
+      expect(faultsIn(reader.received, [])).toEqual([]);
       reader.stream.destroy();
     }),
     { numRuns: RUNS, endOnFailure: true },
@@ -172,7 +172,7 @@ it('never lets the ids of a reader that falls behind go back', async () => {
   for (let i = 0; i < 20; i++) await log.append(i % SHARDS, 20, { filling: 'x'.repeat(300) });
   reader.stream.resume();
   await eventually(() => isWhole(reader));
-  const times = reader.told.map(({ id }) => decodeCursor(id));
+  const times = reader.received.map(({ id }) => decodeCursor(id));
   expect(times).toEqual(times.toSorted((a = 0, b = 0) => a - b));
 });
 
@@ -184,13 +184,13 @@ it('encodes a cursor of 4,096 shards in 10 characters, and a resume with it miss
     log = new EventLog(redis, new RegistryKeys(settings.KEY_PREFIX), many);
     const first = await EventListener.open(gateway.url);
     for (const shard of [0, 77, 2048, many - 1]) await log.append(shard, 3);
-    await first.until(() => expect(first.told).toHaveLength(12));
+    await first.until(() => expect(first.received).toHaveLength(12));
     expect(first.lastId).toMatch(/^[\w-]{10}$/);
     first.close();
     for (const shard of [77, many - 2]) await log.append(shard, 2);
     const second = await EventListener.open(gateway.url, {}, first.lastId);
-    await second.until(() => expect(faultsIn([...first.told, ...second.told], log.appended)).toEqual([]));
-    expect(second.told.map(({ event }) => event)).not.toContain('gap');
+    await second.until(() => expect(faultsIn([...first.received, ...second.received], log.appended)).toEqual([]));
+    expect(second.received.map(({ event }) => event)).not.toContain('gap');
     second.close();
   } finally {
     await gateway.stop();

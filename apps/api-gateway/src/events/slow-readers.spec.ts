@@ -57,16 +57,17 @@ it('sends 20,000 events in order to a reader that takes a few KB at a time, hold
     most = Math.max(most, await heldBytes());
     if (appended % 2000 === 0) slow.take(4096);
   });
-  await quick.until(() => expect(quick.told).toHaveLength(20_000));
+  await quick.until(() => expect(quick.received).toHaveLength(20_000));
   // The quick one holds nothing any more: this is what is held for the slow one.
   expect(await heldBytes()).toBeLessThanOrEqual(MIB);
   expect(await heldBytes()).toBeGreaterThan(0);
   expect(most).toBeLessThanOrEqual(2 * MIB);
-  expect(slow.told.length).toBeLessThan(19_000);
+  expect(slow.received.length).toBeLessThan(19_000);
   slow.take(Infinity);
-  await slow.until(() => expect(slow.told).toHaveLength(20_000));
-  for (const reader of [slow, quick]) expect(faultsIn(reader.told, log.appended)).toEqual([]);
-  for (const reader of [slow, quick]) expect(reader.told.every(({ event }) => event === 'message.status')).toBe(true);
+  await slow.until(() => expect(slow.received).toHaveLength(20_000));
+  for (const reader of [slow, quick]) expect(faultsIn(reader.received, log.appended)).toEqual([]);
+  for (const reader of [slow, quick])
+    expect(reader.received.every(({ event }) => event === 'message.status')).toBe(true);
   for (const reader of [slow, quick]) reader.close();
 });
 
@@ -79,7 +80,7 @@ it('refuses a reader beyond EVENT_BUFFER_TOTAL with 503, and admits it when anot
   const last = await waitUntil(() => EventListener.open(gateway.url));
   const [event] = await log.append(1, 1);
   for (const reader of [...readers.slice(1), last]) {
-    await reader.until(() => expect(reader.told.map(({ data }) => data['event_id'])).toEqual([event?.event_id]));
+    await reader.until(() => expect(reader.received.map(({ data }) => data['event_id'])).toEqual([event?.event_id]));
     reader.close();
   }
 });
