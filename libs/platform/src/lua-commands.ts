@@ -80,25 +80,32 @@ export class LuaCommand<Keys extends LuaNamed, Args extends LuaNamed, Reply> {
   /** All keys of a call lie on one hash slot. Rejects with what Redis or the connection says. */
   async run(redis: Redis, keys: Keys, args: Args): Promise<Reply> {
     if (!(this.name in redis)) redis.defineCommand(this.name, { lua: this.source.text });
-    const values: LuaValue[] = [0];
-    this.push(values, 'key', this.source.keys, keys);
-    values[0] = values.length - 1;
+    const values: (LuaValue | readonly LuaValue[])[] = [0];
+    values[0] = this.push(values, 'key', this.source.keys, keys);
     this.push(values, 'argument', this.source.args, args);
     const call = (redis as unknown as Record<string, ScriptCall>)[this.name];
     const reply = await call?.apply(redis, values);
     return (this.source.repliesByName && Array.isArray(reply) ? byName(reply) : reply) as Reply;
   }
 
-  private push(values: LuaValue[], what: string, names: readonly LuaName[], given: LuaNamed): void {
+  /** Lists go as they are: ioredis flattens them. @returns how many values were pushed */
+  private push(
+    values: (LuaValue | readonly LuaValue[])[],
+    what: string,
+    names: readonly LuaName[],
+    given: LuaNamed,
+  ): number {
+    let count = 0;
     for (const { name, kind } of names) {
       const value = given[name];
       if (value === undefined) {
-        if (kind === 'optional') return;
+        if (kind === 'optional') break;
         throw new TypeError(`Lua command ${this.name} was called without its ${what} "${name}"`);
       }
-      if (typeof value === 'object') for (const one of value) values.push(one);
-      else values.push(value);
+      values.push(value);
+      count += typeof value === 'object' ? value.length : 1;
     }
+    return count;
   }
 }
 
@@ -209,4 +216,4 @@ function read(path: string, from: string): string {
   }
 }
 
-type ScriptCall = (...args: LuaValue[]) => unknown;
+type ScriptCall = (...args: (LuaValue | readonly LuaValue[])[]) => unknown;
