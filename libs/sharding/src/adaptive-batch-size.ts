@@ -5,7 +5,7 @@ const COUNT = { first: 16, most: 128 } as const;
 /** Characters of all entries of one read. */
 const BUDGET = 32 * 1024 * 1024;
 
-/** Shortest time from a read that brought all there was to the next: what comes meanwhile shares a read and a commit. */
+/** Shortest time from a read that brought all there was to the next: what comes in between shares a read and a commit. */
 const GATHER_MS = 10;
 
 /**

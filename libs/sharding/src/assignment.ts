@@ -1,6 +1,6 @@
 /**
  * Who should hold what: a pure function of the live members, what they hold, and how much there is (S5). Every
- * member computes it for itself; where two differ for a moment, the leases decide.
+ * member computes it for itself; if two differ for a moment, the leases decide.
  */
 
 import type { MemberHealth } from './member-health.js';
@@ -13,7 +13,7 @@ export interface Holder {
   holds: readonly number[];
   /** It keeps nothing and is given nothing. */
   draining: boolean;
-  /** So is an `unfit` one where others are not. */
+  /** So does an `unfit` one if others are not. */
   fitness?: MemberHealth;
 }
 

@@ -3,7 +3,7 @@ import type { Redis } from '@app/platform';
 import { AdaptiveBatchSize } from './adaptive-batch-size.js';
 import type { OnBatch, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
-/** A read ends at the latest after this, so that shards granted meanwhile are read too. */
+/** A read ends at the latest after this, so that shards granted since then are read too. */
 const BLOCK_MS = 250;
 
 /** One blocking XREAD over all streams. The next one starts when all entries of the last one have been taken. */

@@ -8,12 +8,12 @@ export interface MailboxState {
   shard: number;
   /** Entries that wait. */
   depth: number;
-  /** How long the oldest of them has been waiting, in milliseconds by Redis' clock; 0 where none waits. */
+  /** How long the oldest of them has been waiting, in milliseconds by Redis' clock; 0 if none waits. */
   oldestMs: number;
 }
 
 export interface OwnerState {
-  /** The member's id, or its boot id alone where it is not a live member; null where nobody acts. */
+  /** The member's id, or its boot id alone if it is not a live member; null if nobody acts. */
   owner: string | null;
   epoch: number | null;
 }

@@ -152,13 +152,13 @@ describe('a commit that does not fit the position', () => {
     ['0-0', '6-0'],
     ['4-0', '6-0'],
     ['6-0', '7-0'],
-  ])('is refused with PositionError from %s to %s when the shard stands at 5-0', async (from, to) => {
+  ])('is refused with PositionError from %s to %s if the shard is at position 5-0', async (from, to) => {
     const grant = await own(1);
     await commits.commit(grant, '0-0', '5-0', []);
     await fill('6-0', '7-0');
     const commit = commits.commit(grant, from, to, [{ command: ['SET', key('a'), 'x'] }]);
     await expect(commit).rejects.toThrow(PositionError);
-    await expect(commit).rejects.toThrow('at:5-0');
+    await expect(commit).rejects.toThrow('shard 3 is at position 5-0, not at');
     expect(await redis.exists(key('a'))).toBe(0);
     expect(await commits.position(SHARD)).toBe('5-0');
     expect(await waiting()).toEqual(['6-0', '7-0']);

@@ -35,7 +35,7 @@ export type CommitOutcome =
   /** An earlier try of the same commit had got through. */
   | { kind: 'repeated' };
 
-/** The shard's position is not where the commit says: the caller must read it anew. */
+/** The shard is not at the position that the commit starts from: the caller must read the position again. */
 export class PositionError extends Error {
   override readonly name = 'PositionError';
 }
@@ -85,7 +85,9 @@ export class FencedCommit {
     if (Array.isArray(reply)) return { kind: 'committed', guarded: reply.map((done) => done === 1) };
     if (reply === 'repeated') return { kind: 'repeated' };
     if (reply === 'stale') throw new StaleOwnerError(shard);
-    throw new PositionError(`shard ${index} stands ${reply}, not at ${from}: read its mailbox from there`);
+    throw new PositionError(
+      `shard ${index} is at position ${reply.slice('at:'.length)}, not at ${from}: read its mailbox from there`,
+    );
   }
 }
 

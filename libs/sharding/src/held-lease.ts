@@ -88,7 +88,7 @@ export class HeldLease {
     return this.phase === 'ended';
   }
 
-  /** Acquires the lease and has the listener take it on. Rejects where one of the two fails; it has ended then. */
+  /** Acquires the lease and has the listener take it on. Rejects if one of the two fails; it has ended then. */
   async acquire(): Promise<Acquired> {
     const { leases, listener, changed } = this.parts;
     try {
@@ -134,7 +134,7 @@ export class HeldLease {
     void this.giveUp();
   }
 
-  /** Has the listener finish, gives the lease back where it is still ours, and resolves then. Never rejects. */
+  /** Has the listener finish, gives the lease back if it is still ours, and resolves then. Never rejects. */
   giveUp(): Promise<void> {
     const { phase, leased } = this;
     if (phase !== 'acquiring' && phase !== 'acting') return this.over;

@@ -13,7 +13,7 @@ export class LeaseTiming {
   /**
    * @param leaseMs how long a lease holds without a renewal: what a crash costs
    * @param answerMs longest a Redis command may take before it counts as failed
-   * @throws RangeError where one slow answer would already cost the lease
+   * @throws RangeError if one slow answer would already cost the lease
    */
   constructor(
     readonly leaseMs: number,

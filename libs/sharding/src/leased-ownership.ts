@@ -8,7 +8,7 @@
  * - What was given up is acquired again only when the listener has finished with it.
  * - A Redis that is away ends the acting, not the process (S7).
  * - A lease that is gone though it cannot have run out says that Redis has lost data (S0), as does whatever else
- *   `doubts` watch: everything is given up, told to the listener, and acquired anew.
+ *   `doubts` watch: everything is given up, the listener is notified, and all of it is acquired again.
  */
 import { Backoff, type Logger, type Redis } from '@app/platform';
 import { assign } from './assignment.js';
@@ -28,7 +28,7 @@ export interface LeasedOwnershipOptions {
   leases: Leases;
   timing: LeaseTiming;
   keys: ShardingKeys;
-  /** A connection of its own, on which changes of the members are heard. */
+  /** A connection of its own, on which changes of the members are received. */
   subscriber: Redis;
   /** Each says whether data may have been lost since its last call (S0). */
   dataLossDetectors: readonly (() => Promise<boolean>)[];
@@ -105,13 +105,14 @@ export class LeasedOwnership implements Ownership {
     }
     this.metrics.refusals.inc({ kind: grant.kind });
     this.noteVanished(holding);
-    holding.lose('another owner, or none, stands in Redis');
+    holding.lose('Redis names another owner, or none');
   }
 
-  /** Why this process is not ready to serve; undefined where it acts for all it should. */
+  /** Why this process is not ready to serve; undefined if it acts for all it should. */
   trouble(): string | undefined {
     const { timing } = this.parts;
-    if (this.heardAt === undefined || !timing.mayAct(this.heardAt, performance.now())) return 'takes no part now';
+    if (this.heardAt === undefined || !timing.mayAct(this.heardAt, performance.now()))
+      return 'not a member now: Redis has not answered a heartbeat in time';
     const missing = [...this.wanted.keys()].filter((name) => this.holdings.get(name)?.acting !== true).length;
     return missing === 0 ? undefined : `${missing} of ${this.wanted.size} shards and lanes not taken yet`;
   }
@@ -120,7 +121,7 @@ export class LeasedOwnership implements Ownership {
     this.draining = true;
     this.wanted = new Map();
     this.rounds.trigger();
-    // Rounds go on meanwhile: what is being finished must stay leased.
+    // Rounds go on until then: what is being finished must stay leased.
     await Promise.all([...this.holdings.values()].map((holding) => holding.giveUp()));
     await this.rounds.stop();
     clearTimeout(this.deadline);
@@ -198,7 +199,7 @@ export class LeasedOwnership implements Ownership {
   /** Renews what is due, and what soon will be, together. */
   private renewals(now: number): Promise<void>[] {
     const { timing, leases } = this.parts;
-    // One that is not heard any more is no member: what it holds is waited for by those who are.
+    // A process without heartbeats is no member: the members wait for what it holds.
     if (this.heardAt !== undefined && !timing.mayAct(this.heardAt, now)) return [];
     return [...this.holdings.values()].map(async (holding) => {
       const { grant } = holding;
@@ -212,11 +213,11 @@ export class LeasedOwnership implements Ownership {
         return;
       }
       this.noteVanished(holding);
-      holding.lose(standing === 'nobody' ? 'the lease is gone' : 'another owner stands in Redis');
+      holding.lose(standing === 'nobody' ? 'the lease is gone' : 'Redis names another owner');
     });
   }
 
-  /** Nobody can have taken a lease before its time: where it is not ours, what stood in Redis is gone. */
+  /** Nobody can have taken a lease before its time: if it is not ours, Redis has lost it. */
   private noteVanished(holding: HeldLease): void {
     const { grant } = holding;
     if (grant !== undefined && holding.needsLease && this.mayAct(grant)) this.vanished = true;
@@ -290,7 +291,7 @@ export class LeasedOwnership implements Ownership {
 
   private doubtData(why: string): void {
     this.vanished = false;
-    this.parts.logger.warn({ why }, 'Redis may have lost data; taking part anew');
+    this.parts.logger.warn({ why }, 'Redis may have lost data: giving up all leases and acquiring them again');
     for (const holding of this.holdings.values()) holding.lose('Redis may have lost data');
     this.listener?.possibleDataLoss();
   }

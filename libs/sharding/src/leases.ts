@@ -1,6 +1,6 @@
 /**
- * Leases in Redis: who holds a shard or lane, in which epoch, for how long. Each script tells what is actually held
- * afterwards, so that a lost answer or a lost race needs no second question.
+ * Leases in Redis: who holds a shard or lane, in which epoch, for how long. Each command replies what is actually held
+ * afterwards, so that a lost reply or a lost race needs no second question.
  */
 import type { Redis } from '@app/platform';
 import { commands } from './commands.js';
@@ -48,14 +48,14 @@ export class Leases {
     return { kind: 'acquired', grant: { ...resource, epoch: Number.parseInt(fence, 10), fence } };
   }
 
-  /** Extends the lease where it is still ours. @returns whose it is now */
+  /** Extends the lease if it is still ours. @returns whose it is now */
   async renew(grant: Grant): Promise<LeaseStatus> {
     const keys = { owner: this.keys.owner(grant), log: this.logOf(grant) };
     const args = { fence: grant.fence, lease_ms: this.leaseMs };
     return statusOf(grant, await renewLease.run(this.redis, keys, args));
   }
 
-  /** Gives the lease back where it is still ours. @returns whose it is now */
+  /** Gives the lease back if it is still ours. @returns whose it is now */
   async release(grant: Grant): Promise<LeaseStatus> {
     return statusOf(
       grant,

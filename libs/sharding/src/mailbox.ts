@@ -45,7 +45,7 @@ export function unpack(id: string, packed: string): MailboxEntry {
   };
 }
 
-/** Whether entry `a` stands behind entry `b`. */
+/** Whether entry `a` is later than entry `b`. */
 export function isAfter(a: string, b: string): boolean {
   const [aMs = '', aNumber = ''] = a.split('-');
   const [bMs = '', bNumber = ''] = b.split('-');
@@ -130,7 +130,7 @@ export class Mailboxes {
    * was appended before is `seen`.
    * What is delivered again and was appended before is left out.
    * @returns the outcome a shard, each batch whole or not at all, and how many items were left out
-   * @throws StaleOwnerError where the lane has a newer owner; an Error of Redis where the outcome is unknown.
+   * @throws StaleOwnerError if the lane has a newer owner; an Error of Redis if the outcome is unknown.
    */
   async append(
     lane: Grant,
@@ -182,7 +182,7 @@ export class Mailboxes {
     return lastEntryId.run(this.redis, keys, {});
   }
 
-  /** Appends an entry of a caller that owns no lane. @returns false where the mailbox is full. */
+  /** Appends an entry of a caller that owns no lane. @returns false if the mailbox is full. */
   async send(shard: number, item: MailboxItem): Promise<boolean> {
     return (await this.sendAll(shard, [item])) === 1;
   }

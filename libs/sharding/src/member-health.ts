@@ -1,13 +1,13 @@
 /**
- * Whether a member can do the work it would be given. One that takes part but no longer reaches the broker, or
- * one of the masters of a Redis Cluster, would keep its shards and lanes and serve nobody. So it lets them go to one that is fit; but only after a
- * while, and only to such a one: what troubles everybody moves nothing.
+ * Whether a member can do the work it would be given. A member that sends heartbeats but does not reach the broker, or one of
+ * the masters of a Redis Cluster, would keep its shards and lanes and serve nobody. So it gives them to a fit member, but only
+ * after a while, and only if there is one: trouble that all members have moves nothing.
  */
 
 /**
  * - `fit`: nothing has troubled it for a while;
  * - `troubled`: something does, or did a moment ago;
- * - `unfit`: trouble has lasted while another was fit; until it is over, everything goes to others where there are any.
+ * - `unfit`: trouble has lasted while another was fit; until it is over, everything goes to others if there are any.
  */
 export type MemberHealth = 'fit' | 'troubled' | 'unfit';
 
@@ -34,7 +34,7 @@ export class MemberHealthWatch {
     else if (this.state !== 'unfit') this.state = lasting && othersFit ? 'unfit' : 'troubled';
   }
 
-  /** It takes no part for now: how long trouble has lasted is counted anew. */
+  /** It takes no part for now: how long trouble has lasted is counted from zero again. */
   interrupted(): void {
     this.since = undefined;
   }

@@ -7,7 +7,7 @@ import { commands } from './commands.js';
 import type { MemberHealth } from './member-health.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
-/** What a member tells the others about itself. */
+/** What a member announces about itself. */
 export interface Announcement {
   /** For people: the pod's or host's name. */
   name: string;
@@ -30,7 +30,7 @@ export interface Announcement {
 export type Member = Announcement & { id: string };
 
 export interface Heartbeat {
-  /** All live members, oneself included; undefined where nothing has changed since the last heartbeat. */
+  /** All live members, oneself included; undefined if nothing has changed since the last heartbeat. */
   members: Member[] | undefined;
   /** The next heartbeat of another member is overdue in so many milliseconds. */
   nextOverdueMs: number | undefined;

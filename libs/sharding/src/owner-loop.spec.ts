@@ -458,6 +458,8 @@ describe.each([
 it('tells a stale owner which grant it has lost and what to do', () => {
   const grant: Grant = { kind: 'shard', index: 4, epoch: 7, fence: '7:boot' };
   const error = new StaleOwnerError(grant);
-  expect(error.message).toBe("shard 4 is no longer this process' since epoch 7: it must stop acting for it");
+  expect(error.message).toBe(
+    'shard 4 is owned by another process (our epoch 7 is stale): this process stops acting for it',
+  );
   expect(error.name).toBe('StaleOwnerError');
 });

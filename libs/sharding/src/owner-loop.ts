@@ -3,7 +3,7 @@
  * A shard's batches are handled one after the other; shards side by side.
  *
  * - A shard is read again when its last batch is done, so memory holds one batch a shard at most.
- * - A refused write ends the shard here and tells the ownership (S2); any other failure makes this shard, and no
+ * - A refused write ends the shard here and notifies the ownership (S2); any other failure makes this shard, and no
  *   other, start again from its stored position after a back-off.
  */
 import { Backoff, type Logger, pause, sharedAbort } from '@app/platform';
@@ -16,7 +16,7 @@ import { StaleOwnerError, type Grant, type Ownership } from './ownership.js';
 export interface ShardHandler {
   /** Applies the entries after `position`; resolves when they are committed up to the last one. */
   handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void>;
-  /** The shard is no longer this process': what is remembered of it goes. */
+  /** This process does not own the shard any more: what is cached of it goes. */
   forget(grant: Grant): void;
 }
 
@@ -29,7 +29,7 @@ interface OwnedShard {
   handling: Promise<void>;
 }
 
-/** How long it waits where there is no shard to read. */
+/** How long it waits if there is no shard to read. */
 const IDLE_MS = 250;
 
 export class OwnerLoop {
@@ -106,7 +106,7 @@ export class OwnerLoop {
     });
   }
 
-  /** Finds out where the shard stands in Redis, after a while: what is remembered may be wrong. */
+  /** Reads the shard's position from Redis, after a while: the cached one may be wrong. */
   private async readAgain(shard: OwnedShard, waitMs: number): Promise<void> {
     await pause(waitMs, this.stopping.signal);
     const { index } = shard.grant;
@@ -137,7 +137,7 @@ export class OwnerLoop {
       shard.backoff.succeeded();
     } catch (error) {
       if (error instanceof StaleOwnerError) {
-        // Its owner is told, who has it removed.
+        // The ownership removes the shard.
         shard.position = undefined;
         this.ownership.lost(grant);
         return;

@@ -19,7 +19,7 @@ export interface OwnershipListener {
   revoked(grant: Grant): Promise<void>;
   /** Lanes from this index on are wanted by no member: their sessions are to be drained and ended (S10). */
   lanesWanted(count: number): void;
-  /** Redis may have lost what it held (S0): everything held was revoked and is acquired anew. */
+  /** Redis may have lost what it held (S0): everything held was revoked and is acquired again. */
   possibleDataLoss(): void;
 }
 
@@ -33,7 +33,7 @@ export interface Ownership {
   held(): readonly Grant[];
   /** Whether the grant's lease still allows to act, by this process' own clock (S3). Asks nobody. */
   mayAct(grant: Grant): boolean;
-  /** Asks Redis whether the grant still holds; reports it lost where it does not. */
+  /** Asks Redis whether the grant still holds; reports it lost if it does not. */
   confirm(grant: Grant): Promise<boolean>;
   /**
    * The grant is lost, whoever holds it now. `refused`: Redis refused a write. `overdue`: by this process' own clock its
@@ -50,7 +50,7 @@ export class StaleOwnerError extends Error {
 
   constructor(readonly grant: Grant) {
     super(
-      `${grant.kind} ${grant.index} is no longer this process' since epoch ${grant.epoch}: it must stop acting for it`,
+      `${grant.kind} ${grant.index} is owned by another process (our epoch ${grant.epoch} is stale): this process stops acting for it`,
     );
   }
 }

@@ -5,7 +5,7 @@ import type { OnBatch, StreamEntry, StreamReader, ShardStreams } from './shard-s
 
 /** Wait after a read that found nothing: doubles from the first to the second. */
 const WAIT_MS = { first: 1, most: 25 } as const;
-/** Most reads a second where nothing comes in, however many shards there are. */
+/** Most reads a second if nothing comes in, however many shards there are. */
 const IDLE_READS = 4000;
 /** A round waits no longer than this for a shard that does not answer, or is not done. */
 const PATIENCE_MS = 100;

@@ -18,7 +18,7 @@ export type OnBatch<Entry> = (shard: number, entries: readonly Entry[]) => Promi
 
 export interface StreamReader<Entry> {
   /**
-   * Reads once what stands after each of these positions, and delivers it. Resolves soon where there is nothing; a
+   * Reads once what comes after each of these positions, and delivers it. Resolves soon if there is nothing; a
    * shard's next entries are not read before the last ones have been taken.
    */
   read(positions: ReadonlyMap<number, string>, deliver: OnBatch<Entry>): Promise<void>;

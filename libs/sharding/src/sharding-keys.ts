@@ -48,7 +48,7 @@ export class ShardingKeys {
     return { alive: `${tag}:alive`, members: `${tag}:members`, version: `${tag}:version` };
   }
 
-  /** Channel on which each change of the members is told. */
+  /** Channel on which each change of the members is published. */
   get clusterChannel(): string {
     return `${this.prefix}:{cluster}:changed`;
   }
