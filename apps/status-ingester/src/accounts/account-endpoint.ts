@@ -1,5 +1,5 @@
 /**
- * Accounts from an HTTP endpoint: `GET ACCOUNTS_URL?client_id=…` answers 200 `{"account": "…"}`, or 404 where the client
+ * Accounts from an HTTP endpoint: `GET ACCOUNTS_URL?client_id=…` answers 200 `{"account": "…"}`, or 404 if the client
  * has none. Answers are remembered for a while, those that say "none" for a shorter one; what could not be asked is
  * not. A fixed number of requests is under way at a time, so that a slow endpoint slows nothing else.
  */

@@ -31,7 +31,7 @@ export function accountSettingsFit(settings: AccountSettings, ctx: z.RefinementC
   }
 }
 
-/** Undefined where accounts are not in use. @throws SettingsError */
+/** Undefined if accounts are not in use. @throws SettingsError */
 export function accountResolver(settings: AccountSettings, logger: Logger): AccountResolver | undefined {
   const { ACCOUNTS_FILE, ACCOUNTS_URL } = settings;
   if (ACCOUNTS_FILE !== undefined) return new FileAccounts(ACCOUNTS_FILE, logger);

@@ -1,7 +1,7 @@
 /**
- * Which clients would go offline because the broker has nothing retained where they shook hands. A broker may serve a
- * subscription before what it delivered live is retained, so such an absence counts only if a second read, some time later,
- * finds it again, and no handshake has come in between.
+ * Finds clients that would go offline because the broker retains nothing on the topic of their handshake. A broker may
+ * serve a subscription before it has retained what it delivered live. So an absence counts only if a second read, some
+ * time later, finds it again and no handshake has come in between.
  */
 import { counter } from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';

@@ -1,9 +1,9 @@
 /**
- * Reads many at once, and finds out which of them make the read fail: what fails as a whole is read in halves, down to
- * the single one. So one that the broker chokes on does not keep the others from being read.
+ * Reads many items at once. A read that fails is repeated in halves, down to a single item: so one item that the broker
+ * cannot serve does not keep the others from being read.
  */
 
-/** What came of each; `untried` where `hopeless` said that trying on makes no sense. */
+/** The outcome of each item; `untried`: `hopeless` said that further reads make no sense. */
 export interface BisectedRead<Item, Result> {
   read: { items: readonly Item[]; result: Result }[];
   failed: { item: Item; error: unknown }[];

@@ -1,9 +1,9 @@
 /**
- * Waits until what the broker had accepted before has come through the lane: a marker is published and comes back
- * through the lane behind it. So what was read from the broker never overtakes the live messages that led to it.
+ * A barrier for the lane: publishes a marker and waits until it comes back through the lane. Everything that the broker
+ * accepted before has come through by then, so what was read from the broker never overtakes the live messages before it.
  *
- * With several lanes there is no order to keep, and nothing is waited for: what is told then may be told twice, and the
- * lane of the next live message brings the client's doubt.
+ * With several lanes the order is not guaranteed anyway, so the barrier does nothing: an event may be emitted twice, and
+ * the next live message through another lane requests a verification.
  */
 import { randomUUID } from 'node:crypto';
 import type { Publisher } from '@app/broker';
@@ -15,7 +15,7 @@ const passes = counter('lane_barriers', 'Waits for the lane to come up to what w
   outcome: ['passed', 'given-up'],
 });
 
-/** The lane may be taken over meanwhile, have much to catch up with, or miss the broker. After that, what was read is applied all the same. */
+/** The lane may change its owner, have a backlog, or be without the broker. After this time the reading is applied all the same. */
 const PATIENCE_MS = 60_000;
 /** A marker may be lost like any other message, so that another follows. */
 const REPEAT_MS = 1000;
@@ -44,7 +44,7 @@ export class LaneBarrier {
 
   constructor(private readonly parts: BarrierParts) {}
 
-  /** Those who wait at the same time wait together. Rejects only where `signal` is aborted. */
+  /** Callers that wait at the same time share one marker. Rejects only if `signal` is aborted. */
   async pass(signal: AbortSignal): Promise<void> {
     if (this.parts.lanes > 1) return;
     if (this.next === undefined || this.next.over.signal.aborted) this.next = this.plan();

@@ -123,7 +123,7 @@ export class MaintenanceWorker {
         );
         const silent = ids.filter((_, i) => isSilent[i]);
         const items = silent.map((clientId) => encodeCommand({ clientId, command: { do: 'reconfirm', since } }));
-        // The job fails where a mailbox is full, and is run again: those judged by then are not asked again.
+        // If a mailbox is full the job fails and runs again; clients that were judged by then are not asked again.
         if ((await mailboxes.sendAll(shard, items)) < items.length)
           throw new Error(`the mailbox of shard ${shard} is full`);
         asked += items.length;

@@ -1,7 +1,7 @@
 /**
- * Compares what a sweep read with the registry, in batches, and passes on what differs. A difference counts if it is
- * still there once the lane has come up to what was read: a live message that makes it right may still be on its way, and
- * a correction that overtook it would tell of changes that never were.
+ * Compares what a sweep read with the registry, in batches, and reports what differs. A difference counts if it is still
+ * there after the lane barrier: a live message that fixes it may still be queued in the lane, and a correction applied
+ * before it would emit events for changes that never happened.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { counter } from '@app/platform';
@@ -108,20 +108,20 @@ export class Comparing {
 
   private async passOn(shard: number, differing: readonly Difference[], noted: string): Promise<void> {
     const { sweeps } = this.parts;
-    const aside = new Map(
+    const deadLetters = new Map(
       differing.flatMap(({ found, why }) =>
         why === 'dead-letter' ? [[found.clientId, digestOf(found.body)] as const] : [],
       ),
     );
-    const passedOn = await sweeps.reported(shard, aside);
-    const items = differing.flatMap(({ found }) => (passedOn.has(found.clientId) ? [] : [this.itemOf(found, noted)]));
+    const reported = await sweeps.reported(shard, deadLetters);
+    const items = differing.flatMap(({ found }) => (reported.has(found.clientId) ? [] : [this.itemOf(found, noted)]));
     await this.sender.send(shard, items);
-    await sweeps.rememberReported(shard, aside);
+    await sweeps.rememberReported(shard, deadLetters);
     this.record.differing += items.length;
     passed.inc({ why: 'differing' }, items.length);
   }
 
-  /** What was read itself; or, where the client may have retained something elsewhere too, that it be verified. */
+  /** The reading itself, or a request to verify if the client may have retained something on another topic too. */
   private itemOf({ clientId, topic, body, refused }: Found, noted: string): MailboxItem {
     if (this.parts.severalTopics) return this.verify(clientId);
     const retained: Retained = { topic, body, ...(refused && { refused }) };

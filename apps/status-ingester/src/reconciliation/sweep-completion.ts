@@ -23,7 +23,7 @@ export class SweepCompletion {
   private inVain = 0;
   private suspicious = false;
 
-  /** @returns whether the broker is believed to have sent everything; undefined where it is to be read again */
+  /** @returns whether the broker is believed to have sent everything; undefined if it has to be read again */
   after({ complete, heldBack, fresh }: Pass): boolean | undefined {
     this.count++;
     if (fresh === 0) this.inVain++;

@@ -60,7 +60,7 @@ export class SweepTriggers {
     this.keySpaceDoubted = false;
   }
 
-  /** The sweep waits for the lanes, which are taken anew; a process that gets none asks as well. */
+  /** The sweep waits until the lanes have been acquired again; a process that gets none requests one as well. */
   dataDoubted(): void {
     this.keySpaceDoubted = true;
     this.start();

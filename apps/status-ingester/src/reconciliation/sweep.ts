@@ -4,8 +4,8 @@
  *
  * - W1 It changes nothing itself: what it found goes through the mailboxes, in single file with live messages. The last
  *   ids of the mailboxes are noted before the broker is asked; what came live since then stands above what was read.
- * - W2 Absence proves nothing: who was not seen is verified, and a read that was cut short only costs time.
- * - W3 A correction does not overtake live messages, where one lane keeps their order (see `sweep-comparing.ts`).
+ * - W2 Absence proves nothing: a client that was not seen is verified, and an incomplete read only costs time.
+ * - W3 A correction does not overtake live messages if one lane keeps their order (see `sweep-comparing.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +24,7 @@ const NO_PROGRESS_MS = 15_000;
 export interface SweepDependencies extends ReadingParts, ReportParts, Omit<ComparingParts, 'severalTopics'> {
   mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
   sweeps: Sweeps;
-  /** Identifies the key space; another one means that it was lost meanwhile. */
+  /** Identifies the key space; if it changes, the key space was lost during the sweep. */
   keySpace: () => Promise<string>;
   logger: Logger;
 }

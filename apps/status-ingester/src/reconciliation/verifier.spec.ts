@@ -61,7 +61,7 @@ afterEach(async () => {
 });
 
 function doubt(...clientIds: string[]): void {
-  verifier.doubt(
+  verifier.request(
     GRANT,
     clientIds.map((clientId) => ({ clientId, reason: 'request' as const })),
   );
@@ -78,7 +78,7 @@ it('reads what is retained for a client, and that there is nothing', async () =>
 it('of the callers that wait for one client, the last 16 are kept', () => {
   const pending = verifier.pendingOf(GRANT);
   for (let i = 0; i < 1000; i++) {
-    verifier.doubt(GRANT, [{ clientId: 'a', reason: 'request', reply: { channel: 'gateway', id: `${i}` } }]);
+    verifier.request(GRANT, [{ clientId: 'a', reason: 'request', reply: { channel: 'gateway', id: `${i}` } }]);
   }
   const ids = pending.get('a')?.replies.map(({ id }) => id);
   expect(ids).toEqual(Array.from({ length: 16 }, (_, i) => `${984 + i}`));
@@ -87,7 +87,7 @@ it('of the callers that wait for one client, the last 16 are kept', () => {
 it('of clients that no to-do stands for, a hundred of a shard are verified at a time', async () => {
   const unknown = Array.from({ length: 300 }, (_, i) => `u${i}`);
   const doubtAll = (): void => {
-    verifier.doubt(
+    verifier.request(
       GRANT,
       unknown.map((clientId) => ({ clientId, reason: 'request' as const, isVolatile: true })),
     );
@@ -102,7 +102,7 @@ it('of clients that no to-do stands for, a hundred of a shard are verified at a 
     attempt,
     outcome: 'agreed' as const,
   }));
-  await verifier.settled(GRANT, settled);
+  await verifier.complete(GRANT, settled);
   doubtAll();
   expect(verifier.pendingOf(GRANT).size).toBe(100);
 });
@@ -127,7 +127,7 @@ it('reads one alone that could not be read before, and nobody with it', async ()
 it('serves the shards in turn, however many clients one of them has', async () => {
   const crowd = Array.from({ length: 900 }, (_, i) => `crowd-${i}`);
   doubt(...crowd);
-  verifier.doubt({ ...GRANT, index: 1 }, [{ clientId: 'alone', reason: 'request' }]);
+  verifier.request({ ...GRANT, index: 1 }, [{ clientId: 'alone', reason: 'request' }]);
   await eventually(() => expect(results.size).toBe(901));
   // The second batch begins with the next shard.
   expect([...results.keys()].indexOf('alone')).toBe(200);

@@ -1,14 +1,14 @@
 /**
- * Verifies doubted clients: reads what the broker retains for them, in batches, and puts what it found into their
- * mailboxes, where it is applied in single file with live messages.
+ * Verifies clients on request: reads what the broker retains for them, in batches, and sends the readings to their
+ * mailboxes. There they are applied in one order with the live messages.
  *
- * - V1 The mailbox's last id is noted before the broker is asked. A result is applied only where no live message of
+ * - V1 The mailbox's last id is noted before the broker is asked. A reading is applied only if no live message of
  *   that client stands behind that id; otherwise it is dropped and the client is verified again.
- * - V2 The doubt itself is a to-do of the shard; what is remembered here is lost with the grant, and may be.
- * - V3 A result does not overtake the live messages that led to it, where one lane keeps their order (see `lane-barrier.ts`).
- * - V4 One that cannot be read does not keep the others from being read.
+ * - V2 A request is a to-do of the shard. What is remembered here may be lost, and is lost with the grant.
+ * - V3 A reading does not overtake the live messages before it if one lane keeps their order (see `lane-barrier.ts`).
+ * - V4 A client that cannot be read does not keep the others from being read.
  * - V5 An absence that would take a client offline counts if a second read finds it again (see `absences.ts`).
- * - V6 Doubts of one client that come soon after each other are one.
+ * - V6 Requests for one client that follow each other closely are one verification.
  */
 import { BrokerAwayError, MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
 import {
@@ -41,7 +41,7 @@ const verifications = counter('verifications', 'Verifications, by outcome.', { o
 const pendingGauge = gauge('verifications_pending', 'Clients that are being verified or wait for it.');
 const duration = secondsHistogram('verification_duration', 'Time from a request to the commit of its verification.');
 
-/** What comes after a doubt within this time belongs to it, in milliseconds. */
+/** Requests within this time after the first belong to the same verification, in milliseconds. */
 const DEBOUNCE_MS = 100;
 /** What is absent is read again after this, in milliseconds. */
 const ABSENT_AGAIN_MS = 500;
@@ -101,11 +101,11 @@ export class Verifier {
     return this.shardOf(grant).pending;
   }
 
-  doubt(grant: Grant, doubts: readonly VerificationRequest[]): void {
+  request(grant: Grant, requests: readonly VerificationRequest[]): void {
     const shard = this.shardOf(grant);
     const { pending } = shard;
     const now = performance.now();
-    for (const { clientId, reply, sweep, isVolatile = false } of doubts) {
+    for (const { clientId, reply, sweep, isVolatile = false } of requests) {
       let verification = pending.get(clientId);
       if (verification === undefined) {
         if (this.count >= MOST_PENDING || (isVolatile && shard.volatile >= MOST_VOLATILE)) continue;
@@ -132,7 +132,7 @@ export class Verifier {
   }
 
   /** After the commit: what became of results. */
-  async settled(grant: Grant, outcomes: readonly VerificationResult[]): Promise<void> {
+  async complete(grant: Grant, outcomes: readonly VerificationResult[]): Promise<void> {
     const shard = this.shardOf(grant);
     for (const { clientId, attempt, outcome, answer } of outcomes) {
       verifications.inc({ outcome });

@@ -59,7 +59,7 @@ export function applyCommand(
       return answered(after, { kind: 'done' });
     }
     case 'lift-refusal':
-      // One that was refused when it was due to be forgotten gets its time anew.
+      // If it was refused when it was due to be forgotten, its retention starts again.
       if (connection.state === 'offline') {
         effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: rules.connectionRetentionMs });
       }
@@ -81,7 +81,7 @@ export function applyCommand(
         const leftMs = (connection.disconnected_at ?? at) + rules.connectionRetentionMs - at;
         if (leftMs > 0) {
           effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: leftMs });
-          return answered(connection, { kind: 'conflict', details: 'it was here meanwhile' });
+          return answered(connection, { kind: 'conflict', details: 'it has been online since then' });
         }
       }
       effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
@@ -120,9 +120,9 @@ export function applyCommand(
       return answered(emitted.connection, { kind: 'done' });
     }
     case 'flush': {
-      const told = flush(connection, at);
-      effects.push(...told.effects);
-      return answered(told.connection, { kind: 'done' });
+      const flushed = flush(connection, at);
+      effects.push(...flushed.effects);
+      return answered(flushed.connection, { kind: 'done' });
     }
   }
 }

@@ -20,7 +20,7 @@ describe('a client that never registered', () => {
   it.each([
     ['a handshake is passed on', handshake('m1'), 'state'],
     ['a goodbye is not', OFFLINE, undefined],
-    ['what cannot be understood is only set aside', FOREIGN, 'dead-letter'],
+    ['what cannot be understood becomes a dead letter', FOREIGN, 'dead-letter'],
   ])('%s', (_, body, why) => {
     expect(differs(undefined, found(body), 0, 1)).toBe(why);
   });
@@ -38,7 +38,7 @@ describe('a client that is known', () => {
     ['offline, with a goodbye', offline, OFFLINE, undefined],
     ['offline, with a handshake', offline, handshake('m1'), 'state'],
     [
-      'offline, with what was set aside before',
+      'offline, with what was dead-lettered before',
       { ...offline, offline_reason: 'unknown', dead_letter_digest: digestOf(FOREIGN) } as const,
       FOREIGN,
       undefined,
@@ -69,7 +69,7 @@ describe('a client that is known', () => {
 });
 
 describe('a client whose id is reserved', () => {
-  it('is passed on while it has a connection, and is only set aside without one', () => {
+  it('is reported while it has a connection, and only becomes a dead letter without one', () => {
     const retained = { ...found(handshake('m1')), clientId: 'summary' };
     expect(differs(hostConnection('summary', { status_topic: OWN }), retained, 0, 1)).toBe('state');
     expect(differs(undefined, retained, 0, 1)).toBe('dead-letter');

@@ -1,12 +1,12 @@
-/** Whether what a sweep read is worth passing on. Pure. */
+/** Compares a message that a sweep read with the registry. Pure. */
 import { isReservedClientId } from '@app/protocol';
 import type { Connection, Retained } from '@app/registry';
 import { agrees, isNewElsewhere } from './retained-reading.js';
 import { truth } from './truth.js';
 
 /**
- * @returns undefined where the registry says the same, or the message is one that the client has left behind; `aside`
- * where it only is to be set aside, and no connection can remember that it was
+ * @returns undefined if the registry agrees, or if the client has left the message behind on another topic;
+ * `dead-letter` if it only has to become a dead letter and no connection can remember its digest
  */
 export function differs(
   connection: Connection | undefined,

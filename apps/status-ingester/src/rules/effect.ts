@@ -23,9 +23,9 @@ export interface Rules {
   /** Lanes that take part: with one, the first message of a client cannot have been overtaken. */
   lanes: number;
   maxInboundBytes: number;
-  /** How long a client must keep a state until subscribers are told of it, where it flaps; 0 for not at all. */
+  /** If a client flaps, its events are coalesced until it has kept a state for this long, in milliseconds; 0 for never. */
   eventSettleMs: number;
-  /** What is known of a client's account without asking anybody; undefined where accounts are not in use. */
+  /** What is known of a client's account without asking anybody; undefined if accounts are not in use. */
   accountOf?: (clientId: string) => KnownAccount;
 }
 
@@ -43,7 +43,7 @@ export interface EventEffect {
 export type Effect =
   | EventEffect
   | { kind: 'dead-letter'; letter: DeadLetter; reason: RefusalReason }
-  /** Done by the owner after the commit; `inMs` later than now where given. */
+  /** The owner does it after the commit, `inMs` later if that is given. */
   | { kind: 'to-do'; todo: ToDo; inMs?: number }
   /** The client's message was refused, and the client is to know why. */
   | ({ kind: 'refuse' } & Pick<Refused, 'inResponseTo' | 'details'>)
@@ -62,7 +62,7 @@ export type Effect =
 export type Correction = 'none' | 'online' | 'updated' | 'offline' | 'reason';
 
 export interface Transition {
-  /** Undefined where the client is not known, or was forgotten. */
+  /** Undefined if the client is not known, or was forgotten. */
   connection: Connection | undefined;
   effects: Effect[];
 }

@@ -1,18 +1,17 @@
 /**
- * When subscribers are told of a change of state: the registry is never late, but a client that flaps is told of once it
- * has settled. Pure.
+ * Flap damping: decides when a change of state is emitted to subscribers. The registry itself changes at once. Pure.
  *
- * - Coming online, a goodbye and new facts are told at once, unless the last change was told less than the settle time
- *   ago: so a client adds no more than one event in that time, whatever it sends.
- * - Any other end may be half of a reconnect, so it waits for the settle time.
- * - While something is held back, each further change joins it, until the client has kept its state for the settle
- *   time, or has flapped for ten of them. Then its state is told, with how many changes were not.
- * - What is held back stands in the connection, and a to-do of the shard, written by the same commit, has it told.
+ * - Coming online, a goodbye and new facts are emitted at once, unless the last event is younger than the settle time.
+ *   So a client adds at most one event in that time, whatever it sends.
+ * - Any other end may be half of a reconnect: it waits for the settle time.
+ * - While an event waits, further changes are coalesced with it, until the client has kept its state for the settle
+ *   time, or has flapped for ten settle times. Then its state is emitted, with the number of changes that were not.
+ * - Coalesced events are stored in the connection. The same commit writes a to-do that flushes them.
  */
 import type { ChangeEvent, Connection, CoalescedEvents, RegistryEvent } from '@app/registry';
 import type { Effect, Rules, Transition } from './effect.js';
 
-/** A client that never settles is told of after so many settle times. */
+/** The state of a client that never stops flapping is emitted after so many settle times. */
 const MOST_SETTLE_TIMES = 10;
 
 export function coalesceEvents(before: Connection | undefined, made: Transition, at: number, rules: Rules): Transition {
@@ -39,7 +38,7 @@ export function coalesceEvents(before: Connection | undefined, made: Transition,
   };
 }
 
-/** What has been held back for long enough; one whose time was put off meanwhile waits on. */
+/** Emits coalesced events that are due. If a later change has postponed them, they wait on. */
 export function flush(connection: Connection, at: number): Transition {
   const { coalesced, client_id } = connection;
   const done: Effect = { kind: 'undo', todo: { do: 'flush', client_id } };
@@ -51,7 +50,7 @@ export function flush(connection: Connection, at: number): Transition {
   };
 }
 
-/** What was held back of a client that is forgotten is told with it. */
+/** Coalesced events of a client that is forgotten are emitted with it. */
 function forgotten(before: Connection | undefined, made: Transition): Transition {
   if (before === undefined || before.coalesced === null) return made;
   const event: Effect = { kind: 'event', event: coalescedEvent(before, before.coalesced) };

@@ -64,14 +64,13 @@ export function agrees(connection: Connection | undefined, retained: Retained, a
     return state === 'online' && status_topic === retained.topic && handshake_message_id === found.handshake.message_id;
   }
   if (state === 'online') return false;
-  const aside = found.refusal !== undefined || retained.refused !== undefined;
-  if (aside && dead_letter_digest !== digestOf(retained.body)) return false;
+  const isRejected = found.refusal !== undefined || retained.refused !== undefined;
+  if (isRejected && dead_letter_digest !== digestOf(retained.body)) return false;
   return reasonAfter(offline_reason, found.reason, lanes) === offline_reason;
 }
 
 /**
- * Whether a handshake on a status topic that is not the client's own is one it has not been heard of before, and so
- * may be where it is now.
+ * Whether a handshake on another status topic than the client's own is new. If it is, the client may have moved there.
  */
 export function isNewElsewhere(connection: Connection, { body, refused }: Retained, at: number): boolean {
   if (refused !== undefined) return false;

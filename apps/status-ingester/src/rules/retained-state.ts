@@ -1,6 +1,6 @@
 /**
- * What a message that bears state makes of a connection: online, offline and why, or set aside. The same for messages
- * that came live and for those that were read back. Pure.
+ * Applies a message that bears state to a connection: it goes online, goes offline for a reason, or the message becomes
+ * a dead letter. Live messages and messages read back from the broker are applied alike. Pure.
  */
 import { crc32 } from 'node:zlib';
 import type { MessageError, Refusal } from '@app/protocol';
@@ -10,9 +10,9 @@ import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
 import type { Effect, Rules, Source, StatusMessage, Transition } from './effect.js';
 import { truth, type Handshake } from './truth.js';
 
-/** A client that moved to another status topic has come to rest there by then. */
+/** After this a client that moved to another status topic is taken to stay there. */
 const CLEAR_RETAINED_MS = 5000;
-/** Most handshakes remembered that a client has left behind on other topics. */
+/** Most handshakes on topics a client has left whose ids are remembered. */
 const MOST_LEFT = 8;
 
 /** A retained message on a status topic: from now on it is what the broker holds for the client. */
@@ -30,11 +30,11 @@ export function applyRetained(
     found.reason === 'refused' && offline.connection !== undefined
       ? { ...offline.connection, refused_handshake: found.refusal.messageId }
       : offline.connection;
-  const aside = deadLetter(left, message, found.refusal, rules);
+  const rejected = deadLetter(left, message, found.refusal, rules);
   const failed = found.messageError === undefined ? [] : [failMessage(message.clientId, found.messageError)];
   return {
-    connection: rememberDeadLetter(aside.connection, message),
-    effects: [...offline.effects, ...aside.effects, ...failed],
+    connection: rememberDeadLetter(rejected.connection, message),
+    effects: [...offline.effects, ...rejected.effects, ...failed],
   };
 }
 
@@ -48,8 +48,11 @@ export function applyUnreadable(
   const refusal = unreadable(reason, rules);
   if (!rules.statusTopics.includes(message.topic)) return deadLetter(connection, message, refusal, rules);
   const offline = goOffline(connection, message, 'unknown', rules);
-  const aside = deadLetter(offline.connection, message, refusal, rules);
-  return { connection: rememberDeadLetter(aside.connection, message), effects: [...offline.effects, ...aside.effects] };
+  const rejected = deadLetter(offline.connection, message, refusal, rules);
+  return {
+    connection: rememberDeadLetter(rejected.connection, message),
+    effects: [...offline.effects, ...rejected.effects],
+  };
 }
 
 export function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules): Refusal {
@@ -60,7 +63,7 @@ export function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules)
   return { reason, details, messageId: null, handshake: false };
 }
 
-/** What is retained there is remembered as set aside, so that it is not when it is read back. */
+/** Remembers the digest, so that the same retained message is not dead-lettered again when a sweep reads it. */
 function rememberDeadLetter(
   connection: Connection | undefined,
   { topic, body }: StatusMessage,

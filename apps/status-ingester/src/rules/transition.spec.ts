@@ -414,7 +414,7 @@ describe('offline', () => {
     ]);
   });
 
-  it('on a topic that carries no state is set aside, not answered, and changes nothing', () => {
+  it('on a topic that carries no state becomes a dead letter, gets no reply, and changes nothing', () => {
     const before = online(SPLIT, STATUS);
     for (const retain of [true, false]) {
       const outcome = play(SPLIT, before, offline('o-1', { topic: IN, retain }));

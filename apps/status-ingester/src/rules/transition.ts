@@ -40,10 +40,10 @@ export function transition(
     ? applyReserved(connection, message, rules)
     : apply(connection, message, rules);
   const command = message.kind === 'command' ? message.command.do : undefined;
-  // What is emitted now has settled, and is not held back again.
-  const isSettled = command === 'flush' || command === 'emit-waiting';
-  const settled = isSettled ? made : coalesceEvents(connection, made, message.at, rules);
-  return whileAccountIsAsked(connection, settled, message.at, waitingBytes);
+  // An event that is flushed is not coalesced again.
+  const isFlush = command === 'flush' || command === 'emit-waiting';
+  const coalesced = isFlush ? made : coalesceEvents(connection, made, message.at, rules);
+  return whileAccountIsAsked(connection, coalesced, message.at, waitingBytes);
 }
 
 /** A goodbye counts at once; that the broker holds the handshake no more is to be confirmed by what is retained. */
@@ -55,7 +55,7 @@ function confirming(before: Connection | undefined, { connection, effects }: Tra
   return { connection, effects };
 }
 
-/** What is retained has been heard. */
+/** What is retained has been received: the goodbye needs no confirmation any more. */
 function confirmed(before: Connection | undefined, { connection, effects }: Transition, clientId: string): Transition {
   if (before?.offline_reason !== 'goodbye') return { connection, effects };
   return { connection, effects: [...effects, { kind: 'undo', todo: { do: 'confirm', client_id: clientId } }] };
@@ -123,7 +123,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
   }
 }
 
-/** Notes the lane of a message that bears state, and doubts the client where its order is not known (rule 2). */
+/** Records the lane of a message that bears state, and requests a verification if its order is not known (rule 2). */
 function inLane(
   before: Connection | undefined,
   { connection, effects }: Transition,

@@ -308,7 +308,7 @@ describe('fold', () => {
     expect(replies.map(({ outcome }) => outcome)).toEqual([{ kind: 'done' }]);
   });
 
-  it('keeps no more than 1,024 characters of what it set aside', () => {
+  it('keeps no more than 1,024 characters of a dead letter', () => {
     expect(foldAll([faulty('a', 'x'.repeat(5000))]).deadLetters[0]?.sample).toBe('x'.repeat(1024));
   });
 

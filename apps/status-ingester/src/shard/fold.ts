@@ -199,8 +199,8 @@ export function fold(
 }
 
 /**
- * What is to be done with what the broker said (V1). `doubt`: what a sweep read may be too old, so the client is
- * verified on its own.
+ * Decides what to do with a reading of retained messages (V1). `verify-again`: what a sweep read may be too old, so the
+ * client is verified on its own.
  */
 function judge(
   message: Extract<MailboxMessage, { kind: 'verified' }>,
@@ -217,7 +217,7 @@ function judge(
   return isCurrent(verification.noted) ? 'apply' : 'superseded-by-live';
 }
 
-/** A fault of ours in one message must not stop the shard: it is set aside, and the rest goes on. */
+/** A fault of ours in one message must not stop the shard: the message becomes a dead letter, and the rest goes on. */
 function attempt(
   current: Connection | undefined,
   message: MailboxMessage,

@@ -43,7 +43,7 @@ export class Housekeeping {
 
   private tick(): void {
     for (const grant of this.ownership.held()) {
-      // A slow round, as while Redis is away, leaves out those that would have come meanwhile.
+      // If a round is slow, as while Redis is away, the rounds that were due during it are skipped.
       if (grant.kind !== 'shard' || this.rounds.has(grant.index)) continue;
       this.rounds.set(
         grant.index,

@@ -1,7 +1,7 @@
 /**
- * When a shard's clients were last heard live: for each the last mailbox entry that bears on its state. With it an
- * answer of the broker is judged: it counts only if nothing of that client stands behind the id that was noted before
- * the broker was asked (V1). Bounded, and begins with the grant: what it does not reach back to is unknown.
+ * The last mailbox entry of each client of a shard that came live and bears on its state. A reading of retained
+ * messages counts only if no such entry stands behind the id that was noted before the broker was asked (V1). Bounded;
+ * it begins with the grant, so that anything older is unknown.
  */
 import { isAfter } from '@app/sharding';
 

@@ -40,7 +40,7 @@ import { connectionCache, type ConnectionCache } from './connection-cache.js';
 import type { Rules } from '../rules/transition.js';
 
 const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect has been committed.');
-const told = counter('connection_events', 'Connection events, by type.', {
+const emittedEvents = counter('connection_events', 'Connection events, by type.', {
   type: EVENT_TYPES.filter((type) => type.startsWith('connection.')),
 });
 const VERIFICATION_REASONS = valuesOf<VerificationReason>({
@@ -202,9 +202,9 @@ export class ShardActor implements ShardHandler {
     lag.set(Math.max(0, (Date.now() - storedAt(first.id)) / 1000));
     // After `repeated` the earlier try's to-dos stand in Redis and come up by themselves.
     if (outcome.kind === 'repeated') return entries.length;
-    // In this order: a doubt that came behind a result begins anew, and does not end with it.
-    await this.verifier.settled(grant, folded.verificationResults);
-    this.verifier.doubt(grant, folded.verificationRequests);
+    // In this order: a request that came after a result starts a new verification.
+    await this.verifier.complete(grant, folded.verificationResults);
+    this.verifier.request(grant, folded.verificationRequests);
     this.count(entries.length, folded, poison.length);
     this.log(grant, folded);
     const waking = folded.cameOnline.filter((_, i) => outcome.guarded[i]);
@@ -257,7 +257,7 @@ export class ShardActor implements ShardHandler {
     try {
       return [decodeMailboxEntry(entry)];
     } catch (error) {
-      this.logger.error({ err: error, client_id: entry.clientId, entry: entry.id }, 'mailbox entry set aside');
+      this.logger.error({ err: error, client_id: entry.clientId, entry: entry.id }, 'mailbox entry dead-lettered');
       poison.push(letterOf(entry, `could not be decoded: ${reasonOf(error)}`));
       return [];
     }
@@ -269,7 +269,7 @@ export class ShardActor implements ShardHandler {
     poison: number,
   ): void {
     applied.inc(entries);
-    for (const { type } of events) told.inc({ type });
+    for (const { type } of events) emittedEvents.inc({ type });
     for (const { reason } of verificationRequests) if (reason !== 'again') requestedVerifications.inc({ reason });
     for (const reason of reasons) deadLettered.inc({ reason });
     if (poison > 0) deadLettered.inc({ reason: 'internal-error' }, poison);
@@ -285,7 +285,7 @@ export class ShardActor implements ShardHandler {
       }
     }
     for (const { client_id, reason, details } of deadLetters) {
-      this.logger.warn({ ...where, client_id, reason, details }, 'message set aside');
+      this.logger.warn({ ...where, client_id, reason, details }, 'message dead-lettered');
     }
   }
 }

@@ -156,7 +156,7 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
       ...REDIS,
       removedBy: 'itself',
       run: ({ client_id }, { grant }) => {
-        verifier.doubt(grant, [{ clientId: client_id, reason: 'again' }]);
+        verifier.request(grant, [{ clientId: client_id, reason: 'again' }]);
         return Promise.resolve('passed-on');
       },
     },

@@ -1,4 +1,4 @@
-/** A doubt about one client, its verification, and what became of it. */
+/** A request to verify one client, the verification under way, and its result. */
 import type { CommandMessage, CommandOutcome, VerificationReason } from '@app/registry';
 
 export interface VerificationRequest {
@@ -34,7 +34,7 @@ export interface Verification {
 export interface VerificationResult {
   clientId: string;
   attempt: string;
-  /** `unasked`: of a try that is not the present one. */
+  /** `stale-attempt`: the result belongs to an earlier attempt. */
   outcome: 'agreed' | 'corrected' | 'superseded-by-live' | 'stale-attempt';
   answer?: CommandOutcome;
 }
