@@ -1,5 +1,4 @@
 import { runApp } from '@app/platform';
-import { Ingester } from './ingester.js';
 import { IngesterModule } from './ingester.module.js';
 import { ingesterSettings } from './ingester.settings.js';
 import { LaneStrategy } from './intake/lane.strategy.js';
@@ -11,5 +10,4 @@ await runApp({
   prepare: (app) => {
     app.connectMicroservice({ strategy: app.get(LaneStrategy) });
   },
-  started: (app) => app.get(Ingester).start(),
 });

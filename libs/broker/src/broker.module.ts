@@ -17,6 +17,7 @@ export class BrokerModule {
   static of(name: string): DynamicModule {
     return {
       module: BrokerModule,
+      global: true,
       providers: [
         {
           provide: BROKER,

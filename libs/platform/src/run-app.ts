@@ -12,13 +12,11 @@ import { SettingsError, loadSettings, type CommonSettings } from './settings.js'
 export interface AppDefinition<Settings> {
   name: string;
   settings: z.ZodType<Settings & CommonSettings & { PORT: number }>;
-  /** Wires the app; opens connections, but waits for none. */
+  /** Wires the app, with a `Lifecycle` among its providers; opens connections, but waits for none. */
   module(settings: Settings & CommonSettings, logger: Logger): DynamicModule;
   adapter?(settings: Settings & CommonSettings, logger: Logger): FastifyAdapter;
   /** Runs before the app listens: transports, filters, documents. */
   prepare?(app: NestFastifyApplication, settings: Settings & CommonSettings): void | Promise<void>;
-  /** In place of a `Lifecycle` among the providers: runs when the app listens. Rejecting ends the start. */
-  started?(app: NestFastifyApplication): Promise<void>;
 }
 
 export async function runApp<Settings>(definition: AppDefinition<Settings>): Promise<void> {
@@ -58,9 +56,7 @@ async function start<Settings>(
   await app.startAllMicroservices();
   await app.listen(settings.PORT, settings.HOST);
   logger.info({ host: settings.HOST, port: settings.PORT }, 'listening');
-  if (definition.started === undefined) {
-    if (!(await app.get(Lifecycle).start())) return;
-  } else await definition.started(app);
+  if (!(await app.get(Lifecycle).start())) return;
   logger.info('started');
 }
 

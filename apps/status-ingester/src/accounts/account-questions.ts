@@ -4,6 +4,7 @@
  */
 import { encodeCommand } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
+import type { KnownAccount } from '../rules/effect.js';
 import type { AccountResolver } from './account-resolver.js';
 
 /** Questions under way; more come up again with their to-dos. */
@@ -16,6 +17,11 @@ export class AccountQuestions {
     private readonly resolver: AccountResolver,
     private readonly mailboxes: Pick<Mailboxes, 'send'>,
   ) {}
+
+  /** What can be said without waiting. */
+  known(clientId: string): KnownAccount {
+    return this.resolver.known(clientId);
+  }
 
   /** Returns at once. */
   ask({ index: shard }: Grant, clientId: string): void {

@@ -18,7 +18,7 @@ export const accountSettings = {
   ACCOUNTS_REMEMBERED: duration('5m', { min: '1s', max: '1d' }),
 };
 
-type AccountSettings = z.output<z.ZodObject<typeof accountSettings>>;
+export type AccountSettings = z.output<z.ZodObject<typeof accountSettings>>;
 
 /** For `superRefine`. */
 export function accountSettingsFit(settings: AccountSettings, ctx: z.RefinementCtx): void {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { IntakePacket, PublishOutcome } from '@app/broker';
-import { NestLogger, loadSettings, type Redis } from '@app/platform';
+import { Lifecycle, NestLogger, loadSettings, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
 import { ConnectionDirectory, RegistryKeys } from '@app/registry';
 import { pino } from 'pino';
@@ -15,7 +15,6 @@ import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { TestClient } from '../../../../test/support/mqtt-client.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
-import { Ingester } from '../ingester.js';
 import { IngesterModule } from '../ingester.module.js';
 import { ingesterSettings } from '../ingester.settings.js';
 import { LaneActivity } from './lane-activity.js';
@@ -86,7 +85,7 @@ async function start(timing: LaneWatchTiming, env: Record<string, string> = {}):
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as { port: number };
   url = `http://127.0.0.1:${port}`;
-  await app.get(Ingester).start();
+  await app.get(Lifecycle).start();
   await eventually(async () => expect((await ready()).status).toBe(200), 'the ingester to be ready');
 }
 

@@ -3,7 +3,7 @@
  * ingester has a worker; a job whose worker dies is run again by another.
  */
 import { DelayedError, Worker, type Job } from 'bullmq';
-import { linkedAbort, sharedAbort, within, type Redis } from '@app/platform';
+import { linkedAbort, sharedAbort, type Redis } from '@app/platform';
 import {
   MAINTENANCE_QUEUE,
   encodeCommand,
@@ -25,8 +25,6 @@ const PAGE = 500;
 const LANES_MS = 60_000;
 /** How often a reconfirmation looks whether its sweep has ended. */
 const SWEPT_CHECK_MS = 1000;
-/** How long the worker may take to close. */
-const CLOSE_MS = 6000;
 
 export interface MaintenanceParts extends SweepDependencies {
   maintenance: Maintenance;
@@ -39,6 +37,7 @@ export interface MaintenanceParts extends SweepDependencies {
 export class MaintenanceWorker {
   private worker: Worker<MaintenanceJob, void> | undefined;
   private readonly stopping = sharedAbort();
+  private closed: Promise<void> | undefined;
 
   constructor(private readonly parts: MaintenanceParts) {}
 
@@ -58,11 +57,19 @@ export class MaintenanceWorker {
     });
   }
 
-  /** Waits for its job to end. */
-  async stop(): Promise<void> {
+  /** Takes no more jobs, and aborts the one in hand. Does not wait for its end; `stop` does. */
+  beginStop(): void {
+    if (this.closed !== undefined) return;
     this.stopping.abort(new Error('the process stops'));
-    const closed = await within(CLOSE_MS, Promise.resolve(this.worker?.close()));
-    if (!closed) this.parts.logger.warn({ wait_ms: CLOSE_MS }, 'the maintenance worker did not close');
+    this.closed = Promise.resolve(this.worker?.close());
+    // A failure is for `stop` to report.
+    this.closed.catch(() => undefined);
+  }
+
+  /** Resolves when the job in hand has ended. */
+  async stop(): Promise<void> {
+    this.beginStop();
+    await this.closed;
   }
 
   private async run(job: Job<MaintenanceJob>, lost: AbortSignal | undefined): Promise<void> {

@@ -32,7 +32,7 @@ import {
 import { deadLettered } from './dead-letter-count.js';
 import type { ToDoRunner } from './todo-runner.js';
 import { LastLiveEntries } from './last-live-entries.js';
-import type { Verifier } from '../reconciliation/verifier.js';
+import type { Verifications } from './ports.js';
 import { fold, type Folded } from './fold.js';
 import { isFaultOfContent, letterOf, reasonOf, verifyToDos, type Poison } from './poison.js';
 import { RefusalLimits, unkept } from './refusal-limits.js';
@@ -80,7 +80,7 @@ export class ShardActor implements ShardHandler {
     private readonly commits: FencedCommit,
     private readonly directory: ConnectionDirectory,
     private readonly effects: ToDoRunner,
-    private readonly verifier: Verifier,
+    private readonly verifier: Verifications,
     private readonly rules: Rules,
     private readonly shardCount: number,
     private readonly logger: Logger,

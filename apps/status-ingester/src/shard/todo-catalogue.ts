@@ -18,8 +18,7 @@ import {
   type ClientErrorOutcome,
 } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
-import type { AccountQuestions } from '../accounts/account-questions.js';
-import type { Verifier } from '../reconciliation/verifier.js';
+import type { Accounts, Verifications } from './ports.js';
 import { RefusalLimits, unkept } from './refusal-limits.js';
 
 const CLIENT_ERROR_OUTCOMES = valuesOf<ClientErrorOutcome>({
@@ -56,9 +55,9 @@ export interface ToDoKind<T extends ToDo> {
 export type ToDoKinds = { readonly [Kind in ToDo['do']]: ToDoKind<Extract<ToDo, { do: Kind }>> };
 
 export interface ToDoTools {
-  verifier: Verifier;
+  verifier: Pick<Verifications, 'doubt'>;
   /** Undefined if accounts are not in use. */
-  accounts: Pick<AccountQuestions, 'ask'> | undefined;
+  accounts: Pick<Accounts, 'ask'> | undefined;
   refusals: Refusals;
   wakeUps: WakeUps;
   outboxes: Outboxes;

@@ -1,0 +1,107 @@
+/**
+ * In which order an ingester starts and stops. A stop keeps S6: unready, stop reading, store and acknowledge what was read,
+ * apply what is in hand, give back.
+ */
+import { Inject, Injectable } from '@nestjs/common';
+import { BrokerWatch, Publisher, RetainedReader } from '@app/broker';
+import {
+  Draining,
+  LOGGER,
+  Lifecycle,
+  MemoryWatch,
+  REDIS,
+  RedisConnections,
+  SERVERS,
+  SETTINGS,
+  assertRedisRequirements,
+  type CommonSettings,
+  type Logger,
+  type Redis,
+} from '@app/platform';
+import { Maintenance, WakeUps } from '@app/registry';
+import { LeasedOwnership, OwnerLoop } from '@app/sharding';
+import { AccountQuestions } from './accounts/account-questions.js';
+import { LaneWatch } from './intake/lane-watch.js';
+import { GrantListener } from './ownership/grant.listener.js';
+import { KeySpaceClaim } from './ownership/key-space-claim.js';
+import { StandBy } from './ownership/stand-by.js';
+import { MaintenanceWorker } from './reconciliation/maintenance-worker.js';
+import { SweepTriggers } from './reconciliation/sweep-triggers.js';
+import { Verifier } from './reconciliation/verifier.js';
+import { ByteRecount } from './shard/byte-recount.js';
+import { EventRetention } from './shard/event-retention.js';
+import { Housekeeping } from './shard/housekeeping.js';
+import { ToDoRunner } from './shard/todo-runner.js';
+
+/** How long the maintenance worker may take to close. */
+const WORKER_CLOSE_MS = 6000;
+
+@Injectable()
+export class IngesterLifecycle extends Lifecycle {
+  constructor(
+    connections: RedisConnections,
+    @Inject(REDIS) redis: Redis,
+    wakeUps: WakeUps,
+    maintenance: Maintenance,
+    publisher: Publisher,
+    watch: BrokerWatch,
+    triggers: SweepTriggers,
+    reader: RetainedReader,
+    verifier: Verifier,
+    @Inject(AccountQuestions) accounts: AccountQuestions | undefined,
+    todos: ToDoRunner,
+    loop: OwnerLoop,
+    keySpace: KeySpaceClaim,
+    standBy: StandBy,
+    worker: MaintenanceWorker,
+    ownership: LeasedOwnership,
+    listener: GrantListener,
+    memory: MemoryWatch,
+    housekeeping: Housekeeping,
+    recount: ByteRecount,
+    eventRetention: EventRetention,
+    laneWatch: LaneWatch,
+    @Inject(SETTINGS) { SHUTDOWN_GRACE }: CommonSettings,
+    draining: Draining,
+    @Inject(LOGGER) logger: Logger,
+  ) {
+    super(
+      [
+        { name: 'connections to Redis', stop: () => connections.close() },
+        { name: 'queues', stop: () => Promise.all([wakeUps.close(), maintenance.close()]) },
+        { name: 'publisher', stop: () => publisher.close() },
+        { name: 'accounts', stop: () => accounts?.stop() },
+        { name: 'broker watch', stop: () => watch.close() },
+        { name: 'requests for sweeps', stop: () => triggers.stop() },
+        // A read under way ends when its connection is closed.
+        { name: 'verifications', stop: () => Promise.all([verifier.stop(), reader.close()]) },
+        { name: 'to-dos', stop: () => todos.stop() },
+        { name: 'owner loop', stop: () => loop.stop() },
+        SERVERS,
+        { name: 'requirements on Redis', start: () => assertRedisRequirements(redis) },
+        { name: 'key space', start: () => keySpace.current() },
+        { name: 'ingesters of an older release', start: (stopping) => standBy.untilAlone(stopping) },
+        { name: 'end of the maintenance job', stop: () => worker.stop(), stopWithinMs: WORKER_CLOSE_MS },
+        {
+          name: 'ownership of shards and lanes',
+          start: async () => ownership.start(listener, (await keySpace.current()).sessions),
+          stop: () => ownership.stop(),
+          // What was read is stored and applied for as long as the process may take.
+          stopWithinMs: SHUTDOWN_GRACE,
+        },
+        { name: 'memory watch', start: () => memory.start(), stop: () => memory.stop() },
+        {
+          name: 'housekeeping',
+          start: () => [housekeeping, recount, eventRetention].forEach((one) => one.start()),
+          stop: () => Promise.all([housekeeping.stop(), recount.stop(), eventRetention.stop()]),
+        },
+        { name: 'schedule of sweeps', start: () => triggers.start() },
+        // Shards are handed over while its job ends, which may take long.
+        { name: 'maintenance worker', start: () => worker.start(), stop: () => worker.beginStop() },
+        { name: 'lane watch', start: () => laneWatch.start(), stop: () => laneWatch.stop() },
+      ],
+      draining,
+      logger,
+    );
+  }
+}

@@ -1,0 +1,36 @@
+/** When an ingester is ready: Redis answers, the lanes held here are connected, and it acts for all that it should. */
+import { redisCheck, type ReadinessCheck, type ReadinessOutcome, type Redis } from '@app/platform';
+import type { LeasedOwnership } from '@app/sharding';
+import type { LaneWatch } from './intake/lane-watch.js';
+import type { LaneStrategy } from './intake/lane.strategy.js';
+import type { StandBy } from './ownership/stand-by.js';
+
+export function ingesterReadiness(
+  redis: Redis,
+  lanes: LaneStrategy,
+  laneWatch: LaneWatch,
+  ownership: LeasedOwnership,
+  standBy: StandBy,
+): ReadinessCheck[] {
+  return [
+    redisCheck(redis),
+    { name: 'broker', check: () => Promise.resolve(brokerHealth(lanes, laneWatch)) },
+    { name: 'ownership', check: () => Promise.resolve(ownershipHealth(ownership, standBy)) },
+  ];
+}
+
+function brokerHealth(lanes: LaneStrategy, { stalledFilters, refusedTopics }: LaneWatch): ReadinessOutcome {
+  if (stalledFilters.length > 0) {
+    return { down: `nothing comes from the broker by ${stalledFilters.join(', ')}: the lanes are connected again` };
+  }
+  if (!lanes.connected) return { down: 'not all lanes held here are connected' };
+  if (refusedTopics.length === 0) return 'up';
+  return { degraded: `lanes are not watched: the broker lets no marker be published on ${refusedTopics.join(', ')}` };
+}
+
+function ownershipHealth(ownership: LeasedOwnership, standBy: StandBy): ReadinessOutcome {
+  // Ready, so that a rolling upgrade goes on and ends the older ones.
+  if (standBy.isWaiting) return { degraded: 'stands by: ingesters of an older release are running' };
+  const trouble = ownership.trouble();
+  return trouble === undefined ? 'up' : { down: trouble };
+}

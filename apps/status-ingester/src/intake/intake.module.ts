@@ -1,0 +1,64 @@
+/**
+ * In: messages of clients, from the broker through lanes. Out: entries of the mailboxes of their shards; what is stored is
+ * acknowledged. Invariants: a lane is connected by its owner alone (S10), which appends with its epoch (S2); a lane that is
+ * given up stores and acknowledges what it has read (S6).
+ */
+import { Module } from '@nestjs/common';
+import { BROKER, type BrokerAccess } from '@app/broker';
+import { LOGGER, REDIS, SETTINGS, type Logger, type Redis } from '@app/platform';
+import { RegistryKeys, RegistryModule, forgetLane } from '@app/registry';
+import { Mailboxes } from '@app/sharding';
+import { topicsOfClients, type IngesterSettings } from '../ingester.settings.js';
+import { ShardingModule } from '../sharding/sharding.module.js';
+import { IntakeController } from './intake.controller.js';
+import { LaneConnections } from './lane-connections.js';
+import { LaneMarkers } from './lane-markers.js';
+import { LaneStrategy } from './lane.strategy.js';
+import { SENTINEL } from './sentinel.js';
+
+@Module({
+  imports: [RegistryModule, ShardingModule],
+  controllers: [IntakeController],
+  providers: [
+    { provide: LaneConnections, useFactory: () => new LaneConnections() },
+    {
+      provide: LaneMarkers,
+      inject: [REDIS, RegistryKeys, SETTINGS, LOGGER],
+      useFactory: (redis: Redis, keys: RegistryKeys, settings: IngesterSettings, logger: Logger) => {
+        const ownTopics = topicsOfClients(settings).flatMap(({ ownTopic }) => ownTopic ?? []);
+        return new LaneMarkers(redis, keys, SENTINEL, logger, new Set(ownTopics));
+      },
+    },
+    {
+      provide: LaneStrategy,
+      inject: [BROKER, Mailboxes, LaneConnections, REDIS, RegistryKeys, SETTINGS, LOGGER],
+      useFactory: laneStrategy,
+    },
+  ],
+  exports: [LaneConnections, LaneMarkers, LaneStrategy],
+})
+export class IntakeModule {}
+
+function laneStrategy(
+  broker: BrokerAccess,
+  mailboxes: Mailboxes,
+  connections: LaneConnections,
+  redis: Redis,
+  keys: RegistryKeys,
+  settings: IngesterSettings,
+  logger: Logger,
+): LaneStrategy {
+  const templates = topicsOfClients(settings);
+  const filters = [...templates.map(({ filter }) => filter), SENTINEL];
+  return new LaneStrategy(
+    { ...broker, filters, templates, window: settings.INTAKE_WINDOW },
+    {
+      connected: (how) => connections.announce(how),
+      retired: async (lane) => {
+        await mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT);
+        await forgetLane(redis, keys, lane);
+      },
+    },
+    logger,
+  );
+}

@@ -1,0 +1,50 @@
+/**
+ * In: the lanes held here. Out: lanes that the broker has stalled are connected again, and readiness says so.
+ * Invariant: a lane counts as stalled only if it is connected and a marker below its topics does not come back in time.
+ */
+import { Module, type DynamicModule } from '@nestjs/common';
+import { Publisher } from '@app/broker';
+import { LOGGER, SETTINGS, type Logger } from '@app/platform';
+import { topicsOfClients, type IngesterSettings } from '../ingester.settings.js';
+import { IntakeModule } from './intake.module.js';
+import { LaneMarkers } from './lane-markers.js';
+import { LaneWatch, type LaneWatchTiming } from './lane-watch.js';
+import { LaneStrategy } from './lane.strategy.js';
+
+/** A marker may wait for a lane that another ingester takes over: that lasts `LEASE_TIME` and a moment. */
+function watchTiming(leaseMs: number): LaneWatchTiming {
+  return { everyMs: 5000, answerMs: 15_000 + leaseMs };
+}
+
+@Module({})
+export class LaneWatchModule {
+  static of(timing?: LaneWatchTiming): DynamicModule {
+    return {
+      module: LaneWatchModule,
+      imports: [IntakeModule],
+      providers: [
+        {
+          provide: LaneWatch,
+          inject: [Publisher, LaneMarkers, LaneStrategy, SETTINGS, LOGGER],
+          useFactory: (
+            publisher: Publisher,
+            markers: LaneMarkers,
+            lanes: LaneStrategy,
+            settings: IngesterSettings,
+            logger: Logger,
+          ) =>
+            new LaneWatch({
+              publisher,
+              markers,
+              templates: topicsOfClients(settings),
+              timing: timing ?? watchTiming(settings.LEASE_TIME),
+              lanes: () => lanes.serving,
+              laneCount: settings.INTAKE_LANES,
+              logger,
+            }),
+        },
+      ],
+      exports: [LaneWatch],
+    };
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * In: clients to verify, connects of lanes, uptimes of the broker, and jobs of maintenance. Out: what the broker retains, put
+ * into the mailboxes of the clients; sweeps and their records. Invariants: a result moves the registry towards what the
+ * broker retains, and is applied only if no live message came after the read (S9); a job whose worker dies is run again.
+ */
+import { randomUUID } from 'node:crypto';
+import { Module } from '@nestjs/common';
+import { BROKER, BrokerWatch, Publisher, RetainedReader, type BrokerAccess } from '@app/broker';
+import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
+import {
+  BrokerRuns,
+  ConnectionDirectory,
+  Maintenance,
+  RegistryKeys,
+  RegistryModule,
+  Sweeps,
+  claimKeySpace,
+} from '@app/registry';
+import { Mailboxes } from '@app/sharding';
+import type { IngesterSettings } from '../ingester.settings.js';
+import { IntakeModule } from '../intake/intake.module.js';
+import { LaneConnections } from '../intake/lane-connections.js';
+import { LaneStrategy } from '../intake/lane.strategy.js';
+import { SENTINEL } from '../intake/sentinel.js';
+import { MemberIdentity } from '../sharding/member-identity.js';
+import { LEASES_REDIS, ShardingModule } from '../sharding/sharding.module.js';
+import { LaneBarrier } from './lane-barrier.js';
+import { MaintenanceWorker } from './maintenance-worker.js';
+import { SweepTriggers } from './sweep-triggers.js';
+import { Verifier } from './verifier.js';
+
+/** BullMQ blocks it while it waits for jobs. */
+export const MAINTENANCE_REDIS: NamedConnection = {
+  token: Symbol('MAINTENANCE_REDIS'),
+  name: 'ingester-maintenance',
+  whenAway: 'wait',
+};
+
+@Module({
+  imports: [RegistryModule, ShardingModule, IntakeModule],
+  providers: [
+    {
+      provide: RetainedReader,
+      inject: [BROKER, LOGGER],
+      useFactory: (broker: BrokerAccess, logger: Logger) =>
+        new RetainedReader(broker, `ingester-reader-${randomUUID()}`, SENTINEL, logger),
+    },
+    {
+      provide: LaneBarrier,
+      inject: [Publisher, REDIS, RegistryKeys, SETTINGS, LOGGER],
+      useFactory: (
+        publisher: Publisher,
+        redis: Redis,
+        keys: RegistryKeys,
+        { INTAKE_LANES: lanes }: IngesterSettings,
+        logger: Logger,
+      ) => new LaneBarrier({ publisher, redis, keys, topic: SENTINEL, lanes, logger }),
+    },
+    {
+      provide: Verifier,
+      inject: [RetainedReader, LaneBarrier, Mailboxes, ConnectionDirectory, REDIS, SETTINGS, LOGGER],
+      useFactory: (
+        reader: RetainedReader,
+        barrier: LaneBarrier,
+        mailboxes: Mailboxes,
+        directory: ConnectionDirectory,
+        redis: Redis,
+        settings: IngesterSettings,
+        logger: Logger,
+      ) =>
+        new Verifier({
+          reader,
+          barrier,
+          mailboxes,
+          directory,
+          redis,
+          statusTopics: settings.STATUS_TOPICS,
+          maxInboundBytes: settings.MAX_INBOUND_BYTES,
+          rate: settings.VERIFY_RATE,
+          logger,
+        }),
+    },
+    {
+      provide: Maintenance,
+      inject: [REDIS, RegistryKeys],
+      useFactory: (redis: Redis, keys: RegistryKeys) => new Maintenance(redis, keys),
+    },
+    {
+      provide: SweepTriggers,
+      inject: [Maintenance, LEASES_REDIS.token, RegistryKeys, LaneConnections, SETTINGS, LOGGER],
+      useFactory: sweepTriggers,
+    },
+    {
+      provide: BrokerWatch,
+      inject: [BROKER, SweepTriggers, LOGGER],
+      useFactory: (broker: BrokerAccess, triggers: SweepTriggers, logger: Logger) =>
+        new BrokerWatch(
+          broker,
+          `ingester-watch-${randomUUID()}`,
+          {
+            uptime: (uptime) => triggers.brokerUptime(uptime),
+            dropped: (messages) => triggers.brokerDropped(messages),
+          },
+          logger,
+        ),
+    },
+    {
+      provide: MaintenanceWorker,
+      inject: [
+        Maintenance,
+        MAINTENANCE_REDIS.token,
+        REDIS,
+        RegistryKeys,
+        LaneBarrier,
+        Mailboxes,
+        ConnectionDirectory,
+        Sweeps,
+        BROKER,
+        MemberIdentity,
+        LaneStrategy,
+        SETTINGS,
+        LOGGER,
+      ],
+      useFactory: maintenanceWorker,
+    },
+  ],
+  exports: [BrokerWatch, Maintenance, MaintenanceWorker, RetainedReader, SweepTriggers, Verifier],
+})
+export class ReconciliationModule {}
+
+function sweepTriggers(
+  maintenance: Maintenance,
+  redis: Redis,
+  keys: RegistryKeys,
+  lanes: LaneConnections,
+  { SWEEP_INTERVAL: sweepEveryMs, RECONFIRM_WINDOW: reconfirmWindowMs }: IngesterSettings,
+  logger: Logger,
+): SweepTriggers {
+  const brokerRuns = new BrokerRuns(redis, keys);
+  const triggers = new SweepTriggers({ maintenance, brokerRuns, sweepEveryMs, reconfirmWindowMs, logger });
+  lanes.onConnected((how) => triggers.laneConnected(how));
+  return triggers;
+}
+
+function maintenanceWorker(
+  maintenance: Maintenance,
+  workerRedis: Redis,
+  redis: Redis,
+  keys: RegistryKeys,
+  barrier: LaneBarrier,
+  mailboxes: Mailboxes,
+  directory: ConnectionDirectory,
+  sweeps: Sweeps,
+  broker: BrokerAccess,
+  member: MemberIdentity,
+  lanes: LaneStrategy,
+  settings: IngesterSettings,
+  logger: Logger,
+): MaintenanceWorker {
+  const { SHARD_COUNT: shardCount } = settings;
+  return new MaintenanceWorker({
+    maintenance,
+    workerRedis,
+    redis,
+    keys,
+    barrier,
+    mailboxes,
+    directory,
+    sweeps,
+    broker,
+    sentinel: SENTINEL,
+    statusTopics: settings.STATUS_TOPICS,
+    maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    lanes: settings.INTAKE_LANES,
+    shardCount,
+    member: member.id,
+    lanesConnected: (waitMs, signal) => lanes.untilConnected(waitMs, signal),
+    keySpace: async () => (await claimKeySpace(redis, keys, shardCount)).id,
+    logger,
+  });
+}
