@@ -91,6 +91,20 @@ module.exports = {
         pathNot: ['^apps/api-gateway/src/($1|access|http)/', '^apps/api-gateway/src/cluster/sweep\\.dto\\.ts$'],
       },
     },
+    ...Object.entries({
+      sharding: [],
+      rules: [],
+      intake: ['sharding'],
+      shard: ['sharding', 'rules'],
+      accounts: ['sharding', 'shard', 'rules'],
+      reconciliation: ['sharding', 'shard', 'rules', 'intake'],
+    }).map(([folder, below]) => ({
+      name: `ingester-${folder}-knows-only-what-is-below`,
+      comment: 'What the shard asks of other features goes through `shard/ports.ts`.',
+      severity: 'error',
+      from: { path: `^apps/status-ingester/src/${folder}/` },
+      to: { path: `^apps/status-ingester/src/(?!(${[folder, ...below].join('|')})/|ingester\\.settings\\.ts$)` },
+    })),
     {
       name: 'no-folder-cycles',
       comment: 'Folders of an app or a lib can be read in one order.',

@@ -1,4 +1,4 @@
-/** What acts for a shard in an ingester, wired as `ingester.module.ts` does it, for specs that drive it by hand. */
+/** What acts for a shard in an ingester, wired as `shard.module.ts` does it, for specs that drive it by hand. */
 import { TopicTemplate } from '@app/protocol';
 import { Publisher, RetainedReader } from '@app/broker';
 import type { Logger, Redis } from '@app/platform';
