@@ -8,9 +8,9 @@ export interface Verifications {
   /** What is being verified on this shard. */
   pendingOf(grant: Grant): ReadonlyMap<string, Verification>;
   /** Requests verifications. */
-  doubt(grant: Grant, doubts: readonly VerificationRequest[]): void;
+  request(grant: Grant, requests: readonly VerificationRequest[]): void;
   /** After the commit: what became of results. */
-  settled(grant: Grant, outcomes: readonly VerificationResult[]): Promise<void>;
+  complete(grant: Grant, outcomes: readonly VerificationResult[]): Promise<void>;
   /** The shard is no longer this process'. */
   forget(grant: Grant): void;
 }

@@ -55,7 +55,7 @@ export interface ToDoKind<T extends ToDo> {
 export type ToDoKinds = { readonly [Kind in ToDo['do']]: ToDoKind<Extract<ToDo, { do: Kind }>> };
 
 export interface ToDoTools {
-  verifier: Pick<Verifications, 'doubt'>;
+  verifier: Pick<Verifications, 'request'>;
   /** Undefined if accounts are not in use. */
   accounts: Pick<Accounts, 'ask'> | undefined;
   refusals: Refusals;
