@@ -13,7 +13,7 @@ const logger = createLogger('spec', 'warn', { write: (line) => lines.push(line) 
 
 beforeEach(() => (lines = []));
 
-it('warns at most once a second, however many questions an endpoint that is away leaves unanswered', async () => {
+it('the resolver warns at most once a second, however many questions an endpoint that is away leaves unanswered', async () => {
   const accounts = new EndpointAccounts({ ...OPTIONS, url: `http://127.0.0.1:${await freePort()}` }, logger);
   const questions = Array.from({ length: 300 }, (_, i) => accounts.resolve(`client-${i}`));
   for (const found of await Promise.all(questions)) expect(found).toEqual({ kind: 'unavailable' });
@@ -22,7 +22,7 @@ it('warns at most once a second, however many questions an endpoint that is away
   expect(lines.length).toBeLessThan(100);
 });
 
-it('never logs the token, not even one that cannot be a header', async () => {
+it('the resolver never logs the token, not even one that cannot be a header', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-spec-'));
   const tokenFile = join(dir, 'token');
   writeFileSync(tokenFile, `${TOKEN}\nsecond line`);

@@ -4,7 +4,7 @@ import { bisectingRead } from './bisecting-read.js';
 const away = new Error('the broker is away');
 const choked = new Error('the broker chokes');
 
-it('reads everything but what makes a read fail', async () => {
+it('a bisecting read reads every client except those that make a read fail', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(fc.nat(500), { maxLength: 100 }), fc.func(fc.boolean()), async (items, isBad) => {
       const read = (part: readonly number[]): Promise<number> =>
@@ -17,7 +17,7 @@ it('reads everything but what makes a read fail', async () => {
   );
 });
 
-it('asks a good deal less often than once for each', async () => {
+it('a bisecting read needs far fewer reads than one per client', async () => {
   const read = jest.fn((part: readonly number[]) => (part.includes(77) ? Promise.reject(choked) : Promise.resolve()));
   await bisectingRead(
     Array.from({ length: 200 }, (_, i) => i),
@@ -27,7 +27,7 @@ it('asks a good deal less often than once for each', async () => {
   expect(read.mock.calls.length).toBeLessThan(20);
 });
 
-it('stops where trying on makes no sense, and names what was not tried', async () => {
+it('a bisecting read stops when another attempt is useless, and names the clients it did not try', async () => {
   const answers = [Promise.reject(choked), Promise.resolve('ab'), Promise.reject(away)];
   await Promise.allSettled(answers);
   const read = (): Promise<string> => answers.shift() ?? Promise.reject(new Error('asked once too often'));

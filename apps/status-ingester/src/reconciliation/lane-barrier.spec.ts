@@ -36,7 +36,7 @@ function barrier(lanes = 1): LaneBarrier {
   return new LaneBarrier({ publisher: { publish }, redis, keys, topic: TOPIC, lanes, logger: quiet });
 }
 
-it('is passed once the marker has come through the lane', async () => {
+it('the barrier is passed once the marker has come through the lane', async () => {
   const passed = gate();
   const pass = barrier()
     .pass(new AbortController().signal)
@@ -47,14 +47,14 @@ it('is passed once the marker has come through the lane', async () => {
   await pass;
 });
 
-it('publishes another marker where one was lost', async () => {
+it('the barrier publishes another marker if one was lost', async () => {
   const pass = barrier().pass(new AbortController().signal);
   await eventually(() => expect(underWay).toHaveLength(2));
   await markers.note(underWay.slice(1));
   await pass;
 });
 
-it('publishes no second marker while the broker does not answer for the first', async () => {
+it('the barrier publishes no second marker while the broker has not acknowledged the first', async () => {
   let published = 0;
   const publish = (): Promise<never> => {
     published++;
@@ -80,7 +80,7 @@ it('publishes no second marker while the broker does not answer for the first', 
   await expect(passing).rejects.toThrow('aborted');
 });
 
-it('lets those wait together who ask while another waits', async () => {
+it('callers that ask while another waits share one marker', async () => {
   const one = barrier();
   const { signal } = new AbortController();
   const first = one.pass(signal);
@@ -94,19 +94,19 @@ it('lets those wait together who ask while another waits', async () => {
   expect(underWay).toHaveLength(1);
 });
 
-it('waits for nothing with several lanes', async () => {
+it('the barrier does not wait if there are several lanes', async () => {
   await barrier(2).pass(new AbortController().signal);
   expect(underWay).toEqual([]);
 });
 
-it('ends with its caller', async () => {
+it('the barrier stops waiting when its caller ends', async () => {
   const stopping = new AbortController();
   const pass = barrier().pass(stopping.signal);
   stopping.abort(new Error('it stops'));
   await expect(pass).rejects.toThrow('it stops');
 });
 
-it('gives its marker up with the last of its callers, and has another one for who asks after that', async () => {
+it('the barrier drops its marker with the last of its callers, and publishes another for the next caller', async () => {
   const published: AbortSignal[] = [];
   const publish = (topic: string, text: string, { signal }: { signal: AbortSignal }): Promise<never> => {
     published.push(signal);

@@ -60,7 +60,7 @@ beforeEach(() => {
   lanesConnected = () => Promise.resolve();
   const known = [
     hostConnection('silent', { last_live_handshake_at: 10 }),
-    hostConnection('heard', { last_live_handshake_at: 30 }),
+    hostConnection('confirmed', { last_live_handshake_at: 30 }),
   ];
   worker = new MaintenanceWorker({
     maintenance,
@@ -123,13 +123,13 @@ afterEach(async () => {
   workerRedis.disconnect();
 });
 
-it('has clients judged that have not shaken hands since the restart of the broker', async () => {
-  online = ['heard', 'silent'];
+it('clients that have not shaken hands since the restart of the broker are verified', async () => {
+  online = ['confirmed', 'silent'];
   await maintenance.planReconfirmation(20, 0);
   await eventually(() => expect(judged()).toEqual(['silent']));
 });
 
-it('judges them after a sweep, which may have found a handshake that came before the lanes were back', async () => {
+it('clients are verified after a sweep, which may have found a handshake that came before the lanes were back', async () => {
   online = ['silent'];
   let connect = (): void => undefined;
   const connected = new Promise<void>((resolve) => (connect = resolve));
@@ -146,12 +146,12 @@ it('judges them after a sweep, which may have found a handshake that came before
   expect(await sweeps.latest()).toMatchObject({ trigger: 'broker-restart', state: 'ended' });
 });
 
-it('sweeps when the interval has passed', async () => {
+it('a sweep runs when the interval has passed', async () => {
   await maintenance.keepSchedule(1000);
   await eventually(async () => expect(await sweeps.latest()).toMatchObject({ trigger: 'interval' }));
 });
 
-it('plans the first sweep for when the interval has passed: a start asks for its own', async () => {
+it('the first scheduled sweep runs when the interval has passed, since a start requests its own', async () => {
   const { queuePrefix: prefix } = keys;
   const queue = new Queue(MAINTENANCE_QUEUE, { connection: redis, prefix, skipMetasUpdate: true });
   const begun = Date.now();
@@ -163,7 +163,7 @@ it('plans the first sweep for when the interval has passed: a start asks for its
   await queue.close();
 });
 
-it('runs the sweep that is asked for while another one waits for its next try', async () => {
+it('a sweep that is requested runs while another waits for its next attempt', async () => {
   let lost = 0;
   let seen = 0;
   keySpace = () => Promise.resolve(seen++ === 1 ? `lost-${lost++}` : 'one');
@@ -178,7 +178,7 @@ it('runs the sweep that is asked for while another one waits for its next try', 
   }
 }, 30_000);
 
-it('sweeps again where the key space was lost meanwhile, and does not take it for swept', async () => {
+it('a sweep runs again if the key space was lost during it, and the lost one does not count as swept', async () => {
   const looks = ['one', 'another', 'another', 'another'];
   const swept: number[] = [];
   keySpace = async () => {
@@ -190,7 +190,7 @@ it('sweeps again where the key space was lost meanwhile, and does not take it fo
   expect(swept).toEqual([0, 0, 0, 0]);
 });
 
-it('begins no sweep before the lanes are connected', async () => {
+it('no sweep begins before the lanes are connected', async () => {
   let connect = (): void => undefined;
   let asked = false;
   lanesConnected = () => {
@@ -205,7 +205,7 @@ it('begins no sweep before the lanes are connected', async () => {
   await eventually(async () => expect(await sweeps.find(id)).toMatchObject({ id, state: 'ended' }));
 });
 
-it('emits one event for a sweep that is tried again while the broker is away', async () => {
+it('a sweep that is tried again while the broker is away emits one event', async () => {
   const port = await freePort();
   brokerUrl = `mqtt://127.0.0.1:${port}`;
   let tries = 0;

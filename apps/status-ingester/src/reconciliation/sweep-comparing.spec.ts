@@ -71,7 +71,7 @@ function found(clientId: string, message_id: string): Found {
   return { clientId, shard: 0, topic: TOPIC, body };
 }
 
-it('passes on what differs, as it was read, and nothing else', async () => {
+it('a sweep passes on each message that differs, as it was read, and no other', async () => {
   registry.set('same', hostConnection('same'));
   const one = found('other', 'm2');
   await comparing().compare([found('same', 'm1'), one], ['7-0']);
@@ -80,19 +80,19 @@ it('passes on what differs, as it was read, and nothing else', async () => {
   expect(record.differing).toBe(1);
 });
 
-it('passes nothing on that a live message has made right meanwhile', async () => {
+it('a sweep does not pass on a difference that a live message has corrected', async () => {
   between = () => registry.set('late', hostConnection('late', { handshake_message_id: 'm2' }));
   await comparing().compare([found('late', 'm2')], ['7-0']);
   expect(sent).toEqual([]);
   expect(record.differing).toBe(0);
 });
 
-it('has the client verified where it may have something retained elsewhere too', async () => {
+it('a sweep verifies a client that may have a retained message on another topic too', async () => {
   await comparing(true).compare([found('moved', 'm2')], ['7-0']);
   expect(sent).toMatchObject([{ kind: 'command', clientId: 'moved', command: { do: 'verify', sweep: 'sweep-1' } }]);
 });
 
-it('passes on once what a client retains that never registered', async () => {
+it('a sweep passes on once the retained message of a client that never registered', async () => {
   const foreign = { clientId: 'foreign', shard: 0, topic: TOPIC, body: '{"hello":"world"}' };
   await comparing().compare([foreign], ['7-0']);
   await comparing().compare([foreign], ['7-0']);
@@ -101,14 +101,14 @@ it('passes on once what a client retains that never registered', async () => {
   expect(sent).toHaveLength(2);
 });
 
-it('waits while a mailbox is full, and loses nothing', async () => {
+it('a sweep waits while a mailbox is full, and loses nothing', async () => {
   room = 2;
   const all = Array.from({ length: 7 }, (_, i) => found(`host-${i}`, 'm2'));
   await comparing().compare(all, ['7-0']);
   expect(sent.map(({ clientId }) => clientId)).toEqual(all.map(({ clientId }) => clientId));
 });
 
-it('has everybody verified who is online and was not seen', async () => {
+it('a sweep verifies every online client that it did not see', async () => {
   for (const id of ['seen', 'unseen-1', 'unseen-2']) registry.set(id, hostConnection(id));
   registry.set('gone', hostConnection('gone', { state: 'offline' }));
   await comparing().verifyUnseen((id) => id === 'seen');

@@ -10,27 +10,27 @@ function verdicts(...passes: Pass[]): (boolean | undefined)[] {
   return passes.map((pass) => reading.after(pass));
 }
 
-it('believes a pass that came to its end and was not held back', () => {
+it('a sweep is complete after a pass that came to its end and was not paused', () => {
   expect(verdicts(WHOLE)).toEqual([true]);
 });
 
-it('reads again what was held back, until a pass brings nothing new', () => {
+it('a sweep reads again after a pass that was paused, until a pass brings nothing new', () => {
   expect(verdicts(HELD_BACK, { ...WHOLE, fresh: 3 }, { ...WHOLE, fresh: 0 })).toEqual([undefined, undefined, true]);
 });
 
-it('reads again what was cut short, for as long as it gets further', () => {
+it('a sweep reads again after a pass that was cut short, as long as each pass gets further', () => {
   expect(verdicts(CUT, CUT, CUT, CUT, CUT, CUT, WHOLE, { ...WHOLE, fresh: 0 })).toEqual([
     ...Array.from({ length: 7 }, () => undefined),
     true,
   ]);
 });
 
-it('gives up where the broker cuts it short and nothing new comes', () => {
+it('a sweep fails if the broker cuts it short and nothing new comes', () => {
   const nothing = { ...CUT, fresh: 0 };
   expect(verdicts(CUT, nothing, nothing, nothing)).toEqual([undefined, undefined, undefined, false]);
 });
 
-it('does not read for ever, however many clients are new', () => {
+it('a sweep does not read for ever, however many clients are new', () => {
   const all = verdicts(...Array.from({ length: 20 }, () => HELD_BACK));
   expect(all.indexOf(true)).toBe(19);
   expect(verdicts(...Array.from({ length: 20 }, () => CUT)).indexOf(false)).toBe(19);

@@ -34,7 +34,7 @@ function reading(hand: (batch: readonly Found[]) => Promise<void>): SweepReading
   );
 }
 
-it('holds the socket back while much is in hand, and hands on each message once however often it is read', async () => {
+it('a sweep pauses the socket while many messages are pending, and passes on each message once however often it is read', async () => {
   const seen: string[] = [];
   const waiting: (() => void)[] = [];
   let [inHand, most] = [0, 0];
@@ -55,7 +55,7 @@ it('holds the socket back while much is in hand, and hands on each message once 
   expect(seen).toHaveLength(MESSAGES);
 });
 
-it('fails with what it was handed on to', async () => {
+it('a sweep fails if the receiver of its messages fails', async () => {
   const read = reading(() => Promise.reject(new Error('Redis is away')));
   await expect(read.pass('spec-failing', signal)).rejects.toThrow('Redis is away');
 });

@@ -51,24 +51,24 @@ function untilAsked(...wanted: SweepTrigger[]): Promise<void> {
   return eventually(() => expect(asked).toEqual(wanted));
 }
 
-it('keeps the schedule', async () => {
+it('a sweep is requested on schedule', async () => {
   triggers.start();
   await eventually(() => expect(schedules).toEqual([5000]));
 });
 
-it('asks when a lane was taken on, and when it had lost the broker', async () => {
+it('a sweep is requested when a lane is acquired, and when a lane lost the broker', async () => {
   triggers.laneConnected({ sessionPresent: true, again: false });
   triggers.laneConnected({ sessionPresent: true, again: true });
   await untilAsked('start', 'broker-lost');
 });
 
-it('asks where a session was lost', async () => {
+it('a sweep is requested when a session was lost', async () => {
   triggers.laneConnected({ sessionPresent: true, again: false });
   triggers.laneConnected({ sessionPresent: false, again: true });
   await untilAsked('start', 'session-lost');
 });
 
-it('asks at once where the key space is in doubt, plans anew, and asks again when a lane is back', async () => {
+it('a sweep is requested at once if the key space may be incomplete, is scheduled again, and is requested again when a lane is back', async () => {
   triggers.dataDoubted();
   triggers.laneConnected({ sessionPresent: true, again: false });
   triggers.laneConnected({ sessionPresent: true, again: true });
@@ -76,7 +76,7 @@ it('asks at once where the key space is in doubt, plans anew, and asks again whe
   expect(schedules).toEqual([5000]);
 });
 
-it('asks again where asking failed', async () => {
+it('a sweep is requested again if the request failed', async () => {
   failures = 2;
   triggers.laneConnected({ sessionPresent: true, again: false });
   await untilAsked('start');
@@ -86,7 +86,7 @@ function uptime(seconds: number): Uptime {
   return { seconds, at: performance.now(), run: 'same' };
 }
 
-it('asks at a restart of the broker, and has clients confirm themselves for the rest of the window', async () => {
+it('a restart of the broker requests a sweep, and clients must confirm themselves for the rest of the window', async () => {
   begin(60_000);
   triggers.brokerUptime(uptime(10));
   await eventually(() => expect(reports).toBe(1));
@@ -101,7 +101,7 @@ it('asks at a restart of the broker, and has clients confirm themselves for the 
   expect(planned[0]?.inMs).toBeLessThanOrEqual(50_000);
 });
 
-it('leaves a restart open that it could not act on, for the next report', async () => {
+it('a restart that could not be handled is handled at the next report', async () => {
   begin(60_000);
   restart = { run: 'second', since: 5000 };
   planningFails = true;
@@ -113,14 +113,14 @@ it('leaves a restart open that it could not act on, for the next report', async 
   await eventually(() => expect(acted).toEqual([restart]));
 });
 
-it('has nobody confirm himself where there is no window', async () => {
+it('no client must confirm itself if there is no window', async () => {
   restart = { run: 'second', since: 5000 };
   triggers.brokerUptime(uptime(10));
   await untilAsked('broker-restart');
   expect(planned).toEqual([]);
 });
 
-it('asks once in a while where the broker drops messages all the time', async () => {
+it('a broker that drops messages all the time leads to one request of a sweep per period', async () => {
   triggers.brokerDropped(5);
   await untilAsked('dropped');
   triggers.brokerDropped(5);

@@ -60,22 +60,22 @@ afterEach(async () => {
   await Promise.all([verifier.stop(), reader.close()]);
 });
 
-function doubt(...clientIds: string[]): void {
+function requestVerification(...clientIds: string[]): void {
   verifier.request(
     GRANT,
     clientIds.map((clientId) => ({ clientId, reason: 'request' as const })),
   );
 }
 
-it('reads what is retained for a client, and that there is nothing', async () => {
+it('the verifier reads the retained message of a client, or that there is none', async () => {
   await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
-  doubt('a', 'b');
+  requestVerification('a', 'b');
   await eventually(() => expect([...results.keys()].toSorted()).toEqual(['a', 'b']));
   expect(results.get('a')?.retained).toEqual([{ topic: 'in/{clientId}', body: 'A' }]);
   expect(results.get('b')?.retained).toEqual([]);
 });
 
-it('of the callers that wait for one client, the last 16 are kept', () => {
+it('the verifier keeps the last 16 callers that wait for one client', () => {
   const pending = verifier.pendingOf(GRANT);
   for (let i = 0; i < 1000; i++) {
     verifier.request(GRANT, [{ clientId: 'a', reason: 'request', reply: { channel: 'gateway', id: `${i}` } }]);
@@ -84,49 +84,49 @@ it('of the callers that wait for one client, the last 16 are kept', () => {
   expect(ids).toEqual(Array.from({ length: 16 }, (_, i) => `${984 + i}`));
 });
 
-it('of clients that no to-do stands for, a hundred of a shard are verified at a time', async () => {
+it('the verifier verifies at most a hundred clients of a shard at a time that have no to-do', async () => {
   const unknown = Array.from({ length: 300 }, (_, i) => `u${i}`);
-  const doubtAll = (): void => {
+  const requestAll = (): void => {
     verifier.request(
       GRANT,
       unknown.map((clientId) => ({ clientId, reason: 'request' as const, isVolatile: true })),
     );
   };
-  doubtAll();
+  requestAll();
   expect(verifier.pendingOf(GRANT).size).toBe(100);
-  doubt('known');
+  requestVerification('known');
   expect(verifier.pendingOf(GRANT).has('known')).toBe(true);
   await eventually(() => expect(results.size).toBe(101));
-  const settled = Array.from(results.values(), ({ clientId, attempt }) => ({
+  const completed = Array.from(results.values(), ({ clientId, attempt }) => ({
     clientId,
     attempt,
     outcome: 'agreed' as const,
   }));
-  await verifier.complete(GRANT, settled);
-  doubtAll();
+  await verifier.complete(GRANT, completed);
+  requestAll();
   expect(verifier.pendingOf(GRANT).size).toBe(100);
 });
 
-it('reads the others where the broker ends the connection for one of them, and lets that one go', async () => {
+it('the verifier reads the other clients if the broker ends the connection for one, and skips that one', async () => {
   const others = Array.from({ length: 20 }, (_, i) => `host-${i}`);
-  doubt(...others.slice(0, 7), POISON, ...others.slice(7));
+  requestVerification(...others.slice(0, 7), POISON, ...others.slice(7));
   await eventually(() => expect([...results.keys()].toSorted()).toEqual(others.toSorted()));
   await eventually(() => expect([...verifier.pendingOf(GRANT).keys()]).not.toContain(POISON));
 });
 
-it('reads one alone that could not be read before, and nobody with it', async () => {
-  doubt(POISON);
+it('the verifier reads a client that could not be read before on its own', async () => {
+  requestVerification(POISON);
   await eventually(() => expect(verifier.pendingOf(GRANT).size).toBe(0));
   const read = jest.spyOn(reader, 'read');
-  doubt(POISON, 'a', 'b');
+  requestVerification(POISON, 'a', 'b');
   await eventually(() => expect(results.size).toBe(2));
   await eventually(() => expect([...verifier.pendingOf(GRANT).keys()]).not.toContain(POISON));
   expect(read.mock.calls.map(([topics]) => topics.length).toSorted()).toEqual([1, 2]);
 });
 
-it('serves the shards in turn, however many clients one of them has', async () => {
+it('the verifier serves the shards in turn, however many clients one of them has', async () => {
   const crowd = Array.from({ length: 900 }, (_, i) => `crowd-${i}`);
-  doubt(...crowd);
+  requestVerification(...crowd);
   verifier.request({ ...GRANT, index: 1 }, [{ clientId: 'alone', reason: 'request' }]);
   await eventually(() => expect(results.size).toBe(901));
   // The second batch begins with the next shard.
@@ -134,32 +134,32 @@ it('serves the shards in turn, however many clients one of them has', async () =
 });
 
 describe('a client that is online and has nothing retained', () => {
-  it('is read twice before it goes offline, and others of its batch once', async () => {
+  it('a client without a retained message is read twice before it goes offline, and others of its batch once', async () => {
     registry.set('gone', hostConnection('gone'));
     await device.publishAsync('in/there', 'T', { qos: 1, retain: true });
     registry.set('there', hostConnection('there'));
     const read = jest.spyOn(reader, 'read');
-    doubt('gone', 'there', 'stranger');
+    requestVerification('gone', 'there', 'stranger');
     await eventually(() => expect(results.get('gone')?.retained).toEqual([]));
     expect(read.mock.calls.map(([topics]) => topics)).toEqual([['in/gone', 'in/there', 'in/stranger'], ['in/gone']]);
   });
 
-  it('stays online if the broker was only late to retain its handshake', async () => {
+  it('a client stays online if the broker was only late to retain its handshake', async () => {
     registry.set('late', hostConnection('late'));
     const read = jest.spyOn(reader, 'read').mockResolvedValueOnce(new Map());
     await device.publishAsync('in/late', 'L', { qos: 1, retain: true });
-    doubt('late');
+    requestVerification('late');
     await eventually(() => expect(results.get('late')?.retained).toEqual([{ topic: 'in/{clientId}', body: 'L' }]));
     expect(read).toHaveBeenCalledTimes(2);
   });
 
-  it('is read twice again if it shook hands in between', async () => {
+  it('a client is read twice again if it shook hands in between', async () => {
     registry.set('fresh', hostConnection('fresh'));
     const read = jest.spyOn(reader, 'read').mockImplementation(() => {
       if (read.mock.calls.length === 2) registry.set('fresh', hostConnection('fresh', { last_live_handshake_at: 7 }));
       return Promise.resolve(new Map());
     });
-    doubt('fresh');
+    requestVerification('fresh');
     await eventually(() => expect(results.has('fresh')).toBe(true));
     expect(read).toHaveBeenCalledTimes(3);
   });

@@ -46,19 +46,19 @@ function connected(account: string | null, state: Connection['state'] = 'online'
   return { ...connection, account, state };
 }
 
-it('a client that comes online has the account that is known, and nobody is asked', () => {
+it('a client that comes online takes the account that is known, and the resolver is not asked', () => {
   const { connection, effects } = handshake(undefined, { kind: 'account', account: 'acme' });
   expect(connection?.account).toBe('acme');
   expect(effects).toContainEqual({ kind: 'undo', todo: TODO });
 });
 
-it('a client that comes online is nobody’s while that must be asked, and it is asked', () => {
+it('a client that comes online without a known account has none until the resolver answers, and the resolver is asked', () => {
   const { connection, effects } = handshake(undefined, { kind: 'ask' });
   expect(connection).toMatchObject({ state: 'online', account: null });
   expect(effects).toContainEqual({ kind: 'to-do', todo: TODO });
 });
 
-it('a client without an account is asked about again, later', () => {
+it('the resolver is asked again, later, about a client without an account', () => {
   const { connection, effects } = handshake(connected('acme', 'offline'), { kind: 'none' });
   expect(connection?.account).toBeNull();
   expect(effects).toContainEqual({ kind: 'to-do', todo: TODO, inMs: 600_000 });
@@ -70,22 +70,22 @@ it('a client that comes back keeps its account until the answer says otherwise',
   expect(effects).toContainEqual({ kind: 'to-do', todo: TODO });
 });
 
-it('a client that comes back belongs to whom the answer names now', () => {
+it('a client that comes back belongs to the account that the answer names now', () => {
   const { connection } = handshake(connected('acme', 'offline'), { kind: 'account', account: 'other' });
   expect(connection?.account).toBe('other');
 });
 
-it('a handshake while online asks nothing where the account is known', () => {
+it('a handshake of an online client does not ask the resolver if the account is known', () => {
   const { connection, effects } = handshake(connected('acme'), { kind: 'ask' });
   expect(connection?.account).toBe('acme');
   expect(effects.filter(({ kind }) => kind === 'to-do')).toEqual([]);
 });
 
-it('without accounts a connection has none, whatever it had', () => {
+it('a connection loses its account if the installation has no accounts', () => {
   expect(handshake(connected('acme', 'offline')).connection?.account).toBeNull();
 });
 
-it('an answer sets the account, is told to those who see it now, and ends the asking', () => {
+it('an answer sets the account, emits the state to those who see it now, and ends the asking', () => {
   const { connection, effects } = setAccount(connected(null), 'acme');
   expect(connection?.account).toBe('acme');
   expect(effects).toContainEqual({ kind: 'undo', todo: TODO });
@@ -94,7 +94,7 @@ it('an answer sets the account, is told to those who see it now, and ends the as
   );
 });
 
-it('the same answer again changes nothing and tells nothing', () => {
+it('the same answer again changes nothing and emits nothing', () => {
   const before = connected('acme');
   expect(setAccount(before, 'acme')).toEqual({ connection: before, effects: [{ kind: 'undo', todo: TODO }] });
 });
@@ -108,7 +108,7 @@ describe('a command of a caller that is bound to an account', () => {
   const unknown = { kind: 'reply', reply, outcome: { kind: 'unknown' } };
 
   it.each(['force-disconnect', 'lift-refusal', 'forget', 'verify'] as const)(
-    'to %s finds nothing where the connection is another’s, nobody’s, or none',
+    '%s finds nothing if the connection belongs to another account, to no account, or does not exist',
     (what) => {
       const wanted = { do: what, reconnect_after: 'never', reason: 'request' } as CommandMessage['command'];
       for (const before of [connected('other'), connected(null), connected('other', 'offline'), undefined]) {

@@ -16,35 +16,35 @@ function found(body: string, topic = OWN): Parameters<typeof differs>[1] {
   return { topic, body };
 }
 
-describe('a client that never registered', () => {
+describe('differs, for a client that never registered', () => {
   it.each([
     ['a handshake is passed on', handshake('m1'), 'state'],
-    ['a goodbye is not', OFFLINE, undefined],
-    ['what cannot be understood becomes a dead letter', FOREIGN, 'dead-letter'],
+    ['a goodbye is not passed on', OFFLINE, undefined],
+    ['a message that cannot be understood only becomes a dead letter', FOREIGN, 'dead-letter'],
   ])('%s', (_, body, why) => {
     expect(differs(undefined, found(body), 0, 1)).toBe(why);
   });
 });
 
-describe('a client that is known', () => {
+describe('differs, for a client that is known', () => {
   const online = hostConnection('a');
   const offline = hostConnection('a', { state: 'offline', offline_reason: 'retained-offline' });
 
   it.each([
-    ['online, with the handshake it is known by', online, handshake('m1'), undefined],
-    ['online, with another handshake', online, handshake('m2'), 'state'],
-    ['online, with a goodbye', online, OFFLINE, 'state'],
-    ['online, with what cannot be understood', online, FOREIGN, 'state'],
-    ['offline, with a goodbye', offline, OFFLINE, undefined],
-    ['offline, with a handshake', offline, handshake('m1'), 'state'],
+    ['an online client retains the handshake that is recorded', online, handshake('m1'), undefined],
+    ['an online client retains another handshake', online, handshake('m2'), 'state'],
+    ['an online client retains a goodbye', online, OFFLINE, 'state'],
+    ['an online client retains a message that cannot be understood', online, FOREIGN, 'state'],
+    ['an offline client retains a goodbye', offline, OFFLINE, undefined],
+    ['an offline client retains a handshake', offline, handshake('m1'), 'state'],
     [
-      'offline, with what was dead-lettered before',
+      'an offline client retains a message that became a dead letter before',
       { ...offline, offline_reason: 'unknown', dead_letter_digest: digestOf(FOREIGN) } as const,
       FOREIGN,
       undefined,
     ],
     [
-      'unconfirmed, with the handshake that was not confirmed',
+      'an unconfirmed client retains the handshake that was not confirmed',
       { ...offline, offline_reason: 'unconfirmed', unconfirmed_handshake: 'm1' } as const,
       handshake('m1'),
       undefined,
@@ -53,14 +53,14 @@ describe('a client that is known', () => {
     expect(differs(connection, found(body), 0, 1)).toBe(why);
   });
 
-  it('differs if it said goodbye and a last will is retained, where the goodbye may be the older of the two', () => {
+  it('a client that said goodbye and retains a last will differs if the goodbye may be the older of the two', () => {
     const away = { ...offline, offline_reason: 'goodbye' } as const;
     expect(differs(away, found(OFFLINE), 0, 1)).toBeUndefined();
     expect(differs(away, found(OFFLINE), 0, 2)).toBe('state');
     expect(differs(away, found(''), 0, 2)).toBeUndefined();
   });
 
-  it('has left behind what it retains on another topic, unless it has not been heard of', () => {
+  it('a client does not differ by what it left on another topic, unless that handshake is new', () => {
     const moved = { ...online, superseded_handshakes: ['m0'] };
     expect(differs(moved, found(handshake('m0'), OTHER), 0, 1)).toBeUndefined();
     expect(differs(moved, found(handshake('m2'), OTHER), 0, 1)).toBe('state');
@@ -68,8 +68,8 @@ describe('a client that is known', () => {
   });
 });
 
-describe('a client whose id is reserved', () => {
-  it('is reported while it has a connection, and only becomes a dead letter without one', () => {
+describe('differs, for a reserved client id', () => {
+  it('a client with a reserved id is reported while it has a connection, and only becomes a dead letter without one', () => {
     const retained = { ...found(handshake('m1')), clientId: 'summary' };
     expect(differs(hostConnection('summary', { status_topic: OWN }), retained, 0, 1)).toBe('state');
     expect(differs(undefined, retained, 0, 1)).toBe('dead-letter');

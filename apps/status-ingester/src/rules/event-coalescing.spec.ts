@@ -4,25 +4,25 @@ import { transition, type Effect, type Rules } from './transition.js';
 const CLIENT = 'host-1';
 const IN = 'redhat/insights/in/{clientId}';
 const T0 = Date.parse('2024-05-06T07:00:00Z');
-const SETTLE = 2000;
+const QUIET = 2000;
 const RULES: Rules = {
   statusTopics: [IN],
   inTopic: IN,
   respond: false,
   connectionRetentionMs: 90 * 86_400_000,
   maxInboundBytes: 262_144,
-  eventSettleMs: SETTLE,
+  eventSettleMs: QUIET,
   lanes: 1,
 };
 const ENVELOPE = { version: 1, sent: '2020-12-04T17:22:24+00:00' };
 const FACTS = { canonical_facts: { fqdn: 'host-1' } };
 
-type Told = RegistryEvent & { after: number };
+type Emitted = RegistryEvent & { after: number };
 
-/** One client's life: what subscribers were told, and when the owner is to tell what is held back. */
+/** One client's life: the events that subscribers received, and when the owner emits those that are held back. */
 class Life {
   connection: Connection | undefined;
-  readonly told: Told[] = [];
+  readonly emitted: Emitted[] = [];
   due: number | undefined;
 
   shakes(after: number, id: string): this {
@@ -42,7 +42,7 @@ class Life {
     return this.packet(after, false, { ...ENVELOPE, type: 'offline', message_id: 'bye' });
   }
 
-  tells(after: number): this {
+  flushes(after: number): this {
     return this.applies(after, { kind: 'command', clientId: CLIENT, command: { do: 'flush' } });
   }
 
@@ -59,7 +59,7 @@ class Life {
   }
 
   private note(effect: Effect, after: number): void {
-    if (effect.kind === 'event') this.told.push({ ...effect.event, after });
+    if (effect.kind === 'event') this.emitted.push({ ...effect.event, after });
     if (effect.kind === 'to-do' && effect.todo.do === 'flush') this.due = after + (effect.inMs ?? 0);
     if (effect.kind === 'undo' && effect.todo.do === 'flush') this.due = undefined;
   }
@@ -68,44 +68,44 @@ class Life {
 type WithoutTime<T> = T extends unknown ? Omit<T, 'at' | 'id'> : never;
 type Given = WithoutTime<MailboxMessage>;
 
-it('tells at once of a client that comes, and of one that says goodbye after a while', () => {
-  const { told, due } = new Life().shakes(0, 'm-1').saysGoodbye(SETTLE);
-  expect(told).toMatchObject([
+it('a client that comes online, and one that says goodbye after a while, are emitted at once', () => {
+  const { emitted, due } = new Life().shakes(0, 'm-1').saysGoodbye(QUIET);
+  expect(emitted).toMatchObject([
     { type: 'connection.online', after: 0 },
-    { type: 'connection.offline', reason: 'goodbye', after: SETTLE },
+    { type: 'connection.offline', reason: 'goodbye', after: QUIET },
   ]);
   expect(due).toBeUndefined();
 });
 
-it('a death is told when it has lasted; the registry has it at once', () => {
+it('an ungraceful offline is emitted when it has lasted; the registry records it at once', () => {
   const life = new Life().shakes(0, 'm-1').dies(5000);
   expect(life.connection?.state).toBe('offline');
-  expect(life.told).toHaveLength(1);
-  expect(life.due).toBe(5000 + SETTLE);
-  life.tells(5000 + SETTLE);
-  expect(life.told.slice(1)).toEqual([
+  expect(life.emitted).toHaveLength(1);
+  expect(life.due).toBe(5000 + QUIET);
+  life.flushes(5000 + QUIET);
+  expect(life.emitted.slice(1)).toEqual([
     {
       type: 'connection.offline',
       client_id: CLIENT,
       reason: 'retained-offline',
       changed_at: '2024-05-06T07:00:05.000Z',
-      after: 5000 + SETTLE,
+      after: 5000 + QUIET,
     },
   ]);
   expect(life.due).toBeUndefined();
 });
 
-it('a reconnect is one update that counts the flaps', () => {
+it('a reconnect is emitted as one update that counts the flaps', () => {
   const life = new Life().shakes(0, 'm-1').dies(5000).shakes(5100, 'm-2');
-  life.tells(5000 + SETTLE);
-  // The time was put off: it has not settled yet.
-  expect(life.told).toHaveLength(1);
-  expect(life.due).toBe(5100 + SETTLE);
-  life.tells(5100 + SETTLE);
-  expect(life.told.slice(1)).toMatchObject([{ type: 'connection.updated', handshake_message_id: 'm-2', flaps: 1 }]);
+  life.flushes(5000 + QUIET);
+  // The time was put off: the connection is not stable yet.
+  expect(life.emitted).toHaveLength(1);
+  expect(life.due).toBe(5100 + QUIET);
+  life.flushes(5100 + QUIET);
+  expect(life.emitted.slice(1)).toMatchObject([{ type: 'connection.updated', handshake_message_id: 'm-2', flaps: 1 }]);
 });
 
-it('one that never settles is told of after ten settle times', () => {
+it('a client that never becomes stable is emitted after ten quiet periods', () => {
   const life = new Life().shakes(0, 'm-0');
   const [from, step] = [5000, 500];
   for (let i = 0; i < 100; i++) {
@@ -113,28 +113,28 @@ it('one that never settles is told of after ten settle times', () => {
     if (i % 2 === 0) life.dies(at);
     else life.shakes(at, `m-${i}`);
   }
-  expect(life.due).toBe(from + 10 * SETTLE);
+  expect(life.due).toBe(from + 10 * QUIET);
 });
 
-it('what was held back of a client that is forgotten is told, and nothing is left to be told', () => {
+it('events that were held back are emitted when the client is forgotten, and none is left', () => {
   const life = new Life().shakes(0, 'm-1').dies(5000);
   life.applies(5100, { kind: 'command', clientId: CLIENT, command: { do: 'forget' } });
   expect(life.connection).toBeUndefined();
-  expect(life.told.slice(1)).toMatchObject([{ type: 'connection.offline', after: 5100 }]);
+  expect(life.emitted.slice(1)).toMatchObject([{ type: 'connection.offline', after: 5100 }]);
   expect(life.due).toBeUndefined();
 });
 
-it('tells of new facts at once, and of many changes of them once in the settle time', () => {
-  const life = new Life().shakes(0, 'm-1').changes(SETTLE, 'a');
-  expect(life.told.map(({ type, after }) => [type, after])).toEqual([
+it('new facts are emitted at once, and many changes of them once in the quiet period', () => {
+  const life = new Life().shakes(0, 'm-1').changes(QUIET, 'a');
+  expect(life.emitted.map(({ type, after }) => [type, after])).toEqual([
     ['connection.online', 0],
-    ['connection.updated', SETTLE],
+    ['connection.updated', QUIET],
   ]);
-  for (let i = 1; i < 50; i++) life.changes(SETTLE + i * 20, `b-${i}`);
-  expect(life.told).toHaveLength(2);
-  expect(life.due).toBe(2 * SETTLE);
-  life.tells(2 * SETTLE);
-  expect(life.told.at(-1)).toMatchObject({ type: 'connection.updated', handshake_message_id: 'b-49' });
-  expect(life.told.at(-1)).not.toHaveProperty('flaps');
+  for (let i = 1; i < 50; i++) life.changes(QUIET + i * 20, `b-${i}`);
+  expect(life.emitted).toHaveLength(2);
+  expect(life.due).toBe(2 * QUIET);
+  life.flushes(2 * QUIET);
+  expect(life.emitted.at(-1)).toMatchObject({ type: 'connection.updated', handshake_message_id: 'b-49' });
+  expect(life.emitted.at(-1)).not.toHaveProperty('flaps');
   expect(life.due).toBeUndefined();
 });

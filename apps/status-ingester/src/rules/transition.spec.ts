@@ -139,7 +139,7 @@ function repliesOf({ effects }: Transition): CommandOutcome[] {
 }
 
 describe('a handshake', () => {
-  it('brings a client online that was not known, with its facts', () => {
+  it('a handshake brings an unknown client online, with its facts', () => {
     const facts = { fqdn: 'host-1', rhel: { version: '9.4' } };
     const outcome = play(RULES, undefined, host('h-1', { at: T0 + 5 }, facts));
     expect(outcome.connection).toEqual({
@@ -174,7 +174,7 @@ describe('a handshake', () => {
     ]);
   });
 
-  it('of a proxy brings a proxy online', () => {
+  it('a handshake of a proxy brings a proxy online', () => {
     const outcome = play(RULES, undefined, proxy('p-1'));
     expect(outcome.connection).toMatchObject({
       type: 'proxy',
@@ -186,7 +186,7 @@ describe('a handshake', () => {
     ]);
   });
 
-  it('brings a client back that was offline: connected anew, and no longer to be forgotten', () => {
+  it('a handshake brings an offline client back with a new connection time, and the client is no longer to be forgotten', () => {
     const away = known(play(RULES, online(), goodbye('o-1', { at: T0 + 1 })).connection);
     const outcome = play(RULES, away, host('h-2', { at: T0 + 2 }));
     expect(outcome.connection).toMatchObject({
@@ -201,7 +201,7 @@ describe('a handshake', () => {
     expect(outcome.effects).toContainEqual({ kind: 'undo', todo: { do: 'forget', client_id: CLIENT } });
   });
 
-  it('with other facts while online replaces them, keeps the connection, and says so', () => {
+  it('a handshake with other facts while online replaces the facts, keeps the connection, and emits an update', () => {
     const outcome = play(RULES, online(), host('h-2', { at: T0 + SECOND }, { fqdn: 'renamed' }));
     expect(outcome.connection).toMatchObject({
       state: 'online',
@@ -219,7 +219,7 @@ describe('a handshake', () => {
     ]);
   });
 
-  it('with the same facts while online is recorded and tells nobody', () => {
+  it('a handshake with the same facts while online is recorded and emits no event', () => {
     const before = online();
     const outcome = play(RULES, before, host('h-2', { at: T0 + SECOND }));
     expect(outcome.connection).toMatchObject({
@@ -232,12 +232,12 @@ describe('a handshake', () => {
     expect(outcome.effects).toEqual([{ kind: 'came-online' }]);
   });
 
-  it('drops facts that the new one no longer states', () => {
+  it('a handshake drops facts that it no longer states', () => {
     const start = known(play(RULES, undefined, host('h-1', {}, { fqdn: 'host-1', machine_id: 'm' })).connection);
     expect(play(RULES, start, host('h-2')).connection?.facts).toEqual({ fqdn: 'host-1' });
   });
 
-  it('of the other type while online changes the type', () => {
+  it('a handshake of the other type while online changes the type', () => {
     const outcome = play(RULES, online(), proxy('p-1'));
     expect(outcome.connection).toMatchObject({ type: 'proxy', state: 'online', connected_at: T0 });
     expect(eventsOf(outcome)).toEqual([
@@ -249,7 +249,7 @@ describe('a handshake', () => {
     expect(eventsOf(changed).map(({ type }) => type)).toEqual(['connection.updated']);
   });
 
-  it.each([false, true])('with the id already recorded changes nothing while online (DUP: %s)', (dup) => {
+  it.each([false, true])('a handshake with the recorded id changes nothing while online (DUP: %s)', (dup) => {
     const before = online();
     const again = host('h-1', { dup, at: T0 + SECOND }, { fqdn: 'other' });
     const last_live_handshake_at = dup ? T0 : T0 + SECOND;
@@ -259,14 +259,14 @@ describe('a handshake', () => {
     });
   });
 
-  it('with the id already recorded is a new connection while offline', () => {
+  it('a handshake with the recorded id is a new connection while offline', () => {
     const away = known(play(RULES, online(), offline('o-1', { at: T0 + 1 })).connection);
     const outcome = play(RULES, away, host('h-1', { at: T0 + 2 }));
     expect(outcome.connection).toMatchObject({ state: 'online', connected_at: T0 + 2, handshake_message_id: 'h-1' });
     expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.online']);
   });
 
-  it('that is not retained is refused and says how it would be right; nothing changes', () => {
+  it('a handshake that is not retained is refused, the answer says how to correct it, and nothing changes', () => {
     for (const before of [undefined, online()]) {
       const outcome = play(RULES, before, host('h-9', { retain: false }));
       const details = 'a handshake must be retained: publish it again with the retain flag set';
@@ -282,7 +282,7 @@ describe('a handshake', () => {
   });
 
   it.each([true, false])(
-    'on a topic that carries no state is refused and names the right one (retained: %s)',
+    'a handshake on a topic that carries no state is refused, and the answer names the right topic (retained: %s)',
     (retain) => {
       const before = online(SPLIT, STATUS);
       const outcome = play(SPLIT, before, host('h-9', { topic: IN, retain }));
@@ -293,13 +293,13 @@ describe('a handshake', () => {
     },
   );
 
-  it('on a wrong topic is told all the right ones', () => {
+  it('the refusal of a handshake on a wrong topic names all the right topics', () => {
     const rules = { ...SPLIT, statusTopics: [STATUS, OTHER_STATUS] };
     const [letter] = lettersOf(play(rules, undefined, host('h-9')));
     expect(letter?.details).toContain(`${STATUS} or ${OTHER_STATUS}`);
   });
 
-  it('that is invalid takes the client offline and is answered with what is wrong', () => {
+  it('an invalid handshake takes the client offline, and the answer says what is wrong', () => {
     const outcome = play(RULES, online(), invalidHandshake('h-2', { at: T0 + SECOND }));
     expect(outcome.connection).toMatchObject({
       state: 'offline',
@@ -321,14 +321,14 @@ describe('a handshake', () => {
     ]);
   });
 
-  it('that is invalid does not make a client known', () => {
+  it('an invalid handshake does not make a client known', () => {
     const outcome = play(RULES, undefined, invalidHandshake('h-1'));
     expect(outcome.connection).toBeUndefined();
     expect(answersOf(outcome)).toHaveLength(1);
     expect(lettersOf(outcome)).toMatchObject([{ reason: 'wrong-shape' }]);
   });
 
-  it('is answered where the installation responds, and only when it was accepted', () => {
+  it('a handshake is answered if the installation responds, and only if it was accepted', () => {
     const rules = { ...RULES, respond: true };
     const response = { type: 'handshake-response', in_response_to: 'h-1' };
     const first = play(rules, undefined, host('h-1'));
@@ -354,7 +354,7 @@ describe('offline', () => {
     return packet(text);
   }
 
-  it.each(ways)('by %s ends the connection once', (_, messages, reason) => {
+  it.each(ways)('%s ends the connection once', (_, messages, reason) => {
     const times = messages.map((message, i) => ({ ...message, at: T0 + (i + 1) * SECOND }));
     const outcome = play(RULES, online(), ...times);
     expect(outcome.connection).toMatchObject({
@@ -376,7 +376,7 @@ describe('offline', () => {
     return effects.filter((effect) => !('todo' in effect && effect.todo.do === 'confirm'));
   }
 
-  it('by a goodbye is to be confirmed by what is retained next', () => {
+  it('a goodbye is to be confirmed by the next retained message', () => {
     const todo = { do: 'confirm', client_id: CLIENT };
     const said = play(RULES, online(), goodbye('o-1'));
     expect(said.effects).toContainEqual({ kind: 'to-do', todo, inMs: expect.any(Number) as number });
@@ -389,22 +389,22 @@ describe('offline', () => {
     });
   });
 
-  it.each(ways)('by %s is nothing for a client that never registered', (_, messages) => {
+  it.each(ways)('%s does nothing for a client that never registered', (_, messages) => {
     expect(play(RULES, undefined, ...messages)).toEqual({ connection: undefined, effects: [] });
   });
 
-  it.each(ways)('by %s while offline already keeps when and why it went', (_, messages) => {
+  it.each(ways)('%s while offline keeps the time and reason of the disconnection', (_, messages) => {
     const away = known(play(RULES, online(), goodbye('o-0', { at: T0 + 1 })).connection);
     const outcome = play(RULES, away, ...messages.map((message) => ({ ...message, at: T0 + SECOND })));
     expect(outcome.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye', disconnected_at: T0 + 1 });
     expect(withoutConfirmation(outcome)).toEqual([]);
   });
 
-  it.each(ways)('by %s can be followed by a new handshake', (_, messages) => {
+  it.each(ways)('%s can be followed by a new handshake', (_, messages) => {
     expect(play(RULES, online(), ...messages, host('h-2')).connection).toMatchObject({ state: 'online' });
   });
 
-  it('may carry the same id as an earlier last will, since the id alone decides nothing', () => {
+  it('an offline message may carry the id of an earlier last will, since the id alone decides nothing', () => {
     const outcome = play(RULES, online(), lastWill(), host('h-2'), lastWill());
     expect(outcome.connection?.state).toBe('offline');
     expect(eventsOf(outcome).map(({ type }) => type)).toEqual([
@@ -414,7 +414,7 @@ describe('offline', () => {
     ]);
   });
 
-  it('on a topic that carries no state becomes a dead letter, gets no reply, and changes nothing', () => {
+  it('an offline message on a topic that carries no state becomes a dead letter, is not answered, and changes nothing', () => {
     const before = online(SPLIT, STATUS);
     for (const retain of [true, false]) {
       const outcome = play(SPLIT, before, offline('o-1', { topic: IN, retain }));
@@ -428,14 +428,14 @@ describe('offline', () => {
   });
 });
 
-describe('what is retained and no handshake', () => {
+describe('a retained message that is no handshake', () => {
   it.each([
     ['what is not JSON', 'hello', 'not-json', 'unknown'],
     ['what is no object', '[1]', 'wrong-shape', 'unknown'],
     ['an unknown type', '{"type":"hello","message_id":"x-1"}', 'unknown-type', 'unknown'],
     ['an offline of version 2', '{"type":"offline","message_id":"x-1","version":2}', 'unsupported-version', 'unknown'],
     ['a handshake of version 2', '{"type":"host-handshake","version":2}', 'unsupported-version', 'invalid-handshake'],
-  ])('takes the client offline where it is %s', (_, body, letter, reason) => {
+  ])('a retained message takes the client offline if it is %s', (_, body, letter, reason) => {
     const outcome = play(RULES, online(), packet(body, { at: T0 + SECOND }));
     expect(outcome.connection).toMatchObject({
       state: 'offline',
@@ -446,7 +446,7 @@ describe('what is retained and no handshake', () => {
     expect(lettersOf(outcome)).toMatchObject([{ client_id: CLIENT, topic: IN, reason: letter, sample: body }]);
   });
 
-  it('takes the client offline where it is a message-error, which fails its message all the same', () => {
+  it('a retained message-error takes the client offline, and still fails the message it is about', () => {
     const error = messageError('e-1', { retain: true, at: T0 + SECOND });
     const outcome = play(RULES, online(), error);
     expect(outcome.connection).toMatchObject({
@@ -470,14 +470,14 @@ describe('what is retained and no handshake', () => {
     expect(answersOf(outcome)).toEqual([]);
   });
 
-  it('fails the message of a retained message-error of a client that never registered', () => {
+  it('a retained message-error of a client that never registered fails the message it is about', () => {
     const outcome = play(SPLIT, undefined, messageError('e-1', { topic: STATUS, retain: true }));
     expect(outcome.connection).toBeUndefined();
     expect(lettersOf(outcome)).toMatchObject([{ reason: 'wrong-shape' }]);
     expect(todosOf(outcome)).toMatchObject([{ do: 'message-error', in_response_to: 'sent-1' }]);
   });
 
-  it('is nothing where it is a message-error on a topic that carries no state', () => {
+  it('a retained message-error on a topic that carries no state does not change the state', () => {
     const outcome = play(SPLIT, online(SPLIT, STATUS), messageError('e-1', { retain: true }));
     expect(outcome.connection?.state).toBe('online');
     expect(lettersOf(outcome)).toEqual([]);
@@ -487,7 +487,7 @@ describe('what is retained and no handshake', () => {
   it.each([
     ['too-large' as const, 'the message is larger than 262144 bytes'],
     ['not-utf8' as const, 'the message is not UTF-8 text'],
-  ])('takes the client offline where it is %s', (refused, details) => {
+  ])('a retained message takes the client offline if it is %s', (refused, details) => {
     const outcome = play(RULES, online(), packet('sample', { refused, at: T0 + SECOND }));
     expect(outcome.connection).toMatchObject({
       state: 'offline',
@@ -498,7 +498,7 @@ describe('what is retained and no handshake', () => {
   });
 });
 
-describe('what cannot be processed', () => {
+describe('a message that cannot be processed', () => {
   const bad: [string, PacketMessage, string][] = [
     ['an empty message', packet('', { retain: false }), 'empty'],
     ['what is not JSON', packet('hello', { retain: false }), 'not-json'],
@@ -514,30 +514,36 @@ describe('what cannot be processed', () => {
     ],
   ];
 
-  it.each(bad)('is kept for inspection, not answered on `in`, and changes nothing: %s', (_, message, reason) => {
-    for (const before of [undefined, online()]) {
-      const outcome = play(RULES, before, message);
-      expect(outcome.connection).toBe(before);
-      expect(outcome.effects).toEqual([
-        {
-          kind: 'dead-letter',
-          reason,
-          letter: {
-            client_id: CLIENT,
-            topic: IN,
+  it.each(bad)(
+    'a message that cannot be processed becomes a dead letter, is not answered on `in`, and changes nothing: %s',
+    (_, message, reason) => {
+      for (const before of [undefined, online()]) {
+        const outcome = play(RULES, before, message);
+        expect(outcome.connection).toBe(before);
+        expect(outcome.effects).toEqual([
+          {
+            kind: 'dead-letter',
             reason,
-            details: expect.stringMatching(/./) as unknown,
-            sample: message.body,
+            letter: {
+              client_id: CLIENT,
+              topic: IN,
+              reason,
+              details: expect.stringMatching(/./) as unknown,
+              sample: message.body,
+            },
           },
-        },
-      ]);
-    }
-  });
+        ]);
+      }
+    },
+  );
 
-  it.each(bad)('is not answered on `in` either where state has a topic of its own: %s', (_, message) => {
-    expect(answersOf(play(SPLIT, undefined, message))).toEqual([]);
-    expect(answersOf(play(SPLIT, undefined, { ...message, retain: message.body !== '' }))).toEqual([]);
-  });
+  it.each(bad)(
+    'a message that cannot be processed is not answered on `in` either if state has its own topic: %s',
+    (_, message) => {
+      expect(answersOf(play(SPLIT, undefined, message))).toEqual([]);
+      expect(answersOf(play(SPLIT, undefined, { ...message, retain: message.body !== '' }))).toEqual([]);
+    },
+  );
 
   it.each([
     ['what is not JSON', 'hello', undefined],
@@ -546,31 +552,34 @@ describe('what cannot be processed', () => {
     ['an unknown type without an id', '{"type":"hello"}', undefined],
     ['a message too large', 'sample', 'too-large' as const],
     ['a message not UTF-8', 'sample', 'not-utf8' as const],
-  ])('is answered, in response to nothing, on a topic that carries only state: %s', (_, body, refused) => {
-    for (const retain of [true, false]) {
-      const given = { topic: STATUS, retain, ...(refused && { refused }) };
-      const outcome = play(SPLIT, undefined, packet(body, given));
-      const [letter] = lettersOf(outcome);
-      expect(letter).toBeDefined();
-      expect(answersOf(outcome)).toEqual([
-        { type: 'handshake-error', in_response_to: null, payload: { details: letter?.details } },
-      ]);
-      expect(eventsOf(outcome)).toEqual([
-        { type: 'connection.refused', client_id: CLIENT, reason: letter?.reason, message_id: null },
-      ]);
-    }
-  });
+  ])(
+    'a message without a readable id on a topic that carries only state is answered without an id: %s',
+    (_, body, refused) => {
+      for (const retain of [true, false]) {
+        const given = { topic: STATUS, retain, ...(refused && { refused }) };
+        const outcome = play(SPLIT, undefined, packet(body, given));
+        const [letter] = lettersOf(outcome);
+        expect(letter).toBeDefined();
+        expect(answersOf(outcome)).toEqual([
+          { type: 'handshake-error', in_response_to: null, payload: { details: letter?.details } },
+        ]);
+        expect(eventsOf(outcome)).toEqual([
+          { type: 'connection.refused', client_id: CLIENT, reason: letter?.reason, message_id: null },
+        ]);
+      }
+    },
+  );
 
   it.each([
     ['an unknown type with an id', packet('{"type":"hello","message_id":"x-1"}', { topic: STATUS })],
     ['an empty message that is not retained', packet('', { topic: STATUS, retain: false })],
-  ])('is not answered on a topic that carries only state where it is %s', (_, message) => {
+  ])('a message on a topic that carries only state is not answered if it is %s', (_, message) => {
     const outcome = play(SPLIT, undefined, message);
     expect(lettersOf(outcome)).toHaveLength(1);
     expect(answersOf(outcome)).toEqual([]);
   });
 
-  it('does not count the removal of a retained message on a topic that carries no state', () => {
+  it('the removal of a retained message on a topic that carries no state does nothing', () => {
     for (const before of [undefined, online(SPLIT, STATUS)]) {
       expect(play(SPLIT, before, packet('', { topic: IN }))).toEqual({ connection: before, effects: [] });
       expect(lettersOf(play(SPLIT, before, packet('', { topic: IN, retain: false })))).toMatchObject([
@@ -579,7 +588,7 @@ describe('what cannot be processed', () => {
     }
   });
 
-  it('is answered with its id where it is a handshake, on whatever topic', () => {
+  it('a handshake that cannot be processed is answered with its id, on any topic', () => {
     for (const rules of [RULES, SPLIT]) {
       expect(answersOf(play(rules, undefined, invalidHandshake('h-7')))).toMatchObject([{ in_response_to: 'h-7' }]);
       expect(answersOf(play(rules, undefined, invalidHandshake('', { topic: IN })))).toMatchObject([
@@ -588,7 +597,7 @@ describe('what cannot be processed', () => {
     }
   });
 
-  it('is kept as a sample of its first 1,024 characters', () => {
+  it('a dead letter keeps the first 1,024 characters of its message', () => {
     const [letter] = lettersOf(play(RULES, undefined, packet('x'.repeat(5000), { retain: false })));
     expect(letter?.sample).toBe('x'.repeat(1024));
   });
@@ -596,7 +605,7 @@ describe('what cannot be processed', () => {
 
 describe('a message-error', () => {
   it.each([false, true])(
-    'is the business of the message it is about; the connection has been heard from (offline: %s)',
+    'a message-error concerns only the message it is about; the connection records its time (offline: %s)',
     (away) => {
       const before = away ? known(play(RULES, online(), goodbye('o-1')).connection) : online();
       const outcome = play(RULES, before, messageError('e-1', { at: T0 + SECOND }));
@@ -610,13 +619,13 @@ describe('a message-error', () => {
     },
   );
 
-  it('of a client that never registered is passed on, and does not make it known', () => {
+  it('a message-error of a client that never registered is passed on, and does not make the client known', () => {
     const outcome = play(RULES, undefined, messageError('e-1'));
     expect(outcome.connection).toBeUndefined();
     expect(todosOf(outcome)).toMatchObject([{ do: 'message-error', in_response_to: 'sent-1' }]);
   });
 
-  it('is taken on any topic, where state has one of its own', () => {
+  it('a message-error is accepted on any topic if state has its own topic', () => {
     for (const topic of [IN, STATUS]) {
       expect(todosOf(play(SPLIT, undefined, messageError('e-1', { topic })))).toHaveLength(1);
     }
@@ -630,7 +639,7 @@ describe('a message-error', () => {
     ['x'.repeat(998) + '\u{1F600}y', 'x'.repeat(998) + '\u{1F600}'],
     // Nor does half a character that came so reach Redis.
     ['\uD83D', '\uFFFD'],
-  ])('is cut to 1,000 characters of well-formed details (case %#)', (details, kept) => {
+  ])('a message-error is cut to 1,000 characters of well-formed details (case %#)', (details, kept) => {
     const about = { type: 'message-error', message_id: 'e-1', in_response_to: 'sent-1', payload: { details } };
     for (const retain of [true, false]) {
       const outcome = play(RULES, undefined, packet({ ...ENVELOPE, ...about }, { retain }));
@@ -647,7 +656,7 @@ describe('a refusal window', () => {
     return known(play(RULES, online(), commands, offline('o-1')).connection);
   }
 
-  it('refuses a handshake within it and names the time left', () => {
+  it('a refusal window refuses a handshake within it, and the answer names the time left', () => {
     const before = away('PT30S');
     const outcome = play(RULES, before, host('h-2', { at: T0 + 10 * SECOND }));
     expect(outcome.connection).toMatchObject({
@@ -664,7 +673,7 @@ describe('a refusal window', () => {
     ]);
   });
 
-  it('without an end refuses at any time and says who can end it', () => {
+  it('a refusal window without an end refuses at any time, and the answer says who can end it', () => {
     const outcome = play(RULES, away('never'), host('h-2', { at: T0 + 100 * 365 * 86_400_000 }));
     expect(outcome.connection).toMatchObject({ state: 'offline', refused_until: 'never' });
     expect(lettersOf(outcome)).toMatchObject([
@@ -672,7 +681,7 @@ describe('a refusal window', () => {
     ]);
   });
 
-  it('lets a handshake in the moment it has ended, and is over with it', () => {
+  it('a refusal window lets a handshake in as soon as it has ended, and is then removed', () => {
     const before = away('PT30S');
     expect(play(RULES, before, host('h-2', { at: T0 + 30 * SECOND - 1 })).connection?.state).toBe('offline');
     const outcome = play(RULES, before, host('h-2', { at: T0 + 30 * SECOND }));
@@ -680,23 +689,23 @@ describe('a refusal window', () => {
     expect(answersOf(outcome)).toEqual([]);
   });
 
-  it('takes a client offline that shakes hands within it without having gone', () => {
+  it('a refusal window takes an online client offline if the client shakes hands within it', () => {
     const forced = play(RULES, online(), command({ do: 'force-disconnect', reconnect_after: 'PT30S' })).connection;
     const outcome = play(RULES, forced, host('h-2', { at: T0 + SECOND }));
     expect(outcome.connection).toMatchObject({ state: 'offline', offline_reason: 'refused' });
     expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.offline', 'connection.refused']);
   });
 
-  it('outlives goodbyes and everything else a client can say', () => {
+  it('a refusal window stays after a goodbye and after any other message of the client', () => {
     const said = [goodbye('o-2'), packet(''), packet('hello'), messageError('e-1'), host('h-2', { at: T0 })];
     expect(play(RULES, away('PT30S'), ...said).connection?.refused_until).toBe(T0 + 30 * SECOND);
   });
 });
 
-describe('two status topics', () => {
+describe('a move between status topics', () => {
   const moved = known(play(MOVING, online(MOVING, IN), host('h-2', { topic: STATUS, at: T0 + SECOND })).connection);
 
-  it('make a client that shakes hands on the other one move, and its old retained message go', () => {
+  it('a client that shakes hands on the other status topic moves, and its old retained message is cleared', () => {
     const outcome = play(MOVING, online(MOVING, IN), host('h-2', { topic: STATUS, at: T0 + SECOND }));
     expect(outcome.connection).toMatchObject({
       state: 'online',
@@ -712,7 +721,7 @@ describe('two status topics', () => {
     ]);
   });
 
-  it('leave the new one alone when the client moves back before the old one was cleared', () => {
+  it('a client that moves back before its old topic was cleared keeps its message there', () => {
     const back = play(MOVING, moved, host('h-3', { topic: IN, at: T0 + 2 * SECOND }));
     expect(back.connection?.status_topic).toBe(IN);
     expect(back.effects).toEqual([
@@ -723,13 +732,13 @@ describe('two status topics', () => {
     ]);
   });
 
-  it('make it move even with the id already recorded', () => {
+  it('a client moves even if the handshake has the recorded id', () => {
     const outcome = play(MOVING, online(MOVING, IN), host('h-1', { topic: STATUS }));
     expect(outcome.connection?.status_topic).toBe(STATUS);
     expect(todosOf(outcome)).toEqual([{ do: 'clear-retained', client_id: CLIENT, status_topic: IN }]);
   });
 
-  it('make a client that comes back on the other one move as well', () => {
+  it('a client that comes back on the other status topic moves as well', () => {
     const away = play(MOVING, online(MOVING, IN), offline('o-1')).connection;
     const outcome = play(MOVING, away, host('h-2', { topic: STATUS }));
     expect(outcome.connection).toMatchObject({ state: 'online', status_topic: STATUS });
@@ -740,7 +749,7 @@ describe('two status topics', () => {
     ['a retained offline', offline('o-1', { topic: IN })],
     ['a goodbye', goodbye('o-1', { topic: IN })],
     ['the removal of the handshake', packet('', { topic: IN })],
-  ])('do not let %s on the old topic change anything after the move', (_, message) => {
+  ])('%s on the old topic changes nothing after the move', (_, message) => {
     expect(play(MOVING, moved, message)).toEqual({ connection: moved, effects: [] });
   });
 
@@ -748,17 +757,17 @@ describe('two status topics', () => {
     ['an invalid handshake', invalidHandshake('h-9', { topic: IN })],
     ['what is not JSON', packet('hello', { topic: IN })],
     ['a message too large', packet('x', { topic: IN, refused: 'too-large' })],
-  ])('set %s on the old topic aside without changing the state', (_, message) => {
+  ])('%s on the old topic becomes a dead letter and does not change the state', (_, message) => {
     const outcome = play(MOVING, moved, message);
     expect(outcome.connection).toEqual(moved);
     expect(lettersOf(outcome)).toHaveLength(1);
   });
 
-  it('let an offline on the new topic end the connection', () => {
+  it('an offline message on the new topic ends the connection', () => {
     expect(play(MOVING, moved, offline('o-1', { topic: STATUS })).connection?.state).toBe('offline');
   });
 
-  it('do not clear anything where the client stays on its topic', () => {
+  it('no retained message is cleared if the client stays on its topic', () => {
     const outcome = play(
       MOVING,
       moved,
@@ -769,7 +778,7 @@ describe('two status topics', () => {
     expect(todosOf(outcome).map((todo) => todo.do)).toEqual(['forget']);
   });
 
-  it('do not move a client whose handshake on the other one is refused', () => {
+  it('a client whose handshake on the other status topic is refused does not move', () => {
     const outcome = play(MOVING, online(MOVING, IN), invalidHandshake('h-2', { topic: STATUS }));
     expect(outcome.connection).toEqual(online(MOVING, IN));
     expect(todosOf(outcome)).toEqual([]);
@@ -782,7 +791,7 @@ describe('a redelivery', () => {
     return messages.map((message) => ({ ...message, dup: true, at: T0 + 60 * SECOND }));
   }
 
-  it('of the end of a reconnect, from the last will on, leaves the client online with its new handshake', () => {
+  it('a redelivered reconnect, from the last will on, leaves the client online with its new handshake', () => {
     const [h1, o1, removed, h2] = [host('h-1'), offline('o-1'), packet(''), host('h-2', {}, { fqdn: 'host-2' })];
     const once = known(play(RULES, undefined, h1, o1, removed, h2).connection);
     const outcome = play(RULES, once, ...again(o1, removed, h2));
@@ -795,7 +804,7 @@ describe('a redelivery', () => {
     expect(eventsOf(outcome).map(({ type }) => type)).toEqual(['connection.offline', 'connection.online']);
   });
 
-  it('of a last will that carries the same id as the one before leaves the client offline', () => {
+  it('a redelivered last will that carries the id of the one before leaves the client offline', () => {
     const will = offline('will');
     const [h1, h2] = [host('h-1'), host('h-2')];
     const once = known(play(RULES, undefined, h1, will, h2, will).connection);
@@ -808,14 +817,14 @@ describe('a redelivery', () => {
     expect(play(RULES, alive, ...again(will)).connection?.state).toBe('offline');
   });
 
-  it('of a handshake, where the last will that followed it comes with it, leaves the client offline', () => {
+  it('a redelivered handshake, together with the last will that followed it, leaves the client offline', () => {
     const [h1, will] = [host('h-1'), offline('will')];
     const once = known(play(RULES, undefined, h1, will).connection);
     expect(play(RULES, once, ...again(will)).connection).toMatchObject({ state: 'offline', disconnected_at: T0 });
     expect(play(RULES, once, ...again(h1, will)).connection).toMatchObject({ state: 'offline' });
   });
 
-  it('of a move to another status topic ends on the new topic, and clears only the old one', () => {
+  it('a redelivered move to another status topic ends on the new topic, and clears only the old one', () => {
     const [h1, h2] = [host('h-1', { topic: IN }), host('h-2', { topic: STATUS })];
     const once = known(play(MOVING, undefined, h1, h2).connection);
     const outcome = play(MOVING, once, ...again(h1, h2));
@@ -835,15 +844,15 @@ describe('a redelivery', () => {
     );
   });
 
-  it('does what a first delivery does; where there are several lanes it is doubted, if it bears state', () => {
+  it('a redelivery does what a first delivery does, and is verified if it bears state and there are several lanes', () => {
     const error = messageError('e-1');
     for (const message of [host('h-2'), offline('o-1'), goodbye('o-1'), packet(''), error]) {
       for (const lanes of [1, 2]) {
         const rules = { ...RULES, lanes };
         const { connection, effects } = transition(online(), message, rules);
-        const doubt = message === error || lanes === 1 ? [] : [{ kind: 'verify', reason: 'redelivery' }];
+        const verification = message === error || lanes === 1 ? [] : [{ kind: 'verify', reason: 'redelivery' }];
         const again = transition(online(), { ...message, dup: true }, rules);
-        expect(again).toEqual({ connection, effects: [...effects, ...doubt] });
+        expect(again).toEqual({ connection, effects: [...effects, ...verification] });
       }
     }
   });
@@ -853,7 +862,7 @@ describe('a command', () => {
   const away = known(play(RULES, online(), goodbye('o-1')).connection);
 
   it.each<Command>([{ do: 'force-disconnect', reconnect_after: 'PT30S' }, { do: 'lift-refusal' }, { do: 'forget' }])(
-    'about a client that never registered is answered so: %j',
+    'a command about a client that never registered is answered with unknown: %j',
     (given) => {
       expect(play(RULES, undefined, command(given))).toEqual({
         connection: undefined,
@@ -865,7 +874,7 @@ describe('a command', () => {
     },
   );
 
-  it('that nobody waits for has no reply', () => {
+  it('a command without a waiting caller has no reply', () => {
     const silent: MailboxMessage = {
       kind: 'command',
       clientId: CLIENT,
@@ -882,45 +891,48 @@ describe('a command', () => {
     ['2024-05-06T09:00:00+02:00', T0],
     ['2024-05-06T10:00:00Z', T0 + 3 * 3600 * SECOND],
     ['never', 'never'],
-  ])('to force-disconnect tells an online client until %s, and changes only the window', (reconnectAfter, until) => {
-    const before = online();
-    const outcome = play(RULES, before, command({ do: 'force-disconnect', reconnect_after: reconnectAfter }));
-    const force_disconnect = { reconnect_after: reconnectAfter, at: T0 };
-    expect(outcome.connection).toEqual({ ...before, refused_until: until, force_disconnect });
-    expect(outcome.effects).toEqual([
-      {
-        kind: 'to-do',
-        todo: {
-          do: 'reply',
-          client_id: CLIENT,
-          reply: { type: 'force-disconnect', payload: { reconnect_after: reconnectAfter } },
-          message_id: expect.stringMatching(UUID) as string,
+  ])(
+    'a force-disconnect until %s is sent to an online client, and changes only the window',
+    (reconnectAfter, until) => {
+      const before = online();
+      const outcome = play(RULES, before, command({ do: 'force-disconnect', reconnect_after: reconnectAfter }));
+      const force_disconnect = { reconnect_after: reconnectAfter, at: T0 };
+      expect(outcome.connection).toEqual({ ...before, refused_until: until, force_disconnect });
+      expect(outcome.effects).toEqual([
+        {
+          kind: 'to-do',
+          todo: {
+            do: 'reply',
+            client_id: CLIENT,
+            reply: { type: 'force-disconnect', payload: { reconnect_after: reconnectAfter } },
+            message_id: expect.stringMatching(UUID) as string,
+          },
         },
-      },
-      { kind: 'reply', reply: REPLY, outcome: { kind: 'done' } },
-    ]);
-  });
+        { kind: 'reply', reply: REPLY, outcome: { kind: 'done' } },
+      ]);
+    },
+  );
 
-  it('to force-disconnect an offline client tells nobody, and refuses it all the same', () => {
+  it('a force-disconnect of an offline client is not sent, and still refuses the client', () => {
     const outcome = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: 'PT30S' }, T0 + SECOND));
     expect(outcome.connection).toEqual({ ...away, refused_until: T0 + 31 * SECOND });
     expect(outcome.effects).toEqual([{ kind: 'reply', reply: REPLY, outcome: { kind: 'done' } }]);
   });
 
-  it('to force-disconnect again replaces the window', () => {
+  it('another force-disconnect replaces the window', () => {
     const [long, short] = ['never', 'PT1S'].map((until) => command({ do: 'force-disconnect', reconnect_after: until }));
     if (long === undefined || short === undefined) throw new Error('two commands expected');
     expect(play(RULES, online(), long, short).connection?.refused_until).toBe(T0 + SECOND);
   });
 
-  it('to force-disconnect until a time nobody understands changes nothing', () => {
+  it('a force-disconnect until a time that cannot be understood changes nothing', () => {
     const outcome = play(RULES, online(), command({ do: 'force-disconnect', reconnect_after: 'soon' }));
     expect(outcome.connection).toEqual(online());
     expect(todosOf(outcome)).toEqual([]);
     expect(repliesOf(outcome)).toEqual([{ kind: 'conflict', details: 'reconnect_after cannot be understood' }]);
   });
 
-  it('to lift a refusal lets the client in again', () => {
+  it('a command to lift a refusal lets the client in again', () => {
     const refused = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: 'never' })).connection;
     const lifted = play(RULES, refused, command({ do: 'lift-refusal' }));
     expect(lifted.connection).toEqual({ ...away, refused_until: null });
@@ -931,13 +943,13 @@ describe('a command', () => {
     expect(play(RULES, lifted.connection, host('h-2')).connection?.state).toBe('online');
   });
 
-  it('to lift a refusal that does not stand is done, and an online client is not to be forgotten', () => {
+  it('a command to lift a refusal that does not exist succeeds, and an online client is not to be forgotten', () => {
     const outcome = play(RULES, online(), command({ do: 'lift-refusal' }));
     expect(outcome.connection).toEqual(online());
     expect(outcome.effects).toEqual([{ kind: 'reply', reply: REPLY, outcome: { kind: 'done' } }]);
   });
 
-  it('to forget an offline client forgets it', () => {
+  it('a command to forget an offline client forgets it', () => {
     expect(play(RULES, away, command({ do: 'forget' }))).toEqual({
       connection: undefined,
       effects: [
@@ -947,7 +959,7 @@ describe('a command', () => {
     });
   });
 
-  it('to forget an online client is a conflict', () => {
+  it('a command to forget an online client is a conflict', () => {
     const outcome = play(RULES, online(), command({ do: 'forget' }));
     expect(outcome.connection).toEqual(online());
     expect(outcome.effects).toHaveLength(1);
@@ -959,7 +971,7 @@ describe('a command', () => {
   it.each([
     ['never', 100 * 365 * 86_400_000],
     ['PT30S', 30 * SECOND - 1],
-  ])('to forget a client that is refused until %s is a conflict within the window', (until, later) => {
+  ])('a command to forget a client that is refused until %s is a conflict within the window', (until, later) => {
     const refused = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: until })).connection;
     const outcome = play(RULES, refused, command({ do: 'forget' }, T0 + later));
     expect(outcome.connection).toBe(refused);
@@ -974,7 +986,7 @@ describe('a command', () => {
     ]);
   });
 
-  it('to forget a client whose refusal has ended forgets it', () => {
+  it('a command to forget a client whose refusal has ended forgets it', () => {
     const refused = play(RULES, away, command({ do: 'force-disconnect', reconnect_after: 'PT30S' })).connection;
     const outcome = play(RULES, refused, command({ do: 'forget' }, T0 + 30 * SECOND));
     expect(outcome.connection).toBeUndefined();
@@ -1017,24 +1029,27 @@ const story = fc
   })
   .map((messages) => messages.map((message, i): MailboxMessage => ({ ...message, at: T0 + i * SECOND })));
 
-describe('a cut', () => {
+describe('a throttled connection', () => {
   const cut = command({ do: 'throttled', topic: IN, sample: '{"type"', details: 'too many' });
   const letter = { client_id: CLIENT, topic: IN, reason: 'flood', details: 'too many', sample: '{"type"' };
 
   it.each([
-    ['a client that is online', online()],
-    ['one that is not known, whose handshake may be what was cut', undefined],
-  ])('sets a sample aside, and has the client verified once all it stands for have come: %s', (_, before) => {
-    expect(play(RULES, before, cut)).toEqual({
-      connection: before,
-      effects: [
-        { kind: 'dead-letter', letter, reason: 'flood' },
-        { kind: 'to-do', todo: { do: 'confirm', client_id: CLIENT, after: 'throttled' }, inMs: THROTTLE_WINDOW_MS },
-      ],
-    });
-  });
+    ['an online client', online()],
+    ['an unknown client, whose handshake may be the message that was cut', undefined],
+  ])(
+    'a throttled connection leaves a dead letter with a sample, and the client is verified after the window: %s',
+    (_, before) => {
+      expect(play(RULES, before, cut)).toEqual({
+        connection: before,
+        effects: [
+          { kind: 'dead-letter', letter, reason: 'flood' },
+          { kind: 'to-do', todo: { do: 'confirm', client_id: CLIENT, after: 'throttled' }, inMs: THROTTLE_WINDOW_MS },
+        ],
+      });
+    },
+  );
 
-  it('is confirmed whatever is retained meanwhile', () => {
+  it('a throttled connection is confirmed even if the client retains other messages before', () => {
     const todo = { do: 'confirm', client_id: CLIENT, after: 'throttled' };
     expect(play(RULES, online(), cut, host('h-2'), goodbye('o-1'), offline('o-2')).effects).not.toContainEqual({
       kind: 'undo',
@@ -1054,7 +1069,7 @@ describe('agreement', () => {
    * - Why a client is offline is claimed where this message took it offline; later ones do not rewrite the reason.
    * - After a goodbye the broker still retains the handshake; there only `offline` is claimed.
    */
-  it('holds after any sequence of messages of one client through one lane', () => {
+  it('registry and broker agree after any sequence of messages of one client through one lane', () => {
     fc.assert(
       fc.property(story, fc.boolean(), (messages, registered) => {
         let connection = registered ? online() : undefined;
@@ -1107,7 +1122,7 @@ describe('agreement', () => {
    * What a lane gets again after a crash is a contiguous suffix of what was applied, in its order. Claimed for packets
    * of every kind on one or two status topics and one that carries no state, last wills with one id for all
    * connections included, from any start and through any number of crashes: the registry ends as if each packet had
-   * come once. When the client connected and when it was heard from may differ.
+   * come once. The times of its connection and of its last message may differ.
    * - The id of a handshake stands for what it says: two different ones with the same id are against the protocol.
    * - No command comes between; what one decides is decided by the time of the redelivery.
    */
@@ -1116,7 +1131,7 @@ describe('agreement', () => {
     ['a status topic of its own', SPLIT],
     ['two status topics, one of them for everything', MOVING],
     ['two status topics of their own', { ...RULES, statusTopics: [STATUS, OTHER_STATUS] }],
-  ])('survives that the end of what was applied comes again: %s', (_, rules) => {
+  ])('the registry ends the same if the last packets that were applied come again: %s', (_, rules) => {
     const topics = fc.constantFrom(...new Set([...rules.statusTopics, IN]));
     const starts = [undefined, ...rules.statusTopics.flatMap((topic) => [online(rules, topic), away(rules, topic)])];
     const sequence = fc
@@ -1160,7 +1175,7 @@ describe('transition', () => {
     return value;
   }
 
-  it('is pure: it changes nothing it was given, and gives the same again', () => {
+  it('transition is pure: it does not change its arguments, and gives the same result again', () => {
     fc.assert(
       fc.property(story, (messages) => {
         const before = frozen(play(RULES, online(), ...messages).connection);
@@ -1171,7 +1186,7 @@ describe('transition', () => {
     );
   });
 
-  it('tells of going online and offline in turns', () => {
+  it('online and offline events are emitted in turns', () => {
     fc.assert(
       fc.property(story, (messages) => {
         const turns = eventsOf(play(RULES, undefined, ...messages))

@@ -20,24 +20,24 @@ describe('truth', () => {
   it.each([
     ['host', HOST],
     ['proxy', PROXY],
-  ])('is online with its facts where a valid %s handshake is retained', (_, handshake) => {
+  ])('a client is online with its facts if a valid %s handshake is retained', (_, handshake) => {
     expect(truthOf(handshake)).toEqual({ state: 'online', handshake });
   });
 
   it.each([
     ['nothing', undefined],
     ['an empty message', ''],
-  ])('is offline, the handshake removed, where %s is retained', (_, retained) => {
+  ])('a client is offline, with its handshake removed, if %s is retained', (_, retained) => {
     expect(truth(retained, null, AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
     expect(truth(retained, 'never', AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
   });
 
-  it('is offline by retained offline, within a refusal window as well', () => {
+  it('a client with a retained offline message is offline, within a refusal window as well', () => {
     expect(truthOf(OFFLINE)).toEqual({ state: 'offline', reason: 'retained-offline' });
     expect(truthOf(OFFLINE, 'never')).toEqual({ state: 'offline', reason: 'retained-offline' });
   });
 
-  it('is unknown, with a refusal and the message-error, where one is retained', () => {
+  it('a client is unknown, with a refusal and the message-error, if a message-error is retained', () => {
     expect(truthOf(MESSAGE_ERROR)).toEqual({
       state: 'offline',
       reason: 'unknown',
@@ -57,7 +57,7 @@ describe('truth', () => {
     ['an unknown type', '{"type":"hello","message_id":"m-1"}', 'unknown-type', 'm-1'],
     ['an offline of another version', JSON.stringify({ ...OFFLINE, version: 2 }), 'unsupported-version', 'm-1'],
     ['an offline without a time', JSON.stringify({ ...OFFLINE, sent: undefined }), 'wrong-shape', 'm-1'],
-  ])('is unknown, with a refusal, where %s is retained', (_, retained, reason, messageId) => {
+  ])('a client is unknown, with a refusal, if %s is retained', (_, retained, reason, messageId) => {
     expect(truth(retained, null, AT)).toMatchObject({
       state: 'offline',
       reason: 'unknown',
@@ -69,7 +69,7 @@ describe('truth', () => {
     ['without facts', { ...HOST, payload: {} }, 'wrong-shape', 'm-1'],
     ['of another version', { ...PROXY, version: 2 }, 'unsupported-version', 'm-1'],
     ['without an id', { ...HOST, message_id: undefined }, 'wrong-shape', null],
-  ])('is an invalid handshake, with a refusal, where one %s is retained', (_, retained, reason, messageId) => {
+  ])('a retained handshake %s is invalid, with a refusal', (_, retained, reason, messageId) => {
     expect(truthOf(retained)).toMatchObject({
       state: 'offline',
       reason: 'invalid-handshake',
@@ -77,7 +77,7 @@ describe('truth', () => {
     });
   });
 
-  it('is an invalid handshake rather than a refused one within a refusal window', () => {
+  it('an invalid handshake within a refusal window counts as invalid, not as refused', () => {
     expect(truthOf({ ...HOST, payload: {} }, 'never')).toMatchObject({ reason: 'invalid-handshake' });
   });
 
@@ -86,20 +86,23 @@ describe('truth', () => {
     [1000, 1],
     [1001, 2],
     [90_000, 90],
-  ])('is refused %d ms before the window ends, and names the %d s that are left', (left, seconds) => {
-    expect(truthOf(HOST, AT + left)).toEqual({
-      state: 'offline',
-      reason: 'refused',
-      refusal: {
-        reason: 'refused-until',
-        details: `this client was disconnected and may come back in ${seconds} s, at ${new Date(AT + left).toISOString()}`,
-        messageId: 'm-1',
-        handshake: true,
-      },
-    });
-  });
+  ])(
+    'a handshake is refused %d ms before the window ends, and the refusal names the %d s that are left',
+    (left, seconds) => {
+      expect(truthOf(HOST, AT + left)).toEqual({
+        state: 'offline',
+        reason: 'refused',
+        refusal: {
+          reason: 'refused-until',
+          details: `this client was disconnected and may come back in ${seconds} s, at ${new Date(AT + left).toISOString()}`,
+          messageId: 'm-1',
+          handshake: true,
+        },
+      });
+    },
+  );
 
-  it('is refused without an end where the window has none, and names who can end it', () => {
+  it('a handshake is refused without an end if the window has none, and the refusal names who can end it', () => {
     expect(truthOf(PROXY, 'never')).toEqual({
       state: 'offline',
       reason: 'refused',
@@ -112,18 +115,18 @@ describe('truth', () => {
     });
   });
 
-  it.each([0, -1, -1_000_000])('is online again %d ms after the window has ended', (left) => {
+  it.each([0, -1, -1_000_000])('a client is online again %d ms after the window has ended', (left) => {
     expect(truthOf(HOST, AT + left)).toEqual({ state: 'online', handshake: HOST });
   });
 
-  it('does not go by the time at which a message says it was sent', () => {
+  it('the time at which a message says it was sent decides nothing', () => {
     for (const sent of ['1970-01-01T00:00:00Z', '2099-01-01T00:00:00Z']) {
       expect(truthOf({ ...HOST, sent }).state).toBe('online');
       expect(truthOf({ ...OFFLINE, sent }).state).toBe('offline');
     }
   });
 
-  it('is total: any text has a state, and only a valid handshake is online', () => {
+  it('any text has a state, and only a valid handshake makes a client online', () => {
     const text = fc.oneof(
       fc.string(),
       fc.json(),
@@ -152,7 +155,7 @@ describe('refuses', () => {
     [AT + 1, true],
     [AT, false],
     [AT - 1, false],
-  ])('with a window until %s is %s', (until, expected) => {
+  ])('a refusal window until %s refuses: %s', (until, expected) => {
     expect(refuses(until, AT)).toBe(expected);
   });
 });

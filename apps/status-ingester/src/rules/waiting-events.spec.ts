@@ -85,7 +85,7 @@ function due(): Message {
   return command({ do: 'emit-waiting' });
 }
 
-it('events wait while the account is being asked for, and go out with it, in order and as of their time', () => {
+it('events wait for the answer about the account, and are emitted with it, in order and with their own time', () => {
   const client = new Client();
   const first = handshake('1');
   expect(client.take(first)).toEqual([]);
@@ -108,7 +108,7 @@ it('events wait while the account is being asked for, and go out with it, in ord
   expect(client.last.effects).toContainEqual({ kind: 'undo', todo: { do: 'emit-waiting', client_id: CLIENT } });
 });
 
-it('an answer that no account is known emits them without one', () => {
+it('an answer without an account emits the waiting events without one', () => {
   const client = new Client();
   client.take(handshake('1'));
   expect(client.take(answer(null))).toEqual([['connection.online', null]]);
@@ -124,7 +124,7 @@ it('a client that comes back keeps its account, and its events wait for the answ
   expect(client.take(answer('other'))).toEqual([['connection.online', 'other']]);
 });
 
-it('events go out without an account after two seconds, and the answer emits the state with it', () => {
+it('events are emitted without an account after two seconds, and the answer emits the state with the account', () => {
   const client = new Client();
   client.take(handshake('1'));
   client.take(handshake('2', 'b'));
@@ -135,7 +135,7 @@ it('events go out without an account after two seconds, and the answer emits the
   expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
 });
 
-it('the answer that comes late emits the state also if the account is the old one', () => {
+it('a late answer emits the state also if the account is the old one', () => {
   const client = new Client();
   client.take(handshake('1'));
   client.take(answer('acme'));
@@ -146,7 +146,7 @@ it('the answer that comes late emits the state also if the account is the old on
   expect(client.take(answer('acme'))).toEqual([]);
 });
 
-it('the answer that comes late says that a client is offline if it is', () => {
+it('a late answer emits the client as offline if it is offline', () => {
   const client = new Client();
   client.take(handshake('1'));
   client.take(goodbye());
@@ -154,14 +154,14 @@ it('the answer that comes late says that a client is offline if it is', () => {
   expect(client.take(answer('acme'))).toEqual([['connection.offline', 'acme']]);
 });
 
-it('the answer that comes late emits nothing if it names nobody, as before', () => {
+it('a late answer emits nothing if neither it nor the connection has an account', () => {
   const client = new Client();
   client.take(handshake('1'));
   client.take(due());
   expect(client.take(answer(null))).toEqual([]);
 });
 
-it('further events wait for two seconds again after some have gone out', () => {
+it('further events wait for two seconds again after earlier ones were emitted', () => {
   const client = new Client();
   client.take(handshake('1'));
   client.take(due());
@@ -185,7 +185,7 @@ it('an account that is known at the next handshake ends the waiting', () => {
   expect(client.last.effects).toContainEqual({ kind: 'account-known' });
 });
 
-it('an account that is known at the next handshake is emitted once if events have gone out without it', () => {
+it('an account that is known at the next handshake is emitted once if events were emitted without it', () => {
   const online = new Client();
   online.take(handshake('1'));
   online.take(due());
@@ -199,7 +199,7 @@ it('an account that is known at the next handshake is emitted once if events hav
   expect(offline.take(handshake('3'))).toEqual([['connection.online', 'acme']]);
 });
 
-it('what waits for a client that is forgotten goes out with it', () => {
+it('events that wait are emitted when the client is forgotten', () => {
   const client = new Client();
   client.take(handshake('1'));
   client.take(goodbye());
@@ -210,7 +210,7 @@ it('what waits for a client that is forgotten goes out with it', () => {
   expect(client.take(due())).toEqual([]);
 });
 
-it('refused handshakes wait in their order too', () => {
+it('the events of refused handshakes wait, in their order too', () => {
   const client = new Client();
   client.take(handshake('1'));
   expect(client.take(refusedHandshake())).toEqual([]);
@@ -220,7 +220,7 @@ it('refused handshakes wait in their order too', () => {
   ]);
 });
 
-it('at most 32 events of a client wait: one more sends all of them out', () => {
+it('at most 32 events of a client wait: one more emits all of them', () => {
   const client = new Client();
   for (let i = 0; i < 32; i++) expect(client.take(handshake(`${i}`, `${i}`))).toEqual([]);
   expect(client.take(handshake('33', '33'))).toHaveLength(33);
@@ -228,18 +228,18 @@ it('at most 32 events of a client wait: one more sends all of them out', () => {
   expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
 });
 
-it('no event waits on a shard on which 16 MiB do', () => {
+it('no event waits on a shard on which 16 MiB of events wait', () => {
   const client = new Client();
   expect(client.take(handshake('1'), 16_777_216)).toEqual([['connection.online', null]]);
   expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
 });
 
-describe('a batch', () => {
+describe('fold, with events that wait', () => {
   function batch(messages: Message[], stored: Connection | undefined, waiting = 0): Folded {
     return fold(messages, new Map([[CLIENT, stored]]), rules, () => 'id', undefined, undefined, undefined, waiting);
   }
 
-  it('counts the bytes that wait', () => {
+  it('a batch counts the bytes of the events that wait', () => {
     const waits = batch([handshake('1'), handshake('2', 'b')], undefined, 100);
     const { account_asked } = waits.connections.get(CLIENT)?.after ?? {};
     expect(account_asked?.bytes).toBeGreaterThan(100);
@@ -255,7 +255,7 @@ describe('a batch', () => {
     expect(answered.cameOnline).toMatchObject([{ clientId: CLIENT }]);
   });
 
-  it('writes no count that it leaves as it was', () => {
+  it('a batch does not write the count if it did not change', () => {
     expect(batch([handshake('1'), answer('acme')], undefined, 7).waitingBytes).toBeUndefined();
   });
 });

@@ -73,7 +73,7 @@ function faulty(clientId: string, body: string): MailboxMessage {
   });
 }
 
-/** Ids that tell how many were minted before. */
+/** Ids that count how many were minted before. */
 function counter(): () => string {
   let minted = 0;
   return () => `id-${++minted}`;
@@ -88,7 +88,7 @@ function storedAfter(...messages: MailboxMessage[]): Map<string, Connection | un
 }
 
 describe('fold', () => {
-  it('of nothing writes nothing', () => {
+  it('an empty batch writes nothing', () => {
     expect(foldAll([])).toEqual({
       connections: new Map(),
       events: [],
@@ -110,7 +110,7 @@ describe('fold', () => {
     });
   });
 
-  it('applies the messages of a client in their order, each to what the one before left', () => {
+  it('the messages of a client are applied in order, each to the state the one before left', () => {
     const { connections, events } = foldAll([
       handshake('a', 'm-1', { at: T0 }),
       packet('a', OFFLINE, { at: T0 + 1 }),
@@ -128,7 +128,7 @@ describe('fold', () => {
     ]);
   });
 
-  it('keeps clients apart', () => {
+  it('a message of one client does not change another client', () => {
     const stored = storedAfter(handshake('a'), handshake('b'));
     const { connections, events } = foldAll([packet('a', OFFLINE), handshake('c')], stored);
     expect([...connections.keys()]).toEqual(['a', 'c']);
@@ -137,21 +137,21 @@ describe('fold', () => {
     expect(events.map(({ client_id }) => client_id)).toEqual(['a', 'c']);
   });
 
-  it('remembers what stood before the batch, not before the last message', () => {
+  it('the state before the batch is reported, not the state before the last message', () => {
     const stored = storedAfter(handshake('a'));
     const { connections } = foldAll([packet('a', OFFLINE), handshake('a', 'm-2'), handshake('a', 'm-3')], stored);
     expect(connections.get('a')?.before).toBe(stored.get('a'));
     expect(foldAll([handshake('b', 'm-1'), handshake('b', 'm-2')]).connections.get('b')?.before).toBeUndefined();
   });
 
-  it('lists no connection that nothing changed', () => {
+  it('a connection that did not change is not listed', () => {
     const stored = storedAfter(handshake('a'));
     const { connections, deadLetters } = foldAll([handshake('a'), packet('a', 'hello', { retain: false })], stored);
     expect(connections.size).toBe(0);
     expect(deadLetters).toHaveLength(1);
   });
 
-  it('lists a connection that was forgotten as one that is no more', () => {
+  it('a connection that was forgotten is listed as removed', () => {
     const stored = storedAfter(handshake('a'), packet('a', OFFLINE));
     const { connections, undone, replies } = foldAll([command('a', { do: 'forget' })], stored);
     expect(connections.get('a')).toEqual({ before: stored.get('a'), after: undefined });
@@ -159,19 +159,19 @@ describe('fold', () => {
     expect(replies).toEqual([{ reply: { channel: 'gateway-1', id: `a ${T0}` }, outcome: { kind: 'done' } }]);
   });
 
-  it('does not fall back on what is stored after a client was forgotten in the same batch', () => {
+  it('a client that was forgotten in the batch does not get its stored state back in the same batch', () => {
     const stored = storedAfter(handshake('a'), packet('a', OFFLINE));
     const { connections } = foldAll([command('a', { do: 'forget' }), handshake('a', 'm-2', { at: T0 + 9 })], stored);
     expect(connections.get('a')?.before).toBe(stored.get('a'));
     expect(connections.get('a')?.after).toMatchObject({ disconnected_at: null });
   });
 
-  it('stamps dead letters and events with the time their message was stored', () => {
+  it('dead letters and events carry the time at which their message was stored', () => {
     const { deadLetters } = foldAll([packet('a', 'hello', { retain: false, at: T0 + 7 })]);
     expect(deadLetters).toMatchObject([{ client_id: 'a', reason: 'not-json', at: T0 + 7 }]);
   });
 
-  it('answers right away, and again after the grace time if need be', () => {
+  it('an answer runs at once, and again after the grace time if it is still needed', () => {
     const { todos, immediate } = foldAll([
       handshake('a', 'm-1', { at: T0 + 1 }),
       handshake('b', 'm-9', { at: T0 + 2 }),
@@ -184,7 +184,7 @@ describe('fold', () => {
     expect(new Set(todos.map(({ todo }) => 'message_id' in todo && todo.message_id)).size).toBe(2);
   });
 
-  it('of the answers of each kind to a client, leaves the newest; the earlier ones are undone', () => {
+  it('the newest answer of each kind to a client is kept; the earlier ones are undone', () => {
     const disconnect: Command = { do: 'force-disconnect', reconnect_after: 'PT0S' };
     const first = [handshake('a', 'm-1'), command('a', disconnect)];
     const messages = [
@@ -207,14 +207,14 @@ describe('fold', () => {
     expect(of(todos)).not.toEqual(of(foldAll(first).todos));
   });
 
-  it('undoes the answers to a client that is forgotten', () => {
+  it('the answers to a client that is forgotten are undone', () => {
     const first = [handshake('a', 'm-1'), command('a', { do: 'force-disconnect', reconnect_after: 'PT0S' })];
     const before = storedAfter(...first, packet('a', OFFLINE));
     const { undone } = foldAll([command('a', { do: 'forget' }, T0 + 1)], before);
     for (const { todo } of foldAll(first).todos) expect(undone).toContainEqual(todo);
   });
 
-  it('undoes the force-disconnect of a client that has gone and come back, and remembers it no more', () => {
+  it('the force-disconnect of a client that went and came back is undone, and is no longer recorded', () => {
     const first = [handshake('a', 'm-1'), command('a', { do: 'force-disconnect', reconnect_after: 'PT0S' })];
     const [, disconnect] = foldAll(first).todos;
     const stays = foldAll([handshake('a', 'm-2', { at: T0 + 1 })], storedAfter(...first));
@@ -225,13 +225,13 @@ describe('fold', () => {
     expect(connections.get('a')?.after).not.toHaveProperty('force_disconnect');
   });
 
-  it('does not do right away what has its time', () => {
+  it('a to-do with a later time does not run at once', () => {
     const { todos, immediate } = foldAll([packet('a', OFFLINE, { at: T0 + 5 })], storedAfter(handshake('a')));
     expect(todos).toEqual([{ todo: { do: 'forget', client_id: 'a' }, due: T0 + 5 + RETENTION }]);
     expect(immediate).toEqual([]);
   });
 
-  it('lets the last message of a batch decide whether a client is to be forgotten', () => {
+  it('the last message of a batch decides whether a client is to be forgotten', () => {
     const forget = { do: 'forget', client_id: 'a' };
     const stored = storedAfter(handshake('a'));
     const back = foldAll([packet('a', OFFLINE), handshake('a', 'm-2')], stored);
@@ -242,7 +242,7 @@ describe('fold', () => {
     expect(gone.todos).toContainEqual({ todo: { do: 'forget', client_id: 'b' }, due: T0 + 3 + RETENTION });
   });
 
-  it('names each client that arrived once, at its last arrival', () => {
+  it('each client that came online is listed once, at its last arrival', () => {
     const { cameOnline } = foldAll([
       handshake('a', 'm-1', { at: T0 }),
       handshake('b', 'm-1', { at: T0 + 1 }),
@@ -255,7 +255,7 @@ describe('fold', () => {
     ]);
   });
 
-  it('clears what a client left behind only where it did not come back in the same batch', () => {
+  it('a retained message on an old topic is cleared only if the client did not come back to it in the same batch', () => {
     const stored = storedAfter(handshake('a', 'm-1', { topic: IN }));
     const [there, back] = [handshake('a', 'm-2', { topic: STATUS }), handshake('a', 'm-3', { topic: IN, at: T0 + 4 })];
     const clear = (status_topic: string): ToDo => ({ do: 'clear-retained', client_id: 'a', status_topic });
@@ -268,7 +268,7 @@ describe('fold', () => {
     expect(returned.undone).toContainEqual(clear(IN));
   });
 
-  it('sets a message aside that it cannot apply, and goes on with the rest', () => {
+  it('a message that cannot be applied becomes a dead letter, and the other messages are applied', () => {
     const stored = storedAfter(handshake('a'));
     const { connections, deadLetters, events, todos } = foldAll(
       [handshake('b'), faulty('a', 'hello'), packet('a', OFFLINE, { at: T0 + 2 }), handshake('c')],
@@ -296,7 +296,7 @@ describe('fold', () => {
     expect(todos.flatMap(({ todo }) => (todo.do === 'reply' ? [todo.client_id] : []))).toEqual(['b', 'c']);
   });
 
-  it('sets a command aside that it cannot apply, with its text', () => {
+  it('a command that cannot be applied becomes a dead letter with its text', () => {
     const stored = storedAfter(handshake('a'));
     // As from a mailbox entry whose body is `{}`.
     const broken = { kind: 'command', clientId: 'a', at: T0 + 1 } as MailboxMessage;
@@ -308,11 +308,11 @@ describe('fold', () => {
     expect(replies.map(({ outcome }) => outcome)).toEqual([{ kind: 'done' }]);
   });
 
-  it('keeps no more than 1,024 characters of a dead letter', () => {
+  it('a dead letter keeps no more than 1,024 characters of its message', () => {
     expect(foldAll([faulty('a', 'x'.repeat(5000))]).deadLetters[0]?.sample).toBe('x'.repeat(1024));
   });
 
-  it('changes nothing it was given', () => {
+  it('the arguments of fold are not changed', () => {
     const stored = storedAfter(handshake('a'));
     const before = JSON.stringify([...stored]);
     foldAll([handshake('a', 'm-2'), packet('a', OFFLINE), handshake('b')], stored);
@@ -324,7 +324,7 @@ describe('fold', () => {
    * write in the end: the connections, the net of to-dos done and undone, and events, dead letters and replies one by
    * one in their order.
    */
-  it('gives the same however the mailbox is cut into batches', () => {
+  it('the outcome is the same however the mailbox is cut into batches', () => {
     fc.assert(
       fc.property(mailbox(), fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 20 }), (messages, sizes) => {
         const whole = outcomeOf([messages]);
@@ -347,7 +347,7 @@ function cut(messages: readonly MailboxMessage[], sizes: readonly number[]): Mai
   return [...batches, messages.slice(from)];
 }
 
-/** What stands in the store, and what was told and done, after these batches, one commit each. */
+/** What is stored, emitted and done after these batches, one commit each. */
 function outcomeOf(
   batches: readonly (readonly MailboxMessage[])[],
 ): Record<string, unknown> & { todos: ReadonlyMap<string, number> } {
@@ -355,7 +355,7 @@ function outcomeOf(
   const todos = new Map<string, number>();
   const immediate = new Map<string, number>();
   const wakes = new Map<string, number>();
-  const told: Pick<Folded, 'events' | 'deadLetters' | 'replies'>[] = [];
+  const batchesFolded: Pick<Folded, 'events' | 'deadLetters' | 'replies'>[] = [];
   const mintId = counter();
   for (const batch of batches) {
     const folded = fold(batch, stored, RULES, mintId);
@@ -371,16 +371,16 @@ function outcomeOf(
     for (const { todo, due } of folded.immediate) immediate.set(encodeToDo(todo), due);
     for (const { todo, due } of folded.todos) todos.set(encodeToDo(todo), due);
     for (const { clientId, due } of folded.cameOnline) wakes.set(clientId, due);
-    told.push(folded);
+    batchesFolded.push(folded);
   }
   return {
     stored,
     todos,
     wakes,
-    events: told.flatMap(({ events }) => events),
-    deadLetters: told.flatMap(({ deadLetters }) => deadLetters),
+    events: batchesFolded.flatMap(({ events }) => events),
+    deadLetters: batchesFolded.flatMap(({ deadLetters }) => deadLetters),
     immediate,
-    replies: told.flatMap(({ replies }) => replies),
+    replies: batchesFolded.flatMap(({ replies }) => replies),
   };
 }
 

@@ -48,7 +48,7 @@ async function backlog(shard: number, count: number): Promise<void> {
   for (let i = 0; i < ids.length; i += 10_000) await redis.zadd(keys.finished(shard), ...ids.slice(i, i + 10_000));
 }
 
-it('takes up what is due on each shard, and leaves lanes alone', async () => {
+it('housekeeping runs the due to-dos of each shard, and does not touch lanes', async () => {
   const todos: [ToDo, ToDo] = [{ do: 'wake' }, { do: 'forget', client_id: 'a' }];
   await redis.zadd(keys.todo(0), 1, encodeToDo(todos[0]));
   await redis.zadd(keys.todo(1), 1, encodeToDo(todos[1]));
@@ -65,7 +65,7 @@ it('takes up what is due on each shard, and leaves lanes alone', async () => {
   });
 });
 
-it('a shard that does not answer holds back no other, and piles up no rounds', async () => {
+it('a shard that does not answer delays no other shard, and its rounds do not pile up', async () => {
   const stuck: Gate = gate();
   let taken = 0;
   start({
@@ -84,7 +84,7 @@ it('a shard that does not answer holds back no other, and piles up no rounds', a
   stuck.open();
 });
 
-it('a shard with a large backlog does a bounded part of it in a round', async () => {
+it('a shard with a large backlog runs a bounded part of it in a round', async () => {
   await backlog(0, 30_000);
   const counts: number[] = [];
   start({
@@ -102,7 +102,7 @@ it('a shard with a large backlog does a bounded part of it in a round', async ()
   expect(await redis.zcard(keys.finished(0))).toBe(30_000 - rounds * 2000);
 });
 
-it('a to-do that cannot be read becomes a dead letter, and the others are taken up', async () => {
+it('a to-do that cannot be read becomes a dead letter, and the others run', async () => {
   const broken = ['{"do":"from-the-future","client_id":"c"}', 'no JSON', '{"do":"forget"}'];
   await redis.zadd(keys.todo(0), 1, encodeToDo({ do: 'wake' }), ...broken.flatMap((text) => [1, text]));
   start();
@@ -116,7 +116,7 @@ it('a to-do that cannot be read becomes a dead letter, and the others are taken 
   expect(read.find(({ client_id }) => client_id === 'c')).toMatchObject({ reason: 'internal-error' });
 });
 
-it('stops acting for a shard that is owned by another', async () => {
+it('housekeeping stops for a shard that another instance owns', async () => {
   await redis.set(keys.owner(SECOND), 'another');
   start();
   await eventually(() => expect(lost).toContain(SECOND));

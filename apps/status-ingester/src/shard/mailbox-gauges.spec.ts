@@ -4,7 +4,7 @@ import { register } from 'prom-client';
 import { quiet, startRedis } from '../../../../test/support/servers.js';
 import { exposeMailboxes } from './mailbox-gauges.js';
 
-it('has no sample of what waits while Redis is away, and has them again when it is back', async () => {
+it('the mailbox gauges have no samples while Redis is away, and have them again when it is back', async () => {
   const server = await startRedis();
   const redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
   await redis.ping();

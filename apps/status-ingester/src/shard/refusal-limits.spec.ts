@@ -9,7 +9,7 @@ function taken(limits: RefusalLimits, clientId: string, at: number): number {
   return count;
 }
 
-it('lets a client add twenty at once and then one a minute, whatever the others add', () => {
+it('a client may add twenty refusals at once and then one a minute, whatever other clients add', () => {
   const limits = new RefusalLimits();
   expect(taken(limits, 'a', T0)).toBe(20);
   expect(taken(limits, 'a', T0 + MINUTE - 1)).toBe(0);
@@ -20,7 +20,7 @@ it('lets a client add twenty at once and then one a minute, whatever the others 
   expect(taken(limits, 'a', T0 + 1000 * MINUTE)).toBe(20);
 });
 
-it('counts events and dead letters apart, and takes an event back that was not needed', () => {
+it('events and dead letters are counted separately, and an event that was not needed is given back', () => {
   const limits = new RefusalLimits();
   expect(taken(limits, 'a', T0)).toBe(20);
   expect(limits.takeDeadLetter('a', T0)).toBe(true);
@@ -29,7 +29,7 @@ it('counts events and dead letters apart, and takes an event back that was not n
   expect(taken(limits, 'a', T0)).toBe(1);
 });
 
-it('does not give more when the clock goes back', () => {
+it('a clock that goes back does not raise the limit', () => {
   const limits = new RefusalLimits();
   expect(taken(limits, 'a', T0)).toBe(20);
   expect(taken(limits, 'a', T0 - 10 * MINUTE)).toBe(0);

@@ -15,15 +15,15 @@ function memory(
   return { maxBytes, isAbove: (mark, shard) => 'share' in mark && mark.share < 1 && fullShards.includes(shard) };
 }
 
-describe('what a shard keeps for readers', () => {
-  it('is a fifth of maxmemory by shards for finished messages, or what is set', () => {
+describe('retention limits of a shard', () => {
+  it('the limit of finished messages is a fifth of maxmemory by shards, or the value that is set', () => {
     expect(new RetentionLimits(SETTINGS, memory(2_000_000)).finished(0)).toEqual({ count: 1000, bytes: 100_000 });
     const set = { ...SETTINGS, SHARD_FINISHED_BYTES: 70_000 };
     expect(new RetentionLimits(set, memory(2_000_000)).finished(0)).toEqual({ count: 1000, bytes: 70_000 });
     expect(new RetentionLimits(SETTINGS, memory(undefined)).finished(0)).toEqual({ count: 1000, bytes: 134_217_728 });
   });
 
-  it('is a quarter while the Redis of the shard is nearly full, of events too', () => {
+  it('the limits of finished messages and of events fall to a quarter while the Redis of the shard is nearly full', () => {
     const limits = new RetentionLimits(SETTINGS, memory(2_000_000, [1]));
     expect(limits.finished(1)).toEqual({ count: 250, bytes: 25_000 });
     expect(limits.finished(0)).toEqual({ count: 1000, bytes: 100_000 });

@@ -86,7 +86,7 @@ it('logs each event with its time as an ISO text', async () => {
   expect(online?.at).toEqual(expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/));
 });
 
-it('an entry that cannot be decoded becomes a dead letter with its reason, and the rest is applied', async () => {
+it('an entry that cannot be decoded becomes a dead letter with its reason, and the other entries are applied', async () => {
   await handle(handshake('before'), { clientId: 'a', meta: 'from the future', body: 'x' }, handshake('after'));
   expect(await online()).toEqual(['after', 'before']);
   expect(await letters()).toMatchObject([
@@ -113,7 +113,7 @@ it.each(['{broken', '"a text"', '[]', '{}'])(
   },
 );
 
-it('a stored connection that cannot be read leaves the sets of its account, too', async () => {
+it('a stored connection that cannot be read is removed from the sets of its account, too', async () => {
   await handle(handshake('owned'));
   const ofAccount = keys.index(0, 'online', 'host', 'acme');
   expect(await redis.zrange(ofAccount, '0', '-1')).toEqual(['owned']);
@@ -151,7 +151,7 @@ it('an entry for which the commit fails becomes a dead letter, and the others ar
   expect(letter?.details).toContain('WRONGTYPE');
 });
 
-it('callers who have clients verified that are not known leave nothing in Redis, and a bounded number in memory', async () => {
+it('requests to verify unknown clients leave nothing in Redis, and a bounded number in memory', async () => {
   const verify = { do: 'verify', reason: 'request' } as const;
   await handle(
     handshake('a'),
@@ -164,7 +164,7 @@ it('callers who have clients verified that are not known leave nothing in Redis,
   expect(parts.verifier.pendingOf(SHARD).has('a')).toBe(true);
 });
 
-it('handshakes that are answered, and disconnections by callers, leave one answer of each kind while the broker is away', async () => {
+it('answers to handshakes and to forced disconnections keep one of each kind while the broker is away', async () => {
   await parts.stop();
   parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules: { ...SHARD_RULES, respond: true } });
   const disconnect = { do: 'force-disconnect', reconnect_after: 'PT0S' } as const;
@@ -183,18 +183,18 @@ it('handshakes that are answered, and disconnections by callers, leave one answe
   expect(answers).toContainEqual({ type: 'force-disconnect', payload: { reconnect_after: 'PT0S' } });
 });
 
-it('a lost lease is no fault of the entries', async () => {
+it('entries do not become dead letters when the lease is lost', async () => {
   await redis.set(keys.owner(SHARD), 'another');
   await parts.mailboxes.sendAll(0, [handshake('a')]);
   const [entry] = await redis.xrange(keys.mailbox(0), '-', '+');
   if (entry === undefined) throw new Error('no entry');
   const read = [unpack(entry[0], entry[1][1] ?? '')];
-  await expect(parts.actor.handle(SHARD, '0-0', read)).rejects.toThrow('stop acting');
+  await expect(parts.actor.handle(SHARD, '0-0', read)).rejects.toThrow('stops acting');
   expect(await letters()).toEqual([]);
 });
 
 describe.each(['.', '..', 'summary'])('a client with the reserved id "%s"', (id) => {
-  it('is refused, and has no connection', async () => {
+  it('a client with a reserved id is refused, and gets no connection', async () => {
     await handle(handshake(id), { ...handshake(id), body: '' }, handshake('a'));
     expect(await online()).toEqual(['a']);
     const [waiting] = keys.refusals(0);
@@ -202,7 +202,7 @@ describe.each(['.', '..', 'summary'])('a client with the reserved id "%s"', (id)
     expect(await letters()).toMatchObject([{ client_id: id, reason: 'reserved-id' }]);
   });
 
-  it('that an older release let in is removed by the to-do of the migration', async () => {
+  it('a client with a reserved id that an older release accepted is removed by the to-do of the migration', async () => {
     const stored = hostConnection(id, { facts: { machine_id: 'm' }, status_topic: IN_TOPIC });
     const writes = connectionWrites(keys, 0, {
       connections: new Map([[id, { before: undefined, after: stored }]]),

@@ -181,15 +181,18 @@ describe('clear-retained', () => {
   it.each([
     ['moved to another topic', hostConnection(CLIENT, { status_topic: NEW })],
     ['was forgotten', undefined],
-  ])('removes the retained message that a client left behind when it %s', async (_, present) => {
-    if (present !== undefined) await redis.hset(keys.connections(SHARD.index), CLIENT, encodeConnection(present));
-    await write(CLEAR);
-    await takeUp();
-    await untilLeft();
-    await eventually(() => expect(received.at(-1)).toMatchObject({ topic: 'old/host-1/status', text: '' }));
-  });
+  ])(
+    'clear-retained removes the retained message that a client left on its old topic when it %s',
+    async (_, present) => {
+      if (present !== undefined) await redis.hset(keys.connections(SHARD.index), CLIENT, encodeConnection(present));
+      await write(CLEAR);
+      await takeUp();
+      await untilLeft();
+      await eventually(() => expect(received.at(-1)).toMatchObject({ topic: 'old/host-1/status', text: '' }));
+    },
+  );
 
-  it('leaves the handshake of a client alone that has moved back', async () => {
+  it('clear-retained does not remove the handshake of a client that has moved back', async () => {
     const back = hostConnection(CLIENT, { status_topic: OLD });
     await redis.hset(keys.connections(SHARD.index), CLIENT, encodeConnection(back));
     await write(CLEAR);
@@ -205,7 +208,7 @@ describe('to-dos that are commands in the mailbox', () => {
     [{ do: 'flush', client_id: CLIENT }, { do: 'flush' }, [{ do: 'flush', client_id: CLIENT }]],
     [{ do: 'confirm', client_id: CLIENT }, { do: 'verify', reason: 'goodbye' }, []],
     [{ do: 'confirm', client_id: CLIENT, after: 'throttled' }, { do: 'verify', reason: 'throttled' }, []],
-  ])('%j', async (todo, command, stays) => {
+  ])('the to-do %j becomes a command in the mailbox', async (todo, command, stays) => {
     await write(todo);
     await takeUp();
     await untilLeft(...stays);
@@ -213,7 +216,7 @@ describe('to-dos that are commands in the mailbox', () => {
   });
 });
 
-it('a verify to-do has the client verified, and stays until the result is applied', async () => {
+it('a verify to-do starts a verification of the client, and stays until the result is applied', async () => {
   await write(VERIFY);
   await takeUp();
   expect(verifier.pendingOf(SHARD).has(CLIENT)).toBe(true);
@@ -242,7 +245,7 @@ it('a message-error fails the message of that client', async () => {
   expect(await redis.hget(keys.message(SHARD.index, id), 'status')).toBe('failed');
 });
 
-it('errors of a client that match no message are events up to its share, and counted past it', async () => {
+it('message-errors that match no message become events up to the share of the client, and are only counted past it', async () => {
   await write(...Array.from({ length: 60 }, (_, i): ToDo => ({ ...ERROR, in_response_to: `none-${i}` })));
   await takeUp();
   await untilLeft();
@@ -251,7 +254,7 @@ it('errors of a client that match no message are events up to its share, and cou
 });
 
 describe('a refused handshake', () => {
-  it('is answered at once, and each further one a second after the last answer; only the newest waits', async () => {
+  it('a refused handshake is answered at once, and each further one a second after the last answer; only the newest waits', async () => {
     await refuse('a');
     await takeUp();
     await eventually(() => expect(answers()).toEqual(['a']));
@@ -275,7 +278,7 @@ describe('a refused handshake', () => {
     ]);
   });
 
-  it('is not answered again while its id is one of the last eight that were answered', async () => {
+  it('a refused handshake is not answered again while its id is one of the last eight that were answered', async () => {
     for (let i = 0; i < 9; i++) {
       await refuse(`h-${i}`);
       await takeUp();
@@ -295,7 +298,7 @@ describe('a refused handshake', () => {
     expect(answers().at(-1)).toBe('h-0');
   });
 
-  it('without a readable id is answered once a minute, and does not keep one with an id waiting', async () => {
+  it('a refused handshake without a readable id is answered once a minute, and does not delay one with an id', async () => {
     await refuse(null);
     await takeUp();
     await untilLeft();
@@ -312,7 +315,7 @@ describe('a refused handshake', () => {
     expect(received.at(-1)?.text).toContain('newer');
   });
 
-  it('that reached nobody is not taken for answered', async () => {
+  it('a refused handshake whose answer reached no client does not count as answered', async () => {
     await subscriber.unsubscribeAsync('out/+');
     await refuse('a');
     await takeUp();
@@ -325,7 +328,7 @@ describe('a refused handshake', () => {
     expect(answers()).toEqual(['a']);
   });
 
-  it('is remembered for no more than 10,000 clients of the shard', async () => {
+  it('refused handshakes are remembered for no more than 10,000 clients of the shard', async () => {
     const [, answered, recent] = keys.refusals(SHARD.index);
     const clients = Array.from({ length: 10_001 }, (_, i) => `c${i}`);
     await redis.hset(answered, Object.fromEntries(clients.map((id) => [id, '1;0;x'])));
@@ -365,22 +368,22 @@ describe('with the broker away', () => {
     }
     const late = await startMosquitto({ port });
     const listener = await connectAsync(late.url, { protocolVersion: 5 });
-    const heard: string[] = [];
-    listener.on('message', (_, payload) => heard.push(payload.toString()));
+    const payloads: string[] = [];
+    listener.on('message', (_, payload) => payloads.push(payload.toString()));
     await listener.subscribeAsync('out/#', { qos: 1 });
     await eventually(async () => {
       await eventually(async () => expect(await counted()).toEqual({ reply: 1 }));
       expect(await left()).toEqual([]);
     });
     await listener.publishAsync('out/end', 'end', { qos: 1 });
-    await eventually(() => expect(heard).toContain('end'));
+    await eventually(() => expect(payloads).toContain('end'));
     await listener.endAsync(true);
     await late.stop();
     // Nobody may have been subscribed yet; more than one copy there never is.
-    expect(heard.length).toBeLessThanOrEqual(2);
+    expect(payloads.length).toBeLessThanOrEqual(2);
   });
 
-  it('the removal of a retained message does not wait: the client may move back meanwhile', async () => {
+  it('the removal of a retained message does not wait, since the client may move back', async () => {
     await write(CLEAR);
     await takeUp();
     const back = hostConnection(CLIENT, { status_topic: OLD });
@@ -393,7 +396,7 @@ describe('with the broker away', () => {
     });
   });
 
-  it('publishes that wait leave room for everything else', async () => {
+  it('publishes that wait leave room for all other to-dos', async () => {
     const waiting = Array.from({ length: 3000 }, (_, i): ToDo => ({ ...REPLY, message_id: `x-${i}` }));
     effects.begin(
       SHARD,
@@ -406,7 +409,7 @@ describe('with the broker away', () => {
   });
 });
 
-it('a to-do that a commit writes while it runs, runs once more', async () => {
+it('a to-do that a commit writes while it runs is run once more', async () => {
   await redis.del(keys.owner(SHARD));
   await redis.set(keys.owner(SHARD), SHARD.fence);
   await refuse('a');
@@ -424,7 +427,7 @@ it('a to-do that a commit writes while it runs, runs once more', async () => {
   expect(answers().at(-1)).toBe('b');
 });
 
-it('one that has been written is not published again before its outcome is known, however long that takes', async () => {
+it('a to-do that was published is not published again before its outcome is known, however long that takes', async () => {
   const contrary = await ContraryBroker.before(broker.port);
   await publisher.close();
   await wakeUps.close();
@@ -449,7 +452,7 @@ it('one that has been written is not published again before its outcome is known
   await eventually(() => expect(publisher.connected).toBe(false));
 });
 
-it('one that is running is given up when a commit has removed it', async () => {
+it('a running to-do is stopped when a commit has removed it', async () => {
   let signalled: AbortSignal | undefined;
   const gate: ToDoKinds['clear-retained'] = {
     most: 1,
@@ -473,7 +476,7 @@ it('one that is running is given up when a commit has removed it', async () => {
   await gated.stop();
 });
 
-it('to-dos that fail keep no other from being done, and stay', async () => {
+it('to-dos that fail stay, and do not prevent others from running', async () => {
   const broken: ToDo = { do: 'clear-retained', client_id: CLIENT, status_topic: 'no placeholder' };
   await write(broken, ERROR, { do: 'reply', client_id: CLIENT, message_id: 'x', reply: REFUSED });
   await takeUp();

@@ -32,7 +32,7 @@ const GOODBYE = JSON.stringify({ type: 'offline', message_id: 'bye', version: 1,
 class World {
   retained = '';
   connection: Connection | undefined;
-  doubted = false;
+  needsVerification = false;
   /** It is verified in a while because of a goodbye. */
   unconfirmed = false;
   readonly folds: Folded[] = [];
@@ -100,8 +100,8 @@ class World {
     const change = folded.connections.get(CLIENT);
     if (change !== undefined) this.connection = change.after;
     for (const [id, entry] of folded.lastLive) this.marks.note(id, entry);
-    if (folded.undone.some((todo) => todo.do === 'verify')) this.doubted = false;
-    if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.doubted = true;
+    if (folded.undone.some((todo) => todo.do === 'verify')) this.needsVerification = false;
+    if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.needsVerification = true;
     if (folded.undone.some((todo) => todo.do === 'confirm')) this.unconfirmed = false;
     if (folded.todos.some(({ todo }) => todo.do === 'confirm')) this.unconfirmed = true;
     this.folds.push(folded);
@@ -133,20 +133,20 @@ describe('the classic race: the new handshake overtakes the old will', () => {
     return world;
   }
 
-  it('leaves a client offline that is there, if nobody looks', () => {
+  it('a client that is online stays offline in the registry if it is not verified', () => {
     const world = race();
     expect(world.connection?.state).toBe('offline');
     expect(world.agrees()).toBe(false);
   });
 
-  it('is doubted, and put right by the verification', () => {
+  it('a client whose messages raced has a verification pending, and the verification corrects it', () => {
     const world = race();
-    expect(world.doubted).toBe(true);
+    expect(world.needsVerification).toBe(true);
     expect(world.verify().verificationResults).toMatchObject([
       { outcome: 'corrected', answer: { state: 'online', changed: true } },
     ]);
     expect(world.connection).toMatchObject({ state: 'online', handshake_message_id: 'h2', lane: null });
-    expect(world.doubted).toBe(false);
+    expect(world.needsVerification).toBe(false);
   });
 });
 
@@ -163,20 +163,20 @@ describe('a goodbye that comes late, behind a newer handshake', () => {
     return world;
   }
 
-  it('is not why the client is offline, once its last will has come', () => {
+  it('a late goodbye is not the offline reason once the last will has been delivered', () => {
     const world = late();
     world.arrive(WILL, 0);
     expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'retained-offline' });
   });
 
-  it('is not why the client is offline, once its last will has been read back', () => {
+  it('a late goodbye is not the offline reason once the last will has been read back', () => {
     const world = late();
     expect(world.verify().verificationResults).toMatchObject([{ outcome: 'corrected' }]);
     expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'retained-offline' });
   });
 });
 
-it('a goodbye and the removal of the handshake make a goodbye, whichever comes first', () => {
+it('a goodbye and the removal of the handshake have the reason goodbye, whichever comes first', () => {
   const both = [GOODBYE, ''];
   for (const order of [both, both.toReversed()]) {
     const world = new World();
@@ -191,10 +191,10 @@ it('a goodbye and the removal of the handshake make a goodbye, whichever comes f
 });
 
 describe('a verification', () => {
-  it('is dropped where a live message stands behind what it noted, and the doubt stays', () => {
+  it('a verification is dropped if a live message came after the position it noted, and it stays pending', () => {
     const world = new World();
     world.arrive(handshake('h1'), 0);
-    expect(world.doubted).toBe(true);
+    expect(world.needsVerification).toBe(true);
     world.retained = handshake('h1');
     world.note();
     world.read();
@@ -206,10 +206,10 @@ describe('a verification', () => {
       events: [],
     });
     expect(world.connection?.state).toBe('offline');
-    expect(world.doubted).toBe(true);
+    expect(world.needsVerification).toBe(true);
   });
 
-  it('is applied where the live message came before what it noted', () => {
+  it('a verification is applied if the live message came before the position it noted', () => {
     const world = new World();
     world.arrive(handshake('h1'), 0);
     world.arrive(WILL, 1);
@@ -217,18 +217,18 @@ describe('a verification', () => {
     expect(world.verify().verificationResults).toMatchObject([{ outcome: 'corrected' }]);
   });
 
-  it('is followed by a live message that was late: that one is doubted again', () => {
+  it('a late live message after a verification makes another verification pending', () => {
     const world = new World();
     world.arrive(handshake('h1'), 0);
     world.retained = handshake('h2');
     world.verify();
     world.arrive(WILL, 1);
-    expect(world).toMatchObject({ connection: { state: 'offline' }, doubted: true });
+    expect(world).toMatchObject({ connection: { state: 'offline' }, needsVerification: true });
     world.verify();
     expect(world.agrees()).toBe(true);
   });
 
-  it('keeps the lane where the retained message is the handshake last applied live', () => {
+  it('a verification keeps the lane if the retained message is the handshake last applied live', () => {
     const world = new World();
     world.retained = handshake('h1');
     world.arrive(world.retained, 0);
@@ -236,10 +236,10 @@ describe('a verification', () => {
     expect(world.connection?.lane).toBe(0);
     world.retained = WILL;
     world.arrive(WILL, 0);
-    expect(world.doubted).toBe(false);
+    expect(world.needsVerification).toBe(false);
   });
 
-  it('of another try is dropped', () => {
+  it('a verification of another attempt is dropped', () => {
     const world = new World();
     world.arrive(handshake('h1'), 0);
     world.note();
@@ -256,7 +256,7 @@ describe('a verification', () => {
     expect(folded.connections.size).toBe(0);
   });
 
-  it('answers no handshake it read back, but one that is refused', () => {
+  it('a verification answers a handshake it read back only if the handshake is refused', () => {
     const world = new World();
     world.retained = handshake('h1');
     expect(world.verify()).toMatchObject({ immediate: [], events: [{ type: 'connection.online' }] });
@@ -272,7 +272,7 @@ describe('a verification', () => {
     });
   });
 
-  it('takes the empty message after a goodbye for its confirmation', () => {
+  it('the empty message after a goodbye confirms the goodbye', () => {
     const world = new World();
     world.retained = handshake('h1');
     world.arrive(world.retained, 0);
@@ -281,7 +281,7 @@ describe('a verification', () => {
     expect(world.connection).toMatchObject({ state: 'offline', offline_reason: 'goodbye' });
     world.retained = '';
     world.arrive('', 0);
-    expect(world.doubted).toBe(false);
+    expect(world.needsVerification).toBe(false);
     expect(world.agrees()).toBe(true);
   });
 });
@@ -316,7 +316,7 @@ describe('agreement', () => {
         if (body !== GOODBYE) world.retained = body;
         lanes[step.lane]?.push(body);
       } else if ('deliver' in step) deliver(step.deliver);
-      else if (step.verification === 'note' && phase === 'idle' && world.doubted) {
+      else if (step.verification === 'note' && phase === 'idle' && world.needsVerification) {
         world.note();
         phase = 'note';
       } else if (step.verification === 'read' && phase === 'note') {
@@ -334,12 +334,12 @@ describe('agreement', () => {
     return world;
   }
 
-  it('comes by itself once lanes have delivered and doubts are verified, whatever the order', () => {
+  it('registry and broker agree once the lanes have delivered and pending verifications are done, whatever the order', () => {
     fc.assert(
       fc.property(steps, (script) => {
         const world = play(script);
-        if (world.doubted || world.unconfirmed) world.verify();
-        expect(world.doubted).toBe(false);
+        if (world.needsVerification || world.unconfirmed) world.verify();
+        expect(world.needsVerification).toBe(false);
         expect(world.agrees()).toBe(true);
       }),
       { numRuns: 3000 },
