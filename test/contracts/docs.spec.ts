@@ -1,13 +1,14 @@
 /** The documents agree with the code: settings, metrics, refusals and statuses, links, npm scripts. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { describeSettings } from '@app/platform';
 import { INBOUND_SCHEMAS } from '@app/protocol';
 import { MESSAGE_STATUSES } from '@app/registry';
 import type { z } from 'zod';
 import { gatewaySettings } from '../../apps/api-gateway/src/gateway.settings.js';
 import { dispatcherSettings } from '../../apps/dispatcher/src/dispatcher.settings.js';
 import { ingesterSettings } from '../../apps/status-ingester/src/ingester.settings.js';
-import { commonSettings } from '../../libs/platform/src/settings.js';
+import { CONFIGURATION, configurationPage } from '../../scripts/configuration-page.mjs';
 
 const ROOT = join(__dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -54,7 +55,13 @@ function code(cell: string | undefined): string | undefined {
   return /^`([^`]+)`$/.exec(cell ?? '')?.[1];
 }
 
-describe('settings in the README', () => {
+describe('docs/configuration.md', () => {
+  const APPS = {
+    'api-gateway': gatewaySettings.shape,
+    'status-ingester': ingesterSettings.shape,
+    dispatcher: dispatcherSettings.shape,
+  };
+
   /** As the table shows it: the text that, set as the variable, means the same as leaving it unset. */
   function shownDefault(schema: z.core.$ZodType): string {
     const { def } = schema._zod as unknown as {
@@ -65,27 +72,36 @@ describe('settings in the README', () => {
     return def.type === 'pipe' && def.in !== undefined ? shownDefault(def.in) : 'required';
   }
 
-  function documented(heading: string): Record<string, string | undefined> {
-    const table = rows(section(read('README.md'), heading)).slice(1);
-    return Object.fromEntries(table.map(([name = '', byDefault]) => [code(name) ?? name, byDefault]));
+  /** The default of each setting of an app, in the parts of the page that are about it. */
+  function documented(app: string): Record<string, string> {
+    const page = read('docs/configuration.md');
+    const headings = (page.match(/^## .*$/gm) ?? []).filter(
+      (heading) => heading === '## All apps' || heading.slice(3).split(' and ').includes(app),
+    );
+    const settings = headings.flatMap((heading) => rows(section(page, heading)).filter(([name]) => name !== 'name'));
+    return Object.fromEntries(
+      settings.map(([name = '', , byDefault = '']) => [code(name) ?? name, byDefault.replace(/ \(.*\)$/, '')]),
+    );
   }
 
   function expected(shape: Readonly<Record<string, z.core.$ZodType>>): Record<string, string> {
     return Object.fromEntries(Object.entries(shape).map(([name, schema]) => [name, shownDefault(schema)]));
   }
 
-  test('every app', () => {
-    expect(documented('### Every app')).toEqual(expected(commonSettings));
+  test.each(Object.entries(APPS))('has every setting of %s with its default, and no other', (app, shape) => {
+    expect(documented(app)).toEqual(expected(shape));
   });
 
-  test.each([
-    ['api-gateway', gatewaySettings.shape],
-    ['status-ingester', ingesterSettings.shape],
-    ['dispatcher', dispatcherSettings.shape],
-  ])('%s', (app, shape: Readonly<Record<string, z.core.$ZodType>>) => {
-    const own = Object.entries(shape).filter(([name]) => !(name in commonSettings));
-    expect(documented(`### ${app}`)).toEqual(expected(Object.fromEntries(own)));
+  test('is what the settings make of it; if not, run `npm run generate`', () => {
+    const described = Object.entries(APPS).map(([app, shape]) => [app, describeSettings(shape)] as const);
+    expect(readFileSync(CONFIGURATION, 'utf8')).toBe(configurationPage(Object.fromEntries(described)));
   });
+});
+
+test('README.md is at most 150 lines long and names the test command', () => {
+  const text = read('README.md');
+  expect(text.split('\n').length - 1).toBeLessThanOrEqual(150);
+  expect(text).toContain('npm test');
 });
 
 test('every metric is in docs/operations.md, with its labels, and no other', () => {
@@ -138,8 +154,8 @@ test('docs/protocol.md has every inbound type, and every reason to be offline', 
   }
 });
 
-test('the README has every status of a message', () => {
-  const table = rows(section(read('README.md'), '## REST API')).map(([cell]) => code(cell));
+test('docs/clients.md has every status of a message', () => {
+  const table = rows(section(read('docs/clients.md'), '## The REST API')).map(([cell]) => code(cell));
   expect(table).toEqual(expect.arrayContaining([...MESSAGE_STATUSES]));
 });
 

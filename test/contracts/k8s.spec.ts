@@ -305,12 +305,12 @@ describe('together', () => {
     for (const { metadata } of [...services, ...autoscalers, ...budgets]) expect(names).toContain(metadata?.name);
   });
 
-  /** The heap and the limit of a workload, in MiB, and what the table of its memory in docs/operations.md says. */
+  /** The heap and the limit of a workload, in MiB, and what the table of its memory in docs/capacity.md says. */
   function memoryOf(app: string, title: string) {
     const container = workloads.find(({ metadata }) => metadata?.name === app)?.spec?.template.spec?.containers[0];
     const options = container?.env?.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '';
     const [, size, unit] = /^(\d+)([GM])i$/.exec(String(container?.resources?.limits?.memory)) ?? [];
-    const table = section(readFileSync(join(ROOT, 'docs/operations.md'), 'utf8'), title);
+    const table = section(readFileSync(join(ROOT, 'docs/capacity.md'), 'utf8'), title);
     const rows = [...table.matchAll(/^\| (.+?) +\| (yes|no) +\| (\d+) +\|$/gm)];
     return {
       heap: Number(/^--max-old-space-size=(\d+)$/.exec(options)?.[1]),

@@ -1,5 +1,5 @@
 /** Every setting of the gateway: each feature declares its own. */
-import { commonSettings, integer } from '@app/platform';
+import { commonSettings, integer, section } from '@app/platform';
 import { z } from 'zod';
 import { accessSettings, accessSettingsFit } from './access/access.settings.js';
 import { connectionsSettings } from './connections/connections.settings.js';
@@ -10,7 +10,9 @@ import { messagesSettings } from './messages/messages.settings.js';
 export const gatewaySettings = z
   .object({
     ...commonSettings,
-    PORT: integer(3000, 0, 65_535),
+    ...section('HTTP', {
+      PORT: integer(3000, 0, 65_535).describe('Port to listen on.'),
+    }),
     ...accessSettings,
     ...httpSettings,
     ...connectionsSettings,

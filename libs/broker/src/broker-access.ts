@@ -3,7 +3,7 @@
  * both. Secrets come from files that are read at each connect, so they may rotate while the process runs.
  */
 import { readFileSync } from 'node:fs';
-import { readableFile, url, type Logger } from '@app/platform';
+import { readableFile, section, url, type Logger } from '@app/platform';
 import type { IClientOptions } from 'mqtt';
 import { z } from 'zod';
 
@@ -17,19 +17,25 @@ export interface BrokerAccess {
 }
 
 /** Settings of every app that talks to the broker. Checked together by `brokerSettingsFit`. */
-export const brokerSettings = {
-  /** Where the broker is. */
-  MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts'),
-  /** Name this process connects under. */
-  MQTT_USERNAME: z.string().max(256).optional(),
-  /** File that holds the password. */
-  MQTT_PASSWORD_FILE: readableFile().optional(),
-  /** PEM file: who may have signed the broker's certificate. Unset: the authorities Node knows. */
-  MQTT_CA_FILE: readableFile().optional(),
-  /** PEM files: certificate of this process, and the key that belongs to it. */
-  MQTT_CERT_FILE: readableFile().optional(),
-  MQTT_KEY_FILE: readableFile().optional(),
-};
+export const brokerSettings = section('Broker', {
+  MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts').describe(
+    'Where the broker is: `mqtt://host:port`, or `mqtts://host:port` for TLS.',
+  ),
+  MQTT_USERNAME: z.string().max(256).optional().describe('User name with which the app connects.'),
+  MQTT_PASSWORD_FILE: readableFile()
+    .optional()
+    .describe('File that holds the password. It is read at each connect, so it may change while the app runs.'),
+  MQTT_CA_FILE: readableFile()
+    .optional()
+    .describe(
+      'PEM file of the authorities that may have signed the certificate of the broker; read at each connect. Unset: ' +
+        'those that Node.js knows.',
+    ),
+  MQTT_CERT_FILE: readableFile()
+    .optional()
+    .describe("PEM file of the app's client certificate; read at each connect. Set it together with `MQTT_KEY_FILE`."),
+  MQTT_KEY_FILE: readableFile().optional().describe('PEM file of its private key; read at each connect.'),
+});
 
 export type BrokerSettings = { [Name in keyof typeof brokerSettings]?: z.output<(typeof brokerSettings)[Name]> };
 

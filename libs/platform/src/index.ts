@@ -29,6 +29,7 @@ export * from './redis.module.js';
 export * from './route-access.js';
 export * from './run-app.js';
 export * from './sampled.js';
+export { describeSettings, section, type SettingDescription } from './setting-docs.js';
 export * from './settings.js';
 export * from './settings.module.js';
 export * from './tokens.js';

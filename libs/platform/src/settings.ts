@@ -1,11 +1,13 @@
 /**
  * Configuration: one validated object an app, its members named as the environment variables they come from, so
- * that code, documents and messages use one name. An empty variable counts as unset.
+ * that code, documents and messages use one name. An empty variable counts as unset. Each schema carries what
+ * docs/configuration.md says about it: `.describe(…)`, the section it stands in, and the `values` it takes.
  */
 import { accessSync, constants } from 'node:fs';
 import { z } from 'zod';
 import { isLoopback } from './loopback.js';
 import { REDIS_URL_FORMS, parseRedisUrl } from './redis-url.js';
+import { inBytes, section, withValues } from './setting-docs.js';
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
@@ -14,7 +16,7 @@ const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
 export function duration(byDefault: string, limits: { min?: string; max?: string } = {}): z.ZodType<number> {
   const min = limits.min === undefined ? 0 : (toMs(limits.min) ?? 0);
   const max = limits.max === undefined ? Number.MAX_SAFE_INTEGER : (toMs(limits.max) ?? 0);
-  return z
+  const schema = z
     .string()
     .default(byDefault)
     .transform((text, ctx) => {
@@ -32,6 +34,13 @@ export function duration(byDefault: string, limits: { min?: string; max?: string
       }
       return ms;
     });
+  return withValues(schema, `duration${range(limits.min, limits.max)}`);
+}
+
+function range(min: string | undefined, max: string | undefined): string {
+  if (min !== undefined && max !== undefined) return `, ${min} to ${max}`;
+  if (min !== undefined) return `, at least ${min}`;
+  return max === undefined ? '' : `, at most ${max}`;
 }
 
 function toMs(text: string): number | undefined {
@@ -42,12 +51,22 @@ function toMs(text: string): number | undefined {
 
 /** A whole number setting within limits. */
 export function integer(byDefault: number, min: number, max: number): z.ZodType<number> {
-  return wholeNumber(min, max).default(byDefault);
+  return withValues(wholeNumber(min, max).default(byDefault), `number, ${min} to ${max}`);
 }
 
 /** The same, without a default. */
 export function optionalInteger(min: number, max: number): z.ZodType<number | undefined> {
-  return wholeNumber(min, max).optional();
+  return withValues(wholeNumber(min, max).optional(), `number, ${min} to ${max}`);
+}
+
+/** A size in bytes within limits. */
+export function bytes(byDefault: number, min: number, max: number): z.ZodType<number> {
+  return withValues(wholeNumber(min, max).default(byDefault), `bytes, ${inBytes(min)} to ${inBytes(max)}`);
+}
+
+/** The same, without a default. */
+export function optionalBytes(min: number, max: number): z.ZodType<number | undefined> {
+  return withValues(wholeNumber(min, max).optional(), `bytes, ${inBytes(min)} to ${inBytes(max)}`);
 }
 
 function wholeNumber(min: number, max: number) {
@@ -61,25 +80,27 @@ function wholeNumber(min: number, max: number) {
 
 /** An address setting with one of these URL schemes. */
 export function url(example: string, ...schemes: string[]): z.ZodType<string> {
-  return z
+  const schema = z
     .string({ error: `must be set, such as ${example}` })
     .refine(
       (text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.replace(/:$/, '')),
       `must be a URL with the scheme ${schemes.join(', ')}, such as ${example}`,
     );
+  return withValues(schema, `URL: ${schemes.join(' or ')}`);
 }
 
 /** An address that nobody on the way can answer for: HTTPS, or on this machine. */
 export function secureUrl(example: string): z.ZodType<string> {
-  return url(example, 'https', 'http').refine(
+  const schema = url(example, 'https', 'http').refine(
     (text) => !URL.canParse(text) || new URL(text).protocol === 'https:' || isLoopback(new URL(text).host),
     'must be https://…, or somebody on the way could answer in its place',
   );
+  return withValues(schema, 'URL: https, or http on loopback');
 }
 
 /** A setting that names a file this process can read. */
 export function readableFile(): z.ZodType<string> {
-  return z.string().refine(
+  const schema = z.string().refine(
     (path) => {
       try {
         accessSync(path, constants.R_OK);
@@ -90,16 +111,18 @@ export function readableFile(): z.ZodType<string> {
     },
     { error: 'must name a file that can be read' },
   );
+  return withValues(schema, 'file');
 }
 
 function redisUrl(): z.ZodType<string> {
-  return z.string({ error: `must be set: ${REDIS_URL_FORMS}` }).superRefine((text, ctx) => {
+  const schema = z.string({ error: `must be set: ${REDIS_URL_FORMS}` }).superRefine((text, ctx) => {
     try {
       parseRedisUrl(text);
     } catch (error) {
       ctx.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
     }
   });
+  return withValues(schema, 'URL: redis or rediss');
 }
 
 /** A setting read by a function that throws an Error saying what is wrong. */
@@ -119,24 +142,47 @@ export function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodT
 
 /** Settings that every app has. */
 export const commonSettings = {
-  /** Address to listen on. Loopback unless told otherwise; containers set `0.0.0.0`. */
-  HOST: z.string().default('127.0.0.1'),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-  /** One server, a Redis Cluster, or a master that Sentinels know: see `parseRedisUrl`. */
-  REDIS_URL: redisUrl(),
-  /** First part of every Redis key: several installations can share one Redis. */
-  KEY_PREFIX: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]{1,32}$/, 'must be 1 to 32 letters, digits, "_" or "-"')
-    .default('cc'),
-  /** Fixed for the life of a key space. */
-  SHARD_COUNT: integer(32, 1, 4096),
-  /** Longest a request may take to arrive; half of it, and 10 s at most, for its headers. */
-  REQUEST_TIMEOUT: duration('30s', { min: '1s', max: '10m' }),
-  /** Most open connections of HTTP; more are closed at once. */
-  MAX_CONNECTIONS: integer(10_000, 1, 1_000_000),
-  /** Longest a graceful stop may take before the process ends all the same. */
-  SHUTDOWN_GRACE: duration('10s', { min: '1s', max: '10m' }),
+  ...section('Redis and the key space', {
+    REDIS_URL: redisUrl().describe(
+      'Where Redis is: `redis://host:port/db`, `redis+cluster://host:port,host:port` or ' +
+        '`redis+sentinel://host:port,host:port/master-name/db`, with `user:password@` before the hosts if needed, and ' +
+        '`rediss` for TLS. See [Operations](operations.md#redis). The same for all apps.',
+    ),
+    KEY_PREFIX: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,32}$/, 'must be 1 to 32 letters, digits, "_" or "-"')
+      .default('cc')
+      .describe(
+        'First part of every Redis key, so that several installations can share one Redis: 1 to 32 letters, digits, ' +
+          '`_` or `-`. The same for all apps.',
+      ),
+    SHARD_COUNT: integer(32, 1, 4096).describe(
+      'Number of shards. It is fixed for the life of a key space: an app that is started with another number refuses ' +
+        'to start. The same for all apps.',
+    ),
+  }),
+  ...section('HTTP', {
+    HOST: z
+      .string()
+      .default('127.0.0.1')
+      .describe('Address to listen on: this machine only by default. Containers set `0.0.0.0`.'),
+    REQUEST_TIMEOUT: duration('30s', { min: '1s', max: '10m' }).describe(
+      'Longest time in which a request must arrive. Its headers have half of this time, and at most 10 s.',
+    ),
+    MAX_CONNECTIONS: integer(10_000, 1, 1_000_000).describe(
+      'Most open HTTP connections. The app closes further ones at once.',
+    ),
+  }),
+  ...section('Process', {
+    LOG_LEVEL: z
+      .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+      .default('info')
+      .describe('Least severe level that is logged. The audit log is written at every level but `silent`.'),
+    SHUTDOWN_GRACE: duration('10s', { min: '1s', max: '10m' }).describe(
+      'Longest time that a graceful stop may take. After it the process exits with code 1. Keep it shorter than ' +
+        'what the platform allows, such as `terminationGracePeriodSeconds`.',
+    ),
+  }),
 };
 
 export type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };

@@ -7,36 +7,66 @@ import {
   parsed,
   readableFile,
   secureUrl,
+  section,
   type CommonSettings,
 } from '@app/platform';
 import { z } from 'zod';
 import type { LimitsASecond } from './request-limits.js';
 
 export const accessSettings = {
-  /** `production` refuses what is only fit for a developer's own machine. */
-  NODE_ENV: z.string().default('development'),
-  /** JSON file of API keys, made by `npm run key`; read again when it changes. */
-  API_KEYS_FILE: readableFile().optional(),
-  /** Who issues tokens: their claim `iss`. */
-  JWT_ISSUER: z.string().optional(),
-  /** What tokens for this service name in their claim `aud`. */
-  JWT_AUDIENCE: z.string().optional(),
-  /** Where the issuer publishes its keys. */
-  JWT_JWKS_URL: secureUrl('https://issuer.example.com/.well-known/jwks.json').optional(),
-  /** Claim that binds the caller to an account. */
-  JWT_ACCOUNT_CLAIM: z.string().default('account'),
-  /** `no`: a token without that claim reaches every account. */
-  JWT_ACCOUNT_REQUIRED: z.enum(['yes', 'no']).default('yes'),
-  /** Serves metrics and documents, which are then nowhere else. */
-  MANAGEMENT_PORT: optionalInteger(1, 65_535),
-  /** Most requests a second of one key or token subject; 0 for no limit. */
-  KEY_RATE_LIMIT: optionalInteger(0, 1_000_000),
-  /** Most requests a second of one address; 0 for no limit. */
-  ADDRESS_RATE_LIMIT: optionalInteger(0, 1_000_000),
-  /** Most event streams that one key or token subject has open at one gateway. */
-  EVENT_STREAMS_PER_KEY: integer(20, 1, 100_000),
-  /** Addresses of those whose `X-Forwarded-For` is believed. */
-  TRUSTED_PROXIES: parsed('none', parseProxies),
+  ...section('Credentials', {
+    NODE_ENV: z
+      .string()
+      .default('development')
+      .describe(
+        '`production`: the gateway refuses to start without API keys or a token issuer. With any other value it ' +
+          'starts without them, but listens on loopback only.',
+      ),
+    API_KEYS_FILE: readableFile()
+      .optional()
+      .describe(
+        'JSON file of API keys, made by `npm run key`; read again when it changes. See ' +
+          '[API keys and tokens](security.md#api-keys-and-tokens).',
+      ),
+    JWT_ISSUER: z
+      .string()
+      .optional()
+      .describe('Issuer of tokens: their claim `iss`. Set it together with `JWT_AUDIENCE` and `JWT_JWKS_URL`.'),
+    JWT_AUDIENCE: z.string().optional().describe('What tokens for this service carry in their claim `aud`.'),
+    JWT_JWKS_URL: secureUrl('https://issuer.example.com/.well-known/jwks.json')
+      .optional()
+      .describe('Where the issuer publishes its public keys.'),
+    JWT_ACCOUNT_CLAIM: z.string().default('account').describe('Claim that binds the caller to an account.'),
+    JWT_ACCOUNT_REQUIRED: z
+      .enum(['yes', 'no'])
+      .default('yes')
+      .describe('`yes`: a token without that claim is refused. `no`: it reaches every account.'),
+  }),
+  ...section('HTTP', {
+    MANAGEMENT_PORT: optionalInteger(1, 65_535).describe(
+      'Port for `/metrics`, `/docs` and `/openapi.json`, which are then served on no other port. Unset: they are ' +
+        'served on `PORT`, and in production not at all.',
+    ),
+    TRUSTED_PROXIES: parsed('none', parseProxies).describe(
+      'Addresses and networks, separated by commas, whose `X-Forwarded-For` is trusted. Set it behind a proxy: ' +
+        'without it all callers count as one address.',
+    ),
+  }),
+  ...section('Rate limits', {
+    KEY_RATE_LIMIT: optionalInteger(0, 1_000_000).describe(
+      'Most requests a second of one key or token subject, at all gateways together; above it 429. A request counts ' +
+        'one for each ten messages of a batch, 64 KiB of a body or 100 items of a page. 0: no limit. Unset: 1000 in ' +
+        'production, otherwise no limit.',
+    ),
+    ADDRESS_RATE_LIMIT: optionalInteger(0, 1_000_000).describe(
+      'The same for one address, or one /64 of IPv6. Unset: 2000 in production, otherwise no limit.',
+    ),
+  }),
+  ...section('Event streams', {
+    EVENT_STREAMS_PER_KEY: integer(20, 1, 100_000).describe(
+      'Most event streams that are open at one gateway for one key or token subject; above it 429.',
+    ),
+  }),
 };
 
 export type AccessSettings = z.output<z.ZodObject<typeof accessSettings>> & CommonSettings;

@@ -1,14 +1,18 @@
-/** Settings of the bodies that a gateway has in hand. */
-import { optionalInteger } from '@app/platform';
+/** Settings of the request bodies that a gateway processes at the same time. */
+import { optionalBytes, section } from '@app/platform';
 import type { z } from 'zod';
 import type { BodyLimits } from './body-budget.js';
 
-export const httpSettings = {
-  /** Most bytes of bodies that one gateway has in hand. Unset: 64 MiB, or what the largest body needs. */
-  BODY_BYTES_TOTAL: optionalInteger(1024, 17_179_869_184),
-  /** Most of them that one key or token subject has there. Unset: half of it, or what the largest body needs. */
-  BODY_BYTES_PER_KEY: optionalInteger(1024, 17_179_869_184),
-};
+export const httpSettings = section('Size of requests', {
+  BODY_BYTES_TOTAL: optionalBytes(1024, 17_179_869_184).describe(
+    'Most bytes of request bodies that one gateway processes at the same time; above it 503. Unset: 64 MiB, or the ' +
+      'largest body that is allowed.',
+  ),
+  BODY_BYTES_PER_KEY: optionalBytes(1024, 17_179_869_184).describe(
+    'The same for one key or token subject; above it 429. Unset: half of the total, or the largest body that is ' +
+      'allowed.',
+  ),
+});
 
 /** With the sizes of the largest bodies that a route takes. */
 export type HttpSettings = z.output<z.ZodObject<typeof httpSettings>> & {

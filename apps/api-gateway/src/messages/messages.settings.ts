@@ -1,29 +1,51 @@
 /** Settings of outbound messages: how large one may be, how many may wait, how long they are kept. */
-import { duration, integer, optionalInteger, parseMemoryMark, parsed, type CommonSettings } from '@app/platform';
+import {
+  bytes,
+  duration,
+  integer,
+  optionalBytes,
+  parseMemoryMark,
+  parsed,
+  section,
+  type CommonSettings,
+} from '@app/platform';
 import type { z } from 'zod';
 
 export const messagesSettings = {
-  /** Largest payload of an outbound message, as JSON text in bytes. */
-  MAX_PAYLOAD_BYTES: integer(1_048_576, 1024, 16_777_216),
-  /** Most arrays and objects of a payload that stand in each other. */
-  MAX_PAYLOAD_DEPTH: integer(100, 1, 1000),
-  /** Largest body of a batch of messages, in bytes. */
-  MAX_BATCH_BYTES: integer(8_388_608, 1024, 268_435_456),
-  /** Most unfinished messages of one connection. */
-  OUTBOX_LIMIT: integer(1000, 1, 1_000_000),
-  /** Most unfinished messages of all connections of one shard. */
-  SHARD_OUTBOX_LIMIT: integer(100_000, 1, 100_000_000),
-  /** Most bytes of the unfinished messages of one connection. */
-  OUTBOX_BYTES: integer(16_777_216, 65_536, 1_099_511_627_776),
-  /** The same of one shard; unset, computed from Redis' `maxmemory`. */
-  SHARD_OUTBOX_BYTES: optionalInteger(65_536, 1_099_511_627_776),
-  /** The same of one account, or of one key without an account; unset, a quarter of all shards'. */
-  ACCOUNT_OUTBOX_BYTES: optionalInteger(65_536, 1_099_511_627_776),
-  /** Past it no new message is stored: a share of Redis' `maxmemory`, or bytes. */
-  MEMORY_HIGH_WATER: parsed('0.85', parseMemoryMark),
-  /** How long an Idempotency-Key is remembered. */
-  IDEMPOTENCY_RETENTION: duration('24h', { min: '1m', max: '30d' }),
-  /** How long a message is kept after its end. */
-  MESSAGE_RETENTION: duration('24h', { min: '1m' }),
+  ...section('Size of requests', {
+    MAX_PAYLOAD_BYTES: bytes(1_048_576, 1024, 16_777_216).describe(
+      'Largest payload of a message, as the JSON text that the caller wrote; above it 413.',
+    ),
+    MAX_PAYLOAD_DEPTH: integer(100, 1, 1000).describe('Deepest nesting of a payload; above it 422.'),
+    MAX_BATCH_BYTES: bytes(8_388_608, 1024, 268_435_456).describe('Largest body of a batch of messages; above it 413.'),
+  }),
+  ...section('Unfinished messages', {
+    OUTBOX_LIMIT: integer(1000, 1, 1_000_000).describe('Most unfinished messages of one client; above it 429.'),
+    OUTBOX_BYTES: bytes(16_777_216, 65_536, 1_099_511_627_776).describe(
+      'The same in bytes. A message counts its payload, directive and Idempotency-Key, and 1 KiB more.',
+    ),
+    SHARD_OUTBOX_LIMIT: integer(100_000, 1, 100_000_000).describe(
+      'Most unfinished messages of all clients of one shard; above it 429.',
+    ),
+    SHARD_OUTBOX_BYTES: optionalBytes(65_536, 1_099_511_627_776).describe(
+      'The same in bytes. One account or key may take half of it. Unset: 0.4 of `maxmemory` of Redis, divided by ' +
+        '`SHARD_COUNT`; 256 MiB if Redis has no `maxmemory`.',
+    ),
+    ACCOUNT_OUTBOX_BYTES: optionalBytes(65_536, 1_099_511_627_776).describe(
+      'Most bytes of unfinished messages of one account, or of one key without an account, on all shards; above it ' +
+        '429. Unset: a quarter of what all shards may take.',
+    ),
+    MEMORY_HIGH_WATER: parsed('0.85', parseMemoryMark).describe(
+      'Share of `maxmemory` of Redis, or number of bytes, above which new messages get 503 `storage-full`. See ' +
+        '[A Redis that fills up](operations.md#a-redis-that-fills-up).',
+    ),
+  }),
+  ...section('Retention', {
+    MESSAGE_RETENTION: duration('24h', { min: '1m' }).describe('How long a finished message can still be read.'),
+    IDEMPOTENCY_RETENTION: duration('24h', { min: '1m', max: '30d' }).describe(
+      'How long an `Idempotency-Key` is remembered. It is forgotten earlier if its message is: see ' +
+        '`SHARD_FINISHED_LIMIT`.',
+    ),
+  }),
 };
 export type MessagesSettings = z.output<z.ZodObject<typeof messagesSettings>> & CommonSettings;

@@ -1,13 +1,19 @@
 /** Settings of what is published to clients. */
 import { brokerSettings } from '@app/broker';
-import { integer, parsed, type CommonSettings } from '@app/platform';
+import { integer, parsed, section, type CommonSettings } from '@app/platform';
 import { DEFAULT_OUT_TOPIC, TopicTemplate } from '@app/protocol';
 import type { z } from 'zod';
 
 export const outboundSettings = {
   ...brokerSettings,
-  OUT_TOPIC: parsed(DEFAULT_OUT_TOPIC, (text) => new TopicTemplate(text)),
-  /** Connections whose outboxes are drained at the same time. More than 1,000 publishes are never under way. */
-  DISPATCH_CONCURRENCY: integer(50, 1, 1000),
+  ...section('Sending', {
+    OUT_TOPIC: parsed(DEFAULT_OUT_TOPIC, (text) => new TopicTemplate(text)).describe(
+      'Topic to which messages for a client are published; clients subscribe to it. The same as that of the ingester.',
+    ),
+    DISPATCH_CONCURRENCY: integer(50, 1, 1000).describe(
+      'Number of connections for which one dispatcher publishes at the same time. Each has one message in flight, ' +
+        'so this is also the most publishes that wait for a PUBACK. Raise it if the broker is far away.',
+    ),
+  }),
 };
 export type OutboundSettings = z.output<z.ZodObject<typeof outboundSettings>> & CommonSettings;

@@ -1,22 +1,32 @@
 /** Settings that say who knows whose clients are. With neither file nor endpoint, accounts are not in use. */
-import { duration, readableFile, secureUrl, type Logger } from '@app/platform';
+import { duration, readableFile, section, secureUrl, type Logger } from '@app/platform';
 import type { z } from 'zod';
 import { EndpointAccounts } from './account-endpoint.js';
 import { FileAccounts } from './account-file.js';
 import type { AccountResolver } from './account-resolver.js';
 
-export const accountSettings = {
-  /** JSON file that says whose clients are; read again when it changes. */
-  ACCOUNTS_FILE: readableFile().optional(),
-  /** Endpoint that says so, one client at a time. */
-  ACCOUNTS_URL: secureUrl('https://accounts.example.com/client').optional(),
-  /** File with a token for that endpoint; read for each request. */
-  ACCOUNTS_TOKEN_FILE: readableFile().optional(),
-  /** Longest it may take to answer; it is asked twice. */
-  ACCOUNTS_TIMEOUT: duration('2s', { min: '100ms', max: '30s' }),
-  /** For how long its answers are remembered; that a client has no account, for 30 s at most. */
-  ACCOUNTS_REMEMBERED: duration('5m', { min: '1s', max: '1d' }),
-};
+export const accountSettings = section('Accounts', {
+  ACCOUNTS_FILE: readableFile()
+    .optional()
+    .describe(
+      'JSON file that says which account a client belongs to: `{"clients": {"<client id>": "<account>"}}`. It is read ' +
+        'again when it changes. See [Security](security.md#accounts).',
+    ),
+  ACCOUNTS_URL: secureUrl('https://accounts.example.com/client')
+    .optional()
+    .describe(
+      'Endpoint to ask instead of a file. The ingester adds `?client_id=…` and expects 200 `{"account": "…"}`, or 404.',
+    ),
+  ACCOUNTS_TOKEN_FILE: readableFile()
+    .optional()
+    .describe('File with a token for the endpoint, sent as `Authorization: Bearer`. It is read for each request.'),
+  ACCOUNTS_TIMEOUT: duration('2s', { min: '100ms', max: '30s' }).describe(
+    'Longest time that the endpoint may take to answer. It is asked twice, and again later.',
+  ),
+  ACCOUNTS_REMEMBERED: duration('5m', { min: '1s', max: '1d' }).describe(
+    'How long an answer of the endpoint is cached. The answer that a client has no account is cached for at most 30 s.',
+  ),
+});
 
 export type AccountSettings = z.output<z.ZodObject<typeof accountSettings>>;
 

@@ -1,0 +1,35 @@
+/** `npm run generate`: writes what is made of the code: the client's types and methods, and docs/configuration.md. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, SetupError, ensurePackages, run } from './setup.mjs';
+
+try {
+  ensurePackages('all');
+  // The apps alone: a client that does not fit yet must not be in the way.
+  run('npm', ['run', '--silent', 'build:apps']);
+  const { documentOf } = await import('./openapi.mjs');
+  const { TYPES, typesOf } = await import('./client-types.mjs');
+  const { OPERATIONS, operationsOf } = await import('./client-operations.mjs');
+  const { CONFIGURATION, configurationPage } = await import('./configuration-page.mjs');
+  const built = (/** @type {string} */ path) => import(join(ROOT, 'dist', path));
+
+  const { CONTROLLERS } = await built('apps/api-gateway/src/gateway.module.js');
+  const { buildOpenApi } = await built('apps/api-gateway/src/openapi.js');
+  const document = await documentOf({ CONTROLLERS, buildOpenApi });
+  writeFileSync(TYPES, typesOf(document));
+  writeFileSync(OPERATIONS, operationsOf(document));
+
+  const { describeSettings } = await built('libs/platform/src/index.js');
+  const { gatewaySettings } = await built('apps/api-gateway/src/gateway.settings.js');
+  const { ingesterSettings } = await built('apps/status-ingester/src/ingester.settings.js');
+  const { dispatcherSettings } = await built('apps/dispatcher/src/dispatcher.settings.js');
+  const page = configurationPage({
+    'api-gateway': describeSettings(gatewaySettings.shape),
+    'status-ingester': describeSettings(ingesterSettings.shape),
+    dispatcher: describeSettings(dispatcherSettings.shape),
+  });
+  writeFileSync(CONFIGURATION, page);
+} catch (error) {
+  console.error(error instanceof SetupError ? error.message : error);
+  process.exit(1);
+}
