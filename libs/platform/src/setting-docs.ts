@@ -64,7 +64,7 @@ export function describeSettings(shape: Readonly<Record<string, z.ZodType>>): Se
 }
 
 function definitionOf(schema: z.core.$ZodType): Definition {
-  return schema._zod.def as unknown as Definition;
+  return schema._zod.def;
 }
 
 function valuesOf(schema: z.core.$ZodType): string {
