@@ -64,7 +64,7 @@ async function measure({ messages, samples, settings }) {
       'p50 ms': ms(0.5),
       'p99 ms': ms(0.99),
       'published/s': Math.round(messages / seconds),
-      cut: await metric(ingester.url, 'cloud_connector_intake_cut_messages_total'),
+      cut: await metric(ingester.url, 'cloud_connector_intake_throttled_messages_total'),
       'ingester CPU s': Number((cpuSeconds(ingester.pid) - cpu).toFixed(1)),
     };
     for (const { mqtt } of calm) mqtt.end(true);

@@ -89,7 +89,7 @@ it('a flood is cut to a share, told of, and ends in the state that the broker ho
   const last = await flooding;
   // The last of them has been cut, but for one chance in some hundreds.
   await api.untilConnection(flooder.id, (it) => it.handshake_message_id === last);
-  expect(await metric('intake_cut_messages_total')).toBeGreaterThan(FLOOD / 2);
+  expect(await metric('intake_throttled_messages_total')).toBeGreaterThan(FLOOD / 2);
   const letters = await deadLetters(flooder.id);
   expect(letters.length).toBeGreaterThan(0);
   expect(letters.length).toBeLessThan(50);

@@ -8,9 +8,9 @@ import { OwnerLoop, mailboxReader, type Grant, type Ownership } from '@app/shard
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { SHARD_RULES, shardParts } from '../../../test/support/shard-parts.js';
-import { ingesterSettings } from './ingester.settings.js';
-import { IntakeController, LaneContext } from './intake/intake.controller.js';
+import { ingesterSettings, topicsOfClients } from './ingester.settings.js';
 import { LaneMarkers } from './intake/lane-markers.js';
+import { MailboxWriter } from './intake/mailbox-writer.js';
 import { Housekeeping } from './shard/housekeeping.js';
 import type { Rules } from './rules/transition.js';
 
@@ -26,7 +26,7 @@ let loopRedis: Redis;
 let broker: Server;
 let device: MqttClient;
 let stop: () => Promise<void>;
-let intake: IntakeController;
+let writer: MailboxWriter;
 const keys = new RegistryKeys('hostile');
 let received: string[] = [];
 let packetId = 0;
@@ -84,7 +84,18 @@ async function start(more: Partial<Rules>, isAway: boolean): Promise<void> {
   const housekeeping = new Housekeeping(ownership, parts.due, parts.effects, quiet);
   sequence = 0;
   await mailboxes.announce(LANE, 1);
-  intake = new IntakeController(mailboxes, new LaneMarkers(redis, keys, 'marker', quiet), settings, quiet);
+  const options = {
+    templates: topicsOfClients(settings),
+    shardCount: 1,
+    laneCount: settings.INTAKE_LANES,
+    maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    limits: {
+      rate: settings.CLIENT_RATE,
+      burst: settings.CLIENT_BURST,
+      bytesRate: settings.CLIENT_BYTES_RATE,
+    },
+  };
+  writer = new MailboxWriter(mailboxes, new LaneMarkers(redis, keys, 'marker', quiet), options, quiet);
   await loop.add(SHARD);
   housekeeping.start();
   stop = async () => {
@@ -133,8 +144,7 @@ const KINDS: readonly ((i: number) => IntakePacket)[] = [
 ];
 
 async function store(packets: readonly IntakePacket[]): Promise<void> {
-  const context = new LaneContext([LANE, ++sequence, new AbortController().signal]);
-  expect(await intake.store(packets, context)).toBe('stored');
+  await writer.write(packets, LANE, ++sequence, new AbortController().signal);
 }
 
 async function untilApplied(): Promise<void> {

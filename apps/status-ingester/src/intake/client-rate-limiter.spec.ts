@@ -1,78 +1,92 @@
 import fc from 'fast-check';
 import { THROTTLE_WINDOW_MS } from '@app/registry';
-import { ClientShares, type ShareLimits } from './client-rate-limiter.js';
+import { ClientRateLimiter, type ClientLimits } from './client-rate-limiter.js';
 
-function shareOf(limits: Partial<ShareLimits>): ClientShares {
-  return new ClientShares({ rate: 1, burst: 1, bytesRate: 1_000_000, largest: 1000, ...limits });
+function limiterOf(limits: Partial<ClientLimits>): ClientRateLimiter {
+  return new ClientRateLimiter({ rate: 1, burst: 1, bytesRate: 1_000_000, largest: 1000, ...limits });
 }
 
-describe("a client's share", () => {
-  it('is the burst at once, and the rate from then on', () => {
-    const shares = shareOf({ rate: 10, burst: 3 });
-    const at = (ms: number): boolean => shares.take('a', 1, ms) === 'within';
+describe('ClientRateLimiter', () => {
+  it('allows a client its burst at once, and its rate from then on', () => {
+    const limiter = limiterOf({ rate: 10, burst: 3 });
+    const at = (ms: number): boolean => limiter.take('a', 1, ms) === 'allowed';
     expect([at(0), at(0), at(0), at(0)]).toEqual([true, true, true, false]);
     expect([at(99), at(100), at(100)]).toEqual([false, true, false]);
     expect([at(10_000), at(10_000), at(10_000), at(10_000)]).toEqual([true, true, true, false]);
   });
 
-  it('is its own', () => {
-    const shares = shareOf({});
-    expect(['a', 'b', 'a', 'b'].map((id) => shares.take(id, 1, 0))).toEqual(['within', 'within', 'cut', 'cut']);
-  });
-
-  it('is told of once in a window when it is cut', () => {
-    const shares = shareOf({});
-    expect([0, 0, 0, 999].map((ms) => shares.take('a', 1, ms))).toEqual(['within', 'cut', 'cut-again', 'cut-again']);
-    expect([1000, 1001, THROTTLE_WINDOW_MS - 1].map((ms) => shares.take('a', 1, ms))).toEqual([
-      'within',
-      'cut-again',
-      'within',
+  it('counts each client on its own', () => {
+    const limiter = limiterOf({});
+    expect(['a', 'b', 'a', 'b'].map((id) => limiter.take(id, 1, 0))).toEqual([
+      'allowed',
+      'allowed',
+      'throttled',
+      'throttled',
     ]);
-    expect(shares.take('a', 1, THROTTLE_WINDOW_MS)).toBe('cut');
   });
 
-  it('is four seconds of its bytes at once, and their rate from then on, however few messages they are', () => {
-    const shares = shareOf({ rate: 1000, burst: 1000, bytesRate: 500 });
-    const take = (ms: number, size: number): string => shares.take('a', size, ms);
-    expect([take(0, 1000), take(0, 1000), take(0, 1)]).toEqual(['within', 'within', 'cut']);
-    expect([take(1000, 501), take(1000, 500), take(1000, 1)]).toEqual(['cut-again', 'within', 'cut-again']);
-    expect(take(1000, 0)).toBe('within');
+  it('gives one notice in a window to a client that it throttles', () => {
+    const limiter = limiterOf({});
+    expect([0, 0, 0, 999].map((ms) => limiter.take('a', 1, ms))).toEqual([
+      'allowed',
+      'throttled',
+      'throttled-again',
+      'throttled-again',
+    ]);
+    expect([1000, 1001, THROTTLE_WINDOW_MS - 1].map((ms) => limiter.take('a', 1, ms))).toEqual([
+      'allowed',
+      'throttled-again',
+      'allowed',
+    ]);
+    expect(limiter.take('a', 1, THROTTLE_WINDOW_MS)).toBe('throttled');
   });
 
-  it('has room for the largest message, also if that is more than four seconds of its bytes', () => {
-    const shares = shareOf({ burst: 10, bytesRate: 1, largest: 1000 });
-    expect(shares.bytesBurst).toBe(1000);
-    expect([shares.take('a', 1000, 0), shares.take('a', 1, 0)]).toEqual(['within', 'cut']);
+  it('allows a client four seconds of its bytes at once, and their rate from then on, however few messages they are', () => {
+    const limiter = limiterOf({ rate: 1000, burst: 1000, bytesRate: 500 });
+    const take = (ms: number, size: number): string => limiter.take('a', size, ms);
+    expect([take(0, 1000), take(0, 1000), take(0, 1)]).toEqual(['allowed', 'allowed', 'throttled']);
+    expect([take(1000, 501), take(1000, 500), take(1000, 1)]).toEqual([
+      'throttled-again',
+      'allowed',
+      'throttled-again',
+    ]);
+    expect(take(1000, 0)).toBe('allowed');
   });
 
-  it('is charged the size of the largest message for a larger one, of which a sample is kept', () => {
-    const shares = shareOf({ burst: 10, bytesRate: 1, largest: 1000 });
-    expect(shares.take('a', 1_000_000, 0)).toBe('within');
+  it('has room for the largest message, also if that is more than four seconds of bytes', () => {
+    const limiter = limiterOf({ burst: 10, bytesRate: 1, largest: 1000 });
+    expect(limiter.bytesBurst).toBe(1000);
+    expect([limiter.take('a', 1000, 0), limiter.take('a', 1, 0)]).toEqual(['allowed', 'throttled']);
   });
 
-  it('is never exceeded, and every cut lies within a window of one that was told', () => {
+  it('charges a message larger than the largest, of which a sample is kept, as the largest', () => {
+    const limiter = limiterOf({ burst: 10, bytesRate: 1, largest: 1000 });
+    expect(limiter.take('a', 1_000_000, 0)).toBe('allowed');
+  });
+
+  it('never allows more than the limits, and throttles without a notice only in the window of one', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 50 }),
         fc.integer({ min: 1, max: 20 }),
         fc.array(fc.tuple(fc.integer({ min: 0, max: 3000 }), fc.integer({ min: 0, max: 2000 })), { maxLength: 200 }),
         (rate, burst, messages) => {
-          const shares = shareOf({ rate, burst, bytesRate: 20 * rate });
+          const limiter = limiterOf({ rate, burst, bytesRate: 20 * rate });
           let now = 0;
-          let within = 0;
+          let allowed = 0;
           let bytes = 0;
-          let toldAt = -Infinity;
+          let noticedAt = -Infinity;
           for (const [gap, size] of messages) {
             now += gap;
-            const verdict = shares.take('a', size, now);
-            if (verdict === 'within') {
-              within++;
+            const verdict = limiter.take('a', size, now);
+            if (verdict === 'allowed') {
+              allowed++;
               bytes += Math.min(size, 1000);
             }
-            if (verdict === 'cut') toldAt = now;
-            if (verdict === 'cut-again') expect(now - toldAt).toBeLessThan(THROTTLE_WINDOW_MS);
-            expect(within).toBeLessThanOrEqual(burst + (now / 1000) * rate + 1e-6);
-            expect(bytes).toBeLessThanOrEqual(shares.bytesBurst + (now / 1000) * 20 * rate + 1e-6);
+            if (verdict === 'throttled') noticedAt = now;
+            if (verdict === 'throttled-again') expect(now - noticedAt).toBeLessThan(THROTTLE_WINDOW_MS);
+            expect(allowed).toBeLessThanOrEqual(burst + (now / 1000) * rate + 1e-6);
+            expect(bytes).toBeLessThanOrEqual(limiter.bytesBurst + (now / 1000) * 20 * rate + 1e-6);
           }
         },
       ),

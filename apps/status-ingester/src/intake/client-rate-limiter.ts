@@ -1,4 +1,4 @@
-/** What a client may have stored of what it sends: a token bucket for its messages and one for their bytes. */
+/** Limits how much of what a client sends is stored: a token bucket for its messages and one for their bytes. */
 import { THROTTLE_WINDOW_MS } from '@app/registry';
 import { LRUCache } from 'lru-cache';
 
@@ -8,10 +8,10 @@ const REMEMBERED = 50_000;
 /** Seconds of its rate in bytes that a client may send at once: with the defaults, a quarter of a shard's mailbox. */
 const BYTES_BURST_SECONDS = 4;
 
-/** `cut`: it is over its share and is not stored, and this is to be told. `cut-again`: an earlier cut has told of it. */
-export type Verdict = 'within' | 'cut' | 'cut-again';
+/** `throttled`: over the limit, so only a notice of it is stored. `throttled-again`: an earlier notice stands for it too. */
+export type Verdict = 'allowed' | 'throttled' | 'throttled-again';
 
-export interface ShareLimits {
+export interface ClientLimits {
   /** Messages a second that a client may send for long. */
   rate: number;
   /** Messages it may send at once, after a rest. */
@@ -26,25 +26,25 @@ interface Bucket {
   tokens: number;
   bytes: number;
   filledAt: number;
-  /** End of the window of the last cut. */
-  toldUntil: number;
+  /** End of the window for which the last notice stands. */
+  noticedUntil: number;
 }
 
-export class ClientShares {
+export class ClientRateLimiter {
   private readonly buckets = new LRUCache<string, Bucket>({ max: REMEMBERED });
   /** Bytes that a client may send at once, after a rest: always enough for the largest message. */
   readonly bytesBurst: number;
 
-  constructor(private readonly limits: ShareLimits) {
+  constructor(private readonly limits: ClientLimits) {
     this.bytesBurst = Math.max(BYTES_BURST_SECONDS * limits.bytesRate, limits.largest);
   }
 
-  /** Takes one message of the client out of its share, at `now` in milliseconds of a clock that never goes back. */
+  /** Takes one message out of the client's buckets, at `now` in milliseconds of a clock that never goes back. */
   take(clientId: string, size: number, now: number): Verdict {
     const { rate, burst, bytesRate, largest } = this.limits;
     let bucket = this.buckets.get(clientId);
     if (bucket === undefined) {
-      bucket = { tokens: burst, bytes: this.bytesBurst, filledAt: now, toldUntil: -Infinity };
+      bucket = { tokens: burst, bytes: this.bytesBurst, filledAt: now, noticedUntil: -Infinity };
       this.buckets.set(clientId, bucket);
     }
     const seconds = (now - bucket.filledAt) / 1000;
@@ -55,10 +55,10 @@ export class ClientShares {
     if (bucket.tokens >= 1 && bucket.bytes >= bytes) {
       bucket.tokens--;
       bucket.bytes -= bytes;
-      return 'within';
+      return 'allowed';
     }
-    if (now < bucket.toldUntil) return 'cut-again';
-    bucket.toldUntil = now + THROTTLE_WINDOW_MS;
-    return 'cut';
+    if (now < bucket.noticedUntil) return 'throttled-again';
+    bucket.noticedUntil = now + THROTTLE_WINDOW_MS;
+    return 'throttled';
   }
 }

@@ -10,15 +10,14 @@ import { RegistryKeys, RegistryModule, forgetLane } from '@app/registry';
 import { Mailboxes } from '@app/sharding';
 import { topicsOfClients, type IngesterSettings } from '../ingester.settings.js';
 import { ShardingModule } from '../sharding/sharding.module.js';
-import { IntakeController } from './intake.controller.js';
 import { LaneConnections } from './lane-connections.js';
 import { LaneMarkers } from './lane-markers.js';
 import { LaneStrategy } from './lane.strategy.js';
+import { MailboxWriter } from './mailbox-writer.js';
 import { SENTINEL } from './sentinel.js';
 
 @Module({
   imports: [RegistryModule, ShardingModule],
-  controllers: [IntakeController],
   providers: [
     { provide: LaneConnections, useFactory: () => new LaneConnections() },
     {
@@ -29,9 +28,10 @@ import { SENTINEL } from './sentinel.js';
         return new LaneMarkers(redis, keys, SENTINEL, logger, new Set(ownTopics));
       },
     },
+    { provide: MailboxWriter, inject: [Mailboxes, LaneMarkers, SETTINGS, LOGGER], useFactory: mailboxWriter },
     {
       provide: LaneStrategy,
-      inject: [BROKER, Mailboxes, LaneConnections, REDIS, RegistryKeys, SETTINGS, LOGGER],
+      inject: [BROKER, MailboxWriter, Mailboxes, LaneConnections, REDIS, RegistryKeys, SETTINGS, LOGGER],
       useFactory: laneStrategy,
     },
   ],
@@ -39,8 +39,25 @@ import { SENTINEL } from './sentinel.js';
 })
 export class IntakeModule {}
 
+function mailboxWriter(
+  mailboxes: Mailboxes,
+  markers: LaneMarkers,
+  settings: IngesterSettings,
+  logger: Logger,
+): MailboxWriter {
+  const options = {
+    templates: topicsOfClients(settings),
+    shardCount: settings.SHARD_COUNT,
+    laneCount: settings.INTAKE_LANES,
+    maxInboundBytes: settings.MAX_INBOUND_BYTES,
+    limits: { rate: settings.CLIENT_RATE, burst: settings.CLIENT_BURST, bytesRate: settings.CLIENT_BYTES_RATE },
+  };
+  return new MailboxWriter(mailboxes, markers, options, logger);
+}
+
 function laneStrategy(
   broker: BrokerAccess,
+  writer: MailboxWriter,
   mailboxes: Mailboxes,
   connections: LaneConnections,
   redis: Redis,
@@ -52,6 +69,7 @@ function laneStrategy(
   const filters = [...templates.map(({ filter }) => filter), SENTINEL];
   return new LaneStrategy(
     { ...broker, filters, templates, window: settings.INTAKE_WINDOW },
+    writer,
     {
       connected: (how) => connections.announce(how),
       retired: async (lane) => {

@@ -1,8 +1,7 @@
 import { connectAsync, type MqttClient } from 'mqtt';
-import type { Grant } from '@app/sharding';
+import { StaleOwnerError, type Grant } from '@app/sharding';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
-import type { StoreOutcome } from './intake.controller.js';
 import { Lane, type LanePurpose } from './lane.js';
 
 const GRANT: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
@@ -45,13 +44,13 @@ afterEach(async () => {
 function start({
   url = broker.url,
   held = () => Promise.resolve(true),
-  outcome = () => 'stored',
+  isStale = false,
   purpose = 'serve',
   readyMs = 10_000,
 }: {
   url?: string;
   held?: () => Promise<boolean>;
-  outcome?: () => StoreOutcome;
+  isStale?: boolean;
   purpose?: LanePurpose;
   readyMs?: number;
 } = {}): Lane {
@@ -60,11 +59,13 @@ function start({
     purpose,
     { url, clientId: `lane of ${topic}`, filters: [`$share/group/${topic}`], templates: [], window: 100, readyMs },
     {
-      store: (packets) => {
-        const how = outcome();
-        if (how === 'stored') stored.push(...packets.map(({ payload }) => payload.toString()));
-        return Promise.resolve(how);
+      write: (packets) => {
+        if (isStale) return Promise.reject(new StaleOwnerError(GRANT));
+        stored.push(...packets.map(({ payload }) => payload.toString()));
+        return Promise.resolve();
       },
+    },
+    {
       connected: (about) => void connects.push(about),
       retired: (index) => Promise.resolve(void retired.push(index)),
     },
@@ -98,7 +99,7 @@ function publish(text: string): Promise<unknown> {
   return publisher.publishAsync(topic, text, { qos: 1 });
 }
 
-describe('a lane', () => {
+describe('Lane', () => {
   it('asks whether it still holds its grant before it connects', async () => {
     const answer = gate<boolean>();
     const lane = start({ held: () => answer.passed });
@@ -109,7 +110,7 @@ describe('a lane', () => {
     expect(asked).toBe(1);
   });
 
-  it('never connects where it does not hold its grant', async () => {
+  it('never connects if it does not hold its grant', async () => {
     const lane = start({ held: () => Promise.resolve(false) });
     await lane.stop();
     expect(asked).toBe(1);
@@ -122,7 +123,7 @@ describe('a lane', () => {
     expect(answers).toContainEqual(expect.objectContaining({ cmd: 'puback', reasonCode: 0x10 }));
   });
 
-  it('asks again after another connection took its session, and goes on where it holds the grant', async () => {
+  it('asks again after another connection took its session, and goes on if it holds the grant', async () => {
     const lane = start();
     await eventually(() => expect(lane.connected).toBe(true));
     await takeSession();
@@ -133,7 +134,7 @@ describe('a lane', () => {
     expect(lost).toEqual([]);
   });
 
-  it('leaves the session to the one that took it where it holds the grant no more', async () => {
+  it('leaves the session to the connection that took it if it does not hold the grant any more', async () => {
     let holds = true;
     const lane = start({ held: () => Promise.resolve(holds) });
     await eventually(() => expect(lane.connected).toBe(true));
@@ -144,8 +145,8 @@ describe('a lane', () => {
     expect(lane.connected).toBe(false);
   });
 
-  it('is lost where what it received may not be stored', async () => {
-    start({ outcome: () => 'stale' });
+  it('reports its grant lost, and stops, when the mailbox writer rejects a batch with StaleOwnerError', async () => {
+    start({ isStale: true });
     const lane = lanes[0];
     await eventually(() => expect(lane?.connected).toBe(true));
     await publish('late');
@@ -181,7 +182,7 @@ describe('a lane', () => {
     await contrary.stop();
   });
 
-  it('tries again within a second, however long the broker has been away', async () => {
+  it('tries to connect again within a second, however long the broker has been away', async () => {
     const times: number[] = [];
     const held = (): Promise<boolean> => {
       times.push(performance.now());
@@ -196,7 +197,7 @@ describe('a lane', () => {
     expect(waits[0]).toBeLessThan(500);
   });
 
-  it('that retires connects again if the broker does not send what comes last', async () => {
+  it('connects again while it retires if the broker does not send its last message', async () => {
     const contrary = await ContraryBroker.before(broker.port);
     contrary.stall((name) => name === `lane of ${topic}/last`);
     const lane = start({ purpose: 'retire', url: contrary.url, readyMs: 200 });

@@ -1,7 +1,6 @@
 import { connect, connectAsync, type MqttClient } from 'mqtt';
 import type { Grant } from '@app/sharding';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
-import { INTAKE, type LaneContext, type StoreOutcome } from './intake.controller.js';
 import { LaneStrategy } from './lane.strategy.js';
 
 let broker: Server;
@@ -36,19 +35,17 @@ afterEach(() => strategy.close());
 function begin(group: string, url = broker.url): LaneStrategy {
   const begun = new LaneStrategy(
     { url, filters: [`in/${group}/+`], templates: [], window: 50 },
+    {
+      write: (packets, _lane, sequence) => {
+        stored.push(...packets.map(({ payload }) => payload.toString()));
+        sequences.push(sequence);
+        return Promise.resolve();
+      },
+    },
     { connected: () => undefined, retired: (lane) => Promise.resolve(void retired.push(lane)) },
     quiet,
   );
   begun.group = group;
-  begun.addHandler(
-    INTAKE,
-    (packets: { payload: Buffer }[], context: LaneContext) => {
-      stored.push(...packets.map(({ payload }) => payload.toString()));
-      sequences.push(context.sequence);
-      return Promise.resolve<StoreOutcome>('stored');
-    },
-    true,
-  );
   return begun;
 }
 
@@ -78,7 +75,7 @@ async function sessionOf(index: number): Promise<boolean> {
   return present;
 }
 
-it('a lane that is wanted no more is drained, its session ended, and nothing is sent to it any more', async () => {
+it('drains a lane that no member wants any more, and ends its session', async () => {
   strategy.open(lane(0), ownership);
   strategy.open(lane(1), ownership);
   await eventually(() => expect(strategy.connected).toBe(true));
@@ -92,7 +89,7 @@ it('a lane that is wanted no more is drained, its session ended, and nothing is 
   expect(strategy.connected).toBe(true);
 });
 
-it('what waited at the broker while nobody held the surplus lane is taken in before its session ends', async () => {
+it('stores what waited at the broker while nobody held a surplus lane before it ends its session', async () => {
   strategy.open(lane(0), ownership);
   await eventually(() => expect(strategy.connected).toBe(true));
   await strategy.close();
@@ -103,7 +100,7 @@ it('what waited at the broker while nobody held the surplus lane is taken in bef
   expect(stored).toEqual(waiting);
 });
 
-it('a lane that is wanted again serves again, and its batches are numbered on', async () => {
+it('serves a lane that is wanted again, and continues the numbers of its batches', async () => {
   strategy.open(lane(0), ownership);
   await eventually(() => expect(strategy.connected).toBe(true));
   await publish(10);
@@ -120,7 +117,7 @@ it('a lane that is wanted again serves again, and its batches are numbered on', 
   expect(new Set(sequences).size).toBe(sequences.length);
 });
 
-it('leaves no session behind, where one that only disconnects leaves its own', async () => {
+it('leaves no session of a retired lane behind, but that of a lane that only disconnects', async () => {
   for (const index of [0, 1]) strategy.open(lane(index), ownership);
   await eventually(() => expect(strategy.connected).toBe(true));
   strategy.want(1);

@@ -1,15 +1,14 @@
 /**
- * The lanes as a transport of @nestjs/microservices: what they receive reaches the handler of the `intake` pattern
- * in batches, so that the frame costs once a batch and not once a message.
+ * The lanes as a custom transport of @nestjs/microservices: the application starts and stops it with its other servers.
+ * What a lane receives goes to the mailbox writer in batches, not through pattern handlers: their frame would replace
+ * the writer's errors (ADR 0036).
  */
 import { EventEmitter, once } from 'node:events';
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
-import { lastValueFrom, type Observable } from 'rxjs';
-import type { IntakePacket } from '@app/broker';
 import { linkedAbort, type Logger } from '@app/platform';
 import type { Grant } from '@app/sharding';
-import { INTAKE, LaneContext, type StoreOutcome } from './intake.controller.js';
-import { Lane, type LaneHandlers, type LaneOptions, type LaneOwnership, type LanePurpose } from './lane.js';
+import { Lane, type LaneEvents, type LaneOptions, type LaneOwnership, type LanePurpose } from './lane.js';
+import type { MailboxWriter } from './mailbox-writer.js';
 
 export class LaneStrategy extends Server implements CustomTransportStrategy {
   override readonly transportId = Symbol('lane');
@@ -21,17 +20,16 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
 
   constructor(
     private readonly options: Omit<LaneOptions, 'clientId'>,
-    private readonly handlers: Pick<LaneHandlers, 'connected' | 'retired'>,
+    private readonly writer: Pick<MailboxWriter, 'write'>,
+    private readonly events: LaneEvents,
     private readonly log: Logger,
   ) {
     super();
   }
 
-  /** Nothing is received yet: lanes open as they are granted. Fails where nobody handles what they receive. */
-  listen(callback: (error?: unknown) => void): void {
-    callback(
-      this.getHandlerByPattern(INTAKE) === null ? new Error(`no handler for the pattern "${INTAKE}"`) : undefined,
-    );
+  /** Nothing is received yet: lanes open as they are granted. */
+  listen(callback: () => void): void {
+    callback();
   }
 
   open(grant: Grant, ownership: LaneOwnership): void {
@@ -68,11 +66,11 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
         filters: this.options.filters.map((filter) => prefix + filter),
         clientId: `${this.group}-lane-${grant.index}`,
       },
+      this.writer,
       {
-        ...this.handlers,
-        store: (packets, ...context) => this.hand(packets, new LaneContext(context)),
+        ...this.events,
         connected: (about) => {
-          this.handlers.connected(about);
+          this.events.connected(about);
           this.changed.emit('change');
         },
       },
@@ -133,12 +131,5 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
   // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the signature of the frame
   unwrap<T = ReadonlyMap<number, Lane>>(): T {
     return this.lanes as T;
-  }
-
-  private async hand(packets: readonly IntakePacket[], context: LaneContext): Promise<StoreOutcome> {
-    const handler = this.getHandlerByPattern(INTAKE);
-    if (handler === null) throw new Error(`no handler for the pattern "${INTAKE}"`);
-    const result = (await handler(packets, context)) as Observable<StoreOutcome> | Promise<StoreOutcome>;
-    return lastValueFrom(this.transformToObservable(result));
   }
 }

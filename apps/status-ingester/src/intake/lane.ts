@@ -6,8 +6,8 @@ import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/br
 import type { TopicTemplate } from '@app/protocol';
 import { Backoff, counter, gauge, type Logger, OPEN, pause, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
-import type { StoreOutcome } from './intake.controller.js';
 import { LaneActivity } from './lane-activity.js';
+import type { MailboxWriter } from './mailbox-writer.js';
 
 /** `retire`: nobody wants the lane any more, so its session is drained and ended (S10). */
 export type LanePurpose = 'serve' | 'retire';
@@ -19,16 +19,7 @@ export interface LaneOptions extends IntakeOptions {
   templates: readonly TopicTemplate[];
 }
 
-/** Stores one batch of the lane; the number rises with each batch. */
-export type StoreBatch = (
-  packets: readonly IntakePacket[],
-  lane: Grant,
-  sequence: number,
-  stopping: AbortSignal,
-) => Promise<StoreOutcome>;
-
-export interface LaneHandlers {
-  store: StoreBatch;
+export interface LaneEvents {
   /** It has subscribed. `again`: after it had lost the broker, under the same grant. */
   connected(about: { sessionPresent: boolean; again: boolean }): void;
   /** The lane's session is gone from the broker. */
@@ -56,7 +47,8 @@ export class Lane {
     readonly grant: Grant,
     readonly purpose: LanePurpose,
     private readonly options: LaneOptions,
-    private readonly handlers: LaneHandlers,
+    private readonly writer: Pick<MailboxWriter, 'write'>,
+    private readonly events: LaneEvents,
     readonly ownership: LaneOwnership,
     private readonly logger: Logger,
     /** Of the last batch that was stored under this grant. */
@@ -103,7 +95,7 @@ export class Lane {
     const about = { lane: this.grant.index, epoch: this.grant.epoch };
     while (!this.stopped()) {
       if (!(await this.mayConnect()) || this.stopped()) return;
-      const connection = new IntakeConnection(this.options, (packets) => this.take(packets), this.logger);
+      const connection = new IntakeConnection(this.options, (packets) => this.onBatch(packets), this.logger);
       this.connection = connection;
       try {
         if (this.purpose === 'retire') {
@@ -115,7 +107,7 @@ export class Lane {
         this.backoff.succeeded();
         if (!sessionPresent) lostSessions.inc({ lane: this.grant.index });
         this.logger.info({ ...about, session_present: sessionPresent }, 'lane connected');
-        this.handlers.connected({ sessionPresent, again: this.served });
+        this.events.connected({ sessionPresent, again: this.served });
         this.served = true;
       } catch (error) {
         if (!this.stopped()) {
@@ -135,7 +127,7 @@ export class Lane {
 
   private async retire(connection: IntakeConnection): Promise<void> {
     await connection.retire();
-    await this.handlers.retired(this.grant.index);
+    await this.events.retired(this.grant.index);
     this.up = true;
     this.logger.info({ lane: this.grant.index, epoch: this.grant.epoch }, 'surplus lane drained and its session ended');
   }
@@ -154,15 +146,20 @@ export class Lane {
     return false;
   }
 
-  private async take(packets: readonly IntakePacket[]): Promise<void> {
+  /** A rejection ends the connection, and nothing of the batch is acknowledged. */
+  private async onBatch(packets: readonly IntakePacket[]): Promise<void> {
     this.activity.batchReceived(packets, performance.now());
-    const outcome = await this.handlers
-      .store(packets, this.grant, ++this.sequence, this.storing.signal)
-      .finally(() => this.activity.batchEnded());
-    if (outcome === 'stored') return;
-    this.stopping.abort();
-    this.ownership.lost(this.grant);
-    throw new StaleOwnerError(this.grant);
+    try {
+      await this.writer.write(packets, this.grant, ++this.sequence, this.storing.signal);
+    } catch (error) {
+      if (error instanceof StaleOwnerError) {
+        this.stopping.abort();
+        this.ownership.lost(this.grant);
+      }
+      throw error;
+    } finally {
+      this.activity.batchEnded();
+    }
   }
 
   private setConnected(up: boolean): void {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { IntakePacket } from '@app/broker';
 import { TopicTemplate } from '@app/protocol';
 import { decodeMailboxEntry, type Packet } from '@app/registry';
-import { seal, sealCut, senderOf, type Sender } from './mailbox-item.js';
+import { senderOf, toMailboxItem, toThrottledItem, type Sender } from './mailbox-item.js';
 
 const STATUS = new TopicTemplate('redhat/insights/status/{clientId}');
 const IN = new TopicTemplate('redhat/insights/in/{clientId}');
@@ -27,8 +27,8 @@ function knownSenderOf({ topic }: IntakePacket): Sender {
 }
 
 /** What the shard's owner will read from its mailbox. */
-function sealed(packet: IntakePacket, lane = 0, maxBytes = MAX_BYTES): Packet {
-  const item = seal(packet, knownSenderOf(packet), lane, maxBytes);
+function written(packet: IntakePacket, lane = 0, maxBytes = MAX_BYTES): Packet {
+  const item = toMailboxItem(packet, knownSenderOf(packet), lane, maxBytes);
   const message = decodeMailboxEntry({ id: '1700000000000-0', ...item });
   if (message.kind !== 'packet') throw new Error('the packet became a command');
   const { at, ...packetAgain } = message;
@@ -36,9 +36,9 @@ function sealed(packet: IntakePacket, lane = 0, maxBytes = MAX_BYTES): Packet {
   return packetAgain;
 }
 
-describe('seal', () => {
+describe('toMailboxItem', () => {
   it('keeps what a shard needs to know of a packet', () => {
-    expect(sealed(received('{"type":"offline"}'), 3)).toEqual({
+    expect(written(received('{"type":"offline"}'), 3)).toEqual({
       id: '1700000000000-0',
       kind: 'packet',
       clientId: 'host-1',
@@ -56,22 +56,22 @@ describe('seal', () => {
     [false, true],
     [true, true],
   ])('keeps the flags retain %s and DUP %s', (retain, dup) => {
-    expect(sealed(received('x', { retain, dup }))).toMatchObject({ retain, dup });
+    expect(written(received('x', { retain, dup }))).toMatchObject({ retain, dup });
   });
 
   it('names the template of the topic, whichever of the list it is', () => {
-    expect(sealed(received('x', { topic: 'redhat/insights/status/host-1' }))).toMatchObject({
+    expect(written(received('x', { topic: 'redhat/insights/status/host-1' }))).toMatchObject({
       clientId: 'host-1',
       topic: STATUS.template,
     });
-    expect(sealed(received('x', { topic: 'redhat/insights/in/host-2' }))).toMatchObject({
+    expect(written(received('x', { topic: 'redhat/insights/in/host-2' }))).toMatchObject({
       clientId: 'host-2',
       topic: IN.template,
     });
   });
 
   it('keeps an empty payload: it removes a handshake', () => {
-    const packet = sealed(received('', { retain: true }));
+    const packet = written(received('', { retain: true }));
     expect(packet).toMatchObject({ body: '', retain: true });
     expect(packet).not.toHaveProperty('refused');
   });
@@ -86,23 +86,23 @@ describe('seal', () => {
     expect(senderOf(topic, TEMPLATES)).toBeUndefined();
   });
 
-  it('drops everything where there is no template', () => {
+  it('drops every packet if there is no template', () => {
     expect(senderOf(received('x').topic, [])).toBeUndefined();
   });
 
   it('passes on a payload of the largest size, and a sample of one that is a byte larger', () => {
     const largest = 'é'.repeat(MAX_BYTES / 2);
-    const packet = sealed(received(largest));
+    const packet = written(received(largest));
     expect(packet.body).toBe(largest);
     expect(packet).not.toHaveProperty('refused');
-    expect(sealed(received(`${largest}a`))).toMatchObject({ refused: 'too-large' });
-    expect(sealed(received('a'.repeat(MAX_BYTES + 1))).body).toBe('a'.repeat(1024));
+    expect(written(received(`${largest}a`))).toMatchObject({ refused: 'too-large' });
+    expect(written(received('a'.repeat(MAX_BYTES + 1))).body).toBe('a'.repeat(1024));
   });
 
   it('marks what is not UTF-8, and keeps a sample of its bytes', () => {
-    const packet = sealed(received(Buffer.from([0x7b, 0xff, 0xfe, 0x00])));
+    const packet = written(received(Buffer.from([0x7b, 0xff, 0xfe, 0x00])));
     expect(packet).toMatchObject({ refused: 'not-utf8', body: '{\u00ff\u00fe\0' });
-    expect(sealed(received(Buffer.alloc(MAX_BYTES, 0xff))).body).toBe('\u00ff'.repeat(1024));
+    expect(written(received(Buffer.alloc(MAX_BYTES, 0xff))).body).toBe('\u00ff'.repeat(1024));
   });
 
   it.each([
@@ -111,11 +111,11 @@ describe('seal', () => {
     ['a character cut in two', [0xc3]],
     ['a character beyond Unicode', [0xf5, 0x80, 0x80, 0x80]],
   ])('takes %s for what it is: not UTF-8', (_, bytes) => {
-    expect(sealed(received(Buffer.from(bytes))).refused).toBe('not-utf8');
+    expect(written(received(Buffer.from(bytes))).refused).toBe('not-utf8');
   });
 
   it('says too large of what is both too large and not UTF-8', () => {
-    expect(sealed(received(Buffer.alloc(MAX_BYTES + 1, 0xff))).refused).toBe('too-large');
+    expect(written(received(Buffer.alloc(MAX_BYTES + 1, 0xff))).refused).toBe('too-large');
   });
 
   it('carries any text unchanged through the mailbox', () => {
@@ -124,7 +124,7 @@ describe('seal', () => {
       .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
     fc.assert(
       fc.property(fc.string({ unit: character, maxLength: 200 }), (body) => {
-        const packet = sealed(received(body));
+        const packet = written(received(body));
         expect(packet.body).toBe(body);
         expect(packet).not.toHaveProperty('refused');
       }),
@@ -141,7 +141,7 @@ describe('seal', () => {
         fc.nat({ max: 64 }),
         fc.nat({ max: 64 }),
         (bytes, on, max, lane) => {
-          const packet = sealed(received(Buffer.from(bytes), { topic: on }), lane, max);
+          const packet = written(received(Buffer.from(bytes), { topic: on }), lane, max);
           expect(packet.lane).toBe(lane);
           expect(packet.refused === 'too-large').toBe(bytes.length > max);
           if (packet.refused === undefined) expect(Buffer.from(packet.body)).toEqual(Buffer.from(bytes));
@@ -155,7 +155,7 @@ describe('seal', () => {
 describe('the name of a delivery', () => {
   const nameOf = (given: Partial<IntakePacket> = {}, payload = 'x'): string | undefined => {
     const packet = received(payload, given);
-    return seal(packet, knownSenderOf(packet), 0, MAX_BYTES).delivery;
+    return toMailboxItem(packet, knownSenderOf(packet), 0, MAX_BYTES).delivery;
   };
 
   it('is the same when it is delivered again', () => {
@@ -172,9 +172,9 @@ describe('the name of a delivery', () => {
     expect(nameOf({ packetId: undefined })).toBe('');
   });
 
-  it('is empty for a cut, so that the packet is judged anew when it is delivered again', () => {
+  it('is empty for a notice of throttling, so that the packet is judged again when it is delivered again', () => {
     const packet = received('é'.repeat(2000), { dup: true });
-    const item = sealCut(packet, knownSenderOf(packet), 'too many');
+    const item = toThrottledItem(packet, knownSenderOf(packet), 'too many');
     expect(item).toMatchObject({ delivery: '', again: false });
     const sample = Buffer.from('é'.repeat(512)).toString('latin1');
     expect(decodeMailboxEntry({ id: '1700000000000-0', ...item })).toMatchObject({

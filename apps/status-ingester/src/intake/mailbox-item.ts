@@ -17,17 +17,17 @@ export function senderOf(topic: string, templates: readonly TopicTemplate[]): Se
   return undefined;
 }
 
-export function seal(packet: IntakePacket, sender: Sender, lane: number, maxBytes: number): LaneItem {
+export function toMailboxItem(packet: IntakePacket, sender: Sender, lane: number, maxBytes: number): LaneItem {
   const { payload, retain, dup } = packet;
   const item = encodePacket({ kind: 'packet', ...sender, lane, retain, dup, ...payloadText(payload, maxBytes) });
   return Object.assign(item, { delivery: nameOf(packet), again: dup });
 }
 
 /**
- * In place of a packet that is over its sender's share. It has no delivery to be known by: a packet that the next owner
- * of the lane is given again is judged anew.
+ * The notice that a sender is throttled, in place of its packet. It names no delivery: a packet that the broker delivers
+ * again is judged again.
  */
-export function sealCut({ payload }: IntakePacket, { clientId, topic }: Sender, details: string): LaneItem {
+export function toThrottledItem({ payload }: IntakePacket, { clientId, topic }: Sender, details: string): LaneItem {
   const command = { do: 'throttled', topic, sample: payloadSample(payload), details } as const;
   return Object.assign(encodeCommand({ clientId, command }), { delivery: '', again: false });
 }

@@ -1,0 +1,91 @@
+import { pino } from 'pino';
+import type { IntakePacket } from '@app/broker';
+import type { Logger, Redis } from '@app/platform';
+import { TopicTemplate } from '@app/protocol';
+import { RegistryKeys } from '@app/registry';
+import { Mailboxes, StaleOwnerError, type Grant } from '@app/sharding';
+import { withRedis } from '../../../../test/support/redis.js';
+import { quiet } from '../../../../test/support/servers.js';
+import type { ClientLimits } from './client-rate-limiter.js';
+import { LaneMarkers } from './lane-markers.js';
+import { MailboxWriter, type MailboxWriterOptions } from './mailbox-writer.js';
+
+const LANE: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
+const forever = new AbortController().signal;
+const keys = new RegistryKeys('intake');
+let redis: Redis;
+
+withRedis((connection) => (redis = connection));
+
+afterEach(() => redis.flushall());
+
+async function writerOf(
+  limits: Partial<ClientLimits> = {},
+  logger: Logger = quiet,
+  limit = 10_000,
+): Promise<MailboxWriter> {
+  const mailboxes = new Mailboxes(redis, keys, limit);
+  await mailboxes.announce(LANE, 1);
+  const options: MailboxWriterOptions = {
+    templates: [new TopicTemplate('redhat/insights/in/{clientId}')],
+    shardCount: 1,
+    laneCount: 1,
+    maxInboundBytes: 262_144,
+    limits: { rate: 50, burst: 1000, bytesRate: 1_048_576, ...limits },
+  };
+  return new MailboxWriter(mailboxes, new LaneMarkers(redis, keys, 'marker', logger), options, logger);
+}
+
+function packetsOn(topic: string, count: number, payload: Buffer): IntakePacket[] {
+  return Array.from({ length: count }, (_, i) => ({ topic, payload, retain: false, dup: false, packetId: i + 1 }));
+}
+
+describe('MailboxWriter', () => {
+  it('logs one line a second for a flood on topics without a valid client id, and stores nothing of it', async () => {
+    const lines: string[] = [];
+    const logger = pino({ level: 'warn' }, { write: (line) => void lines.push(line) });
+    const writer = await writerOf({}, logger);
+    const packets = packetsOn(`redhat/insights/in/${'a'.repeat(257)}`, 20_000, Buffer.from('x'));
+    const begun = performance.now();
+    await writer.write(packets, LANE, 1, forever);
+    const seconds = Math.ceil((performance.now() - begun) / 1000);
+    expect(lines.length).toBeGreaterThanOrEqual(1);
+    expect(lines.length).toBeLessThanOrEqual(seconds + 1);
+    expect(await redis.exists(keys.mailbox(0))).toBe(0);
+  });
+
+  it('throttles a client by bytes that sends the largest packets within its rate of messages, and no other client', async () => {
+    const writer = await writerOf({ bytesRate: 65_536, rate: 1000 });
+    const largest = Buffer.alloc(262_144, 'x');
+    const small = packetsOn('redhat/insights/in/small', 1, Buffer.from('x'));
+    await writer.write([...packetsOn('redhat/insights/in/large', 50, largest), ...small], LANE, 2, forever);
+    const entries = await redis.xrange(keys.mailbox(0), '-', '+');
+    // The first fits into the burst; in place of all others there is one entry with a sample.
+    expect(entries.map(([, fields]) => fields.join(' ').length > largest.length)).toEqual([true, false, false]);
+    expect(entries[1]?.[1].join(' ')).toContain('65536 bytes a second');
+  });
+
+  it('rejects with StaleOwnerError if the lane has a newer owner, and stores nothing', async () => {
+    const writer = await writerOf();
+    const newer: Grant = { ...LANE, epoch: 2, fence: '2:boot' };
+    await new Mailboxes(redis, keys, 10).announce(newer, 1);
+    const written = writer.write(packetsOn('redhat/insights/in/a', 1, Buffer.from('x')), LANE, 1, forever);
+    await expect(written).rejects.toEqual(new StaleOwnerError(LANE));
+    expect(await redis.exists(keys.mailbox(0))).toBe(0);
+  });
+
+  it('waits for room in a full mailbox, and stops to wait when it is aborted', async () => {
+    const writer = await writerOf({}, quiet, 1);
+    const [first, second, third] = packetsOn('redhat/insights/in/a', 3, Buffer.from('x')).map((packet) => [packet]);
+    await writer.write(first ?? [], LANE, 1, forever);
+    const waiting = writer.write(second ?? [], LANE, 2, forever);
+    await redis.del(keys.mailbox(0));
+    await waiting;
+    expect(await redis.xlen(keys.mailbox(0))).toBe(1);
+    const stop = new AbortController();
+    const aborted = writer.write(third ?? [], LANE, 3, stop.signal);
+    stop.abort();
+    await expect(aborted).rejects.toThrow('aborted');
+    expect(await redis.xlen(keys.mailbox(0))).toBe(1);
+  });
+});

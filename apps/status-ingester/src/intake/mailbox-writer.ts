@@ -1,0 +1,124 @@
+/**
+ * Writes what a lane received into the mailboxes: each packet is hashed to its shard and appended to that shard's
+ * mailbox. The lane acknowledges a batch to the broker when `write` has resolved.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { IntakePacket } from '@app/broker';
+import { OPEN, Sampled, backoffMs, counter, type Logger } from '@app/platform';
+import { shardOf, type TopicTemplate } from '@app/protocol';
+import { StaleOwnerError, type Grant, type LaneItem, type Mailboxes } from '@app/sharding';
+import { ClientRateLimiter, type ClientLimits } from './client-rate-limiter.js';
+import type { LaneMarkers } from './lane-markers.js';
+import { senderOf, toMailboxItem, toThrottledItem } from './mailbox-item.js';
+
+export interface MailboxWriterOptions {
+  /** Of the topics that clients publish on. */
+  templates: readonly TopicTemplate[];
+  shardCount: number;
+  laneCount: number;
+  maxInboundBytes: number;
+  /** Of each client. */
+  limits: Omit<ClientLimits, 'largest'>;
+}
+
+type Batches = ReadonlyMap<number, readonly LaneItem[]>;
+
+const NOTHING: Batches = new Map();
+
+const received = counter('intake_messages', 'Messages taken over from the broker, by lane.', { lane: OPEN });
+const throttled = counter('intake_throttled_messages', 'Messages over the rate limit of their client: not stored.');
+const foreign = counter('intake_foreign_topics', 'Messages on a topic without a valid client id; dropped.');
+const repeated = counter('intake_repeats', 'Redelivered messages that had been stored before, and were left out.', {
+  lane: OPEN,
+});
+const waits = counter('intake_waits', 'Tries to store a batch that had to be repeated, by cause.', {
+  cause: ['mailbox-full', 'redis'],
+});
+
+export class MailboxWriter {
+  private readonly limiter: ClientRateLimiter;
+  private readonly throttledDetails: string;
+  private readonly warnings = new Sampled();
+
+  constructor(
+    private readonly mailboxes: Pick<Mailboxes, 'append'>,
+    private readonly markers: LaneMarkers,
+    private readonly options: MailboxWriterOptions,
+    private readonly logger: Logger,
+  ) {
+    const { limits, maxInboundBytes, laneCount } = options;
+    this.limiter = new ClientRateLimiter({ ...limits, largest: maxInboundBytes });
+    this.throttledDetails =
+      `more than ${limits.rate} messages a second after ${limits.burst} at once, or than ${limits.bytesRate} bytes a ` +
+      `second after ${this.limiter.bytesBurst} at once: those over it are not stored`;
+    for (let lane = 0; lane < laneCount; lane++) {
+      received.inc({ lane }, 0);
+      repeated.inc({ lane }, 0);
+    }
+  }
+
+  /**
+   * Resolves when every packet is in its mailbox. A full mailbox, or a Redis that is away, is waited for.
+   * @throws StaleOwnerError if the lane has a newer owner, who stores what is not stored yet; AbortError
+   */
+  async write(packets: readonly IntakePacket[], lane: Grant, sequence: number, signal: AbortSignal): Promise<void> {
+    const own = packets.filter((packet) => this.markers.isMarker(packet));
+    const ofClients = own.length === 0 ? packets : packets.filter((packet) => !own.includes(packet));
+    let batches: Batches = this.byShard(ofClients, lane.index);
+    for (let attempt = 0; batches.size > 0; attempt++) {
+      batches = await this.append(lane, sequence, batches);
+      if (batches.size > 0) await sleep(backoffMs(attempt, 20, 1000), undefined, { signal });
+    }
+    received.inc({ lane: lane.index }, ofClients.length);
+    await this.markers.note(own);
+  }
+
+  /** @returns the batches to append again: those whose mailbox is full, or all if the outcome is unknown. */
+  private async append(lane: Grant, sequence: number, batches: Batches): Promise<Batches> {
+    try {
+      const { outcomes, repeats } = await this.mailboxes.append(lane, sequence, batches);
+      if (repeats > 0) repeated.inc({ lane: lane.index }, repeats);
+      const full = Array.from(batches).filter(([shard]) => outcomes.get(shard) === 'full');
+      if (full.length === 0) return NOTHING;
+      waits.inc({ cause: 'mailbox-full' });
+      return new Map(full);
+    } catch (error) {
+      if (error instanceof StaleOwnerError) throw error;
+      waits.inc({ cause: 'redis' });
+      this.logger.warn({ err: error, lane: lane.index }, 'append failed; repeating it');
+      return batches;
+    }
+  }
+
+  private byShard(packets: readonly IntakePacket[], lane: number): Map<number, LaneItem[]> {
+    const { templates, shardCount, maxInboundBytes } = this.options;
+    const batches = new Map<number, LaneItem[]>();
+    const now = performance.now();
+    for (const packet of packets) {
+      const sender = senderOf(packet.topic, templates);
+      if (sender === undefined) {
+        this.dropForeign(packet);
+        continue;
+      }
+      const verdict = this.limiter.take(sender.clientId, packet.payload.length, now);
+      if (verdict !== 'allowed') throttled.inc();
+      if (verdict === 'throttled-again') continue;
+      const item =
+        verdict === 'allowed'
+          ? toMailboxItem(packet, sender, lane, maxInboundBytes)
+          : toThrottledItem(packet, sender, this.throttledDetails);
+      const shard = shardOf(sender.clientId, shardCount);
+      const batch = batches.get(shard);
+      if (batch === undefined) batches.set(shard, [item]);
+      else batch.push(item);
+    }
+    return batches;
+  }
+
+  private dropForeign({ topic }: IntakePacket): void {
+    foreign.inc();
+    this.warnings.take((skipped) =>
+      this.logger.warn({ topic: topic.slice(0, 512), skipped }, 'message on a topic without a valid client id dropped'),
+    );
+  }
+}
