@@ -5,8 +5,8 @@ import { AdaptiveBatchSize } from './adaptive-batch-size.js';
 const BUDGET = 32 * 1024 * 1024;
 
 function entries(count: number, characters: number): MailboxEntry[] {
-  const body = 'x'.repeat(characters);
-  return Array.from({ length: count }, (_, i) => ({ id: `${i}-0`, clientId: 'client', meta: 'meta', body }));
+  const text = 'x'.repeat(characters);
+  return Array.from({ length: count }, (_, i) => ({ id: `${i}-0`, text }));
 }
 
 it('grows with a backlog of small entries, and only with a backlog', () => {

@@ -35,6 +35,6 @@ export class AdaptiveBatchSize {
 
 function characters(entries: readonly StreamEntry[]): number {
   let sum = 0;
-  for (const { body } of entries) sum += body.length;
+  for (const { text } of entries) sum += text.length;
   return sum;
 }

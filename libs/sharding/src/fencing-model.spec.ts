@@ -7,7 +7,7 @@ import type { Redis } from '@app/platform';
 import { withRedis } from '../../../test/support/redis.js';
 import { FencedCommit, PositionError } from './fenced-commit.js';
 import { Leases, type LeaseStatus } from './leases.js';
-import { Mailboxes, unpack, type AppendOutcome } from './mailbox.js';
+import { Mailboxes, type AppendOutcome } from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
 
@@ -192,9 +192,7 @@ class World {
         one.mailbox.push(...bodies.map((body) => ({ id: '', body })));
       }
     }
-    const items = new Map(
-      Array.from(batches, ([index, bodies]) => [index, bodies.map((body) => ({ clientId: 'c', meta: 'm', body }))]),
-    );
+    const items = new Map(Array.from(batches, ([index, bodies]) => [index, bodies.map((body) => ({ text: body }))]));
     const outcome = this.mailboxes.append(by, sequence, items).then(({ outcomes }) => outcomes);
     if ([...wanted.values()].includes('stale')) await expect(outcome).rejects.toThrow(StaleOwnerError);
     else expect(await outcome).toEqual(wanted);
@@ -204,7 +202,7 @@ class World {
     const one = this.at(index);
     const body = `body ${this.bodies++}`;
     const fits = one.mailbox.length < LIMIT;
-    expect(await this.mailboxes.send(index, { clientId: 'c', meta: 'm', body })).toBe(fits);
+    expect(await this.mailboxes.send(index, body)).toBe(fits);
     if (fits) one.mailbox.push({ id: '', body });
   }
 
@@ -281,9 +279,7 @@ class World {
   private async compare(): Promise<void> {
     for (const [index, one] of this.shards.entries()) {
       const entries = await redis.xrange(this.keys.mailbox(index), '-', '+');
-      expect(entries.map(([id, [, packed = '']]) => unpack(id, packed).body)).toEqual(
-        one.mailbox.map(({ body }) => body),
-      );
+      expect(entries.map(([, [, text = '']]) => text)).toEqual(one.mailbox.map(({ body }) => body));
       one.mailbox = entries.map(([id], i) => ({ id, body: one.mailbox[i]?.body ?? '' }));
       expect(await redis.lrange(this.applied(index), 0, -1)).toEqual(one.applied);
       expect(await this.commits.position(index)).toBe(one.position);

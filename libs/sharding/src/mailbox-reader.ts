@@ -1,5 +1,5 @@
 import type { Redis } from '@app/platform';
-import { unpack, type MailboxEntry } from './mailbox.js';
+import type { MailboxEntry } from './mailbox.js';
 import type { ShardingKeys } from './sharding-keys.js';
 import type { StreamReader } from './shard-stream.js';
 import { streamReader } from './stream-reader.js';
@@ -8,6 +8,6 @@ import { streamReader } from './stream-reader.js';
 export function mailboxReader(redis: Redis, keys: ShardingKeys): StreamReader<MailboxEntry> {
   return streamReader(redis, {
     key: (shard) => keys.mailbox(shard),
-    decode: (id, [, packed = '']) => unpack(id, packed),
+    decode: (id, [, text = '']) => ({ id, text }),
   });
 }

@@ -1,14 +1,6 @@
 import type { Redis } from '@app/platform';
 import { withRedis } from '../../../test/support/redis.js';
-import {
-  Mailboxes,
-  storedAt,
-  unpack,
-  type AppendOutcome,
-  type LaneItem,
-  type MailboxEntry,
-  type MailboxItem,
-} from './mailbox.js';
+import { Mailboxes, storedAt, type AppendOutcome, type LaneItem, type MailboxEntry } from './mailbox.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import { ShardingKeys } from './sharding-keys.js';
 
@@ -35,21 +27,17 @@ async function announcedBy(owner: Grant, limit = 100): Promise<Mailboxes> {
   return mailboxes;
 }
 
-function item(body: string): MailboxItem {
-  return { clientId: `client of ${body}`, meta: `meta of ${body}`, body };
-}
-
-function items(...bodies: string[]): MailboxItem[] {
-  return bodies.map(item);
+function items(...texts: string[]): LaneItem[] {
+  return texts.map((text) => ({ text }));
 }
 
 async function entriesOf(shard: number): Promise<MailboxEntry[]> {
   const entries = await redis.xrange(keys.mailbox(shard), '-', '+');
-  return entries.map(([id, [, packed = '']]) => unpack(id, packed));
+  return entries.map(([id, [, text = '']]) => ({ id, text }));
 }
 
-async function bodies(shard: number): Promise<string[]> {
-  return (await entriesOf(shard)).map(({ body }) => body);
+async function texts(shard: number): Promise<string[]> {
+  return (await entriesOf(shard)).map(({ text }) => text);
 }
 
 async function outcomesOf(
@@ -79,18 +67,18 @@ describe('appending as the owner of a lane', () => {
         [7, 'appended'],
       ]),
     );
-    expect(await bodies(3)).toEqual(['a', 'b', 'c']);
-    expect(await bodies(0)).toEqual(['d']);
-    expect(await bodies(7)).toEqual(['e', 'f']);
-    expect(await bodies(1)).toEqual([]);
+    expect(await texts(3)).toEqual(['a', 'b', 'c']);
+    expect(await texts(0)).toEqual(['d']);
+    expect(await texts(7)).toEqual(['e', 'f']);
+    expect(await texts(1)).toEqual([]);
   });
 
-  it('stores client, meta and body, and the time of the store in the id', async () => {
+  it('stores the text of an entry, and the time of the store in its id', async () => {
     const [seconds] = await redis.time();
     const mailboxes = await announcedBy(lane(1));
     await mailboxes.append(lane(1), 1, new Map([[0, items('x')]]));
     const [entry] = await entriesOf(0);
-    expect(entry).toMatchObject(item('x'));
+    expect(entry).toMatchObject({ text: 'x' });
     expect(storedAt(entry?.id ?? '')).toBeGreaterThanOrEqual(Number(seconds) * 1000);
   });
 
@@ -102,7 +90,7 @@ describe('appending as the owner of a lane', () => {
     const late = mailboxes.append(lane(4), 99, new Map([[0, items('late')]]));
     await expect(late).rejects.toThrow(StaleOwnerError);
     await expect(late).rejects.toMatchObject({ grant: lane(4) });
-    expect(await bodies(0)).toEqual(['old', 'new']);
+    expect(await texts(0)).toEqual(['old', 'new']);
   });
 
   it('refuses an owner that has not announced itself, even where no other has', async () => {
@@ -110,14 +98,14 @@ describe('appending as the owner of a lane', () => {
     await expect(mailboxes.append(lane(1), 1, new Map([[0, items('a')]]))).rejects.toThrow(StaleOwnerError);
     await mailboxes.announce(lane(1), SHARDS);
     await expect(mailboxes.append(lane(2), 1, new Map([[0, items('b')]]))).rejects.toThrow(StaleOwnerError);
-    expect(await bodies(0)).toEqual([]);
+    expect(await texts(0)).toEqual([]);
   });
 
   it('refuses another boot of the announced epoch', async () => {
     const mailboxes = await announcedBy(lane(3));
     const other = mailboxes.append(lane(3, 0, 'other'), 1, new Map([[0, items('a')]]));
     await expect(other).rejects.toThrow(StaleOwnerError);
-    expect(await bodies(0)).toEqual([]);
+    expect(await texts(0)).toEqual([]);
   });
 
   it('refuses the old owner once Redis has lost its mark, and takes a new one whose epoch starts over', async () => {
@@ -130,7 +118,7 @@ describe('appending as the owner of a lane', () => {
     await mailboxes.announce(next, SHARDS);
     expect(await outcomesOf(mailboxes, next, 1, new Map([[0, items('after')]]))).toEqual(new Map([[0, 'appended']]));
     await expect(mailboxes.append(lane(1, 0, 'old'), 3, late)).rejects.toThrow(StaleOwnerError);
-    expect(await bodies(0)).toEqual(['after']);
+    expect(await texts(0)).toEqual(['after']);
   });
 
   it('compares epochs as numbers, not as text', async () => {
@@ -140,7 +128,7 @@ describe('appending as the owner of a lane', () => {
     await mailboxes.append(lane(10), 1, new Map([[0, items('ten')]]));
     await expect(mailboxes.announce(lane(9), SHARDS)).rejects.toThrow(StaleOwnerError);
     await expect(mailboxes.append(lane(9), 2, new Map([[0, items('late')]]))).rejects.toThrow(StaleOwnerError);
-    expect(await bodies(0)).toEqual(['nine', 'ten']);
+    expect(await texts(0)).toEqual(['nine', 'ten']);
   });
 
   it('appends the same sequence number once, and says that it has seen it', async () => {
@@ -150,7 +138,7 @@ describe('appending as the owner of a lane', () => {
     expect(await outcomesOf(mailboxes, lane(1), 7, batch)).toEqual(new Map([[0, 'seen']]));
     expect(await outcomesOf(mailboxes, lane(1), 6, batch)).toEqual(new Map([[0, 'seen']]));
     expect(await outcomesOf(mailboxes, lane(1), 10, new Map([[0, items('c')]]))).toEqual(new Map([[0, 'appended']]));
-    expect(await bodies(0)).toEqual(['a', 'b', 'c']);
+    expect(await texts(0)).toEqual(['a', 'b', 'c']);
   });
 
   it('appends a repeated batch to the shards that had not got it, and to no other', async () => {
@@ -171,8 +159,8 @@ describe('appending as the owner of a lane', () => {
         [1, 'appended'],
       ]),
     );
-    expect(await bodies(0)).toEqual(['a']);
-    expect(await bodies(1)).toEqual(['b']);
+    expect(await texts(0)).toEqual(['a']);
+    expect(await texts(1)).toEqual(['b']);
   });
 
   it('starts the sequence anew with a new epoch', async () => {
@@ -180,7 +168,7 @@ describe('appending as the owner of a lane', () => {
     await mailboxes.append(lane(1), 50, new Map([[0, items('old')]]));
     await mailboxes.announce(lane(2), SHARDS);
     expect(await outcomesOf(mailboxes, lane(2), 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
-    expect(await bodies(0)).toEqual(['old', 'new']);
+    expect(await texts(0)).toEqual(['old', 'new']);
   });
 
   it('keeps the epochs and sequences of lanes apart', async () => {
@@ -189,7 +177,7 @@ describe('appending as the owner of a lane', () => {
     await mailboxes.append(lane(9, 0), 9, new Map([[0, items('of lane 0')]]));
     const outcome = await outcomesOf(mailboxes, lane(1, 1), 1, new Map([[0, items('of lane 1')]]));
     expect(outcome).toEqual(new Map([[0, 'appended']]));
-    expect(await bodies(0)).toEqual(['of lane 0', 'of lane 1']);
+    expect(await texts(0)).toEqual(['of lane 0', 'of lane 1']);
   });
 
   it('fills a mailbox to its limit, and refuses what does not fit as a whole', async () => {
@@ -198,11 +186,11 @@ describe('appending as the owner of a lane', () => {
     expect(await outcomesOf(mailboxes, lane(1), 2, new Map([[0, items('c', 'd', 'e')]]))).toEqual(
       new Map([[0, 'full']]),
     );
-    expect(await bodies(0)).toEqual(['a', 'b']);
+    expect(await texts(0)).toEqual(['a', 'b']);
     expect(await outcomesOf(mailboxes, lane(1), 2, new Map([[0, items('c', 'd')]]))).toEqual(
       new Map([[0, 'appended']]),
     );
-    expect(await bodies(0)).toEqual(['a', 'b', 'c', 'd']);
+    expect(await texts(0)).toEqual(['a', 'b', 'c', 'd']);
     expect(await outcomesOf(mailboxes, lane(1), 3, new Map([[0, items('f')]]))).toEqual(new Map([[0, 'full']]));
   });
 
@@ -226,8 +214,8 @@ describe('appending as the owner of a lane', () => {
         [1, 'seen'],
       ]),
     );
-    expect(await bodies(0)).toEqual(['b']);
-    expect(await bodies(1)).toEqual(['c']);
+    expect(await texts(0)).toEqual(['b']);
+    expect(await texts(1)).toEqual(['c']);
   });
 
   it('fails where one shard fails, only after the others are done, so that a repetition finds them seen', async () => {
@@ -238,7 +226,7 @@ describe('appending as the owner of a lane', () => {
       [1, items('b')],
     ]);
     await expect(mailboxes.append(lane(1), 1, batch)).rejects.toThrow(/WRONGTYPE/);
-    expect(await bodies(1)).toEqual(['b']);
+    expect(await texts(1)).toEqual(['b']);
     await redis.del(keys.mailbox(0));
     expect(await outcomesOf(mailboxes, lane(1), 1, batch)).toEqual(
       new Map([
@@ -252,12 +240,11 @@ describe('appending as the owner of a lane', () => {
     ['empty', ''],
     ['of several lines', '\n{"a":\n\n1}\n'],
     ['of control characters and characters beyond the basic plane', '{"a":"\u0000\t","b":"ü😀"}'],
-  ])('keeps a body as it is that is %s', async (_, body) => {
-    const odd = { clientId: 'a b:c{d}😀', meta: 'packet 0 r- a/{clientId}', body };
+  ])('keeps a text as it is that is %s', async (_, text) => {
     const mailboxes = await announcedBy(lane(1));
-    await mailboxes.append(lane(1), 1, new Map([[0, [odd]]]));
-    await mailboxes.send(0, odd);
-    expect(await entriesOf(0)).toEqual([expect.objectContaining(odd), expect.objectContaining(odd)]);
+    await mailboxes.append(lane(1), 1, new Map([[0, [{ text }]]]));
+    await mailboxes.send(0, text);
+    expect(await entriesOf(0)).toEqual([expect.objectContaining({ text }), expect.objectContaining({ text })]);
   });
 });
 
@@ -268,7 +255,7 @@ describe('announcing a lane', () => {
     for (let shard = 0; shard < SHARDS; shard++) {
       const late = mailboxes.append(lane(2), 1, new Map([[shard, items('late')]]));
       await expect(late).rejects.toThrow(StaleOwnerError);
-      expect(await bodies(shard)).toEqual([]);
+      expect(await texts(shard)).toEqual([]);
     }
   });
 
@@ -292,7 +279,7 @@ describe('announcing a lane', () => {
     await mailboxes.announce(lane(3), SHARDS);
     expect(await outcomesOf(mailboxes, lane(3), 5, new Map([[0, items('a')]]))).toEqual(new Map([[0, 'seen']]));
     expect(await outcomesOf(mailboxes, lane(3), 6, new Map([[0, items('b')]]))).toEqual(new Map([[0, 'appended']]));
-    expect(await bodies(0)).toEqual(['a', 'b']);
+    expect(await texts(0)).toEqual(['a', 'b']);
   });
 
   it('replaces another boot of the same epoch, and starts the sequence anew', async () => {
@@ -302,7 +289,7 @@ describe('announcing a lane', () => {
     await mailboxes.announce(next, SHARDS);
     expect(await outcomesOf(mailboxes, next, 1, new Map([[0, items('new')]]))).toEqual(new Map([[0, 'appended']]));
     await expect(mailboxes.append(lane(3), 6, new Map([[0, items('late')]]))).rejects.toThrow(StaleOwnerError);
-    expect(await bodies(0)).toEqual(['old', 'new']);
+    expect(await texts(0)).toEqual(['old', 'new']);
   });
 
   it('fences one lane only', async () => {
@@ -315,11 +302,11 @@ describe('announcing a lane', () => {
 describe('sending as a caller without a lane', () => {
   it('appends until the mailbox is full, and says so then', async () => {
     const mailboxes = new Mailboxes(redis, keys, 2);
-    expect(await mailboxes.send(0, item('a'))).toBe(true);
-    expect(await mailboxes.send(0, item('b'))).toBe(true);
-    expect(await mailboxes.send(0, item('c'))).toBe(false);
-    expect(await bodies(0)).toEqual(['a', 'b']);
-    expect(await mailboxes.send(1, item('d'))).toBe(true);
+    expect(await mailboxes.send(0, 'a')).toBe(true);
+    expect(await mailboxes.send(0, 'b')).toBe(true);
+    expect(await mailboxes.send(0, 'c')).toBe(false);
+    expect(await texts(0)).toEqual(['a', 'b']);
+    expect(await mailboxes.send(1, 'd')).toBe(true);
   });
 });
 
@@ -332,9 +319,7 @@ describe('what is delivered again', () => {
 
   const delivered = (...names: string[]): LaneItem[] =>
     names.map((name) => ({
-      clientId: 'c',
-      meta: 'm',
-      body: name.replace('!', ''),
+      text: name.replace('!', ''),
       delivery: name.replace('!', ''),
       again: name.startsWith('!'),
     }));
@@ -348,13 +333,13 @@ describe('what is delivered again', () => {
     await mailboxes.announce(lane(2), SHARDS);
     const again = new Map([[0, delivered('!2.b', '!3.c', '!4.d', '5.e')]]);
     expect(await mailboxes.append(lane(2), 1, again)).toEqual({ outcomes: new Map([[0, 'appended']]), repeats: 2 });
-    expect(await bodies(0)).toEqual(['1.a', '2.b', '3.c', '4.d', '5.e']);
+    expect(await texts(0)).toEqual(['1.a', '2.b', '3.c', '4.d', '5.e']);
   });
 
   it('is not taken for another message that had its id before', async () => {
     await take(1, '1.a', '2.b', '1.c');
     expect(await take(2, '!1.a', '!1.c')).toBe(1);
-    expect(await bodies(0)).toEqual(['1.a', '2.b', '1.c', '1.a']);
+    expect(await texts(0)).toEqual(['1.a', '2.b', '1.c', '1.a']);
   });
 
   it('is asked of its own lane alone', async () => {
@@ -362,14 +347,14 @@ describe('what is delivered again', () => {
     await mailboxes.announce(lane(1, 1), SHARDS);
     const other = await mailboxes.append(lane(1, 1), 1, new Map([[0, delivered('!1.a')]]));
     expect(other.repeats).toBe(0);
-    expect(await bodies(0)).toEqual(['1.a', '1.a']);
+    expect(await texts(0)).toEqual(['1.a', '1.a']);
   });
 
   it('is appended where it is new to the service, or has no name', async () => {
     expect(await take(1, '!7.x')).toBe(0);
-    const nameless = [{ clientId: 'c', meta: 'm', body: 'x', delivery: '', again: true }];
+    const nameless = [{ text: 'x', delivery: '', again: true }];
     expect((await mailboxes.append(lane(1), 2, new Map([[0, nameless]]))).repeats).toBe(0);
-    expect(await bodies(0)).toEqual(['7.x', 'x']);
+    expect(await texts(0)).toEqual(['7.x', 'x']);
   });
 
   it('is remembered for as many deliveries as may be unacknowledged, and no more', async () => {
@@ -400,7 +385,7 @@ describe('the bytes of a mailbox', () => {
     const batch = new Map([[0, items(heavy, heavy)]]);
     expect(await outcomesOf(mailboxes, owner, 1, batch)).toEqual(new Map([[0, 'appended']]));
     expect(await outcomesOf(mailboxes, owner, 2, batch)).toEqual(new Map([[0, 'full']]));
-    expect([await mailboxes.send(0, item('a')), await mailboxes.sendAll(0, items('b'))]).toEqual([false, 0]);
+    expect([await mailboxes.send(0, 'a'), await mailboxes.sendAll(0, ['b'])]).toEqual([false, 0]);
     await redis.del(keys.mailbox(0));
     expect(await outcomesOf(mailboxes, owner, 2, batch)).toEqual(new Map([[0, 'appended']]));
   });

@@ -5,45 +5,21 @@
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
+import type { StreamEntry } from './shard-stream.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
-/** One entry's content. `meta` and `clientId` are of one line; what `meta` and `body` mean is not known here. */
-export interface MailboxItem {
-  clientId: string;
-  meta: string;
-  body: string;
-}
-
-/** What a lane took in. */
-export interface LaneItem extends MailboxItem {
+/** What a lane received. */
+export interface LaneItem {
+  /** Of the entry. What it means is not known here. */
+  text: string;
   /** Names the delivery, `<id>.<digest>`: what is delivered again, because it was not acknowledged, has the same name. */
   delivery?: string;
   /** It is delivered again, and may have been appended before. */
   again?: boolean;
 }
 
-export interface MailboxEntry extends MailboxItem {
-  /** Stream id, `<milliseconds>-<number>`: the order of the mailbox. */
-  id: string;
-}
-
-// An entry is one field: every further one costs its encoding, its storage and its decoding a message.
-
-function pack({ clientId, meta, body }: MailboxItem): string {
-  return `${meta}\n${clientId}\n${body}`;
-}
-
-/** Reads what `XREAD` returns for one entry. */
-export function unpack(id: string, packed: string): MailboxEntry {
-  const first = packed.indexOf('\n');
-  const second = packed.indexOf('\n', first + 1);
-  return {
-    id,
-    meta: packed.slice(0, first),
-    clientId: packed.slice(first + 1, second),
-    body: packed.slice(second + 1),
-  };
-}
+/** One field of a stream: each further field would cost its encoding, its storage and its decoding a message. */
+export type MailboxEntry = StreamEntry;
 
 /** Whether entry `a` is later than entry `b`. */
 export function isAfter(a: string, b: string): boolean {
@@ -145,7 +121,7 @@ export class Mailboxes {
         const batch: string[] = [];
         for (const { delivery = '', again = false } of items)
           batch.push(again && delivery !== '' ? `!${delivery}` : delivery);
-        for (const item of items) batch.push(pack(item));
+        for (const item of items) batch.push(item.text);
         const { index, fence } = lane;
         const args = { lane: index, fence, sequence, limit, remembered, count: items.length, bytes: room.bytes, batch };
         const keys = {
@@ -170,9 +146,9 @@ export class Mailboxes {
   }
 
   /** Appends entries of a caller that owns no lane, in order. @returns how many found room. */
-  async sendAll(shard: number, items: readonly MailboxItem[]): Promise<number> {
-    if (items.length === 0) return 0;
-    const args = { limit: this.limit, bytes: this.room.bytes, entries: items.map(pack) };
+  async sendAll(shard: number, texts: readonly string[]): Promise<number> {
+    if (texts.length === 0) return 0;
+    const args = { limit: this.limit, bytes: this.room.bytes, entries: texts };
     return appendEntries.run(this.redis, { mailbox: this.keys.mailbox(shard) }, args);
   }
 
@@ -183,7 +159,7 @@ export class Mailboxes {
   }
 
   /** Appends an entry of a caller that owns no lane. @returns false if the mailbox is full. */
-  async send(shard: number, item: MailboxItem): Promise<boolean> {
-    return (await this.sendAll(shard, [item])) === 1;
+  async send(shard: number, text: string): Promise<boolean> {
+    return (await this.sendAll(shard, [text])) === 1;
   }
 }

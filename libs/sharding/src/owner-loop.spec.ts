@@ -54,7 +54,7 @@ class Recorder implements ShardHandler {
     const running = (this.busy.get(shard) ?? 0) + 1;
     this.most = Math.max(this.most, running);
     this.busy.set(shard, running);
-    this.calls.push({ shard, position, ids: entries.map(({ id }) => id), bodies: entries.map(({ body }) => body) });
+    this.calls.push({ shard, position, ids: entries.map(({ id }) => id), bodies: entries.map(({ text }) => text) });
     try {
       await this.then(grant, position, entries, this.calls.length);
     } finally {
@@ -80,7 +80,7 @@ async function commitAll(grant: Grant, position: string, entries: readonly Mailb
     grant,
     position,
     entries.at(-1)?.id ?? '',
-    entries.map(({ body }) => ({ command: ['RPUSH', applied(grant.index), body] })),
+    entries.map(({ text }) => ({ command: ['RPUSH', applied(grant.index), text] })),
   );
 }
 
@@ -102,7 +102,7 @@ async function own(shard: number, epoch = 1): Promise<Grant> {
 let sequence = 0;
 
 async function post(shard: number, ...bodies: string[]): Promise<void> {
-  const items = bodies.map((body) => ({ clientId: 'client', meta: 'meta', body }));
+  const items = bodies.map((text) => ({ text }));
   await mailboxes.append(LANE, ++sequence, new Map([[shard, items]]));
 }
 
@@ -201,12 +201,10 @@ describe.each([
         await commitAll(grant, position, entries);
       });
       await begin(recorder).add(await own(0));
-      await mailboxes.send(0, { clientId: 'ü😀', meta: 'packet 0 -- a/b', body: '' });
+      await mailboxes.send(0, 'ü😀\n\n{}');
       expect(await seen.passed).toEqual({
         id: expect.stringMatching(/^\d+-\d+$/) as string,
-        clientId: 'ü😀',
-        meta: 'packet 0 -- a/b',
-        body: '',
+        text: 'ü😀\n\n{}',
       });
     });
 

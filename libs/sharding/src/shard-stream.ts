@@ -3,8 +3,8 @@
 export interface StreamEntry {
   /** Stream id, `<milliseconds>-<number>`. */
   id: string;
-  /** What most of its size is. */
-  body: string;
+  /** Most of its size. */
+  text: string;
 }
 
 /** The streams of one kind: where each lies, and what its entries are. */

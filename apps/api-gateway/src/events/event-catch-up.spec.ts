@@ -68,13 +68,13 @@ it('lets a few streams of one caller read at a time, and each gets all events fr
 
 it('does not parse events of other accounts for a reader that is bound to an account', () => {
   const errors: unknown[] = [];
-  const event = { stream: 0, at: 1000, body: '{"type":"message.status","client_id":"c"}', account: 'mine' };
+  const event = { stream: 0, at: 1000, text: '{"type":"message.status","client_id":"c"}', account: 'mine' };
   const page: EventPage = {
     shard: 0,
     events: [
       { ...event, id: '1-0' },
-      { ...event, id: '2-0', account: 'another', body: 'no JSON' },
-      { ...event, id: '3-0', account: undefined, body: 'no JSON' },
+      { ...event, id: '2-0', account: 'another', text: 'no JSON' },
+      { ...event, id: '3-0', account: undefined, text: 'no JSON' },
     ],
     gap: undefined,
     next: positionAt(1000),

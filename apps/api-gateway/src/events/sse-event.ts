@@ -35,10 +35,10 @@ export function wants({ types, clientId, account }: EventFilter, event: SseEvent
 }
 
 /** @throws SyntaxError if no release of this program wrote it */
-export function toSseEvent(shard: number, { id, stream, at, body, account }: StoredEvent): SseEvent {
-  const { type, client_id } = JSON.parse(body) as { type: string; client_id?: string };
+export function toSseEvent(shard: number, { id, stream, at, text: stored, account }: StoredEvent): SseEvent {
+  const { type, client_id } = JSON.parse(stored) as { type: string; client_id?: string };
   const about = `"event_id":"${shard}-${id}","at":"${new Date(at).toISOString()}","shard":${shard}`;
-  const text = lines(type, `{${about},${body.slice(1)}`);
+  const text = lines(type, `{${about},${stored.slice(1)}`);
   return { shard, position: id, stream, type, clientId: client_id, account, text };
 }
 

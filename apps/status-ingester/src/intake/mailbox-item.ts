@@ -19,8 +19,8 @@ export function senderOf(topic: string, templates: readonly TopicTemplate[]): Se
 
 export function toMailboxItem(packet: IntakePacket, sender: Sender, lane: number, maxBytes: number): LaneItem {
   const { payload, retain, dup } = packet;
-  const item = encodePacket({ kind: 'packet', ...sender, lane, retain, dup, ...payloadText(payload, maxBytes) });
-  return Object.assign(item, { delivery: nameOf(packet), again: dup });
+  const text = encodePacket({ ...sender, lane, retain, dup, ...payloadText(payload, maxBytes) });
+  return { text, delivery: nameOf(packet), again: dup };
 }
 
 /**
@@ -29,7 +29,7 @@ export function toMailboxItem(packet: IntakePacket, sender: Sender, lane: number
  */
 export function toThrottledItem({ payload }: IntakePacket, { clientId, topic }: Sender, details: string): LaneItem {
   const command = { do: 'throttled', topic, sample: payloadSample(payload), details } as const;
-  return Object.assign(encodeCommand({ clientId, command }), { delivery: '', again: false });
+  return { text: encodeCommand({ clientId, command }), delivery: '', again: false };
 }
 
 /** What is redelivered has the same packet id, topic and payload; an id alone may belong to another message by then. */

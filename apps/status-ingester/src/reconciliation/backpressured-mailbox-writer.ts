@@ -1,7 +1,7 @@
 /** Puts entries into mailboxes, and waits while one is full. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '@app/platform';
-import type { MailboxItem, Mailboxes } from '@app/sharding';
+import type { Mailboxes } from '@app/sharding';
 
 export class BackpressuredMailboxWriter {
   constructor(
@@ -9,7 +9,7 @@ export class BackpressuredMailboxWriter {
     private readonly signal: AbortSignal,
   ) {}
 
-  async send(shard: number, items: readonly MailboxItem[]): Promise<void> {
+  async send(shard: number, items: readonly string[]): Promise<void> {
     let left = items;
     for (let attempt = 0; left.length > 0;) {
       const taken = await this.mailboxes.sendAll(shard, left);

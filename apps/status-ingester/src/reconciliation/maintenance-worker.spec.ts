@@ -9,7 +9,6 @@ import {
   type Connection,
   type MailboxMessage,
 } from '@app/registry';
-import type { MailboxItem } from '@app/sharding';
 import { TopicTemplate } from '@app/protocol';
 import { hostConnection } from '../../../../test/support/connections.js';
 import {
@@ -70,9 +69,9 @@ beforeEach(() => {
     barrier: { pass: () => Promise.resolve() },
     mailboxes: {
       lastId: () => Promise.resolve('0-0'),
-      sendAll: async (shard: number, items: readonly MailboxItem[]) => {
-        for (const item of items) {
-          const message = decodeMailboxEntry({ id: '1-1', ...item });
+      sendAll: async (shard: number, items: readonly string[]) => {
+        for (const text of items) {
+          const message = decodeMailboxEntry({ id: '1-1', text });
           sent.push(message);
           // The shard has verified the client for the sweep, and found nothing to correct.
           if (message.kind === 'command' && message.command.do === 'verify' && message.command.sweep !== undefined) {

@@ -1,5 +1,4 @@
 import { decodeMailboxEntry, type Connection, type MailboxMessage } from '@app/registry';
-import type { MailboxItem } from '@app/sharding';
 import { hostConnection } from '../../../../test/support/connections.js';
 import { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import { Comparing } from './sweep-comparing.js';
@@ -26,9 +25,9 @@ beforeEach(() => {
 
 function comparing(severalTopics = false): Comparing {
   const { signal } = new AbortController();
-  const take = (items: readonly MailboxItem[]): number => {
+  const take = (items: readonly string[]): number => {
     const taken = items.slice(0, room);
-    for (const item of taken) sent.push(decodeMailboxEntry({ id: `1-${sent.length}`, ...item }));
+    for (const text of taken) sent.push(decodeMailboxEntry({ id: `1-${sent.length}`, text }));
     return taken.length;
   };
   const sender = new BackpressuredMailboxWriter({ sendAll: (_shard, items) => Promise.resolve(take(items)) }, signal);

@@ -14,7 +14,6 @@ import {
   type SweepRecord,
   type Sweeps,
 } from '@app/registry';
-import type { MailboxItem } from '@app/sharding';
 import { digestOf } from '../rules/retained-state.js';
 import { differs } from '../rules/comparison.js';
 import type { LaneBarrier } from './lane-barrier.js';
@@ -122,13 +121,13 @@ export class Comparing {
   }
 
   /** The reading itself, or a request to verify if the client may have retained something on another topic too. */
-  private itemOf({ clientId, topic, body, refused }: Found, noted: string): MailboxItem {
+  private itemOf({ clientId, topic, body, refused }: Found, noted: string): string {
     if (this.parts.severalTopics) return this.verify(clientId);
     const retained: Retained = { topic, body, ...(refused && { refused }) };
     return encodeRetainedReading({ clientId, attempt: '', retained: [retained], sweep: this.runId, noted });
   }
 
-  private verify(clientId: string): MailboxItem {
+  private verify(clientId: string): string {
     return encodeCommand({ clientId, command: { do: 'verify', reason: 'sweep', sweep: this.runId } });
   }
 }

@@ -3,7 +3,7 @@ import { RetainedReader } from '@app/broker';
 import { connectRedis, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
 import { decodeMailboxEntry, type Connection, type RetainedReading } from '@app/registry';
-import type { Grant, MailboxItem } from '@app/sharding';
+import type { Grant } from '@app/sharding';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { hostConnection } from '../../../../test/support/connections.js';
 import { eventually, quiet, startMosquitto, startRedis, type Server } from '../../../../test/support/servers.js';
@@ -37,9 +37,9 @@ beforeEach(() => {
   results = new Map();
   registry = new Map();
   reader = new RetainedReader({ url: broker.url }, `verifier-${Math.random()}`, 'spec/sentinel', quiet, 2000);
-  const apply = (items: readonly MailboxItem[]): number => {
-    for (const item of items) {
-      const entry = decodeMailboxEntry({ id: '1-1', ...item });
+  const apply = (items: readonly string[]): number => {
+    for (const text of items) {
+      const entry = decodeMailboxEntry({ id: '1-1', text });
       if (entry.kind === 'verified') results.set(entry.clientId, entry);
     }
     return items.length;

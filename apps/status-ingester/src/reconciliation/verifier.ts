@@ -24,7 +24,7 @@ import {
 } from '@app/platform';
 import { payloadText, type TopicTemplate } from '@app/protocol';
 import { encodeRetainedReading, sendReply, type ConnectionDirectory, type Retained } from '@app/registry';
-import type { Grant, Mailboxes, MailboxItem } from '@app/sharding';
+import type { Grant, Mailboxes } from '@app/sharding';
 import { Absences } from './absences.js';
 import { bisectingRead } from './bisecting-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
@@ -300,7 +300,7 @@ export class Verifier {
     this.add(-1);
   }
 
-  private result({ clientId, attempt = '', sweep }: Verification, found: ReadonlyMap<string, Buffer>): MailboxItem {
+  private result({ clientId, attempt = '', sweep }: Verification, found: ReadonlyMap<string, Buffer>): string {
     const retained: Retained[] = [];
     for (const template of this.parts.statusTopics) {
       const payload = found.get(template.topicOf(clientId));

@@ -1,7 +1,7 @@
 /** Mailbox entries and stored records that cannot be read or applied: what is kept of them, and what is done instead. */
 import { isRedisError } from '@app/platform';
 import { clientIdProblem } from '@app/protocol';
-import type { DeadLetter, DueToDo } from '@app/registry';
+import { mailboxEntryParts, type DeadLetter, type DueToDo } from '@app/registry';
 import { PositionError, StaleOwnerError, storedAt, type MailboxEntry } from '@app/sharding';
 
 export interface Poison {
@@ -10,16 +10,17 @@ export interface Poison {
   isResult: boolean;
 }
 
-export function letterOf(entry: MailboxEntry, problem: string): Poison {
+export function letterOf({ id, text }: MailboxEntry, problem: string): Poison {
+  const { head, clientId, body } = mailboxEntryParts(text);
   const letter = {
-    client_id: entry.clientId,
+    client_id: clientId,
     topic: '',
     reason: 'internal-error',
-    details: `mailbox entry ${entry.id} ${problem}`.slice(0, 1000),
-    sample: entry.body.slice(0, 1024),
-    at: storedAt(entry.id),
+    details: `mailbox entry ${id} ${problem}`.slice(0, 1000),
+    sample: body.slice(0, 1024),
+    at: storedAt(id),
   };
-  return { letter, isResult: entry.meta.startsWith('verified ') };
+  return { letter, isResult: head.startsWith('verified ') };
 }
 
 /** What the broker retains for the client says what it is; unless that is what cannot be applied. */

@@ -11,7 +11,7 @@ import {
   type DeadLetter,
 } from '@app/registry';
 import { RESERVED_IDS } from '../../../../libs/registry/src/key-space/reserved-ids.js';
-import { unpack, type Grant, type MailboxEntry, type MailboxItem } from '@app/sharding';
+import type { Grant, MailboxEntry } from '@app/sharding';
 import { hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, freePort } from '../../../../test/support/servers.js';
@@ -49,18 +49,22 @@ beforeEach(async () => {
 
 afterEach(() => parts.stop());
 
-function handshake(clientId: string, id = 'h-1'): MailboxItem {
+function handshake(clientId: string, id = 'h-1'): string {
   const payload = { canonical_facts: { fqdn: clientId } };
   const body = JSON.stringify({ ...ENVELOPE, type: 'host-handshake', message_id: id, payload });
-  return encodePacket({ kind: 'packet', clientId, lane: 0, topic: IN_TOPIC, retain: true, dup: false, body });
+  return packet(clientId, body);
+}
+
+function packet(clientId: string, body: string): string {
+  return encodePacket({ clientId, lane: 0, topic: IN_TOPIC, retain: true, dup: false, body });
 }
 
 /** Has the actor handle what was put into the mailbox, as the owner loop does. */
-async function handle(...items: MailboxItem[]): Promise<void> {
+async function handle(...items: string[]): Promise<void> {
   await parts.mailboxes.sendAll(0, items);
   const position = await parts.commits.position(0);
   const entries = await redis.xrange(keys.mailbox(0), '-', '+');
-  const read: MailboxEntry[] = entries.map(([id, [, packed = '']]) => unpack(id, packed));
+  const read: MailboxEntry[] = entries.map(([id, [, text = '']]) => ({ id, text }));
   await parts.actor.handle(SHARD, position, read);
   expect(await parts.commits.position(0)).toBe(read.at(-1)?.id);
   expect(await redis.xlen(keys.mailbox(0))).toBe(0);
@@ -87,13 +91,13 @@ it('logs each event with its time as an ISO text', async () => {
 });
 
 it('an entry that cannot be decoded becomes a dead letter with its reason, and the other entries are applied', async () => {
-  await handle(handshake('before'), { clientId: 'a', meta: 'from the future', body: 'x' }, handshake('after'));
+  await handle(handshake('before'), 'from the future\na\nx', handshake('after'));
   expect(await online()).toEqual(['after', 'before']);
   expect(await letters()).toMatchObject([
     {
       client_id: 'a',
       reason: 'internal-error',
-      details: expect.stringContaining('unknown meta') as string,
+      details: expect.stringContaining('unknown head') as string,
       sample: 'x',
     },
   ]);
@@ -119,7 +123,7 @@ it('a stored connection that cannot be read is removed from the sets of its acco
   expect(await redis.zrange(ofAccount, '0', '-1')).toEqual(['owned']);
   await redis.hset(keys.connections(0), 'owned', '{broken');
   parts.actor.forget(SHARD);
-  await handle({ ...handshake('owned'), body: '' });
+  await handle(packet('owned', ''));
   expect(await redis.exists(ofAccount, keys.accounts(0))).toBe(0);
 });
 
@@ -142,9 +146,10 @@ it('a listing leaves out a stored connection that cannot be read', async () => {
 
 it('an entry for which the commit fails becomes a dead letter, and the others are applied', async () => {
   await redis.set(keys.index(0, 'online', 'host', 'acme'), 'no sorted set');
-  const others = Array.from({ length: 9 }, (_, i) => handshake(`c${i}`));
-  await handle(...others.slice(0, 4), handshake('owned'), ...others.slice(4));
-  expect(await online()).toEqual(expect.arrayContaining(others.map(({ clientId }) => clientId)));
+  const others = Array.from({ length: 9 }, (_, i) => `c${i}`);
+  const handshakes = others.map((id) => handshake(id));
+  await handle(...handshakes.slice(0, 4), handshake('owned'), ...handshakes.slice(4));
+  expect(await online()).toEqual(expect.arrayContaining(others));
   const [letter, ...more] = await letters();
   expect(more).toEqual([]);
   expect(letter).toMatchObject({ client_id: 'owned', reason: 'internal-error' });
@@ -188,14 +193,14 @@ it('entries do not become dead letters when the lease is lost', async () => {
   await parts.mailboxes.sendAll(0, [handshake('a')]);
   const [entry] = await redis.xrange(keys.mailbox(0), '-', '+');
   if (entry === undefined) throw new Error('no entry');
-  const read = [unpack(entry[0], entry[1][1] ?? '')];
+  const read = [{ id: entry[0], text: entry[1][1] ?? '' }];
   await expect(parts.actor.handle(SHARD, '0-0', read)).rejects.toThrow('stops acting');
   expect(await letters()).toEqual([]);
 });
 
 describe.each(['.', '..', 'summary'])('a client with the reserved id "%s"', (id) => {
   it('a client with a reserved id is refused, and gets no connection', async () => {
-    await handle(handshake(id), { ...handshake(id), body: '' }, handshake('a'));
+    await handle(handshake(id), packet(id, ''), handshake('a'));
     expect(await online()).toEqual(['a']);
     const [waiting] = keys.refusals(0);
     expect(await redis.hkeys(waiting)).toEqual([`id/${id}`]);

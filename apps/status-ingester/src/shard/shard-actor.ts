@@ -12,6 +12,7 @@ import {
   restoringWrite,
   unreadableWrites,
   decodeMailboxEntry,
+  mailboxEntryParts,
   sendReply,
   type Connection,
   type ConnectionDirectory,
@@ -68,6 +69,16 @@ interface Memory {
   marks: LastLiveEntries;
   /** Bytes of events that wait for the accounts of their clients; undefined until they are read. */
   waitingBytes: number | undefined;
+}
+
+type Decoded = MailboxMessage | { kind: 'undecodable'; clientId: string; entry: MailboxEntry; error: unknown };
+
+function decode(entry: MailboxEntry): Decoded {
+  try {
+    return decodeMailboxEntry(entry);
+  } catch (error) {
+    return { kind: 'undecodable', clientId: mailboxEntryParts(entry.text).clientId, entry, error };
+  }
 }
 
 export class ShardActor implements ShardHandler {
@@ -128,8 +139,10 @@ export class ShardActor implements ShardHandler {
         await this.applyAll(() => stored, grant, position, half);
         await this.applyAll(() => stored, grant, middle.id, entries.slice(half.length));
       } else if (first !== undefined) {
-        this.logger.error({ err: error, client_id: first.clientId, entry: first.id }, 'mailbox entry not applied');
-        await this.apply(stored, grant, position, entries, letterOf(first, `could not be applied: ${reasonOf(error)}`));
+        const poison = letterOf(first, `could not be applied: ${reasonOf(error)}`);
+        const { client_id } = poison.letter;
+        this.logger.error({ err: error, client_id, entry: first.id }, 'mailbox entry not applied');
+        await this.apply(stored, grant, position, entries, poison);
       }
       return entries.length;
     }
@@ -148,16 +161,17 @@ export class ShardActor implements ShardHandler {
   ): Promise<number> {
     const stopTimer = commitTime.startTimer();
     const known = this.memoryOf(grant, position);
-    const clientIds = instead === undefined ? [...new Set(given.map(({ clientId }) => clientId))] : [];
+    const decoded = instead === undefined ? given.map(decode) : [];
+    const clientIds = [...new Set(decoded.map(({ clientId }) => clientId))];
     const unreadable = new Map<string, string>();
     const stored = await this.load(before, grant, clientIds, known, unreadable);
-    const cut = instead === undefined ? given.findIndex(({ clientId }) => !stored.has(clientId)) : -1;
+    const cut = decoded.findIndex(({ clientId }) => !stored.has(clientId));
     const entries = cut < 0 ? given : given.slice(0, cut);
     const first = entries[0];
     const last = entries.at(-1);
     if (first === undefined || last === undefined) throw new Error('of no client the connection was read');
     const poison: Poison[] = instead === undefined ? [] : [instead];
-    const messages = instead === undefined ? entries.flatMap((entry) => this.decode(entry, poison)) : [];
+    const messages = this.decodable(cut < 0 ? decoded : decoded.slice(0, cut), poison);
     const details = 'the stored connection cannot be read';
     for (const [clientId, text] of unreadable) {
       this.logger.error({ client_id: clientId, shard: grant.index }, 'stored connection cannot be read: removed');
@@ -253,14 +267,14 @@ export class ShardActor implements ShardHandler {
     return unreadable.flatMap((id, i) => unreadableWrites(this.keys, index, id, accounts[i] ?? null));
   }
 
-  private decode(entry: MailboxEntry, poison: Poison[]): MailboxMessage[] {
-    try {
-      return [decodeMailboxEntry(entry)];
-    } catch (error) {
-      this.logger.error({ err: error, client_id: entry.clientId, entry: entry.id }, 'mailbox entry dead-lettered');
+  private decodable(decoded: readonly Decoded[], poison: Poison[]): MailboxMessage[] {
+    return decoded.flatMap((one) => {
+      if (one.kind !== 'undecodable') return one;
+      const { entry, error, clientId } = one;
+      this.logger.error({ err: error, client_id: clientId, entry: entry.id }, 'mailbox entry dead-lettered');
       poison.push(letterOf(entry, `could not be decoded: ${reasonOf(error)}`));
       return [];
-    }
+    });
   }
 
   private count(

@@ -20,7 +20,7 @@ import {
   type Refused,
   type ToDo,
 } from '@app/registry';
-import { FencedCommit, Mailboxes, unpack, type Grant } from '@app/sharding';
+import { FencedCommit, Mailboxes, type Grant } from '@app/sharding';
 import { hostConnection } from '../../../../test/support/connections.js';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { withRedis } from '../../../../test/support/redis.js';
@@ -140,7 +140,7 @@ async function untilLeft(...todos: ToDo[]): Promise<void> {
 
 async function mailbox(): Promise<MailboxMessage[]> {
   const entries = await redis.xrange(keys.mailbox(SHARD.index), '-', '+');
-  return entries.map(([id, [, packed = '']]) => decodeMailboxEntry(unpack(id, packed)));
+  return entries.map(([id, [, text = '']]) => decodeMailboxEntry({ id, text }));
 }
 
 async function counted(): Promise<Record<string, number>> {

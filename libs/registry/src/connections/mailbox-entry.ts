@@ -1,7 +1,13 @@
-/** What stands in a shard's mailbox: packets of clients, and commands of callers. Encoding of `meta` and `body`. */
+/**
+ * What stands in a shard's mailbox: packets of clients, commands of callers, and what reads of the broker found. The text of
+ * an entry is `<head>\n<client id>\n<body>`; head and client id are of one line:
+ *
+ * - `packet <lane> <flags> <topic>` and the payload; `too-large` or `not-utf8` in place of `packet`, and a sample of it
+ * - `command` and JSON
+ * - `verified <attempt> <sweep> <noted>` and JSON
+ */
 import type { RefusalReason } from '@app/protocol';
-import type { MailboxEntry, MailboxItem } from '@app/sharding';
-import { storedAt } from '@app/sharding';
+import { storedAt, type MailboxEntry } from '@app/sharding';
 
 /** A message of a client, as its lane received it. */
 export interface Packet {
@@ -99,13 +105,9 @@ const COMMAND = 'command';
 /** `verified <attempt> <sweep> <noted>`; `-` for none. */
 const VERIFIED = /^verified (\S+) (\S+) (\S+)$/;
 
-export function encodePacket(packet: Packet): MailboxItem {
-  const flags = `${packet.retain ? 'r' : '-'}${packet.dup ? 'd' : '-'}`;
-  return {
-    clientId: packet.clientId,
-    meta: `${packet.refused ?? 'packet'} ${packet.lane} ${flags} ${packet.topic}`,
-    body: packet.body,
-  };
+export function encodePacket({ clientId, lane, topic, retain, dup, refused, body }: Omit<Packet, 'kind'>): string {
+  const flags = `${retain ? 'r' : '-'}${dup ? 'd' : '-'}`;
+  return `${refused ?? 'packet'} ${lane} ${flags} ${topic}\n${clientId}\n${body}`;
 }
 
 /** The body of a command's entry. Gateways of 0.1.0 write it too. */
@@ -113,20 +115,27 @@ interface StoredCommand extends Pick<CommandMessage, 'command' | 'reply'> {
   within?: string;
 }
 
-export function encodeCommand({ clientId, command, reply, account }: Omit<CommandMessage, 'kind'>): MailboxItem {
-  return { clientId, meta: COMMAND, body: JSON.stringify({ command, reply, within: account }) };
+export function encodeCommand({ clientId, command, reply, account }: Omit<CommandMessage, 'kind'>): string {
+  return `${COMMAND}\n${clientId}\n${JSON.stringify({ command, reply, within: account })}`;
 }
 
-export function encodeRetainedReading({ clientId, retained, ...about }: Omit<RetainedReading, 'kind'>): MailboxItem {
+export function encodeRetainedReading({ clientId, retained, ...about }: Omit<RetainedReading, 'kind'>): string {
   const { attempt, sweep = '-', noted = '-' } = about;
-  return { clientId, meta: `verified ${attempt || '-'} ${sweep} ${noted}`, body: JSON.stringify(retained) };
+  return `verified ${attempt || '-'} ${sweep} ${noted}\n${clientId}\n${JSON.stringify(retained)}`;
+}
+
+/** What can be said of any entry, whether or not it can be decoded. */
+export function mailboxEntryParts(text: string): { head: string; clientId: string; body: string } {
+  const first = text.indexOf('\n');
+  const second = text.indexOf('\n', first + 1);
+  return { head: text.slice(0, first), clientId: text.slice(first + 1, second), body: text.slice(second + 1) };
 }
 
 /** @throws Error for an entry that no release of this program wrote. */
-export function decodeMailboxEntry(entry: MailboxEntry): MailboxMessage {
-  const at = storedAt(entry.id);
-  const { id, clientId, meta, body } = entry;
-  if (meta === COMMAND) {
+export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
+  const at = storedAt(id);
+  const { head, clientId, body } = mailboxEntryParts(text);
+  if (head === COMMAND) {
     const { command, reply, within: account } = JSON.parse(body) as StoredCommand;
     return {
       kind: 'command',
@@ -138,14 +147,14 @@ export function decodeMailboxEntry(entry: MailboxEntry): MailboxMessage {
       id,
     };
   }
-  const verified = VERIFIED.exec(meta);
+  const verified = VERIFIED.exec(head);
   if (verified !== null) {
     const [attempt = '', sweep, noted] = verified.slice(1).map((part) => (part === '-' ? undefined : part));
     const retained = JSON.parse(body) as Retained[];
     return { kind: 'verified', clientId, attempt, retained, ...(sweep && { sweep }), ...(noted && { noted }), at, id };
   }
-  const parts = /^(packet|too-large|not-utf8) (\d+) ([r-])([d-]) (.+)$/.exec(meta);
-  if (parts === null) throw new Error(`mailbox entry ${entry.id} has an unknown meta "${meta}"`);
+  const parts = /^(packet|too-large|not-utf8) (\d+) ([r-])([d-]) (.+)$/.exec(head);
+  if (parts === null) throw new Error(`mailbox entry ${id} has an unknown head "${head}"`);
   const [, verdict, lane, retain, dup, topic = ''] = parts;
   return {
     kind: 'packet',

@@ -19,7 +19,7 @@ export class EventBell {
   ) {
     const key = (number: number): string =>
       eventStreams(keys, Math.floor(number / STREAMS))[number % STREAMS]?.key ?? '';
-    this.reader = streamReader(redis, { key, decode: (id) => ({ id, body: '' }) }, ONE);
+    this.reader = streamReader(redis, { key, decode: (id) => ({ id, text: '' }) }, ONE);
   }
 
   /** What waits rejects at once, also while Redis is away: ioredis would keep the read for the next connection. */

@@ -5,7 +5,7 @@ import { commands } from '../commands.js';
 import { EVENT_STREAM_NAMES, eventStreams, type EventStreamName } from './event-log.js';
 import type { RegistryKeys } from '../keys.js';
 
-/** One event as it is stored: `body` is its JSON text. */
+/** One event as it is stored: `text` is its JSON. */
 export interface StoredEvent extends StreamEntry {
   /** Index of its stream in `EVENT_STREAM_NAMES`. */
   stream: number;
@@ -168,8 +168,8 @@ function gapOf(
   return { shard, streams: names, from: forgotten ? Math.min(from, holeFrom) : from, until };
 }
 
-function decode(id: string, stream: number, [, at = '', , body = '', , account]: readonly string[]): StoredEvent {
-  return { id, stream, at: Number(at), body, account };
+function decode(id: string, stream: number, [, at = '', , text = '', , account]: readonly string[]): StoredEvent {
+  return { id, stream, at: Number(at), text, account };
 }
 
 export function msOf(id: string): number {
