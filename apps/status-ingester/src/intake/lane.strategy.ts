@@ -1,7 +1,7 @@
 /**
  * The lanes as a custom transport of @nestjs/microservices: the application starts and stops it with its other servers.
  * What a lane receives goes to the mailbox writer in batches, not through pattern handlers: their frame would replace
- * the writer's errors, `StaleOwnerError` among them.
+ * the writer's errors, `StaleOwnerError` among them (ADR 0036).
  */
 import { EventEmitter, once } from 'node:events';
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
