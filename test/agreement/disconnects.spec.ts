@@ -1,7 +1,7 @@
 /**
  * Disconnects as they really are, with a real broker: each ends in the state that the broker retains, and stays there.
- * What does not depend on the broker (any order of these, clocks that jump) is played by `shard/transition.spec.ts` and
- * `shard/agreement.spec.ts` as properties.
+ * What does not depend on the broker (any order of these, clocks that jump) is played by
+ * `rules/transition-properties.spec.ts` and `shard/verification.spec.ts` as properties.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,91 +1,18 @@
-import fc from 'fast-check';
+import { TODO_GRACE_MS, encodeToDo, type Command, type MailboxMessage, type ToDo } from '@app/registry';
 import {
-  TODO_GRACE_MS,
-  decodeToDo,
-  encodeToDo,
-  type Command,
-  type Connection,
-  type MailboxMessage,
-  type Packet,
-  type ToDo,
-} from '@app/registry';
-import { fold, type Folded } from './fold.js';
-import type { Rules } from '../rules/transition.js';
-
-const IN = 'redhat/insights/in/{clientId}';
-const STATUS = 'redhat/insights/status/{clientId}';
-const T0 = Date.parse('2024-05-06T07:00:00Z');
-const RETENTION = 90 * 86_400_000;
-const RULES: Rules = {
-  statusTopics: [IN, STATUS],
-  inTopic: IN,
-  respond: true,
-  connectionRetentionMs: RETENTION,
-  maxInboundBytes: 262_144,
-  eventSettleMs: 0,
-  lanes: 1,
-};
-
-const ENVELOPE = { message_id: 'm-1', version: 1, sent: '2020-12-04T17:22:24+00:00' };
-const OFFLINE = { ...ENVELOPE, type: 'offline' };
-
-function packet(clientId: string, body: unknown, given: Partial<Packet & { at: number }> = {}): MailboxMessage {
-  return {
-    kind: 'packet',
-    clientId,
-    lane: 0,
-    topic: IN,
-    retain: true,
-    dup: false,
-    body: typeof body === 'string' ? body : JSON.stringify(body),
-    at: T0,
-    id: '1-1',
-    ...given,
-  };
-}
-
-function handshake(clientId: string, id = 'm-1', given: Partial<Packet & { at: number }> = {}): MailboxMessage {
-  const payload = { canonical_facts: { fqdn: `${clientId} ${id}` } };
-  return packet(clientId, { ...ENVELOPE, type: 'host-handshake', message_id: id, payload }, given);
-}
-
-function command(clientId: string, given: Command, at = T0): MailboxMessage {
-  return {
-    kind: 'command',
-    clientId,
-    command: given,
-    reply: { channel: 'gateway-1', id: `${clientId} ${at}` },
-    at,
-    id: '1-1',
-  };
-}
-
-function response(id: string): object {
-  return { type: 'handshake-response', in_response_to: id };
-}
-
-/** A packet that no transition survives. */
-function faulty(clientId: string, body: string): MailboxMessage {
-  return Object.defineProperty(packet(clientId, body), 'retain', {
-    get: () => {
-      throw new Error('a fault of ours');
-    },
-  });
-}
-
-/** Ids that count how many were minted before. */
-function counter(): () => string {
-  let minted = 0;
-  return () => `id-${++minted}`;
-}
-
-function foldAll(messages: readonly MailboxMessage[], stored = new Map<string, Connection | undefined>()): Folded {
-  return fold(messages, stored, RULES, counter());
-}
-
-function storedAfter(...messages: MailboxMessage[]): Map<string, Connection | undefined> {
-  return new Map(Array.from(foldAll(messages).connections, ([id, { after }]) => [id, after]));
-}
+  IN,
+  STATUS,
+  T0,
+  RETENTION,
+  OFFLINE,
+  packet,
+  handshake,
+  command,
+  response,
+  faulty,
+  foldAll,
+  storedAfter,
+} from '../../../../test/support/folds.js';
 
 describe('fold', () => {
   it('an empty batch writes nothing', () => {
@@ -318,122 +245,4 @@ describe('fold', () => {
     foldAll([handshake('a', 'm-2'), packet('a', OFFLINE), handshake('b')], stored);
     expect(JSON.stringify([...stored])).toBe(before);
   });
-
-  /**
-   * How a mailbox is cut into batches depends on load and on restarts; it must not show. Claimed for what commits
-   * write in the end: the connections, the net of to-dos done and undone, and events, dead letters and replies one by
-   * one in their order.
-   */
-  it('the outcome is the same however the mailbox is cut into batches', () => {
-    fc.assert(
-      fc.property(mailbox(), fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 20 }), (messages, sizes) => {
-        const whole = outcomeOf([messages]);
-        expectOneOfEachKind([...whole.todos.keys()].map(decodeToDo));
-        expect(outcomeOf(messages.map((message) => [message]))).toEqual(whole);
-        expect(outcomeOf(cut(messages, sizes))).toEqual(whole);
-      }),
-      { numRuns: 300 },
-    );
-  });
 });
-
-function cut(messages: readonly MailboxMessage[], sizes: readonly number[]): MailboxMessage[][] {
-  const batches: MailboxMessage[][] = [];
-  let from = 0;
-  for (const size of sizes) {
-    batches.push(messages.slice(from, from + size));
-    from += size;
-  }
-  return [...batches, messages.slice(from)];
-}
-
-/** What is stored, emitted and done after these batches, one commit each. */
-function outcomeOf(
-  batches: readonly (readonly MailboxMessage[])[],
-): Record<string, unknown> & { todos: ReadonlyMap<string, number> } {
-  const stored = new Map<string, Connection | undefined>();
-  const todos = new Map<string, number>();
-  const immediate = new Map<string, number>();
-  const wakes = new Map<string, number>();
-  const batchesFolded: Pick<Folded, 'events' | 'deadLetters' | 'replies'>[] = [];
-  const mintId = counter();
-  for (const batch of batches) {
-    const folded = fold(batch, stored, RULES, mintId);
-    for (const [id, { before, after }] of folded.connections) {
-      expect(before).toBe(stored.get(id));
-      if (after === undefined) stored.delete(id);
-      else stored.set(id, after);
-    }
-    for (const todo of folded.undone) {
-      todos.delete(encodeToDo(todo));
-      immediate.delete(encodeToDo(todo));
-    }
-    for (const { todo, due } of folded.immediate) immediate.set(encodeToDo(todo), due);
-    for (const { todo, due } of folded.todos) todos.set(encodeToDo(todo), due);
-    for (const { clientId, due } of folded.cameOnline) wakes.set(clientId, due);
-    batchesFolded.push(folded);
-  }
-  return {
-    stored,
-    todos,
-    wakes,
-    events: batchesFolded.flatMap(({ events }) => events),
-    deadLetters: batchesFolded.flatMap(({ deadLetters }) => deadLetters),
-    immediate,
-    replies: batchesFolded.flatMap(({ replies }) => replies),
-  };
-}
-
-/** However many messages and commands there were for a client. */
-function expectOneOfEachKind(todos: readonly ToDo[]): void {
-  const kinds = todos.flatMap((one) => (one.do === 'reply' ? [`${one.client_id} ${one.reply.type}`] : []));
-  expect(kinds).toEqual([...new Set(kinds)]);
-}
-
-function mailbox(): fc.Arbitrary<MailboxMessage[]> {
-  const client = fc.constantFrom('a', 'b', 'c');
-  const id = fc.constantFrom('m-1', 'm-2', 'm-3');
-  const flags = {
-    client,
-    id,
-    retain: fc.boolean(),
-    dup: fc.boolean(),
-    topic: fc.constantFrom(IN, IN, STATUS),
-  };
-  const said = fc.oneof(
-    {
-      weight: 5,
-      arbitrary: fc
-        .record({ ...flags, retain: fc.constant(true) })
-        .map(({ client: who, id: one, ...given }) => handshake(who, one, given)),
-    },
-    fc.record(flags).map(({ client: who, id: one, ...given }) => handshake(who, one, given)),
-    fc.record(flags).map(({ client: who, id: one, ...given }) => packet(who, { ...OFFLINE, message_id: one }, given)),
-    fc
-      .record(flags)
-      .map(({ client: who, id: one, ...given }) =>
-        packet(
-          who,
-          { ...ENVELOPE, type: 'message-error', message_id: one, in_response_to: 'x', payload: { details: one } },
-          given,
-        ),
-      ),
-    fc
-      .record({ ...flags, body: fc.constantFrom('', 'hello', '{"type":"host-handshake"}') })
-      .map(({ client: who, body, retain, dup, topic }) => packet(who, body, { retain, dup, topic })),
-    fc
-      .record({
-        client,
-        given: fc.constantFrom<Command>(
-          { do: 'force-disconnect', reconnect_after: 'PT0.003S' },
-          { do: 'force-disconnect', reconnect_after: 'soon' },
-          { do: 'lift-refusal' },
-          { do: 'forget' },
-        ),
-      })
-      .map(({ client: who, given }) => command(who, given)),
-  );
-  return fc
-    .array(said, { minLength: 1, maxLength: 25 })
-    .map((messages) => messages.map((message, i) => ({ ...message, at: T0 + i })));
-}
