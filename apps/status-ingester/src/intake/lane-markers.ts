@@ -1,6 +1,6 @@
 /**
  * Markers that the service publishes to itself through the lanes. One that comes back shows that all that the broker had
- * before it has been stored (`agreement/lane-barrier.ts`), and that the lane receives at all (`lane-watch.ts`).
+ * before it has been stored (`reconciliation/lane-barrier.ts`), and that the lane receives at all (`lane-watch.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import type { IntakePacket } from '@app/broker';

@@ -18,7 +18,7 @@ export interface GrantListenerDependencies {
   loop: Pick<OwnerLoop, 'add' | 'remove'>;
   mailboxes: Pick<Mailboxes, 'announce'>;
   lanes: Pick<LaneStrategy, 'open' | 'drop' | 'want'>;
-  triggers: Pick<SweepTriggers, 'dataDoubted'>;
+  triggers: Pick<SweepTriggers, 'possibleDataLoss'>;
   keys: RegistryKeys;
   /** Id of this process among the members. */
   memberId: string;
@@ -55,7 +55,7 @@ export class GrantListener implements OwnershipListener {
     const { keySpace, triggers, logger } = this.dependencies;
     keySpace.forget();
     logger.warn('what Redis held may be lost in part: connections may differ from the broker');
-    triggers.dataDoubted();
+    triggers.possibleDataLoss();
   }
 
   private async publishMove(grant: Grant): Promise<void> {

@@ -69,7 +69,7 @@ it('a sweep is requested when a session was lost', async () => {
 });
 
 it('a sweep is requested at once if the key space may be incomplete, is scheduled again, and is requested again when a lane is back', async () => {
-  triggers.dataDoubted();
+  triggers.possibleDataLoss();
   triggers.laneConnected({ sessionPresent: true, again: false });
   triggers.laneConnected({ sessionPresent: true, again: true });
   await untilAsked('key-space', 'key-space', 'broker-lost');

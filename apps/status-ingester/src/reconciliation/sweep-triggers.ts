@@ -37,7 +37,7 @@ export interface TriggerParts {
 }
 
 export class SweepTriggers {
-  private keySpaceDoubted = false;
+  private keySpaceMayBeLost = false;
   private droppedSweepAt = -Infinity;
   private droppedTimer: NodeJS.Timeout | undefined;
   private readonly stopping = sharedAbort();
@@ -56,13 +56,13 @@ export class SweepTriggers {
   laneConnected({ sessionPresent, again }: { sessionPresent: boolean; again: boolean }): void {
     const ofLane = again ? 'broker-lost' : 'start';
     const ofBroker = sessionPresent ? ofLane : 'session-lost';
-    this.request(this.keySpaceDoubted ? 'key-space' : ofBroker);
-    this.keySpaceDoubted = false;
+    this.request(this.keySpaceMayBeLost ? 'key-space' : ofBroker);
+    this.keySpaceMayBeLost = false;
   }
 
   /** The sweep waits until the lanes have been acquired again; a process that gets none requests one as well. */
-  dataDoubted(): void {
-    this.keySpaceDoubted = true;
+  possibleDataLoss(): void {
+    this.keySpaceMayBeLost = true;
     this.start();
     this.request('key-space');
   }

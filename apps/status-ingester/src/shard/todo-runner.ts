@@ -1,5 +1,5 @@
 /**
- * Does the to-dos that commits wrote, as the catalogue says (`to-do-kinds.ts`). Each may be done twice, none is lost: a
+ * Does the to-dos that commits wrote, as the catalogue says (`todo-catalogue.ts`). Each may be done twice, none is lost: a
  * to-do leaves Redis only after it was done, and what is still there comes up again by housekeeping.
  *
  * - A to-do that is running is not started again. If a commit writes it while it runs, it runs once more afterwards.
