@@ -30,7 +30,7 @@ it.each([
   expect(() => loadSettings(settings, { MQTT_URL, ...env })).toThrow(message);
 });
 
-it('presents nothing where nothing is set', () => {
+it('presents no credentials if none are set', () => {
   expect(brokerAccess(loadSettings(settings, { MQTT_URL }), quiet).credentials?.()).toEqual({});
 });
 

@@ -53,7 +53,7 @@ export function brokerSettingsFit(settings: BrokerSettings & { MQTT_URL: string 
   }
   const forTls = MQTT_CA_FILE ?? MQTT_CERT_FILE ?? MQTT_KEY_FILE;
   if (forTls !== undefined && !MQTT_URL.startsWith('mqtts:')) {
-    wrong('MQTT_URL', 'must be mqtts://… where certificates are given, or they would not be used');
+    wrong('MQTT_URL', 'must be mqtts://… if certificates are given, or they would not be used');
   }
 }
 

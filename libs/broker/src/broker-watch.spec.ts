@@ -34,7 +34,7 @@ it('reports how long the broker has been running, and that it was restarted', as
   await eventually(() => expect(uptimes).toMatchObject([{ run: 'unknown' }, { run: 'new' }]));
 }, 30_000);
 
-it('tells how many messages were dropped since it looked first', async () => {
+it('reports how many messages the broker dropped since the first reading', async () => {
   const subscriber: MqttClient = await connectAsync(broker.url);
   subscriber.handleMessage = () => undefined;
   await subscriber.subscribeAsync('spec/topic', { qos: 1 });
@@ -48,7 +48,7 @@ it('tells how many messages were dropped since it looked first', async () => {
   await subscriber.endAsync(true);
 }, 30_000);
 
-it('is closed also where there is no broker', async () => {
+it('closes the watch even if there is no broker', async () => {
   const lonely = new BrokerWatch(
     { url: `mqtt://127.0.0.1:${await freePort()}` },
     'lonely',

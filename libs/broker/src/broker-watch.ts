@@ -1,6 +1,6 @@
 /**
- * Watches what the broker says of itself, where it does (`$SYS/broker/…`, as Mosquitto): for how long it has been
- * running, and how many messages it has dropped. Reconnects by itself.
+ * Watches the broker's own statistics, if it publishes them (`$SYS/broker/…`, as Mosquitto does): its uptime and the
+ * number of dropped messages. Reconnects by itself.
  */
 import type { MqttClient } from 'mqtt';
 import type { Logger } from '@app/platform';

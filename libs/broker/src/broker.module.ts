@@ -1,5 +1,5 @@
 /**
- * In: the settings of the broker. Out: `BROKER`, which says where it is and who we are, and the app's one `Publisher`.
+ * In: the settings of the broker. Out: `BROKER` (its address and our credentials) and the app's one `Publisher`.
  * Invariant: secrets are read again at each connect; the app's lifecycle closes the publisher.
  */
 import { randomUUID } from 'node:crypto';

@@ -99,7 +99,7 @@ async function fakeBroker(answer: (socket: Socket, packet: number, bytes: Buffer
 
 const never = new Promise<void>(() => undefined);
 
-/** What the broker still keeps for the session: empty but for the marker where everything was acknowledged. */
+/** What the broker still keeps for the session: only the marker if everything was acknowledged. */
 async function leftInSession(): Promise<string[]> {
   const rest = collector();
   const next = open(rest.handler);
@@ -240,7 +240,7 @@ describe('acknowledgement', () => {
     expect(await leftInSession()).toEqual(['unfinished']);
   });
 
-  it('is not sent by a connection that lost its session meanwhile: the next one gets the packet again', async () => {
+  it('a connection that lost its session sends no PUBACK: the next one gets the packet again', async () => {
     const storing = gate();
     const slow = collector(() => storing.passed);
     const first = open(slow.handler);
@@ -303,7 +303,7 @@ describe('acknowledgement', () => {
 });
 
 describe('the end of a connection', () => {
-  it('is "lost" where a handler fails; its packets are redelivered', async () => {
+  it('the end is "lost" if a handler fails, and its packets are redelivered', async () => {
     const failing = open(() => Promise.reject(new Error('the store is away')));
     await failing.ready();
     await publish('a', 'b');
@@ -312,7 +312,7 @@ describe('the end of a connection', () => {
     expect(left.sort()).toEqual(['a', 'b']);
   });
 
-  it('is "taken-over" where the broker says so', async () => {
+  it('the end is "taken-over" if the broker reports a takeover', async () => {
     const fake = await fakeBroker((socket, packet) => {
       if (packet === CONNECT) socket.write(Buffer.from([...CONNACK, ...SESSION_TAKEN_OVER]));
     });
@@ -321,7 +321,7 @@ describe('the end of a connection', () => {
     await fake.stop();
   });
 
-  it('comes at once where another connection opens the session, told by the broker or not', async () => {
+  it('the end comes at once if another connection opens the session, reported by the broker or not', async () => {
     const first = open(() => Promise.resolve());
     await first.ready();
     const second = open(() => Promise.resolve());
@@ -332,7 +332,7 @@ describe('the end of a connection', () => {
     await expect(Promise.race([second.ended, Promise.resolve('open')])).resolves.toBe('open');
   });
 
-  it('comes only when the batch in hand is stored, also where the session was taken over', async () => {
+  it('the end comes only when the current batch is stored, even if the session was taken over', async () => {
     const storing = gate();
     const begun = gate();
     const first = open(async () => {
@@ -356,7 +356,7 @@ describe('the end of a connection', () => {
     await first.ended;
   });
 
-  it('is "closed" where it was asked for, after the batch in hand was stored and acknowledged', async () => {
+  it('the end is "closed" if close was called, after the current batch was stored and acknowledged', async () => {
     const storing = gate();
     const begun = gate();
     const seen = collector(async () => {
@@ -405,7 +405,7 @@ describe('the end of a connection', () => {
     expect(await connection.ended).toBe('closed');
   });
 
-  it('by closing comes all the same where the other side has just closed, or does not answer', async () => {
+  it('close ends the connection even if the other side has just closed it or does not reply', async () => {
     const sockets: Socket[] = [];
     const fake = await fakeBroker((socket, packet, bytes) => {
       sockets.push(socket);
@@ -437,7 +437,7 @@ describe('the end of a connection', () => {
     const connection = open(() => Promise.resolve(), { url: `mqtt://127.0.0.1:${port}` });
     await connection.close();
     expect(await connection.ended).toBe('closed');
-    // Connections are accepted in their order: what the first one had to say was heard before this one ends.
+    // Connections are accepted in order: everything the first one sent has been received before this one ends.
     const later = createConnection(port, '127.0.0.1');
     await new Promise((resolve) => later.once('connect', resolve));
     await new Promise<void>((resolve) => later.end(() => resolve()));
@@ -453,7 +453,7 @@ describe('the end of a connection', () => {
     expect(await connection.ended).toBe('closed');
   });
 
-  it('is "lost" where the broker goes away, and it does not come back by itself', async () => {
+  it('the end is "lost" if the broker goes away, and the connection does not reconnect by itself', async () => {
     const port = await freePort();
     const away = await startMosquitto({ port });
     const connection = open(() => Promise.resolve(), { url: away.url });
@@ -471,7 +471,7 @@ describe('the end of a connection', () => {
     await back.stop();
   });
 
-  it('is "lost" where the broker cannot be reached, and being ready fails', async () => {
+  it('the end is "lost" if the broker cannot be reached, and being ready fails', async () => {
     const connection = open(() => Promise.resolve(), { url: `mqtt://127.0.0.1:${await freePort()}` });
     await expect(connection.ready()).rejects.toThrow(/before it was ready/);
     expect(await connection.ended).toBe('lost');
@@ -506,19 +506,19 @@ it('a session that retires ends though its broker falls silent then, and never c
 });
 
 describe('being ready', () => {
-  it('fails where the broker goes away before it has answered the subscription', async () => {
+  it('being ready fails if the broker goes away before it has answered the subscription', async () => {
     const fake = await fakeBroker((socket, packet) => {
       if (packet === CONNECT) socket.write(Buffer.from(CONNACK));
       if (packet === SUBSCRIBE) socket.destroy();
     });
     const connection = open(() => Promise.resolve(), { url: fake.url });
-    // Neither may be waited for in vain: the lane goes on when both have settled.
+    // Both must complete: the lane continues only after both.
     await expect(connection.ready()).rejects.toThrow();
     expect(await connection.ended).toBe('lost');
     await fake.stop();
   });
 
-  it('fails where the broker refuses the subscription', async () => {
+  it('being ready fails if the broker refuses the subscription', async () => {
     const fake = await fakeBroker((socket, packet, bytes) => {
       if (packet === CONNECT) socket.write(Buffer.from(CONNACK));
       // SUBACK with the packet's id, no properties, reason: not authorized.
@@ -552,7 +552,7 @@ describe('MQTT.js', () => {
     return sent.filter(({ cmd }) => cmd === 'puback').map(({ messageId }) => messageId);
   }
 
-  it('sends no PUBACK where handleMessage calls back with an error, reads on, and says nothing about it', async () => {
+  it('MQTT.js sends no PUBACK if handleMessage calls back with an error, reads on, and reports nothing', async () => {
     const seen: IPublishPacket[] = [];
     const errors: Error[] = [];
     client.on('error', (error) => errors.push(error));
@@ -567,7 +567,7 @@ describe('MQTT.js', () => {
     expect(client.connected).toBe(true);
   });
 
-  it('sends the PUBACK itself where handleMessage calls back without an error', async () => {
+  it('MQTT.js sends the PUBACK itself if handleMessage calls back without an error', async () => {
     client.handleMessage = (_packet, callback) => callback();
     await publish('a');
     await eventually(() => expect(acknowledged()).toHaveLength(1));

@@ -55,11 +55,11 @@ const READY_MS = 30_000;
 /** Longest a disconnect waits for the broker. */
 const CLOSE_MS = 2000;
 const NEVER_EXPIRES = 0xffff_ffff;
-/** Tells MQTT.js to read on without acknowledging. */
+/** Makes MQTT.js continue reading without acknowledging. */
 const LATER = new Error('acknowledged later');
 
 export class IntakeConnection {
-  /** Settles when the connection is over and no batch of it is being stored any more. */
+  /** Resolves when the connection has ended and none of its batches is being stored. */
   readonly ended: Promise<IntakeEnd>;
   private readonly client: MqttClient;
   private waiting: IntakePacket[] = [];
@@ -158,7 +158,7 @@ export class IntakeConnection {
     // What is only waiting was not acknowledged: the next owner of the session gets it again.
     this.waiting = [];
     await this.working;
-    // MQTT.js waits for ever where the stream has just been closed by the other side, or where nobody answers.
+    // MQTT.js waits for ever if the other side has just closed the stream or does not reply.
     const insist = setTimeout(() => this.client.stream.destroy(), CLOSE_MS);
     if (!this.over) await Promise.race([this.client.endAsync(), this.ended]);
     clearTimeout(insist);

@@ -72,7 +72,7 @@ const UNHEARD: PublishOutcome = { kind: 'unheard' };
 const ABORTED: PublishOutcome = { kind: 'aborted' };
 
 describe('the outcome of a publish', () => {
-  it('is acknowledged where somebody listens, who gets it', async () => {
+  it('a publish is acknowledged if there is a subscriber, and the subscriber receives it', async () => {
     await subscriber.subscribeAsync('out/a', { qos: 1 });
     const publisher = await open();
     expect(await publisher.publish('out/a', '{"text":"ü😀"}')).toEqual(ACKNOWLEDGED);
@@ -80,13 +80,13 @@ describe('the outcome of a publish', () => {
     expect(received[0]).toMatchObject({ topic: 'out/a', text: '{"text":"ü😀"}', packet: { qos: 1, retain: false } });
   });
 
-  it('is unheard where nobody listens', async () => {
+  it('a publish is reported as unheard if there are no subscribers', async () => {
     await subscriber.subscribeAsync('out/another', { qos: 1 });
     const publisher = await open();
     expect(await publisher.publish('out/a', 'x')).toEqual(UNHEARD);
   });
 
-  it('is told for each publish apart, however they are mixed', async () => {
+  it('each of many mixed publishes gets its own outcome', async () => {
     await subscriber.subscribeAsync('out/heard/+', { qos: 1 });
     const publisher = await open();
     const outcomes = await Promise.all(
@@ -99,7 +99,7 @@ describe('the outcome of a publish', () => {
     );
   });
 
-  it('is refused for good where the access control of the broker forbids the topic', async () => {
+  it('a publish is refused for good if the access control of the broker forbids the topic', async () => {
     const publisher = await open();
     expect(await publisher.publish('forbidden/a', 'x')).toEqual({
       kind: 'refused',
@@ -146,7 +146,7 @@ describe('the options of a publish', () => {
     expect(received[0]?.packet.properties?.messageExpiryInterval).toBe(1);
   });
 
-  it('retain where that is asked for, and remove what is retained', async () => {
+  it('a publish with retain stores the retained message, and an empty one removes it', async () => {
     const publisher = await open();
     await publisher.publish('out/retained', 'kept', { retain: true });
     await subscriber.subscribeAsync('out/retained', { qos: 1 });
@@ -164,7 +164,7 @@ describe('the options of a publish', () => {
 });
 
 describe('a broker that is away', () => {
-  it('settles what was published meanwhile when it is back', async () => {
+  it('completes publishes made during the outage when the broker is back', async () => {
     const port = await freePort();
     const first = await startMosquitto({ port });
     const publisher = await open(first.url);
@@ -176,7 +176,7 @@ describe('a broker that is away', () => {
     expect(publisher.connected).toBe(true);
   });
 
-  it('settles what was under way when it went, with what it says the second time', async () => {
+  it('completes publishes that were pending at the outage with the outcome of the second attempt', async () => {
     const port = await freePort();
     const first = await startMosquitto({ port });
     const link = await slowLink(port);
@@ -265,7 +265,7 @@ describe('a broker that is away', () => {
     expect(link.texts().filter((text) => text === 'aborted')).toHaveLength(5);
   });
 
-  it('settles what was published before it was ever there', async () => {
+  it('completes publishes made before the broker was first reachable', async () => {
     const port = await freePort();
     const publisher = openWithoutWaiting(`mqtt://127.0.0.1:${port}`);
     const outcome = publisher.publish('out/a', '1');
@@ -301,7 +301,7 @@ describe('a broker that is away', () => {
     expect(await second).toEqual(ABORTED);
   });
 
-  it('is not even asked where the wait was aborted before', async () => {
+  it('the broker is not asked if the wait was aborted before', async () => {
     await subscriber.subscribeAsync('out/a', { qos: 1 });
     const publisher = await open();
     expect(await publisher.publish('out/a', 'aborted', { signal: AbortSignal.abort() })).toEqual(ABORTED);

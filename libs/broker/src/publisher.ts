@@ -11,9 +11,9 @@ import { endMqtt, openMqtt } from './mqtt-connection.js';
 export type PublishOutcome =
   /** The broker has it, and did not say that nobody listens. */
   | { kind: 'acknowledged' }
-  /** Surely nobody is subscribed (PUBACK reason 0x10). */
+  /** No subscribers (PUBACK reason 0x10). */
   | { kind: 'unheard' }
-  /** The broker refused it; `forGood` where another try would be refused too. */
+  /** The broker refused it; `forGood` if another attempt would be refused too. */
   | { kind: 'refused'; forGood: boolean; details: string }
   /** It was written, and the connection ended before the broker acknowledged it. Only for one with `writeBy`. */
   | { kind: 'unknown'; details: string }
@@ -37,7 +37,7 @@ export interface PublishOptions {
 const NO_MATCHING_SUBSCRIBERS = 0x10;
 /** Not authorized, topic name invalid, packet too large, payload format invalid, retain or QoS not supported. */
 const REFUSED_FOR_GOOD: ReadonlySet<number> = new Set([0x87, 0x90, 0x95, 0x99, 0x9a, 0x9b]);
-/** Most publishes under way where the broker names no receive maximum. */
+/** Limit of pending publishes if the broker names no receive maximum. */
 const MAX_IN_FLIGHT = 1000;
 
 /** How long a graceful end waits for what is unacknowledged. */

@@ -27,7 +27,7 @@ async function withReader<T>(use: (reader: RetainedReader) => Promise<T>, url = 
 }
 
 describe('the retained reader', () => {
-  it('tells what is retained from what is not', async () => {
+  it('distinguishes topics with a retained message from topics without one', async () => {
     await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
     await device.publishAsync('in/b', 'B', { qos: 1, retain: false });
     const found = await withReader((reader) => reader.read(['in/a', 'in/b', 'in/c']));
@@ -66,7 +66,7 @@ describe('the retained reader', () => {
     await own.stop();
   });
 
-  it('knows nothing where the broker is away, and reads again when it is back', async () => {
+  it('returns nothing if the broker is away, and reads again when it is back', async () => {
     const port = await freePort();
     await withReader(async (reader) => {
       await expect(reader.read(['in/a'])).rejects.toThrow(IncompleteReadError);
@@ -79,7 +79,7 @@ describe('the retained reader', () => {
     }, `mqtt://127.0.0.1:${port}`);
   });
 
-  it('tells what is retained from what is not, whatever the order in which the broker serves filters', async () => {
+  it('distinguishes topics with and without a retained message, in whatever order the broker serves filters', async () => {
     await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
     const contrary = await ContraryBroker.before(broker.port);
     contrary.reverseRetained();

@@ -19,7 +19,7 @@ export interface SweepOptions extends BrokerAccess {
   signal: AbortSignal;
 }
 
-/** Takes one retained message; the read goes on when it has resolved, or at once where it returns nothing. */
+/** Takes one retained message; the read continues when the promise resolves, or at once if it returns undefined. */
 export type TakeRetained = (topic: string, payload: Buffer) => Promise<void> | undefined;
 
 /** Brokers that answer filters side by side may still be sending when the sentinel comes, in milliseconds. */
@@ -27,7 +27,7 @@ const AFTER_SENTINEL_MS = 200;
 
 /**
  * @returns whether the sentinel came
- * @throws IncompleteReadError where the connection ended; what `take` rejects with
+ * @throws IncompleteReadError if the connection ended; any error that `take` rejects with
  */
 export async function sweepRetained(options: SweepOptions, take: TakeRetained): Promise<'complete' | 'truncated'> {
   const { clientId, signal } = options;

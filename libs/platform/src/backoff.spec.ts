@@ -39,7 +39,7 @@ describe('backoffMs', () => {
     );
   });
 
-  it('throws its own dice where none are given', () => {
+  it('uses its own random numbers if none are given', () => {
     const waits = Array.from({ length: 50 }, () => backoffMs(20, 1, 1_000_000));
     expect(new Set(waits).size).toBeGreaterThan(1);
     expect(Math.min(...waits)).toBeGreaterThanOrEqual(500_000);
@@ -69,14 +69,14 @@ describe('Backoff', () => {
     expect(waits(7)).toEqual([100, 200, 400, 800, 1600, 1600, 1600]);
   });
 
-  it('begins anew after a healthy uptime', () => {
+  it('starts from the first delay again after a healthy uptime', () => {
     waits(4);
     backoff.succeeded();
     clock += 10_000;
     expect(waits(2)).toEqual([100, 200]);
   });
 
-  it('keeps backing off where a success did not last', () => {
+  it('keeps backing off if a success did not last', () => {
     waits(3);
     backoff.succeeded();
     clock += 9_999;

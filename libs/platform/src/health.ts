@@ -14,7 +14,7 @@ import { Draining } from './draining.js';
 import { redisTrouble, type Redis } from './redis.js';
 import { RouteAccess } from './route-access.js';
 
-/** `up`; `degraded` where the app still serves; otherwise why it cannot. */
+/** `up`; `degraded` if the app still serves; otherwise the reason why it cannot. */
 export type ReadinessOutcome = 'up' | { degraded: string } | { down: string };
 
 /** What an app needs to do its work. */

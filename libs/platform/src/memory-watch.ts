@@ -22,7 +22,7 @@ export function parseMemoryMark(text: string): MemoryMark {
 export interface MasterMemory {
   /** What Redis compares with its `maxmemory`. */
   usedBytes: number;
-  /** Undefined where Redis has no limit. */
+  /** Undefined if Redis has no limit. */
   maxBytes: number | undefined;
 }
 

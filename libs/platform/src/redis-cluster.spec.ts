@@ -158,21 +158,21 @@ describe('a slot that moves', () => {
       expect(String(refusals.at(-1))).toMatch(/TRYAGAIN|timed out/);
     });
     for (const refused of refusals) expect(isRedisError(refused)).toBe(true);
-    // A single key is found where it is: ASK.
+    // A single key is found on the node that has it: ASK.
     expect(await wait.get(x)).toBe('1');
     expect(await fail.get(x)).toBe('1');
 
     await source?.migrate('127.0.0.1', target?.options.port ?? 0, y, 0, 1000);
     for (const node of [target, source]) await node?.cluster('SETSLOT', slot, 'NODE', to);
     expect(await waiting).toBe(22);
-    // MOVED, to a connection that has not heard of it.
+    // MOVED, on a connection that has not seen the move yet.
     expect(await fail.mget(x, y)).toEqual(['11', '11']);
     for (const node of nodes.values()) node.disconnect();
   });
 });
 
 describe('a master that is killed', () => {
-  it('is told by readiness; `fail` answers while it is away, `wait` waits until it is back', async () => {
+  it('readiness reports a missing master; `fail` answers while it is away, `wait` waits until it is back', async () => {
     const runs = new RedisRestartDetector(fail);
     expect(await runs.changed()).toBe(false);
     expect(await redisTrouble(wait)).toBeUndefined();
@@ -187,7 +187,7 @@ describe('a master that is killed', () => {
     const waiting = addBoth.run(wait, { x: 'kill:{s0}:x', y: 'kill:{s0}:y' }, { by: 1 });
     await eventually(async () => expect(await redisTrouble(wait)).toBeDefined());
     await eventually(async () => expect(await redisTrouble(fail)).toBeDefined());
-    // A master that is away hides nothing that another one tells.
+    // An unavailable master does not hide the reply of another one.
     const another = new RedisRestartDetector(fail);
     await outcome(another.changed());
 

@@ -1,4 +1,4 @@
-/** A failover told of by a Sentinel while a connection already asks for the new master. */
+/** A failover reported by a Sentinel while a connection already asks for the new master. */
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { eventually, quiet, startRedis, type Server as Part } from '../../../test/support/servers.js';

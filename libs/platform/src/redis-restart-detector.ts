@@ -9,7 +9,7 @@ export class RedisRestartDetector {
   /**
    * Asks every master for the run it is in.
    * @returns whether one of them was not seen before; false at the first call.
-   * @throws what is wrong with a master that did not answer, where the others had nothing to tell
+   * @throws the error of a master that did not reply, if no other master has changed
    */
   async changed(): Promise<boolean> {
     const [missed] = mastersMissed(this.redis);

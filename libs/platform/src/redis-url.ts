@@ -16,7 +16,7 @@ export interface RedisAddress {
   db: number;
   /** What the Sentinels call the master. */
   masterName?: string;
-  /** For the Sentinels themselves, where they ask for it. */
+  /** For the Sentinels themselves, if they require it. */
   sentinelUsername?: string;
   sentinelPassword?: string;
 }

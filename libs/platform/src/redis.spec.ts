@@ -22,11 +22,11 @@ describe('redisTrouble', () => {
     await server.stop();
   });
 
-  it('is none where Redis answers', async () => {
+  it('reports no trouble if Redis replies', async () => {
     expect(await redisTrouble(redis)).toBeUndefined();
   });
 
-  it('is found within about a second where Redis takes no command', async () => {
+  it('reports trouble within about a second if Redis takes no command', async () => {
     await other.client('PAUSE', 2500, 'ALL');
     const began = performance.now();
     expect(await redisTrouble(redis)).toBe('redis does not answer');
@@ -35,7 +35,7 @@ describe('redisTrouble', () => {
     expect(await redisTrouble(redis)).toBeUndefined();
   });
 
-  it('is found where a connection that fails fast gets no answer', async () => {
+  it('reports trouble if a connection that fails fast gets no reply', async () => {
     const quick = connectRedis(server.url, { name: 'spec-quick', whenAway: 'fail' }, quiet);
     await once(quick, 'ready');
     await other.client('PAUSE', 1500, 'ALL');

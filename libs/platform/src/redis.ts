@@ -62,8 +62,8 @@ export function connectRedis(
 }
 
 /**
- * A queue of BullMQ asks its connection for the version once, and where that answer is late it fails every later call
- * with the same error. It reads here that it need not ask: `assertRedisFit` does, and asks again.
+ * A BullMQ queue asks Redis for its version once; if that reply is late, every later call fails with the same error.
+ * This option skips the check: `assertRedisFit` checks the version, and retries.
  */
 const UNASKED = { skipVersionCheck: true };
 

@@ -27,7 +27,7 @@ export async function runApp<Settings>(definition: AppDefinition<Settings>): Pro
     logForeignText(logger);
     await start(definition, settings, logger);
   } catch (error) {
-    // A wrong setting is the operator's to mend and needs no stack.
+    // The operator fixes a wrong setting; a stack trace does not help.
     if (error instanceof SettingsError) logger.fatal(error.message);
     else logger.fatal({ err: error }, 'could not start');
     end(logger, 1);

@@ -88,7 +88,7 @@ describe('loadSettings', () => {
     );
   });
 
-  it('names LOG_LEVEL where it is none, and the levels there are', () => {
+  it('names LOG_LEVEL and the valid levels if the value is not a level', () => {
     const message = messageOf(() => loadSettings(common, { ...REDIS, LOG_LEVEL: 'verbose' }));
     expect(message).toMatch(/^wrong settings: LOG_LEVEL: /);
     for (const level of ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
@@ -107,7 +107,7 @@ describe('loadSettings', () => {
     expect(new SettingsError('').name).toBe('SettingsError');
   });
 
-  it('reads the environment of the process where none is given', () => {
+  it('reads the environment of the process if none is given', () => {
     const schema = z.object({ SETTINGS_SPEC_VARIABLE: integer(7, 0, 99) });
     try {
       process.env.SETTINGS_SPEC_VARIABLE = '42';

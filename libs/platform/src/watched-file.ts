@@ -1,6 +1,6 @@
 /**
  * A file that is read again whenever it changes; one that cannot be understood changes nothing, and says so. Its state
- * is looked at once a second, because no event tells of every way it is replaced: Kubernetes swaps a symbolic link
+ * is polled once a second, because no event covers every way of replacing a file: Kubernetes swaps a symbolic link
  * beside it, editors rename over it, network and bind mounts stay silent.
  */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
@@ -22,7 +22,7 @@ export class WatchedFile<Content> {
 
   /**
    * `parse` throws an Error that says what is wrong and repeats nothing secret; it is given what was read before.
-   * @throws SettingsError where the file is wrong at the start
+   * @throws SettingsError if the file is invalid at the start
    */
   constructor(
     private readonly setting: string,

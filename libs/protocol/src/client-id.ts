@@ -23,7 +23,7 @@ export function clientIdProblem(id: string): string | undefined {
   return isReservedClientId(id) ? 'must not be ".", ".." or "summary"' : topicLevelProblem(id);
 }
 
-/** The same, but for the reserved ids: whoever uses one has a topic, on which it can be told so. */
+/** The same, but including the reserved ids: a client that uses one has a topic for the error reply. */
 export function topicLevelProblem(id: string): string | undefined {
   if (PLAIN.test(id)) return undefined;
   if (id.length === 0) return 'must not be empty';

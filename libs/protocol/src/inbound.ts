@@ -21,7 +21,7 @@ const FACT_NAMES = [
   'mac_addresses',
 ] as const;
 
-/** Facts that tell one host from another. Members we do not know are kept as they came. */
+/** Facts that distinguish one host from another. Members we do not know are kept as they came. */
 export const CanonicalFacts = z
   .looseObject({
     insights_id: z.string().optional(),

@@ -26,12 +26,12 @@ describe('newMessageId', () => {
     );
   });
 
-  it('writes a known time and shard where RFC 9562 puts them', () => {
+  it('writes a known time and shard at the positions that RFC 9562 defines', () => {
     expect(newMessageId(0xabc, 0x017f22e279b0)).toMatch(/^017f22e2-79b0-7abc-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     expect(newMessageId(0, 0)).toMatch(/^00000000-0000-7000-[89ab]/);
   });
 
-  it('uses the clock where no time is given', () => {
+  it('uses the clock if no time is given', () => {
     const before = Date.now();
     const at = Number.parseInt(newMessageId(0).slice(0, 13).replace('-', ''), 16);
     expect(at).toBeGreaterThanOrEqual(before);

@@ -32,7 +32,7 @@ export function newMessageId(shard: number, at: number = Date.now()): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${shard.toString(16).padStart(3, '0')}-${hex.slice(0, 4)}-${hex.slice(4)}`;
 }
 
-/** The shard an id was minted for, or `undefined` where it is not one of our ids. */
+/** The shard an id was minted for, or `undefined` if it is not one of our ids. */
 export function shardOfMessageId(id: string): number | undefined {
   return UUID_V7.test(id) ? Number.parseInt(id.slice(15, 18), 16) : undefined;
 }

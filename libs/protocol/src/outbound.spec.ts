@@ -40,7 +40,7 @@ describe('encodeAnswer', () => {
     expect(schema.safeParse(answer).success).toBe(true);
   });
 
-  it.each(answers)('mints an id and takes the time where none is given for a %s', (_, body, schema) => {
+  it.each(answers)('mints an id and uses the current time if none is given for a %s', (_, body, schema) => {
     const [one, other] = [body, body].map((given) => JSON.parse(encodeAnswer(given)) as { message_id: string });
     expect(schema.safeParse(one).success).toBe(true);
     expect(one?.message_id).toMatch(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/);
@@ -72,7 +72,7 @@ describe('encodeMessage', () => {
     });
   });
 
-  it('leaves the payload out where there is none, and keeps one that is null', () => {
+  it('leaves the payload out if there is none, and keeps one that is null', () => {
     expect(JSON.parse(encodeMessage(ID, 'ping', undefined, AT))).not.toHaveProperty('payload');
     expect(JSON.parse(encodeMessage(ID, 'ping', 'null', AT))).toHaveProperty('payload', null);
   });

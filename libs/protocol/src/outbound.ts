@@ -22,7 +22,7 @@ export type Message = z.infer<typeof Message>;
 export const HandshakeError = z.object({
   ...envelope,
   type: z.literal('handshake-error'),
-  /** The offending `message_id`, or null where none could be read. */
+  /** The offending `message_id`, or null if none could be read. */
   in_response_to: z.string().nullable(),
   payload: z.object({ details: z.string() }),
 });

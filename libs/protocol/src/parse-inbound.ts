@@ -26,9 +26,9 @@ export interface Refusal {
   reason: RefusalReason;
   /** For the client's developer: what was wrong and what would be right. */
   details: string;
-  /** The offending `message_id`, or null where none could be read. */
+  /** The offending `message_id`, or null if none could be read. */
   messageId: string | null;
-  /** True where the message claims to be a handshake: those are answered with `handshake-error`. */
+  /** True if the message claims to be a handshake: the reply is then a `handshake-error`. */
   handshake: boolean;
 }
 

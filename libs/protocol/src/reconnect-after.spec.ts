@@ -43,7 +43,7 @@ describe('parseReconnectAfter', () => {
     expect(parseReconnectAfter(text, NOW)).toBe(Date.parse('2024-05-06T08:08:09Z'));
   });
 
-  it('gives whole milliseconds where a fraction of a second is not exact in binary', () => {
+  it('gives whole milliseconds if a fraction of a second is not exact in binary', () => {
     expect(parseReconnectAfter('PT1.001S', 0)).toBe(1001);
     expect(parseReconnectAfter('PT16.001S', 0)).toBe(16_001);
   });

@@ -11,7 +11,7 @@ export type RefusedUntil = number | 'never';
 
 /**
  * Reads `reconnect_after` relative to `now` (epoch milliseconds).
- * @returns the end of the refusal window, or `undefined` where the text is none of the three forms, is a
+ * @returns the end of the refusal window, or `undefined` if the text is none of the three forms, is a
  * duration with years or months (they have no fixed length), or lies more than ten years ahead.
  */
 export function parseReconnectAfter(text: string, now: number): RefusedUntil | undefined {

@@ -84,7 +84,7 @@ describe('TopicTemplate', () => {
     expect(IN.clientIdOf(topic)).toBeUndefined();
   });
 
-  it('finds no client where what follows it is another', () => {
+  it('finds no client if the text after it belongs to another topic', () => {
     const template = new TopicTemplate('a/{clientId}/b');
     expect(template.clientIdOf('a/host-1/c')).toBeUndefined();
     expect(template.clientIdOf('a/host-1')).toBeUndefined();

@@ -56,7 +56,7 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:requests`;
   }
 
-  /** Pub/sub channel on which a gateway hears what became of its commands. */
+  /** Pub/sub channel on which a gateway receives the results of its commands. */
   replies(gatewayId: string): string {
     return `${this.prefix}:replies:${gatewayId}`;
   }

@@ -206,7 +206,7 @@ class World {
     if (FINAL.includes(last)) expect(history).toEqual(before.history);
   }
 
-  /** Each change is told once, in its order, by the script that makes it. */
+  /** Each change is published once, in order, by the script that makes it. */
   private async checkEvents(message: StoredMessage): Promise<void> {
     const told = await messageEvents(this.keys, message.messageId);
     expect(told.map(({ client_id }) => client_id)).toEqual(told.map(() => CLIENT));
@@ -265,7 +265,7 @@ describe('the statuses of a message', () => {
     );
   });
 
-  it('come to an end for every message, when all is settled at last', async () => {
+  it('every message reaches a final status when all publish results are completed', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
         const world = new World();

@@ -12,7 +12,7 @@ export const TRANSITIONS: Readonly<Record<StoredStatus, readonly StoredStatus[]>
   // `failed`: the client belongs to another account now, or it answered `message-error` to an earlier publish.
   queued: ['in_flight', 'expired', 'cancelled', 'failed'],
   in_flight: ['sent', 'queued', 'failed'],
-  // By `message-error`, which wins over a later settle.
+  // By `message-error`, which wins over a later publish result.
   sent: ['failed'],
   failed: [],
   expired: [],

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- One step of a drain run: settles what was published of a shard's connections, claims the next message of each, and takes
--- connections that wait. The head of an outbox is the message in flight; it leaves the list only when settled, so a dispatcher
--- that dies in between leaves it to be published again, under the same id.
+-- One step of a drain run: completes the published messages of a shard's connections, claims the next message of
+-- each, and takes connections that wait. The head of an outbox is the message in flight; it leaves the list only when
+-- completed: if a dispatcher dies in between, the message is published again under the same id.
 -- `draining` holds the connections that the current run has taken. Whoever starts a run takes them all over, and the run
--- before it has no say any more: what it has published it may still settle as sent, since that is certain.
--- A step that Redis carried out and whose reply was lost has claimed messages that nobody publishes. So each step says how
--- many connections are under way beside those it settles; if `draining` holds others, the reply is `lost`, nothing is done,
--- and the run is to be started again.
+-- before it is fenced off: it may still complete its published messages as sent, because that is certain.
+-- If Redis ran a step but its reply was lost, nobody publishes the messages that it claimed. So each step says how many
+-- connections are under way besides those it completes; if `draining` holds others, the reply is `lost`, nothing is
+-- done, and the run has to be started again.
 --
 -- KEYS hosts, proxies, accounts, accounts_asked, todo, woken, draining, drain_run, waking
 -- ARGV run, under_way, room, first_wait_ms, longest_wait_ms, settlements...
@@ -45,7 +45,7 @@ return with_log(function()
     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then remove_from_outbox(client, id) end
   end
 
-  -- Returns the milliseconds until the next try where there has to be one. A claim made since then wins.
+  -- Returns the milliseconds until the next attempt, if one is needed. A later claim wins.
   local function settle(client, id, attempt, outcome, details)
     if id == '' then return end
     local m = load(id, 'attempts')

@@ -4,7 +4,7 @@
 --
 -- KEYS accounts, accounts_asked, connections
 -- ARGV client, from
--- Reply: how many messages failed, and where to go on; -1 when the whole outbox has been looked at
+-- Reply: how many messages failed, and the position to continue from; -1 when the whole outbox has been checked
 
 --- @include "account-check"
 

@@ -49,7 +49,7 @@ describe('the answer to a command', () => {
     expect(await second).toEqual({ kind: 'unknown' });
   });
 
-  it('of another gateway is not heard here', async () => {
+  it('does not receive a reply to another gateway', async () => {
     const waiting = replies.expect('1', LONG_MS);
     await answer('1', { kind: 'unknown' }, new RegistryKeys('replies').replies('gateway-2'));
     await answer('1', { kind: 'done' });
@@ -64,21 +64,21 @@ describe('the answer to a command', () => {
     expect(await next).toEqual({ kind: 'unknown' });
   });
 
-  it('is the first one where it comes twice', async () => {
+  it('resolves with the first reply if two replies arrive', async () => {
     const waiting = replies.expect('1', LONG_MS);
     await answer('1', { kind: 'done' });
     await answer('1', { kind: 'unknown' });
     expect(await waiting).toEqual({ kind: 'done' });
   });
 
-  it.each(['not JSON', 'null', '[]', '{"id":5}'])('is still heard after something unreadable: %s', async (text) => {
+  it.each(['not JSON', 'null', '[]', '{"id":5}'])('receives a reply after an unreadable message: %s', async (text) => {
     const waiting = replies.expect('1', LONG_MS);
     await redis.publish(replies.channel, text);
     await answer('1', { kind: 'done' });
     expect(await waiting).toEqual({ kind: 'done' });
   });
 
-  it('is heard again after the connection to Redis was lost', async () => {
+  it('receives replies again after the connection to Redis was lost', async () => {
     await redis.client('KILL', 'ID', connectionId);
     const waiting = replies.expect('1', LONG_MS);
     await eventually(async () => {

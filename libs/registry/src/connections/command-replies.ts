@@ -1,4 +1,4 @@
-/** How a caller hears from a shard's owner what became of its command: a pub/sub channel a caller, an id a command. */
+/** Replies of a shard's owner to commands: each caller has a pub/sub channel, each command an id. */
 import type { Logger, Redis } from '@app/platform';
 import type { ConnectionState, OfflineReason } from '../connection-state.js';
 
@@ -35,7 +35,7 @@ export class CommandReplies {
     await this.subscriber.subscribe(this.channel);
   }
 
-  /** Resolves with the owner's answer, or undefined where none came within `timeoutMs`. Call before the command is sent. */
+  /** Resolves with the owner's reply, or undefined if none arrives within `timeoutMs`. Call before sending the command. */
   expect(id: string, timeoutMs: number): Promise<CommandOutcome | undefined> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {

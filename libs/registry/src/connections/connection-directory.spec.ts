@@ -131,7 +131,7 @@ describe('listing connections', () => {
     expect(await new Registry(32).directory.list({}, 10)).toEqual({ connections: [] });
   });
 
-  it('orders by bytes where the order of UTF-16 units is another one', async () => {
+  it('orders ids by bytes, even if the order of UTF-16 units differs', async () => {
     const ids = ['a', '\uff5e', '😀', '\ue000', '𐀀', 'é', 'z'];
     const bytewise = ['a', 'z', 'é', '\ue000', '\uff5e', '𐀀', '😀'];
     expect(ids.toSorted()).not.toEqual(bytewise);

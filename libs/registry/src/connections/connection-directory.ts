@@ -53,7 +53,7 @@ export class ConnectionDirectory {
     private readonly shardCount: number,
   ) {}
 
-  /** The connection, or undefined where the client never registered, or has another account than `within`. */
+  /** The connection, or undefined if the client never registered or belongs to an account other than `within`. */
   async find(clientId: string, within?: string): Promise<Connection | undefined> {
     const [connection] = await this.load(shardOf(clientId, this.shardCount), [clientId]);
     return within === undefined || connection?.account === within ? connection : undefined;
@@ -61,7 +61,7 @@ export class ConnectionDirectory {
 
   /**
    * The connections of these clients of one shard, in their order; undefined if there is none, or it cannot be read. The
-   * shard's owner, who is told with `unreadable`, moves such a record to the dead letters.
+   * shard's owner, notified with `unreadable`, moves an unreadable record to the dead letters.
    * @returns those of the first clients if together the records have more than about `LOADED_BYTES`, at least of one
    */
   async load(

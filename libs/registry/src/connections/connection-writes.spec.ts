@@ -224,7 +224,7 @@ describe('one commit of a whole batch', () => {
     expect(await redis.zscore(keys.todo(0), encodeToDo(last))).toBe('9099');
   });
 
-  it('keeps a to-do that the batch undid first and then wrote anew', async () => {
+  it('keeps a to-do that the batch removed first and then wrote again', async () => {
     const todo: ToDo = { do: 'forget', client_id: 'a' };
     await commit({ todos: [{ todo, due: 10 }] });
     await commit({ undone: [todo], todos: [{ todo, due: 20 }] });
@@ -233,7 +233,7 @@ describe('one commit of a whole batch', () => {
     expect(await redis.zcard(keys.todo(0))).toBe(0);
   });
 
-  it('wakes for a client that arrived only where something waits for it', async () => {
+  it('wakes a dispatcher for a client that came online only if messages wait for it', async () => {
     await redis.rpush(keys.outbox(0, 'b'), 'message');
     const guarded = await commit({
       cameOnline: [
@@ -291,7 +291,7 @@ describe('one commit of a whole batch', () => {
     }
   });
 
-  it('writes nothing where nothing changed', () => {
+  it('writes nothing if nothing changed', () => {
     expect(writesOf({})).toEqual([]);
   });
 });

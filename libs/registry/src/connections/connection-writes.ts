@@ -12,7 +12,7 @@ import { encodeToDo, type DueToDo, type ToDo } from '../todos/to-do.js';
 /** How long a sweep may take to read its counts. */
 const SWEEP_COUNTS_KEPT_MS = 3_600_000;
 
-/** A connection before and after a batch; undefined where it did not exist or was forgotten. */
+/** A connection before and after a batch; undefined if it did not exist or was forgotten. */
 export interface ConnectionChange {
   before: Connection | undefined;
   after: Connection | undefined;

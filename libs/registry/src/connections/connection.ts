@@ -25,17 +25,17 @@ export interface Connection {
   unconfirmed_handshake: string | null;
   /** Ids of retained handshakes it left behind on other status topics, newest last: they count no more. */
   superseded_handshakes: string[];
-  /** Digest of the retained message that was set aside last; null where what is retained is in order. */
+  /** Digest of the last dead-lettered retained message; null if the retained message is valid. */
   dead_letter_digest: string | null;
-  /** When the last handshake came live; 0 where it was only read back. */
+  /** When the last live handshake arrived; 0 if the handshake was only read back as a retained message. */
   last_live_handshake_at: number;
-  /** Lane of the last live message that bears state; null where a verification has been applied since. */
+  /** Lane of the last live message that carries state; null if a verification has been applied since. */
   lane: number | null;
-  /** When subscribers were last told of a change of state. */
+  /** When a change of state was last published to subscribers. */
   last_event_at: number | null;
-  /** Changes of state that subscribers are not told of yet; null where none is held back. */
+  /** Coalesced changes of state that are not published yet; null if there are none. */
   coalesced: CoalescedEvents | null;
-  /** Whose it is; null where that is not known, or accounts are not in use. */
+  /** The account that owns it; null if unknown, or if accounts are not in use. */
   account: string | null;
   /** The last force-disconnect for it, until it has gone and come back: the next one takes its place if it still waits. */
   force_disconnect?: ForceDisconnected;
@@ -58,7 +58,7 @@ export interface AccountQuestion {
   is_late: boolean;
 }
 
-/** A client that flaps: what is held back until it settles. */
+/** Changes of a flapping client, coalesced until it is stable. */
 export interface CoalescedEvents {
   since: number;
   due: number;

@@ -19,7 +19,7 @@ export interface Packet {
   retain: boolean;
   /** Redelivered by the broker. */
   dup: boolean;
-  /** The payload, or a sample of it where the lane refused it. */
+  /** The payload, or a sample of it if the lane refused it. */
   body: string;
   /** Why the lane did not pass on the whole payload. */
   refused?: Extract<RefusalReason, 'too-large' | 'not-utf8'>;
@@ -35,19 +35,19 @@ export type Command =
   | { do: 'verify'; reason: VerificationReason; sweep?: string }
   /** The broker was started at `since`: a client that has not shaken hands since then is offline. */
   | { do: 'reconfirm'; since: number }
-  /** Tell subscribers of what was held back. */
+  /** Publish the coalesced changes to subscribers. */
   | { do: 'flush' }
   /** Emit the events that have waited too long for the answer whose the connection is. */
   | { do: 'emit-waiting' }
   /** The client sent more than its share: from this message on, whose topic template and sample these are, some are not stored. */
   | { do: 'throttled'; topic: string; sample: string; details: string }
-  /** Whose the connection is; null where it is nobody's that is known. */
+  /** The account that owns the connection; null if unknown. */
   | { do: 'set-account'; account: string | null };
 
 /** A `cut` stands for all messages of the client that were not stored within this time; the client is verified after it. */
 export const THROTTLE_WINDOW_MS = 5000;
 
-/** Why what the registry holds of a client is in doubt. */
+/** Why the stored state of a client has to be verified. */
 export type VerificationReason =
   /** Two messages in a row came through different lanes, or through lanes unknown. */
   | 'lanes'
@@ -92,7 +92,7 @@ export interface CommandMessage {
   kind: 'command';
   clientId: string;
   command: Command;
-  /** Channel and id of the waiting caller; absent where nobody waits. */
+  /** Channel and id of the waiting caller; absent if nobody waits. */
   reply?: { channel: string; id: string };
   /** The account its caller is bound to: to it, connections of others do not exist. */
   account?: string;

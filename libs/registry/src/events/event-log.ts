@@ -1,4 +1,4 @@
-/** The streams of a shard's log: which event goes where, and which part of the shard's bytes each stream has. */
+/** The streams of a shard's log: which stream takes which event, and each stream's part of the shard's bytes. */
 import type { LogStream } from '@app/sharding';
 import type { RegistryKeys } from '../keys.js';
 

@@ -41,7 +41,7 @@ export interface EventPage {
   next: ShardPosition;
   /** Everything up to here has been read, epoch milliseconds by the shard's sequence. */
   upToMs: number;
-  /** Whether nothing more was found, up to where it was to be read. */
+  /** Whether the requested range has been read to its end. */
   complete: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What subscribers are told. Appended by the same script as the change it tells of. */
+/** Events for subscribers. The script that makes a change also appends its event. */
 import type { Redis } from '@app/platform';
 import type { LogAppend } from '@app/sharding';
 import { commands } from '../commands.js';
@@ -10,8 +10,8 @@ import type { RegistryKeys } from '../keys.js';
 import type { Corrections } from '../reconciliation/sweeps.js';
 
 /**
- * Changes of a connection; `flaps`: so many changes of state before this one were not told; `changed_at`: when this one
- * happened, RFC 3339, if it is told later.
+ * Changes of a connection. `flaps`: number of earlier changes of state that were not published. `changed_at`: time of
+ * this change, RFC 3339, if it is published later.
  */
 export type ChangeEvent = { client_id: string; flaps?: number; changed_at?: string } & (
   | { type: 'connection.online' | 'connection.updated'; connection_type: ConnectionType; handshake_message_id: string }
@@ -24,10 +24,10 @@ export type RegistryEvent =
   | { type: 'message.status'; client_id: string; message_id: string; status: MessageStatus; details?: string }
   | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
 
-/** An event as it is stored: when, and of whose connection, where that is known. */
+/** An event as it is stored: with its time and, if known, the account of the connection. */
 export type DatedEvent = RegistryEvent & { at: number; account?: string | null };
 
-/** What can be told, also of shards. */
+/** All event types, including those about shards. */
 export const EVENT_TYPES = [
   'connection.online',
   'connection.updated',
@@ -54,7 +54,7 @@ export interface DeadLetter {
   sample: string;
 }
 
-/** Events about the whole key space; told on the stream of shard 0. */
+/** Events about the whole key space; published on the stream of shard 0. */
 export type KeySpaceEvent =
   | { type: 'sweep.started'; sweep: string; trigger: SweepTrigger }
   | {

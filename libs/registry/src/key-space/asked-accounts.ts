@@ -1,6 +1,6 @@
 /**
- * 0.1.0 kept the last known account of a client while it was being asked for, and published meanwhile. That the question
- * is open was only known from its to-do.
+ * 0.1.0 kept the last known account of a client during an account request, and continued to publish. Only the to-do
+ * showed that the request was pending.
  */
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';

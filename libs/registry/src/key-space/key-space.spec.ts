@@ -49,7 +49,7 @@ describe("the key space's marker", () => {
 });
 
 describe('the watch over the key space', () => {
-  it('tells once that the marker is gone, and nothing when it is written anew', async () => {
+  it('reports a missing marker once, and nothing when the marker is written again', async () => {
     await claimKeySpace(redis, keys, 32);
     const watch = new KeySpaceWatch(redis, keys);
     expect([await watch.changed(), await watch.changed()]).toEqual([false, false]);
@@ -59,7 +59,7 @@ describe('the watch over the key space', () => {
     expect([await watch.changed(), await watch.changed()]).toEqual([false, false]);
   });
 
-  it('tells that another marker stands there', async () => {
+  it('reports that the marker was replaced by another one', async () => {
     await claimKeySpace(redis, keys, 32);
     const watch = new KeySpaceWatch(redis, keys);
     await watch.changed();
@@ -70,7 +70,7 @@ describe('the watch over the key space', () => {
 });
 
 describe('a process whose settings do not fit', () => {
-  it('is refused with another shard count, and told both numbers and the two ways out', async () => {
+  it('refuses another shard count with an error that names both numbers and the two remedies', async () => {
     const marker = await claimKeySpace(redis, keys, 32);
     const refused = claimKeySpace(redis, keys, 16);
     await expect(refused).rejects.toThrow(KeySpaceError);
@@ -78,7 +78,7 @@ describe('a process whose settings do not fit', () => {
     expect(await claimKeySpace(redis, keys, 32)).toEqual(marker);
   });
 
-  it('is refused with another shard hash, and told both versions and the two ways out', async () => {
+  it('refuses another shard hash with an error that names both versions and the two remedies', async () => {
     await claimKeySpace(redis, keys, 32);
     await redis.hset(keys.marker, 'hash', 'md5-0');
     const refused = claimKeySpace(redis, keys, 32);
@@ -154,7 +154,7 @@ describe('the share group', () => {
     expect(new Set(noted.map(({ shareGroup }) => shareGroup)).size).toBe(1);
   });
 
-  it('is the one given where Redis has lost the one that was noted', async () => {
+  it('uses the given share group if Redis has lost the recorded one', async () => {
     const { shareGroup } = await claimLanes(redis, keys, 1);
     await redis.del(keys.marker);
     await claimKeySpace(redis, keys, 32);

@@ -1,6 +1,6 @@
 /**
  * The key space's marker (S0): what an installation was set up with and cannot change under way. A process with
- * other settings refuses to start, since it would look for clients on shards where they are not.
+ * other settings refuses to start, because it would look for clients on the wrong shards.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { HASH_VERSION } from '@app/protocol';
@@ -126,8 +126,8 @@ export interface LaneRegistration {
 }
 
 /**
- * Notes which lanes take part, and in which share group: the one given where none is noted yet, else a random one,
- * since who knows the name can take part. For the ingester alone.
+ * Records which lanes take part and their share group. If no group is recorded yet, the given one is used, else a
+ * random one, because anyone who knows the name can join the group. Only the ingester calls this.
  */
 export async function claimLanes(
   redis: Redis,

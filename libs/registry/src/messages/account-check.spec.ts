@@ -118,7 +118,7 @@ describe('a claim', () => {
     expect(await last(id)).toMatchObject(MOVED);
   });
 
-  it('publishes to a client that was forgotten and registered anew under the same account', async () => {
+  it('publishes to a client that was forgotten and registered again under the same account', async () => {
     const id = await accept();
     await become(undefined);
     await become('online', 'acme');

@@ -93,7 +93,7 @@ describe('the bytes of unfinished messages', () => {
     expect(await redis.hgetall(keys.outboxBytes(SHARD))).toEqual(counted);
   });
 
-  it('of messages that 0.1.0 accepted are charged once, to their account where they have one', async () => {
+  it('the bytes of messages that 0.1.0 accepted are charged once, to their account if they have one', async () => {
     await redis.hset(keys.accounts(SHARD), A, 'acme');
     await send({}, KEY, message(A), message(B));
     for (const client of [A, B]) {

@@ -148,7 +148,7 @@ describe('a drain run', () => {
     expect(await redis.exists(keys.woken(SHARD), keys.draining(SHARD), keys.todo(SHARD))).toBe(0);
   });
 
-  it('goes on with the next message of those it settles, and takes no further one without room', async () => {
+  it('claims the next message of completed connections, and takes no other connection without room', async () => {
     await accept('a', 'a', 'b');
     const first = await begin(1);
     const next = await outboxes.step(SHARD, {
@@ -200,7 +200,7 @@ describe('a drain run', () => {
     expect(last.ends.empty).toBe(2);
   });
 
-  it('finds that the reply to a step was lost, changes nothing, and begins anew', async () => {
+  it('detects that the reply to a step was lost, changes nothing, and begins again', async () => {
     await accept('a', 'a', 'b', 'c');
     const first = await begin(1);
     const state = { run: first.run, underWay: 0, room: 2, settlements: first.claimed.map(sent) };
@@ -237,7 +237,7 @@ describe('a drain run', () => {
     },
   );
 
-  it('finds that also where as many have ended as were taken', async () => {
+  it('detects a lost reply even if as many connections have ended as were taken', async () => {
     await accept('a', 'b');
     const first = await begin(1);
     const state = { run: first.run, underWay: 0, room: 1, settlements: first.claimed.map(sent) };
@@ -245,7 +245,7 @@ describe('a drain run', () => {
     expect((await outboxes.step(SHARD, state)).kind).toBe('lost');
   });
 
-  it('makes a claim anew that came too late to be acted on', async () => {
+  it('claims a message again if the first claim arrived too late', async () => {
     await accept('a');
     const { run } = await begin();
     const step = await outboxes.step(SHARD, {
@@ -257,7 +257,7 @@ describe('a drain run', () => {
     expect(ofClient(step, 'a').attempt).toBe(2);
   });
 
-  it('that is to end puts back whom it settles, for the next one', async () => {
+  it('a run that is about to end puts completed connections back for the next run', async () => {
     await accept('a', 'a', 'b', 'c');
     const first = await begin(2);
     const last = await outboxes.step(SHARD, {
@@ -301,7 +301,7 @@ describe('who is to be tried again', () => {
     expect(clientsOf(await begin())).toEqual(['a']);
   });
 
-  it('does not wait where it came online while it was being tried', async () => {
+  it('does not wait if the client came online during the attempt', async () => {
     await accept('a');
     const first = await begin();
     await arrive('a');
@@ -311,7 +311,7 @@ describe('who is to be tried again', () => {
     expect(ofClient(step, 'a')).toMatchObject({ messageId: message.messageId, attempt: 2 });
   });
 
-  it('does not wait then either where another step was made in between', async () => {
+  it('does not wait in that case even if another step was made in between', async () => {
     await accept('a', 'b');
     const first = await begin();
     await arrive('a');
@@ -329,7 +329,7 @@ describe('who is to be tried again', () => {
 });
 
 describe('an accept', () => {
-  it('has a dispatcher woken where none drains the shard and nobody is about to wake one', async () => {
+  it('asks for a dispatcher if none drains the shard and no wake-up is pending', async () => {
     expect(await accept('a')).toBe(true);
     expect(await accept('b')).toBe(false);
     const { run, claimed } = await begin();
@@ -341,7 +341,7 @@ describe('an accept', () => {
     expect(await accept('d')).toBe(true);
   });
 
-  it('has one woken again where who was to do it has not done so within a second', async () => {
+  it('asks for a dispatcher again if the first wake-up was not enqueued within a second', async () => {
     expect(await accept('a')).toBe(true);
     const left = await redis.pttl(keys.waking(SHARD));
     expect(left).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 /**
- * One step of a drain run: settles what was published of a shard's connections, claims the next message of each, and
- * takes connections that wait. The head of an outbox is the message in flight; it leaves the list only when settled, so a
- * dispatcher that dies in between leaves it to be published again, under the same id.
+ * One step of a drain run: completes the published messages of a shard's connections, claims the next message of each,
+ * and takes connections that wait. The head of an outbox is the message in flight; it leaves the list only when
+ * completed: if a dispatcher dies in between, the message is published again under the same id.
  */
 import { commands } from '../commands.js';
 import type { MessageKeys } from '../keys.js';

@@ -125,14 +125,14 @@ describe('accepting a message', () => {
     expect(await redis.keys(`${keys.prefix}*`)).toEqual([keys.swept(SHARD)]);
   });
 
-  it('cannot tell whether a client has registered before the first sweep has ended', async () => {
+  it('does not know whether a client has registered before the first sweep has ended', async () => {
     await redis.del(keys.swept(SHARD));
     expect(await accept()).toEqual({ kind: 'building' });
     await become('offline');
     expect(await accept()).toMatchObject({ kind: 'accepted' });
   });
 
-  it('rejects it for an offline client where the caller wants that, and stores nothing', async () => {
+  it('rejects a message for an offline client if the caller asks for that, and stores nothing', async () => {
     await become('offline');
     const before = await redis.keys(`${keys.prefix}*`);
     expect(await accept({ whenOffline: 'reject', idempotencyKey: 'k' })).toEqual({ kind: 'offline' });
@@ -201,7 +201,7 @@ describe('accepting a message', () => {
     expect((await messages.read(id))?.status).toBe('sent');
   });
 
-  it('can be repeated with the same id where the outbox is full or the client has gone offline since', async () => {
+  it('accepts a repeated request with the same id even if the outbox is full or the client went offline since', async () => {
     await become('online');
     const id = messages.mint(CLIENT);
     await acceptOne(messages, id, message({ whenOffline: 'reject' }));
@@ -253,14 +253,14 @@ describe('an Idempotency-Key', () => {
     expect(await waiting()).toEqual([first.messageId]);
   });
 
-  it('tells a payload of null from no payload', async () => {
+  it('distinguishes a payload of null from no payload', async () => {
     await accepted({ idempotencyKey: 'k', payloadJson: 'null' });
     expect(await accept({ idempotencyKey: 'k', payloadJson: undefined })).toEqual({ kind: 'mismatch' });
   });
 
   it('belongs to one client', async () => {
     const first = await accepted({ idempotencyKey: 'k' });
-    // A client of the same shard, so that only the key tells the two apart.
+    // A client of the same shard, so that only the key distinguishes the two.
     const neighbour = Array.from({ length: 1000 }, (_, i) => `neighbour-${i}`).find(
       (id) => shardOf(id, SHARDS) === SHARD,
     );
@@ -312,7 +312,7 @@ describe('an Idempotency-Key', () => {
       },
     );
 
-    it('tells the next account nothing of its body', async () => {
+    it('reveals nothing of its body to the next account', async () => {
       await belongTo('b');
       expect(await acceptFor('b', { directive: 'rhc:other' })).toMatchObject({ kind: 'accepted', replayed: false });
     });
@@ -347,7 +347,7 @@ describe('an Idempotency-Key', () => {
     expect(await redis.pttl(keys.idempotency(SHARD, CLIENT, 'k'))).toBeLessThanOrEqual(5000);
   });
 
-  it('leaves no key behind where none was given', async () => {
+  it('leaves no idempotency key behind if none was given', async () => {
     await accepted();
     expect(await redis.keys(`${keys.shard(SHARD)}:idempotency*`)).toEqual([]);
   });
@@ -389,7 +389,7 @@ describe('reading a message', () => {
     expect(await status()).toBe('queued');
   });
 
-  it('shows what waits behind a message that nobody heard as held, until that one is out', async () => {
+  it('shows messages that wait behind an undelivered one as held, until that one is published', async () => {
     await become('online');
     const [first, second] = [await accepted(), await accepted()];
     await draining.claim();
@@ -577,7 +577,7 @@ describe("listing a connection's messages", () => {
     });
   });
 
-  it('goes on where the page ended, though messages come and go meanwhile', async () => {
+  it('continues after the end of the page, even if messages were added and removed between the pages', async () => {
     await become('offline');
     const [first, second, third] = [await accepted(), await accepted(), await accepted()];
     const page = await messages.list(CLIENT, 1);

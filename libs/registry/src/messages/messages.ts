@@ -177,7 +177,7 @@ export class Messages {
     };
   }
 
-  /** The message with its history, or undefined where no such message is kept. */
+  /** The message with its history, or undefined if it is not stored. */
   async read(messageId: string, within?: string): Promise<StoredMessage | undefined> {
     const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return undefined;

@@ -132,7 +132,7 @@ describe('draining', () => {
     expect(message.leftMs).toBeLessThanOrEqual(600_000);
   });
 
-  it('tells a message without a payload from one whose payload is null', async () => {
+  it('distinguishes a message without a payload from one whose payload is null', async () => {
     const first = await accept('none');
     await accept('null', 'null');
     expect((await claim()).payloadJson).toBeUndefined();
@@ -285,7 +285,7 @@ describe('draining for a client that is offline', () => {
     expect(await messages.cancel(id)).toEqual({ kind: 'cancelled' });
   });
 
-  it('settles first: what was sent is not put back', async () => {
+  it('completes results first: a sent message is not put back', async () => {
     const [sent, held] = [await accept(), await accept()];
     await claim();
     await become('offline');
@@ -460,19 +460,22 @@ describe("a client's message-error", () => {
     });
   });
 
-  it.each(['sent', 'failed', 'unheard', 'retry'] as const)('wins over a later settlement as %s', async (outcome) => {
-    const [id, next] = [await accept(), await accept()];
-    await claim();
-    await outboxes.failByClient(CLIENT, id, 'no such worker');
-    const step = await draining.settle({ messageId: id, attempt: 1, outcome, details: 'of the broker' });
-    expect(claimed(step).messageId).toBe(next);
-    expect(await statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
-    expect((await messages.read(id))?.history.at(-1)?.details).toBe('no such worker');
-    expect(await waiting()).toEqual([next]);
-    expect(await redis.zscore(keys.expiry(SHARD), id)).toBeNull();
-  });
+  it.each(['sent', 'failed', 'unheard', 'retry'] as const)(
+    'a message-error wins over a later publish result of %s',
+    async (outcome) => {
+      const [id, next] = [await accept(), await accept()];
+      await claim();
+      await outboxes.failByClient(CLIENT, id, 'no such worker');
+      const step = await draining.settle({ messageId: id, attempt: 1, outcome, details: 'of the broker' });
+      expect(claimed(step).messageId).toBe(next);
+      expect(await statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
+      expect((await messages.read(id))?.history.at(-1)?.details).toBe('no such worker');
+      expect(await waiting()).toEqual([next]);
+      expect(await redis.zscore(keys.expiry(SHARD), id)).toBeNull();
+    },
+  );
 
-  it('lets the next drain go on where the dispatcher died before it settled', async () => {
+  it('the next run takes over the message if the dispatcher died before completing it', async () => {
     const [id, next] = [await accept(), await accept()];
     await claim();
     await outboxes.failByClient(CLIENT, id, 'no such worker');
@@ -546,7 +549,7 @@ describe("a client's message-error", () => {
     expect((await messages.read(id))?.history.at(-1)?.details).toBe('first');
   });
 
-  it('about an unknown message is told as an event, and stores nothing else', async () => {
+  it('an error about an unknown message is published as an event, and nothing else is stored', async () => {
     const before = await redis.keys(`${keys.prefix}*`);
     expect(await outboxes.failByClient(CLIENT, 'never heard of', 'x'.repeat(5000))).toBe('unknown');
     const known = new Set([...before, keys.refusalEvents(SHARD), keys.log(SHARD)]);
@@ -559,7 +562,7 @@ describe("a client's message-error", () => {
     });
   });
 
-  it('about a message of another client is told as an event, and leaves the message alone', async () => {
+  it('an error about a message of another client is published as an event, and the message is unchanged', async () => {
     const stranger = Array.from({ length: 1000 }, (_, i) => `stranger-${i}`).find(
       (id) => shardOf(id, SHARDS) === SHARD,
     );

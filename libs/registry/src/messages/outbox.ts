@@ -15,12 +15,12 @@ export type Settlement = { clientId: string } & (
         | { outcome: 'sent' }
         /** The broker refused it for good. */
         | { outcome: 'failed'; details: string }
-        /** Nobody listens on the client's topic: tried again after a back-off, held meanwhile. */
+        /** No subscribers on the client's topic: held, and retried after a back-off. */
         | { outcome: 'unheard' }
         /** Not published: tried again after a back-off. */
         | { outcome: 'retry'; details: string }
       ))
-  /** The claim came too late to be acted on: it is to be made anew. */
+  /** The claim arrived too late to be used: the message has to be claimed again. */
   | { outcome: 'late' }
 );
 
@@ -41,8 +41,8 @@ export interface DrainStep {
   /** Names the run to its next step. */
   run: string;
   /**
-   * `draining`: it goes on. `idle`: nothing is left to do now, and the run has ended. `lost`: nothing was done, and the run
-   * is to be started anew once nothing is under way. `superseded`: another run has begun since, and takes everything.
+   * `draining`: the run continues. `idle`: nothing is left to do, and the run has ended. `lost`: nothing was done; start
+   * a new run when no publish is pending. `superseded`: a newer run has begun and takes over all connections.
    */
   kind: StepKind;
   claimed: ClaimedMessage[];
@@ -56,9 +56,9 @@ export interface DrainStep {
 export interface DrainState {
   /** Undefined starts a run, which takes over all connections that an earlier one had. */
   run: string | undefined;
-  /** Connections with a claimed message that this step does not settle. */
+  /** Connections with a claimed message that this step does not complete. */
   underWay: number;
-  /** Connections that may be taken; with 'none-goes-on', those that are settled are left as well. */
+  /** Connections that may be taken; with 'none-goes-on', completed connections are released as well. */
   room: number | 'none-goes-on';
   settlements: readonly Settlement[];
 }

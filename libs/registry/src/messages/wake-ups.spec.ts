@@ -104,7 +104,7 @@ describe('wake-ups', () => {
     }
   });
 
-  it('work as soon as Redis answers, also where it was silent when they were first asked for', async () => {
+  it('wake-ups work as soon as Redis replies, even if it did not reply to the first request', async () => {
     const impatient = connectRedis(server.url, { name: 'spec', whenAway: 'fail' }, quiet);
     await eventually(() => expect(impatient.status).toBe('ready'));
     await redis.call('CLIENT', 'PAUSE', '1500', 'ALL');

@@ -44,7 +44,7 @@ const KEEP: JobsOptions = {
   // It fails while the broker is away.
   attempts: 1_000_000,
   backoff: { type: 'custom' },
-  // BullMQ keeps the trace of each try unless told otherwise, and writes all of them again with the next.
+  // By default BullMQ keeps the stack trace of each attempt, and writes all of them again with the next.
   stackTraceLimit: 1,
 };
 
@@ -82,7 +82,7 @@ export class Maintenance {
   }
 
   /**
-   * Plans sweeps for ever, the first when the interval has passed; to be called again where Redis may have lost the plan.
+   * Schedules repeated sweeps, the first after one interval. Call it again if Redis may have lost the schedule.
    * A plan that stands is left as it is.
    */
   async keepSchedule(everyMs: number): Promise<void> {

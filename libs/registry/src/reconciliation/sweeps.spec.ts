@@ -33,7 +33,7 @@ it('gives all who ask before a sweep begins the id of that sweep', async () => {
   expect(await sweeps.find(id)).toEqual(record(id));
 });
 
-it('begins a sweep that did not end again under its id, and the one that was asked for meanwhile after it', async () => {
+it('restarts an unfinished sweep under its id, and then begins the sweep requested during it', async () => {
   const first = await sweeps.beginId();
   const second = await sweeps.nextId();
   expect(await sweeps.beginId()).toBe(first);

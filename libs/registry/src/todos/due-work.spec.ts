@@ -101,7 +101,7 @@ describe('to-dos that are due', () => {
     expect(await due.claim(GRANT)).toEqual(NOTHING);
   });
 
-  it('come up again after the grace where they were not done', async () => {
+  it('returns to-dos again after the grace if they were not done', async () => {
     const before = await now();
     await plan(forget('a'), before - 1);
     await due.claim(GRANT);
@@ -126,7 +126,7 @@ describe('to-dos that are due', () => {
     await expect(due.done(GRANT, [])).resolves.toBeUndefined();
   });
 
-  it('stay where they were written anew while they were being done, even for the same time', async () => {
+  it('keeps to-dos that were written again while they were running, even for the same time', async () => {
     const at = await now();
     await plan(forget('a'), at - 1);
     const { todos } = await due.claim(GRANT);

@@ -113,8 +113,8 @@ export class DueTodos {
   }
 
   /**
-   * Removes to-dos that are done, but not those that were written anew meanwhile. Wake-ups are not removed here: the
-   * drain does it when there is nothing left.
+   * Removes to-dos that are done, unless they were written again while they ran. Wake-ups are not removed here: the
+   * drain removes them when nothing is left.
    */
   async done(grant: Grant, todos: readonly DueToDo[]): Promise<void> {
     if (todos.length === 0) return;

@@ -31,7 +31,7 @@ const SCHEMAS = [
   z.object({ do: z.literal('emit-waiting'), client_id }),
   /** Fail what the outbox holds for another account than the client's. */
   z.object({ do: z.literal('fail-moved'), client_id }),
-  /** Tell subscribers what was held back while the client flapped; stays until it has been told. */
+  /** Publish the changes that were coalesced while the client flapped; stays until they are published. */
   z.object({ do: z.literal('flush'), client_id }),
   /** Forget a connection that has been offline for `CONNECTION_RETENTION`. */
   z.object({ do: z.literal('forget'), client_id }),
@@ -43,7 +43,7 @@ export type ToDo = z.infer<typeof ToDoSchema>;
 export const TO_DO_KINDS: readonly ToDo['do'][] = SCHEMAS.map(({ shape }) => shape.do.value);
 export type ConnectionToDo = Exclude<ToDo, { do: 'wake' }>;
 
-/** A to-do and the time it is written down with, epoch milliseconds: written anew, it has another. */
+/** A to-do and the time it is stored with, epoch milliseconds. Writing it again changes the time. */
 export interface DueToDo {
   todo: ToDo;
   due: number;
