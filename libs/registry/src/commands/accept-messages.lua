@@ -17,8 +17,8 @@
 --- @include "outbox"
 
 local MEMBERS = 9
--- How long a gateway that is to wake a dispatcher is trusted to do so: after it, the next message of the shard has one woken
--- as well.
+-- TTL of the wake lock: if the gateway that took it has not enqueued a wake-up by then, the next accepted message of the
+-- shard asks for one again.
 local WAKING_MS = 1000
 -- What the answer to an Idempotency-Key takes in Redis beside the names of its message and of its own key.
 local REPLAY_BYTES = 224

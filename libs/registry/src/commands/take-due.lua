@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Takes what time has made due on a shard: expires messages, forgets finished ones, and returns to-dos.
--- To-dos that are taken come up again at a time that ends on half a millisecond, and commits write whole ones: so one that is
--- written again while it is being done is never taken for the one that was taken.
+-- A taken to-do is rescheduled to a time that ends on half a millisecond, but commits write whole milliseconds. So
+-- complete-todos.lua can distinguish the taken to-do from a newer write of the same one.
 --
 -- KEYS owner, todo
 -- ARGV fence, batch, again_ms, kept_count, kept_bytes, surplus_batch

@@ -1,6 +1,6 @@
 /**
- * 0.1.0 let clients register whose id no HTTP client can address. They are forgotten, whatever their state: the mailbox
- * cannot forget a client that has no connection.
+ * 0.1.0 let clients register whose id no HTTP client can address. They are forgotten, whatever their state: the to-do
+ * goes through the mailbox, and a client with such an id has no connection there.
  */
 import { RESERVED_CLIENT_IDS } from '@app/protocol';
 import { StaleOwnerError } from '@app/sharding';
