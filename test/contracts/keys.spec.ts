@@ -1,0 +1,76 @@
+/** Every key that the code builds stands in the table of docs/architecture.md. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { RegistryKeys } from '@app/registry';
+import { ShardingKeys } from '@app/sharding';
+
+const page = readFileSync(join(__dirname, '../../docs/architecture.md'), 'utf8');
+/** Stands for the number of a shard as the table writes it. */
+const S = '<s>' as unknown as number;
+const SHARD = { kind: 'shard', index: S } as const;
+const keys = new RegistryKeys('cc');
+
+/** What each builder makes; a queue's prefix and that of the counters are followed by names of their libraries. */
+const BUILT: Readonly<Record<string, readonly string[]>> = {
+  mailbox: [keys.mailbox(S)],
+  position: [keys.position(S)],
+  log: [keys.log(S)],
+  laneFences: [keys.laneFences(S)],
+  deliveries: [keys.deliveries(S, '<lane>' as unknown as number)],
+  epoch: [keys.epoch(SHARD)],
+  owner: [keys.owner(SHARD)],
+  cluster: Object.values(keys.cluster),
+  clusterChannel: [keys.clusterChannel],
+  marker: [keys.marker],
+  format: [keys.format(S)],
+  queuePrefix: [`${keys.queuePrefix}:wake-ups:…`, `${keys.queuePrefix}:maintenance:…`],
+  requestLimits: [`${keys.requestLimits}:…`],
+  replies: [keys.replies('<gateway>')],
+  connections: [keys.connections(S)],
+  index: [keys.index(S, 'online', 'host')],
+  facts: [keys.facts(S), keys.facts(S, '<account>').replace(/facts$/, '…')],
+  accounts: [keys.accounts(S)],
+  accountsAsked: [keys.accountsAsked(S)],
+  waitingBytes: [keys.waitingBytes(S)],
+  events: [keys.events(S)],
+  refusalEvents: [keys.refusalEvents(S)],
+  deadLetters: [keys.deadLetters(S)],
+  todo: [keys.todo(S)],
+  expiry: [keys.expiry(S)],
+  finished: [keys.finished(S)],
+  finishedBytes: [keys.finishedBytes(S)],
+  finishedOf: [keys.finishedOf(S, '<payer>')],
+  outbox: [keys.outbox(S, '<client id>')],
+  outboxBytes: [keys.outboxBytes(S)],
+  message: [keys.message(S, '<message id>')],
+  messages: [keys.messages(S, '<client id>')],
+  idempotency: [keys.idempotency(S, '<client id>', '<key>')],
+  woken: [keys.woken(S)],
+  draining: [keys.draining(S)],
+  drainRun: [keys.drainRun(S)],
+  waking: [keys.waking(S)],
+  sweepCounts: [keys.sweepCounts(S, '<sweep id>')],
+  swept: [keys.swept(S)],
+  reported: [keys.reported(S)],
+  lastSweep: [keys.lastSweep],
+  sweepIds: [keys.sweepIds],
+  endedSweeps: [keys.endedSweeps],
+  laneMarker: [keys.laneMarker('<id>')],
+  broker: [keys.broker],
+  refusals: keys.refusals(S),
+};
+
+/** Members that build parts of keys, or gather keys that others build. */
+const PARTS = ['constructor', 'shard', 'tag', 'within', 'ofMessages'];
+
+it('names each builder of keys', () => {
+  const members = [ShardingKeys, RegistryKeys].flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));
+  const builders = members.filter(
+    (name) => !PARTS.includes(name) && !/^(message|finishedOf|outbox|messages|idempotency)Prefix$/.test(name),
+  );
+  expect(builders.toSorted()).toEqual(Object.keys(BUILT).toSorted());
+});
+
+it.each(Object.entries(BUILT))('describes the key of %s in the table', (_, built) => {
+  for (const key of built) expect(page).toContain(`\`${key}\``);
+});
