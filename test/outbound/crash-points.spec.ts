@@ -204,8 +204,8 @@ for (const [name, point] of ofOwner) {
 }
 
 const ofHousekeeping: [string, CrashPoint][] = [
-  ['before it looks what is due', { port: 'due', method: 'take', when: 'before', call: 3 }],
-  ['after it has found out what is due', { port: 'due', method: 'take', when: 'after', call: 3 }],
+  ['before it looks what is due', { port: 'due', method: 'claim', when: 'before', call: 3 }],
+  ['after it has found out what is due', { port: 'due', method: 'claim', when: 'after', call: 3 }],
 ];
 
 for (const [name, point] of ofHousekeeping) {
