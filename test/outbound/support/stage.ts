@@ -53,6 +53,7 @@ export class Victim {
   guard<Port extends object>(name: CrashPoint['port'], port: Port): Port {
     const { point } = this;
     if (point?.port !== name) return port;
+    if (typeof Reflect.get(port, point.method) !== 'function') throw new Error(`${name} has no method ${point.method}`);
     return new Proxy(port, {
       get: (target, property) => {
         const value: unknown = Reflect.get(target, property);
