@@ -44,7 +44,7 @@ const owner = fc.oneof(
   { weight: 4, arbitrary: fc.constant(0) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 3 }) },
 );
-/** Two boots may have the same epoch, where Redis has lost its counters in between. */
+/** Two boots may have the same epoch if Redis has lost its counters in between. */
 const laneOwner = fc
   .tuple(fc.integer({ min: 1, max: 4 }), fc.constantFrom(...BOOTS))
   .map(([epoch, boot]) => lane(epoch, boot));

@@ -201,7 +201,7 @@ export function reasonAfter(before: OfflineReason | null, reason: OfflineReason,
   return before === null || (before === 'handshake-removed' && !inOrder) ? reason : before;
 }
 
-/** What cannot be processed is kept for inspection, and answered where the protocol says so. */
+/** What cannot be processed is kept for inspection, and replied to if the protocol says so. */
 export function deadLetter(
   connection: Connection | undefined,
   { clientId, topic, body }: StatusMessage,

@@ -68,7 +68,7 @@ describe('agreement', () => {
    * commands, may follow it: a force-disconnect itself changes no state.
    * - A client nobody knows counts as offline.
    * - Online means with this very handshake and its facts.
-   * - Why a client is offline is claimed where this message took it offline; later ones do not rewrite the reason.
+   * - Why a client is offline is asserted if this message took it offline; later ones do not rewrite the reason.
    * - After a goodbye the broker still retains the handshake; there only `offline` is claimed.
    */
   it('registry and broker agree after any sequence of messages of one client through one lane', () => {
