@@ -22,6 +22,14 @@ import { ask, cpuSeconds, forkScript, machine, percentile } from './measure.mjs'
 /** Both ways get the same rate: otherwise the faster one would keep the machine warmer. */
 const LATENCY = { rounds: 4, perRound: 250, everyMs: 5 };
 const BATCH = 1000;
+/** Batches to one connection wait in its outbox: no limit of waiting messages may answer instead of the dispatcher. */
+const NO_LIMITS = {
+  OUTBOX_LIMIT: '100000',
+  SHARD_OUTBOX_LIMIT: '1000000',
+  OUTBOX_BYTES: String(2 ** 30),
+  SHARD_OUTBOX_BYTES: String(2 ** 31),
+  ACCOUNT_OUTBOX_BYTES: String(2 ** 31),
+};
 /** How many batches are sent at a time, through ours and through bare BullMQ. */
 const BATCHES_AT_ONCE = 2;
 /** How many batches are sent one after the other to measure each arrival. */
@@ -42,7 +50,7 @@ export async function run(args) {
   const concurrency = Number(values.concurrency);
   const connections = values.connections.split(',').map(Number);
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
-  const env = { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn', OUTBOX_LIMIT: '100000', SHARD_OUTBOX_LIMIT: '1000000' };
+  const env = { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn', ...NO_LIMITS };
   const stack = await startStack({ dir, env });
   const bare = forkScript('bare-gateway.mjs', [stack.mosquitto.url]);
   const [{ port }] = await once(bare, 'message');
