@@ -68,7 +68,7 @@ function envelopes(channel: string): DescribedMessage[] {
   return described(channel).filter(({ name }) => name !== WITHOUT_ENVELOPE);
 }
 
-/** Which members are required, and which are known, down to the depth that is described. */
+/** Required and known members, at each depth that the document describes. */
 function outline({ properties = {}, required = [] }: ObjectShape): unknown {
   return {
     required: required.toSorted(),
@@ -165,18 +165,18 @@ describe.each([
   ['in', INBOUND_SCHEMAS],
   ['out', OUTBOUND_SCHEMAS],
 ] as const)('messages on "%s"', (channel, schemas: Readonly<Record<string, z.ZodType>>) => {
-  test('there is one for each type of the code, and no other', () => {
+  test('exist for each type of the code, and for no other', () => {
     const types = envelopes(channel).map(({ schema }) => schema.properties?.['type']?.const);
     expect(types.toSorted()).toEqual(Object.keys(schemas).toSorted());
     expect(envelopes(channel).map(({ name }) => name)).toEqual(types);
   });
 
-  test.each(Object.keys(schemas))('%s has the members of its schema', (type) => {
+  test.each(Object.keys(schemas))('have the members of the schema of the code: %s', (type) => {
     const message = envelopes(channel).find(({ name }) => name === type);
     expect(outline(message?.schema ?? {})).toEqual(outlineOf(schemas[type] ?? z.never()));
   });
 
-  test.each(Object.keys(schemas))('%s has examples that the code accepts', (type) => {
+  test.each(Object.keys(schemas))('have examples that the code accepts: %s', (type) => {
     const examples = envelopes(channel).find(({ name }) => name === type)?.examples ?? [];
     expect(examples.length).toBeGreaterThan(0);
     for (const example of examples) {

@@ -119,7 +119,7 @@ describe('Dockerfile', () => {
     expect(inherited('runtime', 'RUN')).toEqual([expect.stringMatching(/^rm -rf .*\/usr\/local\/lib\/node_modules /)]);
   });
 
-  describe.each(Object.entries(APPS))('target %s', (app, { port }) => {
+  describe.each(Object.entries(APPS))('the target %s', (app, { port }) => {
     it('starts the built app on its port, reachable from outside the container', () => {
       const main = `dist/apps/${app}/src/main.js`;
       const { projects } = parse(read('nest-cli.json')) as { projects: Record<string, { entryFile: string }> };
@@ -191,7 +191,7 @@ describe('docker-compose.yml', () => {
     },
   );
 
-  describe.each(Object.entries(APPS))('%s', (app, { port, settings }) => {
+  describe.each(Object.entries(APPS))('the service %s', (app, { port, settings }) => {
     const service = compose.services[app];
     const environment = service?.environment ?? {};
 
@@ -204,7 +204,7 @@ describe('docker-compose.yml', () => {
       expect(service?.ports).toEqual(ports.map((one) => `127.0.0.1:${one}:${one}`));
     });
 
-    it('gets only settings that it reads, and waits for the servers they name', () => {
+    it('gets no setting that its app does not read, and waits for the servers they name', () => {
       expect(settings).toEqual(expect.arrayContaining(Object.keys(environment)));
       const servers = ['REDIS_URL', 'MQTT_URL'].filter((name) => settings.includes(name));
       const hosts = servers.map((name) => new URL(environment[name] ?? '').hostname);

@@ -63,7 +63,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
 /** Members that build parts of keys, or gather keys that others build. */
 const PARTS = ['constructor', 'shard', 'tag', 'within', 'ofMessages'];
 
-it('names each builder of keys', () => {
+it('the list of this spec names each method that builds a key', () => {
   const members = [ShardingKeys, RegistryKeys].flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));
   const builders = members.filter(
     (name) => !PARTS.includes(name) && !/^(message|finishedOf|outbox|messages|idempotency)Prefix$/.test(name),
@@ -71,6 +71,6 @@ it('names each builder of keys', () => {
   expect(builders.toSorted()).toEqual(Object.keys(BUILT).toSorted());
 });
 
-it.each(Object.entries(BUILT))('describes the key of %s in the table', (_, built) => {
+it.each(Object.entries(BUILT))('the table of keys in docs/architecture.md describes the key of %s', (_, built) => {
   for (const key of built) expect(page).toContain(`\`${key}\``);
 });

@@ -1,11 +1,11 @@
-/** Counters as Prometheus first sees them. An alert on the rise of a counter misses an event that also is its first sample. */
+/** Counters at their first scrape. An alert on the rise of a counter misses an event if the counter appears with it. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { register } from 'prom-client';
 import { ownershipMetrics } from '../../libs/sharding/src/ownership-metrics.js';
 
 const ROOT = join(__dirname, '../..');
-/** Labels whose values are known only at run time: the code that learns of them makes the samples. */
+/** Labels whose values are known only at run time: the code that learns a value makes its first sample. */
 const OPEN_LABELS = ['lane', 'setting'];
 
 const declaring = ['apps', 'libs']

@@ -19,27 +19,27 @@ it.each([
   ['23.0.0', true],
   ['24.21.0', true],
   ['18.20.8', false],
-])('Node %s fits: %s', (version, fits) => {
+])('apps, client and scripts agree whether they run on Node %s: %s', (version, fits) => {
   for (const trouble of [inApps, inClient, inScripts]) {
     if (fits) expect(trouble(version)).toBeUndefined();
     else expect(trouble(version)).toMatch(new RegExp(`^Node ${version} cannot run this`));
   }
 });
 
-it('engines say the same', () => {
+it('the engines of both packages name the same versions', () => {
   for (const path of ['package.json', 'libs/client/package.json']) {
     expect(enginesOf(path)).toEqual({ node: '^20.19.0 || >=22.12.0' });
   }
 });
 
-it('the code is compiled with the types of the oldest of them', () => {
+it('the code is compiled with the types of the oldest Node that it runs on', () => {
   const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     devDependencies: Record<string, string>;
   };
   expect(devDependencies['@types/node']).toMatch(/^20\./);
 });
 
-it.each(['start', 'test', 'demo', 'key', 'cli'])('scripts/%s.mjs says so in one line, and does nothing', (script) => {
+it.each(['start', 'test', 'demo', 'key', 'cli'])('scripts/%s.mjs refuses an older Node in one line and does nothing', (script) => {
   const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } })';
   const args = ['--import', `data:text/javascript,${older}`, join(ROOT, 'scripts', `${script}.mjs`)];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
@@ -47,7 +47,7 @@ it.each(['start', 'test', 'demo', 'key', 'cli'])('scripts/%s.mjs says so in one 
   expect(stderr).toMatch(/^Node 20\.18\.3 cannot run this.*\n$/);
 });
 
-it('apps look at their Node before they import anything that may not run on it', () => {
+it('apps check the version of Node before they import anything else', () => {
   const importsOf = (path: string): string[] =>
     Array.from(readFileSync(join(ROOT, path), 'utf8').matchAll(/^import .* from '(.*)';$/gm), ([, name = '']) => name);
   for (const app of ['api-gateway', 'status-ingester', 'dispatcher']) {

@@ -40,7 +40,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-it(`takes ${COUNT} packets in, and its memory stays flat`, async () => {
+it(`the ingester takes ${COUNT} packets in, and its memory stays flat`, async () => {
   const memory: number[] = [];
   let sent = 0;
   const source = draw(packets(CLIENTS), COUNT);
@@ -60,19 +60,19 @@ it(`takes ${COUNT} packets in, and its memory stays flat`, async () => {
   expect(memory.at(-1)).toBeLessThan(early * 1.3 + 120);
 }, 1_200_000);
 
-it('holds for every client what the broker retains for it', async () => {
+it('the registry agrees with the broker on every client afterwards', async () => {
   const retained = await readRetained(stack.mosquitto.url);
   await waitUntil(
     async () => {
       const held = new Map((await api.connections()).map((one) => [one.client_id, one]));
       for (const [id, text] of retained) {
-        // What is no client id is nobody's.
+        // A text that is not a client id belongs to no client.
         if (clientIdProblem(id) !== undefined && !held.has(id)) continue;
         const parsed = parseInbound(text);
         const handshake = parsed.ok && /-handshake$/.test(parsed.message.type) ? parsed.message.message_id : undefined;
         const one = held.get(id);
         const is = one?.state === 'online' ? one.handshake_message_id : undefined;
-        // A goodbye that is not retained counts at once, whatever it leaves behind.
+        // A goodbye that is not retained takes effect at once, whatever is still retained.
         if (is !== handshake && one?.offline_reason !== 'goodbye')
           throw new Error(`${id}: the broker says ${handshake}, the registry ${is}: ${text}`);
       }
@@ -85,7 +85,7 @@ it('holds for every client what the broker retains for it', async () => {
   expect(retained.size).toBeGreaterThan(CLIENTS / 2);
 });
 
-it('has called every fault by its name: none is of its own', async () => {
+it('every dead letter has a reason of its own, and none is an internal error', async () => {
   const metrics = await (await fetch(`${stack.ingester.url}/metrics`)).text();
   const reasons = Array.from(metrics.matchAll(/^cloud_connector_dead_letters_total\{reason="([^"]*)"\} (\d+)/gm));
   const counts = Object.fromEntries(reasons.map(([, reason = '', count]) => [reason, Number(count)]));
@@ -94,7 +94,7 @@ it('has called every fault by its name: none is of its own', async () => {
     expect({ reason, seen: (counts[reason] ?? 0) > 0 }).toEqual({ reason, seen: true });
 });
 
-it('has written under its own keys only, and none is without bound', async () => {
+it('the apps write under their own keys only, and dead letters and events stay bounded', async () => {
   const redis = new Redis(stack.redis.url);
   const keys = await redis.keys('*');
   expect(keys.filter((key) => !/^cc:(\{(s\d+|lane\d+|cluster|queue|maintenance)\}:|marker$)/.test(key))).toEqual([]);
@@ -106,7 +106,7 @@ it('has written under its own keys only, and none is without bound', async () =>
 
 async function publish({ client, level, retain, payload }: Packet): Promise<void> {
   const topic = `redhat/insights/in/${level ?? `fuzz-${client}`}`;
-  // What MQTT.js itself refuses to send has not reached the broker.
+  // A packet that MQTT.js itself refuses has not reached the broker.
   await clients[client]?.publishAsync(topic, payload, { qos: 1, retain }).catch((error: unknown) => {
     if (!(error instanceof Error && error.message === 'Invalid topic')) throw error;
   });

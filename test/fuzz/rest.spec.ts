@@ -17,7 +17,7 @@ const COUNT = countOr(20_000);
 const AT_ONCE = 32;
 const TRIES = 5;
 const CLIENTS = ['fuzzed-1', 'fuzzed-2', 'fuzzed-3'];
-/** Answers to any request, whatever the operation: what cannot be a request of it at all. */
+/** Statuses that any operation may answer with: the request is malformed. */
 const ALWAYS = new Set([400, 404, 405, 413, 414, 415, 431]);
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-fuzz-'));
@@ -39,7 +39,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-it(`answers ${COUNT} requests as its document says, and none with an error of its own`, async () => {
+it(`the gateway answers ${COUNT} requests as its document says, and none with an internal error`, async () => {
   const document = (await (await fetch(`${stack.gateway.url}/openapi.json`)).json()) as OpenApi;
   const known = { client_id: CLIENTS, message_id: await someMessages(), sweep_id: [await aSweep()] };
   const requests = draw(requestsOf(document, known), COUNT);
@@ -72,12 +72,12 @@ it(`answers ${COUNT} requests as its document says, and none with an error of it
   expect(memory.at(-1)).toBeLessThan(early * 1.3 + 50);
 }, 1_200_000);
 
-it('has let nobody in who never registered', async () => {
+it('the requests register no client', async () => {
   const { body } = await new Api(stack.gateway.url).call<{ data: { client_id: string }[] }>('GET', '/v1/connections');
   for (const { client_id } of body.data) expect([...CLIENTS, 'fuzzed-away']).toContain(client_id);
 });
 
-/** Messages to one that listens, and some that wait for one that is away, and can be cancelled. */
+/** Messages to a client that listens, and some that wait for an offline client and can be cancelled. */
 async function someMessages(): Promise<string[]> {
   const api = new Api(stack.gateway.url);
   const away = await TestClient.connect(stack.mosquitto.url, 'fuzzed-away');
