@@ -39,13 +39,16 @@ it('the code is compiled with the types of the oldest Node that it runs on', () 
   expect(devDependencies['@types/node']).toMatch(/^20\./);
 });
 
-it.each(['start', 'test', 'demo', 'key', 'cli'])('scripts/%s.mjs refuses an older Node in one line and does nothing', (script) => {
-  const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } })';
-  const args = ['--import', `data:text/javascript,${older}`, join(ROOT, 'scripts', `${script}.mjs`)];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
-  expect([status, stdout]).toEqual([1, '']);
-  expect(stderr).toMatch(/^Node 20\.18\.3 cannot run this.*\n$/);
-});
+it.each(['start', 'test', 'demo', 'key', 'cli'])(
+  'scripts/%s.mjs refuses an older Node in one line and does nothing',
+  (script) => {
+    const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } })';
+    const args = ['--import', `data:text/javascript,${older}`, join(ROOT, 'scripts', `${script}.mjs`)];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
+    expect([status, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^Node 20\.18\.3 cannot run this.*\n$/);
+  },
+);
 
 it('apps check the version of Node before they import anything else', () => {
   const importsOf = (path: string): string[] =>

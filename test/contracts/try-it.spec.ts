@@ -9,13 +9,16 @@ it.each([0, 3])('the first message takes one command without credentials, with %
   expect(lines[0]).not.toContain('authorization');
 });
 
-it.each([0, 3])('the commands make a key if there is a key file, and every request carries it, with %i devices', (devices) => {
-  const [make = '', use = ''] = tryIt({ ...system, devices, env: { API_KEYS_FILE: '/keys/api.json' } });
-  expect(make).toMatch(/^KEY=\$\(npm run --silent key -- create .* --file '\/keys\/api\.json'\)/);
-  const requests = use.match(/\bcurl [^;]*/g) ?? [];
-  expect(requests.length).toBeGreaterThan(0);
-  for (const request of requests) expect(request).toContain('"authorization: Bearer $KEY"');
-});
+it.each([0, 3])(
+  'the commands make a key if there is a key file, and every request carries it, with %i devices',
+  (devices) => {
+    const [make = '', use = ''] = tryIt({ ...system, devices, env: { API_KEYS_FILE: '/keys/api.json' } });
+    expect(make).toMatch(/^KEY=\$\(npm run --silent key -- create .* --file '\/keys\/api\.json'\)/);
+    const requests = use.match(/\bcurl [^;]*/g) ?? [];
+    expect(requests.length).toBeGreaterThan(0);
+    for (const request of requests) expect(request).toContain('"authorization: Bearer $KEY"');
+  },
+);
 
 it('the commands ask for a token of the issuer if there is one', () => {
   const [make] = tryIt({ ...system, devices: 0, env: { JWT_ISSUER: 'https://issuer.example' } });
