@@ -3,30 +3,33 @@ import { Backoff } from '@app/platform';
 /** Waiting times after failures, in milliseconds. */
 const RETRY = { base: 50, cap: 1000, healthyAfter: 5000 } as const;
 
-/** When each shard or lane may be asked for next: not while another holds it, and not soon after it could not be taken. */
+/**
+ * When the lease of each shard or lane may be requested again: not while another process holds it, and not for a while
+ * after a failed attempt.
+ */
 export class AcquireBackoff {
-  /** Those held by others, and until when at the latest. */
-  private readonly held = new Map<string, number>();
+  /** When the leases that other processes hold expire at the latest. */
+  private readonly heldUntil = new Map<string, number>();
   private readonly failures = new Map<string, { backoff: Backoff; notBefore: number }>();
 
   constructor(private readonly now: () => number = () => performance.now()) {}
 
-  /** Another holds it, for so long unless it is given back earlier. */
+  /** Another process holds the lease for `ms` more, unless it releases the lease earlier. */
   heldFor(name: string, ms: number): void {
-    this.held.set(name, this.now() + ms);
+    this.heldUntil.set(name, this.now() + ms);
   }
 
-  /** Something was given back, or taken: those held may be free. Those that failed wait all the same. */
+  /** The members announced other leases, so any lease may be free now. The waits after failures stay. */
   holdersChanged(): void {
-    this.held.clear();
+    this.heldUntil.clear();
   }
 
   succeeded(name: string): void {
-    this.held.delete(name);
+    this.heldUntil.delete(name);
     this.failures.get(name)?.backoff.succeeded();
   }
 
-  /** @returns how many milliseconds to wait; longer with each failure in a row. */
+  /** @returns how many milliseconds to wait; the time grows with each failure in a row */
   failed(name: string): number {
     const backoff =
       this.failures.get(name)?.backoff ?? new Backoff(RETRY.base, RETRY.cap, RETRY.healthyAfter, this.now);
@@ -35,9 +38,9 @@ export class AcquireBackoff {
     return waitMs;
   }
 
-  /** In how many milliseconds it may be asked for; 0 or less: now. */
+  /** Milliseconds until the next attempt is due; 0 or less if it is due now. */
   dueIn(name: string): number {
-    const at = Math.max(this.held.get(name) ?? 0, this.failures.get(name)?.notBefore ?? 0);
+    const at = Math.max(this.heldUntil.get(name) ?? 0, this.failures.get(name)?.notBefore ?? 0);
     return at - this.now();
   }
 }

@@ -14,22 +14,22 @@ it('grows with a backlog of small entries, and only with a backlog', () => {
   const counts: number[] = [];
   for (let i = 0; i < 5; i++) {
     counts.push(size.count);
-    size.brought([entries(size.count, 100), entries(1, 100)], 32);
+    size.recordRead([entries(size.count, 100), entries(1, 100)], 32);
   }
   expect(counts).toEqual([16, 32, 64, 128, 128]);
-  size.brought([entries(127, 100)], 32);
+  size.recordRead([entries(127, 100)], 32);
   expect(size.count).toBe(16);
 });
 
 it('lets a backlog be read on at once, and else some more come', () => {
   const size = new AdaptiveBatchSize();
-  expect(size.brought([entries(16, 100)], 32)).toBe(0);
-  expect(size.brought([entries(31, 100)], 32)).toBeGreaterThan(0);
+  expect(size.recordRead([entries(16, 100)], 32)).toBe(0);
+  expect(size.recordRead([entries(31, 100)], 32)).toBeGreaterThan(0);
 });
 
 it('falls to one where a single entry of each shard fills the budget', () => {
   const size = new AdaptiveBatchSize();
-  size.brought([entries(16, 1024 * 1024)], 64);
+  size.recordRead([entries(16, 1024 * 1024)], 64);
   expect(size.count).toBe(1);
 });
 
@@ -41,7 +41,7 @@ it('lets the next read of entries like the last ones stay within the budget', ()
       (shards, sizes) => {
         const size = new AdaptiveBatchSize();
         for (const characters of sizes) {
-          size.brought([entries(size.count, characters)], shards);
+          size.recordRead([entries(size.count, characters)], shards);
           const next = size.count * shards * characters;
           expect(size.count === 1 || next <= BUDGET).toBe(true);
           expect(size.count).toBeGreaterThanOrEqual(1);

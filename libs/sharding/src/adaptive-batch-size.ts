@@ -1,35 +1,38 @@
 import type { StreamEntry } from './shard-stream.js';
 
 /** Entries of one shard in one read. */
-const COUNT = { first: 16, most: 128 } as const;
-/** Characters of all entries of one read. */
+const COUNT = { min: 16, max: 128 } as const;
+/** The most characters that all entries of one read may have together. */
 const BUDGET = 32 * 1024 * 1024;
 
-/** Shortest time from a read that brought all there was to the next: what comes in between shares a read and a commit. */
+/**
+ * The wait before the next read if the last one emptied all streams: entries that arrive within it share one read and one
+ * commit.
+ */
 const GATHER_MS = 10;
 
 /**
- * How many entries of a shard the next read may bring. Redis can be told a count and no size, so the count grows only
- * while a backlog of small entries proves them small, and shrinks with what the last read brought.
+ * How many entries of a shard the next read asks for. XREAD limits the count of entries, not their size. So the count
+ * doubles only while there is a backlog, and is limited by the average entry size of the last read.
  */
 export class AdaptiveBatchSize {
-  private now: number = COUNT.first;
+  private current: number = COUNT.min;
 
   get count(): number {
-    return this.now;
+    return this.current;
   }
 
   /**
-   * Notes what a read of so many shards has brought.
-   * @returns after how many milliseconds the next one is worth it
+   * Sets the count of the next read from the batches of the last one.
+   * @returns how many milliseconds to wait before the next read
    */
-  brought(batches: readonly (readonly StreamEntry[])[], shards: number): number {
-    const backlog = batches.some((entries) => entries.length >= this.now);
-    const wanted = backlog ? Math.min(COUNT.most, this.now * 2) : COUNT.first;
+  recordRead(batches: readonly (readonly StreamEntry[])[], shardCount: number): number {
+    const hasBacklog = batches.some((entries) => entries.length >= this.current);
+    const wanted = hasBacklog ? Math.min(COUNT.max, this.current * 2) : COUNT.min;
     const largest = Math.max(0, ...batches.map((entries) => characters(entries) / entries.length));
-    const room = Math.floor(BUDGET / (Math.max(1, largest) * Math.max(1, shards)));
-    this.now = Math.max(1, Math.min(wanted, room));
-    return backlog ? 0 : GATHER_MS;
+    const affordable = Math.floor(BUDGET / (Math.max(1, largest) * Math.max(1, shardCount)));
+    this.current = Math.max(1, Math.min(wanted, affordable));
+    return hasBacklog ? 0 : GATHER_MS;
   }
 }
 

@@ -1,4 +1,4 @@
-/** The cluster as Redis has it: who is alive, who acts for what, and what waits. For operators; nothing is decided by it. */
+/** The members, owners and mailboxes as stored in Redis. It is shown to operators; no process acts on it. */
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
 import { listMembers, type Member } from './members.js';
@@ -6,14 +6,14 @@ import type { Resource, ShardingKeys } from './sharding-keys.js';
 
 export interface MailboxState {
   shard: number;
-  /** Entries that wait. */
+  /** How many entries wait. */
   depth: number;
-  /** How long the oldest of them has been waiting, in milliseconds by Redis' clock; 0 if none waits. */
+  /** Age of the oldest entry, in milliseconds by Redis' clock; 0 if the mailbox is empty. */
   oldestMs: number;
 }
 
 export interface OwnerState {
-  /** The member's id, or its boot id alone if it is not a live member; null if nobody acts. */
+  /** The member's id, or its boot id alone if it is not a live member; null if nobody holds the lease. */
   owner: string | null;
   epoch: number | null;
 }

@@ -1,7 +1,7 @@
 /**
- * The fenced commit: what a batch of mailbox entries changes lands in one script on one hash slot, together with
- * the advance of the mailbox, and only if the caller is still the shard's owner. So each transition happens
- * exactly once, whoever else believes to own the shard.
+ * The fenced commit: one script on one hash slot applies all writes of a batch of mailbox entries and advances the shard's
+ * position, and only if the caller still owns the shard. So each entry is applied exactly once, even if another process
+ * believes that it owns the shard.
  */
 import type { Redis } from '@app/platform';
 import { commands } from './commands.js';
@@ -9,33 +9,33 @@ import { StaleOwnerError, type Grant } from './ownership.js';
 import type { LogStream } from './shard-log.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
-/** What a commit does on the shard's slot. */
+/** One write of a commit. All its keys are on the shard's hash slot. */
 export type ShardWrite = RedisWrite | LogAppend;
 
 /** An entry for a stream of the shard's log. */
 export interface LogAppend {
   stream: LogStream;
-  /** Field, value … */
+  /** Field and value in turn. */
   fields: readonly (string | number)[];
 }
 
 export interface RedisWrite {
   /** Name, key and arguments; at most `MAX_WRITE_ARGS`. */
   command: readonly (string | number)[];
-  /** Done only if this key exists at that moment; whether it was is part of the outcome. */
+  /** The write is done only if this key exists when the commit reaches it; the outcome says whether it was done. */
   ifExists?: string;
 }
 
-/** Lua unpacks a command's arguments onto its stack, which has room for 8,000. */
+/** Lua unpacks the arguments of a command onto its stack, which holds 8,000 values. */
 export const MAX_WRITE_ARGS = 4000;
 
 export type CommitOutcome =
-  /** `guarded`: for each write with `ifExists`, in order, whether it was done. */
+  /** `guarded`: whether each write with `ifExists` was done, in order. */
   | { kind: 'committed'; guarded: boolean[] }
-  /** An earlier try of the same commit had got through. */
+  /** An earlier attempt of the same commit was applied, but its reply was lost. */
   | { kind: 'repeated' };
 
-/** The shard is not at the position that the commit starts from: the caller must read the position again. */
+/** The shard is not at the position from which the commit starts: the caller must read the position again. */
 export class PositionError extends Error {
   override readonly name = 'PositionError';
 }
@@ -52,14 +52,15 @@ export class FencedCommit {
     private readonly keys: ShardingKeys,
   ) {}
 
-  /** Id of the last applied mailbox entry, `0-0` before the first. */
+  /** Id of the last mailbox entry that was applied; `0-0` if there is none. */
   async position(shard: number): Promise<string> {
     return (await this.redis.get(this.keys.position(shard))) ?? '0-0';
   }
 
   /**
-   * Applies `writes` and advances the mailbox from `from` to `to` (equal: no advance). Safe to repeat.
-   * @throws StaleOwnerError, PositionError, or what Redis says.
+   * Applies `writes` and advances the position from `from` to `to`. If both are equal, the position stays. A commit may be
+   * repeated.
+   * @throws StaleOwnerError, PositionError, or a RedisError
    */
   async commit(shard: Grant, from: string, to: string, writes: readonly ShardWrite[]): Promise<CommitOutcome> {
     const packed: (string | number)[] = [];

@@ -1,10 +1,10 @@
 /**
- * A shard or lane in the hands of this process, from the wish for it to its return:
+ * The lease of one shard or lane in this process, from the attempt to acquire it until it is released:
  *
- *     acquiring ──> acting ──> finishing ──> returning ──> ended
+ *     acquiring ──> acting ──> finishing ──> releasing ──> ended
  *
- * It may be given up while it is being acquired, and lost at any time. Whatever happens, the listener is asked to
- * finish with what it was granted, once, and only after it has taken it; and the lease goes back only after that.
+ * The lease can be given up while it is being acquired, and lost at any time. In every case `granted` settles before
+ * `revoked` is called, `revoked` is called once at most, and the lease is released only after `revoked` has settled.
  */
 import type { Logger } from '@app/platform';
 import type { Leases } from './leases.js';
@@ -15,57 +15,56 @@ import { nameOf, type Resource } from './sharding-keys.js';
 export interface HeldLeaseOptions {
   leases: Leases;
   listener: Pick<OwnershipListener, 'granted' | 'revoked'>;
-  /** Told of each step. */
-  changed: (holding: HeldLease) => void;
-  /** Of this process, for log lines. */
+  /** Called at each change of phase, and when the lease is lost. */
+  onChange: (lease: HeldLease) => void;
+  /** This process's member id, for log lines. */
   member: string;
   logger: Logger;
 }
 
-/** What became of the wish. */
-export type Acquired =
+export type AcquireOutcome =
   | { kind: 'acting' }
-  /** Another holds the lease, for at least so long unless it gives it back earlier. */
+  /** Another process holds the lease for `forMs` more, unless it releases the lease earlier. */
   | { kind: 'held'; forMs: number }
+  /** `giveUp` or `lose` was called before the listener had taken the grant. */
   | { kind: 'given-up' };
 
 export class HeldLease {
   readonly name: string;
-  private phase: 'acquiring' | 'acting' | 'finishing' | 'returning' | 'ended' = 'acquiring';
+  private phase: 'acquiring' | 'acting' | 'finishing' | 'releasing' | 'ended' = 'acquiring';
   private isLost = false;
-  private leased: Grant | undefined;
-  private renewedAt = performance.now();
+  private acquiredGrant: Grant | undefined;
+  private renewalSentAt = performance.now();
   private finishingSince = Infinity;
-  /** Settles when the listener has taken it, or has failed to; undefined while it has not been asked to. */
-  private taking: Promise<void> | undefined;
-  private readonly over: Promise<void>;
+  /** Settles with `listener.granted`; undefined before that is called. Never rejects. */
+  private granting: Promise<void> | undefined;
+  private readonly endReached: Promise<void>;
   private end: () => void = () => undefined;
 
   constructor(
     readonly resource: Resource,
-    private readonly parts: HeldLeaseOptions,
+    private readonly options: HeldLeaseOptions,
   ) {
     this.name = nameOf(resource);
-    this.over = new Promise((resolve) => {
+    this.endReached = new Promise((resolve) => {
       this.end = () => {
         this.phase = 'ended';
         resolve();
-        parts.changed(this);
+        options.onChange(this);
       };
     });
   }
 
-  /** What is leased here until it has been given back; undefined before, and once it is lost. */
+  /** The grant from its acquisition until its release; undefined before and after, and once the lease is lost. */
   get grant(): Grant | undefined {
-    return this.isLost || this.phase === 'ended' ? undefined : this.leased;
+    return this.isLost || this.phase === 'ended' ? undefined : this.acquiredGrant;
   }
 
-  /** When the last renewal that succeeded was sent, or else the acquisition, by `performance.now`. */
+  /** When the last successful renewal was sent, or the acquisition if there was none; by `performance.now`. */
   get sentAt(): number {
-    return this.renewedAt;
+    return this.renewalSentAt;
   }
 
-  /** Whether the listener acts for it, as far as is known here. */
   get acting(): boolean {
     return this.phase === 'acting' && !this.isLost;
   }
@@ -74,12 +73,12 @@ export class HeldLease {
     return this.phase === 'acquiring';
   }
 
-  /** Whether its lease is one to renew: it is not being given back yet. */
+  /** Whether the lease has to be renewed: it is held, and its release has not begun. */
   get needsLease(): boolean {
-    return this.grant !== undefined && this.phase !== 'returning';
+    return this.grant !== undefined && this.phase !== 'releasing';
   }
 
-  /** For how long it has been finished with, in milliseconds; negative before. */
+  /** Milliseconds since the listener was asked to finish; negative if it has not been asked. */
   finishingFor(now: number): number {
     return now - this.finishingSince;
   }
@@ -88,93 +87,93 @@ export class HeldLease {
     return this.phase === 'ended';
   }
 
-  /** Acquires the lease and has the listener take it on. Rejects if one of the two fails; it has ended then. */
-  async acquire(): Promise<Acquired> {
-    const { leases, listener, changed } = this.parts;
+  /** Acquires the lease and grants it to the listener. Rejects if either fails; the lease has been released then. */
+  async acquire(): Promise<AcquireOutcome> {
+    const { leases, listener, onChange } = this.options;
     try {
       const outcome = await leases.acquire(this.resource);
       if (outcome.kind === 'held') {
         this.end();
         return { kind: 'held', forMs: outcome.forMs };
       }
-      this.leased = outcome.grant;
-      // It may have been given up while the answer was under way.
+      this.acquiredGrant = outcome.grant;
+      // `giveUp` may have been called before Redis replied.
       if (this.acquiring) {
         const granted = listener.granted(outcome.grant);
-        this.taking = granted.catch(() => undefined);
-        changed(this);
+        this.granting = granted.catch(() => undefined);
+        onChange(this);
         await granted;
       } else void this.finish(outcome.grant);
     } catch (error) {
-      if (this.leased === undefined) this.end();
+      if (this.acquiredGrant === undefined) this.end();
       await this.giveUp();
       throw error;
     }
     if (!this.acquiring) {
-      await this.over;
+      await this.endReached;
       return { kind: 'given-up' };
     }
     this.phase = 'acting';
-    this.note('acquired');
-    changed(this);
+    this.report('acquired');
+    onChange(this);
     return { kind: 'acting' };
   }
 
-  /** A renewal that was sent at this time has succeeded. */
+  /** Records a successful renewal, by the time at which it was sent. */
   renewed(sentAt: number): void {
-    this.renewedAt = sentAt;
+    this.renewalSentAt = sentAt;
   }
 
-  /** It must not be acted for any more, from now on. */
+  /** Marks the lease as lost: from now on this process must not act for the resource. */
   lose(why: string): void {
     if (!this.needsLease) return;
     this.isLost = true;
-    this.note('lost', why);
-    this.parts.changed(this);
+    this.report('lost', why);
+    this.options.onChange(this);
     void this.giveUp();
   }
 
-  /** Has the listener finish, gives the lease back if it is still ours, and resolves then. Never rejects. */
+  /** Lets the listener finish, then releases the lease if this process still holds it. Never rejects. */
   giveUp(): Promise<void> {
-    const { phase, leased } = this;
-    if (phase !== 'acquiring' && phase !== 'acting') return this.over;
+    const { phase, acquiredGrant } = this;
+    if (phase !== 'acquiring' && phase !== 'acting') return this.endReached;
     this.phase = 'finishing';
     this.finishingSince = performance.now();
-    // Before there is a lease, it is for `acquire` to finish.
-    if (leased !== undefined) void this.finish(leased);
-    return this.over;
+    // If Redis has not replied yet, `acquire` calls `finish`.
+    if (acquiredGrant !== undefined) void this.finish(acquiredGrant);
+    return this.endReached;
   }
 
   private async finish(grant: Grant): Promise<void> {
-    const { leases, listener, logger } = this.parts;
+    const { leases, listener, logger } = this.options;
     const begun = performance.now();
-    if (this.taking !== undefined) {
-      await this.taking;
+    if (this.granting !== undefined) {
+      await this.granting;
       await listener.revoked(grant).catch((error: unknown) => {
-        logger.error({ ...this.about(), err: error }, 'did not finish in order');
+        logger.error({ ...this.logFields(), err: error }, 'the work for this lease did not finish in order');
       });
     }
-    this.phase = 'returning';
+    this.phase = 'releasing';
     try {
       await leases.release(grant);
       ownershipMetrics().handOff.observe({ kind: grant.kind }, (performance.now() - begun) / 1000);
     } catch (error) {
-      logger.warn({ ...this.about(), err: error }, 'could not give the lease back; it runs out by itself');
+      logger.warn({ ...this.logFields(), err: error }, 'could not release the lease; it expires by itself');
     }
-    if (!this.isLost) this.note('released');
+    if (!this.isLost) this.report('released');
     this.end();
   }
 
-  private note(change: 'acquired' | 'released' | 'lost', why?: string): void {
+  private report(change: 'acquired' | 'released' | 'lost', why?: string): void {
     const { kind } = this.resource;
     ownershipMetrics().changes.inc({ kind, change });
-    const about = why === undefined ? this.about() : { ...this.about(), why };
-    if (change === 'lost') this.parts.logger.warn(about, change);
-    else this.parts.logger.info(about, change);
+    const fields = why === undefined ? this.logFields() : { ...this.logFields(), why };
+    if (change === 'lost') this.options.logger.warn(fields, change);
+    else this.options.logger.info(fields, change);
   }
 
-  private about(): Record<string, unknown> {
-    const { resource, leased } = this;
-    return { [resource.kind]: resource.index, epoch: leased?.epoch, member: this.parts.member };
+  private logFields(): Record<string, unknown> {
+    const { resource, acquiredGrant } = this;
+    return { [resource.kind]: resource.index, epoch: acquiredGrant?.epoch, member: this.options.member };
   }
 }

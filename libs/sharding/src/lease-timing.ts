@@ -1,19 +1,19 @@
 /**
- * The times of a lease, in milliseconds. Redis alone judges when a lease ends; its holder stops acting before that,
- * by its own monotonic clock, measured from when the renewal was *sent* (S3). No wall clocks are compared.
+ * The times of a lease, in milliseconds. Redis alone decides when a lease expires. The holder stops acting before that, by
+ * its own monotonic clock, counted from when it *sent* the last renewal (S3). Wall clocks are not compared.
  *
- *     sent ───── renewAt ──────────── actUntil ───── the lease ends in Redis, at the earliest
+ *     sent ───── renewAt ──────────── actUntil ───── earliest expiry in Redis
  */
 export class LeaseTiming {
-  /** A lease is renewed this long after its last renewal was sent. */
+  /** How long after the last renewal was sent the next one is due. */
   readonly renewEveryMs: number;
-  /** A holder acts this long after its last renewal was sent; what is left of the lease is the margin. */
+  /** How long after the last renewal was sent the holder may act. The rest of the lease is a safety margin. */
   readonly actForMs: number;
 
   /**
-   * @param leaseMs how long a lease holds without a renewal: what a crash costs
-   * @param answerMs longest a Redis command may take before it counts as failed
-   * @throws RangeError if one slow answer would already cost the lease
+   * @param leaseMs how long a lease lasts without a renewal; after a crash the shards stand still for this time
+   * @param answerMs the longest time that a Redis command may take before it counts as failed
+   * @throws RangeError if one slow reply would already cost the lease
    */
   constructor(
     readonly leaseMs: number,

@@ -1,14 +1,14 @@
 /**
- * Ownership in a cluster: takes part with heartbeats, works out which shards and lanes should be held here, and
- * acquires, renews and gives back their leases. A round does all of it; it runs when a lease is to be renewed, when
- * a member joined, left or changed what it holds (published by Redis), and when another's heartbeat is overdue.
+ * Ownership in a cluster: sends heartbeats, computes which shards and lanes this process should hold, and acquires, renews
+ * and releases their leases. One round does all of this. A round runs when a lease has to be renewed, when Redis publishes
+ * that a member has joined, left or changed its leases, and when another member's heartbeat is overdue.
  *
- * - Acting ends by this process' own clock before the lease can end in Redis (S3): by a timer, and by `mayAct`,
- *   which a process that was frozen asks before its timers have run.
- * - What was given up is acquired again only when the listener has finished with it.
- * - A Redis that is away ends the acting, not the process (S7).
- * - A lease that is gone though it cannot have run out says that Redis has lost data (S0), as does whatever else
- *   `doubts` watch: everything is given up, the listener is notified, and all of it is acquired again.
+ * - By its own clock, this process stops acting before the lease can expire in Redis (S3): through a timer, and through
+ *   `mayAct`, because a process that was frozen acts before its timers run.
+ * - A resource that was given up is acquired again only after the listener has finished with it.
+ * - If Redis cannot be reached, this process stops acting but keeps running (S7).
+ * - If a lease has vanished before it can have expired, or a data-loss detector reports it, Redis may have lost data (S0):
+ *   all leases are given up, the listener is notified, and the leases are acquired again.
  */
 import { Backoff, type Logger, type Redis } from '@app/platform';
 import { assign } from './assignment.js';
@@ -28,15 +28,15 @@ export interface LeasedOwnershipOptions {
   leases: Leases;
   timing: LeaseTiming;
   keys: ShardingKeys;
-  /** A connection of its own, on which changes of the members are received. */
+  /** A connection that nothing else uses; changes of the members arrive on it. */
   subscriber: Redis;
-  /** Each says whether data may have been lost since its last call (S0). */
+  /** Each resolves with whether data may have been lost since its last call (S0). */
   dataLossDetectors: readonly (() => Promise<boolean>)[];
-  /** Whether something else than Redis keeps this process from its work now. */
+  /** Whether anything other than Redis prevents this process from working, such as a missing broker connection. */
   isDegraded: () => boolean;
-  /** How many lanes may have sessions at the broker, as it was read last; undefined if that is not known. */
+  /** How many lanes may have a session at the broker, by the last reading; undefined if there is none. */
   knownLanes?: () => number | undefined;
-  /** What is announced of this process. */
+  /** The constant part of this process's announcement. */
   about: Pick<Announcement, 'name' | 'wants_lanes' | 'format'>;
   shardCount: number;
   logger: Logger;
@@ -44,269 +44,278 @@ export interface LeasedOwnershipOptions {
 
 export class LeasedOwnership implements Ownership {
   private readonly metrics = ownershipMetrics();
-  private readonly holdings = new Map<string, HeldLease>();
-  private readonly attempts = new AcquireBackoff();
-  private readonly rounds: ReconcileLoop;
-  private readonly fitness: MemberHealthWatch;
-  /** Of rounds in which Redis answered in part. */
-  private readonly partly: Backoff;
+  private readonly leases = new Map<string, HeldLease>();
+  private readonly acquireBackoff = new AcquireBackoff();
+  private readonly loop: ReconcileLoop;
+  private readonly health: MemberHealthWatch;
+  /** Back-off of rounds in which the heartbeat succeeded and another request failed. */
+  private readonly partialFailureBackoff: Backoff;
   private readonly since = new Date().toISOString();
   private listener: OwnershipListener | undefined;
+  /** The live members, by the last heartbeat that reported them. */
   private view: readonly Member[] = [];
-  private wanted: ReadonlyMap<string, Resource> = new Map();
-  private heardAt: number | undefined;
+  private assigned: ReadonlyMap<string, Resource> = new Map();
+  /** When the last successful heartbeat was sent. */
+  private heartbeatSentAt: number | undefined;
   private draining = false;
-  /** A lease has vanished before its time. */
-  private vanished = false;
+  /** Whether a lease has vanished that cannot have expired. */
+  private leaseVanished = false;
   private deadline: NodeJS.Timeout | undefined;
   private deadlineAt = Infinity;
   private knownLanes = 0;
 
-  constructor(private readonly parts: LeasedOwnershipOptions) {
-    const { leaseMs, renewEveryMs } = parts.timing;
-    this.rounds = new ReconcileLoop(() => this.round(), parts.logger);
-    this.fitness = new MemberHealthWatch(leaseMs);
-    this.partly = new Backoff(50, renewEveryMs, leaseMs);
+  constructor(private readonly options: LeasedOwnershipOptions) {
+    const { leaseMs, renewEveryMs } = options.timing;
+    this.loop = new ReconcileLoop(() => this.round(), options.logger);
+    this.health = new MemberHealthWatch(leaseMs);
+    this.partialFailureBackoff = new Backoff(50, renewEveryMs, leaseMs);
   }
 
-  /** Resolves when this process takes part; what it is to hold is granted from then on. */
+  /** Resolves when this process is subscribed to the cluster's changes; the first round begins then. */
   async start(listener: OwnershipListener, knownLanes: number): Promise<void> {
-    const { subscriber, keys } = this.parts;
+    const { subscriber, keys } = this.options;
     this.listener = listener;
     this.knownLanes = knownLanes;
-    subscriber.on('message', () => this.rounds.trigger());
+    subscriber.on('message', () => this.loop.trigger());
     await subscriber.subscribe(keys.clusterChannel);
-    this.rounds.start();
+    this.loop.start();
   }
 
   held(): readonly Grant[] {
-    return [...this.holdings.values()].flatMap(({ grant, acquiring }) =>
+    return [...this.leases.values()].flatMap(({ grant, acquiring }) =>
       grant === undefined || acquiring ? [] : [grant],
     );
   }
 
   mayAct(grant: Grant): boolean {
-    const holding = this.holdings.get(nameOf(grant));
-    return holding?.grant === grant && this.parts.timing.mayAct(holding.sentAt, performance.now());
+    const lease = this.leases.get(nameOf(grant));
+    return lease?.grant === grant && this.options.timing.mayAct(lease.sentAt, performance.now());
   }
 
   async confirm(grant: Grant): Promise<boolean> {
-    const holds = (await this.parts.leases.status(grant)) === 'ours';
-    if (!holds) this.lost(grant);
-    return holds && this.mayAct(grant);
+    const isOurs = (await this.options.leases.status(grant)) === 'ours';
+    if (!isOurs) this.lost(grant);
+    return isOurs && this.mayAct(grant);
   }
 
   lost(grant: Grant, how: 'refused' | 'overdue' = 'refused'): void {
-    const holding = this.holdings.get(nameOf(grant));
-    if (holding?.grant !== grant) return;
+    const lease = this.leases.get(nameOf(grant));
+    if (lease?.grant !== grant) return;
     if (how === 'overdue') {
-      holding.lose('the lease could not be renewed in time');
+      lease.lose('the lease could not be renewed in time');
       return;
     }
     this.metrics.refusals.inc({ kind: grant.kind });
-    this.noteVanished(holding);
-    holding.lose('Redis names another owner, or none');
+    this.detectVanished(lease);
+    lease.lose('Redis refused a write: another process holds the lease, or nobody does');
   }
 
-  /** Why this process is not ready to serve; undefined if it acts for all it should. */
+  /** Why this process is not ready to serve; undefined if it acts for everything that is assigned to it. */
   trouble(): string | undefined {
-    const { timing } = this.parts;
-    if (this.heardAt === undefined || !timing.mayAct(this.heardAt, performance.now()))
+    const { timing } = this.options;
+    if (this.heartbeatSentAt === undefined || !timing.mayAct(this.heartbeatSentAt, performance.now()))
       return 'not a member now: Redis has not answered a heartbeat in time';
-    const missing = [...this.wanted.keys()].filter((name) => this.holdings.get(name)?.acting !== true).length;
-    return missing === 0 ? undefined : `${missing} of ${this.wanted.size} shards and lanes not taken yet`;
+    const missing = [...this.assigned.keys()].filter((name) => this.leases.get(name)?.acting !== true).length;
+    return missing === 0 ? undefined : `${missing} of ${this.assigned.size} shards and lanes not taken yet`;
   }
 
   async stop(): Promise<void> {
     this.draining = true;
-    this.wanted = new Map();
-    this.rounds.trigger();
-    // Rounds go on until then: what is being finished must stay leased.
-    await Promise.all([...this.holdings.values()].map((holding) => holding.giveUp()));
-    await this.rounds.stop();
+    this.assigned = new Map();
+    this.loop.trigger();
+    // The loop goes on until all leases have ended: it renews those whose work is still being finished.
+    await Promise.all([...this.leases.values()].map((lease) => lease.giveUp()));
+    await this.loop.stop();
     clearTimeout(this.deadline);
-    await this.parts.members.leave().catch((error: unknown) => {
-      this.parts.logger.warn({ err: error }, 'could not leave; the others notice when the heartbeat is overdue');
+    await this.options.members.leave().catch((error: unknown) => {
+      this.options.logger.warn(
+        { err: error },
+        'could not leave the cluster; the other members notice when the heartbeat is overdue',
+      );
     });
   }
 
-  /** @returns milliseconds until the next round is due at the latest. */
+  /** @returns the longest time to wait for the next round, in milliseconds */
   private async round(): Promise<number> {
-    const { members, timing } = this.parts;
+    const { members, timing } = this.options;
     const sentAt = performance.now();
-    const [heard, ...others] = await Promise.allSettled([
+    const [heartbeat, ...others] = await Promise.allSettled([
       members.heartbeat(this.announcement()),
-      this.checkData(),
+      this.checkForDataLoss(),
       ...this.renewals(sentAt),
     ]);
     this.enforceDeadlines();
-    if (heard.status === 'rejected') {
-      this.fitness.interrupted();
-      throw heard.reason;
+    if (heartbeat.status === 'rejected') {
+      this.health.interrupted();
+      throw heartbeat.reason;
     }
-    this.heardAt = sentAt;
-    this.knownLanes = this.parts.knownLanes?.() ?? this.knownLanes;
-    if (heard.value.members !== undefined) {
-      this.view = heard.value.members;
-      this.attempts.holdersChanged();
+    this.heartbeatSentAt = sentAt;
+    this.knownLanes = this.options.knownLanes?.() ?? this.knownLanes;
+    if (heartbeat.value.members !== undefined) {
+      this.view = heartbeat.value.members;
+      this.acquireBackoff.holdersChanged();
     }
-    if (this.vanished) this.doubtData('leases have vanished before their time');
-    this.follow();
-    const retries = this.missing().map(([name]) => this.attempts.dueIn(name));
-    const dueIn = Math.min(timing.renewEveryMs, (heard.value.nextOverdueMs ?? Infinity) + 1, ...retries);
-    return Math.max(0, Math.min(dueIn, this.noteFitness(others)));
+    if (this.leaseVanished) this.startOver('leases have vanished before they can have expired');
+    this.reconcile();
+    const retries = this.missing().map(([name]) => this.acquireBackoff.dueIn(name));
+    const dueIn = Math.min(timing.renewEveryMs, (heartbeat.value.nextOverdueMs ?? Infinity) + 1, ...retries);
+    return Math.max(0, Math.min(dueIn, this.updateHealth(others)));
   }
 
-  /** @returns milliseconds until what did not succeed is tried again. */
-  private noteFitness(outcomes: readonly PromiseSettledResult<unknown>[]): number {
-    const { logger, members, isDegraded } = this.parts;
+  /** @returns milliseconds until the failed requests are due again; Infinity if none has failed */
+  private updateHealth(outcomes: readonly PromiseSettledResult<unknown>[]): number {
+    const { logger, members, isDegraded } = this.options;
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     const othersFit = this.view.some(
       ({ id, draining, fitness }) => id !== members.id && !draining && fitness === 'fit',
     );
-    const before = this.fitness.current;
-    this.fitness.note(isDegraded() || failed !== undefined, othersFit, performance.now());
-    const now = this.fitness.current;
+    const before = this.health.current;
+    this.health.note(isDegraded() || failed !== undefined, othersFit, performance.now());
+    const now = this.health.current;
     if (now !== before) {
-      logger.info({ member: members.id, before, now }, 'fitness changed');
+      logger.info({ member: members.id, before, now }, 'fitness of this member changed');
       this.metrics.unfit.set(now === 'unfit' ? 1 : 0);
-      this.rounds.trigger();
+      this.loop.trigger();
     }
     if (failed === undefined) {
-      this.partly.succeeded();
+      this.partialFailureBackoff.succeeded();
       return Infinity;
     }
-    const waitMs = this.partly.failed();
+    const waitMs = this.partialFailureBackoff.failed();
     logger.warn({ err: failed.reason, wait_ms: waitMs }, 'a part of Redis does not answer; trying again');
     return waitMs;
   }
 
   private announcement(): Announcement {
-    const leased = [...this.holdings.values()].filter(({ grant }) => grant !== undefined);
-    const of = (kind: Resource['kind']): number[] =>
-      leased.flatMap(({ resource }) => (resource.kind === kind ? [resource.index] : [])).sort((a, b) => a - b);
+    const held = [...this.leases.values()].filter(({ grant }) => grant !== undefined);
+    const indicesOf = (kind: Resource['kind']): number[] =>
+      held.flatMap(({ resource }) => (resource.kind === kind ? [resource.index] : [])).sort((a, b) => a - b);
     return {
-      ...this.parts.about,
+      ...this.options.about,
       knows_lanes: this.knownLanes,
       since: this.since,
       draining: this.draining,
-      fitness: this.fitness.current,
-      shards: of('shard'),
-      lanes: of('lane'),
+      fitness: this.health.current,
+      shards: indicesOf('shard'),
+      lanes: indicesOf('lane'),
     };
   }
 
-  /** Renews what is due, and what soon will be, together. */
+  /** Renews the leases that are due, and with them those that are due soon. */
   private renewals(now: number): Promise<void>[] {
-    const { timing, leases } = this.parts;
-    // A process without heartbeats is no member: the members wait for what it holds.
-    if (this.heardAt !== undefined && !timing.mayAct(this.heardAt, now)) return [];
-    return [...this.holdings.values()].map(async (holding) => {
-      const { grant } = holding;
-      if (grant === undefined || !holding.needsLease) return;
-      if (timing.renewAt(holding.sentAt) > now + timing.renewEveryMs / 2) return;
-      // What waits for a part of Redis that is away may never be finished: others take over when the lease has run out.
-      if (holding.finishingFor(now) > timing.leaseMs) return;
-      const standing = await leases.renew(grant);
-      if (standing === 'ours') {
-        holding.renewed(now);
+    const { timing, leases } = this.options;
+    // Our heartbeat is overdue, so the other members already wait for our leases: do not renew them.
+    if (this.heartbeatSentAt !== undefined && !timing.mayAct(this.heartbeatSentAt, now)) return [];
+    return [...this.leases.values()].map(async (lease) => {
+      const { grant } = lease;
+      if (grant === undefined || !lease.needsLease) return;
+      if (timing.renewAt(lease.sentAt) > now + timing.renewEveryMs / 2) return;
+      // Work that waits for a lost part of Redis may never finish: let the lease expire, so that another member takes over.
+      if (lease.finishingFor(now) > timing.leaseMs) return;
+      const status = await leases.renew(grant);
+      if (status === 'ours') {
+        lease.renewed(now);
         return;
       }
-      this.noteVanished(holding);
-      holding.lose(standing === 'nobody' ? 'the lease is gone' : 'Redis names another owner');
+      this.detectVanished(lease);
+      lease.lose(status === 'nobody' ? 'the lease is gone' : 'another process holds the lease');
     });
   }
 
-  /** Nobody can have taken a lease before its time: if it is not ours, Redis has lost it. */
-  private noteVanished(holding: HeldLease): void {
-    const { grant } = holding;
-    if (grant !== undefined && holding.needsLease && this.mayAct(grant)) this.vanished = true;
+  /** Nobody can acquire a lease before it expires: if it is not ours by then, Redis has lost it. */
+  private detectVanished(lease: HeldLease): void {
+    const { grant } = lease;
+    if (grant !== undefined && lease.needsLease && this.mayAct(grant)) this.leaseVanished = true;
   }
 
-  /** Gives up what others should hold, and takes what this process should. */
-  private follow(): void {
+  /** Gives up the leases that are assigned to others, and acquires those that are assigned to this process. */
+  private reconcile(): void {
     if (this.draining) return;
     this.listener?.lanesWanted(Math.max(...this.view.map((member) => member.wants_lanes)));
-    this.wanted = this.assigned();
-    for (const [name, holding] of this.holdings) {
-      if (!this.wanted.has(name) && holding.acting) void holding.giveUp();
+    this.assigned = this.computeAssigned();
+    for (const [name, lease] of this.leases) {
+      if (!this.assigned.has(name) && lease.acting) void lease.giveUp();
     }
     for (const [name, resource] of this.missing()) {
-      if (this.attempts.dueIn(name) <= 0) void this.acquire(name, resource);
+      if (this.acquireBackoff.dueIn(name) <= 0) void this.acquire(name, resource);
     }
   }
 
-  /** What this process should hold, as the members stand. */
-  private assigned(): Map<string, Resource> {
-    const { shardCount, members } = this.parts;
+  private computeAssigned(): Map<string, Resource> {
+    const { shardCount, members } = this.options;
     const laneCount = Math.max(...this.view.map((member) => Math.max(member.wants_lanes, member.knows_lanes)));
-    const wanted = new Map<string, Resource>();
+    const assigned = new Map<string, Resource>();
     for (const [kind, count] of [
       ['shard', shardCount],
       ['lane', laneCount],
     ] as const) {
-      const holders = this.view.map((one) => ({ ...one, holds: kind === 'shard' ? one.shards : one.lanes }));
+      const holders = this.view.map((member) => ({
+        ...member,
+        holds: kind === 'shard' ? member.shards : member.lanes,
+      }));
       assign(holders, count).forEach((id, index) => {
-        if (id === members.id) wanted.set(nameOf({ kind, index }), { kind, index });
+        if (id === members.id) assigned.set(nameOf({ kind, index }), { kind, index });
       });
     }
-    return wanted;
+    return assigned;
   }
 
   private missing(): [string, Resource][] {
-    return [...this.wanted].filter(([name]) => !this.holdings.has(name));
+    return [...this.assigned].filter(([name]) => !this.leases.has(name));
   }
 
   private async acquire(name: string, resource: Resource): Promise<void> {
-    const { leases, logger, members } = this.parts;
+    const { leases, logger, members } = this.options;
     const { listener } = this;
     if (listener === undefined) return;
-    const changed = (one: HeldLease): void => this.changed(one);
-    const holding = new HeldLease(resource, { leases, listener, changed, member: members.id, logger });
-    this.holdings.set(name, holding);
+    const onChange = (changed: HeldLease): void => this.onLeaseChange(changed);
+    const lease = new HeldLease(resource, { leases, listener, onChange, member: members.id, logger });
+    this.leases.set(name, lease);
     try {
-      const outcome = await holding.acquire();
-      if (outcome.kind === 'acting') this.attempts.succeeded(name);
-      if (outcome.kind === 'held') this.attempts.heldFor(name, outcome.forMs + 1);
+      const outcome = await lease.acquire();
+      if (outcome.kind === 'acting') this.acquireBackoff.succeeded(name);
+      if (outcome.kind === 'held') this.acquireBackoff.heldFor(name, outcome.forMs + 1);
     } catch (error) {
-      const waitMs = this.attempts.failed(name);
+      const waitMs = this.acquireBackoff.failed(name);
       const about = { [resource.kind]: resource.index, member: members.id };
       logger.warn({ ...about, err: error, wait_ms: waitMs }, 'could not acquire; trying again');
     }
-    this.rounds.trigger();
+    this.loop.trigger();
   }
 
-  private changed(holding: HeldLease): void {
-    if (holding.ended) this.holdings.delete(holding.name);
-    if (holding.grant !== undefined) this.armDeadline(this.parts.timing.actUntil(holding.sentAt));
-    this.rounds.trigger();
+  private onLeaseChange(lease: HeldLease): void {
+    if (lease.ended) this.leases.delete(lease.name);
+    if (lease.grant !== undefined) this.armDeadline(this.options.timing.actUntil(lease.sentAt));
+    this.loop.trigger();
   }
 
-  private async checkData(): Promise<void> {
-    const answers = await Promise.allSettled(this.parts.dataLossDetectors.map((ask) => ask()));
-    if (answers.some((answer) => answer.status === 'fulfilled' && answer.value))
-      this.doubtData('another Redis, another run of it, or another key space answers');
-    for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
+  private async checkForDataLoss(): Promise<void> {
+    const results = await Promise.allSettled(this.options.dataLossDetectors.map((detect) => detect()));
+    if (results.some((result) => result.status === 'fulfilled' && result.value))
+      this.startOver('Redis has restarted, or it is another Redis or another key space');
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
-  private doubtData(why: string): void {
-    this.vanished = false;
-    this.parts.logger.warn({ why }, 'Redis may have lost data: giving up all leases and acquiring them again');
-    for (const holding of this.holdings.values()) holding.lose('Redis may have lost data');
+  /** Gives up all leases; the next rounds acquire them again. */
+  private startOver(why: string): void {
+    this.leaseVanished = false;
+    this.options.logger.warn({ why }, 'Redis may have lost data: giving up all leases and acquiring them again');
+    for (const lease of this.leases.values()) lease.lose('Redis may have lost data');
     this.listener?.possibleDataLoss();
   }
 
+  /** Gives up the leases that were not renewed in time, and sets the timer for the next deadline. */
   private enforceDeadlines(): void {
-    const { timing } = this.parts;
+    const { timing } = this.options;
     const now = performance.now();
     clearTimeout(this.deadline);
     this.deadlineAt = Infinity;
-    for (const holding of this.holdings.values()) {
-      if (!holding.needsLease) continue;
-      if (timing.mayAct(holding.sentAt, now)) this.armDeadline(timing.actUntil(holding.sentAt));
-      else holding.lose('the lease could not be renewed in time');
+    for (const lease of this.leases.values()) {
+      if (!lease.needsLease) continue;
+      if (timing.mayAct(lease.sentAt, now)) this.armDeadline(timing.actUntil(lease.sentAt));
+      else lease.lose('the lease could not be renewed in time');
     }
-    this.noteOwned();
+    this.updateOwnedGauges();
   }
 
   private armDeadline(at: number): void {
@@ -316,7 +325,7 @@ export class LeasedOwnership implements Ownership {
     this.deadline = setTimeout(() => this.enforceDeadlines(), Math.max(0, at - performance.now()));
   }
 
-  private noteOwned(): void {
+  private updateOwnedGauges(): void {
     const kinds = this.held().map(({ kind }) => kind);
     this.metrics.shardsOwned.set(kinds.filter((kind) => kind === 'shard').length);
     this.metrics.lanesOwned.set(kinds.filter((kind) => kind === 'lane').length);

@@ -1,19 +1,18 @@
 /**
- * Leases in Redis: who holds a shard or lane, in which epoch, for how long. Each command replies what is actually held
- * afterwards, so that a lost reply or a lost race needs no second question.
+ * Leases in Redis: which process holds a shard or lane, in which epoch, and for how long. Each command replies with the
+ * state after it, so that a caller that lost a race needs no second command.
  */
 import type { Redis } from '@app/platform';
 import { commands } from './commands.js';
 import type { Grant } from './ownership.js';
 import type { Resource, ShardingKeys } from './sharding-keys.js';
 
-/** What became of an attempt to acquire. */
 export type Acquisition =
   | { kind: 'acquired'; grant: Grant }
-  /** Somebody else's, for at least so long unless given back earlier. */
+  /** Another process holds the lease for `forMs` more, unless it releases the lease earlier. */
   | { kind: 'held'; fence: string; forMs: number };
 
-/** Who holds what was granted. */
+/** Who holds the lease of a grant now. */
 export type LeaseStatus = 'ours' | 'nobody' | 'another';
 
 const acquireLease = commands.load<
@@ -34,7 +33,7 @@ export class Leases {
   constructor(
     private readonly redis: Redis,
     private readonly keys: ShardingKeys,
-    /** Part of every fence: a restart is a new member (S4). */
+    /** Part of every fence, so that a restarted process is a new owner (S4). */
     private readonly bootId: string,
     private readonly leaseMs: number,
   ) {}
@@ -48,14 +47,14 @@ export class Leases {
     return { kind: 'acquired', grant: { ...resource, epoch: Number.parseInt(fence, 10), fence } };
   }
 
-  /** Extends the lease if it is still ours. @returns whose it is now */
+  /** Extends the lease if this process still holds it. @returns who holds it now */
   async renew(grant: Grant): Promise<LeaseStatus> {
     const keys = { owner: this.keys.owner(grant), log: this.logOf(grant) };
     const args = { fence: grant.fence, lease_ms: this.leaseMs };
     return statusOf(grant, await renewLease.run(this.redis, keys, args));
   }
 
-  /** Gives the lease back if it is still ours. @returns whose it is now */
+  /** Releases the lease if this process still holds it. @returns who holds it now */
   async release(grant: Grant): Promise<LeaseStatus> {
     return statusOf(
       grant,
@@ -63,7 +62,6 @@ export class Leases {
     );
   }
 
-  /** Whose lease it is. */
   async status(grant: Grant): Promise<LeaseStatus> {
     return statusOf(grant, (await this.redis.get(this.keys.owner(grant))) ?? '');
   }

@@ -1,6 +1,6 @@
 /**
- * A shard's mailbox: a Redis Stream whose entries wait for the owner. Entries of a lane are appended with the
- * lane's fence and a sequence number, so that neither a zombie nor a retry appends late or twice (S2).
+ * A shard's mailbox: a Redis Stream whose entries wait for the shard's owner. A lane appends with its fence and a sequence
+ * number: an append by a former owner of the lane is refused, and a repeated append changes nothing (S2).
  */
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
@@ -8,17 +8,17 @@ import { StaleOwnerError, type Grant } from './ownership.js';
 import type { StreamEntry } from './shard-stream.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
-/** What a lane received. */
+/** A packet that a lane received, as it is appended. */
 export interface LaneItem {
-  /** Of the entry. What it means is not known here. */
+  /** The whole entry. This library does not interpret it. */
   text: string;
-  /** Names the delivery, `<id>.<digest>`: what is delivered again, because it was not acknowledged, has the same name. */
+  /** Name of the delivery, `<id>.<digest>`. A redelivery after a missing acknowledgement has the same name. */
   delivery?: string;
-  /** It is delivered again, and may have been appended before. */
+  /** Whether this is a redelivery, which may have been appended before. */
   again?: boolean;
 }
 
-/** One field of a stream: each further field would cost its encoding, its storage and its decoding a message. */
+/** An entry has one field: each further field would cost encoding, storage and decoding for every message. */
 export type MailboxEntry = StreamEntry;
 
 /** Whether entry `a` is later than entry `b`. */
@@ -36,7 +36,7 @@ export function storedAt(entryId: string): number {
 export type AppendOutcome = 'appended' | 'seen' | 'full';
 
 const appendFromLane = commands.load<
-  { mailbox: string; lane_marks: string; deliveries: string },
+  { mailbox: string; lane_fences: string; deliveries: string },
   {
     lane: number;
     fence: string;
@@ -50,7 +50,7 @@ const appendFromLane = commands.load<
   number
 >('append-from-lane');
 
-const announceLane = commands.load<{ lane_marks: string }, { lane: number; epoch: number; fence: string }, 0 | 1>(
+const announceLane = commands.load<{ lane_fences: string }, { lane: number; epoch: number; fence: string }, 0 | 1>(
   'announce-lane',
 );
 
@@ -62,58 +62,60 @@ const appendEntries = commands.load<
 
 const lastEntryId = commands.load<{ mailbox: string; position: string }, NoArgs, string>('last-entry-id');
 
-/** Bytes that a mailbox may take in Redis, unless set otherwise. */
-const MAILBOX_BYTES = 16_777_216;
+const DEFAULT_MAILBOX_BYTES = 16_777_216;
 
 export interface MailboxRoom {
-  /** A mailbox that takes as many bytes is full; the last append may exceed them. */
+  /** A mailbox is full from this size in Redis on. The last append may exceed it. */
   bytes: number;
-  /** Whether Redis has no memory for what lanes bring to the shard: then its mailbox counts as full. */
+  /** Whether Redis is too short of memory for appends to the shard. The mailbox then counts as full for lanes. */
   isClosed?: (shard: number) => boolean;
 }
 
-/** The writing side of all mailboxes. */
+/** Appends to the mailboxes of all shards. */
 export class Mailboxes {
   constructor(
     private readonly redis: Redis,
     private readonly keys: ShardingKeys,
-    /** Most entries a mailbox may hold; past it appends are refused as `full`. */
+    /** The most entries that a mailbox may hold. */
     private readonly limit: number,
-    /** Deliveries remembered for each lane and shard: not fewer than a lane may leave unacknowledged. */
+    /** How many deliveries are remembered for each lane and shard: at least the lane's receive maximum. */
     private readonly remembered = 2000,
-    private readonly room: MailboxRoom = { bytes: MAILBOX_BYTES },
+    private readonly room: MailboxRoom = { bytes: DEFAULT_MAILBOX_BYTES },
   ) {}
 
-  /** Fences out older owners of a lane on every shard, before its new owner reads from the broker. */
+  /**
+   * Fences out older owners of a lane on every shard. The new owner calls it before it reads from the broker.
+   * @throws StaleOwnerError if a newer owner has announced itself
+   */
   async announce(lane: Grant, shardCount: number): Promise<void> {
     const args = { lane: lane.index, epoch: lane.epoch, fence: lane.fence };
     const accepted = await Promise.all(
       Array.from({ length: shardCount }, (_, shard) =>
-        announceLane.run(this.redis, { lane_marks: this.keys.laneFences(shard) }, args),
+        announceLane.run(this.redis, { lane_fences: this.keys.laneFences(shard) }, args),
       ),
     );
     if (accepted.includes(0)) throw new StaleOwnerError(lane);
   }
 
-  /** The lane has no session at the broker any more: what was delivered through it cannot be delivered again. */
+  /** To be called when the lane's session at the broker has ended: there can be no redelivery after that. */
   async forgetDeliveries(lane: number, shardCount: number): Promise<void> {
     const shards = Array.from({ length: shardCount }, (_, shard) => shard);
     await Promise.all(shards.map((shard) => this.redis.unlink(this.keys.deliveries(shard, lane))));
   }
 
   /**
-   * Appends one batch for each shard in one round trip. Repeating a call with the same `sequence` is safe: what
-   * was appended before is `seen`.
-   * What is delivered again and was appended before is left out.
-   * @returns the outcome a shard, each batch whole or not at all, and how many items were left out
-   * @throws StaleOwnerError if the lane has a newer owner; an Error of Redis if the outcome is unknown.
+   * Appends one batch for each shard in one round trip. Each batch is appended as a whole or not at all. A call may be
+   * repeated with the same `sequence`: shards that have the batch already report `seen`. Redeliveries that were appended
+   * before are left out.
+   * @returns the outcome for each shard, and how many redeliveries were left out
+   * @throws StaleOwnerError if the lane has a newer owner; a RedisError if the outcome is unknown
    */
   async append(
     lane: Grant,
     sequence: number,
     batches: ReadonlyMap<number, readonly LaneItem[]>,
   ): Promise<{ outcomes: Map<number, AppendOutcome>; repeats: number }> {
-    // All shards' outcomes are awaited even if one fails: the batch may be repeated only when nothing of it is under way.
+    // Wait for every shard even if one fails: the caller may repeat the call only when no append of it is pending.
     const outcomes = await Promise.allSettled(
       Array.from(batches, async ([shard, items]) => {
         const { limit, remembered, room } = this;
@@ -126,7 +128,7 @@ export class Mailboxes {
         const args = { lane: index, fence, sequence, limit, remembered, count: items.length, bytes: room.bytes, batch };
         const keys = {
           mailbox: this.keys.mailbox(shard),
-          lane_marks: this.keys.laneFences(shard),
+          lane_fences: this.keys.laneFences(shard),
           deliveries: this.keys.deliveries(shard, index),
         };
         return [shard, await appendFromLane.run(this.redis, keys, args)] as const;
@@ -145,20 +147,20 @@ export class Mailboxes {
     };
   }
 
-  /** Appends entries of a caller that owns no lane, in order. @returns how many found room. */
+  /** Appends entries of a caller that owns no lane, in order. @returns how many were appended before the mailbox was full */
   async sendAll(shard: number, texts: readonly string[]): Promise<number> {
     if (texts.length === 0) return 0;
     const args = { limit: this.limit, bytes: this.room.bytes, entries: texts };
     return appendEntries.run(this.redis, { mailbox: this.keys.mailbox(shard) }, args);
   }
 
-  /** Every entry appended up to now has an id up to this one; every later one has a higher. */
+  /** Id of the newest entry that was ever appended, applied or not. Every later entry has a higher id. */
   async lastId(shard: number): Promise<string> {
     const keys = { mailbox: this.keys.mailbox(shard), position: this.keys.position(shard) };
     return lastEntryId.run(this.redis, keys, {});
   }
 
-  /** Appends an entry of a caller that owns no lane. @returns false if the mailbox is full. */
+  /** Appends an entry of a caller that owns no lane. @returns false if the mailbox is full */
   async send(shard: number, text: string): Promise<boolean> {
     return (await this.sendAll(shard, [text])) === 1;
   }

@@ -1,40 +1,45 @@
 /**
- * Whether a member can do the work it would be given. A member that sends heartbeats but does not reach the broker, or one of
- * the masters of a Redis Cluster, would keep its shards and lanes and serve nobody. So it gives them to a fit member, but only
- * after a while, and only if there is one: trouble that all members have moves nothing.
+ * Whether a member can do its work. A member that sends heartbeats but cannot reach the broker, or a master of a Redis
+ * Cluster, must not keep its shards and lanes. After `patienceMs` it leaves them to a fit member; if no member is fit,
+ * nothing moves.
  */
 
 /**
- * - `fit`: nothing has troubled it for a while;
- * - `troubled`: something does, or did a moment ago;
- * - `unfit`: trouble has lasted while another was fit; until it is over, everything goes to others if there are any.
+ * - `fit`: there has been no failure for `patienceMs`;
+ * - `troubled`: there is a failure, or there was one within `patienceMs`;
+ * - `unfit`: the failure has lasted for `patienceMs` while another member was fit. The member gets no shards and lanes until
+ *   the failure is over, unless all members are unfit.
  */
 export type MemberHealth = 'fit' | 'troubled' | 'unfit';
 
 export class MemberHealthWatch {
   private state: MemberHealth = 'fit';
-  /** When the present trouble began, or the present time without any. */
+  /** When the present failure began, or when the last one ended. */
   private since: number | undefined;
-  private wasTroubled = false;
+  private wasFailing = false;
 
-  /** @param patienceMs how long trouble lasts before it counts, and how long it is remembered */
+  /** @param patienceMs how long a failure must last before it counts, and how long it is remembered after its end */
   constructor(private readonly patienceMs: number) {}
 
   get current(): MemberHealth {
     return this.state;
   }
 
-  /** Notes how it stands at a time of `performance.now`. `othersFit`: whether another member is fit. */
-  note(troubled: boolean, othersFit: boolean, now: number): void {
-    if (troubled !== this.wasTroubled) this.since = undefined;
-    this.wasTroubled = troubled;
+  /**
+   * Records an observation.
+   * @param othersFit whether another member is fit
+   * @param now by `performance.now`
+   */
+  note(failing: boolean, othersFit: boolean, now: number): void {
+    if (failing !== this.wasFailing) this.since = undefined;
+    this.wasFailing = failing;
     this.since ??= now;
     const lasting = now - this.since >= this.patienceMs;
-    if (!troubled) this.state = lasting || this.state === 'fit' ? 'fit' : 'troubled';
+    if (!failing) this.state = lasting || this.state === 'fit' ? 'fit' : 'troubled';
     else if (this.state !== 'unfit') this.state = lasting && othersFit ? 'unfit' : 'troubled';
   }
 
-  /** It takes no part for now: how long trouble has lasted is counted from zero again. */
+  /** The member's heartbeat failed: the duration of the present failure is counted from zero again. */
   interrupted(): void {
     this.since = undefined;
   }

@@ -1,6 +1,6 @@
 /**
- * The members of the cluster: who is alive, and what each says it holds. A member lives until its heartbeat is
- * overdue by Redis' clock. What members say only guides the assignment; the leases alone decide who acts.
+ * The members of the cluster and what each announces about itself. A member is live until its heartbeat is overdue by
+ * Redis' clock. Announcements only guide the assignment; the leases alone decide which process acts.
  */
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
@@ -9,19 +9,20 @@ import type { ShardingKeys } from './sharding-keys.js';
 
 /** What a member announces about itself. */
 export interface Announcement {
-  /** For people: the pod's or host's name. */
+  /** The pod's or host's name, for operators. */
   name: string;
-  /** When it began to take part, RFC 3339 by its own clock; for people. */
+  /** When the member joined, RFC 3339 by its own clock, for operators. */
   since: string;
-  /** Format of what it writes: members of a newer one wait until those of an older one have ended. */
+  /** Format of the records that it writes. Members with a newer format wait until those with an older one have stopped. */
   format: number;
   /** How many lanes its settings ask for. */
   wants_lanes: number;
-  /** How many lanes it knows to have sessions: more than anybody wants while surplus ones are being drained. */
+  /** How many lanes may have a session at the broker: more than `wants_lanes` while surplus lanes are being drained. */
   knows_lanes: number;
-  /** It is stopping: it gives back what it holds. */
+  /** Whether it is stopping: it releases its leases and takes no new ones. */
   draining: boolean;
   fitness: MemberHealth;
+  /** The shards and lanes whose leases it holds. */
   shards: number[];
   lanes: number[];
 }
@@ -30,9 +31,9 @@ export interface Announcement {
 export type Member = Announcement & { id: string };
 
 export interface Heartbeat {
-  /** All live members, oneself included; undefined if nothing has changed since the last heartbeat. */
+  /** All live members, this one included; undefined if nothing has changed since the last heartbeat. */
   members: Member[] | undefined;
-  /** The next heartbeat of another member is overdue in so many milliseconds. */
+  /** Milliseconds until the heartbeat of another member is overdue; undefined if there is no other member. */
   nextOverdueMs: number | undefined;
 }
 
@@ -51,49 +52,51 @@ const leaveCluster = commands.load<
 const listLive = commands.load<{ alive: string; members: string }, NoArgs, string[]>('list-members');
 
 export class Members {
-  private known = '';
+  /** The version of the members that this process has read last. */
+  private knownVersion = '';
 
   constructor(
     private readonly redis: Redis,
     private readonly keys: ShardingKeys,
     readonly id: string,
-    /** A member whose heartbeat is older than this is gone. */
+    /** After this time without a heartbeat the member is overdue. */
     private readonly ttlMs: number,
   ) {}
 
   async heartbeat(announcement: Announcement): Promise<Heartbeat> {
-    const [version, overdue, ...parts] = await heartbeat.run(this.redis, this.keys.cluster, {
+    const [version, overdueMs, ...announced] = await heartbeat.run(this.redis, this.keys.cluster, {
       member: this.id,
       announcement: JSON.stringify(announcement),
       ttl_ms: this.ttlMs,
-      known_version: this.known,
+      known_version: this.knownVersion,
       channel: this.keys.clusterChannel,
     });
-    const members = version === this.known ? undefined : decode(parts);
-    this.known = version;
-    return { members, nextOverdueMs: overdue < 0 ? undefined : overdue };
+    const members = version === this.knownVersion ? undefined : decode(announced);
+    this.knownVersion = version;
+    return { members, nextOverdueMs: overdueMs < 0 ? undefined : overdueMs };
   }
 
   async leave(): Promise<void> {
-    this.known = '';
+    this.knownVersion = '';
     const args = { member: this.id, channel: this.keys.clusterChannel };
     await leaveCluster.run(this.redis, this.keys.cluster, args);
   }
 }
 
-/** The live members, for one who does not take part. */
+/** The live members, read by a process that is no member itself. */
 export async function listMembers(redis: Redis, keys: ShardingKeys): Promise<Member[]> {
   return decode(await listLive.run(redis, keys.cluster, {}));
 }
 
-function decode(parts: readonly string[]): Member[] {
+/** @param announced member id and announcement in turn */
+function decode(announced: readonly string[]): Member[] {
   const members: Member[] = [];
-  for (let i = 0; i + 1 < parts.length; i += 2) {
+  for (let i = 0; i + 1 < announced.length; i += 2) {
     // Release 0.1.0 announces no format; it writes format 1.
     members.push({
       format: 1,
-      ...(JSON.parse(parts[i + 1] ?? '') as Partial<Announcement>),
-      id: parts[i] ?? '',
+      ...(JSON.parse(announced[i + 1] ?? '') as Partial<Announcement>),
+      id: announced[i] ?? '',
     } as Member);
   }
   return members.sort((a, b) => (a.id < b.id ? -1 : 1));

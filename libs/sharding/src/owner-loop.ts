@@ -1,10 +1,10 @@
 /**
- * Runs the shards this process owns: their mailboxes are read together, and each shard's batch handed to its actor.
- * A shard's batches are handled one after the other; shards side by side.
+ * Runs the shards that this process owns: reads their mailboxes together, and passes each shard's batch to the handler.
+ * Batches of one shard are handled one after another, and those of several shards concurrently.
  *
- * - A shard is read again when its last batch is done, so memory holds one batch a shard at most.
- * - A refused write ends the shard here and notifies the ownership (S2); any other failure makes this shard, and no
- *   other, start again from its stored position after a back-off.
+ * - A shard is read again when its last batch is done, so memory holds at most one batch for each shard.
+ * - If Redis refuses a write as stale, the shard is reported to the ownership as lost (S2). After any other failure the
+ *   shard starts again from its stored position, after a back-off. Neither affects other shards.
  */
 import { Backoff, type Logger, pause, sharedAbort } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
@@ -12,24 +12,23 @@ import type { MailboxEntry } from './mailbox.js';
 import type { StreamReader } from './shard-stream.js';
 import { StaleOwnerError, type Grant, type Ownership } from './ownership.js';
 
-/** Handles one shard's entries, in order. */
 export interface ShardHandler {
-  /** Applies the entries after `position`; resolves when they are committed up to the last one. */
+  /** Applies the entries after `position`, in order. Resolves when all of them are committed. */
   handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void>;
-  /** This process does not own the shard any more: what is cached of it goes. */
+  /** This process no longer owns the shard: removes what is cached of it. */
   forget(grant: Grant): void;
 }
 
 interface OwnedShard {
   grant: Grant;
-  /** Undefined while the shard is not to be read: it is lost, or waits for its next try. */
+  /** Undefined if the shard must not be read now: it is lost, or waits for its next attempt. */
   position: string | undefined;
   backoff: Backoff;
-  /** The batch in hand; settles when it is done. */
+  /** Settles when the current batch is done. */
   handling: Promise<void>;
 }
 
-/** How long it waits if there is no shard to read. */
+/** How long the loop waits if there is no shard to read. */
 const IDLE_MS = 250;
 
 export class OwnerLoop {
@@ -56,7 +55,7 @@ export class OwnerLoop {
     this.running ??= this.run();
   }
 
-  /** Reads no more for this shard; resolves when the batch in hand is done. */
+  /** Stops reading the shard. Resolves when its current batch is done. */
   async remove(grant: Grant): Promise<void> {
     const shard = this.shards.get(grant.index);
     if (shard?.grant !== grant) return;
@@ -65,7 +64,7 @@ export class OwnerLoop {
     this.handler.forget(grant);
   }
 
-  /** Finishes the batches that are being handled and reads no more. */
+  /** Stops reading. Resolves when all current batches are done. */
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.running;
@@ -86,11 +85,11 @@ export class OwnerLoop {
   }
 
   private async readOnce(): Promise<void> {
-    const read = new Map<number, OwnedShard>();
+    const readable = new Map<number, OwnedShard>();
     const positions = new Map<number, string>();
     for (const [index, shard] of this.shards) {
       if (shard.position === undefined) continue;
-      read.set(index, shard);
+      readable.set(index, shard);
       positions.set(index, shard.position);
     }
     if (positions.size === 0) {
@@ -98,7 +97,7 @@ export class OwnerLoop {
       return;
     }
     await this.reader.read(positions, async (index, entries) => {
-      const shard = read.get(index);
+      const shard = readable.get(index);
       const position = positions.get(index);
       if (shard === undefined || position === undefined) return;
       shard.handling = this.handle(shard, position, entries);
@@ -106,8 +105,8 @@ export class OwnerLoop {
     });
   }
 
-  /** Reads the shard's position from Redis, after a while: the cached one may be wrong. */
-  private async readAgain(shard: OwnedShard, waitMs: number): Promise<void> {
+  /** Waits, then reads the shard's position from Redis, because the cached one may be wrong. */
+  private async restart(shard: OwnedShard, waitMs: number): Promise<void> {
     await pause(waitMs, this.stopping.signal);
     const { index } = shard.grant;
     while (this.shards.get(index) === shard && !this.stopping.signal.aborted) {
@@ -115,9 +114,9 @@ export class OwnerLoop {
         shard.position = await this.commit.position(index);
         return;
       } catch (error) {
-        const again = shard.backoff.failed();
-        this.logger.warn({ err: error, shard: index, wait_ms: again }, 'could not read the position; trying again');
-        await pause(again, this.stopping.signal);
+        const retryMs = shard.backoff.failed();
+        this.logger.warn({ err: error, shard: index, wait_ms: retryMs }, 'could not read the position; trying again');
+        await pause(retryMs, this.stopping.signal);
       }
     }
   }
@@ -137,14 +136,14 @@ export class OwnerLoop {
       shard.backoff.succeeded();
     } catch (error) {
       if (error instanceof StaleOwnerError) {
-        // The ownership removes the shard.
+        // The ownership calls `remove` then.
         shard.position = undefined;
         this.ownership.lost(grant);
         return;
       }
       const waitMs = shard.backoff.failed();
       shard.position = undefined;
-      void this.readAgain(shard, waitMs);
+      void this.restart(shard, waitMs);
       this.logger.error(
         { err: error, shard: grant.index, epoch: grant.epoch, wait_ms: waitMs },
         'batch failed; trying again',

@@ -1,50 +1,50 @@
 /**
- * Who acts for what. An owner holds a grant; everything it writes carries the grant's fence and is refused once a
- * newer grant exists (S1, S2). This is the port; `LeasedOwnership` fills it.
+ * Which process owns which shards and lanes. An owner holds a grant. Each of its writes carries the grant's fence, and is
+ * refused once a newer grant exists (S1, S2). This file is the port; `LeasedOwnership` implements it.
  */
 import type { Resource } from './sharding-keys.js';
 
-/** The right to act for a resource, for as long as no newer epoch exists. */
+/** The right to act for a resource until a newer epoch exists. */
 export interface Grant extends Resource {
-  /** Higher with each acquisition. */
+  /** Rises with each acquisition. */
   epoch: number;
-  /** `<epoch>:<boot id>`: carried by every write. */
+  /** `<epoch>:<boot id>`. Every write of the owner carries it. */
   fence: string;
 }
 
 export interface OwnershipListener {
-  /** From now on this process acts for the resource. */
+  /** From now on this process acts for the resource. Resolves when it does. */
   granted(grant: Grant): Promise<void>;
-  /** This process must no longer act for it; resolves when what was in hand is finished and nothing more is begun. */
+  /** This process must stop acting for the resource. Resolves when pending work is finished and none will begin. */
   revoked(grant: Grant): Promise<void>;
-  /** Lanes from this index on are wanted by no member: their sessions are to be drained and ended (S10). */
+  /** No member wants lanes with this index or a higher one: their sessions must be drained and ended (S10). */
   lanesWanted(count: number): void;
-  /** Redis may have lost what it held (S0): everything held was revoked and is acquired again. */
+  /** Redis may have lost data (S0): all grants are being revoked, and are then acquired again. */
   possibleDataLoss(): void;
 }
 
 export interface Ownership {
   /**
-   * Takes part; calls the listener for each grant.
-   * @param knownLanes how many lanes may have sessions at the broker, wanted or not
+   * Joins the cluster, and calls the listener for each grant from then on.
+   * @param knownLanes how many lanes may have sessions at the broker, also if no member wants them
    */
   start(listener: OwnershipListener, knownLanes: number): Promise<void>;
-  /** What this process acts for now. */
+  /** The grants for which this process acts now. */
   held(): readonly Grant[];
-  /** Whether the grant's lease still allows to act, by this process' own clock (S3). Asks nobody. */
+  /** Whether the grant's lease is still valid by this process's own clock (S3). Does not ask Redis. */
   mayAct(grant: Grant): boolean;
-  /** Asks Redis whether the grant still holds; reports it lost if it does not. */
+  /** Asks Redis whether the grant is still valid, and reports it as lost if it is not. */
   confirm(grant: Grant): Promise<boolean>;
   /**
-   * The grant is lost, whoever holds it now. `refused`: Redis refused a write. `overdue`: by this process' own clock its
-   * lease does not allow to act any more, and Redis was not asked.
+   * Reports that the grant is lost. `refused`: Redis refused a write. `overdue`: by this process's own clock the lease may
+   * have expired; Redis was not asked.
    */
   lost(grant: Grant, how?: 'refused' | 'overdue'): void;
-  /** Leaves: has the listener finish, and gives back what is held, so that the others take it at once (S6). */
+  /** Leaves the cluster: lets the listener finish, and releases all leases, so that other members can take over at once (S6). */
   stop(): Promise<void>;
 }
 
-/** A write with an old fence: another owner acts for the resource now, so this one must stop. */
+/** A write carried an old fence: another process owns the resource, so this one must stop acting for it. */
 export class StaleOwnerError extends Error {
   override readonly name = 'StaleOwnerError';
 

@@ -1,21 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff, type Logger } from '@app/platform';
 
-/** Shortest time between two rounds, in milliseconds: changes come in bursts, and one round follows several. */
-const SETTLE_MS = 10;
+/** The shortest time between two rounds, in milliseconds: changes come in bursts, and one round handles a whole burst. */
+const BURST_MS = 10;
 
 /**
- * Runs a round again and again: when it is due, soon after a poke, and after a failure when the back-off allows it,
- * however often it is poked.
+ * Repeats a round: when it is due, and soon after `trigger`. After a failed round it waits for the back-off, and ignores
+ * triggers until then.
  */
 export class ReconcileLoop {
   private readonly backoff = new Backoff(50, 1000, 5000);
   private stopped = false;
-  private poked = false;
+  private triggered = false;
   private wake: (() => void) | undefined;
   private running: Promise<void> | undefined;
 
-  /** @param round resolves with the milliseconds until the next round is due at the latest */
+  /** @param round resolves with the longest time to wait for the next round, in milliseconds */
   constructor(
     private readonly round: () => Promise<number>,
     private readonly logger: Logger,
@@ -26,11 +26,11 @@ export class ReconcileLoop {
   }
 
   trigger(): void {
-    this.poked = true;
+    this.triggered = true;
     this.wake?.();
   }
 
-  /** Begins no more rounds; resolves when the last one is over. */
+  /** Resolves when the round under way has ended; no other begins. */
   async stop(): Promise<void> {
     this.stopped = true;
     this.trigger();
@@ -39,28 +39,29 @@ export class ReconcileLoop {
 
   private async run(): Promise<void> {
     while (!this.hasStopped()) {
-      this.poked = false;
+      this.triggered = false;
       let waitMs: number;
       try {
         waitMs = await this.round();
         this.backoff.succeeded();
       } catch (error) {
         waitMs = this.backoff.failed();
-        this.logger.warn({ err: error, wait_ms: waitMs }, 'could not take part; trying again');
-        this.poked = false;
+        this.logger.warn({ err: error, wait_ms: waitMs }, 'could not send a heartbeat; trying again');
+        this.triggered = false;
       }
-      await this.idle(waitMs);
-      if (!this.hasStopped()) await sleep(SETTLE_MS);
+      await this.wait(waitMs);
+      if (!this.hasStopped()) await sleep(BURST_MS);
     }
   }
 
-  /** A method, so that each call is taken as a new answer: it may change during any `await`. */
+  /** A method, because the compiler would take the field for unchanged after an `await`. */
   private hasStopped(): boolean {
     return this.stopped;
   }
 
-  private async idle(ms: number): Promise<void> {
-    if (this.poked || this.stopped) return;
+  /** Waits until the time has passed, or until the next trigger. */
+  private async wait(ms: number): Promise<void> {
+    if (this.triggered || this.stopped) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       this.wake = () => {

@@ -1,20 +1,21 @@
 /**
- * The log of a shard: streams for readers outside. All of them take their ids from one strictly rising sequence, the
- * time of Redis' clock that never falls below the last id, so that readers can merge them. Each is bounded in bytes.
+ * The log of a shard: streams that other processes read. All streams of a shard take their ids from one strictly rising
+ * sequence, so that readers can merge them: an id is the time of Redis' clock, but never less than the last id. Each
+ * stream is bounded in bytes.
  *
  * Hash `ShardingKeys.log`:
  * - `last`: the newest id of the sequence. Appends raise it, and so does each acquisition and renewal of the lease.
- * - `since`: the log is complete from here on. Later than a reader's position if Redis was emptied.
- * - `hole`: `<from> <until>`, milliseconds, of the last restart of Redis: the newest id that it still knew, and the time
- *   at which the first script ran since. A reader that had read beyond `from` before that has seen what Redis forgot.
- * - `limit`: bytes that all streams together may take, as the owner's settings say.
- * - `bytes:<name>`: bytes of a stream; `trimmed:<name>`: the id of the last entry that was removed from it.
+ * - `since`: the log is complete from this id on. It is later than a reader's position if Redis was emptied.
+ * - `hole`: `<from> <until>`, milliseconds, written after a restart of Redis: the newest id that Redis still had, and the
+ *   time of the first script after the restart. A reader that was beyond `from` has read entries that Redis has lost.
+ * - `limit`: the bytes that all streams together may take, from the owner's settings.
+ * - `bytes:<name>`: size of a stream; `trimmed:<name>`: id of the last entry that was removed from it.
  */
 import type { ShardingKeys } from './sharding-keys.js';
 import type { Redis } from '@app/platform';
 import { commands } from './commands.js';
 
-/** A stream of the log, and its part of the shard's bytes: one in `share`. */
+/** A stream of the log. It may take `limit / share` bytes. */
 export interface LogStream {
   key: string;
   name: string;
@@ -35,22 +36,25 @@ const trim = commands.load<
 >('trim-log');
 
 export interface LogLimits {
-  /** Bytes of a shard's streams together; undefined for 16 MiB, or a tenth of `maxmemory` by shards if that is less. */
+  /** Bytes of a shard's streams together. Default: 16 MiB, or `maxmemory / 10 / shardCount` if that is less. */
   bytes?: number | undefined;
-  /** One in so many of these bytes is kept; all of them unless set. */
+  /** The streams keep only `bytes / part`. Default: 1. */
   part?: number;
   shardCount: number;
   retentionMs: number;
 }
 
 export interface LogTrimmed {
-  /** Entries removed; as many as were allowed if there may be more. */
+  /** How many entries were removed from all streams together. */
   removed: number;
-  /** How long ago the oldest entry of each stream was appended, in milliseconds; undefined for an empty one. */
+  /** Age of each stream's oldest entry, in milliseconds; undefined if the stream is empty. */
   heldMs: (number | undefined)[];
 }
 
-/** Removes at most `most` entries of each stream of a shard that are too old or too many, and notes the limit. */
+/**
+ * Stores the limit, and removes entries that are too old or exceed it: the oldest first, and at most `most` from each
+ * stream.
+ */
 export async function trimLog(
   redis: Redis,
   keys: ShardingKeys,
@@ -68,6 +72,6 @@ export async function trimLog(
     part,
     streams: streams.flatMap(({ name, share }) => [name, share]),
   };
-  const [removed, ...held] = await trim.run(redis, logKeys, args);
-  return { removed, heldMs: held.map((ms) => (ms === '' ? undefined : Number(ms))) };
+  const [removed, ...ages] = await trim.run(redis, logKeys, args);
+  return { removed, heldMs: ages.map((ms) => (ms === '' ? undefined : Number(ms))) };
 }

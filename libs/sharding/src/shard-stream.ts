@@ -1,25 +1,25 @@
-/** A stream of each shard, such as its mailbox, and how the streams of many shards are read together. */
+/** A stream that every shard has, such as its mailbox, and the port that reads the streams of many shards together. */
 
 export interface StreamEntry {
   /** Stream id, `<milliseconds>-<number>`. */
   id: string;
-  /** Most of its size. */
+  /** The largest part of the entry: batch sizes are computed from its length. */
   text: string;
 }
 
-/** The streams of one kind: where each lies, and what its entries are. */
+/** The key of each shard's stream, and the decoder of its entries. */
 export interface ShardStreams<Entry extends StreamEntry> {
   key(shard: number): string;
   decode(id: string, fields: readonly string[]): Entry;
 }
 
-/** Takes one shard's entries, in order; never rejects. */
+/** Handles one shard's entries, in order. Never rejects. */
 export type OnBatch<Entry> = (shard: number, entries: readonly Entry[]) => Promise<void>;
 
 export interface StreamReader<Entry> {
   /**
-   * Reads once what comes after each of these positions, and delivers it. Resolves soon if there is nothing; a
-   * shard's next entries are not read before the last ones have been taken.
+   * Reads the entries after these positions once, and passes each shard's batch to `onBatch`. Resolves after a short wait
+   * if there are none. A shard is not read again before `onBatch` has settled for its last batch.
    */
-  read(positions: ReadonlyMap<number, string>, deliver: OnBatch<Entry>): Promise<void>;
+  read(positions: ReadonlyMap<number, string>, onBatch: OnBatch<Entry>): Promise<void>;
 }

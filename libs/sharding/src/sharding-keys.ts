@@ -1,13 +1,13 @@
-/** The Redis keys of shards and lanes as actors. All keys of a shard share the hash tag `{s<shard>}`. */
+/** The Redis keys of members, shards and lanes. All keys of a shard share the hash tag `{s<shard>}`. */
 export class ShardingKeys {
   constructor(readonly prefix: string) {}
 
-  /** First part of every key of a shard. */
+  /** The first part of every key of a shard. */
   shard(shard: number): string {
     return `${this.prefix}:{s${shard}}`;
   }
 
-  /** Stream: what waits for the shard's owner. */
+  /** Stream: entries that wait for the shard's owner. */
   mailbox(shard: number): string {
     return `${this.shard(shard)}:mailbox`;
   }
@@ -17,17 +17,17 @@ export class ShardingKeys {
     return `${this.shard(shard)}:position`;
   }
 
-  /** Hash: the sequence and the sizes of the shard's log, see `shard-log.ts`. */
+  /** Hash: sequence and sizes of the shard's log, see `shard-log.ts`. */
   log(shard: number): string {
     return `${this.shard(shard)}:log`;
   }
 
-  /** Hash, lane → `<fence>:<sequence>` of its last append: what makes an append fenced and repeatable. */
+  /** Hash: for each lane, `<fence>:<sequence>` of its last append. It makes appends fenced and repeatable. */
   laneFences(shard: number): string {
     return `${this.shard(shard)}:lanes`;
   }
 
-  /** List: names of a lane's last deliveries to the shard, by which one that comes again is known. */
+  /** List: names of a lane's last deliveries to the shard, to recognize redeliveries. */
   deliveries(shard: number, lane: number): string {
     return `${this.shard(shard)}:deliveries:${lane}`;
   }
@@ -37,18 +37,18 @@ export class ShardingKeys {
     return `${this.tag(resource)}:epoch`;
   }
 
-  /** String that expires with the lease: the fence of the present owner, `<epoch>:<boot id>`. */
+  /** String that expires with the lease: the present owner's fence, `<epoch>:<boot id>`. */
   owner(resource: Resource): string {
     return `${this.tag(resource)}:owner`;
   }
 
-  /** The live members: their heartbeats (sorted set), what they announce (hash), and the version of both (string). */
+  /** The members: when each is overdue (sorted set), their announcements (hash), and the version of both (string). */
   get cluster(): { alive: string; members: string; version: string } {
     const tag = `${this.prefix}:{cluster}`;
     return { alive: `${tag}:alive`, members: `${tag}:members`, version: `${tag}:version` };
   }
 
-  /** Channel on which each change of the members is published. */
+  /** The channel on which each change of the members is published. */
   get clusterChannel(): string {
     return `${this.prefix}:{cluster}:changed`;
   }
@@ -58,7 +58,7 @@ export class ShardingKeys {
   }
 }
 
-/** What can be owned: a shard, or a lane. */
+/** A shard or a lane: what a process can own. */
 export interface Resource {
   kind: 'shard' | 'lane';
   index: number;

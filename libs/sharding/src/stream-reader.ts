@@ -4,12 +4,16 @@ import { PollingReader } from './polling-reader.js';
 import type { AdaptiveBatchSize } from './adaptive-batch-size.js';
 import type { ShardStreams, StreamEntry, StreamReader } from './shard-stream.js';
 
-/** One command can read all streams of one Redis, but only those of one hash slot of a Redis Cluster. */
+/**
+ * One command can read all streams of a single Redis, but only those of one hash slot of a Redis Cluster.
+ * @param redis a connection that nothing else uses
+ */
 export function streamReader<Entry extends StreamEntry>(
-  /** A connection of its own. */
   redis: Redis,
   streams: ShardStreams<Entry>,
-  size?: Pick<AdaptiveBatchSize, 'count' | 'brought'>,
+  batchSize?: Pick<AdaptiveBatchSize, 'count' | 'recordRead'>,
 ): StreamReader<Entry> {
-  return isCluster(redis) ? new PollingReader(redis, streams, size) : new BlockingReader(redis, streams, size);
+  return isCluster(redis)
+    ? new PollingReader(redis, streams, batchSize)
+    : new BlockingReader(redis, streams, batchSize);
 }

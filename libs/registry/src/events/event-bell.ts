@@ -5,7 +5,7 @@ import { EVENT_STREAM_NAMES, eventStreams } from './event-log.js';
 import type { ShardPosition } from './event-reader.js';
 import type { RegistryKeys } from '../keys.js';
 
-const ONE = { count: 1, brought: () => 0 };
+const ONE = { count: 1, recordRead: () => 0 };
 const STREAMS = EVENT_STREAM_NAMES.length;
 
 export class EventBell {

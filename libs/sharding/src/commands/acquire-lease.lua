@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Acquires the lease of a shard or a lane, unless another process holds it.
--- An epoch is never lower than the server's clock in milliseconds, so that epochs rise even if the counter was lost: marks
--- of lanes from before the loss may survive on other slots. A process that acquires its own lease again starts a new
--- epoch: it lost the reply to its earlier attempt, or it has stopped acting since.
+-- An epoch is never lower than the server's clock in milliseconds. So epochs rise even if Redis has lost the counter, and a
+-- new owner is not fenced out by lane fences that other slots still hold. A process that acquires a lease that it holds
+-- already gets a new epoch: either the reply to its first attempt was lost, or it has stopped acting since.
 --
 -- KEYS owner, epoch, log?
 --   log: absent for a lane

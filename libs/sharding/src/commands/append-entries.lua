@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Appends entries of a caller that owns no lane, as many as the mailbox has room for.
+-- Appends entries of a caller that owns no lane, until the mailbox is full.
 --
 -- KEYS mailbox
 -- ARGV limit, bytes, entries...
---   limit, bytes: the most that the mailbox may hold
---   entries: packed
+--   limit, bytes: the mailbox is full from this number of entries or bytes on
+--   entries: the text of each
 -- Reply: how many were appended
 
 --- @include "mailbox-size"

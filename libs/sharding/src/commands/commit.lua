@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- The fenced commit: applies the writes of a batch of mailbox entries and advances the mailbox, if the caller still owns
--- the shard and the shard is at the position that the commit starts from.
+-- The fenced commit: applies the writes of a batch of mailbox entries and advances the shard's position, if the caller still
+-- owns the shard and the shard is at the position from which the commit starts.
 --
 -- KEYS owner, position, mailbox, log
 -- ARGV fence, from, to, trim, writes...
---   trim: entries with lower ids are removed from the mailbox; '' for a commit that does not advance
---   writes: each is an argument count, a guard (a key that must exist, or '') and the arguments of a command; an append
---     to the log is a field count as a negative number, stream, name, share and fields
+--   trim: entries with lower ids are removed from the mailbox; '' if the position stays
+--   writes: for a command its argument count, a guard (a key that must exist, or '') and its arguments; for an append to
+--     the log its field count as a negative number, then stream, name, share and fields
 -- Reply: 'stale', 'repeated', 'at:<position>', or a list with 0 or 1 for each write that has a guard
 
 --- @include "shard-log"

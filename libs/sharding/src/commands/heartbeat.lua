@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Records a member's heartbeat and announcement, and removes members whose heartbeat is overdue. Each change gives the
--- members a new version and is published. All keys expire when no member is left.
+-- Records a member's heartbeat and announcement, and removes members whose heartbeat is overdue. Each change sets a new
+-- version and publishes it. All keys expire after the last member has gone.
 --
 -- KEYS alive, members, version
 -- ARGV member, announcement, ttl_ms, known_version, channel
--- Reply: the version, milliseconds until another member is overdue or -1, and if the version is not the known one:
---   member and announcement in turn
+-- Reply: the version; milliseconds until another member is overdue, or -1 if there is none; and if the version differs from
+--   known_version, member and announcement of all members in turn
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -41,7 +41,7 @@ end
 if version ~= ARGV.known_version then
   local announced = redis.call('HGETALL', KEYS.members)
   for i = 1, #announced, 2 do
-    -- A member that is announced without a heartbeat would never become overdue.
+    -- Without a heartbeat a member would never become overdue.
     if redis.call('ZSCORE', KEYS.alive, announced[i]) then
       reply[#reply + 1] = announced[i]
       reply[#reply + 1] = announced[i + 1]

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Removes a member that stops. Without a version, the next heartbeat of any member publishes a new one.
+-- Removes a member that stops. It deletes the version, so that the next heartbeat of any member sets a new one.
 --
 -- KEYS alive, members, version
 -- ARGV member, channel
--- Reply: how many connections have received the notice
+-- Reply: how many connections have received the publish
 
 redis.call('ZREM', KEYS.alive, ARGV.member)
 redis.call('HDEL', KEYS.members, ARGV.member)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Lists the members whose heartbeat is not overdue. Changes nothing.
+-- Lists the members whose heartbeat is not overdue.
 --
 -- KEYS alive, members
 -- Reply: member and announcement in turn

@@ -1,6 +1,8 @@
 #!lua flags=allow-oom
+-- Measures a mailbox.
+--
 -- KEYS mailbox
--- Reply: how many entries wait, and for how many milliseconds the oldest of them has been waiting
+-- Reply: how many entries wait, and the age of the oldest one in milliseconds
 
 --- @include "redis-time"
 

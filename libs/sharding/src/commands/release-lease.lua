@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Gives a lease back if the caller still holds it.
+-- Releases a lease if the caller still holds it.
 --
 -- KEYS owner
 -- ARGV fence
--- Reply: the fence that holds the lease now, '' if nobody does
+-- Reply: the fence that holds the lease now, '' if nobody holds it
 
 local owner = redis.call('GET', KEYS.owner)
 if owner == ARGV.fence then

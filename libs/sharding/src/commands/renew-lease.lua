@@ -4,7 +4,7 @@
 -- KEYS owner, log?
 --   log: absent for a lane
 -- ARGV fence, lease_ms
--- Reply: the fence that holds the lease now, '' if nobody does
+-- Reply: the fence that holds the lease now, '' if nobody holds it
 
 --- @include "shard-log"
 

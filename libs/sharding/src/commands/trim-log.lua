@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Notes how many bytes the streams of a shard's log may take, and removes from each stream the oldest entries that are
--- too old or too many.
+-- Stores how many bytes the streams of a shard's log may take, and removes entries that are too old or exceed the limit, the
+-- oldest first.
 --
 -- KEYS log, streams...
 -- ARGV limit, shard_count, retention_ms, most, part, streams...
 --   limit: bytes of all streams together, 0 for the default
---   most: entries that are removed from a stream at most
---   part: one in so many of the bytes is kept
---   streams: name and share of each
+--   most: the most entries that are removed from one stream
+--   part: the streams keep only `limit / part` bytes
+--   streams: name and share in turn
 -- Reply: how many entries were removed, then the age in milliseconds of each stream's oldest entry, '' if it is empty
 
 --- @include "shard-log"

@@ -1,5 +1,5 @@
--- is_heavy(length, bytes): whether the mailbox, which has `length` entries, takes `bytes` or more.
--- MEMORY USAGE looks at all nodes of the stream: a microsecond for a short mailbox, a few hundred for one of 16 MiB.
+-- is_heavy(length, bytes): whether the mailbox takes `bytes` or more. `length`: the number of its entries.
+-- MEMORY USAGE reads all nodes of the stream: that takes a microsecond for a short mailbox, and a few hundred for 16 MiB.
 --
 -- KEYS mailbox
 

@@ -1,23 +1,23 @@
 -- The log of a shard, see `shard-log.ts`.
 --
--- with_log(act, finish): runs `act`, then `finish` if there is one, and writes what they have changed of the log, also if `act`
---   fails half-way: what it has appended is there. The chunk returns what `with_log` returns.
--- log_open(log, name): reads the log's hash. The first script after a restart of Redis notes it, before a newer id hides it.
---   `name`: a stream whose bytes will be needed. From here on `log_ms` is the time of the newest id.
+-- with_log(act, finish): runs `act`, then `finish` if it is given, and writes the changed fields of the log's hash. It writes
+--   them also if `act` fails, because the entries that `act` has appended remain. The script returns what `with_log` returns.
+-- log_open(log, name): reads the log's hash. The first script after a restart of Redis records the restart here, before a
+--   newer id hides it. `name`: a stream whose size will be needed. After it, `log_ms` is the time of the newest id.
 -- log_raise(log): raises the sequence to the time of Redis, and returns the newest id.
--- log_append(log, stream, name, share, fields): appends an entry, and returns its id. A stream that takes twice its part
---   loses its oldest entries.
--- log_trim(log, stream, name, target, from_ms, most): removes the oldest entries, `most` of them at most, as long as the
---   stream takes more bytes than `target` or they are older than `from_ms`. Returns how many it has removed.
+-- log_append(log, stream, name, share, fields): appends an entry, and returns its id. If the stream then takes more than
+--   twice its share, its oldest entries are removed.
+-- log_trim(log, stream, name, target, from_ms, most): removes the oldest entries, at most `most`, while the stream takes more
+--   than `target` bytes or the entry is older than `from_ms`. Returns how many it has removed.
 
--- Bytes that an entry takes beside the text of its fields, roughly.
+-- Estimated bytes of an entry, without the text of its fields.
 local ENTRY_BYTES = 48
 -- Bytes of a shard's log until its owner has set a limit.
 local DEFAULT_LOG_BYTES = 16 * 1024 * 1024
 -- If the newest id is older than this, Redis may have restarted: with the default lease time the owner raises the log
 -- every two seconds.
 local RESTART_CHECKED_AFTER_MS = 4000
--- Entries that one append removes at most from a stream that is too large: more than it adds.
+-- The most entries that one append removes from a stream that is too large. It is more than one append adds.
 local REMOVED_BY_APPEND = 8
 
 local log_key, log_ms, log_seq, log_limit, log_clock
@@ -36,7 +36,7 @@ local function log_size(fields)
   return size
 end
 
--- The time of Redis, as TIME gives it.
+-- The reply of TIME; Redis is asked once in a script.
 local function log_time()
   log_clock = log_clock or redis.call('TIME')
   return log_clock
@@ -113,6 +113,6 @@ local function with_log(act, finish)
   if finish then finish() end
   log_close()
   if done then return reply end
-  -- Of an error that a command replied, only its text is left; it begins with its code.
+  -- pcall keeps only the text of a command's error; the text begins with the error code.
   return { err = string.match(reply, '^%u+ ') and reply or 'ERR ' .. reply }
 end
