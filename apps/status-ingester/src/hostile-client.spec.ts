@@ -1,4 +1,4 @@
-/** One client sends 100,000 messages of every bad kind: what that leaves in Redis is bounded. */
+/** One client sends 100,000 messages of every bad kind: what they leave in Redis is bounded. */
 import { connectAsync, type MqttClient } from 'mqtt';
 import { shardOf } from '@app/protocol';
 import type { IntakePacket } from '@app/broker';
@@ -8,11 +8,12 @@ import { OwnerLoop, mailboxReader, type Grant, type Ownership } from '@app/shard
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { SHARD_RULES, shardParts } from '../../../test/support/shard-parts.js';
-import { ingesterSettings, topicsOfClients } from './ingester.settings.js';
+import { ingesterSettings } from './ingester.settings.js';
 import { LaneMarkers } from './intake/lane-markers.js';
 import { MailboxWriter } from './intake/mailbox-writer.js';
 import { Housekeeping } from './shard/housekeeping.js';
 import type { Rules } from './rules/transition.js';
+import { inboundTopics } from './topics/topics.settings.js';
 
 const HOSTILE = 'hostile';
 const GOOD = 'good';
@@ -32,7 +33,7 @@ let received: string[] = [];
 let packetId = 0;
 let sequence = 0;
 
-// Before the end of the Redis that it needs.
+// Registered first, so that it runs before the Redis it needs ends.
 afterAll(async () => {
   await loopRedis.quit();
   await broker.stop();
@@ -70,7 +71,7 @@ async function start(more: Partial<Rules>, isAway: boolean): Promise<void> {
     MQTT_URL: broker.url,
   });
   const rules = { ...SHARD_RULES, statusTopics: settings.STATUS_TOPICS.map(({ template }) => template), ...more };
-  // Who is asked for accounts never answers.
+  // The source of accounts never answers.
   const accounts = { ask: () => undefined };
   const brokerUrl = isAway ? `mqtt://127.0.0.1:${await freePort()}` : broker.url;
   const parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules, accounts });
@@ -85,7 +86,7 @@ async function start(more: Partial<Rules>, isAway: boolean): Promise<void> {
   sequence = 0;
   await mailboxes.announce(LANE, 1);
   const options = {
-    templates: topicsOfClients(settings),
+    templates: inboundTopics(settings),
     shardCount: 1,
     laneCount: settings.INTAKE_LANES,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
@@ -118,7 +119,7 @@ function handshake(id: string, fqdn: string): string {
   return envelope('host-handshake', id, { payload: { canonical_facts: { fqdn } } });
 }
 
-/** Of every kind, each with ids of its own. */
+/** One packet of each kind; its ids are used once. */
 const KINDS: readonly ((i: number) => IntakePacket)[] = [
   (i) => packet(HOSTILE, 'status', envelope('host-handshake', `no-facts-${i}`, { payload: {} }), true),
   (i) => packet(HOSTILE, 'status', handshake(`not-retained-${i}`, 'a'), false),
@@ -148,7 +149,7 @@ async function store(packets: readonly IntakePacket[]): Promise<void> {
 }
 
 async function untilApplied(): Promise<void> {
-  await eventually(async () => expect(await redis.xlen(keys.mailbox(0))).toBe(0), 'the mailbox to be applied');
+  await eventually('the mailbox is applied', async () => expect(await redis.xlen(keys.mailbox(0))).toBe(0));
 }
 
 it.each<[string, Partial<Rules>, boolean?]>([
@@ -156,7 +157,7 @@ it.each<[string, Partial<Rules>, boolean?]>([
   ['its handshakes are to be answered and the broker takes no answer', { respond: true }, true],
   ['its account is being asked for', { accountOf: (id) => ({ kind: id === HOSTILE ? 'ask' : 'none' }) }],
 ])(
-  'leaves a bounded number of keys and bytes, and what is known of others, if %s',
+  'a hostile client leaves a bounded number of keys and bytes, and the data of other clients, if %s',
   async (_, rules, isAway = false) => {
     await start(rules, isAway);
     expect(shardOf(HOSTILE, 1)).toBe(shardOf(GOOD, 1));
@@ -172,10 +173,10 @@ it.each<[string, Partial<Rules>, boolean?]>([
     }
     await untilApplied();
     const [waiting, answered] = keys.refusals(0);
-    await eventually(async () => {
+    await eventually('the to-dos of message-errors are done', async () => {
       const todos = await redis.zrange(keys.todo(0), '0', '-1');
       expect(todos.filter((text) => text.includes('message-error'))).toEqual([]);
-    }, 'the reports of errors to be done');
+    });
     const found = await redis.keys('*');
     expect(found.length).toBeLessThan(25);
     expect(await redis.zcard(keys.todo(0))).toBeLessThan(10);

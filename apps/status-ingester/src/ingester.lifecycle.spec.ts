@@ -4,33 +4,33 @@ import { IngesterLifecycle } from './ingester.lifecycle.js';
 
 type Dependencies = ConstructorParameters<typeof IngesterLifecycle>;
 
-/** A lifecycle whose parts note in `log` what is asked of them. */
-function lifecycleWith(log: string[], worker: object = part(log, 'worker', 'start', 'beginStop', 'stop')) {
+/** A lifecycle whose dependencies write each call into `log`. */
+function lifecycleWith(log: string[], worker: object = recorder(log, 'worker', 'start', 'beginStop', 'stop')) {
   const redis = { ping: () => Promise.resolve('PONG'), info: () => Promise.resolve('') };
   const draining = new Draining();
   const dependencies = [
-    part(log, 'connections', 'close'),
+    recorder(log, 'connections', 'close'),
     redis,
-    part(log, 'wakeUps', 'close'),
-    part(log, 'maintenance', 'close'),
-    part(log, 'publisher', 'close'),
-    part(log, 'watch', 'close'),
-    part(log, 'triggers', 'start', 'stop'),
-    part(log, 'reader', 'close'),
-    part(log, 'verifier', 'stop'),
+    recorder(log, 'wakeUps', 'close'),
+    recorder(log, 'maintenance', 'close'),
+    recorder(log, 'publisher', 'close'),
+    recorder(log, 'watch', 'close'),
+    recorder(log, 'triggers', 'start', 'stop'),
+    recorder(log, 'reader', 'close'),
+    recorder(log, 'verifier', 'stop'),
     undefined,
-    part(log, 'todos', 'stop'),
-    part(log, 'loop', 'stop'),
+    recorder(log, 'todos', 'stop'),
+    recorder(log, 'loop', 'stop'),
     { current: () => Promise.resolve({ format: 1, sessions: 1 }) },
-    part(log, 'standBy', 'untilAlone'),
+    recorder(log, 'standBy', 'untilAlone'),
     worker,
-    part(log, 'ownership', 'start', 'stop'),
+    recorder(log, 'ownership', 'start', 'stop'),
     {},
-    part(log, 'memory', 'start', 'stop'),
-    part(log, 'housekeeping', 'start', 'stop'),
-    part(log, 'recount', 'start', 'stop'),
-    part(log, 'eventRetention', 'start', 'stop'),
-    part(log, 'laneWatch', 'start', 'stop'),
+    recorder(log, 'memory', 'start', 'stop'),
+    recorder(log, 'housekeeping', 'start', 'stop'),
+    recorder(log, 'recount', 'start', 'stop'),
+    recorder(log, 'eventRetention', 'start', 'stop'),
+    recorder(log, 'laneWatch', 'start', 'stop'),
     { SHUTDOWN_GRACE: 10_000 },
     draining,
     quiet,
@@ -38,12 +38,12 @@ function lifecycleWith(log: string[], worker: object = part(log, 'worker', 'star
   return { lifecycle: new IngesterLifecycle(...(dependencies as unknown as Dependencies)), draining };
 }
 
-function part(log: string[], name: string, ...methods: string[]): object {
-  const noting = (method: string) => () => {
+function recorder(log: string[], name: string, ...methods: string[]): object {
+  const record = (method: string) => () => {
     log.push(`${name}.${method}`);
     return Promise.resolve();
   };
-  return Object.fromEntries(methods.map((method) => [method, noting(method)]));
+  return Object.fromEntries(methods.map((method) => [method, record(method)]));
 }
 
 describe('IngesterLifecycle', () => {
@@ -89,7 +89,7 @@ describe('IngesterLifecycle', () => {
     await lifecycle.start();
     let isDone = false;
     const shutdown = lifecycle.onModuleDestroy().then(() => (isDone = true));
-    await eventually(() => expect(log).toContain('ownership.stop'));
+    await eventually('the ownership stops', () => expect(log).toContain('ownership.stop'));
     expect(isDone).toBe(false);
     closing.open();
     await shutdown;

@@ -1,6 +1,6 @@
 /**
- * In which order an ingester starts and stops. A stop keeps S6: unready, stop reading, store and acknowledge what was read,
- * apply what is in hand, give back.
+ * The order in which an ingester starts and stops. A stop keeps S6: turn unready, stop reading, store and acknowledge what
+ * was read, apply the current batches, release the leases.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { BrokerWatch, Publisher, RetainedReader } from '@app/broker';
@@ -73,7 +73,7 @@ export class IngesterLifecycle extends Lifecycle {
         { name: 'accounts', stop: () => accounts?.stop() },
         { name: 'broker watch', stop: () => watch.close() },
         { name: 'requests for sweeps', stop: () => triggers.stop() },
-        // A read under way ends when its connection is closed.
+        // Closing the reader ends a read that is in progress.
         { name: 'verifications', stop: () => Promise.all([verifier.stop(), reader.close()]) },
         { name: 'to-dos', stop: () => todos.stop() },
         { name: 'owner loop', stop: () => loop.stop() },
@@ -86,17 +86,17 @@ export class IngesterLifecycle extends Lifecycle {
           name: 'ownership of shards and lanes',
           start: async () => ownership.start(listener, (await keySpace.current()).sessions),
           stop: () => ownership.stop(),
-          // What was read is stored and applied for as long as the process may take.
+          // Storing and applying what was read may take all of the grace time.
           stopWithinMs: SHUTDOWN_GRACE,
         },
         { name: 'memory watch', start: () => memory.start(), stop: () => memory.stop() },
         {
           name: 'housekeeping',
-          start: () => [housekeeping, recount, eventRetention].forEach((one) => one.start()),
+          start: () => [housekeeping, recount, eventRetention].forEach((periodic) => periodic.start()),
           stop: () => Promise.all([housekeeping.stop(), recount.stop(), eventRetention.stop()]),
         },
         { name: 'schedule of sweeps', start: () => triggers.start() },
-        // Shards are handed over while its job ends, which may take long.
+        // Its job may take long to end. The shards are handed over at the same time.
         { name: 'maintenance worker', start: () => worker.start(), stop: () => worker.beginStop() },
         { name: 'lane watch', start: () => laneWatch.start(), stop: () => laneWatch.stop() },
       ],

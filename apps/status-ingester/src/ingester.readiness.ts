@@ -1,4 +1,4 @@
-/** When an ingester is ready: Redis answers, the lanes held here are connected, and it acts for all that it should. */
+/** Readiness of an ingester: Redis answers, its lanes are connected, and it owns the shards and lanes that it should. */
 import { redisCheck, type ReadinessCheck, type ReadinessOutcome, type Redis } from '@app/platform';
 import type { LeasedOwnership } from '@app/sharding';
 import type { LaneWatch } from './intake/lane-watch.js';
@@ -23,13 +23,13 @@ function brokerHealth(lanes: LaneStrategy, { stalledFilters, refusedTopics }: La
   if (stalledFilters.length > 0) {
     return { down: `nothing comes from the broker by ${stalledFilters.join(', ')}: the lanes are connected again` };
   }
-  if (!lanes.connected) return { down: 'not all lanes held here are connected' };
+  if (!lanes.connected) return { down: 'not all lanes of this process are connected to the broker' };
   if (refusedTopics.length === 0) return 'up';
   return { degraded: `lanes are not watched: the broker lets no marker be published on ${refusedTopics.join(', ')}` };
 }
 
 function ownershipHealth(ownership: LeasedOwnership, standBy: StandBy): ReadinessOutcome {
-  // Ready, so that a rolling upgrade goes on and ends the older ones.
+  // Not `down`: a rolling upgrade must continue, and end the older ingesters.
   if (standBy.isWaiting) return { degraded: 'stands by: ingesters of an older release are running' };
   const trouble = ownership.trouble();
   return trouble === undefined ? 'up' : { down: trouble };

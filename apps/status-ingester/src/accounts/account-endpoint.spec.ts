@@ -6,23 +6,23 @@ import { freePort } from '../../../../test/support/servers.js';
 import { EndpointAccounts } from './account-endpoint.js';
 
 const TOKEN = 'a-token-of-the-spec';
-const OPTIONS = { tokenFile: undefined, timeoutMs: 30_000, rememberMs: 1000 };
+const OPTIONS = { tokenFile: undefined, timeoutMs: 30_000, cacheMs: 1000 };
 
 let lines: string[];
 const logger = createLogger('spec', 'warn', { write: (line) => lines.push(line) });
 
 beforeEach(() => (lines = []));
 
-it('the resolver warns at most once a second, however many questions an endpoint that is away leaves unanswered', async () => {
+it('EndpointAccounts warns at most once a second, however many questions fail', async () => {
   const accounts = new EndpointAccounts({ ...OPTIONS, url: `http://127.0.0.1:${await freePort()}` }, logger);
   const questions = Array.from({ length: 300 }, (_, i) => accounts.resolve(`client-${i}`));
   for (const found of await Promise.all(questions)) expect(found).toEqual({ kind: 'unavailable' });
   await accounts.close();
-  expect(lines[0]).toContain('ACCOUNTS_URL could not be asked');
+  expect(lines[0]).toContain('could not ask ACCOUNTS_URL');
   expect(lines.length).toBeLessThan(100);
 });
 
-it('the resolver never logs the token, not even one that cannot be a header', async () => {
+it('EndpointAccounts never logs the token, not even one that is no valid header', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-spec-'));
   const tokenFile = join(dir, 'token');
   writeFileSync(tokenFile, `${TOKEN}\nsecond line`);
@@ -31,6 +31,6 @@ it('the resolver never logs the token, not even one that cannot be a header', as
   expect(await accounts.resolve('client')).toEqual({ kind: 'unavailable' });
   await accounts.close();
   rmSync(dir, { recursive: true });
-  expect(lines.join('')).toContain('ACCOUNTS_URL could not be asked');
+  expect(lines.join('')).toContain('could not ask ACCOUNTS_URL');
   expect(lines.join('')).not.toContain(TOKEN);
 });

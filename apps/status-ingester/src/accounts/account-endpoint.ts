@@ -1,7 +1,7 @@
 /**
  * Accounts from an HTTP endpoint: `GET ACCOUNTS_URL?client_id=…` answers 200 `{"account": "…"}`, or 404 if the client
- * has none. Answers are remembered for a while, those that say "none" for a shorter one; what could not be asked is
- * not. A fixed number of requests is under way at a time, so that a slow endpoint slows nothing else.
+ * has none. Answers are cached; an answer that the client has no account is cached for a shorter time, and a failure not
+ * at all. The number of concurrent requests is fixed, so that a slow endpoint slows nothing else.
  */
 import { readFileSync } from 'node:fs';
 import { Sampled, counter, type Logger } from '@app/platform';
@@ -15,12 +15,12 @@ const asked = counter('account_requests', 'Requests to ACCOUNTS_URL, by outcome.
   outcome: ['account', 'none', 'unavailable'],
 });
 
-/** Answers remembered. */
-const REMEMBERED = 100_000;
-/** For how long at most it is remembered that a client has no account. */
-const NONE_REMEMBERED_MS = 30_000;
-/** Tries of one question. */
-const TRIES = 2;
+/** Most answers that are cached. */
+const CACHED_ANSWERS = 100_000;
+/** Longest time for which an answer without an account is cached. */
+const NONE_CACHED_MS = 30_000;
+/** Requests for one client before its account counts as unavailable. */
+const ATTEMPTS = 2;
 const CONNECTIONS = 16;
 const MAX_ANSWER_BYTES = 65_536;
 
@@ -28,16 +28,16 @@ const Answer = z.object({ account: z.string().regex(ACCOUNT).nullable() });
 
 export interface AccountEndpointOptions {
   url: string;
-  /** File with a token to present. */
+  /** File with the token that is sent. */
   tokenFile: string | undefined;
   timeoutMs: number;
-  rememberMs: number;
+  cacheMs: number;
 }
 
-type Known = Exclude<Resolution, { kind: 'unavailable' }>;
+type Answered = Exclude<Resolution, { kind: 'unavailable' }>;
 
 export class EndpointAccounts implements AccountResolver {
-  private readonly answers: LRUCache<string, Known>;
+  private readonly answers: LRUCache<string, Answered>;
   private readonly agent: Agent;
   private readonly warnings = new Sampled();
 
@@ -45,7 +45,7 @@ export class EndpointAccounts implements AccountResolver {
     private readonly options: AccountEndpointOptions,
     private readonly logger: Logger,
   ) {
-    this.answers = new LRUCache({ max: REMEMBERED, ttl: options.rememberMs });
+    this.answers = new LRUCache({ max: CACHED_ANSWERS, ttl: options.cacheMs });
     const { timeoutMs } = options;
     this.agent = new Agent({
       connections: CONNECTIONS,
@@ -62,18 +62,18 @@ export class EndpointAccounts implements AccountResolver {
   }
 
   async resolve(clientId: string): Promise<Resolution> {
-    const remembered = this.answers.get(clientId);
-    if (remembered !== undefined) return remembered;
+    const cached = this.answers.get(clientId);
+    if (cached !== undefined) return cached;
     for (let attempt = 1; ; attempt++) {
       const found = await this.ask(clientId);
       asked.inc({ outcome: found.kind });
       if (found.kind !== 'unavailable') {
-        const ttl =
-          found.kind === 'none' ? Math.min(NONE_REMEMBERED_MS, this.options.rememberMs) : this.options.rememberMs;
+        const { cacheMs } = this.options;
+        const ttl = found.kind === 'none' ? Math.min(NONE_CACHED_MS, cacheMs) : cacheMs;
         this.answers.set(clientId, found, { ttl });
         return found;
       }
-      if (attempt === TRIES) return found;
+      if (attempt === ATTEMPTS) return found;
     }
   }
 
@@ -84,7 +84,7 @@ export class EndpointAccounts implements AccountResolver {
   private async ask(clientId: string): Promise<Resolution> {
     const { url, tokenFile, timeoutMs } = this.options;
     try {
-      // In the query: in a path, an id such as ".." would lead elsewhere.
+      // The id goes into the query: in a path, an id such as ".." would lead to another resource.
       const { statusCode, body } = await request(url, {
         query: { client_id: clientId },
         headers: {
@@ -100,13 +100,13 @@ export class EndpointAccounts implements AccountResolver {
       }
       if (statusCode !== 200) {
         await body.dump();
-        throw new Error(`it answered with ${statusCode}`);
+        throw new Error(`ACCOUNTS_URL answered with status ${statusCode}, not 200 or 404`);
       }
       const { account } = Answer.parse(await body.json());
       return account === null ? { kind: 'none' } : { kind: 'account', account };
     } catch (error) {
       this.warnings.take((skipped) => {
-        this.logger.warn({ err: error, client_id: clientId, skipped }, 'ACCOUNTS_URL could not be asked');
+        this.logger.warn({ err: error, client_id: clientId, skipped }, 'could not ask ACCOUNTS_URL for the account of a client; asking again later');
       });
       return { kind: 'unavailable' };
     }

@@ -9,7 +9,7 @@ const AccountFile = z.strictObject({ clients: z.record(z.string(), z.string().re
 export class FileAccounts implements AccountResolver {
   private readonly file: WatchedFile<ReadonlyMap<string, string>>;
 
-  /** @throws SettingsError if the file is wrong at the start */
+  /** @throws SettingsError if the file cannot be read or parsed */
   constructor(path: string, logger: Logger) {
     this.file = new WatchedFile('ACCOUNTS_FILE', path, parse, logger);
   }

@@ -1,17 +1,17 @@
-/** Who knows whose a client is. */
+/** A source of the accounts of clients: a file or an HTTP endpoint. */
 import type { KnownAccount } from '../rules/effect.js';
 
-/** `unavailable`: it cannot be said now. */
+/** `unavailable`: the source could not be asked. */
 export type Resolution = Exclude<KnownAccount, { kind: 'ask' }> | { kind: 'unavailable' };
 
 export interface AccountResolver {
-  /** What can be said without waiting. Never throws. */
+  /** What is known without waiting. Never throws. */
   known(clientId: string): KnownAccount;
-  /** Asks whoever must be asked. Never rejects. */
+  /** Asks the source if necessary. Never rejects. */
   resolve(clientId: string): Promise<Resolution>;
   close(): Promise<void>;
 }
 
-/** An account as callers are bound to it: 1 to 256 characters, none of them a control character. */
-// eslint-disable-next-line no-control-regex -- these are what it keeps out
+/** An account, as in the tokens of callers: 1 to 256 characters, none of them a control character. */
+// eslint-disable-next-line no-control-regex -- excludes control characters
 export const ACCOUNT = /^[^\u0000-\u001f\u007f]{1,256}$/;

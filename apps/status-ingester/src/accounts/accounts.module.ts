@@ -1,6 +1,6 @@
 /**
  * In: clients whose account is not known. Out: their accounts, through the mailboxes of their shards.
- * Invariants: a slow answer holds nothing else back; a question without an answer is asked again by its to-do.
+ * Invariants: nothing waits for a slow answer; a question without an answer is repeated by its to-do.
  */
 import { Module } from '@nestjs/common';
 import { LOGGER, SETTINGS, type Logger } from '@app/platform';

@@ -1,4 +1,4 @@
-/** Settings that say who knows whose clients are. With neither file nor endpoint, accounts are not in use. */
+/** Settings of the source of accounts. Without a file and an endpoint, accounts are not in use. */
 import { duration, readableFile, section, secureUrl, type Logger } from '@app/platform';
 import type { z } from 'zod';
 import { EndpointAccounts } from './account-endpoint.js';
@@ -34,10 +34,10 @@ export type AccountSettings = z.output<z.ZodObject<typeof accountSettings>>;
 export function accountSettingsFit(settings: AccountSettings, ctx: z.RefinementCtx): void {
   const { ACCOUNTS_FILE, ACCOUNTS_URL, ACCOUNTS_TOKEN_FILE } = settings;
   if (ACCOUNTS_FILE !== undefined && ACCOUNTS_URL !== undefined) {
-    ctx.addIssue({ code: 'custom', path: ['ACCOUNTS_URL'], message: 'must not be set beside ACCOUNTS_FILE' });
+    ctx.addIssue({ code: 'custom', path: ['ACCOUNTS_URL'], message: 'must not be set together with ACCOUNTS_FILE: use one of them' });
   }
   if (ACCOUNTS_TOKEN_FILE !== undefined && ACCOUNTS_URL === undefined) {
-    ctx.addIssue({ code: 'custom', path: ['ACCOUNTS_URL'], message: 'must be set where ACCOUNTS_TOKEN_FILE is' });
+    ctx.addIssue({ code: 'custom', path: ['ACCOUNTS_URL'], message: 'must be set if ACCOUNTS_TOKEN_FILE is set' });
   }
 }
 
@@ -51,7 +51,7 @@ export function accountResolver(settings: AccountSettings, logger: Logger): Acco
       url: ACCOUNTS_URL,
       tokenFile: settings.ACCOUNTS_TOKEN_FILE,
       timeoutMs: settings.ACCOUNTS_TIMEOUT,
-      rememberMs: settings.ACCOUNTS_REMEMBERED,
+      cacheMs: settings.ACCOUNTS_REMEMBERED,
     },
     logger,
   );

@@ -15,7 +15,7 @@ describe('ClientRateLimiter', () => {
     expect([at(10_000), at(10_000), at(10_000), at(10_000)]).toEqual([true, true, true, false]);
   });
 
-  it('counts each client on its own', () => {
+  it('counts each client separately', () => {
     const limiter = limiterOf({});
     expect(['a', 'b', 'a', 'b'].map((id) => limiter.take(id, 1, 0))).toEqual([
       'allowed',
@@ -25,7 +25,7 @@ describe('ClientRateLimiter', () => {
     ]);
   });
 
-  it('gives one notice in a window to a client that it throttles', () => {
+  it('gives one notice a window for a throttled client', () => {
     const limiter = limiterOf({});
     expect([0, 0, 0, 999].map((ms) => limiter.take('a', 1, ms))).toEqual([
       'allowed',
@@ -53,18 +53,18 @@ describe('ClientRateLimiter', () => {
     expect(take(1000, 0)).toBe('allowed');
   });
 
-  it('has room for the largest message, also if that is more than four seconds of bytes', () => {
+  it('allows the largest message even if it is more than four seconds of bytes', () => {
     const limiter = limiterOf({ burst: 10, bytesRate: 1, largest: 1000 });
     expect(limiter.bytesBurst).toBe(1000);
     expect([limiter.take('a', 1000, 0), limiter.take('a', 1, 0)]).toEqual(['allowed', 'throttled']);
   });
 
-  it('charges a message larger than the largest, of which a sample is kept, as the largest', () => {
+  it('charges a message above the largest size as one of the largest size', () => {
     const limiter = limiterOf({ burst: 10, bytesRate: 1, largest: 1000 });
     expect(limiter.take('a', 1_000_000, 0)).toBe('allowed');
   });
 
-  it('never allows more than the limits, and throttles without a notice only in the window of one', () => {
+  it('never allows more than the limits, and throttles without a notice only in the window of an earlier notice', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 50 }),

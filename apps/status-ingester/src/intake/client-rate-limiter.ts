@@ -1,24 +1,24 @@
-/** Limits how much of what a client sends is stored: a token bucket for its messages and one for their bytes. */
+/** Limits how much each client may send: a token bucket for its messages, and one for their bytes. */
 import { THROTTLE_WINDOW_MS } from '@app/registry';
 import { LRUCache } from 'lru-cache';
 
-/** Clients that a process remembers; one it has forgotten begins with full buckets. */
-const REMEMBERED = 50_000;
+/** Most clients whose buckets are cached; an evicted client starts with full buckets. */
+const CACHED_CLIENTS = 50_000;
 
-/** Seconds of its rate in bytes that a client may send at once: with the defaults, a quarter of a shard's mailbox. */
+/** The burst in bytes, in seconds of the byte rate. With the defaults it is a quarter of a shard's mailbox. */
 const BYTES_BURST_SECONDS = 4;
 
-/** `throttled`: over the limit, so only a notice of it is stored. `throttled-again`: an earlier notice stands for it too. */
+/** `throttled`: over the limit, so that a notice is stored instead. `throttled-again`: an earlier notice covers it. */
 export type Verdict = 'allowed' | 'throttled' | 'throttled-again';
 
 export interface ClientLimits {
-  /** Messages a second that a client may send for long. */
+  /** Messages a second that a client may send in the long run. */
   rate: number;
-  /** Messages it may send at once, after a rest. */
+  /** Messages that a client may send at once after a pause. */
   burst: number;
-  /** Bytes a second that a client may send for long. */
+  /** Bytes a second that a client may send in the long run. */
   bytesRate: number;
-  /** Size of the largest message that is stored; a larger one weighs as much as this. */
+  /** Bytes of the largest message that is stored; a larger message is charged as this one. */
   largest: number;
 }
 
@@ -26,20 +26,20 @@ interface Bucket {
   tokens: number;
   bytes: number;
   filledAt: number;
-  /** End of the window for which the last notice stands. */
+  /** End of the window that the last notice covers. */
   noticedUntil: number;
 }
 
 export class ClientRateLimiter {
-  private readonly buckets = new LRUCache<string, Bucket>({ max: REMEMBERED });
-  /** Bytes that a client may send at once, after a rest: always enough for the largest message. */
+  private readonly buckets = new LRUCache<string, Bucket>({ max: CACHED_CLIENTS });
+  /** Bytes that a client may send at once after a pause: at least the largest message. */
   readonly bytesBurst: number;
 
   constructor(private readonly limits: ClientLimits) {
     this.bytesBurst = Math.max(BYTES_BURST_SECONDS * limits.bytesRate, limits.largest);
   }
 
-  /** Takes one message out of the client's buckets, at `now` in milliseconds of a clock that never goes back. */
+  /** Charges one message to the client's buckets. `now`: milliseconds of a clock that never goes back. */
   take(clientId: string, size: number, now: number): Verdict {
     const { rate, burst, bytesRate, largest } = this.limits;
     let bucket = this.buckets.get(clientId);

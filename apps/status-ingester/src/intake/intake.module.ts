@@ -1,20 +1,20 @@
 /**
- * In: messages of clients, from the broker through lanes. Out: entries of the mailboxes of their shards; what is stored is
- * acknowledged. Invariants: a lane is connected by its owner alone (S10), which appends with its epoch (S2); a lane that is
- * given up stores and acknowledges what it has read (S6).
+ * In: messages of clients, from the broker through lanes. Out: entries of the mailboxes of their shards; a stored message
+ * is acknowledged to the broker. Invariants: only the owner of a lane connects it (S10), and appends with its epoch (S2); a
+ * lane that is handed over first stores and acknowledges what it has read (S6).
  */
 import { Module } from '@nestjs/common';
 import { BROKER, type BrokerAccess } from '@app/broker';
 import { LOGGER, REDIS, SETTINGS, type Logger, type Redis } from '@app/platform';
 import { RegistryKeys, RegistryModule, forgetLane } from '@app/registry';
 import { Mailboxes } from '@app/sharding';
-import { topicsOfClients, type IngesterSettings } from '../ingester.settings.js';
 import { ShardingModule } from '../sharding/sharding.module.js';
+import { SENTINEL, inboundTopics } from '../topics/topics.settings.js';
+import type { IntakeSettings } from './intake.settings.js';
 import { LaneConnections } from './lane-connections.js';
 import { LaneMarkers } from './lane-markers.js';
 import { LaneStrategy } from './lane.strategy.js';
 import { MailboxWriter } from './mailbox-writer.js';
-import { SENTINEL } from './sentinel.js';
 
 @Module({
   imports: [RegistryModule, ShardingModule],
@@ -23,8 +23,8 @@ import { SENTINEL } from './sentinel.js';
     {
       provide: LaneMarkers,
       inject: [REDIS, RegistryKeys, SETTINGS, LOGGER],
-      useFactory: (redis: Redis, keys: RegistryKeys, settings: IngesterSettings, logger: Logger) => {
-        const ownTopics = topicsOfClients(settings).flatMap(({ ownTopic }) => ownTopic ?? []);
+      useFactory: (redis: Redis, keys: RegistryKeys, settings: IntakeSettings, logger: Logger) => {
+        const ownTopics = inboundTopics(settings).flatMap(({ ownTopic }) => ownTopic ?? []);
         return new LaneMarkers(redis, keys, SENTINEL, logger, new Set(ownTopics));
       },
     },
@@ -42,11 +42,11 @@ export class IntakeModule {}
 function mailboxWriter(
   mailboxes: Mailboxes,
   markers: LaneMarkers,
-  settings: IngesterSettings,
+  settings: IntakeSettings,
   logger: Logger,
 ): MailboxWriter {
   const options = {
-    templates: topicsOfClients(settings),
+    templates: inboundTopics(settings),
     shardCount: settings.SHARD_COUNT,
     laneCount: settings.INTAKE_LANES,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
@@ -62,16 +62,16 @@ function laneStrategy(
   connections: LaneConnections,
   redis: Redis,
   keys: RegistryKeys,
-  settings: IngesterSettings,
+  settings: IntakeSettings,
   logger: Logger,
 ): LaneStrategy {
-  const templates = topicsOfClients(settings);
+  const templates = inboundTopics(settings);
   const filters = [...templates.map(({ filter }) => filter), SENTINEL];
   return new LaneStrategy(
     { ...broker, filters, templates, window: settings.INTAKE_WINDOW },
     writer,
     {
-      connected: (how) => connections.announce(how),
+      connected: (connect) => connections.announce(connect),
       retired: async (lane) => {
         await mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT);
         await forgetLane(redis, keys, lane);

@@ -1,4 +1,4 @@
-/** What a lane has received, and when: for telling a lane that is quiet from one that the broker has stalled. */
+/** When a lane last received something by each filter: shows the lane watch whether the lane may be stalled. */
 import type { IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
 
@@ -28,7 +28,7 @@ export class LaneActivity {
     this.isStoring = false;
   }
 
-  /** Whether it has been connected since then, and has nothing received by the template's filter, nor anything in hand. */
+  /** Whether the lane was connected all the time since `since`, received nothing by the filter, and stores no batch now. */
   isSilentSince(template: TopicTemplate, since: number): boolean {
     if (this.isStoring || this.connectedAt === undefined || this.connectedAt > since) return false;
     return (this.receivedAt.get(template) ?? -Infinity) <= since;

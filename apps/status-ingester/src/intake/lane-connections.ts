@@ -1,20 +1,20 @@
-/** How a lane has connected. */
-export interface LaneConnected {
-  /** The broker kept the lane's session. */
+/** Tells listeners in other features that a lane has connected, so that the intake does not import them. */
+
+export interface LaneConnect {
+  /** Whether the broker still had the lane's session. */
   sessionPresent: boolean;
-  /** It was connected before, in this process. */
-  again: boolean;
+  /** Whether the lane was connected before under the same grant, and had lost the broker. */
+  isReconnect: boolean;
 }
 
-/** Announces that a lane has connected. The intake need not know who wants to know. */
 export class LaneConnections {
-  private readonly listeners: ((how: LaneConnected) => void)[] = [];
+  private readonly listeners: ((connect: LaneConnect) => void)[] = [];
 
-  onConnected(listener: (how: LaneConnected) => void): void {
+  onConnected(listener: (connect: LaneConnect) => void): void {
     this.listeners.push(listener);
   }
 
-  announce(how: LaneConnected): void {
-    for (const listener of this.listeners) listener(how);
+  announce(connect: LaneConnect): void {
+    for (const listener of this.listeners) listener(connect);
   }
 }

@@ -1,23 +1,24 @@
 /**
- * Markers that the service publishes to itself through the lanes. One that comes back shows that all that the broker had
- * before it has been stored (`reconciliation/lane-barrier.ts`), and that the lane receives at all (`lane-watch.ts`).
+ * Markers: messages that the service publishes to itself through the lanes. A marker that comes back proves that everything
+ * the broker had before it is stored (`reconciliation/lane-barrier.ts`), and that the lane receives at all (`lane-watch.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import type { IntakePacket } from '@app/broker';
 import { boundedWrite, type Logger, type Redis } from '@app/platform';
 import type { RegistryKeys } from '@app/registry';
 
-const MARKER = 'marker ';
-const KEPT_MS = 60_000;
-/** Most markers of other processes that are noted of a batch: a flood of them takes no more than that of Redis. */
+const PREFIX = 'marker ';
+/** Time to live of a noted marker in Redis. */
+const NOTED_MS = 60_000;
+/** Most markers that are noted in one batch: bounds what a flood of markers costs Redis. */
 const MOST_NOTED = 64;
 const UUID_LENGTH = 36;
 
 export function markerText(id: string): string {
-  return MARKER + id;
+  return PREFIX + id;
 }
 
-/** A marker that this process has published, and waits for. */
+/** A marker that this process waits for. */
 export interface ExpectedMarker {
   readonly id: string;
   readonly cameBack: Promise<void>;
@@ -31,51 +32,51 @@ export class LaneMarkers {
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
-    /** The topic of the barrier's markers. It carries nothing of clients. */
-    private readonly topic: string,
+    /** The topic of the barrier's markers; clients do not publish on it. */
+    private readonly barrierTopic: string,
     private readonly logger: Logger,
-    /** Topics below the filters by which messages of clients come. */
-    private readonly amongClients: ReadonlySet<string> = new Set(),
+    /** Topics of the lane watch. They match the filters of clients' topics, so the payload decides what is a marker. */
+    private readonly watchTopics: ReadonlySet<string> = new Set(),
   ) {}
 
   isMarker({ topic, payload }: IntakePacket): boolean {
-    return topic === this.topic || (this.amongClients.has(topic) && idOf(payload) !== undefined);
+    return topic === this.barrierTopic || (this.watchTopics.has(topic) && idOf(payload) !== undefined);
   }
 
-  /** A new marker. It is to be published after this. */
+  /** Creates a marker; the caller publishes it. */
   expect(): ExpectedMarker {
     const id = randomUUID();
     const cameBack = new Promise<void>((resolve) => this.expected.set(id, resolve));
     return { id, cameBack, forget: () => void this.expected.delete(id) };
   }
 
-  /** Whether some process has received the marker. */
+  /** Whether a process that does not expect the marker has received it. */
   async wasNoted(id: string): Promise<boolean> {
     return (await this.redis.exists(this.keys.laneMarker(id))) === 1;
   }
 
-  /** To be called once everything before them is stored. One that cannot be noted is published again. */
+  /** Call it when everything before the markers is stored. If Redis fails, their senders publish others. */
   async note(packets: readonly IntakePacket[]): Promise<void> {
-    const ofOthers: string[] = [];
+    const unexpected: string[] = [];
     for (const { payload } of packets) {
       const id = idOf(payload);
       if (id === undefined) continue;
-      const arrive = this.expected.get(id);
-      if (arrive === undefined) ofOthers.push(id);
-      else arrive();
+      const resolve = this.expected.get(id);
+      if (resolve === undefined) unexpected.push(id);
+      else resolve();
     }
     try {
-      for (const id of ofOthers.slice(-MOST_NOTED)) {
+      for (const id of unexpected.slice(-MOST_NOTED)) {
         await boundedWrite(this.redis, 'SET', this.keys.laneMarker(id), '1', 'PX', KEPT_MS);
       }
     } catch (error) {
-      this.logger.warn({ err: error }, 'marker of a lane not noted');
+      this.logger.warn({ err: error }, 'could not note markers of a lane; their senders publish others');
     }
   }
 }
 
 function idOf(payload: Buffer): string | undefined {
-  if (payload.length !== MARKER.length + UUID_LENGTH) return undefined;
+  if (payload.length !== PREFIX.length + UUID_LENGTH) return undefined;
   const text = payload.toString('latin1');
-  return text.startsWith(MARKER) ? text.slice(MARKER.length) : undefined;
+  return text.startsWith(PREFIX) ? text.slice(PREFIX.length) : undefined;
 }

@@ -1,17 +1,18 @@
 /**
- * In: the lanes held here. Out: lanes that the broker has stalled are connected again, and readiness says so.
- * Invariant: a lane counts as stalled only if it is connected and a marker below its topics does not come back in time.
+ * In: the lanes of this process. Out: reconnects of lanes that the broker has stalled, and their names for readiness.
+ * Invariant: a lane counts as stalled only if it is connected and a marker that matches its filter does not come back in time.
  */
 import { Module, type DynamicModule } from '@nestjs/common';
 import { Publisher } from '@app/broker';
 import { LOGGER, SETTINGS, type Logger } from '@app/platform';
-import { topicsOfClients, type IngesterSettings } from '../ingester.settings.js';
+import { inboundTopics } from '../topics/topics.settings.js';
 import { IntakeModule } from './intake.module.js';
+import type { IntakeSettings } from './intake.settings.js';
 import { LaneMarkers } from './lane-markers.js';
 import { LaneWatch, type LaneWatchTiming } from './lane-watch.js';
 import { LaneStrategy } from './lane.strategy.js';
 
-/** A marker may wait for a lane that another ingester takes over: that lasts `LEASE_TIME` and a moment. */
+/** A marker may wait in a lane until another ingester has taken the lane over: `LEASE_TIME` and a moment. */
 function watchTiming(leaseMs: number): LaneWatchTiming {
   return { everyMs: 5000, answerMs: 15_000 + leaseMs };
 }
@@ -30,13 +31,13 @@ export class LaneWatchModule {
             publisher: Publisher,
             markers: LaneMarkers,
             lanes: LaneStrategy,
-            settings: IngesterSettings,
+            settings: IntakeSettings,
             logger: Logger,
           ) =>
             new LaneWatch({
               publisher,
               markers,
-              templates: topicsOfClients(settings),
+              templates: inboundTopics(settings),
               timing: timing ?? watchTiming(settings.LEASE_TIME),
               lanes: () => lanes.serving,
               laneCount: settings.INTAKE_LANES,

@@ -23,7 +23,7 @@ import { LaneWatch, type LaneWatchTiming } from './lane-watch.js';
 import { LaneStrategy } from './lane.strategy.js';
 
 const SHARDS = 2;
-/** So long that a test would end before a lane is judged. */
+/** A test ends before a lane is judged. */
 const NEVER: LaneWatchTiming = { everyMs: 20, answerMs: 120_000 };
 const SOON: LaneWatchTiming = { everyMs: 20, answerMs: 500 };
 
@@ -37,7 +37,7 @@ let lines: { level: number; msg: string; lane?: number }[];
 let clients: TestClient[];
 let directory: ConnectionDirectory;
 let cases = 0;
-/** Names of those that belong to no ingester. */
+/** Names of the metrics that were registered before the first ingester. */
 const metrics = new Set(register.getMetricsAsArray().map(({ name }) => name));
 
 withRedis((connection, server) => {
@@ -55,7 +55,7 @@ afterEach(async () => {
   await Promise.all(clients.map(({ mqtt }) => mqtt.endAsync(true)));
   await app?.close();
   app = undefined;
-  // The next ingester of this process measures them itself.
+  // The next ingester of this process registers its own.
   for (const { name } of register.getMetricsAsArray()) if (!metrics.has(name)) register.removeSingleMetric(name);
   await broker.stop();
   await mosquitto.stop();
@@ -86,7 +86,11 @@ async function start(timing: LaneWatchTiming, env: Record<string, string> = {}):
   const { port } = app.getHttpServer().address() as { port: number };
   url = `http://127.0.0.1:${port}`;
   await app.get(Lifecycle).start();
-  await eventually(async () => expect((await ready()).status).toBe(200), 'the ingester to be ready');
+  await untilReady();
+}
+
+async function untilReady(): Promise<void> {
+  await eventually('the ingester is ready', async () => expect((await ready()).status).toBe(200));
 }
 
 async function ready(): Promise<{ status: number; text: string }> {
@@ -106,15 +110,15 @@ async function comeOnline(id: string): Promise<string> {
 }
 
 async function untilOnline(id: string, handshake: string): Promise<void> {
-  await eventually(async () => {
+  await eventually(`${id} is online`, async () => {
     expect(await directory.find(id)).toMatchObject({ state: 'online', handshake_message_id: handshake });
-  }, `${id} to be online`);
+  });
 }
 
 const isForLane = (topic: string, clientId: string): boolean =>
   clientId.includes('-lane-') && topic.startsWith('redhat/insights/in/');
 
-it('finds a lane whose filter the broker has stalled, says so, and connects it again until something comes', async () => {
+it('the lane watch finds a lane whose filter the broker has stalled, reports it, and reconnects it until messages come', async () => {
   await start(SOON);
   await untilOnline('before', await comeOnline('before'));
   const stalls = await metric('lane_stalls_total{lane="0"}');
@@ -123,11 +127,11 @@ it('finds a lane whose filter the broker has stalled, says so, and connects it a
   broker.stall(isForLane);
   const kept = await comeOnline('kept');
   const reason = 'nothing comes from the broker by redhat/insights/in/+: the lanes are connected again';
-  await eventually(async () => {
+  await eventually('the ingester is unready, and says why', async () => {
     const { status, text } = await ready();
     expect(status).toBe(503);
     expect(text).toContain(reason);
-  }, 'the ingester to be unready');
+  });
   expect(await metric('lane_stalls_total{lane="0"}')).toBeGreaterThan(stalls);
   expect(lines.filter(({ msg }) => msg.startsWith('a marker did not come back'))[0]).toMatchObject({
     level: 40,
@@ -137,22 +141,24 @@ it('finds a lane whose filter the broker has stalled, says so, and connects it a
 
   broker.release();
   await untilOnline('kept', kept);
-  await eventually(async () => expect((await ready()).status).toBe(200), 'the ingester to be ready again');
+  await untilReady();
   await untilOnline('after', await comeOnline('after'));
 });
 
-it('finds a stalled lane among two, of which the broker gives the marker to one', async () => {
+it('the lane watch finds a stalled lane of two, although the broker may give the marker to the other one', async () => {
   await start(SOON, { INTAKE_LANES: '2' });
   const first = await metric('lane_stalls_total{lane="1"}');
   broker.stall((topic, clientId) => clientId.endsWith('-lane-1') && isForLane(topic, clientId));
-  await eventually(async () => expect(await metric('lane_stalls_total{lane="1"}')).toBeGreaterThan(first), 'a stall');
+  await eventually('the second lane counts a stall', async () => {
+    expect(await metric('lane_stalls_total{lane="1"}')).toBeGreaterThan(first);
+  });
   broker.release();
-  await eventually(async () => expect((await ready()).status).toBe(200), 'the ingester to be ready again');
+  await untilReady();
   for (const id of ['one', 'two', 'three']) await untilOnline(id, await comeOnline(id));
 });
 
-it('counts and stores no marker as a message of a client, and leaves none behind', async () => {
-  const counted = ['intake_messages_total{lane="0"}', 'intake_foreign_topics_total', 'intake_cut_messages_total'];
+it('markers are neither counted nor stored as messages of clients, and none is retained', async () => {
+  const counted = ['intake_messages_total{lane="0"}', 'intake_foreign_topics_total', 'intake_throttled_messages_total'];
   const markers: boolean[] = [];
   const observer = await TestClient.connect(mosquitto.url, 'observer');
   clients.push(observer);
@@ -162,7 +168,7 @@ it('counts and stores no marker as a message of a client, and leaves none behind
   await start(NEVER);
   const before = await Promise.all(counted.map(metric));
   // The next marker is published when the one before has come back.
-  await eventually(() => expect(markers.length).toBeGreaterThan(10));
+  await eventually('eleven markers have been published', () => expect(markers.length).toBeGreaterThan(10));
   expect(await Promise.all(counted.map(metric))).toEqual(before);
   await untilOnline('only', await comeOnline('only'));
   expect(await metric('intake_messages_total{lane="0"}')).toBe((before[0] ?? NaN) + 1);
@@ -171,42 +177,44 @@ it('counts and stores no marker as a message of a client, and leaves none behind
     if (retain) late.push(topic);
   });
   await observer.mqtt.subscribeAsync('redhat/insights/in/#', { qos: 1 });
-  await eventually(() => expect(late).toContain('redhat/insights/in/only'));
+  await eventually('the retained handshake comes', () => expect(late).toContain('redhat/insights/in/only'));
   expect(late).not.toContain('redhat/insights/in/');
 });
 
-it('takes nothing for a marker that is none, though it comes on the topic of the markers', async () => {
+it('a message on the topic of the markers that is no marker is counted as foreign', async () => {
   await start(NEVER);
   const before = await metric('intake_foreign_topics_total');
   const client = await TestClient.connect(mosquitto.url, 'stranger');
   clients.push(client);
   for (const text of ['', 'x', 'marker', `marker ${'x'.repeat(37)}`])
     await client.mqtt.publishAsync('redhat/insights/in/', text, { qos: 1 });
-  await eventually(async () => expect(await metric('intake_foreign_topics_total')).toBe(before + 4));
+  await eventually('four messages are counted as foreign', async () => {
+    expect(await metric('intake_foreign_topics_total')).toBe(before + 4);
+  });
 });
 
-it('stays ready, and says that lanes are not watched, if the broker lets no marker be published', async () => {
+it('the ingester stays ready, and says that lanes are not watched, if the broker does not allow markers', async () => {
   await mosquitto.stop();
   const dir = await mkdtemp(join(tmpdir(), 'cloud-connector-acl-'));
   const acl = join(dir, 'acl');
   await writeFile(acl, 'topic readwrite #\ntopic deny redhat/insights/in/\n');
   mosquitto = await startMosquitto({ port: mosquitto.port, config: [`acl_file ${acl}`] });
   await start(SOON);
-  await eventually(async () => {
+  await eventually('readiness says that lanes are not watched', async () => {
     const { status, text } = await ready();
     expect(status).toBe(200);
     expect(text).toContain('lanes are not watched: the broker lets no marker be published on redhat/insights/in/');
-  }, 'the reason to be given');
+  });
   await untilOnline('unwatched', await comeOnline('unwatched'));
   expect(lines.filter(({ msg }) => msg.includes('lanes are not watched'))).toHaveLength(1);
   await rm(dir, { recursive: true });
 });
 
-describe('a lane', () => {
+describe('LaneWatch', () => {
   const template = new TopicTemplate('redhat/insights/in/{clientId}');
   const packet = { topic: 'redhat/insights/in/host' } as IntakePacket;
 
-  /** Watches one lane until the outcome of a marker has been judged; whether it was connected again. */
+  /** Watches one lane until the first marker has been judged. @returns whether the lane was reconnected */
   async function isReconnected(
     publish: (activity: LaneActivity) => PublishOutcome,
     { noted = false, comesBack = false } = {},
@@ -237,13 +245,13 @@ describe('a lane', () => {
       logger: quiet,
     });
     watch.start();
-    await eventually(() => expect(published).toBeGreaterThan(1));
+    await eventually('the first marker has been judged', () => expect(published).toBeGreaterThan(1));
     watch.stop();
     expect(watch.stalledFilters).toEqual(reconnects > 0 ? [template.filter] : []);
     return reconnects > 0;
   }
 
-  it('is sent no marker before it has subscribed', async () => {
+  it('publishes no marker before a lane has subscribed', async () => {
     let asked = 0;
     const published: number[] = [];
     const watch = new LaneWatch({
@@ -266,31 +274,31 @@ describe('a lane', () => {
       logger: quiet,
     });
     watch.start();
-    await eventually(() => expect(published).not.toEqual([]));
+    await eventually('a marker is published', () => expect(published).not.toEqual([]));
     watch.stop();
     expect(published[0]).toBe(4);
   });
 
-  it('is connected again if the marker does not come back', async () => {
+  it('reconnects a lane if the marker does not come back', async () => {
     expect(await isReconnected(() => ({ kind: 'acknowledged' }))).toBe(true);
   });
 
-  it('is connected again if the broker says that nobody is subscribed', async () => {
+  it('reconnects a lane if the broker says that nobody is subscribed', async () => {
     expect(await isReconnected(() => ({ kind: 'unheard' }))).toBe(true);
   });
 
-  it('is left alone if the marker comes back, here or to another process', async () => {
+  it('does not reconnect a lane if the marker comes back to this process or another', async () => {
     expect(await isReconnected(() => ({ kind: 'acknowledged' }), { comesBack: true })).toBe(false);
     expect(await isReconnected(() => ({ kind: 'acknowledged' }), { noted: true })).toBe(false);
   });
 
-  it('is left alone if nobody knows whether the broker has the marker', async () => {
+  it('does not reconnect a lane if it is unknown whether the broker has the marker', async () => {
     for (const kind of ['aborted', 'late'] as const) expect(await isReconnected(() => ({ kind }))).toBe(false);
     expect(await isReconnected(() => ({ kind: 'unknown', details: '' }))).toBe(false);
     expect(await isReconnected(() => ({ kind: 'refused', forGood: false, details: '' }))).toBe(false);
   });
 
-  it('is left alone if it received something meanwhile, stores a batch, or has just connected', async () => {
+  it('does not reconnect a lane that has received something since, stores a batch, or has just connected', async () => {
     const later = performance.now() + 60_000;
     const cases: ((activity: LaneActivity) => void)[] = [
       (activity) => {
@@ -310,7 +318,7 @@ describe('a lane', () => {
     }
   });
 
-  it('is connected again even if something comes by another filter', async () => {
+  it('reconnects a lane that receives messages by another filter only', async () => {
     const outcome = await isReconnected((activity) => {
       activity.batchReceived([{ ...packet, topic: 'cloud-connector/sentinel' }], performance.now() + 60_000);
       activity.batchEnded();

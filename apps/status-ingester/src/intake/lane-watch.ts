@@ -1,7 +1,7 @@
 /**
- * Finds lanes to which the broker delivers nothing any more, although they are connected: it has stalled or forgotten their
- * shared subscription. From time to time a marker is published below each filter by which messages of clients come. If no
- * lane receives it, the lanes held here that have received nothing since then are connected again.
+ * Finds stalled lanes: they are connected, but the broker has stalled or lost their shared subscription. A marker is
+ * published regularly on a topic that matches each filter. If no lane receives it, the lanes of this process that have
+ * received nothing by the filter since then are connected again.
  */
 import type { Publisher } from '@app/broker';
 import { counter, OPEN, pause, sharedAbort, within, type Logger } from '@app/platform';
@@ -16,32 +16,32 @@ const stalls = counter(
 );
 
 export interface LaneWatchTiming {
-  /** From the end of one marker to the next. */
+  /** Pause between two markers of a filter. */
   everyMs: number;
-  /** From the PUBACK of a marker. Another process may have to take over the lane that it waits in. */
+  /** Longest time from the PUBACK of a marker until it comes back. Its lane may have to be taken over in between. */
   answerMs: number;
 }
 
 export type WatchedLane = Pick<Lane, 'grant' | 'activity' | 'connected' | 'reconnect'>;
 
-export interface LaneWatchParts {
+export interface LaneWatchDependencies {
   publisher: Pick<Publisher, 'publish'>;
   markers: Pick<LaneMarkers, 'expect' | 'wasNoted'>;
   templates: readonly TopicTemplate[];
   timing: LaneWatchTiming;
-  /** The lanes held here that serve. */
+  /** The serving lanes of this process. */
   lanes: () => readonly WatchedLane[];
   laneCount: number;
   logger: Logger;
 }
 
 /**
- * `unheard`: the broker says that nobody is subscribed. `failed`: it was asked, and ended the connection or refused.
- * `unknown`: anything else.
+ * `no-subscribers`: the broker says that nobody is subscribed. `refused`: it will never take a marker on this topic.
+ * `failed`: it refused this marker, or ended the connection. `unknown`: anything else.
  */
-type Outcome = 'returned' | 'lost' | 'unheard' | 'refused' | 'failed' | 'unknown';
+type Outcome = 'returned' | 'lost' | 'no-subscribers' | 'refused' | 'failed' | 'unknown';
 
-/** Longest pause after markers that failed. */
+/** The pause doubles with each marker that fails, up to this. */
 const LONGEST_PAUSE_MS = 300_000;
 
 export class LaneWatch {
@@ -49,24 +49,24 @@ export class LaneWatch {
   private readonly refused = new Set<string>();
   private readonly stopping = sharedAbort();
 
-  constructor(private readonly parts: LaneWatchParts) {
-    for (let lane = 0; lane < parts.laneCount; lane++) stalls.inc({ lane }, 0);
+  constructor(private readonly dependencies: LaneWatchDependencies) {
+    for (let lane = 0; lane < dependencies.laneCount; lane++) stalls.inc({ lane }, 0);
   }
 
   start(): void {
-    for (const template of this.parts.templates) void this.watch(template);
+    for (const template of this.dependencies.templates) void this.watch(template);
   }
 
   stop(): void {
     this.stopping.abort();
   }
 
-  /** Filters by which nothing came when it was last tried. */
+  /** Filters whose last marker did not come back. */
   get stalledFilters(): string[] {
     return [...this.stalled];
   }
 
-  /** Topics on which the broker lets no marker be published: what comes by their filters is not watched. */
+  /** Topics on which the broker does not allow markers: their filters are not watched. */
   get refusedTopics(): string[] {
     return [...this.refused];
   }
@@ -75,29 +75,29 @@ export class LaneWatch {
     const { ownTopic, filter } = template;
     if (ownTopic === undefined) return;
     const { signal } = this.stopping;
-    const { everyMs } = this.parts.timing;
+    const { everyMs } = this.dependencies.timing;
     let failures = 0;
-    // Some brokers end the connection on a publish that they do not allow: that must not happen every few seconds.
+    // Some brokers end the connection when a publish is not allowed. That must not happen every few seconds.
     while (await pause(Math.min(everyMs * 2 ** failures, LONGEST_PAUSE_MS), signal)) {
-      const lanes = this.parts.lanes();
+      const lanes = this.dependencies.lanes();
       if (lanes.length === 0) this.stalled.delete(filter);
-      // A marker that comes before the first subscription is lost, and would be waited for.
+      // Without a subscription the marker would be lost.
       if (!lanes.some(({ connected }) => connected)) continue;
-      const begunAt = performance.now();
-      const { outcome, since } = await this.tryOnce(ownTopic, begunAt);
+      const { outcome, since } = await this.probe(ownTopic, performance.now());
       failures = outcome === 'failed' ? failures + 1 : 0;
       if (outcome === 'returned') this.stalled.delete(filter);
-      else if (outcome === 'lost' || outcome === 'unheard') this.reconnectSilent(template, since);
+      else if (outcome === 'lost' || outcome === 'no-subscribers') this.reconnectSilent(template, since);
       else if (outcome === 'refused') {
-        // Tried no more: brokers may end the connection for it.
+        // Gives up: brokers may end the connection for another try.
         this.refused.add(ownTopic);
         return;
       }
     }
   }
 
-  private async tryOnce(topic: string, begunAt: number): Promise<{ outcome: Outcome; since: number }> {
-    const { publisher, markers, timing, logger } = this.parts;
+  /** Publishes one marker and waits for it. `since`: when the lanes should have received it. */
+  private async probe(topic: string, begunAt: number): Promise<{ outcome: Outcome; since: number }> {
+    const { publisher, markers, timing, logger } = this.dependencies;
     const { signal } = this.stopping;
     const marker = markers.expect();
     try {
@@ -108,11 +108,11 @@ export class LaneWatch {
         signal,
       });
       const since = published.kind === 'acknowledged' ? performance.now() : begunAt;
-      if (published.kind === 'unheard') return { outcome: 'unheard', since };
+      if (published.kind === 'unheard') return { outcome: 'no-subscribers', since };
       if (published.kind === 'refused' && published.forGood) {
         logger.warn(
           { topic, details: published.details },
-          'the broker does not let this process publish its marker: lanes are not watched by it',
+          'the broker does not let this process publish a marker: the lanes are not watched; allow the topic in its ACL',
         );
         return { outcome: 'refused', since };
       }
@@ -122,7 +122,7 @@ export class LaneWatch {
       if (signal.aborted) return { outcome: 'unknown', since };
       return { outcome: (await markers.wasNoted(marker.id)) ? 'returned' : 'lost', since };
     } catch (error) {
-      if (!signal.aborted) logger.warn({ err: error }, 'a marker for the watch over the lanes failed; trying again');
+      if (!signal.aborted) logger.warn({ err: error }, 'the lane watch could not publish or find its marker; trying again');
       return { outcome: 'unknown', since: begunAt };
     } finally {
       marker.forget();
@@ -130,12 +130,12 @@ export class LaneWatch {
   }
 
   private reconnectSilent(template: TopicTemplate, since: number): void {
-    for (const lane of this.parts.lanes()) {
+    for (const lane of this.dependencies.lanes()) {
       if (!lane.activity.isSilentSince(template, since)) continue;
       const { index, epoch } = lane.grant;
       this.stalled.add(template.filter);
       stalls.inc({ lane: index });
-      this.parts.logger.warn(
+      this.dependencies.logger.warn(
         { lane: index, epoch, filter: template.filter, silent_ms: Math.round(performance.now() - since) },
         'a marker did not come back: the broker delivers nothing to the lane; connecting it again',
       );

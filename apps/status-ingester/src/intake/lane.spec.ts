@@ -2,6 +2,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
+import type { LaneConnect } from './lane-connections.js';
 import { Lane, type LanePurpose } from './lane.js';
 
 const GRANT: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
@@ -15,7 +16,7 @@ let stored: string[];
 let asked: number;
 let lost: Grant[];
 let retired: number[];
-let connects: { sessionPresent: boolean; again: boolean }[];
+let connects: LaneConnect[];
 
 beforeAll(async () => {
   broker = await startMosquitto();
@@ -66,7 +67,7 @@ function start({
       },
     },
     {
-      connected: (about) => void connects.push(about),
+      connected: (connect) => void connects.push(connect),
       retired: (index) => Promise.resolve(void retired.push(index)),
     },
     {
@@ -83,7 +84,7 @@ function start({
   return lane;
 }
 
-/** Takes the lane's session, as another process would, and lets it go. */
+/** Takes over the lane's session, as another process would, and disconnects. */
 async function takeSession(): Promise<void> {
   const other = await connectAsync(broker.url, {
     protocolVersion: 5,
@@ -99,48 +100,58 @@ function publish(text: string): Promise<unknown> {
   return publisher.publishAsync(topic, text, { qos: 1 });
 }
 
+const CONNECTED = 'the lane is connected';
+
+function untilAsked(times: number): Promise<void> {
+  return eventually(`the lane has asked ${times} times whether it owns its grant`, () => expect(asked).toBe(times));
+}
+
+function untilStored(...texts: string[]): Promise<void> {
+  return eventually('the messages that came through the lane are stored', () => expect(stored).toEqual(texts));
+}
+
 describe('Lane', () => {
-  it('asks whether it still holds its grant before it connects', async () => {
+  it('asks whether it still owns its grant before it connects', async () => {
     const answer = gate<boolean>();
     const lane = start({ held: () => answer.passed });
-    await eventually(() => expect(asked).toBe(1));
+    await untilAsked(1);
     expect(lane.connected).toBe(false);
     answer.open(true);
-    await eventually(() => expect(lane.connected).toBe(true));
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     expect(asked).toBe(1);
   });
 
-  it('never connects if it does not hold its grant', async () => {
+  it('never connects if it does not own its grant', async () => {
     const lane = start({ held: () => Promise.resolve(false) });
     await lane.stop();
     expect(asked).toBe(1);
     expect(lane.connected).toBe(false);
-    // Nobody has subscribed for the group: the broker says so.
+    // The broker answers a publish that nobody is subscribed to.
     const answers: unknown[] = [];
     publisher.on('packetreceive', (packet) => answers.push(packet));
-    await publish('unheard');
+    await publish('without subscribers');
     publisher.removeAllListeners('packetreceive');
     expect(answers).toContainEqual(expect.objectContaining({ cmd: 'puback', reasonCode: 0x10 }));
   });
 
-  it('asks again after another connection took its session, and goes on if it holds the grant', async () => {
+  it('asks again after another connection took its session, and goes on if it owns the grant', async () => {
     const lane = start();
-    await eventually(() => expect(lane.connected).toBe(true));
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     await takeSession();
-    await eventually(() => expect(asked).toBe(2));
-    await eventually(() => expect(lane.connected).toBe(true));
+    await untilAsked(2);
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     await publish('after');
-    await eventually(() => expect(stored).toEqual(['after']));
+    await untilStored('after');
     expect(lost).toEqual([]);
   });
 
-  it('leaves the session to the connection that took it if it does not hold the grant any more', async () => {
+  it('leaves the session to the connection that took it if it no longer owns the grant', async () => {
     let holds = true;
     const lane = start({ held: () => Promise.resolve(holds) });
-    await eventually(() => expect(lane.connected).toBe(true));
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     holds = false;
     await takeSession();
-    await eventually(() => expect(asked).toBe(2));
+    await untilAsked(2);
     await lane.stop();
     expect(lane.connected).toBe(false);
   });
@@ -148,9 +159,9 @@ describe('Lane', () => {
   it('reports its grant lost, and stops, when the mailbox writer rejects a batch with StaleOwnerError', async () => {
     start({ isStale: true });
     const lane = lanes[0];
-    await eventually(() => expect(lane?.connected).toBe(true));
+    await eventually(CONNECTED, () => expect(lane?.connected).toBe(true));
     await publish('late');
-    await eventually(() => expect(lost).toEqual([GRANT]));
+    await eventually('the grant is reported lost', () => expect(lost).toEqual([GRANT]));
     await lane?.stop();
     expect(asked).toBe(1);
     expect(stored).toEqual([]);
@@ -160,12 +171,12 @@ describe('Lane', () => {
     const contrary = await ContraryBroker.before(broker.port);
     contrary.refuse();
     const lane = start({ url: contrary.url });
-    await eventually(() => expect(contrary.refused).toBeGreaterThan(1));
+    await eventually('the broker has refused two connects', () => expect(contrary.refused).toBeGreaterThan(1));
     expect(lane.connected).toBe(false);
     contrary.accept();
-    await eventually(() => expect(lane.connected).toBe(true));
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     await publish('after');
-    await eventually(() => expect(stored).toEqual(['after']));
+    await untilStored('after');
     await lane.stop();
     await contrary.stop();
   });
@@ -174,10 +185,10 @@ describe('Lane', () => {
     const contrary = await ContraryBroker.before(broker.port);
     contrary.withholdSubacks(2);
     const lane = start({ url: contrary.url, readyMs: 200 });
-    await eventually(() => expect(asked).toBeGreaterThan(2));
-    await eventually(() => expect(lane.connected).toBe(true));
+    await eventually('the lane tries to connect for the third time', () => expect(asked).toBeGreaterThan(2));
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     await publish('after');
-    await eventually(() => expect(stored).toEqual(['after']));
+    await untilStored('after');
     await lane.stop();
     await contrary.stop();
   });
@@ -189,7 +200,7 @@ describe('Lane', () => {
       return Promise.resolve(true);
     };
     const lane = start({ url: `mqtt://127.0.0.1:${await freePort()}`, held });
-    await eventually(() => expect(times.length).toBeGreaterThan(6));
+    await eventually('the lane tries to connect for the seventh time', () => expect(times.length).toBeGreaterThan(6));
     await lane.stop();
     const waits = times.slice(1).map((time, i) => time - (times[i] ?? 0));
     // The fifth wait and later ones have reached the cap; the rest is what a refused connect takes.
@@ -201,11 +212,11 @@ describe('Lane', () => {
     const contrary = await ContraryBroker.before(broker.port);
     contrary.stall((name) => name === `lane of ${topic}/last`);
     const lane = start({ purpose: 'retire', url: contrary.url, readyMs: 200 });
-    // It asks for its grant before each connect.
-    await eventually(() => expect(asked).toBeGreaterThan(1));
+    // A lane asks whether it owns its grant before each connect.
+    await eventually('the lane connects for the second time', () => expect(asked).toBeGreaterThan(1));
     expect(retired).toEqual([]);
     contrary.release();
-    await eventually(() => expect(retired).toEqual([0]));
+    await eventually('the lane is retired', () => expect(retired).toEqual([0]));
     await lane.stop();
     await contrary.stop();
   });

@@ -75,65 +75,73 @@ async function sessionOf(index: number): Promise<boolean> {
   return present;
 }
 
-it('drains a lane that no member wants any more, and ends its session', async () => {
+async function untilConnected(): Promise<void> {
+  await eventually('the lanes are connected', () => expect(strategy.connected).toBe(true));
+}
+
+async function untilRetired(...lanes: number[]): Promise<void> {
+  await eventually(`the lanes ${lanes.join(', ')} are retired`, () => expect(retired).toEqual(lanes));
+}
+
+it('drains a surplus lane and ends its session', async () => {
   strategy.open(lane(0), ownership);
   strategy.open(lane(1), ownership);
-  await eventually(() => expect(strategy.connected).toBe(true));
+  await untilConnected();
   const during = publish(2000);
-  strategy.want(1);
+  strategy.setLaneCount(1);
   const first = await during;
-  await eventually(() => expect(retired).toEqual([1]));
+  await untilRetired(1);
   const second = await publish(200, 2000);
-  await eventually(() => expect(new Set(stored)).toEqual(new Set([...first, ...second])));
+  await eventually('all messages are stored', () => expect(new Set(stored)).toEqual(new Set([...first, ...second])));
   expect(stored).toHaveLength(2200);
   expect(strategy.connected).toBe(true);
 });
 
-it('stores what waited at the broker while nobody held a surplus lane before it ends its session', async () => {
+it('stores what waited at the broker while nobody owned a surplus lane, before it ends the session', async () => {
   strategy.open(lane(0), ownership);
-  await eventually(() => expect(strategy.connected).toBe(true));
+  await untilConnected();
   await strategy.close();
   const waiting = await publish(500);
-  strategy.want(0);
+  strategy.setLaneCount(0);
   strategy.open(lane(0), ownership);
-  await eventually(() => expect(retired).toEqual([0]));
+  await untilRetired(0);
   expect(stored).toEqual(waiting);
 });
 
-it('serves a lane that is wanted again, and continues the numbers of its batches', async () => {
+it('serves a lane that is no longer surplus, and continues the sequence numbers of its batches', async () => {
   strategy.open(lane(0), ownership);
-  await eventually(() => expect(strategy.connected).toBe(true));
+  await untilConnected();
   await publish(10);
-  await eventually(() => expect(stored).toHaveLength(10));
-  strategy.want(0);
-  await eventually(() => expect(retired).toEqual([0]));
-  strategy.want(1);
-  await eventually(async () => {
+  await eventually('ten messages are stored', () => expect(stored).toHaveLength(10));
+  strategy.setLaneCount(0);
+  await untilRetired(0);
+  strategy.setLaneCount(1);
+  await eventually('the lane stores messages again', async () => {
     await publish(1, 10);
     expect(stored.length).toBeGreaterThan(10);
   });
-  // A number that is not higher would pass for a repetition, and its batch be dropped.
+  // A batch whose number is not higher would count as a repetition, and be dropped.
   expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
   expect(new Set(sequences).size).toBe(sequences.length);
 });
 
-it('leaves no session of a retired lane behind, but that of a lane that only disconnects', async () => {
+it('leaves no session of a retired lane at the broker, and keeps the session of a lane that only disconnects', async () => {
   for (const index of [0, 1]) strategy.open(lane(index), ownership);
-  await eventually(() => expect(strategy.connected).toBe(true));
-  strategy.want(1);
-  await eventually(() => expect(retired).toEqual([1]));
+  await untilConnected();
+  strategy.setLaneCount(1);
+  await untilRetired(1);
   await strategy.close();
   expect(await Promise.all([0, 1].map(sessionOf))).toEqual([true, false]);
 });
 
-describe('untilConnected', () => {
+describe('LaneStrategy.untilConnected', () => {
   const forever = new AbortController().signal;
 
-  it('resolves at once if no lane is held here', async () => {
+  it('resolves at once if this process has no lane', async () => {
     await strategy.untilConnected(60_000, forever);
   });
 
-  it('waits for each lane that is held here', async () => {
+  it('waits for each lane of this process', async () => {
     const port = await freePort();
     const waiting = begin(`group${groups++}`, `mqtt://127.0.0.1:${port}`);
     for (const index of [0, 1]) waiting.open(lane(index), ownership);
@@ -149,7 +157,7 @@ describe('untilConnected', () => {
   it('rejects if a lane stays away for too long, or if it is aborted', async () => {
     const away = begin(`group${groups++}`, `mqtt://127.0.0.1:${await freePort()}`);
     away.open(lane(0), ownership);
-    await expect(away.untilConnected(1, forever)).rejects.toThrow('the lanes held here are not connected after 1 ms');
+    await expect(away.untilConnected(1, forever)).rejects.toThrow('the lanes of this process are not connected after 1 ms');
     const stop = new AbortController();
     const aborted = away.untilConnected(60_000, stop.signal);
     stop.abort(new Error('the process stops'));

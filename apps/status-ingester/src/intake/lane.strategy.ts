@@ -1,7 +1,7 @@
 /**
  * The lanes as a custom transport of @nestjs/microservices: the application starts and stops it with its other servers.
- * What a lane receives goes to the mailbox writer in batches, not through pattern handlers: their frame would replace
- * the writer's errors, `StaleOwnerError` among them (ADR 0036).
+ * A lane passes its packets to the mailbox writer directly, in batches. NestJS' pattern handlers would replace the writer's
+ * errors, `StaleOwnerError` among them (ADR 0036).
  */
 import { EventEmitter, once } from 'node:events';
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
@@ -12,11 +12,12 @@ import type { MailboxWriter } from './mailbox-writer.js';
 
 export class LaneStrategy extends Server implements CustomTransportStrategy {
   override readonly transportId = Symbol('lane');
-  /** The share group: its name is a secret of the installation, known once the key space has been read. */
+  /** Name of the share group, a secret of the installation; set once the key space has been claimed. */
   group: string | undefined;
   private readonly lanes = new Map<number, Lane>();
-  private readonly changed = new EventEmitter();
-  private wanted = Infinity;
+  private readonly changes = new EventEmitter();
+  /** Lanes with a higher index are surplus. */
+  private laneCount = Infinity;
 
   constructor(
     private readonly options: Omit<LaneOptions, 'clientId'>,
@@ -27,7 +28,7 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     super();
   }
 
-  /** Nothing is received yet: lanes open as they are granted. */
+  /** Connects nothing: a lane is opened when it is granted. */
   listen(callback: () => void): void {
     callback();
   }
@@ -36,9 +37,9 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     this.start(grant, ownership, 0);
   }
 
-  /** Lanes from this index on are wanted no more (S10): those held here are drained and ended, or serve again. */
-  want(count: number): void {
-    this.wanted = count;
+  /** Retires the lanes of this process from index `count` on (S10), and makes retiring ones below it serve again. */
+  setLaneCount(count: number): void {
+    this.laneCount = count;
     for (const lane of this.lanes.values()) {
       if (lane.purpose === this.purposeOf(lane.grant)) continue;
       lane.stop().then(
@@ -46,17 +47,17 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
           if (this.lanes.get(lane.grant.index) !== lane) return;
           this.start(lane.grant, lane.ownership, lane.sequence);
         },
-        (error: unknown) => this.log.error({ err: error, lane: lane.grant.index }, 'could not stop a lane'),
+        (error: unknown) => this.log.error({ err: error, lane: lane.grant.index }, 'could not stop a lane to change its purpose'),
       );
     }
   }
 
   private purposeOf(grant: Grant): LanePurpose {
-    return grant.index < this.wanted ? 'serve' : 'retire';
+    return grant.index < this.laneCount ? 'serve' : 'retire';
   }
 
   private start(grant: Grant, ownership: LaneOwnership, sequence: number): void {
-    if (this.group === undefined) throw new Error('a lane was granted before the share group was known');
+    if (this.group === undefined) throw new Error('a lane was opened before the share group is known: claim the key space first');
     const prefix = `$share/${this.group}/`;
     const lane = new Lane(
       grant,
@@ -69,9 +70,9 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
       this.writer,
       {
         ...this.events,
-        connected: (about) => {
-          this.events.connected(about);
-          this.changed.emit('change');
+        connected: (connect) => {
+          this.events.connected(connect);
+          this.changes.emit('change');
         },
       },
       ownership,
@@ -82,40 +83,40 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
     lane.start();
   }
 
-  /** Gives a lane up. */
+  /** Stops a lane that was lost. */
   async drop(grant: Grant): Promise<void> {
     const lane = this.lanes.get(grant.index);
     if (lane?.grant !== grant) return;
     this.lanes.delete(grant.index);
-    this.changed.emit('change');
+    this.changes.emit('change');
     lane.abandon();
     await lane.stop();
   }
 
-  /** Resolves when the lanes held here that are to receive, if any, are connected. @throws Error after so long, or if it is aborted */
+  /** Resolves when all serving lanes of this process are connected. @throws Error after `waitMs`, or when aborted */
   async untilConnected(waitMs: number, signal: AbortSignal): Promise<void> {
-    const late = new AbortController();
-    const reason = new Error(`the lanes held here are not connected after ${waitMs} ms`);
-    const timer = setTimeout(() => late.abort(reason), waitMs);
-    const over = linkedAbort(signal, late.signal);
+    const timeout = new AbortController();
+    const reason = new Error(`the lanes of this process are not connected after ${waitMs} ms: is the broker away?`);
+    const timer = setTimeout(() => timeout.abort(reason), waitMs);
+    const ended = linkedAbort(signal, timeout.signal);
     try {
       while (!this.serving.every(({ connected }) => connected))
-        await once(this.changed, 'change', { signal: over.signal });
+        await once(this.changes, 'change', { signal: ended.signal });
     } catch (error) {
-      over.signal.throwIfAborted();
+      ended.signal.throwIfAborted();
       throw error;
     } finally {
       clearTimeout(timer);
-      over.unlink();
+      ended.unlink();
     }
   }
 
-  /** The lanes held here that are to receive. */
+  /** The lanes of this process that are not retiring. */
   get serving(): readonly Lane[] {
     return [...this.lanes.values()].filter(({ purpose }) => purpose === 'serve');
   }
 
-  /** Whether all lanes held here, if any, are connected. */
+  /** Whether all lanes of this process are connected. */
   get connected(): boolean {
     return [...this.lanes.values()].every((lane) => lane.connected);
   }
@@ -125,10 +126,10 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
   }
 
   on(): never {
-    throw new Error('lanes emit no events of their own');
+    throw new Error('the lane transport emits no events');
   }
 
-  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the signature of the frame
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the signature that NestJS declares
   unwrap<T = ReadonlyMap<number, Lane>>(): T {
     return this.lanes as T;
   }

@@ -1,32 +1,33 @@
 /**
- * A lane while this process holds it: keeps one connection of the lane's session open, with back-off between them.
- * It ends when the lane is given back, or is found to be another's (S10).
+ * A lane while this process owns it: keeps a connection of the lane's session open, and connects again after a back-off. It
+ * ends when the lane is handed over, or has another owner (S10).
  */
 import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
 import { Backoff, counter, gauge, type Logger, OPEN, pause, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import { LaneActivity } from './lane-activity.js';
+import type { LaneConnect } from './lane-connections.js';
 import type { MailboxWriter } from './mailbox-writer.js';
 
-/** `retire`: nobody wants the lane any more, so its session is drained and ended (S10). */
+/** `retire`: the lane is surplus, so its session is drained and ended (S10). */
 export type LanePurpose = 'serve' | 'retire';
 
 export type LaneOwnership = Pick<Ownership, 'confirm' | 'lost'>;
 
 export interface LaneOptions extends IntakeOptions {
-  /** Of the topics that clients publish on. */
+  /** Templates of the topics on which clients publish. */
   templates: readonly TopicTemplate[];
 }
 
 export interface LaneEvents {
-  /** It has subscribed. `again`: after it had lost the broker, under the same grant. */
-  connected(about: { sessionPresent: boolean; again: boolean }): void;
-  /** The lane's session is gone from the broker. */
+  /** The lane is connected and subscribed. */
+  connected(connect: LaneConnect): void;
+  /** The broker has no session of the lane any more. */
   retired(lane: number): Promise<void>;
 }
 
-const connected = gauge('lane_connected', 'Whether the lane is connected to the broker (1) or not (0).', ['lane']);
+const connectedGauge = gauge('lane_connected', 'Whether the lane is connected to the broker (1) or not (0).', ['lane']);
 const lostSessions = counter(
   'lane_sessions_lost',
   'Connects of a lane at which the broker no longer had its session.',
@@ -39,9 +40,9 @@ export class Lane {
   private readonly stopping = sharedAbort();
   private readonly storing = sharedAbort();
   private readonly backoff = new Backoff(100, 1000, 10_000);
-  private work: Promise<void> | undefined;
-  private up = false;
-  private served = false;
+  private running: Promise<void> | undefined;
+  private isConnected = false;
+  private wasConnected = false;
 
   constructor(
     readonly grant: Grant,
@@ -51,7 +52,7 @@ export class Lane {
     private readonly events: LaneEvents,
     readonly ownership: LaneOwnership,
     private readonly logger: Logger,
-    /** Of the last batch that was stored under this grant. */
+    /** Sequence number of the last batch under this grant. */
     public sequence = 0,
   ) {
     lostSessions.inc({ lane: grant.index }, 0);
@@ -62,23 +63,23 @@ export class Lane {
     return this.stopping.signal.aborted;
   }
 
-  /** Whether it serves, or has nothing more to do. */
+  /** Whether the lane is connected, or retired. */
   get connected(): boolean {
-    return this.up;
+    return this.isConnected;
   }
 
   start(): void {
-    this.work ??= this.run();
+    this.running ??= this.run();
   }
 
-  /** Stores and acknowledges what is in hand, then disconnects; the session stays at the broker for the next owner. */
+  /** Stores and acknowledges the current batch, then disconnects; the session stays at the broker for the next owner. */
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.connection?.close();
-    await this.work;
+    await this.running;
   }
 
-  /** Closes the connection, and opens another one of the same session. */
+  /** Closes the connection; the lane then opens another one of the same session. */
   reconnect(): void {
     this.activity.disconnected();
     this.connection?.close().catch((error: unknown) => {
@@ -86,7 +87,7 @@ export class Lane {
     });
   }
 
-  /** Ends at once what cannot be finished, so that `stop` resolves. */
+  /** Aborts the batch that is being stored, so that `stop` resolves soon. */
   abandon(): void {
     this.storing.abort();
   }
@@ -107,8 +108,8 @@ export class Lane {
         this.backoff.succeeded();
         if (!sessionPresent) lostSessions.inc({ lane: this.grant.index });
         this.logger.info({ ...about, session_present: sessionPresent }, 'lane connected');
-        this.events.connected({ sessionPresent, again: this.served });
-        this.served = true;
+        this.events.connected({ sessionPresent, isReconnect: this.wasConnected });
+        this.wasConnected = true;
       } catch (error) {
         if (!this.stopped()) {
           this.logger.warn({ ...about, err: error }, 'lane could not connect');
@@ -117,7 +118,7 @@ export class Lane {
       }
       const how = await connection.ended;
       this.setConnected(false);
-      if (how === 'taken-over') this.logger.warn(about, 'session taken over by another connection');
+      if (how === 'taken-over') this.logger.warn(about, 'another connection took over the session of a lane');
       if (this.stopped()) return;
       const waitMs = this.backoff.failed();
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
@@ -128,25 +129,25 @@ export class Lane {
   private async retire(connection: IntakeConnection): Promise<void> {
     await connection.retire();
     await this.events.retired(this.grant.index);
-    this.up = true;
+    this.isConnected = true;
     this.logger.info({ lane: this.grant.index, epoch: this.grant.epoch }, 'surplus lane drained and its session ended');
   }
 
-  /** A zombie that connected with the lane's client id would throw the rightful owner out (S10). */
+  /** Asks first: a former owner that connects with the lane's client id would disconnect the present owner (S10). */
   private async mayConnect(): Promise<boolean> {
     while (!this.stopped()) {
       try {
         return await this.ownership.confirm(this.grant);
       } catch (error) {
         const waitMs = this.backoff.failed();
-        this.logger.warn({ lane: this.grant.index, err: error, wait_ms: waitMs }, 'could not ask who holds the lane');
+        this.logger.warn({ lane: this.grant.index, err: error, wait_ms: waitMs }, 'could not read who owns the lane; trying again');
         await pause(waitMs, this.stopping.signal);
       }
     }
     return false;
   }
 
-  /** A rejection ends the connection, and nothing of the batch is acknowledged. */
+  /** If it rejects, the connection is closed and no packet of the batch is acknowledged. */
   private async onBatch(packets: readonly IntakePacket[]): Promise<void> {
     this.activity.batchReceived(packets, performance.now());
     try {
@@ -162,10 +163,10 @@ export class Lane {
     }
   }
 
-  private setConnected(up: boolean): void {
-    this.up = up;
-    if (up) this.activity.connected(performance.now());
+  private setConnected(isConnected: boolean): void {
+    this.isConnected = isConnected;
+    if (isConnected) this.activity.connected(performance.now());
     else this.activity.disconnected();
-    connected.set({ lane: this.grant.index }, up ? 1 : 0);
+    connectedGauge.set({ lane: this.grant.index }, isConnected ? 1 : 0);
   }
 }

@@ -41,7 +41,7 @@ function packetsOn(topic: string, count: number, payload: Buffer): IntakePacket[
 }
 
 describe('MailboxWriter', () => {
-  it('logs one line a second for a flood on topics without a valid client id, and stores nothing of it', async () => {
+  it('logs one line a second while packets without a valid client id flood in, and stores none of them', async () => {
     const lines: string[] = [];
     const logger = pino({ level: 'warn' }, { write: (line) => void lines.push(line) });
     const writer = await writerOf({}, logger);
@@ -54,13 +54,13 @@ describe('MailboxWriter', () => {
     expect(await redis.exists(keys.mailbox(0))).toBe(0);
   });
 
-  it('throttles a client by bytes that sends the largest packets within its rate of messages, and no other client', async () => {
+  it('throttles by bytes a client that sends the largest packets within its message rate, and no other client', async () => {
     const writer = await writerOf({ bytesRate: 65_536, rate: 1000 });
     const largest = Buffer.alloc(262_144, 'x');
     const small = packetsOn('redhat/insights/in/small', 1, Buffer.from('x'));
     await writer.write([...packetsOn('redhat/insights/in/large', 50, largest), ...small], LANE, 2, forever);
     const entries = await redis.xrange(keys.mailbox(0), '-', '+');
-    // The first fits into the burst; in place of all others there is one entry with a sample.
+    // The first packet fits into the burst; one notice with a sample replaces all others.
     expect(entries.map(([, fields]) => fields.join(' ').length > largest.length)).toEqual([true, false, false]);
     expect(entries[1]?.[1].join(' ')).toContain('65536 bytes a second');
   });
@@ -74,7 +74,7 @@ describe('MailboxWriter', () => {
     expect(await redis.exists(keys.mailbox(0))).toBe(0);
   });
 
-  it('waits for room in a full mailbox, and stops to wait when it is aborted', async () => {
+  it('waits for room in a full mailbox, and stops waiting when it is aborted', async () => {
     const writer = await writerOf({}, quiet, 1);
     const [first, second, third] = packetsOn('redhat/insights/in/a', 3, Buffer.from('x')).map((packet) => [packet]);
     await writer.write(first ?? [], LANE, 1, forever);

@@ -1,26 +1,28 @@
 /**
- * Writes what a lane received into the mailboxes: each packet is hashed to its shard and appended to that shard's
- * mailbox. The lane acknowledges a batch to the broker when `write` has resolved.
+ * Writes what a lane received into the mailboxes: each packet becomes an entry, and is appended to the mailbox of its
+ * client's shard. The lane acknowledges a batch to the broker when `write` has resolved.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
 import type { IntakePacket } from '@app/broker';
 import { OPEN, Sampled, backoffMs, counter, type Logger } from '@app/platform';
-import { shardOf, type TopicTemplate } from '@app/protocol';
+import { payloadSample, payloadText, shardOf, type TopicTemplate } from '@app/protocol';
+import { encodeCommand, encodePacket, type Packet } from '@app/registry';
 import { StaleOwnerError, type Grant, type LaneItem, type Mailboxes } from '@app/sharding';
 import { ClientRateLimiter, type ClientLimits } from './client-rate-limiter.js';
 import type { LaneMarkers } from './lane-markers.js';
-import { senderOf, toMailboxItem, toThrottledItem } from './mailbox-item.js';
 
 export interface MailboxWriterOptions {
-  /** Of the topics that clients publish on. */
+  /** Templates of the topics on which clients publish. */
   templates: readonly TopicTemplate[];
   shardCount: number;
   laneCount: number;
   maxInboundBytes: number;
-  /** Of each client. */
+  /** Rate limit of each client. */
   limits: Omit<ClientLimits, 'largest'>;
 }
 
+/** By shard. */
 type Batches = ReadonlyMap<number, readonly LaneItem[]>;
 
 const NOTHING: Batches = new Map();
@@ -58,19 +60,19 @@ export class MailboxWriter {
   }
 
   /**
-   * Resolves when every packet is in its mailbox. A full mailbox, or a Redis that is away, is waited for.
-   * @throws StaleOwnerError if the lane has a newer owner, who stores what is not stored yet; AbortError
+   * Resolves when every packet is in its mailbox. It tries again while a mailbox is full or Redis is away.
+   * @throws StaleOwnerError if the lane has a newer owner, which stores what is not stored yet; AbortError
    */
   async write(packets: readonly IntakePacket[], lane: Grant, sequence: number, signal: AbortSignal): Promise<void> {
-    const own = packets.filter((packet) => this.markers.isMarker(packet));
-    const ofClients = own.length === 0 ? packets : packets.filter((packet) => !own.includes(packet));
+    const markers = packets.filter((packet) => this.markers.isMarker(packet));
+    const ofClients = markers.length === 0 ? packets : packets.filter((packet) => !markers.includes(packet));
     let batches: Batches = this.byShard(ofClients, lane.index);
     for (let attempt = 0; batches.size > 0; attempt++) {
       batches = await this.append(lane, sequence, batches);
       if (batches.size > 0) await sleep(backoffMs(attempt, 20, 1000), undefined, { signal });
     }
     received.inc({ lane: lane.index }, ofClients.length);
-    await this.markers.note(own);
+    await this.markers.note(markers);
   }
 
   /** @returns the batches to append again: those whose mailbox is full, or all if the outcome is unknown. */
@@ -85,7 +87,7 @@ export class MailboxWriter {
     } catch (error) {
       if (error instanceof StaleOwnerError) throw error;
       waits.inc({ cause: 'redis' });
-      this.logger.warn({ err: error, lane: lane.index }, 'append failed; repeating it');
+      this.logger.warn({ err: error, lane: lane.index }, 'could not append to the mailboxes; trying again');
       return batches;
     }
   }
@@ -121,4 +123,36 @@ export class MailboxWriter {
       this.logger.warn({ topic: topic.slice(0, 512), skipped }, 'message on a topic without a valid client id dropped'),
     );
   }
+}
+
+/** The client that sent a packet, and the template of the packet's topic. */
+export type Sender = Pick<Packet, 'clientId' | 'topic'>;
+
+/** @returns undefined if no template matches the topic, or the client id is not valid */
+export function senderOf(topic: string, templates: readonly TopicTemplate[]): Sender | undefined {
+  for (const template of templates) {
+    const clientId = template.clientIdOf(topic);
+    if (clientId !== undefined) return { clientId, topic: template.template };
+  }
+  return undefined;
+}
+
+export function toMailboxItem(packet: IntakePacket, sender: Sender, lane: number, maxBytes: number): LaneItem {
+  const { payload, retain, dup } = packet;
+  const text = encodePacket({ ...sender, lane, retain, dup, ...payloadText(payload, maxBytes) });
+  return { text, delivery: deliveryOf(packet), again: dup };
+}
+
+/**
+ * The notice that a client is throttled, in place of its packet. It names no delivery: if the broker delivers the packet
+ * again, the limit is applied again.
+ */
+export function toThrottledItem({ payload }: IntakePacket, { clientId, topic }: Sender, details: string): LaneItem {
+  const command = { do: 'throttled', topic, sample: payloadSample(payload), details } as const;
+  return { text: encodeCommand({ clientId, command }), delivery: '', again: false };
+}
+
+/** A redelivery has the same packet id, topic and payload. A packet id alone may have been used for another message since. */
+function deliveryOf({ packetId, topic, payload }: IntakePacket): string {
+  return packetId === undefined ? '' : `${packetId}.${crc32(payload, crc32(topic)).toString(36)}`;
 }

@@ -1,7 +1,7 @@
 /**
- * What happens when a lease is granted or lost. A granted shard is migrated, announced, and read by the owner loop; a granted
- * lane is announced to the mailboxes and connected. A lost one is finished with: its batch in hand is applied, or stored and
- * acknowledged (S6).
+ * What happens when a lease is granted or lost. A granted shard is migrated, its move becomes an event, and the owner loop
+ * reads it. A granted lane is announced to the mailboxes and connected. When a lease is lost, the current batch is finished
+ * first: of a shard it is applied, of a lane it is stored and acknowledged (S6).
  */
 import type { Logger } from '@app/platform';
 import { shardMoved, type Migration, type RegistryKeys } from '@app/registry';
@@ -17,7 +17,7 @@ export interface GrantListenerDependencies {
   commits: FencedCommit;
   loop: Pick<OwnerLoop, 'add' | 'remove'>;
   mailboxes: Pick<Mailboxes, 'announce'>;
-  lanes: Pick<LaneStrategy, 'open' | 'drop' | 'want'>;
+  lanes: Pick<LaneStrategy, 'open' | 'drop' | 'setLaneCount'>;
   triggers: Pick<SweepTriggers, 'possibleDataLoss'>;
   keys: RegistryKeys;
   /** Id of this process among the members. */
@@ -34,7 +34,7 @@ export class GrantListener implements OwnershipListener {
     const { format } = await keySpace.current();
     if (grant.kind === 'shard') {
       await migration.migrate(grant, format);
-      await this.publishMove(grant);
+      await this.emitMove(grant);
       return loop.add(grant);
     }
     await mailboxes.announce(grant, shardCount);
@@ -48,17 +48,17 @@ export class GrantListener implements OwnershipListener {
   }
 
   lanesWanted(count: number): void {
-    this.dependencies.lanes.want(count);
+    this.dependencies.lanes.setLaneCount(count);
   }
 
   possibleDataLoss(): void {
     const { keySpace, triggers, logger } = this.dependencies;
     keySpace.forget();
-    logger.warn('what Redis held may be lost in part: connections may differ from the broker');
+    logger.warn('Redis may have lost data: connections may differ from the broker until a sweep has corrected them');
     triggers.possibleDataLoss();
   }
 
-  private async publishMove(grant: Grant): Promise<void> {
+  private async emitMove(grant: Grant): Promise<void> {
     const { commits, keys, memberId } = this.dependencies;
     const position = await commits.position(grant.index);
     await commits.commit(grant, position, position, [shardMoved(keys, grant.index, grant.epoch, memberId)]);

@@ -1,6 +1,6 @@
 /**
- * Sets the key space up if it is new, with the lanes and the share group in use. Claimed once, and again if Redis may have
- * lost it or the claim has failed. Nothing is acted for in a key space that does not fit (S0).
+ * Claims the key space: sets it up if it is new, and records the lanes and the share group in use. It is claimed once, and
+ * again if Redis may have lost it or the claim has failed. An ingester owns nothing in a key space that does not fit (S0).
  */
 import type { Logger, Redis } from '@app/platform';
 import { claimKeySpace, claimLanes, type RegistryKeys } from '@app/registry';
@@ -8,7 +8,7 @@ import type { LaneStrategy } from '../intake/lane.strategy.js';
 
 export interface ClaimedKeySpace {
   format: number;
-  /** Lanes 0 to this, less one, may have sessions at the broker. */
+  /** Number of lanes that may have sessions at the broker. */
   sessions: number;
 }
 
@@ -48,12 +48,12 @@ export class KeySpaceClaim {
     const { redis, keys, lanes } = this;
     const { shardCount, laneCount, shareGroup } = this.options;
     const { format } = await claimKeySpace(redis, keys, shardCount);
-    // The group's name is part of the lanes' sessions.
+    // The name of the group is part of the client ids of the lanes.
     const noted = await claimLanes(redis, keys, laneCount, shareGroup ?? lanes.group);
     const group = shareGroup ?? noted.shareGroup;
     if (lanes.group !== undefined && lanes.group !== group)
       this.logger.warn(
-        'another share group is noted than the one in use: the old lanes stay at the broker until removed',
+        'the key space names another share group than the one in use: the sessions of the old lanes stay at the broker until removed',
       );
     lanes.group = group;
     return { sessions: noted.sessions, format };

@@ -1,14 +1,14 @@
 /**
  * In: leases granted and lost. Out: shards that are read and lanes that are connected, or no longer.
- * Invariants: nothing is acted for in a key space that does not fit (S0), nor while ingesters of an older release run; a
- * shard has this release's format before it is read; what is given back is finished first (S6).
+ * Invariants: this process owns nothing in a key space that does not fit (S0), nor while ingesters of an older release run;
+ * a shard has this release's format before it is read; the current batch is finished before a lease is released (S6).
  */
 import { Module, type DynamicModule, type ModuleMetadata } from '@nestjs/common';
 import { LOGGER, REDIS, SETTINGS, type Logger, type Redis } from '@app/platform';
 import { Migration, RegistryKeys, RegistryModule } from '@app/registry';
 import { FencedCommit, LeasedOwnership, Mailboxes, OwnerLoop } from '@app/sharding';
-import type { IngesterSettings } from '../ingester.settings.js';
 import { IntakeModule } from '../intake/intake.module.js';
+import type { IntakeSettings } from '../intake/intake.settings.js';
 import { LaneStrategy } from '../intake/lane.strategy.js';
 import { ReconciliationModule } from '../reconciliation/reconciliation.module.js';
 import { SweepTriggers } from '../reconciliation/sweep-triggers.js';
@@ -32,7 +32,7 @@ export class OwnershipModule {
           useFactory: (
             redis: Redis,
             keys: RegistryKeys,
-            { SHARD_COUNT: shardCount }: IngesterSettings,
+            { SHARD_COUNT: shardCount }: IntakeSettings,
             logger: Logger,
           ) => new Migration({ redis, keys, shardCount, logger }),
         },
@@ -48,7 +48,7 @@ export class OwnershipModule {
             redis: Redis,
             keys: RegistryKeys,
             lanes: LaneStrategy,
-            { SHARD_COUNT: shardCount, INTAKE_LANES: laneCount, SHARE_GROUP: shareGroup }: IngesterSettings,
+            { SHARD_COUNT: shardCount, INTAKE_LANES: laneCount, SHARE_GROUP: shareGroup }: IntakeSettings,
             logger: Logger,
           ) => new KeySpaceClaim(redis, keys, lanes, { shardCount, laneCount, shareGroup }, logger),
         },
@@ -79,7 +79,7 @@ export class OwnershipModule {
             triggers: SweepTriggers,
             keys: RegistryKeys,
             { id: memberId }: MemberIdentity,
-            { SHARD_COUNT: shardCount }: IngesterSettings,
+            { SHARD_COUNT: shardCount }: IntakeSettings,
             logger: Logger,
           ) =>
             new GrantListener({

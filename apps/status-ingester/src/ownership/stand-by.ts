@@ -1,6 +1,6 @@
+/** Stands by while ingesters of an older release run: they cannot read what this release writes. */
 import type { Migration } from '@app/registry';
 
-/** Takes no part while ingesters of an older release run: they cannot read what this release writes. */
 export class StandBy {
   private waiting = false;
 

@@ -17,15 +17,15 @@ import {
   claimKeySpace,
 } from '@app/registry';
 import { Mailboxes } from '@app/sharding';
-import type { IngesterSettings } from '../ingester.settings.js';
 import { IntakeModule } from '../intake/intake.module.js';
 import { LaneConnections } from '../intake/lane-connections.js';
 import { LaneStrategy } from '../intake/lane.strategy.js';
-import { SENTINEL } from '../intake/sentinel.js';
 import { MemberIdentity } from '../sharding/member-identity.js';
 import { LEASES_REDIS, ShardingModule } from '../sharding/sharding.module.js';
+import { SENTINEL } from '../topics/topics.settings.js';
 import { LaneBarrier } from './lane-barrier.js';
 import { MaintenanceWorker } from './maintenance-worker.js';
+import type { ReconciliationSettings } from './reconciliation.settings.js';
 import { SweepTriggers } from './sweep-triggers.js';
 import { Verifier } from './verifier.js';
 
@@ -52,7 +52,7 @@ export const MAINTENANCE_REDIS: NamedConnection = {
         publisher: Publisher,
         redis: Redis,
         keys: RegistryKeys,
-        { INTAKE_LANES: lanes }: IngesterSettings,
+        { INTAKE_LANES: lanes }: ReconciliationSettings,
         logger: Logger,
       ) => new LaneBarrier({ publisher, redis, keys, topic: SENTINEL, lanes, logger }),
     },
@@ -65,7 +65,7 @@ export const MAINTENANCE_REDIS: NamedConnection = {
         mailboxes: Mailboxes,
         directory: ConnectionDirectory,
         redis: Redis,
-        settings: IngesterSettings,
+        settings: ReconciliationSettings,
         logger: Logger,
       ) =>
         new Verifier({
@@ -133,7 +133,7 @@ function sweepTriggers(
   redis: Redis,
   keys: RegistryKeys,
   lanes: LaneConnections,
-  { SWEEP_INTERVAL: sweepEveryMs, RECONFIRM_WINDOW: reconfirmWindowMs }: IngesterSettings,
+  { SWEEP_INTERVAL: sweepEveryMs, RECONFIRM_WINDOW: reconfirmWindowMs }: ReconciliationSettings,
   logger: Logger,
 ): SweepTriggers {
   const brokerRuns = new BrokerRuns(redis, keys);
@@ -154,7 +154,7 @@ function maintenanceWorker(
   broker: BrokerAccess,
   member: MemberIdentity,
   lanes: LaneStrategy,
-  settings: IngesterSettings,
+  settings: ReconciliationSettings,
   logger: Logger,
 ): MaintenanceWorker {
   const { SHARD_COUNT: shardCount } = settings;

@@ -5,7 +5,7 @@
 import type { MemoryMark, MemoryWatch } from '@app/platform';
 import { FINISHED_LIMITS, type FinishedLimits } from '@app/registry';
 import type { LogLimits } from '@app/sharding';
-import type { IngesterSettings } from '../ingester.settings.js';
+import type { ShardSettings } from './shard.settings.js';
 
 const NEARLY_FULL: MemoryMark = { share: 0.95 };
 const PART = 4;
@@ -13,7 +13,7 @@ const PART = 4;
 const FINISHED_SHARE = 0.2;
 
 type KeptSettings = Pick<
-  IngesterSettings,
+  ShardSettings,
   'SHARD_COUNT' | 'SHARD_FINISHED_LIMIT' | 'SHARD_FINISHED_BYTES' | 'EVENT_STREAM_BYTES' | 'EVENT_RETENTION'
 >;
 

@@ -16,7 +16,6 @@ import {
   WakeUps,
 } from '@app/registry';
 import { FencedCommit, LeasedOwnership, Mailboxes, OwnerLoop, mailboxReader } from '@app/sharding';
-import type { IngesterSettings } from '../ingester.settings.js';
 import type { Rules } from '../rules/transition.js';
 import { ShardingModule } from '../sharding/sharding.module.js';
 import { ByteRecount } from './byte-recount.js';
@@ -26,6 +25,7 @@ import { exposeMailboxes } from './mailbox-gauges.js';
 import { ACCOUNTS, VERIFICATION, type Accounts, type Verifications } from './ports.js';
 import { RetentionLimits } from './retention-limits.js';
 import { ShardActor } from './shard-actor.js';
+import type { ShardSettings } from './shard.settings.js';
 import { toDoKinds } from './todo-catalogue.js';
 import { ToDoRunner } from './todo-runner.js';
 
@@ -54,7 +54,7 @@ export class ShardModule {
         {
           provide: RetentionLimits,
           inject: [SETTINGS, MemoryWatch],
-          useFactory: (settings: IngesterSettings, memory: MemoryWatch) => new RetentionLimits(settings, memory),
+          useFactory: (settings: ShardSettings, memory: MemoryWatch) => new RetentionLimits(settings, memory),
         },
         {
           provide: DueTodos,
@@ -100,7 +100,7 @@ export class ShardModule {
             todos: ToDoRunner,
             verifier: Verifications,
             clients: Accounts | undefined,
-            settings: IngesterSettings,
+            settings: ShardSettings,
             logger: Logger,
           ) => {
             const rules = rulesOf(settings, clients);
@@ -164,7 +164,7 @@ function toDoRunner(
   mailboxes: Mailboxes,
   publisher: Publisher,
   due: DueTodos,
-  { SHARD_COUNT, OUT_TOPIC: outTopic }: IngesterSettings,
+  { SHARD_COUNT, OUT_TOPIC: outTopic }: ShardSettings,
   logger: Logger,
 ): ToDoRunner {
   const kinds = toDoKinds({
@@ -182,7 +182,7 @@ function toDoRunner(
   return new ToDoRunner(kinds, due, logger);
 }
 
-function rulesOf(settings: IngesterSettings, accounts: Accounts | undefined): Rules {
+function rulesOf(settings: ShardSettings, accounts: Accounts | undefined): Rules {
   return {
     statusTopics: settings.STATUS_TOPICS.map(({ template }) => template),
     inTopic: settings.IN_TOPIC.template,

@@ -1,7 +1,8 @@
 /**
  * In: heartbeats, leases and the key space's marker. Out: the shards and lanes that this process owns, the mailboxes, and the
  * fenced commit. Invariants: a write of a former owner is refused (S1, S2); an owner stops before its lease can end (S3); a
- * restart is a new member (S4); members alone decide who owns what (S5); a Redis that lost data revokes everything (S0).
+ * restart is a new member (S4); the members decide among themselves who owns what (S5); if Redis lost data, all leases are
+ * revoked (S0).
  */
 import { Module } from '@nestjs/common';
 import { Publisher } from '@app/broker';
@@ -19,24 +20,24 @@ import {
 } from '@app/platform';
 import { FORMAT, KeySpaceWatch, RegistryKeys, RegistryModule } from '@app/registry';
 import { FencedCommit, LeaseTiming, LeasedOwnership, Leases, Mailboxes, Members } from '@app/sharding';
-import type { IngesterSettings } from '../ingester.settings.js';
 import { MemberIdentity } from './member-identity.js';
+import type { ShardingSettings } from './sharding.settings.js';
 
-/** Fails fast: a lease must be renewed in time, or not at all. */
+/** Fails fast: a lease must be renewed in time or not at all. */
 export const LEASES_REDIS: NamedConnection = {
   token: Symbol('LEASES_REDIS'),
   name: 'ingester-leases',
   whenAway: 'fail',
 };
 
-/** Subscribed to the changes of the members. */
+/** Subscribes to changes of the members. */
 export const MEMBERS_REDIS: NamedConnection = {
   token: Symbol('MEMBERS_REDIS'),
   name: 'ingester-members',
   whenAway: 'wait',
 };
 
-/** Above it the lanes stop reading, and the broker keeps what clients send. */
+/** Above this share of `maxmemory` the mailboxes count as full: lanes stop reading, and the broker queues what clients send. */
 const LANES_STOP: MemoryMark = { share: 1.05 };
 
 @Module({
@@ -46,7 +47,7 @@ const LANES_STOP: MemoryMark = { share: 1.05 };
     {
       provide: MemoryWatch,
       inject: [REDIS, RegistryKeys, SETTINGS, LOGGER],
-      useFactory: (redis: Redis, keys: RegistryKeys, { SHARD_COUNT }: IngesterSettings, logger: Logger) =>
+      useFactory: (redis: Redis, keys: RegistryKeys, { SHARD_COUNT }: ShardingSettings, logger: Logger) =>
         new MemoryWatch(
           redis,
           Array.from({ length: SHARD_COUNT }, (_, shard) => keys.mailbox(shard)),
@@ -56,7 +57,7 @@ const LANES_STOP: MemoryMark = { share: 1.05 };
     {
       provide: Mailboxes,
       inject: [REDIS, RegistryKeys, MemoryWatch, SETTINGS],
-      useFactory: (redis: Redis, keys: RegistryKeys, memory: MemoryWatch, settings: IngesterSettings) =>
+      useFactory: (redis: Redis, keys: RegistryKeys, memory: MemoryWatch, settings: ShardingSettings) =>
         new Mailboxes(redis, keys, settings.MAILBOX_LIMIT, 2 * settings.INTAKE_WINDOW, {
           bytes: settings.MAILBOX_BYTES,
           isClosed: (shard) => memory.isAbove(LANES_STOP, shard),
@@ -83,7 +84,7 @@ function leasedOwnership(
   keys: RegistryKeys,
   { name, bootId, id }: MemberIdentity,
   publisher: Publisher,
-  { LEASE_TIME, INTAKE_LANES, SHARD_COUNT: shardCount }: IngesterSettings,
+  { LEASE_TIME, INTAKE_LANES, SHARD_COUNT: shardCount }: ShardingSettings,
   logger: Logger,
 ): LeasedOwnership {
   const timing = new LeaseTiming(LEASE_TIME, REDIS_ANSWER_MS);

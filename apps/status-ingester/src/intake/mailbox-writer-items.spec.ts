@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { IntakePacket } from '@app/broker';
 import { TopicTemplate } from '@app/protocol';
 import { decodeMailboxEntry, type Packet } from '@app/registry';
-import { senderOf, toMailboxItem, toThrottledItem, type Sender } from './mailbox-item.js';
+import { senderOf, toMailboxItem, toThrottledItem, type Sender } from './mailbox-writer.js';
 
 const STATUS = new TopicTemplate('redhat/insights/status/{clientId}');
 const IN = new TopicTemplate('redhat/insights/in/{clientId}');
@@ -26,7 +26,7 @@ function knownSenderOf({ topic }: IntakePacket): Sender {
   return sender;
 }
 
-/** What the shard's owner will read from its mailbox. */
+/** What the shard's owner reads from its mailbox. */
 function written(packet: IntakePacket, lane = 0, maxBytes = MAX_BYTES): Packet {
   const item = toMailboxItem(packet, knownSenderOf(packet), lane, maxBytes);
   const message = decodeMailboxEntry({ id: '1700000000000-0', text: item.text });
@@ -37,7 +37,7 @@ function written(packet: IntakePacket, lane = 0, maxBytes = MAX_BYTES): Packet {
 }
 
 describe('toMailboxItem', () => {
-  it('keeps what a shard needs to know of a packet', () => {
+  it('keeps lane, topic, flags and payload of a packet', () => {
     expect(written(received('{"type":"offline"}'), 3)).toEqual({
       id: '1700000000000-0',
       kind: 'packet',
@@ -70,7 +70,7 @@ describe('toMailboxItem', () => {
     });
   });
 
-  it('keeps an empty payload: it removes a handshake', () => {
+  it('keeps an empty payload, which removes a handshake', () => {
     const packet = written(received('', { retain: true }));
     expect(packet).toMatchObject({ body: '', retain: true });
     expect(packet).not.toHaveProperty('refused');
@@ -82,11 +82,11 @@ describe('toMailboxItem', () => {
     ['with two levels for a client id', 'redhat/insights/in/host-1/x'],
     ['with a control character in the client id', 'redhat/insights/in/host\u0001'],
     ['with a client id too long', `redhat/insights/in/${'a'.repeat(257)}`],
-  ])('drops a packet on a topic %s', (_, topic) => {
+  ])('finds no sender for a topic %s', (_, topic) => {
     expect(senderOf(topic, TEMPLATES)).toBeUndefined();
   });
 
-  it('drops every packet if there is no template', () => {
+  it('finds no sender if there is no template', () => {
     expect(senderOf(received('x').topic, [])).toBeUndefined();
   });
 
@@ -99,7 +99,7 @@ describe('toMailboxItem', () => {
     expect(written(received('a'.repeat(MAX_BYTES + 1))).body).toBe('a'.repeat(1024));
   });
 
-  it('marks what is not UTF-8, and keeps a sample of its bytes', () => {
+  it('marks a payload that is not UTF-8, and keeps a sample of its bytes', () => {
     const packet = written(received(Buffer.from([0x7b, 0xff, 0xfe, 0x00])));
     expect(packet).toMatchObject({ refused: 'not-utf8', body: '{\u00ff\u00fe\0' });
     expect(written(received(Buffer.alloc(MAX_BYTES, 0xff))).body).toBe('\u00ff'.repeat(1024));
@@ -110,11 +110,11 @@ describe('toMailboxItem', () => {
     ['an encoded surrogate', [0xed, 0xa0, 0x80]],
     ['a character cut in two', [0xc3]],
     ['a character beyond Unicode', [0xf5, 0x80, 0x80, 0x80]],
-  ])('takes %s for what it is: not UTF-8', (_, bytes) => {
+  ])('marks %s as not UTF-8', (_, bytes) => {
     expect(written(received(Buffer.from(bytes))).refused).toBe('not-utf8');
   });
 
-  it('says too large of what is both too large and not UTF-8', () => {
+  it('marks a payload that is both too large and not UTF-8 as too large', () => {
     expect(written(received(Buffer.alloc(MAX_BYTES + 1, 0xff))).refused).toBe('too-large');
   });
 
@@ -132,7 +132,7 @@ describe('toMailboxItem', () => {
     );
   });
 
-  it('takes any bytes on any of its topics, in no more room than the limit allows', () => {
+  it('marks exactly the payloads above the limit as too large, whatever their bytes and topic', () => {
     const topic = fc.constantFrom('redhat/insights/in/a', 'redhat/insights/status/a');
     fc.assert(
       fc.property(
@@ -152,27 +152,27 @@ describe('toMailboxItem', () => {
   });
 });
 
-describe('the name of a delivery', () => {
+describe('the delivery name of an item', () => {
   const nameOf = (given: Partial<IntakePacket> = {}, payload = 'x'): string | undefined => {
     const packet = received(payload, given);
     return toMailboxItem(packet, knownSenderOf(packet), 0, MAX_BYTES).delivery;
   };
 
-  it('is the same when it is delivered again', () => {
+  it('is the same for a redelivery', () => {
     expect(nameOf({ dup: true })).toBe(nameOf());
     expect(nameOf()).toMatch(/^7\.[0-9a-z]+$/);
   });
 
-  it('differs with packet id, topic and payload', () => {
+  it('is another one for another packet id, topic or payload', () => {
     const names = [nameOf(), nameOf({ packetId: 8 }), nameOf({ topic: 'redhat/insights/in/host-2' }), nameOf({}, 'y')];
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it('is empty at QoS 0, which is never redelivered', () => {
+  it('is empty at QoS 0, since such a packet is never redelivered', () => {
     expect(nameOf({ packetId: undefined })).toBe('');
   });
 
-  it('is empty for a notice of throttling, so that the packet is judged again when it is delivered again', () => {
+  it('is empty for a throttling notice, so that the limit is applied again to a redelivery', () => {
     const packet = received('é'.repeat(2000), { dup: true });
     const item = toThrottledItem(packet, knownSenderOf(packet), 'too many');
     expect(item).toMatchObject({ delivery: '', again: false });
