@@ -7,7 +7,7 @@ import { FencedCommit, Mailboxes } from '@app/sharding';
 import { Verifier } from '../../apps/status-ingester/src/reconciliation/verifier.js';
 import { ToDoRunner } from '../../apps/status-ingester/src/shard/todo-runner.js';
 import { ShardActor } from '../../apps/status-ingester/src/shard/shard-actor.js';
-import { toDoKinds, type ToDoTools } from '../../apps/status-ingester/src/shard/todo-catalogue.js';
+import { toDoKinds, type ToDoDependencies } from '../../apps/status-ingester/src/shard/todo-catalogue.js';
 import type { Rules } from '../../apps/status-ingester/src/rules/transition.js';
 import { quiet } from './servers.js';
 
@@ -28,7 +28,7 @@ export interface ShardPartsOptions {
   shardCount: number;
   rules: Rules;
   /** Undefined if accounts are not in use. */
-  accounts?: ToDoTools['accounts'];
+  accounts?: ToDoDependencies['accounts'];
   /** Of the actor. */
   logger?: Logger;
 }

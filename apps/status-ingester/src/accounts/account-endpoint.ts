@@ -106,7 +106,10 @@ export class EndpointAccounts implements AccountResolver {
       return account === null ? { kind: 'none' } : { kind: 'account', account };
     } catch (error) {
       this.warnings.take((skipped) => {
-        this.logger.warn({ err: error, client_id: clientId, skipped }, 'could not ask ACCOUNTS_URL for the account of a client; asking again later');
+        this.logger.warn(
+          { err: error, client_id: clientId, skipped },
+          'could not ask ACCOUNTS_URL for the account of a client; asking again later',
+        );
       });
       return { kind: 'unavailable' };
     }

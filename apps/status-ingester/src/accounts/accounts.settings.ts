@@ -34,7 +34,11 @@ export type AccountSettings = z.output<z.ZodObject<typeof accountSettings>>;
 export function accountSettingsFit(settings: AccountSettings, ctx: z.RefinementCtx): void {
   const { ACCOUNTS_FILE, ACCOUNTS_URL, ACCOUNTS_TOKEN_FILE } = settings;
   if (ACCOUNTS_FILE !== undefined && ACCOUNTS_URL !== undefined) {
-    ctx.addIssue({ code: 'custom', path: ['ACCOUNTS_URL'], message: 'must not be set together with ACCOUNTS_FILE: use one of them' });
+    ctx.addIssue({
+      code: 'custom',
+      path: ['ACCOUNTS_URL'],
+      message: 'must not be set together with ACCOUNTS_FILE: use one of them',
+    });
   }
   if (ACCOUNTS_TOKEN_FILE !== undefined && ACCOUNTS_URL === undefined) {
     ctx.addIssue({ code: 'custom', path: ['ACCOUNTS_URL'], message: 'must be set if ACCOUNTS_TOKEN_FILE is set' });

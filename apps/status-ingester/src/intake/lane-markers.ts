@@ -67,7 +67,7 @@ export class LaneMarkers {
     }
     try {
       for (const id of unexpected.slice(-MOST_NOTED)) {
-        await boundedWrite(this.redis, 'SET', this.keys.laneMarker(id), '1', 'PX', KEPT_MS);
+        await boundedWrite(this.redis, 'SET', this.keys.laneMarker(id), '1', 'PX', NOTED_MS);
       }
     } catch (error) {
       this.logger.warn({ err: error }, 'could not note markers of a lane; their senders publish others');

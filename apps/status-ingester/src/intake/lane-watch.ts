@@ -122,7 +122,8 @@ export class LaneWatch {
       if (signal.aborted) return { outcome: 'unknown', since };
       return { outcome: (await markers.wasNoted(marker.id)) ? 'returned' : 'lost', since };
     } catch (error) {
-      if (!signal.aborted) logger.warn({ err: error }, 'the lane watch could not publish or find its marker; trying again');
+      if (!signal.aborted)
+        logger.warn({ err: error }, 'the lane watch could not publish or find its marker; trying again');
       return { outcome: 'unknown', since: begunAt };
     } finally {
       marker.forget();

@@ -157,7 +157,9 @@ describe('LaneStrategy.untilConnected', () => {
   it('rejects if a lane stays away for too long, or if it is aborted', async () => {
     const away = begin(`group${groups++}`, `mqtt://127.0.0.1:${await freePort()}`);
     away.open(lane(0), ownership);
-    await expect(away.untilConnected(1, forever)).rejects.toThrow('the lanes of this process are not connected after 1 ms');
+    await expect(away.untilConnected(1, forever)).rejects.toThrow(
+      'the lanes of this process are not connected after 1 ms',
+    );
     const stop = new AbortController();
     const aborted = away.untilConnected(60_000, stop.signal);
     stop.abort(new Error('the process stops'));

@@ -47,7 +47,8 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
           if (this.lanes.get(lane.grant.index) !== lane) return;
           this.start(lane.grant, lane.ownership, lane.sequence);
         },
-        (error: unknown) => this.log.error({ err: error, lane: lane.grant.index }, 'could not stop a lane to change its purpose'),
+        (error: unknown) =>
+          this.log.error({ err: error, lane: lane.grant.index }, 'could not stop a lane to change its purpose'),
       );
     }
   }
@@ -57,7 +58,8 @@ export class LaneStrategy extends Server implements CustomTransportStrategy {
   }
 
   private start(grant: Grant, ownership: LaneOwnership, sequence: number): void {
-    if (this.group === undefined) throw new Error('a lane was opened before the share group is known: claim the key space first');
+    if (this.group === undefined)
+      throw new Error('a lane was opened before the share group is known: claim the key space first');
     const prefix = `$share/${this.group}/`;
     const lane = new Lane(
       grant,

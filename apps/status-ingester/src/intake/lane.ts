@@ -140,7 +140,10 @@ export class Lane {
         return await this.ownership.confirm(this.grant);
       } catch (error) {
         const waitMs = this.backoff.failed();
-        this.logger.warn({ lane: this.grant.index, err: error, wait_ms: waitMs }, 'could not read who owns the lane; trying again');
+        this.logger.warn(
+          { lane: this.grant.index, err: error, wait_ms: waitMs },
+          'could not read who owns the lane; trying again',
+        );
         await pause(waitMs, this.stopping.signal);
       }
     }

@@ -29,12 +29,8 @@ export class OwnershipModule {
         {
           provide: Migration,
           inject: [REDIS, RegistryKeys, SETTINGS, LOGGER],
-          useFactory: (
-            redis: Redis,
-            keys: RegistryKeys,
-            { SHARD_COUNT: shardCount }: IntakeSettings,
-            logger: Logger,
-          ) => new Migration({ redis, keys, shardCount, logger }),
+          useFactory: (redis: Redis, keys: RegistryKeys, { SHARD_COUNT: shardCount }: IntakeSettings, logger: Logger) =>
+            new Migration({ redis, keys, shardCount, logger }),
         },
         {
           provide: StandBy,

@@ -57,28 +57,28 @@ it('a sweep is requested on schedule', async () => {
 });
 
 it('a sweep is requested when a lane is acquired, and when a lane lost the broker', async () => {
-  triggers.laneConnected({ sessionPresent: true, again: false });
-  triggers.laneConnected({ sessionPresent: true, again: true });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: true });
   await untilAsked('start', 'broker-lost');
 });
 
 it('a sweep is requested when a session was lost', async () => {
-  triggers.laneConnected({ sessionPresent: true, again: false });
-  triggers.laneConnected({ sessionPresent: false, again: true });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
+  triggers.laneConnected({ sessionPresent: false, isReconnect: true });
   await untilAsked('start', 'session-lost');
 });
 
 it('a sweep is requested at once if the key space may be incomplete, is scheduled again, and is requested again when a lane is back', async () => {
   triggers.possibleDataLoss();
-  triggers.laneConnected({ sessionPresent: true, again: false });
-  triggers.laneConnected({ sessionPresent: true, again: true });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: true });
   await untilAsked('key-space', 'key-space', 'broker-lost');
   expect(schedules).toEqual([5000]);
 });
 
 it('a sweep is requested again if the request failed', async () => {
   failures = 2;
-  triggers.laneConnected({ sessionPresent: true, again: false });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
   await untilAsked('start');
 });
 
@@ -124,6 +124,6 @@ it('a broker that drops messages all the time leads to one request of a sweep pe
   triggers.brokerDropped(5);
   await untilAsked('dropped');
   triggers.brokerDropped(5);
-  triggers.laneConnected({ sessionPresent: true, again: false });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
   await untilAsked('dropped', 'start');
 });

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Uptime } from '@app/broker';
 import { backoffMs, counter, type Logger, sharedAbort, valuesOf } from '@app/platform';
 import type { BrokerRuns, Maintenance, SweepTrigger } from '@app/registry';
+import type { LaneConnect } from '../intake/lane-connections.js';
 
 type OwnTrigger = Exclude<SweepTrigger, 'truncated' | 'interval' | 'request'>;
 const OWN_TRIGGERS = valuesOf<OwnTrigger>({
@@ -49,12 +50,9 @@ export class SweepTriggers {
     this.insist(() => this.parts.maintenance.keepSchedule(this.parts.sweepEveryMs));
   }
 
-  /**
-   * A lane has subscribed. `again`: it had lost the broker. Where it was taken over, what its owner before had noticed may
-   * have died with it.
-   */
-  laneConnected({ sessionPresent, again }: { sessionPresent: boolean; again: boolean }): void {
-    const ofLane = again ? 'broker-lost' : 'start';
+  /** A lane that was just acquired needs a sweep, too: its former owner may have died before it could request one. */
+  laneConnected({ sessionPresent, isReconnect }: LaneConnect): void {
+    const ofLane = isReconnect ? 'broker-lost' : 'start';
     const ofBroker = sessionPresent ? ofLane : 'session-lost';
     this.request(this.keySpaceMayBeLost ? 'key-space' : ofBroker);
     this.keySpaceMayBeLost = false;

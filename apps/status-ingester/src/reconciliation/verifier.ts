@@ -28,7 +28,7 @@ import type { Grant, Mailboxes } from '@app/sharding';
 import { Absences } from './absences.js';
 import { bisectingRead } from './bisecting-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
-import type { VerificationRequest, VerificationResult, Verification } from '../shard/verification.js';
+import type { VerificationRequest, VerificationResult, Verification } from '../shard/ports.js';
 
 const OUTCOMES = valuesOf<VerificationResult['outcome'] | 'failed'>({
   agreed: true,

@@ -1,4 +1,4 @@
-/** Once an hour, sets right what the shards owned here have counted as bytes of unfinished messages. */
+/** Counts the bytes of unfinished messages of each owned shard anew every hour, and corrects the stored count. */
 import type { Logger, Redis } from '@app/platform';
 import { recountBytes, type RegistryKeys } from '@app/registry';
 import { StaleOwnerError, type Ownership } from '@app/sharding';
@@ -27,15 +27,20 @@ export class ByteRecount {
     await this.round;
   }
 
-  /** One shard after the other: a recount holds Redis up for some milliseconds. */
+  /** One shard at a time: a recount blocks Redis for some milliseconds. */
   async recount(): Promise<void> {
     for (const grant of this.ownership.held().filter(({ kind }) => kind === 'shard')) {
       try {
         const done = await recountBytes(this.redis, this.keys, grant);
-        if (!done) this.logger.debug({ shard: grant.index }, 'too many messages wait to recount their bytes');
+        if (!done)
+          this.logger.debug({ shard: grant.index }, 'bytes not recounted: the shard has too many unfinished messages');
       } catch (error) {
         if (error instanceof StaleOwnerError) this.ownership.lost(grant);
-        else this.logger.warn({ err: error, shard: grant.index }, 'bytes not recounted; next try in an hour');
+        else
+          this.logger.warn(
+            { err: error, shard: grant.index },
+            'could not recount the bytes of unfinished messages; next try in an hour',
+          );
       }
     }
   }

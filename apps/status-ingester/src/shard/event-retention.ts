@@ -1,6 +1,6 @@
 /**
- * Keeps the logs of the shards owned here within `EVENT_RETENTION` and `EVENT_STREAM_BYTES`. A log without an owner is
- * bounded too, by twice its bytes: each append sees to that.
+ * Trims the event logs of the owned shards to `EVENT_RETENTION` and `EVENT_STREAM_BYTES`. A log without an owner is bounded
+ * as well: each append keeps it below twice its bytes.
  */
 import { gauge, type Logger, type Redis } from '@app/platform';
 import { logStreams, type RegistryKeys } from '@app/registry';
@@ -8,14 +8,14 @@ import { trimLog, type LogLimits, type Ownership } from '@app/sharding';
 
 const heldSeconds = gauge(
   'event_log_held_seconds',
-  'How long ago the oldest entry of a stream was appended: the shortest of the shards owned here that have one.',
+  'How long ago the oldest entry of a stream was appended: the shortest time of the owned shards that have one.',
   ['stream'],
 );
 
 const EVERY_MS = 5000;
-/** Entries of one stream that one script removes. */
+/** Most entries of one stream that one call of the script removes. */
 const MOST = 1000;
-/** Scripts for one shard in one round; the next round goes on. */
+/** Most calls for one shard in one round; the next round continues. */
 const MOST_SCRIPTS = 20;
 
 export class EventRetention {
@@ -41,7 +41,7 @@ export class EventRetention {
     await this.round;
   }
 
-  /** One round over the shards owned here; those of a Redis that does not answer are left for the next. */
+  /** Trims all owned shards once. A shard whose Redis does not answer is trimmed in the next round. */
   async trim(): Promise<void> {
     const shards = this.ownership.held().flatMap(({ kind, index }) => (kind === 'shard' ? [index] : []));
     const shortest = new Map<string, number>();
@@ -51,7 +51,7 @@ export class EventRetention {
           for (const [stream, ms] of await this.trimShard(shard))
             shortest.set(stream, Math.min(ms, shortest.get(stream) ?? ms));
         } catch (error) {
-          this.logger.warn({ err: error, shard }, 'events could not be trimmed; next try in 5 seconds');
+          this.logger.warn({ err: error, shard }, 'could not trim the event log of a shard; next try in 5 seconds');
         }
       }),
     );

@@ -1,4 +1,4 @@
-/** Folds a batch of one shard's mailbox into what one commit writes. Pure but for the ids it is given. */
+/** Folds a batch of a shard's mailbox into what one commit writes. Pure, except for the message ids that it mints. */
 import {
   encodeToDo,
   TODO_GRACE_MS,
@@ -15,27 +15,27 @@ import {
   type ToDo,
 } from '@app/registry';
 import { isAfter } from '@app/sharding';
-import { LastLiveEntries, type ReadonlyLastLiveEntries } from './last-live-entries.js';
-import type { VerificationRequest, VerificationResult, Verification } from './verification.js';
+import type { Correction, Rules, Transition } from '../rules/effect.js';
 import { waitingReplies } from '../rules/handshake-replies.js';
-import type { Correction } from '../rules/effect.js';
+import { transition } from '../rules/transition.js';
+import { messageOf } from './dead-letters.js';
+import type { Verification, VerificationRequest, VerificationResult } from './ports.js';
 import { RefusalLimits } from './refusal-limits.js';
-import { transition, type Rules, type Transition } from '../rules/transition.js';
+import { LastLiveEntries, type ReadonlyLastLiveEntries } from './shard-memory.js';
 
 export interface Folded extends BatchChanges {
-  /** Reasons of all dead letters, those included that are only counted. */
+  /** Reasons of all dead letters, also of those that are only counted. */
   reasons: string[];
-  /** How many refusal events and dead letters are only counted, since their client has used up its share of them. */
+  /** How many refusal events and dead letters are only counted, because their client has reached its limit. */
   unkept: { events: number; deadLetters: number };
-  /** To-dos to be done right after the commit. */
+  /** To-dos to run right after the commit. */
   immediate: DueToDo[];
-  /** Clients to be verified. */
   verificationRequests: VerificationRequest[];
-  /** What became of verifications' results. */
+  /** What became of the results of verifications in the batch. */
   verificationResults: VerificationResult[];
-  /** What applied results changed, for the sweeps that want to know. */
+  /** What the applied readings of each sweep changed. */
   swept: { sweep: string; changes: Correction[] }[];
-  /** For each client, the last entry that makes an earlier answer of the broker too old. */
+  /** For each client, the last live entry: an answer that the broker gave before it is too old. */
   lastLive: Map<string, string>;
   replies: { reply: NonNullable<CommandMessage['reply']>; outcome: CommandOutcome }[];
 }
@@ -46,7 +46,7 @@ export function fold(
   rules: Rules,
   mintId: () => string,
   verifying: ReadonlyMap<string, Readonly<Verification>> = new Map(),
-  marks: ReadonlyLastLiveEntries = new LastLiveEntries('0-0'),
+  lastLiveBefore: ReadonlyLastLiveEntries = new LastLiveEntries('0-0'),
   limits: RefusalLimits = new RefusalLimits(),
   waitingBefore = 0,
 ): Folded {
@@ -89,7 +89,7 @@ export function fold(
   for (const message of messages) {
     const { clientId, at } = message;
     if (message.kind === 'verified') {
-      const verdict = judge(message, verifying.get(clientId), marks, lastLive);
+      const verdict = judge(message, verifying.get(clientId), lastLiveBefore, lastLive);
       if (verdict === 'verify-again') {
         requestVerification(clientId, at, { reason: 'sweep', ...(message.sweep && { sweep: message.sweep }) });
         continue;
@@ -124,7 +124,7 @@ export function fold(
           break;
         case 'refuse': {
           const { inResponseTo, details } = effect;
-          // Of each kind the newest waits, and so does one to-do for both.
+          // A client has one waiting refusal with an id and one without, each the newest, and one to-do for both.
           refused.set(`${inResponseTo === null} ${clientId}`, { clientId, inResponseTo, details, messageId: mintId() });
           write({ do: 'refuse', client_id: clientId }, at);
           break;
@@ -137,9 +137,9 @@ export function fold(
           break;
         case 'verify': {
           const { reason, reply, sweep } = effect;
-          // Who asks wants to know what is retained from now on.
+          // The caller asks for what is retained from now on: an earlier answer of the broker is too old.
           lastLive.set(clientId, message.id);
-          // A caller can name any number of clients that are not known: no to-do stands for them.
+          // A caller can name any number of unknown clients, so their requests get no to-do.
           const isVolatile = reason === 'request' && connection === undefined;
           requestVerification(clientId, at, {
             reason,
@@ -199,25 +199,25 @@ export function fold(
 }
 
 /**
- * Decides what to do with a reading of retained messages (V1). `verify-again`: what a sweep read may be too old, so the
- * client is verified on its own.
+ * Decides what to do with a reading of retained messages (V1). `verify-again`: the reading of a sweep may be too old, so its
+ * client is verified separately.
  */
 function judge(
   message: Extract<MailboxMessage, { kind: 'verified' }>,
   verification: Readonly<Verification> | undefined,
-  marks: ReadonlyLastLiveEntries,
-  lastLive: ReadonlyMap<string, string>,
+  lastLiveBefore: ReadonlyLastLiveEntries,
+  lastLiveInBatch: ReadonlyMap<string, string>,
 ): 'apply' | 'verify-again' | 'superseded-by-live' | 'stale-attempt' {
   const { clientId, noted } = message;
-  const now = lastLive.get(clientId);
-  const isCurrent = (than: string): boolean =>
-    !(now !== undefined && isAfter(now, than)) && marks.sinceNoted(clientId, than) === 'nothing';
+  const inBatch = lastLiveInBatch.get(clientId);
+  const isCurrent = (since: string): boolean =>
+    !(inBatch !== undefined && isAfter(inBatch, since)) && lastLiveBefore.sinceNoted(clientId, since) === 'nothing';
   if (noted !== undefined) return isCurrent(noted) ? 'apply' : 'verify-again';
   if (verification?.attempt !== message.attempt) return 'stale-attempt';
   return isCurrent(verification.noted) ? 'apply' : 'superseded-by-live';
 }
 
-/** A fault of ours in one message must not stop the shard: the message becomes a dead letter, and the rest goes on. */
+/** If our own code fails for a message, the message becomes a dead letter, and the others are applied. */
 function attempt(
   current: Connection | undefined,
   message: MailboxMessage,
@@ -225,8 +225,7 @@ function attempt(
   waitingBytes: number,
 ): Transition {
   try {
-    const { connection, effects } = transition(current, message, rules, waitingBytes);
-    return { connection, effects };
+    return transition(current, message, rules, waitingBytes);
   } catch (error) {
     const letter = poison(message, error);
     return {
@@ -245,7 +244,7 @@ function poison(message: MailboxMessage, error: unknown): DeadLetter {
     client_id: message.clientId,
     topic: packet?.topic ?? '',
     reason: 'internal-error',
-    details: `could not be applied: ${error instanceof Error ? error.message : String(error)}`,
+    details: `could not be applied: ${messageOf(error)}`,
     sample: (packet?.body ?? JSON.stringify(message)).slice(0, 1024),
   };
 }

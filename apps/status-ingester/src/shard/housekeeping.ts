@@ -1,11 +1,11 @@
 /**
- * Twice a second, does what time has made due on the shards owned here: to-dos, messages that expire or are forgotten.
- * Each shard has rounds of its own: one with much to do, or one whose Redis does not answer, holds back no other.
+ * Does what is due on the owned shards, twice a second: runs to-dos, expires messages, deletes finished ones after their
+ * retention. Each shard has its own rounds, so that a shard with a backlog, or without an answer of Redis, delays no other.
  */
 import { counter, type Logger } from '@app/platform';
 import type { DueTodos } from '@app/registry';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
-import { deadLettered } from './dead-letter-count.js';
+import { deadLettered } from './dead-letters.js';
 import type { ToDoRunner } from './todo-runner.js';
 
 const expiredMessages = counter('messages_expired', 'Messages whose time to live ran out before they were published.');
@@ -17,7 +17,7 @@ const forgottenEarly = counter(
 
 /** A message becomes `expired` within a second of its time. */
 const INTERVAL_MS = 500;
-/** Most batches of a shard in one round; the next round goes on. */
+/** Most batches of a shard in one round; the next round continues. */
 const MOST_BATCHES = 20;
 
 export class Housekeeping {
@@ -28,7 +28,7 @@ export class Housekeeping {
   constructor(
     private readonly ownership: Pick<Ownership, 'held' | 'lost'>,
     private readonly due: Pick<DueTodos, 'claim' | 'deadLetter'>,
-    private readonly effects: Pick<ToDoRunner, 'resume'>,
+    private readonly todos: Pick<ToDoRunner, 'resume'>,
     private readonly logger: Logger,
   ) {}
 
@@ -43,7 +43,7 @@ export class Housekeeping {
 
   private tick(): void {
     for (const grant of this.ownership.held()) {
-      // If a round is slow, as while Redis is away, the rounds that were due during it are skipped.
+      // Skips the shard while its last round still runs, as it does while Redis is away.
       if (grant.kind !== 'shard' || this.rounds.has(grant.index)) continue;
       this.rounds.set(
         grant.index,
@@ -59,10 +59,13 @@ export class Housekeeping {
         if (work.expired > 0) expiredMessages.inc(work.expired);
         if (work.forgotten > 0) forgottenMessages.inc(work.forgotten);
         if (work.forgottenEarly > 0) forgottenEarly.inc(work.forgottenEarly);
-        this.effects.resume(grant, work.todos);
+        this.todos.resume(grant, work.todos);
         if (work.unreadable.length > 0) {
           deadLettered.inc({ reason: 'internal-error' }, await this.due.deadLetter(grant, work.unreadable));
-          this.logger.error({ shard: grant.index, unreadable: work.unreadable }, 'to-dos that cannot be read');
+          this.logger.error(
+            { shard: grant.index, unreadable: work.unreadable },
+            'to-dos dead-lettered: they cannot be read',
+          );
         }
         more = work.more;
       }

@@ -1,4 +1,4 @@
-/** What waits in the mailboxes of the shards owned here: read when metrics are asked for. */
+/** Gauges of what waits in the mailboxes of the owned shards. They are read from Redis when metrics are scraped. */
 import type { Gauge } from 'prom-client';
 import { gauge, redisTrouble, type Redis } from '@app/platform';
 import { readMailboxes, type Ownership, type ShardingKeys } from '@app/sharding';
@@ -6,7 +6,7 @@ import { readMailboxes, type Ownership, type ShardingKeys } from '@app/sharding'
 export function exposeMailboxes(redis: Redis, keys: ShardingKeys, ownership: Pick<Ownership, 'held'>): void {
   let reading: ReturnType<typeof read> | undefined;
   const read = async (): Promise<{ depth: number; oldestMs: number } | undefined> => {
-    // While Redis is away the other metrics are still to be had.
+    // While Redis is away, a scrape must still return the other metrics.
     if ((await redisTrouble(redis)) !== undefined) return undefined;
     const shards = ownership.held().flatMap(({ kind, index }) => (kind === 'shard' ? [index] : []));
     const mailboxes = await readMailboxes(redis, keys, shards);
@@ -15,27 +15,27 @@ export function exposeMailboxes(redis: Redis, keys: ShardingKeys, ownership: Pic
       oldestMs: Math.max(0, ...mailboxes.map(({ oldestMs }) => oldestMs)),
     };
   };
-  // Both gauges are collected at once, and read once.
+  // A scrape collects both gauges with one read.
   const readOnce = (): ReturnType<typeof read> =>
     (reading ??= read().finally(() => {
       reading = undefined;
     }));
   gauge(
     'mailbox_depth',
-    'Entries that wait in the mailboxes of the shards this process acts for.',
+    'Entries that wait in the mailboxes of the shards that this process owns.',
     [],
     async function () {
-      show(this, (await readOnce())?.depth);
+      setOrRemove(this, (await readOnce())?.depth);
     },
   );
   gauge('mailbox_oldest_age_seconds', 'Age of the oldest entry that waits in these mailboxes.', [], async function () {
     const oldestMs = (await readOnce())?.oldestMs;
-    show(this, oldestMs === undefined ? undefined : oldestMs / 1000);
+    setOrRemove(this, oldestMs === undefined ? undefined : oldestMs / 1000);
   });
 }
 
-/** What is not known has no sample: NaN would spoil a `max` or a `sum` over all ingesters. */
-function show(of: Pick<Gauge, 'set' | 'remove'>, value: number | undefined): void {
+/** An unknown value has no sample: NaN would spoil a `max` or a `sum` over all ingesters. */
+function setOrRemove(of: Pick<Gauge, 'set' | 'remove'>, value: number | undefined): void {
   if (value === undefined) of.remove();
   else of.set(value);
 }

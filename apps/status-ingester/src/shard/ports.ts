@@ -1,26 +1,64 @@
-/** What a shard asks of other features. They import the shard, never the other way round; the app's module connects them. */
+/** What a shard needs of other features. They import the shard, never the other way round; the app's module connects them. */
+import type { CommandMessage, CommandOutcome, VerificationReason } from '@app/registry';
 import type { Grant } from '@app/sharding';
 import type { KnownAccount } from '../rules/effect.js';
-import type { VerificationRequest, VerificationResult, Verification } from './verification.js';
+
+/** A request to verify one client. */
+export interface VerificationRequest {
+  clientId: string;
+  /** `again`: the to-do of an earlier request came up. */
+  reason: VerificationReason | 'again';
+  /** The caller that waits for the outcome. */
+  reply?: CommandMessage['reply'];
+  /** The sweep that waits for the outcome. */
+  sweep?: string;
+  /** No to-do stands for the request: it is lost with the grant. */
+  isVolatile?: boolean;
+}
+
+/** A client that is being verified. */
+export interface Verification {
+  readonly clientId: string;
+  readonly isVolatile: boolean;
+  /** The callers that wait for the outcome; bounded. */
+  readonly replies: NonNullable<CommandMessage['reply']>[];
+  readonly since: number;
+  /** Names the present attempt; results of other attempts are dropped. */
+  attempt: string | undefined;
+  /** The mailbox's last id before this attempt asked the broker. */
+  noted: string;
+  sweep: string | undefined;
+  /** The handshake of an online client, if the last read did not find it. */
+  missing: string | undefined;
+  dueAt: number;
+  tries: number;
+}
+
+export interface VerificationResult {
+  clientId: string;
+  attempt: string;
+  /** `stale-attempt`: the result belongs to an earlier attempt. */
+  outcome: 'agreed' | 'corrected' | 'superseded-by-live' | 'stale-attempt';
+  answer?: CommandOutcome;
+}
 
 /** Reads what the broker retains for clients. Results come back through the mailbox. */
 export interface Verifications {
-  /** What is being verified on this shard. */
+  /** The clients of this shard that are being verified. */
   pendingOf(grant: Grant): ReadonlyMap<string, Verification>;
-  /** Requests verifications. */
   request(grant: Grant, requests: readonly VerificationRequest[]): void;
-  /** After the commit: what became of results. */
-  complete(grant: Grant, outcomes: readonly VerificationResult[]): Promise<void>;
-  /** The shard is no longer this process'. */
+  /** Call it after the commit: what became of the results in it. */
+  complete(grant: Grant, results: readonly VerificationResult[]): Promise<void>;
+  /** This process no longer owns the shard. */
   forget(grant: Grant): void;
 }
 
 /** Injection token of `Verifications`. */
 export const VERIFICATION = Symbol('VERIFICATION');
 
-/** Knows, or asks, to which account a client belongs. */
+/** The accounts of clients. */
 export interface Accounts {
-  /** What can be said without waiting. */
+  /** What is known without waiting. */
   known(clientId: string): KnownAccount;
   /** Returns at once; the answer comes through the mailbox. */
   ask(grant: Grant, clientId: string): void;

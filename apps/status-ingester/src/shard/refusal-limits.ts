@@ -1,63 +1,63 @@
 /**
- * How many refusal events and dead letters a client may add to the bounded streams of its shard: so that one client
- * whose messages are all refused cannot push out what is known of the others. What is over it is counted only.
+ * Limits how many refusal events and dead letters one client may add to the bounded streams of its shard, so that a client
+ * whose messages are all refused cannot push out those of other clients. Those above the limit are only counted.
  */
 import { counter } from '@app/platform';
 import { LRUCache } from 'lru-cache';
 
 export const unkept = counter(
   'refusals_unkept',
-  'Refusal events and dead letters that are only counted: their client has used up its share of them.',
+  'Refusal events and dead letters that are only counted: their client has reached its limit.',
   { what: ['event', 'dead-letter'] },
 );
 
-/** Clients remembered; one that is forgotten begins with a full share. */
-const REMEMBERED = 10_000;
-/** Entries that a client may add at once, after a rest. */
+/** Most clients that are cached; an evicted client starts with a full bucket. */
+const CACHED_CLIENTS = 10_000;
+/** Entries that a client may add at once after a pause. */
 const BURST = 20;
-/** Then one is allowed each time this is over. */
+/** Time after which a client may add another entry. */
 const EVERY_MS = 60_000;
 
-interface Share {
+interface Bucket {
   left: number;
   filledAt: number;
 }
 
-type Shares = LRUCache<string, Share>;
+type Buckets = LRUCache<string, Bucket>;
 
 export class RefusalLimits {
-  /** Allocated with the first refusal, since a cache reserves the memory of all its entries. */
-  private events?: Shares;
-  private deadLetters?: Shares;
+  /** Created with the first refusal, since a cache allocates the memory of all its entries. */
+  private events?: Buckets;
+  private deadLetters?: Buckets;
 
   /** @param at epoch milliseconds @returns whether the event may be appended */
   takeEvent(clientId: string, at: number): boolean {
-    return take((this.events ??= shares()), clientId, at);
+    return take((this.events ??= buckets()), clientId, at);
   }
 
-  /** The event was not needed after all. */
+  /** Gives back what `takeEvent` took: the event was not needed. */
   returnEvent(clientId: string): void {
-    const share = this.events?.get(clientId);
-    if (share !== undefined) share.left = Math.min(BURST, share.left + 1);
+    const bucket = this.events?.get(clientId);
+    if (bucket !== undefined) bucket.left = Math.min(BURST, bucket.left + 1);
   }
 
   /** @param at epoch milliseconds @returns whether the dead letter may be appended */
   takeDeadLetter(clientId: string, at: number): boolean {
-    return take((this.deadLetters ??= shares()), clientId, at);
+    return take((this.deadLetters ??= buckets()), clientId, at);
   }
 }
 
-function shares(): Shares {
-  return new LRUCache({ max: REMEMBERED });
+function buckets(): Buckets {
+  return new LRUCache({ max: CACHED_CLIENTS });
 }
 
-function take(known: Shares, clientId: string, at: number): boolean {
-  let share = known.get(clientId);
-  if (share === undefined) known.set(clientId, (share = { left: BURST, filledAt: at }));
-  const fill = Math.max(0, Math.floor((at - share.filledAt) / EVERY_MS));
-  share.left = Math.min(BURST, share.left + fill);
-  share.filledAt += fill * EVERY_MS;
-  if (share.left === 0) return false;
-  share.left--;
+function take(clients: Buckets, clientId: string, at: number): boolean {
+  let bucket = clients.get(clientId);
+  if (bucket === undefined) clients.set(clientId, (bucket = { left: BURST, filledAt: at }));
+  const added = Math.max(0, Math.floor((at - bucket.filledAt) / EVERY_MS));
+  bucket.left = Math.min(BURST, bucket.left + added);
+  bucket.filledAt += added * EVERY_MS;
+  if (bucket.left === 0) return false;
+  bucket.left--;
   return true;
 }

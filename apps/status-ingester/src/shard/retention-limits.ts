@@ -1,6 +1,6 @@
 /**
- * What a shard keeps for readers: finished messages, events and dead letters. Of each a quarter when Redis is nearly full,
- * so that room is freed before it has reached its `maxmemory`.
+ * How many finished messages, events and dead letters a shard keeps. When Redis is nearly full, a quarter of each is kept, so
+ * that memory is freed before Redis reaches its `maxmemory`.
  */
 import type { MemoryMark, MemoryWatch } from '@app/platform';
 import { FINISHED_LIMITS, type FinishedLimits } from '@app/registry';
@@ -8,35 +8,36 @@ import type { LogLimits } from '@app/sharding';
 import type { ShardSettings } from './shard.settings.js';
 
 const NEARLY_FULL: MemoryMark = { share: 0.95 };
-const PART = 4;
-/** Of Redis' `maxmemory`, what all finished messages may take together. */
+/** When Redis is nearly full, the limits are divided by this. */
+const REDUCTION = 4;
+/** Share of `maxmemory` of Redis that all finished messages may take together. */
 const FINISHED_SHARE = 0.2;
 
-type KeptSettings = Pick<
+type RetentionSettings = Pick<
   ShardSettings,
   'SHARD_COUNT' | 'SHARD_FINISHED_LIMIT' | 'SHARD_FINISHED_BYTES' | 'EVENT_STREAM_BYTES' | 'EVENT_RETENTION'
 >;
 
 export class RetentionLimits {
   constructor(
-    private readonly settings: KeptSettings,
+    private readonly settings: RetentionSettings,
     private readonly memory: Pick<MemoryWatch, 'maxBytes' | 'isAbove'>,
   ) {}
 
   finished(shard: number): FinishedLimits {
     const { SHARD_COUNT, SHARD_FINISHED_LIMIT: count, SHARD_FINISHED_BYTES } = this.settings;
     const { maxBytes } = this.memory;
-    const ofMaximum = maxBytes === undefined ? FINISHED_LIMITS.bytes : (FINISHED_SHARE * maxBytes) / SHARD_COUNT;
-    const part = this.partOf(shard);
-    return { count: Math.ceil(count / part), bytes: Math.ceil((SHARD_FINISHED_BYTES ?? ofMaximum) / part) };
+    const byDefault = maxBytes === undefined ? FINISHED_LIMITS.bytes : (FINISHED_SHARE * maxBytes) / SHARD_COUNT;
+    const divisor = this.divisorOf(shard);
+    return { count: Math.ceil(count / divisor), bytes: Math.ceil((SHARD_FINISHED_BYTES ?? byDefault) / divisor) };
   }
 
   log(shard: number): LogLimits {
     const { EVENT_STREAM_BYTES: bytes, SHARD_COUNT: shardCount, EVENT_RETENTION: retentionMs } = this.settings;
-    return { bytes, part: this.partOf(shard), shardCount, retentionMs };
+    return { bytes, part: this.divisorOf(shard), shardCount, retentionMs };
   }
 
-  private partOf(shard: number): number {
-    return this.memory.isAbove(NEARLY_FULL, shard) ? PART : 1;
+  private divisorOf(shard: number): number {
+    return this.memory.isAbove(NEARLY_FULL, shard) ? REDUCTION : 1;
   }
 }

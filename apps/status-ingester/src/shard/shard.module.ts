@@ -1,7 +1,7 @@
 /**
- * In: mailboxes of the shards owned here, and what time has made due on them. Out: connections, events, dead letters and
- * to-dos, written by fenced commits; to-dos done after their commit. Invariants: each shard's entries are applied in order,
- * by one owner (S1), with its epoch (S2); a to-do leaves Redis only after it was done; a Redis that is away is waited for (S7).
+ * In: mailboxes of the owned shards, and what is due on them. Out: connections, events, dead letters and to-dos, written by
+ * fenced commits; to-dos run after their commit. Invariants: the entries of a shard are applied in order, by one owner (S1),
+ * with its epoch (S2); a to-do is removed from Redis only after it was done; while Redis is away, the shards wait for it (S7).
  */
 import { Module, type DynamicModule, type ModuleMetadata, type Type } from '@nestjs/common';
 import { Publisher } from '@app/broker';
@@ -29,7 +29,7 @@ import type { ShardSettings } from './shard.settings.js';
 import { toDoKinds } from './todo-catalogue.js';
 import { ToDoRunner } from './todo-runner.js';
 
-/** Blocked while it waits for entries of the mailboxes. */
+/** Blocks while it waits for mailbox entries. */
 export const MAILBOXES_REDIS: NamedConnection = {
   token: Symbol('MAILBOXES_REDIS'),
   name: 'ingester-mailboxes',
@@ -37,7 +37,7 @@ export const MAILBOXES_REDIS: NamedConnection = {
 };
 
 export interface ShardModuleOptions extends Pick<ModuleMetadata, 'imports'> {
-  /** Classes of `imports` that fill the ports of the shard. */
+  /** Classes that `imports` export, to be used for the ports of the shard. */
   verification: Type<Verifications>;
   accounts: Type<Accounts>;
 }
@@ -99,11 +99,11 @@ export class ShardModule {
             directory: ConnectionDirectory,
             todos: ToDoRunner,
             verifier: Verifications,
-            clients: Accounts | undefined,
+            accounts: Accounts | undefined,
             settings: ShardSettings,
             logger: Logger,
           ) => {
-            const rules = rulesOf(settings, clients);
+            const rules = rulesOf(settings, accounts);
             const { SHARD_COUNT } = settings;
             return new ShardActor(redis, keys, commits, directory, todos, verifier, rules, SHARD_COUNT, logger);
           },

@@ -1,6 +1,6 @@
 /**
- * The catalogue of to-dos: for each kind what is done, how many of it may run at once in this process, how long one may
- * take, and who removes it. A kind of `ToDo` that is missing here does not compile.
+ * The catalogue of to-dos: for each kind its handler, how many may run at once in this process, its time limit, and what
+ * removes it. If a kind of `ToDo` is missing here, the code does not compile.
  */
 import { counter, type Logger, valuesOf } from '@app/platform';
 import { TopicTemplate, encodeAnswer } from '@app/protocol';
@@ -32,29 +32,29 @@ const clientErrors = counter('client_errors', 'message-error messages of clients
   outcome: CLIENT_ERROR_OUTCOMES,
 });
 
-/** `done`: counted. `passed-on`: somebody else goes on with it. `later`: it comes up again. */
+/** `done`: finished, and counted. `passed-on`: its command or verification continues. `later`: it comes up again. */
 export type ToDoOutcome = 'done' | 'passed-on' | 'later';
 
 export interface ToDoRun {
   grant: Grant;
-  /** Aborted when the time of the to-do is over, when a commit has removed it, or when this process stops. */
+  /** Aborted at the time limit, when a commit has removed the to-do, or when this process stops. */
   signal: AbortSignal;
   /** Aborted when this process stops. */
   stopping: AbortSignal;
 }
 
 export interface ToDoKind<T extends ToDo> {
-  /** Most of this kind at once. */
+  /** Most to-dos of this kind that run at once. */
   most: number;
   timeoutMs: number;
-  /** `runner`: once it is `done`. `itself`: by what it does, or by what that leads to. */
+  /** `runner`: the runner removes it when it is `done`. `itself`: the handler's script, command or verification removes it. */
   removedBy: 'runner' | 'itself';
   run(todo: T, run: ToDoRun): Promise<ToDoOutcome>;
 }
 
 export type ToDoKinds = { readonly [Kind in ToDo['do']]: ToDoKind<Extract<ToDo, { do: Kind }>> };
 
-export interface ToDoTools {
+export interface ToDoDependencies {
   verifier: Pick<Verifications, 'request'>;
   /** Undefined if accounts are not in use. */
   accounts: Pick<Accounts, 'ask'> | undefined;
@@ -68,24 +68,25 @@ export interface ToDoTools {
   logger: Logger;
 }
 
-/** Publishes wait for the broker, and must not keep the rest from being done. */
+/** Limits of to-dos that publish, and of those that need Redis only: a broker that is away must not block the latter. */
 const PUBLISH = { most: 500, timeoutMs: 30_000 } as const;
 const REDIS = { most: 500, timeoutMs: 10_000 } as const;
 
-/** How long what was read of a connection is good for to remove its retained message on the topic it has left. */
+/** Longest time between reading that a client has left a topic, and removing its retained message there. */
 const CLEAR_WITHIN_MS = 500;
 
-export function toDoKinds(tools: ToDoTools): ToDoKinds {
-  const { verifier, accounts, refusals, wakeUps, outboxes, directory, mailboxes, publisher, outTopic, logger } = tools;
-  // Of errors that match no message.
+export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
+  const { verifier, accounts, refusals, wakeUps, outboxes, directory, mailboxes, publisher, outTopic, logger } =
+    dependencies;
+  // Limits the events of message-errors that match no message.
   const limits = new RefusalLimits();
   const send = async ({ index }: Grant, { client_id: clientId }: ConnectionToDo, command: Command): Promise<boolean> =>
     mailboxes.send(index, encodeCommand({ clientId, command }));
-  const noteAnswer = ({ kind }: PublishOutcome, about: { client_id: string; message_id: string; type: string }): void =>
+  const logAnswer = ({ kind }: PublishOutcome, about: { client_id: string; message_id: string; type: string }): void =>
     logger.info({ ...about, outcome: kind }, 'client answered');
 
   return {
-    // The drain removes it.
+    // The drain script removes it.
     wake: {
       ...REDIS,
       removedBy: 'itself',
@@ -99,13 +100,13 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
       removedBy: 'runner',
       run: async ({ client_id, reply, message_id }, run) => {
         const text = encodeAnswer(reply, message_id);
-        const outcome = await publisher.publish(outTopic.topicOf(client_id), text, waitOf(run));
+        const outcome = await publisher.publish(outTopic.topicOf(client_id), text, publishLimits(run));
         if (mayTryAgain(outcome)) return 'later';
-        noteAnswer(outcome, { client_id, message_id, type: reply.type });
+        logAnswer(outcome, { client_id, message_id, type: reply.type });
         return 'done';
       },
     },
-    // Its scripts remove it, or put it off until the client may be answered again.
+    // The scripts of `Refusals` remove it, or postpone it until the client may be answered again.
     refuse: {
       ...PUBLISH,
       removedBy: 'itself',
@@ -114,10 +115,10 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
         const refusal = await refusals.next(grant, client_id);
         if (refusal === undefined) return 'passed-on';
         const text = encodeHandshakeError(refusal);
-        const outcome = await publisher.publish(outTopic.topicOf(client_id), text, waitOf(run));
+        const outcome = await publisher.publish(outTopic.topicOf(client_id), text, publishLimits(run));
         if (mayTryAgain(outcome)) return 'later';
         await refusals.replied(grant, refusal, outcome.kind === 'acknowledged');
-        noteAnswer(outcome, { client_id, message_id: refusal.messageId, type: 'handshake-error' });
+        logAnswer(outcome, { client_id, message_id: refusal.messageId, type: 'handshake-error' });
         return 'done';
       },
     },
@@ -125,14 +126,17 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
       ...REDIS,
       removedBy: 'runner',
       run: async ({ client_id, in_response_to: message_id, details }, { grant }) => {
-        const mayTell = limits.takeEvent(client_id, Date.now());
-        const outcome = await outboxes.failByClient(client_id, message_id, details, mayTell);
+        const mayEmit = limits.takeEvent(client_id, Date.now());
+        const outcome = await outboxes.failByClient(client_id, message_id, details, mayEmit);
         const unmatched = outcome === 'unknown' || outcome === 'foreign';
-        if (mayTell && !unmatched) limits.returnEvent(client_id);
-        if (!mayTell && unmatched) unkept.inc({ what: 'event' });
+        if (mayEmit && !unmatched) limits.returnEvent(client_id);
+        if (!mayEmit && unmatched) unkept.inc({ what: 'event' });
         clientErrors.inc({ outcome });
-        if (mayTell || !unmatched)
-          logger.info({ client_id, message_id, shard: grant.index, outcome, details }, 'message-error of a client');
+        if (mayEmit || !unmatched)
+          logger.info(
+            { client_id, message_id, shard: grant.index, outcome, details },
+            'message-error received from a client',
+          );
         return 'done';
       },
     },
@@ -143,14 +147,14 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
         const [connection] = await directory.load(run.grant.index, [client_id]);
         if (connection?.status_topic === status_topic) return 'done';
         const topic = new TopicTemplate(status_topic).topicOf(client_id);
-        // What was looked up must not be acted on later: the client may move back to the topic.
+        // Not later: the client may move back to the topic.
         const writeBy = performance.now() + CLEAR_WITHIN_MS;
-        const outcome = await publisher.publish(topic, '', { retain: true, writeBy, ...waitOf(run) });
+        const outcome = await publisher.publish(topic, '', { retain: true, writeBy, ...publishLimits(run) });
         const isDone = outcome.kind === 'acknowledged' || outcome.kind === 'unheard';
         return isDone || (outcome.kind === 'refused' && outcome.forGood) ? 'done' : 'later';
       },
     },
-    // Its result, once applied, removes it.
+    // The result removes it when it is applied.
     verify: {
       ...REDIS,
       removedBy: 'itself',
@@ -165,14 +169,14 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
       run: async (todo, { grant }) =>
         (await send(grant, todo, { do: 'verify', reason: todo.after ?? 'goodbye' })) ? 'done' : 'later',
     },
-    // The command removes it, or puts it off.
+    // The command removes it, or postpones it.
     forget: {
       ...REDIS,
       removedBy: 'itself',
       run: async (todo, { grant }) =>
         (await send(grant, todo, { do: 'forget', overdue: true })) ? 'passed-on' : 'later',
     },
-    // The answer, once applied, removes it, or puts it off.
+    // If accounts are in use, the answer removes it, or postpones it.
     account: {
       ...REDIS,
       removedBy: 'runner',
@@ -181,7 +185,7 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
         return Promise.resolve(accounts === undefined ? 'done' : 'passed-on');
       },
     },
-    // The command removes it, or puts it off.
+    // The command removes it, or postpones it.
     'emit-waiting': {
       ...REDIS,
       removedBy: 'itself',
@@ -197,7 +201,7 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
         return 'done';
       },
     },
-    // The command removes it, or puts it off.
+    // The command removes it, or postpones it.
     flush: {
       ...REDIS,
       removedBy: 'itself',
@@ -206,12 +210,12 @@ export function toDoKinds(tools: ToDoTools): ToDoKinds {
   };
 }
 
-/** What has been written is not published again before its outcome is known: it may be in the socket, and arrive twice. */
-function waitOf({ signal, stopping }: ToDoRun): Pick<PublishOptions, 'signal' | 'untilWritten'> {
+/** A publish that has been written keeps waiting for its outcome: another one could reach the client twice. */
+function publishLimits({ signal, stopping }: ToDoRun): Pick<PublishOptions, 'signal' | 'untilWritten'> {
   return { signal: stopping, untilWritten: signal };
 }
 
-/** Nothing is known of the publish, or the broker would take it another time. */
+/** Whether the publish was given up, or the broker may accept it another time. */
 function mayTryAgain(outcome: PublishOutcome): boolean {
   return outcome.kind === 'aborted' || (outcome.kind === 'refused' && !outcome.forGood);
 }

@@ -1,9 +1,9 @@
 /**
- * Does the to-dos that commits wrote, as the catalogue says (`todo-catalogue.ts`). Each may be done twice, none is lost: a
- * to-do leaves Redis only after it was done, and what is still there comes up again by housekeeping.
+ * Runs the to-dos that commits wrote (`todo-catalogue.ts`). A to-do may run twice, but none is lost: it is removed from Redis
+ * only after it was done, and housekeeping brings up again what is still there.
  *
  * - A to-do that is running is not started again. If a commit writes it while it runs, it runs once more afterwards.
- * - Each kind has places of its own, so that what waits for the broker does not keep the rest from being done.
+ * - Each kind has its own limit of concurrent runs, so that to-dos that wait for the broker do not block the others.
  */
 import { setImmediate } from 'node:timers/promises';
 import { Sampled, counter, sharedAbort, type Logger } from '@app/platform';
@@ -14,18 +14,18 @@ import type { ToDoKind, ToDoKinds } from './todo-catalogue.js';
 const done = counter('todos_done', 'To-dos done, by kind.', { kind: TO_DO_KINDS });
 
 interface Running {
-  /** As it was handed out last: so it is removed, unless a commit has written it since. */
+  /** With the due time at which it is stored now: it is removed with that, unless a commit has written it since. */
   todo: DueToDo;
   ended: Promise<void>;
   abort: AbortController;
-  /** It was written again, and is to run once more. */
+  /** A commit has written it again: it runs once more. */
   again: DueToDo | undefined;
 }
 
 export class ToDoRunner {
   private readonly running = new Map<string, Running>();
-  private readonly count = new Map<ToDo['do'], number>();
-  /** Removals of to-dos that are gathered for one script. */
+  private readonly counts = new Map<ToDo['do'], number>();
+  /** To-dos that one call of the script will remove. */
   private readonly removals = new Map<Grant, { todos: DueToDo[]; removed: Promise<void> }>();
   private readonly warnings = new Sampled();
   private readonly stopping = sharedAbort();
@@ -36,7 +36,7 @@ export class ToDoRunner {
     private readonly logger: Logger,
   ) {}
 
-  /** Starts to-dos that a commit has just written, as far as there is room; returns at once. */
+  /** Starts to-dos that a commit has just written, within the limits; returns at once. */
   begin(grant: Grant, todos: readonly DueToDo[]): void {
     for (const todo of todos) {
       const running = this.running.get(nameOf(grant, todo.todo));
@@ -45,7 +45,7 @@ export class ToDoRunner {
     }
   }
 
-  /** A commit has removed them: those that are running are given up, as far as they can be. */
+  /** A commit has removed these to-dos: aborts those that are running. */
   withdraw(grant: Grant, todos: readonly ToDo[]): void {
     if (this.running.size === 0) return;
     for (const todo of todos) {
@@ -56,7 +56,7 @@ export class ToDoRunner {
     }
   }
 
-  /** Starts to-dos that have come up again, if they are not running and there is room; returns at once. */
+  /** Starts to-dos that have come up again and are not running, within the limits; returns at once. */
   resume(grant: Grant, todos: readonly DueToDo[]): void {
     for (const todo of todos) {
       const running = this.running.get(nameOf(grant, todo.todo));
@@ -65,7 +65,7 @@ export class ToDoRunner {
     }
   }
 
-  /** Waits for what is running; what waits for the broker is given up and comes up again. */
+  /** Aborts what waits for the broker, which comes up again, and waits for the rest. */
   async stop(): Promise<void> {
     this.stopping.abort();
     for (const { abort } of this.running.values()) abort.abort();
@@ -74,16 +74,16 @@ export class ToDoRunner {
 
   private start(grant: Grant, todo: DueToDo): void {
     const kind = todo.todo.do;
-    const under = this.count.get(kind) ?? 0;
-    if (this.stopping.signal.aborted || under >= this.kinds[kind].most) return;
-    this.count.set(kind, under + 1);
+    const count = this.counts.get(kind) ?? 0;
+    if (this.stopping.signal.aborted || count >= this.kinds[kind].most) return;
+    this.counts.set(kind, count + 1);
     const name = nameOf(grant, todo.todo);
     const abort = new AbortController();
     const running: Running = { todo, abort, again: undefined, ended: Promise.resolve() };
     this.running.set(name, running);
     running.ended = this.run(grant, running).finally(() => {
       this.running.delete(name);
-      this.count.set(kind, (this.count.get(kind) ?? 1) - 1);
+      this.counts.set(kind, (this.counts.get(kind) ?? 1) - 1);
       if (running.again !== undefined) this.start(grant, running.again);
     });
   }
@@ -94,7 +94,7 @@ export class ToDoRunner {
       abort,
       todo: { todo },
     } = running;
-    // The catalogue has for each kind what takes to-dos of that kind; the compiler cannot follow that.
+    // The catalogue has a handler for each kind. The compiler does not relate it to the kind of this to-do.
     const kind = this.kinds[todo.do] as ToDoKind<ToDo>;
     const timer = setTimeout(() => abort.abort(), kind.timeoutMs);
     try {
@@ -114,7 +114,7 @@ export class ToDoRunner {
     }
   }
 
-  /** What is done in the same turn of the event loop is removed by one script. */
+  /** All to-dos that finish in one turn of the event loop are removed by one call of the script. */
   private remove(grant: Grant, todo: DueToDo): Promise<void> {
     let removal = this.removals.get(grant);
     if (removal === undefined) {

@@ -1,8 +1,8 @@
 /** Verification in single file with live messages: each interleaving that rule 2 of *Agreement* names, and all others. */
 import fc from 'fast-check';
 import type { Connection, MailboxMessage, Retained } from '@app/registry';
-import { LastLiveEntries } from './last-live-entries.js';
-import type { Verification } from './verification.js';
+import { LastLiveEntries } from './shard-memory.js';
+import type { Verification } from './ports.js';
 import { fold, type Folded } from './fold.js';
 import type { Rules } from '../rules/transition.js';
 import { truth } from '../rules/truth.js';
