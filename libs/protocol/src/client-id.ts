@@ -1,14 +1,14 @@
 /** Longest client id in UTF-8 bytes (protocol, *Topics*). */
 export const CLIENT_ID_MAX_BYTES = 256;
 
-// One MQTT topic level that can be stored and logged as it is: no level separator, no wildcard, no control character. Nor
-// one of Unicode's noncharacters: brokers may end a connection that subscribes to such a topic, and Mosquitto does.
+// The level separator, wildcards, control characters, and noncharacters of Unicode: a broker may close a connection that
+// subscribes to a topic with a noncharacter, and Mosquitto does.
 const FORBIDDEN = /[/+#\p{Cc}\p{Noncharacter_Code_Point}]/u;
 
-// What nearly all ids look like: one test instead of four, on the path of every message.
+// Matches nearly all ids with one test instead of four; it runs for every message.
 const PLAIN = new RegExp(`^[A-Za-z0-9._:@-]{1,${CLIENT_ID_MAX_BYTES}}$`);
 
-/** Topic levels that no HTTP client can address as a client: they mean another path. */
+/** Topic levels that no HTTP client can use as a client id, because the URL would mean another path. */
 export const RESERVED_CLIENT_IDS: readonly string[] = ['.', '..', 'summary'];
 
 export function isReservedClientId(id: string): boolean {
@@ -16,14 +16,14 @@ export function isReservedClientId(id: string): boolean {
 }
 
 /**
- * Says what is wrong with a client id, or `undefined` if it is a valid one: one topic level of 1 to 256 UTF-8 bytes without
- * `/`, `+`, `#`, NUL, control characters or noncharacters, and none of those that are reserved.
+ * Says what is wrong with a client id; `undefined` if it is valid: one topic level of 1 to 256 UTF-8 bytes without `/`, `+`,
+ * `#`, control characters or noncharacters, and not reserved.
  */
 export function clientIdProblem(id: string): string | undefined {
   return isReservedClientId(id) ? 'must not be ".", ".." or "summary"' : topicLevelProblem(id);
 }
 
-/** The same, but including the reserved ids: a client that uses one has a topic for the error reply. */
+/** Like `clientIdProblem`, but accepts reserved ids: a client that uses one still has a topic for the error reply. */
 export function topicLevelProblem(id: string): string | undefined {
   if (PLAIN.test(id)) return undefined;
   if (id.length === 0) return 'must not be empty';

@@ -1,4 +1,4 @@
-/** What clients say to Cloud Connector (protocol, *Client → Cloud Connector*): schemas and the types made from them. */
+/** Messages from clients to Cloud Connector (protocol, *Client → Cloud Connector*): schemas and their types. */
 import { z } from 'zod';
 
 export const PROTOCOL_VERSION = 1;
@@ -7,7 +7,7 @@ const envelope = {
   /** Set by the client; a UUID is expected, any string of 1 to 128 characters is accepted. */
   message_id: z.string().min(1).max(128),
   version: z.literal(PROTOCOL_VERSION),
-  /** When the client wrote it, RFC 3339 with offset. Never decides which of two messages is newer. */
+  /** When the client wrote the message, RFC 3339 with offset. It never decides which of two messages is newer. */
   sent: z.iso.datetime({ offset: true }),
 };
 
@@ -21,7 +21,7 @@ const FACT_NAMES = [
   'mac_addresses',
 ] as const;
 
-/** Facts that distinguish one host from another. Members we do not know are kept as they came. */
+/** Facts that distinguish one host from another. Unknown members are kept unchanged. */
 export const CanonicalFacts = z
   .looseObject({
     insights_id: z.string().optional(),
@@ -37,7 +37,7 @@ export const CanonicalFacts = z
   });
 export type CanonicalFacts = z.infer<typeof CanonicalFacts>;
 
-/** What a proxy stands for. Members we do not know are kept as they came. */
+/** The system that a proxy represents. Unknown members are kept unchanged. */
 export const CatalogServiceFacts = z.looseObject({
   source_type: z.string().min(1),
   application_type: z.string().min(1),
@@ -64,7 +64,7 @@ export type Offline = z.infer<typeof Offline>;
 export const MessageError = z.looseObject({
   ...envelope,
   type: z.literal('message-error'),
-  /** The message it is about. */
+  /** `message_id` of the message that the client could not process. */
   in_response_to: z.string().min(1).max(128),
   payload: z.looseObject({ details: z.string() }),
 });

@@ -1,11 +1,7 @@
 import fc from 'fast-check';
+import { character } from '../../../test/support/unicode.js';
 import { newMessageId, shardOfMessageId } from './message-id.js';
 import { MAX_SHARD_COUNT } from './shard-hash.js';
-
-/** Any Unicode character, surrogates left out. */
-const character = fc
-  .integer({ min: 0, max: 0x10_ffff - 0x800 })
-  .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
 
 /** RFC 9562: version 7, variant 10xx. */
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -38,12 +34,12 @@ describe('newMessageId', () => {
     expect(at).toBeLessThanOrEqual(Date.now());
   });
 
-  it('never makes the same id twice, not even within one millisecond and across the bulk of random bytes', () => {
+  it('never makes the same id twice, also within one millisecond and when the pool of random bytes is refilled', () => {
     const ids = Array.from({ length: 20_000 }, () => newMessageId(7, 1_600_000_000_000));
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it('sets the variant whatever the random byte was, and leaves the other 62 bits random', () => {
+  it('sets the variant for every random byte, and leaves the other 62 bits random', () => {
     const tails = Array.from({ length: 2000 }, () => newMessageId(0, 0).slice(19).replace('-', ''));
     expect(new Set(tails.map((tail) => tail.charAt(0)))).toEqual(new Set(['8', '9', 'a', 'b']));
     for (let position = 1; position < 16; position++) {
@@ -58,7 +54,7 @@ describe('newMessageId', () => {
 });
 
 describe('shardOfMessageId', () => {
-  it('finds the shard of every id that was minted', () => {
+  it('finds the shard of every id that newMessageId makes', () => {
     fc.assert(
       fc.property(shard, time, (index, at) => {
         expect(shardOfMessageId(newMessageId(index, at))).toBe(index);
@@ -67,23 +63,23 @@ describe('shardOfMessageId', () => {
     );
   });
 
-  it.each([0, 1, 255, 256, MAX_SHARD_COUNT - 1])('finds shard %d', (index) => {
+  it.each([0, 1, 255, 256, MAX_SHARD_COUNT - 1])('finds shard %d in an id of that shard', (index) => {
     expect(shardOfMessageId(newMessageId(index))).toBe(index);
   });
 
   it.each([
-    ['nothing', ''],
-    ['a UUID of version 4', '3fb0c7be-89cb-4f19-84b7-94448f40f769'],
+    ['no characters', ''],
+    ['UUID version 4', '3fb0c7be-89cb-4f19-84b7-94448f40f769'],
     ['another variant', '017f22e2-79b0-7abc-7000-000000000000'],
     ['capital letters', '017F22E2-79B0-7ABC-8000-000000000000'],
-    ['no dashes', '017f22e279b07abc8000000000000000'],
-    ['something in front', ' 017f22e2-79b0-7abc-8000-000000000000'],
-    ['something behind', '017f22e2-79b0-7abc-8000-000000000000\n'],
-  ])('finds none in %s', (_, id) => {
+    ['no hyphens', '017f22e279b07abc8000000000000000'],
+    ['a space in front', ' 017f22e2-79b0-7abc-8000-000000000000'],
+    ['a newline at the end', '017f22e2-79b0-7abc-8000-000000000000\n'],
+  ])('finds no shard in an id with %s', (_, id) => {
     expect(shardOfMessageId(id)).toBeUndefined();
   });
 
-  it('finds none in arbitrary text, and never throws', () => {
+  it('finds no shard in arbitrary text, and never throws', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: character }), fc.uuid({ version: [1, 3, 4, 5, 6] })), (text) => {
         expect(shardOfMessageId(text)).toBeUndefined();

@@ -1,13 +1,13 @@
 /**
- * Ids of outbound messages: UUIDv7 (RFC 9562) whose 12 `rand_a` bits hold the shard of the client, so that an id
- * alone finds its record. Time-ordered to the millisecond only; order of delivery never depends on it.
+ * Ids of outbound messages: UUIDv7 (RFC 9562) whose 12 `rand_a` bits hold the shard of the client, so that the id alone
+ * leads to the record. Ids are ordered by time to the millisecond only; the order of delivery never depends on them.
  */
 import { randomBytes } from 'node:crypto';
 import { MAX_SHARD_COUNT } from './shard-hash.js';
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-// Random bytes are drawn in bulk: one system call serves 512 ids.
+// One system call draws the random bytes of 512 ids.
 let pool = Buffer.alloc(0);
 let used = 0;
 
@@ -20,7 +20,7 @@ function random8(): Buffer {
   return pool.subarray(used - 8, used);
 }
 
-/** Mints a message id for a client of `shard`. `at` is in milliseconds since 1970. */
+/** Makes a message id for a client of `shard`. `at` is in milliseconds since 1970. */
 export function newMessageId(shard: number, at: number = Date.now()): string {
   if (!Number.isInteger(shard) || shard < 0 || shard >= MAX_SHARD_COUNT) {
     throw new RangeError(`shard ${shard} does not fit a message id: it must be 0 to ${MAX_SHARD_COUNT - 1}`);
@@ -32,7 +32,7 @@ export function newMessageId(shard: number, at: number = Date.now()): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${shard.toString(16).padStart(3, '0')}-${hex.slice(0, 4)}-${hex.slice(4)}`;
 }
 
-/** The shard an id was minted for, or `undefined` if it is not one of our ids. */
+/** The shard of the client a message is for; `undefined` if the id is not one of this service. */
 export function shardOfMessageId(id: string): number | undefined {
   return UUID_V7.test(id) ? Number.parseInt(id.slice(15, 18), 16) : undefined;
 }

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { character } from '../../../test/support/unicode.js';
 import {
   ForceDisconnect,
   HandshakeError,
@@ -8,11 +9,6 @@ import {
   encodeMessage,
   type OutboundBody,
 } from './outbound.js';
-
-/** Any Unicode character, surrogates left out. */
-const character = fc
-  .integer({ min: 0, max: 0x10_ffff - 0x800 })
-  .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
 
 const AT = new Date('2024-05-06T07:08:09.123Z');
 const ID = '017f22e2-79b0-7abc-8000-000000000000';
@@ -34,20 +30,20 @@ describe('encodeAnswer', () => {
     ['force-disconnect', { type: 'force-disconnect', payload: { reconnect_after: 'PT30S' } }, ForceDisconnect],
   ];
 
-  it.each(answers)('completes a %s with the members every envelope has', (_, body, schema) => {
+  it.each(answers)('adds the members of the envelope to a %s', (_, body, schema) => {
     const answer: unknown = JSON.parse(encodeAnswer(body, ID, AT));
     expect(answer).toEqual({ ...body, message_id: ID, version: 1, sent: '2024-05-06T07:08:09.123Z' });
     expect(schema.safeParse(answer).success).toBe(true);
   });
 
-  it.each(answers)('mints an id and uses the current time if none is given for a %s', (_, body, schema) => {
-    const [one, other] = [body, body].map((given) => JSON.parse(encodeAnswer(given)) as { message_id: string });
+  it.each(answers)('makes an id and uses the current time for a %s if none is given', (_, body, schema) => {
+    const [one, other] = [body, body].map((same) => JSON.parse(encodeAnswer(same)) as { message_id: string });
     expect(schema.safeParse(one).success).toBe(true);
     expect(one?.message_id).toMatch(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/);
     expect(one?.message_id).not.toBe(other?.message_id);
   });
 
-  it('carries any details and any offending id unchanged', () => {
+  it('carries any details and any refused id unchanged', () => {
     fc.assert(
       fc.property(text, fc.option(text), (details, inResponseTo) => {
         const body = { type: 'handshake-error', in_response_to: inResponseTo, payload: { details } } as const;
@@ -72,12 +68,12 @@ describe('encodeMessage', () => {
     });
   });
 
-  it('leaves the payload out if there is none, and keeps one that is null', () => {
+  it('omits the payload if there is none, and keeps a payload of null', () => {
     expect(JSON.parse(encodeMessage(ID, 'ping', undefined, AT))).not.toHaveProperty('payload');
     expect(JSON.parse(encodeMessage(ID, 'ping', 'null', AT))).toHaveProperty('payload', null);
   });
 
-  it('passes the JSON text of the payload on as it is, byte for byte', () => {
+  it('copies the JSON text of the payload byte for byte', () => {
     const payload = '{ "n" : 12345678901234567890.10, "n" : 1e400, "s":"\\u00e9\\/" }';
     expect(encodeMessage(ID, 'a', payload, AT)).toContain(`"payload":${payload}}`);
   });

@@ -1,4 +1,4 @@
-/** What Cloud Connector says to clients (protocol, *Cloud Connector → client*): types and their encoding. */
+/** Messages from Cloud Connector to clients (protocol, *Cloud Connector → client*): schemas, types and encoding. */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { PROTOCOL_VERSION } from './inbound.js';
@@ -9,7 +9,7 @@ const envelope = {
   sent: z.iso.datetime({ offset: true }),
 };
 
-/** A directive and payload of an application. */
+/** Carries an application's directive and payload. */
 export const Message = z.object({
   ...envelope,
   type: z.literal('message'),
@@ -18,11 +18,11 @@ export const Message = z.object({
 });
 export type Message = z.infer<typeof Message>;
 
-/** A handshake was refused: the client disconnects and sends a new one later. */
+/** A handshake was refused: the client disconnects, and sends a new one later. */
 export const HandshakeError = z.object({
   ...envelope,
   type: z.literal('handshake-error'),
-  /** The offending `message_id`, or null if none could be read. */
+  /** `message_id` of the refused message, or null if it could not be read. */
   in_response_to: z.string().nullable(),
   payload: z.object({ details: z.string() }),
 });
@@ -36,7 +36,7 @@ export const HandshakeResponse = z.object({
 });
 export type HandshakeResponse = z.infer<typeof HandshakeResponse>;
 
-/** The client must disconnect and may come back at the time given. */
+/** The client must disconnect, and may connect again at `reconnect_after`. */
 export const ForceDisconnect = z.object({
   ...envelope,
   type: z.literal('force-disconnect'),
@@ -48,7 +48,7 @@ export type Outbound = Message | HandshakeError | HandshakeResponse | ForceDisco
 
 const ENVELOPE_MEMBERS = { message_id: true, version: true, sent: true } as const;
 
-/** An answer to a client, without the members every envelope has. */
+/** A reply to a client, without the members that every envelope has. */
 export const OutboundBody = z.discriminatedUnion('type', [
   HandshakeError.omit(ENVELOPE_MEMBERS),
   HandshakeResponse.omit(ENVELOPE_MEMBERS),
@@ -56,14 +56,12 @@ export const OutboundBody = z.discriminatedUnion('type', [
 ]);
 export type OutboundBody = z.infer<typeof OutboundBody>;
 
-/** Completes and encodes an answer to a client. */
+/** Adds the members of the envelope to a reply, and encodes it. */
 export function encodeAnswer(body: OutboundBody, messageId: string = randomUUID(), at: Date = new Date()): string {
   return JSON.stringify({ ...body, message_id: messageId, version: PROTOCOL_VERSION, sent: at.toISOString() });
 }
 
-/**
- * Encodes a `message`. The payload is JSON text as it was stored, and passed on without being parsed again.
- */
+/** Encodes a `message`. `payloadJson` is the stored JSON text: it is sent unchanged, without being parsed again. */
 export function encodeMessage(messageId: string, directive: string, payloadJson: string | undefined, at: Date): string {
   const payload = payloadJson === undefined ? '' : `,"payload":${payloadJson}`;
   return (

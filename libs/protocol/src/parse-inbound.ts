@@ -1,11 +1,11 @@
 /**
- * Reads one inbound payload. Total: whatever the bytes, the outcome is an envelope or a refusal with its reason;
- * nothing is thrown, so no payload can stop the clients behind it (protocol, *Anything else*).
+ * Parses one inbound message. Every text gives a message or a refusal with its reason. It never throws, so that no
+ * message can block the ones behind it (protocol, *Anything else*).
  */
 import type { z } from 'zod';
 import { INBOUND_SCHEMAS, PROTOCOL_VERSION, type Inbound } from './inbound.js';
 
-/** Why a message could not be accepted. Bounded: these are metric labels. */
+/** Why a message was refused. The reasons are metric labels, so their number is fixed. */
 export type RefusalReason =
   | 'empty'
   | 'too-large'
@@ -24,17 +24,17 @@ export type RefusalReason =
 
 export interface Refusal {
   reason: RefusalReason;
-  /** For the client's developer: what was wrong and what would be right. */
+  /** Tells the client's developer what is wrong and what is expected. */
   details: string;
-  /** The offending `message_id`, or null if none could be read. */
+  /** `message_id` of the refused message, or null if it could not be read. */
   messageId: string | null;
-  /** True if the message claims to be a handshake: the reply is then a `handshake-error`. */
+  /** Whether its type is a handshake: then the reply is a `handshake-error`. */
   handshake: boolean;
 }
 
 export type ParseOutcome = { ok: true; message: Inbound } | { ok: false; refusal: Refusal };
 
-/** Facts nested deeper than this are refused: they are stored, and later walked by code that recurses. */
+/** Messages that nest deeper are refused: facts are stored, and recursive code reads them later. */
 export const MAX_DEPTH = 32;
 
 /** Parses and checks the text of one inbound message. */
@@ -61,12 +61,12 @@ export function parseInbound(text: string): ParseOutcome {
   if (version !== PROTOCOL_VERSION) {
     return refuse('unsupported-version', `version must be ${PROTOCOL_VERSION}`, messageId, handshake);
   }
-  if (deeperThan(value, MAX_DEPTH)) {
+  if (isDeeperThan(value, MAX_DEPTH)) {
     return refuse('too-deep', `the message nests deeper than ${MAX_DEPTH} levels`, messageId, handshake);
   }
-  const checked = INBOUND_SCHEMAS[type as Inbound['type']].safeParse(value);
-  if (!checked.success) return refuse('wrong-shape', describeIssues(checked.error.issues), messageId, handshake);
-  // The value as it came, not the schema's copy: facts we do not know are stored unchanged.
+  const parsed = INBOUND_SCHEMAS[type as Inbound['type']].safeParse(value);
+  if (!parsed.success) return refuse('wrong-shape', describeIssues(parsed.error.issues), messageId, handshake);
+  // Not the schema's copy: unknown facts are stored unchanged.
   return { ok: true, message: value as Inbound };
 }
 
@@ -79,7 +79,7 @@ function refuse(
   return { ok: false, refusal: { reason, details, messageId, handshake } };
 }
 
-/** One line for people out of a schema's issues: the first three, each with the path of its member. */
+/** Describes the first three issues in one line, each with the path of its member. */
 export function describeIssues(issues: readonly z.core.$ZodIssue[]): string {
   const lines = issues.slice(0, 3).map((issue) => {
     const path = issue.path.map(String).join('.');
@@ -89,9 +89,9 @@ export function describeIssues(issues: readonly z.core.$ZodIssue[]): string {
   return lines.join('; ');
 }
 
-function deeperThan(value: unknown, levels: number): boolean {
+function isDeeperThan(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (levels === 0) return true;
-  for (const member of Object.values(value)) if (deeperThan(member, levels - 1)) return true;
+  for (const member of Object.values(value)) if (isDeeperThan(member, levels - 1)) return true;
   return false;
 }

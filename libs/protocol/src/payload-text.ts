@@ -1,11 +1,11 @@
-/** The text of a payload, if it may be taken whole; else a sample of it and the reason. */
+/** Decodes the payload of a packet; gives its first bytes and the reason if it is too large or not UTF-8. */
 import { isUtf8 } from 'node:buffer';
 import type { RefusalReason } from './parse-inbound.js';
 
 const SAMPLE_BYTES = 1024;
 
 export interface PayloadText {
-  /** The whole text, or a sample of the bytes if the payload was refused. */
+  /** The whole text, or the first bytes if the payload was refused. */
   body: string;
   refused?: Extract<RefusalReason, 'too-large' | 'not-utf8'>;
 }
@@ -16,7 +16,7 @@ export function payloadText(payload: Buffer, maxBytes: number): PayloadText {
   return { body: payload.toString() };
 }
 
-/** The first bytes of a payload, one character a byte. */
+/** The first bytes of a payload, one character for each. */
 export function payloadSample(payload: Buffer): string {
   return payload.subarray(0, SAMPLE_BYTES).toString('latin1');
 }

@@ -1,10 +1,6 @@
 import fc from 'fast-check';
+import { character } from '../../../test/support/unicode.js';
 import { parseReconnectAfter } from './reconnect-after.js';
-
-/** Any Unicode character, surrogates left out. */
-const character = fc
-  .integer({ min: 0, max: 0x10_ffff - 0x800 })
-  .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
 
 const NOW = Date.parse('2024-05-06T07:08:09.123Z');
 const SECOND = 1000;
@@ -39,16 +35,16 @@ describe('parseReconnectAfter', () => {
     '2024-05-06T10:08:09+02:00',
     '2024-05-06T08:08:09.000Z',
     '2024-05-06T03:38:09.000-04:30',
-  ])('reads the timestamp %s whatever its offset', (text) => {
+  ])('reads the timestamp %s with any offset', (text) => {
     expect(parseReconnectAfter(text, NOW)).toBe(Date.parse('2024-05-06T08:08:09Z'));
   });
 
-  it('gives whole milliseconds if a fraction of a second is not exact in binary', () => {
+  it('rounds to whole milliseconds if a fraction of a second is not exact in binary', () => {
     expect(parseReconnectAfter('PT1.001S', 0)).toBe(1001);
     expect(parseReconnectAfter('PT16.001S', 0)).toBe(16_001);
   });
 
-  it('reads a timestamp in the past: a window that has already ended', () => {
+  it('reads a timestamp in the past as a window that has already ended', () => {
     expect(parseReconnectAfter('2020-01-01T00:00:00Z', NOW)).toBe(Date.parse('2020-01-01T00:00:00Z'));
   });
 
@@ -89,7 +85,7 @@ describe('parseReconnectAfter', () => {
     '2024-02-30T00:00:00Z',
     '2024-05-06T25:00:00Z',
     'Mon, 06 May 2024 08:08:09 GMT',
-  ])('does not understand %j', (text) => {
+  ])('gives undefined for %j', (text) => {
     expect(parseReconnectAfter(text, NOW)).toBeUndefined();
   });
 
@@ -119,14 +115,14 @@ describe('parseReconnectAfter', () => {
     );
   });
 
-  it('answers any text with a whole number within ten years, never, or nothing', () => {
+  it('gives a whole number within ten years, never or undefined for any text', () => {
     const text = fc.oneof(
       fc.string({ unit: character }),
       fc.string({ unit: fc.constantFrom(...'PTWDHMS.0123456789'.split('')) }),
     );
     fc.assert(
-      fc.property(text, (given) => {
-        const until = parseReconnectAfter(given, NOW);
+      fc.property(text, (any) => {
+        const until = parseReconnectAfter(any, NOW);
         if (until === undefined || until === 'never') return;
         expect(Number.isSafeInteger(until)).toBe(true);
         expect(until).toBeLessThanOrEqual(NOW + TEN_YEARS);

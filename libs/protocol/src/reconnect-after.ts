@@ -11,14 +11,14 @@ export type RefusedUntil = number | 'never';
 
 /**
  * Reads `reconnect_after` relative to `now` (epoch milliseconds).
- * @returns the end of the refusal window, or `undefined` if the text is none of the three forms, is a
- * duration with years or months (they have no fixed length), or lies more than ten years ahead.
+ * @returns the end of the refusal window; `undefined` if the text has none of the three forms, is a duration with years or
+ * months (which have no fixed length), or means a time more than ten years ahead
  */
 export function parseReconnectAfter(text: string, now: number): RefusedUntil | undefined {
   if (text === 'never') return 'never';
-  const end = parseDuration(text) ?? (timestamp.safeParse(text).success ? Date.parse(text) - now : undefined);
-  if (end === undefined || Number.isNaN(end) || end > MAX_WINDOW_MS) return undefined;
-  return now + end;
+  const windowMs = parseDuration(text) ?? (timestamp.safeParse(text).success ? Date.parse(text) - now : undefined);
+  if (windowMs === undefined || Number.isNaN(windowMs) || windowMs > MAX_WINDOW_MS) return undefined;
+  return now + windowMs;
 }
 
 function parseDuration(text: string): number | undefined {

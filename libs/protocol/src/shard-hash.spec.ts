@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { MAX_SHARD_COUNT, shardOf } from './shard-hash.js';
 
 /**
- * Golden vectors, computed with Python's `zlib.crc32(id.encode('utf-8'))`. They never change: a hash that fails
- * one of them would look for a client's keys on another shard than the one they were written to.
+ * Golden vectors, computed with Python's `zlib.crc32(id.encode('utf-8'))`. They never change: a hash that differs in one
+ * of them would look for the keys of a client on the wrong shard.
  */
 const GOLDEN: [id: string, crc: number][] = [
   ['123456789', 0xcbf43926],
@@ -31,7 +31,7 @@ const GOLDEN: [id: string, crc: number][] = [
   ['\u{1f680}'.repeat(64), 0xe65dfcbb],
 ];
 
-/** More shards than a CRC-32 has values: the remainder is the CRC itself. */
+/** As many shards as a CRC-32 has values: the remainder is the CRC itself. */
 const WHOLE_CRC = 2 ** 32;
 
 describe('shardOf', () => {
@@ -56,7 +56,7 @@ describe('shardOf', () => {
   });
 
   it('spreads UUIDs over 32 shards within 20 % of even', () => {
-    // Fixed ids that look random: truly random ones would fail once in a long while.
+    // Fixed ids that look random: the test would rarely fail with truly random ones.
     const load = loadOf(Array.from({ length: 16_000 }, (_, i) => uuidOf(i)));
     expect(Math.min(...load)).toBeGreaterThan(400);
     expect(Math.max(...load)).toBeLessThan(600);

@@ -1,11 +1,7 @@
 import fc from 'fast-check';
+import { character } from '../../../test/support/unicode.js';
 import { clientIdProblem } from './client-id.js';
 import { DEFAULT_IN_TOPIC, DEFAULT_OUT_TOPIC, TopicTemplate, parseTopicTemplates } from './topics.js';
-
-/** Any Unicode character, surrogates left out. */
-const character = fc
-  .integer({ min: 0, max: 0x10_ffff - 0x800 })
-  .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
 
 const IN = new TopicTemplate(DEFAULT_IN_TOPIC);
 
@@ -22,7 +18,7 @@ describe('TopicTemplate', () => {
     ['a/{clientId}/b', 'a/+/b', 'a/host-1/b'],
     ['/{clientId}/', '/+/', '/host-1/'],
     ['a b/é/{clientId}', 'a b/é/+', 'a b/é/host-1'],
-  ])('makes filter and topic of %s, and finds the client again', (template, filter, topic) => {
+  ])('makes filter and topic from %s, and finds the client in the topic', (template, filter, topic) => {
     const parsed = new TopicTemplate(template);
     expect(parsed.template).toBe(template);
     expect(parsed.filter).toBe(filter);
@@ -35,7 +31,7 @@ describe('TopicTemplate', () => {
     ['{clientId}/status', '/status'],
     ['a/{clientId}/b', 'a//b'],
     ['{clientId}', undefined],
-  ])("has in %s a topic below its filter that is no client's: %s", (template, own) => {
+  ])('has for %s a topic that its filter matches and that no client has: %s', (template, own) => {
     const parsed = new TopicTemplate(template);
     expect(parsed.ownTopic).toBe(own);
     if (own === undefined) return;
@@ -43,14 +39,14 @@ describe('TopicTemplate', () => {
     expect(parsed.clientIdOf(own)).toBeUndefined();
   });
 
-  it('matches what its filter matches', () => {
+  it('matches a topic if its filter does', () => {
     const parsed = new TopicTemplate('a/{clientId}/b');
     expect(['a/x/b', 'a//b', `a/${'x'.repeat(300)}/b`].every((topic) => parsed.matches(topic))).toBe(true);
     expect(['a/b', 'a/x/y/b', 'b/x/b', 'a/x/c', 'a/x'].some((topic) => parsed.matches(topic))).toBe(false);
   });
 
   it.each(['', 'redhat/insights/in', 'a/x{clientId}', 'a/{clientId}x', '{clientId}/{clientId}', 'a/{clientid}'])(
-    'refuses the template %j: the placeholder must be one whole level, once',
+    'refuses the template %j, because the placeholder must be one whole level, once',
     (template) => {
       expect(() => new TopicTemplate(template)).toThrow(
         `topic template "${template}" must contain {clientId} exactly once, as a whole topic level`,
@@ -58,12 +54,12 @@ describe('TopicTemplate', () => {
     },
   );
 
-  it('refuses a placeholder that stands once as a level and once more within another', () => {
+  it('refuses a placeholder that is one level and also part of another', () => {
     expect(() => new TopicTemplate('a{clientId}/{clientId}')).toThrow(/exactly once/);
   });
 
   it.each(['+/{clientId}', 'a/#/{clientId}', 'a\0/{clientId}', 'a\n/{clientId}', '$share/group/{clientId}'])(
-    'refuses the template %j: it is no plain topic',
+    'refuses the template %j, because it is not a plain topic',
     (template) => {
       expect(() => new TopicTemplate(template)).toThrow(
         /must not contain wildcards or control characters, nor begin with "\$"/,
@@ -75,8 +71,8 @@ describe('TopicTemplate', () => {
     ['of another template', 'redhat/insights/out/host-1'],
     ['without a client', 'redhat/insights/in/'],
     ['that ends too early', 'redhat/insights/in'],
-    ['with a level too many', 'redhat/insights/in/host-1/x'],
-    ['with something in front', 'x/redhat/insights/in/host-1'],
+    ['with one level too many', 'redhat/insights/in/host-1/x'],
+    ['with another level in front', 'x/redhat/insights/in/host-1'],
     ['with a wildcard for a client', 'redhat/insights/in/+'],
     ['with a control character in the client', 'redhat/insights/in/a\u0007'],
     ['with a client id of 257 bytes', `redhat/insights/in/${'a'.repeat(257)}`],
@@ -98,7 +94,7 @@ describe('TopicTemplate', () => {
     expect(template.clientIdOf('a/a/a')).toBe('a');
   });
 
-  it('finds the client of every topic it has made', () => {
+  it('finds the client of every topic that it makes', () => {
     const id = fc.string({ unit: character, maxLength: 64 }).filter((text) => clientIdProblem(text) === undefined);
     fc.assert(
       fc.property(
@@ -113,7 +109,7 @@ describe('TopicTemplate', () => {
     );
   });
 
-  it('finds only ids that are valid and that lead back to the topic', () => {
+  it('finds only valid ids that give the same topic again', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom('a', '/', '+', '#', '\0', 'in'), maxLength: 8 }), (text) => {
         const template = new TopicTemplate('in/{clientId}/a');
@@ -132,12 +128,12 @@ describe('parseTopicTemplates', () => {
     expect(parseTopicTemplates(DEFAULT_IN_TOPIC).map(({ template }) => template)).toEqual([DEFAULT_IN_TOPIC]);
   });
 
-  it('reads several in their order, whatever the spaces and stray commas', () => {
+  it('reads several templates in their order, with any spaces and stray commas', () => {
     const parsed = parseTopicTemplates(' host/status/{clientId} ,, proxy/status/{clientId},');
     expect(parsed.map(({ template }) => template)).toEqual(['host/status/{clientId}', 'proxy/status/{clientId}']);
   });
 
-  it.each(['', ' ', ',', ' , '])('refuses %j: there is none', (list) => {
+  it.each(['', ' ', ',', ' , '])('refuses %j, because it holds no template', (list) => {
     expect(() => parseTopicTemplates(list)).toThrow('at least one topic template is needed');
   });
 
@@ -145,7 +141,7 @@ describe('parseTopicTemplates', () => {
     expect(() => parseTopicTemplates('a/{clientId}, a/{clientId}')).toThrow('the same topic template is listed twice');
   });
 
-  it('names the wrong one of several', () => {
+  it('names the wrong template of several', () => {
     expect(() => parseTopicTemplates('a/{clientId},b/c')).toThrow('topic template "b/c"');
   });
 });

@@ -1,4 +1,4 @@
-/** Topic templates (protocol, *Topics*): `{clientId}` stands for exactly one topic level. */
+/** Topic templates (protocol, *Topics*): `{clientId}` is exactly one topic level. */
 import { topicLevelProblem } from './client-id.js';
 
 export const DEFAULT_IN_TOPIC = 'redhat/insights/in/{clientId}';
@@ -10,7 +10,7 @@ export class TopicTemplate {
   private readonly prefix: string;
   private readonly suffix: string;
 
-  /** @throws Error that says what is wrong with the template. */
+  /** @throws Error if the placeholder is not one whole level, or the rest is not a plain topic */
   constructor(readonly template: string) {
     const levels = template.split('/');
     if (levels.filter((level) => level === PLACEHOLDER).length !== 1 || template.split(PLACEHOLDER).length !== 2) {
@@ -32,15 +32,15 @@ export class TopicTemplate {
   }
 
   /**
-   * A topic below the filter that is nobody's: the level of the client id is empty, which no id is. The service publishes
-   * to itself on it. Undefined if the template is the placeholder alone, since a topic must not be empty.
+   * A topic that the filter matches and that belongs to no client: its client id is empty. The service publishes to itself
+   * on it. Undefined if the template is the placeholder alone, because a topic must not be empty.
    */
   get ownTopic(): string | undefined {
     const topic = this.topicOf('');
     return topic === '' ? undefined : topic;
   }
 
-  /** Whether the filter matches the topic, whosever it is. */
+  /** Whether the filter matches the topic, also if its level is not a valid client id. */
   matches(topic: string): boolean {
     if (!topic.startsWith(this.prefix) || !topic.endsWith(this.suffix)) return false;
     const level = topic.length - this.prefix.length - this.suffix.length;
@@ -52,8 +52,8 @@ export class TopicTemplate {
   }
 
   /**
-   * The client a topic belongs to, or `undefined` if the topic is not of this template or its level cannot be an id. The id
-   * may be a reserved one.
+   * The client that a topic belongs to; `undefined` if the template does not match or the level cannot be an id. The id may
+   * be reserved.
    */
   clientIdOf(topic: string): string | undefined {
     if (!topic.startsWith(this.prefix) || !topic.endsWith(this.suffix)) return undefined;
@@ -62,7 +62,7 @@ export class TopicTemplate {
   }
 }
 
-/** Parses the comma-separated list of `STATUS_TOPICS`. @throws Error that says what is wrong. */
+/** Parses the comma-separated list of `STATUS_TOPICS`. @throws Error if it is empty, or one template is wrong or listed twice */
 export function parseTopicTemplates(list: string): TopicTemplate[] {
   const templates = list
     .split(',')
