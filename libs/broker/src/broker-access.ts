@@ -1,6 +1,6 @@
 /**
- * Where the broker is, and how this process proves who it is: nothing, user and password, a client certificate, or
- * both. Secrets come from files that are read at each connect, so they may rotate while the process runs.
+ * The address of the broker and the credentials of this process: none, user and password, a client certificate, or both.
+ * Secrets are read from files at each connect, so they may change while the process runs.
  */
 import { readFileSync } from 'node:fs';
 import { readableFile, section, url, type Logger } from '@app/platform';
@@ -12,14 +12,14 @@ export type Credentials = Pick<IClientOptions, 'username' | 'password' | 'ca' | 
 export interface BrokerAccess {
   /** `mqtt://host:port`, or `mqtts://host:port` for TLS. May carry user and password. */
   url: string;
-  /** What to present at the next connect. Never throws. */
+  /** The credentials for the next connect. Never throws. */
   credentials?: () => Credentials;
 }
 
 /** Settings of every app that talks to the broker. Checked together by `brokerSettingsFit`. */
 export const brokerSettings = section('Broker', {
   MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts').describe(
-    'Where the broker is: `mqtt://host:port`, or `mqtts://host:port` for TLS.',
+    'Address of the broker: `mqtt://host:port`, or `mqtts://host:port` for TLS.',
   ),
   MQTT_USERNAME: z.string().max(256).optional().describe('User name with which the app connects.'),
   MQTT_PASSWORD_FILE: readableFile()
@@ -28,8 +28,8 @@ export const brokerSettings = section('Broker', {
   MQTT_CA_FILE: readableFile()
     .optional()
     .describe(
-      'PEM file of the authorities that may have signed the certificate of the broker; read at each connect. Unset: ' +
-        'those that Node.js knows.',
+      'PEM file of the authorities that the app trusts to sign the certificate of the broker; read at each connect. ' +
+        'Unset: those that Node.js trusts.',
     ),
   MQTT_CERT_FILE: readableFile()
     .optional()
@@ -39,7 +39,7 @@ export const brokerSettings = section('Broker', {
 
 export type BrokerSettings = { [Name in keyof typeof brokerSettings]?: z.output<(typeof brokerSettings)[Name]> };
 
-/** For `superRefine`: what one setting asks of another. */
+/** Checks settings that depend on each other; for `superRefine`. */
 export function brokerSettingsFit(settings: BrokerSettings & { MQTT_URL: string }, ctx: z.RefinementCtx): void {
   const wrong = (name: keyof BrokerSettings, message: string): void =>
     ctx.addIssue({ code: 'custom', path: [name], message });
@@ -49,15 +49,15 @@ export function brokerSettingsFit(settings: BrokerSettings & { MQTT_URL: string 
     wrong(missing, 'must be set too: certificate and key belong together');
   }
   if (MQTT_PASSWORD_FILE !== undefined && MQTT_USERNAME === undefined) {
-    wrong('MQTT_USERNAME', 'must be set where MQTT_PASSWORD_FILE is');
+    wrong('MQTT_USERNAME', 'must be set if MQTT_PASSWORD_FILE is set');
   }
-  const forTls = MQTT_CA_FILE ?? MQTT_CERT_FILE ?? MQTT_KEY_FILE;
-  if (forTls !== undefined && !MQTT_URL.startsWith('mqtts:')) {
-    wrong('MQTT_URL', 'must be mqtts://… if certificates are given, or they would not be used');
+  const tlsFile = MQTT_CA_FILE ?? MQTT_CERT_FILE ?? MQTT_KEY_FILE;
+  if (tlsFile !== undefined && !MQTT_URL.startsWith('mqtts:')) {
+    wrong('MQTT_URL', 'must be mqtts://… if a file of a certificate or key is set: without TLS it would not be used');
   }
 }
 
-/** Where a file cannot be read later on, as while it is being replaced, what it held last is used. */
+/** If a file cannot be read at a later connect, for example while it is being replaced, its last content is used. */
 export function brokerAccess(settings: BrokerSettings & { MQTT_URL: string }, logger: Logger): BrokerAccess {
   let last = readCredentials(settings);
   return {
@@ -66,7 +66,7 @@ export function brokerAccess(settings: BrokerSettings & { MQTT_URL: string }, lo
       try {
         last = readCredentials(settings);
       } catch (error) {
-        logger.warn({ err: error }, 'credentials for the broker cannot be read; using those read last');
+        logger.warn({ err: error }, 'cannot read the credentials for the broker; using the ones that were read last');
       }
       return last;
     },
@@ -77,7 +77,7 @@ function readCredentials(settings: BrokerSettings): Credentials {
   const { MQTT_USERNAME, MQTT_PASSWORD_FILE, MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE } = settings;
   return {
     ...(MQTT_USERNAME !== undefined && { username: MQTT_USERNAME }),
-    // One newline at the end of the file is its editor's, not the password's.
+    // Editors end a file with a newline, which is not part of the password.
     ...(MQTT_PASSWORD_FILE !== undefined && {
       password: readFileSync(MQTT_PASSWORD_FILE, 'utf8').replace(/\r?\n$/, ''),
     }),

@@ -3,7 +3,7 @@ import { eventually, freePort, quiet, startMosquitto, type Server } from '../../
 import { BrokerWatch } from './broker-watch.js';
 import type { Uptime } from './uptime-proof.js';
 
-/** One message in hand and one waiting: the rest of a burst to a subscriber that does not acknowledge is dropped. */
+/** For a subscriber that acknowledges nothing, the broker sends one message, queues one, and drops the others. */
 const CONFIG = ['sys_interval 1', 'max_queued_messages 1', 'max_inflight_messages 1'];
 
 let broker: Server;
@@ -26,34 +26,38 @@ afterEach(async () => {
   await broker.stop();
 });
 
-it('reports how long the broker has been running, and that it was restarted', async () => {
-  await eventually(() => expect(uptimes).toMatchObject([{ run: 'unknown' }]));
-  const { port } = broker;
-  await broker.stop();
-  broker = await startMosquitto({ port, config: CONFIG });
-  await eventually(() => expect(uptimes).toMatchObject([{ run: 'unknown' }, { run: 'new' }]));
-}, 30_000);
+describe('BrokerWatch', () => {
+  it('reports the uptime of the broker, and that the broker was restarted', async () => {
+    await eventually('the uptime is reported', () => expect(uptimes).toMatchObject([{ run: 'unknown' }]));
+    const { port } = broker;
+    await broker.stop();
+    broker = await startMosquitto({ port, config: CONFIG });
+    await eventually('the restart is reported', () =>
+      expect(uptimes).toMatchObject([{ run: 'unknown' }, { run: 'new' }]),
+    );
+  }, 30_000);
 
-it('reports how many messages the broker dropped since the first reading', async () => {
-  const subscriber: MqttClient = await connectAsync(broker.url);
-  subscriber.handleMessage = () => undefined;
-  await subscriber.subscribeAsync('spec/topic', { qos: 1 });
-  await eventually(() => expect(uptimes.length).toBeGreaterThan(0));
-  const publisher = await connectAsync(broker.url);
-  await eventually(async () => {
-    await publisher.publishAsync('spec/topic', 'x', { qos: 1 });
-    expect(dropped).toBeGreaterThan(0);
+  it('reports how many messages the broker has dropped since the first report', async () => {
+    const subscriber: MqttClient = await connectAsync(broker.url);
+    subscriber.handleMessage = () => undefined;
+    await subscriber.subscribeAsync('spec/topic', { qos: 1 });
+    await eventually('the uptime is reported', () => expect(uptimes.length).toBeGreaterThan(0));
+    const publisher = await connectAsync(broker.url);
+    await eventually('a dropped message is reported', async () => {
+      await publisher.publishAsync('spec/topic', 'x', { qos: 1 });
+      expect(dropped).toBeGreaterThan(0);
+    });
+    await publisher.endAsync(true);
+    await subscriber.endAsync(true);
+  }, 30_000);
+
+  it('can be closed if there is no broker', async () => {
+    const lonely = new BrokerWatch(
+      { url: `mqtt://127.0.0.1:${await freePort()}` },
+      'lonely',
+      { uptime: () => undefined, dropped: () => undefined },
+      quiet,
+    );
+    await lonely.close();
   });
-  await publisher.endAsync(true);
-  await subscriber.endAsync(true);
-}, 30_000);
-
-it('closes the watch even if there is no broker', async () => {
-  const lonely = new BrokerWatch(
-    { url: `mqtt://127.0.0.1:${await freePort()}` },
-    'lonely',
-    { uptime: () => undefined, dropped: () => undefined },
-    quiet,
-  );
-  await lonely.close();
 });

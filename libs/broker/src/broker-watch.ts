@@ -1,6 +1,6 @@
 /**
- * Watches the broker's own statistics, if it publishes them (`$SYS/broker/…`, as Mosquitto does): its uptime and the
- * number of dropped messages. Reconnects by itself.
+ * Subscribes to the statistics of the broker, if it publishes them (`$SYS/broker/…`, as Mosquitto does): its uptime and its
+ * number of dropped messages. Reconnects automatically.
  */
 import type { MqttClient } from 'mqtt';
 import type { Logger } from '@app/platform';
@@ -12,16 +12,16 @@ const UPTIME = '$SYS/broker/uptime';
 const DROPPED = '$SYS/broker/publish/messages/dropped';
 
 export interface BrokerListener {
-  /** The broker says how long it has been running, and an earlier report has confirmed it. */
+  /** Receives an uptime that an earlier report confirms. */
   uptime(uptime: Uptime): void;
-  /** It has dropped messages since it was last asked: some of them may have been ours. */
+  /** Receives how many messages the broker has dropped since the last report: some may have been for this service. */
   dropped(messages: number): void;
 }
 
 export class BrokerWatch {
   private readonly client: MqttClient;
   private readonly proof = new UptimeProof();
-  private droppedBefore: number | undefined;
+  private lastDropped: number | undefined;
 
   constructor(access: BrokerAccess, clientId: string, listener: BrokerListener, logger: Logger) {
     this.client = openMqtt(access, { clientId, clean: true, reconnectPeriod: 1000, resubscribe: false });
@@ -29,7 +29,10 @@ export class BrokerWatch {
       this.proof.connected();
       this.client.subscribe([UPTIME, DROPPED], { qos: 0 }, (error, grants) => {
         if (error != null || refusedTopic(grants ?? []) !== undefined) {
-          logger.warn({ err: error, mqtt_client_id: clientId }, 'the broker does not let $SYS be read');
+          logger.warn(
+            { err: error, mqtt_client_id: clientId, topics: [UPTIME, DROPPED] },
+            'the broker refuses its statistics, so its restarts and drops stay unnoticed: allow this user to read them',
+          );
         }
       });
     });
@@ -37,14 +40,14 @@ export class BrokerWatch {
       const value = Number.parseInt(payload.toString(), 10);
       if (!Number.isSafeInteger(value)) return;
       if (topic === DROPPED) {
-        // After a restart it counts from the start again.
-        const before = this.droppedBefore;
-        this.droppedBefore = value;
+        const before = this.lastDropped;
+        this.lastDropped = value;
+        // The counter of a restarted broker begins at 0.
         if (before !== undefined && value !== before) listener.dropped(value > before ? value - before : value);
       }
-      // A retained one may be as old as the broker's interval.
+      // A retained report may be as old as the broker's reporting interval.
       else if (!retain) {
-        const uptime = this.proof.take(value, performance.now());
+        const uptime = this.proof.observe(value, performance.now());
         if (uptime !== undefined) listener.uptime(uptime);
       }
     });

@@ -1,6 +1,6 @@
 /**
- * In: the settings of the broker. Out: `BROKER` (its address and our credentials) and the app's one `Publisher`.
- * Invariant: secrets are read again at each connect; the app's lifecycle closes the publisher.
+ * In: the settings of the broker. Out: `BROKER` (its address and the app's credentials) and the app's only `Publisher`.
+ * Invariants: secrets are read again at each connect; the lifecycle of the app closes the publisher.
  */
 import { randomUUID } from 'node:crypto';
 import { Module, type DynamicModule } from '@nestjs/common';
@@ -13,7 +13,7 @@ export const BROKER = Symbol('BROKER');
 
 @Module({})
 export class BrokerModule {
-  /** `name`: first part of the MQTT client id of the publisher. */
+  /** `name` is the first part of the publisher's MQTT client id. */
   static of(name: string): DynamicModule {
     return {
       module: BrokerModule,

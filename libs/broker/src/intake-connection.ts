@@ -1,15 +1,15 @@
 /**
- * One connection of a lane's session at the broker, from CONNECT to its end. Hands packets over in batches and
- * acknowledges a batch only after its handler has resolved.
+ * One connection of a lane's session at the broker, from CONNECT to its end. Passes packets to its handler in batches, and
+ * acknowledges a batch when the handler has resolved.
  *
- * - I1 PUBACKs go out in the order of arrival: brokers reorder otherwise.
- * - I2 A PUBACK goes out only on the connection its packet came on: after a reconnect the id may be another's.
- * - I3 At most `window` packets, and `MOST_BYTES` of them, are unacknowledged: past that the socket is not read (back-pressure), since not
- *   every broker honours the receive maximum.
- * - I4 It never reconnects by itself (S10): its owner opens a new one, if it still holds the lane.
+ * - I1 PUBACKs are sent in the order of arrival; otherwise brokers reorder messages.
+ * - I2 A PUBACK is sent only on the connection that brought its packet: after a reconnect the id may belong to another one.
+ * - I3 At most `window` packets and `MAX_UNACKNOWLEDGED_BYTES` are unacknowledged. Above that the socket is not read
+ *   (back-pressure), because not every broker honours the receive maximum.
+ * - I4 It never reconnects (S10): the owner opens a new connection if it still holds the lane.
  *
- * MQTT.js acknowledges when the callback of `handleMessage` is called without an error. Calling it back at once
- * with an error makes it read on without a PUBACK; that one we send ourselves. This is the only file that knows.
+ * MQTT.js sends the PUBACK itself if the callback of `handleMessage` is called without an error. If it is called with an
+ * error, MQTT.js continues to read and sends no PUBACK; this file sends it later. Nothing else depends on that.
  */
 import type { ISubscriptionMap, MqttClient } from 'mqtt';
 import type { Logger } from '@app/platform';
@@ -20,58 +20,61 @@ export interface IntakePacket {
   topic: string;
   payload: Buffer;
   retain: boolean;
-  /** Sent before on an earlier connection of the session, and not acknowledged. */
+  /** An earlier connection of the session received it too, and did not acknowledge it. */
   dup: boolean;
-  /** Identifies it until it is acknowledged; undefined at QoS 0. */
+  /** MQTT's packet id; undefined at QoS 0. */
   packetId: number | undefined;
 }
 
 export interface IntakeOptions extends BrokerAccess {
-  /** Fixed for a lane: it names the session. */
+  /** Names the session, so it is the same for each connection of a lane. */
   clientId: string;
   /** Shared or plain filters, subscribed at QoS 1 with retain handling 2 and Retain As Published. */
   filters: readonly string[];
   window: number;
-  /** Longest wait for the broker's answer to a subscription, or to its end; and for the next packet of a session that is drained. */
+  /** How long to wait for a SUBACK or UNSUBACK, and for the next packet of a session that is being retired. */
   readyMs?: number;
 }
 
-/** Stores a batch; called for one batch at a time. Rejecting ends the connection, so that the broker sends it again. */
+/** Stores a batch; called for one batch at a time. If it rejects, the connection ends and the broker redelivers the batch. */
 export type IntakeHandler = (packets: readonly IntakePacket[]) => Promise<void>;
 
 export type IntakeEnd =
   /** `close` was called. */
   | 'closed'
-  /** Another connection took over the session: whoever it is holds the lane now. */
+  /** Another connection took over the session: its owner holds the lane now. */
   | 'taken-over'
-  /** The broker or the network ended it, or a handler failed. */
+  /** The broker or the network closed the connection, or the handler failed. */
   | 'lost';
 
 /** MQTT 5 DISCONNECT reason: session taken over. */
 const SESSION_TAKEN_OVER = 0x8e;
-/** Bytes in hand past which the socket is not read; the largest single packet is the broker's to limit. */
-const MOST_BYTES = 32 * 1024 * 1024;
+/** Above this the socket is not read. The broker limits the size of a single packet. */
+const MAX_UNACKNOWLEDGED_BYTES = 32 * 1024 * 1024;
 const READY_MS = 30_000;
-/** Longest a disconnect waits for the broker. */
+/** How long a disconnect waits for the broker. */
 const CLOSE_MS = 2000;
 const NEVER_EXPIRES = 0xffff_ffff;
-/** Makes MQTT.js continue reading without acknowledging. */
-const LATER = new Error('acknowledged later');
+/** Makes MQTT.js continue to read without a PUBACK. */
+const ACKNOWLEDGED_LATER = new Error('acknowledged later');
 
 export class IntakeConnection {
-  /** Resolves when the connection has ended and none of its batches is being stored. */
+  /** Resolves when the connection has ended and no batch of it is being stored. */
   readonly ended: Promise<IntakeEnd>;
   private readonly client: MqttClient;
-  private waiting: IntakePacket[] = [];
+  /** Received packets that are not yet passed to the handler. */
+  private received: IntakePacket[] = [];
+  /** Packets of the batch that the handler is storing. */
   private storing = 0;
+  /** Bytes of all unacknowledged packets. */
   private bytes = 0;
-  private readOn: (() => void) | undefined;
-  private working: Promise<void> | undefined;
+  private continueReading: (() => void) | undefined;
+  private processing: Promise<void> | undefined;
   private end: (how: IntakeEnd) => void = () => undefined;
-  private over = false;
-  private closing = false;
-  private onLast: (() => void) | undefined;
-  /** When something came last from the broker, or was stored, by `performance.now()`. */
+  private isEnded = false;
+  private isClosing = false;
+  private onLastMessage: (() => void) | undefined;
+  /** When a packet was last received or stored, by `performance.now()`. */
   private progressAt = 0;
 
   constructor(
@@ -86,14 +89,14 @@ export class IntakeConnection {
       resubscribe: false,
       properties: { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum: Math.min(options.window, 65_535) },
     });
-    // Set before the first packet can arrive: a resumed session would else be acknowledged unseen.
+    // Set it before the first packet can arrive: otherwise MQTT.js acknowledges packets of a resumed session unread.
     this.client.handleMessage = (packet, callback) => this.receive(packet, callback);
     this.ended = new Promise((resolve) => {
       this.end = (how) => {
-        if (this.over) return;
-        this.over = true;
-        this.waiting = [];
-        void (this.working ?? Promise.resolve()).then(() => resolve(how));
+        if (this.isEnded) return;
+        this.isEnded = true;
+        this.received = [];
+        void (this.processing ?? Promise.resolve()).then(() => resolve(how));
       };
     });
     this.client.on('disconnect', (packet) => {
@@ -102,91 +105,92 @@ export class IntakeConnection {
     this.client.on('error', (error) => {
       this.logger.warn({ err: error, mqtt_client_id: options.clientId }, 'intake connection error');
     });
-    this.client.on('close', () => this.end(this.closing ? 'closed' : 'lost'));
+    this.client.on('close', () => this.end(this.isClosing ? 'closed' : 'lost'));
   }
 
   /**
-   * Waits until connected and subscribed.
-   * @returns whether the broker still had the lane's session, and with it what was queued for it.
+   * Waits until the connection is open and subscribed.
+   * @returns whether the broker still had the session of the lane, with the messages that are queued for it
    */
   async ready(): Promise<{ sessionPresent: boolean }> {
-    const sessionPresent = await this.connected();
+    const sessionPresent = await this.connack();
     const filters: ISubscriptionMap = {};
     for (const filter of this.options.filters) filters[filter] = { qos: 1, rh: 2, rap: true };
-    const granted = await this.answered(this.client.subscribeAsync(filters));
+    const granted = await this.orDisconnect(this.client.subscribeAsync(filters));
     const refused = refusedTopic(granted);
-    if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused}`);
+    if (refused !== undefined)
+      throw new Error(`the broker refused the subscription to ${refused}: allow it in its access control`);
     return { sessionPresent };
   }
 
   /**
-   * Ends the session for good, in place of `ready`: subscribes to nothing any more, takes in what the broker has
-   * queued for it, and leaves nothing behind. That the queue is empty is known by a message of our own, which comes last.
+   * Call it in place of `ready` to end the session for good: unsubscribes, stores the messages that the broker has queued, and
+   * removes the session. It publishes a last message to the session itself: when that arrives, the queue is empty.
    */
   async retire(): Promise<void> {
     const { clientId, filters } = this.options;
-    await this.connected();
-    await this.answered(this.client.unsubscribeAsync([...filters]));
+    await this.connack();
+    await this.orDisconnect(this.client.unsubscribeAsync([...filters]));
     const last = lastMessageTopic(clientId);
-    await this.answered(this.client.subscribeAsync(last, { qos: 1 }));
-    const drained = new Promise<void>((resolve, reject) => {
-      this.onLast = resolve;
-      this.client.once('close', () => reject(new Error('the connection ended before the session was drained')));
+    await this.orDisconnect(this.client.subscribeAsync(last, { qos: 1 }));
+    const emptied = new Promise<void>((resolve, reject) => {
+      this.onLastMessage = resolve;
+      this.client.once('close', () => reject(new Error('the connection ended before the session was empty')));
     });
-    const stopWatching = this.endIfSilent();
+    const stopWatching = this.disconnectIfIdle();
     try {
-      await Promise.all([drained, this.client.publishAsync(last, '', { qos: 1 })]);
+      await Promise.all([emptied, this.client.publishAsync(last, '', { qos: 1 })]);
     } finally {
       stopWatching();
     }
-    await this.working;
-    this.closing = true;
+    await this.processing;
+    this.isClosing = true;
     await endMqtt(this.client, CLOSE_MS, { properties: { sessionExpiryInterval: 0 } });
     this.end('closed');
   }
 
   /** Packets received and not yet acknowledged. */
   get unacknowledged(): number {
-    return this.waiting.length + this.storing;
+    return this.received.length + this.storing;
   }
 
-  /** Reads no more, waits for the batch in hand, acknowledges it, and disconnects; the session stays at the broker. */
+  /** Stops reading, waits until the current batch is stored and acknowledged, and disconnects; the session stays at the broker. */
   async close(): Promise<void> {
-    this.closing = true;
-    // A CONNECT that is still to go out could throw a newer owner of the session out (S10).
+    this.isClosing = true;
+    // A CONNECT that is sent now could disconnect a newer owner of the session (S10).
     if (!this.client.connected) this.client.stream.destroy();
-    // What is only waiting was not acknowledged: the next owner of the session gets it again.
-    this.waiting = [];
-    await this.working;
-    // MQTT.js waits for ever if the other side has just closed the stream or does not reply.
-    const insist = setTimeout(() => this.client.stream.destroy(), CLOSE_MS);
-    if (!this.over) await Promise.race([this.client.endAsync(), this.ended]);
-    clearTimeout(insist);
+    // The broker redelivers these packets to the next owner of the session: they are not acknowledged.
+    this.received = [];
+    await this.processing;
+    // MQTT.js waits forever if the broker has just closed its side or does not reply.
+    const timer = setTimeout(() => this.client.stream.destroy(), CLOSE_MS);
+    if (!this.isEnded) await Promise.race([this.client.endAsync(), this.ended]);
+    clearTimeout(timer);
     this.end('closed');
   }
 
-  /** Ends the connection if the broker sends nothing for too long. What takes long to store is not its fault. */
-  private endIfSilent(): () => void {
+  /** Disconnects if the broker sends nothing for too long; the time to store a batch does not count. @returns a function that ends it */
+  private disconnectIfIdle(): () => void {
     const limit = this.options.readyMs ?? READY_MS;
     this.progressAt = performance.now();
     const timer = setInterval(() => {
-      if (this.working === undefined && performance.now() - this.progressAt >= limit) this.client.stream.destroy();
+      if (this.processing === undefined && performance.now() - this.progressAt >= limit) this.client.stream.destroy();
     }, limit);
     return () => clearInterval(timer);
   }
 
-  /** A broker may answer pings and never this: the connection is ended then, which makes the wait fail. */
-  private async answered<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  /** Disconnects if the reply does not come in time, which rejects it: a broker may answer pings and never this request. */
+  private async orDisconnect<Reply>(reply: Promise<Reply>): Promise<Reply> {
     const timer = setTimeout(() => this.client.stream.destroy(), this.options.readyMs ?? READY_MS);
     try {
-      return await answer;
+      return await reply;
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** @returns whether the broker still had the session. */
-  private connected(): Promise<boolean> {
+  /** @returns whether the broker still had the session */
+  private connack(): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.client.once('connect', (connack) => resolve(connack.sessionPresent));
       this.client.once('close', () => reject(new Error('the broker closed the connection before it was ready')));
@@ -194,14 +198,14 @@ export class IntakeConnection {
   }
 
   private receive(packet: Parameters<MqttClient['handleMessage']>[0], callback: (error?: Error) => void): void {
-    if (this.over || this.closing) return;
+    if (this.isEnded || this.isClosing) return;
     this.progressAt = performance.now();
-    if (this.onLast !== undefined && packet.topic === lastMessageTopic(this.options.clientId)) {
-      callback(LATER);
-      this.onLast();
+    if (this.onLastMessage !== undefined && packet.topic === lastMessageTopic(this.options.clientId)) {
+      callback(ACKNOWLEDGED_LATER);
+      this.onLastMessage();
       return;
     }
-    this.waiting.push({
+    this.received.push({
       topic: packet.topic,
       payload: packet.payload as Buffer,
       retain: packet.retain,
@@ -209,36 +213,40 @@ export class IntakeConnection {
       packetId: packet.messageId,
     });
     this.bytes += packet.payload.length;
-    if (this.unacknowledged < this.options.window && this.bytes < MOST_BYTES) callback(LATER);
-    else this.readOn = () => callback(LATER);
-    this.working ??= this.work();
+    if (this.unacknowledged < this.options.window && this.bytes < MAX_UNACKNOWLEDGED_BYTES)
+      callback(ACKNOWLEDGED_LATER);
+    else this.continueReading = () => callback(ACKNOWLEDGED_LATER);
+    this.processing ??= this.process();
   }
 
-  private async work(): Promise<void> {
-    // Lets everything that is already in the socket's buffer join the first batch.
+  private async process(): Promise<void> {
+    // Packets that are already in the socket's buffer join the first batch.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.waiting.length > 0) {
-      const batch = this.waiting;
-      this.waiting = [];
+    while (this.received.length > 0) {
+      const batch = this.received;
+      this.received = [];
       this.storing = batch.length;
       const bytes = this.bytes;
       try {
         await this.handler(batch);
       } catch (error) {
-        this.logger.error({ err: error, mqtt_client_id: this.options.clientId }, 'intake failed; disconnecting');
+        this.logger.error(
+          { err: error, mqtt_client_id: this.options.clientId },
+          'storing a batch failed: disconnecting, so that the broker redelivers it',
+        );
         this.client.end(true);
         this.end('lost');
         break;
       }
-      if (!this.over) for (const { packetId } of batch) if (packetId !== undefined) this.acknowledge(packetId);
+      if (!this.isEnded) for (const { packetId } of batch) if (packetId !== undefined) this.acknowledge(packetId);
       this.storing = 0;
       this.progressAt = performance.now();
       this.bytes -= bytes;
-      const readOn = this.readOn;
-      this.readOn = undefined;
-      readOn?.();
+      const { continueReading } = this;
+      this.continueReading = undefined;
+      continueReading?.();
     }
-    this.working = undefined;
+    this.processing = undefined;
   }
 
   private acknowledge(messageId: number): void {
@@ -246,12 +254,12 @@ export class IntakeConnection {
   }
 }
 
-/** Where a session that retires sends its own last message. */
+/** The topic of the last message of a session that is being retired. */
 function lastMessageTopic(clientId: string): string {
   return `${clientId}/last`;
 }
 
-/** The part of MQTT.js that its types call private; `intake-connection.spec.ts` fails when it changes. */
+/** A method that the types of MQTT.js call private; `mqtt-js.spec.ts` fails if it changes. */
 interface PacketSender {
   _sendPacket(packet: { cmd: 'puback'; messageId: number; reasonCode: number }): void;
 }

@@ -20,25 +20,25 @@ beforeEach(async () => {
 });
 afterEach(() => broker.stop());
 
-describe('a connection that the broker has refused', () => {
-  it('is tried again, and stands when the broker takes it', async () => {
+describe('a connection whose CONNECT the broker refuses', () => {
+  it('is opened again by MQTT.js until the broker accepts it', async () => {
     const client = openMqtt({ url: broker.url }, { clientId: 'refused', reconnectPeriod: 20 });
     client.on('error', () => undefined);
-    await eventually(() => expect(broker.refused).toBeGreaterThan(1));
+    await eventually('the broker refuses a second CONNECT', () => expect(broker.refused).toBeGreaterThan(1));
     broker.accept();
-    await eventually(() => expect(client.connected).toBe(true));
+    await eventually('the client is connected', () => expect(client.connected).toBe(true));
     await client.endAsync(true);
   });
 
-  it('is tried again by the publisher', async () => {
+  it('is opened again by the publisher', async () => {
     const publisher = new Publisher({ url: broker.url }, 'refused-publisher', quiet);
-    await eventually(() => expect(broker.refused).toBeGreaterThan(1));
+    await eventually('the broker refuses a second CONNECT', () => expect(broker.refused).toBeGreaterThan(1));
     broker.accept();
-    await eventually(() => expect(publisher.connected).toBe(true));
+    await eventually('the publisher is connected', () => expect(publisher.connected).toBe(true));
     await publisher.close();
   });
 
-  it('is tried again by the watch over the broker', async () => {
+  it('is opened again by the broker watch', async () => {
     let uptimes = 0;
     const watch = new BrokerWatch(
       { url: broker.url },
@@ -46,13 +46,13 @@ describe('a connection that the broker has refused', () => {
       { uptime: () => uptimes++, dropped: () => undefined },
       quiet,
     );
-    await eventually(() => expect(broker.refused).toBeGreaterThan(1));
+    await eventually('the broker refuses a second CONNECT', () => expect(broker.refused).toBeGreaterThan(1));
     broker.accept();
-    await eventually(() => expect(uptimes).toBeGreaterThan(0));
+    await eventually('an uptime is reported', () => expect(uptimes).toBeGreaterThan(0));
     await watch.close();
   });
 
-  it('is tried again by the reader of retained messages with its next read', async () => {
+  it('is opened again by the next read of the retained reader', async () => {
     const reader = new RetainedReader({ url: broker.url }, 'refused-reader', 'spec/sentinel', quiet);
     await expect(reader.read(['in/a'])).rejects.toThrow('no connection');
     broker.accept();
@@ -61,7 +61,7 @@ describe('a connection that the broker has refused', () => {
   });
 });
 
-describe('a connection whose broker takes bytes, answers nothing and never closes', () => {
+describe('a connection whose broker takes bytes, answers nothing and never closes it', () => {
   let link: Proxy;
 
   beforeEach(async () => {
@@ -69,16 +69,16 @@ describe('a connection whose broker takes bytes, answers nothing and never close
   });
   afterEach(() => link.stop());
 
-  it('can be ended by the watch over the broker', async () => {
+  it('can be ended by the broker watch', async () => {
     let uptimes = 0;
     const listener = { uptime: () => uptimes++, dropped: () => undefined };
     const watch = new BrokerWatch({ url: `mqtt://127.0.0.1:${link.port}` }, 'silent-watch', listener, quiet);
-    await eventually(() => expect(uptimes).toBeGreaterThan(0));
+    await eventually('an uptime is reported', () => expect(uptimes).toBeGreaterThan(0));
     link.silence();
     await watch.close();
   });
 
-  it('can be ended by the reader of retained messages, also during a read', async () => {
+  it('can be ended by the retained reader, also during a read', async () => {
     const reader = new RetainedReader(
       { url: `mqtt://127.0.0.1:${link.port}` },
       'silent-reader',

@@ -1,4 +1,4 @@
-/** How every MQTT connection of ours is opened. MQTT 5 only: the service relies on its reason codes and options. */
+/** Opens and ends the MQTT connections of the service. They use MQTT 5, because the service needs its reason codes and options. */
 import { connect, type IClientOptions, type IDisconnectPacket, type ISubscriptionGrant, type MqttClient } from 'mqtt';
 import { within } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
@@ -7,20 +7,19 @@ export type { MqttClient };
 type EndOptions = Partial<IDisconnectPacket>;
 
 /**
- * Opens one connection; does not wait for it, so that handlers can be set before the first packet arrives.
- * Small exchanges would run into Nagle's algorithm, so no-delay is set on the socket. Where the client reconnects by
- * itself, each connect uses what the credentials' files hold then.
+ * Begins to connect and returns at once, so that the caller can set handlers before the first packet arrives. If the client
+ * reconnects, it reads the credentials again.
  */
 export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttClient {
-  const always = {
+  const defaults = {
     protocolVersion: 5,
     keepalive: 30,
     connectTimeout: 10_000,
     log: silent,
-    // A broker that refuses one CONNECT, since it is busy or its credentials change, may take the next.
+    // A broker that refuses one CONNECT, because it is busy or reloads its users, may accept the next one.
     reconnectOnConnackError: true,
   } as const;
-  const client = connect(access.url, { ...always, ...access.credentials?.(), ...options });
+  const client = connect(access.url, { ...defaults, ...access.credentials?.(), ...options });
   setNoDelay(client);
   client.on('close', () => Object.assign(client.options, access.credentials?.()));
   client.on('reconnect', () => setImmediate(() => setNoDelay(client)));
@@ -28,26 +27,27 @@ export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttCli
 }
 
 /**
- * Ends a connection. MQTT.js waits for what is not acknowledged, and for the broker to close its side: both may never come,
- * and a second call of its `end` does nothing. So after a time the socket is closed.
+ * Ends a connection. MQTT.js waits for missing PUBACKs and for the broker to close its side. Neither may come, and a second
+ * call of its `end` does nothing, so the socket is destroyed after `timeoutMs`.
  */
-export async function endMqtt(client: MqttClient, ms: number, options?: EndOptions): Promise<void> {
-  if (!(await within(ms, client.endAsync(!client.connected, options)))) client.stream.destroy();
+export async function endMqtt(client: MqttClient, timeoutMs: number, options?: EndOptions): Promise<void> {
+  if (!(await within(timeoutMs, client.endAsync(!client.connected, options)))) client.stream.destroy();
 }
 
-/** MQTT 3.1.1 and 5: codes of a SUBACK from here on are refusals. */
+/** SUBACK codes from here on are refusals, in MQTT 3.1.1 and 5. */
 const REFUSED = 0x80;
 
-/** The first topic that the broker has refused to a subscription, if there is one. */
+/** The first topic whose subscription the broker refused, if any. */
 export function refusedTopic(granted: readonly ISubscriptionGrant[]): string | undefined {
   return granted.find(({ qos }) => qos >= REFUSED)?.topic;
 }
 
-/** MQTT.js writes several debug lines a packet; switched off, each still costs a call that looks whether it is. */
+/** MQTT.js writes several debug lines for each packet. If debugging is off, each still costs a check; this costs none. */
 function silent(): void {
-  // Says nothing.
+  // Writes nothing.
 }
 
+/** Nagle's algorithm would delay small exchanges. */
 function setNoDelay(client: MqttClient): void {
   const { stream } = client as { stream?: { setNoDelay?: (on: boolean) => void } };
   stream?.setNoDelay?.(true);

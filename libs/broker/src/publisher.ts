@@ -1,87 +1,51 @@
 /**
- * Publishes to clients at QoS 1 and says what the broker made of it. Reconnects by itself. MQTT.js sends nothing again:
- * when the connection ends, what was not acknowledged is taken out of its store. A publish that may be written at any
- * time is then repeated here; the outcome of one that has to be written by a certain time is unknown.
+ * Publishes to clients at QoS 1 and reports what the broker made of it. Reconnects automatically. MQTT.js repeats nothing:
+ * when the connection ends, pending publishes are removed from its store. A publish without `writeBy` is then repeated
+ * here; the outcome of one with `writeBy` is unknown.
  */
 import type { MqttClient } from 'mqtt';
 import { backoffMs, counter, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 import { endMqtt, openMqtt } from './mqtt-connection.js';
+import { PendingPublishes, type PendingPublish } from './pending-publishes.js';
+import { NO_MATCHING_SUBSCRIBERS, refusedBy, type PublishOptions, type PublishOutcome } from './publish-outcome.js';
+import { PublishQueue } from './publish-queue.js';
+import { waitUntil } from './timed-wait.js';
 
-export type PublishOutcome =
-  /** The broker has it, and did not say that nobody listens. */
-  | { kind: 'acknowledged' }
-  /** No subscribers (PUBACK reason 0x10). */
-  | { kind: 'unheard' }
-  /** The broker refused it; `forGood` if another attempt would be refused too. */
-  | { kind: 'refused'; forGood: boolean; details: string }
-  /** It was written, and the connection ended before the broker acknowledged it. Only for one with `writeBy`. */
-  | { kind: 'unknown'; details: string }
-  /** Its time was over before it could be written: the broker does not have it. Only for one with `writeBy`. */
-  | { kind: 'late' }
-  /** Nothing is known: the wait was aborted. */
-  | { kind: 'aborted' };
-
-export interface PublishOptions {
-  /** When its time to live ends, by `performance.now()`. What is left then is the MQTT 5 message expiry, a second at least. */
-  expiresAt?: number;
-  /** It must not be written after this, by `performance.now()`: the right to publish it may have gone to another process. */
-  writeBy?: number;
-  retain?: boolean;
-  /** Ends the wait. */
-  signal?: AbortSignal;
-  /** Instead of `signal`, until it is written; aborted after that, it changes nothing. */
-  untilWritten?: AbortSignal;
-}
-
-const NO_MATCHING_SUBSCRIBERS = 0x10;
-/** Not authorized, topic name invalid, packet too large, payload format invalid, retain or QoS not supported. */
-const REFUSED_FOR_GOOD: ReadonlySet<number> = new Set([0x87, 0x90, 0x95, 0x99, 0x9a, 0x9b]);
 /** Limit of pending publishes if the broker names no receive maximum. */
-const MAX_IN_FLIGHT = 1000;
-
-/** How long a graceful end waits for what is unacknowledged. */
+const MAX_PENDING = 1000;
+/** How long `close` waits for PUBACKs. */
 const CLOSE_MS = 1000;
-/** Bytes of a PUBLISH beside its topic and payload: header, length, packet id, properties. */
-const PACKET_ROOM = 32;
+/** Bytes of a PUBLISH besides its topic and payload: header, length, packet id, properties. */
+const PACKET_OVERHEAD = 32;
+/** How long a publish waits for its PUBACK before the connection counts as stalled and is closed. */
+const PUBACK_MS = 30_000;
+/** The publisher counts as stalled for so many times `PUBACK_MS` after a stall, or until the next PUBACK. */
+const STALLED_FACTOR = 4;
 
-/** How long a publish may wait for its PUBACK before its connection is given up: a broker may answer pings and nothing else. */
-const ACKNOWLEDGE_MS = 30_000;
-/** For so many times as long it is remembered that a connection was given up: until then a message is tried again. */
-const REMEMBERED_FACTOR = 4;
-
-const givenUp = counter('publisher_stalls', 'Connections that were given up since the broker acknowledged no publish.');
-
-/** A publish that waits for its PUBACK. */
-interface InFlight {
-  /** When it was written, by `performance.now()`. */
-  since: number;
-  packetId: number | undefined;
-  end: (outcome: PublishOutcome) => void;
-}
+const stalls = counter('publisher_stalls', 'Connections that were closed because the broker acknowledged no publish.');
 
 export class Publisher {
   private client: MqttClient;
-  private readonly inFlight = new Set<InFlight>();
-  /** Publishes that wait until they may be written. */
-  private readonly queue = new Set<() => void>();
-  /** Message ids whose PUBACK said that nobody listens. */
-  private readonly unheard = new Set<number>();
-  private maxInFlight = MAX_IN_FLIGHT;
+  private readonly pending: PendingPublishes;
+  private readonly queue = new PublishQueue();
+  /** Packet ids whose PUBACK reported that there are no subscribers. */
+  private readonly withoutSubscribers = new Set<number>();
+  private maxPending = MAX_PENDING;
   private maxPacketSize = Infinity;
   private attempts = 0;
   private isClosed = false;
-  private givenUpAt = -Infinity;
-  private acknowledging: NodeJS.Timeout | undefined;
-  private connectedNow: () => void = () => undefined;
-  private connection = new Promise<void>((resolve) => (this.connectedNow = resolve));
+  private stalledAt = -Infinity;
+  private onConnected: () => void = () => undefined;
+  private connection = new Promise<void>((resolve) => (this.onConnected = resolve));
 
   constructor(
     private readonly access: BrokerAccess,
     private readonly clientId: string,
     private readonly logger: Logger,
-    private readonly acknowledgeMs = ACKNOWLEDGE_MS,
+    private readonly pubackMs = PUBACK_MS,
   ) {
+    this.pending = new PendingPublishes(pubackMs, () => this.reconnectStalled());
     this.client = this.open();
   }
 
@@ -89,52 +53,52 @@ export class Publisher {
     return this.client.connected;
   }
 
-  /** Whether the broker has acknowledged no publish since a connection was given up for that reason, not long ago. */
+  /** Whether a connection was recently closed because the broker acknowledged no publish, and it has acknowledged none since. */
   get stalled(): boolean {
-    return performance.now() - this.givenUpAt < REMEMBERED_FACTOR * this.acknowledgeMs;
+    return performance.now() - this.stalledAt < STALLED_FACTOR * this.pubackMs;
   }
 
-  /** Waits for a connection. @returns whether there is one within `withinMs` */
-  async untilConnected(withinMs: number, signal?: AbortSignal): Promise<boolean> {
+  /** @returns whether there is a connection within `timeoutMs` */
+  async untilConnected(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (this.connected) return true;
-    return (await waitFor(this.connection, performance.now() + withinMs, signal)) === 'came';
+    return (await waitUntil(performance.now() + timeoutMs, this.connection, signal)) === 'resolved';
   }
 
   /**
-   * Publishes and waits for the PUBACK. It is written when there is a connection that takes it: the receive maximum of the
-   * broker leaves room, and nothing that was written before waits in this process.
+   * Publishes and waits for the PUBACK. The publish is written when the connection is open, fewer publishes are pending than
+   * the broker's receive maximum, and the socket's buffer has room.
    */
   async publish(topic: string, payload: string, options: PublishOptions = {}): Promise<PublishOutcome> {
     const { writeBy = Infinity, untilWritten: signal = options.signal } = options;
     for (;;) {
-      while (!this.takesOne()) {
-        const outcome = this.isClosed ? 'aborted' : await this.turn(writeBy, signal);
-        if (outcome !== 'came') {
+      while (!this.isWritable()) {
+        const result = this.isClosed ? 'aborted' : await this.queue.turn(writeBy, signal);
+        if (result !== 'resolved') {
           this.callNext();
-          return { kind: outcome === 'late' ? 'late' : 'aborted' };
+          return { kind: result };
         }
       }
       if (signal?.aborted || performance.now() > writeBy) {
         this.callNext();
         return { kind: signal?.aborted ? 'aborted' : 'late' };
       }
-      if (Buffer.byteLength(topic) + Buffer.byteLength(payload) + PACKET_ROOM > this.maxPacketSize) {
+      if (Buffer.byteLength(topic) + Buffer.byteLength(payload) + PACKET_OVERHEAD > this.maxPacketSize) {
         this.callNext();
         const details = `the message does not fit into the ${this.maxPacketSize} bytes that the broker allows a packet`;
         return { kind: 'refused', forGood: true, details };
       }
-      const outcome = await this.send(topic, payload, options);
+      const outcome = await this.write(topic, payload, options);
       if (outcome.kind !== 'unknown' || writeBy !== Infinity) return outcome;
     }
   }
 
-  /** Waits a moment for what is unacknowledged, and gives up the rest. */
+  /** Waits a second for the PUBACKs of pending publishes, and aborts the rest. */
   async close(): Promise<void> {
     this.isClosed = true;
-    clearTimeout(this.acknowledging);
+    this.pending.stopWatching();
     await endMqtt(this.client, CLOSE_MS);
-    this.endAll({ kind: 'aborted' });
-    for (const next of [...this.queue]) next();
+    this.pending.completeAll({ kind: 'aborted' });
+    this.queue.releaseAll();
   }
 
   private open(): MqttClient {
@@ -146,158 +110,109 @@ export class Publisher {
       resubscribe: false,
     });
     client.on('packetreceive', (packet) => {
-      if (packet.cmd === 'connack') this.learn(packet.properties);
-      if (packet.cmd === 'puback') this.givenUpAt = -Infinity;
-      // The reason code does not reach the publish callback; the packet itself passes here just before it.
+      if (packet.cmd === 'connack') this.setLimits(packet.properties);
+      if (packet.cmd === 'puback') this.stalledAt = -Infinity;
+      // MQTT.js does not give the reason code to the callback of `publish`, but it emits the packet just before.
       if (packet.cmd === 'puback' && packet.reasonCode === NO_MATCHING_SUBSCRIBERS && packet.messageId !== undefined) {
-        this.unheard.add(packet.messageId);
+        this.withoutSubscribers.add(packet.messageId);
       }
     });
     client.on('connect', () => {
       if (client !== this.client) return;
       this.attempts = 0;
-      this.connectedNow();
+      this.onConnected();
       client.stream.on('drain', () => this.callNext());
       this.callNext();
-      logger.info({ mqtt_client_id, receive_maximum: this.maxInFlight }, 'publisher connected');
+      logger.info({ mqtt_client_id, receive_maximum: this.maxPending }, 'publisher connected');
     });
     client.on('close', () => {
       if (client !== this.client) return;
-      this.connection = new Promise((resolve) => (this.connectedNow = resolve));
-      this.giveUpAll(client);
+      this.connection = new Promise((resolve) => (this.onConnected = resolve));
+      this.dropPending(client);
       client.options.reconnectPeriod = backoffMs(this.attempts++, 100, 1000);
     });
-    client.on('offline', () => logger.warn({ mqtt_client_id }, 'publisher lost the broker'));
+    client.on('offline', () => logger.warn({ mqtt_client_id }, 'publisher lost its connection to the broker'));
     client.on('error', (error) => {
       logger.warn({ err: error, mqtt_client_id }, 'publisher error');
-      // A packet MQTT.js cannot read leaves it deaf on an open connection, and it would send again what provoked it.
-      if (client.connected && !('code' in error)) this.startAnew(error);
+      // After a packet that it cannot parse, MQTT.js reads nothing more, but keeps the connection open.
+      if (client.connected && !('code' in error)) this.replaceClient(error);
     });
     return client;
   }
 
-  private learn(limits: { receiveMaximum?: number; maximumPacketSize?: number } | undefined): void {
-    this.maxInFlight = Math.min(MAX_IN_FLIGHT, limits?.receiveMaximum ?? MAX_IN_FLIGHT);
+  private setLimits(limits: { receiveMaximum?: number; maximumPacketSize?: number } | undefined): void {
+    this.maxPending = Math.min(MAX_PENDING, limits?.receiveMaximum ?? MAX_PENDING);
     this.maxPacketSize = limits?.maximumPacketSize ?? Infinity;
   }
 
-  private startAnew(error: Error): void {
-    const deaf = this.client;
+  /** A reconnect of the same client would send the pending publishes again, and so provoke the same error. */
+  private replaceClient(error: Error): void {
+    const broken = this.client;
     this.client = this.open();
-    deaf.end(true);
-    this.unheard.clear();
-    this.endAll({ kind: 'refused', forGood: false, details: error.message });
+    broken.end(true);
+    this.withoutSubscribers.clear();
+    this.pending.completeAll({ kind: 'refused', forGood: false, details: error.message });
   }
 
-  /** What MQTT.js would send again after a reconnect: by then somebody else may have published it, or it was cancelled. */
-  private giveUpAll(client: MqttClient): void {
-    this.unheard.clear();
-    const given = [...this.inFlight];
-    this.endAll({ kind: 'unknown', details: 'the connection to the broker ended before it acknowledged the publish' });
-    for (const { packetId } of given) if (packetId !== undefined) client.removeOutgoingMessage(packetId);
-  }
-
-  /** Ends a connection whose oldest publish has waited too long: what is under way becomes `unknown`. */
-  private expectAcknowledged(): void {
-    this.acknowledging = undefined;
-    const [oldest] = this.inFlight;
-    if (oldest === undefined || this.isClosed) return;
-    const leftMs = oldest.since + this.acknowledgeMs - performance.now();
-    if (leftMs > 0) {
-      this.acknowledging = setTimeout(() => this.expectAcknowledged(), leftMs).unref();
-      return;
+  /** MQTT.js would send them again after a reconnect; until then they may be cancelled, or published by another process. */
+  private dropPending(client: MqttClient): void {
+    this.withoutSubscribers.clear();
+    const details = 'the connection to the broker ended before it acknowledged the publish';
+    for (const { packetId } of this.pending.completeAll({ kind: 'unknown', details })) {
+      if (packetId !== undefined) client.removeOutgoingMessage(packetId);
     }
-    const { clientId: mqtt_client_id, acknowledgeMs: wait_ms } = this;
+  }
+
+  /** Closes the connection; MQTT.js opens another one. Pending publishes become `unknown`. */
+  private reconnectStalled(): void {
+    const { clientId: mqtt_client_id, pubackMs: wait_ms } = this;
     this.logger.warn(
-      { mqtt_client_id, wait_ms, under_way: this.inFlight.size },
-      'the broker acknowledges no publish; connecting again',
+      { mqtt_client_id, wait_ms, pending: this.pending.size },
+      'the broker acknowledges no publish; reconnecting',
     );
-    givenUp.inc();
-    this.givenUpAt = performance.now();
+    stalls.inc();
+    this.stalledAt = performance.now();
     this.client.stream.destroy();
   }
 
-  private endAll(outcome: PublishOutcome): void {
-    for (const { end } of [...this.inFlight]) end(outcome);
-  }
-
   /** Whether a publish would be written at once. */
-  private takesOne(): boolean {
+  private isWritable(): boolean {
     const { connected, stream } = this.client;
-    return connected && !this.isClosed && this.inFlight.size < this.maxInFlight && !stream.writableNeedDrain;
+    return connected && !this.isClosed && this.pending.size < this.maxPending && !stream.writableNeedDrain;
   }
 
   private callNext(): void {
-    if (!this.takesOne()) return;
-    const [next] = this.queue;
-    if (next !== undefined) next();
+    if (this.isWritable()) this.queue.releaseOne();
   }
 
-  private async turn(until: number, signal: AbortSignal | undefined): Promise<Waited> {
-    let next: () => void = () => undefined;
-    const turn = new Promise<void>((resolve) => {
-      next = () => {
-        this.queue.delete(next);
-        resolve();
-      };
-    });
-    this.queue.add(next);
-    const outcome = await waitFor(turn, until, signal);
-    this.queue.delete(next);
-    return outcome;
-  }
-
-  private send(
+  private write(
     topic: string,
     payload: string,
     { expiresAt, retain = false, signal }: PublishOptions,
   ): Promise<PublishOutcome> {
     return new Promise((resolve) => {
       const abort = (): void => resolve({ kind: 'aborted' });
-      const one: InFlight = {
-        since: performance.now(),
+      const pending: PendingPublish = {
+        writtenAt: performance.now(),
         packetId: undefined,
-        end: (outcome) => {
-          if (!this.inFlight.delete(one)) return;
+        complete: (outcome) => {
+          if (!this.pending.remove(pending)) return;
           signal?.removeEventListener('abort', abort);
           this.callNext();
           resolve(outcome);
         },
       };
-      this.inFlight.add(one);
-      this.acknowledging ??= setTimeout(() => this.expectAcknowledged(), this.acknowledgeMs).unref();
+      this.pending.add(pending);
       signal?.addEventListener('abort', abort, { once: true });
       const leftSeconds = expiresAt === undefined ? undefined : Math.ceil((expiresAt - performance.now()) / 1000);
       const properties = leftSeconds === undefined ? {} : { messageExpiryInterval: Math.max(1, leftSeconds) };
       this.client.publish(topic, payload, { qos: 1, retain, properties }, (error, packet) => {
         const messageId = packet?.messageId;
-        if (messageId !== undefined && this.unheard.delete(messageId)) one.end({ kind: 'unheard' });
-        else if (error == null) one.end({ kind: 'acknowledged' });
-        else {
-          const code = 'code' in error ? error.code : 0;
-          one.end({ kind: 'refused', forGood: REFUSED_FOR_GOOD.has(code), details: error.message });
-        }
+        if (messageId !== undefined && this.withoutSubscribers.delete(messageId)) pending.complete({ kind: 'unheard' });
+        else pending.complete(error == null ? { kind: 'acknowledged' } : refusedBy(error));
       });
-      one.packetId = this.client.getLastMessageId();
+      pending.packetId = this.client.getLastMessageId();
       this.callNext();
     });
   }
-}
-
-type Waited = 'came' | 'late' | 'aborted';
-
-/** Waits for a promise until a time by `performance.now()`, or until the signal is aborted. Leaves nothing behind. */
-async function waitFor(promise: Promise<void>, until: number, signal: AbortSignal | undefined): Promise<Waited> {
-  if (signal?.aborted) return 'aborted';
-  let timer: NodeJS.Timeout | undefined;
-  let stop: () => void = () => undefined;
-  const ended = new Promise<Waited>((resolve) => {
-    stop = () => resolve('aborted');
-    signal?.addEventListener('abort', stop, { once: true });
-    if (until !== Infinity) timer = setTimeout(() => resolve('late'), Math.max(0, until - performance.now()));
-  });
-  const outcome = await Promise.race([promise.then(() => 'came' as const), ended]);
-  clearTimeout(timer);
-  signal?.removeEventListener('abort', stop);
-  return outcome;
 }

@@ -26,7 +26,7 @@ async function withReader<T>(use: (reader: RetainedReader) => Promise<T>, url = 
   }
 }
 
-describe('the retained reader', () => {
+describe('RetainedReader', () => {
   it('distinguishes topics with a retained message from topics without one', async () => {
     await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
     await device.publishAsync('in/b', 'B', { qos: 1, retain: false });
@@ -34,7 +34,7 @@ describe('the retained reader', () => {
     expect(Object.fromEntries(found)).toEqual({ 'in/a': Buffer.from('A') });
   });
 
-  it('reads the same topic again, as it is then', async () => {
+  it('reads the current message of a topic that it has read before', async () => {
     await withReader(async (reader) => {
       for (const text of ['one', 'two']) {
         await device.publishAsync('in/again', text, { qos: 1, retain: true });
@@ -45,7 +45,7 @@ describe('the retained reader', () => {
     });
   });
 
-  it('answers reads that are asked for at once, each for itself', async () => {
+  it('gives each of several simultaneous reads its own topics', async () => {
     const topics = Array.from({ length: 300 }, (_, i) => `in/many-${i}`);
     await Promise.all(topics.map((topic) => device.publishAsync(topic, topic, { qos: 1, retain: true })));
     const found = await withReader((reader) =>
@@ -54,7 +54,7 @@ describe('the retained reader', () => {
     expect(found.map(({ size }) => size)).toEqual([150, 150, 0]);
   });
 
-  it('reads at the first try after the broker was restarted while nothing was read', async () => {
+  it('reads at the first attempt after the broker was restarted between two reads', async () => {
     const port = await freePort();
     let own = await startMosquitto({ port });
     await withReader(async (reader) => {
@@ -66,7 +66,7 @@ describe('the retained reader', () => {
     await own.stop();
   });
 
-  it('returns nothing if the broker is away, and reads again when it is back', async () => {
+  it('rejects a read if the broker is away, and reads when it is back', async () => {
     const port = await freePort();
     await withReader(async (reader) => {
       await expect(reader.read(['in/a'])).rejects.toThrow(IncompleteReadError);
@@ -79,7 +79,7 @@ describe('the retained reader', () => {
     }, `mqtt://127.0.0.1:${port}`);
   });
 
-  it('distinguishes topics with and without a retained message, in whatever order the broker serves filters', async () => {
+  it('distinguishes topics with and without a retained message, whatever the order in which the broker serves filters', async () => {
     await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
     const contrary = await ContraryBroker.before(broker.port);
     contrary.reverseRetained();
@@ -90,15 +90,15 @@ describe('the retained reader', () => {
     await contrary.stop();
   });
 
-  it('gives up a connection whose sentinel is not acknowledged in time, and reads when the broker acknowledges again', async () => {
+  it('closes a connection if the sentinel is not acknowledged in time, and reads when the broker acknowledges again', async () => {
     const contrary = await ContraryBroker.before(broker.port);
     contrary.withholdPubacks();
     await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
     await withReader(
       async (reader) => {
-        await expect(reader.read(['in/a'])).rejects.toThrow('no sentinel could be published');
+        await expect(reader.read(['in/a'])).rejects.toThrow('the sentinel was not published');
         contrary.release();
-        await eventually(async () => expect((await reader.read(['in/a'])).has('in/a')).toBe(true));
+        await eventually('a read succeeds', async () => expect((await reader.read(['in/a'])).has('in/a')).toBe(true));
       },
       contrary.url,
       1000,
@@ -106,24 +106,24 @@ describe('the retained reader', () => {
     await contrary.stop();
   });
 
-  it('is closed while its sentinel is not acknowledged', async () => {
+  it('can be closed while its sentinel is not acknowledged', async () => {
     const contrary = await ContraryBroker.before(broker.port);
     contrary.withholdPubacks();
     const hour = 3_600_000;
     const reader = new RetainedReader({ url: contrary.url }, 'reader-closed', SENTINEL, quiet, hour);
     const read = expect(reader.read(['in/a'])).rejects.toThrow('the reader is closed');
-    await eventually(() => expect(contrary.withheld).toBe(1));
+    await eventually('the PUBACK of the sentinel is withheld', () => expect(contrary.withheld).toBe(1));
     await Promise.all([reader.close(), read]);
     await contrary.stop();
   });
 
-  it('takes silence for no answer', async () => {
-    // A sentinel that is being removed all the time never comes.
+  it('rejects a read if the broker does not send the sentinel', async () => {
     await withReader(
       async (reader) => {
         await reader.read(['in/a']);
+        // Without the retained sentinel, the broker has nothing to send.
         await device.publishAsync(SENTINEL, '', { qos: 1, retain: true });
-        await expect(reader.read(['in/a'])).rejects.toThrow('no sentinel');
+        await expect(reader.read(['in/a'])).rejects.toThrow('did not send the sentinel');
         expect((await reader.read(['in/a'])).has('in/a')).toBe(true);
       },
       broker.url,
@@ -132,12 +132,12 @@ describe('the retained reader', () => {
   });
 });
 
-describe('a sweep of what is retained', () => {
-  it('hands over everything and waits for its caller', async () => {
+describe('sweepRetained', () => {
+  it('passes every retained message to its caller, one at a time', async () => {
     const topics = Array.from({ length: 500 }, (_, i) => `sweep/${i}`);
     await Promise.all(topics.map((topic) => device.publishAsync(topic, topic, { qos: 1, retain: true })));
     const seen: string[] = [];
-    let inHand = 0;
+    let running = 0;
     const options = {
       url: broker.url,
       clientId: 'sweeper',
@@ -147,16 +147,16 @@ describe('a sweep of what is retained', () => {
       signal: new AbortController().signal,
     };
     const complete = await sweepRetained(options, async (topic) => {
-      expect(++inHand).toBe(1);
+      expect(++running).toBe(1);
       await Promise.resolve();
-      inHand--;
+      running--;
       seen.push(topic);
     });
     expect(complete).toBe('complete');
     expect(seen.sort()).toEqual(topics.sort());
   });
 
-  it('is truncated if its sentinel is not acknowledged before the silence is over', async () => {
+  it('is truncated if the sentinel is not acknowledged within the silence', async () => {
     const contrary = await ContraryBroker.before(broker.port);
     contrary.withholdPubacks();
     const options = { clientId: 'unacknowledged-sweeper', filters: ['late/+'], sentinel: SENTINEL, silenceMs: 500 };

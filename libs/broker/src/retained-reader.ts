@@ -1,29 +1,30 @@
 /**
- * Reads what the broker retains on exact topics. Each batch is one SUBSCRIBE; when the broker has answered it, a second one
- * follows for the sentinel, a topic the service keeps retained. MQTT does not say in which order the filters of one
- * SUBSCRIBE are served. When the sentinel has come, what has not come is taken for absent; a broker that serves
- * subscriptions side by side may still be late, so whoever would take a client offline reads again some time later.
+ * Reads the retained messages of exact topics. A read sends one SUBSCRIBE for its topics and, after the SUBACK, a second one
+ * for the sentinel, a topic on which the service keeps a retained message. When the sentinel arrives, a topic without a
+ * message counts as empty. The sentinel needs a SUBSCRIBE of its own, because MQTT does not define in which order the
+ * filters of one SUBSCRIBE are served. A broker that serves subscriptions in parallel may still send a message after the
+ * sentinel, so callers read again later before they take a client offline.
  *
- * - R1 One batch at a time, on a clean connection of its own, QoS 0: nothing is queued, and nothing can be left over.
- * - R2 No sentinel in time means nothing is known: the read fails as a whole and the connection is given up.
- * - R3 Live messages are not taken: without Retain As Published only what was retained carries the flag.
+ * - R1 One read at a time, on a clean session of its own, at QoS 0: the broker queues nothing for a later read.
+ * - R2 If the sentinel does not arrive in time, nothing is known: the read fails as a whole and the connection is closed.
+ * - R3 Live messages are ignored: without Retain As Published only retained messages carry the retain flag.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 import { openMqtt, refusedTopic } from './mqtt-connection.js';
 
-/** Most topics of one read: what fits a packet on brokers with small limits. */
+/** Limit of topics in one read: their SUBSCRIBE fits into a packet also on brokers with small limits. */
 export const MOST_TOPICS_A_READ = 200;
-/** No sentinel within this: the read has failed. */
+/** A read fails if the sentinel has not arrived after this time. */
 const READ_MS = 5000;
 
-/** The broker did not prove what it retains; nothing is known, and the read is to be repeated. */
+/** The read did not complete, so nothing is known about its topics. Read again. */
 export class IncompleteReadError extends Error {
   override readonly name = 'IncompleteReadError';
 }
 
-/** It could not be asked at all: what was to be read has nothing to do with it. */
+/** There is no connection to the broker: the read failed whatever its topics are. */
 export class BrokerAwayError extends IncompleteReadError {
   constructor(details: string) {
     super(`no connection to the broker: ${details}`);
@@ -32,9 +33,9 @@ export class BrokerAwayError extends IncompleteReadError {
 
 export class RetainedReader {
   private client: Promise<MqttClient> | undefined;
-  /** Gives up the connection that is being opened. */
-  private abandon: ((why: string) => void) | undefined;
-  private last: Promise<unknown> = Promise.resolve();
+  /** Stops opening a connection. */
+  private abortOpening: ((reason: string) => void) | undefined;
+  private lastRead: Promise<unknown> = Promise.resolve();
   private readonly backoff = new Backoff(100, 2000, 5000);
   private retryAt = 0;
   private closed = false;
@@ -42,30 +43,30 @@ export class RetainedReader {
   constructor(
     private readonly access: BrokerAccess,
     private readonly clientId: string,
-    /** A topic outside of every client's. Published here, retained, on each new connection. */
+    /** A topic that no client uses. A retained message is published to it on each new connection. */
     private readonly sentinel: string,
     private readonly logger: Logger,
     private readonly readMs = READ_MS,
   ) {}
 
   /**
-   * The retained payloads of these topics; one that is missing from the answer has none.
+   * @returns the retained payload of each topic that has one
    * @throws IncompleteReadError
    */
   read(topics: readonly string[]): Promise<Map<string, Buffer>> {
     if (topics.length > MOST_TOPICS_A_READ)
-      throw new RangeError(`at most ${MOST_TOPICS_A_READ} topics can be read at once`);
-    const turn = this.last.then(() => this.readNow(topics));
-    this.last = turn.catch(() => undefined);
-    return turn;
+      throw new RangeError(`cannot read ${topics.length} topics at once: the limit is ${MOST_TOPICS_A_READ}`);
+    const read = this.lastRead.then(() => this.readNow(topics));
+    this.lastRead = read.catch(() => undefined);
+    return read;
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    this.abandon?.('the reader is closed');
+    this.abortOpening?.('the reader is closed');
     const client = await this.client?.catch(() => undefined);
     client?.end(true);
-    await this.last;
+    await this.lastRead;
   }
 
   private async readNow(topics: readonly string[]): Promise<Map<string, Buffer>> {
@@ -74,13 +75,13 @@ export class RetainedReader {
     try {
       const found = await this.collect(client, topics);
       this.backoff.succeeded();
-      // Not awaited: the next SUBSCRIBE goes out after it on the same connection.
+      // It is not awaited: the next SUBSCRIBE follows it on the same connection.
       client.unsubscribe([...topics, this.sentinel], (error) => {
         if (error != null) this.logger.debug({ err: error }, 'could not unsubscribe after a read');
       });
       return found;
     } catch (error) {
-      this.giveUp(client);
+      this.disconnect(client);
       throw error instanceof IncompleteReadError
         ? error
         : new IncompleteReadError(`reading retained messages failed: ${String(error)}`);
@@ -91,16 +92,16 @@ export class RetainedReader {
     const found = new Map<string, Buffer>();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
-        () => settle(new IncompleteReadError(`no sentinel within ${this.readMs} ms`)),
+        () => end(new IncompleteReadError(`the broker did not send the sentinel within ${this.readMs} ms`)),
         this.readMs,
       );
       const onMessage = (topic: string, payload: Buffer, packet: IPublishPacket): void => {
         if (!packet.retain) return;
         if (topic !== this.sentinel) found.set(topic, payload);
-        else settle();
+        else end();
       };
-      const onClose = (): void => settle(new IncompleteReadError('the connection ended during the read'));
-      const settle = (error?: Error): void => {
+      const onClose = (): void => end(new IncompleteReadError('the connection ended during the read'));
+      const end = (error?: Error): void => {
         clearTimeout(timer);
         client.off('message', onMessage);
         client.off('close', onClose);
@@ -111,14 +112,17 @@ export class RetainedReader {
       client.on('close', onClose);
       this.subscribe(client, topics)
         .then(() => this.subscribe(client, [this.sentinel]))
-        .catch((error: unknown) => settle(error instanceof Error ? error : new Error(String(error))));
+        .catch((error: unknown) => end(error instanceof Error ? error : new Error(String(error))));
     });
   }
 
   private async subscribe(client: MqttClient, filters: readonly string[]): Promise<void> {
     const grants = await client.subscribeAsync([...filters], { qos: 0, rh: 0, rap: false });
     const refused = refusedTopic(grants);
-    if (refused !== undefined) throw new IncompleteReadError(`the broker refused to let ${refused} be read`);
+    if (refused !== undefined)
+      throw new IncompleteReadError(
+        `the broker refused the subscription to ${refused}: allow it in its access control`,
+      );
   }
 
   private async connected(): Promise<MqttClient> {
@@ -126,10 +130,10 @@ export class RetainedReader {
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     if (this.closed) throw new BrokerAwayError('the reader is closed');
     try {
-      const kept = await this.client;
-      if (kept?.connected === true) return kept;
-      // It has ended while nothing was read, as with a restart of the broker.
-      kept?.end(true);
+      const client = await this.client;
+      if (client?.connected === true) return client;
+      // It was closed between two reads, for example by a restart of the broker.
+      client?.end(true);
       this.client = this.open();
       return await this.client;
     } catch (error) {
@@ -139,7 +143,7 @@ export class RetainedReader {
     }
   }
 
-  private giveUp(client: MqttClient): void {
+  private disconnect(client: MqttClient): void {
     this.client = undefined;
     this.retryAt = performance.now() + this.backoff.failed();
     client.end(true);
@@ -156,26 +160,26 @@ export class RetainedReader {
       this.logger.warn({ err: error, mqtt_client_id: this.clientId }, 'retained reader error'),
     );
     return new Promise<MqttClient>((resolve, reject) => {
-      const timer = setTimeout(() => fail(`no sentinel could be published within ${this.readMs} ms`), this.readMs);
+      const timer = setTimeout(() => fail(`the sentinel was not published within ${this.readMs} ms`), this.readMs);
       const onClose = (): void => fail('the broker closed the connection');
-      const settled = (): void => {
+      const cleanUp = (): void => {
         clearTimeout(timer);
         client.off('close', onClose);
-        this.abandon = undefined;
+        this.abortOpening = undefined;
       };
-      const fail = (why: string): void => {
-        settled();
-        // Before the end, which fails the publish that waits.
-        reject(new Error(why));
+      const fail = (reason: string): void => {
+        cleanUp();
+        // Reject first: `end` makes the pending publish fail with another reason.
+        reject(new Error(reason));
         client.end(true);
       };
-      this.abandon = fail;
+      this.abortOpening = fail;
       client.once('close', onClose);
       client.once('connect', () => {
-        // A broker that lost what it retained has lost the sentinel too.
+        // A broker that lost its retained messages has lost the sentinel too.
         client.publish(this.sentinel, 'sentinel', { qos: 1, retain: true }, (error) => {
           if (error == null) {
-            settled();
+            cleanUp();
             resolve(client);
           } else fail(error.message);
         });

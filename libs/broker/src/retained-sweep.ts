@@ -1,8 +1,8 @@
 /**
- * Reads everything the broker retains under some filters, once, over a plain subscription. The reader holds the socket back
- * while its caller asks it to, so memory stays flat. The sentinel is subscribed when the broker has answered the other
- * subscriptions; a read that falls silent without it is truncated. Brokers may drop messages of such a read even so: what was
- * not seen is never proof of absence.
+ * Reads all retained messages that match some filters, once, over a plain subscription. It does not read the socket while
+ * its caller is busy, so that memory stays flat. It subscribes to the sentinel after the SUBACK of the filters; if messages
+ * stop before the sentinel has arrived, the read is truncated. A broker may drop messages even of a complete read, so a
+ * message that was not seen proves nothing.
  */
 import type { BrokerAccess } from './broker-access.js';
 import type { MqttClient } from 'mqtt';
@@ -12,21 +12,21 @@ import { IncompleteReadError } from './retained-reader.js';
 export interface SweepOptions extends BrokerAccess {
   clientId: string;
   filters: readonly string[];
-  /** A topic the service keeps retained, subscribed by itself when the filters are. */
+  /** A topic on which the service keeps a retained message. It is subscribed to after the filters. */
   sentinel: string;
-  /** The longest silence before the read counts as truncated, in milliseconds. */
+  /** If no message arrives for so many milliseconds, the read is truncated. */
   silenceMs: number;
   signal: AbortSignal;
 }
 
-/** Takes one retained message; the read continues when the promise resolves, or at once if it returns undefined. */
+/** Receives one retained message. The read continues when the promise resolves, or at once if there is none. */
 export type TakeRetained = (topic: string, payload: Buffer) => Promise<void> | undefined;
 
-/** Brokers that answer filters side by side may still be sending when the sentinel comes, in milliseconds. */
+/** How long to wait after the sentinel: a broker that serves filters in parallel may still send messages then. */
 const AFTER_SENTINEL_MS = 200;
 
 /**
- * @returns whether the sentinel came
+ * @returns `complete` if the sentinel arrived
  * @throws IncompleteReadError if the connection ended; any error that `take` rejects with
  */
 export async function sweepRetained(options: SweepOptions, take: TakeRetained): Promise<'complete' | 'truncated'> {
@@ -36,9 +36,9 @@ export async function sweepRetained(options: SweepOptions, take: TakeRetained): 
   try {
     return await new Promise((resolve, reject) => {
       const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
-      const broken = (why: string): void => reject(new IncompleteReadError(`the sweep ended early: ${why}`));
-      signal.addEventListener('abort', () => broken('it was stopped'), { once: true, signal: ended.signal });
-      client.on('close', () => broken('the connection was closed'));
+      const abort = (reason: string): void => reject(new IncompleteReadError(`the sweep ended early: ${reason}`));
+      signal.addEventListener('abort', () => abort('it was stopped'), { once: true, signal: ended.signal });
+      client.on('close', () => abort('the connection was closed'));
       client.on('error', fail);
       receive(client, options, take, resolve, fail);
       client.once('connect', () => {
@@ -52,12 +52,13 @@ export async function sweepRetained(options: SweepOptions, take: TakeRetained): 
 }
 
 async function subscribe(client: MqttClient, { filters, sentinel }: SweepOptions): Promise<void> {
-  // A broker that lost what it retained has lost the sentinel too.
+  // A broker that lost its retained messages has lost the sentinel too.
   await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
-  for (const some of [[...filters], [sentinel]]) {
-    const granted = await client.subscribeAsync(some, { qos: 0, rh: 0, rap: false });
+  for (const topics of [[...filters], [sentinel]]) {
+    const granted = await client.subscribeAsync(topics, { qos: 0, rh: 0, rap: false });
     const refused = refusedTopic(granted);
-    if (refused !== undefined) throw new Error(`the broker refused the subscription to ${refused}`);
+    if (refused !== undefined)
+      throw new Error(`the broker refused the subscription to ${refused}: allow it in its access control`);
   }
 }
 
@@ -68,33 +69,33 @@ function receive(
   end: (how: 'complete' | 'truncated') => void,
   fail: (error: unknown) => void,
 ): void {
-  let complete = false;
+  let isComplete = false;
   let timer: NodeJS.Timeout | undefined;
-  const listen = (): void => {
+  const restartTimer = (): void => {
     clearTimeout(timer);
-    timer = setTimeout(() => end(complete ? 'complete' : 'truncated'), complete ? AFTER_SENTINEL_MS : silenceMs);
+    timer = setTimeout(() => end(isComplete ? 'complete' : 'truncated'), isComplete ? AFTER_SENTINEL_MS : silenceMs);
   };
   client.on('close', () => clearTimeout(timer));
-  listen();
+  restartTimer();
   client.handleMessage = (packet, done) => {
-    // Live messages are not of the sweep, nor do they break the silence.
+    // Live messages are not part of the read, and do not restart its timer.
     if (!packet.retain) {
       done();
       return;
     }
-    if (packet.topic === sentinel) complete = true;
-    const taken = packet.topic === sentinel ? undefined : take(packet.topic, packet.payload as Buffer);
-    if (taken === undefined) {
-      // Only moved on: a timer for each message would cost more than the message.
-      if (complete) listen();
+    if (packet.topic === sentinel) isComplete = true;
+    const taking = packet.topic === sentinel ? undefined : take(packet.topic, packet.payload as Buffer);
+    if (taking === undefined) {
+      // A new timer for each message would cost more than the message.
+      if (isComplete) restartTimer();
       else timer?.refresh();
       done();
       return;
     }
-    // The silence while it is held back is our own.
+    // No message can arrive while the socket is not read.
     clearTimeout(timer);
-    taken.then(() => {
-      listen();
+    taking.then(() => {
+      restartTimer();
       done();
     }, fail);
   };

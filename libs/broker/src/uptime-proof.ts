@@ -1,7 +1,8 @@
 /**
- * Which reports of the broker's uptime can be relied on. A report may have waited in a socket while this process was frozen,
- * and its time of arrival does not show that. So a report counts if the uptime has grown since an earlier one of the same
- * connection as the monotonic clock of this process has. No wall clock is involved.
+ * Decides which reports of the broker's uptime are reliable. A report may have waited in the socket while this process was
+ * frozen, and its time of arrival does not show that. So a report counts if an earlier report of the same connection
+ * confirms it: between the two, the uptime and the monotonic clock of this process have advanced equally. No wall clock
+ * is used.
  */
 
 /** The broker had been running for `seconds` at `at`, by `performance.now()`. */
@@ -12,63 +13,63 @@ interface Observation {
 
 export interface Uptime extends Observation {
   /**
-   * Whether the broker has been running since the last uptime that counted: `same`; or was started after it: `new`; or this
-   * process cannot know.
+   * `same`: the broker has been running since the last uptime that counted. `new`: it was started after that. `unknown`:
+   * this process cannot tell.
    */
   run: 'same' | 'new' | 'unknown';
 }
 
 /** The uptime is in whole seconds, and a report takes a moment to arrive. */
 const TOLERANCE_MS = 2000;
-/** Two reports that lie closer together prove nothing: a burst of late ones differs by less than the tolerance. */
-const SPAN_SECONDS = 5;
-/** Clocks of two machines do not run alike, and a connection may be away for days. */
+/** Reports closer together than this prove nothing: in a burst of late reports they differ by less than the tolerance. */
+const MIN_SPAN_SECONDS = 5;
+/** The clocks of two machines differ in speed, and days may pass between two connections. */
 const DRIFT = 0.001;
 
 export class UptimeProof {
-  /** The report of this connection with which the next ones are compared. */
-  private first: Observation | undefined;
+  /** The report of this connection that the next ones are compared with. */
+  private reference: Observation | undefined;
   private latest: Observation | undefined;
-  /** The last uptime that counted, and whether it came by the connection that is open now. */
+  /** The last uptime that counted, and whether the open connection brought it. */
   private proven: Observation | undefined;
   private isSameConnection = false;
 
-  /** Another broker process may answer from now on. */
+  /** Call it for each new connection: it may lead to another process of the broker. */
   connected(): void {
-    this.first = undefined;
+    this.reference = undefined;
     this.latest = undefined;
     this.isSameConnection = false;
   }
 
   /** @returns undefined if the report proves nothing yet */
-  take(seconds: number, at: number): Uptime | undefined {
-    // A proxy may keep the connection while the broker behind it restarts.
+  observe(seconds: number, at: number): Uptime | undefined {
+    // A proxy may keep the connection open while the broker behind it restarts.
     if (this.latest !== undefined && seconds < this.latest.seconds) this.connected();
     const report = { seconds, at };
     this.latest = report;
-    if (this.first === undefined || Math.abs(lostMs(this.first, report)) > TOLERANCE_MS) {
-      this.first = report;
+    if (this.reference === undefined || Math.abs(lagMs(this.reference, report)) > TOLERANCE_MS) {
+      this.reference = report;
       return undefined;
     }
-    if (seconds - this.first.seconds < SPAN_SECONDS) return undefined;
-    const run = this.isSameConnection ? 'same' : this.compared(report);
-    this.first = report;
+    if (seconds - this.reference.seconds < MIN_SPAN_SECONDS) return undefined;
+    const run = this.isSameConnection ? 'same' : this.compareWithProven(report);
+    this.reference = report;
     this.proven = report;
     this.isSameConnection = true;
     return { ...report, run };
   }
 
-  private compared(report: Observation): Uptime['run'] {
+  private compareWithProven(report: Observation): Uptime['run'] {
     if (this.proven === undefined) return 'unknown';
-    const lost = lostMs(this.proven, report);
+    const lag = lagMs(this.proven, report);
     const tolerance = TOLERANCE_MS + DRIFT * (report.at - this.proven.at);
-    if (lost > tolerance) return 'new';
-    // More uptime than time: the machine of this process was suspended, and its clock with it.
-    return lost < -tolerance ? 'unknown' : 'same';
+    if (lag > tolerance) return 'new';
+    // The uptime has advanced more than the clock: the machine of this process was suspended, and its clock with it.
+    return lag < -tolerance ? 'unknown' : 'same';
   }
 }
 
-/** How much less the uptime has grown than the clock. */
-function lostMs(from: Observation, to: Observation): number {
+/** By how much the uptime has advanced less than the clock. */
+function lagMs(from: Observation, to: Observation): number {
   return to.at - from.at - (to.seconds - from.seconds) * 1000;
 }
