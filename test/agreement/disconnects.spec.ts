@@ -252,7 +252,7 @@ it('a retained handshake that is not valid is answered once, also where sweeps f
   await client.shakeHands();
   await until('online');
   await client.publish(envelope('host-handshake', { message_id: 'not-valid', payload: {} }), true);
-  await client.next(({ type }) => type === 'handshake-error', 'the refusal');
+  await client.waitFor('the refusal', ({ type }) => type === 'handshake-error');
   for (let i = 0; i < 2; i++) {
     const before = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
     await api.call('POST', '/v1/cluster/sweeps');
@@ -273,9 +273,9 @@ it('a client that is forced off is refused within its window, once each message 
   await until('online');
   const body = { reconnect_after: 'PT3S' };
   expect((await api.call('POST', `/v1/connections/${id}/force-disconnect`, body)).status).toBeLessThan(300);
-  await client.next(({ type }) => type === 'force-disconnect', 'the force-disconnect');
+  await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');
   const message_id = await client.shakeHands();
-  await client.next(({ in_response_to }) => in_response_to === message_id, 'the refusal');
+  await client.waitFor('the refusal', ({ in_response_to }) => in_response_to === message_id);
   const refused = await until('offline', { offline_reason: 'refused' });
   // What is retained was refused, and does not count when the window is over: the client must shake hands again.
   await waitUntil(() => expect(Date.now()).toBeGreaterThan(Date.parse(refused.refused_until ?? '')));

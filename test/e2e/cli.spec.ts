@@ -107,7 +107,7 @@ it('disconnect forces a client off, and with --lift lets it connect again', asyn
   expect(refused.exit).toBe(3);
   expect(refused.err).toMatch(/^Refused \(422 invalid\).*\n {2}\/reconnect_after: must be/);
   expect(await cli('disconnect', 'cli-1', '--reconnect-after', 'never')).toMatchObject({ exit: 0, err: '' });
-  await device.next(({ type }) => type === 'force-disconnect', 'force-disconnect');
+  await device.waitFor('force-disconnect', ({ type }) => type === 'force-disconnect');
   expect((await api.connection('cli-1')).body.refused_until).toBe('never');
   expect(objects((await cli('disconnect', 'cli-1', '--lift', '--json')).out)).toEqual([
     { client_id: 'cli-1', lifted: true },

@@ -84,7 +84,7 @@ it('verifies a connection, forces it off, lifts the refusal, cancels its message
   const device = await online('managed');
   expect(await client.verifyConnection('managed')).toMatchObject({ state: 'online', changed: false });
   await client.forceDisconnect('managed', 'never');
-  await device.next(({ type }) => type === 'force-disconnect', 'force-disconnect');
+  await device.waitFor('force-disconnect', ({ type }) => type === 'force-disconnect');
   await device.sayGoodbye();
   await untilState('managed', 'offline');
   expect((await client.getConnection('managed')).refused_until).toBe('never');

@@ -117,7 +117,7 @@ it('what a dispatcher repeats that is killed in the middle of a drain was claime
   const ids: string[] = [];
   for (let n = 0; n < 200; n++)
     ids.push((await api.send('killed-dispatcher', { directive: 'test:n', payload: n })).body.message_id);
-  await client.next(() => client.received.length > 5, 'the first messages');
+  await client.waitFor('the first messages', () => client.received.length > 5);
   await dispatcher.kill();
   dispatcher = await startApp('dispatcher', { dir, env: env() });
   await api.untilStatus(ids.at(-1) ?? '', 'sent');
@@ -175,7 +175,7 @@ it('the broker restarts with its store, and everything goes on', async () => {
   await untilReady(ingester);
   await untilReady(dispatcher);
   const client = await online('second-owner');
-  await client.next(({ message_id }) => message_id === held.body.message_id, 'the held message');
+  await client.waitFor('the held message', ({ message_id }) => message_id === held.body.message_id);
   await api.untilStatus(held.body.message_id, 'sent');
   client.vanish();
 }, 60_000);
@@ -201,7 +201,7 @@ it('while Redis is away the gateway says so with 503 and Retry-After, stays read
     },
     { what: 'the gateway to accept again' },
   );
-  await client.next(({ message_id }) => message_id === accepted.message_id, 'the message');
+  await client.waitFor('the message', ({ message_id }) => message_id === accepted.message_id);
   await api.untilStatus(accepted.message_id, 'sent');
   client.vanish();
   await api.untilConnection('redis-away', ({ state }) => state === 'offline');
@@ -241,7 +241,7 @@ it('after Redis lost everything the ingester takes part anew, and clients that s
   await api.untilConnection('redis-emptied', ({ state }) => state === 'online');
   await untilReady(ingester);
   const { body } = await api.send('redis-emptied', { directive: 'test:anew' });
-  await client.next(({ message_id }) => message_id === body.message_id, 'the message');
+  await client.waitFor('the message', ({ message_id }) => message_id === body.message_id);
   client.vanish();
   await api.untilConnection('redis-emptied', ({ state }) => state === 'offline');
 }, 60_000);

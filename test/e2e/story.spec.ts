@@ -66,7 +66,7 @@ describe.each([
       expect(headers.get('location')).toBe(`/v1/messages/${body.message_id}`);
       sent.push(body.message_id);
     }
-    await client.next(({ message_id }) => message_id === sent.at(-1), 'the last message');
+    await client.waitFor('the last message', ({ message_id }) => message_id === sent.at(-1));
     const messages = client.distinct.filter(({ type }) => type === 'message');
     expect(messages.map(({ message_id }) => message_id)).toEqual(sent);
     expect(messages.map(({ payload }) => payload)).toEqual(sent.map((_, n) => ({ n })));
@@ -77,7 +77,7 @@ describe.each([
 
   it('reports that a message failed, and its details are kept', async () => {
     const sent = await connector.sendMessage(id, { directive: 'test:fail' });
-    await client.next(({ message_id }) => message_id === sent.message_id, 'the message');
+    await client.waitFor('the message', ({ message_id }) => message_id === sent.message_id);
     await client.reportError(sent.message_id, 'no such directive');
     const failed = await api.untilStatus(sent.message_id, 'failed');
     expect(failed.status_history.at(-1)).toMatchObject({ status: 'failed', details: 'no such directive' });
@@ -110,7 +110,7 @@ describe.each([
 
     client = await TestClient.connect(mosquitto.url, id, version);
     await client.shakeHands();
-    await client.next(({ payload }) => payload === 2, 'the second held message');
+    await client.waitFor('the second held message', ({ payload }) => payload === 2);
     expect(client.distinct.map(({ directive, payload }) => [directive, payload])).toEqual([
       ['test:held', 1],
       ['test:held', 2],
@@ -119,14 +119,14 @@ describe.each([
 
   it('is forced off, refused within the window, and let in by an operator', async () => {
     await connector.forceDisconnect(id, 'never');
-    const order = await client.next(({ type }) => type === 'force-disconnect', 'force-disconnect');
+    const order = await client.waitFor('force-disconnect', ({ type }) => type === 'force-disconnect');
     expect(order.payload).toEqual({ reconnect_after: 'never' });
     await client.sayGoodbye();
     await api.untilConnection(id, ({ state, refused_until }) => state === 'offline' && refused_until === 'never');
 
     client = await TestClient.connect(mosquitto.url, id, version);
     const early = await client.shakeHands();
-    const refusal = await client.next(({ type }) => type === 'handshake-error', 'the refusal');
+    const refusal = await client.waitFor('the refusal', ({ type }) => type === 'handshake-error');
     expect(refusal.in_response_to).toBe(early);
     expect(await connector.getConnection(id)).toMatchObject({ state: 'offline' });
 
@@ -157,14 +157,14 @@ describe('what a client does wrong', () => {
       true,
     );
     // Of refusals that come within a second only the newest is answered.
-    await client.next(({ in_response_to }) => in_response_to === 'empty-facts', 'the first answer');
+    await client.waitFor('the first answer', ({ in_response_to }) => in_response_to === 'empty-facts');
     await client.publish(
       envelope('host-handshake', { message_id: 'live', payload: { canonical_facts: { fqdn: 'a' } } }),
       false,
     );
     await other.shakeHandsAsProxy();
     await api.untilConnection('wrong-2', ({ state, type }) => state === 'online' && type === 'proxy');
-    const notRetained = await client.next(({ in_response_to }) => in_response_to === 'live', 'the answer');
+    const notRetained = await client.waitFor('the answer', ({ in_response_to }) => in_response_to === 'live');
     expect(notRetained.payload).toEqual({
       details: 'a handshake must be retained: publish it again with the retain flag set',
     });
@@ -185,7 +185,7 @@ describe('a client that is connected but does not listen', () => {
     const { body } = await api.send('deaf', { directive: 'test:deaf' });
     await api.untilStatus(body.message_id, 'held');
     await client.mqtt.subscribeAsync('redhat/insights/out/deaf', { qos: 1 });
-    await client.next(({ message_id }) => message_id === body.message_id, 'the message');
+    await client.waitFor('the message', ({ message_id }) => message_id === body.message_id);
     await api.untilStatus(body.message_id, 'sent');
     client.vanish();
   });
@@ -206,7 +206,7 @@ describe('a client that is connected but does not listen', () => {
     });
     await client.mqtt.subscribeAsync('redhat/insights/out/late-ear', { qos: 1 });
     await client.shakeHands();
-    await client.next(({ message_id }) => message_id === body.message_id, 'the message');
+    await client.waitFor('the message', ({ message_id }) => message_id === body.message_id);
     await api.untilStatus(body.message_id, 'sent');
     client.vanish();
   });
@@ -252,7 +252,7 @@ describe('the REST API', () => {
     const other = connector.sendMessage('idem', { directive: 'test:other' }, key);
     await expect(other).rejects.toMatchObject({ status: 422, kind: 'idempotency-mismatch' });
     const marker = await connector.sendMessage('idem', { directive: 'test:marker' });
-    await client.next(({ message_id }) => message_id === marker.message_id, 'the marker');
+    await client.waitFor('the marker', ({ message_id }) => message_id === marker.message_id);
     expect(client.distinct.map(({ directive }) => directive)).toEqual(['test:once', 'test:marker']);
     client.vanish();
   });
@@ -264,10 +264,10 @@ describe('the REST API', () => {
     const payload =
       '{ "b": 9007199254740993, "1": 1.0, "a": [1e400, -0.0, 12345678901234567890.123456789], "é": "\\u00e9" }';
     const alone = await api.send('verbatim', `{"directive": "test:alone", "payload": ${payload}}`);
-    await client.next(({ message_id }) => message_id === alone.body.message_id, 'the message');
+    await client.waitFor('the message', ({ message_id }) => message_id === alone.body.message_id);
     const item = `{"client_id": "verbatim", "payload": ${payload}, "directive": "test:batch"}`;
     expect((await api.call('POST', '/v1/messages', `{"messages": [${item}]}`)).status).toBe(200);
-    await client.next(({ directive }) => directive === 'test:batch', 'the message of the batch');
+    await client.waitFor('the message of the batch', ({ directive }) => directive === 'test:batch');
     expect(client.distinct).toHaveLength(2);
     for (const text of client.texts) expect(text).toContain(`"payload":${payload}`);
     client.vanish();

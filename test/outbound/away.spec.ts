@@ -73,7 +73,7 @@ it('a message whose publish was lost with the connection can be cancelled, and i
   expect((await api.call('DELETE', `/v1/messages/${lost.message_id}`)).status).toBe(204);
   dispatcherToBroker.heal();
   const { body: next } = await api.send(client.id, { directive: 'test:next' });
-  await client.next(({ message_id }) => message_id === next.message_id, 'the next message');
+  await client.waitFor('the next message', ({ message_id }) => message_id === next.message_id);
   expect(client.distinct.map(({ directive }) => directive)).toEqual(['test:next']);
   await client.sayGoodbye();
 });
@@ -103,7 +103,7 @@ describe.each(['cut', 'silence'] as const)('a gateway whose Redis is away (%s)',
       if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
       return answer.body;
     });
-    await client.next(({ message_id }) => message_id === accepted.message_id, 'the message');
+    await client.waitFor('the message', ({ message_id }) => message_id === accepted.message_id);
     client.vanish();
   }, 60_000);
 });

@@ -81,7 +81,7 @@ async function untilFailed(message: MessageView): Promise<void> {
 async function expectOnlyOfB(client: TestClient): Promise<void> {
   await b.untilConnection(client.id, ({ state }) => state === 'online');
   const { body } = await b.send(client.id, { directive: 'spec:of-b' });
-  await client.next(({ message_id }) => message_id === body.message_id, 'the message of the new account');
+  await client.waitFor('the message of the new account', ({ message_id }) => message_id === body.message_id);
   expect(client.distinct.map(({ directive }) => directive)).toEqual(['spec:of-b']);
 }
 
@@ -100,7 +100,7 @@ it('they fail when the client comes back as nobody’s', async () => {
   const client = await connect('lost');
   await untilFailed(message);
   const { body } = await all.send('lost', { directive: 'spec:of-nobody' });
-  await client.next(({ message_id }) => message_id === body.message_id, 'a message without an account');
+  await client.waitFor('a message without an account', ({ message_id }) => message_id === body.message_id);
   expect(client.distinct.map(({ directive }) => directive)).toEqual(['spec:of-nobody']);
   await client.sayGoodbye();
 });
@@ -170,7 +170,7 @@ it('an Idempotency-Key that the old account has used is not used for the new one
   expect(ofB.headers.get('idempotency-replayed')).toBeNull();
   expect(ofB.body.message_id).not.toBe(ofA.body.message_id);
   await b.untilStatus(ofB.body.message_id, 'sent');
-  await client.next(({ message_id }) => message_id === ofB.body.message_id, 'the message of the new account');
+  await client.waitFor('the message of the new account', ({ message_id }) => message_id === ofB.body.message_id);
   const repeated = await b.send('updated', body, headers);
   expect([repeated.body.message_id, repeated.headers.get('idempotency-replayed')]).toEqual([
     ofB.body.message_id,

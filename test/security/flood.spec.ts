@@ -98,7 +98,7 @@ it('a flood is cut to a share, told of, and ends in the state that the broker ho
 
   // It was cut, not shut out.
   const { body } = await api.send(flooder.id, { directive: 'test:after' });
-  await flooder.next(({ message_id }) => message_id === body.message_id, 'a message');
+  await flooder.waitFor('a message', ({ message_id }) => message_id === body.message_id);
   for (const client of [flooder, ...others]) await client.sayGoodbye();
 }, 120_000);
 

@@ -79,7 +79,7 @@ it('serves the whole story', async () => {
   await client.shakeHands();
   await api.untilConnection('secured', ({ state }) => state === 'online');
   const { body } = await api.send('secured', { directive: 'spec:ping' });
-  await client.next((message) => message.directive === 'spec:ping', 'the message');
+  await client.waitFor('the message', (message) => message.directive === 'spec:ping');
   await api.untilStatus(body.message_id, 'sent');
   await client.reportError(body.message_id, 'no such directive');
   await api.untilStatus(body.message_id, 'failed');
@@ -89,7 +89,7 @@ it('serves the whole story', async () => {
   expect((await api.call('POST', '/v1/connections/secured/verify')).status).toBe(200);
   const forced = await api.call('POST', '/v1/connections/secured/force-disconnect', { reconnect_after: 'PT1S' });
   expect(forced.status).toBe(202);
-  await client.next(({ type }) => type === 'force-disconnect', 'the force-disconnect');
+  await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');
   client.vanish();
   client.mqtt.end(true);
   await api.untilConnection('secured', ({ state }) => state === 'offline');

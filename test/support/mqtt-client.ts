@@ -1,4 +1,4 @@
-/** A client of the service as an independent party would write it: bare MQTT, 3.1.1 or 5, nothing of ours. */
+/** A client of the service as an independent developer would write it: plain MQTT 3.1.1 or 5, and no code of the service. */
 import { randomUUID } from 'node:crypto';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { waitUntil } from '../../scripts/stack.mjs';
@@ -13,7 +13,7 @@ export interface ReceivedMessage {
 
 export class TestClient {
   readonly received: ReceivedMessage[] = [];
-  /** The same, as the bytes said it. */
+  /** The text of each, unparsed. */
   readonly texts: string[] = [];
 
   private constructor(
@@ -26,7 +26,7 @@ export class TestClient {
     });
   }
 
-  /** Each message once, in the order of first arrival: the service publishes at least once, under one id. */
+  /** Each message once, in the order of first arrival: the service publishes a message at least once, always with the same id. */
   get distinct(): ReceivedMessage[] {
     const ids = this.received.map(({ message_id }) => message_id);
     return this.received.filter(({ message_id }, i) => ids.indexOf(message_id) === i);
@@ -60,14 +60,14 @@ export class TestClient {
     await this.publish(envelope('message-error', { in_response_to: messageId, payload: { details } }), false);
   }
 
-  /** `offline`, then the retained handshake is removed. */
+  /** Publishes `offline`, removes the retained handshake, and disconnects. */
   async sayGoodbye(): Promise<void> {
     await this.publish(envelope('offline'), false);
     await this.publish('', true);
     await this.mqtt.endAsync();
   }
 
-  /** Vanishes: the broker publishes the last will. */
+  /** Closes the socket without a DISCONNECT, so that the broker publishes the last will. */
   vanish(): void {
     this.mqtt.stream.destroy();
   }
@@ -76,8 +76,8 @@ export class TestClient {
     await this.mqtt.publishAsync(inTopic(this.id), payload, { qos: 1, retain });
   }
 
-  /** Waits for a message that fits, longer than a lost wake-up takes to be repeated. */
-  async next(fits: (message: ReceivedMessage) => boolean, what: string): Promise<ReceivedMessage> {
+  /** Waits until a message that fits has arrived. It waits for 30 s, because a lost wake-up is repeated only after some seconds. */
+  async waitFor(what: string, fits: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage> {
     return waitUntil(
       () => {
         const found = this.received.find(fits);
