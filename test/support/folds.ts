@@ -1,6 +1,6 @@
 /** What the specs of the status ingester's `fold` are written with: messages of clients, and batches of them. */
 import type { Command, Connection, MailboxMessage, Packet } from '@app/registry';
-import type { Rules } from '../../apps/status-ingester/src/rules/transition.js';
+import type { Rules } from '../../apps/status-ingester/src/rules/effect.js';
 import { fold, type Folded } from '../../apps/status-ingester/src/shard/fold.js';
 
 export const IN = 'redhat/insights/in/{clientId}';

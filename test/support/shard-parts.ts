@@ -8,7 +8,7 @@ import { Verifier } from '../../apps/status-ingester/src/reconciliation/verifier
 import { ToDoRunner } from '../../apps/status-ingester/src/shard/todo-runner.js';
 import { ShardActor } from '../../apps/status-ingester/src/shard/shard-actor.js';
 import { toDoKinds, type ToDoDependencies } from '../../apps/status-ingester/src/shard/todo-catalogue.js';
-import type { Rules } from '../../apps/status-ingester/src/rules/transition.js';
+import type { Rules } from '../../apps/status-ingester/src/rules/effect.js';
 import { quiet } from './servers.js';
 
 export interface ShardParts {

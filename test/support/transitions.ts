@@ -8,12 +8,8 @@ import type {
   RegistryEvent,
   ToDo,
 } from '@app/registry';
-import {
-  transition,
-  type Effect,
-  type Rules,
-  type Transition,
-} from '../../apps/status-ingester/src/rules/transition.js';
+import type { Effect, Rules, Transition } from '../../apps/status-ingester/src/rules/effect.js';
+import { transition } from '../../apps/status-ingester/src/rules/transition.js';
 
 export const CLIENT = 'host-1';
 export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

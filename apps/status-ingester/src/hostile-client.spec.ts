@@ -12,7 +12,7 @@ import { ingesterSettings } from './ingester.settings.js';
 import { LaneMarkers } from './intake/lane-markers.js';
 import { MailboxWriter } from './intake/mailbox-writer.js';
 import { Housekeeping } from './shard/housekeeping.js';
-import type { Rules } from './rules/transition.js';
+import type { Rules } from './rules/effect.js';
 import { inboundTopics } from './topics/topics.settings.js';
 
 const HOSTILE = 'hostile';

@@ -1,11 +1,11 @@
-/** What a caller, or the shard's own to-do, wants changed on a connection. Pure. */
+/** Applies a command of a caller, or of a to-do of the shard, to a connection. Pure. */
 import { parseReconnectAfter } from '@app/protocol';
 import { THROTTLE_WINDOW_MS, type CommandMessage, type CommandOutcome, type Connection } from '@app/registry';
 import { setAccount } from './account.js';
-import { forceDisconnect } from './handshake-replies.js';
 import type { At, Effect, Rules, Transition } from './effect.js';
-import { goOffline } from './retained-state.js';
 import { flush } from './event-coalescing.js';
+import { forceDisconnect } from './handshake-replies.js';
+import { goOffline } from './retained-state.js';
 import { refuses } from './truth.js';
 import { emitWaiting } from './waiting-events.js';
 
@@ -36,7 +36,7 @@ export function applyCommand(
     return { connection, effects };
   }
   if (connection === undefined) {
-    // Whatever was to be done for it, or was held back, is void.
+    // There is nothing left to forget, to flush or to emit.
     if (command.do === 'forget' || command.do === 'flush' || command.do === 'emit-waiting') {
       effects.push({ kind: 'undo', todo: { do: command.do, client_id: clientId } });
     }
@@ -59,7 +59,7 @@ export function applyCommand(
       return answered(after, { kind: 'done' });
     }
     case 'lift-refusal':
-      // If it was refused when it was due to be forgotten, its retention starts again.
+      // The retention starts again: it may have ended during the refusal.
       if (connection.state === 'offline') {
         effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: rules.connectionRetentionMs });
       }
@@ -72,16 +72,16 @@ export function applyCommand(
         });
       }
       if (refuses(connection.refused_until, at)) {
-        // It comes up again, or the connection would be kept for ever.
+        // Without another to-do the connection would be kept for ever.
         effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: rules.connectionRetentionMs });
         return answered(connection, { kind: 'conflict', details: 'the client is refused; lift the refusal first' });
       }
       if (command.overdue === true) {
-        // It may have come and gone since its time was over.
+        // The client may have been online again since the to-do came up.
         const leftMs = (connection.disconnected_at ?? at) + rules.connectionRetentionMs - at;
         if (leftMs > 0) {
           effects.push({ kind: 'to-do', todo: { do: 'forget', client_id: clientId }, inMs: leftMs });
-          return answered(connection, { kind: 'conflict', details: 'it has been online since then' });
+          return answered(connection, { kind: 'conflict', details: 'the client has been online since then' });
         }
       }
       effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });

@@ -1,12 +1,12 @@
-/** Compares a message that a sweep read with the registry. Pure. */
+/** Compares a retained message that a sweep read with the registry. Pure. */
 import { isReservedClientId } from '@app/protocol';
 import type { Connection, Retained } from '@app/registry';
 import { agrees, isNewElsewhere } from './retained-reading.js';
 import { truth } from './truth.js';
 
 /**
- * @returns undefined if the registry agrees, or if the client has left the message behind on another topic;
- * `dead-letter` if it only has to become a dead letter and no connection can remember its digest
+ * @returns undefined if the registry agrees, or if the client left the message on a topic that it no longer uses;
+ * `dead-letter` if the message only has to become a dead letter, and there is no connection to record its digest
  */
 export function differs(
   connection: Connection | undefined,

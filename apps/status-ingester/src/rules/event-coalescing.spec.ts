@@ -1,5 +1,6 @@
 import type { Connection, MailboxMessage, RegistryEvent } from '@app/registry';
-import { transition, type Effect, type Rules } from './transition.js';
+import type { Effect, Rules } from './effect.js';
+import { transition } from './transition.js';
 
 const CLIENT = 'host-1';
 const IN = 'redhat/insights/in/{clientId}';

@@ -3,7 +3,7 @@
  *
  * - Coming online, a goodbye and new facts are emitted at once, unless the last event is younger than the settle time.
  *   So a client adds at most one event in that time, whatever it sends.
- * - Any other end may be half of a reconnect: it waits for the settle time.
+ * - Going offline without a goodbye may be half of a reconnect: the event waits for the settle time.
  * - While an event waits, further changes are coalesced with it, until the client has kept its state for the settle
  *   time, or has flapped for ten settle times. Then its state is emitted, with the number of changes that were not.
  * - Coalesced events are stored in the connection. The same commit writes a to-do that flushes them.
@@ -11,20 +11,25 @@
 import type { ChangeEvent, Connection, CoalescedEvents, RegistryEvent } from '@app/registry';
 import type { Effect, Rules, Transition } from './effect.js';
 
-/** The state of a client that never stops flapping is emitted after so many settle times. */
+/** Longest time for which the changes of a client that keeps flapping are coalesced, in settle times. */
 const MOST_SETTLE_TIMES = 10;
 
-export function coalesceEvents(before: Connection | undefined, made: Transition, at: number, rules: Rules): Transition {
-  const { connection, effects } = made;
-  if (connection === undefined) return forgotten(before, made);
+export function coalesceEvents(
+  before: Connection | undefined,
+  applied: Transition,
+  at: number,
+  rules: Rules,
+): Transition {
+  const { connection, effects } = applied;
+  if (connection === undefined) return flushForgotten(before, applied);
   const change = effects.find(isChange);
-  if (rules.eventSettleMs === 0 || change === undefined) return made;
+  if (rules.eventSettleMs === 0 || change === undefined) return applied;
   const flips = change.event.type !== 'connection.updated';
   const { coalesced } = connection;
   if (coalesced === null && isEmittedAtOnce(change.event, connection.last_event_at, at, rules))
-    return { ...made, connection: { ...connection, last_event_at: at } };
+    return { ...applied, connection: { ...connection, last_event_at: at } };
   const since = coalesced?.since ?? at;
-  const now: CoalescedEvents = {
+  const updated: CoalescedEvents = {
     since,
     due: flips
       ? Math.min(at, since + (MOST_SETTLE_TIMES - 1) * rules.eventSettleMs) + rules.eventSettleMs
@@ -33,12 +38,12 @@ export function coalesceEvents(before: Connection | undefined, made: Transition,
     emitted_state: coalesced?.emitted_state ?? before?.state ?? 'offline',
   };
   return {
-    connection: { ...connection, coalesced: now },
-    effects: [...effects.filter((effect) => effect !== change), flushLater(connection, now.due - at)],
+    connection: { ...connection, coalesced: updated },
+    effects: [...effects.filter((effect) => effect !== change), flushLater(connection, updated.due - at)],
   };
 }
 
-/** Emits coalesced events that are due. If a later change has postponed them, they wait on. */
+/** Emits coalesced events if they are due. A later change may have postponed them. */
 export function flush(connection: Connection, at: number): Transition {
   const { coalesced, client_id } = connection;
   const done: Effect = { kind: 'undo', todo: { do: 'flush', client_id } };
@@ -50,18 +55,18 @@ export function flush(connection: Connection, at: number): Transition {
   };
 }
 
-/** Coalesced events of a client that is forgotten are emitted with it. */
-function forgotten(before: Connection | undefined, made: Transition): Transition {
-  if (before === undefined || before.coalesced === null) return made;
+/** Emits the coalesced events of a client before it is forgotten. */
+function flushForgotten(before: Connection | undefined, applied: Transition): Transition {
+  if (before === undefined || before.coalesced === null) return applied;
   const event: Effect = { kind: 'event', event: coalescedEvent(before, before.coalesced) };
   return {
-    ...made,
-    effects: [event, ...made.effects, { kind: 'undo', todo: { do: 'flush', client_id: before.client_id } }],
+    ...applied,
+    effects: [event, ...applied.effects, { kind: 'undo', todo: { do: 'flush', client_id: before.client_id } }],
   };
 }
 
-function isEmittedAtOnce(event: RegistryEvent, toldAt: number | null, at: number, rules: Rules): boolean {
-  if (toldAt !== null && at - toldAt < rules.eventSettleMs) return false;
+function isEmittedAtOnce(event: RegistryEvent, lastEventAt: number | null, at: number, rules: Rules): boolean {
+  if (lastEventAt !== null && at - lastEventAt < rules.eventSettleMs) return false;
   return event.type !== 'connection.offline' || event.reason === 'goodbye';
 }
 

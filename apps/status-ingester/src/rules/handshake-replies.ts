@@ -1,14 +1,14 @@
 /**
- * Answers to a client that do not refuse: responses to accepted handshakes, and force-disconnects. Of each kind only the
- * newest waits for the broker. So each follows from the stored connection, its message id too: the next one undoes the
- * one before without a trace of it anywhere else. Pure.
+ * Answers to a client that are no refusals: responses to accepted handshakes, and force-disconnects. Of each kind only the
+ * newest waits for the broker. An answer, with its message id, is computed from the stored connection alone: so the next
+ * answer can undo the last one without any other record of it. Pure.
  */
 import { createHash } from 'node:crypto';
 import type { Connection, ForceDisconnected, ToDo } from '@app/registry';
 
 type Reply = Extract<ToDo, { do: 'reply' }>;
 
-/** To the last accepted handshake. */
+/** The response to the last accepted handshake. */
 export function handshakeResponse(
   connection: Pick<Connection, 'client_id' | 'connected_at' | 'handshake_message_id'>,
 ): Reply {
@@ -25,13 +25,13 @@ export function forceDisconnect(
   return { do: 'reply', client_id, reply, message_id: idOf(client_id, reply.type, at, reconnect_after) };
 }
 
-/** All that may still wait for this client. */
+/** All answers that may still wait for this client. */
 export function waitingReplies(connection: Connection): Reply[] {
   const last = connection.force_disconnect;
   return [handshakeResponse(connection), ...(last === undefined ? [] : [forceDisconnect(connection, last)])];
 }
 
-/** A UUID of version 8 (RFC 9562), the same for the same answer. */
+/** A UUID of version 8 (RFC 9562). The same answer always gets the same id. */
 function idOf(...parts: readonly (string | number)[]): string {
   const bytes = createHash('sha256').update(JSON.stringify(parts)).digest().subarray(0, 16);
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);

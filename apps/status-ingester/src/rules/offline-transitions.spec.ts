@@ -21,7 +21,8 @@ import {
   answersOf,
   type PacketMessage,
 } from '../../../../test/support/transitions.js';
-import { transition, type Effect, type Transition } from './transition.js';
+import type { Effect, Transition } from './effect.js';
+import { transition } from './transition.js';
 
 describe('offline', () => {
   const ways: [string, PacketMessage[], string][] = [

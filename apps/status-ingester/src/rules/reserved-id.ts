@@ -1,6 +1,6 @@
 /**
- * Clients whose id is reserved, since no HTTP client could address them: their handshakes are refused, and they have no
- * connection. One that an older release let in is removed by the next thing that comes for it. Pure.
+ * Clients with a reserved id, which no HTTP client could address: their handshakes are refused, and they have no connection.
+ * A connection that an older release accepted is removed with the next message or command for it. Pure.
  */
 import { RESERVED_CLIENT_IDS, parseInbound, type Refusal } from '@app/protocol';
 import type { Connection, MailboxMessage } from '@app/registry';
@@ -8,15 +8,15 @@ import type { Effect, Rules, StatusMessage, Transition } from './effect.js';
 import { deadLetter } from './retained-state.js';
 
 export function applyReserved(connection: Connection | undefined, message: MailboxMessage, rules: Rules): Transition {
-  const effects = connection === undefined ? [] : removal(connection);
+  const effects = connection === undefined ? [] : removalEffects(connection);
   switch (message.kind) {
     case 'packet':
-      if (message.refused === undefined) effects.push(...refusals(message, rules));
+      if (message.refused === undefined) effects.push(...refusalEffects(message, rules));
       break;
     case 'verified': {
       const { clientId, retained, at } = message;
       for (const { topic, body, refused } of retained) {
-        if (refused === undefined) effects.push(...refusals({ clientId, topic, body, at }, rules));
+        if (refused === undefined) effects.push(...refusalEffects({ clientId, topic, body, at }, rules));
       }
       const change = connection?.state === 'online' ? 'offline' : 'none';
       effects.push({ kind: 'undo', todo: { do: 'verify', client_id: clientId } });
@@ -34,17 +34,17 @@ export function applyReserved(connection: Connection | undefined, message: Mailb
   return { connection: undefined, effects };
 }
 
-function removal({ client_id, state }: Connection): Effect[] {
-  const gone: Effect[] = (['forget', 'account', 'flush', 'confirm'] as const).map((kind) => ({
+function removalEffects({ client_id, state }: Connection): Effect[] {
+  const undone: Effect[] = (['forget', 'account', 'flush', 'confirm'] as const).map((kind) => ({
     kind: 'undo',
     todo: { do: kind, client_id },
   }));
-  if (state === 'offline') return gone;
-  return [{ kind: 'event', event: { type: 'connection.offline', client_id, reason: 'invalid-handshake' } }, ...gone];
+  if (state === 'offline') return undone;
+  return [{ kind: 'event', event: { type: 'connection.offline', client_id, reason: 'invalid-handshake' } }, ...undone];
 }
 
-/** A handshake is answered; anything else of such a client says nothing that counts. */
-function refusals(message: StatusMessage, rules: Rules): Effect[] {
+/** A handshake is refused; any other message of such a client is ignored. */
+function refusalEffects(message: StatusMessage, rules: Rules): Effect[] {
   const parsed = parseInbound(message.body);
   const isHandshake = parsed.ok ? parsed.message.type.endsWith('-handshake') : parsed.refusal.handshake;
   if (!isHandshake) return [];

@@ -1,14 +1,11 @@
-/**
- * What the broker retains, read back: it corrects towards that and nothing else (S9). Pure.
- */
+/** Applies a reading of what the broker retains for a client: the connection is corrected towards that only (S9). Pure. */
 import type { CommandOutcome, Connection, Retained, RetainedReading } from '@app/registry';
 import type { At, Correction, Effect, Rules, Transition } from './effect.js';
 import { applyRetained, applyUnreadable, digestOf, reasonAfter } from './retained-state.js';
 import { truth, type Truth } from './truth.js';
 
 /**
- * The client's last lane counts as unknown afterwards, unless the retained message is the very handshake that was last
- * applied.
+ * Afterwards the client's last lane is unknown, unless the retained message is the handshake that was applied last.
  */
 export function applyRetainedReading(
   connection: Connection | undefined,
@@ -16,11 +13,11 @@ export function applyRetainedReading(
   rules: Rules,
 ): Transition {
   const { clientId, at } = result;
-  const governs = governing(connection, result.retained, at, rules);
-  const { topic, body, refused } = governs;
+  const governing = governingMessage(connection, result.retained, at, rules);
+  const { topic, body, refused } = governing;
   let after = connection;
   let effects: Effect[] = [];
-  if (!agrees(connection, governs, at, rules.lanes)) {
+  if (!agrees(connection, governing, at, rules.lanes)) {
     const message = { clientId, topic, body, at };
     ({ connection: after, effects } =
       refused === undefined
@@ -53,7 +50,7 @@ function correctionOf(before: Connection | undefined, after: Connection | undefi
   return before.offline_reason === after.offline_reason ? 'none' : 'reason';
 }
 
-/** Whether the registry holds what the retained message that speaks for the client says, and has dealt with it. */
+/** Whether the registry has the state that this retained message says, and has dead-lettered it if it had to be. */
 export function agrees(connection: Connection | undefined, retained: Retained, at: number, lanes: number): boolean {
   const found = truthOf(connection, retained, at);
   if (connection === undefined) {
@@ -70,7 +67,8 @@ export function agrees(connection: Connection | undefined, retained: Retained, a
 }
 
 /**
- * Whether a handshake on another status topic than the client's own is new. If it is, the client may have moved there.
+ * Whether the message is a handshake that the registry does not know, on a status topic other than that of the connection.
+ * If so, the client may have moved there.
  */
 export function isNewElsewhere(connection: Connection, { body, refused }: Retained, at: number): boolean {
   if (refused !== undefined) return false;
@@ -92,10 +90,10 @@ function truthOf(connection: Connection | undefined, { body, refused }: Retained
 }
 
 /**
- * The retained message that speaks for the client: a handshake the registry does not know yet, wherever it is; else
- * the one on the client's own status topic; else none.
+ * The retained message that decides the client's state: a handshake that the registry does not know yet, on whatever topic;
+ * otherwise the message on the client's own status topic; otherwise none.
  */
-function governing(
+function governingMessage(
   connection: Connection | undefined,
   retained: readonly Retained[],
   at: number,

@@ -1,21 +1,21 @@
 /**
- * Applies a message that bears state to a connection: it goes online, goes offline for a reason, or the message becomes
- * a dead letter. Live messages and messages read back from the broker are applied alike. Pure.
+ * Applies a message that carries state to a connection: the client goes online, or offline with a reason, or the message
+ * becomes a dead letter. Live messages and messages read back from the broker are applied in the same way. Pure.
  */
 import { crc32 } from 'node:zlib';
 import type { MessageError, Refusal } from '@app/protocol';
 import { truncateDetails, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
 import { accountOf } from './account.js';
-import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
 import type { Effect, Rules, Source, StatusMessage, Transition } from './effect.js';
+import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
 import { truth, type Handshake } from './truth.js';
 
-/** After this a client that moved to another status topic is taken to stay there. */
+/** Time after which the retained message on the old topic of a client that moved is cleared. */
 const CLEAR_RETAINED_MS = 5000;
-/** Most handshakes on topics a client has left whose ids are remembered. */
-const MOST_LEFT = 8;
+/** Most ids that are kept of handshakes on topics that a client has left. */
+const MOST_SUPERSEDED = 8;
 
-/** A retained message on a status topic: from now on it is what the broker holds for the client. */
+/** Applies a retained message on a status topic: what the broker now retains for the client. */
 export function applyRetained(
   connection: Connection | undefined,
   message: StatusMessage,
@@ -26,11 +26,11 @@ export function applyRetained(
   if (found.state === 'online') return goOnline(connection, message, source, found.handshake, rules);
   const offline = goOffline(connection, message, found.reason, rules);
   if (found.refusal === undefined) return offline;
-  const left =
+  const refused =
     found.reason === 'refused' && offline.connection !== undefined
       ? { ...offline.connection, refused_handshake: found.refusal.messageId }
       : offline.connection;
-  const rejected = deadLetter(left, message, found.refusal, rules);
+  const rejected = deadLetter(refused, message, found.refusal, rules);
   const failed = found.messageError === undefined ? [] : [failMessage(message.clientId, found.messageError)];
   return {
     connection: rememberDeadLetter(rejected.connection, message),
@@ -38,7 +38,7 @@ export function applyRetained(
   };
 }
 
-/** A retained message that cannot be read: the client's state is not known from now on. */
+/** Applies a retained message that cannot be read: the client goes offline with the reason `unknown`. */
 export function applyUnreadable(
   connection: Connection | undefined,
   message: StatusMessage,
@@ -72,7 +72,7 @@ function rememberDeadLetter(
   return { ...connection, dead_letter_digest: digestOf(body) };
 }
 
-/** Tells one retained text from another. */
+/** Tells retained texts apart. */
 export function digestOf(text: string): string {
   return crc32(text).toString(36);
 }
@@ -87,13 +87,14 @@ function goOnline(
   const id = handshake.message_id;
   const sameTopic = before?.status_topic === topic;
   const wasOnline = before?.state === 'online';
-  // A handshake that was read back and is new came while the lane had no session, as after a restart of the broker.
+  // A new handshake that was read back came while the lane had no session, as after a restart of the broker.
   const isNewInReading = source === 'read-back' && before !== undefined && before.handshake_message_id !== id;
   const isFresh = source === 'live' || isNewInReading;
-  const shakenAt = isFresh ? at : (before?.last_live_handshake_at ?? 0);
+  const lastLiveAt = isFresh ? at : (before?.last_live_handshake_at ?? 0);
   if (wasOnline && sameTopic && before.handshake_message_id === id) {
     return {
-      connection: shakenAt === before.last_live_handshake_at ? before : { ...before, last_live_handshake_at: shakenAt },
+      connection:
+        lastLiveAt === before.last_live_handshake_at ? before : { ...before, last_live_handshake_at: lastLiveAt },
       effects: [],
     };
   }
@@ -101,7 +102,7 @@ function goOnline(
   const stated =
     handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
   const unchanged = before !== undefined && before.type === type && sameJson(before.facts, stated);
-  const left = before === undefined ? [] : leftBehind(before, sameTopic).filter((one) => one !== id);
+  const superseded = before === undefined ? [] : supersededBy(before, sameTopic).filter((one) => one !== id);
   const owner = accountOf(before, clientId, rules);
   const connection: Connection = {
     client_id: clientId,
@@ -117,9 +118,9 @@ function goOnline(
     refused_until: null,
     refused_handshake: null,
     unconfirmed_handshake: null,
-    superseded_handshakes: left,
+    superseded_handshakes: superseded,
     dead_letter_digest: null,
-    last_live_handshake_at: shakenAt,
+    last_live_handshake_at: lastLiveAt,
     lane: before?.lane ?? null,
     last_event_at: before?.last_event_at ?? null,
     coalesced: before?.coalesced ?? null,
@@ -134,16 +135,16 @@ function goOnline(
     effects.push({ kind: 'undo', todo: { do: 'forget', client_id: clientId } });
   } else {
     if (!unchanged) effects.push({ kind: 'event', event: { type: 'connection.updated', ...about } });
-    // A client listens before it shakes hands: what waits for its next try can go out now.
+    // A client subscribes before it shakes hands: messages that wait for another try can be sent now.
     effects.push({ kind: 'came-online' });
   }
   if (before !== undefined && !sameTopic) {
-    // Not at once: a redelivery can move the client back and forth before it comes to rest.
+    // Not at once: redeliveries may move the client back and forth first.
     effects.push({ kind: 'to-do', todo: clearRetained(clientId, before.status_topic), inMs: CLEAR_RETAINED_MS });
     effects.push({ kind: 'undo', todo: clearRetained(clientId, topic) });
   }
   if (!wasOnline && before?.force_disconnect) {
-    // It has come back since then.
+    // The client has come back, so that the force-disconnect no longer concerns it.
     effects.push({ kind: 'undo', todo: forceDisconnect(before, before.force_disconnect) });
   }
   if (rules.respond) {
@@ -153,10 +154,10 @@ function goOnline(
   return { connection, effects };
 }
 
-/** Until it has been removed, a handshake on the topic a client has left would look like a new one. */
-function leftBehind(before: Connection, sameTopic: boolean): string[] {
+/** Ids of handshakes that may still be retained on topics that the client has left: they must not count as new. */
+function supersededBy(before: Connection, sameTopic: boolean): string[] {
   if (sameTopic) return before.superseded_handshakes;
-  return [...before.superseded_handshakes, before.handshake_message_id].slice(-MOST_LEFT);
+  return [...before.superseded_handshakes, before.handshake_message_id].slice(-MOST_SUPERSEDED);
 }
 
 export function goOffline(
@@ -165,7 +166,7 @@ export function goOffline(
   reason: OfflineReason,
   rules: Rules,
 ): Transition {
-  // A client that never registered has no state; one that moved to another status topic has left this one behind.
+  // A client that never registered has no state, and one that moved is not affected by messages on its old topic.
   if (connection === undefined || connection.status_topic !== topic) return { connection, effects: [] };
   const dead_letter_digest = reason === 'goodbye' ? connection.dead_letter_digest : null;
   if (connection.state === 'offline') {
@@ -189,9 +190,9 @@ export function goOffline(
 }
 
 /**
- * Why a client that was offline before is so now. It follows what is retained, but what confirms a goodbye leaves it one. With
- * several lanes the order is not known: a goodbye may be older than the last will that is retained, and come after the
- * removal that followed it. There the outcome is the same in either order.
+ * Reason for an already offline client. The retained message decides, except that a retained `offline` or a removed handshake
+ * after a goodbye keeps the reason `goodbye`. With several lanes the order is unknown: a goodbye may be older than the retained
+ * last will, or come after the removal that followed it. The reason is then the same in either order.
  */
 export function reasonAfter(before: OfflineReason | null, reason: OfflineReason, lanes: number): OfflineReason {
   const inOrder = lanes === 1;
@@ -201,7 +202,7 @@ export function reasonAfter(before: OfflineReason | null, reason: OfflineReason,
   return before === null || (before === 'handshake-removed' && !inOrder) ? reason : before;
 }
 
-/** What cannot be processed is kept for inspection, and replied to if the protocol says so. */
+/** Makes a message that cannot be processed a dead letter, and refuses it if the protocol requires an answer. */
 export function deadLetter(
   connection: Connection | undefined,
   { clientId, topic, body }: StatusMessage,

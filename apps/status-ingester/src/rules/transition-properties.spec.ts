@@ -22,7 +22,8 @@ import {
   eventsOf,
   type PacketMessage,
 } from '../../../../test/support/transitions.js';
-import { transition, type Rules } from './transition.js';
+import type { Rules } from './effect.js';
+import { transition } from './transition.js';
 import { truth } from './truth.js';
 
 /** What the properties are made of: everything that can arrive on the one status topic, and the commands but `forget`. */

@@ -1,53 +1,55 @@
 /**
- * What one mailbox message does to one connection: `(connection, message) → {connection, effects}`. Pure; all
- * times are those at which Redis stored the message.
+ * What one mailbox message does to one connection: `(connection, message) → {connection, effects}`. Pure; all times are
+ * those at which Redis stored the message.
  *
- * What a lane gets again after a crash is a suffix of what was applied, in its order. It is applied again, whole: the
- * state comes out the same. Leaving out of it what looks known would not be safe, since a last will carries the same
- * id and text on every connection.
+ * What the broker redelivers after a crash is a suffix of what was applied, in the same order. All of it is applied again, and
+ * results in the same state. It would not be safe to skip messages that look known: a last will has the same id and text on
+ * every connection.
  */
 import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
 import type { Connection, VerificationReason, MailboxMessage, Packet } from '@app/registry';
 import { applyCommand } from './command.js';
 import type { At, Rules, Transition } from './effect.js';
+import { coalesceEvents } from './event-coalescing.js';
+import { applyReserved } from './reserved-id.js';
+import { applyRetainedReading } from './retained-reading.js';
 import {
   applyRetained,
   applyUnreadable,
+  deadLetter,
   failMessage,
   goOffline,
   messageReceived,
-  deadLetter,
   unreadable,
 } from './retained-state.js';
-import { applyReserved } from './reserved-id.js';
-import { coalesceEvents } from './event-coalescing.js';
-import { applyRetainedReading } from './retained-reading.js';
 import { whileAccountIsAsked } from './waiting-events.js';
 
-export type { Effect, Rules, Transition } from './effect.js';
-
-/** The retained message that follows a goodbye has come by then. */
+/** Time after which the retained message that follows a goodbye has come. */
 const CONFIRM_MS = 2000;
 
-/** `waitingBytes`: of the events on the shard that wait for the accounts of their clients. */
+/** @param waitingBytes of the events on the shard that wait for the accounts of their clients */
 export function transition(
   connection: Connection | undefined,
   message: MailboxMessage,
   rules: Rules,
   waitingBytes = 0,
 ): Transition {
-  const made = isReservedClientId(message.clientId)
+  const applied = isReservedClientId(message.clientId)
     ? applyReserved(connection, message, rules)
     : apply(connection, message, rules);
   const command = message.kind === 'command' ? message.command.do : undefined;
-  // An event that is flushed is not coalesced again.
+  // Events that are flushed are not coalesced again.
   const isFlush = command === 'flush' || command === 'emit-waiting';
-  const coalesced = isFlush ? made : coalesceEvents(connection, made, message.at, rules);
+  const coalesced = isFlush ? applied : coalesceEvents(connection, applied, message.at, rules);
   return whileAccountIsAsked(connection, coalesced, message.at, waitingBytes);
 }
 
-/** A goodbye counts at once; that the broker holds the handshake no more is to be confirmed by what is retained. */
-function confirming(before: Connection | undefined, { connection, effects }: Transition, clientId: string): Transition {
+/** A goodbye counts at once. The to-do then verifies that the broker does not retain the handshake any more. */
+function confirmLater(
+  before: Connection | undefined,
+  { connection, effects }: Transition,
+  clientId: string,
+): Transition {
   const todo = { do: 'confirm', client_id: clientId } as const;
   if (before?.state === 'online' && connection?.offline_reason === 'goodbye') {
     return { connection, effects: [...effects, { kind: 'to-do', todo, inMs: CONFIRM_MS }] };
@@ -55,7 +57,7 @@ function confirming(before: Connection | undefined, { connection, effects }: Tra
   return { connection, effects };
 }
 
-/** What is retained has been received: the goodbye needs no confirmation any more. */
+/** What is retained is known now: the goodbye needs no confirmation. */
 function confirmed(before: Connection | undefined, { connection, effects }: Transition, clientId: string): Transition {
   if (before?.offline_reason !== 'goodbye') return { connection, effects };
   return { connection, effects: [...effects, { kind: 'undo', todo: { do: 'confirm', client_id: clientId } }] };
@@ -82,7 +84,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
     return inLane(connection, confirmed(connection, applied, packet.clientId), packet, rules);
   }
   if (packet.refused !== undefined) return deadLetter(connection, packet, unreadable(packet.refused, rules), rules);
-  // The removal of a retained message that carried no state, by a client that cleans up or by ourselves.
+  // The removal of a retained message that carried no state: by a client that cleans up, or by this service.
   if (packet.retain && packet.body === '') return { connection, effects: [] };
 
   const parsed = parseInbound(packet.body);
@@ -114,7 +116,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
       }
       return inLane(
         connection,
-        confirming(connection, goOffline(connection, packet, 'goodbye', rules), packet.clientId),
+        confirmLater(connection, goOffline(connection, packet, 'goodbye', rules), packet.clientId),
         packet,
         rules,
       );
@@ -123,7 +125,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
   }
 }
 
-/** Records the lane of a message that bears state, and requests a verification if its order is not known (rule 2). */
+/** Records the lane of a message that carries state, and requests a verification if its order is not known (rule 2). */
 function inLane(
   before: Connection | undefined,
   { connection, effects }: Transition,
@@ -131,20 +133,20 @@ function inLane(
   rules: Rules,
 ): Transition {
   if (connection === undefined) return { connection, effects };
-  const reason = doubtOf(before, connection, packet, rules);
+  const reason = verificationReason(before, connection, packet, rules);
   return {
     connection: connection.lane === packet.lane ? connection : { ...connection, lane: packet.lane },
     effects: reason === undefined ? effects : [...effects, { kind: 'verify', reason }],
   };
 }
 
-function doubtOf(
+function verificationReason(
   before: Connection | undefined,
   after: Connection,
   packet: Packet,
   rules: Rules,
 ): VerificationReason | undefined {
-  // One lane brings everything in order, and what it brings again and had stored never reaches a mailbox (ADR 0011).
+  // With one lane everything comes in order, and a redelivery that was stored before does not reach a mailbox (ADR 0011).
   if (packet.dup && rules.lanes > 1) return 'redelivery';
   if (before === undefined) return rules.lanes > 1 ? 'lanes' : undefined;
   if (before.lane !== packet.lane) return 'lanes';

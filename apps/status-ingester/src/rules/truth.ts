@@ -1,6 +1,5 @@
 /**
- * What the registry should hold for a client, given what the broker retains for it: the measure of agreement
- * (protocol, *Agreement*). Pure.
+ * What the registry has to hold for a client, given what the broker retains for it (protocol, *Agreement*). Pure.
  */
 import {
   parseInbound,
@@ -21,10 +20,10 @@ export type Truth =
 
 /**
  * @param retained the text of the retained message, undefined for none
- * @param refusedUntil standing refusal of a force-disconnect
- * @param at epoch milliseconds by which the refusal is judged
- * @param refusedHandshake a retained handshake that was refused before and has not been sent again since
- * @param unconfirmedHandshake a retained handshake whose client did not come back after the broker's restart
+ * @param refusedUntil end of the refusal that a force-disconnect has set
+ * @param at epoch milliseconds, to be compared with the end of the refusal
+ * @param refusedHandshake id of a retained handshake that was refused, and has not been sent again since
+ * @param unconfirmedHandshake id of a retained handshake whose client did not come back after a restart of the broker
  */
 export function truth(
   retained: string | undefined,
@@ -75,7 +74,7 @@ export function truth(
   }
 }
 
-// A retained message is looked at several times in a row while it is applied.
+// A retained message is parsed several times in a row while it is applied.
 let lastParsed: { text: string; outcome: ParseOutcome } | undefined;
 
 function parseOnce(text: string): ParseOutcome {

@@ -1,7 +1,8 @@
 import type { CommandMessage, Connection } from '@app/registry';
 import type { KnownAccount, Rules } from './effect.js';
 import { fold, type Folded } from '../shard/fold.js';
-import { transition, type Transition } from './transition.js';
+import type { Transition } from './effect.js';
+import { transition } from './transition.js';
 
 const CLIENT = 'host-1';
 const TOPIC = 'in/{clientId}';

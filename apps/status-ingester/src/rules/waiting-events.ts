@@ -1,46 +1,47 @@
 /**
- * Events of a connection whose account is being asked for: they wait in the connection, in order, so that they can be
- * emitted with the account. Pure.
+ * Events of a connection whose account is being asked for. They wait in the connection, in order, so that they can be emitted
+ * with the account. Pure.
  *
- * - The answer emits them with the account it names.
- * - After two seconds, or if there are too many, they are emitted without an account. The answer that comes later then
- *   emits the state with the account, so that those who are bound to it learn of the connection.
+ * - The answer emits them with the account that it names.
+ * - After two seconds, or if there are too many, they are emitted without an account. A later answer then emits the state with
+ *   the account, so that callers that are bound to the account see the connection.
  */
 import type { AccountQuestion, ChangeEvent, Connection, RegistryEvent } from '@app/registry';
 import type { Effect, EventEffect, Transition } from './effect.js';
 
 const WAIT_MS = 2000;
-/** Most events of one client that wait. */
+/** Most waiting events of one client. */
 const MOST_EVENTS = 32;
-/** Most bytes of events that wait: of one client, and of a shard. */
+/** Most bytes of waiting events, of one client and of a shard. */
 const MOST_BYTES = { client: 1_048_576, shard: 16_777_216 } as const;
 
 export const NOTHING_WAITS: AccountQuestion = { waiting: [], bytes: 0, is_late: false };
 
 /**
- * Holds the events of a transition, or emits those that waited.
- * @param ofShard bytes that wait on the shard
+ * Makes the events of a transition wait, or emits those that have waited.
+ * @param shardBytes of all waiting events of the shard
  */
 export function whileAccountIsAsked(
   before: Connection | undefined,
-  made: Transition,
+  applied: Transition,
   at: number,
-  ofShard: number,
+  shardBytes: number,
 ): Transition {
-  const { connection } = made;
+  const { connection } = applied;
   const asked = before?.account_asked;
-  if (connection?.account_asked !== undefined) return hold(connection, connection.account_asked, made, at, ofShard);
-  if (before === undefined || asked === undefined) return made;
+  if (connection?.account_asked !== undefined)
+    return postpone(connection, connection.account_asked, applied, at, shardBytes);
+  if (before === undefined || asked === undefined) return applied;
   const account = connection?.account ?? null;
-  const effects = emitted(asked, account);
+  const effects = eventsOf(asked, account);
   if (asked.waiting.length > 0) effects.push({ kind: 'undo', todo: todoOf(before) });
-  if (connection !== undefined && !made.effects.some(isOfState) && isNews(asked, before, connection)) {
-    effects.push({ kind: 'event', event: stateOf(connection), at, account });
+  if (connection !== undefined && !applied.effects.some(isStateEvent) && mustEmitState(asked, before, connection)) {
+    effects.push({ kind: 'event', event: stateEvent(connection), at, account });
   }
-  return { connection, effects: [...effects, ...made.effects] };
+  return { connection, effects: [...effects, ...applied.effects] };
 }
 
-/** Emits what has waited for long enough. */
+/** Emits the waiting events if they have waited long enough. */
 export function emitWaiting(connection: Connection, at: number): Transition {
   const { account_asked: asked } = connection;
   const [first] = asked?.waiting ?? [];
@@ -52,58 +53,63 @@ export function emitWaiting(connection: Connection, at: number): Transition {
   return withoutAccount(connection, asked);
 }
 
-/** Whether one of these says what state the connection is in. */
+/** Whether one of the waiting events says in which state the connection is. */
 export function statesConnection({ waiting }: AccountQuestion): boolean {
-  return waiting.some((event) => isOfState({ kind: 'event', ...event }));
+  return waiting.some((event) => isStateEvent({ kind: 'event', ...event }));
 }
 
-function hold(
+function postpone(
   connection: Connection,
   asked: AccountQuestion,
   { effects }: Transition,
   at: number,
-  ofShard: number,
+  shardBytes: number,
 ): Transition {
   const events = effects.filter(mayWait).map(({ event }) => ({ at, event }));
   if (events.length === 0) return { connection, effects };
   const rest = effects.filter((effect) => !mayWait(effect));
   const more = Buffer.byteLength(JSON.stringify(events));
-  const now = { ...asked, waiting: [...asked.waiting, ...events], bytes: asked.bytes + more };
-  if (now.waiting.length > MOST_EVENTS || now.bytes > MOST_BYTES.client || ofShard + more > MOST_BYTES.shard) {
-    const flushed = withoutAccount(connection, now);
+  const updated = { ...asked, waiting: [...asked.waiting, ...events], bytes: asked.bytes + more };
+  if (
+    updated.waiting.length > MOST_EVENTS ||
+    updated.bytes > MOST_BYTES.client ||
+    shardBytes + more > MOST_BYTES.shard
+  ) {
+    const flushed = withoutAccount(connection, updated);
     return { connection: flushed.connection, effects: [...flushed.effects, ...rest] };
   }
   if (asked.waiting.length === 0) rest.push({ kind: 'to-do', todo: todoOf(connection), inMs: WAIT_MS });
-  return { connection: { ...connection, account_asked: now }, effects: rest };
+  return { connection: { ...connection, account_asked: updated }, effects: rest };
 }
 
+/** Emits the waiting events without an account. */
 function withoutAccount(connection: Connection, asked: AccountQuestion): Transition {
   return {
     connection: { ...connection, account_asked: { ...NOTHING_WAITS, is_late: true } },
-    effects: [...emitted(asked, null), { kind: 'undo', todo: todoOf(connection) }],
+    effects: [...eventsOf(asked, null), { kind: 'undo', todo: todoOf(connection) }],
   };
 }
 
-function emitted({ waiting }: AccountQuestion, account: string | null): Effect[] {
+function eventsOf({ waiting }: AccountQuestion, account: string | null): Effect[] {
   return waiting.map(({ at, event }) => ({ kind: 'event', event, at, account }));
 }
 
-/** Whether the state has to be emitted with the account, since it was emitted without. */
-function isNews(asked: AccountQuestion, before: Connection, { account, coalesced }: Connection): boolean {
+/** Whether the state has to be emitted with the account, because it was emitted without one. */
+function mustEmitState(asked: AccountQuestion, before: Connection, { account, coalesced }: Connection): boolean {
   if (!asked.is_late || statesConnection(asked) || coalesced !== null) return false;
   return account !== null || before.account !== null;
 }
 
-function stateOf({ client_id, state, type, handshake_message_id, offline_reason }: Connection): ChangeEvent {
+function stateEvent({ client_id, state, type, handshake_message_id, offline_reason }: Connection): ChangeEvent {
   if (state === 'offline') return { type: 'connection.offline', client_id, reason: offline_reason ?? 'unknown' };
   return { type: 'connection.updated', client_id, connection_type: type, handshake_message_id };
 }
 
-function isOfState(effect: Effect): boolean {
+function isStateEvent(effect: Effect): boolean {
   return mayWait(effect) && effect.event.type !== 'connection.refused';
 }
 
-/** One that already names an account does not wait. */
+/** An event that already names an account does not wait. */
 function mayWait(effect: Effect): effect is EventEffect & { event: ConnectionEvent } {
   return effect.kind === 'event' && effect.account === undefined && effect.event.type.startsWith('connection.');
 }

@@ -16,7 +16,7 @@ import {
   WakeUps,
 } from '@app/registry';
 import { FencedCommit, LeasedOwnership, Mailboxes, OwnerLoop, mailboxReader } from '@app/sharding';
-import type { Rules } from '../rules/transition.js';
+import type { Rules } from '../rules/effect.js';
 import { ShardingModule } from '../sharding/sharding.module.js';
 import { ByteRecount } from './byte-recount.js';
 import { EventRetention } from './event-retention.js';

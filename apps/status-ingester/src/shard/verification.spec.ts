@@ -4,7 +4,7 @@ import type { Connection, MailboxMessage, Retained } from '@app/registry';
 import { LastLiveEntries } from './shard-memory.js';
 import type { Verification } from './ports.js';
 import { fold, type Folded } from './fold.js';
-import type { Rules } from '../rules/transition.js';
+import type { Rules } from '../rules/effect.js';
 import { truth } from '../rules/truth.js';
 
 const IN = 'redhat/insights/in/{clientId}';
