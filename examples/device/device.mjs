@@ -11,24 +11,24 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
 
-/** How many answers are remembered. A device whose work must not be done twice keeps them on disk. */
-const MOST_REMEMBERED = 1000;
-/** The pause before the first new try, and the longest. The pause doubles in between. */
+/** How many results the device remembers. If its work must not be done twice, it has to keep them on disk. */
+const MAX_RESULTS = 1000;
+/** The pause before the first reconnect, and the longest one. The pause doubles with each attempt. */
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 120_000;
-/** After a connection that has lasted so long, the next pause is the first one again. */
-const GOOD_MS = 60_000;
-/** `never` lasts until an operator lifts it. The device gets no notice of that, so it tries again this often. */
+/** After a connection that lasted longer than this, the pauses begin with the first one again. */
+const HEALTHY_MS = 60_000;
+/** `never` lasts until an operator ends it. The device is not notified of that, so it reconnects at this interval. */
 const NEVER_MS = 3_600_000;
-/** A timer of JavaScript takes at most 24.8 days. */
+/** A JavaScript timer lasts at most 24.8 days, so a longer wait uses several timers. */
 const LONGEST_TIMER_MS = 86_400_000;
 
 export class Device {
-  /** By message id: the answer, or nothing if all went well. The service may send a message twice. */
-  #answers = new Map();
+  /** The result of each message by its id: a `message-error`, or undefined. The service may send a message twice. */
+  #results = new Map();
   #handshakeId = '';
   #connectedAt = Infinity;
-  #tries = 0;
+  #attempts = 0;
   #stopped = false;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
@@ -40,10 +40,9 @@ export class Device {
    * @param {boolean} [options.proxy] connect as a proxy for another system instead of as a host
    * @param {4 | 5} [options.protocolVersion] MQTT 3.1.1 or 5
    * @param {(message: { directive: string, payload?: unknown }) => unknown} [options.onMessage]
-   *   throws if the device cannot do what the message asks: the service gets a `message-error`, and the message becomes
-   *   `failed`
+   *   throws if the device cannot do what the message asks: then it sends a `message-error`, and the message becomes `failed`
    * @param {(line: string) => void} [options.log]
-   * @param {number} [options.firstPauseMs] the pause before the first new try
+   * @param {number} [options.firstPauseMs] the pause before the first reconnect
    */
   constructor({
     id,
@@ -85,7 +84,7 @@ export class Device {
     this.client.on('error', (error) => this.log(`connection: ${error.message}`));
   }
 
-  /** Subscribes first, so that nothing sent after the handshake is missed. */
+  /** Subscribes first, so that the device misses no message that follows its handshake. */
   async #shakeHands() {
     await this.client.subscribeAsync(this.outTopic, { qos: 1 });
     this.#handshakeId = randomUUID();
@@ -107,36 +106,36 @@ export class Device {
     const message = parse(text);
     switch (message?.type) {
       case 'message':
-        return this.#perform(message);
+        return this.#handle(message);
       case 'force-disconnect': {
         const after = message.payload?.reconnect_after;
         this.log(`asked to disconnect, and to reconnect after ${after}`);
-        this.#tries = 0;
-        return this.#comeBack(waitOf(after));
+        this.#attempts = 0;
+        return this.#disconnectFor(waitOf(after));
       }
       case 'handshake-error':
-        // A late one may be about an earlier handshake.
+        // A late refusal may concern an earlier handshake.
         if (message.in_response_to !== null && message.in_response_to !== this.#handshakeId) return;
         this.log(`handshake refused: ${message.payload?.details}`);
-        return this.#comeBack(0);
+        return this.#disconnectFor(0);
     }
   }
 
   /** @param {any} message */
-  async #perform(message) {
+  async #handle(message) {
     const { message_id } = message;
-    if (!this.#answers.has(message_id)) {
+    if (!this.#results.has(message_id)) {
       this.log(`message ${message.directive} ${JSON.stringify(message.payload)}`);
-      this.#answers.set(message_id, this.#answerTo(message));
-      const [oldest] = this.#answers.keys();
-      if (this.#answers.size > MOST_REMEMBERED) this.#answers.delete(oldest);
+      this.#results.set(message_id, this.#perform(message));
+      const [oldest] = this.#results.keys();
+      if (this.#results.size > MAX_RESULTS) this.#results.delete(oldest);
     }
-    const answer = await this.#answers.get(message_id);
-    if (answer !== undefined) await this.client.publishAsync(this.inTopic, answer, { qos: 1 });
+    const error = await this.#results.get(message_id);
+    if (error !== undefined) await this.client.publishAsync(this.inTopic, error, { qos: 1 });
   }
 
   /** Does what the message asks. @param {any} message @returns {Promise<string | undefined>} a `message-error` if it cannot be done */
-  async #answerTo(message) {
+  async #perform(message) {
     try {
       await this.onMessage(message);
       return undefined;
@@ -147,7 +146,7 @@ export class Device {
   }
 
   /** Disconnects, and connects again after `waitMs` and a pause. @param {number} waitMs */
-  async #comeBack(waitMs) {
+  async #disconnectFor(waitMs) {
     if (this.client.disconnecting) return;
     const pauseMs = this.#nextPause();
     await this.#leave();
@@ -163,22 +162,22 @@ export class Device {
     }, partMs);
   }
 
-  /** Longer each time, and partly random, so that a fleet does not reconnect at the same moment. */
+  /** The pause before the next attempt. It grows, and is partly random so that a fleet does not reconnect at the same moment. */
   #nextPause() {
-    if (performance.now() - this.#connectedAt > GOOD_MS) this.#tries = 0;
+    if (performance.now() - this.#connectedAt > HEALTHY_MS) this.#attempts = 0;
     this.#connectedAt = Infinity;
-    const longest = Math.min(LONGEST_PAUSE_MS, this.firstPauseMs * 2 ** this.#tries++);
+    const longest = Math.min(LONGEST_PAUSE_MS, this.firstPauseMs * 2 ** this.#attempts++);
     return longest * (0.5 + Math.random() / 2);
   }
 
-  /** Says goodbye and does not reconnect. */
+  /** Says goodbye, and does not connect again. */
   async stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
     if (!this.client.disconnecting) await this.#leave();
   }
 
-  /** Says goodbye if there is a connection. Without one, it gives up the publishes that wait for a PUBACK. */
+  /** Says goodbye if there is a connection. If there is none, drops the publishes that wait for a PUBACK. */
   async #leave() {
     if (this.client.connected) {
       const closed = new Promise((resolve) => this.client.once('close', () => resolve(undefined)));
@@ -188,7 +187,7 @@ export class Device {
     this.log('disconnected');
   }
 
-  /** `offline`, then the retained handshake is removed. Each waits for its PUBACK. */
+  /** Publishes `offline`, then removes the retained handshake. Each publish waits for its PUBACK. */
   async #sayGoodbye() {
     await this.client.publishAsync(this.inTopic, this.#envelope('offline'), { qos: 1 });
     await this.client.publishAsync(this.inTopic, '', { qos: 1, retain: true });
@@ -200,7 +199,7 @@ export class Device {
   }
 }
 
-/** @param {string} text @returns {any} undefined if it is no JSON object, which no message of the protocol is */
+/** @param {string} text @returns {any} undefined if it is not a JSON object: all messages of the protocol are */
 function parse(text) {
   try {
     const value = JSON.parse(text);
@@ -211,8 +210,8 @@ function parse(text) {
 }
 
 /**
- * How long to stay disconnected, in milliseconds; 0 if the value is not understood, since the service refuses a handshake
- * that comes too early.
+ * How long to stay disconnected, in milliseconds; 0 if the value cannot be parsed: the service refuses a handshake that is
+ * too early.
  * @param {unknown} reconnectAfter a duration such as `PT30S`, a time, or `never`
  */
 export function waitOf(reconnectAfter) {

@@ -1,6 +1,6 @@
 /**
- * In front of a real broker: passes MQTT packets on in both directions, and does what other brokers do at bad moments. It
- * refuses CONNECTs for a while, stops delivering what comes by some topics, withholds PUBACKs, or sends what is retained for the last filter first.
+ * A proxy in front of a real broker that passes MQTT packets on in both directions and injects faults: it refuses CONNECTs,
+ * delivers nothing on some topics, withholds PUBACKs or SUBACKs, or sends the retained messages of the last filter first.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { generate, parser, type IConnectPacket, type Packet, type Parser } from 'mqtt-packet';
@@ -12,13 +12,13 @@ const SERVER_UNAVAILABLE = 0x88;
 type Stalled = (topic: string, clientId: string) => boolean;
 
 export class ContraryBroker {
-  /** CONNECT packets that were refused. */
+  /** How many CONNECTs were refused. */
   refused = 0;
+  /** How many PUBACKs were withheld. */
+  withheld = 0;
   private subacksToWithhold = 0;
   private isWithholdingPubacks = false;
-  /** PUBACK packets that were withheld. */
-  withheld = 0;
-  private refusing = false;
+  private isRefusing = false;
   private isReversing = false;
   private isStalled: Stalled | undefined;
   private readonly links = new Set<Link>();
@@ -41,41 +41,41 @@ export class ContraryBroker {
     return `mqtt://127.0.0.1:${this.port}`;
   }
 
-  /** From now on each CONNECT is refused, as by a broker that is busy or whose credentials change. */
+  /** Refuses each CONNECT from now on, like a broker that is busy or reloads its users. */
   refuse(): void {
-    this.refusing = true;
+    this.isRefusing = true;
   }
 
-  /** From now on CONNECTs are passed on. */
+  /** Passes CONNECTs on from now on. */
   accept(): void {
-    this.refusing = false;
+    this.isRefusing = false;
   }
 
-  /** From now on no connection of such a client gets a PUBLISH on such a topic. The broker behind has no PUBACK for them, and keeps them. */
+  /** Drops each PUBLISH on such a topic to such a client from now on. The broker keeps the messages, because it gets no PUBACK. */
   stall(isStalled: Stalled): void {
     this.isStalled = isStalled;
     for (const link of this.links) link.isStalled = isStalled;
   }
 
-  /** Swallows this many answers to subscriptions, from now on. */
+  /** Drops the next `count` SUBACKs. */
   withholdSubacks(count: number): void {
     this.subacksToWithhold = count;
   }
 
-  /** Until `release` no PUBLISH is acknowledged; pings are answered. */
+  /** Drops PUBACKs until `release`, and passes the replies to pings on. */
   withholdPubacks(): void {
     this.isWithholdingPubacks = true;
   }
 
   /**
-   * Connections that are opened from now on get what is retained for the last topic of a SUBSCRIBE at once, and for the others
-   * when the client sends its next packet.
+   * For connections that are opened from now on: passes retained messages on the last topic of a SUBSCRIBE on at once, and
+   * those on its other topics when the client sends its next packet.
    */
   reverseRetained(): void {
     this.isReversing = true;
   }
 
-  /** Connections that are opened from now on get everything. Those that are open get as little as before. */
+  /** Passes PUBACKs on from now on, and all PUBLISH packets to connections that are opened from now on. */
   release(): void {
     this.isStalled = undefined;
     this.isWithholdingPubacks = false;
@@ -90,10 +90,10 @@ export class ContraryBroker {
     const link = new Link(
       near,
       target,
-      (connecting) => {
-        if (!this.refusing) return true;
+      (packet) => {
+        if (!this.isRefusing) return true;
         this.refused++;
-        link.refuse(connecting);
+        link.refuse(packet);
         return false;
       },
       (packet) => this.withholds(packet),
@@ -110,14 +110,14 @@ export class ContraryBroker {
   }
 }
 
-/** One client's connection, and the one to the broker behind it. */
+/** The connection of one client, and the one to the broker behind it. */
 class Link {
   clientId = '';
   isStalled: Stalled | undefined;
   isReversing = false;
-  /** The last topic of the last SUBSCRIBE, and what is retained for the others. */
+  /** The last topic of the last SUBSCRIBE, and the retained messages on its other topics. */
   private lastTopic = '';
-  private held: Packet[] = [];
+  private delayed: Packet[] = [];
   private readonly far: Socket;
 
   constructor(
@@ -142,15 +142,15 @@ class Link {
         this.clientId = packet.clientId;
         fromBroker = parser({ protocolVersion });
         fromBroker.on('error', () => this.end());
-        fromBroker.on('packet', (answer: Packet) => {
-          if (!this.passes(answer)) return;
-          if (this.isReversing && answer.cmd === 'publish' && answer.retain && answer.topic !== this.lastTopic)
-            this.held.push(answer);
-          else near.write(generate(answer, { protocolVersion }));
+        fromBroker.on('packet', (received: Packet) => {
+          if (!this.passes(received)) return;
+          if (this.isReversing && received.cmd === 'publish' && received.retain && received.topic !== this.lastTopic)
+            this.delayed.push(received);
+          else near.write(generate(received, { protocolVersion }));
         });
         if (!mayConnect(packet)) return;
       }
-      for (const late of this.held.splice(0)) near.write(generate(late, { protocolVersion }));
+      for (const late of this.delayed.splice(0)) near.write(generate(late, { protocolVersion }));
       if (packet.cmd === 'subscribe') this.lastTopic = packet.subscriptions.at(-1)?.topic ?? '';
       far.write(generate(packet, { protocolVersion }));
     });

@@ -1,4 +1,4 @@
-/** A loopback proxy in front of a server, which can be cut (connections reset) or fall silent (nothing passes). */
+/** A loopback proxy in front of a server. A test can cut it (it resets connections) or silence it (it passes nothing on). */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { freePort } from '../../scripts/stack.mjs';
 
@@ -9,31 +9,32 @@ export class Proxy {
   private constructor(
     readonly port: number,
     private readonly server: Server,
-    private readonly opened: (first: Buffer) => void,
+    private readonly onFirstData: (data: Buffer) => void,
   ) {}
 
-  /** `opened` is told what each new connection sends first. */
-  static async before(target: number, opened: (first: Buffer) => void = () => undefined): Promise<Proxy> {
+  /** `onFirstData` receives the first bytes that each new connection sends. */
+  static async before(target: number, onFirstData: (data: Buffer) => void = () => undefined): Promise<Proxy> {
     const port = await freePort();
     const server = createServer();
-    const proxy = new Proxy(port, server, opened);
+    const proxy = new Proxy(port, server, onFirstData);
     server.on('connection', (near) => proxy.join(near, target));
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return proxy;
   }
 
+  /** Resets open connections and each new one. */
   cut(): void {
     this.state = 'cut';
     for (const socket of this.sockets) socket.destroy();
   }
 
-  /** Keeps connections open and passes nothing on, as a network that drops packets does. */
+  /** Keeps connections open and passes nothing on, like a network that drops packets. */
   silence(): void {
     this.state = 'silent';
     for (const socket of this.sockets) socket.pause();
   }
 
-  /** What was silenced starts anew: its bytes are lost. */
+  /** Passes new connections on again. Resets the open ones: bytes that were not passed on are lost. */
   heal(): void {
     for (const socket of this.sockets) socket.destroy();
     this.state = 'open';
@@ -55,7 +56,7 @@ export class Proxy {
     this.keep(far);
     near.setNoDelay(true);
     far.setNoDelay(true);
-    near.once('data', this.opened);
+    near.once('data', this.onFirstData);
     near.pipe(far).pipe(near);
     near.on('close', () => far.destroy());
     far.on('close', () => near.destroy());
@@ -68,7 +69,7 @@ export class Proxy {
   }
 }
 
-/** The proxies of one process in front of the masters of a Redis, healed together. */
+/** The proxies between one process and the masters of a Redis. */
 export class RedisProxies {
   private constructor(private readonly proxies: ReadonlyMap<number, Proxy>) {}
 
@@ -77,7 +78,7 @@ export class RedisProxies {
     return new RedisProxies(new Map(await Promise.all(proxies)));
   }
 
-  /** For `detour.mjs`. */
+  /** The ports of the masters and of their proxies, as `detour.mjs` reads them. */
   get detours(): string {
     return Array.from(this.proxies, ([master, { port }]) => `${master}:${port}`).join();
   }
@@ -86,10 +87,10 @@ export class RedisProxies {
     return this.proxies.size;
   }
 
-  /** `which`: the master's number; without it all of them. */
-  cut(which?: number): void {
+  /** `master`: its number; all of them if it is omitted. */
+  cut(master?: number): void {
     [...this.proxies.values()].forEach((proxy, i) => {
-      if (which === undefined || i === which) proxy.cut();
+      if (master === undefined || i === master) proxy.cut();
     });
   }
 

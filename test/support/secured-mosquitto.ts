@@ -1,4 +1,4 @@
-/** The secured Mosquitto of `examples/mosquitto/secure`, its configuration as it is but for ports and folders. */
+/** The secured Mosquitto of `examples/mosquitto/secure`, with its configuration except for ports and folders. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { freePort, launch, ping, type Part } from '../../scripts/stack.mjs';
 
 const EXAMPLE = join(ROOT, 'examples/mosquitto/secure');
 
-export type Door = 'certificate' | 'password' | 'service';
+export type Listener = 'certificate' | 'password' | 'service';
 
 export class SecuredMosquitto {
   private readonly clients = new Set<MqttClient>();
@@ -18,7 +18,7 @@ export class SecuredMosquitto {
     private part: Part,
     private readonly dir: string,
     private readonly home: string,
-    private readonly ports: Record<Door, number>,
+    private readonly ports: Record<Listener, number>,
     private readonly passwords: ReadonlyMap<string, string>,
   ) {}
 
@@ -45,7 +45,7 @@ export class SecuredMosquitto {
     return this.part.stop();
   }
 
-  /** The same broker again, with what it has stored. */
+  /** Stops the broker, and starts it with the data that it has stored. */
   async restart(): Promise<void> {
     await this.part.stop();
     this.part = run(this.dir, this.home);
@@ -56,11 +56,11 @@ export class SecuredMosquitto {
     return join(this.home, 'certificates', name);
   }
 
-  url(door: Door): string {
-    return `mqtts://127.0.0.1:${this.ports[door]}`;
+  url(listener: Listener): string {
+    return `mqtts://127.0.0.1:${this.ports[listener]}`;
   }
 
-  /** Settings of an app that comes in as itself. */
+  /** The settings with which an app connects as its own user. */
   settingsOf(app: 'ingester' | 'dispatcher'): Record<string, string> {
     return {
       MQTT_URL: this.url('service'),
@@ -72,17 +72,17 @@ export class SecuredMosquitto {
     };
   }
 
-  /** Connects as a client would; rejects where the broker does. */
-  async connect(door: Door, as: string, options: IClientOptions = {}): Promise<MqttClient> {
-    const name = door === 'service' ? as : `client-${as}`;
-    const withCertificate = door !== 'password' && {
+  /** Connects like a client; rejects if the broker refuses the connection. */
+  async connect(listener: Listener, as: string, options: IClientOptions = {}): Promise<MqttClient> {
+    const name = listener === 'service' ? as : `client-${as}`;
+    const withCertificate = listener !== 'password' && {
       cert: readFileSync(this.file(`${name}.crt`)),
       key: readFileSync(this.file(`${name}.key`)),
     };
     const password = this.passwords.get(as);
-    const withPassword = door !== 'certificate' && { username: as, ...(password !== undefined && { password }) };
+    const withPassword = listener !== 'certificate' && { username: as, ...(password !== undefined && { password }) };
     const client = await connectAsync(
-      this.url(door),
+      this.url(listener),
       {
         protocolVersion: 5,
         reconnectPeriod: 0,

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the certificates of the secured broker: certificates.sh FOLDER [CLIENT ID …]
-# One authority signs clients and the broker, another the service's own identities. What is there already stays, so
-# clients can be added later. For production let your own authority sign: the CN of a certificate is its client's id.
+# One authority signs the certificates of clients and broker, another those of the apps. Existing files are kept, so that
+# clients can be added later. In production, let your own authority sign: the CN of a certificate is the client id.
 set -eu
 folder=${1:?folder}
 shift
@@ -28,6 +28,6 @@ certificate broker broker ca "subjectAltName=DNS:localhost,DNS:mosquitto,IP:127.
 certificate ingester ingester ca-services 'extendedKeyUsage=clientAuth'
 certificate dispatcher dispatcher ca-services 'extendedKeyUsage=clientAuth'
 for id in "$@"; do certificate "client-$id" "$id" ca 'extendedKeyUsage=clientAuth'; done
-# Certificates are public, and every user must get into the folder; keys stay with their owner: see owners.sh.
+# Every user may read the certificates. Only their owners may read the keys: see owners.sh.
 chmod 755 .
 chmod 644 ./*.crt

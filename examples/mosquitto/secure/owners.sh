@@ -1,6 +1,6 @@
 #!/bin/sh
-# Gives each secret to the one user that reads it: owners.sh FOLDER, as root, whenever a secret was added. FOLDER holds
-# certificates/ and passwords-*. BROKER_UID is the user of Mosquitto (1883 in its image), APP_UID that of the apps.
+# Makes each secret readable only for the user that needs it: owners.sh FOLDER. Run it as root after each new secret. FOLDER
+# holds certificates/ and passwords-*. BROKER_UID is the user of Mosquitto (1883 in its image), APP_UID that of the apps.
 set -eu
 cd "${1:?folder}"
 broker=${BROKER_UID:-1883}

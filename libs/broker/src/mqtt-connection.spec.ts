@@ -1,3 +1,4 @@
+import { waitUntil } from '../../../scripts/stack.mjs';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { Proxy } from '../../../test/support/proxy.js';
 import { eventually, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
@@ -5,6 +6,11 @@ import { BrokerWatch } from './broker-watch.js';
 import { openMqtt } from './mqtt-connection.js';
 import { Publisher } from './publisher.js';
 import { RetainedReader } from './retained-reader.js';
+
+/** A report of the uptime counts when it is 5 s younger than another one: that may take longer than `eventually` waits. */
+function untilReported(check: () => void): Promise<void> {
+  return waitUntil(check, { what: 'an uptime to be reported', timeoutMs: 20_000 });
+}
 
 let mosquitto: Server;
 let broker: ContraryBroker;
@@ -48,7 +54,7 @@ describe('a connection whose CONNECT the broker refuses', () => {
     );
     await eventually('the broker refuses a second CONNECT', () => expect(broker.refused).toBeGreaterThan(1));
     broker.accept();
-    await eventually('an uptime is reported', () => expect(uptimes).toBeGreaterThan(0));
+    await untilReported(() => expect(uptimes).toBeGreaterThan(0));
     await watch.close();
   });
 
@@ -73,7 +79,7 @@ describe('a connection whose broker takes bytes, answers nothing and never close
     let uptimes = 0;
     const listener = { uptime: () => uptimes++, dropped: () => undefined };
     const watch = new BrokerWatch({ url: `mqtt://127.0.0.1:${link.port}` }, 'silent-watch', listener, quiet);
-    await eventually('an uptime is reported', () => expect(uptimes).toBeGreaterThan(0));
+    await untilReported(() => expect(uptimes).toBeGreaterThan(0));
     link.silence();
     await watch.close();
   });
