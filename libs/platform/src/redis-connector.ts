@@ -1,7 +1,7 @@
 /**
- * A connector of ioredis that is ended waits two seconds for its socket to close, also if that has closed already, and
- * keeps the process from ending for as long. ioredis makes those of Sentinels and of a cluster's nodes itself, so this
- * is put right for all of them.
+ * When a connector of ioredis is ended, it sets a timer of two seconds after which it destroys its socket. If the socket has
+ * closed already, nothing clears the timer, and the process cannot end before it fires. The prototype is patched because
+ * ioredis itself creates the connectors to Sentinels and to the nodes of a cluster.
  */
 import type { Socket } from 'node:net';
 import { AbstractConnector } from 'ioredis';
@@ -11,7 +11,7 @@ interface Connector {
   stream?: Socket | undefined;
 }
 
-// eslint-disable-next-line @typescript-eslint/unbound-method -- called with its connector below
+// eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with its connector below
 const { disconnect } = AbstractConnector.prototype;
 
 AbstractConnector.prototype.disconnect = function (this: AbstractConnector): void {

@@ -1,6 +1,7 @@
-/** A failover reported by a Sentinel while a connection already asks for the new master. */
+/** Races between a connection through Sentinels and a failover, or the end of the connection. */
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { eventually, quiet, startRedis, type Server as Part } from '../../../test/support/servers.js';
 import { closeRedis, connectRedis, type Redis } from './redis.js';
 
@@ -9,16 +10,18 @@ let sentinel: Sentinel;
 let redis: Redis;
 
 /**
- * A Sentinel that can be made to answer late: it speaks just enough of the protocol, for the order of its two words,
- * the failover and the address, is chance with a real one.
+ * A Sentinel that speaks just enough of the protocol, and whose answers a test can delay: with a real Sentinel it is chance
+ * whether the failover or the master's address arrives first.
  */
 class Sentinel {
-  readonly watchers = new Set<Socket>();
+  /** Connections that are subscribed to failovers. */
+  readonly subscribers = new Set<Socket>();
   private readonly sockets = new Set<Socket>();
-  asked: (answer: () => void) => void = (answer) => answer();
+  /** Called when a connection asks for the master's address. */
+  onAddressRequest: (answer: () => void) => void = (answer) => answer();
   private readonly server: Server;
 
-  constructor(private readonly port: number) {
+  constructor(private readonly masterPort: number) {
     this.server = createServer((socket) => {
       this.sockets.add(socket);
       socket.on('data', (data) => {
@@ -41,10 +44,10 @@ class Sentinel {
 
   private answer(socket: Socket, command: string): void {
     if (command.includes('get-master-addr-by-name')) {
-      this.asked(() => socket.write(bulk('127.0.0.1', `${this.port}`)));
+      this.onAddressRequest(() => socket.write(bulk('127.0.0.1', `${this.masterPort}`)));
     } else if (command.includes('subscribe')) {
-      this.watchers.add(socket);
-      socket.once('close', () => this.watchers.delete(socket));
+      this.subscribers.add(socket);
+      socket.once('close', () => this.subscribers.delete(socket));
       socket.write(`*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n`);
     } else if (command.includes('sentinels')) {
       socket.write('*0\r\n');
@@ -66,30 +69,49 @@ function bulk(...words: string[]): string {
 
 beforeAll(async () => {
   master = await startRedis();
+}, 30_000);
+
+beforeEach(async () => {
   sentinel = new Sentinel(Number(new URL(master.url).port));
   await sentinel.start();
   redis = connectRedis(sentinel.url, { name: 'spec', whenAway: 'wait' }, quiet);
-}, 30_000);
-
-afterAll(async () => {
-  await closeRedis(redis);
-  await sentinel.stop();
-  await master.stop();
 });
 
-it('does not end the search for the new master', async () => {
-  await eventually(() => expect([redis.status, sentinel.watchers.size]).toEqual(['ready', 1]));
-  const answers: (() => void)[] = [];
-  sentinel.asked = (answer) => answers.push(answer);
-  const watchers = [...sentinel.watchers];
+afterEach(async () => {
+  await closeRedis(redis);
+  await sentinel.stop();
+});
 
-  // The master's end is seen by its socket first, as after a crash.
+afterAll(() => master.stop());
+
+it('a connection that already asks for the new master finds it, even if the failover is reported late', async () => {
+  await eventually('the connection is ready and subscribed to failovers', () =>
+    expect([redis.status, sentinel.subscribers.size]).toEqual(['ready', 1]),
+  );
+  const answers: (() => void)[] = [];
+  sentinel.onAddressRequest = (answer) => answers.push(answer);
+  const subscribers = [...sentinel.subscribers];
+
+  // The connection notices the master's end before the Sentinels do, as after a crash.
   (redis as unknown as { stream: Socket }).stream.destroy();
-  await eventually(() => expect(answers).toHaveLength(1));
-  for (const watcher of watchers) if (!watcher.destroyed) watcher.write(bulk('message', '+switch-master', 'main'));
+  await eventually('the connection asks for the new master', () => expect(answers).toHaveLength(1));
+  for (const subscriber of subscribers)
+    if (!subscriber.destroyed) subscriber.write(bulk('message', '+switch-master', 'main'));
   const written = redis.set('spec:key', 'there');
-  await eventually(() => expect(watchers.every(({ destroyed }) => destroyed)).toBe(true));
+  await eventually('the old subscriptions have ended', () =>
+    expect(subscribers.every(({ destroyed }) => destroyed)).toBe(true),
+  );
   answers[0]?.();
 
   expect(await written).toBe('OK');
+});
+
+it('a connection that is ended while it connects to the master does not subscribe to failovers', async () => {
+  const { connector } = redis as unknown as { connector: { stream?: Socket; failoverDetector: unknown } };
+  while (connector.stream?.connecting !== true) await turn();
+  const connected = once(connector.stream, 'connect');
+  const ended = once(redis, 'end');
+  redis.disconnect();
+  await Promise.all([connected, ended]);
+  expect(connector.failoverDetector === null).toBe(true);
 });

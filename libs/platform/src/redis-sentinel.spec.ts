@@ -31,7 +31,7 @@ afterAll(async () => {
   await sentinels.stop();
 });
 
-it('prints nothing by itself while a Sentinel is down, and warns of it', async () => {
+it('a connection warns in the log while a Sentinel is down, and ioredis prints nothing', async () => {
   const printed = (['error', 'warn', 'log'] as const).map((name) => jest.spyOn(console, name).mockImplementation());
   const lines: string[] = [];
   const logger = createLogger('spec', 'warn', { write: (line) => lines.push(line) });
@@ -39,9 +39,9 @@ it('prints nothing by itself while a Sentinel is down, and warns of it', async (
   const redis = connectRedis(url, { name: 'spec-sentinel-down', whenAway: 'wait' }, logger);
   open.push(redis);
   await redis.ping();
-  // Each connection asks all Sentinels to report a failover; the one that is down is asked again and again.
+  // Each connection subscribes to failovers at all Sentinels, and retries the one that is down.
   const refused = jest.spyOn(RedisServer.prototype, 'silentEmit' as never);
-  await eventually(() => {
+  await eventually('the Sentinel that is down has been tried three times', () => {
     const errors = (refused.mock.calls as unknown[][]).filter(([event]) => event === 'error');
     expect(errors.length).toBeGreaterThan(2);
   });
@@ -52,19 +52,19 @@ it('prints nothing by itself while a Sentinel is down, and warns of it', async (
   jest.restoreAllMocks();
 }, 30_000);
 
-it('finds the master, and the new one after the old one was killed', async () => {
+it('connections through Sentinels find the master, and the new master after the old one was killed', async () => {
   const [wait, fail, blocked, subscriber] = [connect('wait'), connect('fail'), connect('wait'), connect('wait')];
   await assertRedisRequirements(wait);
-  await eventually(() => expect(fail.status).toBe('ready'));
-  const runs = new RedisRestartDetector(fail);
-  expect(await runs.changed()).toBe(false);
-  const heard = gate<string>();
-  subscriber.on('message', (_channel: string, text: string) => heard.open(text));
+  await eventually('the connection is ready', () => expect(fail.status).toBe('ready'));
+  const restarts = new RedisRestartDetector(fail);
+  expect(await restarts.changed()).toBe(false);
+  const received = gate<string>();
+  subscriber.on('message', (_channel: string, text: string) => received.open(text));
   await subscriber.subscribe('spec');
   const popped = blocked.blpop('spec:list', 0);
 
   expect(await increase.run(wait, { key: 'spec:sum' }, { by: 1 })).toBe(1);
-  // What the replica has confirmed survives; what it has not may be lost.
+  // Writes that the replica has not confirmed may be lost.
   expect(await wait.wait(1, 5000)).toBe(1);
   await sentinels.master.kill();
 
@@ -72,14 +72,18 @@ it('finds the master, and the new one after the old one was killed', async () =>
   expect(isRedisError(refused)).toBe(true);
   expect(await redisTrouble(fail)).toBeDefined();
   expect(await increase.run(wait, { key: 'spec:sum' }, { by: 1 })).toBe(2);
-  await eventually(async () => expect(await redisTrouble(fail)).toBeUndefined());
+  await eventually('the connection leads to the new master', async () =>
+    expect(await redisTrouble(fail)).toBeUndefined(),
+  );
   expect(await increase.run(fail, { key: 'spec:sum' }, { by: 1 })).toBe(3);
-  expect(await runs.changed()).toBe(true);
+  expect(await restarts.changed()).toBe(true);
   expect(await wait.info('server')).toContain(`tcp_port:${sentinels.replica.port}`);
 
-  // Blocking reads and subscriptions have followed.
+  // Blocking reads and subscriptions lead to the new master as well.
   await wait.rpush('spec:list', 'pushed');
   expect(await popped).toEqual(['spec:list', 'pushed']);
-  await eventually(async () => expect(await wait.publish('spec', 'told')).toBe(1));
-  expect(await heard.passed).toBe('told');
+  await eventually('the subscriber is subscribed at the new master', async () =>
+    expect(await wait.publish('spec', 'a message')).toBe(1),
+  );
+  expect(await received.passed).toBe('a message');
 }, 30_000);

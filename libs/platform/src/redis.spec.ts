@@ -22,11 +22,11 @@ describe('redisTrouble', () => {
     await server.stop();
   });
 
-  it('reports no trouble if Redis replies', async () => {
+  it('reports nothing if Redis replies', async () => {
     expect(await redisTrouble(redis)).toBeUndefined();
   });
 
-  it('reports trouble within about a second if Redis takes no command', async () => {
+  it('does not wait for a Redis that delays all commands', async () => {
     await other.client('PAUSE', 2500, 'ALL');
     const began = performance.now();
     expect(await redisTrouble(redis)).toBe('redis does not answer');
@@ -35,7 +35,7 @@ describe('redisTrouble', () => {
     expect(await redisTrouble(redis)).toBeUndefined();
   });
 
-  it('reports trouble if a connection that fails fast gets no reply', async () => {
+  it('reports a `fail` connection that gets no reply', async () => {
     const quick = connectRedis(server.url, { name: 'spec-quick', whenAway: 'fail' }, quiet);
     await once(quick, 'ready');
     await other.client('PAUSE', 1500, 'ALL');
@@ -44,20 +44,20 @@ describe('redisTrouble', () => {
     quick.disconnect();
   });
 
-  it('names the state of a connection that is not ready, and does not wait for it', async () => {
+  it('reports a connection that is not ready, and does not wait for it', async () => {
     const sockets: Socket[] = [];
     const mute = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
     await once(mute, 'listening');
     const url = `redis://127.0.0.1:${(mute.address() as AddressInfo).port}`;
     const away = connectRedis(url, { name: 'spec-away', whenAway: 'wait' }, quiet);
-    await eventually(() => expect(sockets).toHaveLength(1));
+    await eventually('the server has accepted the connection', () => expect(sockets).toHaveLength(1));
     expect(await redisTrouble(away)).toBe('redis does not answer');
     away.disconnect();
     for (const socket of sockets) socket.destroy();
     mute.close();
   });
 
-  it('is a refusal of Redis, in its words', async () => {
+  it('reports the error code with which Redis refuses a command', async () => {
     const barred = connectRedis(server.url, { name: 'spec-barred', whenAway: 'wait' }, quiet);
     await barred.ping();
     await other.acl('SETUSER', 'default', '-ping');
@@ -67,8 +67,8 @@ describe('redisTrouble', () => {
   });
 });
 
-describe('a connection that is ended', () => {
-  it('ends also if Redis never answers the goodbye', async () => {
+describe('a Redis connection', () => {
+  it('ends at closeRedis even if Redis never replies to QUIT', async () => {
     const server = await startRedis();
     const redis = connectRedis(server.url, { name: 'spec-silent', whenAway: 'wait' }, quiet);
     await redis.ping();
@@ -79,21 +79,20 @@ describe('a connection that is ended', () => {
     await server.stop();
   });
 
-  it('leaves no timer behind if it was closed already, or waits for the next try', async () => {
+  it('sets no timer at disconnect if it is waiting for its next attempt to connect', async () => {
     const server = await startRedis();
     const redis = connectRedis(server.url, { name: 'spec-closed', whenAway: 'wait' }, quiet);
     await redis.ping();
+    const reconnecting = once(redis, 'reconnecting');
     await server.stop();
-    await new Promise((resolve) => redis.once('reconnecting', resolve));
+    await reconnecting;
     const timers = jest.spyOn(global, 'setTimeout');
     redis.disconnect();
     expect(timers).not.toHaveBeenCalled();
     timers.mockRestore();
   });
-});
 
-describe('the commands of one turn of the event loop', () => {
-  it('leave together', async () => {
+  it('sends all commands of one turn of the event loop in one write', async () => {
     const server = await startRedis();
     const redis = connectRedis(server.url, { name: 'spec-together', whenAway: 'wait' }, quiet);
     await redis.ping();

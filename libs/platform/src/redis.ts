@@ -8,6 +8,7 @@ import type { Logger } from './logger.js';
 import './redis-connector.js';
 import { masterConnector } from './redis-master.js';
 import { RedisError, withTypedErrors } from './redis-error.js';
+import './redis-slots-refresh.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 import { sendTogether } from './redis-writes.js';
 import { within } from './within.js';
