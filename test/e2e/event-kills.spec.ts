@@ -1,4 +1,4 @@
-/** What is killed beneath a reader of the events: one that resumes by its cursor misses nothing without a `gap`. */
+/** Processes are killed while clients read events: a reader that resumes with its cursor misses nothing without a `gap`. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,13 +52,13 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-/** Each client changes, which is an event. @returns what its handshakes are called */
+/** Each client publishes a new handshake, which is an event. @returns the ids of the handshakes */
 async function changeAll(): Promise<string[]> {
   const round = rounds++;
   return Promise.all(crowd.map((client) => client.shakeHands({ fqdn: `${client.id}-${round}.example.com` })));
 }
 
-/** Has clients change until it is called again. @returns what the last handshakes are called */
+/** Changes all clients again and again. @returns a function that ends it and returns the ids of the last handshakes */
 function changing(): () => Promise<string[]> {
   const over = new AbortController();
   const run = async (): Promise<string[]> => {
@@ -74,7 +74,7 @@ function changing(): () => Promise<string[]> {
   };
 }
 
-/** All events that Redis has. */
+/** All events in Redis. */
 async function inLog(): Promise<AppendedEvent[]> {
   return onStore(store, async (redis) => {
     const events: AppendedEvent[] = [];
@@ -91,7 +91,7 @@ async function inLog(): Promise<AppendedEvent[]> {
   });
 }
 
-/** What `act` adds to the log. */
+/** The events that `act` adds to the log. */
 async function added<T>(act: () => Promise<T>): Promise<AppendedEvent[]> {
   const before = new Set((await inLog()).map(({ event_id }) => event_id));
   await act();
@@ -103,7 +103,7 @@ function hasChanges(received: readonly SseEvent[], handshakes: readonly string[]
   expect(got).toEqual(expect.arrayContaining([...handshakes]));
 }
 
-/** Expects all these events in their order, and no gap. What a resume repeats from before them does not count. */
+/** Expects all these events in order, and no gap. Earlier events, which a resume repeats, do not count. */
 function expectWhole(received: readonly SseEvent[], events: readonly AppendedEvent[]): void {
   const ids = new Set<unknown>(events.map(({ event_id }) => event_id));
   expect(
@@ -120,51 +120,59 @@ function gapsOf(received: readonly SseEvent[]): unknown[] {
 }
 
 async function follow(gateway: App, after?: string): Promise<EventListener> {
-  return waitUntil(() => EventListener.open(gateway.url, {}, after), { what: 'an event stream' });
+  return waitUntil(() => EventListener.open(gateway.url, {}, after), { what: 'the event stream is open' });
 }
 
-it('the gateway is killed', async () => {
+it('a reader resumes at the other gateway without a loss if its gateway is killed', async () => {
   const reader = await follow(gateways[0]);
   let rest = reader;
   const events = await added(async () => {
     const stop = changing();
-    await reader.until(() => expect(reader.received.length).toBeGreaterThan(50));
+    await reader.until('the reader has more than 50 events', () => expect(reader.received.length).toBeGreaterThan(50));
     await gateways[0].kill();
-    await reader.until(() => expect([reader.ended, reader.broken]).toContain(true));
+    await reader.until('the stream of the killed gateway has ended', () =>
+      expect([reader.ended, reader.broken]).toContain(true),
+    );
     rest = await follow(gateways[1], reader.lastId);
     const last = await stop();
-    await rest.until(() => hasChanges(rest.received, last));
+    await rest.until('the reader has the last changes', () => hasChanges(rest.received, last));
   });
   gateways[0] = await startGateway('first-again');
-  await rest.until(() => expectWhole([...reader.received, ...rest.received], events));
+  await rest.until('the reader has every event in order', () =>
+    expectWhole([...reader.received, ...rest.received], events),
+  );
   rest.close();
 });
 
 /**
- * Clients change while `act` has one of two readers leave and something fail beneath both; then it comes back to a gateway.
- * Expects that each of them gets all of it. @returns what the log has of it
+ * Clients change while one of two readers leaves and `act` lets something fail; then the reader resumes at a gateway.
+ * Expects that both readers get every event. @returns the events
  */
-async function survived(act: (leaving: EventListener) => Promise<void>, back: 0 | 1): Promise<AppendedEvent[]> {
+async function expectNoLoss(act: (leaving: EventListener) => Promise<void>, back: 0 | 1): Promise<AppendedEvent[]> {
   const follower = await follow(gateways[0]);
   const leaving = await follow(gateways[1]);
   let rest = leaving;
   const events = await added(async () => {
     const stop = changing();
-    await leaving.until(() => expect(leaving.received.length).toBeGreaterThan(50));
+    await leaving.until('the leaving reader has more than 50 events', () =>
+      expect(leaving.received.length).toBeGreaterThan(50),
+    );
     await act(leaving);
     const last = await stop();
-    await follower.until(() => hasChanges(follower.received, last));
+    await follower.until('the follower has the last changes', () => hasChanges(follower.received, last));
     rest = await follow(gateways[back], leaving.lastId);
-    await rest.until(() => hasChanges(rest.received, last));
+    await rest.until('the reader that came back has the last changes', () => hasChanges(rest.received, last));
   });
-  await rest.until(() => expectWhole([...leaving.received, ...rest.received], events));
-  await follower.until(() => expectWhole(follower.received, events));
+  await rest.until('the reader that came back has every event in order', () =>
+    expectWhole([...leaving.received, ...rest.received], events),
+  );
+  await follower.until('the follower has every event in order', () => expectWhole(follower.received, events));
   for (const reader of [follower, rest]) reader.close();
   return events;
 }
 
-it('the owner of the shards is killed', async () => {
-  const events = await survived(async (leaving) => {
+it('readers lose no event if the owner of the shards is killed', async () => {
+  const events = await expectNoLoss(async (leaving) => {
     await ingester.kill();
     leaving.close();
     ingester = await startIngester('ingester-again');
@@ -172,40 +180,44 @@ it('the owner of the shards is killed', async () => {
   expect(events.length).toBeGreaterThan(SHARDS);
 });
 
-it('Redis restarts with its data', async () => {
-  await survived(async (leaving) => {
+it('readers lose no event if Redis restarts with its data', async () => {
+  await expectNoLoss(async (leaving) => {
     leaving.close();
     await store.stop();
     await store.again();
   }, 1);
 });
 
-it('Redis is emptied', async () => {
+it('readers get a gap for every shard if Redis is emptied, and then all new events', async () => {
   const follower = await follow(gateways[0]);
   const leaving = await follow(gateways[1]);
   const lost = await added(async () => {
     const last = await changeAll();
-    await leaving.until(() => hasChanges(leaving.received, last));
+    await leaving.until('the leaving reader has the changes', () => hasChanges(leaving.received, last));
     leaving.close();
     const missed = await changeAll();
-    await follower.until(() => hasChanges(follower.received, missed));
+    await follower.until('the follower has the changes', () => hasChanges(follower.received, missed));
   });
   await onEachMaster(store, (redis) => redis.flushall());
   const rest = await follow(gateways[1], leaving.lastId);
   const everyShard = Array.from({ length: SHARDS }, (_, shard) => shard);
   for (const reader of [follower, rest])
-    await reader.until(() => expect(gapsOf(reader.received)).toEqual(expect.arrayContaining(everyShard)));
+    await reader.until('the reader has a gap for every shard', () =>
+      expect(gapsOf(reader.received)).toEqual(expect.arrayContaining(everyShard)),
+    );
   expect(faultsIn([...leaving.received, ...rest.received], lost)).toEqual([]);
   expect(faultsIn(follower.received, lost)).toEqual([]);
   const last = await waitUntil(async () => {
     const handshakes = await changeAll();
-    await rest.until(() => hasChanges(rest.received, handshakes));
+    await rest.until('the reader has the changes after the loss', () => hasChanges(rest.received, handshakes));
     return handshakes;
   });
-  await follower.until(() => hasChanges(follower.received, last));
+  await follower.until('the follower has the last changes', () => hasChanges(follower.received, last));
   const kept = await inLog();
   for (const reader of [follower, rest]) {
-    await reader.until(() => expect(faultsIn(reader.received, kept)).toEqual([]));
+    await reader.until('the reader has every event that is kept', () =>
+      expect(faultsIn(reader.received, kept)).toEqual([]),
+    );
     reader.close();
   }
 });

@@ -1,4 +1,4 @@
-/** The event stream over HTTP: emitted as it happens, resumed anywhere, through a Redis that goes away, to many subscribers. */
+/** The event stream over HTTP: changes in order, resumes at any gateway, an outage of Redis, and many subscribers. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ function gatewayOf(name: string): ReturnType<typeof startApp> {
 beforeAll(async () => {
   store = await startStore(dir);
   mosquitto = await startMosquitto({ dir });
-  // Each change is emitted, so they are compared one by one.
+  // No events are coalesced, so each change can be compared.
   const env = { REDIS_URL: store.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s' };
   [gateway, second] = await Promise.all([
     gatewayOf('gateway'),
@@ -48,24 +48,28 @@ async function online(id: string): Promise<TestClient> {
   return client;
 }
 
-it('tells the life of a connection and of its messages, each change once and in order', async () => {
+it('the event stream has each change of a connection and of its messages once and in order', async () => {
   const all = await EventListener.open(gateway.url);
-  const filtered = await EventListener.open(second.url, { client_id: 'told', types: 'message.status' });
-  const client = await online('told');
-  const { body } = await api.send('told', { directive: 'test:told' });
+  const filtered = await EventListener.open(second.url, { client_id: 'changes', types: 'message.status' });
+  const client = await online('changes');
+  const { body } = await api.send('changes', { directive: 'test:changes' });
   await api.untilStatus(body.message_id, 'sent');
   await client.reportError(body.message_id, 'broken');
   await api.untilStatus(body.message_id, 'failed');
   await client.sayGoodbye();
-  await api.untilConnection('told', ({ state }) => state === 'offline');
-  const held = await api.send('told', { directive: 'test:held' });
+  await api.untilConnection('changes', ({ state }) => state === 'offline');
+  const held = await api.send('changes', { directive: 'test:held' });
   expect((await api.call('DELETE', `/v1/messages/${held.body.message_id}`)).status).toBe(204);
-  await all.until(() => expect(all.of('told').at(-1)?.data['status']).toBe('cancelled'));
+  await all.until('the cancelled message is reported', () =>
+    expect(all.of('changes').at(-1)?.data['status']).toBe('cancelled'),
+  );
   const statuses = [...SENT, 'failed'];
-  expect(withoutGivenUpClaims(all.of('told').map(({ event, data }) => data['status'] ?? event))).toEqual([
+  expect(withoutGivenUpClaims(all.of('changes').map(({ event, data }) => data['status'] ?? event))).toEqual([
     ...['connection.online', ...statuses, 'connection.offline', 'held', 'cancelled'],
   ]);
-  await filtered.until(() => expect(filtered.received.at(-1)?.data['status']).toBe('cancelled'));
+  await filtered.until('the filtered stream reports the cancelled message', () =>
+    expect(filtered.received.at(-1)?.data['status']).toBe('cancelled'),
+  );
   const received = filtered.received.map(({ data }) => data['status']);
   expect(withoutGivenUpClaims(received)).toEqual([...statuses, 'held', 'cancelled']);
   expect(filtered.received.find(({ data }) => data['status'] === 'failed')?.data).toMatchObject({
@@ -76,11 +80,11 @@ it('tells the life of a connection and of its messages, each change once and in 
   filtered.close();
 });
 
-it('is resumed on another gateway with the last id, without a loss, and names each event as before', async () => {
+it('the event stream resumes at another gateway with the last id, loses no event, and repeats the event ids', async () => {
   await online('resumed');
   const first = await EventListener.open(gateway.url, { client_id: 'resumed' });
   for (let n = 0; n < 5; n++) await api.send('resumed', { directive: 'test:resumed', payload: n });
-  await first.until(() => expect(first.received.length).toBeGreaterThan(3));
+  await first.until('the first stream has some events', () => expect(first.received.length).toBeGreaterThan(3));
   first.close();
   for (let n = 0; n < 5; n++) await api.send('resumed', { directive: 'test:resumed', payload: n });
   const rest = await EventListener.open(second.url, { client_id: 'resumed' }, first.lastId);
@@ -90,22 +94,22 @@ it('is resumed on another gateway with the last id, without a loss, and names ea
         .filter(({ event }) => event === 'message.status')
         .map(({ data }) => [data['event_id'], `${String(data['message_id'])} ${String(data['status'])}`]),
     );
-  await rest.until(() => expect(seen().size).toBe(30));
+  await rest.until('both streams together have all 30 statuses', () => expect(seen().size).toBe(30));
   expect(new Set(seen().values()).size).toBe(30);
   expect(rest.received.map(({ event }) => event)).not.toContain('gap');
   rest.close();
 });
 
 it.each([
-  ['a type there is not', '?types=message.status,nothing', {}, 'types'],
-  ['a client id that is none', '?client_id=a/b', {}, 'client_id'],
-  ['an id of something else', '', { 'last-event-id': '17-0' }, 'Last-Event-ID'],
-])('refuses %s', async (_, query, headers, name) => {
+  ['an unknown type', '?types=message.status,nothing', {}, 'types'],
+  ['an invalid client id', '?client_id=a/b', {}, 'client_id'],
+  ['a Last-Event-ID that is no cursor', '', { 'last-event-id': '17-0' }, 'Last-Event-ID'],
+])('the event stream refuses %s', async (_, query, headers, name) => {
   const { status, body } = await api.call<ProblemView>('GET', `/v1/events${query}`, undefined, headers);
   expect([status, body.errors?.[0]?.name]).toEqual([422, name]);
 });
 
-it('sends every event to each of two hundred subscribers', async () => {
+it('the gateway sends every event to each of two hundred subscribers', async () => {
   const ids = Array.from({ length: 20 }, (_, i) => `crowd-${i}`);
   await Promise.all(ids.map((id) => online(id)));
   const listeners = await Promise.all(
@@ -118,7 +122,7 @@ it('sends every event to each of two hundred subscribers', async () => {
   for (const listener of listeners) {
     const statusesOf = (id: string | undefined): unknown[] =>
       listener.received.filter(({ data }) => data['message_id'] === id).map(({ data }) => data['status']);
-    await listener.until(() =>
+    await listener.until('the subscriber has 200 messages as sent', () =>
       expect(listener.received.filter(({ data }) => data['status'] === 'sent')).toHaveLength(200),
     );
     for (const id of accepted) expect(withoutGivenUpClaims(statusesOf(id))).toEqual(SENT);
@@ -126,39 +130,44 @@ it('sends every event to each of two hundred subscribers', async () => {
   }
 }, 60_000);
 
-it('outlives a Redis that goes away, and misses nothing that Redis kept', async () => {
+it('the event stream stays open while Redis is away, and loses no event that Redis has kept', async () => {
   await online('outlives');
   const listener = await EventListener.open(gateway.url, { client_id: 'outlives' });
   const before = await api.send('outlives', { directive: 'test:before' });
   await api.untilStatus(before.body.message_id, 'sent');
   await store.stop();
-  // It goes on showing that it lives.
   const beats = listener.beats;
-  await listener.until(() => expect(listener.beats).toBeGreaterThan(beats + 1));
+  await listener.until('the stream gets heartbeats while Redis is away', () =>
+    expect(listener.beats).toBeGreaterThan(beats + 1),
+  );
   await store.again();
   const after = await waitUntil(async () => {
     const answer = await api.send('outlives', { directive: 'test:after' });
-    if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
+    if (answer.status !== 202) throw new Error(`the message was answered with ${answer.status}`);
     return answer.body;
   });
   await api.untilStatus(after.message_id, 'sent');
-  // The last one emitted may still be that of the first message.
+  // The last event may still be one of the first message.
   const last = { message_id: after.message_id, status: 'sent' };
-  await listener.until(() => expect(listener.received.at(-1)?.data).toMatchObject(last));
+  await listener.until('the stream reports the message as sent', () =>
+    expect(listener.received.at(-1)?.data).toMatchObject(last),
+  );
   const received = listener.received.filter(({ data }) => data['message_id'] === after.message_id);
   expect(withoutGivenUpClaims(received.map(({ data }) => data['status']))).toEqual(SENT);
   expect(listener.ended).toBe(false);
   listener.close();
 }, 60_000);
 
-it('is ended in order when its gateway stops, and resumed on the other one', async () => {
-  // It may not have found Redis again yet.
+it('the event stream ends with a reason when its gateway stops, and resumes at the other one', async () => {
+  // This gateway may still be reconnecting to Redis.
   const listener = await waitUntil(() => EventListener.open(second.url, { client_id: 'outlives' }));
   expect(await second.stop()).toBe(0);
-  await listener.until(() => expect(listener.ended).toBe(true));
+  await listener.until('the stream has ended', () => expect(listener.ended).toBe(true));
   expect(listener.received).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
-  const { body } = await api.send('outlives', { directive: 'test:meanwhile' });
+  const { body } = await api.send('outlives', { directive: 'test:between' });
   const rest = await EventListener.open(gateway.url, { client_id: 'outlives' }, listener.lastId);
-  await rest.until(() => expect(rest.received.map(({ data }) => data['message_id'])).toContain(body.message_id));
+  await rest.until('the stream that resumed has the message', () =>
+    expect(rest.received.map(({ data }) => data['message_id'])).toContain(body.message_id),
+  );
   rest.close();
 });

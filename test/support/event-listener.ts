@@ -46,9 +46,13 @@ export class EventListener extends EventText {
     return this.received.filter(({ data }) => data['client_id'] === clientId);
   }
 
-  /** Waits until the check throws no more. */
-  async until(check: () => void): Promise<void> {
-    await waitUntil(check, { what: 'the events', timeoutMs: 20_000 });
+  /** Repeats `check` until it no longer throws. Gives up after 20 s; the error then names `what`. */
+  async until(what: string, check: () => void): Promise<void>;
+  async until(check: () => void): Promise<void>;
+  async until(first: string | (() => void), second: string | (() => void) = 'the events'): Promise<void> {
+    const [what, check] = typeof first === 'string' ? [first, second] : [second, first];
+    if (typeof what !== 'string' || typeof check === 'string') throw new TypeError('until takes a text and a check');
+    await waitUntil(check, { what, timeoutMs: 20_000 });
   }
 
   /** Takes about so many bytes more, and then nothing until the next call: the socket fills up. */

@@ -1,4 +1,5 @@
 /** Event feeds without HTTP, and a subscriber to them: what it got, read as the standard for event streams says. */
+import type { Readable } from 'node:stream';
 import { connectRedis, type Redis } from '@app/platform';
 import { EventBell, EventReader, type EventType, type RegistryKeys } from '@app/registry';
 import { decodeCursor } from '../../apps/api-gateway/src/events/event-cursor.js';
@@ -46,11 +47,11 @@ export async function openAt(
   { types, clientId, shard, after }: Wish = {},
 ): Promise<EventSubscription> {
   const fromMs = after === undefined ? undefined : decodeCursor(after);
-  const stream = await feed.subscribe({ types: types && new Set(types), clientId, shard }, fromMs);
-  if (stream === undefined) throw new Error('no room');
-  // As a socket does that it is piped into: it is filled, though nothing is taken yet.
-  stream.read(0);
-  return stream;
+  const subscription = await feed.subscribe({ types: types && new Set(types), clientId, shard }, fromMs);
+  if (subscription === undefined) throw new Error('the feed admits no more subscribers');
+  // Begins to fill the buffer, as a socket does.
+  subscription.stream.read(0);
+  return subscription;
 }
 
 export async function listenAt(feed: EventFeed, wish: Wish = {}): Promise<FeedListener> {
@@ -60,8 +61,11 @@ export async function listenAt(feed: EventFeed, wish: Wish = {}): Promise<FeedLi
 export class FeedListener extends EventText {
   closed = false;
 
-  constructor(readonly stream: EventSubscription) {
+  readonly stream: Readable;
+
+  constructor({ stream }: EventSubscription) {
     super();
+    this.stream = stream;
     stream.setEncoding('utf8');
     stream.on('data', (text: string) => this.readText(text));
     stream.on('end', () => (this.closed = true));

@@ -1,21 +1,20 @@
 /**
- * Limits the open event streams of each caller, and ends a stream when the credentials that opened it are revoked or
- * expire.
+ * Limits the open event streams of each caller, and ends a stream when the credentials that opened it are revoked or expire.
  */
 import { Problem } from '../http/problem.js';
 import type { Caller } from './caller.js';
 
-/** A stream that counts: it reports its end, and can be ended. */
-export interface LimitedStream {
-  once(event: 'close', listener: () => void): unknown;
+/** A subscription that counts: its stream reports the end, and it can be ended. */
+export interface LimitedSubscription {
+  readonly stream: { once(event: 'close', listener: () => void): unknown };
   finish(reason: 'credentials'): void;
 }
 
-/** How often credentials are checked again, in milliseconds. */
-const LOOK_EVERY_MS = 1000;
+/** How often the credentials of open streams are checked, in milliseconds. */
+const CHECK_EVERY_MS = 1000;
 
 export class StreamQuota {
-  private readonly open = new Map<LimitedStream, Caller>();
+  private readonly open = new Map<LimitedSubscription, Caller>();
   private readonly taken = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
 
@@ -24,8 +23,11 @@ export class StreamQuota {
     private readonly isCurrent: (caller: Caller) => boolean,
   ) {}
 
-  /** Opens a stream that counts for its caller until it closes. @throws Problem; what `open` throws */
-  async admit<Stream extends LimitedStream>(caller: Caller, open: () => Promise<Stream>): Promise<Stream> {
+  /** Opens a subscription that counts for its caller until its stream closes. @throws Problem; what `open` throws */
+  async admit<Subscription extends LimitedSubscription>(
+    caller: Caller,
+    open: () => Promise<Subscription>,
+  ): Promise<Subscription> {
     const taken = this.taken.get(caller.id) ?? 0;
     if (taken >= this.perCaller) {
       throw new Problem('rate-limited', `these credentials have ${this.perCaller} streams open at this gateway`, {
@@ -33,24 +35,24 @@ export class StreamQuota {
       });
     }
     this.taken.set(caller.id, taken + 1);
-    let stream: Stream;
+    let subscription: Subscription;
     try {
-      stream = await open();
+      subscription = await open();
     } catch (error) {
       this.free(caller);
       throw error;
     }
-    this.open.set(stream, caller);
-    stream.once('close', () => {
-      this.open.delete(stream);
+    this.open.set(subscription, caller);
+    subscription.stream.once('close', () => {
+      this.open.delete(subscription);
       this.free(caller);
     });
-    this.timer ??= setInterval(() => this.endExpired(), LOOK_EVERY_MS);
-    return stream;
+    this.timer ??= setInterval(() => this.endExpired(), CHECK_EVERY_MS);
+    return subscription;
   }
 
   private endExpired(): void {
-    for (const [stream, caller] of this.open) if (!this.isCurrent(caller)) stream.finish('credentials');
+    for (const [subscription, caller] of this.open) if (!this.isCurrent(caller)) subscription.finish('credentials');
   }
 
   private free({ id }: Caller): void {

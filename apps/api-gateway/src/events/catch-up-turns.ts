@@ -1,9 +1,9 @@
 /**
- * Streams that catch up read old events by themselves, and most of these may not match. So only a few streams of one caller
- * read at a time, the others wait in order: however many streams a caller opens, they cost as much as these few.
+ * Bounds what one caller costs Redis with streams that catch up: they may read many old events of which few match. Only a few
+ * streams of a caller read at the same time; the others wait in order. Callers do not wait for each other.
  */
 
-/** Reads of one caller at a time. */
+/** Reads of one caller at the same time. */
 const AT_ONCE = 4;
 
 interface Turns {
@@ -14,7 +14,7 @@ interface Turns {
 export class CatchUpTurns {
   private readonly callers = new Map<string, Turns>();
 
-  /** Reads when it is this caller's turn. At most one read of each open stream waits. */
+  /** Calls `read` when it is the caller's turn. At most one read of each open stream waits. */
   async take<Result>(caller: string, read: () => Promise<Result>): Promise<Result> {
     let turns = this.callers.get(caller);
     if (turns === undefined) this.callers.set(caller, (turns = { reading: 0, waiting: [] }));

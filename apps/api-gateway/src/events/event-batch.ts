@@ -1,4 +1,4 @@
-/** Events of several shards that were read together, serialized once per filter, however many subscribers share it. */
+/** Events of several shards that were read together. They are serialized once per filter, for all its subscribers. */
 import { msOf, compareIds, type EventGap, type EventPage, type ShardPosition } from '@app/registry';
 import type { Logger } from '@app/platform';
 import { encodeCursor } from './event-cursor.js';
@@ -11,23 +11,23 @@ export class EventBatch {
 
   constructor(
     pages: readonly EventPage[],
-    /** Time up to which every shard has been read when this batch has been passed on, epoch milliseconds. */
+    /** Time up to which every shard has been read when this batch is sent, epoch milliseconds. */
     readonly upToMs: number,
     /** Position of the reader in every shard before this batch. */
     readonly before: readonly ShardPosition[],
     logger: Logger,
-    /** Events of other accounts are left out, and not even parsed. */
-    onlyOf?: string,
+    /** Events of other accounts are left out without being parsed. */
+    onlyAccount?: string,
   ) {
     this.gaps = pages.flatMap(({ gap }) => gap ?? []);
     this.events = pages
       .flatMap(({ shard, events }) =>
         events.flatMap((event) => {
-          if (onlyOf !== undefined && event.account !== onlyOf) return [];
+          if (onlyAccount !== undefined && event.account !== onlyAccount) return [];
           try {
             return toSseEvent(shard, event);
           } catch (error) {
-            logger.error({ err: error, shard, entry: event.id }, 'an event could not be read; it is left out');
+            logger.error({ err: error, shard, entry: event.id }, 'this event cannot be parsed and is left out');
             return [];
           }
         }),
@@ -35,7 +35,7 @@ export class EventBatch {
       .sort((a, b) => compareIds(a.position, b.position));
   }
 
-  /** The text for a filter; undefined if nothing of it matches. */
+  /** The text for a filter; undefined if no event and no gap matches. */
   chunkFor(filter: EventFilter): Buffer | undefined {
     const { types, clientId, account } = filter;
     const key = JSON.stringify([types === undefined ? null : [...types].sort(), clientId ?? null, account ?? null]);
@@ -47,7 +47,7 @@ export class EventBatch {
     const events = this.events.filter((event) => wants(filter, event));
     const gaps = this.gaps.filter((gap) => filter.shard === undefined || filter.shard === gap.shard);
     if (gaps.length + events.length === 0) return undefined;
-    // Later events are not older, so the event's own time is a cursor, unless a shard has been read less far.
+    // Later events are not older, so the time of the event is a cursor, unless another shard has not been read up to it.
     const texts = events.map(({ position, text }) => `${idLine(Math.min(msOf(position), this.upToMs))}${text}`);
     const gapCursor = idLine(Math.min(this.upToMs, ...events.slice(0, 1).map(({ position }) => msOf(position))));
     return Buffer.from(gaps.map((gap) => gapCursor + gapText(gap)).join('') + texts.join(''));

@@ -58,7 +58,10 @@ it('lets a few streams of one caller read at a time, and each gets all events fr
       return new FeedListener(stream);
     }),
   );
-  for (const stream of streams) await eventually(() => expect(stream.numbers).toHaveLength(150 * SHARDS));
+  for (const stream of streams)
+    await eventually('the stream has all events of every shard', () =>
+      expect(stream.numbers).toHaveLength(150 * SHARDS),
+    );
   expect(reader.pages).toBeGreaterThan(20);
   // Four at a time, of four shards each.
   expect(reader.most).toBeLessThanOrEqual(16);

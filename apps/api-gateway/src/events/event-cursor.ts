@@ -1,6 +1,6 @@
 /**
- * The cursor of an event stream, an opaque text of 10 characters: a time of Redis' clock up to which the reader has the events
- * of every shard. Release 0.1.0 wrote a position for each shard; such a cursor is read as the oldest of them.
+ * The cursor of an event stream, an opaque text of 10 characters. It holds a time of the clock of Redis: the reader has the
+ * events of every shard up to then. A cursor of release 0.1.0 held a position for each shard; the oldest of them is used.
  */
 
 const VERSION = 2;
@@ -14,7 +14,7 @@ export function encodeCursor(ms: number): string {
   return bytes.toString('base64url');
 }
 
-/** Reads a cursor, also one of 0.1.0: epoch milliseconds, or undefined if it is none. */
+/** The time of a cursor, in epoch milliseconds; undefined if the text is no cursor. */
 export function decodeCursor(text: string): number | undefined {
   if (!/^[A-Za-z0-9_-]+$/.test(text)) return undefined;
   const bytes = Buffer.from(text, 'base64url');
@@ -24,8 +24,8 @@ export function decodeCursor(text: string): number | undefined {
 }
 
 /**
- * A version, the newest time, then two numbers a shard: how much older its position is, plus one, and the number within
- * that millisecond. A single 0 means a shard without events: every event there is newer than the cursor.
+ * The format of 0.1.0: a version, the newest time, and two numbers for each shard: how much older its position is, plus one, and
+ * the number within that millisecond. A single 0 stands for a shard without events: all its events are newer than the cursor.
  */
 function oldestOf010(bytes: Buffer): number | undefined {
   const newest = bytes.readUIntBE(1, 6);
@@ -41,7 +41,7 @@ function oldestOf010(bytes: Buffer): number | undefined {
   return oldest < 0 ? undefined : oldest;
 }
 
-/** Seven bits a byte, the lowest first; the high bit says that more follow. */
+/** Seven bits per byte, the lowest first; the high bit is set if more bytes follow. */
 function readNumber(reader: { bytes: Buffer; at: number }): number | undefined {
   let value = 0;
   for (let scale = 1; scale <= 2 ** 48; scale *= 0x80) {

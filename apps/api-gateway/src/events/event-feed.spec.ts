@@ -66,7 +66,7 @@ describe('EventFeed', () => {
     const listeners = await Promise.all([subscribe(), subscribe(), subscribe()]);
     const added = await Promise.all([0, 1, 2, 3].map((shard) => append(shard, 300)));
     for (const listener of listeners) {
-      await eventually(() => expect(listener.numbers).toHaveLength(1200));
+      await eventually('the subscriber has all 1,200 events', () => expect(listener.numbers).toHaveLength(1200));
       for (const [shard, wanted] of added.entries()) expect(inShard(listener, shard)).toEqual(wanted);
       expect(listener.received[0]).toMatchObject({
         event: 'message.status',
@@ -76,14 +76,14 @@ describe('EventFeed', () => {
   });
 
   it('keeps the order of the events of a shard across its streams', async () => {
-    const first = await subscribe();
+    const first = await begun();
     const { lastId } = first;
     const added: number[] = [];
     for (let i = 0; i < 40; i++)
       added.push(...(await append(1, 1, { type: i % 3 === 0 ? 'connection.refused' : 'connection.online' })));
-    await eventually(() => expect(first.numbers).toEqual(added));
+    await eventually('the subscriber that follows has all events in order', () => expect(first.numbers).toEqual(added));
     const again = await subscribe({ after: lastId });
-    await eventually(() => expect(again.numbers).toEqual(added));
+    await eventually('the subscriber that resumes has all events in order', () => expect(again.numbers).toEqual(added));
   });
 
   it('passes on only events of the types and of the client that were asked for', async () => {
@@ -94,7 +94,9 @@ describe('EventFeed', () => {
     const [gone] = await append(2, 1, { type: 'connection.offline' });
     const everything = await subscribe();
     const [last] = await append(1, 1, { client_id: 'another' });
-    await eventually(() => expect(everything.numbers).toContain(last));
+    await eventually('the subscriber without a filter has the last event', () =>
+      expect(everything.numbers).toContain(last),
+    );
     expect(offline.numbers).toEqual([gone]);
     expect(one.numbers).toEqual(status);
     expect(none.received).toEqual([]);
@@ -105,7 +107,9 @@ describe('EventFeed', () => {
       const listener = await subscribe({ types: ['connection.online'], of: beating });
       await append(0, 3);
       const [seconds = '0'] = await redis.time();
-      await eventually(() => expect(decodeCursor(listener.lastId) ?? 0).toBeGreaterThan(Number(seconds) * 1000));
+      await eventually('a heartbeat carries a cursor later than the last event', () =>
+        expect(decodeCursor(listener.lastId) ?? 0).toBeGreaterThan(Number(seconds) * 1000),
+      );
       expect(listener.received).toEqual([]);
     });
   });
@@ -116,10 +120,10 @@ describe('EventFeed', () => {
       expect(small.full).toBe(true);
       expect(await small.subscribe({ types: undefined, clientId: undefined }, undefined)).toBeUndefined();
       stream.destroy();
-      await eventually(() => expect(small.full).toBe(false));
+      await eventually('the feed has room again', () => expect(small.full).toBe(false));
       const next = await subscribe({ of: small });
       const [n] = await append(0, 1);
-      await eventually(() => expect(next.numbers).toEqual([n]));
+      await eventually('the new subscriber has the event', () => expect(next.numbers).toEqual([n]));
     });
   });
 
@@ -138,7 +142,7 @@ describe('EventFeed', () => {
     const listeners = await Promise.all([subscribe({ of: stopped }), subscribe({ of: stopped })]);
     await stopped.stop();
     for (const listener of listeners) {
-      await eventually(() => expect(listener.closed).toBe(true));
+      await eventually('the stream has ended', () => expect(listener.closed).toBe(true));
       expect(listener.received).toMatchObject([{ event: 'closed', data: { reason: 'shutting-down' } }]);
     }
   });
@@ -152,7 +156,7 @@ describe('EventSubscription that takes nothing', () => {
       const stopped = newFeed();
       const stuck = await open({ of: stopped });
       if (ended !== undefined) stuck.finish(ended);
-      const closed = once(stuck, 'close');
+      const closed = once(stuck.stream, 'close');
       await stopped.stop();
       await closed;
     },
@@ -164,7 +168,7 @@ describe('EventSubscription that resumes', () => {
   it('resumes from any id it has received, on any gateway, and misses no event', async () => {
     const first = await subscribe();
     const added = [...(await append(0, 40)), ...(await append(3, 40)), ...(await append(1, 40))];
-    await eventually(() => expect(first.numbers).toHaveLength(120));
+    await eventually('the subscriber has all 120 events', () => expect(first.numbers).toHaveLength(120));
     await withFeed({}, async (another) => {
       const during = append(0, 500);
       for (const cut of [0, 1, 57, 119]) {
@@ -172,7 +176,9 @@ describe('EventSubscription that resumes', () => {
         const seen = first.numbers.slice(0, cut + 1);
         const rest = await subscribe({ after: id, of: cut % 2 === 0 ? feed : another });
         const more = [...added, ...(await during)];
-        await eventually(() => expect(new Set([...seen, ...rest.numbers])).toEqual(new Set(more)));
+        await eventually('both streams together have every event', () =>
+          expect(new Set([...seen, ...rest.numbers])).toEqual(new Set(more)),
+        );
         expect(rest.numbers.length).toBe(new Set(rest.numbers).size);
         for (let shard = 0; shard < SHARDS; shard++)
           expect(inShard(rest, shard)).toEqual(inShard(rest, shard).toSorted(byNumber));
@@ -182,25 +188,27 @@ describe('EventSubscription that resumes', () => {
   });
 
   it('joins the subscribers that follow, and gets the same ids as they do', async () => {
-    const live = await subscribe();
+    const live = await begun();
     const { lastId } = live;
     const added = await append(0, 300);
-    await eventually(() => expect(live.numbers).toEqual(added));
+    await eventually('the subscriber that follows has all events', () => expect(live.numbers).toEqual(added));
     const late = await subscribe({ after: lastId });
-    await eventually(() => expect(late.numbers).toEqual(added));
+    await eventually('the subscriber that resumes has all events', () => expect(late.numbers).toEqual(added));
     const [n] = await append(2, 1);
-    await eventually(() => expect([live.numbers.at(-1), late.numbers.at(-1)]).toEqual([n, n]));
+    await eventually('both subscribers have the newest event', () =>
+      expect([live.numbers.at(-1), late.numbers.at(-1)]).toEqual([n, n]),
+    );
     expect(late.numbers).toHaveLength(301);
     expect(late.received.at(-1)?.id).toBe(live.received.at(-1)?.id);
   });
 
   it('gets a repeated event with the same event_id', async () => {
-    const first = await subscribe();
+    const first = await begun();
     const { lastId } = first;
     await append(2, 3);
-    await eventually(() => expect(first.numbers).toHaveLength(3));
+    await eventually('the first subscriber has three events', () => expect(first.numbers).toHaveLength(3));
     const again = await subscribe({ after: lastId });
-    await eventually(() => expect(again.numbers).toHaveLength(3));
+    await eventually('the second subscriber has the same three events', () => expect(again.numbers).toHaveLength(3));
     const ids = ({ received }: FeedListener): unknown[] => received.map(({ data }) => data['event_id']);
     expect(ids(again)).toEqual(ids(first));
     expect(ids(first)).toEqual(Array.from({ length: 3 }, () => expect.stringMatching(/^2-\d+-\d+$/) as unknown));
@@ -215,7 +223,7 @@ describe('the gap event', () => {
     const kept = await redis.xlen(keys.events(1));
     expect(kept).toBeLessThan(6);
     const late = await subscribe({ after: lastId });
-    await eventually(() => expect(late.numbers).toHaveLength(kept));
+    await eventually('the subscriber has all events that were kept', () => expect(late.numbers).toHaveLength(kept));
     const gaps = late.events.filter((event) => event === 'gap');
     expect(late.events).toEqual([...gaps, ...late.numbers.map(() => 'message.status')]);
     expect(late.received[0]?.data).toMatchObject({ type: 'gap', shard: 1, streams: ['state'] });
@@ -227,10 +235,12 @@ describe('the gap event', () => {
     for (let i = 0; i < 4; i++) added.push(...(await append(1, 500, KILOBYTE)));
     const slow = await open({ after: lastId });
     // It has read a first page, and waits until that is taken.
-    await eventually(() => expect(slow.readableLength).toBeGreaterThan(16_000));
+    await eventually('the first page waits to be taken', () =>
+      expect(slow.stream.readableLength).toBeGreaterThan(16_000),
+    );
     await log.trim(1, 400_000);
     const listener = new FeedListener(slow);
-    await eventually(() => expect(listener.numbers.at(-1)).toBe(added.at(-1)));
+    await eventually('the subscriber has the newest event', () => expect(listener.numbers.at(-1)).toBe(added.at(-1)));
     expect(listener.numbers[0]).toBe(added[0]);
     expect(listener.numbers.length).toBeLessThan(added.length);
     expect(new Set(listener.gaps)).toEqual(new Set([1]));
@@ -239,33 +249,41 @@ describe('the gap event', () => {
   it('sends no gap if the trimmed events had been read', async () => {
     const first = await begun();
     await append(1, 20, KILOBYTE);
-    await eventually(() => expect(first.numbers).toHaveLength(20));
+    await eventually('the subscriber has all 20 events', () => expect(first.numbers).toHaveLength(20));
     await log.trim(1, 4000);
     const [n] = await append(1, 1);
-    await eventually(() => expect(first.numbers.at(-1)).toBe(n));
+    await eventually('the subscriber has the newest event', () => expect(first.numbers.at(-1)).toBe(n));
     expect(first.gaps).toEqual([]);
   });
 
   it('sends a gap to subscribers that follow if Redis was emptied', async () => {
     const first = await begun();
     await append(1, 3);
-    await eventually(() => expect(first.numbers).toHaveLength(3));
+    await eventually('the subscriber has three events', () => expect(first.numbers).toHaveLength(3));
     await redis.flushall();
     const added = await append(1, 2);
-    await eventually(() => expect(first.numbers.slice(3)).toEqual(added));
-    await eventually(() => expect(first.gaps.toSorted(byNumber)).toEqual([0, 1, 2, 3]));
+    await eventually('the subscriber has the events after the loss', () =>
+      expect(first.numbers.slice(3)).toEqual(added),
+    );
+    await eventually('the subscriber has a gap for every shard', () =>
+      expect(first.gaps.toSorted(byNumber)).toEqual([0, 1, 2, 3]),
+    );
   });
 
   it('sends a gap to subscribers that resume if Redis was emptied in between', async () => {
     const first = await begun();
     await append(1, 3);
-    await eventually(() => expect(first.numbers).toHaveLength(3));
+    await eventually('the first subscriber has three events', () => expect(first.numbers).toHaveLength(3));
     await redis.flushall();
     await withFeed({}, async (another) => {
       const late = await subscribe({ after: first.lastId, of: another });
-      await eventually(() => expect(late.gaps.toSorted(byNumber)).toEqual([0, 1, 2, 3]));
+      await eventually('the subscriber that resumes has a gap for every shard', () =>
+        expect(late.gaps.toSorted(byNumber)).toEqual([0, 1, 2, 3]),
+      );
       const added = await append(1, 2);
-      await eventually(() => expect(late.numbers).toEqual(added));
+      await eventually('the subscriber that resumes has the events after the loss', () =>
+        expect(late.numbers).toEqual(added),
+      );
     });
   });
 
@@ -276,43 +294,46 @@ describe('the gap event', () => {
       await log.trim(shard, 4000);
     }
     const late = await subscribe({ after: lastId, clientId: 'client-2', shard: 2 });
-    await eventually(() => expect(late.numbers.length).toBeGreaterThan(0));
+    await eventually('the subscriber has events of its client', () => expect(late.numbers.length).toBeGreaterThan(0));
     expect(new Set(late.gaps)).toEqual(new Set([2]));
   });
 });
 
 describe('EventSubscription that is slow', () => {
   it('serves a slow subscriber at its own pace, and the others miss no event', async () => {
-    const stream = await open();
+    const subscription = await open();
     const quick = await subscribe();
     const added: number[] = [];
     for (let i = 0; i < 30; i++) added.push(...(await append(i % SHARDS, 50, { filling: 'x'.repeat(500) })));
-    await eventually(() => expect(quick.numbers).toHaveLength(added.length));
-    expect(stream.readableLength).toBeLessThan(100_000);
-    const slow = new FeedListener(stream);
-    await eventually(() => expect(slow.numbers).toHaveLength(added.length));
+    await eventually('the quick subscriber has all events', () => expect(quick.numbers).toHaveLength(added.length));
+    expect(subscription.stream.readableLength).toBeLessThan(100_000);
+    const slow = new FeedListener(subscription);
+    await eventually('the slow subscriber has all events', () => expect(slow.numbers).toHaveLength(added.length));
     expect(slow.numbers.toSorted(byNumber)).toEqual(added.toSorted(byNumber));
     for (let shard = 0; shard < SHARDS; shard++)
       expect(inShard(slow, shard)).toEqual(inShard(slow, shard).toSorted(byNumber));
     const [n] = await append(2, 1);
-    await eventually(() => expect([slow.numbers.at(-1), quick.numbers.at(-1)]).toEqual([n, n]));
+    await eventually('both subscribers have the newest event', () =>
+      expect([slow.numbers.at(-1), quick.numbers.at(-1)]).toEqual([n, n]),
+    );
   });
 
   it('loses no event if all subscribers together exceed the shared buffer', async () => {
     await withFeed({ subscribers: 2, totalBufferBytes: 40_000 }, async (small) => {
       const listeners = await Promise.all([subscribe({ of: small }), subscribe({ of: small })]);
       const added = await append(0, 300, { filling: 'x'.repeat(100) });
-      for (const listener of listeners) await eventually(() => expect(listener.numbers).toEqual(added));
+      for (const listener of listeners)
+        await eventually('the subscriber has all events in order', () => expect(listener.numbers).toEqual(added));
     });
   });
 
   it('keeps all subscribers together within the buffer of the gateway, and refuses one more', async () => {
     const total = 100_000;
     await withFeed({ subscribers: 1000, totalBufferBytes: total }, async (small) => {
-      const { places } = small.buffered;
+      const { maxSubscribers: places } = small.buffered;
       // A page of 4 KiB for each, in half of it.
       expect(places).toBe(12);
-      const streams = await Promise.all(
+      const subscriptions = await Promise.all(
         Array.from({ length: places }, (_, i) =>
           open({ of: small, ...(i % 2 === 0 && { types: ['message.status'] }) }),
         ),
@@ -324,9 +345,9 @@ describe('EventSubscription that is slow', () => {
         expect(await heldBytes()).toBeLessThanOrEqual(total);
       }
       expect(await heldBytes()).toBeGreaterThan(total / 3);
-      const listeners = streams.map((stream) => new FeedListener(stream));
+      const listeners = subscriptions.map((subscription) => new FeedListener(subscription));
       for (const listener of listeners) {
-        await eventually(() => expect(listener.numbers).toHaveLength(added.length));
+        await eventually('the subscriber has all events', () => expect(listener.numbers).toHaveLength(added.length));
         expect(faultsIn(listener.received, log.appended)).toEqual([]);
       }
       expect(await heldBytes()).toBeLessThanOrEqual(total);
@@ -336,11 +357,11 @@ describe('EventSubscription that is slow', () => {
 
   it('ends a subscriber that takes nothing for too long, and gives the reason if it reads again', async () => {
     await withFeed({ stalledMs: 100 }, async (impatient) => {
-      const stream = await open({ of: impatient });
+      const subscription = await open({ of: impatient });
       await append(0, 200, KILOBYTE);
-      await eventually(() => expect(stream.reason).toBe('too-slow'));
-      const slow = new FeedListener(stream);
-      await eventually(() => expect(slow.closed).toBe(true));
+      await eventually('the stream is ended as too slow', () => expect(subscription.reason).toBe('too-slow'));
+      const slow = new FeedListener(subscription);
+      await eventually('the client has read the stream to its end', () => expect(slow.closed).toBe(true));
       expect(slow.received.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'too-slow' } });
     });
   });
@@ -355,7 +376,7 @@ async function heldBytes(): Promise<number> {
 /** A listener that has got its first id. */
 async function begun(): Promise<FeedListener> {
   const listener = await subscribe();
-  await eventually(() => expect(listener.lastId).not.toBe(''));
+  await eventually('the subscriber has its first id', () => expect(listener.lastId).not.toBe(''));
   return listener;
 }
 

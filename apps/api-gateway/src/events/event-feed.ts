@@ -1,10 +1,10 @@
 /**
- * The events of all shards, read once for this process and passed to every subscriber. Reads while there is one.
+ * Reads the events of all shards once for this process, as long as it has a subscriber, and passes them to every subscriber.
  *
- * - A blocking read of all streams says which shards have something new; these are read. From time to time all are read:
- *   this moves the cursor on, and finds what a blocking read cannot, such as a Redis that was emptied.
- * - Events of a shard, and so of a connection, keep their order; those of different shards come as they are read.
- * - A Redis master that is away holds back its own shards, and the cursor with them.
+ * - A blocking read of all streams names the shards that have new events; these shards are read. From time to time all shards
+ *   are read: this advances the cursor, and finds what a blocking read cannot, such as a Redis that was emptied.
+ * - Events of a shard, and so of a connection, keep their order; events of different shards come as they are read.
+ * - A Redis master that is away holds back its own shards and the cursor, and nothing else.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff, counter, gauge, type Logger, sharedAbort } from '@app/platform';
@@ -19,31 +19,35 @@ import { BufferedBytes, type BufferLimits } from './buffered-bytes.js';
 import { CatchUpTurns } from './catch-up-turns.js';
 import { EventQueue } from './event-queue.js';
 import { EventBatch } from './event-batch.js';
-import { EventSubscription, type FeedPosition } from './event-subscription.js';
+import { EventSubscription } from './event-subscription.js';
 import { END_REASONS, type EventFilter } from './sse-event.js';
+import type { FeedPosition } from './subscription-text.js';
 
-const subscribed = gauge('event_subscribers', 'Open event streams.');
-const read = counter('events_read', 'Events read from Redis for the subscribers of this gateway.');
-const ends = counter('event_streams_ended', 'Event streams that ended, by reason.', {
+const openStreams = gauge('event_subscribers', 'Open event streams.');
+const eventsRead = counter('events_read', 'Events read from Redis for the subscribers of this gateway.');
+const streamsEnded = counter('event_streams_ended', 'Event streams that ended, by reason.', {
   reason: [...END_REASONS, 'left'],
 });
-const gaps = counter('event_gaps', 'Times the feed found that events of a shard were gone before it had read them.');
+const gapsFound = counter('event_gaps', 'Times the feed found that events of a shard were gone before it read them.');
 
-/** Shards that Redis is asked for together. */
+/** Shards that are read from Redis at the same time. */
 const SHARDS_AT_ONCE = 256;
-/** So many bytes as stored become at most twice as many of text. */
+/** The text of an event has at most twice as many bytes as Redis stores for it. */
 const TEXT_FACTOR = 2;
-/** Pause between two batches, in milliseconds: each batch costs a write to every subscriber. A tenth for each, up to this. */
+/**
+ * Each batch costs a write to every subscriber, so the feed pauses between batches: a tenth of a millisecond for each
+ * subscriber, and at most this long.
+ */
 const LONGEST_PAUSE_MS = 20;
-/** How long a subscriber may take for the rest when the gateway stops, in milliseconds: less than the shortest SHUTDOWN_GRACE. */
+/** How long a subscriber may take for its last bytes when the gateway stops, in milliseconds: below the least SHUTDOWN_GRACE. */
 const STOP_MS = 500;
-/** All shards are read at least this often, per shard. */
-const ALL_EVERY_MS_A_SHARD = 31;
-const ALL_EVERY_MS = 1000;
+/** Interval at which all shards are read: a second, or longer if there are more than 32 shards. */
+const READ_ALL_MS = 1000;
+const READ_ALL_MS_PER_SHARD = 31;
 
 export interface FeedLimits extends BufferLimits {
   heartbeatMs: number;
-  /** A subscriber that takes nothing for so long is ended. */
+  /** The stream of a subscriber that takes nothing for so long is ended. */
   stalledMs: number;
 }
 
@@ -52,7 +56,7 @@ export class EventFeed {
   private readonly queues = new Set<EventQueue>();
   readonly buffered: BufferedBytes;
   readonly turns = new CatchUpTurns();
-  /** Its position in every shard; undefined while it does not read. */
+  /** Position in every shard; undefined while the feed does not read. */
   private positions: ShardPosition[] | undefined;
   /** Time up to which each shard has been read, epoch milliseconds. */
   private upTo: number[] = [];
@@ -70,9 +74,9 @@ export class EventFeed {
     this.buffered = new BufferedBytes(limits);
   }
 
-  /** Whether it takes no more subscribers. */
+  /** Whether no more subscribers are admitted. */
   get full(): boolean {
-    return this.isStopping() || this.subscribers.size >= this.buffered.places;
+    return this.isStopping() || this.subscribers.size >= this.buffered.maxSubscribers;
   }
 
   /** Time up to which every shard has been read, epoch milliseconds. */
@@ -80,33 +84,31 @@ export class EventFeed {
     return smallest(this.upTo);
   }
 
-  /** Its position now. */
   position(): FeedPosition {
     return { positions: this.positions?.slice() ?? [], upTo: this.upTo.slice() };
   }
 
   /**
-   * A new subscriber, from now on or from a cursor's time, epoch milliseconds.
-   * Rejects with what Redis says if it cannot begin.
-   * @returns undefined if there is no room by now
+   * Admits a subscriber. `fromMs`: time of its cursor, epoch milliseconds; undefined: events from now on.
+   * @returns undefined if no more are admitted @throws the error of Redis if the ends of the logs cannot be read
    */
   async subscribe(filter: EventFilter, fromMs: number | undefined): Promise<EventSubscription | undefined> {
-    // While one waits for it, the last subscriber may leave, and the feed end.
+    // During the wait the last other subscriber may leave: the feed then stops reading, and has no positions again.
     while (this.positions === undefined) await this.open();
     if (this.full) return undefined;
     const subscription = new EventSubscription(this, this.reader, filter, fromMs, this.logger);
     this.subscribers.add(subscription);
-    subscribed.set(this.subscribers.size);
+    openStreams.set(this.subscribers.size);
     this.running ??= this.run(this.positions);
-    subscription.once('close', () => {
+    subscription.stream.once('close', () => {
       this.subscribers.delete(subscription);
-      subscribed.set(this.subscribers.size);
-      ends.inc({ reason: subscription.reason ?? 'left' });
+      openStreams.set(this.subscribers.size);
+      streamsEnded.inc({ reason: subscription.reason ?? 'left' });
     });
     return subscription;
   }
 
-  /** What is read from now on. The queue is to be closed with `leave`. */
+  /** Opens a queue of what is read from now on; close it with `leave`. */
   join(filter: EventFilter): EventQueue {
     const queue = new EventQueue(filter, this.buffered.queueBytes, this.buffered);
     this.queues.add(queue);
@@ -118,7 +120,7 @@ export class EventFeed {
     queue.close();
   }
 
-  /** Ends every stream with a last event that says so. */
+  /** Ends every stream with a last event that says why. */
   async stop(): Promise<void> {
     this.stopping.abort();
     for (const subscription of this.subscribers) subscription.finish('shutting-down', STOP_MS);
@@ -126,20 +128,20 @@ export class EventFeed {
     await this.running;
   }
 
-  /** Finds the ends of the logs, unless it reads them already. */
+  /** Finds the ends of the logs; callers at the same time share one search. */
   private async open(): Promise<void> {
-    this.opening ??= this.ends().finally(() => (this.opening = undefined));
+    this.opening ??= this.readEnds().finally(() => (this.opening = undefined));
     const ends = await this.opening;
     if (this.positions !== undefined) return;
     this.positions = ends;
     this.upTo = ends.map(({ seenMs }) => seenMs);
   }
 
-  /** Reads the ends twice: the first read may create a log, and a cursor must not be older than that. */
-  private async ends(): Promise<ShardPosition[]> {
+  /** Reads the ends twice: the first read may create a log, and a cursor must not be older than its log. */
+  private async readEnds(): Promise<ShardPosition[]> {
     const shards = Array.from({ length: this.reader.shardCount }, (_, shard) => shard);
-    await settledInTurn(shards, (shard) => this.reader.end(shard));
-    const ends = await settledInTurn(shards, (shard) => this.reader.end(shard));
+    await readAllSettled(shards, (shard) => this.reader.end(shard));
+    const ends = await readAllSettled(shards, (shard) => this.reader.end(shard));
     return ends.map((end) => {
       if (end.status === 'rejected') throw end.reason as Error;
       return end.value;
@@ -148,21 +150,21 @@ export class EventFeed {
 
   private async run(positions: ShardPosition[]): Promise<void> {
     const everyShard = positions.map((_, shard) => shard);
-    const allEveryMs = Math.max(ALL_EVERY_MS, everyShard.length * ALL_EVERY_MS_A_SHARD);
-    let allAt = 0;
+    const readAllMs = Math.max(READ_ALL_MS, everyShard.length * READ_ALL_MS_PER_SHARD);
+    let readAllAt = 0;
     let due = new Set(everyShard);
     while (this.subscribers.size > 0 && !this.isStopping()) {
       try {
         if (due.size === 0) due = await this.bell.wait(positions);
-        if (performance.now() >= allAt) {
+        if (performance.now() >= readAllAt) {
           due = new Set(everyShard);
-          allAt = performance.now() + allEveryMs;
+          readAllAt = performance.now() + readAllMs;
         }
         const { more, failure } = await this.readBatch(positions, due);
         due = more;
         if (failure === undefined) this.backoff.succeeded();
-        // The shards of the other masters continue to be read.
-        else allAt = performance.now() + this.failed(failure);
+        // Go on reading the shards of the other masters.
+        else readAllAt = performance.now() + this.failed(failure);
         const pause = Math.min(LONGEST_PAUSE_MS, Math.round(this.subscribers.size / 10));
         if (pause > 0) await sleep(pause);
       } catch (error) {
@@ -178,14 +180,14 @@ export class EventFeed {
   /** @returns how long to wait before the next try, in milliseconds */
   private failed(error: unknown): number {
     const waitMs = this.backoff.failed();
-    this.logger.warn({ err: error, wait_ms: waitMs }, 'reading events failed; trying again');
+    this.logger.warn({ err: error, wait_ms: waitMs }, 'events could not be read; trying again');
     return waitMs;
   }
 
   /**
-   * Reads a batch of events and passes it on. A batch fits twice into a queue, so that a subscriber that keeps up does not
-   * overflow.
-   * @returns the shards that have more, and why shards could not be read. @throws it if none could
+   * Reads a batch of events and passes it on. Two batches fit into a queue, so that the queue of a subscriber that keeps up does
+   * not overflow.
+   * @returns the shards that have more, and the error of the shards that could not be read @throws it if no shard could be read
    */
   private async readBatch(
     positions: ShardPosition[],
@@ -193,7 +195,7 @@ export class EventFeed {
   ): Promise<{ more: Set<number>; failure: Error | undefined }> {
     const before = positions.slice();
     const bytes = this.buffered.queueBytes / 2 / TEXT_FACTOR / EVENT_STREAM_NAMES.length / Math.max(1, shards.size);
-    const results = await settledInTurn([...shards], (shard) =>
+    const results = await readAllSettled([...shards], (shard) =>
       this.reader.read(shard, positionIn(positions, shard), Math.ceil(bytes)),
     );
     const pages = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
@@ -209,8 +211,8 @@ export class EventFeed {
 
   private pass(pages: readonly EventPage[], before: readonly ShardPosition[]): void {
     const batch = new EventBatch(pages, this.upToMs, before, this.logger);
-    read.inc(batch.events.length);
-    gaps.inc(batch.gaps.length);
+    eventsRead.inc(batch.events.length);
+    gapsFound.inc(batch.gaps.length);
     if (batch.events.length + batch.gaps.length === 0) return;
     for (const queue of this.queues) queue.push(batch);
   }
@@ -220,14 +222,14 @@ export class EventFeed {
   }
 }
 
-/** Reads a limited number of shards at a time, so that the last command is answered within its time limit. */
-async function settledInTurn<T>(
+/** Reads a limited number of shards at a time, so that each command is answered within its time limit. */
+async function readAllSettled<T>(
   shards: readonly number[],
-  ask: (shard: number) => Promise<T>,
+  read: (shard: number) => Promise<T>,
 ): Promise<PromiseSettledResult<T>[]> {
   const results: PromiseSettledResult<T>[] = [];
   for (let from = 0; from < shards.length; from += SHARDS_AT_ONCE) {
-    results.push(...(await Promise.allSettled(shards.slice(from, from + SHARDS_AT_ONCE).map(ask))));
+    results.push(...(await Promise.allSettled(shards.slice(from, from + SHARDS_AT_ONCE).map(read))));
   }
   return results;
 }

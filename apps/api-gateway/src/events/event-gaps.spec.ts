@@ -33,7 +33,7 @@ afterEach(() => Promise.all(feeds.map((feed) => feed.stop())));
 
 async function begun(feed: EventFeed, after?: string): Promise<FeedListener> {
   const listener = await listenAt(feed, after === undefined ? {} : { after });
-  await eventually(() => expect(listener.lastId).not.toBe(''));
+  await eventually('the reader has its first id', () => expect(listener.lastId).not.toBe(''));
   return listener;
 }
 
@@ -56,13 +56,15 @@ describe('the gap event names the shard, the streams, and the time from and unti
     const { lastId } = await begun(feeds[0]);
     const refused = await log.append(1, 5, { type: 'connection.refused' });
     await log.append(1, 400, KILOBYTE);
-    const stream = await openAt(feeds[0], { after: lastId });
+    const slow = await openAt(feeds[0], { after: lastId });
     // It has read a first page, and waits until that is taken.
-    await eventually(() => expect(stream.readableLength).toBeGreaterThan(16_000));
+    await eventually('the first page waits to be taken', () =>
+      expect(slow.stream.readableLength).toBeGreaterThan(16_000),
+    );
     await log.trim(1, 100_000);
-    const reader = new FeedListener(stream);
+    const reader = new FeedListener(slow);
     const newest = log.appended.at(-1)?.n;
-    await eventually(() => expect(reader.numbers.at(-1)).toBe(newest));
+    await eventually('the reader has the newest event', () => expect(reader.numbers.at(-1)).toBe(newest));
     const missing = log.appended.filter(({ n }) => !reader.numbers.includes(n));
     expect(missing.length).toBeGreaterThan(100);
     expect(reader.numbers).toEqual(expect.arrayContaining(refused.map(({ n }) => n)));
@@ -73,11 +75,11 @@ describe('the gap event names the shard, the streams, and the time from and unti
   it('reports a gap to a reader that follows', async () => {
     const reader = await begun(feeds[0]);
     await log.append(2, 3);
-    await eventually(() => expect(reader.numbers).toHaveLength(3));
+    await eventually('the reader has three events', () => expect(reader.numbers).toHaveLength(3));
     // Appended and pushed out again in one moment.
     await log.limit(2, 20_000);
     await log.append(2, 60, { ...KILOBYTE, type: 'connection.refused' });
-    await eventually(() => expect(reader.numbers.at(-1)).toBe(62));
+    await eventually('the reader has the newest event', () => expect(reader.numbers.at(-1)).toBe(62));
     const missing = log.appended.filter(({ n }) => !reader.numbers.includes(n));
     expect(missing.length).toBeGreaterThan(40);
     expectGap(reader, 2, ['refusals'], missing);
@@ -93,7 +95,7 @@ describe('the gap event names the shard, the streams, and the time from and unti
     await log.limit(0, 4000);
     await log.append(0, 10, KILOBYTE);
     const reader = await begun(feeds[1], lastId);
-    await eventually(() => expect(reader.numbers.at(-1)).toBe(9));
+    await eventually('the reader has the newest event', () => expect(reader.numbers.at(-1)).toBe(9));
     expect(reader.gaps).toContain(0);
     expect(faultsIn(reader.received, log.appended)).toEqual([]);
   });
@@ -107,13 +109,13 @@ describe("a master's clock that steps back", () => {
     await log.setClock(1, Date.now() + AHEAD_MS);
     await log.append(1, 3);
     await log.append(2, 3);
-    await eventually(() => expect(follower.numbers).toHaveLength(6));
+    await eventually('the follower has all six events', () => expect(follower.numbers).toHaveLength(6));
     // From now on it shows the real time again, a minute before the newest event.
     const resumed = await begun(feeds[1], follower.received[2]?.id);
     await log.append(1, 3);
     await log.append(2, 3);
     for (const reader of [follower, resumed]) {
-      await eventually(() => expect(new Set(reader.numbers).size).toBe(12));
+      await eventually('the reader has all twelve events', () => expect(new Set(reader.numbers).size).toBe(12));
       expect(faultsIn(reader.received, log.appended)).toEqual([]);
       expect(reader.gaps).toEqual([]);
     }
@@ -129,22 +131,30 @@ describe("a master's clock that steps back", () => {
     const follower = await begun(feeds[0]);
     await log.append(1, 3);
     await everyShard(start + 30_000);
-    await eventually(() => expect(follower.upToMs).toBeGreaterThanOrEqual(start + 30_000));
+    await eventually('the cursor of the follower has reached the clock that ran ahead', () =>
+      expect(follower.upToMs).toBeGreaterThanOrEqual(start + 30_000),
+    );
     const late = follower.lastId;
     await log.setClock(1, start + 10_000);
-    await eventually(() => expect(gapsOf(follower)).toMatchObject([{ shard: 1, streams: ['state', 'refusals'] }]));
+    await eventually('the follower has one gap of both streams', () =>
+      expect(gapsOf(follower)).toMatchObject([{ shard: 1, streams: ['state', 'refusals'] }]),
+    );
     const resumed = await begun(feeds[1], late);
-    await eventually(() => expect(new Set(resumed.gaps)).toEqual(new Set([1])));
+    await eventually('the reader that resumes has a gap of shard 1 only', () =>
+      expect(new Set(resumed.gaps)).toEqual(new Set([1])),
+    );
     await log.append(1, 3);
     for (const reader of [follower, resumed]) {
-      await eventually(() => expect(reader.numbers.slice(-3)).toEqual([3, 4, 5]));
+      await eventually('the reader has the three newest events', () =>
+        expect(reader.numbers.slice(-3)).toEqual([3, 4, 5]),
+      );
       const [gap] = gapsOf(reader);
       expect(Date.parse(String(gap?.['from']))).toBeLessThanOrEqual(start + 10_000);
       expect(Date.parse(String(gap?.['until']))).toBeGreaterThanOrEqual(start + 30_000);
     }
     // The cursor has gone back with the clock: what comes now is not skipped when the clock has caught up again.
     const { beats } = follower;
-    await eventually(() => expect(follower.beats).toBeGreaterThan(beats));
+    await eventually('the follower gets a heartbeat', () => expect(follower.beats).toBeGreaterThan(beats));
     expect(follower.upToMs).toBeLessThan(start + 30_000);
     expect(follower.upToMs).toBeGreaterThanOrEqual(start + 10_000);
     const cursor = follower.lastId;
@@ -153,7 +163,7 @@ describe("a master's clock that steps back", () => {
     await everyShard(start + 50_000);
     await log.append(1, 1);
     const again = await begun(feeds[1], cursor);
-    await eventually(() => expect(again.numbers.at(-1)).toBe(8));
+    await eventually('the reader that resumes has the newest event', () => expect(again.numbers.at(-1)).toBe(8));
     expect(again.numbers).toEqual(expect.arrayContaining(inBetween.map(({ n }) => n)));
     expect(again.gaps).toEqual([]);
   });

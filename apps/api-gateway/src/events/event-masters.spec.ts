@@ -17,7 +17,7 @@ let feeds: [EventFeed, EventFeed];
 beforeAll(async () => {
   cluster = await startRedisCluster();
   redis = connectRedis(cluster.url, { name: 'spec', whenAway: 'fail' }, quiet);
-  await eventually(() => expect(redis.status).toBe('ready'));
+  await eventually('the connection to the cluster is ready', () => expect(redis.status).toBe('ready'));
   // The others serve on while one of them is away.
   for (const { port } of cluster.ports) await onMaster(port, ['CONFIG', 'SET', 'cluster-require-full-coverage', 'no']);
   log = new EventLog(redis, keys, SHARDS);
@@ -62,37 +62,42 @@ it('holds back the cursor, but no event of other shards, while a master is away,
   const follower = await listenAt(feeds[0]);
   // Keeps the feed of the other gateway going.
   await listenAt(feeds[1]);
-  await eventually(() => expect(follower.lastId).not.toBe(''));
+  await eventually('the follower has its first id', () => expect(follower.lastId).not.toBe(''));
   const early = follower.lastId;
   const before = await log.append(held, 3);
-  await eventually(() => expect(follower.numbers).toHaveLength(3));
+  await eventually('the follower has three events', () => expect(follower.numbers).toHaveLength(3));
   node?.child.kill('SIGSTOP');
   const awayMs = Date.now();
   let resumed: FeedListener;
   try {
     resumed = await listenAt(feeds[1], { after: early });
     for (let i = 0; i < 2; i++) {
-      for (const shard of served) await eventually(() => log.append(shard, 2));
+      for (const shard of served)
+        await eventually('the events of a shard on another master are stored', () => log.append(shard, 2));
       for (const reader of [follower, resumed]) {
-        await eventually(() => expect(missing(reader).filter(({ shard }) => shard !== held)).toEqual([]));
+        await eventually('the reader has all events of the shards that are served', () =>
+          expect(missing(reader).filter(({ shard }) => shard !== held)).toEqual([]),
+        );
       }
     }
     for (const reader of [follower, resumed]) {
       const { beats } = reader;
-      await eventually(() => expect(reader.beats).toBeGreaterThan(beats + 1));
+      await eventually('the reader gets two heartbeats', () => expect(reader.beats).toBeGreaterThan(beats + 1));
       expect(reader.upToMs).toBeLessThanOrEqual(awayMs);
     }
   } finally {
     node?.child.kill('SIGCONT');
   }
-  const after = await eventually(() => log.append(held, 3));
+  const after = await eventually('the events of the shard that was away are stored', () => log.append(held, 3));
   for (const reader of [follower, resumed]) {
-    await eventually(() =>
+    await eventually('the reader has the events from before and after the outage', () =>
       expect(reader.numbers).toEqual(expect.arrayContaining([...before, ...after].map(({ n }) => n))),
     );
     expect(faultsIn(reader.received, log.appended)).toEqual([]);
     expect(reader.gaps).toEqual([]);
-    await eventually(() => expect(reader.upToMs).toBeGreaterThan(awayMs + 1));
+    await eventually('the cursor of the reader has passed the outage', () =>
+      expect(reader.upToMs).toBeGreaterThan(awayMs + 1),
+    );
   }
 });
 

@@ -67,7 +67,7 @@ function isWhole({ numbers }: FeedListener): void {
 it('sends every later event in order to a reader that resumes at any of 100 random positions', async () => {
   const random = new Random(seedOfRun());
   const follower = await listenAt(feed(0));
-  await eventually(() => expect(follower.lastId).not.toBe(''));
+  await eventually('the follower has its first id', () => expect(follower.lastId).not.toBe(''));
   const begin = follower.lastId;
   let clock = Date.now() + 10_000;
   for (let i = 0; i < 200; i++) {
@@ -77,7 +77,7 @@ it('sends every later event in order to a reader that resumes at any of 100 rand
     for (let n = 0; n < 3; n++) await appendSome(random.below(CLIENTS), random.below(3), 1 + random.below(3));
   }
   const catchingUp = await listenAt(feed(1), { after: begin });
-  for (const reader of [follower, catchingUp]) await eventually(() => isWhole(reader));
+  for (const reader of [follower, catchingUp]) await eventually('the reader has every event', () => isWhole(reader));
   let late = 0;
   const resumeAt = async (at: number, i: number): Promise<void> => {
     const { received } = i % 2 === 0 ? follower : catchingUp;
@@ -85,10 +85,10 @@ it('sends every later event in order to a reader that resumes at any of 100 rand
     const before = received.slice(0, at + 1).map(({ data }) => data['event_id']);
     const wanted = log.appended.filter(({ event_id }) => !before.includes(event_id));
     const reader = await listenAt(feed(random.below(2)), { after: received[at]?.id ?? '' });
-    await eventually(() => {
+    await eventually(`${what}: the reader has every later event`, () => {
       const got = reader.received.map(({ data }) => data['event_id']);
       expect(new Set([...before, ...got]).size).toBe(log.appended.length);
-    }, what);
+    });
     expect([what, ...faultsIn(reader.received, wanted), ...reader.gaps]).toEqual([what]);
     if (!reader.numbers.includes(0)) late++;
     reader.stream.destroy();
@@ -128,7 +128,8 @@ it('keeps the order of each client and loses nothing without a gap, whatever rea
       await end();
       begin();
       let reader = await listenAt(feed(0));
-      await eventually(() => expect(reader.lastId).not.toBe(''));
+      await eventually('the reader has its first id', () => expect(reader.lastId).not.toBe(''));
+      let cursor = reader.lastId;
       const received: SseEvent[] = [];
       const clocks = Array.from({ length: SHARDS }, () => Date.now() + 10_000);
       for (const [what, ...args] of steps) {
@@ -143,7 +144,9 @@ it('keeps the order of each client and loses nothing without a gap, whatever rea
         if (what === 'resume') {
           received.push(...reader.received);
           reader.stream.destroy();
-          reader = await listenAt(feed(a), { after: reader.lastId });
+          // A reader that has got no id yet keeps the one that it resumed with, as the standard says.
+          cursor = reader.lastId === '' ? cursor : reader.lastId;
+          reader = await listenAt(feed(a), { after: cursor });
         }
       }
       const last: unknown[] = [];
@@ -151,7 +154,9 @@ it('keeps the order of each client and loses nothing without a gap, whatever rea
         last.push(...(await log.append(shard, 1, { client_id: `last-${shard}` })).map(({ n }) => n));
       }
       reader.stream.resume();
-      await eventually(() => expect(reader.numbers).toEqual(expect.arrayContaining(last)));
+      await eventually('the reader has the last event of every shard', () =>
+        expect(reader.numbers).toEqual(expect.arrayContaining(last)),
+      );
       expect(faultsIn([...received, ...reader.received], log.appended)).toEqual([]);
       expect(faultsIn(reader.received, [])).toEqual([]);
       reader.stream.destroy();
@@ -166,12 +171,12 @@ it('never lets the ids of a reader that falls behind go back', async () => {
   for (let i = 0; i < 5; i++) {
     for (let shard = 0; shard < SHARDS; shard++) await log.setClock(shard, start + i * 10_000);
     for (let shard = 0; shard < SHARDS; shard++) await log.append(shard, 1);
-    await eventually(() => isWhole(reader));
+    await eventually('the reader has every event', () => isWhole(reader));
   }
   reader.stream.pause();
   for (let i = 0; i < 20; i++) await log.append(i % SHARDS, 20, { filling: 'x'.repeat(300) });
   reader.stream.resume();
-  await eventually(() => isWhole(reader));
+  await eventually('the reader that fell behind has every event', () => isWhole(reader));
   const times = reader.received.map(({ id }) => decodeCursor(id));
   expect(times).toEqual(times.toSorted((a = 0, b = 0) => a - b));
 });
@@ -184,12 +189,14 @@ it('encodes a cursor of 4,096 shards in 10 characters, and a resume with it miss
     log = new EventLog(redis, new RegistryKeys(settings.KEY_PREFIX), many);
     const first = await EventListener.open(gateway.url);
     for (const shard of [0, 77, 2048, many - 1]) await log.append(shard, 3);
-    await first.until(() => expect(first.received).toHaveLength(12));
+    await first.until('the first reader has all twelve events', () => expect(first.received).toHaveLength(12));
     expect(first.lastId).toMatch(/^[\w-]{10}$/);
     first.close();
     for (const shard of [77, many - 2]) await log.append(shard, 2);
     const second = await EventListener.open(gateway.url, {}, first.lastId);
-    await second.until(() => expect(faultsIn([...first.received, ...second.received], log.appended)).toEqual([]));
+    await second.until('both readers together have every event', () =>
+      expect(faultsIn([...first.received, ...second.received], log.appended)).toEqual([]),
+    );
     expect(second.received.map(({ event }) => event)).not.toContain('gap');
     second.close();
   } finally {

@@ -1,4 +1,4 @@
-/** What a caller may ask of the events, and what the document says of them. */
+/** The query of the event stream, and the schema of the events in the OpenAPI document. */
 import { EVENT_STREAM_NAMES, EVENT_TYPES, MESSAGE_STATUSES, type EventType } from '@app/registry';
 import { z } from 'zod';
 import { Corrections } from '../cluster/sweep.dto.js';
@@ -10,7 +10,7 @@ function typesNamed(name: string): EventType[] {
   return EVENT_TYPES.filter((type) => type === name || (name.endsWith('.*') && type.startsWith(name.slice(0, -1))));
 }
 
-// Without an id of its own: its members are the operation's parameters.
+// Without an `id` for the OpenAPI document: its members are parameters of the operation.
 export const EventsQuery = z.strictObject({
   types: z
     .string()
@@ -52,7 +52,7 @@ const change = {
 };
 const handshake = { ...change, connection_type: z.enum(['host', 'proxy']), handshake_message_id: z.string() };
 
-/** The `data` of each event, by its `type`, which is its `event` too. */
+/** The `data` of each event, by `type`; the field `event` has the same value. */
 export const EventBody = z.discriminatedUnion('type', [
   z.object({ type: z.literal('connection.online'), ...handshake }),
   z.object({ type: z.literal('connection.updated'), ...handshake }),

@@ -24,9 +24,9 @@ export class EventsController {
   @Get()
   @Requires('events:read')
   @Header('cache-control', 'no-store')
-  // Kept alive after its end, it would hold up a gateway that stops.
+  // A connection that stays open after the stream has ended would delay the stop of the gateway.
   @Header('connection', 'close')
-  // Proxies that buffer would hold events back.
+  // Tells proxies not to buffer events.
   @Header('x-accel-buffering', 'no')
   @ApiOperation({
     summary: 'What happens, as it happens',
@@ -56,16 +56,18 @@ export class EventsController {
     const fromMs = lastEventId === undefined ? undefined : timeOf(lastEventId);
     const shard = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
     const filter = { types, clientId, shard, account: caller.account, caller: caller.id };
-    const stream = await this.streams.admit(caller, async () => {
+    const { stream } = await this.streams.admit(caller, async () => {
       const subscription = await this.feed.subscribe(filter, fromMs);
       if (subscription !== undefined) return subscription;
-      throw new Problem('unavailable', 'this gateway serves as many event streams as it may', {
-        retryAfterSeconds: 5,
-      });
+      throw new Problem(
+        'unavailable',
+        'this gateway has as many event streams open as EVENT_STREAMS and EVENT_BUFFER_TOTAL allow; ask another one',
+        {
+          retryAfterSeconds: 5,
+        },
+      );
     });
-    return new StreamableFile(stream, {
-      type: 'text/event-stream; charset=utf-8',
-    });
+    return new StreamableFile(stream, { type: 'text/event-stream; charset=utf-8' });
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * In: the event streams of all shards, read once for the whole process. Out: server-sent events, each subscriber at its pace.
- * Invariants: the events of one connection come in order; a stream that is resumed by a cursor leaves none out; a slow
- * subscriber takes no more memory than its buffer.
+ * In: the event logs of all shards, read once for the whole process. Out: server-sent events, to each subscriber at its pace.
+ * Invariants: the events of one connection come in order; a stream that resumes with a cursor misses no event without a `gap`;
+ * a slow subscriber takes no more memory than its buffer.
  */
 import { Module } from '@nestjs/common';
 import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
@@ -11,14 +11,14 @@ import { EventFeed } from './event-feed.js';
 import { EventsController } from './events.controller.js';
 import type { EventsSettings } from './events.settings.js';
 
-/** Blocked in reads until something happens. */
+/** Used for blocking reads only. */
 export const EVENTS_REDIS: NamedConnection = {
   token: Symbol('EVENTS_REDIS'),
   name: 'gateway-events',
   whenAway: 'wait',
 };
 
-/** An event stream of which nothing is taken for so long is ended. */
+/** How long a client may read nothing before its stream is ended. */
 const EVENT_STALLED_MS = 60_000;
 
 @Module({

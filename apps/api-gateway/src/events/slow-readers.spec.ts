@@ -26,7 +26,7 @@ withRedis((connection, server) => {
 
 afterEach(async () => {
   await gateway.stop();
-  await eventually(async () => expect(await heldBytes()).toBe(0));
+  await eventually('the gateway buffers no more events', async () => expect(await heldBytes()).toBe(0));
 });
 
 async function begin(settings: Record<string, string> = {}): Promise<void> {
@@ -57,14 +57,14 @@ it('sends 20,000 events in order to a reader that takes a few KB at a time, hold
     most = Math.max(most, await heldBytes());
     if (appended % 2000 === 0) slow.take(4096);
   });
-  await quick.until(() => expect(quick.received).toHaveLength(20_000));
+  await quick.until('the quick reader has all 20,000 events', () => expect(quick.received).toHaveLength(20_000));
   // The quick one holds nothing any more: this is what is held for the slow one.
   expect(await heldBytes()).toBeLessThanOrEqual(MIB);
   expect(await heldBytes()).toBeGreaterThan(0);
   expect(most).toBeLessThanOrEqual(2 * MIB);
   expect(slow.received.length).toBeLessThan(19_000);
   slow.take(Infinity);
-  await slow.until(() => expect(slow.received).toHaveLength(20_000));
+  await slow.until('the slow reader has all 20,000 events', () => expect(slow.received).toHaveLength(20_000));
   for (const reader of [slow, quick]) expect(faultsIn(reader.received, log.appended)).toEqual([]);
   for (const reader of [slow, quick])
     expect(reader.received.every(({ event }) => event === 'message.status')).toBe(true);
@@ -80,7 +80,9 @@ it('refuses a reader beyond EVENT_BUFFER_TOTAL with 503, and admits it when anot
   const last = await waitUntil(() => EventListener.open(gateway.url));
   const [event] = await log.append(1, 1);
   for (const reader of [...readers.slice(1), last]) {
-    await reader.until(() => expect(reader.received.map(({ data }) => data['event_id'])).toEqual([event?.event_id]));
+    await reader.until('the reader has the event', () =>
+      expect(reader.received.map(({ data }) => data['event_id'])).toEqual([event?.event_id]),
+    );
     reader.close();
   }
 });

@@ -1,30 +1,30 @@
-/** An event as subscribers get it: parsed once and serialized once, however many subscribers there are. */
+/** Events as subscribers get them. Each is parsed and serialized once, for all subscribers. */
 import { DEFAULT_EVENT_TYPES, type EventGap, type EventType, type StoredEvent } from '@app/registry';
 
 export interface SseEvent {
   shard: number;
-  /** Its id in the shard's log. */
+  /** Id in the log of the shard. */
   position: string;
-  /** Index of its stream in the shard's log. */
+  /** Index of the stream in the log of the shard. */
   stream: number;
   type: string;
   clientId: string | undefined;
-  /** The account of its connection at that time; undefined if it had none or it was not known. */
+  /** The account of the connection at that time; undefined if it had none or none was known. */
   account: string | undefined;
-  /** Its lines without `id`, since the cursor depends on the reader. */
+  /** The lines without `id`: the cursor depends on the reader. */
   text: string;
 }
 
-/** What a subscriber asks for. */
+/** Which events a subscriber wants. */
 export interface EventFilter {
-  /** Undefined for those that every subscriber gets, `DEFAULT_EVENT_TYPES`. */
+  /** Undefined: `DEFAULT_EVENT_TYPES`. */
   types: ReadonlySet<EventType> | undefined;
   clientId: string | undefined;
-  /** The shard of that client. */
+  /** The shard of `clientId`. */
   shard?: number | undefined;
-  /** A caller that is bound to an account gets the events of its connections, and no others. */
+  /** The account that the caller is bound to: only events of its connections match. */
   account?: string | undefined;
-  /** Id of the caller; the streams of one caller take turns to catch up. */
+  /** Id of the caller: the streams of one caller take turns to catch up. */
   caller?: string | undefined;
 }
 
@@ -34,7 +34,7 @@ export function wants({ types, clientId, account }: EventFilter, event: SseEvent
   return clientId === undefined || clientId === event.clientId;
 }
 
-/** @throws SyntaxError if no release of this program wrote it */
+/** @throws SyntaxError if the stored text is not JSON */
 export function toSseEvent(shard: number, { id, stream, at, text: stored, account }: StoredEvent): SseEvent {
   const { type, client_id } = JSON.parse(stored) as { type: string; client_id?: string };
   const about = `"event_id":"${shard}-${id}","at":"${new Date(at).toISOString()}","shard":${shard}`;
@@ -42,24 +42,25 @@ export function toSseEvent(shard: number, { id, stream, at, text: stored, accoun
   return { shard, position: id, stream, type, clientId: client_id, account, text };
 }
 
-/** Events of a shard may be missing. */
+/** The `gap` event: events of a shard may be missing. */
 export function gapText({ shard, streams, from, until }: EventGap): string {
-  const details = 'events of this shard from before here are gone: read the state of what you follow again';
+  const details =
+    'earlier events of this shard are gone: read the present state of the connections and messages that you follow';
   const times = { from: new Date(from).toISOString(), until: new Date(until).toISOString() };
   return lines('gap', JSON.stringify({ type: 'gap', at: new Date().toISOString(), shard, streams, ...times, details }));
 }
 
-const ENDS = {
-  'too-slow': 'nothing was taken for too long: resume with the last id',
-  credentials: 'the credentials it was opened with are not good any more',
+const END_DETAILS = {
+  'too-slow': 'nothing was read from this stream for too long: resume with the last id',
+  credentials: 'the credentials that opened this stream have expired or were revoked: open it with new ones',
   'shutting-down': 'this gateway stops: resume with the last id',
 } as const;
-export type EndReason = keyof typeof ENDS;
-export const END_REASONS = Object.keys(ENDS) as EndReason[];
+export type EndReason = keyof typeof END_DETAILS;
+export const END_REASONS = Object.keys(END_DETAILS) as EndReason[];
 
-/** The last event of a stream that is ended here. */
+/** The `closed` event: the last one of a stream that the gateway ends. */
 export function closedText(reason: EndReason): string {
-  const details = ENDS[reason];
+  const details = END_DETAILS[reason];
   return lines('closed', JSON.stringify({ type: 'closed', at: new Date().toISOString(), reason, details }));
 }
 
