@@ -1,4 +1,4 @@
-/** The command-line tool against a whole system, as people use it and as scripts use it. */
+/** The command-line tool at a running system, as people and as scripts use it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -54,7 +54,7 @@ const objects = (out: string): Record<string, unknown>[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-it('connections lists all as a table or as JSON, and shows one', async () => {
+it('the command connections lists all connections as a table or as JSON, and shows one', async () => {
   const listed = await cli('connections', '--state', 'online', '--fact', 'fqdn=cli-1.example.com');
   expect(listed).toMatchObject({ exit: 0, err: '' });
   expect(listed.out).toMatch(
@@ -65,7 +65,7 @@ it('connections lists all as a table or as JSON, and shows one', async () => {
   expect(await cli('connections', 'nobody')).toMatchObject({ exit: 3, out: '' });
 });
 
-it('send --wait exits with 0 if the message is sent, and with 1 if it expires or the wait runs out', async () => {
+it('the command send --wait exits with 0 if the message is sent, and with 1 if it expires or the wait runs out', async () => {
   const sent = await cli('send', 'cli-1', 'test:cli', '--payload-file', '-', '--wait', '--json');
   expect(sent.exit).toBe(0);
   expect(objects(sent.out)).toMatchObject([{ directive: 'test:cli', status: 'sent' }]);
@@ -89,20 +89,20 @@ it('send --wait exits with 0 if the message is sent, and with 1 if it expires or
   expect(await cli('send', 'cli-2', 'test:cli', '--when-offline', 'reject')).toMatchObject({ exit: 3 });
 });
 
-it('watch prints events until it is interrupted', async () => {
+it('the command watch prints events until it is interrupted', async () => {
   const watching = start('watch', '--client-id', 'cli-1', '--types', 'message.status', '--json');
-  const people = start('watch', '--client-id', 'cli-1');
-  // Events that happen before a stream is open are not in it.
+  const table = start('watch', '--client-id', 'cli-1');
+  // A stream has no events from before it was open.
   await waitUntil(async () => {
     await api.send('cli-1', { directive: 'test:watched' });
     expect(objects(watching.out)[0]).toMatchObject({ type: 'message.status', client_id: 'cli-1' });
-    expect(people.out).toMatch(/message\.status {2,}cli-1 .*status=sent/);
+    expect(table.out).toMatch(/message\.status {2,}cli-1 .*status=sent/);
   });
-  for (const { child } of [watching, people]) child.kill('SIGINT');
-  expect(await Promise.all([watching.ended, people.ended])).toEqual([0, 0]);
+  for (const { child } of [watching, table]) child.kill('SIGINT');
+  expect(await Promise.all([watching.ended, table.ended])).toEqual([0, 0]);
 });
 
-it('disconnect forces a client off, and with --lift lets it connect again', async () => {
+it('the command disconnect disconnects a client, and with --lift lets it connect again', async () => {
   const refused = await cli('disconnect', 'cli-1', '--reconnect-after', 'soon');
   expect(refused.exit).toBe(3);
   expect(refused.err).toMatch(/^Refused \(422 invalid\).*\n {2}\/reconnect_after: must be/);
@@ -115,7 +115,7 @@ it('disconnect forces a client off, and with --lift lets it connect again', asyn
   expect((await api.connection('cli-1')).body.refused_until).toBeNull();
 });
 
-it('sweep --wait ends with the sweep, and cluster shows members and shards', async () => {
+it('the command sweep --wait ends with the sweep, and the command cluster shows members and shards', async () => {
   const [requested] = objects((await cli('sweep', '--json')).out);
   expect(requested).toEqual({ requested: true, sweep_id: expect.stringMatching(/^[0-9a-f-]{36}$/) as string });
   const swept = await cli('sweep', '--wait', '--json');
@@ -128,7 +128,7 @@ it('sweep --wait ends with the sweep, and cluster shows members and shards', asy
   expect(cluster.out.match(/^\d+ .* ms$/gm)).toHaveLength(32);
 });
 
-it('ends with 0 and no message when the reader of its pipe closes it', async () => {
+it('a command exits with 0 and prints no error if the reader of its pipe closes it', async () => {
   const run = start('cluster', '--shards');
   run.child.stdout?.destroy();
   expect([await run.ended, run.err]).toEqual([0, '']);

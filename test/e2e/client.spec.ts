@@ -1,4 +1,4 @@
-/** The published client against a whole system: every operation, and the methods that use several of them. */
+/** The published client at a running system: every operation, and the methods that use several operations. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,13 +50,13 @@ it('sendMessage() and waitForMessage() send a message once, and resolve when it 
   expect(device.distinct.map(({ payload }) => payload)).toEqual([{ n: 1 }]);
 });
 
-it('waitForMessage() waits for a held message until it expires or its client is back', async () => {
+it('waitForMessage() waits for a held message until it expires or is sent to the returned client', async () => {
   await (await online('held')).sayGoodbye();
   await untilState('held', 'offline');
-  const brief = await client.sendMessage('held', { directive: 'test:brief', ttl_seconds: 1 });
+  const short = await client.sendMessage('held', { directive: 'test:short', ttl_seconds: 1 });
   const kept = await client.sendMessage('held', { directive: 'test:kept' });
   const sent = client.waitForMessage(kept.message_id);
-  expect((await client.waitForMessage(brief.message_id)).status).toBe('expired');
+  expect((await client.waitForMessage(short.message_id)).status).toBe('expired');
   await online('held');
   expect((await sent).status).toBe('sent');
 });
@@ -80,7 +80,7 @@ it('sendMessages() sends a batch, and messages() and connections() list all page
   expect((await client.summarizeConnections()).total).toBe(ids.length);
 });
 
-it('verifies a connection, forces it off, lifts the refusal, cancels its message and forgets it', async () => {
+it('CloudConnector verifies a connection, disconnects it, lifts the refusal, cancels its message and forgets it', async () => {
   const device = await online('managed');
   expect(await client.verifyConnection('managed')).toMatchObject({ state: 'online', changed: false });
   await client.forceDisconnect('managed', 'never');
@@ -97,7 +97,7 @@ it('verifies a connection, forces it off, lifts the refusal, cancels its message
   await expect(client.getConnection('managed')).rejects.toMatchObject({ kind: 'unknown-connection', status: 404 });
 });
 
-it('throws a ProblemError with the pointer of the member that is wrong', async () => {
+it('CloudConnector throws a ProblemError with a pointer to the invalid member', async () => {
   const refused = await client.sendMessage('nobody', { directive: ' ' }).catch((error: unknown) => error);
   expect(refused).toBeInstanceOf(ProblemError);
   expect(refused).toMatchObject({ kind: 'invalid', errors: [{ pointer: '/directive' }] });
@@ -116,7 +116,7 @@ it('startSweep() starts a sweep that completes without a dead letter', async () 
   expect(await collect(client.deadLetters())).toEqual([]);
 });
 
-it('events() resumes after a restart of the gateway, without a loss or a repeat', async () => {
+it('events() resumes after a restart of the gateway, and neither loses nor repeats an event', async () => {
   await online('followed');
   const stopping = new AbortController();
   const received: ConnectorEvent[] = [];
@@ -130,7 +130,7 @@ it('events() resumes after a restart of the gateway, without a loss or a repeat'
       received.flatMap((event) => (event.type === 'message.status' && event.message_id === id ? [event.status] : [])),
     );
 
-  // The stream may not be open yet for the first message, or may have opened in the middle of its statuses.
+  // The stream may open after the first message was accepted: repeat until it has all statuses of one.
   const first = await waitUntil(async () => {
     const id = await send();
     await client.waitForMessage(id);
@@ -142,7 +142,7 @@ it('events() resumes after a restart of the gateway, without a loss or a repeat'
   await startApp('api-gateway', { dir, env, port: stack.gateway.port });
   const second = await send();
   await waitUntil(() => expect(statuses(second)).toContain('sent'));
-  // A resumed stream repeats two seconds, also from before the first stream was open.
+  // A resumed stream repeats two seconds, even if the first stream was not open then; the client drops repeats.
   expect([statuses(first), statuses(second)]).toEqual([SENT, SENT]);
   stopping.abort();
   await following;

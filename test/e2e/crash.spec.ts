@@ -1,4 +1,4 @@
-/** What happens when a process, Redis or the broker goes away under way: nothing accepted is lost, and it mends itself. */
+/** A process, Redis or the broker fails: nothing that was accepted is lost, and the system recovers by itself. */
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,7 +45,7 @@ afterAll(async () => {
 async function untilReady({ url }: { url: string }): Promise<void> {
   await waitUntil(async () => {
     const { status } = await fetch(`${url}/health/ready`);
-    if (status !== 200) throw new Error(`answers ${status}`);
+    if (status !== 200) throw new Error(`readiness answers ${status}`);
   });
 }
 
@@ -61,7 +61,7 @@ async function online(id: string): Promise<TestClient> {
   return client;
 }
 
-it('an ingester that is killed in a storm of messages loses none of them: the next one gets them again', async () => {
+it('the next ingester receives all messages of one that is killed during a storm of messages', async () => {
   const client = await TestClient.connect(mosquitto.url, 'storm');
   const publishes: Promise<unknown>[] = [];
   for (let n = 0; n < 3000; n++) {
@@ -76,7 +76,7 @@ it('an ingester that is killed in a storm of messages loses none of them: the ne
   }
   await Promise.all(publishes);
   ingester = await startApp('status-ingester', { dir, env: env() });
-  // Shards are read side by side: the last message of one says nothing of the others.
+  // Shards are processed independently: wait for the last message of every client.
   for (let n = 2700; n < 3000; n++) {
     await api.untilConnection(`storm-client-${n % 300}`, (it) => it.handshake_message_id === `storm-${n}`);
   }
@@ -85,7 +85,7 @@ it('an ingester that is killed in a storm of messages loses none of them: the ne
   client.vanish();
 }, 60_000);
 
-it('what clients do while no ingester runs is applied when one is back', async () => {
+it('an ingester applies what clients did while none was running', async () => {
   const staying = await online('away-staying');
   const leaving = await online('away-leaving');
   expect(await ingester.stop()).toBe(0);
@@ -100,7 +100,7 @@ it('what clients do while no ingester runs is applied when one is back', async (
   coming.vanish();
 }, 60_000);
 
-it('messages accepted while no dispatcher runs are sent in order when one is back', async () => {
+it('a dispatcher sends messages in order that were accepted while none was running', async () => {
   const client = await online('no-dispatcher');
   expect(await dispatcher.stop()).toBe(0);
   const ids: string[] = [];
@@ -112,7 +112,7 @@ it('messages accepted while no dispatcher runs are sent in order when one is bac
   client.vanish();
 }, 60_000);
 
-it('what a dispatcher repeats that is killed in the middle of a drain was claimed again', async () => {
+it('the dispatcher that follows a killed one claims a message again before it repeats the publish', async () => {
   const client = await online('killed-dispatcher');
   const ids: string[] = [];
   for (let n = 0; n < 200; n++)
@@ -131,7 +131,7 @@ it('what a dispatcher repeats that is killed in the middle of a drain was claime
   client.vanish();
 }, 60_000);
 
-it('a wake-up that got lost is repeated by housekeeping', async () => {
+it('housekeeping repeats a lost wake-up', async () => {
   const client = await online('lost-wake-up');
   await dispatcher.stop();
   const { body } = await api.send('lost-wake-up', { directive: 'test:lost' });
@@ -144,7 +144,7 @@ it('a wake-up that got lost is repeated by housekeeping', async () => {
   client.vanish();
 }, 60_000);
 
-it('a second ingester shares the work, and has all of it when the first one is killed', async () => {
+it('a second ingester takes half of the shards, and all of them when the first one is killed', async () => {
   const second = await startApp('status-ingester', { dir, env: env(), name: 'second-ingester' });
   await waitUntil(async () => expect(await Promise.all([ingester, second].map(shardsOwned))).toEqual([16, 16]));
   await waitUntil(async () => {
@@ -165,13 +165,13 @@ it('a second ingester shares the work, and has all of it when the first one is k
   ingester = second;
 }, 60_000);
 
-it('the broker restarts with its store, and everything goes on', async () => {
+it('messages and handshakes are processed after the broker restarts with its store', async () => {
   const { port } = mosquitto;
   await mosquitto.stop();
   const held = await api.send('second-owner', { directive: 'test:broker' });
   expect(held.status).toBe(202);
   mosquitto = await startMosquitto({ dir, persist: true, port });
-  // Mosquitto 2.0 forgets shared subscriptions when it restarts: what is published before the lane is back is not seen.
+  // Mosquitto 2.0 forgets shared subscriptions at a restart: messages that are published before the lane is back are lost.
   await untilReady(ingester);
   await untilReady(dispatcher);
   const client = await online('second-owner');
@@ -180,7 +180,7 @@ it('the broker restarts with its store, and everything goes on', async () => {
   client.vanish();
 }, 60_000);
 
-it('while Redis is away the gateway says so with 503 and Retry-After, stays ready, and recovers', async () => {
+it('the gateway answers 503 with Retry-After while Redis is away, stays ready, and recovers', async () => {
   const client = await online('redis-away');
   await redis.stop();
   const refused = await api.call<ProblemView>('POST', '/v1/connections/redis-away/messages', {
@@ -199,7 +199,7 @@ it('while Redis is away the gateway says so with 503 and Retry-After, stays read
       if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
       return answer.body;
     },
-    { what: 'the gateway to accept again' },
+    { what: 'the gateway accepts a message again' },
   );
   await client.waitFor('the message', ({ message_id }) => message_id === accepted.message_id);
   await api.untilStatus(accepted.message_id, 'sent');
@@ -207,7 +207,7 @@ it('while Redis is away the gateway says so with 503 and Retry-After, stays read
   await api.untilConnection('redis-away', ({ state }) => state === 'offline');
 }, 60_000);
 
-it('while Redis is stalled nothing piles up, and all that came meanwhile is taken in when it goes on', async () => {
+it('handshakes that arrive while Redis is stalled are processed when it answers again, and no queue grows', async () => {
   const pids: number[] = [];
   await onEachMaster(redis, async (master) => {
     pids.push(Number(/^process_id:(\d+)/m.exec(await master.info('server'))?.[1]));
@@ -222,9 +222,8 @@ it('while Redis is stalled nothing piles up, and all that came meanwhile is take
     );
     await waitUntil(async () => {
       const { status } = await fetch(`${ingester.url}/health/ready`);
-      if (status !== 503) throw new Error(`answers ${status}`);
-      // Its leases are over.
-      if ((await shardsOwned(ingester)) > 0) throw new Error('owns shards');
+      if (status !== 503) throw new Error(`readiness answers ${status}`);
+      if ((await shardsOwned(ingester)) > 0) throw new Error('the leases have not expired yet');
     });
   } finally {
     for (const pid of pids) process.kill(pid, 'SIGCONT');
@@ -234,19 +233,19 @@ it('while Redis is stalled nothing piles up, and all that came meanwhile is take
   client.vanish();
 }, 60_000);
 
-it('after Redis lost everything the ingester takes part anew, and clients that shake hands again are known', async () => {
+it('the ingester joins again after Redis has lost all data, and clients that shake hands again are registered', async () => {
   const client = await online('redis-emptied');
   await onEachMaster(redis, (master) => master.flushall());
   await client.shakeHands();
   await api.untilConnection('redis-emptied', ({ state }) => state === 'online');
   await untilReady(ingester);
-  const { body } = await api.send('redis-emptied', { directive: 'test:anew' });
+  const { body } = await api.send('redis-emptied', { directive: 'test:again' });
   await client.waitFor('the message', ({ message_id }) => message_id === body.message_id);
   client.vanish();
   await api.untilConnection('redis-emptied', ({ state }) => state === 'offline');
 }, 60_000);
 
-it('each line that an app has printed is one JSON object, also when the broker refused it and when it stopped', async () => {
+it('every line that an app prints is one JSON object, also when the broker refuses it and when it stops', async () => {
   const { port } = mosquitto;
   const contrary = await ContraryBroker.before(port);
   const refused = { ...env(), MQTT_URL: contrary.url };

@@ -1,4 +1,4 @@
-/** The example device, at a real broker. The spec plays the service. */
+/** The example device at a real broker. The spec acts as the service. */
 import { connectAsync, type MqttClient } from 'mqtt';
 import { Device, waitOf } from '../../examples/device/device.mjs';
 import { ContraryBroker } from '../support/contrary-broker.js';
@@ -7,7 +7,7 @@ import { eventually, startMosquitto, type Server } from '../support/servers.js';
 
 const FIRST_PAUSE_MS = 20;
 
-interface Said {
+interface Published {
   type: string;
   message_id: string;
   in_response_to?: string;
@@ -18,7 +18,7 @@ let mosquitto: Server;
 let broker: ContraryBroker;
 let service: MqttClient;
 /** What the device published; `removed` for the empty message. */
-let said: (Said | 'removed')[];
+let published: (Published | 'removed')[];
 let performed: unknown[];
 let logged: string[];
 let device: Device;
@@ -29,7 +29,7 @@ beforeAll(async () => {
   broker = await ContraryBroker.before(mosquitto.port);
   service = await connectAsync(mosquitto.url, { protocolVersion: 5 });
   service.on('message', (_topic, data) => {
-    said.push(data.length === 0 ? 'removed' : (JSON.parse(data.toString()) as Said));
+    published.push(data.length === 0 ? 'removed' : (JSON.parse(data.toString()) as Published));
   });
 });
 afterAll(async () => {
@@ -39,7 +39,7 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
-  said = [];
+  published = [];
   performed = [];
   logged = [];
   broker.accept();
@@ -61,71 +61,71 @@ afterEach(async () => {
   await service.unsubscribeAsync(device.inTopic);
 });
 
-async function tell(text: string): Promise<void> {
+async function send(text: string): Promise<void> {
   await service.publishAsync(device.outTopic, text, { qos: 1 });
 }
 
 function handshakes(): string[] {
-  return said.flatMap((one) => (one !== 'removed' && one.type === 'host-handshake' ? [one.message_id] : []));
+  return published.flatMap((one) => (one !== 'removed' && one.type === 'host-handshake' ? [one.message_id] : []));
 }
 
 function kinds(): string[] {
-  return said.map((one) => (one === 'removed' ? one : one.type));
+  return published.map((one) => (one === 'removed' ? one : one.type));
 }
 
 async function untilHandshakes(count: number): Promise<void> {
-  await eventually(() => expect(handshakes()).toHaveLength(count), `${count} handshakes`);
+  await eventually(`the device has sent ${count} handshakes`, () => expect(handshakes()).toHaveLength(count));
 }
 
 function message(id: string, payload: unknown): string {
   return envelope('message', { message_id: id, directive: 'spec:do', payload });
 }
 
-it('says goodbye when it is sent away, stays away for so long, and shakes hands again', async () => {
+it('the device says goodbye on a force-disconnect, waits as long as it says, and shakes hands again', async () => {
   await untilHandshakes(1);
-  await tell(envelope('force-disconnect', { payload: { reconnect_after: 'PT0.3S' } }));
+  await send(envelope('force-disconnect', { payload: { reconnect_after: 'PT0.3S' } }));
   await untilHandshakes(2);
   expect(kinds()).toEqual(['host-handshake', 'offline', 'removed', 'host-handshake']);
   const lines = ['connected', expect.stringContaining('PT0.3S'), 'disconnected', 'connected'];
-  // The last PUBACK may come after the service has the handshake.
-  await eventually(() => expect(logged).toEqual(lines));
+  // The device may log `connected` after the service has received the handshake.
+  await eventually('the device has logged that it is connected again', () => expect(logged).toEqual(lines));
 });
 
-it('stays away if it is stopped while it waits', async () => {
+it('the device stays disconnected if it is stopped while it waits', async () => {
   await untilHandshakes(1);
-  await tell(envelope('force-disconnect', { payload: { reconnect_after: 'never' } }));
-  await eventually(() => expect(logged).toContain('disconnected'));
+  await send(envelope('force-disconnect', { payload: { reconnect_after: 'never' } }));
+  await eventually('the device has disconnected', () => expect(logged).toContain('disconnected'));
   await device.stop();
   expect(handshakes()).toHaveLength(1);
 });
 
-it('shakes hands again with a new id after its handshake was refused', async () => {
+it('the device shakes hands again with a new id if its handshake is refused', async () => {
   await untilHandshakes(1);
   const [first] = handshakes();
-  await tell(envelope('handshake-error', { in_response_to: first, payload: { details: 'no' } }));
+  await send(envelope('handshake-error', { in_response_to: first, payload: { details: 'no' } }));
   await untilHandshakes(2);
   expect(new Set(handshakes()).size).toBe(2);
   expect(kinds()).toEqual(['host-handshake', 'offline', 'removed', 'host-handshake']);
   // A late refusal of the first one changes nothing.
-  await tell(envelope('handshake-error', { in_response_to: first, payload: { details: 'no' } }));
-  await tell(message('m-1', 'after'));
-  await eventually(() => expect(performed).toEqual(['after']));
+  await send(envelope('handshake-error', { in_response_to: first, payload: { details: 'no' } }));
+  await send(message('m-1', 'after'));
+  await eventually('the device has performed the message', () => expect(performed).toEqual(['after']));
   expect(handshakes()).toHaveLength(2);
 });
 
-it('ignores what is not of the protocol', async () => {
+it('the device ignores messages that do not follow the protocol', async () => {
   await untilHandshakes(1);
   for (const text of ['', '{', 'null', '7', '[]', '{}', '{"type":"message-to-come","message_id":"x"}'])
-    await tell(text);
-  await tell(message('m-1', 'after'));
-  await eventually(() => expect(performed).toEqual(['after']));
+    await send(text);
+  await send(message('m-1', 'after'));
+  await eventually('the device has performed the message', () => expect(performed).toEqual(['after']));
 });
 
-it('does a message once, and gives the same answer each time it comes', async () => {
+it('the device performs a repeated message once, and sends the same answer each time', async () => {
   await untilHandshakes(1);
-  for (let i = 0; i < 3; i++) await tell(message('m-1', 'impossible'));
-  await eventually(() => expect(said).toHaveLength(4), 'three answers');
-  const answers = said.slice(1);
+  for (let i = 0; i < 3; i++) await send(message('m-1', 'impossible'));
+  await eventually('the device has sent three answers', () => expect(published).toHaveLength(4));
+  const answers = published.slice(1);
   expect(answers[0]).toMatchObject({
     type: 'message-error',
     in_response_to: 'm-1',
@@ -135,23 +135,23 @@ it('does a message once, and gives the same answer each time it comes', async ()
   expect(performed).toEqual(['impossible']);
 });
 
-it('tries again after the broker has refused it, and when its connection was cut', async () => {
+it('the device connects again after its connection has broken and the broker has refused it', async () => {
   await untilHandshakes(1);
   broker.refuse();
   const before = broker.refused;
   device.client.stream.destroy();
-  await eventually(() => expect(broker.refused).toBeGreaterThan(before + 1), 'refusals');
+  await eventually('the broker has refused the device twice', () => expect(broker.refused).toBeGreaterThan(before + 1));
   broker.accept();
   await untilHandshakes(2);
 });
 
-it('can be stopped while the broker is away, whatever still waits for its PUBACK', async () => {
+it('the device stops while the broker is away, even if a publish waits for its PUBACK', async () => {
   await untilHandshakes(1);
   broker.refuse();
-  // Given up when the client is ended: nobody waits for it.
+  // This publish fails when the client ends; nothing waits for it.
   device.client.publish(device.inTopic, '{}', { qos: 1 }, () => undefined);
   device.client.stream.destroy();
-  await eventually(() => expect(device.client.connected).toBe(false));
+  await eventually('the device is not connected', () => expect(device.client.connected).toBe(false));
   await device.stop();
 });
 
@@ -164,11 +164,11 @@ it.each([
   ['2001-01-01T00:00:00Z', 0],
   ['soon', 0],
   [undefined, 0],
-])('reads %s as a wait of %i ms', (text, ms) => {
+])('the device reads reconnect_after %s as a wait of %i ms', (text, ms) => {
   expect(waitOf(text)).toBe(ms);
 });
 
-it('reads a time as the wait until then', () => {
+it('the device reads a time as the wait until then', () => {
   const wait = waitOf(new Date(Date.now() + 60_000).toISOString());
   expect(wait).toBeGreaterThan(0);
   expect(wait).toBeLessThanOrEqual(60_000);

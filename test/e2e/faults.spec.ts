@@ -1,4 +1,4 @@
-/** An error that nobody caught: the process hands over what it holds, and ends with 1. */
+/** An uncaught error: the process releases its leases and exits with 1. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ it.each([
   { what: 'an exception', signal: 'SIGUSR2', message: 'thrown by the test' },
   { what: 'a rejection', signal: 'SIGWINCH', message: 'rejected by the test' },
 ] as const)(
-  '$what stops an ingester in order, with one line and exit code 1',
+  '$what that is not caught makes an ingester release its shards, log one fatal line and exit with 1',
   async ({ what, signal, message }) => {
     const ingester = await startApp('status-ingester', { dir, env, name: what.replace(' ', '-') });
     const shards = (change: string): unknown[] =>

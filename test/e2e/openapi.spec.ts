@@ -1,4 +1,4 @@
-/** The OpenAPI document of the running gateway: valid, complete in its errors, and true of what is answered. */
+/** The OpenAPI document of a running gateway: it is valid, declares all errors, and agrees with the responses. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-it('lists exactly the operations there are, each with an id of its own', () => {
+it('the OpenAPI document lists exactly the operations that exist, each with its own id', () => {
   expect([...operations.keys()].sort()).toEqual([
     'DELETE /v1/connections/{client_id}',
     'DELETE /v1/connections/{client_id}/refusal',
@@ -83,7 +83,7 @@ it('lists exactly the operations there are, each with an id of its own', () => {
   expect(new Set(ids).size).toBe(ids.length);
 });
 
-it('declares the errors of sending a message, with Retry-After where one should wait', () => {
+it('the OpenAPI document declares the errors of sending a message, with Retry-After if the caller should wait', () => {
   const send = operations.get('POST /v1/connections/{client_id}/messages');
   expect(Object.keys(send?.responses ?? {})).toEqual(
     expect.arrayContaining(['202', '400', '404', '409', '413', '415', '422', '429', '500', '503']),
@@ -91,7 +91,7 @@ it('declares the errors of sending a message, with Retry-After where one should 
   for (const status of ['429', '503']) expect(send?.responses[status]?.headers).toHaveProperty('Retry-After');
 });
 
-it('declares every error as problem+json', () => {
+it('the OpenAPI document declares every error as problem+json', () => {
   for (const [name, { responses }] of operations) {
     for (const [status, { content }] of Object.entries(responses)) {
       if (Number(status) >= 400)
@@ -101,7 +101,7 @@ it('declares every error as problem+json', () => {
   }
 });
 
-it('shows what each message of a batch has to be, though each is checked on its own', () => {
+it('the OpenAPI document shows the schema of the messages of a batch', () => {
   const schema = operations.get('POST /v1/messages')?.requestBody?.content['application/json']?.schema;
   const items = schema?.properties?.['messages']?.items;
   expect(items?.required).toEqual(['client_id', 'directive']);
@@ -110,7 +110,7 @@ it('shows what each message of a batch has to be, though each is checked on its 
   );
 });
 
-it('names every filter of the listing', () => {
+it('the OpenAPI document names every filter of the listing', () => {
   const names = operations.get('GET /v1/connections')?.parameters?.map(({ name }) => name);
   expect(names).toEqual([
     ...['state', 'type', 'limit', 'cursor', 'insights_id', 'machine_id', 'bios_uuid', 'subscription_manager_id'],
@@ -118,7 +118,7 @@ it('names every filter of the listing', () => {
   ]);
 });
 
-it('is true of what the gateway answers', async () => {
+it('the responses of the gateway have the schemas of the OpenAPI document', async () => {
   const sent = await api.call<{ message_id: string }>('POST', '/v1/connections/documented/messages', {
     directive: 'x',
   });
@@ -141,7 +141,7 @@ it('is true of what the gateway answers', async () => {
   for (const [schema, { body }] of answers) expect(schema.strict().parse(body)).toEqual(body);
 });
 
-it('is rendered at /docs', async () => {
+it('the gateway renders the OpenAPI document at /docs', async () => {
   const page = await fetch(`${api.url}/docs`);
   expect(page.status).toBe(200);
   expect(page.headers.get('content-type')).toContain('text/html');

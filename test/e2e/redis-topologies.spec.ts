@@ -1,4 +1,4 @@
-/** The whole system while Redis changes beneath it: a slot of a cluster moves, a master behind Sentinels is killed. */
+/** The whole system while Redis changes: a slot of a cluster moves, a master behind Sentinels is killed, a master fills up. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ async function online(id: string): Promise<TestClient> {
   return client;
 }
 
-/** As a caller does: repeats with the same Idempotency-Key until the answer is known. */
+/** Repeats the request with the same Idempotency-Key until it is answered, as callers should. */
 async function send(id: string, payload: unknown, key: string): Promise<MessageView> {
   return waitUntil(async () => {
     const { status, body } = await api.send(id, { directive: 'test:n', payload }, { 'idempotency-key': key });
@@ -52,7 +52,7 @@ async function send(id: string, payload: unknown, key: string): Promise<MessageV
   });
 }
 
-it('a slot moves to another master while messages flow: none is lost, their order is kept', async () => {
+it('no message is lost and their order is kept while a slot moves to another master', async () => {
   const cluster = await startRedisCluster({ dir, persist: true });
   await startSystem(cluster.url);
   const client = await online('mover');
@@ -70,12 +70,12 @@ it('a slot moves to another master while messages flow: none is lost, their orde
   await api.untilStatus(ids.at(-1) ?? '', 'sent');
   await api.untilConnection('mover', (it) => it.state === 'online' && it.handshake_message_id === handshake);
   const received = client.received.filter(({ type }) => type === 'message').map(({ message_id }) => message_id);
-  // Sending is at least once: a repeat is of the message that was in flight.
+  // Messages are sent at least once: the one in flight may be repeated.
   expect(received.filter((id, i) => received.indexOf(id) === i)).toEqual(ids);
   client.vanish();
 }, 90_000);
 
-it('a master behind Sentinels is killed: what the replica had confirmed is kept, and the system goes on', async () => {
+it('everything that the replica has confirmed is kept if the master behind Sentinels is killed, and the system recovers', async () => {
   const sentinels = await startSentinels({ dir });
   await startSystem(sentinels.url);
   const client = await online('survivor');
@@ -84,7 +84,7 @@ it('a master behind Sentinels is killed: what the replica had confirmed is kept,
   const held: string[] = [];
   for (let n = 0; n < 10; n++) held.push((await send('survivor', n, `held-${n}`)).message_id);
   const master = new Redis(sentinels.master.port, HOST);
-  // Replication is asynchronous: without this the last of them might be lost.
+  // Replication is asynchronous: without this wait the last messages might be lost.
   await master.set('cc:spec', 'last write');
   expect(await master.wait(1, 5000)).toBe(1);
   master.disconnect();
@@ -99,7 +99,7 @@ it('a master behind Sentinels is killed: what the replica had confirmed is kept,
   await api.untilConnection('survivor', ({ state }) => state === 'offline');
 }, 90_000);
 
-it('a master of a cluster fills up: its shards take no new messages, those of the others go on, and it recovers', async () => {
+it('only the shards of a master that is full refuse new messages, and they accept them again when it has room', async () => {
   const cluster = await startRedisCluster({ dir });
   await startSystem(cluster.url);
   const nodes = cluster.ports.map(({ port }) => new Redis(port, HOST));
@@ -117,13 +117,13 @@ it('a master of a cluster fills up: its shards take no new messages, those of th
         const id = `${prefix}-${i}`;
         if (wanted(await masterOf(keys.mailbox(shardOf(id, SHARDS))))) return id;
       }
-      throw new Error('no client of such a master');
+      throw new Error('found no client on such a master');
     };
-    // First one that neither the members nor the wake-ups are on, and then that of the wake-ups.
+    // First a master with neither the members nor the wake-up queue, and then the master with the wake-up queue.
     const central = await Promise.all([masterOf(keys.cluster.alive), masterOf(`${keys.queuePrefix}:x`)]);
-    const aside = [0, 1, 2].find((master) => !central.includes(master));
+    const ordinary = [0, 1, 2].find((master) => !central.includes(master));
     const wakeUps = central[1];
-    for (const [turn, full] of [aside, wakeUps].entries()) {
+    for (const [turn, full] of [ordinary, wakeUps].entries()) {
       if (full === undefined) continue;
       const node = nodes[full];
       if (node === undefined) throw new Error('no such master');
@@ -146,7 +146,7 @@ it('a master of a cluster fills up: its shards take no new messages, those of th
       lateClient.vanish();
       await api.untilConnection(late, ({ state }) => state === 'offline');
       const passing = (await send(beside, 'passing', `passing-${turn}`)).message_id;
-      if (full === aside) await api.untilStatus(passing, 'sent');
+      if (full === ordinary) await api.untilStatus(passing, 'sent');
       const back = await online(inFull);
       await assertFull(node, tag);
 
@@ -163,11 +163,11 @@ it('a master of a cluster fills up: its shards take no new messages, those of th
 
 const MAXMEMORY = 64 * 1_048_576;
 
-/** As a foreign program that fills one master: it has reached its limit by less than makes the lanes stop. */
+/** Fills one master as another program would: just above its limit, and not so far that the lanes stop. */
 async function fill(node: Redis, tag: string): Promise<void> {
   const used = async (): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await node.info('memory'))?.[1]);
   for (let i = 0; i < 1000 && (await used()) < 0.9 * MAXMEMORY; i++) {
-    // Small ones: the buffers of this connection must not count for much.
+    // Small values: the buffers of this connection must not take much of the memory.
     await node.set(`foreign:${tag}:${i}`, 'x'.repeat(100_000));
   }
   await node.config('SET', 'maxmemory', Math.floor((await used()) / 1.03));
@@ -192,7 +192,7 @@ async function moveSlotOf(key: string, ports: { port: number }[]): Promise<void>
   const from = ids.indexOf(owner);
   const to = (from + 1) % nodes.length;
   const [source, target] = [nodes[from], nodes[to]];
-  if (source === undefined || target === undefined) throw new Error(`nobody has slot ${slot}`);
+  if (source === undefined || target === undefined) throw new Error(`no master has slot ${slot}`);
   await target.cluster('SETSLOT', slot, 'IMPORTING', owner);
   await source.cluster('SETSLOT', slot, 'MIGRATING', ids[to] ?? '');
   for (;;) {

@@ -1,4 +1,4 @@
-/** The whole story over a real broker and real processes, told by an MQTT 3.1.1 and an MQTT 5 client. */
+/** The life of a client, from its handshake until it is forgotten, with a real broker and real processes. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,7 +75,7 @@ describe.each([
     expect(withoutGivenUpClaims(statuses)).toEqual(SENT);
   });
 
-  it('reports that a message failed, and its details are kept', async () => {
+  it('reports a failed message, and the details are kept', async () => {
     const sent = await connector.sendMessage(id, { directive: 'test:fail' });
     await client.waitFor('the message', ({ message_id }) => message_id === sent.message_id);
     await client.reportError(sent.message_id, 'no such directive');
@@ -90,20 +90,20 @@ describe.each([
     expect(listed.data.map(({ client_id }) => client_id)).toContain(id);
   });
 
-  it('vanishes without goodbye and goes offline by its last will', async () => {
+  it('goes offline by its last will if it disappears without a goodbye', async () => {
     client.vanish();
     const connection = await api.untilConnection(id, ({ state }) => state === 'offline');
     expect(connection.offline_reason).toBe('retained-offline');
   });
 
-  it('finds what was held for it when it returns, in order, and not what has expired', async () => {
-    const brief = await connector.sendMessage(id, { directive: 'test:brief', ttl_seconds: 1 });
+  it('receives its held messages in order when it returns, and not the expired one', async () => {
+    const short = await connector.sendMessage(id, { directive: 'test:short', ttl_seconds: 1 });
     const held = [
       await connector.sendMessage(id, { directive: 'test:held', payload: 1 }),
       await connector.sendMessage(id, { directive: 'test:held', payload: 2 }),
     ];
     expect(held.map(({ status }) => status)).toEqual(['held', 'held']);
-    expect((await connector.waitForMessage(brief.message_id)).status).toBe('expired');
+    expect((await connector.waitForMessage(short.message_id)).status).toBe('expired');
     expect((await connector.getConnection(id)).held_messages).toBe(2);
     const rejected = connector.sendMessage(id, { directive: 'test:now', when_offline: 'reject' });
     await expect(rejected).rejects.toMatchObject({ status: 409, kind: 'client-offline' });
@@ -117,7 +117,7 @@ describe.each([
     ]);
   });
 
-  it('is forced off, refused within the window, and let in by an operator', async () => {
+  it('is disconnected, refused until it may reconnect, and accepted when the refusal is lifted', async () => {
     await connector.forceDisconnect(id, 'never');
     const order = await client.waitFor('force-disconnect', ({ type }) => type === 'force-disconnect');
     expect(order.payload).toEqual({ reconnect_after: 'never' });
@@ -135,7 +135,7 @@ describe.each([
     await api.untilConnection(id, ({ state }) => state === 'online');
   });
 
-  it('says goodbye by the empty retained message alone, and is forgotten', async () => {
+  it('says goodbye with only the empty retained message, and is forgotten', async () => {
     await expect(connector.forgetConnection(id)).rejects.toMatchObject({ status: 409 });
     await client.publish('', true);
     const connection = await api.untilConnection(id, ({ state }) => state === 'offline');
@@ -146,8 +146,8 @@ describe.each([
   });
 });
 
-describe('what a client does wrong', () => {
-  it('is answered with handshake-error where it is a handshake, and harms nobody else', async () => {
+describe('a client that publishes invalid messages', () => {
+  it('gets a handshake-error for an invalid handshake, and does not affect other clients', async () => {
     const client = await TestClient.connect(mosquitto.url, 'wrong-1');
     const other = await TestClient.connect(mosquitto.url, 'wrong-2');
     await client.publish('not json', false);
@@ -156,7 +156,7 @@ describe('what a client does wrong', () => {
       envelope('host-handshake', { message_id: 'empty-facts', payload: { canonical_facts: {} } }),
       true,
     );
-    // Of refusals that come within a second only the newest is answered.
+    // Of several refusals within a second only the newest one is answered: wait for the first answer.
     await client.waitFor('the first answer', ({ in_response_to }) => in_response_to === 'empty-facts');
     await client.publish(
       envelope('host-handshake', { message_id: 'live', payload: { canonical_facts: { fqdn: 'a' } } }),
@@ -176,7 +176,7 @@ describe('what a client does wrong', () => {
   });
 });
 
-describe('a client that is connected but does not listen', () => {
+describe('a client that is connected but has not subscribed', () => {
   it('has its messages held until it subscribes', async () => {
     const client = await TestClient.connect(mosquitto.url, 'deaf');
     await client.mqtt.unsubscribeAsync('redhat/insights/out/deaf');
@@ -190,7 +190,7 @@ describe('a client that is connected but does not listen', () => {
     client.vanish();
   });
 
-  it('is not kept waiting by a back-off of a minute once it is back and listens', async () => {
+  it('receives a held message as soon as it subscribes and shakes hands, whatever the back-off', async () => {
     const client = await TestClient.connect(mosquitto.url, 'late-ear');
     await client.mqtt.unsubscribeAsync('redhat/insights/out/late-ear');
     await client.shakeHands();
@@ -198,7 +198,7 @@ describe('a client that is connected but does not listen', () => {
     const { body } = await api.send('late-ear', { directive: 'test:late' });
     const { status_history: before } = await api.untilStatus(body.message_id, 'held');
     const key = new RegistryKeys('cc').message(shardOf('late-ear', 32), body.message_id);
-    // As after ten tries: the next one is followed by the longest wait.
+    // After ten tries the wait for the next one is the longest.
     await onStore(store, (redis) => redis.hset(key, 'attempts', 10));
     await waitUntil(async () => {
       const { body: now } = await api.call<MessageView>('GET', `/v1/messages/${body.message_id}`);
@@ -233,7 +233,7 @@ describe('the REST API', () => {
   it.each([
     ['malformed JSON', '{"directive"', 400, undefined],
     ['a blank directive', { directive: ' ' }, 422, '/directive'],
-    ['a time to live of nothing', { directive: 'x', ttl_seconds: 0 }, 422, '/ttl_seconds'],
+    ['a time to live of 0', { directive: 'x', ttl_seconds: 0 }, 422, '/ttl_seconds'],
     ['a misspelt member', { directive: 'x', ttl: 5 }, 422, '/ttl'],
     ['a payload that is too large', { directive: 'x', payload: 'x'.repeat(1_048_577) }, 413, undefined],
   ])('refuses %s and names the member', async (_what, body, status, pointer) => {
@@ -257,7 +257,7 @@ describe('the REST API', () => {
     client.vanish();
   });
 
-  it('brings a payload to the client as the caller wrote it, alone and in a batch', async () => {
+  it('sends a payload to the client as the caller wrote it, in a single message and in a batch', async () => {
     const client = await TestClient.connect(mosquitto.url, 'verbatim');
     await client.shakeHands();
     await api.untilConnection('verbatim', ({ state }) => state === 'online');
@@ -273,7 +273,7 @@ describe('the REST API', () => {
     client.vanish();
   });
 
-  it('cancels a held message, and not a finished one', async () => {
+  it('cancels a held message, and refuses to cancel a finished one', async () => {
     const client = await TestClient.connect(mosquitto.url, 'cancel');
     await client.shakeHands();
     await api.untilConnection('cancel', ({ state }) => state === 'online');
@@ -285,7 +285,7 @@ describe('the REST API', () => {
     expect((await connector.readMessage(message_id)).status).toBe('cancelled');
   });
 
-  it('takes a batch, answers each item, and sends those of one client in their order', async () => {
+  it('answers each item of a batch, and sends the messages of one client in order', async () => {
     const client = await TestClient.connect(mosquitto.url, 'batch');
     await client.shakeHands();
     await api.untilConnection('batch', ({ state }) => state === 'online');
@@ -321,8 +321,8 @@ describe('the REST API', () => {
 
   it.each([
     ['no messages', { messages: [] }, 422],
-    ['more than a thousand', { messages: Array.from({ length: 1001 }, () => ({})) }, 422],
-    ['no list', [], 422],
+    ['more than a thousand messages', { messages: Array.from({ length: 1001 }, () => ({})) }, 422],
+    ['a list instead of an object', [], 422],
   ])('refuses a batch with %s', async (_, body, status) => {
     const answer = await api.call<ProblemView>('POST', '/v1/messages', body);
     expect([answer.status, answer.headers.get('content-type')]).toEqual([

@@ -1,4 +1,4 @@
-/** Getting into the REST API without the credentials for it, in every way we could think of. */
+/** Attempts to use the REST API without the credentials for it. */
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,7 +33,7 @@ beforeAll(async () => {
     REDIS_URL: redis.url,
     API_KEYS_FILE: ring.path,
     ...issuer.settings,
-    // No ingester runs here: commands wait in vain.
+    // No ingester runs here, so no command is replied to.
     COMMAND_TIMEOUT: '100ms',
   });
   operations = await readOperations(gateway.management);
@@ -63,8 +63,8 @@ function as(credentials?: string): Api {
   return new Api(gateway.url, credentials);
 }
 
-describe('every operation', () => {
-  it('says in the OpenAPI document what it asks for', () => {
+describe('every operation of the API', () => {
+  it('declares the scope and the credentials that it requires in the OpenAPI document', () => {
     expect(operations.length).toBeGreaterThanOrEqual(11);
     for (const { scope, security } of operations) {
       expect(SCOPES).toContain(scope);
@@ -72,7 +72,7 @@ describe('every operation', () => {
     }
   });
 
-  it('is closed to those who show nothing', async () => {
+  it('answers 401 to a request without credentials', async () => {
     for (const { method, path } of operations) {
       const { status, headers, body } = await as().call<ProblemView>(method, path);
       expect([method, path, status]).toEqual([method, path, 401]);
@@ -82,7 +82,7 @@ describe('every operation', () => {
     }
   });
 
-  it('is closed to a key that has every scope but the one it asks for, and open with that one alone', async () => {
+  it('answers 403 to a key with every scope except the required one, and accepts a key with only that one', async () => {
     for (const scope of SCOPES) {
       ring.add({ id: `without-${scope.replace(':', '-')}`, scopes: SCOPES.filter((one) => one !== scope) });
       ring.add({ id: `only-${scope.replace(':', '-')}`, scopes: [scope] });
@@ -97,7 +97,7 @@ describe('every operation', () => {
       ProblemBody.parse(without.body);
       const authorization = `Bearer ${keys[2 * at + 1]}`;
       const only = await fetch(gateway.url + path, { method, headers: { authorization } });
-      // Of a stream of events there is no end.
+      // The event stream does not end by itself.
       await only.body?.cancel();
       expect([401, 403]).not.toContain(only.status);
     }
@@ -107,7 +107,7 @@ describe('every operation', () => {
 async function untilKnown(key: string): Promise<void> {
   await waitUntil(async () => {
     const { status } = await as(key).call('GET', '/v1/nowhere');
-    if (status === 401) throw new Error('not known yet');
+    if (status === 401) throw new Error('the gateway does not know the key yet');
   });
 }
 
@@ -119,17 +119,17 @@ it.each([
   ['the id of the key', 'Bearer everything'],
   ['a part of the key', `Bearer ${everything.slice(0, -1)}`],
   ['more than the key', `Bearer ${everything}a`],
-  ['the key in other letters', `Bearer ${everything.toUpperCase()}`],
+  ['the key in upper case', `Bearer ${everything.toUpperCase()}`],
   ['two keys', `Bearer ${everything}, Bearer ${everything}`],
-  ['a member that every object has', 'Bearer __proto__'],
+  ['the name of a member of every object', 'Bearer __proto__'],
   ['a very long key', `Bearer ${'a'.repeat(9000)}`],
-])('credentials are refused: %s', async (_, authorization) => {
+])('the gateway answers 401 to %s as credentials', async (_, authorization) => {
   const { status, body } = await as().call<ProblemView>('GET', '/v1/connections', undefined, { authorization });
   expect(status).toBe(401);
   expect(body.type).toBe('urn:cloud-connector:problem:unauthenticated');
 });
 
-it('refuses two Authorization headers, whichever of them is good', async () => {
+it('the gateway refuses a request with two Authorization headers, whichever of them is valid', async () => {
   for (const [first, second] of [
     [everything, 'wrong'],
     ['wrong', everything],
@@ -141,7 +141,7 @@ it('refuses two Authorization headers, whichever of them is good', async () => {
   }
 });
 
-it('takes credentials from the header alone', async () => {
+it('the gateway accepts credentials in the Authorization header only', async () => {
   for (const query of [`access_token=${everything}`, `api_key=${everything}`, `authorization=Bearer ${everything}`]) {
     expect((await as().call('GET', `/v1/connections?${query}`)).status).toBe(401);
   }
@@ -166,7 +166,7 @@ it.each([
   '/v1/connections#/health/live',
   'http://127.0.0.1/v1/connections',
   '/nowhere',
-])('there is no way round by the path %s', async (path) => {
+])('the path %s does not bypass the check of credentials', async (path) => {
   for (const method of ['GET', 'HEAD', 'OPTIONS', 'POST', 'DELETE', 'PATCH']) {
     const answer = await rawRequest(gateway.port, `${method} ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`);
     expect([400, 401, 404]).toContain(statusOf(answer));
@@ -174,19 +174,19 @@ it.each([
   }
 });
 
-it('does not read the body of somebody it does not know', async () => {
+it('the gateway answers an unknown caller before it reads the body', async () => {
   const head = `POST /v1/connections/a/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n`;
   const answer = await rawRequest(gateway.port, `${head}Content-Length: 1000000\r\n\r\n{"directive":`);
   expect(statusOf(answer)).toBe(401);
 });
 
-describe('tokens', () => {
+describe('a token', () => {
   async function statusWith(token: string): Promise<number> {
     tokens.push(token);
     return (await as(token).call('GET', '/v1/connections')).status;
   }
 
-  it('open what their scopes allow, however the issuer writes them', async () => {
+  it('gives access to what its scopes allow, in any form in which issuers write scopes', async () => {
     expect(await statusWith(await issuer.sign({}))).toBe(200);
     expect(await statusWith(await issuer.sign({ scope: ['openid', 'connections:read'] }))).toBe(200);
     expect(await statusWith(await issuer.sign({ scope: undefined, scp: ['connections:read'] }))).toBe(200);
@@ -200,20 +200,20 @@ describe('tokens', () => {
     ['for no service', { aud: undefined }],
     ['of another issuer', { iss: 'https://evil.example.com/' }],
     ['of no issuer', { iss: undefined }],
-    ['past its end', { exp: Math.floor(Date.now() / 1000) - 60 }],
-    ['without an end', { exp: undefined }],
-    ['not yet good', { nbf: Math.floor(Date.now() / 1000) + 600 }],
-    ['of nobody', { sub: undefined }],
-    ['of a subject without a name', { sub: '' }],
-    ['of a subject too long to log', { sub: 'a'.repeat(257) }],
-    ['with accounts instead of an account', { account: ['a', 'b'] }],
+    ['that has expired', { exp: Math.floor(Date.now() / 1000) - 60 }],
+    ['that never expires', { exp: undefined }],
+    ['that is not valid yet', { nbf: Math.floor(Date.now() / 1000) + 600 }],
+    ['without a subject', { sub: undefined }],
+    ['with an empty subject', { sub: '' }],
+    ['with a subject that is too long to log', { sub: 'a'.repeat(257) }],
+    ['with a list of accounts', { account: ['a', 'b'] }],
     ['with an empty account', { account: '' }],
-    ['with null for an account', { account: null }],
-  ])('are refused: %s', async (_, claims) => {
+    ['with null as its account', { account: null }],
+  ])('is refused if it is one %s', async (_, claims) => {
     expect(await statusWith(await issuer.sign(claims))).toBe(401);
   });
 
-  it('are refused where the issuer did not sign them', async () => {
+  it('is refused if the issuer did not sign it', async () => {
     const foreign = await generateKeyPair('RS256', { extractable: true });
     expect(await statusWith(await issuer.sign({}, {}, foreign.privateKey))).toBe(401);
     expect(await statusWith(await issuer.sign({}, { kid: 'two' }, foreign.privateKey))).toBe(401);
@@ -229,7 +229,7 @@ describe('tokens', () => {
     expect(await statusWith(`${header}.${altered}.`)).toBe(401);
   });
 
-  it('are refused without a signature, or signed with what everybody knows', async () => {
+  it('is refused without a signature, or if it is signed with a key that everybody knows', async () => {
     const claims = { iss: ISSUER, aud: AUDIENCE, sub: 'a', exp: 4_102_444_800, scope: 'connections:read' };
     expect(await statusWith(new UnsecuredJWT(claims).encode())).toBe(401);
     const none = Buffer.from(JSON.stringify({ alg: 'none', kid: 'one' })).toString('base64url');
@@ -240,7 +240,7 @@ describe('tokens', () => {
     expect(await statusWith(await issuer.sign({}, { alg: 'ES256' }, privateKey as unknown as CryptoKey))).toBe(401);
   });
 
-  it('with unknown keys do not make the gateway ask the issuer again and again', async () => {
+  it('that names an unknown key does not make the gateway ask the issuer each time', async () => {
     const foreign = await generateKeyPair('RS256');
     const before = issuer.asked();
     for (let i = 0; i < 20; i++) await statusWith(await issuer.sign({}, { kid: `made-up-${i}` }, foreign.privateKey));
@@ -249,41 +249,47 @@ describe('tokens', () => {
 });
 
 describe('the key file', () => {
-  it('is taken up while the gateway runs, both ways', async () => {
+  it('is read again while the gateway runs, if a key is added or revoked', async () => {
     const key = ring.add({ id: 'late', scopes: ['connections:read'] });
     await untilKnown(key);
     expect((await as(key).call('GET', '/v1/connections')).status).toBe(200);
     ring.revoke('late');
     await waitUntil(async () => {
       const { status } = await as(key).call('GET', '/v1/connections');
-      if (status !== 401) throw new Error(`still answered with ${status}`);
+      if (status !== 401) throw new Error(`the revoked key is still answered with ${status}`);
     });
     expect((await as(everything).call('GET', '/v1/connections')).status).toBe(200);
   });
 
   it.each([
-    ['not JSON', '{"keys": ['],
-    ['a member misspelt', JSON.stringify({ keys: [{ id: 'a', sha256: '0'.repeat(64), scopes: SCOPES, acount: 'b' }] })],
-    ['a scope that does not exist', JSON.stringify({ keys: [{ id: 'a', sha256: '0'.repeat(64), scopes: ['*'] }] })],
-    ['empty', ''],
-  ])('changes nothing when it is broken (%s), and the log says so', async (_, text) => {
+    ['is not JSON', '{"keys": ['],
+    [
+      'misspells a member',
+      JSON.stringify({ keys: [{ id: 'a', sha256: '0'.repeat(64), scopes: SCOPES, acount: 'b' }] }),
+    ],
+    [
+      'names a scope that does not exist',
+      JSON.stringify({ keys: [{ id: 'a', sha256: '0'.repeat(64), scopes: ['*'] }] }),
+    ],
+    ['is empty', ''],
+  ])('changes nothing if it %s, and the gateway logs it', async (_, text) => {
     const refusals = (): number => readLog().split('API_KEYS_FILE cannot be used').length;
     const before = refusals();
     ring.write(text);
     await waitUntil(() => {
-      if (refusals() === before) throw new Error('not noticed yet');
+      if (refusals() === before) throw new Error('the refusal is not logged yet');
     });
     expect((await as(everything).call('GET', '/v1/connections')).status).toBe(200);
     ring.write();
   });
 });
 
-it('writes down who did what, and who tried to', async () => {
+it('the audit log has a line for each change and for each refused attempt', async () => {
   const reader = ring.add({ id: 'reader', scopes: ['connections:read'] });
   await untilKnown(reader);
   const path = '/v1/connections/a-client/force-disconnect';
   const headers = { 'x-request-id': 'audited' };
-  // Nobody acts for the shard here, so the command is stored and the outcome unknown.
+  // No ingester owns the shard here, so the command is stored and its outcome is unknown.
   expect((await as(everything).call('POST', path, { reconnect_after: 'never' }, headers)).status).toBe(503);
   expect((await as(reader).call('POST', path, { reconnect_after: 'never' }, headers)).status).toBe(403);
   const nobody = await as().call('POST', '/v1/connections/a-client/messages', { directive: 'a' }, headers);
@@ -298,7 +304,7 @@ it('writes down who did what, and who tried to', async () => {
       .split('\n')
       .filter((line) => line.includes('"audited"'))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-    if (found.filter(({ message }) => message === 'audit').length < 7) throw new Error('not written yet');
+    if (found.filter(({ message }) => message === 'audit').length < 7) throw new Error('not all lines are written yet');
     return found;
   });
   const act = { audit: true, message: 'audit', action: 'connection.force_disconnect', client_id: 'a-client' };
@@ -327,7 +333,7 @@ it('writes down who did what, and who tried to', async () => {
   );
 });
 
-it('answers 503 where the keys of the issuer cannot be had, and API keys go on', async () => {
+it('the gateway answers 503 to tokens if the keys of the issuer cannot be fetched, and still accepts API keys', async () => {
   const redis = await startRedis({ dir, name: 'redis-2' });
   const alone = await startGateway(dir, 'gateway-alone', {
     REDIS_URL: redis.url,
@@ -343,13 +349,13 @@ it('answers 503 where the keys of the issuer cannot be had, and API keys go on',
   await Promise.all([alone.stop(), redis.stop()]);
 });
 
-it('lets no key and no token into the log, an answer or the metrics', async () => {
+it('no key and no token is in a log, a response or the metrics', async () => {
   const metrics = await (await fetch(`${gateway.management}/metrics`)).text();
   const { body } = await as(`${everything}x`).call('GET', '/v1/connections');
-  const said = [readLog(), metrics, JSON.stringify(body)].join('\n');
+  const texts = [readLog(), metrics, JSON.stringify(body)].join('\n');
   const secrets = [...ring.all, ...tokens.map((token) => token.split('.')[2] ?? '').filter((text) => text.length > 20)];
   expect(secrets.length).toBeGreaterThan(30);
-  for (const secret of secrets) expect(said.includes(secret)).toBe(false);
+  for (const secret of secrets) expect(texts.includes(secret)).toBe(false);
 });
 
 function readLog(): string {

@@ -1,4 +1,4 @@
-/** A device that comes to belong to somebody else never gets what was meant for it before. */
+/** A client that moves to another account never receives messages of its former account. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ function asked(id: string): number {
   return endpoint.asked.filter(({ clientId }) => clientId === id).length;
 }
 
-/** A client of account a that is offline, with a message held; what was remembered of its account has run out. */
+/** Makes a client of account a that is offline and has a held message. Its cached account has expired. */
 async function heldOf(id: string): Promise<MessageView> {
   endpoint.accounts.set(id, 'a');
   const client = await connect(id);
@@ -77,7 +77,7 @@ async function untilFailed(message: MessageView): Promise<void> {
   expect(view.status_history.at(-1)).toMatchObject(MOVED);
 }
 
-/** Whatever went to the client before this arrived before it. */
+/** Messages are sent in order: when this one has arrived, all earlier ones have. */
 async function expectOnlyOfB(client: TestClient): Promise<void> {
   await b.untilConnection(client.id, ({ state }) => state === 'online');
   const { body } = await b.send(client.id, { directive: 'spec:of-b' });
@@ -85,72 +85,87 @@ async function expectOnlyOfB(client: TestClient): Promise<void> {
   expect(client.distinct.map(({ directive }) => directive)).toEqual(['spec:of-b']);
 }
 
-it('held messages of the old account fail when the client comes back as another’s', async () => {
-  const message = await heldOf('moves');
-  endpoint.accounts.set('moves', 'b');
-  const client = await connect('moves');
-  await untilFailed(message);
-  await expectOnlyOfB(client);
-  await client.sayGoodbye();
+describe('held messages of the former account', () => {
+  it('fail if the client comes back with another account', async () => {
+    const message = await heldOf('moves');
+    endpoint.accounts.set('moves', 'b');
+    const client = await connect('moves');
+    await untilFailed(message);
+    await expectOnlyOfB(client);
+    await client.sayGoodbye();
+  });
+
+  it('fail if the client comes back without an account', async () => {
+    const message = await heldOf('lost');
+    endpoint.accounts.delete('lost');
+    const client = await connect('lost');
+    await untilFailed(message);
+    const { body } = await all.send('lost', { directive: 'spec:of-nobody' });
+    await client.waitFor('a message without an account', ({ message_id }) => message_id === body.message_id);
+    expect(client.distinct.map(({ directive }) => directive)).toEqual(['spec:of-nobody']);
+    await client.sayGoodbye();
+  });
+
+  it('fail if the client is forgotten and registers again with another account', async () => {
+    const message = await heldOf('forgotten');
+    expect((await a.call('DELETE', '/v1/connections/forgotten')).status).toBe(204);
+    endpoint.accounts.set('forgotten', 'b');
+    const client = await connect('forgotten');
+    await untilFailed(message);
+    await expectOnlyOfB(client);
+    await client.sayGoodbye();
+  });
+
+  it('wait while the account is unknown, and are failed or sent when it is known; other clients get theirs', async () => {
+    const [moves, stays] = await Promise.all([heldOf('asked-moves'), heldOf('asked-stays')]);
+    const [listenerOfAll, listenerOfB] = await Promise.all([
+      EventListener.open(gateway.url, { client_id: 'asked-moves' }, undefined, keyOfAll),
+      EventListener.open(gateway.url, {}, undefined, keyOfB),
+    ]);
+    endpoint.moods.set('asked-', 'away');
+    const clients = await Promise.all(['asked-moves', 'asked-stays'].map(connect));
+    await Promise.all(clients.map(({ id }) => all.untilConnection(id, ({ state }) => state === 'online')));
+    await waitUntil(() => expect(Math.min(...clients.map(({ id }) => asked(id)))).toBeGreaterThan(2));
+    endpoint.accounts.set('beside', 'a');
+    const beside = await connect('beside');
+    await a.untilConnection('beside', ({ state }) => state === 'online');
+    const { body: other } = await a.send('beside', { directive: 'spec:beside' });
+    await a.untilStatus(other.message_id, 'sent');
+    for (const { message_id } of [moves, stays]) await a.untilStatus(message_id, 'queued');
+    // Its events wait for the account for two seconds; then they are published without one.
+    await listenerOfAll.until('the moved client comes online without an account', () =>
+      expect(listenerOfAll.of('asked-moves').map(({ event }) => event)).toEqual(['connection.online']),
+    );
+    expect(listenerOfB.of('asked-moves')).toEqual([]);
+    endpoint.accounts.set('asked-moves', 'b');
+    endpoint.moods.delete('asked-');
+    await untilFailed(moves);
+    await a.untilStatus(stays.message_id, 'sent');
+    await listenerOfB.until('the new account sees the client', () =>
+      expect(listenerOfB.of('asked-moves').map(({ event }) => event)).toEqual(['connection.updated']),
+    );
+    const [moved, stayed] = clients as [TestClient, TestClient];
+    expect(stayed.distinct.map(({ message_id }) => message_id)).toEqual([stays.message_id]);
+    await expectOnlyOfB(moved);
+    for (const listener of [listenerOfAll, listenerOfB]) listener.close();
+    await Promise.all([...clients, beside].map((client) => client.sayGoodbye()));
+  }, 90_000);
+
+  it('fail if the new account is found when the client is offline again', async () => {
+    const message = await heldOf('gone');
+    endpoint.moods.set('gone', 'away');
+    const client = await connect('gone');
+    await all.untilConnection('gone', ({ state }) => state === 'online');
+    await client.sayGoodbye();
+    await all.untilConnection('gone', ({ state }) => state === 'offline');
+    endpoint.accounts.set('gone', 'b');
+    endpoint.moods.delete('gone');
+    await untilFailed(message);
+    expect((await b.connection('gone')).body.held_messages).toBe(0);
+  }, 60_000);
 });
 
-it('they fail when the client comes back as nobody’s', async () => {
-  const message = await heldOf('lost');
-  endpoint.accounts.delete('lost');
-  const client = await connect('lost');
-  await untilFailed(message);
-  const { body } = await all.send('lost', { directive: 'spec:of-nobody' });
-  await client.waitFor('a message without an account', ({ message_id }) => message_id === body.message_id);
-  expect(client.distinct.map(({ directive }) => directive)).toEqual(['spec:of-nobody']);
-  await client.sayGoodbye();
-});
-
-it('they fail when the client is forgotten and registers anew as another’s', async () => {
-  const message = await heldOf('forgotten');
-  expect((await a.call('DELETE', '/v1/connections/forgotten')).status).toBe(204);
-  endpoint.accounts.set('forgotten', 'b');
-  const client = await connect('forgotten');
-  await untilFailed(message);
-  await expectOnlyOfB(client);
-  await client.sayGoodbye();
-});
-
-it('while the account is being asked for they wait, others get theirs, and the answer fails or sends them', async () => {
-  const [moves, stays] = await Promise.all([heldOf('asked-moves'), heldOf('asked-stays')]);
-  const [listenerOfAll, listenerOfB] = await Promise.all([
-    EventListener.open(gateway.url, { client_id: 'asked-moves' }, undefined, keyOfAll),
-    EventListener.open(gateway.url, {}, undefined, keyOfB),
-  ]);
-  endpoint.moods.set('asked-', 'away');
-  const clients = await Promise.all(['asked-moves', 'asked-stays'].map(connect));
-  await Promise.all(clients.map(({ id }) => all.untilConnection(id, ({ state }) => state === 'online')));
-  await waitUntil(() => expect(Math.min(...clients.map(({ id }) => asked(id)))).toBeGreaterThan(2));
-  endpoint.accounts.set('beside', 'a');
-  const beside = await connect('beside');
-  await a.untilConnection('beside', ({ state }) => state === 'online');
-  const { body: other } = await a.send('beside', { directive: 'spec:beside' });
-  await a.untilStatus(other.message_id, 'sent');
-  for (const { message_id } of [moves, stays]) await a.untilStatus(message_id, 'queued');
-  // Its events wait for two seconds, and then go out without an account.
-  await listenerOfAll.until(() =>
-    expect(listenerOfAll.of('asked-moves').map(({ event }) => event)).toEqual(['connection.online']),
-  );
-  expect(listenerOfB.of('asked-moves')).toEqual([]);
-  endpoint.accounts.set('asked-moves', 'b');
-  endpoint.moods.delete('asked-');
-  await untilFailed(moves);
-  await a.untilStatus(stays.message_id, 'sent');
-  await listenerOfB.until(() =>
-    expect(listenerOfB.of('asked-moves').map(({ event }) => event)).toEqual(['connection.updated']),
-  );
-  const [moved, stayed] = clients as [TestClient, TestClient];
-  expect(stayed.distinct.map(({ message_id }) => message_id)).toEqual([stays.message_id]);
-  await expectOnlyOfB(moved);
-  for (const listener of [listenerOfAll, listenerOfB]) listener.close();
-  await Promise.all([...clients, beside].map((client) => client.sayGoodbye()));
-}, 90_000);
-
-it('an Idempotency-Key that the old account has used is not used for the new one', async () => {
+it('a message of the new account is accepted with an Idempotency-Key that the former account has used', async () => {
   const body = { directive: 'spec:update' };
   const headers = { 'idempotency-key': 'update-1' };
   endpoint.accounts.set('updated', 'a');
@@ -178,16 +193,3 @@ it('an Idempotency-Key that the old account has used is not used for the new one
   ]);
   await client.sayGoodbye();
 }, 30_000);
-
-it('they fail also when the answer comes while the client is offline again', async () => {
-  const message = await heldOf('gone');
-  endpoint.moods.set('gone', 'away');
-  const client = await connect('gone');
-  await all.untilConnection('gone', ({ state }) => state === 'online');
-  await client.sayGoodbye();
-  await all.untilConnection('gone', ({ state }) => state === 'offline');
-  endpoint.accounts.set('gone', 'b');
-  endpoint.moods.delete('gone');
-  await untilFailed(message);
-  expect((await b.connection('gone')).body.held_messages).toBe(0);
-}, 60_000);

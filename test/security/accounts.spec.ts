@@ -1,4 +1,4 @@
-/** Callers that are bound to an account reach for what is another's, on every way there is. */
+/** Callers that are bound to an account try to reach the connections and messages of another account. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -89,14 +89,14 @@ async function list(api: Api, query: string, limit: number, first = ''): Promise
 const idsOf = (account: string): string[] =>
   [...endpoint.accounts.keys()].filter((id) => id.startsWith(`of-${account}`));
 
-it('asks the endpoint for each client, with its token, where it was told to', () => {
+it('the ingester asks ACCOUNTS_URL for the account of each client, and sends its token', () => {
   expect(new Set(endpoint.asked.map(({ clientId }) => clientId))).toEqual(new Set(endpoint.accounts.keys()));
   for (const { authorization, path } of endpoint.asked) {
     expect([authorization, path]).toEqual([`Bearer ${TOKEN}`, '/clients/lookup']);
   }
 });
 
-it('a listing holds what is the caller’s, whatever it filters by and however it pages', async () => {
+it('a listing has all connections of the account of the caller and no others, with any filter and page size', async () => {
   for (const query of [
     '',
     'state=online',
@@ -113,13 +113,13 @@ it('a listing holds what is the caller’s, whatever it filters by and however i
   expect(await list(a, 'state=offline', 5)).toEqual([]);
 });
 
-it('a cursor of somebody else shows nothing of theirs', async () => {
+it('a cursor of another caller shows only connections of the own account', async () => {
   const { body } = await all.call<Page>('GET', '/v1/connections?limit=1');
   const mine = await list(a, '', 2, body.next_cursor ?? '');
   for (const id of mine) expect(id).toMatch(/^of-a/);
 });
 
-describe('what is another’s does not exist', () => {
+describe('a caller that is bound to an account', () => {
   const foreign = 'of-b-1';
   const missing = 'of-b-none';
   let message: MessageView;
@@ -139,47 +139,50 @@ describe('what is another’s does not exist', () => {
     ['GET', '/messages'],
     ['POST', '/messages', { directive: 'spec:injected' }],
     ['POST', '/messages', { directive: 'spec:injected', when_offline: 'reject' }],
-  ])('%s a connection%s', async (method: string, path: string, ...[body]: unknown[]) => {
-    const [theirs, nobodys] = await Promise.all(
-      [foreign, missing].map(async (id) => {
-        const answer = await a.call<ProblemView>(method, `/v1/connections/${id}${path}`, body);
-        const text = JSON.stringify({ ...answer.body, request_id: undefined }).replaceAll(id, 'ID');
-        return { status: answer.status, text };
-      }),
-    );
-    expect(theirs?.status).toBe(404);
-    // Not even the words tell whether it is there.
-    expect(theirs).toEqual(nobodys);
-  });
+  ])(
+    'is answered %s of a connection of another account%s as if it did not exist',
+    async (method: string, path: string, ...[body]: unknown[]) => {
+      const [ofOther, ofNone] = await Promise.all(
+        [foreign, missing].map(async (id) => {
+          const answer = await a.call<ProblemView>(method, `/v1/connections/${id}${path}`, body);
+          const text = JSON.stringify({ ...answer.body, request_id: undefined }).replaceAll(id, 'ID');
+          return { status: answer.status, text };
+        }),
+      );
+      expect(ofOther?.status).toBe(404);
+      // The texts are the same as well.
+      expect(ofOther).toEqual(ofNone);
+    },
+  );
 
-  it('nor does it change', async () => {
+  it('changes nothing of a connection of another account', async () => {
     const { body } = await b.connection(foreign);
     expect(body).toMatchObject({ state: 'online', refused_until: null });
     const { body: kept } = await b.call<{ data: MessageView[] }>('GET', `/v1/connections/${foreign}/messages`);
     expect(kept.data.map(({ message_id }) => message_id)).toEqual([message.message_id]);
   });
 
-  it('its messages, by their ids', async () => {
+  it('neither reads nor cancels a message of another account by its id', async () => {
     const path = `/v1/messages/${message.message_id}`;
     expect((await a.call('GET', path)).status).toBe(404);
     expect((await a.call('DELETE', path)).status).toBe(404);
     expect((await b.call('GET', path)).status).toBe(200);
   });
 
-  it('its Idempotency-Keys: neither answered from nor in the way', async () => {
+  it('cannot replay or occupy an Idempotency-Key of another account', async () => {
     const answer = await a.send(foreign, { directive: 'spec:secret' }, { 'idempotency-key': 'guessed' });
     expect(answer.status).toBe(404);
     const again = await b.send(foreign, { directive: 'spec:secret' }, { 'idempotency-key': 'guessed' });
     expect(again.body.message_id).toBe(message.message_id);
   });
 
-  it('in a batch, where what is the caller’s own goes out all the same', async () => {
+  it('gets 404 for items of another account in a batch, and 202 for its own', async () => {
     const messages = [foreign, 'of-a-0', missing].map((client_id) => ({ client_id, directive: 'spec:batch' }));
     const { body } = await a.call<{ results: { status: number }[] }>('POST', '/v1/messages', { messages });
     expect(body.results.map(({ status }) => status)).toEqual([404, 202, 404]);
   });
 
-  it('nor does the cluster', async () => {
+  it('does not see the cluster', async () => {
     for (const path of ['/v1/cluster', '/v1/cluster/anything']) {
       expect((await a.call('GET', path)).status).toBe(404);
     }
@@ -187,7 +190,7 @@ describe('what is another’s does not exist', () => {
   });
 });
 
-it('events are told of the caller’s connections, and of nothing else', async () => {
+it('an event stream has the events of the connections of the account of the caller, and no others', async () => {
   const [mine, pointed, whole] = await Promise.all([
     EventListener.open(gateway.url, {}, undefined, keyOfA),
     EventListener.open(gateway.url, { client_id: 'of-b-3' }, undefined, keyOfA),
@@ -202,14 +205,20 @@ it('events are told of the caller’s connections, and of nothing else', async (
     withoutGivenUpClaims(
       listener.of(id).flatMap(({ event, data }) => (event === 'message.status' ? [data['status']] : [])),
     );
-  await whole.until(() => expect(statuses(whole, 'of-b-3')).toEqual(SENT));
-  await whole.until(() => expect(whole.of('nobodys').map(({ event }) => event)).toEqual(['connection.online']));
-  // It came online as nobody's, and its event waited until it was known whose it is.
-  await mine.until(() => expect(mine.of('of-a-new').map(({ event }) => event)).toEqual(['connection.online']));
-  await mine.until(() => expect(statuses(mine, 'of-a-2')).toEqual(SENT));
-  // From where another stood, who sees everything: the same, and no more.
+  await whole.until('the message of b is sent', () => expect(statuses(whole, 'of-b-3')).toEqual(SENT));
+  await whole.until('the client without an account comes online', () =>
+    expect(whole.of('nobodys').map(({ event }) => event)).toEqual(['connection.online']),
+  );
+  // Its account was unknown when it came online; the event waited until it was known.
+  await mine.until('the new client of a comes online', () =>
+    expect(mine.of('of-a-new').map(({ event }) => event)).toEqual(['connection.online']),
+  );
+  await mine.until('the message of a is sent', () => expect(statuses(mine, 'of-a-2')).toEqual(SENT));
+  // A cursor of a caller without an account shows no more.
   const resumed = await EventListener.open(gateway.url, {}, start, keyOfA);
-  await resumed.until(() => expect(statuses(resumed, 'of-a-2')).toEqual(SENT));
+  await resumed.until('the resumed stream has the message of a', () =>
+    expect(statuses(resumed, 'of-a-2')).toEqual(SENT),
+  );
   for (const listener of [mine, pointed, resumed]) {
     for (const { data } of listener.received) expect(data['client_id']).toMatch(/^of-a/);
   }
@@ -219,7 +228,7 @@ it('events are told of the caller’s connections, and of nothing else', async (
   await Promise.all([nobody, fresh].map((client) => client.sayGoodbye()));
 });
 
-it('while the endpoint fails, a client is registered and hidden, and it is found later whose it is', async () => {
+it('a client is registered and hidden while ACCOUNTS_URL fails, and shown to its account later', async () => {
   const moods = ['away', 'hangs', 'moved', 'huge', 'nonsense'] as const;
   const found = moods.map(async (mood) => {
     const id = `late-${mood}`;
@@ -237,11 +246,11 @@ it('while the endpoint fails, a client is registered and hidden, and it is found
   await Promise.all(found);
 }, 60_000);
 
-it('an endpoint that hangs for many slows nobody else', async () => {
+it('other clients are not delayed while ACCOUNTS_URL does not answer for a hundred', async () => {
   endpoint.moods.set('hang-', 'hangs');
   const clients = await Promise.all(Array.from({ length: 100 }, (_, i) => connect(`hang-${i}`)));
   await waitUntil(() => expect(endpoint.asked.some(({ clientId }) => clientId.startsWith('hang-'))).toBe(true));
-  const { body } = await a.send('of-a-4', { directive: 'spec:meanwhile' });
+  const { body } = await a.send('of-a-4', { directive: 'spec:during' });
   expect((await a.untilStatus(body.message_id, 'sent')).status).toBe('sent');
   const newcomer = await connect('unasked');
   await all.untilConnection('unasked', ({ state }) => state === 'online');
@@ -249,7 +258,7 @@ it('an endpoint that hangs for many slows nobody else', async () => {
   await Promise.all([...clients, newcomer].map((client) => client.mqtt.endAsync(true)));
 }, 60_000);
 
-it('a client that comes back as another’s takes its past with it, but for its messages', async () => {
+it('a client that moves to another account takes its connection with it, and not its messages', async () => {
   const id = 'of-a-moves';
   endpoint.accounts.set(id, 'a');
   const client = await connect(id);
@@ -260,14 +269,14 @@ it('a client that comes back as another’s takes its past with it, but for its 
   await a.untilConnection(id, ({ state }) => state === 'offline');
   endpoint.accounts.set(id, 'b');
   await waitUntil(async () => {
-    // What the service remembers of the answer runs out.
+    // The cached account expires.
     const again = await connect(id);
     await all.untilConnection(id, ({ state }) => state === 'online');
     const { status } = await b.connection(id);
     if (status === 200) return;
     await again.sayGoodbye();
     await all.untilConnection(id, ({ state }) => state === 'offline');
-    throw new Error('still remembered');
+    throw new Error('the former account is still cached');
   });
   expect((await a.connection(id)).status).toBe(404);
   expect(await list(a, 'fqdn=shared.example.com', 100)).not.toContain(id);

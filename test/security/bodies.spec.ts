@@ -1,4 +1,4 @@
-/** Wearing the gateway out by the bytes of bodies that it has in hand at a time. */
+/** Attempts to exhaust the memory of a gateway with large bodies at the same time. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,7 +42,7 @@ afterAll(async () => {
 it.each([
   ['one key', 1],
   ['several keys', 4],
-])(`${AT_ONCE} batches of 8 MB at once, of %s, do not end a gateway with a small heap`, async (_, keyCount) => {
+])(`a gateway with a small heap survives ${AT_ONCE} batches of 8 MB at the same time from %s`, async (_, keyCount) => {
   const payload = 'x'.repeat(1_040_000);
   const messages = Array.from({ length: 8 }, (_, i) => ({ client_id: `large-${i}`, directive: 'a', payload }));
   const body = JSON.stringify({ messages });

@@ -1,4 +1,4 @@
-/** A client that floods is cut to its share; others do not wait for it, and what is stored of it is right in the end. */
+/** A client that floods is throttled; other clients do not wait for it, and its connection is right in the end. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,9 +11,9 @@ import { TestClient, envelope } from '../support/mqtt-client.js';
 const BURST = 50;
 const RATE = 20;
 const FLOOD = 20_000;
-/** Where a flood ends that was to go on. */
+/** Most handshakes of one flood. */
 const AT_MOST = 20 * FLOOD;
-/** Publishes of the flood under way. */
+/** Publishes in flight at the same time. */
 const AT_ONCE = 500;
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-flood-'));
@@ -24,7 +24,7 @@ let api: Api;
 beforeAll(async () => {
   stack = await startStack({ dir, env });
   api = new Api(stack.gateway.url);
-  // A sweep would correct what the flood leaves behind.
+  // A sweep during the flood would correct what the flood leaves behind: wait until the first one has ended.
   await waitUntil(async () => {
     const { body } = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
     expect(body).toMatchObject({ state: 'ended', complete: true });
@@ -42,8 +42,8 @@ function shake(client: TestClient, id: string): Promise<void> {
 }
 
 /**
- * Handshakes as fast as the broker takes them, FLOOD of them and on while `more()`; `after` is told of each that it has
- * taken. Resolves with the message id of the last.
+ * Sends handshakes as fast as the broker accepts them: at least FLOOD, and more while `more()`. Calls `after` when one was
+ * accepted. @returns the message id of the last one
  */
 async function flood(client: TestClient, after: (sent: number) => void, more = () => false): Promise<string> {
   let next = 0;
@@ -68,7 +68,7 @@ async function deadLetters(clientId: string): Promise<DeadLetterPageBody['data']
   return body.data.filter(({ client_id, reason }) => client_id === clientId && reason === 'flood');
 }
 
-it('a flood is cut to a share, told of, and ends in the state that the broker holds', async () => {
+it('the ingester throttles a flood, keeps dead letters of it, and ends with the state that the broker retains', async () => {
   const flooder = await TestClient.connect(stack.mosquitto.url, 'flooder');
   const others = await Promise.all(
     Array.from({ length: 20 }, (_, i) => TestClient.connect(stack.mosquitto.url, `calm-${i}`)),
@@ -83,11 +83,11 @@ it('a flood is cut to a share, told of, and ends in the state that the broker ho
   await waitUntil(() => expect(sent).toBeGreaterThan(FLOOD / 20));
   for (const other of others) await other.shakeHands();
   for (const other of others) await api.untilConnection(other.id, ({ state }) => state === 'online');
-  // They were online while it went on.
+  // They came online during the flood.
   expect(sent).toBeLessThan(AT_MOST);
   waiting = false;
   const last = await flooding;
-  // The last of them has been cut, but for one chance in some hundreds.
+  // The last handshake was almost certainly throttled.
   await api.untilConnection(flooder.id, (it) => it.handshake_message_id === last);
   expect(await metric('intake_throttled_messages_total')).toBeGreaterThan(FLOOD / 2);
   const letters = await deadLetters(flooder.id);
@@ -96,13 +96,13 @@ it('a flood is cut to a share, told of, and ends in the state that the broker ho
   expect(letters[0]?.details).toContain(`${RATE} messages a second`);
   expect(letters[0]?.sample).toContain('host-handshake');
 
-  // It was cut, not shut out.
+  // The client is throttled, not blocked.
   const { body } = await api.send(flooder.id, { directive: 'test:after' });
   await flooder.waitFor('a message', ({ message_id }) => message_id === body.message_id);
   for (const client of [flooder, ...others]) await client.sayGoodbye();
 }, 120_000);
 
-it('also where the ingester is killed in the middle of it', async () => {
+it('the connection ends with the last handshake also if the ingester is killed during the flood', async () => {
   const flooder = await TestClient.connect(stack.mosquitto.url, 'flooder-2');
   const killed: Promise<unknown>[] = [];
   const last = await flood(flooder, (sent) => {

@@ -27,11 +27,11 @@ const env = {
   API_KEYS_FILE: ring.path,
   SHARD_COUNT: `${SHARDS}`,
   SHARD_FINISHED_BYTES: `${FINISHED_BYTES}`,
-  // Long enough not to be lost by a slow machine; renewed each quarter.
+  // Long enough that a slow machine does not lose a lease; renewed at every quarter of it.
   LEASE_TIME: '12s',
   LOG_LEVEL: 'warn',
   EVENT_SETTLE: '0s',
-  // Requests are counted in Redis, as in production, and none is turned away for their number.
+  // Requests are counted in Redis, as in production, and the limits are too high to refuse any.
   KEY_RATE_LIMIT: '100000',
   ADDRESS_RATE_LIMIT: '100000',
 };
@@ -67,7 +67,7 @@ async function used(): Promise<number> {
   return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
 }
 
-/** As a foreign program that shares the Redis: writes until so many bytes are used. */
+/** Writes as another program that shares the Redis does, until so many bytes are used. */
 async function fillForeign(bytes: number): Promise<void> {
   for (let i = 0; i < 2000 && (await used()) < bytes; i++) {
     const size = bytes - (await used()) > 2_000_000 ? 1_000_000 : 20_000;
@@ -75,29 +75,29 @@ async function fillForeign(bytes: number): Promise<void> {
   }
 }
 
-/** What one call of many large messages comes to. */
+/** Sends a batch of large messages. @returns the status of each */
 async function sendLarge(api: Api): Promise<number[]> {
   const messages = IDLE.map((client_id) => ({ client_id, directive: 'test:full', payload: LARGE }));
   const { body } = await api.call<{ results: { status: number }[] }>('POST', '/v1/messages', { messages });
   return body.results.map(({ status }) => status);
 }
 
-/** As a caller does that is not kept from it by any budget. */
+/** Sends large messages until `isFull`, at a gateway without budgets. */
 async function fillByKey(api: Api, isFull: (statuses: number[]) => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 500; i++) if (await isFull(await sendLarge(api))) return;
   throw new Error('one key did not fill Redis');
 }
 
-/** As if the time of all messages that wait had passed. */
-const runOut = new LuaCommands('spec/src/commands').fromText<{ expiry: string }, NoArgs, number>(
-  'run-out',
+/** Lets all unfinished messages expire. */
+const expireAll = new LuaCommands('spec/src/commands').fromText<{ expiry: string }, NoArgs, number>(
+  'expire-all',
   `#!lua flags=allow-oom
 -- KEYS expiry
 for _, id in ipairs(redis.call('ZRANGE', KEYS.expiry, 0, -1)) do redis.call('ZADD', KEYS.expiry, 1, id) end
 return 0`,
 );
 
-/** Has Redis reach its limit, and not come below it when the buffers of connections shrink. */
+/** Lets Redis reach its `maxmemory`, and stay there when the buffers of connections shrink. */
 async function leaveNoRoom(): Promise<number> {
   const maxmemory = await tighten();
   await untilRefused();
@@ -115,7 +115,7 @@ async function assertFull(): Promise<void> {
   await expect(redis.set('one-more', 'x')).rejects.toThrow('OOM');
 }
 
-/** Bytes that the shards keep of events, as their owners say. */
+/** Waits until the owners of the shards have set this limit for the bytes of events. */
 async function untilEventsMayTake(bytes: number): Promise<void> {
   await waitUntil(async () => {
     for (let shard = 0; shard < SHARDS; shard++) {
@@ -145,7 +145,7 @@ async function cancels(messageId: string): Promise<void> {
   expect((await modest.call('DELETE', `/v1/messages/${messageId}`)).status).toBe(204);
 }
 
-/** Each shard's lease is renewed, as Redis shows it, which has no room all the while. @returns its `maxmemory` */
+/** Waits until the lease of each shard is renewed, while Redis has no room. @returns its `maxmemory` */
 async function untilRenewed(): Promise<number> {
   for (let shard = 0; shard < SHARDS; shard++) {
     const owner = keys.owner({ kind: 'shard', index: shard });
@@ -184,7 +184,7 @@ async function untilAccepted(clientId: string): Promise<string> {
   });
 }
 
-it('what one key has finished is bounded, with its Idempotency-Keys, and pushes out nothing of others', async () => {
+it('finished messages of one key are bounded, with their Idempotency-Keys, and those of other keys are kept', async () => {
   const others = await untilAccepted('idle-1');
   await cancels(others);
   const finished: string[] = [];
@@ -211,7 +211,7 @@ it('what one key has finished is bounded, with its Idempotency-Keys, and pushes 
   expect(again.body.message_id).toBe(finished.at(-1));
 }, 60_000);
 
-it('one key fills its part and no more; others go on, and devices come online', async () => {
+it('one key fills its part of Redis and no more; other keys send, and devices come online', async () => {
   // The budgets follow `maxmemory` within a second.
   await waitUntil(async () => expect(await sendLarge(greedy)).toEqual([429, 429, 429, 429]), {
     what: 'the key to be refused',
@@ -219,13 +219,13 @@ it('one key fills its part and no more; others go on, and devices come online', 
   });
   const { body } = await send(greedy, 'idle-1', LARGE);
   expect(body.type).toBe('urn:cloud-connector:problem:account-full');
-  // Two seconds of what it may send faster than the sums are made.
+  // In the two seconds until it is refused it can exceed its part.
   expect(await used()).toBeLessThan(0.85 * MAXMEMORY);
   expect((await send(modest, 'idle-1')).status).toBe(202);
   await comesOnline('device-beside-greedy');
 }, 40_000);
 
-it('above the mark new messages are refused, and everything else goes on', async () => {
+it('above MEMORY_HIGH_WATER new messages are refused, and everything else works', async () => {
   const held = await untilAccepted('idle-1');
   const toDeliver = await untilAccepted('idle-2');
   await fillForeign(0.9 * MAXMEMORY);
@@ -240,7 +240,7 @@ it('above the mark new messages are refused, and everything else goes on', async
   await untilAccepted('idle-1');
 }, 40_000);
 
-it('at its maxmemory devices still come and go, leases hold, messages are cancelled, and it recovers by itself', async () => {
+it('at maxmemory devices come online and go offline, leases are kept, messages are cancelled, and everything recovers', async () => {
   const before = await lostLeases();
   const held = await untilAccepted('idle-3');
   const waits = await untilAccepted('idle-4');
@@ -263,7 +263,7 @@ it('at its maxmemory devices still come and go, leases hold, messages are cancel
   await untilEventsMayTake(maxmemory / 10 / SHARDS);
 }, 90_000);
 
-it('one key without budgets fills it to the mark and to its maxmemory: the same goes on, until its messages expire', async () => {
+it('the same works if one key without budgets fills Redis to MEMORY_HIGH_WATER and to maxmemory, until its messages expire', async () => {
   await redis.config('SET', 'maxmemory', MAXMEMORY);
   const before = await lostLeases();
   const most = '1000000000';
@@ -288,6 +288,6 @@ it('one key without budgets fills it to the mark and to its maxmemory: the same 
   await untilRenewed();
   expect(await lostLeases()).toBe(before);
 
-  for (let shard = 0; shard < SHARDS; shard++) await runOut.run(redis, { expiry: keys.expiry(shard) }, {});
+  for (let shard = 0; shard < SHARDS; shard++) await expireAll.run(redis, { expiry: keys.expiry(shard) }, {});
   await modest.untilStatus(await untilAccepted('device-beside-a-full-key'), 'sent');
 }, 120_000);

@@ -1,4 +1,4 @@
-/** Wearing the gateway out from outside: by the number of requests, their size, their depth, or their slowness. */
+/** Attempts to exhaust a gateway: by the number of requests, their size, their depth, or their slowness. */
 import { connect, type Socket } from 'node:net';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ const [loud, calm, sender] = ['loud', 'calm', 'sender'].map((id) => ring.add({ i
   string,
 ];
 let redis: Awaited<ReturnType<typeof startRedis>>;
-/** One of two that share a Redis; believes what proxies on loopback say of addresses. */
+/** One of two gateways that share a Redis; it trusts the `X-Forwarded-For` of proxies on loopback. */
 let gateway: RunningGateway;
 let other: RunningGateway;
 
@@ -36,7 +36,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-/** Sends `count` requests at once. @returns the answers by their status */
+/** Sends `count` requests at the same time. */
 async function flood<Body>(
   count: number,
   call: (i: number) => Promise<Answer<Body>>,
@@ -45,7 +45,7 @@ async function flood<Body>(
   return { answers, of: (status) => answers.filter((answer) => answer.status === status).length };
 }
 
-/** At the start of a window of a second, as Redis and the gateways count: all of this spec's requests are old. */
+/** Waits for a new window of a second, in Redis and in the gateways: no earlier request of this spec counts. */
 async function freshWindow(): Promise<void> {
   await waitUntil(async () => {
     const keys = await rawRequest(redis.port, 'KEYS *requests*\r\nQUIT\r\n', '+OK');
@@ -55,10 +55,10 @@ async function freshWindow(): Promise<void> {
 
 const from = (address: string): Record<string, string> => ({ 'x-forwarded-for': address });
 
-it('turns a key away that asks too often, at all gateways together, and no other', async () => {
+it('the gateways refuse a key that exceeds its limit at all of them together, and no other key', async () => {
   const first = new Api(gateway.url, loud);
   const second = new Api(other.url, loud);
-  // What is let in is answered without the registry: a flood of work would last longer than the windows that count it.
+  // The admitted requests cost little: with more work a flood would last longer than the windows that count it.
   const nothing = '/v1/messages/00000000-0000-4000-8000-000000000000';
   expect([(await first.call('GET', nothing)).status, (await second.call('GET', nothing)).status]).toEqual([404, 404]);
   await freshWindow();
@@ -75,30 +75,30 @@ it('turns a key away that asks too often, at all gateways together, and no other
   expect(ProblemBody.parse(refused?.body).type).toBe('urn:cloud-connector:problem:rate-limited');
 });
 
-it('turns an address away that guesses keys, and no other, whatever it says of itself', async () => {
+it('the gateways refuse an address that guesses keys, whatever X-Forwarded-For it sends, and no other address', async () => {
   await freshWindow();
   const guess = (i: number, headers: Record<string, string>): Promise<Answer<unknown>> =>
     new Api(gateway.url, `cck_guess-${i}`).call('GET', '/v1/connections', undefined, headers);
   const guesses = await flood(240, (i) => guess(i, from('198.51.100.1')));
-  // How many get through depends on how many windows of a second a flood takes.
+  // The number of admitted requests depends on how many windows of a second the flood takes.
   expect(guesses.of(429)).toBeGreaterThan(0);
   expect(guesses.of(401) + guesses.of(429)).toBe(240);
-  // A whole network of IPv6 is one party, and who hides behind made-up proxies is known by the last honest one.
+  // A /64 of IPv6 counts as one address; of a forged X-Forwarded-For the address that the trusted proxy added counts.
   const network = await flood(240, (i) => guess(i, from(`2001:db8:1:2::${i.toString(16)}`)));
   expect(network.of(429)).toBeGreaterThan(0);
   const masked = await flood(240, (i) => guess(i, from(`10.0.0.${i}, 198.51.100.2`)));
   expect(masked.of(429)).toBeGreaterThan(0);
-  // The other gateway believes no proxy at all.
-  const unbelieved = await flood(240, (i) =>
+  // The other gateway trusts no proxy.
+  const untrusted = await flood(240, (i) =>
     new Api(other.url, `cck_guess-${i}`).call('GET', '/v1/connections', undefined, from(`198.51.100.${i}`)),
   );
-  expect(unbelieved.of(429)).toBeGreaterThan(0);
+  expect(untrusted.of(429)).toBeGreaterThan(0);
   expect((await new Api(gateway.url, calm).call('GET', '/v1/connections', undefined, from('203.0.113.9'))).status).toBe(
     200,
   );
 });
 
-it('counts a batch by its messages', async () => {
+it('the gateway counts a batch by its messages', async () => {
   await freshWindow();
   const api = new Api(gateway.url, sender);
   const messages = Array.from({ length: 200 }, (_, i) => ({ client_id: `c-${i}`, directive: 'spec:any' }));
@@ -107,21 +107,21 @@ it('counts a batch by its messages', async () => {
   expect(statuses.of(200)).toBeGreaterThanOrEqual(1);
 });
 
-it('never turns probes away', async () => {
+it('the gateway never limits probes', async () => {
   const statuses = await flood(200, () =>
     new Api(gateway.url).call('GET', '/health/ready', undefined, from('192.0.2.1')),
   );
   expect(statuses.of(200)).toBe(200);
 });
 
-it('refuses what is too large or too deep before it costs much', async () => {
+it('the gateway refuses bodies that are too large or too deep', async () => {
   const api = new Api(gateway.url, calm);
   const send = async (body: string): Promise<number> =>
     (await api.call('POST', '/v1/connections/a/messages', body, from('192.0.2.100'))).status;
   expect(await send(JSON.stringify({ directive: 'a', payload: 'a'.repeat(1_100_000) }))).toBe(413);
   expect(await send(`{"directive":"a","payload":${'['.repeat(500_000)}${']'.repeat(500_000)}}`)).toBe(422);
   expect(await send(`{"directive":"a","payload":${'{"a":'.repeat(101)}1${'}'.repeat(101)}}`)).toBe(422);
-  // Let through, to a registry that no ingester has built yet.
+  // Admitted; but no ingester has built the registry yet.
   expect(await send(`{"directive":"a","payload":${'{"a":'.repeat(100)}1${'}'.repeat(100)}}`)).toBe(503);
   expect(await send('['.repeat(1_000_000))).toBe(400);
   const cookie = `Cookie: ${'a'.repeat(17_000)}`;
@@ -129,7 +129,7 @@ it('refuses what is too large or too deep before it costs much', async () => {
   expect(statusOf(answer)).toBe(431);
 });
 
-it('closes on those who dawdle, with their headers or their body', async () => {
+it('the gateway answers 408 to callers that do not send their headers or their body in time', async () => {
   const head = `POST /v1/connections/a/messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${calm}\r\n`;
   const answers = await Promise.all([
     rawRequest(other.port, 'GET /health/live HTTP/1.1\r\nHost: a\r\n'),
@@ -138,13 +138,13 @@ it('closes on those who dawdle, with their headers or their body', async () => {
   expect(answers.map(statusOf)).toEqual([408, 408]);
 });
 
-it('holds no more connections than it may, and serves again when some are gone', async () => {
+it('the gateway closes connections beyond MAX_CONNECTIONS, and accepts new ones when some are closed', async () => {
   const sockets: Socket[] = [];
   const closed = await Promise.all(
     Array.from({ length: 400 }, async () => {
       const socket = connect(other.port, HOST);
       sockets.push(socket);
-      // Those that stay are answered; the rest is closed without a word.
+      // Connections within the limit are answered; the others are closed without a response.
       socket.write('GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n');
       return new Promise<boolean>((resolve) => {
         socket.once('data', () => resolve(false));
@@ -159,7 +159,7 @@ it('holds no more connections than it may, and serves again when some are gone',
   expect(answer.status).toBe(200);
 });
 
-it('goes on counting while Redis is away', async () => {
+it('the gateway limits requests while Redis is away', async () => {
   await redis.stop();
   const api = new Api(gateway.url, loud);
   const statuses = await flood(4 * PER_KEY, (i) => api.call('GET', '/v1/connections', undefined, from(`192.0.2.${i}`)));

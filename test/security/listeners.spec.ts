@@ -1,4 +1,4 @@
-/** Which door leads where, and what browsers are told. */
+/** Which routes each port serves, and the headers for browsers. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { SCOPES } from '../../apps/api-gateway/src/access/scopes.js';
 import { startApp, startRedis, stopAll } from '../../scripts/stack.mjs';
 import { KeyRing, startGateway, type RunningGateway } from './support/gateway.js';
 
-const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-doors-'));
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-listeners-'));
 const ring = new KeyRing(join(dir, 'keys.json'));
 const key = ring.add({ id: 'all', scopes: [...SCOPES] });
 let gateway: RunningGateway;
@@ -41,22 +41,25 @@ async function status(url: string, authorization?: string): Promise<number> {
   return response.status;
 }
 
-it.each(MANAGEMENT)('%s is on the management port alone, and nowhere where there is none', async (path) => {
-  expect(await status(gateway.management + path)).toBe(200);
-  for (const { url } of [gateway, closed]) {
-    expect(await status(url + path)).toBe(401);
-    expect(await status(url + path, `Bearer ${key}`)).toBe(404);
-  }
-});
+it.each(MANAGEMENT)(
+  '%s is served on the management port only, and in production without one not at all',
+  async (path) => {
+    expect(await status(gateway.management + path)).toBe(200);
+    for (const { url } of [gateway, closed]) {
+      expect(await status(url + path)).toBe(401);
+      expect(await status(url + path, `Bearer ${key}`)).toBe(404);
+    }
+  },
+);
 
-it('the management port is no way into the API, not even with a key', async () => {
+it('the management port does not serve the API, even with a key', async () => {
   expect(await status(`${gateway.management}/v1/connections`)).toBe(401);
   expect(await status(`${gateway.management}/v1/connections`, `Bearer ${key}`)).toBe(404);
   expect(await status(`${gateway.url}/v1/connections`, `Bearer ${key}`)).toBe(200);
   expect(await status(`${gateway.management}/health/live`)).toBe(200);
 });
 
-it('tells browsers to keep, frame, guess and run nothing, on errors as well', async () => {
+it('every response of the gateway, errors included, has headers that keep browsers from storing, framing, sniffing or running it', async () => {
   for (const path of ['/v1/connections', '/v1/nowhere', '/health/live']) {
     for (const headers of [{}, { authorization: `Bearer ${key}` }]) {
       const response = await fetch(gateway.url + path, { headers });
@@ -75,7 +78,7 @@ it('tells browsers to keep, frame, guess and run nothing, on errors as well', as
   }
 });
 
-it('lets no page of another site read anything', async () => {
+it('no response of the gateway lets a page of another origin read it', async () => {
   const origin = 'https://evil.example.com';
   const headers = { origin, authorization: `Bearer ${key}`, 'access-control-request-method': 'POST' };
   for (const method of ['GET', 'OPTIONS', 'HEAD']) {
@@ -84,11 +87,11 @@ it('lets no page of another site read anything', async () => {
   }
 });
 
-it('the documents run scripts of their own alone', async () => {
+it('the rendered documents run only scripts of their own origin', async () => {
   const response = await fetch(`${gateway.management}/docs`);
   const policy = response.headers.get('content-security-policy');
   expect(policy).toContain("script-src 'self'");
   expect(policy).toContain("default-src 'none'");
-  // The page has no script that this policy would stop.
+  // The page has no inline script, which this policy would block.
   expect(await response.text()).not.toMatch(/<script(?![^>]*\bsrc=)[^>]*>\s*\S/);
 });

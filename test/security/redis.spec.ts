@@ -1,4 +1,4 @@
-/** The Redis user of the examples, over TLS: enough for the whole service, and nothing beyond it. */
+/** The Redis user of the examples, over TLS: its rights suffice for the whole service, and allow nothing else. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { freePort, launch, startApp, startMosquitto, stopAll, waitUntil, type Pa
 import { Api } from '../support/api.js';
 import { TestClient } from '../support/mqtt-client.js';
 
-/** What Redis says to who may not. */
+/** Error texts of Redis for a command that is not allowed. */
 const REFUSED = /NOPERM|The user executing the script can't/;
 const PASSWORD = 'a-password-of-the-spec';
 
@@ -49,7 +49,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-/** A connection as the apps have it, or as somebody else tries to. */
+/** Acts on a connection with the credentials of the apps, or with others. */
 async function asUser<T>(
   act: (redis: Redis) => Promise<T>,
   username = 'cloud-connector',
@@ -74,7 +74,7 @@ async function asUser<T>(
   }
 }
 
-it('serves the whole story', async () => {
+it('the apps register a client, send it messages and disconnect it as this Redis user', async () => {
   const client = await TestClient.connect(mqttUrl, 'secured');
   await client.shakeHands();
   await api.untilConnection('secured', ({ state }) => state === 'online');
@@ -96,7 +96,7 @@ it('serves the whole story', async () => {
   expect((await api.send('secured', { directive: 'spec:held' })).body.status).toBe('held');
 });
 
-it('has not been asked for more than its user may', async () => {
+it('Redis has refused no command of the apps', async () => {
   await waitUntil(
     async () => {
       for (const app of apps)
@@ -119,12 +119,12 @@ it.each([
   ['write to another installation', 'SET other:marker x'],
   ['reach another installation by a script', 'EVAL return(redis.call("GET","other:marker")) 0'],
   ['listen to another installation', 'SUBSCRIBE other:replies'],
-])('lets the apps not %s', async (_, command) => {
+])('Redis does not let its user %s', async (_, command) => {
   const [name = '', ...args] = command.split(' ');
   await expect(asUser((redis) => redis.call(name, ...args))).rejects.toThrow(REFUSED);
 });
 
-it('lets nobody in without a password, or without TLS', async () => {
+it('Redis refuses connections without the password or without TLS', async () => {
   await expect(asUser((redis) => redis.ping(), 'default', '')).rejects.toThrow();
   await expect(asUser((redis) => redis.ping(), 'cloud-connector', 'wrong')).rejects.toThrow();
   const plain = new Redis({ port, retryStrategy: () => null, maxRetriesPerRequest: 0, lazyConnect: true });
@@ -133,6 +133,6 @@ it('lets nobody in without a password, or without TLS', async () => {
   plain.disconnect();
 });
 
-it('shows its password in no log', () => {
+it('no log has the password of Redis', () => {
   for (const app of apps) expect(readFileSync(app.log, 'utf8')).not.toContain(PASSWORD);
 });

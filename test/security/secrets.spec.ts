@@ -1,4 +1,4 @@
-/** A password that Redis takes no more is in no line of any app. */
+/** No app logs a password that Redis refuses. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-it('is logged by no app when it was changed in Redis', async () => {
+it('no app logs its Redis password when the password has been changed in Redis', async () => {
   const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
   const server = new Redis(redis.port, '127.0.0.1');
   await server.config('SET', 'requirepass', PASSWORD);
@@ -24,7 +24,7 @@ it('is logged by no app when it was changed in Redis', async () => {
 
   await server.config('SET', 'requirepass', 'another');
   await server.call('CLIENT', 'KILL', 'TYPE', 'normal');
-  // The connection on which BullMQ's workers wait is of BullMQ's own making.
+  // The last two come from the connections that BullMQ makes for its workers.
   const expected = ['redis connection error', 'maintenance worker error', 'worker error'];
   await waitUntil(() => {
     for (const [i, { log }] of apps.entries()) {

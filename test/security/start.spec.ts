@@ -1,4 +1,4 @@
-/** Starts that would leave a door open are refused, and a developer's own machine is closed to everybody else. */
+/** Apps refuse to start with unsafe settings; without credentials a gateway serves its own machine only. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,18 +20,22 @@ afterAll(async () => {
 const issuer = { JWT_ISSUER: 'https://a.example', JWT_AUDIENCE: 'b' };
 
 it.each([
-  ['production without credentials', { NODE_ENV: 'production' }, 'API_KEYS_FILE: must be set with NODE_ENV=production'],
-  ['beyond loopback without credentials', { HOST: '0.0.0.0' }, 'HOST: must be loopback'],
-  ['beyond loopback by a name', { HOST: 'localhost.example.com' }, 'HOST: must be loopback'],
-  ['a file that is not there', { API_KEYS_FILE: join(dir, 'none') }, 'API_KEYS_FILE: must name a file'],
-  ['an issuer without keys', issuer, 'JWT_JWKS_URL: must be set too'],
-  ['keys by plain HTTP', { ...issuer, JWT_JWKS_URL: 'http://a.example/jwks' }, 'JWT_JWKS_URL: must be https'],
-])('settings are refused: %s', (_, env: Record<string, string>, why) => {
+  ['no credentials in production', { NODE_ENV: 'production' }, 'API_KEYS_FILE: must be set with NODE_ENV=production'],
+  ['no credentials beyond loopback', { HOST: '0.0.0.0' }, 'HOST: must be loopback'],
+  ['no credentials and the name of another host', { HOST: 'localhost.example.com' }, 'HOST: must be loopback'],
+  ['a key file that does not exist', { API_KEYS_FILE: join(dir, 'none') }, 'API_KEYS_FILE: must name a file'],
+  ['a token issuer without JWT_JWKS_URL', issuer, 'JWT_JWKS_URL: must be set too'],
+  [
+    'a JWT_JWKS_URL with plain HTTP',
+    { ...issuer, JWT_JWKS_URL: 'http://a.example/jwks' },
+    'JWT_JWKS_URL: must be https',
+  ],
+])('the settings of the gateway are refused with %s', (_, env: Record<string, string>, why) => {
   expect(() => loadSettings(gatewaySettings, { REDIS_URL: 'redis://127.0.0.1:1', ...env })).toThrow(why);
 });
 
 it.each(['api-gateway', 'status-ingester', 'dispatcher'])(
-  '%s says first that its Node is too old, also if settings are missing and dependencies cannot be imported',
+  '%s logs that its Node is too old even if settings are missing and dependencies cannot be imported',
   (app) => {
     const older = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.18.3" } });';
     const resolve =
@@ -51,7 +55,7 @@ it.each(['api-gateway', 'status-ingester', 'dispatcher'])(
   },
 );
 
-it('the gateway does not start in production without credentials, nor with a broken key file', async () => {
+it('the gateway does not start in production without credentials or with an invalid key file', async () => {
   const broken = join(dir, 'broken.json');
   writeFileSync(broken, '{"keys":[{"id":"a","sha256":"no digest","scopes":["connections:read"]}]}');
   const [open, unreadable] = await Promise.all([
@@ -63,7 +67,7 @@ it('the gateway does not start in production without credentials, nor with a bro
   expect(unreadable).not.toContain('no digest');
 });
 
-it('without credentials, pages of a browser on the same machine do not get in', async () => {
+it('a gateway without credentials refuses pages in a browser on the same machine', async () => {
   const redis = await startRedis({ dir });
   const gateway = await startApp('api-gateway', { dir, env: { NODE_ENV: 'development', REDIS_URL: redis.url } });
   const at = `127.0.0.1:${gateway.port}`;
@@ -72,14 +76,14 @@ it('without credentials, pages of a browser on the same machine do not get in', 
   expect(await status(at)).toBe(200);
   expect(await status(`localhost:${gateway.port}`)).toBe(200);
   expect(await status(at, `Origin: http://${at}\r\n`)).toBe(200);
-  // A name of the attacker's that leads to loopback; a foreign page; a page of no origin.
+  // A name of the attacker that resolves to loopback; a page of another origin; a page without an origin.
   expect(await status('evil.example.com')).toBe(403);
   expect(await status('127.0.0.1.evil.example.com')).toBe(403);
   expect(await status(at, 'Origin: https://evil.example.com\r\n')).toBe(403);
   expect(await status(at, 'Origin: null\r\n')).toBe(403);
 });
 
-it('a key is made, shown once, works, and is revoked, by the key command', async () => {
+it('the key command makes a key, shows it once, and revokes it', async () => {
   const file = join(dir, 'keys.json');
   const command = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
     spawnSync(process.execPath, [join(ROOT, 'dist/apps/api-gateway/src/key.js'), ...args, '--file', file], {

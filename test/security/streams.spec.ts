@@ -1,4 +1,4 @@
-/** Event streams outlive the request that opened them; the right to listen must not. */
+/** An event stream lives long; it ends when the credentials that opened it do. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,30 +35,30 @@ afterAll(async () => {
 const open = (credentials: string): Promise<EventListener> =>
   EventListener.open(gateway.url, {}, undefined, credentials);
 
-async function untilCutOff(listener: EventListener): Promise<void> {
-  await listener.until(() => expect(listener.ended).toBe(true));
+async function untilEnded(listener: EventListener): Promise<void> {
+  await listener.until('the stream has ended', () => expect(listener.ended).toBe(true));
   expect(listener.received.at(-1)).toMatchObject({ event: 'closed', data: { reason: 'credentials' } });
 }
 
-it('one key cannot take all streams, and its places are free again when they close', async () => {
+it('a key cannot open more than EVENT_STREAMS_PER_KEY streams, and can open another one when one has closed', async () => {
   const held = await Promise.all([open(greedy), open(greedy), open(greedy)]);
   await expect(open(greedy)).rejects.toThrow('429');
   const another = await open(other);
   held[0].close();
-  const again = await waitUntil(() => open(greedy), { what: 'a free place' });
+  const again = await waitUntil(() => open(greedy), { what: 'the closed stream no longer counts' });
   for (const listener of [...held, another, again]) listener.close();
 });
 
-it('a key that is revoked takes its streams with it, and no others', async () => {
-  const [cut, kept] = await Promise.all([open(leaver), open(other)]);
+it('the streams of a key end when it is revoked, and no others', async () => {
+  const [ended, kept] = await Promise.all([open(leaver), open(other)]);
   ring.revoke('leaver');
-  await untilCutOff(cut);
+  await untilEnded(ended);
   await expect(open(leaver)).rejects.toThrow('401');
   expect(kept.ended).toBe(false);
   kept.close();
 });
 
-it('a token takes its streams with it when it ends', async () => {
+it('the streams of a token end when it expires', async () => {
   const exp = Math.floor(Date.now() / 1000) + 3;
-  await untilCutOff(await open(await issuer.sign({ scope: 'events:read', exp })));
+  await untilEnded(await open(await issuer.sign({ scope: 'events:read', exp })));
 });

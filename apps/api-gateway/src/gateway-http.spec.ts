@@ -192,7 +192,7 @@ describe('the body of a request', () => {
     const head = { 'content-type': 'application/json', 'content-length': 100_000, 'x-request-id': 'broken-off' };
     const socket = connect(gateway.port, '127.0.0.1', () => socket.end(request('POST', SEND, head, '{')).destroySoon());
     socket.on('error', () => undefined);
-    const line = await eventually(() => {
+    const line = await eventually('the request that broke off is logged', () => {
       const found = gateway.lines.slice(before).find((one) => one['request_id'] === 'broken-off');
       if (found === undefined) throw new Error('not logged yet');
       return found;
@@ -265,11 +265,11 @@ it('counts a chunked body as it arrives, and refuses it when there is no room fo
   const chunk = `8000\r\n${' '.repeat(0x8000)}\r\n`;
   const held = connect(small.port, '127.0.0.1', () => held.write(request('POST', '/v1/messages', head, chunk)));
   held.on('error', () => undefined);
-  await eventually(async () => expect(await bytesInHand()).toBe(0x8000));
+  await eventually('half of the budget is in use', async () => expect(await bytesInHand()).toBe(0x8000));
   const refused = await small.raw(request('POST', '/v1/messages', head, chunk + chunk));
   expect([refused.status, refused.headers['retry-after']]).toEqual([429, '1']);
   held.destroy();
-  await eventually(async () => expect(await bytesInHand()).toBe(0));
+  await eventually('the budget is free again', async () => expect(await bytesInHand()).toBe(0));
   await small.stop();
 });
 
@@ -291,10 +291,12 @@ it('closes the connection after a response that was under way when it stops', as
   let answer = '';
   const socket = connect(stopping.port, '127.0.0.1', () => socket.write(`${head}\r\n\r\n`));
   socket.setEncoding('utf8').on('data', (data: string) => (answer += data));
-  await eventually(() => expect(answer).toContain('100 Continue'));
+  await eventually('the gateway has asked for the body', () => expect(answer).toContain('100 Continue'));
   stopping.app.get(Draining).onModuleDestroy();
   socket.write(body);
-  await eventually(() => expect(answer).toMatch(/^HTTP\/1.1 202 [^]*connection: close/im));
+  await eventually('the response closes the connection', () =>
+    expect(answer).toMatch(/^HTTP\/1.1 202 [^]*connection: close/im),
+  );
   socket.destroy();
   await stopping.stop();
 });
@@ -334,7 +336,7 @@ describe('the log line of a request that was not served', () => {
   const call = 'GET /v1/connections/device HTTP/1.1\r\nhost: localhost\r\n\r\n';
 
   function lineOf({ lines }: GatewayApp, status: number): Promise<Record<string, unknown>> {
-    return eventually(() => {
+    return eventually('the request is logged', () => {
       const [line, ...more] = lines.filter((one) => one['status'] === status);
       if (line === undefined) throw new Error('not logged yet');
       expect(more).toEqual([]);

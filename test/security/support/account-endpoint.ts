@@ -1,4 +1,4 @@
-/** Who knows whose clients are, on loopback; may be away, slow, or answer nonsense. */
+/** An ACCOUNTS_URL on loopback that knows the accounts of clients; it can fail, hang, or answer nonsense. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,7 +8,7 @@ export const TOKEN = 'a-token-for-the-endpoint';
 export class AccountEndpoint {
   /** Client id → account. */
   readonly accounts = new Map<string, string>();
-  /** How it answers about clients with this prefix. */
+  /** Prefix of client ids → how their look-ups are answered. */
   readonly moods = new Map<string, 'away' | 'hangs' | 'moved' | 'huge' | 'nonsense'>();
   readonly asked: { clientId: string; authorization: string | undefined; path: string }[] = [];
   url = '';

@@ -1,4 +1,4 @@
-/** Gateways as attackers find them: in production, on loopback all the same. */
+/** Gateways with the settings of production, on loopback. */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { ROOT } from '../../../scripts/setup.mjs';
 
 export type RunningGateway = Awaited<ReturnType<typeof startGateway>>;
 
-/** A key file and the keys in it, by their ids. */
+/** A key file, and the keys in it by their ids. */
 export class KeyRing {
   private readonly entries: KeyEntry[] = [];
   private readonly keys = new Map<string, string>();
@@ -33,7 +33,7 @@ export class KeyRing {
     this.write();
   }
 
-  /** Every key that was ever in it. */
+  /** Every key that was ever in the file. */
   get all(): string[] {
     return [...this.keys.values()];
   }
@@ -44,7 +44,7 @@ export class KeyRing {
   }
 }
 
-/** `management`: where its metrics and documents are. */
+/** `management`: URL of its management port. */
 export async function startGateway(
   dir: string,
   name: string,
@@ -59,18 +59,18 @@ export async function startGateway(
   return Object.assign(gateway, { management: `http://${HOST}:${MANAGEMENT_PORT}` });
 }
 
-/** Starts a gateway that must not start. @returns what it said when it ended */
+/** Starts a gateway that must refuse to start. @returns its log */
 export async function refusedStart(dir: string, name: string, env: Record<string, string>): Promise<string> {
   const part: Part = launch(name, process.execPath, [join(ROOT, 'dist/apps/api-gateway/src/main.js')], {
     dir,
     env: { NODE_ENV: undefined, HOST: undefined, PORT: '0', REDIS_URL: 'redis://127.0.0.1:1', ...env },
   });
-  const how = await part.ended;
-  if (how !== 1) throw new Error(`it ended with ${how}`);
+  const code = await part.ended;
+  if (code !== 1) throw new Error(`the gateway ended with ${code}`);
   return readFileSync(part.log, 'utf8');
 }
 
-/** Sends these very bytes and returns what comes back until the other side closes, or `until` is in it. */
+/** Sends exactly these bytes. @returns what comes back until the other side closes, or `until` is in it */
 export function rawRequest(port: number, text: string, until = '\r\n\r\n'): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = '';

@@ -1,4 +1,4 @@
-/** An issuer of tokens on loopback, with the keys of an honest one; what it signs may be anything. */
+/** A token issuer on loopback that publishes its key, and signs any claims. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,16 +8,16 @@ export const ISSUER = 'https://issuer.example.com/';
 export const AUDIENCE = 'cloud-connector';
 
 export interface Issuer {
-  /** Settings of a gateway that takes its tokens, also those that name no account. */
+  /** Settings of a gateway that accepts its tokens, also those without an account. */
   readonly settings: Record<string, string>;
   readonly publicJwk: Record<string, unknown>;
-  /** A good token, but for what is given. */
+  /** A valid token, except for these claims, this header and this key. */
   sign(
     claims: Record<string, unknown>,
     header?: Partial<JWTHeaderParameters>,
     key?: CryptoKey | Uint8Array,
   ): Promise<string>;
-  /** How often its keys were asked for. */
+  /** How often its keys were fetched. */
   readonly asked: () => number;
   stop(): Promise<void>;
 }

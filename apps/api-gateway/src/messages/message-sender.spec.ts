@@ -33,7 +33,7 @@ it('repeats a wake-up that fails, and the caller does not wait for it', async ()
   } as const;
   expect(await sender.send([message], ANONYMOUS)).toMatchObject([{ kind: 'accepted' }]);
   expect(tries).toEqual([[0]]);
-  await eventually(() => expect(tries).toEqual([[0], [0], [0]]));
+  await eventually('the wake-up has been tried three times', () => expect(tries).toEqual([[0], [0], [0]]));
 });
 
 it('logs one line that names all messages of a request whose outcome is unknown', async () => {

@@ -1,6 +1,5 @@
-import { setTimeout } from 'node:timers/promises';
 import { connectAsync } from 'mqtt';
-import { Publisher, type PublishOutcome } from '@app/broker';
+import { Publisher } from '@app/broker';
 import {
   Draining,
   RedisBusyError,
@@ -13,8 +12,9 @@ import {
 } from '@app/platform';
 import { TopicTemplate, shardOf } from '@app/protocol';
 import { Messages, Outboxes, RegistryKeys, WakeUps, type ClaimedMessage } from '@app/registry';
+import { PubackBroker } from '../../../../test/support/puback-broker.js';
 import { withRedis } from '../../../../test/support/redis.js';
-import { eventually, gate, quiet, startMosquitto, type Gate, type Server } from '../../../../test/support/servers.js';
+import { eventually, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import { DispatcherLifecycle } from '../dispatcher.lifecycle.js';
 import { Dispatcher } from './dispatcher.js';
 import { DrainRun, settle, type DrainParts } from './drain.js';
@@ -33,6 +33,8 @@ let keys: RegistryKeys;
 let messages: Messages;
 let outboxes: Outboxes;
 let stopping: AbortController;
+let broker: PubackBroker;
+let publisher: Publisher;
 let keySpaces = 0;
 
 withRedis((connection, started) => {
@@ -40,7 +42,7 @@ withRedis((connection, started) => {
   server = started;
 });
 
-beforeEach(() => {
+beforeEach(async () => {
   keys = new RegistryKeys(`runs${keySpaces++}`);
   messages = new Messages(redis, keys, {
     shardCount: SHARDS,
@@ -50,9 +52,15 @@ beforeEach(() => {
   });
   outboxes = new Outboxes(redis, keys, SHARDS);
   stopping = new AbortController();
+  broker = await PubackBroker.start();
+  publisher = new Publisher({ url: broker.url }, `runs-${keySpaces}`, quiet);
 });
 
-afterEach(() => stopping.abort());
+afterEach(async () => {
+  stopping.abort();
+  await publisher.close();
+  await broker.stop();
+});
 
 async function accept(shard: number, id: string, count = 1): Promise<void> {
   await redis.zadd(keys.index(shard, 'online', 'host'), 0, id);
@@ -73,66 +81,42 @@ function client(shard: number, i: number): string {
   return clients[shard]?.[i] ?? '';
 }
 
-/** A broker that answers when it is let, or slowly. Counts. */
-class Faults {
-  readonly connected = true;
-  slownessMs = 0;
-  readonly published: string[] = [];
-  readonly held = new Map<string, Gate>();
-  most = 0;
-  private underWay = 0;
-
-  untilConnected(): Promise<boolean> {
-    return Promise.resolve(true);
-  }
-
-  async publish(topic: string): Promise<PublishOutcome> {
-    this.most = Math.max(this.most, ++this.underWay);
-    this.published.push(topic.slice('out/'.length));
-    await this.held.get(topic)?.passed;
-    await setTimeout(this.slownessMs);
-    this.underWay--;
-    return { kind: 'acknowledged' };
-  }
-
-  hold(id: string): Gate {
-    const held = gate();
-    this.held.set(OUT.topicOf(id), held);
-    return held;
-  }
+/** Clients of all PUBLISH packets, in the order of their arrival at the broker. */
+function published(): string[] {
+  return broker.published.map(({ topic }) => topic.slice('out/'.length));
 }
 
-function parts(publisher: Faults, semaphore: Semaphore, more: Partial<DrainParts> = {}): DrainParts {
-  return { outboxes, publisher: publisher as unknown as Publisher, outTopic: OUT, semaphore, logger: quiet, ...more };
+function parts(semaphore: Semaphore, more: Partial<DrainParts> = {}): DrainParts {
+  return { outboxes, publisher, outTopic: OUT, semaphore, logger: quiet, ...more };
 }
 
 function run(shard: number, of: DrainParts): ReturnType<DrainRun['drain']> {
   return new DrainRun(of, shard, stopping.signal).drain();
 }
 
-/** As the worker does with a run that has more to do. */
+/** Runs again, as the worker does, until nothing is left to do. */
 async function untilIdle(shard: number, of: DrainParts): Promise<void> {
   while ((await run(shard, of)) !== 'idle');
 }
 
 describe('DrainRun', () => {
   it('serves other connections of its shard while the broker does not answer for one', async () => {
-    const faults = new Faults();
     const [slow, quick, later] = [client(0, 0), client(0, 1), client(0, 2)];
-    const held = faults.hold(slow);
+    const held = broker.withhold(OUT.topicOf(slow));
     await accept(0, slow);
-    const running = run(0, parts(faults, new Semaphore(10)));
-    await eventually(() => expect(faults.published).toEqual([slow]));
+    const running = run(0, parts(new Semaphore(10)));
+    await eventually('the message of the slow client is published', () => expect(published()).toEqual([slow]));
     await accept(0, quick);
-    await eventually(() => expect(faults.published).toEqual([slow, quick]));
+    await eventually('the message of the second client is published', () => expect(published()).toEqual([slow, quick]));
     await accept(0, later);
-    await eventually(() => expect(faults.published).toEqual([slow, quick, later]));
+    await eventually('the message of the third client is published', () =>
+      expect(published()).toEqual([slow, quick, later]),
+    );
     held.open();
     expect(await running).toBe('idle');
   });
 
   it('gives its permits to others while its Redis does not answer', async () => {
-    const faults = new Faults();
     const never = gate();
     const silent = new Proxy(outboxes, {
       get: (target, property) =>
@@ -141,30 +125,29 @@ describe('DrainRun', () => {
     await accept(0, client(0, 0));
     await accept(1, client(1, 0));
     const semaphore = new Semaphore(1);
-    void run(0, parts(faults, semaphore, { outboxes: silent }));
-    expect(await run(1, parts(faults, semaphore))).toBe('idle');
-    expect(faults.published).toEqual([client(1, 0)]);
+    void run(0, parts(semaphore, { outboxes: silent }));
+    expect(await run(1, parts(semaphore))).toBe('idle');
+    expect(published()).toEqual([client(1, 0)]);
   });
 
   it('never publishes for more connections than there are permits, and serves every connection', async () => {
-    const faults = new Faults();
     const all = clients.flatMap((ids, shard) => ids.slice(0, 20).map((id) => [shard, id] as const));
     for (const [shard, id] of all) await accept(shard, id, 3);
-    const of = parts(faults, new Semaphore(3));
+    broker.latencyMs = 5;
+    const of = parts(new Semaphore(3));
     await Promise.all(clients.map((_, shard) => untilIdle(shard, of)));
-    expect(faults.published.toSorted()).toEqual(all.flatMap(([, id]) => [id, id, id]).toSorted());
-    expect(faults.most).toBe(3);
+    expect(published().toSorted()).toEqual(all.flatMap(([, id]) => [id, id, id]).toSorted());
+    expect(broker.maxInFlight).toBe(3);
     expect(of.semaphore.available).toBe(3);
   });
 
   it('ends after its time even if the broker is slow, so that others get the permits', async () => {
-    const faults = new Faults();
-    faults.slownessMs = 300;
+    broker.latencyMs = 300;
     for (let i = 0; i < 2; i++) await accept(0, client(0, i), 20);
     await accept(1, client(1, 0));
-    const of = parts(faults, new Semaphore(2));
+    const of = parts(new Semaphore(2));
     const running = run(0, of);
-    await eventually(() => expect(faults.published).toHaveLength(2));
+    await eventually('two messages are published', () => expect(published()).toHaveLength(2));
     const waiting = run(1, of);
     expect(await running).toBe('interrupted');
     expect(await waiting).toBe('idle');
@@ -172,41 +155,43 @@ describe('DrainRun', () => {
   });
 
   it('serves other connections while one publish does not end and all permits are in demand', async () => {
-    const faults = new Faults();
-    faults.slownessMs = 1;
-    const of = parts(faults, new Semaphore(2));
-    const held = faults.hold(client(0, 0));
+    const of = parts(new Semaphore(2));
+    const held = broker.withhold(OUT.topicOf(client(0, 0)));
     await accept(0, client(0, 0));
     const stuck = untilIdle(0, of);
-    await eventually(() => expect(faults.published).toHaveLength(1));
+    await eventually('the message whose PUBACK is withheld is published', () => expect(published()).toHaveLength(1));
     const done = new AbortController();
     const busy = [1, 2, 3].map(async (shard) => {
       while (!done.signal.aborted) {
-        await accept(shard, client(shard, 0), 500);
+        await accept(shard, client(shard, 0), 200);
         while ((await run(shard, of)) !== 'idle');
       }
     });
     await accept(0, client(0, 1), 3);
-    await eventually(() => expect(faults.published.filter((id) => id === client(0, 1))).toHaveLength(3));
+    await eventually('all three messages of the other client are published', () =>
+      expect(published().filter((id) => id === client(0, 1))).toHaveLength(3),
+    );
     done.abort();
     held.open();
     await Promise.all([stuck, ...busy]);
   });
 
   it('leaves an interrupted publish to the next run, and gives its permits back', async () => {
-    const faults = new Faults();
-    const of = parts(faults, new Semaphore(5));
-    const held = faults.hold(client(0, 0));
+    const of = parts(new Semaphore(5));
+    const held = broker.withhold(OUT.topicOf(client(0, 0)));
     await accept(0, client(0, 0), 2);
     const running = run(0, of);
-    await eventually(() => expect(faults.published).toHaveLength(1));
+    await eventually('the first message is published', () => expect(published()).toHaveLength(1));
     stopping.abort();
     held.open();
     expect(await running).toBe('interrupted');
     expect(of.semaphore.available).toBe(5);
     stopping = new AbortController();
     await untilIdle(0, of);
-    expect(faults.published).toHaveLength(2);
+    const ids = broker.published.map(({ payload }) => (JSON.parse(payload) as { message_id: string }).message_id);
+    expect(new Set(ids).size).toBe(2);
+    // The interrupted message is published again, before the other one.
+    expect(ids).toEqual([ids[0], ids[0], ids[2]]);
   });
 });
 
@@ -223,15 +208,14 @@ describe('DrainRun that Redis refuses', () => {
   }
 
   it.each([RedisUnavailableError, RedisBusyError, RedisFullError])('tries again after %p', async (type) => {
-    const faults = new Faults();
     await accept(0, client(0, 0));
-    const of = parts(faults, new Semaphore(5), { outboxes: failing(new type(new Error('away'))) });
+    const of = parts(new Semaphore(5), { outboxes: failing(new type(new Error('away'))) });
     expect(await run(0, of)).toBe('idle');
-    expect(faults.published).toEqual([client(0, 0)]);
+    expect(published()).toEqual([client(0, 0)]);
   });
 
   it('fails with an error of a script, which would only occur again, and gives its permits back', async () => {
-    const of = parts(new Faults(), new Semaphore(5), { outboxes: failing(new RedisScriptError(new Error('wrong'))) });
+    const of = parts(new Semaphore(5), { outboxes: failing(new RedisScriptError(new Error('wrong'))) });
     await accept(0, client(0, 0));
     await expect(run(0, of)).rejects.toThrow('wrong');
     expect(of.semaphore.available).toBe(5);
@@ -257,22 +241,21 @@ describe('settle: the outcome of a publish', () => {
   });
 
   it('fails a message that cannot be encoded', async () => {
-    const faults = new Faults();
     await accept(0, client(0, 0));
     const outTopic = new Proxy(OUT, {
       get: () => () => {
         throw new Error('no such topic');
       },
     });
-    const of = parts(faults, new Semaphore(5), { outTopic });
+    const of = parts(new Semaphore(5), { outTopic });
     expect(await run(0, of)).toBe('idle');
     const page = await messages.list(client(0, 0), 10);
     expect(page.messages.map(({ status }) => status)).toEqual(['failed']);
-    expect(faults.published).toEqual([]);
+    expect(published()).toEqual([]);
   });
 });
 
-it('gives a second dispatcher its share of shards that are always busy, and sends every message in the end', async () => {
+it('a second dispatcher gets its share of shards that are always busy, and every message is sent', async () => {
   const broker = await startMosquitto();
   const devices = await connectAsync(broker.url);
   await devices.subscribeAsync('out/#');
@@ -289,7 +272,7 @@ it('gives a second dispatcher its share of shards that are always busy, and send
         return typeof value === 'function' ? (value.bind(target) as unknown) : value;
       },
     });
-    const draining = parts(new Faults(), new Semaphore(2), { publisher: counting });
+    const draining = parts(new Semaphore(2), { publisher: counting });
     const wakeUps = new WakeUps(own, keys);
     const lifecycle = new DispatcherLifecycle(
       new RedisConnections([own, workerRedis]),
@@ -309,17 +292,21 @@ it('gives a second dispatcher its share of shards that are always busy, and send
     });
     return published;
   };
-  for (const [shard, ids] of clients.entries()) for (let i = 0; i < 2; i++) await accept(shard, ids[0] ?? '', 1000);
+  for (const [shard, ids] of clients.entries()) for (let i = 0; i < 2; i++) await accept(shard, ids[0] ?? '', 500);
   const wakeUps = new WakeUps(redis, keys);
   const first = await dispatcher();
   await wakeUps.wake(clients.map((_, shard) => shard));
-  await eventually(() => expect(first.count).toBeGreaterThan(100));
+  await eventually('the first dispatcher has published more than 100 messages', () =>
+    expect(first.count).toBeGreaterThan(100),
+  );
   const second = await dispatcher();
-  await eventually(() => expect(second.count).toBeGreaterThan(100));
+  await eventually('the second dispatcher has published more than 100 messages', () =>
+    expect(second.count).toBeGreaterThan(100),
+  );
   expect(await redis.exists(...clients.map((ids, shard) => keys.outbox(shard, ids[0] ?? '')))).toBeGreaterThan(0);
-  // As after a failover that has lost the last second of Redis: nobody has superseded anybody.
+  // A failover of Redis may lose its last second: then no run has superseded another one.
   await redis.del(...clients.map((_, shard) => keys.drainRun(shard)));
-  await eventually(async () => {
+  await eventually('no outbox has a message', async () => {
     expect(await redis.exists(...clients.map((ids, shard) => keys.outbox(shard, ids[0] ?? '')))).toBe(0);
   });
   for (const stop of stops) await stop();
