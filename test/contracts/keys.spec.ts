@@ -61,7 +61,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Members that build parts of keys, or gather keys that others build. */
-const PARTS = ['constructor', 'shard', 'tag', 'within', 'ofMessages'];
+const PARTS = ['constructor', 'shard', 'tag', 'scope', 'ofMessages'];
 
 it('the list of this spec names each method that builds a key', () => {
   const members = [ShardingKeys, RegistryKeys].flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));

@@ -1,7 +1,7 @@
-/** Connections as the registry holds them, for specs that store or show some. */
+/** Connections as the registry stores them, for specs that write or return some. */
 import type { Connection } from '@app/registry';
 
-/** A host that is online since its one handshake, and of which nothing else is to be said. */
+/** A host that is online since its first handshake. */
 export function hostConnection(clientId: string, more: Partial<Connection> = {}): Connection {
   return {
     client_id: clientId,

@@ -1,4 +1,4 @@
-/** In which states a connection may be, of which types there are, and why one is offline. */
+/** The states and types of connections, and the reasons for being offline. */
 
 export const CONNECTION_STATES = ['online', 'offline'] as const;
 export type ConnectionState = (typeof CONNECTION_STATES)[number];
@@ -8,17 +8,17 @@ export type ConnectionType = (typeof CONNECTION_TYPES)[number];
 
 /** Why a connection is offline. */
 export type OfflineReason =
-  /** It said goodbye with a non-retained `offline`. */
+  /** The client sent a non-retained `offline`. */
   | 'goodbye'
-  /** A retained `offline` replaced its handshake: its last will, or a goodbye in that form. */
+  /** A retained `offline` replaced the handshake: the last will, or a goodbye that was sent as retained. */
   | 'retained-offline'
-  /** Its retained handshake was removed. */
+  /** The retained handshake was removed. */
   | 'handshake-removed'
-  /** What it retains is not a valid handshake. */
+  /** The retained message is not a valid handshake. */
   | 'invalid-handshake'
-  /** Its handshake came within the refusal window of a force-disconnect. */
+  /** The handshake arrived during the refusal window of a force-disconnect. */
   | 'refused'
-  /** What it retains says nothing about its state. */
+  /** The retained message says nothing about the state. */
   | 'unknown'
-  /** It did not shake hands again after the broker's restart, within `RECONFIRM_WINDOW`. */
+  /** The broker restarted, and no new handshake arrived within `RECONFIRM_WINDOW`. */
   | 'unconfirmed';

@@ -1,11 +1,11 @@
 /**
- * The Redis keys of connections, messages and events: the only place that builds them. All keys of a shard share
- * its hash tag, so that one script can change them together, on one Redis and on a Redis Cluster alike.
+ * Builds all Redis keys of connections, messages and events; no other file builds one. All keys of a shard have the same
+ * hash tag, so that one script can change them together, also on a Redis Cluster.
  */
 import { ShardingKeys } from '@app/sharding';
 import type { ConnectionState, ConnectionType } from './connection-state.js';
 
-/** As `commands/*.lua` name them. */
+/** The keys of a shard by the names that `commands/*.lua` use. */
 export type MessageKeys = Readonly<
   Record<
     | 'hosts'
@@ -36,22 +36,22 @@ export type MessageKeys = Readonly<
 >;
 
 export class RegistryKeys extends ShardingKeys {
-  /** Hash: what the installation was set up with (S0). */
+  /** Hash: the settings with which the key space was created (S0). */
   get marker(): string {
     return `${this.prefix}:marker`;
   }
 
-  /** String: the format to which a shard has been migrated. Absent on a key space that was set up with its format. */
+  /** String: the format to which a shard has been migrated. Absent if the key space was created with its format. */
   format(shard: number): string {
     return `${this.shard(shard)}:format`;
   }
 
-  /** Prefix of the wake-up queue's keys; one queue lives on one Redis node. */
+  /** Prefix of the keys of the BullMQ queues; all of them are on one Redis node. */
   get queuePrefix(): string {
     return `${this.prefix}:{queue}`;
   }
 
-  /** First part of the counters of requests: strings that live for a second. */
+  /** Prefix of the counters of requests: strings that expire after a second. */
   get requestLimits(): string {
     return `${this.prefix}:requests`;
   }
@@ -67,49 +67,49 @@ export class RegistryKeys extends ShardingKeys {
   }
 
   /**
-   * Sorted set of client ids, all with score 0 and so in byte order: the connections of one state and type, all of them
-   * or those of one account.
+   * Sorted set of client ids, all with score 0 and so in byte order: the connections of one state and type, of all
+   * accounts or of one.
    */
   index(shard: number, state: ConnectionState, type: ConnectionType, account?: string): string {
-    return `${this.within(shard, account)}:${state}:${type}`;
+    return `${this.scope(shard, account)}:${state}:${type}`;
   }
 
-  /** Sorted set of `<fact>:<digest of the value>:<client id>`, all with score 0: connections by fact, likewise. */
+  /** Sorted set of `<fact>:<digest of the value>:<client id>`, all with score 0: connections by fact, as for `index`. */
   facts(shard: number, account?: string): string {
-    return `${this.within(shard, account)}:facts`;
+    return `${this.scope(shard, account)}:facts`;
   }
 
-  /** Hash, client id → account, of the connections that have one. */
+  /** Hash, client id → account, of the connections with a known account. */
   accounts(shard: number): string {
     return `${this.shard(shard)}:accounts`;
   }
 
-  /** Set of the clients whose account is being asked for: nothing that carries an account is published to them. */
+  /** Set of the clients whose account is being requested: messages that carry an account are not published to them. */
   accountsAsked(shard: number): string {
     return `${this.shard(shard)}:accounts-asked`;
   }
 
-  /** String: bytes of the events that wait for the accounts of their clients. */
+  /** String: bytes of the events that wait for the account of their client. */
   waitingBytes(shard: number): string {
     return `${this.shard(shard)}:waiting-bytes`;
   }
 
-  /** Stream: changes of connections and messages. */
+  /** Stream: events about changes of connections and messages. */
   events(shard: number): string {
     return `${this.shard(shard)}:events`;
   }
 
-  /** Stream: refused handshakes, and errors that belong to no message. */
+  /** Stream: events about refused handshakes, and about errors that match no message. */
   refusalEvents(shard: number): string {
     return `${this.shard(shard)}:events:refusals`;
   }
 
-  /** Stream: what could not be processed. */
+  /** Stream: the dead letters. */
   deadLetters(shard: number): string {
     return `${this.shard(shard)}:dead-letters`;
   }
 
-  /** Sorted set of to-dos by due time: what the owner still has to do for what was committed. */
+  /** Sorted set of to-dos by due time: what the owner still has to do after its commits. */
   todo(shard: number): string {
     return `${this.shard(shard)}:todo`;
   }
@@ -119,27 +119,27 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:expiry`;
   }
 
-  /** Sorted set of finished message ids by the time at which they are to be forgotten. */
+  /** Sorted set of finished message ids by the end of their retention. */
   finished(shard: number): string {
     return `${this.shard(shard)}:finished`;
   }
 
-  /** Sorted set, who pays → bytes of their finished messages; of all of the shard under ''. */
+  /** Sorted set, payer → bytes of its finished messages; '' → bytes of all of the shard. */
   finishedBytes(shard: number): string {
     return `${this.shard(shard)}:finished-bytes`;
   }
 
-  /** List of the ids of a payer's finished messages in the order of their ends. Some may be forgotten by now. */
+  /** List of the ids of a payer's finished messages, in the order in which they finished. May name forgotten messages. */
   finishedOf(shard: number, payer: string): string {
     return this.finishedOfPrefix(shard) + payer;
   }
 
-  /** List of message ids in the order of their acceptance; the head is in flight or next. */
+  /** List of unfinished message ids in the order of acceptance; the head is in flight or next. */
   outbox(shard: number, clientId: string): string {
     return this.outboxPrefix(shard) + clientId;
   }
 
-  /** Hash, `client:<client id>` or who pays → bytes of their unfinished messages; of all of the shard under ''. */
+  /** Hash, `client:<client id>` or payer → bytes of their unfinished messages; '' → bytes of all of the shard. */
   outboxBytes(shard: number): string {
     return `${this.shard(shard)}:outbox-bytes`;
   }
@@ -149,19 +149,19 @@ export class RegistryKeys extends ShardingKeys {
     return this.messagePrefix(shard) + messageId;
   }
 
-  /** Sorted set of the ids of all messages of a connection that are kept, by acceptance in microseconds. */
+  /** Sorted set of the ids of all stored messages of a connection, by acceptance in microseconds. */
   messages(shard: number, clientId: string): string {
     return this.messagesPrefix(shard) + clientId;
   }
 
-  /** String: the answer that was given to an Idempotency-Key. */
+  /** Hash with expiry: the answer that was given to an Idempotency-Key. */
   idempotency(shard: number, clientId: string, key: string): string {
     return `${this.idempotencyPrefix(shard)}${clientId}/${key}`;
   }
 
   /**
-   * Sorted set of the connections with something to publish that no dispatcher has taken: by the time from which one may,
-   * epoch microseconds; 0 for one that has just come online.
+   * Sorted set of the connections with messages to publish that no dispatcher has taken, by the time from which one may
+   * take them, epoch microseconds; 0 if the client has just come online.
    */
   woken(shard: number): string {
     return `${this.shard(shard)}:woken`;
@@ -172,17 +172,17 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:draining`;
   }
 
-  /** String: name of the latest drain run. */
+  /** String: id of the latest drain run. */
   drainRun(shard: number): string {
     return `${this.shard(shard)}:drain-run`;
   }
 
-  /** String with expiry: somebody is about to wake a dispatcher. */
+  /** String with expiry: the wake lock; a gateway is about to wake a dispatcher. */
   waking(shard: number): string {
     return `${this.shard(shard)}:waking`;
   }
 
-  /** Keys and first parts of keys that commands on messages are given. */
+  /** Keys and prefixes of keys for the commands on messages. */
   ofMessages(shard: number): MessageKeys {
     return {
       hosts: this.index(shard, 'online', 'host'),
@@ -211,17 +211,17 @@ export class RegistryKeys extends ShardingKeys {
     };
   }
 
-  /** Hash with expiry: what the results of a sweep have changed on the shard, by kind. */
+  /** Hash with expiry, kind → number of corrections that a sweep caused on the shard. */
   sweepCounts(shard: number, sweep: string): string {
     return `${this.shard(shard)}:sweep:${sweep}`;
   }
 
-  /** String: when a sweep that saw the whole key space had ended. Until then who is not known may be known to the broker. */
+  /** String: when a complete sweep ended. Before that, an unknown client may still have a retained handshake. */
   swept(shard: number): string {
     return `${this.shard(shard)}:swept`;
   }
 
-  /** Sorted set with expiry: digests of what sweeps found retained for clients that never registered, and passed on, by time. */
+  /** Sorted set with expiry, by time: digests of retained messages of unregistered clients that sweeps have reported. */
   reported(shard: number): string {
     return `${this.shard(shard)}:reported`;
   }
@@ -231,36 +231,36 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{cluster}:sweep`;
   }
 
-  /** Hash: the id of the sweep that is under way (`current`), and of the one that begins after it (`next`). */
+  /** Hash: the ids of the running sweep (`current`) and of the one after it (`next`). */
   get sweepIds(): string {
     return `${this.prefix}:{cluster}:sweep-ids`;
   }
 
-  /** List with expiry: the sweeps that ended last, the newest first, each as JSON. */
+  /** List with expiry: the last sweeps that have ended, newest first, each as JSON. */
   get endedSweeps(): string {
     return `${this.prefix}:{cluster}:ended-sweeps`;
   }
 
-  /** String with expiry: a marker published to the lanes has come through one. */
+  /** String with expiry: a marker that was published to the lanes has arrived through one. */
   laneMarker(id: string): string {
     return `${this.prefix}:{cluster}:lane-marker:${id}`;
   }
 
-  /** Hash: for how long the broker said it had been running, since when that is, and the id of that run. */
+  /** Hash: the uptime that the broker reported, its start by Redis' clock, and the id of this run of the broker. */
   get broker(): string {
     return `${this.prefix}:{cluster}:broker`;
   }
 
   /**
-   * Refused handshakes: those that wait for their answer (hash, by client), and for the clients answered last when that
-   * was and about which ids (hash, by client; sorted set of the same clients by time).
+   * Refused handshakes: `waiting` is a hash of refusals that wait for their answer. For the clients that were answered
+   * last, `replied` is a hash of times and answered ids by client, and `recent` a sorted set of the clients by time.
    */
   refusals(shard: number): [waiting: string, replied: string, recent: string] {
     const shared = `${this.shard(shard)}:refusals`;
     return [`${shared}:waiting`, `${shared}:replied`, `${shared}:recent`];
   }
 
-  private within(shard: number, account: string | undefined): string {
+  private scope(shard: number, account: string | undefined): string {
     return account === undefined ? this.shard(shard) : `${this.shard(shard)}:account:${account}`;
   }
 

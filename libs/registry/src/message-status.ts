@@ -1,28 +1,27 @@
-/** The statuses of an outbound message and how it moves between them; the scripts enforce this very table. */
+/** The statuses of an outbound message and the allowed transitions. The Lua commands enforce the same table. */
 
 export const STORED_STATUSES = ['queued', 'in_flight', 'sent', 'failed', 'expired', 'cancelled'] as const;
-/** As stored. `held` is not: it is derived when read. */
+/** A status as stored. `held` is never stored: it is derived when a message is read. */
 export type StoredStatus = (typeof STORED_STATUSES)[number];
 
 export const MESSAGE_STATUSES = ['queued', 'held', 'in_flight', 'sent', 'failed', 'expired', 'cancelled'] as const;
-/** As callers see it: `held` is a `queued` message whose client is offline or does not listen. */
+/** A status as callers see it: a `queued` message is `held` while its client is offline or not subscribed. */
 export type MessageStatus = (typeof MESSAGE_STATUSES)[number];
 
 export const TRANSITIONS: Readonly<Record<StoredStatus, readonly StoredStatus[]>> = {
-  // `failed`: the client belongs to another account now, or it answered `message-error` to an earlier publish.
+  // `failed`: the client has moved to another account, or it answered an earlier publish with `message-error`.
   queued: ['in_flight', 'expired', 'cancelled', 'failed'],
   in_flight: ['sent', 'queued', 'failed'],
-  // By `message-error`, which wins over a later publish result.
+  // The client answered with `message-error`, which wins over a later publish result.
   sent: ['failed'],
   failed: [],
   expired: [],
   cancelled: [],
 };
 
-/** Characters kept of a status' details: 3,000 bytes at most. */
+/** Limit for the details of a status, in characters; these have at most 3,000 bytes. */
 const MAX_DETAILS = 1000;
 
-/** Details as they are stored. */
 export function truncateDetails(details: string): string {
   return details.slice(0, MAX_DETAILS).toWellFormed();
 }
@@ -34,7 +33,7 @@ export interface StatusChange {
   details?: string;
 }
 
-/** Reads the stored history, oldest first. */
+/** Parses a stored history, oldest change first. */
 export function parseHistory(history: string): StatusChange[] {
   return history.split('\n').map((line) => {
     const [status = '', at = '', ...details] = line.split(' ');

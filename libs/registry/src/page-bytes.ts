@@ -1,2 +1,2 @@
-/** Bytes of stored records that one page of a listing is made of, give or take one record, or one read. */
+/** Limit for the stored records of one page of a listing. A page may exceed it by one record or one read. */
 export const PAGE_BYTES = 2_097_152;

@@ -1,6 +1,6 @@
 /**
- * In: `REDIS`, and the settings of the key space. Out: the keys, and what every app reads of the registry.
- * Invariant: one instance of each for the whole app; the app's lifecycle closes `WakeUps`.
+ * In: `REDIS` and the settings of the key space. Out: the keys, and the parts of the registry that every app uses.
+ * Invariants: an app has one instance of each; the app's lifecycle closes `WakeUps`.
  */
 import { Module } from '@nestjs/common';
 import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';

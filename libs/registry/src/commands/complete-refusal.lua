@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- A refusal was dealt with: removes it, remembers what was answered, and puts the client's to-do off or removes it.
+-- Removes a refusal that was answered, remembers the answered id, and reschedules the client's to-do or removes it.
 --
 -- KEYS owner, recent
 -- ARGV fence, field, text, reached
---   reached: whether the answer reached the client (0/1)
+--   reached: whether the answer was published to a subscriber (0/1)
 -- Reply: 0, or -1 if the caller is not the owner
 
 --- @include "refusals"
 
 local IDS_REMEMBERED = 8
 local CLIENTS_REMEMBERED = 10000
--- What is remembered of a shard goes if it answers nobody for seven days.
+-- The records of answered clients expire if the shard sends no answer for this time.
 local REMEMBERED_MS = 7 * 86400000
 
 if redis.call('GET', KEYS.owner) ~= ARGV.fence then return -1 end

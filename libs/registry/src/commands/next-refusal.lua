@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- The refused handshake of a client that may be answered now. If none may, the client's to-do is put off until one may, or
--- removed.
+-- Returns the refused handshake of a client that may be answered now. If there is none yet, reschedules the client's to-do
+-- or removes it.
 --
 -- KEYS owner
 -- ARGV fence
--- Reply: field and text of the refusal; 0 if none may be answered now, -1 if the caller is not the owner
+-- Reply: field and text of the refusal; 0 if there is none yet, -1 if the caller is not the owner
 
 --- @include "refusals"
 

@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
+-- Reads records of connections, as many as have about the given number of bytes together, but at least one.
+--
 -- KEYS connections
 -- ARGV bytes, clients...
--- Reply: the records of the first of the clients, until they have so many bytes
+-- Reply: the records of the first clients, in the order of the ids; nil for a client without one
 
 local left, texts = tonumber(ARGV.bytes), {}
 for i = ARGV.clients, #ARGV do

@@ -26,66 +26,66 @@ afterEach(() => subscriber.disconnect());
 
 const LONG_MS = 20_000;
 
-function answer(id: string, outcome: CommandOutcome, channel = replies.channel): Promise<void> {
+function reply(id: string, outcome: CommandOutcome, channel = replies.channel): Promise<void> {
   return sendReply(redis, { channel, id }, outcome);
 }
 
-describe('the answer to a command', () => {
+describe('the reply to a command', () => {
   it.each<CommandOutcome>([{ kind: 'done' }, { kind: 'unknown' }, { kind: 'conflict', details: 'it is online' }])(
-    'reaches the caller that waits for it: %j',
+    'reaches the waiting caller: %j',
     async (outcome) => {
       const waiting = replies.expect('command-1', LONG_MS);
-      await answer('command-1', outcome);
+      await reply('command-1', outcome);
       expect(await waiting).toEqual(outcome);
     },
   );
 
-  it('goes to its own command, in whatever order the answers come', async () => {
+  it('resolves its own command, in any order of replies', async () => {
     const [first, second] = [replies.expect('1', LONG_MS), replies.expect('2', LONG_MS)];
-    await answer('2', { kind: 'unknown' });
-    await answer('nobody waits for this one', { kind: 'conflict', details: 'x' });
-    await answer('1', { kind: 'done' });
+    await reply('2', { kind: 'unknown' });
+    await reply('nobody waits for this one', { kind: 'conflict', details: 'x' });
+    await reply('1', { kind: 'done' });
     expect(await first).toEqual({ kind: 'done' });
     expect(await second).toEqual({ kind: 'unknown' });
   });
 
-  it('does not receive a reply to another gateway', async () => {
+  it('does not reach another gateway', async () => {
     const waiting = replies.expect('1', LONG_MS);
-    await answer('1', { kind: 'unknown' }, new RegistryKeys('replies').replies('gateway-2'));
-    await answer('1', { kind: 'done' });
+    await reply('1', { kind: 'unknown' }, new RegistryKeys('replies').replies('gateway-2'));
+    await reply('1', { kind: 'done' });
     expect(await waiting).toEqual({ kind: 'done' });
   });
 
-  it('that does not come in time is undefined, and coming late harms nobody', async () => {
+  it('is undefined if it does not arrive in time, and has no effect if it arrives later', async () => {
     expect(await replies.expect('1', 1)).toBeUndefined();
     const next = replies.expect('2', LONG_MS);
-    await answer('1', { kind: 'done' });
-    await answer('2', { kind: 'unknown' });
+    await reply('1', { kind: 'done' });
+    await reply('2', { kind: 'unknown' });
     expect(await next).toEqual({ kind: 'unknown' });
   });
 
-  it('resolves with the first reply if two replies arrive', async () => {
+  it('is the first one if two replies arrive', async () => {
     const waiting = replies.expect('1', LONG_MS);
-    await answer('1', { kind: 'done' });
-    await answer('1', { kind: 'unknown' });
+    await reply('1', { kind: 'done' });
+    await reply('1', { kind: 'unknown' });
     expect(await waiting).toEqual({ kind: 'done' });
   });
 
-  it.each(['not JSON', 'null', '[]', '{"id":5}'])('receives a reply after an unreadable message: %s', async (text) => {
+  it.each(['not JSON', 'null', '[]', '{"id":5}'])('arrives after an unreadable message: %s', async (text) => {
     const waiting = replies.expect('1', LONG_MS);
     await redis.publish(replies.channel, text);
-    await answer('1', { kind: 'done' });
+    await reply('1', { kind: 'done' });
     expect(await waiting).toEqual({ kind: 'done' });
   });
 
-  it('receives replies again after the connection to Redis was lost', async () => {
+  it('arrives again after the connection to Redis was lost', async () => {
     await redis.client('KILL', 'ID', connectionId);
     const waiting = replies.expect('1', LONG_MS);
-    await eventually(async () => {
+    await eventually('the channel has its subscriber again', async () => {
       const [, count] = (await redis.pubsub('NUMSUB', replies.channel)) as [string, number];
       expect(count).toBe(1);
     });
-    await answer('1', { kind: 'done' });
+    await reply('1', { kind: 'done' });
     expect(await waiting).toEqual({ kind: 'done' });
   });
 });

@@ -1,4 +1,4 @@
-/** Replies of a shard's owner to commands: each caller has a pub/sub channel, each command an id. */
+/** Replies of a shard's owner to commands. Each caller has its own pub/sub channel, and each command has an id. */
 import type { Logger, Redis } from '@app/platform';
 import type { ConnectionState, OfflineReason } from '../connection-state.js';
 
@@ -8,7 +8,7 @@ export type CommandOutcome =
   | { kind: 'verified'; state: ConnectionState; offlineReason: OfflineReason | null; changed: boolean }
   /** The client never registered. */
   | { kind: 'unknown' }
-  /** Not possible in the connection's present state. */
+  /** The command is not possible in the connection's current state. */
   | { kind: 'conflict'; details: string };
 
 export async function sendReply(
@@ -19,7 +19,7 @@ export async function sendReply(
   await redis.publish(reply.channel, JSON.stringify({ id: reply.id, outcome }));
 }
 
-/** The waiting side. Owns the subscriber connection it is given. */
+/** The caller's side. It alone uses the given subscriber connection. */
 export class CommandReplies {
   private readonly waiting = new Map<string, (outcome: CommandOutcome) => void>();
 
@@ -35,7 +35,7 @@ export class CommandReplies {
     await this.subscriber.subscribe(this.channel);
   }
 
-  /** Resolves with the owner's reply, or undefined if none arrives within `timeoutMs`. Call before sending the command. */
+  /** Resolves with the owner's reply, or undefined if none arrives in `timeoutMs`. Call it before sending the command. */
   expect(id: string, timeoutMs: number): Promise<CommandOutcome | undefined> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
@@ -55,7 +55,7 @@ export class CommandReplies {
       const { id, outcome } = JSON.parse(text) as { id: string; outcome: CommandOutcome };
       this.waiting.get(id)?.(outcome);
     } catch (error) {
-      this.logger.warn({ err: error, channel: this.channel }, 'unreadable command reply');
+      this.logger.warn({ err: error, channel: this.channel }, 'ignoring a command reply that cannot be parsed');
     }
   }
 }

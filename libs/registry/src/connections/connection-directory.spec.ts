@@ -23,7 +23,7 @@ function proxy(clientId: string, more: Partial<Connection> = {}): Connection {
   return host(clientId, { type: 'proxy', facts: { source_type: 's', application_type: 't' }, ...more });
 }
 
-/** A registry of its own, written as the owners of its shards write it. */
+/** A registry in its own key space, written with the same commits as a shard's owner uses. */
 class Registry {
   readonly keys = new RegistryKeys(`directory${keySpaces++}`);
   readonly directory: ConnectionDirectory;
@@ -62,7 +62,7 @@ class Registry {
     else this.stored.set(clientId, after);
   }
 
-  /** All pages of a listing, as client ids; `between` runs after each page. */
+  /** The client ids on all pages of a listing; `between` runs after each page. */
   async pages(filter: ConnectionFilter, limit: number, between?: (page: number) => Promise<void>): Promise<string[][]> {
     const pages: string[][] = [];
     let cursor: PageCursor | undefined;
@@ -77,15 +77,15 @@ class Registry {
   }
 }
 
-/** In the order of the pages: by shard, and by UTF-8 bytes within one. */
+/** Sorts as the listing does: by shard, then by UTF-8 bytes. */
 function inOrder(ids: readonly string[], shardCount: number): string[] {
   return ids.toSorted(
     (a, b) => shardOf(a, shardCount) - shardOf(b, shardCount) || Buffer.from(a).compare(Buffer.from(b)),
   );
 }
 
-describe('listing connections', () => {
-  it('gives each connection once, in the order of shard and bytes, whatever the page size is', async () => {
+describe('a listing of connections', () => {
+  it('returns each connection once, in the order of shard and bytes, for any page size', async () => {
     const registry = new Registry(8);
     const ids = Array.from({ length: 50 }, (_, i) => `client-${i}`);
     await registry.put(
@@ -99,7 +99,7 @@ describe('listing connections', () => {
     }
   });
 
-  it('ends a page early when its records take much, and gives each connection once all the same', async () => {
+  it('ends a page early if its records are large, and still returns each connection once', async () => {
     const registry = new Registry(3);
     const ids = Array.from({ length: 40 }, (_, i) => `large-${i}`);
     const filling = 'x'.repeat(250_000);
@@ -109,13 +109,13 @@ describe('listing connections', () => {
       expect(pages.flat()).toEqual(inOrder(ids, 3));
       for (const page of pages) expect(page.length).toBeLessThanOrEqual(9);
     }
-    // What does not match is read as well.
+    // Records that do not match are read as well.
     const none = await registry.pages({ facts: { fqdn: 'shared', machine_id: 'nobody' } }, 1000);
     expect(none.length).toBeGreaterThanOrEqual(Math.floor(40 / 9));
     expect(none.flat()).toEqual([]);
   }, 30_000);
 
-  it('goes through those of a shard that are online, each once, whatever the page size is', async () => {
+  it('returns each online client of a shard once, for any page size', async () => {
     const registry = new Registry(1);
     const ids = Array.from({ length: 20 }, (_, i) => `client-${i}`);
     await registry.put(...ids.map((id) => proxy(id)), host('away', { state: 'offline' }));
@@ -127,16 +127,16 @@ describe('listing connections', () => {
     }
   });
 
-  it('of an empty registry is one empty page', async () => {
+  it('of an empty registry has one empty page', async () => {
     expect(await new Registry(32).directory.list({}, 10)).toEqual({ connections: [] });
   });
 
-  it('orders ids by bytes, even if the order of UTF-16 units differs', async () => {
+  it('orders ids by UTF-8 bytes, even if the order of UTF-16 units differs', async () => {
     const ids = ['a', '\uff5e', '😀', '\ue000', '𐀀', 'é', 'z'];
     const bytewise = ['a', 'z', 'é', '\ue000', '\uff5e', '𐀀', '😀'];
     expect(ids.toSorted()).not.toEqual(bytewise);
     const registry = new Registry(1);
-    // Spread over all four indexes, which are merged.
+    // The clients are in all four indexes, which the listing merges.
     await registry.put(
       ...ids.map((id, i) => (i % 2 ? host(id, { state: i % 4 === 1 ? 'online' : 'offline' }) : host(id))),
     );
@@ -173,7 +173,7 @@ describe('listing connections', () => {
     expect(await found({ facts: { fqdn: 'nobody' } })).toEqual([]);
   });
 
-  it('keeps clients apart whose facts and ids only look alike when put together', async () => {
+  it('distinguishes clients if the concatenations of their facts and ids are equal', async () => {
     const registry = new Registry(1);
     await registry.put(host('b', { facts: { fqdn: 'x:a' } }), host('a:b', { facts: { fqdn: 'x' } }));
     expect((await registry.pages({ facts: { fqdn: 'x' } }, 10)).flat()).toEqual(['a:b']);
@@ -184,7 +184,7 @@ describe('listing connections', () => {
     const registry = new Registry(1);
     await registry.put(host('a'), host('restless', { state: 'offline' }), host('z'));
     let changed: Promise<void> | undefined;
-    // Its owner commits right after the first index has been read.
+    // The owner commits right after the first index has been read.
     const interrupted = new Proxy(redis, {
       get(target, name): unknown {
         const member: unknown = Reflect.get(target, name, target);
@@ -203,7 +203,7 @@ describe('listing connections', () => {
     expect(page.connections.map(({ client_id }) => client_id)).toEqual(['a', 'restless', 'z']);
   });
 
-  it('never repeats a connection, nor misses one that was there all the time, while others come and go', async () => {
+  it('returns each connection that exists all the time exactly once, while others are added and removed', async () => {
     const id = fc.oneof(
       fc.integer({ min: 0, max: 60 }).map((n) => `c${n}`),
       fc.constantFrom('a:b', 'c;d', 'é', '\uff5e', '\uff5e1', '😀', '😀2', '𐀀', ' ', '~'),
@@ -246,8 +246,8 @@ describe('listing connections', () => {
   });
 });
 
-describe('counting connections', () => {
-  it('sums up by state and type over all shards', async () => {
+describe('the summary of connections', () => {
+  it('adds up the connections of all shards by state and type', async () => {
     const registry = new Registry(8);
     const some = (count: number, prefix: string, make: (id: string) => Connection): Connection[] =>
       Array.from({ length: count }, (_, i) => make(`${prefix}${i}`));
@@ -266,8 +266,8 @@ describe('counting connections', () => {
   });
 });
 
-describe('counting held messages', () => {
-  it('counts what waits for clients that are offline or do not listen, in the order asked for', async () => {
+describe('the counts of held messages', () => {
+  it('include the messages of clients that are offline or not subscribed, in the order of the request', async () => {
     const registry = new Registry(8);
     const { keys, directory } = registry;
     const outbox = (clientId: string): string => keys.outbox(shardOf(clientId, 8), clientId);
@@ -288,8 +288,8 @@ describe('counting held messages', () => {
   });
 });
 
-describe('what is made of the connections of many clients', () => {
-  it('comes in their order, and never are more records read at a time than have room', async () => {
+describe('mapping the connections of many clients', () => {
+  it('keeps the order of the clients and reads a limited number of bytes at a time', async () => {
     const registry = new Registry(1);
     const large = 'x'.repeat(262_144);
     const ids = Array.from({ length: 40 }, (_, i) => `client-${i}`);

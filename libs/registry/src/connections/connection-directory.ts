@@ -1,4 +1,4 @@
-/** Reading connections: one, a page of them, how many there are. */
+/** Reads connections: one, several, a page of them, and how many there are. */
 import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { commands } from '../commands.js';
@@ -14,11 +14,11 @@ export interface ConnectionFilter {
   type?: ConnectionType;
   /** Exact values; all must match. */
   facts?: Partial<Record<SearchableFact, string>>;
-  /** Only those of this account. */
+  /** Only connections of this account. */
   within?: string;
 }
 
-/** Where a page ends: connections stand in the order of (shard, client id), whatever comes and goes. */
+/** The last connection of a page. Pages follow the order (shard, client id), which additions and removals do not change. */
 export interface PageCursor {
   shard: number;
   after: string;
@@ -32,13 +32,13 @@ export interface ConnectionPage {
 
 export type Summary = Record<ConnectionState, Record<ConnectionType, number>>;
 
-/** Most shards read in one round trip of a listing. */
-const MAX_SHARDS_AT_ONCE = 32;
+/** Shards that one step of a listing reads at the same time, at most. */
+const MAX_SHARDS_PER_READ = 32;
 
-/** So few records are read without asking how large they are: a record is about as large as its handshake may be. */
-const FEW = 32;
-/** Most bytes of more records that are read at once, about as many as 32 handshakes of the largest size that is usual. */
-const LOADED_BYTES = FEW * 262_144;
+/** Up to this many records are read in one go, whatever their size: a record is about as large as its handshake. */
+const MAX_UNMEASURED_RECORDS = 32;
+/** Limit for reads of more records: 32 handshakes of the largest usual size. */
+const MAX_LOAD_BYTES = MAX_UNMEASURED_RECORDS * 262_144;
 
 const readConnections = commands.load<
   { connections: string },
@@ -53,54 +53,54 @@ export class ConnectionDirectory {
     private readonly shardCount: number,
   ) {}
 
-  /** The connection, or undefined if the client never registered or belongs to an account other than `within`. */
-  async find(clientId: string, within?: string): Promise<Connection | undefined> {
+  /** The connection, or undefined if the client never registered or belongs to another account than the given one. */
+  async find(clientId: string, account?: string): Promise<Connection | undefined> {
     const [connection] = await this.load(shardOf(clientId, this.shardCount), [clientId]);
-    return within === undefined || connection?.account === within ? connection : undefined;
+    return account === undefined || connection?.account === account ? connection : undefined;
   }
 
   /**
-   * The connections of these clients of one shard, in their order; undefined if there is none, or it cannot be read. The
-   * shard's owner, notified with `unreadable`, moves an unreadable record to the dead letters.
-   * @returns those of the first clients if together the records have more than about `LOADED_BYTES`, at least of one
+   * The connections of these clients of one shard, in the same order; undefined for a client without a readable record.
+   * `onUnreadable` is called for each unreadable record; the shard's owner moves it to the dead letters.
+   * @returns only the first ones, but at least one, if the records together exceed about `MAX_LOAD_BYTES`
    */
   async load(
     shard: number,
     clientIds: readonly string[],
-    unreadable: (clientId: string, text: string) => void = () => undefined,
+    onUnreadable: (clientId: string, text: string) => void = () => undefined,
   ): Promise<(Connection | undefined)[]> {
     if (clientIds.length === 0) return [];
     const texts =
-      clientIds.length <= FEW
+      clientIds.length <= MAX_UNMEASURED_RECORDS
         ? await this.redis.hmget(this.keys.connections(shard), ...clientIds)
-        : await this.textsOf(shard, clientIds, LOADED_BYTES);
+        : await this.textsOf(shard, clientIds, MAX_LOAD_BYTES);
     return texts.map((text, i) => {
       if (text === null) return undefined;
       const connection = decodeConnection(text);
-      if (connection === undefined) unreadable(clientIds[i] ?? '', text);
+      if (connection === undefined) onUnreadable(clientIds[i] ?? '', text);
       return connection;
     });
   }
 
   /**
-   * What `take` makes of the connections of these clients of one shard, in their order. The records are read a part at a
-   * time, each of about so many bytes: as large as records may be, they are never in memory together.
+   * Applies `toResult` to the connections of these clients of one shard, in the same order. Reads about `bytes` bytes of
+   * records at a time, so that large records are never all in memory at once.
    */
   async map<T>(
     shard: number,
     clientIds: readonly string[],
-    take: (connection: Connection | undefined, index: number) => T,
+    toResult: (connection: Connection | undefined, index: number) => T,
     bytes = PAGE_BYTES,
   ): Promise<T[]> {
-    const taken: T[] = [];
-    while (taken.length < clientIds.length) {
-      for (const text of await this.textsOf(shard, clientIds.slice(taken.length), bytes))
-        taken.push(take(text === null ? undefined : decodeConnection(text), taken.length));
+    const results: T[] = [];
+    while (results.length < clientIds.length) {
+      for (const text of await this.textsOf(shard, clientIds.slice(results.length), bytes))
+        results.push(toResult(text === null ? undefined : decodeConnection(text), results.length));
     }
-    return taken;
+    return results;
   }
 
-  /** How many messages are held for each of these connections, with one script a shard. */
+  /** How many messages are held for each of these connections. Runs one script per shard. */
   async held(connections: readonly Connection[]): Promise<number[]> {
     const counts: number[] = [];
     const shards = new Map<number, number[]>();
@@ -120,13 +120,13 @@ export class ConnectionDirectory {
     return counts;
   }
 
-  /** One page of at most `limit` connections, and of about `PAGE_BYTES`: it may be short and still have a next one. */
+  /** One page of at most `limit` connections and about `PAGE_BYTES`: a short page may still have a next one. */
   async list(filter: ConnectionFilter, limit: number, cursor?: PageCursor): Promise<ConnectionPage> {
     const connections: Connection[] = [];
     let bytes = 0;
     let last = cursor;
     let shard = cursor?.shard ?? 0;
-    // Few shards at first, since one often fills the page; more when they prove sparse.
+    // Start with one shard, since it often fills the page, and read more at a time if matches are sparse.
     let width = 1;
     while (shard < this.shardCount) {
       const count = Math.min(width, this.shardCount - shard);
@@ -149,12 +149,12 @@ export class ConnectionDirectory {
         if (texts.length < ids.length) return { connections, next: last };
       }
       shard += count;
-      width = Math.min(MAX_SHARDS_AT_ONCE, width * 2);
+      width = Math.min(MAX_SHARDS_PER_READ, width * 2);
     }
     return { connections };
   }
 
-  /** Client ids of one shard that are online, in their order, a page at a time. */
+  /** The ids of the online clients of one shard in byte order, a page at a time. */
   async *online(shard: number, pageSize: number): AsyncGenerator<string[], void> {
     for (let after: string | undefined = ''; after !== undefined;) {
       const ids: string[] = await this.idsOf(shard, { state: 'online' }, after, pageSize);
@@ -163,15 +163,15 @@ export class ConnectionDirectory {
     }
   }
 
-  /** How many connections there are by state and type. */
-  async summary(within?: string): Promise<Summary> {
+  /** The number of connections by state and type. */
+  async summary(account?: string): Promise<Summary> {
     const counts: Summary = { online: { host: 0, proxy: 0 }, offline: { host: 0, proxy: 0 } };
     await Promise.all(
       Array.from({ length: this.shardCount }, (_, shard) =>
         Promise.all(
           CONNECTION_STATES.flatMap((state) =>
             CONNECTION_TYPES.map(async (type) => {
-              const count = await this.redis.zcard(this.keys.index(shard, state, type, within));
+              const count = await this.redis.zcard(this.keys.index(shard, state, type, account));
               counts[state][type] += count;
             }),
           ),
@@ -181,7 +181,7 @@ export class ConnectionDirectory {
     return counts;
   }
 
-  /** Records of a shard, in their order, until they have so many bytes: at least one. */
+  /** Records of a shard, in the order of the ids, until they have this many bytes; at least one. */
   private textsOf(shard: number, clientIds: readonly string[], bytes: number): Promise<(string | null)[]> {
     return readConnections.run(
       this.redis,
@@ -190,12 +190,12 @@ export class ConnectionDirectory {
     );
   }
 
-  /** Ids of one shard that may match, in byte order, after one id; at most `count`. */
+  /** Ids of one shard that may match and follow `after`, in byte order; at most `count`. */
   private async idsOf(shard: number, filter: ConnectionFilter, after: string, count: number): Promise<string[]> {
     const [fact] = Object.entries(filter.facts ?? {}) as [SearchableFact, string][];
     if (fact !== undefined) {
       const term = factTerm(...fact);
-      // ';' is the character after ':' with which a term ends.
+      // A term ends with ':', and ';' is the next character.
       const from = after === '' ? `[${term}` : `(${term}${after}`;
       const to = `(${term.slice(0, -1)};`;
       const members = await this.redis.zrange(
@@ -215,7 +215,7 @@ export class ConnectionDirectory {
       ),
     );
     const from = after === '' ? '-' : `(${after}`;
-    // At one moment: a client that changes its state between two reads would be missed.
+    // In one transaction: separate reads would miss a client that changes its state between them.
     const transaction = this.redis.multi();
     for (const set of sets) transaction.zrange(set, from, '+', 'BYLEX', 'LIMIT', 0, count);
     const replies = (await transaction.exec()) ?? [];
@@ -228,7 +228,7 @@ export class ConnectionDirectory {
   }
 }
 
-/** Sorts as Redis does: by UTF-8 bytes, not by UTF-16 units. */
+/** Sorts as Redis does, by UTF-8 bytes; JavaScript sorts by UTF-16 units. */
 function inByteOrder(ids: string[]): string[] {
   return [...new Set(ids)]
     .map((id) => [id, Buffer.from(id)] as const)

@@ -79,7 +79,7 @@ describe('a connection that is committed', () => {
     expect(await directory.find('another')).toBeUndefined();
   });
 
-  it('moves between the indexes of state and type, and stands in one only', async () => {
+  it('is a member of one index of state and type at a time', async () => {
     const online = hostConnection('a');
     const offline = { ...online, state: 'offline' as const };
     const proxy: Connection = { ...online, type: 'proxy', facts: { source_type: 's', application_type: 't' } };
@@ -102,7 +102,7 @@ describe('a connection that is committed', () => {
     ['fqdn', { fqdn: 'x:y z' }, 'x:y z'],
     ['ip_address', { ip_addresses: ['10.0.0.1', 'fe80::1'] }, 'fe80::1'],
     ['mac_address', { mac_addresses: ['00:00:00:00:00:00', '52:54:00:66:ea:9a'] }, '52:54:00:66:ea:9a'],
-  ])('is found by %s, by the exact value only', async (fact, facts, value) => {
+  ])('is found by the exact value of %s only', async (fact, facts, value) => {
     await commit({ connections: change(undefined, hostConnection('a', { facts })) });
     expect(await foundBy(fact, value)).toEqual(['a']);
     expect(await foundBy(fact, value.slice(0, -1))).toEqual([]);
@@ -121,7 +121,7 @@ describe('a connection that is committed', () => {
     expect(await redis.zcard(keys.facts(0))).toBe(2);
   });
 
-  it('has only those facts written to the index that differ from the ones before', () => {
+  it('writes only changed facts to the index', () => {
     const addresses = Array.from({ length: 64 }, (_, i) => `10.0.0.${i}`);
     const before = hostConnection('a', { account: 'acme', facts: { fqdn: 'x', ip_addresses: addresses } });
     const repeated = { ...before, facts: { fqdn: 'x', ip_addresses: addresses.toReversed() } };
@@ -139,7 +139,7 @@ describe('a connection that is committed', () => {
     );
   });
 
-  it('takes no more than 16 KiB of an index, however long its id: ids and names first, then addresses of both kinds', async () => {
+  it('uses at most 16 KiB of an index, however long its id is: ids and names first, then addresses of both kinds', async () => {
     const id = 'ü'.repeat(256);
     const many = (prefix: string): string[] => Array.from({ length: 64 }, (_, i) => `${prefix}${i}`);
     const facts = { mac_addresses: many('mac'), ip_addresses: many('ip'), fqdn: 'x' };
@@ -156,9 +156,9 @@ describe('a connection that is committed', () => {
     ] as const)
       expect(await foundBy(fact, value)).toEqual([id]);
     expect(await foundBy('mac_address', 'mac63')).toEqual([]);
-    // An earlier release indexed every one of them.
+    // An earlier release indexed all addresses.
     await redis.zadd(keys.facts(0), 0, `${factTerm('ip_address', 'ip63')}${id}`);
-    // Those that had no room have it once others are gone.
+    // An address that did not fit is indexed as soon as others are gone.
     const after = hostConnection(id, { facts: { mac_addresses: many('mac').slice(60) } });
     await commit({ connections: change(before, after) });
     expect(await foundBy('mac_address', 'mac63')).toEqual([id]);
@@ -167,14 +167,14 @@ describe('a connection that is committed', () => {
     expect(await redis.exists(keys.facts(0))).toBe(0);
   });
 
-  it('stays findable by its facts while it is offline', async () => {
+  it('is found by its facts while it is offline', async () => {
     const online = hostConnection('a', { facts: { fqdn: 'x' } });
     await commit({ connections: change(undefined, online) });
     await commit({ connections: change(online, { ...online, state: 'offline' }) });
     expect(await foundBy('fqdn', 'x')).toEqual(['a']);
   });
 
-  it('is not found by the facts of the host it was, once it is a proxy', async () => {
+  it('is not found by the facts of a host after it has become a proxy', async () => {
     const before = hostConnection('a', { facts: { fqdn: 'x' } });
     const proxy: Connection = {
       ...before,
@@ -199,8 +199,8 @@ describe('a connection that is committed', () => {
   });
 });
 
-describe('one commit of a whole batch', () => {
-  it('is split so that no write has too many arguments, and every pair stays together', async () => {
+describe('the commit of a batch', () => {
+  it('splits writes with too many arguments and keeps pairs of arguments together', async () => {
     const connections = new Map<string, ConnectionChange>();
     for (let i = 0; i < 4500; i++) {
       const after = hostConnection(`client ${i}`, { facts: { machine_id: `m${i}`, ip_addresses: [`10.0.0.${i}`] } });
@@ -224,7 +224,7 @@ describe('one commit of a whole batch', () => {
     expect(await redis.zscore(keys.todo(0), encodeToDo(last))).toBe('9099');
   });
 
-  it('keeps a to-do that the batch removed first and then wrote again', async () => {
+  it('keeps a to-do that the batch removes and writes again', async () => {
     const todo: ToDo = { do: 'forget', client_id: 'a' };
     await commit({ todos: [{ todo, due: 10 }] });
     await commit({ undone: [todo], todos: [{ todo, due: 20 }] });
@@ -282,7 +282,7 @@ describe('one commit of a whole batch', () => {
         deadLetters: Array.from({ length: 100 }, () => letter),
       });
     }
-    // At twice their part of the shard's bytes, though no owner trims them.
+    // A stream has at most twice its part of the shard's bytes, even if no owner trims it.
     for (const { key, name, share } of logStreams(keys, 0)) {
       const bytes = Number((await redis.hget(keys.log(0), `bytes:${name}`)) ?? 0);
       expect(bytes).toBeLessThanOrEqual((2 * 100_000) / share);
@@ -300,7 +300,7 @@ describe('a client whose account is being asked for', () => {
   const known = hostConnection('a');
   const asked = hostConnection('a', { account_asked: { waiting: [], bytes: 0, is_late: false } });
 
-  it('is marked for the claims of its messages until the answer, and is not when it is forgotten', async () => {
+  it('is marked for claims until the account is known or the client is forgotten', async () => {
     await commit({ connections: change(undefined, asked), waitingBytes: 12 });
     expect(await redis.smembers(keys.accountsAsked(0))).toEqual([asked.client_id]);
     expect(await redis.get(keys.waitingBytes(0))).toBe('12');
@@ -314,13 +314,13 @@ describe('a client whose account is being asked for', () => {
     expect(await redis.exists(keys.accountsAsked(0))).toBe(0);
   });
 
-  it('loses the mark with the answer also if its record does not say that it was asked for', async () => {
+  it('loses the mark when its account becomes known, even if its record names no pending request', async () => {
     await redis.sadd(keys.accountsAsked(0), known.client_id);
     await commit({ accountsKnown: [{ clientId: known.client_id, at: 5 }] });
     expect(await redis.exists(keys.accountsAsked(0), keys.todo(0))).toBe(0);
   });
 
-  it('has its outbox looked at by a to-do when the account is known, if there is one', async () => {
+  it('gets a to-do that checks its outbox when its account becomes known, if it has an outbox', async () => {
     await redis.rpush(keys.outbox(0, known.client_id), 'm-1');
     await commit({ accountsKnown: [{ clientId: known.client_id, at: 5 }] });
     const todo = JSON.stringify({ do: 'fail-moved', client_id: known.client_id });

@@ -1,4 +1,4 @@
-/** Turns what a batch of transitions changed into the writes of one fenced commit. Pure. */
+/** Turns the changes of a batch of transitions into the writes of one fenced commit. Pure. */
 import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
 import { encodeConnection, type Connection } from './connection.js';
 import { CONNECTION_STATES, CONNECTION_TYPES } from '../connection-state.js';
@@ -9,7 +9,7 @@ import type { RegistryKeys } from '../keys.js';
 import { WAKE_TODO } from '../messages/wake-todo.js';
 import { encodeToDo, type DueToDo, type ToDo } from '../todos/to-do.js';
 
-/** How long a sweep may take to read its counts. */
+/** The counts of a sweep expire after this time, so a sweep has to read them before. */
 const SWEEP_COUNTS_KEPT_MS = 3_600_000;
 
 /** A connection before and after a batch; undefined if it did not exist or was forgotten. */
@@ -24,27 +24,27 @@ export interface BatchChanges {
   deadLetters: readonly (DeadLetter & { at: number })[];
   /** `due` in epoch milliseconds. */
   todos: readonly DueToDo[];
-  /** Refused handshakes to be answered; each has its to-do. */
+  /** Refused handshakes that need an answer; `todos` has a to-do for each of them. */
   refused: readonly Refused[];
-  /** To-dos that the batch made obsolete. */
+  /** To-dos that the batch has made obsolete. */
   undone: readonly ToDo[];
-  /** Clients that came online: a dispatcher is woken, if something waits for them. The first guarded writes are theirs. */
+  /** Clients that came online; a dispatcher is woken for those with an outbox. Their guarded writes precede all others. */
   cameOnline: readonly { clientId: string; due: number }[];
-  /** Clients whose account is known now: what their outbox holds for another one is failed. */
+  /** Clients whose account has become known. A to-do fails the messages that were accepted for another account. */
   accountsKnown?: readonly { clientId: string; at: number }[];
-  /** Bytes of the events that wait on the shard, if the batch has changed them. */
+  /** Bytes of the shard's events that wait for an account; undefined if the batch has not changed them. */
   waitingBytes?: number | undefined;
-  /** What results that sweeps wait for have changed, by its kind. */
+  /** By sweep, the kinds of changes that its verification results made. */
   swept: readonly { sweep: string; changes: readonly string[] }[];
 }
 
 type Arg = string | number;
 
-/** Arguments by command and key: what a batch does to one key goes out as one command. */
+/** Collects arguments by command and key, so that a batch sends one command per key. */
 class WriteBatch {
   private readonly lists = new Map<string, { command: string; key: string; args: Arg[] }>();
 
-  to(command: string, key: string): Arg[] {
+  argsOf(command: string, key: string): Arg[] {
     const id = `${command} ${key}`;
     let list = this.lists.get(id);
     if (list === undefined) this.lists.set(id, (list = { command, key, args: [] }));
@@ -52,7 +52,7 @@ class WriteBatch {
   }
 
   *writes(): Iterable<ShardWrite> {
-    // An even step keeps score-member and field-value pairs together.
+    // The step is even, so that score-member and field-value pairs stay together.
     const step = MAX_WRITE_ARGS - 2;
     for (const { command, key, args } of this.lists.values()) {
       for (let i = 0; i < args.length; i += step) yield { command: [command, key, ...args.slice(i, i + step)] };
@@ -66,20 +66,20 @@ interface Member {
   member: string;
 }
 
-/** Takes members out of sorted sets and puts others in; what is in both is left alone, since the order is not kept. */
-function replace(gathered: WriteBatch, before: readonly Member[], after: readonly Member[]): void {
+/** Replaces members of sorted sets. Members of both lists are not touched: the writes run in no particular order. */
+function replaceMembers(batch: WriteBatch, before: readonly Member[], after: readonly Member[]): void {
   if (before.length === 0) {
-    for (const { key, member } of after) gathered.to('ZADD', key).push(0, member);
+    for (const { key, member } of after) batch.argsOf('ZADD', key).push(0, member);
     return;
   }
-  const has = (members: readonly Member[]): Set<string> =>
+  const namesOf = (members: readonly Member[]): Set<string> =>
     new Set(members.map(({ key, member }) => `${key} ${member}`));
-  const [old, now] = [has(before), has(after)];
-  for (const { key, member } of before) if (!now.has(`${key} ${member}`)) gathered.to('ZREM', key).push(member);
-  for (const { key, member } of after) if (!old.has(`${key} ${member}`)) gathered.to('ZADD', key).push(0, member);
+  const [old, now] = [namesOf(before), namesOf(after)];
+  for (const { key, member } of before) if (!now.has(`${key} ${member}`)) batch.argsOf('ZREM', key).push(member);
+  for (const { key, member } of after) if (!old.has(`${key} ${member}`)) batch.argsOf('ZADD', key).push(0, member);
 }
 
-/** A connection with an account stands in that account's sets as well. */
+/** The accounts whose sets hold the connection; undefined stands for the sets of all connections. */
 function accountsOf({ account }: Connection): (string | undefined)[] {
   return account == null ? [undefined] : [undefined, account];
 }
@@ -90,13 +90,8 @@ function indexesOf(keys: RegistryKeys, shard: number, connection: Connection | u
   return accountsOf(connection).map((account) => ({ key: keys.index(shard, state, type, account), member }));
 }
 
-/** Writes what differs between the facts of a connection, in the sets of the accounts it was and is in. */
-function replaceFacts(
-  gathered: WriteBatch,
-  keys: RegistryKeys,
-  shard: number,
-  { before, after }: ConnectionChange,
-): void {
+/** Updates the index of facts of the former and the current account. */
+function replaceFacts(batch: WriteBatch, keys: RegistryKeys, shard: number, { before, after }: ConnectionChange): void {
   const old = before === undefined ? [] : accountsOf(before);
   const now = after === undefined ? [] : accountsOf(after);
   for (const account of new Set([...old, ...now])) {
@@ -105,12 +100,12 @@ function replaceFacts(
       old.includes(account) ? before : undefined,
       now.includes(account) ? after : undefined,
     );
-    for (const member of removed) gathered.to('ZREM', key).push(member);
-    for (const member of added) gathered.to('ZADD', key).push(0, member);
+    for (const member of removed) batch.argsOf('ZREM', key).push(member);
+    for (const member of added) batch.argsOf('ZADD', key).push(0, member);
   }
 }
 
-/** Puts a connection back as it was before a commit that failed under way. */
+/** Restores the record of a connection after a commit that failed halfway. */
 export function restoringWrite(
   keys: RegistryKeys,
   shard: number,
@@ -123,8 +118,8 @@ export function restoringWrite(
 }
 
 /**
- * Removes the record of a client that cannot be read, and its entries in the sets of all connections and of its account.
- * Its entries in the index of facts remain: only the record says which facts they are.
+ * Removes a record that cannot be read and its members of the state indexes, in the sets of all connections and of the
+ * account. Members of the index of facts remain, since only the record says which ones they are.
  */
 export function unreadableWrites(
   keys: RegistryKeys,
@@ -132,10 +127,10 @@ export function unreadableWrites(
   clientId: string,
   account: string | null,
 ): ShardWrite[] {
-  const indexes = [undefined, ...(account === null ? [] : [account])].flatMap((within) =>
+  const indexes = [undefined, ...(account === null ? [] : [account])].flatMap((scope) =>
     CONNECTION_STATES.flatMap((state) =>
       CONNECTION_TYPES.map((type): ShardWrite => ({
-        command: ['ZREM', keys.index(shard, state, type, within), clientId],
+        command: ['ZREM', keys.index(shard, state, type, scope), clientId],
       })),
     ),
   );
@@ -148,36 +143,36 @@ export function unreadableWrites(
 }
 
 export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): ShardWrite[] {
-  const gathered = new WriteBatch();
-  const saved = gathered.to('HSET', keys.connections(shard));
+  const batch = new WriteBatch();
+  const stored = batch.argsOf('HSET', keys.connections(shard));
   for (const [clientId, { before, after }] of changes.connections) {
-    if (after === undefined) gathered.to('HDEL', keys.connections(shard)).push(clientId);
-    else saved.push(clientId, encodeConnection(after));
-    const moved = (before?.account ?? null) !== (after?.account ?? null);
-    if (moved) {
-      if (after?.account == null) gathered.to('HDEL', keys.accounts(shard)).push(clientId);
-      else gathered.to('HSET', keys.accounts(shard)).push(clientId, after.account);
+    if (after === undefined) batch.argsOf('HDEL', keys.connections(shard)).push(clientId);
+    else stored.push(clientId, encodeConnection(after));
+    const accountChanged = (before?.account ?? null) !== (after?.account ?? null);
+    if (accountChanged) {
+      if (after?.account == null) batch.argsOf('HDEL', keys.accounts(shard)).push(clientId);
+      else batch.argsOf('HSET', keys.accounts(shard)).push(clientId, after.account);
     }
     const isAsked = after?.account_asked !== undefined;
     if (isAsked !== (before?.account_asked !== undefined)) {
-      gathered.to(isAsked ? 'SADD' : 'SREM', keys.accountsAsked(shard)).push(clientId);
+      batch.argsOf(isAsked ? 'SADD' : 'SREM', keys.accountsAsked(shard)).push(clientId);
     }
-    if (moved || before?.state !== after?.state || before?.type !== after?.type) {
-      replace(gathered, indexesOf(keys, shard, before), indexesOf(keys, shard, after));
+    if (accountChanged || before?.state !== after?.state || before?.type !== after?.type) {
+      replaceMembers(batch, indexesOf(keys, shard, before), indexesOf(keys, shard, after));
     }
-    if (moved || before?.facts !== after?.facts) {
-      replaceFacts(gathered, keys, shard, { before, after });
+    if (accountChanged || before?.facts !== after?.facts) {
+      replaceFacts(batch, keys, shard, { before, after });
     }
   }
   const [waiting] = keys.refusals(shard);
-  for (const refused of changes.refused) gathered.to('HSET', waiting).push(...encodeRefused(refused));
+  for (const refused of changes.refused) batch.argsOf('HSET', waiting).push(...encodeRefused(refused));
   const accountsKnown = changes.accountsKnown ?? [];
-  for (const { clientId } of accountsKnown) gathered.to('SREM', keys.accountsAsked(shard)).push(clientId);
-  if (changes.waitingBytes !== undefined) gathered.to('SET', keys.waitingBytes(shard)).push(changes.waitingBytes);
-  for (const todo of changes.undone) gathered.to('ZREM', keys.todo(shard)).push(encodeToDo(todo));
-  for (const { todo, due } of changes.todos) gathered.to('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
+  for (const { clientId } of accountsKnown) batch.argsOf('SREM', keys.accountsAsked(shard)).push(clientId);
+  if (changes.waitingBytes !== undefined) batch.argsOf('SET', keys.waitingBytes(shard)).push(changes.waitingBytes);
+  for (const todo of changes.undone) batch.argsOf('ZREM', keys.todo(shard)).push(encodeToDo(todo));
+  for (const { todo, due } of changes.todos) batch.argsOf('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
 
-  const writes: ShardWrite[] = [...gathered.writes()];
+  const writes: ShardWrite[] = [...batch.writes()];
   for (const { sweep, changes: kinds } of changes.swept) {
     const key = keys.sweepCounts(shard, sweep);
     for (const kind of new Set(kinds)) {

@@ -1,4 +1,4 @@
-/** What the registry holds of a client. Written by the owner of its shard only. */
+/** The registry's record of a client. Only the owner of the client's shard writes it. */
 import type { CanonicalFacts, CatalogServiceFacts, RefusedUntil } from '@app/protocol';
 import type { ConnectionState, ConnectionType, OfflineReason } from '../connection-state.js';
 import type { RegistryEvent } from '../events/event.js';
@@ -7,39 +7,39 @@ export interface Connection {
   client_id: string;
   type: ConnectionType;
   state: ConnectionState;
-  /** `canonical_facts` of a host, `catalog_service_facts` of a proxy, as they came. */
+  /** `canonical_facts` of a host or `catalog_service_facts` of a proxy, as received. */
   facts: CanonicalFacts | CatalogServiceFacts;
   handshake_message_id: string;
-  /** Template of the topic that carries its connection state: that of its last accepted handshake. */
+  /** Template of the status topic on which the last accepted handshake arrived. */
   status_topic: string;
-  /** Epoch milliseconds of the Redis clock, like the other times here. */
+  /** Epoch milliseconds of the Redis clock, like all times of this record. */
   connected_at: number;
   disconnected_at: number | null;
   offline_reason: OfflineReason | null;
   last_message_at: number;
-  /** End of the refusal window a force-disconnect opened. */
+  /** End of the refusal window that a force-disconnect opened. */
   refused_until: RefusedUntil | null;
-  /** Id of a retained handshake that was refused within that window: it stays refused until it is sent again. */
+  /** Id of a retained handshake that was refused in this window: it stays refused until the client sends it again. */
   refused_handshake: string | null;
-  /** Id of a retained handshake that was not confirmed: it stays so until a handshake comes live. */
+  /** Id of a retained handshake that was not confirmed after a restart of the broker, until a live handshake arrives. */
   unconfirmed_handshake: string | null;
-  /** Ids of retained handshakes it left behind on other status topics, newest last: they count no more. */
+  /** Ids of retained handshakes that remained on other status topics, newest last: they are ignored. */
   superseded_handshakes: string[];
   /** Digest of the last dead-lettered retained message; null if the retained message is valid. */
   dead_letter_digest: string | null;
-  /** When the last live handshake arrived; 0 if the handshake was only read back as a retained message. */
+  /** When the last live handshake arrived; 0 if the handshake was only read as a retained message. */
   last_live_handshake_at: number;
-  /** Lane of the last live message that carries state; null if a verification has been applied since. */
+  /** Lane of the last live message about the connection state; null if a verification has been applied since. */
   lane: number | null;
-  /** When a change of state was last published to subscribers. */
+  /** When an event about a change of state was last emitted. */
   last_event_at: number | null;
-  /** Coalesced changes of state that are not published yet; null if there are none. */
+  /** Coalesced changes of state without an event yet; null if there are none. */
   coalesced: CoalescedEvents | null;
-  /** The account that owns it; null if unknown, or if accounts are not in use. */
+  /** The account of the client; null if it is unknown or accounts are not in use. */
   account: string | null;
-  /** The last force-disconnect for it, until it has gone and come back: the next one takes its place if it still waits. */
+  /** The last force-disconnect, until the client has reconnected: a newer one replaces it if it is not sent yet. */
   force_disconnect?: ForceDisconnected;
-  /** Present while the account is being asked for; `account` is the last one that was known. */
+  /** Present while the account is being requested; `account` then has the last known account. */
   account_asked?: AccountQuestion;
 }
 
@@ -48,35 +48,34 @@ export interface ForceDisconnected {
   at: number;
 }
 
-/** A question that is open: whose a client is. */
+/** A pending request for the account of a client. */
 export interface AccountQuestion {
-  /** Events of the connection that wait for the answer, oldest first; `at` in epoch milliseconds. */
+  /** Events of the connection that wait for the account, oldest first; `at` in epoch milliseconds. */
   waiting: readonly { at: number; event: RegistryEvent }[];
-  /** Bytes of what waits. */
+  /** Bytes of the waiting events. */
   bytes: number;
-  /** Some were emitted without an account, since the answer did not come in time. */
+  /** Events were emitted without an account, since it did not become known in time. */
   is_late: boolean;
 }
 
-/** Changes of a flapping client, coalesced until it is stable. */
+/** Changes of state of a flapping client, coalesced until it is stable. */
 export interface CoalescedEvents {
   since: number;
   due: number;
-  /** Changes of state since then. */
+  /** Number of changes of state since then. */
   changes: number;
-  /** The state that subscribers know. */
+  /** The state in the last emitted event. */
   emitted_state: ConnectionState;
 }
 
-// Facts are most of a connection's text and seldom change: each object is turned into text once.
+// Facts are the largest part of a record and seldom change, so each facts object is encoded once.
 const factsTexts = new WeakMap<Connection['facts'], string>();
 
-/** A connection as it is stored. */
 export function encodeConnection(connection: Connection): string {
   const { facts } = connection;
   let text = factsTexts.get(facts);
   if (text === undefined) factsTexts.set(facts, (text = JSON.stringify(facts)));
-  // Written out, since copying "all but one" members costs more than encoding them.
+  // Listed one by one: copying all members but one with a rest pattern costs more than encoding them.
   const rest: Omit<Connection, 'facts'> = {
     client_id: connection.client_id,
     type: connection.type,
@@ -103,7 +102,7 @@ export function encodeConnection(connection: Connection): string {
   return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;
 }
 
-/** @returns undefined for a text that is no connection */
+/** @returns undefined if the text is not a connection */
 export function decodeConnection(text: string): Connection | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -114,7 +113,7 @@ export function decodeConnection(text: string): Connection | undefined {
   }
 }
 
-/** Whether two JSON values are equal; the order of members does not count. */
+/** Whether two JSON values are equal; the order of members does not matter. */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;

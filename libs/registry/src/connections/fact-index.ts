@@ -1,8 +1,8 @@
-/** Connections by fact: which terms a connection is indexed under. Exact match only. */
+/** The index of connections by fact: the terms under which a connection is found. Exact match only. */
 import { hash } from 'node:crypto';
 import type { Connection } from './connection.js';
 
-/** Facts one can search by, and the member of the facts each is found in. */
+/** Searchable facts, each with the member of a handshake's facts that holds it. */
 export const SEARCHABLE_FACTS = {
   insights_id: 'insights_id',
   machine_id: 'machine_id',
@@ -14,24 +14,23 @@ export const SEARCHABLE_FACTS = {
 } as const;
 export type SearchableFact = keyof typeof SEARCHABLE_FACTS;
 
-/** A host with more addresses than this is found by the first ones only. */
+/** A host with more addresses is found by the first ones only. */
 const MAX_VALUES_PER_FACT = 64;
 
 /**
- * Bytes of all index members of one connection in one set: enough for 64 addresses of each kind unless its id is longer than
- * 80 bytes. A host with a longer id is found by fewer addresses.
+ * Limit for the index members of one connection in one set. It suffices for 64 addresses of each kind if the client id
+ * has at most 80 bytes; a host with a longer id is found by fewer addresses.
  */
 const INDEX_BYTES = 16_384;
 
-/** Of a digest and the two colons around it. */
+/** Length of a digest and the two colons around it. */
 const DIGEST_BYTES = 29;
 
-/** What stands before the client id in the index; values are digested, so they may be of any length. */
+/** The part of an index member before the client id. Values may have any length, since only their digest is stored. */
 export function factTerm(fact: SearchableFact, value: string): string {
   return `${fact}:${hash('sha1', value, 'base64url')}:`;
 }
 
-/** The values of one fact of a connection. */
 export function factValues(facts: Connection['facts'], fact: SearchableFact): string[] {
   const value: unknown = facts[SEARCHABLE_FACTS[fact]];
   if (typeof value === 'string') return [value];
@@ -39,8 +38,8 @@ export function factValues(facts: Connection['facts'], fact: SearchableFact): st
 }
 
 /**
- * What a change of a connection adds to an index and removes from it. Only values that differ are digested, since most
- * handshakes repeat the facts of the one before.
+ * The members that a change of a connection removes from an index and adds to it. Computes digests of changed values only,
+ * since most handshakes repeat the facts of the previous one.
  */
 export function factChanges(
   before: Connection | undefined,
@@ -49,16 +48,16 @@ export function factChanges(
   const [old, now] = [factsOf(before), factsOf(after)];
   const [oldIndexed, nowIndexed] = [indexed(old, before), indexed(now, after)];
   return {
-    // Also those that had no room: an earlier release indexed them all.
+    // Include members that exceed the limit: an earlier release had no limit and indexed them.
     removed: members(before, old, (fact) => !nowIndexed.has(fact) && (oldIndexed.has(fact) || !now.has(fact))),
     added: members(after, nowIndexed, (fact) => !oldIndexed.has(fact)),
   };
 }
 
-/** Facts as text and by that text, so that two sets can be compared. */
+/** Facts by `<fact>:<value>`, so that two sets can be compared. */
 type Facts = Map<string, readonly [SearchableFact, string]>;
 
-/** The facts one can search by, ids and the name first and then the addresses of both kinds in turn. */
+/** The searchable facts of a host: ids and name first, then IP and MAC addresses in turn. */
 function factsOf(connection: Connection | undefined): Facts {
   const facts: Facts = new Map();
   if (connection?.type !== 'host') return facts;
@@ -73,17 +72,17 @@ function factsOf(connection: Connection | undefined): Facts {
   return facts;
 }
 
-/** The first of them, as many as there is room for. */
+/** The facts that fit into `INDEX_BYTES`; later ones are not indexed. */
 function indexed(facts: Facts, connection: Connection | undefined): Facts {
   const idBytes = Buffer.byteLength(connection?.client_id ?? '');
-  const within: Facts = new Map();
+  const kept: Facts = new Map();
   let bytes = 0;
   for (const [text, entry] of facts) {
     bytes += entry[0].length + DIGEST_BYTES + idBytes;
     if (bytes > INDEX_BYTES) break;
-    within.set(text, entry);
+    kept.set(text, entry);
   }
-  return within;
+  return kept;
 }
 
 function members(connection: Connection | undefined, facts: Facts, isWanted: (fact: string) => boolean): string[] {

@@ -13,7 +13,7 @@ const ID = '1700000000000-3';
 const DATED = { id: ID, at: 1_700_000_000_000 };
 const STATUS = 'redhat/insights/status/{clientId}';
 
-// The texts are those that 0.1.0 stored: what it left in a mailbox must be read by this release.
+// 0.1.0 stored the same texts: this release has to read what 0.1.0 left in a mailbox.
 
 describe('a packet in a mailbox', () => {
   const packet = { clientId: 'host-1', lane: 3, topic: STATUS, retain: true, dup: false } as const;
@@ -48,13 +48,13 @@ describe('a command in a mailbox', () => {
     ['{"do":"tell"}', { do: 'flush' }],
     ['{"do":"cut","topic":"t","sample":"s","details":"d"}', { do: 'throttled', topic: 't', sample: 's', details: 'd' }],
     ['{"do":"verify","reason":"flood"}', { do: 'verify', reason: 'throttled' }],
-  ])('is read by the name of today if 0.1.0 stored it as %s', (stored, command) => {
+  ])('is read under its current name if 0.1.0 stored it as %s', (stored, command) => {
     const text = `command\nhost-1\n{"command":${stored}}`;
     expect(decodeMailboxEntry({ id: ID, text })).toEqual({ kind: 'command', clientId: 'host-1', command, ...DATED });
   });
 });
 
-describe('a reading of the broker in a mailbox', () => {
+describe('a reading of retained messages in a mailbox', () => {
   const retained = [{ topic: STATUS, body: '{"a":"\\n"}' }];
   const json = JSON.stringify(retained);
 
@@ -71,8 +71,8 @@ describe('a reading of the broker in a mailbox', () => {
   });
 });
 
-describe('an entry that no release has written', () => {
-  it.each(['from the future\na\nx', 'packet x r- t\na\nx', 'command\na\n{broken'])('is not read: %j', (text) => {
+describe('a mailbox entry that no release has written', () => {
+  it.each(['from the future\na\nx', 'packet x r- t\na\nx', 'command\na\n{broken'])('is rejected: %j', (text) => {
     expect(() => decodeMailboxEntry({ id: ID, text })).toThrow();
     expect(mailboxEntryParts(text).clientId).toBe('a');
   });

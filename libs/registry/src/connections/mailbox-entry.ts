@@ -1,55 +1,56 @@
 /**
- * What stands in a shard's mailbox: packets of clients, commands of callers, and what reads of the broker found. The text of
- * an entry is `<head>\n<client id>\n<body>`; head and client id are of one line:
+ * The entries of a shard's mailbox: packets of clients, commands of callers, and retained messages read from the broker.
+ * The text of an entry is `<head>\n<client id>\n<body>`; head and client id have one line each:
  *
- * - `packet <lane> <flags> <topic>` and the payload; `too-large` or `not-utf8` in place of `packet`, and a sample of it
- * - `command` and JSON
- * - `verified <attempt> <sweep> <noted>` and JSON
+ * - head `packet <lane> <flags> <topic>`, body the payload. If the lane refused the payload, the head begins with
+ *   `too-large` or `not-utf8`, and the body is a sample.
+ * - head `command`, body JSON
+ * - head `verified <attempt> <sweep> <noted>`, body JSON
  */
 import type { RefusalReason } from '@app/protocol';
 import { storedAt, type MailboxEntry } from '@app/sharding';
 
-/** A message of a client, as its lane received it. */
+/** A message of a client, as the lane received it. */
 export interface Packet {
   kind: 'packet';
   clientId: string;
   lane: number;
-  /** The topic template it came on. */
+  /** Template of the topic. */
   topic: string;
   retain: boolean;
-  /** Redelivered by the broker. */
+  /** Whether the broker delivered the message again. */
   dup: boolean;
   /** The payload, or a sample of it if the lane refused it. */
   body: string;
-  /** Why the lane did not pass on the whole payload. */
+  /** Why the lane refused the payload. */
   refused?: Extract<RefusalReason, 'too-large' | 'not-utf8'>;
 }
 
-/** What a caller wants changed on a connection; the owner answers on the reply channel. */
+/** What a caller wants to change on a connection; the owner answers on the reply channel. */
 export type Command =
   | { do: 'force-disconnect'; reconnect_after: string }
   | { do: 'lift-refusal' }
-  /** `overdue`: its time is over, and nobody asked. */
+  /** `overdue`: the connection's retention has ended, and no caller asked for it. */
   | { do: 'forget'; overdue?: true }
-  /** Read what the broker retains and apply it; `sweep` that wants to know. */
+  /** Read the client's retained messages and apply them; the result is counted for `sweep`. */
   | { do: 'verify'; reason: VerificationReason; sweep?: string }
-  /** The broker was started at `since`: a client that has not shaken hands since then is offline. */
+  /** The broker was started at `since`: a client without a handshake since then is offline. */
   | { do: 'reconfirm'; since: number }
-  /** Publish the coalesced changes to subscribers. */
+  /** Emit the coalesced changes as one event. */
   | { do: 'flush' }
-  /** Emit the events that have waited too long for the answer whose the connection is. */
+  /** Emit the events that have waited too long for the connection's account. */
   | { do: 'emit-waiting' }
-  /** The client sent more than its share: from this message on, whose topic template and sample these are, some are not stored. */
+  /** The client is throttled: the message with this topic template and sample, and maybe later ones, were not stored. */
   | { do: 'throttled'; topic: string; sample: string; details: string }
-  /** The account that owns the connection; null if unknown. */
+  /** The account of the connection; null if unknown. */
   | { do: 'set-account'; account: string | null };
 
-/** A `cut` stands for all messages of the client that were not stored within this time; the client is verified after it. */
+/** A `throttled` command covers all messages of the client that were dropped in this time; the client is verified after it. */
 export const THROTTLE_WINDOW_MS = 5000;
 
 /** Why the stored state of a client has to be verified. */
 export type VerificationReason =
-  /** Two messages in a row came through different lanes, or through lanes unknown. */
+  /** Two messages in a row arrived through different lanes, or the lane of one is unknown. */
   | 'lanes'
   /** The broker delivered a message again. */
   | 'redelivery'
@@ -57,16 +58,16 @@ export type VerificationReason =
   | 'dropped'
   /** The client moved to another status topic. */
   | 'status-topic'
-  /** It said goodbye, and nothing retained has followed. */
+  /** The client said goodbye, and the broker has not confirmed it by a retained message. */
   | 'goodbye'
-  /** Messages over its share were not stored. */
+  /** The client exceeded its rate limit, and messages were dropped. */
   | 'throttled'
   /** A sweep found a difference, or did not see the client. */
   | 'sweep'
   /** An operator asked. */
   | 'request';
 
-/** What a verification found, by status topic template; a topic without a retained message is missing. */
+/** A retained message of a client, by status topic template. A topic without one has no entry. */
 export interface Retained {
   topic: string;
   body: string;
@@ -74,17 +75,17 @@ export interface Retained {
 }
 
 /**
- * What the broker retained: the result of a verification, read after `attempt` had noted the mailbox's last id; or read
- * by a sweep, without an attempt.
+ * The retained messages of a client, read by a verification or by a sweep. `attempt` names the verification, which noted
+ * the mailbox's last id before it read; it is empty for a sweep.
  */
 export interface RetainedReading {
   kind: 'verified';
   clientId: string;
   attempt: string;
   retained: Retained[];
-  /** The sweep that wants to know what it changed. */
+  /** The sweep for which the resulting change is counted. */
   sweep?: string;
-  /** Read by the sweep itself: the mailbox's last id before it began. */
+  /** Only if the sweep itself read the messages: the mailbox's last id before it began. */
   noted?: string;
 }
 
@@ -92,13 +93,13 @@ export interface CommandMessage {
   kind: 'command';
   clientId: string;
   command: Command;
-  /** Channel and id of the waiting caller; absent if nobody waits. */
+  /** Channel and command id of the waiting caller; absent if no caller waits. */
   reply?: { channel: string; id: string };
-  /** The account its caller is bound to: to it, connections of others do not exist. */
+  /** The account to which the caller is bound: it does not see connections of other accounts. */
   account?: string;
 }
 
-/** `at`: when Redis stored it, epoch milliseconds; the time all transitions go by. `id`: of its entry. */
+/** `at`: when Redis stored the entry, epoch milliseconds; transitions use this time only. `id`: the id of the entry. */
 export type MailboxMessage = (Packet | CommandMessage | RetainedReading) & { at: number; id: string };
 
 const COMMAND = 'command';
@@ -110,7 +111,7 @@ export function encodePacket({ clientId, lane, topic, retain, dup, refused, body
   return `${refused ?? 'packet'} ${lane} ${flags} ${topic}\n${clientId}\n${body}`;
 }
 
-/** The body of a command's entry. Gateways of 0.1.0 write it too. */
+/** The body of a command's entry. Gateways of 0.1.0 write it too, so `within` keeps its name. */
 interface StoredCommand extends Pick<CommandMessage, 'command' | 'reply'> {
   within?: string;
 }
@@ -124,14 +125,14 @@ export function encodeRetainedReading({ clientId, retained, ...about }: Omit<Ret
   return `verified ${attempt || '-'} ${sweep} ${noted}\n${clientId}\n${JSON.stringify(retained)}`;
 }
 
-/** What can be said of any entry, whether or not it can be decoded. */
+/** The parts of an entry. Works for entries that cannot be decoded as well. */
 export function mailboxEntryParts(text: string): { head: string; clientId: string; body: string } {
   const first = text.indexOf('\n');
   const second = text.indexOf('\n', first + 1);
   return { head: text.slice(0, first), clientId: text.slice(first + 1, second), body: text.slice(second + 1) };
 }
 
-/** @throws Error for an entry that no release of this program wrote. */
+/** @throws Error if no release has written such an entry */
 export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
   const at = storedAt(id);
   const { head, clientId, body } = mailboxEntryParts(text);
@@ -154,7 +155,7 @@ export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
     return { kind: 'verified', clientId, attempt, retained, ...(sweep && { sweep }), ...(noted && { noted }), at, id };
   }
   const parts = /^(packet|too-large|not-utf8) (\d+) ([r-])([d-]) (.+)$/.exec(head);
-  if (parts === null) throw new Error(`mailbox entry ${id} has an unknown head "${head}"`);
+  if (parts === null) throw new Error(`mailbox entry ${id} cannot be decoded: its head "${head}" is unknown`);
   const [, verdict, lane, retain, dup, topic = ''] = parts;
   return {
     kind: 'packet',
@@ -170,7 +171,7 @@ export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
   };
 }
 
-/** A command that a process of 0.1.0 has left in a mailbox, by the names of today. */
+/** Translates the names in a command that a process of 0.1.0 has left in a mailbox. */
 function currentNames(command: Command): Command {
   const name: string = command.do;
   if (name === 'tell') return { do: 'flush' };

@@ -1,11 +1,12 @@
 /**
- * Refused handshakes that are to be answered with a `handshake-error`, and those that were. A client has one to-do,
- * `refuse`, however many of its messages are refused: the newest refusal waits in a hash of the shard, written by the
- * fenced commit, until a second has passed since the last answer to this client.
+ * Answers refused handshakes with `handshake-error`, and remembers which message ids were answered. A client has one
+ * to-do, `refuse`, however many of its messages are refused: the fenced commit stores the newest refusal in a hash of the
+ * shard, and it waits there until a second has passed since the client's last answer.
  *
- * - Of messages with a readable id and of those without one, the newest waits; the second kind goes out once a minute.
- * - An id counts as answered when its answer was published. The last 8 ids of a client are remembered, for the 10,000
- *   clients of a shard that were answered last. So nothing that a client sends makes more than one entry for it.
+ * - Two refusals of a client can wait: the newest one with a readable message id, and the newest one without. An answer
+ *   without an id is sent at most once a minute.
+ * - An id counts as answered when the answer was published. The last 8 answered ids are remembered for each of the 10,000
+ *   clients of a shard that were answered last, so a client cannot make the records grow.
  */
 import { createHash } from 'node:crypto';
 import { encodeAnswer } from '@app/protocol';
@@ -15,33 +16,33 @@ import { commands } from '../commands.js';
 import type { RegistryKeys } from '../keys.js';
 import { encodeToDo } from '../todos/to-do.js';
 
-/** Shortest time between two answers to a client. */
+/** Minimum time between two answers to a client. */
 export const REFUSAL_EVERY_MS = 1000;
 
 export interface Refused {
   clientId: string;
-  /** Id of the refused message, null if it had none that can be read. */
+  /** Id of the refused message; null if it has no readable id. */
   inResponseTo: string | null;
   details: string;
-  /** Id of the answer. */
+  /** Message id of the answer. */
   messageId: string;
 }
 
-/** A refusal whose time has come. */
+/** A refusal that may be answered now. */
 export interface DueRefusal extends Refused {
-  /** Its field in the hash, and what stands there. */
+  /** Field and value of the refusal in the hash. */
   field: string;
   text: string;
 }
 
-/** Field and value under which a refusal waits: a newer one of the same client and kind takes its place. */
+/** Field and value of a waiting refusal. A newer refusal of the same client and kind has the same field and replaces it. */
 export function encodeRefused({ clientId, inResponseTo, details, messageId }: Refused): [field: string, text: string] {
   const id = inResponseTo === null ? '' : createHash('sha256').update(inResponseTo).digest('base64url').slice(0, 16);
   const kind = inResponseTo === null ? REFUSED_WITHOUT_ID : REFUSED_WITH_ID;
   return [kind + clientId, `${id}\n${JSON.stringify({ inResponseTo, details, messageId })}`];
 }
 
-/** First parts of the fields of a client. */
+/** Prefixes of the fields of a client. */
 export const REFUSED_WITH_ID = 'id/';
 export const REFUSED_WITHOUT_ID = 'no-id/';
 
@@ -73,8 +74,9 @@ export class Refusals {
   ) {}
 
   /**
-   * The refusal of this client to answer now; undefined if there is none, or not yet: then the client's to-do has been
-   * removed or put off. @throws StaleOwnerError
+   * The refusal of this client that may be answered now. If there is none yet, the script reschedules the client's to-do
+   * or removes it, and the result is undefined.
+   * @throws StaleOwnerError
    */
   async next(grant: Grant, clientId: string): Promise<DueRefusal | undefined> {
     const reply = await nextRefusal.run(this.redis, this.keysOf(grant), argsOf(grant, clientId));
@@ -86,8 +88,8 @@ export class Refusals {
   }
 
   /**
-   * The refusal has been dealt with, and its to-do is removed, or put off if a newer refusal waits.
-   * @param reached the answer was published, and not to nobody: its id is answered
+   * Removes a refusal that was answered. Removes the client's to-do as well, or reschedules it if a newer refusal waits.
+   * @param reached whether the answer was published to a subscriber, so that the id counts as answered
    * @throws StaleOwnerError
    */
   async replied(grant: Grant, { clientId, field, text }: DueRefusal, reached: boolean): Promise<void> {

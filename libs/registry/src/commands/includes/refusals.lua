@@ -1,8 +1,8 @@
--- Refused handshakes of a client, see `refusals.ts`. What is remembered of a client is
--- `<last answer>;<last one without an id>;<digest> <digest> …`.
+-- Refused handshakes of a client, see `refusals.ts`. The record of an answered client is
+-- `<time of the last answer>;<time of the last answer without an id>;<digest> <digest> …`.
 --
--- plain(number): as Redis stores it.
--- next_refusal(): field and text of the refusal that may be answered now. If none may, it puts the to-do off until one may, or
+-- plain(number): the number in the form in which Redis stores it.
+-- next_refusal(): field and text of the refusal that may be answered now. If there is none yet, reschedules the to-do or
 --   removes it, and returns 0.
 --
 -- KEYS waiting, answered, todo
@@ -11,7 +11,7 @@
 --- @include "from-typescript"
 --- @include "sharding/redis-time"
 
--- Shortest time between two answers about messages without a readable id.
+-- Minimum time between two answers to messages without a readable id.
 local UNREADABLE_EVERY_MS = 60000
 
 local now = redis_ms()
@@ -30,9 +30,9 @@ local function next_refusal()
     if id and id ~= '' and string.find(' ' .. ids .. ' ', ' ' .. id .. ' ', 1, true) then
       redis.call('HDEL', KEYS.waiting, kind .. ARGV.client)
     elseif id then
-      local from = last > 0 and last + REFUSAL_EVERY_MS or 0
-      if id == '' and unreadable > 0 then from = math.max(from, unreadable + UNREADABLE_EVERY_MS) end
-      if not due or from < due then due, field, text = from, kind .. ARGV.client, waiting end
+      local earliest = last > 0 and last + REFUSAL_EVERY_MS or 0
+      if id == '' and unreadable > 0 then earliest = math.max(earliest, unreadable + UNREADABLE_EVERY_MS) end
+      if not due or earliest < due then due, field, text = earliest, kind .. ARGV.client, waiting end
     end
   end
   if not due then
