@@ -2,8 +2,8 @@
 -- Cancels a message that is queued or held.
 --
 -- ARGV message_id, account
---   account: the one that the caller is bound to, '' for any
--- Reply: the status that it has now ('' if it is not known), and whether it was cancelled (0/1)
+--   account: the account to which the caller is bound, '' for none
+-- Reply: the message's status ('' if the message is unknown), and whether this call cancelled it (0/1)
 
 --- @include "move-message"
 --- @include "outbox"

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Charges unfinished messages that an older release accepted, each once.
+-- Charges unfinished messages that an older release accepted. A message is charged once, however often this runs.
 --
 -- KEYS owner, expiry
 -- ARGV fence, from, count
--- Reply: how many messages were looked at; -1 if the caller is not the owner
+-- Reply: the number of messages that were checked; -1 if the caller is not the owner
 
 --- @include "load-message"
 --- @include "message-costs"

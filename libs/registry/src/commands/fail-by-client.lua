@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- A client's `message-error`: the message becomes `failed`, if it was claimed for this very client at least once.
+-- Applies a client's `message-error`: the message becomes `failed` if it was claimed for this client at least once.
 --
 -- KEYS accounts
 -- ARGV client, message_id, details, unmatched_event
---   unmatched_event: appended if no message of the client matches; '' for none
+--   unmatched_event: the event to append if no message of the client matches; '' for none
 -- Reply: 'failed', 'repeated', 'unknown', 'foreign' or 'not-published'
 
 --- @include "move-message"
@@ -18,7 +18,7 @@ return with_log(function()
     return message[3] and 'foreign' or 'unknown'
   end
   if message[1] == 'failed' then return 'repeated' end
-  -- A claim that was given back may have reached the client all the same.
+  -- The message may have reached the client even if its claim was given back.
   local was_claimed = message[1] == 'in_flight' or message[1] == 'sent' or (tonumber(message[6]) or 0) >= 1
   if was_claimed and move(id, message, 'failed', 'failed', ARGV.details) then
     remove_from_outbox(client, id)

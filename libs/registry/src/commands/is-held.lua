@@ -1,6 +1,8 @@
 #!lua flags=allow-oom
+-- Says whether the queued messages of a client are held.
+--
 -- ARGV client
--- Reply: whether what waits for the client is held (0/1)
+-- Reply: 0 or 1
 
 --- @include "held"
 

@@ -1,24 +1,24 @@
 #!lua flags=allow-oom
--- Sets the counters of unfinished messages' bytes right. They are exact unless a record was lost or cannot be read: what it
--- weighed stays counted until then.
+-- Recounts the bytes of unfinished messages. The counters are exact unless a record was lost or became unreadable: its
+-- bytes stay counted until the next recount.
 --
 -- KEYS owner, expiry
 -- ARGV fence
--- Reply: 0 if the caller is not the owner, 1 recounted, 2 too many messages to do it at once
+-- Reply: 1 if the bytes were recounted, 2 if there are too many messages for one script, 0 if the caller is not the owner
 
 --- @include "load-message"
 --- @include "message-costs"
 
--- One script, of a few ten milliseconds at most.
-local RECOUNTED_AT_MOST = 20000
-local READ_AT_ONCE = 500
+-- With this limit the script takes some ten milliseconds at most.
+local MAX_MESSAGES = 20000
+local BATCH = 500
 
 if call('GET', KEYS.owner) ~= ARGV.fence then return 0 end
-if call('ZCARD', KEYS.expiry) > RECOUNTED_AT_MOST then return 2 end
+if call('ZCARD', KEYS.expiry) > MAX_MESSAGES then return 2 end
 local sums = {}
 local function add(field, bytes) sums[field] = (sums[field] or 0) + bytes end
-for from = 0, RECOUNTED_AT_MOST, READ_AT_ONCE do
-  for _, id in ipairs(call('ZRANGE', KEYS.expiry, from, from + READ_AT_ONCE - 1)) do
+for from = 0, MAX_MESSAGES, BATCH do
+  for _, id in ipairs(call('ZRANGE', KEYS.expiry, from, from + BATCH - 1)) do
     local message = load(id)
     local bytes, _, payer = cost_of(message)
     if payer and message[3] then

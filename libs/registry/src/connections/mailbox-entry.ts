@@ -155,7 +155,7 @@ export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
     return { kind: 'verified', clientId, attempt, retained, ...(sweep && { sweep }), ...(noted && { noted }), at, id };
   }
   const parts = /^(packet|too-large|not-utf8) (\d+) ([r-])([d-]) (.+)$/.exec(head);
-  if (parts === null) throw new Error(`mailbox entry ${id} cannot be decoded: its head "${head}" is unknown`);
+  if (parts === null) throw new Error(`mailbox entry ${id} cannot be decoded: unknown head "${head}"`);
   const [, verdict, lane, retain, dup, topic = ''] = parts;
   return {
     kind: 'packet',

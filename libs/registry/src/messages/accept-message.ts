@@ -1,11 +1,8 @@
-/**
- * Accepting messages of one shard: each connection is checked and its outbox appended in one script, so neither
- * outruns the other. A message that is refused changes nothing for the others.
- */
+/** Accepts messages of one shard, see `accept-messages.lua`. */
 import { commands } from '../commands.js';
 import type { MessageKeys } from '../keys.js';
 
-/** Refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
+/** Why the message was refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
 export type AcceptReply =
   | 'unknown'
   | 'building'

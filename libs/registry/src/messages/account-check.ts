@@ -1,11 +1,11 @@
-/** Whether a message may go to a client, given whose both are; shared by the scripts that publish and that tidy up. */
+/** Prevents that a message accepted for one account is published to a client of another account. */
 import { commands } from '../commands.js';
 import type { MessageKeys } from '../keys.js';
 
-/** Details of a message that was accepted for one account while its client belongs to another one now. */
+/** Details of a message that failed because its client has moved to another account. */
 export const ACCOUNT_MOVED = 'the client belongs to another account now';
 
-/** Fails what an outbox holds for another account than the client's, a part at a time. */
+/** Fails the messages of an outbox that were accepted for another account than the client's, some at a time. */
 export const failMoved = commands.load<MessageKeys, { client: string; from: number }, [failed: number, next: number]>(
   'fail-moved',
 );

@@ -1,12 +1,8 @@
-/**
- * One step of a drain run: completes the published messages of a shard's connections, claims the next message of each,
- * and takes connections that wait. The head of an outbox is the message in flight; it leaves the list only when
- * completed: if a dispatcher dies in between, the message is published again under the same id.
- */
+/** One step of a drain run, see `drain.lua`. */
 import { commands } from '../commands.js';
 import type { MessageKeys } from '../keys.js';
 
-/** How the drain of a connection ended, in the order of a reply's counts. */
+/** Why the drain of a connection ended, in the order of the counts in the reply. */
 export const DRAIN_ENDS = ['empty', 'offline', 'waiting', 'interrupted'] as const;
 export type DrainEnd = (typeof DRAIN_ENDS)[number];
 

@@ -1,13 +1,13 @@
 /**
- * How finished messages of a shard are forgotten: when their retention has ended, or before it when the shard has too
- * many of them or too many bytes. Then the payer that has most of them, and more than its part, loses its own oldest.
+ * Limits for the finished messages of a shard. Messages are forgotten when their retention has ended, or earlier if the
+ * shard exceeds a limit: then the payer with the most bytes loses its oldest messages first, if it has more than its part.
  */
 export interface FinishedLimits {
-  /** Finished messages that a shard keeps at most. */
+  /** Number of finished messages. */
   count: number;
-  /** Bytes of them, and of the Idempotency-Keys that they came with. */
+  /** Bytes of finished messages and of the answers to their Idempotency-Keys. */
   bytes: number;
 }
 
-/** Unless set otherwise. */
+/** The defaults. */
 export const FINISHED_LIMITS: FinishedLimits = { count: 100_000, bytes: 134_217_728 };

@@ -1,4 +1,4 @@
-/** Messages as callers know them: accept, read, list, cancel. */
+/** Accepts, reads, lists and cancels messages on behalf of callers. */
 import { createHash } from 'node:crypto';
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
 import { RedisScriptError, type Redis } from '@app/platform';
@@ -19,7 +19,7 @@ export interface NewMessage {
   ttlMs: number;
   whenOffline: 'hold' | 'reject';
   idempotencyKey: string | undefined;
-  /** Follows the message into the dispatcher's logs. */
+  /** The dispatcher logs it with the message. */
   requestId: string;
 }
 
@@ -37,30 +37,30 @@ export interface AcceptedMessage {
 }
 
 export type AcceptOutcome =
-  /** `replayed`: the answer given before to the same Idempotency-Key; nothing new is sent. */
+  /** `replayed`: the answer to an earlier request with the same Idempotency-Key; no new message is sent. */
   | { kind: 'accepted'; message: AcceptedMessage; shard: number; replayed: boolean }
   /** The client never registered. */
   | { kind: 'unknown' }
-  /** Not known, but the registry has not been compared with the broker since it was set up: it may be soon. */
+  /** The client is unknown, but no sweep has completed since the key space was created: a sweep may still register it. */
   | { kind: 'building' }
-  /** Offline, and the caller said `reject`. */
+  /** The client is offline, and the caller asked for `reject`. */
   | { kind: 'offline' }
   /** The connection's outbox is at its limit. */
   | { kind: 'full' }
-  /** The outboxes of the connection's shard are, all together, at their limit. */
+  /** The outboxes of the connection's shard are together at their limit. */
   | { kind: 'shard-full' }
-  /** The messages of the caller's account, or key, take too much of the shard or of all shards. */
+  /** The messages of the caller's account or API key take too much of the shard or of all shards. */
   | { kind: 'account-full' }
-  /** Redis is above its memory mark: nothing new is stored. */
+  /** Redis uses more memory than the configured limit: no new message is stored. */
   | { kind: 'storage-full' }
   /** The Idempotency-Key was used with another body. */
   | { kind: 'mismatch' };
 
-/** What became of messages of one shard. */
+/** The result of accepting messages of one shard. */
 export interface Accepting {
-  /** Of each message, in their order. */
+  /** One for each message, in the order of the messages. */
   outcomes: AcceptOutcome[];
-  /** The caller is to wake a dispatcher for the shard. */
+  /** Whether the caller must wake a dispatcher for the shard. */
   wake: boolean;
 }
 
@@ -74,7 +74,7 @@ export interface StoredMessage {
   history: StatusChange[];
 }
 
-/** Where a page of a connection's messages ended: the acceptance of its last one, in microseconds. */
+/** The end of a page of a connection's messages: when its last one was accepted, in microseconds. */
 export type MessagesCursor = number;
 
 export interface MessagesPage {
@@ -87,32 +87,33 @@ export type CancelOutcome = { kind: 'cancelled' } | { kind: 'unknown' } | { kind
 
 export interface MessageLimits {
   shardCount: number;
-  /** Most unfinished messages of one connection. */
+  /** Limit for the unfinished messages of one connection. */
   outboxLimit: number;
-  /** Most unfinished messages of one shard. */
+  /** Limit for the unfinished messages of one shard. */
   shardLimit: number;
-  /** How long a message is kept after its end. */
+  /** How long a finished message is kept. */
   retentionMs: number;
-  /** How long an Idempotency-Key is remembered: 24 hours unless said otherwise. */
+  /** How long the answer to an Idempotency-Key is kept; 24 hours by default. */
   idempotencyMs?: number;
-  /** Most bytes of the unfinished messages of one connection. */
+  /** Limit for the bytes of one connection's unfinished messages. */
   outboxBytes?: number;
-  /** Most bytes of the unfinished messages of one shard; one account or key may have half of them. */
+  /** Limit for the bytes of one shard's unfinished messages; one payer may use half of it. */
   shardBytes?: number;
 }
 
-/** Who pays for messages, and why none of them may be stored now. */
+/** The payer of messages. */
 export interface Charge {
   payer: string;
+  /** Why no new message may be stored now; undefined if it may. */
   refuse?: 'account-full' | 'storage-full' | undefined;
 }
 
 const IDEMPOTENCY_MS = 24 * 3_600_000;
 
-/** Most messages looked at for one page of a listing by status. */
-const MOST_LOOKED_AT = 1000;
-/** Messages of a listing that are read at a time. */
-const LOADED_AT_ONCE = 250;
+/** Messages that are checked for one page of a listing by status, at most. */
+const MAX_CHECKED = 1000;
+/** Messages that a listing reads at the same time, at most. */
+const MAX_LOADED = 250;
 
 const cancelMessage = commands.load<
   MessageKeys,
@@ -127,24 +128,24 @@ export class Messages {
     private readonly limits: MessageLimits,
   ) {}
 
-  /** Mints the id of a new message; `accept` may then be repeated with it after a lost reply. */
+  /** Makes the id of a new message, with which `accept` may be repeated after a lost reply. */
   mint(clientId: string): string {
     return newMessageId(this.shardOf(clientId));
   }
 
-  /** The shard of a client. */
   shardOf(clientId: string): number {
     return shardOf(clientId, this.limits.shardCount);
   }
 
   /**
-   * Checks the connections and appends to their outboxes, atomically and in this order. All are of one shard. Safe to
+   * Checks the connections and appends to their outboxes in one atomic step. All messages belong to one shard. Safe to
    * repeat with the same ids.
+   * @param account the account to which the caller is bound
    */
   async accept(
     shard: number,
     messages: readonly MintedMessage[],
-    within?: string,
+    account?: string,
     { payer, refuse }: Charge = { payer: UNKNOWN_PAYER },
   ): Promise<Accepting> {
     const { keys, limits } = this;
@@ -164,7 +165,7 @@ export class Messages {
       retention_ms: retentionMs,
       wake_grace_ms: WAKE_AGAIN_MS,
       idempotency_ms: idempotencyMs,
-      account: within ?? '',
+      account: account ?? '',
       outbox_bytes: outboxBytes,
       shard_bytes: shardBytes,
       payer,
@@ -177,74 +178,74 @@ export class Messages {
     };
   }
 
-  /** The message with its history, or undefined if it is not stored. */
-  async read(messageId: string, within?: string): Promise<StoredMessage | undefined> {
+  /** The message with its history; undefined if it is not stored. */
+  async read(messageId: string, account?: string): Promise<StoredMessage | undefined> {
     const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return undefined;
-    const message = await this.load(shard, messageId, within);
+    const message = await this.load(shard, messageId, account);
     if (message?.status !== 'queued') return message;
     return (await isHeld(this.redis, this.keys, shard, message.clientId)) ? { ...message, status: 'held' } : message;
   }
 
   /**
-   * A page of the messages of a connection that are kept, the newest first. With a status, or with long histories, a page
-   * may be short of its limit and still have a next one.
+   * A page of the stored messages of a connection, newest first. If a status is given, or histories are long, a page may
+   * be shorter than its limit and still have a next one.
    */
   async list(
     clientId: string,
     limit: number,
     status?: MessageStatus,
     cursor?: MessagesCursor,
-    within?: string,
+    account?: string,
   ): Promise<MessagesPage> {
     const shard = this.shardOf(clientId);
     const index = this.keys.messages(shard, clientId);
-    const held = await isHeld(this.redis, this.keys, shard, clientId);
+    const areHeld = await isHeld(this.redis, this.keys, shard, clientId);
     const messages: StoredMessage[] = [];
     let from = cursor === undefined ? '+inf' : `(${cursor}`;
     let bytes = 0;
-    for (let lookedAt = 0; lookedAt < MOST_LOOKED_AT && bytes < PAGE_BYTES;) {
-      const wanted = Math.min(limit + 1, MOST_LOOKED_AT - lookedAt, LOADED_AT_ONCE);
+    for (let checked = 0; checked < MAX_CHECKED && bytes < PAGE_BYTES;) {
+      const wanted = Math.min(limit + 1, MAX_CHECKED - checked, MAX_LOADED);
       const found = await this.redis.zrevrangebyscore(index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, wanted);
       const entries = pairs(found);
-      const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id, within)));
+      const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id, account)));
       for (const [i, message] of loaded.entries()) {
-        if (message?.status === 'queued' && held) message.status = 'held';
+        if (message?.status === 'queued' && areHeld) message.status = 'held';
         if (message !== undefined && (status ?? message.status) === message.status) {
-          // Where the page is full, this one shows that there is another.
+          // The page is full, and this message belongs to the next one.
           if (messages.length === limit) return { messages, next: Number(from.slice(1)) };
           messages.push(message);
         }
         from = `(${entries[i]?.[1]}`;
         bytes += message === undefined ? 0 : sizeOf(message);
       }
-      lookedAt += entries.length;
+      checked += entries.length;
       if (entries.length < wanted) return { messages };
     }
     return { messages, next: Number(from.slice(1)) };
   }
 
-  /** Withdraws a message that is `queued` or `held`. */
-  async cancel(messageId: string, within?: string): Promise<CancelOutcome> {
+  /** Cancels a message that is `queued` or `held`. */
+  async cancel(messageId: string, account?: string): Promise<CancelOutcome> {
     const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return { kind: 'unknown' };
-    const args = { message_id: messageId, account: within ?? '' };
-    const [status, done] = await cancelMessage.run(this.redis, this.keys.ofMessages(shard), args);
-    if (done === 1) return { kind: 'cancelled' };
+    const args = { message_id: messageId, account: account ?? '' };
+    const [status, isCancelled] = await cancelMessage.run(this.redis, this.keys.ofMessages(shard), args);
+    if (isCancelled === 1) return { kind: 'cancelled' };
     return status === '' ? { kind: 'unknown' } : { kind: 'too-late', status };
   }
 
-  private async load(shard: number, messageId: string, within?: string): Promise<StoredMessage | undefined> {
+  private async load(shard: number, messageId: string, account?: string): Promise<StoredMessage | undefined> {
     const key = this.keys.message(shard, messageId);
     const fields = ['client_id', 'directive', 'status', 'created_at', 'expires_at', 'history', 'account'];
     const stored = await this.redis.hmget(key, ...fields).catch((error: unknown) => {
-      // It is no hash: the next drain makes it a dead letter.
+      // The key is not a hash: the next drain run dead-letters the message.
       if (error instanceof RedisScriptError) return [];
       throw error;
     });
-    const [clientId, directive, status, createdAt, expiresAt, history, account] = stored;
+    const [clientId, directive, status, createdAt, expiresAt, history, messageAccount] = stored;
     if (clientId == null || status == null) return undefined;
-    if (within !== undefined && account !== within) return undefined;
+    if (account !== undefined && messageAccount !== account) return undefined;
     return {
       messageId,
       clientId,
@@ -280,17 +281,17 @@ function outcomeOf(reply: AcceptReply, clientId: string, shard: number): AcceptO
   };
 }
 
-/** About the bytes of what a message's listing shows of it: its history can be long. */
+/** The approximate size of a message in a listing: its history can be long. */
 function sizeOf({ directive, history }: StoredMessage): number {
   return history.reduce((bytes, { details = '' }) => bytes + 32 + details.length, directive.length);
 }
 
-/** Members and scores, which Redis gives in one list. */
+/** Pairs members with scores, which Redis returns in one list. */
 function pairs(flat: readonly string[]): [member: string, score: string][] {
   return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i] ?? '', flat[2 * i + 1] ?? '']);
 }
 
-/** What makes two requests with one Idempotency-Key the same. */
+/** Digest of the request's content. Requests with the same Idempotency-Key must have the same fingerprint. */
 function fingerprint({ directive, payloadJson, ttlMs, whenOffline }: NewMessage): string {
   return createHash('sha256')
     .update(JSON.stringify([directive, payloadJson ?? null, ttlMs, whenOffline]))

@@ -1,4 +1,4 @@
-/** The outboxes of connections: how dispatchers drain them, and what clients report of what they got. */
+/** The outboxes of connections: dispatchers drain them, and clients report errors of the messages that they received. */
 import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { commands } from '../commands.js';
@@ -8,19 +8,19 @@ import { type RegistryEvent } from '../events/event.js';
 import { truncateDetails } from '../message-status.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
-/** What became of a publish; `attempt` as it was claimed. */
+/** The result of a publish; `attempt` is that of the claim. */
 export type Settlement = { clientId: string } & (
   | (Pick<ClaimedMessage, 'messageId' | 'attempt'> &
       (
         | { outcome: 'sent' }
-        /** The broker refused it for good. */
+        /** The broker refused the message for good. */
         | { outcome: 'failed'; details: string }
-        /** No subscribers on the client's topic: held, and retried after a back-off. */
+        /** The client's topic had no subscribers: the message is held, and retried after a back-off. */
         | { outcome: 'unheard' }
-        /** Not published: tried again after a back-off. */
+        /** The message was not published: it is retried after a back-off. */
         | { outcome: 'retry'; details: string }
       ))
-  /** The claim arrived too late to be used: the message has to be claimed again. */
+  /** The claim arrived too late to be used: the message must be claimed again. */
   | { outcome: 'late' }
 );
 
@@ -29,45 +29,46 @@ export interface ClaimedMessage {
   messageId: string;
   directive: string;
   payloadJson: string | undefined;
-  /** Time to live that is left, milliseconds. */
+  /** Remaining time to live, milliseconds. */
   leftMs: number;
   requestId: string;
-  /** 1 for the first try. */
+  /** Number of this attempt, from 1. */
   attempt: number;
   createdAt: number;
 }
 
 export interface DrainStep {
-  /** Names the run to its next step. */
+  /** Id of the run, for its next step. */
   run: string;
   /**
-   * `draining`: the run continues. `idle`: nothing is left to do, and the run has ended. `lost`: nothing was done; start
-   * a new run when no publish is pending. `superseded`: a newer run has begun and takes over all connections.
+   * `draining`: the run continues. `idle`: nothing is left to do, and the run has ended. `lost`: the reply to an earlier
+   * step was lost, and this step did nothing; start a new run when no publish is pending. `superseded`: a newer run has
+   * begun and takes over all connections.
    */
   kind: StepKind;
   claimed: ClaimedMessage[];
-  /** Connections whose drain has ended, by how; those that wait for their next try are woken by a to-do of the shard. */
+  /** Number of connections whose drain has ended, by reason. A to-do of the shard wakes those that wait for a retry. */
   ends: Record<DrainEnd, number>;
-  /** Stored messages that could not be read: they have failed, and are kept as dead letters. */
+  /** Number of stored messages that could not be read: they have failed, and are dead-lettered. */
   unreadable: number;
 }
 
-/** What a dispatcher says with a step of its run. */
+/** The input of a step, from the dispatcher that has the run. */
 export interface DrainState {
-  /** Undefined starts a run, which takes over all connections that an earlier one had. */
+  /** Undefined starts a run, which takes over all connections of the earlier one. */
   run: string | undefined;
-  /** Connections with a claimed message that this step does not complete. */
+  /** Number of connections with a claimed message that this step does not complete. */
   underWay: number;
-  /** Connections that may be taken; with 'none-goes-on', completed connections are released as well. */
+  /** How many connections may be taken; with 'none-goes-on', completed connections are released as well. */
   room: number | 'none-goes-on';
   settlements: readonly Settlement[];
 }
 
-/** What a client's `message-error` did; only `failed` changed anything. */
+/** The outcome of a client's `message-error`; only `failed` changed the message. */
 export type ClientErrorOutcome = 'failed' | 'repeated' | 'unknown' | 'foreign' | 'not-published';
 
-/** Waiting time after an unheard or failed try doubles from the first to the second. */
-const RETRY_MS = { first: 1000, most: 60_000 };
+/** Back-off before an attempt is repeated. It doubles with each attempt. */
+const RETRY_MS = { first: 1000, longest: 60_000 };
 
 const failByClient = commands.load<
   MessageKeys,
@@ -79,12 +80,12 @@ const isHeldCommand = commands.load<MessageKeys, { client: string }, 0 | 1>('is-
 
 const countHeld = commands.load<MessageKeys, { clients: readonly string[] }, number[]>('held-counts');
 
-/** Whether what waits for a client is held: it is offline, or the last try found that it does not listen. */
+/** Whether the queued messages of a client are held: it is offline, or the last attempt found no subscribers. */
 export async function isHeld(redis: Redis, keys: RegistryKeys, shard: number, clientId: string): Promise<boolean> {
   return (await isHeldCommand.run(redis, keys.ofMessages(shard), { client: clientId })) === 1;
 }
 
-/** How many messages are held for each of these clients of one shard. */
+/** The number of held messages of each of these clients of one shard. */
 export async function heldCounts(
   redis: Redis,
   keys: RegistryKeys,
@@ -101,7 +102,7 @@ export class Outboxes {
     private readonly shardCount: number,
   ) {}
 
-  /** A step of a drain run of the shard. Safe to repeat. */
+  /** Runs one step of a drain run of the shard. Safe to repeat. */
   async step(shard: number, { run, underWay, room, settlements }: DrainState): Promise<DrainStep> {
     const packed: (string | number)[] = [];
     for (const settlement of settlements) {
@@ -117,7 +118,7 @@ export class Outboxes {
       under_way: underWay,
       room: room === 'none-goes-on' ? -1 : room,
       first_wait_ms: RETRY_MS.first,
-      longest_wait_ms: RETRY_MS.most,
+      longest_wait_ms: RETRY_MS.longest,
       settlements: packed,
     });
     const ends = { empty: 0, offline: 0, waiting: 0, interrupted: 0 };
@@ -126,7 +127,7 @@ export class Outboxes {
     return { run: name, kind, ends, unreadable, claimed: claims.map(toClaimed) };
   }
 
-  /** Fails what waits for a client and was accepted for another account than the client's. @returns how many */
+  /** Fails queued messages that were accepted for another account than the client's. @returns the number of them */
   async failMoved(shard: number, clientId: string): Promise<number> {
     const shardKeys = this.keys.ofMessages(shard);
     let failed = 0;
@@ -138,7 +139,7 @@ export class Outboxes {
     return failed;
   }
 
-  /** A client's `message-error`: the message becomes `failed`, if it was claimed for this very client at least once. */
+  /** Applies a client's `message-error`: the message becomes `failed` if it was claimed for this client at least once. */
   async failByClient(
     clientId: string,
     messageId: string,

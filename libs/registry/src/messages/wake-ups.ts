@@ -1,6 +1,6 @@
 /**
- * The wake-up queue: a job only says "look at this shard, connections of it are woken". Jobs of one shard are
- * deduplicated, so at most one runs and one waits, and a wake-up that comes during a run is kept for after it.
+ * The wake-up queue. A job says only that connections of a shard are ready. Jobs of one shard are deduplicated: at most
+ * one runs and one waits, and a wake-up during a run starts another run after it.
  */
 import { Queue, type JobsOptions } from 'bullmq';
 import type { Redis } from '@app/platform';
@@ -22,11 +22,11 @@ export class WakeUps {
       streams: { events: { maxLen: 1000 } },
       skipMetasUpdate: true,
     });
-    // Errors of the connection, which logs them itself; those of a command reject its call.
+    // BullMQ emits errors of the connection here, which the connection has logged. Errors of a command reject its call.
     this.queue.on('error', () => undefined);
   }
 
-  /** Wakes a dispatcher for each of the shards. Safe to repeat. */
+  /** Wakes a dispatcher for each of these shards. Safe to repeat. */
   async wake(shards: readonly number[]): Promise<void> {
     const [only] = shards;
     if (only === undefined) return;

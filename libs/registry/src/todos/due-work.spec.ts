@@ -166,7 +166,7 @@ describe('to-dos that are due', () => {
 });
 
 describe('messages whose time has run out', () => {
-  it('expire although the outbox is no list, which becomes a dead letter', async () => {
+  it('expire although the outbox is not a list, and the outbox becomes a dead letter', async () => {
     const id = await accept(1);
     await redis.set(keys.outbox(SHARD, CLIENT), 'text');
     await runOut(id);

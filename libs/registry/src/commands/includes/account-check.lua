@@ -1,8 +1,10 @@
--- Whether a message may go to a client, given whose both are. Not to be asked while the client's account is being asked for.
+-- Prevents that a message of one account goes to a client of another one. Must not be used while the account of the client
+-- is being requested.
 --
--- belongs_elsewhere(message, account, is_known): whether the message must never go to its client, whose account is `account`
---   (false for none). A client that is not known has no account yet: it may come back with the old one.
--- fail_moved(client, id, message): fails such a message.
+-- belongs_elsewhere(message, account, is_known): whether the message belongs to another account than its client, whose
+--   account is `account` (false for none). The result is false for an unknown client without an account: it may register
+--   again with the former one.
+-- fail_moved(client, id, message): fails a message that belongs to another account.
 
 --- @include "from-typescript"
 --- @include "move-message"

@@ -1,42 +1,43 @@
--- Forgetting finished messages: when their retention has ended, or before it when the shard has too many of them or too many
--- bytes. Then the payer that has most of them, and more than its part, loses its own oldest.
+-- Forgets finished messages: when their retention has ended, or earlier if the shard exceeds a limit. Then the payer with
+-- the most bytes loses its oldest messages first, if it has more than its part.
 --
--- forget(id, early): removes a finished message. The answer to its Idempotency-Key goes with it if `early`; if not, and it is
---   kept for longer than the message, what remains is a record that counts it. Returns the bytes that are free.
--- write_forgotten(): writes what `forget` has gathered.
--- forget_surplus(count, bytes, most): forgets until the shard keeps no more than that, `most` messages at most. Returns how
---   many. What is not counted goes first: 0.1.0 finished it, or its record is lost.
+-- forget(id, early, listed_for): removes a finished message. If `early`, the answer to its Idempotency-Key is removed as
+--   well. Otherwise an answer that has a longer retention stays, with a small record that keeps it counted. `listed_for`
+--   is the payer if the message was found in a payer's list. Returns the bytes that become free.
+-- write_forgotten(): writes what `forget` has collected.
+-- forget_surplus(count, bytes, most): forgets up to `most` messages until the shard is within both limits. Messages that
+--   are not counted go first: 0.1.0 finished them, or their records are lost. Returns the number of forgotten messages.
 --
 -- KEYS message_prefix, messages_prefix, idempotency_prefix, finished, finished_bytes, finished_of_prefix
 
 --- @include "message-costs"
 
--- One in so many of a shard's bytes: what a payer keeps while others need room.
+-- The part of a shard's bytes that a payer keeps while others need room is one in this many.
 local PAYER_PART = 8
--- Messages that are chosen at once.
-local CHOSEN_AT_ONCE = 50
--- Ids in a payer's list, beyond those that are forgotten just now, that are dropped at once if they were forgotten before.
-local DROPPED_AT_ONCE = 10
+-- Messages that are chosen at a time.
+local CHOSEN_BATCH = 50
+-- Ids of messages forgotten earlier that are dropped from a payer's list at a time, in addition to the current ones.
+local DROPPED_BATCH = 10
 
 local gone, gone_ids, gone_keys, payers = {}, {}, {}, {}
 
 local function drop_payer(payer)
   call('ZREM', KEYS.finished_bytes, payer)
-  -- Only the total is left.
+  -- Only the total remains.
   if call('ZCARD', KEYS.finished_bytes) == 1 then call('DEL', KEYS.finished_bytes) end
 end
 
 local function uncount(payer, bytes, number)
   local list, counted = KEYS.finished_of_prefix .. payer, tonumber(call('ZSCORE', KEYS.finished_bytes, payer))
-  if counted and bytes > 0 then weigh(payer, -math.min(bytes, counted)) end
+  if counted and bytes > 0 then count_finished(payer, -math.min(bytes, counted)) end
   if counted and bytes >= counted then drop_payer(payer) end
   if not counted or bytes >= counted then return call('UNLINK', list) end
-  local before = 0
-  for i, id in ipairs(call('LRANGE', list, 0, number + DROPPED_AT_ONCE - 1)) do
+  local dropped = 0
+  for i, id in ipairs(call('LRANGE', list, 0, number + DROPPED_BATCH - 1)) do
     if not gone[id] and call('EXISTS', KEYS.message_prefix .. id) == 1 then break end
-    before = i
+    dropped = i
   end
-  if before > 0 then call('LTRIM', list, before, -1) end
+  if dropped > 0 then call('LTRIM', list, dropped, -1) end
 end
 
 local function write_forgotten()
@@ -72,7 +73,7 @@ local function forget(id, early, listed_for)
   return bytes
 end
 
--- The oldest messages that are not counted.
+-- The first of the ids whose messages are not counted.
 local function uncounted(ids)
   local found = {}
   for _, id in ipairs(ids) do
@@ -82,20 +83,20 @@ local function uncounted(ids)
   return found
 end
 
--- Ids, and if they are of one payer: who that is, and the bytes that it loses at most.
+-- Chooses messages to forget. Returns their ids and, if all are of one payer, that payer and the bytes that it may lose.
 local function next_surplus(total, most)
   local oldest = call('ZRANGE', KEYS.finished, 0, most - 1)
   local first = uncounted(oldest)
   if #first > 0 then return first end
-  -- The total is the largest of them, or as large as that of the only payer.
+  -- The total is the largest value, or as large as that of the only payer.
   local largest = call('ZRANGE', KEYS.finished_bytes, 0, 1, 'REV', 'WITHSCORES')
   local i = largest[1] == '' and 3 or 1
   local payer, bytes = largest[i], tonumber(largest[i + 1])
   if not payer or bytes * PAYER_PART <= total then return oldest end
   local ids = call('LRANGE', KEYS.finished_of_prefix .. payer, 0, most - 1)
   if #ids > 0 then return ids, payer, bytes - total / PAYER_PART end
-  -- The records that it was counted for are lost.
-  weigh(payer, -bytes)
+  -- The payer's list is lost: remove its bytes.
+  count_finished(payer, -bytes)
   drop_payer(payer)
   return oldest
 end
@@ -106,7 +107,7 @@ local function forget_surplus(count, bytes, most)
     local total = tonumber(call('ZSCORE', KEYS.finished_bytes, '')) or 0
     local too_many, too_large = call('ZCARD', KEYS.finished) - count, total - bytes
     if too_many <= 0 and too_large <= 0 then return number end
-    local ids, payer, spare = next_surplus(total, math.min(CHOSEN_AT_ONCE, most - number))
+    local ids, payer, spare = next_surplus(total, math.min(CHOSEN_BATCH, most - number))
     if #ids == 0 then
       call('DEL', KEYS.finished_bytes)
       return number

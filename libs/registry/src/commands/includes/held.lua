@@ -1,5 +1,5 @@
--- is_held(client): whether what waits for a client is held: it is offline, or the last try found no subscriber.
--- What is stored and cannot be read counts as nothing: the next outbound run makes it a dead letter.
+-- is_held(client): whether the queued messages of a client are held: it is offline, or the last attempt found no
+--   subscribers. Unreadable records count as absent: the next drain run dead-letters them.
 --
 -- KEYS hosts, proxies, outbox_prefix, message_prefix
 

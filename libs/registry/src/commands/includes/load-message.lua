@@ -1,5 +1,6 @@
--- load(id, field …): the fields of a message that other functions need (status, history, client id, milliseconds to keep it
--- when finished, account), and then these; `err` if it is no hash, `cost` as in `message-costs.lua`.
+-- load(id, field …): the fields of a message that other includes use (status, history, client id, retention in
+--   milliseconds, account), followed by the given ones. `err` is set if the key is not a hash; `cost` is the value that
+--   `message-costs.lua` describes.
 --
 -- KEYS message_prefix
 

@@ -1,31 +1,32 @@
--- What messages weigh, and who pays for them. `cost` of a message is `<bytes>,<bytes when finished> <payer>`, and
--- `<bytes> <payer>` of a finished one.
+-- Counts the bytes of messages by payer. The field `cost` of an unfinished message is
+-- `<bytes>,<bytes when finished> <payer>`, that of a finished one `<bytes> <payer>`.
 --
--- cost_of(message): bytes, bytes when finished without its history, payer; payer is nil if nobody is charged.
--- weigh(payer, bytes): adds to what a payer's finished messages weigh, and all of the shard.
--- weigh_later(payer, bytes): the same, written by `write_costs`.
--- uncharge(message): takes what an unfinished message weighs off its client, its payer and the shard; written by `write_costs`.
--- write_costs(): writes both; a script does it at its end.
+-- cost_of(message): bytes, bytes when finished without the history, payer; payer is nil if no payer was charged.
+-- count_finished(payer, bytes): adds to the bytes of the finished messages of a payer and of the shard.
+-- count_finished_later(payer, bytes): the same, but `write_costs` writes it.
+-- uncharge(message): subtracts the bytes of an unfinished message from those of its client, its payer and the shard;
+--   `write_costs` writes it.
+-- write_costs(): writes the collected changes; a script calls it at its end.
 --
 -- KEYS outbox_bytes, finished_bytes
 
 --- @include "from-typescript"
 --- @include "now"
 
--- Bytes added to what payers have finished, and bytes taken off by field of `outbox_bytes`.
+-- Collected changes: bytes to add by payer, and bytes to subtract by field of `outbox_bytes`.
 local added, freed = {}, {}
 
 local function cost_of(message)
-  local bytes, kept, payer = string.match(message.cost or '', '^(%d+),?(%d*) (.*)$')
-  return tonumber(bytes or 0), tonumber(kept) or FINISHED_MESSAGE_BYTES, payer
+  local bytes, finished_bytes, payer = string.match(message.cost or '', '^(%d+),?(%d*) (.*)$')
+  return tonumber(bytes or 0), tonumber(finished_bytes) or FINISHED_MESSAGE_BYTES, payer
 end
 
-local function weigh(payer, bytes)
+local function count_finished(payer, bytes)
   call('ZINCRBY', KEYS.finished_bytes, bytes, '')
   call('ZINCRBY', KEYS.finished_bytes, bytes, payer)
 end
 
-local function weigh_later(payer, bytes) added[payer] = (added[payer] or 0) + bytes end
+local function count_finished_later(payer, bytes) added[payer] = (added[payer] or 0) + bytes end
 
 local function uncharge(message)
   local bytes, _, payer = cost_of(message)
@@ -34,16 +35,16 @@ local function uncharge(message)
 end
 
 local function write_costs()
-  for payer, bytes in pairs(added) do weigh(payer, bytes) end
-  local fields, left, gone = {}, {}, {}
+  for payer, bytes in pairs(added) do count_finished(payer, bytes) end
+  local fields, remaining, unused = {}, {}, {}
   for field in pairs(freed) do fields[#fields + 1] = field end
-  local held = #fields > 0 and call('HMGET', KEYS.outbox_bytes, unpack(fields)) or {}
+  local counted = #fields > 0 and call('HMGET', KEYS.outbox_bytes, unpack(fields)) or {}
   for i, field in ipairs(fields) do
-    local rest = (tonumber(held[i]) or 0) - freed[field]
-    if rest > 0 then left[#left + 1], left[#left + 2] = field, string.format('%.0f', rest)
-    elseif held[i] then gone[#gone + 1] = field end
+    local bytes = (tonumber(counted[i]) or 0) - freed[field]
+    if bytes > 0 then remaining[#remaining + 1], remaining[#remaining + 2] = field, string.format('%.0f', bytes)
+    elseif counted[i] then unused[#unused + 1] = field end
   end
-  if #left > 0 then call('HSET', KEYS.outbox_bytes, unpack(left)) end
-  if #gone > 0 then call('HDEL', KEYS.outbox_bytes, unpack(gone)) end
+  if #remaining > 0 then call('HSET', KEYS.outbox_bytes, unpack(remaining)) end
+  if #unused > 0 then call('HDEL', KEYS.outbox_bytes, unpack(unused)) end
   added, freed = {}, {}
 end

@@ -1,7 +1,7 @@
--- append_event(event, account): appends an event, of an account's connection if one is given.
--- append_refusal(event, account): the same, to the stream of refusals.
--- append_status(client, account, id, status, details): appends the event of a message's new status.
--- dead_letter(client, reason, details): keeps what could not be processed for inspection.
+-- append_event(event, account): appends an event, with the connection's account if there is one.
+-- append_refusal(event, account): the same, on the stream of refusals.
+-- append_status(client, account, id, status, details): appends the event about a message's new status.
+-- dead_letter(client, reason, details): appends a dead letter.
 --
 -- KEYS log, events, refusal_events, dead_letters
 

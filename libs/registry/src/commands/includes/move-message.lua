@@ -1,6 +1,7 @@
--- move(id, message, to, shown, details, field, value …): moves a message that was loaded to another status, sets further
--- fields, and appends the event with the status `shown`. A finished message is kept until its retention ends. Returns false
--- if the table of transitions does not allow it.
+-- move(id, message, to, shown, details, field, value …): moves a loaded message to another status, sets further fields, and
+--   appends an event with the status `shown`. A finished message is kept until its retention ends. Returns false if the
+--   table of transitions does not allow the move.
+--
 -- A line of a message's history is `<status> <at>[ <details>]`.
 --
 -- KEYS message_prefix, expiry, finished, finished_of_prefix
@@ -10,8 +11,8 @@
 --- @include "message-costs"
 --- @include "load-message"
 
--- Bytes of history past which its older half goes, its first line excepted: retries of a client that never listens must not
--- pile up. The half holds at least one whole line.
+-- A longer history loses its older half except its first line, so that the retries for a client that never subscribes do
+-- not pile up. The newer half has at least one whole line.
 local HISTORY_BYTES = 8192
 
 local function is_among(words, word) return string.find(words, '|' .. word .. '|', 1, true) and true or false end
@@ -34,16 +35,16 @@ local function move(id, message, to, shown, details, ...)
   local grown, key = #line - #history, KEYS.message_prefix .. id
   message[1], message[2] = to, line
   if is_among(FINISHED_STATUSES, to) then
-    local bytes, kept, payer = cost_of(message)
+    local bytes, finished_bytes, payer = cost_of(message)
     if not is_among(FINISHED_STATUSES, from) then
       uncharge(message)
-      -- Readers need no more of it than what it was and what became of it.
+      -- Readers of a finished message need its directive and its history only.
       call('HDEL', key, 'payload', 'request_id', 'unheard')
-      payer, bytes, grown = payer or UNKNOWN_PAYER, 0, kept + #line
+      payer, bytes, grown = payer or UNKNOWN_PAYER, 0, finished_bytes + #line
       call('RPUSH', KEYS.finished_of_prefix .. payer, id)
     end
     if payer then
-      weigh_later(payer, grown)
+      count_finished_later(payer, grown)
       message.cost = string.format('%.0f', bytes + grown) .. ' ' .. payer
       call('HSET', key, 'cost', message.cost, 'status', to, 'history', line, ...)
     else

@@ -1,6 +1,6 @@
 -- call: redis.call.
--- at, at_text: the time of Redis' clock in epoch milliseconds, as a number and as a text.
--- micros: the same in microseconds.
+-- at, at_text: Redis' clock in epoch milliseconds, as a number and as a text.
+-- micros: Redis' clock in epoch microseconds.
 
 --- @include "sharding/shard-log"
 

@@ -1,20 +1,20 @@
--- An outbox that is no list would be in the way of each message of its client, and of others of the shard: it is removed, and
--- a dead letter says so.
+-- Outboxes. A key that is not a list would block the messages of its client, and other clients of the shard: it is removed
+-- and becomes a dead letter.
 --
--- outbox_length(client): how many messages of a client are unfinished.
+-- outbox_length(client): the number of unfinished messages of a client.
 -- remove_from_outbox(client, id): removes a message.
--- remove_outbox(client): removes an outbox that is no list.
+-- remove_outbox(client): removes an outbox that is not a list.
 --
 -- KEYS outbox_prefix
 
 --- @include "message-events"
 
--- Why a stored message, or an outbox, has become a dead letter.
+-- Reason of dead letters about unreadable messages and outboxes.
 local UNREADABLE_RECORD = 'unreadable-record'
 
 local function remove_outbox(client)
   call('UNLINK', KEYS.outbox_prefix .. client)
-  dead_letter(client, UNREADABLE_RECORD, 'the outbox is no list')
+  dead_letter(client, UNREADABLE_RECORD, 'the outbox is not a list')
 end
 
 local function outbox_length(client)
