@@ -1,4 +1,4 @@
-/** Puts entries into mailboxes, and waits while one is full. */
+/** Writes entries into mailboxes. If a mailbox is full, it waits until there is room. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '@app/platform';
 import type { Mailboxes } from '@app/sharding';

@@ -30,7 +30,7 @@ let maintenance: Maintenance;
 let worker: MaintenanceWorker;
 let sweeps: Sweeps;
 let sent: MailboxMessage[];
-/** Ids of those that the registry has online. */
+/** Ids of the clients that are online in the registry. */
 let online: string[];
 let keySpace: () => Promise<string>;
 let keySpaces = 0;
@@ -110,9 +110,15 @@ beforeEach(() => {
   worker.start();
 });
 
-/** Whom a reconfirmation has asked about. */
-function judged(): string[] {
+/** Clients that got the command to reconfirm. */
+function reconfirmed(): string[] {
   return sent.flatMap((one) => (one.kind === 'command' && one.command.do === 'reconfirm' ? [one.clientId] : []));
+}
+
+async function untilEnded(id: string): Promise<void> {
+  await eventually(`sweep ${id} has ended`, async () => {
+    expect(await sweeps.find(id)).toMatchObject({ id, state: 'ended' });
+  });
 }
 
 afterEach(async () => {
@@ -122,13 +128,13 @@ afterEach(async () => {
   workerRedis.disconnect();
 });
 
-it('clients that have not shaken hands since the restart of the broker are verified', async () => {
+it('a reconfirmation asks the shards about online clients that have not shaken hands since the restart of the broker', async () => {
   online = ['confirmed', 'silent'];
   await maintenance.planReconfirmation(20, 0);
-  await eventually(() => expect(judged()).toEqual(['silent']));
+  await eventually('the silent client gets the command', () => expect(reconfirmed()).toEqual(['silent']));
 });
 
-it('clients are verified after a sweep, which may have found a handshake that came before the lanes were back', async () => {
+it('a reconfirmation runs after a sweep, which may find handshakes that came before the lanes were back', async () => {
   online = ['silent'];
   let connect = (): void => undefined;
   const connected = new Promise<void>((resolve) => (connect = resolve));
@@ -138,19 +144,21 @@ it('clients are verified after a sweep, which may have found a handshake that ca
     return connected;
   };
   await maintenance.planReconfirmation(20, 0);
-  await eventually(() => expect(waits).toBe(1));
-  expect(judged()).toEqual([]);
+  await eventually('the sweep waits for the lanes', () => expect(waits).toBe(1));
+  expect(reconfirmed()).toEqual([]);
   connect();
-  await eventually(() => expect(judged()).toEqual(['silent']));
+  await eventually('the silent client gets the command', () => expect(reconfirmed()).toEqual(['silent']));
   expect(await sweeps.latest()).toMatchObject({ trigger: 'broker-restart', state: 'ended' });
 });
 
 it('a sweep runs when the interval has passed', async () => {
   await maintenance.keepSchedule(1000);
-  await eventually(async () => expect(await sweeps.latest()).toMatchObject({ trigger: 'interval' }));
+  await eventually('a scheduled sweep has run', async () => {
+    expect(await sweeps.latest()).toMatchObject({ trigger: 'interval' });
+  });
 });
 
-it('the first scheduled sweep runs when the interval has passed, since a start requests its own', async () => {
+it('the first scheduled sweep is due after the interval, since a start requests its own sweep', async () => {
   const { queuePrefix: prefix } = keys;
   const queue = new Queue(MAINTENANCE_QUEUE, { connection: redis, prefix, skipMetasUpdate: true });
   const begun = Date.now();
@@ -168,12 +176,12 @@ it('a sweep that is requested runs while another waits for its next attempt', as
   keySpace = () => Promise.resolve(seen++ === 1 ? `lost-${lost++}` : 'one');
   const first = await sweeps.nextId();
   await maintenance.requestSweep('request', 0);
-  await eventually(() => expect(lost).toBe(1));
+  await eventually('the first sweep has failed', () => expect(lost).toBe(1));
   const second = await sweeps.nextId();
   await maintenance.requestSweep('request', 0);
   expect(second).not.toBe(first);
   for (const id of [first, second]) {
-    await eventually(async () => expect(await sweeps.find(id)).toMatchObject({ id, state: 'ended' }));
+    await untilEnded(id);
   }
 }, 30_000);
 
@@ -185,7 +193,7 @@ it('a sweep runs again if the key space was lost during it, and the lost one doe
     return looks.shift() ?? 'another';
   };
   await maintenance.requestSweep('request', 0);
-  await eventually(async () => expect(await redis.exists(keys.swept(0))).toBe(1));
+  await eventually('the shard counts as swept', async () => expect(await redis.exists(keys.swept(0))).toBe(1));
   expect(swept).toEqual([0, 0, 0, 0]);
 });
 
@@ -198,10 +206,10 @@ it('no sweep begins before the lanes are connected', async () => {
   };
   const id = await sweeps.nextId();
   await maintenance.requestSweep('request', 0);
-  await eventually(() => expect(asked).toBe(true));
+  await eventually('the sweep waits for the lanes', () => expect(asked).toBe(true));
   expect(await sweeps.find(id)).toBe('waiting');
   connect();
-  await eventually(async () => expect(await sweeps.find(id)).toMatchObject({ id, state: 'ended' }));
+  await untilEnded(id);
 });
 
 it('a sweep that is tried again while the broker is away emits one event', async () => {
@@ -213,13 +221,15 @@ it('a sweep that is tried again while the broker is away emits one event', async
     return Promise.resolve('one');
   };
   await maintenance.requestSweep('request', 0);
-  await eventually(() => expect(tries).toBe(2));
+  await eventually('the sweep is tried again', () => expect(tries).toBe(2));
   const late = await startMosquitto({ port });
   const types = async (): Promise<unknown[]> =>
     (await redis.xrange(keys.events(0), '-', '+')).map(([, fields]) => {
       const text = fields[fields.indexOf('event') + 1] ?? '';
       return (JSON.parse(text) as { type: unknown }).type;
     });
-  await eventually(async () => expect(await types()).toEqual(['sweep.started', 'sweep.ended']));
+  await eventually('the sweep has started and ended', async () => {
+    expect(await types()).toEqual(['sweep.started', 'sweep.ended']);
+  });
   await late.stop();
 }, 30_000);

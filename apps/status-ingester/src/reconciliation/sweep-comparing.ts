@@ -1,6 +1,6 @@
 /**
- * Compares what a sweep read with the registry, in batches, and reports what differs. A difference counts if it is still
- * there after the lane barrier: a live message that fixes it may still be queued in the lane, and a correction applied
+ * Compares what a sweep read with the registry, in batches, and sends what differs to the mailboxes. A difference counts if it
+ * is still there after the lane barrier: a live message that fixes it may still be queued in the lane, and a correction applied
  * before it would emit events for changes that never happened.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,31 +14,31 @@ import {
   type SweepRecord,
   type Sweeps,
 } from '@app/registry';
-import { digestOf } from '../rules/retained-state.js';
 import { differs } from '../rules/comparison.js';
-import type { LaneBarrier } from './lane-barrier.js';
+import { digestOf } from '../rules/retained-state.js';
 import type { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
+import type { LaneBarrier } from './lane-barrier.js';
 import type { Found } from './sweep-reading.js';
 
-/** What has come through the lane by the first look is applied by then, as a rule, in milliseconds. */
+/** After this pause, what came through the lane before the barrier is usually applied. */
 const SECOND_LOOK_MS = 100;
-/** Clients of a shard asked about at a time. */
+/** Online clients of a shard that are listed at a time. */
 const PAGE = 500;
-/** Stored connections of a batch that are in memory at a time, of all shards together: about so many bytes. */
+/** About how many bytes of stored connections are in memory at a time, of all shards together. */
 const STORED_BYTES = 2_097_152;
 
-const passed = counter('sweep_clients_passed_on', 'Clients that sweeps passed on, by why: differing, unseen.', {
+const passedOn = counter('sweep_clients_passed_on', 'Clients that sweeps passed on, by why: differing, unseen.', {
   why: ['differing', 'unseen'],
 });
 
-export interface ComparingParts {
+export interface ComparingDependencies {
   barrier: Pick<LaneBarrier, 'pass'>;
   directory: Pick<ConnectionDirectory, 'map' | 'online'>;
   sweeps: Pick<Sweeps, 'reported' | 'rememberReported'>;
   shardCount: number;
-  /** Of the cluster: with several, messages of a client may be applied out of order. */
+  /** Number of lanes. With several, messages of a client may be applied out of order. */
   lanes: number;
-  /** Clients may have something retained on more than one topic. */
+  /** Whether a client may have retained messages on more than one topic. */
   severalTopics: boolean;
 }
 
@@ -51,11 +51,11 @@ interface Difference {
 
 export class Comparing {
   constructor(
-    private readonly parts: ComparingParts,
+    private readonly dependencies: ComparingDependencies,
     private readonly record: Pick<SweepRecord, 'differing' | 'unseen'>,
-    /** Under this id the results are counted. */
+    /** The results of the sweep are counted under this id. */
     private readonly runId: string,
-    private readonly sender: BackpressuredMailboxWriter,
+    private readonly writer: BackpressuredMailboxWriter,
     private readonly signal: AbortSignal,
   ) {}
 
@@ -63,22 +63,22 @@ export class Comparing {
   async compare(batch: readonly Found[], noted: readonly string[]): Promise<void> {
     const first = await this.differences(batch.map((found) => ({ found })));
     if (first.length === 0) return;
-    await this.parts.barrier.pass(this.signal);
+    await this.dependencies.barrier.pass(this.signal);
     await sleep(SECOND_LOOK_MS, undefined, { signal: this.signal });
     const second = await this.differences(first);
     const shards = Array.from(byShard(second, ({ found }) => found.shard));
     await Promise.all(shards.map(([shard, differing]) => this.passOn(shard, differing, noted[shard] ?? '0-0')));
   }
 
-  /** Has every client verified that is online in the registry and was not seen: absence proves nothing. */
-  async verifyUnseen(saw: (clientId: string) => boolean): Promise<void> {
-    for (let shard = 0; shard < this.parts.shardCount; shard++) {
-      for await (const ids of this.parts.directory.online(shard, PAGE)) {
+  /** Requests a verification of every online client that the sweep did not see: absence proves nothing. */
+  async verifyUnseen(hasSeen: (clientId: string) => boolean): Promise<void> {
+    for (let shard = 0; shard < this.dependencies.shardCount; shard++) {
+      for await (const ids of this.dependencies.directory.online(shard, PAGE)) {
         this.signal.throwIfAborted();
-        const unseen = ids.filter((id) => !saw(id)).map((id) => this.verify(id));
-        await this.sender.send(shard, unseen);
+        const unseen = ids.filter((id) => !hasSeen(id)).map((id) => this.verifyCommand(id));
+        await this.writer.send(shard, unseen);
         this.record.unseen += unseen.length;
-        passed.inc({ why: 'unseen' }, unseen.length);
+        passedOn.inc({ why: 'unseen' }, unseen.length);
       }
     }
   }
@@ -90,23 +90,24 @@ export class Comparing {
     const at = Date.now();
     const shards = byShard(batch, ({ found }) => found.shard);
     const bytes = Math.ceil(STORED_BYTES / shards.size);
-    const compared = Array.from(shards, ([shard, some]) => {
-      const ids = some.map(({ found }) => found.clientId);
+    const compared = Array.from(shards, ([shard, candidates]) => {
+      const ids = candidates.map(({ found }) => found.clientId);
       const difference = (connection: Connection | undefined, i: number): Difference[] => {
-        const one = some[i];
-        if (one === undefined) return [];
-        const { found, why: before, unknown } = one;
-        // Of one who is still not known, nothing else can be said than at the first look.
-        const why = unknown && connection === undefined ? before : differs(connection, found, at, this.parts.lanes);
+        const candidate = candidates[i];
+        if (candidate === undefined) return [];
+        const { found, why: before, unknown } = candidate;
+        // For a client that is still unknown, the result is the same as at the first look.
+        const why =
+          unknown && connection === undefined ? before : differs(connection, found, at, this.dependencies.lanes);
         return why === undefined ? [] : [{ found, why, unknown: connection === undefined }];
       };
-      return this.parts.directory.map(shard, ids, difference, bytes);
+      return this.dependencies.directory.map(shard, ids, difference, bytes);
     });
     return (await Promise.all(compared)).flat(2);
   }
 
   private async passOn(shard: number, differing: readonly Difference[], noted: string): Promise<void> {
-    const { sweeps } = this.parts;
+    const { sweeps } = this.dependencies;
     const deadLetters = new Map(
       differing.flatMap(({ found, why }) =>
         why === 'dead-letter' ? [[found.clientId, digestOf(found.body)] as const] : [],
@@ -114,20 +115,20 @@ export class Comparing {
     );
     const reported = await sweeps.reported(shard, deadLetters);
     const items = differing.flatMap(({ found }) => (reported.has(found.clientId) ? [] : [this.itemOf(found, noted)]));
-    await this.sender.send(shard, items);
+    await this.writer.send(shard, items);
     await sweeps.rememberReported(shard, deadLetters);
     this.record.differing += items.length;
-    passed.inc({ why: 'differing' }, items.length);
+    passedOn.inc({ why: 'differing' }, items.length);
   }
 
-  /** The reading itself, or a request to verify if the client may have retained something on another topic too. */
+  /** The reading itself, or a request to verify if the client may have a retained message on another topic, too. */
   private itemOf({ clientId, topic, body, refused }: Found, noted: string): string {
-    if (this.parts.severalTopics) return this.verify(clientId);
+    if (this.dependencies.severalTopics) return this.verifyCommand(clientId);
     const retained: Retained = { topic, body, ...(refused && { refused }) };
     return encodeRetainedReading({ clientId, attempt: '', retained: [retained], sweep: this.runId, noted });
   }
 
-  private verify(clientId: string): string {
+  private verifyCommand(clientId: string): string {
     return encodeCommand({ clientId, command: { do: 'verify', reason: 'sweep', sweep: this.runId } });
   }
 }

@@ -21,7 +21,7 @@ afterAll(async () => {
   await broker.stop();
 });
 
-function reading(hand: (batch: readonly Found[]) => Promise<void>): SweepReading {
+function reading(onBatch: (batch: readonly Found[]) => Promise<void>): SweepReading {
   return new SweepReading(
     {
       broker: { url: broker.url },
@@ -30,28 +30,28 @@ function reading(hand: (batch: readonly Found[]) => Promise<void>): SweepReading
       maxInboundBytes: 1024,
       shardCount: 4,
     },
-    hand,
+    onBatch,
   );
 }
 
 it('a sweep pauses the socket while many messages are pending, and passes on each message once however often it is read', async () => {
   const seen: string[] = [];
   const waiting: (() => void)[] = [];
-  let [inHand, most] = [0, 0];
+  let [inProgress, most] = [0, 0];
   const read = reading(async (batch) => {
     seen.push(...batch.map(({ clientId }) => clientId));
-    inHand += batch.length;
-    most = Math.max(most, inHand);
-    // Nothing is done with before no more can come: at the bound, or in the end.
+    inProgress += batch.length;
+    most = Math.max(most, inProgress);
+    // No batch ends before the reading has stopped: at the limit, or at the end.
     const done = new Promise<void>((resolve) => waiting.push(resolve));
-    if (inHand >= 6000 || seen.length === MESSAGES) for (const go of waiting.splice(0)) go();
+    if (inProgress >= 6000 || seen.length === MESSAGES) for (const resolve of waiting.splice(0)) resolve();
     await done;
-    inHand -= batch.length;
+    inProgress -= batch.length;
   });
-  expect(await read.pass('spec-first', signal)).toEqual({ complete: true, heldBack: true, fresh: MESSAGES });
+  expect(await read.pass('spec-first', signal)).toEqual({ complete: true, paused: true, fresh: MESSAGES });
   expect(most).toBe(6000);
   expect(new Set(seen).size).toBe(MESSAGES);
-  expect(await read.pass('spec-second', signal)).toEqual({ complete: true, heldBack: false, fresh: 0 });
+  expect(await read.pass('spec-second', signal)).toEqual({ complete: true, paused: false, fresh: 0 });
   expect(seen).toHaveLength(MESSAGES);
 });
 

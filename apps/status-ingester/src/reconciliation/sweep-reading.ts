@@ -1,6 +1,6 @@
 /**
- * Reads everything the broker retains on status topics, once or again, and hands it on in batches, each message once.
- * What is in hand is bounded: past it the socket is not read.
+ * Reads everything that the broker retains on status topics, in one or more passes, and passes each message on once, in batches.
+ * If too much of it is still being processed, the socket is not read (back-pressure).
  */
 import { sweepRetained, type BrokerAccess } from '@app/broker';
 import { counter } from '@app/platform';
@@ -10,11 +10,11 @@ import type { Pass } from './sweep-completion.js';
 
 const readMessages = counter('sweep_messages_read', 'Retained status messages read by sweeps.');
 
-/** Messages handed on at a time: each batch costs some commands a shard, however many it has for it. */
+/** Size of a batch. A batch costs some commands for each shard, however many messages it has for it. */
 const BATCH = { messages: 2000, characters: 4 * 1024 * 1024 } as const;
-/** What is in hand past which the socket is held back. */
-const MOST_IN_HAND = { messages: 6000, characters: 16 * 1024 * 1024 } as const;
-/** Longest silence of a read. */
+/** Amount in progress above which the socket is not read. */
+const MOST_IN_PROGRESS = { messages: 6000, characters: 16 * 1024 * 1024 } as const;
+/** A read ends if the broker sends nothing for this long. */
 const SILENCE_MS = 3000;
 
 export interface Found extends Retained {
@@ -22,7 +22,7 @@ export interface Found extends Retained {
   shard: number;
 }
 
-export interface ReadingParts {
+export interface ReadingDependencies {
   broker: BrokerAccess;
   sentinel: string;
   statusTopics: readonly TopicTemplate[];
@@ -36,51 +36,51 @@ interface Amount {
 }
 
 export class SweepReading {
-  /** Topics. */
+  /** The topics that were seen. */
   private readonly seen = new Set<string>();
   private batch: Found[] = [];
-  private readonly filling: Amount = { messages: 0, characters: 0 };
-  private readonly inHand: Amount = { messages: 0, characters: 0 };
-  private readonly handed = new Set<Promise<void>>();
+  private readonly batchAmount: Amount = { messages: 0, characters: 0 };
+  private readonly inProgress: Amount = { messages: 0, characters: 0 };
+  private readonly processing = new Set<Promise<void>>();
   private failure: Error | undefined;
-  private heldBack = false;
+  private paused = false;
 
   constructor(
-    private readonly parts: ReadingParts,
-    private readonly hand: (batch: readonly Found[]) => Promise<void>,
+    private readonly dependencies: ReadingDependencies,
+    private readonly onBatch: (batch: readonly Found[]) => Promise<void>,
   ) {}
 
-  /** Messages read. */
+  /** Number of messages that were read. */
   get count(): number {
     return this.seen.size;
   }
 
-  saw(clientId: string): boolean {
-    return this.parts.statusTopics.some((template) => this.seen.has(template.topicOf(clientId)));
+  hasSeen(clientId: string): boolean {
+    return this.dependencies.statusTopics.some((template) => this.seen.has(template.topicOf(clientId)));
   }
 
   /**
-   * Reads it all, and waits until what was handed on is done with. What an earlier pass brought is left out.
-   * @throws IncompleteReadError, or what `hand` rejects with
+   * Reads everything, and waits until all batches are processed. Messages of earlier passes are skipped.
+   * @throws IncompleteReadError, or what `onBatch` rejects with
    */
   async pass(clientId: string, signal: AbortSignal): Promise<Pass> {
-    const { broker, sentinel, statusTopics } = this.parts;
+    const { broker, sentinel, statusTopics } = this.dependencies;
     const filters = statusTopics.map(({ filter }) => filter);
     const options = { ...broker, clientId, filters, sentinel, silenceMs: SILENCE_MS, signal };
     const before = this.count;
-    this.heldBack = false;
+    this.paused = false;
     try {
-      const how = await sweepRetained(options, (topic, payload) => this.take(topic, payload));
+      const end = await sweepRetained(options, (topic, payload) => this.take(topic, payload));
       this.flush();
-      return { complete: how === 'complete', heldBack: this.heldBack, fresh: this.count - before };
+      return { complete: end === 'complete', paused: this.paused, fresh: this.count - before };
     } finally {
-      await this.doneWith();
+      await this.allProcessed();
     }
   }
 
   private take(topic: string, payload: Buffer): Promise<void> | undefined {
     if (this.seen.has(topic)) return undefined;
-    const { statusTopics, maxInboundBytes, shardCount } = this.parts;
+    const { statusTopics, maxInboundBytes, shardCount } = this.dependencies;
     for (const template of statusTopics) {
       const clientId = template.clientIdOf(topic);
       if (clientId === undefined) continue;
@@ -88,9 +88,9 @@ export class SweepReading {
       readMessages.inc();
       const found = { topic: template.template, ...payloadText(payload, maxInboundBytes) };
       this.batch.push({ ...found, clientId, shard: shardOf(clientId, shardCount) });
-      add(this.filling, { messages: 1, characters: found.body.length });
-      if (exceeds(this.filling, BATCH)) this.flush();
-      return exceeds(this.inHand, MOST_IN_HAND) ? this.room() : undefined;
+      add(this.batchAmount, { messages: 1, characters: found.body.length });
+      if (exceeds(this.batchAmount, BATCH)) this.flush();
+      return exceeds(this.inProgress, MOST_IN_PROGRESS) ? this.untilRoom() : undefined;
     }
     return undefined;
   }
@@ -98,29 +98,29 @@ export class SweepReading {
   private flush(): void {
     const { batch } = this;
     if (batch.length === 0) return;
-    const size = { ...this.filling };
+    const amount = { ...this.batchAmount };
     this.batch = [];
-    add(this.filling, size, -1);
-    add(this.inHand, size);
-    const done = this.hand(batch)
+    add(this.batchAmount, amount, -1);
+    add(this.inProgress, amount);
+    const done = this.onBatch(batch)
       .catch((error: unknown) => {
         this.failure ??= error instanceof Error ? error : new Error(String(error));
       })
       .finally(() => {
-        add(this.inHand, size, -1);
-        this.handed.delete(done);
+        add(this.inProgress, amount, -1);
+        this.processing.delete(done);
       });
-    this.handed.add(done);
+    this.processing.add(done);
   }
 
-  private async room(): Promise<void> {
-    this.heldBack = true;
-    while (exceeds(this.inHand, MOST_IN_HAND)) await Promise.race(this.handed);
+  private async untilRoom(): Promise<void> {
+    this.paused = true;
+    while (exceeds(this.inProgress, MOST_IN_PROGRESS)) await Promise.race(this.processing);
     if (this.failure !== undefined) throw this.failure;
   }
 
-  private async doneWith(): Promise<void> {
-    await Promise.all(this.handed);
+  private async allProcessed(): Promise<void> {
+    await Promise.all(this.processing);
     if (this.failure !== undefined) throw this.failure;
   }
 }

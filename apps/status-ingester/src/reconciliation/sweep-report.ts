@@ -1,4 +1,4 @@
-/** Tells of one sweep, while it runs and when it has ended: in its record, metrics, the log and events. */
+/** Reports one sweep, while it runs and when it has ended: in its record, metrics, the log and events. */
 import { counter, gauge, type Logger, type Redis } from '@app/platform';
 import {
   NO_CORRECTIONS,
@@ -9,7 +9,7 @@ import {
   type Sweeps,
 } from '@app/registry';
 
-const corrections = counter('sweep_corrections', 'What sweeps have changed, by kind.', {
+const corrections = counter('sweep_corrections', 'Changes that sweeps made to connections, by kind.', {
   kind: Object.keys(NO_CORRECTIONS),
 });
 const ended = counter('sweeps', 'Sweeps that ended here, by outcome.', {
@@ -21,7 +21,7 @@ const lastEnd = gauge('sweep_last_end_timestamp_seconds', 'When the last sweep e
 
 const EVERY_MS = 1000;
 
-export interface ReportParts {
+export interface ReportDependencies {
   redis: Redis;
   keys: RegistryKeys;
   sweeps: Pick<Sweeps, 'save' | 'end'>;
@@ -35,14 +35,14 @@ export class SweepReport {
   private announced: Promise<void> | undefined;
 
   constructor(
-    private readonly parts: ReportParts,
+    private readonly dependencies: ReportDependencies,
     id: string,
     trigger: SweepTrigger,
-    /** Messages read up to now. */
-    private readonly read: () => number,
+    /** Number of messages that were read up to now. */
+    private readonly countRead: () => number,
   ) {
     this.record = {
-      ...{ id, trigger, state: 'running', member: parts.member },
+      ...{ id, trigger, state: 'running', member: dependencies.member },
       ...{ startedAt: Date.now(), endedAt: null, complete: null },
       ...{ read: 0, differing: 0, unseen: 0, corrections: NO_CORRECTIONS },
     };
@@ -54,28 +54,28 @@ export class SweepReport {
     this.timer = setInterval(() => this.progress(), EVERY_MS);
   }
 
-  /** The broker has answered: until then each try would be an event, for as long as the broker is away. */
+  /** Call it when the broker has answered: otherwise each try would emit an event while the broker is away. */
   announce(): Promise<void> {
-    this.announced ??= this.started();
+    this.announced ??= this.emitStarted();
     return this.announced;
   }
 
-  private async started(): Promise<void> {
-    const { redis, keys, logger } = this.parts;
+  private async emitStarted(): Promise<void> {
+    const { redis, keys, logger } = this.dependencies;
     const { id, trigger } = this.record;
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: id, trigger });
     logger.info({ sweep: id, trigger }, 'sweep started');
   }
 
-  /** @returns whether somebody waits for the next sweep */
+  /** @returns whether a caller waits for the next sweep */
   async end(): Promise<boolean> {
-    const { redis, keys, sweeps, logger } = this.parts;
+    const { redis, keys, sweeps, logger } = this.dependencies;
     const { record } = this;
     clearInterval(this.timer);
     const now = Date.now();
     record.state = 'ended';
     record.endedAt = now;
-    record.read = this.read();
+    record.read = this.countRead();
     const awaited = await sweeps.end(record);
     const { id, trigger, read, differing, unseen } = record;
     const complete = record.complete === true;
@@ -94,7 +94,7 @@ export class SweepReport {
     ended.inc({ outcome: 'failed' });
   }
 
-  /** To be called in the end, however it came. */
+  /** Call it at the end, whatever the outcome. */
   close(): void {
     clearInterval(this.timer);
     running.set(0);
@@ -102,14 +102,16 @@ export class SweepReport {
 
   private progress(): void {
     const { id, differing, unseen, startedAt } = this.record;
-    const read = this.read();
+    const read = this.countRead();
     const rate = Math.round((read * 1000) / Math.max(1, Date.now() - startedAt));
-    this.parts.logger.info({ sweep: id, read, differing, unseen, read_a_second: rate }, 'sweep in progress');
-    this.save().catch((error: unknown) => this.parts.logger.warn({ err: error }, 'progress of a sweep not saved'));
+    this.dependencies.logger.info({ sweep: id, read, differing, unseen, read_a_second: rate }, 'sweep in progress');
+    this.save().catch((error: unknown) =>
+      this.dependencies.logger.warn({ err: error }, 'could not save the progress of a sweep'),
+    );
   }
 
   private async save(): Promise<void> {
-    this.record.read = this.read();
-    await this.parts.sweeps.save(this.record);
+    this.record.read = this.countRead();
+    await this.dependencies.sweeps.save(this.record);
   }
 }

@@ -3,7 +3,7 @@ import type { BrokerRestart, SweepTrigger } from '@app/registry';
 import { eventually, quiet } from '../../../../test/support/servers.js';
 import { SweepTriggers } from './sweep-triggers.js';
 
-let asked: SweepTrigger[];
+let requested: SweepTrigger[];
 let planned: { since: number; inMs: number }[];
 let schedules: number[];
 let restart: BrokerRestart | undefined;
@@ -18,7 +18,7 @@ function begin(reconfirmWindowMs = 0): void {
     maintenance: {
       requestSweep: (trigger) => {
         if (failures-- > 0) return Promise.reject(new Error('Redis is away'));
-        asked.push(trigger);
+        requested.push(trigger);
         return Promise.resolve();
       },
       planReconfirmation: (since, inMs) =>
@@ -41,61 +41,61 @@ function begin(reconfirmWindowMs = 0): void {
 }
 
 beforeEach(() => {
-  [asked, planned, schedules, restart, acted] = [[], [], [], undefined, []];
+  [requested, planned, schedules, restart, acted] = [[], [], [], undefined, []];
   [reports, failures, planningFails] = [0, 0, false];
   begin();
 });
 afterEach(() => triggers.stop());
 
-function untilAsked(...wanted: SweepTrigger[]): Promise<void> {
-  return eventually(() => expect(asked).toEqual(wanted));
+function untilRequested(...triggers: SweepTrigger[]): Promise<void> {
+  return eventually(`sweeps are requested: ${triggers.join(', ')}`, () => expect(requested).toEqual(triggers));
 }
 
 it('a sweep is requested on schedule', async () => {
   triggers.start();
-  await eventually(() => expect(schedules).toEqual([5000]));
+  await eventually('the schedule is written', () => expect(schedules).toEqual([5000]));
 });
 
 it('a sweep is requested when a lane is acquired, and when a lane lost the broker', async () => {
   triggers.laneConnected({ sessionPresent: true, isReconnect: false });
   triggers.laneConnected({ sessionPresent: true, isReconnect: true });
-  await untilAsked('start', 'broker-lost');
+  await untilRequested('start', 'broker-lost');
 });
 
 it('a sweep is requested when a session was lost', async () => {
   triggers.laneConnected({ sessionPresent: true, isReconnect: false });
   triggers.laneConnected({ sessionPresent: false, isReconnect: true });
-  await untilAsked('start', 'session-lost');
+  await untilRequested('start', 'session-lost');
 });
 
 it('a sweep is requested at once if the key space may be incomplete, is scheduled again, and is requested again when a lane is back', async () => {
   triggers.possibleDataLoss();
   triggers.laneConnected({ sessionPresent: true, isReconnect: false });
   triggers.laneConnected({ sessionPresent: true, isReconnect: true });
-  await untilAsked('key-space', 'key-space', 'broker-lost');
+  await untilRequested('key-space', 'key-space', 'broker-lost');
   expect(schedules).toEqual([5000]);
 });
 
 it('a sweep is requested again if the request failed', async () => {
   failures = 2;
   triggers.laneConnected({ sessionPresent: true, isReconnect: false });
-  await untilAsked('start');
+  await untilRequested('start');
 });
 
 function uptime(seconds: number): Uptime {
   return { seconds, at: performance.now(), run: 'same' };
 }
 
-it('a restart of the broker requests a sweep, and clients must confirm themselves for the rest of the window', async () => {
+it('a restart of the broker requests a sweep, and plans the reconfirmation for the end of the window', async () => {
   begin(60_000);
   triggers.brokerUptime(uptime(10));
-  await eventually(() => expect(reports).toBe(1));
-  expect(asked).toEqual([]);
+  await eventually('the uptime is reported', () => expect(reports).toBe(1));
+  expect(requested).toEqual([]);
   restart = { run: 'second', since: 5000 };
   triggers.brokerUptime(uptime(10));
-  await untilAsked('broker-restart');
-  await eventually(() => expect(acted).toEqual([restart]));
-  // Who shook hands up to two seconds before may have done so after the restart.
+  await untilRequested('broker-restart');
+  await eventually('the restart is marked as handled', () => expect(acted).toEqual([restart]));
+  // The start is known to two seconds: a client that shook hands less than that before may have done so after the restart.
   expect(planned).toMatchObject([{ since: 3000 }]);
   expect(planned[0]?.inMs).toBeGreaterThan(40_000);
   expect(planned[0]?.inMs).toBeLessThanOrEqual(50_000);
@@ -106,24 +106,24 @@ it('a restart that could not be handled is handled at the next report', async ()
   restart = { run: 'second', since: 5000 };
   planningFails = true;
   triggers.brokerUptime(uptime(10));
-  await eventually(() => expect(reports).toBe(1));
+  await eventually('the uptime is reported', () => expect(reports).toBe(1));
   expect(acted).toEqual([]);
   planningFails = false;
   triggers.brokerUptime(uptime(20));
-  await eventually(() => expect(acted).toEqual([restart]));
+  await eventually('the restart is marked as handled', () => expect(acted).toEqual([restart]));
 });
 
-it('no client must confirm itself if there is no window', async () => {
+it('a restart of the broker plans no reconfirmation if there is no window', async () => {
   restart = { run: 'second', since: 5000 };
   triggers.brokerUptime(uptime(10));
-  await untilAsked('broker-restart');
+  await untilRequested('broker-restart');
   expect(planned).toEqual([]);
 });
 
-it('a broker that drops messages all the time leads to one request of a sweep per period', async () => {
+it('a broker that drops messages all the time causes one request of a sweep per period', async () => {
   triggers.brokerDropped(5);
-  await untilAsked('dropped');
+  await untilRequested('dropped');
   triggers.brokerDropped(5);
   triggers.laneConnected({ sessionPresent: true, isReconnect: false });
-  await untilAsked('dropped', 'start');
+  await untilRequested('dropped', 'start');
 });

@@ -13,15 +13,16 @@ import { backoffMs, type Logger } from '@app/platform';
 import type { Corrections, SweepTrigger, Sweeps } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
 import { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
-import { Comparing, type ComparingParts } from './sweep-comparing.js';
+import { Comparing, type ComparingDependencies } from './sweep-comparing.js';
 import { SweepCompletion } from './sweep-completion.js';
-import { SweepReading, type ReadingParts } from './sweep-reading.js';
-import { SweepReport, type ReportParts } from './sweep-report.js';
+import { SweepReading, type ReadingDependencies } from './sweep-reading.js';
+import { SweepReport, type ReportDependencies } from './sweep-report.js';
 
 /** Results that have not come by then are left to the shards: their to-dos bring them about. */
 const NO_PROGRESS_MS = 15_000;
 
-export interface SweepDependencies extends ReadingParts, ReportParts, Omit<ComparingParts, 'severalTopics'> {
+export interface SweepDependencies
+  extends ReadingDependencies, ReportDependencies, Omit<ComparingDependencies, 'severalTopics'> {
   mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
   sweeps: Sweeps;
   /** Identifies the key space; if it changes, the key space was lost during the sweep. */
@@ -69,7 +70,7 @@ export class Sweep {
       const swept = await keySpace();
       await this.report.begin();
       record.complete = await this.readAll();
-      await this.comparing.verifyUnseen((clientId) => this.reading.saw(clientId));
+      await this.comparing.verifyUnseen((clientId) => this.reading.hasSeen(clientId));
       await this.awaitResults();
       if ((await keySpace()) !== swept) throw new KeySpaceLostError('the key space was lost during the sweep');
       // What was cut short says nothing of the clients that are not known.

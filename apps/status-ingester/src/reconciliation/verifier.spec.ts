@@ -1,4 +1,4 @@
-/** The verifier against a real broker; what is applied to the registry is the business of `shard/agreement.spec.ts`. */
+/** The verifier at a real broker. What its results change in the registry is tested in `shard/verification.spec.ts`. */
 import { RetainedReader } from '@app/broker';
 import { connectRedis, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
@@ -9,7 +9,7 @@ import { hostConnection } from '../../../../test/support/connections.js';
 import { eventually, quiet, startMosquitto, startRedis, type Server } from '../../../../test/support/servers.js';
 import { Verifier } from './verifier.js';
 
-/** Mosquitto ends the connection of whoever subscribes to this: the topic has a noncharacter of Unicode. */
+/** Mosquitto ends a connection that subscribes to this topic: it has a noncharacter of Unicode. */
 const POISON = 'bad-\uffff';
 const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1' };
 
@@ -67,10 +67,22 @@ function requestVerification(...clientIds: string[]): void {
   );
 }
 
+async function untilRead(...clientIds: string[]): Promise<void> {
+  await eventually(`${clientIds.length} clients are read`, () => {
+    expect([...results.keys()].toSorted()).toEqual(clientIds.toSorted());
+  });
+}
+
+async function untilGivenUp(): Promise<void> {
+  await eventually('the verification of the unreadable client is given up', () => {
+    expect([...verifier.pendingOf(GRANT).keys()]).not.toContain(POISON);
+  });
+}
+
 it('the verifier reads the retained message of a client, or that there is none', async () => {
   await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
   requestVerification('a', 'b');
-  await eventually(() => expect([...results.keys()].toSorted()).toEqual(['a', 'b']));
+  await untilRead('a', 'b');
   expect(results.get('a')?.retained).toEqual([{ topic: 'in/{clientId}', body: 'A' }]);
   expect(results.get('b')?.retained).toEqual([]);
 });
@@ -96,7 +108,7 @@ it('the verifier verifies at most a hundred clients of a shard at a time that ha
   expect(verifier.pendingOf(GRANT).size).toBe(100);
   requestVerification('known');
   expect(verifier.pendingOf(GRANT).has('known')).toBe(true);
-  await eventually(() => expect(results.size).toBe(101));
+  await eventually('101 clients are read', () => expect(results.size).toBe(101));
   const completed = Array.from(results.values(), ({ clientId, attempt }) => ({
     clientId,
     attempt,
@@ -110,25 +122,25 @@ it('the verifier verifies at most a hundred clients of a shard at a time that ha
 it('the verifier reads the other clients if the broker ends the connection for one, and skips that one', async () => {
   const others = Array.from({ length: 20 }, (_, i) => `host-${i}`);
   requestVerification(...others.slice(0, 7), POISON, ...others.slice(7));
-  await eventually(() => expect([...results.keys()].toSorted()).toEqual(others.toSorted()));
-  await eventually(() => expect([...verifier.pendingOf(GRANT).keys()]).not.toContain(POISON));
+  await untilRead(...others);
+  await untilGivenUp();
 });
 
 it('the verifier reads a client that could not be read before on its own', async () => {
   requestVerification(POISON);
-  await eventually(() => expect(verifier.pendingOf(GRANT).size).toBe(0));
+  await eventually('no verification is pending', () => expect(verifier.pendingOf(GRANT).size).toBe(0));
   const read = jest.spyOn(reader, 'read');
   requestVerification(POISON, 'a', 'b');
-  await eventually(() => expect(results.size).toBe(2));
-  await eventually(() => expect([...verifier.pendingOf(GRANT).keys()]).not.toContain(POISON));
+  await eventually('two clients are read', () => expect(results.size).toBe(2));
+  await untilGivenUp();
   expect(read.mock.calls.map(([topics]) => topics.length).toSorted()).toEqual([1, 2]);
 });
 
-it('the verifier serves the shards in turn, however many clients one of them has', async () => {
+it('the verifier serves the shards in turn, however many requests one of them has', async () => {
   const crowd = Array.from({ length: 900 }, (_, i) => `crowd-${i}`);
   requestVerification(...crowd);
   verifier.request({ ...GRANT, index: 1 }, [{ clientId: 'alone', reason: 'request' }]);
-  await eventually(() => expect(results.size).toBe(901));
+  await eventually('901 clients are read', () => expect(results.size).toBe(901));
   // The second batch begins with the next shard.
   expect([...results.keys()].indexOf('alone')).toBe(200);
 });
@@ -140,7 +152,7 @@ describe('a client that is online and has nothing retained', () => {
     registry.set('there', hostConnection('there'));
     const read = jest.spyOn(reader, 'read');
     requestVerification('gone', 'there', 'stranger');
-    await eventually(() => expect(results.get('gone')?.retained).toEqual([]));
+    await eventually('nothing is read for the client', () => expect(results.get('gone')?.retained).toEqual([]));
     expect(read.mock.calls.map(([topics]) => topics)).toEqual([['in/gone', 'in/there', 'in/stranger'], ['in/gone']]);
   });
 
@@ -149,7 +161,9 @@ describe('a client that is online and has nothing retained', () => {
     const read = jest.spyOn(reader, 'read').mockResolvedValueOnce(new Map());
     await device.publishAsync('in/late', 'L', { qos: 1, retain: true });
     requestVerification('late');
-    await eventually(() => expect(results.get('late')?.retained).toEqual([{ topic: 'in/{clientId}', body: 'L' }]));
+    await eventually('the retained message is read', () => {
+      expect(results.get('late')?.retained).toEqual([{ topic: 'in/{clientId}', body: 'L' }]);
+    });
     expect(read).toHaveBeenCalledTimes(2);
   });
 
@@ -160,7 +174,7 @@ describe('a client that is online and has nothing retained', () => {
       return Promise.resolve(new Map());
     });
     requestVerification('fresh');
-    await eventually(() => expect(results.has('fresh')).toBe(true));
+    await eventually('the client is read', () => expect(results.has('fresh')).toBe(true));
     expect(read).toHaveBeenCalledTimes(3);
   });
 });

@@ -34,11 +34,11 @@ afterEach(() => housekeeping.stop());
 
 function start(work: Pick<DueTodos, 'claim' | 'deadLetter'> = due): void {
   const ownership = { held: () => [FIRST, LANE, SECOND], lost: (grant: Grant) => void lost.push(grant) };
-  const effects = {
-    resume: ({ index }: Grant, todos: readonly DueToDo[]) =>
-      void resumed.push(...todos.map(({ todo }): [number, ToDo] => [index, todo])),
+  const todos = {
+    resume: ({ index }: Grant, due: readonly DueToDo[]) =>
+      void resumed.push(...due.map(({ todo }): [number, ToDo] => [index, todo])),
   };
-  housekeeping = new Housekeeping(ownership, work, effects, quiet);
+  housekeeping = new Housekeeping(ownership, work, todos, quiet);
   housekeeping.start();
 }
 
@@ -54,7 +54,7 @@ it('housekeeping runs the due to-dos of each shard, and does not touch lanes', a
   await redis.zadd(keys.todo(1), 1, encodeToDo(todos[1]));
   await backlog(1, 250);
   start();
-  await eventually(async () => {
+  await eventually('the to-dos of both shards are resumed, and old messages are deleted', async () => {
     expect(resumed).toEqual(
       expect.arrayContaining([
         [0, todos[0]],
@@ -65,22 +65,24 @@ it('housekeeping runs the due to-dos of each shard, and does not touch lanes', a
   });
 });
 
-it('a shard that does not answer delays no other shard, and its rounds do not pile up', async () => {
+it('a shard for which Redis does not answer delays no other shard, and its rounds do not pile up', async () => {
   const stuck: Gate = gate();
-  let taken = 0;
+  let claims = 0;
   start({
     deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
-    // The injected fault: this shard's part of Redis does not answer.
+    // The injected fault: Redis does not answer for this shard.
     claim: async (grant) => {
-      if (grant === FIRST && ++taken > 0) await stuck.passed;
+      if (grant === FIRST && ++claims > 0) await stuck.passed;
       return due.claim(grant);
     },
   });
   for (const client_id of ['a', 'b', 'c']) {
     await redis.zadd(keys.todo(1), 1, encodeToDo({ do: 'forget', client_id }));
-    await eventually(() => expect(resumed).toContainEqual([1, { do: 'forget', client_id }]));
+    await eventually('the other shard resumes its to-do', () => {
+      expect(resumed).toContainEqual([1, { do: 'forget', client_id }]);
+    });
   }
-  expect(taken).toBe(1);
+  expect(claims).toBe(1);
   stuck.open();
 });
 
@@ -95,7 +97,7 @@ it('a shard with a large backlog runs a bounded part of it in a round', async ()
       return work;
     },
   });
-  await eventually(() => expect(counts.length).toBeGreaterThanOrEqual(20));
+  await eventually('a round has ended', () => expect(counts.length).toBeGreaterThanOrEqual(20));
   await housekeeping.stop();
   const rounds = counts.length / 20;
   expect(Number.isInteger(rounds)).toBe(true);
@@ -106,9 +108,9 @@ it('a to-do that cannot be read becomes a dead letter, and the others run', asyn
   const broken = ['{"do":"from-the-future","client_id":"c"}', 'no JSON', '{"do":"forget"}'];
   await redis.zadd(keys.todo(0), 1, encodeToDo({ do: 'wake' }), ...broken.flatMap((text) => [1, text]));
   start();
-  await eventually(async () =>
-    expect(await redis.zrange(keys.todo(0), '0', '-1')).toEqual([encodeToDo({ do: 'wake' })]),
-  );
+  await eventually('the unreadable to-dos are gone', async () => {
+    expect(await redis.zrange(keys.todo(0), '0', '-1')).toEqual([encodeToDo({ do: 'wake' })]);
+  });
   expect(resumed).toContainEqual([0, { do: 'wake' }]);
   const letters = await redis.xrange(keys.deadLetters(0), '-', '+');
   const read = letters.map(([, fields]) => JSON.parse(fields[fields.indexOf('letter') + 1] ?? '') as DeadLetter);
@@ -119,7 +121,7 @@ it('a to-do that cannot be read becomes a dead letter, and the others run', asyn
 it('housekeeping stops for a shard that another instance owns', async () => {
   await redis.set(keys.owner(SECOND), 'another');
   start();
-  await eventually(() => expect(lost).toContain(SECOND));
+  await eventually('the lost shard is reported', () => expect(lost).toContain(SECOND));
   expect(lost).not.toContain(FIRST);
   await expect(due.deadLetter(SECOND, [{ text: 'x', problem: 'x' }])).rejects.toThrow(StaleOwnerError);
 });

@@ -20,7 +20,7 @@ it('a client may add twenty refusals at once and then one a minute, whatever oth
   expect(taken(limits, 'a', T0 + 1000 * MINUTE)).toBe(20);
 });
 
-it('events and dead letters are counted separately, and an event that was not needed is given back', () => {
+it('events and dead letters have separate limits, and an event that was not needed is given back', () => {
   const limits = new RefusalLimits();
   expect(taken(limits, 'a', T0)).toBe(20);
   expect(limits.takeDeadLetter('a', T0)).toBe(true);

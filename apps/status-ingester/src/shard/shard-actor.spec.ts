@@ -26,7 +26,7 @@ let parts: ShardParts;
 let directory: ConnectionDirectory;
 let brokerUrl: string;
 let keySpaces = 0;
-/** What the actor has logged. */
+/** The log of the actor. */
 let lines: string[];
 
 withRedis((connection) => (redis = connection));
@@ -41,7 +41,7 @@ beforeEach(async () => {
   directory = new ConnectionDirectory(redis, keys, 1);
   lines = [];
   const logger = createLogger('spec', 'info', { write: (line) => lines.push(line) });
-  // Of a client "owned", the account is known.
+  // Only the client "owned" has an account.
   const accountOf = (id: string) =>
     id === 'owned' ? { kind: 'account' as const, account: 'acme' } : ({ kind: 'none' } as const);
   parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules: { ...SHARD_RULES, accountOf }, logger });
@@ -59,7 +59,7 @@ function packet(clientId: string, body: string): string {
   return encodePacket({ clientId, lane: 0, topic: IN_TOPIC, retain: true, dup: false, body });
 }
 
-/** Has the actor handle what was put into the mailbox, as the owner loop does. */
+/** Appends entries to the mailbox and hands them to the actor, as the owner loop does. */
 async function handle(...items: string[]): Promise<void> {
   await parts.mailboxes.sendAll(0, items);
   const position = await parts.commits.position(0);
@@ -82,7 +82,7 @@ async function online(): Promise<string[]> {
 
 const VERIFY_A = encodeToDo({ do: 'verify', client_id: 'a' });
 
-it('logs each event with its time as an ISO text', async () => {
+it('the actor logs each event with its time as an ISO text', async () => {
   await handle(handshake('logged'));
   const logged = lines.map((line) => JSON.parse(line) as { message: string; at?: unknown });
   const online = logged.find(({ message }) => message === 'connection.online');
@@ -219,7 +219,7 @@ describe.each(['.', '..', 'summary'])('a client with the reserved id "%s"', (id)
     const { todos } = await parts.due.claim(SHARD);
     expect(todos.map(({ todo }) => todo)).toEqual([{ do: 'forget', client_id: id }]);
     parts.effects.resume(SHARD, todos);
-    await eventually(async () => expect(await redis.xlen(keys.mailbox(0))).toBe(1));
+    await eventually('the command is in the mailbox', async () => expect(await redis.xlen(keys.mailbox(0))).toBe(1));
     await handle();
     expect(await online()).toEqual([]);
     expect(await directory.find(id)).toBeUndefined();

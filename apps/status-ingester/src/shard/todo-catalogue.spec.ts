@@ -20,7 +20,9 @@ const bench = new ToDoBench();
 describe('clear-retained', () => {
   beforeEach(async () => {
     await bench.subscriber.publishAsync('old/host-1/status', 'a handshake', { qos: 1, retain: true });
-    await eventually(() => expect(bench.received.at(-1)).toMatchObject({ text: 'a handshake' }));
+    await eventually('the retained handshake comes', () => {
+      expect(bench.received.at(-1)).toMatchObject({ text: 'a handshake' });
+    });
   });
 
   afterEach(() => bench.subscriber.publishAsync('old/host-1/status', '', { qos: 1, retain: true }));
@@ -36,7 +38,9 @@ describe('clear-retained', () => {
       await bench.write(CLEAR);
       await bench.takeUp();
       await bench.untilLeft();
-      await eventually(() => expect(bench.received.at(-1)).toMatchObject({ topic: 'old/host-1/status', text: '' }));
+      await eventually('the retained message is removed', () => {
+        expect(bench.received.at(-1)).toMatchObject({ topic: 'old/host-1/status', text: '' });
+      });
     },
   );
 
@@ -60,7 +64,9 @@ describe('to-dos that are commands in the mailbox', () => {
     await bench.write(todo);
     await bench.takeUp();
     await bench.untilLeft(...stays);
-    await eventually(async () => expect(await bench.mailbox()).toMatchObject([{ clientId: CLIENT, command }]));
+    await eventually('the command is in the mailbox', async () => {
+      expect(await bench.mailbox()).toMatchObject([{ clientId: CLIENT, command }]);
+    });
   });
 });
 
@@ -74,11 +80,11 @@ it('a verify to-do starts a verification of the client, and stays until the resu
 it('a wake to-do wakes a dispatcher, and stays until the shard is drained', async () => {
   await bench.write({ do: 'wake' });
   await bench.takeUp();
-  await eventually(async () => expect(await bench.counted()).toEqual({ wake: 1 }));
+  await eventually('the wake-up is counted', async () => expect(await bench.counted()).toEqual({ wake: 1 }));
   expect(await bench.left()).toEqual([{ do: 'wake' }]);
 });
 
-it('a message-error fails the message of that client', async () => {
+it('a message-error to-do fails the message that it is about', async () => {
   const messages = new Messages(bench.redis, bench.keys, {
     shardCount: SHARDS,
     outboxLimit: 10,
@@ -98,19 +104,21 @@ it('a message-error fails the message of that client', async () => {
   expect(await bench.redis.hget(bench.keys.message(SHARD.index, id), 'status')).toBe('failed');
 });
 
-it('message-errors that match no message become events up to the share of the client, and are only counted past it', async () => {
+it('message-errors that match no message become events up to the limit of the client, and are only counted above it', async () => {
   await bench.write(...Array.from({ length: 60 }, (_, i): ToDo => ({ ...ERROR, in_response_to: `none-${i}` })));
   await bench.takeUp();
   await bench.untilLeft();
   expect(await bench.redis.xlen(bench.keys.refusalEvents(SHARD.index))).toBe(20);
-  await eventually(async () => expect(await bench.counted()).toEqual({ 'message-error': 60 }));
+  await eventually('all message-errors are counted', async () => {
+    expect(await bench.counted()).toEqual({ 'message-error': 60 });
+  });
 });
 
 describe('a refused handshake', () => {
   it('a refused handshake is answered at once, and each further one a second after the last answer; only the newest waits', async () => {
     await bench.refuse('a');
     await bench.takeUp();
-    await eventually(() => expect(bench.answers()).toEqual(['a']));
+    await eventually('the first handshake is answered', () => expect(bench.answers()).toEqual(['a']));
     for (const id of ['b', 'c', 'd']) {
       await bench.refuse(id);
       await bench.takeUp();
@@ -159,7 +167,7 @@ describe('a refused handshake', () => {
     await bench.refuse('readable');
     await bench.passed(2000);
     await bench.takeUp();
-    await eventually(() => expect(bench.answers()).toEqual([null, 'readable']));
+    await eventually('both kinds are answered', () => expect(bench.answers()).toEqual([null, 'readable']));
     await bench.untilLeft(REFUSE);
     await bench.passed(59_000);
     await bench.takeUp();

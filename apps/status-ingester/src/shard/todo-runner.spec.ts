@@ -10,7 +10,7 @@ import type { ToDoKinds } from './todo-catalogue.js';
 
 const bench = new ToDoBench();
 
-describe('with the broker away', () => {
+describe('ToDoRunner while the broker is away', () => {
   const REPLY: ToDo = {
     do: 'reply',
     client_id: CLIENT,
@@ -35,15 +35,15 @@ describe('with the broker away', () => {
     const payloads: string[] = [];
     listener.on('message', (_, payload) => payloads.push(payload.toString()));
     await listener.subscribeAsync('out/#', { qos: 1 });
-    await eventually(async () => {
-      await eventually(async () => expect(await bench.counted()).toEqual({ reply: 1 }));
+    await eventually('the reply is published and removed', async () => {
+      expect(await bench.counted()).toEqual({ reply: 1 });
       expect(await bench.left()).toEqual([]);
     });
     await listener.publishAsync('out/end', 'end', { qos: 1 });
-    await eventually(() => expect(payloads).toContain('end'));
+    await eventually('the last message is received', () => expect(payloads).toContain('end'));
     await listener.endAsync(true);
     await late.stop();
-    // Nobody may have been subscribed yet; more than one copy there never is.
+    // The reply may have been published before the subscription, but never twice.
     expect(payloads.length).toBeLessThanOrEqual(2);
   });
 
@@ -52,15 +52,14 @@ describe('with the broker away', () => {
     await bench.takeUp();
     const back = hostConnection(CLIENT, { status_topic: OLD });
     await bench.redis.hset(bench.keys.connections(SHARD.index), CLIENT, encodeConnection(back));
-    // Nothing is left to be published when the broker is back.
-    await eventually(async () => {
+    await eventually('nothing is left to be published when the broker is back', async () => {
       await bench.redis.zadd(bench.keys.todo(SHARD.index), 'XX', 1, encodeToDo(CLEAR));
       await bench.takeUp();
       expect(await bench.left()).toEqual([]);
     });
   });
 
-  it('publishes that wait leave room for all other to-dos', async () => {
+  it('to-dos that wait for the broker leave room for all other to-dos', async () => {
     const waiting = Array.from({ length: 3000 }, (_, i): ToDo => ({ ...REPLY, message_id: `x-${i}` }));
     bench.effects.begin(
       SHARD,
@@ -69,7 +68,7 @@ describe('with the broker away', () => {
     await bench.write(ERROR, FORGET);
     await bench.takeUp();
     await bench.untilLeft(FORGET);
-    await eventually(async () => expect(await bench.mailbox()).toHaveLength(1));
+    await eventually('the command is in the mailbox', async () => expect(await bench.mailbox()).toHaveLength(1));
   });
 });
 
@@ -80,8 +79,7 @@ it('a to-do that a commit writes while it runs is run once more', async () => {
   bench.effects.begin(SHARD, [{ todo: REFUSE, due: 1 }]);
   await bench.refuse('b');
   bench.effects.begin(SHARD, [{ todo: REFUSE, due: 1 }]);
-  // Its turn comes a second later, by the to-do that the second run has put off.
-  await eventually(async () => {
+  await eventually('the second run has postponed the to-do by a second', async () => {
     const score = Number(await bench.redis.zscore(bench.keys.todo(SHARD.index), encodeToDo(REFUSE)));
     expect(score === 0 || score > 1).toBe(true);
   });
@@ -94,23 +92,25 @@ it('a to-do that a commit writes while it runs is run once more', async () => {
 it('a to-do that was published is not published again before its outcome is known, however long that takes', async () => {
   const contrary = await ContraryBroker.before(bench.broker.port);
   await bench.moveTo(contrary.url);
-  await eventually(() => expect(bench.publisher.connected).toBe(true));
+  await eventually('the publisher is connected', () => expect(bench.publisher.connected).toBe(true));
   contrary.withholdPubacks();
   await bench.refuse('a');
   bench.effects.begin(SHARD, [{ todo: REFUSE, due: 1 }]);
-  await eventually(() => expect(contrary.withheld).toBe(1));
-  // As the end of its time does.
+  await eventually('the answer is published', () => expect(contrary.withheld).toBe(1));
+  // Its time limit aborts it in the same way.
   bench.effects.withdraw(SHARD, [REFUSE]);
   for (let i = 0; i < 5; i++) {
     await bench.redis.zadd(bench.keys.todo(SHARD.index), 'XX', 1, encodeToDo(REFUSE));
     await bench.takeUp();
-    // What would be published again would come before this.
+    // Another publish of the answer would arrive before this message.
     await bench.subscriber.publishAsync(`out/end-${i}`, '{}', { qos: 1 });
-    await eventually(() => expect(bench.received.map(({ topic }) => topic)).toContain(`out/end-${i}`));
+    await eventually('the later message is received', () => {
+      expect(bench.received.map(({ topic }) => topic)).toContain(`out/end-${i}`);
+    });
   }
   expect(contrary.withheld).toBe(1);
   await contrary.stop();
-  await eventually(() => expect(bench.publisher.connected).toBe(false));
+  await eventually('the publisher is disconnected', () => expect(bench.publisher.connected).toBe(false));
 });
 
 it('a running to-do is stopped when a commit has removed it', async () => {
@@ -142,7 +142,9 @@ it('to-dos that fail stay, and do not prevent others from running', async () => 
   await bench.write(broken, ERROR, { do: 'reply', client_id: CLIENT, message_id: 'x', reply: REFUSED });
   await bench.takeUp();
   await bench.untilLeft(broken);
-  await eventually(async () => expect(await bench.counted()).toEqual({ 'message-error': 1, reply: 1 }));
+  await eventually('the other to-dos are done', async () => {
+    expect(await bench.counted()).toEqual({ 'message-error': 1, reply: 1 });
+  });
 });
 
 const REFUSED = { type: 'handshake-response', in_response_to: 'm' } as const;
