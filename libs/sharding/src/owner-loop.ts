@@ -6,7 +6,7 @@
  * - If Redis refuses a write as stale, the shard is reported to the ownership as lost (S2). After any other failure the
  *   shard starts again from its stored position, after a back-off. Neither affects other shards.
  */
-import { Backoff, type Logger, pause, sharedAbort } from '@app/platform';
+import { Backoff, type Logger, pause, retry, sharedAbort } from '@app/platform';
 import type { FencedCommit } from './fenced-commit.js';
 import type { MailboxEntry } from './mailbox.js';
 import type { StreamReader } from './shard-stream.js';
@@ -109,16 +109,13 @@ export class OwnerLoop {
   private async restart(shard: OwnedShard, waitMs: number): Promise<void> {
     await pause(waitMs, this.stopping.signal);
     const { index } = shard.grant;
-    while (this.shards.get(index) === shard && !this.stopping.signal.aborted) {
-      try {
-        shard.position = await this.commit.position(index);
-        return;
-      } catch (error) {
-        const retryMs = shard.backoff.failed();
-        this.logger.warn({ err: error, shard: index, wait_ms: retryMs }, 'could not read the position; trying again');
-        await pause(retryMs, this.stopping.signal);
-      }
-    }
+    const isOwned = (): boolean => this.shards.get(index) === shard;
+    shard.position = await retry(async () => (isOwned() ? this.commit.position(index) : undefined), {
+      backoff: () => shard.backoff.failed(),
+      signal: this.stopping.signal,
+      onRetry: (error, retryMs) =>
+        this.logger.warn({ err: error, shard: index, wait_ms: retryMs }, 'could not read the position; trying again'),
+    });
   }
 
   private async handle(shard: OwnedShard, position: string, entries: readonly MailboxEntry[]): Promise<void> {

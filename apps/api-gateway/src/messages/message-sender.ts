@@ -1,6 +1,5 @@
 /** Accepts messages into their clients' outboxes and wakes dispatchers. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { counter, isRedisError, RedisFullError, valuesOf, type Logger, type Redis } from '@app/platform';
+import { counter, isRedisError, RedisFullError, retry, valuesOf, type Logger, type Redis } from '@app/platform';
 import {
   payerOf,
   type Accepting,
@@ -111,17 +110,10 @@ export class MessageSender {
   }
 
   private async wake(shards: readonly number[]): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        await this.wakeUps.wake(shards);
-        return;
-      } catch (error) {
-        if (tries === WAKE_TRIES) {
-          this.logger.warn({ err: error, shards }, 'wake-up failed; housekeeping repeats it');
-          return;
-        }
-      }
-      await sleep(WAKE_AGAIN_MS, undefined, { ref: false });
+    try {
+      await retry(() => this.wakeUps.wake(shards), { backoff: () => WAKE_AGAIN_MS, tries: WAKE_TRIES });
+    } catch (error) {
+      this.logger.warn({ err: error, shards }, 'wake-up failed; housekeeping repeats it');
     }
   }
 

@@ -4,7 +4,7 @@
  */
 import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
-import { Backoff, counter, gauge, type Logger, OPEN, pause, sharedAbort } from '@app/platform';
+import { Backoff, counter, gauge, type Logger, OPEN, pause, retry, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import { LaneActivity } from './lane-activity.js';
 import type { LaneConnect } from './lane-connections.js';
@@ -135,19 +135,16 @@ export class Lane {
 
   /** Asks first: a former owner that connects with the lane's client id would disconnect the present owner (S10). */
   private async mayConnect(): Promise<boolean> {
-    while (!this.stopped()) {
-      try {
-        return await this.ownership.confirm(this.grant);
-      } catch (error) {
-        const waitMs = this.backoff.failed();
+    const isOurs = await retry(() => this.ownership.confirm(this.grant), {
+      backoff: () => this.backoff.failed(),
+      signal: this.stopping.signal,
+      onRetry: (error, waitMs) =>
         this.logger.warn(
           { lane: this.grant.index, err: error, wait_ms: waitMs },
           'could not read who owns the lane; trying again',
-        );
-        await pause(waitMs, this.stopping.signal);
-      }
-    }
-    return false;
+        ),
+    });
+    return isOurs ?? false;
   }
 
   /** If it rejects, the connection is closed and no packet of the batch is acknowledged. */

@@ -2,9 +2,8 @@
  * What makes a sweep due, as one process notices it: its lanes, the broker, the key space. A request that fails is made
  * again, since nothing else would.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Uptime } from '@app/broker';
-import { backoffMs, counter, type Logger, sharedAbort, valuesOf } from '@app/platform';
+import { backoffMs, counter, type Logger, retry, sharedAbort, valuesOf } from '@app/platform';
 import type { BrokerRuns, Maintenance, SweepTrigger } from '@app/registry';
 import type { LaneConnect } from '../intake/lane-connections.js';
 
@@ -112,24 +111,17 @@ export class SweepTriggers {
   }
 
   private insist(act: () => Promise<void>): void {
-    this.track(this.untilDone(act));
+    this.track(
+      retry(act, {
+        backoff: (failures) => backoffMs(failures, 100, 5000),
+        signal: this.stopping.signal,
+        onRetry: (error) => this.parts.logger.warn({ err: error }, 'could not plan a sweep; trying again'),
+      }),
+    );
   }
 
   private track(work: Promise<void>): void {
     const done = work.finally(() => this.open.delete(done));
     this.open.add(done);
-  }
-
-  private async untilDone(act: () => Promise<void>): Promise<void> {
-    const { signal } = this.stopping;
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      try {
-        await act();
-        return;
-      } catch (error) {
-        this.parts.logger.warn({ err: error }, 'could not plan a sweep; trying again');
-        await sleep(backoffMs(attempt, 100, 5000), undefined, { signal }).catch(() => undefined);
-      }
-    }
   }
 }
