@@ -12,7 +12,7 @@
  * error, MQTT.js continues to read and sends no PUBACK; this file sends it later. Nothing else depends on that.
  */
 import type { ISubscriptionMap, MqttClient } from 'mqtt';
-import type { Logger } from '@app/platform';
+import { closeWithin, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 import { endMqtt, openMqtt, refusedTopic } from './mqtt-connection.js';
 
@@ -162,10 +162,14 @@ export class IntakeConnection {
     // The broker redelivers these packets to the next owner of the session: they are not acknowledged.
     this.received = [];
     await this.processing;
-    // MQTT.js waits forever if the broker has just closed its side or does not reply.
-    const timer = setTimeout(() => this.client.stream.destroy(), CLOSE_MS);
-    if (!this.isEnded) await Promise.race([this.client.endAsync(), this.ended]);
-    clearTimeout(timer);
+    if (!this.isEnded) {
+      await closeWithin(
+        CLOSE_MS,
+        // MQTT.js waits forever if the broker has just closed its side or does not reply.
+        () => Promise.race([this.client.endAsync(), this.ended]),
+        () => this.client.stream.destroy(),
+      );
+    }
     this.end('closed');
   }
 

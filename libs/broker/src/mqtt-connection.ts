@@ -1,6 +1,6 @@
 /** Opens and ends the MQTT connections of the service. They use MQTT 5, because the service needs its reason codes and options. */
 import { connect, type IClientOptions, type IDisconnectPacket, type ISubscriptionGrant, type MqttClient } from 'mqtt';
-import { within } from '@app/platform';
+import { closeWithin } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 
 export type { MqttClient };
@@ -31,7 +31,11 @@ export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttCli
  * call of its `end` does nothing, so the socket is destroyed after `timeoutMs`.
  */
 export async function endMqtt(client: MqttClient, timeoutMs: number, options?: EndOptions): Promise<void> {
-  if (!(await within(timeoutMs, client.endAsync(!client.connected, options)))) client.stream.destroy();
+  await closeWithin(
+    timeoutMs,
+    () => client.endAsync(!client.connected, options),
+    () => client.stream.destroy(),
+  );
 }
 
 /** SUBACK codes from here on are refusals, in MQTT 3.1.1 and 5. */

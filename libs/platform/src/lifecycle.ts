@@ -12,7 +12,7 @@ import type { OnApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
 import type { Draining } from './draining.js';
 import type { Logger } from './logger.js';
 import { sharedAbort } from './shared-abort.js';
-import { within } from './within.js';
+import { closeWithin } from './within.js';
 
 export interface LifecycleStep {
   /** As it is logged. */
@@ -102,8 +102,12 @@ export class Lifecycle implements OnModuleDestroy, OnApplicationShutdown {
   private async stopStep(step: LifecycleStep): Promise<void> {
     const { name, stopWithinMs = STOP_MS } = step;
     try {
-      if (await within(stopWithinMs, Promise.resolve(step.stop?.()))) return;
-      this.logger.warn({ step: name, wait_ms: stopWithinMs }, 'this step did not stop in time: it is left behind');
+      await closeWithin(
+        stopWithinMs,
+        () => step.stop?.(),
+        () =>
+          this.logger.warn({ step: name, wait_ms: stopWithinMs }, 'this step did not stop in time: it is left behind'),
+      );
     } catch (error) {
       this.logger.error({ step: name, err: error }, 'this step failed to stop');
     }

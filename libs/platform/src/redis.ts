@@ -11,7 +11,7 @@ import { RedisError, withTypedErrors } from './redis-error.js';
 import './redis-slots-refresh.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
 import { sendTogether } from './redis-writes.js';
-import { within } from './within.js';
+import { closeWithin } from './within.js';
 
 export type Redis = RedisServer | Cluster;
 
@@ -131,7 +131,7 @@ const CLOSE_MS = 1000;
 /** Ends a connection: in order if Redis answers in time, otherwise at once. */
 export async function closeRedis(redis: Redis): Promise<void> {
   // A connection that breaks before the goodbye is answered has ended all the same.
-  if (redis.status === 'ready') await within(CLOSE_MS, redis.quit()).catch(() => undefined);
+  if (redis.status === 'ready') await closeWithin(CLOSE_MS, () => redis.quit()).catch(() => undefined);
   // Also after `quit`, which leaves the connections to the Sentinels open.
   if (!isCluster(redis) || redis.status !== 'end') redis.disconnect();
 }

@@ -8,6 +8,7 @@ import { httpOptions } from './http-server.js';
 import { Lifecycle } from './lifecycle.js';
 import { NestLogger, createLogger, logForeignText, type Logger } from './logger.js';
 import { SettingsError, loadSettings, type CommonSettings } from './settings.js';
+import { closeWithin } from './within.js';
 
 export interface AppDefinition<Settings> {
   name: string;
@@ -67,11 +68,8 @@ function stopOnFaults(graceMs: number, target: { app?: NestFastifyApplication },
     logger.fatal({ err: error }, 'an error that was not caught: stopping');
     if (faulty) return;
     faulty = true;
-    setTimeout(() => end(logger, 1), graceMs).unref();
-    Promise.resolve(target.app?.close()).then(
-      () => end(logger, 1),
-      () => end(logger, 1),
-    );
+    const exit = (): void => end(logger, 1);
+    closeWithin(graceMs, () => target.app?.close()).then(exit, exit);
   };
   process.on('uncaughtException', stop);
   process.on('unhandledRejection', stop);
@@ -84,14 +82,12 @@ function stopOnSignals(graceMs: number, logger: Logger): { app?: NestFastifyAppl
     if (stopping) return;
     stopping = true;
     logger.info({ signal }, 'stopping');
-    setTimeout(() => {
+    const onLate = (): void =>
       logger.error({ grace_ms: graceMs }, 'did not stop within SHUTDOWN_GRACE; ending all the same');
-      end(logger, 1);
-    }, graceMs).unref();
-    Promise.resolve(target.app?.close()).then(
-      () => {
-        logger.info('stopped');
-        end(logger, 0);
+    closeWithin(graceMs, () => target.app?.close(), onLate).then(
+      (stopped) => {
+        if (stopped) logger.info('stopped');
+        end(logger, stopped ? 0 : 1);
       },
       (error: unknown) => {
         logger.error({ err: error }, 'stop failed');

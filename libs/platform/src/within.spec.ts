@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { within } from './within.js';
+import { closeWithin, within } from './within.js';
 
 const timeouts = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
 
@@ -33,5 +33,55 @@ describe('within', () => {
     expect(await within(60_000, Promise.resolve(), signal)).toBe(true);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
     expect(timeouts()).toBe(before);
+  });
+});
+
+describe('closeWithin', () => {
+  const never = (): Promise<never> => new Promise(() => undefined);
+  let forced: number;
+  const force = (): void => void forced++;
+
+  beforeEach(() => (forced = 0));
+
+  it('closeWithin forces nothing if the close finishes in time, and leaves no timer behind', async () => {
+    const before = timeouts();
+    expect(await closeWithin(60_000, () => Promise.resolve(), force)).toBe(true);
+    expect(await closeWithin(60_000, () => undefined, force)).toBe(true);
+    expect(forced).toBe(0);
+    expect(timeouts()).toBe(before);
+  });
+
+  it('closeWithin forces the end once if the close takes longer than it may, and waits for that', async () => {
+    let ended = false;
+    const forceSlowly = async (): Promise<void> => {
+      force();
+      await new Promise((resolve) => setImmediate(resolve));
+      ended = true;
+    };
+    expect(await closeWithin(1, never, forceSlowly)).toBe(false);
+    expect(forced).toBe(1);
+    expect(ended).toBe(true);
+  });
+
+  it('closeWithin gives up a close that nothing can force', async () => {
+    expect(await closeWithin(1, never)).toBe(false);
+  });
+
+  it('closeWithin rejects with the error of the close, and forces nothing', async () => {
+    const broken = (): never => {
+      throw new Error('thrown');
+    };
+    await expect(closeWithin(60_000, () => Promise.reject(new Error('broken')), force)).rejects.toThrow('broken');
+    await expect(closeWithin(60_000, broken, force)).rejects.toThrow('thrown');
+    expect(forced).toBe(0);
+  });
+
+  it('closeWithin ignores an error of a close that was forced', async () => {
+    let fail!: (error: Error) => void;
+    const late = new Promise<void>((_, reject) => (fail = reject));
+    expect(await closeWithin(1, () => late, force)).toBe(false);
+    fail(new Error('later'));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(forced).toBe(1);
   });
 });

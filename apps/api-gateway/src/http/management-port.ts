@@ -1,6 +1,6 @@
 /** A second listener for metrics and documents, in front of the same routes: `MANAGEMENT_PORT`, if it is set. */
 import { createServer, type Server } from 'node:http';
-import { serverOptions, within, type Logger } from '@app/platform';
+import { closeWithin, serverOptions, type Logger } from '@app/platform';
 import type { FastifyInstance } from 'fastify';
 import { holdBodies } from './expectations.js';
 import { onConnect, onParserError } from './parser-errors.js';
@@ -44,8 +44,11 @@ export class ManagementPort {
     if (server === undefined) return;
     server.closeIdleConnections();
     const closed = new Promise((resolve) => server.close(resolve));
-    if (await within(CLOSE_MS, closed)) return;
-    server.closeAllConnections();
+    await closeWithin(
+      CLOSE_MS,
+      () => closed,
+      () => server.closeAllConnections(),
+    );
     await closed;
   }
 }

@@ -1,6 +1,6 @@
 /** The BullMQ worker behind the wake-up queue: each job is a drain run of one shard. */
 import { Worker } from 'bullmq';
-import { counter, sharedAbort, type Logger, type Redis } from '@app/platform';
+import { closeWithin, counter, sharedAbort, type Logger, type Redis } from '@app/platform';
 import { WAKE_UP_QUEUE, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
 
@@ -65,10 +65,14 @@ export class Dispatcher {
   /** Takes no new jobs, and gives up runs that wait for the broker: at once if it is away, else after 3 s. */
   async stop(): Promise<void> {
     await this.worker?.pause(true);
-    const giveUp = setTimeout(() => this.stopping.abort(), this.runs.publisher.connected ? 3000 : 0);
-    await this.worker?.close();
+    const closed = this.worker?.close();
+    await closeWithin(
+      this.runs.publisher.connected ? 3000 : 0,
+      () => closed,
+      () => this.stopping.abort(),
+    );
+    await closed;
     await Promise.all(this.waking);
-    clearTimeout(giveUp);
   }
 
   /**
