@@ -3,7 +3,7 @@ import { connectRedis, type Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import { eventually, gate, quiet, startRedis, type Server } from '../../../../test/support/servers.js';
 import { LaneMarkers } from '../intake/lane-markers.js';
-import { LaneBarrier } from './lane-barrier.js';
+import { LaneBarrier, type BarrierParts } from './lane-barrier.js';
 
 const TOPIC = 'spec/sentinel';
 let server: Server;
@@ -28,12 +28,28 @@ beforeEach(() => {
   underWay = [];
 });
 
-function barrier(lanes = 1): LaneBarrier {
+function barrier(parts: Partial<BarrierParts> = {}): LaneBarrier {
   const publish = (topic: string, text: string): Promise<{ kind: 'acknowledged' }> => {
     underWay.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
     return Promise.resolve({ kind: 'acknowledged' });
   };
-  return new LaneBarrier({ publisher: { publish }, redis, keys, topic: TOPIC, lanes, logger: quiet });
+  const holdsLane = (): boolean => true;
+  return new LaneBarrier({
+    ...{ publisher: { publish }, markers, holdsLane, topic: TOPIC, lanes: 1, logger: quiet },
+    ...parts,
+  });
+}
+
+/** Markers of this process, on a Redis that notes how often it is asked for one. */
+function watchedMarkers(looks: string[]): LaneMarkers {
+  const watched = new Proxy(redis, {
+    get: (target, property) => {
+      if (property === 'exists') looks.push('exists');
+      const value: unknown = Reflect.get(target, property);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  return new LaneMarkers(watched, keys, TOPIC, quiet);
 }
 
 it('the barrier is passed once the marker has come through the lane', async () => {
@@ -41,15 +57,40 @@ it('the barrier is passed once the marker has come through the lane', async () =
   const pass = barrier()
     .pass(new AbortController().signal)
     .then(() => passed.open());
-  await eventually(() => expect(underWay).toHaveLength(1));
+  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
   expect(await Promise.race([passed.passed, redis.ping()])).toBe('PONG');
   await markers.note(underWay);
   await pass;
 });
 
+it('the barrier asks Redis for nothing while this process holds the lane', async () => {
+  const looks: string[] = [];
+  const own = watchedMarkers(looks);
+  const pass = barrier({ markers: own }).pass(new AbortController().signal);
+  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
+  await own.note(underWay);
+  await pass;
+  expect(looks).toEqual([]);
+});
+
+it('the barrier is passed by a marker that another process received', async () => {
+  const pass = barrier({ holdsLane: () => false }).pass(new AbortController().signal);
+  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
+  await new LaneMarkers(redis, keys, TOPIC, quiet).note(underWay);
+  await pass;
+  expect(underWay).toHaveLength(1);
+});
+
+it('the barrier is passed by a marker that the owner of the lane before this process received', async () => {
+  const pass = barrier().pass(new AbortController().signal);
+  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
+  await new LaneMarkers(redis, keys, TOPIC, quiet).note(underWay);
+  await pass;
+});
+
 it('the barrier publishes another marker if one was lost', async () => {
   const pass = barrier().pass(new AbortController().signal);
-  await eventually(() => expect(underWay).toHaveLength(2));
+  await eventually('another marker is published', () => expect(underWay).toHaveLength(2));
   await markers.note(underWay.slice(1));
   await pass;
 });
@@ -61,20 +102,11 @@ it('the barrier publishes no second marker while the broker has not acknowledged
     return new Promise(() => undefined);
   };
   const looks: string[] = [];
-  const watched = new Proxy(redis, {
-    get: (target, property) => {
-      if (property === 'exists') looks.push('exists');
-      const value: unknown = Reflect.get(target, property);
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
-  const stalled = new LaneBarrier({
-    ...{ publisher: { publish }, redis: watched, keys, topic: TOPIC, lanes: 1, logger: quiet },
-  });
+  const stalled = barrier({ publisher: { publish }, markers: watchedMarkers(looks), holdsLane: () => false });
   const given = new AbortController();
   const passing = stalled.pass(given.signal);
   // More looks than fit into the time after which another marker would follow.
-  await eventually(() => expect(looks.length).toBeGreaterThan(40));
+  await eventually('Redis has been asked often for the marker', () => expect(looks.length).toBeGreaterThan(40));
   expect(published).toBe(1);
   given.abort();
   await expect(passing).rejects.toThrow('aborted');
@@ -84,18 +116,18 @@ it('callers that ask while another waits share one marker', async () => {
   const one = barrier();
   const { signal } = new AbortController();
   const first = one.pass(signal);
-  await eventually(() => expect(underWay).toHaveLength(1));
+  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
   const later = [one.pass(signal), one.pass(signal), one.pass(signal)];
   await markers.note(underWay.splice(0));
   await first;
-  await eventually(() => expect(underWay).toHaveLength(1));
+  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
   await markers.note(underWay);
   await Promise.all(later);
   expect(underWay).toHaveLength(1);
 });
 
 it('the barrier does not wait if there are several lanes', async () => {
-  await barrier(2).pass(new AbortController().signal);
+  await barrier({ lanes: 2 }).pass(new AbortController().signal);
   expect(underWay).toEqual([]);
 });
 
@@ -113,10 +145,10 @@ it('the barrier drops its marker with the last of its callers, and publishes ano
     underWay.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
     return new Promise(() => undefined);
   };
-  const one = new LaneBarrier({ publisher: { publish }, redis, keys, topic: TOPIC, lanes: 1, logger: quiet });
+  const one = barrier({ publisher: { publish } });
   const callers = [new AbortController(), new AbortController()];
   const passes = callers.map(({ signal }) => one.pass(signal));
-  await eventually(() => expect(published).toHaveLength(1));
+  await eventually('a marker is published', () => expect(published).toHaveLength(1));
   callers[0]?.abort();
   await expect(passes[0]).rejects.toThrow('aborted');
   expect(published[0]?.aborted).toBe(false);
@@ -124,7 +156,7 @@ it('the barrier drops its marker with the last of its callers, and publishes ano
   await expect(passes[1]).rejects.toThrow('aborted');
   expect(published[0]?.aborted).toBe(true);
   const later = one.pass(new AbortController().signal);
-  await eventually(() => expect(underWay).toHaveLength(2));
+  await eventually('another marker is published', () => expect(underWay).toHaveLength(2));
   await markers.note(underWay.slice(1));
   await later;
 });

@@ -5,11 +5,9 @@
  * With several lanes the order is not guaranteed anyway, so the barrier does nothing: an event may be emitted twice, and
  * the next live message through another lane requests a verification.
  */
-import { randomUUID } from 'node:crypto';
 import type { Publisher } from '@app/broker';
-import { backoffMs, counter, pause, type Logger, type Redis } from '@app/platform';
-import type { RegistryKeys } from '@app/registry';
-import { markerText } from '../intake/lane-markers.js';
+import { backoffMs, counter, pause, within, type Logger } from '@app/platform';
+import { markerText, type ExpectedMarker, type LaneMarkers } from '../intake/lane-markers.js';
 
 const passes = counter('lane_barriers', 'Waits for the lane to come up to what was read, by outcome.', {
   outcome: ['passed', 'given-up'],
@@ -22,8 +20,9 @@ const REPEAT_MS = 1000;
 
 export interface BarrierParts {
   publisher: Pick<Publisher, 'publish'>;
-  redis: Redis;
-  keys: RegistryKeys;
+  markers: Pick<LaneMarkers, 'expect' | 'wasNoted'>;
+  /** Whether this process holds the lane, so that the marker comes back here. */
+  holdsLane: () => boolean;
   /** Topic of the service's own that the lanes are subscribed to. */
   topic: string;
   lanes: number;
@@ -72,9 +71,19 @@ export class LaneBarrier {
   }
 
   private async once(over: AbortController): Promise<void> {
-    const { publisher, topic, logger } = this.parts;
+    const { markers, logger } = this.parts;
     const { signal } = over;
-    const id = randomUUID();
+    const marker = markers.expect();
+    const isBack = await this.publishUntilBack(marker, signal).finally(() => marker.forget());
+    if (!isBack && signal.aborted) return;
+    over.abort();
+    passes.inc({ outcome: isBack ? 'passed' : 'given-up' });
+    if (!isBack) logger.warn('the lane does not come up to what was read from the broker; going on without');
+  }
+
+  /** @returns whether it came back before it was given up */
+  private async publishUntilBack(marker: ExpectedMarker, signal: AbortSignal): Promise<boolean> {
+    const { publisher, topic, logger } = this.parts;
     const end = performance.now() + PATIENCE_MS;
     let isPublishing = false;
     // A broker that does not answer gets no second marker: each would take a place among the publishes under way.
@@ -82,7 +91,7 @@ export class LaneBarrier {
       if (isPublishing) return;
       isPublishing = true;
       try {
-        await publisher.publish(topic, markerText(id), { signal });
+        await publisher.publish(topic, markerText(marker.id), { signal });
       } catch (error) {
         logger.warn({ err: error }, 'a marker for the lane could not be published; trying again');
       } finally {
@@ -92,27 +101,25 @@ export class LaneBarrier {
     while (!signal.aborted && performance.now() < end) {
       void publish();
       try {
-        if (await this.seen(id, Math.min(end, performance.now() + REPEAT_MS), signal)) {
-          passes.inc({ outcome: 'passed' });
-          over.abort();
-          return;
-        }
+        if (await this.cameBack(marker, Math.min(end, performance.now() + REPEAT_MS), signal)) return true;
       } catch (error) {
         logger.warn({ err: error }, 'a marker for the lane failed; trying again');
         await pause(REPEAT_MS, signal);
       }
     }
-    if (signal.aborted) return;
-    over.abort();
-    passes.inc({ outcome: 'given-up' });
-    logger.warn('the lane does not come up to what was read from the broker; going on without');
+    return false;
   }
 
-  private async seen(id: string, until: number, signal: AbortSignal): Promise<boolean> {
-    const { redis, keys } = this.parts;
+  /**
+   * Redis is asked from time to time only while another process holds the lane: that process notes the marker there and
+   * cannot notify this one. If this process holds the lane, it is asked once, since the lane may just have been taken over.
+   */
+  private async cameBack(marker: ExpectedMarker, until: number, signal: AbortSignal): Promise<boolean> {
+    const { markers, holdsLane } = this.parts;
     for (let attempt = 0; !signal.aborted && performance.now() < until; attempt++) {
-      if ((await redis.exists(keys.laneMarker(id))) === 1) return true;
-      await pause(backoffMs(attempt, 4, 100), signal);
+      const waitMs = holdsLane() ? until - performance.now() : backoffMs(attempt, 4, 100);
+      if (await within(waitMs, marker.cameBack, signal)) return true;
+      if (!signal.aborted && (await markers.wasNoted(marker.id))) return true;
     }
     return false;
   }

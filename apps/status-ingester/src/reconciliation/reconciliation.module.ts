@@ -19,6 +19,7 @@ import {
 import { Mailboxes } from '@app/sharding';
 import { IntakeModule } from '../intake/intake.module.js';
 import { LaneConnections } from '../intake/lane-connections.js';
+import { LaneMarkers } from '../intake/lane-markers.js';
 import { LaneStrategy } from '../intake/lane.strategy.js';
 import { MemberIdentity } from '../sharding/member-identity.js';
 import { LEASES_REDIS, ShardingModule } from '../sharding/sharding.module.js';
@@ -47,14 +48,17 @@ export const MAINTENANCE_REDIS: NamedConnection = {
     },
     {
       provide: LaneBarrier,
-      inject: [Publisher, REDIS, RegistryKeys, SETTINGS, LOGGER],
+      inject: [Publisher, LaneMarkers, LaneStrategy, SETTINGS, LOGGER],
       useFactory: (
         publisher: Publisher,
-        redis: Redis,
-        keys: RegistryKeys,
+        markers: LaneMarkers,
+        strategy: LaneStrategy,
         { INTAKE_LANES: lanes }: ReconciliationSettings,
         logger: Logger,
-      ) => new LaneBarrier({ publisher, redis, keys, topic: SENTINEL, lanes, logger }),
+      ) => {
+        const holdsLane = (): boolean => strategy.serving.length > 0;
+        return new LaneBarrier({ publisher, markers, holdsLane, topic: SENTINEL, lanes, logger });
+      },
     },
     {
       provide: Verifier,
