@@ -22,6 +22,7 @@ import { EVENTS_REDIS, EventsModule } from './events/events.module.js';
 import { GatewayLifecycle, STARTER_REDIS } from './gateway.lifecycle.js';
 import { gatewayReadiness } from './gateway.readiness.js';
 import type { GatewaySettings } from './gateway.settings.js';
+import { assertGatewayTimes, gatewayTimes } from './gateway.times.js';
 import { Availability } from './http/availability.js';
 import { HttpModule } from './http/http.module.js';
 import { MessagesController } from './messages/messages.controller.js';
@@ -43,6 +44,7 @@ const REQUESTS_REDIS: NamedConnection = { token: REDIS, name: 'gateway', whenAwa
 @Module({})
 export class GatewayModule {
   static wire(settings: GatewaySettings, logger: Logger): DynamicModule {
+    assertGatewayTimes(gatewayTimes(settings));
     return {
       module: GatewayModule,
       imports: [

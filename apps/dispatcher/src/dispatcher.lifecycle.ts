@@ -16,9 +16,7 @@ import {
 } from '@app/platform';
 import { RegistryKeys, WakeUps, openKeySpace } from '@app/registry';
 import { Dispatcher } from './outbound/dispatcher.js';
-
-/** How long the worker may take to close: its drains, and then its connections. */
-const CLOSE_MS = 6000;
+import { CLOSE_MS } from './outbound/outbound-times.js';
 
 @Injectable()
 export class DispatcherLifecycle extends Lifecycle {

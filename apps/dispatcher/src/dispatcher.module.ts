@@ -16,12 +16,14 @@ import { dispatcherReadiness } from './dispatcher.readiness.js';
 import type { DispatcherSettings } from './dispatcher.settings.js';
 import { Dispatcher } from './outbound/dispatcher.js';
 import { OutboundModule, WORKER_REDIS } from './outbound/outbound.module.js';
+import { assertOutboundTimes } from './outbound/outbound-times.js';
 
 const MAIN_REDIS: NamedConnection = { token: REDIS, name: 'dispatcher', whenAway: 'wait' };
 
 @Module({})
 export class DispatcherModule {
   static wire(settings: DispatcherSettings, logger: Logger): DynamicModule {
+    assertOutboundTimes();
     return {
       module: DispatcherModule,
       imports: [

@@ -17,6 +17,7 @@ import { AccountsModule } from './accounts/accounts.module.js';
 import { IngesterLifecycle } from './ingester.lifecycle.js';
 import { ingesterReadiness } from './ingester.readiness.js';
 import type { IngesterSettings } from './ingester.settings.js';
+import { assertIngesterTimes, ingesterTimes } from './ingester.times.js';
 import { IntakeModule } from './intake/intake.module.js';
 import { LaneWatch, type LaneWatchTiming } from './intake/lane-watch.js';
 import { LaneWatchModule } from './intake/lane-watch.module.js';
@@ -40,6 +41,7 @@ const ownership = OwnershipModule.of({ imports: [shard] });
 @Module({})
 export class IngesterModule {
   static wire(settings: IngesterSettings, logger: Logger, laneTiming?: LaneWatchTiming): DynamicModule {
+    assertIngesterTimes(ingesterTimes(settings));
     const laneWatch = LaneWatchModule.of(laneTiming);
     return {
       module: IngesterModule,

@@ -33,6 +33,7 @@ export * from './sampled.js';
 export { describeSettings, section, type SettingDescription } from './setting-docs.js';
 export * from './settings.js';
 export * from './settings.module.js';
+export * from './time-order.js';
 export * from './tokens.js';
 export * from './watched-file.js';
 export * from './within.js';

@@ -39,7 +39,9 @@ describe('within', () => {
 describe('closeWithin', () => {
   const never = (): Promise<never> => new Promise(() => undefined);
   let forced: number;
-  const force = (): void => void forced++;
+  const force = (): void => {
+    forced++;
+  };
 
   beforeEach(() => (forced = 0));
 

@@ -39,8 +39,8 @@ const TEXT_FACTOR = 2;
  * subscriber, and at most this long.
  */
 const LONGEST_PAUSE_MS = 20;
-/** How long a subscriber may take for its last bytes when the gateway stops, in milliseconds: below the least SHUTDOWN_GRACE. */
-const STOP_MS = 500;
+/** How long a subscriber may take for its last bytes when the gateway stops, in milliseconds. */
+export const STREAMS_STOP_MS = 500;
 /** Interval at which all shards are read: a second, or longer if there are more than 32 shards. */
 const READ_ALL_MS = 1000;
 const READ_ALL_MS_PER_SHARD = 31;
@@ -123,7 +123,7 @@ export class EventFeed {
   /** Ends every stream with a last event that says why. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    for (const subscription of this.subscribers) subscription.finish('shutting-down', STOP_MS);
+    for (const subscription of this.subscribers) subscription.finish('shutting-down', STREAMS_STOP_MS);
     this.bell.stop();
     await this.running;
   }

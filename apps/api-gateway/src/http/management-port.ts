@@ -6,7 +6,7 @@ import { holdBodies } from './expectations.js';
 import { onConnect, onParserError } from './parser-errors.js';
 
 /** How long the end waits for answers under way, in milliseconds. */
-const CLOSE_MS = 1000;
+export const MANAGEMENT_CLOSE_MS = 1000;
 
 export interface ManagementSettings {
   HOST: string;
@@ -45,7 +45,7 @@ export class ManagementPort {
     server.closeIdleConnections();
     const closed = new Promise((resolve) => server.close(resolve));
     await closeWithin(
-      CLOSE_MS,
+      MANAGEMENT_CLOSE_MS,
       () => closed,
       () => server.closeAllConnections(),
     );

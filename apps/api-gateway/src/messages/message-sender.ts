@@ -31,14 +31,14 @@ const REFUSALS = valuesOf<Exclude<SendOutcome['kind'], 'accepted'>>({
 const refused = counter('messages_refused', 'Messages refused, by reason.', { reason: REFUSALS });
 
 /** How long a request waits for a reconnect to Redis before it tries again, in milliseconds. */
-const RECONNECT_MS = 250;
+export const RECONNECT_MS = 250;
 /** If Redis answers no request for so long, the caller learns that the outcome is unknown. In milliseconds. */
-const PATIENCE_MS = 900;
+export const ACCEPT_PATIENCE_MS = 900;
 /** Most bytes of payloads, and most messages, of one script: other requests run between the scripts of a large batch. */
 const MOST_AT_ONCE = { bytes: 1_048_576, messages: 250 };
 /** Number of tries of a wake-up, and the time between them; then the shard's housekeeping repeats it. */
-const WAKE_TRIES = 4;
-const WAKE_AGAIN_MS = 500;
+export const WAKE_TRIES = 4;
+export const WAKE_RETRY_MS = 500;
 
 export type SendOutcome =
   | AcceptOutcome
@@ -111,7 +111,7 @@ export class MessageSender {
 
   private async wake(shards: readonly number[]): Promise<void> {
     try {
-      await retry(() => this.wakeUps.wake(shards), { backoff: () => WAKE_AGAIN_MS, tries: WAKE_TRIES });
+      await retry(() => this.wakeUps.wake(shards), { backoff: () => WAKE_RETRY_MS, tries: WAKE_TRIES });
     } catch (error) {
       this.logger.warn({ err: error, shards }, 'wake-up failed; housekeeping repeats it');
     }
@@ -137,7 +137,7 @@ export class MessageSender {
     account: string | undefined,
     charge: Charge,
   ): Promise<Accepting | Unknown> {
-    const patience = this.progress.begin(PATIENCE_MS);
+    const patience = this.progress.begin(ACCEPT_PATIENCE_MS);
     const ask = (): Promise<Accepting> => patience.wait(this.messages.accept(shard, messages, account, charge));
     try {
       return await ask().catch(async (error: unknown) => {

@@ -3,11 +3,10 @@ import { Worker } from 'bullmq';
 import { closeWithin, counter, sharedAbort, type Logger, type Redis } from '@app/platform';
 import { WAKE_UP_QUEUE, type RegistryKeys, type WakeUp, type WakeUps } from '@app/registry';
 import { DrainRun, type DrainParts, type RunEnd } from './drain.js';
+import { GIVE_UP_MS, LOCK_MS, LOCK_RENEWAL_MS, STALLED_CHECK_MS } from './outbound-times.js';
 
 const failed = counter('drains_failed', 'Drain runs that ended with an error.');
 
-/** Lock of a job: a dispatcher that dies delays its shards by this; a living one renews it at half of this. In milliseconds. */
-const LOCK_MS = 5000;
 /** How often a stalled job is run again before it is dropped; the shard's housekeeping then wakes the shard again. */
 const MAX_STALLED = 100;
 
@@ -41,8 +40,8 @@ export class Dispatcher {
         // No shard waits for another one.
         concurrency: shardCount,
         lockDuration: LOCK_MS,
-        // A stalled job is found by the second check after its lock expired.
-        stalledInterval: 1000,
+        lockRenewTime: LOCK_RENEWAL_MS,
+        stalledInterval: STALLED_CHECK_MS,
         maxStalledCount: MAX_STALLED,
         // After an error of Redis; the default is 15 s.
         runRetryDelay: 1000,
@@ -62,12 +61,12 @@ export class Dispatcher {
     await this.worker.waitUntilReady();
   }
 
-  /** Takes no new jobs, and gives up runs that wait for the broker: at once if it is away, else after 3 s. */
+  /** Takes no new jobs, and gives up runs that wait for the broker: at once if it is away, else after `GIVE_UP_MS`. */
   async stop(): Promise<void> {
     await this.worker?.pause(true);
     const closed = this.worker?.close();
     await closeWithin(
-      this.runs.publisher.connected ? 3000 : 0,
+      this.runs.publisher.connected ? GIVE_UP_MS : 0,
       () => closed,
       () => this.stopping.abort(),
     );

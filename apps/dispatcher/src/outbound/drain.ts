@@ -17,6 +17,7 @@ import {
   type Outboxes,
   type Settlement,
 } from '@app/registry';
+import { CLAIM_MS, LATE_MS, RUN_MS } from './outbound-times.js';
 import type { Semaphore } from './semaphore.js';
 
 const drains = counter('drains', 'Drains of an outbox, by how they ended.', {
@@ -32,15 +33,6 @@ const sentAfter = secondsHistogram(
   'Time from the acceptance of a message to the PUBACK of its publish.',
 );
 
-/**
- * What a claim is worth publishing for: past it, a process that was frozen may have been taken for dead. The publisher
- * looks at it when it writes the packet.
- */
-const CLAIM_MS = 2500;
-/** A run that still has work after this ends, and is queued again: so other dispatchers get their share of busy shards. */
-const RUN_MS = 1000;
-/** What has not come back after this is not waited for alone: the run looks after the others of its shard. */
-const LATE_MS = 250;
 /** Waits between tries of a Redis that refuses; one that is away is waited for by the connection itself. */
 const REFUSED_MS = { first: 100, most: 5000 };
 

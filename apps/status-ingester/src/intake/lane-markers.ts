@@ -8,8 +8,8 @@ import { boundedWrite, type Logger, type Redis } from '@app/platform';
 import type { RegistryKeys } from '@app/registry';
 
 const PREFIX = 'marker ';
-/** Time to live of a noted marker in Redis. */
-const NOTED_MS = 60_000;
+/** Time to live of a noted marker in Redis: longer than any process waits before it asks for one. */
+export const MARKER_KEPT_MS = 120_000;
 /** Most markers that are noted in one batch: bounds what a flood of markers costs Redis. */
 const MOST_NOTED = 64;
 const UUID_LENGTH = 36;
@@ -67,7 +67,7 @@ export class LaneMarkers {
     }
     try {
       for (const id of unexpected.slice(-MOST_NOTED)) {
-        await boundedWrite(this.redis, 'SET', this.keys.laneMarker(id), '1', 'PX', NOTED_MS);
+        await boundedWrite(this.redis, 'SET', this.keys.laneMarker(id), '1', 'PX', MARKER_KEPT_MS);
       }
     } catch (error) {
       this.logger.warn({ err: error }, 'could not note markers of a lane; their senders publish others');

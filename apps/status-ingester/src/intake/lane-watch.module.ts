@@ -13,7 +13,7 @@ import { LaneWatch, type LaneWatchTiming } from './lane-watch.js';
 import { LaneStrategy } from './lane.strategy.js';
 
 /** A marker may wait in a lane until another ingester has taken the lane over: `LEASE_TIME` and a moment. */
-function watchTiming(leaseMs: number): LaneWatchTiming {
+export function watchTiming(leaseMs: number): LaneWatchTiming {
   return { everyMs: 5000, answerMs: 15_000 + leaseMs };
 }
 

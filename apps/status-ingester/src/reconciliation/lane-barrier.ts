@@ -14,9 +14,9 @@ const passes = counter('lane_barriers', 'Waits for the lane to come up to what w
 });
 
 /** The lane may change its owner, have a backlog, or be without the broker. After this time the reading is applied all the same. */
-const PATIENCE_MS = 60_000;
+export const BARRIER_PATIENCE_MS = 60_000;
 /** A marker may be lost like any other message, so that another follows. */
-const REPEAT_MS = 1000;
+export const BARRIER_REPEAT_MS = 1000;
 
 export interface BarrierParts {
   publisher: Pick<Publisher, 'publish'>;
@@ -84,7 +84,7 @@ export class LaneBarrier {
   /** @returns whether it came back before it was given up */
   private async publishUntilBack(marker: ExpectedMarker, signal: AbortSignal): Promise<boolean> {
     const { publisher, topic, logger } = this.parts;
-    const end = performance.now() + PATIENCE_MS;
+    const end = performance.now() + BARRIER_PATIENCE_MS;
     let isPublishing = false;
     // A broker that does not answer gets no second marker: each would take a place among the publishes under way.
     const publish = async (): Promise<void> => {
@@ -101,10 +101,10 @@ export class LaneBarrier {
     while (!signal.aborted && performance.now() < end) {
       void publish();
       try {
-        if (await this.cameBack(marker, Math.min(end, performance.now() + REPEAT_MS), signal)) return true;
+        if (await this.cameBack(marker, Math.min(end, performance.now() + BARRIER_REPEAT_MS), signal)) return true;
       } catch (error) {
         logger.warn({ err: error }, 'a marker for the lane failed; trying again');
-        await pause(REPEAT_MS, signal);
+        await pause(BARRIER_REPEAT_MS, signal);
       }
     }
     return false;
@@ -119,7 +119,7 @@ export class LaneBarrier {
     for (let attempt = 0; !signal.aborted && performance.now() < until; attempt++) {
       const waitMs = holdsLane() ? until - performance.now() : backoffMs(attempt, 4, 100);
       if (await within(waitMs, marker.cameBack, signal)) return true;
-      if (!signal.aborted && (await markers.wasNoted(marker.id))) return true;
+      if (await markers.wasNoted(marker.id)) return true;
     }
     return false;
   }

@@ -14,8 +14,8 @@ import {
 import { Sweep, type SweepDependencies } from './sweep.js';
 
 /** A sweep whose worker died is run again after this at the latest, and a second or two. */
-const LOCK_MS = 10_000;
-const STALLED_CHECK_MS = 2000;
+export const JOB_LOCK_MS = 10_000;
+export const JOB_STALLED_CHECK_MS = 2000;
 /** Safe to repeat, so there is no number of deaths after which it is given up. */
 const MAX_STALLED = 1_000_000;
 /** A sweep that could not read everything is followed by another after this. */
@@ -46,8 +46,8 @@ export class MaintenanceWorker {
     this.worker = new Worker<MaintenanceJob, void>(MAINTENANCE_QUEUE, (job, _token, lost) => this.run(job, lost), {
       connection: workerRedis,
       prefix: keys.queuePrefix,
-      lockDuration: LOCK_MS,
-      stalledInterval: STALLED_CHECK_MS,
+      lockDuration: JOB_LOCK_MS,
+      stalledInterval: JOB_STALLED_CHECK_MS,
       maxStalledCount: MAX_STALLED,
       settings: { backoffStrategy: maintenanceBackoffMs },
     });

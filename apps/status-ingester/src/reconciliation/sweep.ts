@@ -19,7 +19,7 @@ import { SweepReading, type ReadingDependencies } from './sweep-reading.js';
 import { SweepReport, type ReportDependencies } from './sweep-report.js';
 
 /** Results that have not come by then are left to the shards: their to-dos bring them about. */
-const NO_PROGRESS_MS = 15_000;
+export const NO_PROGRESS_MS = 15_000;
 
 export interface SweepDependencies
   extends ReadingDependencies, ReportDependencies, Omit<ComparingDependencies, 'severalTopics'> {

@@ -44,9 +44,9 @@ const duration = secondsHistogram('verification_duration', 'Time from a request 
 /** Requests within this time after the first belong to the same verification, in milliseconds. */
 const DEBOUNCE_MS = 100;
 /** What is absent is read again after this, in milliseconds. */
-const ABSENT_AGAIN_MS = 500;
+export const ABSENT_AGAIN_MS = 500;
 /** A result that was not applied within this is read again. */
-const LOST_MS = 5000;
+export const RESULT_LOST_MS = 5000;
 /** Most clients remembered here; the others' to-dos come up again. */
 const MOST_PENDING = 20_000;
 const MOST_SUSPECTS = 1000;
@@ -276,7 +276,7 @@ export class Verifier {
       );
       mine.forEach((verification, i) => {
         this.suspects.delete(verification.clientId);
-        if (i < room) verification.dueAt = now + LOST_MS;
+        if (i < room) verification.dueAt = now + RESULT_LOST_MS;
         else this.again(verification);
       });
     }
@@ -323,7 +323,7 @@ export class Verifier {
         this.wake = undefined;
         resolve();
       };
-      const timer = setTimeout(done, Math.min(Math.max(0, ms), LOST_MS));
+      const timer = setTimeout(done, Math.min(Math.max(0, ms), RESULT_LOST_MS));
       this.wake = forWork || this.stopping.signal.aborted ? done : undefined;
     });
   }

@@ -16,7 +16,7 @@ const forgottenEarly = counter(
 );
 
 /** A message becomes `expired` within a second of its time. */
-const INTERVAL_MS = 500;
+export const HOUSEKEEPING_MS = 500;
 /** Most batches of a shard in one round; the next round continues. */
 const MOST_BATCHES = 20;
 
@@ -33,7 +33,7 @@ export class Housekeeping {
   ) {}
 
   start(): void {
-    this.timer = setInterval(() => this.tick(), INTERVAL_MS);
+    this.timer = setInterval(() => this.tick(), HOUSEKEEPING_MS);
   }
 
   async stop(): Promise<void> {

@@ -69,11 +69,11 @@ export interface ToDoDependencies {
 }
 
 /** Limits of to-dos that publish, and of those that need Redis only: a broker that is away must not block the latter. */
-const PUBLISH = { most: 500, timeoutMs: 30_000 } as const;
-const REDIS = { most: 500, timeoutMs: 10_000 } as const;
+export const PUBLISH_LIMITS = { most: 500, timeoutMs: 30_000 } as const;
+export const REDIS_LIMITS = { most: 500, timeoutMs: 10_000 } as const;
 
 /** Longest time between reading that a client has left a topic, and removing its retained message there. */
-const CLEAR_WITHIN_MS = 500;
+export const CLEAR_WITHIN_MS = 500;
 
 export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
   const { verifier, accounts, refusals, wakeUps, outboxes, directory, mailboxes, publisher, outTopic, logger } =
@@ -88,7 +88,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
   return {
     // The drain script removes it.
     wake: {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'itself',
       run: async (_todo, { grant }) => {
         await wakeUps.wake([grant.index]);
@@ -96,7 +96,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
       },
     },
     reply: {
-      ...PUBLISH,
+      ...PUBLISH_LIMITS,
       removedBy: 'runner',
       run: async ({ client_id, reply, message_id }, run) => {
         const text = encodeAnswer(reply, message_id);
@@ -108,7 +108,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
     },
     // The scripts of `Refusals` remove it, or postpone it until the client may be answered again.
     refuse: {
-      ...PUBLISH,
+      ...PUBLISH_LIMITS,
       removedBy: 'itself',
       run: async ({ client_id }, run) => {
         const { grant } = run;
@@ -123,7 +123,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
       },
     },
     'message-error': {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'runner',
       run: async ({ client_id, in_response_to: message_id, details }, { grant }) => {
         const mayEmit = limits.takeEvent(client_id, Date.now());
@@ -141,7 +141,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
       },
     },
     'clear-retained': {
-      ...PUBLISH,
+      ...PUBLISH_LIMITS,
       removedBy: 'runner',
       run: async ({ client_id, status_topic }, run) => {
         const [connection] = await directory.load(run.grant.index, [client_id]);
@@ -156,7 +156,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
     },
     // The result removes it when it is applied.
     verify: {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'itself',
       run: ({ client_id }, { grant }) => {
         verifier.request(grant, [{ clientId: client_id, reason: 'again' }]);
@@ -164,21 +164,21 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
       },
     },
     confirm: {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'runner',
       run: async (todo, { grant }) =>
         (await send(grant, todo, { do: 'verify', reason: todo.after ?? 'goodbye' })) ? 'done' : 'later',
     },
     // The command removes it, or postpones it.
     forget: {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'itself',
       run: async (todo, { grant }) =>
         (await send(grant, todo, { do: 'forget', overdue: true })) ? 'passed-on' : 'later',
     },
     // If accounts are in use, the answer removes it, or postpones it.
     account: {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'runner',
       run: ({ client_id }, { grant }) => {
         accounts?.ask(grant, client_id);
@@ -187,12 +187,12 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
     },
     // The command removes it, or postpones it.
     'emit-waiting': {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'itself',
       run: async (todo, { grant }) => ((await send(grant, todo, { do: 'emit-waiting' })) ? 'passed-on' : 'later'),
     },
     'fail-moved': {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'runner',
       run: async ({ client_id }, { grant }) => {
         const failed = await outboxes.failMoved(grant.index, client_id);
@@ -203,7 +203,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
     },
     // The command removes it, or postpones it.
     flush: {
-      ...REDIS,
+      ...REDIS_LIMITS,
       removedBy: 'itself',
       run: async (todo, { grant }) => ((await send(grant, todo, { do: 'flush' })) ? 'passed-on' : 'later'),
     },

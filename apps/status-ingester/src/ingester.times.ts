@@ -1,0 +1,103 @@
+/** Times of an ingester that depend on each other, settings among them; checked before anything is opened. In milliseconds. */
+import { assertTimeOrder, type TimeOrder } from '@app/platform';
+import { TODO_GRACE_MS, WAKE_AGAIN_MS } from '@app/registry';
+import type { IngesterSettings } from './ingester.settings.js';
+import { MARKER_KEPT_MS } from './intake/lane-markers.js';
+import { watchTiming } from './intake/lane-watch.module.js';
+import { BARRIER_PATIENCE_MS, BARRIER_REPEAT_MS } from './reconciliation/lane-barrier.js';
+import { JOB_LOCK_MS, JOB_STALLED_CHECK_MS } from './reconciliation/maintenance-worker.js';
+import { NO_PROGRESS_MS } from './reconciliation/sweep.js';
+import { ABSENT_AGAIN_MS, RESULT_LOST_MS } from './reconciliation/verifier.js';
+import { HOUSEKEEPING_MS } from './shard/housekeeping.js';
+import { CLEAR_WITHIN_MS, PUBLISH_LIMITS, REDIS_LIMITS } from './shard/todo-catalogue.js';
+
+const CONSTANTS = {
+  MARKER_KEPT_MS,
+  BARRIER_REPEAT_MS,
+  BARRIER_PATIENCE_MS,
+  JOB_STALLED_CHECK_MS,
+  JOB_LOCK_MS,
+  NO_PROGRESS_MS,
+  ABSENT_AGAIN_MS,
+  RESULT_LOST_MS,
+  HOUSEKEEPING_MS,
+  TODO_GRACE_MS,
+  WAKE_AGAIN_MS,
+  CLEAR_WITHIN_MS,
+  'PUBLISH_LIMITS.timeoutMs': PUBLISH_LIMITS.timeoutMs,
+  'REDIS_LIMITS.timeoutMs': REDIS_LIMITS.timeoutMs,
+};
+export type IngesterTime = keyof typeof CONSTANTS | 'LEASE_TIME' | 'watchTiming.answerMs';
+export type IngesterTimes = Readonly<Record<IngesterTime, number>>;
+
+const ORDERS: readonly TimeOrder<IngesterTime>[] = [
+  {
+    time: 'LEASE_TIME',
+    atMost: 'watchTiming.answerMs',
+    because: 'a marker may wait for a lane that another ingester takes over',
+  },
+  {
+    time: 'watchTiming.answerMs',
+    atMost: 'MARKER_KEPT_MS',
+    because: 'the watch over the lanes asks Redis for its marker after that time',
+  },
+  {
+    time: 'LEASE_TIME',
+    atMost: 'BARRIER_PATIENCE_MS',
+    because: 'the barrier waits for a lane that another ingester takes over',
+  },
+  {
+    time: 'BARRIER_REPEAT_MS',
+    atMost: 'MARKER_KEPT_MS',
+    because: 'the barrier asks Redis for its marker that often',
+  },
+  {
+    time: 'BARRIER_REPEAT_MS',
+    atMost: 'BARRIER_PATIENCE_MS',
+    because: 'a marker that was lost must be published again before the barrier is given up',
+  },
+  {
+    time: 'JOB_STALLED_CHECK_MS',
+    atMost: 'JOB_LOCK_MS',
+    because: 'a sweep whose worker died is to be run again soon after its lock has ended',
+  },
+  {
+    time: 'ABSENT_AGAIN_MS',
+    atMost: 'RESULT_LOST_MS',
+    because: 'the second read of an absent client belongs to the same verification',
+  },
+  {
+    time: 'RESULT_LOST_MS',
+    atMost: 'WAKE_AGAIN_MS',
+    because: 'a result that was lost is to be read again before the to-do of its verification comes up again',
+  },
+  {
+    time: 'RESULT_LOST_MS',
+    atMost: 'NO_PROGRESS_MS',
+    because: 'a result that was lost is to be read again before its sweep goes on without it',
+  },
+  {
+    time: 'HOUSEKEEPING_MS',
+    atMost: 'TODO_GRACE_MS',
+    because: 'to-dos that lost their owner are to be found soon after their grace',
+  },
+  {
+    time: 'REDIS_LIMITS.timeoutMs',
+    atMost: 'WAKE_AGAIN_MS',
+    because: 'a to-do that hangs must be given up before it comes up again',
+  },
+  {
+    time: 'CLEAR_WITHIN_MS',
+    atMost: 'PUBLISH_LIMITS.timeoutMs',
+    because: 'the removal of a retained message must be late before its to-do is given up',
+  },
+];
+
+export function ingesterTimes({ LEASE_TIME }: Pick<IngesterSettings, 'LEASE_TIME'>): IngesterTimes {
+  return { ...CONSTANTS, LEASE_TIME, 'watchTiming.answerMs': watchTiming(LEASE_TIME).answerMs };
+}
+
+/** @throws RangeError if two of the times do not fit each other */
+export function assertIngesterTimes(times: IngesterTimes): void {
+  assertTimeOrder(times, ORDERS);
+}
