@@ -9,7 +9,7 @@ function entries(count: number, characters: number): MailboxEntry[] {
   return Array.from({ length: count }, (_, i) => ({ id: `${i}-0`, text }));
 }
 
-it('grows with a backlog of small entries, and only with a backlog', () => {
+it('the batch size grows with a backlog of small entries, and falls without one', () => {
   const size = new AdaptiveBatchSize();
   const counts: number[] = [];
   for (let i = 0; i < 5; i++) {
@@ -21,19 +21,19 @@ it('grows with a backlog of small entries, and only with a backlog', () => {
   expect(size.count).toBe(16);
 });
 
-it('lets a backlog be read on at once, and else some more come', () => {
+it('the next read waits only if there is no backlog', () => {
   const size = new AdaptiveBatchSize();
   expect(size.recordRead([entries(16, 100)], 32)).toBe(0);
   expect(size.recordRead([entries(31, 100)], 32)).toBeGreaterThan(0);
 });
 
-it('falls to one where a single entry of each shard fills the budget', () => {
+it('the batch size falls to one if a single entry of each shard fills the budget', () => {
   const size = new AdaptiveBatchSize();
   size.recordRead([entries(16, 1024 * 1024)], 64);
   expect(size.count).toBe(1);
 });
 
-it('lets the next read of entries like the last ones stay within the budget', () => {
+it('the batch size keeps the next read within the budget if its entries are like the last ones', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 4096 }),

@@ -3,7 +3,7 @@ import { assign, type Holder } from './assignment.js';
 import type { MemberHealth } from './member-health.js';
 
 const ids = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 12 });
-/** Members that hold whatever they believe to hold: overlapping, too much, nothing, or what does not exist. */
+/** Members that announce any holdings: overlapping ones, too many, none, or resources that do not exist. */
 const anyMembers = ids.chain((names) =>
   fc.tuple(
     ...names.map((id) =>
@@ -16,7 +16,7 @@ const anyMembers = ids.chain((names) =>
     ),
   ),
 );
-/** Members that hold what an earlier assignment gave them. */
+/** Members that hold what an earlier assignment assigned to them. */
 const settled = fc.tuple(ids, fc.integer({ min: 0, max: 70 })).map(([names, count]) => ({
   count,
   members: follow(
@@ -26,46 +26,46 @@ const settled = fc.tuple(ids, fc.integer({ min: 0, max: 70 })).map(([names, coun
 }));
 
 function follow(members: readonly Holder[], count: number): Holder[] {
-  const wanted = assign(members, count);
+  const assigned = assign(members, count);
   return members.map((member) => ({
     ...member,
-    holds: [...wanted.keys()].filter((index) => wanted[index] === member.id),
+    holds: [...assigned.keys()].filter((index) => assigned[index] === member.id),
   }));
 }
 
-function ableOf(members: readonly Holder[]): Holder[] {
+function eligibleOf(members: readonly Holder[]): Holder[] {
   const staying = members.filter(({ draining }) => !draining);
   const fit = staying.filter(({ fitness }) => fitness !== 'unfit');
   return fit.length === 0 ? staying : fit;
 }
 
-function loads(wanted: readonly (string | undefined)[], members: readonly Holder[]): number[] {
-  return members.map(({ id }) => wanted.filter((one) => one === id).length);
+function loads(assigned: readonly (string | undefined)[], members: readonly Holder[]): number[] {
+  return members.map(({ id }) => assigned.filter((one) => one === id).length);
 }
 
 function moved(before: readonly (string | undefined)[], after: readonly (string | undefined)[]): number {
   return after.filter((id, index) => id !== before[index]).length;
 }
 
-describe('the assignment', () => {
-  it('gives everything to members that are not draining, and fit where any is, balanced within one, whatever they hold', () => {
+describe('assign', () => {
+  it('assigns everything to eligible members, and their shares differ by one at most, for any holdings', () => {
     fc.assert(
       fc.property(anyMembers, fc.integer({ min: 0, max: 70 }), (members, count) => {
-        const wanted = assign(members, count);
-        expect(wanted).toHaveLength(count);
-        const able = ableOf(members);
-        if (able.length === 0) {
-          expect(wanted.every((id) => id === undefined)).toBe(true);
+        const assigned = assign(members, count);
+        expect(assigned).toHaveLength(count);
+        const eligible = eligibleOf(members);
+        if (eligible.length === 0) {
+          expect(assigned.every((id) => id === undefined)).toBe(true);
           return;
         }
-        const counts = loads(wanted, able);
+        const counts = loads(assigned, eligible);
         expect(counts.reduce((sum, n) => sum + n, 0)).toBe(count);
         expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
       }),
     );
   });
 
-  it('is the same for every member, in whatever order it has heard of the others', () => {
+  it('does not depend on the order of the members', () => {
     fc.assert(
       fc.property(
         anyMembers.chain((members) =>
@@ -77,7 +77,7 @@ describe('the assignment', () => {
     );
   });
 
-  it('moves nothing where nothing has changed', () => {
+  it('moves nothing if nothing has changed', () => {
     fc.assert(
       fc.property(settled, ({ members, count }) => {
         expect(moved(assign(members, count), assign(follow(members, count), count))).toBe(0);
@@ -85,7 +85,7 @@ describe('the assignment', () => {
     );
   });
 
-  it('moves to a member that joins its share, and nothing else', () => {
+  it('moves its share to a member that joins, and nothing else', () => {
     fc.assert(
       fc.property(settled, fc.string({ minLength: 7, maxLength: 8 }), ({ members, count }, id) => {
         const before = assign(members, count);
@@ -97,7 +97,7 @@ describe('the assignment', () => {
     );
   });
 
-  it.each(['leaves', 'drains'] as const)('moves what a member that %s had, and nothing else', (how) => {
+  it.each(['leaves', 'drains'] as const)('moves what a member that %s held, and nothing else', (how) => {
     fc.assert(
       fc.property(settled, fc.nat(), ({ members, count }, pick) => {
         fc.pre(members.length > 1);
@@ -113,27 +113,27 @@ describe('the assignment', () => {
     );
   });
 
-  it('moves no more than balance asks for, whatever is held', () => {
+  it('moves no more than balance needs, for any holdings', () => {
     fc.assert(
       fc.property(anyMembers, fc.integer({ min: 0, max: 70 }), (members, count) => {
-        const able = ableOf(members).sort((a, b) => (a.id < b.id ? -1 : 1));
-        fc.pre(able.length > 0);
+        const eligible = eligibleOf(members).sort((a, b) => (a.id < b.id ? -1 : 1));
+        fc.pre(eligible.length > 0);
         const taken = new Set<number>();
-        const held = able.map(({ holds }) => {
+        const held = eligible.map(({ holds }) => {
           const own = holds.filter((index) => index < count && !taken.has(index));
           own.forEach((index) => taken.add(index));
           return own.length;
         });
-        // The most that can stay: each keeps its share at most, the larger shares with those who hold most.
-        const floor = Math.floor(count / able.length);
-        const larger = count % able.length;
+        // The most that can stay: no member keeps more than its share, and those that hold the most have the larger shares.
+        const floor = Math.floor(count / eligible.length);
+        const larger = count % eligible.length;
         const stay = held
           .toSorted((a, b) => b - a)
           .reduce((sum, n, i) => sum + Math.min(n, floor + (i < larger ? 1 : 0)), 0);
-        const wanted = assign(members, count);
+        const assigned = assign(members, count);
         const holder = new Map<number, string>();
-        for (const { id, holds } of able) for (const index of holds) if (!holder.has(index)) holder.set(index, id);
-        const stayed = wanted.filter((id, index) => id !== undefined && holder.get(index) === id).length;
+        for (const { id, holds } of eligible) for (const index of holds) if (!holder.has(index)) holder.set(index, id);
+        const stayed = assigned.filter((id, index) => id !== undefined && holder.get(index) === id).length;
         expect(stayed).toBe(stay);
       }),
     );

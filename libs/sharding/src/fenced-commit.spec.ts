@@ -35,7 +35,7 @@ async function waiting(): Promise<string[]> {
 
 const key = (name: string): string => `${keys.shard(SHARD)}:${name}`;
 
-describe('a commit of the present owner', () => {
+describe('a commit by the owner of the shard', () => {
   it('applies its writes, advances the position and trims the mailbox', async () => {
     const grant = await own(1);
     await fill('5-0', '5-1', '6-0');
@@ -50,14 +50,14 @@ describe('a commit of the present owner', () => {
     expect(await waiting()).toEqual(['6-0']);
   });
 
-  it('trims to exactly the entries that follow, however large the number in the id is', async () => {
+  it('keeps exactly the entries after it, also if the number in the id is large', async () => {
     const grant = await own(1);
     await fill('5-9007199254740993', '5-9007199254740994');
     await commits.commit(grant, '0-0', '5-9007199254740993', []);
     expect(await waiting()).toEqual(['5-9007199254740994']);
   });
 
-  it('stands at 0-0 before the first', async () => {
+  it('starts from position 0-0 if there was none before', async () => {
     expect(await commits.position(SHARD)).toBe('0-0');
   });
 
@@ -71,7 +71,7 @@ describe('a commit of the present owner', () => {
     expect(await redis.lrange(key('list'), 0, -1)).toEqual(['b', 'c']);
   });
 
-  it('leaves position and mailbox alone where it does not advance', async () => {
+  it('changes neither position nor mailbox if it does not advance', async () => {
     const grant = await own(1);
     await fill('5-0');
     const outcome = await commits.commit(grant, '0-0', '0-0', [{ command: ['SET', key('a'), 'x'] }]);
@@ -81,7 +81,7 @@ describe('a commit of the present owner', () => {
     expect(await redis.exists(keys.position(SHARD))).toBe(0);
   });
 
-  it('does a guarded write only where its key exists, and tells which were done', async () => {
+  it('does a guarded write only if its key exists, and reports which writes were done', async () => {
     const grant = await own(1);
     await redis.set(key('there'), '1');
     const outcome = await commits.commit(grant, '0-0', '1-0', [
@@ -95,14 +95,14 @@ describe('a commit of the present owner', () => {
     expect(await redis.lrange(key('done'), 0, -1)).toEqual(['first', 'unguarded']);
   });
 
-  it('takes a write of as many arguments as are allowed', async () => {
+  it('accepts a write with the most arguments that are allowed', async () => {
     const grant = await own(1);
     const members = Array.from({ length: MAX_WRITE_ARGS - 2 }, (_, i) => `m${i}`);
     await commits.commit(grant, '0-0', '1-0', [{ command: ['SADD', key('set'), ...members] }]);
     expect(await redis.scard(key('set'))).toBe(members.length);
   });
 
-  it('refuses a write of more arguments before anything is sent', async () => {
+  it('refuses a write with more arguments before anything is sent', async () => {
     const grant = await own(1);
     const members = Array.from({ length: MAX_WRITE_ARGS - 1 }, (_, i) => `m${i}`);
     const commit = commits.commit(grant, '0-0', '1-0', [
@@ -114,9 +114,9 @@ describe('a commit of the present owner', () => {
   });
 });
 
-describe('a commit of a former owner', () => {
+describe('a commit by a former owner', () => {
   it.each(['a newer epoch', 'the same epoch of another boot', 'nobody'])(
-    'is refused where the owner is %s, and changes nothing',
+    'is refused if the owner is %s, and changes nothing',
     async (owner) => {
       const stale = await own(1, 'mine');
       await fill('5-0');
@@ -131,7 +131,7 @@ describe('a commit of a former owner', () => {
     },
   );
 
-  it('is refused as stale even where it would be a repetition', async () => {
+  it('is refused as stale even if it repeats an earlier commit', async () => {
     const stale = await own(1);
     await commits.commit(stale, '0-0', '5-0', []);
     await own(2);
@@ -139,8 +139,8 @@ describe('a commit of a former owner', () => {
   });
 });
 
-describe('a commit that does not fit the position', () => {
-  it('is told that it is a repetition where an earlier try got through, and is not applied twice', async () => {
+describe('a commit that does not start from the position of the shard', () => {
+  it('is reported as repeated if an earlier attempt was applied, and is not applied twice', async () => {
     const grant = await own(1);
     const writes = [{ command: ['INCR', key('count')] }];
     await commits.commit(grant, '0-0', '5-0', writes);
@@ -164,7 +164,7 @@ describe('a commit that does not fit the position', () => {
     expect(await waiting()).toEqual(['6-0', '7-0']);
   });
 
-  it('is refused without an advance as well', async () => {
+  it('is refused even if it does not advance', async () => {
     const grant = await own(1);
     await commits.commit(grant, '0-0', '5-0', []);
     await expect(commits.commit(grant, '4-0', '4-0', [{ command: ['SET', key('a'), 'x'] }])).rejects.toThrow(

@@ -1,6 +1,6 @@
 /**
- * Leases, mailbox and fenced commit against a model of a few lines: whatever zombies, retries and new owners do in
- * whatever order, nothing is appended twice, nothing is committed by a stale owner, and positions only grow.
+ * Leases, mailboxes and fenced commits, compared with a small model: in any order of steps of former owners, retries and new
+ * owners, nothing is appended twice, no stale owner commits, and positions only rise.
  */
 import fc from 'fast-check';
 import type { Redis } from '@app/platform';
@@ -13,7 +13,7 @@ import { ShardingKeys } from './sharding-keys.js';
 
 const SHARDS = 2;
 const LIMIT = 6;
-/** Longer than the test: leases end when a step says so. */
+/** Longer than the test: a lease expires only in a step `expire`. */
 const LEASE_MS = 60_000;
 
 let redis: Redis;
@@ -25,17 +25,17 @@ const BOOTS = ['a', 'b'] as const;
 type Boot = (typeof BOOTS)[number];
 
 type Step =
-  /** `lane`: undefined is the owner that announced itself last. */
+  /** `lane`: undefined for the owner that announced itself last. */
   | { do: 'announce'; lane: Grant | undefined }
   | { do: 'append'; lane: Grant | undefined; sequence: number; counts: number[] }
-  /** Redis loses a shard's lane marks. */
+  /** Redis loses a shard's lane fences. */
   | { do: 'lose'; shard: number }
   | { do: 'send'; shard: number }
   | { do: 'acquire'; shard: number; boot: Boot }
-  /** Time passes, and Redis ends the lease. */
+  /** The lease expires in Redis. */
   | { do: 'expire'; shard: number }
   | { do: 'renew' | 'release'; shard: number; owner: number }
-  /** `owner`: 0 is the newest, 1 the one before. `from`: 0 is where the shard stands, 1 an entry before. */
+  /** `owner`: 0 for the newest, 1 for the one before. `from`: 0 for the shard's position, 1 for a wrong one. */
   | { do: 'commit'; shard: number; owner: number; from: number; count: number }
   | { do: 'repeat'; shard: number; owner: number };
 
@@ -44,7 +44,7 @@ const owner = fc.oneof(
   { weight: 4, arbitrary: fc.constant(0) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 3 }) },
 );
-/** Two boots may have the same epoch if Redis has lost its counters in between. */
+/** Two boots can have the same epoch if Redis has lost its counters. */
 const laneOwner = fc
   .tuple(fc.integer({ min: 1, max: 4 }), fc.constantFrom(...BOOTS))
   .map(([epoch, boot]) => lane(epoch, boot));
@@ -82,17 +82,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 interface ModelShard {
-  /** Who has announced itself, and what it appended last. */
-  mark: { lane: Grant; sequence: number } | undefined;
-  /** Bodies that wait, with the ids Redis gave them. */
+  /** The owner that has announced itself, and the sequence number of its last append. */
+  announced: { lane: Grant; sequence: number } | undefined;
+  /** The entries that wait, with the ids that Redis gave them. */
   mailbox: { id: string; body: string }[];
   applied: string[];
   position: string;
-  /** Where the shard stood before its last commit, and what that commit was. */
+  /** The last commit, and the position before it. */
   last: { from: string; to: string; writes: string[] } | undefined;
-  /** All that were ever given, the newest last. */
+  /** All grants there have been, the newest last. */
   grants: Grant[];
-  /** Whether the newest grant holds. */
+  /** Whether the newest grant is still valid. */
   held: boolean;
 }
 
@@ -102,7 +102,7 @@ class World {
   private readonly commits = new FencedCommit(redis, this.keys);
   private readonly leases = new Map(BOOTS.map((boot) => [boot, new Leases(redis, this.keys, boot, LEASE_MS)]));
   private readonly shards: ModelShard[] = Array.from({ length: SHARDS }, () => ({
-    mark: undefined,
+    announced: undefined,
     mailbox: [],
     applied: [],
     position: '0-0',
@@ -148,23 +148,23 @@ class World {
   }
 
   private async announce(by = this.announced): Promise<void> {
-    const fenced = this.shards.some(({ mark }) => mark !== undefined && by.epoch < mark.lane.epoch);
+    const fenced = this.shards.some(({ announced: last }) => last !== undefined && by.epoch < last.lane.epoch);
     const announced = this.mailboxes.announce(by, SHARDS);
     if (fenced) await expect(announced).rejects.toThrow(StaleOwnerError);
     else {
       await announced;
       this.announced = by;
     }
-    // Shards that do not refuse are marked all the same.
+    // The shards that do not refuse accept the announcement, even if another shard refuses it.
     for (const one of this.shards) {
-      if (one.mark !== undefined && by.epoch < one.mark.lane.epoch) continue;
-      if (one.mark?.lane.fence !== by.fence) one.mark = { lane: by, sequence: 0 };
+      if (one.announced !== undefined && by.epoch < one.announced.lane.epoch) continue;
+      if (one.announced?.lane.fence !== by.fence) one.announced = { lane: by, sequence: 0 };
     }
   }
 
   private async lose(index: number): Promise<void> {
     await redis.del(this.keys.laneFences(index));
-    this.at(index).mark = undefined;
+    this.at(index).announced = undefined;
   }
 
   private async append({
@@ -183,12 +183,12 @@ class World {
     const wanted = new Map<number, AppendOutcome | 'stale'>();
     for (const [index, bodies] of batches) {
       const one = this.at(index);
-      if (one.mark?.lane.fence !== by.fence) wanted.set(index, 'stale');
-      else if (sequence <= one.mark.sequence) wanted.set(index, 'seen');
+      if (one.announced?.lane.fence !== by.fence) wanted.set(index, 'stale');
+      else if (sequence <= one.announced.sequence) wanted.set(index, 'seen');
       else if (one.mailbox.length + bodies.length > LIMIT) wanted.set(index, 'full');
       else {
         wanted.set(index, 'appended');
-        one.mark = { lane: by, sequence };
+        one.announced = { lane: by, sequence };
         one.mailbox.push(...bodies.map((body) => ({ id: '', body })));
       }
     }
@@ -227,13 +227,13 @@ class World {
 
   private async renew(index: number, back: number): Promise<void> {
     const { grant } = this.owner(index, back);
-    expect(await this.leasesOf(bootOf(grant)).renew(grant)).toBe(this.standing(index, grant));
+    expect(await this.leasesOf(bootOf(grant)).renew(grant)).toBe(this.statusOf(index, grant));
   }
 
   private async release(index: number, back: number): Promise<void> {
     const { grant, stale } = this.owner(index, back);
-    const standing = await this.leasesOf(bootOf(grant)).release(grant);
-    expect(standing).toBe(stale ? this.standing(index, grant) : 'nobody');
+    const status = await this.leasesOf(bootOf(grant)).release(grant);
+    expect(status).toBe(stale ? this.statusOf(index, grant) : 'nobody');
     if (!stale) this.at(index).held = false;
   }
 
@@ -296,7 +296,7 @@ class World {
     return { grant, stale: !held || at !== grants.length - 1 };
   }
 
-  private standing(index: number, grant: Grant): LeaseStatus {
+  private statusOf(index: number, grant: Grant): LeaseStatus {
     const { grants, held } = this.at(index);
     if (!held) return 'nobody';
     return grants.at(-1) === grant ? 'ours' : 'another';
@@ -327,7 +327,7 @@ function lane(epoch: number, boot: string): Grant {
   return { kind: 'lane', index: 0, epoch, fence: `${epoch}:${boot}` };
 }
 
-it('appends nothing twice and commits nothing of a stale owner, whatever happens in whatever order', async () => {
+it('mailboxes and commits agree with the model after any steps: nothing is appended twice, and no stale owner commits', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), (steps) => new World().run(steps)),
     { numRuns: 60 },

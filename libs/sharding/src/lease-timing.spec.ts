@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { LeaseTiming } from './lease-timing.js';
 
-describe('the times of a lease', () => {
-  it('leave a holder time to renew, and end its acting before the lease can end', () => {
+describe('LeaseTiming', () => {
+  it('gives a holder time to renew, and lets it stop before the lease can expire', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 120_000 }),
@@ -11,7 +11,7 @@ describe('the times of a lease', () => {
         (leaseMs, answerMs, sentAt) => {
           fc.pre(leaseMs > 2 * answerMs + 4);
           const timing = new LeaseTiming(leaseMs, answerMs);
-          // A renewal sent in time may be answered as late as allowed, and still counts.
+          // The slowest allowed reply to a renewal that was sent in time still counts.
           expect(timing.renewAt(sentAt) + answerMs).toBeLessThan(timing.actUntil(sentAt));
           expect(timing.actUntil(sentAt)).toBeLessThan(sentAt + leaseMs);
           expect(timing.mayAct(sentAt, sentAt)).toBe(true);
@@ -30,11 +30,11 @@ describe('the times of a lease', () => {
     [6000, 0],
     [NaN, 700],
     [6000, NaN],
-  ])('refuse a lease of %d ms with answers of %d ms', (leaseMs, answerMs) => {
+  ])('refuses a lease of %d ms with replies of %d ms', (leaseMs, answerMs) => {
     expect(() => new LeaseTiming(leaseMs, answerMs)).toThrow(RangeError);
   });
 
-  it('allow the shortest lease that can be set', () => {
+  it('accepts the shortest lease that the settings allow', () => {
     const { renewEveryMs, actForMs } = new LeaseTiming(2000, 700);
     expect({ renewEveryMs, actForMs }).toEqual({ renewEveryMs: 500, actForMs: 1500 });
   });

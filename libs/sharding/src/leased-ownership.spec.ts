@@ -34,13 +34,13 @@ afterEach(async () => {
   members = [];
 });
 
-/** A process that takes part: notes what it is told. */
+/** A member of the cluster whose listener records its calls. */
 class Member implements OwnershipListener {
   readonly ownership: LeasedOwnership;
   readonly leases: Leases;
   readonly acting = new Map<string, Grant>();
   readonly events: string[] = [];
-  doubts = 0;
+  dataLosses = 0;
   private readonly subscriber: Redis;
 
   constructor(
@@ -91,15 +91,15 @@ class Member implements OwnershipListener {
   }
 
   lanesWanted(): void {
-    // Not looked at here.
+    // No test looks at it.
   }
 
   possibleDataLoss(): void {
-    this.doubts++;
+    this.dataLosses++;
   }
 
   async untilActing(count: number): Promise<Grant[]> {
-    await eventually(() => {
+    await eventually(`the member acts for ${count} shards and lanes`, () => {
       expect(this.acting.size).toBe(count);
       expect(this.ownership.trouble()).toBeUndefined();
     });
@@ -118,19 +118,19 @@ async function refusals(): Promise<number> {
   return (metric?.values ?? []).reduce((sum, { value }) => sum + value, 0);
 }
 
-const isStanding = async (grant: Grant): Promise<boolean> => (await redis.get(keys.owner(grant))) === grant.fence;
+const isLeased = async (grant: Grant): Promise<boolean> => (await redis.get(keys.owner(grant))) === grant.fence;
 
-describe('a member', () => {
-  it('takes everything where it is alone, and shares with one that joins without waiting for a lease to run out', async () => {
+describe('LeasedOwnership', () => {
+  it('takes everything if it is alone, and shares with a member that joins without waiting for a lease to expire', async () => {
     const first = await new Member('a').start();
     await first.untilActing(ALL);
     const second = await new Member('b').start();
     const [ofFirst, ofSecond] = [await first.untilActing(4), await second.untilActing(3)];
     expect(new Set([...ofFirst, ...ofSecond].map(nameOf)).size).toBe(ALL);
-    expect(await Promise.all([...ofFirst, ...ofSecond].map(isStanding))).not.toContain(false);
+    expect(await Promise.all([...ofFirst, ...ofSecond].map(isLeased))).not.toContain(false);
   });
 
-  it('that stops gives everything back, once, and is no member any more', async () => {
+  it('releases everything at its stop, once, and is no member any more', async () => {
     const [first, second] = [await new Member('a').start(), await new Member('b').start()];
     await first.untilActing(4);
     await second.untilActing(3);
@@ -142,7 +142,7 @@ describe('a member', () => {
     expect((await listMembers(redis, keys)).map(({ id }) => id)).toEqual(['spec/b']);
   });
 
-  it('that stops while it takes a shard finishes with it before the lease goes back', async () => {
+  it('releases a shard that it is taking at its stop only after the listener has finished', async () => {
     const taking = gate();
     const member = new Member('a');
     const granted = jest.spyOn(member, 'granted').mockImplementation((grant) => {
@@ -150,53 +150,55 @@ describe('a member', () => {
       return nameOf(grant) === 'shard 0' ? taking.passed : Promise.resolve();
     });
     await member.start();
-    await eventually(() => expect(granted).toHaveBeenCalledTimes(ALL));
+    await eventually('everything is granted', () => expect(granted).toHaveBeenCalledTimes(ALL));
     const grant = member.grantOf('shard 0');
     const stopped = member.ownership.stop();
-    await eventually(() => expect(member.acting.size).toBe(1));
+    await eventually('everything else is revoked', () => expect(member.acting.size).toBe(1));
     expect(member.events).not.toContain('revoked shard 0');
-    expect(await isStanding(grant)).toBe(true);
+    expect(await isLeased(grant)).toBe(true);
     taking.open();
     await stopped;
     expect(member.events).toContain('revoked shard 0');
-    expect(await isStanding(grant)).toBe(false);
+    expect(await isLeased(grant)).toBe(false);
   });
 
-  it('stops acting by its own clock where renewals fail, though the lease still stands in Redis', async () => {
+  it('stops acting by its own clock if renewals fail, while the lease is still valid in Redis', async () => {
     const leases = new Leases(redis, keys, 'a', LONG_MS);
     const member = await new Member('a', 600, { leases }).start();
     const grants = await member.untilActing(ALL);
-    const standing: Promise<boolean>[] = [];
+    const leased: Promise<boolean>[] = [];
     jest.spyOn(member, 'revoked').mockImplementation((grant) => {
-      standing.push(isStanding(grant));
+      leased.push(isLeased(grant));
       member.acting.delete(nameOf(grant));
       return Promise.resolve();
     });
     const renew = jest.spyOn(leases, 'renew').mockRejectedValue(new Error('no answer'));
-    await eventually(() => expect(standing.length).toBeGreaterThanOrEqual(ALL));
+    await eventually('everything is revoked', () => expect(leased.length).toBeGreaterThanOrEqual(ALL));
     expect(grants.map((grant) => member.ownership.mayAct(grant))).not.toContain(true);
-    expect(await Promise.all(standing.slice(0, ALL))).not.toContain(false);
-    expect(member.doubts).toBe(0);
+    expect(await Promise.all(leased.slice(0, ALL))).not.toContain(false);
+    expect(member.dataLosses).toBe(0);
     renew.mockRestore();
     await member.untilActing(ALL);
   });
 
-  it('leaves its work to a fit one where a part of Redis does not answer it for long, and has its share back later', async () => {
+  it('leaves everything to a fit member if a part of Redis does not answer for long, and gets its share back later', async () => {
     let answers = true;
-    const partly = await new Member('a', 400, {
+    const failing = await new Member('a', 400, {
       dataLossDetectors: [() => (answers ? Promise.resolve(false) : Promise.reject(new Error('no answer')))],
     }).start();
-    await partly.untilActing(ALL);
-    const whole = await new Member('b', 400).start();
-    await eventually(() => expect(whole.acting.size).toBe(3));
+    await failing.untilActing(ALL);
+    const fit = await new Member('b', 400).start();
+    await eventually('the second member has its share', () => expect(fit.acting.size).toBe(3));
     answers = false;
-    await whole.untilActing(ALL);
-    expect(partly.acting.size).toBe(0);
+    await fit.untilActing(ALL);
+    expect(failing.acting.size).toBe(0);
     answers = true;
-    await eventually(() => expect(partly.acting.size).toBeGreaterThanOrEqual(3));
+    await eventually('the first member has its share again', () =>
+      expect(failing.acting.size).toBeGreaterThanOrEqual(3),
+    );
   });
 
-  it('renews nothing where its heartbeats are not heard, so that others need not wait', async () => {
+  it('renews no lease while its heartbeats fail, so that other members can take over', async () => {
     const membership = new Members(redis, keys, 'spec/a', 400);
     const silent = await new Member('a', 400, { members: membership }).start();
     await silent.untilActing(ALL);
@@ -205,10 +207,10 @@ describe('a member', () => {
     await other.untilActing(ALL);
     expect(silent.acting.size).toBe(0);
     heartbeat.mockRestore();
-    await eventually(() => expect(silent.acting.size).toBe(3));
+    await eventually('the member has its share again', () => expect(silent.acting.size).toBe(3));
   });
 
-  it('leaves to others what it does not finish with within a lease time', async () => {
+  it('leaves to others what its listener does not finish within a lease time', async () => {
     const stuck = gate();
     const busy = new Member('a', 400);
     busy.revoked = () => stuck.passed;
@@ -219,7 +221,7 @@ describe('a member', () => {
     stuck.open();
   });
 
-  it('waits longer with each failure to take a shard, whatever the members announce meanwhile', async () => {
+  it('waits longer after each failure to take a shard, even if the members change their announcements', async () => {
     const member = new Member('a');
     const tries: number[] = [];
     jest.spyOn(member, 'granted').mockImplementation((grant) => {
@@ -228,59 +230,60 @@ describe('a member', () => {
       return Promise.reject(new Error('cannot be taken'));
     });
     await member.start();
-    await eventually(() => expect(tries.length).toBeGreaterThanOrEqual(5));
-    // Half of 50, 100, 200 and 400 ms at least.
+    await eventually('the shard has been tried five times', () => expect(tries.length).toBeGreaterThanOrEqual(5));
+    // The waits are at least half of 50, 100, 200 and 400 ms.
     expect((tries[4] ?? 0) - (tries[0] ?? 0)).toBeGreaterThanOrEqual(375);
     expect(member.ownership.trouble()).toContain('not taken yet');
   });
 });
 
-describe('data that may be lost', () => {
-  async function anew(member: Member, before: readonly Grant[]): Promise<void> {
-    await eventually(() => expect(member.doubts).toBe(1));
+describe('possible data loss', () => {
+  /** The loss was reported once, and each lease was acquired again with a higher epoch. */
+  async function untilReacquired(member: Member, before: readonly Grant[]): Promise<void> {
+    await eventually('a possible data loss is reported', () => expect(member.dataLosses).toBe(1));
     const after = await member.untilActing(ALL);
     for (const grant of before) {
       const now = after.find((one) => nameOf(one) === nameOf(grant));
       expect(now?.epoch).toBeGreaterThan(grant.epoch);
     }
-    expect(member.doubts).toBe(1);
+    expect(member.dataLosses).toBe(1);
   }
 
-  it('is doubted where leases are gone before they can have run out: everything is given up and acquired anew', async () => {
+  it('is reported if a lease is gone before it can have expired: all leases are given up and acquired again', async () => {
     const member = await new Member('a', 2000).start();
     const before = await member.untilActing(ALL);
     await redis.del(keys.owner({ kind: 'shard', index: 2 }));
-    await anew(member, before);
+    await untilReacquired(member, before);
   });
 
-  it('is doubted where a write is refused though nobody can have taken the lease', async () => {
+  it('is reported if a write is refused although nobody can have taken the lease', async () => {
     const member = await new Member('a').start();
     const before = await member.untilActing(ALL);
     member.ownership.lost(member.grantOf('lane 0'));
-    await anew(member, before);
+    await untilReacquired(member, before);
   });
 
-  it('is not doubted for a late write to a shard that is being given back', async () => {
+  it('is not reported for a late write to a shard that is being released', async () => {
     const member = await new Member('a').start();
     await member.untilActing(ALL);
     const grant = member.grantOf('shard 5');
     const release = member.leases.release.bind(member.leases);
     jest.spyOn(member.leases, 'release').mockImplementation(async (one) => {
-      const standing = await release(one);
-      // The refusal overtakes the answer to the release.
+      const status = await release(one);
+      // The refusal of the write arrives before the reply to the release.
       if (one === grant) member.ownership.lost(one);
-      return standing;
+      return status;
     });
     const second = await new Member('b').start();
     await second.untilActing(3);
     await member.untilActing(4);
-    await redis.publish(keys.clusterChannel, 'look');
+    await redis.publish(keys.clusterChannel, 'run a round');
     await second.ownership.stop();
     await member.untilActing(ALL);
-    expect(member.doubts).toBe(0);
+    expect(member.dataLosses).toBe(0);
   });
 
-  it('is doubted where one source says so, though another cannot answer', async () => {
+  it('is reported if one detector reports it, even if another detector fails', async () => {
     let lost = false;
     const member = await new Member('a', LONG_MS, {
       dataLossDetectors: [
@@ -294,32 +297,32 @@ describe('data that may be lost', () => {
     }).start();
     const before = await member.untilActing(ALL);
     lost = true;
-    await redis.publish(keys.clusterChannel, 'look');
-    await anew(member, before);
+    await redis.publish(keys.clusterChannel, 'run a round');
+    await untilReacquired(member, before);
   });
 });
 
-it('a lease that is overdue by its own clock is no write that Redis refused', async () => {
+it('a lease that is overdue by its own clock does not count as a refused write', async () => {
   const member = await new Member('a').start();
   await member.untilActing(ALL);
   const before = await refusals();
   member.ownership.lost(member.grantOf('shard 0'), 'overdue');
-  await eventually(() => expect(member.events).toContain('revoked shard 0'));
+  await eventually('the shard is revoked', () => expect(member.events).toContain('revoked shard 0'));
   expect(await refusals()).toBe(before);
   await member.untilActing(ALL);
-  expect(member.doubts).toBe(0);
+  expect(member.dataLosses).toBe(0);
   member.ownership.lost(member.grantOf('shard 1'));
   expect(await refusals()).toBe(before + 1);
 });
 
-it('lanes that have no session any more are given up', async () => {
+it('a lane that has no session any more is given up', async () => {
   let sessions = LANES + 2;
   const member = await new Member('a', LONG_MS, { knownLanes: () => sessions }).start();
-  await eventually(() => expect(member.acting.size).toBe(ALL + 2));
+  await eventually('the member acts for all lanes', () => expect(member.acting.size).toBe(ALL + 2));
   sessions = LANES;
-  // A change of the members makes a round, as the next renewal would.
+  // A change of the members triggers a round, as the next renewal would.
   const other = await new Member('b', LONG_MS, { knownLanes: () => sessions }).start();
-  await eventually(() => {
+  await eventually('only the wanted lane is owned', () => {
     const lanes = [...member.acting.keys(), ...other.acting.keys()].filter((name) => name.startsWith('lane'));
     expect(lanes).toEqual(['lane 0']);
   });

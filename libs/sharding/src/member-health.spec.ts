@@ -7,40 +7,40 @@ beforeEach(() => {
   watch = new MemberHealthWatch(PATIENCE_MS);
 });
 
-function note(troubled: boolean, now: number, othersFit = true): string {
-  watch.note(troubled, othersFit, now);
+function note(failing: boolean, now: number, othersFit = true): string {
+  watch.note(failing, othersFit, now);
   return watch.current;
 }
 
-it('is fit from the start, and stays so', () => {
+it('a member is fit from the start, and stays fit without failures', () => {
   expect([note(false, 0), note(false, 1)]).toEqual(['fit', 'fit']);
 });
 
-it('is unfit when trouble has lasted, and another is fit', () => {
+it('a member is unfit after a lasting failure if another member is fit', () => {
   expect([note(true, 0), note(true, 99), note(true, 100)]).toEqual(['troubled', 'troubled', 'unfit']);
 });
 
-it('is not unfit for what troubles everybody, however long it lasts', () => {
+it('a member is not unfit if all members have the same failure, however long it lasts', () => {
   expect([note(true, 0, false), note(true, 1000, false)]).toEqual(['troubled', 'troubled']);
 });
 
-it('stays unfit until the trouble is over, whatever becomes of the others', () => {
+it('a member stays unfit until the failure is over, even if no other member is fit any more', () => {
   note(true, 0);
   expect([note(true, 100), note(true, 101, false), note(false, 102)]).toEqual(['unfit', 'unfit', 'troubled']);
 });
 
-it('is fit only when trouble has been over for as long, so that what ends for everybody moves nothing either', () => {
+it('a member is fit only some time after the failure, so that the end of a common failure moves nothing', () => {
   note(true, 0, false);
   expect([note(false, 1000), note(false, 1099), note(false, 1100)]).toEqual(['troubled', 'troubled', 'fit']);
 });
 
-it('does not count trouble that comes and goes', () => {
+it('a member with short failures is not unfit', () => {
   note(true, 0);
   note(false, 60);
   expect([note(true, 90), note(true, 189)]).toEqual(['troubled', 'troubled']);
 });
 
-it('counts trouble anew when it takes part again', () => {
+it('a member counts the duration of a failure from zero after its heartbeat failed', () => {
   note(true, 0);
   watch.interrupted();
   expect([note(true, 500), note(true, 600)]).toEqual(['troubled', 'unfit']);

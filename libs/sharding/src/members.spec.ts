@@ -39,8 +39,8 @@ function member(name: string, ttlMs = LONG): Members {
   return new Members(redis, keys, `${name}/boot`, ttlMs);
 }
 
-describe('a heartbeat', () => {
-  it('tells of all who are alive and what they announce', async () => {
+describe('Members.heartbeat', () => {
+  it('reports all live members and their announcements', async () => {
     await member('a').heartbeat(about('a', { shards: [1, 3], lanes: [0] }));
     const { members } = await member('b').heartbeat(about('b', { draining: true }));
     expect(members).toEqual([
@@ -49,7 +49,7 @@ describe('a heartbeat', () => {
     ]);
   });
 
-  it('tells nothing where nothing has changed since the last one, and everything after a change', async () => {
+  it('reports no members if nothing has changed since the last heartbeat, and all of them after a change', async () => {
     const [a, b] = [member('a'), member('b')];
     await a.heartbeat(about('a'));
     await b.heartbeat(about('b'));
@@ -61,26 +61,26 @@ describe('a heartbeat', () => {
     expect((await a.heartbeat(about('a'))).members?.map(({ name }) => name)).toEqual(['a']);
   });
 
-  it('removes members that are overdue, and says when the next one will be', async () => {
+  it('removes members that are overdue, and reports when the next one will be', async () => {
     const a = member('a');
     await member('b', 1).heartbeat(about('b'));
     await member('c', LONG).heartbeat(about('c'));
-    await eventually(async () => {
-      const heard = await a.heartbeat(about('a'));
-      expect(heard.nextOverdueMs).toBeGreaterThan(1000);
+    await eventually('the overdue member is removed', async () => {
+      const { nextOverdueMs } = await a.heartbeat(about('a'));
+      expect(nextOverdueMs).toBeGreaterThan(1000);
     });
     expect((await member('d').heartbeat(about('d'))).members?.map(({ name }) => name)).toEqual(['a', 'c', 'd']);
     expect(await redis.hexists(keys.cluster.members, 'b/boot')).toBe(0);
   });
 
-  it('says nothing of others where there are none', async () => {
+  it('reports no time at which a member will be overdue if there is no other member', async () => {
     expect((await member('a').heartbeat(about('a'))).nextOverdueMs).toBeUndefined();
   });
 
-  it('publishes each change, and no more', async () => {
-    const heard: string[] = [];
-    const subscriber = connectRedis(server.url, { name: 'spec-heard', whenAway: 'wait' }, quiet);
-    subscriber.on('message', (_channel: string, text: string) => heard.push(text));
+  it('publishes each change of the members once', async () => {
+    const published: string[] = [];
+    const subscriber = connectRedis(server.url, { name: 'spec-subscriber', whenAway: 'wait' }, quiet);
+    subscriber.on('message', (_channel: string, text: string) => published.push(text));
     await subscriber.subscribe(keys.clusterChannel);
     const a = member('a');
     await a.heartbeat(about('a'));
@@ -88,38 +88,40 @@ describe('a heartbeat', () => {
     await a.heartbeat(about('a', { lanes: [0] }));
     await a.leave();
     await redis.publish(keys.clusterChannel, 'end');
-    await eventually(() => expect(heard.at(-1)).toBe('end'));
-    expect(heard).toHaveLength(4);
+    await eventually('all messages are received', () => expect(published.at(-1)).toBe('end'));
+    expect(published).toHaveLength(4);
     await subscriber.quit();
   });
 
-  it('leaves no key without an end', async () => {
+  it('sets an expiry on each of its keys', async () => {
     await member('a').heartbeat(about('a'));
     for (const key of Object.values(keys.cluster)) expect(await redis.pttl(key)).toBeGreaterThan(LONG);
   });
 });
 
-describe('the list of members', () => {
-  it('has those who are alive, whoever has not been removed yet', async () => {
+describe('listMembers', () => {
+  it('leaves out members that are overdue but not removed yet', async () => {
     await member('a').heartbeat(about('a'));
     await member('gone', 1).heartbeat(about('gone'));
-    await eventually(async () => expect((await listMembers(redis, keys)).map(({ name }) => name)).toEqual(['a']));
+    await eventually('one member is overdue', async () =>
+      expect((await listMembers(redis, keys)).map(({ name }) => name)).toEqual(['a']),
+    );
     expect(await redis.hexists(keys.cluster.members, 'gone/boot')).toBe(1);
   });
 
-  it('is empty where nobody takes part', async () => {
+  it('returns nothing if there is no member', async () => {
     expect(await listMembers(redis, keys)).toEqual([]);
   });
 });
 
-describe('what Redis holds in part', () => {
-  it('a heartbeat without an announcement is no member to those who list them', async () => {
+describe('a member of which Redis has lost a part', () => {
+  it('is left out of listMembers if its announcement is missing', async () => {
     await member('a').heartbeat(about('a'));
     await redis.zadd(keys.cluster.alive, Date.now() + LONG, 'half/boot');
     expect((await listMembers(redis, keys)).map(({ id }) => id)).toEqual(['a/boot']);
   });
 
-  it('an announcement without a heartbeat is removed', async () => {
+  it('is removed by the heartbeat of another member if its own heartbeat is missing', async () => {
     await redis.hset(keys.cluster.members, 'ghost/boot', JSON.stringify(about('ghost')));
     const { members } = await member('a').heartbeat(about('a'));
     expect(members?.map(({ id }) => id)).toEqual(['a/boot']);

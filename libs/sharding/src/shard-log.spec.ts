@@ -65,8 +65,8 @@ function trim(bytes: number, retentionMs = 3_600_000, most = 1000): ReturnType<t
   return trimLog(redis, keys, 0, streams(), { bytes, shardCount: 1, retentionMs }, most);
 }
 
-describe("the sequence of a shard's log", () => {
-  it('rises with each entry, whichever stream it goes to', async () => {
+describe("the ids of a shard's log", () => {
+  it('rise with each entry, over all streams of the shard', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.array(fc.constantFrom<1 | 2>(1, 2), { minLength: 1, maxLength: 5 }), {
@@ -90,12 +90,12 @@ describe("the sequence of a shard's log", () => {
     );
   });
 
-  it('goes on behind its last id if the clock of Redis was set back', async () => {
+  it('continue after the last id if the clock of Redis was set back', async () => {
     await redis.hset(keys.log(0), 'last', '99999999999999-7', 'since', '0-0');
     expect(await append([1, 'a'], [2, 'b'])).toEqual(['99999999999999-8', '99999999999999-9']);
   });
 
-  it('counts what a script had appended before it failed, and the error keeps its code', async () => {
+  it('count the entries that a script appended before it failed, and the error keeps its code', async () => {
     const fail = commands.fromText<{ log: string; stream: string }, NoArgs, unknown>(
       'spec-log-fail',
       `-- KEYS log, stream
@@ -115,7 +115,7 @@ end)`,
     expect(await append([1, 'y'])).toEqual(['99999999999999-11']);
   });
 
-  it('is written once by a script, however much that appends', async () => {
+  it('are written to the hash once by a script that appends several entries', async () => {
     const writes = async (): Promise<number> =>
       Number(/cmdstat_hset:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
     await append([1, 'a']);
@@ -124,7 +124,7 @@ end)`,
     expect((await writes()) - before).toBe(1);
   });
 
-  it('is raised to the time of Redis by each acquisition and renewal of the lease', async () => {
+  it('are raised to the time of Redis by each acquisition and renewal of the lease', async () => {
     const leases = new Leases(redis, keys, 'boot', 60_000);
     const outcome = await leases.acquire({ kind: 'shard', index: 0 });
     const first = numberOf((await field('last')) ?? '')[0];
@@ -140,7 +140,7 @@ end)`,
       (): Promise<unknown> => new Leases(redis, keys, 'boot', 60_000).acquire({ kind: 'shard', index: 0 }),
     ],
     ['an append', (): Promise<unknown> => append([1, 'b'])],
-  ])('notes a restart of Redis with the first script, here %s: what it still knew, and when', async (_, script) => {
+  ])('record a restart of Redis at the first script, here %s: the last known id, and the time', async (_, script) => {
     const [before = ''] = await append([1, 'a']);
     const [seconds = '0'] = await redis.time();
     const uptime = Number(/uptime_in_seconds:(\d+)/.exec(await redis.info('server'))?.[1]);
@@ -154,7 +154,7 @@ end)`,
     expect(await field('hole')).toBe(`${from} ${until}`);
   });
 
-  it('begins anew if Redis was emptied, and says since when', async () => {
+  it('start again if Redis was emptied, and the hash says since when', async () => {
     const [before = ''] = await append([1, 'a']);
     await redis.flushall();
     await append([1, 'b']);
@@ -167,11 +167,11 @@ end)`,
 });
 
 describe("a stream of a shard's log", () => {
-  it('is capped by the append at twice its part, and the id of the last entry that went is kept', async () => {
+  it('is trimmed by an append at twice its share, and the id of the last removed entry is kept', async () => {
     await redis.hset(keys.log(0), 'last', '1-0', 'limit', 4000);
     const ids = await append(...Array.from({ length: 100 }, (_, i): [1 | 2, string] => [1, `${i}`.padStart(52, '.')]));
     const kept = await textsOf(1);
-    // 104 bytes each: 48, and 4 and 52 characters.
+    // Each entry counts 104 bytes: 48 for itself, and its field and text of 4 and 52 characters.
     expect(kept).toHaveLength(Math.floor(4000 / 104));
     expect(kept.at(-1)).toBe(`99`.padStart(52, '.'));
     expect(await field('trimmed:stream-1')).toBe(ids[100 - kept.length - 1]);
@@ -179,7 +179,7 @@ describe("a stream of a shard's log", () => {
     expect(await field('trimmed:stream-2')).toBeNull();
   });
 
-  it('is trimmed by its owner to its part, some entries at a time', async () => {
+  it('is trimmed to its share by the owner, at most some entries at a time', async () => {
     await append(...Array.from({ length: 50 }, (_, i): [1 | 2, string] => [1, `${i}`.padStart(52, '.')]));
     await append([2, 'other']);
     expect((await trim(4160, 3_600_000, 10)).removed).toBe(10);
@@ -189,7 +189,7 @@ describe("a stream of a shard's log", () => {
     expect(await textsOf(2)).toEqual(['other']);
   });
 
-  it('is trimmed by its owner to the retention, and the owner learns how old the oldest entry is', async () => {
+  it('is trimmed to the retention by the owner, which gets the age of the oldest entry', async () => {
     await append([1, 'a']);
     const [ms] = numberOf((await append([1, 'b']))[0] ?? '');
     await redis.xadd(streams()[1]?.key ?? '', `${ms - 10_000}-0`, 'text', 'old');
@@ -201,7 +201,7 @@ describe("a stream of a shard's log", () => {
     expect(await field('bytes:stream-2')).toBe('0');
   });
 
-  it('takes a tenth of maxmemory by shards unless a limit is set', async () => {
+  it('is limited to a tenth of maxmemory divided by the shards if no limit is set', async () => {
     await redis.config('SET', 'maxmemory', '100000000');
     try {
       await trimLog(redis, keys, 0, streams(), { shardCount: 10, retentionMs: 1000 }, 10);
@@ -213,7 +213,7 @@ describe("a stream of a shard's log", () => {
     expect(await field('limit')).toBe('16777216');
   });
 
-  it('keeps a part of its bytes if only that is wanted, and takes all of them again afterwards', async () => {
+  it('keeps only a part of its bytes if that is asked for, and may take all of them again after that', async () => {
     await append(...Array.from({ length: 16 }, (): [1, string] => [1, 'x'.repeat(100)]));
     const bytes = 2 * Number(await field('bytes:stream-1'));
     const limits = { bytes, shardCount: 1, retentionMs: 3_600_000 };

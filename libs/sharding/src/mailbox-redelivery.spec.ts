@@ -1,0 +1,72 @@
+/** Packets that the broker delivers again. */
+import { SHARDS, lane, withMailboxes, type MailboxBench } from '../../../test/support/mailboxes.js';
+import { Mailboxes, type LaneItem } from './mailbox.js';
+
+let bench: MailboxBench;
+
+withMailboxes((opened) => (bench = opened));
+
+describe('Mailboxes.append', () => {
+  let mailboxes: Mailboxes;
+
+  beforeEach(async () => {
+    mailboxes = await bench.announcedBy(lane(1));
+  });
+
+  const delivered = (...names: string[]): LaneItem[] =>
+    names.map((name) => ({
+      text: name.replace('!', ''),
+      delivery: name.replace('!', ''),
+      again: name.startsWith('!'),
+    }));
+
+  async function take(sequence: number, ...names: string[]): Promise<number> {
+    return (await mailboxes.append(lane(1), sequence, new Map([[0, delivered(...names)]]))).repeats;
+  }
+
+  it('leaves out redeliveries that any owner of the lane has appended before, and appends the others', async () => {
+    expect(await take(1, '1.a', '2.b', '3.c')).toBe(0);
+    await mailboxes.announce(lane(2), SHARDS);
+    const again = new Map([[0, delivered('!2.b', '!3.c', '!4.d', '5.e')]]);
+    expect(await mailboxes.append(lane(2), 1, again)).toEqual({ outcomes: new Map([[0, 'appended']]), repeats: 2 });
+    expect(await bench.texts(0)).toEqual(['1.a', '2.b', '3.c', '4.d', '5.e']);
+  });
+
+  it('appends a redelivery if the last delivery with its id was another message', async () => {
+    await take(1, '1.a', '2.b', '1.c');
+    expect(await take(2, '!1.a', '!1.c')).toBe(1);
+    expect(await bench.texts(0)).toEqual(['1.a', '2.b', '1.c', '1.a']);
+  });
+
+  it('compares a redelivery only with deliveries of its own lane', async () => {
+    await take(1, '1.a');
+    await mailboxes.announce(lane(1, 1), SHARDS);
+    const other = await mailboxes.append(lane(1, 1), 1, new Map([[0, delivered('!1.a')]]));
+    expect(other.repeats).toBe(0);
+    expect(await bench.texts(0)).toEqual(['1.a', '1.a']);
+  });
+
+  it('appends a redelivery that was never appended before, or has no name', async () => {
+    expect(await take(1, '!7.x')).toBe(0);
+    const nameless = [{ text: 'x', delivery: '', again: true }];
+    expect((await mailboxes.append(lane(1), 2, new Map([[0, nameless]]))).repeats).toBe(0);
+    expect(await bench.texts(0)).toEqual(['7.x', 'x']);
+  });
+
+  it('remembers as many deliveries as its setting says', async () => {
+    mailboxes = new Mailboxes(bench.redis, bench.keys, 100, 3);
+    await take(1, '1.a', '2.b', '3.c', '4.d');
+    expect(await bench.redis.llen(bench.keys.deliveries(0, 0))).toBe(3);
+    expect(await take(2, '!1.a')).toBe(0);
+    expect(await take(3, '!3.c', '!4.d')).toBe(2);
+  });
+
+  it('forgets deliveries a day after the last one, and with the session of the lane', async () => {
+    await take(1, '1.a');
+    const left = await bench.redis.pttl(bench.keys.deliveries(0, 0));
+    expect(left).toBeGreaterThan(86_000_000);
+    expect(left).toBeLessThanOrEqual(86_400_000);
+    await mailboxes.forgetDeliveries(0, SHARDS);
+    expect(await bench.redis.exists(bench.keys.deliveries(0, 0))).toBe(0);
+  });
+});
