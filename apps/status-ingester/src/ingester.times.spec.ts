@@ -24,7 +24,6 @@ describe('assertIngesterTimes', () => {
     ['ABSENT_AGAIN_MS', 5001, 'RESULT_LOST_MS'],
     ['RESULT_LOST_MS', 10_001, 'WAKE_AGAIN_MS'],
     ['HOUSEKEEPING_MS', 5001, 'TODO_GRACE_MS'],
-    ['REDIS_LIMITS.timeoutMs', 10_001, 'WAKE_AGAIN_MS'],
     ['CLEAR_WITHIN_MS', 30_001, 'PUBLISH_LIMITS.timeoutMs'],
   ])('assertIngesterTimes refuses a %s of %d ms: it does not fit %s', (time, ms, atMost) => {
     const refused = expect(() => assertIngesterTimes({ ...TIMES, [time]: ms }));

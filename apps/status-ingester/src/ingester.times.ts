@@ -9,7 +9,7 @@ import { JOB_LOCK_MS, JOB_STALLED_CHECK_MS } from './reconciliation/maintenance-
 import { NO_PROGRESS_MS } from './reconciliation/sweep.js';
 import { ABSENT_AGAIN_MS, RESULT_LOST_MS } from './reconciliation/verifier.js';
 import { HOUSEKEEPING_MS } from './shard/housekeeping.js';
-import { CLEAR_WITHIN_MS, PUBLISH_LIMITS, REDIS_LIMITS } from './shard/todo-catalogue.js';
+import { CLEAR_WITHIN_MS, PUBLISH_LIMITS } from './shard/todo-catalogue.js';
 
 const CONSTANTS = {
   MARKER_KEPT_MS,
@@ -25,7 +25,6 @@ const CONSTANTS = {
   WAKE_AGAIN_MS,
   CLEAR_WITHIN_MS,
   'PUBLISH_LIMITS.timeoutMs': PUBLISH_LIMITS.timeoutMs,
-  'REDIS_LIMITS.timeoutMs': REDIS_LIMITS.timeoutMs,
 };
 export type IngesterTime = keyof typeof CONSTANTS | 'LEASE_TIME' | 'watchTiming.answerMs';
 export type IngesterTimes = Readonly<Record<IngesterTime, number>>;
@@ -80,11 +79,6 @@ const ORDERS: readonly TimeOrder<IngesterTime>[] = [
     time: 'HOUSEKEEPING_MS',
     atMost: 'TODO_GRACE_MS',
     because: 'to-dos that lost their owner are to be found soon after their grace',
-  },
-  {
-    time: 'REDIS_LIMITS.timeoutMs',
-    atMost: 'WAKE_AGAIN_MS',
-    because: 'a to-do that hangs must be given up before it comes up again',
   },
   {
     time: 'CLEAR_WITHIN_MS',

@@ -1,6 +1,7 @@
 /**
  * The catalogue of to-dos: for each kind its handler, how many may run at once in this process, its time limit, and what
- * removes it. If a kind of `ToDo` is missing here, the code does not compile.
+ * removes it. The schemas are beside `ToDo` in the registry. If a kind is missing here, the code does not compile, and the
+ * ingester does not start.
  */
 import { counter, type Logger, valuesOf } from '@app/platform';
 import { TopicTemplate, encodeAnswer } from '@app/protocol';
@@ -70,7 +71,7 @@ export interface ToDoDependencies {
 
 /** Limits of to-dos that publish, and of those that need Redis only: a broker that is away must not block the latter. */
 export const PUBLISH_LIMITS = { most: 500, timeoutMs: 30_000 } as const;
-export const REDIS_LIMITS = { most: 500, timeoutMs: 10_000 } as const;
+const REDIS_LIMITS = { most: 500, timeoutMs: 10_000 } as const;
 
 /** Longest time between reading that a client has left a topic, and removing its retained message there. */
 export const CLEAR_WITHIN_MS = 500;

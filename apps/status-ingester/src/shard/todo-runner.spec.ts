@@ -113,6 +113,14 @@ it('a to-do that was published is not published again before its outcome is know
   await eventually('the publisher is disconnected', () => expect(bench.publisher.connected).toBe(false));
 });
 
+it('the runner of to-dos does not start if a kind of to-do has no handler', () => {
+  const handled = Object.entries(bench.kinds).filter(([kind]) => kind !== 'flush' && kind !== 'forget');
+  const incomplete = Object.fromEntries(handled) as unknown as ToDoKinds;
+  expect(() => new ToDoRunner(incomplete, bench.due, quiet)).toThrow(
+    'no handler for to-dos of the kind flush, forget: add one to todo-catalogue.ts',
+  );
+});
+
 it('a running to-do is stopped when a commit has removed it', async () => {
   let signalled: AbortSignal | undefined;
   const gate: ToDoKinds['clear-retained'] = {

@@ -30,11 +30,17 @@ export class ToDoRunner {
   private readonly warnings = new Sampled();
   private readonly stopping = sharedAbort();
 
+  /** @throws Error if a kind of to-do has no handler */
   constructor(
     private readonly kinds: ToDoKinds,
     private readonly due: Pick<DueTodos, 'done'>,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    const missing = TO_DO_KINDS.filter((kind) => !Object.hasOwn(kinds, kind));
+    if (missing.length > 0) {
+      throw new Error(`no handler for to-dos of the kind ${missing.join(', ')}: add one to todo-catalogue.ts`);
+    }
+  }
 
   /** Starts to-dos that a commit has just written, within the limits; returns at once. */
   begin(grant: Grant, todos: readonly DueToDo[]): void {
