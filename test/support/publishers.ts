@@ -10,7 +10,7 @@ import { eventually, quiet, startMosquitto, type Server } from './servers.js';
 import { SlowLink } from './slow-link.js';
 
 export const ACKNOWLEDGED: PublishOutcome = { kind: 'acknowledged' };
-export const NO_SUBSCRIBERS: PublishOutcome = { kind: 'unheard' };
+export const NO_SUBSCRIBERS: PublishOutcome = { kind: 'no-subscribers' };
 export const ABORTED: PublishOutcome = { kind: 'aborted' };
 
 /** The outcome of a publish, once there is one. */

@@ -4,7 +4,7 @@ export type PublishOutcome =
   /** The broker took it, and did not report that there are no subscribers. */
   | { kind: 'acknowledged' }
   /** No subscribers (PUBACK reason 0x10). */
-  | { kind: 'unheard' }
+  | { kind: 'no-subscribers' }
   /** The broker refused it; `forGood` if it would refuse another attempt too. */
   | { kind: 'refused'; forGood: boolean; details: string }
   /** It was written, and the connection ended before its PUBACK. Only for a publish with `writeBy`. */

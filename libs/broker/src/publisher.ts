@@ -208,7 +208,8 @@ export class Publisher {
       const properties = leftSeconds === undefined ? {} : { messageExpiryInterval: Math.max(1, leftSeconds) };
       this.client.publish(topic, payload, { qos: 1, retain, properties }, (error, packet) => {
         const messageId = packet?.messageId;
-        if (messageId !== undefined && this.withoutSubscribers.delete(messageId)) pending.complete({ kind: 'unheard' });
+        if (messageId !== undefined && this.withoutSubscribers.delete(messageId))
+          pending.complete({ kind: 'no-subscribers' });
         else pending.complete(error == null ? { kind: 'acknowledged' } : refusedBy(error));
       });
       pending.packetId = this.client.getLastMessageId();

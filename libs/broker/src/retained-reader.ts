@@ -15,7 +15,7 @@ import type { BrokerAccess } from './broker-access.js';
 import { openMqtt, refusedTopic } from './mqtt-connection.js';
 
 /** Limit of topics in one read: their SUBSCRIBE fits into a packet also on brokers with small limits. */
-export const MOST_TOPICS_A_READ = 200;
+export const MAX_TOPICS_PER_READ = 200;
 /** A read fails if the sentinel has not arrived after this time. */
 const READ_MS = 5000;
 
@@ -25,7 +25,7 @@ export class IncompleteReadError extends Error {
 }
 
 /** There is no connection to the broker: the read failed whatever its topics are. */
-export class BrokerAwayError extends IncompleteReadError {
+export class BrokerUnreachableError extends IncompleteReadError {
   constructor(details: string) {
     super(`no connection to the broker: ${details}`);
   }
@@ -54,8 +54,8 @@ export class RetainedReader {
    * @throws IncompleteReadError
    */
   read(topics: readonly string[]): Promise<Map<string, Buffer>> {
-    if (topics.length > MOST_TOPICS_A_READ)
-      throw new RangeError(`cannot read ${topics.length} topics at once: the limit is ${MOST_TOPICS_A_READ}`);
+    if (topics.length > MAX_TOPICS_PER_READ)
+      throw new RangeError(`cannot read ${topics.length} topics at once: the limit is ${MAX_TOPICS_PER_READ}`);
     const read = this.lastRead.then(() => this.readNow(topics));
     this.lastRead = read.catch(() => undefined);
     return read;
@@ -128,7 +128,7 @@ export class RetainedReader {
   private async connected(): Promise<MqttClient> {
     const waitMs = this.retryAt - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    if (this.closed) throw new BrokerAwayError('the reader is closed');
+    if (this.closed) throw new BrokerUnreachableError('the reader is closed');
     try {
       const client = await this.client;
       if (client?.connected === true) return client;
@@ -139,7 +139,7 @@ export class RetainedReader {
     } catch (error) {
       this.client = undefined;
       this.retryAt = performance.now() + this.backoff.failed();
-      throw new BrokerAwayError(String(error));
+      throw new BrokerUnreachableError(String(error));
     }
   }
 

@@ -20,7 +20,7 @@ export interface SweepOptions extends BrokerAccess {
 }
 
 /** Receives one retained message. The read continues when the promise resolves, or at once if there is none. */
-export type TakeRetained = (topic: string, payload: Buffer) => Promise<void> | undefined;
+export type OnRetained = (topic: string, payload: Buffer) => Promise<void> | undefined;
 
 /** How long to wait after the sentinel: a broker that serves filters in parallel may still send messages then. */
 const AFTER_SENTINEL_MS = 200;
@@ -29,7 +29,7 @@ const AFTER_SENTINEL_MS = 200;
  * @returns `complete` if the sentinel arrived
  * @throws IncompleteReadError if the connection ended; any error that `take` rejects with
  */
-export async function sweepRetained(options: SweepOptions, take: TakeRetained): Promise<'complete' | 'truncated'> {
+export async function sweepRetained(options: SweepOptions, take: OnRetained): Promise<'complete' | 'truncated'> {
   const { clientId, signal } = options;
   const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false });
   const ended = new AbortController();
@@ -65,7 +65,7 @@ async function subscribe(client: MqttClient, { filters, sentinel }: SweepOptions
 function receive(
   client: MqttClient,
   { sentinel, silenceMs }: SweepOptions,
-  take: TakeRetained,
+  take: OnRetained,
   end: (how: 'complete' | 'truncated') => void,
   fail: (error: unknown) => void,
 ): void {

@@ -5,17 +5,17 @@ import {
   HandshakeError,
   HandshakeResponse,
   Message,
-  encodeAnswer,
+  encodeReply,
   encodeMessage,
-  type OutboundBody,
+  type ReplyBody,
 } from './outbound.js';
 
 const AT = new Date('2024-05-06T07:08:09.123Z');
 const ID = '017f22e2-79b0-7abc-8000-000000000000';
 const text = fc.string({ unit: character, minLength: 1, maxLength: 64 });
 
-describe('encodeAnswer', () => {
-  const answers: [string, OutboundBody, { safeParse: (value: unknown) => { success: boolean } }][] = [
+describe('encodeReply', () => {
+  const replies: [string, ReplyBody, { safeParse: (value: unknown) => { success: boolean } }][] = [
     [
       'handshake-error',
       { type: 'handshake-error', in_response_to: 'm-1', payload: { details: 'must be retained' } },
@@ -30,14 +30,14 @@ describe('encodeAnswer', () => {
     ['force-disconnect', { type: 'force-disconnect', payload: { reconnect_after: 'PT30S' } }, ForceDisconnect],
   ];
 
-  it.each(answers)('adds the members of the envelope to a %s', (_, body, schema) => {
-    const answer: unknown = JSON.parse(encodeAnswer(body, ID, AT));
-    expect(answer).toEqual({ ...body, message_id: ID, version: 1, sent: '2024-05-06T07:08:09.123Z' });
-    expect(schema.safeParse(answer).success).toBe(true);
+  it.each(replies)('adds the members of the envelope to a %s', (_, body, schema) => {
+    const reply: unknown = JSON.parse(encodeReply(body, ID, AT));
+    expect(reply).toEqual({ ...body, message_id: ID, version: 1, sent: '2024-05-06T07:08:09.123Z' });
+    expect(schema.safeParse(reply).success).toBe(true);
   });
 
-  it.each(answers)('makes an id and uses the current time for a %s if none is given', (_, body, schema) => {
-    const [one, other] = [body, body].map((same) => JSON.parse(encodeAnswer(same)) as { message_id: string });
+  it.each(replies)('makes an id and uses the current time for a %s if none is given', (_, body, schema) => {
+    const [one, other] = [body, body].map((same) => JSON.parse(encodeReply(same)) as { message_id: string });
     expect(schema.safeParse(one).success).toBe(true);
     expect(one?.message_id).toMatch(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/);
     expect(one?.message_id).not.toBe(other?.message_id);
@@ -47,9 +47,9 @@ describe('encodeAnswer', () => {
     fc.assert(
       fc.property(text, fc.option(text), (details, inResponseTo) => {
         const body = { type: 'handshake-error', in_response_to: inResponseTo, payload: { details } } as const;
-        const answer = HandshakeError.parse(JSON.parse(encodeAnswer(body, ID, AT)));
-        expect(answer.payload.details).toBe(details);
-        expect(answer.in_response_to).toBe(inResponseTo);
+        const reply = HandshakeError.parse(JSON.parse(encodeReply(body, ID, AT)));
+        expect(reply.payload.details).toBe(details);
+        expect(reply.in_response_to).toBe(inResponseTo);
       }),
     );
   });

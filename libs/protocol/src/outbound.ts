@@ -49,15 +49,15 @@ export type Outbound = Message | HandshakeError | HandshakeResponse | ForceDisco
 const ENVELOPE_MEMBERS = { message_id: true, version: true, sent: true } as const;
 
 /** A reply to a client, without the members that every envelope has. */
-export const OutboundBody = z.discriminatedUnion('type', [
+export const ReplyBody = z.discriminatedUnion('type', [
   HandshakeError.omit(ENVELOPE_MEMBERS),
   HandshakeResponse.omit(ENVELOPE_MEMBERS),
   ForceDisconnect.omit(ENVELOPE_MEMBERS),
 ]);
-export type OutboundBody = z.infer<typeof OutboundBody>;
+export type ReplyBody = z.infer<typeof ReplyBody>;
 
 /** Adds the members of the envelope to a reply, and encodes it. */
-export function encodeAnswer(body: OutboundBody, messageId: string = randomUUID(), at: Date = new Date()): string {
+export function encodeReply(body: ReplyBody, messageId: string = randomUUID(), at: Date = new Date()): string {
   return JSON.stringify({ ...body, message_id: messageId, version: PROTOCOL_VERSION, sent: at.toISOString() });
 }
 

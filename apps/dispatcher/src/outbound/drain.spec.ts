@@ -227,7 +227,7 @@ describe('settle: the outcome of a publish', () => {
 
   it.each([
     [{ kind: 'acknowledged' }, 'sent'],
-    [{ kind: 'unheard' }, 'unheard'],
+    [{ kind: 'no-subscribers' }, 'unheard'],
     [{ kind: 'refused', forGood: true, details: 'x' }, 'failed'],
     [{ kind: 'refused', forGood: false, details: 'x' }, 'retry'],
     [{ kind: 'unknown', details: 'x' }, 'retry'],

@@ -276,7 +276,7 @@ export function settle(
   switch (outcome.kind) {
     case 'acknowledged':
       return { ...claim, outcome: 'sent' };
-    case 'unheard':
+    case 'no-subscribers':
       return { ...claim, outcome: 'unheard' };
     case 'refused':
       return { ...claim, outcome: outcome.forGood ? 'failed' : 'retry', details: outcome.details };

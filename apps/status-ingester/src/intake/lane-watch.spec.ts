@@ -284,7 +284,7 @@ describe('LaneWatch', () => {
   });
 
   it('reconnects a lane if the broker says that nobody is subscribed', async () => {
-    expect(await isReconnected(() => ({ kind: 'unheard' }))).toBe(true);
+    expect(await isReconnected(() => ({ kind: 'no-subscribers' }))).toBe(true);
   });
 
   it('does not reconnect a lane if the marker comes back to this process or another', async () => {

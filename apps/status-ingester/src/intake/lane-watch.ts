@@ -108,7 +108,7 @@ export class LaneWatch {
         signal,
       });
       const since = published.kind === 'acknowledged' ? performance.now() : begunAt;
-      if (published.kind === 'unheard') return { outcome: 'no-subscribers', since };
+      if (published.kind === 'no-subscribers') return { outcome: 'no-subscribers', since };
       if (published.kind === 'refused' && published.forGood) {
         logger.warn(
           { topic, details: published.details },

@@ -10,7 +10,7 @@
  * - V5 An absence that would take a client offline counts if a second read finds it again (see `absences.ts`).
  * - V6 Requests for one client that follow each other closely are one verification.
  */
-import { BrokerAwayError, MOST_TOPICS_A_READ, type RetainedReader } from '@app/broker';
+import { BrokerUnreachableError, MAX_TOPICS_PER_READ, type RetainedReader } from '@app/broker';
 import {
   Sampled,
   backoffMs,
@@ -195,7 +195,7 @@ export class Verifier {
 
   private takeDue(): { due: Due[]; nextAt: number } {
     const now = performance.now();
-    const most = Math.max(1, Math.floor(MOST_TOPICS_A_READ / this.parts.statusTopics.length));
+    const most = Math.max(1, Math.floor(MAX_TOPICS_PER_READ / this.parts.statusTopics.length));
     const due: Due[] = [];
     let nextAt = Infinity;
     for (const shard of this.inTurn()) {
@@ -228,7 +228,7 @@ export class Verifier {
       await this.begin(due);
       const read = (some: readonly Due[]): Promise<Map<string, Buffer>> =>
         reader.read(some.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId))));
-      const outcome = await bisectingRead(due, read, (error) => error instanceof BrokerAwayError);
+      const outcome = await bisectingRead(due, read, (error) => error instanceof BrokerUnreachableError);
       if (outcome.read.length > 0) await this.parts.barrier.pass(this.stopping.signal);
       for (const { items, result } of outcome.read) await this.send(items, result);
       for (const { item, error } of outcome.failed) this.giveUp(item, error);

@@ -4,7 +4,7 @@
  * ingester does not start.
  */
 import { counter, type Logger, valuesOf } from '@app/platform';
-import { TopicTemplate, encodeAnswer } from '@app/protocol';
+import { TopicTemplate, encodeReply } from '@app/protocol';
 import type { PublishOptions, PublishOutcome, Publisher } from '@app/broker';
 import {
   encodeCommand,
@@ -100,7 +100,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
       ...PUBLISH_LIMITS,
       removedBy: 'runner',
       run: async ({ client_id, reply, message_id }, run) => {
-        const text = encodeAnswer(reply, message_id);
+        const text = encodeReply(reply, message_id);
         const outcome = await publisher.publish(outTopic.topicOf(client_id), text, publishLimits(run));
         if (mayTryAgain(outcome)) return 'later';
         logAnswer(outcome, { client_id, message_id, type: reply.type });
@@ -151,7 +151,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
         // Not later: the client may move back to the topic.
         const writeBy = performance.now() + CLEAR_WITHIN_MS;
         const outcome = await publisher.publish(topic, '', { retain: true, writeBy, ...publishLimits(run) });
-        const isDone = outcome.kind === 'acknowledged' || outcome.kind === 'unheard';
+        const isDone = outcome.kind === 'acknowledged' || outcome.kind === 'no-subscribers';
         return isDone || (outcome.kind === 'refused' && outcome.forGood) ? 'done' : 'later';
       },
     },

@@ -9,7 +9,7 @@
  *   clients of a shard that were answered last, so a client cannot make the records grow.
  */
 import { createHash } from 'node:crypto';
-import { encodeAnswer } from '@app/protocol';
+import { encodeReply } from '@app/protocol';
 import type { LuaNamed, Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { commands } from '../commands.js';
@@ -106,7 +106,7 @@ export class Refusals {
 }
 
 export function encodeHandshakeError({ inResponseTo, details, messageId }: Refused): string {
-  return encodeAnswer({ type: 'handshake-error', in_response_to: inResponseTo, payload: { details } }, messageId);
+  return encodeReply({ type: 'handshake-error', in_response_to: inResponseTo, payload: { details } }, messageId);
 }
 
 function argsOf(grant: Grant, clientId: string): RefusalArgs {

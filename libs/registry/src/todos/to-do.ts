@@ -2,7 +2,7 @@
  * What a transition makes the shard's owner do. Written by the commit of the transition and removed when done, so
  * that no effect dies with its owner. Every to-do is safe to do twice; the same to-do has the same text.
  */
-import { OutboundBody, describeIssues } from '@app/protocol';
+import { ReplyBody, describeIssues } from '@app/protocol';
 import { z } from 'zod';
 
 const client_id = z.string();
@@ -11,7 +11,7 @@ const SCHEMAS = [
   /** Wake a dispatcher for the shard; stays as long as a connection waits for one, or for its next try. */
   z.object({ do: z.literal('wake') }),
   /** Answer a client on its `out` topic. */
-  z.object({ do: z.literal('reply'), client_id, reply: OutboundBody, message_id: z.string() }),
+  z.object({ do: z.literal('reply'), client_id, reply: ReplyBody, message_id: z.string() }),
   /** Answer the client's newest refused handshake, which waits in `Refusals`. */
   z.object({ do: z.literal('refuse'), client_id }),
   /** The client reported that a message failed. */
