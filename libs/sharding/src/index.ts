@@ -5,7 +5,6 @@ export * from './member-health.js';
 export * from './lease-timing.js';
 export * from './leased-ownership.js';
 export * from './leases.js';
-export * from './mailbox-reader.js';
 export * from './mailbox.js';
 export * from './members.js';
 export * from './owner-loop.js';

@@ -5,8 +5,9 @@
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
-import type { StreamEntry } from './shard-stream.js';
+import type { StreamEntry, StreamReader } from './shard-stream.js';
 import type { ShardingKeys } from './sharding-keys.js';
+import { streamReader } from './stream-reader.js';
 
 /** A packet that a lane received, as it is appended. */
 export interface LaneItem {
@@ -164,4 +165,12 @@ export class Mailboxes {
   async send(shard: number, text: string): Promise<boolean> {
     return (await this.sendAll(shard, [text])) === 1;
   }
+}
+
+/** Reads the mailboxes of many shards together. @param redis a connection that nothing else uses */
+export function mailboxReader(redis: Redis, keys: ShardingKeys): StreamReader<MailboxEntry> {
+  return streamReader(redis, {
+    key: (shard) => keys.mailbox(shard),
+    decode: (id, [, text = '']) => ({ id, text }),
+  });
 }

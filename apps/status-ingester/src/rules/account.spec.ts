@@ -40,7 +40,7 @@ function setAccount(before: Connection | undefined, account: string | null): Tra
   return command(before, { command: { do: 'set-account', account } });
 }
 
-/** A connection of this account. */
+/** A connection that belongs to this account. */
 function connected(account: string | null, state: Connection['state'] = 'online'): Connection {
   const { connection } = handshake(undefined, { kind: 'none' });
   if (connection === undefined) throw new Error('not connected');
@@ -109,7 +109,7 @@ describe('a command of a caller that is bound to an account', () => {
   const unknown = { kind: 'reply', reply, outcome: { kind: 'unknown' } };
 
   it.each(['force-disconnect', 'lift-refusal', 'forget', 'verify'] as const)(
-    '%s finds nothing if the connection belongs to another account, to no account, or does not exist',
+    'a %s command of a bound caller finds nothing if the connection has another account, has none, or does not exist',
     (what) => {
       const wanted = { do: what, reconnect_after: 'never', reason: 'request' } as CommandMessage['command'];
       for (const before of [connected('other'), connected(null), connected('other', 'offline'), undefined]) {

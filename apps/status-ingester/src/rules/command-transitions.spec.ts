@@ -142,7 +142,7 @@ describe('a command', () => {
     const outcome = play(RULES, refused, command({ do: 'forget' }, T0 + later));
     expect(outcome.connection).toBe(refused);
     expect(outcome.effects).toEqual([
-      // It comes up again, or the connection would be kept for ever.
+      // Without another to-do the connection would be kept for ever.
       { kind: 'to-do', todo: { do: 'forget', client_id: CLIENT }, inMs: RETENTION },
       {
         kind: 'reply',

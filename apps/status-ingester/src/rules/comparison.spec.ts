@@ -16,40 +16,40 @@ function found(body: string, topic = OWN): Parameters<typeof differs>[1] {
   return { topic, body };
 }
 
-describe('differs, for a client that never registered', () => {
+describe('differs for a client that never registered', () => {
   it.each([
-    ['a handshake is passed on', handshake('m1'), 'state'],
-    ['a goodbye is not passed on', OFFLINE, undefined],
-    ['a message that cannot be understood only becomes a dead letter', FOREIGN, 'dead-letter'],
-  ])('%s', (_, body, why) => {
+    ['state', 'a handshake', handshake('m1')],
+    [undefined, 'a retained offline message', OFFLINE],
+    ['dead-letter', 'a message that cannot be read', FOREIGN],
+  ])('differs returns %s for an unknown client that retains %s', (why, _, body) => {
     expect(differs(undefined, found(body), 0, 1)).toBe(why);
   });
 });
 
-describe('differs, for a client that is known', () => {
+describe('differs for a known client', () => {
   const online = hostConnection('a');
   const offline = hostConnection('a', { state: 'offline', offline_reason: 'retained-offline' });
 
   it.each([
-    ['an online client retains the handshake that is recorded', online, handshake('m1'), undefined],
-    ['an online client retains another handshake', online, handshake('m2'), 'state'],
-    ['an online client retains a goodbye', online, OFFLINE, 'state'],
-    ['an online client retains a message that cannot be understood', online, FOREIGN, 'state'],
-    ['an offline client retains a goodbye', offline, OFFLINE, undefined],
-    ['an offline client retains a handshake', offline, handshake('m1'), 'state'],
+    [undefined, 'an online client retains the recorded handshake', online, handshake('m1')],
+    ['state', 'an online client retains another handshake', online, handshake('m2')],
+    ['state', 'an online client retains an offline message', online, OFFLINE],
+    ['state', 'an online client retains a message that cannot be read', online, FOREIGN],
+    [undefined, 'an offline client retains an offline message', offline, OFFLINE],
+    ['state', 'an offline client retains a handshake', offline, handshake('m1')],
     [
-      'an offline client retains a message that became a dead letter before',
+      undefined,
+      'an offline client retains a message that is a dead letter already',
       { ...offline, offline_reason: 'unknown', dead_letter_digest: digestOf(FOREIGN) } as const,
       FOREIGN,
-      undefined,
     ],
     [
+      undefined,
       'an unconfirmed client retains the handshake that was not confirmed',
       { ...offline, offline_reason: 'unconfirmed', unconfirmed_handshake: 'm1' } as const,
       handshake('m1'),
-      undefined,
     ],
-  ])('%s', (_, connection, body, why) => {
+  ])('differs returns %s if %s', (why, _, connection, body) => {
     expect(differs(connection, found(body), 0, 1)).toBe(why);
   });
 
@@ -68,7 +68,7 @@ describe('differs, for a client that is known', () => {
   });
 });
 
-describe('differs, for a reserved client id', () => {
+describe('differs for a reserved client id', () => {
   it('a client with a reserved id is reported while it has a connection, and only becomes a dead letter without one', () => {
     const retained = { ...found(handshake('m1')), clientId: 'summary' };
     expect(differs(hostConnection('summary', { status_topic: OWN }), retained, 0, 1)).toBe('state');

@@ -45,7 +45,7 @@ export type Effect =
   | { kind: 'dead-letter'; letter: DeadLetter; reason: RefusalReason }
   /** The owner runs it after the commit, or `inMs` later if that is given. */
   | { kind: 'to-do'; todo: ToDo; inMs?: number }
-  /** The client's message was refused, and the client is told why. */
+  /** The client's message was refused, and the client gets the reason. */
   | ({ kind: 'refuse' } & Pick<Refused, 'inResponseTo' | 'details'>)
   | { kind: 'undo'; todo: ToDo }
   /** Requests a verification of the client. */

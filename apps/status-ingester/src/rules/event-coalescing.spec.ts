@@ -20,7 +20,7 @@ const FACTS = { canonical_facts: { fqdn: 'host-1' } };
 
 type Emitted = RegistryEvent & { after: number };
 
-/** One client's life: the events that subscribers received, and when the owner emits those that are held back. */
+/** The events of one client that subscribers received, and when the owner flushes the coalesced ones. */
 class Life {
   connection: Connection | undefined;
   readonly emitted: Emitted[] = [];
@@ -78,7 +78,7 @@ it('a client that comes online, and one that says goodbye after a while, are emi
   expect(due).toBeUndefined();
 });
 
-it('an ungraceful offline is emitted when it has lasted; the registry records it at once', () => {
+it('an ungraceful offline is emitted after the settle time; the registry records it at once', () => {
   const life = new Life().shakes(0, 'm-1').dies(5000);
   expect(life.connection?.state).toBe('offline');
   expect(life.emitted).toHaveLength(1);
@@ -99,14 +99,14 @@ it('an ungraceful offline is emitted when it has lasted; the registry records it
 it('a reconnect is emitted as one update that counts the flaps', () => {
   const life = new Life().shakes(0, 'm-1').dies(5000).shakes(5100, 'm-2');
   life.flushes(5000 + QUIET);
-  // The time was put off: the connection is not stable yet.
+  // The flush was postponed: the connection is not stable yet.
   expect(life.emitted).toHaveLength(1);
   expect(life.due).toBe(5100 + QUIET);
   life.flushes(5100 + QUIET);
   expect(life.emitted.slice(1)).toMatchObject([{ type: 'connection.updated', handshake_message_id: 'm-2', flaps: 1 }]);
 });
 
-it('a client that never becomes stable is emitted after ten quiet periods', () => {
+it('the state of a client that never becomes stable is emitted after ten settle times', () => {
   const life = new Life().shakes(0, 'm-0');
   const [from, step] = [5000, 500];
   for (let i = 0; i < 100; i++) {
@@ -117,7 +117,7 @@ it('a client that never becomes stable is emitted after ten quiet periods', () =
   expect(life.due).toBe(from + 10 * QUIET);
 });
 
-it('events that were held back are emitted when the client is forgotten, and none is left', () => {
+it('coalesced events are emitted when the client is forgotten, and none is left', () => {
   const life = new Life().shakes(0, 'm-1').dies(5000);
   life.applies(5100, { kind: 'command', clientId: CLIENT, command: { do: 'forget' } });
   expect(life.connection).toBeUndefined();
@@ -125,7 +125,7 @@ it('events that were held back are emitted when the client is forgotten, and non
   expect(life.due).toBeUndefined();
 });
 
-it('new facts are emitted at once, and many changes of them once in the quiet period', () => {
+it('new facts are emitted at once, and many changes of them once in the settle time', () => {
   const life = new Life().shakes(0, 'm-1').changes(QUIET, 'a');
   expect(life.emitted.map(({ type, after }) => [type, after])).toEqual([
     ['connection.online', 0],

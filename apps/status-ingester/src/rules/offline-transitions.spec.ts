@@ -24,7 +24,7 @@ import {
 import type { Effect, Transition } from './effect.js';
 import { transition } from './transition.js';
 
-describe('offline', () => {
+describe('an end of a connection', () => {
   const ways: [string, PacketMessage[], string][] = [
     ['a goodbye, followed by the removal of the handshake', [goodbye('o-1'), packet('')], 'goodbye'],
     ['a retained offline that replaces the handshake', [offline('o-1')], 'retained-offline'],

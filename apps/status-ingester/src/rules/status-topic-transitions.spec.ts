@@ -71,7 +71,7 @@ describe('a move between status topics', () => {
 
   it.each([
     ['an invalid handshake', invalidHandshake('h-9', { topic: IN })],
-    ['what is not JSON', packet('hello', { topic: IN })],
+    ['text that is not JSON', packet('hello', { topic: IN })],
     ['a message too large', packet('x', { topic: IN, refused: 'too-large' })],
   ])('%s on the old topic becomes a dead letter and does not change the state', (_, message) => {
     const outcome = play(MOVING, moved, message);

@@ -26,9 +26,9 @@ import type { Rules } from './effect.js';
 import { transition } from './transition.js';
 import { truth } from './truth.js';
 
-/** What the properties are made of: everything that can arrive on the one status topic, and the commands but `forget`. */
+/** The input of the properties: everything that can arrive on one status topic, and all commands but `forget`. */
 const id = fc.constantFrom('i-1', 'i-2', 'i-3', 'i-4', 'i-5', 'will');
-/** Facts follow from the id: a handshake with the recorded id changes nothing, so that other facts would be lost by rule. */
+/** The facts depend on the id: a handshake with the recorded id changes nothing, so that other facts would be ignored. */
 const factsOf = (messageId: string): object => ({ fqdn: `host of ${messageId}` });
 const fresh = { retain: fc.boolean() };
 const anyPacket: fc.Arbitrary<PacketMessage> = fc.oneof(
@@ -45,7 +45,7 @@ const anyPacket: fc.Arbitrary<PacketMessage> = fc.oneof(
     .record({ ...fresh, refused: fc.constantFrom('too-large' as const, 'not-utf8' as const) })
     .map((given) => packet('?', given)),
 );
-/** The same text on every connection of the client. */
+/** A last will: the same text on every connection of the client. */
 const constantWill = fc.constant(offline('will'));
 const anyCommand = fc
   .constantFrom<Command>(
@@ -61,16 +61,16 @@ const story = fc
   })
   .map((messages) => messages.map((message, i): MailboxMessage => ({ ...message, at: T0 + i * SECOND })));
 
-describe('agreement', () => {
+describe('transition, compared with truth', () => {
   /**
-   * Claimed for one client on one lane and one status topic, no packet redelivered: once the last message that bears
-   * state (anything retained, or a goodbye) has been applied, the registry is what `truth` says of what the broker
-   * retains, judged by the refusal that stood when that message was stored. Messages that bear no state, and
-   * commands, may follow it: a force-disconnect itself changes no state.
-   * - A client nobody knows counts as offline.
-   * - Online means with this very handshake and its facts.
-   * - Why a client is offline is asserted if this message took it offline; later ones do not rewrite the reason.
-   * - After a goodbye the broker still retains the handshake; there only `offline` is claimed.
+   * Holds for one client on one lane and one status topic, without redeliveries: when the last message that carries state
+   * (anything retained, or a goodbye) has been applied, the registry has the state that `truth` computes from what the broker
+   * retains, with the refusal in force when that message was stored. Messages without state, and commands, may follow: a
+   * force-disconnect itself changes no state.
+   * - An unknown client counts as offline.
+   * - An online client has exactly this handshake and its facts.
+   * - The offline reason is asserted if this message took the client offline; later messages do not change it.
+   * - After a goodbye the broker still retains the handshake, so that only `offline` is asserted.
    */
   it('registry and broker agree after any sequence of messages of one client through one lane', () => {
     fc.assert(
@@ -122,12 +122,12 @@ describe('agreement', () => {
   }
 
   /**
-   * What a lane gets again after a crash is a contiguous suffix of what was applied, in its order. Claimed for packets
-   * of every kind on one or two status topics and one that carries no state, last wills with one id for all
-   * connections included, from any start and through any number of crashes: the registry ends as if each packet had
-   * come once. The times of its connection and of its last message may differ.
-   * - The id of a handshake stands for what it says: two different ones with the same id are against the protocol.
-   * - No command comes between; what one decides is decided by the time of the redelivery.
+   * What the broker redelivers after a crash is a contiguous suffix of what was applied, in the same order. Holds for packets of
+   * every kind on one or two status topics and one topic without state, last wills with one id for all connections included,
+   * from any start and through any number of crashes: the registry ends as if each packet had come once. Only the times of its
+   * connection and of its last message may differ.
+   * - Handshakes with the same id are the same: different ones would violate the protocol.
+   * - No command comes in between, since its effect depends on the time of the redelivery.
    */
   it.each([
     ['one topic for everything', RULES],

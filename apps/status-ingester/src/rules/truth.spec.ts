@@ -52,8 +52,8 @@ describe('truth', () => {
   });
 
   it.each([
-    ['what is not JSON', 'hello', 'not-json', null],
-    ['what is no object', '[]', 'wrong-shape', null],
+    ['text that is not JSON', 'hello', 'not-json', null],
+    ['JSON that is no object', '[]', 'wrong-shape', null],
     ['an unknown type', '{"type":"hello","message_id":"m-1"}', 'unknown-type', 'm-1'],
     ['an offline of another version', JSON.stringify({ ...OFFLINE, version: 2 }), 'unsupported-version', 'm-1'],
     ['an offline without a time', JSON.stringify({ ...OFFLINE, sent: undefined }), 'wrong-shape', 'm-1'],

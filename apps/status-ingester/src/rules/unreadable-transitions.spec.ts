@@ -23,8 +23,8 @@ import {
 
 describe('a retained message that is no handshake', () => {
   it.each([
-    ['what is not JSON', 'hello', 'not-json', 'unknown'],
-    ['what is no object', '[1]', 'wrong-shape', 'unknown'],
+    ['text that is not JSON', 'hello', 'not-json', 'unknown'],
+    ['JSON that is no object', '[1]', 'wrong-shape', 'unknown'],
     ['an unknown type', '{"type":"hello","message_id":"x-1"}', 'unknown-type', 'unknown'],
     ['an offline of version 2', '{"type":"offline","message_id":"x-1","version":2}', 'unsupported-version', 'unknown'],
     ['a handshake of version 2', '{"type":"host-handshake","version":2}', 'unsupported-version', 'invalid-handshake'],
@@ -94,8 +94,8 @@ describe('a retained message that is no handshake', () => {
 describe('a message that cannot be processed', () => {
   const bad: [string, PacketMessage, string][] = [
     ['an empty message', packet('', { retain: false }), 'empty'],
-    ['what is not JSON', packet('hello', { retain: false }), 'not-json'],
-    ['what is no object', packet('[]', { retain: false }), 'wrong-shape'],
+    ['text that is not JSON', packet('hello', { retain: false }), 'not-json'],
+    ['JSON that is no object', packet('[]', { retain: false }), 'wrong-shape'],
     ['an unknown type', packet('{"type":"hello","message_id":"x-1"}', { retain: false }), 'unknown-type'],
     ['an unknown type without an id', packet('{"type":"hello"}', { retain: false }), 'unknown-type'],
     ['a message too large', packet('{"type":', { retain: false, refused: 'too-large' }), 'too-large'],
@@ -139,8 +139,8 @@ describe('a message that cannot be processed', () => {
   );
 
   it.each([
-    ['what is not JSON', 'hello', undefined],
-    ['what is no object', 'null', undefined],
+    ['text that is not JSON', 'hello', undefined],
+    ['JSON that is no object', 'null', undefined],
     ['a type that is missing', '{}', undefined],
     ['an unknown type without an id', '{"type":"hello"}', undefined],
     ['a message too large', 'sample', 'too-large' as const],
@@ -227,10 +227,10 @@ describe('a message-error', () => {
   it.each([
     ['x'.repeat(5000), 'x'.repeat(1000)],
     ['x'.repeat(1000), 'x'.repeat(1000)],
-    // A character of two units is not cut in half.
+    // Truncation does not split a surrogate pair.
     ['x'.repeat(999) + '\u{1F600}', 'x'.repeat(999) + '\uFFFD'],
     ['x'.repeat(998) + '\u{1F600}y', 'x'.repeat(998) + '\u{1F600}'],
-    // Nor does half a character that came so reach Redis.
+    // A lone surrogate from the client does not reach Redis either.
     ['\uD83D', '\uFFFD'],
   ])('a message-error is cut to 1,000 characters of well-formed details (case %#)', (details, kept) => {
     const about = { type: 'message-error', message_id: 'e-1', in_response_to: 'sent-1', payload: { details } };

@@ -53,7 +53,7 @@ function answer(account: string | null): Message {
   return command({ do: 'set-account', account });
 }
 
-/** What a connection comes to, and all that was emitted on the way: type, account and time. */
+/** The connection after these messages, and all events that were emitted: type, account and time. */
 class Client {
   connection: Connection | undefined;
   last: Transition = { connection: undefined, effects: [] };
@@ -80,7 +80,7 @@ class Client {
   }
 }
 
-/** As the to-do has it done. */
+/** The command that the `emit-waiting` to-do sends. */
 function due(): Message {
   at += 2000;
   return command({ do: 'emit-waiting' });

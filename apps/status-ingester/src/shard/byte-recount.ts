@@ -1,4 +1,4 @@
-/** Counts the bytes of unfinished messages of each owned shard anew every hour, and corrects the stored count. */
+/** Recounts the bytes of unfinished messages of each owned shard every hour, and corrects the stored count. */
 import type { Logger, Redis } from '@app/platform';
 import { recountBytes, type RegistryKeys } from '@app/registry';
 import { StaleOwnerError, type Ownership } from '@app/sharding';

@@ -16,11 +16,10 @@ import { fold, type Folded } from './fold.js';
 
 describe('fold', () => {
   /**
-   * How a mailbox is cut into batches depends on load and on restarts; it must not show. Claimed for what commits
-   * write in the end: the connections, the net of to-dos done and undone, and events, dead letters and replies one by
-   * one in their order.
+   * How a mailbox is split into batches depends on load and restarts, and must not change the outcome: the connections, the
+   * to-dos that are left, and the events, dead letters and replies in their order.
    */
-  it('the outcome is the same however the mailbox is cut into batches', () => {
+  it('fold gives the same outcome however the mailbox is split into batches', () => {
     fc.assert(
       fc.property(mailbox(), fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 20 }), (messages, sizes) => {
         const whole = outcomeOf([messages]);
@@ -43,7 +42,7 @@ function cut(messages: readonly MailboxMessage[], sizes: readonly number[]): Mai
   return [...batches, messages.slice(from)];
 }
 
-/** What is stored, emitted and done after these batches, one commit each. */
+/** What is stored and emitted after these batches, with one commit each. */
 function outcomeOf(
   batches: readonly (readonly MailboxMessage[])[],
 ): Record<string, unknown> & { todos: ReadonlyMap<string, number> } {
@@ -80,7 +79,7 @@ function outcomeOf(
   };
 }
 
-/** However many messages and commands there were for a client. */
+/** A client has at most one reply of each kind, however many messages and commands there were. */
 function expectOneOfEachKind(todos: readonly ToDo[]): void {
   const kinds = todos.flatMap((one) => (one.do === 'reply' ? [`${one.client_id} ${one.reply.type}`] : []));
   expect(kinds).toEqual([...new Set(kinds)]);

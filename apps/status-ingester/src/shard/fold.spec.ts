@@ -128,7 +128,7 @@ describe('fold', () => {
     expect(immediate).toEqual(todos);
     const waited = foldAll(first).todos.map(({ todo }) => encodeToDo(todo));
     expect(waited).toHaveLength(2);
-    // As they were written, or they would not be removed.
+    // With the text with which they were written: otherwise they would not be removed.
     expect(undone.map(encodeToDo)).toEqual(expect.arrayContaining(waited));
     const of = (all: typeof todos): unknown[] => all.map(({ todo }) => 'message_id' in todo && todo.message_id);
     expect(of(todos)).not.toEqual(of(foldAll(first).todos));
@@ -225,7 +225,7 @@ describe('fold', () => {
 
   it('a command that cannot be applied becomes a dead letter with its text', () => {
     const stored = storedAfter(handshake('a'));
-    // As from a mailbox entry whose body is `{}`.
+    // Decoded from a mailbox entry whose body is `{}`.
     const broken = { kind: 'command', clientId: 'a', at: T0 + 1 } as MailboxMessage;
     const { deadLetters, connections, replies } = foldAll([broken, command('a', { do: 'lift-refusal' })], stored);
     expect(deadLetters).toMatchObject([
@@ -239,7 +239,7 @@ describe('fold', () => {
     expect(foldAll([faulty('a', 'x'.repeat(5000))]).deadLetters[0]?.sample).toBe('x'.repeat(1024));
   });
 
-  it('the arguments of fold are not changed', () => {
+  it('fold does not change its arguments', () => {
     const stored = storedAfter(handshake('a'));
     const before = JSON.stringify([...stored]);
     foldAll([handshake('a', 'm-2'), packet('a', OFFLINE), handshake('b')], stored);

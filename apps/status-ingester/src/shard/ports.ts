@@ -12,7 +12,7 @@ export interface VerificationRequest {
   reply?: CommandMessage['reply'];
   /** The sweep that waits for the outcome. */
   sweep?: string;
-  /** No to-do stands for the request: it is lost with the grant. */
+  /** The request has no to-do: it is lost with the grant. */
   isVolatile?: boolean;
 }
 

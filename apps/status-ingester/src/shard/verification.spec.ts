@@ -1,4 +1,4 @@
-/** Verification in single file with live messages: each interleaving that rule 2 of *Agreement* names, and all others. */
+/** Verification results among live messages, in one order: each interleaving that rule 2 of *Agreement* names, and all others. */
 import fc from 'fast-check';
 import type { Connection, MailboxMessage, Retained } from '@app/registry';
 import { LastLiveEntries } from './shard-memory.js';
@@ -23,9 +23,9 @@ function handshake(id: string): string {
   const payload = { canonical_facts: { fqdn: id } };
   return JSON.stringify({ type: 'host-handshake', message_id: id, version: 1, sent: '2020-12-04T17:22:24Z', payload });
 }
-/** The same text on every connection, as last wills are. */
+/** The last will: the same text on every connection. */
 const WILL = JSON.stringify({ type: 'offline', message_id: 'will', version: 1, sent: '1970-01-01T00:00:00Z' });
-/** Not retained. */
+/** A goodbye: not retained. */
 const GOODBYE = JSON.stringify({ type: 'offline', message_id: 'bye', version: 1, sent: '2020-12-04T17:22:24Z' });
 
 /** One shard with its broker: what is retained, the mailbox, the registry, and one client that may be verified. */
@@ -33,7 +33,7 @@ class World {
   retained = '';
   connection: Connection | undefined;
   needsVerification = false;
-  /** It is verified in a while because of a goodbye. */
+  /** Whether a goodbye has planned a verification. */
   unconfirmed = false;
   readonly folds: Folded[] = [];
   private readonly marks = new LastLiveEntries('0-0');
@@ -72,12 +72,12 @@ class World {
     };
   }
 
-  /** The broker answers it. */
+  /** The broker answers the verification. */
   read(): void {
     this.answer = this.retained === '' ? [] : [{ topic: IN, body: this.retained }];
   }
 
-  /** Its result reaches the mailbox, and is applied. */
+  /** The result of the verification reaches the mailbox, and is applied. */
   finish(): Folded {
     const attempt = this.pending?.attempt ?? '';
     return this.apply({ kind: 'verified', clientId: CLIENT, attempt, retained: this.answer, ...this.stored() });
@@ -114,15 +114,15 @@ class World {
     return this.connection?.state === 'online' && this.connection.handshake_message_id === found.handshake.message_id;
   }
 
-  /** A goodbye stays one if nothing is retained. */
+  /** The reason `goodbye` stays if nothing is retained. */
   private hasReason(reason: string): boolean {
     const is = this.connection?.offline_reason;
     return is === undefined || is === reason || (is === 'goodbye' && this.retained === '');
   }
 }
 
-describe('the classic race: the new handshake overtakes the old will', () => {
-  /** The client shakes hands, dies and comes back; its will and its new handshake take different lanes. */
+describe('a new handshake that overtakes the old last will', () => {
+  /** The client shakes hands, dies and comes back. Its last will and its new handshake take different lanes. */
   function race(): World {
     const world = new World();
     world.arrive(handshake('h1'), 0);
@@ -150,7 +150,7 @@ describe('the classic race: the new handshake overtakes the old will', () => {
   });
 });
 
-describe('a goodbye that comes late, behind a newer handshake', () => {
+describe('a goodbye that comes late, after a newer handshake', () => {
   function late(): World {
     const world = new World();
     world.retained = handshake('h1');
@@ -264,7 +264,7 @@ describe('a verification', () => {
     const refused = world.verify();
     expect(refused.immediate.map(({ todo }) => todo)).toMatchObject([{ do: 'refuse', client_id: CLIENT }]);
     expect(refused.refused).toMatchObject([{ clientId: CLIENT, inResponseTo: 'bad' }]);
-    // Found again, it is nothing new.
+    // The second reading finds the same handshake, which is not new.
     expect(world.verify()).toMatchObject({
       immediate: [],
       deadLetters: [],
@@ -286,10 +286,10 @@ describe('a verification', () => {
   });
 });
 
-describe('agreement', () => {
+describe('the registry and the broker', () => {
   type Step = { publish: string; lane: number } | { deliver: number } | { verification: 'note' | 'read' | 'finish' };
 
-  /** Ids are used once, wills and removals again and again. */
+  /** Ids of handshakes are used once; last wills and removals repeat. */
   const steps: fc.Arbitrary<Step[]> = fc.array(
     fc.oneof(
       fc.record({ publish: fc.constantFrom('handshake', WILL, '', GOODBYE), lane: fc.nat(2) }),
