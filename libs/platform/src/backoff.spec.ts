@@ -5,21 +5,21 @@ const LEAST = (): number => 0;
 const MOST = (): number => 1;
 
 describe('backoffMs', () => {
-  it('doubles from base to cap', () => {
+  it('doubles its ceiling from the base to the cap', () => {
     const waits = [0, 1, 2, 3, 4, 5, 6].map((attempt) => backoffMs(attempt, 100, 2000, MOST));
     expect(waits).toEqual([100, 200, 400, 800, 1600, 2000, 2000]);
   });
 
-  it('waits at least half of that', () => {
+  it('waits at least half of the ceiling', () => {
     const waits = [0, 1, 2, 3, 4, 5, 6].map((attempt) => backoffMs(attempt, 100, 2000, LEAST));
     expect(waits).toEqual([50, 100, 200, 400, 800, 1000, 1000]);
   });
 
-  it('spreads evenly between the two', () => {
+  it('spreads the waits evenly between half of the ceiling and the ceiling', () => {
     expect([0, 0.25, 0.5, 0.75].map((dice) => backoffMs(3, 100, 2000, () => dice))).toEqual([400, 500, 600, 700]);
   });
 
-  it('stays a whole number from half the ceiling to the ceiling, after any number of attempts', () => {
+  it('returns a whole number from half of the ceiling to the ceiling, after any number of attempts', () => {
     const dice = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
     const attempts = fc.nat({ max: 1_000_000 });
     fc.assert(
@@ -39,7 +39,7 @@ describe('backoffMs', () => {
     );
   });
 
-  it('uses its own random numbers if none are given', () => {
+  it('uses its own random numbers unless others are passed', () => {
     const waits = Array.from({ length: 50 }, () => backoffMs(20, 1, 1_000_000));
     expect(new Set(waits).size).toBeGreaterThan(1);
     expect(Math.min(...waits)).toBeGreaterThanOrEqual(500_000);
@@ -101,7 +101,7 @@ describe('Backoff', () => {
     expect(waits(1)).toEqual([100]);
   });
 
-  it('does not take time without a success for health', () => {
+  it('does not count time without a success as uptime', () => {
     waits(3);
     clock += 1_000_000;
     expect(waits(1)).toEqual([800]);

@@ -1,12 +1,15 @@
-/** Waiting time before the next try: doubles from `baseMs` to `capMs`, the upper half of it at random, so that a crowd spreads out. */
+/**
+ * The wait before the next attempt, in milliseconds. A ceiling doubles from `baseMs` to `capMs`; the wait is random between
+ * half of the ceiling and the ceiling, so that many clients do not retry at the same moment.
+ */
 export function backoffMs(attempt: number, baseMs: number, capMs: number, random: () => number = Math.random): number {
   const ceiling = Math.min(capMs, baseMs * 2 ** Math.min(attempt, 30));
   return Math.round(ceiling / 2 + (random() * ceiling) / 2);
 }
 
 /**
- * Counts failures in a row. A success resets the count only after a healthy uptime, so that something that
- * connects and dies at once keeps backing off.
+ * Counts failures in a row. A success resets the count only after a healthy uptime, so that a connection that opens and
+ * breaks at once keeps backing off.
  */
 export class Backoff {
   private failures = 0;
@@ -23,7 +26,7 @@ export class Backoff {
     this.healthySince ??= this.now();
   }
 
-  /** Notes a failure and returns how many milliseconds to wait. */
+  /** Counts a failure. @returns how many milliseconds to wait */
   failed(): number {
     if (this.healthySince !== undefined && this.now() - this.healthySince >= this.healthyAfterMs) this.failures = 0;
     this.healthySince = undefined;

@@ -7,7 +7,7 @@ const write = new LuaCommands(`${import.meta.dirname}/commands`).load<
   unknown
 >('bounded-write');
 
-/** One write that is bounded, so that it is done also when Redis has reached its `maxmemory`. */
+/** One write that Redis does even if it has reached its `maxmemory`. The caller keeps the written key bounded. */
 export async function boundedWrite(
   redis: Redis,
   command: 'SET' | 'XADD',

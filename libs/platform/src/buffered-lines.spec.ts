@@ -11,7 +11,7 @@ function recorder(): { texts: string[]; lines: BufferedLines; written: () => str
   return { texts, lines, written: () => written };
 }
 
-it('writes the lines of one turn of the event loop together, in their order', async () => {
+it('BufferedLines writes the lines of one turn of the event loop together, in their order', async () => {
   const { texts, lines } = recorder();
   lines.write('a\n');
   await Promise.resolve();
@@ -23,7 +23,7 @@ it('writes the lines of one turn of the event loop together, in their order', as
   expect(texts).toEqual(['a\nb\n', 'c\n']);
 });
 
-it('writes what it holds, and waits until it is written, before the process ends', async () => {
+it('BufferedLines writes all buffered lines before the process ends', async () => {
   const { texts, lines, written } = recorder();
   lines.write('a\n');
   lines.flushSync();

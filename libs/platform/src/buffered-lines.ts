@@ -1,11 +1,10 @@
 /**
- * Log lines of one turn of the event loop, written together: a line of its own would cost a system call, and a batch
- * logs a thousand lines.
+ * Writes all log lines of one turn of the event loop in one system call: a batch of messages can log a thousand lines.
  */
 import type { DestinationStream } from 'pino';
 
 export interface LineSink extends DestinationStream {
-  /** Writes everything that it was given, and returns when it is written. */
+  /** Returns when all lines are written. */
   flushSync(): void;
 }
 
@@ -21,22 +20,22 @@ export class BufferedLines implements LineSink {
     this.isScheduled = true;
     setImmediate(() => {
       this.isScheduled = false;
-      this.passOn();
+      this.writeBuffered();
     });
   }
 
-  /** As pino calls it before the process ends. */
+  /** Called by pino before the process ends. */
   flush(done: () => void): void {
-    this.passOn();
+    this.writeBuffered();
     done();
   }
 
   flushSync(): void {
-    this.passOn();
+    this.writeBuffered();
     this.sink.flushSync();
   }
 
-  private passOn(): void {
+  private writeBuffered(): void {
     if (this.lines.length === 0) return;
     const text = this.lines.join('');
     this.lines = [];

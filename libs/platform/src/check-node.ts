@@ -1,11 +1,11 @@
-/** Ends a process whose Node is too old, before anything else is imported: on such a one a dependency may fail to be. */
+/** Ends a process whose Node is too old. It must run before any dependency is imported: on an old Node the import may fail. */
 import { writeSync } from 'node:fs';
 import { nodeTrouble } from './node-version.js';
 
 export function checkNode(app: string): void {
   const message = nodeTrouble();
   if (message === undefined) return;
-  // As the logger writes it, which is a dependency.
+  // The format of the logger, which cannot be imported here.
   const line = { level: 'fatal', time: new Date().toISOString(), app, pid: process.pid, message };
   writeSync(1, `${JSON.stringify(line)}\n`);
   process.exit(1);

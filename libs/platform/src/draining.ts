@@ -1,6 +1,6 @@
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 
-/** Whether the process is shutting down (S6): it reports unready and takes nothing new in. */
+/** Whether the process is shutting down (S6). A process that shuts down reports unready and accepts no new work. */
 @Injectable()
 export class Draining implements OnModuleDestroy {
   private begun = false;

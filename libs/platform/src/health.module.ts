@@ -1,6 +1,6 @@
 /**
- * In: the checks that say whether the app can do its work. Out: `/health/live` and `/health/ready`.
- * Invariant: liveness asks nothing of others (S7); a process that drains is not ready (S6).
+ * In: the app's readiness checks. Out: `/health/live` and `/health/ready`.
+ * Invariants: liveness depends on no other server (S7); a process that drains is not ready (S6).
  */
 import { Module, type DynamicModule, type FactoryProvider, type ModuleMetadata } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
@@ -11,7 +11,7 @@ type ReadinessOptions = Pick<ModuleMetadata, 'imports'> &
 
 @Module({})
 export class HealthModule {
-  /** `imports`: the modules that export what the checks ask. */
+  /** `imports`: the modules that export the dependencies of the checks. */
   static of({ imports = [], inject, useFactory }: ReadinessOptions): DynamicModule {
     return {
       module: HealthModule,

@@ -1,6 +1,6 @@
 /**
- * `/health/live`: the process makes progress; asks nothing of others, so that a Redis that is away never gets a
- * process killed (S7). `/health/ready`: the app's own checks, and not draining.
+ * `/health/live`: the process can answer. It depends on no other server, so that an outage of Redis never gets a process
+ * killed (S7). `/health/ready`: all checks of the app succeed, and the process does not drain.
  */
 import { Controller, Get, Inject } from '@nestjs/common';
 import {
@@ -14,10 +14,9 @@ import { Draining } from './draining.js';
 import { redisTrouble, type Redis } from './redis.js';
 import { RouteAccess } from './route-access.js';
 
-/** `up`; `degraded` if the app still serves; otherwise the reason why it cannot. */
+/** `degraded`: the app still serves, with the given restriction. `down`: why it cannot serve. */
 export type ReadinessOutcome = 'up' | { degraded: string } | { down: string };
 
-/** What an app needs to do its work. */
 export interface ReadinessCheck {
   name: string;
   check(): Promise<ReadinessOutcome>;
@@ -38,7 +37,7 @@ export const READINESS_CHECKS = Symbol('READINESS_CHECKS');
 
 @Controller('health')
 export class HealthController {
-  private readonly outcomes: Recent[];
+  private readonly checks: CachedCheck[];
 
   constructor(
     private readonly health: HealthCheckService,
@@ -46,7 +45,7 @@ export class HealthController {
     private readonly draining: Draining,
     @Inject(READINESS_CHECKS) checks: ReadinessCheck[],
   ) {
-    this.outcomes = checks.map((check) => new Recent(check));
+    this.checks = checks.map((check) => new CachedCheck(check));
   }
 
   @Get('live')
@@ -60,9 +59,9 @@ export class HealthController {
   @RouteAccess({ audience: 'public' })
   @HealthCheck({ noCache: true, swaggerDocumentation: false })
   ready(): Promise<HealthCheckResult> {
-    const indicators = this.outcomes.map((one): HealthIndicatorFunction => async () => {
-      const indicator = this.indicators.check(one.name);
-      const outcome = await one.outcome();
+    const indicators = this.checks.map((check): HealthIndicatorFunction => async () => {
+      const indicator = this.indicators.check(check.name);
+      const outcome = await check.outcome();
       if (outcome === 'up') return indicator.up();
       return 'down' in outcome ? indicator.down(outcome.down) : indicator.degraded({ message: outcome.degraded });
     });
@@ -74,26 +73,25 @@ export class HealthController {
   }
 }
 
-/** Anybody may ask, as often as they like: what is asked of others is asked this often at most. */
-const ASKED_EVERY_MS = 500;
+/** Probes are open to all callers without a limit, so an outcome is used for this long. */
+const CACHED_FOR_MS = 500;
 
-/** What a check found, a moment ago at most. */
-class Recent {
-  private askedAt = -Infinity;
-  private found: ReturnType<ReadinessCheck['check']> | undefined;
+class CachedCheck {
+  private checkedAt = -Infinity;
+  private cached: ReturnType<ReadinessCheck['check']> | undefined;
 
-  constructor(private readonly of: ReadinessCheck) {}
+  constructor(private readonly source: ReadinessCheck) {}
 
   get name(): string {
-    return this.of.name;
+    return this.source.name;
   }
 
   outcome(): ReturnType<ReadinessCheck['check']> {
     const now = performance.now();
-    if (this.found === undefined || now - this.askedAt > ASKED_EVERY_MS) {
-      this.askedAt = now;
-      this.found = this.of.check().catch((error: unknown) => ({ down: String(error) }));
+    if (this.cached === undefined || now - this.checkedAt > CACHED_FOR_MS) {
+      this.checkedAt = now;
+      this.cached = this.source.check().catch((error: unknown) => ({ down: String(error) }));
     }
-    return this.found;
+    return this.cached;
   }
 }

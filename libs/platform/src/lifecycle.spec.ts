@@ -23,7 +23,7 @@ function step(name: string, more: Partial<LifecycleStep> = {}): LifecycleStep {
 
 const never = (): Promise<void> => new Promise(() => undefined);
 
-/** As Nest does. */
+/** Closes the app in the order of Nest. */
 async function close(of: Lifecycle): Promise<void> {
   await of.onModuleDestroy();
   done.push('servers closed');
@@ -31,7 +31,7 @@ async function close(of: Lifecycle): Promise<void> {
 }
 
 describe('Lifecycle', () => {
-  it('starts steps from top to bottom and stops them from bottom to top, around the end of the servers', async () => {
+  it('starts steps from top to bottom, and stops them from bottom to top, with the servers in between', async () => {
     const app = lifecycle(step('redis'), step('queues'), SERVERS, step('key space'), step('feed'));
     expect(await app.start()).toBe(true);
     await close(app);
@@ -79,7 +79,7 @@ describe('Lifecycle', () => {
     expect(done.slice(5)).toEqual(['servers closed']);
   });
 
-  it('ends the start without an error if the stop begins first, and starts nothing more', async () => {
+  it('ends the start without an error if the app stops first, and starts no further step', async () => {
     const app = lifecycle(
       step('waits', {
         start: (stopping) =>

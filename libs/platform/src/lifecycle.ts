@@ -1,12 +1,12 @@
 /**
- * The order in which an app starts and stops, as one list. Steps start from top to bottom when the app already listens,
- * so that probes are answered while the start waits for Redis. They stop from bottom to top.
+ * The order in which an app starts and stops, as one list. Steps start from top to bottom while the app already listens, so
+ * that probes are answered while a start waits for Redis. Steps stop from bottom to top.
  *
- * L1 The first act of a stop is to report unready and to abort the signal that starts were given.
- * L2 Each step stops at most once, and only if its start has begun. A step without a start is always stopped: it closes
- *    what was opened when it was constructed.
- * L3 A stop that fails, or exceeds its time limit, is logged, and the next step is stopped.
- * L4 If a start fails, what was started is stopped, and the start rejects with the cause.
+ * L1 A stop first reports unready and aborts the signal that was passed to the starts.
+ * L2 Each step stops at most once, and only if its start has begun. A step without `start` is always stopped: it closes what
+ *    was opened when it was constructed.
+ * L3 A stop that fails or exceeds its time limit is logged, and the next step is stopped.
+ * L4 If a start fails, the steps that were started are stopped, and the start rejects with the cause.
  */
 import type { OnApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
 import type { Draining } from './draining.js';
@@ -15,13 +15,13 @@ import { sharedAbort } from './shared-abort.js';
 import { closeWithin } from './within.js';
 
 export interface LifecycleStep {
-  /** As it is logged. */
+  /** Name for log lines. */
   name: string;
-  /** A promise is waited for. `stopping` is aborted when the app stops: the start then ends soon, and may reject. */
+  /** May return a promise. `stopping` is aborted when the app stops: the start must then end soon, and may reject. */
   start?(stopping: AbortSignal): unknown;
-  /** A promise is waited for. */
+  /** May return a promise. */
   stop?(): unknown;
-  /** How long the stop is waited for, in milliseconds. Default: `STOP_MS`. */
+  /** Time limit of the stop, in milliseconds. Default: `STOP_MS`. */
   stopWithinMs?: number;
 }
 
@@ -31,7 +31,7 @@ export interface LifecycleStep {
  */
 export const SERVERS = 'servers';
 
-/** How long a stop is waited for unless its step says otherwise. */
+/** Time limit of a stop, unless its step sets another one. */
 const STOP_MS = 5000;
 
 export class Lifecycle implements OnModuleDestroy, OnApplicationShutdown {
@@ -61,10 +61,10 @@ export class Lifecycle implements OnModuleDestroy, OnApplicationShutdown {
         await step.start?.(this.stopping.signal);
       } catch (error) {
         if (this.isStopping()) {
-          this.logger.debug({ step: step.name, err: error }, 'the stop ended the start of this step');
+          this.logger.debug({ step: step.name, err: error }, 'the app is stopping: the start of this step has ended');
           return false;
         }
-        this.logger.error({ step: step.name }, 'this step did not start: stopping those before it');
+        this.logger.error({ step: step.name }, 'this step did not start: stopping the steps before it');
         this.beginStop();
         await this.stop([...this.aboveServers, ...this.belowServers]);
         throw error;
@@ -106,7 +106,7 @@ export class Lifecycle implements OnModuleDestroy, OnApplicationShutdown {
         stopWithinMs,
         () => step.stop?.(),
         () =>
-          this.logger.warn({ step: name, wait_ms: stopWithinMs }, 'this step did not stop in time: it is left behind'),
+          this.logger.warn({ step: name, wait_ms: stopWithinMs }, 'this step did not stop in time: stopping the next'),
       );
     } catch (error) {
       this.logger.error({ step: name, err: error }, 'this step failed to stop');

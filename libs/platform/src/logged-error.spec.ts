@@ -1,4 +1,4 @@
-/** What a log line shows of an error, and what it never shows. */
+/** What a log line contains of an error, and what it never contains. */
 import { Redis as RedisServer } from 'ioredis';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ beforeEach(() => {
 
 const shown = (): string => lines.join('');
 
-it('shows class, message, code and stack, those of causes too', () => {
+it('a logged error has class, message, code and stack, and those of its causes', () => {
   const inner = Object.assign(new TypeError('inner'), { code: 'EINNER', headers: { authorization: SECRET } });
   const all = new AggregateError([inner, 'a text'], 'all failed', { cause: inner });
   logger.warn({ err: Object.assign(all, { options: { password: SECRET }, code: 7, syscall: 'connect' }) }, 'failed');
@@ -47,7 +47,7 @@ it('shows class, message, code and stack, those of causes too', () => {
   });
 });
 
-it('is one line without stacks for what is expected, and repeats no message', () => {
+it('errorLine is one line without stacks, and repeats no message', () => {
   const inner = new TypeError('connect ECONNREFUSED');
   const outer = new Error(inner.message, { cause: inner });
   expect(errorLine(new RangeError('too late', { cause: outer }))).toBe(
@@ -56,7 +56,7 @@ it('is one line without stacks for what is expected, and repeats no message', ()
   expect(errorLine('a text')).toBe('string: a text');
 });
 
-it('is an object whatever was thrown, and ends although causes go round', () => {
+it('a logged error is an object for any thrown value, and ends if causes form a cycle', () => {
   const round = new Error('round');
   round.cause = round;
   for (const err of [round, { password: SECRET }, undefined, null, 'text', Symbol('s'), 7])
@@ -70,7 +70,7 @@ it('is an object whatever was thrown, and ends although causes go round', () => 
   expect(shown()).not.toContain(SECRET);
 });
 
-it('never shows an address that cannot be read', () => {
+it('a logged error never contains an invalid URL with its password', () => {
   try {
     new URL(`https://user:${SECRET}@127.0.0.1:x`);
   } catch (err) {
@@ -80,7 +80,7 @@ it('never shows an address that cannot be read', () => {
   expect(shown()).not.toContain(SECRET);
 });
 
-describe('a password that Redis refuses', () => {
+describe('a Redis password that is wrong', () => {
   const open: Redis[] = [];
 
   afterEach(async () => {
@@ -89,7 +89,7 @@ describe('a password that Redis refuses', () => {
 
   function connect(url: string): Redis {
     const redis = connectRedis(url.replace('//', `//:${SECRET}@`), { name: 'spec', whenAway: 'wait' }, logger);
-    // As BullMQ makes its blocking connection.
+    // BullMQ opens its blocking connection in this way.
     const second = isCluster(redis) ? redis.duplicate() : redis.duplicate();
     second.on('error', (err: unknown) => logger.warn({ err }, 'worker error'));
     open.push(redis, second);
@@ -109,10 +109,10 @@ describe('a password that Redis refuses', () => {
     beforeAll(async () => (server = await startRedis()));
     afterAll(() => server.stop());
 
-    it('is in no line', async () => {
+    it('is in no log line', async () => {
       await refuse([server.port]);
       connect(server.url);
-      await eventually(() => {
+      await eventually('both connections have logged the refusal', () => {
         for (const message of ['redis connection error', 'worker error']) {
           expect(lines.some((line) => line.includes(message) && line.includes('WRONGPASS'))).toBe(true);
         }
@@ -126,16 +126,18 @@ describe('a password that Redis refuses', () => {
     beforeAll(async () => (cluster = await startRedisCluster()));
     afterAll(() => cluster.stop());
 
-    it('is in no line', async () => {
+    it('is in no log line', async () => {
       await refuse(cluster.ports.map(({ port }) => port));
       connect(cluster.url);
-      await eventually(() => expect(lines.filter((line) => line.includes('WRONGPASS')).length).toBeGreaterThan(3));
-      await eventually(() => expect(shown()).toContain('lastNodeError'));
+      await eventually('the nodes have refused the password', () =>
+        expect(lines.filter((line) => line.includes('WRONGPASS')).length).toBeGreaterThan(3),
+      );
+      await eventually('the error of the last node is logged', () => expect(shown()).toContain('lastNodeError'));
       expect(shown()).not.toContain(SECRET);
     });
   });
 
-  it('is in no line if the server repeats the arguments of a command that it does not know', async () => {
+  it('is in no log line if the server repeats the arguments of an unknown command', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-spec-'));
     const server = await stack.startRedis({
       dir,
@@ -143,7 +145,9 @@ describe('a password that Redis refuses', () => {
     });
     try {
       connect(server.url);
-      await eventually(() => expect(shown()).toContain('with args beginning with: …'));
+      await eventually('the server has repeated the arguments', () =>
+        expect(shown()).toContain('with args beginning with: …'),
+      );
       expect(shown()).not.toContain(SECRET);
     } finally {
       await Promise.all(open.splice(0).map(closeRedis));

@@ -1,6 +1,6 @@
 /**
- * An error as a log line shows it. Client libraries attach to their errors what they sent: a command of Redis with its
- * password, the headers of a request, the options of a connection. Only members known to hold no secret are kept.
+ * The form of an error in a log line. Client libraries attach secrets to their errors: a Redis command with its password,
+ * the headers of a request, the options of a connection. So only members that hold no secret are logged.
  */
 
 export interface LoggedError {
@@ -8,11 +8,11 @@ export interface LoggedError {
   message: string;
   stack?: string;
   cause?: LoggedError;
-  /** Why the last node failed, if all nodes of a cluster did. */
+  /** If all nodes of a cluster failed: the error of the last one. */
   lastNodeError?: LoggedError;
-  /** Of an AggregateError. */
+  /** The errors of an AggregateError. */
   errors?: LoggedError[];
-  /** Those of `MEMBERS`. */
+  /** The members in `MEMBERS`. */
   [member: string]: unknown;
 }
 
@@ -21,12 +21,12 @@ const NESTED = ['cause', 'lastNodeError'];
 const MAX_DEPTH = 5;
 const MAX_ERRORS = 10;
 
-/** A server repeats the arguments of a command that it does not know, and those of AUTH and HELLO are secrets. */
+/** A server that does not know a command repeats its arguments, and the arguments of AUTH and HELLO are secrets. */
 const REPEATED_ARGUMENTS = /(unknown command .*?with args beginning with:).*/gi;
 
 export function loggedError(error: unknown, depth = 0): LoggedError {
   if (!isErrorLike(error)) {
-    return { type: typeof error, message: typeof error === 'string' ? error : 'a value that is no error' };
+    return { type: typeof error, message: typeof error === 'string' ? error : 'not an error' };
   }
   const { constructor, name, message, stack } = error;
   const logged: LoggedError = {
@@ -49,7 +49,7 @@ export function loggedError(error: unknown, depth = 0): LoggedError {
   return logged;
 }
 
-/** What went wrong and why, in one line without stacks: for what is expected to happen. */
+/** The error and its causes in one line without stacks, for failures that are expected. */
 export function errorLine(error: unknown): string {
   const texts: string[] = [];
   for (let logged: LoggedError | undefined = loggedError(error); logged !== undefined; logged = logged.cause) {

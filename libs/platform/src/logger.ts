@@ -1,6 +1,6 @@
 /**
- * Structured logs: one JSON line an event on stdout, readable text on a terminal. Members name what a line is
- * about: request_id, client_id, message_id, shard, lane, epoch.
+ * Structured logs on stdout: one JSON line for each event, or readable text on a terminal. The members request_id,
+ * client_id, message_id, shard, lane and epoch say what a line is about.
  */
 import { format } from 'node:util';
 import type { LoggerService } from '@nestjs/common';
@@ -34,28 +34,30 @@ function toStdout(): DestinationStream {
   return lines;
 }
 
-/** Node's warnings and what libraries print by themselves become lines of the logger: else they would be raw text. */
+/** Logs Node's warnings, and the text that libraries print on the console, as lines of the logger. */
 export function logForeignText(logger: Logger): void {
   process.removeAllListeners('warning');
   process.on('warning', (warning) => logger.warn({ err: warning }, 'warning of the Node process'));
-  const printing = (level: 'debug' | 'info' | 'warn' | 'error') => {
+  const logAt = (level: 'debug' | 'info' | 'warn' | 'error') => {
     return (...printed: unknown[]): void => {
-      const err = printed.find((one) => one instanceof Error);
-      // Printed in full, an object may show a secret.
-      const text = format(...printed.map((one) => (typeof one === 'object' && one !== null ? '[object]' : one)));
+      const err = printed.find((value) => value instanceof Error);
+      // An object may hold a secret, so it is not printed.
+      const text = format(
+        ...printed.map((value) => (typeof value === 'object' && value !== null ? '[object]' : value)),
+      );
       logger[level]({ err, printed: text }, 'a library printed text');
     };
   };
   Object.assign(console, {
-    debug: printing('debug'),
-    log: printing('info'),
-    info: printing('info'),
-    warn: printing('warn'),
-    error: printing('error'),
+    debug: logAt('debug'),
+    log: logAt('info'),
+    info: logAt('info'),
+    warn: logAt('warn'),
+    error: logAt('error'),
   });
 }
 
-/** Nest's own lines through the same logger. What Nest says at start is of interest to its developers only: debug. */
+/** Logs Nest's own lines with the same logger; its lines at the start have the level debug. */
 export class NestLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
 

@@ -7,7 +7,7 @@ import type { Redis } from './redis.js';
 
 let redis: Redis;
 let root: string;
-/** One for each test: a connection keeps the commands that it has seen. */
+/** The library of one test: a connection keeps the commands that it has run. */
 let own = 'own';
 let tests = 0;
 
@@ -37,7 +37,7 @@ function load(name = 'act'): LuaCommand<LuaNamed, LuaNamed, unknown> {
 }
 
 describe('a Lua command', () => {
-  it('gets its keys and arguments by their names, in whatever order the caller names them', async () => {
+  it('gets its keys and arguments by name, in any order', async () => {
     write(
       'act.lua',
       '-- KEYS one, two',
@@ -58,13 +58,13 @@ describe('a Lua command', () => {
     expect(await load().run(redis, { one: 'a', more: ['b'] }, { first: 1, rest: [7, 8, 9] })).toEqual([2, 2, '7', 4]);
   });
 
-  it('gets nothing for an optional key that the caller leaves out', async () => {
+  it('gets no value for an optional key that the caller leaves out', async () => {
     write('act.lua', '-- KEYS one, two?', 'return { KEYS.one, KEYS.two and 1 or 0, #KEYS }');
     expect(await load().run(redis, { one: 'a' }, {})).toEqual(['a', 0, 1]);
     expect(await load().run(redis, { one: 'a', two: 'b' }, {})).toEqual(['a', 1, 2]);
   });
 
-  it('refuses a call without one of its keys or arguments', async () => {
+  it('rejects a call without one of its keys or arguments', async () => {
     write('act.lua', '-- KEYS one', '-- ARGV first', 'return 1');
     await expect(load().run(redis, {}, { first: 1 })).rejects.toThrow(`${own}/act was called without its key "one"`);
     await expect(load().run(redis, { one: 'a' }, {})).rejects.toThrow(
@@ -72,14 +72,14 @@ describe('a Lua command', () => {
     );
   });
 
-  it('gives its reply as an object if it says that it replies by name', async () => {
+  it('replies with an object if its header says that it replies by name', async () => {
     write('act.lua', '-- Reply by name: count, names', "return { 'count', 2, 'names', { 'a', 'b' } }");
     expect(await load().run(redis, {}, {})).toEqual({ count: 2, names: ['a', 'b'] });
   });
 });
 
 describe('a Lua file', () => {
-  it('includes a file once, before what includes it, with its keys behind those of the command', async () => {
+  it('includes a file once, before the file that includes it, and its keys follow those of the command', async () => {
     write('includes/base.lua', '-- KEYS shared', 'local function base() return KEYS.shared end');
     write('includes/more.lua', '--- @include "base"', "local function more() return base() .. '+' end");
     write('act.lua', '-- KEYS own', '--- @include "more"', '--- @include "base"', 'return { KEYS.own, more() }');
@@ -90,7 +90,7 @@ describe('a Lua file', () => {
     expect(await load().run(redis, { own: '{x}a', shared: '{x}b' }, {})).toEqual(['{x}a', '{x}b+']);
   });
 
-  it('may use an include of another library, which finds its own neighbours', () => {
+  it('may use an include of another library, which may include files of that library', () => {
     write(join(folder('other'), 'includes/far.lua'), '--- @include "near"', 'local far = near');
     write(join(folder('other'), 'includes/near.lua'), 'local near = 1');
     write('act.lua', '--- @include "other/far"', 'return far');
@@ -102,7 +102,7 @@ describe('a Lua file', () => {
     expect(readLua(join(folder(), 'act.lua')).text).toMatch(/^#!lua flags=allow-oom\n/);
   });
 
-  it('knows from which line of which file each of its lines comes', () => {
+  it('knows the file and line number of each of its lines', () => {
     write('includes/base.lua', '-- Base.', 'local base = 1');
     write('act.lua', '-- Act.', '--- @include "base"', 'return base');
     const { text, lines } = readLua(join(folder(), 'act.lua'));
@@ -119,7 +119,7 @@ describe('a Lua file', () => {
     );
   });
 
-  it('is refused if an include does not exist, with the line that wants it', () => {
+  it('is refused if an include does not exist, with the line that includes it', () => {
     write('act.lua', 'local x = 1', '--- @include "nothing"');
     expect(() => readLua(join(folder(), 'act.lua'))).toThrow(
       /act\.lua:2: include "nothing": cannot read .*nothing\.lua/,
@@ -127,10 +127,14 @@ describe('a Lua file', () => {
   });
 
   it.each([
-    ['a name that is none', '-- KEYS one two', /"one two" is no name for KEYS/],
-    ['a name behind a list', '-- ARGV many..., last', /"last" of ARGV stands after "many"/],
-    ['a name that its head does not give', '-- KEYS one\nlocal x = KEYS.onee', /act\.lua:2: KEYS\.onee is not named/],
-    ['a key behind an optional one', '-- KEYS one?, two', /"two" of KEYS stands after "one"/],
+    ['an invalid name', '-- KEYS one two', /"one two" is no name for KEYS/],
+    ['a name after a list', '-- ARGV many..., last', /"last" of ARGV stands after "many"/],
+    [
+      'a name that its header does not contain',
+      '-- KEYS one\nlocal x = KEYS.onee',
+      /act\.lua:2: KEYS\.onee is not named/,
+    ],
+    ['a key after an optional one', '-- KEYS one?, two', /"two" of KEYS stands after "one"/],
   ])('is refused with %s', (_, header, message) => {
     write('act.lua', header, 'return 1');
     expect(() => readLua(join(folder(), 'act.lua'))).toThrow(message);

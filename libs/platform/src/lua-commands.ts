@@ -1,19 +1,19 @@
 /**
- * Lua commands of a library: each file `commands/<name>.lua` is one atomic act that Redis runs as a whole.
+ * The Lua commands of a library. Redis runs each file `commands/<name>.lua` as one atomic step.
  *
- * A file begins with `#!lua flags=allow-oom` if it may also run when Redis has reached its `maxmemory`; without it, the
- * command fails with `RedisFullError` at its first write. The comment at its head names what it takes:
+ * A file begins with `#!lua flags=allow-oom` if it may run after Redis has reached its `maxmemory`. Without that line it then
+ * fails with `RedisFullError` at its first write. The header of the file names its keys and arguments:
  *
  *     -- KEYS owner, epoch, log?
  *     -- ARGV fence, writes...
  *
- * `?`: may be absent, `...`: a list; both only at the end. The Lua says `KEYS.owner`, for which Redis gets `KEYS[1]`, and
- * `ARGV.writes` for the index at which the list begins; callers pass an object with the same names. So no two files have to
- * agree on an order. A command whose head says `-- Reply by name: …` returns names and values in turn, which callers get as
- * an object.
+ * `?` marks a name that may be absent, and `...` a list; both are allowed only at the end. `KEYS.owner` in the file becomes
+ * `KEYS[1]`, and `ARGV.writes` becomes the index at which the list begins. Callers pass objects with the same names, so that
+ * no two files have to agree on an order. If the header says `-- Reply by name: …`, the command returns names and values in
+ * turn, and callers get an object.
  *
- * `--- @include "name"` stands for `commands/includes/name.lua`, `--- @include "sharding/name"` for an include of another
- * library. A file is included once; its KEYS and ARGV are appended to those of the command.
+ * `--- @include "name"` inserts `commands/includes/name.lua`; `--- @include "sharding/name"` inserts an include of another
+ * library. Each file is inserted once. Its KEYS and ARGV are appended to those of the command.
  */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -24,13 +24,13 @@ export type LuaValue = string | number;
 export type LuaNamed = Readonly<Record<string, LuaValue | readonly LuaValue[] | undefined>>;
 export type NoArgs = Readonly<Record<string, never>>;
 
-/** A Lua file with its includes, as Redis gets it. */
+/** A Lua file with its includes, as it is sent to Redis. */
 export interface LuaSource {
   text: string;
   keys: readonly LuaName[];
   args: readonly LuaName[];
   repliesByName: boolean;
-  /** The lines of `text`, with names in place of numbers. */
+  /** The lines of `text` before names were replaced by numbers. */
   lines: readonly LuaLine[];
   includes: readonly string[];
 }
@@ -55,13 +55,13 @@ export class LuaCommands {
     this.library = basename(dirname(dirname(folder)));
   }
 
-  /** Reads `<name>.lua`. Called when a module is loaded, so that a file that is missing or wrong stops the start. */
+  /** Reads `<name>.lua`. Modules call it when they are loaded, so that a missing or invalid file prevents the start. */
   load<Keys extends LuaNamed, Args extends LuaNamed, Reply>(name: string): LuaCommand<Keys, Args, Reply> {
     const path = join(this.folder, `${name}.lua`);
     return new LuaCommand(`${this.library}/${name}`, readLua(path));
   }
 
-  /** The same from a text, for tests. */
+  /** Like `load`, from a text; for tests. */
   fromText<Keys extends LuaNamed, Args extends LuaNamed, Reply>(
     name: string,
     text: string,
@@ -70,14 +70,14 @@ export class LuaCommands {
   }
 }
 
-/** One command. Runs by its digest; ioredis sends the text to a server that does not know it yet. */
+/** One command. It runs by its digest; ioredis sends the text to a server that does not have it yet. */
 export class LuaCommand<Keys extends LuaNamed, Args extends LuaNamed, Reply> {
   constructor(
     readonly name: string,
     private readonly source: LuaSource,
   ) {}
 
-  /** All keys of a call lie on one hash slot. Rejects with what Redis or the connection says. */
+  /** All keys of a call must be on one hash slot. Rejects with a RedisError. */
   async run(redis: Redis, keys: Keys, args: Args): Promise<Reply> {
     if (!(this.name in redis)) redis.defineCommand(this.name, { lua: this.source.text });
     const values: (LuaValue | readonly LuaValue[])[] = [0];
@@ -88,16 +88,16 @@ export class LuaCommand<Keys extends LuaNamed, Args extends LuaNamed, Reply> {
     return (this.source.repliesByName && Array.isArray(reply) ? byName(reply) : reply) as Reply;
   }
 
-  /** Lists go as they are: ioredis flattens them. @returns how many values were pushed */
+  /** Appends the values in the order of `names`. Lists stay nested: ioredis flattens them. @returns how many values there are */
   private push(
     values: (LuaValue | readonly LuaValue[])[],
-    what: string,
+    what: 'key' | 'argument',
     names: readonly LuaName[],
-    given: LuaNamed,
+    valuesByName: LuaNamed,
   ): number {
     let count = 0;
     for (const { name, kind } of names) {
-      const value = given[name];
+      const value = valuesByName[name];
       if (value === undefined) {
         if (kind === 'optional') break;
         throw new TypeError(`Lua command ${this.name} was called without its ${what} "${name}"`);
@@ -121,7 +121,7 @@ export function assembleLua(path: string, text: string): LuaSource {
   const args: LuaName[] = [];
   const includes = new Set<string>();
 
-  function add(file: string, content: string, under: readonly string[]): void {
+  function add(file: string, content: string, includedBy: readonly string[]): void {
     addNames(keys, 'KEYS', file, content);
     addNames(args, 'ARGV', file, content);
     for (const [i, line] of content.split('\n').entries()) {
@@ -131,13 +131,15 @@ export function assembleLua(path: string, text: string): LuaSource {
         continue;
       }
       const target = includePath(path, file, include);
-      if (under.includes(target)) {
-        const cycle = [...under.slice(under.indexOf(target)), target].map((one) => basename(one)).join(' → ');
+      if (includedBy.includes(target)) {
+        const cycle = [...includedBy.slice(includedBy.indexOf(target)), target]
+          .map((included) => basename(included))
+          .join(' → ');
         throw new LuaSourceError(`${file}:${i + 1}: files include each other: ${cycle}`);
       }
       if (includes.has(target)) continue;
       includes.add(target);
-      add(target, read(target, `${file}:${i + 1}: include "${include}"`), [...under, target]);
+      add(target, read(target, `${file}:${i + 1}: include "${include}"`), [...includedBy, target]);
     }
   }
 
@@ -152,7 +154,7 @@ export function assembleLua(path: string, text: string): LuaSource {
   };
 }
 
-/** A Lua file cannot be read; the message says which and why. */
+/** A Lua file is missing or invalid. The message names the file, the line and the reason. */
 export class LuaSourceError extends Error {
   override readonly name = 'LuaSourceError';
 }
@@ -161,7 +163,7 @@ const INCLUDE = /^--- @include "([^"]*)"$/;
 const NAMED = /\b(KEYS|ARGV)\.(\w+)/g;
 const NAME = /^([a-z][a-z0-9_]*)(\?|\.\.\.)?$/;
 
-/** `libs/<library>/src/commands/includes/<name>.lua`, in the sources as in `dist`. */
+/** `libs/<library>/src/commands/includes/<name>.lua`; the same path in the sources and in `dist`. */
 function includePath(command: string, file: string, include: string): string {
   const [name = '', library] = include.split('/').reverse();
   const own = basename(dirname(file)) === 'includes' ? dirname(dirname(file)) : dirname(command);
@@ -169,7 +171,7 @@ function includePath(command: string, file: string, include: string): string {
   return join(folder, 'includes', `${name}.lua`);
 }
 
-/** The names in the comment at the head of a file. */
+/** Adds the names from the header of a file. */
 function addNames(names: LuaName[], table: 'KEYS' | 'ARGV', file: string, content: string): void {
   for (const line of content.split('\n')) {
     if (!line.startsWith('--') && !line.startsWith('#!')) return;
@@ -187,7 +189,9 @@ function checked(path: string, table: string, names: readonly LuaName[]): readon
   for (const [i, { name, kind }] of names.entries()) {
     const next = names[i + 1];
     if (next === undefined || kind === 'one' || (kind === 'optional' && next.kind === 'optional')) continue;
-    throw new LuaSourceError(`${path}: "${next.name}" of ${table} stands after "${name}", whose length is not fixed`);
+    throw new LuaSourceError(
+      `${path}: "${next.name}" of ${table} stands after "${name}", whose length is not fixed: move it before that`,
+    );
   }
   return names;
 }

@@ -1,6 +1,6 @@
 /**
- * How full the masters of Redis are, read from each once a second: nobody asks for it on the way of a request. Until
- * the first answer, and for a master that has no `maxmemory`, nothing is above a share of it.
+ * How much memory the masters of Redis use. Each is read once a second, so that no request has to wait for it. A master that
+ * has not been read yet, or has no `maxmemory`, is below every mark that is a share.
  */
 import type { Redis as RedisServer } from 'ioredis';
 import type { Logger } from './logger.js';
@@ -20,7 +20,7 @@ export function parseMemoryMark(text: string): MemoryMark {
 }
 
 export interface MasterMemory {
-  /** What Redis compares with its `maxmemory`. */
+  /** The number that Redis compares with its `maxmemory`. */
   usedBytes: number;
   /** Undefined if Redis has no limit. */
   maxBytes: number | undefined;
@@ -28,30 +28,30 @@ export interface MasterMemory {
 
 export class MemoryWatch {
   private masters = new Map<string, MasterMemory>();
-  /** The hash slot of each shard, on a Redis Cluster. */
+  /** On a Redis Cluster, the hash slot of each shard. */
   private slots: number[] = [];
   private timer: NodeJS.Timeout | undefined;
   private readonly readings = new Map<string, Promise<void>>();
 
-  /** @param keys a key of each shard, by its number */
+  /** @param keys one key of each shard, by the shard's number */
   constructor(
     private readonly redis: Redis,
     private readonly keys: readonly string[],
     private readonly logger: Logger,
   ) {}
 
-  /** Resolves when the masters have been read for the first time, or could not be. */
+  /** Resolves when the first reading of all masters has succeeded or failed. */
   async start(): Promise<void> {
     this.timer ??= setInterval(() => void this.read(), READ_EVERY_MS).unref();
     await this.read();
   }
 
-  /** A reading that is under way is left to end by itself: it may wait for a Redis that is away. */
+  /** Does not wait for a pending reading, because Redis may be away. */
   stop(): void {
     clearInterval(this.timer);
   }
 
-  /** What all masters may take together; undefined if one has no limit, or none has been read. */
+  /** The sum of `maxmemory` of all masters; undefined if one has no limit, or none has been read. */
   get maxBytes(): number | undefined {
     let sum = 0;
     for (const { maxBytes } of this.masters.values()) {
@@ -67,7 +67,7 @@ export class MemoryWatch {
     return memory !== undefined && isOver(memory, mark);
   }
 
-  /** Whether any master is. */
+  /** Whether any master is above the mark. */
   anyAbove(mark: MemoryMark): boolean {
     return [...this.masters.values()].some((memory) => isOver(memory, mark));
   }
@@ -86,14 +86,16 @@ export class MemoryWatch {
     await Promise.all([this.findSlots(), ...Array.from(masters, ([name, master]) => this.readMaster(name, master))]);
   }
 
-  /** One reading of a master at a time: while it is slow, or away, it keeps no other from being read. */
+  /** One reading of each master at a time, so that a slow master does not delay the others. */
   private readMaster(name: string, master: RedisServer): Promise<void> {
     let reading = this.readings.get(name);
     if (reading === undefined) {
       reading = master
         .info('memory')
         .then((info) => void this.masters.set(name, memoryOf(info)))
-        .catch((error: unknown) => this.logger.debug({ err: error, master: name }, 'the memory of Redis was not read'))
+        .catch((error: unknown) =>
+          this.logger.debug({ err: error, master: name }, 'could not read the memory of Redis'),
+        )
         .finally(() => this.readings.delete(name));
       this.readings.set(name, reading);
     }
@@ -106,7 +108,7 @@ export class MemoryWatch {
     try {
       this.slots = await Promise.all(this.keys.map((key) => redis.cluster('KEYSLOT', key)));
     } catch (error) {
-      this.logger.debug({ err: error }, 'the hash slots of the shards are not known; next try in a second');
+      this.logger.debug({ err: error }, 'could not read the hash slots of the shards; trying again in a second');
     }
   }
 }

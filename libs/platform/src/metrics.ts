@@ -1,17 +1,17 @@
-/** Prometheus metrics. Each is declared beside what it measures; this file names them alike and exposes them. */
+/** Prometheus metrics. Each metric is declared beside the code that it measures; this file sets the names and exposes them. */
 import { Controller, Get, Header } from '@nestjs/common';
 import { Counter, Gauge, Histogram, collectDefaultMetrics, register } from 'prom-client';
 import { RouteAccess } from './route-access.js';
 
 const PREFIX = 'cloud_connector_';
 
-/** In place of a label's values when they are not known at the declaration. */
+/** Stands for the values of a label that are not known at the declaration. */
 export const OPEN = 'open';
 
 /**
- * A counter `cloud_connector_<name>_total`. Each label comes with all its values, which must be few: never a client id.
- * Every combination begins as a sample of 0, so that an alert on its rise sees the first event too. A counter with an
- * `OPEN` label has no such samples: whoever learns of a value calls `inc(labels, 0)`.
+ * A counter `cloud_connector_<name>_total`. Each label is declared with all its values, which must be few: never a client
+ * id. Every combination starts with a sample of 0, so that an alert on an increase sees the first event too. A counter with
+ * an `OPEN` label has no such samples: code that finds a new value calls `inc(labels, 0)`.
  */
 export function counter<Label extends string = never>(
   name: string,
@@ -19,21 +19,22 @@ export function counter<Label extends string = never>(
   labels: Readonly<Record<Label, readonly string[] | typeof OPEN>> = {} as Record<Label, never>,
 ): Counter<Label> {
   const labelNames = Object.keys(labels) as Label[];
-  const made = new Counter({ name: `${PREFIX}${name}_total`, help, labelNames });
+  const created = new Counter({ name: `${PREFIX}${name}_total`, help, labelNames });
   for (const combination of combinations(labelNames.map((label) => labels[label]))) {
-    made.inc(Object.fromEntries(labelNames.map((label, i) => [label, combination[i]])) as Record<Label, string>, 0);
+    created.inc(Object.fromEntries(labelNames.map((label, i) => [label, combination[i]])) as Record<Label, string>, 0);
   }
-  return made;
+  return created;
 }
 
-/** The members of a union of strings, for a label: the compiler demands all of them. */
+/** All members of a union of strings, as values of a label. The compiler checks that none is missing. */
 export function valuesOf<Value extends string>(members: Readonly<Record<Value, true>>): Value[] {
   return Object.keys(members) as Value[];
 }
 
 function combinations(labels: readonly (readonly string[] | typeof OPEN)[]): string[][] {
   return labels.reduce<string[][]>(
-    (before, values) => (values === OPEN ? [] : before.flatMap((chosen) => values.map((value) => [...chosen, value]))),
+    (prefixes, values) =>
+      values === OPEN ? [] : prefixes.flatMap((prefix) => values.map((value) => [...prefix, value])),
     [[]],
   );
 }
@@ -47,7 +48,7 @@ export function gauge<Label extends string = never>(
   return new Gauge({ name: `${PREFIX}${name}`, help, labelNames: labels, ...(collect && { collect }) });
 }
 
-/** Seconds, from a tenth of a millisecond to ten seconds. */
+/** A histogram `cloud_connector_<name>_seconds`, with buckets from a tenth of a millisecond to ten seconds. */
 export function secondsHistogram<Label extends string = never>(
   name: string,
   help: string,

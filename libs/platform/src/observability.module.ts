@@ -1,6 +1,6 @@
 /**
  * In: the app's logger. Out: `LOGGER` and `Draining` for every module of the app, and `/metrics`.
- * Invariant: a module that measures or logs needs nothing but these.
+ * Invariant: a module that measures or logs needs nothing else.
  */
 import { Module, type DynamicModule } from '@nestjs/common';
 import { Draining } from './draining.js';

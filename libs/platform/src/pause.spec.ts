@@ -1,7 +1,7 @@
 import { pause } from './pause.js';
 
-describe('a pause', () => {
-  it('passes', async () => {
+describe('pause', () => {
+  it('resolves with true after its time has passed', async () => {
     expect(await pause(1, new AbortController().signal)).toBe(true);
   });
 

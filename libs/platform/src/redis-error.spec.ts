@@ -50,22 +50,22 @@ function connectFast(url = server.url): Redis {
   return fast;
 }
 
-describe('a command that fails', () => {
-  it('is unavailable if there is no connection, whatever the client says about it', async () => {
+describe('the error of a Redis command that fails', () => {
+  it('is a RedisUnavailableError if there is no connection', async () => {
     const away = connectFast(`redis://127.0.0.1:${await freePort()}`);
     const error = await failureOf(away.get('a'));
     expect(error).toBeInstanceOf(RedisUnavailableError);
     expect(isRedisError(error)).toBe(true);
   });
 
-  it('is unavailable if the connection was ended', async () => {
+  it('is a RedisUnavailableError if the connection was ended', async () => {
     const ended = connectFast();
     await once(ended, 'ready');
     ended.disconnect();
     expect(await failureOf(ended.get('a'))).toBeInstanceOf(RedisUnavailableError);
   });
 
-  it('is unavailable if Redis answers too late', async () => {
+  it('is a RedisUnavailableError if Redis replies too late', async () => {
     const quick = connectFast();
     await once(quick, 'ready');
     await other.client('PAUSE', 1500, 'ALL');
@@ -73,7 +73,7 @@ describe('a command that fails', () => {
     await other.ping();
   });
 
-  it('is a script failure if a script goes wrong, with its message', async () => {
+  it('is a RedisScriptError with the message of Redis if a script fails', async () => {
     const script = command('wrong', "return redis.call('GET', KEYS.key) .. nil");
     const error = await failureOf(script.run(redis, { key: 'nothing' }, {}));
     expect(error).toBeInstanceOf(RedisScriptError);
@@ -81,7 +81,7 @@ describe('a command that fails', () => {
     expect(isRedisError(error)).toBe(false);
   });
 
-  it('is a script failure if a command of a script meets a key of another type, and as such within a transaction', async () => {
+  it('is a RedisScriptError if a key has another type: in a script, in a command and in a transaction', async () => {
     await redis.set('text', '1');
     const script = command('type', "return redis.call('LLEN', KEYS.key)");
     expect(await failureOf(script.run(redis, { key: 'text' }, {}))).toBeInstanceOf(RedisScriptError);
@@ -91,7 +91,7 @@ describe('a command that fails', () => {
     expect(isRedisError(error)).toBe(false);
   });
 
-  it('is full if Redis has reached its maxmemory, also within a script', async () => {
+  it('is a RedisFullError if Redis has reached its maxmemory, also in a script', async () => {
     await other.config('SET', 'maxmemory', '1');
     const script = command('full', "return redis.call('SET', KEYS.key, 'x')");
     const [direct, scripted] = await Promise.all([
@@ -105,10 +105,12 @@ describe('a command that fails', () => {
     }
   });
 
-  it('is busy while a script of somebody else runs too long', async () => {
+  it('is a RedisBusyError while the script of another connection runs too long', async () => {
     await other.config('SET', 'busy-reply-threshold', '1');
     const endless = failureOf(other.eval("while true do redis.call('PING') end", 0));
-    await eventually(async () => expect(await failureOf(redis.get('a'))).toBeInstanceOf(RedisBusyError));
+    await eventually('Redis reports that it is busy', async () =>
+      expect(await failureOf(redis.get('a'))).toBeInstanceOf(RedisBusyError),
+    );
     expect(isRedisError(await failureOf(redis.get('a')))).toBe(true);
     await redis.call('SCRIPT', 'KILL');
     await endless;
@@ -119,13 +121,13 @@ describe('a command that fails', () => {
     ['NOPERM no permission', RedisUnavailableError, true],
     ['ERR user_script:1: attempt to index a nil value', RedisScriptError, false],
     ['WRONGTYPE of the wrong kind', RedisScriptError, false],
-  ])('has the class that the code of the reply says: %s', (reply, type, canRetry) => {
+  ])('has the class of its code: %s', (reply, type, canRetry) => {
     const error = asRedisError(new (ReplyError as new (message: string) => Error)(reply));
     expect(error).toBeInstanceOf(type);
     expect(isRedisError(error)).toBe(canRetry);
   });
 
-  it('keeps the error of the client as its cause, and is itself when it is classified again', async () => {
+  it('has the error of the client as its cause, and keeps its class when it is classified again', async () => {
     const error = await failureOf(redis.llen('text'));
     if (!(error instanceof RedisError)) throw new Error('not typed');
     expect(error.cause).toBeInstanceOf(Error);

@@ -1,12 +1,12 @@
 /**
- * What can go wrong with Redis, as classes: what callers do about it depends on the class, never on a text. The code is
- * the first word of an error reply, which belongs to Redis' protocol; all other errors of a command come from its connection.
+ * The failures of Redis commands, as classes: callers decide by the class, never by a text. An error reply is classified by
+ * its code, the first word, which is part of Redis' protocol. All other errors of a command come from its connection.
  */
 import { ReplyError, type Command } from 'ioredis';
 
-/** An error of a command; its message is that of the cause. What was asked may have been done all the same. */
+/** A command has failed. Its message is that of the cause. Redis may have executed the command. */
 export abstract class RedisError extends Error {
-  /** Whether another try may succeed without anybody changing a program or a record. */
+  /** Whether a retry may succeed without a change of the program or of stored data. */
   abstract readonly canRetry: boolean;
 
   constructor(cause: Error) {
@@ -14,13 +14,13 @@ export abstract class RedisError extends Error {
   }
 }
 
-/** Redis is away, or answers too late, or this server does not serve us now. */
+/** Redis cannot be reached, replies too late, or does not serve this connection now. */
 export class RedisUnavailableError extends RedisError {
   override readonly name = 'RedisUnavailableError';
   override readonly canRetry = true;
 }
 
-/** Redis is there and serves nobody for a while: it loads its data, or runs a long script. */
+/** Redis serves no connection for a while: it loads its data, or runs a long script. */
 export class RedisBusyError extends RedisError {
   override readonly name = 'RedisBusyError';
   override readonly canRetry = true;
@@ -32,20 +32,20 @@ export class RedisFullError extends RedisError {
   override readonly canRetry = true;
 }
 
-/** A script or a command failed on what it was given or on what is stored: another try fails as well. */
+/** A script or a command failed because of its arguments or of stored data: a retry would fail as well. */
 export class RedisScriptError extends RedisError {
   override readonly name = 'RedisScriptError';
   override readonly canRetry = false;
 }
 
-/** The servers of a deployment change their roles, or an operator changes what we may do: the next try may be served. */
+/** Codes of errors that end when servers have changed their roles, or when an operator has changed our permissions. */
 const UNAVAILABLE: ReadonlySet<string> = new Set([
   ...['READONLY', 'MASTERDOWN', 'CLUSTERDOWN', 'MOVED', 'ASK', 'TRYAGAIN', 'CROSSSLOT', 'UNBLOCKED', 'NOREPLICAS'],
   ...['NOAUTH', 'WRONGPASS', 'NOPERM', 'MISCONF', 'EXECABORT', 'UNKILLABLE', 'NOTBUSY'],
 ]);
 const BUSY: ReadonlySet<string> = new Set(['LOADING', 'BUSY']);
 
-/** The error as one of the classes above; undefined for an error that is not Redis'. */
+/** The error as one of the classes above; undefined if it is not an error of Redis. */
 export function asRedisError(error: unknown): RedisError | undefined {
   if (error instanceof RedisError) return error;
   if (!(error instanceof (ReplyError as new () => Error))) return undefined;
@@ -55,16 +55,16 @@ export function asRedisError(error: unknown): RedisError | undefined {
   return code === 'OOM' ? new RedisFullError(error) : new RedisScriptError(error);
 }
 
-/** Whether Redis is away, too slow, busy or full, so that another try may succeed. */
+/** Whether the error is one of Redis after which a retry may succeed: Redis is away, too slow, busy or full. */
 export function isRedisError(error: unknown): boolean {
   return asRedisError(error)?.canRetry ?? false;
 }
 
 const typed = new WeakSet<Command>();
 
-/** Has a command that fails be rejected with one of the classes above. */
+/** Makes the command reject with one of the classes above. */
 export function withTypedErrors(command: Command): Command {
-  // One that waited for its connection comes here again.
+  // A command that waited in the offline queue is sent a second time.
   if (typed.has(command)) return command;
   typed.add(command);
   const { reject } = command;

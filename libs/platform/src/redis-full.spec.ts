@@ -13,6 +13,7 @@ return redis.call('SET', KEYS.key, ARGV.value)`;
 function setter(name: string, text: string): LuaCommand<{ key: string }, { value: number }, unknown> {
   return new LuaCommands('spec/src/commands').fromText(name, text);
 }
+
 let redis: Redis;
 
 withRedis((connection) => (redis = connection));
@@ -28,7 +29,7 @@ afterEach(async () => {
 });
 
 describe('a Redis at its maxmemory', () => {
-  it('still runs a script and a bounded write', async () => {
+  it('still runs a script with the flag allow-oom, and a bounded write', async () => {
     await fill();
     expect(await setter('run', `#!lua flags=allow-oom\n${SET}`).run(redis, { key: 'run' }, { value: 1 })).toBe('OK');
     await boundedWrite(redis, 'SET', 'write', '1', 'PX', 60_000);
@@ -43,8 +44,8 @@ describe('a Redis at its maxmemory', () => {
   });
 });
 
-describe('the watch on memory', () => {
-  it('knows when Redis is above a mark, and what it may take', async () => {
+describe('MemoryWatch', () => {
+  it('reports whether Redis is above a mark, and how much memory Redis may use', async () => {
     const watch = new MemoryWatch(redis, ['a'], quiet);
     await watch.start();
     expect([watch.maxBytes, watch.isAbove({ share: 0.5 }, 0)]).toEqual([undefined, false]);
@@ -57,7 +58,7 @@ describe('the watch on memory', () => {
     after.stop();
   });
 
-  it('reads a mark as a share or as bytes', () => {
+  it('parses a mark as a share or as a number of bytes', () => {
     expect(parseMemoryMark('0.85')).toEqual({ share: 0.85 });
     expect(parseMemoryMark('1')).toEqual({ share: 1 });
     expect(parseMemoryMark('2000000')).toEqual({ bytes: 2_000_000 });

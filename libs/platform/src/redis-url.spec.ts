@@ -10,7 +10,7 @@ function wrong(text: string): string {
 }
 
 describe('parseRedisUrl', () => {
-  it('reads one server', () => {
+  it('reads the address of one server', () => {
     expect(parseRedisUrl('redis://127.0.0.1:6380')).toEqual({
       topology: 'single',
       tls: false,
@@ -31,7 +31,7 @@ describe('parseRedisUrl', () => {
     });
   });
 
-  it('reads a Redis Cluster', () => {
+  it('reads the nodes of a Redis Cluster', () => {
     expect(parseRedisUrl('rediss+cluster://u:p@a:7000,b,[::1]:7002')).toEqual({
       topology: 'cluster',
       tls: true,
@@ -46,7 +46,7 @@ describe('parseRedisUrl', () => {
     });
   });
 
-  it('reads Sentinels, which may ask for a password of their own', () => {
+  it('reads Sentinels, which may have a password of their own', () => {
     expect(parseRedisUrl('redis+sentinel://:p@a,b:7001/main/2?sentinelUsername=s&sentinelPassword=q%26')).toEqual({
       topology: 'sentinel',
       tls: false,

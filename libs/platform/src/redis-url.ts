@@ -1,4 +1,4 @@
-/** Where Redis is, as `REDIS_URL` says: one server, a Redis Cluster, or a master that Sentinels know by name. */
+/** Parses `REDIS_URL`: one server, a Redis Cluster, or a master that Sentinels know by name. */
 
 export interface RedisHost {
   host: string;
@@ -8,15 +8,15 @@ export interface RedisHost {
 export interface RedisAddress {
   topology: 'single' | 'cluster' | 'sentinel';
   tls: boolean;
-  /** The server, nodes of the cluster, or the Sentinels: some of them are enough, they know the others. */
+  /** The server, nodes of the cluster, or Sentinels. Some nodes or Sentinels are enough: they know the others. */
   hosts: RedisHost[];
   username?: string;
   password?: string;
   /** Number of the database; a cluster has only 0. */
   db: number;
-  /** What the Sentinels call the master. */
+  /** Name of the master at the Sentinels. */
   masterName?: string;
-  /** For the Sentinels themselves, if they require it. */
+  /** Credentials for the Sentinels themselves, if they require them. */
   sentinelUsername?: string;
   sentinelPassword?: string;
 }
@@ -27,7 +27,7 @@ export const REDIS_URL_FORMS =
 const FORM = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^@?#]*))?(?:\?([^@#]*))?$/;
 const HOST = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?$/;
 
-/** @throws Error that says what is wrong; it never repeats what may be a password. */
+/** @throws Error that says what is wrong, without text that may be a password */
 export function parseRedisUrl(text: string): RedisAddress {
   const [, scheme, kind = 'single', userInfo = '', hosts, path = '', query = ''] = FORM.exec(text) ?? [];
   if (hosts === undefined) {
@@ -42,7 +42,7 @@ export function parseRedisUrl(text: string): RedisAddress {
   const password = decoded(colon < 0 ? '' : userInfo.slice(colon + 1));
   const [first = '', second, ...more] = path.split('/').map(decoded);
   if (more.length > 0) throw new Error(`has too many parts after the hosts: it must be ${REDIS_URL_FORMS}`);
-  const sentinel = topology === 'sentinel' ? sentinelPart(first, query) : noPart(second, query);
+  const sentinel = topology === 'sentinel' ? parseSentinelPart(first, query) : refuseSentinelPart(second, query);
   return {
     topology,
     tls: scheme === 'rediss',
@@ -54,7 +54,7 @@ export function parseRedisUrl(text: string): RedisAddress {
   };
 }
 
-function sentinelPart(masterName: string, query: string): Partial<RedisAddress> {
+function parseSentinelPart(masterName: string, query: string): Partial<RedisAddress> {
   if (masterName === '') {
     throw new Error('must name the master the Sentinels watch: redis+sentinel://host:port,host:port/name');
   }
@@ -68,7 +68,7 @@ function sentinelPart(masterName: string, query: string): Partial<RedisAddress> 
   return part;
 }
 
-function noPart(second: string | undefined, query: string): Partial<RedisAddress> {
+function refuseSentinelPart(second: string | undefined, query: string): Partial<RedisAddress> {
   if (second !== undefined) throw new Error(`has too many parts after the hosts: it must be ${REDIS_URL_FORMS}`);
   if (query !== '') throw new Error('takes parameters after "?" only with redis+sentinel://');
   return {};

@@ -1,14 +1,14 @@
 /**
- * Commands that many requests send in one turn of the event loop leave in one system call, and Redis reads them at once.
- * Alone, a command leaves at the end of the turn as well.
+ * All commands of one turn of the event loop are sent with one system call, so that Redis reads them together. A single
+ * command is sent at the end of the turn, too.
  */
 import type { Redis } from 'ioredis';
 
-/** To be called before the first command of a connection to a server. */
+/** Must be called before the first command of the connection. */
 export function sendTogether(server: Redis): void {
   const send = server.sendCommand.bind(server);
   server.sendCommand = (...args: Parameters<typeof send>) => {
-    // There is none while it connects.
+    // Undefined while the client connects.
     const stream = server.stream as Redis['stream'] | undefined;
     if (stream?.writableCorked === 0) {
       stream.cork();

@@ -1,7 +1,7 @@
 /**
  * In: `REDIS_URL`, and the connections that the app needs. Out: each connection under its token, and all of them as
- * `RedisConnections`. Invariants: a connection has one policy for a Redis that is away, and opens without being waited
- * for; the app's lifecycle closes it, as late as possible.
+ * `RedisConnections`. Invariants: each connection has one policy for outages of Redis; the start does not wait until it is
+ * open; the app's lifecycle closes it, as late as possible.
  */
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import type { Logger } from './logger.js';
@@ -9,20 +9,20 @@ import { closeRedis, connectRedis, type Redis, type RedisConnectionOptions } fro
 import { LOGGER, SETTINGS } from './tokens.js';
 
 export interface NamedConnection extends RedisConnectionOptions {
-  /** What it is injected by. */
+  /** Injection token of the connection. */
   token: symbol;
 }
 
-/** Every connection to Redis of the app. */
+/** All Redis connections of the app. */
 export class RedisConnections {
   constructor(private readonly connections: readonly Redis[]) {}
 
-  /** Closes each in order (QUIT); one that Redis does not answer within a second is cut. */
+  /** Closes all connections with QUIT; those without a reply within a second are ended at once. */
   async close(): Promise<void> {
     await Promise.all(this.connections.map((connection) => closeRedis(connection)));
   }
 
-  /** Cuts each at once; commands under way fail. */
+  /** Ends all connections at once; pending commands fail. */
   disconnect(): void {
     for (const connection of this.connections) connection.disconnect();
   }

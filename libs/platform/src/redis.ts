@@ -1,6 +1,6 @@
 /**
- * Redis connections: to one server, to the master that Sentinels name, or to a Redis Cluster; used alike. One
- * connection may carry many commands; a blocking read needs one of its own.
+ * Connections to one Redis, to the master that Sentinels know by name, or to a Redis Cluster. Callers use all of them in the
+ * same way. One connection carries many commands at the same time; a blocking read needs a connection of its own.
  */
 import { Cluster, Redis as RedisServer, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffMs } from './backoff.js';
@@ -18,27 +18,27 @@ export type Redis = RedisServer | Cluster;
 type ServerOptions = Omit<RedisOptions, 'replyMapping'>;
 type NodeOptions = Omit<ClusterOptions, 'redisOptions'> & { redisOptions: ServerOptions };
 
-/** Longest a command of a `fail` connection waits for its answer, in milliseconds. */
+/** The longest time that a command of a `fail` connection waits for its reply, in milliseconds. */
 export const REDIS_ANSWER_MS = 700;
 
 export interface RedisConnectionOptions {
-  /** Shown by `CLIENT LIST`. */
+  /** Name in `CLIENT LIST` and in log lines. */
   name: string;
   /**
-   * `wait`: commands wait for Redis to come back (workers that have nothing else to do).
-   * `fail`: commands fail well within a second (callers that must answer).
+   * `wait`: commands wait until Redis is back, for workers that have nothing else to do.
+   * `fail`: commands fail within a second, for callers that must answer.
    */
   whenAway: 'wait' | 'fail';
-  /** `none`: the commands of a `fail` connection have no time limit of their own; its user knows a better one. */
+  /** `none`: the commands of a `fail` connection have no time limit, because the caller sets its own. */
   commandMs?: 'none';
 }
 
-/** Codes of a server that cannot serve this connection any more, or not yet: the next connection may lead to one that can. */
+/** Codes of a server that cannot serve this connection: a new connection may lead to a server that can. */
 const WRONG_SERVER = /^(READONLY|LOADING|UNBLOCKED|MASTERDOWN)/;
 
 const retry = (times: number): number => backoffMs(times, 50, 2000);
 
-/** Opens a connection that comes back by itself, with jitter. The caller closes it. @throws Error for a wrong URL */
+/** Opens a connection that reconnects by itself, with jitter. The caller closes it. @throws Error for a wrong URL */
 export function connectRedis(
   url: string,
   { name, whenAway, commandMs }: RedisConnectionOptions,
@@ -50,7 +50,7 @@ export function connectRedis(
   const redis =
     address.topology === 'cluster'
       ? new Cluster(address.hosts, clusterOptions(options, whenAway))
-      : new RedisServer({ ...options, ...whereIs(address, name, logger), retryStrategy: retry });
+      : new RedisServer({ ...options, ...locationOptions(address, name, logger), retryStrategy: retry });
   if (isCluster(redis)) redis.on('+node', sendTogether);
   else sendTogether(redis);
   const send = redis.sendCommand.bind(redis);
@@ -63,12 +63,12 @@ export function connectRedis(
 }
 
 /**
- * A BullMQ queue asks Redis for its version once; if that reply is late, every later call fails with the same error.
- * This option skips the check: `assertRedisFit` checks the version, and retries.
+ * A BullMQ queue asks Redis for its version once. If that reply is late, every later call fails with the same error. So the
+ * check is skipped; `assertRedisRequirements` checks the version, and retries.
  */
-const UNASKED = { skipVersionCheck: true };
+const WITHOUT_VERSION_CHECK = { skipVersionCheck: true };
 
-/** What holds for each server connected to. */
+/** Options for each server to which a connection leads. */
 function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wait' | 'fail'): ServerOptions {
   return {
     ...(username !== undefined && { username }),
@@ -76,15 +76,20 @@ function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wai
     ...(tls && { tls: {} }),
     connectTimeout: 3000,
     reconnectOnError: (error) => (WRONG_SERVER.test(error.message) ? 2 : false),
-    // A server that vanished without a word is given up; the longest blocking read, BullMQ's, takes 10 s.
+    // Without data for this time the connection is reopened. The longest blocking read, BullMQ's, takes 10 s.
     ...(whenAway === 'wait'
       ? { maxRetriesPerRequest: null, socketTimeout: 15_000 }
-      : { maxRetriesPerRequest: 0, socketTimeout: 2000, commandTimeout: REDIS_ANSWER_MS, ...UNASKED }),
+      : { maxRetriesPerRequest: 0, socketTimeout: 2000, commandTimeout: REDIS_ANSWER_MS, ...WITHOUT_VERSION_CHECK }),
     enableOfflineQueue: whenAway === 'wait',
   };
 }
 
-function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress, name: string, logger: Logger): ServerOptions {
+/** Options that say where the server is. */
+function locationOptions(
+  { topology, hosts, tls, db, ...address }: RedisAddress,
+  name: string,
+  logger: Logger,
+): ServerOptions {
   if (topology === 'single') return { ...hosts[0], db };
   return {
     sentinels: hosts,
@@ -93,7 +98,7 @@ function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress, name: s
     ...(address.sentinelUsername !== undefined && { sentinelUsername: address.sentinelUsername }),
     ...(address.sentinelPassword !== undefined && { sentinelPassword: address.sentinelPassword }),
     ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
-    // The old master may live on, or hang: the Sentinels say when it is the master no more.
+    // The old master may keep running, or hang: only the Sentinels report that another server is the master now.
     failoverDetector: true,
     Connector: masterConnector(name, logger),
     sentinelRetryStrategy: retry,
@@ -103,8 +108,8 @@ function whereIs({ topology, hosts, tls, db, ...address }: RedisAddress, name: s
 }
 
 /**
- * MOVED, ASK, TRYAGAIN, CLUSTERDOWN and lost nodes are retried within the limits below. A command repeated because
- * its node was lost may have been done there: all of ours are safe to repeat.
+ * The client retries commands after MOVED, ASK, TRYAGAIN, CLUSTERDOWN and the loss of a node, within the limits below. A lost
+ * node may have executed the command: all our commands may be repeated.
  */
 function clusterOptions(server: ServerOptions, whenAway: 'wait' | 'fail'): NodeOptions {
   const { enableOfflineQueue = true, ...redisOptions } = server;
@@ -112,41 +117,41 @@ function clusterOptions(server: ServerOptions, whenAway: 'wait' | 'fail'): NodeO
   return {
     redisOptions,
     enableOfflineQueue,
-    // With TLS a name must reach the check of the certificate, so names are left to each connect.
-    dnsLookup: (host, found) => found(null, host),
+    // Do not resolve names here: TLS compares the name with the certificate.
+    dnsLookup: (host, resolved) => resolved(null, host),
     clusterRetryStrategy: retry,
     maxRedirections: whenAway === 'wait' ? Infinity : 5,
     retryDelayOnFailover: delay,
     retryDelayOnClusterDown: delay,
     retryDelayOnTryAgain: delay,
-    // Nodes that disagree for a moment send a command to and fro.
+    // Nodes that disagree for a moment redirect a command to each other.
     retryDelayOnMoved: 10,
     slotsRefreshInterval: 5000,
   };
 }
 
-/** How long the end of a connection waits for its answer, in milliseconds. */
+/** How long `closeRedis` waits for the reply to QUIT, in milliseconds. */
 const CLOSE_MS = 1000;
 
-/** Ends a connection: in order if Redis answers in time, otherwise at once. */
+/** Ends a connection: with QUIT if Redis replies in time, otherwise at once. */
 export async function closeRedis(redis: Redis): Promise<void> {
-  // A connection that breaks before the goodbye is answered has ended all the same.
+  // If the connection breaks before the reply, it has ended as well.
   if (redis.status === 'ready') await closeWithin(CLOSE_MS, () => redis.quit()).catch(() => undefined);
-  // Also after `quit`, which leaves the connections to the Sentinels open.
+  // This is needed after `quit` too, which does not close the connections to the Sentinels.
   if (!isCluster(redis) || redis.status !== 'end') redis.disconnect();
 }
 
-/** Whether keys lie on several nodes, so that one command reaches only those of one hash slot. */
+/** Whether the connection leads to a Redis Cluster, so that all keys of a command must be on one hash slot. */
 export function isCluster(redis: Redis): redis is Cluster {
   return redis instanceof Cluster;
 }
 
-/** The masters a connection has found; more than one for a cluster. */
+/** The masters to which the connection leads; several for a cluster. */
 export function mastersOf(redis: Redis): RedisServer[] {
   return isCluster(redis) ? redis.nodes('master') : [redis];
 }
 
-/** Masters that hold slots of the cluster and are not among `mastersOf`: a node that could not be reached is left out there. */
+/** Addresses of masters that hold slots of the cluster, but could not be reached: `mastersOf` leaves them out. */
 export function mastersMissed(redis: Redis): string[] {
   if (!isCluster(redis)) return [];
   const found = new Set(redis.nodes('master').map(({ options: { host, port } }) => `${host}:${port}`));
@@ -157,8 +162,8 @@ export function mastersMissed(redis: Redis): string[] {
 const AWAY = 'redis does not answer';
 
 /**
- * For readiness: undefined if every master answers within a second, otherwise what is wrong. Anybody may ask for it, so it
- * names no address and repeats no message of the connection.
+ * For readiness: undefined if every master replies within a second, otherwise the fault. The endpoint is public, so the text
+ * contains no address and no error message of the connection.
  */
 export async function redisTrouble(redis: Redis): Promise<string | undefined> {
   if (redis.status !== 'ready') return AWAY;

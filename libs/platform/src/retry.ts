@@ -1,11 +1,11 @@
 import { pause } from './pause.js';
 
 export interface RetryOptions {
-  /** How many milliseconds to wait after a failure; `failures` is 0 after the first one. */
+  /** Milliseconds to wait after a failure. `failures`: the number of failures before it. */
   backoff: (failures: number) => number;
   /** Ends the retries, and the wait between two of them. */
   signal?: AbortSignal;
-  /** Most tries. Default: until one succeeds. */
+  /** The most attempts. Default: until one succeeds. */
   tries?: number;
   /** Called after each failure that is followed by a wait. */
   onRetry?: (error: unknown, waitMs: number) => void;

@@ -1,12 +1,12 @@
-/** What a route asks of its caller, declared beside its handler; an app that guards its routes refuses one that says nothing. */
+/** Who may call a route, declared at its handler. An app that guards its routes refuses a route without a declaration. */
 import { RouteConfig } from '@nestjs/platform-fastify';
 
 export type Access =
-  /** Open to all: probes. */
+  /** Open to everybody, for probes. */
   | { audience: 'public' }
-  /** For those who run the service, not for its callers: may be closed, or put on a port of its own. */
+  /** For operators of the service: it can be disabled, or served on a separate port. */
   | { audience: 'management' }
-  /** Callers that hold the scope. `act` names what an operator does by it, for the audit log. */
+  /** For callers that hold the scope. `act`: name of the operator's action in the audit log. */
   | { audience: 'api'; scope: string; act?: string };
 
 declare module 'fastify' {

@@ -1,4 +1,4 @@
-/** Starts an app, and stops it in order on SIGTERM and SIGINT, within `SHUTDOWN_GRACE` at most. */
+/** Starts an app. On SIGTERM or SIGINT it stops the app in order, and ends the process after `SHUTDOWN_GRACE` at the latest. */
 import 'reflect-metadata';
 import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -13,10 +13,10 @@ import { closeWithin } from './within.js';
 export interface AppDefinition<Settings> {
   name: string;
   settings: z.ZodType<Settings & CommonSettings & { PORT: number }>;
-  /** Wires the app, with a `Lifecycle` among its providers; opens connections, but waits for none. */
+  /** Wires the app; one of its providers is a `Lifecycle`. It opens connections, but waits for none. */
   module(settings: Settings & CommonSettings, logger: Logger): DynamicModule;
   adapter?(settings: Settings & CommonSettings, logger: Logger): FastifyAdapter;
-  /** Runs before the app listens: transports, filters, documents. */
+  /** Called before the app listens, to add transports, filters or documents. */
   prepare?(app: NestFastifyApplication, settings: Settings & CommonSettings): void | Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export async function runApp<Settings>(definition: AppDefinition<Settings>): Pro
     logForeignText(logger);
     await start(definition, settings, logger);
   } catch (error) {
-    // The operator fixes a wrong setting; a stack trace does not help.
+    // A stack trace does not help the operator to correct a setting.
     if (error instanceof SettingsError) logger.fatal(error.message);
     else logger.fatal({ err: error }, 'could not start');
     end(logger, 1);
@@ -40,13 +40,13 @@ async function start<Settings>(
   settings: Settings & CommonSettings & { PORT: number },
   logger: Logger,
 ): Promise<void> {
-  // Set before anything is waited for: as process 1 of a container, a signal without a handler is ignored.
+  // Set the handlers before the first wait: process 1 of a container ignores signals without a handler.
   const stop = stopOnSignals(settings.SHUTDOWN_GRACE, logger);
   stopOnFaults(settings.SHUTDOWN_GRACE, stop, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
     definition.module(settings, logger),
     definition.adapter?.(settings, logger) ?? new FastifyAdapter(httpOptions(settings)),
-    // An app that takes bodies says itself how they are read.
+    // An app that accepts request bodies configures their parser itself.
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest types its options as a class
     { logger: new NestLogger(logger), abortOnError: false, bodyParser: false },
   );
@@ -61,13 +61,13 @@ async function start<Settings>(
   logger.info('started');
 }
 
-/** An error that nobody caught leaves the process in an unknown state: it hands over what it holds, and ends with 1. */
+/** After an uncaught error the state of the process is unknown: it hands its work over, and exits with code 1. */
 function stopOnFaults(graceMs: number, target: { app?: NestFastifyApplication }, logger: Logger): void {
-  let faulty = false;
+  let isStopping = false;
   const stop = (error: unknown): void => {
     logger.fatal({ err: error }, 'an error that was not caught: stopping');
-    if (faulty) return;
-    faulty = true;
+    if (isStopping) return;
+    isStopping = true;
     const exit = (): void => end(logger, 1);
     closeWithin(graceMs, () => target.app?.close()).then(exit, exit);
   };
@@ -83,7 +83,7 @@ function stopOnSignals(graceMs: number, logger: Logger): { app?: NestFastifyAppl
     stopping = true;
     logger.info({ signal }, 'stopping');
     const onLate = (): void =>
-      logger.error({ grace_ms: graceMs }, 'did not stop within SHUTDOWN_GRACE; ending all the same');
+      logger.error({ grace_ms: graceMs }, 'the app did not stop within SHUTDOWN_GRACE: the process exits now');
     closeWithin(graceMs, () => target.app?.close(), onLate).then(
       (stopped) => {
         if (stopped) logger.info('stopped');

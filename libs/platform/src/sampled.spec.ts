@@ -1,6 +1,6 @@
 import { Sampled } from './sampled.js';
 
-it('lets one line through in each interval, and says how many were left out before it', () => {
+it('Sampled logs one line in each interval, with the number of lines that were skipped before it', () => {
   let now = 0;
   const lines: number[] = [];
   const sampled = new Sampled(1000, () => now);

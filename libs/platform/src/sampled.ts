@@ -1,22 +1,22 @@
-/** Lets one of many equal log lines through each second, and says how many were left out since the last one. */
+/** Limits log lines that repeat: writes one in each interval, with the number of lines skipped since the last one. */
 export class Sampled {
-  private openAt = -Infinity;
+  private nextAt = -Infinity;
   private skipped = 0;
 
   constructor(
-    private readonly everyMs = 1000,
+    private readonly intervalMs = 1000,
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** Calls `log` if its time has come, with the number of calls that were left out before. */
+  /** Calls `log` if the interval has passed, with the number of calls that were skipped since the last one. */
   take(log: (skipped: number) => void): void {
     const now = this.now();
-    if (now < this.openAt) {
+    if (now < this.nextAt) {
       this.skipped++;
       return;
     }
     const { skipped } = this;
-    this.openAt = now + this.everyMs;
+    this.nextAt = now + this.intervalMs;
     this.skipped = 0;
     log(skipped);
   }

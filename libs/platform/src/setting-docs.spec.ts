@@ -36,7 +36,7 @@ describe('describeSettings', () => {
     ['SECRET', 'file'],
     ['MODE', '`on`, `off`'],
     ['TOPIC', 'text'],
-  ])('says which values %s takes', (name, values) => {
+  ])('describes the values that %s accepts', (name, values) => {
     expect(byName(name)?.values).toBe(values);
   });
 
@@ -52,7 +52,7 @@ describe('describeSettings', () => {
     expect(byName(name)).toMatchObject({ byDefault, required });
   });
 
-  test('shows the default of a size in a unit that people read', () => {
+  test('shows the default of a size in the largest unit that divides it', () => {
     expect(byName('LIMIT')?.defaultSize).toBe('64 KiB');
     expect(byName('COUNT')?.defaultSize).toBeUndefined();
   });
@@ -66,7 +66,7 @@ describe('describeSettings', () => {
   });
 });
 
-test('inBytes takes the largest unit that divides the number', () => {
+test('inBytes uses the largest unit that divides the number', () => {
   expect([1024, 1536, 65_536, 16_777_216, 1_099_511_627_776].map(inBytes)).toEqual([
     '1 KiB',
     '1536 bytes',

@@ -1,23 +1,23 @@
 /**
- * What docs/configuration.md says about each setting. It is kept with the schema: `.describe(…)` holds the meaning,
- * `section(…)` the heading, and the functions that make schemas add the values that a setting takes.
+ * The text of docs/configuration.md for each setting. It is stored in the schemas: `.describe(…)` sets the meaning,
+ * `section(…)` sets the heading, and the functions that create schemas add the accepted values.
  */
 import { z } from 'zod';
 
 export interface SettingDescription {
   name: string;
   section: string;
-  /** Type, unit and limits, as text. */
+  /** Type, unit and limits. */
   values: string;
-  /** The text that means the same as leaving the variable unset; undefined if there is none. */
+  /** The default, as it would be set; undefined if there is none. */
   byDefault: string | undefined;
-  /** The default of a size, in a unit that people read. */
+  /** The default of a size in the largest fitting unit, such as `64 KiB`. */
   defaultSize: string | undefined;
   required: boolean;
   meaning: string;
 }
 
-/** The parts of a zod definition that are read here. */
+/** The members of a zod definition that this file reads. */
 interface Definition {
   type: string;
   in?: z.core.$ZodType;
@@ -28,7 +28,7 @@ interface Definition {
 
 const SECTIONS = z.registry<{ title: string }>();
 
-/** Puts settings under one heading of docs/configuration.md. */
+/** Adds settings to a section of docs/configuration.md. */
 export function section<Shape extends Readonly<Record<string, z.ZodType>>>(title: string, shape: Shape): Shape {
   for (const schema of Object.values(shape)) SECTIONS.add(schema, { title });
   return shape;
@@ -38,7 +38,7 @@ export function withValues<Schema extends z.ZodType>(schema: Schema, values: str
   return schema.meta({ values });
 }
 
-/** A number of bytes in the largest unit that divides it: `64 KiB`. */
+/** A number of bytes in the largest unit that divides it, such as `64 KiB`. */
 export function inBytes(bytes: number): string {
   const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
   let [amount, unit] = [bytes, 0];

@@ -1,6 +1,6 @@
 /**
  * In: the app's validated settings. Out: `SETTINGS`, for every module of the app.
- * Invariant: no provider reads the environment; each gets the settings, typed, through its constructor.
+ * Invariant: no provider reads the environment; each gets the typed settings through its constructor.
  */
 import { Module, type DynamicModule } from '@nestjs/common';
 import { SETTINGS } from './tokens.js';

@@ -16,7 +16,7 @@ function messageOf(act: () => unknown): string {
 }
 
 describe('loadSettings', () => {
-  it('fills in what is not set', () => {
+  it('uses the defaults of settings that are not set', () => {
     expect(loadSettings(common, REDIS)).toEqual({
       HOST: '127.0.0.1',
       LOG_LEVEL: 'info',
@@ -29,7 +29,7 @@ describe('loadSettings', () => {
     });
   });
 
-  it('takes what is set, in milliseconds and numbers', () => {
+  it('parses the settings, durations to milliseconds', () => {
     const env = {
       HOST: '0.0.0.0',
       LOG_LEVEL: 'debug',
@@ -47,13 +47,13 @@ describe('loadSettings', () => {
     });
   });
 
-  it('takes an empty variable for one that is not set', () => {
+  it('treats an empty variable as unset', () => {
     const empty = { HOST: '', LOG_LEVEL: '', KEY_PREFIX: '', SHARD_COUNT: '', SHUTDOWN_GRACE: '' };
     expect(loadSettings(common, { ...REDIS, ...empty })).toEqual(loadSettings(common, REDIS));
     expect(messageOf(() => loadSettings(common, { REDIS_URL: '' }))).toBe(messageOf(() => loadSettings(common, {})));
   });
 
-  it('ignores variables that are not its own', () => {
+  it('ignores other environment variables', () => {
     expect(loadSettings(common, { ...REDIS, PATH: '/bin', SHARDCOUNT: 'x' })).not.toHaveProperty('PATH');
   });
 
@@ -82,7 +82,7 @@ describe('loadSettings', () => {
     ['SHUTDOWN_GRACE', 'soon', 'must be a number with a unit (ms, s, m, h, d), such as 10s'],
     ['SHUTDOWN_GRACE', '999ms', 'must be 1s to 10m'],
     ['SHUTDOWN_GRACE', '11m', 'must be 1s to 10m'],
-  ])('names %s where it is %j, and says what would be right', (name, value, expected) => {
+  ])('names %s if its value is %j, and the values that it accepts', (name, value, expected) => {
     expect(messageOf(() => loadSettings(common, { ...REDIS, [name]: value }))).toBe(
       `wrong settings: ${name}: ${expected}`,
     );
@@ -102,7 +102,7 @@ describe('loadSettings', () => {
     expect(message.split('; ')).toHaveLength(4);
   });
 
-  it('throws an error that is known by its name', () => {
+  it('throws a SettingsError', () => {
     expect(() => loadSettings(common, {})).toThrow(SettingsError);
     expect(new SettingsError('').name).toBe('SettingsError');
   });
@@ -139,7 +139,7 @@ describe('duration', () => {
     },
   );
 
-  it('lets both limits in and nothing beyond them', () => {
+  it('accepts both limits, and nothing beyond them', () => {
     const limited = duration('5s', { min: '2s', max: '1m' });
     const accepted = ['1999ms', '2s', '60s', '1m', '60001ms'].map((text) => limited.safeParse(text).success);
     expect(accepted).toEqual([false, true, true, true, false]);
@@ -151,7 +151,7 @@ describe('duration', () => {
     expect(limited.parse('36500d')).toBe(36_500 * 86_400_000);
   });
 
-  it('never gives a number that is not exact', () => {
+  it('never returns a number that is not exact', () => {
     const unit = fc.constantFrom('ms', 's', 'm', 'h', 'd');
     fc.assert(
       fc.property(fc.nat({ max: 999_999_999 }), unit, (n, suffix) => {

@@ -1,7 +1,7 @@
 /**
- * Configuration: one validated object an app, its members named as the environment variables they come from, so
- * that code, documents and messages use one name. An empty variable counts as unset. Each schema carries what
- * docs/configuration.md says about it: `.describe(…)`, the section it stands in, and the `values` it takes.
+ * Configuration: one validated object for each app. Its members have the names of their environment variables, so that code,
+ * documents and messages use one name. An empty variable counts as unset. Each schema holds the text for
+ * docs/configuration.md: `.describe(…)`, the section, and the accepted `values`.
  */
 import { accessSync, constants } from 'node:fs';
 import { z } from 'zod';
@@ -12,7 +12,7 @@ import { inBytes, section, withValues } from './setting-docs.js';
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
 
-/** A duration setting such as `500ms`, `30s`, `10m`, `24h`, `90d`; milliseconds in code. */
+/** A duration such as `500ms`, `30s`, `10m`, `24h` or `90d`, parsed to milliseconds. */
 export function duration(byDefault: string, limits: { min?: string; max?: string } = {}): z.ZodType<number> {
   const min = limits.min === undefined ? 0 : (toMs(limits.min) ?? 0);
   const max = limits.max === undefined ? Number.MAX_SAFE_INTEGER : (toMs(limits.max) ?? 0);
@@ -49,12 +49,12 @@ function toMs(text: string): number | undefined {
   return Number(match[1]) * UNITS[match[2] as keyof typeof UNITS];
 }
 
-/** A whole number setting within limits. */
+/** A whole number within limits. */
 export function integer(byDefault: number, min: number, max: number): z.ZodType<number> {
   return withValues(wholeNumber(min, max).default(byDefault), `number, ${min} to ${max}`);
 }
 
-/** The same, without a default. */
+/** A whole number within limits, without a default. */
 export function optionalInteger(min: number, max: number): z.ZodType<number | undefined> {
   return withValues(wholeNumber(min, max).optional(), `number, ${min} to ${max}`);
 }
@@ -64,7 +64,7 @@ export function bytes(byDefault: number, min: number, max: number): z.ZodType<nu
   return withValues(wholeNumber(min, max).default(byDefault), `bytes, ${inBytes(min)} to ${inBytes(max)}`);
 }
 
-/** The same, without a default. */
+/** A size in bytes within limits, without a default. */
 export function optionalBytes(min: number, max: number): z.ZodType<number | undefined> {
   return withValues(wholeNumber(min, max).optional(), `bytes, ${inBytes(min)} to ${inBytes(max)}`);
 }
@@ -78,7 +78,7 @@ function wholeNumber(min: number, max: number) {
     .refine((n) => n >= min && n <= max, message);
 }
 
-/** An address setting with one of these URL schemes. */
+/** A URL with one of these schemes. */
 export function url(example: string, ...schemes: string[]): z.ZodType<string> {
   const schema = z
     .string({ error: `must be set, such as ${example}` })
@@ -89,16 +89,16 @@ export function url(example: string, ...schemes: string[]): z.ZodType<string> {
   return withValues(schema, `URL: ${schemes.join(' or ')}`);
 }
 
-/** An address that nobody on the way can answer for: HTTPS, or on this machine. */
+/** A URL whose server cannot be impersonated: HTTPS, or an address of this machine. */
 export function secureUrl(example: string): z.ZodType<string> {
   const schema = url(example, 'https', 'http').refine(
     (text) => !URL.canParse(text) || new URL(text).protocol === 'https:' || isLoopback(new URL(text).host),
-    'must be https://…, or somebody on the way could answer in its place',
+    'must be https://…, because another server could answer in its place',
   );
   return withValues(schema, 'URL: https, or http on loopback');
 }
 
-/** A setting that names a file this process can read. */
+/** The path of a file that this process can read. */
 export function readableFile(): z.ZodType<string> {
   const schema = z.string().refine(
     (path) => {
@@ -125,7 +125,7 @@ function redisUrl(): z.ZodType<string> {
   return withValues(schema, 'URL: redis or rediss');
 }
 
-/** A setting read by a function that throws an Error saying what is wrong. */
+/** A setting that `parse` reads. `parse` throws an Error that says what is wrong. */
 export function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodType<T> {
   return z
     .string()
@@ -140,7 +140,7 @@ export function parsed<T>(byDefault: string, parse: (text: string) => T): z.ZodT
     });
 }
 
-/** Settings that every app has. */
+/** The settings that all apps have. */
 export const commonSettings = {
   ...section('Redis and the key space', {
     REDIS_URL: redisUrl().describe(
@@ -187,7 +187,7 @@ export const commonSettings = {
 
 export type CommonSettings = { [Name in keyof typeof commonSettings]: z.output<(typeof commonSettings)[Name]> };
 
-/** Thrown at start for a wrong setting; the message names each variable and what would be right. */
+/** Settings are wrong. The message names each wrong variable and the accepted values. */
 export class SettingsError extends Error {
   override readonly name = 'SettingsError';
 }

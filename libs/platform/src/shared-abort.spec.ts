@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { linkedAbort, sharedAbort } from './shared-abort.js';
 
-it('is aborted with each of its signals, for their reason', () => {
+it('linkedAbort aborts when one of its signals is aborted, with the same reason', () => {
   const sources = [sharedAbort(), sharedAbort()];
   for (const source of sources) {
     const { signal } = linkedAbort(...sources.map((one) => one.signal));
@@ -11,7 +11,7 @@ it('is aborted with each of its signals, for their reason', () => {
   }
 });
 
-it('leaves nothing behind at its signals', () => {
+it('linkedAbort removes its listeners at unlink', () => {
   const source = sharedAbort();
   const { signal, unlink } = linkedAbort(source.signal);
   unlink();

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 
-/** An AbortController whose signal any number of operations listen to at once; Node takes more than ten for a leak. */
+/** An AbortController whose signal may have any number of listeners. Node warns of a leak at more than ten. */
 export function sharedAbort(): AbortController {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal);
@@ -8,8 +8,8 @@ export function sharedAbort(): AbortController {
 }
 
 /**
- * A shared signal that is aborted with any of these. `unlink` leaves nothing behind at them; `AbortSignal.any` does, and they
- * may live as long as the process.
+ * A shared signal that is aborted together with any of `signals`. `unlink` removes its listeners from them. `AbortSignal.any`
+ * cannot do that, and the signals may live as long as the process.
  */
 export function linkedAbort(...signals: readonly AbortSignal[]): { signal: AbortSignal; unlink: () => void } {
   const own = sharedAbort();

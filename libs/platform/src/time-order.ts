@@ -1,14 +1,14 @@
-/** Two times of a table, by their names: the first must not be longer than the second. */
+/** `time` must not be longer than `atMost`; both are names of a table of times. */
 export interface TimeOrder<Name extends string> {
   time: Name;
   atMost: Name;
-  /** Why, as the end of a sentence. */
+  /** The reason, as the end of a sentence. */
   because: string;
 }
 
 /**
- * Checks times that depend on each other when a process starts, in milliseconds, each under the name that it has in the
- * code or in the settings: whoever changes one of them learns which others it has to fit.
+ * Checks, at the start of a process, times that depend on each other. They are in milliseconds, and have the names that they
+ * have in the code or in the settings, so that the error says which other time a changed one must fit.
  * @throws RangeError that names both times
  */
 export function assertTimeOrder<Name extends string>(

@@ -1,7 +1,7 @@
 /**
- * A file that is read again whenever it changes; one that cannot be understood changes nothing, and says so. Its state
- * is polled once a second, because no event covers every way of replacing a file: Kubernetes swaps a symbolic link
- * beside it, editors rename over it, network and bind mounts stay silent.
+ * A file that is read again when it changes. If the new content is invalid, the old content stays in force, and the log says
+ * so. The file is polled once a second, because no event covers every way to replace a file: Kubernetes swaps a symbolic
+ * link, editors rename another file, and network mounts report nothing.
  */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { Logger } from './logger.js';
@@ -13,7 +13,7 @@ const reads = counter('file_reads', 'Times a file that a setting names was read 
   outcome: ['read', 'refused'],
 });
 
-const LOOK_EVERY_MS = 1000;
+const POLL_MS = 1000;
 
 export class WatchedFile<Content> {
   private text: string;
@@ -21,7 +21,7 @@ export class WatchedFile<Content> {
   private readonly onChange = (): void => this.readAgain();
 
   /**
-   * `parse` throws an Error that says what is wrong and repeats nothing secret; it is given what was read before.
+   * @param parse throws an Error that says what is wrong and contains no secret; `before` is the content that is in force
    * @throws SettingsError if the file is invalid at the start
    */
   constructor(
@@ -31,7 +31,7 @@ export class WatchedFile<Content> {
     private readonly logger: Logger,
   ) {
     for (const outcome of ['read', 'refused']) reads.inc({ setting, outcome }, 0);
-    watchFile(path, { interval: LOOK_EVERY_MS, persistent: false }, this.onChange);
+    watchFile(path, { interval: POLL_MS, persistent: false }, this.onChange);
     try {
       this.text = readFileSync(path, 'utf8');
       this.current = parse(this.text);
@@ -61,7 +61,7 @@ export class WatchedFile<Content> {
       this.logger.info({ path }, `${setting} read again`);
     } catch (error) {
       reads.inc({ setting, outcome: 'refused' });
-      this.logger.error({ err: error, path }, `${setting} cannot be used; what was read before stays in force`);
+      this.logger.error({ err: error, path }, `${setting} is invalid: the content that was read before stays in force`);
     }
   }
 }

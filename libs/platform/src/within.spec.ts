@@ -4,13 +4,13 @@ import { closeWithin, within } from './within.js';
 const timeouts = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
 
 describe('within', () => {
-  it('says that it came, and leaves no timer behind', async () => {
+  it('returns true if the promise resolves in time, and leaves no timer behind', async () => {
     const before = timeouts();
     expect(await within(60_000, Promise.resolve())).toBe(true);
     expect(timeouts()).toBe(before);
   });
 
-  it('says that it did not, and an error that comes later is nobody’s', async () => {
+  it('returns false if the promise is late, and its later error is not unhandled', async () => {
     let fail!: (error: Error) => void;
     const late = new Promise((_, reject) => (fail = reject));
     expect(await within(1, late)).toBe(false);

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Waits for something that may never come, such as an end that needs a connection: for so many milliseconds, and not once
- * it is aborted. Leaves no timer and no listener behind.
- * @returns whether it came; if not, it is left behind @throws what it rejects with in time
+ * Waits for a promise that may never settle, such as the end of a connection: for `ms` milliseconds, or until `signal` is
+ * aborted. It leaves no timer and no listener behind.
+ * @returns whether the promise has resolved @throws what the promise rejects with in time
  */
 export async function within(ms: number, promise: Promise<unknown>, signal?: AbortSignal): Promise<boolean> {
   const over = new AbortController();
@@ -19,9 +19,8 @@ export async function within(ms: number, promise: Promise<unknown>, signal?: Abo
 }
 
 /**
- * Closes something that may never finish by itself. If `close` has not finished after so many milliseconds, `force` is
- * called, and `close` is left behind.
- * @returns whether it closed in time @throws what `close` rejects with in time, or what `force` rejects with
+ * Calls `close`, which may never finish. If it has not finished after `ms` milliseconds, calls `force` instead of waiting on.
+ * @returns whether `close` has finished in time @throws what `close` rejects with in time, or what `force` rejects with
  */
 export async function closeWithin(ms: number, close: () => unknown, force?: () => unknown): Promise<boolean> {
   if (await within(ms, Promise.resolve(close()))) return true;

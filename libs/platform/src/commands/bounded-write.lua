@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Runs one write command, also when Redis has reached its `maxmemory`. The caller says that the write is bounded.
+-- Runs one write command even if Redis has reached its `maxmemory`. The caller keeps the written key bounded.
 --
 -- KEYS key
 -- ARGV command, values...
--- Reply: that of the command
+-- Reply: the command's reply
 
 return redis.call(ARGV.command, KEYS.key, unpack(ARGV, ARGV.values))
