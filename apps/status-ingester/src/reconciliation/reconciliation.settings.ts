@@ -14,7 +14,7 @@ export const reconciliationSettings = section('Reconciliation with the broker', 
   ),
   RECONFIRM_WINDOW: duration('0s').describe(
     'How long after a restart of the broker a client has to shake hands again; after it the client is offline, ' +
-      '`unconfirmed`. `0s`: it need not. See [What a broker forgets](agreement.md#what-a-broker-forgets).',
+      '`unconfirmed`. `0s`: it need not. See [What a broker forgets](reconciliation.md#what-a-broker-forgets).',
   ),
 });
 /** With the settings that it shares with other features. */

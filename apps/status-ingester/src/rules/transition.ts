@@ -125,7 +125,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
   }
 }
 
-/** Records the lane of a message that carries state, and requests a verification if its order is not known (rule 2). */
+/** Records the lane of a message that carries state, and requests a verification if its order is not known. */
 function inLane(
   before: Connection | undefined,
   { connection, effects }: Transition,

@@ -1,5 +1,5 @@
 /**
- * What the registry has to hold for a client, given what the broker retains for it (protocol, *Agreement*). Pure.
+ * What the registry has to hold for a client, given what the broker retains for it (docs/reconciliation.md). Pure.
  */
 import {
   parseInbound,
