@@ -1,4 +1,4 @@
-/** Verification results among live messages, in one order: each interleaving that rule 2 of *Agreement* names, and all others. */
+/** Verification results among live messages, in one order: each interleaving of docs/reconciliation.md, and all others. */
 import fc from 'fast-check';
 import type { Connection, MailboxMessage, Retained } from '@app/registry';
 import { LastLiveEntries } from './shard-memory.js';
