@@ -1,3 +1,7 @@
+import { loadSettings } from '@app/platform';
+import { quiet } from '../../../test/support/servers.js';
+import { GatewayModule } from './gateway.module.js';
+import { gatewaySettings } from './gateway.settings.js';
 import { assertGatewayTimes, gatewayTimes, type GatewayTime } from './gateway.times.js';
 
 const TIMES = gatewayTimes({ SHUTDOWN_GRACE: 10_000 });
@@ -9,6 +13,11 @@ describe('assertGatewayTimes', () => {
       expect(() => assertGatewayTimes(gatewayTimes({ SHUTDOWN_GRACE: ms }))).not.toThrow();
     },
   );
+
+  it('a gateway opens nothing if two of its times do not fit each other', () => {
+    const settings = loadSettings(gatewaySettings, { REDIS_URL: 'redis://127.0.0.1' });
+    expect(() => GatewayModule.wire({ ...settings, SHUTDOWN_GRACE: 900 }, quiet)).toThrow('MANAGEMENT_CLOSE_MS');
+  });
 
   it.each<[GatewayTime, number, GatewayTime]>([
     ['RECONNECT_MS', 901, 'ACCEPT_PATIENCE_MS'],

@@ -1,3 +1,7 @@
+import { loadSettings } from '@app/platform';
+import { quiet } from '../../../test/support/servers.js';
+import { IngesterModule } from './ingester.module.js';
+import { ingesterSettings } from './ingester.settings.js';
 import { assertIngesterTimes, ingesterTimes, type IngesterTime } from './ingester.times.js';
 
 const TIMES = ingesterTimes({ LEASE_TIME: 6000 });
@@ -16,11 +20,18 @@ describe('assertIngesterTimes', () => {
     );
   });
 
+  it('an ingester opens nothing if two of its times do not fit each other', () => {
+    const settings = loadSettings(ingesterSettings, { REDIS_URL: 'redis://127.0.0.1', MQTT_URL: 'mqtt://127.0.0.1' });
+    expect(() => IngesterModule.wire({ ...settings, LEASE_TIME: 60_001 }, quiet)).toThrow('BARRIER_PATIENCE_MS');
+  });
+
   it.each<[IngesterTime, number, IngesterTime]>([
     ['LEASE_TIME', 21_001, 'watchTiming.answerMs'],
     ['watchTiming.answerMs', 120_001, 'MARKER_KEPT_MS'],
     ['BARRIER_REPEAT_MS', 60_001, 'BARRIER_PATIENCE_MS'],
     ['JOB_STALLED_CHECK_MS', 10_001, 'JOB_LOCK_MS'],
+    ['AFTER_SENTINEL_MS', 3001, 'SWEEP_SILENCE_MS'],
+    ['UPTIME_TOLERANCE_MS', 5001, 'UPTIME_MIN_SPAN_SECONDS * 1000'],
     ['ABSENT_AGAIN_MS', 5001, 'RESULT_LOST_MS'],
     ['RESULT_LOST_MS', 10_001, 'WAKE_AGAIN_MS'],
     ['HOUSEKEEPING_MS', 5001, 'TODO_GRACE_MS'],

@@ -6,4 +6,4 @@ export type { PublishOptions, PublishOutcome } from './publish-outcome.js';
 export * from './publisher.js';
 export * from './retained-reader.js';
 export * from './retained-sweep.js';
-export type { Uptime } from './uptime-proof.js';
+export { UPTIME_MIN_SPAN_SECONDS, UPTIME_TOLERANCE_MS, type Uptime } from './uptime-proof.js';

@@ -10,7 +10,7 @@
  * - R3 Live messages are ignored: without Retain As Published only retained messages carry the retain flag.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
-import { Backoff, type Logger } from '@app/platform';
+import { Backoff, pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 import { openMqtt, refusedTopic } from './mqtt-connection.js';
 
@@ -127,7 +127,7 @@ export class RetainedReader {
 
   private async connected(): Promise<MqttClient> {
     const waitMs = this.retryAt - performance.now();
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    if (waitMs > 0) await pause(waitMs);
     if (this.closed) throw new BrokerUnreachableError('the reader is closed');
     try {
       const client = await this.client;

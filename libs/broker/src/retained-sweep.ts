@@ -23,7 +23,7 @@ export interface SweepOptions extends BrokerAccess {
 export type OnRetained = (topic: string, payload: Buffer) => Promise<void> | undefined;
 
 /** How long to wait after the sentinel: a broker that serves filters in parallel may still send messages then. */
-const AFTER_SENTINEL_MS = 200;
+export const AFTER_SENTINEL_MS = 200;
 
 /**
  * @returns `complete` if the sentinel arrived

@@ -20,9 +20,9 @@ export interface Uptime extends Observation {
 }
 
 /** The uptime is in whole seconds, and a report takes a moment to arrive. */
-const TOLERANCE_MS = 2000;
+export const UPTIME_TOLERANCE_MS = 2000;
 /** Reports closer together than this prove nothing: in a burst of late reports they differ by less than the tolerance. */
-const MIN_SPAN_SECONDS = 5;
+export const UPTIME_MIN_SPAN_SECONDS = 5;
 /** The clocks of two machines differ in speed, and days may pass between two connections. */
 const DRIFT = 0.001;
 
@@ -47,11 +47,11 @@ export class UptimeProof {
     if (this.latest !== undefined && seconds < this.latest.seconds) this.connected();
     const report = { seconds, at };
     this.latest = report;
-    if (this.reference === undefined || Math.abs(lagMs(this.reference, report)) > TOLERANCE_MS) {
+    if (this.reference === undefined || Math.abs(lagMs(this.reference, report)) > UPTIME_TOLERANCE_MS) {
       this.reference = report;
       return undefined;
     }
-    if (seconds - this.reference.seconds < MIN_SPAN_SECONDS) return undefined;
+    if (seconds - this.reference.seconds < UPTIME_MIN_SPAN_SECONDS) return undefined;
     const run = this.isSameConnection ? 'same' : this.compareWithProven(report);
     this.reference = report;
     this.proven = report;
@@ -62,7 +62,7 @@ export class UptimeProof {
   private compareWithProven(report: Observation): Uptime['run'] {
     if (this.proven === undefined) return 'unknown';
     const lag = lagMs(this.proven, report);
-    const tolerance = TOLERANCE_MS + DRIFT * (report.at - this.proven.at);
+    const tolerance = UPTIME_TOLERANCE_MS + DRIFT * (report.at - this.proven.at);
     if (lag > tolerance) return 'new';
     // The uptime has advanced more than the clock: the machine of this process was suspended, and its clock with it.
     return lag < -tolerance ? 'unknown' : 'same';

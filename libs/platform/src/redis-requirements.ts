@@ -1,5 +1,6 @@
 /** Whether a Redis is new enough for the scripts, and never evicts stored data. */
 import { backoffMs } from './backoff.js';
+import { pause } from './pause.js';
 import { mastersOf, type Redis } from './redis.js';
 
 /** The version or the configuration of a Redis would lose or break stored data. */
@@ -19,7 +20,7 @@ export async function assertRedisRequirements(redis: Redis): Promise<void> {
     const infos = await Promise.allSettled(masters.map((master) => master.info()));
     for (const info of infos) if (info.status === 'fulfilled') check(info.value);
     if (infos.every(({ status }) => status === 'fulfilled')) return;
-    await new Promise((resolve) => setTimeout(resolve, backoffMs(tries, 100, 2000)));
+    await pause(backoffMs(tries, 100, 2000));
   }
 }
 

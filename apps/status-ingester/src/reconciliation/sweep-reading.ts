@@ -15,7 +15,7 @@ const BATCH = { messages: 2000, characters: 4 * 1024 * 1024 } as const;
 /** Amount in progress above which the socket is not read. */
 const MOST_IN_PROGRESS = { messages: 6000, characters: 16 * 1024 * 1024 } as const;
 /** A read ends if the broker sends nothing for this long. */
-const SILENCE_MS = 3000;
+export const SWEEP_SILENCE_MS = 3000;
 
 export interface Found extends Retained {
   clientId: string;
@@ -66,7 +66,7 @@ export class SweepReading {
   async pass(clientId: string, signal: AbortSignal): Promise<Pass> {
     const { broker, sentinel, statusTopics } = this.dependencies;
     const filters = statusTopics.map(({ filter }) => filter);
-    const options = { ...broker, clientId, filters, sentinel, silenceMs: SILENCE_MS, signal };
+    const options = { ...broker, clientId, filters, sentinel, silenceMs: SWEEP_SILENCE_MS, signal };
     const before = this.count;
     this.paused = false;
     try {
