@@ -1,4 +1,4 @@
-/** What a gateway answers to requests that are not as they should be, by raw sockets. */
+/** Responses of a gateway to invalid and unusual requests, over raw sockets. */
 import { connect } from 'node:net';
 import { RegistryKeys } from '@app/registry';
 import { register as metrics } from 'prom-client';
@@ -51,7 +51,7 @@ function post(path: string, type: string, body: string, more: Record<string, str
   return request('POST', path, { 'content-type': type, 'content-length': Buffer.byteLength(body), ...more }, body);
 }
 
-/** Expects a problem detail with a request id, and gives its kind. */
+/** Expects a problem with a request id. @returns its kind */
 function kindOf({ status, headers, body }: RawAnswer): string {
   expect(headers['content-type']).toBe('application/problem+json; charset=utf-8');
   const problem = ProblemBody.parse(JSON.parse(body));
@@ -63,7 +63,7 @@ function kindOf({ status, headers, body }: RawAnswer): string {
 
 const SEND = '/v1/connections/device/messages';
 
-describe('every error is a problem detail with a request id', () => {
+describe('every error of the gateway is a problem with a request id', () => {
   it.each([
     ['a path that is no percent-encoding', (): string => request('GET', '/v1/connections/%ff'), 400, 'bad-request'],
     ['a path with half an escape', (): string => request('GET', '/v1/connections/%'), 400, 'bad-request'],
@@ -108,7 +108,7 @@ describe('every error is a problem detail with a request id', () => {
   });
 });
 
-it('never repeats a query, which may hold a secret, in a response or in the log', async () => {
+it('the gateway never repeats a query, which may hold a secret, in a response or in the log', async () => {
   const paths = ['/v1/nowhere', '/v1/connections', '/v1/connections/device', '/v1/connections/%ff', SEND];
   for (const path of paths) {
     for (const query of ['token=SECRET_7f3', 'SECRET_7f3', 'limit=SECRET_7f3']) {
@@ -127,18 +127,18 @@ it.each([
   ['PATCH', '/v1/connections/%C3%A9/messages', 'GET, HEAD, POST'],
   ['DELETE', '/v1/connections/summary/verify', 'POST'],
   ['TRACE', '/v1/cluster/sweeps/latest', 'GET, HEAD'],
-])('answers %s %s with 405 and the methods of the path', async (method, path, allow) => {
+])('the gateway answers %s %s with 405 and the methods of the path', async (method, path, allow) => {
   const answer = await gateway.raw(request(method, path));
   expect([answer.status, kindOf(answer), answer.headers['allow']]).toEqual([405, 'method-not-allowed', allow]);
 });
 
-describe('the body of a request', () => {
+describe('the gateway', () => {
   it.each([
     ['a form', 'application/x-www-form-urlencoded', 'directive=demo:ping'],
     ['plain text', 'text/plain', '{"directive":"a"}'],
     ['another JSON type', 'application/merge-patch+json', '{"directive":"a"}'],
     ['another charset', 'application/json; charset=utf-16', '{"directive":"a"}'],
-    ['no type that exists', 'json', '{"directive":"a"}'],
+    ['an unknown type', 'json', '{"directive":"a"}'],
   ])('answers 415 to a body of another media type: %s', async (_, type, body) => {
     const answer = await gateway.raw(post(SEND, type, body));
     expect([answer.status, kindOf(answer)]).toEqual([415, 'unsupported-media-type']);
@@ -194,7 +194,7 @@ describe('the body of a request', () => {
     socket.on('error', () => undefined);
     const line = await eventually('the request that broke off is logged', () => {
       const found = gateway.lines.slice(before).find((one) => one['request_id'] === 'broken-off');
-      if (found === undefined) throw new Error('not logged yet');
+      if (found === undefined) throw new Error('the request is not logged yet');
       return found;
     });
     expect(line).toMatchObject({ level: 'info', status: 400, problem: 'bad-request' });
@@ -214,7 +214,7 @@ describe('the body of a request', () => {
   });
 });
 
-describe('the parameters of a request', () => {
+describe('the gateway, for the parameters of a request,', () => {
   it.each([
     ['/v1/connections/a%2Fb', { in: 'path', name: 'client_id' }],
     ['/v1/messages/123', { in: 'path', name: 'message_id' }],
@@ -243,7 +243,7 @@ describe('the parameters of a request', () => {
   });
 });
 
-it('marks the repeated response to an Idempotency-Key, and no other', async () => {
+it('the gateway marks the repeated response to an Idempotency-Key, and no other', async () => {
   const send = (): Promise<RawAnswer> =>
     gateway.raw(post(SEND, 'application/json', '{"directive":"a"}', { 'idempotency-key': 'marked' }));
   const [first, second] = [await send(), await send()];
@@ -257,7 +257,7 @@ async function bytesInHand(): Promise<number | undefined> {
   return found?.values[0]?.value;
 }
 
-it('counts a chunked body as it arrives, and refuses it when there is no room for it', async () => {
+it('the gateway counts a chunked body as it arrives, and refuses it if there is no room for it', async () => {
   const env = { REDIS_URL: url, SHARD_COUNT: `${SHARDS}`, MAX_PAYLOAD_BYTES: '1024' };
   const limits = { MAX_BATCH_BYTES: '65536', BODY_BYTES_TOTAL: '65536', BODY_BYTES_PER_KEY: '65536' };
   const small = await GatewayApp.listen({ ...env, ...limits });
@@ -273,7 +273,7 @@ it('counts a chunked body as it arrives, and refuses it when there is no room fo
   await small.stop();
 });
 
-it('answers 503 with the advice to ask another gateway while it stops', async () => {
+it('a gateway that stops answers 503 with the advice to ask another one', async () => {
   const stopping = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` });
   stopping.app.get(Draining).onModuleDestroy();
   const call = await stopping.raw('GET /v1/connections HTTP/1.1\r\nhost: localhost\r\n\r\n');
@@ -283,7 +283,7 @@ it('answers 503 with the advice to ask another gateway while it stops', async ()
   await stopping.stop();
 });
 
-it('closes the connection after a response that was under way when it stops', async () => {
+it('a gateway that stops closes the connection after a pending response', async () => {
   const stopping = await GatewayApp.listen({ REDIS_URL: url, SHARD_COUNT: `${SHARDS}` });
   const body = '{"directive":"a"}';
   const lines = ['content-type: application/json', `content-length: ${body.length}`, 'expect: 100-continue'];
@@ -301,7 +301,7 @@ it('closes the connection after a response that was under way when it stops', as
   await stopping.stop();
 });
 
-it('serves a requested sweep under its Location', async () => {
+it('the gateway serves a requested sweep under its Location', async () => {
   const asked = await gateway.raw(request('POST', '/v1/cluster/sweeps'));
   const { sweep_id: id } = JSON.parse(asked.body) as { sweep_id: string };
   expect([asked.status, asked.headers['location']]).toEqual([202, `/v1/cluster/sweeps/${id}`]);
@@ -332,13 +332,13 @@ describe('a gateway that is not ready', () => {
   });
 });
 
-describe('the log line of a request that was not served', () => {
+describe('the gateway, for a request that it does not serve,', () => {
   const call = 'GET /v1/connections/device HTTP/1.1\r\nhost: localhost\r\n\r\n';
 
   function lineOf({ lines }: GatewayApp, status: number): Promise<Record<string, unknown>> {
     return eventually('the request is logged', () => {
       const [line, ...more] = lines.filter((one) => one['status'] === status);
-      if (line === undefined) throw new Error('not logged yet');
+      if (line === undefined) throw new Error('the request is not logged yet');
       expect(more).toEqual([]);
       return line;
     });

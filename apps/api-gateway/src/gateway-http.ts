@@ -1,4 +1,4 @@
-/** The HTTP server of the gateway: what it refuses by itself, and what every route has in common. */
+/** The HTTP server of the gateway, and the hooks that all routes have in common. */
 import { Draining, LOGGER, httpOptions, type Logger } from '@app/platform';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
@@ -24,19 +24,19 @@ export function gatewayAdapter(settings: GatewaySettings, logger: Logger): Fasti
   const { http, ...options } = httpOptions(settings);
   return new FastifyAdapter({
     ...options,
-    // A request without a host is refused by the guard, as a problem.
+    // The guard refuses a request without a host, with a problem.
     http: { ...http, requireHostHeader: false },
     ...(settings.TRUSTED_PROXIES.length > 0 && { trustProxy: settings.TRUSTED_PROXIES }),
     genReqId: requestIdOf,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    // The guard says so, as a problem.
+    // The guard answers 503 while the gateway stops, with a problem.
     return503OnClosing: false,
     clientErrorHandler: onParserError(logger),
     frameworkErrors: onRouterError(logger),
   });
 }
 
-/** To be called before the app is initialized, and so before any route is added. */
+/** Call it before the app is initialized, so before any route is added. */
 export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettings): void {
   const fastify = app.getHttpAdapter().getInstance();
   const logger = app.get<Logger>(LOGGER);
@@ -50,15 +50,15 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
     'POST /v1/connections/:client_id/messages': message,
     'POST /v1/connections/:client_id/force-disconnect': { limit: BODY_ROOM },
   };
-  endConnections(fastify, app.get(Draining));
+  closeConnectionsAtStop(fastify, app.get(Draining));
   takeBodies(fastify, bodies, app.get(BodyBudget));
   holdBodies(app.getHttpServer());
   app.getHttpServer().on('connect', onConnect(logger));
   serveOpenApi(app);
 }
 
-/** A connection that is kept open behind its answer would hold the server open. */
-function endConnections(fastify: FastifyInstance, draining: Draining): void {
+/** While the gateway stops, each response closes its connection: an open one would delay the end of the server. */
+function closeConnectionsAtStop(fastify: FastifyInstance, draining: Draining): void {
   fastify.addHook('onSend', (_request, reply, payload, done) => {
     if (draining.started) reply.header('connection', 'close');
     done(null, payload);

@@ -1,4 +1,8 @@
-/** In which order the gateway starts and stops. */
+/**
+ * The gateway starts from top to bottom and stops from bottom to top. It listens before its key space has been checked, and
+ * answers 503 until then, so that probes are answered while it waits for Redis. The event feed stops first: its streams
+ * would keep the server open. The connections to Redis close last, since every other step uses them.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -22,7 +26,7 @@ import { Availability } from './http/availability.js';
 import { ManagementPort } from './http/management-port.js';
 import { StorageBudget } from './messages/storage-budget.js';
 
-/** Waits for Redis until the key space has been read. */
+/** Used by the start only: its commands wait for Redis. */
 export const STARTER_REDIS: NamedConnection = {
   token: Symbol('STARTER_REDIS'),
   name: 'gateway-start',
@@ -64,7 +68,6 @@ export class GatewayLifecycle extends Lifecycle {
         { name: 'replies to commands', start: () => replies.start() },
         { name: 'storage budget', start: () => storage.start(), stop: () => storage.stop() },
         { name: 'API', start: () => availability.open() },
-        // Open event streams would hold the server open.
         { name: 'event feed', stop: () => feed.stop() },
       ],
       draining,

@@ -28,7 +28,7 @@ import { HttpModule } from './http/http.module.js';
 import { MessagesController } from './messages/messages.controller.js';
 import { ACCEPTING_REDIS, MessagesModule } from './messages/messages.module.js';
 
-/** What the OpenAPI document is made of. */
+/** The controllers that the OpenAPI document describes. */
 export const CONTROLLERS = [
   ClusterController,
   ConnectionsController,
@@ -38,7 +38,7 @@ export const CONTROLLERS = [
   MetricsController,
 ];
 
-/** Fails fast: requests must be answered. */
+/** Its commands fail at once while Redis is away, so that requests are answered. */
 const REQUESTS_REDIS: NamedConnection = { token: REDIS, name: 'gateway', whenAway: 'fail' };
 
 @Module({})

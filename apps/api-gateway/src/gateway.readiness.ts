@@ -1,4 +1,4 @@
-/** When the gateway is ready: once it has read the key space, also while Redis is away, so that callers get a 503 with advice. */
+/** The gateway is ready once the key space has been checked. It stays ready while Redis is away: its 503 tells callers what to do. */
 import { redisTrouble, type ReadinessCheck, type Redis } from '@app/platform';
 import type { Availability } from './http/availability.js';
 

@@ -42,7 +42,8 @@ function main(args: string[]): void {
           checked.error.issues.map(({ path: at, message }) => `--${at.join('.')}: ${message}`).join('\n'),
         );
       }
-      if (keys.some((key) => key.id === id)) throw new UsageError(`there is a key "${id}" already; revoke it first`);
+      if (keys.some((key) => key.id === id))
+        throw new UsageError(`the file already has a key "${id}"; revoke it first, or choose another id`);
       const { key, entry } = mintKey(checked.data);
       write(path, [...keys, entry]);
       console.error(`Key "${id}" is in ${path}. This is the only time it is shown:`);
@@ -81,7 +82,7 @@ function readArgs(args: string[]): {
     });
     const [command = ''] = positionals;
     const { id = '', scopes = '', account, file } = values;
-    // The first two as a shell sets them: an empty variable counts as unset.
+    // `||`: an empty option or variable counts as unset.
     const path = resolve(file || process.env['API_KEYS_FILE'] || 'secrets/api-keys.json');
     return { command, id, scopes, account, path };
   } catch (error) {
@@ -89,12 +90,12 @@ function readArgs(args: string[]): {
   }
 }
 
-function read(path: string, mayBeNew: boolean): KeyEntry[] {
+function read(path: string, mayBeAbsent: boolean): KeyEntry[] {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if (mayBeNew && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (mayBeAbsent && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
   try {
@@ -104,10 +105,10 @@ function read(path: string, mayBeNew: boolean): KeyEntry[] {
   }
 }
 
-/** Replaces the file atomically, so that a gateway never reads half of it. Readable by all, since it holds digests only. */
+/** Replaces the file atomically, so that a gateway never reads half of it. Everybody may read it, since it has digests only. */
 function write(path: string, keys: readonly KeyEntry[]): void {
   mkdirSync(dirname(path), { recursive: true });
-  const half = `${path}.${process.pid}.new`;
-  writeFileSync(half, `${JSON.stringify({ keys }, null, 2)}\n`, { mode: 0o644, flag: 'wx' });
-  renameSync(half, path);
+  const newFile = `${path}.${process.pid}.new`;
+  writeFileSync(newFile, `${JSON.stringify({ keys }, null, 2)}\n`, { mode: 0o644, flag: 'wx' });
+  renameSync(newFile, path);
 }

@@ -1,4 +1,4 @@
-/** The OpenAPI document, at `/openapi.json`, and its rendering at `/docs`. */
+/** The OpenAPI document at `/openapi.json`, and its rendering at `/docs`. */
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ApiExcludeController, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { HealthController, MetricsController } from '@app/platform';
@@ -6,7 +6,7 @@ import { EventBody } from './events/event.dto.js';
 import { ProblemBody } from './http/problem.js';
 import { schemaOf } from './http/schema.js';
 
-// Declared here and not in platform: the other apps do not load Swagger.
+// Declared here and not in platform, since the other apps do not load Swagger.
 for (const controller of [HealthController, MetricsController]) ApiExcludeController()(controller);
 
 export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
@@ -16,7 +16,7 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
     .setVersion('1')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
     .addServer('/', 'This gateway')
-    // `addBearerAuth` would call it a JWT.
+    // Not `addBearerAuth`, which would describe it as a JWT.
     .addSecurity('api_key', { type: 'http', scheme: 'bearer', description: 'An API key, made by `npm run key`.' })
     .addBearerAuth(
       {
@@ -31,7 +31,7 @@ export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   const document = SwaggerModule.createDocument(app, info, {
     operationIdFactory: (_controller, method) => method,
   });
-  // Referenced by responses whose content is not JSON, which Nest does not describe by itself.
+  // Responses whose content is not JSON refer to these; Nest does not add them.
   const schemas = { Problem: schemaOf(ProblemBody), Event: schemaOf(EventBody) };
   document.components = { ...document.components, schemas: { ...document.components?.schemas, ...schemas } };
   return document;

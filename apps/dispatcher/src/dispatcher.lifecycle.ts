@@ -1,4 +1,8 @@
-/** In which order the dispatcher starts and stops. */
+/**
+ * The dispatcher starts from top to bottom and stops from bottom to top. It listens for probes first, and takes wake-ups when
+ * its key space has been checked. The worker stops first, since its runs use the publisher, and complete their messages in
+ * Redis; the connections to Redis close last.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import { Publisher } from '@app/broker';
 import {

@@ -1,4 +1,4 @@
-/** When a dispatcher is ready: Redis answers, the broker acknowledges, and wake-ups are taken. */
+/** A dispatcher is ready if Redis answers, the broker acknowledges publishes, and the worker takes wake-ups. */
 import type { Publisher } from '@app/broker';
 import { redisCheck, type ReadinessCheck, type Redis } from '@app/platform';
 import type { Dispatcher } from './outbound/dispatcher.js';

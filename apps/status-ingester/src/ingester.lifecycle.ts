@@ -1,6 +1,7 @@
 /**
- * The order in which an ingester starts and stops. A stop keeps S6: turn unready, stop reading, store and acknowledge what
- * was read, apply the current batches, release the leases.
+ * An ingester starts from top to bottom and stops from bottom to top. It listens for probes first, and acquires shards and lanes
+ * when its key space has been checked. A stop keeps S6: turn unready, stop reading, store and acknowledge what was read, apply
+ * the current batches, release the leases. Readers, queues and connections close last, since those steps use them.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { BrokerWatch, Publisher, RetainedReader } from '@app/broker';

@@ -1,4 +1,4 @@
-/** Against an HTTP server whose answers the test chooses, because a real gateway fails too seldom. */
+/** The client and an HTTP server whose responses the test chooses, since a real gateway seldom fails. */
 import { getEventListeners, once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,7 +10,7 @@ type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 
 let server: Server;
 let url: string;
-/** The answers to the requests, in their order. */
+/** The responses to the requests, in order. */
 let answers: Answer[];
 let requests: IncomingMessage[];
 

@@ -12,17 +12,17 @@ export type DeadLettersQuery = NonNullable<Api.ListDeadLettersData['query']>;
 export type DeadLetter = Api.DeadLetterPage['data'][number];
 export type MessageStatus = Api.Message['status'];
 
-/** The most messages or connections that a page may have. */
+/** Most messages or connections of a page. */
 const PAGE = 1000;
 
-/** The service does nothing more for a message with one of these; a later `message-error` still turns `sent` into `failed`. */
+/** Statuses after which the service does nothing more; a later `message-error` of the client still turns `sent` into `failed`. */
 const FINAL: ReadonlySet<MessageStatus> = new Set(['sent', 'failed', 'expired', 'cancelled']);
 
 export function isFinal(status: MessageStatus): boolean {
   return FINAL.has(status);
 }
 
-/** Every method throws `ProblemError`, `UnreachableError`, or the reason of the signal it was given. */
+/** Every method throws `ProblemError`, `UnreachableError`, or the reason of its signal. */
 export class CloudConnector extends Operations {
   constructor(options: ConnectorOptions) {
     super(new Requester(options));
@@ -68,7 +68,7 @@ export class CloudConnector extends Operations {
     for await (const item of follow(this.requester, options)) if (item !== 'opened') yield item;
   }
 
-  /** Calls an operation that this version of the client does not know. */
+  /** Calls an operation for which this version of the client has no method. */
   request<Answer>(
     method: Method,
     url: string,

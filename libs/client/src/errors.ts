@@ -1,7 +1,7 @@
 /** The errors that the client throws. */
 import type { Problem } from './generated/types.gen.js';
 
-/** The service refused the call with an RFC 9457 problem. */
+/** The service answered the call with an error, usually an RFC 9457 problem. */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
 
@@ -13,7 +13,7 @@ export class ProblemError extends Error {
     super(`${problem.title}: ${problem.detail}`);
   }
 
-  /** Such as `urn:cloud-connector:problem:unknown-connection`; `about:blank` if the answer was no problem document. */
+  /** Such as `urn:cloud-connector:problem:unknown-connection`; `about:blank` if the response is not a problem document. */
   get type(): string {
     return this.problem.type;
   }
@@ -43,12 +43,12 @@ export class ProblemError extends Error {
   }
 }
 
-/** There was no usable answer, so it is unknown whether the service did what was asked. */
+/** There was no usable response, so it is unknown whether the service has executed the call. */
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
 }
 
-/** The error for an answer that is not `ok`, also for one of a proxy that sends no problem document. */
+/** The error for a response that is not `ok`; it may come from a proxy, without a problem document. */
 export function problemOf({ status, statusText, headers, url }: Response, text: string): ProblemError {
   const retryAfter = retryAfterOf(headers.get('retry-after'));
   if (/^application\/problem\+json/.test(headers.get('content-type') ?? '')) {
@@ -56,7 +56,7 @@ export function problemOf({ status, statusText, headers, url }: Response, text: 
   }
   const problem = {
     ...{ type: 'about:blank', title: statusText === '' ? `HTTP ${status}` : statusText, status },
-    ...{ detail: `answered ${status} without saying why`, instance: new URL(url).pathname },
+    ...{ detail: `the response has the status ${status} and no problem document`, instance: new URL(url).pathname },
     request_id: headers.get('x-request-id') ?? '',
   };
   return new ProblemError(problem, retryAfter);

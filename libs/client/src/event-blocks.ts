@@ -1,6 +1,6 @@
 /**
- * Parses a `text/event-stream` as the HTML standard does. Unlike other parsers it yields blocks without data too: the id
- * of such a block says how far the stream has been read.
+ * Parses a `text/event-stream` as the HTML standard does. Unlike other parsers it also yields blocks without data: their id is
+ * a cursor to resume from.
  */
 
 export interface EventBlock {
@@ -10,7 +10,7 @@ export interface EventBlock {
   retry?: number;
 }
 
-/** The limit for a line and for an event, in characters. */
+/** Longest line and longest event, in characters. */
 const LONGEST = 16_777_216;
 
 /** @throws RangeError for a line or an event that is too long */

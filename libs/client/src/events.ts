@@ -1,6 +1,6 @@
 /**
- * The event stream, without an end: if the connection is lost, the client opens another one and resumes after the last
- * event. If the first connection fails, the caller gets the error, so that a wrong address or key is noticed.
+ * The endless event stream: if the connection is lost, the client opens another one and resumes after the last event. If the
+ * first connection fails, the caller gets the error, so that a wrong address or key is noticed.
  */
 import { ProblemError, UnreachableError } from './errors.js';
 import { blocksOf } from './event-blocks.js';
@@ -8,7 +8,7 @@ import type { Event, StreamEventsData } from './generated/types.gen.js';
 import { abortWith, type Requester } from './requester.js';
 import { ShardPositions } from './shard-positions.js';
 
-/** `closed` is not among them: the client answers it with a new connection. */
+/** An event. `closed` is not among them: after it the client opens a new connection. */
 export type ConnectorEvent = Exclude<Event, { type: 'closed' }> & {
   /** Pass it as `lastEventId` to resume after this event. */
   id: string;
@@ -16,11 +16,11 @@ export type ConnectorEvent = Exclude<Event, { type: 'closed' }> & {
 export type EventType = Exclude<ConnectorEvent['type'], 'gap'>;
 
 export interface EventsOptions {
-  /** Only events of these types; without it, all. A `gap` is always among the events. */
+  /** Only events of these types; the default is all. `gap` events always come. */
   types?: readonly EventType[] | undefined;
   /** Only events of this client. */
   clientId?: string | undefined;
-  /** Resume after this event; without it, the events begin with what happens from now on. */
+  /** Resume after this event; without it, only new events come. */
   lastEventId?: string | undefined;
   /** Ends the events. */
   signal?: AbortSignal | undefined;
@@ -28,7 +28,7 @@ export interface EventsOptions {
   silenceMs?: number | undefined;
 }
 
-/** An event, or the news that a connection is open. */
+/** An event, or `opened` each time a connection is open. */
 export type StreamItem = 'opened' | ConnectorEvent;
 
 const SILENCE_MS = 60_000;
@@ -72,7 +72,7 @@ export async function* follow(
   }
 }
 
-/** Resolves when the connection is open: events that happen from then on are not missed. */
+/** Resolves when the connection is open: no later event is missed. */
 async function open(
   requester: Requester,
   { types, clientId, silenceMs = SILENCE_MS }: EventsOptions,

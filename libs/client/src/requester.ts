@@ -87,7 +87,7 @@ export class Requester {
   private async prepare(method: Method, operation: Operation, requestId?: string): Promise<Prepared> {
     const { token } = this.options;
     const credentials = typeof token === 'function' ? await token() : token;
-    // `fetch` would refuse it too, with the token in its message.
+    // `fetch` would refuse it as well, and its message would contain the token.
     if (credentials !== undefined && !/^[\x21-\x7e]+$/.test(credentials)) {
       throw new RangeError('a token must be printable ASCII without spaces');
     }
@@ -103,7 +103,7 @@ export class Requester {
     return { url: this.base + pathOf(operation), init: { method, headers, ...more } };
   }
 
-  /** `limit` ends the request; `signal` is that of the caller, which is part of it. */
+  /** `limit`: ends the request; it includes `signal`, the signal of the caller. */
   private async send({ url, init }: Prepared, limit: AbortSignal, signal?: AbortSignal): Promise<Response> {
     const { fetch: send = fetch } = this.options;
     const response = await this.withTypedError(send(url, { ...init, signal: limit }), signal);
@@ -123,8 +123,8 @@ export class Requester {
 }
 
 /**
- * A signal that is aborted after a time, or with that of the caller. `end` removes the listener from the signal of the
- * caller, which may live as long as the process; `AbortSignal.any` would leave something there.
+ * A signal that is aborted after a time, or with the signal of the caller. `end` removes the listener from the signal of the
+ * caller, which may live as long as the process; `AbortSignal.any` would leave a reference there.
  */
 function withTimeLimit(ms: number, signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
   const own = new AbortController();
@@ -138,7 +138,7 @@ function withTimeLimit(ms: number, signal: AbortSignal | undefined): { signal: A
   return { signal: own.signal, end };
 }
 
-/** Aborts `own` when the signal is aborted. The function that it returns ends that. */
+/** Aborts `own` when the signal is aborted. @returns a function that ends this */
 export function abortWith(own: AbortController, signal: AbortSignal | undefined): () => void {
   const abort = (): void => own.abort(signal?.reason);
   if (signal?.aborted) abort();

@@ -1,7 +1,7 @@
 /**
- * The last event of each shard that the caller has got. A resumed stream begins about two seconds before its cursor: it
- * repeats events, and may bring events from before the first connection. Within a shard, each `event_id` is greater than
- * the one before, so the last one is enough to drop both.
+ * The last event of each shard that the caller has got. A resumed stream begins about two seconds before its cursor: it repeats
+ * events, and may contain events from before the first connection. Both are dropped: within a shard, each `event_id` is greater
+ * than the one before.
  */
 import type { Event } from './generated/types.gen.js';
 
@@ -13,7 +13,7 @@ interface Position {
 export class ShardPositions {
   private readonly last = new Map<number, Position>();
 
-  /** Whether the event comes after all events of its shard so far. If so, it is the new last one. */
+  /** Whether the event is later than all events of its shard so far; if so, it becomes the last one. */
   advance(event: Event): boolean {
     if (event.type === 'gap') this.stepBack(event.shard, Date.parse(event.from));
     if (!('event_id' in event)) return true;
@@ -25,7 +25,7 @@ export class ShardPositions {
     return true;
   }
 
-  /** After the clock of a shard ran backwards, its positions are smaller than before: accept events from there on. */
+  /** If the clock of a shard has stepped back, its positions are smaller than before: accept events from there on. */
   private stepBack(shard: number, fromMs: number): void {
     const last = this.last.get(shard);
     if (last === undefined || fromMs >= last.ms) return;

@@ -1,6 +1,7 @@
 /**
- * In: a request's credentials, address and port. Out: its caller, or a refusal before a byte of its body is read.
- * Invariants: a route that declares no access ends the start; no stream outlives the credentials that opened it.
+ * In: the credentials, address and port of a request. Out: its caller, or a refusal before a byte of its body is read.
+ * Invariants: the gateway does not start with a route that declares no access; no stream outlives the credentials that opened
+ * it.
  */
 import { Module } from '@nestjs/common';
 import { LOGGER, REDIS, SETTINGS, type Logger, type Redis } from '@app/platform';

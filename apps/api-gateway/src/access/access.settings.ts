@@ -1,4 +1,4 @@
-/** Settings that say who may call, and what they ask of each other. */
+/** Settings of credentials, ports and rate limits, and the rules between them. */
 import { isIP } from 'node:net';
 import {
   integer,
@@ -71,7 +71,7 @@ export const accessSettings = {
 
 export type AccessSettings = z.output<z.ZodObject<typeof accessSettings>> & CommonSettings;
 
-/** Requests a second of one key, and of one address, if production leaves them unset. */
+/** Limits in production if the settings are unset. */
 const LIMITS_IN_PRODUCTION = { perKey: 1000, perAddress: 2000 };
 
 export function limitsOf({ NODE_ENV, KEY_RATE_LIMIT, ADDRESS_RATE_LIMIT }: AccessSettings): LimitsASecond {
@@ -88,7 +88,7 @@ function parseProxies(text: string): string[] {
     const most = { 4: 32, 6: 128 }[isIP(address)];
     if (most === undefined || !/^\d{1,3}$/.test(bits) || Number(bits) > most || rest.length > 0) {
       throw new Error(
-        `must be "none", or addresses and networks such as 10.0.0.0/8 with commas between, not "${proxy}"`,
+        `must be "none", or addresses and networks such as 10.0.0.0/8, separated by commas; "${proxy}" is neither`,
       );
     }
   }
@@ -99,20 +99,21 @@ function parseProxies(text: string): string[] {
 export function accessSettingsFit(settings: AccessSettings & { PORT: number }, ctx: z.RefinementCtx): void {
   const wrong = (name: string, message: string): void => ctx.addIssue({ code: 'custom', path: [name], message });
   const names = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL'] as const;
-  const given = names.filter((name) => settings[name] !== undefined);
-  if (given.length > 0) {
+  const isSet = names.some((name) => settings[name] !== undefined);
+  if (isSet) {
     for (const name of names) {
-      if (settings[name] === undefined) wrong(name, 'must be set too: issuer, audience and keys belong together');
+      if (settings[name] === undefined)
+        wrong(name, 'must be set too: JWT_ISSUER, JWT_AUDIENCE and JWT_JWKS_URL belong together');
     }
   }
   if (settings.MANAGEMENT_PORT === settings.PORT) wrong('MANAGEMENT_PORT', 'must not be PORT');
-  if (settings.API_KEYS_FILE !== undefined || given.length > 0) return;
+  if (settings.API_KEYS_FILE !== undefined || isSet) return;
   if (settings.NODE_ENV === 'production') {
     wrong('API_KEYS_FILE', 'must be set with NODE_ENV=production, or JWT_ISSUER, JWT_AUDIENCE and JWT_JWKS_URL');
   } else if (!isLoopback(settings.HOST)) {
     wrong(
       'HOST',
-      'must be loopback if neither API_KEYS_FILE nor JWT_ISSUER is set: without credentials the API is open to all',
+      'must be loopback if neither API_KEYS_FILE nor JWT_ISSUER is set: without credentials everybody could use the API',
     );
   }
 }

@@ -1,6 +1,6 @@
 /**
- * API keys, known by their digests. A key is 32 random bytes, so a plain SHA-256 of it cannot be guessed back, and
- * checking one costs microseconds. Reading the file does not allow a call; writing it does.
+ * API keys and the file of their digests. A key is 32 random bytes, so its SHA-256 cannot be reversed by guessing, and checking
+ * a key costs microseconds. Who can read the file cannot call the API; who can write it can.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
@@ -15,7 +15,7 @@ export const KeyEntry = z.strictObject({
 });
 export type KeyEntry = z.infer<typeof KeyEntry>;
 
-/** Strict: a misspelt `account` would make a key that reaches every account. */
+/** Unknown members are refused: a key with a misspelt `account` would reach every account. */
 export const KeyFile = z.strictObject({ keys: z.array(KeyEntry).max(10_000) }).superRefine(({ keys }, ctx) => {
   for (const member of ['id', 'sha256'] as const) {
     const seen = new Set<string>();
@@ -24,7 +24,7 @@ export const KeyFile = z.strictObject({ keys: z.array(KeyEntry).max(10_000) }).s
         ctx.addIssue({
           code: 'custom',
           path: ['keys', i, member],
-          message: 'occurs twice in the file: remove one entry',
+          message: 'occurs twice in the file: remove one of the entries',
         });
       }
       seen.add(key[member]);
@@ -35,7 +35,7 @@ export const KeyFile = z.strictObject({ keys: z.array(KeyEntry).max(10_000) }).s
 interface KnownKey {
   digest: Buffer;
   caller: Caller;
-  /** Its entry in the file, as text. */
+  /** The entry in the file, as JSON. */
   text: string;
 }
 
@@ -43,7 +43,7 @@ export class ApiKeys {
   private readonly byDigest = new Map<string, KnownKey>();
   private readonly callers = new Set<Caller>();
 
-  /** `before`: the keys these replace. A caller stays the same object for as long as its entry says the same. */
+  /** `before`: the keys that these replace. The caller of an entry that has not changed stays the same object. */
   constructor(entries: readonly KeyEntry[], before?: ApiKeys) {
     for (const entry of entries) {
       const text = JSON.stringify(entry);
@@ -54,7 +54,7 @@ export class ApiKeys {
     }
   }
 
-  /** Reads the text of a key file. @throws Error that says what is wrong, and repeats nothing of the file. */
+  /** Reads the text of a key file. @throws Error that names the fault and repeats nothing of the file */
   static parse(text: string, before?: ApiKeys): ApiKeys {
     return new ApiKeys(parseKeyFile(text).keys, before);
   }
@@ -79,7 +79,7 @@ function toCaller({ id, scopes, account }: KeyEntry): Caller {
   return { id: `key:${id}`, scopes: new Set(scopes), ...(account !== undefined && { account }) };
 }
 
-/** @throws Error that says what is wrong, and repeats nothing of the file. */
+/** @throws Error that names the fault and repeats nothing of the file */
 export function parseKeyFile(text: string): z.infer<typeof KeyFile> {
   let value: unknown;
   try {
@@ -92,7 +92,7 @@ export function parseKeyFile(text: string): z.infer<typeof KeyFile> {
   throw new Error(outcome.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
 }
 
-/** A new key, and what the file holds of it. The key itself is kept nowhere. */
+/** Makes a key, and its entry for the file. The key itself is not stored. */
 export function mintKey(about: Omit<KeyEntry, 'sha256'>): { key: string; entry: KeyEntry } {
   const key = `cck_${randomBytes(32).toString('base64url')}`;
   const { id, ...rest } = about;

@@ -1,6 +1,6 @@
 /**
- * The audit log: one line for each attempt of a caller to change something, refused ones included: who, what, outcome. Lines
- * are written when the handler has ended, even if the caller is gone, and at every log level but `silent`.
+ * The audit log: one line with caller, action and outcome for each attempt to change something, refused attempts included. A
+ * line is written when the handler has ended, even if the caller has left, and at every log level except `silent`.
  */
 import type { Logger } from '@app/platform';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -8,19 +8,19 @@ import type { ProblemKind } from '../http/problem.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The problem it was answered with, if any. */
+    /** The kind of problem in the response, if any. */
     problem: ProblemKind | null;
-    /** More members of its audit line; `by item` if the handler writes a line for each item. */
+    /** Further members of the audit line; `by item` if the handler writes one line for each item. */
     audit: Record<string, unknown> | 'by item' | null;
   }
 }
 
-/** Writes lines of the audit log; `logger` as the app logs. */
+/** The logger of the audit log. `logger`: the logger of the app. */
 export function auditLog(logger: Logger): Logger {
   return logger.level === 'silent' ? logger : logger.child({ audit: true }, { level: 'info' });
 }
 
-/** To be called after the guard's hooks, and before any route is added. */
+/** Call it after the hooks of the guard, and before any route is added. */
 export function auditRequests(fastify: FastifyInstance, logger: Logger): void {
   const log = auditLog(logger);
   fastify.decorateRequest('problem', null);

@@ -1,4 +1,4 @@
-/** Finds the caller of a request by its credentials: an API key, which costs no wait, or a token if tokens are in use. */
+/** Finds the caller of a request by its credentials: an API key, which is found synchronously, or a token if an issuer is set. */
 import { WatchedFile, type Logger } from '@app/platform';
 import type { AccessSettings } from './access.settings.js';
 import { ApiKeys } from './api-keys.js';
@@ -6,16 +6,16 @@ import type { Caller } from './caller.js';
 import { credentialsMissing, credentialsRefused } from './refusals.js';
 import { Tokens } from './tokens.js';
 
-/** Longest credentials that are checked, in characters. */
+/** Longer credentials are refused without a check. In characters. */
 const MAX_LENGTH = 8192;
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i;
-/** Three parts, as a signed token in its compact form has. */
+/** The three parts of a signed token in compact form. */
 const SIGNED_TOKEN = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
 export interface KnownKeys {
   find(presented: string): Caller | undefined;
-  /** Whether the key this caller presented still says the same of it. */
+  /** Whether the entry of the caller's key is unchanged. */
   isCurrent(caller: Caller): boolean;
 }
 
@@ -57,13 +57,13 @@ export class Authenticator {
     return keys === undefined && tokens === undefined ? undefined : new Authenticator(keys, tokens);
   }
 
-  /** Whether the credentials a caller presented are still good. */
+  /** Whether the credentials of the caller are still valid. */
   isCurrent(caller: Caller): boolean {
     if (caller.until !== undefined) return Date.now() < caller.until;
     return this.keys?.isCurrent(caller) ?? false;
   }
 
-  /** The caller behind an `Authorization` header; `beforeToken` may refuse to have a token checked. @throws Problem */
+  /** The caller of an `Authorization` header. `beforeToken` is awaited before a token is checked. @throws Problem */
   authenticate(header: string | undefined, beforeToken?: () => Promise<void>): Caller | Promise<Caller> {
     if (header === undefined) throw credentialsMissing();
     const presented = header.length <= MAX_LENGTH ? BEARER.exec(header)?.[1] : undefined;

@@ -4,12 +4,12 @@ import type { FastifyRequest } from 'fastify';
 import { SCOPES, type Scope } from './scopes.js';
 
 export interface Caller {
-  /** `key:<id of the API key>`, `token:<subject>`, or `anybody`; as it is logged. */
+  /** `key:<id of the API key>`, `token:<subject>`, or `anybody`; it is logged. */
   id: string;
   scopes: ReadonlySet<Scope>;
-  /** The account it is bound to; a caller without one reaches every account. */
+  /** The account that the caller is bound to; a caller without one reaches every account. */
   account?: string;
-  /** End of its credentials, epoch milliseconds; a key has none. */
+  /** When the token expires, epoch milliseconds; a key does not expire. */
   until?: number;
 }
 
@@ -18,13 +18,14 @@ export const ANONYMOUS: Caller = { id: 'anybody', scopes: new Set(SCOPES) };
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set on every route of the API before its body is read. */
+    /** Set on every route of the API before the body is read. */
     caller: Caller | null;
   }
 }
 
 export const RequestCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
   const { caller } = context.switchToHttp().getRequest<FastifyRequest>();
-  if (caller === null) throw new Error('this route has no caller: its handler uses @RequestCaller without @Requires');
+  if (caller === null)
+    throw new Error('this route has no caller: put @Requires beside the handler that uses @RequestCaller');
   return caller;
 });

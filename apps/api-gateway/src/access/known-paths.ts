@@ -1,4 +1,4 @@
-/** The methods of each path of the API, for the response to a request with another method. */
+/** The methods of each path, for the response to a request with a method that the path does not have. */
 import type { Access } from '@app/platform';
 import { pathOf } from '../http/problem-answer.js';
 
@@ -10,7 +10,7 @@ interface KnownPath {
 export class KnownPaths {
   private readonly paths = new Map<string, KnownPath>();
 
-  /** `url` as Fastify writes it: `:name` is one part of the path. */
+  /** `url`: as in Fastify, `:name` stands for one part of the path. */
   add(url: string, methods: string | readonly string[], access: Access): void {
     let known = this.paths.get(url);
     if (known === undefined) {
@@ -20,13 +20,13 @@ export class KnownPaths {
     for (const method of [methods].flat()) known.methods.set(method, access);
   }
 
-  /** The methods of a path that may be named, sorted. */
-  methodsOf(url: string | undefined, mayBeNamed: (access: Access) => boolean): string[] {
+  /** The visible methods of a path, sorted. */
+  methodsOf(url: string | undefined, isVisible: (access: Access) => boolean): string[] {
     const path = pathOf(url);
     const found = new Set<string>();
     for (const { pattern, methods } of this.paths.values()) {
       if (!pattern.test(path)) continue;
-      for (const [method, access] of methods) if (mayBeNamed(access)) found.add(method);
+      for (const [method, access] of methods) if (isVisible(access)) found.add(method);
     }
     return [...found].sort();
   }

@@ -1,6 +1,6 @@
 /**
- * Which routes are served on which port. Callers use `PORT`. Metrics and documents are for those who run the service: if
- * `MANAGEMENT_PORT` is set, on that port alone; otherwise on `PORT` in development, and on no port in production.
+ * Which port serves which routes. The API is served on `PORT`. Metrics and documents are for operators: they are served on
+ * `MANAGEMENT_PORT` only; if it is unset, on `PORT` in development, and not at all in production.
  */
 import type { Access } from '@app/platform';
 
@@ -12,7 +12,7 @@ export interface ListenerSettings {
 export class ListenerPolicy {
   constructor(private readonly settings: ListenerSettings) {}
 
-  /** Whether a route for this audience is served to a request that came in on this local port. */
+  /** Whether this local port serves routes for this audience. */
   serves(audience: Access['audience'], localPort: number | undefined): boolean {
     const { MANAGEMENT_PORT, NODE_ENV } = this.settings;
     if (audience === 'public') return true;

@@ -1,4 +1,4 @@
-/** Refusals of a caller, as RFC 6750 and RFC 9457 define them. */
+/** Problems of credentials, with the header `WWW-Authenticate` that RFC 6750 requires. */
 import { Problem } from '../http/problem.js';
 
 const REALM = 'Bearer realm="cloud-connector"';
@@ -9,7 +9,7 @@ export function credentialsMissing(): Problem {
   });
 }
 
-/** `why` must not repeat what was presented. */
+/** `why` must not contain the credentials. */
 export function credentialsRefused(why: string): Problem {
   return new Problem('unauthenticated', why, {
     challenge: `${REALM}, error="invalid_token", error_description="${why.replaceAll(/[^\x20-\x7e]|["\\]/g, "'")}"`,

@@ -9,6 +9,6 @@ it.each([
   ['::1', '0:0:0:0'],
   ['fe80::1%eth0', 'fe80:0:0:0'],
   ['no address', 'no address'],
-])('counts a request of %s for the network %s', (address, network) => {
+])('networkOf() takes %s to the network %s', (address, network) => {
   expect(networkOf(address)).toBe(network);
 });

@@ -1,7 +1,7 @@
 /**
- * Limits the requests a second of one caller, and of one address, over all gateways. They are counted in Redis, in windows
- * of a second. A caller past its limit is refused from memory until the window ends, so that its requests do not load Redis.
- * While Redis is away each gateway counts for itself.
+ * Limits the requests a second of each caller and of each address, at all gateways together. They are counted in Redis, in
+ * windows of a second. A caller above its limit is refused from memory until the window ends, so that its requests do not load
+ * Redis. While Redis is away, each gateway counts by itself.
  */
 import { isIPv6 } from 'node:net';
 import { counter, type Redis } from '@app/platform';
@@ -9,18 +9,19 @@ import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limite
 import { Problem } from '../http/problem.js';
 import type { Caller } from './caller.js';
 
-const turnedAway = counter('requests_limited', 'Requests turned away for their number, by what was counted.', {
+const limited = counter('requests_limited', 'Requests refused for their number, by what was counted.', {
   by: ['key', 'address'],
 });
 
-/** Messages of a batch, bytes of a body, and items of a page that count as one request. */
+/** So many messages of a batch, bytes of a body, or items of a page count as one request. */
 const MESSAGES_A_REQUEST = 10;
 const BYTES_A_REQUEST = 65_536;
 const ITEMS_A_REQUEST = 100;
 
 export interface LimitsASecond {
-  /** 0: without limit. */
+  /** 0: no limit. */
   perKey: number;
+  /** 0: no limit. */
   perAddress: number;
 }
 
@@ -31,41 +32,43 @@ export class RequestLimits {
 
   constructor(redis: Redis, keyPrefix: string, { perKey, perAddress }: LimitsASecond) {
     this.perKey = perKey;
-    this.ofKeys = limiter(redis, `${keyPrefix}:key`, perKey);
-    this.ofAddresses = limiter(redis, `${keyPrefix}:address`, perAddress);
+    this.ofKeys = limiterOf(redis, `${keyPrefix}:key`, perKey);
+    this.ofAddresses = limiterOf(redis, `${keyPrefix}:address`, perAddress);
   }
 
-  /** Without limits nothing is asked of Redis, and nothing waits. */
+  /** Whether there are no limits: then no method waits for Redis. */
   get none(): boolean {
     return this.ofKeys === undefined && this.ofAddresses === undefined;
   }
 
   /** Counts a request of an address. @throws Problem */
   async countAddress(address: string): Promise<void> {
-    await take(this.ofAddresses, networkOf(address), 1, 'address');
+    await consume(this.ofAddresses, networkOf(address), 1, 'address');
   }
 
   /** Counts a request of a caller. @throws Problem */
   async countCaller({ id }: Caller): Promise<void> {
-    await take(this.ofKeys, id, 1, 'key');
+    await consume(this.ofKeys, id, 1, 'key');
   }
 
-  /** Counts what a request is worth beyond one. @throws Problem */
+  /** Counts the cost of a request beyond one. @throws Problem */
   async countCost({ id }: Caller, { messages = 0, bytes = 0, items = 0 }: Cost): Promise<void> {
-    const worth = Math.ceil(Math.max(messages / MESSAGES_A_REQUEST, bytes / BYTES_A_REQUEST, items / ITEMS_A_REQUEST));
-    const more = Math.min(worth, this.perKey) - 1;
-    if (more > 0) await take(this.ofKeys, id, more, 'key');
+    const requests = Math.ceil(
+      Math.max(messages / MESSAGES_A_REQUEST, bytes / BYTES_A_REQUEST, items / ITEMS_A_REQUEST),
+    );
+    const more = Math.min(requests, this.perKey) - 1;
+    if (more > 0) await consume(this.ofKeys, id, more, 'key');
   }
 }
 
-/** What a request asks for: messages to accept, bytes to store, items to list. */
+/** What a request costs: messages to accept, bytes to store, items to list. */
 export interface Cost {
   messages?: number;
   bytes?: number;
   items?: number;
 }
 
-function limiter(redis: Redis, keyPrefix: string, points: number): RateLimiterRedis | undefined {
+function limiterOf(redis: Redis, keyPrefix: string, points: number): RateLimiterRedis | undefined {
   if (points === 0) return undefined;
   return new RateLimiterRedis({
     storeClient: redis,
@@ -78,23 +81,23 @@ function limiter(redis: Redis, keyPrefix: string, points: number): RateLimiterRe
   });
 }
 
-async function take(
-  of: RateLimiterRedis | undefined,
+async function consume(
+  limiter: RateLimiterRedis | undefined,
   key: string,
   points: number,
   by: 'key' | 'address',
 ): Promise<void> {
   try {
-    await of?.consume(key, points);
+    await limiter?.consume(key, points);
   } catch (reached) {
     if (!(reached instanceof RateLimiterRes)) throw reached;
-    turnedAway.inc({ by });
+    limited.inc({ by });
     const retryAfterSeconds = Math.max(1, Math.ceil(reached.msBeforeNext / 1000));
     throw new Problem('rate-limited', `too many requests a second of this ${by}`, { retryAfterSeconds });
   }
 }
 
-/** What one party usually owns: an IPv4 address, or the upper half of an IPv6 address. */
+/** The network that one party usually has: an IPv4 address, or the upper half of an IPv6 address. */
 export function networkOf(address: string): string {
   const bare = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
   if (!isIPv6(bare)) return bare;

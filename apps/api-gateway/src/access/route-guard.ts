@@ -1,6 +1,6 @@
 /**
- * The one guard of every route. It authenticates the caller, counts the request and checks the scope before a byte of the
- * body is read. Nothing is open by omission: a route that declares no access ends the start, and an unknown path requires
+ * Guards every route: authenticates the caller, counts the request and checks the scope before a byte of the body is read. No
+ * route is open by omission: the gateway does not start with a route that declares no access, and an unknown path requires
  * credentials, too.
  */
 import type { Access } from '@app/platform';
@@ -15,7 +15,7 @@ import type { RequestLimits } from './request-limits.js';
 import { assertSameSite } from './same-site.js';
 import { isScope } from './scopes.js';
 
-/** Routes that Nest adds by itself: there is no handler to put a decorator on. */
+/** Routes that Nest adds: they have no handler for a decorator. */
 const DOCUMENTS = /^\/(docs(\/|$)|openapi\.json$)/;
 
 export class UndeclaredRouteError extends Error {
@@ -31,13 +31,12 @@ export interface Guards {
   listeners: ListenerPolicy;
 }
 
-/** Says whether the API can be used at all. */
 export interface Gate {
-  /** Why it cannot be used now. */
+  /** Why the API cannot be used now; undefined if it can. */
   readonly closed: Problem | undefined;
 }
 
-/** To be called before any route is added. */
+/** Call it before any route is added. */
 export function guardRoutes(fastify: FastifyInstance, guards: Guards, gate: Gate): void {
   const paths = new KnownPaths();
   fastify.decorateRequest('caller', null);
@@ -66,28 +65,28 @@ export function guardRoutes(fastify: FastifyInstance, guards: Guards, gate: Gate
       if (access.audience !== 'api' || !visible(access, caller)) throw notServed([]);
       if (!isScope(access.scope) || !caller.scopes.has(access.scope)) throw scopeMissing(access.scope);
     };
-    settle(() => identify(request, guards), enter, done);
+    continueWith(() => identify(request, guards), enter, done);
   });
 }
 
-/** RFC 9112: an HTTP/1.1 request has one `Host`. Node would answer a missing one by itself, and keep the first of several. */
+/** RFC 9112: an HTTP/1.1 request has one `Host`. Node answers a missing one without a problem, and keeps the first of several. */
 function wrongHost({ raw }: FastifyRequest): Problem | undefined {
-  if (timesGiven(raw.rawHeaders, 'host') > 1) {
+  if (countHeader(raw.rawHeaders, 'host') > 1) {
     return new Problem('bad-request', 'there is more than one header Host', { close: true });
   }
   if (raw.httpVersion !== '1.1' || raw.headers.host !== undefined) return undefined;
   return new Problem('bad-request', 'the header Host is missing', { close: true });
 }
 
-/** The cluster belongs to no account, so callers that are bound to an account do not see its routes. */
+/** The cluster belongs to no account: callers that are bound to an account do not see its routes. */
 function isVisible(access: Access, { account }: Caller): boolean {
   return access.audience === 'api' && (account === undefined || access.scope !== 'cluster:manage');
 }
 
-/** `methods`: those that the path has for this caller. */
+/** `methods`: the methods of the path that this caller can see. */
 function notServed(methods: readonly string[]): Problem {
   if (methods.length === 0) return new Problem('not-found', 'this is not served here');
-  return new Problem('method-not-allowed', `this path has ${methods.join(', ')}`, { allow: methods });
+  return new Problem('method-not-allowed', `this path has ${methods.join(', ')} only`, { allow: methods });
 }
 
 /** Authenticates the caller and counts the request. @throws Problem */
@@ -97,8 +96,8 @@ function identify(request: FastifyRequest, { authenticator, limits }: Guards): C
 }
 
 /**
- * Refused callers count as well, for their address. Checking a token costs a signature check, so the address is counted
- * before it; looking up a key costs almost nothing, so address and key are counted together.
+ * Refused callers are counted as well, for their address. To check a token costs a signature check, so the address is counted
+ * before; to look up a key costs almost nothing, so address and key are counted together.
  */
 async function counted(
   request: FastifyRequest,
@@ -124,8 +123,8 @@ function authenticate(
   beforeToken?: () => Promise<void>,
 ): Caller | Promise<Caller> {
   if (authenticator !== undefined) {
-    // Node keeps the first header and drops the others; a proxy in front may have checked another one.
-    if (timesGiven(request.raw.rawHeaders, 'authorization') > 1) {
+    // Node keeps the first header and drops the others; a proxy may have checked another one.
+    if (countHeader(request.raw.rawHeaders, 'authorization') > 1) {
       throw credentialsRefused('there is more than one Authorization header');
     }
     return authenticator.authenticate(request.headers.authorization, beforeToken);
@@ -134,8 +133,8 @@ function authenticate(
   return ANONYMOUS;
 }
 
-/** `headers`: names and values in turn. */
-function timesGiven(headers: readonly string[], wanted: string): number {
+/** `headers`: names and values by turns. */
+function countHeader(headers: readonly string[], wanted: string): number {
   let times = 0;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';
@@ -144,8 +143,8 @@ function timesGiven(headers: readonly string[], wanted: string): number {
   return times;
 }
 
-/** Continues synchronously if the caller is known synchronously, which is the common case. */
-function settle(
+/** Continues synchronously if the caller is found synchronously, which is the common case. */
+function continueWith(
   find: () => Caller | Promise<Caller>,
   enter: (caller: Caller) => void,
   done: (error?: Error) => void,
@@ -171,10 +170,10 @@ function declaredAccess({ method, url, config }: RouteOptions): Access {
   if (access === undefined) {
     throw new UndeclaredRouteError(`${name} declares no access: put @Requires(scope) beside its handler`);
   }
-  const changes = !['GET', 'HEAD'].includes(String(method));
-  if (access.audience === 'api' && changes && access.act === undefined) {
+  const isWrite = !['GET', 'HEAD'].includes(String(method));
+  if (access.audience === 'api' && isWrite && access.act === undefined) {
     throw new UndeclaredRouteError(
-      `${name} changes something and does not name its action: add it to its @Requires, for the audit log`,
+      `${name} changes something and names no action for the audit log: add the action to its @Requires`,
     );
   }
   return access;

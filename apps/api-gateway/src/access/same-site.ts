@@ -1,6 +1,6 @@
 /**
- * If no credentials are required, a web page in a browser on the same machine must not reach the API: requests must be
- * addressed to loopback by name, and must not come from a foreign origin.
+ * Without credentials, a web page in a browser on the same machine must not be able to use the API: requests must name a
+ * loopback host, and must not come from another origin.
  */
 import { isLoopback } from '@app/platform';
 import type { FastifyRequest } from 'fastify';
@@ -8,8 +8,8 @@ import { Problem } from '../http/problem.js';
 
 /** @throws Problem */
 export function assertSameSite({ headers: { host = '', origin } }: Pick<FastifyRequest, 'headers'>): void {
-  const foreign = origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== host);
-  if (!isLoopback(host) || foreign) {
-    throw new Problem('forbidden', 'without credentials the API serves this machine alone; set API_KEYS_FILE');
+  const isForeign = origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== host);
+  if (!isLoopback(host) || isForeign) {
+    throw new Problem('forbidden', 'without credentials the API serves only this machine; set API_KEYS_FILE');
   }
 }

@@ -1,4 +1,4 @@
-/** What callers may be allowed to do, and the decorator that asks for it beside a handler. */
+/** The scopes of callers, and the decorator by which a handler requires one. */
 import { applyDecorators } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import { RouteAccess } from '@app/platform';
@@ -18,8 +18,8 @@ export function isScope(text: string): text is Scope {
 }
 
 /**
- * Lets callers in that hold the scope. `act` says what is done by it, in the words of the audit log, such as
- * `connection.forget`: every operation that changes something has one.
+ * Admits callers that have the scope. `act`: name of the action in the audit log, such as `connection.forget`; every operation
+ * that changes something has one.
  */
 export function Requires(scope: Scope, act?: string): MethodDecorator {
   return applyDecorators(

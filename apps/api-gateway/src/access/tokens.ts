@@ -1,6 +1,6 @@
 /**
- * JSON Web Tokens of one issuer, checked against the keys it publishes. A token must be meant for this service, must
- * name its subject and its end, and be signed with a private key: shared secrets and `none` are not taken.
+ * JSON Web Tokens of one issuer, checked with the keys that it publishes. A token must name this service as its audience, a
+ * subject and an expiry, and must be signed with a private key: shared secrets and `none` are refused.
  */
 import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
 import { z } from 'zod';
@@ -12,11 +12,11 @@ import { isScope } from './scopes.js';
 export interface TokenIssuer {
   issuer: string;
   audience: string;
-  /** Where the issuer publishes its keys. */
+  /** URL of the issuer's public keys. */
   jwksUrl: string;
   /** Claim that binds the caller to an account. */
   accountClaim: string;
-  /** Whether a token without that claim is refused, or reaches every account. */
+  /** Whether a token without that claim is refused; otherwise it reaches every account. */
   accountRequired: boolean;
 }
 
@@ -25,10 +25,10 @@ const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 /** How long the issuer may take to answer, in milliseconds. */
 const KEYS_TIMEOUT_MS = 3000;
 
-/** Seconds the clocks of issuer and gateway may differ. */
+/** How much the clocks of issuer and gateway may differ, in seconds. */
 const CLOCK_TOLERANCE = 5;
 
-/** Errors that are the token's fault; every other error is the issuer's or ours. */
+/** Errors that mean that the token is invalid; any other error is a failure of the issuer or of this gateway. */
 const TOKEN_FAULTS = [
   errors.JWTClaimValidationFailed,
   errors.JWTExpired,
@@ -51,7 +51,7 @@ export class Tokens {
     this.keys = createRemoteJWKSet(new URL(from.jwksUrl), { timeoutDuration: KEYS_TIMEOUT_MS });
   }
 
-  /** @throws Problem: 401 for a token that is not good, 503 if the issuer's keys cannot be fetched. */
+  /** @throws Problem: 401 if the token is invalid, 503 if the keys of the issuer cannot be fetched */
   async verify(token: string): Promise<Caller> {
     const { issuer, audience } = this.from;
     try {
@@ -91,14 +91,14 @@ export class Tokens {
       if (accountRequired) throw credentialsRefused(`the token has no claim "${accountClaim}" that names its account`);
       return caller;
     }
-    // A claim that is there and cannot be understood never widens what the caller reaches.
+    // An account claim that is invalid is refused: ignoring it would give access to every account.
     const account = Account.safeParse(claimed);
     if (!account.success) throw credentialsRefused(`the claim "${accountClaim}" must be a text of 1 to 256 characters`);
     return { ...caller, account: account.data };
   }
 }
 
-/** `scope`, a text with blanks between (RFC 8693), or `scp`, a list, as issuers write it. */
+/** `scope`, separated by blanks (RFC 8693), or the list `scp`, which some issuers use. */
 function scopesOf(payload: JWTPayload): string[] {
   const claimed: unknown = payload['scope'] ?? payload['scp'];
   if (typeof claimed === 'string') return claimed.split(' ');

@@ -30,7 +30,7 @@ export class ClusterController {
   @ApiOperation({
     summary: 'Members, shards and lanes',
     description:
-      'Which ingesters are members, which of them owns each shard and lane, and how many entries wait for them.',
+      'The ingesters that are members, the owner of each shard and lane, and how many entries wait in each mailbox.',
   })
   @ApiOkResponse({ standardSchema: ClusterBody })
   @Problems()
@@ -45,12 +45,12 @@ export class ClusterController {
     summary: 'Compare the whole registry with the broker',
     description:
       'Reads everything that the broker retains for clients, and corrects the registry if it differs. ' +
-      'One sweep runs at a time: if one runs already, another follows it.',
+      'One sweep runs at a time: if one is running, another one follows.',
   })
   @ApiAcceptedResponse({
     standardSchema: RequestedSweepBody,
     description:
-      'A sweep follows; `Location` is the path of its progress. Requests before it begins get the same sweep.',
+      'A sweep follows; `Location` is the path of its progress. Further requests before it begins get the same sweep.',
     headers: { Location: { description: 'Path of the sweep', schema: { type: 'string' } } },
   })
   @Problems()
@@ -68,7 +68,11 @@ export class ClusterController {
   @Problems('not-found')
   async getLatestSweep(): Promise<SweepBody> {
     const record = await this.sweeps.latest();
-    if (record === undefined) throw new Problem('not-found', 'this key space has not been swept yet');
+    if (record === undefined)
+      throw new Problem(
+        'not-found',
+        'no sweep of this key space has run yet; request one with POST /v1/cluster/sweeps',
+      );
     return toSweepBody(record, Date.now());
   }
 
@@ -89,8 +93,9 @@ export class ClusterController {
   @Get('dead-letters')
   @Requires('cluster:manage')
   @ApiOperation({
-    summary: 'What could not be processed',
-    description: 'Messages of clients that became dead letters, with the reason: the newest 1,000 or so of each shard.',
+    summary: 'Dead letters',
+    description:
+      'Messages of clients that could not be processed, with the reason: about the newest 1,000 of each shard.',
   })
   @ApiOkResponse({ standardSchema: DeadLetterPageBody })
   @Problems('invalid')

@@ -3,7 +3,7 @@ import type { ClusterState } from '@app/sharding';
 import { z } from 'zod';
 
 const owner = {
-  owner: z.string().nullable().meta({ description: 'The member that owns it; null if no member does now.' }),
+  owner: z.string().nullable().meta({ description: 'The member that owns it; null if no member does.' }),
   epoch: z.int().nullable().meta({ description: 'Rises with each change of the owner.' }),
 };
 
@@ -12,11 +12,11 @@ const Member = z
     id: z.string().meta({ description: 'Name and boot id: a restarted process is a new member.' }),
     name: z.string(),
     since: z.iso.datetime(),
-    draining: z.boolean().meta({ description: 'It is stopping and gives back what it holds.' }),
+    draining: z.boolean().meta({ description: 'It is stopping and releases its shards and lanes.' }),
     fitness: z.enum(['fit', 'troubled', 'unfit']).meta({
       description:
-        'Whether it can do its work: `troubled` if it cannot reach the broker, or could not a moment ago; ' +
-        '`unfit` if that lasts and another member is fit, which then gets its shards and lanes.',
+        'Whether it can work: `troubled` if it cannot reach the broker, or could not a moment ago; `unfit` if that ' +
+        'lasts and another member is fit, which then takes over its shards and lanes.',
     }),
     shards: z.int().meta({ description: 'Number of shards that it reports to own.' }),
     lanes: z.int().meta({ description: 'Number of lanes that it reports to own.' }),
@@ -28,7 +28,7 @@ const Shard = z
     shard: z.int(),
     ...owner,
     mailbox_depth: z.int().meta({ description: 'Entries that wait for the owner.' }),
-    mailbox_lag_ms: z.int().meta({ description: 'How long the oldest of them has been waiting, in milliseconds.' }),
+    mailbox_lag_ms: z.int().meta({ description: 'How long the oldest entry has been waiting, in milliseconds.' }),
   })
   .meta({ id: 'ClusterShard' });
 
@@ -41,14 +41,14 @@ export type ClusterBody = z.infer<typeof ClusterBody>;
 
 export function toClusterBody({ members, shards, lanes }: ClusterState): ClusterBody {
   return {
-    members: members.map(({ id, name, since, draining, fitness, ...held }) => ({
+    members: members.map(({ id, name, since, draining, fitness, ...owned }) => ({
       id,
       name,
       since,
       draining,
       fitness,
-      shards: held.shards.length,
-      lanes: held.lanes.length,
+      shards: owned.shards.length,
+      lanes: owned.lanes.length,
     })),
     shards: shards.map(({ shard, owner, epoch, depth, oldestMs }) => ({
       shard,

@@ -9,10 +9,10 @@ const DeadLetter = z
     at: z.iso.datetime(),
     shard: z.int(),
     client_id: z.string(),
-    topic: z.string().meta({ description: 'Template of the topic it came on; empty if it came on none.' }),
+    topic: z.string().meta({ description: 'Template of its topic; empty if it was not received on a topic.' }),
     reason: z.string().meta({ example: 'wrong-shape' }),
     details: z.string(),
-    sample: z.string().meta({ description: 'The first 1,024 characters.' }),
+    sample: z.string().meta({ description: 'The first 1,024 characters of the message.' }),
   })
   .meta({ id: 'DeadLetter' });
 
@@ -25,7 +25,7 @@ const CURSOR = new Cursor<DeadLetterCursor>(
   z.object({ id: z.string().regex(/^\d{1,15}-\d{1,10}$/), shard: z.int().min(0).max(4095) }),
 );
 
-// Without an id of its own: its members are the operation's parameters.
+// Without an `id` for the OpenAPI document: its members are parameters of the operation.
 export const DeadLettersQuery = z.strictObject({
   limit: pageLimit(200),
   cursor: CURSOR.parameter,

@@ -2,7 +2,7 @@
 import type { SweepRecord } from '@app/registry';
 import { z } from 'zod';
 
-/** Outcomes for the clients that a sweep reported. Without an id: the AsyncAPI document has no place for references. */
+/** Outcomes for the clients that a sweep reported. Without an `id`, since the AsyncAPI document cannot refer to it. */
 export const Corrections = z.object({
   online: z.int().meta({ description: 'Clients that came online.' }),
   updated: z.int().meta({ description: 'Clients that were online, with another handshake.' }),
@@ -14,7 +14,7 @@ export const Corrections = z.object({
 export const SweepBody = z
   .object({
     sweep_id: z.uuid(),
-    trigger: z.string().meta({ description: 'Why it was begun.', example: 'interval' }),
+    trigger: z.string().meta({ description: 'Why it was started.', example: 'interval' }),
     state: z.enum(['running', 'ended']),
     member: z.string().meta({ description: 'The ingester that runs it.' }),
     started_at: z.iso.datetime(),
@@ -22,13 +22,14 @@ export const SweepBody = z
     complete: z
       .boolean()
       .nullable()
-      .meta({ description: 'Whether the broker sent all it retains; null while it is being read.' }),
+      .meta({ description: 'Whether the broker sent everything that it retains; null while it is being read.' }),
     read: z.int().meta({ description: 'Retained status messages read.' }),
     read_per_second: z.number(),
     differing: z.int().meta({ description: 'Clients whose retained message differed from the registry.' }),
-    unseen: z
-      .int()
-      .meta({ description: 'Clients online in the registry that were not seen; each is verified on its own.' }),
+    unseen: z.int().meta({
+      description:
+        'Clients that are online in the registry and for which nothing was read; each is verified individually.',
+    }),
     corrections: Corrections,
   })
   .meta({ id: 'Sweep' });

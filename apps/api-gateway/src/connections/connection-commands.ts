@@ -1,4 +1,4 @@
-/** Sends commands to the owner of a client's shard, through the shard's mailbox, and waits for the reply. */
+/** Sends commands to the owner of a client's shard, through the mailbox of the shard, and waits for the reply. */
 import { randomUUID } from 'node:crypto';
 import { shardOf } from '@app/protocol';
 import { type CommandReplies, encodeCommand, type Command, type CommandOutcome } from '@app/registry';
@@ -14,22 +14,24 @@ export class ConnectionCommands {
   ) {}
 
   /**
-   * Resolves when the owner has committed the command. `account`: the one its caller is bound to.
+   * Resolves when the owner has committed the command. `account`: the account that the caller is bound to.
    * @throws Problem
    */
   async send(clientId: string, command: Command, account?: string): Promise<CommandOutcome> {
     const id = randomUUID();
-    const answer = this.replies.expect(id, this.timeoutMs);
+    const replied = this.replies.expect(id, this.timeoutMs);
     const reply = { channel: this.replies.channel, id };
     const item = encodeCommand({ clientId, command, reply, ...(account !== undefined && { account }) });
     if (!(await this.mailboxes.send(shardOf(clientId, this.shardCount), item))) {
-      throw new Problem('unavailable', "the shard's mailbox is full; nothing was done", { retryAfterSeconds: 1 });
+      throw new Problem('unavailable', 'the mailbox of the shard of this client is full; nothing was done', {
+        retryAfterSeconds: 1,
+      });
     }
-    const outcome = await answer;
+    const outcome = await replied;
     if (outcome === undefined) {
       throw new Problem(
         'unavailable',
-        `no answer from the shard's owner within ${this.timeoutMs} ms; the command is stored and may still be done`,
+        `the owner of the shard did not reply within ${this.timeoutMs} ms; the command is stored and may still be executed`,
         { retryAfterSeconds: 2 },
       );
     }

@@ -20,8 +20,8 @@ function wrongIn(query: unknown): { member: string; message: string }[] {
   return outcome.error.issues.map(({ path, message }) => ({ member: path.map(String).join('.'), message }));
 }
 
-describe('a cursor', () => {
-  it('decodes to the end of the last page', () => {
+describe('the cursor of connections', () => {
+  it('decodes to the position that was encoded', () => {
     const character = fc
       .integer({ min: 0, max: 0x10_ffff - 0x800 })
       .map((code) => String.fromCodePoint(code < 0xd800 ? code : code + 0x800));
@@ -36,7 +36,7 @@ describe('a cursor', () => {
     );
   });
 
-  it('holds the longest client id there can be', () => {
+  it('can hold the longest client id', () => {
     for (const after of ['a'.repeat(256), '🚀'.repeat(64)]) {
       expect(ListQuery.parse({ cursor: CONNECTION_CURSOR.encode({ shard: 4095, after }) }).cursor).toEqual({
         shard: 4095,
@@ -48,26 +48,26 @@ describe('a cursor', () => {
   const forged = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
   it.each([
-    ['empty text', ''],
-    ['text that is no base64', '!!!'],
-    ['base64 of what is not JSON', Buffer.from('hello').toString('base64url')],
+    ['an empty text', ''],
+    ['not base64', '!!!'],
+    ['base64 of a text that is not JSON', Buffer.from('hello').toString('base64url')],
     ['a number', forged(1)],
     ['null', forged(null)],
     ['an object', forged({ shard: 1, after: 'a' })],
     ['an empty list', forged([])],
     ['a shard alone', forged([1])],
-    ['a member too many', forged([1, 'a', 'b'])],
+    ['a list with a member too many', forged([1, 'a', 'b'])],
     ['a shard below the first', forged([-1, 'a'])],
     ['a shard beyond the last', forged([4096, 'a'])],
-    ['half a shard', forged([1.5, 'a'])],
+    ['a shard that is no whole number', forged([1.5, 'a'])],
     ['a shard as text', forged(['1', 'a'])],
-    ['an id that is no text', forged([1, 2])],
-    ['an id far too long', forged([1, 'a'.repeat(1025)])],
-  ])('refuses a cursor that is %s', (_, cursor) => {
+    ['a client id that is no text', forged([1, 2])],
+    ['a client id that is too long', forged([1, 'a'.repeat(1025)])],
+  ])('is refused if it is %s', (_, cursor) => {
     expect(wrongIn({ cursor })).toEqual([{ member: 'cursor', message: 'must be a next_cursor of an earlier page' }]);
   });
 
-  it('never makes the query fail otherwise, whatever it holds', () => {
+  it('is decoded or refused, whatever it holds', () => {
     fc.assert(
       fc.property(
         fc.oneof(
@@ -153,7 +153,7 @@ describe('ForceDisconnectBody', () => {
   );
 
   it.each([
-    ['nothing', {}],
+    ['no members', {}],
     ['a number', { reconnect_after: 30 }],
     ['a member too many', { reconnect_after: 'never', reason: 'x' }],
     ['a text too long', { reconnect_after: `PT${'0'.repeat(63)}1S` }],

@@ -18,19 +18,19 @@ export const ConnectionBody = z
     client_id: z.string(),
     type: z.enum(CONNECTION_TYPES),
     state: z.enum(CONNECTION_STATES),
-    facts: z.record(z.string(), z.unknown()).meta({ description: 'As the last accepted handshake stated them.' }),
+    facts: z.record(z.string(), z.unknown()).meta({ description: 'As in the last accepted handshake.' }),
     handshake_message_id: z.string(),
-    connected_at: time.meta({ description: 'Since when it is, or was last, online.' }),
+    connected_at: time.meta({ description: 'When it last came online.' }),
     disconnected_at: time.nullable(),
     offline_reason: z
       .enum(OFFLINE_REASONS)
       .nullable()
-      // In OpenAPI 3.0, what may be null must be among the values too.
+      // In OpenAPI 3.0, the values of a nullable enum must include null.
       .meta({ enum: [...OFFLINE_REASONS, null] }),
     last_message_at: time.nullable(),
-    account: z.string().nullable().meta({ description: 'The account it belongs to; null if that is not known.' }),
+    account: z.string().nullable().meta({ description: 'The account that it belongs to; null if that is not known.' }),
     shard: z.int(),
-    held_messages: z.int().meta({ description: 'Messages that wait for the client to come back or to listen.' }),
+    held_messages: z.int().meta({ description: 'Messages that wait until the client is online and has subscribed.' }),
     refused_until: z
       .string()
       .nullable()
@@ -61,7 +61,7 @@ export const CONNECTION_CURSOR = new Cursor<PageCursor>(
 
 const factValue = z.string().min(1).max(1024).optional();
 
-// Without an id of its own: its members are the operation's parameters.
+// Without an `id` for the OpenAPI document: its members are parameters of the operation.
 export const ListQuery = z.strictObject({
   state: z.enum(CONNECTION_STATES).optional(),
   type: z.enum(CONNECTION_TYPES).optional(),
@@ -108,7 +108,7 @@ export const ForcedOffBody = z
   .object({
     client_id: z.string(),
     refused_until: z.string().nullable().meta({
-      description: 'Until when its handshakes are refused: a timestamp, `never`, or null if that is over already.',
+      description: 'When its handshakes are accepted again: a timestamp, `never`, or null if they already are.',
     }),
   })
   .meta({ id: 'ForcedOff' });
@@ -117,7 +117,9 @@ export type ForcedOffBody = z.infer<typeof ForcedOffBody>;
 export const VerificationBody = z
   .object({
     client_id: z.string(),
-    state: z.enum(CONNECTION_STATES).meta({ description: 'What the broker retains says, and the registry holds now.' }),
+    state: z
+      .enum(CONNECTION_STATES)
+      .meta({ description: 'The state according to the broker, which the registry has now.' }),
     offline_reason: z.string().nullable(),
     changed: z.boolean().meta({ description: 'Whether the registry had to be corrected.' }),
   })

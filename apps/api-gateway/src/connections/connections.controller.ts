@@ -41,8 +41,8 @@ export class ConnectionsController {
   @ApiOperation({
     summary: 'List connections',
     description:
-      'By state, type and exact facts, a page at a time. A page may be short of its limit and still have a next one, ' +
-      'when facts are large: it is made of about 2 MiB.',
+      'By state, type and exact facts, page by page. If facts are large, a page has fewer items than its limit, ' +
+      'about 2 MiB of them, and a next page may follow.',
   })
   @ApiOkResponse({ standardSchema: ConnectionPageBody })
   @Problems('invalid')
@@ -54,7 +54,7 @@ export class ConnectionsController {
     await this.limits.countCost(caller, { items: query.limit });
     const filter = { ...toFilter(query), ...(account !== undefined && { within: account }) };
     const { connections, next } = await this.directory.list(filter, query.limit, query.cursor);
-    return { data: await this.show(connections), next_cursor: CONNECTION_CURSOR.encode(next) };
+    return { data: await this.toBodies(connections), next_cursor: CONNECTION_CURSOR.encode(next) };
   }
 
   @Get('summary')
@@ -76,7 +76,7 @@ export class ConnectionsController {
     @RequestCaller() { account }: Caller,
   ): Promise<ConnectionBody> {
     const connection = await this.directory.find(clientId, account);
-    const [body] = connection === undefined ? [] : await this.show([connection]);
+    const [body] = connection === undefined ? [] : await this.toBodies([connection]);
     if (body === undefined) throw unknownConnection(clientId);
     return body;
   }
@@ -85,7 +85,7 @@ export class ConnectionsController {
   @Requires('connections:manage', 'connection.force_disconnect')
   @HttpCode(202)
   @ApiOperation({
-    summary: 'Force a client off',
+    summary: 'Disconnect a client',
     description:
       'Tells the client to disconnect and refuses its handshakes until `reconnect_after`. ' +
       "The connection's state changes when the client is gone.",
@@ -123,7 +123,7 @@ export class ConnectionsController {
     @RequestCaller() { account }: Caller,
   ): Promise<VerificationBody> {
     const outcome = await this.commands.send(clientId, { do: 'verify', reason: 'request' }, account);
-    if (outcome.kind !== 'verified') throw new Error(`unexpected answer to a verification: ${outcome.kind}`);
+    if (outcome.kind !== 'verified') throw new Error(`a verification was replied to with the outcome ${outcome.kind}`);
     return {
       client_id: clientId,
       state: outcome.state,
@@ -135,7 +135,7 @@ export class ConnectionsController {
   @Delete(':client_id/refusal')
   @Requires('connections:manage', 'connection.lift_refusal')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Let a refused client in again' })
+  @ApiOperation({ summary: 'Accept a refused client again' })
   @ApiNoContentResponse({ description: 'Handshakes of the client are accepted.' })
   @Problems('unknown-connection', 'invalid')
   async liftRefusal(
@@ -158,7 +158,7 @@ export class ConnectionsController {
     await this.commands.send(clientId, { do: 'forget' }, account);
   }
 
-  private async show(connections: readonly Connection[]): Promise<ConnectionBody[]> {
+  private async toBodies(connections: readonly Connection[]): Promise<ConnectionBody[]> {
     const held = await this.directory.held(connections);
     const now = Date.now();
     return connections.map((connection, i) =>

@@ -1,6 +1,6 @@
 /**
- * In: requests about connections. Out: the registry's answers; commands in the mailbox of the client's shard.
- * Invariants: the shard's owner alone changes a connection; a caller with an account sees no connection of another one.
+ * In: requests about connections. Out: connections of the registry; commands in the mailbox of the client's shard.
+ * Invariants: only the owner of the shard changes a connection; a caller with an account sees no connection of another one.
  */
 import { randomUUID } from 'node:crypto';
 import { Module } from '@nestjs/common';
@@ -12,7 +12,7 @@ import { ConnectionCommands } from './connection-commands.js';
 import { ConnectionsController } from './connections.controller.js';
 import type { ConnectionsSettings } from './connections.settings.js';
 
-/** Subscribed to the replies of shard owners. */
+/** Subscribes to the replies of shard owners. */
 export const REPLIES_REDIS: NamedConnection = {
   token: Symbol('REPLIES_REDIS'),
   name: 'gateway-replies',

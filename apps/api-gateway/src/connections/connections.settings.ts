@@ -1,4 +1,4 @@
-/** Settings of what callers ask to be changed on a connection. */
+/** Settings of the requests that change a connection. */
 import { bytes, duration, integer, section, type CommonSettings } from '@app/platform';
 import type { z } from 'zod';
 

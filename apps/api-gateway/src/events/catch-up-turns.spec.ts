@@ -1,6 +1,6 @@
 import { CatchUpTurns } from './catch-up-turns.js';
 
-/** A read that the test ends. */
+/** A read that the test ends or fails. */
 class Read {
   began = false;
   private finish: () => void = () => undefined;
@@ -32,7 +32,7 @@ function begun(reads: readonly Read[]): number[] {
   return reads.flatMap(({ began }, i) => (began ? i : []));
 }
 
-it('lets four reads of one caller run at a time, and the others follow in order, even after one that fails', async () => {
+it('CatchUpTurns runs four reads of one caller at the same time, and the others in order, even after one that fails', async () => {
   const turns = new CatchUpTurns();
   const reads = Array.from({ length: 7 }, () => new Read(turns, 'a'));
   expect(begun(reads)).toEqual([0, 1, 2, 3]);
@@ -47,7 +47,7 @@ it('lets four reads of one caller run at a time, and the others follow in order,
   for (const read of again) await read.end();
 });
 
-it('lets no caller wait for another one', async () => {
+it('CatchUpTurns lets no caller wait for another one', async () => {
   const turns = new CatchUpTurns();
   const reads = ['a', 'a', 'a', 'a', 'a', 'b'].map((caller) => new Read(turns, caller));
   expect(begun(reads)).toEqual([0, 1, 2, 3, 5]);

@@ -1,4 +1,4 @@
-/** What readers cost that begin far behind and get little of what they have read for them. */
+/** What subscribers cost that have far to catch up, and whose filter matches few of the events that are read. */
 import { closeRedis, connectRedis, type Redis } from '@app/platform';
 import { EventBell, EventReader, positionAt, RegistryKeys, type EventPage, type ShardPosition } from '@app/registry';
 import { EventLog } from '../../../../test/support/event-log.js';
@@ -25,7 +25,7 @@ withRedis((connection, server) => {
   url = server.url;
 });
 
-/** Knows how many pages are read at a time for subscribers that catch up. */
+/** Counts the pages that are read, and read at the same time, for subscribers that catch up. */
 class CountingReader extends EventReader {
   pages = 0;
   most = 0;
@@ -43,7 +43,7 @@ class CountingReader extends EventReader {
   }
 }
 
-it('lets a few streams of one caller read at a time, and each gets all events from the oldest on', async () => {
+it('EventFeed lets a few streams of one caller read at the same time, and each gets all events from the oldest on', async () => {
   const keys = new RegistryKeys('catch-up');
   const log = new EventLog(redis, keys, SHARDS);
   for (let shard = 0; shard < SHARDS; shard++) await log.append(shard, 150, { filling: 'x'.repeat(500) });
@@ -54,7 +54,7 @@ it('lets a few streams of one caller read at a time, and each gets all events fr
   const streams = await Promise.all(
     Array.from({ length: 20 }, async () => {
       const stream = await feed.subscribe(filter, 1);
-      if (stream === undefined) throw new Error('no room');
+      if (stream === undefined) throw new Error('the feed admits no more subscribers');
       return new FeedListener(stream);
     }),
   );
@@ -63,13 +63,13 @@ it('lets a few streams of one caller read at a time, and each gets all events fr
       expect(stream.numbers).toHaveLength(150 * SHARDS),
     );
   expect(reader.pages).toBeGreaterThan(20);
-  // Four at a time, of four shards each.
+  // Four reads at the same time, of four shards each.
   expect(reader.most).toBeLessThanOrEqual(16);
   await feed.stop();
   await closeRedis(bell);
 });
 
-it('does not parse events of other accounts for a reader that is bound to an account', () => {
+it('EventBatch does not parse events of other accounts for a reader that is bound to an account', () => {
   const errors: unknown[] = [];
   const event = { stream: 0, at: 1000, text: '{"type":"message.status","client_id":"c"}', account: 'mine' };
   const page: EventPage = {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { decodeCursor, encodeCursor } from './event-cursor.js';
 
-/** As release 0.1.0 wrote it: three shards at 1,795,000,000,000 ms, 5 ms before that, and without events. */
+/** A cursor of release 0.1.0: three shards, at 1,795,000,000,000 ms, 5 ms before that, and without events. */
 const CURSOR_OF_0_1_0 = 'AQGh7lZeAAEDBgEA';
 
-it('encodes in 10 characters the time up to which a reader has the events', () => {
+it('encodeCursor() encodes the time up to which a reader has the events in 10 characters', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 48 - 1 }), (ms) => {
       const cursor = encodeCursor(ms);
@@ -14,7 +14,7 @@ it('encodes in 10 characters the time up to which a reader has the events', () =
   );
 });
 
-it('decodes a cursor of release 0.1.0 as its oldest position', () => {
+it('decodeCursor() decodes a cursor of release 0.1.0 as its oldest position', () => {
   const bytes = Buffer.alloc(7 + 5);
   bytes[0] = 1;
   bytes.writeUIntBE(1_795_000_000_000, 1, 6);
@@ -23,11 +23,11 @@ it('decodes a cursor of release 0.1.0 as its oldest position', () => {
   expect(decodeCursor(CURSOR_OF_0_1_0)).toBe(1_795_000_000_000 - 5);
 });
 
-it('decodes a text that is no cursor as undefined', () => {
+it('decodeCursor() decodes a text that is no cursor as undefined', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.base64String()), (text) => {
       const ms = decodeCursor(text);
-      // Should chance make one, it is one.
+      // The random text may be a cursor.
       if (ms !== undefined) expect(ms).toBeGreaterThanOrEqual(0);
     }),
   );

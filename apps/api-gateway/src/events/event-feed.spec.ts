@@ -35,7 +35,7 @@ function newFeed(limits: Partial<FeedLimits> = {}): EventFeed {
   return feedAt({ url: server.url, redis, keys, shards: SHARDS }, limits);
 }
 
-/** Acts with a feed of its own, and ends it. */
+/** Calls `act` with another feed, and stops that feed. */
 async function withFeed(limits: Partial<FeedLimits>, act: (feed: EventFeed) => Promise<void>): Promise<void> {
   const own = newFeed(limits);
   try {
@@ -86,7 +86,7 @@ describe('EventFeed', () => {
     await eventually('the subscriber that resumes has all events in order', () => expect(again.numbers).toEqual(added));
   });
 
-  it('passes on only events of the types and of the client that were asked for', async () => {
+  it('passes on only events of the requested types and client', async () => {
     const offline = await subscribe({ types: ['connection.offline', 'connection.online'] });
     const one = await subscribe({ clientId: 'client-1', shard: 1 });
     const none = await subscribe({ clientId: 'client-1', types: ['shard.moved'], shard: 1 });
@@ -114,7 +114,7 @@ describe('EventFeed', () => {
     });
   });
 
-  it('admits no more subscribers than it may, and another one when one has left', async () => {
+  it('admits subscribers up to its limit, and another one when one has left', async () => {
     await withFeed({ subscribers: 1 }, async (small) => {
       const { stream } = await subscribe({ of: small });
       expect(small.full).toBe(true);
@@ -127,7 +127,7 @@ describe('EventFeed', () => {
     });
   });
 
-  it('admits no more subscribers than it may if several ask at the same time', async () => {
+  it('admits subscribers up to its limit if several come at the same time', async () => {
     await withFeed({ subscribers: 2 }, async (small) => {
       const asked = Array.from({ length: 5 }, () =>
         small.subscribe({ types: undefined, clientId: undefined }, undefined),
@@ -149,7 +149,7 @@ describe('EventFeed', () => {
 });
 
 describe('EventSubscription that takes nothing', () => {
-  // The longest stop that is allowed by default takes ten seconds.
+  // By default a gateway has ten seconds to stop.
   it.each([undefined, 'too-slow'] as const)(
     'does not delay a stop of the feed (ended before: %s)',
     async (ended) => {
@@ -234,7 +234,7 @@ describe('the gap event', () => {
     const added: number[] = [];
     for (let i = 0; i < 4; i++) added.push(...(await append(1, 500, KILOBYTE)));
     const slow = await open({ after: lastId });
-    // It has read a first page, and waits until that is taken.
+    // It has read its first page, and waits until the client takes it.
     await eventually('the first page waits to be taken', () =>
       expect(slow.stream.readableLength).toBeGreaterThan(16_000),
     );
@@ -342,17 +342,17 @@ describe('EventSubscription that is slow', () => {
       const added: number[] = [];
       for (let i = 0; i < 20; i++) {
         added.push(...(await append(i % SHARDS, 40, { filling: 'x'.repeat(300) })));
-        expect(await heldBytes()).toBeLessThanOrEqual(total);
+        expect(await bufferedBytes()).toBeLessThanOrEqual(total);
       }
-      expect(await heldBytes()).toBeGreaterThan(total / 3);
+      expect(await bufferedBytes()).toBeGreaterThan(total / 3);
       const listeners = subscriptions.map((subscription) => new FeedListener(subscription));
       for (const listener of listeners) {
         await eventually('the subscriber has all events', () => expect(listener.numbers).toHaveLength(added.length));
         expect(faultsIn(listener.received, log.appended)).toEqual([]);
       }
-      expect(await heldBytes()).toBeLessThanOrEqual(total);
+      expect(await bufferedBytes()).toBeLessThanOrEqual(total);
     });
-    expect(await heldBytes()).toBe(0);
+    expect(await bufferedBytes()).toBe(0);
   });
 
   it('ends a subscriber that takes nothing for too long, and gives the reason if it reads again', async () => {
@@ -367,13 +367,13 @@ describe('EventSubscription that is slow', () => {
   });
 });
 
-/** What the feeds of this process hold for their subscribers. */
-async function heldBytes(): Promise<number> {
-  const held = await register.getSingleMetric('cloud_connector_event_buffered_bytes')?.get();
-  return Number(held?.values[0]?.value);
+/** Bytes that the feeds of this process buffer for their subscribers. */
+async function bufferedBytes(): Promise<number> {
+  const buffered = await register.getSingleMetric('cloud_connector_event_buffered_bytes')?.get();
+  return Number(buffered?.values[0]?.value);
 }
 
-/** A listener that has got its first id. */
+/** A listener that has its first id. */
 async function begun(): Promise<FeedListener> {
   const listener = await subscribe();
   await eventually('the subscriber has its first id', () => expect(listener.lastId).not.toBe(''));

@@ -1,4 +1,4 @@
-/** What a reader learns of events that it cannot get: trimmed ones, and those behind a clock that was set back. */
+/** Gaps: events that were trimmed before a reader got them, and clocks of masters that step back. */
 import type { Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import { EventLog, faultsIn, msOf, type AppendedEvent } from '../../../../test/support/event-log.js';
@@ -41,7 +41,7 @@ function gapsOf({ received }: { received: readonly SseEvent[] }): SseEvent['data
   return received.filter(({ event }) => event === 'gap').map(({ data }) => data);
 }
 
-/** Expects one `gap`, or several in a row, of the shard's streams, that reach over all events that are missing. */
+/** Expects one or several gaps of these streams of the shard that together cover all missing events. */
 function expectGap(listener: FeedListener, shard: number, streams: string[], missing: readonly AppendedEvent[]): void {
   const gaps = gapsOf(listener);
   expect(gaps.length).toBeGreaterThan(0);
@@ -57,7 +57,7 @@ describe('the gap event names the shard, the streams, and the time from and unti
     const refused = await log.append(1, 5, { type: 'connection.refused' });
     await log.append(1, 400, KILOBYTE);
     const slow = await openAt(feeds[0], { after: lastId });
-    // It has read a first page, and waits until that is taken.
+    // It has read its first page, and waits until the client takes it.
     await eventually('the first page waits to be taken', () =>
       expect(slow.stream.readableLength).toBeGreaterThan(16_000),
     );
@@ -76,14 +76,14 @@ describe('the gap event names the shard, the streams, and the time from and unti
     const reader = await begun(feeds[0]);
     await log.append(2, 3);
     await eventually('the reader has three events', () => expect(reader.numbers).toHaveLength(3));
-    // Appended and pushed out again in one moment.
+    // Appended, and trimmed at once.
     await log.limit(2, 20_000);
     await log.append(2, 60, { ...KILOBYTE, type: 'connection.refused' });
     await eventually('the reader has the newest event', () => expect(reader.numbers.at(-1)).toBe(62));
     const missing = log.appended.filter(({ n }) => !reader.numbers.includes(n));
     expect(missing.length).toBeGreaterThan(40);
     expectGap(reader, 2, ['refusals'], missing);
-    // It comes before what is kept behind it.
+    // The gap comes before the events that were kept.
     expect(reader.events.slice(3)).toEqual(['gap', ...reader.numbers.slice(3).map(() => 'connection.refused')]);
     expect(faultsIn(reader.received, log.appended)).toEqual([]);
   });
@@ -110,7 +110,7 @@ describe("a master's clock that steps back", () => {
     await log.append(1, 3);
     await log.append(2, 3);
     await eventually('the follower has all six events', () => expect(follower.numbers).toHaveLength(6));
-    // From now on it shows the real time again, a minute before the newest event.
+    // From now on the clock shows the real time again, a minute before the newest event.
     const resumed = await begun(feeds[1], follower.received[2]?.id);
     await log.append(1, 3);
     await log.append(2, 3);
@@ -119,7 +119,7 @@ describe("a master's clock that steps back", () => {
       expect(faultsIn(reader.received, log.appended)).toEqual([]);
       expect(reader.gaps).toEqual([]);
     }
-    // No other shard is as far as that one.
+    // The other shards have not been read up to that time.
     expect(follower.upToMs).toBeLessThan(Date.now() + AHEAD_MS / 2);
   });
 
@@ -152,7 +152,7 @@ describe("a master's clock that steps back", () => {
       expect(Date.parse(String(gap?.['from']))).toBeLessThanOrEqual(start + 10_000);
       expect(Date.parse(String(gap?.['until']))).toBeGreaterThanOrEqual(start + 30_000);
     }
-    // The cursor has gone back with the clock: what comes now is not skipped when the clock has caught up again.
+    // The cursor has stepped back with the clock: later events are not skipped when the clock has caught up.
     const { beats } = follower;
     await eventually('the follower gets a heartbeat', () => expect(follower.beats).toBeGreaterThan(beats));
     expect(follower.upToMs).toBeLessThan(start + 30_000);

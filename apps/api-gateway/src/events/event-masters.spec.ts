@@ -1,4 +1,4 @@
-/** Events of a Redis Cluster of which a master is away: its shards wait, and hold back the cursor, and nothing else. */
+/** A master of a Redis Cluster is away: its shards wait and hold back the cursor, and the others are served. */
 import { closeRedis, connectRedis, type Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import { EventLog, faultsIn } from '../../../../test/support/event-log.js';
@@ -18,7 +18,7 @@ beforeAll(async () => {
   cluster = await startRedisCluster();
   redis = connectRedis(cluster.url, { name: 'spec', whenAway: 'fail' }, quiet);
   await eventually('the connection to the cluster is ready', () => expect(redis.status).toBe('ready'));
-  // The others serve on while one of them is away.
+  // The other masters answer while one is away.
   for (const { port } of cluster.ports) await onMaster(port, ['CONFIG', 'SET', 'cluster-require-full-coverage', 'no']);
   log = new EventLog(redis, keys, SHARDS);
   const feed = (): EventFeed => feedAt({ url: cluster.url, redis, keys, shards: SHARDS }, { heartbeatMs: 100 });
@@ -40,7 +40,7 @@ async function onMaster(port: number, [name, ...args]: [string, ...string[]]): P
   }
 }
 
-/** Shards whose keys lie on a master. */
+/** Shards whose keys are on this master. */
 async function shardsOf(port: number): Promise<number[]> {
   const slots = (await onMaster(port, ['CLUSTER', 'SLOTS'])) as [number, number, [string, number]][];
   const ranges = slots.filter(([, , [, at]]) => at === port);
@@ -52,7 +52,7 @@ async function shardsOf(port: number): Promise<number[]> {
   return shards;
 }
 
-it('holds back the cursor, but no event of other shards, while a master is away, for readers that follow or resume', async () => {
+it('EventFeed holds back the cursor, but no event of other shards, while a master is away, for readers that follow or resume', async () => {
   const [node] = cluster.nodes;
   const away = await shardsOf(cluster.ports[0]?.port ?? 0);
   const [held = -1] = away;
@@ -60,7 +60,7 @@ it('holds back the cursor, but no event of other shards, while a master is away,
   expect(away.length).toBeGreaterThan(0);
   expect(served.length).toBeGreaterThan(0);
   const follower = await listenAt(feeds[0]);
-  // Keeps the feed of the other gateway going.
+  // Keeps the feed of the other gateway reading.
   await listenAt(feeds[1]);
   await eventually('the follower has its first id', () => expect(follower.lastId).not.toBe(''));
   const early = follower.lastId;

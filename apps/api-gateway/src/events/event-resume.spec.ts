@@ -1,4 +1,4 @@
-/** Resuming the events from wherever a reader has got to: nothing is missing, and each client's events keep their order. */
+/** A reader resumes at any position: no event is missing, and the events of each client keep their order. */
 import type { Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import fc from 'fast-check';
@@ -16,7 +16,7 @@ import type { EventFeed } from './event-feed.js';
 const SHARDS = 4;
 const CLIENTS = 10;
 const TYPES = ['message.status', 'connection.refused', 'connection.online'];
-/** Clocks of masters may differ by so much: a cursor repeats two seconds. */
+/** How much the clocks of masters may differ: a resume repeats two seconds. */
 const SKEW_MS = 1500;
 /** `npm run test:repeat -- events` raises it. */
 const RUNS = Number(process.env['EVENT_RUNS'] ?? 25);
@@ -39,7 +39,7 @@ afterEach(() => end());
 function begin(): void {
   keys = new RegistryKeys(`resume${keySpaces++}`);
   log = new EventLog(redis, keys, SHARDS);
-  // Two gateways; at one a reader soon has to read by itself.
+  // Two gateways; at the second the queue of a reader soon overflows.
   feeds = [{}, { bufferBytes: 16_000 }].map((limits) => feedAt({ url, redis, keys, shards: SHARDS }, limits));
 }
 
@@ -59,19 +59,19 @@ async function appendSome(client: number, type: number, count: number): Promise<
   await log.append(client % SHARDS, count, { client_id: `client-${client}`, type: TYPES[type] ?? '' });
 }
 
-/** What a reader has that has got all that was appended. */
+/** Expects that the reader has every event. */
 function isWhole({ numbers }: FeedListener): void {
   expect(new Set(numbers).size).toBe(log.appended.length);
 }
 
-it('sends every later event in order to a reader that resumes at any of 100 random positions', async () => {
+it('EventFeed sends every later event in order to a reader that resumes at any of 100 random positions', async () => {
   const random = new Random(seedOfRun());
   const follower = await listenAt(feed(0));
   await eventually('the follower has its first id', () => expect(follower.lastId).not.toBe(''));
   const begin = follower.lastId;
   let clock = Date.now() + 10_000;
   for (let i = 0; i < 200; i++) {
-    // An hour and more goes by on the clocks of the masters, which differ.
+    // More than an hour passes on the clocks of the masters, which differ.
     clock += random.below(40_000);
     for (let shard = 0; shard < SHARDS; shard++) await log.setClock(shard, clock + random.below(SKEW_MS));
     for (let n = 0; n < 3; n++) await appendSome(random.below(CLIENTS), random.below(3), 1 + random.below(3));
@@ -97,11 +97,11 @@ it('sends every later event in order to a reader that resumes at any of 100 rand
     const positions = Array.from({ length: 10 }, () => random.below(log.appended.length));
     await Promise.all(positions.map(resumeAt));
   }
-  // They did not all begin at the first event.
+  // Not all of them began at the first event.
   expect(late).toBeGreaterThan(20);
 });
 
-it('keeps the order of each client and loses nothing without a gap, whatever readers, clocks, trims and pauses do', async () => {
+it('EventFeed keeps the order of each client and loses nothing without a gap, whatever readers, clocks, trims and pauses do', async () => {
   const step = fc.oneof(
     {
       weight: 6,
@@ -144,7 +144,7 @@ it('keeps the order of each client and loses nothing without a gap, whatever rea
         if (what === 'resume') {
           received.push(...reader.received);
           reader.stream.destroy();
-          // A reader that has got no id yet keeps the one that it resumed with, as the standard says.
+          // A reader without a new id resumes with its last one again, as the standard says.
           cursor = reader.lastId === '' ? cursor : reader.lastId;
           reader = await listenAt(feed(a), { after: cursor });
         }
@@ -165,7 +165,7 @@ it('keeps the order of each client and loses nothing without a gap, whatever rea
   );
 });
 
-it('never lets the ids of a reader that falls behind go back', async () => {
+it('EventFeed never lets the ids of a reader that falls behind go back', async () => {
   const reader = await listenAt(feed(1));
   const start = Date.now() + 10_000;
   for (let i = 0; i < 5; i++) {
@@ -181,7 +181,7 @@ it('never lets the ids of a reader that falls behind go back', async () => {
   expect(times).toEqual(times.toSorted((a = 0, b = 0) => a - b));
 });
 
-it('encodes a cursor of 4,096 shards in 10 characters, and a resume with it misses no event', async () => {
+it('the cursor of 4,096 shards has 10 characters, and a reader that resumes with it misses no event', async () => {
   const many = 4096;
   const settings = { REDIS_URL: url, KEY_PREFIX: `many${keySpaces++}`, SHARD_COUNT: `${many}` };
   const gateway = await GatewayApp.listen(settings);

@@ -45,10 +45,7 @@ const about = { ...event, client_id: z.string() };
 const change = {
   ...about,
   changed_at: time.optional().meta({ description: 'When it happened, if that was earlier than `at`.' }),
-  flaps: z
-    .int()
-    .optional()
-    .meta({ description: 'So many changes of state before this one had no event of their own.' }),
+  flaps: z.int().optional().meta({ description: 'Number of earlier changes of state without an event of their own.' }),
 };
 const handshake = { ...change, connection_type: z.enum(['host', 'proxy']), handshake_message_id: z.string() };
 

@@ -29,18 +29,18 @@ export class EventsController {
   // Tells proxies not to buffer events.
   @Header('x-accel-buffering', 'no')
   @ApiOperation({
-    summary: 'What happens, as it happens',
+    summary: 'Events as they happen',
     description:
-      'Server-sent events. The events of one connection come in their order. Each `id` is a cursor: a stream that is ' +
-      'opened with it as `Last-Event-ID`, on any gateway, goes on there. It may repeat the events of the last ' +
-      'seconds, each with its `event_id` of before; it leaves none out. A `gap` says that events of a shard may be ' +
-      'gone; `closed` is the last event of a stream that the gateway ends: it was not taken for 60 seconds, its ' +
-      'credentials have ended, or the gateway stops. A stream that is taken slowly is served at its own pace.',
+      'Server-sent events. The events of one connection come in order. Each `id` is a cursor: a stream that is opened ' +
+      'with it as `Last-Event-ID`, at any gateway, resumes there. It may repeat the events of the last seconds, with ' +
+      'the same `event_id`; it misses none. A `gap` means that events of a shard may be lost; `closed` is the last ' +
+      'event of a stream that the gateway ends: nothing was read from it for 60 seconds, its credentials have ' +
+      'expired or were revoked, or the gateway stops. A slow reader is served at its own pace.',
   })
   @ApiHeader({
     name: 'Last-Event-ID',
     required: false,
-    description: 'Where to go on; without it, the stream begins with what happens from now on.',
+    description: 'The id to resume from; without it, the stream begins with new events.',
     schema: { type: 'string' },
   })
   @ApiOkResponse({

@@ -1,4 +1,4 @@
-/** Readers of the event stream that take little, over real sockets: what they get, and what the gateway holds for them. */
+/** Slow readers of the event stream, over real sockets: what they get, and what the gateway buffers for them. */
 import { RegistryKeys } from '@app/registry';
 import type { Redis } from '@app/platform';
 import { register } from 'prom-client';
@@ -26,7 +26,7 @@ withRedis((connection, server) => {
 
 afterEach(async () => {
   await gateway.stop();
-  await eventually('the gateway buffers no more events', async () => expect(await heldBytes()).toBe(0));
+  await eventually('the gateway buffers no more events', async () => expect(await bufferedBytes()).toBe(0));
 });
 
 async function begin(settings: Record<string, string> = {}): Promise<void> {
@@ -35,12 +35,12 @@ async function begin(settings: Record<string, string> = {}): Promise<void> {
   gateway = await GatewayApp.listen({ REDIS_URL: url, KEY_PREFIX: prefix, SHARD_COUNT: `${SHARDS}`, ...settings });
 }
 
-async function heldBytes(): Promise<number> {
+async function bufferedBytes(): Promise<number> {
   const { values } = (await register.getSingleMetric('cloud_connector_event_buffered_bytes')?.get()) ?? { values: [] };
   return Number(values[0]?.value);
 }
 
-/** Appends `count` events of 1 KB to all shards by turns, and acts after each hundred. */
+/** Appends `count` events of 1 KB to the shards by turns, and calls `act` after each hundred. */
 async function appendMany(count: number, act: (appended: number) => Promise<void> | void): Promise<void> {
   for (let i = 0; i < count / 100; i++) {
     await log.append(i % SHARDS, 100, KILOBYTE);
@@ -48,19 +48,19 @@ async function appendMany(count: number, act: (appended: number) => Promise<void
   }
 }
 
-it('sends 20,000 events in order to a reader that takes a few KB at a time, holds at most 1 MiB for it, and lets no other reader wait', async () => {
+it('the gateway sends 20,000 events in order to a slow reader, buffers at most 1 MiB for it, and lets no other reader wait', async () => {
   await begin();
   const [slow, quick] = await Promise.all([EventListener.open(gateway.url), EventListener.open(gateway.url)]);
   let most = 0;
   slow.take(0);
   await appendMany(20_000, async (appended) => {
-    most = Math.max(most, await heldBytes());
+    most = Math.max(most, await bufferedBytes());
     if (appended % 2000 === 0) slow.take(4096);
   });
   await quick.until('the quick reader has all 20,000 events', () => expect(quick.received).toHaveLength(20_000));
-  // The quick one holds nothing any more: this is what is held for the slow one.
-  expect(await heldBytes()).toBeLessThanOrEqual(MIB);
-  expect(await heldBytes()).toBeGreaterThan(0);
+  // The quick reader has everything: these bytes are buffered for the slow one.
+  expect(await bufferedBytes()).toBeLessThanOrEqual(MIB);
+  expect(await bufferedBytes()).toBeGreaterThan(0);
   expect(most).toBeLessThanOrEqual(2 * MIB);
   expect(slow.received.length).toBeLessThan(19_000);
   slow.take(Infinity);
@@ -71,7 +71,7 @@ it('sends 20,000 events in order to a reader that takes a few KB at a time, hold
   for (const reader of [slow, quick]) reader.close();
 });
 
-it('refuses a reader beyond EVENT_BUFFER_TOTAL with 503, and admits it when another one has left', async () => {
+it('the gateway refuses a reader beyond EVENT_BUFFER_TOTAL with 503, and admits it when another one has left', async () => {
   await begin({ EVENT_BUFFER_TOTAL: `${MIB}`, EVENT_STREAMS: '1000', EVENT_STREAMS_PER_KEY: '1000' });
   // A page of 4 KiB for each, in half of it.
   const readers = await Promise.all(Array.from({ length: 128 }, () => EventListener.open(gateway.url)));

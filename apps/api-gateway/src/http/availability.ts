@@ -1,4 +1,4 @@
-/** Whether the API can be used: from when the key space is known to fit until the gateway stops. */
+/** Whether the API can be used: after the key space has been checked, until the gateway stops. */
 import type { Draining } from '@app/platform';
 import { Problem } from './problem.js';
 
@@ -7,17 +7,17 @@ export class Availability {
 
   constructor(private readonly draining: Draining) {}
 
-  /** The key space fits the settings: from now on answers are right. */
+  /** Call it when the key space fits the settings. */
   open(): void {
     this.opened = true;
   }
 
-  /** Whether Redis and the key space have been found fit; stays so while Redis is away. */
+  /** Whether the key space has been checked; stays true while Redis is away. */
   get wasOpened(): boolean {
     return this.opened;
   }
 
-  /** Why the API cannot be used now: before the key space has been found fit, answers could be wrong. */
+  /** Why the API cannot be used now. Responses could be wrong before the key space has been checked. */
   get closed(): Problem | undefined {
     if (this.draining.started) {
       return new Problem('unavailable', 'this gateway is stopping; ask another one', {
@@ -26,7 +26,7 @@ export class Availability {
       });
     }
     if (this.opened) return undefined;
-    return new Problem('unavailable', 'this gateway is starting, and has not read the key space yet', {
+    return new Problem('unavailable', 'this gateway is starting and has not read the key space yet', {
       retryAfterSeconds: 1,
     });
   }

@@ -11,7 +11,7 @@ function problemOf(act: () => void): Problem {
   throw new Error('nothing was refused');
 }
 
-it('refuses bytes beyond the limit of a caller or of all callers, and accepts them when there is room again', () => {
+it('BodyBudget refuses bytes beyond the limit of a caller or of all callers, and accepts them when there is room again', () => {
   const budget = new BodyBudget({ total: 100, perCaller: 60 });
   const [a, b, c] = ['a', 'b', 'a'].map((caller) => budget.open(caller));
   a?.growTo(60);

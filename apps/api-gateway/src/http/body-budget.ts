@@ -1,15 +1,18 @@
 /**
- * Bounds the bytes of request bodies in hand, in total and for each caller. A body is in hand from before its first byte is
- * read until its request has been answered: its text, its parsed form and what is sent to Redis take several times as much
- * memory.
+ * Bounds the bytes of request bodies in process, in total and for each caller. A body counts from before its first byte is read
+ * until its request has been answered: its text, its parsed form and what is sent to Redis take several times as much memory.
  */
 import { counter, gauge } from '@app/platform';
 import { Problem } from './problem.js';
 
-const inHand = gauge('body_bytes_in_hand', 'Bytes of request bodies that are being read or processed.');
-const refused = counter('bodies_refused', 'Requests refused for the bytes of bodies in hand, by what was full.', {
-  by: ['key', 'total'],
-});
+const inProcess = gauge('body_bytes_in_hand', 'Bytes of request bodies that are being read or processed.');
+const refused = counter(
+  'bodies_refused',
+  'Requests refused since too many bytes of bodies were in process, by which limit was reached.',
+  {
+    by: ['key', 'total'],
+  },
+);
 
 export interface BodyLimits {
   total: number;
@@ -26,7 +29,7 @@ export class BodyBudget {
     return this.total;
   }
 
-  /** A reservation in the budget for one body, empty at first. */
+  /** A reservation for one body, of 0 bytes at first. */
   open(caller: string): BodyReservation {
     return new BodyReservation(this, caller);
   }
@@ -36,12 +39,12 @@ export class BodyBudget {
     const ofCaller = (this.byCaller.get(caller) ?? 0) + bytes;
     if (ofCaller > this.limits.perCaller) {
       refused.inc({ by: 'key' });
-      const detail = `the bodies that these credentials have under way here would be more than ${this.limits.perCaller} bytes`;
-      throw new Problem('rate-limited', `${detail}; send fewer at once`, { retryAfterSeconds: 1 });
+      const detail = `the bodies of these credentials in process would exceed BODY_BYTES_PER_KEY, ${this.limits.perCaller} bytes`;
+      throw new Problem('rate-limited', `${detail}; send fewer at the same time`, { retryAfterSeconds: 1 });
     }
     if (this.total + bytes > this.limits.total) {
       refused.inc({ by: 'total' });
-      throw new Problem('unavailable', 'this gateway has too many bodies under way; nothing was stored', {
+      throw new Problem('unavailable', 'too many request bodies are in process at this gateway; nothing was stored', {
         retryAfterSeconds: 1,
       });
     }
@@ -49,7 +52,7 @@ export class BodyBudget {
     this.add(bytes);
   }
 
-  give(caller: string, bytes: number): void {
+  release(caller: string, bytes: number): void {
     const left = (this.byCaller.get(caller) ?? 0) - bytes;
     if (left > 0) this.byCaller.set(caller, left);
     else this.byCaller.delete(caller);
@@ -58,13 +61,13 @@ export class BodyBudget {
 
   private add(bytes: number): void {
     this.total += bytes;
-    inHand.set(this.total);
+    inProcess.set(this.total);
   }
 }
 
-/** What one body has reserved of the budget. */
+/** The bytes that one body has reserved of the budget. */
 export class BodyReservation {
-  private held = 0;
+  private reserved = 0;
 
   constructor(
     private readonly budget: BodyBudget,
@@ -72,19 +75,19 @@ export class BodyReservation {
   ) {}
 
   get bytes(): number {
-    return this.held;
+    return this.reserved;
   }
 
-  /** Holds at least so many bytes. @throws Problem */
+  /** Reserves at least so many bytes. @throws Problem */
   growTo(bytes: number): void {
-    if (bytes <= this.held) return;
-    this.budget.take(this.caller, bytes - this.held);
-    this.held = bytes;
+    if (bytes <= this.reserved) return;
+    this.budget.take(this.caller, bytes - this.reserved);
+    this.reserved = bytes;
   }
 
-  /** Gives everything back; may be called again. */
+  /** Releases all bytes; may be called again. */
   release(): void {
-    if (this.held > 0) this.budget.give(this.caller, this.held);
-    this.held = 0;
+    if (this.reserved > 0) this.budget.release(this.caller, this.reserved);
+    this.reserved = 0;
   }
 }

@@ -2,7 +2,7 @@ import { DeadLettersQuery, toDeadLetterPage } from '../cluster/dead-letter.dto.j
 import { CONNECTION_CURSOR, ListQuery } from '../connections/connection.dto.js';
 import { MESSAGE_CURSOR, MessageListQuery } from '../messages/message.dto.js';
 
-/** Encoded by a gateway before `Cursor` was written: callers may hold them across an upgrade. */
+/** Cursors of release 0.1.0: callers may have them across an upgrade. */
 const KEPT = { connections: 'WzcsImhvc3QtMSJd', messages: 'MTIz', deadLetters: 'eyJzaGFyZCI6NywiaWQiOiIxNy0wIn0' };
 
 describe('Cursor', () => {
@@ -12,7 +12,7 @@ describe('Cursor', () => {
     expect(DeadLettersQuery.parse({ cursor: KEPT.deadLetters }).cursor).toEqual({ shard: 7, id: '17-0' });
   });
 
-  it('encodes so that an older gateway can decode', () => {
+  it('encodes cursors that an older gateway can decode', () => {
     expect(CONNECTION_CURSOR.encode({ shard: 7, after: 'host-1' })).toBe(KEPT.connections);
     expect(MESSAGE_CURSOR.encode(123)).toBe(KEPT.messages);
     const { next_cursor: deadLetters } = toDeadLetterPage({ letters: [], next: { shard: 7, id: '17-0' } });

@@ -1,11 +1,11 @@
 /**
- * The cursor of a listing: where a page ended, as base64url of JSON. It is opaque to callers, and a caller may pass one
- * that an older gateway encoded: the JSON of a listing never changes.
+ * The cursor of a listing: the position at the end of a page, as base64url of JSON. It is opaque to callers. Its JSON never
+ * changes, since a caller may use a cursor that an older gateway has encoded.
  */
 import { z } from 'zod';
 
 export class Cursor<Position> {
-  /** The query parameter `cursor`. Anything but a `next_cursor` of this listing is a problem of the caller. */
+  /** The query parameter `cursor`; anything but a `next_cursor` of this listing is refused. */
   readonly parameter: z.ZodType<Position | undefined, string | undefined>;
 
   constructor(private readonly schema: z.ZodType<Position>) {
@@ -21,7 +21,7 @@ export class Cursor<Position> {
       });
   }
 
-  /** The `next_cursor` of a page; null if it is the last one. */
+  /** The `next_cursor` of a page; null for the last page. */
   encode(position: Position | undefined): string | null {
     if (position === undefined) return null;
     return Buffer.from(JSON.stringify(z.encode(this.schema, position))).toString('base64url');

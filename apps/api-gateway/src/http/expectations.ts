@@ -1,6 +1,6 @@
 /**
- * `Expect: 100-continue`: the server asks for the body only after it accepted the headers. So a caller that is refused, or
- * would send too much, gets its response before it sends the body.
+ * `Expect: 100-continue`: the server asks for the body after it has accepted the headers. A caller that is refused gets its
+ * response before it sends the body.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { answerOf, pathOf } from './problem-answer.js';
@@ -14,14 +14,18 @@ const waiting = new WeakMap<IncomingMessage, ServerResponse>();
 export function holdBodies(server: Server): void {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     waiting.set(request, response);
-    // A caller that got no `100 Continue` may still send its body, or the next request.
+    // After a refusal, the next bytes may be the body or another request: close the connection.
     response.setHeader('connection', 'close');
     server.emit('request', request, response);
   });
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    const problem = new Problem('expectation-failed', 'the only expectation that is met is 100-continue', {
-      close: true,
-    });
+    const problem = new Problem(
+      'expectation-failed',
+      'the only expectation that this gateway supports is 100-continue',
+      {
+        close: true,
+      },
+    );
     const requestId = requestIdOf(request);
     const { status, headers, body } = answerOf(problem, pathOf(request.url), requestId);
     const all = { ...DATA_HEADERS, ...headers, 'x-request-id': requestId, 'content-length': Buffer.byteLength(body) };

@@ -1,7 +1,7 @@
 /**
  * In: requests as bytes. Out: validated values for handlers, problem+json for callers, `Availability` for the lifecycle.
- * Invariants: every error leaves as a problem; no more bytes of bodies are in hand than the settings allow; until the key
- * space is known to fit, the API answers 503.
+ * Invariants: every error is answered with a problem; no more bytes of bodies are in process than the settings allow; the API
+ * answers 503 until the key space has been checked.
  */
 import { Module } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';

@@ -14,19 +14,19 @@ export const httpSettings = section('Size of requests', {
   ),
 });
 
-/** With the sizes of the largest bodies that a route takes. */
+/** Includes the settings that limit the largest bodies. */
 export type HttpSettings = z.output<z.ZodObject<typeof httpSettings>> & {
   MAX_PAYLOAD_BYTES: number;
   MAX_BATCH_BYTES: number;
 };
 
-/** Room for the members of a request beside its payload. */
+/** Bytes of a request body beyond its payload. */
 export const BODY_ROOM = 8192;
-const BODY_BYTES = 67_108_864;
+const DEFAULT_TOTAL = 67_108_864;
 
 export function bodyLimits(settings: HttpSettings): BodyLimits {
   const largest = largestBody(settings);
-  const total = settings.BODY_BYTES_TOTAL ?? Math.max(BODY_BYTES, largest, settings.BODY_BYTES_PER_KEY ?? 0);
+  const total = settings.BODY_BYTES_TOTAL ?? Math.max(DEFAULT_TOTAL, largest, settings.BODY_BYTES_PER_KEY ?? 0);
   const perCaller = settings.BODY_BYTES_PER_KEY ?? Math.max(Math.floor(total / 2), Math.min(largest, total));
   return { total, perCaller };
 }
@@ -35,13 +35,13 @@ function largestBody({ MAX_PAYLOAD_BYTES, MAX_BATCH_BYTES }: HttpSettings): numb
   return Math.max(MAX_PAYLOAD_BYTES + BODY_ROOM, MAX_BATCH_BYTES);
 }
 
-/** For `superRefine`. A body that is allowed must fit into what may be in hand, or it would be refused for ever. */
+/** For `superRefine`. The largest body must fit into the budgets, or it would always be refused. */
 export function httpSettingsFit(settings: HttpSettings, ctx: z.RefinementCtx): void {
   const largest = largestBody(settings);
   const limits = bodyLimits(settings);
   const wrong = (name: string, message: string): void => ctx.addIssue({ code: 'custom', path: [name], message });
-  if (limits.total < largest) wrong('BODY_BYTES_TOTAL', `must be ${largest} at least, the largest body of a request`);
+  if (limits.total < largest) wrong('BODY_BYTES_TOTAL', `must be at least ${largest}, the largest body of a request`);
   else if (limits.perCaller < largest) {
-    wrong('BODY_BYTES_PER_KEY', `must be ${largest} at least, the largest body of a request`);
+    wrong('BODY_BYTES_PER_KEY', `must be at least ${largest}, the largest body of a request`);
   } else if (limits.perCaller > limits.total) wrong('BODY_BYTES_PER_KEY', 'must not be above BODY_BYTES_TOTAL');
 }

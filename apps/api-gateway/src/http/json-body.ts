@@ -7,7 +7,7 @@ import { askForBody } from './expectations.js';
 import { assertJson } from './media-type.js';
 import { Problem } from './problem.js';
 
-/** What a route takes for a body. */
+/** The body that a route accepts. */
 export interface RouteBody {
   /** Most bytes. */
   limit: number;
@@ -20,18 +20,18 @@ declare module 'fastify' {
     body?: RouteBody;
   }
   interface FastifyRequest {
-    /** What its body has reserved of the budget; null if it has no body. */
+    /** The reservation of its body in the budget; null if it has no body. */
     bodyReservation: BodyReservation | null;
   }
 }
 
-/** Most bytes read for an operation that takes no body. */
-const NOTHING_OF_USE = 8192;
+/** Most bytes that are read for an operation without a body. */
+const UNUSED_BODY_LIMIT = 8192;
 
-/** Some editors write it before a text; it is not part of the text. */
+/** Some editors write it at the beginning of a file; it is not part of the JSON. */
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
-/** Of routes, named `<METHOD> <path>`. To be called before any route is added, and after the guard's hooks. */
+/** `bodies`: by `<METHOD> <path>`. Call it after the hooks of the guard, and before any route is added. */
 export function takeBodies(
   fastify: FastifyInstance,
   bodies: Readonly<Record<string, RouteBody>>,
@@ -41,13 +41,13 @@ export function takeBodies(
   fastify.addHook('onRoute', (route) => {
     const body = bodies[`${String(route.method)} ${route.url}`];
     if (body !== undefined) route.config = { ...route.config, body };
-    route.bodyLimit = body?.limit ?? NOTHING_OF_USE;
+    route.bodyLimit = body?.limit ?? UNUSED_BODY_LIMIT;
   });
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { headers } = request.raw;
     const length = headers['content-length'];
     if (headers['transfer-encoding'] === undefined && (length === undefined || length === '0')) {
-      // An empty body is no body, whatever its content type.
+      // An operation without a body accepts an empty one with any content type.
       if (request.routeOptions.config.body === undefined) delete headers['content-type'];
       done();
       return;
@@ -60,7 +60,7 @@ export function takeBodies(
     }
     done();
   });
-  // This hook runs when the handler has ended, even if the caller is gone.
+  // This hook runs when the handler has ended, even if the caller has left.
   fastify.addHook('onSend', (request, _reply, _payload, done) => {
     request.bodyReservation?.release();
     done();
@@ -71,10 +71,10 @@ export function takeBodies(
   });
 }
 
-/** Reserves `Content-Length` bytes before a byte is read. @throws Problem */
+/** Checks the headers, and reserves `Content-Length` bytes before a byte is read. @throws Problem */
 function admit(request: FastifyRequest, length: number, budget: BodyBudget): void {
   const { config } = request.routeOptions;
-  const limit = config.body?.limit ?? NOTHING_OF_USE;
+  const limit = config.body?.limit ?? UNUSED_BODY_LIMIT;
   if (length > limit) throw tooLarge(limit);
   if (config.body !== undefined) assertJson(request.raw.headers);
   const reservation = budget.open(request.caller?.id ?? '');
@@ -82,12 +82,12 @@ function admit(request: FastifyRequest, length: number, budget: BodyBudget): voi
   request.bodyReservation = reservation;
 }
 
-/** @returns undefined for an empty body of an operation that takes none @throws Problem */
+/** @returns undefined for an empty body of an operation without one @throws Problem */
 async function read(request: FastifyRequest, payload: IncomingMessage): Promise<unknown> {
-  const { body: takes } = request.routeOptions.config;
+  const { body: accepted } = request.routeOptions.config;
   askForBody(request.raw);
-  const bytes = await gather(payload, takes?.limit ?? NOTHING_OF_USE, request.bodyReservation);
-  if (takes === undefined) {
+  const bytes = await gather(payload, accepted?.limit ?? UNUSED_BODY_LIMIT, request.bodyReservation);
+  if (accepted === undefined) {
     if (bytes.length === 0) return undefined;
     assertJson(request.raw.headers);
   }
@@ -97,14 +97,14 @@ async function read(request: FastifyRequest, payload: IncomingMessage): Promise<
     ? bytes.subarray(BYTE_ORDER_MARK.length)
     : bytes;
   try {
-    return takes?.read === undefined ? (JSON.parse(json.toString()) as unknown) : takes.read(json);
+    return accepted?.read === undefined ? (JSON.parse(json.toString()) as unknown) : accepted.read(json);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new Problem('malformed-json', 'the body is not valid JSON');
   }
 }
 
-/** All bytes of a body. @throws Problem if they are too many, or do not come to their end */
+/** Reads all bytes of a body. @throws Problem if there are too many, or the connection ends first */
 function gather(payload: IncomingMessage, limit: number, reservation: BodyReservation | null): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -123,13 +123,13 @@ function gather(payload: IncomingMessage, limit: number, reservation: BodyReserv
       }
     };
     const onEnd = (): void =>
-      settle(() => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+      finish(() => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
     const onBroken = (): void =>
       fail(new Problem('bad-request', 'the connection ended before the body did', { close: true }));
-    const fail = (error: Error): void => settle(() => reject(error));
-    const settle = (end: () => void): void => {
+    const fail = (error: Error): void => finish(() => reject(error));
+    const finish = (end: () => void): void => {
       payload.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken);
-      // Later errors of the connection concern no handler.
+      // Ignore later errors of the connection.
       payload.on('error', () => undefined);
       end();
     };

@@ -1,6 +1,6 @@
 /**
- * Walks through JSON text that is known to be valid, to find the place of each value. `JSON.parse` reads the values; the text
- * is kept as it was written, since JavaScript would change some numbers and the order of some members.
+ * Walks through valid JSON text, to find the text of a value as it was written: `JSON.parse` would change some numbers and the
+ * order of some members.
  */
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -10,18 +10,18 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const SPACE = 0x20;
-/** Characters compared one by one before `indexOf` is used, which is faster on long text without a quote. */
+/** Characters of a string that are compared one by one; after them `indexOf` is used, which is faster on long strings. */
 const SHORT = 64;
 
 export class JsonWalk {
   private at = 0;
 
-  /** `json`: valid JSON in UTF-8, whose structure is ASCII; the walk begins at its value. */
+  /** `json`: valid JSON in UTF-8. The walk begins at its value. */
   constructor(private readonly json: Buffer) {
     this.skipBlanks();
   }
 
-  /** Calls `each` with the name of every member of the object at this place; it must walk over the value. */
+  /** Calls `each` with the name of every member of the object at this position; `each` must walk over the value. */
   object(each: (name: string) => void): void {
     this.enter();
     while (this.json[this.at] !== CLOSE_BRACE) {
@@ -29,7 +29,7 @@ export class JsonWalk {
       this.at = this.endOfString(from);
       const raw = this.json.toString('utf8', from + 1, this.at - 1);
       this.skipBlanks();
-      // Over the colon.
+      // Skip the colon.
       this.at++;
       this.skipBlanks();
       each(raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw);
@@ -38,7 +38,7 @@ export class JsonWalk {
     this.at++;
   }
 
-  /** Calls `each` for every item of the array at this place; it must walk over the item. */
+  /** Calls `each` for every item of the array at this position; `each` must walk over the item. */
   array(each: (index: number) => void): void {
     this.enter();
     for (let index = 0; this.json[this.at] !== CLOSE_BRACKET; index++) {
@@ -48,14 +48,14 @@ export class JsonWalk {
     this.at++;
   }
 
-  /** Walks over the value at this place. @returns its text, and how deep its arrays and objects nest */
+  /** Walks over the value at this position. @returns its text, and the depth of its arrays and objects */
   value(): { text: string; depth: number } {
     const from = this.at;
     const depth = this.skip();
     return { text: this.json.toString('utf8', from, this.at), depth };
   }
 
-  /** Walks over the value at this place. @returns its depth: 0 for a text or number */
+  /** Walks over the value at this position. @returns its depth: 0 for a string or number */
   skip(): number {
     const { json } = this;
     const { length } = json;
@@ -82,7 +82,7 @@ export class JsonWalk {
     return deepest;
   }
 
-  /** Kind of the value at this place. */
+  /** Kind of the value at this position. */
   get kind(): 'object' | 'array' | 'other' {
     const code = this.json[this.at];
     return code === OPEN_BRACE ? 'object' : code === OPEN_BRACKET ? 'array' : 'other';
@@ -104,7 +104,7 @@ export class JsonWalk {
     while ((this.json[this.at] ?? QUOTE) <= SPACE) this.at++;
   }
 
-  /** `at`: its first quote. @returns the place after its last one */
+  /** `at`: position of the first quote. @returns the position after the last one */
   private endOfString(at: number): number {
     const { json } = this;
     for (let i = at + 1; ;) {

@@ -1,11 +1,11 @@
-/** A second listener for metrics and documents, in front of the same routes: `MANAGEMENT_PORT`, if it is set. */
+/** The listener of `MANAGEMENT_PORT`, if it is set: the guard serves metrics and documents there. */
 import { createServer, type Server } from 'node:http';
 import { closeWithin, serverOptions, type Logger } from '@app/platform';
 import type { FastifyInstance } from 'fastify';
 import { holdBodies } from './expectations.js';
 import { onConnect, onParserError } from './parser-errors.js';
 
-/** How long the end waits for answers under way, in milliseconds. */
+/** How long `close` waits for pending responses, in milliseconds. */
 export const MANAGEMENT_CLOSE_MS = 1000;
 
 export interface ManagementSettings {

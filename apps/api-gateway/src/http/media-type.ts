@@ -1,4 +1,4 @@
-/** What a body may be: JSON in UTF-8, as it is. */
+/** Checks that a body is JSON in UTF-8 without compression. */
 import { Problem } from './problem.js';
 
 const JSON_TYPE = /^\s*application\/json\s*(;|$)/i;
@@ -12,7 +12,7 @@ export function assertJson(headers: Record<string, string | string[] | undefined
   }
   const charset = CHARSET.exec(type)?.[2]?.toLowerCase();
   if (charset !== undefined && charset !== 'utf-8' && charset !== 'utf8') {
-    throw new Problem('unsupported-media-type', 'JSON is sent in UTF-8; leave the charset out');
+    throw new Problem('unsupported-media-type', 'JSON must be sent in UTF-8; leave the charset out');
   }
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && !/^\s*(identity)?\s*$/i.test(String(encoding))) {

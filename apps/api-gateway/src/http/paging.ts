@@ -1,10 +1,10 @@
 /** The query parameter `limit` of a listing. */
 import { z } from 'zod';
 
-/** Only digits, without a sign or zeros before them: `Number` takes `0x10`, `1e2` and blanks for whole numbers too. */
+/** Digits only, without a sign or leading zeros: `Number` would also accept `0x10`, `1e2` and blanks. */
 const WHOLE = /^[1-9]\d{0,9}$/;
 
-/** How many items of a page a caller wants. */
+/** `most`: the largest page. */
 export function pageLimit(most: number): z.ZodType<number, string | undefined> {
   return z
     .string()

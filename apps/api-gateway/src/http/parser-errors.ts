@@ -1,4 +1,4 @@
-/** Requests that Node's HTTP parser or Fastify's router refuses before any guard or filter runs get a problem, too. */
+/** Answers requests with a problem that Node's HTTP parser or Fastify's router refuses before any guard or filter runs. */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '@app/platform';
@@ -9,7 +9,7 @@ import { Problem } from './problem.js';
 import { requestIdOf } from './request-id.js';
 import { DATA_HEADERS } from './secure-headers.js';
 
-/** The answer that a connection waits for, which Node keeps there. */
+/** `_httpMessage`: the pending response of a connection, kept by Node. */
 type ServedSocket = Socket & { _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null };
 
 /** For Fastify's option `clientErrorHandler`, and the event `clientError` of another server. */
@@ -26,12 +26,14 @@ export function onParserError(logger: Logger): (error: Error, socket: Socket) =>
   };
 }
 
-/** For the event `connect` of a server: without it Node closes the connection without a response. */
+/** For the event `connect` of a server; without a listener Node closes the connection without a response. */
 export function onConnect(logger: Logger): (request: IncomingMessage) => void {
   return (request) => {
-    // Node has taken its own listeners off the socket.
+    // Node has removed its own listeners from the socket.
     request.socket.on('error', () => request.socket.destroy());
-    const problem = new Problem('bad-request', 'this is no proxy: CONNECT is not served', { close: true });
+    const problem = new Problem('bad-request', 'this gateway is not a proxy: CONNECT is not supported', {
+      close: true,
+    });
     refuse(logger, problem, request, request.socket);
   };
 }
@@ -52,7 +54,7 @@ function refuse(
   };
   logger.info({ ...about, path, detail: problem.detail }, 'request refused');
   socket.end(rawAnswer(problem, path, requestId));
-  // What the caller still sends is dropped.
+  // Drop what the caller still sends.
   socket.once('finish', () => socket.destroy());
 }
 
@@ -73,7 +75,7 @@ function problemOf(code: unknown): Problem {
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new Problem('too-large', 'the extensions of the chunks are too large', { close: true });
     default:
-      return new Problem('bad-request', 'this is not HTTP/1.1 as RFC 9112 has it', { close: true });
+      return new Problem('bad-request', 'the request is not HTTP/1.1 as RFC 9112 defines it', { close: true });
   }
 }
 

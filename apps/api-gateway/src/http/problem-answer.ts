@@ -1,4 +1,4 @@
-/** A problem as an HTTP response; also used if there is no Fastify reply to write it to. */
+/** A problem as an HTTP response, with or without a Fastify reply. */
 import type { Problem } from './problem.js';
 
 export interface ProblemAnswer {
@@ -7,7 +7,7 @@ export interface ProblemAnswer {
   body: string;
 }
 
-/** `path`: without its query, which may hold anything, even a key in the wrong place. */
+/** `path`: without its query, which may contain a key by mistake. */
 export function answerOf(problem: Problem, path: string, requestId: string): ProblemAnswer {
   const { status, more } = problem;
   return {

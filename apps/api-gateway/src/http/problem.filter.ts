@@ -1,4 +1,4 @@
-/** Every error of every route leaves as problem+json, and is logged once. */
+/** Answers every error of every route with problem+json, and logs it once. */
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { errorLine, isRedisError, type Logger } from '@app/platform';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -41,21 +41,21 @@ export function answer(
   const reason = problem.more.cause ?? cause;
   if (problem.status === 500) logger.error({ ...about, err: reason }, 'request failed');
   else if (problem.status < 500) logger.info(about, 'request refused');
-  // Not ready, Redis away, no room: expected, and perhaps for every request. The stack would say nothing.
+  // Not ready, Redis away, no room: expected, perhaps for every request. A stack would not help.
   else logger.warn({ ...about, ...(reason !== problem && { cause: errorLine(reason) }) }, 'request refused');
   request.problem = problem.kind;
   const { status, headers, body } = answerOf(problem, path, request.id);
   void reply.status(status).headers(headers).send(body);
 }
 
-/** The report of the health controller for an app that is not ready: probes read its members. */
+/** The report of the health controller if the app is not ready: probes read its members. */
 function healthReport(error: unknown): object | undefined {
   if (!(error instanceof HttpException) || error.getStatus() !== 503) return undefined;
   const response = error.getResponse();
   return typeof response === 'object' && 'details' in response ? response : undefined;
 }
 
-/** The problem for an error. The text of a foreign error may repeat what the caller sent, so it is not shown. */
+/** The problem for an error. The text of other errors is not shown, since it may repeat what the caller sent. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (isRedisError(error)) {
@@ -71,7 +71,7 @@ export function asProblem(error: unknown): Problem {
   return new Problem('internal', 'the request could not be processed; the log has the details under this request_id');
 }
 
-/** Problems for what Fastify and Nest refuse by themselves, by status. */
+/** Problems for requests that Fastify or Nest refuses, by status. */
 const REFUSALS: Readonly<Record<number, [ProblemKind, string]>> = {
   400: ['bad-request', 'the path, the headers or the body cannot be read, or the body ended too early'],
   404: ['not-found', 'this is not served here'],
@@ -80,7 +80,7 @@ const REFUSALS: Readonly<Record<number, [ProblemKind, string]>> = {
   415: ['unsupported-media-type', 'send the body as application/json in UTF-8'],
 };
 
-/** Errors of Fastify, and of a connection that broke, carry the status they stand for. */
+/** Errors of Fastify and of broken connections have a status. */
 function statusOf(error: unknown): number | undefined {
   if (!(error instanceof Error) || !('statusCode' in error)) return undefined;
   return typeof error.statusCode === 'number' && error.statusCode >= 400 ? error.statusCode : undefined;

@@ -3,7 +3,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
 
-/** What can go wrong, by the last part of the problem's `type`; each has one HTTP status and one title. */
+/** The kinds of problems, by the last part of `type`. Each has one HTTP status and one title. */
 export const PROBLEMS = {
   'malformed-json': { status: 400, title: 'The body is not JSON' },
   'bad-request': { status: 400, title: 'The request cannot be understood' },
@@ -33,7 +33,7 @@ export const PROBLEMS = {
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemKind = keyof typeof PROBLEMS;
 
-/** What is wrong with a member of the body, named by a JSON pointer, or with a parameter. */
+/** The error of one member of the body, named by a JSON pointer, or of one parameter. */
 export type FieldProblem = { detail: string } & ({ pointer: string } | { in: ParameterPlace; name: string });
 export type ParameterPlace = 'path' | 'query' | 'header';
 
@@ -53,9 +53,9 @@ export class Problem extends Error {
       allow?: readonly string[];
       /** For the header `Accept-Encoding`: how a body may be encoded. */
       acceptEncoding?: string;
-      /** The connection is of no use after this answer. */
+      /** Whether the connection is closed after this response. */
       close?: boolean;
-      /** What went wrong underneath; logged, never shown. */
+      /** The cause; logged, never shown. */
       cause?: unknown;
     } = {},
   ) {
@@ -66,7 +66,7 @@ export class Problem extends Error {
     return PROBLEMS[this.kind].status;
   }
 
-  /** What every form of it says, in a response of its own or in a batch's. */
+  /** The members that a response and an item of a batch have in common. */
   get body(): { type: string; title: string; status: number; detail: string; errors?: FieldProblem[] } {
     const { kind, status, detail } = this;
     const { errors } = this.more;
@@ -103,13 +103,19 @@ export const ProblemBody = z.object({
     .optional(),
 });
 
-/** What every operation can answer. */
-const ANYWHERE: readonly ProblemKind[] = ['unauthenticated', 'forbidden', 'rate-limited', 'unavailable', 'internal'];
+/** Problems that every operation may answer with. */
+const OF_EVERY_OPERATION: readonly ProblemKind[] = [
+  'unauthenticated',
+  'forbidden',
+  'rate-limited',
+  'unavailable',
+  'internal',
+];
 
-/** Declares the errors of an operation in the OpenAPI document; kinds of one status share an entry. */
+/** Declares the problems of an operation in the OpenAPI document; kinds with the same status share an entry. */
 export function Problems(...kinds: ProblemKind[]): MethodDecorator & ClassDecorator {
   const byStatus = new Map<number, string[]>();
-  for (const kind of [...kinds, ...ANYWHERE]) {
+  for (const kind of [...kinds, ...OF_EVERY_OPERATION]) {
     const { status, title } = PROBLEMS[kind];
     byStatus.set(status, [...(byStatus.get(status) ?? []), `${title} (\`${kind}\`)`]);
   }

@@ -1,8 +1,9 @@
+/** Parameter decorators for request headers. */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { Problem } from './problem.js';
 
-/** The id of the request, as it is logged and echoed. */
+/** The id of the request; it is logged and sent back. */
 export const RequestId = createParamDecorator(
   (_: unknown, context: ExecutionContext): string => context.switchToHttp().getRequest<FastifyRequest>().id,
 );

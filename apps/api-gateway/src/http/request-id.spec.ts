@@ -9,22 +9,22 @@ function idFor(given: string | string[] | undefined): string {
 
 describe('requestIdOf', () => {
   it.each(['a', '3fb0c7be-89cb-4f19-84b7-94448f40f769', '!~', 'trace=1;span=2', 'x'.repeat(128)])(
-    'uses %j of the caller',
+    'returns the id %j of the caller',
     (given) => {
       expect(idFor(given)).toBe(given);
     },
   );
 
   it.each([
-    ['none', undefined],
-    ['an empty one', ''],
-    ['one too long', 'x'.repeat(129)],
-    ['one with a space', 'a b'],
-    ['one with a line break, which could forge a log line', 'a\nb'],
-    ['one that ends in a line break', 'a\n'],
-    ['one with a control character', 'a\u007f'],
-    ['one outside ASCII', 'é'],
-    ['several', ['a', 'b']],
+    ['no id', undefined],
+    ['an empty id', ''],
+    ['an id that is too long', 'x'.repeat(129)],
+    ['an id with a space', 'a b'],
+    ['an id with a line break, which could forge a log line', 'a\nb'],
+    ['an id that ends in a line break', 'a\n'],
+    ['an id with a control character', 'a\u007f'],
+    ['an id outside ASCII', 'é'],
+    ['several ids', ['a', 'b']],
   ])('mints an id if the caller sent %s', (_, given) => {
     expect(idFor(given)).toMatch(UUID);
   });

@@ -1,4 +1,4 @@
-/** Echoes the request id and measures every request by route, never by path. */
+/** Sends back the request id, and measures every request by its route. */
 import { secondsHistogram } from '@app/platform';
 import type { FastifyInstance } from 'fastify';
 
@@ -14,7 +14,7 @@ export function measureRequests(fastify: FastifyInstance): void {
     done();
   });
   fastify.addHook('onResponse', (request, reply, done) => {
-    // The time that a stream stays open is no response time.
+    // The time for which an event stream is open is not a response time.
     const isStream = String(reply.getHeader('content-type')).startsWith('text/event-stream');
     const route = request.routeOptions.url ?? 'none';
     const labels = { method: request.method, route, status: reply.statusCode };

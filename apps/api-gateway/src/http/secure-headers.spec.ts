@@ -10,7 +10,7 @@ const EVERYWHERE = {
   'x-frame-options': 'DENY',
 };
 
-/** Headers of an answer, without those of its body and its connection. */
+/** Headers of a response, except those of its body and connection. */
 async function headersOf(path: string): Promise<object> {
   const app = fastify();
   secureHeaders(app);
@@ -26,7 +26,7 @@ async function headersOf(path: string): Promise<object> {
 
 describe('secureHeaders', () => {
   it.each(['/v1/connections', '/nowhere'])(
-    'has an answer of the API (%s) run nothing and be stored nowhere',
+    'keeps browsers from running or storing a response of the API (%s)',
     async (path) => {
       expect(await headersOf(path)).toEqual({
         ...EVERYWHERE,
@@ -37,7 +37,7 @@ describe('secureHeaders', () => {
   );
 
   it.each(['/docs', '/docs/swagger-ui.css'])(
-    'lets the rendered document (%s) load its own scripts and styles only',
+    'lets the rendered documents (%s) load only their own scripts and styles',
     async (path) => {
       expect(await headersOf(path)).toEqual({
         ...EVERYWHERE,

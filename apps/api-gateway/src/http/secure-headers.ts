@@ -1,4 +1,4 @@
-/** The headers that tell browsers: an answer is data, to be shown in no page, sniffed by none and stored nowhere. No CORS. */
+/** Response headers that keep browsers from framing, sniffing, running or storing a response. There is no CORS. */
 import type { FastifyInstance } from 'fastify';
 
 const NOTHING = "default-src 'none';frame-ancestors 'none';base-uri 'none';form-action 'none'";
@@ -12,16 +12,16 @@ const SECURE_HEADERS = {
   'x-frame-options': 'DENY',
 };
 
-/** Of every answer that is data. */
+/** For every response except the rendered documents. */
 export const DATA_HEADERS: Readonly<Record<string, string>> = { ...SECURE_HEADERS, 'cache-control': 'no-store' };
 
-/** The rendering of the OpenAPI document brings its own scripts and styles, some of them in the page. */
+/** For the rendered documents, which have scripts, and styles in the page. */
 const DOCUMENT_HEADERS: Readonly<Record<string, string>> = {
   ...SECURE_HEADERS,
   'content-security-policy': `${NOTHING};script-src 'self';style-src 'self' 'unsafe-inline';img-src 'self' data:;connect-src 'self'`,
 };
 
-/** To be called before any hook that may refuse. */
+/** Call it before any hook that may refuse a request. */
 export function secureHeaders(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.headers(request.routeOptions.url?.startsWith('/docs') === true ? DOCUMENT_HEADERS : DATA_HEADERS);

@@ -1,4 +1,4 @@
-/** Validation by zod schemas beside the parameters; a failure names each member and what would be right. */
+/** Validates bodies and parameters with their zod schemas. A problem names each wrong member and what is expected. */
 import { StandardSchemaValidationPipe, type ArgumentMetadata } from '@nestjs/common';
 import { clientIdProblem } from '@app/protocol';
 import { z } from 'zod';
@@ -9,11 +9,11 @@ type Issue = Parameters<
   NonNullable<NonNullable<ConstructorParameters<typeof StandardSchemaValidationPipe>[0]>['exceptionFactory']>
 >[0][number];
 
-/** The part of the request that the value comes from; `name` if it is one parameter and not a whole query. */
+/** The part of the request that a value is from. `name`: of one parameter; undefined for a whole query. */
 type Place = { in: ParameterPlace; name?: string | undefined } | 'body';
 
 const PLACES: Partial<Record<ArgumentMetadata['type'], ParameterPlace>> = { param: 'path', query: 'query' };
-/** A name that may be shown: callers have put keys in the place of a name. */
+/** Names that are shown; others are not, since a caller may have sent a key as a name. */
 const SHOWABLE = /^[a-z][a-z_]{0,39}$/i;
 
 class IssuesError extends Error {
@@ -22,10 +22,10 @@ class IssuesError extends Error {
   }
 }
 
-/** Nest's pipe removes members named `constructor` or `prototype`; a payload may have them. */
+/** Nest's pipe removes members named `constructor` or `prototype`, which a payload may have. */
 class UnalteringPipe extends StandardSchemaValidationPipe {
   protected override stripProtoKeys(): void {
-    // Nothing of a body is ever merged into another object.
+    // Not needed: no body is merged into another object.
   }
 
   override async transform<Value>(value: Value, metadata: ArgumentMetadata): Promise<Value> {
@@ -43,21 +43,21 @@ export function validationPipe(): StandardSchemaValidationPipe {
   return new UnalteringPipe({ exceptionFactory: (issues) => new IssuesError(issues) });
 }
 
-/** What a schema found wrong, as a problem that names each member or parameter. */
+/** The issues of a schema as a problem that names each member or parameter. */
 export function asProblem(issues: readonly Issue[], place: Place = 'body'): Problem {
   const errors = issues.flatMap((issue) => toFieldProblems(issue, place)).slice(0, 20);
   const first = errors[0];
-  return new Problem('invalid', first === undefined ? 'the request is not valid' : inWords(first), { errors });
+  return new Problem('invalid', first === undefined ? 'the request is not valid' : describe(first), { errors });
 }
 
-function inWords(error: FieldProblem): string {
+function describe(error: FieldProblem): string {
   if ('pointer' in error) return `${error.pointer || 'body'}: ${error.detail}`;
   return `${error.in} parameter ${error.name}: ${error.detail}`;
 }
 
 function toFieldProblems(issue: Issue, place: Place): FieldProblem[] {
   const path = (issue.path ?? []).map((part) => (typeof part === 'object' ? part.key : part));
-  // zod reports members it does not know as one issue of their parent.
+  // zod reports unknown members as one issue of their parent.
   if ('keys' in issue && Array.isArray(issue.keys)) {
     return issue.keys.map((key: unknown) => named([...path, String(key)], place, UNKNOWN[place === 'body' ? 0 : 1]));
   }
@@ -75,7 +75,7 @@ function named(path: readonly PropertyKey[], place: Place, detail: string): Fiel
   return { in: place.in, name: SHOWABLE.test(name) ? name : '', detail };
 }
 
-/** A client id in a path: one MQTT topic level of 1 to 256 UTF-8 bytes. */
+/** A client id: one MQTT topic level of 1 to 256 bytes in UTF-8. */
 export const ClientIdParam = z.string().superRefine((id, ctx) => {
   const problem = clientIdProblem(id);
   if (problem !== undefined) ctx.addIssue({ code: 'custom', message: problem });

@@ -18,7 +18,7 @@ withRedis((connection, server) => {
 it.each([
   ['90s', 90_000],
   ['30d', 30 * 86_400_000],
-])('remembers an Idempotency-Key in Redis for IDEMPOTENCY_RETENTION=%s', async (IDEMPOTENCY_RETENTION, ms) => {
+])('the gateway keeps an Idempotency-Key in Redis for IDEMPOTENCY_RETENTION=%s', async (IDEMPOTENCY_RETENTION, ms) => {
   const KEY_PREFIX = `kept-${ms}`;
   const keys = new RegistryKeys(KEY_PREFIX);
   const shard = shardOf(CLIENT, SHARDS);

@@ -1,12 +1,12 @@
-/** A batch of messages: each item is checked and answered on its own; a wrong item does not affect the others. */
+/** A batch of messages: each item is validated and answered individually. */
 import type { NewMessage } from '@app/registry';
 import type { Caller } from '../access/caller.js';
 import { Problem } from '../http/problem.js';
 import { asProblem } from '../http/validation.js';
 import type { MessageSender, SendOutcome } from './message-sender.js';
-import { BatchItem, toAcceptedBody, type BatchResultBody } from './message.dto.js';
+import { BatchItem, toAcceptedBody, toNewMessage, type BatchResultBody } from './message.dto.js';
 import type { MessagesSettings } from './messages.settings.js';
-import { refusal, toNewMessage } from './outgoing.js';
+import { refusal } from './refusal.js';
 
 type Result = BatchResultBody['results'][number];
 type Accepted = Extract<SendOutcome, { kind: 'accepted' }>;
@@ -42,14 +42,14 @@ export async function sendBatch(
   return { results, audit };
 }
 
-/** What the audit line of an accepted message says besides sender and receiver. */
+/** Members of the audit line of an accepted message. */
 export function acceptedAudit({ message, shard, replayed }: Accepted): Record<string, unknown> {
   const { messageId: message_id, directive, status: message_status } = message;
   return { message_id, directive, message_status, shard, replayed };
 }
 
 function toMessage(item: unknown, requestId: string, settings: MessagesSettings): NewMessage | Problem {
-  // One of its members occurs twice.
+  // `readBatch` replaces an item by a problem if one of its members occurs twice.
   if (item instanceof Problem) return item;
   const { success, data, error } = BatchItem.safeParse(item);
   if (!success) return asProblem(error.issues);

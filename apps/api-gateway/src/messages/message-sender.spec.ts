@@ -9,7 +9,7 @@ let redis: Redis;
 
 withRedis((connection) => (redis = connection));
 
-it('repeats a wake-up that fails, and the caller does not wait for it', async () => {
+it('MessageSender repeats a wake-up that fails, and the caller does not wait for it', async () => {
   const keys = new RegistryKeys('sender');
   const messages = new Messages(redis, keys, { shardCount: 1, outboxLimit: 9, shardLimit: 9, retentionMs: 60_000 });
   await redis.hset(keys.connections(0), 'a', '{}');
@@ -36,7 +36,7 @@ it('repeats a wake-up that fails, and the caller does not wait for it', async ()
   await eventually('the wake-up has been tried three times', () => expect(tries).toEqual([[0], [0], [0]]));
 });
 
-it('logs one line that names all messages of a request whose outcome is unknown', async () => {
+it('MessageSender logs one line that names all messages of a request whose outcome is unknown', async () => {
   const away = connectRedis(`redis://127.0.0.1:${await freePort()}`, { name: 'spec-away', whenAway: 'fail' }, quiet);
   const lines: string[] = [];
   const logger = createLogger('spec', 'warn', { write: (line) => lines.push(line) });

@@ -30,19 +30,19 @@ const REFUSALS = valuesOf<Exclude<SendOutcome['kind'], 'accepted'>>({
 });
 const refused = counter('messages_refused', 'Messages refused, by reason.', { reason: REFUSALS });
 
-/** How long a request waits for a reconnect to Redis before it tries again, in milliseconds. */
+/** How long a request waits for Redis to reconnect before it tries again, in milliseconds. */
 export const RECONNECT_MS = 250;
-/** If Redis answers no request for so long, the caller learns that the outcome is unknown. In milliseconds. */
+/** If Redis answers no request for this long, in milliseconds, the outcome is unknown. */
 export const ACCEPT_PATIENCE_MS = 900;
-/** Most bytes of payloads, and most messages, of one script: other requests run between the scripts of a large batch. */
+/** Most bytes of payloads and most messages of one script: between the scripts of a large batch, other requests run. */
 const MOST_AT_ONCE = { bytes: 1_048_576, messages: 250 };
-/** Number of tries of a wake-up, and the time between them; then the shard's housekeeping repeats it. */
+/** Number of tries of a wake-up, and the pause between them; after that, housekeeping of the shard repeats it. */
 export const WAKE_TRIES = 4;
 export const WAKE_RETRY_MS = 500;
 
 export type SendOutcome =
   | AcceptOutcome
-  /** The registry did not answer, and a second try failed, too. The message may still have been stored. */
+  /** The registry did not answer, and a second try failed. The message may be stored nevertheless. */
   | { kind: 'unreachable' };
 
 /** Messages of one shard that may or may not have been stored. */
@@ -56,7 +56,7 @@ export class MessageSender {
   private readonly progress = new Progress();
 
   constructor(
-    /** The connection that `messages` uses; its commands have no time limit of their own. */
+    /** The connection that `messages` uses; its commands have no time limit. */
     private readonly redis: Redis,
     private readonly messages: Messages,
     private readonly wakeUps: Pick<WakeUps, 'wake'>,
@@ -65,8 +65,8 @@ export class MessageSender {
   ) {}
 
   /**
-   * Accepts messages: those of one client in order, all shards at the same time, each shard with as few scripts as the size
-   * of its messages allows. The outcome of one message or shard does not affect the others.
+   * Accepts messages: the messages of one client in order, and all shards at the same time, with as few scripts as `MOST_AT_ONCE`
+   * allows. The outcome of a message or shard does not affect the others.
    * @returns the outcome of each message, in order
    */
   async send(messages: readonly NewMessage[], caller: Caller): Promise<SendOutcome[]> {
@@ -76,7 +76,7 @@ export class MessageSender {
       let part = shards.get(shard);
       if (part === undefined) shards.set(shard, (part = { positions: [], minted: [] }));
       part.positions.push(i);
-      // The id is minted before the first try: after a lost reply the second try uses the same id.
+      // The id is minted before the first try, so that a second try after a lost reply uses the same id.
       part.minted.push({ ...message, messageId: this.messages.mint(message.clientId) });
     }
     const { account } = caller;
@@ -88,7 +88,7 @@ export class MessageSender {
       let done = 0;
       for (const part of inParts(minted)) {
         const answer = await this.accept(shard, part, account, this.storage.chargeOf(payer, shard));
-        // Later messages of the shard might overtake those whose outcome is unknown.
+        // Later messages of the shard must not overtake messages whose outcome is unknown.
         if ('error' in answer) {
           unknown.push(answer);
           break;
@@ -100,7 +100,7 @@ export class MessageSender {
     });
     await Promise.all(accepting);
     this.report(unknown);
-    // The messages are stored. A wake-up that fails is repeated, in the end by the shard's housekeeping.
+    // The messages are stored. A wake-up that fails is repeated, in the end by housekeeping of the shard.
     void this.wake(waking);
     for (const outcome of outcomes) {
       if (outcome.kind === 'accepted') accepted.inc({ status: outcome.message.status });
@@ -146,7 +146,7 @@ export class MessageSender {
         return ask();
       });
     } catch (error) {
-      // If the first try had stored them, this one would not have written anything.
+      // Nothing was stored by the first try either: the second would have found it, and would not have written.
       if (error instanceof RedisFullError) return nothingStored(messages);
       if (!isRedisError(error) && !(error instanceof TooLateError)) throw error;
       return { shard, messages, error };
@@ -167,7 +167,7 @@ export class MessageSender {
   }
 }
 
-/** If Redis is full, the script fails at its first write. */
+/** If Redis is full, the script fails at its first write, so nothing is stored. */
 function nothingStored(messages: readonly MintedMessage[]): Accepting {
   return { outcomes: messages.map(() => ({ kind: 'storage-full' })), wake: false };
 }

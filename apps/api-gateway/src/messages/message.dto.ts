@@ -1,15 +1,23 @@
-/** Messages as the REST API accepts and shows them. */
-import { MESSAGE_STATUSES, type AcceptedMessage, type MessagesCursor, type StoredMessage } from '@app/registry';
+/** Messages as the REST API accepts and shows them, and their translation from and to the registry. */
+import {
+  MESSAGE_STATUSES,
+  type AcceptedMessage,
+  type MessagesCursor,
+  type NewMessage,
+  type StoredMessage,
+} from '@app/registry';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
 import { pageLimit } from '../http/paging.js';
-import { ProblemBody } from '../http/problem.js';
+import { Problem, ProblemBody } from '../http/problem.js';
 import { schemaOf } from '../http/schema.js';
 import { ClientIdParam } from '../http/validation.js';
+import type { MessagesSettings } from './messages.settings.js';
+import { PayloadText } from './payload-text.js';
 
 const time = z.iso.datetime();
 
-/** A lone surrogate cannot be written in UTF-8: it would change on the way, and two texts could become equal. */
+/** A lone surrogate is refused: UTF-8 cannot represent it, so it would be replaced, and two texts could become equal. */
 const text = (most: number): z.ZodString =>
   z
     .string()
@@ -27,7 +35,7 @@ const toSend = {
     .min(1)
     .max(2_592_000)
     .default(3600)
-    .meta({ description: 'How long the message is worth sending.' }),
+    .meta({ description: 'Time to live: an unsent message expires after it.' }),
   when_offline: z
     .enum(['hold', 'reject'])
     .default('hold')
@@ -48,7 +56,7 @@ export type BatchItem = z.infer<typeof BatchItem>;
 /** Most messages of one batch. */
 const BATCH_LIMIT = 1000;
 
-/** Items are validated one by one, since a wrong item must not affect the others; the document shows their schema. */
+/** Items are validated one by one, since an invalid item must not affect the others; the OpenAPI document has their schema. */
 export const BatchBody = z
   .strictObject({
     messages: z
@@ -93,7 +101,7 @@ export const BatchResultBody = z
           .meta({ description: '`true` if this is the first answer to the same idempotency_key.' }),
         problem: ProblemBody.omit({ instance: true, request_id: true })
           .extend({
-            retry_after: z.int().optional().meta({ description: 'Seconds to wait before it is worth a repeat.' }),
+            retry_after: z.int().optional().meta({ description: 'Seconds to wait before the item is sent again.' }),
           })
           .optional()
           .meta({ description: 'With any other status.' }),
@@ -110,13 +118,49 @@ export type MessagePageBody = z.infer<typeof MessagePageBody>;
 
 export const MESSAGE_CURSOR = new Cursor<MessagesCursor>(z.int().min(1));
 
-// Without an id of its own: its members are the operation's parameters.
+// Without an `id` for the OpenAPI document: its members are parameters of the operation.
 export const MessageListQuery = z.strictObject({
   status: z.enum(MESSAGE_STATUSES).optional(),
   limit: pageLimit(1000),
   cursor: MESSAGE_CURSOR.parameter,
 });
 export type MessageListQuery = z.infer<typeof MessageListQuery>;
+
+type PayloadLimits = Pick<MessagesSettings, 'MAX_PAYLOAD_BYTES' | 'MAX_PAYLOAD_DEPTH'>;
+
+/** @throws Problem if the payload is too large or nests too deeply */
+export function toNewMessage(
+  clientId: string,
+  body: SendMessageBody,
+  { idempotencyKey, requestId }: Pick<NewMessage, 'idempotencyKey' | 'requestId'>,
+  limits: PayloadLimits,
+): NewMessage {
+  return {
+    clientId,
+    directive: body.directive,
+    payloadJson: payloadOf(body, limits),
+    ttlMs: body.ttl_seconds * 1000,
+    whenOffline: body.when_offline,
+    idempotencyKey,
+    requestId,
+  };
+}
+
+/** `payload` is a `PayloadText`, since `readMessage` and `readBatch` read the bodies of requests. */
+function payloadOf({ payload }: SendMessageBody, limits: PayloadLimits): string | undefined {
+  if (payload === undefined) return undefined;
+  if (!(payload instanceof PayloadText))
+    throw new Error('the payload is not a PayloadText: read the body with readMessage or readBatch');
+  const { MAX_PAYLOAD_BYTES: maxBytes, MAX_PAYLOAD_DEPTH: maxDepth } = limits;
+  if (payload.depth > maxDepth) {
+    const detail = `nests more than ${maxDepth} deep`;
+    throw new Problem('invalid', `/payload: ${detail}`, { errors: [{ pointer: '/payload', detail }] });
+  }
+  if (Buffer.byteLength(payload.text) > maxBytes) {
+    throw new Problem('too-large', `the payload is larger than ${maxBytes} bytes`);
+  }
+  return payload.text;
+}
 
 export function toAcceptedBody(message: AcceptedMessage): AcceptedMessageBody {
   return {

@@ -30,9 +30,10 @@ import {
   SendMessageBody,
   toAcceptedBody,
   toMessageBody,
+  toNewMessage,
 } from './message.dto.js';
 import type { MessagesSettings } from './messages.settings.js';
-import { refusal, toNewMessage } from './outgoing.js';
+import { refusal } from './refusal.js';
 
 @ApiTags('Messages')
 @Controller('v1')
@@ -56,14 +57,14 @@ export class MessagesController {
   @ApiOperation({
     summary: 'Send a message to a client',
     description:
-      'Accepted messages are never lost while Redis keeps its data, go out in the order of their acceptance, ' +
+      'Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, ' +
       'and are published at least once: the client drops repeats by `message_id`.',
   })
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
     description:
-      'Repeating a request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) returns the first answer and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much room.',
+      'A request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) gets the first response and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much memory.',
     schema: { type: 'string', minLength: 1, maxLength: 128 },
   })
   @ApiAcceptedResponse({
@@ -116,10 +117,10 @@ export class MessagesController {
   @ApiOperation({
     summary: 'Send up to 1,000 messages',
     description:
-      'Each is accepted or refused on its own, as if it had been sent alone; messages of one client are accepted in ' +
-      'their order. The response is 200 even if items were refused.',
+      'Each message is accepted or refused individually; the messages of one client are accepted in order. ' +
+      'The response is 200 even if messages were refused.',
   })
-  @ApiOkResponse({ standardSchema: BatchResultBody, description: 'What became of each item, in their order.' })
+  @ApiOkResponse({ standardSchema: BatchResultBody, description: 'The outcome of each message, in order.' })
   @Problems('malformed-json', 'too-large', 'unsupported-media-type', 'invalid')
   async sendMessages(
     @Body({ schema: BatchBody }) { messages }: BatchBody,
@@ -130,7 +131,7 @@ export class MessagesController {
     await this.limits.countCost(caller, { messages: messages.length, bytes: request.bodyReservation?.bytes ?? 0 });
     const { results, audit } = await sendBatch(messages, requestId, caller, this.sender, this.settings);
     request.audit = 'by item';
-    // The members that all of its lines share are serialized once.
+    // The members that all lines have in common are serialized once.
     const log = this.auditLog.child({ ...auditOf(request), action: 'message.send' });
     for (const item of audit) log.info(item, 'audit');
     return { results };
@@ -141,8 +142,8 @@ export class MessagesController {
   @ApiOperation({
     summary: 'The messages of a client, the newest first',
     description:
-      'All that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, or with long ' +
-      'histories, a page may be short of its limit and still have a next one.',
+      'All messages that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, or with ' +
+      'long histories, a page may have fewer items than its limit, and a next page may follow.',
   })
   @ApiOkResponse({ standardSchema: MessagePageBody })
   @Problems('unknown-connection', 'invalid')
@@ -154,7 +155,7 @@ export class MessagesController {
     const { account } = caller;
     await this.limits.countCost(caller, { items: limit });
     const { messages, next } = await this.messages.list(clientId, limit, status, cursor, account);
-    // Messages outlive a connection that was forgotten.
+    // Messages may be kept longer than their connection.
     if (messages.length === 0 && next === undefined && (await this.directory.find(clientId, account)) === undefined) {
       throw unknownConnection(clientId);
     }
@@ -166,7 +167,7 @@ export class MessagesController {
 
   @Get('messages/:message_id')
   @Requires('messages:read')
-  @ApiOperation({ summary: 'What became of a message' })
+  @ApiOperation({ summary: 'The status of a message' })
   @ApiOkResponse({ standardSchema: MessageBody })
   @Problems('unknown-message', 'invalid')
   async readMessage(
@@ -181,7 +182,7 @@ export class MessagesController {
   @Delete('messages/:message_id')
   @Requires('messages:write', 'message.cancel')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Withdraw a message that is queued or held' })
+  @ApiOperation({ summary: 'Cancel a message that is queued or held' })
   @ApiNoContentResponse({ description: 'The message is cancelled.' })
   @Problems('unknown-message', 'conflict', 'invalid')
   async cancelMessage(
@@ -197,5 +198,5 @@ export class MessagesController {
 }
 
 function unknownMessage(messageId: string): Problem {
-  return new Problem('unknown-message', `no message "${messageId}" is kept`);
+  return new Problem('unknown-message', `there is no message "${messageId}", or it is no longer kept`);
 }

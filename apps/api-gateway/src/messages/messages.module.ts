@@ -1,7 +1,7 @@
 /**
- * In: messages that callers send, read and cancel. Out: accepted messages in their clients' outboxes, and a woken dispatcher.
- * Invariants: an accepted message is stored before it is answered; a repeat with the same key sends nothing; outboxes stay
- * within the limits of their connection, shard and account, and of Redis' memory.
+ * In: messages that callers send, read and cancel. Out: accepted messages in the outboxes of their clients, and a woken
+ * dispatcher. Invariants: a message is stored before its request is answered; a repeat with the same Idempotency-Key sends
+ * nothing; outboxes stay within the limits of their connection, shard and account, and of the memory of Redis.
  */
 import { Module } from '@nestjs/common';
 import { LOGGER, MemoryWatch, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
@@ -12,7 +12,7 @@ import { MessagesController } from './messages.controller.js';
 import type { MessagesSettings } from './messages.settings.js';
 import { StorageBudget } from './storage-budget.js';
 
-/** For accepting messages. Large ones take a while to be written; what others ask for does not wait behind them. */
+/** For accepting messages. Large messages take long to be written; other requests do not wait for them. */
 export const ACCEPTING_REDIS: NamedConnection = {
   token: Symbol('ACCEPTING_REDIS'),
   name: 'gateway-accept',

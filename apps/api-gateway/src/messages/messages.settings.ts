@@ -1,4 +1,4 @@
-/** Settings of outbound messages: how large one may be, how many may wait, how long they are kept. */
+/** Settings of outbound messages: their size, how many may wait, how long they are kept. */
 import {
   bytes,
   duration,

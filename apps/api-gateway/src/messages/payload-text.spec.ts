@@ -29,7 +29,7 @@ const AS_WRITTEN = [
   ],
 ];
 
-it.each(AS_WRITTEN)('keeps a payload as it was written: %s', (text) => {
+it.each(AS_WRITTEN)('readMessage() and readBatch() keep a payload as it was written: %s', (text) => {
   expect(payloadOf(readMessage(`{"directive":"a","payload":${text}}`)).text).toBe(text);
   expect(payloadOf(readMessage(` {\n"payload" : ${text} , "directive" : "}" } `)).text).toBe(text);
   const batch = readBatch(`{"messages":[{"payload":${text},"client_id":"a"},1,{"x":[${text}],"payload":${text}}]}`);
@@ -40,13 +40,13 @@ it.each(AS_WRITTEN)('keeps a payload as it was written: %s', (text) => {
   ]);
 });
 
-it('finds the payload under any spelling of its name, and no other member', () => {
+it('readMessage() finds the payload under any spelling of its name, and no other member', () => {
   expect(payloadOf(readMessage('{"a":{"payload":1},"p\\u0061yload":[2]}')).text).toBe('[2]');
   expect(readMessage('{"a":{"payload":1}}')).toEqual({ a: { payload: 1 } });
 });
 
 it.each(['1', '"payload"', '[{"payload":1}]', 'null', '{}', ' { } '])(
-  'leaves a body that is no message unchanged: %s',
+  'readMessage() and readBatch() leave a body that is no message unchanged: %s',
   (text) => {
     expect(readMessage(text)).toEqual(JSON.parse(text));
     expect(readBatch(text)).toEqual(JSON.parse(text));
@@ -54,14 +54,14 @@ it.each(['1', '"payload"', '[{"payload":1}]', 'null', '{}', ' { } '])(
   },
 );
 
-it('counts how deep a payload nests', () => {
+it('readMessage() counts how deep a payload nests', () => {
   const depths = { '1': 0, '"[["': 0, '[]': 1, '{"a":[1]}': 2, '[[],[[{}]],[]]': 4 };
   for (const [text, depth] of Object.entries(depths)) {
     expect(payloadOf(readMessage(`{"payload":${text}}`)).depth).toBe(depth);
   }
 });
 
-it('refuses a body in which a member occurs twice, and in a batch that item alone', () => {
+it('readMessage() refuses a body in which a member occurs twice, and readBatch() only that item', () => {
   expect(() => readMessage('{"payload":1,"directive":"a","payl\\u006fad":2}')).toThrow(Problem);
   expect(() => readMessage('{"directive":"a","directive":"a"}')).toThrow('/directive: occurs more than once');
   expect(() => readBatch('{"messages":[{"payload":1}],"messages":[]}')).toThrow(Problem);
@@ -70,7 +70,7 @@ it('refuses a body in which a member occurs twice, and in a batch that item alon
   expect(payloadOf({ ...(other as object) }).text).toBe('3');
 });
 
-/** JSON text as nobody's `JSON.stringify` writes it: blanks, escapes, odd numbers, members in any order and twice. */
+/** JSON text that `JSON.stringify` would not write: blanks, escapes, unusual numbers, members in any order and twice. */
 const blank = fc.constantFrom('', '', ' ', '\n\t ', '\r');
 const number = fc.constantFrom(
   '0',
@@ -102,7 +102,7 @@ const { json } = fc.letrec<{ json: string }>((tie) => ({
   ),
 }));
 
-it('keeps any payload as it was written, at any place in any body', () => {
+it('readMessage() and readBatch() keep any payload as it was written, at any place in any body', () => {
   fc.assert(
     fc.property(json, json, blank, (payload, other, gap) => {
       const body = `${gap}{${gap}"before":${other},${gap}"payload"${gap}:${gap}${payload}${gap},"after":${other}}${gap}`;

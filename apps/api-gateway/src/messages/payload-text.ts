@@ -1,24 +1,24 @@
 /**
- * Reads bodies that carry payloads. A payload is kept as the text that the caller wrote: JavaScript has no number for
- * 9007199254740993 or 1e400, and puts members whose names look like numbers first.
+ * Reads bodies that contain payloads. A payload is kept as the text that the caller wrote: JavaScript cannot represent numbers such
+ * as 9007199254740993 or 1e400, and moves members whose names look like numbers to the front.
  */
 import { JsonWalk } from '../http/json-walk.js';
 import { pointerPart } from '../http/pointer.js';
 import { Problem } from '../http/problem.js';
 
-/** Names that are compared; a message with more members is refused in any case. */
+/** Names that are compared: a message has fewer members, so one with more is refused in any case. */
 const MOST_NAMES = 16;
 
 /** A payload as it was written. */
 export class PayloadText {
   constructor(
     readonly text: string,
-    /** How deep arrays and objects nest; 0 for a text or number. */
+    /** How deep arrays and objects nest; 0 for a string or number. */
     readonly depth: number,
   ) {}
 }
 
-/** The body of a single message, its payload as text. @throws Problem; SyntaxError if it is no JSON */
+/** The body of a single message, with its payload as text. @throws Problem; SyntaxError if it is not JSON */
 export function readMessage(json: Buffer): unknown {
   const body: unknown = JSON.parse(json.toString());
   const walk = new JsonWalk(json);
@@ -30,8 +30,8 @@ export function readMessage(json: Buffer): unknown {
 }
 
 /**
- * The body of a batch; an item in which a member occurs twice is replaced by a problem.
- * @throws Problem; SyntaxError if it is no JSON
+ * The body of a batch, with its payloads as text. An item in which a member occurs twice is replaced by a problem.
+ * @throws Problem; SyntaxError if it is not JSON
  */
 export function readBatch(json: Buffer): unknown {
   const body: unknown = JSON.parse(json.toString());

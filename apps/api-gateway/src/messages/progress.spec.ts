@@ -4,7 +4,7 @@ import { Progress, TooLateError } from './progress.js';
 beforeEach(() => jest.useFakeTimers());
 afterEach(() => jest.useRealTimers());
 
-it('keeps waiting as long as Redis answers other requests', async () => {
+it('Progress keeps waiting as long as Redis answers other requests', async () => {
   const progress = new Progress();
   const slow = gate<string>();
   const waiting = progress.begin(900).wait(slow.passed);
@@ -16,7 +16,7 @@ it('keeps waiting as long as Redis answers other requests', async () => {
   expect(await waiting).toBe('at last');
 });
 
-it('gives up when Redis has answered no request for too long, and tries no more', async () => {
+it('Progress gives up when Redis has answered no request for too long, and tries no more', async () => {
   const progress = new Progress();
   const never = gate();
   const waiting = progress.begin(900).wait(never.passed);
@@ -26,7 +26,7 @@ it('gives up when Redis has answered no request for too long, and tries no more'
   expect(jest.getTimerCount()).toBe(0);
 });
 
-it('applies one time limit to all commands of a request', async () => {
+it('Progress applies one time limit to all commands of a request', async () => {
   const progress = new Progress();
   const patience = progress.begin(900);
   await expect(patience.wait(Promise.reject(new Error('lost')))).rejects.toThrow('lost');

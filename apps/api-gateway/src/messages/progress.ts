@@ -1,6 +1,6 @@
 /**
- * Distinguishes a Redis that is busy from one that is away: as long as it answers any request, the others keep waiting. When it
- * has answered none for a while, all of them give up.
+ * Distinguishes a busy Redis from one that is away: requests keep waiting while Redis answers any of them. If it has answered none
+ * for too long, all of them give up.
  */
 export class TooLateError extends Error {
   override readonly name = 'TooLateError';
@@ -9,7 +9,7 @@ export class TooLateError extends Error {
 export class Progress {
   private answeredAt = -Infinity;
 
-  /** For a request that begins now: `wait` applies to each of its commands. */
+  /** Begins a request; call `wait` for each of its commands. */
   begin(quietMs: number): { wait<T>(answer: Promise<T>): Promise<T> } {
     const since = performance.now();
     return { wait: (answer) => this.wait(answer, since, quietMs) };
@@ -18,23 +18,23 @@ export class Progress {
   /** Resolves with the answer, unless Redis has answered no request for `quietMs`. @throws TooLateError */
   private async wait<T>(answer: Promise<T>, since: number, quietMs: number): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
-    let settled = false;
+    let isOver = false;
     const late = new Promise<never>((_, reject) => {
-      const look = (): void => {
-        if (settled) return;
+      const check = (): void => {
+        if (isOver) return;
         const left = Math.max(since, this.answeredAt) + quietMs - performance.now();
-        // If this process itself was busy, answers may wait to be read: read them first.
-        if (left > 0) timer = setTimeout(() => setImmediate(look), left);
+        // If this process was busy, replies may wait to be read: read them before giving up.
+        if (left > 0) timer = setTimeout(() => setImmediate(check), left);
         else reject(new TooLateError(`Redis has answered no request for ${quietMs} ms`));
       };
-      look();
+      check();
     });
     try {
       const result = await Promise.race([answer, late]);
       this.answeredAt = performance.now();
       return result;
     } finally {
-      settled = true;
+      isOver = true;
       clearTimeout(timer);
     }
   }

@@ -28,7 +28,7 @@ afterEach(async () => {
   await redis.config('SET', 'maxmemory', '0');
 });
 
-/** A budget that has read how full Redis is. */
+/** Makes a budget that has read the memory of Redis. */
 async function begin(limits: Partial<StorageLimits> = {}, over = redis): Promise<void> {
   memory?.stop();
   const mailboxes = Array.from({ length: SHARDS }, (_, shard) => keys.mailbox(shard));
@@ -48,7 +48,7 @@ function refusalOf(payer: string): string | undefined {
   return budget.chargeOf(payer, 0).refuse;
 }
 
-describe('StorageBudget: limits of bytes', () => {
+describe('StorageBudget', () => {
   it('uses the settings, or computes the limit from the maxmemory of Redis, or has a fixed one without it', async () => {
     await begin();
     expect([budget.shardBytes, budget.accountBytes]).toEqual([SHARD_OUTBOX_BYTES, SHARD_OUTBOX_BYTES / 2]);
@@ -63,7 +63,7 @@ describe('StorageBudget: limits of bytes', () => {
 
   it('refuses messages of every payer while Redis is above the memory mark', async () => {
     await begin({ highWater: { bytes: 1_048_576 } });
-    // An empty Redis does not take so much.
+    // An empty Redis uses less than this mark.
     await redis.set('foreign', 'x'.repeat(1_048_576));
     await begin({ highWater: { bytes: 1_048_576 } });
     expect(budget.chargeOf('key:1', 0)).toEqual({ payer: 'key:1', refuse: 'storage-full' });
@@ -71,7 +71,7 @@ describe('StorageBudget: limits of bytes', () => {
   });
 });
 
-describe('StorageBudget: sums of payers', () => {
+describe('StorageBudget', () => {
   it('refuses a payer while its last sum has reached its part of all shards', async () => {
     await begin({ accountBytes: 1000 });
     await holds('key:1', 600, 400);
@@ -79,7 +79,7 @@ describe('StorageBudget: sums of payers', () => {
     expect([refusalOf('key:1'), refusalOf('key:2')]).toEqual([undefined, undefined]);
     await budget.sum();
     expect([refusalOf('key:1'), refusalOf('key:2')]).toEqual(['account-full', undefined]);
-    // It is followed although it sends no more.
+    // It is added up again although it sends nothing more.
     await budget.sum();
     await holds('key:1', 600, 399);
     await budget.sum();

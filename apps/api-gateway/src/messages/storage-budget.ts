@@ -1,7 +1,7 @@
 /**
- * Limits what new messages may take in Redis: none are stored above the memory mark, and one account or key (the payer) may
- * use only a part of all shards. Both are read once a second, so a check costs no round trip, and a payer can exceed its part
- * by what all gateways accept from it in a second or two.
+ * Limits the memory of Redis that messages use: none are stored above MEMORY_HIGH_WATER, and one account or key (the payer) may
+ * use only a part of all shards. Both are read once a second. So a check costs no round trip, and a payer can exceed its part by
+ * what all gateways accept from it in a second or two.
  */
 import {
   counter,
@@ -15,22 +15,22 @@ import {
 import { SHARD_OUTBOX_BYTES, bytesOfPayers, type Charge, type RegistryKeys } from '@app/registry';
 
 const SUM_EVERY_MS = 1000;
-/** Payers whose sums are followed, and payers per command. */
-const FOLLOWED = 10_000;
-const ASKED_AT_ONCE = 500;
-/** Of Redis' `maxmemory`, what all unfinished messages may take together. */
+/** Most payers whose bytes are added up, and payers per command. */
+const MAX_PAYERS = 10_000;
+const PAYERS_AT_ONCE = 500;
+/** Part of the `maxmemory` of Redis that all unfinished messages may take. */
 const OUTBOXES_SHARE = 0.4;
-/** Of all shards, what one payer may take. */
+/** Part of all shards that one payer may take. */
 const PAYER_SHARE = 0.25;
 
-const unsummed = counter('account_sums_failed', 'Times the bytes of accounts and keys could not be added up.');
+const failedSums = counter('account_sums_failed', 'Times the bytes of accounts and keys could not be added up.');
 
 export interface StorageLimits {
   shardCount: number;
   highWater: MemoryMark;
-  /** Unset: computed from Redis' `maxmemory`. */
+  /** Undefined: computed from the `maxmemory` of Redis. */
   shardBytes: number | undefined;
-  /** Unset: a quarter of all shards'. */
+  /** Undefined: a quarter of all shards. */
   accountBytes: number | undefined;
 }
 
@@ -69,7 +69,7 @@ export class StorageBudget {
     await this.summing;
   }
 
-  /** Most bytes of one shard's unfinished messages. */
+  /** Most bytes of the unfinished messages of one shard. */
   get shardBytes(): number {
     const { shardBytes, shardCount } = this.limits;
     if (shardBytes !== undefined) return shardBytes;
@@ -77,23 +77,23 @@ export class StorageBudget {
     return maxBytes === undefined ? SHARD_OUTBOX_BYTES : Math.floor((OUTBOXES_SHARE * maxBytes) / shardCount);
   }
 
-  /** Most bytes of one account's or key's unfinished messages. */
+  /** Most bytes of the unfinished messages of one account or key. */
   get accountBytes(): number {
     const { accountBytes, shardCount } = this.limits;
     return accountBytes ?? Math.floor(PAYER_SHARE * this.shardBytes * shardCount);
   }
 
   chargeOf(payer: string, shard: number): Charge {
-    if (this.active.size < FOLLOWED) this.active.add(payer);
+    if (this.active.size < MAX_PAYERS) this.active.add(payer);
     if (this.memory.isAbove(this.limits.highWater, shard)) return { payer, refuse: 'storage-full' };
     return { payer, refuse: this.full.has(payer) ? 'account-full' : undefined };
   }
 
-  /** Adds up the bytes of payers that have sent something or are full. Never rejects: no caller handles it. */
+  /** Adds up the bytes of the payers that have sent messages or are full. Never rejects, since no caller handles it. */
   sum(): Promise<void> {
     this.summing ??= this.sumActive()
       .catch((error: unknown) => {
-        unsummed.inc();
+        failedSums.inc();
         const level = isRedisError(error) ? 'debug' : 'error';
         this.logger[level]({ err: error }, 'the bytes of accounts could not be added up; next try in a second');
       })
@@ -105,21 +105,21 @@ export class StorageBudget {
     const payers = [...this.active];
     this.active = new Set();
     const full = new Set<string>();
-    let missing: Error | undefined;
-    for (let from = 0; from < payers.length; from += ASKED_AT_ONCE) {
-      const part = payers.slice(from, from + ASKED_AT_ONCE);
+    let firstFailure: Error | undefined;
+    for (let from = 0; from < payers.length; from += PAYERS_AT_ONCE) {
+      const part = payers.slice(from, from + PAYERS_AT_ONCE);
       const { sums, failure } = await bytesOfPayers(this.redis, this.keys, this.limits.shardCount, part);
-      missing ??= failure;
+      firstFailure ??= failure;
       for (const [i, payer] of part.entries()) {
-        // A payer that was full may still be so on shards that could not be read, as when a master of a Redis Cluster is away.
+        // A payer that was full may still be full on the shards that could not be read.
         const isKept = failure !== undefined && this.full.has(payer);
         if (isKept || (sums[i] ?? 0) >= this.accountBytes) full.add(payer);
         if (failure !== undefined) this.active.add(payer);
       }
     }
-    // A full payer is followed until it is not full any more, even if it stops sending.
+    // Keep adding up a full payer until it is no longer full, even if it sends nothing.
     for (const payer of full) this.active.add(payer);
     this.full = full;
-    if (missing !== undefined) throw missing;
+    if (firstFailure !== undefined) throw firstFailure;
   }
 }

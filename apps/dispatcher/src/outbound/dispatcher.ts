@@ -7,7 +7,7 @@ import { GIVE_UP_MS, LOCK_MS, LOCK_RENEWAL_MS, STALLED_CHECK_MS } from './outbou
 
 const failed = counter('drains_failed', 'Drain runs that ended with an error.');
 
-/** How often a stalled job is run again before it is dropped; the shard's housekeeping then wakes the shard again. */
+/** How often a stalled job is run again before it is dropped; then housekeeping wakes the shard again. */
 const MAX_STALLED = 100;
 
 export class Dispatcher {
@@ -16,7 +16,7 @@ export class Dispatcher {
   private readonly stopping = sharedAbort();
 
   constructor(
-    /** A connection of its own, since it is blocked. */
+    /** Not shared: BullMQ blocks it. */
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
     private readonly runs: DrainParts,
@@ -37,13 +37,13 @@ export class Dispatcher {
       {
         connection: redis,
         prefix: keys.queuePrefix,
-        // No shard waits for another one.
+        // As many jobs as shards: no shard waits for another one.
         concurrency: shardCount,
         lockDuration: LOCK_MS,
         lockRenewTime: LOCK_RENEWAL_MS,
         stalledInterval: STALLED_CHECK_MS,
         maxStalledCount: MAX_STALLED,
-        // After an error of Redis; the default is 15 s.
+        // Pause after an error of Redis; the default is 15 s.
         runRetryDelay: 1000,
         removeOnComplete: { count: 0 },
         removeOnFail: { count: 0 },
@@ -51,7 +51,7 @@ export class Dispatcher {
     );
     this.worker.on('error', (error) => this.logger.warn({ err: error }, 'worker error'));
     this.worker.on('completed', ({ data }, end) => {
-      // Superseded by another run, or Redis lost the last writes of this run: then no other run would follow.
+      // Also if superseded: Redis may have lost its last writes, and then no other run would follow.
       if (end !== 'idle') this.wakeAgain(data.shard);
     });
     this.worker.on('failed', (job, error) => {
@@ -61,7 +61,7 @@ export class Dispatcher {
     await this.worker.waitUntilReady();
   }
 
-  /** Takes no new jobs, and gives up runs that wait for the broker: at once if it is away, else after `GIVE_UP_MS`. */
+  /** Takes no new jobs, and interrupts runs that wait for the broker: at once if it is away, otherwise after `GIVE_UP_MS`. */
   async stop(): Promise<void> {
     await this.worker?.pause(true);
     const closed = this.worker?.close();
@@ -75,8 +75,8 @@ export class Dispatcher {
   }
 
   /**
-   * Queues the shard again, for any dispatcher. Only after `completed`: BullMQ hands a finishing worker the next job in the
-   * same script, so queuing from inside the job would starve other dispatchers.
+   * Queues the shard again, for any dispatcher. Call it only after `completed`: BullMQ gives a finishing worker the next job in
+   * the same script, so queuing from inside the job would starve other dispatchers.
    */
   private wakeAgain(shard: number): void {
     const waking = this.wakeUps

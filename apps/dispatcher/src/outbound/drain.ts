@@ -1,10 +1,10 @@
 /**
- * A drain run of a shard: connections that wait are taken, the head of each outbox is claimed and published, and what the
- * broker made of it is settled together with the claim of the next message. Of each connection one publish is in flight at
- * a time; one that is interrupted leaves its message to the next run, which publishes it again. What comes back while a
- * step is under way goes with the next step: the more there is to do, the more goes at once.
- * While Redis is away a run waits: it does not fail for what others will have to wait for as well. While this process has
- * no connection to the broker it claims nothing, so that other dispatchers can; what it had claimed goes back.
+ * A drain run of a shard: it takes ready connections, claims and publishes the head of each outbox, and completes the published
+ * message in the same step that claims the next one. Each connection has one publish in flight at a time. An interrupted publish
+ * leaves its message to the next run, which publishes it again. Outcomes that arrive during a step are completed by the next step,
+ * so steps become larger under load.
+ * While Redis is away, a run waits. While this process has no connection to the broker, it claims nothing, so that other
+ * dispatchers can; messages that it has claimed are put back.
  */
 import type { Publisher, PublishOutcome } from '@app/broker';
 import { backoffMs, counter, gauge, isRedisError, pause, secondsHistogram, type Logger, valuesOf } from '@app/platform';
@@ -27,13 +27,13 @@ const draining = gauge('connections_draining', 'Connections with a message that 
 const OUTCOMES = valuesOf<Settlement['outcome']>({ sent: true, unheard: true, retry: true, late: true, failed: true });
 const settled = counter('messages_settled', 'Publishes of messages, by outcome.', { outcome: OUTCOMES });
 const publishTime = secondsHistogram('publish_duration', 'Time from PUBLISH to PUBACK.');
-const unreadable = counter('unreadable_messages', 'Stored messages that could not be read, and failed.');
+const unreadable = counter('unreadable_messages', 'Stored messages that could not be read and have failed.');
 const sentAfter = secondsHistogram(
   'message_sent_after',
   'Time from the acceptance of a message to the PUBACK of its publish.',
 );
 
-/** Waits between tries of a Redis that refuses; one that is away is waited for by the connection itself. */
+/** Pauses between tries if Redis refuses a command; if Redis is away, the connection waits. */
 const REFUSED_MS = { first: 100, most: 5000 };
 
 /** `interrupted`: there is still work. */
@@ -49,9 +49,9 @@ export interface DrainParts {
 
 export class DrainRun {
   private name: string | undefined;
-  /** Connections that Redis knows to be ours: being published, or about to be settled. */
+  /** Connections that this run has claimed in Redis: being published, or about to be completed. */
   private claimed = 0;
-  /** Permits that we have. */
+  /** Permits that this run has. */
   private held = 0;
   private publishing = 0;
   private settlements: Settlement[] = [];
@@ -74,7 +74,7 @@ export class DrainRun {
           if (this.publishing > 0) {
             if ((await this.untilReturned()) || !(await this.untilTurn())) continue;
           } else {
-            const end = await this.untilSlot();
+            const end = await this.untilPermit();
             if (end !== undefined) return end;
           }
         }
@@ -91,7 +91,7 @@ export class DrainRun {
     return this.signal.aborted || performance.now() > this.endsAt || !this.parts.publisher.connected;
   }
 
-  /** Whether something has come back; false if it takes long. */
+  /** Waits until a publish has an outcome. @returns false after `LATE_MS` */
   private async untilReturned(): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
     const came = await new Promise<boolean>((resolve) => {
@@ -105,7 +105,7 @@ export class DrainRun {
     return came;
   }
 
-  /** With a publish that takes long, a run waits for a permit to serve other connections. False if it must not. */
+  /** While a publish takes long, a run waits for a permit to serve other connections. @returns false if it must not */
   private async untilTurn(): Promise<boolean> {
     if (this.isSuperseded || this.hasToEnd()) return false;
     const back = new AbortController();
@@ -117,18 +117,18 @@ export class DrainRun {
     return true;
   }
 
-  /** With nothing under way, a run needs a permit to go on. @returns why it ends, if it does */
-  private async untilSlot(): Promise<RunEnd | undefined> {
+  /** With no publish in flight, a run needs a permit to continue. @returns why it ends, if it does */
+  private async untilPermit(): Promise<RunEnd | undefined> {
     if (this.isSuperseded) return 'superseded';
     const { semaphore } = this.parts;
-    // Queued again it waits for its permit before it begins.
+    // If it is queued again, it waits for its permit before it begins.
     if (this.name !== undefined && (this.hasToEnd() || semaphore.available === 0)) return 'interrupted';
     if (!(await semaphore.acquireOne(this.signal))) return 'interrupted';
     this.held++;
     return undefined;
   }
 
-  /** Settles what has come back, and publishes what is claimed. @returns undefined if it was given up */
+  /** Completes the outcomes that have arrived, and publishes what it claims. @returns undefined if the run is interrupted */
   private async step(): Promise<DrainStep['kind'] | undefined> {
     const settlements = this.settlements;
     this.settlements = [];
@@ -180,7 +180,7 @@ export class DrainRun {
     else if (more < 0) this.parts.semaphore.release(-more);
   }
 
-  /** A step that is not answered soon keeps no permits from other shards, whose Redis may be another one. */
+  /** If Redis does not answer soon, the run gives its permits to other shards, whose Redis may be another one. */
   private async ask(state: DrainState): Promise<DrainStep | undefined> {
     const timer = setTimeout(() => {
       this.isUnanswered = true;
@@ -203,7 +203,10 @@ export class DrainRun {
         if (!isRedisError(error)) throw error;
         if (this.signal.aborted) return undefined;
         const waitMs = backoffMs(tries, REFUSED_MS.first, REFUSED_MS.most);
-        logger.warn({ err: error, shard: this.shard, wait_ms: waitMs }, 'Redis refused; trying again');
+        logger.warn(
+          { err: error, shard: this.shard, wait_ms: waitMs },
+          'Redis refused a step of a drain run; trying again',
+        );
         await pause(waitMs, this.signal);
       }
     }
@@ -216,7 +219,7 @@ export class DrainRun {
     stopTimer();
     this.publishing--;
     if (this.isUnanswered) this.hold(this.publishing);
-    // An aborted one stays claimed, for the next run.
+    // An aborted publish leaves its message claimed, for the next run.
     if (outcome.kind !== 'aborted') {
       const settlement = settle(message, outcome, this.parts.publisher.connected);
       this.settlements.push(settlement);
@@ -234,21 +237,24 @@ export class DrainRun {
       topic = outTopic.topicOf(clientId);
       text = encodeMessage(messageId, directive, payloadJson, new Date());
     } catch (error) {
-      return { kind: 'refused', forGood: true, details: `it cannot be encoded: ${String(error)}` };
+      return { kind: 'refused', forGood: true, details: `the message cannot be encoded: ${String(error)}` };
     }
     const expiresAt = claimedAt + leftMs;
     const writeBy = Math.min(claimedAt + CLAIM_MS, expiresAt);
     try {
       return await publisher.publish(topic, text, { expiresAt, writeBy, signal: this.signal });
     } catch (error) {
-      // It must not keep the others of the shard from going on.
+      // An unexpected error of one publish must not end the run of the shard.
       return { kind: 'refused', forGood: false, details: String(error) };
     }
   }
 
   private reportUnreadable(count: number): void {
     unreadable.inc(count);
-    this.parts.logger.error({ shard: this.shard, count }, 'stored messages cannot be read; they are dead letters now');
+    this.parts.logger.error(
+      { shard: this.shard, count },
+      'these stored messages cannot be read: they have failed and are kept as dead letters',
+    );
   }
 
   private report(message: ClaimedMessage, settlement: Settlement): void {
@@ -266,7 +272,7 @@ export class DrainRun {
   }
 }
 
-/** What a publish's outcome means for the message; `connected`: whether the next claim could be written now. Pure. */
+/** What the outcome of a publish means for the message. `connected`: whether the next claim could be published now. */
 export function settle(
   { clientId, messageId, attempt }: ClaimedMessage,
   outcome: Exclude<PublishOutcome, { kind: 'aborted' }>,

@@ -1,6 +1,6 @@
 /**
- * In: wake-ups of shards with ready connections. Out: their messages, claimed, published and settled.
- * Invariants: of each connection one publish is in flight at a time, in the order of acceptance; what is interrupted is
+ * In: wake-ups of shards with ready connections. Out: their messages, claimed, published and completed.
+ * Invariants: each connection has one publish in flight at a time, in the order of acceptance; an interrupted message is
  * published again by the next run; without a connection to the broker nothing is claimed.
  */
 import { Module } from '@nestjs/common';
@@ -11,7 +11,7 @@ import { Dispatcher } from './dispatcher.js';
 import type { OutboundSettings } from './outbound.settings.js';
 import { Semaphore } from './semaphore.js';
 
-/** BullMQ blocks it while it waits for wake-ups. */
+/** BullMQ uses it for blocking reads of wake-ups. */
 export const WORKER_REDIS: NamedConnection = {
   token: Symbol('WORKER_REDIS'),
   name: 'dispatcher-worker',

@@ -1,4 +1,4 @@
-/** Settings of what is published to clients. */
+/** Settings of the messages that are published to clients. */
 import { brokerSettings } from '@app/broker';
 import { integer, parsed, section, type CommonSettings } from '@app/platform';
 import { DEFAULT_OUT_TOPIC, TopicTemplate } from '@app/protocol';

@@ -1,18 +1,18 @@
-/** Permits to publish for a connection, shared by the drain runs of a dispatcher: so many connections publish at a time. */
+/** Permits to publish for a connection, shared by the drain runs of a dispatcher. They bound the publishes in flight. */
 export class Semaphore {
   private readonly waiting = new Set<() => void>();
 
   constructor(private permits: number) {}
 
   /**
-   * How many permits a run may take without waiting: none while others wait for one. The number of permits may be negative
-   * for a while, when a run takes over what a dead one had or its claim is answered late.
+   * How many permits a run may take without waiting: none while others wait for one. The number of permits is negative for a
+   * while if a run takes over the claims of a dead one, or its claim is answered late.
    */
   get available(): number {
     return this.waiting.size === 0 ? Math.max(0, this.permits) : 0;
   }
 
-  /** Takes permits without waiting, also more than there are. */
+  /** Takes permits without waiting, even if there are not enough. */
   acquire(count: number): void {
     this.permits -= count;
   }
@@ -26,7 +26,7 @@ export class Semaphore {
     }
   }
 
-  /** Waits for a permit, first come first served. @returns false if the signal is aborted first */
+  /** Waits for a permit, in the order of the calls. @returns false if the signal is aborted first */
   async acquireOne(signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return false;
     if (this.available > 0) {
@@ -35,15 +35,15 @@ export class Semaphore {
     }
     return new Promise((resolve) => {
       const abort = (): void => {
-        this.waiting.delete(go);
+        this.waiting.delete(grant);
         resolve(false);
       };
-      const go = (): void => {
+      const grant = (): void => {
         signal.removeEventListener('abort', abort);
         this.permits--;
         resolve(true);
       };
-      this.waiting.add(go);
+      this.waiting.add(grant);
       signal.addEventListener('abort', abort, { once: true });
     });
   }

@@ -1,4 +1,4 @@
-/** `sweep` and `cluster`. */
+/** The commands `sweep` and `cluster`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CloudConnector } from '../cloud-connector.js';
 import { ProblemError } from '../errors.js';

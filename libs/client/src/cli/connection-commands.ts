@@ -1,4 +1,4 @@
-/** `connections` and `disconnect`. */
+/** The commands `connections` and `disconnect`. */
 import type { ConnectionsQuery } from '../cloud-connector.js';
 import type { Connection } from '../generated/types.gen.js';
 import type { ParsedArgs } from './command-line.js';
@@ -47,7 +47,7 @@ function rowOf(connection: Connection): string[] {
   return [client_id, type, state, since ?? '', `${held}`, typeof facts['fqdn'] === 'string' ? facts['fqdn'] : ''];
 }
 
-/** The query for all --fact options. @throws UsageError, also for an unknown fact: to ignore it would find too much */
+/** The query of all --fact options. @throws UsageError, also for an unknown fact: ignoring it would list too much */
 function facts(args: ParsedArgs): ConnectionsQuery {
   const query: ConnectionsQuery = {};
   for (const option of args.texts('fact')) {

@@ -1,4 +1,4 @@
-/** What a command gets to work with. */
+/** What a command works with. */
 import type { CloudConnector } from '../cloud-connector.js';
 import type { ParsedArgs } from './command-line.js';
 import type { Output } from './output.js';
@@ -7,7 +7,7 @@ export interface Context {
   connector: CloudConnector;
   args: ParsedArgs;
   out: Output;
-  /** Aborted by Ctrl-C; ends a command that runs until then. */
+  /** Aborted by Ctrl-C. */
   interrupted: AbortSignal;
 }
 

@@ -29,7 +29,7 @@ export function failureOf(error: unknown): Failure {
     const remedy = 'Is the gateway running there? Set --url or CLOUD_CONNECTOR_URL to its address.';
     return { exit: EXIT.refused, text: `${printable(error.message)}\n${remedy}` };
   }
-  // A RangeError is the refusal of the client to send a wrong id or token.
+  // The client throws a RangeError for an invalid id or token.
   if (error instanceof UsageError || error instanceof RangeError) {
     return { exit: EXIT.usage, text: `${printable(error.message)}\nSee: cloud-connector help` };
   }
@@ -43,7 +43,7 @@ function refusal(error: ProblemError): string {
   );
   const trace = error.requestId === '' ? [] : [`Request ${error.requestId} in the logs of the gateway.`];
   const lines = [`Refused (${error.status} ${error.kind}): ${error.detail}`, ...wrong, ...remedy(error), ...trace];
-  // A line break in a text of others is escaped, so each line begins with our own words.
+  // Line breaks in texts of the service are escaped, so that each line begins with a text of this tool.
   return lines.map(printable).join('\n');
 }
 

@@ -9,14 +9,14 @@ if (trouble !== undefined) {
 }
 
 const interrupt = new AbortController();
-// Ctrl-C closes the event stream of `watch` in order, and ends any other command at once.
+// Ctrl-C closes the event stream of `watch`, and ends any other command at once.
 process.once('SIGINT', () => {
   interrupt.abort();
   process.exitCode = 130;
   if (process.argv[2] !== 'watch') process.exit();
 });
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // The reader of the pipe has closed it: it wants no more.
+  // The reader of the pipe has closed it.
   if (error.code === 'EPIPE') process.exit();
   throw error;
 });

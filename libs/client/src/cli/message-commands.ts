@@ -1,4 +1,4 @@
-/** `send` and `watch`. */
+/** The commands `send` and `watch`. */
 import { isFinal, type CloudConnector } from '../cloud-connector.js';
 import type { ConnectorEvent, EventType } from '../events.js';
 import type { Message } from '../generated/types.gen.js';

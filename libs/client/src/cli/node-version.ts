@@ -1,4 +1,4 @@
-/** @returns the message for the operator if this Node is not one of `engines` in package.json */
+/** @returns a message for the operator if this Node is not one of `engines` in package.json */
 export function nodeTrouble(version = process.versions.node): string | undefined {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19)) return undefined;

@@ -1,4 +1,4 @@
-/** Results go to stdout, everything else to stderr. Everything is made printable first. */
+/** Writes results to stdout and everything else to stderr. Control characters are escaped first. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { jsonLine, printable } from './printable.js';
@@ -8,7 +8,7 @@ export class Output {
   constructor(
     private readonly stdout: Writable & { columns?: number; isTTY?: boolean },
     private readonly stderr: Writable,
-    /** One JSON object a line, rather than text for people. */
+    /** Whether to write one JSON object per line instead of text for people. */
     readonly json: boolean,
   ) {}
 
@@ -31,7 +31,7 @@ export class Output {
     for (const line of text.split('\n')) await this.write(this.stderr, printable(line));
   }
 
-  /** Waits for a slow reader, so that unread output does not pile up in memory. */
+  /** Waits for a slow reader, so that unread output does not fill the memory. */
   private async write(stream: Writable, line: string): Promise<void> {
     if (!stream.write(`${line}\n`)) await once(stream, 'drain');
   }

@@ -1,4 +1,4 @@
-/** Characters that control a terminal, or hide or reorder text. Texts of others are shown with escapes in their place. */
+/** Characters that control a terminal, or hide or reorder text. Texts of clients and the service are shown with escapes instead. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** One line of text for people. */
@@ -6,7 +6,7 @@ export function printable(text: string): string {
   return text.replace(UNSAFE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
-/** One line of JSON; the escapes are JSON's own, so the value is the same. */
+/** One line of JSON. The escapes are those of JSON, so the value is the same. */
 export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(UNSAFE, (char) =>
     Array.from({ length: char.length }, (_, i) => `\\u${char.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),

@@ -1,4 +1,4 @@
-/** The tool against an HTTP server of the test: what it refuses without a call, and how it shows refusals and hostile texts. */
+/** The tool and an HTTP server of the test: what it refuses without a call, and how it shows refusals and hostile texts. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -69,13 +69,13 @@ describe('cloud-connector', () => {
     expect((await cli(['send', '--help'])).out).toContain('cloud-connector send CLIENT_ID');
   });
 
-  it('says that the gateway cannot be reached, and what to set', async () => {
+  it('names the cause and the remedy if the gateway cannot be reached', async () => {
     const { exit, err } = await cli(['cluster', '--url', 'http://127.0.0.1:2']);
     expect(exit).toBe(3);
     expect(err).toMatch(/cannot be reached: .*ECONNREFUSED[^]*CLOUD_CONNECTOR_URL/);
   });
 
-  it('prints why the gateway refused and what to do, and escapes line breaks in texts of the gateway', async () => {
+  it('prints the cause and the remedy of a refusal, and escapes line breaks in texts of the gateway', async () => {
     const problem = { type: 'urn:cloud-connector:problem:unauthenticated', title: 'No', status: 401, request_id: 'r1' };
     answer = (response) =>
       response
@@ -103,7 +103,7 @@ describe('cloud-connector', () => {
     expect(JSON.parse(scripted.out)).toMatchObject({ facts: { fqdn: '\u001b]0;x\u0007\u202e' } });
   });
 
-  it('puts every --fact into the query', async () => {
+  it('adds every --fact to the query', async () => {
     let asked = '';
     answer = (response, request) => {
       asked = request.url ?? '';
@@ -113,7 +113,7 @@ describe('cloud-connector', () => {
     expect(Object.fromEntries(new URL(asked, url).searchParams)).toMatchObject({ fqdn: 'a=b', machine_id: 'm' });
   });
 
-  it('prints the refused_until of the answer, and nothing if the answer has no body', async () => {
+  it('prints the refused_until of the response, if the response has a body', async () => {
     const until = '2030-01-01T00:00:00.000Z';
     answer = (response) => response.writeHead(202).end(JSON.stringify({ client_id: 'a', refused_until: until }));
     expect((await cli(['disconnect', 'a', '--reconnect-after', 'PT2S'])).out).toBe(

@@ -1,55 +1,14 @@
-/** Translates a request into the message that is stored, and a refusal of the registry into a problem. */
-import type { NewMessage } from '@app/registry';
+/** The problem for a message that was not accepted. */
 import { Problem, unknownConnection } from '../http/problem.js';
 import type { SendOutcome } from './message-sender.js';
-import type { SendMessageBody } from './message.dto.js';
 import type { MessagesSettings } from './messages.settings.js';
-import { PayloadText } from './payload-text.js';
 
-type Limits = Pick<
-  MessagesSettings,
-  'MAX_PAYLOAD_BYTES' | 'MAX_PAYLOAD_DEPTH' | 'OUTBOX_LIMIT' | 'OUTBOX_BYTES' | 'SHARD_OUTBOX_LIMIT'
->;
+type OutboxLimits = Pick<MessagesSettings, 'OUTBOX_LIMIT' | 'OUTBOX_BYTES' | 'SHARD_OUTBOX_LIMIT'>;
 
-/** @throws Problem if the payload is too large or nests too deeply */
-export function toNewMessage(
-  clientId: string,
-  body: SendMessageBody,
-  { idempotencyKey, requestId }: Pick<NewMessage, 'idempotencyKey' | 'requestId'>,
-  limits: Limits,
-): NewMessage {
-  return {
-    clientId,
-    directive: body.directive,
-    payloadJson: payloadOf(body, limits),
-    ttlMs: body.ttl_seconds * 1000,
-    whenOffline: body.when_offline,
-    idempotencyKey,
-    requestId,
-  };
-}
-
-/** `payload` is `PayloadText` if the body came through `readMessage` or `readBatch`, as all bodies of requests do. */
-function payloadOf({ payload }: SendMessageBody, limits: Limits): string | undefined {
-  if (payload === undefined) return undefined;
-  if (!(payload instanceof PayloadText))
-    throw new Error('the payload lost its text: read the body with readMessage or readBatch');
-  const { MAX_PAYLOAD_BYTES: maxBytes, MAX_PAYLOAD_DEPTH: maxDepth } = limits;
-  if (payload.depth > maxDepth) {
-    const detail = `nests more than ${maxDepth} deep`;
-    throw new Problem('invalid', `/payload: ${detail}`, { errors: [{ pointer: '/payload', detail }] });
-  }
-  if (Buffer.byteLength(payload.text) > maxBytes) {
-    throw new Problem('too-large', `the payload is larger than ${maxBytes} bytes`);
-  }
-  return payload.text;
-}
-
-/** Why a message was not accepted. */
 export function refusal(
   clientId: string,
   outcome: Exclude<SendOutcome, { kind: 'accepted' }>,
-  { OUTBOX_LIMIT, OUTBOX_BYTES, SHARD_OUTBOX_LIMIT }: Limits,
+  { OUTBOX_LIMIT, OUTBOX_BYTES, SHARD_OUTBOX_LIMIT }: OutboxLimits,
 ): Problem {
   switch (outcome.kind) {
     case 'unknown':
