@@ -9,7 +9,7 @@ export class Operations {
   /**
    * Members, shards and lanes.
    *
-   * Which ingesters are members, which of them owns each shard and lane, and how many entries wait for them.
+   * The ingesters that are members, the owner of each shard and lane, and how many entries wait in each mailbox.
    */
   getCluster(
     options?: CallOptions,
@@ -21,7 +21,7 @@ export class Operations {
   /**
    * Compare the whole registry with the broker.
    *
-   * Reads everything that the broker retains for clients, and corrects the registry if it differs. One sweep runs at a time: if one runs already, another follows it.
+   * Reads everything that the broker retains for clients, and corrects the registry if it differs. One sweep runs at a time: if one is running, another one follows.
    *
    * @returns undefined if the gateway is of version 0.1.0
    */
@@ -58,9 +58,9 @@ export class Operations {
   }
 
   /**
-   * What could not be processed.
+   * Dead letters.
    *
-   * Messages of clients that became dead letters, with the reason: the newest 1,000 or so of each shard.
+   * Messages of clients that could not be processed, with the reason: about the newest 1,000 of each shard.
    */
   listDeadLetters(
     query: NonNullable<Api.ListDeadLettersData['query']> = {},
@@ -73,7 +73,7 @@ export class Operations {
   /**
    * List connections.
    *
-   * By state, type and exact facts, a page at a time. A page may be short of its limit and still have a next one, when facts are large: it is made of about 2 MiB.
+   * By state, type and exact facts, page by page. If facts are large, a page has fewer items than its limit, about 2 MiB of them, and a next page may follow.
    */
   listConnections(
     query: NonNullable<Api.ListConnectionsData['query']> = {},
@@ -116,7 +116,7 @@ export class Operations {
   }
 
   /**
-   * Force a client off.
+   * Disconnect a client.
    *
    * Tells the client to disconnect and refuses its handshakes until `reconnect_after`. The connection's state changes when the client is gone.
    *
@@ -145,7 +145,7 @@ export class Operations {
   }
 
   /**
-   * Let a refused client in again.
+   * Accept a refused client again.
    */
   liftRefusal(
     clientId: string,
@@ -158,7 +158,7 @@ export class Operations {
   /**
    * Send a message to a client.
    *
-   * Accepted messages are never lost while Redis keeps its data, go out in the order of their acceptance, and are published at least once: the client drops repeats by `message_id`.
+   * Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, and are published at least once: the client drops repeats by `message_id`.
    */
   sendMessage(
     clientId: string,
@@ -172,7 +172,7 @@ export class Operations {
   /**
    * The messages of a client, the newest first.
    *
-   * All that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, or with long histories, a page may be short of its limit and still have a next one.
+   * All messages that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, or with long histories, a page may have fewer items than its limit, and a next page may follow.
    */
   listMessages(
     clientId: string,
@@ -186,7 +186,7 @@ export class Operations {
   /**
    * Send up to 1,000 messages.
    *
-   * Each is accepted or refused on its own, as if it had been sent alone; messages of one client are accepted in their order. The response is 200 even if items were refused.
+   * Each message is accepted or refused individually; the messages of one client are accepted in order. The response is 200 even if messages were refused.
    */
   async sendMessages(
     messages: Api.SendMessagesData['body']['messages'],
@@ -197,7 +197,7 @@ export class Operations {
   }
 
   /**
-   * What became of a message.
+   * The status of a message.
    */
   readMessage(
     messageId: string,
@@ -208,7 +208,7 @@ export class Operations {
   }
 
   /**
-   * Withdraw a message that is queued or held.
+   * Cancel a message that is queued or held.
    */
   cancelMessage(
     messageId: string,

@@ -18,11 +18,11 @@ export type ClusterMember = {
     name: string;
     since: string;
     /**
-     * It is stopping and gives back what it holds.
+     * It is stopping and releases its shards and lanes.
      */
     draining: boolean;
     /**
-     * Whether it can do its work: `troubled` if it cannot reach the broker, or could not a moment ago; `unfit` if that lasts and another member is fit, which then gets its shards and lanes.
+     * Whether it can work: `troubled` if it cannot reach the broker, or could not a moment ago; `unfit` if that lasts and another member is fit, which then takes over its shards and lanes.
      */
     fitness: 'fit' | 'troubled' | 'unfit';
     /**
@@ -38,7 +38,7 @@ export type ClusterMember = {
 export type ClusterShard = {
     shard: number;
     /**
-     * The member that owns it; null if no member does now.
+     * The member that owns it; null if no member does.
      */
     owner: string | null;
     /**
@@ -50,7 +50,7 @@ export type ClusterShard = {
      */
     mailbox_depth: number;
     /**
-     * How long the oldest of them has been waiting, in milliseconds.
+     * How long the oldest entry has been waiting, in milliseconds.
      */
     mailbox_lag_ms: number;
 };
@@ -58,7 +58,7 @@ export type ClusterShard = {
 export type ClusterLane = {
     lane: number;
     /**
-     * The member that owns it; null if no member does now.
+     * The member that owns it; null if no member does.
      */
     owner: string | null;
     /**
@@ -82,7 +82,7 @@ export type RequestedSweep = {
 export type Sweep = {
     sweep_id: string;
     /**
-     * Why it was begun.
+     * Why it was started.
      */
     trigger: string;
     state: 'running' | 'ended';
@@ -93,7 +93,7 @@ export type Sweep = {
     started_at: string;
     ended_at: string | null;
     /**
-     * Whether the broker sent all it retains; null while it is being read.
+     * Whether the broker sent everything that it retains; null while it is being read.
      */
     complete: boolean | null;
     /**
@@ -106,7 +106,7 @@ export type Sweep = {
      */
     differing: number;
     /**
-     * Clients online in the registry that were not seen; each is verified on its own.
+     * Clients that are online in the registry and for which nothing was read; each is verified individually.
      */
     unseen: number;
     corrections: {
@@ -143,13 +143,13 @@ export type DeadLetter = {
     shard: number;
     client_id: string;
     /**
-     * Template of the topic it came on; empty if it came on none.
+     * Template of its topic; empty if it was not received on a topic.
      */
     topic: string;
     reason: string;
     details: string;
     /**
-     * The first 1,024 characters.
+     * The first 1,024 characters of the message.
      */
     sample: string;
 };
@@ -164,26 +164,26 @@ export type Connection = {
     type: 'host' | 'proxy';
     state: 'online' | 'offline';
     /**
-     * As the last accepted handshake stated them.
+     * As in the last accepted handshake.
      */
     facts: {
         [key: string]: unknown;
     };
     handshake_message_id: string;
     /**
-     * Since when it is, or was last, online.
+     * When it last came online.
      */
     connected_at: string;
     disconnected_at: string | null;
     offline_reason: 'goodbye' | 'retained-offline' | 'handshake-removed' | 'invalid-handshake' | 'refused' | 'unknown' | 'unconfirmed' | null;
     last_message_at: string | null;
     /**
-     * The account it belongs to; null if that is not known.
+     * The account that it belongs to; null if that is not known.
      */
     account: string | null;
     shard: number;
     /**
-     * Messages that wait for the client to come back or to listen.
+     * Messages that wait until the client is online and has subscribed.
      */
     held_messages: number;
     /**
@@ -213,7 +213,7 @@ export type ForceDisconnect = {
 export type ForcedOff = {
     client_id: string;
     /**
-     * Until when its handshakes are refused: a timestamp, `never`, or null if that is over already.
+     * When its handshakes are accepted again: a timestamp, `never`, or null if they already are.
      */
     refused_until: string | null;
 };
@@ -221,7 +221,7 @@ export type ForcedOff = {
 export type Verification = {
     client_id: string;
     /**
-     * What the broker retains says, and the registry holds now.
+     * The state according to the broker, which the registry has now.
      */
     state: 'online' | 'offline';
     offline_reason: string | null;
@@ -241,7 +241,7 @@ export type SendMessage = {
      */
     payload?: unknown;
     /**
-     * How long the message is worth sending.
+     * Time to live: an unsent message expires after it.
      */
     ttl_seconds?: number;
     /**
@@ -271,7 +271,7 @@ export type MessageBatch = {
          */
         payload?: unknown;
         /**
-         * How long the message is worth sending.
+         * Time to live: an unsent message expires after it.
          */
         ttl_seconds?: number;
         /**
@@ -323,7 +323,7 @@ export type MessageBatchResult = {
                 detail: string;
             }>;
             /**
-             * Seconds to wait before it is worth a repeat.
+             * Seconds to wait before the item is sent again.
              */
             retry_after?: number;
         };
@@ -387,7 +387,7 @@ export type Event = {
      */
     changed_at?: string;
     /**
-     * So many changes of state before this one had no event of their own.
+     * Number of earlier changes of state without an event of their own.
      */
     flaps?: number;
     connection_type: 'host' | 'proxy';
@@ -406,7 +406,7 @@ export type Event = {
      */
     changed_at?: string;
     /**
-     * So many changes of state before this one had no event of their own.
+     * Number of earlier changes of state without an event of their own.
      */
     flaps?: number;
     connection_type: 'host' | 'proxy';
@@ -425,7 +425,7 @@ export type Event = {
      */
     changed_at?: string;
     /**
-     * So many changes of state before this one had no event of their own.
+     * Number of earlier changes of state without an event of their own.
      */
     flaps?: number;
     reason: string;
@@ -607,7 +607,7 @@ export type StartSweepError = StartSweepErrors[keyof StartSweepErrors];
 
 export type StartSweepResponses = {
     /**
-     * A sweep follows; `Location` is the path of its progress. Requests before it begins get the same sweep.
+     * A sweep follows; `Location` is the path of its progress. Further requests before it begins get the same sweep.
      */
     202: RequestedSweep;
 };
@@ -1117,7 +1117,7 @@ export type StreamEventsData = {
     body?: never;
     headers?: {
         /**
-         * Where to go on; without it, the stream begins with what happens from now on.
+         * The id to resume from; without it, the stream begins with new events.
          */
         'Last-Event-ID'?: string;
     };
@@ -1229,7 +1229,7 @@ export type SendMessageData = {
     body: SendMessage;
     headers?: {
         /**
-         * Repeating a request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) returns the first answer and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much room.
+         * A request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) gets the first response and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much memory.
          */
         'Idempotency-Key'?: string;
     };
@@ -1348,7 +1348,7 @@ export type SendMessagesError = SendMessagesErrors[keyof SendMessagesErrors];
 
 export type SendMessagesResponses = {
     /**
-     * What became of each item, in their order.
+     * The outcome of each message, in order.
      */
     200: MessageBatchResult;
 };
