@@ -40,7 +40,11 @@ const ORDERS: readonly TimeOrder<OutboundTime>[] = [
     atMost: 'LOCK_MS - LOCK_RENEWAL_MS',
     because: 'another dispatcher may claim the message again when the lock of a frozen one has ended',
   },
-  { time: 'LATE_MS', atMost: 'RUN_MS', because: 'after a late publish a run must have time left for other connections' },
+  {
+    time: 'LATE_MS',
+    atMost: 'RUN_MS',
+    because: 'after a late publish a run must have time left for other connections',
+  },
   {
     time: 'LOCK_MS + 2 * STALLED_CHECK_MS',
     atMost: 'WAKE_AGAIN_MS',
