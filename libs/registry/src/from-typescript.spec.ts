@@ -1,4 +1,4 @@
-/** The constants that TypeScript and Lua share are written once, in TypeScript. */
+/** Checks, or with `GENERATE=1` writes, the Lua file of constants that are defined in TypeScript. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ACCOUNT_MOVED } from './messages/account-check.js';
 import { FINISHED_MESSAGE_BYTES, MESSAGE_BYTES, UNKNOWN_PAYER } from './messages/byte-budget.js';
@@ -53,7 +53,7 @@ function generated(): string {
   ].join('\n');
 }
 
-test('the constants that Lua includes are those of TypeScript', () => {
+test('the constants in the Lua include equal those in TypeScript', () => {
   if (process.env['GENERATE'] !== undefined) writeFileSync(PATH, generated());
   // If this fails, run the command that the file names.
   expect(readFileSync(PATH, 'utf8')).toBe(generated());

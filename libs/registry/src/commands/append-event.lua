@@ -3,7 +3,7 @@
 --
 -- KEYS log, events
 -- ARGV event
--- Reply: its id
+-- Reply: the id of the entry
 
 --- @include "from-typescript"
 --- @include "sharding/shard-log"

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Begins a sweep; one that did not end begins again under its id.
+-- Begins a sweep. A sweep that did not end begins again under the same id.
 --
 -- KEYS ids
 -- ARGV new_id

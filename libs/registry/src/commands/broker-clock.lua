@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Reads the clock of the node that has `KEYS.broker`.
+-- Reads the clock of the node that stores `KEYS.broker`.
 --
 -- KEYS broker
 -- Reply: Redis' clock in milliseconds

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Removes to-dos that are done. One that was written again since then has another due time, and stays.
+-- Removes to-dos that are done. A to-do that was written again has another due time, and stays.
 --
 -- KEYS owner, todo
 -- ARGV fence, done...

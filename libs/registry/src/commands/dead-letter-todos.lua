@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Moves to-dos that cannot be read to the dead letters.
+-- Moves unreadable to-dos to the dead letters.
 --
 -- KEYS owner, todo, dead_letters, log
 -- ARGV fence, unreadable...
 --   unreadable: to-do and dead letter in turn
--- Reply: how many were moved; -1 if the caller is not the owner
+-- Reply: the number of moved to-dos; -1 if the caller is not the owner
 
 --- @include "from-typescript"
 --- @include "now"

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Ends a sweep and keeps its record.
+-- Ends a sweep and stores its record.
 --
 -- KEYS last, ended, ids
 -- ARGV id, record, most_records, kept_ms
--- Reply: 1 if somebody waits for the next sweep
+-- Reply: whether a caller waits for the next sweep (0/1)
 
 redis.call('SET', KEYS.last, ARGV.record, 'PX', ARGV.kept_ms)
 redis.call('LPUSH', KEYS.ended, ARGV.record)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Has the owner forget connections whose client ids are reserved now.
+-- Writes to-dos that forget connections whose client ids are reserved now.
 --
 -- KEYS owner, connections, todo
 -- ARGV fence, reserved...

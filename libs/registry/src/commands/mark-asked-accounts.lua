@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Marks those of the clients that have an account: it is being asked for.
+-- Marks clients whose account is being requested, if they have a known one.
 --
 -- KEYS owner, accounts, accounts_asked
 -- ARGV fence, clients...

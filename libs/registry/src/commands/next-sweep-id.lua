@@ -1,4 +1,6 @@
 #!lua flags=allow-oom
+-- Reserves an id for the next sweep unless it has one.
+--
 -- KEYS ids
 -- ARGV new_id
 -- Reply: the id of the sweep that begins next

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Adds fields to the marker of the key space; those that are there are not changed.
+-- Adds fields to the marker of the key space. Existing fields are not changed.
 --
 -- KEYS marker
 -- ARGV fields...

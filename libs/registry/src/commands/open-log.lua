@@ -1,6 +1,8 @@
 #!lua flags=allow-oom
+-- Raises the newest id of a shard's log to Redis' clock.
+--
 -- KEYS log
--- Reply: the newest id of a shard's log, raised to the time of Redis
+-- Reply: the newest id
 
 --- @include "sharding/shard-log"
 

@@ -1,34 +1,35 @@
 #!lua flags=allow-oom
--- Reads the events of a shard behind a position. The last entry of a stream may exceed the bytes, so that there is always one.
+-- Reads the events of a shard after a position. The last entry of a stream may exceed the limit of bytes, so that there is
+-- always one.
 --
 -- KEYS log, streams...
 -- ARGV bytes, bounds...
---   bytes: of each stream
---   bounds: for each stream the id behind which to read, and the last one to read
+--   bytes: limit for each stream
+--   bounds: for each stream the id after which to read, and the last id to read
 -- Reply by name: now (the shard's time as an id), last (the newest id), since, hole, streams (for each the id of the last
---   entry that was trimmed, 1 if there is more, and the entries)
+--   trimmed entry, 1 if there are more entries, and the entries)
 
 --- @include "from-typescript"
 --- @include "sharding/shard-log"
 
--- Entries that are taken from Redis at a time: reading stops soon after the bytes are used up.
-local STEP = 16
+-- Entries that are read at a time: reading stops soon after the limit of bytes.
+local BATCH = 16
 
 local function page(stream, after, last, room)
-  local kept = {}
+  local read = {}
   while true do
-    local entries = redis.call('XRANGE', stream, '(' .. after, last, 'COUNT', STEP)
+    local entries = redis.call('XRANGE', stream, '(' .. after, last, 'COUNT', BATCH)
     for _, entry in ipairs(entries) do
-      if room <= 0 then return 1, kept end
-      kept[#kept + 1] = entry
+      if room <= 0 then return 1, read end
+      read[#read + 1] = entry
       after, room = entry[1], room - log_size(entry[2])
     end
-    if #entries < STEP then return 0, kept end
+    if #entries < BATCH then return 0, read end
   end
 end
 
 log_open(KEYS.log)
-local known = redis.call('HMGET', KEYS.log, 'last', 'since', 'hole')
+local log = redis.call('HMGET', KEYS.log, 'last', 'since', 'hole')
 local streams = {}
 for name in string.gmatch(EVENT_STREAM_NAMES, '[^|]+') do
   local i = #streams
@@ -37,6 +38,6 @@ for name in string.gmatch(EVENT_STREAM_NAMES, '[^|]+') do
   streams[i + 1] = { trimmed, more, entries }
 end
 return {
-  'now', log_id(log_ms, log_seq), 'last', known[1], 'since', known[2] or '0-0', 'hole', known[3] or '',
+  'now', log_id(log_ms, log_seq), 'last', log[1], 'since', log[2] or '0-0', 'hole', log[3] or '',
   'streams', streams,
 }

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Remembers what sweeps have reported of clients that never registered.
+-- Remembers the retained messages of unregistered clients that a sweep has reported.
 --
 -- KEYS reported
 -- ARGV now, kept_ms, most, digests...

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Gives two keys of a shard the names of format 3.
+-- Renames two keys of a shard to their names of format 3.
 --
 -- KEYS owner, passed_on, reported, answered, replied
 -- ARGV fence

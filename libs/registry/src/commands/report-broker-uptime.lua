@@ -1,15 +1,14 @@
 #!lua flags=allow-oom
--- Notes for how long the broker has been running, and finds out whether it has restarted. See `broker-runs.ts`.
+-- Records the broker's uptime and detects a restart. See `broker-runs.ts`.
 --
 -- KEYS broker
 -- ARGV uptime_seconds, age_ms, sent_at, fresh_ms, same_run, ended_run, new_run, tolerance_ms, disorder_seconds
---   age_ms: since the uptime was received
---   sent_at: Redis' clock when this report was sent; one that is older than `fresh_ms` is dropped
---   same_run: the run that goes on, or ''
---   ended_run: the run that has ended, or ''
---   new_run: an id for a new run
--- Reply: the id of the run ('' if this report was dropped), and since when it has been running if a restart is to be acted
---   on, else ''
+--   age_ms: time since the uptime was received
+--   sent_at: Redis' clock when the report was sent; a report older than `fresh_ms` is dropped
+--   same_run: id of the run that the caller has watched, or ''
+--   ended_run: id of a run whose end the caller has seen, or ''
+--   new_run: the id to use for a new run
+-- Reply: the id of the run ('' if the report was dropped), and the start of the run if a restart is open ('' if not)
 
 --- @include "sharding/redis-time"
 
@@ -18,14 +17,14 @@ if math.abs(now - tonumber(ARGV.sent_at)) > tonumber(ARGV.fresh_ms) then return 
 local uptime, same, ended = tonumber(ARGV.uptime_seconds), ARGV.same_run, ARGV.ended_run
 local since = now - uptime * 1000 - tonumber(ARGV.age_ms)
 local stored = redis.call('HMGET', KEYS.broker, 'uptime', 'since', 'run', 'before', 'restart')
--- What 0.1.0 stored has no run.
+-- A record of 0.1.0 has no run.
 local known = { uptime = tonumber(stored[1]), since = tonumber(stored[2]), run = stored[3], before = stored[4] }
 local restart = stored[5]
 local restarted = false
 if not known.uptime or not known.since then
   known.run = false
 elseif same ~= '' and known.run and same ~= known.run then
-  -- Another process has noticed a restart, or Redis was emptied in between: this one starts from nothing.
+  -- Another process has reported a restart, or Redis was emptied: the caller has to start without a known run.
   return { '', '' }
 elseif same == '' or not known.run then
   if ended ~= '' and ended == known.run then
@@ -41,6 +40,6 @@ if restarted then
 end
 if restarted or not known.run then known.run = ARGV.new_run end
 redis.call('HSET', KEYS.broker, 'run', known.run, 'uptime', ARGV.uptime_seconds, 'since', string.format('%.0f', since))
--- Later reports repeat a restart that is still open. Those of the same moment do not.
+-- Later reports repeat a restart that is still open; reports of the same uptime do not.
 local is_open = restarted or (restart and uptime > tonumber(restart))
 return { known.run, is_open and string.format('%.0f', since) or '' }

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Stores to-dos under the names of format 3. Their due times stay.
+-- Stores to-dos under the names of format 3 and keeps their due times.
 --
 -- KEYS owner, todo
 -- ARGV fence, todos...

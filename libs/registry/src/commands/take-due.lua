@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Takes what time has made due on a shard: expires messages, forgets finished ones, and returns to-dos.
--- A taken to-do is rescheduled to a time that ends on half a millisecond, but commits write whole milliseconds. So
--- complete-todos.lua can distinguish the taken to-do from a newer write of the same one.
+-- Does the work of a shard that is due: expires messages, forgets finished ones, and claims to-dos.
+-- A claimed to-do is rescheduled to a time that ends on half a millisecond. Commits write whole milliseconds, so
+-- complete-todos.lua can distinguish the claimed to-do from a newer write of the same one.
 --
 -- KEYS owner, todo
 -- ARGV fence, batch, again_ms, kept_count, kept_bytes, surplus_batch
---   kept_count, kept_bytes: finished messages that the shard keeps at most
+--   kept_count, kept_bytes: limits for the finished messages of the shard
 -- Reply by name: expired, forgotten, forgotten_early, more (0/1), due, todos; or nil if the caller is not the owner
 
 --- @include "move-message"
@@ -32,8 +32,8 @@ return with_log(function()
   end
 
   write_costs()
-  local old = due(KEYS.finished)
-  for _, id in ipairs(old) do forget(id) end
+  local finished = due(KEYS.finished)
+  for _, id in ipairs(finished) do forget(id) end
   write_forgotten()
   local surplus_batch = tonumber(ARGV.surplus_batch)
   local early = forget_surplus(tonumber(ARGV.kept_count), tonumber(ARGV.kept_bytes), surplus_batch)
@@ -41,8 +41,9 @@ return with_log(function()
   local todos = due(KEYS.todo)
   local again = string.format('%.1f', at + tonumber(ARGV.again_ms) + 0.5)
   for _, todo in ipairs(todos) do call('ZADD', KEYS.todo, again, todo) end
-  local more = #ids == batch or #old == batch or #todos == batch or early == surplus_batch
+  local more = #ids == batch or #finished == batch or #todos == batch or early == surplus_batch
   return {
-    'expired', expired, 'forgotten', #old, 'forgotten_early', early, 'more', more and 1 or 0, 'due', again, 'todos', todos,
+    'expired', expired, 'forgotten', #finished, 'forgotten_early', early, 'more', more and 1 or 0, 'due', again,
+    'todos', todos,
   }
 end, write_costs)

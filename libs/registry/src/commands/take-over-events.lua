@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Takes the streams that 0.1.0 appended to over into the log of a shard. 0.1.0 kept 10,000 events of a shard and 1,000 dead
--- letters, so that one script can read them all. Repeated, it comes to the same.
+-- Adds the streams of 0.1.0 to the log of a shard. 0.1.0 kept 10,000 events and 1,000 dead letters of a shard, so one script
+-- can read all of them. Safe to repeat.
 --
 -- KEYS log, streams...
 -- ARGV names...
---   names: of the streams, in their order
--- Reply: the newest id of the log before
+--   names: the names of the streams, in the order of `streams`
+-- Reply: the newest id of the log before the call
 
 --- @include "sharding/shard-log"
 

@@ -36,9 +36,9 @@ async function pages(limit: number): Promise<string[][]> {
   return found;
 }
 
-describe('listing dead letters', () => {
-  it.each([1, 3, 50, 150, 151, 1000])('gives all of all shards, the newest first, in pages of %d', async (limit) => {
-    // A third of them in one shard, which is read several times for one page.
+describe('the listing of dead letters', () => {
+  it.each([1, 3, 50, 150, 151, 1000])('returns all letters, newest first, in pages of %d', async (limit) => {
+    // A third of the letters is in one shard, which is read several times for one page.
     const letters = Array.from({ length: 150 }, (_, i) => ({
       shard: i % 3 === 0 ? 5 : i % SHARDS,
       clientId: `client-${i}`,
@@ -49,7 +49,7 @@ describe('listing dead letters', () => {
     expect(found).toHaveLength(Math.ceil(150 / limit));
   });
 
-  it('gives letters of the same time in the order of their shards', async () => {
+  it('sorts letters of the same time by shard', async () => {
     const letter = JSON.stringify({ client_id: 'a', topic: '', reason: 'wrong-shape', details: '', sample: '' });
     for (const shard of [4, 1, 6]) await redis.xadd(keys.deadLetters(shard), '7-0', 'at', 7, 'letter', letter);
     const first = await new DeadLetters(redis, keys, SHARDS).list(2);
@@ -58,7 +58,7 @@ describe('listing dead letters', () => {
     expect(second.letters.map(({ shard }) => shard)).toEqual([6]);
   });
 
-  it('reads of each shard about as much as the page needs', async () => {
+  it('reads about as many letters of each shard as the page needs', async () => {
     await append(Array.from({ length: 200 * SHARDS }, (_, i) => ({ shard: i % SHARDS, clientId: `client-${i}` })));
     let read = 0;
     const counting = new Proxy(redis, {

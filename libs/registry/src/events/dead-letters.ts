@@ -1,4 +1,4 @@
-/** Reading what could not be processed: all shards together, the newest first. */
+/** Lists the dead letters of all shards, newest first. */
 import type { Redis } from '@app/platform';
 import type { DeadLetter } from './event.js';
 import type { RegistryKeys } from '../keys.js';
@@ -9,7 +9,7 @@ export interface StoredDeadLetter extends DeadLetter {
   shard: number;
 }
 
-/** Where a page ends: letters stand in the order of (id in its stream, newest first; shard). */
+/** The last letter of a page. Letters are sorted by id in their stream, newest first, and then by shard. */
 export interface DeadLetterCursor {
   id: string;
   shard: number;
@@ -25,8 +25,8 @@ interface Entry extends DeadLetterCursor {
   letter: StoredDeadLetter;
 }
 
-/** Letters that are read of a shard at a time: most pages need few of each. */
-const READ_AT_ONCE = 16;
+/** Letters that are read of a shard at a time: most pages need few letters of each shard. */
+const BATCH = 16;
 
 export class DeadLetters {
   constructor(
@@ -45,7 +45,7 @@ export class DeadLetters {
     for (;;) {
       const entries = shards.flatMap((one) => one.entries).sort(newestFirst);
       const next = entries[limit];
-      // A shard may have more for this page as long as what was read of it is not older than the page.
+      // Read on in a shard whose oldest letter read so far would be on this page.
       const due = shards.filter(({ entries: read, isComplete }) => {
         const oldest = read.at(-1);
         return !isComplete && (oldest === undefined || next === undefined || newestFirst(oldest, next) < 0);
@@ -53,17 +53,17 @@ export class DeadLetters {
       if (due.length === 0) return pageOf(entries, limit);
       await Promise.all(
         due.map(async (one) => {
-          const more = await this.before(one.shard, one.from);
-          one.entries.push(...more);
-          one.from = `(${more.at(-1)?.id}`;
-          one.isComplete = more.length < READ_AT_ONCE;
+          const older = await this.readFrom(one.shard, one.from);
+          one.entries.push(...older);
+          one.from = `(${older.at(-1)?.id}`;
+          one.isComplete = older.length < BATCH;
         }),
       );
     }
   }
 
-  private async before(shard: number, from: string): Promise<Entry[]> {
-    const entries = await this.redis.xrevrange(this.keys.deadLetters(shard), from, '-', 'COUNT', READ_AT_ONCE);
+  private async readFrom(shard: number, from: string): Promise<Entry[]> {
+    const entries = await this.redis.xrevrange(this.keys.deadLetters(shard), from, '-', 'COUNT', BATCH);
     return entries.map(([id, fields]) => {
       const value = (name: string): string => fields[fields.indexOf(name) + 1] ?? '';
       const letter = JSON.parse(value('letter')) as DeadLetter;

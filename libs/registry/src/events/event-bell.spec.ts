@@ -4,7 +4,7 @@ import { quiet } from '../../../../test/support/servers.js';
 import { EventBell } from './event-bell.js';
 import { RegistryKeys } from '../keys.js';
 
-it('ends a wait at once while its connection waits for the next try', async () => {
+it('the event bell ends a wait at once while Redis is away', async () => {
   const url = `redis://127.0.0.1:${await freePort()}`;
   const redis = connectRedis(url, { name: 'bell', whenAway: 'wait' }, quiet);
   const bell = new EventBell(redis, new RegistryKeys('bell'));

@@ -1,4 +1,4 @@
-/** Waits until something was appended to the streams of events: one entry of each is enough to know. */
+/** Waits until an event was appended to any shard. Reads one entry of each stream only, since its content is not used. */
 import type { Redis } from '@app/platform';
 import { streamReader, type StreamEntry, type StreamReader } from '@app/sharding';
 import { EVENT_STREAM_NAMES, eventStreams } from './event-log.js';
@@ -13,7 +13,7 @@ export class EventBell {
   private interrupt: (() => void) | undefined;
 
   constructor(
-    /** A connection of its own, since it is blocked; closed with the bell. */
+    /** Used by the bell alone, since its reads block the connection; `stop` closes it. */
     private readonly redis: Redis,
     keys: RegistryKeys,
   ) {
@@ -22,13 +22,13 @@ export class EventBell {
     this.reader = streamReader(redis, { key, decode: (id) => ({ id, text: '' }) }, ONE);
   }
 
-  /** What waits rejects at once, also while Redis is away: ioredis would keep the read for the next connection. */
+  /** Rejects a pending wait at once, also while Redis is away: ioredis would repeat the read on the next connection. */
   stop(): void {
     this.redis.disconnect();
     this.interrupt?.();
   }
 
-  /** Resolves with the shards that have something behind their positions; after a short time with none. */
+  /** Resolves with the shards that have events after their positions, or with none after a short time. */
   wait(positions: readonly ShardPosition[]): Promise<Set<number>> {
     return new Promise((resolve, reject) => {
       this.interrupt = () => reject(new Error('the wait for events was stopped'));
@@ -40,11 +40,11 @@ export class EventBell {
     const numbered = positions.flatMap(({ after }, shard) =>
       after.map((id, stream): [number, string] => [shard * STREAMS + stream, id]),
     );
-    const rang = new Set<number>();
+    const shards = new Set<number>();
     await this.reader.read(new Map(numbered), (number) => {
-      rang.add(Math.floor(number / STREAMS));
+      shards.add(Math.floor(number / STREAMS));
       return Promise.resolve();
     });
-    return rang;
+    return shards;
   }
 }

@@ -1,13 +1,16 @@
-/** The streams of a shard's log: which stream takes which event, and each stream's part of the shard's bytes. */
+/** The streams of a shard's log, and each stream's part of the shard's bytes. */
 import type { LogStream } from '@app/sharding';
 import type { RegistryKeys } from '../keys.js';
 
-/** One in so many of `EVENT_STREAM_BYTES`. A quarter is left for what clients say of their own accord. */
+/**
+ * A stream may use one in this many of `EVENT_STREAM_BYTES`. The streams that clients can fill, refusals and dead letters,
+ * share a quarter.
+ */
 export const STATE_SHARE = 2;
 export const REFUSALS_SHARE = 8;
 export const DEAD_LETTERS_SHARE = 8;
 
-/** Names of the streams that subscribers read, in the order in which `eventStreams` lists them. */
+/** Names of the streams that subscribers read, in the order of `eventStreams`. */
 export const EVENT_STREAM_NAMES = ['state', 'refusals'] as const;
 export type EventStreamName = (typeof EVENT_STREAM_NAMES)[number];
 
@@ -19,7 +22,7 @@ export function eventStreams(keys: RegistryKeys, shard: number): [state: LogStre
   ];
 }
 
-/** All streams of a shard's log. */
+/** The streams of events and that of dead letters. */
 export function logStreams(keys: RegistryKeys, shard: number): LogStream[] {
   return [...eventStreams(keys, shard), deadLetterStream(keys, shard)];
 }

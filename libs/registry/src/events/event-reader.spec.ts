@@ -17,7 +17,7 @@ beforeEach(() => {
   reader = new EventReader(redis, keys, 4096);
 });
 
-/** Adds an event at a position of its own choice. */
+/** Adds an event with a given id. */
 async function add(stream: 0 | 1, id: string): Promise<void> {
   const key = stream === 0 ? keys.events(0) : keys.refusalEvents(0);
   await redis.xadd(key, id, 'at', '1', 'event', `{"type":"x","n":"${id}"}`);
@@ -34,7 +34,7 @@ async function readAll(from: ShardPosition, bytes: number): Promise<string[]> {
 }
 
 describe('a reader of events', () => {
-  it('merges the streams of a shard by their ids, whatever the size of its pages', async () => {
+  it('merges the streams of a shard in the order of ids, for any page size', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.constantFrom<0 | 1>(0, 1), { maxLength: 60 }),
@@ -53,7 +53,7 @@ describe('a reader of events', () => {
     );
   });
 
-  it('that resumes at a time repeats two seconds, and reports no gap if nothing is missing', async () => {
+  it('repeats two seconds if it resumes at a time, and reports no gap if no event is missing', async () => {
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
     const { seenMs } = await reader.end(0);
     const page = await reader.read(0, positionAt(seenMs), 1000);
@@ -62,7 +62,7 @@ describe('a reader of events', () => {
     expect(page.upToMs).toBeGreaterThanOrEqual(seenMs);
   });
 
-  it('reports a gap if the clock of a master is more than two seconds behind it, and reads on from there', async () => {
+  it('reports a gap if the clock of a master is more than two seconds behind it, and continues from there', async () => {
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
     const { seenMs } = await reader.end(0);
     const page = await reader.read(0, positionAt(seenMs + 60_000), 1000);
@@ -77,7 +77,7 @@ describe('a reader of events', () => {
     expect((await reader.read(0, positionAt(seenMs + 1000), 1000)).gap).toBeUndefined();
   });
 
-  it('reports a gap if Redis was put back to a state that is older than what it has read', async () => {
+  it('reports a gap if Redis was restored to a state before the last event that it has read', async () => {
     const { seenMs } = await reader.end(0);
     await redis.hset(keys.log(0), 'since', '0-0', 'hole', `${seenMs - 60_000} ${seenMs + 1000}`);
     const page = await reader.read(0, positionAt(seenMs), 1000);
@@ -85,7 +85,7 @@ describe('a reader of events', () => {
     expect((await reader.read(0, { ...page.next, seenMs: seenMs + 2000 }, 1000)).gap).toBeUndefined();
   });
 
-  it('finds out by itself that Redis was put back, before a shard has an owner again, and reports it once', async () => {
+  it('detects that Redis was restored before the shard has an owner again, and reports one gap', async () => {
     const from = await reader.end(0);
     const uptime = Number(/uptime_in_seconds:(\d+)/.exec(await redis.info('server'))?.[1]);
     const old = from.seenMs - (uptime + 60) * 1000;
@@ -95,7 +95,7 @@ describe('a reader of events', () => {
     expect((await reader.read(0, page.next, 1000)).gap).toBeUndefined();
   });
 
-  it('reports no gap after a restart of Redis that kept what the reader has read', async () => {
+  it('reports no gap if Redis restarted and kept all events that it has read', async () => {
     const { seenMs } = await reader.end(0);
     await redis.hset(keys.log(0), 'since', '0-0', 'hole', `${seenMs} ${seenMs + 60_000}`);
     expect((await reader.read(0, positionAt(seenMs), 1000)).gap).toBeUndefined();

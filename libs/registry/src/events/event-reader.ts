@@ -1,31 +1,31 @@
-/** Reading the events of a shard: both streams as one, in the order of their ids, and what is missing between them. */
+/** Reads the events of a shard: merges its streams in the order of ids and detects missing events. */
 import type { NoArgs, Redis } from '@app/platform';
 import type { StreamEntry } from '@app/sharding';
 import { commands } from '../commands.js';
 import { EVENT_STREAM_NAMES, eventStreams, type EventStreamName } from './event-log.js';
 import type { RegistryKeys } from '../keys.js';
 
-/** One event as it is stored: `text` is its JSON. */
+/** A stored event; `text` is its JSON. */
 export interface StoredEvent extends StreamEntry {
   /** Index of its stream in `EVENT_STREAM_NAMES`. */
   stream: number;
   /** Epoch milliseconds. */
   at: number;
-  /** The account of the connection at that time; undefined if it had none or it was not known. */
+  /** The account of the connection at that time; undefined if it had none or the account was unknown. */
   account: string | undefined;
 }
 
-/** Where a reader stands in a shard. Never changed in place. */
+/** The position of a reader in a shard. Immutable. */
 export interface ShardPosition {
-  /** The id behind which it reads, in each stream. */
+  /** The id after which the reader continues, for each stream. */
   after: readonly string[];
-  /** The id up to which nothing can be missing, in each stream. Not smaller than `after`, but for the first read. */
+  /** The id up to which no event is missing, for each stream. Not smaller than `after`, except before the first read. */
   sure: readonly string[];
-  /** The newest time of the shard that it has seen, epoch milliseconds. */
+  /** The newest time of the shard that the reader has seen, epoch milliseconds. */
   seenMs: number;
 }
 
-/** Events of a shard that may be gone before the reader got them. Times are epoch milliseconds. */
+/** A period whose events may have been lost before the reader got them. Times are epoch milliseconds. */
 export interface EventGap {
   shard: number;
   streams: EventStreamName[];
@@ -35,20 +35,20 @@ export interface EventGap {
 
 export interface EventPage {
   shard: number;
-  /** In the order of their ids. */
+  /** In the order of ids. */
   events: StoredEvent[];
   gap: EventGap | undefined;
   next: ShardPosition;
-  /** Everything up to here has been read, epoch milliseconds by the shard's sequence. */
+  /** All events up to this time have been read, epoch milliseconds of the shard's ids. */
   upToMs: number;
   /** Whether the requested range has been read to its end. */
   complete: boolean;
 }
 
-/** A cursor repeats so much, since clocks of masters differ and may be set back a little. */
+/** A reader that resumes repeats events of this period, since clocks of masters differ and may be set back a little. */
 export const CURSOR_SLACK_MS = 2000;
 
-/** More than a cursor can be ahead of a log that was written to the disk every second and raised every two. */
+/** A cursor is ahead of a restored log by less than this: the log is written to disk every second and raised every two. */
 const HOLE_SLACK_MS = 5000;
 
 const openLog = commands.load<{ log: string }, NoArgs, string>('open-log');
@@ -74,7 +74,7 @@ export class EventReader {
     readonly shardCount: number,
   ) {}
 
-  /** The end of a shard's log, for a reader that begins with what happens from now on. */
+  /** The end of a shard's log, for a reader of new events only. */
   async end(shard: number): Promise<ShardPosition> {
     const id = await openLog.run(this.redis, { log: this.keys.log(shard) }, {});
     const ids = EVENT_STREAM_NAMES.map(() => id);
@@ -82,8 +82,8 @@ export class EventReader {
   }
 
   /**
-   * Reads what stands behind a position, of each stream about so many bytes and at least one event.
-   * `until`: it reads no further than this position.
+   * Reads the events after a position: about `bytes` bytes of each stream, and at least one event. Does not read beyond
+   * `until`.
    */
   async read(shard: number, from: ShardPosition, bytes: number, until?: ShardPosition): Promise<EventPage> {
     const keys = { log: this.keys.log(shard), streams: eventStreams(this.keys, shard).map(({ key }) => key) };
@@ -116,7 +116,7 @@ export class EventReader {
       gap: gapOf(shard, from, hole, streams),
       next: {
         after,
-        // A gap is reported once.
+        // Events that are gone count as read, so that a gap is reported once.
         sure: after.map((id, i) =>
           largest(id, from.sure[i] ?? id, streams[i]?.gone ?? id, complete && until === undefined ? now : id),
         ),
@@ -127,7 +127,7 @@ export class EventReader {
     };
   }
 
-  /** The shard's time is behind the reader: what was read until now is not what stands there. */
+  /** The shard's time is before the reader's position, so the log is not the one that was read: reports a gap. */
   private startOver(shard: number, from: ShardPosition, last: string, nowMs: number): EventPage {
     const id = `${Math.max(0, Math.min(msOf(last), nowMs) - CURSOR_SLACK_MS)}-0`;
     const ids = from.after.map(() => id);
@@ -142,13 +142,13 @@ export class EventReader {
   }
 }
 
-/** Where a reader stands in every shard that resumes at a time: it repeats the moments before. */
+/** The position, in any shard, of a reader that resumes at a time. It repeats the events of the last moments before. */
 export function positionAt(ms: number): ShardPosition {
   const ids = (id: string): string[] => EVENT_STREAM_NAMES.map(() => id);
   return { after: ids(`${Math.max(0, ms - CURSOR_SLACK_MS - 1)}-0`), sure: ids(`${ms}-0`), seenMs: ms };
 }
 
-/** `gone`: the newest id of a stream of which the entry, or what stood there before, is gone. */
+/** @param streams `gone`: the newest id of the stream up to which entries are trimmed or lost */
 function gapOf(
   shard: number,
   { sure, seenMs }: ShardPosition,
@@ -156,16 +156,16 @@ function gapOf(
   streams: readonly { name: EventStreamName; gone: string }[],
 ): EventGap | undefined {
   const [holeFrom = Infinity, holeUntil = 0] = hole === '' ? [] : hole.split(' ').map(Number);
-  const forgotten = seenMs > holeFrom + HOLE_SLACK_MS && seenMs < holeUntil;
-  let until = forgotten ? holeUntil : 0;
+  const inHole = seenMs > holeFrom + HOLE_SLACK_MS && seenMs < holeUntil;
+  let until = inHole ? holeUntil : 0;
   const names = streams.flatMap(({ name, gone }, i) => {
     if (isAfter(gone, sure[i] ?? gone)) until = Math.max(until, msOf(gone));
-    else if (!forgotten) return [];
+    else if (!inHole) return [];
     return [name];
   });
   if (names.length === 0) return undefined;
   const from = Math.min(...sure.map(msOf));
-  return { shard, streams: names, from: forgotten ? Math.min(from, holeFrom) : from, until };
+  return { shard, streams: names, from: inHole ? Math.min(from, holeFrom) : from, until };
 }
 
 function decode(id: string, stream: number, [, at = '', , text = '', , account]: readonly string[]): StoredEvent {
@@ -176,7 +176,7 @@ export function msOf(id: string): number {
   return Number(id.slice(0, id.indexOf('-')));
 }
 
-/** Order of two stream ids. Numbers of one millisecond stay far below 2^53. */
+/** Compares two stream ids. Their sequence numbers stay far below 2^53. */
 export function compareIds(a: string, b: string): number {
   return msOf(a) - msOf(b) || Number(a.slice(a.indexOf('-') + 1)) - Number(b.slice(b.indexOf('-') + 1));
 }

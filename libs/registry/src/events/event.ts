@@ -1,4 +1,4 @@
-/** Events for subscribers. The script that makes a change also appends its event. */
+/** Events for subscribers. The Lua command that makes a change appends the event in the same step. */
 import type { Redis } from '@app/platform';
 import type { LogAppend } from '@app/sharding';
 import { commands } from '../commands.js';
@@ -10,8 +10,8 @@ import type { RegistryKeys } from '../keys.js';
 import type { Corrections } from '../reconciliation/sweeps.js';
 
 /**
- * Changes of a connection. `flaps`: number of earlier changes of state that were not published. `changed_at`: time of
- * this change, RFC 3339, if it is published later.
+ * Changes of a connection. `flaps`: number of earlier changes of state for which no event was emitted. `changed_at`: time
+ * of this change, RFC 3339, if the event is emitted later.
  */
 export type ChangeEvent = { client_id: string; flaps?: number; changed_at?: string } & (
   | { type: 'connection.online' | 'connection.updated'; connection_type: ConnectionType; handshake_message_id: string }
@@ -24,7 +24,7 @@ export type RegistryEvent =
   | { type: 'message.status'; client_id: string; message_id: string; status: MessageStatus; details?: string }
   | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
 
-/** An event as it is stored: with its time and, if known, the account of the connection. */
+/** An event with its time and the account of the connection, if known. */
 export type DatedEvent = RegistryEvent & { at: number; account?: string | null };
 
 /** All event types, including those about shards. */
@@ -41,10 +41,10 @@ export const EVENT_TYPES = [
 ] as const satisfies readonly (RegistryEvent['type'] | KeySpaceEvent['type'] | 'shard.moved')[];
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** What a subscriber gets who names no types: the types of release 0.1.0. Later ones go to those who name them. */
+/** The event types of a subscriber that names none: those of release 0.1.0. Later types have to be named. */
 export const DEFAULT_EVENT_TYPES: ReadonlySet<EventType> = new Set(EVENT_TYPES);
 
-/** What could not be processed, kept for inspection. */
+/** A message that could not be processed, kept for inspection. */
 export interface DeadLetter {
   client_id: string;
   topic: string;
@@ -54,7 +54,7 @@ export interface DeadLetter {
   sample: string;
 }
 
-/** Events about the whole key space; published on the stream of shard 0. */
+/** Events about the whole key space, in the stream of shard 0. */
 export type KeySpaceEvent =
   | { type: 'sweep.started'; sweep: string; trigger: SweepTrigger }
   | {
@@ -72,13 +72,13 @@ export async function appendKeySpaceEvent(redis: Redis, keys: RegistryKeys, even
   await appendEvent.run(redis, { log: keys.log(0), events: keys.events(0) }, { event: JSON.stringify(event) });
 }
 
-/** The event that a member has taken a shard on; `member` is its id. */
+/** The event about a member that has acquired a shard; `member` is its id. */
 export function shardMoved(keys: RegistryKeys, shard: number, epoch: number, member: string): LogAppend {
   const event = JSON.stringify({ type: 'shard.moved', shard, epoch, member });
   return { stream: eventStreams(keys, shard)[0], fields: ['at', Date.now(), 'event', event] };
 }
 
-/** What one client can cause in masses does not push out what matters: it has a stream of its own. */
+/** Events that one client can cause in large numbers. They have their own stream, so that they displace no other events. */
 const REFUSAL_TYPES: ReadonlySet<string> = new Set(['connection.refused', 'message.unmatched_error']);
 
 export function eventAppend(keys: RegistryKeys, shard: number, { at, account, ...event }: DatedEvent): LogAppend {

@@ -12,13 +12,13 @@ let redis: Redis;
 
 withRedis((connection) => (redis = connection));
 
-/** As 0.1.0 wrote it. */
+/** A to-do of 0.1.0. */
 function answer(client_id: string, id: string | null): object {
   const body = { type: 'handshake-error', in_response_to: id, payload: { details: `refused ${id}` } } as const;
   return { do: 'answer', client_id, answer: body, message_id: `answer-${id}` };
 }
 
-it('keeps of the answers of 0.1.0 the newest of each client, and everything else as it is', async () => {
+it('the migration of refusals keeps the newest answer of each client and changes no other to-do', async () => {
   await redis.set(keys.owner(GRANT), GRANT.fence);
   const order = {
     do: 'answer',
@@ -46,7 +46,7 @@ it('keeps of the answers of 0.1.0 the newest of each client, and everything else
   expect(await redis.hlen(waiting)).toBe(3);
 });
 
-it('writes nothing for an owner that has lost the shard', async () => {
+it('the migration of refusals writes nothing if the owner has lost the shard', async () => {
   await redis.set(keys.owner(GRANT), 'another');
   await redis.zadd(keys.todo(0), 1, JSON.stringify(answer('late', 'l-1')));
   await expect(ANSWERS_OF_REFUSALS.run(redis, keys, GRANT)).rejects.toThrow(StaleOwnerError);

@@ -1,7 +1,7 @@
 /**
- * Format 2 keeps one waiting refusal a client and one to-do for it. 0.1.0 wrote a to-do for each refused message, with
- * the whole answer: the newest of each client stays. The keys in which 0.1.0 noted each answered id are left alone;
- * they have an expiry of seven days.
+ * Format 2 keeps one waiting refusal and one to-do for each client. 0.1.0 wrote a to-do with the whole answer for each
+ * refused message; the newest of each client is kept. The keys in which 0.1.0 recorded answered ids stay: they expire
+ * after seven days.
  */
 import type { Redis } from '@app/platform';
 import { z } from 'zod';
@@ -47,7 +47,7 @@ export const ANSWERS_OF_REFUSALS: MigrationStep = {
       }
       if (texts.length < PAGE) break;
     }
-    // In the order of their time, so that the newest of a client is the one that stays.
+    // In the order of due times, so that the newest refusal of a client replaces the others.
     for (const { text, todo } of old) await replace(redis, keys, grant, text, todo);
   },
 };
@@ -74,7 +74,7 @@ async function replace(
   if (reply === -1) throw new StaleOwnerError(grant);
 }
 
-/** One that cannot be read is left for housekeeping, which moves it to the dead letters. */
+/** Ignores an unreadable to-do: housekeeping dead-letters it. */
 function refusalOf(text: string): FormerAnswer | undefined {
   try {
     return FormerAnswer.safeParse(JSON.parse(text)).data;

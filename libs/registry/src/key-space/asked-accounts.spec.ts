@@ -11,7 +11,7 @@ let redis: Redis;
 
 withRedis((connection) => (redis = connection));
 
-it('marks clients with an account that 0.1.0 was asking for, and no others, however often it runs', async () => {
+it('the migration of account requests marks the clients with an account and a pending request, however often it runs', async () => {
   const keys = new RegistryKeys('asked');
   const asked = Array.from({ length: 1200 }, (_, i) => `asked-${i}`);
   const todos = redis.multi();
@@ -29,7 +29,7 @@ it('marks clients with an account that 0.1.0 was asking for, and no others, howe
   expect((await redis.smembers(keys.accountsAsked(0))).sort()).toEqual(asked.sort());
 });
 
-it('marks them also when Redis has reached its maxmemory, and as the owner of the shard only', async () => {
+it('the migration of account requests works while Redis is full, and only for the owner of the shard', async () => {
   const keys = new RegistryKeys('asked-full');
   await redis.zadd(keys.todo(0), 1, encodeToDo({ do: 'account', client_id: 'a' }));
   await redis.hset(keys.accounts(0), 'a', 'acme');

@@ -1,6 +1,6 @@
 /**
- * 0.1.0 kept the last known account of a client during an account request, and continued to publish. Only the to-do
- * showed that the request was pending.
+ * 0.1.0 kept the last known account of a client during an account request, and continued to publish. It stored a pending
+ * request only as a to-do.
  */
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
@@ -9,7 +9,7 @@ import type { RegistryKeys } from '../keys.js';
 import { decodeToDo } from '../todos/to-do.js';
 import type { MigrationStep } from './migration-step.js';
 
-/** To-dos read at once, about. */
+/** Approximate number of to-dos that are read at a time. */
 const PAGE = 500;
 
 const markAsked = commands.load<
@@ -24,7 +24,7 @@ export const ASKED_ACCOUNTS: MigrationStep = {
   run: markAskedAccounts,
 };
 
-/** Marks the clients with an account whose question is open; its answer removes the mark. */
+/** Marks the clients with an account for which a request is pending. The mark is removed when the account is known. */
 async function markAskedAccounts(redis: Redis, keys: RegistryKeys, grant: Grant): Promise<void> {
   const { index: shard } = grant;
   const shardKeys = {
@@ -44,7 +44,7 @@ async function markAskedAccounts(redis: Redis, keys: RegistryKeys, grant: Grant)
   }
 }
 
-/** What cannot be read is left to housekeeping, which makes it a dead letter. */
+/** Ignores an unreadable to-do: housekeeping dead-letters it. */
 function askedIn(text: string): string[] {
   if (!text.startsWith('{"do":"account",')) return [];
   try {

@@ -23,7 +23,7 @@ beforeEach(() => {
 });
 
 describe("the key space's marker", () => {
-  it('is written by the first process: id, shard count, hash version, format', async () => {
+  it('is written by the first process, with id, shard count, hash version and format', async () => {
     const marker = await claimKeySpace(redis, keys, 32);
     expect(marker).toMatchObject({ shardCount: 32, hashVersion: HASH_VERSION, format: FORMAT });
     expect(marker.id).toMatch(/^[0-9a-f-]{36}$/);
@@ -40,7 +40,7 @@ describe("the key space's marker", () => {
     expect(new Set(markers.map(({ id }) => id)).size).toBe(1);
   });
 
-  it('is another one under another prefix', async () => {
+  it('differs from that of another prefix', async () => {
     const one = await claimKeySpace(redis, keys, 32);
     const other = await claimKeySpace(redis, new RegistryKeys(`${keys.prefix}-other`), 8);
     expect(other.shardCount).toBe(8);
@@ -48,7 +48,7 @@ describe("the key space's marker", () => {
   });
 });
 
-describe('the watch over the key space', () => {
+describe('the watch of the key space', () => {
   it('reports a missing marker once, and nothing when the marker is written again', async () => {
     await claimKeySpace(redis, keys, 32);
     const watch = new KeySpaceWatch(redis, keys);
@@ -59,7 +59,7 @@ describe('the watch over the key space', () => {
     expect([await watch.changed(), await watch.changed()]).toEqual([false, false]);
   });
 
-  it('reports that the marker was replaced by another one', async () => {
+  it('reports a replaced marker', async () => {
     await claimKeySpace(redis, keys, 32);
     const watch = new KeySpaceWatch(redis, keys);
     await watch.changed();
@@ -69,8 +69,8 @@ describe('the watch over the key space', () => {
   });
 });
 
-describe('a process whose settings do not fit', () => {
-  it('refuses another shard count with an error that names both numbers and the two remedies', async () => {
+describe('claiming a key space', () => {
+  it('fails for another shard count with an error that names both numbers and the two remedies', async () => {
     const marker = await claimKeySpace(redis, keys, 32);
     const refused = claimKeySpace(redis, keys, 16);
     await expect(refused).rejects.toThrow(KeySpaceError);
@@ -78,7 +78,7 @@ describe('a process whose settings do not fit', () => {
     expect(await claimKeySpace(redis, keys, 32)).toEqual(marker);
   });
 
-  it('refuses another shard hash with an error that names both versions and the two remedies', async () => {
+  it('fails for another shard hash with an error that names both versions and the two remedies', async () => {
     await claimKeySpace(redis, keys, 32);
     await redis.hset(keys.marker, 'hash', 'md5-0');
     const refused = claimKeySpace(redis, keys, 32);
@@ -102,12 +102,12 @@ describe("the key space's format", () => {
     expect(await claimKeySpace(redis, keys, 32)).toMatchObject({ id: 'e8', format: FORMAT, hashVersion: HASH_VERSION });
   });
 
-  it('stands in the field that release 0.1.0 compares, so that 0.1.0 refuses to start on it', async () => {
+  it('is part of the field that release 0.1.0 compares, so that 0.1.0 refuses to start', async () => {
     await claimKeySpace(redis, keys, 32);
     expect(await redis.hget(keys.marker, 'hash_version')).toBe(`${HASH_VERSION} in format ${FORMAT}`);
   });
 
-  it('of a newer release is refused, and the message names both formats and the remedy', async () => {
+  it('is refused if it is newer, with an error that names both formats and the remedy', async () => {
     await claimKeySpace(redis, keys, 32);
     await redis.hset(keys.marker, 'format', FORMAT + 1);
     const refused = claimKeySpace(redis, keys, 32);
@@ -117,7 +117,7 @@ describe("the key space's format", () => {
     );
   });
 
-  it('is watched: a newer one counts as a change, a migration to our own does not', async () => {
+  it('counts as a change of the key space if it becomes newer, but not after a migration to the current one', async () => {
     await redis.hset(keys.marker, writtenBy010);
     const watch = new KeySpaceWatch(redis, keys);
     await watch.changed();
@@ -128,17 +128,17 @@ describe("the key space's format", () => {
   });
 });
 
-describe('the lanes', () => {
+describe('the registered lanes', () => {
   it.each([
     [1, 1, 1],
     [2, 5, 5],
     [4, 2, 4],
-  ])('wanted before: %i, wanted now: %i: %i may have sessions at the broker', async (before, now, sessions) => {
+  ])('if %i were claimed before and %i are claimed now, %i may have sessions', async (before, now, sessions) => {
     await claimLanes(redis, keys, before);
     expect(await claimLanes(redis, keys, now)).toMatchObject({ sessions });
   });
 
-  it('have no session any more once they are forgotten, in whatever order', async () => {
+  it('have no sessions after they were forgotten, in any order', async () => {
     await claimLanes(redis, keys, 4);
     await forgetLane(redis, keys, 2);
     expect(await claimLanes(redis, keys, 2)).toMatchObject({ sessions: 4 });
@@ -148,13 +148,13 @@ describe('the lanes', () => {
 });
 
 describe('the share group', () => {
-  it('is a random secret, noted by the first ingester and the same for every later one', async () => {
+  it('is a random secret that the first ingester records, and the same for every later one', async () => {
     const noted = await Promise.all(Array.from({ length: 5 }, () => claimLanes(redis, keys, 1)));
     expect(noted[0]?.shareGroup).toMatch(/^cc-[0-9a-f]{24}$/);
     expect(new Set(noted.map(({ shareGroup }) => shareGroup)).size).toBe(1);
   });
 
-  it('uses the given share group if Redis has lost the recorded one', async () => {
+  it('is the given one if Redis has lost the recorded one', async () => {
     const { shareGroup } = await claimLanes(redis, keys, 1);
     await redis.del(keys.marker);
     await claimKeySpace(redis, keys, 32);

@@ -1,6 +1,6 @@
 /**
- * The key space's marker (S0): what an installation was set up with and cannot change under way. A process with
- * other settings refuses to start, because it would look for clients on the wrong shards.
+ * The key space's marker (S0): the settings with which the key space was created and which cannot change later. A process
+ * with other settings refuses to start, because it would look for clients on the wrong shards.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { HASH_VERSION } from '@app/protocol';
@@ -12,7 +12,7 @@ export interface Marker {
   id: string;
   shardCount: number;
   hashVersion: string;
-  /** Number of the layout in which the key space is stored; below `FORMAT` until it has been migrated. */
+  /** Number of the stored layout; below `FORMAT` until the key space has been migrated. */
   format: number;
 }
 
@@ -20,12 +20,12 @@ export interface Marker {
 export const FORMAT = 3;
 
 /**
- * What stands in the marker's field `hash_version`. A process of 0.1.0 compares that field alone, so the format is
- * part of it: such a process refuses to start on data that it cannot read. Later releases compare `hash` and `format`.
+ * The value of the marker's field `hash_version`. A process of 0.1.0 compares only this field, so its value includes the
+ * format: 0.1.0 refuses to start on data that it cannot read. Later releases compare `hash` and `format`.
  */
 const HASH_AND_FORMAT = `${HASH_VERSION} in format ${FORMAT}`;
 
-/** The settings do not fit the key space; the message says which and how to move. */
+/** The settings or the release do not fit the key space; the message names the difference and the remedy. */
 export class KeySpaceError extends Error {
   override readonly name = 'KeySpaceError';
 }
@@ -43,7 +43,7 @@ const raiseMarkerFormat = commands.load<
 >('raise-format');
 
 /**
- * Reads the marker, and writes it first if the key space is new. The format may be an older one: see `migration/`.
+ * Reads the marker; writes it first if the key space is new. The format may be an older one, see `migration.ts`.
  * @throws KeySpaceError
  */
 export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount: number): Promise<Marker> {
@@ -81,15 +81,15 @@ export async function claimKeySpace(redis: Redis, keys: RegistryKeys, shardCount
   return marker;
 }
 
-/** Writes down that the whole key space has this release's format. @returns whether it had an older one. */
+/** Records that the whole key space has this release's format. @returns whether the marker named an older one */
 export async function raiseFormat(redis: Redis, keys: RegistryKeys): Promise<boolean> {
   const args = { format: FORMAT, hash: HASH_VERSION, hash_and_format: HASH_AND_FORMAT };
   return (await raiseMarkerFormat.run(redis, { marker: keys.marker }, args)) === 1;
 }
 
-/** Notices that the key space was emptied, or put back from elsewhere, beneath a running process (S0). */
+/** Detects that the key space was emptied or restored from a backup while the process is running (S0). */
 export class KeySpaceWatch {
-  private known: string | undefined;
+  private lastMarker: string | undefined;
   private lanes: number | undefined;
 
   constructor(
@@ -98,36 +98,36 @@ export class KeySpaceWatch {
   ) {}
 
   /**
-   * @returns whether the marker of the last call is gone, is another one now, or names a format that this release does
-   * not know; false at the first call.
+   * @returns whether the marker has vanished or changed since the last call, or names a format that this release does not
+   * know; false at the first call
    */
   async changed(): Promise<boolean> {
     const { id = null, format = null, ...fields } = await this.redis.hgetall(this.keys.marker);
     const lanes = lanesIn(Object.keys(fields));
     this.lanes = lanes.length === 0 ? undefined : Math.max(...lanes) + 1;
-    const now = id === null || Number(format ?? 1) <= FORMAT ? id : `${id} in format ${format}`;
-    const changed = this.known !== undefined && this.known !== now;
-    this.known = now ?? undefined;
+    const marker = id === null || Number(format ?? 1) <= FORMAT ? id : `${id} in format ${format}`;
+    const changed = this.lastMarker !== undefined && this.lastMarker !== marker;
+    this.lastMarker = marker ?? undefined;
     return changed;
   }
 
-  /** Lanes 0 to this, less one, may have sessions at the broker, as the last call found; undefined if that is not known. */
+  /** The number of lanes that may have sessions at the broker, as of the last call; undefined if unknown. */
   get sessions(): number | undefined {
     return this.lanes;
   }
 }
 
-/** What the key space notes for the lanes. */
+/** What the marker records about the lanes. */
 export interface LaneRegistration {
   /** Name of the shared subscription's group. */
   shareGroup: string;
-  /** Lanes 0 to this, less one, may have sessions at the broker, which receive their share. */
+  /** Number of lanes that may have sessions at the broker; the broker delivers messages to each of them. */
   sessions: number;
 }
 
 /**
- * Records which lanes take part and their share group. If no group is recorded yet, the given one is used, else a
- * random one, because anyone who knows the name can join the group. Only the ingester calls this.
+ * Records the lanes and their share group in the marker. If no group is recorded yet, `shareGroup` is used. Its default is
+ * random, because every client that knows the name can join the group. Only ingesters call this.
  */
 export async function claimLanes(
   redis: Redis,
@@ -143,7 +143,7 @@ export async function claimLanes(
   };
 }
 
-/** The lane has no session at the broker any more. */
+/** Records that the lane has no session at the broker any more. */
 export async function forgetLane(redis: Redis, keys: RegistryKeys, lane: number): Promise<void> {
   await redis.hdel(keys.marker, laneField(lane));
 }

@@ -3,13 +3,13 @@ import type { Grant } from '@app/sharding';
 import type { RegistryKeys } from '../keys.js';
 
 export interface MigrationStep {
-  /** The format that the step belongs to. */
+  /** The format to which the step leads. */
   to: number;
-  /** Completes the log line "migrating: …". */
+  /** The end of the log line "migrating: …". */
   what: string;
   /**
-   * Runs on a shard that this process has just acquired and does not act for yet. Safe to repeat after a crash. A step
-   * takes as many scripts as it needs, each of a bounded length, and passes `grant.fence` if a late write could harm.
+   * Migrates a shard that this process has just acquired and does not act for yet. Safe to repeat after a crash. A step
+   * runs any number of scripts, each of bounded length, and passes `grant.fence` if a delayed write could do harm.
    */
   run(redis: Redis, keys: RegistryKeys, grant: Grant): Promise<void>;
 }

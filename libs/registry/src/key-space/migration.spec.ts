@@ -59,14 +59,14 @@ describe('a migration', () => {
     expect(done).toEqual(['a 0', 'b 0', 'a 2', 'b 2', 'a 1', 'b 1']);
   });
 
-  it('does nothing on a key space that has the format, and runs no step of an older or an unknown one', async () => {
+  it('changes nothing in a key space of the current format, and runs no steps of other formats', async () => {
     const grant = await acquire(0);
     await migration(step('a')).migrate(grant, FORMAT);
     await migration(step('old', 1), step('unknown', FORMAT + 1)).migrate(grant, 1);
     expect(done).toEqual([]);
   });
 
-  it('repeats the steps of a shard whose migration was broken off', async () => {
+  it('repeats the steps of a shard whose migration was interrupted', async () => {
     const broken: MigrationStep = { to: FORMAT, what: 'broken', run: () => Promise.reject(new Error('killed')) };
     const grant = await acquire(0);
     await expect(migration(step('a'), broken).migrate(grant, 1)).rejects.toThrow('killed');
@@ -74,7 +74,7 @@ describe('a migration', () => {
     expect(done).toEqual(['a 0', 'a 0']);
   });
 
-  it('is not recorded by an owner that has lost the shard', async () => {
+  it('is not recorded if the owner has lost the shard', async () => {
     const grant = await acquire(0);
     await redis.set(keys.owner(grant), 'another');
     await expect(migration().migrate(grant, 1)).rejects.toThrow(StaleOwnerError);
@@ -82,8 +82,8 @@ describe('a migration', () => {
   });
 });
 
-describe('standing by', () => {
-  /** As release 0.1.0 announces itself: without a format. */
+describe('waiting for older members', () => {
+  /** The announcement of release 0.1.0, without a format. */
   const of010 = { name: 'old' } as Announcement;
 
   it('ends when the last member of an older release has left', async () => {
@@ -99,13 +99,13 @@ describe('standing by', () => {
     expect(ended).toBe(true);
   });
 
-  it('does not wait for members of its own format', async () => {
+  it('ends at once if all members have the current format', async () => {
     await new Members(redis, keys, 'new/1', 60_000).heartbeat({ ...of010, format: FORMAT });
     await migration().untilOlderMembersAreGone(AbortSignal.abort());
     expect(await redis.zcard(keys.cluster.alive)).toBe(1);
   });
 
-  it('can be given up', async () => {
+  it('ends when it is aborted', async () => {
     await new Members(redis, keys, 'old/1', 60_000).heartbeat(of010);
     const stopping = new AbortController();
     const waiting = migration().untilOlderMembersAreGone(stopping.signal);
@@ -115,17 +115,17 @@ describe('standing by', () => {
 });
 
 describe('a process that does not migrate', () => {
-  it('waits until the key space has the format of its release', async () => {
+  it('waits until the key space has the current format', async () => {
     const opened = openKeySpace(redis, keys, SHARDS, quiet, new AbortController().signal);
     for (let index = 0; index < SHARDS; index++) await migration().migrate(await acquire(index), 1);
     expect((await opened).format).toBe(FORMAT);
   });
 
-  it('gives up when it is stopped', async () => {
+  it('stops waiting when it is aborted', async () => {
     const stopping = new AbortController();
     const opened = openKeySpace(redis, keys, SHARDS, quiet, stopping.signal);
     const failure = expect(opened).rejects.toThrow('aborted');
-    await eventually(async () => expect(await redis.exists(keys.marker)).toBe(1));
+    await eventually('the key space has its marker', async () => expect(await redis.exists(keys.marker)).toBe(1));
     stopping.abort();
     await failure;
   });

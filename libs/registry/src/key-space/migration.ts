@@ -1,10 +1,10 @@
 /**
- * Brings a key space of an older release to this release's format, shard by shard: each by the ingester that has just
- * acquired it, before it acts for it. The marker names the new format when the last shard has it; until then gateways
- * and dispatchers of this release wait, and those of the older one go on.
+ * Migrates a key space of an older release to this release's format, shard by shard. An ingester migrates a shard when it
+ * has acquired it and before it acts for it. After the last shard the marker names the new format; until then gateways and
+ * dispatchers of this release wait, and those of the older release continue.
  *
- * - An ingester takes part only when no ingester of an older format is alive, so that nobody writes the old layout.
- * - A crash in the middle repeats the steps of one shard; they are safe to repeat.
+ * - An ingester joins only when no ingester of an older format is alive, so that no process writes the old layout.
+ * - After a crash the steps of one shard are repeated; they are safe to repeat.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger, Redis } from '@app/platform';
@@ -15,8 +15,8 @@ import type { RegistryKeys } from '../keys.js';
 import type { MigrationStep } from './migration-step.js';
 import { MIGRATION_STEPS } from './steps.js';
 
-/** Time between two looks at something that only another process can change. */
-const LOOK_AGAIN_MS = 500;
+/** Interval for polling a state that only other processes can change. */
+const POLL_MS = 500;
 
 const raiseShardFormat = commands.load<{ owner: string; format: string }, { fence: string; to: number }, 0 | 1>(
   'raise-shard-format',
@@ -44,14 +44,14 @@ export class Migration {
         known = older.join();
         logger.warn({ members: older }, 'ingesters of an older release are running: standing by until they have ended');
       }
-      await sleep(LOOK_AGAIN_MS, undefined, { signal });
+      await sleep(POLL_MS, undefined, { signal });
     }
   }
 
   /**
-   * Migrates a shard that was just acquired, if it has an older format, and the marker with the last shard.
+   * Migrates a shard that was just acquired if it has an older format. After the last shard, raises the marker's format.
    * @param from the marker's format
-   * @throws StaleOwnerError if the shard was lost under way
+   * @throws StaleOwnerError if the shard was lost during the migration
    */
   async migrate(grant: Grant, from: number): Promise<void> {
     if (from >= FORMAT) return;
@@ -76,7 +76,7 @@ export class Migration {
 }
 
 /**
- * For processes that do not migrate: claims the key space, and waits until it has this release's format.
+ * Claims the key space and waits until it has this release's format. For processes that do not migrate.
  * @throws KeySpaceError, or the reason of `signal` when it is aborted
  */
 export async function openKeySpace(
@@ -96,6 +96,6 @@ export async function openKeySpace(
         'an older release wrote this key space: waiting until an ingester of this release migrates it',
       );
     }
-    await sleep(LOOK_AGAIN_MS, undefined, { signal });
+    await sleep(POLL_MS, undefined, { signal });
   }
 }

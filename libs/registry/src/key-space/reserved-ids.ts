@@ -1,6 +1,6 @@
 /**
- * 0.1.0 let clients register whose id no HTTP client can address. They are forgotten, whatever their state: the to-do
- * goes through the mailbox, and a client with such an id has no connection there.
+ * 0.1.0 registered clients with ids that no HTTP client can address. Such connections are forgotten in any state: a to-do
+ * makes the shard's owner remove them.
  */
 import { RESERVED_CLIENT_IDS } from '@app/protocol';
 import { StaleOwnerError } from '@app/sharding';

@@ -1,6 +1,6 @@
 /**
- * What has to be done to a shard that an older release wrote, a list from each format to the next. A release that
- * changes what is stored raises `FORMAT` and adds its steps.
+ * The steps that migrate a shard of an older release, in the order in which they run. A release that changes the stored
+ * layout raises `FORMAT` and adds its steps.
  */
 import { ANSWERS_OF_REFUSALS } from './answers-of-refusals.js';
 import { ASKED_ACCOUNTS } from './asked-accounts.js';
@@ -11,7 +11,7 @@ import { STORED_NAMES } from './stored-names.js';
 import { STREAMS_OF_EVENTS } from './streams-of-events.js';
 
 export const MIGRATION_STEPS: readonly MigrationStep[] = [
-  // First: other steps append to them.
+  // Must be first: other steps append to the streams.
   STREAMS_OF_EVENTS,
   ANSWERS_OF_REFUSALS,
   ASKED_ACCOUNTS,

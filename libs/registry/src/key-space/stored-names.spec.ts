@@ -17,7 +17,7 @@ beforeEach(async () => {
   await redis.set(keys.owner(GRANT), GRANT.fence);
 });
 
-/** As format 2 stored it. */
+/** A connection in format 2. */
 function formerConnection(client_id: string, more: object = {}): string {
   const names = { left_handshakes: ['h-0'], set_aside: 'x', shaken_at: 5, told_at: 6, held: null };
   return JSON.stringify({ facts: { fqdn: 'a.example' }, client_id, state: 'online', ...names, ...more });
@@ -27,7 +27,7 @@ async function migrateTwice(): Promise<void> {
   for (let i = 0; i < 2; i++) await STORED_NAMES.run(redis, keys, GRANT);
 }
 
-it('renames the members of each connection and keeps their values', async () => {
+it('the migration of names renames the members of each connection and keeps their values', async () => {
   const held = { since: 1, due: 2, changes: 3, told: 'online' };
   const many = Array.from({ length: 1000 }, (_, i) => [`c-${i}`, formerConnection(`c-${i}`, { held })]);
   await redis.hset(keys.connections(0), ...many.flat());
@@ -48,14 +48,14 @@ it('renames the members of each connection and keeps their values', async () => 
   }
 });
 
-it('leaves a connection that cannot be read, and one that has the new names, as they are', async () => {
+it('the migration of names does not change unreadable connections and connections with the new names', async () => {
   const current = JSON.stringify({ facts: {}, client_id: 'b', coalesced: null });
   await redis.hset(keys.connections(0), { a: 'not JSON', b: current });
   await migrateTwice();
   expect(await redis.hgetall(keys.connections(0))).toEqual({ a: 'not JSON', b: current });
 });
 
-it('renames the kinds of to-dos and keeps their due times', async () => {
+it('the migration of names renames the kinds of to-dos and keeps their due times', async () => {
   const order = { type: 'force-disconnect', payload: { reconnect_after: 'never' } };
   const former = [
     { do: 'tell', client_id: 'a' },
@@ -81,7 +81,7 @@ it('renames the kinds of to-dos and keeps their due times', async () => {
   expect(texts.at(-1)).toBe('not a to-do');
 });
 
-it('renames the keys of what sweeps have reported and of the clients that were replied to', async () => {
+it('the migration of names renames the keys of reported messages and of answered clients', async () => {
   const shard = keys.shard(0);
   await redis.zadd(`${shard}:passed-on`, 7, 'digest');
   await redis.hset(`${shard}:refusals:answered`, 'a', '1;0;x');
@@ -92,7 +92,7 @@ it('renames the keys of what sweeps have reported and of the clients that were r
   expect(await redis.exists(`${shard}:passed-on`, `${shard}:refusals:answered`)).toBe(0);
 });
 
-it('writes nothing for an owner that has lost the shard', async () => {
+it('the migration of names writes nothing if the owner has lost the shard', async () => {
   await redis.set(keys.owner(GRANT), 'another');
   await redis.hset(keys.connections(0), 'a', formerConnection('a'));
   await expect(STORED_NAMES.run(redis, keys, GRANT)).rejects.toThrow(StaleOwnerError);

@@ -1,11 +1,11 @@
-/** Format 3 gives members of connections, two to-dos and two keys other names. What they mean has not changed. */
+/** Format 3 renames members of connections, kinds of to-dos and two keys. Their meaning has not changed. */
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { commands } from '../commands.js';
 import type { RegistryKeys } from '../keys.js';
 import type { MigrationStep } from './migration-step.js';
 
-/** Connections, or to-dos, read at once, about: a connection can take 256 KiB. */
+/** Approximate number of connections or to-dos that are read at a time: a connection can take 256 KiB. */
 const PAGE = 100;
 
 const CONNECTION_MEMBERS: Readonly<Record<string, string>> = {
@@ -89,7 +89,7 @@ async function migrateToDos(redis: Redis, keys: RegistryKeys, grant: Grant): Pro
   }
 }
 
-/** @returns undefined for a connection without an old name; what cannot be read is left to the shard's owner. */
+/** @returns undefined for a connection without old names, and for an unreadable one, which the shard's owner dead-letters */
 function renamedConnection(text: string): string | undefined {
   const connection = objectOf(text);
   if (connection === undefined || !Object.keys(connection).some((name) => name in CONNECTION_MEMBERS)) return undefined;
@@ -104,7 +104,7 @@ function renamedConnection(text: string): string | undefined {
   return JSON.stringify(renamed);
 }
 
-/** @returns undefined for a to-do whose name stays; what cannot be read is left to housekeeping. */
+/** @returns undefined for a to-do without old names, and for an unreadable one, which housekeeping dead-letters */
 function renamedToDo(text: string): string | undefined {
   const todo = objectOf(text);
   const { client_id } = todo ?? {};

@@ -1,6 +1,6 @@
 /**
- * Format 2 keeps the sizes and the sequence of a shard's streams in a hash. What 0.1.0 appended is taken over: its ids
- * are times of Redis' clock, so the sequence goes on behind the newest of them.
+ * Format 2 keeps the sizes and the last id of a shard's streams in a hash. The entries of 0.1.0 are kept: their ids are
+ * times of Redis' clock, so new ids follow the newest of them.
  */
 import { commands } from '../commands.js';
 import { logStreams } from '../events/event-log.js';

@@ -23,7 +23,7 @@ beforeEach(() => {
   other = new BrokerRuns(redis, keys);
 });
 
-/** A report that has just been received. */
+/** Sends a report about an uptime that was received just now. */
 function report(
   from: BrokerRuns,
   seconds: number,
@@ -38,13 +38,13 @@ async function restartFrom(...[from, seconds, run]: Parameters<typeof report>): 
   return restart;
 }
 
-/** As if so much time had passed at Redis since the last report, or its clock had been set. */
+/** Simulates that this time has passed at Redis since the last report, or that its clock was set. */
 async function advanceRedisClock(ms: number): Promise<void> {
   const since = Number(await redis.hget(keys.broker, 'since'));
   await redis.hset(keys.broker, 'since', since - ms);
 }
 
-/** A connection that does this around the script of each report. */
+/** A connection that calls `act` in place of the script of each report. */
 function around(act: (run: () => Promise<unknown>) => Promise<unknown>): Redis {
   return new Proxy(redis, {
     get(target, name): unknown {
@@ -61,27 +61,27 @@ async function stored(): Promise<{ uptime: number; run: string | undefined }> {
   return { uptime: Number(uptime), run };
 }
 
-describe('no restart', () => {
-  it('is the first report', async () => {
+describe('broker runs report no restart', () => {
+  it('at the first report', async () => {
     expect(await report(one, 1000, 'unknown')).toBeUndefined();
   });
 
-  it('is a run that goes on, reported by two ingesters in turn', async () => {
+  it('while two ingesters in turn report the same run', async () => {
     for (const [i, from] of [one, other, one, other].entries()) {
       expect(await report(from, 1000, i < 2 ? 'unknown' : 'same')).toBeUndefined();
     }
   });
 
-  it('is a report that was handed over late', async () => {
+  it('if a report was delayed in the ingester', async () => {
     await report(one, 1000, 'unknown');
     expect(await other.report({ seconds: 960, run: 'unknown', at: performance.now() - 2500 })).toBeUndefined();
     expect(await other.report({ seconds: 10, run: 'new', at: performance.now() - 2500 })).toBeUndefined();
     expect((await stored()).uptime).toBe(1000);
   });
 
-  it('is a report that Redis ran late, since it had stalled', async () => {
+  it('if Redis stalled and ran a report late', async () => {
     await report(one, 10, 'unknown');
-    // Redis answers the first command of the report, and runs the second a moment later.
+    // Redis answers the first command of the report and runs the second one later.
     const stalling = around(async (run) => {
       await redis.client('PAUSE', 400);
       return run();
@@ -91,7 +91,7 @@ describe('no restart', () => {
     expect((await stored()).uptime).toBe(10);
   });
 
-  it('is an outage of Redis during which the broker went on', async () => {
+  it('after an outage of Redis during which the broker kept running', async () => {
     await report(one, 1000, 'unknown');
     await advanceRedisClock(OUTAGE_S * 1000);
     expect(await report(one, 1000 + OUTAGE_S)).toBeUndefined();
@@ -99,23 +99,23 @@ describe('no restart', () => {
     expect(await report(other, 1000 + 2 * OUTAGE_S, 'unknown')).toBeUndefined();
   });
 
-  it.each([HOUR_MS, -HOUR_MS])('is a clock of Redis that was set by %i ms', async (ms) => {
+  it.each([HOUR_MS, -HOUR_MS])('if the clock of Redis was set by %i ms', async (ms) => {
     await report(one, 1000, 'unknown');
     await report(other, 1000, 'unknown');
     await advanceRedisClock(ms);
     expect(await report(one, 1010)).toBeUndefined();
     expect(await report(other, 1010)).toBeUndefined();
-    // One that starts after the jump finds the beginning as the clock says it now.
+    // An ingester that starts after the jump reads a start of the run that fits the new clock.
     expect(await report(new BrokerRuns(redis, keys), 1010, 'unknown')).toBeUndefined();
   });
 
-  it('is a clock set back, for one that has just started', async () => {
+  it('if the clock of Redis was set back and an ingester has just started', async () => {
     await report(one, 1000, 'unknown');
     await advanceRedisClock(-HOUR_MS);
     expect(await report(other, 1010, 'unknown')).toBeUndefined();
   });
 
-  it('is a Redis that was emptied', async () => {
+  it('if Redis was emptied', async () => {
     await report(one, 1000, 'unknown');
     await report(other, 1000, 'unknown');
     await redis.del(keys.broker);
@@ -125,14 +125,14 @@ describe('no restart', () => {
     expect((await stored()).uptime).toBe(1020);
   });
 
-  it('is what an older release had stored', async () => {
+  it('if an older release has stored the last uptime', async () => {
     const since = Date.now() - 1_000_000;
     await redis.hset(keys.broker, { uptime: 1000, since });
     expect(await report(one, 1000, 'unknown')).toBeUndefined();
     expect((await stored()).run).toBeDefined();
   });
 
-  it('is an old report of a run that another ingester has seen the end of', async () => {
+  it('for an old report of a run whose end another ingester has seen', async () => {
     await report(one, 1000, 'unknown');
     await report(other, 1000, 'unknown');
     await report(one, 15, 'new');
@@ -142,8 +142,8 @@ describe('no restart', () => {
   });
 });
 
-describe('a restart', () => {
-  it('is reported once, by the first ingester that has seen it', async () => {
+describe('a restart of the broker', () => {
+  it('is reported once, to the first ingester that has seen it', async () => {
     await report(one, 1000, 'unknown');
     await report(other, 1000, 'unknown');
     const restart = await restartFrom(one, 15, 'new');
@@ -154,7 +154,7 @@ describe('a restart', () => {
     for (const from of [one, other]) expect(await report(from, 25)).toBeUndefined();
   });
 
-  it('is reported after all ingesters were frozen for so long that the uptime has passed the old one', async () => {
+  it('is reported if all ingesters were frozen until the uptime exceeded the old one', async () => {
     await report(one, 20, 'unknown');
     await report(other, 20, 'unknown');
     await advanceRedisClock(600_000);
@@ -162,24 +162,24 @@ describe('a restart', () => {
     expect(await report(one, 300, 'new')).toBeUndefined();
   });
 
-  it('is reported by its end, also if the clock of Redis was set back', async () => {
+  it('is reported if an ingester saw the end of the run, even if the clock of Redis was set back', async () => {
     await report(one, 20, 'unknown');
     await advanceRedisClock(-HOUR_MS);
     expect(await report(one, 30, 'new')).toBeDefined();
   });
 
-  it('is reported by an ingester that has just started, if the uptime has fallen', async () => {
+  it('is reported to an ingester that has just started if the uptime has fallen', async () => {
     await report(one, 1000, 'unknown');
     expect(await report(other, 15, 'unknown')).toBeDefined();
   });
 
-  it('is reported by an ingester that has just started, if the uptime has fallen and the clock was set back', async () => {
+  it('is reported to an ingester that has just started if the uptime has fallen and the clock was set back', async () => {
     await report(one, 1000, 'unknown');
     await advanceRedisClock(-HOUR_MS);
     expect(await report(other, 15, 'unknown')).toBeDefined();
   });
 
-  it('is reported once, also if the clock of Redis is set between two reports of it', async () => {
+  it('is reported once, even if the clock of Redis is set between two reports', async () => {
     await report(one, 1000, 'unknown');
     await report(other, 1000, 'unknown');
     const restart = await restartFrom(one, 15, 'new');
@@ -188,12 +188,12 @@ describe('a restart', () => {
     expect(await report(other, 25, 'new')).toBeUndefined();
   });
 
-  it('is reported by an ingester that has just started, if the uptime has passed the old one again', async () => {
+  it('is reported to an ingester that has just started if the uptime exceeds the old one again', async () => {
     await redis.hset(keys.broker, { uptime: 20, since: Date.now() - 600_000 });
     expect(await report(one, 300, 'unknown')).toBeDefined();
   });
 
-  it('is reported although Redis was away when it was noticed', async () => {
+  it('is reported even if Redis was away when an ingester saw it', async () => {
     await report(one, 1000, 'unknown');
     const at = performance.now() - 3000;
     expect(await one.report({ seconds: 15, run: 'new', at })).toBeUndefined();
@@ -201,7 +201,7 @@ describe('a restart', () => {
     expect(await report(one, 15 + OUTAGE_S)).toBeDefined();
   });
 
-  it('stays open until somebody has acted on it, and is not repeated by reports of the same moment', async () => {
+  it('stays open until an ingester has acted on it, and is not repeated for reports of the same uptime', async () => {
     await report(one, 1000, 'unknown');
     await report(other, 1000, 'unknown');
     expect(await report(one, 15, 'new')).toBeDefined();
@@ -215,13 +215,13 @@ describe('a restart', () => {
     let isLost = false;
     const losing = around(async (run) => {
       const reply = await run();
-      if (isLost) throw new Error('no answer in time');
+      if (isLost) throw new Error('no reply in time');
       return reply;
     });
     const unlucky = new BrokerRuns(losing, keys);
     await report(unlucky, 1000, 'unknown');
     isLost = true;
-    await expect(report(unlucky, 15, 'new')).rejects.toThrow('no answer in time');
+    await expect(report(unlucky, 15, 'new')).rejects.toThrow('no reply in time');
     isLost = false;
     expect(await report(unlucky, 25)).toBeDefined();
   });

@@ -1,13 +1,12 @@
 /**
- * Since when the broker has been running, as all ingesters see it together. Each run of the broker has an id, which an
- * ingester learns with its first report, so that a restart is noticed by one of them and by no clock of Redis.
+ * Detects restarts of the broker from the uptimes that all ingesters report. Each run of the broker has an id, which an
+ * ingester receives with its first report, so that ingesters detect a restart without relying on Redis' clock.
  *
- * - U1 An ingester that has watched a run since it learned its id reports with that id: no restart, whatever Redis' clock says.
- * - U2 One that noticed the end of the run it knew says so: a restart, unless another one has reported it before.
- * - U3 Only one that knows nothing of the run before, such as one that has just started, is judged by the uptime and by
- *   Redis' clock.
- * - U4 A report that is late, here or in Redis, is dropped: the next one says the same.
- * - U5 A restart stays open until somebody has acted on it.
+ * - U1 An ingester that has watched a run since it received its id reports that id: no restart, whatever Redis' clock says.
+ * - U2 An ingester that saw the end of the run it knew reports that: a restart, unless it was reported before.
+ * - U3 If an ingester does not know the previous run, for example after its own start, the uptime and Redis' clock decide.
+ * - U4 A report that is delayed, in the ingester or in Redis, is dropped: the next one has the same information.
+ * - U5 A restart stays open until an ingester has acted on it.
  */
 import { randomUUID } from 'node:crypto';
 import type { NoArgs, Redis } from '@app/platform';
@@ -15,26 +14,26 @@ import { commands } from '../commands.js';
 import type { RegistryKeys } from '../keys.js';
 
 export interface UptimeReport {
-  /** The broker has been running for so long. */
+  /** The broker's uptime. */
   seconds: number;
-  /** When this was received, by `performance.now()`. */
+  /** When the uptime was received, by `performance.now()`. */
   at: number;
-  /** Whether this is the run of the report before, as far as this process has seen. */
+  /** Whether this process has seen that the run is the same as in its previous report. */
   run: 'same' | 'new' | 'unknown';
 }
 
 export interface BrokerRestart {
-  /** The run that has begun. */
+  /** Id of the new run. */
   run: string;
-  /** Its beginning, by Redis' clock; up to two seconds late. */
+  /** The start of the run by Redis' clock; up to two seconds late. */
   since: number;
 }
 
-/** A report older than this is dropped. */
+/** Older reports are dropped. */
 const FRESH_MS = 2000;
-/** How far beginnings of one run may lie apart: Mosquitto's interval of 10 s between reports, and their delays. */
+/** Tolerance for the computed start of one run: Mosquitto reports its uptime every 10 s, and reports are delayed. */
 const TOLERANCE_MS = 15_000;
-/** By how many seconds uptimes of one run, reported by two processes, may be out of order. */
+/** Tolerance for the order of uptimes of one run that different processes report. */
 const DISORDER_SECONDS = 5;
 
 const brokerClock = commands.load<{ broker: string }, NoArgs, number>('broker-clock');
@@ -58,19 +57,22 @@ const reportUptime = commands.load<
 const closeRestart = commands.load<{ broker: string }, { run: string }, 0 | 1>('close-broker-restart');
 
 export class BrokerRuns {
-  /** The run that is going on, as far as this process has seen. */
+  /** Id of the current run; undefined until the first report and after an end of a run. */
   private run: string | undefined;
-  /** The run that this process knew, and saw the end of, before it knows the next one. */
+  /** Id of a run whose end this process has seen, until the next run has an id. */
   private ended: string | undefined;
 
   constructor(
-    /** A connection that fails while Redis is away: what waits there would be late. */
+    /** A connection that fails commands while Redis is away: queued reports would be too old. */
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
     private readonly freshMs = FRESH_MS,
   ) {}
 
-  /** @returns a restart that is to be acted on; `acted` says that it was. Rejects with what Redis or the connection says. */
+  /**
+   * @returns a restart if one is open: the caller acts on it and then calls `acted`
+   * @throws the error of Redis or of the connection
+   */
   async report({ seconds, at, run }: UptimeReport): Promise<BrokerRestart | undefined> {
     if (run !== 'same') {
       if (run === 'new') this.ended ??= this.run;
@@ -93,7 +95,7 @@ export class BrokerRuns {
       disorder_seconds: DISORDER_SECONDS,
     };
     const [found, since] = await reportUptime.run(this.redis, { broker }, args);
-    // Another report of this process has come in between.
+    // Another report of this process has changed the run in the meantime.
     if (this.run !== known) return undefined;
     if (found === '') {
       this.run = undefined;

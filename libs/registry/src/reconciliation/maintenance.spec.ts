@@ -27,7 +27,7 @@ it('a maintenance job that fails again and again keeps one stack trace', async (
     settings: { backoffStrategy: () => 1 },
   });
   await once(worker, 'ready');
-  await eventually(() => expect(tries).toBeGreaterThan(10));
+  await eventually('the job has failed more than ten times', () => expect(tries).toBeGreaterThan(10));
   await worker.close();
   const [key] = (await redis.keys('*')).filter((one) => /:maintenance:\d+$/.test(one));
   const traces = JSON.parse((await redis.hget(key ?? '', 'stacktrace')) ?? '[]') as string[];
@@ -37,7 +37,7 @@ it('a maintenance job that fails again and again keeps one stack trace', async (
   await server.stop();
 }, 60_000);
 
-it('the maintenance queue writes no text of its own when Redis goes away', async () => {
+it('the maintenance queue writes nothing to the console when Redis goes away', async () => {
   const server = await startRedis();
   const redis = connect(server.url, 'queue');
   const maintenance = new Maintenance(redis, keys);

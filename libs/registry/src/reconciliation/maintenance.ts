@@ -1,6 +1,6 @@
 /**
- * The maintenance queue: what is done for the whole key space, one of a kind at a time in the cluster. A job whose worker
- * dies is run again by another; each is safe to repeat.
+ * The maintenance queue: jobs for the whole key space, one of a kind at a time in the cluster. If a worker dies, another
+ * one runs its job again; each job is safe to repeat.
  */
 import { Queue, type JobsOptions } from 'bullmq';
 import type { Redis } from '@app/platform';
@@ -8,20 +8,20 @@ import type { RegistryKeys } from '../keys.js';
 
 export const MAINTENANCE_QUEUE = 'maintenance';
 
-/** Why a sweep was begun. */
+/** Why a sweep was started. */
 export type SweepTrigger =
-  /** A lane was taken on. */
+  /** An ingester acquired a lane. */
   | 'start'
-  /** The broker had lost a lane's session, and what was queued in it. */
+  /** The broker lost a lane's session and the messages queued in it. */
   | 'session-lost'
-  /** A lane had lost the broker for a while. */
+  /** A lane lost its connection to the broker for a while. */
   | 'broker-lost'
   | 'broker-restart'
   /** The broker dropped messages. */
   | 'dropped'
-  /** Redis may have lost what it held. */
+  /** Redis may have lost data. */
   | 'key-space'
-  /** The last one could not read everything. */
+  /** The previous sweep could not read all retained messages. */
   | 'truncated'
   | 'interval'
   | 'request';
@@ -31,24 +31,24 @@ export type MaintenanceJob =
   /** `SWEEP_INTERVAL` has passed. */
   | { do: 'tick' }
   /**
-   * The broker was started at `since`, Redis' clock: clients that have not shaken hands since then are offline. `sweep`: the id
-   * of the sweep that comes before.
+   * The broker was started at `since` by Redis' clock: clients without a handshake since then are offline. `sweep`: the id
+   * of the sweep that runs before.
    */
   | { do: 'reconfirm'; since: number; sweep?: string };
 
-/** Triggers come in bursts; the sweep that follows the first covers them. */
+/** Triggers come in bursts; one sweep that starts after this time covers all of them. */
 const DEBOUNCE_MS = 300;
 const KEEP: JobsOptions = {
   removeOnComplete: true,
   removeOnFail: true,
-  // It fails while the broker is away.
+  // Jobs fail while the broker is away.
   attempts: 1_000_000,
   backoff: { type: 'custom' },
-  // By default BullMQ keeps the stack trace of each attempt, and writes all of them again with the next.
+  // By default BullMQ keeps the stack traces of all attempts and writes all of them again after each attempt.
   stackTraceLimit: 1,
 };
 
-/** How long a job of the maintenance queue waits after so many tries, in milliseconds. */
+/** The back-off of a maintenance job after this many attempts, in milliseconds. */
 export function maintenanceBackoffMs(attemptsMade: number): number {
   return Math.min(60_000, 2000 * 2 ** Math.min(attemptsMade - 1, 10));
 }
@@ -63,11 +63,11 @@ export class Maintenance {
       streams: { events: { maxLen: 100 } },
       skipMetasUpdate: true,
     });
-    // Errors of the connection, which logs them itself; those of a command reject its call.
+    // BullMQ emits errors of the connection here, which the connection has logged. Errors of a command reject its call.
     this.queue.on('error', () => undefined);
   }
 
-  /** Has the key space compared with the broker; one that runs already is followed by another. */
+  /** Requests a sweep. If one is running, another one follows it. */
   async requestSweep(trigger: SweepTrigger, inMs = DEBOUNCE_MS): Promise<void> {
     const deduplication = { id: 'sweep', keepLastIfActive: true };
     await this.queue.add('sweep', { do: 'sweep', trigger }, { ...KEEP, delay: inMs, deduplication });
@@ -82,13 +82,13 @@ export class Maintenance {
   }
 
   /**
-   * Schedules repeated sweeps, the first after one interval. Call it again if Redis may have lost the schedule.
-   * A plan that stands is left as it is.
+   * Schedules repeated sweeps, the first after one interval. Does not change an existing schedule. Call it again if Redis
+   * may have lost the schedule.
    */
   async keepSchedule(everyMs: number): Promise<void> {
     const opts = { removeOnComplete: true, removeOnFail: true };
-    const plan = { every: everyMs, startDate: Date.now() + everyMs };
-    await this.queue.upsertJobScheduler('sweep', plan, { name: 'tick', data: { do: 'tick' }, opts });
+    const schedule = { every: everyMs, startDate: Date.now() + everyMs };
+    await this.queue.upsertJobScheduler('sweep', schedule, { name: 'tick', data: { do: 'tick' }, opts });
   }
 
   async close(): Promise<void> {

@@ -22,7 +22,7 @@ function record(id: string, state: SweepRecord['state'] = 'running'): SweepRecor
   return { id, trigger: 'request', state, member: 'a', startedAt: 1, endedAt: null, complete: null, ...counts };
 }
 
-it('gives all who ask before a sweep begins the id of that sweep', async () => {
+it('callers that ask for the next sweep before it begins get the same id', async () => {
   const id = await sweeps.nextId();
   expect(await sweeps.nextId()).toBe(id);
   expect(await sweeps.find(id)).toBe('waiting');
@@ -33,7 +33,7 @@ it('gives all who ask before a sweep begins the id of that sweep', async () => {
   expect(await sweeps.find(id)).toEqual(record(id));
 });
 
-it('restarts an unfinished sweep under its id, and then begins the sweep requested during it', async () => {
+it('an unfinished sweep begins again under its id, and the sweep requested during it follows', async () => {
   const first = await sweeps.beginId();
   const second = await sweeps.nextId();
   expect(await sweeps.beginId()).toBe(first);
@@ -44,8 +44,8 @@ it('restarts an unfinished sweep under its id, and then begins the sweep request
   expect(await sweeps.find(first)).toEqual(record(first, 'ended'));
 });
 
-describe('what was passed on for clients that never registered', () => {
-  it('is known until what is retained for them changes', async () => {
+describe('a reported retained message of an unregistered client', () => {
+  it('is remembered until the retained message changes', async () => {
     await sweeps.rememberReported(
       0,
       new Map([
@@ -65,7 +65,7 @@ describe('what was passed on for clients that never registered', () => {
     ).toEqual(new Set(['a']));
   });
 
-  it('is bounded for each shard, in one key that expires; the oldest goes first', async () => {
+  it('is remembered in one key that expires, for a limited number of clients of a shard, the last ones', async () => {
     const few = new Sweeps(redis, keys, 1, 10);
     for (let i = 0; i < 30; i++) await few.rememberReported(0, new Map([[`client-${i}`, 'x']]));
     expect(await redis.keys(`${keys.prefix}:*`)).toEqual([keys.reported(0)]);
@@ -92,7 +92,7 @@ describe('what was passed on for clients that never registered', () => {
   });
 });
 
-it('keeps the last 100 sweeps', async () => {
+it('the records of the last 100 sweeps are kept', async () => {
   const ids = Array.from({ length: 102 }, (_, i) => `sweep-${i}`);
   for (const id of ids) await sweeps.end(record(id, 'ended'));
   expect(await sweeps.find('sweep-1')).toBeUndefined();

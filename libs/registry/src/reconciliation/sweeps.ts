@@ -1,21 +1,21 @@
-/** What is known of the last sweeps, and of what its results have changed. */
+/** The records of the last sweeps, and the number of corrections that each of them caused. */
 import { createHash, randomUUID } from 'node:crypto';
 import { boundedWrite, type Redis } from '@app/platform';
 import { commands } from '../commands.js';
 import type { SweepTrigger } from './maintenance.js';
 import type { RegistryKeys } from '../keys.js';
 
-/** What became of the clients that a sweep passed on, by kind. */
+/** The clients that a sweep reported to their shards, by what the shard corrected. */
 export interface Corrections {
-  /** Came online. */
+  /** The client came online. */
   online: number;
-  /** Were online, with another handshake. */
+  /** The client stayed online, with another handshake. */
   updated: number;
-  /** Went offline. */
+  /** The client went offline. */
   offline: number;
-  /** Were offline for another reason. */
+  /** The client stayed offline, for another reason. */
   reason: number;
-  /** Agreed after all. */
+  /** There was no difference any more. */
   none: number;
 }
 
@@ -23,32 +23,32 @@ export interface SweepRecord {
   id: string;
   trigger: SweepTrigger;
   state: 'running' | 'ended';
-  /** The member that runs it. */
+  /** The member that runs the sweep. */
   member: string;
   /** Epoch milliseconds. */
   startedAt: number;
   endedAt: number | null;
-  /** Whether the broker sent everything it retains, as far as can be known; null while it is being read. */
+  /** Whether the broker sent all retained messages, as far as can be known; null while they are being read. */
   complete: boolean | null;
-  /** Retained status messages read. */
+  /** Number of retained status messages read. */
   read: number;
-  /** Clients about which the broker said something else than the registry. */
+  /** Number of clients whose retained message differs from the registry. */
   differing: number;
-  /** Clients online in the registry that were not seen, and verified on their own. */
+  /** Number of clients that are online in the registry but have no retained message; each is verified separately. */
   unseen: number;
   corrections: Corrections;
 }
 
 export const NO_CORRECTIONS: Corrections = { online: 0, updated: 0, offline: 0, reason: 0, none: 0 };
 
-/** Longest a sweep is remembered. */
+/** Retention of the records of sweeps. */
 const KEPT_MS = 30 * 86_400_000;
-/** Sweeps that have ended, and that can still be read by their id. */
+/** Limit for the records of sweeps that have ended. */
 const KEPT_SWEEPS = 100;
-/** What was passed on for a client that never registered is not passed on again for so long. */
-const PASSED_ON_MS = 7 * 86_400_000;
-/** Of so many clients of a shard at most; past that, what was passed on longest ago may be passed on again. */
-const PASSED_ON_CLIENTS = 10_000;
+/** The retained message of a client that never registered is not reported again for this time. */
+const REPORTED_MS = 7 * 86_400_000;
+/** Limit for such clients of a shard. Beyond it, the client that was reported first may be reported again. */
+const REPORTED_CLIENTS = 10_000;
 
 const nextSweepId = commands.load<{ ids: string }, { new_id: string }, string>('next-sweep-id');
 
@@ -71,29 +71,29 @@ export class Sweeps {
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
     private readonly shardCount: number,
-    private readonly passedOnClients = PASSED_ON_CLIENTS,
+    private readonly reportedClients = REPORTED_CLIENTS,
   ) {}
 
-  /** The id of the sweep that begins next: the same for everybody who asks until it begins. */
+  /** The id of the sweep that begins next. It stays the same until that sweep begins. */
   nextId(): Promise<string> {
     return nextSweepId.run(this.redis, { ids: this.keys.sweepIds }, { new_id: randomUUID() });
   }
 
-  /** The id of a sweep that begins now. One that failed, or whose process died, begins again under its id. */
+  /** The id of a sweep that begins now. A sweep that failed or whose process died begins again under the same id. */
   beginId(): Promise<string> {
     return beginSweep.run(this.redis, { ids: this.keys.sweepIds }, { new_id: randomUUID() });
   }
 
-  /** @returns whether somebody waits for the next sweep */
+  /** @returns whether a caller waits for the next sweep */
   async end(record: SweepRecord): Promise<boolean> {
     const { lastSweep, endedSweeps, sweepIds } = this.keys;
     const args = { id: record.id, record: JSON.stringify(record), most_records: KEPT_SWEEPS, kept_ms: KEPT_MS };
     return (await endSweep.run(this.redis, { last: lastSweep, ended: endedSweeps, ids: sweepIds }, args)) === 1;
   }
 
-  /** @returns `waiting` if it has not begun; undefined if no such sweep is known (any more) */
+  /** @returns `waiting` if the sweep has not begun; undefined if it is unknown or its record has expired */
   async find(id: string): Promise<SweepRecord | 'waiting' | undefined> {
-    // In the order in which a sweep passes through them, so that it is not missed on its way.
+    // Read the keys in the order in which a sweep moves through them: another order could miss a sweep that moves.
     const ids = await this.redis.hvals(this.keys.sweepIds);
     const latest = await this.latest();
     if (latest?.id === id) return latest;
@@ -111,7 +111,7 @@ export class Sweeps {
     return text === null ? undefined : (JSON.parse(text) as SweepRecord);
   }
 
-  /** What the results of a sweep have changed up to now. */
+  /** The corrections that a sweep has caused so far. */
   async corrections(id: string): Promise<Corrections> {
     const counts = await Promise.all(this.shards((shard) => this.redis.hgetall(this.keys.sweepCounts(shard, id))));
     const sum = { ...NO_CORRECTIONS };
@@ -121,26 +121,26 @@ export class Sweeps {
     return sum;
   }
 
-  /** From now on a client that is not known has never registered. */
+  /** Notes that a complete sweep has ended: an unknown client has never registered. */
   async markSwept(at: number): Promise<void> {
     await Promise.all(this.shards((shard) => boundedWrite(this.redis, 'SET', this.keys.swept(shard), at)));
   }
 
-  /** Of these clients of a shard that never registered, those whose retained message was passed on before. */
+  /** Those of the given unregistered clients of a shard whose retained message was reported before. */
   async reported(shard: number, clients: ReadonlyMap<string, string>): Promise<Set<string>> {
     if (clients.size === 0) return new Set();
-    const since = Date.now() - PASSED_ON_MS;
+    const since = Date.now() - REPORTED_MS;
     const times = await this.redis.zmscore(this.keys.reported(shard), ...Array.from(clients, digestOf));
     return new Set([...clients.keys()].filter((_, i) => Number(times[i] ?? 0) >= since));
   }
 
-  /** @param clients a page of a sweep */
+  /** @param clients unregistered clients with their retained messages, of one page of a sweep */
   async rememberReported(shard: number, clients: ReadonlyMap<string, string>): Promise<void> {
     if (clients.size === 0) return;
     await rememberReported.run(
       this.redis,
       { reported: this.keys.reported(shard) },
-      { now: Date.now(), kept_ms: PASSED_ON_MS, most: this.passedOnClients, digests: Array.from(clients, digestOf) },
+      { now: Date.now(), kept_ms: REPORTED_MS, most: this.reportedClients, digests: Array.from(clients, digestOf) },
     );
   }
 
@@ -149,7 +149,7 @@ export class Sweeps {
   }
 }
 
-/** Of a client and what was found retained for it: one length, whatever the client is called. */
+/** Digest of a client id and its retained message, so that each takes the same space. */
 function digestOf([clientId, found]: readonly [string, string]): string {
   return createHash('sha256').update(`${clientId}/${found}`).digest('base64url').slice(0, 22);
 }

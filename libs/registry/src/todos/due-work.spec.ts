@@ -66,7 +66,9 @@ async function accept(ttlMs: number): Promise<string> {
 
 async function runOut(id: string): Promise<void> {
   const message = await messages.read(id);
-  await eventually(async () => expect(await now()).toBeGreaterThan(message?.expiresAt ?? Infinity));
+  await eventually('the time to live of the message has ended', async () =>
+    expect(await now()).toBeGreaterThan(message?.expiresAt ?? Infinity),
+  );
 }
 
 async function statuses(id: string): Promise<string[] | undefined> {
@@ -89,8 +91,8 @@ async function dueAt(todo: ToDo): Promise<number | undefined> {
   return score === null ? undefined : Number(score);
 }
 
-describe('to-dos that are due', () => {
-  it('come up once, in the order of their time, and not before it', async () => {
+describe('due to-dos', () => {
+  it('are claimed once, in the order of their due times, and not earlier', async () => {
     const at = await now();
     await plan(forget('second'), at - 10);
     await plan(WAKE, at - 20);
@@ -101,19 +103,21 @@ describe('to-dos that are due', () => {
     expect(await due.claim(GRANT)).toEqual(NOTHING);
   });
 
-  it('returns to-dos again after the grace if they were not done', async () => {
+  it('are claimed again after the grace period if they were not done', async () => {
     const before = await now();
     await plan(forget('a'), before - 1);
     await due.claim(GRANT);
     const again = (await dueAt(forget('a'))) ?? 0;
     expect(again).toBeGreaterThanOrEqual(before + WAKE_AGAIN_MS);
     expect(again).toBeLessThan((await now()) + WAKE_AGAIN_MS + 1);
-    // As if the grace had passed.
+    // As if the grace period had passed.
     await redis.zincrby(keys.todo(SHARD), -WAKE_AGAIN_MS, encodeToDo(forget('a')));
-    await eventually(async () => expect(todosOf(await due.claim(GRANT))).toEqual([forget('a')]));
+    await eventually('the to-do is due again', async () =>
+      expect(todosOf(await due.claim(GRANT))).toEqual([forget('a')]),
+    );
   });
 
-  it('are gone for good when they are done', async () => {
+  it('are removed when they are done', async () => {
     const at = await now();
     await plan(forget('a'), at - 1);
     await plan(forget('b'), at - 1);
@@ -126,7 +130,7 @@ describe('to-dos that are due', () => {
     await expect(due.done(GRANT, [])).resolves.toBeUndefined();
   });
 
-  it('keeps to-dos that were written again while they were running, even for the same time', async () => {
+  it('stay if they were written again while they were running, even for the same time', async () => {
     const at = await now();
     await plan(forget('a'), at - 1);
     const { todos } = await due.claim(GRANT);
@@ -136,7 +140,7 @@ describe('to-dos that are due', () => {
     expect(await dueAt(forget('a'))).toBe(Math.floor(taken.due));
   });
 
-  it('come in portions, and each portion says whether there is more', async () => {
+  it('are claimed in batches, and each batch says whether there are more', async () => {
     const at = await now();
     for (let i = 0; i < 250; i++) await plan(forget(`client-${i}`), at - 1000 + i);
     const portions: DueWork[] = [];
@@ -146,7 +150,7 @@ describe('to-dos that are due', () => {
     expect(portions.flatMap(todosOf)).toEqual(Array.from({ length: 250 }, (_, i) => forget(`client-${i}`)));
   });
 
-  it('of every kind are read as they were written', async () => {
+  it('of each kind are read as they were written', async () => {
     const todos: ToDo[] = [
       WAKE,
       forget('a "b"'),
@@ -165,7 +169,7 @@ describe('to-dos that are due', () => {
   });
 });
 
-describe('messages whose time has run out', () => {
+describe('messages whose time to live has ended', () => {
   it('expire although the outbox is not a list, and the outbox becomes a dead letter', async () => {
     const id = await accept(1);
     await redis.set(keys.outbox(SHARD, CLIENT), 'text');
@@ -175,7 +179,7 @@ describe('messages whose time has run out', () => {
     expect(await redis.xlen(keys.deadLetters(SHARD))).toBe(1);
   });
 
-  it('expire, whether the client is online or not, and leave outbox and expiry', async () => {
+  it('expire and are removed from the outbox', async () => {
     const [short, long] = [await accept(1), await accept(600_000)];
     await runOut(short);
     expect(await due.claim(GRANT)).toMatchObject({ expired: 1, more: false });
@@ -186,7 +190,7 @@ describe('messages whose time has run out', () => {
     expect(await due.claim(GRANT)).toMatchObject({ expired: 0 });
   });
 
-  it('do not expire while they are in flight, are looked at again a second later, and expire once put back', async () => {
+  it('do not expire while they are in flight, are checked again a second later, and expire after they were put back', async () => {
     const id = await accept(30);
     expect((await draining.claim()).kind).toBe('claimed');
     await runOut(id);
@@ -197,12 +201,12 @@ describe('messages whose time has run out', () => {
     expect(again - (await now())).toBeLessThanOrEqual(1000);
     await draining.settle({ messageId: id, attempt: 1, outcome: 'unheard' });
     await redis.zincrby(keys.expiry(SHARD), -1000, id);
-    await eventually(async () => expect((await due.claim(GRANT)).expired).toBe(1));
+    await eventually('the message expires', async () => expect((await due.claim(GRANT)).expired).toBe(1));
     expect(await statuses(id)).toEqual(['queued', 'in_flight', 'queued', 'expired']);
     expect(await redis.exists(keys.outbox(SHARD, CLIENT))).toBe(0);
   });
 
-  it('that have no record any more are dropped from the expiry', async () => {
+  it('are no longer scheduled to expire if their record is lost', async () => {
     const id = await accept(1);
     await runOut(id);
     await redis.del(keys.message(SHARD, id));
@@ -210,7 +214,7 @@ describe('messages whose time has run out', () => {
     expect(await redis.exists(keys.expiry(SHARD))).toBe(0);
   });
 
-  it('come in portions as well', async () => {
+  it('expire in batches', async () => {
     const ids: string[] = [];
     for (let i = 0; i < 150; i++) ids.push(await accept(1));
     await runOut(ids.at(-1) ?? '');
@@ -222,7 +226,7 @@ describe('messages whose time has run out', () => {
 });
 
 describe('finished messages', () => {
-  it('are kept for the retention after their end, and then gone with their index entries', async () => {
+  it('are kept for the retention and then removed with their index entries', async () => {
     const [sent, failed, open] = [await accept(600_000), await accept(600_000), await accept(600_000)];
     await draining.claim();
     await draining.settle({ messageId: sent, attempt: 1, outcome: 'sent' });
@@ -239,7 +243,7 @@ describe('finished messages', () => {
     expect(await redis.zrange(keys.messages(SHARD, CLIENT), '0', '-1')).toEqual([open]);
   });
 
-  it('that fail after they were sent are kept for the retention after that', async () => {
+  it('are kept for the retention after their last change if they fail after they were sent', async () => {
     const id = await accept(600_000);
     await draining.claim();
     await draining.settle({ messageId: id, attempt: 1, outcome: 'sent' });
@@ -249,7 +253,7 @@ describe('finished messages', () => {
     expect(await statuses(id)).toEqual(['queued', 'in_flight', 'sent', 'failed']);
   });
 
-  it('come in portions as well', async () => {
+  it('are removed in batches', async () => {
     await redis.zadd(keys.finished(SHARD), ...Array.from({ length: 150 }, (_, i) => [i, `gone-${i}`]).flat());
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 100, more: true });
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 50, more: false });
@@ -257,7 +261,7 @@ describe('finished messages', () => {
 });
 
 describe('a former owner', () => {
-  it('takes nothing and changes nothing', async () => {
+  it('claims no work and changes nothing', async () => {
     const at = await now();
     await plan(forget('a'), at - 1);
     const id = await accept(1);
@@ -270,7 +274,7 @@ describe('a former owner', () => {
     expect(await statuses(id)).toEqual(['queued']);
   });
 
-  it('does not remove what it has done: the new owner does it again', async () => {
+  it('does not remove to-dos that it has done, so that the new owner does them again', async () => {
     await plan(forget('a'), (await now()) - 1);
     const { todos } = await due.claim(GRANT);
     await redis.del(keys.owner(GRANT));

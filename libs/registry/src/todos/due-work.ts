@@ -1,4 +1,4 @@
-/** What time makes due on a shard: to-dos, and messages that expire or are forgotten. For the shard's owner. */
+/** The work of a shard that is due: to-dos, and messages that expire or are forgotten. Used by the shard's owner. */
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { commands } from '../commands.js';
@@ -10,15 +10,15 @@ import { decodeToDo, encodeToDo, type DueToDo } from './to-do.js';
 
 export interface DueWork {
   todos: DueToDo[];
-  /** To-dos that no release up to this one wrote: to be moved to the dead letters. */
+  /** To-dos that no release up to this one has written; the caller dead-letters them. */
   unreadable: UnreadableToDo[];
-  /** Messages that became `expired` by this call. */
+  /** Number of messages that this call has expired. */
   expired: number;
-  /** Finished messages whose retention has ended: they are gone by this call. */
+  /** Number of finished messages that this call has removed because their retention has ended. */
   forgotten: number;
-  /** Finished messages that are gone before that, since the shard has too many of them. */
+  /** Number of finished messages that this call has removed earlier because the shard has too many. */
   forgottenEarly: number;
-  /** More is due than one call takes. */
+  /** Whether more is due than one call takes. */
   more: boolean;
 }
 
@@ -28,9 +28,9 @@ export interface UnreadableToDo {
   problem: string;
 }
 
-/** Most to-dos, and most messages, of one call. */
+/** Limit for the to-dos, and for the messages, of one call. */
 const BATCH = 100;
-/** Most messages that one call forgets before their time: with many calls a second, more than a shard can finish. */
+/** Limit for the messages that one call forgets early. With many calls a second, this is more than a shard can finish. */
 const SURPLUS_BATCH = 200;
 
 const takeDue = commands.load<
@@ -72,7 +72,7 @@ export class DueTodos {
     private readonly finishedLimits: (shard: number) => FinishedLimits = () => FINISHED_LIMITS,
   ) {}
 
-  /** Takes what is due; a to-do that is not done comes up again. @throws StaleOwnerError */
+  /** Claims the work that is due. A to-do that is not done in time becomes due again. @throws StaleOwnerError */
   async claim(grant: Grant): Promise<DueWork> {
     const { keys } = this;
     const shard = grant.index;
@@ -96,7 +96,7 @@ export class DueTodos {
     };
   }
 
-  /** Moves to-dos that cannot be read to the dead letters. @returns how many there were @throws StaleOwnerError */
+  /** Moves unreadable to-dos to the dead letters. @returns the number of moved to-dos @throws StaleOwnerError */
   async deadLetter(grant: Grant, unreadable: readonly UnreadableToDo[]): Promise<number> {
     if (unreadable.length === 0) return 0;
     const { index: shard, fence } = grant;
@@ -113,8 +113,8 @@ export class DueTodos {
   }
 
   /**
-   * Removes to-dos that are done, unless they were written again while they ran. Wake-ups are not removed here: the
-   * drain removes them when nothing is left.
+   * Removes to-dos that are done, except those that were written again in the meantime. Not for wake-ups: a drain run
+   * removes them when nothing is left.
    */
   async done(grant: Grant, todos: readonly DueToDo[]): Promise<void> {
     if (todos.length === 0) return;
