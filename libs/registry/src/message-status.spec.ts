@@ -1,25 +1,15 @@
 import fc from 'fast-check';
-import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
-import type { Grant } from '@app/sharding';
+import { CLIENT, GRANT, MessageBench, SHARD } from '../../../test/support/message-bench.js';
 import { withRedis } from '../../../test/support/redis.js';
-import { eventually } from '../../../test/support/servers.js';
-import { Draining } from '../../../test/support/draining.js';
-import { acceptOne } from '../../../test/support/messages.js';
 import { MESSAGE_BYTES, recountBytes } from './messages/byte-budget.js';
 import { DueTodos } from './todos/due-work.js';
 import { MESSAGE_STATUSES, STORED_STATUSES, TRANSITIONS, parseHistory, type StoredStatus } from './message-status.js';
-import { Messages, type StoredMessage } from './messages/messages.js';
-import { Outboxes, type Settlement } from './messages/outbox.js';
-import { RegistryKeys } from './keys.js';
-
-const SHARDS = 4;
-const CLIENT = 'host-1';
-const SHARD = shardOf(CLIENT, SHARDS);
-const GRANT: Grant = { kind: 'shard', index: SHARD, epoch: 1, fence: '1:boot' };
+import type { StoredMessage } from './messages/messages.js';
+import type { Settlement } from './messages/outbox.js';
+import type { RegistryKeys } from './keys.js';
 
 let redis: Redis;
-let keySpaces = 0;
 
 withRedis((connection) => (redis = connection));
 
@@ -51,7 +41,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant('settle' as const),
       which,
       outcome: fc.constantFrom<Settlement['outcome']>('sent', 'failed', 'unheard', 'retry'),
-      // By a drain whose message another one has claimed since.
+      // Whether a newer run has claimed the message.
       late: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
     }),
   },
@@ -66,58 +56,35 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 const FINAL: readonly StoredStatus[] = STORED_STATUSES.filter((status) => TRANSITIONS[status].length === 0);
 
-/** A connection with a few messages, to which anything may happen. */
+/** A connection with a few messages, to which random steps are applied. */
 class World {
-  readonly keys = new RegistryKeys(`status${keySpaces++}`);
-  readonly messages = new Messages(redis, this.keys, {
-    shardCount: SHARDS,
-    outboxLimit: 100,
-    shardLimit: 1000,
-    retentionMs: 3_600_000,
-  });
-  readonly outboxes = new Outboxes(redis, this.keys, SHARDS);
-  readonly draining = new Draining(redis, this.keys, this.outboxes, CLIENT, SHARDS);
+  readonly bench = new MessageBench(redis);
+  readonly keys = this.bench.keys;
+  readonly messages = this.bench.messages;
   readonly due = new DueTodos(redis, this.keys);
   readonly ids = Array.from({ length: COUNT }, () => this.messages.mint(CLIENT));
   private readonly before = new Map<string, StoredMessage>();
   private readonly weights = new Map<string, number>();
 
   async begin(): Promise<void> {
-    await redis.set(this.keys.owner(GRANT), GRANT.fence);
-    await this.become('online');
-  }
-
-  async become(state: 'online' | 'offline'): Promise<void> {
-    await redis
-      .multi()
-      .hset(this.keys.connections(SHARD), CLIENT, '{}')
-      .zrem(this.keys.index(SHARD, state === 'online' ? 'offline' : 'online', 'host'), CLIENT)
-      .zadd(this.keys.index(SHARD, state, 'host'), 0, CLIENT)
-      .exec();
+    await this.bench.own();
+    await this.bench.become('online');
   }
 
   async accept(id: string, ttlMs: number, idempotencyKey?: string): Promise<void> {
     const payloadJson = JSON.stringify('x'.repeat(this.ids.indexOf(id) * 100));
     const keyBytes = idempotencyKey === undefined ? 0 : this.keys.idempotency(SHARD, CLIENT, idempotencyKey).length;
     if (!this.weights.has(id)) this.weights.set(id, MESSAGE_BYTES + 'd'.length + payloadJson.length + keyBytes);
-    await acceptOne(this.messages, id, {
-      clientId: CLIENT,
-      directive: 'd',
-      payloadJson,
-      ttlMs,
-      whenOffline: 'hold',
-      idempotencyKey,
-      requestId: 'r',
-    });
+    await this.bench.accept({ messageId: id, directive: 'd', payloadJson, ttlMs, idempotencyKey });
   }
 
-  async take(one: Step): Promise<void> {
+  async apply(one: Step): Promise<void> {
     const id = 'which' in one ? (this.ids[one.which] ?? '') : '';
     switch (one.do) {
       case 'accept':
         return this.accept(id, one.short ? 3 : 600_000, one.key ? `key of ${id}` : undefined);
       case 'drain':
-        await this.draining.claim();
+        await this.bench.drain();
         return;
       case 'settle':
         return this.settle(id, one.outcome, one.late);
@@ -125,30 +92,27 @@ class World {
         await this.messages.cancel(id);
         return;
       case 'client error':
-        await this.outboxes.failByClient(CLIENT, id, 'broken');
+        await this.bench.outboxes.failByClient(CLIENT, id, 'broken');
         return;
       case 'expire':
         return this.expire();
       case 'become':
-        return this.become(one.state);
+        return this.bench.become(one.state);
     }
   }
 
   private async settle(id: string, outcome: Settlement['outcome'], late: boolean): Promise<void> {
     const claims = Number((await redis.hget(this.keys.message(SHARD, id), 'attempts')) ?? 1);
     const attempt = late ? claims - 1 : claims;
-    await this.draining.settle({ messageId: id, attempt, outcome, details: 'why' });
+    await this.bench.complete({ messageId: id, attempt, outcome, details: 'why' });
   }
 
-  /** Lets the time of those run out that have a short one to live, then does what is due. */
+  /** Waits until messages with a short time to live have expired, and then does the work that is due. */
   async expire(): Promise<void> {
     for (const id of this.ids) {
       const message = await this.messages.read(id);
       if (message === undefined || message.expiresAt > message.createdAt + 1000) continue;
-      await eventually(async () => {
-        const [seconds, micros] = await redis.time();
-        expect(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)).toBeGreaterThan(message.expiresAt);
-      });
+      await this.bench.untilExpiry(id);
     }
     await this.due.claim(GRANT);
   }
@@ -171,7 +135,7 @@ class World {
         expect(outbox).toContain(id);
         expect(expiry).toContain(id);
       } else if (status !== 'failed') {
-        // One that the client failed in flight leaves with its settlement.
+        // A message that the client failed in flight may stay until its publish is completed.
         expect(outbox).not.toContain(id);
       }
       this.before.set(id, message);
@@ -180,7 +144,7 @@ class World {
     await this.checkBytes();
   }
 
-  /** What is unfinished is charged, and nothing else; a recount finds the same. */
+  /** Exactly the unfinished messages are charged, and a recount has the same result. */
   private async checkBytes(): Promise<void> {
     const unfinished = [...this.before.values()].filter(({ status }) =>
       ['queued', 'held', 'in_flight'].includes(status),
@@ -206,17 +170,17 @@ class World {
     if (FINAL.includes(last)) expect(history).toEqual(before.history);
   }
 
-  /** Each change is published once, in order, by the script that makes it. */
+  /** Each change has one event, in order. */
   private async checkEvents(message: StoredMessage): Promise<void> {
-    const told = await messageEvents(this.keys, message.messageId);
-    expect(told.map(({ client_id }) => client_id)).toEqual(told.map(() => CLIENT));
-    // `held` is what callers are shown of a queued message.
-    const statuses = told.map(({ status }) => (status === 'held' ? 'queued' : status));
+    const events = await messageEvents(this.keys, message.messageId);
+    expect(events.map(({ client_id }) => client_id)).toEqual(events.map(() => CLIENT));
+    // Events show a queued message as `held` if its client is offline or not subscribed.
+    const statuses = events.map(({ status }) => (status === 'held' ? 'queued' : status));
     expect(statuses).toEqual(message.history.map(({ status }) => status));
-    expect(told.map(({ details }) => details)).toEqual(message.history.map(({ details }) => details));
+    expect(events.map(({ details }) => details)).toEqual(message.history.map(({ details }) => details));
   }
 
-  /** Nothing is kept for ever: a message either waits for its expiry or to be forgotten, or its key has an expiry. */
+  /** Each message is scheduled to expire or to be forgotten, and the keys of answers have an expiry. */
   private async checkTimesToLive(): Promise<void> {
     const found = await redis.keys(`${this.keys.shard(SHARD)}:idempotency:*`);
     for (const key of found) expect(await redis.pttl(key)).toBeGreaterThan(0);
@@ -242,22 +206,22 @@ async function messageEvents(keys: RegistryKeys, id: string): Promise<MessageEve
 }
 
 describe('the statuses of a message', () => {
-  it('have a row each in the table of transitions, which leads to stored statuses only', () => {
+  it('are the rows and the targets of the table of transitions', () => {
     expect(Object.keys(TRANSITIONS).sort()).toEqual([...STORED_STATUSES].sort());
     for (const targets of Object.values(TRANSITIONS)) for (const to of targets) expect(STORED_STATUSES).toContain(to);
     expect(FINAL).toEqual(['failed', 'expired', 'cancelled']);
     expect([...MESSAGE_STATUSES].sort()).toEqual([...STORED_STATUSES, 'held'].sort());
   });
 
-  it('only ever move along the table, end for good, and stay in the outbox until then, whatever happens', async () => {
+  it('follow the table of transitions, and a message is in the outbox until it has finished', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), async (steps) => {
         const world = new World();
         await world.begin();
-        // The first one is there from the start, so that no step is wasted on nothing.
+        // Accept the first message at the start, so that each step has a message to act on.
         await world.accept(world.ids[0] ?? '', 600_000);
         for (const one of steps) {
-          await world.take(one);
+          await world.apply(one);
           await world.check();
         }
       }),
@@ -265,23 +229,23 @@ describe('the statuses of a message', () => {
     );
   });
 
-  it('every message reaches a final status when all publish results are completed', async () => {
+  it('reach a final one when all publishes are completed', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
         const world = new World();
         await world.begin();
-        for (const one of steps) await world.take(one);
-        await world.become('online');
-        let next = await world.draining.claim();
+        for (const one of steps) await world.apply(one);
+        await world.bench.become('online');
+        let next = await world.bench.drain();
         for (let i = 0; next.kind === 'claimed' && i < 2 * COUNT; i++) {
-          next = await world.draining.settle({ ...next.message, outcome: 'sent' });
+          next = await world.bench.complete({ ...next.message, outcome: 'sent' });
         }
         expect(next).toEqual({ kind: 'empty' });
         for (const id of world.ids) {
           const status = (await world.messages.read(id))?.status ?? 'sent';
           expect(['sent', ...FINAL]).toContain(status);
         }
-        // Nothing is left for anybody to do.
+        // No work is left.
         await world.expire();
         const left = [world.keys.outbox(SHARD, CLIENT), world.keys.todo(SHARD), world.keys.expiry(SHARD)];
         expect(await redis.exists(...left)).toBe(0);
@@ -293,7 +257,7 @@ describe('the statuses of a message', () => {
 });
 
 describe('the history of a message', () => {
-  it('stays bounded after 500 retries, begins with the acceptance and ends with what happened last', async () => {
+  it('stays bounded after 500 retries, and has the first and the last change', async () => {
     const world = new World();
     await world.begin();
     const id = world.ids[0] ?? '';
@@ -301,9 +265,9 @@ describe('the history of a message', () => {
     let longest = 0;
     for (let i = 0; i < 500; i++) {
       const attempt = i + 1;
-      await world.draining.claim();
+      await world.bench.drain();
       const details = `try ${i} ${'x'.repeat((i * 37) % 6000)}`;
-      await world.draining.settle({ messageId: id, attempt, outcome: 'retry', details });
+      await world.bench.complete({ messageId: id, attempt, outcome: 'retry', details });
       longest = Math.max(longest, await redis.hstrlen(world.keys.message(SHARD, id), 'history'));
     }
     expect(longest).toBeLessThan(16_384);
@@ -315,13 +279,13 @@ describe('the history of a message', () => {
       expect(['queued', 'in_flight']).toContain(status);
       expect(at).toBeGreaterThanOrEqual(message?.createdAt ?? Infinity);
     }
-    // Behind the cut it is without a gap again.
+    // After the truncated part the history has no gap.
     const moves = history.slice(1).map(({ status }) => status);
     moves.slice(1).forEach((to, i) => expect(TRANSITIONS[moves[i] ?? 'failed']).toContain(to));
     expect(moves.length).toBeGreaterThan(2);
   });
 
-  it('is read with details that contain spaces', () => {
+  it('is parsed with details that contain spaces', () => {
     expect(parseHistory('queued 1\nin_flight 22\nfailed 333 no  such worker ')).toEqual([
       { status: 'queued', at: 1 },
       { status: 'in_flight', at: 22 },

@@ -1,67 +1,37 @@
-import type { Redis } from '@app/platform';
-import { withRedis } from '../../../../test/support/redis.js';
+import { withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
 import { eventually } from '../../../../test/support/servers.js';
-import { Messages, type MintedMessage } from './messages.js';
-import { Outboxes, type ClaimedMessage, type DrainStep, type Settlement } from './outbox.js';
-import { RegistryKeys } from '../keys.js';
+import type { ClaimedMessage, DrainStep, Settlement } from './outbox.js';
 import { WAKE_TODO } from './wake-todo.js';
 
 const SHARD = 0;
 const CLIENTS = ['a', 'b', 'c', 'd', 'e'];
 
-let redis: Redis;
-let keys: RegistryKeys;
-let messages: Messages;
-let outboxes: Outboxes;
-let keySpaces = 0;
+let bench: MessageBench;
 
-withRedis((connection) => (redis = connection));
+withMessages((begun) => (bench = begun), { shardCount: 1 });
 
 beforeEach(async () => {
-  keys = new RegistryKeys(`drain${keySpaces++}`);
-  messages = new Messages(redis, keys, { shardCount: 1, outboxLimit: 100, shardLimit: 1000, retentionMs: 60_000 });
-  outboxes = new Outboxes(redis, keys, 1);
-  for (const id of CLIENTS) await become('online', id);
+  for (const id of CLIENTS) await bench.become('online', { clientId: id });
 });
 
-async function become(state: 'online' | 'offline', id: string): Promise<void> {
-  await redis.hset(keys.connections(SHARD), id, '{}');
-  await redis.zrem(keys.index(SHARD, state === 'online' ? 'offline' : 'online', 'host'), id);
-  await redis.zadd(keys.index(SHARD, state, 'host'), 0, id);
-}
-
-/** As the commit of its handshake does. */
+/** Stores a client that has just come online, as the commit of its handshake does. */
 async function arrive(id: string): Promise<void> {
-  await become('online', id);
-  await redis.zadd(keys.woken(SHARD), 0, id);
+  await bench.become('online', { clientId: id });
+  await bench.redis.zadd(bench.keys.woken(SHARD), 0, id);
 }
 
-function minted(clientId: string, more: Partial<MintedMessage> = {}): MintedMessage {
-  return {
-    messageId: messages.mint(clientId),
-    clientId,
-    directive: 'test:drain',
-    payloadJson: undefined,
-    ttlMs: 600_000,
-    whenOffline: 'hold',
-    idempotencyKey: undefined,
-    requestId: 'r',
-    ...more,
-  };
-}
-
-/** Accepts a message for each of these, and says whether somebody is to be woken. */
+/** Accepts a message for each of these clients. @returns whether the caller must wake a dispatcher */
 async function accept(...ids: string[]): Promise<boolean> {
-  const { outcomes, wake } = await messages.accept(
+  const { outcomes, wake } = await bench.messages.accept(
     SHARD,
-    ids.map((id) => minted(id)),
+    ids.map((id) => bench.minted({ clientId: id })),
   );
   expect(outcomes.map(({ kind }) => kind)).toEqual(ids.map(() => 'accepted'));
   return wake;
 }
 
 async function begin(room = 10, settlements: Settlement[] = []): Promise<DrainStep> {
-  return outboxes.step(SHARD, { run: undefined, underWay: 0, room, settlements });
+  return bench.outboxes.step(SHARD, { run: undefined, underWay: 0, room, settlements });
 }
 
 function clientsOf({ claimed }: DrainStep): string[] {
@@ -80,50 +50,50 @@ function sent(message: ClaimedMessage): Settlement {
   return { ...claimOf(message), outcome: 'sent' };
 }
 
-function ofClient(step: DrainStep, id: string): ClaimedMessage {
+function claimFor(step: DrainStep, id: string): ClaimedMessage {
   const message = step.claimed.find(({ clientId }) => clientId === id);
-  if (message === undefined) throw new Error(`nothing was claimed of ${id}`);
+  if (message === undefined) throw new Error(`no message was claimed for ${id}`);
   return message;
 }
 
 async function statusOf({ messageId }: ClaimedMessage): Promise<string | undefined> {
-  return (await messages.read(messageId))?.status;
+  return (await bench.messages.read(messageId))?.status;
 }
 
 describe('a drain run', () => {
-  it('takes who waits in the order of their wake-ups, as many as there is room for', async () => {
+  it('takes ready connections in the order of their wake-ups, as many as there is room for', async () => {
     for (const id of ['c', 'a', 'e', 'b']) await accept(id);
     const first = await begin(2);
     expect([first.kind, clientsOf(first)]).toEqual(['draining', ['c', 'a']]);
-    const next = await outboxes.step(SHARD, {
+    const next = await bench.outboxes.step(SHARD, {
       run: first.run,
       underWay: 1,
       room: 1,
-      settlements: [sent(ofClient(first, 'a'))],
+      settlements: [sent(claimFor(first, 'a'))],
     });
     expect([clientsOf(next), next.ends.empty]).toEqual([['e'], 1]);
-    expect(await redis.zrange(keys.woken(SHARD), '0', '-1')).toEqual(['b']);
+    expect(await bench.redis.zrange(bench.keys.woken(SHARD), '0', '-1')).toEqual(['b']);
   });
 
-  it('claims payloads of about 16 MiB with a step, and those of the others with the next ones', async () => {
+  it('claims payloads of about 16 MiB in one step, and the others in the next steps', async () => {
     const ids = Array.from({ length: 40 }, (_, i) => `large-${String(i).padStart(2, '0')}`);
     const payloadJson = `"${'x'.repeat(999_998)}"`;
     for (const id of ids) {
-      await become('online', id);
-      await messages.accept(SHARD, [minted(id, { payloadJson })]);
+      await bench.become('online', { clientId: id });
+      await bench.messages.accept(SHARD, [bench.minted({ clientId: id, payloadJson })]);
     }
     const first = await begin(50);
     expect([first.kind, first.claimed.length, first.ends.interrupted]).toEqual(['draining', 17, 23]);
-    // What is not settled yet stays under way beside it.
+    // The first message stays in flight during the next steps.
     const [, ...settled] = first.claimed;
-    const second = await outboxes.step(SHARD, {
+    const second = await bench.outboxes.step(SHARD, {
       run: first.run,
       underWay: 1,
       room: 49,
       settlements: settled.map(sent),
     });
     expect([second.kind, second.claimed.length]).toEqual(['draining', 17]);
-    const third = await outboxes.step(SHARD, {
+    const third = await bench.outboxes.step(SHARD, {
       run: first.run,
       underWay: 1,
       room: 49,
@@ -131,7 +101,7 @@ describe('a drain run', () => {
     });
     const claimed = [first, second, third].flatMap((step) => clientsOf(step));
     expect(claimed.toSorted()).toEqual(ids);
-    const last = await outboxes.step(SHARD, {
+    const last = await bench.outboxes.step(SHARD, {
       run: first.run,
       underWay: 0,
       room: 50,
@@ -140,58 +110,60 @@ describe('a drain run', () => {
     expect([last.kind, last.claimed]).toEqual(['idle', []]);
   });
 
-  it('is idle when nothing is left, and leaves nothing behind', async () => {
+  it('is idle when nothing is left, and leaves no key behind', async () => {
     await accept(...CLIENTS);
     const { run, claimed } = await begin();
-    const last = await outboxes.step(SHARD, { run, underWay: 0, room: 10, settlements: claimed.map(sent) });
+    const last = await bench.outboxes.step(SHARD, { run, underWay: 0, room: 10, settlements: claimed.map(sent) });
     expect(last).toMatchObject({ kind: 'idle', claimed: [], ends: { empty: CLIENTS.length } });
-    expect(await redis.exists(keys.woken(SHARD), keys.draining(SHARD), keys.todo(SHARD))).toBe(0);
+    expect(await bench.redis.exists(bench.keys.woken(SHARD), bench.keys.draining(SHARD), bench.keys.todo(SHARD))).toBe(
+      0,
+    );
   });
 
-  it('claims the next message of completed connections, and takes no other connection without room', async () => {
+  it('claims the next message of completed connections, and takes no more connections than there is room for', async () => {
     await accept('a', 'a', 'b');
     const first = await begin(1);
-    const next = await outboxes.step(SHARD, {
+    const next = await bench.outboxes.step(SHARD, {
       run: first.run,
       underWay: 0,
       room: 0,
       settlements: first.claimed.map(sent),
     });
     expect([next.kind, clientsOf(next)]).toEqual(['draining', ['a']]);
-    const last = await outboxes.step(SHARD, {
+    const last = await bench.outboxes.step(SHARD, {
       run: first.run,
       underWay: 0,
       room: 0,
       settlements: next.claimed.map(sent),
     });
     expect([last.kind, last.claimed]).toEqual(['draining', []]);
-    expect(clientsOf(await outboxes.step(SHARD, { run: first.run, underWay: 0, room: 1, settlements: [] }))).toEqual([
-      'b',
-    ]);
+    expect(
+      clientsOf(await bench.outboxes.step(SHARD, { run: first.run, underWay: 0, room: 1, settlements: [] })),
+    ).toEqual(['b']);
   });
 
-  it('takes over what an earlier one had, first in order and under the same ids', async () => {
+  it('takes over the connections of an earlier run, under the same message ids', async () => {
     await accept('a', 'b', 'c');
     const dead = await begin(2);
-    const heir = await begin(10);
-    expect(clientsOf(heir).toSorted()).toEqual(['a', 'b', 'c']);
-    expect(ofClient(heir, 'a')).toMatchObject({ messageId: ofClient(dead, 'a').messageId, attempt: 2 });
-    expect(ofClient(heir, 'c').attempt).toBe(1);
+    const next = await begin(10);
+    expect(clientsOf(next).toSorted()).toEqual(['a', 'b', 'c']);
+    expect(claimFor(next, 'a')).toMatchObject({ messageId: claimFor(dead, 'a').messageId, attempt: 2 });
+    expect(claimFor(next, 'c').attempt).toBe(1);
   });
 
-  it('that another one has followed has no say any more, but what was sent is not lost with it', async () => {
+  it('is superseded by a newer run, but its sent messages are completed', async () => {
     await accept('a', 'b', 'c');
     const old = await begin(2);
     const young = await begin(0);
-    const [a, b] = [ofClient(old, 'a'), ofClient(old, 'b')];
-    const step = await outboxes.step(SHARD, {
+    const [a, b] = [claimFor(old, 'a'), claimFor(old, 'b')];
+    const step = await bench.outboxes.step(SHARD, {
       ...{ run: old.run, underWay: 0, room: 5 },
       settlements: [sent(a), { ...claimOf(b), outcome: 'failed', details: 'x' }],
     });
     expect(step).toMatchObject({ kind: 'superseded', claimed: [] });
     expect([await statusOf(a), await statusOf(b)]).toEqual(['sent', 'in_flight']);
-    expect(await redis.zrange(keys.woken(SHARD), '0', '-1')).toEqual(['c']);
-    const last = await outboxes.step(SHARD, {
+    expect(await bench.redis.zrange(bench.keys.woken(SHARD), '0', '-1')).toEqual(['c']);
+    const last = await bench.outboxes.step(SHARD, {
       run: young.run,
       underWay: 0,
       room: 0,
@@ -200,32 +172,32 @@ describe('a drain run', () => {
     expect(last.ends.empty).toBe(2);
   });
 
-  it('detects that the reply to a step was lost, changes nothing, and begins again', async () => {
+  it('detects that the reply to a step was lost and changes nothing, and a new run continues', async () => {
     await accept('a', 'a', 'b', 'c');
     const first = await begin(1);
     const state = { run: first.run, underWay: 0, room: 2, settlements: first.claimed.map(sent) };
-    const unseen = await outboxes.step(SHARD, state);
+    const unseen = await bench.outboxes.step(SHARD, state);
     expect(clientsOf(unseen)).toEqual(['a', 'b', 'c']);
-    expect(await outboxes.step(SHARD, state)).toMatchObject({ kind: 'lost', claimed: [] });
-    expect(await redis.smembers(keys.draining(SHARD))).toHaveLength(3);
-    const anew = await begin(0, state.settlements);
-    expect(anew.claimed.map(({ clientId, attempt }) => [clientId, attempt]).toSorted()).toEqual([
+    expect(await bench.outboxes.step(SHARD, state)).toMatchObject({ kind: 'lost', claimed: [] });
+    expect(await bench.redis.smembers(bench.keys.draining(SHARD))).toHaveLength(3);
+    const restarted = await begin(0, state.settlements);
+    expect(restarted.claimed.map(({ clientId, attempt }) => [clientId, attempt]).toSorted()).toEqual([
       ['a', 2],
       ['b', 2],
       ['c', 2],
     ]);
-    expect(await statusOf(ofClient(first, 'a'))).toBe('sent');
+    expect(await statusOf(claimFor(first, 'a'))).toBe('sent');
   });
 
   it.each([false, true])(
-    'begun anew, takes nobody over who is to be tried again (came online meanwhile: %s)',
+    'does not claim a message that waits for a retry after a restart (client came online again: %s)',
     async (arrived) => {
       await accept('a', 'b');
       const first = await begin(1);
       if (arrived) await arrive('a');
-      const settlements: Settlement[] = [{ ...claimOf(ofClient(first, 'a')), outcome: 'unheard' }];
-      const anew = await begin(5, settlements);
-      expect(anew.claimed.map(({ clientId, attempt }) => [clientId, attempt]).toSorted()).toEqual(
+      const settlements: Settlement[] = [{ ...claimOf(claimFor(first, 'a')), outcome: 'unheard' }];
+      const restarted = await begin(5, settlements);
+      expect(restarted.claimed.map(({ clientId, attempt }) => [clientId, attempt]).toSorted()).toEqual(
         arrived
           ? [
               ['a', 2],
@@ -233,151 +205,156 @@ describe('a drain run', () => {
             ]
           : [['b', 1]],
       );
-      expect((await redis.smembers(keys.draining(SHARD))).toSorted()).toEqual(arrived ? ['a', 'b'] : ['b']);
+      expect((await bench.redis.smembers(bench.keys.draining(SHARD))).toSorted()).toEqual(arrived ? ['a', 'b'] : ['b']);
     },
   );
 
-  it('detects a lost reply even if as many connections have ended as were taken', async () => {
+  it('detects a lost reply even if as many connections were released as were taken', async () => {
     await accept('a', 'b');
     const first = await begin(1);
     const state = { run: first.run, underWay: 0, room: 1, settlements: first.claimed.map(sent) };
-    expect(clientsOf(await outboxes.step(SHARD, state))).toEqual(['b']);
-    expect((await outboxes.step(SHARD, state)).kind).toBe('lost');
+    expect(clientsOf(await bench.outboxes.step(SHARD, state))).toEqual(['b']);
+    expect((await bench.outboxes.step(SHARD, state)).kind).toBe('lost');
   });
 
   it('claims a message again if the first claim arrived too late', async () => {
     await accept('a');
     const { run } = await begin();
-    const step = await outboxes.step(SHARD, {
+    const step = await bench.outboxes.step(SHARD, {
       run,
       underWay: 0,
       room: 0,
       settlements: [{ clientId: 'a', outcome: 'late' }],
     });
-    expect(ofClient(step, 'a').attempt).toBe(2);
+    expect(claimFor(step, 'a').attempt).toBe(2);
   });
 
-  it('a run that is about to end puts completed connections back for the next run', async () => {
+  it('releases completed connections for the next run when it is about to end', async () => {
     await accept('a', 'a', 'b', 'c');
     const first = await begin(2);
-    const last = await outboxes.step(SHARD, {
+    const last = await bench.outboxes.step(SHARD, {
       ...{ run: first.run, underWay: 0, room: 'none-goes-on' },
       settlements: first.claimed.map(sent),
     });
     expect(last).toMatchObject({ kind: 'draining', claimed: [], ends: { interrupted: 1, empty: 1 } });
-    expect(await redis.exists(keys.draining(SHARD))).toBe(0);
-    const heir = await begin();
-    expect(clientsOf(heir)).toEqual(['c', 'a']);
+    expect(await bench.redis.exists(bench.keys.draining(SHARD))).toBe(0);
+    const next = await begin();
+    expect(clientsOf(next)).toEqual(['c', 'a']);
   });
 });
 
-describe('who is to be tried again', () => {
+describe('a client that waits for a retry', () => {
   async function unheard(...ids: string[]): Promise<DrainStep> {
     await accept(...ids);
     const { run, claimed } = await begin();
     const settlements = claimed.map((message): Settlement => ({ ...claimOf(message), outcome: 'unheard' }));
-    return outboxes.step(SHARD, { run, underWay: 0, room: 10, settlements });
+    return bench.outboxes.step(SHARD, { run, underWay: 0, room: 10, settlements });
   }
 
-  it('waits for its time, at which the shard is woken by a to-do', async () => {
+  it('waits until a to-do wakes a dispatcher for the shard', async () => {
     expect(await unheard('a', 'b')).toMatchObject({ kind: 'idle', ends: { waiting: 2 } });
     expect(await begin()).toMatchObject({ kind: 'idle', claimed: [] });
-    const [, first] = await redis.zrange(keys.woken(SHARD), '0', '0', 'WITHSCORES');
-    expect(await redis.zscore(keys.todo(SHARD), WAKE_TODO)).toBe(`${Math.ceil(Number(first) / 1000)}`);
-    // As if its time had come.
-    await redis.zadd(keys.woken(SHARD), 1, 'b');
+    const [, first] = await bench.redis.zrange(bench.keys.woken(SHARD), '0', '0', 'WITHSCORES');
+    expect(await bench.redis.zscore(bench.keys.todo(SHARD), WAKE_TODO)).toBe(`${Math.ceil(Number(first) / 1000)}`);
+    // As if the back-off of one client had ended.
+    await bench.redis.zadd(bench.keys.woken(SHARD), 1, 'b');
     expect(clientsOf(await begin())).toEqual(['b']);
   });
 
-  it('keeps no other one of its shard waiting', async () => {
+  it('does not delay other clients of the shard', async () => {
     await unheard('a');
     expect(await accept('b')).toBe(true);
     expect(clientsOf(await begin())).toEqual(['b']);
   });
 
-  it('is tried at once when a message is accepted for it', async () => {
+  it('is retried at once if a message is accepted for it', async () => {
     await unheard('a');
     expect(await accept('a')).toBe(true);
     expect(clientsOf(await begin())).toEqual(['a']);
   });
 
-  it('does not wait if the client came online during the attempt', async () => {
+  it('is retried at once if it came online during the attempt', async () => {
     await accept('a');
     const first = await begin();
     await arrive('a');
     const [message] = first.claimed as [ClaimedMessage];
     const settlements: Settlement[] = [{ ...claimOf(message), outcome: 'unheard' }];
-    const step = await outboxes.step(SHARD, { run: first.run, underWay: 0, room: 1, settlements });
-    expect(ofClient(step, 'a')).toMatchObject({ messageId: message.messageId, attempt: 2 });
+    const step = await bench.outboxes.step(SHARD, { run: first.run, underWay: 0, room: 1, settlements });
+    expect(claimFor(step, 'a')).toMatchObject({ messageId: message.messageId, attempt: 2 });
   });
 
-  it('does not wait in that case even if another step was made in between', async () => {
+  it('is retried at once if it came online during the attempt, even after another step', async () => {
     await accept('a', 'b');
     const first = await begin();
     await arrive('a');
-    const between = await outboxes.step(SHARD, {
+    const between = await bench.outboxes.step(SHARD, {
       run: first.run,
       underWay: 1,
       room: 5,
-      settlements: [sent(ofClient(first, 'b'))],
+      settlements: [sent(claimFor(first, 'b'))],
     });
     expect(between.claimed).toEqual([]);
-    const settlements: Settlement[] = [{ ...claimOf(ofClient(first, 'a')), outcome: 'unheard' }];
-    const step = await outboxes.step(SHARD, { run: first.run, underWay: 0, room: 5, settlements });
-    expect(ofClient(step, 'a').attempt).toBe(2);
+    const settlements: Settlement[] = [{ ...claimOf(claimFor(first, 'a')), outcome: 'unheard' }];
+    const step = await bench.outboxes.step(SHARD, { run: first.run, underWay: 0, room: 5, settlements });
+    expect(claimFor(step, 'a').attempt).toBe(2);
   });
 });
 
-describe('an accept', () => {
+describe('accepting a message', () => {
   it('asks for a dispatcher if none drains the shard and no wake-up is pending', async () => {
     expect(await accept('a')).toBe(true);
     expect(await accept('b')).toBe(false);
     const { run, claimed } = await begin();
     expect(await accept('c')).toBe(false);
-    const step = await outboxes.step(SHARD, { run, underWay: 0, room: 9, settlements: claimed.map(sent) });
+    const step = await bench.outboxes.step(SHARD, { run, underWay: 0, room: 9, settlements: claimed.map(sent) });
     expect(clientsOf(step)).toEqual(['c']);
-    const last = await outboxes.step(SHARD, { run, underWay: 0, room: 9, settlements: step.claimed.map(sent) });
+    const last = await bench.outboxes.step(SHARD, { run, underWay: 0, room: 9, settlements: step.claimed.map(sent) });
     expect(last.kind).toBe('idle');
     expect(await accept('d')).toBe(true);
   });
 
   it('asks for a dispatcher again if the first wake-up was not enqueued within a second', async () => {
     expect(await accept('a')).toBe(true);
-    const left = await redis.pttl(keys.waking(SHARD));
+    const left = await bench.redis.pttl(bench.keys.waking(SHARD));
     expect(left).toBeGreaterThan(0);
     expect(left).toBeLessThanOrEqual(1000);
-    await eventually(async () => expect(await redis.exists(keys.waking(SHARD))).toBe(0));
+    await eventually('the wake lock has expired', async () =>
+      expect(await bench.redis.exists(bench.keys.waking(SHARD))).toBe(0),
+    );
     expect(await accept('b')).toBe(true);
   });
 
   it.each([undefined, 'key'])(
-    'that is repeated after a lost reply has one woken again (Idempotency-Key: %s)',
+    'asks for a dispatcher again if it is repeated after a lost reply (Idempotency-Key: %s)',
     async (key) => {
-      const message = minted('a', { idempotencyKey: key });
-      expect((await messages.accept(SHARD, [message])).wake).toBe(true);
-      expect((await messages.accept(SHARD, [message])).wake).toBe(true);
+      const message = bench.minted({ clientId: 'a', idempotencyKey: key });
+      expect((await bench.messages.accept(SHARD, [message])).wake).toBe(true);
+      expect((await bench.messages.accept(SHARD, [message])).wake).toBe(true);
     },
   );
 
-  it('that is repeated has one woken whatever else is in it', async () => {
-    await become('offline', 'b');
-    const both = [minted('a'), minted('b')];
-    expect((await messages.accept(SHARD, both)).wake).toBe(true);
-    expect((await messages.accept(SHARD, both)).wake).toBe(true);
+  it('asks for a dispatcher again if it is repeated together with other messages', async () => {
+    await bench.become('offline', { clientId: 'b' });
+    const both = [bench.minted({ clientId: 'a' }), bench.minted({ clientId: 'b' })];
+    expect((await bench.messages.accept(SHARD, both)).wake).toBe(true);
+    expect((await bench.messages.accept(SHARD, both)).wake).toBe(true);
   });
 
-  it('knows a client by any name from its own variables', async () => {
+  it('does not confuse client ids with names of its variables', async () => {
     const odd = ['woken', 'id', 'draining', '__index', '1'];
-    for (const id of odd) await become('online', id);
+    for (const id of odd) await bench.become('online', { clientId: id });
     expect(await accept(...odd)).toBe(true);
     expect(clientsOf(await begin()).toSorted()).toEqual(odd.toSorted());
-    expect(await redis.zcard(keys.expiry(SHARD))).toBe(odd.length);
+    expect(await bench.redis.zcard(bench.keys.expiry(SHARD))).toBe(odd.length);
   });
 
-  it('for clients that are offline, and one that is refused, wake nobody', async () => {
-    await become('offline', 'a');
-    const { outcomes, wake } = await messages.accept(SHARD, [minted('a'), minted('nobody')]);
+  it('asks for no dispatcher for offline clients and refused messages', async () => {
+    await bench.become('offline', { clientId: 'a' });
+    const { outcomes, wake } = await bench.messages.accept(SHARD, [
+      bench.minted({ clientId: 'a' }),
+      bench.minted({ clientId: 'nobody' }),
+    ]);
     expect([outcomes.map(({ kind }) => kind), wake]).toEqual([['accepted', 'building'], false]);
-    expect(await redis.exists(keys.woken(SHARD), keys.waking(SHARD), keys.todo(SHARD))).toBe(0);
+    expect(await bench.redis.exists(bench.keys.woken(SHARD), bench.keys.waking(SHARD), bench.keys.todo(SHARD))).toBe(0);
   });
 });

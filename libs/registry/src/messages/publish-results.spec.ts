@@ -1,0 +1,135 @@
+import { newMessageId } from '@app/protocol';
+import {
+  SHARD,
+  claimed,
+  withMessages,
+  type Drained,
+  type MessageBench,
+} from '../../../../test/support/message-bench.js';
+
+let bench: MessageBench;
+
+withMessages((begun) => (bench = begun));
+
+beforeEach(() => bench.become('online'));
+
+describe('completing a publish', () => {
+  it('as failed finishes the message with its details and claims the next one', async () => {
+    const [refused, next] = [await bench.add(), await bench.add()];
+    await bench.claim();
+    const step = await bench.complete({
+      messageId: refused,
+      attempt: 1,
+      outcome: 'failed',
+      details: 'not authorized',
+    });
+    expect(claimed(step).messageId).toBe(next);
+    expect((await bench.messages.read(refused))?.history.at(-1)).toMatchObject({
+      status: 'failed',
+      details: 'not authorized',
+    });
+    expect(await bench.outbox()).toEqual([next]);
+    expect(await bench.redis.zscore(bench.keys.expiry(SHARD), refused)).toBeNull();
+  });
+
+  it.each(['unheard', 'retry'] as const)(
+    'as %s keeps the message at the head of the outbox for a retry',
+    async (outcome) => {
+      const [id, next] = [await bench.add(), await bench.add()];
+      await bench.claim();
+      const step = await bench.complete({ messageId: id, attempt: 1, outcome, details: 'why' });
+      expect(step).toEqual({ kind: 'waiting' });
+      expect(await bench.outbox()).toEqual([id, next]);
+      expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'queued']);
+      expect(await bench.redis.zscore(bench.keys.expiry(SHARD), id)).not.toBeNull();
+      expect((await bench.claim()).messageId).toBe(id);
+    },
+  );
+
+  it.each([
+    ['control characters', `a\nb\tc ${'x'.repeat(10_000)}`, /^a b c x{994}$/],
+    ['characters beyond the basic plane', `a${'😀'.repeat(10_000)}`, /^a😀{499}\ufffd$/u],
+  ])('stores the details of a retry in the history as one truncated line: %s', async (_, details, kept) => {
+    const id = await bench.add();
+    await bench.claim();
+    await bench.complete({ messageId: id, attempt: 1, outcome: 'retry', details });
+    const history = (await bench.messages.read(id))?.history ?? [];
+    expect(history.map(({ status }) => status)).toEqual(['queued', 'in_flight', 'queued']);
+    expect(history[2]?.details).toMatch(kept);
+  });
+
+  it.each(['unheard', 'retry'] as const)('as %s doubles the back-off from a second to a minute', async (outcome) => {
+    const id = await bench.add();
+    const waits: number[] = [];
+    for (let i = 0; i < 30; i++) {
+      const { attempt } = await bench.claim();
+      const step = await bench.complete({ messageId: id, attempt, outcome, details: 'why' });
+      expect(step).toEqual({ kind: 'waiting' });
+      waits.push(await bench.wakeDueIn());
+    }
+    const capped = Array.from({ length: 24 }, () => 60_000);
+    const wanted = [1000, 2000, 4000, 8000, 16_000, 32_000, ...capped];
+    expect(waits.map((ms) => Math.round(ms / 1000) * 1000)).toEqual(wanted);
+  });
+
+  it('starts the next message with a short back-off', async () => {
+    const [first, second] = [await bench.add(), await bench.add()];
+    for (let i = 0; i < 5; i++) {
+      const { attempt } = await bench.claim();
+      await bench.complete({ messageId: first, attempt, outcome: 'unheard' });
+    }
+    const { attempt } = await bench.claim();
+    await bench.complete({ messageId: first, attempt, outcome: 'sent' });
+    const step = await bench.complete({ messageId: second, attempt: 1, outcome: 'unheard' });
+    expect(step).toEqual({ kind: 'waiting' });
+  });
+
+  it('twice has the same effect as once', async () => {
+    const [first, second, third] = [await bench.add(), await bench.add(), await bench.add()];
+    await bench.claim();
+    const settle = (): Promise<Drained> => bench.complete({ messageId: first, attempt: 1, outcome: 'sent' });
+    expect(claimed(await settle()).messageId).toBe(second);
+    expect(claimed(await settle()).messageId).toBe(second);
+    expect(await bench.statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
+    expect(await bench.outbox()).toEqual([second, third]);
+  });
+
+  it('by a run whose message a newer run has claimed ends the old run, and the newer run continues', async () => {
+    const [first, second] = [await bench.add(), await bench.add()];
+    const old = await bench.claim();
+    const oldRun = bench.run;
+    const young = await bench.claim();
+    const youngRun = bench.run;
+    expect([old.attempt, young.attempt]).toEqual([1, 2]);
+    expect(await bench.complete({ ...old, outcome: 'sent' }, oldRun)).toEqual({ kind: 'superseded' });
+    // The result of the old run is kept, because it is certain.
+    expect(await bench.statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
+    expect(claimed(await bench.complete({ ...young, outcome: 'sent' }, youngRun))).toMatchObject({
+      messageId: second,
+      attempt: 1,
+    });
+  });
+
+  it.each(['unheard', 'retry', 'failed'] as const)('as %s by a superseded run changes nothing', async (outcome) => {
+    const id = await bench.add();
+    const old = await bench.claim();
+    const oldRun = bench.run;
+    const young = await bench.claim();
+    const youngRun = bench.run;
+    expect(await bench.complete({ ...old, outcome, details: 'x' }, oldRun)).toEqual({ kind: 'superseded' });
+    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight']);
+    await bench.complete({ ...young, outcome: 'sent' }, youngRun);
+    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'sent']);
+  });
+
+  it('of an unknown message changes nothing and creates no record', async () => {
+    const id = await bench.add();
+    for (const outcome of ['sent', 'unheard', 'failed', 'retry'] as const) {
+      const unknown = newMessageId(SHARD);
+      const step = await bench.complete({ messageId: unknown, attempt: 1, outcome, details: 'why' });
+      expect(claimed(step).messageId).toBe(id);
+      expect(await bench.redis.exists(bench.keys.message(SHARD, unknown))).toBe(0);
+    }
+    expect(await bench.outbox()).toEqual([id]);
+  });
+});
