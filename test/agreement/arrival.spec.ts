@@ -1,6 +1,6 @@
 /**
- * The classic race, with real parts: of two lanes one is slow, so that a client's last will arrives behind the handshake
- * of the connection that followed. Taken as it arrives, the client would be offline for good.
+ * The classic race with real parts: one of two lanes is slow, so that the last will of a client arrives after the handshake
+ * of its next connection. If only the order of arrival counted, the client would be offline forever.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,11 +15,11 @@ import { TestClient } from '../support/mqtt-client.js';
 import { Proxy } from '../support/proxy.js';
 
 const SHARDS = 32;
-/** The broker serves the lanes in turn, and a round takes five messages: every other one is the race. */
-const MOST_ROUNDS = 4;
+/** The broker serves the lanes in turn, and a client sends five messages in a round: the race happens in every second round. */
+const MAX_ROUNDS = 4;
 
-/** What subscribers are told where the handshake arrives first, and where the will does. */
-const TOLD = [
+/** The events of a client if its second handshake arrives first, and if its will does. */
+const EVENT_TYPES = [
   ['connection.online', 'connection.updated', 'connection.offline', 'connection.online'],
   ['connection.online', 'connection.offline', 'connection.online'],
 ];
@@ -27,10 +27,10 @@ const TOLD = [
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-arrival-'));
 let redis: Redis;
 let broker: Awaited<ReturnType<typeof startMosquitto>>;
-/** Between the broker and the ingester whose lane is slow; it owns none of the clients' shards. */
-let slow: Proxy;
+/** Between the broker and the ingester with the slow lane; that ingester owns no shard of a client of the test. */
+let slowLink: Proxy;
 let api: Api;
-let quick: Awaited<ReturnType<typeof startApp>>;
+let fastIngester: Awaited<ReturnType<typeof startApp>>;
 let observer: MqttClient;
 let wills: string[];
 
@@ -38,17 +38,17 @@ beforeAll(async () => {
   const [store, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
   broker = mosquitto;
   redis = new Redis(store.url);
-  slow = await Proxy.before(broker.port);
+  slowLink = await Proxy.before(broker.port);
   const env = { REDIS_URL: store.url, MQTT_URL: broker.url, INTAKE_LANES: '2', EVENT_SETTLE: '0s' };
-  const slowUrl = `mqtt://127.0.0.1:${slow.port}`;
+  const slowUrl = `mqtt://127.0.0.1:${slowLink.port}`;
   const [gateway, , owner] = await Promise.all([
     startApp('api-gateway', { dir, env }),
     startApp('status-ingester', { dir, env: { ...env, MQTT_URL: slowUrl }, name: 'slow' }),
-    startApp('status-ingester', { dir, env, name: 'quick' }),
+    startApp('status-ingester', { dir, env, name: 'fast' }),
   ]);
-  quick = owner;
+  fastIngester = owner;
   api = new Api(gateway.url);
-  await waitUntil(async () => {
+  await untilTrue('each ingester owns one lane and half of the shards', async () => {
     const { members } = await cluster();
     expect(members.map(({ shards, lanes }) => [shards, lanes])).toEqual([
       [SHARDS / 2, 1],
@@ -67,25 +67,30 @@ afterAll(async () => {
   redis.disconnect();
   await observer.endAsync(true);
   await stopAll();
-  await slow.stop();
+  await slowLink.stop();
   rmSync(dir, { recursive: true });
 }, 30_000);
+
+/** Waits longer than `eventually`: leases, verifications and events take their time. */
+function untilTrue<T>(what: string, check: () => T | Promise<T>): Promise<T> {
+  return waitUntil(check, { what, timeoutMs: 20_000 });
+}
 
 async function cluster(): Promise<ClusterBody> {
   return (await api.call<ClusterBody>('GET', '/v1/cluster')).body;
 }
 
-/** Client ids whose shards the quick ingester owns, so that only the lane is slow. */
+/** Client ids whose shards the fast ingester owns, so that only the lane is slow. */
 async function clientIds(): Promise<string[]> {
-  const log = readFileSync(join(dir, 'quick.log'), 'utf8');
+  const log = readFileSync(join(dir, 'fast.log'), 'utf8');
   const owned = (await cluster()).shards.filter(({ owner }) => owner !== null && log.includes(`"${owner}"`));
   const shards = new Set(owned.map(({ shard }) => shard));
   expect(shards.size).toBe(SHARDS / 2);
   return Array.from({ length: 100 }, (_, i) => `racer-${i}`).filter((id) => shards.has(shardOf(id, SHARDS)));
 }
 
-/** What subscribers were told of the client, in order. */
-async function told(id: string): Promise<string[]> {
+/** The types of the events about a client, in order. */
+async function eventTypes(id: string): Promise<string[]> {
   const entries = await redis.xrange(`cc:{s${shardOf(id, SHARDS)}}:events`, '-', '+');
   return entries
     .map(([, fields]) => JSON.parse(fields[fields.indexOf('event') + 1] ?? '') as { client_id: string; type: string })
@@ -93,42 +98,49 @@ async function told(id: string): Promise<string[]> {
     .map(({ type }) => type);
 }
 
-async function corrected(): Promise<number> {
-  const metrics = await (await fetch(`${quick.url}/metrics`)).text();
+async function correctedVerifications(): Promise<number> {
+  const metrics = await (await fetch(`${fastIngester.url}/metrics`)).text();
   return Number(/^cloud_connector_verifications_total\{outcome="corrected"\} (\d+)/m.exec(metrics)?.[1] ?? 0);
 }
 
-/** @returns whether the handshake arrived before the will. */
-async function round(id: string): Promise<boolean> {
-  const before = await corrected();
+/** @returns whether the second handshake arrived before the will */
+async function playRound(id: string): Promise<boolean> {
+  const before = await correctedVerifications();
   const client = await TestClient.connect(broker.url, id);
   const first = await client.shakeHands();
   await api.untilConnection(id, (it) => it.handshake_message_id === first);
-  slow.silence();
+  slowLink.silence();
   client.vanish();
-  await waitUntil(() => expect(wills).toContain(id));
+  await untilTrue('the broker publishes the will', () => expect(wills).toContain(id));
   const again = await TestClient.connect(broker.url, id);
   const second = await again.shakeHands({ fqdn: 'another' });
   await api.untilConnection(id, (it) => it.handshake_message_id === second || it.state === 'offline');
-  slow.heal();
-  const events = await waitUntil(async () => {
-    const types = await told(id);
-    if (!TOLD.some((all) => all.every((type, i) => type === types[i]))) throw new Error(`told ${types.join()}`);
+  slowLink.heal();
+  const events = await untilTrue('all events of the client are emitted', async () => {
+    const types = await eventTypes(id);
+    const isComplete = EVENT_TYPES.some((expected) => expected.every((type, i) => type === types[i]));
+    if (!isComplete) throw new Error(`emitted so far: ${types.join()}`);
     return types;
   });
   await api.untilConnection(id, (it) => it.state === 'online' && it.handshake_message_id === second);
   const raced = events[1] === 'connection.updated';
-  // As it arrived it said offline, as subscribers were told; a verification put it right.
-  if (raced) await waitUntil(async () => expect(await corrected()).toBeGreaterThan(before));
+  // In the order of arrival the client was offline, as the events say; a verification has corrected that.
+  if (raced) {
+    await untilTrue('a verification has corrected the state', async () =>
+      expect(await correctedVerifications()).toBeGreaterThan(before),
+    );
+  }
   await again.sayGoodbye();
   return raced;
 }
 
-it('a last will that arrives behind the next handshake makes a wrong state, which a verification puts right', async () => {
-  let raced = false;
-  for (const id of (await clientIds()).slice(0, MOST_ROUNDS)) {
-    raced = await round(id);
-    if (raced) break;
-  }
-  expect(raced).toBe(true);
-}, 120_000);
+describe('a last will that arrives after the next handshake of its client', () => {
+  it('takes the client offline, until a verification corrects the state', async () => {
+    let raced = false;
+    for (const id of (await clientIds()).slice(0, MAX_ROUNDS)) {
+      raced = await playRound(id);
+      if (raced) break;
+    }
+    expect(raced).toBe(true);
+  }, 120_000);
+});

@@ -1,12 +1,11 @@
 /**
- * Clients that come, go, take each other over, err and die, against a cluster that is hurt in every way: when all of it
- * pauses, the registry comes to equal what the broker retains, for every client. `TEST_SEED` replays the faults and what
- * each client does; the times are those of the machine. `CHAOS_CLIENTS` and `CHAOS_ROUNDS` make it larger and longer.
+ * Clients connect, disconnect, take over their own sessions, send errors and vanish, while random faults hit the cluster.
+ * When both stop, the registry must become equal to what the broker retains, for every client. `TEST_SEED` replays the
+ * faults and what each client does, but not their timing. `CHAOS_CLIENTS` and `CHAOS_ROUNDS` make the test larger and longer.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import {
   HOST,
@@ -24,7 +23,7 @@ import { differences } from './retained-store.js';
 
 const seed = seedOfRun();
 const CLIENTS = Number(process.env['CHAOS_CLIENTS'] ?? 200);
-/** How often each fault happens, with each number of lanes. */
+/** How often each fault happens with each number of lanes. */
 const ROUNDS = Number(process.env['CHAOS_ROUNDS'] ?? 0);
 const INGESTERS = 3;
 const FAULTS = [
@@ -37,12 +36,15 @@ const FAULTS = [
 ] as const;
 type Fault = (typeof FAULTS)[number];
 
-/** Short, and with a broker that reports its uptime each second, so that a restart has clients confirm themselves meanwhile. */
+/** Faults, and the pauses between them, last for a random number of acts of the clients, not for a time. */
+const ACTS_A_SECOND = Math.ceil(CLIENTS / 0.75);
+/** Short, so that the window after a restart of the broker ends during the test. */
 const RECONFIRM_WINDOW = '2s';
+/** The broker reports its uptime each second, so that ingesters detect a restart. */
 const BROKER_CONFIG = ['sys_interval 1', ...SAVED_AT_EACH_CHANGE];
-const RESTARTED = 'the broker was restarted';
+const RESTART_LOGGED = 'the broker was restarted';
 
-/** Without rounds, each fault happens with one of the numbers of lanes. */
+/** The faults by number of lanes. Without rounds, each fault happens once. */
 const shuffled = new Random(seed).shuffled(FAULTS);
 const planned = new Map(
   [1, 2, 4].map((lanes, i) => {
@@ -71,8 +73,8 @@ class Cluster {
     ]);
     const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LEASE_TIME: '2s', LOG_LEVEL: 'info' };
     const port = await freePort();
-    const ofIngesters = { ...env, INTAKE_LANES: `${lanes}`, RECONFIRM_WINDOW };
-    const cluster = new Cluster(dir, ofIngesters, redis.url, mosquitto, `http://${HOST}:${port}`, random);
+    const ingesterEnv = { ...env, INTAKE_LANES: `${lanes}`, RECONFIRM_WINDOW };
+    const cluster = new Cluster(dir, ingesterEnv, redis.url, mosquitto, `http://${HOST}:${port}`, random);
     const ingesters = Array.from({ length: INGESTERS }, () => cluster.add());
     await Promise.all([startApp('api-gateway', { dir, env, port }), ...ingesters]);
     return cluster;
@@ -82,12 +84,12 @@ class Cluster {
     return this.mosquitto.url;
   }
 
-  /** Restarts of the broker that the ingesters have noticed, together. */
-  get restartsNoticed(): number {
+  /** How many restarts of the broker all ingesters together have logged. */
+  get restartsLogged(): number {
     const logs = Array.from({ length: this.started }, (_, i) =>
       readFileSync(join(this.dir, `ingester-${i}.log`), 'utf8'),
     );
-    return logs.join('').split(RESTARTED).length - 1;
+    return logs.join('').split(RESTART_LOGGED).length - 1;
   }
 
   async untilReady(): Promise<void> {
@@ -99,29 +101,29 @@ class Cluster {
     );
   }
 
-  async suffer(fault: Fault): Promise<void> {
+  async inject(fault: Fault, population: Population): Promise<void> {
     const one = this.random.pick(this.ingesters);
     switch (fault) {
       case 'ingester killed':
         this.ingesters.splice(this.ingesters.indexOf(one), 1);
         await one.kill();
-        await sleep(this.random.below(2000));
+        await population.afterActs(this.random.below(2 * ACTS_A_SECOND));
         return this.add();
       case 'ingester frozen':
         process.kill(one.pid ?? 0, 'SIGSTOP');
-        await sleep(this.random.below(5000));
+        await population.afterActs(this.random.below(5 * ACTS_A_SECOND));
         process.kill(one.pid ?? 0, 'SIGCONT');
         return;
       case 'broker restarted':
         await this.mosquitto.stop();
-        return this.startBroker();
+        return this.startBroker(population);
       case 'broker killed':
         await this.mosquitto.kill();
-        return this.startBroker();
+        return this.startBroker(population);
       case 'broker killed without saving':
         await this.mosquitto.kill();
         rmSync(join(this.dir, 'mosquitto', 'mosquitto.db'), { force: true });
-        return this.startBroker();
+        return this.startBroker(population);
       case 'Redis emptied': {
         const redis = new Redis(this.redisUrl);
         await redis.flushall();
@@ -130,8 +132,8 @@ class Cluster {
     }
   }
 
-  private async startBroker(): Promise<void> {
-    await sleep(this.random.below(1000));
+  private async startBroker(population: Population): Promise<void> {
+    await population.afterActs(this.random.below(ACTS_A_SECOND));
     const { port } = this.mosquitto;
     this.mosquitto = await startMosquitto({ dir: this.dir, port, persist: true, config: BROKER_CONFIG });
   }
@@ -142,7 +144,7 @@ class Cluster {
   }
 }
 
-describe.each([1, 2, 4])('with %i lanes', (lanes) => {
+describe.each([1, 2, 4])('a cluster with %i lanes', (lanes) => {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-agreement-'));
   const faults = planned.get(lanes) ?? [];
 
@@ -152,34 +154,34 @@ describe.each([1, 2, 4])('with %i lanes', (lanes) => {
   }, 60_000);
 
   it(
-    `registry and broker come to agree about every client (seed ${seed}): ${faults.join(', ')}`,
+    `makes the registry equal to what the broker retains after the faults ${faults.join(', ')} (seed ${seed})`,
     async () => {
       const random = new Random(seed + lanes);
       const cluster = await Cluster.start(dir, lanes, random);
       const population = new Population(cluster.brokerUrl, CLIENTS, seed);
       population.start();
       for (const fault of faults) {
-        await sleep(500 + random.below(2000));
-        await cluster.suffer(fault);
+        await population.afterActs(ACTS_A_SECOND / 2 + random.below(2 * ACTS_A_SECOND));
+        await cluster.inject(fault, population);
       }
-      await sleep(random.below(2000));
+      await population.afterActs(random.below(2 * ACTS_A_SECOND));
       await population.pause();
-      const agreed = (unconfirmed: 'allowed' | 'wrong'): Promise<void> =>
+      const untilEqual = (unconfirmed: 'allowed' | 'wrong'): Promise<void> =>
         waitUntil(
           async () => {
             const { brokerUrl, gatewayUrl } = cluster;
             const found = await differences(brokerUrl, gatewayUrl, population.ids, lanes, unconfirmed);
             if (found.length > 0) throw new Error(`${found.length}:\n${found.slice(0, 20).join('\n')}`);
           },
-          { what: `agreement (seed ${seed})`, timeoutMs: 60_000, everyMs: 100 },
+          { what: `registry and broker to be equal (seed ${seed})`, timeoutMs: 60_000, everyMs: 100 },
         );
       const restarts = faults.filter((fault) => fault.startsWith('broker')).length;
-      await agreed(restarts > 0 ? 'allowed' : 'wrong');
-      // Whoever shakes hands when all is well again is online, and stays so.
+      await untilEqual(restarts > 0 ? 'allowed' : 'wrong');
+      // Clients that send a handshake after the faults become online and stay online.
       await cluster.untilReady();
       await population.confirm();
-      await agreed('wrong');
-      expect(cluster.restartsNoticed).toBeLessThanOrEqual(restarts);
+      await untilEqual('wrong');
+      expect(cluster.restartsLogged).toBeLessThanOrEqual(restarts);
       population.end();
     },
     240_000 + ROUNDS * 60_000,

@@ -1,7 +1,7 @@
 /**
- * Disconnects as they really are, with a real broker: each ends in the state that the broker retains, and stays there.
- * What does not depend on the broker (any order of these, clocks that jump) is played by
- * `rules/transition-properties.spec.ts` and `shard/verification.spec.ts` as properties.
+ * All kinds of disconnects with a real broker: after each, the registry has the state that the broker retains, and keeps it.
+ * `rules/transition-properties.spec.ts` and `shard/verification.spec.ts` test as properties what does not depend on the
+ * broker: any order of these disconnects, and clocks that jump.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -61,7 +61,12 @@ function startBroker(port?: number): ReturnType<typeof startMosquitto> {
   });
 }
 
-/** Connects with a last will that may say what it likes. */
+/** Waits longer than `eventually`: verifications, sweeps and the broker's saving take their time. */
+function untilTrue<T>(what: string, check: () => T | Promise<T>): Promise<T> {
+  return waitUntil(check, { what, timeoutMs: 20_000 });
+}
+
+/** Connects with a last will that has these members besides those of an `offline`. */
 async function connect(will: Record<string, unknown> = {}, more: IClientOptions = {}, delay = 0): Promise<MqttClient> {
   const client = await connectAsync(mosquitto.url, {
     clientId: id,
@@ -95,147 +100,140 @@ async function shakeHands(client: MqttClient, more: Record<string, unknown> = {}
 
 function until(state: string, more: Partial<ConnectionView> = {}): Promise<ConnectionView> {
   return api.untilConnection(id, (one) => {
-    const wanted = { state, ...more };
-    return Object.entries(wanted).every(([name, value]) => one[name as keyof ConnectionView] === value);
+    const expected = { state, ...more };
+    return Object.entries(expected).every(([name, value]) => one[name as keyof ConnectionView] === value);
   });
 }
 
-/** The broker has saved what has come since then. */
+/** Waits until the broker has saved its messages after `since`. */
 async function untilSaved(since: number): Promise<void> {
-  await waitUntil(
-    () => {
-      const saved = statSync(join(dir, 'mosquitto', 'mosquitto.db')).mtimeMs;
-      if (saved < since) throw new Error('not saved');
-    },
-    { what: 'the broker to save' },
-  );
+  await untilTrue('the broker saves its messages', () => {
+    const saved = statSync(join(dir, 'mosquitto', 'mosquitto.db')).mtimeMs;
+    if (saved < since) throw new Error('not saved');
+  });
 }
 
 /**
- * The uptime of this run of the broker is known, or a restart would not be noticed; and its clients would not count as
- * confirmed, as those of the last two seconds before a restart do.
+ * Waits until the uptime of this run of the broker is known, without which no restart is detected, and until the handshake is
+ * old enough: a handshake of the last two seconds before a restart counts as a confirmation.
  */
-async function untilRestartCounts(shookHandsBy: number): Promise<void> {
+async function untilRestartCounts(handshakeAt: number): Promise<void> {
   const connection = connectRedis(redis.url, { name: 'test', whenAway: 'wait' }, quiet);
   try {
-    await waitUntil(async () => {
+    await untilTrue('a restart of the broker would count', async () => {
       expect(await connection.hexists(new RegistryKeys('cc').broker, 'run')).toBe(1);
-      expect(Date.now()).toBeGreaterThan(shookHandsBy + 4000);
+      expect(Date.now()).toBeGreaterThan(handshakeAt + 4000);
     });
   } finally {
     connection.disconnect();
   }
 }
 
-/** The registry says what the broker retains, about this client and every other. */
-async function agreed(): Promise<void> {
-  await waitUntil(
-    async () => {
-      const found = await differences(mosquitto.url, api.url, [id]);
-      if (found.length > 0) throw new Error(found.join('\n'));
-    },
-    { what: 'agreement', timeoutMs: 20_000 },
-  );
+/** Waits until the registry has the state that the broker retains, for all clients. */
+async function untilEqual(): Promise<void> {
+  await untilTrue('registry and broker are equal', async () => {
+    const found = await differences(mosquitto.url, api.url, [id]);
+    if (found.length > 0) throw new Error(found.join('\n'));
+  });
 }
 
-it('a take-over by the same id: the broker publishes the will of the old connection, the new handshake counts', async () => {
-  const first = await connect();
-  await shakeHands(first);
-  const second = await connect();
-  // The will was published before the broker let the new connection in.
-  await until('offline', { offline_reason: 'retained-offline' });
-  const handshake_message_id = await shakeHands(second);
-  await until('online', { handshake_message_id });
-  await agreed();
-});
-
-it('a will delayed by the broker: the client stays online, and is so still where it came back in time', async () => {
-  const first = await connect({}, { properties: { sessionExpiryInterval: 60 }, clean: true }, 2);
-  await shakeHands(first);
-  await until('online');
-  first.stream.destroy();
-  const second = await connect({}, { properties: { sessionExpiryInterval: 60 }, clean: false }, 1);
-  const handshake_message_id = await shakeHands(second);
-  await until('online', { handshake_message_id });
-  second.stream.destroy();
-  await until('offline', { offline_reason: 'retained-offline' });
-  await agreed();
-});
-
-it('a will whose sent is older than the handshake it ends counts', async () => {
-  const client = await connect({ sent: '2001-01-01T00:00:00Z' });
-  await shakeHands(client, { sent: '2030-01-01T00:00:00Z' });
-  await until('online');
-  client.stream.destroy();
-  await until('offline', { offline_reason: 'retained-offline' });
-});
-
-it('a reconnect within the same second, again and again, ends online', async () => {
-  const sent = new Date().toISOString();
-  let handshake_message_id = '';
-  for (let i = 0; i < 10; i++) {
-    const client = await connect({ sent });
-    handshake_message_id = await shakeHands(client, { sent });
-    if (i < 9) client.stream.destroy();
-  }
-  await until('online', { handshake_message_id });
-  await agreed();
-});
-
-it('a clock that jumps to 1970 and back changes nothing', async () => {
-  const client = await connect();
-  for (const sent of ['2030-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '2026-01-01T00:00:00Z']) {
-    const handshake_message_id = await shakeHands(client, { sent });
+describe('a client', () => {
+  it('is online after a take-over by the same id, because the new handshake follows the will of the old connection', async () => {
+    const first = await connect();
+    await shakeHands(first);
+    const second = await connect();
+    // The broker published the will before it accepted the new connection.
+    await until('offline', { offline_reason: 'retained-offline' });
+    const handshake_message_id = await shakeHands(second);
     await until('online', { handshake_message_id });
-  }
-  await retain(client, envelope('offline', { sent: '1970-01-01T00:00:01Z' }));
-  await until('offline', { offline_reason: 'retained-offline' });
-});
+    await untilEqual();
+  });
 
-it.each([
-  ['offline, and the handshake removed', ['offline', 'remove'], 'goodbye'],
-  ['a retained offline', ['retained offline'], 'retained-offline'],
-  ['the handshake removed, and nothing said', ['remove'], 'handshake-removed'],
-  ['the handshake removed, then offline', ['remove', 'offline'], 'handshake-removed'],
-  ['offline, then a retained offline', ['offline', 'retained offline'], 'goodbye'],
-])('a goodbye by %s', async (_, words, reason) => {
-  const client = await connect();
-  await shakeHands(client);
-  await until('online');
-  for (const word of words) {
-    if (word === 'remove') await retain(client, '');
-    else if (word === 'retained offline') await retain(client, envelope('offline'));
-    else await client.publishAsync(topic(), envelope('offline'), { qos: 1 });
-  }
-  // In order, so that no will follows.
-  await client.endAsync();
-  await until('offline', { offline_reason: reason });
-  await agreed();
-});
+  it('stays online if it returns before the broker publishes its delayed will', async () => {
+    const first = await connect({}, { properties: { sessionExpiryInterval: 60 }, clean: true }, 2);
+    await shakeHands(first);
+    await until('online');
+    first.stream.destroy();
+    const second = await connect({}, { properties: { sessionExpiryInterval: 60 }, clean: false }, 1);
+    const handshake_message_id = await shakeHands(second);
+    await until('online', { handshake_message_id });
+    second.stream.destroy();
+    await until('offline', { offline_reason: 'retained-offline' });
+    await untilEqual();
+  });
 
-it('a goodbye that leaves the handshake behind: offline at once, and then what the broker says', async () => {
-  const client = await connect();
-  await shakeHands(client);
-  await until('online');
-  await client.publishAsync(topic(), envelope('offline'), { qos: 1 });
-  await client.endAsync();
-  await until('offline', { offline_reason: 'goodbye' });
-  await until('online');
-  await agreed();
-});
+  it('is offline after a will whose `sent` is older than that of its handshake', async () => {
+    const client = await connect({ sent: '2001-01-01T00:00:00Z' });
+    await shakeHands(client, { sent: '2030-01-01T00:00:00Z' });
+    await until('online');
+    client.stream.destroy();
+    await until('offline', { offline_reason: 'retained-offline' });
+  });
 
-it.each([
-  [
-    'a message-error, retained by mistake',
-    envelope('message-error', { in_response_to: 'm', payload: { details: 'd' } }),
-    'unknown',
-  ],
-  ['a handshake that is not valid', envelope('host-handshake', { payload: {} }), 'invalid-handshake'],
-  ['JSON of somebody else', '{"temperature":21}', 'unknown'],
-  ['what is not JSON', 'hello', 'unknown'],
-])(
-  '%s in the place of the handshake takes the client offline, until it shakes hands again',
-  async (_, text, reason) => {
+  it('is online after it has reconnected many times within a second', async () => {
+    const sent = new Date().toISOString();
+    let handshake_message_id = '';
+    for (let i = 0; i < 10; i++) {
+      const client = await connect({ sent });
+      handshake_message_id = await shakeHands(client, { sent });
+      if (i < 9) client.stream.destroy();
+    }
+    await until('online', { handshake_message_id });
+    await untilEqual();
+  });
+
+  it('has the state of its last message if its clock jumps to 1970 and back', async () => {
+    const client = await connect();
+    for (const sent of ['2030-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '2026-01-01T00:00:00Z']) {
+      const handshake_message_id = await shakeHands(client, { sent });
+      await until('online', { handshake_message_id });
+    }
+    await retain(client, envelope('offline', { sent: '1970-01-01T00:00:01Z' }));
+    await until('offline', { offline_reason: 'retained-offline' });
+  });
+
+  it.each([
+    ['an offline, then the removal of the handshake', ['offline', 'remove'], 'goodbye'],
+    ['a retained offline', ['retained offline'], 'retained-offline'],
+    ['only the removal of the handshake', ['remove'], 'handshake-removed'],
+    ['the removal of the handshake, then an offline', ['remove', 'offline'], 'handshake-removed'],
+    ['an offline, then a retained offline', ['offline', 'retained offline'], 'goodbye'],
+  ])('is offline after a goodbye by %s', async (_, messages, reason) => {
+    const client = await connect();
+    await shakeHands(client);
+    await until('online');
+    for (const message of messages) {
+      if (message === 'remove') await retain(client, '');
+      else if (message === 'retained offline') await retain(client, envelope('offline'));
+      else await client.publishAsync(topic(), envelope('offline'), { qos: 1 });
+    }
+    // With a DISCONNECT, so that no will follows.
+    await client.endAsync();
+    await until('offline', { offline_reason: reason });
+    await untilEqual();
+  });
+
+  it('is offline after a goodbye that does not remove the handshake, until a verification makes it online', async () => {
+    const client = await connect();
+    await shakeHands(client);
+    await until('online');
+    await client.publishAsync(topic(), envelope('offline'), { qos: 1 });
+    await client.endAsync();
+    await until('offline', { offline_reason: 'goodbye' });
+    await until('online');
+    await untilEqual();
+  });
+
+  it.each([
+    [
+      'a message-error, retained by mistake',
+      envelope('message-error', { in_response_to: 'm', payload: { details: 'd' } }),
+      'unknown',
+    ],
+    ['an invalid handshake', envelope('host-handshake', { payload: {} }), 'invalid-handshake'],
+    ['JSON that is no message of the protocol', '{"temperature":21}', 'unknown'],
+    ['text that is not JSON', 'hello', 'unknown'],
+  ])('is offline if %s replaces its handshake, until it sends another handshake', async (_, text, reason) => {
     const client = await connect();
     await shakeHands(client);
     await until('online');
@@ -243,94 +241,96 @@ it.each([
     await until('offline', { offline_reason: reason });
     const handshake_message_id = await shakeHands(client);
     await until('online', { handshake_message_id });
-  },
-);
+  });
 
-it('a retained handshake that is not valid is answered once, also where sweeps find it again', async () => {
-  const client = await TestClient.connect(mosquitto.url, id);
-  clients.add(client.mqtt);
-  await client.shakeHands();
-  await until('online');
-  await client.publish(envelope('host-handshake', { message_id: 'not-valid', payload: {} }), true);
-  await client.waitFor('the refusal', ({ type }) => type === 'handshake-error');
-  for (let i = 0; i < 2; i++) {
-    const before = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
-    await api.call('POST', '/v1/cluster/sweeps');
-    await waitUntil(async () => {
-      const { body } = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
-      if (body.sweep_id === before.body.sweep_id || body.state !== 'ended') throw new Error('not swept');
-    });
-  }
-  const letters = (await api.call<DeadLetterPageBody>('GET', '/v1/cluster/dead-letters?limit=200')).body.data;
-  expect(letters.filter(({ client_id }) => client_id === id)).toHaveLength(1);
-  expect(client.distinct).toMatchObject([{ type: 'handshake-error', in_response_to: 'not-valid' }]);
+  it('gets one reply to an invalid retained handshake, also if sweeps find the handshake again', async () => {
+    const client = await TestClient.connect(mosquitto.url, id);
+    clients.add(client.mqtt);
+    await client.shakeHands();
+    await until('online');
+    await client.publish(envelope('host-handshake', { message_id: 'not-valid', payload: {} }), true);
+    await client.waitFor('the refusal', ({ type }) => type === 'handshake-error');
+    for (let i = 0; i < 2; i++) {
+      const before = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
+      await api.call('POST', '/v1/cluster/sweeps');
+      await untilTrue('the sweep ends', async () => {
+        const { body } = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
+        if (body.sweep_id === before.body.sweep_id || body.state !== 'ended') throw new Error('not swept');
+      });
+    }
+    const letters = (await api.call<DeadLetterPageBody>('GET', '/v1/cluster/dead-letters?limit=200')).body.data;
+    expect(letters.filter(({ client_id }) => client_id === id)).toHaveLength(1);
+    expect(client.distinct).toMatchObject([{ type: 'handshake-error', in_response_to: 'not-valid' }]);
+  });
+
+  it('is refused once for each handshake until the end of a forced disconnect, and is accepted after that', async () => {
+    const client = await TestClient.connect(mosquitto.url, id);
+    clients.add(client.mqtt);
+    await client.shakeHands();
+    await until('online');
+    const body = { reconnect_after: 'PT3S' };
+    expect((await api.call('POST', `/v1/connections/${id}/force-disconnect`, body)).status).toBeLessThan(300);
+    await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');
+    const message_id = await client.shakeHands();
+    await client.waitFor('the refusal', ({ in_response_to }) => in_response_to === message_id);
+    const refused = await until('offline', { offline_reason: 'refused' });
+    // The retained handshake was refused, and does not count after the window either: the client must send another one.
+    await untilTrue('the refusal window is over', () =>
+      expect(Date.now()).toBeGreaterThan(Date.parse(refused.refused_until ?? '')),
+    );
+    await api.call('POST', `/v1/connections/${id}/verify`);
+    await until('offline', { offline_reason: 'refused' });
+    const handshake_message_id = await client.shakeHands();
+    await until('online', { handshake_message_id });
+    expect(client.distinct.filter(({ type }) => type === 'handshake-error')).toHaveLength(1);
+  });
+
+  it('is offline as unconfirmed after a kill of the broker, until it sends another handshake', async () => {
+    const passive = await connect();
+    const since = Date.now();
+    await shakeHands(passive);
+    await until('online');
+    const { port } = mosquitto;
+    await untilSaved(since);
+    await untilRestartCounts(since);
+    await mosquitto.kill();
+    mosquitto = await startBroker(port);
+    await until('offline', { offline_reason: 'unconfirmed' });
+    const again = await connect();
+    const handshake_message_id = await shakeHands(again);
+    await until('online', { handshake_message_id });
+  }, 60_000);
+
+  it('stays online after a kill of the broker if it returns before the lanes do', async () => {
+    const since = Date.now();
+    await shakeHands(await connect());
+    await until('online');
+    const gone = await TestClient.connect(mosquitto.url, `${id}-gone`);
+    await gone.shakeHands();
+    await api.untilConnection(`${id}-gone`, ({ state }) => state === 'online');
+    const { port } = mosquitto;
+    await untilSaved(since);
+    await untilRestartCounts(since);
+    process.kill(ingester.pid ?? 0, 'SIGSTOP');
+    await mosquitto.kill();
+    mosquitto = await startBroker(port);
+    // No lane is connected: only the retained handshake shows that the client is back.
+    const handshake_message_id = await shakeHands(await connect());
+    process.kill(ingester.pid ?? 0, 'SIGCONT');
+    await api.untilConnection(`${id}-gone`, ({ offline_reason }) => offline_reason === 'unconfirmed');
+    await until('online', { handshake_message_id });
+  }, 60_000);
+
+  it('is offline after a kill of the broker that lost all retained messages, until it returns', async () => {
+    const before = await connect();
+    await shakeHands(before);
+    await until('online');
+    const { port } = mosquitto;
+    await mosquitto.kill();
+    rmSync(join(dir, 'mosquitto', 'mosquitto.db'), { force: true });
+    mosquitto = await startBroker(port);
+    await until('offline', { offline_reason: 'handshake-removed' });
+    const handshake_message_id = await shakeHands(await connect());
+    await until('online', { handshake_message_id });
+  }, 60_000);
 });
-
-it('a client that is forced off is refused within its window, once each message id, and let in after it', async () => {
-  const client = await TestClient.connect(mosquitto.url, id);
-  clients.add(client.mqtt);
-  await client.shakeHands();
-  await until('online');
-  const body = { reconnect_after: 'PT3S' };
-  expect((await api.call('POST', `/v1/connections/${id}/force-disconnect`, body)).status).toBeLessThan(300);
-  await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');
-  const message_id = await client.shakeHands();
-  await client.waitFor('the refusal', ({ in_response_to }) => in_response_to === message_id);
-  const refused = await until('offline', { offline_reason: 'refused' });
-  // What is retained was refused, and does not count when the window is over: the client must shake hands again.
-  await waitUntil(() => expect(Date.now()).toBeGreaterThan(Date.parse(refused.refused_until ?? '')));
-  await api.call('POST', `/v1/connections/${id}/verify`);
-  await until('offline', { offline_reason: 'refused' });
-  const handshake_message_id = await client.shakeHands();
-  await until('online', { handshake_message_id });
-  expect(client.distinct.filter(({ type }) => type === 'handshake-error')).toHaveLength(1);
-});
-
-it('a broker killed while clients are there: who does not shake hands again is unconfirmed, until it does', async () => {
-  const silent = await connect();
-  const since = Date.now();
-  await shakeHands(silent);
-  await until('online');
-  const { port } = mosquitto;
-  await untilSaved(since);
-  await untilRestartCounts(since);
-  await mosquitto.kill();
-  mosquitto = await startBroker(port);
-  await until('offline', { offline_reason: 'unconfirmed' });
-  const again = await connect();
-  const handshake_message_id = await shakeHands(again);
-  await until('online', { handshake_message_id });
-}, 60_000);
-
-it('a broker killed, and a client that is back before the lanes are: it stays online', async () => {
-  const since = Date.now();
-  await shakeHands(await connect());
-  await until('online');
-  const gone = await TestClient.connect(mosquitto.url, `${id}-gone`);
-  await gone.shakeHands();
-  await api.untilConnection(`${id}-gone`, ({ state }) => state === 'online');
-  const { port } = mosquitto;
-  await untilSaved(since);
-  await untilRestartCounts(since);
-  process.kill(ingester.pid ?? 0, 'SIGSTOP');
-  await mosquitto.kill();
-  mosquitto = await startBroker(port);
-  // No lane has subscribed: only what is retained says that it is back.
-  const handshake_message_id = await shakeHands(await connect());
-  process.kill(ingester.pid ?? 0, 'SIGCONT');
-  await api.untilConnection(`${id}-gone`, ({ offline_reason }) => offline_reason === 'unconfirmed');
-  await until('online', { handshake_message_id });
-}, 60_000);
-
-it('a broker killed that has lost all it retained: clients are offline, until they are back', async () => {
-  const before = await connect();
-  await shakeHands(before);
-  await until('online');
-  const { port } = mosquitto;
-  await mosquitto.kill();
-  rmSync(join(dir, 'mosquitto', 'mosquitto.db'), { force: true });
-  mosquitto = await startBroker(port);
-  await until('offline', { offline_reason: 'handshake-removed' });
-  const handshake_message_id = await shakeHands(await connect());
-  await until('online', { handshake_message_id });
-}, 60_000);

@@ -1,48 +1,52 @@
-/** Clients that live as they like until they are told to stop: they come, go, take each other over, err and die. */
+/**
+ * Clients that do random acts until they are paused: they connect, disconnect, take over their own session, send errors and
+ * vanish.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { sharedAbort } from '@app/platform';
 import { envelope } from '../support/mqtt-client.js';
 import { Random } from '../support/random.js';
 
-/** Longest pause between two acts. */
-const REST_MS = 1500;
-/** An act that the broker does not answer is over. */
-const PATIENCE_MS = 2000;
+/** The longest pause between two acts of a client. It makes the load; nothing waits for it. */
+const PAUSE_MS = 1500;
+/** An act fails if the broker has not replied after this time. */
+const ACT_TIMEOUT_MS = 2000;
 
-type Act = (life: Life, mqtt: MqttClient) => Promise<unknown>;
+type Act = (client: RandomClient, mqtt: MqttClient) => Promise<unknown>;
 
-/** What a client does, and how often. What ends its connection leaves it alone afterwards. */
+/** What a client does, and how often. */
 const ACTS: readonly (readonly [weight: number, act: Act])[] = [
-  [20, (life, mqtt) => life.shakeHands(mqtt)],
-  // A take-over: the broker ends the old connection, and publishes its will in between.
-  [15, (life) => life.connect()],
-  [15, (life, mqtt) => life.vanish(mqtt)],
+  [20, (client, mqtt) => client.shakeHands(mqtt)],
+  // A take-over: the broker closes the old connection and publishes its will before it accepts the new one.
+  [15, (client) => client.connect()],
+  [15, (client, mqtt) => client.vanish(mqtt)],
   [
     6,
-    (life, mqtt) =>
-      life
-        .say(mqtt, envelope('offline'), false)
-        .then(() => life.say(mqtt, '', true))
-        .then(() => life.leave(mqtt)),
+    (client, mqtt) =>
+      client
+        .publish(mqtt, envelope('offline'), false)
+        .then(() => client.publish(mqtt, '', true))
+        .then(() => client.disconnect(mqtt)),
   ],
-  [4, (life, mqtt) => life.say(mqtt, envelope('offline'), true).then(() => life.leave(mqtt))],
-  [4, (life, mqtt) => life.say(mqtt, '', true).then(() => life.leave(mqtt))],
-  // Goodbye, and the handshake left behind: the broker says that it is online.
-  [2, (life, mqtt) => life.say(mqtt, envelope('offline'), false)],
+  [4, (client, mqtt) => client.publish(mqtt, envelope('offline'), true).then(() => client.disconnect(mqtt))],
+  [4, (client, mqtt) => client.publish(mqtt, '', true).then(() => client.disconnect(mqtt))],
+  // A goodbye that does not remove the handshake: by what the broker retains, the client is online.
+  [2, (client, mqtt) => client.publish(mqtt, envelope('offline'), false)],
   [
     2,
-    (life, mqtt) => life.say(mqtt, envelope('message-error', { in_response_to: 'x', payload: { details: '' } }), true),
+    (client, mqtt) =>
+      client.publish(mqtt, envelope('message-error', { in_response_to: 'x', payload: { details: '' } }), true),
   ],
-  [2, (life, mqtt) => life.say(mqtt, envelope('host-handshake', { payload: {} }), true)],
-  [2, (life, mqtt) => life.say(mqtt, '{"foreign":true}', true)],
+  [2, (client, mqtt) => client.publish(mqtt, envelope('host-handshake', { payload: {} }), true)],
+  [2, (client, mqtt) => client.publish(mqtt, '{"foreign":true}', true)],
 ];
 const WEIGHTS = ACTS.reduce((sum, [weight]) => sum + weight, 0);
 
-class Life {
+class RandomClient {
   readonly topic: string;
   private mqtt: MqttClient | undefined;
-  private readonly all = new Set<MqttClient>();
+  private readonly connections = new Set<MqttClient>();
 
   constructor(
     readonly id: string,
@@ -53,21 +57,21 @@ class Life {
     this.topic = `redhat/insights/in/${id}`;
   }
 
-  async live(stopping: AbortSignal): Promise<void> {
+  async run(stopping: AbortSignal, onAct: () => void): Promise<void> {
     for (;;) {
-      await sleep(this.random.below(REST_MS));
+      await sleep(this.random.below(PAUSE_MS));
       if (stopping.aborted) return;
-      // Where the broker is away, or ends the connection, the act has failed: that is part of life.
-      // Some promises of MQTT.js stay open then.
-      const over = new AbortController();
-      const patience = sleep(PATIENCE_MS, undefined, { signal: over.signal }).catch(() => undefined);
-      await Promise.race([this.act().catch(() => undefined), patience]);
-      over.abort();
+      // If the broker is down or closes the connection, the act fails, as it may. Some promises of MQTT.js never settle then.
+      const finished = new AbortController();
+      const timeout = sleep(ACT_TIMEOUT_MS, undefined, { signal: finished.signal }).catch(() => undefined);
+      await Promise.race([this.act().catch(() => undefined), timeout]);
+      finished.abort();
+      onAct();
     }
   }
 
   end(): void {
-    for (const mqtt of this.all) mqtt.end(true);
+    for (const mqtt of this.connections) mqtt.end(true);
   }
 
   private act(): Promise<unknown> {
@@ -83,35 +87,35 @@ class Life {
       protocolVersion: this.version,
       clean: true,
       reconnectPeriod: 0,
-      connectTimeout: PATIENCE_MS,
+      connectTimeout: ACT_TIMEOUT_MS,
       will: {
         ...{ topic: this.topic, payload: Buffer.from(envelope('offline')), qos: 1, retain: true },
-        // The broker waits with some wills for the client to come back.
+        // The broker delays some wills, so that the client may return before.
         ...(this.version === 5 && this.random.below(4) === 0 && { properties: { willDelayInterval: 1 } }),
       },
       ...(this.version === 5 && { properties: { sessionExpiryInterval: this.random.below(4) === 0 ? 30 : 0 } }),
     };
     const mqtt = await connectAsync(this.url, options);
     mqtt.on('error', () => undefined);
-    this.all.add(mqtt);
-    mqtt.on('close', () => this.all.delete(mqtt));
+    this.connections.add(mqtt);
+    mqtt.on('close', () => this.connections.delete(mqtt));
     this.mqtt = mqtt;
     await this.shakeHands(mqtt);
   }
 
   async shakeHands(mqtt: MqttClient): Promise<void> {
     const facts = { canonical_facts: { fqdn: `${this.id}.${this.random.below(1000)}.example.com` } };
-    await this.say(mqtt, envelope('host-handshake', { payload: facts }), true);
+    await this.publish(mqtt, envelope('host-handshake', { payload: facts }), true);
   }
 
-  async say(mqtt: MqttClient, text: string, retain: boolean): Promise<void> {
-    const over = new AbortController();
-    const timer = setTimeout(() => over.abort(), PATIENCE_MS);
-    const closed = (): void => over.abort();
-    mqtt.once('close', closed);
+  async publish(mqtt: MqttClient, text: string, retain: boolean): Promise<void> {
+    const ended = new AbortController();
+    const end = (): void => ended.abort();
+    const timer = setTimeout(end, ACT_TIMEOUT_MS);
+    mqtt.once('close', end);
     try {
       await new Promise<void>((resolve, reject) => {
-        over.signal.addEventListener('abort', () => reject(new Error('not acknowledged')), { once: true });
+        ended.signal.addEventListener('abort', () => reject(new Error('not acknowledged')), { once: true });
         mqtt.publish(this.topic, text, { qos: 1, retain }, (error) => {
           if (error == null) resolve();
           else reject(error);
@@ -119,7 +123,7 @@ class Life {
       });
     } finally {
       clearTimeout(timer);
-      mqtt.off('close', closed);
+      mqtt.off('close', end);
     }
   }
 
@@ -134,41 +138,57 @@ class Life {
     return Promise.resolve();
   }
 
-  leave(mqtt: MqttClient): Promise<void> {
+  disconnect(mqtt: MqttClient): Promise<void> {
     return mqtt.endAsync();
   }
 }
 
 export class Population {
   readonly ids: readonly string[];
-  private readonly lives: readonly Life[];
+  private readonly clients: readonly RandomClient[];
   private readonly stopping = sharedAbort();
-  private living: Promise<unknown> = Promise.resolve();
+  private running: Promise<unknown> = Promise.resolve();
+  private acts = 0;
+  private readonly actWaits = new Set<{ until: number; resolve: () => void }>();
 
   constructor(url: string, count: number, seed: number) {
-    this.lives = Array.from(
+    this.clients = Array.from(
       { length: count },
-      (_, i) => new Life(`chaos-${i}`, url, i % 2 === 0 ? 4 : 5, new Random(seed + i)),
+      (_, i) => new RandomClient(`chaos-${i}`, url, i % 2 === 0 ? 4 : 5, new Random(seed + i)),
     );
-    this.ids = this.lives.map(({ id }) => id);
+    this.ids = this.clients.map(({ id }) => id);
   }
 
   start(): void {
-    this.living = Promise.all(this.lives.map((life) => life.live(this.stopping.signal)));
+    this.running = Promise.all(this.clients.map((client) => client.run(this.stopping.signal, () => this.countAct())));
   }
 
-  /** Nobody does anything any more; who is connected stays so. */
+  /** Resolves when the clients together have done so many more acts, whether they succeeded or not. */
+  afterActs(count: number): Promise<void> {
+    return new Promise((resolve) => this.actWaits.add({ until: this.acts + count, resolve }));
+  }
+
+  /** Ends all acts. Clients that are connected stay connected. */
   async pause(): Promise<void> {
     this.stopping.abort();
-    await this.living;
+    await this.running;
   }
 
-  /** Everybody is there and shakes hands. */
+  /** Makes every client connect and send a handshake. */
   async confirm(): Promise<void> {
-    await Promise.all(this.lives.map((life) => life.confirm()));
+    await Promise.all(this.clients.map((client) => client.confirm()));
   }
 
   end(): void {
-    for (const life of this.lives) life.end();
+    for (const client of this.clients) client.end();
+  }
+
+  private countAct(): void {
+    this.acts++;
+    for (const wait of this.actWaits) {
+      if (this.acts < wait.until) continue;
+      this.actWaits.delete(wait);
+      wait.resolve();
+    }
   }
 }

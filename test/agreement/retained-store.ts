@@ -1,27 +1,27 @@
 /**
- * An independent look: what a broker retains, read by a plain subscription with nothing of ours, and what follows from it
- * for the registry by the protocol.
+ * An independent comparison of registry and broker: reads the retained messages by a plain subscription, without code of the
+ * service, and derives from the protocol what the registry should hold.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { connectAsync } from 'mqtt';
 import { Api, type ConnectionView } from '../support/api.js';
 
 const PREFIX = 'redhat/insights/in/';
-const LAST = 'spec/last';
+const SENTINEL = 'spec/last';
 
 /** Client id → retained text. */
 export async function readRetained(url: string): Promise<Map<string, string>> {
   const mqtt = await connectAsync(url, { clean: true, reconnectPeriod: 0 });
   try {
-    await mqtt.publishAsync(LAST, 'last', { qos: 1, retain: true });
+    await mqtt.publishAsync(SENTINEL, 'last', { qos: 1, retain: true });
     const found = new Map<string, string>();
     const complete = new Promise<void>((resolve) => {
       mqtt.on('message', (topic, payload, { retain }) => {
-        if (retain && topic === LAST) resolve();
+        if (retain && topic === SENTINEL) resolve();
         else if (retain) found.set(topic.slice(PREFIX.length), payload.toString());
       });
     });
-    await mqtt.subscribeAsync([`${PREFIX}+`, LAST], { qos: 0 });
+    await mqtt.subscribeAsync([`${PREFIX}+`, SENTINEL], { qos: 0 });
     await complete;
     return found;
   } finally {
@@ -29,18 +29,18 @@ export async function readRetained(url: string): Promise<Map<string, string>> {
   }
 }
 
-/** What the registry should hold: the handshake, or the reasons it may give for none, undefined for whichever. */
-type Wanted = { id: string; facts: unknown } | { reasons: readonly string[] | undefined };
+/** What the registry should hold: the handshake, or offline with one of these reasons; undefined allows every reason. */
+type Expected = { id: string; facts: unknown } | { reasons: readonly string[] | undefined };
 
-function wanted(text: string | undefined, lanes: number): Wanted {
-  // The reason was told by a message that is gone: removed, or lost by a broker that was killed without saving.
+function expectedFor(text: string | undefined, lanes: number): Expected {
+  // The message that gave the reason was removed, or a broker that was killed lost it.
   if (text === undefined) return { reasons: undefined };
   const message = JSON.parse(text) as {
     type?: string;
     message_id?: string;
     payload?: { canonical_facts?: Record<string, unknown> };
   };
-  // With one lane a goodbye stands as the reason if what is retained came after it.
+  // With one lane, the reason stays `goodbye` if the retained message came after the goodbye.
   if (message.type === 'offline')
     return { reasons: lanes === 1 ? ['retained-offline', 'goodbye'] : ['retained-offline'] };
   if (message.type !== 'host-handshake') return { reasons: ['unknown'] };
@@ -50,8 +50,8 @@ function wanted(text: string | undefined, lanes: number): Wanted {
 }
 
 /**
- * Every client about which registry and broker differ, with both sides; empty when they agree. `unconfirmed`: the broker was
- * restarted, and a client whose handshake is retained may be offline for not having confirmed it.
+ * Describes each client for which registry and broker differ. `unconfirmed: 'allowed'`: after a restart of the broker, a
+ * client with a retained handshake may be offline because it has not confirmed it.
  */
 export async function differences(
   brokerUrl: string,
@@ -63,29 +63,29 @@ export async function differences(
   const retained = await readRetained(brokerUrl);
   const registry = new Map((await new Api(gatewayUrl).connections()).map((one) => [one.client_id, one]));
   return [...new Set([...ids, ...retained.keys(), ...registry.keys()])].flatMap((id) => {
-    const should = wanted(retained.get(id), lanes);
-    const held = registry.get(id);
-    const isUnconfirmed = 'id' in should && held?.offline_reason === 'unconfirmed';
-    return agree(should, held) || (isUnconfirmed && unconfirmed === 'allowed')
+    const expected = expectedFor(retained.get(id), lanes);
+    const found = registry.get(id);
+    const isUnconfirmed = 'id' in expected && found?.offline_reason === 'unconfirmed';
+    return isEqual(expected, found) || (isUnconfirmed && unconfirmed === 'allowed')
       ? []
-      : [`${id}: the broker says ${brief(should)}, the registry ${brief(held)}`];
+      : [`${id}: expected ${asText(expected)}, the registry has ${asText(found)}`];
   });
 }
 
-function agree(should: Wanted, held: ConnectionView | undefined): boolean {
-  if ('reasons' in should) {
-    // A client that never registered is not known.
-    if (held === undefined) return true;
-    return held.state === 'offline' && (should.reasons?.includes(held.offline_reason ?? '') ?? true);
+function isEqual(expected: Expected, found: ConnectionView | undefined): boolean {
+  if ('reasons' in expected) {
+    // The registry does not know a client that never sent a handshake.
+    if (found === undefined) return true;
+    return found.state === 'offline' && (expected.reasons?.includes(found.offline_reason ?? '') ?? true);
   }
   return (
-    held?.state === 'online' &&
-    held.handshake_message_id === should.id &&
-    held.offline_reason === null &&
-    isDeepStrictEqual(held.facts, should.facts)
+    found?.state === 'online' &&
+    found.handshake_message_id === expected.id &&
+    found.offline_reason === null &&
+    isDeepStrictEqual(found.facts, expected.facts)
   );
 }
 
-function brief(about: unknown): string {
-  return about === undefined ? 'nothing' : JSON.stringify(about);
+function asText(value: unknown): string {
+  return value === undefined ? 'nothing' : JSON.stringify(value);
 }

@@ -1,4 +1,4 @@
-/** Sweeps on real processes: what is not heard live is found, and nothing is taken for the truth but what is retained. */
+/** Sweeps with real processes: they find what no live message reported, and follow only what the broker retains. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { Api } from '../support/api.js';
 import { envelope } from '../support/mqtt-client.js';
 import { differences } from './retained-store.js';
 
-/** Many more than fit the queue of the broker, which is small here on purpose. */
+/** Many more than the queue of the broker, which is small on purpose. */
 const CLIENTS = 3000;
 const QUEUE = 50;
 
@@ -25,8 +25,8 @@ let ingester: Awaited<ReturnType<typeof startApp>>;
 let api: Api;
 let broker: MqttClient;
 let store: Redis;
-/** By message id: one that is published again is the same answer. */
-const answers = new Map<string, unknown>();
+/** The replies to a client by message id: a reply that is published again has the same id. */
+const replies = new Map<string, unknown>();
 
 beforeAll(async () => {
   [redis, mosquitto] = await Promise.all([startRedis({ dir }), startBroker()]);
@@ -62,19 +62,19 @@ function handshake(id: string): string {
   return envelope('host-handshake', { payload: { canonical_facts: { fqdn: `${id}.example.com` } } });
 }
 
-/** Resolves when a sweep has ended that fits. */
-function swept(fits: (sweep: SweepBody) => boolean): Promise<SweepBody> {
+/** Waits until the latest sweep has ended and fits. */
+function untilSwept(fits: (sweep: SweepBody) => boolean): Promise<SweepBody> {
   return waitUntil(
     async () => {
       const { status, body } = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
       if (status !== 200 || body.state !== 'ended' || !fits(body)) throw new Error(JSON.stringify(body));
       return body;
     },
-    { what: 'the sweep', timeoutMs: 40_000 },
+    { what: 'the sweep to end', timeoutMs: 40_000 },
   );
 }
 
-/** Sweeps that have ended, as subscribers are told. */
+/** The events of all sweeps that have ended. */
 async function endedSweeps(): Promise<Extract<KeySpaceEvent, { type: 'sweep.ended' }>[]> {
   const entries = await store.xrange('cc:{s0}:events', '-', '+');
   const events = entries.map(([, fields]) => JSON.parse(fields[fields.indexOf('event') + 1] ?? '') as KeySpaceEvent);
@@ -84,16 +84,16 @@ async function endedSweeps(): Promise<Extract<KeySpaceEvent, { type: 'sweep.ende
 async function sweepNow(): Promise<SweepBody> {
   const before = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
   expect((await api.call('POST', '/v1/cluster/sweeps')).status).toBe(202);
-  return swept(({ sweep_id }) => sweep_id !== before.body.sweep_id);
+  return untilSwept(({ sweep_id }) => sweep_id !== before.body.sweep_id);
 }
 
-async function untilAgreed(): Promise<void> {
+async function untilEqual(): Promise<void> {
   await waitUntil(
     async () => {
       const found = await differences(mosquitto.url, api.url, ids);
       if (found.length > 0) throw new Error(found.slice(0, 5).join('\n'));
     },
-    { what: 'agreement', timeoutMs: 60_000, everyMs: 250 },
+    { what: 'registry and broker to be equal', timeoutMs: 60_000, everyMs: 250 },
   );
 }
 
@@ -101,97 +101,101 @@ async function deadLetters(): Promise<DeadLetterPageBody['data']> {
   return (await api.call<DeadLetterPageBody>('GET', '/v1/cluster/dead-letters?limit=200')).body.data;
 }
 
-it('the first builds the registry from what is retained; until then senders are told to wait', async () => {
-  await broker.subscribeAsync('redhat/insights/out/refused-new', { qos: 1 });
-  broker.on('message', (_topic, data) => {
-    const answer = JSON.parse(data.toString()) as { message_id: string };
-    answers.set(answer.message_id, answer);
+describe('a sweep', () => {
+  it('builds the registry from the retained messages; until then, sends are answered with 503', async () => {
+    await broker.subscribeAsync('redhat/insights/out/refused-new', { qos: 1 });
+    broker.on('message', (_topic, data) => {
+      const reply = JSON.parse(data.toString()) as { message_id: string };
+      replies.set(reply.message_id, reply);
+    });
+    await Promise.all([
+      retainAll(),
+      retain('refused-new', envelope('host-handshake', { message_id: 'bad', payload: {} })),
+      retain('foreign', '{"hello":"world","type":"x"}'),
+    ]);
+    const early = await api.send('swept-0', { directive: 'x' });
+    expect(early.status).toBe(503);
+    expect(early.headers.get('retry-after')).toBe('5');
+    expect((await api.call('GET', '/v1/cluster/sweeps/latest')).status).toBe(404);
+    ingester = await startApp('status-ingester', { dir, name: 'ingester-a', env });
+    await untilEqual();
+    await untilSwept(() => true);
+    expect((await api.send('swept-0', { directive: 'x' })).status).toBe(202);
+    expect((await api.send('never-seen', { directive: 'x' })).status).toBe(404);
+  }, 120_000);
+
+  it('replies to an invalid retained message once and makes one dead letter of it, however often it is found', async () => {
+    await sweepNow();
+    await sweepNow();
+    const letters = (await deadLetters()).map(({ client_id, reason }) => `${client_id}: ${reason}`);
+    expect(letters.toSorted()).toEqual(['foreign: unknown-type', 'refused-new: wrong-shape']);
+    expect([...replies.values()]).toMatchObject([{ type: 'handshake-error', in_response_to: 'bad' }]);
+  }, 60_000);
+
+  it('pages what could not be processed, the newest first', async () => {
+    const all = await deadLetters();
+    expect(all.length).toBeGreaterThan(1);
+    const pages: DeadLetterPageBody['data'] = [];
+    let cursor: string | null = '';
+    while (cursor !== null) {
+      const query: string = cursor === '' ? '' : `&cursor=${cursor}`;
+      const page = await api.call<DeadLetterPageBody>('GET', `/v1/cluster/dead-letters?limit=1${query}`);
+      pages.push(...page.body.data);
+      cursor = page.body.next_cursor;
+    }
+    expect(pages).toEqual(all);
+    expect((await api.call('GET', '/v1/cluster/dead-letters?cursor=x')).status).toBe(422);
   });
-  await Promise.all([
-    retainAll(),
-    retain('refused-new', envelope('host-handshake', { message_id: 'bad', payload: {} })),
-    retain('foreign', '{"hello":"world","type":"x"}'),
-  ]);
-  const early = await api.send('swept-0', { directive: 'x' });
-  expect(early.status).toBe(503);
-  expect(early.headers.get('retry-after')).toBe('5');
-  expect((await api.call('GET', '/v1/cluster/sweeps/latest')).status).toBe(404);
-  ingester = await startApp('status-ingester', { dir, name: 'ingester-a', env });
-  await untilAgreed();
-  await swept(() => true);
-  expect((await api.send('swept-0', { directive: 'x' })).status).toBe(202);
-  expect((await api.send('never-seen', { directive: 'x' })).status).toBe(404);
-}, 120_000);
 
-it('answers and keeps once what is retained and no valid handshake, however often it is found', async () => {
-  await sweepNow();
-  await sweepNow();
-  const kept = (await deadLetters()).map(({ client_id, reason }) => `${client_id}: ${reason}`);
-  expect(kept.toSorted()).toEqual(['foreign: unknown-type', 'refused-new: wrong-shape']);
-  expect([...answers.values()]).toMatchObject([{ type: 'handshake-error', in_response_to: 'bad' }]);
-}, 60_000);
+  it('takes clients offline after the broker has lost its retained messages, and keeps those online that return', async () => {
+    const { port } = mosquitto;
+    await broker.endAsync(true);
+    await mosquitto.kill();
+    mosquitto = await startBroker(port);
+    broker = await connectAsync(mosquitto.url, { protocolVersion: 5 });
+    // A third of the clients return; some before the sweep, some after it.
+    await Promise.all(ids.slice(0, 1000).map((id) => retain(id, handshake(id))));
+    await untilEqual();
+    const { body } = await api.call<{ offline: { total: number } }>('GET', '/v1/connections/summary');
+    expect(body.offline.total).toBeGreaterThanOrEqual(CLIENTS - 1000);
+  }, 120_000);
 
-it('pages what could not be processed, the newest first', async () => {
-  const all = await deadLetters();
-  expect(all.length).toBeGreaterThan(1);
-  const pages: DeadLetterPageBody['data'] = [];
-  let cursor: string | null = '';
-  while (cursor !== null) {
-    const query: string = cursor === '' ? '' : `&cursor=${cursor}`;
-    const page = await api.call<DeadLetterPageBody>('GET', `/v1/cluster/dead-letters?limit=1${query}`);
-    pages.push(...page.body.data);
-    cursor = page.body.next_cursor;
-  }
-  expect(pages).toEqual(all);
-  expect((await api.call('GET', '/v1/cluster/dead-letters?cursor=x')).status).toBe(422);
+  it('rebuilds the registry if Redis has lost it, and schedules the next sweep', async () => {
+    await store.flushall();
+    await redis.kill();
+    redis = await startRedis({ dir, port: redis.port });
+    await untilEqual();
+    await untilSwept(() => true);
+    await waitUntil(
+      async () => {
+        if ((await store.zcard('cc:{queue}:maintenance:repeat')) !== 1) throw new Error('not scheduled');
+      },
+      { what: 'the next sweep to be scheduled', timeoutMs: 20_000 },
+    );
+  }, 120_000);
+
+  it('is run again by another ingester if its own one is killed', async () => {
+    await api.call('POST', '/v1/cluster/sweeps');
+    await waitUntil(
+      async () => {
+        if ((await store.llen('cc:{queue}:maintenance:active')) === 0) throw new Error('no sweep is running');
+      },
+      { what: 'a sweep to run', everyMs: 1 },
+    );
+    const known = (await endedSweeps()).map(({ sweep }) => sweep);
+    await ingester.kill();
+    ingester = await startApp('status-ingester', { dir, name: 'ingester-b', env });
+    // The new ingester requests a sweep too, so the latest sweep may be another one.
+    const ended = await waitUntil(
+      async () => {
+        const found = (await endedSweeps()).find(
+          ({ sweep, trigger }) => trigger === 'request' && !known.includes(sweep),
+        );
+        if (found === undefined) throw new Error('only other sweeps have ended');
+        return found;
+      },
+      { what: 'the repeated sweep to end', timeoutMs: 60_000 },
+    );
+    expect(ended).toMatchObject({ complete: true });
+  }, 120_000);
 });
-
-it('finds out that a broker has lost what it retained, and takes nobody offline by absence alone', async () => {
-  const { port } = mosquitto;
-  await broker.endAsync(true);
-  await mosquitto.kill();
-  mosquitto = await startBroker(port);
-  broker = await connectAsync(mosquitto.url, { protocolVersion: 5 });
-  // The half of them that is back before the sweep, and after it.
-  await Promise.all(ids.slice(0, 1000).map((id) => retain(id, handshake(id))));
-  await untilAgreed();
-  const { body } = await api.call<{ offline: { total: number } }>('GET', '/v1/connections/summary');
-  expect(body.offline.total).toBeGreaterThanOrEqual(CLIENTS - 1000);
-}, 120_000);
-
-it('builds the registry anew where Redis has lost it, and plans the next', async () => {
-  await store.flushall();
-  await redis.kill();
-  redis = await startRedis({ dir, port: redis.port });
-  await untilAgreed();
-  await swept(() => true);
-  await waitUntil(
-    async () => {
-      if ((await store.zcard('cc:{queue}:maintenance:repeat')) !== 1) throw new Error('not planned');
-    },
-    { what: 'the schedule', timeoutMs: 20_000 },
-  );
-}, 120_000);
-
-it('is run again by another ingester where its own dies', async () => {
-  await api.call('POST', '/v1/cluster/sweeps');
-  await waitUntil(
-    async () => {
-      if ((await store.llen('cc:{queue}:maintenance:active')) === 0) throw new Error('no sweep under way');
-    },
-    { what: 'a sweep under way', everyMs: 1 },
-  );
-  const known = (await endedSweeps()).map(({ sweep }) => sweep);
-  await ingester.kill();
-  ingester = await startApp('status-ingester', { dir, name: 'ingester-b', env });
-  // The one that starts asks for a sweep too, so that the last one may be another.
-  const ended = await waitUntil(
-    async () => {
-      const found = (await endedSweeps()).find(({ sweep, trigger }) => trigger === 'request' && !known.includes(sweep));
-      if (found === undefined) throw new Error('only others have ended');
-      return found;
-    },
-    { what: 'the sweep, run again', timeoutMs: 60_000 },
-  );
-  expect(ended).toMatchObject({ complete: true });
-}, 120_000);

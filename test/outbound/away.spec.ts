@@ -1,8 +1,10 @@
-/** Redis or the broker goes away, by a reset or by silence: what callers are told, and that all comes back by itself. */
+/**
+ * Redis or the broker becomes unreachable, because connections are reset or because nothing passes: what callers get, and
+ * that everything recovers automatically.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { shardOf } from '@app/protocol';
 import { RegistryKeys } from '@app/registry';
@@ -62,24 +64,26 @@ function cpuSeconds(pid: number | undefined): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-it('a message whose publish was lost with the connection can be cancelled, and is not published after that', async () => {
-  const client = await online('lost-publish');
-  dispatcherToBroker.silence();
-  const { body: lost } = await api.send(client.id, { directive: 'test:lost' });
-  await api.untilStatus(lost.message_id, 'in_flight');
-  // The connection ends, and cannot be opened again for a while.
-  dispatcherToBroker.cut();
-  await api.untilStatus(lost.message_id, 'queued');
-  expect((await api.call('DELETE', `/v1/messages/${lost.message_id}`)).status).toBe(204);
-  dispatcherToBroker.heal();
-  const { body: next } = await api.send(client.id, { directive: 'test:next' });
-  await client.waitFor('the next message', ({ message_id }) => message_id === next.message_id);
-  expect(client.distinct.map(({ directive }) => directive)).toEqual(['test:next']);
-  await client.sayGoodbye();
+describe('a message whose publish was lost with the connection', () => {
+  it('can be cancelled while the broker is away, and is not published after that', async () => {
+    const client = await online('lost-publish');
+    dispatcherToBroker.silence();
+    const { body: lost } = await api.send(client.id, { directive: 'test:lost' });
+    await api.untilStatus(lost.message_id, 'in_flight');
+    // The connection ends, and each new one is reset until `heal`.
+    dispatcherToBroker.cut();
+    await api.untilStatus(lost.message_id, 'queued');
+    expect((await api.call('DELETE', `/v1/messages/${lost.message_id}`)).status).toBe(204);
+    dispatcherToBroker.heal();
+    const { body: next } = await api.send(client.id, { directive: 'test:next' });
+    await client.waitFor('the next message', ({ message_id }) => message_id === next.message_id);
+    expect(client.distinct.map(({ directive }) => directive)).toEqual(['test:next']);
+    await client.sayGoodbye();
+  });
 });
 
-describe.each(['cut', 'silence'] as const)('a gateway whose Redis is away (%s)', (how) => {
-  it('answers 503 with Retry-After and keeps nothing it has not confirmed', async () => {
+describe.each(['cut', 'silence'] as const)('a gateway that cannot reach Redis (%s)', (how) => {
+  it('answers 503 with Retry-After, and stores nothing that it has not accepted', async () => {
     const id = `gateway-${how}`;
     const client = await online(id);
     toRedis[how]();
@@ -97,12 +101,15 @@ describe.each(['cut', 'silence'] as const)('a gateway whose Redis is away (%s)',
     expect((single.body as unknown as ProblemView).type).toBe('urn:cloud-connector:problem:unavailable');
     expect(batch.body).toMatchObject({ results: [{ status: 503, problem: { retry_after: 1 } }] });
     toRedis.heal();
-    // The advice it gave holds: the same request with the same key is taken once, whatever became of the first.
-    const accepted = await waitUntil(async () => {
-      const answer = await api.send(id, { directive: 'test:away' }, { 'idempotency-key': 'away' });
-      if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
-      return answer.body;
-    });
+    // A retry is safe: a request with the same key is accepted once, whether the first one was stored or not.
+    const accepted = await waitUntil(
+      async () => {
+        const answer = await api.send(id, { directive: 'test:away' }, { 'idempotency-key': 'away' });
+        if (answer.status !== 202) throw new Error(`answered ${answer.status}`);
+        return answer.body;
+      },
+      { what: 'the gateway to accept the message', timeoutMs: 20_000 },
+    );
     await client.waitFor('the message', ({ message_id }) => message_id === accepted.message_id);
     client.vanish();
   }, 60_000);
@@ -113,17 +120,18 @@ describe.each([
   ['Redis', 'silence'],
   ['the broker', 'cut'],
   ['the broker', 'silence'],
-] as const)('a dispatcher for which %s is away (%s)', (what, how) => {
-  it('waits at ease, fails no job, and sends what waited when it is back, in order', async () => {
-    const id = `dispatcher-${what === 'Redis' ? 'redis' : 'broker'}-${how}`;
+] as const)('a dispatcher that cannot reach %s (%s)', (server, how) => {
+  it('waits without a busy loop, fails no job, and sends the queued messages in order when it can', async () => {
+    const id = `dispatcher-${server === 'Redis' ? 'redis' : 'broker'}-${how}`;
     const client = await online(id);
-    const proxy = what === 'Redis' ? dispatcherToRedis : dispatcherToBroker;
+    const proxy = server === 'Redis' ? dispatcherToRedis : dispatcherToBroker;
     proxy[how]();
     const ids: string[] = [];
     for (let n = 0; n < 5; n++) ids.push((await api.send(id, { directive: 'test:n', payload: n })).body.message_id);
     const before = cpuSeconds(dispatcher.pid);
-    // Long enough for its lock to run out, and for a loop without a pause to show.
-    await sleep(6000);
+    // Another message expires after 6 s: by then the lock of the dispatcher's job has expired, and a busy loop would show.
+    const expiring = await api.send(id, { directive: 'test:expires', ttl_seconds: 6 });
+    await api.untilStatus(expiring.body.message_id, 'expired');
     expect(cpuSeconds(dispatcher.pid) - before).toBeLessThan(3);
     proxy.heal();
     await api.untilStatus(ids.at(-1) ?? '', 'sent');

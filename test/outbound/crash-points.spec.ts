@@ -1,7 +1,7 @@
 /**
- * A crash at every point between the acceptance of a message and its last status. Whatever crashes, and also where it
- * turns out to have been frozen only and goes on: no accepted message is lost, the device gets them in the order of their
- * acceptance, at most once for each claim, and every status is true.
+ * A crash at every point between the acceptance of a message and its last status. Whatever crashes, and even if it was only
+ * frozen and resumes: no accepted message is lost, the device receives the messages in the order of their acceptance and at
+ * most once for each claim, and every status is true.
  */
 import { encodeToDo, type NewMessage } from '@app/registry';
 import { connectRedis, type Redis } from '@app/platform';
@@ -14,7 +14,7 @@ let broker: Server;
 let redis: Redis;
 let stages = 0;
 
-/** Played side by side, since most of each is the wait for a lock or a to-do to run out. */
+/** All scenarios run at the same time, because each one mostly waits until a lock or a to-do expires. */
 const scenarios: { group: string; name: string; play: (stage: Stage) => Promise<void> }[] = [];
 const results = new Map<string, Promise<void>>();
 
@@ -23,7 +23,7 @@ beforeAll(async () => {
   redis = connectRedis(redisServer.url, { name: 'spec', whenAway: 'wait' }, quiet);
   for (const { name, play } of scenarios) {
     const played = onStage(play);
-    // Its failure is reported by its test.
+    // The test of this scenario reports a failure.
     played.catch(() => undefined);
     results.set(name, played);
   }
@@ -66,13 +66,13 @@ async function accept(stage: Stage, count: number): Promise<string[]> {
   });
 }
 
-/** What must be true once everything has come to rest. */
+/** Checks what must be true when all work is finished. */
 async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promise<void> {
   for (const id of ids) {
     const { history } = (await stage.messages.read(id)) ?? { history: [] };
     const moves = history.map(({ status }) => status);
     expect([moves[0], moves.at(-1)]).toEqual(['queued', end]);
-    expect(await told(stage, id)).toEqual(moves);
+    expect(await emittedStatuses(stage, id)).toEqual(moves);
   }
   const firsts = stage.received.filter((id, i) => stage.received.indexOf(id) === i);
   expect(firsts).toEqual(ids);
@@ -81,8 +81,8 @@ async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promi
   expect(await redis.exists(...left)).toBe(0);
 }
 
-/** The statuses that events have told of a message, in their order. */
-async function told(stage: Stage, id: string): Promise<string[]> {
+/** The statuses in the events of a message, in their order. */
+async function emittedStatuses(stage: Stage, id: string): Promise<string[]> {
   const entries = await redis.xrange(stage.keys.events(0), '-', '+');
   const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as { message_id: string; status: string });
   return events
@@ -92,26 +92,28 @@ async function told(stage: Stage, id: string): Promise<string[]> {
 
 async function untilAll(stage: Stage, ids: readonly string[], status: string): Promise<void> {
   for (const id of ids) {
-    await eventually(async () => expect((await stage.messages.read(id))?.status).toBe(status), `${status} messages`);
+    await eventually(`message ${id} is ${status}`, async () =>
+      expect((await stage.messages.read(id))?.status).toBe(status),
+    );
   }
-  await eventually(async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0), 'no to-do to be left');
+  await eventually('no to-do is left', async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
 }
 
 const ofDispatcher: [string, CrashPoint][] = [
   ['before it claims the first message', { port: 'outboxes', method: 'step', when: 'before', call: 1 }],
   ['after it has claimed the first message', { port: 'outboxes', method: 'step', when: 'after', call: 1 }],
   ['before the publish', { port: 'publisher', method: 'publish', when: 'before', call: 1 }],
-  ['after the publish, before it is settled', { port: 'publisher', method: 'publish', when: 'after', call: 1 }],
-  ['before it settles the second message', { port: 'outboxes', method: 'step', when: 'before', call: 3 }],
+  ['after the publish, before it completes it', { port: 'publisher', method: 'publish', when: 'after', call: 1 }],
+  ['before it completes the second message', { port: 'outboxes', method: 'step', when: 'before', call: 3 }],
   [
-    'after it has settled the second and claimed the third',
+    'after it has completed the second message and claimed the third',
     { port: 'outboxes', method: 'step', when: 'after', call: 3 },
   ],
   ['after the last publish', { port: 'publisher', method: 'publish', when: 'after', call: 3 }],
   ['by losing the reply to its first claim', { port: 'outboxes', method: 'step', when: 'twice', call: 1 }],
-  ['by losing the reply to a settlement', { port: 'outboxes', method: 'step', when: 'twice', call: 2 }],
-  ['by losing the reply to its last settlement', { port: 'outboxes', method: 'step', when: 'twice', call: 4 }],
-  ['after it has settled the last message', { port: 'outboxes', method: 'step', when: 'after', call: 4 }],
+  ['by losing the reply to a completion', { port: 'outboxes', method: 'step', when: 'twice', call: 2 }],
+  ['by losing the reply to its last completion', { port: 'outboxes', method: 'step', when: 'twice', call: 4 }],
+  ['after it has completed the last message', { port: 'outboxes', method: 'step', when: 'after', call: 4 }],
 ];
 
 for (const [name, point] of ofDispatcher) {
@@ -126,7 +128,7 @@ for (const [name, point] of ofDispatcher) {
       await stage.dispatcher();
       await untilAll(stage, ids, 'sent');
       await verify(stage, ids);
-      // It was frozen only, and goes on: nothing changes any more but a repeat under a claim of its own.
+      // It was only frozen, and resumes: it changes nothing, but may repeat a message that it has claimed.
       victim.thaw();
       const more = await accept(stage, 2);
       await untilAll(stage, more, 'sent');
@@ -137,7 +139,10 @@ for (const [name, point] of ofDispatcher) {
 
 const ofGateway: [string, CrashPoint][] = [
   ['before the message is stored', { port: 'messages', method: 'accept', when: 'before', call: 1 }],
-  ['after it is stored, before its caller hears', { port: 'messages', method: 'accept', when: 'after', call: 1 }],
+  [
+    'after it is stored, before its caller gets a response',
+    { port: 'messages', method: 'accept', when: 'after', call: 1 },
+  ],
   ['before it wakes a dispatcher', { port: 'wakeUps', method: 'wake', when: 'before', call: 1 }],
 ];
 
@@ -149,11 +154,11 @@ for (const [name, point] of ofGateway) {
       await stage.dispatcher();
       await stage.owner();
       const [dying, living] = await Promise.all([stage.gateway(point), stage.gateway()]);
-      const wanted = message(0, { idempotencyKey: 'key' });
-      void dying.send([wanted]);
+      const request = message(0, { idempotencyKey: 'key' });
+      void dying.send([request]);
       await dying.victim.crashed.passed;
-      // Its caller has no answer, and asks again, with the same key.
-      const [outcome] = await living.send([wanted]);
+      // Its caller gets no response, and repeats the request with the same key.
+      const [outcome] = await living.send([request]);
       if (outcome?.kind !== 'accepted') throw new Error(`not accepted but ${String(outcome?.kind)}`);
       const ids = [outcome.message.messageId];
       await untilAll(stage, ids, 'sent');
@@ -168,11 +173,11 @@ for (const [name, point] of ofGateway) {
 
 const ofOwner: [string, CrashPoint][] = [
   [
-    'before it makes a message failed that its client refused',
+    'before it marks a message failed that its client refused',
     { port: 'outboxes', method: 'failByClient', when: 'before', call: 1 },
   ],
   [
-    'after it has made it failed, before that is noted',
+    'after it has marked it failed, before it removes the to-do',
     { port: 'outboxes', method: 'failByClient', when: 'after', call: 1 },
   ],
 ];
@@ -184,7 +189,7 @@ for (const [name, point] of ofOwner) {
     play: async (stage) => {
       await stage.dispatcher();
       const ids = await accept(stage, 2);
-      await untilSent(stage, ids);
+      await untilAll(stage, ids, 'sent');
       const [first = ''] = ids;
       const todo = { do: 'message-error', client_id: CLIENT, in_response_to: first, details: 'broken' } as const;
       await redis.zadd(stage.keys.todo(0), 1, encodeToDo(todo));
@@ -193,19 +198,19 @@ for (const [name, point] of ofOwner) {
       await stage.owner();
       await untilAll(stage, [first], 'failed');
       victim.thaw();
-      await eventually(async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
+      await eventually('no to-do is left', async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
       const { history = [] } = (await stage.messages.read(first)) ?? {};
       const statuses = history.map(({ status }) => status);
       expect(withoutGivenUpClaims(statuses)).toEqual(['queued', 'in_flight', 'sent', 'failed']);
-      expect(await told(stage, first)).toEqual(statuses);
+      expect(await emittedStatuses(stage, first)).toEqual(statuses);
       expect([...new Set(stage.received)]).toEqual(ids);
     },
   });
 }
 
 const ofHousekeeping: [string, CrashPoint][] = [
-  ['before it looks what is due', { port: 'due', method: 'claim', when: 'before', call: 3 }],
-  ['after it has found out what is due', { port: 'due', method: 'claim', when: 'after', call: 3 }],
+  ['before it claims due to-dos', { port: 'due', method: 'claim', when: 'before', call: 3 }],
+  ['after it has claimed due to-dos', { port: 'due', method: 'claim', when: 'after', call: 3 }],
 ];
 
 for (const [name, point] of ofHousekeeping) {
@@ -223,7 +228,7 @@ for (const [name, point] of ofHousekeeping) {
       await stage.owner();
       await untilAll(stage, [messageId], 'expired');
       victim.thaw();
-      expect(await told(stage, messageId)).toEqual(['queued', 'expired']);
+      expect(await emittedStatuses(stage, messageId)).toEqual(['queued', 'expired']);
       expect(stage.received).toEqual([]);
     },
   });
@@ -233,10 +238,10 @@ describe.each([
   [
     'dispatcher',
     'a dispatcher that crashes',
-    'leaves its message to the next one, which claims it before it sends it again',
+    'leaves its message to the next dispatcher, which claims it before it sends it again',
   ],
-  ['gateway', 'a gateway that crashes', 'has the message stored once, and sent'],
-  ['owner', "a shard's owner that crashes", 'leaves it to the next one, and it happens once'],
+  ['gateway', 'a gateway that crashes', 'stores the message once, and the message is sent'],
+  ['owner', "a shard's owner that crashes", 'leaves the to-do to the next owner, which does it once'],
 ])('%s', (group, who, what) => {
   const names = scenarios.filter((one) => one.group === group).map(({ name }) => name);
 
@@ -248,7 +253,3 @@ describe.each([
     60_000,
   );
 });
-
-async function untilSent(stage: Stage, ids: readonly string[]): Promise<void> {
-  await untilAll(stage, ids, 'sent');
-}

@@ -1,7 +1,7 @@
 /**
- * Thousands of connections, several dispatchers that are killed, frozen, stopped and started, and an independent
- * subscriber: every accepted message arrives, those of a connection in the order of their acceptance, and
- * what is repeated was claimed again.
+ * Thousands of connections, several dispatchers that are killed, frozen, stopped and started, and an independent subscriber:
+ * every accepted message arrives, the messages of a connection arrive in the order of their acceptance, and a message arrives
+ * again only if it was claimed again.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -53,10 +53,13 @@ beforeAll(async () => {
   store = new Redis(redis.url);
   subscriber = await Subscriber.connect(mosquitto.url);
   await subscriber.register(ids);
-  await waitUntil(async () => {
-    const { body } = await api.call<{ online: { total: number } }>('GET', '/v1/connections/summary');
-    if (body.online.total < CONNECTIONS) throw new Error(`${body.online.total} are online`);
-  });
+  await waitUntil(
+    async () => {
+      const { body } = await api.call<{ online: { total: number } }>('GET', '/v1/connections/summary');
+      if (body.online.total < CONNECTIONS) throw new Error(`${body.online.total} are online`);
+    },
+    { what: 'all connections to be online', timeoutMs: 20_000 },
+  );
 }, 90_000);
 
 afterAll(async () => {
@@ -66,7 +69,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 }, 30_000);
 
-/** One message to each connection, in batches; most of them in one order, some in another. */
+/** Sends one message to each connection, in batches and in a partly random order. */
 async function sendRound(round: number): Promise<void> {
   const clients = ids.toSorted(() => random.below(3) - 1);
   for (let from = 0; from < clients.length; from += 1000) {
@@ -81,56 +84,66 @@ async function sendRound(round: number): Promise<void> {
   }
 }
 
-/** A round of messages, and what happens in the middle of it. */
-async function duringRound(round: number, happens: () => unknown): Promise<void> {
-  const wanted = subscriber.count + 200 + random.below(800);
+/** Sends a round of messages, and injects a fault when a random number of them has arrived. */
+async function sendRoundDuring(round: number, inject: () => unknown): Promise<void> {
+  const expected = subscriber.count + 200 + random.below(800);
   const sending = sendRound(round);
-  await waitUntil(() => {
-    if (subscriber.count < wanted) throw new Error(`${subscriber.count} of ${wanted} were received`);
-  });
-  await happens();
+  await waitUntil(
+    () => {
+      if (subscriber.count < expected) throw new Error(`${subscriber.count} of ${expected} have arrived`);
+    },
+    { what: `some messages of round ${round} to arrive`, timeoutMs: 20_000 },
+  );
+  await inject();
   await sending;
 }
 
-it('keeps the order of each connection, loses nothing, and repeats nothing but what was claimed again', async () => {
-  const [killed, frozen, stopped] = await Promise.all([dispatcher(), dispatcher(), dispatcher()]);
-  const happenings: (() => unknown)[] = [
-    () => killed.kill(),
-    () => process.kill(frozen.pid ?? 0, 'SIGSTOP'),
-    async () => expect(await stopped.stop()).toBe(0),
-    () => killedToo.kill(),
-    () => process.kill(frozen.pid ?? 0, 'SIGCONT'),
-    () => undefined,
-  ];
-  const killedToo = await dispatcher();
-  for (const [round, happens] of happenings.entries()) {
-    await duringRound(round, happens);
-    if (round === 2) await dispatcher();
-  }
-  const total = CONNECTIONS * happenings.length;
-  await waitUntil(
-    () => {
-      const distinct = ids.reduce((sum, id) => sum + new Set(subscriber.received.get(id)).size, 0);
-      if (distinct < total) throw new Error(`${distinct} of ${total} have arrived`);
-    },
-    { what: 'every message to arrive', timeoutMs: 60_000, everyMs: 200 },
-  );
-  await expectSettled(happenings.length);
-  for (const [id, wanted] of accepted) expect([id, firsts(subscriber.received.get(id) ?? [])]).toEqual([id, wanted]);
-  const repeats = subscriber.count - total;
-  process.stdout.write(`repeats: ${repeats} of ${total}\n`);
-  const keys = new RegistryKeys('cc');
-  for (const [id, received] of subscriber.received) {
-    expect([id, await publishedWithoutClaim(store, keys, shardOf(id, SHARDS), received)]).toEqual([id, []]);
-  }
-}, 120_000);
+describe('dispatchers that are killed, frozen, stopped and started', () => {
+  it('keep the order of each connection, lose nothing, and repeat only messages that were claimed again', async () => {
+    const [killed, frozen, stopped] = await Promise.all([dispatcher(), dispatcher(), dispatcher()]);
+    const faults: (() => unknown)[] = [
+      () => killed.kill(),
+      () => process.kill(frozen.pid ?? 0, 'SIGSTOP'),
+      async () => expect(await stopped.stop()).toBe(0),
+      () => killedLater.kill(),
+      () => process.kill(frozen.pid ?? 0, 'SIGCONT'),
+      () => undefined,
+    ];
+    const killedLater = await dispatcher();
+    for (const [round, inject] of faults.entries()) {
+      await sendRoundDuring(round, inject);
+      if (round === 2) await dispatcher();
+    }
+    const total = CONNECTIONS * faults.length;
+    await waitUntil(
+      () => {
+        const distinct = ids.reduce((sum, id) => sum + new Set(subscriber.received.get(id)).size, 0);
+        if (distinct < total) throw new Error(`${distinct} of ${total} have arrived`);
+      },
+      { what: 'every message to arrive', timeoutMs: 60_000, everyMs: 200 },
+    );
+    await expectSent(faults.length);
+    for (const [id, expected] of accepted) {
+      expect([id, firsts(subscriber.received.get(id) ?? [])]).toEqual([id, expected]);
+    }
+    const repeats = subscriber.count - total;
+    process.stdout.write(`repeats: ${repeats} of ${total}\n`);
+    const keys = new RegistryKeys('cc');
+    for (const [id, received] of subscriber.received) {
+      expect([id, await publishedWithoutClaim(store, keys, shardOf(id, SHARDS), received)]).toEqual([id, []]);
+    }
+  }, 120_000);
+});
 
-/** Every status says what is known by now: that it was sent. */
-async function expectSettled(rounds: number): Promise<void> {
+/** Waits until all messages of some connections have the status `sent`. */
+async function expectSent(rounds: number): Promise<void> {
   for (const id of [ids[0], ids[CONNECTIONS - 1], random.pick(ids)]) {
-    await waitUntil(async () => {
-      const { body } = await api.call<{ data: { status: string }[] }>('GET', `/v1/connections/${id}/messages`);
-      expect(body.data.map(({ status }) => status)).toEqual(Array.from({ length: rounds }, () => 'sent'));
-    });
+    await waitUntil(
+      async () => {
+        const { body } = await api.call<{ data: { status: string }[] }>('GET', `/v1/connections/${id}/messages`);
+        expect(body.data.map(({ status }) => status)).toEqual(Array.from({ length: rounds }, () => 'sent'));
+      },
+      { what: `all messages of ${id} to be sent`, timeoutMs: 20_000 },
+    );
   }
 }

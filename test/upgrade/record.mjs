@@ -3,8 +3,8 @@
  *
  *   npm run build && node test/upgrade/record.mjs test/upgrade/data-0.1.0
  *
- * Plays devices and callers against a private system, kills it, moves every time at which something would be
- * forgotten to the year 2100, and keeps Redis' and Mosquitto's files beside what a later release must still know.
+ * Plays clients and callers on a private system, moves all expiry times to the year 2100, kills the system, and copies the
+ * files of Redis and Mosquitto. `known.json` beside them lists what a later release must still know.
  */
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -90,7 +90,7 @@ async function record() {
 
   await online.unsubscribeAsync(outTopic('host-online'));
   await until(await send('unheard', 'host-online', 'held'), 'held');
-  // Goodbyes of every kind.
+  // All kinds of goodbyes.
   await devices[2].publishAsync(inTopic('host-gone'), envelope('offline'), { qos: 1 });
   await devices[2].publishAsync(inTopic('host-gone'), '', { qos: 1, retain: true });
   await devices[3].publishAsync(inTopic('host-lost'), envelope('offline'), { qos: 1, retain: true });
@@ -107,14 +107,16 @@ async function record() {
   await api.call('DELETE', `/v1/messages/${cancelled}`);
   await until(await send('expired', 'host-gone', 'expired', { ttl_seconds: 1 }), 'expired');
 
-  // Without a dispatcher they stay in the outbox, and their shard stays woken.
+  // Without a dispatcher these messages stay in the outbox.
   await dispatcher.stop();
   await send('queued-1', 'proxy-online', 'queued');
   await send('queued-2', 'proxy-online', 'queued');
 
   await Promise.all([gateway.kill(), ingester.kill()]);
   await onRedis(redis.url, keepUntil2100);
-  await waitUntil(() => saved(mosquitto.pid ?? 0, join(dir, 'mosquitto/mosquitto.db')));
+  await waitUntil(() => save(mosquitto.pid ?? 0, join(dir, 'mosquitto/mosquitto.db')), {
+    what: 'Mosquitto to save its database',
+  });
   await mosquitto.kill();
   await redis.stop();
 
@@ -126,14 +128,14 @@ async function record() {
   writeFileSync(join(target, 'known.json'), `${JSON.stringify({ cursor, messages }, undefined, 2)}\n`);
 }
 
-/** Has Mosquitto write its database, and expects it to have grown beyond an empty one. */
-function saved(/** @type {number} */ pid, /** @type {string} */ file) {
+/** Makes Mosquitto write its database. @throws Error while the database does not hold the messages */
+function save(/** @type {number} */ pid, /** @type {string} */ file) {
   process.kill(pid, 'SIGUSR1');
   const { stdout } = spawnSync('grep', ['-c', 'host-online', file], { encoding: 'utf8' });
   if (Number(stdout) < 1) throw new Error('not saved yet');
 }
 
-/** Moves what would be forgotten in the meantime to the year 2100, and writes everything into one base file. */
+/** Moves all expiry times to the year 2100, and makes Redis write everything into one base file. */
 async function keepUntil2100(/** @type {Redis} */ redis) {
   for (const key of await redis.keys('*')) {
     if (/:(expiry|finished)$/.test(key))
@@ -145,10 +147,14 @@ async function keepUntil2100(/** @type {Redis} */ redis) {
     if (key.includes(':idempotency:')) await redis.pexpireat(key, YEAR_2100);
   }
   await redis.bgrewriteaof();
-  await waitUntil(async () => {
-    const info = await redis.info('persistence');
-    if (!/aof_rewrite_in_progress:0/.test(info) || !/aof_rewrite_scheduled:0/.test(info)) throw new Error('rewriting');
-  });
+  await waitUntil(
+    async () => {
+      const info = await redis.info('persistence');
+      if (!/aof_rewrite_in_progress:0/.test(info) || !/aof_rewrite_scheduled:0/.test(info))
+        throw new Error('rewriting');
+    },
+    { what: 'Redis to rewrite its append-only file' },
+  );
 }
 
 async function onRedis(/** @type {string} */ url, /** @type {(redis: Redis) => Promise<void>} */ act) {
@@ -157,7 +163,7 @@ async function onRedis(/** @type {string} */ url, /** @type {(redis: Redis) => P
   redis.disconnect();
 }
 
-/** The id that an event stream begins with. Leaving the loop ends the stream. */
+/** The first id of an event stream. The return ends the stream. */
 async function firstCursor(/** @type {string} */ url) {
   const { body } = await fetch(`${url}/v1/events`);
   let text = '';
@@ -213,11 +219,14 @@ class Caller {
   }
 
   until(/** @type {string} */ path, /** @type {(body: any) => boolean} */ fits) {
-    return waitUntil(async () => {
-      const body = await this.call('GET', path);
-      if (!fits(body)) throw new Error(JSON.stringify(body));
-      return body;
-    });
+    return waitUntil(
+      async () => {
+        const body = await this.call('GET', path);
+        if (!fits(body)) throw new Error(JSON.stringify(body));
+        return body;
+      },
+      { what: `${path} to fit` },
+    );
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The apps start on what release 0.1.0 left behind: `data-0.1.0` holds its Redis and its Mosquitto, recorded by
- * `record.mjs`, and `known.json` says which messages it knew. Nothing of it may be lost.
+ * The apps start with the data of release 0.1.0, and lose nothing of it. `data-0.1.0` holds the files of Redis and Mosquitto,
+ * recorded by `record.mjs`; `known.json` lists the messages.
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ import { TestClient } from '../support/mqtt-client.js';
 import { freePort, quiet } from '../support/servers.js';
 
 interface Known {
-  /** The id with which an event stream began before anything happened. */
+  /** The first id of an event stream that was opened before anything happened. */
   cursor: string;
   messages: Record<string, { id: string; client: string; status: string }>;
 }
@@ -41,7 +41,7 @@ beforeAll(async () => {
     startMosquitto({ dir, persist: true }),
   ]);
   env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, ACCOUNTS_FILE: join(dir, 'accounts.json') };
-  // Its two messages were accepted when no dispatcher ran: they go out as soon as there is one.
+  // Its two messages were accepted while no dispatcher ran: they are sent as soon as there is one.
   proxy = await TestClient.connect(mosquitto.url, 'proxy-online');
   await onRedis(standByAndMigrate);
   const [gateway] = await Promise.all([startApp('api-gateway', { dir, env }), startApp('dispatcher', { dir, env })]);
@@ -62,21 +62,24 @@ async function onRedis<T>(act: (redis: ReturnType<typeof connectRedis>) => Promi
   }
 }
 
-/** As in a rolling upgrade: the first ingester of this release starts while one of 0.1.0 is still alive. */
+/** As in a rolling upgrade: the first ingester of this release starts while an ingester of 0.1.0 is still alive. */
 async function standByAndMigrate(redis: ReturnType<typeof connectRedis>): Promise<void> {
   const old = new Members(redis, keys, 'ingester-of-0.1.0/boot', 600_000);
   await old.heartbeat({ name: 'ingester-of-0.1.0', shards: [], lanes: [] } as unknown as Announcement);
-  // Ready, although it owns nothing: otherwise the older one would never be replaced.
+  // It is ready although it owns nothing; otherwise a rolling upgrade would never stop the old ingester.
   const port = await freePort();
   await startApp('status-ingester', { dir, env, port });
   const response = await fetch(`http://127.0.0.1:${port}/health/ready`);
   expect(await response.json()).toMatchObject({ details: { ownership: { message: /stands by/ } } });
   expect(await redis.hget(keys.marker, 'format')).toBeNull();
   await old.leave();
-  await waitUntil(async () => expect(await redis.hget(keys.marker, 'format')).toBe(`${FORMAT}`));
+  await waitUntil(async () => expect(await redis.hget(keys.marker, 'format')).toBe(`${FORMAT}`), {
+    what: 'the key space to be migrated',
+    timeoutMs: 20_000,
+  });
 }
 
-describe('what release 0.1.0 wrote', () => {
+describe('the apps on the data of release 0.1.0', () => {
   it.each([
     ['host-online', 'online', null],
     ['proxy-online', 'online', null],
@@ -84,22 +87,22 @@ describe('what release 0.1.0 wrote', () => {
     ['host-lost', 'offline', 'retained-offline'],
     ['host-of-acme', 'offline', 'handshake-removed'],
     ['host-refused', 'offline', 'handshake-removed'],
-  ])('is still known: connection %s is %s', async (id, state, reason) => {
+  ])('know that the connection %s is %s', async (id, state, reason) => {
     const { body } = await api.connection(id);
     expect(body).toMatchObject({ client_id: id, state, offline_reason: reason });
   });
 
-  it('keeps the refusal of a forced disconnect', async () => {
+  it('keep the refusal of a forced disconnect', async () => {
     expect((await api.connection('host-refused')).body).toMatchObject({ refused_until: 'never' });
   });
 
-  it('is found by fact', async () => {
+  it('find a connection by a fact', async () => {
     const { body } = await api.call<{ data: unknown[] }>('GET', '/v1/connections?fqdn=host-gone.example.com');
     expect(body.data).toMatchObject([{ client_id: 'host-gone' }]);
   });
 
   it.each(Object.entries(known.messages).filter(([, { status }]) => status !== 'queued'))(
-    'is still known: message "%s"',
+    'know the status and history of the message "%s"',
     async (name, { id, status }) => {
       const { body } = await api.call<MessageView>('GET', `/v1/messages/${id}`);
       expect(body).toMatchObject({ message_id: id, directive: `test:${name}`, status });
@@ -107,34 +110,34 @@ describe('what release 0.1.0 wrote', () => {
     },
   );
 
-  it('delivers what was queued, in order', async () => {
+  it('send the queued messages in order', async () => {
     for (const name of ['queued-1', 'queued-2']) await api.untilStatus(idOf(name), 'sent');
     expect(proxy.distinct.map(({ directive }) => directive)).toEqual(['test:queued-1', 'test:queued-2']);
   });
 
-  it('answers an Idempotency-Key of before with the message of before', async () => {
+  it('answer an old Idempotency-Key with its old message', async () => {
     const body = { directive: 'test:held-with-key', payload: { name: 'held-with-key' }, ttl_seconds: 2_592_000 };
     const { status, body: repeated } = await api.send('host-lost', body, { 'idempotency-key': 'key-1' });
     expect({ status, id: repeated.message_id }).toEqual({ status: 202, id: idOf('held-with-key') });
   });
 
-  it('cancels a message that was held', async () => {
+  it('cancel a held message', async () => {
     expect((await api.call('DELETE', `/v1/messages/${idOf('held-2')}`)).status).toBe(204);
   });
 
-  it('holds its messages for a client until that client returns', async () => {
+  it('send the held messages of a client when it returns', async () => {
     const client = await TestClient.connect(env['MQTT_URL'] ?? '', 'host-gone');
     await client.shakeHands();
     for (const name of ['held-1', 'held-3']) await api.untilStatus(idOf(name), 'sent');
     expect(client.distinct.map(({ directive }) => directive)).toEqual(['test:held-1', 'test:held-3']);
   });
 
-  it('lists its dead letters', async () => {
+  it('list the dead letters', async () => {
     const { body } = await api.call<{ data: { client_id: string }[] }>('GET', '/v1/cluster/dead-letters');
     expect(body.data.filter(({ client_id }) => client_id === 'host-bad').length).toBeGreaterThanOrEqual(2);
   });
 
-  it('lets an event stream resume from a cursor of before', async () => {
+  it('resume an event stream from an old cursor', async () => {
     const listener = await EventListener.open(api.url, { client_id: 'host-lost' }, known.cursor);
     await listener.until(() => {
       const seen = listener.received.map(({ event }) => event);
@@ -146,14 +149,14 @@ describe('what release 0.1.0 wrote', () => {
     );
   });
 
-  it('can be listed with the published client', async () => {
+  it('list all connections to the published client', async () => {
     const ids = [];
     for await (const { client_id } of new CloudConnector({ baseUrl: api.url }).connections()) ids.push(client_id);
     expect(ids).toEqual(expect.arrayContaining(['host-online', 'proxy-online', 'host-gone', 'host-of-acme']));
   });
 });
 
-describe('a second start', () => {
+describe('a second start of the ingester', () => {
   it('finds the key space migrated, and keeps its id', async () => {
     const before = await onRedis((redis) => redis.hgetall(keys.marker));
     const second = await startApp('status-ingester', { dir, env, name: 'second-ingester' });

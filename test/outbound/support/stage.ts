@@ -1,7 +1,7 @@
 /**
- * One connection of a key space of its own, and what serves it: gateways, dispatchers and an owner's housekeeping, made
- * of the real parts on a real Redis and broker. Each of them reaches both through proxies of its own, and can be made to
- * crash at a point between two steps: from that moment nothing that it does reaches anybody.
+ * A key space with one connection, and gateways, dispatchers and an owner's housekeeping that serve it, made of the real
+ * classes on a real Redis and broker. Each of them reaches both through its own proxies, and can crash at a point between
+ * two steps: from then on nothing that it does has an effect.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectAsync, type MqttClient } from 'mqtt';
@@ -20,14 +20,14 @@ import { gate, quiet, type Server } from '../../support/servers.js';
 
 export const CLIENT = 'device';
 const OUT = new TopicTemplate('out/{clientId}');
-/** Neither Redis nor the payer is full. */
+/** No payer has a limit. */
 const NO_BUDGET = { chargeOf: (payer: string) => ({ payer }) };
 const LIMITS = { shardCount: 1, outboxLimit: 1000, shardLimit: 1000, retentionMs: 3_600_000 };
 const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:stage' };
 
 /**
- * Where something crashes: before or after the n-th call of a method of one of its ports. Or, with `twice`, that call is
- * carried out, its reply is lost, and it is carried out again.
+ * Where a process crashes: before or after the n-th call of a method of one of its ports. With `twice`, the reply to that
+ * call is lost, and the call is repeated.
  */
 export interface CrashPoint {
   port: 'messages' | 'wakeUps' | 'outboxes' | 'publisher' | 'due';
@@ -36,7 +36,7 @@ export interface CrashPoint {
   call: number;
 }
 
-/** A process that may crash: what it does from then on reaches nobody, until it is found to have been frozen only. */
+/** A process that may crash: from then on nothing that it does has an effect, until `thaw`. */
 export class Victim {
   readonly crashed = gate();
   private readonly thawed = gate();
@@ -49,7 +49,7 @@ export class Victim {
     private readonly point: CrashPoint | undefined,
   ) {}
 
-  /** The port itself, which crashes this process at its point. */
+  /** Returns the port, or a proxy of it that crashes this process at its crash point. */
   guard<Port extends object>(name: CrashPoint['port'], port: Port): Port {
     const { point } = this;
     if (point?.port !== name) return port;
@@ -61,21 +61,21 @@ export class Victim {
           return typeof value === 'function' ? (value.bind(target) as unknown) : value;
         }
         return async (...args: unknown[]): Promise<unknown> => {
-          const isIt = ++this.calls === point.call;
-          if (isIt && point.when === 'before') await this.crash();
-          if (isIt && point.when === 'twice') {
+          const isCrashPoint = ++this.calls === point.call;
+          if (isCrashPoint && point.when === 'before') await this.crash();
+          if (isCrashPoint && point.when === 'twice') {
             await Reflect.apply(value, target, args);
             this.crashed.open();
           }
           const result: unknown = await Reflect.apply(value, target, args);
-          if (isIt && point.when === 'after') await this.crash();
+          if (isCrashPoint && point.when === 'after') await this.crash();
           return result;
         };
       },
     });
   }
 
-  /** It was frozen, and goes on where it stood. */
+  /** It was only frozen: it resumes at its crash point. */
   thaw(): void {
     if (this.isThawed) return;
     this.isThawed = true;
@@ -103,7 +103,7 @@ export class Stage {
     private readonly redisServer: Server,
     private readonly broker: Server,
     name: string,
-    /** Sees through everything, from outside. */
+    /** A connection of the test itself, without a proxy. */
     readonly redis: Redis,
   ) {
     this.keys = new RegistryKeys(name);
@@ -113,7 +113,7 @@ export class Stage {
     return new Messages(this.redis, this.keys, LIMITS);
   }
 
-  /** The client is online and listens on its topic, which is the stage's own. */
+  /** Connects the client: it is online, and subscribed to its topic. */
   async open(): Promise<void> {
     this.device = await connectAsync(this.broker.url, { protocolVersion: 5 });
     this.device.on('message', (_topic, data) => {
@@ -146,7 +146,7 @@ export class Stage {
       await wakeUps.close();
       redis.disconnect();
     });
-    return { victim, send: (wanted) => sender.send(wanted, ANONYMOUS) };
+    return { victim, send: (messages) => sender.send(messages, ANONYMOUS) };
   }
 
   async dispatcher(point?: CrashPoint): Promise<Victim> {
@@ -154,7 +154,7 @@ export class Stage {
     const redis = connectRedis(redisUrl, { name: 'dispatcher', whenAway: 'wait' }, quiet);
     const workerRedis = connectRedis(redisUrl, { name: 'worker', whenAway: 'wait' }, quiet);
     let open = true;
-    // A connection that a worker leaves behind, a copy of this one, must not outlive the stage.
+    // A worker copies this connection, and may not close the copy: it must not outlive the stage.
     if (!isCluster(workerRedis)) workerRedis.options.retryStrategy = () => (open ? 50 : null);
     const publisher = new Publisher({ url: brokerUrl }, `${this.keys.prefix}-${Math.random()}`, quiet);
     const outboxes = victim.guard('outboxes', new Outboxes(redis, this.keys, 1));
@@ -184,13 +184,13 @@ export class Stage {
       await lifecycle.onModuleDestroy();
       await lifecycle.onApplicationShutdown();
       open = false;
-      // A worker that was left behind goes on renewing locks; the process of a real dispatcher ends.
+      // A worker that did not close in time continues to renew locks. In a real dispatcher the process ends.
       await (Reflect.get(dispatcher, 'worker') as { lockManager: { close(): Promise<void> } }).lockManager.close();
     });
     return victim;
   }
 
-  /** What the shard's owner does for messages: wakes, expires, and hears of errors. One after the other, as it would. */
+  /** What the owner of the shard does for messages, one to-do after the other: wakes dispatchers, expires messages, handles errors. */
   async owner(point?: CrashPoint): Promise<Victim> {
     const { victim, redisUrl } = await this.networks(point);
     const redis = connectRedis(redisUrl, { name: 'owner', whenAway: 'wait' }, quiet);
@@ -198,9 +198,9 @@ export class Stage {
     const outboxes = victim.guard('outboxes', new Outboxes(redis, this.keys, 1));
     const wakeUps = new WakeUps(redis, this.keys);
     const guarded = victim.guard('wakeUps', wakeUps);
-    let going = true;
-    const keep = async (): Promise<void> => {
-      while (going) {
+    let isRunning = true;
+    const run = async (): Promise<void> => {
+      while (isRunning) {
         const { todos } = await due.claim(GRANT);
         for (const dueToDo of todos) {
           const { todo } = dueToDo;
@@ -209,14 +209,15 @@ export class Stage {
           await outboxes.failByClient(todo.client_id, todo.in_response_to, todo.details);
           await due.done(GRANT, [dueToDo]);
         }
+        // The interval of the housekeeping.
         await sleep(100);
       }
     };
-    const kept = keep();
+    const running = run();
     this.stops.push(async () => {
-      going = false;
+      isRunning = false;
       victim.thaw();
-      await kept;
+      await running;
       await wakeUps.close();
       await closeRedis(redis);
     });

@@ -1,12 +1,9 @@
-/**
- * All devices of a test behind one connection, as an independent party would see them: it listens on every out topic and
- * notes what comes, in its order.
- */
+/** Receives the messages of all clients of a test over one MQTT connection, without code of the service. */
 import { connectAsync, type MqttClient } from 'mqtt';
 import { envelope } from '../../support/mqtt-client.js';
 
 export class Subscriber {
-  /** Message ids by client, as they came. */
+  /** The received message ids of each client, in their order. */
   readonly received = new Map<string, string[]>();
   count = 0;
 
@@ -32,7 +29,7 @@ export class Subscriber {
     return new Subscriber(mqtt);
   }
 
-  /** Shakes hands for each of the clients. */
+  /** Publishes a handshake for each client. */
   async register(ids: readonly string[]): Promise<void> {
     await Promise.all(
       ids.map((id) => {
@@ -47,7 +44,7 @@ export class Subscriber {
   }
 }
 
-/** In the order in which each came for the first time. */
+/** Each id once, in the order of first arrival. */
 export function firsts(ids: readonly string[]): string[] {
   return [...new Set(ids)];
 }
