@@ -226,7 +226,7 @@ describe('a client', () => {
 
   it.each([
     [
-      'a message-error, retained by mistake',
+      'a retained message-error',
       envelope('message-error', { in_response_to: 'm', payload: { details: 'd' } }),
       'unknown',
     ],

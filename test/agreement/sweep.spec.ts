@@ -132,7 +132,7 @@ describe('a sweep', () => {
     expect([...replies.values()]).toMatchObject([{ type: 'handshake-error', in_response_to: 'bad' }]);
   }, 60_000);
 
-  it('pages what could not be processed, the newest first', async () => {
+  it('makes dead letters, which are listed page by page with the newest first', async () => {
     const all = await deadLetters();
     expect(all.length).toBeGreaterThan(1);
     const pages: DeadLetterPageBody['data'] = [];

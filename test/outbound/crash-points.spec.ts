@@ -3,9 +3,10 @@
  * frozen and resumes: no accepted message is lost, the device receives the messages in the order of their acceptance and at
  * most once for each claim, and every status is true.
  */
-import { encodeToDo, type NewMessage } from '@app/registry';
 import { connectRedis, type Redis } from '@app/platform';
-import { eventually, quiet, startMosquitto, startRedis, type Server } from '../support/servers.js';
+import { encodeToDo, type NewMessage } from '@app/registry';
+import { waitUntil } from '../../scripts/stack.mjs';
+import { quiet, startMosquitto, startRedis, type Server } from '../support/servers.js';
 import { publishedWithoutClaim, withoutGivenUpClaims } from '../support/claims.js';
 import { CLIENT, Stage, type CrashPoint } from './support/stage.js';
 
@@ -90,13 +91,18 @@ async function emittedStatuses(stage: Stage, id: string): Promise<string[]> {
     .map(({ status }) => (status === 'held' ? 'queued' : status));
 }
 
+/** Longer than `eventually` waits: a lost wake-up is repeated after 10 s, and a dispatcher's lock expires after some seconds. */
+function untilTrue(what: string, check: () => Promise<void>): Promise<void> {
+  return waitUntil(check, { what, timeoutMs: 30_000 });
+}
+
 async function untilAll(stage: Stage, ids: readonly string[], status: string): Promise<void> {
   for (const id of ids) {
-    await eventually(`message ${id} is ${status}`, async () =>
+    await untilTrue(`message ${id} is ${status}`, async () =>
       expect((await stage.messages.read(id))?.status).toBe(status),
     );
   }
-  await eventually('no to-do is left', async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
+  await untilTrue('no to-do is left', async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
 }
 
 const ofDispatcher: [string, CrashPoint][] = [
@@ -198,7 +204,7 @@ for (const [name, point] of ofOwner) {
       await stage.owner();
       await untilAll(stage, [first], 'failed');
       victim.thaw();
-      await eventually('no to-do is left', async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
+      await untilTrue('no to-do is left', async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
       const { history = [] } = (await stage.messages.read(first)) ?? {};
       const statuses = history.map(({ status }) => status);
       expect(withoutGivenUpClaims(statuses)).toEqual(['queued', 'in_flight', 'sent', 'failed']);
