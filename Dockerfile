@@ -6,7 +6,7 @@ COPY package.json package-lock.json .npmrc ./
 
 # `npm ci` may refuse a lock that lacks an optional build for another platform; `npm install` takes the same versions
 # from it. Workspaces hold the client and the tests: the apps need neither.
-# No dependency needs its install script, so none runs code or calls home while the image is built.
+# No dependency needs its install script, so no package runs code or reports to its author while the image is built.
 FROM manifest AS build
 RUN npm install --workspaces=false --ignore-scripts --no-audit --no-fund
 COPY nest-cli.json tsconfig.json ./
@@ -14,8 +14,8 @@ COPY libs libs
 COPY apps apps
 RUN npm run build:apps
 
-# Optional packages go too: they are TypeScript, an optional peer of @nestjs/swagger, and a native decoder for msgpack,
-# which BullMQ only encodes.
+# Optional packages are removed too: TypeScript, an optional peer of @nestjs/swagger, and a native decoder for msgpack, which
+# BullMQ only encodes.
 FROM manifest AS production
 RUN npm install --omit=dev --omit=optional --workspaces=false --ignore-scripts --no-audit --no-fund
 
@@ -23,7 +23,7 @@ FROM node:24-bookworm-slim AS runtime
 RUN rm -rf /opt/yarn-* /usr/local/lib/node_modules \
   /usr/local/bin/corepack /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/yarn /usr/local/bin/yarnpkg
 WORKDIR /app
-# The apps bind to loopback unless told otherwise, where nobody outside the container would reach them.
+# By default the apps listen on loopback, where nothing outside the container can reach them.
 ENV NODE_ENV=production HOST=0.0.0.0
 # Without package.json ("type": "module") Node would read dist/ as CommonJS.
 COPY package.json ./
@@ -45,7 +45,7 @@ FROM runtime AS status-ingester
 ENV PORT=3001
 EXPOSE 3001
 COPY --from=build /app/dist/apps/status-ingester dist/apps/status-ingester
-# Most of what intake allocates is short-lived: a larger young generation saves a tenth of its CPU.
+# Most allocations of the intake are short-lived: a larger young generation saves a tenth of its CPU.
 CMD ["node", "--max-semi-space-size=32", "dist/apps/status-ingester/src/main.js"]
 
 FROM runtime AS dispatcher

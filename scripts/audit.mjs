@@ -1,4 +1,4 @@
-/** `npm run audit`: checks what the lock holds, and asks the registry for known faults of what runs in production. */
+/** `npm run audit`: checks the lock, and asks the registry for known faults of the production packages. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** How the methods of `libs/client`, one for each operation, are made of the OpenAPI document. */
+/** Generates the methods of `libs/client`, one for each operation, from the OpenAPI document. */
 import { join } from 'node:path';
 import { ROOT } from './setup.mjs';
 
@@ -8,7 +8,7 @@ export const OPERATIONS = join(ROOT, 'libs/client/src/generated/operations.gen.t
 const BY_HAND = new Set(['streamEvents']);
 
 /**
- * Methods that callers of the published client know in another shape than the rule gives.
+ * Methods whose signature in the published client differs from the rule.
  * `body` and `answer` name the one member that is passed instead of the whole; with `mayBeEmpty`, a gateway of version
  * 0.1.0 answers without a body.
  * @type {Readonly<Record<string, { body?: string, answer?: string, mayBeEmpty?: true }>>}
@@ -20,7 +20,7 @@ const SHAPES = {
 };
 
 /**
- * The members of an OpenAPI operation that are read here.
+ * The members of an OpenAPI operation that are used here.
  * @typedef {{ operationId: string, summary: string, description?: string, requestBody?: object,
  *   parameters?: { in: string, name: string, required?: boolean }[] }} OpenApiOperation
  */
@@ -46,8 +46,8 @@ export function operationsOf(document) {
 }
 
 /**
- * The arguments are, in this order and as far as there are any: each parameter of the path, the query or the body, and
- * the options of the call, to which parameters in headers belong.
+ * The arguments are, in this order, those that the operation has of: each parameter of the path, the query, the body, and
+ * the options of the call, which include parameters in headers.
  * @param {string} method @param {string} url @param {OpenApiOperation} operation
  */
 function methodOf(method, url, { operationId: id, summary, description, requestBody, parameters = [] }) {

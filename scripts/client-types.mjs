@@ -1,4 +1,4 @@
-/** How the types of `libs/client` are made of the OpenAPI document. */
+/** Generates the types of `libs/client` from the OpenAPI document. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

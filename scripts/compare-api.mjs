@@ -57,7 +57,7 @@ function openApi(/** @type {string} */ tree) {
   return JSON.parse(call(process.execPath, ['scripts/openapi.mjs'], tree));
 }
 
-/** @returns {string} what the command printed @throws {SetupError} with what it said of its failure */
+/** @returns {string} what the command printed @throws {SetupError} with what it printed about its failure */
 function call(/** @type {string} */ command, /** @type {string[]} */ args, /** @type {string} */ cwd) {
   const options = /** @type {const} */ ({ cwd, encoding: 'utf8', maxBuffer: 2 ** 26 });
   const { status, error, stdout, stderr } = spawnSync(command, args, options);

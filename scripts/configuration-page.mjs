@@ -1,4 +1,4 @@
-/** How docs/configuration.md is made of the settings schemas. */
+/** Generates docs/configuration.md from the settings schemas. */
 import { join } from 'node:path';
 import { ROOT } from './setup.mjs';
 

@@ -1,5 +1,5 @@
 /**
- * `npm run demo`: the main job on a private system, step by step. Ends with 0 only if every step was as it should be.
+ * `npm run demo`: the main job on a private system, step by step. Exits with 0 only if every step had the expected result.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ try {
 } catch (error) {
   console.error(error instanceof SetupError ? error.message : error);
 }
-console.log(ok ? '\nEvery step was as it should be.' : '\nThe demo failed.');
+console.log(ok ? '\nEvery step had the expected result.' : '\nThe demo failed.');
 process.exit(ok ? 0 : 1);
 
 /** @param {string} what */
@@ -29,7 +29,7 @@ function tell(what) {
 async function demo() {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-demo-'));
   tell('starting a private Redis, Mosquitto, gateway, ingester and dispatcher');
-  // Each change is told: at the end they are read back and compared one by one.
+  // Each change is an event of its own: at the end the events are read back and compared one by one.
   const stack = await startStack({ dir, env: { EVENT_SETTLE: '0s' } });
   tell(`all are ready; the API is at ${stack.gateway.url}`);
   try {
@@ -195,7 +195,7 @@ async function eventsUntilNow(api) {
   for await (const chunk of body ?? []) {
     text += Buffer.from(chunk).toString();
     const id = /^id: (.+)\n/m.exec(text)?.[1];
-    // Whoever leaves the loop closes the stream.
+    // Leaving the loop closes the stream.
     if (id !== undefined) return id;
   }
   throw new Error('the event stream ended before it began');
@@ -211,7 +211,7 @@ async function readBack(connector, lastEventId) {
   for await (const event of connector.events({ lastEventId, signal: AbortSignal.timeout(15_000) })) {
     if ('client_id' in event) told.push(event);
     if (event.type === 'connection.offline' && event.reason === 'goodbye') goodbyes++;
-    // The proxy said goodbye twice: the first time it was told to.
+    // The proxy said goodbye twice: the first time because of the force-disconnect.
     if (goodbyes === 3) break;
   }
   return told;

@@ -1,11 +1,11 @@
-/** `npm run generate`: writes what is made of the code: the client's types and methods, and docs/configuration.md. */
+/** `npm run generate`: writes what is generated from the code: the types and methods of the client, and docs/configuration.md. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, SetupError, ensurePackages, run } from './setup.mjs';
 
 try {
   ensurePackages('all');
-  // The apps alone: a client that does not fit yet must not be in the way.
+  // Builds the apps only: the client may not compile before its types are generated.
   run('npm', ['run', '--silent', 'build:apps']);
   const { documentOf } = await import('./openapi.mjs');
   const { TYPES, typesOf } = await import('./client-types.mjs');

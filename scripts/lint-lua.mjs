@@ -1,6 +1,6 @@
 /**
- * luacheck on each Lua command with its includes, as Redis gets it but for the names: an include alone looks unused. Reports the lines of
- * the files. What an include offers may be unused by one command, but not by all.
+ * Runs luacheck on each Lua command with its includes, as Redis gets it except for the names: an include alone looks unused.
+ * Reports the lines of the files. A part of an include may be unused by some commands, but not by all.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

@@ -1,9 +1,9 @@
 /**
- * What the manifests and their lock may hold: exact versions, each installed once, for all workspaces; digests; registries
- * only; licences that allow the use.
+ * Rules for the manifests of all workspaces and their lock: exact versions, each installed once; digests; packages from
+ * registries only; licences that allow the use.
  */
 
-/** Licences that ask for no more than to be named. */
+/** Licences that require no more than to be named. */
 const LICENCES = new Set([
   'MIT',
   'ISC',

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { luaFiles, shown } from './lua-files.mjs';
 
-/** Libraries whose includes a library may use beside its own. @type {Record<string, string[]>} */
+/** Libraries whose includes a library may use besides its own. @type {Record<string, string[]>} */
 const MAY_INCLUDE = { platform: [], sharding: ['platform'], registry: ['platform', 'sharding'] };
 
 const files = [...luaFiles('commands'), ...luaFiles('commands/includes')];

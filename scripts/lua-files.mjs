@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { ROOT } from './setup.mjs';
 
-// The loader itself, not a second one: it is TypeScript, and there may be no build yet.
+// Uses the loader of the apps. It is imported as TypeScript, since there may be no build yet.
 const { code } = transformFileSync(join(ROOT, 'libs/platform/src/lua-commands.ts'), {
   jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
   module: { type: 'es6' },
@@ -32,7 +32,7 @@ export function luaFiles(/** @type {'commands' | 'commands/includes'} */ folder)
     .sort();
 }
 
-/** As a person reads it: from the root of the repository. */
+/** The path from the root of the repository, for messages. */
 export function shown(/** @type {string} */ path) {
   return relative(ROOT, path);
 }

@@ -1,4 +1,4 @@
-/** Which Node this needs, as `engines` in package.json says: what its dependencies ask for. */
+/** Checks the version of Node against `engines` in package.json, which follows the dependencies. */
 
 /**
  * @param {string} version

@@ -1,7 +1,7 @@
 /**
- * The OpenAPI document as the gateway serves it, made of its controllers: nothing is opened and nothing runs. As a
- * program it prints the document of the tree it stands in, once that is built. It imports no other script, so that
- * `compare-api.mjs` can put it into the tree of an older revision.
+ * Makes the OpenAPI document that the gateway serves, from its controllers, without a connection or a server. As a program
+ * it prints the document of the tree that contains it, which must be built. It imports no other script, so that
+ * `compare-api.mjs` can copy it into the tree of an older revision.
  */
 import 'reflect-metadata';
 import { readdirSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { Test } from '@nestjs/testing';
  *   buildOpenApi: (app: import('@nestjs/platform-fastify').NestFastifyApplication) => object }} gateway its modules
  */
 export async function documentOf({ CONTROLLERS, buildOpenApi }) {
-  // What the controllers ask for is never called.
+  // The dependencies of the controllers are never called.
   const testing = await Test.createTestingModule({ controllers: CONTROLLERS })
     .useMocker(() => ({}))
     .compile({ preview: true });
@@ -27,7 +27,7 @@ async function print() {
   const gateway = fileURLToPath(new URL('../dist/apps/api-gateway/src', import.meta.url));
   const { buildOpenApi } = await load(join(gateway, 'openapi.js'));
   const files = readdirSync(gateway, { recursive: true, encoding: 'utf8' });
-  // Found by their files, because the modules of another revision may list them in another way.
+  // The controllers are found by their files, because another revision may list them in another way.
   const modules = files.filter((file) => file.endsWith('.controller.js')).map((file) => load(join(gateway, file)));
   const exported = (await Promise.all(modules)).flatMap((module) => Object.values(module));
   const isController = (/** @type {unknown} */ one) =>

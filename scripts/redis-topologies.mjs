@@ -8,7 +8,7 @@ import { findProgram } from './setup.mjs';
 const SLOTS = 16_384;
 const MASTERS = 3;
 const SENTINELS = 3;
-/** How long a server may be silent before the others act on it, in milliseconds. */
+/** How long a server may be silent before the others treat it as failed, in milliseconds. */
 const SILENCE_MS = 1000;
 
 /** Asks the server on a port. @template T @param {number} port @param {(redis: Redis) => Promise<T>} ask */
@@ -23,8 +23,8 @@ async function asking(port, ask) {
 }
 
 /**
- * A Redis Cluster of three masters without replicas. With the `ports` of an earlier one in the same folder it is that
- * one, started again.
+ * A Redis Cluster of three masters without replicas. With the `ports` of an earlier cluster in the same folder, that
+ * cluster is started again.
  * @param {{ dir: string, persist?: boolean, ports?: { port: number, bus: number }[] | undefined }} options
  */
 export async function startRedisCluster({ dir, persist = false, ports }) {

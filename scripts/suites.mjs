@@ -59,7 +59,7 @@ export function timeTable({ checks, runs }) {
   });
   const files = runs.map(({ project, file, seconds }) => ({ name: `${project} ${file}`, seconds }));
   return [
-    'Seconds of each suite (those of Jest: of its files one after the other; they run side by side)',
+    'Seconds of each suite (of Jest: the sum over its files, some of which run at the same time)',
     ...[...checks, ...projects.toSorted(longestFirst)].map(line),
     ...(files.length > 0 ? ['', 'Seconds of the slowest files'] : []),
     ...files.toSorted(longestFirst).slice(0, SLOWEST_FILES).map(line),

@@ -32,7 +32,7 @@ try {
     ...['--testSequencer', './scripts/slowest-first.mjs', '--reporters', 'default', './scripts/test-times.mjs'],
     ...['--maxWorkers', '2'],
   ];
-  // Of the cluster's scenarios, only these run on a Redis Cluster too; `npm run test:cluster:ring` runs all of them.
+  // Only these scenarios of the cluster run on a Redis Cluster too; `npm run test:cluster:ring` runs all of them.
   run('npx', ['jest', ...options, ...selection], { ...process.env, RING_SPECS: 'ring', TEST_TIMES: times });
 } catch (error) {
   if (!(error instanceof SetupError)) console.error(error);
@@ -42,8 +42,7 @@ report();
 
 function report() {
   const runs = specRuns();
-  if (selection.length > 0)
-    console.log('\nOnly a selection was asked for: npm test without arguments runs every suite.');
+  if (selection.length > 0) console.log('\nOnly a selection was run: npm test without arguments runs every suite.');
   else faults.push(...notRun({ projects: projects(), specs: findSpecs(ROOT) }, { checks, runs }));
   console.log(`\n${timeTable({ checks, runs })}`);
   console.log(`\n${sumOf(runs, 'passed')} passed, ${sumOf(runs, 'failed')} failed`);
@@ -51,7 +50,7 @@ function report() {
   process.exit(faults.length === 0 ? 0 : 1);
 }
 
-/** @returns {import('./suites.mjs').SpecRun[]} nothing if Jest did not get to its end */
+/** @returns {import('./suites.mjs').SpecRun[]} nothing if Jest did not finish */
 function specRuns() {
   if (!existsSync(times)) return [];
   const runs = JSON.parse(readFileSync(times, 'utf8'));

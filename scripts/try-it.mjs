@@ -16,7 +16,7 @@ export function tryIt({ api, mqttUrl, devices, env }) {
   ];
 }
 
-/** How to get what the gateway asks for; nothing if it asks for nothing. */
+/** How to get the credentials that the gateway requires; nothing if it requires none. */
 function credentials(/** @type {NodeJS.ProcessEnv} */ env) {
   const file = env.API_KEYS_FILE;
   if (file)
