@@ -206,25 +206,25 @@ async function eventsUntilNow(api) {
  * @param {import('../libs/client/src/index.js').CloudConnector} connector @param {string} lastEventId
  */
 async function readBack(connector, lastEventId) {
-  const told = [];
+  const events = [];
   let goodbyes = 0;
   for await (const event of connector.events({ lastEventId, signal: AbortSignal.timeout(15_000) })) {
-    if ('client_id' in event) told.push(event);
+    if ('client_id' in event) events.push(event);
     if (event.type === 'connection.offline' && event.reason === 'goodbye') goodbyes++;
     // The proxy said goodbye twice: the first time because of the force-disconnect.
     if (goodbyes === 3) break;
   }
-  return told;
+  return events;
 }
 
-/** @param {string} id @param {import('../libs/client/src/index.js').ConnectorEvent[]} told */
-function lifeOf(id, told) {
-  const changes = told.filter((event) => 'client_id' in event && event.client_id === id);
+/** @param {string} id @param {import('../libs/client/src/index.js').ConnectorEvent[]} events */
+function lifeOf(id, events) {
+  const changes = events.filter((event) => 'client_id' in event && event.client_id === id);
   const names = changes.map(({ type }) => type.split('.')).filter(([about]) => about === 'connection');
   return names.map(([, change]) => change).join(' ');
 }
 
-/** @param {string} id @param {import('../libs/client/src/index.js').ConnectorEvent[]} told */
+/** @param {string} id @param {import('../libs/client/src/index.js').ConnectorEvent[]} events */
 function statusesOf(id, told) {
   const changes = told.flatMap((event) => (event.type === 'message.status' ? [event] : []));
   return changes
