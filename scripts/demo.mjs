@@ -22,20 +22,20 @@ console.log(ok ? '\nEvery step had the expected result.' : '\nThe demo failed.')
 process.exit(ok ? 0 : 1);
 
 /** @param {string} what */
-function tell(what) {
+function report(what) {
   console.log(`${((performance.now() - started) / 1000).toFixed(2).padStart(7)} s  ${what}`);
 }
 
 async function demo() {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-demo-'));
-  tell('starting a private Redis, Mosquitto, gateway, ingester and dispatcher');
+  report('starting a private Redis, Mosquitto, gateway, ingester and dispatcher');
   // Each change is an event of its own: at the end the events are read back and compared one by one.
   const stack = await startStack({ dir, env: { EVENT_SETTLE: '0s' } });
-  tell(`all are ready; the API is at ${stack.gateway.url}`);
+  report(`all are ready; the API is at ${stack.gateway.url}`);
   try {
     await story(stack.gateway.url, stack.mosquitto.url);
   } finally {
-    tell('stopping everything');
+    report('stopping everything');
     await stack.stop();
     rmSync(dir, { recursive: true });
   }
@@ -69,50 +69,50 @@ async function story(api, broker) {
   });
 
   await untilConnection('demo-host', { state: 'online', type: 'host' });
-  tell('a host (MQTT 3.1.1) has shaken hands and is online');
+  report('a host (MQTT 3.1.1) has sent its handshake and is online');
   await untilConnection('demo-proxy', { state: 'online', type: 'proxy' });
-  tell('a proxy (MQTT 5) has shaken hands and is online');
+  report('a proxy (MQTT 5) has sent its handshake and is online');
 
   const ping = await send('demo-host', 'demo:ping', { hello: 'host' });
   const arrived = await until(() => atHost[0], 'the message at the host');
   expect(arrived.directive === 'demo:ping', 'the host received another directive');
   await untilStatus(ping, 'sent');
-  tell(`the host received ${arrived.directive} ${JSON.stringify(arrived.payload)}; the message is sent`);
+  report(`the host received ${arrived.directive} ${JSON.stringify(arrived.payload)}; the message is sent`);
 
   const order = await send('demo-proxy', 'catalog:order', { item: 7 });
   const failed = await untilStatus(order, 'failed');
   expect(atProxy.length === 1, 'the proxy did not receive its message once');
   const details = failed.status_history.at(-1).details;
   expect(details === 'this proxy has no catalog', `the details are ${details}`);
-  tell(`the proxy answered message-error; the message is failed: "${details}"`);
+  report(`the proxy replied with message-error; the message is failed: "${details}"`);
 
   await call('POST', '/v1/connections/demo-proxy/force-disconnect', { reconnect_after: 'PT3S' }, 202);
   const off = await untilConnection('demo-proxy', { state: 'offline' });
-  tell(`the proxy was forced off (${off.offline_reason}) and may come back at ${off.refused_until}`);
+  report(`the proxy was forced off (${off.offline_reason}) and may come back at ${off.refused_until}`);
 
   host.client.stream.destroy();
   host.client.end(true);
   const lost = await untilConnection('demo-host', { state: 'offline' });
-  tell(`the host was cut without goodbye; its last will says so (${lost.offline_reason})`);
+  report(`the host lost its connection without a goodbye; its last will took it offline (${lost.offline_reason})`);
 
   const held = await send('demo-host', 'demo:held', { kept: true });
   await untilStatus(held, 'held');
-  tell('a message to the absent host is held');
+  report('a message to the absent host is held');
 
   host = new Device(hostOptions);
   await untilConnection('demo-host', { state: 'online' });
   await until(() => atHost.find(({ directive }) => directive === 'demo:held'), 'the held message');
   await untilStatus(held, 'sent');
-  tell('the host is back (MQTT 5) and received what was held');
+  report('the host is back (MQTT 5) and received the held message');
 
   /** @type {string[]} */
-  const heard = [];
-  const early = new Device({ id: 'demo-proxy', url: broker, proxy: true, log: (line) => void heard.push(line) });
-  const refusal = await until(() => heard.find((line) => line.startsWith('handshake refused')), 'the refusal');
+  const lines = [];
+  const early = new Device({ id: 'demo-proxy', url: broker, proxy: true, log: (line) => void lines.push(line) });
+  const refusal = await until(() => lines.find((line) => line.startsWith('handshake refused')), 'the refusal');
   await early.stop();
-  tell(`another one in its place came too early: ${refusal}`);
+  report(`another client with its id came too early: ${refusal}`);
   await untilConnection('demo-proxy', { state: 'online' });
-  tell('the proxy came back by itself after its refusal window');
+  report('the proxy came back by itself after its refusal window');
 
   const batch = await connector.sendMessages(
     [0, 1, 2, 3, 4, 5].map((n) => ({
@@ -130,26 +130,26 @@ async function story(api, broker) {
   await until(() => atProxy.length === 4 && atHost.at(-1)?.payload === 4, 'the batch at both clients');
   const arrivals = [...atHost.slice(-3), ...atProxy.slice(-3)].map(({ payload }) => payload);
   expect(arrivals.join() === '0,2,4,1,3,5', `the batch arrived as ${arrivals.join()}`);
-  tell('a batch of six in one request: each of both clients received its three in their order');
+  report('a batch of six in one request: each of the two clients received its three in order');
 
   await Promise.all([host.stop(), proxy.stop()]);
   await untilConnection('demo-host', { state: 'offline' });
   await untilConnection('demo-proxy', { state: 'offline' });
   const { total } = (await call('GET', '/v1/connections/summary', undefined, 200)).online;
   expect(total === 0, `${total} connections are still online`);
-  tell('both said goodbye; nobody is online');
+  report('both said goodbye; no client is online');
 
-  const told = await readBack(connector, beginning);
-  const lives = ['demo-host', 'demo-proxy'].map((id) => lifeOf(id, told));
+  const events = await readBack(connector, beginning);
+  const lives = ['demo-host', 'demo-proxy'].map((id) => lifeOf(id, events));
   const expected = ['online offline online offline', 'online offline refused online offline'];
-  expect(lives.join() === expected.join(), `the events tell of ${lives.join(', ')}`);
+  expect(lives.join() === expected.join(), `the events were ${lives.join(', ')}`);
   const ids = [ping, order, held, ...accepted];
-  const courses = ids.map((id) => statusesOf(id, told));
+  const courses = ids.map((id) => statusesOf(id, events));
   for (const [i, course] of courses.entries()) {
     const inOrder = /^(queued|held) in_flight( sent)?( failed)?$/.test(course);
-    expect(inOrder, `the events tell of message ${ids[i]} that it was ${course}`);
+    expect(inOrder, `by its events message ${ids[i]} was ${course}`);
   }
-  tell(`${told.length} events were read back: two lives and ${ids.length} messages, each change in its order`);
+  report(`${events.length} events were read back: two lives and ${ids.length} messages, each change in its order`);
 
   /** @param {string} method @param {string} path @param {unknown} body @param {number} status */
   async function call(method, path, body, status) {
@@ -225,8 +225,8 @@ function lifeOf(id, events) {
 }
 
 /** @param {string} id @param {import('../libs/client/src/index.js').ConnectorEvent[]} events */
-function statusesOf(id, told) {
-  const changes = told.flatMap((event) => (event.type === 'message.status' ? [event] : []));
+function statusesOf(id, events) {
+  const changes = events.flatMap((event) => (event.type === 'message.status' ? [event] : []));
   return changes
     .filter(({ message_id }) => message_id === id)
     .map(({ status }) => status)
