@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { connectAsync } from 'mqtt';
 import { ROOT } from '../scripts/setup.mjs';
 import { startApp, startMosquitto, startRedis } from '../scripts/stack.mjs';
-import { SHARE_GROUP, cost, handshake, retain, round } from './agreement-parts.mjs';
+import { SHARE_GROUP, cost, handshake, retain, round } from './reconciliation-parts.mjs';
 import { metric } from './measure.mjs';
 
 const VERIFICATIONS = 'cloud_connector_verifications_total';

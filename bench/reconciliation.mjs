@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- agreement [--what sweep,verify,lanes,crash] [--clients 100000] [--queues unlimited,default]`
+ * `npm run bench -- reconciliation [--what sweep,verify,lanes,crash] [--clients 100000] [--queues unlimited,default]`
  *
  * How registry and broker are reconciled, with one ingester:
  * - `sweep`: the first one, which builds the registry from nothing; one that finds no difference; and one that finds a
@@ -14,8 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stopAll } from '../scripts/stack.mjs';
-import { crash, sweep } from './agreement-sweeps.mjs';
-import { lanes, verify } from './agreement-verifications.mjs';
+import { crash, sweep } from './reconciliation-sweeps.mjs';
+import { lanes, verify } from './reconciliation-verifications.mjs';
 import { machine } from './measure.mjs';
 
 const LIMITS = {

@@ -1,7 +1,7 @@
 /** What sweeps cost, and how long recovery takes after a crash of ingester, Redis and broker. */
 import { connectAsync } from 'mqtt';
 import { startApp, startMosquitto, startRedis } from '../scripts/stack.mjs';
-import { SHARE_GROUP, call, cost, handshake, retain, round, swept } from './agreement-parts.mjs';
+import { SHARE_GROUP, call, cost, handshake, retain, round, swept } from './reconciliation-parts.mjs';
 
 /** @param {string} dir @param {string[]} config @param {number} clients */
 export async function sweep(dir, config, clients) {
@@ -65,7 +65,7 @@ export async function crash(dir, config, clients) {
 
 /**
  * Waits until that many clients are online and a sweep has ended since the call.
- * @param {import('./agreement-parts.mjs').Parts} parts @param {string} gateway @param {number} online
+ * @param {import('./reconciliation-parts.mjs').Parts} parts @param {string} gateway @param {number} online
  */
 async function watch(parts, gateway, online) {
   const since = Date.now();
