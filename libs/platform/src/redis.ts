@@ -36,7 +36,7 @@ export interface RedisConnectionOptions {
 /** Codes of a server that cannot serve this connection: a new connection may lead to a server that can. */
 const WRONG_SERVER = /^(READONLY|LOADING|UNBLOCKED|MASTERDOWN)/;
 
-const retry = (times: number): number => backoffMs(times, 50, 2000);
+const reconnectMs = (times: number): number => backoffMs(times, 50, 2000);
 
 /** Opens a connection that reconnects by itself, with jitter. The caller closes it. @throws Error for a wrong URL */
 export function connectRedis(
@@ -50,7 +50,7 @@ export function connectRedis(
   const redis =
     address.topology === 'cluster'
       ? new Cluster(address.hosts, clusterOptions(options, whenAway))
-      : new RedisServer({ ...options, ...locationOptions(address, name, logger), retryStrategy: retry });
+      : new RedisServer({ ...options, ...locationOptions(address, name, logger), retryStrategy: reconnectMs });
   if (isCluster(redis)) redis.on('+node', sendTogether);
   else sendTogether(redis);
   const send = redis.sendCommand.bind(redis);
@@ -101,8 +101,8 @@ function locationOptions(
     // The old master may keep running, or hang: only the Sentinels report that another server is the master now.
     failoverDetector: true,
     Connector: masterConnector(name, logger),
-    sentinelRetryStrategy: retry,
-    sentinelReconnectStrategy: retry,
+    sentinelRetryStrategy: reconnectMs,
+    sentinelReconnectStrategy: reconnectMs,
     sentinelCommandTimeout: 1000,
   };
 }
@@ -119,7 +119,7 @@ function clusterOptions(server: ServerOptions, whenAway: 'wait' | 'fail'): NodeO
     enableOfflineQueue,
     // Do not resolve names here: TLS compares the name with the certificate.
     dnsLookup: (host, resolved) => resolved(null, host),
-    clusterRetryStrategy: retry,
+    clusterRetryStrategy: reconnectMs,
     maxRedirections: whenAway === 'wait' ? Infinity : 5,
     retryDelayOnFailover: delay,
     retryDelayOnClusterDown: delay,

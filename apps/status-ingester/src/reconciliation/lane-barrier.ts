@@ -1,6 +1,6 @@
 /**
- * A barrier for the lane: publishes a marker and waits until it comes back through the lane. Everything that the broker
- * accepted before has come through by then, so what was read from the broker never overtakes the live messages before it.
+ * A barrier for the lane: publishes a marker and waits until it comes back through the lane. By then everything that the
+ * broker accepted before has come through too, so a reading never overtakes the live messages before it.
  *
  * With several lanes the order is not guaranteed anyway, so the barrier does nothing: an event may be emitted twice, and
  * the next live message through another lane requests a verification.
@@ -13,9 +13,9 @@ const passes = counter('lane_barriers', 'Waits for the lane to come up to what w
   outcome: ['passed', 'given-up'],
 });
 
-/** The lane may change its owner, have a backlog, or be without the broker. After this time the reading is applied all the same. */
+/** The lane may change its owner, have a backlog, or have lost the broker. After this time the reading is applied anyway. */
 export const BARRIER_PATIENCE_MS = 60_000;
-/** A marker may be lost like any other message, so that another follows. */
+/** A marker may be lost like any other message, so it is published again after this. */
 export const BARRIER_REPEAT_MS = 1000;
 
 export interface BarrierParts {
@@ -23,17 +23,17 @@ export interface BarrierParts {
   markers: Pick<LaneMarkers, 'expect' | 'wasNoted'>;
   /** Whether this process holds the lane, so that the marker comes back here. */
   holdsLane: () => boolean;
-  /** Topic of the service's own that the lanes are subscribed to. */
+  /** The service's own topic, to which the lanes are subscribed. */
   topic: string;
   lanes: number;
   logger: Logger;
 }
 
-/** A marker on its way, and how many wait for it. */
+/** A marker that was published, and how many callers wait for it. */
 interface Round {
   passed: Promise<void>;
   waiting: number;
-  /** Aborted when it is over, or when nobody waits for it any more. */
+  /** Aborted when the round has ended, or when its last caller has stopped waiting. */
   over: AbortController;
 }
 
