@@ -12,7 +12,6 @@ export * from './connection-state.js';
 export * from './connections/connection-directory.js';
 export * from './connections/connection-writes.js';
 export * from './events/dead-letters.js';
-export { DRAIN_ENDS, type DrainEnd } from './messages/drain-script.js';
 export * from './todos/due-work.js';
 export * from './events/event.js';
 export { EventBell } from './events/event-bell.js';

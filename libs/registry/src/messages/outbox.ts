@@ -3,10 +3,18 @@ import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { commands } from '../commands.js';
 import { failMoved } from './account-check.js';
-import { DRAIN_ENDS, drain, type ClaimReply, type DrainEnd, type StepKind } from './drain-script.js';
 import { type RegistryEvent } from '../events/event.js';
 import { truncateDetails } from '../message-status.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
+
+/** Why the drain of a connection ended, in the order of the counts in the reply. */
+export const DRAIN_ENDS = ['empty', 'offline', 'waiting', 'interrupted'] as const;
+export type DrainEnd = (typeof DRAIN_ENDS)[number];
+
+type StepKind = 'draining' | 'idle' | 'lost' | 'superseded';
+
+/** `[client id, message id, directive, payload, left ms, request id, attempt, created at]` */
+type ClaimReply = [string, string, string, string, number, string, number, string];
 
 /** The result of a publish; `attempt` is that of the claim. */
 export type Settlement = { clientId: string } & (
@@ -69,6 +77,20 @@ export type ClientErrorOutcome = 'failed' | 'repeated' | 'unknown' | 'foreign' |
 
 /** Back-off before an attempt is repeated. It doubles with each attempt. */
 const RETRY_MS = { first: 1000, longest: 60_000 };
+
+/** One step of a drain run. */
+const drain = commands.load<
+  MessageKeys,
+  {
+    run: string;
+    under_way: number;
+    room: number;
+    first_wait_ms: number;
+    longest_wait_ms: number;
+    settlements: readonly (string | number)[];
+  },
+  [run: string, kind: StepKind, ends: number[], ...ClaimReply[]]
+>('drain');
 
 const failByClient = commands.load<
   MessageKeys,
