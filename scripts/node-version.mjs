@@ -4,7 +4,7 @@
  * @param {string} version
  * @returns {string | undefined} what to tell the user, in one line
  */
-export function nodeTrouble(version = process.versions.node) {
+export function nodeVersionError(version = process.versions.node) {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19)) return undefined;
   return `Node ${version} cannot run this: it needs Node 20.19 or newer of the 20s, or 22.12 or newer. Node 24 is best.`;

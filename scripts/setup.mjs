@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { nodeTrouble } from './node-version.mjs';
+import { nodeVersionError } from './node-version.mjs';
 
 // Every script imports this file first: on a Node that is too old it must end before anything else fails.
-const trouble = nodeTrouble();
+const trouble = nodeVersionError();
 if (trouble !== undefined) {
   console.error(trouble);
   process.exit(1);

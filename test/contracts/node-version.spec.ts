@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { nodeTrouble as inApps } from '../../libs/platform/src/node-version.js';
-import { nodeTrouble as inClient } from '../../libs/client/src/cli/node-version.js';
-import { nodeTrouble as inScripts } from '../../scripts/node-version.mjs';
+import { nodeVersionError as inApps } from '../../libs/platform/src/node-version.js';
+import { nodeVersionError as inClient } from '../../libs/client/src/cli/node-version.js';
+import { nodeVersionError as inScripts } from '../../scripts/node-version.mjs';
 
 const ROOT = join(__dirname, '../..');
 const enginesOf = (path: string): unknown =>

@@ -1,7 +1,7 @@
 /** Event feeds without HTTP, and a subscriber to them: what it got, read as the standard for event streams says. */
 import type { Readable } from 'node:stream';
 import { connectRedis, type Redis } from '@app/platform';
-import { EventBell, EventReader, type EventType, type RegistryKeys } from '@app/registry';
+import { EventNotifier, EventReader, type EventType, type RegistryKeys } from '@app/registry';
 import { decodeCursor } from '../../apps/api-gateway/src/events/event-cursor.js';
 import { EventFeed, type FeedLimits } from '../../apps/api-gateway/src/events/event-feed.js';
 import type { EventSubscription } from '../../apps/api-gateway/src/events/event-subscription.js';
@@ -28,7 +28,7 @@ export function feedAt({ url, redis, keys, shards }: FeedPlace, limits: Partial<
   const reader = connectRedis(url, { name: 'spec-feed', whenAway: 'wait' }, quiet);
   return new EventFeed(
     new EventReader(redis, keys, shards),
-    new EventBell(reader, keys),
+    new EventNotifier(reader, keys),
     { ...LIMITS, ...limits },
     quiet,
   );

@@ -135,7 +135,7 @@ export class ToDoBench {
   /** As the commit of a refused handshake does. */
   async refuse(inResponseTo: string | null, details = 'why'): Promise<void> {
     const refused: Refused = { clientId: CLIENT, inResponseTo, details, messageId: `answer to ${inResponseTo}` };
-    const none = { connections: new Map(), events: [], deadLetters: [], undone: [], cameOnline: [], swept: [] };
+    const none = { connections: new Map(), events: [], deadLetters: [], withdrawn: [], cameOnline: [], swept: [] };
     const todos = [{ todo: REFUSE, due: 1 }];
     const writes = connectionWrites(this.keys, SHARD.index, { ...none, todos, refused: [refused] });
     await new FencedCommit(this.redis, this.keys).commit(SHARD, '0-0', '0-0', writes);

@@ -1,5 +1,5 @@
 /** The gateway is ready once the key space has been checked. It stays ready while Redis is away: its 503 tells callers what to do. */
-import { redisTrouble, type ReadinessCheck, type Redis } from '@app/platform';
+import { redisOutage, type ReadinessCheck, type Redis } from '@app/platform';
 import type { Availability } from './http/availability.js';
 
 export function gatewayReadiness(redis: Redis, availability: Availability): ReadinessCheck[] {
@@ -8,7 +8,7 @@ export function gatewayReadiness(redis: Redis, availability: Availability): Read
       name: 'redis',
       check: async () => {
         if (!availability.wasOpened) return { down: 'the key space has not been read yet' };
-        const trouble = await redisTrouble(redis);
+        const trouble = await redisOutage(redis);
         return trouble === undefined ? 'up' : { degraded: trouble };
       },
     },

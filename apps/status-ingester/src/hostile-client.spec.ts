@@ -76,10 +76,10 @@ async function start(more: Partial<Rules>, isAway: boolean): Promise<void> {
   const brokerUrl = isAway ? `mqtt://127.0.0.1:${await freePort()}` : broker.url;
   const parts = shardParts({ redis, keys, brokerUrl, shardCount: 1, rules, accounts });
   const { mailboxes } = parts;
-  const ownership: Pick<Ownership, 'mayAct' | 'lost' | 'held'> = {
+  const ownership: Pick<Ownership, 'mayAct' | 'lost' | 'grants'> = {
     mayAct: () => true,
     lost: () => undefined,
-    held: () => [SHARD],
+    grants: () => [SHARD],
   };
   const loop = new OwnerLoop(mailboxReader(loopRedis, keys), parts.commits, parts.actor, ownership, quiet);
   const housekeeping = new Housekeeping(ownership, parts.due, parts.effects, quiet);

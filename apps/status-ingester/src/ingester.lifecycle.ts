@@ -21,7 +21,7 @@ import {
 } from '@app/platform';
 import { Maintenance, WakeUps } from '@app/registry';
 import { LeasedOwnership, OwnerLoop } from '@app/sharding';
-import { AccountQuestions } from './accounts/account-questions.js';
+import { AccountLookups } from './accounts/account-lookups.js';
 import { LaneWatch } from './intake/lane-watch.js';
 import { GrantListener } from './ownership/grant.listener.js';
 import { KeySpaceClaim } from './ownership/key-space-claim.js';
@@ -49,7 +49,7 @@ export class IngesterLifecycle extends Lifecycle {
     triggers: SweepTriggers,
     reader: RetainedReader,
     verifier: Verifier,
-    @Inject(AccountQuestions) accounts: AccountQuestions | undefined,
+    @Inject(AccountLookups) accounts: AccountLookups | undefined,
     todos: ToDoRunner,
     loop: OwnerLoop,
     keySpace: KeySpaceClaim,

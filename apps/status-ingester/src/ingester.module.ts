@@ -12,7 +12,7 @@ import {
 } from '@app/platform';
 import { RegistryModule } from '@app/registry';
 import { LeasedOwnership } from '@app/sharding';
-import { AccountQuestions } from './accounts/account-questions.js';
+import { AccountLookups } from './accounts/account-lookups.js';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { IngesterLifecycle } from './ingester.lifecycle.js';
 import { ingesterReadiness } from './ingester.readiness.js';
@@ -34,7 +34,7 @@ const MAIN_REDIS: NamedConnection = { token: REDIS, name: 'ingester', whenAway: 
 const shard = ShardModule.of({
   imports: [ReconciliationModule, AccountsModule],
   verification: Verifier,
-  accounts: AccountQuestions,
+  accounts: AccountLookups,
 });
 const ownership = OwnershipModule.of({ imports: [shard] });
 

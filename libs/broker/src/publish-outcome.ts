@@ -5,8 +5,8 @@ export type PublishOutcome =
   | { kind: 'acknowledged' }
   /** No subscribers (PUBACK reason 0x10). */
   | { kind: 'no-subscribers' }
-  /** The broker refused it; `forGood` if it would refuse another attempt too. */
-  | { kind: 'refused'; forGood: boolean; details: string }
+  /** The broker refused it; `permanent` if it would refuse another attempt too. */
+  | { kind: 'refused'; permanent: boolean; details: string }
   /** It was written, and the connection ended before its PUBACK. Only for a publish with `writeBy`. */
   | { kind: 'unknown'; details: string }
   /** It was not written before `writeBy`: the broker does not have it. Only for a publish with `writeBy`. */
@@ -35,5 +35,5 @@ const PERMANENT_REFUSALS: ReadonlySet<number> = new Set([0x87, 0x90, 0x95, 0x99,
 /** The outcome of a publish that MQTT.js reports as failed. */
 export function refusedBy(error: Error): PublishOutcome {
   const reasonCode = 'code' in error && typeof error.code === 'number' ? error.code : 0;
-  return { kind: 'refused', forGood: PERMANENT_REFUSALS.has(reasonCode), details: error.message };
+  return { kind: 'refused', permanent: PERMANENT_REFUSALS.has(reasonCode), details: error.message };
 }

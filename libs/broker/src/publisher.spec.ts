@@ -47,7 +47,7 @@ describe('Publisher.publish', () => {
     const publisher = await publishers.open();
     expect(await publisher.publish('forbidden/a', 'x')).toEqual({
       kind: 'refused',
-      forGood: true,
+      permanent: true,
       details: expect.stringMatching(/not authorized/i) as string,
     });
     await publishers.subscriber.subscribeAsync('out/a', { qos: 1 });

@@ -85,7 +85,7 @@ export class Publisher {
       if (Buffer.byteLength(topic) + Buffer.byteLength(payload) + PACKET_OVERHEAD > this.maxPacketSize) {
         this.callNext();
         const details = `the message does not fit into the ${this.maxPacketSize} bytes that the broker allows a packet`;
-        return { kind: 'refused', forGood: true, details };
+        return { kind: 'refused', permanent: true, details };
       }
       const outcome = await this.write(topic, payload, options);
       if (outcome.kind !== 'unknown' || writeBy !== Infinity) return outcome;
@@ -151,7 +151,7 @@ export class Publisher {
     this.client = this.open();
     broken.end(true);
     this.withoutSubscribers.clear();
-    this.pending.completeAll({ kind: 'refused', forGood: false, details: error.message });
+    this.pending.completeAll({ kind: 'refused', permanent: false, details: error.message });
   }
 
   /** MQTT.js would send them again after a reconnect; until then they may be cancelled, or published by another process. */

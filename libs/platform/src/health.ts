@@ -11,7 +11,7 @@ import {
   type HealthIndicatorFunction,
 } from '@nestjs/terminus';
 import { Draining } from './draining.js';
-import { redisTrouble, type Redis } from './redis.js';
+import { redisOutage, type Redis } from './redis.js';
 import { RouteAccess } from './route-access.js';
 
 /** `degraded`: the app still serves, with the given restriction. `down`: why it cannot serve. */
@@ -27,7 +27,7 @@ export function redisCheck(redis: Redis): ReadinessCheck {
   return {
     name: 'redis',
     check: async () => {
-      const trouble = await redisTrouble(redis);
+      const trouble = await redisOutage(redis);
       return trouble === undefined ? 'up' : { down: trouble };
     },
   };

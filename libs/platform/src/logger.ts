@@ -35,7 +35,7 @@ function toStdout(): DestinationStream {
 }
 
 /** Logs Node's warnings, and the text that libraries print on the console, as lines of the logger. */
-export function logForeignText(logger: Logger): void {
+export function logConsoleOutput(logger: Logger): void {
   process.removeAllListeners('warning');
   process.on('warning', (warning) => logger.warn({ err: warning }, 'warning of the Node process'));
   const logAt = (level: 'debug' | 'info' | 'warn' | 'error') => {

@@ -7,7 +7,7 @@ import { MemoryWatch } from './memory-watch.js';
 import { assertRedisRequirements } from './redis-requirements.js';
 import { RedisRestartDetector } from './redis-restart-detector.js';
 import { isRedisError } from './redis-error.js';
-import { closeRedis, connectRedis, mastersOf, redisTrouble, type Redis } from './redis.js';
+import { closeRedis, connectRedis, mastersOf, redisOutage, type Redis } from './redis.js';
 
 const SLOT_TAGS = ['{a}', '{b}', '{c}', '{s0}', '{s1}', '{s2}', '{s3}', '{s4}'];
 
@@ -206,7 +206,7 @@ describe('a master of a Redis Cluster that is killed', () => {
   it('is reported by readiness; a `fail` connection fails while it is away, and a `wait` connection waits for it', async () => {
     const runs = new RedisRestartDetector(fail);
     expect(await runs.changed()).toBe(false);
-    expect(await redisTrouble(wait)).toBeUndefined();
+    expect(await redisOutage(wait)).toBeUndefined();
     const { from, nodes } = await placeOf('{s0}');
     const port = nodes.get(from)?.options.port;
     const index = cluster.ports.findIndex((one) => one.port === port);
@@ -216,7 +216,7 @@ describe('a master of a Redis Cluster that is killed', () => {
     expect(isRedisError(refused)).toBe(true);
     const waiting = addBoth.run(wait, { x: 'kill:{s0}:x', y: 'kill:{s0}:y' }, { by: 1 });
     for (const redis of [wait, fail]) {
-      await eventually('the missing master is reported', async () => expect(await redisTrouble(redis)).toBeDefined());
+      await eventually('the missing master is reported', async () => expect(await redisOutage(redis)).toBeDefined());
     }
     // The error of the missing master must not hide that the other masters are new to this detector.
     const another = new RedisRestartDetector(fail);
@@ -224,7 +224,7 @@ describe('a master of a Redis Cluster that is killed', () => {
 
     await cluster.again(index);
     expect(await waiting).toBe(2);
-    await eventually('all masters reply', async () => expect(await redisTrouble(wait)).toBeUndefined());
+    await eventually('all masters reply', async () => expect(await redisOutage(wait)).toBeUndefined());
     await eventually('the script runs on the restarted master', async () =>
       expect(await outcome(addBoth.run(fail, { x: 'kill:{s0}:x', y: 'kill:{s0}:y' }, { by: 1 }))).toBe(4),
     );

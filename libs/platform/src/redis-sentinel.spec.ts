@@ -6,7 +6,7 @@ import { LuaCommands } from './lua-commands.js';
 import { assertRedisRequirements } from './redis-requirements.js';
 import { RedisRestartDetector } from './redis-restart-detector.js';
 import { isRedisError } from './redis-error.js';
-import { closeRedis, connectRedis, redisTrouble, type Redis } from './redis.js';
+import { closeRedis, connectRedis, redisOutage, type Redis } from './redis.js';
 
 const increase = new LuaCommands('spec/src/commands').fromText<{ key: string }, { by: number }, number>(
   'increase',
@@ -70,10 +70,10 @@ it('connections through Sentinels find the master, and the new master after the 
 
   const refused = await increase.run(fail, { key: 'spec:other' }, { by: 1 }).catch((error: unknown) => error);
   expect(isRedisError(refused)).toBe(true);
-  expect(await redisTrouble(fail)).toBeDefined();
+  expect(await redisOutage(fail)).toBeDefined();
   expect(await increase.run(wait, { key: 'spec:sum' }, { by: 1 })).toBe(2);
   await eventually('the connection leads to the new master', async () =>
-    expect(await redisTrouble(fail)).toBeUndefined(),
+    expect(await redisOutage(fail)).toBeUndefined(),
   );
   expect(await increase.run(fail, { key: 'spec:sum' }, { by: 1 })).toBe(3);
   expect(await restarts.changed()).toBe(true);

@@ -3,9 +3,9 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Redis as RedisServer } from 'ioredis';
 import { eventually, quiet, startRedis, type Server } from '../../../test/support/servers.js';
-import { closeRedis, connectRedis, redisTrouble, type Redis } from './redis.js';
+import { closeRedis, connectRedis, redisOutage, type Redis } from './redis.js';
 
-describe('redisTrouble', () => {
+describe('redisOutage', () => {
   let server: Server;
   let redis: Redis;
   let other: Redis;
@@ -23,23 +23,23 @@ describe('redisTrouble', () => {
   });
 
   it('reports nothing if Redis replies', async () => {
-    expect(await redisTrouble(redis)).toBeUndefined();
+    expect(await redisOutage(redis)).toBeUndefined();
   });
 
   it('does not wait for a Redis that delays all commands', async () => {
     await other.client('PAUSE', 2500, 'ALL');
     const began = performance.now();
-    expect(await redisTrouble(redis)).toBe('redis does not answer');
+    expect(await redisOutage(redis)).toBe('redis does not answer');
     expect(performance.now() - began).toBeLessThan(2000);
     await other.ping();
-    expect(await redisTrouble(redis)).toBeUndefined();
+    expect(await redisOutage(redis)).toBeUndefined();
   });
 
   it('reports a `fail` connection that gets no reply', async () => {
     const quick = connectRedis(server.url, { name: 'spec-quick', whenAway: 'fail' }, quiet);
     await once(quick, 'ready');
     await other.client('PAUSE', 1500, 'ALL');
-    expect(await redisTrouble(quick)).toBe('redis does not answer');
+    expect(await redisOutage(quick)).toBe('redis does not answer');
     await other.ping();
     quick.disconnect();
   });
@@ -51,7 +51,7 @@ describe('redisTrouble', () => {
     const url = `redis://127.0.0.1:${(mute.address() as AddressInfo).port}`;
     const away = connectRedis(url, { name: 'spec-away', whenAway: 'wait' }, quiet);
     await eventually('the server has accepted the connection', () => expect(sockets).toHaveLength(1));
-    expect(await redisTrouble(away)).toBe('redis does not answer');
+    expect(await redisOutage(away)).toBe('redis does not answer');
     away.disconnect();
     for (const socket of sockets) socket.destroy();
     mute.close();
@@ -61,7 +61,7 @@ describe('redisTrouble', () => {
     const barred = connectRedis(server.url, { name: 'spec-barred', whenAway: 'wait' }, quiet);
     await barred.ping();
     await other.acl('SETUSER', 'default', '-ping');
-    expect(await redisTrouble(barred)).toBe('redis refuses: NOPERM');
+    expect(await redisOutage(barred)).toBe('redis refuses: NOPERM');
     await other.acl('SETUSER', 'default', '+ping');
     barred.disconnect();
   });

@@ -19,7 +19,7 @@ type ServerOptions = Omit<RedisOptions, 'replyMapping'>;
 type NodeOptions = Omit<ClusterOptions, 'redisOptions'> & { redisOptions: ServerOptions };
 
 /** The longest time that a command of a `fail` connection waits for its reply, in milliseconds. */
-export const REDIS_ANSWER_MS = 700;
+export const REDIS_REPLY_MS = 700;
 
 export interface RedisConnectionOptions {
   /** Name in `CLIENT LIST` and in log lines. */
@@ -79,7 +79,7 @@ function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wai
     // Without data for this time the connection is reopened. The longest blocking read, BullMQ's, takes 10 s.
     ...(whenAway === 'wait'
       ? { maxRetriesPerRequest: null, socketTimeout: 15_000 }
-      : { maxRetriesPerRequest: 0, socketTimeout: 2000, commandTimeout: REDIS_ANSWER_MS, ...WITHOUT_VERSION_CHECK }),
+      : { maxRetriesPerRequest: 0, socketTimeout: 2000, commandTimeout: REDIS_REPLY_MS, ...WITHOUT_VERSION_CHECK }),
     enableOfflineQueue: whenAway === 'wait',
   };
 }
@@ -165,7 +165,7 @@ const AWAY = 'redis does not answer';
  * For readiness: undefined if every master replies within a second, otherwise the fault. The endpoint is public, so the text
  * contains no address and no error message of the connection.
  */
-export async function redisTrouble(redis: Redis): Promise<string | undefined> {
+export async function redisOutage(redis: Redis): Promise<string | undefined> {
   if (redis.status !== 'ready') return AWAY;
   if (mastersMissed(redis).length > 0) return 'a master of the redis cluster does not answer';
   let timer: NodeJS.Timeout | undefined;

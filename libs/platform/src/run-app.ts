@@ -6,7 +6,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { z } from 'zod';
 import { httpOptions } from './http-server.js';
 import { Lifecycle } from './lifecycle.js';
-import { NestLogger, createLogger, logForeignText, type Logger } from './logger.js';
+import { NestLogger, createLogger, logConsoleOutput, type Logger } from './logger.js';
 import { SettingsError, loadSettings, type CommonSettings } from './settings.js';
 import { closeWithin } from './within.js';
 
@@ -25,7 +25,7 @@ export async function runApp<Settings>(definition: AppDefinition<Settings>): Pro
   try {
     const settings = loadSettings(definition.settings);
     logger = createLogger(definition.name, settings.LOG_LEVEL);
-    logForeignText(logger);
+    logConsoleOutput(logger);
     await start(definition, settings, logger);
   } catch (error) {
     // A stack trace does not help the operator to correct a setting.

@@ -14,7 +14,7 @@ export * from './connections/connection-writes.js';
 export * from './events/dead-letters.js';
 export * from './todos/due-work.js';
 export * from './events/event.js';
-export { EventBell } from './events/event-bell.js';
+export { EventNotifier } from './events/event-notifier.js';
 export * from './events/event-log.js';
 export * from './events/event-reader.js';
 export { FINISHED_LIMITS, type FinishedLimits } from './messages/finished-messages.js';

@@ -90,7 +90,7 @@ class Member implements OwnershipListener {
     return Promise.resolve();
   }
 
-  lanesWanted(): void {
+  laneCountChanged(): void {
     // No test looks at it.
   }
 
@@ -101,7 +101,7 @@ class Member implements OwnershipListener {
   async untilActing(count: number): Promise<Grant[]> {
     await eventually(`the member acts for ${count} shards and lanes`, () => {
       expect(this.acting.size).toBe(count);
-      expect(this.ownership.trouble()).toBeUndefined();
+      expect(this.ownership.notReadyReason()).toBeUndefined();
     });
     return [...this.acting.values()];
   }
@@ -233,7 +233,7 @@ describe('LeasedOwnership', () => {
     await eventually('the shard has been tried five times', () => expect(tries.length).toBeGreaterThanOrEqual(5));
     // The waits are at least half of 50, 100, 200 and 400 ms.
     expect((tries[4] ?? 0) - (tries[0] ?? 0)).toBeGreaterThanOrEqual(375);
-    expect(member.ownership.trouble()).toContain('not taken yet');
+    expect(member.ownership.notReadyReason()).toContain('not taken yet');
   });
 });
 

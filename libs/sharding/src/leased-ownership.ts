@@ -81,7 +81,7 @@ export class LeasedOwnership implements Ownership {
     this.loop.start();
   }
 
-  held(): readonly Grant[] {
+  grants(): readonly Grant[] {
     return [...this.leases.values()].flatMap(({ grant, acquiring }) =>
       grant === undefined || acquiring ? [] : [grant],
     );
@@ -111,7 +111,7 @@ export class LeasedOwnership implements Ownership {
   }
 
   /** Why this process is not ready to serve; undefined if it acts for everything that is assigned to it. */
-  trouble(): string | undefined {
+  notReadyReason(): string | undefined {
     const { timing } = this.options;
     if (this.heartbeatSentAt === undefined || !timing.mayAct(this.heartbeatSentAt, performance.now()))
       return 'not a member now: Redis has not answered a heartbeat in time';
@@ -231,7 +231,7 @@ export class LeasedOwnership implements Ownership {
   /** Gives up the leases that are assigned to others, and acquires those that are assigned to this process. */
   private reconcile(): void {
     if (this.draining) return;
-    this.listener?.lanesWanted(Math.max(...this.view.map((member) => member.wants_lanes)));
+    this.listener?.laneCountChanged(Math.max(...this.view.map((member) => member.wants_lanes)));
     this.assigned = this.computeAssigned();
     for (const [name, lease] of this.leases) {
       if (!this.assigned.has(name) && lease.acting) void lease.giveUp();
@@ -326,7 +326,7 @@ export class LeasedOwnership implements Ownership {
   }
 
   private updateOwnedGauges(): void {
-    const kinds = this.held().map(({ kind }) => kind);
+    const kinds = this.grants().map(({ kind }) => kind);
     this.metrics.shardsOwned.set(kinds.filter((kind) => kind === 'shard').length);
     this.metrics.lanesOwned.set(kinds.filter((kind) => kind === 'lane').length);
   }

@@ -65,7 +65,7 @@ const lastEntryId = commands.load<{ mailbox: string; position: string }, NoArgs,
 
 const DEFAULT_MAILBOX_BYTES = 16_777_216;
 
-export interface MailboxRoom {
+export interface MailboxCapacity {
   /** A mailbox is full from this size in Redis on. The last append may exceed it. */
   bytes: number;
   /** Whether Redis is too short of memory for appends to the shard. The mailbox then counts as full for lanes. */
@@ -81,7 +81,7 @@ export class Mailboxes {
     private readonly limit: number,
     /** How many deliveries are remembered for each lane and shard: at least the lane's receive maximum. */
     private readonly remembered = 2000,
-    private readonly room: MailboxRoom = { bytes: DEFAULT_MAILBOX_BYTES },
+    private readonly room: MailboxCapacity = { bytes: DEFAULT_MAILBOX_BYTES },
   ) {}
 
   /**

@@ -18,7 +18,7 @@ export interface OwnershipListener {
   /** This process must stop acting for the resource. Resolves when pending work is finished and none will begin. */
   revoked(grant: Grant): Promise<void>;
   /** No member wants lanes with this index or a higher one: their sessions must be drained and ended (S10). */
-  lanesWanted(count: number): void;
+  laneCountChanged(count: number): void;
   /** Redis may have lost data (S0): all grants are being revoked, and are then acquired again. */
   possibleDataLoss(): void;
 }
@@ -30,7 +30,7 @@ export interface Ownership {
    */
   start(listener: OwnershipListener, knownLanes: number): Promise<void>;
   /** The grants for which this process acts now. */
-  held(): readonly Grant[];
+  grants(): readonly Grant[];
   /** Whether the grant's lease is still valid by this process's own clock (S3). Does not ask Redis. */
   mayAct(grant: Grant): boolean;
   /** Asks Redis whether the grant is still valid, and reports it as lost if it is not. */

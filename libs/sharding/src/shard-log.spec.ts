@@ -193,11 +193,11 @@ describe("a stream of a shard's log", () => {
     await append([1, 'a']);
     const [ms] = numberOf((await append([1, 'b']))[0] ?? '');
     await redis.xadd(streams()[1]?.key ?? '', `${ms - 10_000}-0`, 'text', 'old');
-    const { removed, heldMs } = await trim(1_000_000, 5000);
+    const { removed, retainedMs } = await trim(1_000_000, 5000);
     expect(removed).toBe(1);
     expect(await textsOf(1)).toEqual(['a', 'b']);
-    expect(heldMs[0]).toBeLessThan(5000);
-    expect(heldMs[1]).toBeUndefined();
+    expect(retainedMs[0]).toBeLessThan(5000);
+    expect(retainedMs[1]).toBeUndefined();
     expect(await field('bytes:stream-2')).toBe('0');
   });
 

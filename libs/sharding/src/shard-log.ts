@@ -32,7 +32,7 @@ const trim = commands.load<
     part: number;
     streams: readonly (string | number)[];
   },
-  [removed: number, ...heldMs: string[]]
+  [removed: number, ...retainedMs: string[]]
 >('trim-log');
 
 export interface LogLimits {
@@ -48,7 +48,7 @@ export interface LogTrimmed {
   /** How many entries were removed from all streams together. */
   removed: number;
   /** Age of each stream's oldest entry, in milliseconds; undefined if the stream is empty. */
-  heldMs: (number | undefined)[];
+  retainedMs: (number | undefined)[];
 }
 
 /**
@@ -73,5 +73,5 @@ export async function trimLog(
     streams: streams.flatMap(({ name, share }) => [name, share]),
   };
   const [removed, ...ages] = await trim.run(redis, logKeys, args);
-  return { removed, heldMs: ages.map((ms) => (ms === '' ? undefined : Number(ms))) };
+  return { removed, retainedMs: ages.map((ms) => (ms === '' ? undefined : Number(ms))) };
 }

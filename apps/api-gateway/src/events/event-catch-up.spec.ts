@@ -1,6 +1,13 @@
 /** What subscribers cost that have far to catch up, and whose filter matches few of the events that are read. */
 import { closeRedis, connectRedis, type Redis } from '@app/platform';
-import { EventBell, EventReader, positionAt, RegistryKeys, type EventPage, type ShardPosition } from '@app/registry';
+import {
+  EventNotifier,
+  EventReader,
+  positionAt,
+  RegistryKeys,
+  type EventPage,
+  type ShardPosition,
+} from '@app/registry';
 import { EventLog } from '../../../../test/support/event-log.js';
 import { FeedListener } from '../../../../test/support/feed-listener.js';
 import { withRedis } from '../../../../test/support/redis.js';
@@ -49,7 +56,7 @@ it('EventFeed lets a few streams of one caller read at the same time, and each g
   for (let shard = 0; shard < SHARDS; shard++) await log.append(shard, 150, { filling: 'x'.repeat(500) });
   const reader = new CountingReader(redis, keys, SHARDS);
   const bell = connectRedis(url, { name: 'spec-feed', whenAway: 'wait' }, quiet);
-  const feed = new EventFeed(reader, new EventBell(bell, keys), LIMITS, quiet);
+  const feed = new EventFeed(reader, new EventNotifier(bell, keys), LIMITS, quiet);
   const filter = { types: undefined, clientId: undefined, caller: 'key:many' };
   const streams = await Promise.all(
     Array.from({ length: 20 }, async () => {

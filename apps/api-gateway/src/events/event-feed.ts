@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff, counter, gauge, type Logger, sharedAbort } from '@app/platform';
 import {
   EVENT_STREAM_NAMES,
-  type EventBell,
+  type EventNotifier,
   type EventPage,
   type EventReader,
   type ShardPosition,
@@ -67,7 +67,7 @@ export class EventFeed {
 
   constructor(
     private readonly reader: EventReader,
-    private readonly bell: EventBell,
+    private readonly bell: EventNotifier,
     readonly limits: FeedLimits,
     private readonly logger: Logger,
   ) {

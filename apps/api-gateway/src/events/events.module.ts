@@ -5,7 +5,7 @@
  */
 import { Module } from '@nestjs/common';
 import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
-import { EventBell, EventReader, RegistryKeys, RegistryModule } from '@app/registry';
+import { EventNotifier, EventReader, RegistryKeys, RegistryModule } from '@app/registry';
 import { AccessModule } from '../access/access.module.js';
 import { EventFeed } from './event-feed.js';
 import { EventsController } from './events.controller.js';
@@ -31,7 +31,7 @@ const EVENT_STALLED_MS = 60_000;
       useFactory: (redis: Redis, blocked: Redis, keys: RegistryKeys, settings: EventsSettings, logger: Logger) =>
         new EventFeed(
           new EventReader(redis, keys, settings.SHARD_COUNT),
-          new EventBell(blocked, keys),
+          new EventNotifier(blocked, keys),
           {
             subscribers: settings.EVENT_STREAMS,
             bufferBytes: settings.EVENT_BUFFER_BYTES,

@@ -228,8 +228,8 @@ describe('settle: the outcome of a publish', () => {
   it.each([
     [{ kind: 'acknowledged' }, 'sent'],
     [{ kind: 'no-subscribers' }, 'unheard'],
-    [{ kind: 'refused', forGood: true, details: 'x' }, 'failed'],
-    [{ kind: 'refused', forGood: false, details: 'x' }, 'retry'],
+    [{ kind: 'refused', permanent: true, details: 'x' }, 'failed'],
+    [{ kind: 'refused', permanent: false, details: 'x' }, 'retry'],
     [{ kind: 'unknown', details: 'x' }, 'retry'],
   ] as const)('settles %j as %s', (outcome, settled) => {
     expect(settle(message, outcome, true)).toMatchObject({ ...message, outcome: settled });

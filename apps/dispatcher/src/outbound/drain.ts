@@ -237,7 +237,7 @@ export class DrainRun {
       topic = outTopic.topicOf(clientId);
       text = encodeMessage(messageId, directive, payloadJson, new Date());
     } catch (error) {
-      return { kind: 'refused', forGood: true, details: `the message cannot be encoded: ${String(error)}` };
+      return { kind: 'refused', permanent: true, details: `the message cannot be encoded: ${String(error)}` };
     }
     const expiresAt = claimedAt + leftMs;
     const writeBy = Math.min(claimedAt + CLAIM_MS, expiresAt);
@@ -245,7 +245,7 @@ export class DrainRun {
       return await publisher.publish(topic, text, { expiresAt, writeBy, signal: this.signal });
     } catch (error) {
       // An unexpected error of one publish must not end the run of the shard.
-      return { kind: 'refused', forGood: false, details: String(error) };
+      return { kind: 'refused', permanent: false, details: String(error) };
     }
   }
 
@@ -285,7 +285,7 @@ export function settle(
     case 'no-subscribers':
       return { ...claim, outcome: 'unheard' };
     case 'refused':
-      return { ...claim, outcome: outcome.forGood ? 'failed' : 'retry', details: outcome.details };
+      return { ...claim, outcome: outcome.permanent ? 'failed' : 'retry', details: outcome.details };
     case 'unknown':
       return { ...claim, outcome: 'retry', details: outcome.details };
     case 'late':

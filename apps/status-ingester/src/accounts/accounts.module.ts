@@ -6,7 +6,7 @@ import { Module } from '@nestjs/common';
 import { LOGGER, SETTINGS, type Logger } from '@app/platform';
 import { Mailboxes } from '@app/sharding';
 import { ShardingModule } from '../sharding/sharding.module.js';
-import { AccountQuestions } from './account-questions.js';
+import { AccountLookups } from './account-lookups.js';
 import { accountResolver, type AccountSettings } from './accounts.settings.js';
 
 @Module({
@@ -14,14 +14,14 @@ import { accountResolver, type AccountSettings } from './accounts.settings.js';
   providers: [
     {
       // Undefined if accounts are not in use.
-      provide: AccountQuestions,
+      provide: AccountLookups,
       inject: [Mailboxes, SETTINGS, LOGGER],
       useFactory: (mailboxes: Mailboxes, settings: AccountSettings, logger: Logger) => {
         const resolver = accountResolver(settings, logger);
-        return resolver && new AccountQuestions(resolver, mailboxes);
+        return resolver && new AccountLookups(resolver, mailboxes);
       },
     },
   ],
-  exports: [AccountQuestions],
+  exports: [AccountLookups],
 })
 export class AccountsModule {}

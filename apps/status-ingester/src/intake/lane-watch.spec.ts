@@ -295,7 +295,7 @@ describe('LaneWatch', () => {
   it('does not reconnect a lane if it is unknown whether the broker has the marker', async () => {
     for (const kind of ['aborted', 'late'] as const) expect(await isReconnected(() => ({ kind }))).toBe(false);
     expect(await isReconnected(() => ({ kind: 'unknown', details: '' }))).toBe(false);
-    expect(await isReconnected(() => ({ kind: 'refused', forGood: false, details: '' }))).toBe(false);
+    expect(await isReconnected(() => ({ kind: 'refused', permanent: false, details: '' }))).toBe(false);
   });
 
   it('does not reconnect a lane that has received something since, stores a batch, or has just connected', async () => {

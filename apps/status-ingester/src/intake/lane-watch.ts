@@ -109,7 +109,7 @@ export class LaneWatch {
       });
       const since = published.kind === 'acknowledged' ? performance.now() : begunAt;
       if (published.kind === 'no-subscribers') return { outcome: 'no-subscribers', since };
-      if (published.kind === 'refused' && published.forGood) {
+      if (published.kind === 'refused' && published.permanent) {
         logger.warn(
           { topic, details: published.details },
           'the broker does not let this process publish a marker: the lanes are not watched; allow the topic in its ACL',

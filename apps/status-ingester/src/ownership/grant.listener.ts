@@ -47,7 +47,7 @@ export class GrantListener implements OwnershipListener {
     else await lanes.drop(grant);
   }
 
-  lanesWanted(count: number): void {
+  laneCountChanged(count: number): void {
     this.dependencies.lanes.setLaneCount(count);
   }
 

@@ -32,7 +32,7 @@ function begin(reconfirmWindowMs = 0): void {
         reports++;
         return Promise.resolve(restart);
       },
-      acted: (one) => Promise.resolve(void acted.push(one)),
+      closeRestart: (one) => Promise.resolve(void acted.push(one)),
     },
     sweepEveryMs: 5000,
     reconfirmWindowMs,

@@ -29,7 +29,7 @@ const LATE_MS = 2000;
 
 export interface TriggerParts {
   maintenance: Pick<Maintenance, 'requestSweep' | 'planReconfirmation' | 'keepSchedule'>;
-  brokerRuns: Pick<BrokerRuns, 'report' | 'acted'>;
+  brokerRuns: Pick<BrokerRuns, 'report' | 'closeRestart'>;
   sweepEveryMs: number;
   /** 0 for none. */
   reconfirmWindowMs: number;
@@ -106,7 +106,7 @@ export class SweepTriggers {
     }
     requested.inc({ trigger: 'broker-restart' });
     await maintenance.requestSweep('broker-restart');
-    await brokerRuns.acted(restart);
+    await brokerRuns.closeRestart(restart);
     restarts.inc();
   }
 

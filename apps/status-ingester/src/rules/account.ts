@@ -1,5 +1,5 @@
 /** The account of a connection: asked for when its client comes online, and kept until the answer says otherwise. Pure. */
-import type { AccountQuestion, Connection } from '@app/registry';
+import type { AccountLookup, Connection } from '@app/registry';
 import type { Effect, Rules, Transition } from './effect.js';
 import { NOTHING_WAITS, statesConnection } from './waiting-events.js';
 
@@ -11,7 +11,7 @@ export function accountOf(
   before: Connection | undefined,
   clientId: string,
   { accountOf: known }: Rules,
-): { account: string | null; asked?: AccountQuestion | undefined; effects: Effect[] } {
+): { account: string | null; asked?: AccountLookup | undefined; effects: Effect[] } {
   const current = before?.account ?? null;
   const asked = before?.account_asked;
   const becomesKnown = (account: string | null): Effect[] =>

@@ -6,7 +6,7 @@
  * - After two seconds, or if there are too many, they are emitted without an account. A later answer then emits the state with
  *   the account, so that callers that are bound to the account see the connection.
  */
-import type { AccountQuestion, ChangeEvent, Connection, RegistryEvent } from '@app/registry';
+import type { AccountLookup, ChangeEvent, Connection, RegistryEvent } from '@app/registry';
 import type { Effect, EventEffect, Transition } from './effect.js';
 
 const WAIT_MS = 2000;
@@ -15,7 +15,7 @@ const MOST_EVENTS = 32;
 /** Most bytes of waiting events, of one client and of a shard. */
 const MOST_BYTES = { client: 1_048_576, shard: 16_777_216 } as const;
 
-export const NOTHING_WAITS: AccountQuestion = { waiting: [], bytes: 0, is_late: false };
+export const NOTHING_WAITS: AccountLookup = { waiting: [], bytes: 0, is_late: false };
 
 /**
  * Makes the events of a transition wait, or emits those that have waited.
@@ -54,13 +54,13 @@ export function emitWaiting(connection: Connection, at: number): Transition {
 }
 
 /** Whether one of the waiting events says in which state the connection is. */
-export function statesConnection({ waiting }: AccountQuestion): boolean {
+export function statesConnection({ waiting }: AccountLookup): boolean {
   return waiting.some((event) => isStateEvent({ kind: 'event', ...event }));
 }
 
 function postpone(
   connection: Connection,
-  asked: AccountQuestion,
+  asked: AccountLookup,
   { effects }: Transition,
   at: number,
   shardBytes: number,
@@ -83,19 +83,19 @@ function postpone(
 }
 
 /** Emits the waiting events without an account. */
-function withoutAccount(connection: Connection, asked: AccountQuestion): Transition {
+function withoutAccount(connection: Connection, asked: AccountLookup): Transition {
   return {
     connection: { ...connection, account_asked: { ...NOTHING_WAITS, is_late: true } },
     effects: [...eventsOf(asked, null), { kind: 'undo', todo: todoOf(connection) }],
   };
 }
 
-function eventsOf({ waiting }: AccountQuestion, account: string | null): Effect[] {
+function eventsOf({ waiting }: AccountLookup, account: string | null): Effect[] {
   return waiting.map(({ at, event }) => ({ kind: 'event', event, at, account }));
 }
 
 /** Whether the state has to be emitted with the account, because it was emitted without one. */
-function mustEmitState(asked: AccountQuestion, before: Connection, { account, coalesced }: Connection): boolean {
+function mustEmitState(asked: AccountLookup, before: Connection, { account, coalesced }: Connection): boolean {
   if (!asked.is_late || statesConnection(asked) || coalesced !== null) return false;
   return account !== null || before.account !== null;
 }

@@ -12,7 +12,7 @@ export class ByteRecount {
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
-    private readonly ownership: Pick<Ownership, 'held' | 'lost'>,
+    private readonly ownership: Pick<Ownership, 'grants' | 'lost'>,
     private readonly logger: Logger,
   ) {}
 
@@ -29,7 +29,7 @@ export class ByteRecount {
 
   /** One shard at a time: a recount blocks Redis for some milliseconds. */
   async recount(): Promise<void> {
-    for (const grant of this.ownership.held().filter(({ kind }) => kind === 'shard')) {
+    for (const grant of this.ownership.grants().filter(({ kind }) => kind === 'shard')) {
       try {
         const done = await recountBytes(this.redis, this.keys, grant);
         if (!done)

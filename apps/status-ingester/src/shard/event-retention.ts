@@ -23,7 +23,7 @@ export class EventRetention {
   private round: Promise<void> | undefined;
 
   constructor(
-    private readonly ownership: Pick<Ownership, 'held'>,
+    private readonly ownership: Pick<Ownership, 'grants'>,
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
     private readonly limits: (shard: number) => LogLimits,
@@ -43,7 +43,7 @@ export class EventRetention {
 
   /** Trims all owned shards once. A shard whose Redis does not answer is trimmed in the next round. */
   async trim(): Promise<void> {
-    const shards = this.ownership.held().flatMap(({ kind, index }) => (kind === 'shard' ? [index] : []));
+    const shards = this.ownership.grants().flatMap(({ kind, index }) => (kind === 'shard' ? [index] : []));
     const shortest = new Map<string, number>();
     await Promise.all(
       shards.map(async (shard) => {
@@ -59,13 +59,13 @@ export class EventRetention {
     for (const [stream, ms] of shortest) heldSeconds.set({ stream }, ms / 1000);
   }
 
-  private async trimShard(shard: number): Promise<[stream: string, heldMs: number][]> {
+  private async trimShard(shard: number): Promise<[stream: string, retainedMs: number][]> {
     const streams = logStreams(this.keys, shard);
     for (let scripts = 1; ; scripts++) {
-      const { removed, heldMs } = await trimLog(this.redis, this.keys, shard, streams, this.limits(shard), MOST);
+      const { removed, retainedMs } = await trimLog(this.redis, this.keys, shard, streams, this.limits(shard), MOST);
       if (removed >= MOST && scripts < MOST_SCRIPTS) continue;
       return streams.flatMap(({ name }, i): [string, number][] => {
-        const ms = heldMs[i];
+        const ms = retainedMs[i];
         return ms === undefined ? [] : [[name, ms]];
       });
     }

@@ -59,7 +59,7 @@ function outcomeOf(
       if (after === undefined) stored.delete(id);
       else stored.set(id, after);
     }
-    for (const todo of folded.undone) {
+    for (const todo of folded.withdrawn) {
       todos.delete(encodeToDo(todo));
       immediate.delete(encodeToDo(todo));
     }

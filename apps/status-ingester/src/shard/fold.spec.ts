@@ -22,9 +22,9 @@ describe('fold', () => {
       deadLetters: [],
       reasons: [],
       refused: [],
-      unkept: { events: 0, deadLetters: 0 },
+      dropped: { events: 0, deadLetters: 0 },
       todos: [],
-      undone: [],
+      withdrawn: [],
       cameOnline: [],
       immediate: [],
       verificationRequests: [],
@@ -80,9 +80,9 @@ describe('fold', () => {
 
   it('a connection that was forgotten is listed as removed', () => {
     const stored = storedAfter(handshake('a'), packet('a', OFFLINE));
-    const { connections, undone, replies } = foldAll([command('a', { do: 'forget' })], stored);
+    const { connections, withdrawn, replies } = foldAll([command('a', { do: 'forget' })], stored);
     expect(connections.get('a')).toEqual({ before: stored.get('a'), after: undefined });
-    expect(undone).toContainEqual({ do: 'forget', client_id: 'a' });
+    expect(withdrawn).toContainEqual({ do: 'forget', client_id: 'a' });
     expect(replies).toEqual([{ reply: { channel: 'gateway-1', id: `a ${T0}` }, outcome: { kind: 'done' } }]);
   });
 
@@ -119,7 +119,7 @@ describe('fold', () => {
       handshake('a', 'm-3', { at: T0 + 3 }),
       command('a', disconnect, T0 + 4),
     ];
-    const { todos, immediate, undone } = foldAll(messages, storedAfter(...first));
+    const { todos, immediate, withdrawn } = foldAll(messages, storedAfter(...first));
     const newest = [
       { answer: response('m-3'), due: T0 + 3 + TODO_GRACE_MS },
       { answer: { type: 'force-disconnect' }, due: T0 + 4 + TODO_GRACE_MS },
@@ -129,7 +129,7 @@ describe('fold', () => {
     const waited = foldAll(first).todos.map(({ todo }) => encodeToDo(todo));
     expect(waited).toHaveLength(2);
     // With the text with which they were written: otherwise they would not be removed.
-    expect(undone.map(encodeToDo)).toEqual(expect.arrayContaining(waited));
+    expect(withdrawn.map(encodeToDo)).toEqual(expect.arrayContaining(waited));
     const of = (all: typeof todos): unknown[] => all.map(({ todo }) => 'message_id' in todo && todo.message_id);
     expect(of(todos)).not.toEqual(of(foldAll(first).todos));
   });
@@ -137,18 +137,18 @@ describe('fold', () => {
   it('the answers to a client that is forgotten are undone', () => {
     const first = [handshake('a', 'm-1'), command('a', { do: 'force-disconnect', reconnect_after: 'PT0S' })];
     const before = storedAfter(...first, packet('a', OFFLINE));
-    const { undone } = foldAll([command('a', { do: 'forget' }, T0 + 1)], before);
-    for (const { todo } of foldAll(first).todos) expect(undone).toContainEqual(todo);
+    const { withdrawn } = foldAll([command('a', { do: 'forget' }, T0 + 1)], before);
+    for (const { todo } of foldAll(first).todos) expect(withdrawn).toContainEqual(todo);
   });
 
   it('the force-disconnect of a client that went and came back is undone, and is no longer recorded', () => {
     const first = [handshake('a', 'm-1'), command('a', { do: 'force-disconnect', reconnect_after: 'PT0S' })];
     const [, disconnect] = foldAll(first).todos;
     const stays = foldAll([handshake('a', 'm-2', { at: T0 + 1 })], storedAfter(...first));
-    expect(stays.undone).not.toContainEqual(disconnect?.todo);
+    expect(stays.withdrawn).not.toContainEqual(disconnect?.todo);
     const back = [packet('a', OFFLINE, { at: T0 + 1 }), handshake('a', 'm-2', { at: T0 + 2 })];
-    const { undone, connections } = foldAll(back, storedAfter(...first));
-    expect(undone).toContainEqual(disconnect?.todo);
+    const { withdrawn, connections } = foldAll(back, storedAfter(...first));
+    expect(withdrawn).toContainEqual(disconnect?.todo);
     expect(connections.get('a')?.after).not.toHaveProperty('force_disconnect');
   });
 
@@ -162,10 +162,10 @@ describe('fold', () => {
     const forget = { do: 'forget', client_id: 'a' };
     const stored = storedAfter(handshake('a'));
     const back = foldAll([packet('a', OFFLINE), handshake('a', 'm-2')], stored);
-    expect(back.undone).toContainEqual(forget);
+    expect(back.withdrawn).toContainEqual(forget);
     expect(back.todos.map(({ todo }) => todo.do)).not.toContain('forget');
     const gone = foldAll([handshake('b'), packet('b', OFFLINE, { at: T0 + 3 })]);
-    expect(gone.undone).toEqual([]);
+    expect(gone.withdrawn).toEqual([]);
     expect(gone.todos).toContainEqual({ todo: { do: 'forget', client_id: 'b' }, due: T0 + 3 + RETENTION });
   });
 
@@ -188,11 +188,11 @@ describe('fold', () => {
     const clear = (status_topic: string): ToDo => ({ do: 'clear-retained', client_id: 'a', status_topic });
     const moved = foldAll([there], stored);
     expect(moved.todos).toContainEqual({ todo: clear(IN), due: T0 + 5000 });
-    expect(moved.undone).toContainEqual(clear(STATUS));
+    expect(moved.withdrawn).toContainEqual(clear(STATUS));
     expect(moved.immediate.map(({ todo }) => todo)).not.toContainEqual(clear(IN));
     const returned = foldAll([there, back], stored);
     expect(returned.todos).toContainEqual({ todo: clear(STATUS), due: T0 + 5004 });
-    expect(returned.undone).toContainEqual(clear(IN));
+    expect(returned.withdrawn).toContainEqual(clear(IN));
   });
 
   it('a message that cannot be applied becomes a dead letter, and the other messages are applied', () => {

@@ -27,7 +27,7 @@ export interface Folded extends BatchChanges {
   /** Reasons of all dead letters, also of those that are only counted. */
   reasons: string[];
   /** How many refusal events and dead letters are only counted, because their client has reached its limit. */
-  unkept: { events: number; deadLetters: number };
+  dropped: { events: number; deadLetters: number };
   /** To-dos to run right after the commit. */
   immediate: DueToDo[];
   verificationRequests: VerificationRequest[];
@@ -53,10 +53,10 @@ export function fold(
   const connections = new Map<string, ConnectionChange>();
   const events: DatedEvent[] = [];
   const deadLetters: (DeadLetter & { at: number })[] = [];
-  const todos = new Map<string, DueToDo | { undone: ToDo }>();
+  const todos = new Map<string, DueToDo | { withdrawn: ToDo }>();
   const refused = new Map<string, Refused>();
   const reasons: string[] = [];
-  const unkept = { events: 0, deadLetters: 0 };
+  const dropped = { events: 0, deadLetters: 0 };
   const cameOnline = new Map<string, number>();
   const accountsKnown = new Map<string, number>();
   let waitingBytes = waitingBefore;
@@ -82,7 +82,7 @@ export function fold(
   };
   const undo = (todo: ToDo): void => {
     const text = encodeToDo(todo);
-    todos.set(text, { undone: todo });
+    todos.set(text, { withdrawn: todo });
     immediate.delete(text);
   };
 
@@ -111,7 +111,7 @@ export function fold(
     for (const effect of effects) {
       switch (effect.kind) {
         case 'event':
-          if (effect.event.type === 'connection.refused' && !limits.takeEvent(clientId, at)) unkept.events++;
+          if (effect.event.type === 'connection.refused' && !limits.takeEvent(clientId, at)) dropped.events++;
           else {
             const account = effect.account === undefined ? ((connection ?? current)?.account ?? null) : effect.account;
             events.push({ ...effect.event, at: effect.at ?? at, account });
@@ -120,7 +120,7 @@ export function fold(
         case 'dead-letter':
           reasons.push(effect.reason);
           if (limits.takeDeadLetter(clientId, at)) deadLetters.push({ ...effect.letter, at });
-          else unkept.deadLetters++;
+          else dropped.deadLetters++;
           break;
         case 'refuse': {
           const { inResponseTo, details } = effect;
@@ -182,10 +182,10 @@ export function fold(
     events,
     deadLetters,
     reasons,
-    unkept,
+    dropped,
     refused: [...refused.values()],
     todos: decided.filter((one) => 'todo' in one),
-    undone: decided.filter((one) => 'undone' in one).map((one) => one.undone),
+    withdrawn: decided.filter((one) => 'withdrawn' in one).map((one) => one.withdrawn),
     cameOnline: Array.from(cameOnline, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),
     accountsKnown: Array.from(accountsKnown, ([clientId, known]) => ({ clientId, at: known })),
     waitingBytes: waitingBytes === waitingBefore ? undefined : waitingBytes,

@@ -33,7 +33,7 @@ beforeEach(async () => {
 afterEach(() => housekeeping.stop());
 
 function start(work: Pick<DueTodos, 'claim' | 'deadLetter'> = due): void {
-  const ownership = { held: () => [FIRST, LANE, SECOND], lost: (grant: Grant) => void lost.push(grant) };
+  const ownership = { grants: () => [FIRST, LANE, SECOND], lost: (grant: Grant) => void lost.push(grant) };
   const todos = {
     resume: ({ index }: Grant, due: readonly DueToDo[]) =>
       void resumed.push(...due.map(({ todo }): [number, ToDo] => [index, todo])),

@@ -26,7 +26,7 @@ export class Housekeeping {
   private readonly rounds = new Map<number, Promise<void>>();
 
   constructor(
-    private readonly ownership: Pick<Ownership, 'held' | 'lost'>,
+    private readonly ownership: Pick<Ownership, 'grants' | 'lost'>,
     private readonly due: Pick<DueTodos, 'claim' | 'deadLetter'>,
     private readonly todos: Pick<ToDoRunner, 'resume'>,
     private readonly logger: Logger,
@@ -42,7 +42,7 @@ export class Housekeeping {
   }
 
   private tick(): void {
-    for (const grant of this.ownership.held()) {
+    for (const grant of this.ownership.grants()) {
       // Skips the shard while its last round still runs, as it does while Redis is away.
       if (grant.kind !== 'shard' || this.rounds.has(grant.index)) continue;
       this.rounds.set(

@@ -8,7 +8,7 @@ it('the mailbox gauges have no samples while Redis is away, and have them again 
   const server = await startRedis();
   const redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
   await redis.ping();
-  exposeMailboxes(redis, new ShardingKeys('cc'), { held: () => [] });
+  exposeMailboxes(redis, new ShardingKeys('cc'), { grants: () => [] });
   const samples = async (): Promise<string[]> =>
     (await register.metrics()).split('\n').filter((line) => line.startsWith('cloud_connector_mailbox_'));
   const known = ['cloud_connector_mailbox_depth 0', 'cloud_connector_mailbox_oldest_age_seconds 0'];

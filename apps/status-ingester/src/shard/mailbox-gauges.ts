@@ -1,14 +1,14 @@
 /** Gauges of what waits in the mailboxes of the owned shards. They are read from Redis when metrics are scraped. */
 import type { Gauge } from 'prom-client';
-import { gauge, redisTrouble, type Redis } from '@app/platform';
+import { gauge, redisOutage, type Redis } from '@app/platform';
 import { readMailboxes, type Ownership, type ShardingKeys } from '@app/sharding';
 
-export function exposeMailboxes(redis: Redis, keys: ShardingKeys, ownership: Pick<Ownership, 'held'>): void {
+export function exposeMailboxes(redis: Redis, keys: ShardingKeys, ownership: Pick<Ownership, 'grants'>): void {
   let reading: ReturnType<typeof read> | undefined;
   const read = async (): Promise<{ depth: number; oldestMs: number } | undefined> => {
     // While Redis is away, a scrape must still return the other metrics.
-    if ((await redisTrouble(redis)) !== undefined) return undefined;
-    const shards = ownership.held().flatMap(({ kind, index }) => (kind === 'shard' ? [index] : []));
+    if ((await redisOutage(redis)) !== undefined) return undefined;
+    const shards = ownership.grants().flatMap(({ kind, index }) => (kind === 'shard' ? [index] : []));
     const mailboxes = await readMailboxes(redis, keys, shards);
     return {
       depth: mailboxes.reduce((sum, { depth }) => sum + depth, 0),

@@ -5,7 +5,7 @@
 import { counter } from '@app/platform';
 import { LRUCache } from 'lru-cache';
 
-export const unkept = counter(
+export const droppedRefusals = counter(
   'refusals_unkept',
   'Refusal events and dead letters that are only counted: their client has reached its limit.',
   { what: ['event', 'dead-letter'] },

@@ -211,7 +211,7 @@ describe.each(['.', '..', 'summary'])('a client with the reserved id "%s"', (id)
     const stored = hostConnection(id, { facts: { machine_id: 'm' }, status_topic: IN_TOPIC });
     const writes = connectionWrites(keys, 0, {
       connections: new Map([[id, { before: undefined, after: stored }]]),
-      ...{ events: [], deadLetters: [], todos: [], refused: [], undone: [], cameOnline: [], swept: [] },
+      ...{ events: [], deadLetters: [], todos: [], refused: [], withdrawn: [], cameOnline: [], swept: [] },
     });
     await parts.commits.commit(SHARD, '0-0', '0-0', writes);
     expect(await online()).toEqual([id]);

@@ -35,7 +35,7 @@ import type { Rules } from '../rules/effect.js';
 import { deadLettered, isFaultOfContent, messageOf, poisonOf, verifyToDos, type Poison } from './dead-letters.js';
 import { fold, type Folded } from './fold.js';
 import type { Verifications } from './ports.js';
-import { RefusalLimits, unkept } from './refusal-limits.js';
+import { RefusalLimits, droppedRefusals } from './refusal-limits.js';
 import { ShardMemory } from './shard-memory.js';
 import type { ToDoRunner } from './todo-runner.js';
 
@@ -211,7 +211,7 @@ export class ShardActor implements ShardHandler {
     this.log(grant, folded);
     const waking = folded.cameOnline.filter((_, i) => outcome.guarded[i]);
     const wakes = waking.slice(0, 1).map(({ due }): DueToDo => ({ todo: { do: 'wake' }, due }));
-    this.todos.withdraw(grant, folded.undone);
+    this.todos.withdraw(grant, folded.withdrawn);
     this.todos.begin(grant, [...folded.immediate, ...wakes]);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
     return entries.length;
@@ -264,7 +264,7 @@ export class ShardActor implements ShardHandler {
 
   private count(
     entries: number,
-    { events, verificationRequests, reasons, unkept: { events: unkeptEvents, deadLetters } }: Folded,
+    { events, verificationRequests, reasons, dropped: { events: unkeptEvents, deadLetters } }: Folded,
     poison: number,
   ): void {
     applied.inc(entries);
@@ -272,8 +272,8 @@ export class ShardActor implements ShardHandler {
     for (const { reason } of verificationRequests) if (reason !== 'again') requestedVerifications.inc({ reason });
     for (const reason of reasons) deadLettered.inc({ reason });
     if (poison > 0) deadLettered.inc({ reason: 'internal-error' }, poison);
-    if (unkeptEvents > 0) unkept.inc({ what: 'event' }, unkeptEvents);
-    if (deadLetters > 0) unkept.inc({ what: 'dead-letter' }, deadLetters);
+    if (unkeptEvents > 0) droppedRefusals.inc({ what: 'event' }, unkeptEvents);
+    if (deadLetters > 0) droppedRefusals.inc({ what: 'dead-letter' }, deadLetters);
   }
 
   private log(grant: Grant, { events, deadLetters }: Folded): void {

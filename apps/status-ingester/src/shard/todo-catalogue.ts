@@ -20,7 +20,7 @@ import {
 } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
 import type { Accounts, Verifications } from './ports.js';
-import { RefusalLimits, unkept } from './refusal-limits.js';
+import { RefusalLimits, droppedRefusals } from './refusal-limits.js';
 
 const CLIENT_ERROR_OUTCOMES = valuesOf<ClientErrorOutcome>({
   failed: true,
@@ -131,7 +131,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
         const outcome = await outboxes.failByClient(client_id, message_id, details, mayEmit);
         const unmatched = outcome === 'unknown' || outcome === 'foreign';
         if (mayEmit && !unmatched) limits.returnEvent(client_id);
-        if (!mayEmit && unmatched) unkept.inc({ what: 'event' });
+        if (!mayEmit && unmatched) droppedRefusals.inc({ what: 'event' });
         clientErrors.inc({ outcome });
         if (mayEmit || !unmatched)
           logger.info(
@@ -152,7 +152,7 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
         const writeBy = performance.now() + CLEAR_WITHIN_MS;
         const outcome = await publisher.publish(topic, '', { retain: true, writeBy, ...publishLimits(run) });
         const isDone = outcome.kind === 'acknowledged' || outcome.kind === 'no-subscribers';
-        return isDone || (outcome.kind === 'refused' && outcome.forGood) ? 'done' : 'later';
+        return isDone || (outcome.kind === 'refused' && outcome.permanent) ? 'done' : 'later';
       },
     },
     // The result removes it when it is applied.
@@ -218,5 +218,5 @@ function publishLimits({ signal, stopping }: ToDoRun): Pick<PublishOptions, 'sig
 
 /** Whether the publish was given up, or the broker may accept it another time. */
 function mayTryAgain(outcome: PublishOutcome): boolean {
-  return outcome.kind === 'aborted' || (outcome.kind === 'refused' && !outcome.forGood);
+  return outcome.kind === 'aborted' || (outcome.kind === 'refused' && !outcome.permanent);
 }

@@ -100,9 +100,9 @@ class World {
     const change = folded.connections.get(CLIENT);
     if (change !== undefined) this.connection = change.after;
     for (const [id, entry] of folded.lastLive) this.marks.note(id, entry);
-    if (folded.undone.some((todo) => todo.do === 'verify')) this.needsVerification = false;
+    if (folded.withdrawn.some((todo) => todo.do === 'verify')) this.needsVerification = false;
     if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.needsVerification = true;
-    if (folded.undone.some((todo) => todo.do === 'confirm')) this.unconfirmed = false;
+    if (folded.withdrawn.some((todo) => todo.do === 'confirm')) this.unconfirmed = false;
     if (folded.todos.some(({ todo }) => todo.do === 'confirm')) this.unconfirmed = true;
     this.folds.push(folded);
     return folded;
@@ -202,7 +202,7 @@ describe('a verification', () => {
     world.arrive(WILL, 0);
     expect(world.finish()).toMatchObject({
       verificationResults: [{ outcome: 'superseded-by-live' }],
-      undone: [],
+      withdrawn: [],
       events: [],
     });
     expect(world.connection?.state).toBe('offline');
@@ -252,7 +252,7 @@ describe('a verification', () => {
       id: '1-9',
     };
     const folded = fold([stale], new Map([[CLIENT, world.connection]]), RULES, () => 'minted', new Map());
-    expect(folded).toMatchObject({ verificationResults: [{ outcome: 'stale-attempt' }], undone: [] });
+    expect(folded).toMatchObject({ verificationResults: [{ outcome: 'stale-attempt' }], withdrawn: [] });
     expect(folded.connections.size).toBe(0);
   });
 

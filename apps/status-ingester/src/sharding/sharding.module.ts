@@ -10,7 +10,7 @@ import {
   LOGGER,
   MemoryWatch,
   REDIS,
-  REDIS_ANSWER_MS,
+  REDIS_REPLY_MS,
   RedisRestartDetector,
   SETTINGS,
   type Logger,
@@ -87,7 +87,7 @@ function leasedOwnership(
   { LEASE_TIME, INTAKE_LANES, SHARD_COUNT: shardCount }: ShardingSettings,
   logger: Logger,
 ): LeasedOwnership {
-  const timing = new LeaseTiming(LEASE_TIME, REDIS_ANSWER_MS);
+  const timing = new LeaseTiming(LEASE_TIME, REDIS_REPLY_MS);
   const redisRestarts = new RedisRestartDetector(redis);
   const keySpace = new KeySpaceWatch(redis, keys);
   return new LeasedOwnership({

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-import { nodeTrouble } from './node-version.js';
+import { nodeVersionError } from './node-version.js';
 import { run } from './run.js';
 
-const trouble = nodeTrouble();
+const trouble = nodeVersionError();
 if (trouble !== undefined) {
   console.error(trouble);
   process.exit(1);

@@ -53,7 +53,7 @@ class Registry {
       deadLetters: [],
       todos: [],
       refused: [],
-      undone: [],
+      withdrawn: [],
       cameOnline: [],
       swept: [],
     });

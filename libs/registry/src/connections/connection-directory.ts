@@ -15,7 +15,7 @@ export interface ConnectionFilter {
   /** Exact values; all must match. */
   facts?: Partial<Record<SearchableFact, string>>;
   /** Only connections of this account. */
-  within?: string;
+  account?: string;
 }
 
 /** The last connection of a page. Pages follow the order (shard, client id), which additions and removals do not change. */
@@ -199,7 +199,7 @@ export class ConnectionDirectory {
       const from = after === '' ? `[${term}` : `(${term}${after}`;
       const to = `(${term.slice(0, -1)};`;
       const members = await this.redis.zrange(
-        this.keys.facts(shard, filter.within),
+        this.keys.facts(shard, filter.account),
         from,
         to,
         'BYLEX',
@@ -211,7 +211,7 @@ export class ConnectionDirectory {
     }
     const sets = CONNECTION_STATES.filter((state) => (filter.state ?? state) === state).flatMap((state) =>
       CONNECTION_TYPES.filter((type) => (filter.type ?? type) === type).map((type) =>
-        this.keys.index(shard, state, type, filter.within),
+        this.keys.index(shard, state, type, filter.account),
       ),
     );
     const from = after === '' ? '-' : `(${after}`;
@@ -237,7 +237,7 @@ function inByteOrder(ids: string[]): string[] {
 }
 
 function matches(connection: Connection, filter: ConnectionFilter): boolean {
-  if (filter.within !== undefined && connection.account !== filter.within) return false;
+  if (filter.account !== undefined && connection.account !== filter.account) return false;
   if (filter.state !== undefined && connection.state !== filter.state) return false;
   if (filter.type !== undefined && connection.type !== filter.type) return false;
   return Object.entries(filter.facts ?? {}).every(([fact, value]) =>

@@ -34,7 +34,7 @@ function writesOf(changes: Partial<BatchChanges>): ShardWrite[] {
     deadLetters: [],
     todos: [],
     refused: [],
-    undone: [],
+    withdrawn: [],
     cameOnline: [],
     swept: [],
     ...changes,
@@ -227,9 +227,9 @@ describe('the commit of a batch', () => {
   it('keeps a to-do that the batch removes and writes again', async () => {
     const todo: ToDo = { do: 'forget', client_id: 'a' };
     await commit({ todos: [{ todo, due: 10 }] });
-    await commit({ undone: [todo], todos: [{ todo, due: 20 }] });
+    await commit({ withdrawn: [todo], todos: [{ todo, due: 20 }] });
     expect(await redis.zscore(keys.todo(0), encodeToDo(todo))).toBe('20');
-    await commit({ undone: [todo] });
+    await commit({ withdrawn: [todo] });
     expect(await redis.zcard(keys.todo(0))).toBe(0);
   });
 

@@ -27,7 +27,7 @@ export interface BatchChanges {
   /** Refused handshakes that need an answer; `todos` has a to-do for each of them. */
   refused: readonly Refused[];
   /** To-dos that the batch has made obsolete. */
-  undone: readonly ToDo[];
+  withdrawn: readonly ToDo[];
   /** Clients that came online; a dispatcher is woken for those with an outbox. Their guarded writes precede all others. */
   cameOnline: readonly { clientId: string; due: number }[];
   /** Clients whose account has become known. A to-do fails the messages that were accepted for another account. */
@@ -169,7 +169,7 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   const accountsKnown = changes.accountsKnown ?? [];
   for (const { clientId } of accountsKnown) batch.argsOf('SREM', keys.accountsAsked(shard)).push(clientId);
   if (changes.waitingBytes !== undefined) batch.argsOf('SET', keys.waitingBytes(shard)).push(changes.waitingBytes);
-  for (const todo of changes.undone) batch.argsOf('ZREM', keys.todo(shard)).push(encodeToDo(todo));
+  for (const todo of changes.withdrawn) batch.argsOf('ZREM', keys.todo(shard)).push(encodeToDo(todo));
   for (const { todo, due } of changes.todos) batch.argsOf('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
 
   const writes: ShardWrite[] = [...batch.writes()];

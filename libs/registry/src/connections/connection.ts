@@ -40,7 +40,7 @@ export interface Connection {
   /** The last force-disconnect, until the client has reconnected: a newer one replaces it if it is not sent yet. */
   force_disconnect?: ForceDisconnected;
   /** Present while the account is being requested; `account` then has the last known account. */
-  account_asked?: AccountQuestion;
+  account_asked?: AccountLookup;
 }
 
 export interface ForceDisconnected {
@@ -49,7 +49,7 @@ export interface ForceDisconnected {
 }
 
 /** A pending request for the account of a client. */
-export interface AccountQuestion {
+export interface AccountLookup {
   /** Events of the connection that wait for the account, oldest first; `at` in epoch milliseconds. */
   waiting: readonly { at: number; event: RegistryEvent }[];
   /** Bytes of the waiting events. */

@@ -150,7 +150,7 @@ describe('a restart of the broker', () => {
     expect(restart).toMatchObject({ run: (await stored()).run });
     expect(Math.abs(restart.since - (Date.now() - 15_000))).toBeLessThan(2000);
     expect(await report(other, 15, 'new')).toBeUndefined();
-    await one.acted(restart);
+    await one.closeRestart(restart);
     for (const from of [one, other]) expect(await report(from, 25)).toBeUndefined();
   });
 
@@ -183,7 +183,7 @@ describe('a restart of the broker', () => {
     await report(one, 1000, 'unknown');
     await report(other, 1000, 'unknown');
     const restart = await restartFrom(one, 15, 'new');
-    await one.acted(restart);
+    await one.closeRestart(restart);
     await advanceRedisClock(HOUR_MS);
     expect(await report(other, 25, 'new')).toBeUndefined();
   });
@@ -207,7 +207,7 @@ describe('a restart of the broker', () => {
     expect(await report(one, 15, 'new')).toBeDefined();
     expect(await report(other, 15, 'new')).toBeUndefined();
     const again = await restartFrom(other, 25);
-    await other.acted(again);
+    await other.closeRestart(again);
     expect(await report(one, 35)).toBeUndefined();
   });
 

@@ -70,7 +70,7 @@ export class BrokerRuns {
   ) {}
 
   /**
-   * @returns a restart if one is open: the caller acts on it and then calls `acted`
+   * @returns a restart if one is open: the caller acts on it and then calls `closeRestart`
    * @throws the error of Redis or of the connection
    */
   async report({ seconds, at, run }: UptimeReport): Promise<BrokerRestart | undefined> {
@@ -106,7 +106,7 @@ export class BrokerRuns {
     return since === '' ? undefined : { run: found, since: Number(since) };
   }
 
-  async acted({ run }: BrokerRestart): Promise<void> {
+  async closeRestart({ run }: BrokerRestart): Promise<void> {
     await closeRestart.run(this.redis, { broker: this.keys.broker }, { run });
   }
 }

@@ -1,13 +1,13 @@
 import { connectRedis } from '@app/platform';
 import { freePort } from '../../../../scripts/stack.mjs';
 import { quiet } from '../../../../test/support/servers.js';
-import { EventBell } from './event-bell.js';
+import { EventNotifier } from './event-notifier.js';
 import { RegistryKeys } from '../keys.js';
 
 it('the event bell ends a wait at once while Redis is away', async () => {
   const url = `redis://127.0.0.1:${await freePort()}`;
   const redis = connectRedis(url, { name: 'bell', whenAway: 'wait' }, quiet);
-  const bell = new EventBell(redis, new RegistryKeys('bell'));
+  const bell = new EventNotifier(redis, new RegistryKeys('bell'));
   await new Promise((resolve) => redis.once('reconnecting', resolve));
   const waiting = bell.wait([{ after: ['0-0', '0-0'], sure: ['0-0', '0-0'], seenMs: 0 }]);
   bell.stop();

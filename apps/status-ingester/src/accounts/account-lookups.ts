@@ -10,7 +10,7 @@ import type { AccountResolver } from './account-resolver.js';
 /** Most questions at a time; the to-dos of the others come up again. */
 const MOST_QUESTIONS = 1000;
 
-export class AccountQuestions {
+export class AccountLookups {
   private readonly questions = new Map<string, Promise<void>>();
 
   constructor(

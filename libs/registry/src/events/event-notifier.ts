@@ -8,7 +8,7 @@ import type { RegistryKeys } from '../keys.js';
 const ONE = { count: 1, recordRead: () => 0 };
 const STREAMS = EVENT_STREAM_NAMES.length;
 
-export class EventBell {
+export class EventNotifier {
   private readonly reader: StreamReader<StreamEntry>;
   private interrupt: (() => void) | undefined;
 
