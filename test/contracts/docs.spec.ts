@@ -187,6 +187,16 @@ test.each(MARKDOWN)('links of %s lead somewhere', (path) => {
   expect(broken).toEqual([]);
 });
 
+/** Decisions and changes name the files of their day. */
+const OF_TODAY = MARKDOWN.filter((path) => !path.startsWith('docs/adr/') && path !== 'CHANGELOG.md');
+const SOURCES = files('.', '.ts', '.mjs', '.lua');
+
+test.each(OF_TODAY)('source files that %s names exist, by their path or the end of it', (path) => {
+  const named = Array.from(read(path).matchAll(/`([\w./-]+\.(?:ts|mjs|lua))`/g), ([, file = '']) => file);
+  const missing = named.filter((file) => !SOURCES.some((source) => `/${source}`.endsWith(`/${file}`)));
+  expect(missing).toEqual([]);
+});
+
 test.each(MARKDOWN)('npm scripts that %s names exist', (path) => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const named = Array.from(
