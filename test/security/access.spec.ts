@@ -273,7 +273,7 @@ describe('the key file', () => {
     ],
     ['is empty', ''],
   ])('changes nothing if it %s, and the gateway logs it', async (_, text) => {
-    const refusals = (): number => readLog().split('API_KEYS_FILE cannot be used').length;
+    const refusals = (): number => readLog().split('API_KEYS_FILE is invalid').length;
     const before = refusals();
     ring.write(text);
     await waitUntil(() => {
