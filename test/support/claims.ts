@@ -1,11 +1,11 @@
 /**
- * What a claim of a message promises, whatever the speed of the machine: one publish at most. A claim that comes late is
- * given up and made again, and one whose dispatcher has died or was too slow is taken over.
+ * Checks that each claim of a message leads to at most one publish, on a machine of any speed: a claim that arrives late is
+ * given up and repeated, and the claim of a dispatcher that died or is too slow is taken over.
  */
 import type { Redis } from '@app/platform';
 import type { RegistryKeys } from '@app/registry';
 
-/** Statuses of a message that is sent. */
+/** The statuses of a message that was sent with its first claim. */
 export const SENT = ['queued', 'in_flight', 'sent'] as const;
 
 /** Ids of messages of one shard that were received more often than they were claimed. */
@@ -22,7 +22,7 @@ export async function publishedWithoutClaim(
   return repeated.flatMap(([id, count], i) => (count > Number(claims[i] ?? 0) ? [id] : []));
 }
 
-/** Statuses of a message without the claims that were given up. */
+/** The statuses of a message except those of claims that were given up. */
 export function withoutGivenUpClaims(statuses: readonly unknown[]): unknown[] {
   return statuses.filter((status, i) => {
     const [before, after] = [statuses[i - 1], statuses[i + 1]];

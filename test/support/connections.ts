@@ -1,5 +1,5 @@
 /** Connections as the registry stores them, for specs that write or return some. */
-import type { Connection } from '@app/registry';
+import type { BatchChanges, Connection } from '@app/registry';
 
 /** A host that is online since its first handshake. */
 export function hostConnection(clientId: string, more: Partial<Connection> = {}): Connection {
@@ -25,5 +25,20 @@ export function hostConnection(clientId: string, more: Partial<Connection> = {})
     account: null,
     lane: 0,
     ...more,
+  };
+}
+
+/** The changes of a batch; those that are not named are empty. */
+export function batchOf(changes: Partial<BatchChanges>): BatchChanges {
+  return {
+    connections: new Map(),
+    events: [],
+    deadLetters: [],
+    todos: [],
+    refused: [],
+    withdrawn: [],
+    cameOnline: [],
+    swept: [],
+    ...changes,
   };
 }

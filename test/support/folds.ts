@@ -1,12 +1,11 @@
-/** What the specs of the status ingester's `fold` are written with: messages of clients, and batches of them. */
+/** Messages of clients, and batches of them, for the specs of the status ingester's `fold`. */
 import type { Command, Connection, MailboxMessage, Packet } from '@app/registry';
 import type { Rules } from '../../apps/status-ingester/src/rules/effect.js';
 import { fold, type Folded } from '../../apps/status-ingester/src/shard/fold.js';
+import { IN, RETENTION, STATUS, T0, packet as packetOf } from './transitions.js';
 
-export const IN = 'redhat/insights/in/{clientId}';
-export const STATUS = 'redhat/insights/status/{clientId}';
-export const T0 = Date.parse('2024-05-06T07:00:00Z');
-export const RETENTION = 90 * 86_400_000;
+export { IN, RETENTION, STATUS, T0 };
+
 export const RULES: Rules = {
   statusTopics: [IN, STATUS],
   inTopic: IN,
@@ -20,31 +19,28 @@ export const RULES: Rules = {
 export const ENVELOPE = { message_id: 'm-1', version: 1, sent: '2020-12-04T17:22:24+00:00' };
 export const OFFLINE = { ...ENVELOPE, type: 'offline' };
 
-export function packet(clientId: string, body: unknown, given: Partial<Packet & { at: number }> = {}): MailboxMessage {
-  return {
-    kind: 'packet',
-    clientId,
-    lane: 0,
-    topic: IN,
-    retain: true,
-    dup: false,
-    body: typeof body === 'string' ? body : JSON.stringify(body),
-    at: T0,
-    id: '1-1',
-    ...given,
-  };
+export function packet(
+  clientId: string,
+  body: unknown,
+  overrides: Partial<Packet & { at: number }> = {},
+): MailboxMessage {
+  return packetOf(body, { clientId, ...overrides });
 }
 
-export function handshake(clientId: string, id = 'm-1', given: Partial<Packet & { at: number }> = {}): MailboxMessage {
+export function handshake(
+  clientId: string,
+  id = 'm-1',
+  overrides: Partial<Packet & { at: number }> = {},
+): MailboxMessage {
   const payload = { canonical_facts: { fqdn: `${clientId} ${id}` } };
-  return packet(clientId, { ...ENVELOPE, type: 'host-handshake', message_id: id, payload }, given);
+  return packet(clientId, { ...ENVELOPE, type: 'host-handshake', message_id: id, payload }, overrides);
 }
 
-export function command(clientId: string, given: Command, at = T0): MailboxMessage {
+export function command(clientId: string, wanted: Command, at = T0): MailboxMessage {
   return {
     kind: 'command',
     clientId,
-    command: given,
+    command: wanted,
     reply: { channel: 'gateway-1', id: `${clientId} ${at}` },
     at,
     id: '1-1',
@@ -55,7 +51,7 @@ export function response(id: string): object {
   return { type: 'handshake-response', in_response_to: id };
 }
 
-/** A packet that no transition survives. */
+/** A packet whose transition throws. */
 export function faulty(clientId: string, body: string): MailboxMessage {
   return Object.defineProperty(packet(clientId, body), 'retain', {
     get: () => {
@@ -64,10 +60,10 @@ export function faulty(clientId: string, body: string): MailboxMessage {
   });
 }
 
-/** Ids that count how many were minted before. */
+/** Returns numbered ids. */
 export function counter(): () => string {
-  let minted = 0;
-  return () => `id-${++minted}`;
+  let last = 0;
+  return () => `id-${++last}`;
 }
 
 export function foldAll(

@@ -1,4 +1,4 @@
-/** What acts for a shard in an ingester, wired as `shard.module.ts` does it, for specs that drive it by hand. */
+/** The classes that act for a shard, wired as in `shard.module.ts`, for specs that drive them by hand. */
 import { TopicTemplate } from '@app/protocol';
 import { Publisher, RetainedReader } from '@app/broker';
 import type { Logger, Redis } from '@app/platform';
@@ -27,9 +27,9 @@ export interface ShardPartsOptions {
   brokerUrl: string;
   shardCount: number;
   rules: Rules;
-  /** Undefined if accounts are not in use. */
+  /** Absent if accounts are not in use. */
   accounts?: ToDoDependencies['accounts'];
-  /** Of the actor. */
+  /** Logger of the shard actor. */
   logger?: Logger;
 }
 

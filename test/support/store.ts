@@ -1,4 +1,4 @@
-/** The Redis of a whole system, in the topology that the Jest project names: the suites are the same for each. */
+/** The Redis of suites that start apps, in the topology that the Jest project sets: a single Redis or a cluster. */
 import { connectRedis, mastersOf, type Redis } from '@app/platform';
 import { startRedisCluster } from '../../scripts/redis-topologies.mjs';
 import { startRedis } from '../../scripts/stack.mjs';
@@ -11,10 +11,10 @@ declare global {
 
 export interface Store {
   readonly url: string;
-  /** Of each master. */
+  /** The port of each master. */
   readonly ports: readonly number[];
   stop(): Promise<void>;
-  /** Starts it again after a stop, with what it has stored. */
+  /** Starts Redis again after a stop, with its stored data. */
   again(): Promise<void>;
 }
 
@@ -23,7 +23,7 @@ interface Started {
   stop(): Promise<unknown>;
 }
 
-/** `persist`: keeps what it stores on disk. */
+/** @param options `persist`: whether Redis stores its data on disk */
 export async function startStore(dir: string, { persist = true } = {}): Promise<Store> {
   if (globalThis.REDIS_TOPOLOGY === 'cluster') {
     const { ports, ...first } = await startRedisCluster({ dir, persist });
@@ -48,7 +48,7 @@ function storeOf(first: Started, ports: readonly number[], start: () => Promise<
   };
 }
 
-/** Uses a store directly, whatever its topology. */
+/** Runs commands on a store of any topology. */
 export async function onStore<T>(store: Store, act: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = connectRedis(store.url, { name: 'test', whenAway: 'wait' }, quiet);
   try {
@@ -59,7 +59,7 @@ export async function onStore<T>(store: Store, act: (redis: Redis) => Promise<T>
   }
 }
 
-/** Uses a store directly, on each of its masters. */
+/** Runs commands on each master of a store. */
 export async function onEachMaster(store: Store, act: (master: Redis) => Promise<unknown>): Promise<void> {
   await onStore(store, (redis) => Promise.all(mastersOf(redis).map(act)));
 }

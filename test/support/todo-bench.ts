@@ -18,6 +18,7 @@ import {
   type ToDo,
 } from '@app/registry';
 import { FencedCommit, Mailboxes, type Grant } from '@app/sharding';
+import { batchOf } from './connections.js';
 import { withRedis } from './redis.js';
 import { eventually, quiet, startMosquitto, type Server } from './servers.js';
 import { Verifier } from '../../apps/status-ingester/src/reconciliation/verifier.js';
@@ -40,7 +41,7 @@ export const ERROR = {
   details: 'no disk',
 } satisfies ToDo;
 
-/** A shard with its to-dos, a broker with a subscriber, and the real parts between them. */
+/** A shard with its to-dos, a broker with a subscriber, and the real code between them. */
 export class ToDoBench {
   redis!: Redis;
   broker!: Server;
@@ -55,7 +56,7 @@ export class ToDoBench {
   kinds!: ToDoKinds;
   private keySpaces = 0;
 
-  /** Registers the hooks of a spec. */
+  /** Registers the hooks of the spec file. */
   constructor() {
     withRedis((connection) => (this.redis = connection));
 
@@ -69,12 +70,12 @@ export class ToDoBench {
     afterEach(() => this.stop());
   }
 
-  /** Has the parts work with another broker. */
+  /** Connects to another broker. */
   async moveTo(url: string): Promise<void> {
     await this.publisher.close();
     await this.wakeUps.close();
     await this.verifier.stop();
-    this.effects = this.assemble(url);
+    this.effects = this.wire(url);
   }
 
   private async start(): Promise<void> {
@@ -87,7 +88,7 @@ export class ToDoBench {
       this.received.push({ topic, text: payload.toString(), packet }),
     );
     await this.subscriber.subscribeAsync(['out/+', 'old/+/status'], { qos: 1 });
-    this.effects = this.assemble(this.broker.url);
+    this.effects = this.wire(this.broker.url);
   }
 
   private async stop(): Promise<void> {
@@ -96,8 +97,8 @@ export class ToDoBench {
     await Promise.all([this.publisher.close(), this.wakeUps.close(), this.subscriber.endAsync(true)]);
   }
 
-  /** The real parts, as the ingester wires them. */
-  private assemble(url: string): ToDoRunner {
+  /** Wires the classes in the same way as the ingester does. */
+  private wire(url: string): ToDoRunner {
     this.due = new DueTodos(this.redis, this.keys);
     this.publisher = new Publisher({ url }, `effects-${this.keySpaces}`, quiet);
     this.wakeUps = new WakeUps(this.redis, this.keys);
@@ -132,16 +133,15 @@ export class ToDoBench {
     await this.redis.zadd(this.keys.todo(SHARD.index), ...todos.flatMap((todo) => [1, encodeToDo(todo)]));
   }
 
-  /** As the commit of a refused handshake does. */
+  /** Stores a refusal as the commit of a refused handshake does. */
   async refuse(inResponseTo: string | null, details = 'why'): Promise<void> {
     const refused: Refused = { clientId: CLIENT, inResponseTo, details, messageId: `answer to ${inResponseTo}` };
-    const none = { connections: new Map(), events: [], deadLetters: [], withdrawn: [], cameOnline: [], swept: [] };
-    const todos = [{ todo: REFUSE, due: 1 }];
-    const writes = connectionWrites(this.keys, SHARD.index, { ...none, todos, refused: [refused] });
+    const changes = batchOf({ todos: [{ todo: REFUSE, due: 1 }], refused: [refused] });
+    const writes = connectionWrites(this.keys, SHARD.index, changes);
     await new FencedCommit(this.redis, this.keys).commit(SHARD, '0-0', '0-0', writes);
   }
 
-  /** Has everything done that is due, as housekeeping does. */
+  /** Runs the due to-dos as housekeeping does. */
   async takeUp(): Promise<void> {
     const { todos } = await this.due.claim(SHARD);
     this.effects.resume(SHARD, todos);
@@ -153,7 +153,10 @@ export class ToDoBench {
   }
 
   async untilLeft(...todos: ToDo[]): Promise<void> {
-    await eventually(async () => expect(new Set(await this.left())).toEqual(new Set(todos)));
+    const names = todos.map((todo) => todo.do).join(', ') || 'none';
+    await eventually(`the remaining to-dos are: ${names}`, async () =>
+      expect(new Set(await this.left())).toEqual(new Set(todos)),
+    );
   }
 
   async mailbox(): Promise<MailboxMessage[]> {
@@ -170,7 +173,7 @@ export class ToDoBench {
     );
   }
 
-  /** What clients were sent. */
+  /** The messages on the topics of clients. */
   errors(): Record<string, unknown>[] {
     const sent = this.received.filter(({ topic }) => topic.startsWith('out/'));
     return sent.map(({ text }) => JSON.parse(text) as Record<string, unknown>);
@@ -180,7 +183,7 @@ export class ToDoBench {
     return this.errors().map(({ in_response_to }) => in_response_to);
   }
 
-  /** As if the last answer to the client had been so long ago. */
+  /** Simulates that this time has passed since the last answer to the client. */
   async passed(ms: number): Promise<void> {
     const [, answered] = this.keys.refusals(SHARD.index);
     const record = (await this.redis.hget(answered, CLIENT)) ?? '';

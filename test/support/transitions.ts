@@ -1,4 +1,4 @@
-/** What the specs of the status ingester's `transition` are written with: the messages of one client, and readings of outcomes. */
+/** Messages of one client and parts of outcomes, for the specs of the status ingester's `transition`. */
 import type {
   Command,
   CommandOutcome,
@@ -21,7 +21,7 @@ export const SECOND = 1000;
 export const RETENTION = 90 * 86_400_000;
 export const REPLY = { channel: 'gateway-1', id: 'call-1' };
 
-/** One topic for everything: the default. */
+/** One topic for all messages: the default. */
 export const RULES: Rules = {
   statusTopics: [IN],
   inTopic: IN,
@@ -31,17 +31,17 @@ export const RULES: Rules = {
   eventSettleMs: 0,
   lanes: 1,
 };
-/** Connection state on a topic of its own. */
+/** A separate topic for the connection state. */
 export const SPLIT: Rules = { ...RULES, statusTopics: [STATUS] };
-/** On the move from one to the other. */
+/** Both topics, while clients move from one to the other. */
 export const MOVING: Rules = { ...RULES, statusTopics: [IN, STATUS] };
 
 export type PacketMessage = Extract<MailboxMessage, { kind: 'packet' }>;
-export type Given = Partial<PacketMessage>;
+export type PacketOverrides = Partial<PacketMessage>;
 
 export const ENVELOPE = { version: 1, sent: '2020-12-04T17:22:24+00:00' };
 
-export function packet(body: unknown, given: Given = {}): PacketMessage {
+export function packet(body: unknown, overrides: PacketOverrides = {}): PacketMessage {
   return {
     kind: 'packet',
     clientId: CLIENT,
@@ -52,46 +52,49 @@ export function packet(body: unknown, given: Given = {}): PacketMessage {
     body: typeof body === 'string' ? body : JSON.stringify(body),
     at: T0,
     id: '1-1',
-    ...given,
+    ...overrides,
   };
 }
 
-export function host(id: string, given: Given = {}, facts: object = { fqdn: 'host-1' }): PacketMessage {
-  return packet({ ...ENVELOPE, type: 'host-handshake', message_id: id, payload: { canonical_facts: facts } }, given);
+export function host(id: string, overrides: PacketOverrides = {}, facts: object = { fqdn: 'host-1' }): PacketMessage {
+  return packet(
+    { ...ENVELOPE, type: 'host-handshake', message_id: id, payload: { canonical_facts: facts } },
+    overrides,
+  );
 }
 
-export function proxy(id: string, given: Given = {}): PacketMessage {
+export function proxy(id: string, overrides: PacketOverrides = {}): PacketMessage {
   const facts = { source_type: 'tower', application_type: 'catalog' };
   return packet(
     { ...ENVELOPE, type: 'proxy-handshake', message_id: id, payload: { catalog_service_facts: facts } },
-    given,
+    overrides,
   );
 }
 
-export function invalidHandshake(id: string, given: Given = {}): PacketMessage {
-  return packet({ ...ENVELOPE, type: 'host-handshake', message_id: id, payload: {} }, given);
+export function invalidHandshake(id: string, overrides: PacketOverrides = {}): PacketMessage {
+  return packet({ ...ENVELOPE, type: 'host-handshake', message_id: id, payload: {} }, overrides);
 }
 
-export function offline(id: string, given: Given = {}): PacketMessage {
-  return packet({ ...ENVELOPE, type: 'offline', message_id: id }, given);
+export function offline(id: string, overrides: PacketOverrides = {}): PacketMessage {
+  return packet({ ...ENVELOPE, type: 'offline', message_id: id }, overrides);
 }
 
-export function goodbye(id: string, given: Given = {}): PacketMessage {
-  return offline(id, { retain: false, ...given });
+export function goodbye(id: string, overrides: PacketOverrides = {}): PacketMessage {
+  return offline(id, { retain: false, ...overrides });
 }
 
-export function messageError(id: string, given: Given = {}): PacketMessage {
+export function messageError(id: string, overrides: PacketOverrides = {}): PacketMessage {
   return packet(
     { ...ENVELOPE, type: 'message-error', message_id: id, in_response_to: 'sent-1', payload: { details: 'no disk' } },
-    { retain: false, ...given },
+    { retain: false, ...overrides },
   );
 }
 
-export function command(given: Command, at = T0): Extract<MailboxMessage, { kind: 'command' }> {
-  return { kind: 'command', clientId: CLIENT, command: given, reply: REPLY, at, id: '1-1' };
+export function command(wanted: Command, at = T0): Extract<MailboxMessage, { kind: 'command' }> {
+  return { kind: 'command', clientId: CLIENT, command: wanted, reply: REPLY, at, id: '1-1' };
 }
 
-/** Applies messages one after the other; the effects are those of all of them. */
+/** Applies messages one after the other. @returns the last connection and the effects of all messages */
 export function play(rules: Rules, start: Connection | undefined, ...messages: MailboxMessage[]): Transition {
   let connection = start;
   const effects: Effect[] = [];
@@ -108,7 +111,7 @@ export function online(rules: Rules = RULES, topic = IN): Connection {
 }
 
 export function known(connection: Connection | undefined): Connection {
-  if (connection === undefined) throw new Error('the client is not known');
+  if (connection === undefined) throw new Error('the client is unknown');
   return connection;
 }
 

@@ -52,7 +52,7 @@ export class ConnectionsController {
   ): Promise<ConnectionPageBody> {
     const { account } = caller;
     await this.limits.countCost(caller, { items: query.limit });
-    const filter = { ...toFilter(query), ...(account !== undefined && { within: account }) };
+    const filter = { ...toFilter(query), ...(account !== undefined && { account }) };
     const { connections, next } = await this.directory.list(filter, query.limit, query.cursor);
     return { data: await this.toBodies(connections), next_cursor: CONNECTION_CURSOR.encode(next) };
   }
@@ -159,7 +159,7 @@ export class ConnectionsController {
   }
 
   private async toBodies(connections: readonly Connection[]): Promise<ConnectionBody[]> {
-    const held = await this.directory.held(connections);
+    const held = await this.directory.heldCounts(connections);
     const now = Date.now();
     return connections.map((connection, i) =>
       toConnectionBody(connection, this.shardOf(connection.client_id), held[i] ?? 0, now),

@@ -2,7 +2,7 @@
 import { counter, isRedisError, RedisFullError, retry, valuesOf, type Logger, type Redis } from '@app/platform';
 import {
   payerOf,
-  type Accepting,
+  type AcceptResult,
   type AcceptOutcome,
   type Charge,
   type Messages,
@@ -136,9 +136,9 @@ export class MessageSender {
     messages: readonly MintedMessage[],
     account: string | undefined,
     charge: Charge,
-  ): Promise<Accepting | Unknown> {
+  ): Promise<AcceptResult | Unknown> {
     const patience = this.progress.begin(ACCEPT_PATIENCE_MS);
-    const ask = (): Promise<Accepting> => patience.wait(this.messages.accept(shard, messages, account, charge));
+    const ask = (): Promise<AcceptResult> => patience.wait(this.messages.accept(shard, messages, account, charge));
     try {
       return await ask().catch(async (error: unknown) => {
         if (!isRedisError(error) || error instanceof RedisFullError) throw error;
@@ -168,7 +168,7 @@ export class MessageSender {
 }
 
 /** If Redis is full, the script fails at its first write, so nothing is stored. */
-function nothingStored(messages: readonly MintedMessage[]): Accepting {
+function nothingStored(messages: readonly MintedMessage[]): AcceptResult {
   return { outcomes: messages.map(() => ({ kind: 'storage-full' })), wake: false };
 }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { FencedCommit, type Grant } from '@app/sharding';
-import { hostConnection } from '../../../../test/support/connections.js';
+import { batchOf, hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import type { Connection } from './connection.js';
 import type { ConnectionState } from '../connection-state.js';
@@ -47,16 +47,8 @@ class Registry {
     const shard = shardOf(clientId, this.shardCount);
     const grant: Grant = { kind: 'shard', index: shard, epoch: 1, fence: '1:boot' };
     await redis.set(this.keys.owner(grant), grant.fence);
-    const writes = connectionWrites(this.keys, shard, {
-      connections: new Map([[clientId, { before: this.stored.get(clientId), after }]]),
-      events: [],
-      deadLetters: [],
-      todos: [],
-      refused: [],
-      withdrawn: [],
-      cameOnline: [],
-      swept: [],
-    });
+    const connections = new Map([[clientId, { before: this.stored.get(clientId), after }]]);
+    const writes = connectionWrites(this.keys, shard, batchOf({ connections }));
     await this.commits.commit(grant, '0-0', '0-0', writes);
     if (after === undefined) this.stored.delete(clientId);
     else this.stored.set(clientId, after);
@@ -284,7 +276,7 @@ describe('the counts of held messages', () => {
     await redis.rpush(outbox('deaf'), 'f', 'g');
     await redis.rpush(outbox('offline proxy'), 'h');
     await redis.hset(keys.message(shardOf('deaf', 8), 'f'), 'unheard', '1');
-    expect(await directory.held(connections)).toEqual([0, 3, 2, 0, 1]);
+    expect(await directory.heldCounts(connections)).toEqual([0, 3, 2, 0, 1]);
   });
 });
 

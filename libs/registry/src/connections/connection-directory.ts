@@ -101,7 +101,7 @@ export class ConnectionDirectory {
   }
 
   /** How many messages are held for each of these connections. Runs one script per shard. */
-  async held(connections: readonly Connection[]): Promise<number[]> {
+  async heldCounts(connections: readonly Connection[]): Promise<number[]> {
     const counts: number[] = [];
     const shards = new Map<number, number[]>();
     for (const [i, { client_id: clientId }] of connections.entries()) {

@@ -1,6 +1,6 @@
 import type { Redis } from '@app/platform';
 import { FencedCommit, MAX_WRITE_ARGS, type Grant, type ShardWrite } from '@app/sharding';
-import { hostConnection } from '../../../../test/support/connections.js';
+import { batchOf, hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { type Connection } from './connection.js';
 import { ConnectionDirectory } from './connection-directory.js';
@@ -28,17 +28,7 @@ beforeEach(async () => {
 });
 
 function writesOf(changes: Partial<BatchChanges>): ShardWrite[] {
-  return connectionWrites(keys, 0, {
-    connections: new Map(),
-    events: [],
-    deadLetters: [],
-    todos: [],
-    refused: [],
-    withdrawn: [],
-    cameOnline: [],
-    swept: [],
-    ...changes,
-  });
+  return connectionWrites(keys, 0, batchOf(changes));
 }
 
 async function commit(changes: Partial<BatchChanges>): Promise<boolean[]> {

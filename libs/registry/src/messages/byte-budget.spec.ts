@@ -14,7 +14,7 @@ const [A = '', B = '', C = ''] = Array.from({ length: 20 }, (_, i) => `host-${i}
 const GRANT: Grant = { kind: 'shard', index: SHARD, epoch: 1, fence: '1:boot' };
 const ROOMY: MessageLimits = { shardCount: SHARDS, outboxLimit: 1000, shardLimit: 1000, retentionMs: 60_000 };
 const KEY: Charge = { payer: 'key:1' };
-/** Weighs 1,500 bytes with its directive. */
+/** A message with this payload is charged 1,500 bytes. */
 const PAYLOAD = 'x'.repeat(1500 - MESSAGE_BYTES - 1);
 
 let redis: Redis;
@@ -37,7 +37,7 @@ function message(clientId: string, more: Partial<NewMessage> = {}): NewMessage {
   return { ...fixed, whenOffline: 'hold', idempotencyKey: undefined, ...more };
 }
 
-/** What became of messages that were accepted by one call. */
+/** Accepts messages with one call. @returns the kinds of the outcomes */
 async function send(limits: Partial<MessageLimits>, charge: Charge, ...wanted: NewMessage[]): Promise<string[]> {
   const messages = new Messages(redis, keys, { ...ROOMY, ...limits });
   const minted = wanted.map((one) => ({ ...one, messageId: messages.mint(one.clientId) }));
@@ -53,7 +53,7 @@ describe('the bytes of unfinished messages', () => {
     expect(await send(limits, KEY, message(A))).toEqual(['full']);
   });
 
-  it('are limited for the shard, and for each payer to half of that', async () => {
+  it('are limited for each shard, and for each payer to half of that', async () => {
     const limits = { shardBytes: 6000 };
     expect(await send(limits, KEY, message(A), message(B), message(C))).toEqual([
       ...['accepted', 'accepted', 'account-full'],
@@ -63,19 +63,19 @@ describe('the bytes of unfinished messages', () => {
     expect(await send(limits, { payer: 'key:3' }, message(C))).toEqual(['shard-full']);
   });
 
-  it('let one message pass that is larger than a budget of which nothing is used', async () => {
+  it('may exceed an unused budget by one message', async () => {
     const limits = { outboxBytes: 100, shardBytes: 100 };
     expect(await send(limits, KEY, message(A), message(A))).toEqual(['accepted', 'full']);
   });
 
-  it('are added up over all shards by payer', async () => {
+  it('are added up by payer over all shards', async () => {
     await send({}, KEY, message(A), message(B));
     await redis.hset(keys.outboxBytes(1), 'key:1', 7, 'key:2', 9);
     const { sums, failure } = await bytesOfPayers(redis, keys, SHARDS, ['key:1', 'key:2', 'key:3']);
     expect([sums, failure]).toEqual([[3007, 9, 0], undefined]);
   });
 
-  it('are not charged for what is replayed, or refused', async () => {
+  it('are not charged for replayed and refused messages', async () => {
     const once = message(A, { idempotencyKey: 'k' });
     await send({}, KEY, once);
     const before = await redis.hgetall(keys.outboxBytes(SHARD));
@@ -83,7 +83,7 @@ describe('the bytes of unfinished messages', () => {
     expect(await redis.hgetall(keys.outboxBytes(SHARD))).toEqual(before);
   });
 
-  it('stay counted only until they are recounted, if a record is lost', async () => {
+  it('of a lost record stay counted until the next recount', async () => {
     await send({}, KEY, message(A), message(B));
     const [lost = ''] = await redis.lrange(keys.outbox(SHARD, A), 0, -1);
     await redis.del(keys.message(SHARD, lost));
@@ -93,7 +93,7 @@ describe('the bytes of unfinished messages', () => {
     expect(await redis.hgetall(keys.outboxBytes(SHARD))).toEqual(counted);
   });
 
-  it('the bytes of messages that 0.1.0 accepted are charged once, to their account if they have one', async () => {
+  it('of messages that 0.1.0 accepted are charged once, to their account if they have one', async () => {
     await redis.hset(keys.accounts(SHARD), A, 'acme');
     await send({}, KEY, message(A), message(B));
     for (const client of [A, B]) {
@@ -108,9 +108,9 @@ describe('the bytes of unfinished messages', () => {
   });
 });
 
-describe('a caller of whom nothing may be stored', () => {
+describe('a caller whose messages may not be stored', () => {
   it.each(['account-full', 'storage-full'] as const)(
-    'is told %s, and still what became of a message before',
+    'gets %s for new messages, and the former outcome for earlier ones',
     async (why) => {
       const once = message(A, { idempotencyKey: 'k' });
       await send({}, KEY, once);

@@ -5,29 +5,32 @@ let bench: MessageBench;
 
 withMessages((begun) => (bench = begun));
 
+/** Accepts messages for an offline client. @returns their ids */
+async function acceptMany(count: number): Promise<string[]> {
+  await bench.become('offline');
+  const messages = Array.from({ length: count }, () => bench.minted());
+  await bench.messages.accept(SHARD, messages);
+  return messages.map(({ messageId }) => messageId);
+}
+
 describe("the listing of a connection's messages", () => {
-  async function walk(limit: number, status?: MessageStatus): Promise<string[][]> {
-    const pages: string[][] = [];
+  async function pages(limit: number, status?: MessageStatus): Promise<string[][]> {
+    const found: string[][] = [];
     let cursor: number | undefined;
     do {
       const page = await bench.messages.list(CLIENT, limit, status, cursor);
-      pages.push(page.messages.map(({ messageId }) => messageId));
+      found.push(page.messages.map(({ messageId }) => messageId));
       cursor = page.next;
     } while (cursor !== undefined);
-    return pages;
+    return found;
   }
 
   it('returns each message once, newest first, for any page size', async () => {
-    await bench.become('offline');
-    const ids = Array.from({ length: 25 }, () => bench.messages.mint(CLIENT));
-    await bench.messages.accept(
-      SHARD,
-      ids.map((messageId) => bench.minted({ messageId })),
-    );
+    const ids = await acceptMany(25);
     const newest = ids.toReversed();
-    expect(await walk(10)).toEqual([newest.slice(0, 10), newest.slice(10, 20), newest.slice(20)]);
-    expect(await walk(25)).toEqual([newest]);
-    expect(await walk(24)).toEqual([newest.slice(0, 24), newest.slice(24)]);
+    expect(await pages(10)).toEqual([newest.slice(0, 10), newest.slice(10, 20), newest.slice(20)]);
+    expect(await pages(25)).toEqual([newest]);
+    expect(await pages(24)).toEqual([newest.slice(0, 24), newest.slice(24)]);
     expect((await bench.messages.list(CLIENT, 1)).messages[0]).toEqual({
       ...(await bench.messages.read(newest[0] ?? '')),
       status: 'held',
@@ -48,36 +51,26 @@ describe("the listing of a connection's messages", () => {
     await bench.become('offline');
     const [held, cancelled, other] = [await bench.accepted(), await bench.accepted(), await bench.accepted()];
     await bench.messages.cancel(cancelled.messageId);
-    expect(await walk(10, 'held')).toEqual([[other.messageId, held.messageId]]);
-    expect(await walk(1, 'held')).toEqual([[other.messageId], [held.messageId]]);
-    expect(await walk(10, 'cancelled')).toEqual([[cancelled.messageId]]);
-    expect(await walk(10, 'queued')).toEqual([[]]);
+    expect(await pages(10, 'held')).toEqual([[other.messageId, held.messageId]]);
+    expect(await pages(1, 'held')).toEqual([[other.messageId], [held.messageId]]);
+    expect(await pages(10, 'cancelled')).toEqual([[cancelled.messageId]]);
+    expect(await pages(10, 'queued')).toEqual([[]]);
     await bench.become('online');
-    expect(await walk(10, 'held')).toEqual([[]]);
-    expect(await walk(10, 'queued')).toEqual([[other.messageId, held.messageId]]);
+    expect(await pages(10, 'held')).toEqual([[]]);
+    expect(await pages(10, 'queued')).toEqual([[other.messageId, held.messageId]]);
   });
 
   it('ends a page early if histories are long, and still returns each message once', async () => {
-    await bench.become('offline');
-    const ids = Array.from({ length: 900 }, () => bench.messages.mint(CLIENT));
-    await bench.messages.accept(
-      SHARD,
-      ids.map((messageId) => bench.minted({ messageId })),
-    );
+    const ids = await acceptMany(900);
     const history = Array.from({ length: 8 }, (_, i) => `queued ${i} ${'x'.repeat(1000)}`).join('\n');
     for (const id of ids) await bench.redis.hset(bench.keys.message(SHARD, id), 'history', history);
-    const pages = await walk(1000);
-    expect(pages.flat()).toEqual(ids.toReversed());
-    expect(Math.max(...pages.map((page) => page.length))).toBeLessThanOrEqual(500);
+    const found = await pages(1000);
+    expect(found.flat()).toEqual(ids.toReversed());
+    expect(Math.max(...found.map((page) => page.length))).toBeLessThanOrEqual(500);
   });
 
   it('checks at most a thousand messages for one page by status, and says that there are more', async () => {
-    await bench.become('offline');
-    const ids = Array.from({ length: 1100 }, () => bench.messages.mint(CLIENT));
-    await bench.messages.accept(
-      SHARD,
-      ids.map((messageId) => bench.minted({ messageId })),
-    );
+    const ids = await acceptMany(1100);
     await bench.messages.cancel(ids[0] ?? '');
     const first = await bench.messages.list(CLIENT, 10, 'cancelled');
     expect(first.messages).toEqual([]);

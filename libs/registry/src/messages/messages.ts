@@ -57,7 +57,7 @@ export type AcceptOutcome =
   | { kind: 'mismatch' };
 
 /** The result of accepting messages of one shard. */
-export interface Accepting {
+export interface AcceptResult {
   /** One for each message, in the order of the messages. */
   outcomes: AcceptOutcome[];
   /** Whether the caller must wake a dispatcher for the shard. */
@@ -147,7 +147,7 @@ export class Messages {
     messages: readonly MintedMessage[],
     account?: string,
     { payer, refuse }: Charge = { payer: UNKNOWN_PAYER },
-  ): Promise<Accepting> {
+  ): Promise<AcceptResult> {
     const { keys, limits } = this;
     const { outboxLimit, shardLimit, retentionMs, idempotencyMs = IDEMPOTENCY_MS } = limits;
     const { outboxBytes = OUTBOX_BYTES, shardBytes = SHARD_OUTBOX_BYTES } = limits;
