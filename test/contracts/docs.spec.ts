@@ -197,6 +197,18 @@ test.each(OF_TODAY)('source files that %s names exist, by their path or the end 
   expect(missing).toEqual([]);
 });
 
+test('texts of the apps and scripts that docs/troubleshooting.md quotes as symptoms are in the code', () => {
+  const source = [...files('apps', '.ts'), ...files('libs', '.ts'), ...files('scripts', '.mjs')]
+    .filter((path) => !path.endsWith('.spec.ts'))
+    .map((path) => read(path).replaceAll("\\'", "'"))
+    .join('\n');
+  const symptoms = rows(read('docs/troubleshooting.md')).map(([symptom = '']) => symptom);
+  const quoted = symptoms.flatMap((text) => Array.from(text.matchAll(/`([^`]* [^`]*)`/g), ([, quote = '']) => quote));
+  const parts = quoted.flatMap((quote) => quote.split(/…|: /)).filter((part) => part.trim().includes(' '));
+  expect(parts.length).toBeGreaterThan(20);
+  expect(parts.filter((part) => !source.includes(part.trim()))).toEqual([]);
+});
+
 test.each(MARKDOWN)('npm scripts that %s names exist', (path) => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const named = Array.from(
