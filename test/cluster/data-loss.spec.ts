@@ -1,4 +1,4 @@
-/** What Redis held is gone beneath a running cluster, and settings that do not fit a key space are refused. */
+/** Redis loses its data while the cluster runs; ingesters that do not fit the key space or the Redis do not start. */
 import { startApp } from '../../scripts/stack.mjs';
 import { onEachMaster, onStore } from '../support/store.js';
 import { Random, seedOfRun } from '../support/random.js';
@@ -15,32 +15,32 @@ afterAll(async () => {
   await world.stop();
 });
 
-it('the key space is emptied: ingesters notice, set it up anew, and nothing after that is lost', async () => {
+it('ingesters notice that the key space was emptied, set it up again, and lose nothing after that', async () => {
   await world.untilOwned();
   await world.verify();
   const group = await marker('share_group');
   await world.load.pause();
-  world.load.forget();
+  world.load.forgetHandshakes();
   await onEachMaster(world.store, (redis) => redis.flushall());
-  world.load.goOn();
-  await world.until('every shard to be owned anew', async () => {
+  world.load.resume();
+  await world.until('every shard is owned again', async () => {
     const ownerless = (await world.cluster()).shards.filter(({ owner }) => owner === null);
     if (ownerless.length > 0) throw new Error(`${ownerless.length} shards have no owner`);
   });
   await world.untilOwned();
   await world.verify();
-  // The lane's session, and what the broker queues for it, are kept.
+  // The share group is kept, and with it the lane's session and its queued messages at the broker.
   expect(await marker('share_group')).toBe(group);
 });
 
-it('an ingester with another SHARD_COUNT does not start, and says why', async () => {
+it('an ingester with another SHARD_COUNT does not start, and its log says why', async () => {
   const env = { REDIS_URL: world.store.url, MQTT_URL: world.mosquitto.url, SHARD_COUNT: '16' };
   await expect(startApp('status-ingester', { dir: world.dir, name: 'misfit', env })).rejects.toThrow(/ended \(1\)/);
   expect(world.logOf('misfit')).toContain('SHARD_COUNT is 16, but this key space was set up with 32');
   await world.untilOwned();
 });
 
-it('an ingester does not start on a Redis that may evict, and says why', async () => {
+it('an ingester does not start on a Redis that may evict keys, and its log says why', async () => {
   await onEachMaster(world.store, (redis) => redis.config('SET', 'maxmemory-policy', 'allkeys-lru'));
   const env = { REDIS_URL: world.store.url, MQTT_URL: world.mosquitto.url };
   await expect(startApp('status-ingester', { dir: world.dir, name: 'unfit', env })).rejects.toThrow(/ended \(1\)/);

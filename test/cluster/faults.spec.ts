@@ -1,9 +1,9 @@
-/** The failure table, row by row, on real processes under continuous load, with a witness. */
+/** Single faults of ingesters, on real processes under continuous load, with a witness. */
 import { Random, seedOfRun } from '../support/random.js';
 import { laneOwnerDrained, laneOwnerFrozen, laneOwnerKilled, laneOwnerWithoutRedis } from './support/scenarios.js';
 import { World, metricOf } from './support/world.js';
 
-/** Where nothing fails none may be lost, also on a slow machine: one test counts those that change hands. */
+/** Long enough that no lease is lost on a slow machine without a fault: one test counts acquisitions. */
 const LEASE_MS = 6000;
 
 const random = new Random(seedOfRun());
@@ -22,27 +22,27 @@ afterAll(async () => {
   await world.stop();
 }, 60_000);
 
-it('the lane owner is killed with unacknowledged messages: its lane is taken over, session and all', async () => {
+it('another ingester takes over the lane and its session after the lane owner was killed with unacknowledged messages', async () => {
   await laneOwnerKilled(world);
 });
 
-it('the lane owner is frozen beyond its lease: another takes over, and it stays quiet when it wakes', async () => {
+it('another ingester takes over the lane of an owner that is frozen for longer than its lease, and the owner writes nothing after it wakes up', async () => {
   await laneOwnerFrozen(world);
 });
 
-it('an ingester without a lane is frozen: its shards are taken over, and its late writes refused', async () => {
+it('others take over the shards of an ingester that is frozen, and its late writes are refused', async () => {
   const lane = await world.laneOwner();
-  const zombie = random.pick(world.ingesters.filter((one) => one !== lane));
-  world.freeze(zombie);
-  await world.untilOwned(zombie);
-  world.thaw(zombie);
+  const frozen = random.pick(world.ingesters.filter((one) => one !== lane));
+  world.freeze(frozen);
+  await world.untilOwned(frozen);
+  world.thaw(frozen);
 });
 
-it('the lane owner stops in order: it hands over, and nobody waits for a lease to run out', async () => {
+it('a lane owner that stops in order hands its lane over', async () => {
   await laneOwnerDrained(world);
 });
 
-it('the cluster is scaled from 3 to 1, to 4, to 2, and back', async () => {
+it('the shards are balanced after the cluster was scaled from 3 ingesters to 1, 4, 2 and 3', async () => {
   for (const count of [1, 4, 2, 3]) {
     await world.scaleTo(count);
     await world.untilOwned();
@@ -52,45 +52,45 @@ it('the cluster is scaled from 3 to 1, to 4, to 2, and back', async () => {
 });
 
 it.each(['cut', 'silence'] as const)(
-  'one ingester loses Redis (%s): it stops acting and lives, and joins again',
+  'an ingester that loses Redis (%s) stops acting, keeps running, and joins again',
   async (how) => {
     await laneOwnerWithoutRedis(world, how);
   },
 );
 
-it('the lane owner loses the broker: what waits there comes when it is back', async () => {
+it('a lane owner that loses the broker is unready, and receives the queued messages when the broker is back', async () => {
   const owner = await world.laneOwner();
   owner.broker.cut();
-  await world.until('it to be unready', async () => {
+  await world.until('the lane owner is unready', async () => {
     if ((await fetch(`${owner.app.url}/health/ready`)).ok) throw new Error('still ready');
   });
   owner.broker.heal();
 });
 
-it('the lane owner loses the broker for long: it gives up to those who have it, and gets its share when it is back', async () => {
-  const lonely = await world.laneOwner();
-  lonely.broker.cut();
-  await world.untilOwned(lonely);
-  const about = (await world.cluster()).members.find(({ fitness }) => fitness === 'unfit');
-  expect(about).toMatchObject({ shards: 0, lanes: 0 });
-  lonely.broker.heal();
-  await world.until('its share to be back', async () => {
-    expect(await metricOf(lonely, 'shards_owned')).toBeGreaterThanOrEqual(10);
+it('a lane owner that loses the broker for long leaves its work to the others, and gets its share again when the broker is back', async () => {
+  const isolated = await world.laneOwner();
+  isolated.broker.cut();
+  await world.untilOwned(isolated);
+  const unfit = (await world.cluster()).members.find(({ fitness }) => fitness === 'unfit');
+  expect(unfit).toMatchObject({ shards: 0, lanes: 0 });
+  isolated.broker.heal();
+  await world.until('the ingester has its share of the shards again', async () => {
+    expect(await metricOf(isolated, 'shards_owned')).toBeGreaterThanOrEqual(10);
   });
 });
 
-it('all lose the broker: nothing moves, and what waits there comes when it is back', async () => {
+it('nothing moves if all ingesters lose the broker, and the queued messages arrive when it is back', async () => {
   const owner = await world.laneOwner();
   const before = world.witness.acquisitions;
   const cutAt = performance.now();
   for (const { broker } of world.ingesters) broker.cut();
-  await world.until('all to be troubled for longer than it takes to be unfit', async () => {
+  await world.until('all are troubled for longer than it takes to become unfit', async () => {
     const { members } = await world.cluster();
     expect(members.map(({ fitness }) => fitness)).toEqual(members.map(() => 'troubled'));
     expect(performance.now() - cutAt).toBeGreaterThan(2 * world.leaseMs);
   });
   for (const { broker } of world.ingesters) broker.heal();
-  await world.until('all to be fit', async () => {
+  await world.until('all are fit', async () => {
     const { members } = await world.cluster();
     expect(members.map(({ fitness }) => fitness)).toEqual(members.map(() => 'fit'));
   });
@@ -98,12 +98,12 @@ it('all lose the broker: nothing moves, and what waits there comes when it is ba
   expect(world.witness.acquisitions).toBe(before);
 });
 
-it('all ingesters are killed while clients come and go: their successors catch up', async () => {
+it('new ingesters catch up after all ingesters were killed while clients connect and leave', async () => {
   await Promise.all([...world.ingesters].map((one) => world.kill(one)));
   await Promise.all([world.add(), world.add(), world.add()]);
 });
 
-it('tells each transition once', async () => {
+it('each handshake has had one event in all tests of this file', async () => {
   expect(await world.doubled()).toEqual([]);
   const { acquisitions, commits, appends } = world.witness;
   for (const seen of [acquisitions, commits, appends]) expect(seen).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-/** Lanes move with their sessions: with 2 and 4 of them, a killed, frozen or drained owner loses no message. */
+/** With 2 and 4 lanes: if an owner is killed, frozen or stopped, its lanes move with their sessions, and no message is lost. */
 import { Random, seedOfRun } from '../support/random.js';
 import { laneOwnerDrained, laneOwnerFrozen, laneOwnerKilled } from './support/scenarios.js';
 import { World } from './support/world.js';
@@ -21,15 +21,15 @@ describe.each([2, 4])('with %i lanes', (lanes) => {
     await world.stop();
   }, 60_000);
 
-  it('an owner is killed', async () => {
+  it('no message is lost if a lane owner is killed', async () => {
     await laneOwnerKilled(world);
   });
 
-  it('an owner is frozen beyond its lease, and wakes', async () => {
+  it('no message is lost if a lane owner is frozen for longer than its lease and wakes up', async () => {
     await laneOwnerFrozen(world);
   });
 
-  it('an owner is drained', async () => {
+  it('no message is lost if a lane owner stops in order', async () => {
     await laneOwnerDrained(world);
   });
 });

@@ -1,4 +1,4 @@
-/** A few of the faults on a Redis Cluster: what `npm test` has time for. */
+/** Some of the faults on a Redis Cluster: those for which `npm test` has time. */
 import { Random, seedOfRun } from '../support/random.js';
 import { laneOwnerKilled, laneOwnerWithoutRedis } from './support/scenarios.js';
 import { World } from './support/world.js';
@@ -19,21 +19,24 @@ afterAll(async () => {
   await world.stop();
 });
 
-it('the lane owner is killed: its lane is taken over, session and all', async () => {
+it('another ingester takes over the lane and its session after the lane owner was killed', async () => {
   await laneOwnerKilled(world);
 });
 
-it.each(['cut', 'silence'] as const)('one ingester loses all masters (%s), and joins again', async (how) => {
-  await laneOwnerWithoutRedis(world, how);
+it.each(['cut', 'silence'] as const)(
+  'an ingester that loses all masters (%s) stops acting and joins again',
+  async (how) => {
+    await laneOwnerWithoutRedis(world, how);
+  },
+);
+
+it.each([0, 1, 2])('an ingester that loses only master %s leaves its work to the others', async (which) => {
+  const isolated = await world.laneOwner();
+  isolated.redis.cut(which);
+  await world.untilOwned(isolated);
+  isolated.redis.heal();
 });
 
-it.each([0, 1, 2])('one ingester misses master %s alone: it leaves its work to the others', async (which) => {
-  const lonely = await world.laneOwner();
-  lonely.redis.cut(which);
-  await world.untilOwned(lonely);
-  lonely.redis.heal();
-});
-
-it('tells each transition once', async () => {
+it('each handshake has had one event in all tests of this file', async () => {
   expect(await world.doubled()).toEqual([]);
 });

@@ -1,12 +1,12 @@
-/** All clients are cut at once and come back at once, while ingesters freeze and die. */
+/** All clients lose their connections and reconnect at the same time, while ingesters freeze and are killed. */
 import { Crowd } from './support/crowd.js';
 import { Random, seedOfRun } from '../support/random.js';
 import { World, metricOf } from './support/world.js';
 
 const CLIENTS = 1500;
-/** A mailbox must have time to fill before it is taken over, also on a machine that is busy with much else. */
+/** Long, so that a mailbox fills before its shard is taken over, even on a busy machine. */
 const LEASE_MS = 15_000;
-/** Small, so that a mailbox whose owner has gone is full at once. */
+/** Small, so that the mailbox of a shard without an owner is full at once. */
 const MAILBOX_LIMIT = 10;
 const FULL = 'intake_waits_total{cause="mailbox-full"}';
 
@@ -19,7 +19,7 @@ beforeAll(async () => {
   world = await World.start({ ingesters: 3, lanes: 1, clients: 10, random, settings, leaseMs: LEASE_MS });
   crowd = new Crowd(world.mosquitto.url, world.load.handshakes, CLIENTS);
   await world.untilOwned();
-  await crowd.come(1);
+  await crowd.connect(1);
   await world.verify();
 });
 
@@ -28,14 +28,14 @@ afterAll(async () => {
   await world.stop();
 });
 
-it('a reconnect storm: mailboxes fill up and drain, no process dies, nothing is lost', async () => {
+it('a reconnect storm fills mailboxes up to their limit, ends no process, and loses nothing', async () => {
   const lane = await world.laneOwner();
   const frozen = random.pick(world.ingesters.filter((one) => one !== lane));
-  // Its shards stand still until they are taken over: their mailboxes fill, and the lane has to wait.
+  // Nobody reads the mailboxes of its shards until they are taken over: they fill, and the lane has to wait.
   world.freeze(frozen);
   await crowd.vanish();
-  const back = crowd.come(3);
-  await world.until('the lane to wait for a full mailbox', async () => {
+  const reconnected = crowd.connect(3);
+  await world.until('the lane waits for a full mailbox', async () => {
     const depths = (await world.cluster()).shards.map((shard) => shard.mailbox_depth);
     expect(Math.max(...depths)).toBeLessThanOrEqual(MAILBOX_LIMIT);
     const waits = await Promise.all(world.ingesters.map((one) => metricOf(one, FULL)));
@@ -45,7 +45,7 @@ it('a reconnect storm: mailboxes fill up and drain, no process dies, nothing is 
   await world.untilOwned(frozen);
   world.thaw(frozen);
   await world.add();
-  await back;
+  await reconnected;
   await world.untilOwned();
   await world.verify();
   expect(await world.doubled()).toEqual([]);

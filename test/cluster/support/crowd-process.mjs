@@ -1,17 +1,18 @@
 /**
- * Many clients in a process of their own: the proxies of the ingesters must not have to wait for them.
- * Told `{ come: times, visit }`, all connect at once and shake hands so many times; what the broker has acknowledged is
- * answered by client, in order. Told `{ vanish: true }`, all connections are gone without a goodbye.
+ * Many clients in a separate process, so that they do not delay the proxies of the ingesters.
+ * After the message `{ connect: handshakes, visit }` all clients connect at the same time, and each sends this number of
+ * handshakes; the answer has the acknowledged handshakes of each client, in order. After `{ vanish: true }` all connections
+ * end without DISCONNECT.
  */
 import { randomUUID } from 'node:crypto';
 import { connectAsync } from 'mqtt';
 
 const [url = '', count = '0'] = process.argv.slice(2);
 /** @type {import('mqtt').MqttClient[]} */
-let present = [];
+let connected = [];
 
-process.on('message', (/** @type {{ come?: number, visit?: number }} */ { come, visit }) => {
-  const done = come === undefined ? vanish() : shakeHands(come, visit ?? 0);
+process.on('message', (/** @type {{ connect?: number, visit?: number }} */ { connect, visit }) => {
+  const done = connect === undefined ? vanish() : shakeHands(connect, visit ?? 0);
   done.then(
     (acknowledged) => process.send?.({ acknowledged }),
     (error) => process.send?.({ error: String(error) }),
@@ -23,8 +24,8 @@ function envelope(type, more = {}) {
   return JSON.stringify({ type, message_id: randomUUID(), version: 1, sent: new Date().toISOString(), ...more });
 }
 
-/** @param {number} times @param {number} visit */
-function shakeHands(times, visit) {
+/** @param {number} handshakes @param {number} visit */
+function shakeHands(handshakes, visit) {
   return Promise.all(
     Array.from({ length: Number(count) }, async (_, i) => {
       const clientId = `crowd-${i}`;
@@ -35,10 +36,10 @@ function shakeHands(times, visit) {
         reconnectPeriod: 0,
         will: { topic, payload: Buffer.from(envelope('offline')), qos: 1, retain: true },
       });
-      present.push(mqtt);
+      connected.push(mqtt);
       /** @type {string[]} */
       const ids = [];
-      for (let n = 0; n < times; n++) {
+      for (let n = 0; n < handshakes; n++) {
         const id = `${clientId}/${visit}.${n}`;
         const payload = { canonical_facts: { fqdn: `${id}.example.com` } };
         await mqtt.publishAsync(topic, envelope('host-handshake', { message_id: id, payload }), {
@@ -53,13 +54,13 @@ function shakeHands(times, visit) {
 }
 
 async function vanish() {
-  const leaving = present;
-  present = [];
+  const leaving = connected;
+  connected = [];
   await Promise.all(
     leaving.map((mqtt) => {
-      const gone = new Promise((resolve) => mqtt.once('close', () => resolve(undefined)));
+      const closed = new Promise((resolve) => mqtt.once('close', () => resolve(undefined)));
       mqtt.stream.destroy();
-      return gone;
+      return closed;
     }),
   );
   return [];

@@ -1,4 +1,4 @@
-/** Many clients that come all at once, shake hands, and are cut all at once. */
+/** Many clients that connect at the same time, send handshakes, and lose their connections at the same time. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 
@@ -13,34 +13,34 @@ export class Crowd {
 
   constructor(
     brokerUrl: string,
-    /** Where handshakes are noted, by client, in the order in which the broker acknowledged them. */
+    /** Gets the acknowledged handshakes of each client, in order. */
     private readonly handshakes: Map<string, string[]>,
     count: number,
   ) {
     this.process = fork(join(__dirname, 'crowd-process.mjs'), [brokerUrl, `${count}`]);
   }
 
-  /** Everybody connects and shakes hands so many times, one handshake after the other; resolves when all have. */
-  async come(times: number): Promise<void> {
-    for (const [client, ids] of await this.ask({ come: times, visit: this.visits++ })) {
+  /** All clients connect, and each sends this number of handshakes one after another. Resolves when all are acknowledged. */
+  async connect(handshakes: number): Promise<void> {
+    for (const [client, ids] of await this.ask({ connect: handshakes, visit: this.visits++ })) {
       this.handshakes.set(client, [...(this.handshakes.get(client) ?? []), ...ids]);
     }
   }
 
-  /** Every connection is gone without a goodbye: the broker publishes all last wills. */
+  /** Ends all connections without DISCONNECT: the broker publishes all last wills. */
   async vanish(): Promise<void> {
     await this.ask({ vanish: true });
   }
 
-  /** Ends the process, and with it the connections. */
+  /** Ends the process of the clients, and so their connections. */
   async stop(): Promise<void> {
     const ended = new Promise<void>((resolve) => this.process.once('exit', () => resolve()));
     this.process.kill('SIGKILL');
     await ended;
   }
 
-  /** One question at a time. */
-  private ask(question: object): Promise<NonNullable<Answer['acknowledged']>> {
+  /** One request at a time. */
+  private ask(request: object): Promise<NonNullable<Answer['acknowledged']>> {
     return new Promise((resolve, reject) => {
       const failed = (code: number | null): void => reject(new Error(`the crowd's process ended (${code})`));
       this.process.once('exit', failed);
@@ -49,7 +49,7 @@ export class Crowd {
         if (acknowledged === undefined) reject(new Error(error));
         else resolve(acknowledged);
       });
-      this.process.send(question);
+      this.process.send(request);
     });
   }
 }

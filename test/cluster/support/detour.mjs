@@ -1,6 +1,7 @@
 /**
- * Loaded into a process with `--import`: its connections to the loopback ports in `DETOURS` (`from:to,from:to`) go to others.
- * The nodes of a Redis Cluster announce their own addresses, so an address in `REDIS_URL` would be left at once.
+ * Loaded into a process with `--import`. It redirects the process's connections to loopback ports, as `DETOURS` says
+ * (`from:to,from:to`). The nodes of a Redis Cluster announce their own addresses, so a proxy in `REDIS_URL` would be bypassed
+ * after the first connection.
  */
 import { Socket } from 'node:net';
 
@@ -12,7 +13,7 @@ const detours = new Map(
 );
 const connect = Socket.prototype.connect;
 
-/** @this {Socket} @param {any[]} args as `net.connect` hands them on, or as a caller of the socket does */
+/** @this {Socket} @param {any[]} args in the form of `net.connect`, or in that of a direct call */
 Socket.prototype.connect = function (...args) {
   const holder = Array.isArray(args[0]) ? args[0] : args;
   const to = detours.get(Number(holder[0]?.port));

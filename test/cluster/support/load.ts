@@ -1,6 +1,6 @@
 /**
- * Clients that come, change, say goodbye and vanish, all the time; half of them speak MQTT 3.1.1. What the broker has
- * taken from each is noted in its order.
+ * Clients that connect, change their facts, say goodbye and vanish, all the time. Half of them speak MQTT 3.1.1. The handshakes
+ * that the broker has acknowledged are recorded for each client, in order.
  */
 import { TestClient, envelope } from '../../support/mqtt-client.js';
 import type { Random } from '../../support/random.js';
@@ -9,8 +9,8 @@ export class Load {
   /** Handshake ids by client, in the order in which the broker acknowledged them. */
   readonly handshakes = new Map<string, string[]>();
   private readonly clients: Promise<void>[] = [];
-  private going = true;
-  private resume: () => void = () => undefined;
+  private running = true;
+  private endPause: () => void = () => undefined;
   private paused: Promise<void> | undefined;
   private idle = 0;
 
@@ -28,32 +28,32 @@ export class Load {
     }
   }
 
-  /** Resolves when nothing is under way any more; clients stay connected. */
+  /** Resolves when no publish is pending. The clients stay connected. */
   async pause(): Promise<void> {
-    this.paused = new Promise((resolve) => (this.resume = resolve));
+    this.paused = new Promise((resolve) => (this.endPause = resolve));
     while (this.idle < this.count) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
-  goOn(): void {
+  resume(): void {
     this.paused = undefined;
-    this.resume();
+    this.endPause();
   }
 
-  /** What has been acknowledged so far does not count any more. Only while it pauses. */
-  forget(): void {
+  /** Removes the handshakes recorded so far. Must be called during a pause. */
+  forgetHandshakes(): void {
     for (const id of this.handshakes.keys()) this.handshakes.set(id, []);
   }
 
   async stop(): Promise<void> {
-    this.going = false;
-    this.goOn();
+    this.running = false;
+    this.resume();
     await Promise.all(this.clients);
   }
 
   private async live(id: string, version: 4 | 5): Promise<void> {
     let n = 0;
     let client = await TestClient.connect(this.brokerUrl, id, version);
-    while (this.going) {
+    while (this.running) {
       if (this.paused !== undefined) {
         this.idle++;
         await this.paused;
@@ -64,9 +64,9 @@ export class Load {
       const dice = this.random.below(10);
       if (dice === 0) await client.sayGoodbye();
       else if (dice === 1) {
-        const gone = new Promise<void>((resolve) => client.mqtt.once('close', () => resolve()));
+        const closed = new Promise<void>((resolve) => client.mqtt.once('close', () => resolve()));
         client.vanish();
-        await gone;
+        await closed;
       }
       if (dice <= 1) client = await TestClient.connect(this.brokerUrl, id, version);
       await new Promise((resolve) => setTimeout(resolve, 20 + this.random.below(100)));

@@ -1,4 +1,4 @@
-/** Faults of the lane's owner that several suites play. Each leaves it to the caller to see that all comes back. */
+/** Faults of the lane's owner that several suites inject. The caller checks that the cluster recovers. */
 import type { World } from './world.js';
 
 export async function laneOwnerKilled(world: World): Promise<void> {
@@ -7,12 +7,12 @@ export async function laneOwnerKilled(world: World): Promise<void> {
   await world.add();
 }
 
-/** Beyond its lease: another takes over, and it wakes. */
+/** The owner is frozen until another ingester has taken over. */
 export async function laneOwnerFrozen(world: World): Promise<void> {
-  const zombie = await world.laneOwner();
-  world.freeze(zombie);
-  await world.untilOwned(zombie);
-  world.thaw(zombie);
+  const frozen = await world.laneOwner();
+  world.freeze(frozen);
+  await world.untilOwned(frozen);
+  world.thaw(frozen);
 }
 
 export async function laneOwnerDrained(world: World): Promise<void> {
@@ -20,12 +20,12 @@ export async function laneOwnerDrained(world: World): Promise<void> {
   await world.add();
 }
 
-/** It stops acting and lives. */
+/** The owner stops acting, is unready, and keeps running. */
 export async function laneOwnerWithoutRedis(world: World, how: 'cut' | 'silence'): Promise<void> {
-  const lonely = await world.laneOwner();
-  lonely.redis[how]();
-  await world.untilOwned(lonely);
-  expect((await fetch(`${lonely.app.url}/health/live`)).status).toBe(200);
-  expect((await fetch(`${lonely.app.url}/health/ready`)).status).toBe(503);
-  lonely.redis.heal();
+  const isolated = await world.laneOwner();
+  isolated.redis[how]();
+  await world.untilOwned(isolated);
+  expect((await fetch(`${isolated.app.url}/health/live`)).status).toBe(200);
+  expect((await fetch(`${isolated.app.url}/health/ready`)).status).toBe(503);
+  isolated.redis.heal();
 }

@@ -1,17 +1,17 @@
 /**
- * Watches from outside who acts for what: Redis' MONITOR tells each command inside a script, in the order of
- * execution. So each acquisition and each accepted write is seen, whatever the processes believe. A shard or lane lives
- * on one master of a Redis Cluster, so what is said of it comes in order there too.
+ * Observes from outside which process owns which shard and lane. Redis' MONITOR reports each command inside a script in the
+ * order of execution, so the witness sees each acquisition and each accepted write, independently of what the processes
+ * believe. All keys of a shard or lane are on one master of a Redis Cluster, so their commands are in order there too.
  *
- * - An acquisition has a higher epoch than every one before it, and a lease that was not given back is not taken
- *   before it has run out.
- * - A commit that was accepted carries the fence of the shard's present owner, and moves the position forward.
- * - An append that was accepted carries the fence that was announced last on that shard, and a higher sequence number.
- * - Of two connects of a lane's session, the later one is not of an older epoch.
+ * The witness reports a violation unless:
+ * - an acquisition has a higher epoch than all before it, and a lease that was not released is not taken before it has expired;
+ * - an accepted commit carries the fence of the shard's present owner, and moves the position forward;
+ * - an accepted append carries the fence that was announced last on the shard, and a higher sequence number;
+ * - of two connects of a lane's session, the later one does not have an older epoch.
  */
 import { Redis } from 'ioredis';
 
-/** The connection that `monitor()` returns, as far as it is used. */
+/** The used members of the connection that `monitor()` returns. */
 interface Monitor {
   on(event: 'monitor', listener: (time: string, command: string[], source: string) => void): void;
   disconnect(): void;
@@ -20,12 +20,12 @@ interface Monitor {
 interface Tenure {
   fence: string;
   epoch: number;
-  /** Of the last renewal, seconds by Redis' clock. */
+  /** Time of the last renewal, in seconds by Redis' clock. */
   renewedAt: number;
 }
 
 export class Witness {
-  /** What should never happen, in words. */
+  /** Descriptions of what should never happen. */
   readonly violations: string[] = [];
   acquisitions = 0;
   commits = 0;
@@ -33,21 +33,21 @@ export class Witness {
   private readonly owners = new Map<string, Tenure>();
   private readonly highest = new Map<string, number>();
   private readonly announced = new Map<string, string>();
-  /** Of the last append, by shard and lane. */
+  /** Sequence number of the last append, by shard and lane. */
   private readonly sequences = new Map<string, number>();
   private readonly positions = new Map<string, string>();
   private readonly acquired = new Map<string, { time: number; fence: string }[]>();
   private readonly connects: { lane: number; time: number; who: string; boots: () => ReadonlySet<string> }[] = [];
-  /** Arguments of the script under way, by master: each runs one at a time. */
+  /** The command that runs the present script, by master. A master runs one script at a time. */
   private readonly scripts = new Map<number, readonly string[]>();
   private script: readonly string[] = [];
 
   constructor(private readonly leaseMs: number) {}
 
-  /** Watches the masters on these ports. */
+  /** A witness that monitors the masters on these ports. */
   static async of(ports: readonly number[], leaseMs: number): Promise<{ witness: Witness; stop: () => void }> {
     const witness = new Witness(leaseMs);
-    const watched = await Promise.all(
+    const connections = await Promise.all(
       ports.map(async (port) => {
         const redis = new Redis(port, '127.0.0.1');
         const monitor = (await redis.monitor()) as unknown as Monitor;
@@ -58,12 +58,12 @@ export class Witness {
     return {
       witness,
       stop: () => {
-        for (const connection of watched.flat()) connection.disconnect();
+        for (const connection of connections.flat()) connection.disconnect();
       },
     };
   }
 
-  /** Forgets who owns what; epochs must rise all the same. */
+  /** Forgets all owners and positions. Epochs must still rise. */
   dataLost(): void {
     this.owners.clear();
     this.announced.clear();
@@ -71,20 +71,20 @@ export class Witness {
     this.positions.clear();
   }
 
-  /** A process sends CONNECT for a lane's session. `time`: seconds, as for commands; `boots`: its boot ids. */
+  /** A process sends CONNECT for a lane's session. `time`: in seconds; `boots`: the boot ids of the process. */
   sawConnect(lane: number, time: number, who: string, boots: () => ReadonlySet<string>): void {
     this.connects.push({ lane, time, who, boots });
   }
 
-  /** Connects of a zombie: another process had acquired the lane, and connected, before. */
-  zombies(): string[] {
+  /** Connects by a former owner, after a newer owner of the lane had connected. */
+  staleConnects(): string[] {
     const newest = new Map<number, number>();
     return this.connects
       .toSorted((a, b) => a.time - b.time)
       .flatMap(({ lane, time, who, boots }) => {
-        const mine = boots();
+        const ownBoots = boots();
         const own = (this.acquired.get(`{lane${lane}}`) ?? []).filter(
-          (one) => one.time <= time && mine.has(bootOf(one.fence)),
+          (acquired) => acquired.time <= time && ownBoots.has(bootOf(acquired.fence)),
         );
         const epoch = Math.max(0, ...own.map(({ fence }) => Number.parseInt(fence, 10)));
         const before = newest.get(lane) ?? 0;
@@ -107,7 +107,7 @@ export class Witness {
       else if (verb === 'pexpire') this.renewed(time, key);
       else if (verb === 'del') this.owners.delete(key);
     } else if (verb === 'set' && key.endsWith(':position')) this.committed(key, value);
-    else if (verb === 'hset' && key.endsWith(':lanes')) this.marked(key, value, command[3] ?? '');
+    else if (verb === 'hset' && key.endsWith(':lanes')) this.announcedOrAppended(key, value, command[3] ?? '');
     else if (verb === 'xadd' && key.endsWith(':mailbox')) this.appended(key);
   }
 
@@ -120,7 +120,7 @@ export class Witness {
     if (epoch <= highest) this.violations.push(`${key}: epoch ${epoch} follows ${highest}`);
     const before = this.owners.get(key);
     const held = before === undefined ? Infinity : (time - before.renewedAt) * 1000;
-    // Who acquires what is its own already, because an answer was lost, takes it from nobody.
+    // A process may acquire its own lease again, because the reply to its first attempt was lost.
     if (before !== undefined && bootOf(before.fence) !== bootOf(fence) && held < this.leaseMs - 1) {
       this.violations.push(`${key}: ${fence} took over after ${Math.round(held)} ms of ${before.fence}'s lease`);
     }
@@ -136,7 +136,7 @@ export class Witness {
   private committed(position: string, to: string): void {
     this.commits++;
     const from = this.positions.get(position);
-    if (from !== undefined && !isLater(to, from)) this.violations.push(`${position}: moved from ${from} to ${to}`);
+    if (from !== undefined && !isAfter(to, from)) this.violations.push(`${position}: moved from ${from} to ${to}`);
     this.positions.set(position, to);
     const owner = this.owners.get(position.replace(/:position$/, ':owner'));
     const fence = this.argument(0);
@@ -144,18 +144,18 @@ export class Witness {
       this.violations.push(`${position}: ${fence} committed while ${owner.fence} is the owner`);
   }
 
-  /** An announcement sets the mark with sequence 0; an append raises the sequence. */
-  private marked(lanes: string, lane: string, mark: string): void {
-    const at = `${lanes} ${lane}`;
-    const sequence = Number(mark.slice(mark.lastIndexOf(':') + 1));
-    if (sequence === 0) this.announced.set(at, mark.slice(0, -2));
-    else if (sequence <= (this.sequences.get(at) ?? 0))
+  /** An announcement stores the fence with sequence number 0; an append raises the number. */
+  private announcedOrAppended(lanes: string, lane: string, stored: string): void {
+    const name = `${lanes} ${lane}`;
+    const sequence = Number(stored.slice(stored.lastIndexOf(':') + 1));
+    if (sequence === 0) this.announced.set(name, stored.slice(0, -2));
+    else if (sequence <= (this.sequences.get(name) ?? 0))
       this.violations.push(`${lanes}: append ${sequence} of lane ${lane} was accepted again`);
-    this.sequences.set(at, sequence);
+    this.sequences.set(name, sequence);
   }
 
   private appended(mailbox: string): void {
-    // Callers append without a lane: their script has one key.
+    // The script of a caller without a lane has one key.
     if (this.script[2] !== '3') return;
     this.appends++;
     const lanes = mailbox.replace(/:mailbox$/, ':lanes');
@@ -165,16 +165,17 @@ export class Witness {
       this.violations.push(`${mailbox}: ${fence} appended after ${announced} had announced itself`);
   }
 
-  /** An argument of the script under way, after its keys. */
+  /** An argument of the present script; 0 is the first one after its keys. */
   private argument(index: number): string {
     return this.script[3 + Number(this.script[2]) + index] ?? '';
   }
 }
 
-function isLater(one: string, than: string): boolean {
-  const [ms = 0, n = 0] = one.split('-').map(Number);
-  const [thanMs = 0, thanN = 0] = than.split('-').map(Number);
-  return ms > thanMs || (ms === thanMs && n > thanN);
+/** Whether stream id `a` is later than stream id `b`. */
+function isAfter(a: string, b: string): boolean {
+  const [aMs = 0, aNumber = 0] = a.split('-').map(Number);
+  const [bMs = 0, bNumber = 0] = b.split('-').map(Number);
+  return aMs > bMs || (aMs === bMs && aNumber > bNumber);
 }
 
 function bootOf(fence: string): string {

@@ -1,4 +1,4 @@
-/** A cluster of real processes under load, each ingester behind proxies of its own, and what must be true of it. */
+/** A cluster of real processes under load, with proxies before each ingester, and the checks of its state. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,10 +14,10 @@ import type { Random } from '../../support/random.js';
 import { Witness } from './witness.js';
 
 const SHARDS = 32;
-/** The shortest that there may be. */
+/** The shortest lease that the settings allow. */
 const LEASE_MS = 2000;
-const PATIENCE_MS = 60_000;
-/** Leads an ingester's connections to Redis through its proxies. */
+const WAIT_MS = 60_000;
+/** Redirects an ingester's connections to Redis through its proxies. */
 const DETOUR = pathToFileURL(join(__dirname, 'detour.mjs')).href;
 
 type App = Awaited<ReturnType<typeof startApp>>;
@@ -33,9 +33,9 @@ export interface Ingester {
 export class World {
   readonly ingesters: Ingester[] = [];
   private started = 0;
-  /** Of each shard, the event that was read last; the stream keeps the newest 10,000 or so, fewer than a soak makes. */
+  /** Id of the last event that was read from each shard. The streams are trimmed, so events must be read in time. */
   private readonly readTo = Array.from({ length: SHARDS }, () => '0-0');
-  private readonly toldSoFar = new Map<string, string[]>();
+  private readonly published = new Map<string, string[]>();
 
   private constructor(
     readonly dir: string,
@@ -85,12 +85,12 @@ export class World {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  /** What a process has logged. */
+  /** The log of a process. */
   logOf(name: string): string {
     return readFileSync(join(this.dir, `${name}.log`), 'utf8');
   }
 
-  /** Starts one more, or as many as there should be; stops the youngest in order where there are too many. */
+  /** Starts missing ingesters, or stops the newest ones in order, until there are `count`. */
   async scaleTo(count: number): Promise<void> {
     const missing = Math.max(0, count - this.ingesters.length);
     await Promise.all(Array.from({ length: missing }, () => this.add()));
@@ -113,7 +113,7 @@ export class World {
       DETOURS: redis.detours,
       MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
       INTAKE_LANES: `${this.lanes}`,
-      // Each change is told, so that what was told can be compared with what was published, one by one.
+      // Without coalescing each handshake has its own event, so that events can be compared with handshakes one by one.
       EVENT_SETTLE: '0s',
       CLIENT_BURST: '1000000',
       CLIENT_BYTES_RATE: '1073741824',
@@ -125,7 +125,7 @@ export class World {
     return ingester;
   }
 
-  /** SIGTERM: it hands over in order. */
+  /** Stops an ingester with SIGTERM, so that it hands over in order. */
   async drain(ingester: Ingester): Promise<void> {
     const how = await ingester.app.stop();
     if (how !== 0) throw new Error(`${ingester.name} did not stop in order: ${how}`);
@@ -147,23 +147,25 @@ export class World {
     ingester.frozen = false;
   }
 
-  /** The ingester that holds most lanes. */
+  /** The ingester that holds the most lanes. */
   async laneOwner(): Promise<Ingester> {
-    const owned = await Promise.all(this.ingesters.map(async (one) => ({ one, lanes: await ownedBy(one, 'lanes') })));
+    const owned = await Promise.all(
+      this.ingesters.map(async (ingester) => ({ ingester, lanes: await ownedBy(ingester, 'lanes') })),
+    );
     const [first] = owned.toSorted((a, b) => b.lanes - a.lanes);
-    if (first === undefined || first.lanes === 0) throw new Error('nobody holds a lane');
-    return first.one;
+    if (first === undefined || first.lanes === 0) throw new Error('no ingester holds a lane');
+    return first.ingester;
   }
 
-  /** Waits until every shard and lane has an owner among the ingesters that are not excluded. */
+  /** Waits until the ingesters that are not excluded own every shard and lane. */
   async untilOwned(...excluded: Ingester[]): Promise<void> {
-    await this.until('every shard and lane to be owned', async () => {
-      const acting = this.ingesters.filter((one) => !excluded.includes(one));
+    await this.until('every shard and lane is owned', async () => {
+      const acting = this.ingesters.filter((ingester) => !excluded.includes(ingester));
       for (const [kind, all] of [
         ['shards', SHARDS],
         ['lanes', this.lanes],
       ] as const) {
-        const counts = await Promise.all(acting.map((one) => ownedBy(one, kind)));
+        const counts = await Promise.all(acting.map((ingester) => ownedBy(ingester, kind)));
         const sum = counts.reduce((a, b) => a + b, 0);
         if (sum !== all) throw new Error(`${kind} owned: ${counts.join(' + ')}`);
       }
@@ -171,7 +173,7 @@ export class World {
   }
 
   async until(what: string, check: () => Promise<unknown>): Promise<void> {
-    await waitUntil(check, { what, timeoutMs: PATIENCE_MS, everyMs: 50 });
+    await waitUntil(check, { what, timeoutMs: WAIT_MS, everyMs: 50 });
   }
 
   async cluster(): Promise<ClusterBody> {
@@ -179,60 +181,62 @@ export class World {
   }
 
   /**
-   * What must be true whenever the load pauses: the registry says of every client what the broker retains for it;
-   * every handshake was told once, in its client's order where there is one lane; and nobody acted out of turn.
+   * Checks what must be true whenever the load pauses: every handshake has an event; the witness has seen no violation; and
+   * with one lane, the events are in order and the registry equals the retained messages of the broker.
    */
   async verify(): Promise<void> {
     await this.load.pause();
     try {
-      await this.until('the mailboxes to be empty', async () => {
+      await this.until('the mailboxes are empty', async () => {
         const waiting = (await this.cluster()).shards.reduce((sum, shard) => sum + shard.mailbox_depth, 0);
         if (waiting > 0) throw new Error(`${waiting} entries wait`);
       });
-      await this.until('every handshake to be told', () => this.compareEvents());
-      if (this.lanes === 1) await this.until('the registry to equal the broker', () => this.compareStates());
-      const wrong = [...this.witness.violations, ...this.witness.zombies()];
-      if (wrong.length > 0) throw new Error(wrong.join('\n'));
+      await this.until('every handshake has an event', () => this.compareEvents());
+      if (this.lanes === 1) await this.until('the registry equals the broker', () => this.compareStates());
+      const violations = [...this.witness.violations, ...this.witness.staleConnects()];
+      if (violations.length > 0) throw new Error(violations.join('\n'));
     } finally {
-      this.load.goOn();
+      this.load.resume();
     }
   }
 
-  /** Handshakes that were told more than once, since the start. */
+  /** Handshakes with more than one event since the start. */
   async doubled(): Promise<string[]> {
-    const told = await this.told();
-    return [...told.values()].flatMap((ids) => ids.filter((id, i) => ids.indexOf(id) !== i));
+    const published = await this.readEvents();
+    return [...published.values()].flatMap((ids) => ids.filter((id, i) => ids.indexOf(id) !== i));
   }
 
   private async compareEvents(): Promise<void> {
-    const told = await this.told();
+    const published = await this.readEvents();
     for (const [client, handshakes] of this.load.handshakes) {
-      const ids = told.get(client) ?? [];
+      const ids = published.get(client) ?? [];
       const missing = handshakes.filter((id) => !ids.includes(id));
-      if (missing.length > 0) throw new Error(`${client}: not told: ${missing.join(', ')}`);
+      if (missing.length > 0) throw new Error(`${client}: no event for: ${missing.join(', ')}`);
       const firsts = ids.filter((id, i) => ids.indexOf(id) === i && handshakes.includes(id));
       if (this.lanes === 1 && firsts.join() !== handshakes.join())
-        throw new Error(`${client}: told as ${firsts.join(', ')}, sent as ${handshakes.join(', ')}`);
+        throw new Error(
+          `${client}: events in the order ${firsts.join(', ')}, sent in the order ${handshakes.join(', ')}`,
+        );
     }
   }
 
-  /** Handshake ids by client, in the order of the events that told them; also of events that have been trimmed since. */
-  private async told(): Promise<Map<string, string[]>> {
+  /** Reads new events. @returns the handshake ids of all events since the start, by client, in the order of the events */
+  private async readEvents(): Promise<Map<string, string[]>> {
     await onStore(this.store, async (redis) => {
       const shards = this.readTo.map((from, shard) => redis.xrange(`cc:{s${shard}}:events`, `(${from}`, '+'));
       for (const [shard, entries] of (await Promise.all(shards)).entries()) {
         this.readTo[shard] = entries.at(-1)?.[0] ?? this.readTo[shard] ?? '0-0';
-        for (const [, fields] of entries) this.note(fields[fields.indexOf('event') + 1] ?? '');
+        for (const [, fields] of entries) this.record(fields[fields.indexOf('event') + 1] ?? '');
       }
     });
-    return this.toldSoFar;
+    return this.published;
   }
 
-  private note(event: string): void {
+  private record(event: string): void {
     const { client_id, handshake_message_id: id } = JSON.parse(event) as Record<string, string | undefined>;
     if (client_id === undefined || id === undefined) return;
-    const ids = this.toldSoFar.get(client_id);
-    if (ids === undefined) this.toldSoFar.set(client_id, [id]);
+    const ids = this.published.get(client_id);
+    if (ids === undefined) this.published.set(client_id, [id]);
     else ids.push(id);
   }
 
@@ -241,15 +245,15 @@ export class World {
     const connections = await new Api(this.gatewayUrl).connections();
     const states = new Map(connections.map((connection) => [connection.client_id, stateOf(connection)]));
     for (const client of this.load.handshakes.keys()) {
-      const wanted = retained.get(client);
-      const is = states.get(client) ?? 'unknown';
-      const should = wanted?.type === 'host-handshake' ? wanted.message_id : 'offline';
-      if (is !== should && !(is === 'unknown' && wanted === undefined))
-        throw new Error(`${client} is ${is}, the broker says ${should}`);
+      const message = retained.get(client);
+      const actual = states.get(client) ?? 'unknown';
+      const expected = message?.type === 'host-handshake' ? message.message_id : 'offline';
+      if (actual !== expected && !(actual === 'unknown' && message === undefined))
+        throw new Error(`${client} is ${actual}, but ${expected} by the broker's retained message`);
     }
   }
 
-  /** The broker's retained store, by client, read as an independent party would. */
+  /** The broker's retained messages by client, read through a plain subscription. */
   private async retained(): Promise<Map<string, { type: string; message_id: string }>> {
     const store = new Map<string, { type: string; message_id: string }>();
     const reader = await connectAsync(this.mosquitto.url, { protocolVersion: 5 });
@@ -275,7 +279,7 @@ export class World {
   }
 }
 
-/** The boot ids under which a process has acquired anything, from its log. */
+/** The boot ids with which a process has acquired leases, from its log. */
 function bootsIn(log: string): Set<string> {
   return new Set(
     Array.from(readFileSync(log, 'utf8').matchAll(/"member":"[^"]*\/([0-9a-f]+)"/g), ([, boot = '']) => boot),
@@ -290,7 +294,7 @@ function ownedBy(ingester: Ingester, kind: 'shards' | 'lanes'): Promise<number> 
   return metricOf(ingester, `${kind}_owned`);
 }
 
-/** What a process says of itself now: 0 where it says nothing, as a frozen one. `name`: with its labels. */
+/** A metric of a process; 0 if the process is frozen or does not expose it. `name`: with labels. */
 export async function metricOf({ app, frozen }: Ingester, name: string): Promise<number> {
   if (frozen) return 0;
   const metrics = await (await fetch(`${app.url}/metrics`)).text();
