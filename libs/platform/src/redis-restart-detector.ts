@@ -1,5 +1,5 @@
 /** Detects that Redis has restarted, or that another Redis answers (S0): stored data may be lost. */
-import { mastersMissed, mastersOf, type Redis } from './redis.js';
+import { mastersOf, unreachableMasters, type Redis } from './redis.js';
 
 export class RedisRestartDetector {
   private readonly knownRuns = new Set<string>();
@@ -12,7 +12,7 @@ export class RedisRestartDetector {
    * @throws the error of a master that did not reply, if no other master has a new run id
    */
   async changed(): Promise<boolean> {
-    const [missed] = mastersMissed(this.redis);
+    const [unreachable] = unreachableMasters(this.redis);
     const answers = await Promise.allSettled(
       mastersOf(this.redis).map((master) => master.info('server', 'replication')),
     );
@@ -28,7 +28,7 @@ export class RedisRestartDetector {
     }
     if (changed) return true;
     for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
-    if (missed !== undefined) throw new Error(`no connection to the master ${missed}`);
+    if (unreachable !== undefined) throw new Error(`no connection to the master ${unreachable}`);
     return false;
   }
 }

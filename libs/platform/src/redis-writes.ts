@@ -5,7 +5,7 @@
 import type { Redis } from 'ioredis';
 
 /** Must be called before the first command of the connection. */
-export function sendTogether(server: Redis): void {
+export function batchWrites(server: Redis): void {
   const send = server.sendCommand.bind(server);
   server.sendCommand = (...args: Parameters<typeof send>) => {
     // Undefined while the client connects.

@@ -10,7 +10,7 @@ import { masterConnector } from './redis-master.js';
 import { RedisError, withTypedErrors } from './redis-error.js';
 import './redis-slots-refresh.js';
 import { parseRedisUrl, type RedisAddress } from './redis-url.js';
-import { sendTogether } from './redis-writes.js';
+import { batchWrites } from './redis-writes.js';
 import { closeWithin } from './within.js';
 
 export type Redis = RedisServer | Cluster;
@@ -51,8 +51,8 @@ export function connectRedis(
     address.topology === 'cluster'
       ? new Cluster(address.hosts, clusterOptions(options, whenAway))
       : new RedisServer({ ...options, ...locationOptions(address, name, logger), retryStrategy: reconnectMs });
-  if (isCluster(redis)) redis.on('+node', sendTogether);
-  else sendTogether(redis);
+  if (isCluster(redis)) redis.on('+node', batchWrites);
+  else batchWrites(redis);
   const send = redis.sendCommand.bind(redis);
   redis.sendCommand = (...[command, ...more]: Parameters<typeof send>) => send(withTypedErrors(command), ...more);
   const warn = (error: Error): void => logger.warn({ redis: name, err: error }, 'redis connection error');
@@ -152,7 +152,7 @@ export function mastersOf(redis: Redis): RedisServer[] {
 }
 
 /** Addresses of masters that hold slots of the cluster, but could not be reached: `mastersOf` leaves them out. */
-export function mastersMissed(redis: Redis): string[] {
+export function unreachableMasters(redis: Redis): string[] {
   if (!isCluster(redis)) return [];
   const found = new Set(redis.nodes('master').map(({ options: { host, port } }) => `${host}:${port}`));
   const holders = new Set(redis.slots.flatMap(([master]) => master ?? []));
@@ -167,7 +167,7 @@ const AWAY = 'redis does not answer';
  */
 export async function redisOutage(redis: Redis): Promise<string | undefined> {
   if (redis.status !== 'ready') return AWAY;
-  if (mastersMissed(redis).length > 0) return 'a master of the redis cluster does not answer';
+  if (unreachableMasters(redis).length > 0) return 'a master of the redis cluster does not answer';
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve(AWAY), 1000);

@@ -17,7 +17,7 @@ describe('Mailboxes.append', () => {
     names.map((name) => ({
       text: name.replace('!', ''),
       delivery: name.replace('!', ''),
-      again: name.startsWith('!'),
+      isRedelivery: name.startsWith('!'),
     }));
 
   async function take(sequence: number, ...names: string[]): Promise<number> {
@@ -48,7 +48,7 @@ describe('Mailboxes.append', () => {
 
   it('appends a redelivery that was never appended before, or has no name', async () => {
     expect(await take(1, '!7.x')).toBe(0);
-    const nameless = [{ text: 'x', delivery: '', again: true }];
+    const nameless = [{ text: 'x', delivery: '', isRedelivery: true }];
     expect((await mailboxes.append(lane(1), 2, new Map([[0, nameless]]))).repeats).toBe(0);
     expect(await bench.texts(0)).toEqual(['7.x', 'x']);
   });

@@ -16,7 +16,7 @@ export interface LaneItem {
   /** Name of the delivery, `<id>.<digest>`. A redelivery after a missing acknowledgement has the same name. */
   delivery?: string;
   /** Whether this is a redelivery, which may have been appended before. */
-  again?: boolean;
+  isRedelivery?: boolean;
 }
 
 /** An entry has one field: each further field would cost encoding, storage and decoding for every message. */
@@ -122,8 +122,8 @@ export class Mailboxes {
         const { limit, remembered, room } = this;
         if (room.isClosed?.(shard) === true) return [shard, -2] as const;
         const batch: string[] = [];
-        for (const { delivery = '', again = false } of items)
-          batch.push(again && delivery !== '' ? `!${delivery}` : delivery);
+        for (const { delivery = '', isRedelivery = false } of items)
+          batch.push(isRedelivery && delivery !== '' ? `!${delivery}` : delivery);
         for (const item of items) batch.push(item.text);
         const { index, fence } = lane;
         const args = { lane: index, fence, sequence, limit, remembered, count: items.length, bytes: room.bytes, batch };

@@ -175,7 +175,7 @@ describe('the delivery name of an item', () => {
   it('is empty for a throttling notice, so that the limit is applied again to a redelivery', () => {
     const packet = received('é'.repeat(2000), { dup: true });
     const item = toThrottledItem(packet, knownSenderOf(packet), 'too many');
-    expect(item).toMatchObject({ delivery: '', again: false });
+    expect(item).toMatchObject({ delivery: '', isRedelivery: false });
     const sample = Buffer.from('é'.repeat(512)).toString('latin1');
     expect(decodeMailboxEntry({ id: '1700000000000-0', text: item.text })).toMatchObject({
       kind: 'command',

@@ -140,7 +140,7 @@ export function senderOf(topic: string, templates: readonly TopicTemplate[]): Se
 export function toMailboxItem(packet: IntakePacket, sender: Sender, lane: number, maxBytes: number): LaneItem {
   const { payload, retain, dup } = packet;
   const text = encodePacket({ ...sender, lane, retain, dup, ...payloadText(payload, maxBytes) });
-  return { text, delivery: deliveryOf(packet), again: dup };
+  return { text, delivery: deliveryOf(packet), isRedelivery: dup };
 }
 
 /**
@@ -149,7 +149,7 @@ export function toMailboxItem(packet: IntakePacket, sender: Sender, lane: number
  */
 export function toThrottledItem({ payload }: IntakePacket, { clientId, topic }: Sender, details: string): LaneItem {
   const command = { do: 'throttled', topic, sample: payloadSample(payload), details } as const;
-  return { text: encodeCommand({ clientId, command }), delivery: '', again: false };
+  return { text: encodeCommand({ clientId, command }), delivery: '', isRedelivery: false };
 }
 
 /** A redelivery has the same packet id, topic and payload. A packet id alone may have been used for another message since. */
