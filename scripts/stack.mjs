@@ -137,11 +137,16 @@ export class Part {
 
   /** Waits until `check` no longer rejects; rejects at once if the process ends. @param {() => Promise<unknown>} check */
   async until(check, timeoutMs = 60_000) {
+    let hasEnded = false;
     const ended = this.ended.then((how) => {
+      hasEnded = true;
       throw new Error(`${this.name} ended (${how}) before it was ready; see ${this.log}`);
     });
     ended.catch(() => undefined);
-    await Promise.race([waitUntil(check, { what: `${this.name} ready (see ${this.log})`, timeoutMs }), ended]);
+    // Without this the polling would go on until its timeout, and keep this process alive.
+    const checkUnlessEnded = () => (hasEnded ? undefined : check());
+    const what = `${this.name} ready (see ${this.log})`;
+    await Promise.race([waitUntil(checkUnlessEnded, { what, timeoutMs }), ended]);
     return this;
   }
 }
