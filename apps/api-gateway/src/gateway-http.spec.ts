@@ -367,14 +367,14 @@ describe('the gateway, for a request that it does not serve,', () => {
 
   it('logs an error with a stack if the gateway is at fault', async () => {
     const server = await startRedis();
-    const faulty = await GatewayApp.listen({ REDIS_URL: server.url, SHARD_COUNT: `${SHARDS}` });
+    const withScriptError = await GatewayApp.listen({ REDIS_URL: server.url, SHARD_COUNT: `${SHARDS}` });
     const broken = connectRedis(server.url, { name: 'spec-broken', whenAway: 'wait' }, quiet);
     await broken.set(keys.connections(shardOf('device', SHARDS)), 'no hash');
-    await faulty.raw(call);
-    const line = await lineOf(faulty, 500);
+    await withScriptError.raw(call);
+    const line = await lineOf(withScriptError, 500);
     expect(line).toMatchObject({ level: 'error', message: 'request failed', problem: 'internal' });
     expect(line['err']).toMatchObject({ stack: expect.stringContaining('WRONGTYPE') as string });
-    await Promise.all([faulty.stop(), closeRedis(broken)]);
+    await Promise.all([withScriptError.stop(), closeRedis(broken)]);
     await server.stop();
   });
 });

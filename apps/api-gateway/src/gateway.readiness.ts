@@ -8,8 +8,8 @@ export function gatewayReadiness(redis: Redis, availability: Availability): Read
       name: 'redis',
       check: async () => {
         if (!availability.wasOpened) return { down: 'the key space has not been read yet' };
-        const trouble = await redisOutage(redis);
-        return trouble === undefined ? 'up' : { degraded: trouble };
+        const outage = await redisOutage(redis);
+        return outage === undefined ? 'up' : { degraded: outage };
       },
     },
   ];

@@ -1,10 +1,10 @@
 /** Every setting of the gateway: each feature declares its own. */
 import { commonSettings, integer, section } from '@app/platform';
 import { z } from 'zod';
-import { accessSettings, accessSettingsFit } from './access/access.settings.js';
+import { accessSettings, checkAccessSettings } from './access/access.settings.js';
 import { connectionsSettings } from './connections/connections.settings.js';
 import { eventsSettings } from './events/events.settings.js';
-import { httpSettings, httpSettingsFit } from './http/http.settings.js';
+import { httpSettings, checkHttpSettings } from './http/http.settings.js';
 import { messagesSettings } from './messages/messages.settings.js';
 
 export const gatewaySettings = z
@@ -19,6 +19,6 @@ export const gatewaySettings = z
     ...messagesSettings,
     ...eventsSettings,
   })
-  .superRefine(accessSettingsFit)
-  .superRefine(httpSettingsFit);
+  .superRefine(checkAccessSettings)
+  .superRefine(checkHttpSettings);
 export type GatewaySettings = z.output<typeof gatewaySettings>;

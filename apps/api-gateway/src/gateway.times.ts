@@ -3,11 +3,11 @@ import { assertTimeOrder, type CommonSettings, type TimeOrder } from '@app/platf
 import { WAKE_AGAIN_MS } from '@app/registry';
 import { STREAMS_STOP_MS } from './events/event-feed.js';
 import { MANAGEMENT_CLOSE_MS } from './http/management-port.js';
-import { ACCEPT_PATIENCE_MS, RECONNECT_MS, WAKE_RETRY_MS, WAKE_TRIES } from './messages/message-sender.js';
+import { ACCEPT_TIMEOUT_MS, RECONNECT_MS, WAKE_RETRY_MS, WAKE_TRIES } from './messages/message-sender.js';
 
 const CONSTANTS = {
   RECONNECT_MS,
-  ACCEPT_PATIENCE_MS,
+  ACCEPT_TIMEOUT_MS,
   'WAKE_TRIES * WAKE_RETRY_MS': WAKE_TRIES * WAKE_RETRY_MS,
   WAKE_AGAIN_MS,
   STREAMS_STOP_MS,
@@ -19,7 +19,7 @@ export type GatewayTimes = Readonly<Record<GatewayTime, number>>;
 const ORDERS: readonly TimeOrder<GatewayTime>[] = [
   {
     time: 'RECONNECT_MS',
-    atMost: 'ACCEPT_PATIENCE_MS',
+    atMost: 'ACCEPT_TIMEOUT_MS',
     because: 'a message is sent to Redis a second time after the reconnect',
   },
   {

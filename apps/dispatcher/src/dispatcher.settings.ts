@@ -1,4 +1,4 @@
-import { brokerSettingsFit } from '@app/broker';
+import { checkBrokerSettings } from '@app/broker';
 import { commonSettings, integer, section } from '@app/platform';
 import { z } from 'zod';
 import { outboundSettings } from './outbound/outbound.settings.js';
@@ -9,5 +9,5 @@ export const dispatcherSettings = z
     ...section('HTTP', { PORT: integer(3002, 0, 65_535).describe('Port to listen on, for health and metrics.') }),
     ...outboundSettings,
   })
-  .superRefine(brokerSettingsFit);
+  .superRefine(checkBrokerSettings);
 export type DispatcherSettings = z.output<typeof dispatcherSettings>;

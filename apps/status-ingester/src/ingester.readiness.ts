@@ -31,6 +31,6 @@ function brokerHealth(lanes: LaneStrategy, { stalledFilters, refusedTopics }: La
 function ownershipHealth(ownership: LeasedOwnership, standBy: StandBy): ReadinessOutcome {
   // Not `down`: a rolling upgrade must continue, and end the older ingesters.
   if (standBy.isWaiting) return { degraded: 'stands by: ingesters of an older release are running' };
-  const trouble = ownership.notReadyReason();
-  return trouble === undefined ? 'up' : { down: trouble };
+  const reason = ownership.notReadyReason();
+  return reason === undefined ? 'up' : { down: reason };
 }

@@ -1,12 +1,12 @@
 /** Every setting of the ingester: each feature declares its own. */
-import { brokerSettings, brokerSettingsFit } from '@app/broker';
+import { brokerSettings, checkBrokerSettings } from '@app/broker';
 import { commonSettings, integer, section } from '@app/platform';
 import { z } from 'zod';
-import { accountSettings, accountSettingsFit } from './accounts/accounts.settings.js';
+import { accountSettings, checkAccountSettings } from './accounts/accounts.settings.js';
 import { intakeSettings } from './intake/intake.settings.js';
 import { reconciliationSettings } from './reconciliation/reconciliation.settings.js';
 import { shardSettings } from './shard/shard.settings.js';
-import { shardingSettings, shardingSettingsFit } from './sharding/sharding.settings.js';
+import { shardingSettings, checkShardingSettings } from './sharding/sharding.settings.js';
 import { topicsSettings } from './topics/topics.settings.js';
 
 export const ingesterSettings = z
@@ -23,7 +23,7 @@ export const ingesterSettings = z
     ...accountSettings,
     ...shardSettings,
   })
-  .superRefine(brokerSettingsFit)
-  .superRefine(accountSettingsFit)
-  .superRefine(shardingSettingsFit);
+  .superRefine(checkBrokerSettings)
+  .superRefine(checkAccountSettings)
+  .superRefine(checkShardingSettings);
 export type IngesterSettings = z.output<typeof ingesterSettings>;

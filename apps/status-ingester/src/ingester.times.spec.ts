@@ -16,19 +16,19 @@ describe('assertIngesterTimes', () => {
 
   it('assertIngesterTimes refuses a LEASE_TIME that exceeds what the settings allow', () => {
     expect(() => assertIngesterTimes(ingesterTimes({ LEASE_TIME: 60_001 }))).toThrow(
-      'LEASE_TIME (60001 ms) must not be longer than BARRIER_PATIENCE_MS (60000 ms)',
+      'LEASE_TIME (60001 ms) must not be longer than BARRIER_TIMEOUT_MS (60000 ms)',
     );
   });
 
   it('an ingester opens nothing if two of its times do not fit each other', () => {
     const settings = loadSettings(ingesterSettings, { REDIS_URL: 'redis://127.0.0.1', MQTT_URL: 'mqtt://127.0.0.1' });
-    expect(() => IngesterModule.wire({ ...settings, LEASE_TIME: 60_001 }, quiet)).toThrow('BARRIER_PATIENCE_MS');
+    expect(() => IngesterModule.wire({ ...settings, LEASE_TIME: 60_001 }, quiet)).toThrow('BARRIER_TIMEOUT_MS');
   });
 
   it.each<[IngesterTime, number, IngesterTime]>([
-    ['LEASE_TIME', 21_001, 'watchTiming.answerMs'],
-    ['watchTiming.answerMs', 120_001, 'MARKER_KEPT_MS'],
-    ['BARRIER_REPEAT_MS', 60_001, 'BARRIER_PATIENCE_MS'],
+    ['LEASE_TIME', 21_001, 'watchTiming.returnMs'],
+    ['watchTiming.returnMs', 120_001, 'MARKER_KEPT_MS'],
+    ['BARRIER_REPEAT_MS', 60_001, 'BARRIER_TIMEOUT_MS'],
     ['JOB_STALLED_CHECK_MS', 10_001, 'JOB_LOCK_MS'],
     ['AFTER_SENTINEL_MS', 3001, 'SWEEP_SILENCE_MS'],
     ['UPTIME_TOLERANCE_MS', 5001, 'UPTIME_MIN_SPAN_SECONDS * 1000'],
@@ -42,7 +42,7 @@ describe('assertIngesterTimes', () => {
   });
 
   it.each<[IngesterTime, number, IngesterTime]>([
-    ['BARRIER_PATIENCE_MS', 5999, 'LEASE_TIME'],
+    ['BARRIER_TIMEOUT_MS', 5999, 'LEASE_TIME'],
     ['NO_PROGRESS_MS', 4999, 'RESULT_LOST_MS'],
   ])('assertIngesterTimes refuses a %s of %d ms: %s does not fit it', (atMost, ms, time) => {
     const refused = expect(() => assertIngesterTimes({ ...TIMES, [atMost]: ms }));
@@ -50,7 +50,7 @@ describe('assertIngesterTimes', () => {
   });
 
   it('assertIngesterTimes refuses markers that Redis forgets before the barrier asks for them again', () => {
-    const times = { ...TIMES, MARKER_KEPT_MS: 999, 'watchTiming.answerMs': 500, LEASE_TIME: 400 };
+    const times = { ...TIMES, MARKER_KEPT_MS: 999, 'watchTiming.returnMs': 500, LEASE_TIME: 400 };
     expect(() => assertIngesterTimes(times)).toThrow(
       'BARRIER_REPEAT_MS (1000 ms) must not be longer than MARKER_KEPT_MS (999 ms), because',
     );

@@ -5,7 +5,7 @@ import { TODO_GRACE_MS, WAKE_AGAIN_MS } from '@app/registry';
 import type { IngesterSettings } from './ingester.settings.js';
 import { MARKER_KEPT_MS } from './intake/lane-markers.js';
 import { watchTiming } from './intake/lane-watch.module.js';
-import { BARRIER_PATIENCE_MS, BARRIER_REPEAT_MS } from './reconciliation/lane-barrier.js';
+import { BARRIER_TIMEOUT_MS, BARRIER_REPEAT_MS } from './reconciliation/lane-barrier.js';
 import { JOB_LOCK_MS, JOB_STALLED_CHECK_MS } from './reconciliation/maintenance-worker.js';
 import { NO_PROGRESS_MS } from './reconciliation/sweep.js';
 import { SWEEP_SILENCE_MS } from './reconciliation/sweep-reading.js';
@@ -16,7 +16,7 @@ import { CLEAR_WITHIN_MS, PUBLISH_LIMITS } from './shard/todo-catalogue.js';
 const CONSTANTS = {
   MARKER_KEPT_MS,
   BARRIER_REPEAT_MS,
-  BARRIER_PATIENCE_MS,
+  BARRIER_TIMEOUT_MS,
   JOB_STALLED_CHECK_MS,
   JOB_LOCK_MS,
   AFTER_SENTINEL_MS,
@@ -32,23 +32,23 @@ const CONSTANTS = {
   CLEAR_WITHIN_MS,
   'PUBLISH_LIMITS.timeoutMs': PUBLISH_LIMITS.timeoutMs,
 };
-export type IngesterTime = keyof typeof CONSTANTS | 'LEASE_TIME' | 'watchTiming.answerMs';
+export type IngesterTime = keyof typeof CONSTANTS | 'LEASE_TIME' | 'watchTiming.returnMs';
 export type IngesterTimes = Readonly<Record<IngesterTime, number>>;
 
 const ORDERS: readonly TimeOrder<IngesterTime>[] = [
   {
     time: 'LEASE_TIME',
-    atMost: 'watchTiming.answerMs',
+    atMost: 'watchTiming.returnMs',
     because: 'a marker may wait for a lane that another ingester takes over',
   },
   {
-    time: 'watchTiming.answerMs',
+    time: 'watchTiming.returnMs',
     atMost: 'MARKER_KEPT_MS',
     because: 'the watch over the lanes asks Redis for its marker after that time',
   },
   {
     time: 'LEASE_TIME',
-    atMost: 'BARRIER_PATIENCE_MS',
+    atMost: 'BARRIER_TIMEOUT_MS',
     because: 'the barrier waits for a lane that another ingester takes over',
   },
   {
@@ -58,7 +58,7 @@ const ORDERS: readonly TimeOrder<IngesterTime>[] = [
   },
   {
     time: 'BARRIER_REPEAT_MS',
-    atMost: 'BARRIER_PATIENCE_MS',
+    atMost: 'BARRIER_TIMEOUT_MS',
     because: 'a marker that was lost must be published again before the barrier is given up',
   },
   {
@@ -104,7 +104,7 @@ const ORDERS: readonly TimeOrder<IngesterTime>[] = [
 ];
 
 export function ingesterTimes({ LEASE_TIME }: Pick<IngesterSettings, 'LEASE_TIME'>): IngesterTimes {
-  return { ...CONSTANTS, LEASE_TIME, 'watchTiming.answerMs': watchTiming(LEASE_TIME).answerMs };
+  return { ...CONSTANTS, LEASE_TIME, 'watchTiming.returnMs': watchTiming(LEASE_TIME).returnMs };
 }
 
 /** @throws RangeError if two of the times do not fit each other */

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { loadSettings } from '@app/platform';
 import { z } from 'zod';
 import { quiet } from '../../../test/support/servers.js';
-import { brokerAccess, brokerSettings, brokerSettingsFit } from './broker-access.js';
+import { brokerAccess, brokerSettings, checkBrokerSettings } from './broker-access.js';
 
-const settings = z.object(brokerSettings).superRefine(brokerSettingsFit);
+const settings = z.object(brokerSettings).superRefine(checkBrokerSettings);
 const MQTT_URL = 'mqtts://broker:8883';
 let dir: string;
 let file: string;

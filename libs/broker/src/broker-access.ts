@@ -16,7 +16,7 @@ export interface BrokerAccess {
   credentials?: () => Credentials;
 }
 
-/** Settings of every app that talks to the broker. Checked together by `brokerSettingsFit`. */
+/** Settings of every app that talks to the broker. Checked together by `checkBrokerSettings`. */
 export const brokerSettings = section('Broker', {
   MQTT_URL: url('mqtt://127.0.0.1:1883', 'mqtt', 'mqtts').describe(
     'Address of the broker: `mqtt://host:port`, or `mqtts://host:port` for TLS.',
@@ -40,7 +40,7 @@ export const brokerSettings = section('Broker', {
 export type BrokerSettings = { [Name in keyof typeof brokerSettings]?: z.output<(typeof brokerSettings)[Name]> };
 
 /** Checks settings that depend on each other; for `superRefine`. */
-export function brokerSettingsFit(settings: BrokerSettings & { MQTT_URL: string }, ctx: z.RefinementCtx): void {
+export function checkBrokerSettings(settings: BrokerSettings & { MQTT_URL: string }, ctx: z.RefinementCtx): void {
   const wrong = (name: keyof BrokerSettings, message: string): void =>
     ctx.addIssue({ code: 'custom', path: [name], message });
   const { MQTT_URL, MQTT_USERNAME, MQTT_PASSWORD_FILE, MQTT_CA_FILE, MQTT_CERT_FILE, MQTT_KEY_FILE } = settings;

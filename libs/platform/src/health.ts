@@ -27,8 +27,8 @@ export function redisCheck(redis: Redis): ReadinessCheck {
   return {
     name: 'redis',
     check: async () => {
-      const trouble = await redisOutage(redis);
-      return trouble === undefined ? 'up' : { down: trouble };
+      const outage = await redisOutage(redis);
+      return outage === undefined ? 'up' : { down: outage };
     },
   };
 }

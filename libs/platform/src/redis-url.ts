@@ -75,10 +75,10 @@ function refuseSentinelPart(second: string | undefined, query: string): Partial<
 }
 
 function parseHost(text: string, port: number): RedisHost {
-  const [, v6, name, given] = HOST.exec(text) ?? [];
+  const [, v6, name, portText] = HOST.exec(text) ?? [];
   const host = v6 ?? name;
-  if (host === undefined || Number(given) > 65_535) throw new Error(`has a part that is no host:port: "${text}"`);
-  return { host, port: given === undefined ? port : Number(given) };
+  if (host === undefined || Number(portText) > 65_535) throw new Error(`has a part that is no host:port: "${text}"`);
+  return { host, port: portText === undefined ? port : Number(portText) };
 }
 
 function database(text: string, topology: RedisAddress['topology']): number {

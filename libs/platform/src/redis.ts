@@ -34,7 +34,7 @@ export interface RedisConnectionOptions {
 }
 
 /** Codes of a server that cannot serve this connection: a new connection may lead to a server that can. */
-const WRONG_SERVER = /^(READONLY|LOADING|UNBLOCKED|MASTERDOWN)/;
+const NOT_MASTER = /^(READONLY|LOADING|UNBLOCKED|MASTERDOWN)/;
 
 const reconnectMs = (times: number): number => backoffMs(times, 50, 2000);
 
@@ -75,7 +75,7 @@ function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wai
     ...(password !== undefined && { password }),
     ...(tls && { tls: {} }),
     connectTimeout: 3000,
-    reconnectOnError: (error) => (WRONG_SERVER.test(error.message) ? 2 : false),
+    reconnectOnError: (error) => (NOT_MASTER.test(error.message) ? 2 : false),
     // Without data for this time the connection is reopened. The longest blocking read, BullMQ's, takes 10 s.
     ...(whenAway === 'wait'
       ? { maxRetriesPerRequest: null, socketTimeout: 15_000 }
@@ -84,7 +84,7 @@ function serverOptions({ username, password, tls }: RedisAddress, whenAway: 'wai
   };
 }
 
-/** Options that say where the server is. */
+/** Options with the address of the server. */
 function locationOptions(
   { topology, hosts, tls, db, ...address }: RedisAddress,
   name: string,

@@ -42,7 +42,7 @@ async function start<Settings>(
 ): Promise<void> {
   // Set the handlers before the first wait: process 1 of a container ignores signals without a handler.
   const stop = stopOnSignals(settings.SHUTDOWN_GRACE, logger);
-  stopOnFaults(settings.SHUTDOWN_GRACE, stop, logger);
+  stopOnUncaughtErrors(settings.SHUTDOWN_GRACE, stop, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
     definition.module(settings, logger),
     definition.adapter?.(settings, logger) ?? new FastifyAdapter(httpOptions(settings)),
@@ -62,7 +62,7 @@ async function start<Settings>(
 }
 
 /** After an uncaught error the state of the process is unknown: it hands its work over, and exits with code 1. */
-function stopOnFaults(graceMs: number, target: { app?: NestFastifyApplication }, logger: Logger): void {
+function stopOnUncaughtErrors(graceMs: number, target: { app?: NestFastifyApplication }, logger: Logger): void {
   let isStopping = false;
   const stop = (error: unknown): void => {
     logger.fatal({ err: error }, 'an error that was not caught: stopping');

@@ -14,7 +14,7 @@ describe('AcquireBackoff', () => {
   });
 
   it('delays a lease that another process holds until it may have expired, or the holders have changed', () => {
-    backoff.heldFor('shard 1', 500);
+    backoff.leasedFor('shard 1', 500);
     expect(backoff.dueIn('shard 1')).toBe(500);
     expect(backoff.dueIn('shard 2')).toBeLessThanOrEqual(0);
     backoff.holdersChanged();

@@ -9,23 +9,23 @@ const RETRY = { base: 50, cap: 1000, healthyAfter: 5000 } as const;
  */
 export class AcquireBackoff {
   /** When the leases that other processes hold expire at the latest. */
-  private readonly heldUntil = new Map<string, number>();
+  private readonly leasedUntil = new Map<string, number>();
   private readonly failures = new Map<string, { backoff: Backoff; notBefore: number }>();
 
   constructor(private readonly now: () => number = () => performance.now()) {}
 
   /** Another process holds the lease for `ms` more, unless it releases the lease earlier. */
-  heldFor(name: string, ms: number): void {
-    this.heldUntil.set(name, this.now() + ms);
+  leasedFor(name: string, ms: number): void {
+    this.leasedUntil.set(name, this.now() + ms);
   }
 
   /** The members announced other leases, so any lease may be free now. The waits after failures stay. */
   holdersChanged(): void {
-    this.heldUntil.clear();
+    this.leasedUntil.clear();
   }
 
   succeeded(name: string): void {
-    this.heldUntil.delete(name);
+    this.leasedUntil.delete(name);
     this.failures.get(name)?.backoff.succeeded();
   }
 
@@ -40,7 +40,7 @@ export class AcquireBackoff {
 
   /** Milliseconds until the next attempt is due; 0 or less if it is due now. */
   dueIn(name: string): number {
-    const at = Math.max(this.heldUntil.get(name) ?? 0, this.failures.get(name)?.notBefore ?? 0);
+    const at = Math.max(this.leasedUntil.get(name) ?? 0, this.failures.get(name)?.notBefore ?? 0);
     return at - this.now();
   }
 }

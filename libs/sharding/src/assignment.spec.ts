@@ -35,8 +35,8 @@ function follow(members: readonly Holder[], count: number): Holder[] {
 
 function eligibleOf(members: readonly Holder[]): Holder[] {
   const staying = members.filter(({ draining }) => !draining);
-  const fit = staying.filter(({ fitness }) => fitness !== 'unfit');
-  return fit.length === 0 ? staying : fit;
+  const healthy = staying.filter(({ fitness }) => fitness !== 'unfit');
+  return healthy.length === 0 ? staying : healthy;
 }
 
 function loads(assigned: readonly (string | undefined)[], members: readonly Holder[]): number[] {

@@ -55,8 +55,8 @@ export function assign(members: readonly Holder[], count: number): (string | und
 
 function eligible(members: readonly Holder[]): readonly Holder[] {
   const staying = members.filter(({ draining }) => !draining);
-  const fit = staying.filter(({ fitness }) => fitness !== 'unfit');
-  return fit.length > 0 ? fit : staying;
+  const healthy = staying.filter(({ fitness }) => fitness !== 'unfit');
+  return healthy.length > 0 ? healthy : staying;
 }
 
 function byText(a: string, b: string): number {

@@ -201,9 +201,9 @@ class World {
   private async send(index: number): Promise<void> {
     const one = this.at(index);
     const body = `body ${this.bodies++}`;
-    const fits = one.mailbox.length < LIMIT;
-    expect(await this.mailboxes.send(index, body)).toBe(fits);
-    if (fits) one.mailbox.push({ id: '', body });
+    const hasCapacity = one.mailbox.length < LIMIT;
+    expect(await this.mailboxes.send(index, body)).toBe(hasCapacity);
+    if (hasCapacity) one.mailbox.push({ id: '', body });
   }
 
   private async acquire(index: number, boot: Boot): Promise<void> {

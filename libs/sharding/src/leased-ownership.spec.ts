@@ -187,10 +187,10 @@ describe('LeasedOwnership', () => {
       dataLossDetectors: [() => (answers ? Promise.resolve(false) : Promise.reject(new Error('no answer')))],
     }).start();
     await failing.untilActing(ALL);
-    const fit = await new Member('b', 400).start();
-    await eventually('the second member has its share', () => expect(fit.acting.size).toBe(3));
+    const healthy = await new Member('b', 400).start();
+    await eventually('the second member has its share', () => expect(healthy.acting.size).toBe(3));
     answers = false;
-    await fit.untilActing(ALL);
+    await healthy.untilActing(ALL);
     expect(failing.acting.size).toBe(0);
     answers = true;
     await eventually('the first member has its share again', () =>

@@ -166,11 +166,11 @@ export class LeasedOwnership implements Ownership {
   private updateHealth(outcomes: readonly PromiseSettledResult<unknown>[]): number {
     const { logger, members, isDegraded } = this.options;
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    const othersFit = this.view.some(
+    const othersHealthy = this.view.some(
       ({ id, draining, fitness }) => id !== members.id && !draining && fitness === 'fit',
     );
     const before = this.health.current;
-    this.health.note(isDegraded() || failed !== undefined, othersFit, performance.now());
+    this.health.note(isDegraded() || failed !== undefined, othersHealthy, performance.now());
     const now = this.health.current;
     if (now !== before) {
       logger.info({ member: members.id, before, now }, 'fitness of this member changed');
@@ -187,9 +187,9 @@ export class LeasedOwnership implements Ownership {
   }
 
   private announcement(): Announcement {
-    const held = [...this.leases.values()].filter(({ grant }) => grant !== undefined);
+    const granted = [...this.leases.values()].filter(({ grant }) => grant !== undefined);
     const indicesOf = (kind: Resource['kind']): number[] =>
-      held.flatMap(({ resource }) => (resource.kind === kind ? [resource.index] : [])).sort((a, b) => a - b);
+      granted.flatMap(({ resource }) => (resource.kind === kind ? [resource.index] : [])).sort((a, b) => a - b);
     return {
       ...this.options.about,
       knows_lanes: this.knownLanes,
@@ -274,7 +274,7 @@ export class LeasedOwnership implements Ownership {
     try {
       const outcome = await lease.acquire();
       if (outcome.kind === 'acting') this.acquireBackoff.succeeded(name);
-      if (outcome.kind === 'held') this.acquireBackoff.heldFor(name, outcome.forMs + 1);
+      if (outcome.kind === 'held') this.acquireBackoff.leasedFor(name, outcome.forMs + 1);
     } catch (error) {
       const waitMs = this.acquireBackoff.failed(name);
       const about = { [resource.kind]: resource.index, member: members.id };

@@ -1,14 +1,14 @@
 import { MemberHealthWatch } from './member-health.js';
 
-const PATIENCE_MS = 100;
+const GRACE_MS = 100;
 let watch: MemberHealthWatch;
 
 beforeEach(() => {
-  watch = new MemberHealthWatch(PATIENCE_MS);
+  watch = new MemberHealthWatch(GRACE_MS);
 });
 
-function note(failing: boolean, now: number, othersFit = true): string {
-  watch.note(failing, othersFit, now);
+function note(failing: boolean, now: number, othersHealthy = true): string {
+  watch.note(failing, othersHealthy, now);
   return watch.current;
 }
 

@@ -1,13 +1,13 @@
 /**
  * Whether a member can do its work. A member that sends heartbeats but cannot reach the broker, or a master of a Redis
- * Cluster, must not keep its shards and lanes. After `patienceMs` it leaves them to a fit member; if no member is fit,
+ * Cluster, must not keep its shards and lanes. After `graceMs` it leaves them to a fit member; if no member is fit,
  * nothing moves.
  */
 
 /**
- * - `fit`: there has been no failure for `patienceMs`;
- * - `troubled`: there is a failure, or there was one within `patienceMs`;
- * - `unfit`: the failure has lasted for `patienceMs` while another member was fit. The member gets no shards and lanes until
+ * - `fit`: there has been no failure for `graceMs`;
+ * - `troubled`: there is a failure, or there was one within `graceMs`;
+ * - `unfit`: the failure has lasted for `graceMs` while another member was fit. The member gets no shards and lanes until
  *   the failure is over, unless all members are unfit.
  */
 export type MemberHealth = 'fit' | 'troubled' | 'unfit';
@@ -18,8 +18,8 @@ export class MemberHealthWatch {
   private since: number | undefined;
   private wasFailing = false;
 
-  /** @param patienceMs how long a failure must last before it counts, and how long it is remembered after its end */
-  constructor(private readonly patienceMs: number) {}
+  /** @param graceMs how long a failure must last before it counts, and how long it is remembered after its end */
+  constructor(private readonly graceMs: number) {}
 
   get current(): MemberHealth {
     return this.state;
@@ -27,16 +27,16 @@ export class MemberHealthWatch {
 
   /**
    * Records an observation.
-   * @param othersFit whether another member is fit
+   * @param othersHealthy whether another member is fit
    * @param now by `performance.now`
    */
-  note(failing: boolean, othersFit: boolean, now: number): void {
+  note(failing: boolean, othersHealthy: boolean, now: number): void {
     if (failing !== this.wasFailing) this.since = undefined;
     this.wasFailing = failing;
     this.since ??= now;
-    const lasting = now - this.since >= this.patienceMs;
+    const lasting = now - this.since >= this.graceMs;
     if (!failing) this.state = lasting || this.state === 'fit' ? 'fit' : 'troubled';
-    else if (this.state !== 'unfit') this.state = lasting && othersFit ? 'unfit' : 'troubled';
+    else if (this.state !== 'unfit') this.state = lasting && othersHealthy ? 'unfit' : 'troubled';
   }
 
   /** The member's heartbeat failed: the duration of the present failure is counted from zero again. */

@@ -96,7 +96,7 @@ function parseProxies(text: string): string[] {
 }
 
 /** For `superRefine`. */
-export function accessSettingsFit(settings: AccessSettings & { PORT: number }, ctx: z.RefinementCtx): void {
+export function checkAccessSettings(settings: AccessSettings & { PORT: number }, ctx: z.RefinementCtx): void {
   const wrong = (name: string, message: string): void => ctx.addIssue({ code: 'custom', path: [name], message });
   const names = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL'] as const;
   const isSet = names.some((name) => settings[name] !== undefined);

@@ -45,12 +45,12 @@ async function withFeed(limits: Partial<FeedLimits>, act: (feed: EventFeed) => P
   }
 }
 
-function open({ of = feed, ...wish }: Wish & { of?: EventFeed } = {}): Promise<EventSubscription> {
-  return openAt(of, wish);
+function open({ of = feed, ...options }: Wish & { of?: EventFeed } = {}): Promise<EventSubscription> {
+  return openAt(of, options);
 }
 
-async function subscribe(wish: Wish & { of?: EventFeed } = {}): Promise<FeedListener> {
-  return new FeedListener(await open(wish));
+async function subscribe(options: Wish & { of?: EventFeed } = {}): Promise<FeedListener> {
+  return new FeedListener(await open(options));
 }
 
 /** Appends events with running numbers. @returns the numbers */

@@ -36,7 +36,7 @@ function largestBody({ MAX_PAYLOAD_BYTES, MAX_BATCH_BYTES }: HttpSettings): numb
 }
 
 /** For `superRefine`. The largest body must fit into the budgets, or it would always be refused. */
-export function httpSettingsFit(settings: HttpSettings, ctx: z.RefinementCtx): void {
+export function checkHttpSettings(settings: HttpSettings, ctx: z.RefinementCtx): void {
   const largest = largestBody(settings);
   const limits = bodyLimits(settings);
   const wrong = (name: string, message: string): void => ctx.addIssue({ code: 'custom', path: [name], message });

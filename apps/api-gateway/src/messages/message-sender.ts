@@ -33,7 +33,7 @@ const refused = counter('messages_refused', 'Messages refused, by reason.', { re
 /** How long a request waits for Redis to reconnect before it tries again, in milliseconds. */
 export const RECONNECT_MS = 250;
 /** If Redis answers no request for this long, in milliseconds, the outcome is unknown. */
-export const ACCEPT_PATIENCE_MS = 900;
+export const ACCEPT_TIMEOUT_MS = 900;
 /** Most bytes of payloads and most messages of one script: between the scripts of a large batch, other requests run. */
 const MOST_AT_ONCE = { bytes: 1_048_576, messages: 250 };
 /** Number of tries of a wake-up, and the pause between them; after that, housekeeping of the shard repeats it. */
@@ -82,18 +82,18 @@ export class MessageSender {
     const { account } = caller;
     const payer = payerOf(caller);
     const outcomes: SendOutcome[] = [];
-    const waking: number[] = [];
+    const shardsToWake: number[] = [];
     const unknown: Unknown[] = [];
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
       let done = 0;
-      for (const part of inParts(minted)) {
+      for (const part of batchesOf(minted)) {
         const answer = await this.accept(shard, part, account, this.storage.chargeOf(payer, shard));
         // Later messages of the shard must not overtake messages whose outcome is unknown.
         if ('error' in answer) {
           unknown.push(answer);
           break;
         }
-        if (answer.wake && !waking.includes(shard)) waking.push(shard);
+        if (answer.wake && !shardsToWake.includes(shard)) shardsToWake.push(shard);
         for (const outcome of answer.outcomes) outcomes[positions[done++] ?? -1] = outcome;
       }
       for (; done < positions.length; done++) outcomes[positions[done] ?? -1] = { kind: 'unreachable' };
@@ -101,7 +101,7 @@ export class MessageSender {
     await Promise.all(accepting);
     this.report(unknown);
     // The messages are stored. A wake-up that fails is repeated, in the end by housekeeping of the shard.
-    void this.wake(waking);
+    void this.wake(shardsToWake);
     for (const outcome of outcomes) {
       if (outcome.kind === 'accepted') accepted.inc({ status: outcome.message.status });
       else refused.inc({ reason: outcome.kind });
@@ -137,8 +137,8 @@ export class MessageSender {
     account: string | undefined,
     charge: Charge,
   ): Promise<AcceptResult | Unknown> {
-    const patience = this.progress.begin(ACCEPT_PATIENCE_MS);
-    const ask = (): Promise<AcceptResult> => patience.wait(this.messages.accept(shard, messages, account, charge));
+    const deadline = this.progress.begin(ACCEPT_TIMEOUT_MS);
+    const ask = (): Promise<AcceptResult> => deadline.wait(this.messages.accept(shard, messages, account, charge));
     try {
       return await ask().catch(async (error: unknown) => {
         if (!isRedisError(error) || error instanceof RedisFullError) throw error;
@@ -173,7 +173,7 @@ function nothingStored(messages: readonly MintedMessage[]): AcceptResult {
 }
 
 /** Splits messages into parts within `MOST_AT_ONCE`, in order. */
-function* inParts(messages: readonly MintedMessage[]): Generator<MintedMessage[], void> {
+function* batchesOf(messages: readonly MintedMessage[]): Generator<MintedMessage[], void> {
   let part: MintedMessage[] = [];
   let bytes = 0;
   for (const message of messages) {

@@ -28,8 +28,8 @@ it('Progress gives up when Redis has answered no request for too long, and tries
 
 it('Progress applies one time limit to all commands of a request', async () => {
   const progress = new Progress();
-  const patience = progress.begin(900);
-  await expect(patience.wait(Promise.reject(new Error('lost')))).rejects.toThrow('lost');
+  const deadline = progress.begin(900);
+  await expect(deadline.wait(Promise.reject(new Error('lost')))).rejects.toThrow('lost');
   await jest.advanceTimersByTimeAsync(900);
-  await expect(patience.wait(gate().passed)).rejects.toThrow(TooLateError);
+  await expect(deadline.wait(gate().passed)).rejects.toThrow(TooLateError);
 });

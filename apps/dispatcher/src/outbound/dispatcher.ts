@@ -12,7 +12,7 @@ const MAX_STALLED = 100;
 
 export class Dispatcher {
   private worker: Worker<WakeUp, RunEnd> | undefined;
-  private readonly waking = new Set<Promise<void>>();
+  private readonly pendingWakeUps = new Set<Promise<void>>();
   private readonly stopping = sharedAbort();
 
   constructor(
@@ -71,7 +71,7 @@ export class Dispatcher {
       () => this.stopping.abort(),
     );
     await closed;
-    await Promise.all(this.waking);
+    await Promise.all(this.pendingWakeUps);
   }
 
   /**
@@ -79,10 +79,10 @@ export class Dispatcher {
    * the same script, so queuing from inside the job would starve other dispatchers.
    */
   private wakeAgain(shard: number): void {
-    const waking = this.wakeUps
+    const wakeUp = this.wakeUps
       .wake([shard])
       .catch((error: unknown) => this.logger.warn({ err: error, shard }, 'wake-up failed; housekeeping repeats it'))
-      .finally(() => this.waking.delete(waking));
-    this.waking.add(waking);
+      .finally(() => this.pendingWakeUps.delete(wakeUp));
+    this.pendingWakeUps.add(wakeUp);
   }
 }

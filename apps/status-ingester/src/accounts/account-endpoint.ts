@@ -22,7 +22,7 @@ const NONE_CACHED_MS = 30_000;
 /** Requests for one client before its account counts as unavailable. */
 const ATTEMPTS = 2;
 const CONNECTIONS = 16;
-const MAX_ANSWER_BYTES = 65_536;
+const MAX_RESPONSE_BYTES = 65_536;
 
 const Answer = z.object({ account: z.string().regex(ACCOUNT).nullable() });
 
@@ -53,7 +53,7 @@ export class EndpointAccounts implements AccountResolver {
       connect: { timeout: timeoutMs },
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
-      maxResponseSize: MAX_ANSWER_BYTES,
+      maxResponseSize: MAX_RESPONSE_BYTES,
     });
   }
 

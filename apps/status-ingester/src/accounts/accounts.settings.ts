@@ -31,7 +31,7 @@ export const accountSettings = section('Accounts', {
 export type AccountSettings = z.output<z.ZodObject<typeof accountSettings>>;
 
 /** For `superRefine`. */
-export function accountSettingsFit(settings: AccountSettings, ctx: z.RefinementCtx): void {
+export function checkAccountSettings(settings: AccountSettings, ctx: z.RefinementCtx): void {
   const { ACCOUNTS_FILE, ACCOUNTS_URL, ACCOUNTS_TOKEN_FILE } = settings;
   if (ACCOUNTS_FILE !== undefined && ACCOUNTS_URL !== undefined) {
     ctx.addIssue({

@@ -10,7 +10,7 @@ import type { RegistryKeys } from '@app/registry';
 const PREFIX = 'marker ';
 /** Time to live of a noted marker in Redis: longer than any process waits before it asks for one. */
 export const MARKER_KEPT_MS = 120_000;
-/** Most markers that are noted in one batch: bounds what a flood of markers costs Redis. */
+/** Most markers that are noted in one batch: bounds what many markers cost Redis. */
 const MOST_NOTED = 64;
 const UUID_LENGTH = 36;
 

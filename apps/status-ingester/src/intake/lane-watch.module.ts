@@ -14,7 +14,7 @@ import { LaneStrategy } from './lane.strategy.js';
 
 /** A marker may wait in a lane until another ingester has taken the lane over: `LEASE_TIME` and a moment. */
 export function watchTiming(leaseMs: number): LaneWatchTiming {
-  return { everyMs: 5000, answerMs: 15_000 + leaseMs };
+  return { everyMs: 5000, returnMs: 15_000 + leaseMs };
 }
 
 @Module({})

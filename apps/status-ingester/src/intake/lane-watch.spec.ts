@@ -24,8 +24,8 @@ import { LaneStrategy } from './lane.strategy.js';
 
 const SHARDS = 2;
 /** A test ends before a lane is judged. */
-const NEVER: LaneWatchTiming = { everyMs: 20, answerMs: 120_000 };
-const SOON: LaneWatchTiming = { everyMs: 20, answerMs: 500 };
+const NEVER: LaneWatchTiming = { everyMs: 20, returnMs: 120_000 };
+const SOON: LaneWatchTiming = { everyMs: 20, returnMs: 500 };
 
 let redis: Redis;
 let redisUrl: string;
@@ -232,7 +232,7 @@ describe('LaneWatch', () => {
       publisher: { publish: () => Promise.resolve(published++ === 0 ? publish(activity) : { kind: 'aborted' }) },
       markers: { expect: expected, wasNoted: () => Promise.resolve(noted) },
       templates: [template],
-      timing: { everyMs: 1, answerMs: 5 },
+      timing: { everyMs: 1, returnMs: 5 },
       lanes: () => [
         {
           grant: { kind: 'lane', index: 0, epoch: 1, fence: '' },
@@ -261,7 +261,7 @@ describe('LaneWatch', () => {
         wasNoted: jest.fn(),
       },
       templates: [template],
-      timing: { everyMs: 1, answerMs: 5 },
+      timing: { everyMs: 1, returnMs: 5 },
       lanes: () => [
         {
           grant: { kind: 'lane', index: 0, epoch: 1, fence: '' },

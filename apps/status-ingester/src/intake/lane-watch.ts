@@ -19,7 +19,7 @@ export interface LaneWatchTiming {
   /** Pause between two markers of a filter. */
   everyMs: number;
   /** Longest time from the PUBACK of a marker until it comes back. Its lane may have to be taken over in between. */
-  answerMs: number;
+  returnMs: number;
 }
 
 export type WatchedLane = Pick<Lane, 'grant' | 'activity' | 'connected' | 'reconnect'>;
@@ -101,7 +101,7 @@ export class LaneWatch {
     const { signal } = this.stopping;
     const marker = markers.expect();
     try {
-      const until = begunAt + timing.answerMs;
+      const until = begunAt + timing.returnMs;
       const published = await publisher.publish(topic, markerText(marker.id), {
         expiresAt: until,
         writeBy: until,
@@ -118,7 +118,7 @@ export class LaneWatch {
       }
       if (published.kind === 'refused' || published.kind === 'unknown') return { outcome: 'failed', since };
       if (published.kind !== 'acknowledged') return { outcome: 'unknown', since };
-      if (await within(timing.answerMs, marker.cameBack, signal)) return { outcome: 'returned', since };
+      if (await within(timing.returnMs, marker.cameBack, signal)) return { outcome: 'returned', since };
       if (signal.aborted) return { outcome: 'unknown', since };
       return { outcome: (await markers.wasNoted(marker.id)) ? 'returned' : 'lost', since };
     } catch (error) {

@@ -3,7 +3,7 @@
  * cannot serve does not prevent the others from being read.
  */
 
-/** The outcome of each item. `untried`: not read, because an earlier error was `hopeless`. */
+/** The outcome of each item. `untried`: not read, because an earlier error was `isPermanent`. */
 export interface BisectedRead<Item, Result> {
   read: { items: readonly Item[]; result: Result }[];
   failed: { item: Item; error: unknown }[];
@@ -13,7 +13,7 @@ export interface BisectedRead<Item, Result> {
 export async function bisectingRead<Item, Result>(
   items: readonly Item[],
   read: (items: readonly Item[]) => Promise<Result>,
-  hopeless: (error: unknown) => boolean,
+  isPermanent: (error: unknown) => boolean,
 ): Promise<BisectedRead<Item, Result>> {
   const outcome = { read: [], failed: [], untried: [] } as BisectedRead<Item, Result>;
   const stack: (readonly Item[])[] = [items];
@@ -23,7 +23,7 @@ export async function bisectingRead<Item, Result>(
     try {
       outcome.read.push({ items: part, result: await read(part) });
     } catch (error) {
-      if (hopeless(error)) return { ...outcome, untried: [part, ...stack].flat() };
+      if (isPermanent(error)) return { ...outcome, untried: [part, ...stack].flat() };
       const half = part.length / 2;
       if (part.length === 1) outcome.failed.push({ item: only, error });
       else stack.push(part.slice(half), part.slice(0, half));

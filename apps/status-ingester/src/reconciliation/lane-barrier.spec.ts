@@ -3,7 +3,7 @@ import { connectRedis, type Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import { eventually, gate, quiet, startRedis, type Server } from '../../../../test/support/servers.js';
 import { LaneMarkers } from '../intake/lane-markers.js';
-import { LaneBarrier, type BarrierParts } from './lane-barrier.js';
+import { LaneBarrier, type BarrierDependencies } from './lane-barrier.js';
 
 const TOPIC = 'spec/sentinel';
 let server: Server;
@@ -28,7 +28,7 @@ beforeEach(() => {
   underWay = [];
 });
 
-function barrier(parts: Partial<BarrierParts> = {}): LaneBarrier {
+function barrier(overrides: Partial<BarrierDependencies> = {}): LaneBarrier {
   const publish = (topic: string, text: string): Promise<{ kind: 'acknowledged' }> => {
     underWay.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
     return Promise.resolve({ kind: 'acknowledged' });
@@ -36,7 +36,7 @@ function barrier(parts: Partial<BarrierParts> = {}): LaneBarrier {
   const holdsLane = (): boolean => true;
   return new LaneBarrier({
     ...{ publisher: { publish }, markers, holdsLane, topic: TOPIC, lanes: 1, logger: quiet },
-    ...parts,
+    ...overrides,
   });
 }
 

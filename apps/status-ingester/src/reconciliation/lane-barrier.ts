@@ -14,11 +14,11 @@ const passes = counter('lane_barriers', 'Waits for the lane to come up to what w
 });
 
 /** The lane may change its owner, have a backlog, or have lost the broker. After this time the reading is applied anyway. */
-export const BARRIER_PATIENCE_MS = 60_000;
+export const BARRIER_TIMEOUT_MS = 60_000;
 /** A marker may be lost like any other message, so it is published again after this. */
 export const BARRIER_REPEAT_MS = 1000;
 
-export interface BarrierParts {
+export interface BarrierDependencies {
   publisher: Pick<Publisher, 'publish'>;
   markers: Pick<LaneMarkers, 'expect' | 'wasNoted'>;
   /** Whether this process holds the lane, so that the marker comes back here. */
@@ -41,11 +41,11 @@ export class LaneBarrier {
   private current: Promise<void> = Promise.resolve();
   private next: Round | undefined;
 
-  constructor(private readonly parts: BarrierParts) {}
+  constructor(private readonly dependencies: BarrierDependencies) {}
 
   /** Callers that wait at the same time share one marker. Rejects only if `signal` is aborted. */
   async pass(signal: AbortSignal): Promise<void> {
-    if (this.parts.lanes > 1) return;
+    if (this.dependencies.lanes > 1) return;
     if (this.next === undefined || this.next.over.signal.aborted) this.next = this.plan();
     const round = this.next;
     round.waiting++;
@@ -71,7 +71,7 @@ export class LaneBarrier {
   }
 
   private async once(over: AbortController): Promise<void> {
-    const { markers, logger } = this.parts;
+    const { markers, logger } = this.dependencies;
     const { signal } = over;
     const marker = markers.expect();
     const isBack = await this.publishUntilBack(marker, signal).finally(() => marker.forget());
@@ -83,8 +83,8 @@ export class LaneBarrier {
 
   /** @returns whether it came back before it was given up */
   private async publishUntilBack(marker: ExpectedMarker, signal: AbortSignal): Promise<boolean> {
-    const { publisher, topic, logger } = this.parts;
-    const end = performance.now() + BARRIER_PATIENCE_MS;
+    const { publisher, topic, logger } = this.dependencies;
+    const end = performance.now() + BARRIER_TIMEOUT_MS;
     let isPublishing = false;
     // A broker that does not answer gets no second marker: each would take a place among the publishes under way.
     const publish = async (): Promise<void> => {
@@ -115,7 +115,7 @@ export class LaneBarrier {
    * cannot notify this one. If this process holds the lane, it is asked once, since the lane may just have been taken over.
    */
   private async cameBack(marker: ExpectedMarker, until: number, signal: AbortSignal): Promise<boolean> {
-    const { markers, holdsLane } = this.parts;
+    const { markers, holdsLane } = this.dependencies;
     for (let attempt = 0; !signal.aborted && performance.now() < until; attempt++) {
       const waitMs = holdsLane() ? until - performance.now() : backoffMs(attempt, 4, 100);
       if (await within(waitMs, marker.cameBack, signal)) return true;

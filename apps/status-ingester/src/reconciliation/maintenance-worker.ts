@@ -26,7 +26,7 @@ const LANES_MS = 60_000;
 /** How often a reconfirmation looks whether its sweep has ended. */
 const SWEPT_CHECK_MS = 1000;
 
-export interface MaintenanceParts extends SweepDependencies {
+export interface MaintenanceDependencies extends SweepDependencies {
   maintenance: Maintenance;
   /** Connection of the worker's own: it blocks. */
   workerRedis: Redis;
@@ -39,10 +39,10 @@ export class MaintenanceWorker {
   private readonly stopping = sharedAbort();
   private closed: Promise<void> | undefined;
 
-  constructor(private readonly parts: MaintenanceParts) {}
+  constructor(private readonly dependencies: MaintenanceDependencies) {}
 
   start(): void {
-    const { workerRedis, keys, logger } = this.parts;
+    const { workerRedis, keys, logger } = this.dependencies;
     this.worker = new Worker<MaintenanceJob, void>(MAINTENANCE_QUEUE, (job, _token, lost) => this.run(job, lost), {
       connection: workerRedis,
       prefix: keys.queuePrefix,
@@ -82,16 +82,16 @@ export class MaintenanceWorker {
   }
 
   private async perform(job: Job<MaintenanceJob>, signal: AbortSignal): Promise<void> {
-    const { maintenance, sweeps } = this.parts;
+    const { maintenance, sweeps } = this.dependencies;
     const { data } = job;
     switch (data.do) {
       case 'tick':
         return maintenance.requestSweep('interval');
       case 'sweep': {
         // What a sweep finds is compared behind what the lane brings: without it the sweep would only wait there.
-        await this.parts.lanesConnected(LANES_MS, signal);
+        await this.dependencies.lanesConnected(LANES_MS, signal);
         const id = await sweeps.beginId();
-        const { complete, awaited } = await new Sweep(this.parts, id, data.trigger, signal).run();
+        const { complete, awaited } = await new Sweep(this.dependencies, id, data.trigger, signal).run();
         if (awaited) await maintenance.requestSweep('request', 0);
         else if (!complete) await maintenance.requestSweep('truncated', TRUNCATED_AGAIN_MS);
         return;
@@ -104,7 +104,7 @@ export class MaintenanceWorker {
 
   /** A handshake that came before the lanes were back is known when a sweep has found it. @throws DelayedError until then */
   private async untilSwept(job: Job<MaintenanceJob>, data: MaintenanceJob & { do: 'reconfirm' }): Promise<void> {
-    const { maintenance, sweeps } = this.parts;
+    const { maintenance, sweeps } = this.dependencies;
     const sweep = data.sweep ?? (await sweeps.nextId());
     if (data.sweep === undefined) {
       await maintenance.requestSweep('broker-restart', 0);
@@ -118,7 +118,7 @@ export class MaintenanceWorker {
 
   /** Has every client judged that is online and has not shaken hands since then. */
   private async reconfirm(since: number, signal: AbortSignal): Promise<void> {
-    const { directory, mailboxes, shardCount, logger } = this.parts;
+    const { directory, mailboxes, shardCount, logger } = this.dependencies;
     let asked = 0;
     for (let shard = 0; shard < shardCount; shard++) {
       for await (const ids of directory.online(shard, PAGE)) {

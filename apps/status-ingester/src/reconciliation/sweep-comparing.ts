@@ -21,7 +21,7 @@ import type { LaneBarrier } from './lane-barrier.js';
 import type { Found } from './sweep-reading.js';
 
 /** After this pause, what came through the lane before the barrier is usually applied. */
-const SECOND_LOOK_MS = 100;
+const RECHECK_MS = 100;
 /** Online clients of a shard that are listed at a time. */
 const PAGE = 500;
 /** About how many bytes of stored connections are in memory at a time, of all shards together. */
@@ -64,7 +64,7 @@ export class Comparing {
     const first = await this.differences(batch.map((found) => ({ found })));
     if (first.length === 0) return;
     await this.dependencies.barrier.pass(this.signal);
-    await sleep(SECOND_LOOK_MS, undefined, { signal: this.signal });
+    await sleep(RECHECK_MS, undefined, { signal: this.signal });
     const second = await this.differences(first);
     const shards = Array.from(byShard(second, ({ found }) => found.shard));
     await Promise.all(shards.map(([shard, differing]) => this.passOn(shard, differing, noted[shard] ?? '0-0')));

@@ -12,7 +12,7 @@ export interface Pass {
 
 /** Most passes of one sweep, and most of them that bring nothing new. */
 const MOST_PASSES = 20;
-const MOST_IN_VAIN = 3;
+const MAX_PASSES_WITHOUT_NEW = 3;
 
 /**
  * If the broker cut a pass short, or a pass was paused, only a pass that brings nothing new proves that nothing is missing.
@@ -20,15 +20,15 @@ const MOST_IN_VAIN = 3;
  */
 export class SweepCompletion {
   private count = 0;
-  private inVain = 0;
-  private suspicious = false;
+  private passesWithoutNew = 0;
+  private mayBeIncomplete = false;
 
   /** @returns whether the broker presumably sent everything; undefined if another pass is needed */
   after({ complete, paused, fresh }: Pass): boolean | undefined {
     this.count++;
-    if (fresh === 0) this.inVain++;
-    this.suspicious ||= paused || !complete;
-    if (complete && (!this.suspicious || fresh === 0)) return true;
-    return this.inVain >= MOST_IN_VAIN || this.count >= MOST_PASSES ? complete : undefined;
+    if (fresh === 0) this.passesWithoutNew++;
+    this.mayBeIncomplete ||= paused || !complete;
+    if (complete && (!this.mayBeIncomplete || fresh === 0)) return true;
+    return this.passesWithoutNew >= MAX_PASSES_WITHOUT_NEW || this.count >= MOST_PASSES ? complete : undefined;
   }
 }

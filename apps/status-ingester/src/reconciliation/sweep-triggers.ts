@@ -27,7 +27,7 @@ const DROPPED_EVERY_MS = 60_000;
 /** By so much the beginning of a run may be put too late. Who shook hands within it may have done so after the restart. */
 const LATE_MS = 2000;
 
-export interface TriggerParts {
+export interface TriggerDependencies {
   maintenance: Pick<Maintenance, 'requestSweep' | 'planReconfirmation' | 'keepSchedule'>;
   brokerRuns: Pick<BrokerRuns, 'report' | 'closeRestart'>;
   sweepEveryMs: number;
@@ -43,10 +43,10 @@ export class SweepTriggers {
   private readonly stopping = sharedAbort();
   private readonly open = new Set<Promise<void>>();
 
-  constructor(private readonly parts: TriggerParts) {}
+  constructor(private readonly dependencies: TriggerDependencies) {}
 
   start(): void {
-    this.insist(() => this.parts.maintenance.keepSchedule(this.parts.sweepEveryMs));
+    this.retryUntilStopped(() => this.dependencies.maintenance.keepSchedule(this.dependencies.sweepEveryMs));
   }
 
   /** A lane that was just acquired needs a sweep, too: its former owner may have died before it could request one. */
@@ -68,7 +68,10 @@ export class SweepTriggers {
   brokerUptime(uptime: Uptime): void {
     this.track(
       this.noteUptime(uptime).catch((error: unknown) => {
-        this.parts.logger.warn({ err: error }, 'the uptime of the broker was not noted; the next report will be');
+        this.dependencies.logger.warn(
+          { err: error },
+          'the uptime of the broker was not noted; the next report will be',
+        );
       }),
     );
   }
@@ -92,11 +95,11 @@ export class SweepTriggers {
 
   private request(trigger: OwnTrigger): void {
     requested.inc({ trigger });
-    this.insist(() => this.parts.maintenance.requestSweep(trigger));
+    this.retryUntilStopped(() => this.dependencies.maintenance.requestSweep(trigger));
   }
 
   private async noteUptime(uptime: Uptime): Promise<void> {
-    const { brokerRuns, maintenance, reconfirmWindowMs, logger } = this.parts;
+    const { brokerRuns, maintenance, reconfirmWindowMs, logger } = this.dependencies;
     const restart = await brokerRuns.report(uptime);
     if (restart === undefined) return;
     logger.warn({ since: new Date(restart.since).toISOString() }, 'the broker was restarted');
@@ -110,12 +113,12 @@ export class SweepTriggers {
     restarts.inc();
   }
 
-  private insist(act: () => Promise<void>): void {
+  private retryUntilStopped(act: () => Promise<void>): void {
     this.track(
       retry(act, {
         backoff: (failures) => backoffMs(failures, 100, 5000),
         signal: this.stopping.signal,
-        onRetry: (error) => this.parts.logger.warn({ err: error }, 'could not plan a sweep; trying again'),
+        onRetry: (error) => this.dependencies.logger.warn({ err: error }, 'could not plan a sweep; trying again'),
       }),
     );
   }

@@ -44,19 +44,19 @@ export class Sweep {
   private readonly runId = randomUUID();
 
   constructor(
-    private readonly parts: SweepDependencies,
+    private readonly dependencies: SweepDependencies,
     id: string,
     trigger: SweepTrigger,
     private readonly signal: AbortSignal,
   ) {
-    this.reading = new SweepReading(parts, async (batch) => {
+    this.reading = new SweepReading(dependencies, async (batch) => {
       await this.report.announce();
       return this.comparing.compare(batch, this.noted);
     });
-    this.report = new SweepReport(parts, id, trigger, () => this.reading.count);
-    const severalTopics = parts.statusTopics.length > 1;
-    const sender = new BackpressuredMailboxWriter(parts.mailboxes, signal);
-    this.comparing = new Comparing({ ...parts, severalTopics }, this.report.record, this.runId, sender, signal);
+    this.report = new SweepReport(dependencies, id, trigger, () => this.reading.count);
+    const severalTopics = dependencies.statusTopics.length > 1;
+    const sender = new BackpressuredMailboxWriter(dependencies.mailboxes, signal);
+    this.comparing = new Comparing({ ...dependencies, severalTopics }, this.report.record, this.runId, sender, signal);
   }
 
   /**
@@ -64,7 +64,7 @@ export class Sweep {
    * @throws IncompleteReadError, KeySpaceLostError, or what Redis says: it is to be run again.
    */
   async run(): Promise<{ complete: boolean; awaited: boolean }> {
-    const { sweeps, keySpace } = this.parts;
+    const { sweeps, keySpace } = this.dependencies;
     const { record } = this.report;
     try {
       const swept = await keySpace();
@@ -94,7 +94,7 @@ export class Sweep {
       await this.report.announce();
       if (!how.complete) {
         const about = { sweep: id, pass, read: this.reading.count };
-        this.parts.logger.warn(about, 'the broker cut a sweep short; check its queue limits');
+        this.dependencies.logger.warn(about, 'the broker cut a sweep short; check its queue limits');
       }
       const verdict = passes.after(how);
       if (verdict !== undefined) return verdict;
@@ -102,7 +102,7 @@ export class Sweep {
   }
 
   private lastIds(): Promise<string[]> {
-    const { mailboxes, shardCount } = this.parts;
+    const { mailboxes, shardCount } = this.dependencies;
     return Promise.all(Array.from({ length: shardCount }, (_, shard) => mailboxes.lastId(shard)));
   }
 
@@ -111,7 +111,7 @@ export class Sweep {
     const { differing, unseen, id } = record;
     let progressAt = performance.now();
     for (let attempt = 0; ; attempt++) {
-      const counts = await this.parts.sweeps.corrections(this.runId);
+      const counts = await this.dependencies.sweeps.corrections(this.runId);
       const sum = sumOf(counts);
       if (sum > sumOf(record.corrections)) {
         progressAt = performance.now();
@@ -121,7 +121,7 @@ export class Sweep {
       const open = differing + unseen - sum;
       if (open <= 0) return;
       if (performance.now() - progressAt > NO_PROGRESS_MS) {
-        this.parts.logger.warn({ sweep: id, open }, 'results of a sweep are left to the shards');
+        this.dependencies.logger.warn({ sweep: id, open }, 'results of a sweep are left to the shards');
         return;
       }
       await sleep(backoffMs(attempt, 20, 500), undefined, { signal: this.signal });

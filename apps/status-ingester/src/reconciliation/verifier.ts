@@ -49,7 +49,7 @@ export const ABSENT_AGAIN_MS = 500;
 export const RESULT_LOST_MS = 5000;
 /** Most clients remembered here; the others' to-dos come up again. */
 const MOST_PENDING = 20_000;
-const MOST_SUSPECTS = 1000;
+const MAX_UNVERIFIABLE = 1000;
 /** Most clients of a shard that no to-do stands for: clients that are not known, of which a caller can name any number. */
 const MOST_VOLATILE = 100;
 /** Most callers that wait for the verification of one client; the first ones have had their time-out by then. */
@@ -87,13 +87,13 @@ export class Verifier {
   /** Index of the shard with which the last full batch ended. */
   private served = -1;
   /** Clients whose read failed last time. */
-  private readonly suspects = new Set<string>();
+  private readonly unverifiable = new Set<string>();
   private readonly failures = new Sampled();
 
   private readonly absences: Absences;
 
-  constructor(private readonly parts: VerifierDependencies) {
-    this.absences = new Absences(parts.directory, parts.statusTopics);
+  constructor(private readonly dependencies: VerifierDependencies) {
+    this.absences = new Absences(dependencies.directory, dependencies.statusTopics);
   }
 
   /** What is being verified on this shard. */
@@ -145,7 +145,7 @@ export class Verifier {
       this.remove(shard, verification);
       duration.observe((performance.now() - verification.since) / 1000);
       if (answer === undefined) continue;
-      for (const reply of verification.replies) await sendReply(this.parts.redis, reply, answer);
+      for (const reply of verification.replies) await sendReply(this.dependencies.redis, reply, answer);
     }
     this.work();
   }
@@ -188,20 +188,20 @@ export class Verifier {
       const begun = performance.now();
       if (due.length > 0) await this.verify(due);
       // The rate holds over what has just been done; otherwise until the next one is due.
-      const until = due.length > 0 ? begun + (due.length / this.parts.rate) * 1000 : nextAt;
+      const until = due.length > 0 ? begun + (due.length / this.dependencies.rate) * 1000 : nextAt;
       await this.pause(until - performance.now(), due.length === 0);
     }
   }
 
   private takeDue(): { due: Due[]; nextAt: number } {
     const now = performance.now();
-    const most = Math.max(1, Math.floor(MAX_TOPICS_PER_READ / this.parts.statusTopics.length));
+    const most = Math.max(1, Math.floor(MAX_TOPICS_PER_READ / this.dependencies.statusTopics.length));
     const due: Due[] = [];
     let nextAt = Infinity;
     for (const shard of this.inTurn()) {
       for (const verification of shard.pending.values()) {
         if (verification.dueAt > now) nextAt = Math.min(nextAt, verification.dueAt);
-        else if (this.suspects.has(verification.clientId)) {
+        else if (this.unverifiable.has(verification.clientId)) {
           if (due.length === 0) {
             this.served = shard.grant.index;
             return { due: [[shard, verification]], nextAt: now };
@@ -223,13 +223,13 @@ export class Verifier {
   }
 
   private async verify(due: readonly Due[]): Promise<void> {
-    const { reader, statusTopics, logger } = this.parts;
+    const { reader, statusTopics, logger } = this.dependencies;
     try {
       await this.begin(due);
       const read = (some: readonly Due[]): Promise<Map<string, Buffer>> =>
         reader.read(some.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId))));
       const outcome = await bisectingRead(due, read, (error) => error instanceof BrokerUnreachableError);
-      if (outcome.read.length > 0) await this.parts.barrier.pass(this.stopping.signal);
+      if (outcome.read.length > 0) await this.dependencies.barrier.pass(this.stopping.signal);
       for (const { items, result } of outcome.read) await this.send(items, result);
       for (const { item, error } of outcome.failed) this.giveUp(item, error);
       for (const [, verification] of outcome.untried) this.again(verification);
@@ -252,7 +252,7 @@ export class Verifier {
       await Promise.all(
         Array.from(
           new Set(due.map(([shard]) => shard)),
-          async (shard) => [shard, await this.parts.mailboxes.lastId(shard.grant.index)] as const,
+          async (shard) => [shard, await this.dependencies.mailboxes.lastId(shard.grant.index)] as const,
         ),
       ),
     );
@@ -268,14 +268,14 @@ export class Verifier {
         verification.attempt = undefined;
         verification.dueAt = now + ABSENT_AGAIN_MS;
       }
-      const mine = all.filter((verification) => !absent.has(verification));
-      if (mine.length === 0) continue;
-      const room = await this.parts.mailboxes.sendAll(
+      const readable = all.filter((verification) => !absent.has(verification));
+      if (readable.length === 0) continue;
+      const room = await this.dependencies.mailboxes.sendAll(
         shard.grant.index,
-        mine.map((verification) => this.result(verification, found)),
+        readable.map((verification) => this.result(verification, found)),
       );
-      mine.forEach((verification, i) => {
-        this.suspects.delete(verification.clientId);
+      readable.forEach((verification, i) => {
+        this.unverifiable.delete(verification.clientId);
         if (i < room) verification.dueAt = now + RESULT_LOST_MS;
         else this.again(verification);
       });
@@ -288,9 +288,9 @@ export class Verifier {
     verifications.inc({ outcome: 'failed' });
     this.failures.take((skipped) => {
       const about = { err: error, client_id: clientId, skipped };
-      this.parts.logger.error(about, 'what the broker retains for a client cannot be read');
+      this.dependencies.logger.error(about, 'what the broker retains for a client cannot be read');
     });
-    if (this.suspects.size < MOST_SUSPECTS) this.suspects.add(clientId);
+    if (this.unverifiable.size < MAX_UNVERIFIABLE) this.unverifiable.add(clientId);
     if (shard.pending.get(clientId) === verification) this.remove(shard, verification);
   }
 
@@ -302,10 +302,10 @@ export class Verifier {
 
   private result({ clientId, attempt = '', sweep }: Verification, found: ReadonlyMap<string, Buffer>): string {
     const retained: Retained[] = [];
-    for (const template of this.parts.statusTopics) {
+    for (const template of this.dependencies.statusTopics) {
       const payload = found.get(template.topicOf(clientId));
       if (payload === undefined || payload.length === 0) continue;
-      retained.push({ topic: template.template, ...payloadText(payload, this.parts.maxInboundBytes) });
+      retained.push({ topic: template.template, ...payloadText(payload, this.dependencies.maxInboundBytes) });
     }
     return encodeRetainedReading({ clientId, attempt, retained, ...(sweep && { sweep }) });
   }

@@ -22,7 +22,7 @@ import {
   messageReceived,
   unreadable,
 } from './retained-state.js';
-import { whileAccountIsAsked } from './waiting-events.js';
+import { delayUntilAccountIsKnown } from './waiting-events.js';
 
 /** Time after which the retained message that follows a goodbye has come. */
 const CONFIRM_MS = 2000;
@@ -41,7 +41,7 @@ export function transition(
   // Events that are flushed are not coalesced again.
   const isFlush = command === 'flush' || command === 'emit-waiting';
   const coalesced = isFlush ? applied : coalesceEvents(connection, applied, message.at, rules);
-  return whileAccountIsAsked(connection, coalesced, message.at, waitingBytes);
+  return delayUntilAccountIsKnown(connection, coalesced, message.at, waitingBytes);
 }
 
 /** A goodbye counts at once. The to-do then verifies that the broker does not retain the handshake any more. */

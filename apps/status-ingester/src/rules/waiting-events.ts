@@ -21,7 +21,7 @@ export const NOTHING_WAITS: AccountLookup = { waiting: [], bytes: 0, is_late: fa
  * Makes the events of a transition wait, or emits those that have waited.
  * @param shardBytes of all waiting events of the shard
  */
-export function whileAccountIsAsked(
+export function delayUntilAccountIsKnown(
   before: Connection | undefined,
   applied: Transition,
   at: number,

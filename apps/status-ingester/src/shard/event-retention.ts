@@ -6,7 +6,7 @@ import { gauge, type Logger, type Redis } from '@app/platform';
 import { logStreams, type RegistryKeys } from '@app/registry';
 import { trimLog, type LogLimits, type Ownership } from '@app/sharding';
 
-const heldSeconds = gauge(
+const logAgeSeconds = gauge(
   'event_log_held_seconds',
   'How long ago the oldest entry of a stream was appended: the shortest time of the owned shards that have one.',
   ['stream'],
@@ -55,8 +55,8 @@ export class EventRetention {
         }
       }),
     );
-    heldSeconds.reset();
-    for (const [stream, ms] of shortest) heldSeconds.set({ stream }, ms / 1000);
+    logAgeSeconds.reset();
+    for (const [stream, ms] of shortest) logAgeSeconds.set({ stream }, ms / 1000);
   }
 
   private async trimShard(shard: number): Promise<[stream: string, retainedMs: number][]> {

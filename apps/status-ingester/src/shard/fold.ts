@@ -89,7 +89,7 @@ export function fold(
   for (const message of messages) {
     const { clientId, at } = message;
     if (message.kind === 'verified') {
-      const verdict = judge(message, verifying.get(clientId), lastLiveBefore, lastLive);
+      const verdict = verdictOf(message, verifying.get(clientId), lastLiveBefore, lastLive);
       if (verdict === 'verify-again') {
         requestVerification(clientId, at, { reason: 'sweep', ...(message.sweep && { sweep: message.sweep }) });
         continue;
@@ -202,7 +202,7 @@ export function fold(
  * Decides what to do with a reading of retained messages (V1). `verify-again`: the reading of a sweep may be too old, so its
  * client is verified separately.
  */
-function judge(
+function verdictOf(
   message: Extract<MailboxMessage, { kind: 'verified' }>,
   verification: Readonly<Verification> | undefined,
   lastLiveBefore: ReadonlyLastLiveEntries,

@@ -209,8 +209,8 @@ export class ShardActor implements ShardHandler {
     this.verifier.request(grant, folded.verificationRequests);
     this.count(entries.length, folded, poison.length);
     this.log(grant, folded);
-    const waking = folded.cameOnline.filter((_, i) => outcome.guarded[i]);
-    const wakes = waking.slice(0, 1).map(({ due }): DueToDo => ({ todo: { do: 'wake' }, due }));
+    const toWake = folded.cameOnline.filter((_, i) => outcome.guarded[i]);
+    const wakes = toWake.slice(0, 1).map(({ due }): DueToDo => ({ todo: { do: 'wake' }, due }));
     this.todos.withdraw(grant, folded.withdrawn);
     this.todos.begin(grant, [...folded.immediate, ...wakes]);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
@@ -264,7 +264,7 @@ export class ShardActor implements ShardHandler {
 
   private count(
     entries: number,
-    { events, verificationRequests, reasons, dropped: { events: unkeptEvents, deadLetters } }: Folded,
+    { events, verificationRequests, reasons, dropped: { events: droppedEvents, deadLetters } }: Folded,
     poison: number,
   ): void {
     applied.inc(entries);
@@ -272,7 +272,7 @@ export class ShardActor implements ShardHandler {
     for (const { reason } of verificationRequests) if (reason !== 'again') requestedVerifications.inc({ reason });
     for (const reason of reasons) deadLettered.inc({ reason });
     if (poison > 0) deadLettered.inc({ reason: 'internal-error' }, poison);
-    if (unkeptEvents > 0) droppedRefusals.inc({ what: 'event' }, unkeptEvents);
+    if (droppedEvents > 0) droppedRefusals.inc({ what: 'event' }, droppedEvents);
     if (deadLetters > 0) droppedRefusals.inc({ what: 'dead-letter' }, deadLetters);
   }
 

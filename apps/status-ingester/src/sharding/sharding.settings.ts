@@ -25,7 +25,7 @@ export const shardingSettings = {
 export type ShardingSettings = z.output<z.ZodObject<typeof shardingSettings>> & CommonSettings;
 
 /** For `superRefine`. */
-export function shardingSettingsFit(
+export function checkShardingSettings(
   { INTAKE_WINDOW, MAILBOX_LIMIT }: Pick<ShardingSettings, 'INTAKE_WINDOW' | 'MAILBOX_LIMIT'>,
   ctx: z.RefinementCtx,
 ): void {

@@ -83,11 +83,11 @@ export async function cluster({ connector, args, out }: Context): Promise<number
 }
 
 function membersOf({ members, shards }: Cluster): string[][] {
-  return members.map(({ id, name, since, draining, fitness, shards: held, lanes }) => {
+  return members.map(({ id, name, since, draining, fitness, shards: owned, lanes }) => {
     const own = shards.filter(({ owner }) => owner === id);
     const waiting = own.reduce((total, { mailbox_depth: depth }) => total + depth, 0);
     const lag = Math.max(0, ...own.map(({ mailbox_lag_ms: ms }) => ms));
-    const trouble = [...(draining ? ['draining'] : []), ...(fitness === 'fit' ? [] : [fitness])].join(', ');
-    return [trouble === '' ? name : `${name} (${trouble})`, since, `${held}`, `${lanes}`, `${waiting}`, `${lag} ms`];
+    const remarks = [...(draining ? ['draining'] : []), ...(fitness === 'fit' ? [] : [fitness])].join(', ');
+    return [remarks === '' ? name : `${name} (${remarks})`, since, `${owned}`, `${lanes}`, `${waiting}`, `${lag} ms`];
   });
 }

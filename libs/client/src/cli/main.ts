@@ -2,9 +2,9 @@
 import { nodeVersionError } from './node-version.js';
 import { run } from './run.js';
 
-const trouble = nodeVersionError();
-if (trouble !== undefined) {
-  console.error(trouble);
+const versionError = nodeVersionError();
+if (versionError !== undefined) {
+  console.error(versionError);
   process.exit(1);
 }
 

@@ -6,7 +6,7 @@ import { COMMANDS } from './commands.js';
 import { EXIT, UsageError, failureOf } from './failures.js';
 import { Output } from './output.js';
 
-export interface Surroundings {
+export interface ProcessIo {
   env: Environment;
   stdout: Writable;
   stderr: Writable;
@@ -23,10 +23,7 @@ Exit codes: 0 done; 1 the message failed, expired or was cancelled, or the wait 
 3 refused by the service, or it cannot be reached; 70 a fault of this tool.`;
 
 /** Resolves with the exit code. */
-export async function run(
-  argv: readonly string[],
-  { env, stdout, stderr, interrupted }: Surroundings,
-): Promise<number> {
+export async function run(argv: readonly string[], { env, stdout, stderr, interrupted }: ProcessIo): Promise<number> {
   try {
     const [name = 'help', ...rest] = argv;
     if (['help', '--help', '-h'].includes(name)) return await help(rest[0], new Output(stdout, stderr, false));

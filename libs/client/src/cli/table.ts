@@ -10,7 +10,7 @@ const NARROWEST = 6;
 export function table(head: readonly string[], rows: readonly (readonly string[])[], width: number): string[] {
   const cells = [head, ...rows].map((row) => row.map(printable));
   const natural = head.map((_, column) => Math.max(...cells.map((row) => stringWidth(row[column] ?? ''))));
-  const widths = fit(natural, width - GAP.length * (head.length - 1));
+  const widths = shrinkColumns(natural, width - GAP.length * (head.length - 1));
   return cells.map((row) =>
     row
       .map((cell, column) => pad(cell, widths[column] ?? 0))
@@ -20,7 +20,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 /** Widths whose sum is at most `available`: the widest columns become as narrow as needed, and no narrower. */
-function fit(natural: readonly number[], available: number): number[] {
+function shrinkColumns(natural: readonly number[], available: number): number[] {
   const widths = [...natural];
   for (let over = sum(widths) - available; over > 0; over = sum(widths) - available) {
     const widest = Math.max(...widths);

@@ -19,7 +19,7 @@
 local MEMBERS = 9
 -- TTL of the wake lock: if the gateway that took it has not enqueued a wake-up by then, the next accepted message of the
 -- shard asks for one again.
-local WAKING_MS = 1000
+local WAKE_LOCK_MS = 1000
 -- Bytes that the answer to an Idempotency-Key takes in Redis in addition to its key, directive and account.
 local REPLAY_BYTES = 224
 
@@ -147,7 +147,7 @@ return with_log(function()
   if queued then
     call('ZADD', KEYS.todo, 'LT', wake_at, WAKE_TODO)
     -- No wake-up is needed while a dispatcher drains the shard, or while another gateway has the wake lock.
-    if call('EXISTS', KEYS.draining) == 0 and call('SET', KEYS.waking, 1, 'NX', 'PX', WAKING_MS) then replies[1] = 1 end
+    if call('EXISTS', KEYS.draining) == 0 and call('SET', KEYS.waking, 1, 'NX', 'PX', WAKE_LOCK_MS) then replies[1] = 1 end
   end
   return replies
 end, write_costs)

@@ -22,7 +22,7 @@ const raiseShardFormat = commands.load<{ owner: string; format: string }, { fenc
   'raise-shard-format',
 );
 
-export interface MigrationParts {
+export interface MigrationDependencies {
   redis: Redis;
   keys: RegistryKeys;
   shardCount: number;
@@ -31,11 +31,11 @@ export interface MigrationParts {
 }
 
 export class Migration {
-  constructor(private readonly parts: MigrationParts) {}
+  constructor(private readonly dependencies: MigrationDependencies) {}
 
   /** Resolves when no ingester that writes an older format is alive. Rejects when `signal` is aborted. */
   async untilOlderMembersAreGone(signal: AbortSignal): Promise<void> {
-    const { redis, keys, logger } = this.parts;
+    const { redis, keys, logger } = this.dependencies;
     let known = '';
     for (;;) {
       const older = (await listMembers(redis, keys)).filter(({ format }) => format < FORMAT).map(({ name }) => name);
@@ -55,7 +55,7 @@ export class Migration {
    */
   async migrate(grant: Grant, from: number): Promise<void> {
     if (from >= FORMAT) return;
-    const { redis, keys, logger, steps = MIGRATION_STEPS } = this.parts;
+    const { redis, keys, logger, steps = MIGRATION_STEPS } = this.dependencies;
     const has = Number((await redis.get(keys.format(grant.index))) ?? from);
     for (const step of steps.filter(({ to }) => to > has && to <= FORMAT)) {
       logger.info({ shard: grant.index, format: step.to }, `migrating: ${step.what}`);
@@ -68,7 +68,7 @@ export class Migration {
   }
 
   private async finishIfLast(from: number): Promise<void> {
-    const { redis, keys, shardCount, logger } = this.parts;
+    const { redis, keys, shardCount, logger } = this.dependencies;
     const shards = Array.from({ length: shardCount }, (_, shard) => redis.get(keys.format(shard)));
     if ((await Promise.all(shards)).some((format) => Number(format ?? from) < FORMAT)) return;
     if (await raiseFormat(redis, keys)) logger.info({ from, to: FORMAT }, 'the key space has been migrated');

@@ -2,7 +2,7 @@
  * The steps that migrate a shard of an older release, in the order in which they run. A release that changes the stored
  * layout raises `FORMAT` and adds its steps.
  */
-import { ANSWERS_OF_REFUSALS } from './answers-of-refusals.js';
+import { REFUSAL_REPLIES } from './refusal-replies.js';
 import { ASKED_ACCOUNTS } from './asked-accounts.js';
 import { BYTES_OF_MESSAGES } from './bytes-of-messages.js';
 import type { MigrationStep } from './migration-step.js';
@@ -13,7 +13,7 @@ import { STREAMS_OF_EVENTS } from './streams-of-events.js';
 export const MIGRATION_STEPS: readonly MigrationStep[] = [
   // Must be first: other steps append to the streams.
   STREAMS_OF_EVENTS,
-  ANSWERS_OF_REFUSALS,
+  REFUSAL_REPLIES,
   ASKED_ACCOUNTS,
   BYTES_OF_MESSAGES,
   RESERVED_IDS,

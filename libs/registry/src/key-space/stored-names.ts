@@ -98,8 +98,8 @@ function renamedConnection(text: string): string | undefined {
   );
   const { coalesced } = renamed;
   if (typeof coalesced === 'object' && coalesced !== null && 'told' in coalesced) {
-    const { told, ...rest } = coalesced;
-    renamed['coalesced'] = { ...rest, emitted_state: told };
+    const { told: state, ...rest } = coalesced;
+    renamed['coalesced'] = { ...rest, emitted_state: state };
   }
   return JSON.stringify(renamed);
 }

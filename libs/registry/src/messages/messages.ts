@@ -200,7 +200,7 @@ export class Messages {
   ): Promise<MessagesPage> {
     const shard = this.shardOf(clientId);
     const index = this.keys.messages(shard, clientId);
-    const areHeld = await isHeld(this.redis, this.keys, shard, clientId);
+    const haveHeldMessages = await isHeld(this.redis, this.keys, shard, clientId);
     const messages: StoredMessage[] = [];
     let from = cursor === undefined ? '+inf' : `(${cursor}`;
     let bytes = 0;
@@ -210,7 +210,7 @@ export class Messages {
       const entries = pairs(found);
       const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id, account)));
       for (const [i, message] of loaded.entries()) {
-        if (message?.status === 'queued' && areHeld) message.status = 'held';
+        if (message?.status === 'queued' && haveHeldMessages) message.status = 'held';
         if (message !== undefined && (status ?? message.status) === message.status) {
           // The page is full, and this message belongs to the next one.
           if (messages.length === limit) return { messages, next: Number(from.slice(1)) };

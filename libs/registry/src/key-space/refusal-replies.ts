@@ -13,7 +13,7 @@ import { encodeToDo } from '../todos/to-do.js';
 import type { MigrationStep } from './migration-step.js';
 
 /** The to-do of 0.1.0 for one refused handshake. */
-const FormerAnswer = z.strictObject({
+const FormerReply = z.strictObject({
   do: z.literal('answer'),
   client_id: z.string(),
   answer: z.strictObject({
@@ -23,22 +23,22 @@ const FormerAnswer = z.strictObject({
   }),
   message_id: z.string(),
 });
-type FormerAnswer = z.infer<typeof FormerAnswer>;
+type FormerReply = z.infer<typeof FormerReply>;
 
 /** To-dos of one page. */
 const PAGE = 500;
 
-const replaceAnswer = commands.load<
+const replaceReply = commands.load<
   { owner: string; todo: string; waiting: string },
   { fence: string; old_todo: string; new_todo: string; field: string; text: string },
   -1 | 0 | 1
 >('migrate-refusal-answer');
 
-export const ANSWERS_OF_REFUSALS: MigrationStep = {
+export const REFUSAL_REPLIES: MigrationStep = {
   to: 2,
   what: 'refused handshakes that wait for their answer',
   run: async (redis, keys, grant) => {
-    const old: { text: string; todo: FormerAnswer }[] = [];
+    const old: { text: string; todo: FormerReply }[] = [];
     for (let from = 0; ; from += PAGE) {
       const texts = await redis.zrange(keys.todo(grant.index), String(from), String(from + PAGE - 1));
       for (const text of texts) {
@@ -52,13 +52,7 @@ export const ANSWERS_OF_REFUSALS: MigrationStep = {
   },
 };
 
-async function replace(
-  redis: Redis,
-  keys: RegistryKeys,
-  grant: Grant,
-  text: string,
-  todo: FormerAnswer,
-): Promise<void> {
+async function replace(redis: Redis, keys: RegistryKeys, grant: Grant, text: string, todo: FormerReply): Promise<void> {
   const { client_id, answer, message_id } = todo;
   const [waiting] = keys.refusals(grant.index);
   const refused = {
@@ -70,14 +64,14 @@ async function replace(
   const [field, refusal] = encodeRefused(refused);
   const shardKeys = { owner: keys.owner(grant), todo: keys.todo(grant.index), waiting };
   const todos = { old_todo: text, new_todo: encodeToDo({ do: 'refuse', client_id }) };
-  const reply = await replaceAnswer.run(redis, shardKeys, { fence: grant.fence, ...todos, field, text: refusal });
+  const reply = await replaceReply.run(redis, shardKeys, { fence: grant.fence, ...todos, field, text: refusal });
   if (reply === -1) throw new StaleOwnerError(grant);
 }
 
 /** Ignores an unreadable to-do: housekeeping dead-letters it. */
-function refusalOf(text: string): FormerAnswer | undefined {
+function refusalOf(text: string): FormerReply | undefined {
   try {
-    return FormerAnswer.safeParse(JSON.parse(text)).data;
+    return FormerReply.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined;
   }

@@ -4,7 +4,7 @@ import { withRedis } from '../../../../test/support/redis.js';
 import { Refusals } from '../connections/refusals.js';
 import { RegistryKeys } from '../keys.js';
 import { encodeToDo } from '../todos/to-do.js';
-import { ANSWERS_OF_REFUSALS } from './answers-of-refusals.js';
+import { REFUSAL_REPLIES } from './refusal-replies.js';
 
 const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:boot' };
 const keys = new RegistryKeys('answers');
@@ -29,7 +29,7 @@ it('the migration of refusals keeps the newest answer of each client and changes
   const many = Array.from({ length: 1200 }, (_, i) => answer('busy', `h-${String(i).padStart(4, '0')}`));
   const todos = [answer('a', 'a-1'), answer('a', 'a-2'), answer('a', null), order, ...many];
   await redis.zadd(keys.todo(0), ...todos.flatMap((todo, i) => [i + 1, JSON.stringify(todo)]), 5000, 'not a to-do');
-  for (let i = 0; i < 2; i++) await ANSWERS_OF_REFUSALS.run(redis, keys, GRANT);
+  for (let i = 0; i < 2; i++) await REFUSAL_REPLIES.run(redis, keys, GRANT);
   expect(new Set(await redis.zrange(keys.todo(0), '0', '-1'))).toEqual(
     new Set([
       'not a to-do',
@@ -49,5 +49,5 @@ it('the migration of refusals keeps the newest answer of each client and changes
 it('the migration of refusals writes nothing if the owner has lost the shard', async () => {
   await redis.set(keys.owner(GRANT), 'another');
   await redis.zadd(keys.todo(0), 1, JSON.stringify(answer('late', 'l-1')));
-  await expect(ANSWERS_OF_REFUSALS.run(redis, keys, GRANT)).rejects.toThrow(StaleOwnerError);
+  await expect(REFUSAL_REPLIES.run(redis, keys, GRANT)).rejects.toThrow(StaleOwnerError);
 });
