@@ -2,7 +2,7 @@
 import { connectRedis, type Redis } from '@app/platform';
 import { quiet, startRedis, type Server } from './servers.js';
 
-/** Has an empty Redis for all tests of the file; `begin` is given a connection to it, and the server. */
+/** Starts an empty Redis for all tests of the file; `begin` is given a connection to it, and the server. */
 export function withRedis(begin: (redis: Redis, server: Server) => void): void {
   let server: Server;
   let redis: Redis;
