@@ -35,7 +35,7 @@ export class EventListener extends EventText {
     }
     const listener = new EventListener(stopping);
     void listener.listen(response.body);
-    await listener.until(() => {
+    await listener.until('the stream has begun', () => {
       if (listener.lastId === '') throw new Error('the stream has not begun');
     });
     return listener;
@@ -47,11 +47,7 @@ export class EventListener extends EventText {
   }
 
   /** Repeats `check` until it no longer throws. Gives up after 20 s; the error then names `what`. */
-  async until(what: string, check: () => void): Promise<void>;
-  async until(check: () => void): Promise<void>;
-  async until(first: string | (() => void), second: string | (() => void) = 'the events'): Promise<void> {
-    const [what, check] = typeof first === 'string' ? [first, second] : [second, first];
-    if (typeof what !== 'string' || typeof check === 'string') throw new TypeError('until takes a text and a check');
+  async until(what: string, check: () => void): Promise<void> {
     await waitUntil(check, { what, timeoutMs: 20_000 });
   }
 

@@ -72,15 +72,8 @@ export function freePort(): Promise<number> {
  * Repeats `check` until it no longer throws, and resolves with what it returned. Gives up after 10 s; the error then
  * names `what` and carries the last failure of `check`.
  */
-export function eventually<T>(what: string, check: () => T | Promise<T>): Promise<T>;
-export function eventually<T>(check: () => T | Promise<T>, what?: string): Promise<T>;
-export function eventually<T>(
-  first: string | (() => T | Promise<T>),
-  second: string | (() => T | Promise<T>) = 'what the test waits for',
-): Promise<T> {
-  const [what, check] = typeof first === 'string' ? [first, second] : [second, first];
-  if (typeof what !== 'string' || typeof check === 'string') throw new TypeError('eventually takes a text and a check');
-  return stack.waitUntil(check, { what, timeoutMs: typeof first === 'string' ? 10_000 : 30_000, everyMs: 5 });
+export function eventually<T>(what: string, check: () => T | Promise<T>): Promise<T> {
+  return stack.waitUntil(check, { what, timeoutMs: 10_000, everyMs: 5 });
 }
 
 /** Says nothing. */

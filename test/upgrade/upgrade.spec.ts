@@ -139,7 +139,7 @@ describe('the apps on the data of release 0.1.0', () => {
 
   it('resume an event stream from an old cursor', async () => {
     const listener = await EventListener.open(api.url, { client_id: 'host-lost' }, known.cursor);
-    await listener.until(() => {
+    await listener.until('the stream reports a gap or the offline client', () => {
       const seen = listener.received.map(({ event }) => event);
       if (!seen.includes('gap') && !seen.includes('connection.offline')) throw new Error(seen.join());
     });
