@@ -1,4 +1,4 @@
-/** Times of an ingester that depend on each other, settings among them; checked before anything is opened. In milliseconds. */
+/** Times of an ingester that depend on each other, in milliseconds, with the settings. They are checked before the start. */
 import { AFTER_SENTINEL_MS, UPTIME_MIN_SPAN_SECONDS, UPTIME_TOLERANCE_MS } from '@app/broker';
 import { assertTimeOrder, type TimeOrder } from '@app/platform';
 import { TODO_GRACE_MS, WAKE_AGAIN_MS } from '@app/registry';
@@ -44,7 +44,7 @@ const ORDERS: readonly TimeOrder<IngesterTime>[] = [
   {
     time: 'watchTiming.returnMs',
     atMost: 'MARKER_KEPT_MS',
-    because: 'the watch over the lanes asks Redis for its marker after that time',
+    because: 'the lane watch asks Redis for its marker after that time',
   },
   {
     time: 'LEASE_TIME',

@@ -10,8 +10,8 @@ let server: Server;
 let redis: Redis;
 let keys: RegistryKeys;
 let markers: LaneMarkers;
-/** What was published and has not come through the lane. */
-let underWay: IntakePacket[];
+/** Markers that were published and have not come through the lane. */
+let inLane: IntakePacket[];
 let keySpaces = 0;
 
 beforeAll(async () => {
@@ -25,22 +25,22 @@ afterAll(async () => {
 beforeEach(() => {
   keys = new RegistryKeys(`barrier${keySpaces++}`);
   markers = new LaneMarkers(redis, keys, TOPIC, quiet);
-  underWay = [];
+  inLane = [];
 });
 
 function barrier(overrides: Partial<BarrierDependencies> = {}): LaneBarrier {
   const publish = (topic: string, text: string): Promise<{ kind: 'acknowledged' }> => {
-    underWay.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
+    inLane.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
     return Promise.resolve({ kind: 'acknowledged' });
   };
-  const holdsLane = (): boolean => true;
+  const ownsLane = (): boolean => true;
   return new LaneBarrier({
-    ...{ publisher: { publish }, markers, holdsLane, topic: TOPIC, lanes: 1, logger: quiet },
+    ...{ publisher: { publish }, markers, ownsLane, topic: TOPIC, lanes: 1, logger: quiet },
     ...overrides,
   });
 }
 
-/** Markers of this process, on a Redis that notes how often it is asked for one. */
+/** Markers of this process, with a Redis that records how often it is asked for one. */
 function watchedMarkers(looks: string[]): LaneMarkers {
   const watched = new Proxy(redis, {
     get: (target, property) => {
@@ -57,41 +57,41 @@ it('the barrier is passed once the marker has come through the lane', async () =
   const pass = barrier()
     .pass(new AbortController().signal)
     .then(() => passed.open());
-  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
+  await eventually('a marker is published', () => expect(inLane).toHaveLength(1));
   expect(await Promise.race([passed.passed, redis.ping()])).toBe('PONG');
-  await markers.note(underWay);
+  await markers.note(inLane);
   await pass;
 });
 
-it('the barrier asks Redis for nothing while this process holds the lane', async () => {
+it('the barrier asks Redis for nothing while this process owns the lane', async () => {
   const looks: string[] = [];
   const own = watchedMarkers(looks);
   const pass = barrier({ markers: own }).pass(new AbortController().signal);
-  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
-  await own.note(underWay);
+  await eventually('a marker is published', () => expect(inLane).toHaveLength(1));
+  await own.note(inLane);
   await pass;
   expect(looks).toEqual([]);
 });
 
 it('the barrier is passed by a marker that another process received', async () => {
-  const pass = barrier({ holdsLane: () => false }).pass(new AbortController().signal);
-  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
-  await new LaneMarkers(redis, keys, TOPIC, quiet).note(underWay);
+  const pass = barrier({ ownsLane: () => false }).pass(new AbortController().signal);
+  await eventually('a marker is published', () => expect(inLane).toHaveLength(1));
+  await new LaneMarkers(redis, keys, TOPIC, quiet).note(inLane);
   await pass;
-  expect(underWay).toHaveLength(1);
+  expect(inLane).toHaveLength(1);
 });
 
-it('the barrier is passed by a marker that the owner of the lane before this process received', async () => {
+it('the barrier is passed by a marker that the former owner of the lane received', async () => {
   const pass = barrier().pass(new AbortController().signal);
-  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
-  await new LaneMarkers(redis, keys, TOPIC, quiet).note(underWay);
+  await eventually('a marker is published', () => expect(inLane).toHaveLength(1));
+  await new LaneMarkers(redis, keys, TOPIC, quiet).note(inLane);
   await pass;
 });
 
 it('the barrier publishes another marker if one was lost', async () => {
   const pass = barrier().pass(new AbortController().signal);
-  await eventually('another marker is published', () => expect(underWay).toHaveLength(2));
-  await markers.note(underWay.slice(1));
+  await eventually('another marker is published', () => expect(inLane).toHaveLength(2));
+  await markers.note(inLane.slice(1));
   await pass;
 });
 
@@ -102,13 +102,13 @@ it('the barrier publishes no second marker while the broker has not acknowledged
     return new Promise(() => undefined);
   };
   const looks: string[] = [];
-  const stalled = barrier({ publisher: { publish }, markers: watchedMarkers(looks), holdsLane: () => false });
-  const given = new AbortController();
-  const passing = stalled.pass(given.signal);
-  // More looks than fit into the time after which another marker would follow.
+  const stalled = barrier({ publisher: { publish }, markers: watchedMarkers(looks), ownsLane: () => false });
+  const caller = new AbortController();
+  const passing = stalled.pass(caller.signal);
+  // So many reads take longer than the time after which another marker would follow.
   await eventually('Redis has been asked often for the marker', () => expect(looks.length).toBeGreaterThan(40));
   expect(published).toBe(1);
-  given.abort();
+  caller.abort();
   await expect(passing).rejects.toThrow('aborted');
 });
 
@@ -116,19 +116,19 @@ it('callers that ask while another waits share one marker', async () => {
   const one = barrier();
   const { signal } = new AbortController();
   const first = one.pass(signal);
-  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
+  await eventually('a marker is published', () => expect(inLane).toHaveLength(1));
   const later = [one.pass(signal), one.pass(signal), one.pass(signal)];
-  await markers.note(underWay.splice(0));
+  await markers.note(inLane.splice(0));
   await first;
-  await eventually('a marker is published', () => expect(underWay).toHaveLength(1));
-  await markers.note(underWay);
+  await eventually('a marker is published', () => expect(inLane).toHaveLength(1));
+  await markers.note(inLane);
   await Promise.all(later);
-  expect(underWay).toHaveLength(1);
+  expect(inLane).toHaveLength(1);
 });
 
 it('the barrier does not wait if there are several lanes', async () => {
   await barrier({ lanes: 2 }).pass(new AbortController().signal);
-  expect(underWay).toEqual([]);
+  expect(inLane).toEqual([]);
 });
 
 it('the barrier stops waiting when its caller ends', async () => {
@@ -138,11 +138,11 @@ it('the barrier stops waiting when its caller ends', async () => {
   await expect(pass).rejects.toThrow('it stops');
 });
 
-it('the barrier drops its marker with the last of its callers, and publishes another for the next caller', async () => {
+it('the barrier gives up its marker with the last of its callers, and publishes another for the next caller', async () => {
   const published: AbortSignal[] = [];
   const publish = (topic: string, text: string, { signal }: { signal: AbortSignal }): Promise<never> => {
     published.push(signal);
-    underWay.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
+    inLane.push({ topic, payload: Buffer.from(text), retain: false, dup: false } as IntakePacket);
     return new Promise(() => undefined);
   };
   const one = barrier({ publisher: { publish } });
@@ -156,7 +156,7 @@ it('the barrier drops its marker with the last of its callers, and publishes ano
   await expect(passes[1]).rejects.toThrow('aborted');
   expect(published[0]?.aborted).toBe(true);
   const later = one.pass(new AbortController().signal);
-  await eventually('another marker is published', () => expect(underWay).toHaveLength(2));
-  await markers.note(underWay.slice(1));
+  await eventually('another marker is published', () => expect(inLane).toHaveLength(2));
+  await markers.note(inLane.slice(1));
   await later;
 });

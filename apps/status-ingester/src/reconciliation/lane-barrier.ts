@@ -1,6 +1,6 @@
 /**
- * A barrier for the lane: publishes a marker and waits until it comes back through the lane. By then everything that the
- * broker accepted before has come through too, so a reading never overtakes the live messages before it.
+ * A barrier for the lane: publishes a marker and waits until it comes back through the lane. By then everything that the broker
+ * accepted before the marker has come through. So what was read from the broker never overtakes earlier live messages.
  *
  * With several lanes the order is not guaranteed anyway, so the barrier does nothing: an event may be emitted twice, and
  * the next live message through another lane requests a verification.
@@ -9,32 +9,32 @@ import type { Publisher } from '@app/broker';
 import { backoffMs, counter, pause, within, type Logger } from '@app/platform';
 import { markerText, type ExpectedMarker, type LaneMarkers } from '../intake/lane-markers.js';
 
-const passes = counter('lane_barriers', 'Waits for the lane to come up to what was read, by outcome.', {
+const passes = counter('lane_barriers', 'Waits for a marker to come back through the lane, by outcome.', {
   outcome: ['passed', 'given-up'],
 });
 
-/** The lane may change its owner, have a backlog, or have lost the broker. After this time the reading is applied anyway. */
+/** Longest wait: the lane may have a backlog, change its owner or lose the broker. After it the reading is applied anyway. */
 export const BARRIER_TIMEOUT_MS = 60_000;
-/** A marker may be lost like any other message, so it is published again after this. */
+/** Time after which another marker is published: a marker may be lost like any other message. */
 export const BARRIER_REPEAT_MS = 1000;
 
 export interface BarrierDependencies {
   publisher: Pick<Publisher, 'publish'>;
   markers: Pick<LaneMarkers, 'expect' | 'wasNoted'>;
-  /** Whether this process holds the lane, so that the marker comes back here. */
-  holdsLane: () => boolean;
-  /** The service's own topic, to which the lanes are subscribed. */
+  /** Whether this process owns the lane, so that the marker comes back here. */
+  ownsLane: () => boolean;
+  /** Topic of the service to which the lanes are subscribed. */
   topic: string;
   lanes: number;
   logger: Logger;
 }
 
-/** A marker that was published, and how many callers wait for it. */
+/** A published marker, and the number of callers that wait for it. */
 interface Round {
   passed: Promise<void>;
   waiting: number;
-  /** Aborted when the round has ended, or when its last caller has stopped waiting. */
-  over: AbortController;
+  /** Aborted when the round has ended, or no caller waits any more. */
+  ended: AbortController;
 }
 
 export class LaneBarrier {
@@ -46,7 +46,7 @@ export class LaneBarrier {
   /** Callers that wait at the same time share one marker. Rejects only if `signal` is aborted. */
   async pass(signal: AbortSignal): Promise<void> {
     if (this.dependencies.lanes > 1) return;
-    if (this.next === undefined || this.next.over.signal.aborted) this.next = this.plan();
+    if (this.next === undefined || this.next.ended.signal.aborted) this.next = this.plan();
     const round = this.next;
     round.waiting++;
     const done = new AbortController();
@@ -55,45 +55,48 @@ export class LaneBarrier {
     } finally {
       done.abort();
       round.waiting--;
-      if (round.waiting === 0) round.over.abort();
+      if (round.waiting === 0) round.ended.abort();
     }
   }
 
-  /** A round that begins when the current one is over. */
+  /** Plans a round that begins when the current one has ended. */
   private plan(): Round {
-    const over = new AbortController();
+    const ended = new AbortController();
     const passed = this.current.then(() => {
-      if (this.next?.over === over) this.next = undefined;
-      return this.once(over);
+      if (this.next?.ended === ended) this.next = undefined;
+      return this.runRound(ended);
     });
     this.current = passed;
-    return { passed, waiting: 0, over };
+    return { passed, waiting: 0, ended };
   }
 
-  private async once(over: AbortController): Promise<void> {
+  private async runRound(ended: AbortController): Promise<void> {
     const { markers, logger } = this.dependencies;
-    const { signal } = over;
+    const { signal } = ended;
     const marker = markers.expect();
     const isBack = await this.publishUntilBack(marker, signal).finally(() => marker.forget());
     if (!isBack && signal.aborted) return;
-    over.abort();
+    ended.abort();
     passes.inc({ outcome: isBack ? 'passed' : 'given-up' });
-    if (!isBack) logger.warn('the lane does not come up to what was read from the broker; going on without');
+    if (!isBack)
+      logger.warn(
+        'no marker came back through the lane: applying what was read from the broker without waiting for the lane',
+      );
   }
 
-  /** @returns whether it came back before it was given up */
+  /** @returns whether the marker came back in time */
   private async publishUntilBack(marker: ExpectedMarker, signal: AbortSignal): Promise<boolean> {
     const { publisher, topic, logger } = this.dependencies;
     const end = performance.now() + BARRIER_TIMEOUT_MS;
     let isPublishing = false;
-    // A broker that does not answer gets no second marker: each would take a place among the publishes under way.
+    // Not while a publish is pending: if the broker does not answer, each marker would use up one of the pending publishes.
     const publish = async (): Promise<void> => {
       if (isPublishing) return;
       isPublishing = true;
       try {
         await publisher.publish(topic, markerText(marker.id), { signal });
       } catch (error) {
-        logger.warn({ err: error }, 'a marker for the lane could not be published; trying again');
+        logger.warn({ err: error }, 'could not publish a marker to the lane; trying again');
       } finally {
         isPublishing = false;
       }
@@ -103,7 +106,7 @@ export class LaneBarrier {
       try {
         if (await this.cameBack(marker, Math.min(end, performance.now() + BARRIER_REPEAT_MS), signal)) return true;
       } catch (error) {
-        logger.warn({ err: error }, 'a marker for the lane failed; trying again');
+        logger.warn({ err: error }, 'could not read from Redis whether a marker came back; trying again');
         await pause(BARRIER_REPEAT_MS, signal);
       }
     }
@@ -111,13 +114,13 @@ export class LaneBarrier {
   }
 
   /**
-   * Redis is asked from time to time only while another process holds the lane: that process notes the marker there and
-   * cannot notify this one. If this process holds the lane, it is asked once, since the lane may just have been taken over.
+   * While another process owns the lane, that process notes the marker in Redis, which is polled here. If this process owns
+   * the lane, Redis is asked once at the end: the lane may have changed its owner in between.
    */
   private async cameBack(marker: ExpectedMarker, until: number, signal: AbortSignal): Promise<boolean> {
-    const { markers, holdsLane } = this.dependencies;
+    const { markers, ownsLane } = this.dependencies;
     for (let attempt = 0; !signal.aborted && performance.now() < until; attempt++) {
-      const waitMs = holdsLane() ? until - performance.now() : backoffMs(attempt, 4, 100);
+      const waitMs = ownsLane() ? until - performance.now() : backoffMs(attempt, 4, 100);
       if (await within(waitMs, marker.cameBack, signal)) return true;
       if (await markers.wasNoted(marker.id)) return true;
     }
@@ -125,7 +128,7 @@ export class LaneBarrier {
   }
 }
 
-/** `done` ends the wait without an answer. */
+/** Rejects when `signal` is aborted. `done` removes the listener. */
 function whenAborted(signal: AbortSignal, done: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     const abort = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));

@@ -1,6 +1,6 @@
 /**
- * Runs what stands in the maintenance queue: sweeps, and the reconfirmation that follows a restart of the broker. Each
- * ingester has a worker; a job whose worker dies is run again by another.
+ * Runs the jobs of the maintenance queue: sweeps, and the reconfirmation that follows a restart of the broker. Each ingester
+ * has a worker; if a worker dies, another one runs its job again.
  */
 import { DelayedError, Worker, type Job } from 'bullmq';
 import { linkedAbort, sharedAbort, type Redis } from '@app/platform';
@@ -13,24 +13,24 @@ import {
 } from '@app/registry';
 import { Sweep, type SweepDependencies } from './sweep.js';
 
-/** A sweep whose worker died is run again after this at the latest, and a second or two. */
+/** Lock of a job: if its worker dies, the job is run again this long, and one or two checks, later. */
 export const JOB_LOCK_MS = 10_000;
 export const JOB_STALLED_CHECK_MS = 2000;
-/** Safe to repeat, so there is no number of deaths after which it is given up. */
+/** Practically unlimited: jobs are safe to repeat, however often a worker died. */
 const MAX_STALLED = 1_000_000;
-/** A sweep that could not read everything is followed by another after this. */
+/** Time after which an incomplete sweep is followed by another one. */
 const TRUNCATED_AGAIN_MS = 60_000;
 const PAGE = 500;
-/** How long a sweep waits for the lanes held here. It fails then, and another ingester may run it. */
+/** Longest wait of a sweep for the lanes of this process. Then the job fails, and another ingester may run it. */
 const LANES_MS = 60_000;
-/** How often a reconfirmation looks whether its sweep has ended. */
+/** How often a reconfirmation checks whether its sweep has ended. */
 const SWEPT_CHECK_MS = 1000;
 
 export interface MaintenanceDependencies extends SweepDependencies {
   maintenance: Maintenance;
-  /** Connection of the worker's own: it blocks. */
+  /** A connection that nothing else uses: the worker blocks it. */
   workerRedis: Redis;
-  /** Waits until the lanes held here, if any, are connected; rejects after so long, or if it is aborted. */
+  /** Resolves when all lanes of this process are connected; rejects after `waitMs`, or when aborted. */
   lanesConnected: (waitMs: number, signal: AbortSignal) => Promise<void>;
 }
 
@@ -53,20 +53,20 @@ export class MaintenanceWorker {
     });
     this.worker.on('error', (error) => logger.warn({ err: error }, 'maintenance worker error'));
     this.worker.on('failed', (job, error) => {
-      logger.warn({ job: job?.name, err: error }, 'maintenance failed; it is run again');
+      logger.warn({ job: job?.name, err: error }, 'a maintenance job failed; it is run again');
     });
   }
 
-  /** Takes no more jobs, and aborts the one in hand. Does not wait for its end; `stop` does. */
+  /** Takes no more jobs and aborts the current one. `stop` waits for its end. */
   beginStop(): void {
     if (this.closed !== undefined) return;
     this.stopping.abort(new Error('the process stops'));
     this.closed = Promise.resolve(this.worker?.close());
-    // A failure is for `stop` to report.
+    // `stop` reports a failure.
     this.closed.catch(() => undefined);
   }
 
-  /** Resolves when the job in hand has ended. */
+  /** Resolves when the current job has ended. */
   async stop(): Promise<void> {
     this.beginStop();
     await this.closed;
@@ -88,7 +88,7 @@ export class MaintenanceWorker {
       case 'tick':
         return maintenance.requestSweep('interval');
       case 'sweep': {
-        // What a sweep finds is compared behind what the lane brings: without it the sweep would only wait there.
+        // The comparison waits for the lane barrier, which would not be passed while the lane is not connected.
         await this.dependencies.lanesConnected(LANES_MS, signal);
         const id = await sweeps.beginId();
         const { complete, awaited } = await new Sweep(this.dependencies, id, data.trigger, signal).run();
@@ -102,7 +102,7 @@ export class MaintenanceWorker {
     }
   }
 
-  /** A handshake that came before the lanes were back is known when a sweep has found it. @throws DelayedError until then */
+  /** Delays the job until a sweep has found the handshakes that came before the lanes were back. @throws DelayedError */
   private async untilSwept(job: Job<MaintenanceJob>, data: MaintenanceJob & { do: 'reconfirm' }): Promise<void> {
     const { maintenance, sweeps } = this.dependencies;
     const sweep = data.sweep ?? (await sweeps.nextId());
@@ -116,10 +116,10 @@ export class MaintenanceWorker {
     throw new DelayedError();
   }
 
-  /** Has every client judged that is online and has not shaken hands since then. */
+  /** Sends a command for each online client that has not shaken hands since `since`. */
   private async reconfirm(since: number, signal: AbortSignal): Promise<void> {
     const { directory, mailboxes, shardCount, logger } = this.dependencies;
-    let asked = 0;
+    let count = 0;
     for (let shard = 0; shard < shardCount; shard++) {
       for await (const ids of directory.online(shard, PAGE)) {
         signal.throwIfAborted();
@@ -130,12 +130,12 @@ export class MaintenanceWorker {
         );
         const silent = ids.filter((_, i) => isSilent[i]);
         const items = silent.map((clientId) => encodeCommand({ clientId, command: { do: 'reconfirm', since } }));
-        // If a mailbox is full the job fails and runs again; clients that were judged by then are not asked again.
+        // If a mailbox is full, the job fails and runs again: clients that are offline by then are skipped.
         if ((await mailboxes.sendAll(shard, items)) < items.length)
-          throw new Error(`the mailbox of shard ${shard} is full`);
-        asked += items.length;
+          throw new Error(`the mailbox of shard ${shard} is full: the reconfirmation is run again`);
+        count += items.length;
       }
     }
-    logger.info({ since: new Date(since).toISOString(), clients: asked }, 'clients unconfirmed since the restart');
+    logger.info({ since: new Date(since).toISOString(), clients: count }, 'clients unconfirmed since the restart');
   }
 }

@@ -1,7 +1,7 @@
 /**
- * In: clients to verify, connects of lanes, uptimes of the broker, and jobs of maintenance. Out: what the broker retains, put
- * into the mailboxes of the clients; sweeps and their records. Invariants: a result moves the registry towards what the
- * broker retains, and is applied only if no live message came after the read (S9); a job whose worker dies is run again.
+ * In: clients to verify, connects of lanes, uptimes of the broker, and maintenance jobs. Out: what the broker retains, written
+ * into the mailboxes of the clients' shards; sweeps and their records. Invariants: a result moves the registry towards what
+ * the broker retains, and is applied only if no live message came after the read (S9); a job whose worker dies is run again.
  */
 import { randomUUID } from 'node:crypto';
 import { Module } from '@nestjs/common';
@@ -56,8 +56,8 @@ export const MAINTENANCE_REDIS: NamedConnection = {
         { INTAKE_LANES: lanes }: ReconciliationSettings,
         logger: Logger,
       ) => {
-        const holdsLane = (): boolean => strategy.serving.length > 0;
-        return new LaneBarrier({ publisher, markers, holdsLane, topic: SENTINEL, lanes, logger });
+        const ownsLane = (): boolean => strategy.serving.length > 0;
+        return new LaneBarrier({ publisher, markers, ownsLane, topic: SENTINEL, lanes, logger });
       },
     },
     {
@@ -142,7 +142,7 @@ function sweepTriggers(
 ): SweepTriggers {
   const brokerRuns = new BrokerRuns(redis, keys);
   const triggers = new SweepTriggers({ maintenance, brokerRuns, sweepEveryMs, reconfirmWindowMs, logger });
-  lanes.onConnected((how) => triggers.laneConnected(how));
+  lanes.onConnected((connect) => triggers.laneConnected(connect));
   return triggers;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What makes a sweep due, as one process notices it: its lanes, the broker, the key space. A request that fails is made
- * again, since nothing else would.
+ * Requests sweeps for what this process notices: connects of its lanes, restarts and drops of the broker, a possible loss of
+ * data. A request that fails is retried, since nothing else would repeat it.
  */
 import type { Uptime } from '@app/broker';
 import { backoffMs, counter, type Logger, retry, sharedAbort, valuesOf } from '@app/platform';
@@ -16,22 +16,22 @@ const OWN_TRIGGERS = valuesOf<OwnTrigger>({
   dropped: true,
   'key-space': true,
 });
-const requested = counter('sweep_requests', 'Sweeps asked for by this process, by trigger.', {
+const requested = counter('sweep_requests', 'Sweeps that this process requested, by trigger.', {
   trigger: OWN_TRIGGERS,
 });
-const dropped = counter('broker_dropped_messages', 'Messages that the broker says it has dropped, of whomever.');
-const restarts = counter('broker_restarts', 'Restarts of the broker that this process acted on.');
+const dropped = counter('broker_dropped_messages', 'Messages that the broker says it has dropped, of any client.');
+const restarts = counter('broker_restarts', 'Restarts of the broker that this process handled.');
 
-/** The broker may drop other clients' messages all the time: that makes one sweep due in so long. */
+/** Shortest time between two sweeps for dropped messages: the broker may drop messages of other clients all the time. */
 const DROPPED_EVERY_MS = 60_000;
-/** By so much the beginning of a run may be put too late. Who shook hands within it may have done so after the restart. */
+/** The start of the broker may be computed too late by this much: handshakes within it may have come after the restart. */
 const LATE_MS = 2000;
 
 export interface TriggerDependencies {
   maintenance: Pick<Maintenance, 'requestSweep' | 'planReconfirmation' | 'keepSchedule'>;
   brokerRuns: Pick<BrokerRuns, 'report' | 'closeRestart'>;
   sweepEveryMs: number;
-  /** 0 for none. */
+  /** 0: clients need not confirm themselves. */
   reconfirmWindowMs: number;
   logger: Logger;
 }
@@ -41,7 +41,7 @@ export class SweepTriggers {
   private droppedSweepAt = -Infinity;
   private droppedTimer: NodeJS.Timeout | undefined;
   private readonly stopping = sharedAbort();
-  private readonly open = new Set<Promise<void>>();
+  private readonly pending = new Set<Promise<void>>();
 
   constructor(private readonly dependencies: TriggerDependencies) {}
 
@@ -57,20 +57,20 @@ export class SweepTriggers {
     this.keySpaceMayBeLost = false;
   }
 
-  /** The sweep waits until the lanes have been acquired again; a process that gets none requests one as well. */
+  /** Requests a sweep at once, for the case that this process acquires no lane again; a lane requests another one. */
   possibleDataLoss(): void {
     this.keySpaceMayBeLost = true;
     this.start();
     this.request('key-space');
   }
 
-  /** A report that could not be noted is not repeated: by then it would be late, and the next one says the same. */
+  /** Not retried: the report would be late by then, and the next one says the same. */
   brokerUptime(uptime: Uptime): void {
     this.track(
-      this.noteUptime(uptime).catch((error: unknown) => {
+      this.recordUptime(uptime).catch((error: unknown) => {
         this.dependencies.logger.warn(
           { err: error },
-          'the uptime of the broker was not noted; the next report will be',
+          'could not record the uptime of the broker; the next report follows',
         );
       }),
     );
@@ -90,7 +90,7 @@ export class SweepTriggers {
   async stop(): Promise<void> {
     this.stopping.abort();
     clearTimeout(this.droppedTimer);
-    await Promise.all(this.open);
+    await Promise.all(this.pending);
   }
 
   private request(trigger: OwnTrigger): void {
@@ -98,7 +98,7 @@ export class SweepTriggers {
     this.retryUntilStopped(() => this.dependencies.maintenance.requestSweep(trigger));
   }
 
-  private async noteUptime(uptime: Uptime): Promise<void> {
+  private async recordUptime(uptime: Uptime): Promise<void> {
     const { brokerRuns, maintenance, reconfirmWindowMs, logger } = this.dependencies;
     const restart = await brokerRuns.report(uptime);
     if (restart === undefined) return;
@@ -118,13 +118,14 @@ export class SweepTriggers {
       retry(act, {
         backoff: (failures) => backoffMs(failures, 100, 5000),
         signal: this.stopping.signal,
-        onRetry: (error) => this.dependencies.logger.warn({ err: error }, 'could not plan a sweep; trying again'),
+        onRetry: (error) =>
+          this.dependencies.logger.warn({ err: error }, 'could not request or schedule a sweep; trying again'),
       }),
     );
   }
 
   private track(work: Promise<void>): void {
-    const done = work.finally(() => this.open.delete(done));
-    this.open.add(done);
+    const done = work.finally(() => this.pending.delete(done));
+    this.pending.add(done);
   }
 }

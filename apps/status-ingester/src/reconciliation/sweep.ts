@@ -1,9 +1,9 @@
 /**
- * One sweep: reads everything the broker retains on status topics, passes on what differs from the registry, and has
- * every client verified that the registry has online and the sweep did not see. Safe to repeat, whole or in part.
+ * One sweep: reads everything that the broker retains on status topics, passes on what differs from the registry, and requests
+ * a verification of every online client that it did not see. Safe to repeat, whole or in part.
  *
- * - W1 It changes nothing itself: what it found goes through the mailboxes, in single file with live messages. The last
- *   ids of the mailboxes are noted before the broker is asked; what came live since then stands above what was read.
+ * - W1 It changes nothing itself: what it found goes through the mailboxes, in one order with live messages. The last ids of
+ *   the mailboxes are noted before the broker is asked; live messages since then take precedence over what was read.
  * - W2 Absence proves nothing: a client that was not seen is verified, and an incomplete read only costs time.
  * - W3 A correction does not overtake live messages if one lane keeps their order (see `sweep-comparing.ts`).
  */
@@ -18,14 +18,14 @@ import { SweepCompletion } from './sweep-completion.js';
 import { SweepReading, type ReadingDependencies } from './sweep-reading.js';
 import { SweepReport, type ReportDependencies } from './sweep-report.js';
 
-/** Results that have not come by then are left to the shards: their to-dos bring them about. */
+/** If no result comes for this long, the sweep ends: the to-dos of the shards verify the other clients. */
 export const NO_PROGRESS_MS = 15_000;
 
 export interface SweepDependencies
   extends ReadingDependencies, ReportDependencies, Omit<ComparingDependencies, 'severalTopics'> {
   mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
   sweeps: Sweeps;
-  /** Identifies the key space; if it changes, the key space was lost during the sweep. */
+  /** Id of the key space. If it changes, the key space was lost during the sweep. */
   keySpace: () => Promise<string>;
   logger: Logger;
 }
@@ -40,7 +40,7 @@ export class Sweep {
   private readonly report: SweepReport;
   private readonly comparing: Comparing;
   private noted: string[] = [];
-  /** A sweep that is run again keeps its id; its connections and the counts of its results belong to one run. */
+  /** A sweep that is run again keeps its id, but gets new MQTT client ids and new counts of results. */
   private readonly runId = randomUUID();
 
   constructor(
@@ -55,13 +55,14 @@ export class Sweep {
     });
     this.report = new SweepReport(dependencies, id, trigger, () => this.reading.count);
     const severalTopics = dependencies.statusTopics.length > 1;
-    const sender = new BackpressuredMailboxWriter(dependencies.mailboxes, signal);
-    this.comparing = new Comparing({ ...dependencies, severalTopics }, this.report.record, this.runId, sender, signal);
+    const writer = new BackpressuredMailboxWriter(dependencies.mailboxes, signal);
+    const { record } = this.report;
+    this.comparing = new Comparing({ ...dependencies, severalTopics }, record, this.runId, writer, signal);
   }
 
   /**
-   * @returns whether the broker is believed to have sent everything, and whether somebody waits for the next sweep
-   * @throws IncompleteReadError, KeySpaceLostError, or what Redis says: it is to be run again.
+   * @returns whether the broker presumably sent everything, and whether a caller waits for the next sweep
+   * @throws IncompleteReadError, KeySpaceLostError, or an error of Redis: the sweep has to be run again
    */
   async run(): Promise<{ complete: boolean; awaited: boolean }> {
     const { sweeps, keySpace } = this.dependencies;
@@ -73,7 +74,7 @@ export class Sweep {
       await this.comparing.verifyUnseen((clientId) => this.reading.hasSeen(clientId));
       await this.awaitResults();
       if ((await keySpace()) !== swept) throw new KeySpaceLostError('the key space was lost during the sweep');
-      // What was cut short says nothing of the clients that are not known.
+      // An incomplete sweep proves nothing about unknown clients.
       if (record.complete) await sweeps.markSwept(record.startedAt);
       return { complete: record.complete, awaited: await this.report.end() };
     } catch (error) {
@@ -84,20 +85,20 @@ export class Sweep {
     }
   }
 
-  /** @returns whether the broker is believed to have sent everything */
+  /** @returns whether the broker presumably sent everything */
   private async readAll(): Promise<boolean> {
     const { id } = this.report.record;
-    const passes = new SweepCompletion();
+    const completion = new SweepCompletion();
     for (let pass = 1; ; pass++) {
       this.noted = await this.lastIds();
-      const how = await this.reading.pass(`ingester-sweep-${this.runId}-${pass}`, this.signal);
+      const outcome = await this.reading.pass(`ingester-sweep-${this.runId}-${pass}`, this.signal);
       await this.report.announce();
-      if (!how.complete) {
+      if (!outcome.complete) {
         const about = { sweep: id, pass, read: this.reading.count };
         this.dependencies.logger.warn(about, 'the broker cut a sweep short; check its queue limits');
       }
-      const verdict = passes.after(how);
-      if (verdict !== undefined) return verdict;
+      const isComplete = completion.after(outcome);
+      if (isComplete !== undefined) return isComplete;
     }
   }
 
@@ -118,10 +119,13 @@ export class Sweep {
         attempt = 0;
       }
       record.corrections = counts;
-      const open = differing + unseen - sum;
-      if (open <= 0) return;
+      const missing = differing + unseen - sum;
+      if (missing <= 0) return;
       if (performance.now() - progressAt > NO_PROGRESS_MS) {
-        this.dependencies.logger.warn({ sweep: id, open }, 'results of a sweep are left to the shards');
+        this.dependencies.logger.warn(
+          { sweep: id, missing },
+          'a sweep ends before all results have come: the to-dos of the shards verify the other clients',
+        );
         return;
       }
       await sleep(backoffMs(attempt, 20, 500), undefined, { signal: this.signal });

@@ -1,14 +1,14 @@
 /**
- * Verifies clients on request: reads what the broker retains for them, in batches, and sends the readings to their
- * mailboxes. There they are applied in one order with the live messages.
+ * Verifies clients on request: reads what the broker retains for them, in batches, and sends the readings to the mailboxes of
+ * their shards. There they are applied in one order with the live messages.
  *
- * - V1 The mailbox's last id is noted before the broker is asked. A reading is applied only if no live message of
- *   that client stands behind that id; otherwise it is dropped and the client is verified again.
- * - V2 A request is a to-do of the shard. What is remembered here may be lost, and is lost with the grant.
- * - V3 A reading does not overtake the live messages before it if one lane keeps their order (see `lane-barrier.ts`).
- * - V4 A client that cannot be read does not keep the others from being read.
- * - V5 An absence that would take a client offline counts if a second read finds it again (see `absences.ts`).
- * - V6 Requests for one client that follow each other closely are one verification.
+ * - V1 The mailbox's last id is noted before the broker is asked. A reading is applied only if no live message of that client
+ *   came after that id; otherwise it is dropped and the client is verified again.
+ * - V2 A request is a to-do of the shard. The memory of this class may be lost, and is lost with the grant.
+ * - V3 A reading does not overtake earlier live messages if one lane keeps their order (see `lane-barrier.ts`).
+ * - V4 A client that cannot be read does not prevent the others from being read.
+ * - V5 An absence that would take a client offline counts only if a second read confirms it (see `absences.ts`).
+ * - V6 Requests for one client that come soon after each other are one verification.
  */
 import { BrokerUnreachableError, MAX_TOPICS_PER_READ, type RetainedReader } from '@app/broker';
 import {
@@ -25,10 +25,10 @@ import {
 import { payloadText, type TopicTemplate } from '@app/protocol';
 import { encodeRetainedReading, sendReply, type ConnectionDirectory, type Retained } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
+import type { Verification, VerificationRequest, VerificationResult } from '../shard/ports.js';
 import { Absences } from './absences.js';
 import { bisectingRead } from './bisecting-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
-import type { VerificationRequest, VerificationResult, Verification } from '../shard/ports.js';
 
 const OUTCOMES = valuesOf<VerificationResult['outcome'] | 'failed'>({
   agreed: true,
@@ -38,21 +38,22 @@ const OUTCOMES = valuesOf<VerificationResult['outcome'] | 'failed'>({
   failed: true,
 });
 const verifications = counter('verifications', 'Verifications, by outcome.', { outcome: OUTCOMES });
-const pendingGauge = gauge('verifications_pending', 'Clients that are being verified or wait for it.');
+const pendingGauge = gauge('verifications_pending', 'Clients whose verification is pending.');
 const duration = secondsHistogram('verification_duration', 'Time from a request to the commit of its verification.');
 
-/** Requests within this time after the first belong to the same verification, in milliseconds. */
+/** Requests within this time after the first one belong to the same verification. */
 const DEBOUNCE_MS = 100;
-/** What is absent is read again after this, in milliseconds. */
+/** Time after which an absent client is read again. */
 export const ABSENT_AGAIN_MS = 500;
-/** A result that was not applied within this is read again. */
+/** Time after which a client is read again if its result was not applied. */
 export const RESULT_LOST_MS = 5000;
-/** Most clients remembered here; the others' to-dos come up again. */
+/** Most pending verifications; the to-dos of other clients come up again. */
 const MOST_PENDING = 20_000;
+/** Most clients that are remembered because their read failed. */
 const MAX_UNVERIFIABLE = 1000;
-/** Most clients of a shard that no to-do stands for: clients that are not known, of which a caller can name any number. */
+/** Most pending clients of a shard without a to-do: unknown clients, of which a caller can name any number. */
 const MOST_VOLATILE = 100;
-/** Most callers that wait for the verification of one client; the first ones have had their time-out by then. */
+/** Most callers that wait for the verification of one client. When there are more, the first have timed out already. */
 const MOST_REPLIES = 16;
 
 export interface VerifierDependencies {
@@ -63,7 +64,7 @@ export interface VerifierDependencies {
   redis: Redis;
   statusTopics: readonly TopicTemplate[];
   maxInboundBytes: number;
-  /** Most clients a second. */
+  /** Most clients that are read a second. */
   rate: number;
   logger: Logger;
 }
@@ -71,7 +72,7 @@ export interface VerifierDependencies {
 interface Shard {
   grant: Grant;
   pending: Map<string, Verification>;
-  /** How many of them no to-do stands for. */
+  /** How many of them have no to-do. */
   volatile: number;
 }
 
@@ -85,18 +86,17 @@ export class Verifier {
   private count = 0;
   private attempts = 0;
   /** Index of the shard with which the last full batch ended. */
-  private served = -1;
-  /** Clients whose read failed last time. */
+  private lastServed = -1;
+  /** Clients whose last read failed: they are read separately. */
   private readonly unverifiable = new Set<string>();
   private readonly failures = new Sampled();
-
   private readonly absences: Absences;
 
   constructor(private readonly dependencies: VerifierDependencies) {
     this.absences = new Absences(dependencies.directory, dependencies.statusTopics);
   }
 
-  /** What is being verified on this shard. */
+  /** The clients of this shard that are being verified. */
   pendingOf(grant: Grant): ReadonlyMap<string, Verification> {
     return this.shardOf(grant).pending;
   }
@@ -131,15 +131,15 @@ export class Verifier {
     this.work();
   }
 
-  /** After the commit: what became of results. */
-  async complete(grant: Grant, outcomes: readonly VerificationResult[]): Promise<void> {
+  /** Call it after the commit: what became of the results in it. */
+  async complete(grant: Grant, results: readonly VerificationResult[]): Promise<void> {
     const shard = this.shardOf(grant);
-    for (const { clientId, attempt, outcome, answer } of outcomes) {
+    for (const { clientId, attempt, outcome, answer } of results) {
       verifications.inc({ outcome });
       const verification = shard.pending.get(clientId);
       if (verification?.attempt !== attempt) continue;
       if (outcome === 'superseded-by-live') {
-        this.again(verification);
+        this.tryAgain(verification);
         continue;
       }
       this.remove(shard, verification);
@@ -187,7 +187,7 @@ export class Verifier {
       const { due, nextAt } = this.takeDue();
       const begun = performance.now();
       if (due.length > 0) await this.verify(due);
-      // The rate holds over what has just been done; otherwise until the next one is due.
+      // After a batch, waits as the rate requires; without one, until the next client is due.
       const until = due.length > 0 ? begun + (due.length / this.dependencies.rate) * 1000 : nextAt;
       await this.pause(until - performance.now(), due.length === 0);
     }
@@ -203,11 +203,11 @@ export class Verifier {
         if (verification.dueAt > now) nextAt = Math.min(nextAt, verification.dueAt);
         else if (this.unverifiable.has(verification.clientId)) {
           if (due.length === 0) {
-            this.served = shard.grant.index;
+            this.lastServed = shard.grant.index;
             return { due: [[shard, verification]], nextAt: now };
           }
         } else if (due.push([shard, verification]) === most) {
-          this.served = shard.grant.index;
+          this.lastServed = shard.grant.index;
           return { due, nextAt: now };
         }
       }
@@ -215,34 +215,34 @@ export class Verifier {
     return { due, nextAt };
   }
 
-  /** The shards, beginning behind the one that was served last: each gets its turn, however much the others have to do. */
+  /** The shards, beginning after the one that was served last, so that a shard with many requests does not starve others. */
   private inTurn(): Shard[] {
     const shards = [...this.shards.values()].sort((a, b) => a.grant.index - b.grant.index);
-    const first = shards.findIndex(({ grant }) => grant.index > this.served);
+    const first = shards.findIndex(({ grant }) => grant.index > this.lastServed);
     return first <= 0 ? shards : [...shards.slice(first), ...shards.slice(0, first)];
   }
 
   private async verify(due: readonly Due[]): Promise<void> {
     const { reader, statusTopics, logger } = this.dependencies;
     try {
-      await this.begin(due);
-      const read = (some: readonly Due[]): Promise<Map<string, Buffer>> =>
-        reader.read(some.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId))));
+      await this.beginAttempt(due);
+      const read = (part: readonly Due[]): Promise<Map<string, Buffer>> =>
+        reader.read(part.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId))));
       const outcome = await bisectingRead(due, read, (error) => error instanceof BrokerUnreachableError);
       if (outcome.read.length > 0) await this.dependencies.barrier.pass(this.stopping.signal);
       for (const { items, result } of outcome.read) await this.send(items, result);
       for (const { item, error } of outcome.failed) this.giveUp(item, error);
-      for (const [, verification] of outcome.untried) this.again(verification);
+      for (const [, verification] of outcome.untried) this.tryAgain(verification);
       if (outcome.untried.length > 0)
-        logger.warn({ clients: outcome.untried.length }, 'verification waits for the broker');
+        logger.warn({ clients: outcome.untried.length }, 'the broker is away: clients are verified when it is back');
     } catch (error) {
-      logger.warn({ err: error, clients: due.length }, 'verification failed; trying again');
-      for (const [, verification] of due) if (verification.dueAt === Infinity) this.again(verification);
+      logger.warn({ err: error, clients: due.length }, 'a batch of verifications failed; trying again');
+      for (const [, verification] of due) if (verification.dueAt === Infinity) this.tryAgain(verification);
     }
   }
 
-  /** Notes the last ids of the mailboxes: what comes live from here on stands above what is read (V1). */
-  private async begin(due: readonly Due[]): Promise<void> {
+  /** Notes the last ids of the mailboxes: live messages from now on take precedence over what is read (V1). */
+  private async beginAttempt(due: readonly Due[]): Promise<void> {
     for (const [{ grant }, verification] of due) {
       verification.attempt = `${grant.epoch}.${++this.attempts}`;
       verification.dueAt = Infinity;
@@ -277,12 +277,12 @@ export class Verifier {
       readable.forEach((verification, i) => {
         this.unverifiable.delete(verification.clientId);
         if (i < room) verification.dueAt = now + RESULT_LOST_MS;
-        else this.again(verification);
+        else this.tryAgain(verification);
       });
     }
   }
 
-  /** Its to-do stays, and comes up again; it is read alone then. */
+  /** The to-do stays and comes up again. Then the client is read separately. */
   private giveUp([shard, verification]: Due, error: unknown): void {
     const { clientId } = verification;
     verifications.inc({ outcome: 'failed' });
@@ -310,12 +310,12 @@ export class Verifier {
     return encodeRetainedReading({ clientId, attempt, retained, ...(sweep && { sweep }) });
   }
 
-  private again(verification: Verification): void {
+  private tryAgain(verification: Verification): void {
     verification.attempt = undefined;
     verification.dueAt = performance.now() + backoffMs(verification.tries, DEBOUNCE_MS / 2, 2000);
   }
 
-  /** Waits; new work ends a wait for work. */
+  /** Waits for `ms`. If `forWork`, a new request ends the wait. */
   private pause(ms: number, forWork: boolean): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
