@@ -1,6 +1,5 @@
 import type { CommandMessage, Connection } from '@app/registry';
-import type { KnownAccount, Rules } from './effect.js';
-import type { Transition } from './effect.js';
+import type { KnownAccount, Rules, Transition } from './effect.js';
 import { transition } from './transition.js';
 
 const CLIENT = 'host-1';
@@ -93,6 +92,28 @@ it('an answer sets the account, emits the state to those who see it now, and end
   expect(effects).toContainEqual(
     expect.objectContaining({ event: expect.objectContaining({ type: 'connection.updated' }) as unknown }),
   );
+});
+
+it('an answer without an account plans another question', () => {
+  const { connection, effects } = setAccount(connected('acme'), null);
+  expect(connection?.account).toBeNull();
+  expect(effects).toContainEqual({ kind: 'to-do', todo: TODO, inMs: 600_000 });
+});
+
+it('messages are sent after an answer only if the client is online', () => {
+  expect(setAccount(connected(null), 'acme').effects).toContainEqual({ kind: 'came-online' });
+  const { effects } = setAccount(connected(null, 'offline'), 'acme');
+  expect(effects.map(({ kind }) => kind)).toEqual(['undo', 'account-known']);
+});
+
+it('a handshake reports that the account is known if it changed or was being asked for, and not otherwise', () => {
+  const reports = (before: Connection, known: KnownAccount): boolean =>
+    handshake(before, known).effects.some(({ kind }) => kind === 'account-known');
+  const away = connected('acme', 'offline');
+  const asked = { ...away, account_asked: { waiting: [], bytes: 0, is_late: false } };
+  expect(reports(away, { kind: 'account', account: 'acme' })).toBe(false);
+  expect(reports(away, { kind: 'account', account: 'other' })).toBe(true);
+  expect(reports(asked, { kind: 'account', account: 'acme' })).toBe(true);
 });
 
 it('the same answer again changes nothing and emits nothing', () => {

@@ -117,6 +117,33 @@ it('the state of a client that never becomes stable is emitted after ten settle 
   expect(life.due).toBe(from + 10 * QUIET);
 });
 
+it('a flush that comes before its time is planned again', () => {
+  const life = new Life().shakes(0, 'm-1').dies(5000);
+  life.due = undefined;
+  life.flushes(5500);
+  expect(life.emitted).toHaveLength(1);
+  expect(life.due).toBe(5000 + QUIET);
+});
+
+it('a flush counts as an event: a change soon after it waits for the settle time', () => {
+  const life = new Life().shakes(0, 'm-1').dies(5000).flushes(7000);
+  expect(life.connection).toMatchObject({ state: 'offline', coalesced: null, last_event_at: T0 + 7000 });
+  life.shakes(7500, 'm-2');
+  expect(life.emitted).toHaveLength(2);
+  expect(life.due).toBe(7500 + QUIET);
+});
+
+it('only the event of a change is coalesced, and its other effects are kept', () => {
+  const { connection } = new Life().shakes(0, 'm-1');
+  const body = JSON.stringify({ ...ENVELOPE, type: 'offline', message_id: 'will' });
+  const about = { kind: 'packet', clientId: CLIENT, lane: 0, topic: IN, dup: false, retain: true } as const;
+  const { effects } = transition(connection, { ...about, body, at: T0 + 5000, id: '1-1' }, RULES);
+  expect(effects).toEqual([
+    { kind: 'to-do', todo: { do: 'forget', client_id: CLIENT }, inMs: RULES.connectionRetentionMs },
+    { kind: 'to-do', todo: { do: 'flush', client_id: CLIENT }, inMs: QUIET },
+  ]);
+});
+
 it('coalesced events are emitted when the client is forgotten, and none is left', () => {
   const life = new Life().shakes(0, 'm-1').dies(5000);
   life.applies(5100, { kind: 'command', clientId: CLIENT, command: { do: 'forget' } });

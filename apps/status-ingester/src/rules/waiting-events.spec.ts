@@ -1,7 +1,6 @@
 import type { CommandMessage, Connection } from '@app/registry';
-import type { KnownAccount, Rules } from './effect.js';
 import { fold, type Folded } from '../shard/fold.js';
-import type { Transition } from './effect.js';
+import type { KnownAccount, Rules, Transition } from './effect.js';
 import { transition } from './transition.js';
 
 const CLIENT = 'host-1';
@@ -226,7 +225,35 @@ it('at most 32 events of a client wait: one more emits all of them', () => {
   for (let i = 0; i < 32; i++) expect(client.take(handshake(`${i}`, `${i}`))).toEqual([]);
   expect(client.take(handshake('33', '33'))).toHaveLength(33);
   expect(client.connection?.account_asked).toEqual({ waiting: [], bytes: 0, is_late: true });
+  expect(client.last.effects).toContainEqual({ kind: 'undo', todo: { do: 'emit-waiting', client_id: CLIENT } });
   expect(client.take(answer('acme'))).toEqual([['connection.updated', 'acme']]);
+});
+
+it('at most 1 MiB of events of a client wait: one more byte emits all of them', () => {
+  const waitingAt = (bytes: number): Client => {
+    const client = new Client();
+    client.take(handshake('1'));
+    const { connection } = client;
+    if (connection?.account_asked === undefined) throw new Error('no event waits');
+    return new Client({ ...connection, account_asked: { ...connection.account_asked, bytes } });
+  };
+  const probe = waitingAt(0);
+  probe.take(handshake('2', 'b'));
+  const more = probe.connection?.account_asked?.bytes ?? NaN;
+  expect(waitingAt(1_048_576 - more).take(handshake('2', 'b'))).toEqual([]);
+  expect(waitingAt(1_048_577 - more).take(handshake('2', 'b'))).toHaveLength(2);
+});
+
+it('an emit-waiting command ends its to-do if no event waits', () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  client.take(answer('acme'));
+  const { connection } = client;
+  expect(client.take(due())).toEqual([]);
+  expect(client.last).toEqual({
+    connection,
+    effects: [{ kind: 'undo', todo: { do: 'emit-waiting', client_id: CLIENT } }],
+  });
 });
 
 it('no event waits on a shard on which 16 MiB of events wait', () => {
