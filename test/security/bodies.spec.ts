@@ -63,6 +63,6 @@ it.each([
   expect(gateway.running).toBe(true);
   await waitUntil(async () => {
     const metrics = await (await fetch(`${gateway.management}/metrics`)).text();
-    expect(metrics).toMatch(/^cloud_connector_body_bytes_in_hand 0$/m);
+    expect(metrics).toMatch(/^cloud_connector_body_bytes_in_process 0$/m);
   });
 });

@@ -252,8 +252,8 @@ it('the gateway marks the repeated response to an Idempotency-Key, and no other'
   expect(second.body).toBe(first.body);
 });
 
-async function bytesInHand(): Promise<number | undefined> {
-  const found = (await metrics.getMetricsAsJSON()).find(({ name }) => name === 'cloud_connector_body_bytes_in_hand');
+async function bytesInProcess(): Promise<number | undefined> {
+  const found = (await metrics.getMetricsAsJSON()).find(({ name }) => name === 'cloud_connector_body_bytes_in_process');
   return found?.values[0]?.value;
 }
 
@@ -265,11 +265,11 @@ it('the gateway counts a chunked body as it arrives, and refuses it if there is 
   const chunk = `8000\r\n${' '.repeat(0x8000)}\r\n`;
   const held = connect(small.port, '127.0.0.1', () => held.write(request('POST', '/v1/messages', head, chunk)));
   held.on('error', () => undefined);
-  await eventually('half of the budget is in use', async () => expect(await bytesInHand()).toBe(0x8000));
+  await eventually('half of the budget is in use', async () => expect(await bytesInProcess()).toBe(0x8000));
   const refused = await small.raw(request('POST', '/v1/messages', head, chunk + chunk));
   expect([refused.status, refused.headers['retry-after']]).toEqual([429, '1']);
   held.destroy();
-  await eventually('the budget is free again', async () => expect(await bytesInHand()).toBe(0));
+  await eventually('the budget is free again', async () => expect(await bytesInProcess()).toBe(0));
   await small.stop();
 });
 

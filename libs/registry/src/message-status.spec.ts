@@ -40,7 +40,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('settle' as const),
       which,
-      outcome: fc.constantFrom<Settlement['outcome']>('sent', 'failed', 'unheard', 'retry'),
+      outcome: fc.constantFrom<Settlement['outcome']>('sent', 'failed', 'no-subscribers', 'retry'),
       // Whether a newer run has claimed the message.
       late: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
     }),

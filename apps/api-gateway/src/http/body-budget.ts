@@ -5,7 +5,7 @@
 import { counter, gauge } from '@app/platform';
 import { Problem } from './problem.js';
 
-const inProcess = gauge('body_bytes_in_hand', 'Bytes of request bodies that are being read or processed.');
+const inProcess = gauge('body_bytes_in_process', 'Bytes of request bodies that are being read or processed.');
 const refused = counter(
   'bodies_refused',
   'Requests refused since too many bytes of bodies were in process, by which limit was reached.',

@@ -227,7 +227,7 @@ describe('settle: the outcome of a publish', () => {
 
   it.each([
     [{ kind: 'acknowledged' }, 'sent'],
-    [{ kind: 'no-subscribers' }, 'unheard'],
+    [{ kind: 'no-subscribers' }, 'no-subscribers'],
     [{ kind: 'refused', permanent: true, details: 'x' }, 'failed'],
     [{ kind: 'refused', permanent: false, details: 'x' }, 'retry'],
     [{ kind: 'unknown', details: 'x' }, 'retry'],

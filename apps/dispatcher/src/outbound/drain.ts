@@ -24,8 +24,14 @@ const drains = counter('drains', 'Drains of an outbox, by how they ended.', {
   end: [...DRAIN_ENDS, 'superseded'],
 });
 const draining = gauge('connections_draining', 'Connections with a message that is being published.');
-const OUTCOMES = valuesOf<Settlement['outcome']>({ sent: true, unheard: true, retry: true, late: true, failed: true });
-const settled = counter('messages_settled', 'Publishes of messages, by outcome.', { outcome: OUTCOMES });
+const OUTCOMES = valuesOf<Settlement['outcome']>({
+  sent: true,
+  'no-subscribers': true,
+  retry: true,
+  late: true,
+  failed: true,
+});
+const settled = counter('publish_results', 'Publishes of messages, by outcome.', { outcome: OUTCOMES });
 const publishTime = secondsHistogram('publish_duration', 'Time from PUBLISH to PUBACK.');
 const unreadable = counter('unreadable_messages', 'Stored messages that could not be read and have failed.');
 const sentAfter = secondsHistogram(
@@ -283,7 +289,7 @@ export function settle(
     case 'acknowledged':
       return { ...claim, outcome: 'sent' };
     case 'no-subscribers':
-      return { ...claim, outcome: 'unheard' };
+      return { ...claim, outcome: 'no-subscribers' };
     case 'refused':
       return { ...claim, outcome: outcome.permanent ? 'failed' : 'retry', details: outcome.details };
     case 'unknown':

@@ -27,9 +27,13 @@ const PAGE = 500;
 /** About how many bytes of stored connections are in memory at a time, of all shards together. */
 const STORED_BYTES = 2_097_152;
 
-const passedOn = counter('sweep_clients_passed_on', 'Clients that sweeps passed on, by why: differing, unseen.', {
-  why: ['differing', 'unseen'],
-});
+const reportedClients = counter(
+  'sweep_clients_reported',
+  'Clients that sweeps reported to their shards, by why: differing, unseen.',
+  {
+    why: ['differing', 'unseen'],
+  },
+);
 
 export interface ComparingDependencies {
   barrier: Pick<LaneBarrier, 'pass'>;
@@ -78,7 +82,7 @@ export class Comparing {
         const unseen = ids.filter((id) => !hasSeen(id)).map((id) => this.verifyCommand(id));
         await this.writer.send(shard, unseen);
         this.record.unseen += unseen.length;
-        passedOn.inc({ why: 'unseen' }, unseen.length);
+        reportedClients.inc({ why: 'unseen' }, unseen.length);
       }
     }
   }
@@ -118,7 +122,7 @@ export class Comparing {
     await this.writer.send(shard, items);
     await sweeps.rememberReported(shard, deadLetters);
     this.record.differing += items.length;
-    passedOn.inc({ why: 'differing' }, items.length);
+    reportedClients.inc({ why: 'differing' }, items.length);
   }
 
   /** The reading itself, or a request to verify if the client may have a retained message on another topic, too. */

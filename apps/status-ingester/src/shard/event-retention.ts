@@ -7,7 +7,7 @@ import { logStreams, type RegistryKeys } from '@app/registry';
 import { trimLog, type LogLimits, type Ownership } from '@app/sharding';
 
 const logAgeSeconds = gauge(
-  'event_log_held_seconds',
+  'oldest_event_age_seconds',
   'How long ago the oldest entry of a stream was appended: the shortest time of the owned shards that have one.',
   ['stream'],
 );

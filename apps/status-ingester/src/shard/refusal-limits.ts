@@ -6,7 +6,7 @@ import { counter } from '@app/platform';
 import { LRUCache } from 'lru-cache';
 
 export const droppedRefusals = counter(
-  'refusals_unkept',
+  'refusals_dropped',
   'Refusal events and dead letters that are only counted: their client has reached its limit.',
   { what: ['event', 'dead-letter'] },
 );

@@ -56,7 +56,7 @@ return with_log(function()
       move(id, m, outcome, outcome, details)
       drop_if_finished(client, id, m)
     elseif not stale then
-      local no_subscribers = outcome == 'unheard'
+      local no_subscribers = outcome == 'no-subscribers'
       local shown = no_subscribers and 'held' or 'queued'
       if move(id, m, 'queued', shown, details, 'unheard', no_subscribers and '1' or '0') then
         return math.min(longest_wait, first_wait * 2 ^ math.min((m[6] or 1) - 1, 20))

@@ -195,7 +195,7 @@ describe('a drain run', () => {
       await accept('a', 'b');
       const first = await begin(1);
       if (arrived) await arrive('a');
-      const settlements: Settlement[] = [{ ...claimOf(claimFor(first, 'a')), outcome: 'unheard' }];
+      const settlements: Settlement[] = [{ ...claimOf(claimFor(first, 'a')), outcome: 'no-subscribers' }];
       const restarted = await begin(5, settlements);
       expect(restarted.claimed.map(({ clientId, attempt }) => [clientId, attempt]).toSorted()).toEqual(
         arrived
@@ -244,15 +244,15 @@ describe('a drain run', () => {
 });
 
 describe('a client that waits for a retry', () => {
-  async function unheard(...ids: string[]): Promise<DrainStep> {
+  async function withoutSubscribers(...ids: string[]): Promise<DrainStep> {
     await accept(...ids);
     const { run, claimed } = await begin();
-    const settlements = claimed.map((message): Settlement => ({ ...claimOf(message), outcome: 'unheard' }));
+    const settlements = claimed.map((message): Settlement => ({ ...claimOf(message), outcome: 'no-subscribers' }));
     return bench.outboxes.step(SHARD, { run, underWay: 0, room: 10, settlements });
   }
 
   it('waits until a to-do wakes a dispatcher for the shard', async () => {
-    expect(await unheard('a', 'b')).toMatchObject({ kind: 'idle', ends: { waiting: 2 } });
+    expect(await withoutSubscribers('a', 'b')).toMatchObject({ kind: 'idle', ends: { waiting: 2 } });
     expect(await begin()).toMatchObject({ kind: 'idle', claimed: [] });
     const [, first] = await bench.redis.zrange(bench.keys.woken(SHARD), '0', '0', 'WITHSCORES');
     expect(await bench.redis.zscore(bench.keys.todo(SHARD), WAKE_TODO)).toBe(`${Math.ceil(Number(first) / 1000)}`);
@@ -262,13 +262,13 @@ describe('a client that waits for a retry', () => {
   });
 
   it('does not delay other clients of the shard', async () => {
-    await unheard('a');
+    await withoutSubscribers('a');
     expect(await accept('b')).toBe(true);
     expect(clientsOf(await begin())).toEqual(['b']);
   });
 
   it('is retried at once if a message is accepted for it', async () => {
-    await unheard('a');
+    await withoutSubscribers('a');
     expect(await accept('a')).toBe(true);
     expect(clientsOf(await begin())).toEqual(['a']);
   });
@@ -278,7 +278,7 @@ describe('a client that waits for a retry', () => {
     const first = await begin();
     await arrive('a');
     const [message] = first.claimed as [ClaimedMessage];
-    const settlements: Settlement[] = [{ ...claimOf(message), outcome: 'unheard' }];
+    const settlements: Settlement[] = [{ ...claimOf(message), outcome: 'no-subscribers' }];
     const step = await bench.outboxes.step(SHARD, { run: first.run, underWay: 0, room: 1, settlements });
     expect(claimFor(step, 'a')).toMatchObject({ messageId: message.messageId, attempt: 2 });
   });
@@ -294,7 +294,7 @@ describe('a client that waits for a retry', () => {
       settlements: [sent(claimFor(first, 'b'))],
     });
     expect(between.claimed).toEqual([]);
-    const settlements: Settlement[] = [{ ...claimOf(claimFor(first, 'a')), outcome: 'unheard' }];
+    const settlements: Settlement[] = [{ ...claimOf(claimFor(first, 'a')), outcome: 'no-subscribers' }];
     const step = await bench.outboxes.step(SHARD, { run: first.run, underWay: 0, room: 5, settlements });
     expect(claimFor(step, 'a').attempt).toBe(2);
   });

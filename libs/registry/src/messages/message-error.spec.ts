@@ -34,7 +34,7 @@ describe("a client's message-error", () => {
     });
   });
 
-  it.each(['sent', 'failed', 'unheard', 'retry'] as const)(
+  it.each(['sent', 'failed', 'no-subscribers', 'retry'] as const)(
     'wins over a later publish result of %s',
     async (outcome) => {
       const [id, next] = [await bench.add(), await bench.add()];

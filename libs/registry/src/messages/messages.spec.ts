@@ -46,7 +46,7 @@ describe('reading a message', () => {
     await bench.become('online');
     const [first, second] = [await bench.accepted(), await bench.accepted()];
     await bench.drain();
-    await bench.complete({ messageId: first.messageId, attempt: 1, outcome: 'unheard' });
+    await bench.complete({ messageId: first.messageId, attempt: 1, outcome: 'no-subscribers' });
     expect((await bench.messages.read(first.messageId))?.status).toBe('held');
     expect((await bench.messages.read(second.messageId))?.status).toBe('held');
     await bench.drain();
@@ -60,7 +60,7 @@ describe('reading a message', () => {
     await bench.become('online');
     const { messageId } = await bench.accepted();
     await bench.drain();
-    await bench.complete({ messageId, attempt: 1, outcome: 'unheard' });
+    await bench.complete({ messageId, attempt: 1, outcome: 'no-subscribers' });
     await bench.drain();
     await bench.complete({ messageId, attempt: 2, outcome: 'retry', details: 'quota' });
     expect((await bench.messages.read(messageId))?.status).toBe('queued');
@@ -109,7 +109,7 @@ describe('cancelling a message', () => {
     await bench.become('online');
     const { messageId } = await bench.accepted();
     await bench.drain();
-    await bench.complete({ messageId, attempt: 1, outcome: 'unheard' });
+    await bench.complete({ messageId, attempt: 1, outcome: 'no-subscribers' });
     expect(await bench.messages.cancel(messageId)).toEqual({ kind: 'cancelled' });
     expect(await bench.outbox()).toEqual([]);
   });

@@ -24,7 +24,7 @@ export type Settlement = { clientId: string } & (
         /** The broker refused the message for good. */
         | { outcome: 'failed'; details: string }
         /** The client's topic had no subscribers: the message is held, and retried after a back-off. */
-        | { outcome: 'unheard' }
+        | { outcome: 'no-subscribers' }
         /** The message was not published: it is retried after a back-off. */
         | { outcome: 'retry'; details: string }
       ))

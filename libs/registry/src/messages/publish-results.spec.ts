@@ -32,7 +32,7 @@ describe('completing a publish', () => {
     expect(await bench.redis.zscore(bench.keys.expiry(SHARD), refused)).toBeNull();
   });
 
-  it.each(['unheard', 'retry'] as const)(
+  it.each(['no-subscribers', 'retry'] as const)(
     'as %s keeps the message at the head of the outbox for a retry',
     async (outcome) => {
       const [id, next] = [await bench.add(), await bench.add()];
@@ -58,29 +58,32 @@ describe('completing a publish', () => {
     expect(history[2]?.details).toMatch(kept);
   });
 
-  it.each(['unheard', 'retry'] as const)('as %s doubles the back-off from a second to a minute', async (outcome) => {
-    const id = await bench.add();
-    const waits: number[] = [];
-    for (let i = 0; i < 30; i++) {
-      const { attempt } = await bench.claim();
-      const step = await bench.complete({ messageId: id, attempt, outcome, details: 'why' });
-      expect(step).toEqual({ kind: 'waiting' });
-      waits.push(await bench.wakeDueIn());
-    }
-    const capped = Array.from({ length: 24 }, () => 60_000);
-    const wanted = [1000, 2000, 4000, 8000, 16_000, 32_000, ...capped];
-    expect(waits.map((ms) => Math.round(ms / 1000) * 1000)).toEqual(wanted);
-  });
+  it.each(['no-subscribers', 'retry'] as const)(
+    'as %s doubles the back-off from a second to a minute',
+    async (outcome) => {
+      const id = await bench.add();
+      const waits: number[] = [];
+      for (let i = 0; i < 30; i++) {
+        const { attempt } = await bench.claim();
+        const step = await bench.complete({ messageId: id, attempt, outcome, details: 'why' });
+        expect(step).toEqual({ kind: 'waiting' });
+        waits.push(await bench.wakeDueIn());
+      }
+      const capped = Array.from({ length: 24 }, () => 60_000);
+      const wanted = [1000, 2000, 4000, 8000, 16_000, 32_000, ...capped];
+      expect(waits.map((ms) => Math.round(ms / 1000) * 1000)).toEqual(wanted);
+    },
+  );
 
   it('starts the next message with a short back-off', async () => {
     const [first, second] = [await bench.add(), await bench.add()];
     for (let i = 0; i < 5; i++) {
       const { attempt } = await bench.claim();
-      await bench.complete({ messageId: first, attempt, outcome: 'unheard' });
+      await bench.complete({ messageId: first, attempt, outcome: 'no-subscribers' });
     }
     const { attempt } = await bench.claim();
     await bench.complete({ messageId: first, attempt, outcome: 'sent' });
-    const step = await bench.complete({ messageId: second, attempt: 1, outcome: 'unheard' });
+    const step = await bench.complete({ messageId: second, attempt: 1, outcome: 'no-subscribers' });
     expect(step).toEqual({ kind: 'waiting' });
   });
 
@@ -110,21 +113,24 @@ describe('completing a publish', () => {
     });
   });
 
-  it.each(['unheard', 'retry', 'failed'] as const)('as %s by a superseded run changes nothing', async (outcome) => {
-    const id = await bench.add();
-    const old = await bench.claim();
-    const oldRun = bench.run;
-    const young = await bench.claim();
-    const youngRun = bench.run;
-    expect(await bench.complete({ ...old, outcome, details: 'x' }, oldRun)).toEqual({ kind: 'superseded' });
-    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight']);
-    await bench.complete({ ...young, outcome: 'sent' }, youngRun);
-    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'sent']);
-  });
+  it.each(['no-subscribers', 'retry', 'failed'] as const)(
+    'as %s by a superseded run changes nothing',
+    async (outcome) => {
+      const id = await bench.add();
+      const old = await bench.claim();
+      const oldRun = bench.run;
+      const young = await bench.claim();
+      const youngRun = bench.run;
+      expect(await bench.complete({ ...old, outcome, details: 'x' }, oldRun)).toEqual({ kind: 'superseded' });
+      expect(await bench.statuses(id)).toEqual(['queued', 'in_flight']);
+      await bench.complete({ ...young, outcome: 'sent' }, youngRun);
+      expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'sent']);
+    },
+  );
 
   it('of an unknown message changes nothing and creates no record', async () => {
     const id = await bench.add();
-    for (const outcome of ['sent', 'unheard', 'failed', 'retry'] as const) {
+    for (const outcome of ['sent', 'no-subscribers', 'failed', 'retry'] as const) {
       const unknown = newMessageId(SHARD);
       const step = await bench.complete({ messageId: unknown, attempt: 1, outcome, details: 'why' });
       expect(claimed(step).messageId).toBe(id);

@@ -142,7 +142,7 @@ describe('messages whose time to live has ended', () => {
     const again = Number(await bench.redis.zscore(bench.keys.expiry(SHARD), id));
     expect(again - (await bench.now())).toBeGreaterThan(0);
     expect(again - (await bench.now())).toBeLessThanOrEqual(1000);
-    await bench.complete({ messageId: id, attempt: 1, outcome: 'unheard' });
+    await bench.complete({ messageId: id, attempt: 1, outcome: 'no-subscribers' });
     await bench.redis.zincrby(bench.keys.expiry(SHARD), -1000, id);
     await eventually('the message expires', async () => expect((await due.claim(GRANT)).expired).toBe(1));
     expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'queued', 'expired']);
