@@ -27,6 +27,19 @@ export function numbers(count: number, from = 0): string[] {
   return Array.from({ length: count }, (_, i) => `${from + i}`);
 }
 
+/** Starts what the specs share, and gives each test its own part of it. `begin` is called before the first test. */
+export function withIntake(begin: (intake: Intake) => void): void {
+  let intake: Intake;
+
+  beforeAll(async () => {
+    intake = await Intake.start();
+    begin(intake);
+  });
+  afterAll(() => intake.stop());
+  beforeEach(() => intake.beginTest());
+  afterEach(() => intake.endTest());
+}
+
 export class Intake {
   clientId = '';
   topic = '';

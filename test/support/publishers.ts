@@ -22,6 +22,19 @@ export function watch(publishing: Promise<PublishOutcome>): { outcome: PublishOu
   return watched;
 }
 
+/** Starts what the specs share, and gives each test its own part of it. `begin` is called before the first test. */
+export function withPublishers(begin: (publishers: Publishers) => void): void {
+  let publishers: Publishers;
+
+  beforeAll(async () => {
+    publishers = await Publishers.start();
+    begin(publishers);
+  });
+  afterAll(() => publishers.stop());
+  beforeEach(() => publishers.beginTest());
+  afterEach(() => publishers.endTest());
+}
+
 export class Publishers {
   subscriber!: MqttClient;
   received: { topic: string; text: string; packet: IPublishPacket }[] = [];

@@ -5,23 +5,19 @@ import {
   CONNACK,
   CONNECT,
   FakeBroker,
-  Intake,
   PacketCollector,
   SESSION_TAKEN_OVER,
   SUBSCRIBE,
   numbers,
   suback,
+  withIntake,
+  type Intake,
 } from '../../../test/support/intake.js';
 import { eventually, freePort, gate, startMosquitto } from '../../../test/support/servers.js';
 
 let intake: Intake;
 
-beforeAll(async () => {
-  intake = await Intake.start();
-});
-afterAll(() => intake.stop());
-beforeEach(() => intake.beginTest());
-afterEach(() => intake.endTest());
+withIntake((begun) => (intake = begun));
 
 const ignore = (): Promise<void> => Promise.resolve();
 

@@ -1,16 +1,11 @@
 import { connectAsync } from 'mqtt';
-import { Intake, PacketCollector, numbers } from '../../../test/support/intake.js';
+import { PacketCollector, numbers, withIntake, type Intake } from '../../../test/support/intake.js';
 import { eventually, gate } from '../../../test/support/servers.js';
 import type { IntakeConnection } from './intake-connection.js';
 
 let intake: Intake;
 
-beforeAll(async () => {
-  intake = await Intake.start();
-});
-afterAll(() => intake.stop());
-beforeEach(() => intake.beginTest());
-afterEach(() => intake.endTest());
+withIntake((begun) => (intake = begun));
 
 const never = new Promise<void>(() => undefined);
 

@@ -3,20 +3,16 @@
  * has changed: look at its handlers/publish and at the header of intake-connection.ts first.
  */
 import { connectAsync, type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
-import { Intake } from '../../../test/support/intake.js';
+import { withIntake, type Intake } from '../../../test/support/intake.js';
 import { eventually, gate } from '../../../test/support/servers.js';
 
 let intake: Intake;
 let client: MqttClient;
 let sent: Packet[];
 
-beforeAll(async () => {
-  intake = await Intake.start();
-});
-afterAll(() => intake.stop());
+withIntake((begun) => (intake = begun));
 
 beforeEach(async () => {
-  intake.beginTest();
   const { broker, clientId, topic } = intake;
   client = await connectAsync(broker.url, { protocolVersion: 5, clientId, clean: true, reconnectPeriod: 0 });
   sent = [];

@@ -1,15 +1,17 @@
 import { connectAsync } from 'mqtt';
-import { ABORTED, ACKNOWLEDGED, NO_SUBSCRIBERS, Publishers, watch } from '../../../test/support/publishers.js';
+import {
+  ABORTED,
+  ACKNOWLEDGED,
+  NO_SUBSCRIBERS,
+  watch,
+  withPublishers,
+  type Publishers,
+} from '../../../test/support/publishers.js';
 import { eventually, freePort, startMosquitto } from '../../../test/support/servers.js';
 
 let publishers: Publishers;
 
-beforeAll(async () => {
-  publishers = await Publishers.start();
-});
-afterAll(() => publishers.stop());
-beforeEach(() => publishers.beginTest());
-afterEach(() => publishers.endTest());
+withPublishers((begun) => (publishers = begun));
 
 describe('Publisher, when the connection to the broker is lost', () => {
   it('completes publishes made during the outage when the broker is back', async () => {

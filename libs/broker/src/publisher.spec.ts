@@ -1,15 +1,17 @@
 import { connectAsync } from 'mqtt';
-import { ABORTED, ACKNOWLEDGED, NO_SUBSCRIBERS, Publishers, watch } from '../../../test/support/publishers.js';
+import {
+  ABORTED,
+  ACKNOWLEDGED,
+  NO_SUBSCRIBERS,
+  watch,
+  withPublishers,
+  type Publishers,
+} from '../../../test/support/publishers.js';
 import { eventually } from '../../../test/support/servers.js';
 
 let publishers: Publishers;
 
-beforeAll(async () => {
-  publishers = await Publishers.start();
-});
-afterAll(() => publishers.stop());
-beforeEach(() => publishers.beginTest());
-afterEach(() => publishers.endTest());
+withPublishers((begun) => (publishers = begun));
 
 describe('Publisher.publish', () => {
   it('is acknowledged if there is a subscriber, and the subscriber receives the message', async () => {

@@ -1,6 +1,6 @@
 /**
- * In: messages that callers send, read and cancel. Out: accepted messages in the outboxes of their clients, and a woken
- * dispatcher. Invariants: a message is stored before its request is answered; a repeat with the same Idempotency-Key sends
+ * In: messages that callers send, read and cancel. Out: accepted messages in the outboxes of their clients, and wake-ups of
+ * dispatchers. Invariants: a message is stored before its request is answered; a repeat with the same Idempotency-Key sends
  * nothing; outboxes stay within the limits of their connection, shard and account, and of the memory of Redis.
  */
 import { Module } from '@nestjs/common';
