@@ -157,7 +157,7 @@ export const running = new Set();
 /** Stops all launched processes: the fleet, then the apps, then their servers. */
 export async function stopAll() {
   const parts = [...running];
-  const servers = parts.filter(({ name }) => /^(redis|sentinel|mosquitto)/.test(name));
+  const servers = parts.filter(({ name }) => /^(redis|sentinel|mosquitto|mochi|hivemq)/.test(name));
   const fleet = parts.filter(({ name }) => name === 'fleet');
   const apps = parts.filter((part) => !servers.includes(part) && !fleet.includes(part));
   for (const group of [fleet, apps, servers]) await Promise.all(group.map((part) => part.stop()));

@@ -1,0 +1,33 @@
+/** Builds a broker with the tool of its language, which may be missing. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, findProgram } from '../../scripts/setup.mjs';
+
+const LAST_LINES = 5;
+
+/** @returns the folder for what is built from one of the folders here */
+export function buildFolder(/** @type {string} */ name) {
+  const folder = join(ROOT, 'node_modules/.cache/brokers', name);
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** @returns the folder with the sources of a broker */
+export function sourceFolder(/** @type {string} */ name) {
+  return join(ROOT, 'test/brokers', name);
+}
+
+/**
+ * @param {string[]} programs all that it takes, the one to run first
+ * @param {string[]} args
+ * @param {{ language: string, cwd: string }} options
+ * @returns {string | undefined} why nothing was built: "no Go", for example
+ */
+export function build([program = '', ...others], args, { language, cwd }) {
+  if ([program, ...others].some((name) => findProgram(name) === undefined)) return `no ${language}`;
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd, encoding: 'utf8' });
+  if (status === 0) return undefined;
+  const lines = `${stderr}${stdout}`.split('\n').filter((line) => line.trim() !== '');
+  return `"${[program, ...args].join(' ')}" failed:\n${lines.slice(0, LAST_LINES).join('\n')}`;
+}
