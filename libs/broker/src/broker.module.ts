@@ -1,11 +1,13 @@
 /**
- * In: the settings of the broker. Out: `BROKER` (its address and the app's credentials) and the app's only `Publisher`.
+ * In: the settings of the broker. Out: `BROKER` (its address and the app's credentials), what its check found, and the
+ * app's only `Publisher`.
  * Invariants: secrets are read again at each connect; the lifecycle of the app closes the publisher.
  */
 import { randomUUID } from 'node:crypto';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { LOGGER, SETTINGS, type Logger } from '@app/platform';
 import { brokerAccess, type BrokerAccess, type BrokerSettings } from './broker-access.js';
+import { BrokerFacts } from './check/broker-facts.js';
 import { Publisher } from './publisher.js';
 
 /** Injection token of `BrokerAccess`. */
@@ -25,6 +27,7 @@ export class BrokerModule {
           useFactory: (settings: BrokerSettings & { MQTT_URL: string }, logger: Logger) =>
             brokerAccess(settings, logger),
         },
+        { provide: BrokerFacts, useFactory: () => new BrokerFacts() },
         {
           provide: Publisher,
           inject: [BROKER, LOGGER],
@@ -32,7 +35,7 @@ export class BrokerModule {
             new Publisher(access, `${name}-${randomUUID()}`, logger),
         },
       ],
-      exports: [BROKER, Publisher],
+      exports: [BROKER, BrokerFacts, Publisher],
     };
   }
 }

@@ -1,6 +1,7 @@
 export * from './broker-access.js';
 export * from './broker.module.js';
 export * from './broker-watch.js';
+export * from './check/broker-facts.js';
 export * from './intake-connection.js';
 export type { PublishOptions, PublishOutcome } from './publish-outcome.js';
 export * from './publisher.js';
