@@ -1,0 +1,43 @@
+/** Brokers that drop retained messages in the middle of a read, or pause there. */
+import type { Random } from '../random.js';
+import type { Behaviour, Delivery, Step } from './behaviour.js';
+
+/** Loses the retained message of this topic in each of the next `times` reads that bring it: all reads if omitted. */
+export function lostRetained(topic: string, times = Infinity): Behaviour {
+  let left = times;
+  return losing((message) => message.topic === topic && left-- > 0);
+}
+
+/** Loses the retained message of this topic in one of `every` reads that bring it. */
+export function sometimesLostRetained(topic: string, every: number, random: Random): Behaviour {
+  return losing((message) => message.topic === topic && random.below(every) === 0);
+}
+
+/** Of a read, delivers `limit` messages, and drops about one of three behind them, like a broker with a full queue. */
+export function dropsInMidRead(limit: number, random: Random): Behaviour {
+  return losing((_, position) => position >= limit && random.below(3) === 0);
+}
+
+/** Pauses `times` times in the middle of each read that brings enough messages. */
+export function pausesInMidRead(pauseMs: number, times: number): Behaviour {
+  return () => ({
+    onRead: (delivery) => {
+      const part = Math.ceil(delivery.steps.length / (times + 1));
+      if (part === 0) return delivery;
+      const steps = delivery.steps.flatMap((step, i) => (i > 0 && i % part === 0 ? [pauseMs, step] : [step]));
+      return { ...delivery, steps };
+    },
+  });
+}
+
+function losing(isLost: (message: Exclude<Step, number>, position: number) => boolean): Behaviour {
+  const kept = (steps: readonly Step[]): readonly Step[] =>
+    steps.filter((step, i) => typeof step === 'number' || !isLost(step, i));
+  return () => ({
+    onRead: (delivery: Delivery) => ({
+      ...delivery,
+      steps: kept(delivery.steps),
+      afterNext: kept(delivery.afterNext),
+    }),
+  });
+}

@@ -1,0 +1,61 @@
+/** Brokers with faults of their shared subscriptions. */
+import type { Behaviour } from './behaviour.js';
+import { isShared, matches } from './filters.js';
+
+/** Drops the retain flag of each message that comes by a shared subscription, although the client asked to keep it. */
+export function retainStripped(): Behaviour {
+  const shared = new SharedFilters();
+  return ({ clientId }) => ({
+    fromClient: { subscribe: (packet, pass) => pass(shared.noted(clientId, packet)) },
+    fromBroker: {
+      publish: (packet, pass) =>
+        pass(packet.retain && shared.has(clientId, packet.topic) ? { ...packet, retain: false } : packet),
+    },
+  });
+}
+
+/**
+ * Falls silent on shared subscriptions: after `messages` messages, a connection receives nothing by them until its end. The
+ * broker keeps the messages, because it gets no PUBACK. This happens `times` times.
+ */
+export function silentAfter(messages: number, times: number): Behaviour {
+  const shared = new SharedFilters();
+  let left = times;
+  return ({ clientId }) => {
+    let passed = 0;
+    let isSilent = false;
+    return {
+      fromClient: { subscribe: (packet, pass) => pass(shared.noted(clientId, packet)) },
+      fromBroker: {
+        publish: (packet, pass) => {
+          if (!shared.has(clientId, packet.topic)) {
+            pass(packet);
+            return;
+          }
+          if (!isSilent && ++passed > messages && left > 0) {
+            isSilent = true;
+            left--;
+          }
+          if (!isSilent) pass(packet);
+        },
+      },
+    };
+  };
+}
+
+/** The shared filters of each client. A session that the broker resumes has them without a SUBSCRIBE. */
+class SharedFilters {
+  private readonly filters = new Map<string, Set<string>>();
+
+  noted<Packet extends { subscriptions: readonly { topic: string }[] }>(clientId: string, packet: Packet): Packet {
+    const own = this.filters.get(clientId) ?? new Set();
+    for (const { topic } of packet.subscriptions) if (isShared(topic)) own.add(topic);
+    this.filters.set(clientId, own);
+    return packet;
+  }
+
+  has(clientId: string, topic: string): boolean {
+    for (const filter of this.filters.get(clientId) ?? []) if (matches(filter, topic)) return true;
+    return false;
+  }
+}
