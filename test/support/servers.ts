@@ -19,6 +19,10 @@ export interface Server extends Stoppable {
   readonly url: string;
 }
 
+export interface ServerProcess extends Server {
+  readonly pid: number;
+}
+
 /** Starts something in a folder of its own, which goes when it stops. */
 async function inFolder<T extends { stop(): Promise<unknown> }>(
   start: (dir: string) => Promise<T>,
@@ -32,9 +36,13 @@ async function inFolder<T extends { stop(): Promise<unknown> }>(
   return { started, stop };
 }
 
-async function server(start: (dir: string) => Promise<stack.Part & { port: number; url: string }>): Promise<Server> {
+async function server(
+  start: (dir: string) => Promise<stack.Part & { port: number; url: string }>,
+): Promise<ServerProcess> {
   const { started, stop } = await inFolder(start);
-  return { port: started.port, url: started.url, stop };
+  const { pid, port, url } = started;
+  if (pid === undefined) throw new Error('the server has no process');
+  return { pid, port, url, stop };
 }
 
 /** An empty Redis that keeps nothing on disk. */
@@ -59,8 +67,17 @@ export async function startSentinels(): Promise<Sentinels> {
 }
 
 /** A Mosquitto without sessions or retained messages; `config`: further lines, of which the last of an option counts. */
-export function startMosquitto({ port, config = [] }: { port?: number; config?: string[] } = {}): Promise<Server> {
+export function startMosquitto({
+  port,
+  config = [],
+}: { port?: number; config?: string[] } = {}): Promise<ServerProcess> {
   return server((dir) => stack.startMosquitto({ dir, config, ...(port !== undefined && { port }) }));
+}
+
+/** Freezes the process of a server until `resume`: it keeps its connections and answers nothing. */
+export function freeze({ pid }: ServerProcess): { resume: () => void } {
+  process.kill(pid, 'SIGSTOP');
+  return { resume: () => void process.kill(pid, 'SIGCONT') };
 }
 
 /** A loopback port on which nothing listens now. */

@@ -14,6 +14,8 @@ export interface BrokerAccess {
   url: string;
   /** The credentials for the next connect. Never throws. */
   credentials?: () => Credentials;
+  /** Seconds of silence after which a ping is sent. The broker counts as gone if half as much later no reply has come. */
+  keepAliveSeconds?: number;
 }
 
 /** Settings of every app that talks to the broker. Checked together by `checkBrokerSettings`. */

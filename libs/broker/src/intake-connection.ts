@@ -91,6 +91,7 @@ export class IntakeConnection {
     });
     // Set it before the first packet can arrive: otherwise MQTT.js acknowledges packets of a resumed session unread.
     this.client.handleMessage = (packet, callback) => this.receive(packet, callback);
+    this.keepSlowLaneAlive();
     this.ended = new Promise((resolve) => {
       this.end = (how) => {
         if (this.isEnded) return;
@@ -173,6 +174,24 @@ export class IntakeConnection {
     this.end('closed');
   }
 
+  /**
+   * MQTT.js closes the connection if the reply to a ping is late, and counts no PUBLISH as a sign of life. But the reply waits
+   * behind the packets that are still to be read, so a lane that reads slowly, or not at all, would lose its connection. In
+   * that case the next ping is sent, so that the broker receives one in time.
+   */
+  private keepSlowLaneAlive(): void {
+    const { client } = this;
+    const giveUp = client.onKeepaliveTimeout.bind(client);
+    client.onKeepaliveTimeout = () => {
+      const hasReceived = performance.now() - this.progressAt < client.keepalive * 500;
+      if (this.continueReading === undefined && !hasReceived) giveUp();
+      else {
+        client.sendPing();
+        client.reschedulePing(true);
+      }
+    };
+  }
+
   /** Disconnects if the broker sends nothing for too long; the time to store a batch does not count. @returns a function that ends it */
   private disconnectIfIdle(): () => void {
     const limit = this.options.readyMs ?? READY_MS;
@@ -183,13 +202,18 @@ export class IntakeConnection {
     return () => clearInterval(timer);
   }
 
-  /** Disconnects if the reply does not come in time, which rejects it: a broker may answer pings and never this request. */
+  /**
+   * Disconnects if the reply does not come in time, which rejects it: a broker may answer pings and never this request. While
+   * a batch is stored, the reply may be behind it in the socket.
+   */
   private async orDisconnect<Reply>(reply: Promise<Reply>): Promise<Reply> {
-    const timer = setTimeout(() => this.client.stream.destroy(), this.options.readyMs ?? READY_MS);
+    const timer = setInterval(() => {
+      if (this.processing === undefined) this.client.stream.destroy();
+    }, this.options.readyMs ?? READY_MS);
     try {
       return await reply;
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
   }
 

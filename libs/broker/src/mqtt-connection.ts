@@ -6,6 +6,9 @@ import type { BrokerAccess } from './broker-access.js';
 export type { MqttClient };
 type EndOptions = Partial<IDisconnectPacket>;
 
+/** A broker that is frozen is noticed after 5 to 15 s, and the connection closed. */
+const KEEP_ALIVE_SECONDS = 10;
+
 /**
  * Begins to connect and returns at once, so that the caller can set handlers before the first packet arrives. If the client
  * reconnects, it reads the credentials again.
@@ -13,7 +16,7 @@ type EndOptions = Partial<IDisconnectPacket>;
 export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttClient {
   const defaults = {
     protocolVersion: 5,
-    keepalive: 30,
+    keepalive: access.keepAliveSeconds ?? KEEP_ALIVE_SECONDS,
     connectTimeout: 10_000,
     log: silent,
     // A broker that refuses one CONNECT, because it is busy or reloads its users, may accept the next one.

@@ -31,7 +31,8 @@ export const AFTER_SENTINEL_MS = 200;
  */
 export async function sweepRetained(options: SweepOptions, take: OnRetained): Promise<'complete' | 'truncated'> {
   const { clientId, signal } = options;
-  const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false });
+  // The reply to a ping comes behind all messages that are still to be read; `silenceMs` notices a broker that is frozen.
+  const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false, keepalive: 60 });
   const ended = new AbortController();
   try {
     return await new Promise((resolve, reject) => {

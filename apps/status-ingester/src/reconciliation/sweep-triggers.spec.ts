@@ -120,6 +120,14 @@ it('a restart of the broker plans no reconfirmation if there is no window', asyn
   expect(planned).toEqual([]);
 });
 
+it('a drop that the broker reports after the stop requests no sweep, and starts no timer', async () => {
+  const timers = jest.spyOn(global, 'setTimeout');
+  await triggers.stop();
+  triggers.brokerDropped(5);
+  expect(timers).not.toHaveBeenCalled();
+  timers.mockRestore();
+});
+
 it('a broker that drops messages all the time causes one request of a sweep per period', async () => {
   triggers.brokerDropped(5);
   await untilRequested('dropped');

@@ -78,7 +78,8 @@ export class SweepTriggers {
 
   brokerDropped(messages: number): void {
     dropped.inc(messages);
-    if (this.droppedTimer !== undefined) return;
+    // The broker watch is closed after this, and may still report.
+    if (this.droppedTimer !== undefined || this.stopping.signal.aborted) return;
     const waitMs = Math.max(0, this.droppedSweepAt + DROPPED_EVERY_MS - performance.now());
     this.droppedTimer = setTimeout(() => {
       this.droppedTimer = undefined;
