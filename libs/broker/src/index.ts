@@ -1,7 +1,11 @@
 export * from './broker-access.js';
 export * from './broker.module.js';
 export * from './broker-watch.js';
+export * from './check/broker-check.js';
 export * from './check/broker-facts.js';
+export type { Essential, Needs } from './check/essentials.js';
+export { lackingLine } from './check/essentials.js';
+export type { Granted } from './check/granted.js';
 export * from './intake-connection.js';
 export type { PublishOptions, PublishOutcome } from './publish-outcome.js';
 export * from './publisher.js';

@@ -1,0 +1,35 @@
+/** What the CONNACK of a broker grants. A property that it does not name has the default of MQTT 5. */
+import type { IConnackPacket } from 'mqtt';
+
+export interface Granted {
+  /** How long the broker keeps a session without a connection, of the time that was asked for; null: for ever. */
+  sessionExpirySeconds: number | null;
+  /** How many publishes at QoS 1 may wait for their PUBACK. */
+  receiveMaximum: number;
+  /** Largest packet in bytes; null: no limit. */
+  maximumPacketSize: number | null;
+  maximumQos: number;
+  retainAvailable: boolean;
+  sharedSubscriptions: boolean;
+  wildcardSubscriptions: boolean;
+  /** The keep-alive that the broker asks for; null: that of the client. */
+  serverKeepAliveSeconds: number | null;
+}
+
+/** Asks for a session that never expires. */
+export const NEVER_EXPIRES = 0xffff_ffff;
+
+/** `asked`: the session expiry in the CONNECT. */
+export function readGranted(properties: IConnackPacket['properties'], asked = NEVER_EXPIRES): Granted {
+  const sessionExpiry = properties?.sessionExpiryInterval ?? asked;
+  return {
+    sessionExpirySeconds: sessionExpiry === NEVER_EXPIRES ? null : sessionExpiry,
+    receiveMaximum: properties?.receiveMaximum ?? 65_535,
+    maximumPacketSize: properties?.maximumPacketSize ?? null,
+    maximumQos: properties?.maximumQoS ?? 2,
+    retainAvailable: properties?.retainAvailable ?? true,
+    sharedSubscriptions: properties?.sharedSubscriptionAvailable ?? true,
+    wildcardSubscriptions: properties?.wildcardSubscriptionAvailable ?? true,
+    serverKeepAliveSeconds: properties?.serverKeepAlive ?? null,
+  };
+}
