@@ -263,6 +263,22 @@ describe('a client', () => {
     expect(client.distinct).toMatchObject([{ type: 'handshake-error', in_response_to: 'not-valid' }]);
   });
 
+  it('stays online by the handshake it had when it was disconnected by force, until its next handshake is refused', async () => {
+    const client = await TestClient.connect(mosquitto.url, id);
+    clients.add(client.mqtt);
+    const handshake_message_id = await client.shakeHands();
+    await until('online', { handshake_message_id });
+    await api.call('POST', `/v1/connections/${id}/force-disconnect`, { reconnect_after: 'never' });
+    await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');
+    const verified = await api.call('POST', `/v1/connections/${id}/verify`);
+    expect(verified).toMatchObject({ status: 200, body: { state: 'online', changed: false } });
+    await untilEqual();
+    const next = await client.shakeHands();
+    await client.waitFor('the refusal', ({ in_response_to }) => in_response_to === next);
+    await until('offline', { offline_reason: 'refused' });
+    expect(client.distinct.filter(({ type }) => type === 'handshake-error')).toHaveLength(1);
+  });
+
   it('is refused once for each handshake until the end of a forced disconnect, and is accepted after that', async () => {
     const client = await TestClient.connect(mosquitto.url, id);
     clients.add(client.mqtt);

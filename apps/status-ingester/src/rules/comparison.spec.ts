@@ -53,6 +53,15 @@ describe('differs for a known client', () => {
     expect(differs(connection, found(body), 0, 1)).toBe(why);
   });
 
+  it('a client within the window of a force-disconnect differs by a handshake other than the recorded one only', () => {
+    const forcedOff = { ...online, refused_until: 10 };
+    expect(differs(forcedOff, found(handshake('m1')), 0, 1)).toBeUndefined();
+    expect(differs(forcedOff, found(handshake('m2')), 0, 1)).toBe('state');
+    const left = { ...forcedOff, state: 'offline', offline_reason: 'goodbye' } as const;
+    expect(differs(left, found(handshake('m1')), 0, 1)).toBeUndefined();
+    expect(differs(left, found(handshake('m1')), 10, 1)).toBe('state');
+  });
+
   it('a client that said goodbye and retains a last will differs if the goodbye may be the older of the two', () => {
     const away = { ...offline, offline_reason: 'goodbye' } as const;
     expect(differs(away, found(OFFLINE), 0, 1)).toBeUndefined();

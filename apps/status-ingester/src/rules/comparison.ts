@@ -18,7 +18,7 @@ export function differs(
     return connection === undefined ? 'dead-letter' : 'state';
   if (connection === undefined) {
     if (agrees(undefined, found, at, lanes)) return undefined;
-    return found.refused === undefined && truth(found.body, null, at).state === 'online' ? 'state' : 'dead-letter';
+    return found.refused === undefined && truth(found.body, undefined, at).state === 'online' ? 'state' : 'dead-letter';
   }
   if (found.topic === connection.status_topic) return agrees(connection, found, at, lanes) ? undefined : 'state';
   return isNewElsewhere(connection, found, at) ? 'state' : undefined;

@@ -72,7 +72,7 @@ export function agrees(connection: Connection | undefined, retained: Retained, a
  */
 export function isNewElsewhere(connection: Connection, { body, refused }: Retained, at: number): boolean {
   if (refused !== undefined) return false;
-  const found = truth(body, connection.refused_until, at, connection.refused_handshake);
+  const found = truth(body, connection, at);
   if (found.state === 'offline') return false;
   const id = found.handshake.message_id;
   return id !== connection.handshake_message_id && !connection.superseded_handshakes.includes(id);
@@ -80,13 +80,7 @@ export function isNewElsewhere(connection: Connection, { body, refused }: Retain
 
 function truthOf(connection: Connection | undefined, { body, refused }: Retained, at: number): Truth {
   if (refused !== undefined) return { state: 'offline', reason: 'unknown' };
-  return truth(
-    body,
-    connection?.refused_until ?? null,
-    at,
-    connection?.refused_handshake,
-    connection?.unconfirmed_handshake,
-  );
+  return truth(body, connection, at);
 }
 
 /**

@@ -8,7 +8,7 @@ import { truncateDetails, sameJson, type Connection, type OfflineReason, type Pa
 import { accountOf } from './account.js';
 import type { Effect, Rules, Source, StatusMessage, Transition } from './effect.js';
 import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
-import { truth, type Handshake } from './truth.js';
+import { refuses, truth, type Handshake } from './truth.js';
 
 /** Time after which the retained message on the old topic of a client that moved is cleared. */
 const CLEAR_RETAINED_MS = 5000;
@@ -22,7 +22,7 @@ export function applyRetained(
   source: Source,
   rules: Rules,
 ): Transition {
-  const found = truth(message.body, connection?.refused_until ?? null, message.at);
+  const found = truth(message.body, connection, message.at, source);
   if (found.state === 'online') return goOnline(connection, message, source, found.handshake, rules);
   const offline = goOffline(connection, message, found.reason, rules);
   if (found.refusal === undefined) return offline;
@@ -98,6 +98,9 @@ function goOnline(
       effects: [],
     };
   }
+  // The recorded handshake does not end the window of a force-disconnect, and the client has not come back.
+  const inWindow = before !== undefined && refuses(before.refused_until, at);
+  const staysForcedOff = wasOnline || inWindow;
   const type = handshake.type === 'host-handshake' ? 'host' : 'proxy';
   const stated =
     handshake.type === 'host-handshake' ? handshake.payload.canonical_facts : handshake.payload.catalog_service_facts;
@@ -115,7 +118,7 @@ function goOnline(
     disconnected_at: wasOnline ? before.disconnected_at : (before?.disconnected_at ?? null),
     offline_reason: null,
     last_message_at: at,
-    refused_until: null,
+    refused_until: inWindow ? before.refused_until : null,
     refused_handshake: null,
     unconfirmed_handshake: null,
     superseded_handshakes: superseded,
@@ -125,7 +128,7 @@ function goOnline(
     last_event_at: before?.last_event_at ?? null,
     coalesced: before?.coalesced ?? null,
     account: owner.account,
-    ...(wasOnline && before.force_disconnect && { force_disconnect: before.force_disconnect }),
+    ...(staysForcedOff && before.force_disconnect && { force_disconnect: before.force_disconnect }),
     ...(owner.asked && { account_asked: owner.asked }),
   };
   const effects: Effect[] = [...owner.effects];
@@ -143,7 +146,7 @@ function goOnline(
     effects.push({ kind: 'to-do', todo: clearRetained(clientId, before.status_topic), inMs: CLEAR_RETAINED_MS });
     effects.push({ kind: 'undo', todo: clearRetained(clientId, topic) });
   }
-  if (!wasOnline && before?.force_disconnect) {
+  if (!staysForcedOff && before?.force_disconnect) {
     // The client has come back, so that the force-disconnect no longer concerns it.
     effects.push({ kind: 'undo', todo: forceDisconnect(before, before.force_disconnect) });
   }

@@ -113,7 +113,7 @@ describe('transition, compared with truth', () => {
   ): { state: string; handshake?: string; facts?: unknown; reason?: string } | undefined {
     if (!retain) return body.includes('"offline"') ? { state: 'offline', reason: 'goodbye' } : undefined;
     if (refused !== undefined) return { state: 'offline', reason: 'unknown' };
-    const found = truth(body, before?.refused_until ?? null, at);
+    const found = truth(body, before, at, 'live');
     if (found.state === 'offline') return { state: 'offline', reason: found.reason };
     const { handshake } = found;
     const facts =

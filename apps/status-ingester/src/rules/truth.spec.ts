@@ -1,5 +1,7 @@
 import fc from 'fast-check';
-import { refuses, truth } from './truth.js';
+import { hostConnection } from '../../../../test/support/connections.js';
+import type { Source } from './effect.js';
+import { refuses, truth, type Recorded } from './truth.js';
 
 const AT = Date.parse('2024-05-06T07:08:09Z');
 const ENVELOPE = { message_id: 'm-1', version: 1, sent: '2020-12-04T17:22:24+00:00' };
@@ -12,8 +14,13 @@ const PROXY = {
 const OFFLINE = { ...ENVELOPE, type: 'offline' };
 const MESSAGE_ERROR = { ...ENVELOPE, type: 'message-error', in_response_to: 'm-0', payload: { details: '' } };
 
-function truthOf(retained: unknown, refusedUntil: number | 'never' | null = null): ReturnType<typeof truth> {
-  return truth(JSON.stringify(retained), refusedUntil, AT);
+/** A client whose recorded handshake has another id than the messages above. */
+function refusedUntil(refused_until: number | 'never' | null, more: Partial<Recorded> = {}): Recorded {
+  return hostConnection('a', { handshake_message_id: 'm-0', refused_until, ...more });
+}
+
+function truthOf(retained: unknown, until: number | 'never' | null = null): ReturnType<typeof truth> {
+  return truth(JSON.stringify(retained), refusedUntil(until), AT);
 }
 
 describe('truth', () => {
@@ -28,8 +35,8 @@ describe('truth', () => {
     ['nothing', undefined],
     ['an empty message', ''],
   ])('a client is offline, with its handshake removed, if %s is retained', (_, retained) => {
-    expect(truth(retained, null, AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
-    expect(truth(retained, 'never', AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
+    expect(truth(retained, undefined, AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
+    expect(truth(retained, refusedUntil('never'), AT)).toEqual({ state: 'offline', reason: 'handshake-removed' });
   });
 
   it('a client with a retained offline message is offline, within a refusal window as well', () => {
@@ -58,7 +65,7 @@ describe('truth', () => {
     ['an offline of another version', JSON.stringify({ ...OFFLINE, version: 2 }), 'unsupported-version', 'm-1'],
     ['an offline without a time', JSON.stringify({ ...OFFLINE, sent: undefined }), 'wrong-shape', 'm-1'],
   ])('a client is unknown, with a refusal, if %s is retained', (_, retained, reason, messageId) => {
-    expect(truth(retained, null, AT)).toMatchObject({
+    expect(truth(retained, undefined, AT)).toMatchObject({
       state: 'offline',
       reason: 'unknown',
       refusal: { reason, messageId, handshake: false },
@@ -138,13 +145,69 @@ describe('truth', () => {
       fc.integer({ min: AT - 10, max: AT + 10 }),
     );
     fc.assert(
-      fc.property(text, until, (retained, refusedUntil) => {
-        const found = truth(retained, refusedUntil, AT);
+      fc.property(text, until, (retained, end) => {
+        const found = truth(retained, refusedUntil(end), AT);
         const handshake = [HOST, PROXY].some((one) => JSON.stringify(one) === retained);
-        expect(found.state).toBe(handshake && !refuses(refusedUntil, AT) ? 'online' : 'offline');
+        expect(found.state).toBe(handshake && !refuses(end, AT) ? 'online' : 'offline');
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('truth within the window of a force-disconnect', () => {
+  const SOURCES: Source[] = ['live', 'redelivered', 'read-back'];
+  const online = refusedUntil(AT + 1, { handshake_message_id: 'm-1' });
+  const offline = { ...online, state: 'offline', offline_reason: 'retained-offline' } as const;
+  const isRefused = { state: 'offline', reason: 'refused', refusal: { reason: 'refused-until', messageId: 'm-1' } };
+
+  function stateOf(recorded: Recorded, source: Source = 'read-back'): ReturnType<typeof truth> {
+    return truth(JSON.stringify(HOST), recorded, AT, source);
+  }
+
+  it.each(SOURCES)('the recorded handshake leaves a client online that has not left, if it comes %s', (source) => {
+    expect(stateOf(online, source).state).toBe('online');
+    expect(stateOf({ ...online, refused_until: 'never' }, source).state).toBe('online');
+  });
+
+  it.each(SOURCES)('another handshake than the recorded one is refused, if it comes %s', (source) => {
+    for (const one of [online, offline]) {
+      expect(stateOf({ ...one, handshake_message_id: 'm-0' }, source)).toMatchObject(isRefused);
+    }
+  });
+
+  it('an offline client that sends its recorded handshake again is refused, since it came back too early', () => {
+    expect(stateOf(offline, 'live')).toMatchObject(isRefused);
+  });
+
+  it('the recorded handshake that is read back, or delivered again, proves that an offline client has not left', () => {
+    expect(stateOf(offline, 'redelivered').state).toBe('online');
+    expect(stateOf(offline).state).toBe('online');
+  });
+
+  it('a client that said goodbye and left its handshake at the broker is not online again by a reading', () => {
+    const left = { ...offline, offline_reason: 'goodbye' } as const;
+    expect(stateOf(left)).toEqual({ state: 'offline', reason: 'goodbye' });
+    expect(stateOf(left, 'redelivered').state).toBe('online');
+    expect(stateOf({ ...left, refused_until: AT }).state).toBe('online');
+  });
+
+  it('the recorded handshake is refused if it was refused before in the window', () => {
+    for (const source of SOURCES)
+      expect(stateOf({ ...offline, refused_handshake: 'm-1' }, source)).toMatchObject(isRefused);
+  });
+
+  it('the recorded handshake does not confirm a client that was not confirmed after a restart of the broker', () => {
+    const unconfirmed = { ...offline, offline_reason: 'unconfirmed', unconfirmed_handshake: 'm-1' } as const;
+    expect(stateOf(unconfirmed)).toEqual({ state: 'offline', reason: 'unconfirmed' });
+  });
+});
+
+describe('truth after the window of a force-disconnect', () => {
+  it('a refused handshake stays refused until the client sends it again', () => {
+    const refused = refusedUntil(AT, { state: 'offline', offline_reason: 'refused', refused_handshake: 'm-1' });
+    expect(truth(JSON.stringify(HOST), refused, AT)).toEqual({ state: 'offline', reason: 'refused' });
+    expect(truth(JSON.stringify(HOST), refused, AT, 'live').state).toBe('online');
   });
 });
 

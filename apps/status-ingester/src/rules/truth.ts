@@ -10,7 +10,8 @@ import {
   type ParseOutcome,
   type RefusedUntil,
 } from '@app/protocol';
-import type { OfflineReason } from '@app/registry';
+import type { Connection, OfflineReason } from '@app/registry';
+import type { Source } from './effect.js';
 
 export type Handshake = HostHandshake | ProxyHandshake;
 
@@ -18,19 +19,23 @@ export type Truth =
   | { state: 'online'; handshake: Handshake }
   | { state: 'offline'; reason: OfflineReason; refusal?: Refusal; messageError?: MessageError };
 
+/** What the decision takes from the registry's record of the client. */
+export type Recorded = Pick<
+  Connection,
+  'state' | 'offline_reason' | 'handshake_message_id' | 'refused_until' | 'refused_handshake' | 'unconfirmed_handshake'
+>;
+
 /**
  * @param retained the text of the retained message, undefined for none
- * @param refusedUntil end of the refusal that a force-disconnect has set
+ * @param recorded undefined for an unknown client
  * @param at epoch milliseconds, to be compared with the end of the refusal
- * @param refusedHandshake id of a retained handshake that was refused, and has not been sent again since
- * @param unconfirmedHandshake id of a retained handshake whose client did not come back after a restart of the broker
+ * @param source a handshake that was refused, or not confirmed, counts again if the client sends it again
  */
 export function truth(
   retained: string | undefined,
-  refusedUntil: RefusedUntil | null,
+  recorded: Recorded | undefined,
   at: number,
-  refusedHandshake: string | null = null,
-  unconfirmedHandshake: string | null = null,
+  source: Source = 'read-back',
 ): Truth {
   if (retained === undefined || retained === '') return { state: 'offline', reason: 'handshake-removed' };
   const parsed = parseOnce(retained);
@@ -59,17 +64,26 @@ export function truth(
       };
     case 'host-handshake':
     case 'proxy-handshake':
-      if (refuses(refusedUntil, at)) {
-        const refusal: Refusal = {
-          reason: 'refused-until',
-          details: refusalDetails(refusedUntil, at),
-          messageId: message.message_id,
-          handshake: true,
-        };
-        return { state: 'offline', reason: 'refused', refusal };
+      if (recorded === undefined) return { state: 'online', handshake: message };
+      if (refuses(recorded.refused_until, at)) {
+        if (!isRecordedHandshake(message, recorded) || cameBack(recorded, source)) {
+          const refusal: Refusal = {
+            reason: 'refused-until',
+            details: refusalDetails(recorded.refused_until, at),
+            messageId: message.message_id,
+            handshake: true,
+          };
+          return { state: 'offline', reason: 'refused', refusal };
+        }
+        // The client left as it should. The handshake that it forgot to remove does not bring it back.
+        if (recorded.offline_reason === 'goodbye' && source === 'read-back') {
+          return { state: 'offline', reason: 'goodbye' };
+        }
       }
-      if (message.message_id === refusedHandshake) return { state: 'offline', reason: 'refused' };
-      if (message.message_id === unconfirmedHandshake) return { state: 'offline', reason: 'unconfirmed' };
+      if (source === 'read-back') {
+        if (message.message_id === recorded.refused_handshake) return { state: 'offline', reason: 'refused' };
+        if (message.message_id === recorded.unconfirmed_handshake) return { state: 'offline', reason: 'unconfirmed' };
+      }
       return { state: 'online', handshake: message };
   }
 }
@@ -80,6 +94,19 @@ let lastParsed: { text: string; outcome: ParseOutcome } | undefined;
 function parseOnce(text: string): ParseOutcome {
   if (lastParsed?.text !== text) lastParsed = { text, outcome: parseInbound(text) };
   return lastParsed.outcome;
+}
+
+/**
+ * Whether it is the handshake that was recorded when the force-disconnect was stored: in its window no other handshake is
+ * accepted, so the connection still has that one.
+ */
+function isRecordedHandshake({ message_id }: Handshake, recorded: Recorded): boolean {
+  return message_id === recorded.handshake_message_id && message_id !== recorded.refused_handshake;
+}
+
+/** A client that is offline and sends its handshake again is back. A redelivery, or a reading, does not say so. */
+function cameBack({ state }: Recorded, source: Source): boolean {
+  return state === 'offline' && source === 'live';
 }
 
 export function refuses(refusedUntil: RefusedUntil | null, at: number): refusedUntil is RefusedUntil {

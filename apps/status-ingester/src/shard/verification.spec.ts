@@ -1,125 +1,8 @@
 /** Verification results among live messages, in one order: each interleaving of docs/reconciliation.md, and all others. */
 import fc from 'fast-check';
-import type { Connection, MailboxMessage, Retained } from '@app/registry';
-import { LastLiveEntries } from './shard-memory.js';
-import type { Verification } from './ports.js';
-import { fold, type Folded } from './fold.js';
-import type { Rules } from '../rules/effect.js';
-import { truth } from '../rules/truth.js';
-
-const IN = 'redhat/insights/in/{clientId}';
-const RULES: Rules = {
-  statusTopics: [IN],
-  inTopic: IN,
-  respond: true,
-  connectionRetentionMs: 1e9,
-  maxInboundBytes: 262_144,
-  eventSettleMs: 0,
-  lanes: 2,
-};
-const CLIENT = 'host-1';
-
-function handshake(id: string): string {
-  const payload = { canonical_facts: { fqdn: id } };
-  return JSON.stringify({ type: 'host-handshake', message_id: id, version: 1, sent: '2020-12-04T17:22:24Z', payload });
-}
-/** The last will: the same text on every connection. */
-const WILL = JSON.stringify({ type: 'offline', message_id: 'will', version: 1, sent: '1970-01-01T00:00:00Z' });
-/** A goodbye: not retained. */
-const GOODBYE = JSON.stringify({ type: 'offline', message_id: 'bye', version: 1, sent: '2020-12-04T17:22:24Z' });
-
-/** One shard with its broker: what is retained, the mailbox, the registry, and one client that may be verified. */
-class World {
-  retained = '';
-  connection: Connection | undefined;
-  needsVerification = false;
-  /** Whether a goodbye has planned a verification. */
-  unconfirmed = false;
-  readonly folds: Folded[] = [];
-  private readonly marks = new LastLiveEntries('0-0');
-  private entries = 0;
-  private pending: Verification | undefined;
-  private answer: Retained[] = [];
-
-  /** A message reaches the mailbox through a lane, and is applied. */
-  arrive(body: string, lane: number, more: { retain?: boolean; dup?: boolean } = {}): Folded {
-    return this.apply({
-      kind: 'packet',
-      clientId: CLIENT,
-      lane,
-      topic: IN,
-      retain: true,
-      dup: false,
-      body,
-      ...more,
-      ...this.stored(),
-    });
-  }
-
-  /** A verification notes the mailbox's last id. */
-  note(): void {
-    this.pending = {
-      clientId: CLIENT,
-      isVolatile: false,
-      replies: [],
-      since: 0,
-      attempt: `1.${this.entries}`,
-      noted: `1-${this.entries}`,
-      sweep: undefined,
-      missing: undefined,
-      dueAt: 0,
-      tries: 1,
-    };
-  }
-
-  /** The broker answers the verification. */
-  read(): void {
-    this.answer = this.retained === '' ? [] : [{ topic: IN, body: this.retained }];
-  }
-
-  /** The result of the verification reaches the mailbox, and is applied. */
-  finish(): Folded {
-    const attempt = this.pending?.attempt ?? '';
-    return this.apply({ kind: 'verified', clientId: CLIENT, attempt, retained: this.answer, ...this.stored() });
-  }
-
-  verify(): Folded {
-    this.note();
-    this.read();
-    return this.finish();
-  }
-
-  private stored(): { at: number; id: string } {
-    this.entries++;
-    return { at: this.entries, id: `1-${this.entries}` };
-  }
-
-  private apply(message: MailboxMessage): Folded {
-    const verifying = new Map(this.pending === undefined ? [] : [[CLIENT, this.pending]]);
-    const folded = fold([message], new Map([[CLIENT, this.connection]]), RULES, () => 'minted', verifying, this.marks);
-    const change = folded.connections.get(CLIENT);
-    if (change !== undefined) this.connection = change.after;
-    for (const [id, entry] of folded.lastLive) this.marks.note(id, entry);
-    if (folded.withdrawn.some((todo) => todo.do === 'verify')) this.needsVerification = false;
-    if (folded.todos.some(({ todo }) => todo.do === 'verify')) this.needsVerification = true;
-    if (folded.withdrawn.some((todo) => todo.do === 'confirm')) this.unconfirmed = false;
-    if (folded.todos.some(({ todo }) => todo.do === 'confirm')) this.unconfirmed = true;
-    this.folds.push(folded);
-    return folded;
-  }
-
-  agrees(): boolean {
-    const found = truth(this.retained, null, 0);
-    if (found.state === 'offline') return this.connection?.state !== 'online' && this.hasReason(found.reason);
-    return this.connection?.state === 'online' && this.connection.handshake_message_id === found.handshake.message_id;
-  }
-
-  /** The reason `goodbye` stays if nothing is retained. */
-  private hasReason(reason: string): boolean {
-    const is = this.connection?.offline_reason;
-    return is === undefined || is === reason || (is === 'goodbye' && this.retained === '');
-  }
-}
+import type { MailboxMessage } from '@app/registry';
+import { CLIENT, GOODBYE, RULES, WILL, World, handshake } from '../../../../test/support/shard-world.js';
+import { fold } from './fold.js';
 
 describe('a new handshake that overtakes the old last will', () => {
   /** The client shakes hands, dies and comes back. Its last will and its new handshake take different lanes. */
@@ -287,17 +170,24 @@ describe('a verification', () => {
 });
 
 describe('the registry and the broker', () => {
-  type Step = { publish: string; lane: number } | { deliver: number } | { verification: 'note' | 'read' | 'finish' };
+  type Step =
+    | { publish: string; lane: number }
+    | { deliver: number }
+    | 'force-disconnect'
+    | { verification: 'note' | 'read' | 'finish' };
 
   /** Ids of handshakes are used once; last wills and removals repeat. */
-  const steps: fc.Arbitrary<Step[]> = fc.array(
-    fc.oneof(
-      fc.record({ publish: fc.constantFrom('handshake', WILL, '', GOODBYE), lane: fc.nat(2) }),
-      fc.record({ deliver: fc.nat(2) }),
-      fc.record({ deliver: fc.nat(2) }),
-      fc.record({ verification: fc.constantFrom('note' as const, 'read' as const, 'finish' as const) }),
-    ),
-    { maxLength: 40, size: 'max' },
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    fc.record({ publish: fc.constantFrom('handshake', WILL, '', GOODBYE), lane: fc.nat(2) }),
+    fc.record({ deliver: fc.nat(2) }),
+    fc.record({ deliver: fc.nat(2) }),
+    fc.record({ verification: fc.constantFrom('note' as const, 'read' as const, 'finish' as const) }),
+  );
+  const lengths = { maxLength: 40, size: 'max' } as const;
+  const steps = fc.array(step, lengths);
+  const stepsWithForceDisconnects = fc.array(
+    fc.oneof({ weight: 12, arbitrary: step }, { weight: 1, arbitrary: fc.constant<Step>('force-disconnect') }),
+    lengths,
   );
 
   /** @returns the world after all lanes have delivered. */
@@ -311,7 +201,8 @@ describe('the registry and the broker', () => {
       if (body !== undefined) world.arrive(body, lane, { retain: body !== GOODBYE });
     };
     for (const step of script) {
-      if ('publish' in step) {
+      if (step === 'force-disconnect') world.forceDisconnect();
+      else if ('publish' in step) {
         const body = step.publish === 'handshake' ? handshake(`h${++handshakes}`) : step.publish;
         if (body !== GOODBYE) world.retained = body;
         lanes[step.lane]?.push(body);
@@ -334,15 +225,18 @@ describe('the registry and the broker', () => {
     return world;
   }
 
+  function expectEqual(script: readonly Step[]): void {
+    const world = play(script);
+    if (world.needsVerification || world.unconfirmed) world.verify();
+    expect(world.needsVerification).toBe(false);
+    expect(world.agrees()).toBe(true);
+  }
+
   it('registry and broker agree once the lanes have delivered and pending verifications are done, whatever the order', () => {
-    fc.assert(
-      fc.property(steps, (script) => {
-        const world = play(script);
-        if (world.needsVerification || world.unconfirmed) world.verify();
-        expect(world.needsVerification).toBe(false);
-        expect(world.agrees()).toBe(true);
-      }),
-      { numRuns: 3000 },
-    );
+    fc.assert(fc.property(steps, expectEqual), { numRuns: 3000 });
+  });
+
+  it('registry and broker agree within the window of a force-disconnect too, and no reading refuses the recorded handshake', () => {
+    fc.assert(fc.property(stepsWithForceDisconnects, expectEqual), { numRuns: 1000 });
   });
 });
