@@ -8,8 +8,8 @@ import type { BrokerAccess } from './broker-access.js';
 import { openMqtt, refusedTopic } from './mqtt-connection.js';
 import { UptimeProof, type Uptime } from './uptime-proof.js';
 
-const UPTIME = '$SYS/broker/uptime';
-const DROPPED = '$SYS/broker/publish/messages/dropped';
+export const UPTIME = '$SYS/broker/uptime';
+export const DROPPED = '$SYS/broker/publish/messages/dropped';
 
 export interface BrokerListener {
   /** Receives an uptime that an earlier report confirms. */

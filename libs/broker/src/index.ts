@@ -7,6 +7,7 @@ export type { Essential, Needs } from './check/essentials.js';
 export { lackingLine } from './check/essentials.js';
 export type { Granted } from './check/granted.js';
 export * from './intake-connection.js';
+export { checkBrokerCommand } from './probes/command.js';
 export type { PublishOptions, PublishOutcome } from './publish-outcome.js';
 export * from './publisher.js';
 export * from './retained-reader.js';

@@ -3,6 +3,7 @@ import { cluster, sweep } from './cluster-commands.js';
 import type { Options } from './command-line.js';
 import { ROWS, connections, disconnect } from './connection-commands.js';
 import type { Context } from './context.js';
+import { UsageError } from './failures.js';
 import { send, watch } from './message-commands.js';
 
 export interface Command {
@@ -67,4 +68,24 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     arguments: 0,
     run: cluster,
   },
+  'check-broker': {
+    usage:
+      'check-broker URL [--json] [--restart] [--username NAME] [--password-file FILE] [--ca-file FILE]\n' +
+      '     [--cert-file FILE] [--key-file FILE]',
+    does: 'finds out whether the service is right on an MQTT broker; in the repository of the service only',
+    options: {
+      ...{ restart: flag, username: text, 'password-file': text },
+      ...{ 'ca-file': text, 'cert-file': text, 'key-file': text },
+    },
+    arguments: 1,
+    run: notInThisPackage,
+  },
 };
+
+/** The service has this command, because it has an MQTT library, and this package has none. @throws UsageError */
+function notInThisPackage(): never {
+  throw new UsageError(
+    'check-broker is not in this package, which has no MQTT library. In the repository of the service: ' +
+      'npm run build, then npm run cli -- check-broker URL',
+  );
+}

@@ -56,6 +56,7 @@ describe('cloud-connector', () => {
     [['disconnect', 'a'], 'give either --reconnect-after or --lift'],
     [['disconnect', 'a', '--lift', '--reconnect-after', 'never'], 'give either --reconnect-after or --lift'],
     [['sweep', '--wait', '--latest'], 'give --wait or --latest'],
+    [['check-broker', 'mqtt://x', '--json'], 'npm run cli -- check-broker URL'],
     [['cluster', '--url', 'ftp://x'], 'is not the address of a gateway'],
     [['cluster', '--token-file', '/nowhere'], 'the token cannot be read'],
   ])('refuses %j as wrong usage, without a call', async (args, text) => {

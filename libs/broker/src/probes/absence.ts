@@ -1,0 +1,133 @@
+/** Whether a read of retained messages proves that a topic has none. */
+import type { ProbeBroker } from './probe-broker.js';
+import type { ProbeClient } from './probe-client.js';
+import { ok, probe, weaker, type Finding, type Measured } from './probe.js';
+
+const ROUNDS = 20;
+const TOPICS = 200;
+const SENTINEL_MS = 2000;
+/** How long messages are awaited after the sentinel. */
+const LATE_MS = 500;
+const HANDSHAKES = 50;
+/** The service reads an absent client again after this. */
+const SECOND_READ_MS = 500;
+const CHANGES_NOTHING =
+  'an absence proves nothing: the service takes no client offline for it, a sweep ends incomplete';
+
+export interface SentinelOrder extends Measured {
+  rounds: number;
+  /** Messages that arrived after the sentinel, or not at all. */
+  late_in_one_subscribe: number;
+  late_in_two_subscribes: number;
+  rounds_without_sentinel: number;
+}
+
+export const sentinelOrder = probe<SentinelOrder>({
+  name: 'order of retained reads',
+  needed: 'a topic read before the sentinel is complete when the sentinel arrives',
+  limitMs: 20_000,
+  measure: async (broker) => {
+    const topics = Array.from({ length: TOPICS }, (_, i) => broker.retainedTopic(`order/${i}`));
+    const sentinel = broker.retainedTopic('order-sentinel');
+    const writer = await broker.client();
+    await writer.publishAll([...topics, sentinel].map((topic) => ({ topic, payload: 'x', retain: true })));
+    const reader = await broker.client();
+    const counts = { one: 0, two: 0, none: 0 };
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const way of ['one', 'two'] as const) {
+        const late = await readLate(reader, topics, sentinel, way === 'one');
+        if (late === undefined) counts.none++;
+        else counts[way] += late;
+      }
+    }
+    return {
+      rounds: ROUNDS,
+      late_in_one_subscribe: counts.one,
+      late_in_two_subscribes: counts.two,
+      rounds_without_sentinel: counts.none,
+    };
+  },
+  judge: judgeSentinelOrder,
+});
+
+/** @returns how many messages came after the sentinel; undefined if it did not arrive */
+async function readLate(
+  reader: ProbeClient,
+  topics: readonly string[],
+  sentinel: string,
+  atOnce: boolean,
+): Promise<number | undefined> {
+  reader.received.length = 0;
+  const options = { qos: 0, retained: true, asPublished: false };
+  for (const filters of atOnce ? [[...topics, sentinel]] : [topics, [sentinel]])
+    await reader.subscribe(filters, options);
+  const place = (): number => reader.received.findIndex(({ topic }) => topic === sentinel);
+  await reader.until(() => place() !== -1, SENTINEL_MS);
+  const before = place();
+  if (before !== -1)
+    await reader.until(() => reader.received.length > topics.length, before === topics.length ? 0 : LATE_MS);
+  await reader.mqtt.unsubscribeAsync([...topics, sentinel]);
+  return before === -1 ? undefined : topics.length - before;
+}
+
+export function judgeSentinelOrder(found: SentinelOrder): Finding {
+  const { rounds, late_in_one_subscribe: one, late_in_two_subscribes: two, rounds_without_sentinel: none } = found;
+  const reads = rounds * TOPICS;
+  const text = `${two} of ${reads} late in two SUBSCRIBEs, ${one} in one`;
+  if (none > 0) return weaker(`${text}; the sentinel was lost in ${none} reads`, 'such a read fails and is made again');
+  if (two > 0) return weaker(text, CHANGES_NOTHING);
+  return ok(text, one > 0 ? 'absence is proved, because the service sends two SUBSCRIBEs' : 'absence is proved');
+}
+
+export interface RetainedReadable extends Measured {
+  handshakes: number;
+  missed_at_once: number;
+  missed_at_second_read: number;
+}
+
+export const retainedReadable = probe<RetainedReadable>({
+  name: 'retained after PUBACK',
+  needed: `readable at once, or ${SECOND_READ_MS} ms later`,
+  limitMs: 8000,
+  measure: async (broker) => {
+    const topics = Array.from({ length: HANDSHAKES }, (_, i) => broker.retainedTopic(`readable/${i}`));
+    const sentinel = broker.retainedTopic('readable-sentinel');
+    const [writer, reader] = [await broker.client(), await broker.client()];
+    await writer.publish({ topic: sentinel, payload: 'x', retain: true });
+    const missed: string[] = [];
+    for (const topic of topics) {
+      await writer.publish({ topic, payload: 'x', retain: true });
+      if (!(await isReadable(reader, topic, sentinel))) missed.push(topic);
+    }
+    const still = await readAgain(broker, missed, sentinel);
+    return { handshakes: HANDSHAKES, missed_at_once: missed.length, missed_at_second_read: still };
+  },
+  judge: judgeRetainedReadable,
+});
+
+async function isReadable(reader: ProbeClient, topic: string, sentinel: string): Promise<boolean> {
+  reader.received.length = 0;
+  for (const filter of [topic, sentinel])
+    await reader.subscribe([filter], { qos: 0, retained: true, asPublished: false });
+  const has = (name: string): boolean => reader.received.some((message) => message.topic === name);
+  await reader.until(() => has(sentinel), SENTINEL_MS);
+  await reader.mqtt.unsubscribeAsync([topic, sentinel]);
+  return has(topic);
+}
+
+/** @returns how many are still missing */
+async function readAgain(broker: ProbeBroker, topics: readonly string[], sentinel: string): Promise<number> {
+  if (topics.length === 0) return 0;
+  const reader = await broker.client();
+  await reader.until(() => false, SECOND_READ_MS);
+  let missing = 0;
+  for (const topic of topics) if (!(await isReadable(reader, topic, sentinel))) missing++;
+  return missing;
+}
+
+export function judgeRetainedReadable(found: RetainedReadable): Finding {
+  const { handshakes, missed_at_once: once, missed_at_second_read: twice } = found;
+  const text = `${once} of ${handshakes} missed at once, ${twice} after ${SECOND_READ_MS} ms`;
+  if (twice > 0) return weaker(text, CHANGES_NOTHING);
+  return ok(text, once > 0 ? 'the second read finds them: nobody goes offline' : 'a read sees the latest handshake');
+}

@@ -1,0 +1,82 @@
+/** What happens to unacknowledged messages of a share group when the member that received them dies. */
+import type { Received } from './probe-client.js';
+import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
+
+const MESSAGES = 20;
+const ARRIVE_MS = 2000;
+const QUIET_MS = 500;
+
+export interface Redelivery extends Measured {
+  unacknowledged: number;
+  to_others: number;
+  to_itself: number;
+  ordered: boolean;
+  dup: boolean;
+  same_packet_ids: boolean;
+}
+
+export const redelivery = probe<Redelivery>({
+  name: 'redelivery',
+  needed: 'unacknowledged messages come again, in order, with DUP and their packet ids',
+  limitMs: 8000,
+  measure: async (broker) => {
+    const filter = broker.shared('redelivery', 'redelivery/+');
+    const dying = await broker.client({ keepsSession: true, acknowledges: false });
+    await dying.subscribe([filter]);
+    const device = await broker.client();
+    await device.publishAll(
+      Array.from({ length: MESSAGES }, (_, i) => ({ topic: broker.topic('redelivery/a'), payload: `${i}` })),
+    );
+    await dying.until(() => dying.received.length >= MESSAGES, ARRIVE_MS);
+    // The other member joins late, so that it has received nothing before.
+    const other = await broker.client({ keepsSession: true });
+    await other.subscribe([filter]);
+    await dying.cut();
+    await other.untilQuiet(QUIET_MS, MESSAGES);
+    const back = await broker.client({ clientId: dying.clientId, keepsSession: true });
+    await back.untilQuiet(QUIET_MS, MESSAGES);
+    return compareDeliveries(dying.received, other.received, back.received);
+  },
+  judge: judgeRedelivery,
+});
+
+export function compareDeliveries(
+  first: readonly Received[],
+  toOthers: readonly Received[],
+  toItself: readonly Received[],
+): Redelivery {
+  const again = [...toOthers, ...toItself];
+  const firstIds = new Map(first.map(({ payload, packetId }) => [payload, packetId]));
+  return {
+    unacknowledged: first.length,
+    to_others: toOthers.length,
+    to_itself: toItself.length,
+    ordered: [toOthers, toItself].every(isOrdered),
+    dup: again.filter(({ payload }) => firstIds.has(payload)).every(({ dup }) => dup),
+    // The packet ids of another member are its own: equal numbers would be chance.
+    same_packet_ids:
+      toOthers.length === 0 &&
+      toItself.every(({ payload, packetId }) => !firstIds.has(payload) || firstIds.get(payload) === packetId),
+  };
+}
+
+function isOrdered(received: readonly Received[]): boolean {
+  return received.every(({ payload }, i) => i === 0 || Number(received[i - 1]?.payload) < Number(payload));
+}
+
+export function judgeRedelivery(found: Redelivery): Finding {
+  const { to_others: others, to_itself: itself, ordered, dup, same_packet_ids: sameIds } = found;
+  const lost = MESSAGES - others - itself;
+  const text = [
+    others > 0 && itself > 0 ? `${itself} to itself, ${others} to others` : others > 0 ? 'to others' : 'to itself',
+    ordered ? 'in order' : 'not in order',
+    `DUP ${dup ? 1 : 0}`,
+    sameIds ? 'same packet ids' : 'new packet ids',
+  ].join(', ');
+  if (lost > 0) return wrong(`${lost} of ${MESSAGES} lost`, 'what a killed ingester had not stored is lost');
+  const effects = [
+    ...(ordered ? [] : ['states may be old for a moment after an ingester dies, until a verification']),
+    ...(dup && sameIds ? [] : ['a repeated `offline` may emit a second pair of events']),
+  ];
+  return effects.length === 0 ? ok(text, 'an effect takes place once') : weaker(text, effects.join('; '));
+}

@@ -1,0 +1,58 @@
+/** Makes the probes one after another, each with its time limit. One that fails says so, and the rest goes on. */
+import type { ProbeBroker } from './probe-broker.js';
+import { unknown, type Probe, type ProbeResult, type Verdict } from './probe.js';
+
+/** Of all probes but the restart. */
+const TOTAL_MS = 55_000;
+
+export interface ProbeReport {
+  verdict: Verdict;
+  duration_ms: number;
+  probes: ProbeResult[];
+}
+
+export async function runProbes(
+  broker: ProbeBroker,
+  probes: readonly Probe[],
+  totalMs = TOTAL_MS,
+): Promise<ProbeReport> {
+  const begin = performance.now();
+  const results: ProbeResult[] = [];
+  for (const probe of probes) {
+    // A probe that may take longer than all others together waits for the operator.
+    const leftMs =
+      probe.limitMs > totalMs ? probe.limitMs : Math.min(probe.limitMs, begin + totalMs - performance.now());
+    results.push(await runProbe(broker, probe, leftMs));
+    await broker.endConnections();
+  }
+  return { verdict: overall(results, probes), duration_ms: Math.round(performance.now() - begin), probes: results };
+}
+
+/** Wrong if one is; unknown if an essential is; else weaker if one is. Other probes that could not be made change nothing. */
+export function overall(results: readonly ProbeResult[], probes: readonly Probe[]): Verdict {
+  const has = (verdict: Verdict): boolean => results.some((result) => result.verdict === verdict);
+  const isUnclear = results.some(
+    ({ verdict, probe }) =>
+      verdict === 'unknown' && probes.some(({ name, isEssential }) => isEssential && name === probe),
+  );
+  if (has('wrong')) return 'wrong';
+  if (isUnclear) return 'unknown';
+  return has('weaker') ? 'weaker' : 'ok';
+}
+
+async function runProbe(broker: ProbeBroker, probe: Probe, limitMs: number): Promise<ProbeResult> {
+  const { name, needed } = probe;
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    const text = limitMs < 1 ? 'not begun: no time was left' : `no result within ${Math.round(limitMs / 1000)} s`;
+    timer = setTimeout(() => reject(new Error(text)), Math.max(0, limitMs));
+  });
+  try {
+    return { probe: name, needed, ...(await Promise.race([timeout, probe.run(broker)])) };
+  } catch (error) {
+    const finding = unknown(error instanceof Error ? error.message : String(error), 'could not be probed');
+    return { probe: name, needed, ...finding, measured: {} };
+  } finally {
+    clearTimeout(timer);
+  }
+}

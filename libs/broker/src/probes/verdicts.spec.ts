@@ -1,0 +1,164 @@
+/** What each finding of a probe means, and the report of all. */
+import { judgeRetainedReadable, judgeSentinelOrder } from './absence.js';
+import { judgeAbsentQueue } from './absent-queue.js';
+import { judgeGranted, type Granted } from './granted.js';
+import { judgeAbsentMember, judgeOneTopic } from './group-members.js';
+import { judgeLastWill } from './last-will.js';
+import { judgeNoSubscribers } from './no-subscribers.js';
+import { probe, unknown, type ProbeResult, type Verdict } from './probe.js';
+import { ProbeBroker } from './probe-broker.js';
+import type { Received } from './probe-client.js';
+import { compareDeliveries, judgeRedelivery } from './redelivery.js';
+import { reportLines } from './report-table.js';
+import { judgeRestart } from './restart.js';
+import { judgeRetain } from './retain-as-published.js';
+import { overall, runProbes } from './run-probes.js';
+import { judgeStatistics } from './statistics.js';
+
+const GRANTED: Granted = {
+  session_expiry_seconds: null,
+  receive_maximum: 1000,
+  maximum_packet_size: null,
+  maximum_qos: 2,
+  retain_available: true,
+  shared_subscriptions: true,
+  wildcard_subscriptions: true,
+  server_keep_alive_seconds: null,
+};
+
+function order(two: number, one: number, lost = 0): Parameters<typeof judgeSentinelOrder>[0] {
+  return { rounds: 20, late_in_two_subscribes: two, late_in_one_subscribe: one, rounds_without_sentinel: lost };
+}
+
+const REDELIVERED = {
+  unacknowledged: 20,
+  to_others: 0,
+  to_itself: 20,
+  ordered: true,
+  dup: true,
+  same_packet_ids: true,
+};
+const RESTARTED = { session: true, queued: 10, queued_before: 10, shared_subscription: true, retained: true };
+
+describe('the verdict of a probe', () => {
+  it.each<[string, Verdict, { verdict: Verdict }]>([
+    ['everything is granted', 'ok', judgeGranted(GRANTED)],
+    ['QoS 0 only', 'wrong', judgeGranted({ ...GRANTED, maximum_qos: 0 })],
+    ['no retained messages', 'wrong', judgeGranted({ ...GRANTED, retain_available: false })],
+    ['no shared subscriptions', 'wrong', judgeGranted({ ...GRANTED, shared_subscriptions: false })],
+    ['no wildcard subscriptions', 'wrong', judgeGranted({ ...GRANTED, wildcard_subscriptions: false })],
+    ['sessions of 14 days', 'weaker', judgeGranted({ ...GRANTED, session_expiry_seconds: 1_209_600 })],
+    ['packets of 10 kB', 'weaker', judgeGranted({ ...GRANTED, maximum_packet_size: 10_000 })],
+    ['retain is kept', 'ok', judgeRetain({ set: true, cleared: true })],
+    ['nothing is delivered', 'wrong', judgeRetain({ set: null, cleared: null })],
+    ['retain is removed', 'wrong', judgeRetain({ set: false, cleared: false })],
+    ['an empty message is not forwarded', 'wrong', judgeRetain({ set: true, cleared: null })],
+    ['retain of an empty message is removed', 'wrong', judgeRetain({ set: true, cleared: false })],
+    ['reads in order', 'ok', judgeSentinelOrder(order(0, 0))],
+    ['one SUBSCRIBE out of order', 'ok', judgeSentinelOrder(order(0, 1961))],
+    ['two SUBSCRIBEs out of order', 'weaker', judgeSentinelOrder(order(1, 1))],
+    ['a lost sentinel', 'weaker', judgeSentinelOrder(order(0, 0, 1))],
+    [
+      'readable at the second read',
+      'ok',
+      judgeRetainedReadable({ handshakes: 50, missed_at_once: 3, missed_at_second_read: 0 }),
+    ],
+    [
+      'not readable at the second read',
+      'weaker',
+      judgeRetainedReadable({ handshakes: 50, missed_at_once: 3, missed_at_second_read: 1 }),
+    ],
+    ['0x10', 'ok', judgeNoSubscribers({ without: 0x10, with: 0 })],
+    ['never 0x10', 'weaker', judgeNoSubscribers({ without: 0, with: 0 })],
+    ['always 0x10', 'wrong', judgeNoSubscribers({ without: 0x10, with: 0x10 })],
+    ['one member', 'ok', judgeOneTopic({ messages: 100, delivered: 100, members: 1 })],
+    ['both members', 'weaker', judgeOneTopic({ messages: 100, delivered: 100, members: 2 })],
+    ['each message to each member', 'wrong', judgeOneTopic({ messages: 100, delivered: 200, members: 2 })],
+    ['a share that is kept', 'ok', judgeAbsentMember({ messages: 100, to_present: 50, to_absent: 50 })],
+    ['a share that is lost', 'wrong', judgeAbsentMember({ messages: 100, to_present: 50, to_absent: 0 })],
+    ['redelivered with DUP', 'ok', judgeRedelivery(REDELIVERED)],
+    ['redelivered without DUP', 'weaker', judgeRedelivery({ ...REDELIVERED, dup: false })],
+    ['redelivered with new packet ids', 'weaker', judgeRedelivery({ ...REDELIVERED, same_packet_ids: false })],
+    ['redelivered out of order', 'weaker', judgeRedelivery({ ...REDELIVERED, ordered: false })],
+    ['not redelivered', 'wrong', judgeRedelivery({ ...REDELIVERED, to_itself: 0 })],
+    ['a queue without limit', 'ok', judgeAbsentQueue({ published: 2000, delivered: 2000 })],
+    ['a queue with a limit', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 1000 })],
+    ['a will', 'ok', judgeLastWill({ after_cut: true, at_take_over_clean: true, at_take_over_persistent: false })],
+    ['no will', 'wrong', judgeLastWill({ after_cut: false, at_take_over_clean: true, at_take_over_persistent: true })],
+    ['uptime', 'ok', judgeStatistics({ uptime: true, dropped: false })],
+    ['no statistics', 'weaker', judgeStatistics({ uptime: false, dropped: false })],
+    ['a restart that keeps all', 'ok', judgeRestart(RESTARTED)],
+    ['a restart that forgets', 'weaker', judgeRestart({ ...RESTARTED, shared_subscription: false })],
+  ])('for %s is %s', (_, verdict, finding) => {
+    expect(finding.verdict).toBe(verdict);
+  });
+});
+
+describe('compareDeliveries', () => {
+  const received = (payload: string, packetId: number, dup = false): Received => ({
+    ...{ topic: 't', payload, retain: false, dup, packetId },
+  });
+  const first = [received('0', 1), received('1', 2)];
+
+  it('knows a redelivery to the same session by DUP and packet id', () => {
+    const again = [received('0', 1, true), received('1', 2, true)];
+    expect(compareDeliveries(first, [], again)).toMatchObject({ ordered: true, dup: true, same_packet_ids: true });
+  });
+
+  it('does not take equal packet ids of another member for the same ones', () => {
+    expect(compareDeliveries(first, first, [])).toMatchObject({ to_others: 2, dup: false, same_packet_ids: false });
+  });
+
+  it('sees that the order changed', () => {
+    expect(compareDeliveries(first, [], [...first].reverse())).toMatchObject({ ordered: false });
+  });
+});
+
+describe('runProbes', () => {
+  const broker = new ProbeBroker({ url: 'mqtt://127.0.0.1:2' });
+  const hanging = probe({
+    ...{ name: 'hanging', needed: 'an answer', limitMs: 10 },
+    measure: () => new Promise<Record<string, never>>(() => undefined),
+    judge: () => unknown('', ''),
+  });
+  const failing = probe({
+    ...{ name: 'failing', needed: 'an answer', limitMs: 1000 },
+    measure: () => Promise.reject<Record<string, never>>(new Error('the reason')),
+    judge: () => unknown('', ''),
+  });
+
+  it('goes on after a probe that has no result in time and after one that fails', async () => {
+    const { probes } = await runProbes(broker, [hanging, failing]);
+    expect(probes.map(({ verdict, found }) => [verdict, found])).toEqual([
+      ['unknown', 'no result within 0 s'],
+      ['unknown', 'the reason'],
+    ]);
+  });
+
+  it.each<[Verdict[], boolean, Verdict]>([
+    [['ok', 'ok'], true, 'ok'],
+    [['ok', 'weaker'], true, 'weaker'],
+    [['wrong', 'unknown'], true, 'wrong'],
+    [['weaker', 'unknown'], true, 'unknown'],
+    [['weaker', 'unknown'], false, 'weaker'],
+  ])('makes of %j, with essentials %j, the verdict %s', (verdicts, isEssential, expected) => {
+    const results = verdicts.map((verdict) => ({
+      ...failing,
+      ...unknown('', ''),
+      probe: 'failing',
+      verdict,
+      measured: {},
+    }));
+    expect(overall(results, [{ ...failing, isEssential }])).toBe(expected);
+  });
+});
+
+describe('reportLines', () => {
+  it('fits into 100 columns and breaks long words', () => {
+    const long = `${'word '.repeat(30)}${'x'.repeat(70)}`;
+    const row: ProbeResult = { probe: long, needed: long, found: long, verdict: 'weaker', meaning: long, measured: {} };
+    const lines = reportLines({ verdict: 'weaker', duration_ms: 1000, probes: [row] });
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(100);
+    expect(lines.join('\n')).toContain('WEAKER: word');
+  });
+});
