@@ -11,7 +11,7 @@ import type { CheckConnection, CheckTopics } from './check-connection.js';
 const MESSAGES = 200;
 /** As long as a verification waits before it reads an absent client again. */
 const AGAIN_MS = 500;
-/** Until a broker whose messages are late, and one that keeps none, can be told apart. */
+/** Until a broker whose messages are late, and one that keeps none, can be distinguished. */
 const LATE_MS = 2000;
 const READ_MS = 3000;
 

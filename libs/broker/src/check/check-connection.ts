@@ -123,7 +123,7 @@ export class CheckConnection {
   }
 
   /** Waits at most `ms` for `promise`. @returns whether it resolved @throws CheckInterruptedError */
-  async within(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  async endsInTime(ms: number, promise: Promise<unknown>): Promise<boolean> {
     return within(ms, Promise.race([promise, this.ended]));
   }
 
@@ -136,7 +136,7 @@ export class CheckConnection {
   private async inTime<T>(promise: Promise<T>, what: string): Promise<T> {
     // The connection may end first, and then nobody waits for it.
     promise.catch(() => undefined);
-    if (await this.within(REPLY_MS, promise)) return promise;
+    if (await this.endsInTime(REPLY_MS, promise)) return promise;
     throw new CheckInterruptedError(`the broker sent no ${what} within ${REPLY_MS} ms`);
   }
 }

@@ -99,8 +99,8 @@ export const retainedReadable = probe<RetainedReadable>({
       await writer.publish({ topic, payload: 'x', retain: true });
       if (!(await isReadable(reader, topic, sentinel))) missed.push(topic);
     }
-    const still = await readAgain(broker, missed, sentinel);
-    return { handshakes: HANDSHAKES, missed_at_once: missed.length, missed_at_second_read: still };
+    const missing = await readAgain(broker, missed, sentinel);
+    return { handshakes: HANDSHAKES, missed_at_once: missed.length, missed_at_second_read: missing };
   },
   judge: judgeRetainedReadable,
 });

@@ -7,7 +7,7 @@ import { runProbes, type ProbeReport } from './run-probes.js';
 
 export interface CheckOptions {
   restart: boolean;
-  say: (text: string) => void;
+  notify: (text: string) => void;
   /** Resolves when the operator says that the broker is back. */
   untilOperator: (signal: AbortSignal) => Promise<void>;
 }
@@ -21,9 +21,9 @@ export type CheckOutcome =
 
 export async function checkBroker(
   access: BrokerAccess,
-  { restart, say, untilOperator }: CheckOptions,
+  { restart, notify, untilOperator }: CheckOptions,
 ): Promise<CheckOutcome> {
-  const broker = new ProbeBroker(access, say, untilOperator);
+  const broker = new ProbeBroker(access, notify, untilOperator);
   try {
     const missing = await missingRights(broker);
     if (missing !== undefined) return { kind: 'failed', text: missing };
@@ -31,18 +31,18 @@ export async function checkBroker(
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error;
     const text = 'this broker does not speak MQTT 5, which the service needs: use a broker that does';
-    if (error.isUnsupportedVersion || (await speaksMqtt3(broker))) return { kind: 'not-mqtt-5', text };
+    if (error.isUnsupportedVersion || (await acceptsMqtt3(broker))) return { kind: 'not-mqtt-5', text };
     return { kind: 'failed', text: `cannot connect: ${error.message}` };
   } finally {
     await broker.cleanUp().catch((error: unknown) => {
       if (!(error instanceof ConnectError))
-        say(`could not remove all that the check left at the broker: ${String(error)}`);
+        notify(`could not remove all that the check left at the broker: ${String(error)}`);
     });
   }
 }
 
 /** Some brokers close the connection without a word when they get a CONNECT of MQTT 5. */
-async function speaksMqtt3(broker: ProbeBroker): Promise<boolean> {
+async function acceptsMqtt3(broker: ProbeBroker): Promise<boolean> {
   try {
     await broker.open({ protocolVersion: 4 });
     return true;

@@ -41,11 +41,13 @@ describe('check-broker', () => {
     const { exit, out } = await run(mosquitto.url, '--json');
     const report = JSON.parse(out) as Report;
     expect(report.probes.filter(({ verdict }) => ['wrong', 'unknown'].includes(verdict))).toEqual([]);
-    expect([exit, report]).toEqual([0, expect.objectContaining({ verdict: 'weaker', checked_at: expect.any(String) })]);
-    expect(report.probes.find(({ probe }) => probe === 'order of retained reads')).toEqual({
-      ...{ probe: 'order of retained reads', needed: expect.any(String), found: expect.any(String) },
-      ...{ verdict: 'ok', meaning: expect.any(String) },
-      measured: { rounds: 20, late_in_one_subscribe: 0, late_in_two_subscribes: 0, rounds_without_sentinel: 0 },
+    expect([exit, report.verdict]).toEqual([0, 'weaker']);
+    expect(Object.keys(report)).toEqual(['url', 'checked_at', 'verdict', 'duration_ms', 'probes']);
+    const order = report.probes.find(({ probe }) => probe === 'order of retained reads');
+    expect(Object.keys(order ?? {})).toEqual(['probe', 'needed', 'verdict', 'found', 'meaning', 'measured']);
+    expect(order?.measured).toEqual({
+      ...{ rounds: 20, rounds_without_sentinel: 0 },
+      ...{ late_in_one_subscribe: 0, late_in_two_subscribes: 0 },
     });
     expect(await retainedMessages(mosquitto.url)).toEqual([]);
   });
@@ -63,10 +65,8 @@ describe('check-broker', () => {
     const { exit, out, err } = await run(`mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`, '--json');
     server.close();
     expect([exit, err]).toEqual([1, '']);
-    expect(JSON.parse(out)).toMatchObject({
-      verdict: 'wrong',
-      error: expect.stringContaining('does not speak MQTT 5'),
-    });
+    const { verdict, error } = JSON.parse(out) as Report & { error: string };
+    expect([verdict, error]).toEqual(['wrong', expect.stringContaining('does not speak MQTT 5')]);
   });
 
   it('names the cause if nobody listens at the address', async () => {

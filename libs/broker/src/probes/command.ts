@@ -38,12 +38,12 @@ class UsageError extends Error {}
 
 /** Resolves with the exit code. */
 export async function checkBrokerCommand(argv: readonly string[], io: CommandIo): Promise<number> {
-  const say = (text: string): void => void io.stderr.write(`${text}\n`);
+  const notify = (text: string): void => void io.stderr.write(`${text}\n`);
   try {
-    return await check(readArgs(argv), io, say);
+    return await check(readArgs(argv), io, notify);
   } catch (error) {
     const isUsage = error instanceof UsageError;
-    say(isUsage ? `${error.message}\nSee: cloud-connector help check-broker` : `Unexpected: ${stackOf(error)}`);
+    notify(isUsage ? `${error.message}\nSee: cloud-connector help check-broker` : `Unexpected: ${stackOf(error)}`);
     return isUsage ? EXIT.usage : EXIT.fault;
   }
 }
@@ -51,20 +51,20 @@ export async function checkBrokerCommand(argv: readonly string[], io: CommandIo)
 async function check(
   { settings, json, restart }: Args,
   { stdout, untilOperator }: CommandIo,
-  say: (text: string) => void,
+  notify: (text: string) => void,
 ): Promise<number> {
   const url = withoutPassword(settings.MQTT_URL);
-  if (!json) say(`Checking ${url}. This takes up to a minute.\n`);
+  if (!json) notify(`Checking ${url}. This takes up to a minute.\n`);
   const checked_at = new Date().toISOString();
-  const logger = { warn: (_: object, text: string) => say(text) };
+  const logger = { warn: (_: object, text: string) => notify(text) };
   const access = brokerAccess(settings, logger as unknown as Logger);
-  const outcome = await checkBroker(access, { restart, say, untilOperator });
+  const outcome = await checkBroker(access, { restart, notify, untilOperator });
   const verdict = verdictOf(outcome);
   if (json) {
     const details = outcome.kind === 'report' ? outcome.report : { verdict, error: outcome.text, probes: [] };
     stdout.write(`${JSON.stringify({ url, checked_at, ...details })}\n`);
   } else if (outcome.kind === 'report') stdout.write(`${reportLines(outcome.report).join('\n')}\n`);
-  else say(`${url}: ${outcome.text}`);
+  else notify(`${url}: ${outcome.text}`);
   return verdict === 'wrong' ? EXIT.wrong : verdict === 'unknown' ? EXIT.unreachable : EXIT.done;
 }
 

@@ -2,11 +2,11 @@
 import { ok, probe, wrong, type Finding, type Measured } from './probe.js';
 import type { ProbeBroker } from './probe-broker.js';
 
-const CUT_MS = 4000;
+const BREAK_MS = 4000;
 const TAKE_OVER_MS = 800;
 
 export interface LastWill extends Measured {
-  after_cut: boolean;
+  after_break: boolean;
   at_take_over_clean: boolean;
   at_take_over_persistent: boolean;
 }
@@ -16,7 +16,7 @@ export const lastWill = probe<LastWill>({
   needed: 'published when the connection of a client breaks',
   limitMs: 9000,
   measure: async (broker) => ({
-    after_cut: await isPublished(broker, 'cut', false, CUT_MS),
+    after_break: await isPublished(broker, 'break', false, BREAK_MS),
     at_take_over_clean: await isPublished(broker, 'clean', false, TAKE_OVER_MS),
     at_take_over_persistent: await isPublished(broker, 'persistent', true, TAKE_OVER_MS),
   }),
@@ -33,15 +33,15 @@ async function isPublished(
   const witness = await broker.client();
   await witness.subscribe([topic]);
   const device = await broker.client({ will: topic, keepsSession });
-  if (name === 'cut') await device.cut();
+  if (name === 'break') await device.breakOff();
   else await broker.client({ clientId: device.clientId, keepsSession });
   return witness.until(() => witness.received.length > 0, limitMs);
 }
 
 export function judgeLastWill(found: LastWill): Finding {
-  const { after_cut: cut, at_take_over_clean: clean, at_take_over_persistent: persistent } = found;
-  const text = `after a cut: ${yes(cut)}; at a take-over, clean: ${yes(clean)}, persistent: ${yes(persistent)}`;
-  if (!cut) return wrong(text, 'a client that breaks off stays online');
+  const { after_break: afterBreak, at_take_over_clean: clean, at_take_over_persistent: persistent } = found;
+  const text = `after a break: ${yes(afterBreak)}; at a take-over, clean: ${yes(clean)}, persistent: ${yes(persistent)}`;
+  if (!afterBreak) return wrong(text, 'a client that breaks off stays online');
   return ok(text, 'a client that breaks off goes offline; one that takes over stays online by its new handshake');
 }
 

@@ -54,7 +54,7 @@ export class ProbeBroker {
   constructor(
     private readonly access: BrokerAccess,
     /** Tells the operator something in the middle of a probe. */
-    readonly say: (text: string) => void = () => undefined,
+    readonly notify: (text: string) => void = () => undefined,
     /** Resolves when the operator says so. */
     readonly untilOperator: (signal: AbortSignal) => Promise<void> = never,
   ) {}

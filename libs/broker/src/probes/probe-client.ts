@@ -100,7 +100,7 @@ export class ProbeClient {
   }
 
   /** Breaks the connection without a DISCONNECT. */
-  async cut(): Promise<void> {
+  async breakOff(): Promise<void> {
     if (!this.mqtt.connected) return;
     this.mqtt.stream.destroy();
     await this.closed;

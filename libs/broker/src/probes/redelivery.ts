@@ -31,7 +31,7 @@ export const redelivery = probe<Redelivery>({
     // The other member joins late, so that it has received nothing before.
     const other = await broker.client({ keepsSession: true });
     await other.subscribe([filter]);
-    await dying.cut();
+    await dying.breakOff();
     await other.untilQuiet(QUIET_MS, MESSAGES);
     const back = await broker.client({ clientId: dying.clientId, keepsSession: true });
     await back.untilQuiet(QUIET_MS, MESSAGES);

@@ -38,7 +38,7 @@ export const restart = probe<Restart>({
         expirySeconds,
       })),
     );
-    broker.say('Restart the broker now; press Enter when it is back, if this does not go on by itself.');
+    broker.notify('Restart the broker now; press Enter when it is back, if this does not go on by itself.');
     await untilRestarted(broker, device);
     return readBack(broker, lane.clientId, retainedTopic);
   },
