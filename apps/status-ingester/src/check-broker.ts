@@ -1,6 +1,7 @@
 /**
  * `cloud-connector check-broker URL`, and in the image of the ingester `node dist/apps/status-ingester/src/check-broker.js URL`.
- * It belongs to the service: the client, which application developers install, has no MQTT library (ADR 0042).
+ * It belongs to the ingester, as `key` belongs to the gateway: it connects as the service does, and the image has it. The client
+ * is for application developers, has no MQTT library and imports nothing of the service.
  */
 import { once } from 'node:events';
 import { checkBrokerCommand } from '@app/broker';

@@ -21,21 +21,21 @@ export const redelivery = probe<Redelivery>({
   limitMs: 8000,
   measure: async (broker) => {
     const filter = broker.shared('redelivery', 'redelivery/+');
-    const dying = await broker.client({ keepsSession: true, acknowledges: false });
-    await dying.subscribe([filter]);
+    const first = await broker.client({ keepsSession: true, acknowledges: false });
+    await first.subscribe([filter]);
     const device = await broker.client();
     await device.publishAll(
       Array.from({ length: MESSAGES }, (_, i) => ({ topic: broker.topic('redelivery/a'), payload: `${i}` })),
     );
-    await dying.until(() => dying.received.length >= MESSAGES, ARRIVE_MS);
+    await first.until(() => first.received.length >= MESSAGES, ARRIVE_MS);
     // The other member joins late, so that it has received nothing before.
     const other = await broker.client({ keepsSession: true });
     await other.subscribe([filter]);
-    await dying.breakOff();
+    await first.breakOff();
     await other.untilQuiet(QUIET_MS, MESSAGES);
-    const back = await broker.client({ clientId: dying.clientId, keepsSession: true });
+    const back = await broker.client({ clientId: first.clientId, keepsSession: true });
     await back.untilQuiet(QUIET_MS, MESSAGES);
-    return compareDeliveries(dying.received, other.received, back.received);
+    return compareDeliveries(first.received, other.received, back.received);
   },
   judge: judgeRedelivery,
 });

@@ -120,8 +120,8 @@ describe('compareDeliveries', () => {
 
 describe('runProbes', () => {
   const broker = new ProbeBroker({ url: 'mqtt://127.0.0.1:2' });
-  const hanging = probe({
-    ...{ name: 'hanging', needed: 'an answer', limitMs: 10 },
+  const slow = probe({
+    ...{ name: 'slow', needed: 'an answer', limitMs: 10 },
     measure: () => new Promise<Record<string, never>>(() => undefined),
     judge: () => unknown('', ''),
   });
@@ -132,7 +132,7 @@ describe('runProbes', () => {
   });
 
   it('goes on after a probe that has no result in time and after one that fails', async () => {
-    const { probes } = await runProbes(broker, [hanging, failing]);
+    const { probes } = await runProbes(broker, [slow, failing]);
     expect(probes.map(({ verdict, found }) => [verdict, found])).toEqual([
       ['unknown', 'no result within 0 s'],
       ['unknown', 'the reason'],
