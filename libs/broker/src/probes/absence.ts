@@ -11,7 +11,7 @@ const LATE_MS = 500;
 const HANDSHAKES = 50;
 /** The service reads an absent client again after this. */
 const SECOND_READ_MS = 500;
-const WRONGLY_OFFLINE = 'an absence proves nothing: a sweep or a verification may take a connected client offline';
+const MAY_GO_OFFLINE = 'an absence proves nothing: a sweep or a verification may take a connected client offline';
 
 export interface SentinelOrder extends Measured {
   rounds: number;
@@ -74,7 +74,7 @@ export function judgeSentinelOrder(found: SentinelOrder): Finding {
   const { rounds, late_in_one_subscribe: one, late_in_two_subscribes: two, rounds_without_sentinel: none } = found;
   const reads = rounds * TOPICS;
   const text = `${two} of ${reads} late in two SUBSCRIBEs, ${one} in one`;
-  if (two > 0) return wrong(text, WRONGLY_OFFLINE);
+  if (two > 0) return wrong(text, MAY_GO_OFFLINE);
   if (none > 0) return weaker(`${text}; the sentinel was lost in ${none} reads`, 'such a read fails and is made again');
   return ok(text, one > 0 ? 'absence is proved, because the service sends two SUBSCRIBEs' : 'absence is proved');
 }
@@ -129,6 +129,6 @@ async function readAgain(broker: ProbeBroker, topics: readonly string[], sentine
 export function judgeRetainedReadable(found: RetainedReadable): Finding {
   const { handshakes, missed_at_once: once, missed_at_second_read: twice } = found;
   const text = `${once} of ${handshakes} missed at once, ${twice} after ${SECOND_READ_MS} ms`;
-  if (twice > 0) return wrong(text, WRONGLY_OFFLINE);
+  if (twice > 0) return wrong(text, MAY_GO_OFFLINE);
   return ok(text, once > 0 ? 'the second read finds them: nobody goes offline' : 'a read sees the latest handshake');
 }
