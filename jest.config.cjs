@@ -71,5 +71,7 @@ module.exports = {
     { ...base, displayName: 'outbound', testMatch: ['<rootDir>/test/outbound/**/*.spec.ts'] },
     { ...base, displayName: 'upgrade', testMatch: ['<rootDir>/test/upgrade/**/*.spec.ts'] },
     { ...base, displayName: 'agreement', testMatch: ['<rootDir>/test/agreement/**/*.spec.ts'] },
+    // `npm test` leaves it out: it needs Go and Java, and `npm run test:brokers` builds the brokers first.
+    { ...base, displayName: 'brokers', testMatch: ['<rootDir>/test/brokers/**/*.spec.ts'] },
   ],
 };

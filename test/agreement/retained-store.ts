@@ -60,7 +60,17 @@ export async function differences(
   lanes = 1,
   unconfirmed: 'allowed' | 'wrong' = 'wrong',
 ): Promise<string[]> {
-  const retained = await readRetained(brokerUrl);
+  return differencesFrom(await readRetained(brokerUrl), gatewayUrl, ids, lanes, unconfirmed);
+}
+
+/** The same, with retained messages that were read before. */
+export async function differencesFrom(
+  retained: ReadonlyMap<string, string>,
+  gatewayUrl: string,
+  ids: readonly string[],
+  lanes: number,
+  unconfirmed: 'allowed' | 'wrong' = 'wrong',
+): Promise<string[]> {
   const registry = new Map((await new Api(gatewayUrl).connections()).map((one) => [one.client_id, one]));
   return [...new Set([...ids, ...retained.keys(), ...registry.keys()])].flatMap((id) => {
     const expected = expectedFor(retained.get(id), lanes);
