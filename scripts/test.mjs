@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PROGRAMS, ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
-import { CHECKS, findSpecs, notRun, timeTable } from './suites.mjs';
+import { CHECKS, SEPARATE, findSpecs, notRun, timeTable } from './suites.mjs';
 
 const times = join(tmpdir(), `cloud-connector-tests-${process.pid}.json`);
 const selection = process.argv.slice(2);
@@ -30,7 +30,7 @@ try {
   }
   const options = [
     ...['--testSequencer', './scripts/slowest-first.mjs', '--reporters', 'default', './scripts/test-times.mjs'],
-    ...['--maxWorkers', '2'],
+    ...['--ignoreProjects', ...SEPARATE, '--maxWorkers', '2'],
   ];
   // Only these scenarios of the cluster run on a Redis Cluster too; `npm run test:cluster:ring` runs all of them.
   run('npx', ['jest', ...options, ...selection], { ...process.env, RING_SPECS: 'ring', TEST_TIMES: times });
@@ -58,11 +58,12 @@ function specRuns() {
   return runs;
 }
 
-/** @returns {string[]} the names of Jest's projects; none if there are no packages to read them with */
+/** @returns {string[]} the names of the projects that `npm test` runs; none if there are no packages to read them with */
 function projects() {
   if (!existsSync(join(ROOT, 'node_modules'))) return [];
   const { projects } = createRequire(import.meta.url)('../jest.config.cjs');
-  return projects.map((/** @type {{ displayName: string }} */ { displayName }) => displayName);
+  const names = projects.map((/** @type {{ displayName: string }} */ { displayName }) => displayName);
+  return names.filter((/** @type {string} */ name) => !SEPARATE.includes(name));
 }
 
 /** @param {import('./suites.mjs').SpecRun[]} runs @param {'passed' | 'failed'} member */

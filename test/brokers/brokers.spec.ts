@@ -37,8 +37,7 @@ interface Run {
 const RUNS: readonly Run[] = [
   { name: 'Mosquitto', kind: 'mosquitto', persist: true, withoutSubscriber: 'held' },
   { name: 'HiveMQ CE', kind: 'hivemq', persist: false, withoutSubscriber: 'held' },
-  { name: 'mochi in memory', kind: 'mochi', persist: false, withoutSubscriber: 'sent' },
-  { name: 'mochi with its sessions on disk', kind: 'mochi', persist: true, withoutSubscriber: 'sent' },
+  { name: 'mochi', kind: 'mochi', persist: false, withoutSubscriber: 'sent' },
 ];
 
 const wanted = process.env['BROKERS']?.split(',') ?? Object.keys(BROKERS);
@@ -247,13 +246,17 @@ describe.each(runs)('the product on $name', ({ name, kind, persist, withoutSubsc
     async () => {
       ids.push(...sweptIds);
       const before = events.count;
-      // Faster than the intake: what a broker drops because its queue of a lane is full, only the sweep finds.
-      await figures.time(`${RETAINED} handshakes retained`, () =>
-        retainAll(system.brokerUrl, sweptIds, (id) =>
-          envelope('host-handshake', { payload: { canonical_facts: { fqdn: `${id}.example.com` } } }),
+      // More than a broker with limits queues for a lane: the rest only a sweep can find. No ingester runs, since mochi locks
+      // up if a lane acknowledges while others publish to it: its Inflight.NextImmediate takes a read lock twice.
+      await system.withoutIngesters(() =>
+        figures.time(`${RETAINED} handshakes retained`, () =>
+          retainAll(system.brokerUrl, sweptIds, (id) =>
+            envelope('host-handshake', { payload: { canonical_facts: { fqdn: `${id}.example.com` } } }),
+          ),
         ),
       );
       await figures.time('sweep, and until nothing differs', async () => {
+        await system.untilReady();
         const { complete, read, differing, unseen } = await system.sweep();
         figures.note('sweep', { complete, read, differing, unseen });
         await untilEqual();

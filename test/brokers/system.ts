@@ -52,6 +52,14 @@ export class System {
     await this.add(name);
   }
 
+  /** Runs `act` while no ingester is running. */
+  async withoutIngesters(act: () => Promise<void>): Promise<void> {
+    const stopped = this.apps['status-ingester'].splice(0);
+    await Promise.all(stopped.map((app) => app.stop()));
+    await act();
+    await Promise.all(stopped.map(() => this.add('status-ingester')));
+  }
+
   /** Stops the broker, and starts it again on its port. */
   async restartBroker(): Promise<void> {
     const { kind, dir, persist, broker } = this;

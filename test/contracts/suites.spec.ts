@@ -1,7 +1,9 @@
 /** `npm test` fails if a suite that belongs to it did not run, and starts the slowest files first. */
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import jestConfig from '../../jest.config.cjs';
 import { SLOWEST } from '../../scripts/slowest-first.mjs';
-import { CHECKS, findSpecs, notRun, timeTable, type SpecRun } from '../../scripts/suites.mjs';
+import { CHECKS, SEPARATE, findSpecs, notRun, timeTable, type SpecRun } from '../../scripts/suites.mjs';
 
 const ROOT = join(__dirname, '../..');
 
@@ -53,6 +55,18 @@ describe('findSpecs', () => {
     expect(specs).toContain('test/contracts/suites.spec.ts');
     expect(specs.filter((path) => path.startsWith('libs/')).length).toBeGreaterThan(30);
     expect(specs.filter((path) => /(^|\/)(node_modules|dist)\//.test(path))).toEqual([]);
+  });
+});
+
+describe('a project that npm test leaves out', () => {
+  it('is one of jest.config.cjs, with specs in the folder of its name, which findSpecs does not list', () => {
+    const { projects } = jestConfig as { projects: { displayName: string }[] };
+    expect(projects.map(({ displayName }) => displayName)).toEqual(expect.arrayContaining(SEPARATE));
+    for (const name of SEPARATE) {
+      const folder = join('test', name);
+      expect(readdirSync(join(ROOT, folder)).filter((file) => file.endsWith('.spec.ts'))).not.toEqual([]);
+      expect(findSpecs(ROOT).filter((path) => path.startsWith(`${folder}/`))).toEqual([]);
+    }
   });
 });
 
