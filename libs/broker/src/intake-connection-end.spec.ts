@@ -22,11 +22,11 @@ withIntake((begun) => (intake = begun));
 const ignore = (): Promise<void> => Promise.resolve();
 
 describe('IntakeConnection.ended', () => {
-  it('is "lost" if the handler fails, and the broker redelivers its packets', async () => {
+  it('is "failed" if the handler fails, and the broker redelivers its packets', async () => {
     const failing = intake.open(() => Promise.reject(new Error('the store is away')));
     await failing.ready();
     await intake.publish('a', 'b');
-    expect(await failing.ended).toBe('lost');
+    expect(await failing.ended).toBe('failed');
     const left = await intake.leftInSession();
     expect(left.sort()).toEqual(['a', 'b']);
   });

@@ -32,6 +32,8 @@ export interface IntakeOptions extends BrokerAccess {
   /** Shared or plain filters, subscribed at QoS 1 with retain handling 2 and Retain As Published. */
   filters: readonly string[];
   window: number;
+  /** Ends the session that the broker has, with all that waits in it, and begins a new one. */
+  cleanStart?: boolean;
   /** How long to wait for a SUBACK or UNSUBACK, and for the next packet of a session that is being retired. */
   readyMs?: number;
 }
@@ -44,8 +46,10 @@ export type IntakeEnd =
   | 'closed'
   /** Another connection took over the session: its owner holds the lane now. */
   | 'taken-over'
-  /** The broker or the network closed the connection, or the handler failed. */
-  | 'lost';
+  /** The broker or the network closed the connection, or the broker did not reply. */
+  | 'lost'
+  /** The handler failed. */
+  | 'failed';
 
 /** MQTT 5 DISCONNECT reason: session taken over. */
 const SESSION_TAKEN_OVER = 0x8e;
@@ -61,6 +65,14 @@ const ACKNOWLEDGED_LATER = new Error('acknowledged later');
 export class IntakeConnection {
   /** Resolves when the connection has ended and no batch of it is being stored. */
   readonly ended: Promise<IntakeEnd>;
+  /** Resolves when the broker accepts the connection; never, if it does not. */
+  readonly accepted: Promise<void>;
+  /** Whether the broker still had the session; undefined until it accepts the connection. */
+  sessionPresent: boolean | undefined;
+  /** When the broker accepted the connection, by `performance.now()`. */
+  acceptedAt = 0;
+  /** Whether a packet was stored that no earlier connection of the session had received. */
+  hasProgressed = false;
   private readonly client: MqttClient;
   /** Received packets that are not yet passed to the handler. */
   private received: IntakePacket[] = [];
@@ -84,7 +96,7 @@ export class IntakeConnection {
   ) {
     this.client = openMqtt(options, {
       clientId: options.clientId,
-      clean: false,
+      clean: options.cleanStart ?? false,
       reconnectPeriod: 0,
       resubscribe: false,
       properties: { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum: Math.min(options.window, 65_535) },
@@ -92,6 +104,13 @@ export class IntakeConnection {
     // Set it before the first packet can arrive: otherwise MQTT.js acknowledges packets of a resumed session unread.
     this.client.handleMessage = (packet, callback) => this.receive(packet, callback);
     this.keepSlowLaneAlive();
+    this.accepted = new Promise((resolve) => {
+      this.client.once('connect', ({ sessionPresent }) => {
+        this.sessionPresent = sessionPresent;
+        this.acceptedAt = performance.now();
+        resolve();
+      });
+    });
     this.ended = new Promise((resolve) => {
       this.end = (how) => {
         if (this.isEnded) return;
@@ -263,11 +282,12 @@ export class IntakeConnection {
           'storing a batch failed: disconnecting, so that the broker redelivers it',
         );
         this.client.end(true);
-        this.end('lost');
+        this.end('failed');
         break;
       }
       if (!this.isEnded) for (const { packetId } of batch) if (packetId !== undefined) this.acknowledge(packetId);
       this.storing = 0;
+      this.hasProgressed ||= batch.some(({ dup }) => !dup);
       this.progressAt = performance.now();
       this.bytes -= bytes;
       const { continueReading } = this;

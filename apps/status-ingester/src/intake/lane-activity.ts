@@ -15,6 +15,12 @@ export class LaneActivity {
 
   disconnected(): void {
     this.connectedAt = undefined;
+    this.receivedAt.clear();
+  }
+
+  /** Whether the present connection received anything by the filter. */
+  hasReceived(template: TopicTemplate): boolean {
+    return this.receivedAt.has(template);
   }
 
   batchReceived(packets: readonly IntakePacket[], now: number): void {

@@ -140,7 +140,7 @@ export class LaneWatch {
         { lane: index, epoch, filter: template.filter, silent_ms: Math.round(performance.now() - since) },
         'a marker did not come back: the broker delivers nothing to the lane; connecting it again',
       );
-      lane.reconnect();
+      lane.reconnect(template);
     }
   }
 }

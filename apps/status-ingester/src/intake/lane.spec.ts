@@ -1,9 +1,11 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
+import type { Behaviour } from '../../../../test/support/contrary/behaviour.js';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import type { LaneConnect } from './lane-connections.js';
 import { Lane, type LanePurpose } from './lane.js';
+import { RESUME_GRACE_MS } from './session-resumes.js';
 
 const GRANT: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
 
@@ -17,6 +19,8 @@ let asked: number;
 let lost: Grant[];
 let retired: number[];
 let connects: LaneConnect[];
+let isFailing: boolean;
+let failures: number;
 
 beforeAll(async () => {
   broker = await startMosquitto();
@@ -36,6 +40,7 @@ beforeEach(() => {
   lost = [];
   retired = [];
   connects = [];
+  [isFailing, failures] = [false, 0];
 });
 
 afterEach(async () => {
@@ -62,6 +67,7 @@ function start({
     {
       write: (packets) => {
         if (isStale) return Promise.reject(new StaleOwnerError(GRANT));
+        if (isFailing) return Promise.reject(new Error(`storing failed ${++failures} times`));
         stored.push(...packets.map(({ payload }) => payload.toString()));
         return Promise.resolve();
       },
@@ -94,6 +100,30 @@ async function takeSession(): Promise<void> {
     properties: { sessionExpiryInterval: 3600 },
   });
   await other.endAsync();
+}
+
+/** Ends each connection that resumes a session, like a broker that cannot send what waits in it. */
+const failingResumes: Behaviour = (link) => {
+  let resumes = false;
+  return {
+    fromBroker: {
+      connack: (packet, pass) => {
+        resumes = packet.sessionPresent;
+        pass(packet);
+      },
+    },
+    fromClient: { subscribe: (packet, pass) => (resumes ? link.end() : pass(packet)) },
+  };
+};
+
+/** Leaves a session of the lane at the broker, with a message that waits in it. */
+async function leaveSession(): Promise<void> {
+  const former = start();
+  await eventually(CONNECTED, () => expect(former.connected).toBe(true));
+  await former.stop();
+  await publish('waiting');
+  asked = 0;
+  connects = [];
 }
 
 function publish(text: string): Promise<unknown> {
@@ -206,6 +236,83 @@ describe('Lane', () => {
     // The fifth wait and later ones have reached the cap; the rest is what a refused connect takes.
     for (const wait of waits.slice(4)) expect(wait).toBeLessThan(1500);
     expect(waits[0]).toBeLessThan(500);
+  });
+
+  it('gives up a session that the broker fails to resume several times, and goes on with a new one', async () => {
+    await leaveSession();
+    const contrary = await ContraryBroker.before(broker.port, failingResumes);
+    const lane = start({ url: contrary.url });
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
+    expect(asked).toBeGreaterThan(4);
+    // A sweep is requested as for a lost session.
+    expect(connects).toEqual([{ sessionPresent: false, isReconnect: false }]);
+    await publish('after');
+    // The message that waited came with each failed resume.
+    await eventually('the new message is stored', () => expect(stored).toContain('after'));
+    // The next connection resumes the new session.
+    contrary.behave();
+    contrary.cut();
+    await eventually('the lane is connected again', () => expect(connects).toHaveLength(2));
+    expect(connects[1]).toEqual({ sessionPresent: true, isReconnect: true });
+    await lane.stop();
+    await contrary.stop();
+  });
+
+  it('keeps its session while the broker refuses it or its own handler fails, however often', async () => {
+    await leaveSession();
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.refuse();
+    isFailing = true;
+    const lane = start({ url: contrary.url });
+    await eventually('the broker has refused six connects', () => expect(contrary.refused).toBeGreaterThan(5));
+    contrary.accept();
+    await eventually('storing has failed six times', () => expect(failures).toBeGreaterThan(5));
+    isFailing = false;
+    await untilStored('waiting');
+    expect(connects.every(({ sessionPresent }) => sessionPresent)).toBe(true);
+    await lane.stop();
+    await contrary.stop();
+  });
+
+  it('leaves a session that it would have given up to its new owner', async () => {
+    await leaveSession();
+    const contrary = await ContraryBroker.before(broker.port, failingResumes);
+    const begunAt = performance.now();
+    let isOwner = true;
+    // The grant is lost just before the lane would give its session up.
+    const held = (): Promise<boolean> =>
+      Promise.resolve((isOwner = isOwner && performance.now() - begunAt < RESUME_GRACE_MS));
+    const lane = start({ url: contrary.url, held });
+    await eventually('the lane has lost its grant', () => expect(isOwner).toBe(false));
+    await lane.stop();
+    await contrary.stop();
+    [stored, connects] = [[], []];
+    const owner = start();
+    await untilStored('waiting');
+    await eventually(CONNECTED, () => expect(owner.connected).toBe(true));
+    expect(connects).toEqual([{ sessionPresent: true, isReconnect: false }]);
+    await owner.stop();
+  });
+
+  it('gives up a session that the broker fails to resume also while it retires, and says that a sweep is needed', async () => {
+    await leaveSession();
+    const contrary = await ContraryBroker.before(broker.port, (link) => {
+      let resumes = false;
+      return {
+        fromBroker: {
+          connack: (packet, pass) => {
+            resumes = packet.sessionPresent;
+            pass(packet);
+          },
+        },
+        fromClient: { unsubscribe: (packet, pass) => (resumes ? link.end() : pass(packet)) },
+      };
+    });
+    const lane = start({ purpose: 'retire', url: contrary.url });
+    await eventually('the lane is retired', () => expect(retired).toEqual([0]));
+    expect(connects).toEqual([{ sessionPresent: false, isReconnect: false }]);
+    await lane.stop();
+    await contrary.stop();
   });
 
   it('connects again while it retires if the broker does not send its last message', async () => {

@@ -2,13 +2,14 @@
  * A lane while this process owns it: keeps a connection of the lane's session open, and connects again after a back-off. It
  * ends when the lane is handed over, or has another owner (S10).
  */
-import { IntakeConnection, type IntakeOptions, type IntakePacket } from '@app/broker';
+import { IntakeConnection, type IntakeEnd, type IntakeOptions, type IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
 import { Backoff, counter, gauge, type Logger, OPEN, pause, retry, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import { LaneActivity } from './lane-activity.js';
 import type { LaneConnect } from './lane-connections.js';
 import type { MailboxWriter } from './mailbox-writer.js';
+import { NO_FAILED_RESUMES, afterCleanStart, afterEnd, mustStartClean } from './session-resumes.js';
 
 /** `retire`: the lane is surplus, so its session is drained and ended (S10). */
 export type LanePurpose = 'serve' | 'retire';
@@ -34,6 +35,12 @@ const lostSessions = counter(
   { lane: OPEN },
 );
 
+const cleanStarts = counter(
+  'lane_clean_starts',
+  'Sessions of a lane that were given up because the broker could not resume them.',
+  { lane: OPEN },
+);
+
 export class Lane {
   readonly activity: LaneActivity;
   private connection: IntakeConnection | undefined;
@@ -43,6 +50,9 @@ export class Lane {
   private running: Promise<void> | undefined;
   private isConnected = false;
   private wasConnected = false;
+  private resumes = NO_FAILED_RESUMES;
+  /** Set if the lane watch closed the present connection. */
+  private stall: { hasProgressed: boolean } | undefined;
 
   constructor(
     readonly grant: Grant,
@@ -56,6 +66,7 @@ export class Lane {
     public sequence = 0,
   ) {
     lostSessions.inc({ lane: grant.index }, 0);
+    cleanStarts.inc({ lane: grant.index }, 0);
     this.activity = new LaneActivity(options.templates);
   }
 
@@ -79,8 +90,9 @@ export class Lane {
     await this.running;
   }
 
-  /** Closes the connection; the lane then opens another one of the same session. */
-  reconnect(): void {
+  /** Closes the connection, because nothing came by a filter, and opens another one. */
+  reconnect(silent: TopicTemplate): void {
+    this.stall = { hasProgressed: this.activity.hasReceived(silent) };
     this.activity.disconnected();
     this.connection?.close().catch((error: unknown) => {
       this.logger.error({ err: error, lane: this.grant.index }, 'could not close the connection of a lane');
@@ -96,8 +108,12 @@ export class Lane {
     const about = { lane: this.grant.index, epoch: this.grant.epoch };
     while (!this.stopped()) {
       if (!(await this.mayConnect()) || this.stopped()) return;
-      const connection = new IntakeConnection(this.options, (packets) => this.onBatch(packets), this.logger);
+      const cleanStart = mustStartClean(this.resumes, performance.now());
+      const options = { ...this.options, cleanStart };
+      const connection = new IntakeConnection(options, (packets) => this.onBatch(packets), this.logger);
       this.connection = connection;
+      this.stall = undefined;
+      if (cleanStart) void connection.accepted.then(() => this.noteCleanStart());
       try {
         if (this.purpose === 'retire') {
           await this.retire(connection);
@@ -118,6 +134,7 @@ export class Lane {
       }
       const how = await connection.ended;
       this.setConnected(false);
+      this.noteEnd(connection, how);
       if (how === 'taken-over') this.logger.warn(about, 'another connection took over the session of a lane');
       if (this.stopped()) return;
       const waitMs = this.backoff.failed();
@@ -126,8 +143,38 @@ export class Lane {
     }
   }
 
+  /** The broker has ended the old session. */
+  private noteCleanStart(): void {
+    const { index: lane, epoch } = this.grant;
+    cleanStarts.inc({ lane });
+    this.logger.warn(
+      { lane, epoch, failed_resumes: this.resumes.count },
+      'the broker could not resume the session of the lane, so it was given up: messages that waited in it are lost; ' +
+        'a sweep follows and corrects connections, but a message-error among them does not come again',
+    );
+    this.resumes = afterCleanStart(this.resumes);
+  }
+
+  private noteEnd(connection: IntakeConnection, how: IntakeEnd): void {
+    const { sessionPresent, acceptedAt } = connection;
+    const now = performance.now();
+    const { stall } = this;
+    this.resumes = afterEnd(
+      this.resumes,
+      {
+        how: how === 'closed' && stall !== undefined ? 'stalled' : how,
+        sessionPresent,
+        hasProgressed: stall?.hasProgressed ?? connection.hasProgressed,
+        openMs: now - acceptedAt,
+      },
+      now,
+    );
+  }
+
   private async retire(connection: IntakeConnection): Promise<void> {
     await connection.retire();
+    // Its session may have been given up or lost, and messages with it.
+    this.events.connected({ sessionPresent: connection.sessionPresent === true, isReconnect: this.wasConnected });
     await this.events.retired(this.grant.index);
     this.isConnected = true;
     this.logger.info({ lane: this.grant.index, epoch: this.grant.epoch }, 'surplus lane drained and its session ended');
