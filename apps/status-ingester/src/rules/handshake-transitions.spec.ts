@@ -140,7 +140,7 @@ describe('a handshake', () => {
     const last_live_handshake_at = dup ? T0 : T0 + SECOND;
     expect(transition(before, again, RULES)).toEqual({
       connection: { ...before, last_live_handshake_at },
-      effects: [],
+      effects: dup ? [{ kind: 'verify', reason: 'redelivery' }] : [],
     });
   });
 

@@ -2,8 +2,8 @@
  * What one mailbox message does to one connection: `(connection, message) → {connection, effects}`. Pure; all times are
  * those at which Redis stored the message.
  *
- * What the broker redelivers after a crash is a suffix of what was applied, in the same order. All of it is applied again, and
- * results in the same state. It would not be safe to skip messages that look known: a last will has the same id and text on
+ * What the broker redelivers after a crash without the DUP flag is a suffix of what was applied, in the same order. All of it
+ * is applied again, and results in the same state. Clients whose redeliveries have the flag are verified. It would not be safe to skip messages that look known: a last will has the same id and text on
  * every connection.
  */
 import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
@@ -146,8 +146,8 @@ function verificationReason(
   packet: Packet,
   rules: Rules,
 ): VerificationReason | undefined {
-  // With one lane everything comes in order, and a redelivery that was stored before does not reach a mailbox (ADR 0011).
-  if (packet.dup && rules.lanes > 1) return 'redelivery';
+  // A redelivery that was stored before does not reach a mailbox (ADR 0011). Some brokers redeliver the others in any order.
+  if (packet.dup) return 'redelivery';
   if (before === undefined) return rules.lanes > 1 ? 'lanes' : undefined;
   if (before.lane !== packet.lane) return 'lanes';
   return before.status_topic === after.status_topic ? undefined : 'status-topic';
