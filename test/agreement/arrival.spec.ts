@@ -11,6 +11,7 @@ import { shardOf } from '@app/protocol';
 import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import type { ClusterBody } from '../../apps/api-gateway/src/cluster/cluster.dto.js';
 import { Api } from '../support/api.js';
+import { CONTRARY_CONFIG, Detour } from '../support/contrary/detour.js';
 import { TestClient } from '../support/mqtt-client.js';
 import { Proxy } from '../support/proxy.js';
 
@@ -27,6 +28,7 @@ const EVENT_TYPES = [
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-arrival-'));
 let redis: Redis;
 let broker: Awaited<ReturnType<typeof startMosquitto>>;
+let detour: Detour;
 /** Between the broker and the ingester with the slow lane; that ingester owns no shard of a client of the test. */
 let slowLink: Proxy;
 let api: Api;
@@ -35,11 +37,15 @@ let observer: MqttClient;
 let wills: string[];
 
 beforeAll(async () => {
-  const [store, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
+  const [store, mosquitto] = await Promise.all([
+    startRedis({ dir }),
+    startMosquitto({ dir, config: [...CONTRARY_CONFIG] }),
+  ]);
   broker = mosquitto;
   redis = new Redis(store.url);
-  slowLink = await Proxy.before(broker.port);
-  const env = { REDIS_URL: store.url, MQTT_URL: broker.url, INTAKE_LANES: '2', EVENT_SETTLE: '0s' };
+  detour = await Detour.before(broker);
+  slowLink = await Proxy.before(detour.port);
+  const env = { REDIS_URL: store.url, MQTT_URL: detour.appUrl, INTAKE_LANES: '2', EVENT_SETTLE: '0s' };
   const slowUrl = `mqtt://127.0.0.1:${slowLink.port}`;
   const [gateway, , owner] = await Promise.all([
     startApp('api-gateway', { dir, env }),
@@ -68,6 +74,7 @@ afterAll(async () => {
   await observer.endAsync(true);
   await stopAll();
   await slowLink.stop();
+  await detour.stop();
   rmSync(dir, { recursive: true });
 }, 30_000);
 
@@ -106,13 +113,13 @@ async function correctedVerifications(): Promise<number> {
 /** @returns whether the second handshake arrived before the will */
 async function playRound(id: string): Promise<boolean> {
   const before = await correctedVerifications();
-  const client = await TestClient.connect(broker.url, id);
+  const client = await TestClient.connect(detour.deviceUrl, id);
   const first = await client.shakeHands();
   await api.untilConnection(id, (it) => it.handshake_message_id === first);
   slowLink.silence();
   client.vanish();
   await untilTrue('the broker publishes the will', () => expect(wills).toContain(id));
-  const again = await TestClient.connect(broker.url, id);
+  const again = await TestClient.connect(detour.deviceUrl, id);
   const second = await again.shakeHands({ fqdn: 'another' });
   await api.untilConnection(id, (it) => it.handshake_message_id === second || it.state === 'offline');
   slowLink.heal();

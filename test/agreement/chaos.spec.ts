@@ -17,6 +17,7 @@ import {
   stopAll,
   waitUntil,
 } from '../../scripts/stack.mjs';
+import { CONTRARY_CONFIG, Detour } from '../support/contrary/detour.js';
 import { Random, seedOfRun } from '../support/random.js';
 import { Population } from './population.js';
 import { differences } from './retained-store.js';
@@ -41,7 +42,7 @@ const ACTS_A_SECOND = Math.ceil(CLIENTS / 0.75);
 /** Short, so that the window after a restart of the broker ends during the test. */
 const RECONFIRM_WINDOW = '2s';
 /** The broker reports its uptime each second, so that ingesters detect a restart. */
-const BROKER_CONFIG = ['sys_interval 1', ...SAVED_AT_EACH_CHANGE];
+const BROKER_CONFIG = [...CONTRARY_CONFIG, 'sys_interval 1', ...SAVED_AT_EACH_CHANGE];
 const RESTART_LOGGED = 'the broker was restarted';
 
 /** The faults by number of lanes. Without rounds, each fault happens once. */
@@ -62,6 +63,7 @@ class Cluster {
     private readonly env: Record<string, string>,
     private readonly redisUrl: string,
     private mosquitto: Awaited<ReturnType<typeof startMosquitto>>,
+    readonly detour: Detour,
     readonly gatewayUrl: string,
     private readonly random: Random,
   ) {}
@@ -71,10 +73,11 @@ class Cluster {
       startRedis({ dir }),
       startMosquitto({ dir, persist: true, config: BROKER_CONFIG }),
     ]);
-    const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LEASE_TIME: '2s', LOG_LEVEL: 'info' };
+    const detour = await Detour.before(mosquitto);
+    const env = { REDIS_URL: redis.url, MQTT_URL: detour.appUrl, LEASE_TIME: '2s', LOG_LEVEL: 'info' };
     const port = await freePort();
     const ingesterEnv = { ...env, INTAKE_LANES: `${lanes}`, RECONFIRM_WINDOW };
-    const cluster = new Cluster(dir, ingesterEnv, redis.url, mosquitto, `http://${HOST}:${port}`, random);
+    const cluster = new Cluster(dir, ingesterEnv, redis.url, mosquitto, detour, `http://${HOST}:${port}`, random);
     const ingesters = Array.from({ length: INGESTERS }, () => cluster.add());
     await Promise.all([startApp('api-gateway', { dir, env, port }), ...ingesters]);
     return cluster;
@@ -146,10 +149,12 @@ class Cluster {
 
 describe.each([1, 2, 4])('a cluster with %i lanes', (lanes) => {
   const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-agreement-'));
+  let cluster: Cluster;
   const faults = planned.get(lanes) ?? [];
 
   afterEach(async () => {
     await stopAll();
+    await cluster.detour.stop();
     rmSync(dir, { recursive: true });
   }, 60_000);
 
@@ -157,8 +162,8 @@ describe.each([1, 2, 4])('a cluster with %i lanes', (lanes) => {
     `makes the registry equal to what the broker retains after the faults ${faults.join(', ')} (seed ${seed})`,
     async () => {
       const random = new Random(seed + lanes);
-      const cluster = await Cluster.start(dir, lanes, random);
-      const population = new Population(cluster.brokerUrl, CLIENTS, seed);
+      cluster = await Cluster.start(dir, lanes, random);
+      const population = new Population(cluster.detour.deviceUrl, CLIENTS, seed);
       population.start();
       for (const fault of faults) {
         await population.afterActs(ACTS_A_SECOND / 2 + random.below(2 * ACTS_A_SECOND));

@@ -21,6 +21,7 @@ import {
 import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
 import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
 import { Api, type ConnectionView } from '../support/api.js';
+import { CONTRARY_CONFIG, Detour } from '../support/contrary/detour.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 import { quiet } from '../support/servers.js';
 import { differences } from './retained-store.js';
@@ -28,6 +29,7 @@ import { differences } from './retained-store.js';
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-disconnects-'));
 const clients = new Set<MqttClient>();
 let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
+let detour: Detour;
 let ingester: Awaited<ReturnType<typeof startApp>>;
 let redis: Awaited<ReturnType<typeof startRedis>>;
 let api: Api;
@@ -37,7 +39,8 @@ let id: string;
 beforeAll(async () => {
   redis = await startRedis({ dir });
   mosquitto = await startBroker();
-  const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LOG_LEVEL: 'warn', RECONFIRM_WINDOW: '3s' };
+  detour = await Detour.before(mosquitto);
+  const env = { REDIS_URL: redis.url, MQTT_URL: detour.appUrl, LOG_LEVEL: 'warn', RECONFIRM_WINDOW: '3s' };
   api = new Api((await startApp('api-gateway', { dir, env })).url);
   ingester = await startApp('status-ingester', { dir, env });
 }, 60_000);
@@ -49,6 +52,7 @@ beforeEach(() => {
 afterAll(async () => {
   for (const client of clients) client.end(true);
   await stopAll();
+  await detour.stop();
   rmSync(dir, { recursive: true });
 }, 60_000);
 
@@ -56,7 +60,7 @@ function startBroker(port?: number): ReturnType<typeof startMosquitto> {
   return startMosquitto({
     dir,
     persist: true,
-    config: ['sys_interval 1', ...SAVED_AT_EACH_CHANGE],
+    config: [...CONTRARY_CONFIG, 'sys_interval 1', ...SAVED_AT_EACH_CHANGE],
     ...(port !== undefined && { port }),
   });
 }
@@ -68,7 +72,7 @@ function untilTrue<T>(what: string, check: () => T | Promise<T>): Promise<T> {
 
 /** Connects with a last will that has these members besides those of an `offline`. */
 async function connect(will: Record<string, unknown> = {}, more: IClientOptions = {}, delay = 0): Promise<MqttClient> {
-  const client = await connectAsync(mosquitto.url, {
+  const client = await connectAsync(detour.deviceUrl, {
     clientId: id,
     protocolVersion: 5,
     reconnectPeriod: 0,
@@ -244,7 +248,7 @@ describe('a client', () => {
   });
 
   it('gets one reply to an invalid retained handshake, also if sweeps find the handshake again', async () => {
-    const client = await TestClient.connect(mosquitto.url, id);
+    const client = await TestClient.connect(detour.deviceUrl, id);
     clients.add(client.mqtt);
     await client.shakeHands();
     await until('online');
@@ -280,7 +284,7 @@ describe('a client', () => {
   });
 
   it('is refused once for each handshake until the end of a forced disconnect, and is accepted after that', async () => {
-    const client = await TestClient.connect(mosquitto.url, id);
+    const client = await TestClient.connect(detour.deviceUrl, id);
     clients.add(client.mqtt);
     await client.shakeHands();
     await until('online');
@@ -321,7 +325,7 @@ describe('a client', () => {
     const since = Date.now();
     await shakeHands(await connect());
     await until('online');
-    const gone = await TestClient.connect(mosquitto.url, `${id}-gone`);
+    const gone = await TestClient.connect(detour.deviceUrl, `${id}-gone`);
     await gone.shakeHands();
     await api.untilConnection(`${id}-gone`, ({ state }) => state === 'online');
     const { port } = mosquitto;

@@ -9,6 +9,7 @@ import type { KeySpaceEvent } from '@app/registry';
 import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
 import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
 import { Api } from '../support/api.js';
+import { CONTRARY_CONFIG, Detour } from '../support/contrary/detour.js';
 import { envelope } from '../support/mqtt-client.js';
 import { differences } from './retained-store.js';
 
@@ -20,6 +21,7 @@ const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-sweep-'));
 const ids = Array.from({ length: CLIENTS }, (_, i) => `swept-${i}`);
 let redis: Awaited<ReturnType<typeof startRedis>>;
 let mosquitto: Awaited<ReturnType<typeof startMosquitto>>;
+let detour: Detour;
 let env: Record<string, string>;
 let ingester: Awaited<ReturnType<typeof startApp>>;
 let api: Api;
@@ -30,9 +32,10 @@ const replies = new Map<string, unknown>();
 
 beforeAll(async () => {
   [redis, mosquitto] = await Promise.all([startRedis({ dir }), startBroker()]);
-  env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LOG_LEVEL: 'warn' };
+  detour = await Detour.before(mosquitto);
+  env = { REDIS_URL: redis.url, MQTT_URL: detour.appUrl, LOG_LEVEL: 'warn' };
   api = new Api((await startApp('api-gateway', { dir, env })).url);
-  broker = await connectAsync(mosquitto.url, { protocolVersion: 5 });
+  broker = await connectAsync(detour.deviceUrl, { protocolVersion: 5 });
   store = new Redis(redis.url);
 }, 60_000);
 
@@ -40,11 +43,12 @@ afterAll(async () => {
   store.disconnect();
   await broker.endAsync(true);
   await stopAll();
+  await detour.stop();
   rmSync(dir, { recursive: true });
 }, 60_000);
 
 function startBroker(port?: number): ReturnType<typeof startMosquitto> {
-  const config = [`max_queued_messages ${QUEUE}`, 'max_inflight_messages 20', 'sys_interval 1'];
+  const config = [...CONTRARY_CONFIG, `max_queued_messages ${QUEUE}`, 'max_inflight_messages 20', 'sys_interval 1'];
   return startMosquitto({ dir, config, ...(port !== undefined && { port }) });
 }
 
@@ -152,7 +156,7 @@ describe('a sweep', () => {
     await broker.endAsync(true);
     await mosquitto.kill();
     mosquitto = await startBroker(port);
-    broker = await connectAsync(mosquitto.url, { protocolVersion: 5 });
+    broker = await connectAsync(detour.deviceUrl, { protocolVersion: 5 });
     // A third of the clients return; some before the sweep, some after it.
     await Promise.all(ids.slice(0, 1000).map((id) => retain(id, handshake(id))));
     await untilEqual();

@@ -57,7 +57,7 @@ export class ContraryBroker {
 
   /** Ends all open connections without a word. */
   cut(): void {
-    for (const link of this.links) link.end();
+    for (const link of this.links) link.cut();
   }
 
   /** Refuses each CONNECT from now on, like a broker that is busy or reloads its users. */

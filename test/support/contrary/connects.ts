@@ -24,13 +24,9 @@ export function refusedConnects(isRefused: (clientId: string) => boolean): Behav
   });
 }
 
-/** Refuses one of `every` CONNECTs of such clients. */
-export function sometimesRefusedConnects(
-  every: number,
-  random: Random,
-  concerns: (clientId: string) => boolean,
-): Behaviour {
-  return refusedConnects((clientId) => concerns(clientId) && random.below(every) === 0);
+/** Refuses one of `every` CONNECTs. */
+export function sometimesRefusedConnects(every: number, random: Random): Behaviour {
+  return refusedConnects(() => random.below(every) === 0);
 }
 
 /** Names these limits in each CONNACK of MQTT 5, and ends a connection that exceeds the receive maximum. */

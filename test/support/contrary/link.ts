@@ -55,6 +55,11 @@ export class Link implements ClientLink {
   }
 
   end(): void {
+    this.near.destroySoon();
+    this.far.destroy();
+  }
+
+  cut(): void {
     this.near.destroy();
     this.far.destroy();
   }
@@ -64,7 +69,7 @@ export class Link implements ClientLink {
     let packets: Parser | undefined;
     from.setNoDelay(true);
     from.on('error', () => this.end());
-    from.on('close', () => this.end());
+    from.on('close', () => (from === this.near ? this.far : this.near).destroySoon());
     from.on('data', (data: Buffer) => {
       for (const frame of frames.add(data)) {
         const command = COMMANDS[(frame[0] ?? 0) >> 4];

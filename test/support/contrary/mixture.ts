@@ -1,0 +1,42 @@
+/** A contrary broker whose behaviours change during the run: a seeded choice of some at a time, and a cut now and then. */
+import type { ContraryBroker } from '../contrary-broker.js';
+import type { Random } from '../random.js';
+import { behavioursOf, type SingleName } from './catalogue.js';
+
+/** Without the silent filter: nothing in the suite waits until it is found again and again. */
+const MIXED: readonly SingleName[] = [
+  ...(['sentinel-first', 'random-order', 'sentinel-lost', 'no-subscribers-hidden', 'new-packet-ids'] as const),
+  ...(['refused-connects', 'hivemq-limits', 'retained-late', 'retained-pauses', 'retained-drops'] as const),
+];
+const MOST_AT_A_TIME = 3;
+const LONGEST_MS = 4000;
+
+export class Mixture {
+  private timer: NodeJS.Timeout | undefined;
+
+  private constructor(
+    private readonly broker: ContraryBroker,
+    private readonly made: readonly Awaited<ReturnType<typeof behavioursOf>>[],
+    private readonly random: Random,
+  ) {}
+
+  static async start(broker: ContraryBroker, random: Random, brokerUrl: string): Promise<Mixture> {
+    const made = await Promise.all(MIXED.map((name) => behavioursOf(name, random, brokerUrl)));
+    const mixture = new Mixture(broker, made, random);
+    mixture.change();
+    return mixture;
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.timer);
+    await Promise.all(this.made.map(({ stop }) => stop()));
+  }
+
+  private change(): void {
+    const chosen = this.random.shuffled(this.made).slice(0, 1 + this.random.below(MOST_AT_A_TIME));
+    this.broker.behave(...chosen.flatMap(({ behaviours }) => behaviours));
+    // Connections keep the behaviours that they began with.
+    if (this.random.below(3) === 0) this.broker.cut();
+    this.timer = setTimeout(() => this.change(), this.random.below(LONGEST_MS));
+  }
+}
