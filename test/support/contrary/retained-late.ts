@@ -35,8 +35,13 @@ export class RetainedHistory {
     return history;
   }
 
-  /** What a reader finds is as old as the lag. A message that was removed within the lag is still found. */
+  /** A reader finds nothing on a topic whose retained message has changed within the lag. */
   readonly late: Behaviour = () => ({
+    onRead: (delivery) => ({ ...delivery, steps: delivery.steps.filter((step) => this.change(step) === undefined) }),
+  });
+
+  /** What a reader finds is as old as the lag. A message that was removed within the lag is still found. */
+  readonly stale: Behaviour = () => ({
     onRead: (delivery) => ({ ...delivery, steps: [...this.known(delivery), ...this.removed(delivery)] }),
   });
 
@@ -63,9 +68,14 @@ export class RetainedHistory {
     return recent;
   }
 
+  /** The first change of this message within the lag. */
+  private change(step: Step): Change | undefined {
+    return typeof step === 'number' ? undefined : this.recent(step.topic)[0];
+  }
+
   private known({ steps }: Delivery): Step[] {
     return steps.flatMap((step) => {
-      const change = typeof step === 'number' ? undefined : this.recent(step.topic)[0];
+      const change = this.change(step);
       if (typeof step === 'number' || change === undefined) return [step];
       return change.before.length === 0 ? [] : [{ ...step, payload: change.before }];
     });
