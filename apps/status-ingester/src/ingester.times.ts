@@ -1,5 +1,5 @@
 /** Times of an ingester that depend on each other, in milliseconds, with the settings. They are checked before the start. */
-import { AFTER_SENTINEL_MS, UPTIME_MIN_SPAN_SECONDS, UPTIME_TOLERANCE_MS } from '@app/broker';
+import { UPTIME_MIN_SPAN_SECONDS, UPTIME_TOLERANCE_MS } from '@app/broker';
 import { assertTimeOrder, type TimeOrder } from '@app/platform';
 import { TODO_GRACE_MS, WAKE_AGAIN_MS } from '@app/registry';
 import type { IngesterSettings } from './ingester.settings.js';
@@ -8,7 +8,7 @@ import { watchTiming } from './intake/lane-watch.module.js';
 import { BARRIER_TIMEOUT_MS, BARRIER_REPEAT_MS } from './reconciliation/lane-barrier.js';
 import { JOB_LOCK_MS, JOB_STALLED_CHECK_MS } from './reconciliation/maintenance-worker.js';
 import { NO_PROGRESS_MS } from './reconciliation/sweep.js';
-import { SWEEP_SILENCE_MS } from './reconciliation/sweep-reading.js';
+import { FURTHER_QUIET_MS, SWEEP_SILENCE_MS } from './reconciliation/sweep-reading.js';
 import { ABSENT_AGAIN_MS, RESULT_LOST_MS } from './reconciliation/verifier.js';
 import { HOUSEKEEPING_MS } from './shard/housekeeping.js';
 import { CLEAR_WITHIN_MS, PUBLISH_LIMITS } from './shard/todo-catalogue.js';
@@ -19,7 +19,7 @@ const CONSTANTS = {
   BARRIER_TIMEOUT_MS,
   JOB_STALLED_CHECK_MS,
   JOB_LOCK_MS,
-  AFTER_SENTINEL_MS,
+  FURTHER_QUIET_MS,
   SWEEP_SILENCE_MS,
   NO_PROGRESS_MS,
   UPTIME_TOLERANCE_MS,
@@ -67,7 +67,7 @@ const ORDERS: readonly TimeOrder<IngesterTime>[] = [
     because: 'a sweep whose worker died is to be run again soon after its lock has ended',
   },
   {
-    time: 'AFTER_SENTINEL_MS',
+    time: 'FURTHER_QUIET_MS',
     atMost: 'SWEEP_SILENCE_MS',
     because: 'a sweep that has read the sentinel is to end before one that is silent without it',
   },

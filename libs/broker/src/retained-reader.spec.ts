@@ -2,7 +2,6 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { IncompleteReadError, RetainedReader } from './retained-reader.js';
-import { sweepRetained } from './retained-sweep.js';
 
 const SENTINEL = 'spec/sentinel';
 let broker: Server;
@@ -129,53 +128,5 @@ describe('RetainedReader', () => {
       broker.url,
       200,
     );
-  });
-});
-
-describe('sweepRetained', () => {
-  it('passes every retained message to its caller, one at a time', async () => {
-    const topics = Array.from({ length: 500 }, (_, i) => `sweep/${i}`);
-    await Promise.all(topics.map((topic) => device.publishAsync(topic, topic, { qos: 1, retain: true })));
-    const seen: string[] = [];
-    let running = 0;
-    const options = {
-      url: broker.url,
-      clientId: 'sweeper',
-      filters: ['sweep/+'],
-      sentinel: SENTINEL,
-      silenceMs: 5000,
-      signal: new AbortController().signal,
-    };
-    const complete = await sweepRetained(options, async (topic) => {
-      expect(++running).toBe(1);
-      await Promise.resolve();
-      running--;
-      seen.push(topic);
-    });
-    expect(complete).toBe('complete');
-    expect(seen.sort()).toEqual(topics.sort());
-  });
-
-  it('is truncated if the sentinel is not acknowledged within the silence', async () => {
-    const contrary = await ContraryBroker.before(broker.port);
-    contrary.withholdPubacks();
-    const options = { clientId: 'unacknowledged-sweeper', filters: ['late/+'], sentinel: SENTINEL, silenceMs: 500 };
-    const { signal } = new AbortController();
-    expect(await sweepRetained({ ...options, url: contrary.url, signal }, () => undefined)).toBe('truncated');
-    await contrary.stop();
-  });
-
-  it('is complete whatever the order in which the broker serves filters', async () => {
-    await device.publishAsync('late/a', 'A', { qos: 1, retain: true });
-    const contrary = await ContraryBroker.before(broker.port);
-    contrary.reverseRetained();
-    const seen: string[] = [];
-    const options = { clientId: 'late-sweeper', filters: ['late/+'], sentinel: SENTINEL, silenceMs: 5000 };
-    const how = await sweepRetained(
-      { ...options, url: contrary.url, signal: new AbortController().signal },
-      (topic) => void seen.push(topic),
-    );
-    expect([how, seen]).toEqual(['complete', ['late/a']]);
-    await contrary.stop();
   });
 });

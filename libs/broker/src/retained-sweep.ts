@@ -1,11 +1,11 @@
 /**
- * Reads all retained messages that match some filters, once, over a plain subscription. It does not read the socket while
- * its caller is busy, so that memory stays flat. It subscribes to the sentinel after the SUBACK of the filters; if messages
- * stop before the sentinel has arrived, the read is truncated. A broker may drop messages even of a complete read, so a
- * message that was not seen proves nothing.
+ * Reads all retained messages that match some filters, in passes over one plain subscription. It does not read the socket while
+ * its caller is busy, so that memory stays flat. A pass subscribes to the filters and, after the SUBACK, to the sentinel. If
+ * messages stop before the sentinel has arrived, the pass is cut short. A broker may send the sentinel early, or drop
+ * messages, so one pass proves nothing: only a further pass that brings nothing new does.
  */
+import type { IPublishPacket, MqttClient } from 'mqtt';
 import type { BrokerAccess } from './broker-access.js';
-import type { MqttClient } from 'mqtt';
 import { openMqtt, refusedTopic } from './mqtt-connection.js';
 import { IncompleteReadError } from './retained-reader.js';
 
@@ -14,90 +14,138 @@ export interface SweepOptions extends BrokerAccess {
   filters: readonly string[];
   /** A topic on which the service keeps a retained message. It is subscribed to after the filters. */
   sentinel: string;
-  /** If no message arrives for so many milliseconds, the read is truncated. */
+  /** If no message arrives for so many milliseconds, the pass is cut short. */
   silenceMs: number;
   signal: AbortSignal;
 }
 
-/** Receives one retained message. The read continues when the promise resolves, or at once if there is none. */
-export type OnRetained = (topic: string, payload: Buffer) => Promise<void> | undefined;
+export interface RetainedListener {
+  /** Receives one retained message. The read continues when the promise resolves, or at once if there is none. */
+  retained(topic: string, payload: Buffer): Promise<void> | undefined;
+  /** A message was published on the topic since the first pass began: a further pass may find it retained. */
+  live(topic: string): void;
+}
 
-/** How long to wait after the sentinel: a broker that serves filters in parallel may still send messages then. */
-export const AFTER_SENTINEL_MS = 200;
+/** `complete`: the sentinel arrived. */
+export type PassEnd = 'complete' | 'cut-short';
 
-/**
- * @returns `complete` if the sentinel arrived
- * @throws IncompleteReadError if the connection ended; any error that `take` rejects with
- */
-export async function sweepRetained(options: SweepOptions, take: OnRetained): Promise<'complete' | 'truncated'> {
-  const { clientId, signal } = options;
-  // The reply to a ping comes behind all messages that are still to be read; `silenceMs` notices a broker that is frozen.
-  const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false, keepalive: 60 });
-  const ended = new AbortController();
-  try {
-    return await new Promise((resolve, reject) => {
+interface RunningPass {
+  received(packet: IPublishPacket, done: () => void): void;
+  fail(error: unknown): void;
+}
+
+export class RetainedSweep {
+  private client: MqttClient | undefined;
+  private running: RunningPass | undefined;
+
+  constructor(
+    private readonly options: SweepOptions,
+    private readonly listener: RetainedListener,
+  ) {
+    options.signal.addEventListener('abort', this.abort, { once: true });
+  }
+
+  /**
+   * Passes on all retained messages, again those that an earlier pass brought.
+   * @param quietMs how long to wait for more messages after the sentinel
+   * @throws IncompleteReadError if the connection ended; any error that the listener rejects with
+   */
+  async pass(quietMs: number): Promise<PassEnd> {
+    const how = await new Promise<PassEnd>((resolve, reject) => {
       const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
-      const abort = (reason: string): void => reject(new IncompleteReadError(`the sweep ended early: ${reason}`));
-      signal.addEventListener('abort', () => abort('it was stopped'), { once: true, signal: ended.signal });
-      client.on('close', () => abort('the connection was closed'));
-      client.on('error', fail);
-      receive(client, options, take, resolve, fail);
-      client.once('connect', () => {
-        subscribe(client, options).catch(fail);
-      });
+      this.running = this.begin(quietMs, resolve, fail);
+      if (this.options.signal.aborted) this.abort();
+      else this.ask().catch(fail);
+    }).finally(() => (this.running = undefined));
+    // The sentinel that did not come could end a later pass of the same connection too early.
+    if (how === 'cut-short') this.disconnect();
+    return how;
+  }
+
+  close(): void {
+    this.options.signal.removeEventListener('abort', this.abort);
+    this.disconnect();
+  }
+
+  private readonly abort = (): void => {
+    this.running?.fail(new IncompleteReadError('the sweep ended early: it was stopped'));
+  };
+
+  private async ask(): Promise<void> {
+    const { filters, sentinel } = this.options;
+    this.client ??= this.open();
+    // A broker that lost its retained messages has lost the sentinel too.
+    await this.client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
+    for (const topics of [[...filters], [sentinel]]) {
+      const granted = await this.client.subscribeAsync(topics, { qos: 0, rh: 0, rap: false });
+      const refused = refusedTopic(granted);
+      if (refused !== undefined)
+        throw new Error(`the broker refused the subscription to ${refused}: allow it in its access control`);
+    }
+  }
+
+  private open(): MqttClient {
+    const { options } = this;
+    const { clientId } = options;
+    // The reply to a ping comes behind all messages that are still to be read; `silenceMs` notices a broker that is frozen.
+    const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false, keepalive: 60 });
+    client.on('close', () => {
+      if (this.client !== client) return;
+      this.client = undefined;
+      this.running?.fail(new IncompleteReadError('the sweep ended early: the connection was closed'));
     });
-  } finally {
-    ended.abort();
-    client.end(true);
+    client.on('error', (error) => {
+      if (this.client === client) this.running?.fail(error);
+    });
+    client.handleMessage = (packet, done) => {
+      if (!packet.retain) {
+        if (packet.topic !== options.sentinel) this.listener.live(packet.topic);
+        done();
+      } else if (this.running === undefined) done();
+      else this.running.received(packet, done);
+    };
+    return client;
   }
-}
 
-async function subscribe(client: MqttClient, { filters, sentinel }: SweepOptions): Promise<void> {
-  // A broker that lost its retained messages has lost the sentinel too.
-  await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
-  for (const topics of [[...filters], [sentinel]]) {
-    const granted = await client.subscribeAsync(topics, { qos: 0, rh: 0, rap: false });
-    const refused = refusedTopic(granted);
-    if (refused !== undefined)
-      throw new Error(`the broker refused the subscription to ${refused}: allow it in its access control`);
+  private disconnect(): void {
+    const { client } = this;
+    this.client = undefined;
+    client?.end(true);
   }
-}
 
-function receive(
-  client: MqttClient,
-  { sentinel, silenceMs }: SweepOptions,
-  take: OnRetained,
-  end: (how: 'complete' | 'truncated') => void,
-  fail: (error: unknown) => void,
-): void {
-  let isComplete = false;
-  let timer: NodeJS.Timeout | undefined;
-  const restartTimer = (): void => {
-    clearTimeout(timer);
-    timer = setTimeout(() => end(isComplete ? 'complete' : 'truncated'), isComplete ? AFTER_SENTINEL_MS : silenceMs);
-  };
-  client.on('close', () => clearTimeout(timer));
-  restartTimer();
-  client.handleMessage = (packet, done) => {
-    // Live messages are not part of the read, and do not restart its timer.
-    if (!packet.retain) {
-      done();
-      return;
-    }
-    if (packet.topic === sentinel) isComplete = true;
-    const taking = packet.topic === sentinel ? undefined : take(packet.topic, packet.payload as Buffer);
-    if (taking === undefined) {
-      // A new timer for each message would cost more than the message.
-      if (isComplete) restartTimer();
-      else timer?.refresh();
-      done();
-      return;
-    }
-    // No message can arrive while the socket is not read.
-    clearTimeout(timer);
-    taking.then(() => {
-      restartTimer();
-      done();
-    }, fail);
-  };
+  private begin(quietMs: number, end: (how: PassEnd) => void, reject: (error: unknown) => void): RunningPass {
+    const { sentinel, silenceMs } = this.options;
+    let isComplete = false;
+    let timer: NodeJS.Timeout | undefined;
+    const restartTimer = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => end(isComplete ? 'complete' : 'cut-short'), isComplete ? quietMs : silenceMs);
+    };
+    const fail = (error: unknown): void => {
+      clearTimeout(timer);
+      reject(error);
+    };
+    restartTimer();
+    return {
+      fail,
+      received: ({ topic, payload }, done) => {
+        const isFirstSentinel = topic === sentinel && !isComplete;
+        isComplete ||= isFirstSentinel;
+        const taking = topic === sentinel ? undefined : this.listener.retained(topic, payload as Buffer);
+        if (taking === undefined) {
+          // A new timer for each message would cost more than the message.
+          if (isFirstSentinel) restartTimer();
+          else timer?.refresh();
+          done();
+          return;
+        }
+        // No message can arrive while the socket is not read.
+        clearTimeout(timer);
+        taking.then(() => {
+          restartTimer();
+          done();
+        }, fail);
+      },
+    };
+  }
 }

@@ -1,5 +1,5 @@
 /** Sweeps as the REST API shows them. */
-import type { SweepRecord } from '@app/registry';
+import { INCOMPLETE_REASONS, type SweepRecord } from '@app/registry';
 import { z } from 'zod';
 
 /** Outcomes for the clients that a sweep reported. Without an `id`, since the AsyncAPI document cannot refer to it. */
@@ -22,7 +22,18 @@ export const SweepBody = z
     complete: z
       .boolean()
       .nullable()
-      .meta({ description: 'Whether the broker sent everything that it retains; null while it is being read.' }),
+      .meta({
+        description:
+          'Whether everything was read that the broker retains: a further pass brought nothing new. null while it is being read.',
+      }),
+    incomplete_reason: z
+      .enum(INCOMPLETE_REASONS)
+      .nullable()
+      .meta({
+        description:
+          'Why it may not have read everything; null unless `complete` is false. `cut-short`: the broker stopped sending ' +
+          'in the middle. `more-each-time`: each further pass brought messages that the one before had missed.',
+      }),
     read: z.int().meta({ description: 'Retained status messages read.' }),
     read_per_second: z.number(),
     differing: z.int().meta({ description: 'Clients whose retained message differed from the registry.' }),
@@ -56,6 +67,7 @@ export function toSweepBody(record: SweepRecord, now: number): SweepBody {
   const seconds = Math.max(1, (endedAt ?? now) - startedAt) / 1000;
   return {
     ...{ sweep_id: id, trigger, state, member, complete, read, differing, unseen, corrections },
+    incomplete_reason: record.incompleteReason ?? null,
     started_at: new Date(startedAt).toISOString(),
     ended_at: endedAt === null ? null : new Date(endedAt).toISOString(),
     read_per_second: Math.round(read / seconds),

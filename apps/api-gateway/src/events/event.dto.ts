@@ -1,5 +1,5 @@
 /** The query of the event stream, and the schema of the events in the OpenAPI document. */
-import { EVENT_STREAM_NAMES, EVENT_TYPES, MESSAGE_STATUSES, type EventType } from '@app/registry';
+import { EVENT_STREAM_NAMES, EVENT_TYPES, INCOMPLETE_REASONS, MESSAGE_STATUSES, type EventType } from '@app/registry';
 import { z } from 'zod';
 import { Corrections } from '../cluster/sweep.dto.js';
 import { ClientIdParam } from '../http/validation.js';
@@ -81,6 +81,7 @@ export const EventBody = z.discriminatedUnion('type', [
     sweep: z.uuid(),
     trigger: z.string(),
     complete: z.boolean(),
+    incomplete_reason: z.enum(INCOMPLETE_REASONS).optional(),
     read: z.int(),
     corrections: Corrections,
   }),

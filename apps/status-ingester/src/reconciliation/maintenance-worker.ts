@@ -19,7 +19,7 @@ export const JOB_STALLED_CHECK_MS = 2000;
 /** Practically unlimited: jobs are safe to repeat, however often a worker died. */
 const MAX_STALLED = 1_000_000;
 /** Time after which an incomplete sweep is followed by another one. */
-const TRUNCATED_AGAIN_MS = 60_000;
+const INCOMPLETE_AGAIN_MS = 60_000;
 const PAGE = 500;
 /** Longest wait of a sweep for the lanes of this process. Then the job fails, and another ingester may run it. */
 const LANES_MS = 60_000;
@@ -93,7 +93,7 @@ export class MaintenanceWorker {
         const id = await sweeps.beginId();
         const { complete, awaited } = await new Sweep(this.dependencies, id, data.trigger, signal).run();
         if (awaited) await maintenance.requestSweep('request', 0);
-        else if (!complete) await maintenance.requestSweep('truncated', TRUNCATED_AGAIN_MS);
+        else if (!complete) await maintenance.requestSweep('truncated', INCOMPLETE_AGAIN_MS);
         return;
       }
       case 'reconfirm':

@@ -1,37 +1,51 @@
-import { SweepCompletion, type Pass } from './sweep-completion.js';
+import { SweepCompletion, type Completion, type Pass } from './sweep-completion.js';
 
-const WHOLE: Pass = { complete: true, paused: false, fresh: 100 };
-const PAUSED: Pass = { complete: true, paused: true, fresh: 100 };
-const CUT: Pass = { complete: false, paused: true, fresh: 100 };
+const FULL: Pass = { complete: true, fresh: 100 };
+const FULL_AGAIN: Pass = { complete: true, fresh: 0 };
+const CUT: Pass = { complete: false, fresh: 100 };
+const CUT_AGAIN: Pass = { complete: false, fresh: 0 };
 
 /** The decision after each of these passes. */
-function verdicts(...passes: Pass[]): (boolean | undefined)[] {
+function decisions(...passes: Pass[]): (Completion | undefined)[] {
   const completion = new SweepCompletion();
   return passes.map((pass) => completion.after(pass));
 }
 
-it('a sweep is complete after a pass that came to its end and was not paused', () => {
-  expect(verdicts(WHOLE)).toEqual([true]);
+/** The decision after the last of these passes, if there was none before it. */
+function decision(...passes: Pass[]): Completion | undefined {
+  const all = decisions(...passes);
+  expect(all.slice(0, -1).filter((one) => one !== undefined)).toEqual([]);
+  return all.at(-1);
+}
+
+const COMPLETE = { complete: true };
+
+it('a sweep is complete after a further pass that reached the sentinel and brought nothing new', () => {
+  expect(decision(FULL, FULL_AGAIN)).toEqual(COMPLETE);
 });
 
-it('a sweep reads again after a pass that was paused, until a pass brings nothing new', () => {
-  expect(verdicts(PAUSED, { ...WHOLE, fresh: 3 }, { ...WHOLE, fresh: 0 })).toEqual([undefined, undefined, true]);
+it('a sweep of an empty broker needs a further pass, too', () => {
+  expect(decisions(FULL_AGAIN, FULL_AGAIN)).toEqual([undefined, COMPLETE]);
 });
 
-it('a sweep reads again after a pass that was cut short, as long as each pass gets further', () => {
-  expect(verdicts(CUT, CUT, CUT, CUT, CUT, CUT, WHOLE, { ...WHOLE, fresh: 0 })).toEqual([
-    ...Array.from({ length: 7 }, () => undefined),
-    true,
-  ]);
+it('a sweep reads again as long as a pass brings something new', () => {
+  expect(decision(FULL, { ...FULL, fresh: 3 }, { ...FULL, fresh: 1 }, FULL_AGAIN)).toEqual(COMPLETE);
 });
 
-it('a sweep is incomplete if the broker cuts it short and nothing new comes', () => {
-  const nothing = { ...CUT, fresh: 0 };
-  expect(verdicts(CUT, nothing, nothing, nothing)).toEqual([undefined, undefined, undefined, false]);
+it('a sweep reads again after passes that were cut short, as long as each gets further', () => {
+  expect(decision(CUT, CUT, CUT, CUT, CUT, CUT, FULL, FULL_AGAIN)).toEqual(COMPLETE);
 });
 
-it('a sweep does not read for ever, however many clients are new', () => {
-  const all = verdicts(...Array.from({ length: 20 }, () => PAUSED));
-  expect(all.indexOf(true)).toBe(19);
-  expect(verdicts(...Array.from({ length: 20 }, () => CUT)).indexOf(false)).toBe(19);
+it('a sweep is not complete by a pass that was cut short, although it brought nothing new', () => {
+  expect(decision(FULL, CUT_AGAIN)).toBeUndefined();
+});
+
+it('a sweep is incomplete if three passes are cut short and bring nothing new', () => {
+  expect(decision(CUT, CUT_AGAIN, CUT_AGAIN, CUT_AGAIN)).toEqual({ complete: false, reason: 'cut-short' });
+});
+
+it('a sweep ends after 20 passes, and says whether the last one was cut short or brought more', () => {
+  const times = (pass: Pass): Pass[] => Array.from({ length: 20 }, () => pass);
+  expect(decision(...times(FULL))).toEqual({ complete: false, reason: 'more-each-time' });
+  expect(decision(...times(CUT))).toEqual({ complete: false, reason: 'cut-short' });
 });

@@ -1,34 +1,35 @@
 /** Decides after each pass whether a sweep has read everything. Pure. */
+import type { IncompleteReason } from '@app/registry';
 
 /** One read of everything that the broker retains. */
 export interface Pass {
-  /** The broker sent the sentinel, which comes last. */
+  /** The broker sent the sentinel, which it is asked for last. */
   complete: boolean;
-  /** Reading was paused: a broker with limited queues may have dropped messages. */
-  paused: boolean;
-  /** Messages that no earlier pass brought. */
+  /** Messages that no earlier pass brought, and that were retained before the sweep began. */
   fresh: number;
 }
 
-/** Most passes of one sweep, and most of them that bring nothing new. */
+export type Completion = { complete: true } | { complete: false; reason: IncompleteReason };
+
+/** Most passes of one sweep, and most of them that are cut short and bring nothing new. */
 const MOST_PASSES = 20;
-const MAX_PASSES_WITHOUT_NEW = 3;
+const MOST_PASSES_WITHOUT_NEW = 3;
 
 /**
- * If the broker cut a pass short, or a pass was paused, only a pass that brings nothing new proves that nothing is missing.
- * Each pass gets further than the last one, since messages that were seen before do not pause it.
+ * A broker may send the sentinel before other messages, pause between them, or drop some. So a sweep has read everything
+ * only if a further pass, which reached the sentinel, brought nothing new.
  */
 export class SweepCompletion {
   private count = 0;
   private passesWithoutNew = 0;
-  private mayBeIncomplete = false;
 
-  /** @returns whether the broker presumably sent everything; undefined if another pass is needed */
-  after({ complete, paused, fresh }: Pass): boolean | undefined {
+  /** @returns undefined if another pass is needed */
+  after({ complete, fresh }: Pass): Completion | undefined {
     this.count++;
-    if (fresh === 0) this.passesWithoutNew++;
-    this.mayBeIncomplete ||= paused || !complete;
-    if (complete && (!this.mayBeIncomplete || fresh === 0)) return true;
-    return this.passesWithoutNew >= MAX_PASSES_WITHOUT_NEW || this.count >= MOST_PASSES ? complete : undefined;
+    if (complete && fresh === 0 && this.count > 1) return { complete: true };
+    if (!complete && fresh === 0) this.passesWithoutNew++;
+    if (this.passesWithoutNew >= MOST_PASSES_WITHOUT_NEW) return { complete: false, reason: 'cut-short' };
+    if (this.count < MOST_PASSES) return undefined;
+    return { complete: false, reason: complete ? 'more-each-time' : 'cut-short' };
   }
 }

@@ -2,7 +2,7 @@
  * Reads everything that the broker retains on status topics, in one or more passes, and passes each message on once, in batches.
  * If too much of it is still being processed, the socket is not read (back-pressure).
  */
-import { sweepRetained, type BrokerAccess } from '@app/broker';
+import { RetainedSweep, type BrokerAccess } from '@app/broker';
 import { counter } from '@app/platform';
 import { payloadText, shardOf, type TopicTemplate } from '@app/protocol';
 import type { Retained } from '@app/registry';
@@ -16,6 +16,10 @@ const BATCH = { messages: 2000, characters: 4 * 1024 * 1024 } as const;
 const MOST_IN_PROGRESS = { messages: 6000, characters: 16 * 1024 * 1024 } as const;
 /** A read ends if the broker sends nothing for this long. */
 export const SWEEP_SILENCE_MS = 3000;
+/** How long the first pass waits for more messages after the sentinel. */
+const FIRST_QUIET_MS = 200;
+/** A further pass is to find what the first one ended before, so it waits longer: brokers pause for half a second. */
+export const FURTHER_QUIET_MS = 1000;
 
 export interface Found extends Retained {
   clientId: string;
@@ -38,17 +42,36 @@ interface Amount {
 export class SweepReading {
   /** The topics that were seen. */
   private readonly seen = new Set<string>();
+  /** Topics on which something was published since the sweep began: they may be new in a further pass. */
+  private readonly changed = new Set<string>();
   private batch: Found[] = [];
   private readonly batchAmount: Amount = { messages: 0, characters: 0 };
   private readonly inProgress: Amount = { messages: 0, characters: 0 };
   private readonly processing = new Set<Promise<void>>();
   private failure: Error | undefined;
-  private paused = false;
+  private readonly sweep: RetainedSweep;
+  private passes = 0;
+  /** Messages of this pass that no earlier pass brought, and that were retained before the sweep began. */
+  private fresh = 0;
 
   constructor(
     private readonly dependencies: ReadingDependencies,
+    clientId: string,
+    signal: AbortSignal,
     private readonly onBatch: (batch: readonly Found[]) => Promise<void>,
-  ) {}
+  ) {
+    const { broker, sentinel, statusTopics } = dependencies;
+    const filters = statusTopics.map(({ filter }) => filter);
+    this.sweep = new RetainedSweep(
+      { ...broker, clientId, filters, sentinel, silenceMs: SWEEP_SILENCE_MS, signal },
+      {
+        retained: (topic, payload) => this.take(topic, payload),
+        live: (topic) => {
+          if (!this.seen.has(topic)) this.changed.add(topic);
+        },
+      },
+    );
+  }
 
   /** Number of messages that were read. */
   get count(): number {
@@ -63,19 +86,19 @@ export class SweepReading {
    * Reads everything, and waits until all batches are processed. Messages of earlier passes are skipped.
    * @throws IncompleteReadError, or what `onBatch` rejects with
    */
-  async pass(clientId: string, signal: AbortSignal): Promise<Pass> {
-    const { broker, sentinel, statusTopics } = this.dependencies;
-    const filters = statusTopics.map(({ filter }) => filter);
-    const options = { ...broker, clientId, filters, sentinel, silenceMs: SWEEP_SILENCE_MS, signal };
-    const before = this.count;
-    this.paused = false;
+  async pass(): Promise<Pass> {
+    this.fresh = 0;
     try {
-      const end = await sweepRetained(options, (topic, payload) => this.take(topic, payload));
+      const end = await this.sweep.pass(this.passes++ === 0 ? FIRST_QUIET_MS : FURTHER_QUIET_MS);
       this.flush();
-      return { complete: end === 'complete', paused: this.paused, fresh: this.count - before };
+      return { complete: end === 'complete', fresh: this.fresh };
     } finally {
       await this.allProcessed();
     }
+  }
+
+  close(): void {
+    this.sweep.close();
   }
 
   private take(topic: string, payload: Buffer): Promise<void> | undefined {
@@ -85,6 +108,7 @@ export class SweepReading {
       const clientId = template.clientIdOf(topic);
       if (clientId === undefined) continue;
       this.seen.add(topic);
+      if (!this.changed.delete(topic)) this.fresh++;
       readMessages.inc();
       const found = { topic: template.template, ...payloadText(payload, maxInboundBytes) };
       this.batch.push({ ...found, clientId, shard: shardOf(clientId, shardCount) });
@@ -114,7 +138,6 @@ export class SweepReading {
   }
 
   private async untilRoom(): Promise<void> {
-    this.paused = true;
     while (exceeds(this.inProgress, MOST_IN_PROGRESS)) await Promise.race(this.processing);
     if (this.failure !== undefined) throw this.failure;
   }

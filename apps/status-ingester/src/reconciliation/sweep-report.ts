@@ -13,7 +13,7 @@ const corrections = counter('sweep_corrections', 'Changes that sweeps made to co
   kind: Object.keys(NO_CORRECTIONS),
 });
 const ended = counter('sweeps', 'Sweeps that ended here, by outcome.', {
-  outcome: ['complete', 'truncated', 'failed'],
+  outcome: ['complete', 'incomplete', 'failed'],
 });
 const running = gauge('sweep_running', 'Whether a sweep runs here (1) or not (0).');
 const lasted = gauge('sweep_duration_seconds', 'Duration of the last sweep that ended here.');
@@ -43,7 +43,7 @@ export class SweepReport {
   ) {
     this.record = {
       ...{ id, trigger, state: 'running', member: dependencies.member },
-      ...{ startedAt: Date.now(), endedAt: null, complete: null },
+      ...{ startedAt: Date.now(), endedAt: null, complete: null, incompleteReason: null },
       ...{ read: 0, differing: 0, unseen: 0, corrections: NO_CORRECTIONS },
     };
   }
@@ -77,16 +77,29 @@ export class SweepReport {
     record.endedAt = now;
     record.read = this.countRead();
     const awaited = await sweeps.end(record);
-    const { id, trigger, read, differing, unseen } = record;
+    const { id, trigger, read, differing, unseen, incompleteReason } = record;
     const complete = record.complete === true;
-    const event = { sweep: id, trigger, complete, read, corrections: record.corrections };
+    const event = {
+      ...{ sweep: id, trigger, complete, read, corrections: record.corrections },
+      ...(incompleteReason && { incomplete_reason: incompleteReason }),
+    };
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.ended', ...event });
     for (const [kind, count] of Object.entries(record.corrections)) corrections.inc({ kind }, count as number);
-    ended.inc({ outcome: complete ? 'complete' : 'truncated' });
+    ended.inc({ outcome: complete ? 'complete' : 'incomplete' });
     lasted.set((now - record.startedAt) / 1000);
     lastEnd.set(now / 1000);
     const ms = now - record.startedAt;
-    logger.info({ sweep: id, trigger, complete, read, differing, unseen, ...record.corrections, ms }, 'sweep ended');
+    logger.info(
+      {
+        ...{ sweep: id, trigger, complete, reason: incompleteReason ?? undefined },
+        read,
+        differing,
+        unseen,
+        ...record.corrections,
+        ms,
+      },
+      'sweep ended',
+    );
     return awaited;
   }
 

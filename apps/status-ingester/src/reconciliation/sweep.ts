@@ -14,7 +14,7 @@ import type { Corrections, SweepTrigger, Sweeps } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
 import { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import { Comparing, type ComparingDependencies } from './sweep-comparing.js';
-import { SweepCompletion } from './sweep-completion.js';
+import { SweepCompletion, type Completion } from './sweep-completion.js';
 import { SweepReading, type ReadingDependencies } from './sweep-reading.js';
 import { SweepReport, type ReportDependencies } from './sweep-report.js';
 
@@ -49,7 +49,7 @@ export class Sweep {
     trigger: SweepTrigger,
     private readonly signal: AbortSignal,
   ) {
-    this.reading = new SweepReading(dependencies, async (batch) => {
+    this.reading = new SweepReading(dependencies, `ingester-sweep-${this.runId}`, signal, async (batch) => {
       await this.report.announce();
       return this.comparing.compare(batch, this.noted);
     });
@@ -70,7 +70,9 @@ export class Sweep {
     try {
       const swept = await keySpace();
       await this.report.begin();
-      record.complete = await this.readAll();
+      const completion = await this.readAll();
+      record.complete = completion.complete;
+      record.incompleteReason = completion.complete ? null : completion.reason;
       await this.comparing.verifyUnseen((clientId) => this.reading.hasSeen(clientId));
       await this.awaitResults();
       if ((await keySpace()) !== swept) throw new KeySpaceLostError('the key space was lost during the sweep');
@@ -81,24 +83,24 @@ export class Sweep {
       this.report.failed();
       throw error;
     } finally {
+      this.reading.close();
       this.report.close();
     }
   }
 
-  /** @returns whether the broker presumably sent everything */
-  private async readAll(): Promise<boolean> {
+  private async readAll(): Promise<Completion> {
     const { id } = this.report.record;
     const completion = new SweepCompletion();
     for (let pass = 1; ; pass++) {
       this.noted = await this.lastIds();
-      const outcome = await this.reading.pass(`ingester-sweep-${this.runId}-${pass}`, this.signal);
+      const outcome = await this.reading.pass();
       await this.report.announce();
-      if (!outcome.complete) {
-        const about = { sweep: id, pass, read: this.reading.count };
-        this.dependencies.logger.warn(about, 'the broker cut a sweep short; check its queue limits');
+      const result = completion.after(outcome);
+      if (result?.complete === false) {
+        const about = { sweep: id, passes: pass, read: this.reading.count, reason: result.reason };
+        this.dependencies.logger.warn(about, 'a sweep could not read everything that the broker retains');
       }
-      const isComplete = completion.after(outcome);
-      if (isComplete !== undefined) return isComplete;
+      if (result !== undefined) return result;
     }
   }
 

@@ -7,7 +7,7 @@ import { deadLetterStream, eventStreams } from './event-log.js';
 import type { SweepTrigger } from '../reconciliation/maintenance.js';
 import type { MessageStatus } from '../message-status.js';
 import type { RegistryKeys } from '../keys.js';
-import type { Corrections } from '../reconciliation/sweeps.js';
+import type { Corrections, IncompleteReason } from '../reconciliation/sweeps.js';
 
 /**
  * Changes of a connection. `flaps`: number of earlier changes of state for which no event was emitted. `changed_at`: time
@@ -62,6 +62,7 @@ export type KeySpaceEvent =
       sweep: string;
       trigger: SweepTrigger;
       complete: boolean;
+      incomplete_reason?: IncompleteReason;
       read: number;
       corrections: Corrections;
     };

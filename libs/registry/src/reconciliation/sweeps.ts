@@ -19,6 +19,13 @@ export interface Corrections {
   none: number;
 }
 
+/**
+ * Why a sweep may not have read everything. `cut-short`: the broker stopped sending before it had sent the sentinel.
+ * `more-each-time`: each further pass brought messages that the one before had missed.
+ */
+export const INCOMPLETE_REASONS = ['cut-short', 'more-each-time'] as const;
+export type IncompleteReason = (typeof INCOMPLETE_REASONS)[number];
+
 export interface SweepRecord {
   id: string;
   trigger: SweepTrigger;
@@ -30,6 +37,8 @@ export interface SweepRecord {
   endedAt: number | null;
   /** Whether the broker sent all retained messages, as far as can be known; null while they are being read. */
   complete: boolean | null;
+  /** null unless the sweep is incomplete. Absent in records of older releases. */
+  incompleteReason?: IncompleteReason | null;
   /** Number of retained status messages read. */
   read: number;
   /** Number of clients whose retained message differs from the registry. */

@@ -1,0 +1,99 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { ContraryBroker } from '../../../test/support/contrary-broker.js';
+import { freePort, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { RetainedSweep, type RetainedListener } from './retained-sweep.js';
+
+const QUIET_MS = 50;
+let broker: Server;
+let device: MqttClient;
+
+beforeAll(async () => {
+  broker = await startMosquitto();
+  device = await connectAsync(broker.url);
+});
+afterAll(async () => {
+  await device.endAsync();
+  await broker.stop();
+});
+
+async function withSweep<T>(
+  filter: string,
+  listener: Partial<RetainedListener>,
+  use: (sweep: RetainedSweep) => Promise<T>,
+  { url = broker.url, silenceMs = 5000, signal = new AbortController().signal } = {},
+): Promise<T> {
+  const sweep = new RetainedSweep(
+    { url, clientId: `sweep-${Math.random()}`, filters: [filter], sentinel: 'spec/sentinel', silenceMs, signal },
+    { retained: () => undefined, live: () => undefined, ...listener },
+  );
+  try {
+    return await use(sweep);
+  } finally {
+    sweep.close();
+  }
+}
+
+async function retain(...topics: string[]): Promise<void> {
+  await Promise.all(topics.map((topic) => device.publishAsync(topic, topic, { qos: 1, retain: true })));
+}
+
+describe('RetainedSweep', () => {
+  it('passes every retained message to its caller, one at a time, and again in a further pass', async () => {
+    const topics = Array.from({ length: 500 }, (_, i) => `sweep/${i}`);
+    await retain(...topics);
+    const seen: string[] = [];
+    let running = 0;
+    const retained = async (topic: string): Promise<void> => {
+      expect(++running).toBe(1);
+      await Promise.resolve();
+      running--;
+      seen.push(topic);
+    };
+    await withSweep('sweep/+', { retained }, async (sweep) => {
+      for (let pass = 0; pass < 2; pass++) {
+        expect(await sweep.pass(QUIET_MS)).toBe('complete');
+        expect(seen.splice(0).sort()).toEqual(topics.sort());
+      }
+    });
+  });
+
+  it('names the topics of live messages, also those that come between two passes', async () => {
+    const live: string[] = [];
+    await withSweep('live/+', { live: (topic) => live.push(topic) }, async (sweep) => {
+      await sweep.pass(QUIET_MS);
+      await retain('live/a');
+      await sweep.pass(QUIET_MS);
+      expect(live).toEqual(['live/a']);
+    });
+  });
+
+  it('is cut short if the sentinel is not acknowledged within the silence, and reads in a further pass', async () => {
+    const contrary = await ContraryBroker.before(broker.port);
+    contrary.withholdPubacks();
+    await withSweep(
+      'late/+',
+      {},
+      async (sweep) => {
+        expect(await sweep.pass(QUIET_MS)).toBe('cut-short');
+        contrary.release();
+        expect(await sweep.pass(QUIET_MS)).toBe('complete');
+      },
+      { url: contrary.url, silenceMs: 500 },
+    );
+    await contrary.stop();
+  });
+
+  it('rejects a pass if the listener rejects, if the connection ends, and if it is stopped', async () => {
+    await retain('failing/a');
+    const refused = { retained: () => Promise.reject(new Error('Redis is away')) };
+    await withSweep('failing/+', refused, (sweep) => expect(sweep.pass(QUIET_MS)).rejects.toThrow('Redis is away'));
+    await withSweep('failing/+', {}, (sweep) => expect(sweep.pass(QUIET_MS)).rejects.toThrow('ECONNREFUSED'), {
+      url: `mqtt://127.0.0.1:${await freePort()}`,
+    });
+    const stopping = new AbortController();
+    const stop = { live: () => undefined, retained: () => void stopping.abort() };
+    await withSweep('failing/+', stop, (sweep) => expect(sweep.pass(QUIET_MS)).rejects.toThrow('it was stopped'), {
+      signal: stopping.signal,
+    });
+  });
+});
