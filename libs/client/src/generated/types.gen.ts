@@ -93,9 +93,13 @@ export type Sweep = {
     started_at: string;
     ended_at: string | null;
     /**
-     * Whether the broker sent everything that it retains; null while it is being read.
+     * Whether everything was read that the broker retains: a further pass brought nothing new. null while it is being read.
      */
     complete: boolean | null;
+    /**
+     * Why it may not have read everything; null unless `complete` is false. `cut-short`: the broker stopped sending in the middle. `more-each-time`: each further pass brought messages that the one before had missed.
+     */
+    incomplete_reason: 'cut-short' | 'more-each-time';
     /**
      * Retained status messages read.
      */
@@ -494,6 +498,7 @@ export type Event = {
     sweep: string;
     trigger: string;
     complete: boolean;
+    incomplete_reason?: 'cut-short' | 'more-each-time';
     read: number;
     corrections: {
         /**
