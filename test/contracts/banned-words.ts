@@ -164,7 +164,7 @@ export const BANNED_WORDS: readonly BannedWord[] = [
     in: 'names',
     instead: 'of an account "account"',
     allowed: [
-      ...allow('a promise within a time', 'libs/platform/src/within.ts', 'libs/broker/src/check/check-connection.ts'),
+      ...allow('a promise within a time', 'libs/platform/src/within.ts'),
       ...allow(
         'member of stored commands, which gateways of 0.1.0 write too',
         'libs/registry/src/connections/mailbox-entry.ts',

@@ -8,7 +8,7 @@ import { watchTiming } from './intake/lane-watch.module.js';
 import { BARRIER_TIMEOUT_MS, BARRIER_REPEAT_MS } from './reconciliation/lane-barrier.js';
 import { JOB_LOCK_MS, JOB_STALLED_CHECK_MS } from './reconciliation/maintenance-worker.js';
 import { NO_PROGRESS_MS } from './reconciliation/sweep.js';
-import { FURTHER_QUIET_MS, SWEEP_SILENCE_MS } from './reconciliation/sweep-reading.js';
+import { LATER_QUIET_MS, SWEEP_SILENCE_MS } from './reconciliation/sweep-reading.js';
 import { ABSENT_AGAIN_MS, RESULT_LOST_MS } from './reconciliation/verifier.js';
 import { HOUSEKEEPING_MS } from './shard/housekeeping.js';
 import { CLEAR_WITHIN_MS, PUBLISH_LIMITS } from './shard/todo-catalogue.js';
@@ -19,7 +19,7 @@ const CONSTANTS = {
   BARRIER_TIMEOUT_MS,
   JOB_STALLED_CHECK_MS,
   JOB_LOCK_MS,
-  FURTHER_QUIET_MS,
+  LATER_QUIET_MS,
   SWEEP_SILENCE_MS,
   NO_PROGRESS_MS,
   UPTIME_TOLERANCE_MS,
@@ -67,7 +67,7 @@ const ORDERS: readonly TimeOrder<IngesterTime>[] = [
     because: 'a sweep whose worker died is to be run again soon after its lock has ended',
   },
   {
-    time: 'FURTHER_QUIET_MS',
+    time: 'LATER_QUIET_MS',
     atMost: 'SWEEP_SILENCE_MS',
     because: 'a sweep that has read the sentinel is to end before one that is silent without it',
   },

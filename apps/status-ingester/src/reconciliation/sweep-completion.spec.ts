@@ -6,14 +6,14 @@ const CUT: Pass = { complete: false, fresh: 100 };
 const CUT_AGAIN: Pass = { complete: false, fresh: 0 };
 
 /** The decision after each of these passes. */
-function decisions(...passes: Pass[]): (Completion | undefined)[] {
-  const completion = new SweepCompletion();
-  return passes.map((pass) => completion.after(pass));
+function completions(...passes: Pass[]): (Completion | undefined)[] {
+  const sweep = new SweepCompletion();
+  return passes.map((pass) => sweep.after(pass));
 }
 
 /** The decision after the last of these passes, if there was none before it. */
-function decision(...passes: Pass[]): Completion | undefined {
-  const all = decisions(...passes);
+function lastOf(...passes: Pass[]): Completion | undefined {
+  const all = completions(...passes);
   expect(all.slice(0, -1).filter((one) => one !== undefined)).toEqual([]);
   return all.at(-1);
 }
@@ -21,31 +21,31 @@ function decision(...passes: Pass[]): Completion | undefined {
 const COMPLETE = { complete: true };
 
 it('a sweep is complete after a further pass that reached the sentinel and brought nothing new', () => {
-  expect(decision(FULL, FULL_AGAIN)).toEqual(COMPLETE);
+  expect(lastOf(FULL, FULL_AGAIN)).toEqual(COMPLETE);
 });
 
 it('a sweep of an empty broker needs a further pass, too', () => {
-  expect(decisions(FULL_AGAIN, FULL_AGAIN)).toEqual([undefined, COMPLETE]);
+  expect(completions(FULL_AGAIN, FULL_AGAIN)).toEqual([undefined, COMPLETE]);
 });
 
 it('a sweep reads again as long as a pass brings something new', () => {
-  expect(decision(FULL, { ...FULL, fresh: 3 }, { ...FULL, fresh: 1 }, FULL_AGAIN)).toEqual(COMPLETE);
+  expect(lastOf(FULL, { ...FULL, fresh: 3 }, { ...FULL, fresh: 1 }, FULL_AGAIN)).toEqual(COMPLETE);
 });
 
 it('a sweep reads again after passes that were cut short, as long as each gets further', () => {
-  expect(decision(CUT, CUT, CUT, CUT, CUT, CUT, FULL, FULL_AGAIN)).toEqual(COMPLETE);
+  expect(lastOf(CUT, CUT, CUT, CUT, CUT, CUT, FULL, FULL_AGAIN)).toEqual(COMPLETE);
 });
 
 it('a sweep is not complete by a pass that was cut short, although it brought nothing new', () => {
-  expect(decision(FULL, CUT_AGAIN)).toBeUndefined();
+  expect(lastOf(FULL, CUT_AGAIN)).toBeUndefined();
 });
 
 it('a sweep is incomplete if three passes are cut short and bring nothing new', () => {
-  expect(decision(CUT, CUT_AGAIN, CUT_AGAIN, CUT_AGAIN)).toEqual({ complete: false, reason: 'cut-short' });
+  expect(lastOf(CUT, CUT_AGAIN, CUT_AGAIN, CUT_AGAIN)).toEqual({ complete: false, reason: 'cut-short' });
 });
 
 it('a sweep ends after 20 passes, and says whether the last one was cut short or brought more', () => {
   const times = (pass: Pass): Pass[] => Array.from({ length: 20 }, () => pass);
-  expect(decision(...times(FULL))).toEqual({ complete: false, reason: 'more-each-time' });
-  expect(decision(...times(CUT))).toEqual({ complete: false, reason: 'cut-short' });
+  expect(lastOf(...times(FULL))).toEqual({ complete: false, reason: 'more-each-time' });
+  expect(lastOf(...times(CUT))).toEqual({ complete: false, reason: 'cut-short' });
 });

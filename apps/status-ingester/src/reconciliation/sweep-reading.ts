@@ -19,7 +19,7 @@ export const SWEEP_SILENCE_MS = 3000;
 /** How long the first pass waits for more messages after the sentinel. */
 const FIRST_QUIET_MS = 200;
 /** A further pass is to find what the first one ended before, so it waits longer: brokers pause for half a second. */
-export const FURTHER_QUIET_MS = 1000;
+export const LATER_QUIET_MS = 1000;
 
 export interface Found extends Retained {
   clientId: string;
@@ -89,7 +89,7 @@ export class SweepReading {
   async pass(): Promise<Pass> {
     this.fresh = 0;
     try {
-      const end = await this.sweep.pass(this.passes++ === 0 ? FIRST_QUIET_MS : FURTHER_QUIET_MS);
+      const end = await this.sweep.pass(this.passes++ === 0 ? FIRST_QUIET_MS : LATER_QUIET_MS);
       this.flush();
       return { complete: end === 'complete', fresh: this.fresh };
     } finally {
