@@ -48,6 +48,8 @@ export interface ToDoKind<T extends ToDo> {
   /** Most to-dos of this kind that run at once. */
   most: number;
   timeoutMs: number;
+  /** What a run does after the time limit: `end` by the signal, or `abandon` its place, since commands of Redis wait on. */
+  atTimeout: 'end' | 'abandon';
   /** `runner`: the runner removes it when it is `done`. `itself`: the handler's script, command or verification removes it. */
   removedBy: 'runner' | 'itself';
   run(todo: T, run: ToDoRun): Promise<ToDoOutcome>;
@@ -70,8 +72,8 @@ export interface ToDoDependencies {
 }
 
 /** Limits of to-dos that publish, and of those that need Redis only: a broker that is away must not block the latter. */
-export const PUBLISH_LIMITS = { most: 500, timeoutMs: 30_000 } as const;
-const REDIS_LIMITS = { most: 500, timeoutMs: 10_000 } as const;
+export const PUBLISH_LIMITS = { most: 500, timeoutMs: 30_000, atTimeout: 'end' } as const;
+const REDIS_LIMITS = { most: 500, timeoutMs: 10_000, atTimeout: 'abandon' } as const;
 
 /** Longest time between reading that a client has left a topic, and removing its retained message there. */
 export const CLEAR_WITHIN_MS = 500;

@@ -126,6 +126,7 @@ it('a running to-do is stopped when a commit has removed it', async () => {
   const gate: ToDoKinds['clear-retained'] = {
     most: 1,
     timeoutMs: 3_600_000,
+    atTimeout: 'end',
     removedBy: 'runner',
     run: async (_todo, { signal }) => {
       signalled = signal;
@@ -143,6 +144,39 @@ it('a running to-do is stopped when a commit has removed it', async () => {
   gated.withdraw(SHARD, [CLEAR]);
   expect(signalled?.aborted).toBe(true);
   await gated.stop();
+});
+
+it('a to-do whose call of Redis is not answered in time gives up its place, and is started again when the call has ended', async () => {
+  const moved = (client_id: string): ToDo => ({ do: 'fail-moved', client_id });
+  const started: string[] = [];
+  const calls: ((outcome: 'done') => void)[] = [];
+  const kind: ToDoKinds['fail-moved'] = {
+    most: 1,
+    timeoutMs: 20,
+    atTimeout: 'abandon',
+    removedBy: 'runner',
+    run: ({ client_id }) => {
+      started.push(client_id);
+      return new Promise((resolve) => calls.push(resolve));
+    },
+  };
+  const runner = new ToDoRunner({ ...bench.kinds, 'fail-moved': kind }, bench.due, quiet);
+  await bench.write(moved('away'));
+  runner.begin(SHARD, [{ todo: moved('away'), due: 1 }]);
+  await eventually('another to-do has the place', () => {
+    runner.begin(SHARD, [{ todo: moved('away'), due: 1 }]);
+    runner.begin(SHARD, [{ todo: moved('next'), due: 1 }]);
+    expect(started).toEqual(['away', 'next']);
+  });
+  calls[0]?.('done');
+  await eventually('the to-do runs again', () => {
+    runner.begin(SHARD, [{ todo: moved('away'), due: 1 }]);
+    expect(started).toEqual(['away', 'next', 'away']);
+  });
+  // The late outcome did not count.
+  expect(await bench.left()).toEqual([moved('away')]);
+  expect(await bench.counted()).toEqual({});
+  await runner.stop();
 });
 
 it('to-dos that fail stay, and do not prevent others from running', async () => {

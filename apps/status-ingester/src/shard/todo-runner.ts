@@ -4,12 +4,17 @@
  *
  * - A to-do that is running is not started again. If a commit writes it while it runs, it runs once more afterwards.
  * - Each kind has its own limit of concurrent runs, so that to-dos that wait for the broker do not block the others.
+ * - A call of Redis waits while its master is away. At the time limit of the to-do it is abandoned: its place is free, its
+ *   outcome does not count, and the to-do is not started again before the call ends. What it does late it may do twice.
  */
 import { setImmediate } from 'node:timers/promises';
 import { Sampled, counter, sharedAbort, type Logger } from '@app/platform';
 import { encodeToDo, type DueToDo, type DueTodos, type ToDo, TO_DO_KINDS } from '@app/registry';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import type { ToDoKind, ToDoKinds } from './todo-catalogue.js';
+
+/** Most abandoned calls in this process. Above it a to-do keeps its place until its call ends. */
+const MOST_ABANDONED = 10_000;
 
 const done = counter('todos_done', 'To-dos done, by kind.', { kind: TO_DO_KINDS });
 
@@ -27,6 +32,8 @@ export class ToDoRunner {
   private readonly counts = new Map<ToDo['do'], number>();
   /** To-dos that one call of the script will remove. */
   private readonly removals = new Map<Grant, { todos: DueToDo[]; removed: Promise<void> }>();
+  /** Names of to-dos whose call was abandoned and has not ended. */
+  private readonly abandoned = new Set<string>();
   private readonly warnings = new Sampled();
   private readonly stopping = sharedAbort();
 
@@ -81,13 +88,13 @@ export class ToDoRunner {
   private start(grant: Grant, todo: DueToDo): void {
     const kind = todo.todo.do;
     const count = this.counts.get(kind) ?? 0;
-    if (this.stopping.signal.aborted || count >= this.kinds[kind].most) return;
-    this.counts.set(kind, count + 1);
     const name = nameOf(grant, todo.todo);
+    if (this.stopping.signal.aborted || count >= this.kinds[kind].most || this.abandoned.has(name)) return;
+    this.counts.set(kind, count + 1);
     const abort = new AbortController();
     const running: Running = { todo, abort, again: undefined, ended: Promise.resolve() };
     this.running.set(name, running);
-    running.ended = this.run(grant, running).finally(() => {
+    running.ended = this.run(grant, name, running).finally(() => {
       this.running.delete(name);
       this.counts.set(kind, (this.counts.get(kind) ?? 1) - 1);
       if (running.again !== undefined) this.start(grant, running.again);
@@ -95,29 +102,45 @@ export class ToDoRunner {
   }
 
   /** Never rejects. */
-  private async run(grant: Grant, running: Running): Promise<void> {
+  private async run(grant: Grant, name: string, running: Running): Promise<void> {
     const {
       abort,
       todo: { todo },
     } = running;
     // The catalogue has a handler for each kind. The compiler does not relate it to the kind of this to-do.
     const kind = this.kinds[todo.do] as ToDoKind<ToDo>;
-    const timer = setTimeout(() => abort.abort(), kind.timeoutMs);
+    let timer: NodeJS.Timeout | undefined;
+    const overdue = new Promise<'overdue'>((resolve) => {
+      timer = setTimeout(() => {
+        abort.abort();
+        if (kind.atTimeout === 'abandon' && this.abandoned.size < MOST_ABANDONED) resolve('overdue');
+      }, kind.timeoutMs);
+    });
     try {
-      if ((await kind.run(todo, { grant, signal: abort.signal, stopping: this.stopping.signal })) !== 'done') return;
+      const call = kind.run(todo, { grant, signal: abort.signal, stopping: this.stopping.signal });
+      const outcome = await Promise.race([call, overdue]);
+      if (outcome === 'overdue') this.abandon(name, call, running, grant);
+      if (outcome !== 'done') return;
       if (kind.removedBy === 'runner') await this.remove(grant, running.todo);
       done.inc({ kind: todo.do });
     } catch (error) {
-      if (error instanceof StaleOwnerError) return;
-      this.warnings.take((skipped) =>
-        this.logger.warn(
-          { err: error, shard: grant.index, kind: todo.do, skipped },
-          'a to-do failed; it comes up again',
-        ),
-      );
+      this.warn(grant, todo, error);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  private abandon(name: string, call: Promise<unknown>, { todo: { todo } }: Running, grant: Grant): void {
+    this.abandoned.add(name);
+    void call.catch((error: unknown) => this.warn(grant, todo, error)).finally(() => this.abandoned.delete(name));
+    this.warn(grant, todo, new Error('Redis did not answer within the time limit of the to-do'));
+  }
+
+  private warn(grant: Grant, todo: ToDo, error: unknown): void {
+    if (error instanceof StaleOwnerError) return;
+    this.warnings.take((skipped) =>
+      this.logger.warn({ err: error, shard: grant.index, kind: todo.do, skipped }, 'a to-do failed; it comes up again'),
+    );
   }
 
   /** All to-dos that finish in one turn of the event loop are removed by one call of the script. */
