@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib';
 import type { MessageError, Refusal } from '@app/protocol';
 import { truncateDetails, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
 import { accountOf } from './account.js';
+import { rememberApplied, wasApplied } from './applied-messages.js';
 import type { Effect, Rules, Source, StatusMessage, Transition } from './effect.js';
 import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
 import { refuses, truth, type Handshake } from './truth.js';
@@ -30,12 +31,16 @@ export function applyRetained(
     found.reason === 'refused' && offline.connection !== undefined
       ? { ...offline.connection, refused_handshake: found.refusal.messageId }
       : offline.connection;
+  const { messageError } = found;
+  if (messageError !== undefined && wasApplied(connection, messageError.message_id)) {
+    return { connection: rememberDeadLetter(refused, message), effects: offline.effects };
+  }
   const rejected = deadLetter(refused, message, found.refusal, rules);
-  const failed = found.messageError === undefined ? [] : [failMessage(message.clientId, found.messageError)];
-  return {
-    connection: rememberDeadLetter(rejected.connection, message),
-    effects: [...offline.effects, ...rejected.effects, ...failed],
-  };
+  const after = rememberDeadLetter(rejected.connection, message);
+  const effects = [...offline.effects, ...rejected.effects];
+  if (messageError === undefined) return { connection: after, effects };
+  effects.push(failMessage(message.clientId, messageError));
+  return { connection: rememberApplied(after, messageError.message_id), effects };
 }
 
 /** Applies a retained message that cannot be read: the client goes offline with the reason `unknown`. */
@@ -128,6 +133,7 @@ function goOnline(
     last_event_at: before?.last_event_at ?? null,
     coalesced: before?.coalesced ?? null,
     account: owner.account,
+    ...(before?.applied_messages && { applied_messages: before.applied_messages }),
     ...(staysForcedOff && before.force_disconnect && { force_disconnect: before.force_disconnect }),
     ...(owner.asked && { account_asked: owner.asked }),
   };

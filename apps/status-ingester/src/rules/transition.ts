@@ -8,6 +8,7 @@
  */
 import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
 import type { Connection, VerificationReason, MailboxMessage, Packet } from '@app/registry';
+import { rememberApplied, wasApplied } from './applied-messages.js';
 import { applyCommand } from './command.js';
 import type { At, Rules, Transition } from './effect.js';
 import { coalesceEvents } from './event-coalescing.js';
@@ -120,8 +121,14 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
         packet,
         rules,
       );
-    case 'message-error':
-      return { connection: messageReceived(connection, packet.at), effects: [failMessage(packet.clientId, message)] };
+    case 'message-error': {
+      const received = messageReceived(connection, packet.at);
+      if (wasApplied(received, message.message_id)) return { connection: received, effects: [] };
+      return {
+        connection: rememberApplied(received, message.message_id),
+        effects: [failMessage(packet.clientId, message)],
+      };
+    }
   }
 }
 

@@ -57,10 +57,12 @@ export function connectionCache(shardCount: number, bytes: number = CACHED.bytes
 const factsBytes = new WeakMap<Connection['facts'], number>();
 
 /** An estimate of the memory that a connection takes. Facts are kept as text, too. */
-export function bytesOf({ facts, superseded_handshakes: superseded, account_asked: asked }: Connection): number {
+export function bytesOf(connection: Connection): number {
+  const { facts, superseded_handshakes: superseded, account_asked: asked, applied_messages: applied } = connection;
   let bytes = factsBytes.get(facts);
   if (bytes === undefined) factsBytes.set(facts, (bytes = measure(facts)));
-  return CONNECTION_BYTES + bytes + 2 * superseded.join().length + 2 * (asked?.bytes ?? 0);
+  const texts = superseded.join().length + (asked?.bytes ?? 0) + (applied?.length ?? 0);
+  return CONNECTION_BYTES + bytes + 2 * texts;
 }
 
 /** Not recursive: a client chooses how deep its facts are nested. */

@@ -37,6 +37,8 @@ export interface Connection {
   coalesced: CoalescedEvents | null;
   /** The account of the client; null if it is unknown or accounts are not in use. */
   account: string | null;
+  /** Digests of the ids of the last 64 messages that had an effect and carry no state, of equal length, newest last. */
+  applied_messages?: string;
   /** The last force-disconnect, until the client has reconnected: a newer one replaces it if it is not sent yet. */
   force_disconnect?: ForceDisconnected;
   /** Present while the account is being requested; `account` then has the last known account. */
@@ -96,6 +98,7 @@ export function encodeConnection(connection: Connection): string {
     last_event_at: connection.last_event_at,
     coalesced: connection.coalesced,
     account: connection.account,
+    ...(connection.applied_messages && { applied_messages: connection.applied_messages }),
     ...(connection.force_disconnect && { force_disconnect: connection.force_disconnect }),
     ...(connection.account_asked && { account_asked: connection.account_asked }),
   };
