@@ -28,6 +28,11 @@ it('bytesOf counts facts of many small values with the memory they take, however
   expect(bytesOf(hostConnection('a', { facts: { fqdn: 'a', deep } }))).toBeGreaterThan(200_000);
 });
 
+it('bytesOf counts the ids of messages that a connection remembers', () => {
+  const without = bytesOf(hostConnection('a'));
+  expect(bytesOf(hostConnection('a', { applied_messages: 'x'.repeat(1024) })) - without).toBe(2048);
+});
+
 it('LastLiveEntries tells an entry that came after an id from one that came before it', () => {
   const entries = new LastLiveEntries('5-0');
   entries.note('host-1', '7-0');
