@@ -91,8 +91,10 @@ describe('RetainedSweep', () => {
       url: `mqtt://127.0.0.1:${await freePort()}`,
     });
     const stopping = new AbortController();
-    const stop = { live: () => undefined, retained: () => void stopping.abort() };
-    await withSweep('failing/+', stop, (sweep) => expect(sweep.pass(QUIET_MS)).rejects.toThrow('it was stopped'), {
+    const retained = (): undefined => {
+      stopping.abort();
+    };
+    await withSweep('failing/+', { retained }, (sweep) => expect(sweep.pass(QUIET_MS)).rejects.toThrow('it was stopped'), {
       signal: stopping.signal,
     });
   });

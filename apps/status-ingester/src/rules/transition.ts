@@ -2,9 +2,9 @@
  * What one mailbox message does to one connection: `(connection, message) → {connection, effects}`. Pure; all times are
  * those at which Redis stored the message.
  *
- * What the broker redelivers after a crash without the DUP flag is a suffix of what was applied, in the same order. All of it
- * is applied again, and results in the same state. Clients whose redeliveries have the flag are verified. It would not be safe to skip messages that look known: a last will has the same id and text on
- * every connection.
+ * What the broker redelivers after a crash without the DUP flag is a suffix of what was applied, in the same order. All of it is
+ * applied again, and results in the same state. Clients whose redeliveries have the flag are verified. It would not be safe to
+ * skip messages of state that look known: a last will has the same id and text on every connection.
  */
 import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
 import type { Connection, VerificationReason, MailboxMessage, Packet } from '@app/registry';
