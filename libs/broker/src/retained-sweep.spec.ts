@@ -94,8 +94,13 @@ describe('RetainedSweep', () => {
     const retained = (): undefined => {
       stopping.abort();
     };
-    await withSweep('failing/+', { retained }, (sweep) => expect(sweep.pass(QUIET_MS)).rejects.toThrow('it was stopped'), {
-      signal: stopping.signal,
-    });
+    await withSweep(
+      'failing/+',
+      { retained },
+      (sweep) => expect(sweep.pass(QUIET_MS)).rejects.toThrow('it was stopped'),
+      {
+        signal: stopping.signal,
+      },
+    );
   });
 });

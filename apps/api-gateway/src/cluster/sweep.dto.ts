@@ -19,13 +19,10 @@ export const SweepBody = z
     member: z.string().meta({ description: 'The ingester that runs it.' }),
     started_at: z.iso.datetime(),
     ended_at: z.iso.datetime().nullable(),
-    complete: z
-      .boolean()
-      .nullable()
-      .meta({
-        description:
-          'Whether everything was read that the broker retains: a further pass brought nothing new. null while it is being read.',
-      }),
+    complete: z.boolean().nullable().meta({
+      description:
+        'Whether everything was read that the broker retains: a further pass brought nothing new. null while it is being read.',
+    }),
     incomplete_reason: z
       .enum(INCOMPLETE_REASONS)
       .nullable()
