@@ -17,6 +17,8 @@ const COUNT = countOr(20_000);
 const AT_ONCE = 32;
 const TRIES = 5;
 const CLIENTS = ['fuzzed-1', 'fuzzed-2', 'fuzzed-3'];
+/** Clients that are offline, so that they can be forgotten. */
+const GONE = ['fuzzed-gone-1', 'fuzzed-gone-2', 'fuzzed-gone-3'];
 /** Statuses that any operation may answer with: the request is malformed. */
 const ALWAYS = new Set([400, 404, 405, 413, 414, 415, 431]);
 
@@ -26,12 +28,8 @@ let stack: Awaited<ReturnType<typeof startStack>>;
 beforeAll(async () => {
   process.stdout.write(`FUZZ_SEED=${SEED}\n`);
   stack = await startStack({ dir, env: { LOG_LEVEL: 'warn' } });
-  const api = new Api(stack.gateway.url);
-  for (const id of CLIENTS) {
-    const client = await TestClient.connect(stack.mosquitto.url, id);
-    await client.shakeHands();
-    await api.untilConnection(id, ({ state }) => state === 'online');
-  }
+  for (const id of CLIENTS) await comeOnline(id);
+  for (const id of GONE) await comeAndGo(id);
 }, 60_000);
 
 afterAll(async () => {
@@ -41,7 +39,7 @@ afterAll(async () => {
 
 it(`the gateway answers ${COUNT} requests as its document says, and none with an internal error`, async () => {
   const document = (await (await fetch(`${stack.gateway.url}/openapi.json`)).json()) as OpenApi;
-  const known = { client_id: CLIENTS, message_id: await someMessages(), sweep_id: [await aSweep()] };
+  const known = { client_id: [...CLIENTS, ...GONE], message_id: await someMessages(), sweep_id: [await aSweep()] };
   const requests = draw(requestsOf(document, known), COUNT);
   const pool = new Pool(stack.gateway.url, { connections: AT_ONCE });
   const wrong: string[] = [];
@@ -80,14 +78,23 @@ it('the requests register no client', async () => {
 /** Messages to a client that listens, and some that wait for an offline client and can be cancelled. */
 async function someMessages(): Promise<string[]> {
   const api = new Api(stack.gateway.url);
-  const away = await TestClient.connect(stack.mosquitto.url, 'fuzzed-away');
-  await away.shakeHands();
-  await api.untilConnection('fuzzed-away', ({ state }) => state === 'online');
-  await away.sayGoodbye();
-  await api.untilConnection('fuzzed-away', ({ state }) => state === 'offline');
+  await comeAndGo('fuzzed-away');
   const ids = ['fuzzed-1', ...Array<string>(100).fill('fuzzed-away')];
   const answers = await Promise.all(ids.map((id) => api.send(id, { directive: 'spec:known' })));
   return answers.map(({ body }) => body.message_id);
+}
+
+async function comeOnline(id: string): Promise<TestClient> {
+  const client = await TestClient.connect(stack.mosquitto.url, id);
+  await client.shakeHands();
+  await new Api(stack.gateway.url).untilConnection(id, ({ state }) => state === 'online');
+  return client;
+}
+
+async function comeAndGo(id: string): Promise<void> {
+  const client = await comeOnline(id);
+  await client.sayGoodbye();
+  await new Api(stack.gateway.url).untilConnection(id, ({ state }) => state === 'offline');
 }
 
 async function aSweep(): Promise<string> {
