@@ -14,7 +14,7 @@
 import type { ISubscriptionMap, MqttClient } from 'mqtt';
 import { closeWithin, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { endMqtt, openMqtt, refusedTopic } from './mqtt-connection.js';
+import { NEVER_EXPIRES, endMqtt, openMqtt, refusalOf } from './mqtt-connection.js';
 
 export interface IntakePacket {
   topic: string;
@@ -58,7 +58,6 @@ const MAX_UNACKNOWLEDGED_BYTES = 32 * 1024 * 1024;
 const READY_MS = 30_000;
 /** How long a disconnect waits for the broker. */
 const CLOSE_MS = 2000;
-const NEVER_EXPIRES = 0xffff_ffff;
 /** Makes MQTT.js continue to read without a PUBACK. */
 const ACKNOWLEDGED_LATER = new Error('acknowledged later');
 
@@ -137,9 +136,8 @@ export class IntakeConnection {
     const filters: ISubscriptionMap = {};
     for (const filter of this.options.filters) filters[filter] = { qos: 1, rh: 2, rap: true };
     const granted = await this.orDisconnect(this.client.subscribeAsync(filters));
-    const refused = refusedTopic(granted);
-    if (refused !== undefined)
-      throw new Error(`the broker refused the subscription to ${refused}: allow it in its access control`);
+    const refusal = refusalOf(granted);
+    if (refusal !== undefined) throw new Error(refusal);
     return { sessionPresent };
   }
 

@@ -41,12 +41,21 @@ export async function endMqtt(client: MqttClient, timeoutMs: number, options?: E
   );
 }
 
+/** The session expiry interval of a session that never expires. */
+export const NEVER_EXPIRES = 0xffff_ffff;
+
 /** SUBACK codes from here on are refusals, in MQTT 3.1.1 and 5. */
 const REFUSED = 0x80;
 
 /** The first topic whose subscription the broker refused, if any. */
 export function refusedTopic(granted: readonly ISubscriptionGrant[]): string | undefined {
   return granted.find(({ qos }) => qos >= REFUSED)?.topic;
+}
+
+/** What the broker refused, and the remedy; undefined if it granted every subscription. */
+export function refusalOf(granted: readonly ISubscriptionGrant[]): string | undefined {
+  const refused = refusedTopic(granted);
+  return refused && `the broker refused the subscription to ${refused}: allow it in its access control`;
 }
 
 /** MQTT.js writes several debug lines for each packet. If debugging is off, each still costs a check; this costs none. */

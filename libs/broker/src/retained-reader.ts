@@ -12,7 +12,7 @@
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff, pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt, refusedTopic } from './mqtt-connection.js';
+import { openMqtt, refusalOf } from './mqtt-connection.js';
 
 /** Limit of topics in one read: their SUBSCRIBE fits into a packet also on brokers with small limits. */
 export const MAX_TOPICS_PER_READ = 200;
@@ -118,11 +118,8 @@ export class RetainedReader {
 
   private async subscribe(client: MqttClient, filters: readonly string[]): Promise<void> {
     const grants = await client.subscribeAsync([...filters], { qos: 0, rh: 0, rap: false });
-    const refused = refusedTopic(grants);
-    if (refused !== undefined)
-      throw new IncompleteReadError(
-        `the broker refused the subscription to ${refused}: allow it in its access control`,
-      );
+    const refusal = refusalOf(grants);
+    if (refusal !== undefined) throw new IncompleteReadError(refusal);
   }
 
   private async connected(): Promise<MqttClient> {

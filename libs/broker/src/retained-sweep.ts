@@ -6,7 +6,7 @@
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt, refusedTopic } from './mqtt-connection.js';
+import { openMqtt, refusalOf } from './mqtt-connection.js';
 import { IncompleteReadError } from './retained-reader.js';
 
 export interface SweepOptions extends BrokerAccess {
@@ -73,14 +73,16 @@ export class RetainedSweep {
 
   private async ask(): Promise<void> {
     const { filters, sentinel } = this.options;
-    this.client ??= this.open();
-    // A broker that lost its retained messages has lost the sentinel too.
-    await this.client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
+    let { client } = this;
+    if (client === undefined) {
+      client = this.client = this.open();
+      // A broker that lost its retained messages has lost the sentinel too. It has closed its connections then.
+      await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
+    }
     for (const topics of [[...filters], [sentinel]]) {
-      const granted = await this.client.subscribeAsync(topics, { qos: 0, rh: 0, rap: false });
-      const refused = refusedTopic(granted);
-      if (refused !== undefined)
-        throw new Error(`the broker refused the subscription to ${refused}: allow it in its access control`);
+      const granted = await client.subscribeAsync(topics, { qos: 0, rh: 0, rap: false });
+      const refusal = refusalOf(granted);
+      if (refusal !== undefined) throw new Error(refusal);
     }
   }
 

@@ -1,7 +1,8 @@
 import { connectAsync, type MqttClient } from 'mqtt';
+import type { Packet } from 'mqtt-packet';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
-import type { Behaviour } from '../../../../test/support/contrary/behaviour.js';
+import type { Behaviour, Pass } from '../../../../test/support/contrary/behaviour.js';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import type { LaneConnect } from './lane-connections.js';
 import { Lane, type LanePurpose } from './lane.js';
@@ -102,19 +103,21 @@ async function takeSession(): Promise<void> {
   await other.endAsync();
 }
 
-/** Ends each connection that resumes a session, like a broker that cannot send what waits in it. */
-const failingResumes: Behaviour = (link) => {
-  let resumes = false;
-  return {
-    fromBroker: {
-      connack: (packet, pass) => {
-        resumes = packet.sessionPresent;
-        pass(packet);
+/** Ends each connection that resumes a session, at this packet of the lane: like a broker that cannot send what waits in it. */
+function failingResumes(at: 'subscribe' | 'unsubscribe'): Behaviour {
+  return (link) => {
+    let resumes = false;
+    return {
+      fromBroker: {
+        connack: (packet, pass) => {
+          resumes = packet.sessionPresent;
+          pass(packet);
+        },
       },
-    },
-    fromClient: { subscribe: (packet, pass) => (resumes ? link.end() : pass(packet)) },
+      fromClient: { [at]: (packet: Packet, pass: Pass) => (resumes ? link.end() : pass(packet)) },
+    };
   };
-};
+}
 
 /** Leaves a session of the lane at the broker, with a message that waits in it. */
 async function leaveSession(): Promise<void> {
@@ -240,7 +243,7 @@ describe('Lane', () => {
 
   it('gives up a session that the broker fails to resume several times, and goes on with a new one', async () => {
     await leaveSession();
-    const contrary = await ContraryBroker.before(broker.port, failingResumes);
+    const contrary = await ContraryBroker.before(broker.port, failingResumes('subscribe'));
     const lane = start({ url: contrary.url });
     await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     expect(asked).toBeGreaterThan(4);
@@ -276,7 +279,7 @@ describe('Lane', () => {
 
   it('leaves a session that it would have given up to its new owner', async () => {
     await leaveSession();
-    const contrary = await ContraryBroker.before(broker.port, failingResumes);
+    const contrary = await ContraryBroker.before(broker.port, failingResumes('subscribe'));
     const begunAt = performance.now();
     let isOwner = true;
     // The grant is lost just before the lane would give its session up.
@@ -296,18 +299,7 @@ describe('Lane', () => {
 
   it('gives up a session that the broker fails to resume also while it retires, and says that a sweep is needed', async () => {
     await leaveSession();
-    const contrary = await ContraryBroker.before(broker.port, (link) => {
-      let resumes = false;
-      return {
-        fromBroker: {
-          connack: (packet, pass) => {
-            resumes = packet.sessionPresent;
-            pass(packet);
-          },
-        },
-        fromClient: { unsubscribe: (packet, pass) => (resumes ? link.end() : pass(packet)) },
-      };
-    });
+    const contrary = await ContraryBroker.before(broker.port, failingResumes('unsubscribe'));
     const lane = start({ purpose: 'retire', url: contrary.url });
     await eventually('the lane is retired', () => expect(retired).toEqual([0]));
     expect(connects).toEqual([{ sessionPresent: false, isReconnect: false }]);

@@ -2,11 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
+import { NEVER_EXPIRES } from '../mqtt-connection.js';
 import { NO_MATCHING_SUBSCRIBERS } from '../publish-outcome.js';
 import { checkAbsence } from './absence.js';
 import { CheckConnection, CheckInterruptedError, CheckNotAllowedError, CheckTopics } from './check-connection.js';
 import { notGranted, type Essential, type Needs } from './essentials.js';
-import { NEVER_EXPIRES, type Granted } from './granted.js';
+import type { Granted } from './granted.js';
 import { connectMqtt5 } from './mqtt-version.js';
 import { checkSharedRetain } from './shared-retain.js';
 

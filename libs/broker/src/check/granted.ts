@@ -1,5 +1,6 @@
 /** What the CONNACK of a broker grants. A property that it does not name has the default of MQTT 5. */
 import type { IConnackPacket } from 'mqtt';
+import { NEVER_EXPIRES } from '../mqtt-connection.js';
 
 export interface Granted {
   /** How long the broker keeps a session without a connection, of the time that was asked for; null: for ever. */
@@ -15,9 +16,6 @@ export interface Granted {
   /** The keep-alive that the broker asks for; null: that of the client. */
   serverKeepAliveSeconds: number | null;
 }
-
-/** Asks for a session that never expires. */
-export const NEVER_EXPIRES = 0xffff_ffff;
 
 /** `asked`: the session expiry in the CONNECT. */
 export function readGranted(properties: IConnackPacket['properties'], asked = NEVER_EXPIRES): Granted {

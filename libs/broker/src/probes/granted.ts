@@ -1,7 +1,7 @@
 /** What the broker grants in its CONNACK. */
+import { NEVER_EXPIRES } from '../mqtt-connection.js';
 import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
 
-const NEVER_EXPIRES = 0xffff_ffff;
 const HOUR = 3600;
 /** Messages of the protocol may be as large as this; larger ones of clients are refused anyway. */
 const NEEDED_PACKET_BYTES = 1024 * 1024;

@@ -1,7 +1,6 @@
 /** Whether the PUBACK says that nobody listens. */
+import { NO_MATCHING_SUBSCRIBERS } from '../publish-outcome.js';
 import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
-
-const NO_MATCHING_SUBSCRIBERS = 0x10;
 
 export interface NoSubscribers extends Measured {
   without: number;

@@ -1,8 +1,7 @@
 /** One MQTT connection of a probe. It keeps what it receives, and never reconnects by itself. */
 import { EventEmitter, once } from 'node:events';
 import type { IConnackPacket, IPublishPacket, MqttClient, Packet } from 'mqtt';
-import { closeWithin } from '@app/platform';
-import { refusedTopic } from '../mqtt-connection.js';
+import { endMqtt, refusedTopic } from '../mqtt-connection.js';
 
 /** Nothing of a probe outlives it by more than this. */
 export const EXPIRY_SECONDS = 60;
@@ -108,12 +107,7 @@ export class ProbeClient {
 
   /** Disconnects. @param forget whether the broker is to remove the session */
   async end(forget = false): Promise<void> {
-    const options = forget ? { properties: { sessionExpiryInterval: 0 } } : {};
-    await closeWithin(
-      CLOSE_MS,
-      () => this.mqtt.endAsync(!this.mqtt.connected, options),
-      () => this.mqtt.stream.destroy(),
-    );
+    await endMqtt(this.mqtt, CLOSE_MS, forget ? { properties: { sessionExpiryInterval: 0 } } : {});
   }
 
   private async publishOne({ topic, payload, retain = false, expirySeconds = EXPIRY_SECONDS }: Message): Promise<void> {

@@ -1,4 +1,5 @@
 /** What survives a restart of the broker, which the operator makes in the middle of the probe. */
+import { pause } from '@app/platform';
 import type { ProbeBroker } from './probe-broker.js';
 import type { ProbeClient } from './probe-client.js';
 import { ok, probe, weaker, type Finding, type Measured } from './probe.js';
@@ -71,7 +72,7 @@ async function reconnect(broker: ProbeBroker): Promise<ProbeClient> {
     const client = await broker.client().catch(() => undefined);
     if (client !== undefined) return client;
     broker.stopIfEnded();
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await pause(RETRY_MS);
   }
 }
 

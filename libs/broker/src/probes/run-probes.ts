@@ -1,4 +1,5 @@
 /** Makes the probes one after another, each with its time limit. One that fails says so, and the rest goes on. */
+import { within } from '@app/platform';
 import type { ProbeBroker } from './probe-broker.js';
 import { unknown, type Probe, type ProbeResult, type Verdict } from './probe.js';
 
@@ -42,17 +43,13 @@ export function overall(results: readonly ProbeResult[], probes: readonly Probe[
 
 async function runProbe(broker: ProbeBroker, probe: Probe, limitMs: number): Promise<ProbeResult> {
   const { name, needed } = probe;
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    const text = limitMs < 1 ? 'not begun: no time was left' : `no result within ${Math.round(limitMs / 1000)} s`;
-    timer = setTimeout(() => reject(new Error(text)), Math.max(0, limitMs));
-  });
   try {
-    return { probe: name, needed, ...(await Promise.race([timeout, probe.run(broker)])) };
+    if (limitMs < 1) throw new Error('not begun: no time was left');
+    const running = probe.run(broker);
+    if (!(await within(limitMs, running))) throw new Error(`no result within ${Math.round(limitMs / 1000)} s`);
+    return { probe: name, needed, ...(await running) };
   } catch (error) {
     const finding = unknown(error instanceof Error ? error.message : String(error), 'could not be probed');
     return { probe: name, needed, ...finding, measured: {} };
-  } finally {
-    clearTimeout(timer);
   }
 }
