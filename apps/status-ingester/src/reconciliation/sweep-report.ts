@@ -79,27 +79,21 @@ export class SweepReport {
     const awaited = await sweeps.end(record);
     const { id, trigger, read, differing, unseen, incompleteReason } = record;
     const complete = record.complete === true;
-    const event = {
-      ...{ sweep: id, trigger, complete, read, corrections: record.corrections },
+    const ofEnd = {
+      sweep: id,
+      trigger,
+      complete,
       ...(incompleteReason && { incomplete_reason: incompleteReason }),
+      read,
     };
+    const event = { ...ofEnd, corrections: record.corrections };
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.ended', ...event });
     for (const [kind, count] of Object.entries(record.corrections)) corrections.inc({ kind }, count as number);
     ended.inc({ outcome: complete ? 'complete' : 'incomplete' });
     lasted.set((now - record.startedAt) / 1000);
     lastEnd.set(now / 1000);
     const ms = now - record.startedAt;
-    logger.info(
-      {
-        ...{ sweep: id, trigger, complete, reason: incompleteReason ?? undefined },
-        read,
-        differing,
-        unseen,
-        ...record.corrections,
-        ms,
-      },
-      'sweep ended',
-    );
+    logger.info({ ...ofEnd, differing, unseen, ...record.corrections, ms }, 'sweep ended');
     return awaited;
   }
 
