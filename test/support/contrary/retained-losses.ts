@@ -1,6 +1,7 @@
 /** Brokers that drop retained messages in the middle of a read, or pause there. */
 import type { Random } from '../random.js';
 import type { Behaviour, Delivery, Step } from './behaviour.js';
+import { matches } from './filters.js';
 
 /** Loses the retained message of this topic in each of the next `times` reads that bring it: all reads if omitted. */
 export function lostRetained(topic: string, times = Infinity): Behaviour {
@@ -11,6 +12,19 @@ export function lostRetained(topic: string, times = Infinity): Behaviour {
 /** Loses the retained message of this topic in one of `every` reads that bring it. */
 export function sometimesLostRetained(topic: string, every: number, random: Random): Behaviour {
   return losing((message) => message.topic === topic && random.below(every) === 0);
+}
+
+/** Loses all retained messages that match this filter in the first `reads` reads that bring one: they are readable late. */
+export function unreadableAtFirst(filter: string, reads: number): Behaviour {
+  let left = reads;
+  return () => ({
+    onRead: (delivery) => {
+      const isHidden = (step: Step): boolean => typeof step !== 'number' && matches(filter, step.topic);
+      if (left === 0 || !delivery.steps.some(isHidden)) return delivery;
+      left--;
+      return { ...delivery, steps: delivery.steps.filter((step) => !isHidden(step)) };
+    },
+  });
 }
 
 /** Of a read, delivers `limit` messages, and drops about one of three behind them, like a broker with a full queue. */

@@ -63,6 +63,12 @@ export async function checkBroker(options: BrokerCheckOptions): Promise<BrokerCh
 }
 
 async function checkIntake(options: BrokerCheckOptions, findings: BrokerFindings): Promise<BrokerCheck> {
+  const first = await checkIntakeOnce(options, findings);
+  // A broker may fall silent on a shared subscription until the connection ends. Nothing is missing for good after one silence.
+  return first.kind === 'missing' ? checkIntakeOnce(options, findings) : first;
+}
+
+async function checkIntakeOnce(options: BrokerCheckOptions, findings: BrokerFindings): Promise<BrokerCheck> {
   const { access, name } = options;
   const opened = await CheckConnection.open(access, `${name}-check-${randomUUID()}`);
   if (opened.kind !== 'connected')
