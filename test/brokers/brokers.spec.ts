@@ -156,7 +156,8 @@ describe.each(runs)('the product on $name', ({ name, kind, persist, withoutSubsc
         const before = events.count;
         figures.note('verifications repeated', await verifyAll());
         await untilEqual();
-        expect(events.types(before)).toEqual({});
+        // A sweep may begin or end in between, and shards may move.
+        expect(events.ofConnections(before)).toEqual([]);
       }),
     STEP_MS,
   );
@@ -265,6 +266,7 @@ describe.each(runs)('the product on $name', ({ name, kind, persist, withoutSubsc
       figures.note('second sweep', { complete, read, differing, unseen });
       await figures.time('verifications after the sweeps', () => verifyAll());
       await untilEqual();
+      figures.note('sweeps since the handshakes were retained', events.sweeps(before));
       expect(events.types(before)['connection.offline']).toBeUndefined();
     },
     2 * STEP_MS,

@@ -45,6 +45,21 @@ export class EventWatch {
     return counts;
   }
 
+  /** The events of clients, after the first `start` events. */
+  ofConnections(start: number): string[] {
+    const events = this.listener.received.slice(start).filter(({ event }) => event.startsWith('connection.'));
+    return events.map((one) => JSON.stringify(one));
+  }
+
+  /** What each sweep found that has ended, after the first `start` events. */
+  sweeps(start: number): string[] {
+    const ended = this.listener.received.slice(start).filter(({ event }) => event === 'sweep.ended');
+    return ended.map(({ data }) => {
+      const { trigger, complete, read, corrections } = data as unknown as SweepEndedEvent;
+      return `${trigger}: ${complete ? 'complete' : 'incomplete'}, ${read} read, corrected ${JSON.stringify(corrections)}`;
+    });
+  }
+
   close(): void {
     this.listener.close();
   }
@@ -58,4 +73,11 @@ export class EventWatch {
 interface OfflineEvent {
   client_id: string;
   at: string;
+}
+
+interface SweepEndedEvent {
+  trigger: string;
+  complete: boolean;
+  read: number;
+  corrections: Record<string, number>;
 }
