@@ -1,5 +1,6 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
+import { earlierFirst, identifiersLost, withoutIdentifiers } from '../../../test/support/contrary/retained-again.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { IncompleteReadError, RetainedReader } from './retained-reader.js';
 
@@ -85,6 +86,31 @@ describe('RetainedReader', () => {
     await withReader(async (reader) => {
       const found = await reader.read(['in/a', 'in/none']);
       expect([...found.keys()]).toEqual(['in/a']);
+    }, contrary.url);
+    await contrary.stop();
+  });
+
+  it('ignores late messages of an earlier read: its sentinel ends no other read, and its payloads are old', async () => {
+    await device.publishAsync('late/a', 'old', { qos: 1, retain: true });
+    await device.publishAsync('late/b', 'B', { qos: 1, retain: true });
+    const contrary = await ContraryBroker.before(broker.port, earlierFirst);
+    await withReader(async (reader) => {
+      expect([...(await reader.read(['late/a'])).keys()]).toEqual(['late/a']);
+      expect([...(await reader.read(['late/b'])).keys()]).toEqual(['late/b']);
+      await device.publishAsync('late/a', '', { qos: 1, retain: true });
+      expect([...(await reader.read(['late/a', 'late/b'])).keys()]).toEqual(['late/b']);
+    }, contrary.url);
+    await contrary.stop();
+  });
+
+  it.each([
+    ['supports no subscription identifiers', withoutIdentifiers],
+    ['returns no subscription identifiers', identifiersLost],
+  ])('reads also if the broker %s', async (_, fault) => {
+    await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
+    const contrary = await ContraryBroker.before(broker.port, fault);
+    await withReader(async (reader) => {
+      for (let i = 0; i < 2; i++) expect([...(await reader.read(['in/a', 'in/none'])).keys()]).toEqual(['in/a']);
     }, contrary.url);
     await contrary.stop();
   });

@@ -8,11 +8,13 @@
  * - R1 One read at a time, on a clean session of its own, at QoS 0: the broker queues nothing for a later read.
  * - R2 If the sentinel does not arrive in time, nothing is known: the read fails as a whole and the connection is closed.
  * - R3 Live messages are ignored: without Retain As Published only retained messages carry the retain flag.
+ * - R4 Late messages of an earlier read are ignored, if the broker supports subscription identifiers.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff, pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt, refusalOf } from './mqtt-connection.js';
+import { openMqtt } from './mqtt-connection.js';
+import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
 
 /** Limit of topics in one read: their SUBSCRIBE fits into a packet also on brokers with small limits. */
 export const MAX_TOPICS_PER_READ = 200;
@@ -33,6 +35,7 @@ export class BrokerUnreachableError extends IncompleteReadError {
 
 export class RetainedReader {
   private client: Promise<MqttClient> | undefined;
+  private readonly subscriptions = new RetainedSubscriptions();
   /** Stops opening a connection. */
   private abortOpening: ((reason: string) => void) | undefined;
   private lastRead: Promise<unknown> = Promise.resolve();
@@ -90,6 +93,8 @@ export class RetainedReader {
 
   private collect(client: MqttClient, topics: readonly string[]): Promise<Map<string, Buffer>> {
     const found = new Map<string, Buffer>();
+    const ofTopics = this.subscriptions.next(topics);
+    const ofSentinel = this.subscriptions.next([this.sentinel]);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => end(new IncompleteReadError(`the broker did not send the sentinel within ${this.readMs} ms`)),
@@ -97,8 +102,9 @@ export class RetainedReader {
       );
       const onMessage = (topic: string, payload: Buffer, packet: IPublishPacket): void => {
         if (!packet.retain) return;
-        if (topic !== this.sentinel) found.set(topic, payload);
-        else end();
+        if (topic !== this.sentinel) {
+          if (ofTopics.delivered(packet)) found.set(topic, payload);
+        } else if (ofSentinel.delivered(packet)) end();
       };
       const onClose = (): void => end(new IncompleteReadError('the connection ended during the read'));
       const end = (error?: Error): void => {
@@ -110,16 +116,10 @@ export class RetainedReader {
       };
       client.on('message', onMessage);
       client.on('close', onClose);
-      this.subscribe(client, topics)
-        .then(() => this.subscribe(client, [this.sentinel]))
+      subscribe(client, ofTopics)
+        .then(() => subscribe(client, ofSentinel))
         .catch((error: unknown) => end(error instanceof Error ? error : new Error(String(error))));
     });
-  }
-
-  private async subscribe(client: MqttClient, filters: readonly string[]): Promise<void> {
-    const grants = await client.subscribeAsync([...filters], { qos: 0, rh: 0, rap: false });
-    const refusal = refusalOf(grants);
-    if (refusal !== undefined) throw new IncompleteReadError(refusal);
   }
 
   private async connected(): Promise<MqttClient> {
@@ -153,6 +153,7 @@ export class RetainedReader {
       reconnectPeriod: 0,
       resubscribe: false,
     });
+    this.subscriptions.observe(client);
     client.on('error', (error) =>
       this.logger.warn({ err: error, mqtt_client_id: this.clientId }, 'retained reader error'),
     );
@@ -183,4 +184,9 @@ export class RetainedReader {
       });
     });
   }
+}
+
+async function subscribe(client: MqttClient, subscription: RetainedSubscription): Promise<void> {
+  const refusal = await subscription.send(client);
+  if (refusal !== undefined) throw new IncompleteReadError(refusal);
 }

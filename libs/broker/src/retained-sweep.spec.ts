@@ -1,5 +1,6 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
+import { earlierFirst } from '../../../test/support/contrary/retained-again.js';
 import { freePort, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { RetainedSweep, type RetainedListener } from './retained-sweep.js';
 
@@ -24,7 +25,7 @@ async function withSweep<T>(
 ): Promise<T> {
   const sweep = new RetainedSweep(
     { url, clientId: `sweep-${Math.random()}`, filters: [filter], sentinel: 'spec/sentinel', silenceMs, signal },
-    { retained: () => undefined, live: () => undefined, ...listener },
+    { retained: () => undefined, live: () => undefined, late: () => undefined, ...listener },
   );
   try {
     return await use(sweep);
@@ -65,6 +66,30 @@ describe('RetainedSweep', () => {
       await sweep.pass(QUIET_MS);
       expect(live).toEqual(['live/a']);
     });
+  });
+
+  it('names the late messages of an earlier pass and takes none of them, and their sentinel completes no pass', async () => {
+    await retain('again/a', 'again/b');
+    const contrary = await ContraryBroker.before(broker.port, earlierFirst);
+    const seen: string[] = [];
+    const late = new Set<string>();
+    const retained = (_topic: string, payload: Buffer): undefined => void seen.push(payload.toString());
+    await withSweep(
+      'again/+',
+      { retained, late: (topic) => late.add(topic) },
+      async (sweep) => {
+        expect(await sweep.pass(QUIET_MS)).toBe('complete');
+        expect(new Set(seen.splice(0))).toEqual(new Set(['again/a', 'again/b']));
+        expect(late).toEqual(new Set());
+        await device.publishAsync('again/b', 'newer', { qos: 1, retain: true });
+        await device.publishAsync('spec/sentinel', '', { qos: 1, retain: true });
+        expect(await sweep.pass(QUIET_MS)).toBe('cut-short');
+        expect(new Set(seen)).toEqual(new Set(['again/a', 'newer']));
+        expect(late).toEqual(new Set(['again/a', 'again/b']));
+      },
+      { url: contrary.url, silenceMs: 500 },
+    );
+    await contrary.stop();
   });
 
   it('is cut short if the sentinel is not acknowledged within the silence, and reads in a further pass', async () => {

@@ -2,12 +2,14 @@
  * Reads all retained messages that match some filters, in passes over one plain subscription. It does not read the socket while
  * its caller is busy, so that memory stays flat. A pass subscribes to the filters and, after the SUBACK, to the sentinel. If
  * messages stop before the sentinel has arrived, the pass is cut short. A broker may send the sentinel early, or drop
- * messages, so one pass proves nothing: only a further pass that brings nothing new does.
+ * messages, so one pass proves nothing: only a further pass that brings nothing new does. What an earlier pass asked for and
+ * comes late is not taken, if the broker supports subscription identifiers.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt, refusalOf } from './mqtt-connection.js';
+import { openMqtt } from './mqtt-connection.js';
 import { IncompleteReadError } from './retained-reader.js';
+import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
 
 export interface SweepOptions extends BrokerAccess {
   clientId: string;
@@ -24,10 +26,19 @@ export interface RetainedListener {
   retained(topic: string, payload: Buffer): Promise<void> | undefined;
   /** A message was published on the topic since the first pass began: a further pass may find it retained. */
   live(topic: string): void;
+  /** A message of an earlier pass came now, so that pass was not complete. Its payload may be old: this pass brings the topic, too. */
+  late(topic: string): void;
 }
 
 /** `complete`: the sentinel arrived. */
 export type PassEnd = 'complete' | 'cut-short';
+
+/** What a pass asks the broker for. */
+interface Asked {
+  ofFilters: RetainedSubscription;
+  ofSentinel: RetainedSubscription;
+  quietMs: number;
+}
 
 interface RunningPass {
   received(packet: IPublishPacket, done: () => void): void;
@@ -37,6 +48,7 @@ interface RunningPass {
 export class RetainedSweep {
   private client: MqttClient | undefined;
   private running: RunningPass | undefined;
+  private readonly subscriptions = new RetainedSubscriptions();
 
   constructor(
     private readonly options: SweepOptions,
@@ -51,13 +63,16 @@ export class RetainedSweep {
    * @throws IncompleteReadError if the connection ended; any error that the listener rejects with
    */
   async pass(quietMs: number): Promise<PassEnd> {
+    const { filters, sentinel, signal } = this.options;
+    const ofFilters = this.subscriptions.next(filters);
+    const ofSentinel = this.subscriptions.next([sentinel]);
     const how = await new Promise<PassEnd>((resolve, reject) => {
       const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
-      this.running = this.begin(quietMs, resolve, fail);
-      if (this.options.signal.aborted) this.abort();
-      else this.ask().catch(fail);
+      this.running = this.begin({ ofFilters, ofSentinel, quietMs }, resolve, fail);
+      if (signal.aborted) this.abort();
+      else this.ask([ofFilters, ofSentinel]).catch(fail);
     }).finally(() => (this.running = undefined));
-    // The sentinel that did not come could end a later pass of the same connection too early.
+    // The sentinel that did not come could end a later pass of the same connection, if the broker sends no identifiers.
     if (how === 'cut-short') this.disconnect();
     return how;
   }
@@ -71,17 +86,16 @@ export class RetainedSweep {
     this.running?.fail(new IncompleteReadError('the sweep ended early: it was stopped'));
   };
 
-  private async ask(): Promise<void> {
-    const { filters, sentinel } = this.options;
+  private async ask(subscriptions: readonly RetainedSubscription[]): Promise<void> {
+    const { sentinel } = this.options;
     let { client } = this;
     if (client === undefined) {
       client = this.client = this.open();
       // A broker that lost its retained messages has lost the sentinel too. It has closed its connections then.
       await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
     }
-    for (const topics of [[...filters], [sentinel]]) {
-      const granted = await client.subscribeAsync(topics, { qos: 0, rh: 0, rap: false });
-      const refusal = refusalOf(granted);
+    for (const subscription of subscriptions) {
+      const refusal = await subscription.send(client);
       if (refusal !== undefined) throw new Error(refusal);
     }
   }
@@ -91,6 +105,7 @@ export class RetainedSweep {
     const { clientId } = options;
     // The reply to a ping comes behind all messages that are still to be read; `silenceMs` notices a broker that is frozen.
     const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false, keepalive: 60 });
+    this.subscriptions.observe(client);
     client.on('close', () => {
       if (this.client !== client) return;
       this.client = undefined;
@@ -115,7 +130,17 @@ export class RetainedSweep {
     client?.end(true);
   }
 
-  private begin(quietMs: number, end: (how: PassEnd) => void, reject: (error: unknown) => void): RunningPass {
+  private take(packet: IPublishPacket, ofFilters: RetainedSubscription): Promise<void> | undefined {
+    if (ofFilters.delivered(packet)) return this.listener.retained(packet.topic, packet.payload as Buffer);
+    this.listener.late(packet.topic);
+    return undefined;
+  }
+
+  private begin(
+    { ofFilters, ofSentinel, quietMs }: Asked,
+    end: (how: PassEnd) => void,
+    reject: (error: unknown) => void,
+  ): RunningPass {
     const { sentinel, silenceMs } = this.options;
     let isComplete = false;
     let timer: NodeJS.Timeout | undefined;
@@ -130,10 +155,10 @@ export class RetainedSweep {
     restartTimer();
     return {
       fail,
-      received: ({ topic, payload }, done) => {
-        const isFirstSentinel = topic === sentinel && !isComplete;
+      received: (packet, done) => {
+        const isFirstSentinel = packet.topic === sentinel && !isComplete && ofSentinel.delivered(packet);
         isComplete ||= isFirstSentinel;
-        const taking = topic === sentinel ? undefined : this.listener.retained(topic, payload as Buffer);
+        const taking = packet.topic === sentinel ? undefined : this.take(packet, ofFilters);
         if (taking === undefined) {
           // A new timer for each message would cost more than the message.
           if (isFirstSentinel) restartTimer();

@@ -5,7 +5,7 @@ import type { IncompleteReason } from '@app/registry';
 export interface Pass {
   /** The broker sent the sentinel, which it is asked for last. */
   complete: boolean;
-  /** Messages that no earlier pass brought, and that were retained before the sweep began. */
+  /** Messages that no earlier pass brought in time, and that were retained before the sweep began. */
   fresh: number;
 }
 

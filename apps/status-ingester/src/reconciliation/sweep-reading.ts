@@ -51,7 +51,7 @@ export class SweepReading {
   private failure: Error | undefined;
   private readonly sweep: RetainedSweep;
   private passes = 0;
-  /** Messages of this pass that no earlier pass brought, and that were retained before the sweep began. */
+  /** Messages of this pass that no earlier pass brought in time, and that were retained before the sweep began. */
   private fresh = 0;
 
   constructor(
@@ -68,6 +68,9 @@ export class SweepReading {
         retained: (topic, payload) => this.take(topic, payload),
         live: (topic) => {
           if (!this.seen.has(topic)) this.changed.add(topic);
+        },
+        late: (topic) => {
+          if (!this.seen.has(topic) && !this.changed.has(topic)) this.fresh++;
         },
       },
     );
