@@ -57,6 +57,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   endedSweeps: [keys.endedSweeps],
   laneMarker: [keys.laneMarker('<id>')],
   broker: [keys.broker],
+  brokerCheck: [keys.brokerCheck],
   refusals: keys.refusals(S),
 };
 

@@ -14,6 +14,7 @@ export type { ConnectorEvent, EventType, EventsOptions } from './events.js';
 export type {
   AcceptedMessage,
   Cluster,
+  ClusterBroker,
   Connection,
   ConnectionPage,
   ConnectionSummary,

@@ -5,6 +5,7 @@ export {
   payerOf,
   recountBytes,
 } from './messages/byte-budget.js';
+export * from './reconciliation/broker-record.js';
 export * from './reconciliation/broker-runs.js';
 export * from './connections/command-replies.js';
 export * from './connections/connection.js';

@@ -251,6 +251,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{cluster}:broker`;
   }
 
+  /** Hash: the last check of the broker (`check`) and the last measurement of its queue (`queue`), each as JSON. */
+  get brokerCheck(): string {
+    return `${this.prefix}:{cluster}:broker-check`;
+  }
+
   /**
    * Refused handshakes: `waiting` is a hash of refusals that wait for their answer. For the clients that were answered
    * last, `replied` is a hash of times and answered ids by client, and `recent` a sorted set of the clients by time.

@@ -1,7 +1,7 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
-import { DeadLetters, Maintenance, RegistryKeys, Sweeps } from '@app/registry';
+import { BrokerRecords, DeadLetters, Maintenance, RegistryKeys, Sweeps } from '@app/registry';
 import { readCluster } from '@app/sharding';
 import type { FastifyReply } from 'fastify';
 import { RequestCaller, type Caller } from '../access/caller.js';
@@ -19,6 +19,7 @@ export class ClusterController {
     @Inject(REDIS) private readonly redis: Redis,
     private readonly keys: RegistryKeys,
     private readonly sweeps: Sweeps,
+    private readonly broker: BrokerRecords,
     private readonly deadLetters: DeadLetters,
     private readonly maintenance: Maintenance,
     private readonly limits: RequestLimits,
@@ -28,14 +29,19 @@ export class ClusterController {
   @Get()
   @Requires('cluster:manage')
   @ApiOperation({
-    summary: 'Members, shards and lanes',
+    summary: 'Members, shards, lanes and the broker',
     description:
-      'The ingesters that are members, the owner of each shard and lane, and how many entries wait in each mailbox.',
+      'The ingesters that are members, the owner of each shard and lane, how many entries wait in each mailbox, and what ' +
+      'ingesters found out about the broker: its limits, and what it lacks.',
   })
   @ApiOkResponse({ standardSchema: ClusterBody })
   @Problems()
   async getCluster(): Promise<ClusterBody> {
-    return toClusterBody(await readCluster(this.redis, this.keys, this.settings.SHARD_COUNT));
+    const [state, broker] = await Promise.all([
+      readCluster(this.redis, this.keys, this.settings.SHARD_COUNT),
+      this.broker.read(),
+    ]);
+    return toClusterBody(state, broker);
   }
 
   @Post('sweeps')

@@ -1,6 +1,8 @@
 /** The cluster as the REST API shows it. */
+import type { BrokerRecord } from '@app/registry';
 import type { ClusterState } from '@app/sharding';
 import { z } from 'zod';
+import { BrokerBody } from './broker.dto.js';
 
 const owner = {
   owner: z.string().nullable().meta({ description: 'The member that owns it; null if no member does.' }),
@@ -35,11 +37,18 @@ const Shard = z
 const Lane = z.object({ lane: z.int(), ...owner }).meta({ id: 'ClusterLane' });
 
 export const ClusterBody = z
-  .object({ members: z.array(Member), shards: z.array(Shard), lanes: z.array(Lane) })
+  .object({
+    members: z.array(Member),
+    shards: z.array(Shard),
+    lanes: z.array(Lane),
+    broker: BrokerBody.nullable().meta({
+      description: 'What ingesters found out about the broker. null before the first check.',
+    }),
+  })
   .meta({ id: 'Cluster' });
 export type ClusterBody = z.infer<typeof ClusterBody>;
 
-export function toClusterBody({ members, shards, lanes }: ClusterState): ClusterBody {
+export function toClusterBody({ members, shards, lanes }: ClusterState, broker: BrokerRecord | undefined): ClusterBody {
   return {
     members: members.map(({ id, name, since, draining, fitness, ...owned }) => ({
       id,
@@ -58,5 +67,6 @@ export function toClusterBody({ members, shards, lanes }: ClusterState): Cluster
       mailbox_lag_ms: oldestMs,
     })),
     lanes,
+    broker: broker ?? null,
   };
 }

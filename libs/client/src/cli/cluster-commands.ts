@@ -55,12 +55,12 @@ async function withRetryAfter<Answer>(read: () => Promise<Answer>): Promise<Answ
 
 async function showSweep(found: Sweep, out: Output): Promise<number> {
   if (out.json) await out.object(found);
-  else
-    await out.table(
-      ['member', 'value'],
-      Object.entries(found).map(([name, value]) => [name, shown(value)]),
-    );
+  else await out.table(['member', 'value'], membersAndValues(found));
   return found.complete === false ? EXIT.failed : EXIT.done;
+}
+
+function membersAndValues(object: object): string[][] {
+  return Object.entries(object).map(([name, value]) => [name, shown(value)]);
 }
 
 export async function cluster({ connector, args, out }: Context): Promise<number> {
@@ -73,13 +73,23 @@ export async function cluster({ connector, args, out }: Context): Promise<number
       '',
       ownerless.length === 0 ? 'Every shard has an owner.' : `Shards without an owner: ${ownerless.join(', ')}`,
     ]);
+    await showBroker(state, out);
   }
   if (out.json || !args.flag('shards')) return EXIT.done;
+  await out.lines(['']);
   const rows = state.shards.map(({ shard, owner, epoch, mailbox_depth: depth, mailbox_lag_ms: lag }) =>
     [shard, owner ?? '-', epoch ?? '-', depth, `${lag} ms`].map(String),
   );
   await out.table(['SHARD', 'OWNER', 'EPOCH', 'WAITING', 'LAG'], rows);
   return EXIT.done;
+}
+
+/** A gateway of an older release sends no `broker`. */
+async function showBroker({ broker }: Partial<Cluster>, out: Output): Promise<void> {
+  if (broker === undefined) return;
+  if (broker === null) return out.lines(['', 'No ingester has checked the broker yet.']);
+  await out.lines(['']);
+  await out.table(['BROKER', 'VALUE'], membersAndValues(broker));
 }
 
 function membersOf({ members, shards }: Cluster): string[][] {

@@ -124,6 +124,18 @@ describe('cloud-connector', () => {
     expect((await cli(['disconnect', 'a', '--reconnect-after', 'PT2S'])).out).toBe('a is asked to disconnect\n');
   });
 
+  it.each([
+    [{ receive_maximum: 512, queue_limit: null }, /^BROKER +VALUE\nreceive_maximum +512\nqueue_limit +null\n$/m],
+    [null, /^No ingester has checked the broker yet\.\n$/m],
+    // As a gateway of an older release answers.
+    [undefined, /Every shard has an owner\.\n$/],
+  ])('the command cluster shows what is known of the broker: %j', async (broker, shown) => {
+    const body = JSON.stringify({ members: [], shards: [], lanes: [], broker });
+    answer = (response) => response.setHeader('content-type', 'application/json').end(body);
+    expect(await cli(['cluster'])).toMatchObject({ exit: 0, out: expect.stringMatching(shown) as string });
+    expect(JSON.parse((await cli(['cluster', '--json'])).out)).toEqual(JSON.parse(body));
+  });
+
   it('names the place of a wrong parameter, or the pointer of a wrong member', async () => {
     const problem = {
       type: 'urn:cloud-connector:problem:invalid',

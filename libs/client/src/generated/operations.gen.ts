@@ -7,9 +7,9 @@ export class Operations {
   constructor(protected readonly requester: Requester) {}
 
   /**
-   * Members, shards and lanes.
+   * Members, shards, lanes and the broker.
    *
-   * The ingesters that are members, the owner of each shard and lane, and how many entries wait in each mailbox.
+   * The ingesters that are members, the owner of each shard and lane, how many entries wait in each mailbox, and what ingesters found out about the broker: its limits, and what it lacks.
    */
   getCluster(
     options?: CallOptions,

@@ -8,6 +8,10 @@ export type Cluster = {
     members: Array<ClusterMember>;
     shards: Array<ClusterShard>;
     lanes: Array<ClusterLane>;
+    /**
+     * What ingesters found out about the broker. null before the first check.
+     */
+    broker: ClusterBroker | null;
 };
 
 export type ClusterMember = {
@@ -65,6 +69,61 @@ export type ClusterLane = {
      * Rises with each change of the owner.
      */
     epoch: number | null;
+};
+
+export type ClusterBroker = {
+    /**
+     * When an ingester last checked the broker.
+     */
+    checked_at: string;
+    /**
+     * How long the broker keeps the session of a lane that is not connected. What clients publish while no ingester runs for longer is lost. null: for ever.
+     */
+    session_expiry_seconds: number | null;
+    /**
+     * How many publishes may wait for their acknowledgement on one connection.
+     */
+    receive_maximum: number;
+    /**
+     * Largest packet in bytes that the broker accepts. null: no limit.
+     */
+    maximum_packet_size: number | null;
+    /**
+     * Highest QoS that the broker grants.
+     */
+    maximum_qos: number;
+    /**
+     * Whether the broker retains messages.
+     */
+    retain_available: boolean;
+    /**
+     * Whether the broker grants shared subscriptions.
+     */
+    shared_subscriptions: boolean;
+    /**
+     * Whether the broker grants subscriptions with wildcards.
+     */
+    wildcard_subscriptions: boolean;
+    /**
+     * The keep-alive that the broker asks for. null: that of the service.
+     */
+    server_keep_alive_seconds: number | null;
+    /**
+     * Whether the broker reports that nobody is subscribed to the topic of a message (0x10). If false, a message to a client that does not listen is `sent`, never `held`, and does not arrive later. null: not known.
+     */
+    no_subscriber_signal: boolean | null;
+    /**
+     * Whether a read of the broker proves that a client has no retained message. null: not known.
+     */
+    absence_provable: boolean | null;
+    /**
+     * How many messages the broker keeps for a session that is not connected, measured with 2,000 messages. It acknowledges and loses what clients publish beyond that while a lane is away. null: not measured, or no limit was found.
+     */
+    queue_limit: number | null;
+    /**
+     * When `queue_limit` was measured. null: never.
+     */
+    queue_measured_at: string | null;
 };
 
 export type RequestedSweep = {
