@@ -98,7 +98,10 @@ export class Mailboxes {
     if (accepted.includes(0)) throw new StaleOwnerError(lane);
   }
 
-  /** To be called when the lane's session at the broker has ended: there can be no redelivery after that. */
+  /**
+   * To be called when the lane's session at the broker has ended. Packet ids begin anew in the next one: a redelivery there may
+   * have the id and the text of a delivery of the former session, and is no repeat of it.
+   */
   async forgetDeliveries(lane: number, shardCount: number): Promise<void> {
     const shards = Array.from({ length: shardCount }, (_, shard) => shard);
     await Promise.all(shards.map((shard) => this.redis.unlink(this.keys.deliveries(shard, lane))));

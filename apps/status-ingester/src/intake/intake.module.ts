@@ -72,6 +72,7 @@ function laneStrategy(
     writer,
     {
       connected: (connect) => connections.announce(connect),
+      sessionBegun: (lane) => mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT),
       retired: async (lane) => {
         await mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT);
         await forgetLane(redis, keys, lane);

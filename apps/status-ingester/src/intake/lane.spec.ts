@@ -19,6 +19,9 @@ let stored: string[];
 let asked: number;
 let lost: Grant[];
 let retired: number[];
+/** What happened to the lane, in order: messages that were stored, and sessions that the broker began. */
+let log: string[];
+let sessionBegun: () => Promise<void>;
 let connects: LaneConnect[];
 let isFailing: boolean;
 let failures: number;
@@ -40,6 +43,8 @@ beforeEach(() => {
   asked = 0;
   lost = [];
   retired = [];
+  log = [];
+  sessionBegun = () => Promise.resolve();
   connects = [];
   [isFailing, failures] = [false, 0];
 });
@@ -70,11 +75,16 @@ function start({
         if (isStale) return Promise.reject(new StaleOwnerError(GRANT));
         if (isFailing) return Promise.reject(new Error(`storing failed ${++failures} times`));
         stored.push(...packets.map(({ payload }) => payload.toString()));
+        log.push(...packets.map(({ payload }) => payload.toString()));
         return Promise.resolve();
       },
     },
     {
       connected: (connect) => void connects.push(connect),
+      sessionBegun: async () => {
+        await sessionBegun();
+        log.push('new session');
+      },
       retired: (index) => Promise.resolve(void retired.push(index)),
     },
     {
@@ -100,6 +110,12 @@ async function takeSession(): Promise<void> {
     reconnectPeriod: 0,
     properties: { sessionExpiryInterval: 3600 },
   });
+  await other.endAsync();
+}
+
+/** Ends the session at the broker, as a broker does that loses it. */
+async function endSession(): Promise<void> {
+  const other = await connectAsync(broker.url, { protocolVersion: 5, clientId: `lane of ${topic}`, clean: true });
   await other.endAsync();
 }
 
@@ -259,6 +275,30 @@ describe('Lane', () => {
     expect(connects[1]).toEqual({ sessionPresent: true, isReconnect: true });
     await lane.stop();
     await contrary.stop();
+  });
+
+  it('stores nothing of a new session before what is remembered of the former one is forgotten, and tries that again', async () => {
+    await leaveSession();
+    [stored, log] = [[], []];
+    const forgotten = gate();
+    let tries = 0;
+    sessionBegun = async () => {
+      if (++tries === 1) throw new Error('Redis is away');
+      await forgotten.passed;
+    };
+    const resumed = start();
+    await untilStored('waiting');
+    await resumed.stop();
+    expect(tries).toBe(0);
+    await endSession();
+    const lane = start();
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
+    await publish('first');
+    await eventually('it is tried again', () => expect(tries).toBe(2));
+    expect(log).toEqual(['waiting']);
+    forgotten.open();
+    await untilStored('waiting', 'first');
+    expect(log).toEqual(['waiting', 'new session', 'first']);
   });
 
   it('keeps its session while the broker refuses it or its own handler fails, however often', async () => {

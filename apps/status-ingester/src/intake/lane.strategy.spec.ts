@@ -42,7 +42,11 @@ function begin(group: string, url = broker.url): LaneStrategy {
         return Promise.resolve();
       },
     },
-    { connected: () => undefined, retired: (lane) => Promise.resolve(void retired.push(lane)) },
+    {
+      connected: () => undefined,
+      sessionBegun: () => Promise.resolve(),
+      retired: (lane) => Promise.resolve(void retired.push(lane)),
+    },
     quiet,
   );
   begun.group = group;

@@ -4,7 +4,7 @@
  */
 import { IntakeConnection, type IntakeEnd, type IntakeOptions, type IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
-import { Backoff, counter, gauge, type Logger, OPEN, pause, retry, sharedAbort } from '@app/platform';
+import { Backoff, backoffMs, counter, gauge, type Logger, OPEN, pause, retry, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import { LaneActivity } from './lane-activity.js';
 import type { LaneConnect } from './lane-connections.js';
@@ -24,6 +24,8 @@ export interface LaneOptions extends IntakeOptions {
 export interface LaneEvents {
   /** The lane is connected and subscribed. */
   connected(connect: LaneConnect): void;
+  /** The broker began a new session, and counts packet ids anew. No packet of it is stored before this resolves. */
+  sessionBegun(lane: number): Promise<void>;
   /** The broker has no session of the lane any more. */
   retired(lane: number): Promise<void>;
 }
@@ -51,6 +53,8 @@ export class Lane {
   private isConnected = false;
   private wasConnected = false;
   private resumes = NO_FAILED_RESUMES;
+  /** Resolves when nothing of a former session is taken for a packet of the present one. */
+  private sessionReady: Promise<void> = Promise.resolve();
   /** Set if the lane watch closed the present connection. */
   private stall: { hasProgressed: boolean } | undefined;
 
@@ -113,7 +117,10 @@ export class Lane {
       const connection = new IntakeConnection(options, (packets) => this.onBatch(packets), this.logger);
       this.connection = connection;
       this.stall = undefined;
-      if (cleanStart) void connection.accepted.then(() => this.noteCleanStart());
+      void connection.accepted.then(() => {
+        if (cleanStart) this.noteCleanStart();
+        if (connection.sessionPresent === false) this.beginSession();
+      });
       try {
         if (this.purpose === 'retire') {
           await this.retire(connection);
@@ -141,6 +148,18 @@ export class Lane {
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
       await pause(waitMs, this.stopping.signal);
     }
+  }
+
+  private beginSession(): void {
+    this.sessionReady = retry(() => this.events.sessionBegun(this.grant.index), {
+      backoff: (failures) => backoffMs(failures, 20, 1000),
+      signal: this.storing.signal,
+      onRetry: (error, waitMs) =>
+        this.logger.warn(
+          { lane: this.grant.index, err: error, wait_ms: waitMs },
+          'could not forget the deliveries of the former session of a lane; trying again',
+        ),
+    });
   }
 
   /** The broker has ended the old session. */
@@ -198,6 +217,7 @@ export class Lane {
   private async onBatch(packets: readonly IntakePacket[]): Promise<void> {
     this.activity.batchReceived(packets, performance.now());
     try {
+      await this.sessionReady;
       await this.writer.write(packets, this.grant, ++this.sequence, this.storing.signal);
     } catch (error) {
       if (error instanceof StaleOwnerError) {
