@@ -115,6 +115,13 @@ export function known(connection: Connection | undefined): Connection {
   return connection;
 }
 
+/** The connection without the ids of messages that it remembers. */
+export function withoutIds(connection: Connection | undefined): Connection | undefined {
+  const rest = connection && { ...connection };
+  delete rest?.applied_messages;
+  return rest;
+}
+
 export function eventsOf({ effects }: Transition): RegistryEvent[] {
   return effects.flatMap((effect) => (effect.kind === 'event' ? [effect.event] : []));
 }

@@ -69,4 +69,12 @@ describe('Mailboxes.append', () => {
     await mailboxes.forgetDeliveries(0, SHARDS);
     expect(await bench.redis.exists(bench.keys.deliveries(0, 0))).toBe(0);
   });
+
+  it('appends a redelivery of a new session that has the id and the text of a delivery of the former one', async () => {
+    await take(1, '1.a');
+    expect(await take(2, '!1.a')).toBe(1);
+    await mailboxes.forgetDeliveries(0, SHARDS);
+    expect(await take(3, '!1.a')).toBe(0);
+    expect(await bench.texts(0)).toEqual(['1.a', '1.a']);
+  });
 });

@@ -99,7 +99,7 @@ export class Mailboxes {
   }
 
   /**
-   * To be called when the lane's session at the broker has ended. Packet ids begin anew in the next one: a redelivery there may
+   * To be called when the lane's session at the broker has ended. Packet ids start again in the next one: a redelivery there may
    * have the id and the text of a delivery of the former session, and is no repeat of it.
    */
   async forgetDeliveries(lane: number, shardCount: number): Promise<void> {

@@ -24,7 +24,7 @@ export interface LaneOptions extends IntakeOptions {
 export interface LaneEvents {
   /** The lane is connected and subscribed. */
   connected(connect: LaneConnect): void;
-  /** The broker began a new session, and counts packet ids anew. No packet of it is stored before this resolves. */
+  /** The broker began a new session, and counts packet ids from the start. No packet of it is stored before this resolves. */
   sessionBegun(lane: number): Promise<void>;
   /** The broker has no session of the lane any more. */
   retired(lane: number): Promise<void>;

@@ -1,10 +1,13 @@
 import { encodeConnection } from '@app/registry';
 import {
+  ENVELOPE,
   IN,
   RULES,
   SECOND,
   SPLIT,
+  STATUS,
   T0,
+  answersOf,
   command,
   goodbye,
   host,
@@ -12,6 +15,7 @@ import {
   lettersOf,
   messageError,
   online,
+  packet,
   play,
   proxy,
   todosOf,
@@ -60,6 +64,28 @@ describe('a message-error that is delivered again', () => {
     expect(todosOf(play(SPLIT, online(SPLIT, 'redhat/insights/status/{clientId}'), retained, retained))).toHaveLength(
       1,
     );
+  });
+});
+
+describe('a message that cannot be processed and is delivered again', () => {
+  const unknownType = packet({ ...ENVELOPE, type: 'greeting', message_id: 'g-1' }, { retain: false });
+
+  it.each([
+    ['of an unknown type', RULES, online(), unknownType],
+    ['on the wrong topic', SPLIT, online(SPLIT, STATUS), goodbye('o-1', { topic: IN })],
+  ] as const)('a message %s becomes a dead letter once by its id', (_, rules, before, message) => {
+    expect(lettersOf(play(rules, before, message, message))).toHaveLength(1);
+    expect(lettersOf(play(rules, undefined, message, message))).toHaveLength(2);
+  });
+
+  it('a message without a readable id becomes a dead letter each time', () => {
+    const text = packet('not JSON', { retain: false });
+    expect(lettersOf(play(RULES, online(), text, text))).toHaveLength(2);
+  });
+
+  it('a handshake that is not retained is refused each time, since the client may have missed the first reply', () => {
+    const handshake = host('h-2', { retain: false });
+    expect(answersOf(play(RULES, online(), handshake, handshake))).toHaveLength(2);
   });
 });
 

@@ -1,7 +1,7 @@
 /**
- * The ids of the last messages of a client that had an effect and carry no state, such as a `message-error`: a broker may
- * deliver one again without DUP, under a new packet id, and it must not have its effect twice. They are kept in the
- * connection's record. Pure.
+ * The ids of the last messages of a client that had an effect and carry no state, such as a `message-error`, or a message that
+ * became a dead letter: a broker may deliver one again without DUP, under a new packet id, and it must not have its effect twice.
+ * They are kept in the connection's record. Pure.
  */
 import { createHash } from 'node:crypto';
 import type { Connection } from '@app/registry';

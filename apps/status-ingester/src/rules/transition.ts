@@ -89,7 +89,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
   if (packet.retain && packet.body === '') return { connection, effects: [] };
 
   const parsed = parseInbound(packet.body);
-  if (!parsed.ok) return deadLetter(connection, packet, parsed.refusal, rules);
+  if (!parsed.ok) return deadLetterOnce(connection, packet, parsed.refusal, rules);
   const { message } = parsed;
   switch (message.type) {
     case 'host-handshake':
@@ -113,7 +113,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
       if (!onStatusTopic) {
         const details = `connection state belongs on ${rules.statusTopics.join(' or ')}`;
         const refusal: Refusal = { reason: 'wrong-topic', details, messageId: message.message_id, handshake: false };
-        return deadLetter(connection, packet, refusal, rules);
+        return deadLetterOnce(connection, packet, refusal, rules);
       }
       return inLane(
         connection,
@@ -130,6 +130,23 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
       };
     }
   }
+}
+
+/**
+ * A broker may deliver the message again without DUP: its dead letter is stored once by its id. A refused handshake is
+ * refused each time, since the client may have missed the first reply.
+ */
+function deadLetterOnce(
+  connection: Connection | undefined,
+  packet: Packet & At,
+  refusal: Refusal,
+  rules: Rules,
+): Transition {
+  const { messageId, handshake } = refusal;
+  if (messageId === null || handshake) return deadLetter(connection, packet, refusal, rules);
+  if (wasApplied(connection, messageId)) return { connection, effects: [] };
+  const { connection: after, effects } = deadLetter(connection, packet, refusal, rules);
+  return { connection: rememberApplied(after, messageId), effects };
 }
 
 /** Records the lane of a message that carries state, and requests a verification if its order is not known. */
