@@ -12,6 +12,17 @@ export const noSubscribersHidden: Behaviour = () => ({
   },
 });
 
+/** The broker does not get the PUBACKs of these clients, so it delivers their messages again in the next connection. */
+export function acknowledgementsLost(isLost: (clientId: string) => boolean): Behaviour {
+  return ({ clientId }) => ({
+    fromClient: {
+      puback: (packet, pass) => {
+        if (!isLost(clientId)) pass(packet);
+      },
+    },
+  });
+}
+
 /** Drops the next `count` SUBACKs. */
 export function withheldSubacks(count: number): Behaviour {
   let left = count;

@@ -15,7 +15,7 @@ export type SingleName = Exclude<BehaviourName, 'mixture'>;
 
 /** Topics of the service: the one that ends each of its reads, and the clients' status topics. */
 export const SENTINEL = 'cloud-connector/sentinel';
-const STATUS_FILTER = 'redhat/insights/in/+';
+export const STATUS_FILTER = 'redhat/insights/in/+';
 /** Shorter than the time between the two reads that prove an absence. */
 const LAG_MS = 300;
 

@@ -1,0 +1,110 @@
+/** The devices of one scenario: some stay, one leaves, one vanishes, one vanishes and returns. And what the registry must say of them. */
+import type { Redis } from 'ioredis';
+import { shardOf } from '@app/protocol';
+import type { Api } from '../support/api.js';
+import { TestClient } from '../support/mqtt-client.js';
+
+const SHARDS = 32;
+const STAYING = 9;
+
+export class Devices {
+  readonly ids: readonly string[];
+  readonly staying: readonly string[];
+  readonly removing: string;
+  readonly vanishing: string;
+  readonly returning: string;
+  private readonly clients = new Map<string, TestClient>();
+  /** The last handshake of each, which the broker has acknowledged. */
+  private readonly handshakes = new Map<string, string>();
+
+  constructor(
+    private readonly url: string,
+    private readonly api: Api,
+    name: string,
+  ) {
+    this.staying = Array.from({ length: STAYING }, (_, i) => `${name}-stays-${i}`);
+    this.removing = `${name}-removes`;
+    this.vanishing = `${name}-vanishes`;
+    this.returning = `${name}-returns`;
+    this.ids = [...this.staying, this.removing, this.vanishing, this.returning];
+  }
+
+  async connect(ids = this.ids): Promise<void> {
+    await Promise.all(
+      ids.map(async (id, i) => {
+        this.clients.set(id, await TestClient.connect(this.url, id, i % 2 === 0 ? 4 : 5));
+        await this.shakeHands(id);
+      }),
+    );
+  }
+
+  async shakeHands(id: string): Promise<void> {
+    const facts = { fqdn: `${id}.example.com`, visit: this.handshakes.get(id) ?? 'first' };
+    this.handshakes.set(id, await this.one(id).shakeHands(facts));
+  }
+
+  /** Waits until each is online by its last handshake. */
+  async untilOnline(ids = this.ids): Promise<void> {
+    await Promise.all(
+      ids.map((id) =>
+        this.api.untilConnection(
+          id,
+          ({ state, handshake_message_id }) => state === 'online' && handshake_message_id === this.handshakes.get(id),
+        ),
+      ),
+    );
+  }
+
+  /** One of them removes its handshake, one vanishes, and one vanishes and returns. */
+  async leave(): Promise<void> {
+    await this.one(this.removing).publish('', true);
+    this.one(this.vanishing).vanish();
+    this.one(this.returning).vanish();
+    await this.api.untilConnection(this.removing, ({ offline_reason }) => offline_reason === 'handshake-removed');
+    await this.api.untilConnection(this.vanishing, ({ offline_reason }) => offline_reason === 'retained-offline');
+    await this.connect([this.returning]);
+  }
+
+  /** Each that stays gets a message. */
+  async receive(): Promise<void> {
+    await Promise.all(
+      this.staying.map(async (id) => {
+        const { status, body } = await this.api.send(id, { directive: 'try' });
+        expect(status).toBe(202);
+        await this.one(id).waitFor('the message', ({ message_id }) => message_id === body.message_id);
+      }),
+    );
+  }
+
+  /** Ends all connections, and leaves nothing retained. */
+  async end(): Promise<void> {
+    await Promise.all(
+      [...this.clients.values()].map(async (client) => {
+        if (client.mqtt.connected) await client.sayGoodbye();
+      }),
+    );
+  }
+
+  /** Each event that says that a client is offline whose connection has not ended. */
+  async wronglyOffline(redis: Redis): Promise<string[]> {
+    for (const id of this.staying) expect(this.one(id).mqtt.connected).toBe(true);
+    const events = await Promise.all(this.staying.map(async (id) => offlineEvents(redis, id)));
+    return events.flat();
+  }
+
+  private one(id: string): TestClient {
+    const client = this.clients.get(id);
+    if (client === undefined) throw new Error(`${id} has not connected`);
+    return client;
+  }
+}
+
+async function offlineEvents(redis: Redis, id: string): Promise<string[]> {
+  const entries = await redis.xrange(`cc:{s${shardOf(id, SHARDS)}}:events`, '-', '+');
+  return entries
+    .map(([, fields]) => fields[fields.indexOf('event') + 1] ?? '')
+    .filter((text) => {
+      const { client_id, type } = JSON.parse(text) as { client_id?: string; type: string };
+      return client_id === id && type === 'connection.offline';
+    });
+}
