@@ -118,12 +118,11 @@ async function untilEqual({ ids }: Devices): Promise<void> {
   });
 }
 
-/** Devices come, and something is done behind the behaviour when they are online. */
-async function play(name: string, then: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+/** Plays the scenario behind a behaviour that has begun. */
+async function play(name: string): Promise<Devices> {
   const all = (devices = new Devices(beforeDevices.url, api, name));
   await all.connect();
   await all.untilOnline();
-  await then();
   const [verified, updated] = [all.staying.slice(0, 4), all.staying.slice(4, 7)];
   const [swept] = await Promise.all([
     sweep(),
@@ -133,6 +132,11 @@ async function play(name: string, then: () => Promise<void> = () => Promise.reso
     ...updated.map((id) => all.shakeHands(id)),
   ]);
   expect(swept).toMatchObject({ complete: true });
+  await untilRight(all);
+  return all;
+}
+
+async function untilRight(all: Devices): Promise<void> {
   await all.untilOnline([...all.staying, all.returning]);
   await untilEqual(all);
   expect(await all.wronglyOffline(redis)).toEqual([]);
@@ -168,11 +172,15 @@ describe(`behind a broker that is contrary (seed ${seed}), the registry is right
       acknowledgementsLost((clientId) => clientId.includes('-lane-')),
       ...redelivering,
     );
-    await play('new-packet-ids', () => {
-      // All messages of the devices come again.
-      behave(...redelivering);
-      return Promise.resolve();
-    });
+    const all = await play('new-packet-ids');
+    const before = await ingester.counter('intake_messages_total');
+    behave(...redelivering);
+    await waitUntil(
+      async () => expect((await ingester.counter('intake_messages_total')) - before).toBeGreaterThan(all.ids.length),
+      { what: 'the messages of the devices to come again' },
+    );
+    for (const id of all.staying) await all.shakeHands(id);
+    await untilRight(all);
   });
 
   it('refuses connections for a while', async () => {
