@@ -1,10 +1,10 @@
 /**
  * The dispatcher starts from top to bottom and stops from bottom to top. It listens for probes first, and takes wake-ups when
- * its key space has been checked. The worker stops first, since its runs use the publisher, and complete their messages in
+ * the broker and its key space have been checked. The worker stops first, since its runs use the publisher, and complete their messages in
  * Redis; the connections to Redis close last.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { Publisher } from '@app/broker';
+import { BrokerGate, Publisher } from '@app/broker';
 import {
   Draining,
   LOGGER,
@@ -30,6 +30,7 @@ export class DispatcherLifecycle extends Lifecycle {
     keys: RegistryKeys,
     wakeUps: WakeUps,
     publisher: Publisher,
+    @Inject(BrokerGate) gate: Pick<BrokerGate, 'start' | 'stop'>,
     dispatcher: Dispatcher,
     @Inject(SETTINGS) { SHARD_COUNT }: Pick<CommonSettings, 'SHARD_COUNT'>,
     draining: Draining,
@@ -41,6 +42,7 @@ export class DispatcherLifecycle extends Lifecycle {
         { name: 'wake-up queue', stop: () => wakeUps.close() },
         { name: 'publisher', stop: () => publisher.close() },
         SERVERS,
+        { name: 'requirements on the broker', start: () => gate.start(), stop: () => gate.stop() },
         { name: 'requirements on Redis', start: () => assertRedisRequirements(redis) },
         { name: 'key space', start: (stopping) => openKeySpace(redis, keys, SHARD_COUNT, logger, stopping) },
         {

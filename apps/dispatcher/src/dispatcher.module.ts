@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { Publisher } from '@app/broker';
+import { BrokerGate, Publisher } from '@app/broker';
 import {
   HealthModule,
   Lifecycle,
@@ -34,7 +34,7 @@ export class DispatcherModule {
         OutboundModule,
         HealthModule.of({
           imports: [OutboundModule],
-          inject: [REDIS, Publisher, Dispatcher],
+          inject: [REDIS, BrokerGate, Publisher, Dispatcher],
           useFactory: dispatcherReadiness,
         }),
       ],

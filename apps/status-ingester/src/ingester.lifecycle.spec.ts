@@ -14,6 +14,7 @@ function lifecycleWith(log: string[], worker: object = recorder(log, 'worker', '
     recorder(log, 'wakeUps', 'close'),
     recorder(log, 'maintenance', 'close'),
     recorder(log, 'publisher', 'close'),
+    recorder(log, 'gate', 'start', 'stop'),
     recorder(log, 'watch', 'close'),
     recorder(log, 'triggers', 'start', 'stop'),
     recorder(log, 'reader', 'close'),
@@ -51,7 +52,7 @@ describe('IngesterLifecycle', () => {
     const log: string[] = [];
     const { lifecycle } = lifecycleWith(log);
     await lifecycle.start();
-    expect(log.slice(0, 3)).toEqual(['standBy.untilAlone', 'ownership.start', 'memory.start']);
+    expect(log.slice(0, 4)).toEqual(['gate.start', 'standBy.untilAlone', 'ownership.start', 'memory.start']);
     expect(log).toContain('laneWatch.start');
   });
 
@@ -71,6 +72,7 @@ describe('IngesterLifecycle', () => {
       'memory.stop',
       'ownership.stop',
       'worker.stop',
+      'gate.stop',
     ]);
     log.length = 0;
     await lifecycle.onApplicationShutdown();

@@ -1,10 +1,10 @@
 /**
  * An ingester starts from top to bottom and stops from bottom to top. It listens for probes first, and acquires shards and lanes
- * when its key space has been checked. A stop keeps S6: turn unready, stop reading, store and acknowledge what was read, apply
+ * when the broker and its key space have been checked. A stop keeps S6: turn unready, stop reading, store and acknowledge what was read, apply
  * the current batches, release the leases. Readers, queues and connections close last, since those steps use them.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { BrokerWatch, Publisher, RetainedReader } from '@app/broker';
+import { BrokerGate, BrokerWatch, Publisher, RetainedReader } from '@app/broker';
 import {
   Draining,
   LOGGER,
@@ -45,6 +45,7 @@ export class IngesterLifecycle extends Lifecycle {
     wakeUps: WakeUps,
     maintenance: Maintenance,
     publisher: Publisher,
+    @Inject(BrokerGate) gate: Pick<BrokerGate, 'start' | 'stop'>,
     watch: BrokerWatch,
     triggers: SweepTriggers,
     reader: RetainedReader,
@@ -79,6 +80,7 @@ export class IngesterLifecycle extends Lifecycle {
         { name: 'to-dos', stop: () => todos.stop() },
         { name: 'owner loop', stop: () => loop.stop() },
         SERVERS,
+        { name: 'requirements on the broker', start: () => gate.start(), stop: () => gate.stop() },
         { name: 'requirements on Redis', start: () => assertRedisRequirements(redis) },
         { name: 'key space', start: () => keySpace.current() },
         { name: 'ingesters of an older release', start: (stopping) => standBy.untilAlone(stopping) },

@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { BrokerModule } from '@app/broker';
+import { BrokerGate, BrokerModule } from '@app/broker';
 import {
   HealthModule,
   Lifecycle,
@@ -28,6 +28,7 @@ import { MAINTENANCE_REDIS, ReconciliationModule } from './reconciliation/reconc
 import { Verifier } from './reconciliation/verifier.js';
 import { MAILBOXES_REDIS, ShardModule } from './shard/shard.module.js';
 import { LEASES_REDIS, MEMBERS_REDIS, ShardingModule } from './sharding/sharding.module.js';
+import { SENTINEL } from './topics/topics.settings.js';
 
 const MAIN_REDIS: NamedConnection = { token: REDIS, name: 'ingester', whenAway: 'wait' };
 
@@ -49,7 +50,7 @@ export class IngesterModule {
         SettingsModule.of(settings),
         ObservabilityModule.of(logger),
         RedisModule.connect([MAIN_REDIS, MAILBOXES_REDIS, LEASES_REDIS, MEMBERS_REDIS, MAINTENANCE_REDIS]),
-        BrokerModule.of('ingester'),
+        BrokerModule.of('ingester', { needs: 'intake', sentinel: SENTINEL }),
         RegistryModule,
         ShardingModule,
         IntakeModule,
@@ -60,7 +61,7 @@ export class IngesterModule {
         ownership,
         HealthModule.of({
           imports: [ShardingModule, IntakeModule, laneWatch, ownership],
-          inject: [REDIS, LaneStrategy, LaneWatch, LeasedOwnership, StandBy],
+          inject: [REDIS, BrokerGate, LaneStrategy, LaneWatch, LeasedOwnership, StandBy],
           useFactory: ingesterReadiness,
         }),
       ],

@@ -1,4 +1,5 @@
-/** Readiness of an ingester: Redis answers, its lanes are connected, and it owns the shards and lanes that it should. */
+/** Readiness of an ingester: Redis answers, the broker has what it needs, its lanes are connected, and it owns the shards and lanes that it should. */
+import type { BrokerGate } from '@app/broker';
 import { redisCheck, type ReadinessCheck, type ReadinessOutcome, type Redis } from '@app/platform';
 import type { LeasedOwnership } from '@app/sharding';
 import type { LaneWatch } from './intake/lane-watch.js';
@@ -7,6 +8,7 @@ import type { StandBy } from './ownership/stand-by.js';
 
 export function ingesterReadiness(
   redis: Redis,
+  gate: BrokerGate,
   lanes: LaneStrategy,
   laneWatch: LaneWatch,
   ownership: LeasedOwnership,
@@ -14,12 +16,17 @@ export function ingesterReadiness(
 ): ReadinessCheck[] {
   return [
     redisCheck(redis),
-    { name: 'broker', check: () => Promise.resolve(brokerHealth(lanes, laneWatch)) },
+    { name: 'broker', check: () => Promise.resolve(brokerHealth(gate, lanes, laneWatch)) },
     { name: 'ownership', check: () => Promise.resolve(ownershipHealth(ownership, standBy)) },
   ];
 }
 
-function brokerHealth(lanes: LaneStrategy, { stalledFilters, refusedTopics }: LaneWatch): ReadinessOutcome {
+function brokerHealth(
+  gate: BrokerGate,
+  lanes: LaneStrategy,
+  { stalledFilters, refusedTopics }: LaneWatch,
+): ReadinessOutcome {
+  if (gate.problem !== undefined) return { down: gate.problem };
   if (stalledFilters.length > 0) {
     return { down: `nothing comes from the broker by ${stalledFilters.join(', ')}: the lanes are connected again` };
   }

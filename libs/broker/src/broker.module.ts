@@ -1,13 +1,16 @@
 /**
- * In: the settings of the broker. Out: `BROKER` (its address and the app's credentials), what its check found, and the
- * app's only `Publisher`.
- * Invariants: secrets are read again at each connect; the lifecycle of the app closes the publisher.
+ * In: the settings of the broker. Out: `BROKER` (its address and the app's credentials), what its check found, the gate
+ * that lets the app use it, and the app's only `Publisher`.
+ * Invariants: secrets are read again at each connect; the lifecycle of the app starts and stops the gate, and closes the
+ * publisher.
  */
 import { randomUUID } from 'node:crypto';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { LOGGER, SETTINGS, type Logger } from '@app/platform';
 import { brokerAccess, type BrokerAccess, type BrokerSettings } from './broker-access.js';
+import { checkBroker, checkEssentials, type CheckedFor } from './check/broker-check.js';
 import { BrokerFacts } from './check/broker-facts.js';
+import { BrokerGate } from './check/broker-gate.js';
 import { Publisher } from './publisher.js';
 
 /** Injection token of `BrokerAccess`. */
@@ -15,8 +18,8 @@ export const BROKER = Symbol('BROKER');
 
 @Module({})
 export class BrokerModule {
-  /** `name` is the first part of the publisher's MQTT client id. */
-  static of(name: string): DynamicModule {
+  /** `name` is the first part of the MQTT client ids of the publisher and of checks. */
+  static of(name: string, checkedFor: CheckedFor): DynamicModule {
     return {
       module: BrokerModule,
       global: true,
@@ -29,13 +32,26 @@ export class BrokerModule {
         },
         { provide: BrokerFacts, useFactory: () => new BrokerFacts() },
         {
+          provide: BrokerGate,
+          inject: [BROKER, BrokerFacts, LOGGER],
+          useFactory: (access: BrokerAccess, facts: BrokerFacts, logger: Logger) =>
+            new BrokerGate({
+              url: access.url,
+              needs: checkedFor.needs,
+              facts,
+              checkAll: () => checkBroker({ access, name, logger, ...checkedFor }),
+              checkEssentials: (withMessages) => checkEssentials({ access, name }, withMessages),
+              logger,
+            }),
+        },
+        {
           provide: Publisher,
           inject: [BROKER, LOGGER],
           useFactory: (access: BrokerAccess, logger: Logger) =>
             new Publisher(access, `${name}-${randomUUID()}`, logger),
         },
       ],
-      exports: [BROKER, BrokerFacts, Publisher],
+      exports: [BROKER, BrokerFacts, BrokerGate, Publisher],
     };
   }
 }

@@ -3,6 +3,7 @@ export * from './broker.module.js';
 export * from './broker-watch.js';
 export * from './check/broker-check.js';
 export * from './check/broker-facts.js';
+export * from './check/broker-gate.js';
 export type { Essential, Needs } from './check/essentials.js';
 export { lackingLine } from './check/essentials.js';
 export type { Granted } from './check/granted.js';

@@ -26,6 +26,7 @@ export * from './redis-restart-detector.js';
 export * from './redis-url.js';
 export * from './redis.js';
 export * from './redis.module.js';
+export * from './requirement-error.js';
 export * from './retry.js';
 export * from './route-access.js';
 export * from './run-app.js';

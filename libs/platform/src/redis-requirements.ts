@@ -2,15 +2,11 @@
 import { backoffMs } from './backoff.js';
 import { pause } from './pause.js';
 import { mastersOf, type Redis } from './redis.js';
-
-/** The version or the configuration of a Redis would lose or break stored data. */
-export class RedisRequirementError extends Error {
-  override readonly name = 'RedisRequirementError';
-}
+import { RequirementError } from './requirement-error.js';
 
 /**
  * Checks the version and the eviction policy of every master. Retries until all masters have replied.
- * @throws RedisRequirementError
+ * @throws RequirementError
  */
 export async function assertRedisRequirements(redis: Redis): Promise<void> {
   for (let tries = 0; ; tries++) {
@@ -24,16 +20,16 @@ export async function assertRedisRequirements(redis: Redis): Promise<void> {
   }
 }
 
-/** @throws RedisRequirementError */
+/** @throws RequirementError */
 function check(info: string): void {
   const port = /^tcp_port:(\d+)/m.exec(info)?.[1] ?? '?';
   const version = /^redis_version:(\d+)\.(\d+)/m.exec(info);
   if (version !== null && Number(version[1]) < 7) {
-    throw new RedisRequirementError(`Redis (port ${port}) is too old, ${version[0].slice(14)}: 7.0 or newer is needed`);
+    throw new RequirementError(`Redis (port ${port}) is too old, ${version[0].slice(14)}: 7.0 or newer is needed`);
   }
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
   if (policy !== undefined && policy !== 'noeviction') {
-    throw new RedisRequirementError(
+    throw new RequirementError(
       `Redis (port ${port}) has maxmemory-policy ${policy}, which may evict stored messages: set it to noeviction`,
     );
   }

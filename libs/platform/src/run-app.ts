@@ -7,6 +7,7 @@ import type { z } from 'zod';
 import { httpOptions } from './http-server.js';
 import { Lifecycle } from './lifecycle.js';
 import { NestLogger, createLogger, logConsoleOutput, type Logger } from './logger.js';
+import { RequirementError } from './requirement-error.js';
 import { SettingsError, loadSettings, type CommonSettings } from './settings.js';
 import { closeWithin } from './within.js';
 
@@ -28,8 +29,8 @@ export async function runApp<Settings>(definition: AppDefinition<Settings>): Pro
     logConsoleOutput(logger);
     await start(definition, settings, logger);
   } catch (error) {
-    // A stack trace does not help the operator to correct a setting.
-    if (error instanceof SettingsError) logger.fatal(error.message);
+    // A stack trace does not help the operator to correct a setting or a server.
+    if (error instanceof SettingsError || error instanceof RequirementError) logger.fatal(error.message);
     else logger.fatal({ err: error }, 'could not start');
     end(logger, 1);
   }

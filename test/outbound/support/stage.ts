@@ -15,6 +15,7 @@ import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/m
 import { DispatcherLifecycle } from '../../../apps/dispatcher/src/dispatcher.lifecycle.js';
 import { Dispatcher } from '../../../apps/dispatcher/src/outbound/dispatcher.js';
 import { Semaphore } from '../../../apps/dispatcher/src/outbound/semaphore.js';
+import { openGate } from '../../support/open-gate.js';
 import { Proxy as Network } from '../../support/proxy.js';
 import { gate, quiet, type Server } from '../../support/servers.js';
 
@@ -173,6 +174,7 @@ export class Stage {
       this.keys,
       wakeUps,
       publisher,
+      openGate,
       dispatcher,
       { SHARD_COUNT: 1 },
       new Draining(),

@@ -2,6 +2,23 @@
 import type { Behaviour } from './behaviour.js';
 import { isShared, matches } from './filters.js';
 
+const SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9e;
+
+/** Refuses each SUBSCRIBE that has a shared filter. */
+export const sharedRefused: Behaviour = (link) => ({
+  fromClient: {
+    subscribe: (packet, pass) => {
+      const { messageId, subscriptions } = packet;
+      if (!subscriptions.some(({ topic }) => isShared(topic))) {
+        pass(packet);
+        return;
+      }
+      const granted = subscriptions.map(() => SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
+      link.toClient({ cmd: 'suback', granted, ...(messageId !== undefined && { messageId }) });
+    },
+  },
+});
+
 /** Drops the retain flag of each message that comes by a shared subscription, although the client asked to keep it. */
 export function retainStripped(): Behaviour {
   const shared = new SharedFilters();

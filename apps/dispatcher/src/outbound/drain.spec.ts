@@ -12,6 +12,7 @@ import {
 } from '@app/platform';
 import { TopicTemplate, shardOf } from '@app/protocol';
 import { Messages, Outboxes, RegistryKeys, WakeUps, type ClaimedMessage } from '@app/registry';
+import { openGate } from '../../../../test/support/open-gate.js';
 import { PubackBroker } from '../../../../test/support/puback-broker.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
@@ -280,6 +281,7 @@ it('a second dispatcher gets its share of shards that are always busy, and every
       keys,
       wakeUps,
       publisher,
+      openGate,
       new Dispatcher(workerRedis, keys, draining, wakeUps, SHARDS, quiet),
       { SHARD_COUNT: SHARDS },
       new Draining(),

@@ -18,7 +18,7 @@ export const WORKER_REDIS: NamedConnection = {
   whenAway: 'wait',
 };
 
-const broker = BrokerModule.of('dispatcher');
+const broker = BrokerModule.of('dispatcher', { needs: 'publish' });
 
 @Module({
   imports: [RegistryModule, broker],

@@ -1,5 +1,12 @@
-import { quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
-import { checkBroker } from './broker-check.js';
+import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
+import { noSubscribersHidden } from '../../../../test/support/contrary/acknowledgements.js';
+import type { Behaviour } from '../../../../test/support/contrary/behaviour.js';
+import { FLASHMQ_LIMITS, granted } from '../../../../test/support/contrary/connects.js';
+import { reversedOrder, sentinelAlwaysFirst } from '../../../../test/support/contrary/retained-order.js';
+import { retainStripped, sharedRefused } from '../../../../test/support/contrary/shared-subscriptions.js';
+import { startOlderBroker } from '../../../../test/support/older-broker.js';
+import { freePort, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
+import { checkBroker, checkEssentials, type BrokerCheck, type EssentialsCheck } from './broker-check.js';
 
 let mosquitto: Server;
 beforeAll(async () => {
@@ -7,8 +14,31 @@ beforeAll(async () => {
 });
 afterAll(() => mosquitto.stop());
 
-const check = (url: string): ReturnType<typeof checkBroker> =>
-  checkBroker({ access: { url }, name: 'spec', needs: 'intake', sentinel: 'cloud-connector/sentinel', logger: quiet });
+const SENTINEL = 'cloud-connector/sentinel';
+const check = (url: string): Promise<BrokerCheck> =>
+  checkBroker({ access: { url }, name: 'spec', needs: 'intake', sentinel: SENTINEL, logger: quiet });
+const checkAgain = (url: string): Promise<EssentialsCheck> => checkEssentials({ access: { url }, name: 'spec' }, true);
+
+/** What `act` finds on a broker with these behaviours. */
+async function behind<T>(behaviours: readonly Behaviour[], act: (url: string) => Promise<T>): Promise<T> {
+  const contrary = await ContraryBroker.before(mosquitto.port, ...behaviours);
+  try {
+    return await act(contrary.url);
+  } finally {
+    await contrary.stop();
+  }
+}
+
+/** Drops each retained message that a SUBSCRIBE brings, except for the sentinel. */
+const keepsNone: Behaviour = () => ({
+  onRead: (delivery) => ({
+    ...delivery,
+    steps: delivery.steps.filter((step) => typeof step !== 'number' && step.topic === SENTINEL),
+  }),
+});
+
+/** Ends the connection at a SUBSCRIBE. */
+const endsAtSubscribe: Behaviour = (link) => ({ fromClient: { subscribe: () => link.end() } });
 
 describe('checkBroker', () => {
   it('finds that Mosquitto has all that the service needs, and what it grants', async () => {
@@ -30,5 +60,62 @@ describe('checkBroker', () => {
         notAllowed: undefined,
       },
     });
+  });
+
+  it('finds which limits the broker names, and that it does not report missing subscribers', async () => {
+    expect(await behind([granted(FLASHMQ_LIMITS), noSubscribersHidden], check)).toMatchObject({
+      kind: 'checked',
+      findings: {
+        granted: { sessionExpirySeconds: 1_209_600, receiveMaximum: 512 },
+        noSubscriberSignal: false,
+        absenceProvable: true,
+      },
+    });
+  });
+
+  it('finds that reads prove an absence if messages come in another order, and prove none if the sentinel always comes first', async () => {
+    expect(await behind([reversedOrder], check)).toMatchObject({ findings: { absenceProvable: true } });
+    expect(await behind([sentinelAlwaysFirst], check)).toMatchObject({
+      kind: 'checked',
+      findings: { absenceProvable: false },
+    });
+  });
+
+  it.each<[string, string, Behaviour]>([
+    ['retained messages, by its own word', 'retained-messages', granted({ retainAvailable: false })],
+    ['retained messages, although it grants them', 'retained-messages', keepsNone],
+    ['shared subscriptions, by its own word', 'shared-subscriptions', granted({ sharedSubscriptionAvailable: false })],
+    ['shared subscriptions, although it grants them', 'shared-subscriptions', sharedRefused],
+    ['wildcards', 'wildcard-subscriptions', granted({ wildcardSubscriptionAvailable: false })],
+    ['QoS 1', 'qos-1', granted({ maximumQoS: 0 })],
+    ['Retain As Published on shared subscriptions', 'retain-as-published', retainStripped()],
+  ])('finds that a broker lacks %s', async (_, essential, behaviour) => {
+    expect(await behind([behaviour], check)).toEqual({ kind: 'missing', essential });
+  });
+
+  it('finds that a broker lacks MQTT 5', async () => {
+    const older = await startOlderBroker();
+    expect(await check(older.url)).toEqual({ kind: 'missing', essential: 'mqtt-5' });
+    await older.stop();
+  });
+
+  it('proves nothing if there is no connection, or if the connection ends', async () => {
+    expect(await check(`mqtt://127.0.0.1:${await freePort()}`)).toMatchObject({ kind: 'unreachable' });
+    expect(await behind([endsAtSubscribe], check)).toMatchObject({
+      kind: 'interrupted',
+      findings: { granted: { receiveMaximum: 1000 }, absenceProvable: null, noSubscriberSignal: null },
+    });
+  });
+});
+
+describe('checkEssentials', () => {
+  it('finds what is missing, and nothing on Mosquitto', async () => {
+    expect(await checkAgain(mosquitto.url)).toEqual({ kind: 'present' });
+    expect(await behind([retainStripped()], checkAgain)).toEqual({
+      kind: 'missing',
+      essential: 'retain-as-published',
+    });
+    expect(await behind([sharedRefused], checkAgain)).toEqual({ kind: 'missing', essential: 'shared-subscriptions' });
+    expect(await behind([endsAtSubscribe], checkAgain)).toMatchObject({ kind: 'interrupted' });
   });
 });

@@ -1,4 +1,4 @@
-/** Checks a broker once: what it grants, whether it has what the apps cannot do without, and which promises are weaker on it. */
+/** Checks a broker: what it grants, whether it has what the apps cannot do without, and which promises are weaker on it. */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
@@ -21,54 +21,108 @@ export interface BrokerFindings {
   notAllowed: string | undefined;
 }
 
-export type BrokerCheck =
-  | { kind: 'checked'; findings: BrokerFindings }
+/** A check without a result, or with one that keeps the app from working. */
+export type FailedCheck =
   | { kind: 'missing'; essential: Essential }
   /** There is no connection. `details`: the cause. */
-  | { kind: 'unreachable'; details: string }
+  | { kind: 'unreachable'; details: string };
+
+export type BrokerCheck =
+  | FailedCheck
+  | { kind: 'checked'; findings: BrokerFindings }
   /** The connection ended during the check. */
   | { kind: 'interrupted'; details: string; findings: BrokerFindings };
 
-export interface BrokerCheckOptions {
+export type EssentialsCheck = FailedCheck | { kind: 'present' } | { kind: 'interrupted'; details: string };
+
+/** What the app does with the broker. `sentinel`: as for `RetainedReader`. */
+export type CheckedFor = { needs: 'publish' } | { needs: 'intake'; sentinel: string };
+
+interface CheckOptions {
   access: BrokerAccess;
   /** First part of the client ids, such as `ingester`. */
   name: string;
-  needs: Needs;
-  /** As for `RetainedReader`. */
-  sentinel: string;
-  logger: Logger;
 }
 
+export type BrokerCheckOptions = CheckOptions & CheckedFor & { logger: Logger };
+
 export async function checkBroker(options: BrokerCheckOptions): Promise<BrokerCheck> {
-  const { access, name, needs } = options;
   // The session of this connection must not be left behind, so the connection ends at once.
-  const asking = await connectMqtt5(access, `${name}-check-${randomUUID()}`, {
-    properties: { sessionExpiryInterval: NEVER_EXPIRES },
-  });
-  switch (asking.kind) {
+  const asking = await connectFor(options, NEVER_EXPIRES);
+  if (asking.kind !== 'connected') return asking;
+  await asking.connection.end();
+  const { granted } = asking.connection;
+  const findings = { granted, absenceProvable: null, noSubscriberSignal: null, notAllowed: undefined };
+  return options.needs === 'publish'
+    ? { kind: 'checked', findings }
+    : twiceIfMissing(() => checkIntake(options, findings));
+}
+
+/**
+ * Checks only whether the broker has the essentials of the intake, in a few round trips.
+ * `withMessages`: false if an earlier check found that its messages are not allowed, or end the connection.
+ */
+export async function checkEssentials(options: CheckOptions, withMessages: boolean): Promise<EssentialsCheck> {
+  return twiceIfMissing(() => checkEssentialsOnce(options, withMessages));
+}
+
+/**
+ * A broker may fall silent on a shared subscription until the connection ends, so nothing counts as missing after one
+ * silence. Retained messages have been read three times when they count as missing.
+ */
+async function twiceIfMissing<Check extends { kind: string; essential?: Essential }>(
+  check: () => Promise<Check>,
+): Promise<Check> {
+  const first = await check();
+  return first.kind === 'missing' && first.essential !== 'retained-messages' ? check() : first;
+}
+
+async function checkEssentialsOnce(options: CheckOptions, withMessages: boolean): Promise<EssentialsCheck> {
+  const opened = await connectFor({ ...options, needs: 'intake' });
+  if (opened.kind !== 'connected') return opened;
+  const { connection } = opened;
+  try {
+    const essential = withMessages ? await checkSharedRetain(connection, new CheckTopics()) : undefined;
+    return essential === undefined ? { kind: 'present' } : { kind: 'missing', essential };
+  } catch (error) {
+    if (error instanceof CheckNotAllowedError) return { kind: 'present' };
+    if (error instanceof CheckInterruptedError) return { kind: 'interrupted', details: error.message };
+    throw error;
+  } finally {
+    await connection.end();
+  }
+}
+
+/** `sessionExpiryInterval`: how long the broker is asked to keep the session. */
+async function connectFor(
+  { access, name, needs }: CheckOptions & { needs: Needs },
+  sessionExpiryInterval?: number,
+): Promise<FailedCheck | { kind: 'connected'; connection: CheckConnection }> {
+  const clientId = `${name}-check-${randomUUID()}`;
+  const opened = await connectMqtt5(
+    access,
+    clientId,
+    sessionExpiryInterval === undefined ? {} : { properties: { sessionExpiryInterval } },
+  );
+  switch (opened.kind) {
     case 'no-mqtt-5':
       return { kind: 'missing', essential: 'mqtt-5' };
     case 'closed':
       return { kind: 'unreachable', details: 'the broker closed the connection without a CONNACK' };
     case 'refused':
     case 'unreachable':
-      return { kind: 'unreachable', details: asking.details };
+      return { kind: 'unreachable', details: opened.details };
   }
-  await asking.connection.end();
-  const { granted } = asking.connection;
-  const essential = notGranted(granted, needs);
-  if (essential !== undefined) return { kind: 'missing', essential };
-  const findings = { granted, absenceProvable: null, noSubscriberSignal: null, notAllowed: undefined };
-  return needs === 'publish' ? { kind: 'checked', findings } : checkIntake(options, findings);
+  const essential = notGranted(opened.connection.granted, needs);
+  if (essential === undefined) return opened;
+  await opened.connection.end();
+  return { kind: 'missing', essential };
 }
 
-async function checkIntake(options: BrokerCheckOptions, findings: BrokerFindings): Promise<BrokerCheck> {
-  const first = await checkIntakeOnce(options, findings);
-  // A broker may fall silent on a shared subscription until the connection ends. Nothing is missing for good after one silence.
-  return first.kind === 'missing' ? checkIntakeOnce(options, findings) : first;
-}
-
-async function checkIntakeOnce(options: BrokerCheckOptions, findings: BrokerFindings): Promise<BrokerCheck> {
+async function checkIntake(
+  options: Extract<BrokerCheckOptions, { needs: 'intake' }>,
+  findings: BrokerFindings,
+): Promise<BrokerCheck> {
   const { access, name } = options;
   const opened = await CheckConnection.open(access, `${name}-check-${randomUUID()}`);
   if (opened.kind !== 'connected')
@@ -78,7 +132,7 @@ async function checkIntakeOnce(options: BrokerCheckOptions, findings: BrokerFind
   try {
     const essential = await checkSharedRetain(connection, topics);
     if (essential !== undefined) return { kind: 'missing', essential };
-    const reasonCode = await connection.publish(topics.at('nobody'), 'nobody', false);
+    const reasonCode = await connection.publish({ topic: topics.at('nobody'), payload: 'nobody', retain: false });
     findings.noSubscriberSignal = reasonCode === NO_MATCHING_SUBSCRIBERS;
     const clientId = `${name}-check-${randomUUID()}`;
     const absence = await checkAbsence(connection, topics, { ...options, clientId });

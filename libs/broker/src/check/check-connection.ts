@@ -32,6 +32,12 @@ export interface CheckMessage {
   isEmpty: boolean;
 }
 
+export interface CheckPublish {
+  topic: string;
+  payload: string;
+  retain: boolean;
+}
+
 const CONNECT_MS = 5000;
 const REPLY_MS = 4000;
 const CLOSE_MS = 1000;
@@ -95,7 +101,7 @@ export class CheckConnection {
   }
 
   /** @returns the reason code of the PUBACK */
-  async publish(topic: string, payload: string, retain: boolean): Promise<number> {
+  async publish({ topic, payload, retain }: CheckPublish): Promise<number> {
     const properties = { messageExpiryInterval: MESSAGE_EXPIRY_SECONDS };
     const published = new Promise<number>((resolve, reject) => {
       this.client.publish(topic, payload, { qos: 1, retain, properties }, (error, packet) => {
@@ -107,17 +113,28 @@ export class CheckConnection {
     return this.inTime(published, 'PUBACK');
   }
 
-  /** Publishes retained messages, no more at a time than the broker grants. */
-  async publishAll(topics: readonly string[], payload: string): Promise<void> {
+  /** Publishes in this order, no more at a time than the broker grants. */
+  async publishAll(messages: readonly CheckPublish[]): Promise<void> {
     const size = Math.min(MOST_IN_FLIGHT, this.granted.receiveMaximum);
-    for (let from = 0; from < topics.length; from += size)
-      await Promise.all(topics.slice(from, from + size).map((topic) => this.publish(topic, payload, true)));
+    for (let from = 0; from < messages.length; from += size)
+      await Promise.all(messages.slice(from, from + size).map((message) => this.publish(message)));
   }
 
-  /** Subscribes as a lane does. @returns the reason code of the SUBACK: the granted QoS, or the refusal */
-  async subscribe(filter: string): Promise<number> {
-    const [grant] = await this.inTime(this.client.subscribeAsync({ [filter]: { qos: 1, rh: 2, rap: true } }), 'SUBACK');
-    const reasonCode: number = grant?.qos ?? 0;
+  /**
+   * Subscribes as a lane does. `retained`: the broker sends what it has retained, too.
+   * @returns the reason code of the SUBACK: the granted QoS, or the refusal
+   */
+  async subscribe(filter: string, { retained = false } = {}): Promise<number> {
+    const options = { qos: 1, rh: retained ? 0 : 2, rap: true } as const;
+    const subscribed = new Promise<number>((resolve, reject) => {
+      this.client.subscribe(filter, options, (error, _grants, packet) => {
+        // MQTT.js makes an error of a refusal; the packet has its reason code.
+        const reasonCode = packet?.granted[0];
+        if (typeof reasonCode === 'number') resolve(reasonCode);
+        else reject(new CheckInterruptedError(`a subscription failed: ${error?.message ?? 'no reason code'}`));
+      });
+    });
+    const reasonCode = await this.inTime(subscribed, 'SUBACK');
     if (reasonCode === NOT_AUTHORIZED) throw new CheckNotAllowedError(filter);
     return reasonCode;
   }

@@ -23,9 +23,11 @@ export async function checkSharedRetain(
   topics: CheckTopics,
 ): Promise<Essential | undefined> {
   const plain = topics.at('plain');
-  if ((await connection.subscribe(plain)) === QOS_0) return 'qos-1';
-  const reasonCode = await connection.subscribe(topics.shared('shared/+'));
-  if (reasonCode === QOS_0) return 'qos-1';
+  const [plainCode, reasonCode] = await Promise.all([
+    connection.subscribe(plain),
+    connection.subscribe(topics.shared('shared/+')),
+  ]);
+  if (plainCode === QOS_0 || reasonCode === QOS_0) return 'qos-1';
   if (reasonCode === WILDCARDS_NOT_SUPPORTED) return 'wildcard-subscriptions';
   if (reasonCode >= REFUSED) return 'shared-subscriptions';
 
@@ -37,9 +39,12 @@ export async function checkSharedRetain(
     else if (received.push(message) >= 4) allCame.open();
   });
   try {
-    for (const level of [PLAIN_LEVEL, DOTTED_LEVEL])
-      for (const payload of ['set', '']) await connection.publish(topics.at(`shared/${level}`), payload, true);
-    await connection.publish(plain, 'plain', false);
+    await connection.publishAll([
+      ...[PLAIN_LEVEL, DOTTED_LEVEL].flatMap((level) =>
+        ['set', ''].map((payload) => ({ topic: topics.at(`shared/${level}`), payload, retain: true })),
+      ),
+      { topic: plain, payload: 'plain', retain: false },
+    ]);
     if (!(await connection.endsInTime(FIRST_MS, plainCame.passed))) throw new CheckNotAllowedError(plain);
     await connection.endsInTime(DELIVERY_MS, allCame.passed);
   } finally {

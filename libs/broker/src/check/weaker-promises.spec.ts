@@ -1,0 +1,41 @@
+import type { BrokerFindings } from './broker-check.js';
+import { weakerPromises } from './weaker-promises.js';
+
+const FINDINGS: BrokerFindings = {
+  granted: {
+    sessionExpirySeconds: null,
+    receiveMaximum: 1000,
+    maximumPacketSize: null,
+    maximumQos: 2,
+    retainAvailable: true,
+    sharedSubscriptions: true,
+    wildcardSubscriptions: true,
+    serverKeepAliveSeconds: null,
+  },
+  absenceProvable: true,
+  noSubscriberSignal: true,
+  notAllowed: undefined,
+};
+const { granted } = FINDINGS;
+
+describe('weakerPromises', () => {
+  it('finds none on a broker like Mosquitto, and none in what is not known', () => {
+    expect(weakerPromises(FINDINGS, 'intake')).toEqual([]);
+    expect(weakerPromises({ ...FINDINGS, absenceProvable: null, noSubscriberSignal: null }, 'intake')).toEqual([]);
+  });
+
+  it.each<[string, Partial<BrokerFindings>, string]>([
+    ['sessions that expire', { granted: { ...granted, sessionExpirySeconds: 3600 } }, 'for 3600 s only'],
+    ['small packets', { granted: { ...granted, maximumPacketSize: 1000 } }, 'packets of 1000 bytes only'],
+    ['a long keep-alive', { granted: { ...granted, serverKeepAliveSeconds: 60 } }, 'after up to 90 s'],
+    ['no report of missing subscribers', { noSubscriberSignal: false }, 'never held'],
+    ['reads that prove no absence', { absenceProvable: false }, 'take no client offline'],
+    ['topics that are not allowed', { notAllowed: 'a/b' }, 'does not allow a/b'],
+  ])('has one line for %s', (_, found, text) => {
+    expect(weakerPromises({ ...FINDINGS, ...found }, 'intake')).toEqual([expect.stringContaining(text)]);
+  });
+
+  it('has no line for sessions that expire if the app keeps none', () => {
+    expect(weakerPromises({ ...FINDINGS, granted: { ...granted, sessionExpirySeconds: 3600 } }, 'publish')).toEqual([]);
+  });
+});

@@ -1,0 +1,86 @@
+/** An app refuses to start on a broker that lacks what it needs: exit code 1, and one fatal line with the cause and the remedy. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ROOT } from '../../scripts/setup.mjs';
+import { launch, startMosquitto, startRedis, stopAll, type AppName } from '../../scripts/stack.mjs';
+import { readAppLog } from '../support/app-log.js';
+import { ContraryBroker } from '../support/contrary-broker.js';
+import type { Behaviour } from '../support/contrary/behaviour.js';
+import { granted } from '../support/contrary/connects.js';
+import { retainStripped, sharedRefused } from '../support/contrary/shared-subscriptions.js';
+import { startOlderBroker } from '../support/older-broker.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-broker-gate-'));
+let redisUrl: string;
+let mosquittoPort: number;
+
+beforeAll(async () => {
+  const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
+  [redisUrl, mosquittoPort] = [redis.url, mosquitto.port];
+}, 30_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+interface Refusal {
+  code: number | string;
+  /** Its fatal lines. */
+  fatal: string[];
+}
+
+let apps = 0;
+
+/** Starts an app that has to end by itself. */
+async function refusedStart(app: AppName, brokerUrl: string): Promise<Refusal> {
+  const part = launch(`refused-${++apps}`, process.execPath, [join(ROOT, `dist/apps/${app}/src/main.js`)], {
+    dir,
+    env: { NODE_ENV: 'development', PORT: '0', HOST: '127.0.0.1', REDIS_URL: redisUrl, MQTT_URL: brokerUrl },
+  });
+  const code = await part.ended;
+  const fatal = readAppLog(part.log).filter(({ level }) => level === 'fatal');
+  return { code, fatal: fatal.map(({ message }) => message) };
+}
+
+const lineOf = (url: string, text: string): string => `the broker at ${url} ${text}`;
+
+describe('a start on a broker that lacks what the service needs', () => {
+  it.each<[string, Behaviour, string]>([
+    [
+      'strips the retain flag on shared subscriptions',
+      retainStripped(),
+      'does not keep the retain flag on shared subscriptions (Retain As Published): use a broker that does, such as Mosquitto 2',
+    ],
+    [
+      'refuses shared subscriptions',
+      sharedRefused,
+      'does not deliver to shared subscriptions: allow them in its configuration, or use a broker such as Mosquitto 2',
+    ],
+    [
+      'keeps no retained messages',
+      granted({ retainAvailable: false }),
+      'does not keep retained messages: allow them in its configuration, or use a broker such as Mosquitto 2',
+    ],
+  ])('ends an ingester with one line if the broker %s', async (_, behaviour, text) => {
+    const contrary = await ContraryBroker.before(mosquittoPort, behaviour);
+    const refusal = await refusedStart('status-ingester', contrary.url);
+    expect(refusal).toEqual({ code: 1, fatal: [lineOf(contrary.url, text)] });
+    await contrary.stop();
+  });
+
+  it('ends both apps with one line if the broker speaks MQTT 3.1.1 only', async () => {
+    const older = await startOlderBroker();
+    const refusals = await Promise.all([
+      refusedStart('status-ingester', older.url),
+      refusedStart('dispatcher', older.url),
+    ]);
+    const fatal = [lineOf(older.url, 'does not support MQTT 5: use a broker with MQTT 5, such as Mosquitto 2')];
+    expect(refusals).toEqual([
+      { code: 1, fatal },
+      { code: 1, fatal },
+    ]);
+    await older.stop();
+  });
+});
