@@ -6,6 +6,7 @@ import { Redis } from 'ioredis';
 import type { MqttClient } from 'mqtt';
 import { startApp, startRedis, stopAll, waitUntil, type Part } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
+import { readAppLog } from '../support/app-log.js';
 import { envelope } from '../support/mqtt-client.js';
 import { SecuredMosquitto } from '../support/secured-mosquitto.js';
 
@@ -83,6 +84,7 @@ describe.each(['certificate', 'password'] as const)('a client with a %s', (liste
       inTopic(''),
       outTopic('victim'),
       'cloud-connector/sentinel',
+      'cloud-connector/check/forged/plain',
       `${group}-lane-0/last`,
     ]) {
       // After a refusal Mosquitto accepts nothing more on a TLS connection.
@@ -170,7 +172,13 @@ it('the broker lets the ingester publish its markers, and nothing to the topic o
 });
 
 it('the broker lets the dispatcher publish and subscribe to less than the ingester', async () => {
-  for (const topic of [inTopic('victim'), inTopic(''), 'cloud-connector/sentinel', `${group}-lane-0/last`]) {
+  for (const topic of [
+    inTopic('victim'),
+    inTopic(''),
+    'cloud-connector/sentinel',
+    'cloud-connector/check/forged/plain',
+    `${group}-lane-0/last`,
+  ]) {
     const client = await broker.connect('service', 'dispatcher');
     expect([topic, await reasonCodeOf(client, topic, '', true)]).toEqual([topic, NOT_AUTHORIZED]);
     client.end(true);
@@ -182,6 +190,13 @@ it('the broker lets the dispatcher publish and subscribe to less than the ingest
   const victim = await comeOnline('certificate', 'victim');
   expect(received).toEqual([]);
   await Promise.all([dispatcher.endAsync(), victim.endAsync()]);
+});
+
+it('the broker lets the ingester check all that it needs', () => {
+  const lines = readAppLog(ingester.log);
+  const checked = lines.filter(({ message }) => message === 'checked the broker');
+  expect(checked).toEqual([expect.objectContaining({ no_subscriber_signal: true, absence_provable: true })]);
+  expect(lines.filter(({ message }) => message.includes('does not allow'))).toEqual([]);
 });
 
 it('the ingester uses a password that is replaced while it runs', async () => {

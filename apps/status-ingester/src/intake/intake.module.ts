@@ -4,7 +4,7 @@
  * lane that is handed over first stores and acknowledges what it has read (S6).
  */
 import { Module } from '@nestjs/common';
-import { BROKER, type BrokerAccess } from '@app/broker';
+import { BROKER, BrokerGate, type BrokerAccess } from '@app/broker';
 import { LOGGER, REDIS, SETTINGS, type Logger, type Redis } from '@app/platform';
 import { RegistryKeys, RegistryModule, forgetLane } from '@app/registry';
 import { Mailboxes } from '@app/sharding';
@@ -31,7 +31,7 @@ import { MailboxWriter } from './mailbox-writer.js';
     { provide: MailboxWriter, inject: [Mailboxes, LaneMarkers, SETTINGS, LOGGER], useFactory: mailboxWriter },
     {
       provide: LaneStrategy,
-      inject: [BROKER, MailboxWriter, Mailboxes, LaneConnections, REDIS, RegistryKeys, SETTINGS, LOGGER],
+      inject: [BROKER, BrokerGate, MailboxWriter, Mailboxes, LaneConnections, REDIS, RegistryKeys, SETTINGS, LOGGER],
       useFactory: laneStrategy,
     },
   ],
@@ -57,6 +57,7 @@ function mailboxWriter(
 
 function laneStrategy(
   broker: BrokerAccess,
+  gate: BrokerGate,
   writer: MailboxWriter,
   mailboxes: Mailboxes,
   connections: LaneConnections,
@@ -68,7 +69,7 @@ function laneStrategy(
   const templates = inboundTopics(settings);
   const filters = [...templates.map(({ filter }) => filter), SENTINEL];
   return new LaneStrategy(
-    { ...broker, filters, templates, window: settings.INTAKE_WINDOW },
+    { ...broker, gate, filters, templates, window: settings.INTAKE_WINDOW },
     writer,
     {
       connected: (connect) => connections.announce(connect),

@@ -3,6 +3,7 @@ import type { Packet } from 'mqtt-packet';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import type { Behaviour, Pass } from '../../../../test/support/contrary/behaviour.js';
+import { openGate } from '../../../../test/support/open-gate.js';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import type { LaneConnect } from './lane-connections.js';
 import { Lane, type LanePurpose } from './lane.js';
@@ -59,17 +60,27 @@ function start({
   isStale = false,
   purpose = 'serve',
   readyMs = 10_000,
+  pass = openGate.pass,
 }: {
   url?: string;
   held?: () => Promise<boolean>;
   isStale?: boolean;
   purpose?: LanePurpose;
   readyMs?: number;
+  pass?: typeof openGate.pass;
 } = {}): Lane {
   const lane = new Lane(
     GRANT,
     purpose,
-    { url, clientId: `lane of ${topic}`, filters: [`$share/group/${topic}`], templates: [], window: 100, readyMs },
+    {
+      url,
+      clientId: `lane of ${topic}`,
+      filters: [`$share/group/${topic}`],
+      templates: [],
+      window: 100,
+      readyMs,
+      gate: { pass },
+    },
     {
       write: (packets) => {
         if (isStale) return Promise.reject(new StaleOwnerError(GRANT));
@@ -172,8 +183,8 @@ describe('Lane', () => {
 
   it('never connects if it does not own its grant', async () => {
     const lane = start({ held: () => Promise.resolve(false) });
+    await untilAsked(1);
     await lane.stop();
-    expect(asked).toBe(1);
     expect(lane.connected).toBe(false);
     // The broker answers a publish that nobody is subscribed to.
     const answers: unknown[] = [];
@@ -181,6 +192,28 @@ describe('Lane', () => {
     await publish('without subscribers');
     publisher.removeAllListeners('packetreceive');
     expect(answers).toContainEqual(expect.objectContaining({ cmd: 'puback', reasonCode: 0x10 }));
+  });
+
+  it('asks before each connect whether the broker has what it needs, and only then whether it owns its grant', async () => {
+    const answers = [gate<boolean>(), gate<boolean>(), gate<boolean>()];
+    let passes = 0;
+    const lane = start({ pass: () => answers[passes++]?.passed ?? Promise.resolve(false) });
+    expect(asked).toBe(0);
+    answers[0]?.open(true);
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
+    expect(asked).toBe(1);
+    await takeSession();
+    await eventually('the lane asks for the second time', () => expect(passes).toBe(2));
+    expect([asked, lane.connected]).toEqual([1, false]);
+    answers[1]?.open(true);
+    await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
+    expect(asked).toBe(2);
+    // The gate stops, and the lane with it.
+    await takeSession();
+    await eventually('the lane asks for the third time', () => expect(passes).toBe(3));
+    answers[2]?.open(false);
+    await lane.stop();
+    expect([passes, asked]).toEqual([3, 2]);
   });
 
   it('asks again after another connection took its session, and goes on if it owns the grant', async () => {

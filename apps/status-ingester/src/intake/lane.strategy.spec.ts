@@ -1,5 +1,6 @@
 import { connect, connectAsync, type MqttClient } from 'mqtt';
 import type { Grant } from '@app/sharding';
+import { openGate } from '../../../../test/support/open-gate.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import { LaneStrategy } from './lane.strategy.js';
 
@@ -34,7 +35,7 @@ afterEach(() => strategy.close());
 
 function begin(group: string, url = broker.url): LaneStrategy {
   const begun = new LaneStrategy(
-    { url, filters: [`in/${group}/+`], templates: [], window: 50 },
+    { url, filters: [`in/${group}/+`], templates: [], window: 50, gate: openGate },
     {
       write: (packets, _lane, sequence) => {
         stored.push(...packets.map(({ payload }) => payload.toString()));

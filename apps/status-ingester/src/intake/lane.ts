@@ -2,7 +2,7 @@
  * A lane while this process owns it: keeps a connection of the lane's session open, and connects again after a back-off. It
  * ends when the lane is handed over, or has another owner (S10).
  */
-import { IntakeConnection, type IntakeEnd, type IntakeOptions, type IntakePacket } from '@app/broker';
+import { IntakeConnection, type BrokerGate, type IntakeEnd, type IntakeOptions, type IntakePacket } from '@app/broker';
 import type { TopicTemplate } from '@app/protocol';
 import { Backoff, backoffMs, counter, gauge, type Logger, OPEN, pause, retry, sharedAbort } from '@app/platform';
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
@@ -19,6 +19,8 @@ export type LaneOwnership = Pick<Ownership, 'confirm' | 'lost'>;
 export interface LaneOptions extends IntakeOptions {
   /** Templates of the topics on which clients publish. */
   templates: readonly TopicTemplate[];
+  /** Is asked before each connect: a broker that lacks something would make the service refuse healthy clients. */
+  gate: Pick<BrokerGate, 'pass'>;
 }
 
 export interface LaneEvents {
@@ -111,6 +113,8 @@ export class Lane {
   private async run(): Promise<void> {
     const about = { lane: this.grant.index, epoch: this.grant.epoch };
     while (!this.stopped()) {
+      if (!(await this.options.gate.pass(this.stopping.signal))) return;
+      // Ask for the ownership last: it may be lost while the broker is away.
       if (!(await this.mayConnect()) || this.stopped()) return;
       const cleanStart = mustStartClean(this.resumes, performance.now());
       const options = { ...this.options, cleanStart };
