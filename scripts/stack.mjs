@@ -3,7 +3,7 @@
  * and the benchmarks use it. It stops only processes that it started, by their process ids.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fstatSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -94,17 +94,38 @@ export async function waitUntil(check, { what = 'the condition', timeoutMs = 20_
   }
 }
 
+/** A process ended before it was ready. `reason`: what an app has logged as the cause, in a line of the level fatal. */
+export class EndedEarlyError extends Error {
+  constructor(/** @type {Part} */ part, /** @type {number | string} */ how) {
+    super(`${part.name} ended (${how}) before it was ready; see ${part.log}`);
+    this.part = part.name;
+    this.log = part.log;
+    this.reason = fatalLine(part);
+  }
+}
+
+/** @returns the message of the last fatal line that an app has logged since it was launched */
+function fatalLine(/** @type {Part} */ { log, logFrom }) {
+  const lines = readFileSync(log).subarray(logFrom).toString().split('\n');
+  const last = lines.findLast((line) => line.includes('"level":"fatal"'));
+  /** @type {{ message?: string, err?: { message?: string } }} */
+  const { message, err } = last === undefined ? {} : JSON.parse(last);
+  return err?.message ?? message;
+}
+
 /** A process that `launch` started. */
 export class Part {
   /**
    * @param {string} name
    * @param {import('node:child_process').ChildProcess} child
    * @param {string} log path of what it prints
+   * @param {number} logFrom size of the file before it printed anything
    */
-  constructor(name, child, log) {
+  constructor(name, child, log, logFrom) {
     this.name = name;
     this.child = child;
     this.log = log;
+    this.logFrom = logFrom;
     /** @type {Promise<number | string>} exit code or signal */
     this.ended = new Promise((resolve) => {
       child.once('exit', (code, signal) => resolve(code ?? signal ?? 0));
@@ -140,7 +161,7 @@ export class Part {
     let hasEnded = false;
     const ended = this.ended.then((how) => {
       hasEnded = true;
-      throw new Error(`${this.name} ended (${how}) before it was ready; see ${this.log}`);
+      throw new EndedEarlyError(this, how);
     });
     ended.catch(() => undefined);
     // Without this the polling would go on until its timeout, and keep this process alive.
@@ -173,6 +194,7 @@ export function launch(name, program, args, { dir, env = {} }) {
   mkdirSync(dir, { recursive: true });
   const log = join(dir, `${name}.log`);
   const out = openSync(log, 'a');
+  const logFrom = fstatSync(out).size;
   // A process group of its own: Ctrl-C signals only us, and we stop the parts in their order.
   const child = spawn(program, args, {
     cwd: ROOT,
@@ -180,7 +202,7 @@ export function launch(name, program, args, { dir, env = {} }) {
     detached: true,
     env: { ...process.env, ...env },
   });
-  const part = new Part(name, child, log);
+  const part = new Part(name, child, log, logFrom);
   running.add(part);
   void part.ended.then(() => running.delete(part));
   return part;

@@ -7,7 +7,16 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
-import { isPortFree, running, startApp, startFleet, startMosquitto, startRedis, stopAll } from './stack.mjs';
+import {
+  EndedEarlyError,
+  isPortFree,
+  running,
+  startApp,
+  startFleet,
+  startMosquitto,
+  startRedis,
+  stopAll,
+} from './stack.mjs';
 import { tryIt } from './try-it.mjs';
 
 const dir = resolve(ROOT, process.env.DATA_DIR || '.data');
@@ -19,8 +28,17 @@ let stopping = false;
 try {
   await main();
 } catch (error) {
-  console.error(error instanceof SetupError ? `\n${error.message}` : error);
+  // While it stops, parts end that were not ready yet.
+  if (!stopping) console.error(textOf(error));
   await stop(1);
+}
+
+/** An app that refuses to start says why in one line. */
+function textOf(/** @type {unknown} */ error) {
+  if (error instanceof SetupError) return `\n${error.message}`;
+  if (error instanceof EndedEarlyError && error.reason !== undefined)
+    return `\n${error.part} did not start: ${error.reason}\nSee ${error.log}`;
+  return error;
 }
 
 async function main() {

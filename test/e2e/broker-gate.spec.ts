@@ -1,9 +1,10 @@
 /** An app refuses to start on a broker that lacks what it needs: exit code 1, and one fatal line with the cause and the remedy. */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../../scripts/setup.mjs';
-import { launch, startMosquitto, startRedis, stopAll, type AppName } from '../../scripts/stack.mjs';
+import { freePort, launch, startMosquitto, startRedis, stopAll, type AppName } from '../../scripts/stack.mjs';
 import { readAppLog } from '../support/app-log.js';
 import { ContraryBroker } from '../support/contrary-broker.js';
 import type { Behaviour } from '../support/contrary/behaviour.js';
@@ -81,6 +82,28 @@ describe('a start on a broker that lacks what the service needs', () => {
       { code: 1, fatal },
       { code: 1, fatal },
     ]);
+    await older.stop();
+  });
+
+  it('makes npm start print that line and stop', async () => {
+    const older = await startOlderBroker();
+    const ports = Object.fromEntries(
+      await Promise.all(
+        ['GATEWAY', 'INGESTER', 'DISPATCHER'].map(async (app) => [`${app}_PORT`, `${await freePort()}`]),
+      ),
+    ) as Record<string, string>;
+    const child = spawn(process.execPath, [join(ROOT, 'scripts/start.mjs')], {
+      env: { ...process.env, ...ports, DATA_DIR: join(dir, 'npm-start'), REDIS_URL: redisUrl, MQTT_URL: older.url },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let printed = '';
+    child.stderr.on('data', (data: Buffer) => (printed += data.toString()));
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    expect(printed).toMatch(/^\n(status-ingester|dispatcher) did not start: (.*)\nSee .*\.log\n$/);
+    expect(printed).toContain(
+      lineOf(older.url, 'does not support MQTT 5: use a broker with MQTT 5, such as Mosquitto 2'),
+    );
+    expect(code).toBe(1);
     await older.stop();
   });
 });

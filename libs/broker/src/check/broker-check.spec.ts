@@ -89,8 +89,8 @@ describe('checkBroker', () => {
     ['wildcards', 'wildcard-subscriptions', granted({ wildcardSubscriptionAvailable: false })],
     ['QoS 1', 'qos-1', granted({ maximumQoS: 0 })],
     ['Retain As Published on shared subscriptions', 'retain-as-published', retainStripped()],
-  ])('finds that a broker lacks %s', async (_, essential, behaviour) => {
-    expect(await behind([behaviour], check)).toEqual({ kind: 'missing', essential });
+  ])('finds that a broker lacks %s', async (_, essential, ...behaviours) => {
+    expect(await behind(behaviours, check)).toEqual({ kind: 'missing', essential });
   });
 
   it('finds that a broker lacks MQTT 5', async () => {

@@ -29,10 +29,10 @@ const LACKING_LINE =
 let gates: BrokerGate[];
 let facts: BrokerFacts;
 let lines: { level: string; message: string; [member: string]: unknown }[];
-let light: { count: number; withMessages: boolean[] };
+let again: { count: number; withMessages: boolean[] };
 
 beforeEach(() => {
-  [gates, facts, lines, light] = [[], new BrokerFacts(), [], { count: 0, withMessages: [] }];
+  [gates, facts, lines, again] = [[], new BrokerFacts(), [], { count: 0, withMessages: [] }];
 });
 afterEach(() => {
   for (const one of gates) one.stop();
@@ -50,7 +50,7 @@ function messages(level: string): string[] {
 /** A gate whose checks have these results, one after the other; the last of them is repeated. */
 function gateWith(
   full: readonly BrokerCheck[],
-  again: readonly (EssentialsCheck | Promise<EssentialsCheck>)[] = [{ kind: 'present' }],
+  next: readonly (EssentialsCheck | Promise<EssentialsCheck>)[] = [{ kind: 'present' }],
   options: Partial<BrokerGateOptions> = {},
 ): BrokerGate {
   let count = 0;
@@ -60,8 +60,8 @@ function gateWith(
     facts,
     checkAll: () => Promise.resolve(full[Math.min(count++, full.length - 1)] ?? AWAY),
     checkEssentials: (withMessages) => {
-      light.withMessages.push(withMessages);
-      return Promise.resolve(again[Math.min(light.count++, again.length - 1)] ?? AWAY);
+      again.withMessages.push(withMessages);
+      return Promise.resolve(next[Math.min(again.count++, next.length - 1)] ?? AWAY);
     },
     logger: logger(),
     ...options,
@@ -123,7 +123,7 @@ describe('BrokerGate at the start', () => {
     expect(facts.absenceProvable).toBeNull();
     expect(messages('warn').at(-1)).toContain('was interrupted 3 times (the connection ended): it is not known');
     expect(await one.pass(never)).toBe(true);
-    expect(light.withMessages).toEqual([false]);
+    expect(again.withMessages).toEqual([false]);
   });
 
   it('starts if the broker does not allow the topics of the check, and names them', async () => {
@@ -132,7 +132,7 @@ describe('BrokerGate at the start', () => {
     await one.start();
     expect(messages('warn')).toEqual([expect.stringContaining(`the broker does not allow ${topic}`)]);
     await one.pass(never);
-    expect(light.withMessages).toEqual([false]);
+    expect(again.withMessages).toEqual([false]);
   });
 });
 
@@ -144,9 +144,9 @@ describe('BrokerGate at connects of lanes', () => {
     const both = Promise.all([one.pass(never), one.pass(never)]);
     answer.open({ kind: 'present' });
     expect(await both).toEqual([true, true]);
-    expect(light.count).toBe(1);
+    expect(again.count).toBe(1);
     await one.pass(never);
-    expect(light.count).toBe(2);
+    expect(again.count).toBe(2);
   });
 
   it('lets no lane pass while an essential is missing, says so once, and lets it pass when it is there again', async () => {
@@ -154,7 +154,7 @@ describe('BrokerGate at connects of lanes', () => {
     const one = gateWith([CHECKED], [LACKS_RETAIN, LACKS_RETAIN, answer.passed]);
     await one.start();
     const pass = one.pass(never);
-    await eventually('the third check is made', () => expect(light.count).toBe(3));
+    await eventually('the third check is made', () => expect(again.count).toBe(3));
     expect(one.problem).toBe(LACKING_LINE);
     expect(messages('error')).toEqual([`${LACKING_LINE}; no lane connects before that is done`]);
     answer.open({ kind: 'present' });

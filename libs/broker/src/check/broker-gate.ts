@@ -164,10 +164,10 @@ export class BrokerGate {
     return undefined;
   }
 
-  private note(findings: BrokerFindings, tookMs: number): void {
+  private note(findings: BrokerFindings, durationMs: number): void {
     const { needs, facts, logger } = this.options;
     facts.absenceProvable = findings.absenceProvable;
-    logger.info({ ...fieldsOf(findings), took_ms: Math.round(tookMs) }, 'checked the broker');
+    logger.info({ ...fieldsOf(findings), duration_ms: Math.round(durationMs) }, 'checked the broker');
     for (const line of weakerPromises(findings, needs)) logger.warn(line);
     for (const listener of this.listeners) listener(findings);
   }
