@@ -1,6 +1,6 @@
 /** A gate to the broker that checks nothing. */
 export const openGate = {
-  start: () => Promise.resolve(),
-  pass: (signal: AbortSignal) => Promise.resolve(!signal.aborted),
-  stop: () => undefined,
+  start: (): Promise<void> => Promise.resolve(),
+  pass: (signal: AbortSignal): Promise<boolean> => Promise.resolve(!signal.aborted),
+  stop: (): void => undefined,
 };
