@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { ROOT, findProgram } from '../../scripts/setup.mjs';
 
 const LAST_LINES = 5;
+/** A registry that does not answer must not hold up the tests of the other brokers. */
+const BUILD_MS = 300_000;
 
 /** @returns the folder for what is built from one of the folders here */
 export function buildFolder(/** @type {string} */ name) {
@@ -26,8 +28,9 @@ export function sourceFolder(/** @type {string} */ name) {
  */
 export function build([program = '', ...others], args, { language, cwd }) {
   if ([program, ...others].some((name) => findProgram(name) === undefined)) return `no ${language}`;
-  const { status, stdout, stderr } = spawnSync(program, args, { cwd, encoding: 'utf8' });
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8', timeout: BUILD_MS });
   if (status === 0) return undefined;
+  if (error) return `"${[program, ...args].join(' ')}" failed: ${error.message}`;
   const lines = `${stderr}${stdout}`.split('\n').filter((line) => line.trim() !== '');
   return `"${[program, ...args].join(' ')}" failed:\n${lines.slice(0, LAST_LINES).join('\n')}`;
 }

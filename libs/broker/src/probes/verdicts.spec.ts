@@ -80,6 +80,8 @@ describe('the verdict of a probe', () => {
     ['redelivered without DUP', 'weaker', judgeRedelivery({ ...REDELIVERED, dup: false })],
     ['redelivered with new packet ids', 'weaker', judgeRedelivery({ ...REDELIVERED, same_packet_ids: false })],
     ['redelivered out of order', 'weaker', judgeRedelivery({ ...REDELIVERED, ordered: false })],
+    ['redelivered in an order that is not known', 'ok', judgeRedelivery({ ...REDELIVERED, ordered: null })],
+    ['redelivered to others', 'weaker', judgeRedelivery({ ...REDELIVERED, to_others: 20, to_itself: 0 })],
     ['not redelivered', 'wrong', judgeRedelivery({ ...REDELIVERED, to_itself: 0 })],
     ['a queue without limit', 'ok', judgeAbsentQueue({ published: 2000, delivered: 2000 })],
     ['a queue with a limit', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 1000 })],
@@ -115,6 +117,17 @@ describe('compareDeliveries', () => {
 
   it('sees that the order changed', () => {
     expect(compareDeliveries(first, [], [...first].reverse())).toMatchObject({ ordered: false });
+  });
+
+  it('does not judge the order if only one message had arrived before', () => {
+    const [one, two] = first as [Received, Received];
+    expect(compareDeliveries([one], [two, one], [])).toMatchObject({ unacknowledged: 1, to_others: 2, ordered: null });
+  });
+
+  it('does not judge messages that had not arrived before', () => {
+    const [one, two] = first as [Received, Received];
+    const later = received('2', 3);
+    expect(compareDeliveries([one, two], [later, one, two], [])).toMatchObject({ ordered: true });
   });
 });
 
