@@ -64,7 +64,6 @@ export function shardParts({
     reader: new RetainedReader({ url }, `reader-${keys.prefix}`, 'sentinel', quiet),
     barrier: { pass: () => Promise.resolve() },
     mailboxes,
-    directory,
     redis,
     statusTopics: rules.statusTopics.map((topic) => new TopicTemplate(topic)),
     maxInboundBytes: rules.maxInboundBytes,

@@ -1,6 +1,7 @@
 /** One shard in memory, with its broker and one client: live messages, verifications and force-disconnects in any order. */
 import type { Connection, MailboxMessage, Retained } from '@app/registry';
 import type { Rules } from '../../apps/status-ingester/src/rules/effect.js';
+import { TwoReads } from '../../apps/status-ingester/src/reconciliation/two-reads.js';
 import { truth } from '../../apps/status-ingester/src/rules/truth.js';
 import { fold, type Folded } from '../../apps/status-ingester/src/shard/fold.js';
 import type { Verification } from '../../apps/status-ingester/src/shard/ports.js';
@@ -41,6 +42,7 @@ export class World {
   private entries = 0;
   private pending: Verification | undefined;
   private answer: Retained[] = [];
+  private readonly reads = new TwoReads();
 
   /** A message reaches the mailbox through a lane, and is applied. */
   arrive(body: string, lane: number, more: { retain?: boolean; dup?: boolean } = {}): Folded {
@@ -60,16 +62,9 @@ export class World {
   /** A verification notes the mailbox's last id. */
   note(): void {
     this.pending = {
-      clientId: CLIENT,
-      isVolatile: false,
-      replies: [],
-      since: 0,
       attempt: `1.${this.entries}`,
       noted: `1-${this.entries}`,
-      sweep: undefined,
-      missing: undefined,
-      dueAt: 0,
-      tries: 1,
+      isConfirmed: false,
     };
   }
 
@@ -78,10 +73,20 @@ export class World {
     this.answer = this.retained === '' ? [] : [{ topic: IN, body: this.retained }];
   }
 
-  /** The result of the verification reaches the mailbox, and is applied. */
+  /** The result of the verification reaches the mailbox, and is applied, or has to be confirmed by a second read. */
   finish(): Folded {
-    const attempt = this.pending?.attempt ?? '';
-    return this.apply({ kind: 'verified', clientId: CLIENT, attempt, retained: this.answer, ...this.stored() });
+    const { attempt = '', noted = '' } = this.pending ?? {};
+    this.pending = { attempt, ...this.reads.add(this.answer, noted) };
+    const folded = this.apply({
+      kind: 'verified',
+      clientId: CLIENT,
+      attempt,
+      retained: this.answer,
+      ...this.stored(),
+    });
+    if (folded.verificationResults.some(({ outcome }) => outcome === 'unconfirmed')) this.reads.awaitSecond();
+    else this.reads.restart();
+    return folded;
   }
 
   /** A force-disconnect without an end is stored. */
@@ -91,10 +96,20 @@ export class World {
     return this.apply({ kind: 'command', clientId: CLIENT, command, ...this.stored() });
   }
 
+  /**
+   * Verifies the client, with as many reads as it takes.
+   * @returns what the first result changed that needed no confirmation
+   */
   verify(): Folded {
-    this.note();
-    this.read();
-    return this.finish();
+    const results: Folded[] = [];
+    do {
+      this.note();
+      this.read();
+      results.push(this.finish());
+    } while (this.needsVerification || results.at(-1)?.verificationResults[0]?.outcome === 'unconfirmed');
+    const first = results.find(({ verificationResults: [result] }) => result?.outcome !== 'unconfirmed');
+    if (first === undefined) throw new Error('no reading was applied');
+    return first;
   }
 
   private stored(): { at: number; id: string } {

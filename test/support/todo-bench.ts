@@ -107,7 +107,6 @@ export class ToDoBench {
       reader: new RetainedReader({ url }, `reader-${this.keySpaces}`, 'sentinel', quiet),
       barrier: { pass: () => Promise.resolve() },
       mailboxes,
-      directory: new ConnectionDirectory(this.redis, this.keys, SHARDS),
       redis: this.redis,
       statusTopics: [new TopicTemplate(NEW)],
       maxInboundBytes: 1024,

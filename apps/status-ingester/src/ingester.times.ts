@@ -7,9 +7,10 @@ import { MARKER_KEPT_MS } from './intake/lane-markers.js';
 import { watchTiming } from './intake/lane-watch.module.js';
 import { BARRIER_TIMEOUT_MS, BARRIER_REPEAT_MS } from './reconciliation/lane-barrier.js';
 import { JOB_LOCK_MS, JOB_STALLED_CHECK_MS } from './reconciliation/maintenance-worker.js';
-import { NO_PROGRESS_MS } from './reconciliation/sweep.js';
-import { LATER_QUIET_MS, SWEEP_SILENCE_MS } from './reconciliation/sweep-reading.js';
-import { ABSENT_AGAIN_MS, RESULT_LOST_MS } from './reconciliation/verifier.js';
+import { NO_PROGRESS_MS, RECENT_LIVE_MS } from './reconciliation/sweep.js';
+import { FIRST_QUIET_MS, LATER_QUIET_MS, SWEEP_SILENCE_MS } from './reconciliation/sweep-reading.js';
+import { RETAINED_LAG_MS } from './reconciliation/two-reads.js';
+import { RESULT_LOST_MS } from './reconciliation/verifier.js';
 import { HOUSEKEEPING_MS } from './shard/housekeeping.js';
 import { CLEAR_WITHIN_MS, PUBLISH_LIMITS } from './shard/todo-catalogue.js';
 
@@ -19,12 +20,14 @@ const CONSTANTS = {
   BARRIER_TIMEOUT_MS,
   JOB_STALLED_CHECK_MS,
   JOB_LOCK_MS,
+  FIRST_QUIET_MS,
   LATER_QUIET_MS,
   SWEEP_SILENCE_MS,
   NO_PROGRESS_MS,
+  RECENT_LIVE_MS,
   UPTIME_TOLERANCE_MS,
   'UPTIME_MIN_SPAN_SECONDS * 1000': UPTIME_MIN_SPAN_SECONDS * 1000,
-  ABSENT_AGAIN_MS,
+  RETAINED_LAG_MS,
   RESULT_LOST_MS,
   HOUSEKEEPING_MS,
   TODO_GRACE_MS,
@@ -77,9 +80,19 @@ const ORDERS: readonly TimeOrder<IngesterTime>[] = [
     because: "the broker's reports of a burst may differ by less than the tolerance, and prove nothing",
   },
   {
-    time: 'ABSENT_AGAIN_MS',
+    time: 'RETAINED_LAG_MS',
+    atMost: 'FIRST_QUIET_MS',
+    because: 'the second pass of a sweep is to read again what the broker retained late',
+  },
+  {
+    time: 'RETAINED_LAG_MS',
+    atMost: 'RECENT_LIVE_MS',
+    because: 'a sweep must not read a message older than one that it knows to have been delivered',
+  },
+  {
+    time: 'RETAINED_LAG_MS',
     atMost: 'RESULT_LOST_MS',
-    because: 'the second read of an absent client belongs to the same verification',
+    because: 'the second read of a client belongs to the same verification',
   },
   {
     time: 'RESULT_LOST_MS',

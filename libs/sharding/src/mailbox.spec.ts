@@ -1,4 +1,4 @@
-import { storedAt } from './mailbox.js';
+import { isAfter, storedAt } from './mailbox.js';
 import { items, lane, outcomesOf, withMailboxes, type MailboxBench } from '../../../test/support/mailboxes.js';
 
 let bench: MailboxBench;
@@ -99,5 +99,35 @@ describe('Mailboxes.append', () => {
         [1, 'seen'],
       ]),
     );
+  });
+});
+
+describe('Mailboxes.idBefore', () => {
+  const HOUR_MS = 3_600_000;
+
+  it('is the id of the newest entry if that is old, even if it has been applied', async () => {
+    const { mailbox, position } = { mailbox: bench.keys.mailbox(0), position: bench.keys.position(0) };
+    const mailboxes = await bench.announcedBy(lane(1));
+    expect(await mailboxes.idBefore(0, 500)).toBe('0-0');
+    await bench.redis.set(position, '7-1');
+    expect(await mailboxes.idBefore(0, 500)).toBe('7-1');
+    await bench.redis.xadd(mailbox, '8-2', 'entry', 'x');
+    expect(await mailboxes.idBefore(0, 500)).toBe('8-2');
+  });
+
+  it('is below the ids of entries that were appended lately, and above older ones', async () => {
+    const mailboxes = await bench.announcedBy(lane(1));
+    await mailboxes.send(0, 'x');
+    const [entry] = await bench.entries(0);
+    const id = await mailboxes.idBefore(0, HOUR_MS);
+    expect(isAfter(entry?.id ?? '', id)).toBe(true);
+    const [seconds] = await bench.redis.time();
+    expect(Math.abs(storedAt(id) - (Number(seconds) * 1000 - HOUR_MS))).toBeLessThan(60_000);
+  });
+
+  it('is the id of the newest entry if the clock of Redis was set back since: otherwise that entry would stay too new', async () => {
+    const later = `${Date.now() + HOUR_MS}-0`;
+    await bench.redis.xadd(bench.keys.mailbox(0), later, 'entry', 'x');
+    expect(await (await bench.announcedBy(lane(1))).idBefore(0, 500)).toBe(later);
   });
 });

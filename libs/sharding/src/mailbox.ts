@@ -2,7 +2,7 @@
  * A shard's mailbox: a Redis Stream whose entries wait for the shard's owner. A lane appends with its fence and a sequence
  * number: an append by a former owner of the lane is refused, and a repeated append changes nothing (S2).
  */
-import type { NoArgs, Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { commands } from './commands.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import type { StreamEntry, StreamReader } from './shard-stream.js';
@@ -61,7 +61,7 @@ const appendEntries = commands.load<
   number
 >('append-entries');
 
-const lastEntryId = commands.load<{ mailbox: string; position: string }, NoArgs, string>('last-entry-id');
+const idBefore = commands.load<{ mailbox: string; position: string }, { age_ms: number }, string>('id-before');
 
 const DEFAULT_MAILBOX_BYTES = 16_777_216;
 
@@ -158,10 +158,10 @@ export class Mailboxes {
     return appendEntries.run(this.redis, { mailbox: this.keys.mailbox(shard) }, args);
   }
 
-  /** Id of the newest entry that was ever appended, applied or not. Every later entry has a higher id. */
-  async lastId(shard: number): Promise<string> {
+  /** An id below those of all entries that were appended in the last `ageMs` or come later, whether they are applied or not. */
+  async idBefore(shard: number, ageMs: number): Promise<string> {
     const keys = { mailbox: this.keys.mailbox(shard), position: this.keys.position(shard) };
-    return lastEntryId.run(this.redis, keys, {});
+    return idBefore.run(this.redis, keys, { age_ms: ageMs });
   }
 
   /** Appends an entry of a caller that owns no lane. @returns false if the mailbox is full */

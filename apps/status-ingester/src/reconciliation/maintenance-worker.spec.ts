@@ -68,7 +68,7 @@ beforeEach(() => {
     keys,
     barrier: { pass: () => Promise.resolve() },
     mailboxes: {
-      lastId: () => Promise.resolve('0-0'),
+      idBefore: () => Promise.resolve('0-0'),
       sendAll: async (shard: number, items: readonly string[]) => {
         for (const text of items) {
           const message = decodeMailboxEntry({ id: '1-1', text });

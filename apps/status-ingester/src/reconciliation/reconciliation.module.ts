@@ -62,12 +62,11 @@ export const MAINTENANCE_REDIS: NamedConnection = {
     },
     {
       provide: Verifier,
-      inject: [RetainedReader, LaneBarrier, Mailboxes, ConnectionDirectory, REDIS, SETTINGS, LOGGER],
+      inject: [RetainedReader, LaneBarrier, Mailboxes, REDIS, SETTINGS, LOGGER],
       useFactory: (
         reader: RetainedReader,
         barrier: LaneBarrier,
         mailboxes: Mailboxes,
-        directory: ConnectionDirectory,
         redis: Redis,
         settings: ReconciliationSettings,
         logger: Logger,
@@ -76,7 +75,6 @@ export const MAINTENANCE_REDIS: NamedConnection = {
           reader,
           barrier,
           mailboxes,
-          directory,
           redis,
           statusTopics: settings.STATUS_TOPICS,
           maxInboundBytes: settings.MAX_INBOUND_BYTES,

@@ -76,3 +76,30 @@ it('a message that was published since the sweep began does not count as missed,
   expect(seen).toContain('came-later');
   read.close();
 });
+
+it('a message that a later pass brings with another text is passed on again', async () => {
+  const bodies: string[] = [];
+  await device.publishAsync('in/replaced', 'old', { qos: 1, retain: true });
+  const read = reading('spec-replaced', (batch) => {
+    bodies.push(...batch.flatMap(({ clientId, body }) => (clientId === 'replaced' ? [body] : [])));
+    return Promise.resolve();
+  });
+  await read.pass();
+  await device.publishAsync('in/replaced', 'new', { qos: 1, retain: true });
+  expect(await read.pass()).toEqual({ complete: true, fresh: 0 });
+  await read.pass();
+  expect(bodies).toEqual(['old', 'new']);
+  read.close();
+});
+
+it('a client counts as seen only if the last pass brought a message of it: it may have been removed before the first one', async () => {
+  await device.publishAsync('in/removed', 'text', { qos: 1, retain: true });
+  const read = reading('spec-removed', () => Promise.resolve());
+  await read.pass();
+  expect(read.hasSeen('removed')).toBe(true);
+  await device.publishAsync('in/removed', '', { qos: 1, retain: true });
+  await read.pass();
+  expect(read.hasSeen('removed')).toBe(false);
+  expect(read.hasSeen('client-0')).toBe(true);
+  read.close();
+});

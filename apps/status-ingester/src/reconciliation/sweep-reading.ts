@@ -1,7 +1,8 @@
 /**
- * Reads everything that the broker retains on status topics, in one or more passes, and passes each message on once, in batches.
- * If too much of it is still being processed, the socket is not read (back-pressure).
+ * Reads everything that the broker retains on status topics, in one or more passes, and passes each message on once, in batches,
+ * and again if a later pass finds another text: the broker may have retained the newer one late. If too much of it is still being processed, the socket is not read (back-pressure).
  */
+import { crc32 } from 'node:zlib';
 import { RetainedSweep, type BrokerAccess } from '@app/broker';
 import { counter } from '@app/platform';
 import { payloadText, shardOf, type TopicTemplate } from '@app/protocol';
@@ -16,8 +17,11 @@ const BATCH = { messages: 2000, characters: 4 * 1024 * 1024 } as const;
 const MOST_IN_PROGRESS = { messages: 6000, characters: 16 * 1024 * 1024 } as const;
 /** A read ends if the broker sends nothing for this long. */
 export const SWEEP_SILENCE_MS = 3000;
-/** How long the first pass waits for more messages after the sentinel. */
-const FIRST_QUIET_MS = 200;
+/**
+ * How long the first pass waits for more messages after the sentinel. The second pass reads again what the broker may have
+ * retained late, so it must not come sooner.
+ */
+export const FIRST_QUIET_MS = 500;
 /** A further pass is to find what the first one ended before, so it waits longer: brokers pause for half a second. */
 export const LATER_QUIET_MS = 1000;
 
@@ -40,8 +44,10 @@ interface Amount {
 }
 
 export class SweepReading {
-  /** The topics that were seen. */
-  private readonly seen = new Set<string>();
+  /** The topics that were seen, with the digest of the text that was passed on last. */
+  private readonly seen = new Map<string, number>();
+  /** The topics that the present pass has brought. */
+  private readonly present = new Set<string>();
   /** Topics on which something was published since the sweep began: they may be new in a further pass. */
   private readonly changed = new Set<string>();
   private batch: Found[] = [];
@@ -81,16 +87,18 @@ export class SweepReading {
     return this.seen.size;
   }
 
+  /** Whether the last pass brought a message of the client. An earlier one may have found what was removed before. */
   hasSeen(clientId: string): boolean {
-    return this.dependencies.statusTopics.some((template) => this.seen.has(template.topicOf(clientId)));
+    return this.dependencies.statusTopics.some((template) => this.present.has(template.topicOf(clientId)));
   }
 
   /**
-   * Reads everything, and waits until all batches are processed. Messages of earlier passes are skipped.
+   * Reads everything, and waits until all batches are processed. Messages that earlier passes brought are skipped.
    * @throws IncompleteReadError, or what `onBatch` rejects with
    */
   async pass(): Promise<Pass> {
     this.fresh = 0;
+    this.present.clear();
     try {
       const end = await this.sweep.pass(this.passes++ === 0 ? FIRST_QUIET_MS : LATER_QUIET_MS);
       this.flush();
@@ -105,13 +113,16 @@ export class SweepReading {
   }
 
   private take(topic: string, payload: Buffer): Promise<void> | undefined {
-    if (this.seen.has(topic)) return undefined;
+    const digest = crc32(payload);
+    this.present.add(topic);
+    if (this.seen.get(topic) === digest) return undefined;
     const { statusTopics, maxInboundBytes, shardCount } = this.dependencies;
     for (const template of statusTopics) {
       const clientId = template.clientIdOf(topic);
       if (clientId === undefined) continue;
-      this.seen.add(topic);
-      if (!this.changed.delete(topic)) this.fresh++;
+      const isFresh = !this.seen.has(topic) && !this.changed.delete(topic);
+      if (isFresh) this.fresh++;
+      this.seen.set(topic, digest);
       readMessages.inc();
       const found = { topic: template.template, ...payloadText(payload, maxInboundBytes) };
       this.batch.push({ ...found, clientId, shard: shardOf(clientId, shardCount) });

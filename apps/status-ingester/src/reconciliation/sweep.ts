@@ -18,12 +18,14 @@ import { SweepCompletion, type Completion } from './sweep-completion.js';
 import { SweepReading, type ReadingDependencies } from './sweep-reading.js';
 import { SweepReport, type ReportDependencies } from './sweep-report.js';
 
+/** A client with a live message since this long before a pass is verified singly: what the pass brings may be older. */
+export const RECENT_LIVE_MS = 5000;
 /** If no result comes for this long, the sweep ends: the to-dos of the shards verify the other clients. */
 export const NO_PROGRESS_MS = 15_000;
 
 export interface SweepDependencies
   extends ReadingDependencies, ReportDependencies, Omit<ComparingDependencies, 'severalTopics'> {
-  mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
+  mailboxes: Pick<Mailboxes, 'idBefore' | 'sendAll'>;
   sweeps: Sweeps;
   /** Id of the key space. If it changes, the key space was lost during the sweep. */
   keySpace: () => Promise<string>;
@@ -92,7 +94,7 @@ export class Sweep {
     const { id } = this.report.record;
     const completion = new SweepCompletion();
     for (let pass = 1; ; pass++) {
-      this.noted = await this.lastIds();
+      this.noted = await this.positions();
       const outcome = await this.reading.pass();
       await this.report.announce();
       const result = completion.after(outcome);
@@ -104,9 +106,9 @@ export class Sweep {
     }
   }
 
-  private lastIds(): Promise<string[]> {
+  private positions(): Promise<string[]> {
     const { mailboxes, shardCount } = this.dependencies;
-    return Promise.all(Array.from({ length: shardCount }, (_, shard) => mailboxes.lastId(shard)));
+    return Promise.all(Array.from({ length: shardCount }, (_, shard) => mailboxes.idBefore(shard, RECENT_LIVE_MS)));
   }
 
   private async awaitResults(): Promise<void> {

@@ -2,11 +2,11 @@
 import { RetainedReader } from '@app/broker';
 import { connectRedis, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
-import { decodeMailboxEntry, type Connection, type RetainedReading } from '@app/registry';
+import { decodeMailboxEntry, type RetainedReading } from '@app/registry';
 import type { Grant } from '@app/sharding';
 import { connectAsync, type MqttClient } from 'mqtt';
-import { hostConnection } from '../../../../test/support/connections.js';
 import { eventually, quiet, startMosquitto, startRedis, type Server } from '../../../../test/support/servers.js';
+import type { VerificationResult } from '../shard/ports.js';
 import { Verifier } from './verifier.js';
 
 /** Mosquitto ends a connection that subscribes to this topic: it has a noncharacter of Unicode. */
@@ -20,7 +20,7 @@ let device: MqttClient;
 let reader: RetainedReader;
 let verifier: Verifier;
 let results: Map<string, RetainedReading>;
-let registry: Map<string, Connection>;
+const idBefore = jest.fn<Promise<string>, [shard: number, ageMs: number]>();
 
 beforeAll(async () => {
   [broker, store] = await Promise.all([startMosquitto(), startRedis()]);
@@ -35,7 +35,7 @@ afterAll(async () => {
 
 beforeEach(() => {
   results = new Map();
-  registry = new Map();
+  idBefore.mockResolvedValue('0-0');
   reader = new RetainedReader({ url: broker.url }, `verifier-${Math.random()}`, 'spec/sentinel', quiet, 2000);
   const apply = (items: readonly string[]): number => {
     for (const text of items) {
@@ -47,8 +47,7 @@ beforeEach(() => {
   verifier = new Verifier({
     reader,
     barrier: { pass: () => Promise.resolve() },
-    mailboxes: { lastId: () => Promise.resolve('0-0'), sendAll: (_shard, items) => Promise.resolve(apply(items)) },
-    directory: { map: (_shard, ids, take) => Promise.resolve(ids.map((id, i) => take(registry.get(id), i))) },
+    mailboxes: { idBefore, sendAll: (_shard, items) => Promise.resolve(apply(items)) },
     redis,
     statusTopics: [new TopicTemplate('in/{clientId}')],
     maxInboundBytes: 1024,
@@ -145,36 +144,88 @@ it('the verifier serves the shards in turn, however many requests one of them ha
   expect([...results.keys()].indexOf('alone')).toBe(200);
 });
 
-describe('a client that is online and has nothing retained', () => {
-  it('a client without a retained message is read twice before it goes offline, and others of its batch once', async () => {
-    registry.set('gone', hostConnection('gone'));
-    await device.publishAsync('in/there', 'T', { qos: 1, retain: true });
-    registry.set('there', hostConnection('there'));
+describe('a reading that contradicts an online client', () => {
+  /** Positions of the mailbox, before each read. */
+  let positions: string[];
+
+  beforeEach(() => {
+    positions = ['1-0', '2-0', '3-0', '4-0'];
+    idBefore.mockImplementation(() => Promise.resolve(positions.shift() ?? '9-0'));
+  });
+
+  /** Waits for the next reading of the client. */
+  async function nextReading(clientId: string): Promise<RetainedReading> {
+    const reading = await eventually('the client is read', () => {
+      const found = results.get(clientId);
+      if (found === undefined) throw new Error('no reading yet');
+      return found;
+    });
+    results.delete(clientId);
+    return reading;
+  }
+
+  async function complete(reading: RetainedReading, outcome: VerificationResult['outcome']): Promise<void> {
+    await verifier.complete(GRANT, [{ clientId: reading.clientId, attempt: reading.attempt, outcome }]);
+  }
+
+  it('is confirmed by a second read, for which live messages since before the first one count', async () => {
     const read = jest.spyOn(reader, 'read');
-    requestVerification('gone', 'there', 'stranger');
-    await eventually('nothing is read for the client', () => expect(results.get('gone')?.retained).toEqual([]));
-    expect(read.mock.calls.map(([topics]) => topics)).toEqual([['in/gone', 'in/there', 'in/stranger'], ['in/gone']]);
+    requestVerification('gone', 'there');
+    const first = await nextReading('gone');
+    expect(verifier.pendingOf(GRANT).get('gone')).toMatchObject({ noted: '1-0', isConfirmed: false });
+    await complete(await nextReading('there'), 'agreed');
+    await complete(first, 'unconfirmed');
+    const second = await nextReading('gone');
+    expect(second.retained).toEqual(first.retained);
+    expect(verifier.pendingOf(GRANT).get('gone')).toMatchObject({ noted: '1-0', isConfirmed: true });
+    await complete(second, 'corrected');
+    expect(verifier.pendingOf(GRANT).size).toBe(0);
+    expect(read.mock.calls.map(([topics]) => topics)).toEqual([['in/gone', 'in/there'], ['in/gone']]);
+    expect(idBefore).toHaveBeenCalledWith(0, 500);
   });
 
-  it('a client stays online if the broker was only late to retain its handshake', async () => {
-    registry.set('late', hostConnection('late'));
-    const read = jest.spyOn(reader, 'read').mockResolvedValueOnce(new Map());
-    await device.publishAsync('in/late', 'L', { qos: 1, retain: true });
+  it('is not confirmed if the broker was only late to retain the newer message', async () => {
+    jest.spyOn(reader, 'read').mockResolvedValueOnce(new Map([['in/late', Buffer.from('old')]]));
+    await device.publishAsync('in/late', 'new', { qos: 1, retain: true });
     requestVerification('late');
-    await eventually('the retained message is read', () => {
-      expect(results.get('late')?.retained).toEqual([{ topic: 'in/{clientId}', body: 'L' }]);
-    });
-    expect(read).toHaveBeenCalledTimes(2);
+    const first = await nextReading('late');
+    expect(first.retained).toEqual([{ topic: 'in/{clientId}', body: 'old' }]);
+    await complete(first, 'unconfirmed');
+    const second = await nextReading('late');
+    expect(second.retained).toEqual([{ topic: 'in/{clientId}', body: 'new' }]);
+    expect(verifier.pendingOf(GRANT).get('late')).toMatchObject({ noted: '2-0', isConfirmed: false });
   });
 
-  it('a client is read twice again if it shook hands in between', async () => {
-    registry.set('fresh', hostConnection('fresh'));
-    const read = jest.spyOn(reader, 'read').mockImplementation(() => {
-      if (read.mock.calls.length === 2) registry.set('fresh', hostConnection('fresh', { last_live_handshake_at: 7 }));
-      return Promise.resolve(new Map());
-    });
+  it('is read twice again if a live message came in between', async () => {
     requestVerification('fresh');
-    await eventually('the client is read', () => expect(results.has('fresh')).toBe(true));
-    expect(read).toHaveBeenCalledTimes(3);
+    await complete(await nextReading('fresh'), 'unconfirmed');
+    await complete(await nextReading('fresh'), 'superseded-by-live');
+    const third = await nextReading('fresh');
+    expect(verifier.pendingOf(GRANT).get('fresh')).toMatchObject({ noted: '3-0', isConfirmed: false });
+    await complete(third, 'unconfirmed');
+    await nextReading('fresh');
+    expect(verifier.pendingOf(GRANT).get('fresh')).toMatchObject({ noted: '3-0', isConfirmed: true });
   });
+});
+
+describe('a request', () => {
+  it('of a caller has the client read again if it is just being read', async () => {
+    requestVerification('a');
+    await untilRead('a');
+    const [before] = results.values();
+    verifier.request(GRANT, [{ clientId: 'a', reason: 'request', reply: { channel: 'gateway', id: '1' } }]);
+    expect(verifier.pendingOf(GRANT).get('a')?.attempt).toBeUndefined();
+    await eventually('the client is read again', () => expect(results.get('a')?.attempt).not.toBe(before?.attempt));
+  });
+
+  it.each(['lanes', 'redelivery', 'dropped', 'status-topic', 'online'] as const)(
+    'for the reason %s has the client read later than one of a caller that comes after it: the broker may retain late',
+    async (reason) => {
+      const read = jest.spyOn(reader, 'read');
+      verifier.request(GRANT, [{ clientId: 'a', reason }]);
+      requestVerification('b');
+      await untilRead('a', 'b');
+      expect(read.mock.calls.map(([topics]) => topics)).toEqual([['in/b'], ['in/a']]);
+    },
+  );
 });

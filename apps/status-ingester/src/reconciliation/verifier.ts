@@ -2,12 +2,13 @@
  * Verifies clients on request: reads what the broker retains for them, in batches, and sends the readings to the mailboxes of
  * their shards. There they are applied in one order with the live messages.
  *
- * - V1 The mailbox's last id is noted before the broker is asked. A reading is applied only if no live message of that client
- *   came after that id; otherwise it is dropped and the client is verified again.
+ * - V1 Before the broker is asked, a mailbox id is noted. A reading is applied only if no live message of that client came
+ *   after that id; otherwise it is dropped and the client is verified again. The id is `RETAINED_LAG_MS` old, because a broker
+ *   may retain a message later than it delivers it.
  * - V2 A request is a to-do of the shard. The memory of this class may be lost, and is lost with the grant.
  * - V3 A reading does not overtake earlier live messages if one lane keeps their order (see `lane-barrier.ts`).
  * - V4 A client that cannot be read does not prevent the others from being read.
- * - V5 An absence that would take a client offline counts only if a second read confirms it (see `absences.ts`).
+ * - V5 A reading that contradicts an online client counts only if a second read confirms it (see `two-reads.ts`).
  * - V6 Requests for one client that come soon after each other are one verification.
  */
 import { BrokerUnreachableError, MAX_TOPICS_PER_READ, type RetainedReader } from '@app/broker';
@@ -23,16 +24,17 @@ import {
   sharedAbort,
 } from '@app/platform';
 import { payloadText, type TopicTemplate } from '@app/protocol';
-import { encodeRetainedReading, sendReply, type ConnectionDirectory, type Retained } from '@app/registry';
+import { encodeRetainedReading, sendReply, type Retained } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
 import type { Verification, VerificationRequest, VerificationResult } from '../shard/ports.js';
-import { Absences } from './absences.js';
 import { bisectingRead } from './bisecting-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
+import { RETAINED_LAG_MS, TwoReads } from './two-reads.js';
 
 const OUTCOMES = valuesOf<VerificationResult['outcome'] | 'failed'>({
   agreed: true,
   corrected: true,
+  unconfirmed: true,
   'superseded-by-live': true,
   'stale-attempt': true,
   failed: true,
@@ -43,8 +45,6 @@ const duration = secondsHistogram('verification_duration', 'Time from a request 
 
 /** Requests within this time after the first one belong to the same verification. */
 const DEBOUNCE_MS = 100;
-/** Time after which an absent client is read again. */
-export const ABSENT_AGAIN_MS = 500;
 /** Time after which a client is read again if its result was not applied. */
 export const RESULT_LOST_MS = 5000;
 /** Most pending verifications; the to-dos of other clients come up again. */
@@ -59,8 +59,7 @@ const MOST_REPLIES = 16;
 export interface VerifierDependencies {
   reader: Pick<RetainedReader, 'read'>;
   barrier: Pick<LaneBarrier, 'pass'>;
-  mailboxes: Pick<Mailboxes, 'lastId' | 'sendAll'>;
-  directory: Pick<ConnectionDirectory, 'map'>;
+  mailboxes: Pick<Mailboxes, 'idBefore' | 'sendAll'>;
   redis: Redis;
   statusTopics: readonly TopicTemplate[];
   maxInboundBytes: number;
@@ -69,14 +68,39 @@ export interface VerifierDependencies {
   logger: Logger;
 }
 
+/** A client that is being verified. */
+interface Pending extends Verification {
+  readonly clientId: string;
+  readonly isVolatile: boolean;
+  /** The callers that wait for the outcome; bounded. */
+  readonly replies: NonNullable<VerificationRequest['reply']>[];
+  readonly since: number;
+  readonly reads: TwoReads;
+  attempt: string | undefined;
+  noted: string;
+  isConfirmed: boolean;
+  sweep: string | undefined;
+  dueAt: number;
+  tries: number;
+}
+
 interface Shard {
   grant: Grant;
-  pending: Map<string, Verification>;
+  pending: Map<string, Pending>;
   /** How many of them have no to-do. */
   volatile: number;
 }
 
-type Due = readonly [Shard, Verification];
+type Due = readonly [Shard, Pending];
+
+/** Reasons of requests that come with a live message, or with a reading that brought the client online. */
+const FRESH_REASONS: ReadonlySet<VerificationRequest['reason']> = new Set([
+  'lanes',
+  'redelivery',
+  'dropped',
+  'status-topic',
+  'online',
+]);
 
 export class Verifier {
   private readonly shards = new Map<number, Shard>();
@@ -90,14 +114,11 @@ export class Verifier {
   /** Clients whose last read failed: they are read separately. */
   private readonly unverifiable = new Set<string>();
   private readonly failures = new Sampled();
-  private readonly absences: Absences;
 
-  constructor(private readonly dependencies: VerifierDependencies) {
-    this.absences = new Absences(dependencies.directory, dependencies.statusTopics);
-  }
+  constructor(private readonly dependencies: VerifierDependencies) {}
 
   /** The clients of this shard that are being verified. */
-  pendingOf(grant: Grant): ReadonlyMap<string, Verification> {
+  pendingOf(grant: Grant): ReadonlyMap<string, Readonly<Pending>> {
     return this.shardOf(grant).pending;
   }
 
@@ -105,7 +126,7 @@ export class Verifier {
     const shard = this.shardOf(grant);
     const { pending } = shard;
     const now = performance.now();
-    for (const { clientId, reply, sweep, isVolatile = false } of requests) {
+    for (const { clientId, reason, reply, sweep, isVolatile = false } of requests) {
       let verification = pending.get(clientId);
       if (verification === undefined) {
         if (this.count >= MOST_PENDING || (isVolatile && shard.volatile >= MOST_VOLATILE)) continue;
@@ -116,8 +137,9 @@ export class Verifier {
           since: now,
           attempt: undefined,
           noted: '0-0',
+          isConfirmed: false,
+          reads: new TwoReads(),
           sweep: undefined,
-          missing: undefined,
           dueAt: now + DEBOUNCE_MS,
           tries: 0,
         };
@@ -125,7 +147,16 @@ export class Verifier {
         if (isVolatile) shard.volatile++;
         this.add(1);
       }
-      if (reply !== undefined && verification.replies.push(reply) > MOST_REPLIES) verification.replies.shift();
+      const isUnderWay = verification.attempt !== undefined;
+      if (!isUnderWay && FRESH_REASONS.has(reason)) {
+        verification.reads.restart();
+        verification.dueAt = Math.max(verification.dueAt, now + RETAINED_LAG_MS);
+      }
+      if (reply !== undefined) {
+        // The caller asks for what is retained from now on.
+        if (isUnderWay) readAgain(verification, now + DEBOUNCE_MS);
+        if (verification.replies.push(reply) > MOST_REPLIES) verification.replies.shift();
+      }
       if (sweep !== undefined) verification.sweep = sweep;
     }
     this.work();
@@ -137,9 +168,11 @@ export class Verifier {
     for (const { clientId, attempt, outcome, answer } of results) {
       verifications.inc({ outcome });
       const verification = shard.pending.get(clientId);
-      if (verification?.attempt !== attempt) continue;
-      if (outcome === 'superseded-by-live') {
-        this.tryAgain(verification);
+      if (verification?.attempt !== attempt || outcome === 'stale-attempt') continue;
+      if (outcome === 'unconfirmed' || outcome === 'superseded-by-live') {
+        if (outcome === 'unconfirmed') verification.reads.awaitSecond();
+        else verification.reads.restart();
+        readAgain(verification, performance.now() + RETAINED_LAG_MS);
         continue;
       }
       this.remove(shard, verification);
@@ -179,7 +212,12 @@ export class Verifier {
 
   private work(): void {
     this.wake?.();
-    if (this.count > 0) this.working ??= this.run().finally(() => (this.working = undefined));
+    if (this.count === 0 || this.stopping.signal.aborted) return;
+    this.working ??= this.run().finally(() => {
+      this.working = undefined;
+      // A request may have come after the last look.
+      this.work();
+    });
   }
 
   private async run(): Promise<void> {
@@ -241,7 +279,7 @@ export class Verifier {
     }
   }
 
-  /** Notes the last ids of the mailboxes: live messages from now on take precedence over what is read (V1). */
+  /** Notes the positions of the mailboxes: live messages after them take precedence over what is read (V1). */
   private async beginAttempt(due: readonly Due[]): Promise<void> {
     for (const [{ grant }, verification] of due) {
       verification.attempt = `${grant.epoch}.${++this.attempts}`;
@@ -252,7 +290,8 @@ export class Verifier {
       await Promise.all(
         Array.from(
           new Set(due.map(([shard]) => shard)),
-          async (shard) => [shard, await this.dependencies.mailboxes.lastId(shard.grant.index)] as const,
+          async (shard) =>
+            [shard, await this.dependencies.mailboxes.idBefore(shard.grant.index, RETAINED_LAG_MS)] as const,
         ),
       ),
     );
@@ -262,23 +301,16 @@ export class Verifier {
   private async send(read: readonly Due[], found: ReadonlyMap<string, Buffer>): Promise<void> {
     const now = performance.now();
     for (const shard of new Set(read.map(([of]) => of))) {
-      const all = read.filter(([of]) => of === shard).map(([, verification]) => verification);
-      const absent = await this.absences.toConfirm(shard.grant.index, all, found);
-      for (const verification of absent) {
-        verification.attempt = undefined;
-        verification.dueAt = now + ABSENT_AGAIN_MS;
-      }
-      const readable = all.filter((verification) => !absent.has(verification));
-      if (readable.length === 0) continue;
-      const room = await this.dependencies.mailboxes.sendAll(
-        shard.grant.index,
-        readable.map((verification) => this.result(verification, found)),
-      );
-      readable.forEach((verification, i) => {
+      // A caller's request has ended the attempts of some.
+      const all = read.flatMap(([of, one]) => (of === shard && one.attempt !== undefined ? [one] : []));
+      const readings = all.map((verification) => this.reading(verification, found));
+      for (const verification of all) {
         this.unverifiable.delete(verification.clientId);
-        if (i < room) verification.dueAt = now + RESULT_LOST_MS;
-        else this.tryAgain(verification);
-      });
+        // Before it is sent: its result may come before the reply of Redis.
+        verification.dueAt = now + RESULT_LOST_MS;
+      }
+      const room = await this.dependencies.mailboxes.sendAll(shard.grant.index, readings);
+      for (const verification of all.slice(room)) this.tryAgain(verification);
     }
   }
 
@@ -294,25 +326,26 @@ export class Verifier {
     if (shard.pending.get(clientId) === verification) this.remove(shard, verification);
   }
 
-  private remove(shard: Shard, { clientId, isVolatile }: Verification): void {
+  private remove(shard: Shard, { clientId, isVolatile }: Pending): void {
     shard.pending.delete(clientId);
     if (isVolatile) shard.volatile--;
     this.add(-1);
   }
 
-  private result({ clientId, attempt = '', sweep }: Verification, found: ReadonlyMap<string, Buffer>): string {
+  private reading(verification: Pending, found: ReadonlyMap<string, Buffer>): string {
+    const { clientId, attempt = '', sweep } = verification;
     const retained: Retained[] = [];
     for (const template of this.dependencies.statusTopics) {
       const payload = found.get(template.topicOf(clientId));
       if (payload === undefined || payload.length === 0) continue;
       retained.push({ topic: template.template, ...payloadText(payload, this.dependencies.maxInboundBytes) });
     }
+    Object.assign(verification, verification.reads.add(retained, verification.noted));
     return encodeRetainedReading({ clientId, attempt, retained, ...(sweep && { sweep }) });
   }
 
-  private tryAgain(verification: Verification): void {
-    verification.attempt = undefined;
-    verification.dueAt = performance.now() + backoffMs(verification.tries, DEBOUNCE_MS / 2, 2000);
+  private tryAgain(verification: Pending): void {
+    readAgain(verification, performance.now() + backoffMs(verification.tries, DEBOUNCE_MS / 2, 2000));
   }
 
   /** Waits for `ms`. If `forWork`, a new request ends the wait. */
@@ -327,4 +360,9 @@ export class Verifier {
       this.wake = forWork || this.stopping.signal.aborted ? done : undefined;
     });
   }
+}
+
+function readAgain(verification: Pending, dueAt: number): void {
+  verification.attempt = undefined;
+  verification.dueAt = dueAt;
 }

@@ -50,6 +50,8 @@ export type Effect =
   | { kind: 'undo'; todo: ToDo }
   /** Requests a verification of the client. */
   | { kind: 'verify'; reason: VerificationReason; reply?: CommandMessage['reply']; sweep?: string }
+  /** The reading contradicts an online client, and changes nothing before a second one confirms it. */
+  | { kind: 'unconfirmed' }
   /** A verification was applied. */
   | { kind: 'verified'; change: Correction; answer: CommandOutcome }
   /** The client came online: messages that wait for it can be sent. */

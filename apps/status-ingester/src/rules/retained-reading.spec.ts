@@ -1,4 +1,4 @@
-import type { Connection, Retained } from '@app/registry';
+import type { Connection, Retained, RetainedReading } from '@app/registry';
 import {
   CLIENT,
   IN,
@@ -21,9 +21,19 @@ import {
 } from '../../../../test/support/transitions.js';
 import type { Rules, Transition } from './effect.js';
 
+/** A reading that a second read has confirmed. */
 function read(rules: Rules, before: Connection | undefined, ...retained: Retained[]): Transition {
+  return readOnce(rules, before, { isConfirmed: true }, ...retained);
+}
+
+function readOnce(
+  rules: Rules,
+  before: Connection | undefined,
+  more: Pick<RetainedReading, 'isConfirmed' | 'noted'>,
+  ...retained: Retained[]
+): Transition {
   return play(rules, before, {
-    ...{ kind: 'verified', clientId: CLIENT, attempt: '1', retained },
+    ...{ kind: 'verified', clientId: CLIENT, attempt: '1', retained, ...more },
     ...{ at: T0 + SECOND, id: '2-1' },
   });
 }
@@ -170,5 +180,67 @@ describe('a goodbye that confirms what was read', () => {
     expect(after('handshake-removed').offline_reason).toBe('handshake-removed');
     expect(after('handshake-removed', 2).offline_reason).toBe('goodbye');
     expect(after('retained-offline', 2).offline_reason).toBe('retained-offline');
+  });
+});
+
+describe('a single reading of retained messages', () => {
+  const gone = known(play(RULES, before, goodbye('o-1')).connection);
+  const unreadable: Retained = { topic: IN, body: 'x', refused: 'too-large' };
+  const readings: [string, Retained[]][] = [
+    ['nothing', []],
+    ['offline', [on(IN, offline('o-1'))]],
+    ['the recorded handshake', [on(IN, host('h-1'))]],
+    ['another handshake', [on(IN, host('h-2'))]],
+    ['a handshake that is not valid', [on(IN, invalidHandshake('h-2'))]],
+    ['a message that cannot be read', [unreadable]],
+  ];
+  const sources: [string, Pick<RetainedReading, 'noted'>][] = [
+    ['a verification', {}],
+    ['a sweep', { noted: '1-0' }],
+  ];
+  const all = sources.flatMap(([source, more]) =>
+    readings.map(([what, retained]) => ({ source, more, what, retained })),
+  );
+
+  it.each(all.filter(({ what }) => what !== 'the recorded handshake'))(
+    'of $source changes nothing for an online client if it finds $what',
+    ({ more, retained }) => {
+      const outcome = readOnce(RULES, before, more, ...retained);
+      expect(outcome.connection).toBe(before);
+      expect(outcome.effects).toEqual([{ kind: 'unconfirmed' }]);
+    },
+  );
+
+  it.each(all)('of $source is applied to a client that is not online if it finds $what', ({ more, retained }) => {
+    for (const connection of [undefined, gone]) {
+      const outcome = readOnce(RULES, connection, more, ...retained);
+      const confirmed = read(RULES, connection, ...retained);
+      expect(outcome.connection).toEqual(confirmed.connection);
+      expect(verifiedOf(outcome)).toEqual(verifiedOf(confirmed));
+    }
+  });
+
+  it.each(readings)(
+    'of a verification that finds %s has the client verified again only if it brings it online',
+    (_, retained) => {
+      for (const connection of [undefined, gone, before]) {
+        const outcome = readOnce(RULES, connection, {}, ...retained);
+        const cameOnline = connection?.state !== 'online' && outcome.connection?.state === 'online';
+        expect(outcome.effects.filter(({ kind }) => kind === 'verify')).toEqual(
+          cameOnline ? [{ kind: 'verify', reason: 'online' }] : [],
+        );
+      }
+    },
+  );
+
+  it('of a sweep that brings a client online is not followed by a verification, because the sweep reads again', () => {
+    const { effects } = readOnce(RULES, undefined, { noted: '1-0' }, on(IN, host('h-1')));
+    expect(effects.map(({ kind }) => kind)).not.toContain('verify');
+  });
+
+  it('that finds another handshake on the other status topic does not move an online client', () => {
+    const moving = online(MOVING, IN);
+    const retained = [on(IN, host('h-1')), on(STATUS, host('h-2'))];
+    expect(readOnce(MOVING, moving, {}, ...retained).connection).toBe(moving);
   });
 });

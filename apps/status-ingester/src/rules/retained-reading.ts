@@ -1,4 +1,8 @@
-/** Applies a reading of what the broker retains for a client: the connection is corrected towards that only (S9). Pure. */
+/**
+ * Applies a reading of what the broker retains for a client: the connection is corrected towards that only (S9). A reading may
+ * be older than it seems (docs/reconciliation.md): it takes nobody offline and replaces no handshake unless a second read
+ * confirms it, and a client that one reading brings online is verified again. Pure.
+ */
 import type { CommandOutcome, Connection, Retained, RetainedReading } from '@app/registry';
 import type { At, Correction, Effect, Rules, Transition } from './effect.js';
 import { applyRetained, applyUnreadable, digestOf, reasonAfter } from './retained-state.js';
@@ -24,8 +28,13 @@ export function applyRetainedReading(
         ? applyRetained(connection, message, 'read-back', rules)
         : applyUnreadable(connection, message, refused, rules));
   }
+  if (changesOnline(connection, after) && result.isConfirmed !== true) {
+    return { connection, effects: [{ kind: 'unconfirmed' }] };
+  }
   const same = connection?.state === 'online' && after === connection;
   const change = correctionOf(connection, after);
+  // A sweep reads everything again by itself.
+  const isReadAgain = change === 'online' && result.noted === undefined;
   const answer: CommandOutcome =
     after === undefined
       ? { kind: 'unknown' }
@@ -36,11 +45,19 @@ export function applyRetainedReading(
         ? after
         : { ...after, lane: null, last_message_at: connection?.last_message_at ?? at },
     effects: [
-      { kind: 'undo', todo: { do: 'verify', client_id: clientId } },
+      isReadAgain
+        ? { kind: 'verify', reason: 'online' }
+        : { kind: 'undo', todo: { do: 'verify', client_id: clientId } },
       ...effects,
       { kind: 'verified', change, answer },
     ],
   };
+}
+
+/** Whether the change takes an online client offline, or replaces its handshake. */
+function changesOnline(before: Connection | undefined, after: Connection | undefined): boolean {
+  if (before?.state !== 'online') return false;
+  return after?.state !== 'online' || after.handshake_message_id !== before.handshake_message_id;
 }
 
 function correctionOf(before: Connection | undefined, after: Connection | undefined): Correction {

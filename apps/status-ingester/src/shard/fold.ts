@@ -65,6 +65,8 @@ export function fold(
   const verificationRequests: VerificationRequest[] = [];
   const verificationResults: VerificationResult[] = [];
   const lastLive = new Map<string, string>();
+  /** Clients that a caller in this batch wants verified. */
+  const asked = new Set<string>();
   const sweeps = new Map<string, Correction[]>();
   const requestVerification = (clientId: string, at: number, about: Omit<VerificationRequest, 'clientId'>): void => {
     if (about.isVolatile !== true) {
@@ -73,6 +75,9 @@ export function fold(
     }
     verificationRequests.push({ clientId, ...about });
   };
+
+  const verifyAgain = ({ clientId, at, sweep }: Extract<MailboxMessage, { kind: 'verified' }>): void =>
+    requestVerification(clientId, at, { reason: 'sweep', ...(sweep && { sweep }) });
 
   const write = (todo: ToDo, at: number, inMs?: number): void => {
     const written = { todo, due: at + (inMs ?? TODO_GRACE_MS) };
@@ -86,12 +91,15 @@ export function fold(
     immediate.delete(text);
   };
 
-  for (const message of messages) {
-    const { clientId, at } = message;
+  for (const entry of messages) {
+    const { clientId, at } = entry;
+    const verification = verifying.get(clientId);
+    const isConfirmed = entry.kind === 'verified' && entry.noted === undefined && verification?.isConfirmed === true;
+    const message = isConfirmed ? { ...entry, isConfirmed } : entry;
     if (message.kind === 'verified') {
-      const verdict = verdictOf(message, verifying.get(clientId), lastLiveBefore, lastLive);
+      const verdict = verdictOf(message, verification, asked.has(clientId), lastLiveBefore, lastLive);
       if (verdict === 'verify-again') {
-        requestVerification(clientId, at, { reason: 'sweep', ...(message.sweep && { sweep: message.sweep }) });
+        verifyAgain(message);
         continue;
       }
       if (verdict !== 'apply') {
@@ -137,8 +145,7 @@ export function fold(
           break;
         case 'verify': {
           const { reason, reply, sweep } = effect;
-          // The caller asks for what is retained from now on: an earlier answer of the broker is too old.
-          lastLive.set(clientId, message.id);
+          if (reply !== undefined) asked.add(clientId);
           // A caller can name any number of unknown clients, so their requests get no to-do.
           const isVolatile = reason === 'request' && connection === undefined;
           requestVerification(clientId, at, {
@@ -149,6 +156,11 @@ export function fold(
           });
           break;
         }
+        case 'unconfirmed':
+          if (message.kind !== 'verified') break;
+          if (message.noted !== undefined) verifyAgain(message);
+          else verificationResults.push({ clientId, attempt: message.attempt, outcome: 'unconfirmed' });
+          break;
         case 'verified':
           if (message.kind !== 'verified') break;
           if (message.sweep !== undefined) {
@@ -200,11 +212,12 @@ export function fold(
 
 /**
  * Decides what to do with a reading of retained messages (V1). `verify-again`: the reading of a sweep may be too old, so its
- * client is verified separately.
+ * client is verified separately. A caller asks for what is retained from then on, so that an earlier attempt is too old for it.
  */
 function verdictOf(
   message: Extract<MailboxMessage, { kind: 'verified' }>,
   verification: Readonly<Verification> | undefined,
+  isAsked: boolean,
   lastLiveBefore: ReadonlyLastLiveEntries,
   lastLiveInBatch: ReadonlyMap<string, string>,
 ): 'apply' | 'verify-again' | 'superseded-by-live' | 'stale-attempt' {
@@ -213,7 +226,7 @@ function verdictOf(
   const isCurrent = (since: string): boolean =>
     !(inBatch !== undefined && isAfter(inBatch, since)) && lastLiveBefore.sinceNoted(clientId, since) === 'nothing';
   if (noted !== undefined) return isCurrent(noted) ? 'apply' : 'verify-again';
-  if (verification?.attempt !== message.attempt) return 'stale-attempt';
+  if (isAsked || verification?.attempt !== message.attempt) return 'stale-attempt';
   return isCurrent(verification.noted) ? 'apply' : 'superseded-by-live';
 }
 

@@ -18,27 +18,22 @@ export interface VerificationRequest {
 
 /** A client that is being verified. */
 export interface Verification {
-  readonly clientId: string;
-  readonly isVolatile: boolean;
-  /** The callers that wait for the outcome; bounded. */
-  readonly replies: NonNullable<CommandMessage['reply']>[];
-  readonly since: number;
   /** Names the present attempt; results of other attempts are dropped. */
-  attempt: string | undefined;
-  /** The mailbox's last id before this attempt asked the broker. */
-  noted: string;
-  sweep: string | undefined;
-  /** The handshake of an online client, if the last read did not find it. */
-  missing: string | undefined;
-  dueAt: number;
-  tries: number;
+  readonly attempt: string | undefined;
+  /** Live messages after this mailbox id take precedence over what this attempt has read. */
+  readonly noted: string;
+  /** An earlier read, some time before, has brought the same. */
+  readonly isConfirmed: boolean;
 }
 
 export interface VerificationResult {
   clientId: string;
   attempt: string;
-  /** `stale-attempt`: the result belongs to an earlier attempt. */
-  outcome: 'agreed' | 'corrected' | 'superseded-by-live' | 'stale-attempt';
+  /**
+   * `unconfirmed`: it contradicts an online client, and no second read has confirmed it. `stale-attempt`: the result belongs
+   * to an earlier attempt.
+   */
+  outcome: 'agreed' | 'corrected' | 'unconfirmed' | 'superseded-by-live' | 'stale-attempt';
   answer?: CommandOutcome;
 }
 

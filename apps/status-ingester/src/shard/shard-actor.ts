@@ -52,6 +52,7 @@ const VERIFICATION_REASONS = valuesOf<VerificationReason>({
   throttled: true,
   sweep: true,
   request: true,
+  online: true,
 });
 const requestedVerifications = counter('verification_requests', 'Requests to verify a client, by reason.', {
   reason: VERIFICATION_REASONS,

@@ -65,7 +65,9 @@ export type VerificationReason =
   /** A sweep found a difference, or did not see the client. */
   | 'sweep'
   /** An operator asked. */
-  | 'request';
+  | 'request'
+  /** One reading brought the client online. */
+  | 'online';
 
 /** A retained message of a client, by status topic template. A topic without one has no entry. */
 export interface Retained {
@@ -85,8 +87,10 @@ export interface RetainedReading {
   retained: Retained[];
   /** The sweep for which the resulting change is counted. */
   sweep?: string;
-  /** Only if the sweep itself read the messages: the mailbox's last id before it began. */
+  /** Only if the sweep itself read the messages: live messages after this mailbox id take precedence over them. */
   noted?: string;
+  /** A second read has brought the same. Not stored: only the verifier of the client knows it. */
+  isConfirmed?: boolean;
 }
 
 export interface CommandMessage {
