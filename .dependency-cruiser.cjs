@@ -95,6 +95,7 @@ module.exports = {
       topics: [],
       sharding: [],
       rules: [],
+      broker: ['sharding'],
       intake: ['topics', 'sharding'],
       shard: ['topics', 'sharding', 'rules'],
       accounts: ['sharding', 'shard', 'rules'],

@@ -32,6 +32,7 @@ function lifecycleWith(log: string[], worker: object = recorder(log, 'worker', '
     recorder(log, 'recount', 'start', 'stop'),
     recorder(log, 'eventRetention', 'start', 'stop'),
     recorder(log, 'laneWatch', 'start', 'stop'),
+    recorder(log, 'queueLimit', 'start', 'stop'),
     { SHUTDOWN_GRACE: 10_000 },
     draining,
     quiet,
@@ -52,7 +53,7 @@ describe('IngesterLifecycle', () => {
     const log: string[] = [];
     const { lifecycle } = lifecycleWith(log);
     await lifecycle.start();
-    expect(log.slice(0, 4)).toEqual(['gate.start', 'standBy.untilAlone', 'ownership.start', 'memory.start']);
+    expect(log.slice(0, 4)).toEqual(['gate.start', 'standBy.untilAlone', 'queueLimit.start', 'ownership.start']);
     expect(log).toContain('laneWatch.start');
   });
 
@@ -72,6 +73,7 @@ describe('IngesterLifecycle', () => {
       'memory.stop',
       'ownership.stop',
       'worker.stop',
+      'queueLimit.stop',
       'gate.stop',
     ]);
     log.length = 0;

@@ -22,6 +22,7 @@ import {
 import { Maintenance, WakeUps } from '@app/registry';
 import { LeasedOwnership, OwnerLoop } from '@app/sharding';
 import { AccountLookups } from './accounts/account-lookups.js';
+import { QueueLimit } from './broker/queue-limit.js';
 import { LaneWatch } from './intake/lane-watch.js';
 import { GrantListener } from './ownership/grant.listener.js';
 import { KeySpaceClaim } from './ownership/key-space-claim.js';
@@ -63,6 +64,7 @@ export class IngesterLifecycle extends Lifecycle {
     recount: ByteRecount,
     eventRetention: EventRetention,
     laneWatch: LaneWatch,
+    queueLimit: QueueLimit,
     @Inject(SETTINGS) { SHUTDOWN_GRACE }: CommonSettings,
     draining: Draining,
     @Inject(LOGGER) logger: Logger,
@@ -84,6 +86,8 @@ export class IngesterLifecycle extends Lifecycle {
         { name: 'requirements on Redis', start: () => assertRedisRequirements(redis) },
         { name: 'key space', start: () => keySpace.current() },
         { name: 'ingesters of an older release', start: (stopping) => standBy.untilAlone(stopping) },
+        // It stops when the shards have been handed over: it may wait for a broker that is away.
+        { name: 'queue limit of the broker', start: () => queueLimit.start(), stop: () => queueLimit.stop() },
         { name: 'end of the maintenance job', stop: () => worker.stop(), stopWithinMs: WORKER_CLOSE_MS },
         {
           name: 'ownership of shards and lanes',

@@ -14,6 +14,7 @@ import { RegistryModule } from '@app/registry';
 import { LeasedOwnership } from '@app/sharding';
 import { AccountLookups } from './accounts/account-lookups.js';
 import { AccountsModule } from './accounts/accounts.module.js';
+import { BrokerRecordModule } from './broker/broker-record.module.js';
 import { IngesterLifecycle } from './ingester.lifecycle.js';
 import { ingesterReadiness } from './ingester.readiness.js';
 import type { IngesterSettings } from './ingester.settings.js';
@@ -53,6 +54,7 @@ export class IngesterModule {
         BrokerModule.of('ingester', { needs: 'intake', sentinel: SENTINEL }),
         RegistryModule,
         ShardingModule,
+        BrokerRecordModule,
         IntakeModule,
         laneWatch,
         shard,

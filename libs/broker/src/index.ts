@@ -9,6 +9,7 @@ export { lackingLine } from './check/essentials.js';
 export type { Granted } from './check/granted.js';
 export * from './intake-connection.js';
 export { checkBrokerCommand } from './probes/command.js';
+export { measureQueueLimit } from './probes/queue-limit.js';
 export type { PublishOptions, PublishOutcome } from './publish-outcome.js';
 export * from './publisher.js';
 export * from './retained-reader.js';

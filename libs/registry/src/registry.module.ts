@@ -6,7 +6,6 @@ import { Module } from '@nestjs/common';
 import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
 import { ConnectionDirectory } from './connections/connection-directory.js';
 import { RegistryKeys } from './keys.js';
-import { BrokerRecords } from './reconciliation/broker-record.js';
 import { Sweeps } from './reconciliation/sweeps.js';
 import { WakeUps } from './messages/wake-ups.js';
 
@@ -30,16 +29,11 @@ import { WakeUps } from './messages/wake-ups.js';
         new Sweeps(redis, keys, SHARD_COUNT),
     },
     {
-      provide: BrokerRecords,
-      inject: [REDIS, RegistryKeys],
-      useFactory: (redis: Redis, keys: RegistryKeys) => new BrokerRecords(redis, keys),
-    },
-    {
       provide: WakeUps,
       inject: [REDIS, RegistryKeys],
       useFactory: (redis: Redis, keys: RegistryKeys) => new WakeUps(redis, keys),
     },
   ],
-  exports: [RegistryKeys, ConnectionDirectory, Sweeps, BrokerRecords, WakeUps],
+  exports: [RegistryKeys, ConnectionDirectory, Sweeps, WakeUps],
 })
 export class RegistryModule {}

@@ -4,7 +4,7 @@
  */
 import { Module } from '@nestjs/common';
 import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
-import { DeadLetters, Maintenance, RegistryKeys, RegistryModule } from '@app/registry';
+import { BrokerRecords, DeadLetters, Maintenance, RegistryKeys, RegistryModule } from '@app/registry';
 import { AccessModule } from '../access/access.module.js';
 import { ClusterController } from './cluster.controller.js';
 
@@ -12,6 +12,11 @@ import { ClusterController } from './cluster.controller.js';
   imports: [AccessModule, RegistryModule],
   controllers: [ClusterController],
   providers: [
+    {
+      provide: BrokerRecords,
+      inject: [REDIS, RegistryKeys],
+      useFactory: (redis: Redis, keys: RegistryKeys) => new BrokerRecords(redis, keys),
+    },
     {
       provide: DeadLetters,
       inject: [REDIS, RegistryKeys, SETTINGS],

@@ -1,0 +1,100 @@
+/**
+ * Finds out how many messages the broker keeps for a session that is not connected, in the background: it publishes some
+ * thousand messages to a session of its own. The owner of shard 0 does it, once a day and for each run of the broker; the
+ * others read the result. Nothing waits for it.
+ */
+import { pause, sharedAbort, type Logger } from '@app/platform';
+import type { BrokerRecords, QueueRecord } from '@app/registry';
+import type { Ownership } from '@app/sharding';
+import { exposeQueueLimit } from './broker-gauges.js';
+
+/** After a start, lanes and sweeps come first, and ingesters report the run of the broker. */
+const FIRST_MS = 60_000;
+/** How often an ingester looks whether the queue has to be measured. */
+const EVERY_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+
+export interface QueueLimitDependencies {
+  /** Its commands fail while Redis is away. */
+  records: Pick<BrokerRecords, 'brokerRun' | 'readQueue' | 'saveQueue'>;
+  ownership: Pick<Ownership, 'grants'>;
+  /** @returns the limit; null if none was found @throws if it could not be measured */
+  measure: (signal: AbortSignal) => Promise<number | null>;
+  logger: Logger;
+  firstMs?: number;
+}
+
+export class QueueLimit {
+  /** The limit of the last warning. */
+  private warned: number | null = null;
+  private running: Promise<void> | undefined;
+  private readonly stopping = sharedAbort();
+
+  constructor(private readonly dependencies: QueueLimitDependencies) {}
+
+  start(): void {
+    this.running = this.run();
+  }
+
+  /** Resolves when the session of a measurement has been ended. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    const { firstMs = FIRST_MS, logger } = this.dependencies;
+    const { signal } = this.stopping;
+    for (let waitMs = firstMs; await pause(waitMs, signal); waitMs = EVERY_MS) {
+      try {
+        await this.refresh(signal);
+      } catch (error) {
+        if (!signal.aborted)
+          logger.info(
+            { err: error },
+            'could not find out how many messages the broker keeps for an absent session; next try in an hour',
+          );
+      }
+    }
+  }
+
+  private async refresh(signal: AbortSignal): Promise<void> {
+    const { records, ownership } = this.dependencies;
+    const isOwner = ownership.grants().some(({ kind, index }) => kind === 'shard' && index === 0);
+    let queue = await records.readQueue();
+    if (isOwner) {
+      const brokerRun = await records.brokerRun();
+      if (isDue(queue, brokerRun, Date.now())) queue = await this.measure(brokerRun, signal);
+    }
+    exposeQueueLimit(queue?.limit ?? null);
+    if (isOwner) this.warn(queue?.limit ?? null);
+  }
+
+  private async measure(brokerRun: string | null, signal: AbortSignal): Promise<QueueRecord> {
+    const { records, measure, logger } = this.dependencies;
+    const limit = await measure(signal);
+    const measured = { limit, measuredAt: new Date().toISOString(), brokerRun };
+    logger.info({ queue_limit: limit }, 'measured how many messages the broker keeps for an absent session');
+    await records.saveQueue(measured);
+    return measured;
+  }
+
+  private warn(limit: number | null): void {
+    if (limit !== null && limit !== this.warned)
+      this.dependencies.logger.warn(
+        { queue_limit: limit },
+        `the broker keeps ${limit} messages for a lane that is away, and loses what clients publish beyond that, although it ` +
+          'acknowledges it: a sweep corrects the connections, but a message-error or an answer of a client is lost; raise ' +
+          'the limit, in Mosquitto with max_queued_messages 0',
+      );
+    this.warned = limit;
+  }
+}
+
+/** `brokerRun`: id of the present run of the broker; null if it is not known. */
+export function isDue(last: QueueRecord | undefined, brokerRun: string | null, now: number): boolean {
+  if (last === undefined) return true;
+  if (brokerRun !== null && last.brokerRun !== null && last.brokerRun !== brokerRun) return true;
+  // A time in the future comes from a clock that was wrong.
+  return Math.abs(now - Date.parse(last.measuredAt)) >= DAY_MS;
+}
