@@ -32,6 +32,7 @@ function lifecycleWith(log: string[], worker: object = recorder(log, 'worker', '
     recorder(log, 'recount', 'start', 'stop'),
     recorder(log, 'eventRetention', 'start', 'stop'),
     recorder(log, 'laneWatch', 'start', 'stop'),
+    recorder(log, 'checks', 'stop'),
     recorder(log, 'queueLimit', 'start', 'stop'),
     { SHUTDOWN_GRACE: 10_000 },
     draining,

@@ -22,6 +22,7 @@ import {
 import { Maintenance, WakeUps } from '@app/registry';
 import { LeasedOwnership, OwnerLoop } from '@app/sharding';
 import { AccountLookups } from './accounts/account-lookups.js';
+import { CheckRecorder } from './broker/check-recorder.js';
 import { QueueLimit } from './broker/queue-limit.js';
 import { LaneWatch } from './intake/lane-watch.js';
 import { GrantListener } from './ownership/grant.listener.js';
@@ -64,6 +65,7 @@ export class IngesterLifecycle extends Lifecycle {
     recount: ByteRecount,
     eventRetention: EventRetention,
     laneWatch: LaneWatch,
+    checks: CheckRecorder,
     queueLimit: QueueLimit,
     @Inject(SETTINGS) { SHUTDOWN_GRACE }: CommonSettings,
     draining: Draining,
@@ -74,6 +76,7 @@ export class IngesterLifecycle extends Lifecycle {
         { name: 'connections to Redis', stop: () => connections.close() },
         { name: 'queues', stop: () => Promise.all([wakeUps.close(), maintenance.close()]) },
         { name: 'publisher', stop: () => publisher.close() },
+        { name: 'record of the broker', stop: () => checks.stop() },
         { name: 'accounts', stop: () => accounts?.stop() },
         { name: 'broker watch', stop: () => watch.close() },
         { name: 'requests for sweeps', stop: () => triggers.stop() },

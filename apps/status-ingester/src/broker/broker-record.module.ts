@@ -4,11 +4,12 @@
  * Invariant: no start, readiness or message waits for any of it.
  */
 import { Module } from '@nestjs/common';
-import { BROKER, measureQueueLimit, type BrokerAccess } from '@app/broker';
+import { BROKER, BrokerGate, measureQueueLimit, type BrokerAccess } from '@app/broker';
 import { LOGGER, type Logger, type Redis } from '@app/platform';
 import { BrokerRecords, RegistryKeys, RegistryModule } from '@app/registry';
 import { LeasedOwnership } from '@app/sharding';
 import { LEASES_REDIS, ShardingModule } from '../sharding/sharding.module.js';
+import { CheckRecorder } from './check-recorder.js';
 import { QueueLimit } from './queue-limit.js';
 
 @Module({
@@ -20,12 +21,21 @@ import { QueueLimit } from './queue-limit.js';
       useFactory: (redis: Redis, keys: RegistryKeys) => new BrokerRecords(redis, keys),
     },
     {
+      provide: CheckRecorder,
+      inject: [BrokerRecords, BrokerGate, LOGGER],
+      useFactory: (records: BrokerRecords, gate: BrokerGate, logger: Logger) => {
+        const recorder = new CheckRecorder(records, logger);
+        gate.onChecked((findings) => recorder.checked(findings));
+        return recorder;
+      },
+    },
+    {
       provide: QueueLimit,
       inject: [BrokerRecords, LeasedOwnership, BROKER, LOGGER],
       useFactory: (records: BrokerRecords, ownership: LeasedOwnership, broker: BrokerAccess, logger: Logger) =>
         new QueueLimit({ records, ownership, measure: (signal) => measureQueueLimit(broker, signal), logger }),
     },
   ],
-  exports: [QueueLimit],
+  exports: [CheckRecorder, QueueLimit],
 })
 export class BrokerRecordModule {}
