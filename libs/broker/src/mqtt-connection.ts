@@ -1,5 +1,13 @@
 /** Opens and ends the MQTT connections of the service. They use MQTT 5, because the service needs its reason codes and options. */
-import { connect, type IClientOptions, type IDisconnectPacket, type ISubscriptionGrant, type MqttClient } from 'mqtt';
+import {
+  connect,
+  ErrorWithSubackPacket,
+  type IClientOptions,
+  type IClientSubscribeOptions,
+  type IDisconnectPacket,
+  type ISubscriptionGrant,
+  type MqttClient,
+} from 'mqtt';
 import { closeWithin } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 
@@ -45,7 +53,25 @@ export async function endMqtt(client: MqttClient, timeoutMs: number, options?: E
 export const NEVER_EXPIRES = 0xffff_ffff;
 
 /** SUBACK codes from here on are refusals, in MQTT 3.1.1 and 5. */
-const REFUSED = 0x80;
+export const REFUSED = 0x80;
+
+/**
+ * Subscribes, and returns the reason code of each filter as its `qos`. MQTT.js rejects if the broker refuses one of the filters,
+ * and does not say which: the reason codes are in its error.
+ */
+export async function subscribeMqtt(
+  client: MqttClient,
+  filters: readonly string[],
+  options: IClientSubscribeOptions,
+): Promise<ISubscriptionGrant[]> {
+  try {
+    return await client.subscribeAsync([...filters], options);
+  } catch (error) {
+    const codes: readonly unknown[] = error instanceof ErrorWithSubackPacket ? (error.packet?.granted ?? []) : [];
+    if (codes.length !== filters.length) throw error;
+    return filters.map((topic, i) => ({ topic, qos: Number(codes[i]) as ISubscriptionGrant['qos'] }));
+  }
+}
 
 /** The first topic whose subscription the broker refused, if any. */
 export function refusedTopic(granted: readonly ISubscriptionGrant[]): string | undefined {

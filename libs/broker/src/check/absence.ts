@@ -5,18 +5,49 @@
 import { pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
 import { IncompleteReadError, RetainedReader } from '../retained-reader.js';
-import type { CheckConnection, CheckPublish, CheckTopics } from './check-connection.js';
-import { gate } from './gate.js';
+import type { CheckConnection } from './check-connection.js';
+import type { CheckTopics } from './check-topics.js';
 
 /** As many as one read of the service may have. */
 const MESSAGES = 200;
 /** As long as a verification waits before it reads an absent client again. */
-const AGAIN_MS = 500;
+export const SECOND_READ_MS = 500;
 /** Until a broker whose messages are readable late, and one that keeps none, can be distinguished. */
 const LATE_MS = 2000;
 /** How long such a broker may take to send the first of them. */
 const FIRST_MS = 2000;
-const READ_MS = 3000;
+export const READ_MS = 3000;
+const RETAINED = 'retained';
+
+/** Retained messages that a read did not find. */
+export interface Missed {
+  atOnce: number;
+  atSecondRead: number;
+}
+
+/**
+ * Publishes retained messages, and reads them as soon as the broker has acknowledged them: each group of topics in one read,
+ * and again later if some of the group were missing.
+ * @throws IncompleteReadError, CheckInterruptedError, CheckNotAllowedError
+ */
+export async function measureAbsence(
+  connection: CheckConnection,
+  reader: RetainedReader,
+  groups: readonly (readonly string[])[],
+): Promise<Missed> {
+  const read = async (topics: readonly string[]): Promise<number> => topics.length - (await reader.read(topics)).size;
+  const missed = { atOnce: 0, atSecondRead: 0 };
+  const again: (readonly string[])[] = [];
+  for (const topics of groups) {
+    await connection.publishAll(topics.map((topic) => ({ topic, payload: RETAINED, retain: true })));
+    const count = await read(topics);
+    missed.atOnce += count;
+    if (count > 0) again.push(topics);
+  }
+  if (again.length > 0) await pause(SECOND_READ_MS);
+  for (const topics of again) missed.atSecondRead += await read(topics);
+  return missed;
+}
 
 /** `none`: the broker keeps no retained messages. `unknown`: it could not be read. */
 export type AbsenceCheck = 'provable' | 'not-provable' | 'none' | 'unknown';
@@ -36,16 +67,11 @@ export async function checkAbsence(
   { access, clientId, sentinel, logger }: AbsenceOptions,
 ): Promise<AbsenceCheck> {
   const retained = Array.from({ length: MESSAGES }, (_, i) => topics.at(`retained/${i}`));
-  const withPayload = (payload: string): CheckPublish[] => retained.map((topic) => ({ topic, payload, retain: true }));
   const reader = new RetainedReader(access, clientId, sentinel, logger, READ_MS);
   try {
-    await connection.publishAll(withPayload('retained'));
-    let found = await reader.read(retained);
-    if (found.size === MESSAGES) return 'provable';
-    await pause(AGAIN_MS);
-    found = await reader.read(retained);
-    if (found.size === MESSAGES) return 'provable';
-    if (found.size > 0) return 'not-provable';
+    const { atSecondRead } = await measureAbsence(connection, reader, [retained]);
+    if (atSecondRead === 0) return 'provable';
+    if (atSecondRead < MESSAGES) return 'not-provable';
     await pause(LATE_MS);
     // The sentinel may always come before the messages, so a third read would prove nothing.
     return (await sendsRetained(connection, topics.at('retained/+'))) ? 'not-provable' : 'none';
@@ -54,7 +80,8 @@ export async function checkAbsence(
     throw error;
   } finally {
     await reader.close();
-    await connection.publishAll(withPayload('')).catch((error: unknown) => {
+    const empty = retained.map((topic) => ({ topic, payload: '', retain: true }));
+    await connection.publishAll(empty).catch((error: unknown) => {
       logger.debug({ err: error }, 'could not remove the retained messages of a check: they expire');
     });
   }
@@ -62,14 +89,9 @@ export async function checkAbsence(
 
 /** Whether a subscription brings a retained message. Call it on a connection that has received messages: it may read. */
 async function sendsRetained(connection: CheckConnection, filter: string): Promise<boolean> {
-  const came = gate();
-  const stop = connection.onMessage(({ retain, isEmpty }) => {
-    if (retain && !isEmpty) came.open();
-  });
-  try {
-    await connection.subscribe(filter, { retained: true });
-    return await connection.endsInTime(FIRST_MS, came.passed);
-  } finally {
-    stop();
-  }
+  await connection.subscribe(filter, { retained: true });
+  return connection.until(
+    () => connection.received.some(({ retain, payload }) => retain && payload === RETAINED),
+    FIRST_MS,
+  );
 }

@@ -3,12 +3,13 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
 import { NEVER_EXPIRES } from '../mqtt-connection.js';
-import { NO_MATCHING_SUBSCRIBERS } from '../publish-outcome.js';
 import { checkAbsence } from './absence.js';
-import { CheckConnection, CheckInterruptedError, CheckNotAllowedError, CheckTopics } from './check-connection.js';
+import { CheckConnection, CheckInterruptedError, CheckNotAllowedError } from './check-connection.js';
+import { CheckTopics } from './check-topics.js';
 import { notGranted, type Essential, type Needs } from './essentials.js';
 import type { Granted } from './granted.js';
 import { connectMqtt5 } from './mqtt-version.js';
+import { measurePubacks, reportsNoSubscribers } from './no-subscribers.js';
 import { checkSharedRetain } from './shared-retain.js';
 
 /** What is null is not known. */
@@ -108,7 +109,6 @@ async function connectFor(
     case 'no-mqtt-5':
       return { kind: 'missing', essential: 'mqtt-5' };
     case 'closed':
-      return { kind: 'unreachable', details: 'the broker closed the connection without a CONNACK' };
     case 'refused':
     case 'unreachable':
       return { kind: 'unreachable', details: opened.details };
@@ -132,8 +132,7 @@ async function checkIntake(
   try {
     const essential = await checkSharedRetain(connection, topics);
     if (essential !== undefined) return { kind: 'missing', essential };
-    const reasonCode = await connection.publish({ topic: topics.at('nobody'), payload: 'nobody', retain: false });
-    findings.noSubscriberSignal = reasonCode === NO_MATCHING_SUBSCRIBERS;
+    findings.noSubscriberSignal = reportsNoSubscribers(await measurePubacks(connection, topics));
     const clientId = `${name}-check-${randomUUID()}`;
     const absence = await checkAbsence(connection, topics, { ...options, clientId });
     if (absence === 'none') return { kind: 'missing', essential: 'retained-messages' };

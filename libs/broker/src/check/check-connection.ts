@@ -1,9 +1,12 @@
-/** One connection of a check, from CONNECT to its end. It never reconnects; when it ends, everything that waits for it fails. */
-import { randomUUID } from 'node:crypto';
-import type { IClientOptions, IPublishPacket, MqttClient } from 'mqtt';
+/**
+ * One connection of a check, from CONNECT to its end. It keeps what it receives. It never reconnects: when it ends, everything
+ * that waits for it fails.
+ */
+import { EventEmitter, once } from 'node:events';
+import type { IClientOptions, IConnackPacket, IPublishPacket, ISubscriptionGrant, MqttClient } from 'mqtt';
 import { within } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
-import { endMqtt, openMqtt } from '../mqtt-connection.js';
+import { endMqtt, openMqtt, refusalOf, subscribeMqtt } from '../mqtt-connection.js';
 import { readGranted, type Granted } from './granted.js';
 
 /** The connection ended, or the broker did not reply in time: nothing is known. */
@@ -23,55 +26,87 @@ export class CheckNotAllowedError extends Error {
 export type Connecting =
   | { kind: 'connected'; connection: CheckConnection }
   | { kind: 'refused'; reasonCode: number; details: string }
-  | { kind: 'closed' }
+  | { kind: 'closed'; details: string }
   | { kind: 'unreachable'; details: string };
 
-export interface CheckMessage {
-  topic: string;
-  retain: boolean;
-  isEmpty: boolean;
+export interface CheckConnectOptions extends IClientOptions {
+  /** Whether it sends PUBACKs; true by default. */
+  acknowledges?: boolean;
 }
 
-export interface CheckPublish {
+export interface Received {
   topic: string;
   payload: string;
   retain: boolean;
+  dup: boolean;
+  packetId: number | undefined;
 }
 
+export interface CheckMessage {
+  topic: string;
+  payload: string;
+  retain?: boolean;
+  expirySeconds?: number;
+}
+
+export interface CheckSubscription {
+  qos?: 0 | 1;
+  /** Whether retained messages are asked for. */
+  retained?: boolean;
+  /** Retain As Published. */
+  asPublished?: boolean;
+}
+
+/** Nothing of a check outlives it by more than this. */
+export const EXPIRY_SECONDS = 60;
 const CONNECT_MS = 5000;
 const REPLY_MS = 4000;
 const CLOSE_MS = 1000;
 const NOT_AUTHORIZED = 0x87;
-const MESSAGE_EXPIRY_SECONDS = 60;
 /** Publishes of a check that wait for their PUBACK at most. */
 const MOST_IN_FLIGHT = 50;
+/** Makes MQTT.js continue to read without a PUBACK. */
+const NOT_ACKNOWLEDGED = new Error('not acknowledged');
 
 export class CheckConnection {
+  readonly received: Received[] = [];
+  /** Resolves when the connection has ended. */
+  readonly closed: Promise<void>;
+  private readonly interrupted: Promise<never>;
+  private readonly arrivals = new EventEmitter();
   private readonly reasonCodes = new Map<number, number>();
-  private readonly listeners = new Set<(message: CheckMessage) => void>();
-  private readonly ended: Promise<never>;
+  private connack: IConnackPacket | undefined;
 
   private constructor(
     private readonly client: MqttClient,
-    readonly granted: Granted,
+    readonly clientId: string,
+    acknowledges: boolean,
   ) {
     client.on('packetreceive', (packet) => {
       if (packet.cmd === 'puback' && packet.messageId !== undefined)
         this.reasonCodes.set(packet.messageId, packet.reasonCode ?? 0);
     });
-    client.on('message', (topic, payload, { retain }: IPublishPacket) => {
-      for (const listener of this.listeners) listener({ topic, retain, isEmpty: payload.length === 0 });
-    });
-    this.ended = new Promise((_, reject) => {
+    // Set before the CONNACK, with which a resumed session may bring messages.
+    client.handleMessage = ({ topic, payload, retain, dup, messageId }: IPublishPacket, callback) => {
+      this.received.push({ topic, payload: payload.toString(), retain, dup, packetId: messageId });
+      this.arrivals.emit('arrival');
+      callback(acknowledges ? undefined : NOT_ACKNOWLEDGED);
+    };
+    this.closed = new Promise((resolve) => client.once('close', resolve));
+    this.interrupted = new Promise((_, reject) => {
       client.on('disconnect', ({ reasonCode }) => {
         if (reasonCode === NOT_AUTHORIZED) reject(new CheckNotAllowedError('a topic of the check'));
       });
       client.on('close', () => reject(new CheckInterruptedError('the connection ended during the check')));
     });
-    this.ended.catch(() => undefined);
+    this.interrupted.catch(() => undefined);
   }
 
-  static open(access: BrokerAccess, clientId: string, options: IClientOptions = {}): Promise<Connecting> {
+  static open(
+    access: BrokerAccess,
+    clientId: string,
+    { acknowledges = true, ...options }: CheckConnectOptions = {},
+  ): Promise<Connecting> {
     const client = openMqtt(access, {
       clientId,
       clean: true,
@@ -81,31 +116,38 @@ export class CheckConnection {
       connectTimeout: CONNECT_MS,
       ...options,
     });
+    const connection = new CheckConnection(client, clientId, acknowledges);
     return new Promise((resolve) => {
       const fail = (result: Connecting): void => {
         resolve(result);
         client.end(true);
       };
-      client.once('connect', ({ properties }) => {
-        const asked = options.properties?.sessionExpiryInterval;
-        resolve({ kind: 'connected', connection: new CheckConnection(client, readGranted(properties, asked)) });
+      client.once('connect', (connack) => {
+        connection.connack = connack;
+        resolve({ kind: 'connected', connection });
       });
       client.on('error', (error) => fail(failedConnect(error)));
-      client.on('close', () => fail({ kind: 'closed' }));
+      client.on('close', () => fail(closed()));
     });
   }
 
-  onMessage(listener: (message: CheckMessage) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+  get granted(): Granted {
+    return readGranted(this.connack?.properties, this.client.options.properties?.sessionExpiryInterval);
+  }
+
+  get sessionPresent(): boolean {
+    return this.connack?.sessionPresent === true;
   }
 
   /** @returns the reason code of the PUBACK */
-  async publish({ topic, payload, retain }: CheckPublish): Promise<number> {
-    const properties = { messageExpiryInterval: MESSAGE_EXPIRY_SECONDS };
+  async publish({ topic, payload, retain = false, expirySeconds = EXPIRY_SECONDS }: CheckMessage): Promise<number> {
+    const properties = { messageExpiryInterval: expirySeconds };
     const published = new Promise<number>((resolve, reject) => {
       this.client.publish(topic, payload, { qos: 1, retain, properties }, (error, packet) => {
-        if (error == null) resolve(this.reasonCodes.get(packet?.messageId ?? -1) ?? 0);
+        const packetId = packet?.messageId ?? -1;
+        const reasonCode = this.reasonCodes.get(packetId) ?? 0;
+        this.reasonCodes.delete(packetId);
+        if (error == null) resolve(reasonCode);
         else if ('code' in error && error.code === NOT_AUTHORIZED) reject(new CheckNotAllowedError(topic));
         else reject(new CheckInterruptedError(`a publish failed: ${error.message}`));
       });
@@ -114,46 +156,79 @@ export class CheckConnection {
   }
 
   /** Publishes in this order, no more at a time than the broker grants. */
-  async publishAll(messages: readonly CheckPublish[]): Promise<void> {
+  async publishAll(messages: readonly CheckMessage[]): Promise<void> {
     const size = Math.min(MOST_IN_FLIGHT, this.granted.receiveMaximum);
     for (let from = 0; from < messages.length; from += size)
       await Promise.all(messages.slice(from, from + size).map((message) => this.publish(message)));
   }
 
-  /**
-   * Subscribes as a lane does. `retained`: the broker sends what it has retained, too.
-   * @returns the reason code of the SUBACK: the granted QoS, or the refusal
-   */
-  async subscribe(filter: string, { retained = false } = {}): Promise<number> {
-    const options = { qos: 1, rh: retained ? 0 : 2, rap: true } as const;
-    const subscribed = new Promise<number>((resolve, reject) => {
-      this.client.subscribe(filter, options, (error, _grants, packet) => {
-        // MQTT.js makes an error of a refusal; the packet has its reason code.
-        const reasonCode = packet?.granted[0];
-        if (typeof reasonCode === 'number') resolve(reasonCode);
-        else reject(new CheckInterruptedError(`a subscription failed: ${error?.message ?? 'no reason code'}`));
-      });
-    });
-    const reasonCode = await this.inTime(subscribed, 'SUBACK');
-    if (reasonCode === NOT_AUTHORIZED) throw new CheckNotAllowedError(filter);
-    return reasonCode;
+  /** Subscribes as a lane does, if not said otherwise. @returns the reason code of the SUBACK: the granted QoS, or the refusal */
+  async subscribe(filter: string, options?: CheckSubscription): Promise<number> {
+    const [grant] = await this.grantsOf([filter], options);
+    return grant?.qos ?? 0;
   }
 
-  /** Waits at most `ms` for `promise`. @returns whether it resolved @throws CheckInterruptedError */
-  async endsInTime(ms: number, promise: Promise<unknown>): Promise<boolean> {
-    return within(ms, Promise.race([promise, this.ended]));
+  /** @throws CheckInterruptedError if the broker refuses one of them */
+  async subscribeAll(filters: readonly string[], options?: CheckSubscription): Promise<void> {
+    const refusal = refusalOf(await this.grantsOf(filters, options));
+    if (refusal !== undefined) throw new CheckInterruptedError(refusal);
+  }
+
+  async unsubscribe(filters: readonly string[]): Promise<void> {
+    await this.inTime(this.client.unsubscribeAsync([...filters]), 'UNSUBACK');
+  }
+
+  /** Waits until the condition holds, at most `ms`. @returns whether it holds @throws CheckInterruptedError, CheckNotAllowedError */
+  async until(condition: () => boolean, ms: number): Promise<boolean> {
+    const late = AbortSignal.timeout(ms);
+    while (!condition()) {
+      if (late.aborted) return false;
+      const arrival = once(this.arrivals, 'arrival', { signal: late }).catch(() => undefined);
+      await Promise.race([arrival, this.interrupted]);
+    }
+    return true;
+  }
+
+  /** Waits until nothing has arrived for `quietMs`, or `count` messages are there. */
+  async untilQuiet(quietMs: number, count = Infinity): Promise<void> {
+    for (let before = -1; before !== this.received.length && this.received.length < count;) {
+      before = this.received.length;
+      const seen = before;
+      await this.until(() => this.received.length > seen, quietMs);
+    }
+  }
+
+  /** Breaks the connection without a DISCONNECT. */
+  async breakOff(): Promise<void> {
+    if (!this.client.connected) return;
+    this.client.stream.destroy();
+    await this.closed;
+  }
+
+  /** Ends the connection, and keeps its session if it was opened with one. */
+  async leave(): Promise<void> {
+    await endMqtt(this.client, CLOSE_MS);
   }
 
   /** Ends the connection and its session. */
   async end(): Promise<void> {
-    const asked = this.client.options.properties?.sessionExpiryInterval;
-    await endMqtt(this.client, CLOSE_MS, asked === undefined ? {} : { properties: { sessionExpiryInterval: 0 } });
+    await endMqtt(this.client, CLOSE_MS, { properties: { sessionExpiryInterval: 0 } });
+  }
+
+  private async grantsOf(
+    filters: readonly string[],
+    { qos = 1, retained = false, asPublished = true }: CheckSubscription = {},
+  ): Promise<ISubscriptionGrant[]> {
+    const options = { qos, rh: retained ? 0 : 2, rap: asPublished };
+    const granted = await this.inTime(subscribeMqtt(this.client, filters, options), 'SUBACK');
+    const notAllowed = granted.find((grant: { topic: string; qos: number }) => grant.qos === NOT_AUTHORIZED);
+    if (notAllowed !== undefined) throw new CheckNotAllowedError(notAllowed.topic);
+    return granted;
   }
 
   private async inTime<T>(promise: Promise<T>, what: string): Promise<T> {
-    // The connection may end first, and then nobody waits for it.
-    promise.catch(() => undefined);
-    if (await this.endsInTime(REPLY_MS, promise)) return promise;
+    const reply = Promise.race([promise, this.interrupted]);
+    if (await within(REPLY_MS, reply)) return reply;
     throw new CheckInterruptedError(`the broker sent no ${what} within ${REPLY_MS} ms`);
   }
 }
@@ -162,20 +237,10 @@ function failedConnect(error: Error): Connecting {
   const code = 'code' in error ? error.code : undefined;
   if (typeof code === 'number') return { kind: 'refused', reasonCode: code, details: error.message };
   // A broker that does not know the version may reset the connection, or reply in the form of an older one.
-  if (code === 'ECONNRESET' || (code === undefined && error.message !== 'connack timeout')) return { kind: 'closed' };
+  if (code === 'ECONNRESET' || (code === undefined && error.message !== 'connack timeout')) return closed();
   return { kind: 'unreachable', details: error.message };
 }
 
-/** The topics of one check: they lie below a prefix that nobody else uses. */
-export class CheckTopics {
-  readonly prefix = `cloud-connector/check/${randomUUID()}`;
-  readonly group = randomUUID();
-
-  at(name: string): string {
-    return `${this.prefix}/${name}`;
-  }
-
-  shared(filter: string): string {
-    return `$share/${this.group}/${this.at(filter)}`;
-  }
+function closed(): Connecting {
+  return { kind: 'closed', details: 'the broker closed the connection without a CONNACK' };
 }

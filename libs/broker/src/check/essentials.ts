@@ -13,7 +13,8 @@ export type Essential =
 /** `publish`: the app publishes to clients. `intake`: it also receives from them. */
 export type Needs = 'publish' | 'intake';
 
-const LACKS: Readonly<Record<Essential, string>> = {
+/** What a broker does without it. */
+export const LACKS: Readonly<Record<Essential, string>> = {
   'mqtt-5': 'does not support MQTT 5',
   'qos-1': 'does not grant QoS 1',
   'retained-messages': 'does not keep retained messages',
@@ -23,7 +24,7 @@ const LACKS: Readonly<Record<Essential, string>> = {
   'levels-with-dots': 'does not deliver topics that have a level with dots to a filter with "+"',
 };
 
-const REMEDY: Readonly<Record<Essential, string>> = {
+export const REMEDY: Readonly<Record<Essential, string>> = {
   'mqtt-5': 'use a broker with MQTT 5, such as Mosquitto 2',
   'qos-1': 'allow QoS 1 in its configuration, or use a broker such as Mosquitto 2',
   'retained-messages': 'allow them in its configuration, or use a broker such as Mosquitto 2',

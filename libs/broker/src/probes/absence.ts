@@ -1,6 +1,6 @@
 /** Whether a read of retained messages proves that a topic has none. */
-import type { ProbeBroker } from './probe-broker.js';
-import type { ProbeClient } from './probe-client.js';
+import { measureAbsence, SECOND_READ_MS } from '../check/absence.js';
+import type { CheckConnection } from '../check/check-connection.js';
 import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
 
 const ROUNDS = 20;
@@ -9,8 +9,6 @@ const SENTINEL_MS = 2000;
 /** How long messages are awaited after the sentinel. */
 const LATE_MS = 500;
 const HANDSHAKES = 50;
-/** The service reads an absent client again after this. */
-const SECOND_READ_MS = 500;
 const MAY_GO_OFFLINE = 'an absence proves nothing: a sweep or a verification may take a connected client offline';
 
 export interface SentinelOrder extends Measured {
@@ -52,21 +50,21 @@ export const sentinelOrder = probe<SentinelOrder>({
 
 /** @returns how many messages came after the sentinel; undefined if it did not arrive */
 async function readLate(
-  reader: ProbeClient,
+  reader: CheckConnection,
   topics: readonly string[],
   sentinel: string,
   atOnce: boolean,
 ): Promise<number | undefined> {
   reader.received.length = 0;
-  const options = { qos: 0, retained: true, asPublished: false };
+  const options = { qos: 0, retained: true, asPublished: false } as const;
   for (const filters of atOnce ? [[...topics, sentinel]] : [topics, [sentinel]])
-    await reader.subscribe(filters, options);
+    await reader.subscribeAll(filters, options);
   const place = (): number => reader.received.findIndex(({ topic }) => topic === sentinel);
   await reader.until(() => place() !== -1, SENTINEL_MS);
   const before = place();
   if (before !== -1)
     await reader.until(() => reader.received.length > topics.length, before === topics.length ? 0 : LATE_MS);
-  await reader.mqtt.unsubscribeAsync([...topics, sentinel]);
+  await reader.unsubscribe([...topics, sentinel]);
   return before === -1 ? undefined : topics.length - before;
 }
 
@@ -91,40 +89,17 @@ export const retainedReadable = probe<RetainedReadable>({
   isEssential: true,
   limitMs: 8000,
   measure: async (broker) => {
-    const topics = Array.from({ length: HANDSHAKES }, (_, i) => broker.retainedTopic(`readable/${i}`));
-    const sentinel = broker.retainedTopic('readable-sentinel');
-    const [writer, reader] = [await broker.client(), await broker.client()];
-    await writer.publish({ topic: sentinel, payload: 'x', retain: true });
-    const missed: string[] = [];
-    for (const topic of topics) {
-      await writer.publish({ topic, payload: 'x', retain: true });
-      if (!(await isReadable(reader, topic, sentinel))) missed.push(topic);
+    const groups = Array.from({ length: HANDSHAKES }, (_, i) => [broker.retainedTopic(`readable/${i}`)]);
+    const reader = broker.reader('readable-sentinel');
+    try {
+      const { atOnce, atSecondRead } = await measureAbsence(await broker.client(), reader, groups);
+      return { handshakes: HANDSHAKES, missed_at_once: atOnce, missed_at_second_read: atSecondRead };
+    } finally {
+      await reader.close();
     }
-    const missing = await readAgain(broker, missed, sentinel);
-    return { handshakes: HANDSHAKES, missed_at_once: missed.length, missed_at_second_read: missing };
   },
   judge: judgeRetainedReadable,
 });
-
-async function isReadable(reader: ProbeClient, topic: string, sentinel: string): Promise<boolean> {
-  reader.received.length = 0;
-  for (const filter of [topic, sentinel])
-    await reader.subscribe([filter], { qos: 0, retained: true, asPublished: false });
-  const has = (name: string): boolean => reader.received.some((message) => message.topic === name);
-  await reader.until(() => has(sentinel), SENTINEL_MS);
-  await reader.mqtt.unsubscribeAsync([topic, sentinel]);
-  return has(topic);
-}
-
-/** @returns how many are still missing */
-async function readAgain(broker: ProbeBroker, topics: readonly string[], sentinel: string): Promise<number> {
-  if (topics.length === 0) return 0;
-  const reader = await broker.client();
-  await reader.until(() => false, SECOND_READ_MS);
-  let missing = 0;
-  for (const topic of topics) if (!(await isReadable(reader, topic, sentinel))) missing++;
-  return missing;
-}
 
 export function judgeRetainedReadable(found: RetainedReadable): Finding {
   const { handshakes, missed_at_once: once, missed_at_second_read: twice } = found;

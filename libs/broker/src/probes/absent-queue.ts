@@ -21,12 +21,12 @@ export const absentQueue = probe<AbsentQueue>({
 /** A broker with a limit drops messages here, and counts them; the count of Mosquitto requests one sweep. */
 export async function measureAbsentQueue(broker: ProbeBroker): Promise<AbsentQueue> {
   const lane = await broker.client({ keepsSession: true });
-  await lane.subscribe([broker.shared('queue', 'queue/+')]);
-  await lane.end();
+  await lane.subscribeAll([broker.topics.shared('queue/+')]);
+  await lane.leave();
   const device = await broker.client();
   await device.publishAll(
     Array.from({ length: QUEUE_PROBE_MESSAGES }, (_, i) => ({
-      topic: broker.topic(`queue/${i % 50}`),
+      topic: broker.topics.at(`queue/${i % 50}`),
       payload: `${i}`,
     })),
   );

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import type { Logger } from '@app/platform';
 import { brokerAccess, brokerSettings, checkBrokerSettings, type BrokerSettings } from '../broker-access.js';
-import { checkBroker, type CheckOutcome } from './check-broker.js';
+import { probeBroker, type ProbeOutcome } from './probe-all.js';
 import { reportLines } from './report-table.js';
 import type { Verdict } from './probe.js';
 
@@ -58,7 +58,7 @@ async function check(
   const checked_at = new Date().toISOString();
   const logger = { warn: (_: object, text: string) => notify(text) };
   const access = brokerAccess(settings, logger as unknown as Logger);
-  const outcome = await checkBroker(access, { restart, notify, untilOperator });
+  const outcome = await probeBroker(access, { restart, notify, untilOperator });
   const verdict = verdictOf(outcome);
   if (json) {
     const details = outcome.kind === 'report' ? outcome.report : { verdict, error: outcome.text, probes: [] };
@@ -68,7 +68,7 @@ async function check(
   return verdict === 'wrong' ? EXIT.wrong : verdict === 'unknown' ? EXIT.unreachable : EXIT.done;
 }
 
-function verdictOf(outcome: CheckOutcome): Verdict {
+function verdictOf(outcome: ProbeOutcome): Verdict {
   if (outcome.kind === 'report') return outcome.report.verdict;
   return outcome.kind === 'not-mqtt-5' ? 'wrong' : 'unknown';
 }

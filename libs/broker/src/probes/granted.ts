@@ -1,61 +1,44 @@
 /** What the broker grants in its CONNACK. */
-import { NEVER_EXPIRES } from '../mqtt-connection.js';
-import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
+import { notGranted } from '../check/essentials.js';
+import type { Granted } from '../check/granted.js';
+import { lacking, ok, probe, weaker, type Finding, type Probe } from './probe.js';
 
 const HOUR = 3600;
 /** Messages of the protocol may be as large as this; larger ones of clients are refused anyway. */
 const NEEDED_PACKET_BYTES = 1024 * 1024;
 
-export interface Granted extends Measured {
-  session_expiry_seconds: number | null;
-  receive_maximum: number | null;
-  maximum_packet_size: number | null;
-  maximum_qos: number;
-  retain_available: boolean;
-  shared_subscriptions: boolean;
-  wildcard_subscriptions: boolean;
-  server_keep_alive_seconds: number | null;
+/** @param granted as the first connection of the check was told */
+export function grantedLimits(granted: Granted): Probe {
+  return probe({
+    name: 'granted limits',
+    needed: 'MQTT 5, QoS 1, retained messages, shared subscriptions, sessions that last',
+    isEssential: true,
+    limitMs: 5000,
+    measure: () =>
+      Promise.resolve({
+        session_expiry_seconds: granted.sessionExpirySeconds,
+        receive_maximum: granted.receiveMaximum,
+        maximum_packet_size: granted.maximumPacketSize,
+        maximum_qos: granted.maximumQos,
+        retain_available: granted.retainAvailable,
+        shared_subscriptions: granted.sharedSubscriptions,
+        wildcard_subscriptions: granted.wildcardSubscriptions,
+        server_keep_alive_seconds: granted.serverKeepAliveSeconds,
+      }),
+    judge: () => judgeGranted(granted),
+  });
 }
 
-export const granted = probe<Granted>({
-  name: 'granted limits',
-  needed: 'MQTT 5, QoS 1, retained messages, shared subscriptions, sessions that last',
-  isEssential: true,
-  limitMs: 5000,
-  measure: async (broker) => {
-    const { client, connack } = await broker.open({ sessionExpirySeconds: NEVER_EXPIRES });
-    const properties = connack.properties ?? {};
-    await client.end(true);
-    return {
-      session_expiry_seconds: properties.sessionExpiryInterval ?? null,
-      receive_maximum: properties.receiveMaximum ?? null,
-      maximum_packet_size: properties.maximumPacketSize ?? null,
-      maximum_qos: properties.maximumQoS ?? 2,
-      retain_available: properties.retainAvailable ?? true,
-      shared_subscriptions: properties.sharedSubscriptionAvailable ?? true,
-      wildcard_subscriptions: properties.wildcardSubscriptionAvailable ?? true,
-      server_keep_alive_seconds: properties.serverKeepAlive ?? null,
-    };
-  },
-  judge: judgeGranted,
-});
-
-export function judgeGranted(found: Granted): Finding {
-  const missing = [
-    ...(found.maximum_qos < 1 ? ['QoS 1'] : []),
-    ...(found.retain_available ? [] : ['retained messages']),
-    ...(found.shared_subscriptions ? [] : ['shared subscriptions']),
-    ...(found.wildcard_subscriptions ? [] : ['wildcard subscriptions']),
-  ];
-  if (missing.length > 0)
-    return wrong(`no ${missing.join(', no ')}`, 'the service does not start: enable it in the broker');
-  const { session_expiry_seconds: expiry, maximum_packet_size: bytes, receive_maximum: receive } = found;
+export function judgeGranted(granted: Granted): Finding {
+  const essential = notGranted(granted, 'intake');
+  if (essential !== undefined) return lacking(essential);
+  const { sessionExpirySeconds: expiry, maximumPacketSize: bytes, receiveMaximum } = granted;
   const text = [
-    expiry === null || expiry === NEVER_EXPIRES ? 'sessions never expire' : `sessions expire after ${duration(expiry)}`,
-    `receive maximum ${receive ?? 'not named'}`,
+    expiry === null ? 'sessions never expire' : `sessions expire after ${duration(expiry)}`,
+    `receive maximum ${receiveMaximum}`,
     bytes === null ? 'no packet limit' : `packets to ${bytes} bytes`,
   ].join(', ');
-  if (expiry !== null && expiry < NEVER_EXPIRES)
+  if (expiry !== null)
     return weaker(
       text,
       `if no ingester runs for ${duration(expiry)}, what clients published in that time is lost; a sweep follows`,

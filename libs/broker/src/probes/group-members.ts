@@ -16,10 +16,10 @@ export const oneTopic = probe<OneTopic>({
   limitMs: 5000,
   measure: async (broker) => {
     const members = [await broker.client(), await broker.client()];
-    for (const member of members) await member.subscribe([broker.shared('topic', 'topic/+')]);
+    for (const member of members) await member.subscribeAll([broker.topics.shared('topic/+')]);
     const device = await broker.client();
     await device.publishAll(
-      Array.from({ length: MESSAGES }, (_, i) => ({ topic: broker.topic('topic/a'), payload: `${i}` })),
+      Array.from({ length: MESSAGES }, (_, i) => ({ topic: broker.topics.at('topic/a'), payload: `${i}` })),
     );
     for (const member of members) await member.untilQuiet(QUIET_MS, MESSAGES);
     const counts = members.map(({ received }) => received.length);
@@ -58,15 +58,15 @@ export const absentMember = probe<AbsentMember>({
   needed: 'what an absent member gets waits for it',
   limitMs: 7000,
   measure: async (broker) => {
-    const filter = broker.shared('absent', 'absent/+');
+    const filter = broker.topics.shared('absent/+');
     const absent = await broker.client({ keepsSession: true });
-    await absent.subscribe([filter]);
+    await absent.subscribeAll([filter]);
     const present = await broker.client({ keepsSession: true });
-    await present.subscribe([filter]);
-    await absent.end();
+    await present.subscribeAll([filter]);
+    await absent.leave();
     const device = await broker.client();
     await device.publishAll(
-      Array.from({ length: MESSAGES }, (_, i) => ({ topic: broker.topic(`absent/${i}`), payload: `${i}` })),
+      Array.from({ length: MESSAGES }, (_, i) => ({ topic: broker.topics.at(`absent/${i}`), payload: `${i}` })),
     );
     await present.untilQuiet(QUIET_MS, MESSAGES);
     const back = await broker.client({ clientId: absent.clientId, keepsSession: true });

@@ -29,9 +29,9 @@ async function isPublished(
   keepsSession: boolean,
   limitMs: number,
 ): Promise<boolean> {
-  const topic = broker.topic(`will/${name}`);
+  const topic = broker.topics.at(`will/${name}`);
   const witness = await broker.client();
-  await witness.subscribe([topic]);
+  await witness.subscribeAll([topic]);
   const device = await broker.client({ will: topic, keepsSession });
   if (name === 'break') await device.breakOff();
   else await broker.client({ clientId: device.clientId, keepsSession });

@@ -1,27 +1,17 @@
 /** Whether the PUBACK says that nobody listens. */
+import { measurePubacks, type PubackCodes } from '../check/no-subscribers.js';
 import { NO_MATCHING_SUBSCRIBERS } from '../publish-outcome.js';
-import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
+import { ok, probe, weaker, wrong, type Finding } from './probe.js';
 
-export interface NoSubscribers extends Measured {
-  without: number;
-  with: number;
-}
-
-export const noSubscribers = probe<NoSubscribers>({
+export const noSubscribers = probe({
   name: 'PUBACK without subscribers',
   needed: '0x10 if nobody subscribes to the topic, and 0x00 if somebody does',
   limitMs: 5000,
-  measure: async (broker) => {
-    const topic = broker.topic('out');
-    const [dispatcher, device] = [await broker.client(), await broker.client()];
-    const without = await dispatcher.publish({ topic, payload: 'x' });
-    await device.subscribe([topic]);
-    return { without, with: await dispatcher.publish({ topic, payload: 'x' }) };
-  },
+  measure: async (broker) => measurePubacks(await broker.client(), broker.topics),
   judge: judgeNoSubscribers,
 });
 
-export function judgeNoSubscribers(found: NoSubscribers): Finding {
+export function judgeNoSubscribers(found: PubackCodes): Finding {
   const text = `${hex(found.without)} without, ${hex(found.with)} with a subscriber`;
   if (found.with === NO_MATCHING_SUBSCRIBERS)
     return wrong(text, 'a message that was delivered counts as held, and is published again and again');

@@ -1,50 +1,27 @@
 /** The broker that is probed: opens connections, makes topics, and removes at the end what the probes left behind. */
-import { randomBytes } from 'node:crypto';
-import type { IClientOptions, IConnackPacket } from 'mqtt';
+import type { IClientOptions } from 'mqtt';
+import { createLogger } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
-import { openMqtt } from '../mqtt-connection.js';
-import { EXPIRY_SECONDS, ProbeClient } from './probe-client.js';
+import { READ_MS } from '../check/absence.js';
+import { CheckConnection, CheckInterruptedError, EXPIRY_SECONDS } from '../check/check-connection.js';
+import { CheckTopics } from '../check/check-topics.js';
+import { RetainedReader } from '../retained-reader.js';
 
-const CONNECT_MS = 5000;
-const NOT_MQTT_5: readonly number[] = [0x01, 0x84];
-
-/** The connection was not accepted. */
-export class ConnectError extends Error {
-  override readonly name = 'ConnectError';
-  constructor(
-    message: string,
-    /** Of the CONNACK, if there was one. */
-    readonly code: number | undefined,
-  ) {
-    super(message);
-  }
-
-  get isUnsupportedVersion(): boolean {
-    return this.code !== undefined && NOT_MQTT_5.includes(this.code);
-  }
-}
+const silent = { write: () => undefined };
 
 export interface OpenOptions {
   /** Resumes the session of this client id, or takes its connection over. */
   clientId?: string;
   /** Whether the session outlives the connection. */
   keepsSession?: boolean;
-  clean?: boolean;
   acknowledges?: boolean;
   will?: string;
   sessionExpirySeconds?: number;
-  protocolVersion?: 4 | 5;
-}
-
-export interface Opened {
-  client: ProbeClient;
-  connack: IConnackPacket;
 }
 
 export class ProbeBroker {
-  /** Everything that is published lies below `cloud-connector/check/<id>/`. */
-  readonly id = randomBytes(8).toString('hex');
-  private readonly clients = new Set<ProbeClient>();
+  readonly topics = new CheckTopics();
+  private readonly connections = new Set<CheckConnection>();
   /** Client ids with a session that outlives its connections. */
   private readonly sessions = new Set<string>();
   private readonly retained = new Set<string>();
@@ -52,79 +29,58 @@ export class ProbeBroker {
   private isEnded = false;
 
   constructor(
-    private readonly access: BrokerAccess,
+    readonly access: BrokerAccess,
     /** Tells the operator something in the middle of a probe. */
     readonly notify: (text: string) => void = () => undefined,
     /** Resolves when the operator says so. */
     readonly untilOperator: (signal: AbortSignal) => Promise<void> = never,
   ) {}
 
-  topic(name: string): string {
-    return `cloud-connector/check/${this.id}/${name}`;
-  }
-
   /** A topic whose retained message is removed at the end. */
   retainedTopic(name: string): string {
-    const topic = this.topic(name);
+    const topic = this.topics.at(name);
     this.retained.add(topic);
     return topic;
   }
 
-  /** A filter of a share group of this check. */
-  shared(group: string, filter: string): string {
-    return `$share/check-${this.id}-${group}/${this.topic(filter)}`;
-  }
-
-  async client(options: OpenOptions = {}): Promise<ProbeClient> {
-    return (await this.open(options)).client;
-  }
-
-  /** @throws ConnectError */
-  async open({
+  /** @throws CheckInterruptedError */
+  async client({
     clientId = this.newClientId(),
     keepsSession = false,
-    clean = !keepsSession,
     acknowledges = true,
     will,
     sessionExpirySeconds = keepsSession ? EXPIRY_SECONDS : 0,
-    protocolVersion = 5,
-  }: OpenOptions = {}): Promise<Opened> {
-    const options: IClientOptions = {
-      clientId,
-      clean,
-      protocolVersion,
-      connectTimeout: CONNECT_MS,
-      reconnectPeriod: 0,
-      reconnectOnConnackError: false,
-      resubscribe: false,
-      ...(protocolVersion === 5 && { properties: { sessionExpiryInterval: sessionExpirySeconds } }),
+  }: OpenOptions = {}): Promise<CheckConnection> {
+    this.stopIfEnded();
+    if (keepsSession) this.sessions.add(clientId);
+    const connection = await this.open(clientId, {
+      clean: !keepsSession,
+      acknowledges,
+      properties: { sessionExpiryInterval: sessionExpirySeconds },
       ...(will !== undefined && {
         will: { topic: will, payload: Buffer.from('will'), qos: 1 as const, retain: false },
       }),
-    };
-    if (keepsSession) this.sessions.add(clientId);
-    const mqtt = openMqtt(this.access, options);
-    const client = new ProbeClient(mqtt, clientId, acknowledges);
-    this.clients.add(client);
-    mqtt.on('close', () => this.clients.delete(client));
-    const connack = await new Promise<IConnackPacket>((resolve, reject) => {
-      mqtt.once('connect', resolve);
-      // It stays: errors after the CONNACK close the connection, which the probe notices.
-      mqtt.on('error', (error) => reject(new ConnectError(error.message, codeOf(error))));
-      mqtt.once('close', () => reject(new ConnectError('the broker closed the connection', undefined)));
     });
-    client.connected(connack);
-    return { client, connack };
+    this.connections.add(connection);
+    void connection.closed.then(() => this.connections.delete(connection));
+    if (this.isEnded) await this.endConnections();
+    return connection;
+  }
+
+  /** Reads as the service does. The caller closes it. */
+  reader(sentinel: string): RetainedReader {
+    const logger = createLogger('check-broker', 'silent', silent);
+    return new RetainedReader(this.access, this.newClientId(), this.retainedTopic(sentinel), logger, READ_MS);
   }
 
   /** Ends the connections of a probe, whether it has completed or not. */
   async endConnections(): Promise<void> {
-    await Promise.all([...this.clients].map((client) => client.end(true)));
+    await Promise.all([...this.connections].map((connection) => connection.end()));
   }
 
-  /** @throws Error if the check has ended: a probe that ran out of time stops here */
+  /** @throws CheckInterruptedError if the check has ended: a probe that ran out of time stops here */
   stopIfEnded(): void {
-    if (this.isEnded) throw new Error('the check has ended');
+    if (this.isEnded) throw new CheckInterruptedError('the check has ended');
   }
 
   /** Removes retained messages and sessions. */
@@ -132,21 +88,22 @@ export class ProbeBroker {
     this.isEnded = true;
     await this.endConnections();
     if (this.retained.size > 0) {
-      const cleaner = await this.client();
+      const cleaner = await this.open(this.newClientId());
       await cleaner.publishAll([...this.retained].map((topic) => ({ topic, payload: '', retain: true })));
       await cleaner.end();
     }
-    for (const clientId of this.sessions) await (await this.client({ clientId })).end(true);
+    for (const clientId of this.sessions) await (await this.open(clientId)).end();
   }
 
   newClientId(): string {
-    return `check-broker-${this.id}-${this.count++}`;
+    return `check-broker-${this.topics.id}-${this.count++}`;
   }
-}
 
-function codeOf(error: Error): number | undefined {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'number' ? code : undefined;
+  private async open(clientId: string, options?: IClientOptions & { acknowledges: boolean }): Promise<CheckConnection> {
+    const opened = await CheckConnection.open(this.access, clientId, options);
+    if (opened.kind === 'connected') return opened.connection;
+    throw new CheckInterruptedError(`the broker did not accept a connection: ${opened.details}`);
+  }
 }
 
 function never(): Promise<void> {

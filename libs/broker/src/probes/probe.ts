@@ -1,4 +1,5 @@
 /** A probe is one question to a broker: what the service needs, what was found, and what it means for its promises. */
+import { LACKS, REMEDY, type Essential } from '../check/essentials.js';
 import type { ProbeBroker } from './probe-broker.js';
 
 /**
@@ -67,6 +68,11 @@ export function weaker(found: string, meaning: string): Finding {
 
 export function wrong(found: string, meaning: string): Finding {
   return { verdict: 'wrong', found, meaning };
+}
+
+/** The service does not start on a broker without this. */
+export function lacking(essential: Essential): Finding {
+  return wrong(LACKS[essential], `the service does not start: ${REMEDY[essential]}`);
 }
 
 export function unknown(found: string, meaning: string): Finding {

@@ -1,7 +1,6 @@
-/** All probes in the order in which they are made. */
+/** The probes in the order in which they are made, after that of the granted limits. */
 import { absentQueue } from './absent-queue.js';
 import { retainedReadable, sentinelOrder } from './absence.js';
-import { granted } from './granted.js';
 import { absentMember, oneTopic } from './group-members.js';
 import { lastWill } from './last-will.js';
 import { noSubscribers } from './no-subscribers.js';
@@ -12,7 +11,6 @@ import { retainKept, retainKeptWithDots } from './retain-as-published.js';
 import { statistics } from './statistics.js';
 
 export const PROBES: readonly Probe[] = [
-  granted,
   retainKept,
   retainKeptWithDots,
   lastWill,

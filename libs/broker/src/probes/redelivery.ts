@@ -1,5 +1,5 @@
 /** What happens to unacknowledged messages of a share group when the member that received them dies. */
-import type { Received } from './probe-client.js';
+import type { Received } from '../check/check-connection.js';
 import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
 
 const MESSAGES = 20;
@@ -21,17 +21,17 @@ export const redelivery = probe<Redelivery>({
   needed: 'unacknowledged messages come again, in order, with DUP and their packet ids',
   limitMs: 8000,
   measure: async (broker) => {
-    const filter = broker.shared('redelivery', 'redelivery/+');
+    const filter = broker.topics.shared('redelivery/+');
     const first = await broker.client({ keepsSession: true, acknowledges: false });
-    await first.subscribe([filter]);
+    await first.subscribeAll([filter]);
     const device = await broker.client();
     await device.publishAll(
-      Array.from({ length: MESSAGES }, (_, i) => ({ topic: broker.topic('redelivery/a'), payload: `${i}` })),
+      Array.from({ length: MESSAGES }, (_, i) => ({ topic: broker.topics.at('redelivery/a'), payload: `${i}` })),
     );
     await first.until(() => first.received.length >= MESSAGES, ARRIVE_MS);
     // The other member joins late, so that it has received nothing before.
     const other = await broker.client({ keepsSession: true });
-    await other.subscribe([filter]);
+    await other.subscribeAll([filter]);
     await first.breakOff();
     await other.untilQuiet(QUIET_MS, MESSAGES);
     const back = await broker.client({ clientId: first.clientId, keepsSession: true });

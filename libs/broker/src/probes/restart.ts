@@ -1,7 +1,7 @@
 /** What survives a restart of the broker, which the operator makes in the middle of the probe. */
 import { pause } from '@app/platform';
+import type { CheckConnection } from '../check/check-connection.js';
 import type { ProbeBroker } from './probe-broker.js';
-import type { ProbeClient } from './probe-client.js';
 import { ok, probe, weaker, type Finding, type Measured } from './probe.js';
 
 /** How long the operator has, and the broker after that. */
@@ -26,15 +26,15 @@ export const restart = probe<Restart>({
   measure: async (broker) => {
     const retainedTopic = broker.retainedTopic('restart/retained');
     const lane = await broker.client({ keepsSession: true, sessionExpirySeconds: EXPIRY_SECONDS });
-    await lane.subscribe([broker.topic('restart/queued/+')]);
-    await lane.subscribe([broker.shared('restart', 'restart/shared/+')]);
-    await lane.end();
+    await lane.subscribeAll([broker.topics.at('restart/queued/+')]);
+    await lane.subscribeAll([broker.topics.shared('restart/shared/+')]);
+    await lane.leave();
     const device = await broker.client();
     const expirySeconds = EXPIRY_SECONDS;
     await device.publish({ topic: retainedTopic, payload: 'x', retain: true, expirySeconds });
     await device.publishAll(
       Array.from({ length: MESSAGES }, (_, i) => ({
-        topic: broker.topic(`restart/queued/${i}`),
+        topic: broker.topics.at(`restart/queued/${i}`),
         payload: 'x',
         expirySeconds,
       })),
@@ -47,7 +47,7 @@ export const restart = probe<Restart>({
 });
 
 /** Waits until the connection breaks or the operator presses Enter. */
-async function untilRestarted(broker: ProbeBroker, device: ProbeClient): Promise<void> {
+async function untilRestarted(broker: ProbeBroker, device: CheckConnection): Promise<void> {
   const done = new AbortController();
   await Promise.race([device.closed, broker.untilOperator(done.signal)]);
   done.abort();
@@ -55,19 +55,25 @@ async function untilRestarted(broker: ProbeBroker, device: ProbeClient): Promise
 
 async function readBack(broker: ProbeBroker, clientId: string, retainedTopic: string): Promise<Restart> {
   const device = await reconnect(broker);
-  const { client: lane, connack } = await broker.open({ clientId, keepsSession: true });
+  const lane = await broker.client({ clientId, keepsSession: true });
   await lane.untilQuiet(QUIET_MS, MESSAGES);
   const queued = lane.received.length;
-  await device.publish({ topic: broker.topic('restart/shared/a'), payload: 'x' });
+  await device.publish({ topic: broker.topics.at('restart/shared/a'), payload: 'x' });
   const shared = await lane.until(() => lane.received.length > queued, QUIET_MS);
   const reader = await broker.client();
-  await reader.subscribe([retainedTopic], { retained: true });
+  await reader.subscribeAll([retainedTopic], { retained: true });
   const retained = await reader.until(() => reader.received.length > 0, QUIET_MS);
-  return { session: connack.sessionPresent, queued, queued_before: MESSAGES, shared_subscription: shared, retained };
+  return {
+    session: lane.sessionPresent,
+    queued,
+    queued_before: MESSAGES,
+    shared_subscription: shared,
+    retained,
+  };
 }
 
 /** Tries until the broker is back; the time limit of the probe ends it. */
-async function reconnect(broker: ProbeBroker): Promise<ProbeClient> {
+async function reconnect(broker: ProbeBroker): Promise<CheckConnection> {
   for (;;) {
     const client = await broker.client().catch(() => undefined);
     if (client !== undefined) return client;

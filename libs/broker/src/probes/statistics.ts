@@ -16,7 +16,7 @@ export const statistics = probe<Statistics>({
   limitMs: 5000,
   measure: async (broker) => {
     const reader = await broker.client();
-    await reader.mqtt.subscribeAsync([UPTIME, DROPPED], { qos: 0 });
+    for (const topic of [UPTIME, DROPPED]) await reader.subscribe(topic, { qos: 0, retained: true });
     const has = (topic: string): boolean => reader.received.some((message) => message.topic === topic);
     await reader.until(() => has(UPTIME) && has(DROPPED), ARRIVE_MS);
     return { uptime: has(UPTIME), dropped: has(DROPPED) };

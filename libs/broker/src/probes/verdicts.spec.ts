@@ -1,13 +1,14 @@
 /** What each finding of a probe means, and the report of all. */
+import type { Received } from '../check/check-connection.js';
+import type { Granted } from '../check/granted.js';
 import { judgeRetainedReadable, judgeSentinelOrder } from './absence.js';
 import { judgeAbsentQueue } from './absent-queue.js';
-import { judgeGranted, type Granted } from './granted.js';
+import { judgeGranted } from './granted.js';
 import { judgeAbsentMember, judgeOneTopic } from './group-members.js';
 import { judgeLastWill } from './last-will.js';
 import { judgeNoSubscribers } from './no-subscribers.js';
 import { probe, unknown, type ProbeResult, type Verdict } from './probe.js';
 import { ProbeBroker } from './probe-broker.js';
-import type { Received } from './probe-client.js';
 import { compareDeliveries, judgeRedelivery } from './redelivery.js';
 import { reportLines } from './report-table.js';
 import { judgeRestart } from './restart.js';
@@ -16,14 +17,14 @@ import { overall, runProbes } from './run-probes.js';
 import { judgeStatistics } from './statistics.js';
 
 const GRANTED: Granted = {
-  session_expiry_seconds: null,
-  receive_maximum: 1000,
-  maximum_packet_size: null,
-  maximum_qos: 2,
-  retain_available: true,
-  shared_subscriptions: true,
-  wildcard_subscriptions: true,
-  server_keep_alive_seconds: null,
+  sessionExpirySeconds: null,
+  receiveMaximum: 1000,
+  maximumPacketSize: null,
+  maximumQos: 2,
+  retainAvailable: true,
+  sharedSubscriptions: true,
+  wildcardSubscriptions: true,
+  serverKeepAliveSeconds: null,
 };
 
 function order(two: number, one: number, lost = 0): Parameters<typeof judgeSentinelOrder>[0] {
@@ -43,17 +44,14 @@ const RESTARTED = { session: true, queued: 10, queued_before: 10, shared_subscri
 describe('the verdict of a probe', () => {
   it.each<[string, Verdict, { verdict: Verdict }]>([
     ['everything is granted', 'ok', judgeGranted(GRANTED)],
-    ['QoS 0 only', 'wrong', judgeGranted({ ...GRANTED, maximum_qos: 0 })],
-    ['no retained messages', 'wrong', judgeGranted({ ...GRANTED, retain_available: false })],
-    ['no shared subscriptions', 'wrong', judgeGranted({ ...GRANTED, shared_subscriptions: false })],
-    ['no wildcard subscriptions', 'wrong', judgeGranted({ ...GRANTED, wildcard_subscriptions: false })],
-    ['sessions of 14 days', 'weaker', judgeGranted({ ...GRANTED, session_expiry_seconds: 1_209_600 })],
-    ['packets of 10 kB', 'weaker', judgeGranted({ ...GRANTED, maximum_packet_size: 10_000 })],
-    ['retain is kept', 'ok', judgeRetain({ set: true, cleared: true })],
-    ['nothing is delivered', 'wrong', judgeRetain({ set: null, cleared: null })],
-    ['retain is removed', 'wrong', judgeRetain({ set: false, cleared: false })],
-    ['an empty message is not forwarded', 'wrong', judgeRetain({ set: true, cleared: null })],
-    ['retain of an empty message is removed', 'wrong', judgeRetain({ set: true, cleared: false })],
+    ['QoS 0 only', 'wrong', judgeGranted({ ...GRANTED, maximumQos: 0 })],
+    ['no retained messages', 'wrong', judgeGranted({ ...GRANTED, retainAvailable: false })],
+    ['no shared subscriptions', 'wrong', judgeGranted({ ...GRANTED, sharedSubscriptions: false })],
+    ['no wildcard subscriptions', 'wrong', judgeGranted({ ...GRANTED, wildcardSubscriptions: false })],
+    ['sessions of 14 days', 'weaker', judgeGranted({ ...GRANTED, sessionExpirySeconds: 1_209_600 })],
+    ['packets of 10 kB', 'weaker', judgeGranted({ ...GRANTED, maximumPacketSize: 10_000 })],
+    ['retain is kept', 'ok', judgeRetain({ lacks: null })],
+    ['retain is not kept', 'wrong', judgeRetain({ lacks: 'retain-as-published' })],
     ['reads in order', 'ok', judgeSentinelOrder(order(0, 0))],
     ['one SUBSCRIBE out of order', 'ok', judgeSentinelOrder(order(0, 1961))],
     ['two SUBSCRIBEs out of order', 'wrong', judgeSentinelOrder(order(1, 1))],

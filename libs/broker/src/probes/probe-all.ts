@@ -1,0 +1,52 @@
+/** Probes a broker: connects, makes all probes, and cleans up. */
+import type { BrokerAccess } from '../broker-access.js';
+import { CheckNotAllowedError } from '../check/check-connection.js';
+import { connectMqtt5 } from '../check/mqtt-version.js';
+import { NEVER_EXPIRES } from '../mqtt-connection.js';
+import { grantedLimits } from './granted.js';
+import { ProbeBroker } from './probe-broker.js';
+import { PROBES, RESTART_PROBE } from './probes.js';
+import { runProbes, type ProbeReport } from './run-probes.js';
+
+export interface ProbeOptions {
+  restart: boolean;
+  notify: (text: string) => void;
+  /** Resolves when the operator says that the broker is back. */
+  untilOperator: (signal: AbortSignal) => Promise<void>;
+}
+
+export type ProbeOutcome =
+  | { kind: 'report'; report: ProbeReport }
+  /** The broker does not speak MQTT 5. */
+  | { kind: 'not-mqtt-5'; text: string }
+  /** Nothing could be found out. */
+  | { kind: 'failed'; text: string };
+
+export async function probeBroker(
+  access: BrokerAccess,
+  { restart, notify, untilOperator }: ProbeOptions,
+): Promise<ProbeOutcome> {
+  const broker = new ProbeBroker(access, notify, untilOperator);
+  const first = await connectMqtt5(access, broker.newClientId(), {
+    properties: { sessionExpiryInterval: NEVER_EXPIRES },
+  });
+  if (first.kind === 'no-mqtt-5')
+    return {
+      kind: 'not-mqtt-5',
+      text: 'this broker does not speak MQTT 5, which the service needs: use a broker that does',
+    };
+  if (first.kind !== 'connected') return { kind: 'failed', text: `cannot connect: ${first.details}` };
+  await first.connection.end();
+  const probes = [grantedLimits(first.connection.granted), ...PROBES, ...(restart ? [RESTART_PROBE] : [])];
+  try {
+    return { kind: 'report', report: await runProbes(broker, probes) };
+  } catch (error) {
+    if (!(error instanceof CheckNotAllowedError)) throw error;
+    const remedy = 'allow this user to publish and subscribe to cloud-connector/check/#, also through $share/';
+    return { kind: 'failed', text: `${error.message}: ${remedy}` };
+  } finally {
+    await broker.cleanUp().catch((error: unknown) => {
+      notify(`could not remove all that the check left at the broker: ${String(error)}`);
+    });
+  }
+}
