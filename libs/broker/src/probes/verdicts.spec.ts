@@ -1,5 +1,5 @@
 /** What each finding of a probe means, and the report of all. */
-import type { Received } from '../check/check-connection.js';
+import { CheckNotAllowedError, type Received } from '../check/check-connection.js';
 import type { Granted } from '../check/granted.js';
 import { judgeRetainedReadable, judgeSentinelOrder } from './absence.js';
 import { judgeAbsentQueue } from './absent-queue.js';
@@ -7,7 +7,7 @@ import { judgeGranted } from './granted.js';
 import { judgeAbsentMember, judgeOneTopic } from './group-members.js';
 import { judgeLastWill } from './last-will.js';
 import { judgeNoSubscribers } from './no-subscribers.js';
-import { probe, unknown, type ProbeResult, type Verdict } from './probe.js';
+import { ok, probe, unknown, type Measured, type Probe, type ProbeResult, type Verdict } from './probe.js';
 import { ProbeBroker } from './probe-broker.js';
 import { compareDeliveries, judgeRedelivery } from './redelivery.js';
 import { reportLines } from './report-table.js';
@@ -50,6 +50,7 @@ describe('the verdict of a probe', () => {
     ['no wildcard subscriptions', 'wrong', judgeGranted({ ...GRANTED, wildcardSubscriptions: false })],
     ['sessions of 14 days', 'weaker', judgeGranted({ ...GRANTED, sessionExpirySeconds: 1_209_600 })],
     ['packets of 10 kB', 'weaker', judgeGranted({ ...GRANTED, maximumPacketSize: 10_000 })],
+    ['packets of 1 MiB', 'ok', judgeGranted({ ...GRANTED, maximumPacketSize: 1_048_576 })],
     ['retain is kept', 'ok', judgeRetain({ lacks: null })],
     ['retain is not kept', 'wrong', judgeRetain({ lacks: 'retain-as-published' })],
     ['reads in order', 'ok', judgeSentinelOrder(order(0, 0))],
@@ -71,18 +72,29 @@ describe('the verdict of a probe', () => {
     ['always 0x10', 'wrong', judgeNoSubscribers({ without: 0x10, with: 0x10 })],
     ['one member', 'ok', judgeOneTopic({ messages: 100, delivered: 100, members: 1 })],
     ['both members', 'weaker', judgeOneTopic({ messages: 100, delivered: 100, members: 2 })],
+    ['a lost message', 'wrong', judgeOneTopic({ messages: 100, delivered: 99, members: 1 })],
     ['each message to each member', 'wrong', judgeOneTopic({ messages: 100, delivered: 200, members: 2 })],
     ['a share that is kept', 'ok', judgeAbsentMember({ messages: 100, to_present: 50, to_absent: 50 })],
-    ['a share that is lost', 'wrong', judgeAbsentMember({ messages: 100, to_present: 50, to_absent: 0 })],
+    [
+      'a share that goes to the other member',
+      'ok',
+      judgeAbsentMember({ messages: 100, to_present: 100, to_absent: 0 }),
+    ],
+    [
+      'a message of the share that is lost',
+      'wrong',
+      judgeAbsentMember({ messages: 100, to_present: 50, to_absent: 49 }),
+    ],
     ['redelivered with DUP', 'ok', judgeRedelivery(REDELIVERED)],
     ['redelivered without DUP', 'weaker', judgeRedelivery({ ...REDELIVERED, dup: false })],
     ['redelivered with new packet ids', 'weaker', judgeRedelivery({ ...REDELIVERED, same_packet_ids: false })],
     ['redelivered out of order', 'weaker', judgeRedelivery({ ...REDELIVERED, ordered: false })],
     ['redelivered in an order that is not known', 'ok', judgeRedelivery({ ...REDELIVERED, ordered: null })],
     ['redelivered to others', 'weaker', judgeRedelivery({ ...REDELIVERED, to_others: 20, to_itself: 0 })],
-    ['not redelivered', 'wrong', judgeRedelivery({ ...REDELIVERED, to_itself: 0 })],
+    ['redelivered to both', 'weaker', judgeRedelivery({ ...REDELIVERED, to_others: 15, to_itself: 5 })],
+    ['a message that is not redelivered', 'wrong', judgeRedelivery({ ...REDELIVERED, to_itself: 19 })],
     ['a queue without limit', 'ok', judgeAbsentQueue({ published: 2000, delivered: 2000 })],
-    ['a queue with a limit', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 1000 })],
+    ['a queue with a limit', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 1999 })],
     ['a will', 'ok', judgeLastWill({ after_break: true, at_take_over_clean: true, at_take_over_persistent: false })],
     [
       'no will',
@@ -92,7 +104,14 @@ describe('the verdict of a probe', () => {
     ['uptime', 'ok', judgeStatistics({ uptime: true, dropped: false })],
     ['no statistics', 'weaker', judgeStatistics({ uptime: false, dropped: false })],
     ['a restart that keeps all', 'ok', judgeRestart(RESTARTED)],
-    ['a restart that forgets', 'weaker', judgeRestart({ ...RESTARTED, shared_subscription: false })],
+    [
+      'a restart without its shared subscriptions',
+      'weaker',
+      judgeRestart({ ...RESTARTED, shared_subscription: false }),
+    ],
+    ['a restart without its sessions', 'weaker', judgeRestart({ ...RESTARTED, session: false })],
+    ['a restart that loses a queued message', 'weaker', judgeRestart({ ...RESTARTED, queued: 9 })],
+    ['a restart without its retained messages', 'weaker', judgeRestart({ ...RESTARTED, retained: false })],
   ])('for %s is %s', (_, verdict, finding) => {
     expect(finding.verdict).toBe(verdict);
   });
@@ -109,12 +128,23 @@ describe('compareDeliveries', () => {
     expect(compareDeliveries(first, [], again)).toMatchObject({ ordered: true, dup: true, same_packet_ids: true });
   });
 
+  it('knows new packet ids, and ignores messages that had not come before', () => {
+    expect(compareDeliveries(first, [], [received('0', 1, true), received('1', 3, true)])).toMatchObject({
+      same_packet_ids: false,
+    });
+    expect(compareDeliveries(first, [], [received('0', 1, true), received('2', 7)])).toMatchObject({
+      ...{ dup: true, same_packet_ids: true },
+    });
+  });
+
   it('does not take equal packet ids of another member for the same ones', () => {
     expect(compareDeliveries(first, first, [])).toMatchObject({ to_others: 2, dup: false, same_packet_ids: false });
   });
 
-  it('sees that the order changed', () => {
-    expect(compareDeliveries(first, [], [...first].reverse())).toMatchObject({ ordered: false });
+  it('sees that the order changed, of either member', () => {
+    const reversed = [...first].reverse();
+    expect(compareDeliveries(first, [], reversed)).toMatchObject({ ordered: false });
+    expect(compareDeliveries(first, reversed, [])).toMatchObject({ ordered: false });
   });
 
   it('does not judge the order if only one message had arrived before', () => {
@@ -131,23 +161,35 @@ describe('compareDeliveries', () => {
 
 describe('runProbes', () => {
   const broker = new ProbeBroker({ url: 'mqtt://127.0.0.1:2' });
-  const slow = probe({
-    ...{ name: 'slow', needed: 'an answer', limitMs: 10 },
-    measure: () => new Promise<Record<string, never>>(() => undefined),
-    judge: () => unknown('', ''),
-  });
-  const failing = probe({
-    ...{ name: 'failing', needed: 'an answer', limitMs: 1000 },
-    measure: () => Promise.reject<Record<string, never>>(new Error('the reason')),
-    judge: () => unknown('', ''),
-  });
+  const probeThat = (measure: () => Promise<Measured>, more: Partial<Probe> = {}): Probe =>
+    probe({ name: 'a probe', needed: 'an answer', limitMs: 10, ...more, measure, judge: () => ok('an answer', '') });
+  const slow = probeThat(() => new Promise(() => undefined));
+  const quick = probeThat(() => Promise.resolve({}));
+  const failing = probeThat(() => Promise.reject(new Error('the reason')));
+  const found = async (probes: readonly Probe[], totalMs?: number): Promise<unknown> =>
+    (await runProbes(broker, probes, totalMs)).probes.map((result) => [result.verdict, result.found]);
 
   it('goes on after a probe that has no result in time and after one that fails', async () => {
-    const { probes } = await runProbes(broker, [slow, failing]);
-    expect(probes.map(({ verdict, found }) => [verdict, found])).toEqual([
+    expect(await found([slow, failing, quick])).toEqual([
       ['unknown', 'no result within 0 s'],
       ['unknown', 'the reason'],
+      ['ok', 'an answer'],
     ]);
+  });
+
+  it('does not begin a probe without time, except for one that may take longer than all others', async () => {
+    const patient = probeThat(() => Promise.resolve({}), { limitMs: 10_000 });
+    expect(await found([slow, { ...quick, limitMs: 5 }, patient], 5)).toEqual([
+      ['unknown', 'no result within 0 s'],
+      ['unknown', 'not begun: no time was left'],
+      ['ok', 'an answer'],
+    ]);
+  });
+
+  it('ends at an essential probe whose topic is not allowed, and goes on after another one', async () => {
+    const refused = probeThat(() => Promise.reject(new CheckNotAllowedError('a/topic')));
+    expect(await found([refused])).toEqual([['unknown', 'the broker does not allow a/topic']]);
+    await expect(found([{ ...refused, isEssential: true }])).rejects.toThrow(CheckNotAllowedError);
   });
 
   it.each<[Verdict[], boolean, Verdict]>([
@@ -158,13 +200,14 @@ describe('runProbes', () => {
     [['weaker', 'unknown'], false, 'weaker'],
   ])('makes of %j, with essentials %j, the verdict %s', (verdicts, isEssential, expected) => {
     const results = verdicts.map((verdict) => ({
-      ...failing,
+      ...quick,
       ...unknown('', ''),
-      probe: 'failing',
+      probe: 'a probe',
       verdict,
       measured: {},
     }));
-    expect(overall(results, [{ ...failing, isEssential }])).toBe(expected);
+    const another = { ...quick, name: 'another probe', isEssential: true };
+    expect(overall(results, [{ ...quick, isEssential }, another])).toBe(expected);
   });
 });
 
