@@ -14,6 +14,7 @@ import { waitUntil } from '../timed-wait.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck, FailedCheck } from './broker-check.js';
 import type { BrokerFacts } from './broker-facts.js';
 import { lackingLine, withoutCredentials, type Needs } from './essentials.js';
+import { grantedFields } from './granted.js';
 import { weakerPromises } from './weaker-promises.js';
 
 /** So many interrupted checks in a row count as a check with an unknown result. */
@@ -167,24 +168,13 @@ export class BrokerGate {
   private note(findings: BrokerFindings, durationMs: number): void {
     const { needs, facts, logger } = this.options;
     facts.absenceProvable = findings.absenceProvable;
-    logger.info({ ...fieldsOf(findings), duration_ms: Math.round(durationMs) }, 'checked the broker');
+    const { granted, noSubscriberSignal: no_subscriber_signal, absenceProvable: absence_provable } = findings;
+    const duration_ms = Math.round(durationMs);
+    logger.info(
+      { ...grantedFields(granted), no_subscriber_signal, absence_provable, duration_ms },
+      'checked the broker',
+    );
     for (const line of weakerPromises(findings, needs)) logger.warn(line);
     for (const listener of this.listeners) listener(findings);
   }
-}
-
-/** Members of a log line. */
-function fieldsOf({ granted, absenceProvable, noSubscriberSignal }: BrokerFindings): Record<string, unknown> {
-  return {
-    session_expiry_seconds: granted.sessionExpirySeconds,
-    receive_maximum: granted.receiveMaximum,
-    maximum_packet_size: granted.maximumPacketSize,
-    maximum_qos: granted.maximumQos,
-    retain_available: granted.retainAvailable,
-    shared_subscriptions: granted.sharedSubscriptions,
-    wildcard_subscriptions: granted.wildcardSubscriptions,
-    server_keep_alive_seconds: granted.serverKeepAliveSeconds,
-    no_subscriber_signal: noSubscriberSignal,
-    absence_provable: absenceProvable,
-  };
 }

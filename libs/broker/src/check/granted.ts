@@ -31,3 +31,24 @@ export function readGranted(properties: IConnackPacket['properties'], asked = NE
     serverKeepAliveSeconds: properties?.serverKeepAlive ?? null,
   };
 }
+
+type GrantedFields = Record<
+  'session_expiry_seconds' | 'maximum_packet_size' | 'server_keep_alive_seconds',
+  number | null
+> &
+  Record<'receive_maximum' | 'maximum_qos', number> &
+  Record<'retain_available' | 'shared_subscriptions' | 'wildcard_subscriptions', boolean>;
+
+/** By the names in log lines, reports and the API. */
+export function grantedFields(granted: Granted): GrantedFields {
+  return {
+    session_expiry_seconds: granted.sessionExpirySeconds,
+    receive_maximum: granted.receiveMaximum,
+    maximum_packet_size: granted.maximumPacketSize,
+    maximum_qos: granted.maximumQos,
+    retain_available: granted.retainAvailable,
+    shared_subscriptions: granted.sharedSubscriptions,
+    wildcard_subscriptions: granted.wildcardSubscriptions,
+    server_keep_alive_seconds: granted.serverKeepAliveSeconds,
+  };
+}

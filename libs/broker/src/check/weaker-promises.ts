@@ -4,7 +4,7 @@ import type { Needs } from './essentials.js';
 import type { Granted } from './granted.js';
 
 /** Messages of the protocol may be as large as this. */
-const NEEDED_PACKET_BYTES = 1024 * 1024;
+export const NEEDED_PACKET_BYTES = 1024 * 1024;
 /** The keep-alive that the service asks for. */
 const KEEP_ALIVE_SECONDS = 10;
 

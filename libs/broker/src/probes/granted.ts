@@ -1,11 +1,10 @@
 /** What the broker grants in its CONNACK. */
 import { notGranted } from '../check/essentials.js';
-import type { Granted } from '../check/granted.js';
+import { grantedFields, type Granted } from '../check/granted.js';
+import { NEEDED_PACKET_BYTES } from '../check/weaker-promises.js';
 import { lacking, ok, probe, weaker, type Finding, type Probe } from './probe.js';
 
 const HOUR = 3600;
-/** Messages of the protocol may be as large as this; larger ones of clients are refused anyway. */
-const NEEDED_PACKET_BYTES = 1024 * 1024;
 
 /** @param granted as the first connection of the check was told */
 export function grantedLimits(granted: Granted): Probe {
@@ -14,17 +13,7 @@ export function grantedLimits(granted: Granted): Probe {
     needed: 'MQTT 5, QoS 1, retained messages, shared subscriptions, sessions that last',
     isEssential: true,
     limitMs: 5000,
-    measure: () =>
-      Promise.resolve({
-        session_expiry_seconds: granted.sessionExpirySeconds,
-        receive_maximum: granted.receiveMaximum,
-        maximum_packet_size: granted.maximumPacketSize,
-        maximum_qos: granted.maximumQos,
-        retain_available: granted.retainAvailable,
-        shared_subscriptions: granted.sharedSubscriptions,
-        wildcard_subscriptions: granted.wildcardSubscriptions,
-        server_keep_alive_seconds: granted.serverKeepAliveSeconds,
-      }),
+    measure: () => Promise.resolve(grantedFields(granted)),
     judge: () => judgeGranted(granted),
   });
 }
