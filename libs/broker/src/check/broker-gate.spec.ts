@@ -1,25 +1,11 @@
 import { createLogger, type Logger } from '@app/platform';
+import { MOSQUITTO_FINDINGS } from '../../../../test/support/broker-findings.js';
 import { eventually, gate } from '../../../../test/support/servers.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck } from './broker-check.js';
 import { BrokerFacts } from './broker-facts.js';
 import { BrokerGate, type BrokerGateOptions } from './broker-gate.js';
 
-const FINDINGS: BrokerFindings = {
-  granted: {
-    sessionExpirySeconds: null,
-    receiveMaximum: 1000,
-    maximumPacketSize: null,
-    maximumQos: 2,
-    retainAvailable: true,
-    sharedSubscriptions: true,
-    wildcardSubscriptions: true,
-    serverKeepAliveSeconds: null,
-  },
-  absenceProvable: true,
-  noSubscriberSignal: true,
-  notAllowed: undefined,
-};
-const CHECKED: BrokerCheck = { kind: 'checked', findings: FINDINGS };
+const CHECKED: BrokerCheck = { kind: 'checked', findings: MOSQUITTO_FINDINGS };
 const LACKS_RETAIN = { kind: 'missing', essential: 'retain-as-published' } as const;
 const AWAY = { kind: 'unreachable', details: 'connect ECONNREFUSED' } as const;
 const LACKING_LINE =
@@ -80,7 +66,7 @@ describe('BrokerGate at the start', () => {
     await one.start();
     expect(one.problem).toBeUndefined();
     expect(facts.absenceProvable).toBe(true);
-    expect(passedOn).toEqual([FINDINGS]);
+    expect(passedOn).toEqual([MOSQUITTO_FINDINGS]);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({ level: 'info', receive_maximum: 1000, no_subscriber_signal: true });
   });
@@ -115,7 +101,7 @@ describe('BrokerGate at the start', () => {
     const interrupted: BrokerCheck = {
       kind: 'interrupted',
       details: 'the connection ended',
-      findings: { ...FINDINGS, absenceProvable: null, noSubscriberSignal: null },
+      findings: { ...MOSQUITTO_FINDINGS, absenceProvable: null, noSubscriberSignal: null },
     };
     const one = gateWith([interrupted, AWAY, interrupted, interrupted, interrupted]);
     await one.start();
@@ -128,7 +114,9 @@ describe('BrokerGate at the start', () => {
 
   it('starts if the broker does not allow the topics of the check, and names them', async () => {
     const topic = 'cloud-connector/check/1/plain';
-    const one = gateWith([{ kind: 'checked', findings: { ...FINDINGS, absenceProvable: null, notAllowed: topic } }]);
+    const one = gateWith([
+      { kind: 'checked', findings: { ...MOSQUITTO_FINDINGS, absenceProvable: null, notAllowed: topic } },
+    ]);
     await one.start();
     expect(messages('warn')).toEqual([expect.stringContaining(`the broker does not allow ${topic}`)]);
     await one.pass(never);

@@ -1,4 +1,5 @@
 /** The check of a broker finds what a contrary broker does, and nothing else; it refuses none that the service can work with. */
+import { MOSQUITTO_FINDINGS } from '../../../../test/support/broker-findings.js';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { noSubscribersHidden } from '../../../../test/support/contrary/acknowledgements.js';
 import type { Behaviour } from '../../../../test/support/contrary/behaviour.js';
@@ -18,22 +19,6 @@ const SENTINEL = 'cloud-connector/sentinel';
 const READ_FILTER = 'cloud-connector/check/+/retained/+';
 /** Shorter than the time between the two reads of a check. */
 const LAG_MS = 300;
-
-const ON_MOSQUITTO: BrokerFindings = {
-  granted: {
-    sessionExpirySeconds: null,
-    receiveMaximum: 1000,
-    maximumPacketSize: null,
-    maximumQos: 2,
-    retainAvailable: true,
-    sharedSubscriptions: true,
-    wildcardSubscriptions: true,
-    serverKeepAliveSeconds: null,
-  },
-  absenceProvable: true,
-  noSubscriberSignal: true,
-  notAllowed: undefined,
-};
 
 const seed = seedOfRun();
 let mosquitto: Server;
@@ -58,8 +43,8 @@ function found(
   more: Partial<Omit<BrokerFindings, 'granted'>>,
   limits: Partial<Granted> = {},
 ): Extract<BrokerCheck, { kind: 'checked' }> {
-  const granted = { ...ON_MOSQUITTO.granted, ...limits };
-  return { kind: 'checked', findings: { ...ON_MOSQUITTO, ...more, granted } };
+  const granted = { ...MOSQUITTO_FINDINGS.granted, ...limits };
+  return { kind: 'checked', findings: { ...MOSQUITTO_FINDINGS, ...more, granted } };
 }
 
 describe(`checkBroker behind a contrary broker (seed ${seed})`, () => {

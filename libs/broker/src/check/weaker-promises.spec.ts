@@ -1,27 +1,15 @@
+import { MOSQUITTO_FINDINGS } from '../../../../test/support/broker-findings.js';
 import type { BrokerFindings } from './broker-check.js';
 import { weakerPromises } from './weaker-promises.js';
 
-const FINDINGS: BrokerFindings = {
-  granted: {
-    sessionExpirySeconds: null,
-    receiveMaximum: 1000,
-    maximumPacketSize: null,
-    maximumQos: 2,
-    retainAvailable: true,
-    sharedSubscriptions: true,
-    wildcardSubscriptions: true,
-    serverKeepAliveSeconds: null,
-  },
-  absenceProvable: true,
-  noSubscriberSignal: true,
-  notAllowed: undefined,
-};
-const { granted } = FINDINGS;
+const { granted } = MOSQUITTO_FINDINGS;
 
 describe('weakerPromises', () => {
   it('finds none on a broker like Mosquitto, and none in what is not known', () => {
-    expect(weakerPromises(FINDINGS, 'intake')).toEqual([]);
-    expect(weakerPromises({ ...FINDINGS, absenceProvable: null, noSubscriberSignal: null }, 'intake')).toEqual([]);
+    expect(weakerPromises(MOSQUITTO_FINDINGS, 'intake')).toEqual([]);
+    expect(
+      weakerPromises({ ...MOSQUITTO_FINDINGS, absenceProvable: null, noSubscriberSignal: null }, 'intake'),
+    ).toEqual([]);
   });
 
   it.each<[string, Partial<BrokerFindings>, string]>([
@@ -32,10 +20,12 @@ describe('weakerPromises', () => {
     ['reads that prove no absence', { absenceProvable: false }, 'take no client offline'],
     ['topics that are not allowed', { notAllowed: 'a/b' }, 'does not allow a/b'],
   ])('has one line for %s', (_, found, text) => {
-    expect(weakerPromises({ ...FINDINGS, ...found }, 'intake')).toEqual([expect.stringContaining(text)]);
+    expect(weakerPromises({ ...MOSQUITTO_FINDINGS, ...found }, 'intake')).toEqual([expect.stringContaining(text)]);
   });
 
   it('has no line for sessions that expire if the app keeps none', () => {
-    expect(weakerPromises({ ...FINDINGS, granted: { ...granted, sessionExpirySeconds: 3600 } }, 'publish')).toEqual([]);
+    expect(
+      weakerPromises({ ...MOSQUITTO_FINDINGS, granted: { ...granted, sessionExpirySeconds: 3600 } }, 'publish'),
+    ).toEqual([]);
   });
 });

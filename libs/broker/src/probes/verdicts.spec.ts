@@ -1,6 +1,6 @@
 /** What each finding of a probe means, and the report of all. */
+import { MOSQUITTO_FINDINGS } from '../../../../test/support/broker-findings.js';
 import { CheckNotAllowedError, type Received } from '../check/check-connection.js';
-import type { Granted } from '../check/granted.js';
 import { judgeRetainedReadable, judgeSentinelOrder } from './absence.js';
 import { judgeAbsentQueue } from './absent-queue.js';
 import { judgeGranted } from './granted.js';
@@ -16,16 +16,7 @@ import { judgeRetain } from './retain-as-published.js';
 import { overall, runProbes } from './run-probes.js';
 import { judgeStatistics } from './statistics.js';
 
-const GRANTED: Granted = {
-  sessionExpirySeconds: null,
-  receiveMaximum: 1000,
-  maximumPacketSize: null,
-  maximumQos: 2,
-  retainAvailable: true,
-  sharedSubscriptions: true,
-  wildcardSubscriptions: true,
-  serverKeepAliveSeconds: null,
-};
+const GRANTED = MOSQUITTO_FINDINGS.granted;
 
 function order(two: number, one: number, lost = 0): Parameters<typeof judgeSentinelOrder>[0] {
   return { rounds: 20, late_in_two_subscribes: two, late_in_one_subscribe: one, rounds_without_sentinel: lost };
