@@ -225,14 +225,14 @@ describe('IntakeConnection.ready', () => {
     await fake.stop();
   });
 
-  it('rejects if the broker refuses the subscription', async () => {
+  it('rejects with the refused filter and the remedy if the broker refuses the subscription', async () => {
     const fake = await FakeBroker.start((socket, packet, bytes) => {
       if (packet === CONNECT) socket.write(Buffer.from(CONNACK));
       // Not authorized.
       if (packet === SUBSCRIBE) socket.write(suback(bytes, 0x87));
     });
     const connection = intake.open(ignore, { url: fake.url });
-    await expect(connection.ready()).rejects.toThrow();
+    await expect(connection.ready()).rejects.toThrow('the broker refused the subscription to $share/group/');
     await connection.close();
     await fake.stop();
   });

@@ -11,10 +11,10 @@
  * MQTT.js sends the PUBACK itself if the callback of `handleMessage` is called without an error. If it is called with an
  * error, MQTT.js continues to read and sends no PUBACK; this file sends it later. Nothing else depends on that.
  */
-import type { ISubscriptionMap, MqttClient } from 'mqtt';
+import type { MqttClient } from 'mqtt';
 import { closeWithin, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { NEVER_EXPIRES, endMqtt, openMqtt, refusalOf } from './mqtt-connection.js';
+import { NEVER_EXPIRES, endMqtt, openMqtt, refusalOf, subscribeMqtt } from './mqtt-connection.js';
 
 export interface IntakePacket {
   topic: string;
@@ -133,10 +133,8 @@ export class IntakeConnection {
    */
   async ready(): Promise<{ sessionPresent: boolean }> {
     const sessionPresent = await this.connack();
-    const filters: ISubscriptionMap = {};
-    for (const filter of this.options.filters) filters[filter] = { qos: 1, rh: 2, rap: true };
-    const granted = await this.orDisconnect(this.client.subscribeAsync(filters));
-    const refusal = refusalOf(granted);
+    const options = { qos: 1, rh: 2, rap: true } as const;
+    const refusal = refusalOf(await this.orDisconnect(subscribeMqtt(this.client, this.options.filters, options)));
     if (refusal !== undefined) throw new Error(refusal);
     return { sessionPresent };
   }

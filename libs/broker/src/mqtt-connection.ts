@@ -1,7 +1,7 @@
 /** Opens and ends the MQTT connections of the service. They use MQTT 5, because the service needs its reason codes and options. */
 import {
   connect,
-  ErrorWithSubackPacket,
+  type ErrorWithSubackPacket,
   type IClientOptions,
   type IClientSubscribeOptions,
   type IDisconnectPacket,
@@ -67,7 +67,9 @@ export async function subscribeMqtt(
   try {
     return await client.subscribeAsync([...filters], options);
   } catch (error) {
-    const codes: readonly unknown[] = error instanceof ErrorWithSubackPacket ? (error.packet?.granted ?? []) : [];
+    // Its packet is missing if no SUBACK came.
+    const { packet } = error as Partial<ErrorWithSubackPacket>;
+    const codes: readonly unknown[] = packet?.granted ?? [];
     if (codes.length !== filters.length) throw error;
     return filters.map((topic, i) => ({ topic, qos: Number(codes[i]) as ISubscriptionGrant['qos'] }));
   }

@@ -7,7 +7,7 @@
  * sends them only with live messages.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
-import { refusalOf } from './mqtt-connection.js';
+import { refusalOf, subscribeMqtt } from './mqtt-connection.js';
 
 /** MQTT limits identifiers to four bytes of seven bits. When they are used up, the first ones have long been free again. */
 const LARGEST = 0x0fff_ffff;
@@ -44,7 +44,7 @@ export class RetainedSubscriptions {
       },
       send: async (client) => {
         const properties = this.isSupported ? { properties: { subscriptionIdentifier: own } } : {};
-        return refusalOf(await client.subscribeAsync([...filters], { qos: 0, rh: 0, rap: false, ...properties }));
+        return refusalOf(await subscribeMqtt(client, filters, { qos: 0, rh: 0, rap: false, ...properties }));
       },
     };
   }
