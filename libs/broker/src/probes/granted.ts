@@ -6,7 +6,7 @@ import { lacking, ok, probe, weaker, type Finding, type Probe } from './probe.js
 
 const HOUR = 3600;
 
-/** @param granted as the first connection of the check was told */
+/** @param granted what the first connection of the check was granted */
 export function grantedLimits(granted: Granted): Probe {
   return probe({
     name: 'granted limits',

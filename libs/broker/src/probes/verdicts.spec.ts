@@ -133,9 +133,9 @@ describe('compareDeliveries', () => {
   });
 
   it('sees that the order changed, of either member', () => {
-    const reversed = [...first].reverse();
-    expect(compareDeliveries(first, [], reversed)).toMatchObject({ ordered: false });
-    expect(compareDeliveries(first, reversed, [])).toMatchObject({ ordered: false });
+    const again = [...first].reverse();
+    expect(compareDeliveries(first, [], again)).toMatchObject({ ordered: false });
+    expect(compareDeliveries(first, again, [])).toMatchObject({ ordered: false });
   });
 
   it('does not judge the order if only one message had arrived before', () => {
@@ -152,11 +152,11 @@ describe('compareDeliveries', () => {
 
 describe('runProbes', () => {
   const broker = new ProbeBroker({ url: 'mqtt://127.0.0.1:2' });
-  const probeThat = (measure: () => Promise<Measured>, more: Partial<Probe> = {}): Probe =>
+  const probeWith = (measure: () => Promise<Measured>, more: Partial<Probe> = {}): Probe =>
     probe({ name: 'a probe', needed: 'an answer', limitMs: 10, ...more, measure, judge: () => ok('an answer', '') });
-  const slow = probeThat(() => new Promise(() => undefined));
-  const quick = probeThat(() => Promise.resolve({}));
-  const failing = probeThat(() => Promise.reject(new Error('the reason')));
+  const slow = probeWith(() => new Promise(() => undefined));
+  const quick = probeWith(() => Promise.resolve({}));
+  const failing = probeWith(() => Promise.reject(new Error('the reason')));
   const found = async (probes: readonly Probe[], totalMs?: number): Promise<unknown> =>
     (await runProbes(broker, probes, totalMs)).probes.map((result) => [result.verdict, result.found]);
 
@@ -169,8 +169,8 @@ describe('runProbes', () => {
   });
 
   it('does not begin a probe without time, except for one that may take longer than all others', async () => {
-    const patient = probeThat(() => Promise.resolve({}), { limitMs: 10_000 });
-    expect(await found([slow, { ...quick, limitMs: 5 }, patient], 5)).toEqual([
+    const late = probeWith(() => Promise.resolve({}), { limitMs: 10_000 });
+    expect(await found([slow, { ...quick, limitMs: 5 }, late], 5)).toEqual([
       ['unknown', 'no result within 0 s'],
       ['unknown', 'not begun: no time was left'],
       ['ok', 'an answer'],
@@ -178,7 +178,7 @@ describe('runProbes', () => {
   });
 
   it('ends at an essential probe whose topic is not allowed, and goes on after another one', async () => {
-    const refused = probeThat(() => Promise.reject(new CheckNotAllowedError('a/topic')));
+    const refused = probeWith(() => Promise.reject(new CheckNotAllowedError('a/topic')));
     expect(await found([refused])).toEqual([['unknown', 'the broker does not allow a/topic']]);
     await expect(found([{ ...refused, isEssential: true }])).rejects.toThrow(CheckNotAllowedError);
   });
