@@ -1,6 +1,7 @@
 /**
  * Reads everything that the broker retains on status topics, in one or more passes, and passes each message on once, in batches,
- * and again if a later pass finds another text: the broker may have retained the newer one late. If too much of it is still being processed, the socket is not read (back-pressure).
+ * and again if a later pass finds another text: the broker may have retained the newer one late. If too much of it is still
+ * being processed, the socket is not read (back-pressure).
  */
 import { crc32 } from 'node:zlib';
 import { RetainedSweep, type BrokerAccess } from '@app/broker';
@@ -8,6 +9,7 @@ import { counter } from '@app/platform';
 import { payloadText, shardOf, type TopicTemplate } from '@app/protocol';
 import type { Retained } from '@app/registry';
 import type { Pass } from './sweep-completion.js';
+import { SweepTopics } from './sweep-topics.js';
 
 const readMessages = counter('sweep_messages_read', 'Retained status messages read by sweeps.');
 
@@ -44,12 +46,7 @@ interface Amount {
 }
 
 export class SweepReading {
-  /** The topics that were seen, with the digest of the text that was passed on last. */
-  private readonly seen = new Map<string, number>();
-  /** The topics that the present pass has brought. */
-  private readonly present = new Set<string>();
-  /** Topics on which something was published since the sweep began: they may be new in a further pass. */
-  private readonly changed = new Set<string>();
+  private readonly topics = new SweepTopics();
   private batch: Found[] = [];
   private readonly batchAmount: Amount = { messages: 0, characters: 0 };
   private readonly inProgress: Amount = { messages: 0, characters: 0 };
@@ -57,8 +54,6 @@ export class SweepReading {
   private failure: Error | undefined;
   private readonly sweep: RetainedSweep;
   private passes = 0;
-  /** Messages of this pass that no earlier pass brought in time, and that were retained before the sweep began. */
-  private fresh = 0;
 
   constructor(
     private readonly dependencies: ReadingDependencies,
@@ -72,24 +67,20 @@ export class SweepReading {
       { ...broker, clientId, filters, sentinel, silenceMs: SWEEP_SILENCE_MS, signal },
       {
         retained: (topic, payload) => this.take(topic, payload),
-        live: (topic) => {
-          if (!this.seen.has(topic)) this.changed.add(topic);
-        },
-        late: (topic) => {
-          if (!this.seen.has(topic) && !this.changed.has(topic)) this.fresh++;
-        },
+        live: (topic) => this.topics.change(topic),
+        late: (topic) => this.topics.late(topic),
       },
     );
   }
 
   /** Number of messages that were read. */
   get count(): number {
-    return this.seen.size;
+    return this.topics.count;
   }
 
   /** Whether the last pass brought a message of the client. An earlier one may have found what was removed before. */
   hasSeen(clientId: string): boolean {
-    return this.dependencies.statusTopics.some((template) => this.present.has(template.topicOf(clientId)));
+    return this.dependencies.statusTopics.some((template) => this.topics.isPresent(template.topicOf(clientId)));
   }
 
   /**
@@ -97,12 +88,14 @@ export class SweepReading {
    * @throws IncompleteReadError, or what `onBatch` rejects with
    */
   async pass(): Promise<Pass> {
-    this.fresh = 0;
-    this.present.clear();
+    this.topics.begin();
     try {
       const end = await this.sweep.pass(this.passes++ === 0 ? FIRST_QUIET_MS : LATER_QUIET_MS);
       this.flush();
-      return { complete: end === 'complete', fresh: this.fresh };
+      const { fresh, missed } = this.topics;
+      const complete = end === 'complete';
+      // Counting those takes a look at each topic.
+      return { complete, fresh, missed, readByFew: complete && fresh === 0 && missed > 0 ? this.topics.readByFew : 0 };
     } finally {
       await this.allProcessed();
     }
@@ -114,15 +107,12 @@ export class SweepReading {
 
   private take(topic: string, payload: Buffer): Promise<void> | undefined {
     const digest = crc32(payload);
-    this.present.add(topic);
-    if (this.seen.get(topic) === digest) return undefined;
+    if (this.topics.again(topic, digest)) return undefined;
     const { statusTopics, maxInboundBytes, shardCount } = this.dependencies;
     for (const template of statusTopics) {
       const clientId = template.clientIdOf(topic);
       if (clientId === undefined) continue;
-      const isFresh = !this.seen.has(topic) && !this.changed.delete(topic);
-      if (isFresh) this.fresh++;
-      this.seen.set(topic, digest);
+      if (!this.topics.isPresent(topic)) this.topics.add(topic, digest);
       readMessages.inc();
       const found = { topic: template.template, ...payloadText(payload, maxInboundBytes) };
       this.batch.push({ ...found, clientId, shard: shardOf(clientId, shardCount) });
