@@ -71,7 +71,12 @@ const shared = {
   message_id: z.uuid(),
   client_id: z.string(),
   directive: z.string(),
-  status: z.enum(MESSAGE_STATUSES),
+  status: z.enum(MESSAGE_STATUSES).meta({
+    description:
+      '`held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message ' +
+      'and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports ' +
+      'it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.',
+  }),
   created_at: time,
   expires_at: time,
 };

@@ -317,6 +317,9 @@ export type AcceptedMessage = {
     message_id: string;
     client_id: string;
     directive: string;
+    /**
+     * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
+     */
     status: 'queued' | 'held' | 'in_flight' | 'sent' | 'failed' | 'expired' | 'cancelled';
     created_at: string;
     expires_at: string;
@@ -402,6 +405,9 @@ export type Message = {
     message_id: string;
     client_id: string;
     directive: string;
+    /**
+     * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
+     */
     status: 'queued' | 'held' | 'in_flight' | 'sent' | 'failed' | 'expired' | 'cancelled';
     created_at: string;
     expires_at: string;
