@@ -218,7 +218,7 @@ describe.each(runs)('the product on $name', ({ name, kind, persist, withoutSubsc
             for (const device of vanishing) device.vanish();
             await untilAllBack();
             await untilEqual();
-            await verifyAll();
+            figures.note('verifications repeated after they returned', await verifyAll());
             await untilEqual();
           },
         );
@@ -264,7 +264,9 @@ describe.each(runs)('the product on $name', ({ name, kind, persist, withoutSubsc
       });
       const { complete, read, differing, unseen } = await figures.time('second sweep', () => system.sweep());
       figures.note('second sweep', { complete, read, differing, unseen });
-      await figures.time('verifications after the sweeps', () => verifyAll());
+      await figures.time('verifications after the sweeps', async () => {
+        figures.note('verifications repeated after the sweeps', await verifyAll());
+      });
       await untilEqual();
       figures.note('sweeps since the handshakes were retained', events.sweeps(before));
       expect(events.types(before)['connection.offline']).toBeUndefined();
