@@ -4,21 +4,25 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../../scripts/setup.mjs';
-import { freePort, launch, startMosquitto, startRedis, stopAll, type AppName } from '../../scripts/stack.mjs';
+import { freePort, launch, startApp, startMosquitto, startRedis, stopAll, type AppName } from '../../scripts/stack.mjs';
+import { Api } from '../support/api.js';
 import { readAppLog } from '../support/app-log.js';
 import { ContraryBroker } from '../support/contrary-broker.js';
 import type { Behaviour } from '../support/contrary/behaviour.js';
 import { granted } from '../support/contrary/connects.js';
 import { retainStripped, sharedRefused } from '../support/contrary/shared-subscriptions.js';
+import { TestClient } from '../support/mqtt-client.js';
 import { startOlderBroker } from '../support/older-broker.js';
+import { eventually } from '../support/servers.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-broker-gate-'));
 let redisUrl: string;
 let mosquittoPort: number;
+let mosquittoUrl: string;
 
 beforeAll(async () => {
   const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
-  [redisUrl, mosquittoPort] = [redis.url, mosquitto.port];
+  [redisUrl, mosquittoPort, mosquittoUrl] = [redis.url, mosquitto.port, mosquitto.url];
 }, 30_000);
 
 afterAll(async () => {
@@ -105,5 +109,44 @@ describe('a start on a broker that lacks what the service needs', () => {
     );
     expect(code).toBe(1);
     await older.stop();
+  });
+});
+
+describe('a broker that lacks something when it comes back', () => {
+  it('gets no lane, so no device is told to go away, until it has all again', async () => {
+    const contrary = await ContraryBroker.before(mosquittoPort);
+    const env = { REDIS_URL: redisUrl, MQTT_URL: contrary.url };
+    const [gateway, ingester] = await Promise.all([
+      startApp('api-gateway', { dir, env }),
+      startApp('status-ingester', { dir, env }),
+    ]);
+    const api = new Api(gateway.url);
+    const before = await TestClient.connect(mosquittoUrl, 'before');
+    await before.shakeHands();
+    await api.untilConnection('before', ({ state }) => state === 'online');
+
+    contrary.behave(retainStripped());
+    contrary.cut();
+    const problem = lineOf(contrary.url, 'does not keep the retain flag on shared subscriptions');
+    await eventually('the ingester is unready with the cause', async () => {
+      const response = await fetch(`${ingester.url}/health/ready`);
+      expect([response.status, await response.text()]).toEqual([503, expect.stringContaining(problem)]);
+    });
+    const second = await before.shakeHands({ fqdn: 'second.example.com' });
+    const after = await TestClient.connect(mosquittoUrl, 'after');
+    await after.shakeHands();
+
+    contrary.behave();
+    await api.untilConnection('before', ({ handshake_message_id }) => handshake_message_id === second);
+    await api.untilConnection('after', ({ state }) => state === 'online');
+    await eventually('the ingester is ready', async () =>
+      expect((await fetch(`${ingester.url}/health/ready`)).status).toBe(200),
+    );
+    expect([...before.received, ...after.received]).toEqual([]);
+    const errors = readAppLog(ingester.log).filter(({ level }) => level === 'error');
+    expect(errors.map(({ message }) => message)).toEqual([expect.stringContaining(problem)]);
+
+    await Promise.all([before.sayGoodbye(), after.sayGoodbye(), ingester.stop(), gateway.stop()]);
+    await contrary.stop();
   });
 });

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { MOSQUITTO_FINDINGS } from '../../../../test/support/broker-findings.js';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { noSubscribersHidden } from '../../../../test/support/contrary/acknowledgements.js';
@@ -89,6 +92,31 @@ describe('checkBroker', () => {
       kind: 'interrupted',
       findings: { granted: { receiveMaximum: 1000 }, absenceProvable: null, noSubscriberSignal: null },
     });
+  });
+});
+
+describe('a check whose topics the access control does not allow', () => {
+  it.each<[string, string[], RegExp]>([
+    ['not at all', [], /^cloud-connector\/check\/.*\/shared\/level$/],
+    ['only to publish', ['topic write cloud-connector/check/#'], /^cloud-connector\/check\/.*\/plain$/],
+  ])('names the topic, and refuses no broker: %s', async (_, rights, topic) => {
+    const dir = await mkdtemp(join(tmpdir(), 'cloud-connector-spec-'));
+    const acl = join(dir, 'acl');
+    // Mosquitto warns of an access control list that others may read.
+    await writeFile(acl, ['topic readwrite other/#', ...rights, ''].join('\n'), { mode: 0o600 });
+    const broker = await startMosquitto({ config: [`acl_file ${acl}`] });
+    expect(await check(broker.url)).toMatchObject({
+      kind: 'checked',
+      findings: {
+        granted: { receiveMaximum: 1000 },
+        absenceProvable: null,
+        noSubscriberSignal: null,
+        notAllowed: expect.stringMatching(topic) as string,
+      },
+    });
+    expect(await checkAgain(broker.url)).toEqual({ kind: 'present' });
+    await broker.stop();
+    await rm(dir, { recursive: true });
   });
 });
 
