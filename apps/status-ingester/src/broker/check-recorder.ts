@@ -2,7 +2,7 @@
  * Exposes and saves what a check of the broker found. A check that is newer replaces the one before, also while that is being
  * saved. Nothing waits for it: an ingester works without the record.
  */
-import type { BrokerFindings } from '@app/broker';
+import { grantedFields, type BrokerFindings } from '@app/broker';
 import { backoffMs, retry, sharedAbort, type Logger } from '@app/platform';
 import type { BrokerRecords, CheckRecord } from '@app/registry';
 import { exposeGranted, exposeSignals } from './broker-gauges.js';
@@ -41,14 +41,7 @@ export class CheckRecorder {
 export function recordOf({ granted, noSubscriberSignal, absenceProvable }: BrokerFindings, at: Date): CheckRecord {
   return {
     checked_at: at.toISOString(),
-    session_expiry_seconds: granted.sessionExpirySeconds,
-    receive_maximum: granted.receiveMaximum,
-    maximum_packet_size: granted.maximumPacketSize,
-    maximum_qos: granted.maximumQos,
-    retain_available: granted.retainAvailable,
-    shared_subscriptions: granted.sharedSubscriptions,
-    wildcard_subscriptions: granted.wildcardSubscriptions,
-    server_keep_alive_seconds: granted.serverKeepAliveSeconds,
+    ...grantedFields(granted),
     no_subscriber_signal: noSubscriberSignal,
     absence_provable: absenceProvable,
   };

@@ -149,7 +149,7 @@ export class CheckConnection {
         this.reasonCodes.delete(packetId);
         if (error == null) resolve(reasonCode);
         else if ('code' in error && error.code === NOT_AUTHORIZED) reject(new CheckNotAllowedError(topic));
-        else reject(new CheckInterruptedError(`a publish failed: ${error.message}`));
+        else reject(error);
       });
     });
     return this.inTime(published, 'PUBACK');
@@ -227,8 +227,12 @@ export class CheckConnection {
   }
 
   private async inTime<T>(promise: Promise<T>, what: string): Promise<T> {
-    const reply = Promise.race([promise, this.interrupted]);
-    if (await within(REPLY_MS, reply)) return reply;
+    const reply = promise.catch((error: unknown) => {
+      if (error instanceof CheckNotAllowedError) throw error;
+      throw new CheckInterruptedError(`no ${what} came: ${error instanceof Error ? error.message : String(error)}`);
+    });
+    const first = Promise.race([reply, this.interrupted]);
+    if (await within(REPLY_MS, first)) return first;
     throw new CheckInterruptedError(`the broker sent no ${what} within ${REPLY_MS} ms`);
   }
 }
