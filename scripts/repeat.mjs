@@ -7,7 +7,7 @@ import { randomInt } from 'node:crypto';
 import { BEHAVIOURS } from './contrary-behaviours.mjs';
 import { SERVERS, ensureBuild, ensurePackages, ensurePrograms, run } from './setup.mjs';
 
-const SUITES = ['cluster', 'cluster:ring', 'outbound', 'chaos', 'events', 'contrary'];
+const SUITES = ['cluster', 'cluster:ring', 'outbound', 'chaos', 'events', 'sweeps', 'contrary'];
 
 /** @type {Record<string, { specs: string }>} */
 const known = BEHAVIOURS;

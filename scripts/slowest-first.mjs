@@ -26,6 +26,7 @@ export const SLOWEST = [
   'e2e test/e2e/events.spec.ts',
   'e2e test/e2e/client.spec.ts',
   'security test/security/account-moves.spec.ts',
+  'agreement test/agreement/contrary-sweeps.spec.ts',
   'agreement test/agreement/sweep.spec.ts',
   'upgrade test/upgrade/upgrade.spec.ts',
   'unit libs/broker/src/broker-watch.spec.ts',

@@ -143,12 +143,24 @@ export class RetainedSweep {
   ): RunningPass {
     const { sentinel, silenceMs } = this.options;
     let isComplete = false;
+    let [received, isBusy, isOver] = [0, false, false];
     let timer: NodeJS.Timeout | undefined;
     const restartTimer = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => end(isComplete ? 'complete' : 'cut-short'), isComplete ? quietMs : silenceMs);
+      if (!isOver) timer = setTimeout(expire, isComplete ? quietMs : silenceMs);
+    };
+    const expire = (): void => {
+      const before = received;
+      // If the process was late, messages that came in time may still be in the socket: reads it once more.
+      setImmediate(() => {
+        if (received === before) {
+          isOver = true;
+          end(isComplete ? 'complete' : 'cut-short');
+        } else if (!isBusy) restartTimer();
+      });
     };
     const fail = (error: unknown): void => {
+      isOver = true;
       clearTimeout(timer);
       reject(error);
     };
@@ -156,6 +168,7 @@ export class RetainedSweep {
     return {
       fail,
       received: (packet, done) => {
+        received++;
         const isFirstSentinel = packet.topic === sentinel && !isComplete && ofSentinel.delivered(packet);
         isComplete ||= isFirstSentinel;
         const taking = packet.topic === sentinel ? undefined : this.take(packet, ofFilters);
@@ -168,7 +181,9 @@ export class RetainedSweep {
         }
         // No message can arrive while the socket is not read.
         clearTimeout(timer);
+        isBusy = true;
         taking.then(() => {
+          isBusy = false;
           restartTimer();
           done();
         }, fail);

@@ -1,6 +1,7 @@
 /** Brokers that drop retained messages in the middle of a read, or pause there. */
 import type { Random } from '../random.js';
 import type { Behaviour, Delivery, Step } from './behaviour.js';
+import { hasWildcard } from './filters.js';
 import { matches } from './filters.js';
 
 /** Loses the retained message of this topic in each of the next `times` reads that bring it: all reads if omitted. */
@@ -27,9 +28,19 @@ export function unreadableAtFirst(filter: string, reads: number): Behaviour {
   });
 }
 
-/** Of a read, delivers `limit` messages, and drops about one of three behind them, like a broker with a full queue. */
-export function dropsInMidRead(limit: number, random: Random): Behaviour {
-  return losing((_, position) => position >= limit && random.below(3) === 0);
+/** Of a read, delivers `limit` messages, and drops about one of `every` behind them, like a broker with a full queue. */
+export function dropsInMidRead(limit: number, random: Random, every = 3): Behaviour {
+  return losing((_, position) => position >= limit && random.below(every) === 0);
+}
+
+/** Of each read by a wildcard, drops the same messages. Reads of single topics bring them. */
+export function sameDropped(topics: ReadonlySet<string>): Behaviour {
+  return () => ({
+    onRead: (delivery) =>
+      delivery.filters.some(hasWildcard)
+        ? { ...delivery, steps: delivery.steps.filter((step) => typeof step === 'number' || !topics.has(step.topic)) }
+        : delivery,
+  });
 }
 
 /** Pauses `times` times in the middle of each read that brings enough messages. */

@@ -60,11 +60,12 @@ export class SweepReading {
     clientId: string,
     signal: AbortSignal,
     private readonly onBatch: (batch: readonly Found[]) => Promise<void>,
+    silenceMs = SWEEP_SILENCE_MS,
   ) {
     const { broker, sentinel, statusTopics } = dependencies;
     const filters = statusTopics.map(({ filter }) => filter);
     this.sweep = new RetainedSweep(
-      { ...broker, clientId, filters, sentinel, silenceMs: SWEEP_SILENCE_MS, signal },
+      { ...broker, clientId, filters, sentinel, silenceMs, signal },
       {
         retained: (topic, payload) => this.take(topic, payload),
         live: (topic) => this.topics.change(topic),
