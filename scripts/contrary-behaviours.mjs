@@ -16,6 +16,7 @@ export const BEHAVIOURS = /** @type {const} */ ({
   'hivemq-limits': { specs: '' },
   'flashmq-limits': { specs: '' },
   'retained-late': { specs: '' },
+  'retained-stale': { specs: '' },
   'retained-pauses': { specs: '' },
   'retained-drops': { specs: '' },
   mixture: { specs: '' },

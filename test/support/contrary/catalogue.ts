@@ -16,7 +16,7 @@ export type SingleName = Exclude<BehaviourName, 'mixture'>;
 /** Topics of the service: the one that ends each of its reads, and the clients' status topics. */
 export const SENTINEL = 'cloud-connector/sentinel';
 export const STATUS_FILTER = 'redhat/insights/in/+';
-/** Shorter than the time between the two reads that prove an absence. */
+/** Shorter than the time between two reads of the service, of which the second counts. */
 const LAG_MS = 300;
 
 /** Lines of mosquitto.conf: what it queues for a session that is away, as these brokers do. */
@@ -48,6 +48,10 @@ const MAKERS: Record<SingleName, Maker> = {
   'retained-late': async (_, brokerUrl) => {
     const history = await RetainedHistory.of(brokerUrl, STATUS_FILTER, LAG_MS);
     return { behaviours: [history.late], stop: () => history.stop() };
+  },
+  'retained-stale': async (_, brokerUrl) => {
+    const history = await RetainedHistory.of(brokerUrl, STATUS_FILTER, LAG_MS);
+    return { behaviours: [history.stale], stop: () => history.stop() };
   },
   'retained-pauses': () => [pausesInMidRead(500, 2)],
   'retained-drops': (random) => [dropsInMidRead(1000, random)],

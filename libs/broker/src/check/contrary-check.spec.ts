@@ -7,7 +7,12 @@ import { FLASHMQ_LIMITS, HIVEMQ_LIMITS, granted, refusedConnects } from '../../.
 import { dupDropped, newPacketIds } from '../../../../test/support/contrary/redelivery.js';
 import { RetainedHistory } from '../../../../test/support/contrary/retained-late.js';
 import { lostRetained, unreadableAtFirst } from '../../../../test/support/contrary/retained-losses.js';
-import { randomOrder, reversedOrder, sentinelFirst } from '../../../../test/support/contrary/retained-order.js';
+import {
+  randomOrder,
+  reversedOrder,
+  sentinelAlwaysFirst,
+  sentinelFirst,
+} from '../../../../test/support/contrary/retained-order.js';
 import { retainStripped, silentAfter } from '../../../../test/support/contrary/shared-subscriptions.js';
 import { Random, seedOfRun } from '../../../../test/support/random.js';
 import { quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
@@ -63,6 +68,10 @@ describe(`checkBroker behind a contrary broker (seed ${seed})`, () => {
     const history = await RetainedHistory.of(mosquitto.url, READ_FILTER, LAG_MS);
     expect(await check(history.late)).toEqual(found({}));
     await history.stop();
+  });
+
+  it('finds that no absence is proved if the sentinel comes first also if it has a SUBSCRIBE of its own', async () => {
+    expect(await check(sentinelAlwaysFirst)).toEqual(found({ absenceProvable: false }));
   });
 
   it('finds that no absence is proved if retained messages are readable only after its second read', async () => {
