@@ -8,7 +8,7 @@ import { dupDropped, newPacketIds } from '../support/contrary/redelivery.js';
 import { RetainedHistory } from '../support/contrary/retained-late.js';
 import { dropsInMidRead, lostRetained, pausesInMidRead } from '../support/contrary/retained-losses.js';
 import { randomOrder, reversedOrder, sentinelAlwaysFirst, sentinelFirst } from '../support/contrary/retained-order.js';
-import { retainStripped, silentAfter } from '../support/contrary/shared-subscriptions.js';
+import { retainStripped, silentAfter, topicOnOneMember } from '../support/contrary/shared-subscriptions.js';
 import { Random, seedOfRun } from '../support/random.js';
 import { eventually, startMosquitto, type Server } from '../support/servers.js';
 
@@ -192,6 +192,24 @@ describe('a contrary broker', () => {
     const again = await reader([behaviour], options);
     await again.client.subscribeAsync({ [SHARED]: { qos: 1, rh: 2 } });
     await eventually('the missing message comes', () => expect(topics(again)).toContain('live/b'));
+  });
+
+  it('gives the messages of a topic to one member of a share group, and deals the others', async () => {
+    const behaviour = topicOnOneMember('live/kept', (clientId) => clientId === 'member-a');
+    const [a, b] = [
+      await reader([behaviour], { clientId: 'member-a' }),
+      await reader([behaviour], { clientId: 'member-b' }),
+    ];
+    for (const { client } of [a, b]) await client.subscribeAsync({ [SHARED]: { qos: 1, rh: 2 } });
+    for (let i = 0; i < 10; i++) {
+      await device.publishAsync('live/kept', `${i}`, { qos: 1 });
+      await device.publishAsync(`live/${i}`, '', { qos: 1 });
+    }
+    const kept = (one: typeof a): string[] =>
+      one.received.flatMap(({ topic, payload }) => (topic === 'live/kept' ? [payload.toString()] : []));
+    await eventually('all messages come', () => expect(a.received.length + b.received.length).toBe(20));
+    expect(kept(b)).toEqual([]);
+    expect(kept(a)).toHaveLength(10);
   });
 
   it('hides that a message has no subscribers', async () => {

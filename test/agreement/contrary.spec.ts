@@ -31,7 +31,7 @@ const LANES = 2;
 /** Shorter than the time between the two reads that prove an absence. */
 const LAG_MS = 300;
 /** How soon a silent lane is connected again. */
-const LANE_TIMING = { everyMs: 100, returnMs: 1000 };
+const LANE_TIMING = { everyMs: 100, returnMs: 1000, quietMs: 60_000, longestQuietMs: 300_000 };
 
 const seed = seedOfRun();
 const random = new Random(seed);

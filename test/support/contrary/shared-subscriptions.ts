@@ -1,5 +1,5 @@
 /** Brokers with faults of their shared subscriptions. */
-import type { Behaviour } from './behaviour.js';
+import type { Behaviour, ClientLink } from './behaviour.js';
 import { isShared, matches } from './filters.js';
 
 const SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9e;
@@ -54,6 +54,31 @@ export function silentAfter(messages: number, times: number): Behaviour {
             left--;
           }
           if (!isSilent) pass(packet);
+        },
+      },
+    };
+  };
+}
+
+/** Gives the messages of one topic to one member of a share group only, as brokers do that choose the member by the topic. */
+export function topicOnOneMember(topic: string, isMember: (clientId: string) => boolean): Behaviour {
+  const shared = new SharedFilters();
+  let member: ClientLink | undefined;
+  return (link) => {
+    if (isMember(link.clientId)) member = link;
+    return {
+      fromClient: { subscribe: (packet, pass) => pass(shared.noted(link.clientId, packet)) },
+      fromBroker: {
+        publish: (packet, pass) => {
+          const isOthers = packet.topic === topic && !isMember(link.clientId) && shared.has(link.clientId, topic);
+          if (!isOthers || member === undefined) {
+            pass(packet);
+            return;
+          }
+          const { messageId, ...message } = packet;
+          if (messageId !== undefined) link.toBroker({ cmd: 'puback', messageId, reasonCode: 0 });
+          // At QoS 0: a packet id of this connection may be in use on the other one.
+          member.toClient({ ...message, qos: 0, dup: false });
         },
       },
     };

@@ -1,13 +1,33 @@
-/** When a lane last received something by each filter: shows the lane watch whether the lane may be stalled. */
+/**
+ * When a lane last received something by each filter: shows the lane watch whether the lane may be stalled, and when a quiet one
+ * is to be checked. Without a clock of its own.
+ */
 import type { IntakePacket } from '@app/broker';
+import { backoffMs } from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';
+
+export interface QuietTiming {
+  /** A lane that received nothing by a filter for this time is checked; half of it at least, so that lanes take turns. */
+  quietMs: number;
+  /** The time doubles with each check, up to this. */
+  longestQuietMs: number;
+}
 
 export class LaneActivity {
   private readonly receivedAt = new Map<TopicTemplate, number>();
   private connectedAt: number | undefined;
   private isStoring = false;
+  /** Checks of the lane because of each filter. */
+  private readonly checks = new Map<TopicTemplate, number>();
+  /** Spreads the checks of the lanes. */
+  private readonly share: number;
 
-  constructor(private readonly templates: readonly TopicTemplate[]) {}
+  constructor(
+    private readonly templates: readonly TopicTemplate[],
+    random: () => number = Math.random,
+  ) {
+    this.share = random();
+  }
 
   connected(now: number): void {
     this.connectedAt = now;
@@ -38,5 +58,32 @@ export class LaneActivity {
   isSilentSince(template: TopicTemplate, since: number): boolean {
     if (this.isStoring || this.connectedAt === undefined || this.connectedAt > since) return false;
     return (this.receivedAt.get(template) ?? -Infinity) <= since;
+  }
+
+  /** Whether the lane received something by the filter after `since`. */
+  hasReceivedSince(template: TopicTemplate, since: number): boolean {
+    return (this.receivedAt.get(template) ?? -Infinity) > since;
+  }
+
+  /** Whether the lane has been quiet by the filter for so long that it is to be checked. */
+  isCheckDue(template: TopicTemplate, now: number, timing: QuietTiming): boolean {
+    const { quietMs, longestQuietMs } = timing;
+    const checks = this.checksOf(template, timing);
+    return this.isSilentSince(template, now - backoffMs(checks, quietMs, longestQuietMs, () => this.share));
+  }
+
+  /** To be called before the lane is disconnected for a check. */
+  checked(templates: readonly TopicTemplate[], timing: QuietTiming): void {
+    for (const template of templates) this.checks.set(template, this.checksOf(template, timing) + 1);
+  }
+
+  /**
+   * They count until a connection brings something by the filter for longer than `longestQuietMs`. Less is not enough: some
+   * brokers give everything to the member that connected last, and lanes must not take it from each other ever again.
+   */
+  private checksOf(template: TopicTemplate, { longestQuietMs }: QuietTiming): number {
+    const receivedAt = this.receivedAt.get(template) ?? -Infinity;
+    const isProven = receivedAt - (this.connectedAt ?? Infinity) >= longestQuietMs;
+    return isProven ? 0 : (this.checks.get(template) ?? 0);
   }
 }

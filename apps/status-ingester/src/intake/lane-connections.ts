@@ -5,6 +5,8 @@ export interface LaneConnect {
   sessionPresent: boolean;
   /** Whether the lane was connected before under the same grant, and had lost the broker. */
   isReconnect: boolean;
+  /** Whether it was connected again only to check it, and nothing had waited for it. */
+  isIdle: boolean;
 }
 
 export class LaneConnections {

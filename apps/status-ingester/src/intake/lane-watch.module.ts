@@ -1,6 +1,7 @@
 /**
  * In: the lanes of this process. Out: reconnects of lanes that the broker has stalled, and their names for readiness.
- * Invariant: a lane counts as stalled only if it is connected and a marker that matches its filter does not come back in time.
+ * Invariant: a lane counts as stalled only if it is connected, and a marker that matches its filter does not come back in time,
+ * or messages had waited for it.
  */
 import { Module, type DynamicModule } from '@nestjs/common';
 import { Publisher } from '@app/broker';
@@ -14,7 +15,7 @@ import { LaneStrategy } from './lane.strategy.js';
 
 /** A marker may wait in a lane until another ingester has taken the lane over: `LEASE_TIME` and a moment. */
 export function watchTiming(leaseMs: number): LaneWatchTiming {
-  return { everyMs: 5000, returnMs: 15_000 + leaseMs };
+  return { everyMs: 5000, returnMs: 15_000 + leaseMs, quietMs: 60_000, longestQuietMs: 300_000 };
 }
 
 @Module({})

@@ -12,6 +12,7 @@ import { ConnectionDirectory, RegistryKeys } from '@app/registry';
 import { pino } from 'pino';
 import { register } from 'prom-client';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
+import { silentAfter, topicOnOneMember } from '../../../../test/support/contrary/shared-subscriptions.js';
 import { TestClient } from '../../../../test/support/mqtt-client.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
@@ -24,8 +25,10 @@ import { LaneStrategy } from './lane.strategy.js';
 
 const SHARDS = 2;
 /** A test ends before a lane is judged. */
-const NEVER: LaneWatchTiming = { everyMs: 20, returnMs: 120_000 };
-const SOON: LaneWatchTiming = { everyMs: 20, returnMs: 500 };
+const NEVER: LaneWatchTiming = { everyMs: 20, returnMs: 120_000, quietMs: 120_000, longestQuietMs: 120_000 };
+const SOON: LaneWatchTiming = { ...NEVER, returnMs: 500 };
+/** Only quiet lanes are checked. */
+const QUIET_SOON: LaneWatchTiming = { ...NEVER, quietMs: 600, longestQuietMs: 1200 };
 
 let redis: Redis;
 let redisUrl: string;
@@ -157,6 +160,32 @@ it('the lane watch finds a stalled lane of two, although the broker may give the
   for (const id of ['one', 'two', 'three']) await untilOnline(id, await comeOnline(id));
 });
 
+it('a stalled lane of two is connected again although the broker gives all markers to the other one, and no sweep is needed', async () => {
+  const silent = silentAfter(0, 1);
+  broker.behave(
+    topicOnOneMember('redhat/insights/in/', (clientId) => clientId.endsWith('-lane-0')),
+    (link) => (link.clientId.endsWith('-lane-1') ? silent(link) : {}),
+  );
+  await start(QUIET_SOON, { INTAKE_LANES: '2' });
+  await eventually('the sweeps of the start have ended', async () => {
+    expect(await metric('sweeps_total{outcome="complete"}')).toBeGreaterThan(0);
+    expect(await metric('sweep_running')).toBe(0);
+  });
+  const corrections = await metric('sweep_corrections_total{kind="online"}');
+  const stalls = await metric('lane_stalls_total{lane="1"}');
+  const requests = await metric('sweep_requests_total{trigger="broker-lost"}');
+  const ids = ['one', 'two', 'three', 'four', 'five', 'six'];
+  const handshakes = await Promise.all(ids.map(comeOnline));
+  for (const [i, id] of ids.entries()) await untilOnline(id, handshakes[i] ?? '');
+  expect(await metric('sweep_corrections_total{kind="online"}')).toBe(corrections);
+  expect(await metric('lane_stalls_total{lane="1"}')).toBeGreaterThan(stalls);
+  expect(await metric('lane_checks_total{lane="1"}')).toBeGreaterThan(0);
+  expect(lines.find(({ msg }) => msg.startsWith('messages had waited'))).toMatchObject({ level: 40, lane: 1 });
+  await eventually('a sweep follows', async () => {
+    expect(await metric('sweep_requests_total{trigger="broker-lost"}')).toBeGreaterThan(requests);
+  });
+});
+
 it('markers are neither counted nor stored as messages of clients, and none is retained', async () => {
   const counted = ['intake_messages_total{lane="0"}', 'intake_foreign_topics_total', 'intake_throttled_messages_total'];
   const markers: boolean[] = [];
@@ -232,13 +261,14 @@ describe('LaneWatch', () => {
       publisher: { publish: () => Promise.resolve(published++ === 0 ? publish(activity) : { kind: 'aborted' }) },
       markers: { expect: expected, wasNoted: () => Promise.resolve(noted) },
       templates: [template],
-      timing: { everyMs: 1, returnMs: 5 },
+      timing: { ...NEVER, everyMs: 1, returnMs: 5 },
       lanes: () => [
         {
           grant: { kind: 'lane', index: 0, epoch: 1, fence: '' },
           activity,
           connected: true,
           reconnect: () => reconnects++,
+          checkQuiet: jest.fn(),
         },
       ],
       laneCount: 1,
@@ -261,13 +291,14 @@ describe('LaneWatch', () => {
         wasNoted: jest.fn(),
       },
       templates: [template],
-      timing: { everyMs: 1, returnMs: 5 },
+      timing: { ...NEVER, everyMs: 1, returnMs: 5 },
       lanes: () => [
         {
           grant: { kind: 'lane', index: 0, epoch: 1, fence: '' },
           activity: new LaneActivity([template]),
           connected: ++asked > 3,
           reconnect: jest.fn(),
+          checkQuiet: jest.fn(),
         },
       ],
       laneCount: 1,
@@ -277,6 +308,41 @@ describe('LaneWatch', () => {
     await eventually('a marker is published', () => expect(published).not.toEqual([]));
     watch.stop();
     expect(published[0]).toBe(4);
+  });
+
+  it.each([
+    ['of several', 2, 'acknowledged', true],
+    ['that is the only one', 1, 'acknowledged', false],
+    ['that is the only one, if no markers are allowed', 1, 'refused', true],
+  ] as const)('checks a quiet lane %s: markers may not prove it alive', async (_, laneCount, kind, isChecked) => {
+    const outcome: PublishOutcome = kind === 'refused' ? { kind, permanent: true, details: '' } : { kind };
+    const activity = new LaneActivity([template]);
+    activity.connected(-1);
+    let looks = 0;
+    const checked: (readonly TopicTemplate[])[] = [];
+    const watch = new LaneWatch({
+      publisher: { publish: () => Promise.resolve(outcome) },
+      markers: {
+        expect: () => ({ id: 'id', cameBack: Promise.resolve(), forget: () => undefined }),
+        wasNoted: jest.fn(),
+      },
+      templates: [template],
+      timing: { everyMs: 1, returnMs: 5, quietMs: 1, longestQuietMs: 1 },
+      lanes: () => {
+        looks++;
+        const checkQuiet = (quiet: readonly TopicTemplate[]): void => void checked.push(quiet);
+        const grant = { kind: 'lane', index: 0, epoch: 1, fence: '' } as const;
+        return [{ grant, activity, connected: true, reconnect: jest.fn(), checkQuiet }];
+      },
+      laneCount,
+      logger: quiet,
+    });
+    watch.start();
+    await eventually('the lanes have been looked at, or checked', () =>
+      isChecked ? expect(checked).not.toEqual([]) : expect(looks).toBeGreaterThan(5),
+    );
+    watch.stop();
+    expect(checked[0]).toEqual(isChecked ? [template] : undefined);
   });
 
   it('reconnects a lane if the marker does not come back', async () => {

@@ -1,28 +1,25 @@
 /**
  * Finds stalled lanes: they are connected, but the broker has stalled or lost their shared subscription. A marker is
  * published regularly on a topic that matches each filter. If no lane receives it, the lanes of this process that have
- * received nothing by the filter since then are connected again.
+ * received nothing by the filter since then are connected again. A broker may give all markers to one of several lanes, or
+ * allow none: a lane that they do not prove alive is checked when it has been quiet for some time (ADR 0040).
  */
 import type { Publisher } from '@app/broker';
-import { counter, OPEN, pause, sharedAbort, within, type Logger } from '@app/platform';
+import { pause, sharedAbort, within, type Logger } from '@app/platform';
 import type { TopicTemplate } from '@app/protocol';
 import type { Lane } from './lane.js';
+import type { QuietTiming } from './lane-activity.js';
+import { NO_RECONNECTS, mayReconnect, oneMore, pauseAfter } from './lane-pauses.js';
 import { markerText, type LaneMarkers } from './lane-markers.js';
 
-const stalls = counter(
-  'lane_stalls',
-  'Times a lane was connected again because a marker published below its topics did not come back.',
-  { lane: OPEN },
-);
-
-export interface LaneWatchTiming {
+export interface LaneWatchTiming extends QuietTiming {
   /** Pause between two markers of a filter. */
   everyMs: number;
   /** Longest time from the PUBACK of a marker until it comes back. Its lane may have to be taken over in between. */
   returnMs: number;
 }
 
-export type WatchedLane = Pick<Lane, 'grant' | 'activity' | 'connected' | 'reconnect'>;
+export type WatchedLane = Pick<Lane, 'grant' | 'activity' | 'connected' | 'reconnect' | 'checkQuiet'>;
 
 export interface LaneWatchDependencies {
   publisher: Pick<Publisher, 'publish'>;
@@ -41,20 +38,16 @@ export interface LaneWatchDependencies {
  */
 type Outcome = 'returned' | 'lost' | 'no-subscribers' | 'refused' | 'failed' | 'unknown';
 
-/** The pause doubles with each marker that fails, up to this. */
-const LONGEST_PAUSE_MS = 300_000;
-
 export class LaneWatch {
   private readonly stalled = new Set<string>();
   private readonly refused = new Set<string>();
   private readonly stopping = sharedAbort();
 
-  constructor(private readonly dependencies: LaneWatchDependencies) {
-    for (let lane = 0; lane < dependencies.laneCount; lane++) stalls.inc({ lane }, 0);
-  }
+  constructor(private readonly dependencies: LaneWatchDependencies) {}
 
   start(): void {
     for (const template of this.dependencies.templates) void this.watch(template);
+    void this.checkQuietLanes();
   }
 
   stop(): void {
@@ -66,7 +59,7 @@ export class LaneWatch {
     return [...this.stalled];
   }
 
-  /** Topics on which the broker does not allow markers: their filters are not watched. */
+  /** Topics on which the broker does not allow markers. */
   get refusedTopics(): string[] {
     return [...this.refused];
   }
@@ -77,17 +70,23 @@ export class LaneWatch {
     const { signal } = this.stopping;
     const { everyMs } = this.dependencies.timing;
     let failures = 0;
+    let reconnects = NO_RECONNECTS;
     // Some brokers end the connection when a publish is not allowed. That must not happen every few seconds.
-    while (await pause(Math.min(everyMs * 2 ** failures, LONGEST_PAUSE_MS), signal)) {
+    while (await pause(pauseAfter(failures, everyMs), signal)) {
       const lanes = this.dependencies.lanes();
       if (lanes.length === 0) this.stalled.delete(filter);
       // Without a subscription the marker would be lost.
       if (!lanes.some(({ connected }) => connected)) continue;
       const { outcome, since } = await this.probe(ownTopic, performance.now());
       failures = outcome === 'failed' ? failures + 1 : 0;
-      if (outcome === 'returned') this.stalled.delete(filter);
-      else if (outcome === 'lost' || outcome === 'no-subscribers') this.reconnectSilent(template, since);
-      else if (outcome === 'refused') {
+      if (outcome === 'returned') {
+        this.stalled.delete(filter);
+        reconnects = NO_RECONNECTS;
+      } else if (outcome === 'lost' || outcome === 'no-subscribers') {
+        const now = performance.now();
+        const isReconnected = this.handleLost(template, since, mayReconnect(reconnects, now, everyMs));
+        if (isReconnected) reconnects = oneMore(reconnects, now);
+      } else if (outcome === 'refused') {
         // Gives up: brokers may end the connection for another try.
         this.refused.add(ownTopic);
         return;
@@ -130,17 +129,46 @@ export class LaneWatch {
     }
   }
 
-  private reconnectSilent(template: TopicTemplate, since: number): void {
-    for (const lane of this.dependencies.lanes()) {
-      if (!lane.activity.isSilentSince(template, since)) continue;
+  /** @returns whether lanes were connected again */
+  private handleLost(template: TopicTemplate, since: number, isDue: boolean): boolean {
+    const { lanes, logger } = this.dependencies;
+    const silent = lanes().filter(({ activity }) => activity.isSilentSince(template, since));
+    if (silent.length > 0) this.stalled.add(template.filter);
+    else if (lanes().every(({ activity }) => activity.hasReceivedSince(template, since)))
+      this.stalled.delete(template.filter);
+    if (!isDue) return false;
+    for (const lane of silent) {
       const { index, epoch } = lane.grant;
-      this.stalled.add(template.filter);
-      stalls.inc({ lane: index });
-      this.dependencies.logger.warn(
+      logger.warn(
         { lane: index, epoch, filter: template.filter, silent_ms: Math.round(performance.now() - since) },
         'a marker did not come back: the broker delivers nothing to the lane; connecting it again',
       );
       lane.reconnect(template);
     }
+    return silent.length > 0;
+  }
+
+  private async checkQuietLanes(): Promise<void> {
+    const { templates, lanes, timing, logger } = this.dependencies;
+    while (await pause(timing.everyMs, this.stopping.signal)) {
+      const toCheck = templates.filter((template) => !this.areProvenByMarkers(template));
+      if (toCheck.length === 0) continue;
+      for (const lane of lanes()) {
+        const { activity, grant } = lane;
+        const quiet = toCheck.filter((template) => activity.isCheckDue(template, performance.now(), timing));
+        if (quiet.length === 0) continue;
+        logger.info(
+          { lane: grant.index, epoch: grant.epoch, filters: quiet.map(({ filter }) => filter) },
+          'the lane has received nothing for some time; connecting it again to see whether messages wait for it',
+        );
+        activity.checked(quiet, timing);
+        lane.checkQuiet(quiet);
+      }
+    }
+  }
+
+  /** Whether a marker that comes back shows that each lane receives what matches the filter. */
+  private areProvenByMarkers({ ownTopic }: TopicTemplate): boolean {
+    return this.dependencies.laneCount === 1 && ownTopic !== undefined && !this.refused.has(ownTopic);
   }
 }

@@ -1,5 +1,6 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import type { Packet } from 'mqtt-packet';
+import { TopicTemplate } from '@app/protocol';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import type { Behaviour, Pass } from '../../../../test/support/contrary/behaviour.js';
@@ -15,6 +16,7 @@ let broker: Server;
 let publisher: MqttClient;
 let lanes: Lane[];
 let cases = 0;
+let template: TopicTemplate;
 let topic: string;
 let stored: string[];
 let asked: number;
@@ -39,7 +41,8 @@ afterAll(async () => {
 
 beforeEach(() => {
   lanes = [];
-  topic = `in/${cases++}`;
+  template = new TopicTemplate(`in/${cases++}/{clientId}`);
+  topic = template.topicOf('host');
   stored = [];
   asked = 0;
   lost = [];
@@ -75,8 +78,8 @@ function start({
     {
       url,
       clientId: `lane of ${topic}`,
-      filters: [`$share/group/${topic}`],
-      templates: [],
+      filters: [`$share/group/${template.filter}`],
+      templates: [template],
       window: 100,
       readyMs,
       gate: { pass },
@@ -297,7 +300,7 @@ describe('Lane', () => {
     await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     expect(asked).toBeGreaterThan(4);
     // A sweep is requested as for a lost session.
-    expect(connects).toEqual([{ sessionPresent: false, isReconnect: false }]);
+    expect(connects).toEqual([{ sessionPresent: false, isReconnect: false, isIdle: false }]);
     await publish('after');
     // The message that waited came with each failed resume.
     await eventually('the new message is stored', () => expect(stored).toContain('after'));
@@ -305,7 +308,7 @@ describe('Lane', () => {
     contrary.behave();
     contrary.cut();
     await eventually('the lane is connected again', () => expect(connects).toHaveLength(2));
-    expect(connects[1]).toEqual({ sessionPresent: true, isReconnect: true });
+    expect(connects[1]).toEqual({ sessionPresent: true, isReconnect: true, isIdle: false });
     await lane.stop();
     await contrary.stop();
   });
@@ -366,7 +369,7 @@ describe('Lane', () => {
     const owner = start();
     await untilStored('waiting');
     await eventually(CONNECTED, () => expect(owner.connected).toBe(true));
-    expect(connects).toEqual([{ sessionPresent: true, isReconnect: false }]);
+    expect(connects).toEqual([{ sessionPresent: true, isReconnect: false, isIdle: false }]);
     await owner.stop();
   });
 
@@ -375,7 +378,7 @@ describe('Lane', () => {
     const contrary = await ContraryBroker.before(broker.port, failingResumes('unsubscribe'));
     const lane = start({ purpose: 'retire', url: contrary.url });
     await eventually('the lane is retired', () => expect(retired).toEqual([0]));
-    expect(connects).toEqual([{ sessionPresent: false, isReconnect: false }]);
+    expect(connects).toEqual([{ sessionPresent: false, isReconnect: false, isIdle: false }]);
     await lane.stop();
     await contrary.stop();
   });

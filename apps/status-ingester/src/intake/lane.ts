@@ -39,6 +39,13 @@ const lostSessions = counter(
   { lane: OPEN },
 );
 
+const stalls = counter('lane_stalls', 'Times a lane was connected again, and the broker had delivered nothing to it.', {
+  lane: OPEN,
+});
+const checks = counter('lane_checks', 'Times a quiet lane was connected again to see whether messages wait for it.', {
+  lane: OPEN,
+});
+
 const cleanStarts = counter(
   'lane_clean_starts',
   'Sessions of a lane that were given up because the broker could not resume them.',
@@ -59,6 +66,8 @@ export class Lane {
   private sessionReady: Promise<void> = Promise.resolve();
   /** Set if the lane watch closed the present connection. */
   private stall: { hasProgressed: boolean } | undefined;
+  /** Set if the lane watch closed the present connection for a check: the filters by which nothing came. */
+  private check: readonly TopicTemplate[] | undefined;
 
   constructor(
     readonly grant: Grant,
@@ -72,12 +81,16 @@ export class Lane {
     public sequence = 0,
   ) {
     lostSessions.inc({ lane: grant.index }, 0);
-    cleanStarts.inc({ lane: grant.index }, 0);
+    for (const metric of [cleanStarts, stalls, checks]) metric.inc({ lane: grant.index }, 0);
     this.activity = new LaneActivity(options.templates);
   }
 
   private stopped(): boolean {
     return this.stopping.signal.aborted;
+  }
+
+  private isChecking(): boolean {
+    return this.check !== undefined;
   }
 
   /** Whether the lane is connected, or retired. */
@@ -96,9 +109,22 @@ export class Lane {
     await this.running;
   }
 
-  /** Closes the connection, because nothing came by a filter, and opens another one. */
+  /** Closes the connection, because the broker delivers nothing by a filter, and opens another one. */
   reconnect(silent: TopicTemplate): void {
+    stalls.inc({ lane: this.grant.index });
     this.stall = { hasProgressed: this.activity.hasReceived(silent) };
+    this.closeConnection();
+  }
+
+  /** Opens another connection, to see whether the broker has messages for these filters that it did not deliver. */
+  checkQuiet(quiet: readonly TopicTemplate[]): void {
+    if (!this.isConnected) return;
+    checks.inc({ lane: this.grant.index });
+    this.check = quiet;
+    this.closeConnection();
+  }
+
+  private closeConnection(): void {
     this.activity.disconnected();
     this.connection?.close().catch((error: unknown) => {
       this.logger.error({ err: error, lane: this.grant.index }, 'could not close the connection of a lane');
@@ -120,7 +146,8 @@ export class Lane {
       const options = { ...this.options, cleanStart };
       const connection = new IntakeConnection(options, (packets) => this.onBatch(packets), this.logger);
       this.connection = connection;
-      this.stall = undefined;
+      const { check } = this;
+      this.stall = this.check = undefined;
       void connection.accepted.then(() => {
         if (cleanStart) this.noteCleanStart();
         if (connection.sessionPresent === false) this.beginSession();
@@ -135,7 +162,8 @@ export class Lane {
         this.backoff.succeeded();
         if (!sessionPresent) lostSessions.inc({ lane: this.grant.index });
         this.logger.info({ ...about, session_present: sessionPresent }, 'lane connected');
-        this.events.connected({ sessionPresent, isReconnect: this.wasConnected });
+        const isIdle = check !== undefined && sessionPresent && !(await this.foundWaiting(check));
+        this.events.connected({ sessionPresent, isReconnect: this.wasConnected, isIdle });
         this.wasConnected = true;
       } catch (error) {
         if (!this.stopped()) {
@@ -148,10 +176,27 @@ export class Lane {
       this.noteEnd(connection, how);
       if (how === 'taken-over') this.logger.warn(about, 'another connection took over the session of a lane');
       if (this.stopped()) return;
+      if (how !== 'closed') this.check = undefined;
+      if (this.isChecking()) continue;
       const waitMs = this.backoff.failed();
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
       await pause(waitMs, this.stopping.signal);
     }
+  }
+
+  /** Whether messages came before the broker answered the subscription: they had waited, so that the lane was stalled. */
+  private async foundWaiting(quiet: readonly TopicTemplate[]): Promise<boolean> {
+    // A batch that begins before the SUBACK is passed on in this turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+    const stalled = quiet.filter((template) => this.activity.hasReceived(template));
+    if (stalled.length === 0) return false;
+    const { index: lane, epoch } = this.grant;
+    stalls.inc({ lane });
+    this.logger.warn(
+      { lane, epoch, filters: stalled.map(({ filter }) => filter) },
+      'messages had waited for a lane that received nothing: the broker had stalled it; a sweep follows',
+    );
+    return true;
   }
 
   private beginSession(): void {
@@ -197,7 +242,11 @@ export class Lane {
   private async retire(connection: IntakeConnection): Promise<void> {
     await connection.retire();
     // Its session may have been given up or lost, and messages with it.
-    this.events.connected({ sessionPresent: connection.sessionPresent === true, isReconnect: this.wasConnected });
+    this.events.connected({
+      sessionPresent: connection.sessionPresent === true,
+      isReconnect: this.wasConnected,
+      isIdle: false,
+    });
     await this.events.retired(this.grant.index);
     this.isConnected = true;
     this.logger.info({ lane: this.grant.index, epoch: this.grant.epoch }, 'surplus lane drained and its session ended');

@@ -57,28 +57,39 @@ it('a sweep is requested on schedule', async () => {
 });
 
 it('a sweep is requested when a lane is acquired, and when a lane lost the broker', async () => {
-  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
-  triggers.laneConnected({ sessionPresent: true, isReconnect: true });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false, isIdle: false });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: true, isIdle: false });
   await untilRequested('start', 'broker-lost');
 });
 
+it('no sweep is requested when an idle lane was checked, except if the key space may be incomplete', async () => {
+  const checked = { sessionPresent: true, isReconnect: true, isIdle: true };
+  triggers.laneConnected(checked);
+  triggers.laneConnected({ sessionPresent: true, isReconnect: true, isIdle: false });
+  await untilRequested('broker-lost');
+  triggers.possibleDataLoss();
+  triggers.laneConnected(checked);
+  triggers.laneConnected(checked);
+  await untilRequested('broker-lost', 'key-space', 'key-space');
+});
+
 it('a sweep is requested when a session was lost', async () => {
-  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
-  triggers.laneConnected({ sessionPresent: false, isReconnect: true });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false, isIdle: false });
+  triggers.laneConnected({ sessionPresent: false, isReconnect: true, isIdle: false });
   await untilRequested('start', 'session-lost');
 });
 
 it('a sweep is requested at once if the key space may be incomplete, is scheduled again, and is requested again when a lane is back', async () => {
   triggers.possibleDataLoss();
-  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
-  triggers.laneConnected({ sessionPresent: true, isReconnect: true });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false, isIdle: false });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: true, isIdle: false });
   await untilRequested('key-space', 'key-space', 'broker-lost');
   expect(schedules).toEqual([5000]);
 });
 
 it('a sweep is requested again if the request failed', async () => {
   failures = 2;
-  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false, isIdle: false });
   await untilRequested('start');
 });
 
@@ -132,6 +143,6 @@ it('a broker that drops messages all the time causes one request of a sweep per 
   triggers.brokerDropped(5);
   await untilRequested('dropped');
   triggers.brokerDropped(5);
-  triggers.laneConnected({ sessionPresent: true, isReconnect: false });
+  triggers.laneConnected({ sessionPresent: true, isReconnect: false, isIdle: false });
   await untilRequested('dropped', 'start');
 });

@@ -49,8 +49,12 @@ export class SweepTriggers {
     this.retryUntilStopped(() => this.dependencies.maintenance.keepSchedule(this.dependencies.sweepEveryMs));
   }
 
-  /** A lane that was just acquired needs a sweep, too: its former owner may have died before it could request one. */
-  laneConnected({ sessionPresent, isReconnect }: LaneConnect): void {
+  /**
+   * A lane that was just acquired needs a sweep, too: its former owner may have died before it could request one. An idle lane
+   * needs none, because nothing was lost.
+   */
+  laneConnected({ sessionPresent, isReconnect, isIdle }: LaneConnect): void {
+    if (isIdle && !this.keySpaceMayBeLost) return;
     const ofLane = isReconnect ? 'broker-lost' : 'start';
     const ofBroker = sessionPresent ? ofLane : 'session-lost';
     this.request(this.keySpaceMayBeLost ? 'key-space' : ofBroker);
