@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { shardOf } from '@app/protocol';
 import type { Api } from '../support/api.js';
-import { TestClient } from '../support/mqtt-client.js';
+import { TestClient, type ReceivedMessage } from '../support/mqtt-client.js';
 
 const SHARDS = 32;
 const STAYING = 9;
@@ -82,6 +82,13 @@ export class Devices {
       [...this.clients.values()].map(async (client) => {
         if (client.mqtt.connected) await client.sayGoodbye();
       }),
+    );
+  }
+
+  /** The handshake-errors that any of them has received. */
+  get refusals(): ReceivedMessage[] {
+    return [...this.clients.values()].flatMap(({ received }) =>
+      received.filter(({ type }) => type === 'handshake-error'),
     );
   }
 
