@@ -233,3 +233,18 @@ it('a sweep that is tried again while the broker is away emits one event', async
   });
   await late.stop();
 }, 30_000);
+
+it('a sweep that is requested does not wait for the one that follows an incomplete sweep', async () => {
+  await maintenance.requestSweepLater('truncated', 3_600_000);
+  const id = await sweeps.nextId();
+  await maintenance.requestSweep('request', 0);
+  await untilEnded(id);
+  expect(await sweeps.find(id)).toMatchObject({ trigger: 'request' });
+});
+
+it('a sweep that was requested for later begins then, with its trigger', async () => {
+  const id = await sweeps.nextId();
+  await maintenance.requestSweepLater('truncated', 1);
+  await untilEnded(id);
+  expect(await sweeps.find(id)).toMatchObject({ trigger: 'truncated' });
+});

@@ -86,14 +86,14 @@ export class MaintenanceWorker {
     const { data } = job;
     switch (data.do) {
       case 'tick':
-        return maintenance.requestSweep('interval');
+        return maintenance.requestSweep(data.trigger ?? 'interval');
       case 'sweep': {
         // The comparison waits for the lane barrier, which would not be passed while the lane is not connected.
         await this.dependencies.lanesConnected(LANES_MS, signal);
         const id = await sweeps.beginId();
         const { complete, awaited } = await new Sweep(this.dependencies, id, data.trigger, signal).run();
         if (awaited) await maintenance.requestSweep('request', 0);
-        else if (!complete) await maintenance.requestSweep('truncated', INCOMPLETE_AGAIN_MS);
+        else if (!complete) await maintenance.requestSweepLater('truncated', INCOMPLETE_AGAIN_MS);
         return;
       }
       case 'reconfirm':

@@ -28,8 +28,8 @@ export type SweepTrigger =
 
 export type MaintenanceJob =
   | { do: 'sweep'; trigger: SweepTrigger }
-  /** `SWEEP_INTERVAL` has passed. */
-  | { do: 'tick' }
+  /** It is time for a sweep. `trigger`: why; undefined: `SWEEP_INTERVAL` has passed. */
+  | { do: 'tick'; trigger?: SweepTrigger }
   /**
    * The broker was started at `since` by Redis' clock: clients without a handshake since then are offline. `sweep`: the id
    * of the sweep that runs before.
@@ -71,6 +71,15 @@ export class Maintenance {
   async requestSweep(trigger: SweepTrigger, inMs = DEBOUNCE_MS): Promise<void> {
     const deduplication = { id: 'sweep', keepLastIfActive: true };
     await this.queue.add('sweep', { do: 'sweep', trigger }, { ...KEEP, delay: inMs, deduplication });
+  }
+
+  /**
+   * Requests a sweep at a later time, once, however often it is called until then. It is a job of its own: a sweep that is
+   * requested before that time would otherwise count as this one, and wait for it.
+   */
+  async requestSweepLater(trigger: SweepTrigger, inMs: number): Promise<void> {
+    const deduplication = { id: 'sweep-later' };
+    await this.queue.add('tick', { do: 'tick', trigger }, { ...KEEP, delay: inMs, deduplication });
   }
 
   async planReconfirmation(since: number, inMs: number): Promise<void> {
