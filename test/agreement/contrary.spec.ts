@@ -46,7 +46,6 @@ describe(`behind a broker that is contrary (seed ${seed}), the registry is right
     ['loses the sentinel twice', 'sentinel-lost', () => [lostRetained(SENTINEL, 2)]],
     ['hides that a message has no subscribers', 'no-subscribers-hidden', () => [noSubscribersHidden]],
     ['delivers retained messages before they are readable', 'retained-late', () => [stack.history.late]],
-    ['shows a reader the message before the one that it has delivered', 'stale', () => [stack.history.stale]],
     ['pauses in the middle of a read', 'retained-pauses', () => [pausesInMidRead(500, 2)]],
     ['drops messages in the middle of a read', 'retained-drops', () => [dropsInMidRead(5, random)]],
   ])('%s', async (_, name, behaviours) => {
@@ -61,6 +60,14 @@ describe(`behind a broker that is contrary (seed ${seed}), the registry is right
     stack.behave(granted(limits));
     stack.behaveToDevices(granted(limits));
     await play(name);
+  });
+
+  it('shows a reader the message before the one that it has delivered', async () => {
+    stack.behave(stack.history.stale);
+    const all = await stack.devicesOnline('retained-stale');
+    // The sweep may be incomplete: a handshake that has just been removed is in its first pass, and in no later one.
+    await stack.play(all);
+    await stack.untilRight(all);
   });
 
   it('redelivers without DUP and under new packet ids', async () => {
