@@ -1,6 +1,7 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { earlierFirst, identifiersLost, withoutIdentifiers } from '../../../test/support/contrary/retained-again.js';
+import { lostRetained } from '../../../test/support/contrary/retained-losses.js';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { IncompleteReadError, RetainedReader } from './retained-reader.js';
 
@@ -139,6 +140,32 @@ describe('RetainedReader', () => {
     const read = expect(reader.read(['in/a'])).rejects.toThrow('the reader is closed');
     await eventually('the PUBACK of the sentinel is withheld', () => expect(contrary.withheld).toBe(1));
     await Promise.all([reader.close(), read]);
+    await contrary.stop();
+  });
+
+  it('asks for the sentinel once more if it does not come', async () => {
+    await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
+    const contrary = await ContraryBroker.before(broker.port, lostRetained(SENTINEL, 1));
+    await withReader(
+      async (reader) => expect([...(await reader.read(['in/a', 'in/none'])).keys()]).toEqual(['in/a']),
+      contrary.url,
+      2000,
+    );
+    await contrary.stop();
+  });
+
+  it('reads on another connection after it asked again, if the broker returns no subscription identifiers', async () => {
+    await device.publishAsync('in/a', 'A', { qos: 1, retain: true });
+    // The second sentinel comes before the messages of the next read of the connection.
+    const contrary = await ContraryBroker.before(broker.port, earlierFirst, lostRetained(SENTINEL, 1), identifiersLost);
+    await withReader(
+      async (reader) => {
+        await reader.read(['in/none']);
+        expect([...(await reader.read(['in/a'])).keys()]).toEqual(['in/a']);
+      },
+      contrary.url,
+      2000,
+    );
     await contrary.stop();
   });
 

@@ -36,6 +36,8 @@ export class BrokerUnreachableError extends IncompleteReadError {
 export class RetainedReader {
   private client: Promise<MqttClient> | undefined;
   private readonly subscriptions = new RetainedSubscriptions();
+  /** Whether the present read has asked for its sentinel a second time. */
+  private isSecondAsked = false;
   /** Stops opening a connection. */
   private abortOpening: ((reason: string) => void) | undefined;
   private lastRead: Promise<unknown> = Promise.resolve();
@@ -72,12 +74,23 @@ export class RetainedReader {
     await this.lastRead;
   }
 
+  /** Whether a second sentinel of this read may still come, and could not be distinguished from that of the next read. */
+  private get maySentinelBeLate(): boolean {
+    return this.isSecondAsked && !this.subscriptions.areReturned;
+  }
+
   private async readNow(topics: readonly string[]): Promise<Map<string, Buffer>> {
     if (topics.length === 0) return new Map();
     const client = await this.connected();
     try {
+      this.isSecondAsked = false;
       const found = await this.collect(client, topics);
       this.backoff.succeeded();
+      if (this.maySentinelBeLate) {
+        this.client = undefined;
+        client.end(true);
+        return found;
+      }
       // It is not awaited: the next SUBSCRIBE follows it on the same connection.
       client.unsubscribe([...topics, this.sentinel], (error) => {
         if (error != null) this.logger.debug({ err: error }, 'could not unsubscribe after a read');
@@ -100,6 +113,14 @@ export class RetainedReader {
         () => end(new IncompleteReadError(`the broker did not send the sentinel within ${this.readMs} ms`)),
         this.readMs,
       );
+      let again: NodeJS.Timeout | undefined;
+      let isOver = false;
+      const fail = (error: unknown): void => end(error instanceof Error ? error : new Error(String(error)));
+      const askAgain = (): void => {
+        // The second sentinel could end a later read, if the broker sends no identifiers.
+        this.isSecondAsked = true;
+        subscribe(client, ofSentinel).catch(fail);
+      };
       const onMessage = (topic: string, payload: Buffer, packet: IPublishPacket): void => {
         if (!packet.retain) return;
         if (topic !== this.sentinel) {
@@ -108,7 +129,9 @@ export class RetainedReader {
       };
       const onClose = (): void => end(new IncompleteReadError('the connection ended during the read'));
       const end = (error?: Error): void => {
+        isOver = true;
         clearTimeout(timer);
+        clearTimeout(again);
         client.off('message', onMessage);
         client.off('close', onClose);
         if (error === undefined) resolve(found);
@@ -118,7 +141,11 @@ export class RetainedReader {
       client.on('close', onClose);
       subscribe(client, ofTopics)
         .then(() => subscribe(client, ofSentinel))
-        .catch((error: unknown) => end(error instanceof Error ? error : new Error(String(error))));
+        .then(() => {
+          // See `askAgain` of `RetainedSweep`.
+          if (!isOver) again = setTimeout(askAgain, this.readMs / 5);
+        })
+        .catch(fail);
     });
   }
 

@@ -26,6 +26,7 @@ export interface RetainedSubscription {
 export class RetainedSubscriptions {
   private last = 0;
   private isSupported = true;
+  private isReturned = false;
 
   /** To be called before the client is connected: the CONNACK says whether the broker supports identifiers. */
   observe(client: MqttClient): void {
@@ -34,12 +35,18 @@ export class RetainedSubscriptions {
     });
   }
 
+  /** Whether the broker has sent an identifier with a retained message, so that late messages can be recognised. */
+  get areReturned(): boolean {
+    return this.isReturned;
+  }
+
   next(filters: readonly string[]): RetainedSubscription {
     const own = (this.last = (this.last % LARGEST) + 1);
     return {
       delivered: ({ properties }) => {
         // A message that matches several subscriptions may have the identifiers of all of them.
         const ids = [properties?.subscriptionIdentifier ?? []].flat();
+        this.isReturned ||= ids.length > 0;
         return ids.length === 0 || ids.includes(own);
       },
       send: async (client) => {

@@ -1,6 +1,7 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { earlierFirst } from '../../../test/support/contrary/retained-again.js';
+import { lostRetained } from '../../../test/support/contrary/retained-losses.js';
 import { freePort, startMosquitto, type Server } from '../../../test/support/servers.js';
 import { RetainedSweep, type RetainedListener } from './retained-sweep.js';
 
@@ -89,6 +90,14 @@ describe('RetainedSweep', () => {
       },
       { url: contrary.url, silenceMs: 500 },
     );
+    await contrary.stop();
+  });
+
+  it('asks for the sentinel once more if it does not come', async () => {
+    await retain('held/a');
+    const contrary = await ContraryBroker.before(broker.port, lostRetained('spec/sentinel', 1));
+    const options = { url: contrary.url, silenceMs: 900 };
+    await withSweep('held/+', {}, async (sweep) => expect(await sweep.pass(QUIET_MS)).toBe('complete'), options);
     await contrary.stop();
   });
 

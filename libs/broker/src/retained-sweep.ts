@@ -11,6 +11,9 @@ import { openMqtt } from './mqtt-connection.js';
 import { IncompleteReadError } from './retained-reader.js';
 import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
 
+/** After the first of so many steps of the silence, the sentinel is asked for once more. */
+const SILENT_STEPS = 3;
+
 export interface SweepOptions extends BrokerAccess {
   clientId: string;
   filters: readonly string[];
@@ -41,6 +44,8 @@ interface Asked {
 }
 
 interface RunningPass {
+  /** The broker has granted the subscription to the sentinel. */
+  granted(): void;
   received(packet: IPublishPacket, done: () => void): void;
   fail(error: unknown): void;
 }
@@ -49,6 +54,8 @@ export class RetainedSweep {
   private client: MqttClient | undefined;
   private running: RunningPass | undefined;
   private readonly subscriptions = new RetainedSubscriptions();
+  /** Whether the present pass has asked for its sentinel a second time. */
+  private isSecondAsked = false;
 
   constructor(
     private readonly options: SweepOptions,
@@ -66,20 +73,26 @@ export class RetainedSweep {
     const { filters, sentinel, signal } = this.options;
     const ofFilters = this.subscriptions.next(filters);
     const ofSentinel = this.subscriptions.next([sentinel]);
+    this.isSecondAsked = false;
     const how = await new Promise<PassEnd>((resolve, reject) => {
       const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
       this.running = this.begin({ ofFilters, ofSentinel, quietMs }, resolve, fail);
       if (signal.aborted) this.abort();
       else this.ask([ofFilters, ofSentinel]).catch(fail);
     }).finally(() => (this.running = undefined));
-    // The sentinel that did not come could end a later pass of the same connection, if the broker sends no identifiers.
-    if (how === 'cut-short') this.disconnect();
+    // A sentinel that has not come could end a later pass of the same connection, if the broker sends no identifiers.
+    if (how === 'cut-short' || this.maySentinelBeLate) this.disconnect();
     return how;
   }
 
   close(): void {
     this.options.signal.removeEventListener('abort', this.abort);
     this.disconnect();
+  }
+
+  /** Whether a second sentinel of this read may still come, and could not be distinguished from that of the next read. */
+  private get maySentinelBeLate(): boolean {
+    return this.isSecondAsked && !this.subscriptions.areReturned;
   }
 
   private readonly abort = (): void => {
@@ -98,6 +111,17 @@ export class RetainedSweep {
       const refusal = await subscription.send(client);
       if (refusal !== undefined) throw new Error(refusal);
     }
+    this.running?.granted();
+  }
+
+  /**
+   * Mosquitto 2.0.11 may hold the last message back until another SUBSCRIBE comes, if its socket was full when the one before
+   * came. A ping does not help.
+   */
+  private askAgain(ofSentinel: RetainedSubscription): void {
+    const { client } = this;
+    this.isSecondAsked = true;
+    if (client !== undefined) ofSentinel.send(client).catch((error: unknown) => this.running?.fail(error));
   }
 
   private open(): MqttClient {
@@ -144,19 +168,25 @@ export class RetainedSweep {
     const { sentinel, silenceMs } = this.options;
     let isComplete = false;
     let [received, isBusy, isOver] = [0, false, false];
+    let [isGranted, silentSteps] = [false, 0];
     let timer: NodeJS.Timeout | undefined;
     const restartTimer = (): void => {
       clearTimeout(timer);
-      if (!isOver) timer = setTimeout(expire, isComplete ? quietMs : silenceMs);
+      if (!isOver) timer = setTimeout(expire, isComplete ? quietMs : silenceMs / SILENT_STEPS);
     };
     const expire = (): void => {
       const before = received;
       // If the process was late, messages that came in time may still be in the socket: reads it once more.
       setImmediate(() => {
-        if (received === before) {
+        if (received !== before) {
+          if (!isBusy) restartTimer();
+        } else if (isComplete || ++silentSteps >= SILENT_STEPS) {
           isOver = true;
           end(isComplete ? 'complete' : 'cut-short');
-        } else if (!isBusy) restartTimer();
+        } else {
+          if (isGranted && !this.isSecondAsked) this.askAgain(ofSentinel);
+          restartTimer();
+        }
       });
     };
     const fail = (error: unknown): void => {
@@ -167,8 +197,10 @@ export class RetainedSweep {
     restartTimer();
     return {
       fail,
+      granted: () => (isGranted = true),
       received: (packet, done) => {
         received++;
+        silentSteps = 0;
         const isFirstSentinel = packet.topic === sentinel && !isComplete && ofSentinel.delivered(packet);
         isComplete ||= isFirstSentinel;
         const taking = packet.topic === sentinel ? undefined : this.take(packet, ofFilters);
