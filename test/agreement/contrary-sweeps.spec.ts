@@ -84,6 +84,7 @@ async function sweepBehind(name: Name): Promise<Swept> {
     `sweep-${Math.random()}`,
     new AbortController().signal,
     () => Promise.resolve(),
+    () => false,
     // The proxy sends nothing before it has all messages, and shares this process with all sweeps.
     name === 'never sends the sentinel' ? undefined : SILENCE_MS,
   );
@@ -151,6 +152,7 @@ async function verified(url: string, clientIds: readonly string[]): Promise<Reco
   const reader = new RetainedReader({ url }, `verifier-${Math.random()}`, SENTINEL, quiet);
   const verifier = new Verifier({
     reader,
+    facts: { absenceProvable: true },
     barrier: { pass: () => Promise.resolve() },
     mailboxes: { idBefore: () => Promise.resolve('0-0'), sendAll: (_, items) => Promise.resolve(apply(items)) },
     redis,

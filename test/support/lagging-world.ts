@@ -49,6 +49,8 @@ export class LaggingWorld {
     this.verifier = new Verifier({
       reader: { read: () => this.read() },
       barrier: { pass: () => this.barrier() },
+
+      facts: { absenceProvable: true },
       mailboxes: {
         idBefore: (_shard, ageMs) => Promise.resolve(this.idBefore(ageMs)),
         sendAll: (_shard, texts) => this.send(texts),

@@ -63,6 +63,8 @@ export function shardParts({
   const verifier = new Verifier({
     reader: new RetainedReader({ url }, `reader-${keys.prefix}`, 'sentinel', quiet),
     barrier: { pass: () => Promise.resolve() },
+
+    facts: { absenceProvable: true },
     mailboxes,
     redis,
     statusTopics: rules.statusTopics.map((topic) => new TopicTemplate(topic)),

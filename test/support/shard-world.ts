@@ -65,6 +65,7 @@ export class World {
       attempt: `1.${this.entries}`,
       noted: `1-${this.entries}`,
       isConfirmed: false,
+      provesAbsence: true,
     };
   }
 
@@ -76,7 +77,7 @@ export class World {
   /** The result of the verification reaches the mailbox, and is applied, or has to be confirmed by a second read. */
   finish(): Folded {
     const { attempt = '', noted = '' } = this.pending ?? {};
-    this.pending = { attempt, ...this.reads.add(this.answer, noted) };
+    this.pending = { attempt, ...this.reads.add(this.answer, noted), provesAbsence: true };
     const folded = this.apply({
       kind: 'verified',
       clientId: CLIENT,

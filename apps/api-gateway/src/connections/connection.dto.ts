@@ -117,11 +117,18 @@ export type ForcedOffBody = z.infer<typeof ForcedOffBody>;
 export const VerificationBody = z
   .object({
     client_id: z.string(),
-    state: z
-      .enum(CONNECTION_STATES)
-      .meta({ description: 'The state according to the broker, which the registry has now.' }),
+    state: z.enum(CONNECTION_STATES).meta({
+      description:
+        'The state that the registry has now: the one according to the broker, unless `outcome` is `unproven`.',
+    }),
     offline_reason: z.string().nullable(),
     changed: z.boolean().meta({ description: 'Whether the registry had to be corrected.' }),
+    outcome: z.enum(['agreed', 'corrected', 'unproven']).meta({
+      description:
+        '`agreed`: the registry had what the broker retains. `corrected`: it has been corrected. `unproven`: nothing was ' +
+        'found for the client, and this broker cannot prove that it retains nothing, so the connection stays as it was; ' +
+        'another try brings the same.',
+    }),
   })
   .meta({ id: 'Verification' });
 export type VerificationBody = z.infer<typeof VerificationBody>;

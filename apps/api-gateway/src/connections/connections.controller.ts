@@ -129,6 +129,7 @@ export class ConnectionsController {
       state: outcome.state,
       offline_reason: outcome.offlineReason,
       changed: outcome.changed,
+      outcome: outcome.isUnproven === true ? 'unproven' : outcome.changed ? 'corrected' : 'agreed',
     };
   }
 

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Module } from '@nestjs/common';
-import { BROKER, BrokerWatch, Publisher, RetainedReader, type BrokerAccess } from '@app/broker';
+import { BROKER, BrokerFacts, BrokerWatch, Publisher, RetainedReader, type BrokerAccess } from '@app/broker';
 import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
 import {
   BrokerRuns,
@@ -62,10 +62,11 @@ export const MAINTENANCE_REDIS: NamedConnection = {
     },
     {
       provide: Verifier,
-      inject: [RetainedReader, LaneBarrier, Mailboxes, REDIS, SETTINGS, LOGGER],
+      inject: [RetainedReader, LaneBarrier, BrokerFacts, Mailboxes, REDIS, SETTINGS, LOGGER],
       useFactory: (
         reader: RetainedReader,
         barrier: LaneBarrier,
+        facts: BrokerFacts,
         mailboxes: Mailboxes,
         redis: Redis,
         settings: ReconciliationSettings,
@@ -74,6 +75,7 @@ export const MAINTENANCE_REDIS: NamedConnection = {
         new Verifier({
           reader,
           barrier,
+          facts,
           mailboxes,
           redis,
           statusTopics: settings.STATUS_TOPICS,

@@ -107,6 +107,59 @@ it('a sweep waits while a mailbox is full, and loses nothing', async () => {
   expect(sent.map(({ clientId }) => clientId)).toEqual(all.map(({ clientId }) => clientId));
 });
 
+describe('a message that would change an online client', () => {
+  let sweep: Comparing;
+  const one = found('one', 'm2');
+
+  beforeEach(() => {
+    registry.set('one', hostConnection('one'));
+    sweep = comparing();
+  });
+
+  it('is passed on when a second pass brings the same, with the position of the first pass', async () => {
+    await sweep.compare([one], ['7-0']);
+    expect(sent).toEqual([]);
+    expect(record.differing).toBe(0);
+    expect(sweep.isAwaited('one')).toBe(true);
+    await sweep.compare([one], ['8-0']);
+    const retained = [{ topic: TOPIC, body: one.body }];
+    expect(sent).toMatchObject([{ kind: 'verified', clientId: 'one', noted: '7-0', isConfirmed: true, retained }]);
+    expect(record.differing).toBe(1);
+    await sweep.verifyAwaited(() => true);
+    expect(sent).toHaveLength(1);
+  });
+
+  it('has its client verified if no second pass has confirmed it', async () => {
+    await sweep.compare([one], ['7-0']);
+    await sweep.compare([found('one', 'm3')], ['8-0']);
+    expect(sent).toEqual([]);
+    await sweep.verifyAwaited(() => true);
+    expect(sent).toMatchObject([{ clientId: 'one', command: { do: 'verify', reason: 'sweep', sweep: 'sweep-1' } }]);
+    expect(record.differing).toBe(1);
+    await sweep.verifyAwaited(() => true);
+    expect(sent).toHaveLength(1);
+  });
+
+  it('is forgotten if the last pass did not bring the client, which is then unseen', async () => {
+    await sweep.compare([one], ['7-0']);
+    await sweep.verifyAwaited(() => false);
+    expect(sent).toEqual([]);
+  });
+
+  it('is forgotten if a later pass brings what the registry has', async () => {
+    await sweep.compare([one], ['7-0']);
+    await sweep.compare([found('one', 'm1')], ['8-0']);
+    expect(sweep.isAwaited('one')).toBe(false);
+  });
+
+  it('is passed on at once if the client is not online any more', async () => {
+    registry.set('one', hostConnection('one', { state: 'offline', offline_reason: 'retained-offline' }));
+    await sweep.compare([one], ['7-0']);
+    expect(sent).toMatchObject([{ kind: 'verified', clientId: 'one', noted: '7-0' }]);
+    expect(sent).not.toContainEqual(expect.objectContaining({ isConfirmed: true }));
+  });
+});
+
 it('a sweep verifies every online client that it did not see', async () => {
   for (const id of ['seen', 'unseen-1', 'unseen-2']) registry.set(id, hostConnection(id));
   registry.set('gone', hostConnection('gone', { state: 'offline' }));

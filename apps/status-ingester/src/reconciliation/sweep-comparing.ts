@@ -1,10 +1,12 @@
 /**
  * Compares what a sweep read with the registry, in batches, and sends what differs to the mailboxes. A difference counts if it
  * is still there after the lane barrier: a live message that fixes it may still be queued in the lane, and a correction applied
- * before it would emit events for changes that never happened.
+ * before it would emit events for changes that never happened. What would change an online client waits for a second pass, which
+ * has to bring the same (see `two-reads.ts`).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { counter } from '@app/platform';
+import { shardOf } from '@app/protocol';
 import {
   encodeCommand,
   encodeRetainedReading,
@@ -51,9 +53,20 @@ interface Difference {
   why: 'state' | 'dead-letter';
   /** The registry did not know the client. */
   unknown: boolean;
+  /** The registry had the client online. */
+  isOnline: boolean;
+}
+
+/** What a pass brought for an online client. */
+interface FirstReading {
+  digest: string;
+  noted: string;
 }
 
 export class Comparing {
+  /** By client, what waits for the next pass. */
+  private readonly awaited = new Map<string, FirstReading>();
+
   constructor(
     private readonly dependencies: ComparingDependencies,
     private readonly record: Pick<SweepRecord, 'differing' | 'unseen'>,
@@ -63,15 +76,33 @@ export class Comparing {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** @param noted last ids of the mailboxes before the broker was asked */
+  /** Whether a second pass is to confirm what an earlier one brought for the client. */
+  isAwaited(clientId: string): boolean {
+    return this.awaited.has(clientId);
+  }
+
+  /** @param noted ids of the mailboxes: live messages after them take precedence over the batch */
   async compare(batch: readonly Found[], noted: readonly string[]): Promise<void> {
+    const before = this.takeAwaited(batch);
     const first = await this.differences(batch.map((found) => ({ found })));
     if (first.length === 0) return;
     await this.dependencies.barrier.pass(this.signal);
     await sleep(RECHECK_MS, undefined, { signal: this.signal });
     const second = await this.differences(first);
     const shards = Array.from(byShard(second, ({ found }) => found.shard));
-    await Promise.all(shards.map(([shard, differing]) => this.passOn(shard, differing, noted[shard] ?? '0-0')));
+    await Promise.all(shards.map(([shard, differing]) => this.passOn(shard, differing, noted[shard] ?? '0-0', before)));
+  }
+
+  /** To be called after the last pass: no pass has confirmed these readings. Clients that it did not bring count as unseen. */
+  async verifyAwaited(hasSeen: (clientId: string) => boolean): Promise<void> {
+    const clients = [...this.awaited.keys()].filter(hasSeen);
+    this.awaited.clear();
+    for (const [shard, ids] of byShard(clients, (id) => shardOf(id, this.dependencies.shardCount))) {
+      await this.send(
+        shard,
+        ids.map((id) => this.verifyCommand(id)),
+      );
+    }
   }
 
   /** Requests a verification of every online client that the sweep did not see: absence proves nothing. */
@@ -103,14 +134,30 @@ export class Comparing {
         // For a client that is still unknown, the result is the same as at the first look.
         const why =
           unknown && connection === undefined ? before : differs(connection, found, at, this.dependencies.lanes);
-        return why === undefined ? [] : [{ found, why, unknown: connection === undefined }];
+        const isOnline = connection?.state === 'online';
+        return why === undefined ? [] : [{ found, why, unknown: connection === undefined, isOnline }];
       };
       return this.dependencies.directory.map(shard, ids, difference, bytes);
     });
     return (await Promise.all(compared)).flat(2);
   }
 
-  private async passOn(shard: number, differing: readonly Difference[], noted: string): Promise<void> {
+  private takeAwaited(batch: readonly Found[]): Map<string, FirstReading> {
+    const before = new Map<string, FirstReading>();
+    for (const { clientId } of batch) {
+      const first = this.awaited.get(clientId);
+      if (first !== undefined) before.set(clientId, first);
+      this.awaited.delete(clientId);
+    }
+    return before;
+  }
+
+  private async passOn(
+    shard: number,
+    differing: readonly Difference[],
+    noted: string,
+    before: ReadonlyMap<string, FirstReading>,
+  ): Promise<void> {
     const { sweeps } = this.dependencies;
     const deadLetters = new Map(
       differing.flatMap(({ found, why }) =>
@@ -118,18 +165,35 @@ export class Comparing {
       ),
     );
     const reported = await sweeps.reported(shard, deadLetters);
-    const items = differing.flatMap(({ found }) => (reported.has(found.clientId) ? [] : [this.itemOf(found, noted)]));
-    await this.writer.send(shard, items);
+    const items = differing.flatMap((one) =>
+      reported.has(one.found.clientId) ? [] : this.itemOf(one, noted, before.get(one.found.clientId)),
+    );
+    await this.send(shard, items);
     await sweeps.rememberReported(shard, deadLetters);
+  }
+
+  private async send(shard: number, items: readonly string[]): Promise<void> {
+    await this.writer.send(shard, items);
     this.record.differing += items.length;
     reportedClients.inc({ why: 'differing' }, items.length);
   }
 
-  /** The reading itself, or a request to verify if the client may have a retained message on another topic, too. */
-  private itemOf({ clientId, topic, body, refused }: Found, noted: string): string {
-    if (this.dependencies.severalTopics) return this.verifyCommand(clientId);
-    const retained: Retained = { topic, body, ...(refused && { refused }) };
-    return encodeRetainedReading({ clientId, attempt: '', retained: [retained], sweep: this.runId, noted });
+  /**
+   * @returns the reading itself, nothing if it waits for a second pass, or a request to verify if the client may have a retained
+   * message on another topic, too
+   */
+  private itemOf({ found, isOnline }: Difference, noted: string, first: FirstReading | undefined): string[] {
+    const { clientId, topic, body, refused } = found;
+    if (this.dependencies.severalTopics) return [this.verifyCommand(clientId)];
+    const digest = digestOf(body);
+    const isConfirmed = first?.digest === digest;
+    if (isOnline && !isConfirmed) {
+      this.awaited.set(clientId, { digest, noted });
+      return [];
+    }
+    const retained: Retained[] = [{ topic, body, ...(refused && { refused }) }];
+    const about = { clientId, attempt: '', retained, sweep: this.runId };
+    return [encodeRetainedReading(isConfirmed ? { ...about, noted: first.noted, isConfirmed } : { ...about, noted })];
   }
 
   private verifyCommand(clientId: string): string {

@@ -104,3 +104,31 @@ it('a client counts as seen only if the last pass brought a message of it: it ma
   expect(read.hasSeen('client-0')).toBe(true);
   read.close();
 });
+
+it('a message that is awaited is passed on again by a later pass, also unchanged', async () => {
+  let isAwaited = false;
+  let count = 0;
+  const read = new SweepReading(
+    {
+      broker: { url: broker.url },
+      sentinel: 'spec/sentinel',
+      statusTopics: [new TopicTemplate('in/{clientId}')],
+      maxInboundBytes: 1024,
+      shardCount: 4,
+    },
+    'spec-awaited',
+    signal,
+    (batch) => {
+      count += batch.filter(({ clientId }) => clientId === 'client-0').length;
+      return Promise.resolve();
+    },
+    (clientId) => isAwaited && clientId === 'client-0',
+  );
+  await read.pass();
+  await read.pass();
+  expect(count).toBe(1);
+  isAwaited = true;
+  await read.pass();
+  expect(count).toBe(2);
+  read.close();
+});

@@ -60,6 +60,8 @@ export class SweepReading {
     clientId: string,
     signal: AbortSignal,
     private readonly onBatch: (batch: readonly Found[]) => Promise<void>,
+    /** Whether a message of the client is to be passed on again if a later pass brings it unchanged. */
+    private readonly isAwaited: (clientId: string) => boolean = () => false,
     silenceMs = SWEEP_SILENCE_MS,
   ) {
     const { broker, sentinel, statusTopics } = dependencies;
@@ -108,11 +110,14 @@ export class SweepReading {
 
   private take(topic: string, payload: Buffer): Promise<void> | undefined {
     const digest = crc32(payload);
-    if (this.topics.again(topic, digest)) return undefined;
+    const isRepeated = this.topics.isPresent(topic);
+    const isKnown = this.topics.again(topic, digest);
+    if (isKnown && isRepeated) return undefined;
     const { statusTopics, maxInboundBytes, shardCount } = this.dependencies;
     for (const template of statusTopics) {
       const clientId = template.clientIdOf(topic);
       if (clientId === undefined) continue;
+      if (isKnown && !this.isAwaited(clientId)) return undefined;
       if (!this.topics.isPresent(topic)) this.topics.add(topic, digest);
       readMessages.inc();
       const found = { topic: template.template, ...payloadText(payload, maxInboundBytes) };

@@ -51,10 +51,16 @@ export class Sweep {
     trigger: SweepTrigger,
     private readonly signal: AbortSignal,
   ) {
-    this.reading = new SweepReading(dependencies, `ingester-sweep-${this.runId}`, signal, async (batch) => {
-      await this.report.announce();
-      return this.comparing.compare(batch, this.noted);
-    });
+    this.reading = new SweepReading(
+      dependencies,
+      `ingester-sweep-${this.runId}`,
+      signal,
+      async (batch) => {
+        await this.report.announce();
+        return this.comparing.compare(batch, this.noted);
+      },
+      (clientId) => this.comparing.isAwaited(clientId),
+    );
     this.report = new SweepReport(dependencies, id, trigger, () => this.reading.count);
     const severalTopics = dependencies.statusTopics.length > 1;
     const writer = new BackpressuredMailboxWriter(dependencies.mailboxes, signal);
@@ -75,7 +81,9 @@ export class Sweep {
       const completion = await this.readAll();
       record.complete = completion.complete;
       record.incompleteReason = completion.complete ? null : completion.reason;
-      await this.comparing.verifyUnseen((clientId) => this.reading.hasSeen(clientId));
+      const hasSeen = (clientId: string): boolean => this.reading.hasSeen(clientId);
+      await this.comparing.verifyAwaited(hasSeen);
+      await this.comparing.verifyUnseen(hasSeen);
       await this.awaitResults();
       if ((await keySpace()) !== swept) throw new KeySpaceLostError('the key space was lost during the sweep');
       // An incomplete sweep proves nothing about unknown clients.

@@ -1,5 +1,5 @@
 /** The verifier at a real broker. What its results change in the registry is tested in `shard/verification.spec.ts`. */
-import { RetainedReader } from '@app/broker';
+import { BrokerFacts, RetainedReader } from '@app/broker';
 import { connectRedis, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
 import { decodeMailboxEntry, type RetainedReading } from '@app/registry';
@@ -20,6 +20,8 @@ let device: MqttClient;
 let reader: RetainedReader;
 let verifier: Verifier;
 let results: Map<string, RetainedReading>;
+/** What the check of the broker has found. */
+let facts: BrokerFacts;
 const idBefore = jest.fn<Promise<string>, [shard: number, ageMs: number]>();
 
 beforeAll(async () => {
@@ -36,6 +38,7 @@ afterAll(async () => {
 beforeEach(() => {
   results = new Map();
   idBefore.mockResolvedValue('0-0');
+  facts = new BrokerFacts();
   reader = new RetainedReader({ url: broker.url }, `verifier-${Math.random()}`, 'spec/sentinel', quiet, 2000);
   const apply = (items: readonly string[]): number => {
     for (const text of items) {
@@ -47,6 +50,8 @@ beforeEach(() => {
   verifier = new Verifier({
     reader,
     barrier: { pass: () => Promise.resolve() },
+
+    facts,
     mailboxes: { idBefore, sendAll: (_shard, items) => Promise.resolve(apply(items)) },
     redis,
     statusTopics: [new TopicTemplate('in/{clientId}')],
@@ -228,4 +233,28 @@ describe('a request', () => {
       expect(read.mock.calls.map(([topics]) => topics)).toEqual([['in/b'], ['in/a']]);
     },
   );
+});
+
+it('a reading proves an absence unless the last check of the broker has found that it cannot, which one log line says', async () => {
+  const warn = jest.spyOn(quiet, 'warn');
+  for (const [absenceProvable, provesAbsence] of [
+    [null, true],
+    [true, true],
+    [false, false],
+  ] as const) {
+    facts.absenceProvable = absenceProvable;
+    requestVerification('a', 'b');
+    await untilRead('a', 'b');
+    expect(verifier.pendingOf(GRANT).get('a')).toMatchObject({ provesAbsence });
+    const outcome = provesAbsence ? 'agreed' : 'unproven';
+    const completed = Array.from(
+      results.values(),
+      ({ clientId, attempt }) => ({ clientId, attempt, outcome }) as const,
+    );
+    results.clear();
+    await verifier.complete(GRANT, completed);
+    expect(verifier.pendingOf(GRANT).size).toBe(0);
+  }
+  expect(warn.mock.calls).toEqual([[{ client_id: 'a', skipped: 0 }, expect.stringContaining('cannot prove')]]);
+  warn.mockRestore();
 });

@@ -9,9 +9,10 @@
  * - V3 A reading does not overtake earlier live messages if one lane keeps their order (see `lane-barrier.ts`).
  * - V4 A client that cannot be read does not prevent the others from being read.
  * - V5 A reading that contradicts an online client counts only if a second read confirms it (see `two-reads.ts`).
- * - V6 Requests for one client that come soon after each other are one verification.
+ * - V6 With a broker that cannot prove an absence, a reading that finds nothing changes nothing.
+ * - V7 Requests for one client that come soon after each other are one verification.
  */
-import { BrokerUnreachableError, MAX_TOPICS_PER_READ, type RetainedReader } from '@app/broker';
+import { BrokerUnreachableError, MAX_TOPICS_PER_READ, type BrokerFacts, type RetainedReader } from '@app/broker';
 import {
   Sampled,
   backoffMs,
@@ -34,6 +35,7 @@ import { RETAINED_LAG_MS, TwoReads } from './two-reads.js';
 const OUTCOMES = valuesOf<VerificationResult['outcome'] | 'failed'>({
   agreed: true,
   corrected: true,
+  unproven: true,
   unconfirmed: true,
   'superseded-by-live': true,
   'stale-attempt': true,
@@ -59,6 +61,8 @@ const MOST_REPLIES = 16;
 export interface VerifierDependencies {
   reader: Pick<RetainedReader, 'read'>;
   barrier: Pick<LaneBarrier, 'pass'>;
+  /** What the last check of the broker has found. */
+  facts: Pick<BrokerFacts, 'absenceProvable'>;
   mailboxes: Pick<Mailboxes, 'idBefore' | 'sendAll'>;
   redis: Redis;
   statusTopics: readonly TopicTemplate[];
@@ -79,6 +83,7 @@ interface Pending extends Verification {
   attempt: string | undefined;
   noted: string;
   isConfirmed: boolean;
+  provesAbsence: boolean;
   sweep: string | undefined;
   dueAt: number;
   tries: number;
@@ -114,6 +119,7 @@ export class Verifier {
   /** Clients whose last read failed: they are read separately. */
   private readonly unverifiable = new Set<string>();
   private readonly failures = new Sampled();
+  private readonly unproven = new Sampled();
 
   constructor(private readonly dependencies: VerifierDependencies) {}
 
@@ -138,6 +144,7 @@ export class Verifier {
           attempt: undefined,
           noted: '0-0',
           isConfirmed: false,
+          provesAbsence: true,
           reads: new TwoReads(),
           sweep: undefined,
           dueAt: now + DEBOUNCE_MS,
@@ -167,6 +174,7 @@ export class Verifier {
     const shard = this.shardOf(grant);
     for (const { clientId, attempt, outcome, answer } of results) {
       verifications.inc({ outcome });
+      if (outcome === 'unproven') this.logUnproven(clientId);
       const verification = shard.pending.get(clientId);
       if (verification?.attempt !== attempt || outcome === 'stale-attempt') continue;
       if (outcome === 'unconfirmed' || outcome === 'superseded-by-live') {
@@ -326,6 +334,16 @@ export class Verifier {
     if (shard.pending.get(clientId) === verification) this.remove(shard, verification);
   }
 
+  private logUnproven(clientId: string): void {
+    this.unproven.take((skipped) => {
+      const about = { client_id: clientId, skipped };
+      this.dependencies.logger.warn(
+        about,
+        'this broker cannot prove that it retains nothing for a client: it keeps its state',
+      );
+    });
+  }
+
   private remove(shard: Shard, { clientId, isVolatile }: Pending): void {
     shard.pending.delete(clientId);
     if (isVolatile) shard.volatile--;
@@ -340,6 +358,7 @@ export class Verifier {
       if (payload === undefined || payload.length === 0) continue;
       retained.push({ topic: template.template, ...payloadText(payload, this.dependencies.maxInboundBytes) });
     }
+    verification.provesAbsence = this.dependencies.facts.absenceProvable !== false;
     Object.assign(verification, verification.reads.add(retained, verification.noted));
     return encodeRetainedReading({ clientId, attempt, retained, ...(sweep && { sweep }) });
   }

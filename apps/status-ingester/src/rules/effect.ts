@@ -53,7 +53,7 @@ export type Effect =
   /** The reading contradicts an online client, and changes nothing before a second one confirms it. */
   | { kind: 'unconfirmed' }
   /** A verification was applied. */
-  | { kind: 'verified'; change: Correction; answer: CommandOutcome }
+  | { kind: 'verified'; change: Correction; isUnproven?: true; answer: CommandOutcome }
   /** The client came online: messages that wait for it can be sent. */
   | { kind: 'came-online' }
   /** The account of the client has become known, or has changed. */

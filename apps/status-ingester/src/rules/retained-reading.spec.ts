@@ -29,7 +29,7 @@ function read(rules: Rules, before: Connection | undefined, ...retained: Retaine
 function readOnce(
   rules: Rules,
   before: Connection | undefined,
-  more: Pick<RetainedReading, 'isConfirmed' | 'noted'>,
+  more: Pick<RetainedReading, 'isConfirmed' | 'noted' | 'provesAbsence'>,
   ...retained: Retained[]
 ): Transition {
   return play(rules, before, {
@@ -242,5 +242,41 @@ describe('a single reading of retained messages', () => {
     const moving = online(MOVING, IN);
     const retained = [on(IN, host('h-1')), on(STATUS, host('h-2'))];
     expect(readOnce(MOVING, moving, {}, ...retained).connection).toBe(moving);
+  });
+});
+
+describe('a reading of a broker that cannot prove an absence', () => {
+  const weak = { isConfirmed: true, provesAbsence: false } as const;
+  const unproven = { kind: 'verified', change: 'none', isUnproven: true } as const;
+  const undone = { kind: 'undo', todo: { do: 'verify', client_id: CLIENT } };
+  const gone = known(play(RULES, before, offline('o-1')).connection);
+
+  it.each([
+    ['an online client', before, { kind: 'verified', state: 'online', offlineReason: null }],
+    ['an offline client', gone, { kind: 'verified', state: 'offline', offlineReason: 'retained-offline' }],
+  ])('changes nothing for %s if it finds nothing, and ends the verification', (_, connection, answer) => {
+    const outcome = readOnce(RULES, connection, weak);
+    expect(outcome.connection).toBe(connection);
+    expect(outcome.effects).toEqual([undone, { ...unproven, answer: { ...answer, changed: false, isUnproven: true } }]);
+  });
+
+  it('leaves a client unknown if it finds nothing', () => {
+    const outcome = readOnce(RULES, undefined, weak);
+    expect(outcome.connection).toBeUndefined();
+    expect(outcome.effects).toEqual([undone, { ...unproven, answer: { kind: 'unknown' } }]);
+  });
+
+  it.each([
+    ['offline', offline('o-1').body, 'offline'],
+    ['a handshake', host('h-2').body, 'online'],
+  ])('is applied if it finds %s', (_, body, state) => {
+    const outcome = readOnce(RULES, before, weak, { topic: IN, body });
+    expect(outcome.connection).toMatchObject({ state });
+    expect(outcome.connection).not.toBe(before);
+  });
+
+  it('changes nothing if it finds only a message on a topic that the client has left', () => {
+    const moved = known(play(MOVING, online(MOVING, IN), host('h-2', { topic: STATUS })).connection);
+    expect(readOnce(MOVING, moved, weak, on(IN, host('h-1'))).connection).toBe(moved);
   });
 });

@@ -19,6 +19,7 @@ export function applyRetainedReading(
   const { clientId, at } = result;
   const governing = governingMessage(connection, result.retained, at, rules);
   const { topic, body, refused } = governing;
+  if (body === '' && refused === undefined && result.provesAbsence === false) return unproven(connection, clientId);
   let after = connection;
   let effects: Effect[] = [];
   if (!agrees(connection, governing, at, rules.lanes)) {
@@ -50,6 +51,27 @@ export function applyRetainedReading(
         : { kind: 'undo', todo: { do: 'verify', client_id: clientId } },
       ...effects,
       { kind: 'verified', change, answer },
+    ],
+  };
+}
+
+/** Nothing was read, which proves nothing with this broker: the client stays as it is. */
+function unproven(connection: Connection | undefined, clientId: string): Transition {
+  const answer: CommandOutcome =
+    connection === undefined
+      ? { kind: 'unknown' }
+      : {
+          kind: 'verified',
+          state: connection.state,
+          offlineReason: connection.offline_reason,
+          changed: false,
+          isUnproven: true,
+        };
+  return {
+    connection,
+    effects: [
+      { kind: 'undo', todo: { do: 'verify', client_id: clientId } },
+      { kind: 'verified', change: 'none', isUnproven: true, answer },
     ],
   };
 }

@@ -15,7 +15,7 @@ import {
   type ToDo,
 } from '@app/registry';
 import { isAfter } from '@app/sharding';
-import type { Correction, Rules, Transition } from '../rules/effect.js';
+import type { Correction, Effect, Rules, Transition } from '../rules/effect.js';
 import { waitingReplies } from '../rules/handshake-replies.js';
 import { transition } from '../rules/transition.js';
 import { messageOf } from './dead-letters.js';
@@ -94,8 +94,10 @@ export function fold(
   for (const entry of messages) {
     const { clientId, at } = entry;
     const verification = verifying.get(clientId);
-    const isConfirmed = entry.kind === 'verified' && entry.noted === undefined && verification?.isConfirmed === true;
-    const message = isConfirmed ? { ...entry, isConfirmed } : entry;
+    const isOfAttempt = entry.kind === 'verified' && entry.noted === undefined && verification !== undefined;
+    const message = isOfAttempt
+      ? { ...entry, isConfirmed: verification.isConfirmed, provesAbsence: verification.provesAbsence }
+      : entry;
     if (message.kind === 'verified') {
       const verdict = verdictOf(message, verification, asked.has(clientId), lastLiveBefore, lastLive);
       if (verdict === 'verify-again') {
@@ -172,7 +174,7 @@ export function fold(
           verificationResults.push({
             clientId,
             attempt: message.attempt,
-            outcome: effect.change === 'none' ? 'agreed' : 'corrected',
+            outcome: outcomeOf(effect),
             answer: effect.answer,
           });
           break;
@@ -228,6 +230,11 @@ function verdictOf(
   if (noted !== undefined) return isCurrent(noted) ? 'apply' : 'verify-again';
   if (isAsked || verification?.attempt !== message.attempt) return 'stale-attempt';
   return isCurrent(verification.noted) ? 'apply' : 'superseded-by-live';
+}
+
+function outcomeOf({ change, isUnproven }: Extract<Effect, { kind: 'verified' }>): VerificationResult['outcome'] {
+  if (isUnproven === true) return 'unproven';
+  return change === 'none' ? 'agreed' : 'corrected';
 }
 
 /** If our own code fails for a message, the message becomes a dead letter, and the others are applied. */

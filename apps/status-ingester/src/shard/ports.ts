@@ -24,16 +24,18 @@ export interface Verification {
   readonly noted: string;
   /** An earlier read, some time before, has brought the same. */
   readonly isConfirmed: boolean;
+  /** Whether the broker can prove that it retains nothing, by the last check of it. */
+  readonly provesAbsence: boolean;
 }
 
 export interface VerificationResult {
   clientId: string;
   attempt: string;
   /**
-   * `unconfirmed`: it contradicts an online client, and no second read has confirmed it. `stale-attempt`: the result belongs
+   * `unproven`: nothing was read, and the broker cannot prove that it retains nothing. `unconfirmed`: it contradicts an online client, and no second read has confirmed it. `stale-attempt`: the result belongs
    * to an earlier attempt.
    */
-  outcome: 'agreed' | 'corrected' | 'unconfirmed' | 'superseded-by-live' | 'stale-attempt';
+  outcome: 'agreed' | 'corrected' | 'unproven' | 'unconfirmed' | 'superseded-by-live' | 'stale-attempt';
   answer?: CommandOutcome;
 }
 

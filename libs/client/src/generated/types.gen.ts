@@ -284,7 +284,7 @@ export type ForcedOff = {
 export type Verification = {
     client_id: string;
     /**
-     * The state according to the broker, which the registry has now.
+     * The state that the registry has now: the one according to the broker, unless `outcome` is `unproven`.
      */
     state: 'online' | 'offline';
     offline_reason: string | null;
@@ -292,6 +292,10 @@ export type Verification = {
      * Whether the registry had to be corrected.
      */
     changed: boolean;
+    /**
+     * `agreed`: the registry had what the broker retains. `corrected`: it has been corrected. `unproven`: nothing was found for the client, and this broker cannot prove that it retains nothing, so the connection stays as it was; another try brings the same.
+     */
+    outcome: 'agreed' | 'corrected' | 'unproven';
 };
 
 export type SendMessage = {

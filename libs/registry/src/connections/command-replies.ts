@@ -4,8 +4,14 @@ import type { ConnectionState, OfflineReason } from '../connection-state.js';
 
 export type CommandOutcome =
   | { kind: 'done' }
-  /** A verification was applied. */
-  | { kind: 'verified'; state: ConnectionState; offlineReason: OfflineReason | null; changed: boolean }
+  /** A verification was applied. `isUnproven`: nothing was read, and the broker cannot prove that it retains nothing. */
+  | {
+      kind: 'verified';
+      state: ConnectionState;
+      offlineReason: OfflineReason | null;
+      changed: boolean;
+      isUnproven?: boolean;
+    }
   /** The client never registered. */
   | { kind: 'unknown' }
   /** The command is not possible in the connection's current state. */

@@ -65,6 +65,10 @@ describe('a reading of retained messages in a mailbox', () => {
       `verified - sweep-1 5-0\nhost-1\n${json}`,
       { clientId: 'host-1', attempt: '', retained, sweep: 'sweep-1', noted: '5-0' },
     ],
+    [
+      `verified confirmed sweep-1 5-0\nhost-1\n${json}`,
+      { clientId: 'host-1', attempt: '', retained, sweep: 'sweep-1', noted: '5-0', isConfirmed: true },
+    ],
   ])('is stored and read as %j', (text, message) => {
     expect(encodeRetainedReading(message)).toBe(text);
     expect(decodeMailboxEntry({ id: ID, text })).toEqual({ kind: 'verified', ...message, ...DATED });

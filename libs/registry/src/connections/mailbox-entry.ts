@@ -5,7 +5,7 @@
  * - head `packet <lane> <flags> <topic>`, body the payload. If the lane refused the payload, the head begins with
  *   `too-large` or `not-utf8`, and the body is a sample.
  * - head `command`, body JSON
- * - head `verified <attempt> <sweep> <noted>`, body JSON
+ * - head `verified <attempt> <sweep> <noted>`, body JSON. The attempt of a sweep is `confirmed` if a second read brought the same.
  */
 import type { RefusalReason } from '@app/protocol';
 import { storedAt, type MailboxEntry } from '@app/sharding';
@@ -89,8 +89,10 @@ export interface RetainedReading {
   sweep?: string;
   /** Only if the sweep itself read the messages: live messages after this mailbox id take precedence over them. */
   noted?: string;
-  /** A second read has brought the same. Not stored: only the verifier of the client knows it. */
+  /** A second read has brought the same. Stored for a sweep only: the verifier of a client knows it by the attempt. */
   isConfirmed?: boolean;
+  /** False if the broker cannot prove that it retains nothing. Not stored: the verifier knows it by the attempt. */
+  provesAbsence?: boolean;
 }
 
 export interface CommandMessage {
@@ -107,6 +109,8 @@ export interface CommandMessage {
 export type MailboxMessage = (Packet | CommandMessage | RetainedReading) & { at: number; id: string };
 
 const COMMAND = 'command';
+/** In place of an attempt. Releases that do not know it apply such a reading as well. */
+const CONFIRMED = 'confirmed';
 /** `verified <attempt> <sweep> <noted>`; `-` for none. */
 const VERIFIED = /^verified (\S+) (\S+) (\S+)$/;
 
@@ -125,7 +129,8 @@ export function encodeCommand({ clientId, command, reply, account }: Omit<Comman
 }
 
 export function encodeRetainedReading({ clientId, retained, ...about }: Omit<RetainedReading, 'kind'>): string {
-  const { attempt, sweep = '-', noted = '-' } = about;
+  const { sweep = '-', noted = '-' } = about;
+  const attempt = about.noted !== undefined && about.isConfirmed === true ? CONFIRMED : about.attempt;
   return `verified ${attempt || '-'} ${sweep} ${noted}\n${clientId}\n${JSON.stringify(retained)}`;
 }
 
@@ -156,7 +161,9 @@ export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
   if (verified !== null) {
     const [attempt = '', sweep, noted] = verified.slice(1).map((part) => (part === '-' ? undefined : part));
     const retained = JSON.parse(body) as Retained[];
-    return { kind: 'verified', clientId, attempt, retained, ...(sweep && { sweep }), ...(noted && { noted }), at, id };
+    const reading = { kind: 'verified', clientId, retained, ...(sweep && { sweep }), at, id } as const;
+    if (noted === undefined) return { ...reading, attempt };
+    return { ...reading, attempt: '', noted, ...(attempt === CONFIRMED && { isConfirmed: true }) };
   }
   const parts = /^(packet|too-large|not-utf8) (\d+) ([r-])([d-]) (.+)$/.exec(head);
   if (parts === null) throw new Error(`mailbox entry ${id} cannot be decoded: unknown head "${head}"`);
