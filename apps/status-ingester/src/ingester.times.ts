@@ -1,5 +1,5 @@
 /** Times of an ingester that depend on each other, in milliseconds, with the settings. They are checked before the start. */
-import { UPTIME_MIN_SPAN_SECONDS, UPTIME_TOLERANCE_MS } from '@app/broker';
+import { RETAINED_LAG_MS, UPTIME_MIN_SPAN_SECONDS, UPTIME_TOLERANCE_MS } from '@app/broker';
 import { assertTimeOrder, type TimeOrder } from '@app/platform';
 import { TODO_GRACE_MS, WAKE_AGAIN_MS } from '@app/registry';
 import type { IngesterSettings } from './ingester.settings.js';
@@ -9,7 +9,6 @@ import { BARRIER_TIMEOUT_MS, BARRIER_REPEAT_MS } from './reconciliation/lane-bar
 import { JOB_LOCK_MS, JOB_STALLED_CHECK_MS } from './reconciliation/maintenance-worker.js';
 import { NO_PROGRESS_MS, RECENT_LIVE_MS } from './reconciliation/sweep.js';
 import { FIRST_QUIET_MS, LATER_QUIET_MS, SWEEP_SILENCE_MS } from './reconciliation/sweep-reading.js';
-import { RETAINED_LAG_MS } from './reconciliation/two-reads.js';
 import { RESULT_LOST_MS } from './reconciliation/verifier.js';
 import { HOUSEKEEPING_MS } from './shard/housekeeping.js';
 import { CLEAR_WITHIN_MS, PUBLISH_LIMITS } from './shard/todo-catalogue.js';

@@ -15,7 +15,7 @@ export type { MqttClient };
 type EndOptions = Partial<IDisconnectPacket>;
 
 /** A broker that is frozen is noticed after 5 to 15 s, and the connection closed. */
-const KEEP_ALIVE_SECONDS = 10;
+export const KEEP_ALIVE_SECONDS = 10;
 
 /**
  * Begins to connect and returns at once, so that the caller can set handlers before the first packet arrives. If the client

@@ -18,6 +18,8 @@ import { RetainedSubscriptions, type RetainedSubscription } from './retained-sub
 
 /** Limit of topics in one read: their SUBSCRIBE fits into a packet also on brokers with small limits. */
 export const MAX_TOPICS_PER_READ = 200;
+/** How late a broker may retain what it has delivered live: a second read after this time brings it. */
+export const RETAINED_LAG_MS = 500;
 /** A read fails if the sentinel has not arrived after this time. */
 const READ_MS = 5000;
 
@@ -36,8 +38,6 @@ export class BrokerUnreachableError extends IncompleteReadError {
 export class RetainedReader {
   private client: Promise<MqttClient> | undefined;
   private readonly subscriptions = new RetainedSubscriptions();
-  /** Whether the present read has asked for its sentinel a second time. */
-  private isSecondAsked = false;
   /** Stops opening a connection. */
   private abortOpening: ((reason: string) => void) | undefined;
   private lastRead: Promise<unknown> = Promise.resolve();
@@ -74,19 +74,15 @@ export class RetainedReader {
     await this.lastRead;
   }
 
-  /** Whether a second sentinel of this read may still come, and could not be distinguished from that of the next read. */
-  private get maySentinelBeLate(): boolean {
-    return this.isSecondAsked && !this.subscriptions.areReturned;
-  }
-
   private async readNow(topics: readonly string[]): Promise<Map<string, Buffer>> {
     if (topics.length === 0) return new Map();
     const client = await this.connected();
     try {
-      this.isSecondAsked = false;
-      const found = await this.collect(client, topics);
+      const ofSentinel = this.subscriptions.next([this.sentinel]);
+      const found = await this.collect(client, topics, ofSentinel);
       this.backoff.succeeded();
-      if (this.maySentinelBeLate) {
+      // The second sentinel could end a later read.
+      if (ofSentinel.mayComeAgain) {
         this.client = undefined;
         client.end(true);
         return found;
@@ -104,10 +100,13 @@ export class RetainedReader {
     }
   }
 
-  private collect(client: MqttClient, topics: readonly string[]): Promise<Map<string, Buffer>> {
+  private collect(
+    client: MqttClient,
+    topics: readonly string[],
+    ofSentinel: RetainedSubscription,
+  ): Promise<Map<string, Buffer>> {
     const found = new Map<string, Buffer>();
     const ofTopics = this.subscriptions.next(topics);
-    const ofSentinel = this.subscriptions.next([this.sentinel]);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => end(new IncompleteReadError(`the broker did not send the sentinel within ${this.readMs} ms`)),
@@ -116,11 +115,7 @@ export class RetainedReader {
       let again: NodeJS.Timeout | undefined;
       let isOver = false;
       const fail = (error: unknown): void => end(error instanceof Error ? error : new Error(String(error)));
-      const askAgain = (): void => {
-        // The second sentinel could end a later read, if the broker sends no identifiers.
-        this.isSecondAsked = true;
-        subscribe(client, ofSentinel).catch(fail);
-      };
+      const askAgain = (): void => void subscribe(client, ofSentinel).catch(fail);
       const onMessage = (topic: string, payload: Buffer, packet: IPublishPacket): void => {
         if (!packet.retain) return;
         if (topic !== this.sentinel) {

@@ -13,6 +13,10 @@ import { refusalOf, subscribeMqtt } from './mqtt-connection.js';
 const LARGEST = 0x0fff_ffff;
 
 export interface RetainedSubscription {
+  /** Whether its SUBSCRIBE has been sent more than once. */
+  readonly isRepeated: boolean;
+  /** Whether its messages may still come a second time, and could not be distinguished from those of a later SUBSCRIBE. */
+  readonly mayComeAgain: boolean;
   /** Whether the message came by this subscription. */
   delivered(packet: IPublishPacket): boolean;
   /**
@@ -26,6 +30,7 @@ export interface RetainedSubscription {
 export class RetainedSubscriptions {
   private last = 0;
   private isSupported = true;
+  /** Whether the broker has sent an identifier with a retained message, so that late messages can be recognised. */
   private isReturned = false;
 
   /** To be called before the client is connected: the CONNACK says whether the broker supports identifiers. */
@@ -35,14 +40,17 @@ export class RetainedSubscriptions {
     });
   }
 
-  /** Whether the broker has sent an identifier with a retained message, so that late messages can be recognised. */
-  get areReturned(): boolean {
-    return this.isReturned;
-  }
-
   next(filters: readonly string[]): RetainedSubscription {
     const own = (this.last = (this.last % LARGEST) + 1);
+    const isReturned = (): boolean => this.isReturned;
+    let sent = 0;
     return {
+      get isRepeated() {
+        return sent > 1;
+      },
+      get mayComeAgain() {
+        return sent > 1 && !isReturned();
+      },
       delivered: ({ properties }) => {
         // A message that matches several subscriptions may have the identifiers of all of them.
         const ids = [properties?.subscriptionIdentifier ?? []].flat();
@@ -50,6 +58,7 @@ export class RetainedSubscriptions {
         return ids.length === 0 || ids.includes(own);
       },
       send: async (client) => {
+        sent++;
         const properties = this.isSupported ? { properties: { subscriptionIdentifier: own } } : {};
         return refusalOf(await subscribeMqtt(client, filters, { qos: 0, rh: 0, rap: false, ...properties }));
       },

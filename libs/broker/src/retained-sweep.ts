@@ -54,8 +54,6 @@ export class RetainedSweep {
   private client: MqttClient | undefined;
   private running: RunningPass | undefined;
   private readonly subscriptions = new RetainedSubscriptions();
-  /** Whether the present pass has asked for its sentinel a second time. */
-  private isSecondAsked = false;
 
   constructor(
     private readonly options: SweepOptions,
@@ -73,7 +71,6 @@ export class RetainedSweep {
     const { filters, sentinel, signal } = this.options;
     const ofFilters = this.subscriptions.next(filters);
     const ofSentinel = this.subscriptions.next([sentinel]);
-    this.isSecondAsked = false;
     const how = await new Promise<PassEnd>((resolve, reject) => {
       const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
       this.running = this.begin({ ofFilters, ofSentinel, quietMs }, resolve, fail);
@@ -81,18 +78,13 @@ export class RetainedSweep {
       else this.ask([ofFilters, ofSentinel]).catch(fail);
     }).finally(() => (this.running = undefined));
     // A sentinel that has not come could end a later pass of the same connection, if the broker sends no identifiers.
-    if (how === 'cut-short' || this.maySentinelBeLate) this.disconnect();
+    if (how === 'cut-short' || ofSentinel.mayComeAgain) this.disconnect();
     return how;
   }
 
   close(): void {
     this.options.signal.removeEventListener('abort', this.abort);
     this.disconnect();
-  }
-
-  /** Whether a second sentinel of this read may still come, and could not be distinguished from that of the next read. */
-  private get maySentinelBeLate(): boolean {
-    return this.isSecondAsked && !this.subscriptions.areReturned;
   }
 
   private readonly abort = (): void => {
@@ -120,7 +112,6 @@ export class RetainedSweep {
    */
   private askAgain(ofSentinel: RetainedSubscription): void {
     const { client } = this;
-    this.isSecondAsked = true;
     if (client !== undefined) ofSentinel.send(client).catch((error: unknown) => this.running?.fail(error));
   }
 
@@ -184,7 +175,7 @@ export class RetainedSweep {
           isOver = true;
           end(isComplete ? 'complete' : 'cut-short');
         } else {
-          if (isGranted && !this.isSecondAsked) this.askAgain(ofSentinel);
+          if (isGranted && !ofSentinel.isRepeated) this.askAgain(ofSentinel);
           restartTimer();
         }
       });

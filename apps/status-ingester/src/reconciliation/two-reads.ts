@@ -6,9 +6,6 @@
 import type { Retained } from '@app/registry';
 import { digestOf } from '../rules/retained-state.js';
 
-/** How late a broker may retain what it has delivered live. */
-export const RETAINED_LAG_MS = 500;
-
 interface Read {
   /** The texts may be large, so only their digest is kept. */
   digest: string;

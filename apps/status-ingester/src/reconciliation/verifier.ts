@@ -12,7 +12,13 @@
  * - V6 With a broker that cannot prove an absence, a reading that finds nothing changes nothing.
  * - V7 Requests for one client that come soon after each other are one verification.
  */
-import { BrokerUnreachableError, MAX_TOPICS_PER_READ, type BrokerFacts, type RetainedReader } from '@app/broker';
+import {
+  BrokerUnreachableError,
+  MAX_TOPICS_PER_READ,
+  RETAINED_LAG_MS,
+  type BrokerFacts,
+  type RetainedReader,
+} from '@app/broker';
 import {
   Sampled,
   backoffMs,
@@ -30,7 +36,7 @@ import type { Grant, Mailboxes } from '@app/sharding';
 import type { Verification, VerificationRequest, VerificationResult } from '../shard/ports.js';
 import { bisectingRead } from './bisecting-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
-import { RETAINED_LAG_MS, TwoReads } from './two-reads.js';
+import { TwoReads } from './two-reads.js';
 
 const OUTCOMES = valuesOf<VerificationResult['outcome'] | 'failed'>({
   agreed: true,

@@ -4,14 +4,12 @@
  */
 import { pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
-import { IncompleteReadError, RetainedReader } from '../retained-reader.js';
+import { IncompleteReadError, RETAINED_LAG_MS, RetainedReader } from '../retained-reader.js';
 import type { CheckConnection } from './check-connection.js';
 import type { CheckTopics } from './check-topics.js';
 
 /** As many as one read of the service may have. */
 const MESSAGES = 200;
-/** As long as a verification waits before it reads an absent client again. */
-export const SECOND_READ_MS = 500;
 /** Until a broker whose messages are readable late, and one that keeps none, can be distinguished. */
 const LATE_MS = 2000;
 /** How long such a broker may take to send the first of them. */
@@ -44,7 +42,7 @@ export async function measureAbsence(
     missed.atOnce += count;
     if (count > 0) again.push(topics);
   }
-  if (again.length > 0) await pause(SECOND_READ_MS);
+  if (again.length > 0) await pause(RETAINED_LAG_MS);
   for (const topics of again) missed.atSecondRead += await read(topics);
   return missed;
 }

@@ -1,12 +1,12 @@
 /** What a broker lacks that makes a promise of the service weaker, in plain words. Pure. */
+import { KEEP_ALIVE_SECONDS } from '../mqtt-connection.js';
 import type { BrokerFindings } from './broker-check.js';
+import { CHECK_RIGHTS } from './check-topics.js';
 import type { Needs } from './essentials.js';
 import type { Granted } from './granted.js';
 
 /** Messages of the protocol may be as large as this. */
 export const NEEDED_PACKET_BYTES = 1024 * 1024;
-/** The keep-alive that the service asks for. */
-const KEEP_ALIVE_SECONDS = 10;
 
 /** One line for each promise; empty if all are kept. What is null in the findings is not known, and gives no line. */
 export function weakerPromises(findings: BrokerFindings, needs: Needs): string[] {
@@ -24,8 +24,8 @@ export function weakerPromises(findings: BrokerFindings, needs: Needs): string[]
     );
   if (notAllowed !== undefined)
     lines.push(
-      `the broker does not allow ${notAllowed}, so it is not known whether it has all that the service needs: allow this ` +
-        'user to publish and subscribe to cloud-connector/check/#, also through $share/',
+      `the broker does not allow ${notAllowed}, so it is not known whether it has all that the service needs: ` +
+        CHECK_RIGHTS,
     );
   return lines;
 }

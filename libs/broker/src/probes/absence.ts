@@ -1,6 +1,7 @@
 /** Whether a read of retained messages proves that a topic has none. */
-import { measureAbsence, SECOND_READ_MS } from '../check/absence.js';
+import { measureAbsence } from '../check/absence.js';
 import type { CheckConnection } from '../check/check-connection.js';
+import { RETAINED_LAG_MS } from '../retained-reader.js';
 import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
 
 const ROUNDS = 20;
@@ -85,7 +86,7 @@ export interface RetainedReadable extends Measured {
 
 export const retainedReadable = probe<RetainedReadable>({
   name: 'retained after PUBACK',
-  needed: `readable at once, or ${SECOND_READ_MS} ms later`,
+  needed: `readable at once, or ${RETAINED_LAG_MS} ms later`,
   isEssential: true,
   limitMs: 8000,
   measure: async (broker) => {
@@ -103,7 +104,7 @@ export const retainedReadable = probe<RetainedReadable>({
 
 export function judgeRetainedReadable(found: RetainedReadable): Finding {
   const { handshakes, missed_at_once: once, missed_at_second_read: twice } = found;
-  const text = `${once} of ${handshakes} missed at once, ${twice} after ${SECOND_READ_MS} ms`;
+  const text = `${once} of ${handshakes} missed at once, ${twice} after ${RETAINED_LAG_MS} ms`;
   if (twice > 0) return wrong(text, MAY_GO_OFFLINE);
   return ok(text, once > 0 ? 'the second read finds them: nobody goes offline' : 'a read sees the latest handshake');
 }

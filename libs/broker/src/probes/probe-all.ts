@@ -1,6 +1,7 @@
 /** Probes a broker: connects, makes all probes, and cleans up. */
 import type { BrokerAccess } from '../broker-access.js';
 import { CheckNotAllowedError } from '../check/check-connection.js';
+import { CHECK_RIGHTS } from '../check/check-topics.js';
 import { connectMqtt5 } from '../check/mqtt-version.js';
 import { NEVER_EXPIRES } from '../mqtt-connection.js';
 import { grantedLimits } from './granted.js';
@@ -42,8 +43,7 @@ export async function probeBroker(
     return { kind: 'report', report: await runProbes(broker, probes) };
   } catch (error) {
     if (!(error instanceof CheckNotAllowedError)) throw error;
-    const remedy = 'allow this user to publish and subscribe to cloud-connector/check/#, also through $share/';
-    return { kind: 'failed', text: `${error.message}: ${remedy}` };
+    return { kind: 'failed', text: `${error.message}: ${CHECK_RIGHTS}` };
   } finally {
     await broker.cleanUp().catch((error: unknown) => {
       notify(`could not remove all that the check left at the broker: ${String(error)}`);
