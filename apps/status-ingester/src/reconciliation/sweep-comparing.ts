@@ -21,6 +21,7 @@ import { digestOf } from '../rules/retained-state.js';
 import type { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import type { LaneBarrier } from './lane-barrier.js';
 import type { Found } from './sweep-reading.js';
+import { TwoReads } from './two-reads.js';
 
 /** After this pause, what came through the lane before the barrier is usually applied. */
 const RECHECK_MS = 100;
@@ -57,15 +58,9 @@ interface Difference {
   isOnline: boolean;
 }
 
-/** What a pass brought for an online client. */
-interface FirstReading {
-  digest: string;
-  noted: string;
-}
-
 export class Comparing {
-  /** By client, what waits for the next pass. */
-  private readonly awaited = new Map<string, FirstReading>();
+  /** By client, the reading that waits for the next pass. */
+  private readonly awaited = new Map<string, TwoReads>();
 
   constructor(
     private readonly dependencies: ComparingDependencies,
@@ -142,8 +137,8 @@ export class Comparing {
     return (await Promise.all(compared)).flat(2);
   }
 
-  private takeAwaited(batch: readonly Found[]): Map<string, FirstReading> {
-    const before = new Map<string, FirstReading>();
+  private takeAwaited(batch: readonly Found[]): Map<string, TwoReads> {
+    const before = new Map<string, TwoReads>();
     for (const { clientId } of batch) {
       const first = this.awaited.get(clientId);
       if (first !== undefined) before.set(clientId, first);
@@ -156,7 +151,7 @@ export class Comparing {
     shard: number,
     differing: readonly Difference[],
     noted: string,
-    before: ReadonlyMap<string, FirstReading>,
+    before: ReadonlyMap<string, TwoReads>,
   ): Promise<void> {
     const { sweeps } = this.dependencies;
     const deadLetters = new Map(
@@ -182,18 +177,17 @@ export class Comparing {
    * @returns the reading itself, nothing if it waits for a second pass, or a request to verify if the client may have a retained
    * message on another topic, too
    */
-  private itemOf({ found, isOnline }: Difference, noted: string, first: FirstReading | undefined): string[] {
+  private itemOf({ found, isOnline }: Difference, noted: string, reads = new TwoReads()): string[] {
     const { clientId, topic, body, refused } = found;
     if (this.dependencies.severalTopics) return [this.verifyCommand(clientId)];
-    const digest = digestOf(body);
-    const isConfirmed = first?.digest === digest;
-    if (isOnline && !isConfirmed) {
-      this.awaited.set(clientId, { digest, noted });
+    const retained: Retained[] = [{ topic, body, ...(refused && { refused }) }];
+    const counts = reads.add(retained, noted);
+    if (isOnline && !counts.isConfirmed) {
+      reads.awaitSecond();
+      this.awaited.set(clientId, reads);
       return [];
     }
-    const retained: Retained[] = [{ topic, body, ...(refused && { refused }) }];
-    const about = { clientId, attempt: '', retained, sweep: this.runId };
-    return [encodeRetainedReading(isConfirmed ? { ...about, noted: first.noted, isConfirmed } : { ...about, noted })];
+    return [encodeRetainedReading({ clientId, attempt: '', retained, sweep: this.runId, ...counts })];
   }
 
   private verifyCommand(clientId: string): string {

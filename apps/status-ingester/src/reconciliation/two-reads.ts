@@ -1,7 +1,8 @@
 /**
- * The reads of one verification. A broker may deliver a message live before it retains it, so that a read brings an older text,
- * or none. A reading that contradicts an online client counts only if a second read, at least `RETAINED_LAG_MS` later, has
- * brought the same, and no live message of the client came from `RETAINED_LAG_MS` before the first read on.
+ * The reads of one verification, or the passes of a sweep that brought one client. A broker may deliver a message live before it
+ * retains it, so that a read brings an older text, or none. A reading that contradicts an online client counts only if a second
+ * read, at least `RETAINED_LAG_MS` later, has brought the same, and no live message of the client came from `RETAINED_LAG_MS`
+ * before the first read on.
  */
 import type { Retained } from '@app/registry';
 import { digestOf } from '../rules/retained-state.js';
