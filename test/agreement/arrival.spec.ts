@@ -14,6 +14,7 @@ import { Api } from '../support/api.js';
 import { CONTRARY_CONFIG, Detour } from '../support/contrary/detour.js';
 import { TestClient } from '../support/mqtt-client.js';
 import { Proxy } from '../support/proxy.js';
+import { storedEvents } from '../support/stored-events.js';
 
 const SHARDS = 32;
 /** The broker serves the lanes in turn, and a client sends five messages in a round: the race happens in every second round. */
@@ -98,11 +99,7 @@ async function clientIds(): Promise<string[]> {
 
 /** The types of the events about a client, in order. */
 async function eventTypes(id: string): Promise<string[]> {
-  const entries = await redis.xrange(`cc:{s${shardOf(id, SHARDS)}}:events`, '-', '+');
-  return entries
-    .map(([, fields]) => JSON.parse(fields[fields.indexOf('event') + 1] ?? '') as { client_id: string; type: string })
-    .filter(({ client_id }) => client_id === id)
-    .map(({ type }) => type);
+  return (await storedEvents(redis, id, SHARDS)).map(({ type }) => type);
 }
 
 async function correctedVerifications(): Promise<number> {

@@ -1,8 +1,8 @@
 /** The devices of one scenario: some stay, one leaves, one vanishes, one vanishes and returns. And what the registry must say of them. */
 import type { Redis } from 'ioredis';
-import { shardOf } from '@app/protocol';
 import type { Api } from '../support/api.js';
 import { TestClient, type ReceivedMessage } from '../support/mqtt-client.js';
+import { storedEvents } from '../support/stored-events.js';
 
 const SHARDS = 32;
 const STAYING = 9;
@@ -107,11 +107,6 @@ export class Devices {
 }
 
 async function offlineEvents(redis: Redis, id: string): Promise<string[]> {
-  const entries = await redis.xrange(`cc:{s${shardOf(id, SHARDS)}}:events`, '-', '+');
-  return entries
-    .map(([, fields]) => fields[fields.indexOf('event') + 1] ?? '')
-    .filter((text) => {
-      const { client_id, type } = JSON.parse(text) as { client_id?: string; type: string };
-      return client_id === id && type === 'connection.offline';
-    });
+  const events = await storedEvents(redis, id, SHARDS);
+  return events.filter(({ type }) => type === 'connection.offline').map((event) => JSON.stringify(event));
 }

@@ -6,13 +6,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { shardOf } from '@app/protocol';
 import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
 import { ContraryBroker } from '../support/contrary-broker.js';
 import { RetainedHistory } from '../support/contrary/retained-late.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 import { Random, seedOfRun } from '../support/random.js';
+import { storedEvents } from '../support/stored-events.js';
 import { differences } from './retained-store.js';
 
 const SHARDS = 4;
@@ -99,11 +99,7 @@ describe.each(['late', 'stale'] as const)('a broker whose reads are %s', (behavi
   }
 
   async function eventTypes(id: string): Promise<string[]> {
-    const entries = await redis.xrange(`cc:{s${shardOf(id, SHARDS)}}:events`, '-', '+');
-    return entries
-      .map(([, fields]) => JSON.parse(fields[fields.indexOf('event') + 1] ?? '') as { client_id: string; type: string })
-      .filter(({ client_id }) => client_id === id)
-      .map(({ type }) => type);
+    return (await storedEvents(redis, id, SHARDS)).map(({ type }) => type);
   }
 
   it(`takes no connected device offline, and brings none online that has left (seed ${seed})`, async () => {

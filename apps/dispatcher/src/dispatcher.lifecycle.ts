@@ -1,7 +1,7 @@
 /**
  * The dispatcher starts from top to bottom and stops from bottom to top. It listens for probes first, and takes wake-ups when
- * the broker and its key space have been checked. The worker stops first, since its runs use the publisher, and complete their messages in
- * Redis; the connections to Redis close last.
+ * the broker and its key space have been checked. The worker stops first, since its runs use the publisher, and complete their
+ * messages in Redis; the connections to Redis close last.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { BrokerGate, Publisher } from '@app/broker';

@@ -1,4 +1,7 @@
-/** A dispatcher is ready if Redis answers, the broker has what it needs and acknowledges publishes, and the worker takes wake-ups. */
+/**
+ * A dispatcher is ready if Redis answers, the broker has what it needs and acknowledges publishes, and the worker takes
+ * wake-ups.
+ */
 import type { BrokerGate, Publisher } from '@app/broker';
 import { redisCheck, type ReadinessCheck, type Redis } from '@app/platform';
 import type { Dispatcher } from './outbound/dispatcher.js';

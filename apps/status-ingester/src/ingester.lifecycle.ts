@@ -1,7 +1,8 @@
 /**
  * An ingester starts from top to bottom and stops from bottom to top. It listens for probes first, and acquires shards and lanes
- * when the broker and its key space have been checked. A stop keeps S6: turn unready, stop reading, store and acknowledge what was read, apply
- * the current batches, release the leases. Readers, queues and connections close last, since those steps use them.
+ * when the broker and its key space have been checked. A stop keeps S6: turn unready, stop reading, store and acknowledge what
+ * was read, apply the current batches, release the leases. Readers, queues and connections close last, since those steps use
+ * them.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { BrokerGate, BrokerWatch, Publisher, RetainedReader } from '@app/broker';

@@ -1,4 +1,7 @@
-/** Readiness of an ingester: Redis answers, the broker has what it needs, its lanes are connected, and it owns the shards and lanes that it should. */
+/**
+ * Readiness of an ingester: Redis answers, the broker has what it needs, its lanes are connected, and it owns the shards and
+ * lanes that it should.
+ */
 import type { BrokerGate } from '@app/broker';
 import { redisCheck, type ReadinessCheck, type ReadinessOutcome, type Redis } from '@app/platform';
 import type { LeasedOwnership } from '@app/sharding';

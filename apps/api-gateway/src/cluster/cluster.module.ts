@@ -1,5 +1,6 @@
 /**
- * In: requests of operators. Out: members, shards and lanes; what is known of the broker; sweeps, requested and running; dead letters.
+ * In: requests of operators. Out: members, shards and lanes; what is known of the broker; sweeps, requested and running; dead
+ * letters.
  * Invariant: callers that are bound to an account do not see the cluster.
  */
 import { Module } from '@nestjs/common';

@@ -1,27 +1,22 @@
 /** A whole ingester in this process, at a real Redis, and at a Mosquitto behind a broker that stalls one filter. */
-import 'reflect-metadata';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NestFactory } from '@nestjs/core';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { IntakePacket, PublishOutcome } from '@app/broker';
-import { Lifecycle, NestLogger, loadSettings, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
 import { ConnectionDirectory, RegistryKeys } from '@app/registry';
 import { pino } from 'pino';
 import { register } from 'prom-client';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { silentAfter, topicOnOneMember } from '../../../../test/support/contrary/shared-subscriptions.js';
+import { IngesterApp } from '../../../../test/support/ingester-app.js';
 import { TestClient } from '../../../../test/support/mqtt-client.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
-import { IngesterModule } from '../ingester.module.js';
-import { ingesterSettings } from '../ingester.settings.js';
 import { LaneActivity } from './lane-activity.js';
 import type { ExpectedMarker } from './lane-markers.js';
 import { LaneWatch, type LaneWatchTiming } from './lane-watch.js';
-import { LaneStrategy } from './lane.strategy.js';
 
 const SHARDS = 2;
 /** A test ends before a lane is judged. */
@@ -34,8 +29,7 @@ let redis: Redis;
 let redisUrl: string;
 let mosquitto: Server;
 let broker: ContraryBroker;
-let app: NestFastifyApplication | undefined;
-let url: string;
+let app: IngesterApp | undefined;
 let lines: { level: number; msg: string; lane?: number }[];
 let clients: TestClient[];
 let directory: ConnectionDirectory;
@@ -56,7 +50,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await Promise.all(clients.map(({ mqtt }) => mqtt.endAsync(true)));
-  await app?.close();
+  await app?.stop();
   app = undefined;
   // The next ingester of this process registers its own.
   for (const { name } of register.getMetricsAsArray()) if (!metrics.has(name)) register.removeSingleMetric(name);
@@ -68,27 +62,9 @@ async function start(timing: LaneWatchTiming, env: Record<string, string> = {}):
   const prefix = `watch${cases++}`;
   lines = [];
   const logger = pino({ level: 'warn' }, { write: (line) => void lines.push(JSON.parse(line) as (typeof lines)[0]) });
-  const settings = loadSettings(ingesterSettings, {
-    REDIS_URL: redisUrl,
-    MQTT_URL: broker.url,
-    KEY_PREFIX: prefix,
-    SHARD_COUNT: `${SHARDS}`,
-    ...env,
-  });
   directory = new ConnectionDirectory(redis, new RegistryKeys(prefix), SHARDS);
-  app = await NestFactory.create<NestFastifyApplication>(
-    IngesterModule.wire(settings, logger, timing),
-    new FastifyAdapter(),
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest types its options as a class
-    { logger: new NestLogger(quiet), abortOnError: false },
-  );
-  app.connectMicroservice({ strategy: app.get(LaneStrategy) });
-  await app.init();
-  await app.startAllMicroservices();
-  await app.listen(0, '127.0.0.1');
-  const { port } = app.getHttpServer().address() as { port: number };
-  url = `http://127.0.0.1:${port}`;
-  await app.get(Lifecycle).start();
+  const own = { REDIS_URL: redisUrl, MQTT_URL: broker.url, KEY_PREFIX: prefix, SHARD_COUNT: `${SHARDS}` };
+  app = await IngesterApp.start({ ...own, ...env }, logger, timing);
   await untilReady();
 }
 
@@ -97,12 +73,12 @@ async function untilReady(): Promise<void> {
 }
 
 async function ready(): Promise<{ status: number; text: string }> {
-  const response = await fetch(`${url}/health/ready`);
+  const response = await fetch(`${app?.url}/health/ready`);
   return { status: response.status, text: await response.text() };
 }
 
 async function metric(name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
+  const text = await (await fetch(`${app?.url}/metrics`)).text();
   return Number(new RegExp(`^cloud_connector_${name} (\\d+)$`, 'm').exec(text)?.[1]);
 }
 

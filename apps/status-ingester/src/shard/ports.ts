@@ -32,8 +32,8 @@ export interface VerificationResult {
   clientId: string;
   attempt: string;
   /**
-   * `unproven`: nothing was read, and the broker cannot prove that it retains nothing. `unconfirmed`: it contradicts an online client, and no second read has confirmed it. `stale-attempt`: the result belongs
-   * to an earlier attempt.
+   * `unproven`: nothing was read, and the broker cannot prove that it retains nothing. `unconfirmed`: it contradicts an online
+   * client, and no second read has confirmed it. `stale-attempt`: the result belongs to an earlier attempt.
    */
   outcome: 'agreed' | 'corrected' | 'unproven' | 'unconfirmed' | 'superseded-by-live' | 'stale-attempt';
   answer?: CommandOutcome;
