@@ -32,10 +32,14 @@ export function retainStripped(): Behaviour {
 }
 
 /**
- * Falls silent on shared subscriptions: after `messages` messages, a connection receives nothing by them until its end. The
- * broker keeps the messages, because it gets no PUBACK. This happens `times` times.
+ * Falls silent on shared subscriptions: after `messages` messages that count, a connection receives nothing by them until its
+ * end. The broker keeps the messages, because it gets no PUBACK. This happens `times` times.
  */
-export function silentAfter(messages: number, times: number): Behaviour {
+export function silentAfter(
+  messages: number,
+  times: number,
+  doesCount: (topic: string) => boolean = () => true,
+): Behaviour {
   const shared = new SharedFilters();
   let left = times;
   return ({ clientId }) => {
@@ -49,7 +53,7 @@ export function silentAfter(messages: number, times: number): Behaviour {
             pass(packet);
             return;
           }
-          if (!isSilent && ++passed > messages && left > 0) {
+          if (!isSilent && doesCount(packet.topic) && ++passed > messages && left > 0) {
             isSilent = true;
             left--;
           }
