@@ -15,6 +15,8 @@ export async function measureQueueLimit(access: BrokerAccess, signal?: AbortSign
     if (!(await within(absentQueue.limitMs, measuring, signal)))
       throw new Error('the queue of an absent session was not measured in time');
     const queue = await measuring;
+    // It has expired, or the broker was restarted.
+    if (!queue.session_kept) throw new Error('the broker no longer has the session whose queue was measured');
     return judgeAbsentQueue(queue).verdict === 'ok' ? null : queue.delivered;
   } finally {
     // If the broker is away, the session expires there after a minute.

@@ -84,8 +84,9 @@ describe('the verdict of a probe', () => {
     ['redelivered to others', 'weaker', judgeRedelivery({ ...REDELIVERED, to_others: 20, to_itself: 0 })],
     ['redelivered to both', 'weaker', judgeRedelivery({ ...REDELIVERED, to_others: 15, to_itself: 5 })],
     ['a message that is not redelivered', 'wrong', judgeRedelivery({ ...REDELIVERED, to_itself: 19 })],
-    ['a queue without limit', 'ok', judgeAbsentQueue({ published: 2000, delivered: 2000 })],
-    ['a queue with a limit', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 1999 })],
+    ['a queue without limit', 'ok', judgeAbsentQueue({ published: 2000, delivered: 2000, session_kept: true })],
+    ['a queue with a limit', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 1999, session_kept: true })],
+    ['a session that is not kept', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 0, session_kept: false })],
     ['a will', 'ok', judgeLastWill({ after_break: true, at_take_over_clean: true, at_take_over_persistent: false })],
     [
       'no will',
