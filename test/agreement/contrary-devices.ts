@@ -57,12 +57,17 @@ export class Devices {
 
   /** One of them removes its handshake, one vanishes, and one vanishes and returns. */
   async leave(): Promise<void> {
-    await this.one(this.removing).publish('', true);
+    await this.remove(this.removing);
     this.one(this.vanishing).vanish();
     this.one(this.returning).vanish();
     await this.api.untilConnection(this.removing, ({ offline_reason }) => offline_reason === 'handshake-removed');
     await this.api.untilConnection(this.vanishing, ({ offline_reason }) => offline_reason === 'retained-offline');
     await this.connect([this.returning]);
+  }
+
+  /** Removes its handshake, and stays connected. */
+  async remove(id: string): Promise<void> {
+    await this.one(id).publish('', true);
   }
 
   /** Each that stays gets a message. */

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudConnector, ProblemError, type ConnectorEvent } from '@app/client';
 import { startApp, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
-import { Api } from '../support/api.js';
 import { SENT, withoutGivenUpClaims } from '../support/claims.js';
 import { TestClient } from '../support/mqtt-client.js';
 
@@ -15,8 +14,7 @@ let client: CloudConnector;
 beforeAll(async () => {
   stack = await startStack({ dir, env: { EVENT_SETTLE: '0s' } });
   client = new CloudConnector({ baseUrl: stack.gateway.url });
-  await new Api(stack.gateway.url).untilBuilt();
-}, 120_000);
+}, 60_000);
 
 afterAll(async () => {
   await stopAll();

@@ -28,8 +28,7 @@ beforeAll(async () => {
   ]);
   api = new Api(gateway.url);
   connector = new CloudConnector({ baseUrl: gateway.url });
-  await api.untilBuilt();
-}, 120_000);
+}, 60_000);
 
 afterAll(async () => {
   await stopAll();

@@ -41,6 +41,18 @@ describe('the topics of a sweep', () => {
     expect(topics.readByFew).toBe(0);
   });
 
+  it('do not count a topic as read by few after so many passes in a row did not bring it: its message is gone', () => {
+    pass('gone', 'stays');
+    for (let i = 1; i < SEVERAL_PASSES; i++) {
+      pass('stays');
+      expect(topics.readByFew).toBe(i < SEVERAL_PASSES - 1 ? 2 : 1);
+    }
+    pass('stays');
+    expect(counts()).toEqual({ fresh: 0, missed: 1, readByFew: 0 });
+    pass('stays', 'gone');
+    expect(counts()).toEqual({ fresh: 0, missed: 0, readByFew: 1 });
+  });
+
   it('count nothing against a pass on whose topic something was published', () => {
     pass('gone', 'stays');
     topics.change('gone');

@@ -1,10 +1,14 @@
 /**
  * Remembers which topics the passes of a sweep brought, and how often. If a pass misses topics that an earlier one brought, the
  * broker drops messages, and there may be others that no pass has brought yet. Topics on which something was published since
- * the sweep began prove nothing: a message may be new, or gone.
+ * the sweep began prove nothing: a message may be new, or gone. It can also be gone without a publication in that time: it
+ * expired, or was removed a moment before the sweep and the first pass brought it nevertheless, because readings may be old.
  */
 
-/** If every message was brought by so many passes of a broker that drops some each time, hardly any was dropped by all of them. */
+/**
+ * If every message was brought by so many passes of a broker that drops some each time, hardly any was dropped by all of them.
+ * One that so many passes in a row did not bring counts as gone.
+ */
 export const SEVERAL_PASSES = 4;
 
 interface Topic {
@@ -41,10 +45,13 @@ export class SweepTopics {
     return missed;
   }
 
-  /** Topics that only a few passes brought. */
+  /** Topics that only a few passes brought, although their messages are not gone. */
   get readByFew(): number {
     let readByFew = 0;
-    for (const [topic, { passes }] of this.seen) if (passes < SEVERAL_PASSES && !this.changed.has(topic)) readByFew++;
+    for (const [topic, { passes, pass }] of this.seen) {
+      const isGone = this.changed.has(topic) || this.pass - pass >= SEVERAL_PASSES;
+      if (passes < SEVERAL_PASSES && !isGone) readByFew++;
+    }
     return readByFew;
   }
 
