@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CloudConnector, ProblemError, type ConnectorEvent } from '@app/client';
 import { startApp, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import { Api } from '../support/api.js';
 import { SENT, withoutGivenUpClaims } from '../support/claims.js';
 import { TestClient } from '../support/mqtt-client.js';
 
@@ -14,7 +15,8 @@ let client: CloudConnector;
 beforeAll(async () => {
   stack = await startStack({ dir, env: { EVENT_SETTLE: '0s' } });
   client = new CloudConnector({ baseUrl: stack.gateway.url });
-}, 60_000);
+  await new Api(stack.gateway.url).untilBuilt();
+}, 120_000);
 
 afterAll(async () => {
   await stopAll();

@@ -28,7 +28,8 @@ beforeAll(async () => {
   ]);
   api = new Api(gateway.url);
   connector = new CloudConnector({ baseUrl: gateway.url });
-}, 60_000);
+  await api.untilBuilt();
+}, 120_000);
 
 afterAll(async () => {
   await stopAll();

@@ -30,7 +30,8 @@ beforeAll(async () => {
   stack = await startStack({ dir, env: { LOG_LEVEL: 'warn' } });
   for (const id of CLIENTS) await comeOnline(id);
   for (const id of GONE) await comeAndGo(id);
-}, 60_000);
+  await new Api(stack.gateway.url).untilBuilt();
+}, 120_000);
 
 afterAll(async () => {
   await stopAll();

@@ -59,7 +59,8 @@ beforeAll(async () => {
     );
     expect(counts.map(({ body }) => body.total)).toEqual([6, 6]);
   });
-}, 60_000);
+  await all.untilBuilt();
+}, 120_000);
 
 afterAll(async () => {
   await endpoint.stop();

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApp, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
-import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
 import { Api } from '../support/api.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 
@@ -25,11 +24,8 @@ beforeAll(async () => {
   stack = await startStack({ dir, env });
   api = new Api(stack.gateway.url);
   // A sweep during the flood would correct what the flood leaves behind: wait until the first one has ended.
-  await waitUntil(async () => {
-    const { body } = await api.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
-    expect(body).toMatchObject({ state: 'ended', complete: true });
-  });
-}, 60_000);
+  await api.untilBuilt();
+}, 120_000);
 
 afterAll(async () => {
   await stopAll();

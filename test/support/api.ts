@@ -1,4 +1,5 @@
 /** The REST API as a caller sees it. */
+import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
 import { waitUntil } from '../../scripts/stack.mjs';
 
 export interface Answer<Body> {
@@ -93,6 +94,20 @@ export class Api {
         return body;
       },
       { what: `connection ${id}`, timeoutMs: 30_000 },
+    );
+  }
+
+  /**
+   * Waits until a sweep has ended that read everything: until then a message to an unknown client is answered with 503 instead
+   * of 404. Needs the scope cluster:read, and no account.
+   */
+  async untilBuilt(): Promise<void> {
+    await waitUntil(
+      async () => {
+        const { status, body } = await this.call<SweepBody>('GET', '/v1/cluster/sweeps/latest');
+        if (status !== 200 || body.state !== 'ended' || body.complete !== true) throw new Error(JSON.stringify(body));
+      },
+      { what: 'the registry to be built by the first sweep', timeoutMs: 60_000 },
     );
   }
 

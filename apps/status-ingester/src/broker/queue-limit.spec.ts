@@ -125,6 +125,7 @@ describe('isDue', () => {
     ['an hour later, if the present run is not known', last, null, 1, false],
     ['an hour later, if the run of then is not known', { ...last, brokerRun: null }, 'b', 1, false],
     ['if it was measured by a clock that is a day ahead', last, 'a', -24, true],
+    ['if the time is not readable', { ...last, measuredAt: 'yesterday' }, 'a', 0, true],
   ])('%s', (_, measured, run, hours, expected) => {
     expect(isDue(measured, run, NOW + hours * HOUR_MS)).toBe(expected);
   });

@@ -95,6 +95,6 @@ export class QueueLimit {
 export function isDue(last: QueueRecord | undefined, brokerRun: string | null, now: number): boolean {
   if (last === undefined) return true;
   if (brokerRun !== null && last.brokerRun !== null && last.brokerRun !== brokerRun) return true;
-  // A time in the future comes from a clock that was wrong.
-  return Math.abs(now - Date.parse(last.measuredAt)) >= DAY_MS;
+  // A time in the future comes from a clock that was wrong. One that cannot be read is NaN, and no comparison with it holds.
+  return !(Math.abs(now - Date.parse(last.measuredAt)) < DAY_MS);
 }

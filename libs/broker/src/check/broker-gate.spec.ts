@@ -33,10 +33,21 @@ function messages(level: string): string[] {
   return lines.filter((line) => line.level === level).map(({ message }) => message);
 }
 
-/** A gate whose checks have these results, one after the other; the last of them is repeated. */
+/** What a check results in; it throws an error. */
+type Result<Check> = Check | Error | Promise<Check>;
+
+/** Gives the results, one after the other; the last of them is repeated. */
+async function resultOf<Check>(results: readonly Result<Check>[], count: number): Promise<Check> {
+  const result = await results[Math.min(count, results.length - 1)];
+  if (result instanceof Error) throw result;
+  if (result === undefined) throw new Error('the spec has no result');
+  return result;
+}
+
+/** A gate whose checks have these results. */
 function gateWith(
-  full: readonly BrokerCheck[],
-  next: readonly (EssentialsCheck | Promise<EssentialsCheck>)[] = [{ kind: 'present' }],
+  full: readonly Result<BrokerCheck>[],
+  next: readonly Result<EssentialsCheck>[] = [{ kind: 'present' }],
   options: Partial<BrokerGateOptions> = {},
 ): BrokerGate {
   let count = 0;
@@ -44,10 +55,10 @@ function gateWith(
     url: 'mqtt://user:secret@broker:1883',
     needs: 'intake',
     facts,
-    checkAll: () => Promise.resolve(full[Math.min(count++, full.length - 1)] ?? AWAY),
+    checkAll: () => resultOf(full, count++),
     checkEssentials: (withMessages) => {
       again.withMessages.push(withMessages);
-      return Promise.resolve(next[Math.min(again.count++, next.length - 1)] ?? AWAY);
+      return resultOf(next, again.count++);
     },
     logger: logger(),
     ...options,
@@ -110,6 +121,20 @@ describe('BrokerGate at the start', () => {
     expect(messages('warn').at(-1)).toContain('was interrupted 3 times (the connection ended): it is not known');
     expect(await one.pass(never)).toBe(true);
     expect(again.withMessages).toEqual([false]);
+  });
+
+  it('logs a check that throws, and makes it again: in the background after the start, and for a lane', async () => {
+    const [first, later] = [new Error('the secret cannot be read'), new Error('the answer cannot be read')];
+    const one = gateWith([first, first, CHECKED], [later, { kind: 'present' }]);
+    await one.start();
+    expect(one.problem).toContain('the secret cannot be read');
+    expect(await one.pass(never)).toBe(true);
+    expect(await one.pass(never)).toBe(true);
+    expect(one.problem).toBeUndefined();
+    expect(lines.filter(({ level }) => level === 'error')).toMatchObject([
+      { message: expect.stringContaining('failed: the secret') as string, err: { message: first.message } },
+      { message: expect.stringContaining('failed: the answer') as string, err: { message: later.message } },
+    ]);
   });
 
   it('starts if the broker does not allow the topics of the check, and names them', async () => {

@@ -30,6 +30,8 @@ const PASSED = { kind: 'passed' } as const;
 interface FailedResult {
   kind: 'missing' | 'failed';
   problem: string;
+  /** What the check threw. */
+  error?: unknown;
 }
 type CheckResult = typeof PASSED | FailedResult;
 
@@ -110,18 +112,33 @@ export class BrokerGate {
     return pause(backoffMs(failures, baseMs, capMs), this.stopping.signal);
   }
 
-  private report({ kind, problem }: FailedResult): void {
+  private report({ kind, problem, error }: FailedResult): void {
     if (problem === this.reported) return;
     this.reported = problem;
     const { logger, needs } = this.options;
-    if (kind !== 'missing') logger.warn(problem);
+    if (error !== undefined) logger.error({ err: error }, problem);
+    else if (kind !== 'missing') logger.warn(problem);
     else logger.error(needs === 'intake' ? `${problem}; no lane connects before that is done` : problem);
   }
 
   private async check(): Promise<CheckResult> {
-    const result = await (this.isChecked ? this.checkAgain() : this.checkFirst());
+    const result = await this.checkOnce().catch((error: unknown) => this.failedWith(error));
     this.problem = result.kind === 'passed' ? undefined : result.problem;
     return result;
+  }
+
+  private async checkOnce(): Promise<CheckResult> {
+    return this.isChecked ? this.checkAgain() : this.checkFirst();
+  }
+
+  /** Lanes wait for the check, and nobody else would notice that it failed. */
+  private failedWith(error: unknown): FailedResult {
+    const details = error instanceof Error ? error.message : String(error);
+    return {
+      kind: 'failed',
+      problem: `the check of the broker at ${withoutCredentials(this.options.url)} failed: ${details}`,
+      error,
+    };
   }
 
   private async checkFirst(): Promise<CheckResult> {

@@ -2,15 +2,17 @@
 import { measureAbsence } from '../check/absence.js';
 import type { CheckConnection } from '../check/check-connection.js';
 import { RETAINED_LAG_MS } from '../retained-reader.js';
-import { ok, probe, weaker, wrong, type Finding, type Measured } from './probe.js';
+import { ok, probe, weaker, type Finding, type Measured } from './probe.js';
 
+/** At most. */
 const ROUNDS = 20;
 const TOPICS = 200;
 const SENTINEL_MS = 2000;
 /** How long messages are awaited after the sentinel. */
 const LATE_MS = 500;
 const HANDSHAKES = 50;
-const MAY_GO_OFFLINE = 'an absence proves nothing: a sweep or a verification may take a connected client offline';
+const PROVES_NOTHING =
+  'an absence proves nothing: if the check of an ingester finds the same, sweeps and verifications take no client offline';
 
 export interface SentinelOrder extends Measured {
   rounds: number;
@@ -32,7 +34,10 @@ export const sentinelOrder = probe<SentinelOrder>({
     await writer.publishAll([...topics, sentinel].map((topic) => ({ topic, payload: 'x', retain: true })));
     const reader = await broker.client();
     const counts = { one: 0, two: 0, none: 0 };
-    for (let round = 0; round < ROUNDS; round++) {
+    let rounds = 0;
+    // One late message decides, and a broker that sends them late takes its time for each read.
+    while (rounds < ROUNDS && counts.two === 0) {
+      rounds++;
       for (const way of ['one', 'two'] as const) {
         const late = await readLate(reader, topics, sentinel, way === 'one');
         if (late === undefined) counts.none++;
@@ -40,7 +45,7 @@ export const sentinelOrder = probe<SentinelOrder>({
       }
     }
     return {
-      rounds: ROUNDS,
+      rounds,
       late_in_one_subscribe: counts.one,
       late_in_two_subscribes: counts.two,
       rounds_without_sentinel: counts.none,
@@ -73,7 +78,7 @@ export function judgeSentinelOrder(found: SentinelOrder): Finding {
   const { rounds, late_in_one_subscribe: one, late_in_two_subscribes: two, rounds_without_sentinel: none } = found;
   const reads = rounds * TOPICS;
   const text = `${two} of ${reads} late in two SUBSCRIBEs, ${one} in one`;
-  if (two > 0) return wrong(text, MAY_GO_OFFLINE);
+  if (two > 0) return weaker(text, PROVES_NOTHING);
   if (none > 0) return weaker(`${text}; the sentinel was lost in ${none} reads`, 'such a read fails and is made again');
   return ok(text, one > 0 ? 'absence is proved, because the service sends two SUBSCRIBEs' : 'absence is proved');
 }
@@ -105,6 +110,6 @@ export const retainedReadable = probe<RetainedReadable>({
 export function judgeRetainedReadable(found: RetainedReadable): Finding {
   const { handshakes, missed_at_once: once, missed_at_second_read: twice } = found;
   const text = `${once} of ${handshakes} missed at once, ${twice} after ${RETAINED_LAG_MS} ms`;
-  if (twice > 0) return wrong(text, MAY_GO_OFFLINE);
+  if (twice > 0) return weaker(text, PROVES_NOTHING);
   return ok(text, once > 0 ? 'the second read finds them: nobody goes offline' : 'a read sees the latest handshake');
 }

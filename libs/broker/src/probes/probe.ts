@@ -26,7 +26,7 @@ export interface ProbeResult extends Finding {
 export interface Probe {
   name: string;
   needed: string;
-  /** Whether the service cannot do without what is asked for. */
+  /** Whether nothing can be said of the broker without its result: the service cannot do without it, or acts as if it were ok. */
   isEssential: boolean;
   limitMs: number;
   run(broker: ProbeBroker): Promise<Finding & { measured: Measured }>;
