@@ -161,6 +161,12 @@ export class MessageBench {
     return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
   }
 
+  /** As if the time to live of the message had ended. */
+  async endTimeToLive(id: string): Promise<void> {
+    await this.redis.hset(this.keys.message(SHARD, id), 'expires_at', 1000);
+    await this.redis.zadd(this.keys.expiry(SHARD), 1000, id);
+  }
+
   async untilExpiry(id: string): Promise<void> {
     const expiresAt = (await this.messages.read(id))?.expiresAt ?? Infinity;
     await eventually('the time to live of the message has ended', async () =>

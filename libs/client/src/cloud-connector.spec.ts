@@ -193,9 +193,13 @@ describe('events()', () => {
   });
 
   it('opens another connection if one sends nothing for too long', async () => {
-    answers = [stream('retry: 1\nid: a\n\n', 'stay'), stream(status('b', 'm', 'sent'), 'stay')];
-    expect(await take(client().events({ silenceMs: 100 }), 1)).toHaveLength(1);
-    expect(requests[1]?.headers['last-event-id']).toBe('a');
+    // On a busy machine a connection may be given up before its first bytes have come.
+    const silent = stream('retry: 1\nid: a\n\n', 'stay');
+    answers = Array<Answer>(100).fill((response, request) => {
+      const resumed = request.headers['last-event-id'] === 'a';
+      (resumed ? stream(status('b', 'm', 'sent'), 'stay') : silent)(response, request);
+    });
+    expect(await take(client().events({ silenceMs: 100 }), 1)).toMatchObject([{ message_id: 'm', status: 'sent' }]);
   });
 
   it('ends with the signal and closes its connection', async () => {
