@@ -2,7 +2,7 @@
  * One shard with its verifier, one client, and a broker that delivers messages before it retains them: in simulated time, so that
  * fake timers have to be installed.
  */
-import type { Connection, MailboxMessage, Retained } from '@app/registry';
+import { decodeMailboxEntry, type Connection, type MailboxMessage, type Retained } from '@app/registry';
 import { isAfter, type Grant } from '@app/sharding';
 import { TopicTemplate } from '@app/protocol';
 import { Verifier } from '../../apps/status-ingester/src/reconciliation/verifier.js';
@@ -10,7 +10,6 @@ import type { Rules } from '../../apps/status-ingester/src/rules/effect.js';
 import { truth } from '../../apps/status-ingester/src/rules/truth.js';
 import { fold } from '../../apps/status-ingester/src/shard/fold.js';
 import { LastLiveEntries } from '../../apps/status-ingester/src/shard/shard-memory.js';
-import { decodeMailboxEntry } from '@app/registry';
 import type { Random } from './random.js';
 import { quiet } from './servers.js';
 import { CLIENT, RULES } from './shard-world.js';
@@ -25,11 +24,6 @@ interface Text {
   readonly body: string;
 }
 
-interface Published {
-  readonly body: string;
-  readonly retain: boolean;
-}
-
 export class LaggingWorld {
   connection: Connection | undefined;
   /** Readings that took the client offline although what they brought had been replaced before they began. */
@@ -38,8 +32,6 @@ export class LaggingWorld {
   /** What was retained at any time. */
   private readonly history: Text[] = [{ since: -1, body: '' }];
   private readonly arrivals: number[];
-  /** By lane. */
-  private readonly delivered: Published[][];
   private readonly marks = new LastLiveEntries('0-0');
   private readonly verifier: Verifier;
   private lastId = '0-0';
@@ -53,7 +45,6 @@ export class LaggingWorld {
   ) {
     this.rules = { ...RULES, lanes };
     this.arrivals = Array.from({ length: lanes }, () => 0);
-    this.delivered = Array.from({ length: lanes }, () => []);
     this.verifier = new Verifier({
       reader: { read: () => this.read() },
       barrier: { pass: () => this.barrier() },
@@ -76,18 +67,22 @@ export class LaggingWorld {
 
   /** The client publishes a text, which comes through a lane later. */
   publish(body: string, retain: boolean, lane: number): void {
-    if (retain) this.history.push({ since: Date.now(), body });
-    this.later(lane, () => {
-      this.delivered[lane]?.push({ body, retain });
-      this.arrive({ body, retain }, lane);
-    });
-  }
-
-  /** The lane loses its connection, and the broker delivers its last messages again, in order and without DUP. */
-  redeliver(most: number, lane: number): void {
-    this.later(lane, () => {
-      for (const message of this.delivered[lane]?.slice(-most) ?? []) this.arrive(message, lane);
-    });
+    const now = Date.now();
+    if (retain) this.history.push({ since: now, body });
+    const at = Math.max(this.arrivals[lane] ?? 0, now + this.random.below(MOST.delivery));
+    this.arrivals[lane] = at;
+    setTimeout(() => {
+      void this.apply({
+        kind: 'packet',
+        clientId: CLIENT,
+        lane,
+        topic: TOPIC,
+        retain,
+        dup: false,
+        body,
+        ...this.stored(),
+      });
+    }, at - now);
   }
 
   /** A message that no lane has delivered. */
@@ -110,18 +105,6 @@ export class LaggingWorld {
 
   stop(): Promise<void> {
     return this.verifier.stop();
-  }
-
-  /** Behind what is under way in the lane. */
-  private later(lane: number, act: () => void): void {
-    const now = Date.now();
-    const at = Math.max(this.arrivals[lane] ?? 0, now + this.random.below(MOST.delivery));
-    this.arrivals[lane] = at;
-    setTimeout(act, at - now);
-  }
-
-  private arrive(message: Published, lane: number): void {
-    void this.apply({ kind: 'packet', clientId: CLIENT, lane, topic: TOPIC, dup: false, ...message, ...this.stored() });
   }
 
   private stored(): { at: number; id: string } {

@@ -63,7 +63,6 @@ export function shardParts({
   const verifier = new Verifier({
     reader: new RetainedReader({ url }, `reader-${keys.prefix}`, 'sentinel', quiet),
     barrier: { pass: () => Promise.resolve() },
-
     facts: { absenceProvable: true },
     mailboxes,
     redis,

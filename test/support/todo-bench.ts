@@ -106,7 +106,6 @@ export class ToDoBench {
     this.verifier = new Verifier({
       reader: new RetainedReader({ url }, `reader-${this.keySpaces}`, 'sentinel', quiet),
       barrier: { pass: () => Promise.resolve() },
-
       facts: { absenceProvable: true },
       mailboxes,
       redis: this.redis,

@@ -88,7 +88,7 @@ describe('RetainedSweep', () => {
         expect(new Set(seen)).toEqual(new Set(['again/a', 'newer']));
         expect(late).toEqual(new Set(['again/a', 'again/b']));
       },
-      { url: contrary.url, silenceMs: 500 },
+      { url: contrary.url, silenceMs: 3000 },
     );
     await contrary.stop();
   });
@@ -96,7 +96,7 @@ describe('RetainedSweep', () => {
   it('asks for the sentinel once more if it does not come', async () => {
     await retain('held/a');
     const contrary = await ContraryBroker.before(broker.port, lostRetained('spec/sentinel', 1));
-    const options = { url: contrary.url, silenceMs: 900 };
+    const options = { url: contrary.url, silenceMs: 6000 };
     await withSweep('held/+', {}, async (sweep) => expect(await sweep.pass(QUIET_MS)).toBe('complete'), options);
     await contrary.stop();
   });
@@ -112,7 +112,7 @@ describe('RetainedSweep', () => {
         contrary.release();
         expect(await sweep.pass(QUIET_MS)).toBe('complete');
       },
-      { url: contrary.url, silenceMs: 500 },
+      { url: contrary.url, silenceMs: 3000 },
     );
     await contrary.stop();
   });

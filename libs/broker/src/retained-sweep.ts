@@ -169,6 +169,7 @@ export class RetainedSweep {
       const before = received;
       // If the process was late, messages that came in time may still be in the socket: reads it once more.
       setImmediate(() => {
+        if (isOver) return;
         if (received !== before) {
           if (!isBusy) restartTimer();
         } else if (isComplete || ++silentSteps >= SILENT_STEPS) {

@@ -1,8 +1,7 @@
 /** Brokers that drop retained messages in the middle of a read, or pause there. */
 import type { Random } from '../random.js';
 import type { Behaviour, Delivery, Step } from './behaviour.js';
-import { hasWildcard } from './filters.js';
-import { matches } from './filters.js';
+import { hasWildcard, matches } from './filters.js';
 
 /** Loses the retained message of this topic in each of the next `times` reads that bring it: all reads if omitted. */
 export function lostRetained(topic: string, times = Infinity): Behaviour {

@@ -38,7 +38,7 @@ export class CheckRecorder {
   }
 }
 
-export function recordOf({ granted, noSubscriberSignal, absenceProvable }: BrokerFindings, at: Date): CheckRecord {
+function recordOf({ granted, noSubscriberSignal, absenceProvable }: BrokerFindings, at: Date): CheckRecord {
   return {
     checked_at: at.toISOString(),
     ...grantedFields(granted),

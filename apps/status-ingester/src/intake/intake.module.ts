@@ -73,12 +73,10 @@ function laneStrategy(
     writer,
     {
       connected: (connect) => connections.announce(connect),
-      sessionBegun: async (lane) => {
-        await mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT);
-      },
+      sessionBegun: (lane) => mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT),
       retired: async (lane) => {
-        const isOurs = await mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT);
-        if (isOurs) await forgetLane(redis, keys, lane.index);
+        await mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT);
+        await forgetLane(redis, keys, lane);
       },
     },
     logger,

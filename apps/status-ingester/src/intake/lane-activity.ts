@@ -78,8 +78,8 @@ export class LaneActivity {
   }
 
   /**
-   * They count until a connection brings something by the filter for longer than `longestQuietMs`. Less is not enough: some
-   * brokers give everything to the member that connected last, and lanes must not take it from each other ever again.
+   * How many checks count: none if the connection has brought something by the filter for `longestQuietMs`. Less is not enough:
+   * some brokers give everything to the member that connected last, and lanes must not take it from each other again and again.
    */
   private checksOf(template: TopicTemplate, { longestQuietMs }: QuietTiming): number {
     const receivedAt = this.receivedAt.get(template) ?? -Infinity;

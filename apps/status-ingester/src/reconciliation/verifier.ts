@@ -201,7 +201,7 @@ export class Verifier {
     const shard = this.shards.get(grant.index);
     if (shard?.grant !== grant) return;
     this.shards.delete(grant.index);
-    this.add(-shard.pending.size);
+    this.drop(shard);
   }
 
   async stop(): Promise<void> {
@@ -213,10 +213,16 @@ export class Verifier {
   private shardOf(grant: Grant): Shard {
     let shard = this.shards.get(grant.index);
     if (shard?.grant !== grant) {
-      if (shard !== undefined) this.add(-shard.pending.size);
+      if (shard !== undefined) this.drop(shard);
       this.shards.set(grant.index, (shard = { grant, pending: new Map(), volatile: 0 }));
     }
     return shard;
+  }
+
+  /** The map is emptied: a read or a reply that is under way would otherwise remove its client a second time. */
+  private drop({ pending }: Shard): void {
+    this.add(-pending.size);
+    pending.clear();
   }
 
   private add(change: number): void {

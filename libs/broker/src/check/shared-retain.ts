@@ -15,7 +15,7 @@ const QOS_0 = 0;
 const WILDCARDS_NOT_SUPPORTED = 0xa2;
 
 /** Last levels of the topics that are tried: client ids may be host names. */
-export const LEVELS = ['level', 'level.with.dots'] as const;
+const LEVELS = ['level', 'level.with.dots'] as const;
 export type Level = (typeof LEVELS)[number];
 
 /** The retain flags of a retained message and of the empty one that removes it; null: it did not arrive. */

@@ -22,7 +22,7 @@ function retainProbe(name: string, level: Level, needed: string): Probe {
     limitMs: 10_000,
     measure: async (broker) => {
       const [found] = await measureSharedRetain(await broker.client(), broker.topics, [level]);
-      return { set: null, cleared: null, lacks: null, ...found };
+      return { set: null, cleared: null, lacks: 'shared-subscriptions' as const, ...found };
     },
     judge: judgeRetain,
   });
