@@ -63,7 +63,7 @@ module.exports = {
     {
       ...base,
       displayName: 'cluster-ring',
-      testMatch: [`<rootDir>/test/cluster/${process.env.RING_SPECS ?? '!(witness)'}.spec.ts`],
+      testMatch: [`<rootDir>/test/cluster/${process.env.RING_SPECS ?? '!(witness|redelivery)'}.spec.ts`],
       globals: { REDIS_TOPOLOGY: 'cluster' },
     },
     { ...base, displayName: 'security', testMatch: ['<rootDir>/test/security/**/*.spec.ts'] },
