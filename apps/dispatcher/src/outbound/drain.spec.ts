@@ -294,25 +294,35 @@ it('a second dispatcher gets its share of shards that are always busy, and every
     });
     return published;
   };
-  for (const [shard, ids] of clients.entries()) for (let i = 0; i < 2; i++) await accept(shard, ids[0] ?? '', 500);
+  for (const [shard, ids] of clients.entries()) await accept(shard, ids[0] ?? '', 500);
   const wakeUps = new WakeUps(redis, keys);
   const first = await dispatcher();
   await wakeUps.wake(clients.map((_, shard) => shard));
-  await eventually('the first dispatcher has published more than 100 messages', () =>
-    expect(first.count).toBeGreaterThan(100),
+  await eventually('the first dispatcher has published more than 50 messages', () =>
+    expect(first.count).toBeGreaterThan(50),
   );
   const second = await dispatcher();
-  await eventually('the second dispatcher has published more than 100 messages', () =>
-    expect(second.count).toBeGreaterThan(100),
+  await eventually('the second dispatcher has published more than 50 messages', () =>
+    expect(second.count).toBeGreaterThan(50),
   );
-  expect(await redis.exists(...clients.map((ids, shard) => keys.outbox(shard, ids[0] ?? '')))).toBeGreaterThan(0);
+  const countLeft = async (): Promise<number> => {
+    const counts = await Promise.all(clients.map((ids, shard) => redis.llen(keys.outbox(shard, ids[0] ?? ''))));
+    return counts.reduce((sum, count) => sum + count, 0);
+  };
+  let left = await countLeft();
+  expect(left).toBeGreaterThan(0);
   // A failover of Redis may lose its last second: then no run has superseded another one.
   await redis.del(...clients.map((_, shard) => keys.drainRun(shard)));
-  await eventually('no outbox has a message', async () => {
-    expect(await redis.exists(...clients.map((ids, shard) => keys.outbox(shard, ids[0] ?? '')))).toBe(0);
-  });
+  // However slow the machine is, the next message is sent soon.
+  while (left > 0) {
+    left = await eventually('fewer messages are left', async () => {
+      const now = await countLeft();
+      expect(now).toBeLessThan(left);
+      return now;
+    });
+  }
   for (const stop of stops) await stop();
   await wakeUps.close();
   await devices.endAsync();
   await broker.stop();
-}, 60_000);
+});
