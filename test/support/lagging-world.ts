@@ -24,6 +24,11 @@ interface Text {
   readonly body: string;
 }
 
+interface Published {
+  readonly body: string;
+  readonly retain: boolean;
+}
+
 export class LaggingWorld {
   connection: Connection | undefined;
   /** Readings that took the client offline although what they brought had been replaced before they began. */
@@ -32,6 +37,8 @@ export class LaggingWorld {
   /** What was retained at any time. */
   private readonly history: Text[] = [{ since: -1, body: '' }];
   private readonly arrivals: number[];
+  /** By lane. */
+  private readonly delivered: Published[][];
   private readonly marks = new LastLiveEntries('0-0');
   private readonly verifier: Verifier;
   private lastId = '0-0';
@@ -45,6 +52,7 @@ export class LaggingWorld {
   ) {
     this.rules = { ...RULES, lanes };
     this.arrivals = Array.from({ length: lanes }, () => 0);
+    this.delivered = Array.from({ length: lanes }, () => []);
     this.verifier = new Verifier({
       reader: { read: () => this.read() },
       barrier: { pass: () => this.barrier() },
@@ -67,22 +75,18 @@ export class LaggingWorld {
 
   /** The client publishes a text, which comes through a lane later. */
   publish(body: string, retain: boolean, lane: number): void {
-    const now = Date.now();
-    if (retain) this.history.push({ since: now, body });
-    const at = Math.max(this.arrivals[lane] ?? 0, now + this.random.below(MOST.delivery));
-    this.arrivals[lane] = at;
-    setTimeout(() => {
-      void this.apply({
-        kind: 'packet',
-        clientId: CLIENT,
-        lane,
-        topic: TOPIC,
-        retain,
-        dup: false,
-        body,
-        ...this.stored(),
-      });
-    }, at - now);
+    if (retain) this.history.push({ since: Date.now(), body });
+    this.later(lane, () => {
+      this.delivered[lane]?.push({ body, retain });
+      this.arrive({ body, retain }, lane);
+    });
+  }
+
+  /** The lane loses its connection, and the broker delivers its last messages again, in order and without DUP. */
+  redeliver(most: number, lane: number): void {
+    this.later(lane, () => {
+      for (const message of this.delivered[lane]?.slice(-most) ?? []) this.arrive(message, lane);
+    });
   }
 
   /** A message that no lane has delivered. */
@@ -105,6 +109,18 @@ export class LaggingWorld {
 
   stop(): Promise<void> {
     return this.verifier.stop();
+  }
+
+  /** Behind what is under way in the lane. */
+  private later(lane: number, act: () => void): void {
+    const now = Date.now();
+    const at = Math.max(this.arrivals[lane] ?? 0, now + this.random.below(MOST.delivery));
+    this.arrivals[lane] = at;
+    setTimeout(act, at - now);
+  }
+
+  private arrive(message: Published, lane: number): void {
+    void this.apply({ kind: 'packet', clientId: CLIENT, lane, topic: TOPIC, dup: false, ...message, ...this.stored() });
   }
 
   private stored(): { at: number; id: string } {

@@ -66,15 +66,35 @@ describe('Mailboxes.append', () => {
     const left = await bench.redis.pttl(bench.keys.deliveries(0, 0));
     expect(left).toBeGreaterThan(86_000_000);
     expect(left).toBeLessThanOrEqual(86_400_000);
-    await mailboxes.forgetDeliveries(0, SHARDS);
+    await mailboxes.forgetDeliveries(lane(1), SHARDS);
     expect(await bench.redis.exists(bench.keys.deliveries(0, 0))).toBe(0);
+  });
+
+  it('leaves out nothing of a new session that comes for the first time, or differs, if the former one was not forgotten', async () => {
+    await take(1, '1.a', '2.b', '3.c');
+    // Its first owner died after the broker had begun the session; ids start again.
+    await mailboxes.announce(lane(2), SHARDS);
+    const ofSession = new Map([[0, delivered('1.a', '2.d')]]);
+    expect((await mailboxes.append(lane(2), 1, ofSession)).repeats).toBe(0);
+    const again = new Map([[0, delivered('!1.a', '!2.d', '!3.e')]]);
+    expect((await mailboxes.append(lane(2), 2, again)).repeats).toBe(2);
+    expect(await bench.texts(0)).toEqual(['1.a', '2.b', '3.c', '1.a', '2.d', '3.e']);
   });
 
   it('appends a redelivery of a new session that has the id and the text of a delivery of the former one', async () => {
     await take(1, '1.a');
     expect(await take(2, '!1.a')).toBe(1);
-    await mailboxes.forgetDeliveries(0, SHARDS);
+    expect(await mailboxes.forgetDeliveries(lane(1), SHARDS)).toBe(true);
     expect(await take(3, '!1.a')).toBe(0);
     expect(await bench.texts(0)).toEqual(['1.a', '1.a']);
+  });
+
+  it('keeps the deliveries of a newer owner if a former one, that was frozen, wakes up and forgets', async () => {
+    await mailboxes.announce(lane(2), SHARDS);
+    await mailboxes.append(lane(2), 1, new Map([[0, delivered('1.a')]]));
+    expect(await mailboxes.forgetDeliveries(lane(1), SHARDS)).toBe(false);
+    const again = await mailboxes.append(lane(2), 2, new Map([[0, delivered('!1.a')]]));
+    expect(again.repeats).toBe(1);
+    expect(await bench.texts(0)).toEqual(['1.a']);
   });
 });

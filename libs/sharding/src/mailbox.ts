@@ -55,6 +55,12 @@ const announceLane = commands.load<{ lane_fences: string }, { lane: number; epoc
   'announce-lane',
 );
 
+const forgetDeliveries = commands.load<
+  { lane_fences: string; deliveries: string },
+  { lane: number; fence: string },
+  0 | 1
+>('forget-deliveries');
+
 const appendEntries = commands.load<
   { mailbox: string },
   { limit: number; bytes: number; entries: readonly string[] },
@@ -100,11 +106,18 @@ export class Mailboxes {
 
   /**
    * To be called when the lane's session at the broker has ended. Packet ids start again in the next one: a redelivery there may
-   * have the id and the text of a delivery of the former session, and is no repeat of it.
+   * have the id and the text of a delivery of the former session, and is no repeat of it. Shards to which a newer owner of the
+   * lane has announced itself keep what they have: it is of a session that this owner has resumed.
+   * @returns whether the caller still owns the lane
    */
-  async forgetDeliveries(lane: number, shardCount: number): Promise<void> {
-    const shards = Array.from({ length: shardCount }, (_, shard) => shard);
-    await Promise.all(shards.map((shard) => this.redis.unlink(this.keys.deliveries(shard, lane))));
+  async forgetDeliveries({ index, fence }: Grant, shardCount: number): Promise<boolean> {
+    const forgotten = await Promise.all(
+      Array.from({ length: shardCount }, (_, shard) => {
+        const keys = { lane_fences: this.keys.laneFences(shard), deliveries: this.keys.deliveries(shard, index) };
+        return forgetDeliveries.run(this.redis, keys, { lane: index, fence });
+      }),
+    );
+    return !forgotten.includes(0);
   }
 
   /**

@@ -73,10 +73,12 @@ function laneStrategy(
     writer,
     {
       connected: (connect) => connections.announce(connect),
-      sessionBegun: (lane) => mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT),
-      retired: async (lane) => {
+      sessionBegun: async (lane) => {
         await mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT);
-        await forgetLane(redis, keys, lane);
+      },
+      retired: async (lane) => {
+        const isOurs = await mailboxes.forgetDeliveries(lane, settings.SHARD_COUNT);
+        if (isOurs) await forgetLane(redis, keys, lane.index);
       },
     },
     logger,

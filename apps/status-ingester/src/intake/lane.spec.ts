@@ -102,7 +102,7 @@ function start({
         await sessionBegun();
         log.push('new session');
       },
-      retired: (index) => Promise.resolve(void retired.push(index)),
+      retired: ({ index }) => Promise.resolve(void retired.push(index)),
     },
     {
       confirm: () => {

@@ -46,7 +46,7 @@ function begin(group: string, url = broker.url): LaneStrategy {
     {
       connected: () => undefined,
       sessionBegun: () => Promise.resolve(),
-      retired: (lane) => Promise.resolve(void retired.push(lane)),
+      retired: ({ index }) => Promise.resolve(void retired.push(index)),
     },
     quiet,
   );

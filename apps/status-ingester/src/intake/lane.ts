@@ -27,9 +27,9 @@ export interface LaneEvents {
   /** The lane is connected and subscribed. */
   connected(connect: LaneConnect): void;
   /** The broker began a new session, and counts packet ids from the start. No packet of it is stored before this resolves. */
-  sessionBegun(lane: number): Promise<void>;
+  sessionBegun(lane: Grant): Promise<void>;
   /** The broker has no session of the lane any more. */
-  retired(lane: number): Promise<void>;
+  retired(lane: Grant): Promise<void>;
 }
 
 const connectedGauge = gauge('lane_connected', 'Whether the lane is connected to the broker (1) or not (0).', ['lane']);
@@ -200,7 +200,7 @@ export class Lane {
   }
 
   private beginSession(): void {
-    this.sessionReady = retry(() => this.events.sessionBegun(this.grant.index), {
+    this.sessionReady = retry(() => this.events.sessionBegun(this.grant), {
       backoff: (failures) => backoffMs(failures, 20, 1000),
       signal: this.storing.signal,
       onRetry: (error, waitMs) =>
@@ -247,7 +247,7 @@ export class Lane {
       isReconnect: this.wasConnected,
       isIdle: false,
     });
-    await this.events.retired(this.grant.index);
+    await this.events.retired(this.grant);
     this.isConnected = true;
     this.logger.info({ lane: this.grant.index, epoch: this.grant.epoch }, 'surplus lane drained and its session ended');
   }

@@ -1,4 +1,7 @@
-/** Verifications with a broker that delivers messages up to half a second before it retains them, in simulated time. */
+/**
+ * Verifications with a broker that delivers messages up to half a second before it retains them, and some of them again without
+ * DUP, in simulated time.
+ */
 import fc from 'fast-check';
 import { LaggingWorld } from '../../../../test/support/lagging-world.js';
 import { Random } from '../../../../test/support/random.js';
@@ -6,15 +9,17 @@ import { GOODBYE, WILL, handshake } from '../../../../test/support/shard-world.j
 
 interface Step {
   readonly afterMs: number;
-  /** Publishes a handshake or this text, or requests a verification. */
+  /** Publishes a handshake or this text, requests a verification, or delivers the last messages of the lane again. */
   readonly act: string;
   readonly lane: number;
+  readonly redelivered: number;
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
   afterMs: fc.oneof(fc.nat(60), fc.nat(1200)),
-  act: fc.constantFrom('handshake', 'handshake', WILL, '', GOODBYE, 'verify'),
+  act: fc.constantFrom('handshake', 'handshake', WILL, '', GOODBYE, 'verify', 'redeliver'),
   lane: fc.nat(2),
+  redelivered: fc.integer({ min: 1, max: 4 }),
 });
 const scripts = fc.array(step, { maxLength: 25, size: 'max' });
 /** More than everything takes that is under way when a script ends. */
@@ -25,9 +30,10 @@ afterEach(() => jest.useRealTimers());
 
 async function play(world: LaggingWorld, script: readonly Step[], lanes: number): Promise<void> {
   let handshakes = 0;
-  for (const { afterMs, act, lane } of script) {
+  for (const { afterMs, act, lane, redelivered } of script) {
     await jest.advanceTimersByTimeAsync(afterMs);
     if (act === 'verify') world.requestVerification();
+    else if (act === 'redeliver') world.redeliver(redelivered, lane % lanes);
     else world.publish(act === 'handshake' ? handshake(`h${++handshakes}`) : act, act !== GOODBYE, lane % lanes);
   }
   await jest.advanceTimersByTimeAsync(REST_MS);
