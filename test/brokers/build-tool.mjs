@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, findProgram } from '../../scripts/setup.mjs';
 
-const LAST_LINES = 5;
+const FIRST_LINES = 5;
 /** A registry that does not answer must not hold up the tests of the other brokers. */
 const BUILD_MS = 300_000;
 
@@ -23,14 +23,14 @@ export function sourceFolder(/** @type {string} */ name) {
 /**
  * @param {string[]} programs all that it takes, the one to run first
  * @param {string[]} args
- * @param {{ language: string, cwd: string }} options
+ * @param {{ language: string, cwd: string, failure: string }} options `failure` says what it means if this fails
  * @returns {string | undefined} why nothing was built: "no Go", for example
  */
-export function build([program = '', ...others], args, { language, cwd }) {
+export function build([program = '', ...others], args, { language, cwd, failure }) {
   if ([program, ...others].some((name) => findProgram(name) === undefined)) return `no ${language}`;
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8', timeout: BUILD_MS });
   if (status === 0) return undefined;
-  if (error) return `"${[program, ...args].join(' ')}" failed: ${error.message}`;
+  if (error) return `${failure}: "${[program, ...args].join(' ')}" failed: ${error.message}`;
   const lines = `${stderr}${stdout}`.split('\n').filter((line) => line.trim() !== '');
-  return `"${[program, ...args].join(' ')}" failed:\n${lines.slice(0, LAST_LINES).join('\n')}`;
+  return `${failure}: "${[program, ...args].join(' ')}" failed:\n${lines.slice(0, FIRST_LINES).join('\n')}`;
 }

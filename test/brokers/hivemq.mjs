@@ -13,7 +13,8 @@ const JAVA_OPTIONS = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 /** @returns {string | undefined} why it cannot run here */
 export function prepareHivemq() {
   const args = ['-q', '-B', 'compile', `-Doutput=${OUTPUT}`];
-  return build(['mvn', 'java'], args, { language: 'Java', cwd: sourceFolder('hivemq') });
+  const failure = 'its Maven packages cannot be had, or it cannot be built';
+  return build(['mvn', 'java'], args, { language: 'Java', cwd: sourceFolder('hivemq'), failure });
 }
 
 /** @param {import('./brokers.mjs').Options} options */

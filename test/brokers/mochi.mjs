@@ -18,10 +18,11 @@ const UNLOCKED = '\tm := i.GetAll(true)\n';
 export function prepareMochi() {
   for (const file of ['go.mod', 'go.sum', 'main.go'])
     copyFileSync(join(sourceFolder('mochi'), file), join(OUTPUT, file));
-  const missing = build(['go'], ['mod', 'vendor'], IN_GO);
+  const missing = build(['go'], ['mod', 'vendor'], { ...IN_GO, failure: 'the Go modules cannot be had' });
   if (missing !== undefined) return missing;
   removeLock(join(OUTPUT, 'vendor/github.com/mochi-mqtt/server/v2/inflight.go'));
-  return build(['go'], ['build', '-o', PROGRAM, '.'], IN_GO);
+  // Without -mod=vendor, a GOFLAGS=-mod=mod in the environment would build it with the lock.
+  return build(['go'], ['build', '-mod=vendor', '-o', PROGRAM, '.'], { ...IN_GO, failure: 'it cannot be built' });
 }
 
 /** `NextImmediate` takes the read lock and calls `GetAll`, which takes it again. */
