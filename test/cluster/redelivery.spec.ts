@@ -88,6 +88,9 @@ async function play(name: string): Promise<void> {
   const { message_id } = await failing.waitFor('the message', ({ directive }) => directive === 'test:failing');
   await untilEvent({ message_id, status: 'sent' });
   await failing.reportError(message_id, 'cannot be done');
+  // What answers do to messages follows after their commit.
+  await untilEvent({ message_id, status: 'failed' });
+  await untilEvent({ client_id: here.id, type: 'message.unmatched_error' }, 'events:refusals');
 }
 
 /** A client that has shaken hands after all others, so that their messages have had their effects. */
@@ -97,9 +100,9 @@ async function untilApplied(id: string): Promise<void> {
   await untilEvent({ client_id: id, type: 'connection.online' });
 }
 
-async function untilEvent(wanted: Record<string, string>): Promise<void> {
+async function untilEvent(wanted: Record<string, string>, key = 'events'): Promise<void> {
   for (let from = '0'; ;) {
-    const [stream] = (await blocking.xread('BLOCK', 30_000, 'STREAMS', `${SHARD}:events`, from)) ?? [];
+    const [stream] = (await blocking.xread('BLOCK', 30_000, 'STREAMS', `${SHARD}:${key}`, from)) ?? [];
     if (stream === undefined) throw new Error(`there is no event ${JSON.stringify(wanted)}`);
     for (const [id, fields] of stream[1]) {
       from = id;
