@@ -12,7 +12,7 @@ export const BrokerBody = z
       .meta({
         description:
           'How long the broker keeps the session of a lane that is not connected. What clients publish while no ingester ' +
-          'runs for longer is lost. null: for ever.',
+          'runs for longer is lost. null: it names no limit.',
         example: 1_209_600,
       }),
     receive_maximum: z.int().meta({

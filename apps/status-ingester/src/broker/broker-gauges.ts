@@ -6,7 +6,7 @@ import { gauge } from '@app/platform';
 const sessionExpirySeconds = unknownAtFirst(
   gauge(
     'broker_session_expiry_seconds',
-    'How long the broker keeps the session of a lane that is not connected; +Inf: for ever.',
+    'How long the broker keeps the session of a lane that is not connected; +Inf: it names no limit.',
   ),
 );
 const receiveMaximum = unknownAtFirst(

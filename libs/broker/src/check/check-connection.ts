@@ -3,11 +3,19 @@
  * that waits for it fails.
  */
 import { EventEmitter, once } from 'node:events';
-import type { IClientOptions, IConnackPacket, IPublishPacket, ISubscriptionGrant, MqttClient } from 'mqtt';
+import {
+  ReasonCodes,
+  type IClientOptions,
+  type IConnackPacket,
+  type IPublishPacket,
+  type ISubscriptionGrant,
+  type MqttClient,
+} from 'mqtt';
 import { within } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
 import { endMqtt, openMqtt, refusalOf, subscribeMqtt } from '../mqtt-connection.js';
 import { readGranted, type Granted } from './granted.js';
+import { filtersWithin, isWithin } from './packet-size.js';
 
 /** The connection ended, or the broker did not reply in time: nothing is known. */
 export class CheckInterruptedError extends Error {
@@ -96,6 +104,7 @@ export class CheckConnection {
     this.interrupted = new Promise((_, reject) => {
       client.on('disconnect', ({ reasonCode }) => {
         if (reasonCode === NOT_AUTHORIZED) reject(new CheckNotAllowedError('a topic of the check'));
+        reject(new CheckInterruptedError(`the broker ended the connection: ${reasonText(reasonCode)}`));
       });
       client.on('close', () => reject(new CheckInterruptedError('the connection ended during the check')));
     });
@@ -141,6 +150,7 @@ export class CheckConnection {
 
   /** @returns the reason code of the PUBACK */
   async publish({ topic, payload, retain = false, expirySeconds = EXPIRY_SECONDS }: CheckMessage): Promise<number> {
+    if (!isWithin({ topic, payload }, this.granted.maximumPacketSize)) throw this.tooLarge();
     const properties = { messageExpiryInterval: expirySeconds };
     const published = new Promise<number>((resolve, reject) => {
       this.client.publish(topic, payload, { qos: 1, retain, properties }, (error, packet) => {
@@ -220,10 +230,16 @@ export class CheckConnection {
     { qos = 1, retained = false, asPublished = true }: CheckSubscription = {},
   ): Promise<ISubscriptionGrant[]> {
     const options = { qos, rh: retained ? 0 : 2, rap: asPublished };
+    if (filtersWithin(filters, this.granted.maximumPacketSize).length < filters.length) throw this.tooLarge();
     const granted = await this.inTime(subscribeMqtt(this.client, filters, options), 'SUBACK');
     const notAllowed = granted.find((grant: { topic: string; qos: number }) => grant.qos === NOT_AUTHORIZED);
     if (notAllowed !== undefined) throw new CheckNotAllowedError(notAllowed.topic);
     return granted;
+  }
+
+  private tooLarge(): CheckInterruptedError {
+    const { maximumPacketSize } = this.granted;
+    return new CheckInterruptedError(`the broker allows packets of ${maximumPacketSize} bytes only: raise that limit`);
   }
 
   private async inTime<T>(promise: Promise<T>, what: string): Promise<T> {
@@ -235,6 +251,11 @@ export class CheckConnection {
     if (await within(REPLY_MS, first)) return first;
     throw new CheckInterruptedError(`the broker sent no ${what} within ${REPLY_MS} ms`);
   }
+}
+
+function reasonText(reasonCode = 0): string {
+  const names: Readonly<Record<number, string | undefined>> = ReasonCodes;
+  return `${names[reasonCode] ?? 'reason'} (0x${reasonCode.toString(16).padStart(2, '0')})`;
 }
 
 function failedConnect(error: Error): Connecting {

@@ -3,7 +3,7 @@ import type { IConnackPacket } from 'mqtt';
 import { NEVER_EXPIRES } from '../mqtt-connection.js';
 
 export interface Granted {
-  /** How long the broker keeps a session without a connection, of the time that was asked for; null: for ever. */
+  /** How long the broker keeps a session without a connection, of the time that was asked for; null: it names no limit, and may have one. */
   sessionExpirySeconds: number | null;
   /** How many publishes at QoS 1 may wait for their PUBACK. */
   receiveMaximum: number;

@@ -1,6 +1,7 @@
 /** Whether a read of retained messages proves that a topic has none. */
 import { measureAbsence } from '../check/absence.js';
 import type { CheckConnection } from '../check/check-connection.js';
+import { filtersWithin } from '../check/packet-size.js';
 import { RETAINED_LAG_MS } from '../retained-reader.js';
 import { ok, probe, weaker, type Finding, type Measured } from './probe.js';
 
@@ -15,6 +16,8 @@ const PROVES_NOTHING =
   'an absence proves nothing: if the check of an ingester finds the same, sweeps and verifications take no client offline';
 
 export interface SentinelOrder extends Measured {
+  /** How many are read at once. */
+  topics: number;
   rounds: number;
   /** Messages that arrived after the sentinel, or not at all. */
   late_in_one_subscribe: number;
@@ -28,9 +31,12 @@ export const sentinelOrder = probe<SentinelOrder>({
   isEssential: true,
   limitMs: 20_000,
   measure: async (broker) => {
-    const topics = Array.from({ length: TOPICS }, (_, i) => broker.retainedTopic(`order/${i}`));
-    const sentinel = broker.retainedTopic('order-sentinel');
     const writer = await broker.client();
+    const sentinel = broker.retainedTopic('order-sentinel');
+    const all = Array.from({ length: TOPICS }, (_, i) => broker.topics.at(`order/${i}`));
+    // All topics and the sentinel are read with one SUBSCRIBE.
+    const [, ...readTogether] = filtersWithin([sentinel, ...all], writer.granted.maximumPacketSize);
+    const topics = readTogether.map((_, i) => broker.retainedTopic(`order/${i}`));
     await writer.publishAll([...topics, sentinel].map((topic) => ({ topic, payload: 'x', retain: true })));
     const reader = await broker.client();
     const counts = { one: 0, two: 0, none: 0 };
@@ -45,6 +51,7 @@ export const sentinelOrder = probe<SentinelOrder>({
       }
     }
     return {
+      topics: topics.length,
       rounds,
       late_in_one_subscribe: counts.one,
       late_in_two_subscribes: counts.two,
@@ -75,8 +82,14 @@ async function readLate(
 }
 
 export function judgeSentinelOrder(found: SentinelOrder): Finding {
-  const { rounds, late_in_one_subscribe: one, late_in_two_subscribes: two, rounds_without_sentinel: none } = found;
-  const reads = rounds * TOPICS;
+  const {
+    topics,
+    rounds,
+    late_in_one_subscribe: one,
+    late_in_two_subscribes: two,
+    rounds_without_sentinel: none,
+  } = found;
+  const reads = rounds * topics;
   const text = `${two} of ${reads} late in two SUBSCRIBEs, ${one} in one`;
   if (two > 0) return weaker(text, PROVES_NOTHING);
   if (none > 0) return weaker(`${text}; the sentinel was lost in ${none} reads`, 'such a read fails and is made again');

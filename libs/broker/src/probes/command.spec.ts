@@ -2,12 +2,11 @@
 import { once } from 'node:events';
 import { createServer, type Server as NetServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { Writable } from 'node:stream';
 import { connectAsync } from 'mqtt';
+import { runCheckBroker, type CheckReport } from '../../../../test/support/check-broker.js';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { retainStripped } from '../../../../test/support/contrary/shared-subscriptions.js';
 import { freePort, startMosquitto, type Server } from '../../../../test/support/servers.js';
-import { checkBrokerCommand } from './command.js';
 
 let mosquitto: Server;
 
@@ -17,36 +16,17 @@ beforeAll(async () => {
 
 afterAll(() => mosquitto.stop());
 
-async function run(...args: string[]): Promise<{ exit: number; out: string; err: string }> {
-  const texts = { out: '', err: '' };
-  const into = (name: 'out' | 'err'): Writable =>
-    new Writable({
-      write: (chunk: Buffer, _, done) => {
-        texts[name] += chunk.toString();
-        done();
-      },
-    });
-  const untilOperator = (): Promise<void> => new Promise(() => undefined);
-  const exit = await checkBrokerCommand(args, { stdout: into('out'), stderr: into('err'), untilOperator });
-  return { exit, ...texts };
-}
-
-interface Report {
-  verdict: string;
-  probes: { probe: string; verdict: string; measured: Record<string, unknown> }[];
-}
-
 describe('check-broker', () => {
   it('finds that Mosquitto fits, as JSON, and leaves nothing behind', async () => {
-    const { exit, out } = await run(mosquitto.url, '--json');
-    const report = JSON.parse(out) as Report;
+    const { exit, out } = await runCheckBroker(mosquitto.url, '--json');
+    const report = JSON.parse(out) as CheckReport;
     expect(report.probes.filter(({ verdict }) => ['wrong', 'unknown'].includes(verdict))).toEqual([]);
     expect([exit, report.verdict]).toEqual([0, 'weaker']);
     expect(Object.keys(report)).toEqual(['url', 'checked_at', 'verdict', 'duration_ms', 'probes']);
     const order = report.probes.find(({ probe }) => probe === 'order of retained reads');
     expect(Object.keys(order ?? {})).toEqual(['probe', 'needed', 'verdict', 'found', 'meaning', 'measured']);
     expect(order?.measured).toEqual({
-      ...{ rounds: 20, rounds_without_sentinel: 0 },
+      ...{ topics: 200, rounds: 20, rounds_without_sentinel: 0 },
       ...{ late_in_one_subscribe: 0, late_in_two_subscribes: 0 },
     });
     expect(await retainedMessages(mosquitto.url)).toEqual([]);
@@ -54,7 +34,7 @@ describe('check-broker', () => {
 
   it('fails behind a broker that removes the retain flag on shared subscriptions', async () => {
     const contrary = await ContraryBroker.before((mosquitto as Server & { port: number }).port, retainStripped());
-    const { exit, out } = await run(contrary.url);
+    const { exit, out } = await runCheckBroker(contrary.url);
     await contrary.stop();
     expect(exit).toBe(1);
     expect(out).toContain('The service would be wrong on this broker.');
@@ -62,15 +42,18 @@ describe('check-broker', () => {
 
   it('says in one line that a broker does not speak MQTT 5', async () => {
     const server = await oldBroker();
-    const { exit, out, err } = await run(`mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`, '--json');
+    const { exit, out, err } = await runCheckBroker(
+      `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      '--json',
+    );
     server.close();
     expect([exit, err]).toEqual([1, '']);
-    const { verdict, error } = JSON.parse(out) as Report & { error: string };
+    const { verdict, error } = JSON.parse(out) as CheckReport & { error: string };
     expect([verdict, error]).toEqual(['wrong', expect.stringContaining('does not speak MQTT 5')]);
   });
 
   it('names the cause if nobody listens at the address', async () => {
-    const { exit, err } = await run(`mqtt://127.0.0.1:${await freePort()}`);
+    const { exit, err } = await runCheckBroker(`mqtt://127.0.0.1:${await freePort()}`);
     expect(exit).toBe(3);
     expect(err).toMatch(/cannot connect: .*ECONNREFUSED/);
   });
@@ -82,7 +65,7 @@ describe('check-broker', () => {
     [['mqtt://a', '--key-file', '/nowhere'], '--key-file'],
     [['mqtt://a', '--colour'], "Unknown option '--colour'"],
   ])('refuses %j as wrong usage', async (args, text) => {
-    const { exit, err } = await run(...args);
+    const { exit, err } = await runCheckBroker(...args);
     expect(exit).toBe(2);
     expect(err).toContain(text);
   });

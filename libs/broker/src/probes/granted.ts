@@ -23,7 +23,7 @@ export function judgeGranted(granted: Granted): Finding {
   if (essential !== undefined) return lacking(essential);
   const { sessionExpirySeconds: expiry, maximumPacketSize: bytes, receiveMaximum } = granted;
   const text = [
-    expiry === null ? 'sessions never expire' : `sessions expire after ${duration(expiry)}`,
+    expiry === null ? 'the broker names no limit of sessions' : `sessions expire after ${duration(expiry)}`,
     `receive maximum ${receiveMaximum}`,
     bytes === null ? 'no packet limit' : `packets to ${bytes} bytes`,
   ].join(', ');
@@ -34,7 +34,7 @@ export function judgeGranted(granted: Granted): Finding {
     );
   if (bytes !== null && bytes < NEEDED_PACKET_BYTES)
     return weaker(text, 'larger messages cannot be published: they fail');
-  return ok(text, 'a lane keeps its session while no ingester runs');
+  return ok(text, 'a lane keeps its session while no ingester runs, if the broker has no limit that it does not name');
 }
 
 function duration(seconds: number): string {

@@ -14,6 +14,7 @@ export interface LastWill extends Measured {
 export const lastWill = probe<LastWill>({
   name: 'last will',
   needed: 'published when the connection of a client breaks',
+  isEssential: true,
   limitMs: 9000,
   measure: async (broker) => ({
     after_break: await isPublished(broker, 'break', false, BREAK_MS),

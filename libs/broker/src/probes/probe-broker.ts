@@ -5,6 +5,7 @@ import type { BrokerAccess } from '../broker-access.js';
 import { READ_MS } from '../check/absence.js';
 import { CheckConnection, CheckInterruptedError, EXPIRY_SECONDS } from '../check/check-connection.js';
 import { CheckTopics } from '../check/check-topics.js';
+import { isWithin } from '../check/packet-size.js';
 import { RetainedReader } from '../retained-reader.js';
 
 const silent = { write: () => undefined };
@@ -89,7 +90,9 @@ export class ProbeBroker {
     await this.endConnections();
     if (this.retained.size > 0) {
       const cleaner = await this.open(this.newClientId());
-      await cleaner.publishAll([...this.retained].map((topic) => ({ topic, payload: '', retain: true })));
+      const messages = [...this.retained].map((topic) => ({ topic, payload: '', retain: true }));
+      // What does not fit has not been published either.
+      await cleaner.publishAll(messages.filter((one) => isWithin(one, cleaner.granted.maximumPacketSize)));
       await cleaner.end();
     }
     for (const clientId of this.sessions) await (await this.open(clientId)).end();

@@ -8,6 +8,8 @@ const QUIET_MS = 500;
 
 export interface Redelivery extends Measured {
   unacknowledged: number;
+  /** Of the unacknowledged ones. */
+  lost: number;
   to_others: number;
   to_itself: number;
   /** null: fewer than two of them were unacknowledged, so they have no order. */
@@ -19,6 +21,7 @@ export interface Redelivery extends Measured {
 export const redelivery = probe<Redelivery>({
   name: 'redelivery',
   needed: 'unacknowledged messages come again, in order, with DUP and their packet ids',
+  isEssential: true,
   limitMs: 8000,
   measure: async (broker) => {
     const filter = broker.topics.shared('redelivery/+');
@@ -50,8 +53,10 @@ export function compareDeliveries(
   // Some brokers send a member one message at a time: the others are no redelivery, and may arrive before it.
   const isAgain = ({ payload }: Received): boolean => firstIds.has(payload);
   const again = [toOthers, toItself].map((received) => received.filter(isAgain));
+  const comeAgain = new Set(again.flat().map(({ payload }) => payload));
   return {
     unacknowledged: first.length,
+    lost: first.filter(({ payload }) => !comeAgain.has(payload)).length,
     to_others: toOthers.length,
     to_itself: toItself.length,
     ordered: first.length < 2 ? null : again.every(isOrdered),
@@ -68,16 +73,19 @@ function isOrdered(received: readonly Received[]): boolean {
 }
 
 export function judgeRedelivery(found: Redelivery): Finding {
-  const { to_others: others, to_itself: itself, ordered, dup, same_packet_ids: sameIds } = found;
-  const lost = MESSAGES - others - itself;
+  const { unacknowledged, lost, to_others: others, to_itself: itself, ordered, dup, same_packet_ids: sameIds } = found;
+  // They had not arrived before: the broker dropped them instead of keeping them.
+  const dropped = MESSAGES - others - itself;
   const text = [
     others > 0 && itself > 0 ? `${itself} to itself, ${others} to others` : others > 0 ? 'to others' : 'to itself',
     ordered === null ? 'order not known' : ordered ? 'in order' : 'not in order',
     `DUP ${dup ? 1 : 0}`,
     sameIds ? 'same packet ids' : 'new packet ids',
+    ...(dropped > 0 ? [`${dropped} never arrived: queue limited`] : []),
   ].join(', ');
-  if (lost > 0) return wrong(`${lost} of ${MESSAGES} lost`, 'what a killed ingester had not stored is lost');
+  if (lost > 0) return wrong(`${lost} of ${unacknowledged} lost`, 'what a killed ingester had not stored is lost');
   const effects = [
+    ...(dropped > 0 ? ['beyond the limit of a queue, messages are lost; a sweep repairs states: raise the limit'] : []),
     // Another lane may have processed later messages already.
     ...(ordered === false || others > 0
       ? ['states may be old for a moment after an ingester dies, until a verification']

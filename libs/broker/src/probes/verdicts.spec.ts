@@ -3,12 +3,13 @@ import { MOSQUITTO_FINDINGS } from '../../../../test/support/broker-findings.js'
 import { CheckNotAllowedError, type Received } from '../check/check-connection.js';
 import { judgeRetainedReadable, judgeSentinelOrder } from './absence.js';
 import { judgeAbsentQueue } from './absent-queue.js';
-import { judgeGranted } from './granted.js';
+import { grantedLimits, judgeGranted } from './granted.js';
 import { judgeAbsentMember, judgeOneTopic } from './group-members.js';
 import { judgeLastWill } from './last-will.js';
 import { judgeNoSubscribers } from './no-subscribers.js';
 import { ok, probe, unknown, type Measured, type Probe, type ProbeResult, type Verdict } from './probe.js';
 import { ProbeBroker } from './probe-broker.js';
+import { PROBES } from './probes.js';
 import { compareDeliveries, judgeRedelivery } from './redelivery.js';
 import { reportLines } from './report-table.js';
 import { judgeRestart } from './restart.js';
@@ -19,13 +20,20 @@ import { judgeStatistics } from './statistics.js';
 const GRANTED = MOSQUITTO_FINDINGS.granted;
 
 function order(two: number, one: number, lost = 0): Parameters<typeof judgeSentinelOrder>[0] {
-  return { rounds: 20, late_in_two_subscribes: two, late_in_one_subscribe: one, rounds_without_sentinel: lost };
+  return {
+    topics: 200,
+    rounds: 20,
+    late_in_two_subscribes: two,
+    late_in_one_subscribe: one,
+    rounds_without_sentinel: lost,
+  };
 }
 
 const REDELIVERED = {
   unacknowledged: 20,
   to_others: 0,
   to_itself: 20,
+  lost: 0,
   ordered: true,
   dup: true,
   same_packet_ids: true,
@@ -72,10 +80,11 @@ describe('the verdict of a probe', () => {
       judgeAbsentMember({ messages: 100, to_present: 100, to_absent: 0 }),
     ],
     [
-      'a message of the share that is lost',
-      'wrong',
-      judgeAbsentMember({ messages: 100, to_present: 50, to_absent: 49 }),
+      'a share of which the first messages are kept',
+      'weaker',
+      judgeAbsentMember({ messages: 100, to_present: 50, to_absent: 10 }),
     ],
+    ['a share that is lost', 'wrong', judgeAbsentMember({ messages: 100, to_present: 50, to_absent: 0 })],
     ['redelivered with DUP', 'ok', judgeRedelivery(REDELIVERED)],
     ['redelivered without DUP', 'weaker', judgeRedelivery({ ...REDELIVERED, dup: false })],
     ['redelivered with new packet ids', 'weaker', judgeRedelivery({ ...REDELIVERED, same_packet_ids: false })],
@@ -83,7 +92,8 @@ describe('the verdict of a probe', () => {
     ['redelivered in an order that is not known', 'ok', judgeRedelivery({ ...REDELIVERED, ordered: null })],
     ['redelivered to others', 'weaker', judgeRedelivery({ ...REDELIVERED, to_others: 20, to_itself: 0 })],
     ['redelivered to both', 'weaker', judgeRedelivery({ ...REDELIVERED, to_others: 15, to_itself: 5 })],
-    ['a message that is not redelivered', 'wrong', judgeRedelivery({ ...REDELIVERED, to_itself: 19 })],
+    ['a message that is not redelivered', 'wrong', judgeRedelivery({ ...REDELIVERED, to_itself: 19, lost: 1 })],
+    ['a message that never arrived', 'weaker', judgeRedelivery({ ...REDELIVERED, unacknowledged: 10, to_itself: 19 })],
     ['a queue without limit', 'ok', judgeAbsentQueue({ published: 2000, delivered: 2000, session_kept: true })],
     ['a queue with a limit', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 1999, session_kept: true })],
     ['a session that is not kept', 'weaker', judgeAbsentQueue({ published: 2000, delivered: 0, session_kept: false })],
@@ -106,6 +116,22 @@ describe('the verdict of a probe', () => {
     ['a restart without its retained messages', 'weaker', judgeRestart({ ...RESTARTED, retained: false })],
   ])('for %s is %s', (_, verdict, finding) => {
     expect(finding.verdict).toBe(verdict);
+  });
+});
+
+describe('what would be wrong without it', () => {
+  it.each([
+    'granted limits',
+    'retain flag when shared',
+    'client id with dots',
+    'last will',
+    'redelivery',
+    'absent member',
+  ])('is unclear if the probe "%s" could not be made', (name) => {
+    const all = [grantedLimits(GRANTED), ...PROBES];
+    const results = all.map((one) => ({ ...ok('', ''), probe: one.name, needed: '', measured: {} }));
+    const unclear = results.map((result) => (result.probe === name ? { ...result, ...unknown('', '') } : result));
+    expect([overall(results, all), overall(unclear, all)]).toEqual(['ok', 'unknown']);
   });
 });
 
@@ -158,8 +184,8 @@ describe('runProbes', () => {
   const slow = probeWith(() => new Promise(() => undefined));
   const quick = probeWith(() => Promise.resolve({}));
   const failing = probeWith(() => Promise.reject(new Error('the reason')));
-  const found = async (probes: readonly Probe[], totalMs?: number): Promise<unknown> =>
-    (await runProbes(broker, probes, totalMs)).probes.map((result) => [result.verdict, result.found]);
+  const found = async (probes: readonly Probe[], options?: Parameters<typeof runProbes>[2]): Promise<unknown> =>
+    (await runProbes(broker, probes, options)).probes.map((result) => [result.verdict, result.found]);
 
   it('goes on after a probe that has no result in time and after one that fails', async () => {
     expect(await found([slow, failing, quick])).toEqual([
@@ -171,11 +197,16 @@ describe('runProbes', () => {
 
   it('does not begin a probe without time, except for one that may take longer than all others', async () => {
     const late = probeWith(() => Promise.resolve({}), { limitMs: 10_000 });
-    expect(await found([slow, { ...quick, limitMs: 5 }, late], 5)).toEqual([
+    expect(await found([slow, { ...quick, limitMs: 5 }, late], { totalMs: 5 })).toEqual([
       ['unknown', 'no result within 0 s'],
       ['unknown', 'not begun: no time was left'],
       ['ok', 'an answer'],
     ]);
+  });
+
+  it('counts the time from before the first connection', async () => {
+    const begin = performance.now() - 50;
+    expect(await found([quick], { begin, totalMs: 50 })).toEqual([['unknown', 'not begun: no time was left']]);
   });
 
   it('ends at an essential probe whose topic is not allowed, and goes on after another one', async () => {

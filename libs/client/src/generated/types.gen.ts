@@ -77,7 +77,7 @@ export type ClusterBroker = {
      */
     checked_at: string;
     /**
-     * How long the broker keeps the session of a lane that is not connected. What clients publish while no ingester runs for longer is lost. null: for ever.
+     * How long the broker keeps the session of a lane that is not connected. What clients publish while no ingester runs for longer is lost. null: it names no limit.
      */
     session_expiry_seconds: number | null;
     /**
