@@ -104,6 +104,25 @@ export class EndedEarlyError extends Error {
   }
 }
 
+/** An app was not ready in time. `reason`: what its readiness says. */
+export class NotReadyError extends Error {
+  constructor(/** @type {Part} */ part, /** @type {string} */ reason) {
+    super(`${part.name} was not ready in time: ${reason}; see ${part.log}`);
+    this.part = part.name;
+    this.log = part.log;
+    this.reason = reason;
+  }
+}
+
+/** @returns what is down and why, from the body of `/health/ready` */
+function reasonIn(/** @type {string} */ body) {
+  /** @type {{ error?: Record<string, { message?: string }> }} */
+  const { error = {} } = JSON.parse(body);
+  return Object.entries(error)
+    .map(([name, { message }]) => `${name}: ${message}`)
+    .join('; ');
+}
+
 /** @returns the message of the last fatal line that an app has logged since it was launched */
 function fatalLine(/** @type {Part} */ { log, logFrom }) {
   const lines = readFileSync(log).subarray(logFrom).toString().split('\n');
@@ -259,12 +278,16 @@ export async function startMosquitto({ dir, port, persist = false, config = [] }
 
 /** @typedef {'api-gateway' | 'status-ingester' | 'dispatcher'} AppName */
 
+/** Until `onUnready` is called. */
+const UNREADY_MS = 5000;
+
 /**
- * Starts an app and waits until it is ready.
+ * Starts an app and waits until it is ready. `onUnready` is called once if it says for some seconds that it is not.
  * @param {AppName} app
- * @param {{ dir: string, port?: number, env: Record<string, string>, name?: string }} options
+ * @param {{ dir: string, port?: number, env: Record<string, string>, name?: string, onUnready?: (error: NotReadyError) => void }} options
+ * @throws EndedEarlyError, NotReadyError
  */
-export async function startApp(app, { dir, port, env, name = app }) {
+export async function startApp(app, { dir, port, env, name = app, onUnready }) {
   const at = port ?? (await freePort());
   // As in the Dockerfile: most allocations of an app are short-lived.
   const flags = ['--enable-source-maps', '--max-semi-space-size=32'];
@@ -273,10 +296,23 @@ export async function startApp(app, { dir, port, env, name = app }) {
     env: { NODE_ENV: process.env.NODE_ENV ?? 'development', ...env, PORT: `${at}`, HOST },
   });
   const url = `http://${HOST}:${at}`;
-  await part.until(async () => {
-    const response = await fetch(`${url}/health/ready`);
-    if (!response.ok) throw new Error(await response.text());
-  });
+  const begin = performance.now();
+  /** @type {NotReadyError | undefined} */
+  let unready;
+  try {
+    await part.until(async () => {
+      const response = await fetch(`${url}/health/ready`);
+      if (response.ok) return;
+      unready = new NotReadyError(part, reasonIn(await response.text()));
+      if (performance.now() - begin > UNREADY_MS) {
+        onUnready?.(unready);
+        onUnready = undefined;
+      }
+      throw unready;
+    });
+  } catch (error) {
+    throw error instanceof EndedEarlyError ? error : (unready ?? error);
+  }
   return Object.assign(part, { port: at, url });
 }
 

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms } from './setup.mjs';
 import {
   EndedEarlyError,
+  NotReadyError,
   isPortFree,
   running,
   startApp,
@@ -33,9 +34,10 @@ try {
   await stop(1);
 }
 
-/** An app that refuses to start says why in one line. */
+/** An app that refuses to start, or does not become ready, says why in one line. */
 function textOf(/** @type {unknown} */ error) {
   if (error instanceof SetupError) return `\n${error.message}`;
+  if (error instanceof NotReadyError) return `\n${error.part} is not ready: ${error.reason}\nSee ${error.log}`;
   if (error instanceof EndedEarlyError && error.reason !== undefined)
     return `\n${error.part} did not start: ${error.reason}\nSee ${error.log}`;
   return error;
@@ -63,9 +65,9 @@ async function main() {
   const ingesterPort = await port('INGESTER_PORT', 3001);
   const dispatcherPort = await port('DISPATCHER_PORT', 3002);
   const [gateway] = await Promise.all([
-    startApp('api-gateway', { dir, env, port: gatewayPort }),
-    startApp('status-ingester', { dir, env, port: ingesterPort }),
-    startApp('dispatcher', { dir, env, port: dispatcherPort }),
+    startApp('api-gateway', { dir, env, port: gatewayPort, onUnready }),
+    startApp('status-ingester', { dir, env, port: ingesterPort, onUnready }),
+    startApp('dispatcher', { dir, env, port: dispatcherPort, onUnready }),
   ]);
   if (devices > 0) startFleet({ dir, count: devices, mqttUrl });
   if (stopping) return;
@@ -143,6 +145,10 @@ Try it:
   ${tryIt({ api, mqttUrl, devices, env: process.env }).join('\n  ')}
 
 Ctrl-C stops it; the data stays in ${dir}.`);
+}
+
+function onUnready(/** @type {NotReadyError} */ error) {
+  console.error(`${textOf(error)}\nIt tries again for a minute.`);
 }
 
 function onEnd(/** @type {import('./stack.mjs').Part} */ part, /** @type {number | string} */ how) {

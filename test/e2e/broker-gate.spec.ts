@@ -1,8 +1,9 @@
 /** An app refuses to start on a broker that lacks what it needs: exit code 1, and one fatal line with the cause and the remedy. */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { ROOT } from '../../scripts/setup.mjs';
 import { freePort, launch, startApp, startMosquitto, startRedis, stopAll, type AppName } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
@@ -49,6 +50,16 @@ async function refusedStart(app: AppName, brokerUrl: string): Promise<Refusal> {
   return { code, fatal: fatal.map(({ message }) => message) };
 }
 
+async function npmStart(folder: string, mqttUrl: string): Promise<ChildProcessByStdio<null, null, Readable>> {
+  const ports = Object.fromEntries(
+    await Promise.all(['GATEWAY', 'INGESTER', 'DISPATCHER'].map(async (app) => [`${app}_PORT`, `${await freePort()}`])),
+  ) as Record<string, string>;
+  return spawn(process.execPath, [join(ROOT, 'scripts/start.mjs')], {
+    env: { ...process.env, ...ports, DATA_DIR: join(dir, folder), REDIS_URL: redisUrl, MQTT_URL: mqttUrl },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+}
+
 const lineOf = (url: string, text: string): string => `the broker at ${url} ${text}`;
 
 describe('a start on a broker that lacks what the service needs', () => {
@@ -91,15 +102,7 @@ describe('a start on a broker that lacks what the service needs', () => {
 
   it('makes npm start print that line and stop', async () => {
     const older = await startOlderBroker();
-    const ports = Object.fromEntries(
-      await Promise.all(
-        ['GATEWAY', 'INGESTER', 'DISPATCHER'].map(async (app) => [`${app}_PORT`, `${await freePort()}`]),
-      ),
-    ) as Record<string, string>;
-    const child = spawn(process.execPath, [join(ROOT, 'scripts/start.mjs')], {
-      env: { ...process.env, ...ports, DATA_DIR: join(dir, 'npm-start'), REDIS_URL: redisUrl, MQTT_URL: older.url },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = await npmStart('npm-start', older.url);
     let printed = '';
     child.stderr.on('data', (data: Buffer) => (printed += data.toString()));
     const code = await new Promise((resolve) => child.once('close', resolve));
@@ -109,6 +112,31 @@ describe('a start on a broker that lacks what the service needs', () => {
     );
     expect(code).toBe(1);
     await older.stop();
+  });
+});
+
+describe('a start on a broker that refuses the credentials', () => {
+  it('makes npm start print what the readiness of the app says, while it waits', async () => {
+    const passwords = join(dir, 'passwords');
+    writeFileSync(passwords, '');
+    const strict = await startMosquitto({
+      dir: join(dir, 'strict'),
+      config: ['allow_anonymous false', `password_file ${passwords}`],
+    });
+    const child = await npmStart('not-authorized', strict.url);
+    let printed = '';
+    const isPrinted = new Promise<void>((resolve) => {
+      child.stderr.on('data', (data: Buffer) => {
+        printed += data.toString();
+        if (/(status-ingester|dispatcher) is not ready: .*broker: .*not authorized/i.test(printed)) resolve();
+      });
+    });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    await isPrinted;
+    child.kill('SIGTERM');
+    expect(printed).not.toContain('    at ');
+    expect(await ended).toBe(0);
+    await strict.stop();
   });
 });
 

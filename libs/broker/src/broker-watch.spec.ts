@@ -1,7 +1,7 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import { waitUntil } from '../../../scripts/stack.mjs';
 import { eventually, freePort, quiet, startMosquitto, type Server } from '../../../test/support/servers.js';
-import { BrokerWatch } from './broker-watch.js';
+import { BrokerWatch, droppedSince } from './broker-watch.js';
 import type { Uptime } from './uptime-proof.js';
 
 /** For a subscriber that acknowledges nothing, the broker sends one message, queues one, and drops the others. */
@@ -30,6 +30,20 @@ beforeEach(async () => {
 afterEach(async () => {
   await watch.close();
   await broker.stop();
+});
+
+describe('droppedSince', () => {
+  it.each([
+    ['a first report that is retained: a sweep at the start covers it', undefined, 7, true, 0],
+    ['a first report that is live: the broker had dropped nothing before', undefined, 7, false, 7],
+    ['a first report of a broker that has dropped nothing', undefined, 0, false, 0],
+    ['a report that is repeated', 7, 7, true, 0],
+    ['a report that has risen', 7, 9, false, 2],
+    ['a retained report after a reconnect that has risen', 7, 9, true, 2],
+    ['a report of a broker that was restarted', 7, 3, false, 3],
+  ])('counts %s', (_, before, value, retain, expected) => {
+    expect(droppedSince(before, value, retain)).toBe(expected);
+  });
 });
 
 describe('BrokerWatch', () => {

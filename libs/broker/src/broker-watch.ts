@@ -3,9 +3,9 @@
  * number of dropped messages. Reconnects automatically.
  */
 import type { MqttClient } from 'mqtt';
-import type { Logger } from '@app/platform';
+import { Sampled, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { openMqtt, refusedTopic } from './mqtt-connection.js';
+import { ERROR_EVERY_MS, openMqtt, refusedTopic } from './mqtt-connection.js';
 import { UptimeProof, type Uptime } from './uptime-proof.js';
 
 export const UPTIME = '$SYS/broker/uptime';
@@ -42,8 +42,8 @@ export class BrokerWatch {
       if (topic === DROPPED) {
         const before = this.lastDropped;
         this.lastDropped = value;
-        // The counter of a restarted broker begins at 0.
-        if (before !== undefined && value !== before) listener.dropped(value > before ? value - before : value);
+        const messages = droppedSince(before, value, retain);
+        if (messages > 0) listener.dropped(messages);
       }
       // A retained report may be as old as the broker's reporting interval.
       else if (!retain) {
@@ -51,10 +51,24 @@ export class BrokerWatch {
         if (uptime !== undefined) listener.uptime(uptime);
       }
     });
-    this.client.on('error', (error) => logger.warn({ err: error, mqtt_client_id: clientId }, 'broker watch error'));
+    const errors = new Sampled(ERROR_EVERY_MS);
+    this.client.on('error', (error) =>
+      errors.take((skipped) => logger.warn({ err: error, mqtt_client_id: clientId, skipped }, 'broker watch error')),
+    );
   }
 
   async close(): Promise<void> {
     await this.client.endAsync(true);
   }
+}
+
+/**
+ * How many messages were dropped since the report before. A first report that is retained counts drops from before this
+ * process subscribed: a sweep follows when it acquires its lanes. A first one that is live has drops since then, if the broker
+ * had reported nothing before.
+ */
+export function droppedSince(before: number | undefined, value: number, retain: boolean): number {
+  if (before === undefined) return retain ? 0 : value;
+  // The counter of a restarted broker begins at 0.
+  return value >= before ? value - before : value;
 }

@@ -1,3 +1,4 @@
+import { createLogger, type Logger } from '@app/platform';
 import { waitUntil } from '../../../scripts/stack.mjs';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { Proxy } from '../../../test/support/proxy.js';
@@ -11,6 +12,8 @@ import { RetainedReader } from './retained-reader.js';
 function untilReported(check: () => void): Promise<void> {
   return waitUntil(check, { what: 'an uptime to be reported', timeoutMs: 20_000 });
 }
+
+const noListener = { uptime: () => undefined, dropped: () => undefined };
 
 let mosquitto: Server;
 let broker: ContraryBroker;
@@ -56,6 +59,18 @@ describe('a connection whose CONNECT the broker refuses', () => {
     broker.accept();
     await untilReported(() => expect(uptimes).toBeGreaterThan(0));
     await watch.close();
+  });
+
+  it.each([
+    ['publisher', (logger: Logger) => new Publisher({ url: broker.url }, 'refused', logger)],
+    ['broker watch', (logger: Logger) => new BrokerWatch({ url: broker.url }, 'refused', noListener, logger)],
+  ])('is not logged at each attempt of the %s', async (name, open) => {
+    const lines: string[] = [];
+    const connection = open(createLogger('spec', 'warn', { write: (line: string) => void lines.push(line) }));
+    await eventually('the broker refuses four CONNECTs', () => expect(broker.refused).toBeGreaterThan(3));
+    // `eventually` waits for 10 seconds at most, so that a second line may be there.
+    expect(lines.filter((line) => line.includes(`${name} error`)).length).toBeLessThanOrEqual(2);
+    await connection.close();
   });
 
   it('is opened again by the next read of the retained reader', async () => {

@@ -17,6 +17,9 @@ type EndOptions = Partial<IDisconnectPacket>;
 /** A broker that is frozen is noticed after 5 to 15 s, and the connection closed. */
 export const KEEP_ALIVE_SECONDS = 10;
 
+/** Shortest time between two log lines about errors of a connection: if the broker refuses it, each attempt brings one. */
+export const ERROR_EVERY_MS = 10_000;
+
 /**
  * Begins to connect and returns at once, so that the caller can set handlers before the first packet arrives. If the client
  * reconnects, it reads the credentials again.

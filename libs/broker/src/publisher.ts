@@ -4,9 +4,9 @@
  * here; the outcome of one with `writeBy` is unknown.
  */
 import type { MqttClient } from 'mqtt';
-import { backoffMs, counter, type Logger } from '@app/platform';
+import { Sampled, backoffMs, counter, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { endMqtt, openMqtt } from './mqtt-connection.js';
+import { ERROR_EVERY_MS, endMqtt, openMqtt } from './mqtt-connection.js';
 import { PendingPublishes, type PendingPublish } from './pending-publishes.js';
 import { NO_MATCHING_SUBSCRIBERS, refusedBy, type PublishOptions, type PublishOutcome } from './publish-outcome.js';
 import { PublishQueue } from './publish-queue.js';
@@ -34,6 +34,7 @@ export class Publisher {
   private maxPending = MAX_PENDING;
   private maxPacketSize = Infinity;
   private attempts = 0;
+  private readonly errors = new Sampled(ERROR_EVERY_MS);
   private isClosed = false;
   private stalledAt = -Infinity;
   private onConnected: () => void = () => undefined;
@@ -133,7 +134,7 @@ export class Publisher {
     });
     client.on('offline', () => logger.warn({ mqtt_client_id }, 'publisher lost its connection to the broker'));
     client.on('error', (error) => {
-      logger.warn({ err: error, mqtt_client_id }, 'publisher error');
+      this.errors.take((skipped) => logger.warn({ err: error, mqtt_client_id, skipped }, 'publisher error'));
       // After a packet that it cannot parse, MQTT.js reads nothing more, but keeps the connection open.
       if (client.connected && !('code' in error)) this.replaceClient(error);
     });
