@@ -18,7 +18,8 @@ export async function readRetained(url: string): Promise<Map<string, string>> {
     const complete = new Promise<void>((resolve) => {
       mqtt.on('message', (topic, payload, { retain }) => {
         if (retain && topic === SENTINEL) resolve();
-        else if (retain) found.set(topic.slice(PREFIX.length), payload.toString());
+        // No client has an empty id: there the service retains its own control message.
+        else if (retain && topic !== PREFIX) found.set(topic.slice(PREFIX.length), payload.toString());
       });
     });
     await mqtt.subscribeAsync([`${PREFIX}+`, SENTINEL], { qos: 0 });

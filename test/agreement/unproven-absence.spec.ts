@@ -1,4 +1,7 @@
-/** A broker whose sentinel comes before what was asked for earlier, so that no read proves an absence: nobody goes offline by it. */
+/**
+ * A broker whose sentinel comes before what was asked for earlier, so that no read proves an absence, and that loses the message of
+ * one client: nobody goes offline by it.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +9,7 @@ import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../
 import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
 import { Api } from '../support/api.js';
 import { ContraryBroker } from '../support/contrary-broker.js';
+import { lostRetained } from '../support/contrary/retained-losses.js';
 import { sentinelAlwaysFirst } from '../support/contrary/retained-order.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 
@@ -18,7 +22,11 @@ let device: TestClient;
 beforeAll(async () => {
   const [store, broker] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
   mosquitto = broker;
-  contrary = await ContraryBroker.before(mosquitto.port, sentinelAlwaysFirst);
+  contrary = await ContraryBroker.before(
+    mosquitto.port,
+    sentinelAlwaysFirst,
+    lostRetained('redhat/insights/in/device'),
+  );
   const env = { REDIS_URL: store.url, MQTT_URL: contrary.url };
   const [gateway] = await Promise.all([
     startApp('api-gateway', { dir, env }),

@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 async function withReader<T>(use: (reader: RetainedReader) => Promise<T>, url = broker.url, readMs = 5000): Promise<T> {
-  const reader = new RetainedReader({ url: url }, `reader-${Math.random()}`, SENTINEL, quiet, readMs);
+  const reader = new RetainedReader({ url: url }, `reader-${Math.random()}`, SENTINEL, quiet, { readMs });
   try {
     return await use(reader);
   } finally {
@@ -136,7 +136,7 @@ describe('RetainedReader', () => {
     const contrary = await ContraryBroker.before(broker.port);
     contrary.withholdPubacks();
     const hour = 3_600_000;
-    const reader = new RetainedReader({ url: contrary.url }, 'reader-closed', SENTINEL, quiet, hour);
+    const reader = new RetainedReader({ url: contrary.url }, 'reader-closed', SENTINEL, quiet, { readMs: hour });
     const read = expect(reader.read(['in/a'])).rejects.toThrow('the reader is closed');
     await eventually('the PUBACK of the sentinel is withheld', () => expect(contrary.withheld).toBe(1));
     await Promise.all([reader.close(), read]);

@@ -4,15 +4,18 @@
  * message counts as empty. The sentinel needs a SUBSCRIBE of its own, because MQTT does not define in which order the
  * filters of one SUBSCRIBE are served. A broker that serves subscriptions in parallel may still send a message after the
  * sentinel, so callers read again later before they take a client offline.
+ * The last topics of a read are those of the control messages. If one does not come, topics without a message prove nothing.
  *
  * - R1 One read at a time, on a clean session of its own, at QoS 0: the broker queues nothing for a later read.
- * - R2 If the sentinel does not arrive in time, nothing is known: the read fails as a whole and the connection is closed.
+ * - R2 If the sentinel or a control message does not arrive in time, nothing is known: the read fails as a whole and the
+ *   connection is closed.
  * - R3 Live messages are ignored: without Retain As Published only retained messages carry the retain flag.
  * - R4 Late messages of an earlier read are ignored, if the broker supports subscription identifiers.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff, pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
+import { ControlMessages } from './control-messages.js';
 import { openMqtt } from './mqtt-connection.js';
 import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
 
@@ -28,14 +31,18 @@ export class IncompleteReadError extends Error {
   override readonly name = 'IncompleteReadError';
 }
 
-/** There is no connection to the broker: the read failed whatever its topics are. */
-export class BrokerUnreachableError extends IncompleteReadError {
-  constructor(details: string) {
-    super(`no connection to the broker: ${details}`);
-  }
+/** The read failed whatever its topics are: there is no connection, or the broker lets nothing be read. */
+export class NothingReadableError extends IncompleteReadError {}
+
+export interface ReaderOptions {
+  /** Milliseconds after which a read has failed. */
+  readMs?: number;
+  controls?: ControlMessages;
 }
 
 export class RetainedReader {
+  private readonly readMs: number;
+  private readonly controls: ControlMessages;
   private client: Promise<MqttClient> | undefined;
   private readonly subscriptions = new RetainedSubscriptions();
   /** Stops opening a connection. */
@@ -51,8 +58,11 @@ export class RetainedReader {
     /** A topic that no client uses. A retained message is published to it on each new connection. */
     private readonly sentinel: string,
     private readonly logger: Logger,
-    private readonly readMs = READ_MS,
-  ) {}
+    { readMs = READ_MS, controls = ControlMessages.none }: ReaderOptions = {},
+  ) {
+    this.readMs = readMs;
+    this.controls = controls;
+  }
 
   /**
    * @returns the retained payload of each topic that has one
@@ -88,7 +98,7 @@ export class RetainedReader {
         return found;
       }
       // It is not awaited: the next SUBSCRIBE follows it on the same connection.
-      client.unsubscribe([...topics, this.sentinel], (error) => {
+      client.unsubscribe([...topics, ...this.controls.topics, this.sentinel], (error) => {
         if (error != null) this.logger.debug({ err: error }, 'could not unsubscribe after a read');
       });
       return found;
@@ -106,27 +116,33 @@ export class RetainedReader {
     ofSentinel: RetainedSubscription,
   ): Promise<Map<string, Buffer>> {
     const found = new Map<string, Buffer>();
-    const ofTopics = this.subscriptions.next(topics);
+    const missing = new Set(this.controls.topics);
+    // The broker serves a session's messages in order: if its queue is full, it drops the last ones.
+    const ofTopics = this.subscriptions.next([...topics, ...missing]);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => end(new IncompleteReadError(`the broker did not send the sentinel within ${this.readMs} ms`)),
         this.readMs,
       );
       let again: NodeJS.Timeout | undefined;
-      let isOver = false;
+      let giveUp: NodeJS.Timeout | undefined;
+      let [isComplete, isOver] = [false, false];
       const fail = (error: unknown): void => end(error instanceof Error ? error : new Error(String(error)));
       const askAgain = (): void => void subscribe(client, ofSentinel).catch(fail);
       const onMessage = (topic: string, payload: Buffer, packet: IPublishPacket): void => {
         if (!packet.retain) return;
-        if (topic !== this.sentinel) {
-          if (ofTopics.delivered(packet)) found.set(topic, payload);
-        } else if (ofSentinel.delivered(packet)) end();
+        if (topic === this.sentinel) isComplete ||= ofSentinel.delivered(packet);
+        else if (ofTopics.delivered(packet) && !missing.delete(topic)) found.set(topic, payload);
+        if (!isComplete) return;
+        if (missing.size === 0 || found.size === topics.length) end();
+        else giveUp ??= setTimeout(() => end(withoutControl(found, missing)), RETAINED_LAG_MS);
       };
       const onClose = (): void => end(new IncompleteReadError('the connection ended during the read'));
       const end = (error?: Error): void => {
         isOver = true;
         clearTimeout(timer);
         clearTimeout(again);
+        clearTimeout(giveUp);
         client.off('message', onMessage);
         client.off('close', onClose);
         if (error === undefined) resolve(found);
@@ -147,7 +163,7 @@ export class RetainedReader {
   private async connected(): Promise<MqttClient> {
     const waitMs = this.retryAt - performance.now();
     if (waitMs > 0) await pause(waitMs);
-    if (this.closed) throw new BrokerUnreachableError('the reader is closed');
+    if (this.closed) throw new NothingReadableError('the reader is closed');
     try {
       const client = await this.client;
       if (client?.connected === true) return client;
@@ -158,8 +174,14 @@ export class RetainedReader {
     } catch (error) {
       this.client = undefined;
       this.retryAt = performance.now() + this.backoff.failed();
-      throw new BrokerUnreachableError(String(error));
+      throw new NothingReadableError(`no connection to the broker: ${String(error)}`);
     }
+  }
+
+  /** A broker that lost its retained messages has lost these too. */
+  private async publishOwn(client: MqttClient): Promise<void> {
+    await client.publishAsync(this.sentinel, 'sentinel', { qos: 1, retain: true });
+    await this.controls.publish(client);
   }
 
   private disconnect(client: MqttClient): void {
@@ -196,16 +218,27 @@ export class RetainedReader {
       this.abortOpening = fail;
       client.once('close', onClose);
       client.once('connect', () => {
-        // A broker that lost its retained messages has lost the sentinel too.
-        client.publish(this.sentinel, 'sentinel', { qos: 1, retain: true }, (error) => {
-          if (error == null) {
+        this.publishOwn(client).then(
+          () => {
             cleanUp();
             resolve(client);
-          } else fail(error.message);
-        });
+          },
+          (error: unknown) => fail(String(error)),
+        );
       });
     });
   }
+}
+
+function withoutControl(found: ReadonlyMap<string, unknown>, missing: ReadonlySet<string>): IncompleteReadError {
+  const topics = [...missing].join(' and ');
+  return found.size === 0
+    ? new NothingReadableError(
+        `the broker sent nothing, not even the message that is retained on ${topics}: does it let this process read there?`,
+      )
+    : new IncompleteReadError(
+        `the broker did not send the message that is retained on ${topics}: it dropped messages of the read. Does it limit its queues?`,
+      );
 }
 
 async function subscribe(client: MqttClient, subscription: RetainedSubscription): Promise<void> {

@@ -2,11 +2,13 @@
  * Reads all retained messages that match some filters, in passes over one plain subscription. It does not read the socket while
  * its caller is busy, so that memory stays flat. A pass subscribes to the filters and, after the SUBACK, to the sentinel. If
  * messages stop before the sentinel has arrived, the pass is cut short. A broker may send the sentinel early, or drop
- * messages, so one pass proves nothing: only a further pass that brings nothing new does. What an earlier pass asked for and
+ * messages, so one pass proves nothing: only a further pass that brings nothing new does. If no pass has brought the control
+ * messages, the broker does not let this process read what it retains, and all passes are cut short. What an earlier pass asked for and
  * comes late is not taken, if the broker supports subscription identifiers.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import type { BrokerAccess } from './broker-access.js';
+import { ControlMessages } from './control-messages.js';
 import { openMqtt } from './mqtt-connection.js';
 import { IncompleteReadError } from './retained-reader.js';
 import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
@@ -19,6 +21,8 @@ export interface SweepOptions extends BrokerAccess {
   filters: readonly string[];
   /** A topic on which the service keeps a retained message. It is subscribed to after the filters. */
   sentinel: string;
+  /** They match the filters. */
+  controls?: ControlMessages;
   /** If no message arrives for so many milliseconds, the pass is cut short. */
   silenceMs: number;
   signal: AbortSignal;
@@ -33,7 +37,7 @@ export interface RetainedListener {
   late(topic: string): void;
 }
 
-/** `complete`: the sentinel arrived. */
+/** `complete`: the sentinel arrived, and this pass or an earlier one has brought the control messages. */
 export type PassEnd = 'complete' | 'cut-short';
 
 /** What a pass asks the broker for. */
@@ -54,11 +58,15 @@ export class RetainedSweep {
   private client: MqttClient | undefined;
   private running: RunningPass | undefined;
   private readonly subscriptions = new RetainedSubscriptions();
+  private readonly controls: ControlMessages;
+  /** Topics of control messages that a pass has brought. */
+  private readonly controlled = new Set<string>();
 
   constructor(
     private readonly options: SweepOptions,
     private readonly listener: RetainedListener,
   ) {
+    this.controls = options.controls ?? ControlMessages.none;
     options.signal.addEventListener('abort', this.abort, { once: true });
   }
 
@@ -98,6 +106,7 @@ export class RetainedSweep {
       client = this.client = this.open();
       // A broker that lost its retained messages has lost the sentinel too. It has closed its connections then.
       await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
+      await this.controls.publish(client);
     }
     for (const subscription of subscriptions) {
       const refusal = await subscription.send(client);
@@ -145,7 +154,15 @@ export class RetainedSweep {
     client?.end(true);
   }
 
+  private mayRead(): boolean {
+    return [...this.controls.topics].every((topic) => this.controlled.has(topic));
+  }
+
   private take(packet: IPublishPacket, ofFilters: RetainedSubscription): Promise<void> | undefined {
+    if (this.controls.topics.has(packet.topic)) {
+      this.controlled.add(packet.topic);
+      return undefined;
+    }
     if (ofFilters.delivered(packet)) return this.listener.retained(packet.topic, packet.payload as Buffer);
     this.listener.late(packet.topic);
     return undefined;
@@ -174,7 +191,7 @@ export class RetainedSweep {
           if (!isBusy) restartTimer();
         } else if (isComplete || ++silentSteps >= SILENT_STEPS) {
           isOver = true;
-          end(isComplete ? 'complete' : 'cut-short');
+          end(isComplete && this.mayRead() ? 'complete' : 'cut-short');
         } else {
           if (isGranted && !ofSentinel.isRepeated) this.askAgain(ofSentinel);
           restartTimer();

@@ -262,7 +262,9 @@ export class World {
     const end = new Promise<void>((resolve) => {
       reader.on('message', (topic, data, { retain }) => {
         if (topic === last) resolve();
-        else if (retain) store.set(topic.slice(topic.lastIndexOf('/') + 1), JSON.parse(data.toString()) as never);
+        // No client has an empty id: there the service retains its own control message.
+        else if (retain && !topic.endsWith('/'))
+          store.set(topic.slice(topic.lastIndexOf('/') + 1), JSON.parse(data.toString()) as never);
       });
     });
     await reader.subscribeAsync('redhat/insights/in/+', { qos: 0 });

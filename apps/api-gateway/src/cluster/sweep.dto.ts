@@ -29,7 +29,8 @@ export const SweepBody = z
       .meta({
         description:
           'Why it may not have read everything; null unless `complete` is false. `cut-short`: the broker stopped sending ' +
-          'in the middle. `more-each-time`: each further pass brought messages that the one before had missed.',
+          'in the middle, or sent nothing. `more-each-time`: each further pass brought messages that the one before had ' +
+          'missed. `left-out`: no pass brought the messages of clients for which a read of their own topic found one.',
       }),
     read: z.int().meta({ description: 'Retained status messages read.' }),
     read_per_second: z.number(),

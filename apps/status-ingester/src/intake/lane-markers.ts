@@ -18,6 +18,9 @@ export function markerText(id: string): string {
   return PREFIX + id;
 }
 
+/** The text of the control messages of reads. They match the filters of lanes, which take them for markers that nobody expects. */
+export const CONTROL_MESSAGE = markerText('00000000-0000-0000-0000-000000000000');
+
 /** A marker that this process waits for. */
 export interface ExpectedMarker {
   readonly id: string;

@@ -15,7 +15,7 @@ import { TestClient } from '../../../../test/support/mqtt-client.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import { LaneActivity } from './lane-activity.js';
-import type { ExpectedMarker } from './lane-markers.js';
+import { CONTROL_MESSAGE, type ExpectedMarker } from './lane-markers.js';
 import { LaneWatch, type LaneWatchTiming } from './lane-watch.js';
 
 const SHARDS = 2;
@@ -166,7 +166,7 @@ it('a stalled lane of two is connected again although the broker gives all marke
   });
 });
 
-it('markers are neither counted nor stored as messages of clients, and none is retained', async () => {
+it('markers are neither counted nor stored as messages of clients, and only the control message is retained', async () => {
   const counted = ['intake_messages_total{lane="0"}', 'intake_foreign_topics_total', 'intake_throttled_messages_total'];
   const markers: boolean[] = [];
   const observer = await TestClient.connect(mosquitto.url, 'observer');
@@ -181,13 +181,18 @@ it('markers are neither counted nor stored as messages of clients, and none is r
   expect(await Promise.all(counted.map(metric))).toEqual(before);
   await untilOnline('only', await comeOnline('only'));
   expect(await metric('intake_messages_total{lane="0"}')).toBe((before[0] ?? NaN) + 1);
-  const late: string[] = [];
-  observer.mqtt.on('message', (topic, _payload, { retain }) => {
-    if (retain) late.push(topic);
+  const late: [topic: string, text: string][] = [];
+  observer.mqtt.on('message', (topic, payload, { retain }) => {
+    if (retain) late.push([topic, payload.toString()]);
   });
   await observer.mqtt.subscribeAsync('redhat/insights/in/#', { qos: 1 });
-  await eventually('the retained handshake comes', () => expect(late).toContain('redhat/insights/in/only'));
-  expect(late).not.toContain('redhat/insights/in/');
+  await eventually('both retained messages come', () => expect(late).toHaveLength(2));
+  expect(new Map(late)).toEqual(
+    new Map([
+      ['redhat/insights/in/', CONTROL_MESSAGE],
+      ['redhat/insights/in/only', expect.stringContaining('host-handshake')],
+    ]),
+  );
 });
 
 it('a message on the topic of the markers that is no marker is counted as foreign', async () => {

@@ -3,11 +3,12 @@
  * cannot serve does not prevent the others from being read.
  */
 
-/** The outcome of each item. `untried`: not read, because an earlier error was `isPermanent`. */
+/** The outcome of each item. `untried`: not read, because of an error that `isPermanent`, which is `cause`. */
 export interface BisectedRead<Item, Result> {
   read: { items: readonly Item[]; result: Result }[];
   failed: { item: Item; error: unknown }[];
   untried: readonly Item[];
+  cause?: unknown;
 }
 
 export async function bisectingRead<Item, Result>(
@@ -23,7 +24,7 @@ export async function bisectingRead<Item, Result>(
     try {
       outcome.read.push({ items: part, result: await read(part) });
     } catch (error) {
-      if (isPermanent(error)) return { ...outcome, untried: [part, ...stack].flat() };
+      if (isPermanent(error)) return { ...outcome, untried: [part, ...stack].flat(), cause: error };
       const half = part.length / 2;
       if (part.length === 1) outcome.failed.push({ item: only, error });
       else stack.push(part.slice(half), part.slice(0, half));

@@ -32,6 +32,9 @@ let sweeps: Sweeps;
 let sent: MailboxMessage[];
 /** Ids of the clients that are online in the registry. */
 let online: string[];
+/** What the shard corrects for a client that it verifies for a sweep. */
+let correction: 'offline' | 'none';
+let absenceProvable: boolean | null;
 let keySpace: () => Promise<string>;
 let keySpaces = 0;
 /** The address of the broker to sweep. */
@@ -54,6 +57,7 @@ beforeEach(() => {
   sweeps = new Sweeps(redis, keys, SHARDS);
   sent = [];
   keySpace = () => Promise.resolve('one');
+  [correction, absenceProvable] = ['offline', null];
   online = [];
   brokerUrl = broker?.url ?? '';
   lanesConnected = () => Promise.resolve();
@@ -73,9 +77,9 @@ beforeEach(() => {
         for (const text of items) {
           const message = decodeMailboxEntry({ id: '1-1', text });
           sent.push(message);
-          // The shard has verified the client for the sweep, and found nothing to correct.
+          // The shard has verified the client for the sweep.
           if (message.kind === 'command' && message.command.do === 'verify' && message.command.sweep !== undefined) {
-            await redis.hincrby(keys.sweepCounts(shard, message.command.sweep), 'none', 1);
+            await redis.hincrby(keys.sweepCounts(shard, message.command.sweep), correction, 1);
           }
         }
         return items.length;
@@ -95,6 +99,11 @@ beforeEach(() => {
     broker: {
       get url() {
         return brokerUrl;
+      },
+    },
+    facts: {
+      get absenceProvable() {
+        return absenceProvable;
       },
     },
     lanesConnected: () => lanesConnected(),
@@ -247,4 +256,23 @@ it('a sweep that was requested for later begins then, with its trigger', async (
   await maintenance.requestSweepLater('truncated', 1);
   await untilEnded(id);
   expect(await sweeps.find(id)).toMatchObject({ trigger: 'truncated' });
+});
+
+it.each([
+  ['incomplete if no pass brought a message that the broker has of an online client', 'none', true, 'left-out'],
+  ['complete if the broker has no message of a client that no pass brought', 'offline', true, null],
+  ['complete if the broker cannot prove that it has none', 'none', false, null],
+] as const)('a sweep is %s', async (_, kind, provable, reason) => {
+  [correction, absenceProvable] = [kind, provable];
+  online = ['silent', 'confirmed'];
+  const id = await sweeps.nextId();
+  await maintenance.requestSweep('request', 0);
+  await untilEnded(id);
+  expect(await sweeps.find(id)).toMatchObject({
+    complete: reason === null,
+    incompleteReason: reason,
+    unseen: 2,
+    corrections: { [kind]: 2 },
+  });
+  expect(await redis.exists(keys.swept(0))).toBe(reason === null ? 1 : 0);
 });

@@ -5,7 +5,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Module } from '@nestjs/common';
-import { BROKER, BrokerFacts, BrokerWatch, Publisher, RetainedReader, type BrokerAccess } from '@app/broker';
+import {
+  BROKER,
+  BrokerFacts,
+  BrokerWatch,
+  ControlMessages,
+  Publisher,
+  RetainedReader,
+  type BrokerAccess,
+} from '@app/broker';
 import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
 import {
   BrokerRuns,
@@ -19,7 +27,7 @@ import {
 import { Mailboxes } from '@app/sharding';
 import { IntakeModule } from '../intake/intake.module.js';
 import { LaneConnections } from '../intake/lane-connections.js';
-import { LaneMarkers } from '../intake/lane-markers.js';
+import { CONTROL_MESSAGE, LaneMarkers } from '../intake/lane-markers.js';
 import { LaneStrategy } from '../intake/lane.strategy.js';
 import { MemberIdentity } from '../sharding/member-identity.js';
 import { LEASES_REDIS, ShardingModule } from '../sharding/sharding.module.js';
@@ -41,10 +49,18 @@ export const MAINTENANCE_REDIS: NamedConnection = {
   imports: [RegistryModule, ShardingModule, IntakeModule],
   providers: [
     {
+      provide: ControlMessages,
+      inject: [SETTINGS, LOGGER],
+      useFactory: ({ STATUS_TOPICS }: ReconciliationSettings, logger: Logger) => {
+        const topics = STATUS_TOPICS.flatMap(({ ownTopic }) => ownTopic ?? []);
+        return new ControlMessages(topics, CONTROL_MESSAGE, logger);
+      },
+    },
+    {
       provide: RetainedReader,
-      inject: [BROKER, LOGGER],
-      useFactory: (broker: BrokerAccess, logger: Logger) =>
-        new RetainedReader(broker, `ingester-reader-${randomUUID()}`, SENTINEL, logger),
+      inject: [BROKER, ControlMessages, LOGGER],
+      useFactory: (broker: BrokerAccess, controls: ControlMessages, logger: Logger) =>
+        new RetainedReader(broker, `ingester-reader-${randomUUID()}`, SENTINEL, logger, { controls }),
     },
     {
       provide: LaneBarrier,
@@ -120,6 +136,8 @@ export const MAINTENANCE_REDIS: NamedConnection = {
         ConnectionDirectory,
         Sweeps,
         BROKER,
+        ControlMessages,
+        BrokerFacts,
         MemberIdentity,
         LaneStrategy,
         SETTINGS,
@@ -156,6 +174,8 @@ function maintenanceWorker(
   directory: ConnectionDirectory,
   sweeps: Sweeps,
   broker: BrokerAccess,
+  controls: ControlMessages,
+  facts: BrokerFacts,
   member: MemberIdentity,
   lanes: LaneStrategy,
   settings: ReconciliationSettings,
@@ -172,6 +192,8 @@ function maintenanceWorker(
     directory,
     sweeps,
     broker,
+    controls,
+    facts,
     sentinel: SENTINEL,
     statusTopics: settings.STATUS_TOPICS,
     maxInboundBytes: settings.MAX_INBOUND_BYTES,

@@ -57,7 +57,7 @@ function comparing(severalTopics = false): Comparing {
       severalTopics,
     },
     record,
-    'sweep-1',
+    { all: 'sweep-1', unseen: 'unseen-1' },
     sender,
     signal,
   );
@@ -125,7 +125,7 @@ describe('a message that would change an online client', () => {
     const retained = [{ topic: TOPIC, body: one.body }];
     expect(sent).toMatchObject([{ kind: 'verified', clientId: 'one', noted: '7-0', isConfirmed: true, retained }]);
     expect(record.differing).toBe(1);
-    await sweep.verifyAwaited(() => true);
+    await sweep.verifyAwaited({ hasSeen: () => true });
     expect(sent).toHaveLength(1);
   });
 
@@ -133,16 +133,16 @@ describe('a message that would change an online client', () => {
     await sweep.compare([one], ['7-0']);
     await sweep.compare([found('one', 'm3')], ['8-0']);
     expect(sent).toEqual([]);
-    await sweep.verifyAwaited(() => true);
+    await sweep.verifyAwaited({ hasSeen: () => true });
     expect(sent).toMatchObject([{ clientId: 'one', command: { do: 'verify', reason: 'sweep', sweep: 'sweep-1' } }]);
     expect(record.differing).toBe(1);
-    await sweep.verifyAwaited(() => true);
+    await sweep.verifyAwaited({ hasSeen: () => true });
     expect(sent).toHaveLength(1);
   });
 
   it('is forgotten if the last pass did not bring the client, which is then unseen', async () => {
     await sweep.compare([one], ['7-0']);
-    await sweep.verifyAwaited(() => false);
+    await sweep.verifyAwaited({ hasSeen: () => false });
     expect(sent).toEqual([]);
   });
 
@@ -161,11 +161,19 @@ describe('a message that would change an online client', () => {
 });
 
 it('a sweep verifies every online client that it did not see', async () => {
-  for (const id of ['seen', 'unseen-1', 'unseen-2']) registry.set(id, hostConnection(id));
+  for (const id of ['seen', 'unseen-1', 'unseen-2', 'returned']) registry.set(id, hostConnection(id));
   registry.set('gone', hostConnection('gone', { state: 'offline' }));
-  await comparing().verifyUnseen((id) => id === 'seen');
-  expect(sent).toMatchObject(
-    ['unseen-1', 'unseen-2'].map((clientId) => ({ clientId, command: { do: 'verify', reason: 'sweep' } })),
-  );
-  expect(record.unseen).toBe(2);
+  const changed = ['returned'];
+  const reading = { hasSeen: (id: string) => id === 'seen', hasTrace: (id: string) => changed.includes(id) };
+  const sweep = comparing();
+  await sweep.verifyUnseen(reading);
+  expect(sent).toMatchObject([
+    { clientId: 'returned', command: { do: 'verify', reason: 'sweep', sweep: 'sweep-1' } },
+    { clientId: 'unseen-1', command: { do: 'verify', reason: 'sweep', sweep: 'unseen-1' } },
+    { clientId: 'unseen-2', command: { do: 'verify', reason: 'sweep', sweep: 'unseen-1' } },
+  ]);
+  expect(record.unseen).toBe(3);
+  expect(sweep.countReturned(reading)).toBe(0);
+  changed.push('unseen-2');
+  expect(sweep.countReturned(reading)).toBe(1);
 });

@@ -20,13 +20,15 @@ import { differs } from '../rules/comparison.js';
 import { digestOf } from '../rules/retained-state.js';
 import type { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import type { LaneBarrier } from './lane-barrier.js';
-import type { Found } from './sweep-reading.js';
+import type { Found, SweepReading } from './sweep-reading.js';
 import { TwoReads } from './two-reads.js';
 
 /** After this pause, what came through the lane before the barrier is usually applied. */
 const RECHECK_MS = 100;
 /** Online clients of a shard that are listed at a time. */
 const PAGE = 500;
+/** Most unseen clients that are looked at once more when the results have come. */
+const MOST_UNSEEN = 10_000;
 /** About how many bytes of stored connections are in memory at a time, of all shards together. */
 const STORED_BYTES = 2_097_152;
 
@@ -49,6 +51,8 @@ export interface ComparingDependencies {
   severalTopics: boolean;
 }
 
+type Seen = Pick<SweepReading, 'hasSeen'>;
+
 interface Difference {
   found: Found;
   why: 'state' | 'dead-letter';
@@ -61,12 +65,14 @@ interface Difference {
 export class Comparing {
   /** By client, the reading that waits for the next pass. */
   private readonly awaited = new Map<string, TwoReads>();
+  /** Clients that should have been seen: they are online, nothing was published for them, and no pass brought them. */
+  private readonly unseen: string[] = [];
 
   constructor(
     private readonly dependencies: ComparingDependencies,
     private readonly record: Pick<SweepRecord, 'differing' | 'unseen'>,
-    /** The results of the sweep are counted under this id. */
-    private readonly runId: string,
+    /** The results of the sweep are counted under these ids: of clients that should have been seen, and of the others. */
+    private readonly runIds: { all: string; unseen: string },
     private readonly writer: BackpressuredMailboxWriter,
     private readonly signal: AbortSignal,
   ) {}
@@ -89,8 +95,8 @@ export class Comparing {
   }
 
   /** To be called after the last pass: no pass has confirmed these readings. Clients that it did not bring count as unseen. */
-  async verifyAwaited(hasSeen: (clientId: string) => boolean): Promise<void> {
-    const clients = [...this.awaited.keys()].filter(hasSeen);
+  async verifyAwaited(reading: Seen): Promise<void> {
+    const clients = [...this.awaited.keys()].filter((id) => reading.hasSeen(id));
     this.awaited.clear();
     for (const [shard, ids] of byShard(clients, (id) => shardOf(id, this.dependencies.shardCount))) {
       await this.send(
@@ -101,16 +107,26 @@ export class Comparing {
   }
 
   /** Requests a verification of every online client that the sweep did not see: absence proves nothing. */
-  async verifyUnseen(hasSeen: (clientId: string) => boolean): Promise<void> {
+  async verifyUnseen(reading: Pick<SweepReading, 'hasSeen' | 'hasTrace'>): Promise<void> {
     for (let shard = 0; shard < this.dependencies.shardCount; shard++) {
       for await (const ids of this.dependencies.directory.online(shard, PAGE)) {
         this.signal.throwIfAborted();
-        const unseen = ids.filter((id) => !hasSeen(id)).map((id) => this.verifyCommand(id));
-        await this.writer.send(shard, unseen);
+        const unseen = ids.filter((id) => !reading.hasSeen(id));
+        const commands = unseen.map((id) => {
+          if (reading.hasTrace(id)) return this.verifyCommand(id);
+          if (this.unseen.length < MOST_UNSEEN) this.unseen.push(id);
+          return this.verifyCommand(id, this.runIds.unseen);
+        });
+        await this.writer.send(shard, commands);
         this.record.unseen += unseen.length;
         reportedClients.inc({ why: 'unseen' }, unseen.length);
       }
     }
+  }
+
+  /** For how many clients that should have been seen something was published since. */
+  countReturned(reading: Pick<SweepReading, 'hasTrace'>): number {
+    return this.unseen.filter((id) => reading.hasTrace(id)).length;
   }
 
   private async differences(
@@ -187,11 +203,11 @@ export class Comparing {
       this.awaited.set(clientId, reads);
       return [];
     }
-    return [encodeRetainedReading({ clientId, attempt: '', retained, sweep: this.runId, ...counts })];
+    return [encodeRetainedReading({ clientId, attempt: '', retained, sweep: this.runIds.all, ...counts })];
   }
 
-  private verifyCommand(clientId: string): string {
-    return encodeCommand({ clientId, command: { do: 'verify', reason: 'sweep', sweep: this.runId } });
+  private verifyCommand(clientId: string, sweep = this.runIds.all): string {
+    return encodeCommand({ clientId, command: { do: 'verify', reason: 'sweep', sweep } });
   }
 }
 

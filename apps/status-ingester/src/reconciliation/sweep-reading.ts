@@ -4,7 +4,7 @@
  * being processed, the socket is not read (back-pressure).
  */
 import { crc32 } from 'node:zlib';
-import { RetainedSweep, type BrokerAccess } from '@app/broker';
+import { RetainedSweep, type BrokerAccess, type ControlMessages } from '@app/broker';
 import { counter } from '@app/platform';
 import { payloadText, shardOf, type TopicTemplate } from '@app/protocol';
 import type { Retained } from '@app/registry';
@@ -35,6 +35,7 @@ export interface Found extends Retained {
 export interface ReadingDependencies {
   broker: BrokerAccess;
   sentinel: string;
+  controls?: ControlMessages;
   statusTopics: readonly TopicTemplate[];
   maxInboundBytes: number;
   shardCount: number;
@@ -64,10 +65,10 @@ export class SweepReading {
     private readonly isAwaited: (clientId: string) => boolean = () => false,
     silenceMs = SWEEP_SILENCE_MS,
   ) {
-    const { broker, sentinel, statusTopics } = dependencies;
+    const { broker, sentinel, controls, statusTopics } = dependencies;
     const filters = statusTopics.map(({ filter }) => filter);
     this.sweep = new RetainedSweep(
-      { ...broker, clientId, filters, sentinel, silenceMs, signal },
+      { ...broker, clientId, filters, sentinel, ...(controls && { controls }), silenceMs, signal },
       {
         retained: (topic, payload) => this.take(topic, payload),
         live: (topic) => this.topics.change(topic),
@@ -84,6 +85,11 @@ export class SweepReading {
   /** Whether the last pass brought a message of the client. An earlier one may have found what was removed before. */
   hasSeen(clientId: string): boolean {
     return this.dependencies.statusTopics.some((template) => this.topics.isPresent(template.topicOf(clientId)));
+  }
+
+  /** Whether a pass brought a message of the client, or something was published for it since the sweep began. */
+  hasTrace(clientId: string): boolean {
+    return this.dependencies.statusTopics.some((template) => this.topics.hasTrace(template.topicOf(clientId)));
   }
 
   /**

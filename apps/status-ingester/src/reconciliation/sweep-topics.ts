@@ -89,6 +89,11 @@ export class SweepTopics {
     this.seen.set(topic, { digest, passes: hasChanged ? SEVERAL_PASSES : 1, pass: this.pass });
   }
 
+  /** Whether a pass brought the topic, or something was published on it. */
+  hasTrace(topic: string): boolean {
+    return this.seen.has(topic) || this.changed.has(topic);
+  }
+
   /** Something was published on the topic. */
   change(topic: string): void {
     this.changed.add(topic);

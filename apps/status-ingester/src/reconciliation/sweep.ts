@@ -5,12 +5,15 @@
  * - W1 It changes nothing itself: what it found goes through the mailboxes, in one order with live messages. The last ids of
  *   the mailboxes are noted before the broker is asked; live messages since then take precedence over what was read.
  * - W2 Absence proves nothing: a client that was not seen is verified, and an incomplete read only costs time.
+ *   If the broker does have a message of such a client, although nothing was published for it since then, the broker left it out
+ *   of each pass, and may have left out others: the sweep is incomplete.
  * - W3 A correction does not overtake live messages if one lane keeps their order (see `sweep-comparing.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { BrokerFacts } from '@app/broker';
 import { backoffMs, type Logger } from '@app/platform';
-import type { Corrections, SweepTrigger, Sweeps } from '@app/registry';
+import { NO_CORRECTIONS, type Corrections, type IncompleteReason, type SweepTrigger, type Sweeps } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
 import { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import { Comparing, type ComparingDependencies } from './sweep-comparing.js';
@@ -26,6 +29,8 @@ export const NO_PROGRESS_MS = 15_000;
 export interface SweepDependencies
   extends ReadingDependencies, ReportDependencies, Omit<ComparingDependencies, 'severalTopics'> {
   mailboxes: Pick<Mailboxes, 'idBefore' | 'sendAll'>;
+  /** What the last check of the broker has found. */
+  facts: Pick<BrokerFacts, 'absenceProvable'>;
   sweeps: Sweeps;
   /** Id of the key space. If it changes, the key space was lost during the sweep. */
   keySpace: () => Promise<string>;
@@ -44,6 +49,8 @@ export class Sweep {
   private noted: string[] = [];
   /** A sweep that is run again keeps its id, but gets new MQTT client ids and new counts of results. */
   private readonly runId = randomUUID();
+  /** The results of clients that should have been seen are counted apart. */
+  private readonly unseenId = randomUUID();
 
   constructor(
     private readonly dependencies: SweepDependencies,
@@ -65,7 +72,8 @@ export class Sweep {
     const severalTopics = dependencies.statusTopics.length > 1;
     const writer = new BackpressuredMailboxWriter(dependencies.mailboxes, signal);
     const { record } = this.report;
-    this.comparing = new Comparing({ ...dependencies, severalTopics }, record, this.runId, writer, signal);
+    const ids = { all: this.runId, unseen: this.unseenId };
+    this.comparing = new Comparing({ ...dependencies, severalTopics }, record, ids, writer, signal);
   }
 
   /**
@@ -79,12 +87,12 @@ export class Sweep {
       const swept = await keySpace();
       await this.report.begin();
       const completion = await this.readAll();
-      record.complete = completion.complete;
-      record.incompleteReason = completion.complete ? null : completion.reason;
-      const hasSeen = (clientId: string): boolean => this.reading.hasSeen(clientId);
-      await this.comparing.verifyAwaited(hasSeen);
-      await this.comparing.verifyUnseen(hasSeen);
+      await this.comparing.verifyAwaited(this.reading);
+      await this.comparing.verifyUnseen(this.reading);
       await this.awaitResults();
+      const incomplete = completion.complete ? await this.reasonOfUnseen() : completion.reason;
+      record.complete = incomplete === null;
+      record.incompleteReason = incomplete;
       if ((await keySpace()) !== swept) throw new KeySpaceLostError('the key space was lost during the sweep');
       // An incomplete sweep proves nothing about unknown clients.
       if (record.complete) await sweeps.markSwept(record.startedAt);
@@ -114,9 +122,28 @@ export class Sweep {
     }
   }
 
+  private async reasonOfUnseen(): Promise<IncompleteReason | null> {
+    const { facts, sweeps, logger } = this.dependencies;
+    // Then a reading that finds nothing has no result either.
+    if (facts.absenceProvable === false) return null;
+    const found = (await sweeps.corrections(this.unseenId)).none - this.comparing.countReturned(this.reading);
+    if (found <= 0) return null;
+    logger.warn(
+      { sweep: this.report.record.id, clients: found },
+      'no pass of a sweep brought the messages of these clients, although the broker retains them: does it limit its queues?',
+    );
+    return 'left-out';
+  }
+
   private positions(): Promise<string[]> {
     const { mailboxes, shardCount } = this.dependencies;
     return Promise.all(Array.from({ length: shardCount }, (_, shard) => mailboxes.idBefore(shard, RECENT_LIVE_MS)));
+  }
+
+  private async corrections(): Promise<Corrections> {
+    const { sweeps } = this.dependencies;
+    const [all, unseen] = await Promise.all([this.runId, this.unseenId].map((id) => sweeps.corrections(id)));
+    return added(all ?? NO_CORRECTIONS, unseen ?? NO_CORRECTIONS);
   }
 
   private async awaitResults(): Promise<void> {
@@ -124,7 +151,7 @@ export class Sweep {
     const { differing, unseen, id } = record;
     let progressAt = performance.now();
     for (let attempt = 0; ; attempt++) {
-      const counts = await this.dependencies.sweeps.corrections(this.runId);
+      const counts = await this.corrections();
       const sum = sumOf(counts);
       if (sum > sumOf(record.corrections)) {
         progressAt = performance.now();
@@ -143,6 +170,17 @@ export class Sweep {
       await sleep(backoffMs(attempt, 20, 500), undefined, { signal: this.signal });
     }
   }
+}
+
+function added(a: Corrections, b: Corrections): Corrections {
+  const { online, updated, offline, reason, none } = b;
+  return {
+    online: a.online + online,
+    updated: a.updated + updated,
+    offline: a.offline + offline,
+    reason: a.reason + reason,
+    none: a.none + none,
+  };
 }
 
 function sumOf({ online, updated, offline, reason, none }: Corrections): number {

@@ -39,7 +39,9 @@ beforeEach(() => {
   results = new Map();
   idBefore.mockResolvedValue('0-0');
   facts = new BrokerFacts();
-  reader = new RetainedReader({ url: broker.url }, `verifier-${Math.random()}`, 'spec/sentinel', quiet, 2000);
+  reader = new RetainedReader({ url: broker.url }, `verifier-${Math.random()}`, 'spec/sentinel', quiet, {
+    readMs: 2000,
+  });
   const apply = (items: readonly string[]): number => {
     for (const text of items) {
       const entry = decodeMailboxEntry({ id: '1-1', text });

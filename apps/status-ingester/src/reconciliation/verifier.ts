@@ -13,8 +13,8 @@
  * - V7 Requests for one client that come soon after each other are one verification.
  */
 import {
-  BrokerUnreachableError,
   MAX_TOPICS_PER_READ,
+  NothingReadableError,
   RETAINED_LAG_MS,
   type BrokerFacts,
   type RetainedReader,
@@ -286,13 +286,16 @@ export class Verifier {
       await this.beginAttempt(due);
       const read = (part: readonly Due[]): Promise<Map<string, Buffer>> =>
         reader.read(part.flatMap(([, { clientId }]) => statusTopics.map((topic) => topic.topicOf(clientId))));
-      const outcome = await bisectingRead(due, read, (error) => error instanceof BrokerUnreachableError);
+      const outcome = await bisectingRead(due, read, (error) => error instanceof NothingReadableError);
       if (outcome.read.length > 0) await this.dependencies.barrier.pass(this.stopping.signal);
       for (const { items, result } of outcome.read) await this.send(items, result);
       for (const { item, error } of outcome.failed) this.giveUp(item, error);
       for (const [, verification] of outcome.untried) this.tryAgain(verification);
       if (outcome.untried.length > 0)
-        logger.warn({ clients: outcome.untried.length }, 'the broker is away: clients are verified when it is back');
+        logger.warn(
+          { err: outcome.cause, clients: outcome.untried.length },
+          'nothing can be read from the broker: clients keep their state, and are verified when it is possible again',
+        );
     } catch (error) {
       logger.warn({ err: error, clients: due.length }, 'a batch of verifications failed; trying again');
       for (const [, verification] of due) if (verification.dueAt === Infinity) this.tryAgain(verification);

@@ -65,7 +65,7 @@ export async function checkAbsence(
   { access, clientId, sentinel, logger }: AbsenceOptions,
 ): Promise<AbsenceCheck> {
   const retained = Array.from({ length: MESSAGES }, (_, i) => topics.at(`retained/${i}`));
-  const reader = new RetainedReader(access, clientId, sentinel, logger, READ_MS);
+  const reader = new RetainedReader(access, clientId, sentinel, logger, { readMs: READ_MS });
   try {
     const { atSecondRead } = await measureAbsence(connection, reader, [retained]);
     if (atSecondRead === 0) return 'provable';

@@ -71,7 +71,9 @@ export class ProbeBroker {
   /** Reads as the service does. The caller closes it. */
   reader(sentinel: string): RetainedReader {
     const logger = createLogger('check-broker', 'silent', silent);
-    return new RetainedReader(this.access, this.newClientId(), this.retainedTopic(sentinel), logger, READ_MS);
+    return new RetainedReader(this.access, this.newClientId(), this.retainedTopic(sentinel), logger, {
+      readMs: READ_MS,
+    });
   }
 
   /** Ends the connections of a probe, whether it has completed or not. */

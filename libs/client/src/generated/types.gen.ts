@@ -156,9 +156,9 @@ export type Sweep = {
      */
     complete: boolean | null;
     /**
-     * Why it may not have read everything; null unless `complete` is false. `cut-short`: the broker stopped sending in the middle. `more-each-time`: each further pass brought messages that the one before had missed.
+     * Why it may not have read everything; null unless `complete` is false. `cut-short`: the broker stopped sending in the middle, or sent nothing. `more-each-time`: each further pass brought messages that the one before had missed. `left-out`: no pass brought the messages of clients for which a read of their own topic found one.
      */
-    incomplete_reason: 'cut-short' | 'more-each-time';
+    incomplete_reason: 'cut-short' | 'more-each-time' | 'left-out';
     /**
      * Retained status messages read.
      */
@@ -567,7 +567,7 @@ export type Event = {
     sweep: string;
     trigger: string;
     complete: boolean;
-    incomplete_reason?: 'cut-short' | 'more-each-time';
+    incomplete_reason?: 'cut-short' | 'more-each-time' | 'left-out';
     read: number;
     corrections: {
         /**

@@ -21,9 +21,10 @@ export interface Corrections {
 
 /**
  * Why a sweep may not have read everything. `cut-short`: the broker stopped sending before it had sent the sentinel.
- * `more-each-time`: each further pass brought messages that the one before had missed.
+ * `more-each-time`: each further pass brought messages that the one before had missed. `left-out`: no pass brought messages that
+ * are retained.
  */
-export const INCOMPLETE_REASONS = ['cut-short', 'more-each-time'] as const;
+export const INCOMPLETE_REASONS = ['cut-short', 'more-each-time', 'left-out'] as const;
 export type IncompleteReason = (typeof INCOMPLETE_REASONS)[number];
 
 export interface SweepRecord {

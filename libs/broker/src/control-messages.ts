@@ -1,0 +1,65 @@
+/**
+ * Retained messages of the service on topics that the clients' topics have as neighbours, such as `redhat/insights/in/`, below
+ * the same filter and the same rights. A read that does not bring them proves no absence: the broker dropped messages of the
+ * read because its queue was full, or it does not let this process read the topics of clients and does not say so.
+ */
+import type { MqttClient } from 'mqtt';
+import type { Logger } from '@app/platform';
+import { refusedBy } from './publish-outcome.js';
+
+/** Some brokers end the connection instead of refusing a message. A connection may also end by chance. */
+const MOST_CLOSES = 3;
+
+export class ControlMessages {
+  static readonly none = new ControlMessages([], '', { warn: () => undefined });
+  private readonly allowed: Set<string>;
+  private closes = 0;
+
+  constructor(
+    topics: readonly string[],
+    private readonly text: string,
+    private readonly logger: Pick<Logger, 'warn'>,
+  ) {
+    this.allowed = new Set(topics);
+  }
+
+  /** The topics of those that a read has to bring: the broker has not refused them. */
+  get topics(): ReadonlySet<string> {
+    return this.allowed;
+  }
+
+  /**
+   * To be called on each new connection that reads: a broker that lost its retained messages has lost these too.
+   * @throws Error also if the broker refuses one: Mosquitto 2.0.11 ends the connection then. Another connection goes without it.
+   */
+  async publish(client: MqttClient): Promise<void> {
+    for (const topic of [...this.allowed]) {
+      // Nothing ends the call if the connection ends first.
+      const onClose = (): void => this.interrupted(topic);
+      client.once('close', onClose);
+      try {
+        await client.publishAsync(topic, this.text, { qos: 1, retain: true });
+        this.closes = 0;
+      } catch (error) {
+        const outcome = refusedBy(error as Error);
+        if (outcome.kind === 'refused' && outcome.permanent) this.giveUp(topic, outcome.details);
+        throw error;
+      } finally {
+        client.off('close', onClose);
+      }
+    }
+  }
+
+  private interrupted(topic: string): void {
+    if (++this.closes >= MOST_CLOSES) this.giveUp(topic, 'the broker ends the connection');
+  }
+
+  private giveUp(topic: string, details: string): void {
+    this.allowed.delete(topic);
+    this.logger.warn(
+      { topic, details },
+      'the broker does not let this process retain a message on this topic: reads cannot detect that the broker dropped ' +
+        'messages, or that this process may not read; allow the topic in its access control',
+    );
+  }
+}
