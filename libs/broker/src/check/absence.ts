@@ -5,7 +5,7 @@
 import { pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
 import { IncompleteReadError, RETAINED_LAG_MS, RetainedReader } from '../retained-reader.js';
-import type { CheckConnection } from './check-connection.js';
+import { CheckInterruptedError, type CheckConnection } from './check-connection.js';
 import type { CheckTopics } from './check-topics.js';
 
 /** As many as one read of the service may have. */
@@ -32,6 +32,7 @@ export async function measureAbsence(
   connection: CheckConnection,
   reader: RetainedReader,
   groups: readonly (readonly string[])[],
+  signal?: AbortSignal,
 ): Promise<Missed> {
   const read = async (topics: readonly string[]): Promise<number> => topics.length - (await reader.read(topics)).size;
   const missed = { atOnce: 0, atSecondRead: 0 };
@@ -42,7 +43,7 @@ export async function measureAbsence(
     missed.atOnce += count;
     if (count > 0) again.push(topics);
   }
-  if (again.length > 0) await pause(RETAINED_LAG_MS);
+  if (again.length > 0) await pause(RETAINED_LAG_MS, signal);
   for (const topics of again) missed.atSecondRead += await read(topics);
   return missed;
 }
@@ -56,27 +57,32 @@ export interface AbsenceOptions {
   /** As for `RetainedReader`. */
   sentinel: string;
   logger: Logger;
+  signal?: AbortSignal | undefined;
 }
 
 /** @throws CheckInterruptedError, CheckNotAllowedError */
 export async function checkAbsence(
   connection: CheckConnection,
   topics: CheckTopics,
-  { access, clientId, sentinel, logger }: AbsenceOptions,
+  { access, clientId, sentinel, logger, signal }: AbsenceOptions,
 ): Promise<AbsenceCheck> {
   const retained = Array.from({ length: MESSAGES }, (_, i) => topics.at(`retained/${i}`));
   const reader = new RetainedReader(access, clientId, sentinel, logger, { readMs: READ_MS });
+  const stop = (): void => void reader.close();
+  signal?.addEventListener('abort', stop, { once: true });
   try {
-    const { atSecondRead } = await measureAbsence(connection, reader, [retained]);
+    const { atSecondRead } = await measureAbsence(connection, reader, [retained], signal);
     if (atSecondRead === 0) return 'provable';
     if (atSecondRead < MESSAGES) return 'not-provable';
-    await pause(LATE_MS);
+    await pause(LATE_MS, signal);
     // The sentinel may always come before the messages, so a third read would prove nothing.
     return (await sendsRetained(connection, topics.at('retained/+'))) ? 'not-provable' : 'none';
   } catch (error) {
+    if (signal?.aborted) throw new CheckInterruptedError('the check was stopped', { cause: error });
     if (error instanceof IncompleteReadError) return 'unknown';
     throw error;
   } finally {
+    signal?.removeEventListener('abort', stop);
     await reader.close();
     const empty = retained.map((topic) => ({ topic, payload: '', retain: true }));
     await connection.publishAll(empty).catch((error: unknown) => {

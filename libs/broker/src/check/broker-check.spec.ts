@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,27 +97,73 @@ describe('checkBroker', () => {
 });
 
 describe('a check whose topics the access control does not allow', () => {
-  it.each<[string, string[], RegExp]>([
-    ['not at all', [], /^cloud-connector\/check\/.*\/shared\/level$/],
-    ['only to publish', ['topic write cloud-connector/check/#'], /^cloud-connector\/check\/.*\/plain$/],
-  ])('names the topic, and refuses no broker: %s', async (_, rights, topic) => {
+  /** What both checks find with these rights. */
+  async function withRights(...rights: string[]): Promise<[BrokerCheck, EssentialsCheck]> {
     const dir = await mkdtemp(join(tmpdir(), 'cloud-connector-spec-'));
     const acl = join(dir, 'acl');
     // Mosquitto warns of an access control list that others may read.
     await writeFile(acl, ['topic readwrite other/#', ...rights, ''].join('\n'), { mode: 0o600 });
     const broker = await startMosquitto({ config: [`acl_file ${acl}`] });
-    expect(await check(broker.url)).toMatchObject({
+    const found = await Promise.all([check(broker.url), checkAgain(broker.url)]);
+    await broker.stop();
+    await rm(dir, { recursive: true });
+    return found;
+  }
+
+  it('names the topic, and refuses no broker', async () => {
+    const [whole, essentials] = await withRights();
+    expect(whole).toMatchObject({
       kind: 'checked',
       findings: {
         granted: { receiveMaximum: 1000 },
         absenceProvable: null,
         noSubscriberSignal: null,
-        notAllowed: expect.stringMatching(topic) as string,
+        notAllowed: expect.stringMatching(/^cloud-connector\/check\/.*\/shared\/level$/) as string,
       },
     });
-    expect(await checkAgain(broker.url)).toEqual({ kind: 'present' });
-    await broker.stop();
-    await rm(dir, { recursive: true });
+    expect(essentials).toEqual({ kind: 'present' });
+  });
+
+  it('is interrupted if it may publish but not read: a broker that is slow is as silent', async () => {
+    const details = expect.stringMatching(
+      /^nothing came by .*\/plain within 4000 ms: the broker is slow, or does not/,
+    ) as string;
+    expect(await withRights('topic write cloud-connector/check/#')).toMatchObject([
+      { kind: 'interrupted', details, findings: { granted: { receiveMaximum: 1000 }, notAllowed: undefined } },
+      { kind: 'interrupted', details },
+    ]);
+  });
+});
+
+describe('a check that is stopped', () => {
+  /** Passes nothing on of this kind, and says so. */
+  type Swallowing = (reached: () => void) => Behaviour;
+  const noConnack: Swallowing = (reached) => () => ({ fromBroker: { connack: reached } });
+  const noPuback: Swallowing = (reached) => () => ({ fromClient: { publish: reached } });
+  const noDelivery: Swallowing = (reached) => () => ({ fromBroker: { publish: reached } });
+  const noRead: Swallowing = (reached) => () => ({
+    fromClient: { subscribe: (packet, pass) => (packet.subscriptions.length > 1 ? reached() : pass(packet)) },
+  });
+
+  it.each<[string, Swallowing, string]>([
+    ['to the CONNECT', noConnack, 'unreachable'],
+    ['to a publish', noPuback, 'interrupted'],
+    ['with a delivery', noDelivery, 'interrupted'],
+    ['to a read', noRead, 'interrupted'],
+  ])('does not wait until the broker replies %s', async (_, swallowing, kind) => {
+    const stopping = new AbortController();
+    const { signal } = stopping;
+    const stopped = { kind, details: 'the check was stopped' };
+    const access = (url: string): Parameters<typeof checkEssentials>[0] => ({ access: { url }, name: 'spec', signal });
+    const behaviour = swallowing(() => stopping.abort());
+    const whole = await behind([behaviour], (url) =>
+      checkBroker({ ...access(url), needs: 'intake', sentinel: SENTINEL, logger: quiet }),
+    );
+    expect(whole).toMatchObject(stopped);
+    expect(await behind([], (url) => checkEssentials(access(url), true))).toMatchObject({
+      details: 'the check was stopped',
+    });
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 });
 

@@ -31,7 +31,7 @@ export type FailedCheck =
 export type BrokerCheck =
   | FailedCheck
   | { kind: 'checked'; findings: BrokerFindings }
-  /** The connection ended during the check. */
+  /** The connection ended during the check, or the broker did not reply in time. */
   | { kind: 'interrupted'; details: string; findings: BrokerFindings };
 
 export type EssentialsCheck = FailedCheck | { kind: 'present' } | { kind: 'interrupted'; details: string };
@@ -43,6 +43,8 @@ interface CheckOptions {
   access: BrokerAccess;
   /** First part of the client ids, such as `ingester`. */
   name: string;
+  /** Ends the check soon. What it resolves with then says nothing of the broker. */
+  signal?: AbortSignal;
 }
 
 export type BrokerCheckOptions = CheckOptions & CheckedFor & { logger: Logger };
@@ -96,14 +98,14 @@ async function checkEssentialsOnce(options: CheckOptions, withMessages: boolean)
 
 /** `sessionExpiryInterval`: how long the broker is asked to keep the session. */
 async function connectFor(
-  { access, name, needs }: CheckOptions & { needs: Needs },
+  { access, name, signal, needs }: CheckOptions & { needs: Needs },
   sessionExpiryInterval?: number,
 ): Promise<FailedCheck | { kind: 'connected'; connection: CheckConnection }> {
   const clientId = `${name}-check-${randomUUID()}`;
   const opened = await connectMqtt5(
     access,
     clientId,
-    sessionExpiryInterval === undefined ? {} : { properties: { sessionExpiryInterval } },
+    sessionExpiryInterval === undefined ? { signal } : { signal, properties: { sessionExpiryInterval } },
   );
   switch (opened.kind) {
     case 'no-mqtt-5':
@@ -123,8 +125,8 @@ async function checkIntake(
   options: Extract<BrokerCheckOptions, { needs: 'intake' }>,
   findings: BrokerFindings,
 ): Promise<BrokerCheck> {
-  const { access, name } = options;
-  const opened = await CheckConnection.open(access, `${name}-check-${randomUUID()}`);
+  const { access, name, signal } = options;
+  const opened = await CheckConnection.open(access, `${name}-check-${randomUUID()}`, { signal });
   if (opened.kind !== 'connected')
     return { kind: 'interrupted', details: 'the broker did not accept a second connection', findings };
   const { connection } = opened;

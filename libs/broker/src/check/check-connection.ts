@@ -30,6 +30,16 @@ export class CheckNotAllowedError extends Error {
   }
 }
 
+/**
+ * Nothing came by a plain subscription. A broker that lets this user not read delivers nothing and says nothing, and one that is
+ * slow looks the same for a while.
+ */
+export class CheckSilentError extends CheckInterruptedError {
+  constructor(topic: string, ms: number) {
+    super(`nothing came by ${topic} within ${ms} ms: the broker is slow, or does not allow this user to read it`);
+  }
+}
+
 /** What became of a CONNECT. `closed`: the connection ended, or brought something unreadable, before a CONNACK. */
 export type Connecting =
   | { kind: 'connected'; connection: CheckConnection }
@@ -40,6 +50,8 @@ export type Connecting =
 export interface CheckConnectOptions extends IClientOptions {
   /** Whether it sends PUBACKs; true by default. */
   acknowledges?: boolean;
+  /** Interrupts the connection, also while it is being opened. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface Received {
@@ -71,6 +83,7 @@ const CONNECT_MS = 5000;
 const REPLY_MS = 4000;
 const CLOSE_MS = 1000;
 const NOT_AUTHORIZED = 0x87;
+const STOPPED = 'the check was stopped';
 /** Publishes of a check that wait for their PUBACK at most. */
 const MOST_IN_FLIGHT = 50;
 /** Makes MQTT.js continue to read without a PUBACK. */
@@ -89,6 +102,7 @@ export class CheckConnection {
     private readonly client: MqttClient,
     readonly clientId: string,
     acknowledges: boolean,
+    signal: AbortSignal | undefined,
   ) {
     client.on('packetreceive', (packet) => {
       if (packet.cmd === 'puback' && packet.messageId !== undefined)
@@ -107,6 +121,7 @@ export class CheckConnection {
         reject(new CheckInterruptedError(`the broker ended the connection: ${reasonText(reasonCode)}`));
       });
       client.on('close', () => reject(new CheckInterruptedError('the connection ended during the check')));
+      onAbort(signal, client, () => reject(new CheckInterruptedError(STOPPED)));
     });
     this.interrupted.catch(() => undefined);
   }
@@ -114,8 +129,9 @@ export class CheckConnection {
   static open(
     access: BrokerAccess,
     clientId: string,
-    { acknowledges = true, ...options }: CheckConnectOptions = {},
+    { acknowledges = true, signal, ...options }: CheckConnectOptions = {},
   ): Promise<Connecting> {
+    if (signal?.aborted) return Promise.resolve({ kind: 'unreachable', details: STOPPED });
     const client = openMqtt(access, {
       clientId,
       clean: true,
@@ -125,18 +141,24 @@ export class CheckConnection {
       connectTimeout: CONNECT_MS,
       ...options,
     });
-    const connection = new CheckConnection(client, clientId, acknowledges);
+    const connection = new CheckConnection(client, clientId, acknowledges, signal);
     return new Promise((resolve) => {
+      let isOpen = false;
       const fail = (result: Connecting): void => {
         resolve(result);
         client.end(true);
       };
       client.once('connect', (connack) => {
+        isOpen = true;
         connection.connack = connack;
         resolve({ kind: 'connected', connection });
       });
       client.on('error', (error) => fail(failedConnect(error)));
       client.on('close', () => fail(closed()));
+      // One that is open is ended by the check, which removes its session.
+      onAbort(signal, client, () => {
+        if (!isOpen) fail({ kind: 'unreachable', details: STOPPED });
+      });
     });
   }
 
@@ -256,6 +278,12 @@ export class CheckConnection {
 function reasonText(reasonCode = 0): string {
   const names: Readonly<Record<number, string | undefined>> = ReasonCodes;
   return `${names[reasonCode] ?? 'reason'} (0x${reasonCode.toString(16).padStart(2, '0')})`;
+}
+
+/** Leaves no listener behind when the connection has ended: the signal may live as long as the process. */
+function onAbort(signal: AbortSignal | undefined, client: MqttClient, listener: () => void): void {
+  signal?.addEventListener('abort', listener, { once: true });
+  client.once('close', () => signal?.removeEventListener('abort', listener));
 }
 
 function failedConnect(error: Error): Connecting {

@@ -3,7 +3,7 @@
  * silence before a plain subscription has received a message: without the right to read, nothing ever comes.
  */
 import { REFUSED } from '../mqtt-connection.js';
-import { CheckNotAllowedError, type CheckConnection } from './check-connection.js';
+import { CheckSilentError, type CheckConnection } from './check-connection.js';
 import type { CheckTopics } from './check-topics.js';
 import type { Essential } from './essentials.js';
 
@@ -51,7 +51,8 @@ export async function measureSharedRetain(
   ]);
   const flagOf = (topic: string, payload: string): boolean | null =>
     connection.received.find((one) => one.topic === topic && one.payload === payload)?.retain ?? null;
-  if (!(await connection.until(() => flagOf(plain, 'plain') !== null, FIRST_MS))) throw new CheckNotAllowedError(plain);
+  if (!(await connection.until(() => flagOf(plain, 'plain') !== null, FIRST_MS)))
+    throw new CheckSilentError(plain, FIRST_MS);
   const flagsOf = (level: Level): RetainFlags => {
     const topic = topicOf(level);
     return { set: flagOf(topic, 'set'), cleared: flagOf(topic, '') };

@@ -1,7 +1,7 @@
 /** Probes a broker: connects, makes all probes, and cleans up. */
 import { within } from '@app/platform';
 import type { BrokerAccess } from '../broker-access.js';
-import { CheckNotAllowedError } from '../check/check-connection.js';
+import { CheckNotAllowedError, CheckSilentError } from '../check/check-connection.js';
 import { CHECK_RIGHTS } from '../check/check-topics.js';
 import { notGranted } from '../check/essentials.js';
 import { connectMqtt5 } from '../check/mqtt-version.js';
@@ -51,7 +51,7 @@ export async function probeBroker(
   try {
     return { kind: 'report', report: await runProbes(broker, probes, { begin }) };
   } catch (error) {
-    if (!(error instanceof CheckNotAllowedError)) throw error;
+    if (!(error instanceof CheckNotAllowedError || error instanceof CheckSilentError)) throw error;
     return { kind: 'failed', text: `${error.message}: ${CHECK_RIGHTS}` };
   } finally {
     const isClean = await within(CLEAN_UP_MS, broker.cleanUp()).catch((error: unknown) => String(error));

@@ -1,6 +1,6 @@
 /** Makes the probes one after another, each with its time limit. One that fails says so, and the rest goes on. */
 import { within } from '@app/platform';
-import { CheckNotAllowedError } from '../check/check-connection.js';
+import { CheckNotAllowedError, CheckSilentError } from '../check/check-connection.js';
 import type { ProbeBroker } from './probe-broker.js';
 import { unknown, type Probe, type ProbeResult, type Verdict } from './probe.js';
 
@@ -13,7 +13,7 @@ export interface ProbeReport {
   probes: ProbeResult[];
 }
 
-/** @throws CheckNotAllowedError if the broker refuses the topics of the check: nothing can be found out then */
+/** @throws CheckNotAllowedError, CheckSilentError if this user may not use the topics of the check: nothing can be found out then */
 export async function runProbes(
   broker: ProbeBroker,
   probes: readonly Probe[],
@@ -50,7 +50,8 @@ async function runProbe(broker: ProbeBroker, probe: Probe, limitMs: number): Pro
     if (!(await within(limitMs, running))) throw new Error(`no result within ${Math.round(limitMs / 1000)} s`);
     return { probe: name, needed, ...(await running) };
   } catch (error) {
-    if (error instanceof CheckNotAllowedError && probe.isEssential) throw error;
+    const isShut = error instanceof CheckNotAllowedError || error instanceof CheckSilentError;
+    if (isShut && probe.isEssential) throw error;
     const finding = unknown(error instanceof Error ? error.message : String(error), 'could not be probed');
     return { probe: name, needed, ...finding, measured: {} };
   }
