@@ -83,4 +83,18 @@ describe.each([
     );
     await api.untilStatus(messageId, 'sent');
   });
+
+  it(`GET /v1/cluster and /metrics show it as ${!hasSignal} when another broker is behind the address`, async () => {
+    broker.behave(...(hasSignal ? [noSubscribersHidden] : []));
+    broker.cut();
+    await waitUntil(
+      async () => {
+        const { body } = await api.call<ClusterBody>('GET', '/v1/cluster');
+        expect(body.broker).toMatchObject({ no_subscriber_signal: !hasSignal });
+      },
+      { what: 'the record of another check', timeoutMs: 30_000 },
+    );
+    const metrics = await (await fetch(`${ingester.url}/metrics`)).text();
+    expect(metrics).toContain(`\ncloud_connector_broker_no_subscriber_signal ${Number(!hasSignal)}\n`);
+  }, 40_000);
 });

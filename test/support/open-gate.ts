@@ -2,5 +2,6 @@
 export const openGate = {
   start: (): Promise<void> => Promise.resolve(),
   pass: (signal: AbortSignal): Promise<boolean> => Promise.resolve(!signal.aborted),
-  stop: (): void => undefined,
+  connectionLost: (): void => undefined,
+  stop: (): Promise<void> => Promise.resolve(),
 };

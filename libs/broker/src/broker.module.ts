@@ -39,16 +39,19 @@ export class BrokerModule {
               url: access.url,
               needs: checkedFor.needs,
               facts,
-              checkAll: () => checkBroker({ access, name, logger, ...checkedFor }),
-              checkEssentials: (withMessages) => checkEssentials({ access, name }, withMessages),
+              checkAll: (signal) => checkBroker({ access, name, logger, signal, ...checkedFor }),
+              checkEssentials: (withMessages, signal) => checkEssentials({ access, name, signal }, withMessages),
               logger,
             }),
         },
         {
           provide: Publisher,
-          inject: [BROKER, LOGGER],
-          useFactory: (access: BrokerAccess, logger: Logger) =>
-            new Publisher(access, `${name}-${randomUUID()}`, logger),
+          inject: [BROKER, BrokerGate, LOGGER],
+          useFactory: (access: BrokerAccess, gate: BrokerGate, logger: Logger) => {
+            const publisher = new Publisher(access, `${name}-${randomUUID()}`, logger);
+            publisher.onLost(() => gate.connectionLost());
+            return publisher;
+          },
         },
       ],
       exports: [BROKER, BrokerFacts, BrokerGate, Publisher],

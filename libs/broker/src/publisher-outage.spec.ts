@@ -85,6 +85,20 @@ describe('Publisher, when the connection to the broker is lost', () => {
     expect(await outcome).toEqual(NO_SUBSCRIBERS);
   });
 
+  it('says once that a connection was lost, and nothing of attempts to connect or of its own end', async () => {
+    const port = await freePort();
+    const first = await publishers.startBroker({ port });
+    const publisher = await publishers.open(first.url);
+    let losses = 0;
+    publisher.onLost(() => losses++);
+    await first.stop();
+    await eventually('the publisher loses its connection', () => expect(publisher.connected).toBe(false));
+    await publishers.startBroker({ port });
+    expect(await publisher.publish('out/a', '1')).toEqual(NO_SUBSCRIBERS);
+    await publisher.close();
+    expect(losses).toBe(1);
+  });
+
   it('can be closed while a publish is queued', async () => {
     const publisher = publishers.openWithoutWaiting(`mqtt://127.0.0.1:${await freePort()}`);
     void publisher.publish('out/a', 'x');

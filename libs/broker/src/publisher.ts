@@ -37,6 +37,8 @@ export class Publisher {
   private readonly errors = new Sampled(ERROR_EVERY_MS);
   private isClosed = false;
   private stalledAt = -Infinity;
+  private isOpen = false;
+  private readonly lossListeners: (() => void)[] = [];
   private onConnected: () => void = () => undefined;
   private connection = new Promise<void>((resolve) => (this.onConnected = resolve));
 
@@ -57,6 +59,11 @@ export class Publisher {
   /** Whether a connection was recently closed because the broker acknowledged no publish, and it has acknowledged none since. */
   get stalled(): boolean {
     return performance.now() - this.stalledAt < STALLED_FACTOR * this.pubackMs;
+  }
+
+  /** `listener` is called when a connection has ended that the publisher did not close. */
+  onLost(listener: () => void): void {
+    this.lossListeners.push(listener);
   }
 
   /** @returns whether there is a connection within `timeoutMs` */
@@ -121,6 +128,7 @@ export class Publisher {
     client.on('connect', () => {
       if (client !== this.client) return;
       this.attempts = 0;
+      this.isOpen = true;
       this.onConnected();
       client.stream.on('drain', () => this.callNext());
       this.callNext();
@@ -130,6 +138,8 @@ export class Publisher {
       if (client !== this.client) return;
       this.connection = new Promise((resolve) => (this.onConnected = resolve));
       this.dropPending(client);
+      if (this.isOpen && !this.isClosed) for (const listener of this.lossListeners) listener();
+      this.isOpen = false;
       client.options.reconnectPeriod = backoffMs(this.attempts++, 100, 1000);
     });
     client.on('offline', () => logger.warn({ mqtt_client_id }, 'publisher lost its connection to the broker'));

@@ -17,12 +17,13 @@ let lane: Lane;
 let stored: string[];
 let connects: LaneConnect[];
 let asked: number;
+let losses: number;
 let confirm: () => Promise<boolean>;
 
 beforeEach(async () => {
   mosquitto = await startMosquitto();
   broker = await ContraryBroker.before(mosquitto.port);
-  [stored, connects, asked] = [[], [], 0];
+  [stored, connects, asked, losses] = [[], [], 0, 0];
   confirm = () => Promise.resolve(true);
 });
 
@@ -42,7 +43,7 @@ async function start(): Promise<void> {
       filters: [`$share/group/${template.filter}`],
       templates: [template],
       window: 100,
-      gate: openGate,
+      gate: { ...openGate, connectionLost: () => losses++ },
     },
     { write: (packets) => Promise.resolve(void stored.push(...packets.map(({ payload }) => payload.toString()))) },
     {
@@ -100,6 +101,16 @@ describe('Lane.checkQuiet', () => {
     }
     await publish('after');
     await untilStored('after');
+  });
+
+  it('loses no connection to the broker by it, but by a cut', async () => {
+    await start();
+    lane.checkQuiet([template]);
+    await untilConnects(2);
+    expect(losses).toBe(0);
+    broker.cut();
+    await untilConnects(3);
+    expect(losses).toBe(1);
   });
 
   it('says that the lane was not idle if messages had waited for it', async () => {

@@ -85,7 +85,7 @@ function start({
       templates: [template],
       window: 100,
       readyMs,
-      gate: { pass },
+      gate: { ...openGate, pass },
     },
     {
       write: (packets) => {

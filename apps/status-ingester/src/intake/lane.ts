@@ -20,7 +20,7 @@ export interface LaneOptions extends IntakeOptions {
   /** Templates of the topics on which clients publish. */
   templates: readonly TopicTemplate[];
   /** Is asked before each connect: a broker that lacks something would make the service refuse healthy clients. */
-  gate: Pick<BrokerGate, 'pass'>;
+  gate: Pick<BrokerGate, 'pass' | 'connectionLost'>;
 }
 
 export interface LaneEvents {
@@ -174,6 +174,7 @@ export class Lane {
       const how = await connection.ended;
       this.setConnected(false);
       this.noteEnd(connection, how);
+      if (how === 'lost') this.options.gate.connectionLost();
       if (how === 'taken-over') this.logger.warn(about, 'another connection took over the session of a lane');
       if (this.stopped()) return;
       if (how !== 'closed') this.check = undefined;

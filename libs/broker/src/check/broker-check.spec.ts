@@ -137,26 +137,25 @@ describe('a check whose topics the access control does not allow', () => {
 
 describe('a check that is stopped', () => {
   /** Passes nothing on of this kind, and says so. */
-  type Swallowing = (reached: () => void) => Behaviour;
-  const noConnack: Swallowing = (reached) => () => ({ fromBroker: { connack: reached } });
-  const noPuback: Swallowing = (reached) => () => ({ fromClient: { publish: reached } });
-  const noDelivery: Swallowing = (reached) => () => ({ fromBroker: { publish: reached } });
-  const noRead: Swallowing = (reached) => () => ({
+  type WithoutReply = (reached: () => void) => Behaviour;
+  const noConnack: WithoutReply = (reached) => () => ({ fromBroker: { connack: reached } });
+  const noPuback: WithoutReply = (reached) => () => ({ fromClient: { publish: reached } });
+  const noDelivery: WithoutReply = (reached) => () => ({ fromBroker: { publish: reached } });
+  const noRead: WithoutReply = (reached) => () => ({
     fromClient: { subscribe: (packet, pass) => (packet.subscriptions.length > 1 ? reached() : pass(packet)) },
   });
 
-  it.each<[string, Swallowing, string]>([
+  it.each<[string, WithoutReply, string]>([
     ['to the CONNECT', noConnack, 'unreachable'],
     ['to a publish', noPuback, 'interrupted'],
     ['with a delivery', noDelivery, 'interrupted'],
     ['to a read', noRead, 'interrupted'],
-  ])('does not wait until the broker replies %s', async (_, swallowing, kind) => {
+  ])('does not wait until the broker replies %s', async (_, silent, kind) => {
     const stopping = new AbortController();
     const { signal } = stopping;
     const stopped = { kind, details: 'the check was stopped' };
     const access = (url: string): Parameters<typeof checkEssentials>[0] => ({ access: { url }, name: 'spec', signal });
-    const behaviour = swallowing(() => stopping.abort());
-    const whole = await behind([behaviour], (url) =>
+    const whole = await behind([silent(() => stopping.abort())], (url) =>
       checkBroker({ ...access(url), needs: 'intake', sentinel: SENTINEL, logger: quiet }),
     );
     expect(whole).toMatchObject(stopped);

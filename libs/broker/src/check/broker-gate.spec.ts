@@ -1,13 +1,23 @@
+import { randomUUID } from 'node:crypto';
 import { createLogger, type Logger } from '@app/platform';
 import { MOSQUITTO_FINDINGS } from '../../../../test/support/broker-findings.js';
 import { eventually, gate } from '../../../../test/support/servers.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck } from './broker-check.js';
+import { CHECK_TIMES } from './check-schedule.js';
 import { BrokerFacts } from './broker-facts.js';
 import { BrokerGate, type BrokerGateOptions } from './broker-gate.js';
 
 const CHECKED: BrokerCheck = { kind: 'checked', findings: MOSQUITTO_FINDINGS };
 const LACKS_RETAIN = { kind: 'missing', essential: 'retain-as-published' } as const;
 const AWAY = { kind: 'unreachable', details: 'connect ECONNREFUSED' } as const;
+const INTERRUPTED: BrokerCheck = {
+  kind: 'interrupted',
+  details: 'the connection ended',
+  findings: { ...MOSQUITTO_FINDINGS, absenceProvable: null, noSubscriberSignal: null },
+};
+const PRESENT: EssentialsCheck = { kind: 'present' };
+const SLOW: EssentialsCheck = { kind: 'interrupted', details: 'nothing came' };
+const AT_ONCE = { baseMs: 0, capMs: 0 };
 const LACKING_LINE =
   'the broker at mqtt://broker:1883 does not keep the retain flag on shared subscriptions (Retain As Published): use a ' +
   'broker that does, such as Mosquitto 2';
@@ -15,14 +25,13 @@ const LACKING_LINE =
 let gates: BrokerGate[];
 let facts: BrokerFacts;
 let lines: { level: string; message: string; [member: string]: unknown }[];
+let whole: number;
 let again: { count: number; withMessages: boolean[] };
 
 beforeEach(() => {
-  [gates, facts, lines, again] = [[], new BrokerFacts(), [], { count: 0, withMessages: [] }];
+  [gates, facts, lines, whole, again] = [[], new BrokerFacts(), [], 0, { count: 0, withMessages: [] }];
 });
-afterEach(() => {
-  for (const one of gates) one.stop();
-});
+afterEach(() => Promise.all(gates.map((one) => one.stop())));
 
 /** A logger whose lines are kept. */
 function logger(): Logger {
@@ -50,12 +59,11 @@ function gateWith(
   next: readonly Result<EssentialsCheck>[] = [{ kind: 'present' }],
   options: Partial<BrokerGateOptions> = {},
 ): BrokerGate {
-  let count = 0;
   const one = new BrokerGate({
     url: 'mqtt://user:secret@broker:1883',
     needs: 'intake',
     facts,
-    checkAll: () => resultOf(full, count++),
+    checkAll: () => resultOf(full, whole++),
     checkEssentials: (withMessages) => {
       again.withMessages.push(withMessages);
       return resultOf(next, again.count++);
@@ -68,6 +76,12 @@ function gateWith(
 }
 
 const never = new AbortController().signal;
+
+/** A check by a user without the right to its topics, which are others each time. */
+function notAllowed(): Extract<BrokerCheck, { kind: 'checked' }> {
+  const findings = { ...MOSQUITTO_FINDINGS, absenceProvable: null, noSubscriberSignal: null };
+  return { kind: 'checked', findings: { ...findings, notAllowed: `cloud-connector/check/${randomUUID()}/plain` } };
+}
 
 describe('BrokerGate at the start', () => {
   it('logs once what the broker grants, keeps the facts, and passes the findings on', async () => {
@@ -109,12 +123,7 @@ describe('BrokerGate at the start', () => {
   });
 
   it('counts the broker as checked after three interrupted checks in a row, and says that little is known', async () => {
-    const interrupted: BrokerCheck = {
-      kind: 'interrupted',
-      details: 'the connection ended',
-      findings: { ...MOSQUITTO_FINDINGS, absenceProvable: null, noSubscriberSignal: null },
-    };
-    const one = gateWith([interrupted, AWAY, interrupted, interrupted, interrupted]);
+    const one = gateWith([INTERRUPTED, AWAY, INTERRUPTED, INTERRUPTED, INTERRUPTED]);
     await one.start();
     expect(await one.pass(never)).toBe(true);
     expect(facts.absenceProvable).toBeNull();
@@ -138,14 +147,147 @@ describe('BrokerGate at the start', () => {
   });
 
   it('starts if the broker does not allow the topics of the check, and names them', async () => {
-    const topic = 'cloud-connector/check/1/plain';
-    const one = gateWith([
-      { kind: 'checked', findings: { ...MOSQUITTO_FINDINGS, absenceProvable: null, notAllowed: topic } },
-    ]);
+    const check = notAllowed();
+    const one = gateWith([check]);
     await one.start();
-    expect(messages('warn')).toEqual([expect.stringContaining(`the broker does not allow ${topic}`)]);
+    expect(messages('warn')).toEqual([
+      expect.stringContaining(`the broker does not allow ${check.findings.notAllowed}`),
+    ]);
     await one.pass(never);
     expect(again.withMessages).toEqual([false]);
+  });
+});
+
+describe('BrokerGate on a broker of which not all is known', () => {
+  const soon = { ...CHECK_TIMES, unknown: AT_ONCE };
+
+  it('makes the whole check again in the background, warns of a missing right once, and checks with messages when it is there', async () => {
+    const one = gateWith([notAllowed(), notAllowed(), notAllowed(), CHECKED], undefined, { times: soon });
+    await one.start();
+    await eventually('the right is there', () => expect(facts.absenceProvable).toBe(true));
+    expect(messages('warn')).toEqual([expect.stringContaining('does not allow')]);
+    await one.pass(never);
+    expect([whole, again.withMessages]).toEqual([4, [true]]);
+  });
+
+  it('lets lanes pass while it waits for the next whole check, and asks them for no messages', async () => {
+    const answer = gate<BrokerCheck>();
+    const one = gateWith([notAllowed(), answer.passed, CHECKED], undefined, { times: soon });
+    await one.start();
+    await eventually('the second whole check has begun', () => expect(whole).toBe(2));
+    expect(await one.pass(never)).toBe(true);
+    expect(again.withMessages).toEqual([false]);
+    answer.open(CHECKED);
+    await eventually('the check has ended', () => expect(facts.absenceProvable).toBe(true));
+  });
+
+  it('comes back to checks with messages after three that were interrupted, at the start and at a lane', async () => {
+    const one = gateWith([INTERRUPTED, INTERRUPTED, INTERRUPTED, CHECKED], [SLOW, SLOW, SLOW, PRESENT], {
+      times: soon,
+    });
+    await one.start();
+    expect(await one.pass(never)).toBe(true);
+    await eventually('all is known', () => expect(facts.absenceProvable).toBe(true));
+    expect(await one.pass(never)).toBe(true);
+    await eventually('all is known again', () => expect(whole).toBe(5));
+    await one.pass(never);
+    expect(again.withMessages.slice(-4)).toEqual([true, true, true, true]);
+  });
+});
+
+describe('BrokerGate after a lost connection', () => {
+  const OTHER: BrokerCheck = { kind: 'checked', findings: { ...MOSQUITTO_FINDINGS, absenceProvable: false } };
+  const times = { atLeastMs: 0, unknown: AT_ONCE, failed: AT_ONCE };
+
+  it('finds out about another broker before a lane connects to it', async () => {
+    const one = gateWith([CHECKED, OTHER], undefined, { times });
+    const passedOn: BrokerFindings[] = [];
+    one.onChecked((findings) => passedOn.push(findings));
+    await one.start();
+    one.connectionLost();
+    expect(await one.pass(never)).toBe(true);
+    expect([facts.absenceProvable, again.count]).toEqual([false, 0]);
+    expect(passedOn).toHaveLength(2);
+    await one.pass(never);
+    expect([whole, again.count]).toEqual([2, 1]);
+  });
+
+  it('finds out about it without a lane too, when it can be reached', async () => {
+    const one = gateWith([CHECKED, AWAY, AWAY, OTHER], undefined, { times });
+    await one.start();
+    one.connectionLost();
+    await eventually('the other broker was checked', () => expect(facts.absenceProvable).toBe(false));
+    expect(whole).toBe(4);
+    expect([one.problem, ...messages('warn').slice(0, -1)]).toEqual([undefined]);
+  });
+
+  it('takes no absence for proved because a check could not find out, and makes it again', async () => {
+    const UNCLEAR: BrokerCheck = { kind: 'checked', findings: { ...MOSQUITTO_FINDINGS, absenceProvable: null } };
+    const answer = gate<BrokerCheck>();
+    const one = gateWith([OTHER, UNCLEAR, answer.passed], undefined, { times });
+    await one.start();
+    one.connectionLost();
+    await eventually('the third check has begun', () => expect(whole).toBe(3));
+    expect(facts.absenceProvable).toBe(false);
+    answer.open(CHECKED);
+    await eventually('all is known', () => expect(facts.absenceProvable).toBe(true));
+  });
+
+  it('keeps what it knows if the check is interrupted', async () => {
+    const one = gateWith([OTHER, INTERRUPTED], undefined, { times: { ...times, unknown: CHECK_TIMES.unknown } });
+    await one.start();
+    one.connectionLost();
+    await eventually('three checks were interrupted', () => expect(whole).toBe(4));
+    expect(await one.pass(never)).toBe(true);
+    expect(facts.absenceProvable).toBe(false);
+  });
+
+  it('is a problem if the other broker lacks an essential, until a whole check has passed', async () => {
+    const one = gateWith([CHECKED, LACKS_RETAIN, LACKS_RETAIN, CHECKED], undefined, {
+      times: { ...times, failed: CHECK_TIMES.failed },
+    });
+    await one.start();
+    one.connectionLost();
+    await eventually('the problem is known', () => expect(one.problem).toBe(LACKING_LINE));
+    expect(messages('error')).toEqual([`${LACKING_LINE}; no lane connects before that is done`]);
+    expect(await one.pass(never)).toBe(true);
+    expect([one.problem, whole, again.count]).toEqual([undefined, 4, 0]);
+  });
+});
+
+describe('BrokerGate at a stop', () => {
+  it.each<[string, (one: BrokerGate) => Promise<unknown>]>([
+    ['of the start', (one) => one.start()],
+    ['of a lane', (one) => one.pass(never)],
+  ])('ends the running check %s, waits until it has cleaned up, and reports nothing', async (_, begin) => {
+    const [begun, cleaning] = [gate(), gate()];
+    let isClean = false;
+    const one = gateWith([], [], {
+      checkAll: async (signal) => {
+        begun.open();
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        await cleaning.passed;
+        await new Promise((resolve) => setImmediate(resolve));
+        isClean = true;
+        return AWAY;
+      },
+    });
+    const checked = begin(one);
+    await begun.passed;
+    const wasClean = one.stop().then(() => isClean);
+    cleaning.open();
+    expect(await wasClean).toBe(true);
+    await checked;
+    expect(lines).toEqual([]);
+  });
+
+  it('makes no check any more after a lost connection', async () => {
+    const one = gateWith([CHECKED], undefined, { times: { atLeastMs: 0, unknown: AT_ONCE, failed: AT_ONCE } });
+    await one.start();
+    await one.stop();
+    one.connectionLost();
+    expect(await one.pass(never)).toBe(false);
+    expect(whole).toBe(1);
   });
 });
 
@@ -183,7 +325,7 @@ describe('BrokerGate at connects of lanes', () => {
     const [first, second] = [one.pass(stopping.signal), one.pass(never)];
     stopping.abort();
     expect(await first).toBe(false);
-    one.stop();
+    await one.stop();
     expect(await second).toBe(false);
   });
 });

@@ -8,11 +8,15 @@
  * - G3 Lanes that ask at the same time share one check, and what is wrong is logged once until it changes.
  * - G4 A check that the broker interrupts proves nothing. After three in a row the broker counts as checked: it is not known
  *   to be wrong, and a service that never starts helps nobody.
+ * - G5 What was found holds until a connection is lost: the next one may lead to another broker. Then lanes wait for the whole
+ *   check, and without lanes it is made in the background. What could not be found out is asked again later, and no lane
+ *   waits for that.
  */
 import { RequirementError, backoffMs, pause, sharedAbort, type Logger } from '@app/platform';
 import { waitUntil } from '../timed-wait.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck, FailedCheck } from './broker-check.js';
 import type { BrokerFacts } from './broker-facts.js';
+import { CheckSchedule, type CheckOutcome, type CheckTimes } from './check-schedule.js';
 import { lackingLine, withoutCredentials, type Needs } from './essentials.js';
 import { grantedFields } from './granted.js';
 import { weakerPromises } from './weaker-promises.js';
@@ -39,10 +43,11 @@ export interface BrokerGateOptions {
   url: string;
   needs: Needs;
   facts: BrokerFacts;
-  checkAll: () => Promise<BrokerCheck>;
+  checkAll: (signal: AbortSignal) => Promise<BrokerCheck>;
   /** As `checkEssentials`. */
-  checkEssentials: (withMessages: boolean) => Promise<EssentialsCheck>;
+  checkEssentials: (withMessages: boolean, signal: AbortSignal) => Promise<EssentialsCheck>;
   logger: Logger;
+  times?: CheckTimes;
 }
 
 export class BrokerGate {
@@ -50,15 +55,24 @@ export class BrokerGate {
   problem: string | undefined = 'the broker has not been checked yet';
   /** The problem that was logged last. */
   private reported: string | undefined;
+  /** Whether the whole check has passed, and has found nothing missing since. */
   private isChecked = false;
   /** Whether the messages of a check get a result from this broker. */
   private withMessages = true;
   private interrupted = 0;
+  private warned: readonly string[] = [];
+  /** Checks until one passes. */
   private passing: Promise<void> | undefined;
+  /** The whole check that is being made. */
+  private checking: Promise<CheckResult> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly schedule: CheckSchedule;
   private readonly listeners: ((findings: BrokerFindings) => void)[] = [];
   private readonly stopping = sharedAbort();
 
-  constructor(private readonly options: BrokerGateOptions) {}
+  constructor(private readonly options: BrokerGateOptions) {
+    this.schedule = new CheckSchedule(options.times);
+  }
 
   /** `listener` is called with what each complete check has found. */
   onChecked(listener: (findings: BrokerFindings) => void): void {
@@ -67,11 +81,12 @@ export class BrokerGate {
 
   /** @throws RequirementError if the broker lacks an essential */
   async start(): Promise<void> {
-    const check = await this.check();
-    if (check.kind === 'missing') throw new RequirementError(check.problem);
-    if (check.kind === 'passed') return;
-    this.report(check);
-    this.passing ??= this.untilPassed(1);
+    const result = await this.checkAll();
+    if (this.isStopping()) return;
+    this.problem = result.kind === 'passed' ? undefined : result.problem;
+    if (result.kind === 'missing') throw new RequirementError(result.problem);
+    if (result.kind === 'failed') this.startAgain(result);
+    else this.arm();
   }
 
   /** Resolves when a check has passed. @returns false if `signal` was aborted, or the gate stopped, before */
@@ -80,9 +95,17 @@ export class BrokerGate {
     return (await waitUntil(Infinity, this.passing, signal)) === 'resolved' && !this.isStopping();
   }
 
-  /** Ends the checks in the background. Lanes that wait do not pass. */
-  stop(): void {
+  /** The broker to which the next connection leads may be another one, or have been started again. */
+  connectionLost(): void {
+    this.schedule.lost(performance.now());
+    this.arm();
+  }
+
+  /** Ends the checks. Lanes that wait do not pass. Resolves when nothing of a check is left. */
+  async stop(): Promise<void> {
     this.stopping.abort();
+    clearTimeout(this.timer);
+    await Promise.all([this.passing, this.checking]);
   }
 
   private isStopping(): boolean {
@@ -94,18 +117,26 @@ export class BrokerGate {
     try {
       if (failures > 0) await this.wait(AWAY_BACKOFF, failures);
       for (let count = failures; !this.isStopping(); count++) {
-        const check = await this.check();
-        if (check.kind === 'passed') {
+        const result = await this.check();
+        if (this.isStopping()) return;
+        if (result.kind === 'passed') {
+          this.problem = undefined;
           if (this.reported !== undefined) this.options.logger.info('the broker has what this app needs');
           this.reported = undefined;
           return;
         }
-        this.report(check);
-        await this.wait(check.kind === 'missing' ? MISSING_BACKOFF : AWAY_BACKOFF, count);
+        this.report(result);
+        await this.wait(result.kind === 'missing' ? MISSING_BACKOFF : AWAY_BACKOFF, count);
       }
     } finally {
       this.passing = undefined;
+      this.arm();
     }
+  }
+
+  private startAgain(result: FailedResult): void {
+    this.report(result);
+    this.passing ??= this.untilPassed(1);
   }
 
   private wait({ baseMs, capMs }: { baseMs: number; capMs: number }, failures: number): Promise<boolean> {
@@ -113,6 +144,7 @@ export class BrokerGate {
   }
 
   private report({ kind, problem, error }: FailedResult): void {
+    this.problem = problem;
     if (problem === this.reported) return;
     this.reported = problem;
     const { logger, needs } = this.options;
@@ -121,14 +153,73 @@ export class BrokerGate {
     else logger.error(needs === 'intake' ? `${problem}; no lane connects before that is done` : problem);
   }
 
-  private async check(): Promise<CheckResult> {
-    const result = await this.checkOnce().catch((error: unknown) => this.failedWith(error));
-    this.problem = result.kind === 'passed' ? undefined : result.problem;
-    return result;
+  /** Makes the whole check when it is due, if no lane waits for one. */
+  private arm(): void {
+    clearTimeout(this.timer);
+    const { dueAt } = this.schedule;
+    if (this.isStopping() || !this.isChecked || this.passing !== undefined || dueAt === Infinity) return;
+    this.timer = setTimeout(() => void this.checkLater(), Math.max(0, dueAt - performance.now()));
   }
 
-  private async checkOnce(): Promise<CheckResult> {
-    return this.isChecked ? this.checkAgain() : this.checkFirst();
+  /** A check without a result changes nothing: a broker that is away, or slow, is reported by those who need it. */
+  private async checkLater(): Promise<void> {
+    const result = await this.checkAll();
+    if (this.isStopping()) return;
+    if (result.kind === 'missing') this.startAgain(result);
+    else if (result.kind === 'failed') this.options.logger.debug({ err: result.error }, result.problem);
+    this.arm();
+  }
+
+  private check(): Promise<CheckResult> {
+    const isNeeded = this.withMessages && this.schedule.isRenewalDue(performance.now());
+    return isNeeded || !this.isChecked ? this.checkAll() : this.checkAgain();
+  }
+
+  private checkAll(): Promise<CheckResult> {
+    this.checking ??= this.checkAllOnce()
+      .catch((error: unknown) => this.failedWith(error))
+      .finally(() => (this.checking = undefined));
+    return this.checking;
+  }
+
+  private async checkAllOnce(): Promise<CheckResult> {
+    const begunAt = performance.now();
+    this.schedule.begun(begunAt);
+    let outcome: CheckOutcome = this.withMessages ? 'failed' : 'unknown';
+    try {
+      const check = await this.options.checkAll(this.stopping.signal);
+      if (check.kind === 'missing') this.isChecked = false;
+      if (check.kind !== 'checked' && check.kind !== 'interrupted') return this.failed(check);
+      const problem = check.kind === 'interrupted' ? this.noteInterrupted(check.details) : undefined;
+      if (problem !== undefined) return { kind: 'failed', problem };
+      this.withMessages = check.kind === 'checked' && check.findings.notAllowed === undefined;
+      outcome = this.withMessages && this.isKnown(check.findings) ? 'known' : 'unknown';
+      // What an interrupted check has not found out replaces nothing.
+      if (check.kind === 'checked' || !this.isChecked) this.note(check.findings, performance.now() - begunAt);
+      this.isChecked = true;
+      this.interrupted = 0;
+      return PASSED;
+    } finally {
+      this.schedule.ended(outcome, performance.now());
+    }
+  }
+
+  private isKnown({ absenceProvable, noSubscriberSignal }: BrokerFindings): boolean {
+    return this.options.needs === 'publish' || (absenceProvable !== null && noSubscriberSignal !== null);
+  }
+
+  private async checkAgain(): Promise<CheckResult> {
+    try {
+      const check = await this.options.checkEssentials(this.withMessages, this.stopping.signal);
+      if (check.kind === 'missing' || check.kind === 'unreachable') return this.failed(check);
+      const problem = check.kind === 'interrupted' ? this.noteInterrupted(check.details) : undefined;
+      if (problem !== undefined) return { kind: 'failed', problem };
+      if (check.kind === 'interrupted') this.schedule.ended('unknown', performance.now());
+      this.interrupted = 0;
+      return PASSED;
+    } catch (error) {
+      return this.failedWith(error);
+    }
   }
 
   /** Lanes wait for the check, and nobody else would notice that it failed. */
@@ -139,28 +230,6 @@ export class BrokerGate {
       problem: `the check of the broker at ${withoutCredentials(this.options.url)} failed: ${details}`,
       error,
     };
-  }
-
-  private async checkFirst(): Promise<CheckResult> {
-    const begunAt = performance.now();
-    const check = await this.options.checkAll();
-    if (check.kind !== 'checked' && check.kind !== 'interrupted') return this.failed(check);
-    const problem = check.kind === 'interrupted' ? this.noteInterrupted(check.details) : undefined;
-    if (problem !== undefined) return { kind: 'failed', problem };
-    this.isChecked = true;
-    this.interrupted = 0;
-    if (check.findings.notAllowed !== undefined) this.withMessages = false;
-    this.note(check.findings, performance.now() - begunAt);
-    return PASSED;
-  }
-
-  private async checkAgain(): Promise<CheckResult> {
-    const check = await this.options.checkEssentials(this.withMessages);
-    if (check.kind === 'missing' || check.kind === 'unreachable') return this.failed(check);
-    const problem = check.kind === 'interrupted' ? this.noteInterrupted(check.details) : undefined;
-    if (problem !== undefined) return { kind: 'failed', problem };
-    this.interrupted = 0;
-    return PASSED;
   }
 
   private failed(check: FailedCheck): FailedResult {
@@ -177,21 +246,29 @@ export class BrokerGate {
     this.withMessages = false;
     this.options.logger.warn(
       `${about} was interrupted ${this.interrupted} times (${details}): it is not known whether the broker has all that the ` +
-        'service needs; the command check-broker tells more',
+        'service needs; it is checked again later; the command check-broker tells more',
     );
     return undefined;
   }
 
   private note(findings: BrokerFindings, durationMs: number): void {
     const { needs, facts, logger } = this.options;
-    facts.absenceProvable = findings.absenceProvable;
+    // Not to know is no reason to act on absences of which an earlier check found that they prove nothing.
+    facts.absenceProvable = findings.absenceProvable ?? facts.absenceProvable;
     const { granted, noSubscriberSignal: no_subscriber_signal, absenceProvable: absence_provable } = findings;
     const duration_ms = Math.round(durationMs);
     logger.info(
       { ...grantedFields(granted), no_subscriber_signal, absence_provable, duration_ms },
       'checked the broker',
     );
-    for (const line of weakerPromises(findings, needs)) logger.warn(line);
+    const lines = weakerPromises(findings, needs);
+    for (const line of lines) if (!this.warned.includes(withoutIds(line))) logger.warn(line);
+    this.warned = lines.map(withoutIds);
     for (const listener of this.listeners) listener(findings);
   }
+}
+
+/** Each check has topics of its own. */
+function withoutIds(line: string): string {
+  return line.replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '');
 }

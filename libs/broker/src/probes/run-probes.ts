@@ -50,8 +50,8 @@ async function runProbe(broker: ProbeBroker, probe: Probe, limitMs: number): Pro
     if (!(await within(limitMs, running))) throw new Error(`no result within ${Math.round(limitMs / 1000)} s`);
     return { probe: name, needed, ...(await running) };
   } catch (error) {
-    const isShut = error instanceof CheckNotAllowedError || error instanceof CheckSilentError;
-    if (isShut && probe.isEssential) throw error;
+    const isRefused = error instanceof CheckNotAllowedError || error instanceof CheckSilentError;
+    if (isRefused && probe.isEssential) throw error;
     const finding = unknown(error instanceof Error ? error.message : String(error), 'could not be probed');
     return { probe: name, needed, ...finding, measured: {} };
   }
