@@ -53,7 +53,7 @@ export class ContraryStack {
     const env = { REDIS_URL: store.url, MQTT_URL: beforeApps.url, INTAKE_LANES: `${LANES}`, EVENT_SETTLE: '0s' };
     const [gateway, ingester] = await Promise.all([
       startApp('api-gateway', { dir, env }),
-      IngesterApp.start(env, quiet, LANE_TIMING),
+      IngesterApp.start(env, quiet, { laneWatch: LANE_TIMING }),
       startApp('dispatcher', { dir, env }),
     ]);
     const [redis, api] = [new Redis(store.url), new Api(gateway.url)];

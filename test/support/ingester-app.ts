@@ -3,9 +3,8 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Lifecycle, NestLogger, loadSettings, type Logger } from '@app/platform';
-import { IngesterModule } from '../../apps/status-ingester/src/ingester.module.js';
+import { IngesterModule, type IngesterTiming } from '../../apps/status-ingester/src/ingester.module.js';
 import { ingesterSettings } from '../../apps/status-ingester/src/ingester.settings.js';
-import type { LaneWatchTiming } from '../../apps/status-ingester/src/intake/lane-watch.js';
 import { LaneStrategy } from '../../apps/status-ingester/src/intake/lane.strategy.js';
 import { quiet } from './servers.js';
 
@@ -17,7 +16,7 @@ export class IngesterApp {
     readonly url: string,
   ) {}
 
-  static async start(env: Record<string, string>, logger: Logger, timing: LaneWatchTiming): Promise<IngesterApp> {
+  static async start(env: Record<string, string>, logger: Logger, timing: IngesterTiming): Promise<IngesterApp> {
     const settings = loadSettings(ingesterSettings, env);
     const app = await NestFactory.create<NestFastifyApplication>(
       IngesterModule.wire(settings, logger, timing),
@@ -38,7 +37,7 @@ export class IngesterApp {
     return (await fetch(`${this.url}/health/ready`)).status === 200;
   }
 
-  /** The sum of a counter over all its labels. */
+  /** The sum of a counter or a gauge over all its labels. */
   async counter(name: string): Promise<number> {
     const text = await (await fetch(`${this.url}/metrics`)).text();
     const values = [...text.matchAll(new RegExp(`^cloud_connector_${name}(?:\\{[^}]*\\})? (\\d+)$`, 'gm'))];

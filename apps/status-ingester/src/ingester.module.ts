@@ -15,6 +15,7 @@ import { LeasedOwnership } from '@app/sharding';
 import { AccountLookups } from './accounts/account-lookups.js';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { BrokerRecordModule } from './broker/broker-record.module.js';
+import type { QueueTiming } from './broker/queue-limit.js';
 import { IngesterLifecycle } from './ingester.lifecycle.js';
 import { ingesterReadiness } from './ingester.readiness.js';
 import type { IngesterSettings } from './ingester.settings.js';
@@ -40,11 +41,17 @@ const shard = ShardModule.of({
 });
 const ownership = OwnershipModule.of({ imports: [shard] });
 
+/** What a spec does not wait for. */
+export interface IngesterTiming {
+  laneWatch?: LaneWatchTiming;
+  queue?: QueueTiming;
+}
+
 @Module({})
 export class IngesterModule {
-  static wire(settings: IngesterSettings, logger: Logger, laneTiming?: LaneWatchTiming): DynamicModule {
+  static wire(settings: IngesterSettings, logger: Logger, timing: IngesterTiming = {}): DynamicModule {
     assertIngesterTimes(ingesterTimes(settings));
-    const laneWatch = LaneWatchModule.of(laneTiming);
+    const laneWatch = LaneWatchModule.of(timing.laneWatch);
     return {
       module: IngesterModule,
       imports: [
@@ -54,7 +61,7 @@ export class IngesterModule {
         BrokerModule.of('ingester', { needs: 'intake', sentinel: SENTINEL }),
         RegistryModule,
         ShardingModule,
-        BrokerRecordModule,
+        BrokerRecordModule.of(timing.queue),
         IntakeModule,
         laneWatch,
         shard,

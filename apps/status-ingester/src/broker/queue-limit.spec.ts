@@ -37,7 +37,10 @@ afterEach(() => Promise.all(running.map((each) => each.stop())));
 /** Starts one whose first look comes at once. */
 function start(given: Partial<QueueLimitDependencies>): QueueLimit {
   const measure = (): Promise<number | null> => Promise.reject(new Error('it must not be measured'));
-  const started = new QueueLimit({ records, ownership: OWNER, measure, logger, firstMs: 0, ...given });
+  const started = new QueueLimit(
+    { records, ownership: OWNER, measure, logger, ...given },
+    { firstMs: 0, everyMs: 3_600_000 },
+  );
   running.push(started);
   started.start();
   return started;

@@ -8,10 +8,14 @@ import type { BrokerRecords, QueueRecord } from '@app/registry';
 import type { Ownership } from '@app/sharding';
 import { exposeQueueLimit } from './broker-gauges.js';
 
-/** After a start, lanes and sweeps come first, and ingesters report the run of the broker. */
-const FIRST_MS = 60_000;
-/** How often an ingester looks whether the queue has to be measured. */
-const EVERY_MS = 3_600_000;
+export interface QueueTiming {
+  /** After a start, lanes and sweeps come first, and ingesters report the run of the broker. */
+  firstMs: number;
+  /** How often an ingester looks whether the queue has to be measured. */
+  everyMs: number;
+}
+
+const TIMING: QueueTiming = { firstMs: 60_000, everyMs: 3_600_000 };
 const DAY_MS = 86_400_000;
 
 export interface QueueLimitDependencies {
@@ -21,7 +25,6 @@ export interface QueueLimitDependencies {
   /** @returns the limit; null if none was found @throws if it could not be measured */
   measure: (signal: AbortSignal) => Promise<number | null>;
   logger: Logger;
-  firstMs?: number;
 }
 
 export class QueueLimit {
@@ -30,7 +33,10 @@ export class QueueLimit {
   private running: Promise<void> | undefined;
   private readonly stopping = sharedAbort();
 
-  constructor(private readonly dependencies: QueueLimitDependencies) {}
+  constructor(
+    private readonly dependencies: QueueLimitDependencies,
+    private readonly timing = TIMING,
+  ) {}
 
   start(): void {
     this.running = this.run();
@@ -43,9 +49,10 @@ export class QueueLimit {
   }
 
   private async run(): Promise<void> {
-    const { firstMs = FIRST_MS, logger } = this.dependencies;
+    const { firstMs, everyMs } = this.timing;
+    const { logger } = this.dependencies;
     const { signal } = this.stopping;
-    for (let waitMs = firstMs; await pause(waitMs, signal); waitMs = EVERY_MS) {
+    for (let waitMs = firstMs; await pause(waitMs, signal); waitMs = everyMs) {
       try {
         await this.refresh(signal);
       } catch (error) {

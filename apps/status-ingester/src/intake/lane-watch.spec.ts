@@ -64,7 +64,7 @@ async function start(timing: LaneWatchTiming, env: Record<string, string> = {}):
   const logger = pino({ level: 'warn' }, { write: (line) => void lines.push(JSON.parse(line) as (typeof lines)[0]) });
   directory = new ConnectionDirectory(redis, new RegistryKeys(prefix), SHARDS);
   const own = { REDIS_URL: redisUrl, MQTT_URL: broker.url, KEY_PREFIX: prefix, SHARD_COUNT: `${SHARDS}` };
-  app = await IngesterApp.start({ ...own, ...env }, logger, timing);
+  app = await IngesterApp.start({ ...own, ...env }, logger, { laneWatch: timing });
   await untilReady();
 }
 
