@@ -1,4 +1,4 @@
-/** A lane that the lane watch connects again because it is quiet. */
+/** A lane that is connected again, because it is quiet or because its session was lost. */
 import { connectAsync } from 'mqtt';
 import { TopicTemplate } from '@app/protocol';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
@@ -19,12 +19,14 @@ let connects: LaneConnect[];
 let asked: number;
 let losses: number;
 let confirm: () => Promise<boolean>;
+let sessionBegun: () => Promise<void>;
 
 beforeEach(async () => {
   mosquitto = await startMosquitto();
   broker = await ContraryBroker.before(mosquitto.port);
   [stored, connects, asked, losses] = [[], [], 0, 0];
   confirm = () => Promise.resolve(true);
+  sessionBegun = () => Promise.resolve();
 });
 
 afterEach(async () => {
@@ -48,7 +50,7 @@ async function start(): Promise<void> {
     { write: (packets) => Promise.resolve(void stored.push(...packets.map(({ payload }) => payload.toString()))) },
     {
       connected: (connect) => void connects.push(connect),
-      sessionBegun: () => Promise.resolve(),
+      sessionBegun: () => sessionBegun(),
       retired: () => Promise.resolve(),
     },
     {
@@ -141,5 +143,35 @@ describe('Lane.checkQuiet', () => {
     answer.open(true);
     await untilConnects(2);
     expect(connects.at(-1)).toEqual({ sessionPresent: false, isReconnect: true, isIdle: false });
+  });
+});
+
+describe('a new session of a lane', () => {
+  it('stores nothing if the lane is dropped before what is remembered of the former one is forgotten', async () => {
+    let tries = 0;
+    sessionBegun = () => Promise.reject(new Error(`Redis is away, ${++tries}`));
+    await start();
+    await publish('first');
+    await eventually('it is tried again', () => expect(tries).toBeGreaterThan(1));
+    lane.abandon();
+    await lane.stop();
+    expect(stored).toEqual([]);
+  });
+
+  it('forgets nothing while the one before still does', async () => {
+    const forgotten = gate();
+    let begun = 0;
+    sessionBegun = () => {
+      begun++;
+      return forgotten.passed;
+    };
+    await start();
+    await takeSession(true);
+    await untilConnects(2);
+    expect(begun).toBe(1);
+    forgotten.open();
+    await eventually('the newer session begins', () => expect(begun).toBe(2));
+    await publish('first');
+    await untilStored('first');
   });
 });

@@ -201,7 +201,10 @@ export class Lane {
   }
 
   private beginSession(): void {
-    this.sessionReady = retry(() => this.events.sessionBegun(this.grant), {
+    // One that is still tried must not end later: it would forget deliveries of the newer session.
+    const former = this.sessionReady;
+    const begin = (): Promise<void> => former.then(() => this.events.sessionBegun(this.grant));
+    this.sessionReady = retry(begin, {
       backoff: (failures) => backoffMs(failures, 20, 1000),
       signal: this.storing.signal,
       onRetry: (error, waitMs) =>
@@ -272,6 +275,8 @@ export class Lane {
     this.activity.batchReceived(packets, performance.now());
     try {
       await this.sessionReady;
+      // If it was aborted, deliveries of the former session may still be remembered.
+      this.storing.signal.throwIfAborted();
       await this.writer.write(packets, this.grant, ++this.sequence, this.storing.signal);
     } catch (error) {
       if (error instanceof StaleOwnerError) {
