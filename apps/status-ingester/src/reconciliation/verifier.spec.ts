@@ -157,6 +157,14 @@ it('the verifier reads on when a shard is given away in the middle of a read tha
   await untilRead('b');
 });
 
+it('the verifier keeps the requests of a new grant of a shard when a result of the former one is committed late', async () => {
+  const grant = { ...GRANT, epoch: 2 };
+  verifier.request(grant, [{ clientId: 'b', reason: 'request' }]);
+  await verifier.complete(GRANT, [{ clientId: 'b', attempt: '1.1', outcome: 'agreed' }]);
+  expect([...verifier.pendingOf(grant).keys()]).toEqual(['b']);
+  await untilRead('b');
+});
+
 it('the verifier serves the shards in turn, however many requests one of them has', async () => {
   const crowd = Array.from({ length: 900 }, (_, i) => `crowd-${i}`);
   requestVerification(...crowd);

@@ -33,10 +33,11 @@ import {
 import { payloadText, type TopicTemplate } from '@app/protocol';
 import { encodeRetainedReading, sendReply, type Retained } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
-import type { Verification, VerificationRequest, VerificationResult } from '../shard/ports.js';
+import type { VerificationRequest, VerificationResult } from '../shard/ports.js';
 import { bisectingRead } from './bisecting-read.js';
 import type { LaneBarrier } from './lane-barrier.js';
 import { TwoReads } from './two-reads.js';
+import { VerificationTurns, type Due, type Pending, type Shard } from './verification-turns.js';
 
 const OUTCOMES = valuesOf<VerificationResult['outcome'] | 'failed'>({
   agreed: true,
@@ -78,32 +79,6 @@ export interface VerifierDependencies {
   logger: Logger;
 }
 
-/** A client that is being verified. */
-interface Pending extends Verification {
-  readonly clientId: string;
-  readonly isVolatile: boolean;
-  /** The callers that wait for the outcome; bounded. */
-  readonly replies: NonNullable<VerificationRequest['reply']>[];
-  readonly since: number;
-  readonly reads: TwoReads;
-  attempt: string | undefined;
-  noted: string;
-  isConfirmed: boolean;
-  provesAbsence: boolean;
-  sweep: string | undefined;
-  dueAt: number;
-  tries: number;
-}
-
-interface Shard {
-  grant: Grant;
-  pending: Map<string, Pending>;
-  /** How many of them have no to-do. */
-  volatile: number;
-}
-
-type Due = readonly [Shard, Pending];
-
 /** Reasons of requests that come with a live message, or with a reading that brought the client online. */
 const FRESH_REASONS: ReadonlySet<VerificationRequest['reason']> = new Set([
   'lanes',
@@ -120,8 +95,7 @@ export class Verifier {
   private wake: (() => void) | undefined;
   private count = 0;
   private attempts = 0;
-  /** Index of the shard with which the last full batch ended. */
-  private lastServed = -1;
+  private readonly turns = new VerificationTurns();
   /** Clients whose last read failed: they are read separately. */
   private readonly unverifiable = new Set<string>();
   private readonly failures = new Sampled();
@@ -177,10 +151,11 @@ export class Verifier {
 
   /** Call it after the commit: what became of the results in it. */
   async complete(grant: Grant, results: readonly VerificationResult[]): Promise<void> {
-    const shard = this.shardOf(grant);
+    const shard = this.shards.get(grant.index);
     for (const { clientId, attempt, outcome, answer } of results) {
       verifications.inc({ outcome });
       if (outcome === 'unproven') this.logUnproven(clientId);
+      if (shard?.grant !== grant) continue;
       const verification = shard.pending.get(clientId);
       if (verification?.attempt !== attempt || outcome === 'stale-attempt') continue;
       if (outcome === 'unconfirmed' || outcome === 'superseded-by-live') {
@@ -242,42 +217,14 @@ export class Verifier {
 
   private async run(): Promise<void> {
     while (this.count > 0 && !this.stopping.signal.aborted) {
-      const { due, nextAt } = this.takeDue();
+      const most = Math.max(1, Math.floor(MAX_TOPICS_PER_READ / this.dependencies.statusTopics.length));
+      const { due, nextAt } = this.turns.take(this.shards, this.unverifiable, most);
       const begun = performance.now();
       if (due.length > 0) await this.verify(due);
       // After a batch, waits as the rate requires; without one, until the next client is due.
       const until = due.length > 0 ? begun + (due.length / this.dependencies.rate) * 1000 : nextAt;
       await this.pause(until - performance.now(), due.length === 0);
     }
-  }
-
-  private takeDue(): { due: Due[]; nextAt: number } {
-    const now = performance.now();
-    const most = Math.max(1, Math.floor(MAX_TOPICS_PER_READ / this.dependencies.statusTopics.length));
-    const due: Due[] = [];
-    let nextAt = Infinity;
-    for (const shard of this.inTurn()) {
-      for (const verification of shard.pending.values()) {
-        if (verification.dueAt > now) nextAt = Math.min(nextAt, verification.dueAt);
-        else if (this.unverifiable.has(verification.clientId)) {
-          if (due.length === 0) {
-            this.lastServed = shard.grant.index;
-            return { due: [[shard, verification]], nextAt: now };
-          }
-        } else if (due.push([shard, verification]) === most) {
-          this.lastServed = shard.grant.index;
-          return { due, nextAt: now };
-        }
-      }
-    }
-    return { due, nextAt };
-  }
-
-  /** The shards, beginning after the one that was served last, so that a shard with many requests does not starve others. */
-  private inTurn(): Shard[] {
-    const shards = [...this.shards.values()].sort((a, b) => a.grant.index - b.grant.index);
-    const first = shards.findIndex(({ grant }) => grant.index > this.lastServed);
-    return first <= 0 ? shards : [...shards.slice(first), ...shards.slice(0, first)];
   }
 
   private async verify(due: readonly Due[]): Promise<void> {
