@@ -35,5 +35,6 @@ it('a bisecting read stops when another attempt is useless, and names the client
     read: [{ items: ['a', 'b'], result: 'ab' }],
     failed: [],
     untried: ['c', 'd'],
+    cause: away,
   });
 });
