@@ -16,6 +16,7 @@ import { openGate } from '../../../../test/support/open-gate.js';
 import { PubackBroker } from '../../../../test/support/puback-broker.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
+import { SlowLink } from '../../../../test/support/slow-link.js';
 import { DispatcherLifecycle } from '../dispatcher.lifecycle.js';
 import { Dispatcher } from './dispatcher.js';
 import { DrainRun, settle, type DrainParts } from './drain.js';
@@ -261,11 +262,11 @@ it('a second dispatcher gets its share of shards that are always busy, and every
   const devices = await connectAsync(broker.url);
   await devices.subscribeAsync('out/#');
   const stops: (() => Promise<unknown>)[] = [];
-  const dispatcher = async (): Promise<{ count: number }> => {
+  const dispatcher = async (url: string): Promise<{ count: number }> => {
     const own = connectRedis(server.url, { name: 'dispatcher', whenAway: 'wait' }, quiet);
     const workerRedis = connectRedis(server.url, { name: 'worker', whenAway: 'wait' }, quiet);
     const published = { count: 0 };
-    const publisher = new Publisher({ url: broker.url }, `runs-${stops.length}`, quiet);
+    const publisher = new Publisher({ url }, `runs-${stops.length}`, quiet);
     const counting = new Proxy(publisher, {
       get: (target, property) => {
         if (property === 'publish') published.count++;
@@ -294,18 +295,22 @@ it('a second dispatcher gets its share of shards that are always busy, and every
     });
     return published;
   };
-  // More than the first dispatcher sends in its first runs, which last a second: then the second one gets some.
-  for (const [shard, ids] of clients.entries()) for (let i = 0; i < 2; i++) await accept(shard, ids[0] ?? '', 500);
+  // A run lasts a second. However fast the machine is, the first dispatcher does not send everything in its first runs.
+  const link = await SlowLink.before(Number(new URL(broker.url).port));
+  for (const [shard, ids] of clients.entries()) await accept(shard, ids[0] ?? '', 500);
   const wakeUps = new WakeUps(redis, keys);
-  const first = await dispatcher();
+  const first = await dispatcher(link.url);
   await wakeUps.wake(clients.map((_, shard) => shard));
-  await eventually('the first dispatcher has published more than 50 messages', () =>
-    expect(first.count).toBeGreaterThan(50),
-  );
-  const second = await dispatcher();
-  await eventually('the second dispatcher has published more than 50 messages', () =>
-    expect(second.count).toBeGreaterThan(50),
-  );
+  await eventually('the first dispatcher has published more than 50 messages', () => {
+    link.passOne();
+    expect(first.count).toBeGreaterThan(50);
+  });
+  const second = await dispatcher(broker.url);
+  await eventually('the second dispatcher has published more than 50 messages', () => {
+    link.passOne();
+    expect(second.count).toBeGreaterThan(50);
+  });
+  link.passAll();
   const countLeft = async (): Promise<number> => {
     const counts = await Promise.all(clients.map((ids, shard) => redis.llen(keys.outbox(shard, ids[0] ?? ''))));
     return counts.reduce((sum, count) => sum + count, 0);
@@ -325,5 +330,6 @@ it('a second dispatcher gets its share of shards that are always busy, and every
   for (const stop of stops) await stop();
   await wakeUps.close();
   await devices.endAsync();
+  await link.stop();
   await broker.stop();
 }, 120_000);
