@@ -10,6 +10,12 @@ import { refusedBy } from './publish-outcome.js';
 /** Some brokers end the connection instead of refusing a message. A connection may also end by chance. */
 const MOST_CLOSES = 3;
 
+/** Retains the messages of the service that reads ask for. A broker that lost its retained messages has lost these too. */
+export async function retainOwn(client: MqttClient, sentinel: string, controls: ControlMessages): Promise<void> {
+  await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
+  await controls.publish(client);
+}
+
 export class ControlMessages {
   static readonly none = new ControlMessages([], '', { warn: () => undefined });
   private readonly allowed: Set<string>;
@@ -29,7 +35,7 @@ export class ControlMessages {
   }
 
   /**
-   * To be called on each new connection that reads: a broker that lost its retained messages has lost these too.
+   * To be called on each new connection that reads.
    * @throws Error also if the broker refuses one: Mosquitto 2.0.11 ends the connection then. Another connection goes without it.
    */
   async publish(client: MqttClient): Promise<void> {

@@ -15,7 +15,7 @@
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff, pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { ControlMessages } from './control-messages.js';
+import { ControlMessages, retainOwn } from './control-messages.js';
 import { openMqtt } from './mqtt-connection.js';
 import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
 
@@ -178,12 +178,6 @@ export class RetainedReader {
     }
   }
 
-  /** A broker that lost its retained messages has lost these too. */
-  private async publishOwn(client: MqttClient): Promise<void> {
-    await client.publishAsync(this.sentinel, 'sentinel', { qos: 1, retain: true });
-    await this.controls.publish(client);
-  }
-
   private disconnect(client: MqttClient): void {
     this.client = undefined;
     this.retryAt = performance.now() + this.backoff.failed();
@@ -218,7 +212,7 @@ export class RetainedReader {
       this.abortOpening = fail;
       client.once('close', onClose);
       client.once('connect', () => {
-        this.publishOwn(client).then(
+        retainOwn(client, this.sentinel, this.controls).then(
           () => {
             cleanUp();
             resolve(client);

@@ -3,12 +3,12 @@
  * its caller is busy, so that memory stays flat. A pass subscribes to the filters and, after the SUBACK, to the sentinel. If
  * messages stop before the sentinel has arrived, the pass is cut short. A broker may send the sentinel early, or drop
  * messages, so one pass proves nothing: only a further pass that brings nothing new does. If no pass has brought the control
- * messages, the broker does not let this process read what it retains, and all passes are cut short. What an earlier pass asked for and
- * comes late is not taken, if the broker supports subscription identifiers.
+ * messages, the broker does not let this process read what it retains, and all passes are cut short. What an earlier pass
+ * asked for and comes late is not taken, if the broker supports subscription identifiers.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import type { BrokerAccess } from './broker-access.js';
-import { ControlMessages } from './control-messages.js';
+import { ControlMessages, retainOwn } from './control-messages.js';
 import { openMqtt } from './mqtt-connection.js';
 import { IncompleteReadError } from './retained-reader.js';
 import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
@@ -104,9 +104,7 @@ export class RetainedSweep {
     let { client } = this;
     if (client === undefined) {
       client = this.client = this.open();
-      // A broker that lost its retained messages has lost the sentinel too. It has closed its connections then.
-      await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
-      await this.controls.publish(client);
+      await retainOwn(client, sentinel, this.controls);
     }
     for (const subscription of subscriptions) {
       const refusal = await subscription.send(client);

@@ -13,7 +13,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BrokerFacts } from '@app/broker';
 import { backoffMs, type Logger } from '@app/platform';
-import { NO_CORRECTIONS, type Corrections, type IncompleteReason, type SweepTrigger, type Sweeps } from '@app/registry';
+import type { Corrections, IncompleteReason, SweepTrigger, Sweeps } from '@app/registry';
 import type { Mailboxes } from '@app/sharding';
 import { BackpressuredMailboxWriter } from './backpressured-mailbox-writer.js';
 import { Comparing, type ComparingDependencies } from './sweep-comparing.js';
@@ -140,18 +140,12 @@ export class Sweep {
     return Promise.all(Array.from({ length: shardCount }, (_, shard) => mailboxes.idBefore(shard, RECENT_LIVE_MS)));
   }
 
-  private async corrections(): Promise<Corrections> {
-    const { sweeps } = this.dependencies;
-    const [all, unseen] = await Promise.all([this.runId, this.unseenId].map((id) => sweeps.corrections(id)));
-    return added(all ?? NO_CORRECTIONS, unseen ?? NO_CORRECTIONS);
-  }
-
   private async awaitResults(): Promise<void> {
     const { record } = this.report;
     const { differing, unseen, id } = record;
     let progressAt = performance.now();
     for (let attempt = 0; ; attempt++) {
-      const counts = await this.corrections();
+      const counts = await this.dependencies.sweeps.corrections(this.runId, this.unseenId);
       const sum = sumOf(counts);
       if (sum > sumOf(record.corrections)) {
         progressAt = performance.now();
@@ -170,17 +164,6 @@ export class Sweep {
       await sleep(backoffMs(attempt, 20, 500), undefined, { signal: this.signal });
     }
   }
-}
-
-function added(a: Corrections, b: Corrections): Corrections {
-  const { online, updated, offline, reason, none } = b;
-  return {
-    online: a.online + online,
-    updated: a.updated + updated,
-    offline: a.offline + offline,
-    reason: a.reason + reason,
-    none: a.none + none,
-  };
 }
 
 function sumOf({ online, updated, offline, reason, none }: Corrections): number {

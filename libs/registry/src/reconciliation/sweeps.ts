@@ -121,9 +121,11 @@ export class Sweeps {
     return text === null ? undefined : (JSON.parse(text) as SweepRecord);
   }
 
-  /** The corrections that a sweep has caused so far. */
-  async corrections(id: string): Promise<Corrections> {
-    const counts = await Promise.all(this.shards((shard) => this.redis.hgetall(this.keys.sweepCounts(shard, id))));
+  /** The corrections that were counted so far under any of these ids. */
+  async corrections(...ids: readonly string[]): Promise<Corrections> {
+    const ofShard = (shard: number): Promise<Record<string, string>>[] =>
+      ids.map((id) => this.redis.hgetall(this.keys.sweepCounts(shard, id)));
+    const counts = (await Promise.all(this.shards((shard) => Promise.all(ofShard(shard))))).flat();
     const sum = { ...NO_CORRECTIONS };
     for (const count of counts) {
       for (const kind of Object.keys(sum) as (keyof Corrections)[]) sum[kind] += Number(count[kind] ?? 0);
