@@ -9,13 +9,8 @@
  * - an accepted append carries the fence that was announced last on the shard, and a higher sequence number;
  * - of two connects of a lane's session, the later one does not have an older epoch.
  */
+import { once } from 'node:events';
 import { Redis } from 'ioredis';
-
-/** The used members of the connection that `monitor()` returns. */
-interface Monitor {
-  on(event: 'monitor', listener: (time: string, command: string[], source: string) => void): void;
-  disconnect(): void;
-}
 
 interface Tenure {
   fence: string;
@@ -49,16 +44,20 @@ export class Witness {
     const witness = new Witness(leaseMs);
     const connections = await Promise.all(
       ports.map(async (port) => {
-        const redis = new Redis(port, '127.0.0.1');
-        const monitor = (await redis.monitor()) as unknown as Monitor;
-        monitor.on('monitor', (time, command, source) => witness.see(Number(time), command, source === 'lua', port));
-        return [redis, monitor];
+        // Not by `redis.monitor()` of a second connection: ioredis takes the INFO of that one for a reply if it arrives with
+        // the OK of MONITOR.
+        const monitor = new Redis({ host: '127.0.0.1', port, monitor: true });
+        monitor.on('monitor', (time: string, command: string[], source: string) => {
+          witness.see(Number(time), command, source === 'lua', port);
+        });
+        await once(monitor, 'monitoring');
+        return monitor;
       }),
     );
     return {
       witness,
       stop: () => {
-        for (const connection of connections.flat()) connection.disconnect();
+        for (const connection of connections) connection.disconnect();
       },
     };
   }

@@ -26,12 +26,21 @@ export class RetainedHistory {
   static async of(brokerUrl: string, filter: string, lagMs: number): Promise<RetainedHistory> {
     const client = await connectAsync(brokerUrl, { protocolVersion: 5, reconnectPeriod: 20 });
     const history = new RetainedHistory(client, lagMs);
-    let isLive = false;
-    client.on('message', (topic, payload, packet: IPublishPacket) => {
-      if (packet.retain) history.note(topic, payload, isLive);
+    // Mosquitto sends what is retained after the SUBACK, and before a message that is published after it.
+    const mark = `history/${client.options.clientId}`;
+    await new Promise<void>((resolve, reject) => {
+      let isLive = false;
+      client.on('message', (topic, payload, packet: IPublishPacket) => {
+        if (topic === mark) {
+          isLive = true;
+          resolve();
+        } else if (packet.retain) history.note(topic, payload, isLive);
+      });
+      client
+        .subscribeAsync({ [filter]: { qos: 1, rap: true, rh: 0 }, [mark]: { qos: 1 } })
+        .then(() => client.publishAsync(mark, '', { qos: 1 }))
+        .catch(reject);
     });
-    await client.subscribeAsync({ [filter]: { qos: 1, rap: true, rh: 0 } });
-    isLive = true;
     return history;
   }
 
