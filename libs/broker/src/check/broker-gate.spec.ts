@@ -104,6 +104,12 @@ describe('BrokerGate at the start', () => {
     expect(lines).toEqual([]);
   });
 
+  it('lets nobody else change its problem, on which readiness depends', () => {
+    const one = gateWith([CHECKED]);
+    expect(() => Object.assign(one, { problem: undefined })).toThrow(TypeError);
+    expect(one.problem).toBe('the broker has not been checked yet');
+  });
+
   it('starts although the broker is away, says so once, and checks it when it is there', async () => {
     const one = gateWith([AWAY, AWAY, CHECKED]);
     await one.start();

@@ -51,8 +51,7 @@ export interface BrokerGateOptions {
 }
 
 export class BrokerGate {
-  /** Why the app cannot use the broker; undefined if it can, as far as is known. */
-  problem: string | undefined = 'the broker has not been checked yet';
+  private currentProblem: string | undefined = 'the broker has not been checked yet';
   /** The problem that was logged last. */
   private reported: string | undefined;
   /** Whether the whole check has passed, and has found nothing missing since. */
@@ -74,6 +73,11 @@ export class BrokerGate {
     this.schedule = new CheckSchedule(options.times);
   }
 
+  /** Why the app cannot use the broker; undefined if it can, as far as is known. */
+  get problem(): string | undefined {
+    return this.currentProblem;
+  }
+
   /** `listener` is called with what each complete check has found. */
   onChecked(listener: (findings: BrokerFindings) => void): void {
     this.listeners.push(listener);
@@ -83,7 +87,7 @@ export class BrokerGate {
   async start(): Promise<void> {
     const result = await this.checkAll();
     if (this.isStopping()) return;
-    this.problem = result.kind === 'passed' ? undefined : result.problem;
+    this.currentProblem = result.kind === 'passed' ? undefined : result.problem;
     if (result.kind === 'missing') throw new RequirementError(result.problem);
     if (result.kind === 'failed') this.startAgain(result);
     else this.arm();
@@ -120,7 +124,7 @@ export class BrokerGate {
         const result = await this.check();
         if (this.isStopping()) return;
         if (result.kind === 'passed') {
-          this.problem = undefined;
+          this.currentProblem = undefined;
           if (this.reported !== undefined) this.options.logger.info('the broker has what this app needs');
           this.reported = undefined;
           return;
@@ -144,7 +148,7 @@ export class BrokerGate {
   }
 
   private report({ kind, problem, error }: FailedResult): void {
-    this.problem = problem;
+    this.currentProblem = problem;
     if (problem === this.reported) return;
     this.reported = problem;
     const { logger, needs } = this.options;
