@@ -53,6 +53,11 @@ export class Devices {
     const n = numbers++;
     return { n, arrival: new Promise((resolve) => this.waiting.set(n, resolve)) };
   }
+
+  /** The message with this number was not accepted. @param {number} n */
+  forget(n) {
+    this.waiting.delete(n);
+  }
 }
 
 /** @param {Pool} pool @param {string} path @param {unknown} body @returns {Promise<any>} */
