@@ -1,6 +1,6 @@
 /** Gauges of what is known of the broker. What is not known has no sample. */
 import type { Gauge } from 'prom-client';
-import type { Granted } from '@app/broker';
+import type { Essential, Granted } from '@app/broker';
 import { gauge } from '@app/platform';
 
 const sessionExpirySeconds = unknownAtFirst(
@@ -14,6 +14,18 @@ const receiveMaximum = unknownAtFirst(
 );
 const maximumPacketSizeBytes = unknownAtFirst(
   gauge('broker_maximum_packet_size_bytes', 'Largest packet that the broker accepts; +Inf: no limit.'),
+);
+const retainAvailable = unknownAtFirst(
+  gauge(
+    'broker_retain_available',
+    'Whether the broker keeps retained messages (1), or lacks them (0): then no lane connects.',
+  ),
+);
+const sharedSubscriptions = unknownAtFirst(
+  gauge(
+    'broker_shared_subscriptions',
+    'Whether the broker delivers to shared subscriptions (1), or does not (0): then no lane connects.',
+  ),
 );
 const noSubscriberSignal = unknownAtFirst(
   gauge(
@@ -35,6 +47,15 @@ export function exposeGranted(granted: Granted): void {
   sessionExpirySeconds(granted.sessionExpirySeconds ?? Infinity);
   receiveMaximum(granted.receiveMaximum);
   maximumPacketSizeBytes(granted.maximumPacketSize ?? Infinity);
+  retainAvailable(Number(granted.retainAvailable));
+  sharedSubscriptions(Number(granted.sharedSubscriptions));
+}
+
+/** `essential`: what the broker lacks, whatever it grants; undefined if it has all. */
+export function exposeMissing(essential: Essential | undefined): void {
+  if (essential === 'retained-messages') retainAvailable(0);
+  else if (essential === 'shared-subscriptions') sharedSubscriptions(0);
+  else if (essential === undefined) for (const expose of [retainAvailable, sharedSubscriptions]) expose(1);
 }
 
 /** `null`: not known. */

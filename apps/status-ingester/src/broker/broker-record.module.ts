@@ -9,6 +9,7 @@ import { LOGGER, type Logger, type Redis } from '@app/platform';
 import { BrokerRecords, RegistryKeys, RegistryModule } from '@app/registry';
 import { LeasedOwnership } from '@app/sharding';
 import { LEASES_REDIS, ShardingModule } from '../sharding/sharding.module.js';
+import { exposeMissing } from './broker-gauges.js';
 import { CheckRecorder } from './check-recorder.js';
 import { QueueLimit, type QueueTiming } from './queue-limit.js';
 
@@ -30,6 +31,7 @@ export class BrokerRecordModule {
           useFactory: (records: BrokerRecords, gate: BrokerGate, logger: Logger) => {
             const recorder = new CheckRecorder(records, logger);
             gate.onChecked((findings) => recorder.checked(findings));
+            gate.onMissing(exposeMissing);
             return recorder;
           },
         },

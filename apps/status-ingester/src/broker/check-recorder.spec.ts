@@ -4,6 +4,7 @@ import type { Redis } from '@app/platform';
 import { register } from 'prom-client';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, gate, quiet } from '../../../../test/support/servers.js';
+import { exposeMissing } from './broker-gauges.js';
 import { CheckRecorder } from './check-recorder.js';
 
 const FINDINGS: BrokerFindings = {
@@ -62,6 +63,8 @@ describe('CheckRecorder', () => {
       broker_session_expiry_seconds: 'absent',
       broker_receive_maximum: 'absent',
       broker_maximum_packet_size_bytes: 'absent',
+      broker_retain_available: 'absent',
+      broker_shared_subscriptions: 'absent',
       broker_no_subscriber_signal: 'absent',
       broker_absence_provable: 'absent',
       broker_queue_limit: 'absent',
@@ -96,6 +99,8 @@ describe('CheckRecorder', () => {
       broker_session_expiry_seconds: '1209600',
       broker_receive_maximum: '512',
       broker_maximum_packet_size_bytes: '+Inf',
+      broker_retain_available: '1',
+      broker_shared_subscriptions: '1',
       broker_no_subscriber_signal: '0',
       broker_absence_provable: 'absent',
     });
@@ -107,6 +112,16 @@ describe('CheckRecorder', () => {
       broker_no_subscriber_signal: 'absent',
       broker_absence_provable: '1',
     });
+  });
+
+  it('exposes what the broker of a running ingester lacks, although it grants it, until the broker has it again', async () => {
+    new CheckRecorder(records, quiet).checked(FINDINGS);
+    exposeMissing('shared-subscriptions');
+    expect(await samples()).toMatchObject({ broker_retain_available: '1', broker_shared_subscriptions: '0' });
+    exposeMissing('retained-messages');
+    expect(await samples()).toMatchObject({ broker_retain_available: '0', broker_shared_subscriptions: '0' });
+    exposeMissing(undefined);
+    expect(await samples()).toMatchObject({ broker_retain_available: '1', broker_shared_subscriptions: '1' });
   });
 
   it('saves again after a failure', async () => {

@@ -313,14 +313,18 @@ describe('BrokerGate at connects of lanes', () => {
   it('lets no lane pass while an essential is missing, says so once, and lets it pass when it is there again', async () => {
     const answer = gate<EssentialsCheck>();
     const one = gateWith([CHECKED], [LACKS_RETAIN, LACKS_RETAIN, answer.passed]);
+    const missing: unknown[] = [];
+    one.onMissing((essential) => missing.push(essential));
     await one.start();
     const pass = one.pass(never);
     await eventually('the third check is made', () => expect(again.count).toBe(3));
     expect(one.problem).toBe(LACKING_LINE);
     expect(messages('error')).toEqual([`${LACKING_LINE}; no lane connects before that is done`]);
+    expect(missing).toEqual(['retain-as-published', 'retain-as-published']);
     answer.open({ kind: 'present' });
     expect(await pass).toBe(true);
-    expect(one.problem).toBeUndefined();
+    expect([one.problem, missing.at(-1)]).toEqual([undefined, undefined]);
+    expect(missing).toHaveLength(3);
     expect(messages('info').at(-1)).toBe('the broker has what this app needs');
   });
 

@@ -17,7 +17,7 @@ import { waitUntil } from '../timed-wait.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck, FailedCheck } from './broker-check.js';
 import type { BrokerFacts } from './broker-facts.js';
 import { CheckSchedule, type CheckOutcome, type CheckTimes } from './check-schedule.js';
-import { lackingLine, withoutCredentials, type Needs } from './essentials.js';
+import { lackingLine, withoutCredentials, type Essential, type Needs } from './essentials.js';
 import { grantedFields } from './granted.js';
 import { weakerPromises } from './weaker-promises.js';
 
@@ -34,6 +34,8 @@ const PASSED = { kind: 'passed' } as const;
 interface FailedResult {
   kind: 'missing' | 'failed';
   problem: string;
+  /** What is missing. */
+  essential?: Essential;
   /** What the check threw. */
   error?: unknown;
 }
@@ -67,6 +69,7 @@ export class BrokerGate {
   private timer: NodeJS.Timeout | undefined;
   private readonly schedule: CheckSchedule;
   private readonly listeners: ((findings: BrokerFindings) => void)[] = [];
+  private readonly missingListeners: ((essential: Essential | undefined) => void)[] = [];
   private readonly stopping = sharedAbort();
 
   constructor(private readonly options: BrokerGateOptions) {
@@ -81,6 +84,14 @@ export class BrokerGate {
   /** `listener` is called with what each complete check has found. */
   onChecked(listener: (findings: BrokerFindings) => void): void {
     this.listeners.push(listener);
+  }
+
+  /**
+   * `listener` is called with an essential that the broker of a running app lacks, and with undefined when the app can use the
+   * broker again.
+   */
+  onMissing(listener: (essential: Essential | undefined) => void): void {
+    this.missingListeners.push(listener);
   }
 
   /** @throws RequirementError if the broker lacks an essential */
@@ -127,6 +138,7 @@ export class BrokerGate {
           this.currentProblem = undefined;
           if (this.reported !== undefined) this.options.logger.info('the broker has what this app needs');
           this.reported = undefined;
+          this.noteMissing(undefined);
           return;
         }
         this.report(result);
@@ -147,8 +159,13 @@ export class BrokerGate {
     return pause(backoffMs(failures, baseMs, capMs), this.stopping.signal);
   }
 
-  private report({ kind, problem, error }: FailedResult): void {
+  private noteMissing(essential: Essential | undefined): void {
+    for (const listener of this.missingListeners) listener(essential);
+  }
+
+  private report({ kind, problem, essential, error }: FailedResult): void {
     this.currentProblem = problem;
+    if (essential !== undefined) this.noteMissing(essential);
     if (problem === this.reported) return;
     this.reported = problem;
     const { logger, needs } = this.options;
@@ -239,7 +256,10 @@ export class BrokerGate {
   private failed(check: FailedCheck): FailedResult {
     const { url } = this.options;
     this.interrupted = 0;
-    if (check.kind === 'missing') return { kind: 'missing', problem: lackingLine(url, check.essential) };
+    if (check.kind === 'missing') {
+      const { essential } = check;
+      return { kind: 'missing', problem: lackingLine(url, essential), essential };
+    }
     return { kind: 'failed', problem: `the broker at ${withoutCredentials(url)} cannot be reached: ${check.details}` };
   }
 
