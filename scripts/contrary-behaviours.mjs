@@ -9,6 +9,7 @@ export const BEHAVIOURS = /** @type {const} */ ({
   'random-order': { specs: '' },
   'sentinel-lost': { specs: '' },
   'no-subscribers-hidden': { specs: '' },
+  'dup-dropped': { specs: '' },
   'new-packet-ids': { specs: '' },
   'refused-connects': { specs: '' },
   // Others wait less long than it takes to find a stalled lane.

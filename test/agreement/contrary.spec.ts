@@ -72,14 +72,17 @@ describe(`behind a broker that is contrary (seed ${seed}), the registry is right
     await stack.untilRight(all);
   });
 
-  it('redelivers without DUP and under new packet ids', async () => {
-    const redelivering = [dupDropped, newPacketIds(random)];
+  it.each<[string, string, () => readonly Behaviour[]]>([
+    ['without DUP', 'dup-dropped', () => [dupDropped]],
+    ['without DUP and under new packet ids', 'new-packet-ids', () => [dupDropped, newPacketIds(random)]],
+  ])('redelivers %s', async (_, name, behaviours) => {
+    const redelivering = behaviours();
     stack.behaveToDevices(...redelivering);
     stack.behave(
       acknowledgementsLost((clientId) => clientId.includes('-lane-')),
       ...redelivering,
     );
-    const all = await play('new-packet-ids');
+    const all = await play(name);
     const received = (): Promise<number> => stack.ingester.counter('intake_messages_total');
     const before = await received();
     stack.behave(...redelivering);

@@ -26,7 +26,12 @@ export const BROKER_CONFIG: Partial<Record<BehaviourName, readonly string[]>> = 
 };
 
 /** Behaviours that devices meet too. The others concern only what the service does. */
-export const MET_BY_DEVICES: readonly BehaviourName[] = ['new-packet-ids', 'hivemq-limits', 'flashmq-limits'];
+export const MET_BY_DEVICES: readonly BehaviourName[] = [
+  'dup-dropped',
+  'new-packet-ids',
+  'hivemq-limits',
+  'flashmq-limits',
+];
 
 interface Made {
   readonly behaviours: readonly Behaviour[];
@@ -40,6 +45,7 @@ const MAKERS: Record<SingleName, Maker> = {
   'random-order': (random) => [randomOrder(random)],
   'sentinel-lost': (random) => [sometimesLostRetained(SENTINEL, 3, random)],
   'no-subscribers-hidden': () => [noSubscribersHidden],
+  'dup-dropped': () => [dupDropped],
   'new-packet-ids': (random) => [dupDropped, newPacketIds(random)],
   'refused-connects': (random) => [sometimesRefusedConnects(3, random)],
   'silent-filter': (random) => [silentAfter(100 + random.below(200), 2)],

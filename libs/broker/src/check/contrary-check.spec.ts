@@ -57,6 +57,7 @@ describe(`checkBroker behind a contrary broker (seed ${seed})`, () => {
     ['serves the filters of a SUBSCRIBE in reverse order', () => [reversedOrder]],
     ['sends a sentinel of the same SUBSCRIBE first', () => [sentinelFirst]],
     ['serves filters in random order', () => [randomOrder(new Random(seed))]],
+    ['redelivers without DUP', () => [dupDropped]],
     ['redelivers without DUP under new packet ids', () => [dupDropped, newPacketIds(new Random(seed))]],
     ['falls silent on a shared subscription once, from the first message on', () => [silentAfter(0, 1)]],
     ['falls silent on a shared subscription once, in the middle', () => [silentAfter(1, 1)]],
