@@ -38,13 +38,18 @@ export class IngesterApp {
   }
 
   /** The sum of a counter or a gauge over all its labels. */
-  async counter(name: string): Promise<number> {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
-    const values = [...text.matchAll(new RegExp(`^cloud_connector_${name}(?:\\{[^}]*\\})? (\\d+)$`, 'gm'))];
-    return values.reduce((sum, [, value]) => sum + Number(value), 0);
+  counter(name: string): Promise<number> {
+    return counterOf(this.url, name);
   }
 
   stop(): Promise<void> {
     return this.app.close();
   }
+}
+
+/** The sum of a counter or a gauge of the app at this URL over all its labels. */
+export async function counterOf(url: string, name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const values = [...text.matchAll(new RegExp(`^cloud_connector_${name}(?:\\{[^}]*\\})? (\\d+)$`, 'gm'))];
+  return values.reduce((sum, [, value]) => sum + Number(value), 0);
 }
