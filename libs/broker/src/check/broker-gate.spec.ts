@@ -5,7 +5,7 @@ import { eventually, gate } from '../../../../test/support/servers.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck } from './broker-check.js';
 import { CHECK_TIMES } from './check-schedule.js';
 import { BrokerFacts } from './broker-facts.js';
-import { BrokerGate, type BrokerGateOptions } from './broker-gate.js';
+import { BrokerGate, START_MS, type BrokerGateOptions } from './broker-gate.js';
 
 const CHECKED: BrokerCheck = { kind: 'checked', findings: MOSQUITTO_FINDINGS };
 const LACKS_RETAIN = { kind: 'missing', essential: 'retain-as-published' } as const;
@@ -119,6 +119,20 @@ describe('BrokerGate at the start', () => {
     expect(one.problem).toBeUndefined();
     expect(messages('warn')).toEqual([problem]);
     expect(messages('info')).toEqual(['checked the broker', 'the broker has what this app needs']);
+  });
+
+  it('waits for a slow check less than 10 s, and lets no lane pass until it has ended', async () => {
+    expect(START_MS).toBeLessThan(10_000);
+    const answer = gate<BrokerCheck>();
+    const one = gateWith([answer.passed, LACKS_RETAIN, CHECKED], undefined, { startMs: 0 });
+    await one.start();
+    const problem = 'the check of the broker at mqtt://broker:1883 takes more than 0 ms';
+    expect([one.problem, ...messages('warn')]).toEqual([problem, problem]);
+    const pass = one.pass(never);
+    answer.open(LACKS_RETAIN);
+    expect(await pass).toBe(true);
+    expect(messages('error')).toEqual([`${LACKING_LINE}; no lane connects before that is done`]);
+    expect(one.problem).toBeUndefined();
   });
 
   it('lets no lane pass while a broker that came later lacks an essential, and says so once', async () => {

@@ -1,8 +1,8 @@
 /**
  * Lets the app use the broker only if the broker has what the app cannot do without.
  *
- * - G1 The start fails if the first check finds that an essential is missing. It does not wait for a broker that is away:
- *   the check is made again in the background.
+ * - G1 The start fails if the first check finds that an essential is missing. It does not wait for a broker that is away,
+ *   and not long for one that is slow: the check is made again, or ends, in the background.
  * - G2 No lane connects before a check has passed that ended after the lane had asked. If an essential is missing, no lane
  *   connects: a broker without Retain As Published would make the service refuse healthy clients.
  * - G3 Lanes that ask at the same time share one check, and what is wrong is logged once until it changes.
@@ -12,7 +12,7 @@
  *   check, and without lanes it is made in the background. What could not be found out is asked again later, and no lane
  *   waits for that.
  */
-import { RequirementError, backoffMs, pause, sharedAbort, type Logger } from '@app/platform';
+import { RequirementError, backoffMs, pause, sharedAbort, within, type Logger } from '@app/platform';
 import { waitUntil } from '../timed-wait.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck, FailedCheck } from './broker-check.js';
 import type { BrokerFacts } from './broker-facts.js';
@@ -21,6 +21,8 @@ import { lackingLine, withoutCredentials, type Essential, type Needs } from './e
 import { grantedFields } from './granted.js';
 import { weakerPromises } from './weaker-promises.js';
 
+/** How long a start waits for the first check. With the start of the process it says no within 10 seconds, or goes on. */
+export const START_MS = 8000;
 /** So many interrupted checks in a row count as a check with an unknown result. */
 const MOST_INTERRUPTED = 3;
 /** A broker that is away is tried as often as a lane would. */
@@ -50,6 +52,7 @@ export interface BrokerGateOptions {
   checkEssentials: (withMessages: boolean, signal: AbortSignal) => Promise<EssentialsCheck>;
   logger: Logger;
   times?: CheckTimes;
+  startMs?: number;
 }
 
 export class BrokerGate {
@@ -96,7 +99,9 @@ export class BrokerGate {
 
   /** @throws RequirementError if the broker lacks an essential */
   async start(): Promise<void> {
-    const result = await this.checkAll();
+    const { startMs = START_MS } = this.options;
+    const checking = this.checkAll();
+    const result = (await within(startMs, checking)) ? await checking : this.late(startMs);
     if (this.isStopping()) return;
     this.currentProblem = result.kind === 'passed' ? undefined : result.problem;
     if (result.kind === 'missing') throw new RequirementError(result.problem);
@@ -250,6 +255,14 @@ export class BrokerGate {
       kind: 'failed',
       problem: `the check of the broker at ${withoutCredentials(this.options.url)} failed: ${details}`,
       error,
+    };
+  }
+
+  private late(ms: number): FailedResult {
+    const { url } = this.options;
+    return {
+      kind: 'failed',
+      problem: `the check of the broker at ${withoutCredentials(url)} takes more than ${ms} ms`,
     };
   }
 
