@@ -15,4 +15,5 @@ export const MOSQUITTO_FINDINGS: BrokerFindings = {
   absenceProvable: true,
   noSubscriberSignal: true,
   notAllowed: undefined,
+  readProblem: undefined,
 };

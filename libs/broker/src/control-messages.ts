@@ -12,8 +12,20 @@ const MOST_CLOSES = 3;
 
 /** Retains the messages of the service that reads ask for. A broker that lost its retained messages has lost these too. */
 export async function retainOwn(client: MqttClient, sentinel: string, controls: ControlMessages): Promise<void> {
-  await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
+  try {
+    await client.publishAsync(sentinel, 'sentinel', { qos: 1, retain: true });
+  } catch (error) {
+    const outcome = refusedBy(error as Error);
+    if (outcome.kind !== 'refused' || !outcome.permanent) throw error;
+    const what = `the broker refused to retain a message on ${sentinel} (${outcome.details})`;
+    throw new Error(`${what}: ${sentinelRemedy(sentinel)}`, { cause: error });
+  }
   await controls.publish(client);
+}
+
+/** What an operator has to do if the broker does not let the service use the sentinel: without it no read ends. */
+export function sentinelRemedy(sentinel: string): string {
+  return `allow this user to publish and subscribe to ${sentinel}, also through $share/, in its access control`;
 }
 
 export class ControlMessages {

@@ -7,7 +7,7 @@ export * from './check/broker-gate.js';
 export type { Essential, Needs } from './check/essentials.js';
 export { lackingLine } from './check/essentials.js';
 export { grantedFields, type Granted } from './check/granted.js';
-export { ControlMessages } from './control-messages.js';
+export { ControlMessages, sentinelRemedy } from './control-messages.js';
 export * from './intake-connection.js';
 export { checkBrokerCommand } from './probes/command.js';
 export { measureQueueLimit } from './probes/queue-limit.js';

@@ -175,7 +175,7 @@ describe('RetainedReader', () => {
         await reader.read(['in/a']);
         // Without the retained sentinel, the broker has nothing to send.
         await device.publishAsync(SENTINEL, '', { qos: 1, retain: true });
-        await expect(reader.read(['in/a'])).rejects.toThrow('did not send the sentinel');
+        await expect(reader.read(['in/a'])).rejects.toThrow(`did not send the message that is retained on ${SENTINEL}`);
         expect((await reader.read(['in/a'])).has('in/a')).toBe(true);
       },
       broker.url,

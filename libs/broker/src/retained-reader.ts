@@ -15,7 +15,7 @@
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff, pause, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { ControlMessages, retainOwn } from './control-messages.js';
+import { ControlMessages, retainOwn, sentinelRemedy } from './control-messages.js';
 import { openMqtt } from './mqtt-connection.js';
 import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
 
@@ -120,10 +120,7 @@ export class RetainedReader {
     // The broker serves a session's messages in order: if its queue is full, it drops the last ones.
     const ofTopics = this.subscriptions.next([...topics, ...missing]);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => end(new IncompleteReadError(`the broker did not send the sentinel within ${this.readMs} ms`)),
-        this.readMs,
-      );
+      const timer = setTimeout(() => end(new IncompleteReadError(this.withoutSentinel())), this.readMs);
       let again: NodeJS.Timeout | undefined;
       let giveUp: NodeJS.Timeout | undefined;
       let [isComplete, isOver] = [false, false];
@@ -160,6 +157,13 @@ export class RetainedReader {
     });
   }
 
+  /** Neither a broker that is slow, nor one that does not let the service read there, says so. */
+  private withoutSentinel(): string {
+    const { sentinel, readMs } = this;
+    const what = `the broker did not send the message that is retained on ${sentinel} within ${readMs} ms`;
+    return `${what}: if it is not slow, ${sentinelRemedy(sentinel)}`;
+  }
+
   private async connected(): Promise<MqttClient> {
     const waitMs = this.retryAt - performance.now();
     if (waitMs > 0) await pause(waitMs);
@@ -174,7 +178,8 @@ export class RetainedReader {
     } catch (error) {
       this.client = undefined;
       this.retryAt = performance.now() + this.backoff.failed();
-      throw new NothingReadableError(`no connection to the broker: ${String(error)}`);
+      const details = error instanceof Error ? error.message : String(error);
+      throw new NothingReadableError(`the broker cannot be read: ${details}`);
     }
   }
 
@@ -197,7 +202,8 @@ export class RetainedReader {
     );
     return new Promise<MqttClient>((resolve, reject) => {
       const timer = setTimeout(() => fail(`the sentinel was not published within ${this.readMs} ms`), this.readMs);
-      const onClose = (): void => fail('the broker closed the connection');
+      let onClosed = 'the broker closed the connection';
+      const onClose = (): void => fail(onClosed);
       const cleanUp = (): void => {
         clearTimeout(timer);
         client.off('close', onClose);
@@ -212,6 +218,8 @@ export class RetainedReader {
       this.abortOpening = fail;
       client.once('close', onClose);
       client.once('connect', () => {
+        // Some brokers do that in place of a refusal.
+        onClosed += ` when a message was to be retained: if it does so each time, ${sentinelRemedy(this.sentinel)}`;
         retainOwn(client, this.sentinel, this.controls).then(
           () => {
             cleanUp();

@@ -21,6 +21,7 @@ const FINDINGS: BrokerFindings = {
   noSubscriberSignal: false,
   absenceProvable: null,
   notAllowed: undefined,
+  readProblem: undefined,
 };
 const AT = new Date('2026-11-29T10:00:00.000Z');
 

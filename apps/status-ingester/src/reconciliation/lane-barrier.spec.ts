@@ -1,5 +1,5 @@
-import type { IntakePacket } from '@app/broker';
-import { connectRedis, type Redis } from '@app/platform';
+import { sentinelRemedy, type IntakePacket, type PublishOutcome } from '@app/broker';
+import { connectRedis, createLogger, type Redis } from '@app/platform';
 import { RegistryKeys } from '@app/registry';
 import { eventually, gate, quiet, startRedis, type Server } from '../../../../test/support/servers.js';
 import { LaneMarkers } from '../intake/lane-markers.js';
@@ -124,6 +124,25 @@ it('callers that ask while another waits share one marker', async () => {
   await markers.note(inLane);
   await Promise.all(later);
   expect(inLane).toHaveLength(1);
+});
+
+it('the barrier warns once if the broker refuses its markers, and names the topic and the right', async () => {
+  const warnings: unknown[] = [];
+  const logger = createLogger('spec', 'warn', { write: (text) => void warnings.push(JSON.parse(text)) });
+  let published = 0;
+  const publish = (): Promise<PublishOutcome> => {
+    published++;
+    return Promise.resolve({ kind: 'refused', permanent: true, details: 'Not authorized' });
+  };
+  const one = barrier({ publisher: { publish }, logger });
+  for (const count of [1, 2]) {
+    const caller = new AbortController();
+    const pass = one.pass(caller.signal);
+    await eventually('a marker is published', () => expect(published).toBe(count));
+    caller.abort();
+    await expect(pass).rejects.toThrow('aborted');
+  }
+  expect(warnings).toMatchObject([{ topic: TOPIC, message: expect.stringContaining(sentinelRemedy(TOPIC)) as string }]);
 });
 
 it('the barrier does not wait if there are several lanes', async () => {

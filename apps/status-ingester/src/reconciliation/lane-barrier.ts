@@ -5,7 +5,7 @@
  * With several lanes the order is not guaranteed anyway, so the barrier does nothing: an event may be emitted twice, and
  * the next live message through another lane requests a verification.
  */
-import type { Publisher } from '@app/broker';
+import { sentinelRemedy, type Publisher } from '@app/broker';
 import { backoffMs, counter, pause, within, type Logger } from '@app/platform';
 import { markerText, type ExpectedMarker, type LaneMarkers } from '../intake/lane-markers.js';
 
@@ -40,6 +40,8 @@ interface Round {
 export class LaneBarrier {
   private current: Promise<void> = Promise.resolve();
   private next: Round | undefined;
+  /** Whether a refusal was logged, since the broker took a marker. */
+  private isRefusalKnown = false;
 
   constructor(private readonly dependencies: BarrierDependencies) {}
 
@@ -71,7 +73,7 @@ export class LaneBarrier {
   }
 
   private async runRound(ended: AbortController): Promise<void> {
-    const { markers, logger } = this.dependencies;
+    const { markers, topic, logger } = this.dependencies;
     const { signal } = ended;
     const marker = markers.expect();
     const isBack = await this.publishUntilBack(marker, signal).finally(() => marker.forget());
@@ -80,8 +82,16 @@ export class LaneBarrier {
     passes.inc({ outcome: isBack ? 'passed' : 'given-up' });
     if (!isBack)
       logger.warn(
-        'no marker came back through the lane: applying what was read from the broker without waiting for the lane',
+        'no marker came back through the lane: applying what was read from the broker without waiting for the lane; if this ' +
+          `happens again and again, ${sentinelRemedy(topic)}`,
       );
+  }
+
+  private warnOfRefusal(details: string): void {
+    if (this.isRefusalKnown) return;
+    this.isRefusalKnown = true;
+    const { topic, logger } = this.dependencies;
+    logger.warn({ topic, details }, `the broker refused a marker of the lane on ${topic}: ${sentinelRemedy(topic)}`);
   }
 
   /** @returns whether the marker came back in time */
@@ -94,7 +104,9 @@ export class LaneBarrier {
       if (isPublishing) return;
       isPublishing = true;
       try {
-        await publisher.publish(topic, markerText(marker.id), { signal });
+        const outcome = await publisher.publish(topic, markerText(marker.id), { signal });
+        if (outcome.kind !== 'refused') this.isRefusalKnown = false;
+        else if (outcome.permanent) this.warnOfRefusal(outcome.details);
       } catch (error) {
         logger.warn({ err: error }, 'could not publish a marker to the lane; trying again');
       } finally {

@@ -48,8 +48,8 @@ export async function measureAbsence(
   return missed;
 }
 
-/** `none`: the broker keeps no retained messages. `unknown`: it could not be read. */
-export type AbsenceCheck = 'provable' | 'not-provable' | 'none' | 'unknown';
+/** `none`: the broker keeps no retained messages. `unknown`: it could not be read; the text says why. */
+export type AbsenceCheck = 'provable' | 'not-provable' | 'none' | { unknown: string };
 
 export interface AbsenceOptions {
   access: BrokerAccess;
@@ -79,7 +79,7 @@ export async function checkAbsence(
     return (await sendsRetained(connection, topics.at('retained/+'))) ? 'not-provable' : 'none';
   } catch (error) {
     if (signal?.aborted) throw new CheckInterruptedError('the check was stopped', { cause: error });
-    if (error instanceof IncompleteReadError) return 'unknown';
+    if (error instanceof IncompleteReadError) return { unknown: error.message };
     throw error;
   } finally {
     signal?.removeEventListener('abort', stop);

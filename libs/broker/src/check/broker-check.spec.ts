@@ -11,6 +11,7 @@ import { reversedOrder, sentinelAlwaysFirst } from '../../../../test/support/con
 import { retainStripped, sharedRefused } from '../../../../test/support/contrary/shared-subscriptions.js';
 import { startOlderBroker } from '../../../../test/support/older-broker.js';
 import { freePort, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
+import { weakerPromises } from './weaker-promises.js';
 import { checkBroker, checkEssentials, type BrokerCheck, type EssentialsCheck } from './broker-check.js';
 
 let mosquitto: Server;
@@ -121,6 +122,23 @@ describe('a check whose topics the access control does not allow', () => {
         notAllowed: expect.stringMatching(/^cloud-connector\/check\/.*\/shared\/level$/) as string,
       },
     });
+    expect(essentials).toEqual({ kind: 'present' });
+  });
+
+  it.each([
+    ['publish', 'topic read cloud-connector/sentinel', 'refused to retain a message on cloud-connector/sentinel'],
+    ['read', 'topic write cloud-connector/sentinel', 'did not send the message that is retained on'],
+  ])('names the sentinel as what it may not %s, and the right', async (_, right, cause) => {
+    const [whole, essentials] = await withRights('topic readwrite cloud-connector/check/#', right);
+    expect(whole).toMatchObject({
+      findings: { absenceProvable: null, noSubscriberSignal: true, notAllowed: undefined },
+    });
+    const { findings } = whole as Extract<BrokerCheck, { kind: 'checked' }>;
+    const lines = weakerPromises(findings, 'intake');
+    expect(lines).toEqual([expect.stringContaining(cause)]);
+    expect(lines[0]).toMatch(
+      /allow this user to publish and subscribe to cloud-connector\/sentinel, also through \$share\/, /,
+    );
     expect(essentials).toEqual({ kind: 'present' });
   });
 

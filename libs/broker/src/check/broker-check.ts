@@ -20,6 +20,8 @@ export interface BrokerFindings {
   noSubscriberSignal: boolean | null;
   /** The topic that the access control of the broker refused: what depends on it is not known. */
   notAllowed: string | undefined;
+  /** Why the check could not read, so that `absenceProvable` is not known. */
+  readProblem: string | undefined;
 }
 
 /** A check without a result, or with one that keeps the app from working. */
@@ -55,7 +57,13 @@ export async function checkBroker(options: BrokerCheckOptions): Promise<BrokerCh
   if (asking.kind !== 'connected') return asking;
   await asking.connection.end();
   const { granted } = asking.connection;
-  const findings = { granted, absenceProvable: null, noSubscriberSignal: null, notAllowed: undefined };
+  const findings = {
+    granted,
+    absenceProvable: null,
+    noSubscriberSignal: null,
+    notAllowed: undefined,
+    readProblem: undefined,
+  };
   return options.needs === 'publish'
     ? { kind: 'checked', findings }
     : twiceIfMissing(() => checkIntake(options, findings));
@@ -138,7 +146,8 @@ async function checkIntake(
     const clientId = `${name}-check-${randomUUID()}`;
     const absence = await checkAbsence(connection, topics, { ...options, clientId });
     if (absence === 'none') return { kind: 'missing', essential: 'retained-messages' };
-    if (absence !== 'unknown') findings.absenceProvable = absence === 'provable';
+    if (typeof absence === 'object') findings.readProblem = absence.unknown;
+    else findings.absenceProvable = absence === 'provable';
     return { kind: 'checked', findings };
   } catch (error) {
     if (error instanceof CheckNotAllowedError) {

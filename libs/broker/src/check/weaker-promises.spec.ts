@@ -18,6 +18,7 @@ describe('weakerPromises', () => {
     ['a long keep-alive', { granted: { ...granted, serverKeepAliveSeconds: 60 } }, 'after up to 90 s'],
     ['no report of missing subscribers', { noSubscriberSignal: false }, 'never held'],
     ['reads that prove no absence', { absenceProvable: false }, 'take no client offline'],
+    ['retained messages that cannot be read', { absenceProvable: null, readProblem: 'no right' }, 'can: no right'],
     ['topics that are not allowed', { notAllowed: 'a/b' }, 'does not allow a/b'],
   ])('has one line for %s', (_, found, text) => {
     expect(weakerPromises({ ...MOSQUITTO_FINDINGS, ...found }, 'intake')).toEqual([expect.stringContaining(text)]);

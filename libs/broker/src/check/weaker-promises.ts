@@ -10,7 +10,7 @@ export const NEEDED_PACKET_BYTES = 1024 * 1024;
 
 /** One line for each promise; empty if all are kept. What is null in the findings is not known, and gives no line. */
 export function weakerPromises(findings: BrokerFindings, needs: Needs): string[] {
-  const { granted, absenceProvable, noSubscriberSignal, notAllowed } = findings;
+  const { granted, absenceProvable, noSubscriberSignal, notAllowed, readProblem } = findings;
   const lines = limitsOf(granted, needs);
   if (noSubscriberSignal === false)
     lines.push(
@@ -21,6 +21,11 @@ export function weakerPromises(findings: BrokerFindings, needs: Needs): string[]
     lines.push(
       'on this broker a read of retained messages does not prove that a client has none: sweeps and verifications take no ' +
         'client offline',
+    );
+  if (readProblem !== undefined)
+    lines.push(
+      'the check could not read retained messages, so it is not known whether sweeps and verifications can: ' +
+        readProblem,
     );
   if (notAllowed !== undefined)
     lines.push(
