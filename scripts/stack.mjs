@@ -114,10 +114,11 @@ export class NotReadyError extends Error {
   }
 }
 
-/** @returns what is down and why, from the body of `/health/ready` */
+/** @returns what is down and why, from the body of `/health/ready`. An app that stops answers with a text as the error. */
 function reasonIn(/** @type {string} */ body) {
-  /** @type {{ error?: Record<string, { message?: string }> }} */
+  /** @type {{ error?: string | Record<string, { message?: string }> }} */
   const { error = {} } = JSON.parse(body);
+  if (typeof error === 'string') return error;
   return Object.entries(error)
     .map(([name, { message }]) => `${name}: ${message}`)
     .join('; ');
@@ -278,11 +279,12 @@ export async function startMosquitto({ dir, port, persist = false, config = [] }
 
 /** @typedef {'api-gateway' | 'status-ingester' | 'dispatcher'} AppName */
 
-/** Until `onUnready` is called. */
+/** From the first answer that an app is not ready until `onUnready` is called, and until it is called with another reason. */
 const UNREADY_MS = 5000;
 
 /**
- * Starts an app and waits until it is ready. `onUnready` is called once if it says for some seconds that it is not.
+ * Starts an app and waits until it is ready. If it says for some seconds that it is not, `onUnready` is called with the
+ * reason, and later with other ones.
  * @param {AppName} app
  * @param {{ dir: string, port?: number, env: Record<string, string>, name?: string, onUnready?: (error: NotReadyError) => void }} options
  * @throws EndedEarlyError, NotReadyError
@@ -296,17 +298,23 @@ export async function startApp(app, { dir, port, env, name = app, onUnready }) {
     env: { NODE_ENV: process.env.NODE_ENV ?? 'development', ...env, PORT: `${at}`, HOST },
   });
   const url = `http://${HOST}:${at}`;
-  const begin = performance.now();
   /** @type {NotReadyError | undefined} */
   let unready;
+  let reported = '';
+  /** When `onUnready` may be called. */
+  let from = Infinity;
   try {
     await part.until(async () => {
       const response = await fetch(`${url}/health/ready`);
       if (response.ok) return;
-      unready = new NotReadyError(part, reasonIn(await response.text()));
-      if (performance.now() - begin > UNREADY_MS) {
+      const reason = reasonIn(await response.text());
+      unready = new NotReadyError(part, reason);
+      const now = performance.now();
+      from = Math.min(from, now + UNREADY_MS);
+      if (now >= from && reason !== reported) {
+        reported = reason;
+        from = now + UNREADY_MS;
         onUnready?.(unready);
-        onUnready = undefined;
       }
       throw unready;
     });

@@ -148,6 +148,7 @@ Ctrl-C stops it; the data stays in ${dir}.`);
 }
 
 function onUnready(/** @type {NotReadyError} */ error) {
+  if (stopping) return;
   console.error(`${textOf(error)}\nIt tries again for a minute.`);
 }
 
