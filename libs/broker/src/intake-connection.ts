@@ -70,8 +70,6 @@ export class IntakeConnection {
   sessionPresent: boolean | undefined;
   /** When the broker accepted the connection, by `performance.now()`. */
   acceptedAt = 0;
-  /** Whether a packet was stored that no earlier connection of the session had received. */
-  hasProgressed = false;
   private readonly client: MqttClient;
   /** Received packets that are not yet passed to the handler. */
   private received: IntakePacket[] = [];
@@ -283,7 +281,6 @@ export class IntakeConnection {
       }
       if (!this.isEnded) for (const { packetId } of batch) if (packetId !== undefined) this.acknowledge(packetId);
       this.storing = 0;
-      this.hasProgressed ||= batch.some(({ dup }) => !dup);
       this.progressAt = performance.now();
       this.bytes -= bytes;
       const { continueReading } = this;

@@ -5,6 +5,7 @@ import { TopicTemplate } from '@app/protocol';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import type { Behaviour, Pass } from '../../../../test/support/contrary/behaviour.js';
+import { dupDropped } from '../../../../test/support/contrary/redelivery.js';
 import { openGate } from '../../../../test/support/open-gate.js';
 import { eventually, freePort, gate, quiet, startMosquitto, type Server } from '../../../../test/support/servers.js';
 import type { LaneConnect } from './lane-connections.js';
@@ -27,8 +28,7 @@ let retired: number[];
 let log: string[];
 let sessionBegun: () => Promise<void>;
 let connects: LaneConnect[];
-let isFailing: boolean;
-let failures: number;
+let [isFailing, failures] = [false, 0];
 
 beforeAll(async () => {
   broker = await startMosquitto();
@@ -44,11 +44,8 @@ beforeEach(() => {
   lanes = [];
   template = new TopicTemplate(`in/${cases++}/{clientId}`);
   topic = template.topicOf('host');
-  stored = [];
-  asked = 0;
-  lost = [];
-  retired = [];
-  log = [];
+  [asked, stored, log] = [0, [], []];
+  [lost, retired] = [[], []];
   sessionBegun = () => Promise.resolve();
   connects = [];
   [isFailing, failures] = [false, 0];
@@ -294,9 +291,12 @@ describe('Lane', () => {
     for (const wait of waits.slice(4)) expect(wait).toBeLessThanOrEqual(1000);
   });
 
-  it('gives up a session that the broker fails to resume several times, and goes on with a new one', async () => {
+  it.each<[string, readonly Behaviour[]]>([
+    ['with', []],
+    ['without', [dupDropped]],
+  ])('gives up a session that fails to resume and redelivers %s DUP, and goes on with a new one', async (_, more) => {
     await leaveSession();
-    const contrary = await ContraryBroker.before(broker.port, failingResumes('subscribe'));
+    const contrary = await ContraryBroker.before(broker.port, failingResumes('subscribe'), ...more);
     const lane = start({ url: contrary.url });
     await eventually(CONNECTED, () => expect(lane.connected).toBe(true));
     expect(asked).toBeGreaterThan(4);

@@ -8,6 +8,7 @@ import { Backoff, backoffMs, counter, gauge, type Logger, OPEN, pause, retry, sh
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import { LaneActivity } from './lane-activity.js';
 import type { LaneConnect } from './lane-connections.js';
+import { LaneProgress } from './lane-progress.js';
 import type { MailboxWriter } from './mailbox-writer.js';
 import { NO_FAILED_RESUMES, afterCleanStart, afterEnd, mustStartClean } from './session-resumes.js';
 
@@ -54,6 +55,7 @@ const cleanStarts = counter(
 
 export class Lane {
   readonly activity: LaneActivity;
+  private readonly progress: LaneProgress;
   private connection: IntakeConnection | undefined;
   private readonly stopping = sharedAbort();
   private readonly storing = sharedAbort();
@@ -83,6 +85,7 @@ export class Lane {
     lostSessions.inc({ lane: grant.index }, 0);
     for (const metric of [cleanStarts, stalls, checks]) metric.inc({ lane: grant.index }, 0);
     this.activity = new LaneActivity(options.templates);
+    this.progress = new LaneProgress(options.window);
   }
 
   private stopped(): boolean {
@@ -144,6 +147,7 @@ export class Lane {
       if (!(await this.mayConnect()) || this.stopped()) return;
       const cleanStart = mustStartClean(this.resumes, performance.now());
       const options = { ...this.options, cleanStart };
+      this.progress.connecting();
       const connection = new IntakeConnection(options, (packets) => this.onBatch(packets), this.logger);
       this.connection = connection;
       const { check } = this;
@@ -236,7 +240,7 @@ export class Lane {
       {
         how: how === 'closed' && stall !== undefined ? 'stalled' : how,
         sessionPresent,
-        hasProgressed: stall?.hasProgressed ?? connection.hasProgressed,
+        hasProgressed: stall?.hasProgressed ?? this.progress.hasProgressed,
         openMs: now - acceptedAt,
       },
       now,
@@ -278,6 +282,7 @@ export class Lane {
       // If it was aborted, deliveries of the former session may still be remembered.
       this.storing.signal.throwIfAborted();
       await this.writer.write(packets, this.grant, ++this.sequence, this.storing.signal);
+      this.progress.stored(packets);
     } catch (error) {
       if (error instanceof StaleOwnerError) {
         this.stopping.abort();
