@@ -34,12 +34,12 @@ beforeEach(() => {
 
 afterEach(() => Promise.all(running.map((each) => each.stop())));
 
-/** Starts one whose first look comes at once. */
-function start(given: Partial<QueueLimitDependencies>): QueueLimit {
+/** Starts one that measures at once. */
+function start(given: Partial<QueueLimitDependencies>, firstMs = 0): QueueLimit {
   const measure = (): Promise<number | null> => Promise.reject(new Error('it must not be measured'));
   const started = new QueueLimit(
     { records, ownership: OWNER, measure, logger, ...given },
-    { firstMs: 0, everyMs: 3_600_000 },
+    { firstMs, everyMs: HOUR_MS },
   );
   running.push(started);
   started.start();
@@ -81,12 +81,28 @@ describe('QueueLimit', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it('leaves the measurement and the warning to the owner of shard 0, and exposes what was found', async () => {
+  it('shows a limit that is known, and warns of it, before anything may be measured or owned', async () => {
+    const measuredAt = new Date(0).toISOString();
+    await records.saveQueue({ limit: 1000, measuredAt, brokerRun: null });
+    start({ ownership: { grants: () => [] } }, HOUR_MS);
+    await eventually('the warning', () =>
+      expect(lines).toMatchObject([{ level: 40, queue_limit: 1000, measured_at: measuredAt }]),
+    );
+    expect(await exposed()).toBe('1000');
+  });
+
+  it('leaves the measurement to the owner of shard 0, and shows what was found', async () => {
     await records.saveQueue({ limit: 7, measuredAt: new Date(0).toISOString(), brokerRun: null });
-    start({ ownership: OTHER });
-    await eventually('the sample', async () => expect(await exposed()).toBe('7'));
+    const asked = gate();
+    const grants = (): Grant[] => {
+      asked.open();
+      return OTHER.grants();
+    };
+    start({ ownership: { grants } });
+    await asked.passed;
     await running[0]?.stop();
-    expect(lines).toEqual([]);
+    expect(await exposed()).toBe('7');
+    expect(lines).toMatchObject([{ level: 40, queue_limit: 7 }]);
   });
 
   it('continues after a measurement that failed, and keeps nothing of it', async () => {

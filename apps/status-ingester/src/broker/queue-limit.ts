@@ -1,7 +1,7 @@
 /**
  * Finds out how many messages the broker keeps for a session that is not connected, in the background: it publishes some
  * thousand messages to a session of its own. The owner of shard 0 does it, once a day and for each run of the broker; the
- * others read the result. Nothing waits for it.
+ * others read the result. Each ingester exposes a limit and warns of it, at its start if it is known then. Nothing waits for it.
  */
 import { pause, sharedAbort, type Logger } from '@app/platform';
 import type { BrokerRecords, QueueRecord } from '@app/registry';
@@ -9,7 +9,7 @@ import type { Ownership } from '@app/sharding';
 import { exposeQueueLimit } from './broker-gauges.js';
 
 export interface QueueTiming {
-  /** After a start, lanes and sweeps come first, and ingesters report the run of the broker. */
+  /** Nothing is measured before: lanes and sweeps come first after a start, and ingesters report the run of the broker. */
   firstMs: number;
   /** How often an ingester looks whether the queue has to be measured. */
   everyMs: number;
@@ -52,29 +52,30 @@ export class QueueLimit {
     const { firstMs, everyMs } = this.timing;
     const { logger } = this.dependencies;
     const { signal } = this.stopping;
-    for (let waitMs = firstMs; await pause(waitMs, signal); waitMs = everyMs) {
+    for (let isFirst = true; ; isFirst = false) {
       try {
-        await this.refresh(signal);
+        await this.refresh(isFirst, signal);
       } catch (error) {
         if (!signal.aborted)
           logger.info(
             { err: error },
-            'could not find out how many messages the broker keeps for an absent session; next try in an hour',
+            'could not find out how many messages the broker keeps for an absent session; trying again later',
           );
       }
+      if (!(await pause(isFirst ? firstMs : everyMs, signal))) return;
     }
   }
 
-  private async refresh(signal: AbortSignal): Promise<void> {
+  /** `isFirst`: only what is known is shown. */
+  private async refresh(isFirst: boolean, signal: AbortSignal): Promise<void> {
     const { records, ownership } = this.dependencies;
-    const isOwner = ownership.grants().some(({ kind, index }) => kind === 'shard' && index === 0);
     let queue = await records.readQueue();
-    if (isOwner) {
+    if (!isFirst && ownership.grants().some(({ kind, index }) => kind === 'shard' && index === 0)) {
       const brokerRun = await records.brokerRun();
       if (isDue(queue, brokerRun, Date.now())) queue = await this.measure(brokerRun, signal);
     }
     exposeQueueLimit(queue?.limit ?? null);
-    if (isOwner) this.warn(queue?.limit ?? null);
+    this.warn(queue);
   }
 
   private async measure(brokerRun: string | null, signal: AbortSignal): Promise<QueueRecord> {
@@ -86,10 +87,11 @@ export class QueueLimit {
     return measured;
   }
 
-  private warn(limit: number | null): void {
+  private warn(queue: QueueRecord | undefined): void {
+    const limit = queue?.limit ?? null;
     if (limit !== null && limit !== this.warned)
       this.dependencies.logger.warn(
-        { queue_limit: limit },
+        { queue_limit: limit, measured_at: queue?.measuredAt },
         `the broker keeps ${limit} messages for a lane that is away, and loses what clients publish beyond that, although it ` +
           'acknowledges it: a sweep corrects the connections, but a message-error or an answer of a client is lost; raise ' +
           'the limit, in Mosquitto with max_queued_messages 0',
