@@ -22,6 +22,7 @@ let contrary: ContraryBroker;
 /** A client that is connected to the real broker. */
 let device: MqttClient;
 let clients: MqttClient[];
+let histories: RetainedHistory[];
 
 beforeAll(async () => {
   mosquitto = await startMosquitto();
@@ -36,11 +37,11 @@ afterAll(async () => {
 
 beforeEach(async () => {
   contrary = await ContraryBroker.before(mosquitto.port);
-  clients = [];
+  [clients, histories] = [[], []];
 });
 
 afterEach(async () => {
-  await Promise.all(clients.map((client) => client.endAsync(true)));
+  await Promise.all([...clients.map((client) => client.endAsync(true)), ...histories.map((one) => one.stop())]);
   await contrary.stop();
 });
 
@@ -143,6 +144,7 @@ describe('a contrary broker', () => {
       await RetainedHistory.of(mosquitto.url, 'late/+', 60_000),
       await RetainedHistory.of(mosquitto.url, 'late/+', 0),
     ];
+    histories.push(lasting, over);
     await device.publishAsync('late/a', 'new', { qos: 1, retain: true });
     await device.publishAsync('late/b', 'new', { qos: 1, retain: true });
     await eventually('both changes are noted', () => expect(lasting.changed).toEqual(['late/a', 'late/b']));
@@ -158,7 +160,6 @@ describe('a contrary broker', () => {
     expect(await textsOf(lasting.stale)).toEqual(['late/a=old']);
     expect(await textsOf(over.late)).toEqual(['late/a=new', 'late/b=new']);
     expect(await textsOf(over.stale)).toEqual(['late/a=new', 'late/b=new']);
-    await Promise.all([lasting.stop(), over.stop()]);
   });
 
   it('strips the retain flag from what comes by a shared subscription, and from nothing else', async () => {
