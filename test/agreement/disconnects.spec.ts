@@ -276,7 +276,7 @@ describe('a client', () => {
     await until('online', { handshake_message_id });
     await api.call('POST', `/v1/connections/${id}/force-disconnect`, { reconnect_after: 'never' });
     await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');
-    const verified = await api.call('POST', `/v1/connections/${id}/verify`);
+    const verified = await api.verify(id);
     expect(verified).toMatchObject({ status: 200, body: { state: 'online', changed: false } });
     await sweep();
     await untilEqual();
@@ -301,7 +301,7 @@ describe('a client', () => {
     await untilTrue('the refusal window is over', () =>
       expect(Date.now()).toBeGreaterThan(Date.parse(refused.refused_until ?? '')),
     );
-    await api.call('POST', `/v1/connections/${id}/verify`);
+    await api.verify(id);
     await until('offline', { offline_reason: 'refused' });
     const handshake_message_id = await client.shakeHands();
     await until('online', { handshake_message_id });

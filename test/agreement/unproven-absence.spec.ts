@@ -46,7 +46,7 @@ afterAll(async () => {
 it('a verification and a sweep leave a connected device online, and its goodbye takes it offline', async () => {
   const id = await device.shakeHands();
   await api.untilConnection('device', ({ state }) => state === 'online');
-  const verified = await api.call('POST', '/v1/connections/device/verify');
+  const verified = await api.verify('device');
   expect(verified).toMatchObject({
     status: 200,
     body: { client_id: 'device', state: 'online', offline_reason: null, changed: false, outcome: 'unproven' },

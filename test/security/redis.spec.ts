@@ -86,7 +86,7 @@ it('the apps register a client, send it messages and disconnect it as this Redis
   for (const path of ['/v1/connections?fqdn=secured.example.com', '/v1/connections/summary', '/v1/cluster']) {
     expect([path, (await api.call('GET', path)).status]).toEqual([path, 200]);
   }
-  expect((await api.call('POST', '/v1/connections/secured/verify')).status).toBe(200);
+  expect((await api.verify('secured')).status).toBe(200);
   const forced = await api.call('POST', '/v1/connections/secured/force-disconnect', { reconnect_after: 'PT1S' });
   expect(forced.status).toBe(202);
   await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');

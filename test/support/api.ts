@@ -111,6 +111,18 @@ export class Api {
     );
   }
 
+  /** Verifies a connection. A read may fail, or take longer than a request waits: then the request is to be repeated. */
+  async verify<Body = ConnectionView & { changed: boolean; outcome: string }>(id: string): Promise<Answer<Body>> {
+    return waitUntil(
+      async () => {
+        const answer = await this.call<Body>('POST', `/v1/connections/${id}/verify`);
+        if (answer.status === 503) throw new Error(JSON.stringify(answer.body));
+        return answer;
+      },
+      { what: `the verification of ${id}`, timeoutMs: 60_000 },
+    );
+  }
+
   async untilStatus(messageId: string, ...statuses: string[]): Promise<MessageView> {
     return waitUntil(
       async () => {
