@@ -96,7 +96,8 @@ async function start(more: Partial<Rules>, isAway: boolean): Promise<void> {
       bytesRate: settings.CLIENT_BYTES_RATE,
     },
   };
-  writer = new MailboxWriter(mailboxes, new LaneMarkers(redis, keys, 'marker', quiet), options, quiet);
+  const gate = { keepsRetainFlag: true, retainFlagRemoved: () => undefined };
+  writer = new MailboxWriter(mailboxes, new LaneMarkers(redis, keys, 'marker', quiet), gate, options, quiet);
   await loop.add(SHARD);
   housekeeping.start();
   stop = async () => {

@@ -28,7 +28,11 @@ import { MailboxWriter } from './mailbox-writer.js';
         return new LaneMarkers(redis, keys, SENTINEL, logger, new Set(ownTopics));
       },
     },
-    { provide: MailboxWriter, inject: [Mailboxes, LaneMarkers, SETTINGS, LOGGER], useFactory: mailboxWriter },
+    {
+      provide: MailboxWriter,
+      inject: [Mailboxes, LaneMarkers, BrokerGate, SETTINGS, LOGGER],
+      useFactory: mailboxWriter,
+    },
     {
       provide: LaneStrategy,
       inject: [BROKER, BrokerGate, MailboxWriter, Mailboxes, LaneConnections, REDIS, RegistryKeys, SETTINGS, LOGGER],
@@ -42,6 +46,7 @@ export class IntakeModule {}
 function mailboxWriter(
   mailboxes: Mailboxes,
   markers: LaneMarkers,
+  gate: BrokerGate,
   settings: IntakeSettings,
   logger: Logger,
 ): MailboxWriter {
@@ -52,7 +57,7 @@ function mailboxWriter(
     maxInboundBytes: settings.MAX_INBOUND_BYTES,
     limits: { rate: settings.CLIENT_RATE, burst: settings.CLIENT_BURST, bytesRate: settings.CLIENT_BYTES_RATE },
   };
-  return new MailboxWriter(mailboxes, markers, options, logger);
+  return new MailboxWriter(mailboxes, markers, gate, options, logger);
 }
 
 function laneStrategy(

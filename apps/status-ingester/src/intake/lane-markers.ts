@@ -46,6 +46,11 @@ export class LaneMarkers {
     return topic === this.barrierTopic || (this.watchTopics.has(topic) && idOf(payload) !== undefined);
   }
 
+  /** Whether it is a control message, which the service publishes with the retain flag. */
+  isControlMessage({ topic, payload }: IntakePacket): boolean {
+    return this.watchTopics.has(topic) && payload.toString('latin1') === CONTROL_MESSAGE;
+  }
+
   /** Creates a marker; the caller publishes it. */
   expect(): ExpectedMarker {
     const id = randomUUID();

@@ -28,7 +28,7 @@ function knownSenderOf({ topic }: IntakePacket): Sender {
 
 /** What the shard's owner reads from its mailbox. */
 function written(packet: IntakePacket, lane = 0, maxBytes = MAX_BYTES): Packet {
-  const item = toMailboxItem(packet, knownSenderOf(packet), lane, maxBytes);
+  const item = toMailboxItem(packet, knownSenderOf(packet), lane, maxBytes, true);
   const message = decodeMailboxEntry({ id: '1700000000000-0', text: item.text });
   if (message.kind !== 'packet') throw new Error('the packet became a command');
   const { at, ...packetAgain } = message;
@@ -155,7 +155,7 @@ describe('toMailboxItem', () => {
 describe('the delivery name of an item', () => {
   const nameOf = (given: Partial<IntakePacket> = {}, payload = 'x'): string | undefined => {
     const packet = received(payload, given);
-    return toMailboxItem(packet, knownSenderOf(packet), 0, MAX_BYTES).delivery;
+    return toMailboxItem(packet, knownSenderOf(packet), 0, MAX_BYTES, true).delivery;
   };
 
   it('is the same for a redelivery', () => {

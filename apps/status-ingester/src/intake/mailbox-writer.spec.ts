@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import type { IntakePacket } from '@app/broker';
 import type { Logger, Redis } from '@app/platform';
@@ -7,7 +8,7 @@ import { Mailboxes, StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { quiet } from '../../../../test/support/servers.js';
 import type { ClientLimits } from './client-rate-limiter.js';
-import { LaneMarkers } from './lane-markers.js';
+import { CONTROL_MESSAGE, LaneMarkers, markerText } from './lane-markers.js';
 import { MailboxWriter, type MailboxWriterOptions } from './mailbox-writer.js';
 
 const LANE: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
@@ -17,6 +18,18 @@ let redis: Redis;
 
 withRedis((connection) => (redis = connection));
 
+const ON_IN = 'redhat/insights/in/';
+let removed: number;
+const gate = {
+  keepsRetainFlag: true,
+  retainFlagRemoved: () => {
+    removed++;
+  },
+};
+
+beforeEach(() => {
+  [gate.keepsRetainFlag, removed] = [true, 0];
+});
 afterEach(() => redis.flushall());
 
 async function writerOf(
@@ -33,7 +46,8 @@ async function writerOf(
     maxInboundBytes: 262_144,
     limits: { rate: 50, burst: 1000, bytesRate: 1_048_576, ...limits },
   };
-  return new MailboxWriter(mailboxes, new LaneMarkers(redis, keys, 'marker', logger), options, logger);
+  const markers = new LaneMarkers(redis, keys, 'marker', logger, new Set([ON_IN]));
+  return new MailboxWriter(mailboxes, markers, gate, options, logger);
 }
 
 function packetsOn(topic: string, count: number, payload: Buffer): IntakePacket[] {
@@ -41,6 +55,33 @@ function packetsOn(topic: string, count: number, payload: Buffer): IntakePacket[
 }
 
 describe('MailboxWriter', () => {
+  it.each([
+    [true, '--'],
+    [false, '?-'],
+  ])(
+    'stores a missing retain flag so that it counts only if the broker is known to keep it (%s)',
+    async (keeps, flags) => {
+      gate.keepsRetainFlag = keeps;
+      const writer = await writerOf();
+      await writer.write(packetsOn(`${ON_IN}host`, 1, Buffer.from('x')), LANE, 1, forever);
+      expect(JSON.stringify(await redis.xrange(keys.mailbox(0), '-', '+'))).toContain(
+        `packet 0 ${flags} ${ON_IN}{clientId}`,
+      );
+    },
+  );
+
+  it('reports a control message that comes without the retain flag, and no other message', async () => {
+    const writer = await writerOf();
+    const [control, marker] = [CONTROL_MESSAGE, markerText(randomUUID())].map((text) => Buffer.from(text));
+    if (control === undefined || marker === undefined) throw new Error('there are two');
+    const kept = packetsOn(ON_IN, 1, control).map((packet) => ({ ...packet, retain: true }));
+    const others = [...kept, ...packetsOn(ON_IN, 1, marker), ...packetsOn(`${ON_IN}host`, 1, control)];
+    await writer.write(others, LANE, 1, forever);
+    expect(removed).toBe(0);
+    await writer.write(packetsOn(ON_IN, 1, control), LANE, 2, forever);
+    expect(removed).toBe(1);
+  });
+
   it('logs one line a second while packets without a valid client id flood in, and stores none of them', async () => {
     const lines: string[] = [];
     const logger = pino({ level: 'warn' }, { write: (line) => void lines.push(line) });

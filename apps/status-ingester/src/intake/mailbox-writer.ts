@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
-import type { IntakePacket } from '@app/broker';
+import type { BrokerGate, IntakePacket } from '@app/broker';
 import { OPEN, Sampled, backoffMs, counter, type Logger } from '@app/platform';
 import { payloadSample, payloadText, shardOf, type TopicTemplate } from '@app/protocol';
 import { encodeCommand, encodePacket, type Packet } from '@app/registry';
@@ -45,6 +45,7 @@ export class MailboxWriter {
   constructor(
     private readonly mailboxes: Pick<Mailboxes, 'append'>,
     private readonly markers: LaneMarkers,
+    private readonly gate: Pick<BrokerGate, 'keepsRetainFlag' | 'retainFlagRemoved'>,
     private readonly options: MailboxWriterOptions,
     private readonly logger: Logger,
   ) {
@@ -65,6 +66,8 @@ export class MailboxWriter {
    */
   async write(packets: readonly IntakePacket[], lane: Grant, sequence: number, signal: AbortSignal): Promise<void> {
     const markers = packets.filter((packet) => this.markers.isMarker(packet));
+    const isFlagRemoved = markers.some((marker) => !marker.retain && this.markers.isControlMessage(marker));
+    if (isFlagRemoved) this.gate.retainFlagRemoved();
     const ofClients = markers.length === 0 ? packets : packets.filter((packet) => !markers.includes(packet));
     let batches: Batches = this.byShard(ofClients, lane.index);
     for (let attempt = 0; batches.size > 0; attempt++) {
@@ -96,6 +99,7 @@ export class MailboxWriter {
     const { templates, shardCount, maxInboundBytes } = this.options;
     const batches = new Map<number, LaneItem[]>();
     const now = performance.now();
+    const { keepsRetainFlag } = this.gate;
     for (const packet of packets) {
       const sender = senderOf(packet.topic, templates);
       if (sender === undefined) {
@@ -107,7 +111,7 @@ export class MailboxWriter {
       if (verdict === 'throttled-again') continue;
       const item =
         verdict === 'allowed'
-          ? toMailboxItem(packet, sender, lane, maxInboundBytes)
+          ? toMailboxItem(packet, sender, lane, maxInboundBytes, keepsRetainFlag)
           : toThrottledItem(packet, sender, this.throttledDetails);
       const shard = shardOf(sender.clientId, shardCount);
       const batch = batches.get(shard);
@@ -137,9 +141,17 @@ export function senderOf(topic: string, templates: readonly TopicTemplate[]): Se
   return undefined;
 }
 
-export function toMailboxItem(packet: IntakePacket, sender: Sender, lane: number, maxBytes: number): LaneItem {
+/** `keepsRetainFlag`: whether it is known that the broker keeps the retain flag of messages. */
+export function toMailboxItem(
+  packet: IntakePacket,
+  sender: Sender,
+  lane: number,
+  maxBytes: number,
+  keepsRetainFlag: boolean,
+): LaneItem {
   const { payload, retain, dup } = packet;
-  const text = encodePacket({ ...sender, lane, retain, dup, ...payloadText(payload, maxBytes) });
+  const unknown = !retain && !keepsRetainFlag && ({ mayBeRetained: true } as const);
+  const text = encodePacket({ ...sender, lane, retain, ...unknown, dup, ...payloadText(payload, maxBytes) });
   return { text, delivery: deliveryOf(packet), isRedelivery: dup };
 }
 

@@ -166,6 +166,15 @@ describe('a handshake', () => {
     }
   });
 
+  it('a handshake that may have lost its retain flag is accepted and verified, since a refusal could be wrong', () => {
+    for (const before of [undefined, online()]) {
+      const outcome = play(RULES, before, host('h-9', { retain: false, mayBeRetained: true }));
+      expect(outcome.connection).toMatchObject({ state: 'online', handshake_message_id: 'h-9' });
+      expect([answersOf(outcome), lettersOf(outcome)]).toEqual([[], []]);
+      expect(outcome.effects).toContainEqual({ kind: 'verify', reason: 'dropped' });
+    }
+  });
+
   it.each([true, false])(
     'a handshake on a topic that carries no state is refused, and the answer names the right topic (retained: %s)',
     (retain) => {

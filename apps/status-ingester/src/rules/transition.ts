@@ -94,6 +94,15 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
   switch (message.type) {
     case 'host-handshake':
     case 'proxy-handshake': {
+      // If the client has not retained it, the verification finds that out. To refuse it could be wrong.
+      if (onStatusTopic && packet.mayBeRetained === true) {
+        return inLane(
+          connection,
+          applyRetained(connection, packet, packet.dup ? 'redelivered' : 'live', rules),
+          packet,
+          rules,
+        );
+      }
       const refusal: Refusal = onStatusTopic
         ? {
             reason: 'not-retained',
@@ -172,6 +181,7 @@ function verificationReason(
 ): VerificationReason | undefined {
   // A redelivery that was stored before does not reach a mailbox (ADR 0011). Some brokers redeliver the others in any order.
   if (packet.dup) return 'redelivery';
+  if (packet.mayBeRetained === true) return 'dropped';
   if (before === undefined) return rules.lanes > 1 ? 'lanes' : undefined;
   if (before.lane !== packet.lane) return 'lanes';
   return before.status_topic === after.status_topic ? undefined : 'status-topic';

@@ -275,6 +275,42 @@ describe('BrokerGate after a lost connection', () => {
   });
 });
 
+describe('BrokerGate and the retain flag of messages', () => {
+  const times = { atLeastMs: 0, unknown: CHECK_TIMES.unknown, failed: AT_ONCE };
+
+  it.each<[string, BrokerCheck[], boolean]>([
+    ['that all was found', [CHECKED], true],
+    ['that its topics are not allowed', [notAllowed()], false],
+    ['nothing, three times', [INTERRUPTED], false],
+  ])('a check that finds %s', async (_, checks, isKept) => {
+    const one = gateWith(checks);
+    expect(one.keepsRetainFlag).toBe(false);
+    await one.start();
+    await one.pass(never);
+    expect(one.keepsRetainFlag).toBe(isKept);
+  });
+
+  it('is not known after a lost connection, until the broker has been checked', async () => {
+    const one = gateWith([CHECKED], undefined, { times });
+    await one.start();
+    one.connectionLost();
+    expect(one.keepsRetainFlag).toBe(false);
+    await one.pass(never);
+    expect(one.keepsRetainFlag).toBe(true);
+  });
+
+  it('is not known after a message that has lost it: that is logged once, and the whole check finds the cause', async () => {
+    const one = gateWith([CHECKED, LACKS_RETAIN], undefined, { times });
+    await one.start();
+    one.retainFlagRemoved();
+    one.retainFlagRemoved();
+    expect(one.keepsRetainFlag).toBe(false);
+    await eventually('the cause is known', () => expect(one.problem).toBe(LACKING_LINE));
+    expect(messages('warn')).toEqual([expect.stringContaining('removed the retain flag')]);
+    expect(one.keepsRetainFlag).toBe(false);
+  });
+});
+
 describe('BrokerGate at a stop', () => {
   it.each<[string, (one: BrokerGate) => Promise<unknown>]>([
     ['of the start', (one) => one.start()],

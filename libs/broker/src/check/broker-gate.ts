@@ -11,6 +11,8 @@
  * - G5 What was found holds until a connection is lost: the next one may lead to another broker. Then lanes wait for the whole
  *   check, and without lanes it is made in the background. What could not be found out is asked again later, and no lane
  *   waits for that.
+ * - G6 Whether the broker keeps the retain flag is known only from a check with messages, until a connection is lost or a message
+ *   shows otherwise. While it is not known, nobody is refused for a missing flag.
  */
 import { RequirementError, backoffMs, pause, sharedAbort, within, type Logger } from '@app/platform';
 import { waitUntil } from '../timed-wait.js';
@@ -63,6 +65,7 @@ export class BrokerGate {
   private isChecked = false;
   /** Whether the messages of a check get a result from this broker. */
   private withMessages = true;
+  private isRetainFlagKept = false;
   private interrupted = 0;
   private warned: readonly string[] = [];
   /** Checks until one passes. */
@@ -82,6 +85,21 @@ export class BrokerGate {
   /** Why the app cannot use the broker; undefined if it can, as far as is known. */
   get problem(): string | undefined {
     return this.currentProblem;
+  }
+
+  /** Whether it is known that the broker keeps the retain flag of messages to lanes. */
+  get keepsRetainFlag(): boolean {
+    return this.isRetainFlagKept;
+  }
+
+  /** A message came to a lane without the retain flag that it was published with. */
+  retainFlagRemoved(): void {
+    if (this.isRetainFlagKept)
+      this.options.logger.warn(
+        'the broker removed the retain flag of a message to a lane: nobody is refused for a missing flag before a check ' +
+          'has found that the broker keeps it',
+      );
+    this.connectionLost();
   }
 
   /** `listener` is called with what each complete check has found. */
@@ -117,6 +135,7 @@ export class BrokerGate {
 
   /** The broker to which the next connection leads may be another one, or have been started again. */
   connectionLost(): void {
+    this.isRetainFlagKept = false;
     this.schedule.lost(performance.now());
     this.arm();
   }
@@ -214,11 +233,12 @@ export class BrokerGate {
     let outcome: CheckOutcome = this.withMessages ? 'failed' : 'unknown';
     try {
       const check = await this.options.checkAll(this.stopping.signal);
-      if (check.kind === 'missing') this.isChecked = false;
+      if (check.kind === 'missing') this.isChecked = this.isRetainFlagKept = false;
       if (check.kind !== 'checked' && check.kind !== 'interrupted') return this.failed(check);
       const problem = check.kind === 'interrupted' ? this.noteInterrupted(check.details) : undefined;
       if (problem !== undefined) return { kind: 'failed', problem };
       this.withMessages = check.kind === 'checked' && check.findings.notAllowed === undefined;
+      if (this.withMessages) this.isRetainFlagKept = true;
       outcome = this.withMessages && this.isKnown(check.findings) ? 'known' : 'unknown';
       // What an interrupted check has not found out replaces nothing.
       if (check.kind === 'checked' || !this.isChecked) this.note(check.findings, performance.now() - begunAt);

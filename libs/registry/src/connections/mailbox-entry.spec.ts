@@ -21,6 +21,7 @@ describe('a packet in a mailbox', () => {
   it.each<[string, Omit<Packet, 'kind'>]>([
     [`packet 3 r- ${STATUS}\nhost-1\n{"type":"offline"}`, { ...packet, body: '{"type":"offline"}' }],
     [`packet 0 -d ${STATUS}\nü😀 x\n`, { ...packet, clientId: 'ü😀 x', lane: 0, retain: false, dup: true, body: '' }],
+    [`packet 3 ?- ${STATUS}\nhost-1\n{}`, { ...packet, retain: false, mayBeRetained: true, body: '{}' }],
     [`packet 12 rd ${STATUS}\nhost-1\n\n{\n\n}\n`, { ...packet, lane: 12, dup: true, body: '\n{\n\n}\n' }],
     [`too-large 3 r- ${STATUS}\nhost-1\nsample`, { ...packet, body: 'sample', refused: 'too-large' }],
     [`not-utf8 3 r- ${STATUS}\nhost-1\n{\u00ff`, { ...packet, body: '{\u00ff', refused: 'not-utf8' }],

@@ -2,7 +2,7 @@
  * The entries of a shard's mailbox: packets of clients, commands of callers, and retained messages read from the broker.
  * The text of an entry is `<head>\n<client id>\n<body>`; head and client id have one line each:
  *
- * - head `packet <lane> <flags> <topic>`, body the payload. If the lane refused the payload, the head begins with
+ * - head `packet <lane> <flags> <topic>`, body the payload. The first flag is `r` for retained, `?` for not known, the second `d` for DUP. If the lane refused the payload, the head begins with
  *   `too-large` or `not-utf8`, and the body is a sample.
  * - head `command`, body JSON
  * - head `verified <attempt> <sweep> <noted>`, body JSON. The attempt of a sweep is `confirmed` if a second read brought the same.
@@ -18,6 +18,8 @@ export interface Packet {
   /** Template of the topic. */
   topic: string;
   retain: boolean;
+  /** The message came without the retain flag, and it is not known whether the broker keeps the flag. */
+  mayBeRetained?: true;
   /** Whether the broker delivered the message again. */
   dup: boolean;
   /** The payload, or a sample of it if the lane refused it. */
@@ -54,7 +56,7 @@ export type VerificationReason =
   | 'lanes'
   /** The broker delivered a message again. */
   | 'redelivery'
-  /** A message could not be applied. */
+  /** A message could not be applied, or may have lost its retain flag. */
   | 'dropped'
   /** The client moved to another status topic. */
   | 'status-topic'
@@ -114,8 +116,10 @@ const CONFIRMED = 'confirmed';
 /** `verified <attempt> <sweep> <noted>`; `-` for none. */
 const VERIFIED = /^verified (\S+) (\S+) (\S+)$/;
 
-export function encodePacket({ clientId, lane, topic, retain, dup, refused, body }: Omit<Packet, 'kind'>): string {
-  const flags = `${retain ? 'r' : '-'}${dup ? 'd' : '-'}`;
+export function encodePacket(packet: Omit<Packet, 'kind'>): string {
+  const { clientId, lane, topic, retain, mayBeRetained, dup, refused, body } = packet;
+  const notRetained = mayBeRetained === true ? '?' : '-';
+  const flags = `${retain ? 'r' : notRetained}${dup ? 'd' : '-'}`;
   return `${refused ?? 'packet'} ${lane} ${flags} ${topic}\n${clientId}\n${body}`;
 }
 
@@ -165,7 +169,7 @@ export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
     if (noted === undefined) return { ...reading, attempt };
     return { ...reading, attempt: '', noted, ...(attempt === CONFIRMED && { isConfirmed: true }) };
   }
-  const parts = /^(packet|too-large|not-utf8) (\d+) ([r-])([d-]) (.+)$/.exec(head);
+  const parts = /^(packet|too-large|not-utf8) (\d+) ([r?-])([d-]) (.+)$/.exec(head);
   if (parts === null) throw new Error(`mailbox entry ${id} cannot be decoded: unknown head "${head}"`);
   const [, verdict, lane, retain, dup, topic = ''] = parts;
   return {
@@ -174,6 +178,7 @@ export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
     lane: Number(lane),
     topic,
     retain: retain === 'r',
+    ...(retain === '?' && { mayBeRetained: true }),
     dup: dup === 'd',
     body,
     ...(verdict === 'packet' ? {} : { refused: verdict as 'too-large' | 'not-utf8' }),
