@@ -1,5 +1,7 @@
 /** The devices of one scenario: some stay, one leaves, one vanishes, one vanishes and returns. And what the registry must say of them. */
 import type { Redis } from 'ioredis';
+import { waitUntil } from '../../scripts/stack.mjs';
+import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
 import type { Api } from '../support/api.js';
 import { TestClient, type ReceivedMessage } from '../support/mqtt-client.js';
 import { storedEvents } from '../support/stored-events.js';
@@ -13,6 +15,8 @@ export class Devices {
   readonly removing: string;
   readonly vanishing: string;
   readonly returning: string;
+  /** Connects only in scenarios with errors, and shakes hands once. */
+  readonly reporting: string;
   private readonly clients = new Map<string, TestClient>();
   /** The last handshake of each, which the broker has acknowledged. */
   private readonly handshakes = new Map<string, string>();
@@ -26,6 +30,7 @@ export class Devices {
     this.removing = `${name}-removes`;
     this.vanishing = `${name}-vanishes`;
     this.returning = `${name}-returns`;
+    this.reporting = `${name}-reports`;
     this.ids = [...this.staying, this.removing, this.vanishing, this.returning];
   }
 
@@ -79,6 +84,30 @@ export class Devices {
         await this.one(id).waitFor('the message', ({ message_id }) => message_id === body.message_id);
       }),
     );
+  }
+
+  /** A device reports an error that matches no message, and there is an event of it. */
+  async reportError(redis: Redis, about: string): Promise<void> {
+    await this.one(this.reporting).reportError(about, 'matches no message');
+    await waitUntil(async () => expect(await this.reportedErrors(redis)).toContain(about), {
+      what: `the event of the error about ${about}`,
+      timeoutMs: 30_000,
+    });
+  }
+
+  /** What the errors of that device were about, one entry for each event. */
+  async reportedErrors(redis: Redis): Promise<string[]> {
+    const streams = (['events', 'events:refusals'] as const).map((stream) =>
+      storedEvents(redis, this.reporting, SHARDS, stream),
+    );
+    const events = (await Promise.all(streams)).flat().filter(({ type }) => type.startsWith('message.'));
+    return events.map(({ type, in_response_to: about = type }) => about);
+  }
+
+  /** How many of its messages became dead letters. */
+  async deadErrors(): Promise<number> {
+    const { body } = await this.api.call<DeadLetterPageBody>('GET', '/v1/cluster/dead-letters?limit=200');
+    return body.data.filter(({ client_id }) => client_id === this.reporting).length;
   }
 
   /** Ends all connections, and leaves nothing retained. */

@@ -83,13 +83,22 @@ describe(`behind a broker that is contrary (seed ${seed}), the registry is right
       ...redelivering,
     );
     const all = await play(name);
+    await all.connect([all.reporting]);
+    await all.untilOnline([all.reporting]);
+    await all.reportError(stack.redis, 'delivered twice');
+    const { body: known } = await stack.api.connection(all.reporting);
     const received = (): Promise<number> => stack.ingester.counter('intake_messages_total');
     const before = await received();
     stack.behave(...redelivering);
     await waitUntil(async () => expect((await received()) - before).toBeGreaterThan(all.ids.length), {
       what: 'the messages of the devices to come again',
     });
+    // The only handshake of the device does not change the time again: its error has.
+    await stack.api.untilConnection(all.reporting, ({ last_message_at }) => last_message_at !== known.last_message_at);
     await stack.untilRight(all);
+    await all.reportError(stack.redis, 'delivered once');
+    expect(await all.reportedErrors(stack.redis)).toEqual(['delivered twice', 'delivered once']);
+    expect(await all.deadErrors()).toBe(0);
   });
 
   it('refuses connections for a while', async () => {

@@ -15,6 +15,7 @@ export interface ConnectionView {
   facts: Record<string, unknown>;
   handshake_message_id: string;
   offline_reason: string | null;
+  last_message_at: string | null;
   held_messages: number;
   refused_until: string | null;
   shard: number;
