@@ -86,6 +86,15 @@ export class Devices {
     );
   }
 
+  /** One that stays listens to nothing from now on. @returns the statuses of a message to it, until it is held or sent */
+  async statusesWithoutSubscription(): Promise<string[]> {
+    const [id = ''] = this.staying;
+    await this.one(id).mqtt.unsubscribeAsync(`redhat/insights/out/${id}`);
+    const { body } = await this.api.send(id, { directive: 'try' });
+    const { status_history: history } = await this.api.untilStatus(body.message_id, 'held', 'sent', 'failed');
+    return history.map(({ status }) => status);
+  }
+
   /** A device reports an error that matches no message, and there is an event of it. */
   async reportError(redis: Redis, about: string): Promise<void> {
     await this.one(this.reporting).reportError(about, 'matches no message');
