@@ -232,6 +232,18 @@ describe('BrokerGate after a lost connection', () => {
     expect([whole, again.count]).toEqual([2, 1]);
   });
 
+  it('logs what a check has found only if it differs from what the one before has found', async () => {
+    const one = gateWith([CHECKED, CHECKED, OTHER, OTHER], undefined, { times });
+    await one.start();
+    for (let i = 0; i < 3; i++) {
+      one.connectionLost();
+      await one.pass(never);
+    }
+    expect(whole).toBe(4);
+    const checked = lines.filter(({ message }) => message === 'checked the broker');
+    expect(checked.map(({ absence_provable }) => absence_provable)).toEqual([true, false]);
+  });
+
   it('finds out about it without a lane too, when it can be reached', async () => {
     const one = gateWith([CHECKED, AWAY, AWAY, OTHER], undefined, { times });
     await one.start();

@@ -14,6 +14,7 @@
  * - G6 Whether the broker keeps the retain flag is known only from a check with messages, until a connection is lost or a message
  *   shows otherwise. While it is not known, nobody is refused for a missing flag.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { RequirementError, backoffMs, pause, sharedAbort, within, type Logger } from '@app/platform';
 import { waitUntil } from '../timed-wait.js';
 import type { BrokerCheck, BrokerFindings, EssentialsCheck, FailedCheck } from './broker-check.js';
@@ -68,6 +69,8 @@ export class BrokerGate {
   private isRetainFlagKept = false;
   private interrupted = 0;
   private warned: readonly string[] = [];
+  /** What was found and logged last. */
+  private logged: object | undefined;
   /** Checks until one passes. */
   private passing: Promise<void> | undefined;
   /** The whole check that is being made. */
@@ -313,11 +316,11 @@ export class BrokerGate {
     // Not to know is no reason to act on absences of which an earlier check found that they prove nothing.
     facts.absenceProvable = findings.absenceProvable ?? facts.absenceProvable;
     const { granted, noSubscriberSignal: no_subscriber_signal, absenceProvable: absence_provable } = findings;
-    const duration_ms = Math.round(durationMs);
-    logger.info(
-      { ...grantedFields(granted), no_subscriber_signal, absence_provable, duration_ms },
-      'checked the broker',
-    );
+    const found = { ...grantedFields(granted), no_subscriber_signal, absence_provable };
+    // It is checked again after each lost connection: most of these checks find the same.
+    const level = isDeepStrictEqual(found, this.logged) ? 'debug' : 'info';
+    this.logged = found;
+    logger[level]({ ...found, duration_ms: Math.round(durationMs) }, 'checked the broker');
     const lines = weakerPromises(findings, needs);
     for (const line of lines) if (!this.warned.includes(withoutIds(line))) logger.warn(line);
     this.warned = lines.map(withoutIds);
