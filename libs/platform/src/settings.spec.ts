@@ -189,6 +189,8 @@ describe('url', () => {
   );
 
   it.each(['', 'broker', '//broker', 'ws://broker', 'mqtt', 'xmqtt://broker'])('refuses %j', (text) => {
-    expect(schema.safeParse(text).success).toBe(false);
+    expect(schema.safeParse(text).error?.issues.map(({ message }) => message)).toEqual([
+      'must begin with mqtt:// or mqtts://, such as mqtt://127.0.0.1:1883',
+    ]);
   });
 });

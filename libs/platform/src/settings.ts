@@ -84,7 +84,7 @@ export function url(example: string, ...schemes: string[]): z.ZodType<string> {
     .string({ error: `must be set, such as ${example}` })
     .refine(
       (text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.replace(/:$/, '')),
-      `must be a URL with the scheme ${schemes.join(', ')}, such as ${example}`,
+      `must begin with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}, such as ${example}`,
     );
   return withValues(schema, `URL: ${schemes.join(' or ')}`);
 }

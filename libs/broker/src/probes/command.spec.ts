@@ -61,7 +61,7 @@ describe('check-broker', () => {
   it.each([
     [[], 'URL is missing'],
     [['mqtt://a', 'b'], '"b" is one argument too many'],
-    [['http://a'], 'URL'],
+    [['http://a'], 'URL must begin with mqtt:// or mqtts://'],
     [['mqtt://a', '--key-file', '/nowhere'], '--key-file'],
     [['mqtt://a', '--colour'], "Unknown option '--colour'"],
   ])('refuses %j as wrong usage', async (args, text) => {

@@ -26,7 +26,7 @@ export const statistics = probe<Statistics>({
 
 /** Mosquitto publishes its number of dropped messages after the first drop only, so its absence proves nothing there. */
 export function judgeStatistics({ uptime, dropped }: Statistics): Finding {
-  const text = `uptime: ${uptime ? 'yes' : 'no'}, dropped messages: ${dropped ? 'yes' : 'not yet or never'}`;
+  const text = `uptime: ${uptime ? 'yes' : 'no, or this user may not read it'}, dropped messages: ${dropped ? 'yes' : 'not yet or never'}`;
   if (!uptime)
     return weaker(text, '`RECONFIRM_WINDOW` does nothing; dropped messages wait for the next scheduled sweep');
   return ok(text, dropped ? 'restarts and drops are noticed' : 'restarts are noticed; drops if they are published');

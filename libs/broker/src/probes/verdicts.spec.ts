@@ -117,6 +117,10 @@ describe('the verdict of a probe', () => {
   ])('for %s is %s', (_, verdict, finding) => {
     expect(finding.verdict).toBe(verdict);
   });
+
+  it('names a missing right as a possible cause of statistics that do not come', () => {
+    expect(judgeStatistics({ uptime: false, dropped: false }).found).toContain('or this user may not read it');
+  });
 });
 
 describe('what would be wrong without it', () => {
