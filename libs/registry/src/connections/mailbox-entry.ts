@@ -2,8 +2,8 @@
  * The entries of a shard's mailbox: packets of clients, commands of callers, and retained messages read from the broker.
  * The text of an entry is `<head>\n<client id>\n<body>`; head and client id have one line each:
  *
- * - head `packet <lane> <flags> <topic>`, body the payload. The first flag is `r` for retained, `?` for not known, the second `d` for DUP. If the lane refused the payload, the head begins with
- *   `too-large` or `not-utf8`, and the body is a sample.
+ * - head `packet <lane> <flags> <topic>`, body the payload. The first flag is `r` for retained and `?` for not known, the second one
+ *   `d` for DUP. If the lane refused the payload, the head begins with `too-large` or `not-utf8`, and the body is a sample.
  * - head `command`, body JSON
  * - head `verified <attempt> <sweep> <noted>`, body JSON. The attempt of a sweep is `confirmed` if a second read brought the same.
  */
