@@ -77,6 +77,11 @@ export class LaneActivity {
     for (const template of templates) this.checks.set(template, this.checksOf(template, timing) + 1);
   }
 
+  /** How many checks in a row there were because of one of these filters. */
+  mostChecks(templates: readonly TopicTemplate[]): number {
+    return Math.max(0, ...templates.map((template) => this.checks.get(template) ?? 0));
+  }
+
   /**
    * How many checks count: none if the connection has brought something by the filter for `longestQuietMs`. Less is not enough:
    * some brokers give everything to the member that connected last, and lanes must not take it from each other again and again.

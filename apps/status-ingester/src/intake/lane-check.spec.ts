@@ -105,6 +105,18 @@ describe('Lane.checkQuiet', () => {
     await untilStored('after');
   });
 
+  it('lets a sweep follow the third check in a row for which nothing waited', async () => {
+    await start();
+    const idle: boolean[] = [];
+    for (let checks = 1; checks <= 4; checks++) {
+      lane.activity.checked([template], { quietMs: 60_000, longestQuietMs: 300_000 });
+      lane.checkQuiet([template]);
+      await untilConnects(checks + 1);
+      idle.push(connects.at(-1)?.isIdle ?? false);
+    }
+    expect(idle).toEqual([true, true, false, true]);
+  });
+
   it('loses no connection to the broker by it, but by a cut', async () => {
     await start();
     lane.checkQuiet([template]);

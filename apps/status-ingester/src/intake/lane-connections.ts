@@ -5,7 +5,7 @@ export interface LaneConnect {
   sessionPresent: boolean;
   /** Whether the lane was connected before under the same grant, and had lost the broker. */
   isReconnect: boolean;
-  /** Whether it was connected again only to check it, and nothing had waited for it. */
+  /** Whether it was connected again only to check it, nothing had waited for it, and no sweep is due. */
   isIdle: boolean;
 }
 

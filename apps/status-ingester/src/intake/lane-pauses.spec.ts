@@ -1,4 +1,4 @@
-import { LONGEST_PAUSE_MS, NO_RECONNECTS, mayReconnect, oneMore, pauseAfter } from './lane-pauses.js';
+import { LONGEST_PAUSE_MS, NO_RECONNECTS, isSweepDue, mayReconnect, oneMore, pauseAfter } from './lane-pauses.js';
 
 const FIRST_MS = 5000;
 /** How long it takes to find out that a marker is lost. */
@@ -21,6 +21,10 @@ describe('the pauses of the lane watch', () => {
     expect([0, 1, 2, 5].map((times) => pauseAfter(times, FIRST_MS))).toEqual([5000, 10_000, 20_000, 160_000]);
     expect(pauseAfter(6, FIRST_MS)).toBe(LONGEST_PAUSE_MS);
     expect(pauseAfter(5000, FIRST_MS)).toBe(LONGEST_PAUSE_MS);
+  });
+
+  it('let a sweep follow the third check of a quiet lane, and each sixth one after it', () => {
+    expect(Array.from({ length: 17 }, (_, checks) => checks).filter(isSweepDue)).toEqual([3, 9, 15]);
   });
 
   it('let lanes be connected again at once when a marker is lost, and ever more rarely if none comes back', () => {

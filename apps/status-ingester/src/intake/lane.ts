@@ -8,6 +8,7 @@ import { Backoff, backoffMs, counter, gauge, type Logger, OPEN, pause, retry, sh
 import { StaleOwnerError, type Grant, type Ownership } from '@app/sharding';
 import { LaneActivity } from './lane-activity.js';
 import type { LaneConnect } from './lane-connections.js';
+import { isSweepDue } from './lane-pauses.js';
 import { LaneProgress } from './lane-progress.js';
 import type { MailboxWriter } from './mailbox-writer.js';
 import { NO_FAILED_RESUMES, afterCleanStart, afterEnd, mustStartClean } from './session-resumes.js';
@@ -166,7 +167,7 @@ export class Lane {
         this.backoff.succeeded();
         if (!sessionPresent) lostSessions.inc({ lane: this.grant.index });
         this.logger.info({ ...about, session_present: sessionPresent }, 'lane connected');
-        const isIdle = check !== undefined && sessionPresent && !(await this.foundWaiting(check));
+        const isIdle = check !== undefined && sessionPresent && (await this.isIdle(check));
         this.events.connected({ sessionPresent, isReconnect: this.wasConnected, isIdle });
         this.wasConnected = true;
       } catch (error) {
@@ -187,6 +188,19 @@ export class Lane {
       this.logger.warn({ ...about, wait_ms: waitMs }, 'lane disconnected; connecting again');
       await pause(waitMs, this.stopping.signal);
     }
+  }
+
+  /** Whether the lane was checked, nothing had waited for it, and no sweep is to follow. */
+  private async isIdle(quiet: readonly TopicTemplate[]): Promise<boolean> {
+    if (await this.foundWaiting(quiet)) return false;
+    const checks = this.activity.mostChecks(quiet);
+    if (!isSweepDue(checks)) return true;
+    this.logger.info(
+      { lane: this.grant.index, epoch: this.grant.epoch, checks },
+      'nothing has waited for the lane at any of these checks: it is idle, or the broker delivers nothing to its session; a sweep ' +
+        'corrects what it may have lost',
+    );
+    return false;
   }
 
   /** Whether messages came before the broker answered the subscription: they had waited, so that the lane was stalled. */
