@@ -75,7 +75,7 @@ describe('a connection whose CONNECT the broker refuses', () => {
 
   it('is opened again by the next read of the retained reader', async () => {
     const reader = new RetainedReader({ url: broker.url }, 'refused-reader', 'spec/sentinel', quiet);
-    await expect(reader.read(['in/a'])).rejects.toThrow('no connection');
+    await expect(reader.read(['in/a'])).rejects.toThrow('the broker cannot be read');
     broker.accept();
     expect(await reader.read(['in/a'])).toEqual(new Map());
     await reader.close();
