@@ -78,10 +78,7 @@ async function measured(way, run) {
   await run(send);
   const [accepted, inTime] = [arrivals.length, arrived];
   const times = await within(LOST_MS, Promise.all(arrivals));
-  const after = cpuOf(way.parts);
-  const cpu = Object.fromEntries(
-    Object.keys(after).map((name) => [name, Math.round((((after[name] ?? 0) - (before[name] ?? 0)) / accepted) * 1e6)]),
-  );
+  const cpu = cpuSince(before, way.parts, accepted);
   return {
     accepted,
     refused,
@@ -98,6 +95,17 @@ async function measured(way, run) {
 export function cpuOf(parts) {
   return Object.fromEntries(
     Object.entries(parts).map(([name, some]) => [name, some.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0)]),
+  );
+}
+
+/** CPU that each part has used since, in µs a message. */
+export function cpuSince(
+  /** @type {Record<string, number>} */ before,
+  /** @type {Parts} */ parts,
+  /** @type {number} */ messages,
+) {
+  return Object.fromEntries(
+    Object.entries(cpuOf(parts)).map(([name, seconds]) => [name, ((seconds - (before[name] ?? 0)) / messages) * 1e6]),
   );
 }
 

@@ -22,7 +22,7 @@ import { startApp, startStack } from '../scripts/stack.mjs';
 import { Devices, inParallel, message, post } from './devices.mjs';
 import { forkScript, machine, percentile } from './measure.mjs';
 import { BATCH, bullmqBatches, bullmqSingle, orderedLoop, rate, redisAlone } from './send-floors.mjs';
-import { closedLoop, cpuOf, openLoop } from './send-loops.mjs';
+import { closedLoop, cpuOf, cpuSince, openLoop } from './send-loops.mjs';
 import { inTurns } from './turns.mjs';
 
 /** Batches to one connection wait in its outbox: no limit of waiting messages may answer instead of the dispatcher. */
@@ -252,11 +252,7 @@ async function toTheLastArrival(
     await send(arriving);
     await Promise.all(arriving);
   });
-  const after = cpuOf(parts);
-  const cpu = Object.fromEntries(
-    Object.keys(after).map((name) => [name, (((after[name] ?? 0) - (before[name] ?? 0)) / messages) * 1e6]),
-  );
-  return { perSecond, cpu };
+  return { perSecond, cpu: cpuSince(before, parts, messages) };
 }
 
 /** @param {Way} way @param {number} messages @param {number} atOnce */

@@ -12,7 +12,7 @@ import { Api } from '../support/api.js';
 import { ContraryBroker } from '../support/contrary-broker.js';
 import { BROKER_CONFIG, behavioursOf } from '../support/contrary/catalogue.js';
 import { counterOf } from '../support/ingester-app.js';
-import { TestClient, envelope } from '../support/mqtt-client.js';
+import { TestClient, handshakeOf } from '../support/mqtt-client.js';
 import { Random } from '../support/random.js';
 import { storedEvents } from '../support/stored-events.js';
 import { differences } from './retained-store.js';
@@ -43,10 +43,6 @@ afterEach(async () => {
 
 function named(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${name}-${i}`);
-}
-
-function handshake(id: string): string {
-  return envelope('host-handshake', { payload: { canonical_facts: { fqdn: `${id}.example.com` } } });
 }
 
 async function publisherTo(url: string): Promise<Retain> {
@@ -86,7 +82,7 @@ it.each([
     const staying = await TestClient.connect(contrary.url, 'stays');
     endings.unshift(() => staying.mqtt.endAsync(true));
     const retain = await publisherTo(contrary.url);
-    await Promise.all([staying.shakeHands(), retain(leaving, handshake)]);
+    await Promise.all([staying.shakeHands(), retain(leaving, handshakeOf)]);
     const untilEqual = (): Promise<void> =>
       waitUntil(
         async () => expect(await differences(mosquitto.url, api.url, [...leaving, ...coming, staying.id])).toEqual([]),
@@ -95,7 +91,7 @@ it.each([
     await untilEqual();
     await before.stop();
 
-    await retain(coming, handshake);
+    await retain(coming, handshakeOf);
     // The queue is full.
     await Promise.all([staying.shakeHands(), retain(leaving, () => '')]);
     const after = await startApp('status-ingester', { dir, env, name: 'after' });

@@ -131,27 +131,14 @@ export class ContraryStack {
   }
 
   async verify(id: string): Promise<void> {
-    const path = `/v1/connections/${id}/verify`;
     await waitUntil(
-      async () => {
-        const { status, body } = await this.api.call('POST', path);
-        if (status === 503) throw new Error('a read failed, and the request is to be repeated');
-        expect({ status, body }).toMatchObject({ status: 200, body: { state: 'online', changed: false } });
-      },
+      async () =>
+        expect(await this.api.verify(id)).toMatchObject({ status: 200, body: { state: 'online', changed: false } }),
       { what: `the verification of ${id}`, timeoutMs: WAIT_MS },
     );
   }
 
-  async sweep(): Promise<SweepBody> {
-    const { body: requested } = await this.api.call<{ sweep_id: string }>('POST', '/v1/cluster/sweeps');
-    const path = `/v1/cluster/sweeps/${requested.sweep_id}`;
-    return waitUntil(
-      async () => {
-        const { body } = await this.api.call<{ sweep: SweepBody | null }>('GET', path);
-        if (body.sweep?.state !== 'ended') throw new Error(JSON.stringify(body));
-        return body.sweep;
-      },
-      { what: 'the sweep to end', timeoutMs: WAIT_MS },
-    );
+  sweep(): Promise<SweepBody> {
+    return this.api.sweep(WAIT_MS);
   }
 }

@@ -19,7 +19,6 @@ import {
   waitUntil,
 } from '../../scripts/stack.mjs';
 import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
-import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
 import { Api, type ConnectionView } from '../support/api.js';
 import { CONTRARY_CONFIG, Detour } from '../support/contrary/detour.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
@@ -141,15 +140,6 @@ async function untilEqual(): Promise<void> {
   });
 }
 
-/** Requests a sweep, and waits for its end. */
-async function sweep(): Promise<void> {
-  const { body: requested } = await api.call<{ sweep_id: string }>('POST', '/v1/cluster/sweeps');
-  await untilTrue('the sweep ends', async () => {
-    const { body } = await api.call<{ sweep: SweepBody | null }>('GET', `/v1/cluster/sweeps/${requested.sweep_id}`);
-    expect(body.sweep?.state).toBe('ended');
-  });
-}
-
 describe('a client', () => {
   it('is online after a take-over by the same id, because the new handshake follows the will of the old connection', async () => {
     const first = await connect();
@@ -263,7 +253,7 @@ describe('a client', () => {
     await until('online');
     await client.publish(envelope('host-handshake', { message_id: 'not-valid', payload: {} }), true);
     await client.waitFor('the refusal', ({ type }) => type === 'handshake-error');
-    for (let i = 0; i < 2; i++) await sweep();
+    for (let i = 0; i < 2; i++) await api.sweep(20_000);
     const letters = (await api.call<DeadLetterPageBody>('GET', '/v1/cluster/dead-letters?limit=200')).body.data;
     expect(letters.filter(({ client_id }) => client_id === id)).toHaveLength(1);
     expect(client.distinct).toMatchObject([{ type: 'handshake-error', in_response_to: 'not-valid' }]);
@@ -278,7 +268,7 @@ describe('a client', () => {
     await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');
     const verified = await api.verify(id);
     expect(verified).toMatchObject({ status: 200, body: { state: 'online', changed: false } });
-    await sweep();
+    await api.sweep(20_000);
     await untilEqual();
     const next = await client.shakeHands();
     await client.waitFor('the refusal', ({ in_response_to }) => in_response_to === next);

@@ -6,7 +6,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
-import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
 import { Api, type ConnectionView } from '../support/api.js';
 import { TestClient } from '../support/mqtt-client.js';
 
@@ -48,20 +47,8 @@ async function online(): Promise<number> {
   return (await api.connections()).filter(({ state }) => state === 'online').length;
 }
 
-async function sweep(): Promise<SweepBody> {
-  const { body } = await api.call<{ sweep_id: string }>('POST', '/v1/cluster/sweeps');
-  return waitUntil(
-    async () => {
-      const found = await api.call<{ sweep: SweepBody | null }>('GET', `/v1/cluster/sweeps/${body.sweep_id}`);
-      if (found.body.sweep?.state !== 'ended') throw new Error(JSON.stringify(found.body));
-      return found.body.sweep;
-    },
-    { what: 'the sweep to end', timeoutMs: 60_000 },
-  );
-}
-
 it('a sweep says that the broker left messages out, and clients whose messages it dropped stay online', async () => {
-  const { complete, incomplete_reason, read, unseen, corrections } = await sweep();
+  const { complete, incomplete_reason, read, unseen, corrections } = await api.sweep();
   expect({ complete, incomplete_reason }).toEqual({ complete: false, incomplete_reason: 'left-out' });
   expect(read + unseen).toBe(CLIENTS);
   expect(corrections).toMatchObject({ offline: 0, none: unseen });
@@ -84,7 +71,7 @@ it('clients stay online if the service may no longer read what they retain, and 
   const answers = Array.from({ length: 3 }, (_, i) =>
     api.call<ConnectionView & { outcome: string }>('POST', `/v1/connections/client-${i}/verify`),
   );
-  const swept = await sweep();
+  const swept = await api.sweep();
   expect(swept).toMatchObject({ complete: false, incomplete_reason: 'cut-short', read: 0 });
   for (const { status, body } of await Promise.all(answers)) expect([status, body]).toEqual([503, expect.anything()]);
   expect(await online()).toBe(CLIENTS);

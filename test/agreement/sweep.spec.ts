@@ -10,7 +10,7 @@ import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js'
 import type { DeadLetterPageBody } from '../../apps/api-gateway/src/cluster/dead-letter.dto.js';
 import { Api } from '../support/api.js';
 import { CONTRARY_CONFIG, Detour } from '../support/contrary/detour.js';
-import { envelope } from '../support/mqtt-client.js';
+import { envelope, handshakeOf } from '../support/mqtt-client.js';
 import { differences } from './retained-store.js';
 
 /** Many more than the queue of the broker, which is small on purpose. */
@@ -58,12 +58,8 @@ async function retain(id: string, text: string): Promise<void> {
 
 async function retainAll(): Promise<void> {
   for (let i = 0; i < CLIENTS; i += 200) {
-    await Promise.all(ids.slice(i, i + 200).map((id) => retain(id, handshake(id))));
+    await Promise.all(ids.slice(i, i + 200).map((id) => retain(id, handshakeOf(id))));
   }
-}
-
-function handshake(id: string): string {
-  return envelope('host-handshake', { payload: { canonical_facts: { fqdn: `${id}.example.com` } } });
 }
 
 /** Waits until the latest sweep has ended and fits. */
@@ -158,7 +154,7 @@ describe('a sweep', () => {
     mosquitto = await startBroker(port);
     broker = await connectAsync(detour.deviceUrl, { protocolVersion: 5 });
     // A third of the clients return; some before the sweep, some after it.
-    await Promise.all(ids.slice(0, 1000).map((id) => retain(id, handshake(id))));
+    await Promise.all(ids.slice(0, 1000).map((id) => retain(id, handshakeOf(id))));
     await untilEqual();
     const { body } = await api.call<{ offline: { total: number } }>('GET', '/v1/connections/summary');
     expect(body.offline.total).toBeGreaterThanOrEqual(CLIENTS - 1000);

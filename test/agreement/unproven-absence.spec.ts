@@ -5,8 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
-import type { SweepBody } from '../../apps/api-gateway/src/cluster/sweep.dto.js';
+import { startApp, startMosquitto, startRedis, stopAll } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
 import { ContraryBroker } from '../support/contrary-broker.js';
 import { lostRetained } from '../support/contrary/retained-losses.js';
@@ -51,14 +50,7 @@ it('a verification and a sweep leave a connected device online, and its goodbye 
     status: 200,
     body: { client_id: 'device', state: 'online', offline_reason: null, changed: false, outcome: 'unproven' },
   });
-  const { body } = await api.call<{ sweep_id: string }>('POST', '/v1/cluster/sweeps');
-  await waitUntil(
-    async () => {
-      const found = await api.call<{ sweep: SweepBody | null }>('GET', `/v1/cluster/sweeps/${body.sweep_id}`);
-      if (found.body.sweep?.state !== 'ended') throw new Error(JSON.stringify(found.body));
-    },
-    { what: 'the sweep to end', timeoutMs: 40_000 },
-  );
+  await api.sweep(40_000);
   const after = await api.call('GET', '/v1/connections/device');
   expect(after.body).toMatchObject({ state: 'online', handshake_message_id: id });
   const log = readFileSync(join(dir, 'ingester.log'), 'utf8');

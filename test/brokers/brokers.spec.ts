@@ -8,7 +8,7 @@ import { connectAsync } from 'mqtt';
 import { waitUntil } from '../../scripts/stack.mjs';
 import { differencesFrom } from '../agreement/retained-store.js';
 import type { MessageView } from '../support/api.js';
-import { envelope } from '../support/mqtt-client.js';
+import { envelope, handshakeOf } from '../support/mqtt-client.js';
 import { BROKERS } from './brokers.mjs';
 import { Device } from './device.js';
 import { EventWatch } from './event-watch.js';
@@ -250,11 +250,7 @@ describe.each(runs)('the product on $name', ({ name, kind, persist, withoutSubsc
       // More than a broker with limits queues for a lane: the rest only a sweep can find. No ingester runs, since mochi locks
       // up if a lane acknowledges while others publish to it: its Inflight.NextImmediate takes a read lock twice.
       await system.withoutIngesters(() =>
-        figures.time(`${RETAINED} handshakes retained`, () =>
-          retainAll(system.brokerUrl, sweptIds, (id) =>
-            envelope('host-handshake', { payload: { canonical_facts: { fqdn: `${id}.example.com` } } }),
-          ),
-        ),
+        figures.time(`${RETAINED} handshakes retained`, () => retainAll(system.brokerUrl, sweptIds, handshakeOf)),
       );
       await figures.time('sweep, and until nothing differs', async () => {
         await system.untilReady();

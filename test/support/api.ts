@@ -124,6 +124,22 @@ export class Api {
     );
   }
 
+  /** Requests a sweep, and waits until it has ended. */
+  async sweep(timeoutMs = 60_000): Promise<SweepBody> {
+    const { body: requested } = await this.call<{ sweep_id: string }>('POST', '/v1/cluster/sweeps');
+    return waitUntil(
+      async () => {
+        const { body } = await this.call<{ sweep: SweepBody | null }>(
+          'GET',
+          `/v1/cluster/sweeps/${requested.sweep_id}`,
+        );
+        if (body.sweep?.state !== 'ended') throw new Error(JSON.stringify(body));
+        return body.sweep;
+      },
+      { what: 'the sweep to end', timeoutMs },
+    );
+  }
+
   async untilStatus(messageId: string, ...statuses: string[]): Promise<MessageView> {
     return waitUntil(
       async () => {

@@ -92,6 +92,11 @@ export function envelope(type: string, more: Record<string, unknown> = {}): stri
   return JSON.stringify({ type, message_id: randomUUID(), version: 1, sent: new Date().toISOString(), ...more });
 }
 
+/** A valid handshake of this client. */
+export function handshakeOf(id: string): string {
+  return envelope('host-handshake', { payload: { canonical_facts: { fqdn: `${id}.example.com` } } });
+}
+
 function inTopic(id: string): string {
   return `redhat/insights/in/${id}`;
 }

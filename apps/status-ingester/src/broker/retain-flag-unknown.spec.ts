@@ -7,7 +7,7 @@ import type { Redis } from '@app/platform';
 import { ContraryBroker } from '../../../../test/support/contrary-broker.js';
 import { retainStripped } from '../../../../test/support/contrary/shared-subscriptions.js';
 import { IngesterApp } from '../../../../test/support/ingester-app.js';
-import { TestClient } from '../../../../test/support/mqtt-client.js';
+import { TestClient, envelope } from '../../../../test/support/mqtt-client.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, quiet, startMosquitto } from '../../../../test/support/servers.js';
 
@@ -36,8 +36,9 @@ it('an ingester refuses no handshake whose retain flag the broker may have strip
     await eventually('the lane is connected', async () => expect(await app.isReady()).toBe(true));
     const [retains, doesNot] = await Promise.all(['a', 'b'].map((id) => TestClient.connect(mosquitto.url, id)));
     if (retains === undefined || doesNot === undefined) throw new Error('there are two');
-    await doesNot.publish(handshake('not-retained'), false);
-    await retains.publish(handshake('retained'), true);
+    const payload = { canonical_facts: { fqdn: 'host.example.com' } };
+    await doesNot.publish(envelope('host-handshake', { payload }), false);
+    await retains.publish(envelope('host-handshake', { payload, message_id: 'retained' }), true);
     await eventually('both were verified', async () => {
       expect(await directory.find('a')).toMatchObject({ state: 'online', handshake_message_id: 'retained' });
       expect(await directory.find('b')).toMatchObject({ state: 'offline', offline_reason: 'handshake-removed' });
@@ -50,8 +51,3 @@ it('an ingester refuses no handshake whose retain flag the broker may have strip
     await Promise.all([contrary.stop(), mosquitto.stop()]);
   }
 });
-
-function handshake(id: string): string {
-  const payload = { canonical_facts: { fqdn: id } };
-  return JSON.stringify({ type: 'host-handshake', message_id: id, version: 1, sent: '2026-11-29T10:00:00Z', payload });
-}
