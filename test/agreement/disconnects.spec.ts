@@ -253,7 +253,7 @@ describe('a client', () => {
     await until('online');
     await client.publish(envelope('host-handshake', { message_id: 'not-valid', payload: {} }), true);
     await client.waitFor('the refusal', ({ type }) => type === 'handshake-error');
-    for (let i = 0; i < 2; i++) await api.sweep(20_000);
+    for (let i = 0; i < 2; i++) await api.sweep();
     const letters = (await api.call<DeadLetterPageBody>('GET', '/v1/cluster/dead-letters?limit=200')).body.data;
     expect(letters.filter(({ client_id }) => client_id === id)).toHaveLength(1);
     expect(client.distinct).toMatchObject([{ type: 'handshake-error', in_response_to: 'not-valid' }]);
@@ -268,7 +268,7 @@ describe('a client', () => {
     await client.waitFor('the force-disconnect', ({ type }) => type === 'force-disconnect');
     const verified = await api.verify(id);
     expect(verified).toMatchObject({ status: 200, body: { state: 'online', changed: false } });
-    await api.sweep(20_000);
+    await api.sweep();
     await untilEqual();
     const next = await client.shakeHands();
     await client.waitFor('the refusal', ({ in_response_to }) => in_response_to === next);
