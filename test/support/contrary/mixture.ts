@@ -11,6 +11,8 @@ const MIXED: readonly SingleName[] = [
 ];
 const MOST_AT_A_TIME = 3;
 const LONGEST_MS = 4000;
+/** How long nothing changes after a cut: each cut lets a sweep begin again, and one must be able to end now and then. */
+const CALM_MS = 8000;
 
 export class Mixture {
   private timer: NodeJS.Timeout | undefined;
@@ -37,7 +39,8 @@ export class Mixture {
     const chosen = this.random.shuffled(this.made).slice(0, 1 + this.random.below(MOST_AT_A_TIME));
     this.broker.behave(...chosen.flatMap(({ behaviours }) => behaviours));
     // Connections keep the behaviours that they began with.
-    if (this.random.below(3) === 0) this.broker.cut();
-    this.timer = setTimeout(() => this.change(), this.random.below(LONGEST_MS));
+    const cut = this.random.below(3) === 0;
+    if (cut) this.broker.cut();
+    this.timer = setTimeout(() => this.change(), (cut ? CALM_MS : 0) + this.random.below(LONGEST_MS));
   }
 }
