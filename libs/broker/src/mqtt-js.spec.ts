@@ -3,8 +3,10 @@
  * has changed: look at its handlers/publish and at the header of intake-connection.ts first.
  */
 import { connectAsync, type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
+import { generate } from 'mqtt-packet';
 import { withIntake, type Intake } from '../../../test/support/intake.js';
 import { eventually, gate } from '../../../test/support/servers.js';
+import { pubacks } from './intake-connection.js';
 
 let intake: Intake;
 let client: MqttClient;
@@ -70,7 +72,7 @@ describe('MQTT.js', () => {
     await watcher.endAsync();
   });
 
-  it('still has the private method _sendPacket, which sends a PUBACK that the broker accepts', async () => {
+  it('writes whole packets to its stream, so that PUBACKs may be written between them, and writes them in the same way', async () => {
     const ids: number[] = [];
     client.handleMessage = (packet, callback) => {
       if (packet.messageId !== undefined) ids.push(packet.messageId);
@@ -78,14 +80,16 @@ describe('MQTT.js', () => {
     };
     await intake.publish('a', 'b');
     await eventually('both packets are received', () => expect(ids).toHaveLength(2));
-    const { _sendPacket: send } = client as unknown as { _sendPacket: unknown };
-    expect(typeof send).toBe('function');
-    for (const messageId of ids)
-      Reflect.apply(send as () => void, client, [{ cmd: 'puback', messageId, reasonCode: 0 }]);
-    expect(acknowledged()).toEqual(ids);
+    const publishing = client.publishAsync(`${intake.topic}/elsewhere`, 'x'.repeat(100_000), { qos: 1 });
+    client.stream.write(pubacks(ids.map((packetId) => ({ packetId }))));
+    await publishing;
     await intake.publish('c');
     await eventually('the third packet is received', () => expect(ids).toHaveLength(3));
     // The broker would have closed the connection after a PUBACK that it does not accept.
     expect(client.connected).toBe(true);
+    const written = ids.map((messageId) =>
+      generate({ cmd: 'puback', messageId, reasonCode: 0 }, { protocolVersion: 5 }),
+    );
+    expect(pubacks(ids.map((packetId) => ({ packetId })))).toEqual(Buffer.concat(written));
   });
 });
