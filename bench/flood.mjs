@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { connectAsync } from 'mqtt';
 import { startApp, startMosquitto, startRedis, stopAll } from '../scripts/stack.mjs';
+import { CalmClient } from './calm-client.mjs';
 import { cpuSeconds, machine, metric, percentile, runScript } from './measure.mjs';
 
 const CALM = 20;
@@ -41,12 +41,14 @@ async function measure({ messages, samples, settings }) {
     const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
     const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, LOG_LEVEL: 'error', HANDSHAKE_RESPONSE: 'live' };
     const ingester = await startApp('status-ingester', { dir, env: { ...env, ...settings } });
-    const calm = await Promise.all(Array.from({ length: CALM }, (_, i) => Calm.connect(mosquitto.url, `calm-${i}`)));
+    const calm = await Promise.all(
+      Array.from({ length: CALM }, (_, i) => CalmClient.connect(mosquitto.url, `calm-${i}`)),
+    );
     const latencies = async () => {
       /** @type {Promise<number>[]} */
       const answers = [];
       for (let n = 0; n < samples; n++) {
-        answers.push(/** @type {Calm} */ (calm[n % CALM]).shakeHands());
+        answers.push(/** @type {CalmClient} */ (calm[n % CALM]).shakeHands());
         await sleep(EVERY_MS);
       }
       return Promise.all(answers);
@@ -72,41 +74,5 @@ async function measure({ messages, samples, settings }) {
   } finally {
     await stopAll();
     rmSync(dir, { recursive: true });
-  }
-}
-
-/** A client that measures how long its handshakes take until they are answered. */
-class Calm {
-  /** @type {Map<string, () => void>} */
-  waiting = new Map();
-  count = 0;
-
-  /** @param {string} id @param {import('mqtt').MqttClient} mqtt */
-  constructor(id, mqtt) {
-    this.id = id;
-    this.mqtt = mqtt;
-    mqtt.on('message', (_topic, data) => {
-      const { in_response_to } = JSON.parse(data.toString());
-      this.waiting.get(in_response_to)?.();
-    });
-  }
-
-  /** @param {string} url @param {string} id */
-  static async connect(url, id) {
-    const mqtt = await connectAsync(url, { clientId: id, protocolVersion: 5 });
-    await mqtt.subscribeAsync(`redhat/insights/out/${id}`, { qos: 1 });
-    return new Calm(id, mqtt);
-  }
-
-  /** @returns {Promise<number>} milliseconds until the answer arrives */
-  shakeHands() {
-    const id = `${this.id}-${++this.count}`;
-    const startedAt = performance.now();
-    const handshake = {
-      ...{ type: 'host-handshake', message_id: id, version: 1, sent: new Date().toISOString() },
-      payload: { canonical_facts: { fqdn: id } },
-    };
-    this.mqtt.publish(`redhat/insights/in/${this.id}`, JSON.stringify(handshake), { qos: 1, retain: true });
-    return new Promise((resolve) => this.waiting.set(id, () => resolve(performance.now() - startedAt)));
   }
 }

@@ -32,7 +32,7 @@ export async function verify(dir, config, clients) {
   // The first run warms up: its code is not compiled yet.
   for (let n = 0; n < 3; n++) {
     const before = await metric(ingester.url, VERIFICATIONS);
-    const asked = ask(env.REDIS_URL, count);
+    const asked = requestVerifications(env.REDIS_URL, count);
     const used = await cost(parts, async () => {
       await asked;
       const done = (await metric(ingester.url, VERIFICATIONS)) - before;
@@ -96,20 +96,19 @@ async function start(dir, config, settings) {
   return { parts: { redis, broker, ingester }, env, device: await connectAsync(broker.url, { protocolVersion: 5 }) };
 }
 
-/** Has so many clients verified. @param {string} redisUrl @param {number} count */
-async function ask(redisUrl, count) {
+/** Has so many clients verified, from `client-0` on. @param {string} redisUrl @param {number} count */
+export async function requestVerifications(redisUrl, count) {
   const registry = await import(join(ROOT, 'dist/libs/registry/src/index.js'));
   const { Mailboxes } = await import(join(ROOT, 'dist/libs/sharding/src/index.js'));
   const { shardOf } = await import(join(ROOT, 'dist/libs/protocol/src/index.js'));
   const redis = new Redis(redisUrl);
   const mailboxes = new Mailboxes(redis, new registry.RegistryKeys(KEY_PREFIX), count);
-  const items = Array.from({ length: count }, (_, i) =>
-    registry.encodeCommand({ clientId: `client-${i}`, command: { do: 'verify', reason: 'request' } }),
-  );
+  const clientIds = Array.from({ length: count }, (_, i) => `client-${i}`);
   for (let shard = 0; shard < SHARDS; shard++) {
+    const ofShard = clientIds.filter((clientId) => shardOf(clientId, SHARDS) === shard);
     await mailboxes.sendAll(
       shard,
-      items.filter(({ clientId }) => shardOf(clientId, SHARDS) === shard),
+      ofShard.map((clientId) => registry.encodeCommand({ clientId, command: { do: 'verify', reason: 'request' } })),
     );
   }
   redis.disconnect();
