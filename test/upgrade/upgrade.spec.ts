@@ -40,7 +40,14 @@ beforeAll(async () => {
     startRedis({ dir, persist: true }),
     startMosquitto({ dir, persist: true }),
   ]);
-  env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, ACCOUNTS_FILE: join(dir, 'accounts.json') };
+  env = {
+    REDIS_URL: redis.url,
+    MQTT_URL: mosquitto.url,
+    ACCOUNTS_FILE: join(dir, 'accounts.json'),
+    // The data grow older with each day.
+    EVENT_RETENTION: '3650d',
+    CONNECTION_RETENTION: '3650d',
+  };
   // Its two messages were accepted while no dispatcher ran: they are sent as soon as there is one.
   proxy = await TestClient.connect(mosquitto.url, 'proxy-online');
   await onRedis(standByAndMigrate);
