@@ -95,6 +95,32 @@ describe('a commit by the owner of the shard', () => {
     expect(await redis.lrange(key('done'), 0, -1)).toEqual(['first', 'unguarded']);
   });
 
+  it('does a command for each member whose own key exists, and reports it for each, in order', async () => {
+    const grant = await own(1);
+    await redis.set(key('of:b'), '1');
+    await redis.set(key('of:d'), '1');
+    const about = { command: ['ZADD', key('found'), 7], ifExistsPrefix: key('of:') };
+    const outcome = await commits.commit(grant, '0-0', '1-0', [
+      { ...about, members: ['a', 'b', 'c', 'd'] },
+      { ...about, members: ['e'] },
+      { command: ['SET', key('after'), 'x'], ifExists: key('of:b') },
+    ]);
+    expect(outcome).toEqual({ kind: 'committed', guarded: [false, true, false, true, false, true] });
+    expect(await redis.zrange(key('found'), 0, -1, 'WITHSCORES')).toEqual(['b', '7', 'd', '7']);
+    expect(await redis.get(key('after'))).toBe('x');
+  });
+
+  it('accepts a command for the most members that are allowed, and refuses more', async () => {
+    const grant = await own(1);
+    const members = Array.from({ length: MAX_WRITE_ARGS }, (_, i) => `m${i}`);
+    await redis.mset(...members.flatMap((member) => [key(member), '1']));
+    const write = { command: ['SADD', key('set')], ifExistsPrefix: key('') };
+    await commits.commit(grant, '0-0', '1-0', [{ ...write, members }]);
+    expect(await redis.scard(key('set'))).toBe(members.length);
+    const more = commits.commit(grant, '1-0', '2-0', [{ ...write, members: [...members, 'more'] }]);
+    await expect(more).rejects.toThrow(RangeError);
+  });
+
   it('accepts a write with the most arguments that are allowed', async () => {
     const grant = await own(1);
     const members = Array.from({ length: MAX_WRITE_ARGS - 2 }, (_, i) => `m${i}`);

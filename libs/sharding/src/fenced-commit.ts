@@ -10,7 +10,7 @@ import type { LogStream } from './shard-log.js';
 import type { ShardingKeys } from './sharding-keys.js';
 
 /** One write of a commit. All its keys are on the shard's hash slot. */
-export type ShardWrite = RedisWrite | LogAppend;
+export type ShardWrite = RedisWrite | MembersWrite | LogAppend;
 
 /** An entry for a stream of the shard's log. */
 export interface LogAppend {
@@ -26,11 +26,21 @@ export interface RedisWrite {
   ifExists?: string;
 }
 
+/** A command for each of some members whose own key exists. The outcome says for each member whether it was done, in order. */
+export interface MembersWrite {
+  /** Name, key and arguments; the member follows as the last argument. */
+  command: readonly (string | number)[];
+  /** Ids; at most `MAX_WRITE_ARGS`. */
+  members: readonly string[];
+  /** A member's key is this prefix and the member. */
+  ifExistsPrefix: string;
+}
+
 /** Lua unpacks the arguments of a command onto its stack, which holds 8,000 values. */
 export const MAX_WRITE_ARGS = 4000;
 
 export type CommitOutcome =
-  /** `guarded`: whether each write with `ifExists` was done, in order. */
+  /** `guarded`: whether each write with `ifExists`, and each member of a `MembersWrite`, was done, in order. */
   | { kind: 'committed'; guarded: boolean[] }
   /** An earlier attempt of the same commit was applied, but its reply was lost. */
   | { kind: 'repeated' };
@@ -70,8 +80,14 @@ export class FencedCommit {
         packed.push(-write.fields.length, key, name, share, ...write.fields);
         continue;
       }
+      if ('members' in write) {
+        const { command, members, ifExistsPrefix } = write;
+        refuseIfTooLong(members);
+        packed.push(0, ifExistsPrefix, command.length, ...command, members.length, ...members);
+        continue;
+      }
       const { command, ifExists } = write;
-      if (command.length > MAX_WRITE_ARGS) throw new RangeError(`a write has ${command.length} arguments; split it`);
+      refuseIfTooLong(command);
       packed.push(command.length, ifExists ?? '', ...command);
     }
     const { index } = shard;
@@ -90,6 +106,10 @@ export class FencedCommit {
       `shard ${index} is at position ${reply.slice('at:'.length)}, not at ${from}: read its mailbox from there`,
     );
   }
+}
+
+function refuseIfTooLong({ length }: readonly unknown[]): void {
+  if (length > MAX_WRITE_ARGS) throw new RangeError(`a write has ${length} arguments; split it`);
 }
 
 /** The smallest stream id after this one. */

@@ -150,8 +150,10 @@ export function toMailboxItem(
   keepsRetainFlag: boolean,
 ): LaneItem {
   const { payload, retain, dup } = packet;
-  const unknown = !retain && !keepsRetainFlag && ({ mayBeRetained: true } as const);
-  const text = encodePacket({ ...sender, lane, retain, ...unknown, dup, ...payloadText(payload, maxBytes) });
+  const { clientId, topic } = sender;
+  const { body, refused } = payloadText(payload, maxBytes);
+  const mayBeRetained = !retain && !keepsRetainFlag;
+  const text = encodePacket({ clientId, topic, lane, retain, mayBeRetained, dup, body, refused });
   return { text, delivery: deliveryOf(packet), isRedelivery: dup };
 }
 

@@ -182,8 +182,10 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   }
   for (const event of changes.events) writes.push(eventAppend(keys, shard, event));
   for (const letter of changes.deadLetters) writes.push(deadLetterAppend(keys, shard, letter));
-  for (const { clientId } of changes.cameOnline) {
-    writes.push({ command: ['ZADD', keys.woken(shard), 0, clientId], ifExists: keys.outbox(shard, clientId) });
+  const online = changes.cameOnline.map(({ clientId }) => clientId);
+  for (let i = 0; i < online.length; i += MAX_WRITE_ARGS) {
+    const members = online.slice(i, i + MAX_WRITE_ARGS);
+    writes.push({ command: ['ZADD', keys.woken(shard), 0], members, ifExistsPrefix: keys.outbox(shard, '') });
   }
   if (changes.cameOnline.length > 0) {
     const due = Math.min(...changes.cameOnline.map((one) => one.due));

@@ -73,36 +73,45 @@ export interface CoalescedEvents {
 // Facts are the largest part of a record and seldom change, so each facts object is encoded once.
 const factsTexts = new WeakMap<Connection['facts'], string>();
 
+/** The members of a record besides its facts, in the order in which they are written. The compiler refuses a list that lacks one. */
+const MEMBERS = Object.keys({
+  client_id: true,
+  type: true,
+  state: true,
+  handshake_message_id: true,
+  status_topic: true,
+  connected_at: true,
+  disconnected_at: true,
+  offline_reason: true,
+  last_message_at: true,
+  refused_until: true,
+  refused_handshake: true,
+  unconfirmed_handshake: true,
+  superseded_handshakes: true,
+  dead_letter_digest: true,
+  last_live_handshake_at: true,
+  lane: true,
+  last_event_at: true,
+  coalesced: true,
+  account: true,
+  applied_messages: true,
+  force_disconnect: true,
+  account_asked: true,
+} satisfies Record<Exclude<keyof Connection, 'facts'>, true>) as readonly Exclude<keyof Connection, 'facts'>[];
+
+/** Member by member, since most are null or a number: a copy without the facts, and its encoding, cost several times as much. */
 export function encodeConnection(connection: Connection): string {
   const { facts } = connection;
   let text = factsTexts.get(facts);
   if (text === undefined) factsTexts.set(facts, (text = JSON.stringify(facts)));
-  // Listed one by one: copying all members but one with a rest pattern costs more than encoding them.
-  const rest: Omit<Connection, 'facts'> = {
-    client_id: connection.client_id,
-    type: connection.type,
-    state: connection.state,
-    handshake_message_id: connection.handshake_message_id,
-    status_topic: connection.status_topic,
-    connected_at: connection.connected_at,
-    disconnected_at: connection.disconnected_at,
-    offline_reason: connection.offline_reason,
-    last_message_at: connection.last_message_at,
-    refused_until: connection.refused_until,
-    refused_handshake: connection.refused_handshake,
-    unconfirmed_handshake: connection.unconfirmed_handshake,
-    superseded_handshakes: connection.superseded_handshakes,
-    dead_letter_digest: connection.dead_letter_digest,
-    last_live_handshake_at: connection.last_live_handshake_at,
-    lane: connection.lane,
-    last_event_at: connection.last_event_at,
-    coalesced: connection.coalesced,
-    account: connection.account,
-    ...(connection.applied_messages && { applied_messages: connection.applied_messages }),
-    ...(connection.force_disconnect && { force_disconnect: connection.force_disconnect }),
-    ...(connection.account_asked && { account_asked: connection.account_asked }),
-  };
-  return `{"facts":${text},${JSON.stringify(rest).slice(1)}`;
+  text = `{"facts":${text}`;
+  for (const name of MEMBERS) {
+    const value = connection[name];
+    if (value === null) text += `,"${name}":null`;
+    else if (Number.isInteger(value)) text += `,"${name}":${value as number}`;
+    else if (value !== undefined) text += `,"${name}":${JSON.stringify(value)}`;
+  }
+  return `${text}}`;
 }
 
 /** @returns undefined if the text is not a connection */

@@ -25,6 +25,7 @@ const INDEX_BYTES = 16_384;
 
 /** Length of a digest and the two colons around it. */
 const DIGEST_BYTES = 29;
+const LONGEST_NAME = Math.max(...Object.keys(SEARCHABLE_FACTS).map(({ length }) => length));
 
 /** The part of an index member before the client id. Values may have any length, since only their digest is stored. */
 export function factTerm(fact: SearchableFact, value: string): string {
@@ -64,7 +65,8 @@ function factsOf(connection: Connection | undefined): Facts {
   const values = (Object.keys(SEARCHABLE_FACTS) as SearchableFact[]).map(
     (fact) => [fact, factValues(connection.facts, fact)] as const,
   );
-  for (let i = 0; i < MAX_VALUES_PER_FACT; i++) {
+  const most = Math.max(...values.map(([, { length }]) => length));
+  for (let i = 0; i < most; i++) {
     for (const [fact, { [i]: value }] of values) {
       if (value !== undefined) facts.set(`${fact}:${value}`, [fact, value]);
     }
@@ -75,6 +77,7 @@ function factsOf(connection: Connection | undefined): Facts {
 /** The facts that fit into `INDEX_BYTES`; later ones are not indexed. */
 function indexed(facts: Facts, connection: Connection | undefined): Facts {
   const idBytes = Buffer.byteLength(connection?.client_id ?? '');
+  if (facts.size * (LONGEST_NAME + DIGEST_BYTES + idBytes) <= INDEX_BYTES) return facts;
   const kept: Facts = new Map();
   let bytes = 0;
   for (const [text, entry] of facts) {

@@ -113,10 +113,17 @@ export type MailboxMessage = (Packet | CommandMessage | RetainedReading) & { at:
 const COMMAND = 'command';
 /** In place of an attempt. Releases that do not know it apply such a reading as well. */
 const CONFIRMED = 'confirmed';
+const PACKET = /^(packet|too-large|not-utf8) (\d+) ([r?-])([d-]) (.+)$/;
 /** `verified <attempt> <sweep> <noted>`; `-` for none. */
 const VERIFIED = /^verified (\S+) (\S+) (\S+)$/;
 
-export function encodePacket(packet: Omit<Packet, 'kind'>): string {
+/** Members that do not apply may be undefined: to leave them out, a copy of the packet would be needed for each message. */
+type EncodedPacket = Omit<Packet, 'kind' | 'mayBeRetained' | 'refused'> & {
+  mayBeRetained?: boolean | undefined;
+  refused?: Packet['refused'] | undefined;
+};
+
+export function encodePacket(packet: EncodedPacket): string {
   const { clientId, lane, topic, retain, mayBeRetained, dup, refused, body } = packet;
   const notRetained = mayBeRetained === true ? '?' : '-';
   const flags = `${retain ? 'r' : notRetained}${dup ? 'd' : '-'}`;
@@ -161,7 +168,7 @@ export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
       id,
     };
   }
-  const verified = VERIFIED.exec(head);
+  const verified = head.startsWith('verified ') ? VERIFIED.exec(head) : null;
   if (verified !== null) {
     const [attempt = '', sweep, noted] = verified.slice(1).map((part) => (part === '-' ? undefined : part));
     const retained = JSON.parse(body) as Retained[];
@@ -169,22 +176,23 @@ export function decodeMailboxEntry({ id, text }: MailboxEntry): MailboxMessage {
     if (noted === undefined) return { ...reading, attempt };
     return { ...reading, attempt: '', noted, ...(attempt === CONFIRMED && { isConfirmed: true }) };
   }
-  const parts = /^(packet|too-large|not-utf8) (\d+) ([r?-])([d-]) (.+)$/.exec(head);
+  const parts = PACKET.exec(head);
   if (parts === null) throw new Error(`mailbox entry ${id} cannot be decoded: unknown head "${head}"`);
   const [, verdict, lane, retain, dup, topic = ''] = parts;
-  return {
+  const packet: Packet & { at: number; id: string } = {
     kind: 'packet',
     clientId,
     lane: Number(lane),
     topic,
     retain: retain === 'r',
-    ...(retain === '?' && { mayBeRetained: true }),
     dup: dup === 'd',
     body,
-    ...(verdict === 'packet' ? {} : { refused: verdict as 'too-large' | 'not-utf8' }),
     at,
     id,
   };
+  if (retain === '?') packet.mayBeRetained = true;
+  if (verdict !== 'packet') packet.refused = verdict as 'too-large' | 'not-utf8';
+  return packet;
 }
 
 /** Translates the names in a command that a process of 0.1.0 has left in a mailbox. */
