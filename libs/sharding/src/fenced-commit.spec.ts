@@ -106,7 +106,7 @@ describe('a commit by the owner of the shard', () => {
       { command: ['SET', key('after'), 'x'], ifExists: key('of:b') },
     ]);
     expect(outcome).toEqual({ kind: 'committed', guarded: [false, true, false, true, false, true] });
-    expect(await redis.zrange(key('found'), 0, -1, 'WITHSCORES')).toEqual(['b', '7', 'd', '7']);
+    expect(await redis.zrange(key('found'), '0', '-1', 'WITHSCORES')).toEqual(['b', '7', 'd', '7']);
     expect(await redis.get(key('after'))).toBe('x');
   });
 

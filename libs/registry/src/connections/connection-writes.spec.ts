@@ -69,6 +69,26 @@ describe('a connection that is committed', () => {
     expect(await directory.find('another')).toBeUndefined();
   });
 
+  it('keeps every member that may be present, and adds none that an older release did not write', async () => {
+    const full = hostConnection('full', {
+      refused_until: 'never',
+      superseded_handshakes: ['"', 'ü'],
+      coalesced: { since: 1, due: 2, changes: 3, emitted_state: 'offline' },
+      applied_messages: 'x'.repeat(16),
+      force_disconnect: { reconnect_after: '5m', at: 9 },
+      account_asked: { waiting: [], bytes: 0, is_late: true },
+    });
+    const older: Partial<Connection> = hostConnection('older');
+    delete older.account;
+    delete older.lane;
+    await commit({ connections: change(undefined, full) });
+    await commit({ connections: change(undefined, older as Connection) });
+    expect(await directory.find('full')).toEqual(full);
+    expect(await redis.hget(keys.connections(0), 'older').then((text) => JSON.parse(text ?? '') as unknown)).toEqual(
+      older,
+    );
+  });
+
   it('is a member of one index of state and type at a time', async () => {
     const online = hostConnection('a');
     const offline = { ...online, state: 'offline' as const };

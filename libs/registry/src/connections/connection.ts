@@ -99,7 +99,7 @@ const MEMBERS = Object.keys({
   account_asked: true,
 } satisfies Record<Exclude<keyof Connection, 'facts'>, true>) as readonly Exclude<keyof Connection, 'facts'>[];
 
-/** Member by member, since most are null or a number: a copy without the facts, and its encoding, cost several times as much. */
+/** Member by member: most are null or a number, and a copy of the record without its facts would have to be made each time. */
 export function encodeConnection(connection: Connection): string {
   const { facts } = connection;
   let text = factsTexts.get(facts);
