@@ -236,11 +236,15 @@ export class ShardActor implements ShardHandler {
     { connections }: ShardMemory,
     unreadable: Map<string, string>,
   ): Promise<StoredConnections> {
-    const isKnown = (id: string): boolean => before.has(id) || connections.get(id) !== undefined;
-    const missing = clientIds.filter((id) => !isKnown(id));
+    const stored: StoredConnections = new Map();
+    const missing: string[] = [];
+    for (const id of clientIds) {
+      const known = before.get(id) ?? connections.get(id);
+      if (known === undefined && !before.has(id)) missing.push(id);
+      else stored.set(id, known);
+    }
     const loaded = await this.directory.load(grant.index, missing, (id, text) => unreadable.set(id, text));
-    const stored: StoredConnections = new Map(loaded.map((connection, i) => [missing[i] ?? '', connection]));
-    for (const id of clientIds) if (isKnown(id)) stored.set(id, before.get(id) ?? connections.get(id));
+    for (const [i, connection] of loaded.entries()) stored.set(missing[i] ?? '', connection);
     return stored;
   }
 
@@ -251,16 +255,20 @@ export class ShardActor implements ShardHandler {
   }
 
   private decodable(decoded: readonly Decoded[], poison: Poison[]): MailboxMessage[] {
-    return decoded.flatMap((one) => {
-      if (one.kind !== 'undecodable') return one;
+    const messages: MailboxMessage[] = [];
+    for (const one of decoded) {
+      if (one.kind !== 'undecodable') {
+        messages.push(one);
+        continue;
+      }
       const { entry, error, clientId } = one;
       this.logger.error(
         { err: error, client_id: clientId, entry: entry.id },
         'mailbox entry dead-lettered: not decoded',
       );
       poison.push(poisonOf(entry, `could not be decoded: ${messageOf(error)}`));
-      return [];
-    });
+    }
+    return messages;
   }
 
   private count(
