@@ -2,7 +2,18 @@
 import { stopAll } from '../scripts/stack.mjs';
 import { SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
 
-const BENCHES = ['ingest', 'send', 'cluster', 'reconciliation', 'flood', 'backoff', 'retained', 'memory', 'topics'];
+const BENCHES = [
+  'ingest',
+  'send',
+  'cluster',
+  'reconciliation',
+  'flood',
+  'backoff',
+  'retained',
+  'idle',
+  'memory',
+  'topics',
+];
 const [name = '', ...args] = process.argv.slice(2);
 if (!BENCHES.includes(name)) {
   console.error(`Usage: npm run bench -- ${BENCHES.join('|')} [options]`);
