@@ -10,7 +10,7 @@ const S = '<s>' as unknown as number;
 const SHARD = { kind: 'shard', index: S } as const;
 const keys = new RegistryKeys('cc');
 
-/** What each builder makes; a queue's prefix and that of the counters are followed by names of their libraries. */
+/** What each builder makes; a queue's prefix is followed by names of BullMQ, and that of the counters by a caller or an address. */
 const BUILT: Readonly<Record<string, readonly string[]>> = {
   mailbox: [keys.mailbox(S)],
   position: [keys.position(S)],

@@ -37,6 +37,7 @@ export type { MigrationStep } from './key-space/migration-step.js';
 export * from './messages/outbox.js';
 export * from './connections/refusals.js';
 export * from './keys.js';
+export * from './requests/lease-requests.js';
 export * from './registry.module.js';
 export * from './reconciliation/sweeps.js';
 export * from './todos/to-do.js';

@@ -51,9 +51,9 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{queue}`;
   }
 
-  /** Prefix of the counters of requests: strings that expire after a second. */
+  /** Prefix of the counters of leased requests: strings that expire with the window that they count. */
   get requestLimits(): string {
-    return `${this.prefix}:requests`;
+    return `${this.prefix}:leased-requests`;
   }
 
   /** Pub/sub channel on which a gateway receives the results of its commands. */

@@ -23,9 +23,9 @@ import { GUARDS, type Guards } from './route-guard.js';
     },
     {
       provide: RequestLimits,
-      inject: [SETTINGS, REDIS, RegistryKeys],
-      useFactory: (settings: AccessSettings, redis: Redis, keys: RegistryKeys) =>
-        new RequestLimits(redis, keys.requestLimits, limitsOf(settings)),
+      inject: [SETTINGS, REDIS, RegistryKeys, LOGGER],
+      useFactory: (settings: AccessSettings, redis: Redis, keys: RegistryKeys, logger: Logger) =>
+        new RequestLimits(redis, keys.requestLimits, limitsOf(settings), logger),
     },
     {
       provide: GUARDS,

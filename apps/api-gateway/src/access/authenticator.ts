@@ -3,6 +3,7 @@ import { WatchedFile, type Logger } from '@app/platform';
 import type { AccessSettings } from './access.settings.js';
 import { ApiKeys } from './api-keys.js';
 import type { Caller } from './caller.js';
+import type { Refusal } from './leased-limit.js';
 import { credentialsMissing, credentialsRefused } from './refusals.js';
 import { Tokens } from './tokens.js';
 
@@ -63,8 +64,11 @@ export class Authenticator {
     return this.keys?.isCurrent(caller) ?? false;
   }
 
-  /** The caller of an `Authorization` header. `beforeToken` is awaited before a token is checked. @throws Problem */
-  authenticate(header: string | undefined, beforeToken?: () => Promise<void>): Caller | Promise<Caller> {
+  /**
+   * The caller of an `Authorization` header. `beforeToken` is called before a token is checked, and may refuse it.
+   * @throws Problem
+   */
+  authenticate(header: string | undefined, beforeToken?: () => Refusal | Promise<Refusal>): Caller | Promise<Caller> {
     if (header === undefined) throw credentialsMissing();
     const presented = header.length <= MAX_LENGTH ? BEARER.exec(header)?.[1] : undefined;
     if (presented === undefined)
@@ -72,9 +76,14 @@ export class Authenticator {
     const caller = this.keys?.find(presented);
     if (caller !== undefined) return caller;
     const { tokens } = this;
-    if (tokens !== undefined && SIGNED_TOKEN.test(presented)) {
-      return beforeToken === undefined ? tokens.verify(presented) : beforeToken().then(() => tokens.verify(presented));
-    }
+    if (tokens !== undefined && SIGNED_TOKEN.test(presented)) return checked(tokens, presented, beforeToken);
     throw credentialsRefused('the key is not known');
   }
+}
+
+/** @throws Problem */
+async function checked(tokens: KnownTokens, token: string, before?: () => Refusal | Promise<Refusal>): Promise<Caller> {
+  const refusal = await before?.();
+  if (refusal !== undefined) throw refusal;
+  return tokens.verify(token);
 }

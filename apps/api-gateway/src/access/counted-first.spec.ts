@@ -3,6 +3,7 @@ import { fastify } from 'fastify';
 import type { Redis } from '@app/platform';
 import { startIssuer, type Issuer } from '../../../../test/security/support/issuer.js';
 import { withRedis } from '../../../../test/support/redis.js';
+import { quiet } from '../../../../test/support/servers.js';
 import { ApiKeys, mintKey } from './api-keys.js';
 import { Authenticator } from './authenticator.js';
 import type { Caller } from './caller.js';
@@ -32,12 +33,12 @@ beforeEach(() => {
 });
 
 class RecordedLimits extends RequestLimits {
-  override countAddress(address: string): Promise<void> {
+  override countAddress(address: string): ReturnType<RequestLimits['countAddress']> {
     steps.push('address');
     return super.countAddress(address);
   }
 
-  override countCaller(caller: Caller): Promise<void> {
+  override countCaller(caller: Caller): ReturnType<RequestLimits['countCaller']> {
     steps.push(caller.id);
     return super.countCaller(caller);
   }
@@ -52,7 +53,7 @@ class RecordedTokens extends Tokens {
 
 /** The address of the caller has used up its limit for a minute. */
 async function exhaustAddress(): Promise<void> {
-  await redis.set(`${prefix}:address:127.0.0.1`, 100, 'PX', 60_000);
+  await redis.set(`${prefix}:address:127.0.0.1`, '100 0', 'PX', 60_000);
 }
 
 async function call(credentials?: string): Promise<number> {
@@ -62,7 +63,7 @@ async function call(credentials?: string): Promise<number> {
   const app = fastify();
   const guards = {
     authenticator: new Authenticator(new ApiKeys([entry]), tokens),
-    limits: new RecordedLimits(redis, prefix, { perKey: 100, perAddress: 100 }),
+    limits: new RecordedLimits(redis, prefix, { perKey: 100, perAddress: 100 }, quiet),
     listeners: new ListenerPolicy({ NODE_ENV: 'development' }),
   };
   guardRoutes(app, guards, { closed: undefined });
@@ -101,6 +102,7 @@ describe('guardRoutes', () => {
     expect(await call(key)).toBe(200);
     expect(steps).toEqual(['address', 'key:good']);
     await exhaustAddress();
+    // Each call is of a gateway of its own, which has leased nothing.
     expect(await call(key)).toBe(429);
   });
 });

@@ -1,54 +1,56 @@
 /**
- * Limits the requests a second of each caller and of each address, at all gateways together. They are counted in Redis, in
- * windows of a second. A caller above its limit is refused from memory until the window ends, so that its requests do not load
- * Redis. While Redis is away, each gateway counts by itself.
+ * Limits the requests a second of each caller and of each address, at all gateways together. Each gateway leases requests from
+ * Redis in advance, and admits them without a round trip. A caller above its limit is refused from memory until the window of a
+ * second ends, so that its requests do not load Redis. While Redis is away, each gateway counts by itself.
  */
 import { isIPv6 } from 'node:net';
-import { counter, type Redis } from '@app/platform';
-import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
-import { Problem } from '../http/problem.js';
+import type { Logger, Redis } from '@app/platform';
 import type { Caller } from './caller.js';
-
-const limited = counter('requests_limited', 'Requests refused for their number, by what was counted.', {
-  by: ['key', 'address'],
-});
+import { LeasedLimit, type Refusal } from './leased-limit.js';
 
 /** So many messages of a batch, bytes of a body, or items of a page count as one request. */
 const MESSAGES_A_REQUEST = 10;
 const BYTES_A_REQUEST = 65_536;
 const ITEMS_A_REQUEST = 100;
 
+const WINDOW_MS = 1000;
+
 export interface LimitsASecond {
   /** 0: no limit. */
   perKey: number;
   /** 0: no limit. */
   perAddress: number;
+  /** Another window than a second; for tests. */
+  windowMs?: number;
 }
 
 export class RequestLimits {
-  private readonly ofKeys: RateLimiterRedis | undefined;
-  private readonly ofAddresses: RateLimiterRedis | undefined;
+  private readonly ofKeys: LeasedLimit | undefined;
+  private readonly ofAddresses: LeasedLimit | undefined;
   private readonly perKey: number;
 
-  constructor(redis: Redis, keyPrefix: string, { perKey, perAddress }: LimitsASecond) {
+  constructor(redis: Redis, keyPrefix: string, limits: LimitsASecond, logger: Logger) {
+    const { perKey, perAddress, windowMs = WINDOW_MS } = limits;
+    const limitOf = (by: 'key' | 'address', requests: number): LeasedLimit | undefined =>
+      requests === 0 ? undefined : new LeasedLimit(redis, by, `${keyPrefix}:${by}`, { requests, windowMs }, logger);
     this.perKey = perKey;
-    this.ofKeys = limiterOf(redis, `${keyPrefix}:key`, perKey);
-    this.ofAddresses = limiterOf(redis, `${keyPrefix}:address`, perAddress);
+    this.ofKeys = limitOf('key', perKey);
+    this.ofAddresses = limitOf('address', perAddress);
   }
 
-  /** Whether there are no limits: then no method waits for Redis. */
+  /** Whether there are no limits. */
   get none(): boolean {
     return this.ofKeys === undefined && this.ofAddresses === undefined;
   }
 
-  /** Counts a request of an address. @throws Problem */
-  async countAddress(address: string): Promise<void> {
-    await consume(this.ofAddresses, networkOf(address), 1, 'address');
+  /** Counts a request of an address. */
+  countAddress(address: string): Refusal | Promise<Refusal> {
+    return this.ofAddresses?.count(networkOf(address), 1);
   }
 
-  /** Counts a request of a caller. @throws Problem */
-  async countCaller({ id }: Caller): Promise<void> {
-    await consume(this.ofKeys, id, 1, 'key');
+  /** Counts a request of a caller. */
+  countCaller({ id }: Caller): Refusal | Promise<Refusal> {
+    return this.ofKeys?.count(id, 1);
   }
 
   /** Counts the cost of a request beyond one. @throws Problem */
@@ -57,7 +59,8 @@ export class RequestLimits {
       Math.max(messages / MESSAGES_A_REQUEST, bytes / BYTES_A_REQUEST, items / ITEMS_A_REQUEST),
     );
     const more = Math.min(requests, this.perKey) - 1;
-    if (more > 0) await consume(this.ofKeys, id, more, 'key');
+    const refusal = more > 0 ? await this.ofKeys?.count(id, more) : undefined;
+    if (refusal !== undefined) throw refusal;
   }
 }
 
@@ -66,35 +69,6 @@ export interface Cost {
   messages?: number;
   bytes?: number;
   items?: number;
-}
-
-function limiterOf(redis: Redis, keyPrefix: string, points: number): RateLimiterRedis | undefined {
-  if (points === 0) return undefined;
-  return new RateLimiterRedis({
-    storeClient: redis,
-    keyPrefix,
-    points,
-    duration: 1,
-    inMemoryBlockOnConsumed: points + 1,
-    rejectIfRedisNotReady: true,
-    insuranceLimiter: new RateLimiterMemory({ keyPrefix, points, duration: 1 }),
-  });
-}
-
-async function consume(
-  limiter: RateLimiterRedis | undefined,
-  key: string,
-  points: number,
-  by: 'key' | 'address',
-): Promise<void> {
-  try {
-    await limiter?.consume(key, points);
-  } catch (reached) {
-    if (!(reached instanceof RateLimiterRes)) throw reached;
-    limited.inc({ by });
-    const retryAfterSeconds = Math.max(1, Math.ceil(reached.msBeforeNext / 1000));
-    throw new Problem('rate-limited', `too many requests a second of this ${by}`, { retryAfterSeconds });
-  }
 }
 
 /** The network that one party usually has: an IPv4 address, or the upper half of an IPv6 address. */

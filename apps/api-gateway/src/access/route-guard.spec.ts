@@ -1,10 +1,11 @@
 import { fastify, type FastifyContextConfig, type FastifyInstance } from 'fastify';
+import { quiet } from '../../../../test/support/servers.js';
 import { ListenerPolicy } from './listener-policy.js';
 import { RequestLimits } from './request-limits.js';
 import { UndeclaredRouteError, guardRoutes } from './route-guard.js';
 
 /** Without limits it does not use Redis. */
-const NO_LIMITS = new RequestLimits(undefined as never, 'unused', { perKey: 0, perAddress: 0 });
+const NO_LIMITS = new RequestLimits(undefined as never, 'unused', { perKey: 0, perAddress: 0 }, quiet);
 
 function guarded(): FastifyInstance {
   const app = fastify();

@@ -9,6 +9,7 @@ import { Problem } from '../http/problem.js';
 import type { Authenticator } from './authenticator.js';
 import { ANONYMOUS, type Caller } from './caller.js';
 import { KnownPaths } from './known-paths.js';
+import type { Refusal } from './leased-limit.js';
 import type { ListenerPolicy } from './listener-policy.js';
 import { credentialsRefused, scopeMissing } from './refusals.js';
 import type { RequestLimits } from './request-limits.js';
@@ -57,16 +58,36 @@ export function guardRoutes(fastify: FastifyInstance, guards: Guards, gate: Gate
       done(refused);
       return;
     }
-    const visible = (other: Access, caller: Caller): boolean =>
-      guards.listeners.serves(other.audience, request.socket.localPort) && isVisible(other, caller);
-    const enter = (caller: Caller): void => {
+    const enter = (caller: Caller): Problem | undefined => {
       request.caller = caller;
-      if (access === undefined) throw notServed(paths.methodsOf(request.raw.url, (other) => visible(other, caller)));
-      if (access.audience !== 'api' || !visible(access, caller)) throw notServed([]);
-      if (!isScope(access.scope) || !caller.scopes.has(access.scope)) throw scopeMissing(access.scope);
+      return refusalOf(request, caller, guards.listeners, paths);
     };
-    continueWith(() => identify(request, guards), enter, done);
+    let found: Caller | Promise<Caller>;
+    try {
+      found = identify(request, guards);
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    // Synchronously if the caller is found synchronously, which is the common case.
+    if (found instanceof Promise) found.then(enter).then(done, done);
+    else done(enter(found));
   });
+}
+
+/** Why this caller may not use the route; undefined if it may. */
+function refusalOf(
+  request: FastifyRequest,
+  caller: Caller,
+  listeners: ListenerPolicy,
+  paths: KnownPaths,
+): Problem | undefined {
+  const { access } = request.routeOptions.config;
+  const isServed = (other: Access): boolean =>
+    isVisible(other, caller) && listeners.serves(other.audience, request.socket.localPort);
+  if (access === undefined) return notServed(paths.methodsOf(request.raw.url, isServed));
+  if (access.audience !== 'api' || !isServed(access)) return notServed([]);
+  return isScope(access.scope) && caller.scopes.has(access.scope) ? undefined : scopeMissing(access.scope);
 }
 
 /** RFC 9112: an HTTP/1.1 request has one `Host`. Node answers a missing one without a problem, and keeps the first of several. */
@@ -97,30 +118,63 @@ function identify(request: FastifyRequest, { authenticator, limits }: Guards): C
 
 /**
  * Refused callers are counted as well, for their address. To check a token costs a signature check, so the address is counted
- * before; to look up a key costs almost nothing, so address and key are counted together.
+ * before; to look up a key costs almost nothing, so address and key are counted together, as a rule without a wait.
+ * @throws Problem
  */
-async function counted(
+function counted(
   request: FastifyRequest,
   authenticator: Authenticator | undefined,
   limits: RequestLimits,
+): Caller | Promise<Caller> {
+  let address: { refusal: Refusal | Promise<Refusal> } | undefined;
+  const countAddress = (): Refusal | Promise<Refusal> =>
+    (address ??= { refusal: limits.countAddress(request.ip) }).refusal;
+  let found: Caller | Promise<Caller>;
+  try {
+    found = authenticate(request, authenticator, countAddress);
+  } catch (error) {
+    return refused(error, countAddress);
+  }
+  if (found instanceof Promise) return countedAfter(found, countAddress, limits);
+  const [ofAddress, ofKey] = [countAddress(), limits.countCaller(found)];
+  if (ofAddress instanceof Promise || ofKey instanceof Promise) {
+    const caller = found;
+    return Promise.all([ofAddress, ofKey]).then((refusals) => admitted(caller, ...refusals));
+  }
+  return admitted(found, ofAddress, ofKey);
+}
+
+/** A caller that is refused counts for its address. @throws Problem */
+async function refused(error: unknown, countAddress: () => Refusal | Promise<Refusal>): Promise<never> {
+  throw (await countAddress()) ?? error;
+}
+
+/** @throws Problem */
+async function countedAfter(
+  found: Promise<Caller>,
+  countAddress: () => Refusal | Promise<Refusal>,
+  limits: RequestLimits,
 ): Promise<Caller> {
-  let address: Promise<void> | undefined;
-  const countAddress = (): Promise<void> => (address ??= limits.countAddress(request.ip));
   let caller: Caller;
   try {
-    caller = await authenticate(request, authenticator, countAddress);
+    caller = await found;
   } catch (error) {
-    await countAddress();
-    throw error;
+    return refused(error, countAddress);
   }
-  await Promise.all([countAddress(), limits.countCaller(caller)]);
+  return admitted(caller, await countAddress(), await limits.countCaller(caller));
+}
+
+/** @throws Problem */
+function admitted(caller: Caller, ofAddress: Refusal, ofKey: Refusal): Caller {
+  const refusal = ofAddress ?? ofKey;
+  if (refusal !== undefined) throw refusal;
   return caller;
 }
 
 function authenticate(
   request: FastifyRequest,
   authenticator: Authenticator | undefined,
-  beforeToken?: () => Promise<void>,
+  beforeToken?: () => Refusal | Promise<Refusal>,
 ): Caller | Promise<Caller> {
   if (authenticator !== undefined) {
     // Node keeps the first header and drops the others; a proxy may have checked another one.
@@ -141,26 +195,6 @@ function countHeader(headers: readonly string[], wanted: string): number {
     if (name.length === wanted.length && name.toLowerCase() === wanted) times++;
   }
   return times;
-}
-
-/** Continues synchronously if the caller is found synchronously, which is the common case. */
-function continueWith(
-  find: () => Caller | Promise<Caller>,
-  enter: (caller: Caller) => void,
-  done: (error?: Error) => void,
-): void {
-  let failure: Error | undefined;
-  try {
-    const found = find();
-    if (found instanceof Promise) {
-      found.then(enter).then(() => done(), done);
-      return;
-    }
-    enter(found);
-  } catch (error) {
-    failure = error as Error;
-  }
-  done(failure);
 }
 
 /** @throws UndeclaredRouteError */
