@@ -16,7 +16,6 @@ export interface BannedWord {
   allowed?: readonly { path: string; why: string }[];
 }
 
-const STORED = 'the drain machinery, which this name belongs to, stores its names';
 const FORMER = 'the name that format 3 replaced';
 const STATUS = 'the message status';
 const SHUTDOWN = 'a process that shuts down';
@@ -26,11 +25,7 @@ function allow(why: string, ...paths: string[]): { path: string; why: string }[]
   return paths.map((path) => ({ path, why }));
 }
 
-const DRAIN_LUA = 'libs/registry/src/commands/drain.lua';
-const ACCEPT_LUA = 'libs/registry/src/commands/accept-messages.lua';
-const KEYS = 'libs/registry/src/keys.ts';
 const OUTBOX = 'libs/registry/src/messages/outbox.ts';
-const DRAIN = 'apps/dispatcher/src/outbound/drain.ts';
 
 export const BANNED_WORDS: readonly BannedWord[] = [
   // Sentences.
@@ -76,21 +71,18 @@ export const BANNED_WORDS: readonly BannedWord[] = [
   {
     word: /\b(woken|waking)\b/,
     in: 'names',
-    instead: '"ready", "wake lock"',
-    allowed: [...allow(STORED, DRAIN_LUA, ACCEPT_LUA, KEYS)],
+    instead: '"ready"',
   },
   {
     word: /\bsettlements?\b/,
     in: 'names',
     instead: '"publish result"',
-    allowed: [...allow(STORED, DRAIN, DRAIN_LUA, OUTBOX)],
   },
   {
     word: /\bsettle[ds]?\b/,
     in: 'names',
     instead: '"complete"',
     allowed: [
-      ...allow(STORED, DRAIN),
       ...allow(
         'the setting EVENT_SETTLE',
         'apps/status-ingester/src/rules/effect.ts',
@@ -120,7 +112,6 @@ export const BANNED_WORDS: readonly BannedWord[] = [
         'libs/registry/src/messages/messages.ts',
         OUTBOX,
       ),
-      ...allow('permits of the semaphore, until the drain machinery is replaced', DRAIN),
       ...allow('a lease is held by its holder', 'libs/sharding/src/held-lease.ts'),
     ],
   },
@@ -146,7 +137,6 @@ export const BANNED_WORDS: readonly BannedWord[] = [
         'libs/sharding/src/leased-ownership.ts',
         'libs/sharding/src/members.ts',
       ),
-      ...allow(STORED, DRAIN, DRAIN_LUA, ACCEPT_LUA, KEYS),
     ],
   },
 
@@ -175,7 +165,6 @@ export const BANNED_WORDS: readonly BannedWord[] = [
     word: /^\w+ parts$/,
     in: 'names',
     instead: '"options" or "dependencies", or constructor parameters',
-    allowed: [...allow('until the drain machinery is replaced', DRAIN)],
   },
   { word: /\bgiven\b/, in: 'names', instead: 'what it is: "args", "keys", "text"' },
   { word: /\bgathered\b/, in: 'names', instead: '"write batch"' },

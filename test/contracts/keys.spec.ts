@@ -8,6 +8,7 @@ const page = readFileSync(join(__dirname, '../../docs/architecture.md'), 'utf8')
 /** Stands for the number of a shard as the table writes it. */
 const S = '<s>' as unknown as number;
 const SHARD = { kind: 'shard', index: S } as const;
+const OUTBOUND = { kind: 'outbound', index: S } as const;
 const keys = new RegistryKeys('cc');
 
 /** What each builder makes; a queue's prefix is followed by names of BullMQ, and that of the counters by a caller or an address. */
@@ -17,9 +18,10 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   log: [keys.log(S)],
   laneFences: [keys.laneFences(S)],
   deliveries: [keys.deliveries(S, '<lane>' as unknown as number)],
-  epoch: [keys.epoch(SHARD)],
-  owner: [keys.owner(SHARD)],
+  epoch: [keys.epoch(SHARD), keys.epoch(OUTBOUND)],
+  owner: [keys.owner(SHARD), keys.owner(OUTBOUND)],
   cluster: Object.values(keys.cluster),
+  dispatchers: Object.values(keys.dispatchers),
   clusterChannel: [keys.clusterChannel],
   marker: [keys.marker],
   format: [keys.format(S)],
@@ -45,10 +47,10 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   message: [keys.message(S, '<message id>')],
   messages: [keys.messages(S, '<client id>')],
   idempotency: [keys.idempotency(S, '<client id>', '<key>')],
-  woken: [keys.woken(S)],
-  draining: [keys.draining(S)],
-  drainRun: [keys.drainRun(S)],
-  waking: [keys.waking(S)],
+  ready: [keys.ready(S)],
+  claimed: [keys.claimed(S)],
+  claims: [keys.claims(S)],
+  outboundClosing: [keys.outboundClosing(S)],
   sweepCounts: [keys.sweepCounts(S, '<sweep id>')],
   swept: [keys.swept(S)],
   reported: [keys.reported(S)],
@@ -62,7 +64,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Members that build parts of keys, or gather keys that others build. */
-const PARTS = ['constructor', 'shard', 'tag', 'scope', 'ofMessages'];
+const PARTS = ['constructor', 'shard', 'leasePrefix', 'scope', 'ofMessages'];
 
 it('the list of this spec names each method that builds a key', () => {
   const members = [ShardingKeys, RegistryKeys].flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));

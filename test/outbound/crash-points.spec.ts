@@ -78,7 +78,8 @@ async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promi
   const firsts = stage.received.filter((id, i) => stage.received.indexOf(id) === i);
   expect(firsts).toEqual(ids);
   expect(await publishedWithoutClaim(redis, stage.keys, 0, stage.received)).toEqual([]);
-  const left = [stage.keys.outbox(0, CLIENT), stage.keys.expiry(0), stage.keys.todo(0)];
+  const { keys } = stage;
+  const left = [keys.outbox(0, CLIENT), keys.expiry(0), keys.todo(0), keys.ready(0), keys.claimed(0)];
   expect(await redis.exists(...left)).toBe(0);
 }
 
@@ -106,20 +107,22 @@ async function untilAll(stage: Stage, ids: readonly string[], status: string): P
 }
 
 const ofDispatcher: [string, CrashPoint][] = [
-  ['before it claims the first message', { port: 'outboxes', method: 'step', when: 'before', call: 1 }],
-  ['after it has claimed the first message', { port: 'outboxes', method: 'step', when: 'after', call: 1 }],
+  ['before it takes over what is claimed', { port: 'work', method: 'takeOver', when: 'before', call: 1 }],
+  ['after it has taken over what is claimed', { port: 'work', method: 'takeOver', when: 'after', call: 1 }],
+  ['before it claims the first message', { port: 'work', method: 'step', when: 'before', call: 1 }],
+  ['after it has claimed the first message', { port: 'work', method: 'step', when: 'after', call: 1 }],
   ['before the publish', { port: 'publisher', method: 'publish', when: 'before', call: 1 }],
   ['after the publish, before it completes it', { port: 'publisher', method: 'publish', when: 'after', call: 1 }],
-  ['before it completes the second message', { port: 'outboxes', method: 'step', when: 'before', call: 3 }],
+  ['before it completes the second message', { port: 'work', method: 'step', when: 'before', call: 3 }],
   [
     'after it has completed the second message and claimed the third',
-    { port: 'outboxes', method: 'step', when: 'after', call: 3 },
+    { port: 'work', method: 'step', when: 'after', call: 3 },
   ],
   ['after the last publish', { port: 'publisher', method: 'publish', when: 'after', call: 3 }],
-  ['by losing the reply to its first claim', { port: 'outboxes', method: 'step', when: 'twice', call: 1 }],
-  ['by losing the reply to a completion', { port: 'outboxes', method: 'step', when: 'twice', call: 2 }],
-  ['by losing the reply to its last completion', { port: 'outboxes', method: 'step', when: 'twice', call: 4 }],
-  ['after it has completed the last message', { port: 'outboxes', method: 'step', when: 'after', call: 4 }],
+  ['by losing the reply to its first claim', { port: 'work', method: 'step', when: 'twice', call: 1 }],
+  ['by losing the reply to a completion', { port: 'work', method: 'step', when: 'twice', call: 2 }],
+  ['by losing the reply to its last completion', { port: 'work', method: 'step', when: 'twice', call: 4 }],
+  ['after it has completed the last message', { port: 'work', method: 'step', when: 'after', call: 4 }],
 ];
 
 for (const [name, point] of ofDispatcher) {

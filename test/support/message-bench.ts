@@ -3,23 +3,24 @@ import type { Redis } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import {
   Messages,
+  OutboundWork,
   Outboxes,
   RegistryKeys,
-  WAKE_TODO,
   type AcceptOutcome,
   type AcceptedMessage,
   type ClaimedMessage,
   type ConnectionState,
   type ConnectionType,
-  type DrainStep,
   type MessageLimits,
   type MintedMessage,
   type NewMessage,
-  type Settlement,
+  type OutboundState,
+  type OutboundStep,
+  type PublishResult,
 } from '@app/registry';
 import type { Grant } from '@app/sharding';
 import { withRedis } from './redis.js';
-import { eventually } from './servers.js';
+import { eventually, type Server } from './servers.js';
 
 export const SHARDS = 4;
 export const CLIENT = 'host-1';
@@ -32,28 +33,39 @@ export const LIMITS: MessageLimits = {
   retentionMs: 3_600_000,
 };
 
-/** The outcome of a drain step for one client. */
-export type Drained =
-  | { kind: 'claimed'; message: ClaimedMessage }
-  | { kind: 'empty' | 'offline' | 'waiting' | 'interrupted' | 'superseded' | 'lost' };
+/** The owner of the outbound side, while it has the lease. */
+export const OUTBOUND: Grant = { kind: 'outbound', index: SHARD, epoch: 1, fence: '1:bench' };
+
+/** An owner that has lost the lease. */
+export const FORMER: Grant = { ...OUTBOUND, epoch: 0, fence: '0:former' };
+
+/** The outcome of a step for one client. */
+export type Served =
+  { kind: 'claimed'; message: ClaimedMessage } | { kind: 'empty' | 'offline' | 'waiting' | 'interrupted' };
 
 type WithoutClient<One> = One extends unknown ? Omit<One, 'clientId'> : never;
 
 let keySpaces = 0;
 
 /** Registers hooks that start a Redis for the spec file, and give each test a bench in its own key space. */
-export function withMessages(begin: (bench: MessageBench) => void, limits: Partial<MessageLimits> = {}): void {
+export function withMessages(
+  begin: (bench: MessageBench, server: Server) => void,
+  limits: Partial<MessageLimits> = {},
+): void {
   let redis: Redis;
-  withRedis((connection) => (redis = connection));
-  beforeEach(() => begin(new MessageBench(redis, limits)));
+  let server: Server;
+  withRedis((connection, started) => {
+    redis = connection;
+    server = started;
+  });
+  beforeEach(() => begin(new MessageBench(redis, limits), server));
 }
 
 export class MessageBench {
   readonly keys = new RegistryKeys(`bench${keySpaces++}`);
   readonly messages: Messages;
   readonly outboxes: Outboxes;
-  /** The run of the last drain step. */
-  run: string | undefined;
+  readonly work: OutboundWork;
 
   constructor(
     readonly redis: Redis,
@@ -62,6 +74,7 @@ export class MessageBench {
     const all = { ...LIMITS, ...limits };
     this.messages = new Messages(redis, this.keys, all);
     this.outboxes = new Outboxes(redis, this.keys, all.shardCount);
+    this.work = new OutboundWork(redis, this.keys);
   }
 
   /** Stores the owner of the shard, for commands that need one. */
@@ -127,23 +140,47 @@ export class MessageBench {
     return (await this.accepted(more)).messageId;
   }
 
-  /** Starts a run, as a woken dispatcher does, or one that takes over from a dispatcher that died. */
-  async drain(): Promise<Drained> {
+  /** A new owner takes over what an earlier one has claimed, and takes a connection. While it has the lease, nobody else acts. */
+  async takeOver(): Promise<Served> {
     const { redis, keys } = this;
-    if ((await redis.sismember(keys.draining(SHARD), CLIENT)) === 0) await redis.zadd(keys.woken(SHARD), 0, CLIENT);
-    return this.step(undefined, []);
+    if ((await redis.sismember(keys.claimed(SHARD), CLIENT)) === 0) await redis.zadd(keys.ready(SHARD), 0, CLIENT);
+    return this.owning(async (grant) => {
+      const { clientIds } = await this.work.takeOver(grant);
+      const results = clientIds.map((clientId): PublishResult => ({ clientId, outcome: 'unwritten' }));
+      return servedOf(await this.work.step(grant, { readTo: undefined, room: 1, results }));
+    });
   }
 
-  /** Drains, and expects a claimed message. */
+  /** Takes over, and expects a claimed message. */
   async claim(): Promise<ClaimedMessage> {
-    return claimed(await this.drain());
+    return claimed(await this.takeOver());
   }
 
-  /** Completes a publish in the run; in a new one if the reply to the last step was lost. */
-  async complete(result: WithoutClient<Settlement>, run = this.run): Promise<Drained> {
-    const settlement = { ...result, clientId: CLIENT };
-    const drained = await this.step(run, [settlement]);
-    return drained.kind === 'lost' ? this.step(undefined, [settlement]) : drained;
+  /** Completes a publish. */
+  async complete(result: WithoutClient<PublishResult>): Promise<Served> {
+    return servedOf(await this.step({ room: 1, results: [{ ...result, clientId: CLIENT }] }));
+  }
+
+  /** Completes a publish for an owner that has lost the lease to another one. */
+  async asFormerOwner(result: WithoutClient<PublishResult>): Promise<OutboundStep> {
+    const results = [{ ...result, clientId: CLIENT }];
+    return this.owning(() => this.work.step(FORMER, { readTo: undefined, room: 1, results }));
+  }
+
+  /** A step of an owner that has the lease during the step only. */
+  async step(state: Partial<OutboundState>, shard = SHARD): Promise<OutboundStep> {
+    return this.owning((grant) => this.work.step(grant, { readTo: undefined, room: 0, results: [], ...state }), shard);
+  }
+
+  /** Has the lease of the outbound side while `act` runs. */
+  async owning<Result>(act: (grant: Grant) => Promise<Result>, shard = SHARD): Promise<Result> {
+    const grant = { ...OUTBOUND, index: shard };
+    await this.redis.set(this.keys.owner(grant), grant.fence);
+    try {
+      return await act(grant);
+    } finally {
+      await this.redis.del(this.keys.owner(grant));
+    }
   }
 
   /** Ids of the client's unfinished messages. */
@@ -153,6 +190,13 @@ export class MessageBench {
 
   async statuses(id: string): Promise<string[] | undefined> {
     return (await this.messages.read(id))?.history.map(({ status }) => status);
+  }
+
+  /** The statuses of a message that events have reported, in order. */
+  async eventsOf(id: string): Promise<string[]> {
+    const entries = await this.redis.xrange(this.keys.events(SHARD), '-', '+');
+    const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as { message_id?: string; status?: string });
+    return events.flatMap(({ message_id, status }) => (message_id === id && status !== undefined ? [status] : []));
   }
 
   /** Redis' clock, epoch milliseconds. */
@@ -174,21 +218,15 @@ export class MessageBench {
     );
   }
 
-  /** Time until the to-do that wakes a dispatcher is due, milliseconds. */
-  async wakeDueIn(): Promise<number> {
-    const score = await this.redis.zscore(this.keys.todo(SHARD), WAKE_TODO);
-    if (score === null) throw new Error('the shard has no to-do that wakes a dispatcher');
-    return Number(score) - (await this.now());
-  }
-
-  private async step(run: string | undefined, settlements: Settlement[]): Promise<Drained> {
-    const step = await this.outboxes.step(SHARD, { run, underWay: 0, room: 1, settlements });
-    this.run = step.run;
-    return drainedOf(step);
+  /** Milliseconds until the client is ready. */
+  async readyInMs(clientId = CLIENT): Promise<number> {
+    const score = await this.redis.zscore(this.keys.ready(SHARD), clientId);
+    if (score === null) throw new Error(`${clientId} is not ready, and will not be`);
+    return Number(score) / 1000 - (await this.now());
   }
 }
 
-export function claimed(step: Drained): ClaimedMessage {
+export function claimed(step: Served): ClaimedMessage {
   if (step.kind !== 'claimed') throw new Error(`no message was claimed: ${step.kind}`);
   return step.message;
 }
@@ -198,9 +236,8 @@ export function neighbour(prefix: string): string {
   for (let i = 0; ; i++) if (shardOf(`${prefix}-${i}`, SHARDS) === SHARD) return `${prefix}-${i}`;
 }
 
-function drainedOf({ kind, claimed: [message], ends }: DrainStep): Drained {
+function servedOf({ claimed: [message], left }: OutboundStep): Served {
   if (message !== undefined) return { kind: 'claimed', message };
-  if (kind === 'superseded' || kind === 'lost') return { kind };
-  for (const end of ['waiting', 'offline', 'interrupted'] as const) if (ends[end] > 0) return { kind: end };
+  for (const reason of ['waiting', 'offline', 'interrupted'] as const) if (left[reason] > 0) return { kind: reason };
   return { kind: 'empty' };
 }

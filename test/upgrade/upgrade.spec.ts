@@ -71,7 +71,7 @@ async function onRedis<T>(act: (redis: ReturnType<typeof connectRedis>) => Promi
 
 /** As in a rolling upgrade: the first ingester of this release starts while an ingester of 0.1.0 is still alive. */
 async function standByAndMigrate(redis: ReturnType<typeof connectRedis>): Promise<void> {
-  const old = new Members(redis, keys, 'ingester-of-0.1.0/boot', 600_000);
+  const old = new Members(redis, keys.cluster, 'ingester-of-0.1.0/boot', 600_000);
   await old.heartbeat({ name: 'ingester-of-0.1.0', shards: [], lanes: [] } as unknown as Announcement);
   // It is ready although it owns nothing; otherwise a rolling upgrade would never stop the old ingester.
   const port = await freePort();

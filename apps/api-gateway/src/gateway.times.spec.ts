@@ -21,7 +21,6 @@ describe('assertGatewayTimes', () => {
 
   it.each<[GatewayTime, number, GatewayTime]>([
     ['RECONNECT_MS', 901, 'ACCEPT_TIMEOUT_MS'],
-    ['WAKE_TRIES * WAKE_RETRY_MS', 10_001, 'WAKE_AGAIN_MS'],
     ['STREAMS_STOP_MS', 10_001, 'SHUTDOWN_GRACE'],
     ['MANAGEMENT_CLOSE_MS', 10_001, 'SHUTDOWN_GRACE'],
   ])('assertGatewayTimes refuses a %s of %d ms: it does not fit %s', (time, ms, atMost) => {

@@ -1,15 +1,12 @@
 /** Times of a gateway that depend on each other, settings among them; checked before anything is opened. In milliseconds. */
 import { assertTimeOrder, type CommonSettings, type TimeOrder } from '@app/platform';
-import { WAKE_AGAIN_MS } from '@app/registry';
 import { STREAMS_STOP_MS } from './events/event-feed.js';
 import { MANAGEMENT_CLOSE_MS } from './http/management-port.js';
-import { ACCEPT_TIMEOUT_MS, RECONNECT_MS, WAKE_RETRY_MS, WAKE_TRIES } from './messages/message-sender.js';
+import { ACCEPT_TIMEOUT_MS, RECONNECT_MS } from './messages/message-sender.js';
 
 const CONSTANTS = {
   RECONNECT_MS,
   ACCEPT_TIMEOUT_MS,
-  'WAKE_TRIES * WAKE_RETRY_MS': WAKE_TRIES * WAKE_RETRY_MS,
-  WAKE_AGAIN_MS,
   STREAMS_STOP_MS,
   MANAGEMENT_CLOSE_MS,
 };
@@ -21,11 +18,6 @@ const ORDERS: readonly TimeOrder<GatewayTime>[] = [
     time: 'RECONNECT_MS',
     atMost: 'ACCEPT_TIMEOUT_MS',
     because: 'a message is sent to Redis a second time after the reconnect',
-  },
-  {
-    time: 'WAKE_TRIES * WAKE_RETRY_MS',
-    atMost: 'WAKE_AGAIN_MS',
-    because: 'the housekeeping of the shard repeats a wake-up that the gateway has given up',
   },
   {
     time: 'STREAMS_STOP_MS',

@@ -1,7 +1,7 @@
 /**
- * The dispatcher starts from top to bottom and stops from bottom to top. It listens for probes first, and takes wake-ups when
- * the broker and its key space have been checked. The worker stops first, since its runs use the publisher, and complete their
- * messages in Redis; the connections to Redis close last.
+ * The dispatcher starts from top to bottom and stops from bottom to top. It listens for probes first, and takes shards when the
+ * broker and its key space have been checked. The outbound side stops first, since it uses the publisher and completes messages in
+ * Redis; the connections to Redis close last.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { BrokerGate, Publisher } from '@app/broker';
@@ -19,7 +19,7 @@ import {
   type Redis,
 } from '@app/platform';
 import { RegistryKeys, WakeUps, openKeySpace } from '@app/registry';
-import { Dispatcher } from './outbound/dispatcher.js';
+import { Outbound } from './outbound/outbound.module.js';
 import { CLOSE_MS } from './outbound/outbound-times.js';
 
 @Injectable()
@@ -31,7 +31,7 @@ export class DispatcherLifecycle extends Lifecycle {
     wakeUps: WakeUps,
     publisher: Publisher,
     @Inject(BrokerGate) gate: Pick<BrokerGate, 'start' | 'stop'>,
-    dispatcher: Dispatcher,
+    outbound: Outbound,
     @Inject(SETTINGS) { SHARD_COUNT }: Pick<CommonSettings, 'SHARD_COUNT'>,
     draining: Draining,
     @Inject(LOGGER) logger: Logger,
@@ -46,9 +46,9 @@ export class DispatcherLifecycle extends Lifecycle {
         { name: 'requirements on Redis', start: () => assertRedisRequirements(redis) },
         { name: 'key space', start: (stopping) => openKeySpace(redis, keys, SHARD_COUNT, logger, stopping) },
         {
-          name: 'worker of wake-ups',
-          start: () => dispatcher.start(),
-          stop: () => dispatcher.stop(),
+          name: 'outbound side',
+          start: () => outbound.start(),
+          stop: () => outbound.stop(),
           stopWithinMs: CLOSE_MS,
         },
       ],

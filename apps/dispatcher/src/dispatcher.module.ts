@@ -14,8 +14,7 @@ import { RegistryModule } from '@app/registry';
 import { DispatcherLifecycle } from './dispatcher.lifecycle.js';
 import { dispatcherReadiness } from './dispatcher.readiness.js';
 import type { DispatcherSettings } from './dispatcher.settings.js';
-import { Dispatcher } from './outbound/dispatcher.js';
-import { OutboundModule, WORKER_REDIS } from './outbound/outbound.module.js';
+import { CLAIMS_REDIS, LEASES_REDIS, Outbound, OutboundModule, WORKER_REDIS } from './outbound/outbound.module.js';
 import { assertOutboundTimes } from './outbound/outbound-times.js';
 
 const MAIN_REDIS: NamedConnection = { token: REDIS, name: 'dispatcher', whenAway: 'wait' };
@@ -29,12 +28,12 @@ export class DispatcherModule {
       imports: [
         SettingsModule.of(settings),
         ObservabilityModule.of(logger),
-        RedisModule.connect([MAIN_REDIS, WORKER_REDIS]),
+        RedisModule.connect([MAIN_REDIS, WORKER_REDIS, CLAIMS_REDIS, LEASES_REDIS]),
         RegistryModule,
         OutboundModule,
         HealthModule.of({
           imports: [OutboundModule],
-          inject: [REDIS, BrokerGate, Publisher, Dispatcher],
+          inject: [REDIS, BrokerGate, Publisher, Outbound],
           useFactory: dispatcherReadiness,
         }),
       ],

@@ -1,16 +1,16 @@
 /**
  * A dispatcher is ready if Redis answers, the broker has what it needs and acknowledges publishes, and the worker takes
- * wake-ups.
+ * shards.
  */
 import type { BrokerGate, Publisher } from '@app/broker';
 import { redisCheck, type ReadinessCheck, type Redis } from '@app/platform';
-import type { Dispatcher } from './outbound/dispatcher.js';
+import type { Outbound } from './outbound/outbound.module.js';
 
 export function dispatcherReadiness(
   redis: Redis,
   gate: BrokerGate,
   publisher: Publisher,
-  dispatcher: Dispatcher,
+  outbound: Pick<Outbound, 'running'>,
 ): ReadinessCheck[] {
   return [
     redisCheck(redis),
@@ -24,7 +24,7 @@ export function dispatcherReadiness(
     },
     {
       name: 'worker',
-      check: () => Promise.resolve(dispatcher.running ? 'up' : { down: 'takes no wake-ups' }),
+      check: () => Promise.resolve(outbound.running ? 'up' : { down: 'takes no shards' }),
     },
   ];
 }

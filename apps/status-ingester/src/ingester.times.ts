@@ -1,7 +1,7 @@
 /** Times of an ingester that depend on each other, in milliseconds, with the settings. They are checked before the start. */
 import { RETAINED_LAG_MS, UPTIME_MIN_SPAN_SECONDS, UPTIME_TOLERANCE_MS } from '@app/broker';
 import { assertTimeOrder, type TimeOrder } from '@app/platform';
-import { TODO_GRACE_MS, WAKE_AGAIN_MS } from '@app/registry';
+import { TODO_AGAIN_MS, TODO_GRACE_MS } from '@app/registry';
 import type { IngesterSettings } from './ingester.settings.js';
 import { MARKER_KEPT_MS } from './intake/lane-markers.js';
 import { watchTiming } from './intake/lane-watch.module.js';
@@ -30,7 +30,7 @@ const CONSTANTS = {
   RESULT_LOST_MS,
   HOUSEKEEPING_MS,
   TODO_GRACE_MS,
-  WAKE_AGAIN_MS,
+  TODO_AGAIN_MS,
   CLEAR_WITHIN_MS,
   'PUBLISH_LIMITS.timeoutMs': PUBLISH_LIMITS.timeoutMs,
 };
@@ -95,7 +95,7 @@ const ORDERS: readonly TimeOrder<IngesterTime>[] = [
   },
   {
     time: 'RESULT_LOST_MS',
-    atMost: 'WAKE_AGAIN_MS',
+    atMost: 'TODO_AGAIN_MS',
     because: 'a result that was lost is to be read again before the to-do of its verification comes up again',
   },
   {

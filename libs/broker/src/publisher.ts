@@ -39,6 +39,7 @@ export class Publisher {
   private stalledAt = -Infinity;
   private isOpen = false;
   private readonly lossListeners: (() => void)[] = [];
+  private readonly connectListeners: (() => void)[] = [];
   private onConnected: () => void = () => undefined;
   private connection = new Promise<void>((resolve) => (this.onConnected = resolve));
 
@@ -64,6 +65,11 @@ export class Publisher {
   /** `listener` is called when a connection has ended that the publisher did not close. */
   onLost(listener: () => void): void {
     this.lossListeners.push(listener);
+  }
+
+  /** `listener` is called at each connection, the first one included. */
+  onConnect(listener: () => void): void {
+    this.connectListeners.push(listener);
   }
 
   /** @returns whether there is a connection within `timeoutMs` */
@@ -130,6 +136,7 @@ export class Publisher {
       this.attempts = 0;
       this.isOpen = true;
       this.onConnected();
+      for (const listener of this.connectListeners) listener();
       client.stream.on('drain', () => this.callNext());
       this.callNext();
       logger.info({ mqtt_client_id, receive_maximum: this.maxPending }, 'publisher connected');

@@ -5,7 +5,6 @@ import { FINISHED_MESSAGE_BYTES, MESSAGE_BYTES, UNKNOWN_PAYER } from './messages
 import { DEAD_LETTERS_SHARE, EVENT_STREAM_NAMES, REFUSALS_SHARE, STATE_SHARE } from './events/event-log.js';
 import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
 import { REFUSAL_EVERY_MS, REFUSED_WITHOUT_ID, REFUSED_WITH_ID } from './connections/refusals.js';
-import { WAKE_TODO } from './messages/wake-todo.js';
 
 const PATH = `${import.meta.dirname}/commands/includes/from-typescript.lua`;
 const REMEDY = 'GENERATE=1 npx jest --selectProjects unit -- from-typescript.spec.ts';
@@ -37,7 +36,6 @@ function generated(): string {
     MESSAGE_BYTES,
     FINISHED_MESSAGE_BYTES,
     UNKNOWN_PAYER: luaText(UNKNOWN_PAYER),
-    WAKE_TODO: luaText(WAKE_TODO),
     ACCOUNT_MOVED: luaText(ACCOUNT_MOVED),
     REFUSED_WITH_ID: luaText(REFUSED_WITH_ID),
     REFUSED_WITHOUT_ID: luaText(REFUSED_WITHOUT_ID),

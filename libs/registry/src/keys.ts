@@ -20,10 +20,11 @@ export type MessageKeys = Readonly<
     | 'messages_prefix'
     | 'idempotency_prefix'
     | 'accounts'
-    | 'woken'
-    | 'draining'
-    | 'drain_run'
-    | 'waking'
+    | 'ready'
+    | 'claimed'
+    | 'claims'
+    | 'outbound_owner'
+    | 'outbound_closing'
     | 'accounts_asked'
     | 'dead_letters'
     | 'outbox_bytes'
@@ -160,26 +161,26 @@ export class RegistryKeys extends ShardingKeys {
   }
 
   /**
-   * Sorted set of the connections with messages to publish that no dispatcher has taken, by the time from which one may
-   * take them, epoch microseconds; 0 if the client has just come online.
+   * Sorted set of the connections with messages to publish that no dispatcher has claimed, by the time from which one may
+   * claim them, epoch microseconds; 0 if the client has just come online.
    */
-  woken(shard: number): string {
-    return `${this.shard(shard)}:woken`;
+  ready(shard: number): string {
+    return `${this.shard(shard)}:ready`;
   }
 
-  /** Set of the connections that a dispatcher has taken. */
-  draining(shard: number): string {
-    return `${this.shard(shard)}:draining`;
+  /** Set of the connections with a claimed message: the head of their outbox is being published. */
+  claimed(shard: number): string {
+    return `${this.shard(shard)}:claimed`;
   }
 
-  /** String: id of the latest drain run. */
-  drainRun(shard: number): string {
-    return `${this.shard(shard)}:drain-run`;
+  /** Stream: claims that the accept script has made for the shard's dispatcher, and its bell. */
+  claims(shard: number): string {
+    return `${this.shard(shard)}:claims`;
   }
 
-  /** String with expiry: the wake lock; a gateway is about to wake a dispatcher. */
-  waking(shard: number): string {
-    return `${this.shard(shard)}:waking`;
+  /** String with expiry: the shard's dispatcher is about to release its lease, and nothing is claimed for it any more. */
+  outboundClosing(shard: number): string {
+    return `${this.shard(shard)}:outbound-closing`;
   }
 
   /** Keys and prefixes of keys for the commands on messages. */
@@ -197,10 +198,11 @@ export class RegistryKeys extends ShardingKeys {
       messages_prefix: this.messagesPrefix(shard),
       idempotency_prefix: this.idempotencyPrefix(shard),
       accounts: this.accounts(shard),
-      woken: this.woken(shard),
-      draining: this.draining(shard),
-      drain_run: this.drainRun(shard),
-      waking: this.waking(shard),
+      ready: this.ready(shard),
+      claimed: this.claimed(shard),
+      claims: this.claims(shard),
+      outbound_owner: this.owner({ kind: 'outbound', index: shard }),
+      outbound_closing: this.outboundClosing(shard),
       accounts_asked: this.accountsAsked(shard),
       dead_letters: this.deadLetters(shard),
       outbox_bytes: this.outboxBytes(shard),

@@ -6,17 +6,19 @@ import { MESSAGE_BYTES, recountBytes } from './messages/byte-budget.js';
 import { DueTodos } from './todos/due-work.js';
 import { MESSAGE_STATUSES, STORED_STATUSES, TRANSITIONS, parseHistory, type StoredStatus } from './message-status.js';
 import type { StoredMessage } from './messages/messages.js';
-import type { Settlement } from './messages/outbox.js';
+import type { PublishResult } from './messages/outbound-work.js';
 import type { RegistryKeys } from './keys.js';
 
 let redis: Redis;
 
 withRedis((connection) => (redis = connection));
 
+type Outcome = Exclude<PublishResult['outcome'], 'unwritten'>;
+
 type Step =
-  | { do: 'accept'; which: number; short: boolean; key: boolean }
-  | { do: 'drain' }
-  | { do: 'settle'; which: number; outcome: Settlement['outcome']; late: boolean }
+  | { do: 'accept'; which: number; short: boolean; key: boolean; owned: boolean }
+  | { do: 'take over' }
+  | { do: 'complete'; which: number; outcome: Outcome; late: boolean }
   | { do: 'cancel'; which: number }
   | { do: 'client error'; which: number }
   | { do: 'expire' }
@@ -32,16 +34,18 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       which,
       short: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
       key: fc.boolean(),
+      // Whether a dispatcher owns the outbound side, so that the message may be claimed at once.
+      owned: fc.boolean(),
     }),
   },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('drain' as const) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('take over' as const) }) },
   {
     weight: 5,
     arbitrary: fc.record({
-      do: fc.constant('settle' as const),
+      do: fc.constant('complete' as const),
       which,
-      outcome: fc.constantFrom<Settlement['outcome']>('sent', 'failed', 'no-subscribers', 'retry'),
-      // Whether a newer run has claimed the message.
+      outcome: fc.constantFrom<Outcome>('sent', 'failed', 'no-subscribers', 'retry'),
+      // Whether the message has been claimed again.
       late: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
     }),
   },
@@ -71,23 +75,25 @@ class World {
     await this.bench.become('online');
   }
 
-  async accept(id: string, ttlMs: number, idempotencyKey?: string): Promise<void> {
+  async accept(id: string, ttlMs: number, idempotencyKey?: string, owned = false): Promise<void> {
     const payloadJson = JSON.stringify('x'.repeat(this.ids.indexOf(id) * 100));
     const keyBytes = idempotencyKey === undefined ? 0 : this.keys.idempotency(SHARD, CLIENT, idempotencyKey).length;
     if (!this.weights.has(id)) this.weights.set(id, MESSAGE_BYTES + 'd'.length + payloadJson.length + keyBytes);
-    await this.bench.accept({ messageId: id, directive: 'd', payloadJson, ttlMs, idempotencyKey });
+    const message = { messageId: id, directive: 'd', payloadJson, ttlMs, idempotencyKey };
+    if (owned) await this.bench.owning(() => this.bench.accept(message));
+    else await this.bench.accept(message);
   }
 
   async apply(one: Step): Promise<void> {
     const id = 'which' in one ? (this.ids[one.which] ?? '') : '';
     switch (one.do) {
       case 'accept':
-        return this.accept(id, one.short ? 3 : 600_000, one.key ? `key of ${id}` : undefined);
-      case 'drain':
-        await this.bench.drain();
+        return this.accept(id, one.short ? 3 : 600_000, one.key ? `key of ${id}` : undefined, one.owned);
+      case 'take over':
+        await this.bench.takeOver();
         return;
-      case 'settle':
-        return this.settle(id, one.outcome, one.late);
+      case 'complete':
+        return this.complete(id, one.outcome, one.late);
       case 'cancel':
         await this.messages.cancel(id);
         return;
@@ -101,7 +107,7 @@ class World {
     }
   }
 
-  private async settle(id: string, outcome: Settlement['outcome'], late: boolean): Promise<void> {
+  private async complete(id: string, outcome: Outcome, late: boolean): Promise<void> {
     const claims = Number((await redis.hget(this.keys.message(SHARD, id), 'attempts')) ?? 1);
     const attempt = late ? claims - 1 : claims;
     await this.bench.complete({ messageId: id, attempt, outcome, details: 'why' });
@@ -236,7 +242,7 @@ describe('the statuses of a message', () => {
         await world.begin();
         for (const one of steps) await world.apply(one);
         await world.bench.become('online');
-        let next = await world.bench.drain();
+        let next = await world.bench.takeOver();
         for (let i = 0; next.kind === 'claimed' && i < 2 * COUNT; i++) {
           next = await world.bench.complete({ ...next.message, outcome: 'sent' });
         }
@@ -265,7 +271,7 @@ describe('the history of a message', () => {
     let longest = 0;
     for (let i = 0; i < 500; i++) {
       const attempt = i + 1;
-      await world.bench.drain();
+      await world.bench.takeOver();
       const details = `try ${i} ${'x'.repeat((i * 37) % 6000)}`;
       await world.bench.complete({ messageId: id, attempt, outcome: 'retry', details });
       longest = Math.max(longest, await redis.hstrlen(world.keys.message(SHARD, id), 'history'));

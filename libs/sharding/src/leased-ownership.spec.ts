@@ -52,7 +52,7 @@ class Member implements OwnershipListener {
     const timing = new LeaseTiming(leaseMs, 10);
     this.leases = new Leases(redis, keys, boot, leaseMs);
     this.ownership = new LeasedOwnership({
-      members: new Members(redis, keys, `spec/${boot}`, leaseMs),
+      members: new Members(redis, keys.cluster, `spec/${boot}`, leaseMs),
       leases: this.leases,
       timing,
       keys,
@@ -199,7 +199,7 @@ describe('LeasedOwnership', () => {
   });
 
   it('renews no lease while its heartbeats fail, so that other members can take over', async () => {
-    const membership = new Members(redis, keys, 'spec/a', 400);
+    const membership = new Members(redis, keys.cluster, 'spec/a', 400);
     const silent = await new Member('a', 400, { members: membership }).start();
     await silent.untilActing(ALL);
     const heartbeat = jest.spyOn(membership, 'heartbeat').mockRejectedValue(new Error('no answer'));

@@ -36,7 +36,7 @@ function about(name: string, more: Partial<Announcement> = {}): Announcement {
 }
 
 function member(name: string, ttlMs = LONG): Members {
-  return new Members(redis, keys, `${name}/boot`, ttlMs);
+  return new Members(redis, keys.cluster, `${name}/boot`, ttlMs);
 }
 
 describe('Members.heartbeat', () => {
@@ -95,7 +95,34 @@ describe('Members.heartbeat', () => {
 
   it('sets an expiry on each of its keys', async () => {
     await member('a').heartbeat(about('a'));
-    for (const key of Object.values(keys.cluster)) expect(await redis.pttl(key)).toBeGreaterThan(LONG);
+    const { alive, members, version } = keys.cluster;
+    for (const key of [alive, members, version]) expect(await redis.pttl(key)).toBeGreaterThan(LONG);
+  });
+});
+
+describe('the members of two groups', () => {
+  it('do not know each other, and may announce different things', async () => {
+    interface About {
+      name: string;
+      held: number;
+    }
+    const dispatcher = (name: string): Members<About> => new Members(redis, keys.dispatchers, `${name}/boot`, LONG);
+    await member('a').heartbeat(about('a'));
+    await dispatcher('x').heartbeat({ name: 'x', held: 3 });
+    const { members } = await dispatcher('y').heartbeat({ name: 'y', held: 4 });
+    expect(members?.map(({ id, name, held }) => [id, name, held])).toEqual([
+      ['x/boot', 'x', 3],
+      ['y/boot', 'y', 4],
+    ]);
+    expect((await listMembers(redis, keys)).map(({ name }) => name)).toEqual(['a']);
+    await dispatcher('x').leave();
+    expect((await dispatcher('z').heartbeat({ name: 'z', held: 0 })).members).toHaveLength(2);
+    expect((await listMembers(redis, keys)).map(({ name }) => name)).toEqual(['a']);
+  });
+
+  it('are told of changes on two channels', () => {
+    expect(keys.clusterChannel).toBe(keys.cluster.channel);
+    expect(keys.dispatchers.channel).not.toBe(keys.cluster.channel);
   });
 });
 

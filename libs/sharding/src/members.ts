@@ -5,7 +5,7 @@
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
 import type { MemberHealth } from './member-health.js';
-import type { ShardingKeys } from './sharding-keys.js';
+import type { GroupKeys, ShardingKeys } from './sharding-keys.js';
 
 /** What a member announces about itself. */
 export interface Announcement {
@@ -28,11 +28,11 @@ export interface Announcement {
 }
 
 /** `id`: name and boot id, so that a restart is a new member (S4). */
-export type Member = Announcement & { id: string };
+export type Member<About = Announcement> = About & { id: string };
 
-export interface Heartbeat {
+export interface Heartbeat<About = Announcement> {
   /** All live members, this one included; undefined if nothing has changed since the last heartbeat. */
-  members: Member[] | undefined;
+  members: Member<About>[] | undefined;
   /** Milliseconds until the heartbeat of another member is overdue; undefined if there is no other member. */
   nextOverdueMs: number | undefined;
 }
@@ -51,53 +51,50 @@ const leaveCluster = commands.load<
 
 const listLive = commands.load<{ alive: string; members: string }, NoArgs, string[]>('list-members');
 
-export class Members {
+export class Members<About = Announcement> {
   /** The version of the members that this process has read last. */
   private knownVersion = '';
 
   constructor(
     private readonly redis: Redis,
-    private readonly keys: ShardingKeys,
+    private readonly group: GroupKeys,
     readonly id: string,
     /** After this time without a heartbeat the member is overdue. */
     private readonly ttlMs: number,
   ) {}
 
-  async heartbeat(announcement: Announcement): Promise<Heartbeat> {
-    const [version, overdueMs, ...announced] = await heartbeat.run(this.redis, this.keys.cluster, {
+  async heartbeat(announcement: About): Promise<Heartbeat<About>> {
+    const { channel, ...keys } = this.group;
+    const [version, overdueMs, ...announced] = await heartbeat.run(this.redis, keys, {
       member: this.id,
       announcement: JSON.stringify(announcement),
       ttl_ms: this.ttlMs,
       known_version: this.knownVersion,
-      channel: this.keys.clusterChannel,
+      channel,
     });
-    const members = version === this.knownVersion ? undefined : decode(announced);
+    const members = version === this.knownVersion ? undefined : decode<About>(announced);
     this.knownVersion = version;
     return { members, nextOverdueMs: overdueMs < 0 ? undefined : overdueMs };
   }
 
   async leave(): Promise<void> {
     this.knownVersion = '';
-    const args = { member: this.id, channel: this.keys.clusterChannel };
-    await leaveCluster.run(this.redis, this.keys.cluster, args);
+    const { channel, ...keys } = this.group;
+    await leaveCluster.run(this.redis, keys, { member: this.id, channel });
   }
 }
 
 /** The live members, read by a process that is no member itself. */
 export async function listMembers(redis: Redis, keys: ShardingKeys): Promise<Member[]> {
-  return decode(await listLive.run(redis, keys.cluster, {}));
+  return decode<Announcement>(await listLive.run(redis, keys.cluster, {}));
 }
 
 /** @param announced member id and announcement in turn */
-function decode(announced: readonly string[]): Member[] {
-  const members: Member[] = [];
+function decode<About>(announced: readonly string[]): Member<About>[] {
+  const members: Member<About>[] = [];
   for (let i = 0; i + 1 < announced.length; i += 2) {
     // Release 0.1.0 announces no format; it writes format 1.
-    members.push({
-      format: 1,
-      ...(JSON.parse(announced[i + 1] ?? '') as Partial<Announcement>),
-      id: announced[i] ?? '',
-    } as Member);
+    members.push({ format: 1, ...(JSON.parse(announced[i + 1] ?? '') as About), id: announced[i] ?? '' });
   }
   return members.sort((a, b) => (a.id < b.id ? -1 : 1));
 }

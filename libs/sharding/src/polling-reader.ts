@@ -55,6 +55,11 @@ export class PollingReader<Entry extends StreamEntry> implements StreamReader<En
     this.waitMs = Math.min(this.waitMs * 2, Math.max(WAIT_MS.max, (positions.size * 1000) / IDLE_READS_PER_SECOND));
   }
 
+  /** A round is short: there is nothing to interrupt. */
+  interrupt(): void {
+    this.waitMs = WAIT_MS.min;
+  }
+
   private async readOne(shard: number, position: string): Promise<Entry[]> {
     const reply = await this.redis.xread('COUNT', this.batchSize.count, 'STREAMS', this.streams.key(shard), position);
     return (reply?.[0]?.[1] ?? []).map(([id, fields]) => this.streams.decode(id, fields));

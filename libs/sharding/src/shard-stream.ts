@@ -22,4 +22,6 @@ export interface StreamReader<Entry> {
    * if there are none. A shard is not read again before `onBatch` has settled for its last batch.
    */
   read(positions: ReadonlyMap<number, string>, onBatch: OnBatch<Entry>): Promise<void>;
+  /** Ends the wait for entries, so that the next read can begin with further shards. */
+  interrupt(): void;
 }

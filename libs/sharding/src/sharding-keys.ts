@@ -34,33 +34,51 @@ export class ShardingKeys {
 
   /** String: the resource's newest epoch (S1). */
   epoch(resource: Resource): string {
-    return `${this.tag(resource)}:epoch`;
+    return `${this.leasePrefix(resource)}epoch`;
   }
 
   /** String that expires with the lease: the present owner's fence, `<epoch>:<boot id>`. */
   owner(resource: Resource): string {
-    return `${this.tag(resource)}:owner`;
+    return `${this.leasePrefix(resource)}owner`;
   }
 
   /** The members: when each is overdue (sorted set), their announcements (hash), and the version of both (string). */
-  get cluster(): { alive: string; members: string; version: string } {
-    const tag = `${this.prefix}:{cluster}`;
-    return { alive: `${tag}:alive`, members: `${tag}:members`, version: `${tag}:version` };
+  get cluster(): GroupKeys {
+    return groupOf(`${this.prefix}:{cluster}`);
+  }
+
+  /** The same for the dispatchers, which are no members of the cluster of ingesters. */
+  get dispatchers(): GroupKeys {
+    return groupOf(`${this.prefix}:{dispatchers}`);
   }
 
   /** The channel on which each change of the members is published. */
   get clusterChannel(): string {
-    return `${this.prefix}:{cluster}:changed`;
+    return this.cluster.channel;
   }
 
-  private tag({ kind, index }: Resource): string {
-    return kind === 'shard' ? this.shard(index) : `${this.prefix}:{lane${index}}`;
+  private leasePrefix({ kind, index }: Resource): string {
+    if (kind === 'lane') return `${this.prefix}:{lane${index}}:`;
+    return kind === 'shard' ? `${this.shard(index)}:` : `${this.shard(index)}:outbound-`;
   }
 }
 
-/** A shard or a lane: what a process can own. */
+/** The keys of a group of processes that know each other, and the channel on which its changes are published. */
+export interface GroupKeys {
+  alive: string;
+  members: string;
+  version: string;
+  channel: string;
+}
+
+function groupOf(tag: string): GroupKeys {
+  return { alive: `${tag}:alive`, members: `${tag}:members`, version: `${tag}:version`, channel: `${tag}:changed` };
+}
+
+/** What a process can own. */
 export interface Resource {
-  kind: 'shard' | 'lane';
+  /** `shard`: the inbound side of a shard; `outbound`: its other side, the messages to its clients. */
+  kind: 'shard' | 'lane' | 'outbound';
   index: number;
 }
 

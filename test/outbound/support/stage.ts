@@ -8,13 +8,12 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { Publisher } from '@app/broker';
 import { Draining, RedisConnections, closeRedis, connectRedis, isCluster, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
-import { DueTodos, Messages, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
+import { DueTodos, Messages, OutboundWork, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
 import type { Grant } from '@app/sharding';
 import { ANONYMOUS } from '../../../apps/api-gateway/src/access/caller.js';
 import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/messages/message-sender.js';
 import { DispatcherLifecycle } from '../../../apps/dispatcher/src/dispatcher.lifecycle.js';
-import { Dispatcher } from '../../../apps/dispatcher/src/outbound/dispatcher.js';
-import { Semaphore } from '../../../apps/dispatcher/src/outbound/semaphore.js';
+import { outboundOf } from '../../../apps/dispatcher/src/outbound/outbound.module.js';
 import { openGate } from '../../support/open-gate.js';
 import { Proxy as Network } from '../../support/proxy.js';
 import { gate, quiet, type Server } from '../../support/servers.js';
@@ -31,7 +30,7 @@ const GRANT: Grant = { kind: 'shard', index: 0, epoch: 1, fence: '1:stage' };
  * call is lost, and the call is repeated.
  */
 export interface CrashPoint {
-  port: 'messages' | 'wakeUps' | 'outboxes' | 'publisher' | 'due';
+  port: 'messages' | 'wakeUps' | 'outboxes' | 'work' | 'publisher' | 'due';
   method: string;
   when: 'before' | 'after' | 'twice';
   call: number;
@@ -152,30 +151,32 @@ export class Stage {
 
   async dispatcher(point?: CrashPoint): Promise<Victim> {
     const { victim, redisUrl, brokerUrl } = await this.networks(point);
-    const redis = connectRedis(redisUrl, { name: 'dispatcher', whenAway: 'wait' }, quiet);
-    const workerRedis = connectRedis(redisUrl, { name: 'worker', whenAway: 'wait' }, quiet);
+    const [redis, workerRedis, claimsRedis] = (['main', 'worker', 'claims'] as const).map((name) =>
+      connectRedis(redisUrl, { name, whenAway: 'wait' }, quiet),
+    ) as [Redis, Redis, Redis];
+    const leases = connectRedis(redisUrl, { name: 'leases', whenAway: 'fail' }, quiet);
     let open = true;
     // A worker copies this connection, and may not close the copy: it must not outlive the stage.
     if (!isCluster(workerRedis)) workerRedis.options.retryStrategy = () => (open ? 50 : null);
     const publisher = new Publisher({ url: brokerUrl }, `${this.keys.prefix}-${Math.random()}`, quiet);
-    const outboxes = victim.guard('outboxes', new Outboxes(redis, this.keys, 1));
-    const draining = {
-      outboxes,
-      publisher: victim.guard('publisher', publisher),
-      outTopic: this.outTopic,
-      semaphore: new Semaphore(5),
-      logger: quiet,
-    };
     const wakeUps = new WakeUps(redis, this.keys);
-    const dispatcher = new Dispatcher(workerRedis, this.keys, draining, wakeUps, 1, quiet);
+    const outbound = outboundOf(
+      { main: redis, worker: workerRedis, claims: claimsRedis, leases },
+      this.keys,
+      victim.guard('publisher', publisher),
+      wakeUps,
+      { OUT_TOPIC: this.outTopic, DISPATCH_CONCURRENCY: 5, SHARD_COUNT: 1 },
+      quiet,
+      victim.guard('work', new OutboundWork(redis, this.keys)),
+    );
     const lifecycle = new DispatcherLifecycle(
-      new RedisConnections([redis, workerRedis]),
+      new RedisConnections([redis, workerRedis, claimsRedis, leases]),
       redis,
       this.keys,
       wakeUps,
       publisher,
       openGate,
-      dispatcher,
+      outbound,
       { SHARD_COUNT: 1 },
       new Draining(),
       quiet,
@@ -186,27 +187,22 @@ export class Stage {
       await lifecycle.onModuleDestroy();
       await lifecycle.onApplicationShutdown();
       open = false;
-      // A worker that did not close in time continues to renew locks. In a real dispatcher the process ends.
-      await (Reflect.get(dispatcher, 'worker') as { lockManager: { close(): Promise<void> } }).lockManager.close();
     });
     return victim;
   }
 
-  /** What the owner of the shard does for messages, one to-do after the other: wakes dispatchers, expires messages, handles errors. */
+  /** What the owner of the shard does for messages, one to-do after the other: expires messages, handles errors. */
   async owner(point?: CrashPoint): Promise<Victim> {
     const { victim, redisUrl } = await this.networks(point);
     const redis = connectRedis(redisUrl, { name: 'owner', whenAway: 'wait' }, quiet);
     const due = victim.guard('due', new DueTodos(redis, this.keys));
     const outboxes = victim.guard('outboxes', new Outboxes(redis, this.keys, 1));
-    const wakeUps = new WakeUps(redis, this.keys);
-    const guarded = victim.guard('wakeUps', wakeUps);
     let isRunning = true;
     const run = async (): Promise<void> => {
       while (isRunning) {
         const { todos } = await due.claim(GRANT);
         for (const dueToDo of todos) {
           const { todo } = dueToDo;
-          if (todo.do === 'wake') await guarded.wake([0]);
           if (todo.do !== 'message-error') continue;
           await outboxes.failByClient(todo.client_id, todo.in_response_to, todo.details);
           await due.done(GRANT, [dueToDo]);
@@ -220,7 +216,6 @@ export class Stage {
       isRunning = false;
       victim.thaw();
       await running;
-      await wakeUps.close();
       await closeRedis(redis);
     });
     return victim;

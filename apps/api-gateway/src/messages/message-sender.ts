@@ -1,4 +1,4 @@
-/** Accepts messages into their clients' outboxes and wakes dispatchers. */
+/** Accepts messages into their clients' outboxes, and activates the outbound sides of shards that nobody owns. */
 import { counter, isRedisError, RedisFullError, retry, valuesOf, type Logger, type Redis } from '@app/platform';
 import {
   payerOf,
@@ -36,7 +36,7 @@ export const RECONNECT_MS = 250;
 export const ACCEPT_TIMEOUT_MS = 900;
 /** Most bytes of payloads and most messages of one script: between the scripts of a large batch, other requests run. */
 const MOST_AT_ONCE = { bytes: 1_048_576, messages: 250 };
-/** Number of tries of a wake-up, and the pause between them; after that, housekeeping of the shard repeats it. */
+/** Number of tries of a wake-up, and the pause between them; dispatchers look for such shards by themselves too. */
 export const WAKE_TRIES = 4;
 export const WAKE_RETRY_MS = 500;
 
@@ -100,7 +100,7 @@ export class MessageSender {
     });
     await Promise.all(accepting);
     this.report(unknown);
-    // The messages are stored. A wake-up that fails is repeated, in the end by housekeeping of the shard.
+    // The messages are stored. If a wake-up fails, a dispatcher finds the shard within two seconds.
     void this.wake(shardsToWake);
     for (const outcome of outcomes) {
       if (outcome.kind === 'accepted') accepted.inc({ status: outcome.message.status });
@@ -113,7 +113,7 @@ export class MessageSender {
     try {
       await retry(() => this.wakeUps.wake(shards), { backoff: () => WAKE_RETRY_MS, tries: WAKE_TRIES });
     } catch (error) {
-      this.logger.warn({ err: error, shards }, 'wake-up failed; housekeeping repeats it');
+      this.logger.warn({ err: error, shards }, 'wake-up failed; a dispatcher finds the shard by itself');
     }
   }
 

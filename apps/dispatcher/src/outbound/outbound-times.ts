@@ -1,57 +1,55 @@
-/** The times of a drain run, which depend on each other. In milliseconds. */
-import { assertTimeOrder, type TimeOrder } from '@app/platform';
-import { WAKE_AGAIN_MS } from '@app/registry';
+/** The times of the outbound side, which depend on each other. In milliseconds. */
+import { REDIS_REPLY_MS, assertTimeOrder, type TimeOrder } from '@app/platform';
+import { LeaseTiming } from '@app/sharding';
 
-/** Lock of a job: a dispatcher that dies delays its shards by this. */
-export const LOCK_MS = 5000;
-/** A dispatcher renews the lock at this interval. */
-export const LOCK_RENEWAL_MS = LOCK_MS / 2;
-/** How often BullMQ looks for stalled jobs. It finds one at the second check after the lock of the job has expired. */
-export const STALLED_CHECK_MS = 1000;
-/**
- * How long after its claim a message may be written: later, another process may have taken over, if this one was frozen. The
- * publisher checks it when it writes the packet.
- */
-export const CLAIM_MS = 2500;
-/** A run that still has work after this ends and is queued again, so that other dispatchers get their share of busy shards. */
-export const RUN_MS = 1000;
-/** If no publish is acknowledged for this long, the run also serves other connections of its shard. */
-export const LATE_MS = 250;
-/** How long a stop waits for runs before it interrupts them. */
+/** Lease of a shard's outbound side: a dispatcher that dies delays its shards by this. */
+export const OUTBOUND_LEASE_MS = 2000;
+export const outboundTiming = new LeaseTiming(OUTBOUND_LEASE_MS, REDIS_REPLY_MS);
+/** How often a dispatcher looks for shards that have work and no owner. */
+export const CHECK_MS = 1000;
+/** A shard without work for this long is given back; the next message activates it again. */
+export const IDLE_MS = 3000;
+/** How long results of publishes are gathered while nothing waits for their completion. */
+export const GATHER_MS = 5;
+/** If other shards wait for permits, a shard leaves its connections after this time. */
+export const TURN_MS = 1000;
+/** If Redis does not answer a step for this long, the shard gives the permits that it does not use to others. */
+export const ANSWER_MS = 250;
+/** How long a shard that is given back waits for its publishes before it interrupts them. */
 export const GIVE_UP_MS = 3000;
-/** How long the worker may take to stop: its drain runs, and then its connections. */
+/** How long the outbound side may take to stop: its shards, and then its connections. */
 export const CLOSE_MS = 6000;
 
 export const OUTBOUND_TIMES = {
-  LATE_MS,
-  RUN_MS,
-  CLAIM_MS,
-  'LOCK_MS - LOCK_RENEWAL_MS': LOCK_MS - LOCK_RENEWAL_MS,
-  'LOCK_MS + 2 * STALLED_CHECK_MS': LOCK_MS + 2 * STALLED_CHECK_MS,
-  WAKE_AGAIN_MS,
+  CHECK_MS,
+  IDLE_MS,
+  GATHER_MS,
+  TURN_MS,
+  ANSWER_MS,
+  OUTBOUND_LEASE_MS,
   GIVE_UP_MS,
   CLOSE_MS,
 };
 type OutboundTime = keyof typeof OUTBOUND_TIMES;
 
 const ORDERS: readonly TimeOrder<OutboundTime>[] = [
+  { time: 'GATHER_MS', atMost: 'ANSWER_MS', because: 'a message must not wait longer for others than for Redis' },
   {
-    time: 'CLAIM_MS',
-    atMost: 'LOCK_MS - LOCK_RENEWAL_MS',
-    because: 'another dispatcher may claim the message again when the lock of a frozen one has ended',
+    time: 'ANSWER_MS',
+    atMost: 'TURN_MS',
+    because: 'permits that are not used must be free before others get their turn',
   },
   {
-    time: 'LATE_MS',
-    atMost: 'RUN_MS',
-    because: 'after a late publish a run must have time left for other connections',
+    time: 'CHECK_MS',
+    atMost: 'OUTBOUND_LEASE_MS',
+    because: 'a shard without an owner must be found within two seconds',
   },
   {
-    time: 'LOCK_MS + 2 * STALLED_CHECK_MS',
-    atMost: 'WAKE_AGAIN_MS',
-    because: 'the job of a dispatcher that has died must run again before its shard is woken a second time',
+    time: 'OUTBOUND_LEASE_MS',
+    atMost: 'IDLE_MS',
+    because: 'a lease for a single message must not cost more than the message',
   },
-  { time: 'RUN_MS', atMost: 'GIVE_UP_MS', because: 'a run must be able to end by itself when the dispatcher stops' },
-  { time: 'GIVE_UP_MS', atMost: 'CLOSE_MS', because: 'runs that were interrupted still have to end' },
+  { time: 'GIVE_UP_MS', atMost: 'CLOSE_MS', because: 'shards whose publishes were interrupted still have to end' },
 ];
 
 /** @throws RangeError if two of the times do not fit each other */

@@ -1,14 +1,20 @@
 /**
- * In: wake-ups of shards with ready connections. Out: their messages, claimed, published and completed.
- * Invariants: each connection has one publish in flight at a time, in the order of acceptance; an interrupted message is
- * published again by the next run; without a connection to the broker nothing is claimed.
+ * In: claims of the accept script, and connections that are ready. Out: their messages, published and completed.
+ * Invariants: each connection has one publish in flight at a time, in the order of acceptance; a shard has one owner, and what a
+ * former one writes is refused (S1, S2); a message that was interrupted is published again; without a connection to the broker
+ * nothing is claimed.
  */
 import { Module } from '@nestjs/common';
 import { BrokerModule, Publisher } from '@app/broker';
 import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
-import { Outboxes, RegistryKeys, RegistryModule, WakeUps } from '@app/registry';
-import { Dispatcher } from './dispatcher.js';
+import { OutboundWork, RegistryKeys, RegistryModule, WakeUps, claimsReader } from '@app/registry';
+import { Leases, MemberIdentity, Members } from '@app/sharding';
+import { Activations } from './activations.js';
+import { ClaimsLoop } from './claims-loop.js';
+import { OutboundShards } from './outbound-shards.js';
+import { CHECK_MS, outboundTiming } from './outbound-times.js';
 import type { OutboundSettings } from './outbound.settings.js';
+import { Publishing } from './publishing.js';
 import { Semaphore } from './semaphore.js';
 
 /** BullMQ uses it for blocking reads of wake-ups. */
@@ -18,34 +24,118 @@ export const WORKER_REDIS: NamedConnection = {
   whenAway: 'wait',
 };
 
+/** Blocks while the streams of claims are empty. */
+export const CLAIMS_REDIS: NamedConnection = {
+  token: Symbol('CLAIMS_REDIS'),
+  name: 'dispatcher-claims',
+  whenAway: 'wait',
+};
+
+/** Fails fast: a lease must be renewed in time or not at all. */
+export const LEASES_REDIS: NamedConnection = {
+  token: Symbol('LEASES_REDIS'),
+  name: 'dispatcher-leases',
+  whenAway: 'fail',
+};
+
 const broker = BrokerModule.of('dispatcher', { needs: 'publish' });
+
+/** What the outbound side is made of, without the framework; specs use it too. */
+export function outboundOf(
+  redis: Readonly<Record<'main' | 'worker' | 'claims' | 'leases', Redis>>,
+  keys: RegistryKeys,
+  publisher: Publisher,
+  wakeUps: WakeUps,
+  {
+    OUT_TOPIC,
+    DISPATCH_CONCURRENCY,
+    SHARD_COUNT,
+  }: Pick<OutboundSettings, 'OUT_TOPIC' | 'DISPATCH_CONCURRENCY' | 'SHARD_COUNT'>,
+  logger: Logger,
+  work = new OutboundWork(redis.main, keys),
+): Outbound {
+  const { name, bootId, id } = new MemberIdentity();
+  const dependencies = {
+    work,
+    publishing: new Publishing(publisher, OUT_TOPIC, logger),
+    semaphore: new Semaphore(DISPATCH_CONCURRENCY),
+    isConnected: () => publisher.connected,
+    logger,
+  };
+  const shards = new OutboundShards({
+    dependencies,
+    redis: redis.leases,
+    keys,
+    shardCount: SHARD_COUNT,
+    leases: new Leases(redis.leases, keys, bootId, outboundTiming.leaseMs),
+    members: new Members(redis.leases, keys.dispatchers, id, 3 * CHECK_MS),
+    name,
+    timing: outboundTiming,
+    wakeUps,
+    logger,
+  });
+  publisher.onConnect(() => shards.connected());
+  publisher.onLost(() => shards.disconnected());
+  const claims = new ClaimsLoop(claimsReader(redis.claims, redis.main, keys), shards, logger);
+  return new Outbound(shards, claims, new Activations(redis.worker, keys, shards, SHARD_COUNT, logger));
+}
+
+/** The outbound side of a dispatcher. */
+export class Outbound {
+  constructor(
+    private readonly shards: OutboundShards,
+    private readonly claims: ClaimsLoop,
+    private readonly activations: Activations,
+  ) {}
+
+  get running(): boolean {
+    return this.shards.running && this.activations.running;
+  }
+
+  async start(): Promise<void> {
+    this.shards.start();
+    this.claims.start();
+    await this.activations.start();
+  }
+
+  /** Takes no new shards, finishes what is being published, and gives the shards back. */
+  async stop(): Promise<void> {
+    const stopped = this.activations.stop();
+    await this.shards.stop();
+    await this.claims.stop();
+    await stopped;
+  }
+}
 
 @Module({
   imports: [RegistryModule, broker],
   providers: [
     {
-      provide: Outboxes,
-      inject: [REDIS, RegistryKeys, SETTINGS],
-      useFactory: (redis: Redis, keys: RegistryKeys, { SHARD_COUNT }: OutboundSettings) =>
-        new Outboxes(redis, keys, SHARD_COUNT),
-    },
-    {
-      provide: Dispatcher,
-      inject: [WORKER_REDIS.token, RegistryKeys, Outboxes, Publisher, WakeUps, SETTINGS, LOGGER],
+      provide: Outbound,
+      inject: [
+        REDIS,
+        WORKER_REDIS.token,
+        CLAIMS_REDIS.token,
+        LEASES_REDIS.token,
+        RegistryKeys,
+        Publisher,
+        WakeUps,
+        SETTINGS,
+        LOGGER,
+      ],
       useFactory: (
-        redis: Redis,
+        main: Redis,
+        worker: Redis,
+        claims: Redis,
+        leases: Redis,
         keys: RegistryKeys,
-        outboxes: Outboxes,
         publisher: Publisher,
         wakeUps: WakeUps,
-        { OUT_TOPIC: outTopic, DISPATCH_CONCURRENCY, SHARD_COUNT }: OutboundSettings,
+        settings: OutboundSettings,
         logger: Logger,
-      ) => {
-        const runs = { outboxes, publisher, outTopic, semaphore: new Semaphore(DISPATCH_CONCURRENCY), logger };
-        return new Dispatcher(redis, keys, runs, wakeUps, SHARD_COUNT, logger);
-      },
+      ) => outboundOf({ main, worker, claims, leases }, keys, publisher, wakeUps, settings, logger),
     },
   ],
-  exports: [Dispatcher, broker],
+  exports: [Outbound, broker],
 })
 export class OutboundModule {}

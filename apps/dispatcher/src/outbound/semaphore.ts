@@ -1,15 +1,20 @@
-/** Permits to publish for a connection, shared by the drain runs of a dispatcher. They bound the publishes in flight. */
+/** Permits to publish for a connection, shared by the shards of a dispatcher. They bound the publishes in flight. */
 export class Semaphore {
   private readonly waiting = new Set<() => void>();
 
   constructor(private permits: number) {}
 
   /**
-   * How many permits a run may take without waiting: none while others wait for one. The number of permits is negative for a
-   * while if a run takes over the claims of a dead one, or its claim is answered late.
+   * How many permits a shard may take without waiting: none while others wait for one. The number of permits is negative for a
+   * while if a shard takes over the claims of a dead dispatcher, or its step is answered late.
    */
   get available(): number {
     return this.waiting.size === 0 ? Math.max(0, this.permits) : 0;
+  }
+
+  /** Whether somebody waits for a permit. */
+  get contended(): boolean {
+    return this.waiting.size > 0;
   }
 
   /** Takes permits without waiting, even if there are not enough. */

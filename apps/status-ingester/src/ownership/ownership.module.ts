@@ -6,13 +6,12 @@
 import { Module, type DynamicModule, type ModuleMetadata } from '@nestjs/common';
 import { LOGGER, REDIS, SETTINGS, type Logger, type Redis } from '@app/platform';
 import { Migration, RegistryKeys, RegistryModule } from '@app/registry';
-import { FencedCommit, LeasedOwnership, Mailboxes, OwnerLoop } from '@app/sharding';
+import { FencedCommit, LeasedOwnership, Mailboxes, MemberIdentity, OwnerLoop } from '@app/sharding';
 import { IntakeModule } from '../intake/intake.module.js';
 import type { IntakeSettings } from '../intake/intake.settings.js';
 import { LaneStrategy } from '../intake/lane.strategy.js';
 import { ReconciliationModule } from '../reconciliation/reconciliation.module.js';
 import { SweepTriggers } from '../reconciliation/sweep-triggers.js';
-import { MemberIdentity } from '../sharding/member-identity.js';
 import { ShardingModule } from '../sharding/sharding.module.js';
 import { GrantListener } from './grant.listener.js';
 import { KeySpaceClaim } from './key-space-claim.js';

@@ -24,12 +24,11 @@ import {
   Sweeps,
   claimKeySpace,
 } from '@app/registry';
-import { Mailboxes } from '@app/sharding';
+import { Mailboxes, MemberIdentity } from '@app/sharding';
 import { IntakeModule } from '../intake/intake.module.js';
 import { LaneConnections } from '../intake/lane-connections.js';
 import { CONTROL_MESSAGE, LaneMarkers } from '../intake/lane-markers.js';
 import { LaneStrategy } from '../intake/lane.strategy.js';
-import { MemberIdentity } from '../sharding/member-identity.js';
 import { LEASES_REDIS, ShardingModule } from '../sharding/sharding.module.js';
 import { SENTINEL } from '../topics/topics.settings.js';
 import { LaneBarrier } from './lane-barrier.js';

@@ -49,7 +49,7 @@ function outcomeOf(
   const stored = new Map<string, Connection | undefined>();
   const todos = new Map<string, number>();
   const immediate = new Map<string, number>();
-  const wakes = new Map<string, number>();
+  const cameOnline = new Set<string>();
   const batchesFolded: Pick<Folded, 'events' | 'deadLetters' | 'replies'>[] = [];
   const mintId = counter();
   for (const batch of batches) {
@@ -65,13 +65,13 @@ function outcomeOf(
     }
     for (const { todo, due } of folded.immediate) immediate.set(encodeToDo(todo), due);
     for (const { todo, due } of folded.todos) todos.set(encodeToDo(todo), due);
-    for (const { clientId, due } of folded.cameOnline) wakes.set(clientId, due);
+    for (const { clientId } of folded.cameOnline) cameOnline.add(clientId);
     batchesFolded.push(folded);
   }
   return {
     stored,
     todos,
-    wakes,
+    cameOnline,
     events: batchesFolded.flatMap(({ events }) => events),
     deadLetters: batchesFolded.flatMap(({ deadLetters }) => deadLetters),
     immediate,

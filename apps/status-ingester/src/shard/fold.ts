@@ -57,7 +57,7 @@ export function fold(
   const refused = new Map<string, Refused>();
   const reasons: string[] = [];
   const dropped = { events: 0, deadLetters: 0 };
-  const cameOnline = new Map<string, number>();
+  const cameOnline = new Set<string>();
   const accountsKnown = new Map<string, number>();
   let waitingBytes = waitingBefore;
   const immediate = new Map<string, DueToDo>();
@@ -179,7 +179,7 @@ export function fold(
           });
           break;
         case 'came-online':
-          cameOnline.set(clientId, at);
+          cameOnline.add(clientId);
           break;
         case 'account-known':
           accountsKnown.set(clientId, at);
@@ -200,7 +200,7 @@ export function fold(
     refused: [...refused.values()],
     todos: decided.filter((one) => 'todo' in one),
     withdrawn: decided.filter((one) => 'withdrawn' in one).map((one) => one.withdrawn),
-    cameOnline: Array.from(cameOnline, ([clientId, at]) => ({ clientId, due: at + TODO_GRACE_MS })),
+    cameOnline: Array.from(cameOnline, (clientId) => ({ clientId })),
     accountsKnown: Array.from(accountsKnown, ([clientId, known]) => ({ clientId, at: known })),
     waitingBytes: waitingBytes === waitingBefore ? undefined : waitingBytes,
     immediate: [...immediate.values()],

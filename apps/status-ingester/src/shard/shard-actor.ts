@@ -210,8 +210,9 @@ export class ShardActor implements ShardHandler {
     this.verifier.request(grant, folded.verificationRequests);
     this.count(entries.length, folded, poison.length);
     this.log(grant, folded);
-    const toWake = folded.cameOnline.filter((_, i) => outcome.guarded[i]);
-    const wakes = toWake.slice(0, 1).map(({ due }): DueToDo => ({ todo: { do: 'wake' }, due }));
+    // A dispatcher would find the ready connections by itself, only later.
+    const isReady = folded.cameOnline.some((_, i) => outcome.guarded[i]);
+    const wakes: DueToDo[] = isReady ? [{ todo: { do: 'wake' }, due: 0 }] : [];
     this.todos.withdraw(grant, folded.withdrawn);
     this.todos.begin(grant, [...folded.immediate, ...wakes]);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);

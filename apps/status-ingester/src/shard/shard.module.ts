@@ -14,6 +14,7 @@ import {
   RegistryKeys,
   RegistryModule,
   WakeUps,
+  ringOutboundOf,
 } from '@app/registry';
 import { FencedCommit, LeasedOwnership, Mailboxes, OwnerLoop, mailboxReader } from '@app/sharding';
 import type { Rules } from '../rules/effect.js';
@@ -171,7 +172,7 @@ function toDoRunner(
     verifier,
     accounts,
     refusals: new Refusals(redis, keys),
-    wakeUps,
+    ringOutbound: (shard) => ringOutboundOf(redis, keys, shard, wakeUps),
     outboxes: new Outboxes(redis, keys, SHARD_COUNT),
     directory,
     mailboxes,

@@ -77,11 +77,27 @@ it('a verify to-do starts a verification of the client, and stays until the resu
   expect(await bench.left()).toEqual([VERIFY]);
 });
 
-it('a wake to-do wakes a dispatcher, and stays until the shard is drained', async () => {
-  await bench.write({ do: 'wake' });
-  await bench.takeUp();
-  await eventually('the wake-up is counted', async () => expect(await bench.counted()).toEqual({ wake: 1 }));
-  expect(await bench.left()).toEqual([{ do: 'wake' }]);
+describe('wake', () => {
+  const OUTBOUND = { kind: 'outbound', index: SHARD.index } as const;
+
+  it('wake activates the outbound side of a shard that nobody owns', async () => {
+    await bench.write({ do: 'wake' });
+    await bench.takeUp();
+    await bench.untilLeft();
+    const jobs = await bench.redis.keys(`${bench.keys.queuePrefix}:wake-ups:*`);
+    expect(jobs.length).toBeGreaterThan(0);
+    expect(await bench.redis.exists(bench.keys.claims(SHARD.index))).toBe(0);
+    expect(await bench.counted()).toEqual({ wake: 1 });
+  });
+
+  it('wake rings for the dispatcher that owns the outbound side, and enqueues nothing', async () => {
+    await bench.redis.set(bench.keys.owner(OUTBOUND), '1:dispatcher');
+    await bench.write({ do: 'wake' });
+    await bench.takeUp();
+    await bench.untilLeft();
+    expect(await bench.redis.xlen(bench.keys.claims(SHARD.index))).toBe(1);
+    expect(await bench.redis.keys(`${bench.keys.queuePrefix}:wake-ups:*`)).toEqual([]);
+  });
 });
 
 it('a message-error to-do fails the message that it is about', async () => {

@@ -15,7 +15,6 @@ import {
   type Outboxes,
   type Refusals,
   type ToDo,
-  type WakeUps,
   type ClientErrorOutcome,
 } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
@@ -62,7 +61,8 @@ export interface ToDoDependencies {
   /** Undefined if accounts are not in use. */
   accounts: Pick<Accounts, 'ask'> | undefined;
   refusals: Refusals;
-  wakeUps: WakeUps;
+  /** Tells the owner of the shard's outbound side that connections are ready, or activates it. */
+  ringOutbound: (shard: number) => Promise<void>;
   outboxes: Outboxes;
   directory: ConnectionDirectory;
   mailboxes: Mailboxes;
@@ -79,7 +79,7 @@ const REDIS_LIMITS = { most: 500, timeoutMs: 10_000, atTimeout: 'abandon' } as c
 export const CLEAR_WITHIN_MS = 500;
 
 export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
-  const { verifier, accounts, refusals, wakeUps, outboxes, directory, mailboxes, publisher, outTopic, logger } =
+  const { verifier, accounts, refusals, ringOutbound, outboxes, directory, mailboxes, publisher, outTopic, logger } =
     dependencies;
   // Limits the events of message-errors that match no message.
   const limits = new RefusalLimits();
@@ -89,12 +89,11 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
     logger.info({ ...about, outcome: kind }, 'client answered');
 
   return {
-    // The drain script removes it.
     wake: {
       ...REDIS_LIMITS,
-      removedBy: 'itself',
+      removedBy: 'runner',
       run: async (_todo, { grant }) => {
-        await wakeUps.wake([grant.index]);
+        await ringOutbound(grant.index);
         return 'done';
       },
     },

@@ -19,8 +19,7 @@ import {
   type Redis,
 } from '@app/platform';
 import { FORMAT, KeySpaceWatch, RegistryKeys, RegistryModule } from '@app/registry';
-import { FencedCommit, LeaseTiming, LeasedOwnership, Leases, Mailboxes, Members } from '@app/sharding';
-import { MemberIdentity } from './member-identity.js';
+import { FencedCommit, LeaseTiming, LeasedOwnership, Leases, Mailboxes, MemberIdentity, Members } from '@app/sharding';
 import type { ShardingSettings } from './sharding.settings.js';
 
 /** Fails fast: a lease must be renewed in time or not at all. */
@@ -91,7 +90,7 @@ function leasedOwnership(
   const redisRestarts = new RedisRestartDetector(redis);
   const keySpace = new KeySpaceWatch(redis, keys);
   return new LeasedOwnership({
-    members: new Members(redis, keys, id, timing.leaseMs),
+    members: new Members(redis, keys.cluster, id, timing.leaseMs),
     leases: new Leases(redis, keys, bootId, timing.leaseMs),
     timing,
     keys,

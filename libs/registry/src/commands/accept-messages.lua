@@ -1,25 +1,29 @@
 -- Accepts messages of one shard: checks each connection and appends to its outbox. A refused message has no effect on the
 -- others. Fails at its first write if Redis is full.
+-- If a dispatcher owns the outbound side of the shard, the message of a client that is online and has an empty outbox is
+-- claimed for it at once, and appended to the stream of claims. Other messages wait in their outboxes; if the owner would not
+-- look there by itself, the script rings its bell, which is an entry of the same stream.
 --
--- KEYS hosts, proxies, connections, accounts, todo, messages_prefix, idempotency_prefix, woken, draining, waking, swept
--- ARGV outbox_limit, shard_limit, retention_ms, wake_grace_ms, idempotency_ms, account, outbox_bytes, shard_bytes, payer
--- ARGV refuse, messages...
+-- KEYS hosts, proxies, connections, accounts, accounts_asked, messages_prefix, idempotency_prefix, ready, claimed, claims
+-- KEYS outbound_owner, outbound_closing, swept
+-- ARGV outbox_limit, shard_limit, retention_ms, idempotency_ms, account, outbox_bytes, shard_bytes, payer, refuse
+-- ARGV messages...
 --   account: the account to which the caller is bound, '' for none
 --   payer: the payer of the messages
 --   refuse: why no new message may be stored, '' if it may
 --   messages: for each message its client id, message id, directive, payload ('' for none), time to live in ms, reject
 --     when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key; at most 1,000 messages,
 --     since Lua's stack has to hold two arguments for each
--- Reply: whether the caller must wake a dispatcher for the shard (0/1), then for each message why it was refused, or
+-- Reply: whether the caller must activate the outbound side of the shard (0/1), then for each message why it was refused, or
 --   message id, directive, created at, expires at, online (0/1), replayed (0/1)
 
 --- @include "move-message"
 --- @include "outbox"
 
 local MEMBERS = 9
--- TTL of the wake lock: if the gateway that took it has not enqueued a wake-up by then, the next accepted message of the
--- shard asks for one again.
-local WAKE_LOCK_MS = 1000
+-- Claims that the owner has not read, at most: they hold a second copy of their payloads. Larger payloads are not copied.
+local MAX_UNREAD = 1000
+local MAX_COPIED_BYTES = 16384
 -- Bytes that the answer to an Idempotency-Key takes in Redis in addition to its key, directive and account.
 local REPLAY_BYTES = 224
 
@@ -27,10 +31,13 @@ return with_log(function()
   local outbox_limit, shard_limit = tonumber(ARGV.outbox_limit), tonumber(ARGV.shard_limit)
   local outbox_bytes, shard_bytes = tonumber(ARGV.outbox_bytes), tonumber(ARGV.shard_bytes)
   local payer, refuse, caller_account, first = ARGV.payer, ARGV.refuse, ARGV.account, ARGV.messages
-  local wake_at = string.format('%.0f', at + tonumber(ARGV.wake_grace_ms))
   local message_prefix, idempotency_prefix = KEYS.message_prefix, KEYS.idempotency_prefix
   local unfinished = call('ZCARD', KEYS.expiry)
-  local ids, clients, expiries, woken, queued, replies = {}, {}, {}, {}, false, { 0 }
+  local ids, clients, expiries, ready, claimed, replies = {}, {}, {}, {}, {}, { 0 }
+  local lease = call('MGET', KEYS.outbound_owner, KEYS.outbound_closing)
+  local has_owner = lease[1] and true or false
+  -- How many more messages may be claimed for the owner.
+  local room = has_owner and not lease[2] and MAX_UNREAD - call('XLEN', KEYS.claims) or 0
 
   local function unknown() return call('EXISTS', KEYS.swept) == 1 and 'unknown' or 'building' end
 
@@ -42,7 +49,6 @@ return with_log(function()
     end
   end
   local accounts, hosts = call('HMGET', KEYS.accounts, unpack(ids)), call('ZMSCORE', KEYS.hosts, unpack(ids))
-  local draining = call('SMISMEMBER', KEYS.draining, unpack(ids))
   local counters = { '', payer }
   for i, id in ipairs(ids) do counters[i + 2] = 'client:' .. id end
   local counted = call('HMGET', KEYS.outbox_bytes, unpack(counters))
@@ -56,9 +62,14 @@ return with_log(function()
     client.online = hosts[i] or call('ZSCORE', KEYS.proxies, id)
     client.known = client.online or call('HEXISTS', KEYS.connections, id) == 1
     client.length = outbox_length(id)
+    client.was = client.length
     client.bytes = tonumber(counted[i + 2]) or 0
-    -- If a run has the connection, it will find the message.
-    client.woken = draining[i] == 1
+  end
+
+  -- Whether a message is to be claimed for the owner: nothing is before it, and nothing prevents its publish.
+  local function claims_at_once(client, payload)
+    if room <= 0 or not client.online or client.length > 0 or #payload > MAX_COPIED_BYTES then return false end
+    return not (client.account and call('SISMEMBER', KEYS.accounts_asked, client.id) == 1)
   end
 
   -- Whether the answer to an Idempotency-Key is about a message of another account than the client's; such an answer is not
@@ -80,14 +91,15 @@ return with_log(function()
       if answer.err then call('UNLINK', key) end
       if answer[1] and not of_another_account(client, answer[2], answer[7]) then
         if answer[1] ~= fingerprint then return 'mismatch' end
-        -- The caller repeats the request because the reply was lost, and with it the request to wake a dispatcher.
-        if answer[2] == id and client.online then replies[1] = 1 end
+        -- The caller repeats the request because the reply was lost, and with it the request to activate the shard.
+        if answer[2] == id and not has_owner then replies[1] = 1 end
         return { answer[2], answer[6], answer[3], answer[4], tonumber(answer[5]), answer[2] == id and 0 or 1 }
       end
     end
-    local stored = call('HMGET', message_prefix .. id, 'created_at', 'expires_at')
-    if stored[1] then
-      if client.online then replies[1] = 1 end
+    -- A repeat of this call, after its reply was lost, may even have come before it.
+    if call('EXISTS', message_prefix .. id) == 1 then
+      local stored = call('HMGET', message_prefix .. id, 'created_at', 'expires_at')
+      if not has_owner then replies[1] = 1 end
       return { id, directive, stored[1], stored[2], online, 0 }
     end
     if not client.known then return unknown() end
@@ -100,14 +112,21 @@ return with_log(function()
     if unfinished >= shard_limit or exceeds(shard_total, bytes, shard_bytes) then return 'shard-full' end
     if exceeds(payer_total, bytes, shard_bytes / 2) then return 'account-full' end
     local expires_text = string.format('%.0f', at + tonumber(ttl_ms))
-    local fields = { 'client_id', client.id, 'directive', directive, 'payload', payload, 'status', 'queued',
-      'created_at', at_text, 'expires_at', expires_text, 'request_id', request_id, 'keep', ARGV.retention_ms,
-      'history', 'queued ' .. at_text, 'cost', string.format('%.0f,%.0f ', bytes, finished_bytes) .. payer }
+    local at_once = claims_at_once(client, payload)
+    local history = 'queued ' .. at_text
+    local fields = { 'client_id', client.id, 'directive', directive, 'payload', payload,
+      'status', at_once and 'in_flight' or 'queued', 'created_at', at_text, 'expires_at', expires_text,
+      'request_id', request_id, 'keep', ARGV.retention_ms,
+      'history', at_once and history .. '\nin_flight ' .. at_text or history,
+      'cost', string.format('%.0f,%.0f ', bytes, finished_bytes) .. payer }
     if client.account then
       fields[#fields + 1], fields[#fields + 2] = 'account', client.account
     end
     if fingerprint ~= '' then
       fields[#fields + 1], fields[#fields + 2] = 'idempotency', idempotency
+    end
+    if at_once then
+      fields[#fields + 1], fields[#fields + 2] = 'attempts', 1
     end
     call('HSET', message_prefix .. id, unpack(fields))
     client.length = call('RPUSH', client.outbox, id)
@@ -116,12 +135,16 @@ return with_log(function()
     client.bytes, shard_total, payer_total = client.bytes + bytes, shard_total + bytes, payer_total + bytes
     -- Keeps the order of acceptance within one call as well: accepting a message takes more than a microsecond.
     call('ZADD', client.index, string.format('%.0f', micros + number), id)
-    queued = queued or client.online
-    if client.online and not client.woken then
-      client.woken = true
-      woken[#woken + 1], woken[#woken + 2] = micros, client.id
-    end
     append_status(client.id, client.account, id, client.online and 'queued' or 'held')
+    if at_once then
+      append_status(client.id, client.account, id, 'in_flight')
+      call('XADD', KEYS.claims, '*', 'client', client.id, 'message', id, 'directive', directive, 'payload', payload,
+        'expires', expires_text, 'request', request_id, 'created', at_text)
+      claimed[#claimed + 1], client.claimed, room = client.id, true, room - 1
+    elseif client.online and not client.claimed and not client.ready then
+      client.ready = true
+      ready[#ready + 1] = client.id
+    end
     if fingerprint ~= '' then
       call('HSET', key, 'fingerprint', fingerprint, 'id', id, 'created', at_text, 'expires', expires_text,
         'online', online, 'directive', directive, 'account', client.account or '')
@@ -143,11 +166,23 @@ return with_log(function()
     end
     call('HSET', KEYS.outbox_bytes, unpack(totals))
   end
-  if #woken > 0 then call('ZADD', KEYS.woken, 'LT', unpack(woken)) end
-  if queued then
-    call('ZADD', KEYS.todo, 'LT', wake_at, WAKE_TODO)
-    -- No wake-up is needed while a dispatcher drains the shard, or while another gateway has the wake lock.
-    if call('EXISTS', KEYS.draining) == 0 and call('SET', KEYS.waking, 1, 'NX', 'PX', WAKE_LOCK_MS) then replies[1] = 1 end
+  if #claimed > 0 then call('SADD', KEYS.claimed, unpack(claimed)) end
+  -- The connections of which a message waits behind a single one: the owner may have put off the completion of that one.
+  local followed, arrived = {}, {}
+  for _, id in ipairs(claimed) do
+    if clients[id].length > 1 then followed[#followed + 1] = id end
   end
+  for i, is_claimed in ipairs(#ready > 0 and call('SMISMEMBER', KEYS.claimed, unpack(ready)) or {}) do
+    if is_claimed == 0 then arrived[#arrived + 1], arrived[#arrived + 2] = micros, ready[i]
+    elseif clients[ready[i]].was == 1 then followed[#followed + 1] = ready[i] end
+  end
+  -- If another connection is ready already, the owner was rung for it, or the shard is being activated.
+  local is_first = #arrived > 0 and call('ZCOUNT', KEYS.ready, '-inf', micros) == 0
+  if #arrived > 0 then call('ZADD', KEYS.ready, 'LT', unpack(arrived)) end
+  if has_owner then
+    for _, id in ipairs(followed) do call('XADD', KEYS.claims, '*', 'bell', id) end
+    if is_first then call('XADD', KEYS.claims, '*', 'bell', '') end
+  end
+  if is_first and not has_owner then replies[1] = 1 end
   return replies
 end, write_costs)

@@ -8,7 +8,7 @@ import { connectionWrites, type BatchChanges, type ConnectionChange } from './co
 import { logStreams } from '../events/event-log.js';
 import { factTerm, type SearchableFact } from './fact-index.js';
 import { RegistryKeys } from '../keys.js';
-import { decodeToDo, encodeToDo, type ToDo } from '../todos/to-do.js';
+import { encodeToDo, type ToDo } from '../todos/to-do.js';
 
 let redis: Redis;
 let keys: RegistryKeys;
@@ -243,19 +243,14 @@ describe('the commit of a batch', () => {
     expect(await redis.zcard(keys.todo(0))).toBe(0);
   });
 
-  it('wakes a dispatcher for a client that came online only if messages wait for it', async () => {
+  it('makes a client that came online ready for a dispatcher only if messages wait for it', async () => {
     await redis.rpush(keys.outbox(0, 'b'), 'message');
-    const guarded = await commit({
-      cameOnline: [
-        { clientId: 'a', due: 77 },
-        { clientId: 'b', due: 88 },
-      ],
-    });
-    expect(guarded).toEqual([false, true, true]);
-    expect(await redis.zrange(keys.woken(0), '0', '-1')).toEqual(['b']);
-    const todos = await redis.zrange(keys.todo(0), '0', '-1');
-    expect(todos.map(decodeToDo)).toEqual([{ do: 'wake' }]);
-    expect(await redis.zscore(keys.todo(0), todos[0] ?? '')).toBe('77');
+    await redis.zadd(keys.ready(0), 5000, 'b');
+    const guarded = await commit({ cameOnline: [{ clientId: 'a' }, { clientId: 'b' }] });
+    expect(guarded).toEqual([false, true]);
+    // At once, even if its next attempt was put off.
+    expect(await redis.zrange(keys.ready(0), '0', '-1', 'WITHSCORES')).toEqual(['b', '0']);
+    expect(await redis.exists(keys.todo(0))).toBe(0);
   });
 
   it('appends events and dead letters with their time, in order', async () => {

@@ -6,7 +6,6 @@ import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from 
 import { factChanges } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
 import type { RegistryKeys } from '../keys.js';
-import { WAKE_TODO } from '../messages/wake-todo.js';
 import { encodeToDo, type DueToDo, type ToDo } from '../todos/to-do.js';
 
 /** The counts of a sweep expire after this time, so a sweep has to read them before. */
@@ -28,8 +27,8 @@ export interface BatchChanges {
   refused: readonly Refused[];
   /** To-dos that the batch has made obsolete. */
   withdrawn: readonly ToDo[];
-  /** Clients that came online; a dispatcher is woken for those with an outbox. Their guarded writes precede all others. */
-  cameOnline: readonly { clientId: string; due: number }[];
+  /** Clients that came online: those with an outbox become ready. Their guarded writes precede all others. */
+  cameOnline: readonly { clientId: string }[];
   /** Clients whose account has become known. A to-do fails the messages that were accepted for another account. */
   accountsKnown?: readonly { clientId: string; at: number }[];
   /** Bytes of the shard's events that wait for an account; undefined if the batch has not changed them. */
@@ -185,11 +184,7 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   const online = changes.cameOnline.map(({ clientId }) => clientId);
   for (let i = 0; i < online.length; i += MAX_WRITE_ARGS) {
     const members = online.slice(i, i + MAX_WRITE_ARGS);
-    writes.push({ command: ['ZADD', keys.woken(shard), 0], members, ifExistsPrefix: keys.outbox(shard, '') });
-  }
-  if (changes.cameOnline.length > 0) {
-    const due = Math.min(...changes.cameOnline.map((one) => one.due));
-    writes.push({ command: ['ZADD', keys.todo(shard), 'LT', due, WAKE_TODO], ifExists: keys.woken(shard) });
+    writes.push({ command: ['ZADD', keys.ready(shard), 0], members, ifExistsPrefix: keys.outbox(shard, '') });
   }
   for (const { clientId, at } of accountsKnown) {
     const todo = encodeToDo({ do: 'fail-moved', client_id: clientId });

@@ -2,7 +2,6 @@ import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { RegistryKeys } from '../keys.js';
-import { WAKE_TODO } from '../messages/wake-todo.js';
 import { encodeToDo } from '../todos/to-do.js';
 import { ASKED_ACCOUNTS } from './asked-accounts.js';
 
@@ -19,7 +18,7 @@ it('the migration of account requests marks the clients with an account and a pe
     todos.zadd(keys.todo(0), 1, encodeToDo({ do: 'account', client_id }));
     todos.hset(keys.accounts(0), client_id, 'acme');
   }
-  todos.zadd(keys.todo(0), 1, encodeToDo({ do: 'account', client_id: 'nobodys' }), 2, WAKE_TODO);
+  todos.zadd(keys.todo(0), 1, encodeToDo({ do: 'account', client_id: 'nobodys' }), 2, encodeToDo({ do: 'wake' }));
   todos.zadd(keys.todo(0), 1, encodeToDo({ do: 'flush', client_id: '{"do":"account",' }));
   todos.hset(keys.accounts(0), '{"do":"account",', 'acme', 'known', 'acme');
   todos.zadd(keys.todo(0), 1, '{"do":"account",');

@@ -87,7 +87,7 @@ describe('waiting for older members', () => {
   const of010 = { name: 'old' } as Announcement;
 
   it('ends when the last member of an older release has left', async () => {
-    const old = new Members(redis, keys, 'old/1', 60_000);
+    const old = new Members(redis, keys.cluster, 'old/1', 60_000);
     await old.heartbeat(of010);
     let ended = false;
     const waiting = migration()
@@ -100,13 +100,13 @@ describe('waiting for older members', () => {
   });
 
   it('ends at once if all members have the current format', async () => {
-    await new Members(redis, keys, 'new/1', 60_000).heartbeat({ ...of010, format: FORMAT });
+    await new Members(redis, keys.cluster, 'new/1', 60_000).heartbeat({ ...of010, format: FORMAT });
     await migration().untilOlderMembersAreGone(AbortSignal.abort());
     expect(await redis.zcard(keys.cluster.alive)).toBe(1);
   });
 
   it('ends when it is aborted', async () => {
-    await new Members(redis, keys, 'old/1', 60_000).heartbeat(of010);
+    await new Members(redis, keys.cluster, 'old/1', 60_000).heartbeat(of010);
     const stopping = new AbortController();
     const waiting = migration().untilOlderMembersAreGone(stopping.signal);
     stopping.abort();

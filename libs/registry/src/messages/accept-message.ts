@@ -20,7 +20,6 @@ export const acceptMessages = commands.load<
     outbox_limit: number;
     shard_limit: number;
     retention_ms: number;
-    wake_grace_ms: number;
     idempotency_ms: number;
     account: string;
     outbox_bytes: number;
@@ -29,5 +28,5 @@ export const acceptMessages = commands.load<
     refuse: string;
     messages: readonly (string | number)[];
   },
-  [wake: 0 | 1, ...AcceptReply[]]
+  [activate: 0 | 1, ...AcceptReply[]]
 >('accept-messages');

@@ -8,7 +8,6 @@ import {
   type MessageBench,
 } from '../../../../test/support/message-bench.js';
 import { Messages, type NewMessage } from './messages.js';
-import { WAKE_AGAIN_MS, WAKE_TODO } from './wake-todo.js';
 
 let bench: MessageBench;
 
@@ -38,23 +37,19 @@ describe('accepting a message', () => {
     expect(await bench.redis.zscore(bench.keys.expiry(SHARD), id)).toBe(`${expiresAt}`);
   });
 
-  it('holds the message for an offline client and wakes no dispatcher', async () => {
+  it('holds the message for an offline client, which is not ready for a dispatcher', async () => {
     await bench.become('offline');
     expect(await bench.accepted()).toMatchObject({ status: 'held' });
-    expect(await bench.redis.zcard(bench.keys.todo(SHARD))).toBe(0);
+    expect(await bench.redis.exists(bench.keys.ready(SHARD))).toBe(0);
   });
 
-  it('writes a to-do for an online client that repeats the wake-up if it is lost', async () => {
+  it('makes an online client ready for a dispatcher, also one that came online and was not looked at yet', async () => {
     await bench.become('online');
     const { createdAt } = await bench.accepted();
-    expect(await bench.redis.zscore(bench.keys.todo(SHARD), WAKE_TODO)).toBe(`${createdAt + WAKE_AGAIN_MS}`);
-  });
-
-  it('does not delay a to-do for a wake-up that is due earlier', async () => {
-    await bench.become('online');
-    await bench.redis.zadd(bench.keys.todo(SHARD), 5, WAKE_TODO);
+    expect(Math.floor(Number(await bench.redis.zscore(bench.keys.ready(SHARD), CLIENT)) / 1000)).toBe(createdAt);
+    await bench.redis.zadd(bench.keys.ready(SHARD), 0, CLIENT);
     await bench.accepted();
-    expect(await bench.redis.zscore(bench.keys.todo(SHARD), WAKE_TODO)).toBe('5');
+    expect(await bench.redis.zscore(bench.keys.ready(SHARD), CLIENT)).toBe('0');
   });
 
   it('returns unknown for a client that never registered, and stores nothing', async () => {
@@ -134,7 +129,7 @@ describe('accepting a message', () => {
     await bench.become('online');
     const id = bench.messages.mint(CLIENT);
     await bench.accept({ messageId: id });
-    await bench.drain();
+    await bench.takeOver();
     await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
     expect(await bench.accept({ messageId: id })).toMatchObject({ kind: 'accepted', replayed: false });
     expect(await bench.outbox()).toEqual([]);
@@ -189,7 +184,7 @@ describe('accepting several messages', () => {
     const idsOf = (positions: number[]): string[] => positions.map((i) => minted[i]?.messageId ?? '');
     expect(await bench.redis.lrange(bench.keys.outbox(SHARD, online), 0, -1)).toEqual(idsOf([0, 4, 7]));
     expect(await bench.redis.lrange(bench.keys.outbox(SHARD, offline), 0, -1)).toEqual(idsOf([3, 9]));
-    expect(await bench.redis.zcard(bench.keys.todo(SHARD))).toBe(1);
+    expect(await bench.redis.zrange(bench.keys.ready(SHARD), '0', '-1')).toEqual([online]);
     // The caller repeats the call after a lost reply: it changes nothing.
     const again = await bench.messages.accept(SHARD, minted);
     expect(again.outcomes.filter((_, i) => i !== 5)).toEqual(outcomes.filter((_, i) => i !== 5));

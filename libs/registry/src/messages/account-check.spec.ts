@@ -20,7 +20,7 @@ describe('a claim for a client that has moved', () => {
   ])('fails messages of the former account after a move %s', async (_, account) => {
     const [first, second] = [await bench.add(), await bench.add()];
     await bench.become('online', { account });
-    expect(await bench.drain()).toEqual({ kind: 'empty' });
+    expect(await bench.takeOver()).toEqual({ kind: 'empty' });
     expect(await Promise.all([last(first), last(second)])).toMatchObject([MOVED, MOVED]);
     expect(await bench.outbox()).toEqual([]);
     expect(await bench.redis.exists(bench.keys.expiry(SHARD))).toBe(0);
@@ -32,36 +32,36 @@ describe('a claim for a client that has moved', () => {
     const ofNobody = await bench.add();
     await bench.become('online', { account: 'other' });
     const ofOther = await bench.add();
-    expect(await bench.drain()).toMatchObject({ message: { messageId: ofNobody } });
+    expect(await bench.takeOver()).toMatchObject({ message: { messageId: ofNobody } });
     const step = await bench.complete({ messageId: ofNobody, attempt: 1, outcome: 'sent' });
     expect(step).toMatchObject({ message: { messageId: ofOther } });
   });
 
   it('fails a message that a dead dispatcher had in flight, and does not publish it again', async () => {
     const id = await bench.add();
-    await bench.drain();
+    await bench.takeOver();
     await bench.become('online', { account: 'other' });
-    expect(await bench.drain()).toEqual({ kind: 'empty' });
+    expect(await bench.takeOver()).toEqual({ kind: 'empty' });
     expect(await last(id)).toMatchObject(MOVED);
   });
 
   it('fails a message in flight while the client is offline', async () => {
     const id = await bench.add();
-    await bench.drain();
+    await bench.takeOver();
     await bench.become('offline', { account: 'other' });
-    await bench.drain();
+    await bench.takeOver();
     expect(await last(id)).toMatchObject(MOVED);
     expect(await bench.outbox()).toEqual([]);
   });
 
   it('keeps messages of a forgotten client until it registers under an account', async () => {
     const id = await bench.add();
-    await bench.drain();
+    await bench.takeOver();
     await bench.become(undefined);
-    expect(await bench.drain()).toEqual({ kind: 'offline' });
+    expect(await bench.takeOver()).toEqual({ kind: 'offline' });
     expect((await bench.messages.read(id))?.status).toBe('held');
     await bench.become('online', { account: 'other' });
-    expect(await bench.drain()).toEqual({ kind: 'empty' });
+    expect(await bench.takeOver()).toEqual({ kind: 'empty' });
     expect(await last(id)).toMatchObject(MOVED);
   });
 
@@ -69,7 +69,7 @@ describe('a claim for a client that has moved', () => {
     const id = await bench.add();
     await bench.become(undefined);
     await bench.become('online', { account: 'acme' });
-    expect(await bench.drain()).toMatchObject({ message: { messageId: id } });
+    expect(await bench.takeOver()).toMatchObject({ message: { messageId: id } });
   });
 });
 
@@ -78,14 +78,12 @@ describe('a claim for a client whose account is being requested', () => {
 
   it('leaves a message of an account in the outbox', async () => {
     const id = await bench.add();
-    expect(await bench.drain()).toEqual({ kind: 'waiting' });
+    expect(await bench.takeOver()).toEqual({ kind: 'waiting' });
     expect((await bench.messages.read(id))?.status).toBe('queued');
-    // Nothing wakes a dispatcher until the account is known.
-    expect(await bench.redis.exists(bench.keys.woken(SHARD), bench.keys.draining(SHARD), bench.keys.todo(SHARD))).toBe(
-      0,
-    );
+    // No dispatcher looks at the connection until the account is known.
+    expect(await bench.redis.exists(bench.keys.ready(SHARD), bench.keys.claimed(SHARD))).toBe(0);
     await bench.redis.srem(bench.keys.accountsAsked(SHARD), CLIENT);
-    expect(await bench.drain()).toMatchObject({ message: { messageId: id, attempt: 1 } });
+    expect(await bench.takeOver()).toMatchObject({ message: { messageId: id, attempt: 1 } });
   });
 
   it('takes messages without an account in order, up to the first one with an account', async () => {
@@ -93,7 +91,7 @@ describe('a claim for a client whose account is being requested', () => {
     const free = await bench.add();
     await bench.become('online', { account: 'acme' });
     const id = await bench.add();
-    expect(await bench.drain()).toMatchObject({ message: { messageId: free } });
+    expect(await bench.takeOver()).toMatchObject({ message: { messageId: free } });
     expect(await bench.complete({ messageId: free, attempt: 1, outcome: 'sent' })).toEqual({ kind: 'waiting' });
     expect(await bench.outbox()).toEqual([id]);
   });
@@ -101,9 +99,9 @@ describe('a claim for a client whose account is being requested', () => {
   it('puts back a message that a dead dispatcher had in flight', async () => {
     await bench.redis.srem(bench.keys.accountsAsked(SHARD), CLIENT);
     const id = await bench.add();
-    await bench.drain();
+    await bench.takeOver();
     await bench.redis.sadd(bench.keys.accountsAsked(SHARD), CLIENT);
-    expect(await bench.drain()).toEqual({ kind: 'waiting' });
+    expect(await bench.takeOver()).toEqual({ kind: 'waiting' });
     expect((await bench.messages.read(id))?.status).toBe('queued');
   });
 
@@ -112,7 +110,7 @@ describe('a claim for a client whose account is being requested', () => {
     await bench.become('online', { clientId: other, account: 'acme' });
     await bench.add();
     await bench.add({ clientId: other });
-    const step = await bench.outboxes.step(SHARD, { run: undefined, underWay: 0, room: 10, settlements: [] });
+    const step = await bench.step({ room: 10 });
     expect(step.claimed.map(({ clientId }) => clientId)).toEqual([other]);
   });
 });
@@ -134,7 +132,7 @@ describe('an outbox whose client has moved to another account', () => {
 
   it('keeps a message in flight until its publish is completed', async () => {
     const id = await bench.add();
-    await bench.drain();
+    await bench.takeOver();
     await bench.become('online', { account: 'other' });
     expect(await bench.outboxes.failMoved(SHARD, CLIENT)).toBe(0);
     await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
@@ -155,7 +153,7 @@ describe('an outbox whose client has moved to another account', () => {
 
 it('a message-error about a message that was accepted for another account changes nothing', async () => {
   const id = await bench.add();
-  await bench.drain();
+  await bench.takeOver();
   await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
   await bench.become('online', { account: 'other' });
   expect(await bench.outboxes.failByClient(CLIENT, id, 'x')).toBe('foreign');

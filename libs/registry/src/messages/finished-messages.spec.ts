@@ -161,7 +161,7 @@ describe('finished messages of a shard', () => {
 describe('a finished message', () => {
   it('is counted once, with its whole history, even if the client reports an error later', async () => {
     const id = await accept();
-    await bench.drain();
+    await bench.takeOver();
     await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
     const sent = await weightOf(id);
     const { length } = (await bench.redis.hget(bench.keys.message(SHARD, id), 'history')) ?? '';

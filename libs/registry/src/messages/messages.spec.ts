@@ -45,11 +45,11 @@ describe('reading a message', () => {
   it('shows messages behind an undelivered one as held until that one is published', async () => {
     await bench.become('online');
     const [first, second] = [await bench.accepted(), await bench.accepted()];
-    await bench.drain();
+    await bench.takeOver();
     await bench.complete({ messageId: first.messageId, attempt: 1, outcome: 'no-subscribers' });
     expect((await bench.messages.read(first.messageId))?.status).toBe('held');
     expect((await bench.messages.read(second.messageId))?.status).toBe('held');
-    await bench.drain();
+    await bench.takeOver();
     expect((await bench.messages.read(first.messageId))?.status).toBe('in_flight');
     await bench.complete({ messageId: first.messageId, attempt: 2, outcome: 'sent' });
     expect((await bench.messages.read(first.messageId))?.status).toBe('sent');
@@ -59,9 +59,9 @@ describe('reading a message', () => {
   it('does not show a message as held if its last attempt failed for another reason', async () => {
     await bench.become('online');
     const { messageId } = await bench.accepted();
-    await bench.drain();
+    await bench.takeOver();
     await bench.complete({ messageId, attempt: 1, outcome: 'no-subscribers' });
-    await bench.drain();
+    await bench.takeOver();
     await bench.complete({ messageId, attempt: 2, outcome: 'retry', details: 'quota' });
     expect((await bench.messages.read(messageId))?.status).toBe('queued');
   });
@@ -91,7 +91,7 @@ describe('cancelling a message', () => {
   it('is refused after the message was claimed, and changes nothing', async () => {
     await bench.become('online');
     const { messageId } = await bench.accepted();
-    await bench.drain();
+    await bench.takeOver();
     expect(await bench.messages.cancel(messageId)).toEqual({ kind: 'too-late', status: 'in_flight' });
     expect(await bench.outbox()).toEqual([messageId]);
     await bench.complete({ messageId, attempt: 1, outcome: 'sent' });
@@ -108,7 +108,7 @@ describe('cancelling a message', () => {
   it('is possible between two attempts', async () => {
     await bench.become('online');
     const { messageId } = await bench.accepted();
-    await bench.drain();
+    await bench.takeOver();
     await bench.complete({ messageId, attempt: 1, outcome: 'no-subscribers' });
     expect(await bench.messages.cancel(messageId)).toEqual({ kind: 'cancelled' });
     expect(await bench.outbox()).toEqual([]);

@@ -9,7 +9,6 @@ import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus 
 import { isHeld } from './outbox.js';
 import { PAGE_BYTES } from '../page-bytes.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
-import { WAKE_AGAIN_MS } from './wake-todo.js';
 
 export interface NewMessage {
   clientId: string;
@@ -60,7 +59,7 @@ export type AcceptOutcome =
 export interface AcceptResult {
   /** One for each message, in the order of the messages. */
   outcomes: AcceptOutcome[];
-  /** Whether the caller must wake a dispatcher for the shard. */
+  /** Whether the caller must activate the outbound side of the shard. */
   wake: boolean;
 }
 
@@ -163,7 +162,6 @@ export class Messages {
       outbox_limit: outboxLimit,
       shard_limit: shardLimit,
       retention_ms: retentionMs,
-      wake_grace_ms: WAKE_AGAIN_MS,
       idempotency_ms: idempotencyMs,
       account: account ?? '',
       outbox_bytes: outboxBytes,
@@ -239,7 +237,7 @@ export class Messages {
     const key = this.keys.message(shard, messageId);
     const fields = ['client_id', 'directive', 'status', 'created_at', 'expires_at', 'history', 'account'];
     const stored = await this.redis.hmget(key, ...fields).catch((error: unknown) => {
-      // The key is not a hash: the next drain run dead-letters the message.
+      // The key is not a hash: the owner of the shard's outbound side dead-letters the message.
       if (error instanceof RedisScriptError) return [];
       throw error;
     });

@@ -1,5 +1,5 @@
+import { StaleOwnerError } from '@app/sharding';
 import { CLIENT, SHARD, claimed, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
-import { WAKE_AGAIN_MS, WAKE_TODO } from './wake-todo.js';
 
 let bench: MessageBench;
 
@@ -7,21 +7,21 @@ withMessages((begun) => (bench = begun));
 
 beforeEach(() => bench.become('online'));
 
-describe('draining an outbox', () => {
+describe('the owner of an outbox', () => {
   it('claims the messages one after the other, in the order of acceptance', async () => {
     const ids = [];
     for (let i = 0; i < 20; i++) ids.push(await bench.add({ directive: `d${i}` }));
-    const drained: string[] = [];
-    let step = await bench.drain();
+    const published: string[] = [];
+    let step = await bench.takeOver();
     while (step.kind === 'claimed') {
-      drained.push(step.message.messageId);
+      published.push(step.message.messageId);
       step = await bench.complete({ messageId: step.message.messageId, attempt: 1, outcome: 'sent' });
     }
     expect(step).toEqual({ kind: 'empty' });
-    expect(drained).toEqual(ids);
+    expect(published).toEqual(ids);
     for (const id of ids) expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'sent']);
     expect(
-      await bench.redis.exists(bench.keys.outbox(SHARD, CLIENT), bench.keys.expiry(SHARD), bench.keys.todo(SHARD)),
+      await bench.redis.exists(bench.keys.outbox(SHARD, CLIENT), bench.keys.expiry(SHARD), bench.keys.claimed(SHARD)),
     ).toBe(0);
   });
 
@@ -34,13 +34,19 @@ describe('draining an outbox', () => {
       messageId: id,
       directive: 'rhc:work',
       payloadJson: '{"a":[1,"ü😀"]}',
-      leftMs: message.leftMs,
+      expiresAt: stored?.expiresAt,
       requestId: 'request-7',
       attempt: 1,
       createdAt: stored?.createdAt,
+      isFollowed: false,
     });
-    expect(message.leftMs).toBeGreaterThan(0);
-    expect(message.leftMs).toBeLessThanOrEqual(600_000);
+  });
+
+  it('learns with the claim whether another message waits behind it', async () => {
+    const ids = [await bench.add(), await bench.add()];
+    expect((await bench.claim()).isFollowed).toBe(true);
+    const last = await bench.complete({ messageId: ids[0] ?? '', attempt: 1, outcome: 'sent' });
+    expect(claimed(last)).toMatchObject({ messageId: ids[1], isFollowed: false });
   });
 
   it('distinguishes a message without a payload from one whose payload is null', async () => {
@@ -51,17 +57,16 @@ describe('draining an outbox', () => {
   });
 
   it('finds an outbox empty that does not exist', async () => {
-    expect(await bench.drain()).toEqual({ kind: 'empty' });
+    expect(await bench.takeOver()).toEqual({ kind: 'empty' });
   });
 
-  it('removes the to-do for a wake-up when nothing is left, and keeps it while a publish is pending', async () => {
+  it('keeps the connection claimed while a publish is pending, and leaves it when its outbox is empty', async () => {
     const id = await bench.add();
     await bench.claim();
-    const due = await bench.wakeDueIn();
-    expect(due).toBeGreaterThan(0);
-    expect(due).toBeLessThanOrEqual(WAKE_AGAIN_MS);
+    expect(await bench.redis.smembers(bench.keys.claimed(SHARD))).toEqual([CLIENT]);
+    expect(await bench.redis.exists(bench.keys.ready(SHARD))).toBe(0);
     await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
-    expect(await bench.redis.zscore(bench.keys.todo(SHARD), WAKE_TODO)).toBeNull();
+    expect(await bench.redis.exists(bench.keys.claimed(SHARD), bench.keys.ready(SHARD))).toBe(0);
   });
 
   it('claims the message of a dispatcher that died first, under the same id', async () => {
@@ -75,7 +80,7 @@ describe('draining an outbox', () => {
     const short = await bench.add({ ttlMs: 1 });
     const long = await bench.add();
     await bench.untilExpiry(short);
-    const step = await bench.drain();
+    const step = await bench.takeOver();
     expect(claimed(step).messageId).toBe(long);
     expect(await bench.statuses(short)).toEqual(['queued', 'expired']);
     expect(await bench.outbox()).toEqual([long]);
@@ -101,29 +106,29 @@ describe('draining an outbox', () => {
     expect(await bench.statuses(cancelled)).toEqual(['queued', 'cancelled']);
   });
 
-  it('numbers the claims if several dispatchers drain at the same time', async () => {
+  it('numbers the claims of owners that follow each other', async () => {
     const ids = [await bench.add(), await bench.add(), await bench.add()];
-    const steps = await Promise.all(Array.from({ length: 10 }, () => bench.drain()));
-    expect(new Set(steps.map((step) => claimed(step).messageId))).toEqual(new Set([ids[0]]));
-    expect(steps.map((step) => claimed(step).attempt).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    for (let attempt = 1; attempt <= 10; attempt++) {
+      expect(await bench.claim()).toMatchObject({ messageId: ids[0], attempt });
+    }
   });
 });
 
-describe('draining the outbox of an offline client', () => {
-  it('keeps the messages held and removes the to-do for a wake-up', async () => {
+describe('the owner of the outbox of an offline client', () => {
+  it('leaves the messages held, and the connection until it is online', async () => {
     const id = await bench.add();
     await bench.become('offline');
-    expect(await bench.drain()).toEqual({ kind: 'offline' });
+    expect(await bench.takeOver()).toEqual({ kind: 'offline' });
     expect(await bench.outbox()).toEqual([id]);
     expect((await bench.messages.read(id))?.status).toBe('held');
-    expect(await bench.redis.zscore(bench.keys.todo(SHARD), WAKE_TODO)).toBeNull();
+    expect(await bench.redis.exists(bench.keys.claimed(SHARD), bench.keys.ready(SHARD))).toBe(0);
   });
 
   it('puts a message in flight back, so that it can be cancelled or expire', async () => {
     const id = await bench.add();
     await bench.claim();
     await bench.become('offline');
-    expect(await bench.drain()).toEqual({ kind: 'offline' });
+    expect(await bench.takeOver()).toEqual({ kind: 'offline' });
     expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'queued']);
     expect(await bench.messages.cancel(id)).toEqual({ kind: 'cancelled' });
   });
@@ -141,23 +146,21 @@ describe('draining the outbox of an offline client', () => {
     const ids = [await bench.add(), await bench.add()];
     await bench.claim();
     await bench.become('offline');
-    await bench.drain();
+    await bench.takeOver();
     await bench.become('online');
     expect(await bench.claim()).toMatchObject({ messageId: ids[0], attempt: 2 });
     const next = await bench.complete({ messageId: ids[0] ?? '', attempt: 2, outcome: 'sent' });
     expect(claimed(next).messageId).toBe(ids[1]);
   });
 
-  it('keeps a message that a newer run has put back if an old run completes it', async () => {
+  it('keeps a message that a newer owner has put back if a former owner completes it', async () => {
     const id = await bench.add();
     await bench.claim();
-    const first = bench.run;
     await bench.become('offline');
-    await bench.drain();
-    // The first run completes the message late.
-    expect(await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' }, first)).toEqual({
-      kind: 'superseded',
-    });
+    await bench.takeOver();
+    // The former owner was frozen, and completes the message late.
+    const late = bench.asFormerOwner({ messageId: id, attempt: 1, outcome: 'sent' });
+    await expect(late).rejects.toThrow(StaleOwnerError);
     expect(await bench.outbox()).toEqual([id]);
     expect((await bench.messages.read(id))?.status).toBe('held');
   });

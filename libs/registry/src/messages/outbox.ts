@@ -1,4 +1,4 @@
-/** The outboxes of connections: dispatchers drain them, and clients report errors of the messages that they received. */
+/** The outboxes of connections: what is held, what fails by another account, and errors that clients report. */
 import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { commands } from '../commands.js';
@@ -7,90 +7,8 @@ import { type RegistryEvent } from '../events/event.js';
 import { truncateDetails } from '../message-status.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
-/** Why the drain of a connection ended, in the order of the counts in the reply. */
-export const DRAIN_ENDS = ['empty', 'offline', 'waiting', 'interrupted'] as const;
-export type DrainEnd = (typeof DRAIN_ENDS)[number];
-
-type StepKind = 'draining' | 'idle' | 'lost' | 'superseded';
-
-/** `[client id, message id, directive, payload, left ms, request id, attempt, created at]` */
-type ClaimReply = [string, string, string, string, number, string, number, string];
-
-/** The result of a publish; `attempt` is that of the claim. */
-export type Settlement = { clientId: string } & (
-  | (Pick<ClaimedMessage, 'messageId' | 'attempt'> &
-      (
-        | { outcome: 'sent' }
-        /** The broker refused the message for good. */
-        | { outcome: 'failed'; details: string }
-        /** The client's topic had no subscribers: the message is held, and retried after a back-off. */
-        | { outcome: 'no-subscribers' }
-        /** The message was not published: it is retried after a back-off. */
-        | { outcome: 'retry'; details: string }
-      ))
-  /** The claim arrived too late to be used: the message must be claimed again. */
-  | { outcome: 'late' }
-);
-
-export interface ClaimedMessage {
-  clientId: string;
-  messageId: string;
-  directive: string;
-  payloadJson: string | undefined;
-  /** Remaining time to live, milliseconds. */
-  leftMs: number;
-  requestId: string;
-  /** Number of this attempt, from 1. */
-  attempt: number;
-  createdAt: number;
-}
-
-export interface DrainStep {
-  /** Id of the run, for its next step. */
-  run: string;
-  /**
-   * `draining`: the run continues. `idle`: nothing is left to do, and the run has ended. `lost`: the reply to an earlier
-   * step was lost, and this step did nothing; start a new run when no publish is pending. `superseded`: a newer run has
-   * begun and takes over all connections.
-   */
-  kind: StepKind;
-  claimed: ClaimedMessage[];
-  /** Number of connections whose drain has ended, by reason. A to-do of the shard wakes those that wait for a retry. */
-  ends: Record<DrainEnd, number>;
-  /** Number of stored messages that could not be read: they have failed, and are dead-lettered. */
-  unreadable: number;
-}
-
-/** The input of a step, from the dispatcher that has the run. */
-export interface DrainState {
-  /** Undefined starts a run, which takes over all connections of the earlier one. */
-  run: string | undefined;
-  /** Number of connections with a claimed message that this step does not complete. */
-  underWay: number;
-  /** How many connections may be taken; with 'none-goes-on', completed connections are released as well. */
-  room: number | 'none-goes-on';
-  settlements: readonly Settlement[];
-}
-
 /** The outcome of a client's `message-error`; only `failed` changed the message. */
 export type ClientErrorOutcome = 'failed' | 'repeated' | 'unknown' | 'foreign' | 'not-published';
-
-/** Back-off before an attempt is repeated. It doubles with each attempt. */
-const RETRY_MS = { first: 1000, longest: 60_000 };
-
-/** One step of a drain run. */
-const drain = commands.load<
-  MessageKeys,
-  {
-    run: string;
-    under_way: number;
-    room: number;
-    first_wait_ms: number;
-    longest_wait_ms: number;
-    settlements: readonly (string | number)[];
-  },
-  [run: string, kind: StepKind, ends: number[], ...ClaimReply[]]
->('drain');
 
 const failByClient = commands.load<
   MessageKeys,
@@ -123,31 +41,6 @@ export class Outboxes {
     private readonly keys: RegistryKeys,
     private readonly shardCount: number,
   ) {}
-
-  /** Runs one step of a drain run of the shard. Safe to repeat. */
-  async step(shard: number, { run, underWay, room, settlements }: DrainState): Promise<DrainStep> {
-    const packed: (string | number)[] = [];
-    for (const settlement of settlements) {
-      const { clientId, outcome } = settlement;
-      if (outcome === 'late') packed.push(clientId, '', '', '', '');
-      else {
-        const details = 'details' in settlement ? truncateDetails(settlement.details) : '';
-        packed.push(clientId, settlement.messageId, settlement.attempt, outcome, details);
-      }
-    }
-    const [name, kind, counts, ...claims] = await drain.run(this.redis, this.keys.ofMessages(shard), {
-      run: run ?? '',
-      under_way: underWay,
-      room: room === 'none-goes-on' ? -1 : room,
-      first_wait_ms: RETRY_MS.first,
-      longest_wait_ms: RETRY_MS.longest,
-      settlements: packed,
-    });
-    const ends = { empty: 0, offline: 0, waiting: 0, interrupted: 0 };
-    for (const [i, how] of DRAIN_ENDS.entries()) ends[how] = counts[i] ?? 0;
-    const unreadable = counts[DRAIN_ENDS.length] ?? 0;
-    return { run: name, kind, ends, unreadable, claimed: claims.map(toClaimed) };
-  }
 
   /** Fails queued messages that were accepted for another account than the client's. @returns the number of them */
   async failMoved(shard: number, clientId: string): Promise<number> {
@@ -183,18 +76,4 @@ export class Outboxes {
       unmatched_event: withEvent ? JSON.stringify(event) : '',
     });
   }
-}
-
-function toClaimed(reply: ClaimReply): ClaimedMessage {
-  const [clientId, messageId, directive, payload, leftMs, requestId, attempt, createdAt] = reply;
-  return {
-    clientId,
-    messageId,
-    directive,
-    payloadJson: payload === '' ? undefined : payload,
-    leftMs,
-    requestId,
-    attempt,
-    createdAt: Number(createdAt),
-  };
 }

@@ -1,9 +1,10 @@
 import { newMessageId } from '@app/protocol';
+import { StaleOwnerError } from '@app/sharding';
 import {
   SHARD,
   claimed,
   withMessages,
-  type Drained,
+  type Served,
   type MessageBench,
 } from '../../../../test/support/message-bench.js';
 
@@ -67,7 +68,7 @@ describe('completing a publish', () => {
         const { attempt } = await bench.claim();
         const step = await bench.complete({ messageId: id, attempt, outcome, details: 'why' });
         expect(step).toEqual({ kind: 'waiting' });
-        waits.push(await bench.wakeDueIn());
+        waits.push(await bench.readyInMs());
       }
       const capped = Array.from({ length: 24 }, () => 60_000);
       const wanted = [1000, 2000, 4000, 8000, 16_000, 32_000, ...capped];
@@ -90,40 +91,43 @@ describe('completing a publish', () => {
   it('twice has the same effect as once', async () => {
     const [first, second, third] = [await bench.add(), await bench.add(), await bench.add()];
     await bench.claim();
-    const settle = (): Promise<Drained> => bench.complete({ messageId: first, attempt: 1, outcome: 'sent' });
-    expect(claimed(await settle()).messageId).toBe(second);
-    expect(claimed(await settle()).messageId).toBe(second);
+    const complete = (): Promise<Served> => bench.complete({ messageId: first, attempt: 1, outcome: 'sent' });
+    expect(claimed(await complete()).messageId).toBe(second);
+    expect(claimed(await complete()).messageId).toBe(second);
     expect(await bench.statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
     expect(await bench.outbox()).toEqual([second, third]);
   });
 
-  it('by a run whose message a newer run has claimed ends the old run, and the newer run continues', async () => {
+  it('as sent counts for whichever attempt it is, because it is certain', async () => {
     const [first, second] = [await bench.add(), await bench.add()];
     const old = await bench.claim();
-    const oldRun = bench.run;
-    const young = await bench.claim();
-    const youngRun = bench.run;
-    expect([old.attempt, young.attempt]).toEqual([1, 2]);
-    expect(await bench.complete({ ...old, outcome: 'sent' }, oldRun)).toEqual({ kind: 'superseded' });
-    // The result of the old run is kept, because it is certain.
+    expect((await bench.claim()).attempt).toBe(2);
+    const step = await bench.complete({ ...old, outcome: 'sent' });
+    expect(claimed(step)).toMatchObject({ messageId: second, attempt: 1 });
     expect(await bench.statuses(first)).toEqual(['queued', 'in_flight', 'sent']);
-    expect(claimed(await bench.complete({ ...young, outcome: 'sent' }, youngRun))).toMatchObject({
-      messageId: second,
-      attempt: 1,
-    });
   });
 
   it.each(['no-subscribers', 'retry', 'failed'] as const)(
-    'as %s by a superseded run changes nothing',
+    'as %s of an earlier attempt than the last changes nothing, and the message is claimed again',
     async (outcome) => {
       const id = await bench.add();
       const old = await bench.claim();
-      const oldRun = bench.run;
-      const young = await bench.claim();
-      const youngRun = bench.run;
-      expect(await bench.complete({ ...old, outcome, details: 'x' }, oldRun)).toEqual({ kind: 'superseded' });
+      await bench.claim();
+      const step = await bench.complete({ ...old, outcome, details: 'x' });
+      expect(claimed(step)).toMatchObject({ messageId: id, attempt: 3 });
       expect(await bench.statuses(id)).toEqual(['queued', 'in_flight']);
-      await bench.complete({ ...young, outcome: 'sent' }, youngRun);
+    },
+  );
+
+  it.each(['sent', 'no-subscribers', 'retry', 'failed'] as const)(
+    'as %s by a former owner is refused, and the new owner continues',
+    async (outcome) => {
+      const id = await bench.add();
+      const old = await bench.claim();
+      const young = await bench.claim();
+      await expect(bench.asFormerOwner({ ...old, outcome, details: 'x' })).rejects.toThrow(StaleOwnerError);
+      expect(await bench.statuses(id)).toEqual(['queued', 'in_flight']);
+      await bench.complete({ ...young, outcome: 'sent' });
       expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'sent']);
     },
   );

@@ -18,7 +18,7 @@ async function statusEvents(id: string): Promise<string[]> {
   return events.filter((event) => event.message_id === id).map(({ status }) => status);
 }
 
-describe('a drain run', () => {
+describe('a step of the outbound side', () => {
   it('dead-letters an id without a record and claims the next message', async () => {
     const unreadable = newMessageId(SHARD);
     await bench.redis.rpush(bench.keys.outbox(SHARD, CLIENT), unreadable);
@@ -79,7 +79,7 @@ describe('a drain run', () => {
     const id = await bench.add();
     const key = which === 'message' ? bench.keys.message(SHARD, id) : bench.keys.outbox(SHARD, CLIENT);
     await bench.redis.set(key, 'text');
-    expect(await bench.drain()).toEqual({ kind: 'empty' });
+    expect(await bench.takeOver()).toEqual({ kind: 'empty' });
     expect(await deadLetters()).toHaveLength(1);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The wake-up queue. A job says only that connections of a shard are ready. Jobs of one shard are deduplicated: at most
- * one runs and one waits, and a wake-up during a run starts another run after it.
+ * The wake-up queue. A job says only that a shard has work and no owner. Jobs of one shard are deduplicated: at most one runs
+ * and one waits, and a wake-up while one runs starts another job after it.
  */
 import { Queue, type JobsOptions } from 'bullmq';
 import type { Redis } from '@app/platform';
@@ -26,7 +26,7 @@ export class WakeUps {
     this.queue.on('error', () => undefined);
   }
 
-  /** Wakes a dispatcher for each of these shards. Safe to repeat. */
+  /** Lets dispatchers activate the outbound sides of these shards. Safe to repeat. */
   async wake(shards: readonly number[]): Promise<void> {
     const [only] = shards;
     if (only === undefined) return;

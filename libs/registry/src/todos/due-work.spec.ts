@@ -1,8 +1,7 @@
 import { StaleOwnerError } from '@app/sharding';
 import { CLIENT, GRANT, SHARD, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
 import { eventually } from '../../../../test/support/servers.js';
-import { WAKE_AGAIN_MS } from '../messages/wake-todo.js';
-import { DueTodos, type DueWork } from './due-work.js';
+import { DueTodos, TODO_AGAIN_MS, type DueWork } from './due-work.js';
 import { encodeToDo, type DueToDo, type ToDo } from './to-do.js';
 
 let bench: MessageBench;
@@ -51,10 +50,10 @@ describe('due to-dos', () => {
     await plan(forget('a'), before - 1);
     await due.claim(GRANT);
     const again = (await dueAt(forget('a'))) ?? 0;
-    expect(again).toBeGreaterThanOrEqual(before + WAKE_AGAIN_MS);
-    expect(again).toBeLessThan((await bench.now()) + WAKE_AGAIN_MS + 1);
+    expect(again).toBeGreaterThanOrEqual(before + TODO_AGAIN_MS);
+    expect(again).toBeLessThan((await bench.now()) + TODO_AGAIN_MS + 1);
     // As if the grace period had passed.
-    await bench.redis.zincrby(bench.keys.todo(SHARD), -WAKE_AGAIN_MS, encodeToDo(forget('a')));
+    await bench.redis.zincrby(bench.keys.todo(SHARD), -TODO_AGAIN_MS, encodeToDo(forget('a')));
     await eventually('the to-do is due again', async () =>
       expect(todosOf(await due.claim(GRANT))).toEqual([forget('a')]),
     );
@@ -135,7 +134,7 @@ describe('messages whose time to live has ended', () => {
 
   it('do not expire while they are in flight, are checked again a second later, and expire after they were put back', async () => {
     const id = await bench.add();
-    expect((await bench.drain()).kind).toBe('claimed');
+    expect((await bench.takeOver()).kind).toBe('claimed');
     await bench.endTimeToLive(id);
     const before = await bench.now();
     expect(await due.claim(GRANT)).toMatchObject({ expired: 0 });
@@ -172,7 +171,7 @@ describe('messages whose time to live has ended', () => {
 describe('finished messages', () => {
   it('are kept for the retention and then removed with their index entries', async () => {
     const [sent, failed, open] = [await bench.add(), await bench.add(), await bench.add()];
-    await bench.drain();
+    await bench.takeOver();
     await bench.complete({ messageId: sent, attempt: 1, outcome: 'sent' });
     const before = await bench.now();
     await bench.complete({ messageId: failed, attempt: 1, outcome: 'failed', details: 'x' });
@@ -195,7 +194,7 @@ describe('finished messages', () => {
 
   it('are kept for the retention after their last change if they fail after they were sent', async () => {
     const id = await bench.add();
-    await bench.drain();
+    await bench.takeOver();
     await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
     await bench.redis.zadd(bench.keys.finished(SHARD), 1, id);
     await bench.outboxes.failByClient(CLIENT, id, 'broken');

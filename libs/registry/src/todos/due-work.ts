@@ -5,7 +5,6 @@ import { commands } from '../commands.js';
 import type { DeadLetter } from '../events/event.js';
 import { FINISHED_LIMITS, type FinishedLimits } from '../messages/finished-messages.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
-import { WAKE_AGAIN_MS } from '../messages/wake-todo.js';
 import { decodeToDo, encodeToDo, type DueToDo } from './to-do.js';
 
 export interface DueWork {
@@ -28,6 +27,8 @@ export interface UnreadableToDo {
   problem: string;
 }
 
+/** A to-do that was claimed is due again after this time, unless it was done. */
+export const TODO_AGAIN_MS = 10_000;
 /** Limit for the to-dos, and for the messages, of one call. */
 const BATCH = 100;
 /** Limit for the messages that one call forgets early. With many calls a second, this is more than a shard can finish. */
@@ -81,7 +82,7 @@ export class DueTodos {
     const reply = await takeDue.run(this.redis, shardKeys, {
       fence: grant.fence,
       batch: BATCH,
-      again_ms: WAKE_AGAIN_MS,
+      again_ms: TODO_AGAIN_MS,
       kept_count: count,
       kept_bytes: bytes,
       surplus_batch: SURPLUS_BATCH,
@@ -112,10 +113,7 @@ export class DueTodos {
     return moved;
   }
 
-  /**
-   * Removes to-dos that are done, except those that were written again in the meantime. Not for wake-ups: a drain run
-   * removes them when nothing is left.
-   */
+  /** Removes to-dos that are done, except those that were written again in the meantime. */
   async done(grant: Grant, todos: readonly DueToDo[]): Promise<void> {
     if (todos.length === 0) return;
     const keys = { owner: this.keys.owner(grant), todo: this.keys.todo(grant.index) };

@@ -9,7 +9,7 @@ import { z } from 'zod';
 const client_id = z.string();
 
 const SCHEMAS = [
-  /** Wake a dispatcher for the shard; stays while a connection waits for a dispatcher or for a retry. */
+  /** Tell the owner of the outbound side that a connection is ready, or activate it. Never stored, but by 0.1.0. */
   z.object({ do: z.literal('wake') }),
   /** Publish an answer on the client's `out` topic. */
   z.object({ do: z.literal('reply'), client_id, reply: ReplyBody, message_id: z.string() }),

@@ -12,7 +12,6 @@ local DEAD_LETTERS_SHARE = 8
 local MESSAGE_BYTES = 1024
 local FINISHED_MESSAGE_BYTES = 640
 local UNKNOWN_PAYER = 'unknown'
-local WAKE_TODO = '{"do":"wake"}'
 local ACCOUNT_MOVED = 'the client belongs to another account now'
 local REFUSED_WITH_ID = 'id/'
 local REFUSED_WITHOUT_ID = 'no-id/'

@@ -1,5 +1,5 @@
 -- is_held(client): whether the queued messages of a client are held: it is offline, or the last attempt found no
---   subscribers. Unreadable records count as absent: the next drain run dead-letters them.
+--   subscribers. Unreadable records count as absent: the owner of the outbound side dead-letters them.
 --
 -- KEYS hosts, proxies, outbox_prefix, message_prefix
 

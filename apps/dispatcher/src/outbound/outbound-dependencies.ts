@@ -1,0 +1,33 @@
+/** What the outbound side of a shard needs: its commands and the publisher, and the lease under which it acts. */
+import type { Logger } from '@app/platform';
+import type { OutboundWork } from '@app/registry';
+import type { Grant } from '@app/sharding';
+import type { Publishing } from './publishing.js';
+import type { Semaphore } from './semaphore.js';
+
+export interface OutboundDependencies {
+  work: Pick<OutboundWork, 'step' | 'takeOver' | 'close' | 'release'>;
+  publishing: Pick<Publishing, 'publish'>;
+  semaphore: Semaphore;
+  /** Whether there is a connection to the broker. */
+  isConnected: () => boolean;
+  logger: Logger;
+}
+
+export interface OutboundLease {
+  grant: Grant;
+  leaseMs: number;
+  /** Until when this process may write to the broker, by `performance.now`. */
+  actUntil: () => number;
+  /** Redis refused a command: another process has the lease. */
+  lost: (grant: Grant) => void;
+  /** Nothing is left to do, and the lease has been released. */
+  passivated: () => void;
+}
+
+/** Whether a stream id is after another one. */
+export function isAfter(id: string, other: string): boolean {
+  const [ms = 0, seq = 0] = id.split('-').map(Number);
+  const [otherMs = 0, otherSeq = 0] = other.split('-').map(Number);
+  return ms > otherMs || (ms === otherMs && seq > otherSeq);
+}

@@ -1,0 +1,401 @@
+/**
+ * The outbound side of a shard while this process has its lease. It claims the heads of outboxes, publishes them, and completes
+ * them in the same step that claims what follows. Each connection has one publish in flight at a time.
+ *
+ * It learns of work through the stream of claims: the accept script claims the message of a client without others for it, and
+ * rings for connections that are ready. Otherwise it asks Redis only when it has results, or when the time of a retry has come.
+ */
+import { backoffMs, counter, gauge, isRedisError, pause, sharedAbort } from '@app/platform';
+import {
+  LEFT_BECAUSE,
+  type ClaimedMessage,
+  type ClaimEntry,
+  type OutboundRelease,
+  type OutboundStep,
+  type PublishResult,
+} from '@app/registry';
+import { StaleOwnerError } from '@app/sharding';
+import { ANSWER_MS, GATHER_MS, GIVE_UP_MS, IDLE_MS, TURN_MS } from './outbound-times.js';
+import { isAfter, type OutboundDependencies, type OutboundLease } from './outbound-dependencies.js';
+
+const left = counter('outbound_connections_left', 'Connections for which nothing is to be published now, by reason.', {
+  reason: LEFT_BECAUSE,
+});
+const inFlight = gauge('connections_in_flight', 'Connections with a message that is being published.');
+const unreadable = counter('unreadable_messages', 'Stored messages that could not be read and have failed.');
+const unknownClaims = counter(
+  'outbound_claims_found',
+  'Claims of which the owner of a shard learned late, or of a former owner.',
+);
+
+/** Pauses between tries if Redis refuses a command; if Redis is away, the connection waits. */
+const REFUSED_MS = { first: 100, most: 5000 };
+
+export class OutboundShard {
+  private readonly claims = new Map<string, ClaimedMessage>();
+  private results: PublishResult[] = [];
+  private read: string | undefined;
+  private trimmed: string | undefined;
+  /** Whether connections may be ready. */
+  private mayBeReady = true;
+  /** Whether results must be completed at once. */
+  private isUrgent = false;
+  private isClosing = false;
+  private isEnded = false;
+  /** While there are any, completed connections are left, so that other shards get permits: those of the turn that has ended. */
+  private readonly yielding = new Set<string>();
+  private turnEndsAt = 0;
+  /** Permits that this shard has. */
+  private permits = 0;
+  /** Claims that wait for a permit. */
+  private waiting = 0;
+  /** Claims whose results a step is completing. */
+  private completing = 0;
+  private isWaitingForPermit = false;
+  private isUnanswered = false;
+  /** Clock of Redis minus `performance.now`; at least its true value. */
+  private clockOffset = Infinity;
+  private readyTimer: NodeJS.Timeout | undefined;
+  private idleSince = performance.now();
+  private firstResultAt = 0;
+  private readonly aborted = sharedAbort();
+  private changed: () => void = () => undefined;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly dependencies: OutboundDependencies,
+    private readonly lease: OutboundLease,
+  ) {}
+
+  /** Takes over what is claimed, and begins. Resolves when claims can be received. */
+  async start(): Promise<void> {
+    await this.findClaims();
+    this.running = this.run();
+  }
+
+  /** The entry of the stream of claims after which to read; undefined if this shard reads no more. */
+  get position(): string | undefined {
+    return this.isClosing || this.isEnded ? undefined : (this.read ?? '0-0');
+  }
+
+  /** Takes entries of the stream of claims. Resolves when all their messages have a permit. */
+  async receive(entries: readonly ClaimEntry[]): Promise<void> {
+    for (const { id, message, follows } of entries) {
+      if (this.position === undefined) return;
+      this.read = id;
+      if (message === undefined) this.ring(follows);
+      else if (!this.isKnown(message) && !(await this.begin(message))) return;
+    }
+  }
+
+  private ring(follows: string | undefined): void {
+    const claim = follows === undefined ? undefined : this.claims.get(follows);
+    if (claim === undefined) this.mayBeReady = true;
+    else claim.isFollowed = true;
+    this.isUrgent ||= this.results.some(({ clientId }) => clientId === follows);
+    this.changed();
+  }
+
+  /**
+   * Whether the message is being published already: a step that was repeated after a lost reply claims again what the accept
+   * script has claimed since.
+   */
+  private isKnown({ clientId, messageId, attempt }: ClaimedMessage): boolean {
+    const known = this.claims.get(clientId);
+    if (known?.messageId !== messageId) return false;
+    known.attempt = Math.max(known.attempt, attempt);
+    return true;
+  }
+
+  /** Publishes a claim of the accept script when there is a permit. @returns false if this shard has ended before */
+  private async begin(message: ClaimedMessage): Promise<boolean> {
+    this.claims.set(message.clientId, message);
+    inFlight.inc();
+    this.waiting++;
+    const got = await this.dependencies.semaphore.acquireOne(this.aborted.signal);
+    this.waiting--;
+    if (this.isEnded) {
+      if (got) this.dependencies.semaphore.release(1);
+      return false;
+    }
+    if (!got) return false;
+    this.permits++;
+    this.publish(message);
+    return true;
+  }
+
+  /** Finishes what is being published, and releases the lease. @returns whether work is left for another owner */
+  async finish(isLost: boolean): Promise<OutboundRelease | undefined> {
+    this.isClosing = true;
+    this.changed();
+    if (isLost || this.isEnded) {
+      this.end();
+      await this.running;
+      return undefined;
+    }
+    const { grant, leaseMs } = this.lease;
+    const timer = setTimeout(() => this.aborted.abort(), this.dependencies.isConnected() ? GIVE_UP_MS : 0);
+    try {
+      await this.dependencies.work.close(grant, leaseMs);
+      await this.running;
+      return this.hasEnded() ? undefined : await this.dependencies.work.release(grant, this.read);
+    } catch (error) {
+      if (!(error instanceof StaleOwnerError)) throw error;
+      this.lease.lost(grant);
+      return undefined;
+    } finally {
+      clearTimeout(timer);
+      this.end();
+    }
+  }
+
+  private hasEnded(): boolean {
+    return this.isEnded;
+  }
+
+  private end(): void {
+    this.isEnded = true;
+    clearTimeout(this.readyTimer);
+    this.aborted.abort();
+    this.hold(0);
+    inFlight.dec(this.claims.size);
+    this.results = [];
+    this.claims.clear();
+    this.changed();
+  }
+
+  private async run(): Promise<void> {
+    try {
+      for (;;) {
+        await this.untilWork();
+        if (this.isEnded) return;
+        if (this.isClosing && this.results.length === 0 && (this.claims.size === 0 || this.aborted.signal.aborted))
+          return;
+        if (this.isIdle() && (await this.passivate())) return;
+        if (this.results.length > 0 || this.mayBeReady) await this.step();
+      }
+    } catch (error) {
+      this.end();
+      if (error instanceof StaleOwnerError) this.lease.lost(this.lease.grant);
+      else {
+        this.dependencies.logger.error(
+          { shard: this.lease.grant.index, err: error },
+          'the outbound side of a shard failed',
+        );
+        this.lease.lost(this.lease.grant);
+      }
+    }
+  }
+
+  /** Waits until a step is worth its cost, or nothing has happened for `IDLE_MS`. */
+  private async untilWork(): Promise<void> {
+    while (!this.isEnded) {
+      if (this.results.length > 0 && (this.isUrgent || this.isClosing || this.resultsWaitMs() <= 0)) return;
+      if (this.isClosing) {
+        if (this.claims.size === 0 || this.aborted.signal.aborted) return;
+      } else if (this.mayBeReady && this.mayTake()) return;
+      if (this.isIdle()) return;
+      await this.untilChanged(this.results.length > 0 ? this.resultsWaitMs() : this.idleInMs());
+    }
+  }
+
+  private resultsWaitMs(): number {
+    return this.firstResultAt + GATHER_MS - performance.now();
+  }
+
+  private idleInMs(): number {
+    return this.claims.size > 0 || this.isClosing ? IDLE_MS : Math.max(0, this.idleSince + IDLE_MS - performance.now());
+  }
+
+  private isIdle(): boolean {
+    if (this.claims.size > 0 || this.results.length > 0 || this.mayBeReady || this.isClosing) return false;
+    return performance.now() >= this.idleSince + IDLE_MS;
+  }
+
+  private untilChanged(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.changed = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** Whether a step may claim for further connections. If it needs a permit first, this asks for one. */
+  private mayTake(): boolean {
+    if (this.yielding.size > 0 || !this.dependencies.isConnected()) return false;
+    if (this.permits > this.permitted || this.dependencies.semaphore.available > 0) return true;
+    if (!this.isWaitingForPermit) void this.waitForPermit();
+    return false;
+  }
+
+  private async waitForPermit(): Promise<void> {
+    this.isWaitingForPermit = true;
+    const got = await this.dependencies.semaphore.acquireOne(this.aborted.signal);
+    this.isWaitingForPermit = false;
+    if (got && this.isEnded) this.dependencies.semaphore.release(1);
+    else if (got) this.permits++;
+    this.changed();
+  }
+
+  /** Gives the lease back if there is no work. @returns whether it did */
+  private async passivate(): Promise<boolean> {
+    const reply = await this.dependencies.work.release(this.lease.grant, this.read, IDLE_MS);
+    if (reply !== 'busy') {
+      this.end();
+      this.lease.passivated();
+      return true;
+    }
+    this.mayBeReady = true;
+    this.idleSince = performance.now();
+    return false;
+  }
+
+  /** Decides whether connections are left after their publish: others wait for permits, and this shard has had its turn. */
+  private updateTurn(): void {
+    if (this.yielding.size > 0) return;
+    const now = performance.now();
+    if (this.dependencies.semaphore.contended && now > this.turnEndsAt)
+      for (const id of this.claims.keys()) this.yielding.add(id);
+    else if (!this.dependencies.semaphore.contended) this.turnEndsAt = now + TURN_MS;
+  }
+
+  /** Completes the results, and publishes what it claims. */
+  private async step(): Promise<void> {
+    const { results, read } = this;
+    this.updateTurn();
+    const goesOn = !this.isClosing && this.yielding.size === 0 && this.dependencies.isConnected();
+    const mayTake = goesOn && this.mayBeReady;
+    if (mayTake) this.hold(this.permits + this.dependencies.semaphore.available);
+    const room = goesOn ? (mayTake ? Math.max(0, this.permits - this.permitted) : 0) : 'none-goes-on';
+    this.results = [];
+    this.completing = results.length;
+    this.isUrgent = false;
+    this.mayBeReady = false;
+    clearTimeout(this.readyTimer);
+    const askedAt = performance.now();
+    const readTo = read === this.trimmed ? undefined : read;
+    const step = await this.ask(() => this.dependencies.work.step(this.lease.grant, { readTo, room, results }));
+    if (this.isEnded) return;
+    this.completing = 0;
+    this.trimmed = read;
+    this.clockOffset = step.at - askedAt;
+    this.idleSince = performance.now();
+    for (const { clientId } of results) this.forget(clientId);
+    const claimed = step.claimed.filter((message) => !this.isKnown(message));
+    for (const message of claimed) {
+      inFlight.inc();
+      this.claims.set(message.clientId, message);
+    }
+    this.hold(this.permitted);
+    this.report(step);
+    this.planNext(step);
+    for (const message of claimed) this.publish(message);
+    if (step.unread === 0 && step.inFlight > this.claims.size && !this.isClosing) await this.findClaims();
+  }
+
+  /** How many claims have a permit. */
+  private get permitted(): number {
+    return this.claims.size - this.waiting;
+  }
+
+  private planNext({ readyInMs }: OutboundStep): void {
+    // Before a later time the shard may be passivated; a dispatcher activates it again then.
+    if (readyInMs === undefined || readyInMs > 2 * IDLE_MS) return;
+    if (readyInMs === 0) this.mayBeReady = true;
+    else {
+      this.readyTimer = setTimeout(() => {
+        this.mayBeReady = true;
+        this.changed();
+      }, readyInMs);
+    }
+  }
+
+  /** Learns of claims that a former owner has left, or whose reply was lost, so that the next step claims them again. */
+  private async findClaims(): Promise<void> {
+    const { newest, clientIds } = await this.ask(() => this.dependencies.work.takeOver(this.lease.grant));
+    if (this.read === undefined) this.read = newest;
+    else if (isAfter(newest, this.read)) return;
+    const pending = new Set(this.results.map(({ clientId }) => clientId));
+    const unknown = clientIds.filter((id) => !this.claims.has(id) && !pending.has(id));
+    unknownClaims.inc(unknown.length);
+    for (const clientId of unknown) this.results.push({ clientId, outcome: 'unwritten' });
+    this.isUrgent = true;
+  }
+
+  /** If Redis does not answer soon, the shard gives its permits to others, whose Redis may be another one. */
+  private async ask<Reply>(send: () => Promise<Reply>): Promise<Reply> {
+    const timer = setTimeout(() => {
+      this.isUnanswered = true;
+      this.hold(Math.min(this.permits, this.publishing()));
+    }, ANSWER_MS);
+    try {
+      return await this.untilAnswered(send);
+    } finally {
+      clearTimeout(timer);
+      this.isUnanswered = false;
+    }
+  }
+
+  private async untilAnswered<Reply>(send: () => Promise<Reply>): Promise<Reply> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await send();
+      } catch (error) {
+        if (!isRedisError(error) || this.isEnded) throw error;
+        const waitMs = backoffMs(tries, REFUSED_MS.first, REFUSED_MS.most);
+        this.dependencies.logger.warn(
+          { err: error, shard: this.lease.grant.index, wait_ms: waitMs },
+          'Redis refused a step for the outbound side of a shard; trying again',
+        );
+        await pause(waitMs, this.aborted.signal);
+      }
+    }
+  }
+
+  private publishing(): number {
+    return Math.max(0, this.permitted - this.completing - this.results.length);
+  }
+
+  private publish(message: ClaimedMessage): void {
+    const { publishing } = this.dependencies;
+    const { grant, actUntil } = this.lease;
+    const times = {
+      expiresAt: ({ expiresAt }: ClaimedMessage) => expiresAt - this.clockOffset,
+      writeBy: () => (this.isEnded ? -Infinity : actUntil()),
+    };
+    void publishing.publish(message, grant.index, times, this.aborted.signal).then((result) => {
+      // An aborted publish leaves its message claimed; the release of the lease puts it back.
+      if (result !== undefined && !this.isEnded && this.claims.get(message.clientId) === message) {
+        if (this.results.length === 0) this.firstResultAt = performance.now();
+        this.results.push(result);
+        if (message.isFollowed || result.outcome !== 'sent') this.isUrgent = true;
+        if (this.isUnanswered) this.hold(Math.min(this.permits, this.publishing()));
+      }
+      this.changed();
+    });
+  }
+
+  private forget(clientId: string): void {
+    if (this.claims.delete(clientId)) inFlight.dec();
+    if (this.yielding.delete(clientId) && this.yielding.size === 0) this.turnEndsAt = performance.now() + TURN_MS;
+  }
+
+  private hold(count: number): void {
+    const more = count - this.permits;
+    this.permits = count;
+    if (more > 0) this.dependencies.semaphore.acquire(more);
+    else if (more < 0) this.dependencies.semaphore.release(-more);
+  }
+
+  private report({ left: counts, unreadable: count }: OutboundStep): void {
+    for (const reason of LEFT_BECAUSE) if (counts[reason] > 0) left.inc({ reason }, counts[reason]);
+    if (count === 0) return;
+    unreadable.inc(count);
+    this.dependencies.logger.error(
+      { shard: this.lease.grant.index, count },
+      'these stored messages cannot be read: they have failed and are kept as dead letters',
+    );
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * The shards whose outbound sides this dispatcher owns. A shard is activated by a wake-up, or when this dispatcher finds that it
+ * has work and no owner; without work it is given back.
+ *
+ * - A dispatcher holds its share of the shards at most: their number divided by the dispatchers that are connected to the broker.
+ *   It gives back what is above.
+ * - Without a connection to the broker it holds none, so that others can take them.
+ */
+import { Backoff, gauge, type Logger, type Redis } from '@app/platform';
+import { dueShards, type ClaimEntry, type DueShard, type RegistryKeys, type WakeUps } from '@app/registry';
+import { HeldLease, ownershipMetrics, type Grant, type LeaseTiming, type Leases, type Members } from '@app/sharding';
+import { CHECK_MS } from './outbound-times.js';
+import type { OutboundDependencies } from './outbound-dependencies.js';
+import { OutboundShard } from './outbound-shard.js';
+
+const ownedShards = gauge('outbound_shards_owned', 'Shards whose outbound sides this dispatcher owns.');
+
+/** What a dispatcher announces about itself. */
+export interface DispatcherAnnouncement {
+  /** The pod's or host's name, for operators. */
+  name: string;
+  /** Whether it takes shards: it is connected to the broker, and does not stop. */
+  takes_shards: boolean;
+}
+
+export interface OutboundShardsOptions {
+  dependencies: OutboundDependencies;
+  redis: Redis;
+  keys: RegistryKeys;
+  shardCount: number;
+  leases: Leases;
+  members: Members<DispatcherAnnouncement>;
+  name: string;
+  timing: LeaseTiming;
+  wakeUps: Pick<WakeUps, 'wake'>;
+  logger: Logger;
+}
+
+/** Why a shard was not activated. `full`: this dispatcher has its share. `away`: it takes no shards now. */
+export type Activation = 'active' | 'owned' | 'full' | 'away';
+
+interface Active {
+  lease: HeldLease;
+  shard: OutboundShard | undefined;
+}
+
+export class OutboundShards {
+  private readonly metrics = ownershipMetrics();
+  private readonly active = new Map<number, Active>();
+  private readonly backoff: Backoff;
+  private dispatchers = 1;
+  private isStarted = false;
+  private isStopping = false;
+  private heartbeatAt = -Infinity;
+  private timer: NodeJS.Timeout | undefined;
+  private timerAt = 0;
+  private round: Promise<void> | undefined;
+  private changed: () => void = () => undefined;
+
+  constructor(private readonly options: OutboundShardsOptions) {
+    const { renewEveryMs, leaseMs } = options.timing;
+    this.backoff = new Backoff(50, renewEveryMs, leaseMs);
+  }
+
+  start(): void {
+    this.isStarted = true;
+    this.schedule(0);
+  }
+
+  /** Gives everything back, and leaves the dispatchers. */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    await Promise.all([...this.active.values()].map(({ lease }) => lease.giveUp()));
+    clearTimeout(this.timer);
+    await this.round;
+    clearTimeout(this.timer);
+    await this.options.members.leave().catch((error: unknown) => {
+      this.options.logger.warn(
+        { err: error },
+        'could not leave the dispatchers; the others notice it by the heartbeat',
+      );
+    });
+  }
+
+  /** Whether the dispatcher takes part: Redis has answered its last heartbeats. */
+  get running(): boolean {
+    return this.isStarted && performance.now() < this.heartbeatAt + 3 * CHECK_MS;
+  }
+
+  /** The connection to the broker is there again. */
+  connected(): void {
+    this.schedule(0);
+  }
+
+  /** The connection to the broker has ended: what was written is completed, and all shards are given back. */
+  disconnected(): void {
+    for (const { lease } of this.active.values()) void lease.giveUp();
+    this.schedule(0);
+  }
+
+  /** The entry after which to read the claims of each active shard. */
+  positions(): Map<number, string> {
+    const positions = new Map<number, string>();
+    for (const [index, { shard }] of this.active) {
+      const position = shard?.position;
+      if (position !== undefined) positions.set(index, position);
+    }
+    return positions;
+  }
+
+  async receive(index: number, entries: readonly ClaimEntry[]): Promise<void> {
+    await this.active.get(index)?.shard?.receive(entries);
+  }
+
+  /** Calls `listener` when a further shard is to be read. */
+  onActivated(listener: () => void): void {
+    this.changed = listener;
+  }
+
+  async activate(index: number): Promise<Activation> {
+    if (this.active.has(index)) return 'active';
+    if (!this.takesShards) return 'away';
+    if (this.active.size >= this.share) return 'full';
+    const { leases, logger, members } = this.options;
+    const lease: HeldLease = new HeldLease(
+      { kind: 'outbound', index },
+      {
+        leases,
+        listener: {
+          granted: (grant) => this.begin(grant, lease),
+          revoked: (grant) => this.finish(grant, lease),
+        },
+        onChange: () => {
+          if (lease.ended && this.active.get(index)?.lease === lease) this.active.delete(index);
+          ownedShards.set([...this.active.values()].filter((one) => one.lease.acting).length);
+        },
+        member: members.id,
+        logger,
+      },
+    );
+    this.active.set(index, { lease, shard: undefined });
+    this.schedule(this.options.timing.renewEveryMs);
+    const outcome = await lease.acquire();
+    return outcome.kind === 'acting' ? 'active' : 'owned';
+  }
+
+  private get takesShards(): boolean {
+    return this.isStarted && !this.isStopping && this.options.dependencies.isConnected();
+  }
+
+  private get share(): number {
+    return Math.ceil(this.options.shardCount / Math.max(1, this.dispatchers));
+  }
+
+  private async begin(grant: Grant, lease: HeldLease): Promise<void> {
+    const { dependencies, timing } = this.options;
+    const shard = new OutboundShard(dependencies, {
+      grant,
+      leaseMs: timing.leaseMs,
+      actUntil: () => (lease.grant === undefined ? -Infinity : timing.actUntil(lease.sentAt)),
+      lost: () => {
+        this.metrics.refusals.inc({ kind: 'outbound' });
+        lease.lose('Redis refused a step: another dispatcher has the lease, or nobody does');
+      },
+      passivated: () => void lease.giveUp(),
+    });
+    const active = this.active.get(grant.index);
+    if (active?.lease === lease) active.shard = shard;
+    await shard.start();
+    this.changed();
+  }
+
+  private async finish(grant: Grant, lease: HeldLease): Promise<void> {
+    const active = this.active.get(grant.index);
+    if (active?.lease !== lease || active.shard === undefined) return;
+    const release = await active.shard.finish(lease.grant === undefined);
+    if (release === 'due') await this.options.wakeUps.wake([grant.index]);
+  }
+
+  /** Begins a round after this time, unless one begins earlier. */
+  private schedule(ms: number): void {
+    const at = performance.now() + ms;
+    if (this.timer !== undefined && at >= this.timerAt) return;
+    clearTimeout(this.timer);
+    this.timerAt = at;
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.round ??= this.runRound().finally(() => (this.round = undefined));
+    }, ms);
+  }
+
+  /** Renews the leases, sends a heartbeat, and looks for shards without an owner. */
+  private async runRound(): Promise<void> {
+    const { timing, logger } = this.options;
+    let nextMs = CHECK_MS;
+    try {
+      const now = performance.now();
+      this.enforceDeadlines(now);
+      const isCheckDue = now >= this.heartbeatAt + CHECK_MS - timing.renewEveryMs / 2;
+      const [, due] = await Promise.all([this.renew(now), isCheckDue ? this.check(now) : undefined]);
+      this.giveBackAboveShare();
+      if (due !== undefined) nextMs = Math.min(nextMs, this.activateDue(due));
+      this.backoff.succeeded();
+    } catch (error) {
+      nextMs = this.backoff.failed();
+      logger.warn({ err: error, wait_ms: nextMs }, 'Redis does not answer the dispatcher; trying again');
+    }
+    if (this.isStopping && this.active.size === 0) return;
+    this.schedule(this.active.size > 0 ? Math.min(nextMs, timing.renewEveryMs) : nextMs);
+  }
+
+  /** Gives up leases that were not renewed in time: by the clock of this process they may have ended. */
+  private enforceDeadlines(now: number): void {
+    for (const { lease } of this.active.values()) {
+      if (lease.needsLease && !this.options.timing.mayAct(lease.sentAt, now)) {
+        lease.lose('the lease could not be renewed in time');
+      }
+    }
+  }
+
+  private async renew(now: number): Promise<void> {
+    const { leases, timing } = this.options;
+    await Promise.all(
+      [...this.active.values()].map(async ({ lease }) => {
+        const { grant } = lease;
+        if (grant === undefined || !lease.needsLease || lease.finishingFor(now) > timing.leaseMs) return;
+        const status = await leases.renew(grant);
+        if (status === 'ours') lease.renewed(now);
+        else lease.lose(status === 'nobody' ? 'the lease is gone' : 'another dispatcher has the lease');
+      }),
+    );
+  }
+
+  /** @returns the shards that have work */
+  private async check(now: number): Promise<DueShard[]> {
+    const { members, name, redis, keys, shardCount } = this.options;
+    const [{ members: all }, due] = await Promise.all([
+      members.heartbeat({ name, takes_shards: this.takesShards }),
+      this.takesShards ? dueShards(redis, keys, shardCount) : [],
+    ]);
+    this.heartbeatAt = now;
+    if (all !== undefined) this.dispatchers = all.filter(({ takes_shards }) => takes_shards).length;
+    return due;
+  }
+
+  private giveBackAboveShare(): void {
+    const owned = [...this.active.values()].filter(({ lease }) => lease.acting);
+    for (const { lease } of owned.slice(this.share)) void lease.giveUp();
+  }
+
+  /** @returns milliseconds until another shard may need an owner */
+  private activateDue(due: readonly DueShard[]): number {
+    const { logger } = this.options;
+    let nextMs = Infinity;
+    for (const { shard, leaseMs, dueInMs } of due) {
+      if (this.active.has(shard)) continue;
+      const waitMs = Math.max(leaseMs === undefined ? 0 : leaseMs + 1, dueInMs);
+      if (waitMs > 0) nextMs = Math.min(nextMs, waitMs);
+      else {
+        this.activate(shard).catch((error: unknown) =>
+          logger.warn({ err: error, shard }, 'could not activate the outbound side of a shard; trying again'),
+        );
+      }
+    }
+    return nextMs;
+  }
+}

@@ -1,0 +1,191 @@
+#!lua flags=allow-oom
+-- One step of the owner of a shard's outbound side: completes the published messages of connections, claims the next message
+-- of each, and claims the messages of connections that are ready.
+-- The head of an outbox is the message in flight; it leaves the list only when it is completed. `claimed` has the connections
+-- with a message in flight. If the owner dies, the next owner claims their messages again, under the same ids.
+-- A step may be repeated: a message that is in flight is claimed again with a new attempt, and a connection that was left is
+-- left alone.
+--
+-- KEYS hosts, proxies, accounts, accounts_asked, ready, claimed, claims, outbound_owner
+-- ARGV fence, read_to, room, first_wait_ms, longest_wait_ms, results...
+--   read_to: entries of the stream of claims up to this one have been read, and are removed; '' for none
+--   room: how many connections may be taken from the ready ones; -1 if those that are completed must not continue either
+--   results: for each publish its client id, message id, attempt, outcome, details. Without a message id, the head of
+--     the outbox is claimed again: an earlier owner has claimed it, or it could not be written.
+-- Reply: nil if the caller is not the owner; otherwise Redis' time in ms, the number of connections with a message in
+--   flight, the number of entries of the stream that have not been read, milliseconds until a connection is ready (-1 if none
+--   will be), the number of connections that were left by reason (`LEFT_BECAUSE`) followed by the number of unreadable records,
+--   and for each claimed message its client id, message id, directive, payload, expires at, request id, attempt, created at,
+--   whether another one waits behind it (0/1)
+
+--- @include "account-check"
+--- @include "stream-id"
+
+-- Messages that one step may finish without publishing them, because they have expired, moved or are unreadable.
+local MAX_FINISHED = 500
+-- Limit for the payloads that one step claims, since a reply is in memory as a whole. The last payload may exceed it.
+local MAX_CLAIMED_BYTES = 16777216
+
+return with_log(function()
+  local STATUSES = {}
+  for status in string.gmatch(STORED_STATUSES, '[^|]+') do STATUSES[status] = true end
+  if call('GET', KEYS.outbound_owner) ~= ARGV.fence then return false end
+  local room = tonumber(ARGV.room)
+  local first_wait, longest_wait = tonumber(ARGV.first_wait_ms), tonumber(ARGV.longest_wait_ms)
+  local left_because = { 0, 0, 0, 0, 0 }
+  local finished, claimed_bytes = 0, 0
+  local claims = {}
+  -- Connections that are left, and those of them that have nothing to retry.
+  local left, idle = {}, {}
+
+  -- Removes a finished message from the outbox. An earlier owner may have put the message back: then it is published again.
+  local function drop_if_finished(client, id, m)
+    if m[1] ~= 'queued' and m[1] ~= 'in_flight' then remove_from_outbox(client, id) end
+  end
+
+  -- Returns the milliseconds until the next attempt if one is needed. A later claim wins.
+  local function complete(client, id, attempt, outcome, details)
+    if id == '' then return end
+    local m = load(id, 'attempts')
+    m[6] = tonumber(m[6]) and m[6]
+    local stale = m[6] and m[6] ~= attempt
+    if outcome == 'sent' or (outcome == 'failed' and not stale) then
+      move(id, m, outcome, outcome, details)
+      drop_if_finished(client, id, m)
+    elseif not stale then
+      local no_subscribers = outcome == 'no-subscribers'
+      local shown = no_subscribers and 'held' or 'queued'
+      if move(id, m, 'queued', shown, details, 'unheard', no_subscribers and '1' or '0') then
+        return math.min(longest_wait, first_wait * 2 ^ math.min((m[6] or 1) - 1, 20))
+      end
+      drop_if_finished(client, id, m)
+    end
+  end
+
+  -- Leaves a connection; `retry_at` in microseconds. A client that came online in the meantime is retried at once.
+  local function leave(client, reason, retry_at)
+    left_because[reason] = left_because[reason] + 1
+    left[#left + 1] = client
+    if not retry_at then idle[#idle + 1] = client
+    elseif call('ZADD', KEYS.ready, 'NX', string.format('%.0f', retry_at), client) == 0 then
+      call('ZADD', KEYS.ready, 'LT', micros, client)
+    end
+  end
+
+  -- Why a stored message cannot be read; nil if it can.
+  local function fault_of(client, m)
+    if m.err then return 'it is not a hash' end
+    if not (m[1] or m[2] or m[3]) then return 'it is not stored' end
+    if m[3] ~= client then return 'it names another client' end
+    if not STATUSES[m[1]] then return 'its status is unknown' end
+    if m[1] ~= 'queued' and m[1] ~= 'in_flight' then return nil end
+    if not (m[6] and m[7]) then return 'its content is missing' end
+    if not (tonumber(m[8]) and tonumber(m[10])) then return 'its times are missing' end
+  end
+
+  -- Dead-letters a message that cannot be read, so that it does not block the other messages of the shard.
+  local function give_up(client, id, m, fault)
+    left_because[5] = left_because[5] + 1
+    dead_letter(client, UNREADABLE_RECORD, 'the stored message ' .. id .. ' cannot be read: ' .. fault)
+    remove_from_outbox(client, id)
+    if m[3] ~= client then return call('ZREM', KEYS.expiry, id) end
+    if m[1] ~= 'in_flight' then m[1] = 'queued' end
+    move(id, m, 'failed', 'failed', 'the stored message cannot be read: ' .. fault)
+  end
+
+  -- Claims the first message of an outbox that may be published, or leaves the connection if there is none.
+  local function claim(client, online, account, account_asked)
+    local outbox = KEYS.outbox_prefix .. client
+    while true do
+      local first = redis.pcall('LRANGE', outbox, 0, 1)
+      local id = first[1]
+      if not id and not first.err then return leave(client, 1) end
+      if not id then
+        left_because[5] = left_because[5] + 1
+        remove_outbox(client)
+        return leave(client, 1)
+      end
+      if finished == MAX_FINISHED or claimed_bytes >= MAX_CLAIMED_BYTES then return leave(client, 4, micros) end
+      finished = finished + 1
+      local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
+      local fault = fault_of(client, m)
+      local queued, in_flight = m[1] == 'queued', m[1] == 'in_flight'
+      local has_expired = (tonumber(m[8]) or 0) <= at
+      if fault then
+        give_up(client, id, m, fault)
+      elseif not queued and not in_flight then
+        remove_from_outbox(client, id)
+      elseif not account_asked and belongs_elsewhere(m, account, online) then
+        fail_moved(client, id, m)
+      elseif not online or (account_asked and m[5]) then
+        if in_flight then move(id, m, 'queued', online and 'queued' or 'held') end
+        return leave(client, online and 3 or 2)
+      elseif has_expired then
+        if in_flight then move(id, m, 'queued', 'queued') end
+        move(id, m, 'expired', 'expired')
+        remove_from_outbox(client, id)
+      else
+        finished = finished - 1
+        local attempt = (tonumber(m[11]) or 0) + 1
+        if in_flight then call('HSET', KEYS.message_prefix .. id, 'attempts', attempt)
+        else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
+        claimed_bytes = claimed_bytes + #m[7]
+        claims[#claims + 1] = { client, id, m[6], m[7], m[8], m[9] or '', attempt, m[10], first[2] and 1 or 0 }
+        return
+      end
+    end
+  end
+
+  local function claim_all(clients)
+    if #clients == 0 then return end
+    local hosts, accounts = call('ZMSCORE', KEYS.hosts, unpack(clients)), call('HMGET', KEYS.accounts, unpack(clients))
+    local asked = call('SMISMEMBER', KEYS.accounts_asked, unpack(clients))
+    for i, client in ipairs(clients) do
+      claim(client, hosts[i] or call('ZSCORE', KEYS.proxies, client), accounts[i], asked[i] == 1)
+    end
+  end
+
+  local function write_left()
+    if #left > 0 then call('SREM', KEYS.claimed, unpack(left)) end
+    if #idle > 0 then call('ZREM', KEYS.ready, unpack(idle)) end
+    left, idle = {}, {}
+  end
+
+  local completed, continuing = {}, {}
+  for i = ARGV.results, #ARGV, 5 do completed[#completed + 1] = ARGV[i] end
+  local are_claimed = #completed > 0 and call('SMISMEMBER', KEYS.claimed, unpack(completed)) or {}
+  for n, is_claimed in ipairs(are_claimed) do
+    local first = ARGV.results + (n - 1) * 5
+    local client, id, attempt, outcome, details = unpack(ARGV, first, first + 4)
+    local wait = complete(client, id, attempt, outcome, details)
+    if wait then leave(client, 3, micros + wait * 1000)
+    -- Otherwise this step is the repeat of one whose reply was lost, and which has left the connection.
+    elseif is_claimed == 1 then
+      if room >= 0 then continuing[#continuing + 1] = client
+      elseif call('EXISTS', KEYS.outbox_prefix .. client) == 1 then leave(client, 4, micros)
+      else leave(client, 1) end
+    end
+  end
+  claim_all(continuing)
+  write_left()
+  if room > 0 then
+    local ready = call('ZRANGE', KEYS.ready, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)
+    local taken = {}
+    for i, is_claimed in ipairs(#ready > 0 and call('SMISMEMBER', KEYS.claimed, unpack(ready)) or {}) do
+      if is_claimed == 0 then taken[#taken + 1] = ready[i]
+      else call('ZADD', KEYS.ready, '+inf', ready[i]) end
+    end
+    if #taken > 0 then
+      call('SADD', KEYS.claimed, unpack(taken))
+      call('ZREM', KEYS.ready, unpack(taken))
+    end
+    claim_all(taken)
+    write_left()
+  end
+  if ARGV.read_to ~= '' then call('XTRIM', KEYS.claims, 'MINID', following(ARGV.read_to)) end
+
+  local first = call('ZRANGE', KEYS.ready, 0, 0, 'WITHSCORES')[2]
+  local ready_in_ms = -1
+  if first and first ~= 'inf' then ready_in_ms = math.max(0, math.ceil((first - micros) / 1000)) end
+  return { at, call('SCARD', KEYS.claimed), call('XLEN', KEYS.claims), ready_in_ms, left_because, unpack(claims) }
+end, write_costs)

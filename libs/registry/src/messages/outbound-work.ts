@@ -1,0 +1,262 @@
+/**
+ * The work of the outbound side of a shard: its owner, a dispatcher, claims the messages at the heads of outboxes, publishes and
+ * completes them. Each of its commands carries the fence of its lease, and is refused if another process has the lease (S2).
+ */
+import type { Redis } from '@app/platform';
+import { StaleOwnerError, streamReader, type Grant, type StreamEntry, type StreamReader } from '@app/sharding';
+import { commands } from '../commands.js';
+import { truncateDetails } from '../message-status.js';
+import type { MessageKeys, RegistryKeys } from '../keys.js';
+
+/** Why the owner has left a connection, in the order of the counts in the reply. */
+export const LEFT_BECAUSE = ['empty', 'offline', 'waiting', 'interrupted'] as const;
+export type LeftBecause = (typeof LEFT_BECAUSE)[number];
+
+export interface ClaimedMessage {
+  clientId: string;
+  messageId: string;
+  directive: string;
+  payloadJson: string | undefined;
+  /** When its time to live ends, epoch milliseconds by the clock of Redis. */
+  expiresAt: number;
+  requestId: string;
+  /** Number of this attempt, from 1. */
+  attempt: number;
+  createdAt: number;
+  /** Whether another message of the connection waits behind it. */
+  isFollowed: boolean;
+}
+
+/** The result of a publish; `attempt` is that of the claim. */
+export type PublishResult = { clientId: string } & (
+  | (Pick<ClaimedMessage, 'messageId' | 'attempt'> &
+      (
+        | { outcome: 'sent' }
+        /** The broker refused the message for good. */
+        | { outcome: 'failed'; details: string }
+        /** The client's topic had no subscribers: the message is held, and retried after a back-off. */
+        | { outcome: 'no-subscribers' }
+        /** The message was not published: it is retried after a back-off. */
+        | { outcome: 'retry'; details: string }
+      ))
+  /**
+   * The message was not written, since its time to live has ended or its claim is not this owner's: the head of the outbox
+   * is claimed again, or expires.
+   */
+  | { outcome: 'unwritten' }
+);
+
+/** The input of a step. */
+export interface OutboundState {
+  /** The last entry of the stream of claims that was read; undefined for none. */
+  readTo: string | undefined;
+  /** How many connections may be taken; with 'none-goes-on', completed connections are left as well. */
+  room: number | 'none-goes-on';
+  results: readonly PublishResult[];
+}
+
+export interface OutboundStep {
+  /** The clock of Redis, epoch milliseconds. */
+  at: number;
+  claimed: ClaimedMessage[];
+  /** Number of connections with a message in flight, also of those that the owner does not know. */
+  inFlight: number;
+  /** Number of entries of the stream of claims that were not read. */
+  unread: number;
+  /** Milliseconds until a connection is ready; undefined if none will be. */
+  readyInMs: number | undefined;
+  /** Number of connections that were left, by reason. */
+  left: Record<LeftBecause, number>;
+  /** Number of stored messages that could not be read: they have failed, and are dead-lettered. */
+  unreadable: number;
+}
+
+/** An entry of the stream of claims. */
+export interface ClaimEntry extends StreamEntry {
+  /** A claim of the accept script; undefined if the entry only rings. */
+  message: ClaimedMessage | undefined;
+  /** If it rings: the connection of which another message waits for a completion; undefined if connections are ready. */
+  follows: string | undefined;
+}
+
+/** How a lease was released. `busy`: it was not, since there is work. `due`: a connection is ready for the next owner. */
+export type OutboundRelease = 'busy' | 'idle' | 'due';
+
+export interface DueShard {
+  shard: number;
+  /** Milliseconds that are left of the owner's lease; undefined if nobody owns the outbound side. */
+  leaseMs: number | undefined;
+  /** Milliseconds until there is work. */
+  dueInMs: number;
+}
+
+export type FormerNames = Readonly<Record<'former_ready' | 'former_claimed' | 'former_run', string>>;
+
+/** The names of 0.1.0. */
+export function formerNames(keys: RegistryKeys, index: number): FormerNames {
+  const shard = keys.shard(index);
+  return { former_ready: `${shard}:woken`, former_claimed: `${shard}:draining`, former_run: `${shard}:drain-run` };
+}
+
+/** `[client id, message id, directive, payload, expires at, request id, attempt, created at, is followed]` */
+type ClaimReply = [string, string, string, string, string, string, number, string, 0 | 1];
+
+/** Back-off before an attempt is repeated. It doubles with each attempt. */
+const RETRY_MS = { first: 1000, longest: 60_000 };
+
+const stepCommand = commands.load<
+  MessageKeys,
+  {
+    fence: string;
+    read_to: string;
+    room: number;
+    first_wait_ms: number;
+    longest_wait_ms: number;
+    results: readonly (string | number)[];
+  },
+  null | [at: number, inFlight: number, unread: number, readyInMs: number, left: number[], ...ClaimReply[]]
+>('outbound-step');
+
+const takeOver = commands.load<
+  MessageKeys & FormerNames,
+  { fence: string },
+  null | [newest: string, clients: string[]]
+>('take-over-claims');
+
+const closeOutbound = commands.load<MessageKeys, { fence: string; lease_ms: number }, 0 | 1>('close-outbound');
+
+const releaseOutbound = commands.load<
+  MessageKeys,
+  { fence: string; read_to: string; idle_ms: number | '' },
+  OutboundRelease | 'stale'
+>('release-outbound');
+
+export class OutboundWork {
+  constructor(
+    private readonly redis: Redis,
+    private readonly keys: RegistryKeys,
+  ) {}
+
+  /**
+   * Completes results, and claims messages. Safe to repeat.
+   * @throws StaleOwnerError
+   */
+  async step(grant: Grant, { readTo, room, results }: OutboundState): Promise<OutboundStep> {
+    const packed: (string | number)[] = [];
+    for (const result of results) {
+      const { clientId, outcome } = result;
+      if (outcome === 'unwritten') packed.push(clientId, '', '', '', '');
+      else {
+        const details = 'details' in result ? truncateDetails(result.details) : '';
+        packed.push(clientId, result.messageId, result.attempt, outcome, details);
+      }
+    }
+    const reply = await stepCommand.run(this.redis, this.keys.ofMessages(grant.index), {
+      fence: grant.fence,
+      read_to: readTo ?? '',
+      room: room === 'none-goes-on' ? -1 : room,
+      first_wait_ms: RETRY_MS.first,
+      longest_wait_ms: RETRY_MS.longest,
+      results: packed,
+    });
+    if (reply === null) throw new StaleOwnerError(grant);
+    const [at, inFlight, unread, readyInMs, counts, ...claims] = reply;
+    const left = { empty: 0, offline: 0, waiting: 0, interrupted: 0 };
+    for (const [i, reason] of LEFT_BECAUSE.entries()) left[reason] = counts[i] ?? 0;
+    return {
+      at,
+      inFlight,
+      unread,
+      readyInMs: readyInMs < 0 ? undefined : readyInMs,
+      left,
+      unreadable: counts[LEFT_BECAUSE.length] ?? 0,
+      claimed: claims.map(toClaimed),
+    };
+  }
+
+  /**
+   * The connections with a message in flight, also those that an earlier owner has left, and the id of the newest entry of
+   * the stream of claims. A new owner claims them all again, with the outcome `unwritten`.
+   * @throws StaleOwnerError
+   */
+  async takeOver(grant: Grant): Promise<{ newest: string; clientIds: string[] }> {
+    const keys = { ...this.keys.ofMessages(grant.index), ...formerNames(this.keys, grant.index) };
+    const reply = await takeOver.run(this.redis, keys, { fence: grant.fence });
+    if (reply === null) throw new StaleOwnerError(grant);
+    return { newest: reply[0], clientIds: reply[1] };
+  }
+
+  /** From now on the accept script claims nothing for this owner. @throws StaleOwnerError */
+  async close(grant: Grant, leaseMs: number): Promise<void> {
+    const args = { fence: grant.fence, lease_ms: leaseMs };
+    const done = await closeOutbound.run(this.redis, this.keys.ofMessages(grant.index), args);
+    if (done === 0) throw new StaleOwnerError(grant);
+  }
+
+  /**
+   * Releases the lease. Messages that are claimed go back to `queued`.
+   * @param ifIdleForMs only if nothing is claimed, and nothing will be ready within this time
+   * @throws StaleOwnerError
+   */
+  async release(grant: Grant, readTo: string | undefined, ifIdleForMs?: number): Promise<OutboundRelease> {
+    const reply = await releaseOutbound.run(this.redis, this.keys.ofMessages(grant.index), {
+      fence: grant.fence,
+      read_to: readTo ?? '',
+      idle_ms: ifIdleForMs ?? '',
+    });
+    if (reply === 'stale') throw new StaleOwnerError(grant);
+    return reply;
+  }
+}
+
+/**
+ * Reads the claims of many shards together.
+ * @param redis a connection that nothing else uses
+ * @param control a connection through which reads are interrupted
+ */
+export function claimsReader(redis: Redis, control: Redis, keys: RegistryKeys): StreamReader<ClaimEntry> {
+  return streamReader(
+    redis,
+    { key: (shard) => keys.claims(shard), decode: decodeClaim },
+    // The first entry is served at once, whatever follows it.
+    { count: CLAIMS_READ, recordRead: () => 0 },
+    control,
+  );
+}
+
+/** Claims of one shard in one read. */
+const CLAIMS_READ = 100;
+
+/** Fields in the order of `accept-messages.lua`; an entry that rings has other fields. */
+function decodeClaim(id: string, fields: readonly string[]): ClaimEntry {
+  const [name, clientId = '', , messageId = '', , directive = '', , payload = '', , expiresAt, , requestId = ''] =
+    fields;
+  if (name !== 'client') return { id, text: '', message: undefined, follows: clientId === '' ? undefined : clientId };
+  const message: ClaimedMessage = {
+    clientId,
+    messageId,
+    directive,
+    payloadJson: payload === '' ? undefined : payload,
+    expiresAt: Number(expiresAt),
+    requestId,
+    attempt: 1,
+    createdAt: Number(fields[13]),
+    isFollowed: false,
+  };
+  return { id, text: payload, message, follows: undefined };
+}
+
+function toClaimed(reply: ClaimReply): ClaimedMessage {
+  const [clientId, messageId, directive, payload, expiresAt, requestId, attempt, createdAt, isFollowed] = reply;
+  return {
+    clientId,
+    messageId,
+    directive,
+    payloadJson: payload === '' ? undefined : payload,
+    expiresAt: Number(expiresAt),
+    requestId,
+    attempt,
+    createdAt: Number(createdAt),
+    isFollowed: isFollowed === 1,
+  };
+}
