@@ -3,22 +3,24 @@ import { waitUntil } from '../scripts/stack.mjs';
 import { cpuSeconds, rssMiB } from './measure.mjs';
 
 /** @typedef {import('../scripts/stack.mjs').Part} Part */
-/** @typedef {Record<'ingester' | 'redis' | 'broker', Part>} Parts */
+/** @typedef {{ ingesters: Part[], redis: Part, broker: Part }} Parts */
 
 export const SHARE_GROUP = 'bench';
 const PATIENCE_MS = 600_000;
 
 /**
- * Waits until `check` no longer rejects. @returns the time, CPU and memory that this took
+ * Waits until `check` no longer rejects. @returns the time, CPU and memory that this took: of all ingesters together, and of the
+ * largest one
  * @param {Parts} parts @param {() => Promise<unknown>} check
  */
 export async function cost(parts, check) {
-  const { ingester } = parts;
+  const { ingesters } = parts;
+  const largest = () => Math.max(...ingesters.map(({ pid }) => rssMiB(pid)));
   const since = performance.now();
   const cpu = cpuOf(parts);
-  const before = rssMiB(ingester.pid);
+  const before = largest();
   let peak = before;
-  const timer = setInterval(() => (peak = Math.max(peak, rssMiB(ingester.pid))), 50);
+  const timer = setInterval(() => (peak = Math.max(peak, largest())), 50);
   try {
     await waitUntil(check, { what: 'registry and broker to agree', timeoutMs: PATIENCE_MS, everyMs: 50 });
   } finally {
@@ -36,8 +38,9 @@ export async function cost(parts, check) {
 }
 
 /** @param {Parts} parts */
-function cpuOf({ ingester, redis, broker }) {
-  return { ingester: cpuSeconds(ingester.pid), redis: cpuSeconds(redis.pid), broker: cpuSeconds(broker.pid) };
+function cpuOf({ ingesters, redis, broker }) {
+  const ingester = ingesters.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0);
+  return { ingester, redis: cpuSeconds(redis.pid), broker: cpuSeconds(broker.pid) };
 }
 
 /**

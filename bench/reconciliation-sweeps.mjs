@@ -3,8 +3,8 @@ import { connectAsync } from 'mqtt';
 import { startApp, startMosquitto, startRedis } from '../scripts/stack.mjs';
 import { SHARE_GROUP, call, cost, handshake, retain, round, swept } from './reconciliation-parts.mjs';
 
-/** @param {string} dir @param {string[]} config @param {number} clients */
-export async function sweep(dir, config, clients) {
+/** @param {string} dir @param {string[]} config @param {number} clients @param {number} count of ingesters */
+export async function sweep(dir, config, clients, count) {
   const [redis, mosquitto] = await Promise.all([
     startRedis({ dir }),
     startMosquitto({ dir, config: [...config, 'sys_interval 1'] }),
@@ -13,19 +13,21 @@ export async function sweep(dir, config, clients) {
   const device = await connectAsync(mosquitto.url, { protocolVersion: 5 });
   await retain(device, clients, (i) => handshake(i));
   const gateway = await startApp('api-gateway', { dir, env });
-  const ingester = await startApp('status-ingester', { dir, env });
+  const start = (/** @type {string} */ name) => startApp('status-ingester', { dir, env, name });
+  const since = Date.now();
+  const ingesters = await Promise.all(Array.from({ length: count }, (_, i) => start(`ingester-${i + 1}`)));
   /** @type {Record<string, unknown>} */
   const rows = {};
   const servers = { redis, broker: mosquitto };
-  rows['from nothing'] = await watch({ ...servers, ingester }, gateway.url, clients);
+  rows['from nothing'] = await watch({ ...servers, ingesters }, gateway.url, clients, since);
   await call(gateway.url, 'POST', '/v1/cluster/sweeps');
-  rows['nothing differs'] = await watch({ ...servers, ingester }, gateway.url, clients);
-  // Only a sweep may find this out: the ingester is stopped, and its session is removed with the messages in it.
-  await ingester.stop();
+  rows['nothing differs'] = await watch({ ...servers, ingesters }, gateway.url, clients);
+  // Only a sweep may find this out: the ingesters are stopped, and their session is removed with the messages in it.
+  await Promise.all(ingesters.map((one) => one.stop()));
   await endSession(mosquitto.url);
   await retain(device, clients / 100, () => '');
-  const again = await startApp('status-ingester', { dir, env, name: 'ingester-2' });
-  rows['a hundredth is gone'] = await watch({ ...servers, ingester: again }, gateway.url, clients - clients / 100);
+  const again = await start('ingester-again');
+  rows['a hundredth is gone'] = await watch({ ...servers, ingesters: [again] }, gateway.url, clients - clients / 100);
   await device.endAsync(true);
   return rows;
 }
@@ -42,7 +44,7 @@ export async function crash(dir, config, clients) {
   await device.endAsync();
   const gateway = await startApp('api-gateway', { dir, env });
   const ingester = await startApp('status-ingester', { dir, env });
-  await cost({ redis, broker: mosquitto, ingester }, () => swept(gateway.url, clients, 0));
+  await cost({ redis, broker: mosquitto, ingesters: [ingester] }, () => swept(gateway.url, clients, 0));
   const since = Date.now();
   await Promise.all([ingester.kill(), redis.kill(), mosquitto.stop()]);
   [redis, mosquitto] = await Promise.all([
@@ -52,7 +54,8 @@ export async function crash(dir, config, clients) {
   const serversUp = Date.now();
   const again = await startApp('status-ingester', { dir, env, name: 'ingester-2' });
   const ingesterUp = Date.now();
-  const used = await cost({ redis, broker: mosquitto, ingester: again }, () => swept(gateway.url, clients, since));
+  const parts = { redis, broker: mosquitto, ingesters: [again] };
+  const used = await cost(parts, () => swept(gateway.url, clients, since));
   const at = (/** @type {number} */ when) => round((when - since) / 1000);
   const agreed = Date.now();
   const times = {
@@ -67,8 +70,7 @@ export async function crash(dir, config, clients) {
  * Waits until that many clients are online and a sweep has ended since the call.
  * @param {import('./reconciliation-parts.mjs').Parts} parts @param {string} gateway @param {number} online
  */
-async function watch(parts, gateway, online) {
-  const since = Date.now();
+async function watch(parts, gateway, online, since = Date.now()) {
   /** @type {any} */
   let last = {};
   const { seconds, ...used } = await cost(parts, async () => {

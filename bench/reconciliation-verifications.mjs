@@ -21,7 +21,7 @@ const ROUNDS = 4;
 /** @param {string} dir @param {string[]} config @param {number} clients */
 export async function verify(dir, config, clients) {
   const { parts, env, device } = await start(dir, config, { VERIFY_RATE: '100000' });
-  const { ingester } = parts;
+  const [ingester] = parts.ingesters;
   const count = Math.min(clients, AT_ONCE);
   await retain(device, count, (i) => handshake(i));
   await cost(parts, async () => {
@@ -56,7 +56,7 @@ export async function lanes(dir, config, clients) {
   const rows = [];
   for (const lanes of [1, 2, 4]) {
     const { parts, device } = await start(join(dir, `${lanes}`), config, { INTAKE_LANES: `${lanes}` });
-    const { ingester } = parts;
+    const [ingester] = parts.ingesters;
     const shares = [];
     const cpu = [];
     for (let n = 0; n <= ROUNDS; n++) {
@@ -82,7 +82,7 @@ export async function lanes(dir, config, clients) {
       'CPU µs a message': Math.round(mean(cpu.slice(1))),
     });
     await device.endAsync(true);
-    await parts.ingester.stop();
+    await ingester.stop();
     await Promise.all([parts.redis.stop(), parts.broker.stop()]);
   }
   return rows;
@@ -93,7 +93,11 @@ async function start(dir, config, settings) {
   const [redis, broker] = await Promise.all([startRedis({ dir }), startMosquitto({ dir, config })]);
   const env = { REDIS_URL: redis.url, MQTT_URL: broker.url, LOG_LEVEL: 'warn', SHARE_GROUP, ...settings };
   const ingester = await startApp('status-ingester', { dir, env });
-  return { parts: { redis, broker, ingester }, env, device: await connectAsync(broker.url, { protocolVersion: 5 }) };
+  return {
+    parts: { redis, broker, ingesters: /** @type {[typeof ingester]} */ ([ingester]) },
+    env,
+    device: await connectAsync(broker.url, { protocolVersion: 5 }),
+  };
 }
 
 /** Has so many clients verified, from `client-0` on. @param {string} redisUrl @param {number} count */

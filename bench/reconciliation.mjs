@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- reconciliation [--what sweep,verify,lanes,crash] [--clients 100000] [--queues unlimited,default]`
+ * `npm run bench -- reconciliation [--what sweep,verify,lanes,crash] [--clients 100000] [--ingesters 1]
+ * [--queues unlimited,default]`
  *
- * How registry and broker are reconciled, with one ingester:
+ * How registry and broker are reconciled, with one ingester, or in sweeps with several:
  * - `sweep`: the first one, which builds the registry from nothing; one that finds no difference; and one that finds a
  *   hundredth of the clients gone. Once with unlimited queues in the broker, and once with Mosquitto's default limits,
  *   which end reads early. `--heap` limits the old generation of the ingester, in MiB, to measure what it needs.
@@ -32,6 +33,7 @@ export async function run(args) {
     options: {
       what: { type: 'string', default: 'sweep' },
       clients: { type: 'string', default: '100000' },
+      ingesters: { type: 'string', default: '1' },
       queues: { type: 'string', default: 'unlimited,default' },
       heap: { type: 'string' },
     },
@@ -47,7 +49,7 @@ export async function run(args) {
       const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
       try {
         console.log(`${what}, ${values.clients} clients, queues ${queues}:`);
-        console.table(await measure(dir, config, Number(values.clients)));
+        console.table(await measure(dir, config, Number(values.clients), Number(values.ingesters)));
       } finally {
         await stopAll();
         rmSync(dir, { recursive: true, force: true });

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { SEVERAL_PASSES, SweepTopics } from './sweep-topics.js';
 
 let topics: SweepTopics;
@@ -79,4 +80,91 @@ describe('the topics of a sweep', () => {
     expect([topics.again('a', 1), topics.again('a', 2), topics.again('a', 2)]).toEqual([true, false, true]);
     expect(['a', 'b', 'c'].filter((topic) => topics.isPresent(topic))).toEqual(['a']);
   });
+
+  it('count like lists of their texts, whatever is brought, published and late, in any order', () => {
+    const topic = fc.integer({ min: 0, max: 9 }).map((n) => `in/${n}`);
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.tuple(fc.constant('receive' as const), topic, fc.integer({ min: 1, max: 2 })) },
+      { weight: 1, arbitrary: fc.tuple(fc.constantFrom('begin', 'change', 'late'), topic, fc.constant(0)) },
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+        topics = new SweepTopics();
+        const lists = new Lists();
+        for (const [what, name, digest] of [['begin', '', 0] as const, ...steps]) {
+          for (const one of [topics, lists]) {
+            if (what === 'begin') one.begin();
+            else if (what === 'change') one.change(name);
+            else if (what === 'late') one.late(name);
+            else if (!one.again(name, digest) && !one.isPresent(name)) one.add(name, digest);
+          }
+          expect({ ...counts(), count: topics.count }).toEqual(lists.counts());
+          expect([topics.isPresent(name), topics.hasTrace(name)]).toEqual([
+            lists.isPresent(name),
+            lists.hasTrace(name),
+          ]);
+        }
+      }),
+    );
+  });
 });
+
+/** The same with a list of texts for each question. */
+class Lists {
+  /** What each pass brought, in order. */
+  private readonly passes: string[][] = [];
+  private readonly texts = new Map<string, number>();
+  private readonly seen = new Map<string, number>();
+  private readonly changed = new Set<string>();
+  private fresh = 0;
+
+  begin(): void {
+    this.passes.push([]);
+    this.fresh = 0;
+  }
+
+  change(name: string): void {
+    this.changed.add(name);
+  }
+
+  late(name: string): void {
+    if (!this.hasTrace(name)) this.fresh++;
+  }
+
+  again(name: string, digest: number): boolean {
+    const count = this.seen.get(name);
+    if (count === undefined) return false;
+    if (!this.isPresent(name)) this.receive(name, count + 1);
+    const isSame = this.texts.get(name) === digest;
+    this.texts.set(name, digest);
+    return isSame;
+  }
+
+  add(name: string, digest: number): void {
+    if (!this.changed.has(name)) this.fresh++;
+    this.receive(name, 1);
+    this.texts.set(name, digest);
+  }
+
+  isPresent(name: string): boolean {
+    return this.passes.at(-1)?.includes(name) === true;
+  }
+
+  hasTrace(name: string): boolean {
+    return this.seen.has(name) || this.changed.has(name);
+  }
+
+  counts(): Record<'fresh' | 'missed' | 'readByFew' | 'count', number> {
+    const names = [...this.seen.keys()];
+    const isGone = (name: string): boolean =>
+      this.changed.has(name) || !this.passes.slice(-SEVERAL_PASSES).some((pass) => pass.includes(name));
+    const missed = names.filter((name) => !this.isPresent(name) && !this.changed.has(name)).length;
+    const readByFew = names.filter((name) => (this.seen.get(name) ?? 0) < SEVERAL_PASSES && !isGone(name)).length;
+    return { fresh: this.fresh, missed, readByFew, count: names.length };
+  }
+
+  private receive(name: string, count: number): void {
+    this.seen.set(name, this.changed.delete(name) ? SEVERAL_PASSES : count);
+    this.passes.at(-1)?.push(name);
+  }
+}
