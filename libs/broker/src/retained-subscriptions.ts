@@ -53,9 +53,10 @@ export class RetainedSubscriptions {
       },
       delivered: ({ properties }) => {
         // A message that matches several subscriptions may have the identifiers of all of them.
-        const ids = [properties?.subscriptionIdentifier ?? []].flat();
-        this.isReturned ||= ids.length > 0;
-        return ids.length === 0 || ids.includes(own);
+        const ids: number | number[] | undefined = properties?.subscriptionIdentifier;
+        if (ids === undefined) return true;
+        this.isReturned = true;
+        return typeof ids === 'number' ? ids === own : ids.includes(own);
       },
       send: async (client) => {
         sent++;

@@ -193,17 +193,21 @@ export class Comparing {
    * @returns the reading itself, nothing if it waits for a second pass, or a request to verify if the client may have a retained
    * message on another topic, too
    */
-  private itemOf({ found, isOnline }: Difference, noted: string, reads = new TwoReads()): string[] {
+  private itemOf({ found, isOnline }: Difference, noted: string, before: TwoReads | undefined): string[] {
     const { clientId, topic, body, refused } = found;
     if (this.dependencies.severalTopics) return [this.verifyCommand(clientId)];
     const retained: Retained[] = [{ topic, body, ...(refused && { refused }) }];
+    const reading = { clientId, attempt: '', retained, sweep: this.runIds.all };
+    // The first read of a client that is not online counts at once, and its digest is not needed.
+    if (!isOnline && before === undefined) return [encodeRetainedReading({ ...reading, noted })];
+    const reads = before ?? new TwoReads();
     const counts = reads.add(retained, noted);
     if (isOnline && !counts.isConfirmed) {
       reads.awaitSecond();
       this.awaited.set(clientId, reads);
       return [];
     }
-    return [encodeRetainedReading({ clientId, attempt: '', retained, sweep: this.runIds.all, ...counts })];
+    return [encodeRetainedReading({ ...reading, ...counts })];
   }
 
   private verifyCommand(clientId: string, sweep = this.runIds.all): string {
