@@ -3,8 +3,8 @@ import { connectAsync } from 'mqtt';
 import { startApp, startMosquitto, startRedis } from '../scripts/stack.mjs';
 import { SHARE_GROUP, call, cost, handshake, retain, round, swept } from './reconciliation-parts.mjs';
 
-/** @param {string} dir @param {string[]} config @param {number} clients @param {number} count of ingesters */
-export async function sweep(dir, config, clients, count) {
+/** @param {string} dir @param {string[]} config @param {number} clients */
+export async function sweep(dir, config, clients) {
   const [redis, mosquitto] = await Promise.all([
     startRedis({ dir }),
     startMosquitto({ dir, config: [...config, 'sys_interval 1'] }),
@@ -13,22 +13,49 @@ export async function sweep(dir, config, clients, count) {
   const device = await connectAsync(mosquitto.url, { protocolVersion: 5 });
   await retain(device, clients, (i) => handshake(i));
   const gateway = await startApp('api-gateway', { dir, env });
-  const start = (/** @type {string} */ name) => startApp('status-ingester', { dir, env, name });
-  const since = Date.now();
-  const ingesters = await Promise.all(Array.from({ length: count }, (_, i) => start(`ingester-${i + 1}`)));
+  const ingester = await startApp('status-ingester', { dir, env });
   /** @type {Record<string, unknown>} */
   const rows = {};
   const servers = { redis, broker: mosquitto };
-  rows['from nothing'] = await watch({ ...servers, ingesters }, gateway.url, clients, since);
+  const parts = { ...servers, ingesters: [ingester] };
+  rows['from nothing'] = await watch(parts, gateway.url, clients);
   await call(gateway.url, 'POST', '/v1/cluster/sweeps');
-  rows['nothing differs'] = await watch({ ...servers, ingesters }, gateway.url, clients);
-  // Only a sweep may find this out: the ingesters are stopped, and their session is removed with the messages in it.
-  await Promise.all(ingesters.map((one) => one.stop()));
+  rows['nothing differs'] = await watch(parts, gateway.url, clients);
+  // Only a sweep may find this out: the ingester is stopped, and its session is removed with the messages in it.
+  await ingester.stop();
   await endSession(mosquitto.url);
   await retain(device, clients / 100, () => '');
-  const again = await start('ingester-again');
+  const again = await startApp('status-ingester', { dir, env, name: 'ingester-2' });
   rows['a hundredth is gone'] = await watch({ ...servers, ingesters: [again] }, gateway.url, clients - clients / 100);
   await device.endAsync(true);
+  return rows;
+}
+
+/**
+ * The broker keeps what it retains, and each number of ingesters begins with an empty Redis.
+ * @param {string} dir @param {string[]} config @param {number} clients @param {number[]} counts of ingesters
+ */
+export async function rebuild(dir, config, clients, counts) {
+  const broker = await startMosquitto({ dir, config: [...config, 'sys_interval 1'] });
+  const device = await connectAsync(broker.url, { protocolVersion: 5 });
+  await retain(device, clients, (i) => handshake(i));
+  await device.endAsync();
+  const rows = [];
+  for (const count of counts) {
+    await endSession(broker.url);
+    const redis = await startRedis({ dir });
+    const env = { REDIS_URL: redis.url, MQTT_URL: broker.url, LOG_LEVEL: 'warn', SHARE_GROUP };
+    const gateway = await startApp('api-gateway', { dir, env });
+    const since = Date.now();
+    const start = (/** @type {number} */ i) => startApp('status-ingester', { dir, env, name: `ingester-${i}` });
+    const ingesters = await Promise.all(Array.from({ length: count }, (_, i) => start(i)));
+    const parts = { redis, broker, ingesters };
+    rows.push({ ingesters: count, sweep: 'from nothing', ...(await watch(parts, gateway.url, clients, since)) });
+    await call(gateway.url, 'POST', '/v1/cluster/sweeps');
+    rows.push({ ingesters: count, sweep: 'nothing differs', ...(await watch(parts, gateway.url, clients)) });
+    await Promise.all([gateway, ...ingesters].map((app) => app.stop()));
+    await redis.stop();
+  }
   return rows;
 }
 

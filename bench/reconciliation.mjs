@@ -1,11 +1,11 @@
 /**
- * `npm run bench -- reconciliation [--what sweep,verify,lanes,crash] [--clients 100000] [--ingesters 1]
- * [--queues unlimited,default]`
+ * `npm run bench -- reconciliation [--what sweep,rebuild,verify,lanes,crash] [--clients 100000] [--queues unlimited,default]`
  *
- * How registry and broker are reconciled, with one ingester, or in sweeps with several:
+ * How registry and broker are reconciled, with one ingester:
  * - `sweep`: the first one, which builds the registry from nothing; one that finds no difference; and one that finds a
  *   hundredth of the clients gone. Once with unlimited queues in the broker, and once with Mosquitto's default limits,
  *   which end reads early. `--heap` limits the old generation of the ingester, in MiB, to measure what it needs.
+ * - `rebuild`: the first sweep and one that finds no difference, with one ingester and with two, or with `--ingesters 1,2,3`.
  * - `verify`: all clients are verified at the same time.
  * - `lanes`: the share of messages that need a verification if 1, 2 or 4 lanes take them in turn.
  * - `crash`: the ingester is killed, Redis loses its data, and the broker is restarted.
@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stopAll } from '../scripts/stack.mjs';
-import { crash, sweep } from './reconciliation-sweeps.mjs';
+import { crash, rebuild, sweep } from './reconciliation-sweeps.mjs';
 import { lanes, verify } from './reconciliation-verifications.mjs';
 import { machine } from './measure.mjs';
 
@@ -24,7 +24,7 @@ const LIMITS = {
   // Mosquitto's defaults.
   default: ['max_queued_messages 1000', 'max_inflight_messages 20'],
 };
-const MEASURED = { sweep, verify, lanes, crash };
+const MEASURED = { sweep, rebuild, verify, lanes, crash };
 
 /** @param {string[]} args */
 export async function run(args) {
@@ -33,13 +33,14 @@ export async function run(args) {
     options: {
       what: { type: 'string', default: 'sweep' },
       clients: { type: 'string', default: '100000' },
-      ingesters: { type: 'string', default: '1' },
+      ingesters: { type: 'string', default: '1,2' },
       queues: { type: 'string', default: 'unlimited,default' },
       heap: { type: 'string' },
     },
   });
   console.log(machine());
   if (values.heap !== undefined) process.env.NODE_OPTIONS = `--max-old-space-size=${Number(values.heap)}`;
+  const counts = values.ingesters.split(',').map(Number);
   for (const what of values.what.split(',')) {
     const measure = MEASURED[/** @type {keyof typeof MEASURED} */ (what)];
     if (measure === undefined) throw new Error(`it measures ${Object.keys(MEASURED).join(', ')}, not ${what}`);
@@ -49,7 +50,7 @@ export async function run(args) {
       const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
       try {
         console.log(`${what}, ${values.clients} clients, queues ${queues}:`);
-        console.table(await measure(dir, config, Number(values.clients), Number(values.ingesters)));
+        console.table(await measure(dir, config, Number(values.clients), counts));
       } finally {
         await stopAll();
         rmSync(dir, { recursive: true, force: true });
