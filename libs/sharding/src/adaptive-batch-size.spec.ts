@@ -14,11 +14,22 @@ it('the batch size grows with a backlog of small entries, and falls without one'
   const counts: number[] = [];
   for (let i = 0; i < 5; i++) {
     counts.push(size.count);
-    size.recordRead([entries(size.count, 100), entries(1, 100)], 32);
+    size.recordRead([entries(size.count, 100), entries(1, 100)], 8);
   }
   expect(counts).toEqual([16, 32, 64, 128, 128]);
-  size.recordRead([entries(127, 100)], 32);
+  size.recordRead([entries(127, 100)], 8);
   expect(size.count).toBe(16);
+});
+
+it.each([
+  [16, 128],
+  [32, 64],
+  [100, 20],
+  [1000, 16],
+])('with %i shards the batch size grows to %i, since what all of them read is in memory', (shards, most) => {
+  const size = new AdaptiveBatchSize();
+  for (let i = 0; i < 5; i++) size.recordRead([entries(size.count, 100)], shards);
+  expect(size.count).toBe(most);
 });
 
 it('the next read waits only if there is no backlog', () => {

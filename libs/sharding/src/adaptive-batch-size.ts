@@ -2,6 +2,11 @@ import type { StreamEntry } from './shard-stream.js';
 
 /** Entries of one shard in one read. */
 const COUNT = { min: 16, max: 128 } as const;
+/**
+ * Entries of all shards together in one read, unless that is less than the least count of each. What a read brings is in memory
+ * until all of it is committed; the longer that takes, the more of it the garbage collector moves to the old generation.
+ */
+const MOST_ENTRIES = 2048;
 /** The most characters that all entries of one read may have together. */
 const BUDGET = 32 * 1024 * 1024;
 
@@ -28,7 +33,8 @@ export class AdaptiveBatchSize {
    */
   recordRead(batches: readonly (readonly StreamEntry[])[], shardCount: number): number {
     const hasBacklog = batches.some((entries) => entries.length >= this.current);
-    const wanted = hasBacklog ? Math.min(COUNT.max, this.current * 2) : COUNT.min;
+    const most = Math.max(COUNT.min, Math.min(COUNT.max, Math.floor(MOST_ENTRIES / Math.max(1, shardCount))));
+    const wanted = hasBacklog ? Math.min(most, this.current * 2) : COUNT.min;
     const largest = Math.max(0, ...batches.map((entries) => characters(entries) / entries.length));
     const affordable = Math.floor(BUDGET / (Math.max(1, largest) * Math.max(1, shardCount)));
     this.current = Math.max(1, Math.min(wanted, affordable));
