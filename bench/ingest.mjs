@@ -174,9 +174,10 @@ async function verify(url, ...[messages, clients, offlineEvery]) {
   const shards = Number(await redis.hget('cc:marker', 'shard_count'));
   const seen = new Map();
   for (let shard = 0; shard < shards; shard++) {
-    for (const text of await redis.hvals(`cc:{s${shard}}:connections`)) {
-      const connection = JSON.parse(text);
-      seen.set(connection.client_id, connection);
+    for (const [id, text] of Object.entries(await redis.hgetall(`cc:{s${shard}}:connections`))) {
+      // See libs/registry/src/connections/connection-record.ts.
+      const { s: state = 'online', h: handshake } = JSON.parse(text);
+      seen.set(id, { state, handshake });
     }
   }
   await redis.quit();
@@ -185,7 +186,7 @@ async function verify(url, ...[messages, clients, offlineEvery]) {
     const state = offlineEvery > 0 && rounds % offlineEvery === 0 ? 'offline' : 'online';
     const connection = seen.get(`bench-${id}`);
     const last = `bench-${id + clients * (rounds - 1)}`;
-    if (connection?.state !== state || (state === 'online' && connection.handshake_message_id !== last)) {
+    if (connection?.state !== state || (state === 'online' && connection.handshake !== last)) {
       throw new Error(`bench-${id} should be ${state} by message ${last}, but is ${JSON.stringify(connection)}`);
     }
   }

@@ -29,8 +29,9 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   requestLimits: [`${keys.requestLimits}:…`],
   replies: [keys.replies('<gateway>')],
   connections: [keys.connections(S)],
-  index: [keys.index(S, 'online', 'host')],
-  facts: [keys.facts(S), keys.facts(S, '<account>').replace(/facts$/, '…')],
+  index: [keys.index(S, 'online', 'host'), keys.index(S, 'online', 'host', '<account>').replace(/online:host$/, '…')],
+  facts: [keys.facts(S, '<bucket>' as unknown as number)],
+
   accounts: [keys.accounts(S)],
   accountsAsked: [keys.accountsAsked(S)],
   waitingBytes: [keys.waitingBytes(S)],
@@ -69,7 +70,7 @@ const PARTS = ['constructor', 'shard', 'leasePrefix', 'scope', 'ofMessages'];
 it('the list of this spec names each method that builds a key', () => {
   const members = [ShardingKeys, RegistryKeys].flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));
   const builders = members.filter(
-    (name) => !PARTS.includes(name) && !/^(message|finishedOf|outbox|messages|idempotency)Prefix$/.test(name),
+    (name) => !PARTS.includes(name) && !/^(facts|message|finishedOf|outbox|messages|idempotency)Prefix$/.test(name),
   );
   expect(builders.toSorted()).toEqual(Object.keys(BUILT).toSorted());
 });

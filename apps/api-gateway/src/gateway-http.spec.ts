@@ -1,9 +1,10 @@
 /** Responses of a gateway to invalid and unusual requests, over raw sockets. */
 import { connect } from 'node:net';
-import { RegistryKeys } from '@app/registry';
+import { RegistryKeys, encodeConnection } from '@app/registry';
 import { register as metrics } from 'prom-client';
 import { Draining, closeRedis, connectRedis, type Redis } from '@app/platform';
 import { shardOf } from '@app/protocol';
+import { hostConnection } from '../../../test/support/connections.js';
 import { GatewayApp, type RawAnswer } from '../../../test/support/gateway-app.js';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, quiet, startRedis } from '../../../test/support/servers.js';
@@ -29,15 +30,14 @@ afterAll(() => gateway.stop());
 
 async function register(id: string): Promise<void> {
   const shard = shardOf(id, SHARDS);
-  const connection = { client_id: id, type: 'host', state: 'offline', facts: {}, handshake_message_id: 'x' };
-  const times = {
+  const connection = hostConnection(id, {
+    state: 'offline',
     connected_at: 1,
     disconnected_at: 2,
     last_message_at: 1,
     offline_reason: 'goodbye',
-    refused_until: null,
-  };
-  await redis.hset(keys.connections(shard), id, JSON.stringify({ ...connection, ...times }));
+  });
+  await redis.hset(keys.connections(shard), id, encodeConnection(connection));
   await redis.zadd(keys.index(shard, 'offline', 'host'), 0, id);
 }
 

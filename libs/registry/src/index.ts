@@ -9,6 +9,7 @@ export * from './reconciliation/broker-record.js';
 export * from './reconciliation/broker-runs.js';
 export * from './connections/command-replies.js';
 export * from './connections/connection.js';
+export { decodeConnection, encodeConnection } from './connections/connection-record.js';
 export * from './connection-state.js';
 export * from './connections/connection-directory.js';
 export * from './connections/connection-writes.js';

@@ -62,7 +62,7 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:replies:${gatewayId}`;
   }
 
-  /** Hash, client id → connection as JSON. */
+  /** Hash, client id → connection, see `connection-record.ts`. */
   connections(shard: number): string {
     return `${this.shard(shard)}:connections`;
   }
@@ -75,9 +75,13 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.scope(shard, account)}:${state}:${type}`;
   }
 
-  /** Sorted set of `<fact>:<digest of the value>:<client id>`, all with score 0: connections by fact, as for `index`. */
-  facts(shard: number, account?: string): string {
-    return `${this.scope(shard, account)}:facts`;
+  /** Sorted set of `<term><client id>`, all with score 0: the connections by fact, of all accounts and of each one. */
+  facts(shard: number, bucket: number): string {
+    return `${this.factsPrefix(shard)}${bucket}`;
+  }
+
+  factsPrefix(shard: number): string {
+    return `${this.shard(shard)}:facts:`;
   }
 
   /** Hash, client id → account, of the connections with a known account. */

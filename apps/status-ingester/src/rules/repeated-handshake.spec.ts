@@ -86,7 +86,7 @@ function after(rules: Rules, story: readonly Step[]): { connection: Connection |
   for (const step of story) {
     at += SECOND;
     if (step !== 'another owner') ({ connection } = transition(connection, { ...step, at }, rules));
-    else if (connection !== undefined) connection = decodeConnection(encodeConnection(connection));
+    else if (connection !== undefined) connection = decodeConnection(CLIENT, encodeConnection(connection));
   }
   return { connection, at: at + SECOND };
 }

@@ -8,6 +8,7 @@ import type { Connection } from './connection.js';
 import type { ConnectionState } from '../connection-state.js';
 import { ConnectionDirectory, type ConnectionFilter, type PageCursor } from './connection-directory.js';
 import { connectionWrites } from './connection-writes.js';
+import { factTerm } from './fact-index.js';
 import { RegistryKeys } from '../keys.js';
 
 let redis: Redis;
@@ -170,6 +171,17 @@ describe('a listing of connections', () => {
     await registry.put(host('b', { facts: { fqdn: 'x:a' } }), host('a:b', { facts: { fqdn: 'x' } }));
     expect((await registry.pages({ facts: { fqdn: 'x' } }, 10)).flat()).toEqual(['a:b']);
     expect((await registry.pages({ facts: { fqdn: 'x:a' } }, 10)).flat()).toEqual(['b']);
+  });
+
+  it('leaves out a client whose facts or account only share the term of those that are looked for', async () => {
+    const registry = new Registry(1);
+    await registry.put(host('a', { facts: { fqdn: 'x' } }), host('b', { facts: { fqdn: 'y' }, account: 'acme' }));
+    const { bucket, term } = factTerm('fqdn', 'x');
+    await redis.zadd(registry.keys.facts(0, bucket), 0, `${term}b`);
+    const ofAccount = factTerm('fqdn', 'y', 'acme');
+    await redis.zadd(registry.keys.facts(0, ofAccount.bucket), 0, `${ofAccount.term}a`);
+    expect((await registry.pages({ facts: { fqdn: 'x' } }, 10)).flat()).toEqual(['a']);
+    expect((await registry.pages({ facts: { fqdn: 'y' }, account: 'acme' }, 10)).flat()).toEqual(['b']);
   });
 
   it('does not miss a connection that comes online while a page is read', async () => {

@@ -2,9 +2,10 @@
 import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { commands } from '../commands.js';
-import { decodeConnection, type Connection } from './connection.js';
+import type { Connection } from './connection.js';
+import { decodeConnection } from './connection-record.js';
 import { CONNECTION_STATES, CONNECTION_TYPES, type ConnectionState, type ConnectionType } from '../connection-state.js';
-import { factTerm, factValues, type SearchableFact } from './fact-index.js';
+import { clientIdIn, endOf, factTerm, factValues, type SearchableFact } from './fact-index.js';
 import { heldCounts } from '../messages/outbox.js';
 import { PAGE_BYTES } from '../page-bytes.js';
 import type { RegistryKeys } from '../keys.js';
@@ -76,8 +77,9 @@ export class ConnectionDirectory {
         : await this.textsOf(shard, clientIds, MAX_LOAD_BYTES);
     return texts.map((text, i) => {
       if (text === null) return undefined;
-      const connection = decodeConnection(text);
-      if (connection === undefined) onUnreadable(clientIds[i] ?? '', text);
+      const clientId = clientIds[i] ?? '';
+      const connection = decodeConnection(clientId, text);
+      if (connection === undefined) onUnreadable(clientId, text);
       return connection;
     });
   }
@@ -94,8 +96,10 @@ export class ConnectionDirectory {
   ): Promise<T[]> {
     const results: T[] = [];
     while (results.length < clientIds.length) {
-      for (const text of await this.textsOf(shard, clientIds.slice(results.length), bytes))
-        results.push(toResult(text === null ? undefined : decodeConnection(text), results.length));
+      for (const text of await this.textsOf(shard, clientIds.slice(results.length), bytes)) {
+        const i = results.length;
+        results.push(toResult(text === null ? undefined : decodeConnection(clientIds[i] ?? '', text), i));
+      }
     }
     return results;
   }
@@ -140,9 +144,9 @@ export class ConnectionDirectory {
         const room = limit - connections.length;
         if (last !== undefined && (room === 0 || bytes >= PAGE_BYTES)) return { connections, next: last };
         const texts = await this.textsOf(shard + i, ids.slice(0, room), PAGE_BYTES - bytes);
-        for (const text of texts) {
+        for (const [n, text] of texts.entries()) {
           bytes += text?.length ?? 0;
-          const connection = text === null ? undefined : decodeConnection(text);
+          const connection = text === null ? undefined : decodeConnection(ids[n] ?? '', text);
           if (connection !== undefined && matches(connection, filter)) connections.push(connection);
         }
         last = { shard: shard + i, after: ids[texts.length - 1] ?? '' };
@@ -194,20 +198,11 @@ export class ConnectionDirectory {
   private async idsOf(shard: number, filter: ConnectionFilter, after: string, count: number): Promise<string[]> {
     const [fact] = Object.entries(filter.facts ?? {}) as [SearchableFact, string][];
     if (fact !== undefined) {
-      const term = factTerm(...fact);
-      // A term ends with ':', and ';' is the next character.
+      const { bucket, term } = factTerm(...fact, filter.account);
       const from = after === '' ? `[${term}` : `(${term}${after}`;
-      const to = `(${term.slice(0, -1)};`;
-      const members = await this.redis.zrange(
-        this.keys.facts(shard, filter.account),
-        from,
-        to,
-        'BYLEX',
-        'LIMIT',
-        0,
-        count,
-      );
-      return members.map((member) => member.slice(term.length));
+      const key = this.keys.facts(shard, bucket);
+      const members = await this.redis.zrange(key, from, `(${endOf(term)}`, 'BYLEX', 'LIMIT', 0, count);
+      return members.map(clientIdIn);
     }
     const sets = CONNECTION_STATES.filter((state) => (filter.state ?? state) === state).flatMap((state) =>
       CONNECTION_TYPES.filter((type) => (filter.type ?? type) === type).map((type) =>

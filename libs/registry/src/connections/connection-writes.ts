@@ -1,9 +1,10 @@
 /** Turns the changes of a batch of transitions into the writes of one fenced commit. Pure. */
 import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
-import { encodeConnection, type Connection } from './connection.js';
+import type { Connection } from './connection.js';
+import { encodeConnection } from './connection-record.js';
 import { CONNECTION_STATES, CONNECTION_TYPES } from '../connection-state.js';
 import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from '../events/event.js';
-import { factChanges } from './fact-index.js';
+import { accountsOf, factChanges } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
 import type { RegistryKeys } from '../keys.js';
 import { encodeToDo, type DueToDo, type ToDo } from '../todos/to-do.js';
@@ -78,11 +79,6 @@ function replaceMembers(batch: WriteBatch, before: readonly Member[], after: rea
   for (const { key, member } of after) if (!old.has(`${key} ${member}`)) batch.argsOf('ZADD', key).push(0, member);
 }
 
-/** The accounts whose sets hold the connection; undefined stands for the sets of all connections. */
-function accountsOf({ account }: Connection): (string | undefined)[] {
-  return account == null ? [undefined] : [undefined, account];
-}
-
 function indexesOf(keys: RegistryKeys, shard: number, connection: Connection | undefined): Member[] {
   if (connection === undefined) return [];
   const { state, type, client_id: member } = connection;
@@ -94,13 +90,13 @@ function replaceFacts(batch: WriteBatch, keys: RegistryKeys, shard: number, { be
   const old = before === undefined ? [] : accountsOf(before);
   const now = after === undefined ? [] : accountsOf(after);
   for (const account of new Set([...old, ...now])) {
-    const key = keys.facts(shard, account);
     const { removed, added } = factChanges(
       old.includes(account) ? before : undefined,
       now.includes(account) ? after : undefined,
+      account,
     );
-    for (const member of removed) batch.argsOf('ZREM', key).push(member);
-    for (const member of added) batch.argsOf('ZADD', key).push(0, member);
+    for (const { bucket, member } of removed) batch.argsOf('ZREM', keys.facts(shard, bucket)).push(member);
+    for (const { bucket, member } of added) batch.argsOf('ZADD', keys.facts(shard, bucket)).push(0, member);
   }
 }
 

@@ -70,61 +70,6 @@ export interface CoalescedEvents {
   emitted_state: ConnectionState;
 }
 
-// Facts are the largest part of a record and seldom change, so each facts object is encoded once.
-const factsTexts = new WeakMap<Connection['facts'], string>();
-
-/** The members of a record besides its facts, in the order in which they are written. The compiler refuses a list that lacks one. */
-const MEMBERS = Object.keys({
-  client_id: true,
-  type: true,
-  state: true,
-  handshake_message_id: true,
-  status_topic: true,
-  connected_at: true,
-  disconnected_at: true,
-  offline_reason: true,
-  last_message_at: true,
-  refused_until: true,
-  refused_handshake: true,
-  unconfirmed_handshake: true,
-  superseded_handshakes: true,
-  dead_letter_digest: true,
-  last_live_handshake_at: true,
-  lane: true,
-  last_event_at: true,
-  coalesced: true,
-  account: true,
-  applied_messages: true,
-  force_disconnect: true,
-  account_asked: true,
-} satisfies Record<Exclude<keyof Connection, 'facts'>, true>) as readonly Exclude<keyof Connection, 'facts'>[];
-
-/** Member by member: most are null or a number, and a copy of the record without its facts would have to be made each time. */
-export function encodeConnection(connection: Connection): string {
-  const { facts } = connection;
-  let text = factsTexts.get(facts);
-  if (text === undefined) factsTexts.set(facts, (text = JSON.stringify(facts)));
-  text = `{"facts":${text}`;
-  for (const name of MEMBERS) {
-    const value = connection[name];
-    if (value === null) text += `,"${name}":null`;
-    else if (Number.isInteger(value)) text += `,"${name}":${value as number}`;
-    else if (value !== undefined) text += `,"${name}":${JSON.stringify(value)}`;
-  }
-  return `${text}}`;
-}
-
-/** @returns undefined if the text is not a connection */
-export function decodeConnection(text: string): Connection | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    const isConnection = typeof value === 'object' && value !== null && !Array.isArray(value) && 'client_id' in value;
-    return isConnection ? (value as Connection) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Whether two JSON values are equal; the order of members does not matter. */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;

@@ -18,18 +18,47 @@ export type SearchableFact = keyof typeof SEARCHABLE_FACTS;
 const MAX_VALUES_PER_FACT = 64;
 
 /**
- * Limit for the index members of one connection in one set. It suffices for 64 addresses of each kind if the client id
- * has at most 80 bytes; a host with a longer id is found by fewer addresses.
+ * Limit for the index members of one connection in one scope. It suffices for 64 addresses of each kind if the client id
+ * has at most 117 bytes; a host with a longer id is found by fewer addresses.
  */
 const INDEX_BYTES = 16_384;
 
-/** Length of a digest and the two colons around it. */
-const DIGEST_BYTES = 29;
-const LONGEST_NAME = Math.max(...Object.keys(SEARCHABLE_FACTS).map(({ length }) => length));
+/**
+ * Sorted sets that share the terms of a shard. Redis keeps a set of at most 128 short members in one block, at a third of
+ * the memory: up to 26,000 connections with five facts each, a shard has no larger one.
+ */
+export const FACT_BUCKETS = 1024;
 
-/** The part of an index member before the client id. Values may have any length, since only their digest is stored. */
-export function factTerm(fact: SearchableFact, value: string): string {
-  return `${fact}:${hash('sha1', value, 'base64url')}:`;
+const TERM_BYTES = 4;
+/** Length of a term in characters. */
+const TERM_LENGTH = Math.ceil((TERM_BYTES * 8) / 6);
+
+/** The place of a fact in the index: a bucket, and in it the range of members that begin with `term`. */
+export interface FactTerm {
+  bucket: number;
+  term: string;
+}
+
+/**
+ * Values may have any length, since only a short digest is stored. Terms of different values may be equal: whoever reads the
+ * index checks the facts of the connection, too. Each account has its own terms; undefined stands for all connections.
+ */
+export function factTerm(fact: SearchableFact, value: string, account?: string): FactTerm {
+  const digest = hash('sha1', `${fact}\0${account ?? ''}\0${value}`, 'buffer');
+  return {
+    bucket: digest.readUInt16BE(0) % FACT_BUCKETS,
+    term: digest.toString('base64url', 2, 2 + TERM_BYTES),
+  };
+}
+
+/** The client id in a member of the index. */
+export function clientIdIn(member: string): string {
+  return member.slice(TERM_LENGTH);
+}
+
+/** A text between the members that begin with the term and those that follow them. Terms are ASCII. */
+export function endOf(term: string): string {
+  return term.slice(0, -1) + String.fromCharCode(term.charCodeAt(term.length - 1) + 1);
 }
 
 export function factValues(facts: Connection['facts'], fact: SearchableFact): string[] {
@@ -38,21 +67,33 @@ export function factValues(facts: Connection['facts'], fact: SearchableFact): st
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string').slice(0, MAX_VALUES_PER_FACT) : [];
 }
 
+/** A member of the index. */
+export interface FactMember {
+  bucket: number;
+  member: string;
+}
+
 /**
- * The members that a change of a connection removes from an index and adds to it. Computes digests of changed values only,
- * since most handshakes repeat the facts of the previous one.
+ * The members that a change of a connection removes from the index and adds to it, for one account or for all connections.
+ * Computes digests of changed values only, since most handshakes repeat the facts of the previous one.
  */
 export function factChanges(
   before: Connection | undefined,
   after: Connection | undefined,
-): { removed: string[]; added: string[] } {
-  const [old, now] = [factsOf(before), factsOf(after)];
-  const [oldIndexed, nowIndexed] = [indexed(old, before), indexed(now, after)];
-  return {
-    // Include members that exceed the limit: an earlier release had no limit and indexed them.
-    removed: members(before, old, (fact) => !nowIndexed.has(fact) && (oldIndexed.has(fact) || !now.has(fact))),
-    added: members(after, nowIndexed, (fact) => !oldIndexed.has(fact)),
-  };
+  account: string | undefined,
+): { removed: FactMember[]; added: FactMember[] } {
+  const [old, now] = [indexed(before), indexed(after)];
+  return { removed: members(before, old, now, account), added: members(after, now, old, account) };
+}
+
+/** All members of a connection: those of all connections, and those of its account. */
+export function connectionMembers(connection: Connection): FactMember[] {
+  return accountsOf(connection).flatMap((account) => factChanges(undefined, connection, account).added);
+}
+
+/** The accounts under which a connection is found; undefined stands for all connections. */
+export function accountsOf({ account }: Connection): (string | undefined)[] {
+  return account == null ? [undefined] : [undefined, account];
 }
 
 /** Facts by `<fact>:<value>`, so that two sets can be compared. */
@@ -75,21 +116,23 @@ function factsOf(connection: Connection | undefined): Facts {
 }
 
 /** The facts that fit into `INDEX_BYTES`; later ones are not indexed. */
-function indexed(facts: Facts, connection: Connection | undefined): Facts {
-  const idBytes = Buffer.byteLength(connection?.client_id ?? '');
-  if (facts.size * (LONGEST_NAME + DIGEST_BYTES + idBytes) <= INDEX_BYTES) return facts;
-  const kept: Facts = new Map();
-  let bytes = 0;
-  for (const [text, entry] of facts) {
-    bytes += entry[0].length + DIGEST_BYTES + idBytes;
-    if (bytes > INDEX_BYTES) break;
-    kept.set(text, entry);
-  }
-  return kept;
+function indexed(connection: Connection | undefined): Facts {
+  const memberBytes = TERM_LENGTH + Buffer.byteLength(connection?.client_id ?? '');
+  const facts = factsOf(connection);
+  const most = Math.floor(INDEX_BYTES / memberBytes);
+  return facts.size <= most ? facts : new Map(Array.from(facts).slice(0, most));
 }
 
-function members(connection: Connection | undefined, facts: Facts, isWanted: (fact: string) => boolean): string[] {
-  return Array.from(facts).flatMap(([text, [fact, value]]) =>
-    isWanted(text) ? factTerm(fact, value) + (connection?.client_id ?? '') : [],
-  );
+/** The members of the facts that `others` lacks. */
+function members(
+  connection: Connection | undefined,
+  facts: Facts,
+  others: Facts,
+  account: string | undefined,
+): FactMember[] {
+  return Array.from(facts).flatMap(([text, [fact, value]]) => {
+    if (others.has(text)) return [];
+    const { bucket, term } = factTerm(fact, value, account);
+    return [{ bucket, member: term + (connection?.client_id ?? '') }];
+  });
 }

@@ -1,7 +1,8 @@
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
-import { decodeConnection } from '../connections/connection.js';
+import { decodeConnection } from '../connections/connection-record.js';
+import { ConnectionDirectory } from '../connections/connection-directory.js';
 import { RegistryKeys } from '../keys.js';
 import { decodeToDo } from '../todos/to-do.js';
 import { STORED_NAMES } from './stored-names.js';
@@ -20,39 +21,72 @@ beforeEach(async () => {
 /** A connection in format 2. */
 function formerConnection(client_id: string, more: object = {}): string {
   const names = { left_handshakes: ['h-0'], set_aside: 'x', shaken_at: 5, told_at: 6, held: null };
-  return JSON.stringify({ facts: { fqdn: 'a.example' }, client_id, state: 'online', ...names, ...more });
+  const others = { type: 'host', state: 'online', handshake_message_id: 'h', status_topic: 'in/{clientId}' };
+  const times = { connected_at: 7, last_message_at: 8, disconnected_at: null };
+  return JSON.stringify({ facts: { fqdn: 'a.example' }, client_id, ...others, ...times, ...names, ...more });
 }
 
 async function migrateTwice(): Promise<void> {
   for (let i = 0; i < 2; i++) await STORED_NAMES.run(redis, keys, GRANT);
 }
 
-it('the migration of names renames the members of each connection and keeps their values', async () => {
+it('the migration stores each connection as a shorter text with the same values', async () => {
   const held = { since: 1, due: 2, changes: 3, told: 'online' };
-  const many = Array.from({ length: 1000 }, (_, i) => [`c-${i}`, formerConnection(`c-${i}`, { held })]);
-  await redis.hset(keys.connections(0), ...many.flat());
+  const ids = Array.from({ length: 1000 }, (_, i) => `c-${i}`);
+  await redis.hset(keys.connections(0), ...ids.flatMap((id) => [id, formerConnection(id, { held, account: 'acme' })]));
   await migrateTwice();
-  const stored = await redis.hvals(keys.connections(0));
-  expect(stored).toHaveLength(1000);
-  for (const text of stored) {
-    expect(decodeConnection(text)).toEqual({
+  const stored = await redis.hgetall(keys.connections(0));
+  expect(Object.keys(stored).toSorted()).toEqual(ids.toSorted());
+  for (const [id, text] of Object.entries(stored)) {
+    expect(text.length).toBeLessThan(0.6 * formerConnection(id, { held, account: 'acme' }).length);
+    expect(decodeConnection(id, text)).toEqual({
       facts: { fqdn: 'a.example' },
-      client_id: expect.stringMatching(/^c-\d+$/) as string,
+      client_id: id,
+      type: 'host',
       state: 'online',
+      handshake_message_id: 'h',
+      status_topic: 'in/{clientId}',
+      connected_at: 7,
+      last_message_at: 8,
+      disconnected_at: null,
+      offline_reason: null,
+      refused_until: null,
+      refused_handshake: null,
+      unconfirmed_handshake: null,
       superseded_handshakes: ['h-0'],
       dead_letter_digest: 'x',
       last_live_handshake_at: 5,
+      lane: null,
       last_event_at: 6,
       coalesced: { since: 1, due: 2, changes: 3, emitted_state: 'online' },
+      account: 'acme',
     });
   }
 });
 
-it('the migration of names does not change unreadable connections and connections with the new names', async () => {
-  const current = JSON.stringify({ facts: {}, client_id: 'b', coalesced: null });
-  await redis.hset(keys.connections(0), { a: 'not JSON', b: current });
+it('the migration makes connections known by their facts in the new sets, and removes the former ones', async () => {
+  const directory = new ConnectionDirectory(redis, keys, 1);
+  const former = [`${keys.shard(0)}:facts`, `${keys.shard(0)}:account:acme:facts`];
+  await redis.hset(keys.connections(0), { a: formerConnection('a'), b: formerConnection('b', { account: 'acme' }) });
+  await redis.hset(keys.accounts(0), 'b', 'acme');
+  for (const key of former) await redis.zadd(key, 0, 'fqdn:digest:b');
   await migrateTwice();
-  expect(await redis.hgetall(keys.connections(0))).toEqual({ a: 'not JSON', b: current });
+  const found = async (account?: string): Promise<string[]> => {
+    const filter = { facts: { fqdn: 'a.example' }, ...(account !== undefined && { account }) };
+    return (await directory.list(filter, 10)).connections.map(({ client_id }) => client_id);
+  };
+  expect(await found()).toEqual(['a', 'b']);
+  expect(await found('acme')).toEqual(['b']);
+  expect(await redis.exists(...former)).toBe(0);
+});
+
+it('the migration does not change unreadable connections and those of format 3', async () => {
+  await redis.hset(keys.connections(0), { a: 'not JSON', b: formerConnection('b'), c: formerConnection('another') });
+  await migrateTwice();
+  const { b, ...others } = await redis.hgetall(keys.connections(0));
+  expect(others).toEqual({ a: 'not JSON', c: formerConnection('another') });
+  await migrateTwice();
+  expect(await redis.hget(keys.connections(0), 'b')).toBe(b);
 });
 
 it('the migration of names renames the kinds of to-dos and keeps their due times', async () => {

@@ -1,7 +1,13 @@
-/** Format 3 renames members of connections, kinds of to-dos and two keys. Their meaning has not changed. */
+/**
+ * Format 3 stores connections as shorter texts, their index of facts in many small sets, and renames kinds of to-dos and two
+ * keys. Their meaning has not changed.
+ */
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { commands } from '../commands.js';
+import type { Connection } from '../connections/connection.js';
+import { DEFAULTS, encodeConnection } from '../connections/connection-record.js';
+import { connectionMembers } from '../connections/fact-index.js';
 import type { RegistryKeys } from '../keys.js';
 import type { MigrationStep } from './migration-step.js';
 
@@ -23,10 +29,16 @@ const renameKeys = commands.load<
 >('rename-keys');
 
 const rewriteConnections = commands.load<
-  { owner: string; connections: string },
-  { fence: string; connections: readonly string[] },
+  { owner: string; connections: string; facts_prefix: string },
+  { fence: string; connections: readonly (string | number)[] },
   -1 | 0
 >('rewrite-connections');
+
+const removeFacts = commands.load<
+  { owner: string; facts: string; account_prefix: string },
+  { fence: string; accounts: readonly string[] },
+  -1 | 0
+>('remove-former-facts');
 
 const rewriteToDos = commands.load<
   { owner: string; todo: string },
@@ -36,10 +48,11 @@ const rewriteToDos = commands.load<
 
 export const STORED_NAMES: MigrationStep = {
   to: 3,
-  what: 'names of connection members, to-dos and keys',
+  what: 'connections, their index of facts, and names of to-dos and keys',
   run: async (redis, keys, grant) => {
     await migrateKeys(redis, keys, grant);
     await migrateConnections(redis, keys, grant);
+    await removeFormerFacts(redis, keys, grant);
     await migrateToDos(redis, keys, grant);
   },
 };
@@ -58,17 +71,37 @@ async function migrateKeys(redis: Redis, keys: RegistryKeys, grant: Grant): Prom
 }
 
 async function migrateConnections(redis: Redis, keys: RegistryKeys, grant: Grant): Promise<void> {
-  const names = { owner: keys.owner(grant), connections: keys.connections(grant.index) };
+  const names = {
+    owner: keys.owner(grant),
+    connections: keys.connections(grant.index),
+    facts_prefix: keys.factsPrefix(grant.index),
+  };
   for (let cursor = '0'; ;) {
     const [next, flat] = await redis.hscan(names.connections, cursor, 'COUNT', PAGE);
-    const connections: string[] = [];
+    const connections: (string | number)[] = [];
     for (let i = 0; i + 1 < flat.length; i += 2) {
-      const text = renamedConnection(flat[i + 1] ?? '');
-      if (text !== undefined) connections.push(flat[i] ?? '', text);
+      const connection = formerConnection(flat[i] ?? '', flat[i + 1] ?? '');
+      if (connection === undefined) continue;
+      const members = connectionMembers(connection);
+      connections.push(connection.client_id, encodeConnection(connection), members.length);
+      for (const { bucket, member } of members) connections.push(bucket, member);
     }
     if (connections.length > 0) {
       assertOwner(grant, await rewriteConnections.run(redis, names, { fence: grant.fence, connections }));
     }
+    if (next === '0') return;
+    cursor = next;
+  }
+}
+
+/** The sorted sets that held all facts of a shard, and those of an account. */
+async function removeFormerFacts(redis: Redis, keys: RegistryKeys, grant: Grant): Promise<void> {
+  const shard = keys.shard(grant.index);
+  const names = { owner: keys.owner(grant), facts: `${shard}:facts`, account_prefix: `${shard}:account:` };
+  for (let cursor = '0'; ;) {
+    const [next, flat] = await redis.hscan(keys.accounts(grant.index), cursor, 'COUNT', PAGE);
+    const accounts = [...new Set(flat.filter((_, i) => i % 2 === 1))];
+    assertOwner(grant, await removeFacts.run(redis, names, { fence: grant.fence, accounts }));
     if (next === '0') return;
     cursor = next;
   }
@@ -89,19 +122,19 @@ async function migrateToDos(redis: Redis, keys: RegistryKeys, grant: Grant): Pro
   }
 }
 
-/** @returns undefined for a connection without old names, and for an unreadable one, which the shard's owner dead-letters */
-function renamedConnection(text: string): string | undefined {
+/** @returns undefined for a connection of format 3, and for an unreadable one, which the shard's owner dead-letters */
+function formerConnection(clientId: string, text: string): Connection | undefined {
   const connection = objectOf(text);
-  if (connection === undefined || !Object.keys(connection).some((name) => name in CONNECTION_MEMBERS)) return undefined;
-  const renamed = Object.fromEntries(
-    Object.entries(connection).map(([name, value]) => [CONNECTION_MEMBERS[name] ?? name, value]),
-  );
+  const { client_id, connected_at, facts } = connection ?? {};
+  if (client_id !== clientId || typeof connected_at !== 'number' || typeof facts !== 'object') return undefined;
+  const renamed: Record<string, unknown> = { ...DEFAULTS };
+  for (const [name, value] of Object.entries(connection ?? {})) renamed[CONNECTION_MEMBERS[name] ?? name] = value;
   const { coalesced } = renamed;
   if (typeof coalesced === 'object' && coalesced !== null && 'told' in coalesced) {
     const { told: state, ...rest } = coalesced;
     renamed['coalesced'] = { ...rest, emitted_state: state };
   }
-  return JSON.stringify(renamed);
+  return renamed as unknown as Connection;
 }
 
 /** @returns undefined for a to-do without old names, and for an unreadable one, which housekeeping dead-letters */
