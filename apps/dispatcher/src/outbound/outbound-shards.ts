@@ -52,6 +52,10 @@ export class OutboundShards {
   private isStarted = false;
   private isStopping = false;
   private heartbeatAt = -Infinity;
+  /** Whether the next round looks for shards, although the last one has done so. */
+  private isCheckWanted = false;
+  /** Shards that were to be activated while they were being given back. */
+  private readonly wantedAgain = new Set<number>();
   private timer: NodeJS.Timeout | undefined;
   private timerAt = 0;
   private round: Promise<void> | undefined;
@@ -89,6 +93,7 @@ export class OutboundShards {
 
   /** The connection to the broker is there again. */
   connected(): void {
+    this.isCheckWanted = true;
     this.schedule(0);
   }
 
@@ -118,7 +123,11 @@ export class OutboundShards {
   }
 
   async activate(index: number): Promise<Activation> {
-    if (this.active.has(index)) return 'active';
+    if (this.active.has(index)) {
+      // The shard may have been passivated, and its reply is under way.
+      this.wantedAgain.add(index);
+      return 'active';
+    }
     if (!this.takesShards) return 'away';
     if (this.active.size >= this.share) return 'full';
     const { leases, logger, members } = this.options;
@@ -131,7 +140,7 @@ export class OutboundShards {
           revoked: (grant) => this.finish(grant, lease),
         },
         onChange: () => {
-          if (lease.ended && this.active.get(index)?.lease === lease) this.active.delete(index);
+          if (lease.ended && this.active.get(index)?.lease === lease) this.ended(index);
           ownedShards.set([...this.active.values()].filter((one) => one.lease.acting).length);
         },
         member: members.id,
@@ -142,6 +151,17 @@ export class OutboundShards {
     this.schedule(this.options.timing.renewEveryMs);
     const outcome = await lease.acquire();
     return outcome.kind === 'acting' ? 'active' : 'owned';
+  }
+
+  private ended(index: number): void {
+    this.active.delete(index);
+    if (this.wantedAgain.delete(index)) this.tryToActivate(index);
+  }
+
+  private tryToActivate(shard: number): void {
+    this.activate(shard).catch((error: unknown) => {
+      this.options.logger.warn({ err: error, shard }, 'could not activate the outbound side of a shard; trying again');
+    });
   }
 
   private get takesShards(): boolean {
@@ -166,6 +186,7 @@ export class OutboundShards {
     });
     const active = this.active.get(grant.index);
     if (active?.lease === lease) active.shard = shard;
+    this.wantedAgain.delete(grant.index);
     await shard.start();
     this.changed();
   }
@@ -196,7 +217,8 @@ export class OutboundShards {
     try {
       const now = performance.now();
       this.enforceDeadlines(now);
-      const isCheckDue = now >= this.heartbeatAt + CHECK_MS - timing.renewEveryMs / 2;
+      const isCheckDue = this.isCheckWanted || now >= this.heartbeatAt + CHECK_MS - timing.renewEveryMs / 2;
+      this.isCheckWanted = false;
       const [, due] = await Promise.all([this.renew(now), isCheckDue ? this.check(now) : undefined]);
       this.giveBackAboveShare();
       if (due !== undefined) nextMs = Math.min(nextMs, this.activateDue(due));
@@ -250,17 +272,12 @@ export class OutboundShards {
 
   /** @returns milliseconds until another shard may need an owner */
   private activateDue(due: readonly DueShard[]): number {
-    const { logger } = this.options;
     let nextMs = Infinity;
     for (const { shard, leaseMs, dueInMs } of due) {
       if (this.active.has(shard)) continue;
       const waitMs = Math.max(leaseMs === undefined ? 0 : leaseMs + 1, dueInMs);
       if (waitMs > 0) nextMs = Math.min(nextMs, waitMs);
-      else {
-        this.activate(shard).catch((error: unknown) =>
-          logger.warn({ err: error, shard }, 'could not activate the outbound side of a shard; trying again'),
-        );
-      }
+      else this.tryToActivate(shard);
     }
     return nextMs;
   }

@@ -1,0 +1,164 @@
+import type { Redis } from '@app/platform';
+import { OutboundWork, RegistryKeys } from '@app/registry';
+import { LeaseTiming, Leases, Members } from '@app/sharding';
+import { withRedis } from '../../../../test/support/redis.js';
+import { eventually, gate, quiet, type Gate } from '../../../../test/support/servers.js';
+import { OutboundShards, type DispatcherAnnouncement } from './outbound-shards.js';
+import { Semaphore } from './semaphore.js';
+
+const SHARDS = 8;
+/** Long enough that no lease is lost on a slow machine. */
+const TIMING = new LeaseTiming(20_000, 700);
+
+let redis: Redis;
+let keys: RegistryKeys;
+let keySpaces = 0;
+let dispatchers: Dispatcher[];
+
+withRedis((connection) => (redis = connection));
+
+beforeEach(() => {
+  keys = new RegistryKeys(`shards${keySpaces++}`);
+  dispatchers = [];
+});
+
+afterEach(async () => {
+  await Promise.all(dispatchers.map(({ shards }) => shards.stop()));
+});
+
+/** The outbound side of a dispatcher that publishes nothing: what it has claimed stays in flight. */
+interface Dispatcher {
+  shards: OutboundShards;
+  isConnected: boolean;
+  woken: number[];
+}
+
+function dispatcher(bootId: string, work = new OutboundWork(redis, keys), looksAt = keys): Dispatcher {
+  const one: Omit<Dispatcher, 'shards'> = { isConnected: true, woken: [] };
+  const shards = new OutboundShards({
+    dependencies: {
+      work,
+      publishing: { publish: (_message, _shard, _times, signal) => untilAborted(signal) },
+      semaphore: new Semaphore(100),
+      isConnected: () => one.isConnected,
+      logger: quiet,
+    },
+    redis,
+    keys: looksAt,
+    shardCount: SHARDS,
+    leases: new Leases(redis, keys, bootId, TIMING.leaseMs),
+    members: new Members<DispatcherAnnouncement>(redis, keys.dispatchers, `spec/${bootId}`, 3000),
+    name: 'spec',
+    timing: TIMING,
+    wakeUps: {
+      wake: (shards) => {
+        one.woken.push(...shards);
+        return Promise.resolve();
+      },
+    },
+    logger: quiet,
+  });
+  const started = Object.assign(one, { shards });
+  dispatchers.push(started);
+  shards.start();
+  return started;
+}
+
+function untilAborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true }));
+}
+
+/** Leaves a connection with a message that waits on each shard. */
+async function leaveWork(): Promise<void> {
+  for (let shard = 0; shard < SHARDS; shard++) await makeReady(shard);
+}
+
+async function makeReady(shard: number): Promise<void> {
+  const id = `client-of-${shard}`;
+  const now = Date.now();
+  await redis.zadd(keys.index(shard, 'online', 'host'), 0, id);
+  await redis.rpush(keys.outbox(shard, id), `message-${shard}`);
+  await redis.hset(keys.message(shard, `message-${shard}`), {
+    ...{ client_id: id, status: 'queued', directive: 'd', payload: '', history: `queued ${now}`, keep: 60_000 },
+    ...{ created_at: now, expires_at: now + 600_000, request_id: 'r' },
+  });
+  await redis.zadd(keys.ready(shard), 1, id);
+}
+
+async function owners(): Promise<(string | undefined)[]> {
+  const fences = await Promise.all(
+    Array.from({ length: SHARDS }, (_, index) => redis.get(keys.owner({ kind: 'outbound', index }))),
+  );
+  return fences.map((fence) => fence?.split(':')[1]);
+}
+
+async function countOf(bootId: string): Promise<number> {
+  return (await owners()).filter((owner) => owner === bootId).length;
+}
+
+describe('a dispatcher', () => {
+  it('takes the shards that have work and no owner by itself, and no others', async () => {
+    await makeReady(3);
+    dispatcher('a');
+    await eventually('the shard has an owner', async () => expect(await countOf('a')).toBe(1));
+    expect((await owners())[3]).toBe('a');
+    await makeReady(5);
+    await eventually('the other shard has one too', async () => expect((await owners())[5]).toBe('a'));
+  });
+
+  it('shares shards that are always busy with others evenly, and gets all of them when the others have gone', async () => {
+    await leaveWork();
+    dispatcher('a');
+    await eventually('the first one has all shards', async () => expect(await countOf('a')).toBe(SHARDS));
+    const second = dispatcher('b');
+    await eventually('each has half of them', async () =>
+      expect([await countOf('a'), await countOf('b')]).toEqual([SHARDS / 2, SHARDS / 2]),
+    );
+    await second.shards.stop();
+    await eventually('the first one has all shards again', async () => expect(await countOf('a')).toBe(SHARDS));
+  });
+
+  it('holds no shard without a connection to the broker, so that others take them', async () => {
+    await leaveWork();
+    const first = dispatcher('a');
+    await eventually('the first one has all shards', async () => expect(await countOf('a')).toBe(SHARDS));
+    first.isConnected = false;
+    first.shards.disconnected();
+    await eventually('nobody has a shard', async () => expect(await countOf('a')).toBe(0));
+    for (let shard = 0; shard < SHARDS; shard++) {
+      expect(await redis.hget(keys.message(shard, `message-${shard}`), 'status')).toBe('queued');
+    }
+    expect(first.woken.toSorted()).toEqual(Array.from({ length: SHARDS }, (_, shard) => shard));
+    dispatcher('b');
+    await eventually('the second one has all shards', async () => expect(await countOf('b')).toBe(SHARDS));
+    first.isConnected = true;
+    first.shards.connected();
+    await eventually('each has half of them', async () => expect(await countOf('a')).toBe(SHARDS / 2));
+  });
+
+  it('activates a shard again that is asked for while the reply to its passivation is under way', async () => {
+    const work = new OutboundWork(redis, keys);
+    const released: Gate = gate();
+    let isReleased = false;
+    const slow = Object.assign(Object.create(work) as OutboundWork, {
+      release: async (...args: Parameters<OutboundWork['release']>) => {
+        const reply = await work.release(...args);
+        if (reply !== 'busy') {
+          isReleased = true;
+          await released.passed;
+        }
+        return reply;
+      },
+    });
+    // It does not find the shard by itself.
+    const one = dispatcher('a', slow, new RegistryKeys('elsewhere'));
+    expect(await one.shards.activate(2)).toBe('active');
+    await eventually('the idle shard is given back', () => expect(isReleased).toBe(true));
+    await makeReady(2);
+    expect(await one.shards.activate(2)).toBe('active');
+    released.open();
+    await eventually('the message is claimed', async () =>
+      expect(await redis.hget(keys.message(2, 'message-2'), 'status')).toBe('in_flight'),
+    );
+  });
+});
