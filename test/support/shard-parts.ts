@@ -2,7 +2,15 @@
 import { TopicTemplate } from '@app/protocol';
 import { Publisher, RetainedReader } from '@app/broker';
 import type { Logger, Redis } from '@app/platform';
-import { ConnectionDirectory, DueTodos, Outboxes, Refusals, WakeUps, ringOutboundOf, type RegistryKeys } from '@app/registry';
+import {
+  ConnectionDirectory,
+  DueTodos,
+  Outboxes,
+  Refusals,
+  WakeUps,
+  ringOutboundOf,
+  type RegistryKeys,
+} from '@app/registry';
 import { FencedCommit, Mailboxes } from '@app/sharding';
 import { Verifier } from '../../apps/status-ingester/src/reconciliation/verifier.js';
 import { ToDoRunner } from '../../apps/status-ingester/src/shard/todo-runner.js';
