@@ -97,7 +97,9 @@ it('every dead letter has a reason of its own, and none is an internal error', a
 it('the apps write under their own keys only, and dead letters and events stay bounded', async () => {
   const redis = new Redis(stack.redis.url);
   const keys = await redis.keys('*');
-  expect(keys.filter((key) => !/^cc:(\{(s\d+|lane\d+|cluster|queue|maintenance)\}:|marker$)/.test(key))).toEqual([]);
+  expect(
+    keys.filter((key) => !/^cc:(\{(s\d+|lane\d+|cluster|dispatchers|queue|maintenance)\}:|marker$)/.test(key)),
+  ).toEqual([]);
   for (const key of keys.filter((one) => one.endsWith(':dead-letters')))
     expect(await redis.xlen(key)).toBeLessThan(2000);
   for (const key of keys.filter((one) => one.endsWith(':events'))) expect(await redis.xlen(key)).toBeLessThan(12_000);
