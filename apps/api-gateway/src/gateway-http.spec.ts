@@ -187,6 +187,13 @@ describe('the gateway', () => {
     expect([answer.status, kindOf(answer)]).toEqual([400, 'malformed-json']);
   });
 
+  it('reads a body after a byte order mark', async () => {
+    const body = Buffer.from('\ufeff{"directive":1}');
+    const head = request('POST', SEND, { 'content-type': 'application/json', 'content-length': body.length });
+    const answer = await gateway.raw(Buffer.concat([Buffer.from(head), body]));
+    expect([answer.status, kindOf(answer)]).toEqual([422, 'invalid']);
+  });
+
   it('does not log an error if the sender breaks off the body', async () => {
     const before = gateway.lines.length;
     const head = { 'content-type': 'application/json', 'content-length': 100_000, 'x-request-id': 'broken-off' };
