@@ -24,10 +24,3 @@ export interface OutboundLease {
   /** Nothing is left to do, and the lease has been released. */
   passivated: () => void;
 }
-
-/** Whether a stream id is after another one. */
-export function isAfter(id: string, other: string): boolean {
-  const [ms = 0, seq = 0] = id.split('-').map(Number);
-  const [otherMs = 0, otherSeq = 0] = other.split('-').map(Number);
-  return ms > otherMs || (ms === otherMs && seq > otherSeq);
-}

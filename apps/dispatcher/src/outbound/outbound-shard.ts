@@ -14,9 +14,9 @@ import {
   type OutboundStep,
   type PublishResult,
 } from '@app/registry';
-import { StaleOwnerError } from '@app/sharding';
+import { StaleOwnerError, isAfter } from '@app/sharding';
 import { ANSWER_MS, GATHER_MS, GIVE_UP_MS, IDLE_MS, TURN_MS } from './outbound-times.js';
-import { isAfter, type OutboundDependencies, type OutboundLease } from './outbound-dependencies.js';
+import type { OutboundDependencies, OutboundLease } from './outbound-dependencies.js';
 
 const left = counter('outbound_connections_left', 'Connections for which nothing is to be published now, by reason.', {
   reason: LEFT_BECAUSE,
@@ -149,6 +149,7 @@ export class OutboundShard {
     }
   }
 
+  /** Asks again after a wait: another call may have ended the shard. */
   private hasEnded(): boolean {
     return this.isEnded;
   }
@@ -176,14 +177,11 @@ export class OutboundShard {
       }
     } catch (error) {
       this.end();
-      if (error instanceof StaleOwnerError) this.lease.lost(this.lease.grant);
-      else {
-        this.dependencies.logger.error(
-          { shard: this.lease.grant.index, err: error },
-          'the outbound side of a shard failed',
-        );
-        this.lease.lost(this.lease.grant);
+      const { grant } = this.lease;
+      if (!(error instanceof StaleOwnerError)) {
+        this.dependencies.logger.error({ shard: grant.index, err: error }, 'the outbound side of a shard failed');
       }
+      this.lease.lost(grant);
     }
   }
 

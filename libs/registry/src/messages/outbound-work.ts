@@ -229,20 +229,11 @@ const CLAIMS_READ = 100;
 
 /** Fields in the order of `accept-messages.lua`; an entry that rings has other fields. */
 function decodeClaim(id: string, fields: readonly string[]): ClaimEntry {
-  const [name, clientId = '', , messageId = '', , directive = '', , payload = '', , expiresAt, , requestId = ''] =
+  const [name, clientId = '', , messageId = '', , directive = '', , payload = '', , expiresAt = '', , requestId = ''] =
     fields;
   if (name !== 'client') return { id, text: '', message: undefined, follows: clientId === '' ? undefined : clientId };
-  const message: ClaimedMessage = {
-    clientId,
-    messageId,
-    directive,
-    payloadJson: payload === '' ? undefined : payload,
-    expiresAt: Number(expiresAt),
-    requestId,
-    attempt: 1,
-    createdAt: Number(fields[13]),
-    isFollowed: false,
-  };
+  const createdAt = fields[13] ?? '';
+  const message = toClaimed([clientId, messageId, directive, payload, expiresAt, requestId, 1, createdAt, 0]);
   return { id, text: payload, message, follows: undefined };
 }
 
