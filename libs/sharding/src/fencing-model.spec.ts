@@ -227,7 +227,7 @@ class World {
 
   private async renew(index: number, back: number): Promise<void> {
     const { grant } = this.owner(index, back);
-    expect(await this.leasesOf(bootOf(grant)).renew(grant)).toBe(this.statusOf(index, grant));
+    expect(await this.leasesOf(bootOf(grant)).renew([grant])[0]).toBe(this.statusOf(index, grant));
   }
 
   private async release(index: number, back: number): Promise<void> {

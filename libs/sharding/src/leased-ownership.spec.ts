@@ -172,12 +172,24 @@ describe('LeasedOwnership', () => {
       member.acting.delete(nameOf(grant));
       return Promise.resolve();
     });
-    const renew = jest.spyOn(leases, 'renew').mockRejectedValue(new Error('no answer'));
+    const renew = jest
+      .spyOn(leases, 'renew')
+      .mockImplementation((due) => due.map(() => Promise.reject(new Error('no answer'))));
     await eventually('everything is revoked', () => expect(leased.length).toBeGreaterThanOrEqual(ALL));
     expect(grants.map((grant) => member.ownership.mayAct(grant))).not.toContain(true);
     expect(await Promise.all(leased.slice(0, ALL))).not.toContain(false);
     expect(member.dataLosses).toBe(0);
     renew.mockRestore();
+    await member.untilActing(ALL);
+  });
+
+  it('loses one lease only if the keys of one shard cannot be read', async () => {
+    const member = await new Member('a', 600).start();
+    await member.untilActing(ALL);
+    await redis.set(keys.log(2), 'no hash');
+    await eventually('the shard is revoked', () => expect(member.events).toContain('revoked shard 2'));
+    expect(member.events.filter((event) => event.startsWith('revoked'))).toEqual(['revoked shard 2']);
+    await redis.del(keys.log(2));
     await member.untilActing(ALL);
   });
 

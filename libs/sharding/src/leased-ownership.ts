@@ -206,13 +206,16 @@ export class LeasedOwnership implements Ownership {
     const { timing, leases } = this.options;
     // Our heartbeat is overdue, so the other members already wait for our leases: do not renew them.
     if (this.heartbeatSentAt !== undefined && !timing.mayAct(this.heartbeatSentAt, now)) return [];
-    return [...this.leases.values()].map(async (lease) => {
+    const due = [...this.leases.values()].flatMap((lease) => {
       const { grant } = lease;
-      if (grant === undefined || !lease.needsLease) return;
-      if (timing.renewAt(lease.sentAt) > now + timing.renewEveryMs / 2) return;
+      if (grant === undefined || !lease.needsLease) return [];
+      if (timing.renewAt(lease.sentAt) > now + timing.renewEveryMs / 2) return [];
       // Work that waits for a lost part of Redis may never finish: let the lease expire, so that another member takes over.
-      if (lease.finishingFor(now) > timing.leaseMs) return;
-      const status = await leases.renew(grant);
+      return lease.finishingFor(now) > timing.leaseMs ? [] : [{ lease, grant }];
+    });
+    const renewed = leases.renew(due.map(({ grant }) => grant));
+    return due.map(async ({ lease }, i) => {
+      const status = await renewed[i];
       if (status === 'ours') {
         lease.renewed(now);
         return;

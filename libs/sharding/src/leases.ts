@@ -2,7 +2,7 @@
  * Leases in Redis: which process holds a shard or lane, in which epoch, and for how long. Each command replies with the
  * state after it, so that a caller that lost a race needs no second command.
  */
-import type { Redis } from '@app/platform';
+import { isCluster, type Redis } from '@app/platform';
 import { commands } from './commands.js';
 import type { Grant } from './ownership.js';
 import type { Resource, ShardingKeys } from './sharding-keys.js';
@@ -21,11 +21,14 @@ const acquireLease = commands.load<
   [fence: string, forMs: number]
 >('acquire-lease');
 
-const renewLease = commands.load<
-  { owner: string; log: string | undefined },
-  { fence: string; lease_ms: number },
-  string
->('renew-lease');
+const renewLeases = commands.load<
+  { leases: readonly string[] },
+  { lease_ms: number; leases: readonly (string | number)[] },
+  (string | Error)[]
+>('renew-leases');
+
+/** Most leases that one call renews. */
+const RENEWED_AT_ONCE = 64;
 
 const releaseLease = commands.load<{ owner: string }, { fence: string }, string>('release-lease');
 
@@ -47,11 +50,32 @@ export class Leases {
     return { kind: 'acquired', grant: { ...resource, epoch: Number.parseInt(fence, 10), fence } };
   }
 
-  /** Extends the lease if this process still holds it. @returns who holds it now */
-  async renew(grant: Grant): Promise<LeaseStatus> {
-    const keys = { owner: this.keys.owner(grant), log: this.logOf(grant) };
-    const args = { fence: grant.fence, lease_ms: this.leaseMs };
-    return statusOf(grant, await renewLease.run(this.redis, keys, args));
+  /**
+   * Extends the leases that this process still holds: many with one call, or each with its own on a Redis Cluster, where no
+   * call may change several shards.
+   * @returns for each lease who holds it now
+   */
+  renew(grants: readonly Grant[]): Promise<LeaseStatus>[] {
+    const atOnce = isCluster(this.redis) ? 1 : RENEWED_AT_ONCE;
+    const renewed: Promise<LeaseStatus>[] = [];
+    for (let from = 0; from < grants.length; from += atOnce) {
+      const together = grants.slice(from, from + atOnce);
+      const holders = this.renewTogether(together);
+      renewed.push(...together.map(async (grant, i) => statusOf(grant, (await holders)[i] ?? '')));
+    }
+    return renewed;
+  }
+
+  private renewTogether(grants: readonly Grant[]): Promise<(string | Error)[]> {
+    const ofGrants = grants.map((grant) => {
+      const log = this.logOf(grant);
+      return log === undefined ? [this.keys.owner(grant)] : [this.keys.owner(grant), log];
+    });
+    const args = {
+      lease_ms: this.leaseMs,
+      leases: grants.flatMap(({ fence }, i) => [fence, ofGrants[i]?.length ?? 1]),
+    };
+    return renewLeases.run(this.redis, { leases: ofGrants.flat() }, args);
   }
 
   /** Releases the lease if this process still holds it. @returns who holds it now */
@@ -71,7 +95,8 @@ export class Leases {
   }
 }
 
-function statusOf(grant: Grant, fence: string): LeaseStatus {
+function statusOf(grant: Grant, fence: string | Error): LeaseStatus {
+  if (fence instanceof Error) throw fence;
   if (fence === '') return 'nobody';
   return fence === grant.fence ? 'ours' : 'another';
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { withRedis } from '../../../test/support/redis.js';
 import { commands } from './commands.js';
 import { Leases } from './leases.js';
+import type { Grant } from './ownership.js';
 import { trimLog, type LogStream } from './shard-log.js';
 import { ShardingKeys } from './sharding-keys.js';
 
@@ -124,14 +125,23 @@ end)`,
     expect((await writes()) - before).toBe(1);
   });
 
-  it('are raised to the time of Redis by each acquisition and renewal of the lease', async () => {
+  it('are raised to the time of Redis by each acquisition and renewal of the lease, each shard for itself', async () => {
     const leases = new Leases(redis, keys, 'boot', 60_000);
-    const outcome = await leases.acquire({ kind: 'shard', index: 0 });
+    const grants: Grant[] = [];
+    for (const index of [0, 1]) {
+      const outcome = await leases.acquire({ kind: 'shard', index });
+      if (outcome.kind !== 'acquired') throw new Error('not acquired');
+      grants.push(outcome.grant);
+    }
     const first = numberOf((await field('last')) ?? '')[0];
-    if (outcome.kind !== 'acquired') throw new Error('not acquired');
     await redis.hset(keys.log(0), 'last', '5-0');
-    await leases.renew(outcome.grant);
-    expect(numberOf((await field('last')) ?? '')[0]).toBeGreaterThanOrEqual(first);
+    const ahead = `${first + 600_000}-7`;
+    await redis.hset(keys.log(1), 'last', ahead);
+    await Promise.all(leases.renew(grants));
+    const raised = numberOf((await field('last')) ?? '')[0];
+    expect(raised).toBeGreaterThanOrEqual(first);
+    expect(raised).toBeLessThan(first + 600_000);
+    expect(await redis.hget(keys.log(1), 'last')).toBe(ahead);
   });
 
   it.each<[string, () => Promise<unknown>]>([

@@ -242,11 +242,15 @@ export class OutboundShards {
 
   private async renew(now: number): Promise<void> {
     const { leases, timing } = this.options;
+    const due = [...this.active.values()].flatMap(({ lease }) => {
+      const { grant } = lease;
+      if (grant === undefined || !lease.needsLease || lease.finishingFor(now) > timing.leaseMs) return [];
+      return [{ lease, grant }];
+    });
+    const renewed = leases.renew(due.map(({ grant }) => grant));
     await Promise.all(
-      [...this.active.values()].map(async ({ lease }) => {
-        const { grant } = lease;
-        if (grant === undefined || !lease.needsLease || lease.finishingFor(now) > timing.leaseMs) return;
-        const status = await leases.renew(grant);
+      due.map(async ({ lease }, i) => {
+        const status = await renewed[i];
         if (status === 'ours') lease.renewed(now);
         else lease.lose(status === 'nobody' ? 'the lease is gone' : 'another dispatcher has the lease');
       }),

@@ -32,7 +32,7 @@ beforeEach(async () => {
 
 afterEach(() => housekeeping.stop());
 
-function start(work: Pick<DueTodos, 'claim' | 'deadLetter'> = due): void {
+function start(work: Pick<DueTodos, 'find' | 'claim' | 'deadLetter'> = due): void {
   const ownership = { grants: () => [FIRST, LANE, SECOND], lost: (grant: Grant) => void lost.push(grant) };
   const todos = {
     resume: ({ index }: Grant, due: readonly DueToDo[]) =>
@@ -65,10 +65,29 @@ it('housekeeping runs the due to-dos of each shard, and does not touch lanes', a
   });
 });
 
+it('housekeeping calls nothing for a shard on which nothing is due', async () => {
+  await redis.zadd(keys.todo(0), Date.now() + 600_000, encodeToDo({ do: 'forget', client_id: 'later' }));
+  const claimed: number[] = [];
+  start({
+    find: (grants) => due.find(grants),
+    deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
+    claim: (grant) => {
+      claimed.push(grant.index);
+      return due.claim(grant);
+    },
+  });
+  await redis.zadd(keys.todo(1), 1, encodeToDo({ do: 'forget', client_id: 'now' }));
+  await eventually('the due to-do is resumed', () => expect(resumed).toHaveLength(1));
+  await housekeeping.stop();
+  expect(new Set(claimed)).toEqual(new Set([1]));
+});
+
 it('a shard for which Redis does not answer delays no other shard, and its rounds do not pile up', async () => {
+  await redis.zadd(keys.todo(0), 1, encodeToDo({ do: 'forget', client_id: 'stuck' }));
   const stuck: Gate = gate();
   let claims = 0;
   start({
+    find: (grants) => due.find(grants),
     deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
     // The injected fault: Redis does not answer for this shard.
     claim: async (grant) => {
@@ -90,6 +109,7 @@ it('a shard with a large backlog runs a bounded part of it in a round', async ()
   await backlog(0, 30_000);
   const counts: number[] = [];
   start({
+    find: (grants) => due.find(grants),
     deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
     claim: async (grant) => {
       const work = await due.claim(grant);

@@ -1,6 +1,7 @@
 /**
- * Does what is due on the owned shards, twice a second: runs to-dos, expires messages, deletes finished ones after their
- * retention. Each shard has its own rounds, so that a shard with a backlog, or without an answer of Redis, delays no other.
+ * Does what is due on the owned shards: runs to-dos, expires messages, deletes finished ones after their retention. Twice a
+ * second one call finds the shards where something is due, so that shards at rest cost next to nothing. Each of the others
+ * has its own rounds, so that a shard with a backlog, or without an answer of Redis, delays no other.
  */
 import { counter, type Logger } from '@app/platform';
 import type { DueTodos } from '@app/registry';
@@ -22,33 +23,45 @@ const MOST_BATCHES = 20;
 
 export class Housekeeping {
   private timer: NodeJS.Timeout | undefined;
+  private finding: Promise<void> | undefined;
+  private isStopping = false;
   /** By shard. */
   private readonly rounds = new Map<number, Promise<void>>();
 
   constructor(
     private readonly ownership: Pick<Ownership, 'grants' | 'lost'>,
-    private readonly due: Pick<DueTodos, 'claim' | 'deadLetter'>,
+    private readonly due: Pick<DueTodos, 'find' | 'claim' | 'deadLetter'>,
     private readonly todos: Pick<ToDoRunner, 'resume'>,
     private readonly logger: Logger,
   ) {}
 
   start(): void {
-    this.timer = setInterval(() => this.tick(), HOUSEKEEPING_MS);
+    this.timer = setInterval(() => {
+      // While Redis is away, the last call still waits for it.
+      this.finding ??= this.beginRounds().finally(() => (this.finding = undefined));
+    }, HOUSEKEEPING_MS);
   }
 
   async stop(): Promise<void> {
+    this.isStopping = true;
     clearInterval(this.timer);
+    await this.finding;
     await Promise.all(this.rounds.values());
   }
 
-  private tick(): void {
-    for (const grant of this.ownership.grants()) {
-      // Skips the shard while its last round still runs, as it does while Redis is away.
-      if (grant.kind !== 'shard' || this.rounds.has(grant.index)) continue;
-      this.rounds.set(
-        grant.index,
-        this.keep(grant).finally(() => this.rounds.delete(grant.index)),
-      );
+  private async beginRounds(): Promise<void> {
+    // Leaves out a shard while its last round still runs.
+    const shards = this.ownership.grants().filter(({ kind, index }) => kind === 'shard' && !this.rounds.has(index));
+    if (shards.length === 0) return;
+    try {
+      const due = await this.due.find(shards);
+      if (this.isStopping) return;
+      for (const grant of due) {
+        const round = this.keep(grant).finally(() => this.rounds.delete(grant.index));
+        this.rounds.set(grant.index, round);
+      }
+    } catch (error) {
+      this.logger.warn({ err: error }, 'could not find what is due; next try in half a second');
     }
   }
 

@@ -234,3 +234,42 @@ describe('a former owner', () => {
     expect(await dueAt(forget('a'))).toBeDefined();
   });
 });
+
+describe('a look for due work', () => {
+  const found = async (limited = due): Promise<number[]> => (await limited.find([GRANT])).map(({ index }) => index);
+
+  it('finds nothing on a shard at rest, nor what is due later', async () => {
+    await plan(forget('later'), (await bench.now()) + 600_000);
+    await bench.redis.zadd(bench.keys.expiry(SHARD), (await bench.now()) + 600_000, 'm');
+    await bench.redis.zadd(bench.keys.finished(SHARD), (await bench.now()) + 600_000, 'm');
+    expect(await found()).toEqual([]);
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['a to-do', () => plan(forget('a'), 1)],
+    ['a message whose time to live has run out', () => bench.redis.zadd(bench.keys.expiry(SHARD), 1, 'm')],
+    ['a finished message whose retention has ended', () => bench.redis.zadd(bench.keys.finished(SHARD), 1, 'm')],
+    ['another owner', () => bench.redis.set(bench.keys.owner(GRANT), 'another')],
+    ['a key that cannot be read', () => bench.redis.set(bench.keys.todo(SHARD), 'no sorted set')],
+  ])('finds %s', async (_, make) => {
+    await make();
+    expect(await found()).toEqual([SHARD]);
+  });
+
+  it('finds too many finished messages, and too many bytes of them', async () => {
+    await bench.redis.zadd(bench.keys.finished(SHARD), (await bench.now()) + 600_000, 'm');
+    await bench.redis.zadd(bench.keys.finishedBytes(SHARD), 100, '');
+    const limited = (count: number, bytes: number): DueTodos =>
+      new DueTodos(bench.redis, bench.keys, () => ({ count, bytes }));
+    expect(await found(limited(1, 100))).toEqual([]);
+    expect(await found(limited(0, 100))).toEqual([SHARD]);
+    expect(await found(limited(1, 99))).toEqual([SHARD]);
+  });
+
+  it('looks at many shards', async () => {
+    const grants = Array.from({ length: 150 }, (_, index) => ({ ...GRANT, index }));
+    for (const grant of grants) await bench.redis.set(bench.keys.owner(grant), grant.fence);
+    for (const index of [3, 64, 149]) await bench.redis.zadd(bench.keys.todo(index), 1, encodeToDo(WAKE));
+    expect((await due.find(grants)).map(({ index }) => index)).toEqual([3, 64, 149]);
+  });
+});

@@ -1,5 +1,5 @@
 /** The work of a shard that is due: to-dos, and messages that expire or are forgotten. Used by the shard's owner. */
-import type { Redis } from '@app/platform';
+import { isCluster, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { commands } from '../commands.js';
 import type { DeadLetter } from '../events/event.js';
@@ -33,6 +33,12 @@ export const TODO_AGAIN_MS = 10_000;
 const BATCH = 100;
 /** Limit for the messages that one call forgets early. With many calls a second, this is more than a shard can finish. */
 const SURPLUS_BATCH = 200;
+/** Most shards that one call looks at: it takes about half a millisecond. */
+const SHARDS_AT_ONCE = 64;
+
+const findDue = commands.load<{ shards: readonly string[] }, { shards: readonly (string | number)[] }, (0 | 1)[]>(
+  'find-due',
+);
 
 const takeDue = commands.load<
   MessageKeys & { owner: string },
@@ -72,6 +78,32 @@ export class DueTodos {
     private readonly keys: RegistryKeys,
     private readonly finishedLimits: (shard: number) => FinishedLimits = () => FINISHED_LIMITS,
   ) {}
+
+  /**
+   * @returns the grants that `claim` should be called for: those with work that is due, and those that another process holds.
+   *   On a Redis Cluster all of them, because no call may look at several shards.
+   */
+  async find(grants: readonly Grant[]): Promise<readonly Grant[]> {
+    if (isCluster(this.redis)) return grants;
+    const found: Promise<Grant[]>[] = [];
+    for (let from = 0; from < grants.length; from += SHARDS_AT_ONCE)
+      found.push(this.findAmong(grants.slice(from, from + SHARDS_AT_ONCE)));
+    return (await Promise.all(found)).flat();
+  }
+
+  private async findAmong(grants: readonly Grant[]): Promise<Grant[]> {
+    const { keys } = this;
+    const ofShards = grants.flatMap((grant) => {
+      const { todo, expiry, finished, finished_bytes } = keys.ofMessages(grant.index);
+      return [keys.owner(grant), todo, expiry, finished, finished_bytes];
+    });
+    const limits = grants.flatMap(({ index, fence }) => {
+      const { count, bytes } = this.finishedLimits(index);
+      return [fence, count, bytes];
+    });
+    const isDue = await findDue.run(this.redis, { shards: ofShards }, { shards: limits });
+    return grants.filter((_, i) => isDue[i] === 1);
+  }
 
   /** Claims the work that is due. A to-do that is not done in time becomes due again. @throws StaleOwnerError */
   async claim(grant: Grant): Promise<DueWork> {

@@ -4,7 +4,8 @@
 --   them also if `act` fails, because the entries that `act` has appended remain. The script returns what `with_log` returns.
 -- log_open(log, name): reads the log's hash. The first script after a restart of Redis records the restart here, before a
 --   newer id hides it. `name`: a stream whose size will be needed. After it, `log_ms` is the time of the newest id.
--- log_raise(log): raises the sequence to the time of Redis, and returns the newest id.
+-- log_raise(log): raises the sequence to the time of Redis, and returns the newest id. A script that raises several logs
+--   calls `log_leave` after each.
 -- log_append(log, stream, name, share, fields): appends an entry, and returns its id. If the stream then takes more than
 --   twice its share, its oldest entries are removed.
 -- log_trim(log, stream, name, target, from_ms, most): removes the oldest entries, at most `most`, while the stream takes more
@@ -66,6 +67,10 @@ local function log_raise(log)
   log_open(log)
   redis.call('HSET', log, 'last', log_id(log_ms, log_seq))
   return log_id(log_ms, log_seq)
+end
+
+local function log_leave()
+  log_key, log_ms, log_seq, log_limit = nil, nil, nil, nil
 end
 
 local function log_size_of(log, name)
