@@ -51,8 +51,8 @@ export class Leases {
   }
 
   /**
-   * Extends the leases that this process still holds: many with one call, or each with its own on a Redis Cluster, where no
-   * call may change several shards.
+   * Extends the leases that this process still holds: many with one call. On a Redis Cluster each has its own call, since no
+   * call may change several shards there.
    * @returns for each lease who holds it now
    */
   renew(grants: readonly Grant[]): Promise<LeaseStatus>[] {

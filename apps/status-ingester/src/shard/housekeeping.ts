@@ -1,7 +1,7 @@
 /**
  * Does what is due on the owned shards: runs to-dos, expires messages, deletes finished ones after their retention. Twice a
- * second one call finds the shards where something is due, so that shards at rest cost next to nothing. Each of the others
- * has its own rounds, so that a shard with a backlog, or without an answer of Redis, delays no other.
+ * second one call finds the shards that have due work, so that shards at rest cost next to nothing. Each of the others has
+ * its own rounds, so that a shard with a backlog, or without an answer of Redis, delays no other.
  */
 import { counter, type Logger } from '@app/platform';
 import type { DueTodos } from '@app/registry';
