@@ -5,6 +5,7 @@
  * and a pause, it counts the CPU of every process; then `MONITOR`, which costs CPU itself, counts for the same time which
  * connection sends which commands, and how many run inside scripts.
  */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +36,7 @@ export async function run(args) {
     });
     await sleep(REST_MS);
     const cpu = await cpuShares(stack, seconds);
-    const commands = await countCommands(redis, seconds);
+    const commands = await countCommands(redis, stack.redis.port, seconds);
     const { mosquitto, ...ours } = cpu;
     const percent = round(Object.values(ours).reduce((sum, one) => sum + one, 0));
     const figures = {
@@ -83,17 +84,17 @@ async function cpuShares(stack, seconds) {
 
 /**
  * Counts by `<connection> <command>`; a script is counted by the connection that sent it, and its commands by name.
- * @param {Redis} redis @param {number} seconds
+ * @param {Redis} redis @param {number} port @param {number} seconds
  */
-async function countCommands(redis, seconds) {
+async function countCommands(redis, port, seconds) {
   /** @type {Record<string, number>} */
   const bySource = {};
   /** @type {Record<string, number>} */
   const inScripts = {};
   const names = await connectionNames(redis);
-  const asking = redis.duplicate({ connectionName: 'bench-monitor' });
-  const monitor = await asking.monitor();
-  asking.disconnect();
+  // Not by `redis.monitor()`: ioredis takes the first line of MONITOR for a reply to another command if both arrive together.
+  const monitor = new Redis({ host: '127.0.0.1', port, monitor: true });
+  await once(monitor, 'monitoring');
   monitor.on(
     'monitor',
     (/** @type {string} */ _time, /** @type {string[]} */ [name = ''], /** @type {string} */ source) => {
