@@ -38,6 +38,7 @@ export function runScript(script, args) {
   const child = spawn(process.execPath, [pathOf(script), ...args.map(String)], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+  endWithUs(child);
   return new Promise((resolve, reject) => {
     child.once('exit', (code) => (code === 0 ? resolve(undefined) : reject(new Error(`${script} ended with ${code}`))));
   });
@@ -45,7 +46,15 @@ export function runScript(script, args) {
 
 /** Starts a script of this folder that answers messages. @param {string} script @param {(string | number)[]} args */
 export function forkScript(script, args) {
-  return fork(pathOf(script), args.map(String));
+  return endWithUs(fork(pathOf(script), args.map(String)));
+}
+
+/** A benchmark that fails, or is stopped by a signal, leaves no process behind. @param {import('node:child_process').ChildProcess} child */
+function endWithUs(child) {
+  const end = () => child.kill();
+  process.once('exit', end);
+  child.once('exit', () => process.off('exit', end));
+  return child;
 }
 
 /** @param {import('node:child_process').ChildProcess} child @param {unknown} question @returns {Promise<any>} */

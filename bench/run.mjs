@@ -1,5 +1,5 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark on a private stack on loopback. */
-import { stopAll } from '../scripts/stack.mjs';
+import { running, stopAll } from '../scripts/stack.mjs';
 import { SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
 
 const BENCHES = [
@@ -14,11 +14,18 @@ const BENCHES = [
   'memory',
   'topics',
 ];
+/** The exit code of a program that a signal has ended. */
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 };
 const [name = '', ...args] = process.argv.slice(2);
 if (!BENCHES.includes(name)) {
   console.error(`Usage: npm run bench -- ${BENCHES.join('|')} [options]`);
   process.exit(1);
 }
+for (const [signal, code] of Object.entries(EXIT_CODES)) {
+  process.once(signal, () => void stopAll().finally(() => process.exit(code)));
+}
+// What has been started since, or does not stop.
+process.once('exit', () => running.forEach(({ child }) => child.kill('SIGKILL')));
 try {
   ensurePackages('run');
   ensurePrograms(SERVERS);

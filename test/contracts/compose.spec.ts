@@ -228,8 +228,11 @@ describe('docker-compose.yml', () => {
     });
 
     it('is healthy when ready, and gets more time to end than it takes', async () => {
-      const [kind, ...command] = service?.healthcheck.test ?? [];
+      const [kind, ...words] = service?.healthcheck.test ?? [];
       expect(kind).toBe('CMD');
+      // Compose replaces its own variables, and reads two dollar signs as one.
+      expect(words.join(' ')).not.toMatch(/(?<!\$)\$(?!\$)/);
+      const command = words.map((word) => word.replaceAll('$$', () => '$'));
       expect(await exitCode(command, '/health/ready', 200)).toBe(0);
       expect(await exitCode(command, '/health/ready', 503)).toBe(1);
       expect(seconds(service?.stop_grace_period)).toBeGreaterThan(seconds(environment.SHUTDOWN_GRACE));
