@@ -7,6 +7,7 @@ import { auditRequests } from './access/audit.js';
 import type { GatewaySettings } from './gateway.settings.js';
 import { Availability } from './http/availability.js';
 import { readBatch, readMessage } from './messages/payload-text.js';
+import { Pacing, paceResponses } from './messages/pacing.js';
 import { serveOpenApi } from './openapi.js';
 import { BodyBudget } from './http/body-budget.js';
 import { BODY_ROOM } from './http/http.settings.js';
@@ -50,8 +51,9 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
     'POST /v1/connections/:client_id/messages': message,
     'POST /v1/connections/:client_id/force-disconnect': { limit: BODY_ROOM },
   };
-  closeConnectionsAtStop(fastify, app.get(Draining));
   takeBodies(fastify, bodies, app.get(BodyBudget));
+  paceResponses(fastify, app.get(Pacing));
+  closeConnectionsAtStop(fastify, app.get(Draining));
   holdBodies(app.getHttpServer());
   app.getHttpServer().on('connect', onConnect(logger));
   serveOpenApi(app);

@@ -1,7 +1,7 @@
 /**
  * The gateway starts from top to bottom and stops from bottom to top. It listens before its key space has been checked, and
- * answers 503 until then, so that probes are answered while it waits for Redis. The event feed stops first: its streams
- * would keep the server open. The connections to Redis close last, since every other step uses them.
+ * answers 503 until then, so that probes are answered while it waits for Redis. Responses that wait are sent first. Then
+ * the event feed stops: its streams would keep the server open. The connections to Redis close last, since every other step uses them.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
@@ -24,6 +24,7 @@ import { CommandReplies, Maintenance, RegistryKeys, WakeUps, openKeySpace } from
 import { EventFeed } from './events/event-feed.js';
 import { Availability } from './http/availability.js';
 import { ManagementPort } from './http/management-port.js';
+import { Pacing } from './messages/pacing.js';
 import { StorageBudget } from './messages/storage-budget.js';
 
 /** Used by the start only: its commands wait for Redis. */
@@ -41,6 +42,7 @@ export class GatewayLifecycle extends Lifecycle {
     keys: RegistryKeys,
     replies: CommandReplies,
     storage: StorageBudget,
+    pacing: Pacing,
     feed: EventFeed,
     wakeUps: WakeUps,
     maintenance: Maintenance,
@@ -69,6 +71,7 @@ export class GatewayLifecycle extends Lifecycle {
         { name: 'storage budget', start: () => storage.start(), stop: () => storage.stop() },
         { name: 'API', start: () => availability.open() },
         { name: 'event feed', stop: () => feed.stop() },
+        { name: 'pacing of responses', stop: () => pacing.stop() },
       ],
       draining,
       logger,

@@ -146,7 +146,7 @@ export class Stage {
       await wakeUps.close();
       redis.disconnect();
     });
-    return { victim, send: (messages) => sender.send(messages, ANONYMOUS) };
+    return { victim, send: async (messages) => (await sender.send(messages, ANONYMOUS)).outcomes };
   }
 
   async dispatcher(point?: CrashPoint): Promise<Victim> {

@@ -18,9 +18,9 @@ export async function sendBatch(
   caller: Caller,
   sender: MessageSender,
   settings: MessagesSettings,
-): Promise<{ results: Result[]; audit: object[] }> {
+): Promise<{ results: Result[]; audit: object[]; inFlight: number }> {
   const read = items.map((item) => toMessage(item, requestId, settings));
-  const outcomes = await sender.send(
+  const { outcomes, inFlight } = await sender.send(
     read.filter((one): one is NewMessage => !(one instanceof Problem)),
     caller,
   );
@@ -39,7 +39,7 @@ export async function sendBatch(
     results.push(failed(problem));
     audit.push({ ...about, outcome: problem.kind, status: problem.status });
   }
-  return { results, audit };
+  return { results, audit, inFlight };
 }
 
 /** Members of the audit line of an accepted message. */

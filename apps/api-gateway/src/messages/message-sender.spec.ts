@@ -31,7 +31,7 @@ it('MessageSender repeats a wake-up that fails, and the caller does not wait for
     idempotencyKey: undefined,
     requestId: 'request-1',
   } as const;
-  expect(await sender.send([message], ANONYMOUS)).toMatchObject([{ kind: 'accepted' }]);
+  expect(await sender.send([message], ANONYMOUS)).toMatchObject({ outcomes: [{ kind: 'accepted' }], inFlight: 0 });
   expect(tries).toEqual([[0]]);
   await eventually('the wake-up has been tried three times', () => expect(tries).toEqual([[0], [0], [0]]));
 });
@@ -53,7 +53,8 @@ it('MessageSender logs one line that names all messages of a request whose outco
     idempotencyKey: undefined,
     requestId: 'request-1',
   }));
-  for (const outcome of await sender.send(batch, ANONYMOUS)) expect(outcome).toEqual({ kind: 'unreachable' });
+  for (const outcome of (await sender.send(batch, ANONYMOUS)).outcomes)
+    expect(outcome).toEqual({ kind: 'unreachable' });
   expect(lines).toHaveLength(1);
   const line = JSON.parse(lines[0] ?? '') as { message_ids: string[]; shards: number[] };
   expect(line).toMatchObject({ message: 'outcome unknown', request_id: 'request-1' });

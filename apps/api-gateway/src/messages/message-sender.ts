@@ -45,6 +45,13 @@ export type SendOutcome =
   /** The registry did not answer, and a second try failed. The message may be stored nevertheless. */
   | { kind: 'unreachable' };
 
+export interface Sent {
+  /** The outcome of each message, in order. */
+  outcomes: SendOutcome[];
+  /** The most messages of the payer that are in flight in a shard to which a message was added; 0 if all are held. */
+  inFlight: number;
+}
+
 /** Messages of one shard that may or may not have been stored. */
 interface Unknown {
   shard: number;
@@ -67,9 +74,8 @@ export class MessageSender {
   /**
    * Accepts messages: the messages of one client in order, and all shards at the same time, with as few scripts as `MOST_AT_ONCE`
    * allows. The outcome of a message or shard does not affect the others.
-   * @returns the outcome of each message, in order
    */
-  async send(messages: readonly NewMessage[], caller: Caller): Promise<SendOutcome[]> {
+  async send(messages: readonly NewMessage[], caller: Caller): Promise<Sent> {
     const shards = new Map<number, { positions: number[]; minted: MintedMessage[] }>();
     for (const [i, message] of messages.entries()) {
       const shard = this.messages.shardOf(message.clientId);
@@ -84,6 +90,7 @@ export class MessageSender {
     const outcomes: SendOutcome[] = [];
     const shardsToWake: number[] = [];
     const unknown: Unknown[] = [];
+    let inFlight = 0;
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
       let done = 0;
       for (const part of batchesOf(minted)) {
@@ -94,6 +101,7 @@ export class MessageSender {
           break;
         }
         if (answer.wake && !shardsToWake.includes(shard)) shardsToWake.push(shard);
+        if (answer.outcomes.some(isDue)) inFlight = Math.max(inFlight, answer.inFlight);
         for (const outcome of answer.outcomes) outcomes[positions[done++] ?? -1] = outcome;
       }
       for (; done < positions.length; done++) outcomes[positions[done] ?? -1] = { kind: 'unreachable' };
@@ -106,7 +114,7 @@ export class MessageSender {
       if (outcome.kind === 'accepted') accepted.inc({ status: outcome.message.status });
       else refused.inc({ reason: outcome.kind });
     }
-    return outcomes;
+    return { outcomes, inFlight };
   }
 
   private async wake(shards: readonly number[]): Promise<void> {
@@ -169,7 +177,12 @@ export class MessageSender {
 
 /** If Redis is full, the script fails at its first write, so nothing is stored. */
 function nothingStored(messages: readonly MintedMessage[]): AcceptResult {
-  return { outcomes: messages.map(() => ({ kind: 'storage-full' })), wake: false };
+  return { outcomes: messages.map(() => ({ kind: 'storage-full' })), wake: false, inFlight: 0 };
+}
+
+/** Whether the message is new and its client is online. */
+function isDue(outcome: AcceptOutcome): boolean {
+  return outcome.kind === 'accepted' && !outcome.replayed && outcome.message.status === 'queued';
 }
 
 /** Splits messages into parts within `MOST_AT_ONCE`, in order. */

@@ -58,7 +58,8 @@ export class MessagesController {
     summary: 'Send a message to a client',
     description:
       'Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, ' +
-      'and are published at least once: the client drops repeats by `message_id`.',
+      'and are published at least once: the client drops repeats by `message_id`. While many messages of the caller are ' +
+      'being published, the response comes up to 100 ms later.',
   })
   @ApiHeader({
     name: 'Idempotency-Key',
@@ -103,9 +104,11 @@ export class MessagesController {
     request.audit = { directive: body.directive };
     const message = toNewMessage(clientId, body, { idempotencyKey, requestId }, this.settings);
     await this.limits.countCost(caller, { bytes: message.payloadJson?.length ?? 0 });
-    const [outcome] = await this.sender.send([message], caller);
+    const { outcomes, inFlight } = await this.sender.send([message], caller);
+    const [outcome] = outcomes;
     if (outcome?.kind !== 'accepted') throw refusal(clientId, outcome ?? { kind: 'unreachable' }, this.settings);
     request.audit = acceptedAudit(outcome);
+    request.inFlight = inFlight;
     if (outcome.replayed) reply.header('idempotency-replayed', 'true');
     reply.header('location', `/v1/messages/${outcome.message.messageId}`);
     return toAcceptedBody(outcome.message);
@@ -129,8 +132,9 @@ export class MessagesController {
     @Req() request: FastifyRequest,
   ): Promise<BatchResultBody> {
     await this.limits.countCost(caller, { messages: messages.length, bytes: request.bodyReservation?.bytes ?? 0 });
-    const { results, audit } = await sendBatch(messages, requestId, caller, this.sender, this.settings);
+    const { results, audit, inFlight } = await sendBatch(messages, requestId, caller, this.sender, this.settings);
     request.audit = 'by item';
+    request.inFlight = inFlight;
     // The members that all lines have in common are serialized once.
     const log = this.auditLog.child({ ...auditOf(request), action: 'message.send' });
     for (const item of audit) log.info(item, 'audit');

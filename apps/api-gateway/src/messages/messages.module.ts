@@ -10,6 +10,7 @@ import { AccessModule } from '../access/access.module.js';
 import { MessageSender } from './message-sender.js';
 import { MessagesController } from './messages.controller.js';
 import type { MessagesSettings } from './messages.settings.js';
+import { Pacing } from './pacing.js';
 import { StorageBudget } from './storage-budget.js';
 
 /** For accepting messages. Large messages take long to be written; other requests do not wait for them. */
@@ -50,8 +51,13 @@ export const ACCEPTING_REDIS: NamedConnection = {
         return new MessageSender(redis, messages, wakeUps, storage, logger);
       },
     },
+    {
+      provide: Pacing,
+      inject: [SETTINGS],
+      useFactory: ({ SHARD_COUNT, MAX_CONNECTIONS }: MessagesSettings) => new Pacing(SHARD_COUNT, MAX_CONNECTIONS),
+    },
   ],
-  exports: [StorageBudget],
+  exports: [StorageBudget, Pacing],
 })
 export class MessagesModule {}
 

@@ -158,7 +158,7 @@ export class Operations {
   /**
    * Send a message to a client.
    *
-   * Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, and are published at least once: the client drops repeats by `message_id`.
+   * Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, and are published at least once: the client drops repeats by `message_id`. While many messages of the caller are being published, the response comes up to 100 ms later.
    */
   sendMessage(
     clientId: string,

@@ -14,7 +14,8 @@
 --   messages: for each message its client id, message id, directive, payload ('' for none), time to live in ms, reject
 --     when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key; at most 1,000 messages,
 --     since Lua's stack has to hold two arguments for each
--- Reply: whether the caller must activate the outbound side of the shard (0/1), then for each message why it was refused, or
+-- Reply: whether the caller must activate the outbound side of the shard (0/1), the number of the payer's messages in flight
+--   in this shard, then for each message why it was refused, or
 --   message id, directive, created at, expires at, online (0/1), replayed (0/1)
 
 --- @include "move-message"
@@ -33,7 +34,7 @@ return with_log(function()
   local payer, refuse, caller_account, first = ARGV.payer, ARGV.refuse, ARGV.account, ARGV.messages
   local message_prefix, idempotency_prefix = KEYS.message_prefix, KEYS.idempotency_prefix
   local unfinished = call('ZCARD', KEYS.expiry)
-  local ids, clients, expiries, ready, claimed, replies = {}, {}, {}, {}, {}, { 0 }
+  local ids, clients, expiries, ready, claimed, replies = {}, {}, {}, {}, {}, { 0, 0 }
   local lease = call('MGET', KEYS.outbound_owner, KEYS.outbound_closing)
   local has_owner = lease[1] and true or false
   -- How many more messages may be claimed for the owner.
@@ -49,10 +50,11 @@ return with_log(function()
     end
   end
   local accounts, hosts = call('HMGET', KEYS.accounts, unpack(ids)), call('ZMSCORE', KEYS.hosts, unpack(ids))
-  local counters = { '', payer }
-  for i, id in ipairs(ids) do counters[i + 2] = 'client:' .. id end
+  local counters = { '', payer, IN_FLIGHT_OF .. payer }
+  for i, id in ipairs(ids) do counters[i + 3] = 'client:' .. id end
   local counted = call('HMGET', KEYS.outbox_bytes, unpack(counters))
   local shard_total, payer_total = tonumber(counted[1]) or 0, tonumber(counted[2]) or 0
+  local in_flight = tonumber(counted[3]) or 0
   -- The first message is accepted even if it alone exceeds the budget.
   local function exceeds(bytes, more, limit) return bytes > 0 and bytes + more > limit end
   for i, id in ipairs(ids) do
@@ -63,7 +65,7 @@ return with_log(function()
     client.known = client.online or call('HEXISTS', KEYS.connections, id) == 1
     client.length = outbox_length(id)
     client.was = client.length
-    client.bytes = tonumber(counted[i + 2]) or 0
+    client.bytes = tonumber(counted[i + 3]) or 0
   end
 
   -- Whether a message is to be claimed for the owner: nothing is before it, and nothing prevents its publish.
@@ -140,7 +142,7 @@ return with_log(function()
       append_status(client.id, client.account, id, 'in_flight')
       call('XADD', KEYS.claims, '*', 'client', client.id, 'message', id, 'directive', directive, 'payload', payload,
         'expires', expires_text, 'request', request_id, 'created', at_text)
-      claimed[#claimed + 1], client.claimed, room = client.id, true, room - 1
+      claimed[#claimed + 1], client.claimed, room, in_flight = client.id, true, room - 1, in_flight + 1
     elseif client.online and not client.claimed and not client.ready then
       client.ready = true
       ready[#ready + 1] = client.id
@@ -154,14 +156,15 @@ return with_log(function()
   end
 
   for number = 1, (#ARGV - first + 1) / MEMBERS do
-    replies[number + 1] = accept(number, first + (number - 1) * MEMBERS)
+    replies[number + 2] = accept(number, first + (number - 1) * MEMBERS)
   end
   if #expiries > 0 then
     call('ZADD', KEYS.expiry, unpack(expiries))
     local totals = { '', string.format('%.0f', shard_total), payer, string.format('%.0f', payer_total) }
+    if #claimed > 0 then totals[5], totals[6] = counters[3], in_flight end
     for i, id in ipairs(ids) do
-      if clients[id].bytes > (tonumber(counted[i + 2]) or 0) then
-        totals[#totals + 1], totals[#totals + 2] = counters[i + 2], string.format('%.0f', clients[id].bytes)
+      if clients[id].bytes > (tonumber(counted[i + 3]) or 0) then
+        totals[#totals + 1], totals[#totals + 2] = counters[i + 3], string.format('%.0f', clients[id].bytes)
       end
     end
     call('HSET', KEYS.outbox_bytes, unpack(totals))
@@ -184,5 +187,6 @@ return with_log(function()
     if is_first then call('XADD', KEYS.claims, '*', 'bell', '') end
   end
   if is_first and not has_owner then replies[1] = 1 end
+  replies[2] = in_flight
   return replies
 end, write_costs)

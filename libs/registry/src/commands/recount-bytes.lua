@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Recounts the bytes of unfinished messages. The counters are exact unless a record was lost or became unreadable: its
+-- Recounts the bytes of unfinished messages, and the messages in flight. The counters are exact unless a record was lost or became unreadable: its
 -- bytes stay counted until the next recount.
 --
 -- KEYS owner, expiry
@@ -25,6 +25,7 @@ for from = 0, MAX_MESSAGES, BATCH do
       add('', bytes)
       add(payer, bytes)
       add('client:' .. message[3], bytes)
+      if message[1] == 'in_flight' then add(IN_FLIGHT_OF .. payer, 1) end
     end
   end
 end

@@ -28,5 +28,5 @@ export const acceptMessages = commands.load<
     refuse: string;
     messages: readonly (string | number)[];
   },
-  [activate: 0 | 1, ...AcceptReply[]]
+  [activate: 0 | 1, inFlight: number, ...AcceptReply[]]
 >('accept-messages');

@@ -61,6 +61,8 @@ export interface AcceptResult {
   outcomes: AcceptOutcome[];
   /** Whether the caller must activate the outbound side of the shard. */
   wake: boolean;
+  /** Number of the payer's messages in flight in this shard: what is due, and is not published yet. */
+  inFlight: number;
 }
 
 export interface StoredMessage {
@@ -158,7 +160,7 @@ export class Messages {
       packed.push(idempotencyKey === undefined ? '' : fingerprint(message), idempotencyKey ?? '');
     }
     const shardKeys = { ...keys.ofMessages(shard), swept: keys.swept(shard) };
-    const [wake, ...replies] = await acceptMessages.run(this.redis, shardKeys, {
+    const [wake, inFlight, ...replies] = await acceptMessages.run(this.redis, shardKeys, {
       outbox_limit: outboxLimit,
       shard_limit: shardLimit,
       retention_ms: retentionMs,
@@ -173,6 +175,7 @@ export class Messages {
     return {
       outcomes: messages.map(({ clientId }, i) => outcomeOf(replies[i] ?? 'unknown', clientId, shard)),
       wake: wake === 1,
+      inFlight,
     };
   }
 

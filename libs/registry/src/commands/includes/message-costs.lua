@@ -4,6 +4,7 @@
 -- cost_of(message): bytes, bytes when finished without the history, payer; payer is nil if no payer was charged.
 -- count_finished(payer, bytes): adds to the bytes of the finished messages of a payer and of the shard.
 -- count_finished_later(payer, bytes): the same, but `write_costs` writes it.
+-- count_in_flight(message, number): adds to the number of the payer's messages in flight; `write_costs` writes it.
 -- uncharge(message): subtracts the bytes of an unfinished message from those of its client, its payer and the shard;
 --   `write_costs` writes it.
 -- write_costs(): writes the collected changes; a script calls it at its end.
@@ -13,7 +14,9 @@
 --- @include "from-typescript"
 --- @include "now"
 
--- Collected changes: bytes to add by payer, and bytes to subtract by field of `outbox_bytes`.
+-- The field of `outbox_bytes` for the number of a payer's messages in flight begins with it.
+local IN_FLIGHT_OF = 'in_flight:'
+-- Collected changes: bytes to add by payer, and what to subtract by field of `outbox_bytes`.
 local added, freed = {}, {}
 
 local function cost_of(message)
@@ -28,6 +31,11 @@ end
 
 local function count_finished_later(payer, bytes) added[payer] = (added[payer] or 0) + bytes end
 
+local function count_in_flight(message, number)
+  local _, _, payer = cost_of(message)
+  if payer then freed[IN_FLIGHT_OF .. payer] = (freed[IN_FLIGHT_OF .. payer] or 0) - number end
+end
+
 local function uncharge(message)
   local bytes, _, payer = cost_of(message)
   if not payer then return end
@@ -37,11 +45,13 @@ end
 local function write_costs()
   for payer, bytes in pairs(added) do count_finished(payer, bytes) end
   local fields, remaining, unused = {}, {}, {}
-  for field in pairs(freed) do fields[#fields + 1] = field end
+  for field, amount in pairs(freed) do
+    if amount ~= 0 then fields[#fields + 1] = field end
+  end
   local counted = #fields > 0 and call('HMGET', KEYS.outbox_bytes, unpack(fields)) or {}
   for i, field in ipairs(fields) do
-    local bytes = (tonumber(counted[i]) or 0) - freed[field]
-    if bytes > 0 then remaining[#remaining + 1], remaining[#remaining + 2] = field, string.format('%.0f', bytes)
+    local amount = (tonumber(counted[i]) or 0) - freed[field]
+    if amount > 0 then remaining[#remaining + 1], remaining[#remaining + 2] = field, string.format('%.0f', amount)
     elseif counted[i] then unused[#unused + 1] = field end
   end
   if #remaining > 0 then call('HSET', KEYS.outbox_bytes, unpack(remaining)) end

@@ -29,6 +29,8 @@ end
 local function move(id, message, to, shown, details, ...)
   local from, history = message[1], message[2] or ''
   if not from or not is_among(TRANSITIONS, from .. ' ' .. to) then return false end
+  if from == 'in_flight' then count_in_flight(message, -1)
+  elseif to == 'in_flight' then count_in_flight(message, 1) end
   local line = to .. ' ' .. at_text
   if details and details ~= '' then line = line .. ' ' .. string.gsub(details, '[%c]', ' ') end
   line = with_line(history, line)
