@@ -9,6 +9,7 @@ const BENCHES = [
   'reconciliation',
   'flood',
   'backoff',
+  'kills',
   'retained',
   'idle',
   'memory',
