@@ -65,7 +65,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Members that build parts of keys, or gather keys that others build. */
-const PARTS = ['constructor', 'shard', 'leasePrefix', 'scope', 'ofMessages'];
+const PARTS = ['constructor', 'shard', 'leasePrefix', 'scope', 'ofMessages', 'buildOfMessages'];
 
 it('the list of this spec names each method that builds a key', () => {
   const members = [ShardingKeys, RegistryKeys].flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));

@@ -31,12 +31,16 @@ export type MessageKeys = Readonly<
     | 'log'
     | 'refusal_events'
     | 'finished_bytes'
-    | 'finished_of_prefix',
+    | 'finished_of_prefix'
+    | 'swept',
     string
   >
 >;
 
 export class RegistryKeys extends ShardingKeys {
+  /** Each message needs these keys, and to build their texts would take longer than the rest of the call. */
+  private readonly keysOfMessages = new Map<number, MessageKeys>();
+
   /** Hash: the settings with which the key space was created (S0). */
   get marker(): string {
     return `${this.prefix}:marker`;
@@ -189,6 +193,12 @@ export class RegistryKeys extends ShardingKeys {
 
   /** Keys and prefixes of keys for the commands on messages. */
   ofMessages(shard: number): MessageKeys {
+    let keys = this.keysOfMessages.get(shard);
+    if (keys === undefined) this.keysOfMessages.set(shard, (keys = this.buildOfMessages(shard)));
+    return keys;
+  }
+
+  private buildOfMessages(shard: number): MessageKeys {
     return {
       hosts: this.index(shard, 'online', 'host'),
       proxies: this.index(shard, 'online', 'proxy'),
@@ -214,6 +224,7 @@ export class RegistryKeys extends ShardingKeys {
       refusal_events: this.refusalEvents(shard),
       finished_bytes: this.finishedBytes(shard),
       finished_of_prefix: this.finishedOfPrefix(shard),
+      swept: this.swept(shard),
     };
   }
 

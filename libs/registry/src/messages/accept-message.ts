@@ -15,7 +15,7 @@ export type AcceptReply =
   | [id: string, directive: string, createdAt: string, expiresAt: string, online: number, replayed: number];
 
 export const acceptMessages = commands.load<
-  MessageKeys & { swept: string },
+  MessageKeys,
   {
     outbox_limit: number;
     shard_limit: number;

@@ -159,8 +159,7 @@ export class Messages {
       packed.push(message.whenOffline === 'reject' ? 1 : 0, requestId);
       packed.push(idempotencyKey === undefined ? '' : fingerprint(message), idempotencyKey ?? '');
     }
-    const shardKeys = { ...keys.ofMessages(shard), swept: keys.swept(shard) };
-    const [wake, inFlight, ...replies] = await acceptMessages.run(this.redis, shardKeys, {
+    const [wake, inFlight, ...replies] = await acceptMessages.run(this.redis, keys.ofMessages(shard), {
       outbox_limit: outboxLimit,
       shard_limit: shardLimit,
       retention_ms: retentionMs,
