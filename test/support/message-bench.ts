@@ -41,7 +41,8 @@ export const FORMER: Grant = { ...OUTBOUND, epoch: 0, fence: '0:former' };
 
 /** The outcome of a step for one client. */
 export type Served =
-  { kind: 'claimed'; message: ClaimedMessage } | { kind: 'empty' | 'offline' | 'waiting' | 'interrupted' };
+  | { kind: 'claimed'; message: ClaimedMessage; ahead: ClaimedMessage[] }
+  | { kind: 'empty' | 'offline' | 'waiting' | 'interrupted' };
 
 type WithoutClient<One> = One extends unknown ? Omit<One, 'clientId'> : never;
 
@@ -236,8 +237,8 @@ export function neighbour(prefix: string): string {
   for (let i = 0; ; i++) if (shardOf(`${prefix}-${i}`, SHARDS) === SHARD) return `${prefix}-${i}`;
 }
 
-function servedOf({ claimed: [message], left }: OutboundStep): Served {
-  if (message !== undefined) return { kind: 'claimed', message };
+function servedOf({ claimed: [message, ...ahead], left }: OutboundStep): Served {
+  if (message !== undefined) return { kind: 'claimed', message, ahead };
   for (const reason of ['waiting', 'offline', 'interrupted'] as const) if (left[reason] > 0) return { kind: reason };
   return { kind: 'empty' };
 }

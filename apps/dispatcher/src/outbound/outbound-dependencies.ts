@@ -21,6 +21,8 @@ export interface OutboundLease {
   actUntil: () => number;
   /** Redis refused a command: another process has the lease. */
   lost: (grant: Grant) => void;
+  /** An unexpected error has ended the work. */
+  failed: (error: unknown) => void;
   /** Nothing is left to do, and the lease has been released. */
   passivated: () => void;
 }

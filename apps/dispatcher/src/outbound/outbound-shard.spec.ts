@@ -129,6 +129,7 @@ interface Owned {
   shard: OutboundShard;
   grant: Grant;
   isLost: boolean;
+  hasFailed: boolean;
   isPassivated: boolean;
 }
 
@@ -140,9 +141,10 @@ async function own(index: number, of: OutboundDependencies, epoch = 1): Promise<
     leaseMs: LEASE_MS,
     actUntil: () => performance.now() + LEASE_MS,
     lost: () => (one.isLost = true),
+    failed: () => (one.hasFailed = true),
     passivated: () => (one.isPassivated = true),
   });
-  const one: Owned = { shard, grant, isLost: false, isPassivated: false };
+  const one: Owned = { shard, grant, isLost: false, hasFailed: false, isPassivated: false };
   owned.push(one);
   await shard.start();
   return one;
@@ -326,8 +328,8 @@ describe('a shard that Redis refuses', () => {
     const of = dependenciesOf(new Semaphore(5), { work: failing(new RedisScriptError(new Error('wrong'))) });
     await accept(0, client(0, 0));
     const one = await own(0, of);
-    await eventually('it has ended', () => expect(one.isLost).toBe(true));
-    expect(of.semaphore.available).toBe(5);
+    await eventually('it has ended', () => expect(one.hasFailed).toBe(true));
+    expect([of.semaphore.available, one.isLost]).toEqual([5, false]);
   });
 });
 
@@ -350,7 +352,7 @@ describe('the outcome of a publish', () => {
       { kind: 'unknown', details: 'x' },
       { ...claim, outcome: 'retry', details: 'x' },
     ],
-    [{ kind: 'late' }, { clientId: 'a', outcome: 'unwritten' }],
+    [{ kind: 'late' }, { clientId: 'a', messageId: 'm', outcome: 'unwritten' }],
   ] as const)('%j becomes the result %j', (outcome, result) => {
     expect(resultOf(message, outcome)).toEqual(result);
   });
@@ -376,7 +378,7 @@ describe('the outcome of a publish', () => {
     const publishing = new Publishing(publisher, OUT, quiet);
     const message = { clientId: 'a', messageId: 'm', directive: 'd', attempt: 1 } as ClaimedMessage;
     const result = await publishing.publish(message, 0, times, new AbortController().signal);
-    expect(result).toEqual({ clientId: 'a', outcome: 'unwritten' });
+    expect(result).toEqual({ clientId: 'a', messageId: 'm', outcome: 'unwritten' });
     expect(published()).toEqual([]);
   });
 });

@@ -1,38 +1,28 @@
 /**
  * The outbound side of a shard while this process has its lease. It claims the heads of outboxes, publishes them, and completes
- * them in the same step that claims what follows. Each connection has one publish in flight at a time.
+ * them in the same step that claims what follows. Each connection has one publish in flight at a time; what is claimed behind it
+ * is published without asking Redis in between.
  *
  * It learns of work through the stream of claims: the accept script claims the message of a client without others for it, and
  * rings for connections that are ready. Otherwise it asks Redis only when it has results, or when the time of a retry has come.
  */
-import { backoffMs, counter, gauge, isRedisError, pause, sharedAbort } from '@app/platform';
-import {
-  LEFT_BECAUSE,
-  type ClaimedMessage,
-  type ClaimEntry,
-  type OutboundRelease,
-  type OutboundStep,
-  type PublishResult,
-} from '@app/registry';
+import { counter, sharedAbort } from '@app/platform';
+import type { ClaimedMessage, ClaimEntry, OutboundRelease, OutboundStep, PublishResult } from '@app/registry';
 import { StaleOwnerError, isAfter } from '@app/sharding';
+import type { ClaimQueue } from './claim-queue.js';
+import { ClaimQueues } from './claim-queues.js';
 import { ANSWER_MS, GATHER_MS, GIVE_UP_MS, IDLE_MS, TURN_MS } from './outbound-times.js';
 import type { OutboundDependencies, OutboundLease } from './outbound-dependencies.js';
+import { reportStep } from './step-report.js';
+import { untilAnswered } from './until-answered.js';
 
-const left = counter('outbound_connections_left', 'Connections for which nothing is to be published now, by reason.', {
-  reason: LEFT_BECAUSE,
-});
-const inFlight = gauge('connections_in_flight', 'Connections with a message that is being published.');
-const unreadable = counter('unreadable_messages', 'Stored messages that could not be read and have failed.');
 const unknownClaims = counter(
   'outbound_claims_found',
   'Claims of which the owner of a shard learned late, or of a former owner.',
 );
 
-/** Pauses between tries if Redis refuses a command; if Redis is away, the connection waits. */
-const REFUSED_MS = { first: 100, most: 5000 };
-
 export class OutboundShard {
-  private readonly claims = new Map<string, ClaimedMessage>();
+  private readonly claims = new ClaimQueues();
   private results: PublishResult[] = [];
   private read: string | undefined;
   private trimmed: string | undefined;
@@ -40,6 +30,8 @@ export class OutboundShard {
   private mayBeReady = true;
   /** Whether results must be completed at once. */
   private isUrgent = false;
+  /** Whether a step is under way, which may bring further messages of the connections with results. */
+  private isStepping = false;
   private isClosing = false;
   private isEnded = false;
   /** While there are any, completed connections are left, so that other shards get permits: those of the turn that has ended. */
@@ -49,11 +41,11 @@ export class OutboundShard {
   private permits = 0;
   /** Claims that wait for a permit. */
   private waiting = 0;
-  /** Claims whose results a step is completing. */
-  private completing = 0;
+  /** Connections with a publish in flight. */
+  private publishing = 0;
   private isWaitingForPermit = false;
   private isUnanswered = false;
-  /** Clock of Redis minus `performance.now`; at least its true value. */
+  /** Clock of Redis minus `performance.now`; at least its true value. Known before anything is published. */
   private clockOffset = Infinity;
   private readyTimer: NodeJS.Timeout | undefined;
   private idleSince = performance.now();
@@ -84,33 +76,22 @@ export class OutboundShard {
       if (this.position === undefined) return;
       this.read = id;
       if (message === undefined) this.ring(follows);
-      else if (!this.isKnown(message) && !(await this.begin(message))) return;
+      // A step that was repeated after a lost reply claims again what the accept script has claimed since.
+      else if (!this.claims.knows(message) && !(await this.begin(message))) return;
     }
   }
 
   private ring(follows: string | undefined): void {
     const claim = follows === undefined ? undefined : this.claims.get(follows);
     if (claim === undefined) this.mayBeReady = true;
-    else claim.isFollowed = true;
-    this.isUrgent ||= this.results.some(({ clientId }) => clientId === follows);
+    else claim.followed();
+    this.isUrgent ||= claim?.needsStep === true && this.results.some(({ clientId }) => clientId === follows);
     this.changed();
-  }
-
-  /**
-   * Whether the message is being published already: a step that was repeated after a lost reply claims again what the accept
-   * script has claimed since.
-   */
-  private isKnown({ clientId, messageId, attempt }: ClaimedMessage): boolean {
-    const known = this.claims.get(clientId);
-    if (known?.messageId !== messageId) return false;
-    known.attempt = Math.max(known.attempt, attempt);
-    return true;
   }
 
   /** Publishes a claim of the accept script when there is a permit. @returns false if this shard has ended before */
   private async begin(message: ClaimedMessage): Promise<boolean> {
-    this.claims.set(message.clientId, message);
-    inFlight.inc();
+    const queue = this.claims.begin(message);
     this.waiting++;
     const got = await this.dependencies.semaphore.acquireOne(this.aborted.signal);
     this.waiting--;
@@ -120,7 +101,8 @@ export class OutboundShard {
     }
     if (!got) return false;
     this.permits++;
-    this.publish(message);
+    queue.hasPermit = true;
+    this.publish(queue);
     return true;
   }
 
@@ -159,7 +141,6 @@ export class OutboundShard {
     clearTimeout(this.readyTimer);
     this.aborted.abort();
     this.hold(0);
-    inFlight.dec(this.claims.size);
     this.results = [];
     this.claims.clear();
     this.changed();
@@ -177,11 +158,8 @@ export class OutboundShard {
       }
     } catch (error) {
       this.end();
-      const { grant } = this.lease;
-      if (!(error instanceof StaleOwnerError)) {
-        this.dependencies.logger.error({ shard: grant.index, err: error }, 'the outbound side of a shard failed');
-      }
-      this.lease.lost(grant);
+      if (error instanceof StaleOwnerError) this.lease.lost(this.lease.grant);
+      else this.lease.failed(error);
     }
   }
 
@@ -255,7 +233,7 @@ export class OutboundShard {
     if (this.yielding.size > 0) return;
     const now = performance.now();
     if (this.dependencies.semaphore.contended && now > this.turnEndsAt)
-      for (const id of this.claims.keys()) this.yielding.add(id);
+      for (const id of this.claims.clientIds) this.yielding.add(id);
     else if (!this.dependencies.semaphore.contended) this.turnEndsAt = now + TURN_MS;
   }
 
@@ -267,29 +245,30 @@ export class OutboundShard {
     const mayTake = goesOn && this.mayBeReady;
     if (mayTake) this.hold(this.permits + this.dependencies.semaphore.available);
     const room = goesOn ? (mayTake ? Math.max(0, this.permits - this.permitted) : 0) : 'none-goes-on';
+    const { queues: completed, lastClaimed } = this.claims.completedBy(results);
     this.results = [];
-    this.completing = results.length;
+    this.isStepping = true;
     this.isUrgent = false;
     this.mayBeReady = false;
     clearTimeout(this.readyTimer);
     const askedAt = performance.now();
     const readTo = read === this.trimmed ? undefined : read;
-    const step = await this.ask(() => this.dependencies.work.step(this.lease.grant, { readTo, room, results }));
+    const step = await this.ask(() =>
+      this.dependencies.work.step(this.lease.grant, { readTo, room, results, lastClaimed }),
+    );
     if (this.isEnded) return;
-    this.completing = 0;
     this.trimmed = read;
     this.clockOffset = step.at - askedAt;
     this.idleSince = performance.now();
-    for (const { clientId } of results) this.forget(clientId);
-    const claimed = step.claimed.filter((message) => !this.isKnown(message));
-    for (const message of claimed) {
-      inFlight.inc();
-      this.claims.set(message.clientId, message);
-    }
+    for (const queue of completed) this.forget(queue);
+    for (const clientId of step.stopped) this.claims.get(clientId)?.stop();
+    const grown = this.claims.take(step.claimed);
     this.hold(this.permitted);
-    this.report(step);
+    reportStep(step, this.lease.grant.index, this.dependencies.logger);
     this.planNext(step);
-    for (const message of claimed) this.publish(message);
+    for (const queue of grown) this.publish(queue);
+    this.isStepping = false;
+    this.isUrgent = this.claims.needStep(this.results);
     if (step.unread === 0 && step.inFlight > this.claims.size && !this.isClosing) await this.findClaims();
   }
 
@@ -312,11 +291,13 @@ export class OutboundShard {
 
   /** Learns of claims that a former owner has left, or whose reply was lost, so that the next step claims them again. */
   private async findClaims(): Promise<void> {
-    const { newest, clientIds } = await this.ask(() => this.dependencies.work.takeOver(this.lease.grant));
+    const askedAt = performance.now();
+    const { at, newest, clientIds } = await this.ask(() => this.dependencies.work.takeOver(this.lease.grant));
+    this.clockOffset = at - askedAt;
     if (this.read === undefined) this.read = newest;
     else if (isAfter(newest, this.read)) return;
     const pending = new Set(this.results.map(({ clientId }) => clientId));
-    const unknown = clientIds.filter((id) => !this.claims.has(id) && !pending.has(id));
+    const unknown = clientIds.filter((id) => this.claims.get(id) === undefined && !pending.has(id));
     unknownClaims.inc(unknown.length);
     for (const clientId of unknown) this.results.push({ clientId, outcome: 'unwritten' });
     this.isUrgent = true;
@@ -326,58 +307,52 @@ export class OutboundShard {
   private async ask<Reply>(send: () => Promise<Reply>): Promise<Reply> {
     const timer = setTimeout(() => {
       this.isUnanswered = true;
-      this.hold(Math.min(this.permits, this.publishing()));
+      this.hold(Math.min(this.permits, this.publishing));
     }, ANSWER_MS);
     try {
-      return await this.untilAnswered(send);
+      return await untilAnswered(send, this.lease.grant.index, this.dependencies.logger, this.aborted.signal);
     } finally {
       clearTimeout(timer);
       this.isUnanswered = false;
     }
   }
 
-  private async untilAnswered<Reply>(send: () => Promise<Reply>): Promise<Reply> {
-    for (let tries = 0; ; tries++) {
-      try {
-        return await send();
-      } catch (error) {
-        if (!isRedisError(error) || this.isEnded) throw error;
-        const waitMs = backoffMs(tries, REFUSED_MS.first, REFUSED_MS.most);
-        this.dependencies.logger.warn(
-          { err: error, shard: this.lease.grant.index, wait_ms: waitMs },
-          'Redis refused a step for the outbound side of a shard; trying again',
-        );
-        await pause(waitMs, this.aborted.signal);
-      }
-    }
-  }
-
-  private publishing(): number {
-    return Math.max(0, this.permitted - this.completing - this.results.length);
-  }
-
-  private publish(message: ClaimedMessage): void {
+  /** Publishes what is next in the queue of a connection, if anything is. */
+  private publish(queue: ClaimQueue): void {
+    const message = queue.next();
+    if (message === undefined) return;
     const { publishing } = this.dependencies;
     const { grant, actUntil } = this.lease;
     const times = {
       expiresAt: ({ expiresAt }: ClaimedMessage) => expiresAt - this.clockOffset,
       writeBy: () => (this.isEnded ? -Infinity : actUntil()),
     };
+    const publishedAt = performance.now() + this.clockOffset;
+    this.publishing++;
     void publishing.publish(message, grant.index, times, this.aborted.signal).then((result) => {
+      this.publishing--;
       // An aborted publish leaves its message claimed; the release of the lease puts it back.
-      if (result !== undefined && !this.isEnded && this.claims.get(message.clientId) === message) {
-        if (this.results.length === 0) this.firstResultAt = performance.now();
-        this.results.push(result);
-        if (message.isFollowed || result.outcome !== 'sent') this.isUrgent = true;
-        if (this.isUnanswered) this.hold(Math.min(this.permits, this.publishing()));
-      }
+      if (result !== undefined && !this.isEnded) this.published(queue, { ...result, publishedAt });
       this.changed();
     });
   }
 
-  private forget(clientId: string): void {
-    if (this.claims.delete(clientId)) inFlight.dec();
-    if (this.yielding.delete(clientId) && this.yielding.size === 0) this.turnEndsAt = performance.now() + TURN_MS;
+  private published(queue: ClaimQueue, result: PublishResult): void {
+    if (this.results.length === 0) this.firstResultAt = performance.now();
+    this.results.push(result);
+    queue.completed(result.outcome === 'sent' && this.goesOn(queue));
+    this.publish(queue);
+    this.isUrgent ||= !this.isStepping && queue.needsStep;
+    if (this.isUnanswered) this.hold(Math.min(this.permits, this.publishing));
+  }
+
+  private goesOn({ clientId }: ClaimQueue): boolean {
+    return !this.isClosing && !this.yielding.has(clientId) && this.dependencies.isConnected();
+  }
+
+  private forget(queue: ClaimQueue): void {
+    this.claims.forget(queue);
+    if (this.yielding.delete(queue.clientId) && this.yielding.size === 0) this.turnEndsAt = performance.now() + TURN_MS;
   }
 
   private hold(count: number): void {
@@ -385,15 +360,5 @@ export class OutboundShard {
     this.permits = count;
     if (more > 0) this.dependencies.semaphore.acquire(more);
     else if (more < 0) this.dependencies.semaphore.release(-more);
-  }
-
-  private report({ left: counts, unreadable: count }: OutboundStep): void {
-    for (const reason of LEFT_BECAUSE) if (counts[reason] > 0) left.inc({ reason }, counts[reason]);
-    if (count === 0) return;
-    unreadable.inc(count);
-    this.dependencies.logger.error(
-      { shard: this.lease.grant.index, count },
-      'these stored messages cannot be read: they have failed and are kept as dead letters',
-    );
   }
 }

@@ -182,6 +182,10 @@ export class OutboundShards {
         this.metrics.refusals.inc({ kind: 'outbound' });
         lease.lose('Redis refused a step: another dispatcher has the lease, or nobody does');
       },
+      failed: (error) => {
+        this.options.logger.error({ shard: grant.index, err: error }, 'the outbound side of a shard failed');
+        lease.lose('its work has ended with an error');
+      },
       passivated: () => void lease.giveUp(),
     });
     const active = this.active.get(grant.index);

@@ -107,6 +107,6 @@ export function resultOf(
     case 'unknown':
       return { ...claim, outcome: 'retry', details: outcome.details };
     case 'late':
-      return { clientId, outcome: 'unwritten' };
+      return { clientId, messageId, outcome: 'unwritten' };
   }
 }

@@ -6,7 +6,7 @@
 --   unmatched_event: the event to append if no message of the client matches; '' for none
 -- Reply: 'failed', 'repeated', 'unknown', 'foreign' or 'not-published'
 
---- @include "move-message"
+--- @include "claims-ahead"
 --- @include "outbox"
 
 return with_log(function()
@@ -20,7 +20,7 @@ return with_log(function()
   if message[1] == 'failed' then return 'repeated' end
   -- The message may have reached the client even if its claim was given back.
   local was_claimed = message[1] == 'in_flight' or message[1] == 'sent' or (tonumber(message[6]) or 0) >= 1
-  if was_claimed and move(id, message, 'failed', 'failed', ARGV.details) then
+  if was_claimed and move(id, message, 'failed', 'failed', ARGV.details, note_publish(id, message, at_text)) then
     remove_from_outbox(client, id)
     return 'failed'
   end

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- One step of the owner of a shard's outbound side: completes the published messages of connections, claims the next message
 -- of each, and claims the messages of connections that are ready.
--- The head of an outbox is the message in flight; it leaves the list only when it is completed. `claimed` has the connections
--- with a message in flight. If the owner dies, the next owner claims their messages again, under the same ids.
+-- The head of an outbox is the message in flight; it leaves the list only when it is completed. Behind a head that was sent,
+-- further messages are claimed ahead (`claims-ahead.lua`): the owner publishes them without asking in between. `claimed` has
+-- the connections with a message in flight. If the owner dies, the next owner claims their messages again, under the same ids.
 -- A step may be repeated: a message that is in flight is claimed again with a new attempt, and a connection that was left is
 -- left alone.
 --
@@ -10,21 +11,28 @@
 -- ARGV fence, read_to, room, first_wait_ms, longest_wait_ms, results...
 --   read_to: entries of the stream of claims up to this one have been read, and are removed; '' for none
 --   room: how many connections may be taken from the ready ones; -1 if those that are completed must not continue either
---   results: for each publish its client id, message id, attempt, outcome, details. Without a message id, the head of
---     the outbox is claimed again: an earlier owner has claimed it, or it could not be written.
+--   results: for each publish its client id, message id, attempt, outcome, details, when it was published in ms ('' if it was
+--     not), and the last message of the connection that the owner still holds ('' for none). Those of a connection are in the
+--     order of its outbox, and all but the last one are `sent`. Without a message id, an earlier owner has claimed the head.
+--     After `unwritten`, the head of the outbox is claimed again.
 -- Reply: nil if the caller is not the owner; otherwise Redis' time in ms, the number of connections with a message in
 --   flight, the number of entries of the stream that have not been read, milliseconds until a connection is ready (-1 if none
 --   will be), the number of connections that were left by reason (`LEFT_BECAUSE`) followed by the number of unreadable records,
---   and for each claimed message its client id, message id, directive, payload, expires at, request id, attempt, created at,
---   whether another one waits behind it (0/1)
+--   the connections of which the owner must not publish what it still holds, and for each claimed message its client id,
+--   message id, directive, payload, expires at, request id, attempt, created at, whether another one waits behind it (0/1)
 
 --- @include "account-check"
+--- @include "claims-ahead"
 --- @include "stream-id"
 
 -- Messages that one step may finish without publishing them, because they have expired, moved or are unreadable.
 local MAX_FINISHED = 500
 -- Limit for the payloads that one step claims, since a reply is in memory as a whole. The last payload may exceed it.
 local MAX_CLAIMED_BYTES = 16777216
+-- Messages that one step claims ahead, and limit for the payloads of those of one connection.
+local MAX_AHEAD = 500
+local MAX_AHEAD_BYTES = 262144
+local RESULT_MEMBERS = 7
 
 return with_log(function()
   local STATUSES = {}
@@ -33,7 +41,7 @@ return with_log(function()
   local room = tonumber(ARGV.room)
   local first_wait, longest_wait = tonumber(ARGV.first_wait_ms), tonumber(ARGV.longest_wait_ms)
   local left_because = { 0, 0, 0, 0, 0 }
-  local finished, claimed_bytes = 0, 0
+  local finished, claimed_bytes, ahead = 0, 0, 0
   local claims = {}
   -- Connections that are left, and those of them that have nothing to retry.
   local left, idle = {}, {}
@@ -43,23 +51,31 @@ return with_log(function()
     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then remove_from_outbox(client, id) end
   end
 
-  -- Returns the milliseconds until the next attempt if one is needed. A later claim wins.
-  local function complete(client, id, attempt, outcome, details)
-    if id == '' then return end
+  -- Returns the milliseconds until the next attempt if one is needed, and the message. A later claim wins.
+  local function complete(client, id, attempt, outcome, details, published_at)
+    if id == '' then return take_as_published(client) end
     local m = load(id, 'attempts')
     m[6] = tonumber(m[6]) and m[6]
-    local stale = m[6] and m[6] ~= attempt
+    local claimed_as = is_ahead(m) and string.format('%.0f', (m[6] or 0) + 1) or m[6]
+    local stale = claimed_as and claimed_as ~= attempt
+    local when = published_at == '' and at_text or string.format('%.0f', math.min(at, published_at))
     if outcome == 'sent' or (outcome == 'failed' and not stale) then
-      move(id, m, outcome, outcome, details)
+      if outcome == 'failed' and m[1] == 'in_flight' then put_back(client, 'queued', id) end
+      move(id, m, outcome, outcome, details, note_publish(id, m, when))
       drop_if_finished(client, id, m)
+    elseif outcome == 'unwritten' then
+      put_back(client, 'queued', not is_ahead(m) and id)
     elseif not stale then
       local no_subscribers = outcome == 'no-subscribers'
       local shown = no_subscribers and 'held' or 'queued'
-      if move(id, m, 'queued', shown, details, 'unheard', no_subscribers and '1' or '0') then
-        return math.min(longest_wait, first_wait * 2 ^ math.min((m[6] or 1) - 1, 20))
+      if m[1] == 'in_flight' then put_back(client, shown, id) end
+      local flag = no_subscribers and '1' or '0'
+      if move(id, m, 'queued', shown, details, 'unheard', flag, note_publish(id, m, when)) then
+        return math.min(longest_wait, first_wait * 2 ^ math.min((claimed_as or 1) - 1, 20))
       end
       drop_if_finished(client, id, m)
     end
+    return nil, m
   end
 
   -- Leaves a connection; `retry_at` in microseconds. A client that came online in the meantime is retried at once.
@@ -93,8 +109,37 @@ return with_log(function()
     move(id, m, 'failed', 'failed', 'the stored message cannot be read: ' .. fault)
   end
 
-  -- Claims the first message of an outbox that may be published, or leaves the connection if there is none.
-  local function claim(client, online, account, account_asked)
+  local function add_claim(client, id, m, attempt, is_followed)
+    claimed_bytes = claimed_bytes + #m[7]
+    claims[#claims + 1] = { client, id, m[6], m[7], m[8], m[9] or '', attempt, m[10], is_followed and 1 or 0 }
+  end
+
+  local function has_expired(m) return (tonumber(m[8]) or 0) <= at end
+
+  -- Claims what follows a claimed message of a connection. What is in the way is left to the claim of the head.
+  local function claim_following(client, id, account, online)
+    local ids = call('LRANGE', KEYS.outbox_prefix .. client, 0, MAX_IN_FLIGHT)
+    local from, bytes = MAX_IN_FLIGHT, 0
+    for i, one in ipairs(ids) do
+      if one == id then from = i break end
+    end
+    for i = from + 1, math.min(#ids, MAX_IN_FLIGHT) do
+      if ahead == MAX_AHEAD or claimed_bytes >= MAX_CLAIMED_BYTES then return end
+      local m = load(ids[i], 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
+      if fault_of(client, m) or (m[1] ~= 'queued' and m[1] ~= 'in_flight') or has_expired(m) then return end
+      bytes = bytes + #m[7]
+      if belongs_elsewhere(m, account, online) or bytes > MAX_AHEAD_BYTES then return end
+      local attempt = (tonumber(m[11]) or 0) + 1
+      if m[1] == 'queued' then claim_ahead(ids[i], m)
+      elseif not is_ahead(m) then call('HSET', KEYS.message_prefix .. ids[i], 'attempts', attempt) end
+      ahead = ahead + 1
+      add_claim(client, ids[i], m, attempt, ids[i + 1])
+    end
+  end
+
+  -- Claims the first message of an outbox that may be published, or leaves the connection if there is none. Claims also what
+  -- follows if the one before was sent.
+  local function claim(client, online, account, account_asked, was_sent)
     local outbox = KEYS.outbox_prefix .. client
     while true do
       local first = redis.pcall('LRANGE', outbox, 0, 1)
@@ -109,8 +154,9 @@ return with_log(function()
       finished = finished + 1
       local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
       local fault = fault_of(client, m)
+      local was_ahead = is_ahead(m)
+      if was_ahead then give_back(m) end
       local queued, in_flight = m[1] == 'queued', m[1] == 'in_flight'
-      local has_expired = (tonumber(m[8]) or 0) <= at
       if fault then
         give_up(client, id, m, fault)
       elseif not queued and not in_flight then
@@ -118,9 +164,11 @@ return with_log(function()
       elseif not account_asked and belongs_elsewhere(m, account, online) then
         fail_moved(client, id, m)
       elseif not online or (account_asked and m[5]) then
-        if in_flight then move(id, m, 'queued', online and 'queued' or 'held') end
+        local shown = online and 'queued' or 'held'
+        if in_flight or was_ahead then put_back(client, shown, id) end
+        if in_flight then move(id, m, 'queued', shown) elseif was_ahead then write_status(id, m) end
         return leave(client, online and 3 or 2)
-      elseif has_expired then
+      elseif has_expired(m) then
         if in_flight then move(id, m, 'queued', 'queued') end
         move(id, m, 'expired', 'expired')
         remove_from_outbox(client, id)
@@ -129,19 +177,20 @@ return with_log(function()
         local attempt = (tonumber(m[11]) or 0) + 1
         if in_flight then call('HSET', KEYS.message_prefix .. id, 'attempts', attempt)
         else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
-        claimed_bytes = claimed_bytes + #m[7]
-        claims[#claims + 1] = { client, id, m[6], m[7], m[8], m[9] or '', attempt, m[10], first[2] and 1 or 0 }
+        add_claim(client, id, m, attempt, first[2])
+        if was_sent and first[2] and not account_asked then claim_following(client, id, account, online) end
         return
       end
     end
   end
 
-  local function claim_all(clients)
+  -- act(client, online, account, account_asked)
+  local function for_each_client(clients, act)
     if #clients == 0 then return end
     local hosts, accounts = call('ZMSCORE', KEYS.hosts, unpack(clients)), call('HMGET', KEYS.accounts, unpack(clients))
     local asked = call('SMISMEMBER', KEYS.accounts_asked, unpack(clients))
     for i, client in ipairs(clients) do
-      claim(client, hosts[i] or call('ZSCORE', KEYS.proxies, client), accounts[i], asked[i] == 1)
+      act(client, hosts[i] or call('ZSCORE', KEYS.proxies, client), accounts[i], asked[i] == 1)
     end
   end
 
@@ -151,35 +200,59 @@ return with_log(function()
     left, idle = {}, {}
   end
 
-  local completed, continuing = {}, {}
-  for i = ARGV.results, #ARGV, 5 do completed[#completed + 1] = ARGV[i] end
-  local are_claimed = #completed > 0 and call('SMISMEMBER', KEYS.claimed, unpack(completed)) or {}
-  for n, is_claimed in ipairs(are_claimed) do
-    local first = ARGV.results + (n - 1) * 5
-    local client, id, attempt, outcome, details = unpack(ARGV, first, first + 4)
-    local wait = complete(client, id, attempt, outcome, details)
+  -- The connections with results, and for each the place of its last one.
+  local completed, last, is_claimed = {}, {}, {}
+  for i = ARGV.results, #ARGV, RESULT_MEMBERS do
+    if not last[ARGV[i]] then completed[#completed + 1] = ARGV[i] end
+    last[ARGV[i]] = i
+  end
+  for n, one in ipairs(#completed > 0 and call('SMISMEMBER', KEYS.claimed, unpack(completed)) or {}) do
+    is_claimed[completed[n]] = one == 1
+  end
+  -- Connections of which the owner holds nothing more, and those of which it publishes further messages.
+  local continuing, publishing, stopped, last_claimed, sent = {}, {}, {}, {}, {}
+  for i = ARGV.results, #ARGV, RESULT_MEMBERS do
+    local client, id, attempt, outcome, details, published_at, newest = unpack(ARGV, i, i + RESULT_MEMBERS - 1)
+    local wait, message = complete(client, id, attempt, outcome, details, published_at)
     if wait then leave(client, 3, micros + wait * 1000)
-    -- Otherwise this step is the repeat of one whose reply was lost, and which has left the connection.
-    elseif is_claimed == 1 then
-      if room >= 0 then continuing[#continuing + 1] = client
-      elseif call('EXISTS', KEYS.outbox_prefix .. client) == 1 then leave(client, 4, micros)
-      else leave(client, 1) end
+    -- If the connection is not claimed, this step is the repeat of one whose reply was lost, and which has left it.
+    elseif i == last[client] and is_claimed[client] then
+      if outcome == 'sent' then sent[client] = message end
+      if newest ~= '' and outcome == 'sent' then
+        last_claimed[client], publishing[#publishing + 1] = newest, client
+      elseif room >= 0 then
+        continuing[#continuing + 1] = client
+      elseif call('EXISTS', KEYS.outbox_prefix .. client) == 1 then
+        put_back(client, 'queued')
+        leave(client, 4, micros)
+      else
+        leave(client, 1)
+      end
     end
   end
-  claim_all(continuing)
+  for_each_client(publishing, function(client, online, account, account_asked)
+    if not online or account_asked or belongs_elsewhere(sent[client], account, online) then
+      stopped[#stopped + 1] = client
+    elseif room >= 0 then
+      claim_following(client, last_claimed[client], account, online)
+    end
+  end)
+  for_each_client(continuing, function(client, online, account, account_asked)
+    claim(client, online, account, account_asked, sent[client])
+  end)
   write_left()
   if room > 0 then
     local ready = call('ZRANGE', KEYS.ready, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)
     local taken = {}
-    for i, is_claimed in ipairs(#ready > 0 and call('SMISMEMBER', KEYS.claimed, unpack(ready)) or {}) do
-      if is_claimed == 0 then taken[#taken + 1] = ready[i]
+    for i, one in ipairs(#ready > 0 and call('SMISMEMBER', KEYS.claimed, unpack(ready)) or {}) do
+      if one == 0 then taken[#taken + 1] = ready[i]
       else call('ZADD', KEYS.ready, '+inf', ready[i]) end
     end
     if #taken > 0 then
       call('SADD', KEYS.claimed, unpack(taken))
       call('ZREM', KEYS.ready, unpack(taken))
     end
-    claim_all(taken)
+    for_each_client(taken, claim)
     write_left()
   end
   if ARGV.read_to ~= '' then call('XTRIM', KEYS.claims, 'MINID', following(ARGV.read_to)) end
@@ -187,5 +260,5 @@ return with_log(function()
   local first = call('ZRANGE', KEYS.ready, 0, 0, 'WITHSCORES')[2]
   local ready_in_ms = -1
   if first and first ~= 'inf' then ready_in_ms = math.max(0, math.ceil((first - micros) / 1000)) end
-  return { at, call('SCARD', KEYS.claimed), call('XLEN', KEYS.claims), ready_in_ms, left_because, unpack(claims) }
+  return { at, call('SCARD', KEYS.claimed), call('XLEN', KEYS.claims), ready_in_ms, left_because, stopped, unpack(claims) }
 end, write_costs)

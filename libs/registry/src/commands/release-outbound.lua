@@ -10,7 +10,7 @@
 -- Reply: 'stale' if the caller is not the owner, 'busy' if the script refuses, 'idle' if it leaves no work that is due, or
 --   'due' if it does
 
---- @include "move-message"
+--- @include "claims-ahead"
 --- @include "outbox"
 --- @include "stream-id"
 
@@ -24,10 +24,13 @@ return with_log(function()
   local clients = call('SMEMBERS', KEYS.claimed)
   for _, client in ipairs(clients) do
     local id = redis.pcall('LINDEX', KEYS.outbox_prefix .. client, 0)
-    local message = type(id) == 'string' and load(id) or {}
+    local message = type(id) == 'string' and load(id, 'attempts') or {}
     if message[1] == 'in_flight' then
       local online = call('ZSCORE', KEYS.hosts, client) or call('ZSCORE', KEYS.proxies, client)
-      move(id, message, 'queued', online and 'queued' or 'held')
+      local shown = online and 'queued' or 'held'
+      put_back(client, shown, id)
+      -- The publish of the first one was interrupted: it may have been written.
+      move(id, message, 'queued', shown, nil, note_publish(id, message, at_text))
     end
     call('ZADD', KEYS.ready, 'LT', micros, client)
   end

@@ -4,13 +4,14 @@
 --
 -- KEYS outbound_owner, outbound_closing, claimed, claims
 -- ARGV fence
--- Reply: nil if the caller is not the owner; otherwise the id of the newest entry of the stream of claims, and the connections
---   with a claimed message
+-- Reply: nil if the caller is not the owner; otherwise Redis' time in ms, the id of the newest entry of the stream of claims,
+--   and the connections with a claimed message
 
 --- @include "former-names"
+--- @include "now"
 
 if redis.call('GET', KEYS.outbound_owner) ~= ARGV.fence then return false end
 redis.call('DEL', KEYS.outbound_closing)
 take_over_former_names()
 local newest = redis.call('XREVRANGE', KEYS.claims, '+', '-', 'COUNT', 1)[1]
-return { newest and newest[1] or '0-0', redis.call('SMEMBERS', KEYS.claimed) }
+return { at, newest and newest[1] or '0-0', redis.call('SMEMBERS', KEYS.claimed) }

@@ -96,7 +96,7 @@ describe('an owner that has lost its lease', () => {
 
 describe('an owner that takes over', () => {
   it('learns of all claimed connections, and of the newest entry of the stream of claims', async () => {
-    expect(await bench.work.takeOver(OUTBOUND)).toEqual({ newest: '0-0', clientIds: [] });
+    expect(await bench.work.takeOver(OUTBOUND)).toMatchObject({ newest: '0-0', clientIds: [] });
     const other = neighbour('other');
     await bench.become('online', { clientId: other });
     const ids = [await bench.add(), await bench.add({ clientId: other })];

@@ -27,8 +27,8 @@ export interface ClaimedMessage {
   isFollowed: boolean;
 }
 
-/** The result of a publish; `attempt` is that of the claim. */
-export type PublishResult = { clientId: string } & (
+/** The result of a publish; `attempt` is that of the claim, `publishedAt` the time of the publish by the clock of Redis. */
+export type PublishResult = { clientId: string; publishedAt?: number } & (
   | (Pick<ClaimedMessage, 'messageId' | 'attempt'> &
       (
         | { outcome: 'sent' }
@@ -40,10 +40,10 @@ export type PublishResult = { clientId: string } & (
         | { outcome: 'retry'; details: string }
       ))
   /**
-   * The message was not written, since its time to live has ended or its claim is not this owner's: the head of the outbox
-   * is claimed again, or expires.
+   * The message was not written, since its time to live has ended: it is claimed again, or expires. Without a message id, an
+   * earlier owner has claimed the head of the outbox, and may have published it.
    */
-  | { outcome: 'unwritten' }
+  | { outcome: 'unwritten'; messageId?: string }
 );
 
 /** The input of a step. */
@@ -53,12 +53,17 @@ export interface OutboundState {
   /** How many connections may be taken; with 'none-goes-on', completed connections are left as well. */
   room: number | 'none-goes-on';
   results: readonly PublishResult[];
+  /** For connections with results of which the owner has claimed further messages: the id of the last one. */
+  lastClaimed?: ReadonlyMap<string, string>;
 }
 
 export interface OutboundStep {
   /** The clock of Redis, epoch milliseconds. */
   at: number;
+  /** Those of a connection are in the order of its outbox. */
   claimed: ClaimedMessage[];
+  /** Connections of which the owner must not publish what it still holds. */
+  stopped: string[];
   /** Number of connections with a message in flight, also of those that the owner does not know. */
   inFlight: number;
   /** Number of entries of the stream of claims that were not read. */
@@ -114,13 +119,22 @@ const stepCommand = commands.load<
     longest_wait_ms: number;
     results: readonly (string | number)[];
   },
-  null | [at: number, inFlight: number, unread: number, readyInMs: number, left: number[], ...ClaimReply[]]
+  | null
+  | [
+      at: number,
+      inFlight: number,
+      unread: number,
+      readyInMs: number,
+      left: number[],
+      stopped: string[],
+      ...claims: ClaimReply[],
+    ]
 >('outbound-step');
 
 const takeOver = commands.load<
   MessageKeys & FormerNames,
   { fence: string },
-  null | [newest: string, clients: string[]]
+  null | [at: number, newest: string, clients: string[]]
 >('take-over-claims');
 
 const closeOutbound = commands.load<MessageKeys, { fence: string; lease_ms: number }, 0 | 1>('close-outbound');
@@ -141,15 +155,14 @@ export class OutboundWork {
    * Completes results, and claims messages. Safe to repeat.
    * @throws StaleOwnerError
    */
-  async step(grant: Grant, { readTo, room, results }: OutboundState): Promise<OutboundStep> {
+  async step(grant: Grant, { readTo, room, results, lastClaimed }: OutboundState): Promise<OutboundStep> {
     const packed: (string | number)[] = [];
     for (const result of results) {
-      const { clientId, outcome } = result;
-      if (outcome === 'unwritten') packed.push(clientId, '', '', '', '');
-      else {
-        const details = 'details' in result ? truncateDetails(result.details) : '';
-        packed.push(clientId, result.messageId, result.attempt, outcome, details);
-      }
+      const { clientId, outcome, messageId = '' } = result;
+      const details = 'details' in result ? truncateDetails(result.details) : '';
+      const attempt = outcome === 'unwritten' ? '' : result.attempt;
+      const publishedAt = result.publishedAt?.toFixed(0) ?? '';
+      packed.push(clientId, messageId, attempt, outcome, details, publishedAt, lastClaimed?.get(clientId) ?? '');
     }
     const reply = await stepCommand.run(this.redis, this.keys.ofMessages(grant.index), {
       fence: grant.fence,
@@ -160,7 +173,7 @@ export class OutboundWork {
       results: packed,
     });
     if (reply === null) throw new StaleOwnerError(grant);
-    const [at, inFlight, unread, readyInMs, counts, ...claims] = reply;
+    const [at, inFlight, unread, readyInMs, counts, stopped, ...claims] = reply;
     const left = { empty: 0, offline: 0, waiting: 0, interrupted: 0 };
     for (const [i, reason] of LEFT_BECAUSE.entries()) left[reason] = counts[i] ?? 0;
     return {
@@ -171,19 +184,22 @@ export class OutboundWork {
       left,
       unreadable: counts[LEFT_BECAUSE.length] ?? 0,
       claimed: claims.map(toClaimed),
+      stopped,
     };
   }
 
   /**
-   * The connections with a message in flight, also those that an earlier owner has left, and the id of the newest entry of
-   * the stream of claims. A new owner claims them all again, with the outcome `unwritten`.
+   * The connections with a message in flight, also those that an earlier owner has left, the id of the newest entry of the
+   * stream of claims, and the clock of Redis in epoch milliseconds. A new owner claims them all again, with the outcome
+   * `unwritten`.
    * @throws StaleOwnerError
    */
-  async takeOver(grant: Grant): Promise<{ newest: string; clientIds: string[] }> {
+  async takeOver(grant: Grant): Promise<{ at: number; newest: string; clientIds: string[] }> {
     const keys = { ...this.keys.ofMessages(grant.index), ...formerNames(this.keys, grant.index) };
     const reply = await takeOver.run(this.redis, keys, { fence: grant.fence });
     if (reply === null) throw new StaleOwnerError(grant);
-    return { newest: reply[0], clientIds: reply[1] };
+    const [at, newest, clientIds] = reply;
+    return { at, newest, clientIds };
   }
 
   /** From now on the accept script claims nothing for this owner. @throws StaleOwnerError */

@@ -1,6 +1,7 @@
--- append_event(event, account): appends an event, with the connection's account if there is one.
+-- append_event(event, account, when): appends an event, with the connection's account if there is one. `when`: the time of
+--   the event, if it is not that of the script.
 -- append_refusal(event, account): the same, on the stream of refusals.
--- append_status(client, account, id, status, details): appends the event about a message's new status.
+-- append_status(client, account, id, status, details, when): appends the event about a message's new status.
 -- dead_letter(client, reason, details): appends a dead letter.
 --
 -- KEYS log, events, refusal_events, dead_letters
@@ -8,24 +9,24 @@
 --- @include "from-typescript"
 --- @include "now"
 
-local function event_fields(event, account)
-  if account then return { 'at', at_text, 'event', event, 'account', account } end
-  return { 'at', at_text, 'event', event }
+local function event_fields(event, account, when)
+  if account then return { 'at', when or at_text, 'event', event, 'account', account } end
+  return { 'at', when or at_text, 'event', event }
 end
 
-local function append_event(event, account)
-  log_append(KEYS.log, KEYS.events, 'state', STATE_SHARE, event_fields(event, account))
+local function append_event(event, account, when)
+  log_append(KEYS.log, KEYS.events, 'state', STATE_SHARE, event_fields(event, account, when))
 end
 
 local function append_refusal(event, account)
   log_append(KEYS.log, KEYS.refusal_events, 'refusals', REFUSALS_SHARE, event_fields(event, account))
 end
 
-local function append_status(client, account, id, status, details)
+local function append_status(client, account, id, status, details, when)
   local event = '{"type":"message.status","client_id":' .. cjson.encode(client) .. ',"message_id":"' .. id ..
     '","status":"' .. status .. '"'
   if details and details ~= '' then event = event .. ',"details":' .. cjson.encode(details) end
-  append_event(event .. '}', account)
+  append_event(event .. '}', account, when)
 end
 
 local function dead_letter(client, reason, details)
