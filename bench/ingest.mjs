@@ -1,17 +1,18 @@
 /**
- * `npm run bench -- ingest [--messages 200000] [--clients 20000] [--offline-every 0] [--mode live|drain]`
+ * `npm run bench -- ingest [--messages 200000] [--clients 20000] [--offline-every 0] [--mode live,drain,killed]`
  *
  * Bare MQTT.js consuming QoS 1 messages of a shared subscription, beside ours: the same messages until their effect is
  * committed and visible in the registry. Measured in two modes: `live`, while a publisher sends as fast as it can, and
- * `drain`, from a session that was filled before, so that nothing else competes for the machine.
+ * `drain`, from a session that was filled before, so that nothing else competes for the machine. `killed`: as `drain`, but the
+ * ingester is killed after a fifth and started again, so that the broker redelivers what it had in flight. Only ours.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
-import { startApp, startMosquitto, startRedis, stopAll } from '../scripts/stack.mjs';
+import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../scripts/stack.mjs';
 import { ask, cpuSeconds, forkScript, machine, metric, rssMiB, runScript } from './measure.mjs';
 
 const FILTER = 'redhat/insights/in/+';
@@ -41,10 +42,11 @@ export async function run(args) {
     /** @type {Record<string, Row>} */
     const rows = {};
     for (const mode of /** @type {Mode[]} */ (values.mode.split(','))) {
-      const raw = await measureRaw({ mosquitto, load, mode });
+      const raw = mode === 'killed' ? undefined : await measureRaw({ mosquitto, load, mode });
       const ours = await measureOurs({ dir, mosquitto, load, mode });
-      rows[`raw, ${mode}`] = raw;
+      if (raw !== undefined) rows[`raw, ${mode}`] = raw;
       rows[`ours, ${mode}`] = ours;
+      if (raw === undefined) continue;
       console.log(`${mode}: ours / raw = ${(ours['messages/s'] / raw['messages/s']).toFixed(2)} of the rate`);
     }
     console.table(rows);
@@ -56,7 +58,7 @@ export async function run(args) {
 
 /**
  * @typedef {Awaited<ReturnType<typeof startMosquitto>>} Broker
- * @typedef {'live' | 'drain'} Mode
+ * @typedef {'live' | 'drain' | 'killed'} Mode
  * @typedef {[messages: number, clients: number, offlineEvery: number]} Load
  * @typedef {{ count: number, cpu: number, broker: number, redis: number, rss: number }} Sample
  * @typedef {Awaited<ReturnType<typeof measure>>} Row
@@ -101,9 +103,20 @@ async function measureOurs({ dir, mosquitto, load, mode }) {
   };
   const publish = () => runScript('load.mjs', [mosquitto.url, ...load]);
   let ingester = await startApp('status-ingester', { dir, env });
-  if (mode === 'drain') {
+  let left = load[0];
+  if (mode !== 'live') {
     await ingester.stop();
     await publish();
+    ingester = await startApp('status-ingester', { dir, env });
+  }
+  if (mode === 'killed') {
+    let done = 0;
+    while (done < load[0] / 5) {
+      await sleep(50);
+      done = await committed(ingester.url);
+    }
+    await ingester.kill();
+    left -= done;
     ingester = await startApp('status-ingester', { dir, env });
   }
   /** @returns {Promise<Sample>} */
@@ -115,13 +128,21 @@ async function measureOurs({ dir, mosquitto, load, mode }) {
     rss: rssMiB(ingester.pid),
   });
   const publishing = mode === 'live' ? publish() : Promise.resolve();
-  const result = await measure(sample, load[0]);
+  const result = await measure(sample, left);
   await publishing;
-  await verify(redis.url, ...load);
+  // After a kill, messages that were stored before count as well, so those that are left may be more.
+  await waitUntil(() => verify(redis.url, ...load), { what: 'the registry to show each last message', everyMs: 500 });
+  // If a lane has lost its connection, the broker redelivers its backlog, and the run measures that.
+  for (const line of readFileSync(ingester.log, 'utf8').split('\n').filter(isWarning)) console.log(line.slice(0, 500));
   await ingester.stop();
   await runScript('raw-consumer.mjs', [mosquitto.url, `bench-ours-${mode}-lane-0`, FILTER, 'end']);
   await redis.stop();
   return result;
+}
+
+/** @param {string} line */
+function isWarning(line) {
+  return line.includes('"level":"warn"') || line.includes('"level":"error"');
 }
 
 /**

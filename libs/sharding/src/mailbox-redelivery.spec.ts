@@ -1,6 +1,8 @@
 /** Packets that the broker delivers again. */
 import { SHARDS, lane, withMailboxes, type MailboxBench } from '../../../test/support/mailboxes.js';
-import { Mailboxes, type LaneItem } from './mailbox.js';
+import type { LaneItem } from './lane-item.js';
+import { Mailboxes } from './mailbox.js';
+import { StaleOwnerError } from './ownership.js';
 
 let bench: MailboxBench;
 
@@ -38,6 +40,40 @@ describe('Mailboxes.append', () => {
     expect(await bench.texts(0)).toEqual(['1.a', '2.b', '1.c', '1.a']);
   });
 
+  it('reads the deliveries of a shard once while redeliveries come, and knows those that it appends', async () => {
+    const owner = lane(1);
+    await mailboxes.append(owner, 1, new Map([[0, delivered('1.a', '2.b')]]));
+    const reads = async (): Promise<number> =>
+      Number(/cmdstat_lrange:calls=(\d+)/.exec(await bench.redis.info('commandstats'))?.[1] ?? 0);
+    const before = await reads();
+    const repeats: number[] = [];
+    for (const [i, names] of [['!1.a'], ['!3.c', '4.d'], ['!3.c', '!4.d', '!5.e'], ['!2.b', '!5.f']].entries()) {
+      repeats.push((await mailboxes.append(owner, 2 + i, new Map([[0, delivered(...names)]]))).repeats);
+    }
+    expect(repeats).toEqual([1, 0, 2, 1]);
+    expect(await bench.texts(0)).toEqual(['1.a', '2.b', '3.c', '4.d', '5.e', '5.f']);
+    expect(await reads()).toBe(before + 1);
+  });
+
+  it('refuses a batch that was compared with other deliveries than Redis has, and compares it again when it is repeated', async () => {
+    const owner = lane(1);
+    await mailboxes.append(owner, 1, new Map([[0, delivered('!1.a')]]));
+    // An append whose reply was lost, and which Redis has run late.
+    const late = new Mailboxes(bench.redis, bench.keys, 100);
+    await late.append(owner, 2, new Map([[0, delivered('2.b')]]));
+    const again = new Map([[0, delivered('!2.b', '!3.c')]]);
+    await expect(mailboxes.append(owner, 3, again)).rejects.toThrow('other deliveries');
+    expect(await bench.texts(0)).toEqual(['1.a', '2.b']);
+    expect((await mailboxes.append(owner, 3, again)).repeats).toBe(1);
+    expect(await bench.texts(0)).toEqual(['1.a', '2.b', '3.c']);
+  });
+
+  it('refuses redeliveries to a former owner of the lane', async () => {
+    await take(1, '1.a');
+    await mailboxes.announce(lane(2), SHARDS);
+    await expect(take(2, '!1.a')).rejects.toThrow(StaleOwnerError);
+  });
+
   it('compares a redelivery only with deliveries of its own lane', async () => {
     await take(1, '1.a');
     await mailboxes.announce(lane(1, 1), SHARDS);
@@ -59,6 +95,16 @@ describe('Mailboxes.append', () => {
     expect(await bench.redis.llen(bench.keys.deliveries(0, 0))).toBe(3);
     expect(await take(2, '!1.a')).toBe(0);
     expect(await take(3, '!3.c', '!4.d')).toBe(2);
+  });
+
+  it('knows as many deliveries as Redis remembers, while redeliveries come', async () => {
+    mailboxes = new Mailboxes(bench.redis, bench.keys, 100, 2);
+    const owner = lane(1);
+    const append = async (sequence: number, ...names: string[]): Promise<number> =>
+      (await mailboxes.append(owner, sequence, new Map([[0, delivered(...names)]]))).repeats;
+    expect(await append(1, '!1.a', '!2.b', '!3.c')).toBe(0);
+    expect(await append(2, '!1.a')).toBe(0);
+    expect(await append(3, '!2.b', '!3.c', '!1.a')).toBe(2);
   });
 
   it('forgets deliveries a day after the last one, and with the session of the lane', async () => {

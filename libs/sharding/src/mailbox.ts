@@ -4,20 +4,12 @@
  */
 import type { Redis } from '@app/platform';
 import { commands } from './commands.js';
+import { KnownDeliveries } from './known-deliveries.js';
+import type { LaneItem } from './lane-item.js';
 import { StaleOwnerError, type Grant } from './ownership.js';
 import type { StreamEntry, StreamReader } from './shard-stream.js';
 import type { ShardingKeys } from './sharding-keys.js';
 import { streamReader } from './stream-reader.js';
-
-/** A packet that a lane received, as it is appended. */
-export interface LaneItem {
-  /** The whole entry. This library does not interpret it. */
-  text: string;
-  /** Name of the delivery, `<id>.<digest>`. A redelivery after a missing acknowledgement has the same name. */
-  delivery?: string;
-  /** Whether this is a redelivery, which may have been appended before. */
-  isRedelivery?: boolean;
-}
 
 /** An entry has one field: each further field would cost encoding, storage and decoding for every message. */
 export type MailboxEntry = StreamEntry;
@@ -46,10 +38,17 @@ const appendFromLane = commands.load<
     remembered: number;
     count: number;
     bytes: number;
+    compared: number | '';
     batch: readonly string[];
   },
-  number
+  1 | 0 | -1 | -2 | -3
 >('append-from-lane');
+
+const readDeliveries = commands.load<
+  { lane_fences: string; deliveries: string },
+  { lane: number; fence: string },
+  [sequence: string, names: string[]] | null
+>('read-deliveries');
 
 const announceLane = commands.load<{ lane_fences: string }, { lane: number; epoch: number; fence: string }, 0 | 1>(
   'announce-lane',
@@ -80,6 +79,9 @@ export interface MailboxCapacity {
 
 /** Appends to the mailboxes of all shards. */
 export class Mailboxes {
+  /** By lane and shard, while redeliveries come. */
+  private readonly known = new WeakMap<Grant, Map<number, KnownDeliveries>>();
+
   constructor(
     private readonly redis: Redis,
     private readonly keys: ShardingKeys,
@@ -110,7 +112,9 @@ export class Mailboxes {
    * lane has announced itself keep what they have: it is of a session that this owner has resumed.
    * @returns whether the caller still owns the lane
    */
-  async forgetDeliveries({ index, fence }: Grant, shardCount: number): Promise<boolean> {
+  async forgetDeliveries(lane: Grant, shardCount: number): Promise<boolean> {
+    const { index, fence } = lane;
+    this.known.delete(lane);
     const forgotten = await Promise.all(
       Array.from({ length: shardCount }, (_, shard) => {
         const keys = { lane_fences: this.keys.laneFences(shard), deliveries: this.keys.deliveries(shard, index) };
@@ -133,35 +137,74 @@ export class Mailboxes {
     batches: ReadonlyMap<number, readonly LaneItem[]>,
   ): Promise<{ outcomes: Map<number, AppendOutcome>; repeats: number }> {
     // Wait for every shard even if one fails: the caller may repeat the call only when no append of it is pending.
-    const outcomes = await Promise.allSettled(
-      Array.from(batches, async ([shard, items]) => {
-        const { limit, remembered, room } = this;
-        if (room.isClosed?.(shard) === true) return [shard, -2] as const;
-        const batch: string[] = [];
-        for (const { delivery = '', isRedelivery = false } of items)
-          batch.push(isRedelivery && delivery !== '' ? `!${delivery}` : delivery);
-        for (const item of items) batch.push(item.text);
-        const { index, fence } = lane;
-        const args = { lane: index, fence, sequence, limit, remembered, count: items.length, bytes: room.bytes, batch };
-        const keys = {
-          mailbox: this.keys.mailbox(shard),
-          lane_fences: this.keys.laneFences(shard),
-          deliveries: this.keys.deliveries(shard, index),
-        };
-        return [shard, await appendFromLane.run(this.redis, keys, args)] as const;
-      }),
+    const results = await Promise.allSettled(
+      Array.from(batches, async ([shard, items]) => ({
+        shard,
+        ...(await this.appendTo(shard, lane, sequence, items)),
+      })),
     );
-    const replies = outcomes.map((outcome) => {
-      if (outcome.status === 'rejected') throw outcome.reason;
-      return outcome.value;
-    });
-    if (replies.some(([, reply]) => reply === -1)) throw new StaleOwnerError(lane);
-    return {
-      outcomes: new Map(
-        replies.map(([shard, reply]) => [shard, reply > 0 ? 'appended' : reply === 0 ? 'seen' : 'full']),
-      ),
-      repeats: replies.reduce((sum, [, reply]) => sum + Math.max(0, reply - 1), 0),
+    const outcomes = new Map<number, AppendOutcome>();
+    let repeats = 0;
+    for (const one of results) {
+      if (one.status === 'rejected') throw one.reason;
+      outcomes.set(one.value.shard, one.value.outcome);
+      repeats += one.value.repeats;
+    }
+    return { outcomes, repeats };
+  }
+
+  private async appendTo(
+    shard: number,
+    lane: Grant,
+    sequence: number,
+    items: readonly LaneItem[],
+  ): Promise<{ outcome: AppendOutcome; repeats: number }> {
+    const { limit, remembered, room } = this;
+    if (room.isClosed?.(shard) === true) return { outcome: 'full', repeats: 0 };
+    const known = await this.toCompare(shard, lane, items);
+    // Kept only while redeliveries come, and as long as it is known what Redis has.
+    this.known.get(lane)?.delete(shard);
+    const fresh = known === undefined ? items : items.filter((item) => !known.isRepeat(item));
+    const batch: string[] = [];
+    for (const { delivery = '' } of fresh) batch.push(delivery);
+    for (const { text } of fresh) batch.push(text);
+    const { index, fence } = lane;
+    const [count, compared] = [fresh.length, known?.sequence ?? ''] as const;
+    const args = { lane: index, fence, sequence, limit, remembered, count, bytes: room.bytes, compared, batch };
+    const keys = {
+      mailbox: this.keys.mailbox(shard),
+      lane_fences: this.keys.laneFences(shard),
+      deliveries: this.keys.deliveries(shard, index),
     };
+    const reply = await appendFromLane.run(this.redis, keys, args);
+    if (reply === -1) throw new StaleOwnerError(lane);
+    if (reply === -3) throw new Error(`lane ${index} has other deliveries to shard ${shard} than this process knows`);
+    if (reply === 1) known?.appended(sequence, fresh);
+    if (reply !== 0 && known !== undefined) this.keep(shard, lane, known);
+    if (reply === 1) return { outcome: 'appended', repeats: items.length - fresh.length };
+    return { outcome: reply === 0 ? 'seen' : 'full', repeats: 0 };
+  }
+
+  /** The deliveries of the lane to the shard, if the items may repeat some of them. */
+  private async toCompare(
+    shard: number,
+    lane: Grant,
+    items: readonly LaneItem[],
+  ): Promise<KnownDeliveries | undefined> {
+    if (!items.some(({ delivery = '', isRedelivery = false }) => isRedelivery && delivery !== '')) return undefined;
+    const known = this.known.get(lane)?.get(shard);
+    if (known !== undefined) return known;
+    const { index, fence } = lane;
+    const keys = { lane_fences: this.keys.laneFences(shard), deliveries: this.keys.deliveries(shard, index) };
+    const reply = await readDeliveries.run(this.redis, keys, { lane: index, fence });
+    if (reply === null) throw new StaleOwnerError(lane);
+    return new KnownDeliveries(Number(reply[0]), reply[1], this.remembered);
+  }
+
+  private keep(shard: number, lane: Grant, known: KnownDeliveries): void {
+    const ofLane = this.known.get(lane);
+    if (ofLane === undefined) this.known.set(lane, new Map([[shard, known]]));
+    else ofLane.set(shard, known);
   }
 
   /** Appends entries of a caller that owns no lane, in order. @returns how many were appended before the mailbox was full */
