@@ -175,8 +175,9 @@ export class OutboundShard {
     }
   }
 
+  /** All shards complete their results at the same moments, so that their steps share one write to Redis and one reply. */
   private resultsWaitMs(): number {
-    return this.firstResultAt + GATHER_MS - performance.now();
+    return Math.ceil(this.firstResultAt / GATHER_MS) * GATHER_MS - performance.now();
   }
 
   private idleInMs(): number {

@@ -9,8 +9,8 @@ export const outboundTiming = new LeaseTiming(OUTBOUND_LEASE_MS, REDIS_REPLY_MS)
 export const CHECK_MS = 1000;
 /** A shard without work for this long is given back; the next message activates it again. */
 export const IDLE_MS = 3000;
-/** How long results of publishes are gathered while nothing waits for their completion. */
-export const GATHER_MS = 5;
+/** How long results of publishes are gathered at most while nothing waits for their completion. */
+export const GATHER_MS = 10;
 /** If other shards wait for permits, a shard leaves its connections after this time. */
 export const TURN_MS = 1000;
 /** If Redis does not answer a step for this long, the shard gives the permits that it does not use to others. */
