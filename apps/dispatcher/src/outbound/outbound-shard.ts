@@ -50,6 +50,8 @@ export class OutboundShard {
   private readyTimer: NodeJS.Timeout | undefined;
   private idleSince = performance.now();
   private firstResultAt = 0;
+  /** Redis may have given the lease back already. */
+  isPassivating = false;
   private readonly aborted = sharedAbort();
   private changed: () => void = () => undefined;
   private running: Promise<void> = Promise.resolve();
@@ -218,7 +220,9 @@ export class OutboundShard {
 
   /** Gives the lease back if there is no work. @returns whether it did */
   private async passivate(): Promise<boolean> {
+    this.isPassivating = true;
     const reply = await this.dependencies.work.release(this.lease.grant, this.read, IDLE_MS);
+    this.isPassivating = false;
     if (reply !== 'busy') {
       this.end();
       this.lease.passivated();

@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import type { Redis } from '@app/platform';
 import { OutboundWork, RegistryKeys } from '@app/registry';
 import { LeaseTiming, Leases, Members } from '@app/sharding';
@@ -134,6 +135,19 @@ describe('a dispatcher', () => {
     first.isConnected = true;
     first.shards.connected();
     await eventually('each has half of them', async () => expect(await countOf('a')).toBe(SHARDS / 2));
+  });
+
+  it('does not activate a shard again for wake-ups that came while it was active', async () => {
+    const acquired = jest.spyOn(Leases.prototype, 'acquire');
+    const released = jest.spyOn(quiet, 'info');
+    // It does not find the shard by itself.
+    const one = dispatcher('a', undefined, new RegistryKeys('elsewhere'));
+    for (let i = 0; i < 3; i++) expect(await one.shards.activate(2)).toBe('active');
+    await eventually('the idle shard is given back', () =>
+      expect(released).toHaveBeenCalledWith(expect.objectContaining({ outbound: 2 }), 'released'),
+    );
+    expect(acquired).toHaveBeenCalledTimes(1);
+    jest.restoreAllMocks();
   });
 
   it('activates a shard again that is asked for while the reply to its passivation is under way', async () => {

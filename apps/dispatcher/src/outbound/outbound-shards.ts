@@ -123,9 +123,9 @@ export class OutboundShards {
   }
 
   async activate(index: number): Promise<Activation> {
-    if (this.active.has(index)) {
-      // The shard may have been passivated, and its reply is under way.
-      this.wantedAgain.add(index);
+    const active = this.active.get(index);
+    if (active !== undefined) {
+      if (!active.lease.acting || active.shard?.isPassivating === true) this.wantedAgain.add(index);
       return 'active';
     }
     if (!this.takesShards) return 'away';

@@ -179,6 +179,33 @@ it('a to-do whose call of Redis is not answered in time gives up its place, and 
   await runner.stop();
 });
 
+it('to-dos above the limit of their kind are started as soon as others have ended, the oldest first', async () => {
+  const moved = (client_id: string): ToDo => ({ do: 'fail-moved', client_id });
+  const started: string[] = [];
+  const calls: ((outcome: 'later') => void)[] = [];
+  const kind: ToDoKinds['fail-moved'] = {
+    most: 2,
+    timeoutMs: 3_600_000,
+    atTimeout: 'end',
+    removedBy: 'runner',
+    run: ({ client_id }) => {
+      started.push(client_id);
+      return new Promise((resolve) => calls.push(resolve));
+    },
+  };
+  const runner = new ToDoRunner({ ...bench.kinds, 'fail-moved': kind }, bench.due, quiet);
+  for (const client of ['a', 'b', 'c', 'withdrawn', 'd', 'c']) runner.begin(SHARD, [{ todo: moved(client), due: 1 }]);
+  runner.withdraw(SHARD, [moved('withdrawn')]);
+  expect(started).toEqual(['a', 'b']);
+  for (const [i, next] of ['c', 'd'].entries()) {
+    calls[i]?.('later');
+    await eventually('the next to-do has the place', () => expect(started.at(-1)).toBe(next));
+  }
+  for (const end of calls.slice(2)) end('later');
+  await runner.stop();
+  expect(started).toEqual(['a', 'b', 'c', 'd']);
+});
+
 it('to-dos that fail stay, and do not prevent others from running', async () => {
   const broken: ToDo = { do: 'clear-retained', client_id: CLIENT, status_topic: 'no placeholder' };
   await bench.write(broken, ERROR, { do: 'reply', client_id: CLIENT, message_id: 'x', reply: REFUSED });

@@ -3,18 +3,22 @@
  * only after it was done, and housekeeping brings up again what is still there.
  *
  * - A to-do that is running is not started again. If a commit writes it while it runs, it runs once more afterwards.
- * - Each kind has its own limit of concurrent runs, so that to-dos that wait for the broker do not block the others.
+ * - Each kind has its own limit of concurrent runs, so that to-dos that wait for the broker do not block the others. Above it
+ *   they wait for a place; those that find no room to wait, or wait for too long, come up again.
  * - A call of Redis waits while its master is away. At the time limit of the to-do it is abandoned: its place is free, its
  *   outcome does not count, and the to-do is not started again before the call ends. What it does late it may do twice.
  */
 import { setImmediate } from 'node:timers/promises';
 import { Sampled, counter, sharedAbort, type Logger } from '@app/platform';
-import { encodeToDo, type DueToDo, type DueTodos, type ToDo, TO_DO_KINDS } from '@app/registry';
+import { encodeToDo, type DueToDo, type DueTodos, type ToDo, TODO_AGAIN_MS, TO_DO_KINDS } from '@app/registry';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import type { ToDoKind, ToDoKinds } from './todo-catalogue.js';
 
 /** Most abandoned calls in this process. Above it a to-do keeps its place until its call ends. */
 const MOST_ABANDONED = 10_000;
+
+/** Most to-dos of one kind that wait for a place in this process. */
+const MOST_WAITING = 10_000;
 
 const done = counter('todos_done', 'To-dos done, by kind.', { kind: TO_DO_KINDS });
 
@@ -27,9 +31,18 @@ interface Running {
   again: DueToDo | undefined;
 }
 
+interface Waiting {
+  grant: Grant;
+  todo: DueToDo;
+  /** By then housekeeping has brought it up again, or another process owns its shard. */
+  until: number;
+}
+
 export class ToDoRunner {
   private readonly running = new Map<string, Running>();
   private readonly counts = new Map<ToDo['do'], number>();
+  /** By kind and name, in the order in which they came. */
+  private readonly waiting = new Map<ToDo['do'], Map<string, Waiting>>();
   /** To-dos that one call of the script will remove. */
   private readonly removals = new Map<Grant, { todos: DueToDo[]; removed: Promise<void> }>();
   /** Names of to-dos whose call was abandoned and has not ended. */
@@ -62,7 +75,9 @@ export class ToDoRunner {
   withdraw(grant: Grant, todos: readonly ToDo[]): void {
     if (this.running.size === 0) return;
     for (const todo of todos) {
-      const running = this.running.get(nameOf(grant, todo));
+      const name = nameOf(grant, todo);
+      this.waiting.get(todo.do)?.delete(name);
+      const running = this.running.get(name);
       if (running === undefined) continue;
       running.again = undefined;
       running.abort.abort();
@@ -89,7 +104,11 @@ export class ToDoRunner {
     const kind = todo.todo.do;
     const count = this.counts.get(kind) ?? 0;
     const name = nameOf(grant, todo.todo);
-    if (this.stopping.signal.aborted || count >= this.kinds[kind].most || this.abandoned.has(name)) return;
+    if (this.stopping.signal.aborted || this.abandoned.has(name)) return;
+    if (count >= this.kinds[kind].most) {
+      this.wait(name, grant, todo);
+      return;
+    }
     this.counts.set(kind, count + 1);
     const abort = new AbortController();
     const running: Running = { todo, abort, again: undefined, ended: Promise.resolve() };
@@ -98,7 +117,27 @@ export class ToDoRunner {
       this.running.delete(name);
       this.counts.set(kind, (this.counts.get(kind) ?? 1) - 1);
       if (running.again !== undefined) this.start(grant, running.again);
+      this.startWaiting(kind);
     });
+  }
+
+  private wait(name: string, grant: Grant, todo: DueToDo): void {
+    const kind = todo.todo.do;
+    const waiting = this.waiting.get(kind) ?? new Map<string, Waiting>();
+    this.waiting.set(kind, waiting);
+    if (waiting.size >= MOST_WAITING && !waiting.has(name)) return;
+    waiting.set(name, { grant, todo, until: performance.now() + TODO_AGAIN_MS });
+  }
+
+  /** A place is free. */
+  private startWaiting(kind: ToDo['do']): void {
+    const waiting = this.waiting.get(kind);
+    if (waiting === undefined) return;
+    for (const [name, { grant, todo, until }] of waiting) {
+      if ((this.counts.get(kind) ?? 0) >= this.kinds[kind].most) return;
+      waiting.delete(name);
+      if (performance.now() < until) this.start(grant, todo);
+    }
   }
 
   /** Never rejects. */

@@ -6,16 +6,11 @@
 -- Reply: for each shard the milliseconds that are left of the lease (-1 if nobody has it), and milliseconds until there is work
 --   (-1 if there is none)
 
---- @include "now"
+--- @include "ready-in"
 
 local reply = {}
 for i = KEYS.shards, #KEYS, 3 do
-  local lease_ms, due_ms = call('PTTL', KEYS[i]), -1
-  if call('EXISTS', KEYS[i + 2]) == 1 then due_ms = 0
-  else
-    local first = call('ZRANGE', KEYS[i + 1], 0, 0, 'WITHSCORES')[2]
-    if first and first ~= 'inf' then due_ms = math.max(0, math.ceil((first - micros) / 1000)) end
-  end
-  reply[#reply + 1], reply[#reply + 2] = math.max(-1, lease_ms), due_ms
+  local due_ms = call('EXISTS', KEYS[i + 2]) == 1 and 0 or ready_in_ms(KEYS[i + 1])
+  reply[#reply + 1], reply[#reply + 2] = math.max(-1, call('PTTL', KEYS[i])), due_ms
 end
 return reply

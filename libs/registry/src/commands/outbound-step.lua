@@ -23,6 +23,7 @@
 
 --- @include "account-check"
 --- @include "claims-ahead"
+--- @include "ready-in"
 --- @include "stream-id"
 
 -- Messages that one step may finish without publishing them, because they have expired, moved or are unreadable.
@@ -257,8 +258,6 @@ return with_log(function()
   end
   if ARGV.read_to ~= '' then call('XTRIM', KEYS.claims, 'MINID', following(ARGV.read_to)) end
 
-  local first = call('ZRANGE', KEYS.ready, 0, 0, 'WITHSCORES')[2]
-  local ready_in_ms = -1
-  if first and first ~= 'inf' then ready_in_ms = math.max(0, math.ceil((first - micros) / 1000)) end
-  return { at, call('SCARD', KEYS.claimed), call('XLEN', KEYS.claims), ready_in_ms, left_because, stopped, unpack(claims) }
+  local unread, ready_in = call('XLEN', KEYS.claims), ready_in_ms(KEYS.ready)
+  return { at, call('SCARD', KEYS.claimed), unread, ready_in, left_because, stopped, unpack(claims) }
 end, write_costs)
