@@ -283,6 +283,19 @@ export async function startMosquitto({ dir, port, persist = false, config = [] }
 const UNREADY_MS = 5000;
 
 /**
+ * How the image of an app starts Node, so that the same is measured and tested as is shipped.
+ * @param {AppName} app @returns {{ flags: string[], env: Record<string, string> }}
+ */
+export function startOf(app) {
+  const dockerfile = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
+  const command = new RegExp(`^CMD (\\["node".*"dist/apps/${app}/src/main.js"\\])$`, 'm').exec(dockerfile)?.[1];
+  const arenas = /^ENV MALLOC_ARENA_MAX=(\d+)$/m.exec(dockerfile)?.[1];
+  if (command === undefined || arenas === undefined)
+    throw new Error(`the Dockerfile does not say how ${app} is started`);
+  return { flags: JSON.parse(command).slice(1, -1), env: { MALLOC_ARENA_MAX: arenas } };
+}
+
+/**
  * Starts an app and waits until it is ready. If it says for some seconds that it is not, `onUnready` is called with the
  * reason, and later with other ones.
  * @param {AppName} app
@@ -291,11 +304,11 @@ const UNREADY_MS = 5000;
  */
 export async function startApp(app, { dir, port, env, name = app, onUnready }) {
   const at = port ?? (await freePort());
-  // As in the Dockerfile: most allocations of an app are short-lived.
-  const flags = ['--enable-source-maps', '--max-semi-space-size=32'];
+  const image = startOf(app);
+  const flags = ['--enable-source-maps', ...image.flags];
   const part = launch(name, process.execPath, [...flags, join(ROOT, `dist/apps/${app}/src/main.js`)], {
     dir,
-    env: { NODE_ENV: process.env.NODE_ENV ?? 'development', ...env, PORT: `${at}`, HOST },
+    env: { NODE_ENV: process.env.NODE_ENV ?? 'development', ...image.env, ...env, PORT: `${at}`, HOST },
   });
   const url = `http://${HOST}:${at}`;
   /** @type {NotReadyError | undefined} */

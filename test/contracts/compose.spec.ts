@@ -130,7 +130,7 @@ describe('Dockerfile', () => {
       for (const option of words.slice(0, -1)) expect(option).toMatch(/^--/);
       expect(inherited(app, 'COPY')).toContain(`--from=build /app/dist/apps/${app} dist/apps/${app}`);
       expect(inherited(app, 'COPY')).toContain('package.json ./');
-      expect(inherited(app, 'ENV')).toEqual(['NODE_ENV=production HOST=0.0.0.0', `PORT=${port}`]);
+      expect(inherited(app, 'ENV')).toEqual(['NODE_ENV=production HOST=0.0.0.0', 'MALLOC_ARENA_MAX=2', `PORT=${port}`]);
       expect(inherited(app, 'EXPOSE')).toEqual([String(port)]);
     });
 

@@ -8,11 +8,15 @@ import {
   type ISubscriptionGrant,
   type MqttClient,
 } from 'mqtt';
+import { writeToStream } from 'mqtt-packet';
 import { closeWithin } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
 
 export type { MqttClient };
 type EndOptions = Partial<IDisconnectPacket>;
+
+// Otherwise the first packet makes a buffer for each of 65,536 numbers, which stay for good and take 6 MiB.
+writeToStream.cacheNumbers = false;
 
 /** A broker that is frozen is noticed after 5 to 15 s, and the connection closed. */
 export const KEEP_ALIVE_SECONDS = 10;

@@ -7,6 +7,7 @@ import type { z } from 'zod';
 import { httpOptions } from './http-server.js';
 import { Lifecycle } from './lifecycle.js';
 import { NestLogger, createLogger, logConsoleOutput, type Logger } from './logger.js';
+import { collectAtRest } from './memory-at-rest.js';
 import { RequirementError } from './requirement-error.js';
 import { SettingsError, loadSettings, type CommonSettings } from './settings.js';
 import { closeWithin } from './within.js';
@@ -59,6 +60,7 @@ async function start<Settings>(
   await app.listen(settings.PORT, settings.HOST);
   logger.info({ host: settings.HOST, port: settings.PORT }, 'listening');
   if (!(await app.get(Lifecycle).start())) return;
+  collectAtRest(logger);
   logger.info('started');
 }
 
