@@ -1,5 +1,5 @@
 /** An owner loop on real mailboxes, whose handler records what it gets, on one Redis and on a Redis Cluster. */
-import { connectRedis, type Redis } from '@app/platform';
+import { connectRedis, isCluster, type Redis } from '@app/platform';
 import {
   FencedCommit,
   Mailboxes,
@@ -10,7 +10,7 @@ import {
   type MailboxEntry,
   type ShardHandler,
 } from '@app/sharding';
-import { quiet, startRedis, startRedisCluster } from './servers.js';
+import { eventually, quiet, startRedis, startRedisCluster } from './servers.js';
 
 /** Number of mailboxes that tests append to. */
 export const SHARDS = 12;
@@ -62,6 +62,24 @@ export class RecordingHandler implements ShardHandler {
   }
 }
 
+/** A read of this connection does not end by itself. */
+export function blockForever(redis: Redis): void {
+  const read = redis.xread.bind(redis) as (...args: unknown[]) => Promise<unknown>;
+  const withoutEnd = (...args: unknown[]) => read(...args.map((arg, i) => (args[i - 1] === 'BLOCK' ? 0 : arg)));
+  Object.assign(redis, { xread: withoutEnd });
+}
+
+/** The connection of this name as Redis lists it, once it blocks. */
+export async function blockedClient(redis: Redis, name: string): Promise<string> {
+  let found: string | undefined;
+  await eventually('the read blocks', async () => {
+    const clients = String(await redis.client('LIST')).split('\n');
+    found = clients.find((line) => line.includes(`name=${name} `) && / flags=\w*b/.test(line));
+    expect(found).toBeDefined();
+  });
+  return found ?? '';
+}
+
 let keySpaces = 0;
 
 /** What one test works with: a key space of its own, and an owner loop that stops after the test. */
@@ -94,6 +112,16 @@ export class LoopBench {
     this.blocking.disconnect();
   }
 
+  /** Blocking reads do not end by themselves. */
+  readWithoutEnd(): void {
+    blockForever(this.blocking);
+  }
+
+  /** Resolves when a read blocks; at once on a Redis Cluster, where reads do not block. */
+  async untilReading(): Promise<void> {
+    if (!isCluster(this.redis)) await blockedClient(this.redis, 'blocking');
+  }
+
   recorder(then: Handle = this.commitAll): RecordingHandler {
     return new RecordingHandler(then);
   }
@@ -106,7 +134,13 @@ export class LoopBench {
         this.howLost.push(how);
       },
     };
-    this.loop = new OwnerLoop(mailboxReader(this.blocking, this.keys), this.commits, handler, ownership, quiet);
+    this.loop = new OwnerLoop(
+      mailboxReader(this.blocking, this.redis, this.keys),
+      this.commits,
+      handler,
+      ownership,
+      quiet,
+    );
     return this.loop;
   }
 

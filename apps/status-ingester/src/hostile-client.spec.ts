@@ -81,7 +81,7 @@ async function start(more: Partial<Rules>, isAway: boolean): Promise<void> {
     lost: () => undefined,
     grants: () => [SHARD],
   };
-  const loop = new OwnerLoop(mailboxReader(loopRedis, keys), parts.commits, parts.actor, ownership, quiet);
+  const loop = new OwnerLoop(mailboxReader(loopRedis, redis, keys), parts.commits, parts.actor, ownership, quiet);
   const housekeeping = new Housekeeping(ownership, parts.due, parts.effects, quiet);
   sequence = 0;
   await mailboxes.announce(LANE, 1);

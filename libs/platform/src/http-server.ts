@@ -2,14 +2,14 @@
 import type { ServerOptions } from 'node:http';
 import type { FastifyServerOptions } from 'fastify';
 
-/** How often Node looks for requests that take too long. */
-const CHECK_EVERY_MS = 500;
+/** How often Node looks for requests that take too long: a part of the time that they may take, and not more often than this. */
+const CHECK = { part: 1 / 20, leastMs: 500 } as const;
 
 export function serverOptions({ REQUEST_TIMEOUT }: { REQUEST_TIMEOUT: number }): ServerOptions {
   return {
     requestTimeout: REQUEST_TIMEOUT,
     headersTimeout: Math.min(10_000, REQUEST_TIMEOUT / 2),
-    connectionsCheckingInterval: CHECK_EVERY_MS,
+    connectionsCheckingInterval: Math.max(CHECK.leastMs, CHECK.part * REQUEST_TIMEOUT),
     maxHeaderSize: 16_384,
   };
 }

@@ -1,4 +1,5 @@
 import { connectRedis, type Redis } from '@app/platform';
+import { blockedClient, blockForever } from '../../../test/support/owner-loop.js';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, quiet, type Server } from '../../../test/support/servers.js';
 import { BlockingReader } from './blocking-reader.js';
@@ -34,13 +35,6 @@ beforeEach(async () => {
 
 afterEach(() => connection.disconnect());
 
-/** A read does not end by itself. */
-function blockForever(redis: Redis): void {
-  const read = redis.xread.bind(redis) as (...args: unknown[]) => Promise<unknown>;
-  const withoutEnd = (...args: unknown[]) => read(...args.map((arg, i) => (args[i - 1] === 'BLOCK' ? 0 : arg)));
-  Object.assign(redis, { xread: withoutEnd });
-}
-
 function readOnce(): Promise<void> {
   return reader.read(POSITIONS, (_, entries) => {
     read.push(...entries);
@@ -48,15 +42,7 @@ function readOnce(): Promise<void> {
   });
 }
 
-/** The connection of the reader as Redis lists it while it blocks. */
-async function blocked(): Promise<string> {
-  const find = async (): Promise<string | undefined> => {
-    const clients = String(await control.client('LIST')).split('\n');
-    return clients.find((line) => line.includes('name=spec-blocking') && / flags=\w*b/.test(line));
-  };
-  await eventually('the read blocks', async () => expect(await find()).toBeDefined());
-  return (await find()) ?? '';
-}
+const blocked = (): Promise<string> => blockedClient(control, 'spec-blocking');
 
 describe('a blocking read', () => {
   it('ends when an entry arrives', async () => {
@@ -91,6 +77,30 @@ describe('a blocking read', () => {
     await blocked();
     reader.interrupt();
     await second;
+  });
+
+  it('is interrupted also if its connection was opened again while it blocked', async () => {
+    const reading = readOnce();
+    const id = /\bid=(\d+)/.exec(await blocked())?.[1] ?? '';
+    await control.client('KILL', 'ID', id);
+    await eventually('the read blocks on another connection', async () =>
+      expect(await blocked()).not.toContain(`id=${id} `),
+    );
+    reader.interrupt();
+    await reading;
+  });
+
+  it('is interrupted also before Redis has received it', async () => {
+    for (let i = 0; i < 50; i++) {
+      const first = readOnce();
+      reader.interrupt();
+      await first;
+      // The id of the connection is known, so this read is on its way.
+      const second = readOnce();
+      await Promise.resolve();
+      reader.interrupt();
+      await second;
+    }
   });
 
   it('may be interrupted while nothing is read, which changes nothing', async () => {

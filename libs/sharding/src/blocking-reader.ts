@@ -3,12 +3,18 @@ import type { Redis } from '@app/platform';
 import { AdaptiveBatchSize } from './adaptive-batch-size.js';
 import type { OnBatch, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
 
-/** The longest time that a read blocks: a shard that is granted during a read is not read before the next one. */
-const BLOCK_MS = 250;
+/** The longest time that a read blocks. A shard that is granted during a read interrupts it, or is not read before its end. */
+const BLOCK_MS = { interruptible: 5000, otherwise: 250 } as const;
+/** Between two attempts to interrupt a read; doubled from `min` to `max`. */
+const END_AGAIN_MS = { min: 1, max: 100 } as const;
 
 /** One blocking XREAD over all streams. The next read starts after `onBatch` has settled for every batch of the last one. */
 export class BlockingReader<Entry extends StreamEntry> implements StreamReader<Entry> {
-  private connectionId: number | undefined;
+  private connectionId: Promise<number | undefined> | undefined;
+  private isReading = false;
+  /** Whether the read should end, although there are no entries. */
+  private isInterrupted = false;
+  private isEnding = false;
 
   constructor(
     /** A connection that nothing else uses. */
@@ -18,27 +24,58 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
     /** The connection through which a read is interrupted. */
     private readonly control?: Redis,
   ) {
-    // A connection that is opened again has another id.
-    redis.on('ready', () => (this.connectionId = undefined));
+    // A connection that is opened again has another id. It is asked for before the client sends the last read again.
+    if (control !== undefined) redis.on('connect', () => void this.askForId());
   }
 
   interrupt(): void {
-    const { connectionId, control } = this;
-    if (connectionId === undefined || control === undefined) return;
-    // If it fails, the read ends by itself after `BLOCK_MS`.
-    control.client('UNBLOCK', connectionId).catch(() => undefined);
+    this.isInterrupted = true;
+    if (this.control !== undefined && !this.isEnding) void this.endRead(this.control);
   }
 
   async read(positions: ReadonlyMap<number, string>, onBatch: OnBatch<Entry>): Promise<void> {
-    if (this.control !== undefined) this.connectionId ??= await this.redis.client('ID');
     const shardsByKey = new Map(Array.from(positions.keys(), (shard) => [this.streams.key(shard), shard]));
-    const streams = [...shardsByKey.keys(), ...positions.values()];
-    const reply = await this.redis.xread('COUNT', this.batchSize.count, 'BLOCK', BLOCK_MS, 'STREAMS', ...streams);
+    const reply = await this.readStreams([...shardsByKey.keys(), ...positions.values()]);
     if (reply === null) return;
     const batches = reply.map(([, entries]) => entries.map(([id, fields]) => this.streams.decode(id, fields)));
     const waitMs = this.batchSize.recordRead(batches, positions.size);
     const waiting = waitMs > 0 ? sleep(waitMs) : undefined;
     await Promise.all(reply.map(([key], i) => onBatch(shardsByKey.get(key) ?? NaN, batches[i] ?? [])));
     await waiting;
+  }
+
+  private async readStreams(streams: readonly string[]): Promise<Awaited<ReturnType<Redis['xread']>>> {
+    this.isReading = true;
+    this.isInterrupted = false;
+    try {
+      if (this.control !== undefined) await (this.connectionId ??= this.askForId());
+      if (this.hasBeenInterrupted()) return null;
+      const blockMs = this.control === undefined ? BLOCK_MS.otherwise : BLOCK_MS.interruptible;
+      return await this.redis.xread('COUNT', this.batchSize.count, 'BLOCK', blockMs, 'STREAMS', ...streams);
+    } finally {
+      this.isReading = false;
+    }
+  }
+
+  /** A method, because the compiler would take the field for unchanged after an `await`. */
+  private hasBeenInterrupted(): boolean {
+    return this.isInterrupted;
+  }
+
+  /** Repeats until the read has ended: Redis may not have received it yet, and a read that was interrupted may be sent again. */
+  private async endRead(control: Redis): Promise<void> {
+    this.isEnding = true;
+    for (let waitMs: number = END_AGAIN_MS.min; this.isReading && this.isInterrupted; waitMs *= 2) {
+      const id = await this.connectionId;
+      if (id !== undefined) await control.client('UNBLOCK', id).catch(() => undefined);
+      await sleep(Math.min(waitMs, END_AGAIN_MS.max));
+    }
+    this.isEnding = false;
+  }
+
+  /** @returns undefined if the connection is lost before it is known */
+  private askForId(): Promise<number | undefined> {
+    this.connectionId = this.redis.client('ID').catch(() => undefined);
+    return this.connectionId;
   }
 }

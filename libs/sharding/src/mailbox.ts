@@ -3,6 +3,7 @@
  * number: an append by a former owner of the lane is refused, and a repeated append changes nothing (S2).
  */
 import type { Redis } from '@app/platform';
+import { AdaptiveBatchSize } from './adaptive-batch-size.js';
 import { commands } from './commands.js';
 import { KnownDeliveries } from './known-deliveries.js';
 import type { LaneItem } from './lane-item.js';
@@ -226,10 +227,16 @@ export class Mailboxes {
   }
 }
 
-/** Reads the mailboxes of many shards together. @param redis a connection that nothing else uses */
-export function mailboxReader(redis: Redis, keys: ShardingKeys): StreamReader<MailboxEntry> {
-  return streamReader(redis, {
-    key: (shard) => keys.mailbox(shard),
-    decode: (id, [, text = '']) => ({ id, text }),
-  });
+/**
+ * Reads the mailboxes of many shards together.
+ * @param redis a connection that nothing else uses
+ * @param control a connection through which reads are interrupted
+ */
+export function mailboxReader(redis: Redis, control: Redis, keys: ShardingKeys): StreamReader<MailboxEntry> {
+  const mailboxes = { key: (shard: number) => keys.mailbox(shard), decode: decodeEntry };
+  return streamReader(redis, mailboxes, new AdaptiveBatchSize(), control);
+}
+
+function decodeEntry(id: string, [, text = '']: readonly string[]): MailboxEntry {
+  return { id, text };
 }

@@ -38,6 +38,17 @@ onEachTopology(
       expect(recorder.calls.length).toBeGreaterThan(3);
     });
 
+    it('reads a shard that is granted during a read, even if that read finds nothing', async () => {
+      const recorder = bench.recorder();
+      bench.readWithoutEnd();
+      const running = bench.begin(recorder);
+      for (const shard of [0, 1]) await running.add(await bench.own(shard));
+      await bench.untilReading();
+      await bench.append(2, 'x');
+      await running.add(await bench.own(2));
+      await eventually('the shard has been handled', () => expect(recorder.textsOf(2)).toEqual(['x']));
+    });
+
     it('handles the shards of one read concurrently', async () => {
       const granted = gate();
       const begun = [gate(), gate()];

@@ -28,14 +28,13 @@ interface OwnedShard {
   handling: Promise<void>;
 }
 
-/** How long the loop waits if there is no shard to read. */
-const IDLE_MS = 250;
-
 export class OwnerLoop {
   private readonly shards = new Map<number, OwnedShard>();
   private readonly backoff = new Backoff(50, 2000, 5000);
   private running: Promise<void> | undefined;
   private readonly stopping = sharedAbort();
+  /** Ends the wait for a shard that can be read. */
+  private wake: () => void = () => undefined;
 
   constructor(
     private readonly reader: StreamReader<MailboxEntry>,
@@ -52,6 +51,7 @@ export class OwnerLoop {
       backoff: new Backoff(50, 2000, 5000),
       handling: Promise.resolve(),
     });
+    this.changed();
     this.running ??= this.run();
   }
 
@@ -67,8 +67,15 @@ export class OwnerLoop {
   /** Stops reading. Resolves when all current batches are done. */
   async stop(): Promise<void> {
     this.stopping.abort();
+    this.changed();
     await this.running;
     await Promise.all(Array.from(this.shards.values(), ({ handling }) => handling));
+  }
+
+  /** Another shard can be read, or none is to be read any more: the pending read knows nothing of it. */
+  private changed(): void {
+    this.wake();
+    this.reader.interrupt();
   }
 
   private async run(): Promise<void> {
@@ -93,7 +100,7 @@ export class OwnerLoop {
       positions.set(index, shard.position);
     }
     if (positions.size === 0) {
-      await pause(IDLE_MS, this.stopping.signal);
+      await new Promise<void>((resolve) => (this.wake = resolve));
       return;
     }
     await this.reader.read(positions, async (index, entries) => {
@@ -116,6 +123,7 @@ export class OwnerLoop {
       onRetry: (error, retryMs) =>
         this.logger.warn({ err: error, shard: index, wait_ms: retryMs }, 'could not read the position; trying again'),
     });
+    this.changed();
   }
 
   private async handle(shard: OwnedShard, position: string, entries: readonly MailboxEntry[]): Promise<void> {

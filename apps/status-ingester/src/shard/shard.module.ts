@@ -111,15 +111,16 @@ export class ShardModule {
         },
         {
           provide: OwnerLoop,
-          inject: [MAILBOXES_REDIS.token, RegistryKeys, FencedCommit, ShardActor, LeasedOwnership, LOGGER],
+          inject: [MAILBOXES_REDIS.token, REDIS, RegistryKeys, FencedCommit, ShardActor, LeasedOwnership, LOGGER],
           useFactory: (
             redis: Redis,
+            control: Redis,
             keys: RegistryKeys,
             commits: FencedCommit,
             actor: ShardActor,
             ownership: LeasedOwnership,
             logger: Logger,
-          ) => new OwnerLoop(mailboxReader(redis, keys), commits, actor, ownership, logger),
+          ) => new OwnerLoop(mailboxReader(redis, control, keys), commits, actor, ownership, logger),
         },
         {
           provide: Housekeeping,
