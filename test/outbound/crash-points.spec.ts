@@ -4,7 +4,7 @@
  * most once for each claim, and every status is true.
  */
 import { connectRedis, type Redis } from '@app/platform';
-import { encodeToDo, type NewMessage } from '@app/registry';
+import { encodeToDo, eventsOfEntry, type NewMessage } from '@app/registry';
 import { waitUntil } from '../../scripts/stack.mjs';
 import { quiet, startMosquitto, startRedis, type Server } from '../support/servers.js';
 import { publishedWithoutClaim, withoutGivenUpClaims } from '../support/claims.js';
@@ -86,7 +86,9 @@ async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promi
 /** The statuses in the events of a message, in their order. */
 async function emittedStatuses(stage: Stage, id: string): Promise<string[]> {
   const entries = await redis.xrange(stage.keys.events(0), '-', '+');
-  const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as { message_id: string; status: string });
+  const events = entries
+    .flatMap(([entry, fields]) => eventsOfEntry(entry, 0, fields))
+    .map(({ text }) => JSON.parse(text) as { message_id: string; status: string });
   return events
     .filter(({ message_id }) => message_id === id)
     .map(({ status }) => (status === 'held' ? 'queued' : status));

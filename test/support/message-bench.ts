@@ -6,6 +6,7 @@ import {
   OutboundWork,
   Outboxes,
   RegistryKeys,
+  eventsOfEntry,
   type AcceptOutcome,
   type AcceptedMessage,
   type ClaimedMessage,
@@ -196,7 +197,9 @@ export class MessageBench {
   /** The statuses of a message that events have reported, in order. */
   async eventsOf(id: string): Promise<string[]> {
     const entries = await this.redis.xrange(this.keys.events(SHARD), '-', '+');
-    const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as { message_id?: string; status?: string });
+    const events = entries
+      .flatMap(([entry, fields]) => eventsOfEntry(entry, 0, fields))
+      .map(({ text }) => JSON.parse(text) as { message_id?: string; status?: string });
     return events.flatMap(({ message_id, status }) => (message_id === id && status !== undefined ? [status] : []));
   }
 

@@ -19,6 +19,7 @@ export * from './events/event.js';
 export { EventNotifier } from './events/event-notifier.js';
 export * from './events/event-log.js';
 export * from './events/event-reader.js';
+export * from './events/stored-event.js';
 export { FINISHED_LIMITS, type FinishedLimits } from './messages/finished-messages.js';
 export { SEARCHABLE_FACTS, type SearchableFact } from './connections/fact-index.js';
 export * from './key-space/key-space.js';

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import type { Redis } from '@app/platform';
 import { CLIENT, GRANT, MessageBench, SHARD, type Served } from '../../../test/support/message-bench.js';
 import { withRedis } from '../../../test/support/redis.js';
+import { eventsOfEntry } from './events/stored-event.js';
 import { MESSAGE_BYTES, recountBytes } from './messages/byte-budget.js';
 import { DueTodos } from './todos/due-work.js';
 import { MESSAGE_STATUSES, STORED_STATUSES, TRANSITIONS, parseHistory, type StoredStatus } from './message-status.js';
@@ -268,7 +269,9 @@ interface MessageEvent {
 
 async function messageEvents(keys: RegistryKeys, id: string): Promise<MessageEvent[]> {
   const entries = await redis.xrange(keys.events(SHARD), '-', '+');
-  const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as MessageEvent & { type: string });
+  const events = entries
+    .flatMap(([entry, fields]) => eventsOfEntry(entry, 0, fields))
+    .map(({ text }) => JSON.parse(text) as MessageEvent & { type: string });
   return events.filter(({ type, message_id }) => type === 'message.status' && message_id === id);
 }
 

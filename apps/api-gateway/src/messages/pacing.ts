@@ -18,8 +18,11 @@ const notPaced = counter(
 
 /** The longest time that a response waits, in milliseconds. */
 export const LONGEST_PACE_MS = 100;
-/** Messages of a payer that may be in flight in all shards before its responses wait; if they are spread evenly over the shards. */
-const WITHOUT_PACING = 64;
+/**
+ * Messages of a payer that may be in flight in all shards before its responses wait; if they are spread evenly over the shards. About
+ * half of them may be published already: their dispatcher completes several together.
+ */
+const WITHOUT_PACING = 128;
 /** No response waits for fewer messages in one shard, however many shards there are. */
 const WITHOUT_PACING_IN_SHARD = 2;
 /** With so many times more messages in flight, a response waits for the longest time. */

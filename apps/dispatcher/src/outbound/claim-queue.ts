@@ -9,8 +9,8 @@ const CLAIM_MORE_AT = 8;
 
 export class ClaimQueue {
   readonly clientId: string;
-  /** Whether the connection has a permit. */
-  hasPermit = false;
+  /** Whether the connection has a permit. One of which everything is published has none any more. */
+  permit: 'none' | 'requested' | 'held' = 'none';
   private readonly ahead: ClaimedMessage[];
   private publishing: ClaimedMessage | undefined;
   private isFollowed: boolean;
@@ -25,7 +25,7 @@ export class ClaimQueue {
 
   /** Takes the message that is to be published now; undefined if there is none. */
   next(): ClaimedMessage | undefined {
-    if (!this.hasPermit || this.isPublishing || this.isStopped) return undefined;
+    if (this.permit !== 'held' || this.isPublishing || this.isStopped) return undefined;
     this.publishing = this.ahead.shift();
     return this.publishing;
   }

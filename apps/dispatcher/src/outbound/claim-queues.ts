@@ -20,6 +20,13 @@ export class ClaimQueues {
     return this.queues.size;
   }
 
+  /** Number of connections with a permit. */
+  get permitted(): number {
+    let count = 0;
+    for (const { permit } of this.queues.values()) if (permit === 'held') count++;
+    return count;
+  }
+
   get clientIds(): Iterable<string> {
     return this.queues.keys();
   }
@@ -46,12 +53,12 @@ export class ClaimQueues {
     const grown = new Set<ClaimQueue>();
     for (const message of claimed) {
       if (this.knows(message)) continue;
-      let queue = this.queues.get(message.clientId);
-      if (queue === undefined) {
-        queue = this.begin(message);
-        queue.hasPermit = true;
-      } else queue.append(message);
-      grown.add(queue);
+      const queue = this.queues.get(message.clientId);
+      if (queue === undefined) grown.add(this.begin(message));
+      else {
+        queue.append(message);
+        grown.add(queue);
+      }
     }
     return grown;
   }

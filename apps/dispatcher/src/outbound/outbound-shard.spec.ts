@@ -255,6 +255,41 @@ describe('a shard', () => {
     expect(broker.maxInFlight).toBe(3);
   });
 
+  it('publishes for others while results wait for a step, which completes several', async () => {
+    const completed: number[] = [];
+    const counted = withSteps({
+      step: (grant, state) => {
+        completed.push(state.results.length);
+        return work.step(grant, state);
+      },
+    });
+    const one = await own(0, dependenciesOf(new Semaphore(1), { work: counted }));
+    const some = Array.from({ length: 20 }, (_, i) => client(0, i));
+    for (const id of some) await accept(0, id);
+    while (published().length < some.length) await read(one);
+    await untilEmpty(...some.map((id) => [0, id] as const));
+    expect(Math.max(...completed)).toBeGreaterThan(1);
+    expect(broker.maxInFlight).toBe(1);
+  });
+
+  it('waits for a permit with the next message of a connection that had none any more', async () => {
+    const of = dependenciesOf(new Semaphore(1));
+    const held = broker.withhold(OUT.topicOf(client(0, 1)));
+    const one = await own(0, of);
+    await accept(0, client(0, 0));
+    await read(one);
+    await eventually('the first message is published', () => expect(of.semaphore.available).toBe(1));
+    const [next = ''] = await accept(0, client(0, 0));
+    await accept(0, client(0, 1));
+    await read(one);
+    await eventually('the next message is claimed', async () =>
+      expect((await messages.read(next))?.status).toBe('in_flight'),
+    );
+    held.open();
+    await untilEmpty([0, client(0, 0)], [0, client(0, 1)]);
+    expect(broker.maxInFlight).toBe(1);
+  });
+
   it('leaves its connections after its turn if other shards wait for permits', async () => {
     broker.latencyMs = 300;
     for (let i = 0; i < 2; i++) await accept(0, client(0, i), 100);

@@ -11,7 +11,7 @@ import type { ClaimedMessage, ClaimEntry, OutboundRelease, OutboundStep, Publish
 import { StaleOwnerError, isAfter } from '@app/sharding';
 import type { ClaimQueue } from './claim-queue.js';
 import { ClaimQueues } from './claim-queues.js';
-import { ANSWER_MS, GATHER_MS, GIVE_UP_MS, IDLE_MS, TURN_MS } from './outbound-times.js';
+import { ANSWER_MS, GATHER_MS, GIVE_UP_MS, IDLE_MS, MOST_RESULTS, TURN_MS } from './outbound-times.js';
 import type { OutboundDependencies, OutboundLease } from './outbound-dependencies.js';
 import { reportStep } from './step-report.js';
 import { untilAnswered } from './until-answered.js';
@@ -39,8 +39,6 @@ export class OutboundShard {
   private turnEndsAt = 0;
   /** Permits that this shard has. */
   private permits = 0;
-  /** Claims that wait for a permit. */
-  private waiting = 0;
   /** Connections with a publish in flight. */
   private publishing = 0;
   private isWaitingForPermit = false;
@@ -93,17 +91,19 @@ export class OutboundShard {
 
   /** Publishes a claim of the accept script when there is a permit. @returns false if this shard has ended before */
   private async begin(message: ClaimedMessage): Promise<boolean> {
-    const queue = this.claims.begin(message);
-    this.waiting++;
+    return this.publishWithPermit(this.claims.begin(message));
+  }
+
+  private async publishWithPermit(queue: ClaimQueue): Promise<boolean> {
+    queue.permit = 'requested';
     const got = await this.dependencies.semaphore.acquireOne(this.aborted.signal);
-    this.waiting--;
     if (this.isEnded) {
       if (got) this.dependencies.semaphore.release(1);
       return false;
     }
     if (!got) return false;
     this.permits++;
-    queue.hasPermit = true;
+    queue.permit = 'held';
     this.publish(queue);
     return true;
   }
@@ -179,6 +179,7 @@ export class OutboundShard {
 
   /** All shards complete their results at the same moments, so that their steps share one write to Redis and one reply. */
   private resultsWaitMs(): number {
+    if (this.results.length >= MOST_RESULTS) return 0;
     return Math.ceil(this.firstResultAt / GATHER_MS) * GATHER_MS - performance.now();
   }
 
@@ -204,7 +205,7 @@ export class OutboundShard {
   /** Whether a step may claim for further connections. If it needs a permit first, this asks for one. */
   private mayTake(): boolean {
     if (this.yielding.size > 0 || !this.dependencies.isConnected()) return false;
-    if (this.permits > this.permitted || this.dependencies.semaphore.available > 0) return true;
+    if (this.permits > this.claims.permitted || this.dependencies.semaphore.available > 0) return true;
     if (!this.isWaitingForPermit) void this.waitForPermit();
     return false;
   }
@@ -249,7 +250,7 @@ export class OutboundShard {
     const goesOn = !this.isClosing && this.yielding.size === 0 && this.dependencies.isConnected();
     const mayTake = goesOn && this.mayBeReady;
     if (mayTake) this.hold(this.permits + this.dependencies.semaphore.available);
-    const room = goesOn ? (mayTake ? Math.max(0, this.permits - this.permitted) : 0) : 'none-goes-on';
+    const room = goesOn ? (mayTake ? Math.max(0, this.permits - this.claims.permitted) : 0) : 'none-goes-on';
     const { queues: completed, lastClaimed } = this.claims.completedBy(results);
     this.results = [];
     this.isStepping = true;
@@ -268,18 +269,18 @@ export class OutboundShard {
     for (const queue of completed) this.forget(queue);
     for (const clientId of step.stopped) this.claims.get(clientId)?.stop();
     const grown = this.claims.take(step.claimed);
-    this.hold(this.permitted);
+    // Connections without a permit may go on as well: then their next messages wait for one.
+    const spare = Math.max(0, this.permits - this.claims.permitted);
+    const withoutPermit = [...grown].filter(({ permit }) => permit === 'none');
+    for (const queue of withoutPermit.slice(0, spare)) queue.permit = 'held';
+    this.hold(this.claims.permitted);
     reportStep(step, this.lease.grant.index, this.dependencies.logger);
     this.planNext(step);
+    for (const queue of withoutPermit.slice(spare)) void this.publishWithPermit(queue);
     for (const queue of grown) this.publish(queue);
     this.isStepping = false;
     this.isUrgent = this.claims.needStep(this.results);
     if (step.unread === 0 && step.inFlight > this.claims.size && !this.isClosing) await this.findClaims();
-  }
-
-  /** How many claims have a permit. */
-  private get permitted(): number {
-    return this.claims.size - this.waiting;
   }
 
   private planNext({ readyInMs }: OutboundStep): void {
@@ -348,7 +349,14 @@ export class OutboundShard {
     queue.completed(result.outcome === 'sent' && this.goesOn(queue));
     this.publish(queue);
     this.isUrgent ||= !this.isStepping && queue.needsStep;
+    if (!queue.isPublishing && !queue.needsStep) this.releasePermit(queue);
     if (this.isUnanswered) this.hold(Math.min(this.permits, this.publishing));
+  }
+
+  /** What is published needs no permit, although its result waits for others. */
+  private releasePermit(queue: ClaimQueue): void {
+    queue.permit = 'none';
+    if (this.permits > this.claims.permitted) this.hold(this.permits - 1);
   }
 
   private goesOn({ clientId }: ClaimQueue): boolean {

@@ -9,8 +9,13 @@ export const outboundTiming = new LeaseTiming(OUTBOUND_LEASE_MS, REDIS_REPLY_MS)
 export const CHECK_MS = 1000;
 /** A shard without work for this long is given back; the next message activates it again. */
 export const IDLE_MS = 3000;
-/** How long results of publishes are gathered at most while nothing waits for their completion. */
-export const GATHER_MS = 10;
+/**
+ * How long results of publishes are gathered at most while nothing waits for their completion, so that a step completes several. A caller
+ * who asks for the status of a message sees `sent` that much later, and a dispatcher that is killed publishes them again.
+ */
+export const GATHER_MS = 30;
+/** As many results are completed at once. */
+export const MOST_RESULTS = 64;
 /** If other shards wait for permits, a shard leaves its connections after this time. */
 export const TURN_MS = 1000;
 /** If Redis does not answer a step for this long, the shard gives the permits that it does not use to others. */

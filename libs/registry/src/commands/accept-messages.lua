@@ -5,7 +5,7 @@
 -- look there by itself, the script rings its bell, which is an entry of the same stream.
 --
 -- KEYS hosts, proxies, connections, accounts, accounts_asked, messages_prefix, idempotency_prefix, ready, claimed, claims
--- KEYS outbound_owner, outbound_closing, swept
+-- KEYS outbound_owner, outbound_closing, swept, message_prefix, expiry, outbox_bytes
 -- ARGV outbox_limit, shard_limit, retention_ms, idempotency_ms, account, outbox_bytes, shard_bytes, payer, refuse
 -- ARGV messages...
 --   account: the account to which the caller is bound, '' for none
@@ -18,7 +18,7 @@
 --   in this shard, then for each message why it was refused, or
 --   message id, directive, created at, expires at, online (0/1), replayed (0/1)
 
---- @include "move-message"
+--- @include "message-events"
 --- @include "outbox"
 
 local MEMBERS = 9
@@ -33,7 +33,7 @@ return with_log(function()
   local outbox_bytes, shard_bytes = tonumber(ARGV.outbox_bytes), tonumber(ARGV.shard_bytes)
   local payer, refuse, caller_account, first = ARGV.payer, ARGV.refuse, ARGV.account, ARGV.messages
   local message_prefix, idempotency_prefix = KEYS.message_prefix, KEYS.idempotency_prefix
-  local unfinished = call('ZCARD', KEYS.expiry)
+  local count = (#ARGV - first + 1) / MEMBERS
   local ids, clients, expiries, ready, claimed, replies = {}, {}, {}, {}, {}, { 0, 0 }
   local lease = call('MGET', KEYS.outbound_owner, KEYS.outbound_closing)
   local has_owner = lease[1] and true or false
@@ -46,7 +46,7 @@ return with_log(function()
     local id = ARGV[i]
     if not clients[id] then
       ids[#ids + 1] = id
-      clients[id] = { id = id, outbox = KEYS.outbox_prefix .. id, index = KEYS.messages_prefix .. id }
+      clients[id] = { id = id, outbox = KEYS.outbox_prefix .. id }
     end
   end
   local accounts, hosts = call('HMGET', KEYS.accounts, unpack(ids)), call('ZMSCORE', KEYS.hosts, unpack(ids))
@@ -55,6 +55,9 @@ return with_log(function()
   local counted = call('HMGET', KEYS.outbox_bytes, unpack(counters))
   local shard_total, payer_total = tonumber(counted[1]) or 0, tonumber(counted[2]) or 0
   local in_flight = tonumber(counted[3]) or 0
+  -- Each unfinished message counts with `MESSAGE_BYTES` or more, so mostly its bytes show that there are not too many.
+  local function may_exceed(bytes, limit) return bytes / MESSAGE_BYTES > limit - count end
+  local unfinished = may_exceed(shard_total, shard_limit) and call('ZCARD', KEYS.expiry) or 0
   -- The first message is accepted even if it alone exceeds the budget.
   local function exceeds(bytes, more, limit) return bytes > 0 and bytes + more > limit end
   for i, id in ipairs(ids) do
@@ -63,14 +66,24 @@ return with_log(function()
     client.foreign = caller_account ~= '' and client.account ~= caller_account
     client.online = hosts[i] or call('ZSCORE', KEYS.proxies, id)
     client.known = client.online or call('HEXISTS', KEYS.connections, id) == 1
-    client.length = outbox_length(id)
-    client.was = client.length
     client.bytes = tonumber(counted[i + 3]) or 0
+    client.length = may_exceed(client.bytes, outbox_limit) and outbox_length(id) or 0
   end
 
-  -- Whether a message is to be claimed for the owner: nothing is before it, and nothing prevents its publish.
+  -- Appends to an outbox. Its length before the first append of this call shows whether others wait in it.
+  local function push(client, id)
+    client.length = redis.pcall('RPUSH', client.outbox, id)
+    if type(client.length) ~= 'number' then
+      -- It is not a list, or Redis is full: then this fails again.
+      outbox_length(client.id)
+      client.length = call('RPUSH', client.outbox, id)
+    end
+    client.was = client.was or client.length - 1
+  end
+
+  -- Whether a message that was appended is to be claimed for the owner: nothing is before it, and nothing prevents its publish.
   local function claims_at_once(client, payload)
-    if room <= 0 or not client.online or client.length > 0 or #payload > MAX_COPIED_BYTES then return false end
+    if room <= 0 or not client.online or client.length > 1 or #payload > MAX_COPIED_BYTES then return false end
     return not (client.account and call('SISMEMBER', KEYS.accounts_asked, client.id) == 1)
   end
 
@@ -113,14 +126,15 @@ return with_log(function()
     if client.length >= outbox_limit or exceeds(client.bytes, bytes, outbox_bytes) then return 'full' end
     if unfinished >= shard_limit or exceeds(shard_total, bytes, shard_bytes) then return 'shard-full' end
     if exceeds(payer_total, bytes, shard_bytes / 2) then return 'account-full' end
-    local expires_text = string.format('%.0f', at + tonumber(ttl_ms))
+    local expires_text = string.format('%d', at + tonumber(ttl_ms))
+    push(client, id)
     local at_once = claims_at_once(client, payload)
     local history = 'queued ' .. at_text
     local fields = { 'client_id', client.id, 'directive', directive, 'payload', payload,
       'status', at_once and 'in_flight' or 'queued', 'created_at', at_text, 'expires_at', expires_text,
       'request_id', request_id, 'keep', ARGV.retention_ms,
       'history', at_once and history .. '\nin_flight ' .. at_text or history,
-      'cost', string.format('%.0f,%.0f ', bytes, finished_bytes) .. payer }
+      'cost', string.format('%d,%d ', bytes, finished_bytes) .. payer }
     if client.account then
       fields[#fields + 1], fields[#fields + 2] = 'account', client.account
     end
@@ -128,18 +142,16 @@ return with_log(function()
       fields[#fields + 1], fields[#fields + 2] = 'idempotency', idempotency
     end
     if at_once then
-      fields[#fields + 1], fields[#fields + 2] = 'attempts', 1
+      fields[#fields + 1], fields[#fields + 2] = 'attempts', '1'
     end
     call('HSET', message_prefix .. id, unpack(fields))
-    client.length = call('RPUSH', client.outbox, id)
     expiries[#expiries + 1], expiries[#expiries + 2] = expires_text, id
     unfinished = unfinished + 1
     client.bytes, shard_total, payer_total = client.bytes + bytes, shard_total + bytes, payer_total + bytes
     -- Keeps the order of acceptance within one call as well: accepting a message takes more than a microsecond.
-    call('ZADD', client.index, string.format('%.0f', micros + number), id)
-    append_status(client.id, client.account, id, client.online and 'queued' or 'held')
+    call('ZADD', KEYS.messages_prefix .. client.id, string.format('%d', micros + number), id)
+    append_status(client.id, client.account, id, client.online and 'queued' or 'held', nil, nil, at_once and 'in_flight')
     if at_once then
-      append_status(client.id, client.account, id, 'in_flight')
       call('XADD', KEYS.claims, '*', 'client', client.id, 'message', id, 'directive', directive, 'payload', payload,
         'expires', expires_text, 'request', request_id, 'created', at_text)
       claimed[#claimed + 1], client.claimed, room, in_flight = client.id, true, room - 1, in_flight + 1
@@ -155,16 +167,16 @@ return with_log(function()
     return { id, directive, at_text, expires_text, online, 0 }
   end
 
-  for number = 1, (#ARGV - first + 1) / MEMBERS do
+  for number = 1, count do
     replies[number + 2] = accept(number, first + (number - 1) * MEMBERS)
   end
   if #expiries > 0 then
     call('ZADD', KEYS.expiry, unpack(expiries))
-    local totals = { '', string.format('%.0f', shard_total), payer, string.format('%.0f', payer_total) }
-    if #claimed > 0 then totals[5], totals[6] = counters[3], in_flight end
+    local totals = { '', string.format('%d', shard_total), payer, string.format('%d', payer_total) }
+    if #claimed > 0 then totals[5], totals[6] = counters[3], string.format('%d', in_flight) end
     for i, id in ipairs(ids) do
       if clients[id].bytes > (tonumber(counted[i + 3]) or 0) then
-        totals[#totals + 1], totals[#totals + 2] = counters[i + 3], string.format('%.0f', clients[id].bytes)
+        totals[#totals + 1], totals[#totals + 2] = counters[i + 3], string.format('%d', clients[id].bytes)
       end
     end
     call('HSET', KEYS.outbox_bytes, unpack(totals))
@@ -189,4 +201,4 @@ return with_log(function()
   if is_first and not has_owner then replies[1] = 1 end
   replies[2] = in_flight
   return replies
-end, write_costs)
+end)

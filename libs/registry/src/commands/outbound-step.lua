@@ -36,8 +36,6 @@ local MAX_AHEAD_BYTES = 262144
 local RESULT_MEMBERS = 7
 
 return with_log(function()
-  local STATUSES = {}
-  for status in string.gmatch(STORED_STATUSES, '[^|]+') do STATUSES[status] = true end
   if call('GET', KEYS.outbound_owner) ~= ARGV.fence then return false end
   local room = tonumber(ARGV.room)
   local first_wait, longest_wait = tonumber(ARGV.first_wait_ms), tonumber(ARGV.longest_wait_ms)
@@ -57,9 +55,12 @@ return with_log(function()
     if id == '' then return take_as_published(client) end
     local m = load(id, 'attempts')
     m[6] = tonumber(m[6]) and m[6]
-    local claimed_as = is_ahead(m) and string.format('%.0f', (m[6] or 0) + 1) or m[6]
+    local claimed_as, when = m[6], at_text
+    if is_ahead(m) then
+      claimed_as = string.format('%d', (m[6] or 0) + 1)
+      if published_at ~= '' then when = string.format('%d', math.min(at, published_at)) end
+    end
     local stale = claimed_as and claimed_as ~= attempt
-    local when = published_at == '' and at_text or string.format('%.0f', math.min(at, published_at))
     if outcome == 'sent' or (outcome == 'failed' and not stale) then
       if outcome == 'failed' and m[1] == 'in_flight' then put_back(client, 'queued', id) end
       move(id, m, outcome, outcome, details, note_publish(id, m, when))
@@ -94,7 +95,7 @@ return with_log(function()
     if m.err then return 'it is not a hash' end
     if not (m[1] or m[2] or m[3]) then return 'it is not stored' end
     if m[3] ~= client then return 'it names another client' end
-    if not STATUSES[m[1]] then return 'its status is unknown' end
+    if not is_among(STORED_STATUSES, m[1] or '') then return 'its status is unknown' end
     if m[1] ~= 'queued' and m[1] ~= 'in_flight' then return nil end
     if not (m[6] and m[7]) then return 'its content is missing' end
     if not (tonumber(m[8]) and tonumber(m[10])) then return 'its times are missing' end
@@ -138,19 +139,22 @@ return with_log(function()
     end
   end
 
+  -- The first two messages of an outbox. If there are none, the connection is left.
+  local function first_of(client)
+    local first = redis.pcall('LRANGE', KEYS.outbox_prefix .. client, 0, 1)
+    if first[1] then return first end
+    if first.err then
+      left_because[5] = left_because[5] + 1
+      remove_outbox(client)
+    end
+    leave(client, 1)
+  end
+
   -- Claims the first message of an outbox that may be published, or leaves the connection if there is none. Claims also what
   -- follows if the one before was sent.
-  local function claim(client, online, account, account_asked, was_sent)
-    local outbox = KEYS.outbox_prefix .. client
-    while true do
-      local first = redis.pcall('LRANGE', outbox, 0, 1)
+  local function claim(client, first, online, account, account_asked, was_sent)
+    while first do
       local id = first[1]
-      if not id and not first.err then return leave(client, 1) end
-      if not id then
-        left_because[5] = left_because[5] + 1
-        remove_outbox(client)
-        return leave(client, 1)
-      end
       if finished == MAX_FINISHED or claimed_bytes >= MAX_CLAIMED_BYTES then return leave(client, 4, micros) end
       finished = finished + 1
       local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
@@ -182,6 +186,7 @@ return with_log(function()
         if was_sent and first[2] and not account_asked then claim_following(client, id, account, online) end
         return
       end
+      first = first_of(client)
     end
   end
 
@@ -193,6 +198,31 @@ return with_log(function()
     for i, client in ipairs(clients) do
       act(client, hosts[i] or call('ZSCORE', KEYS.proxies, client), accounts[i], asked[i] == 1)
     end
+  end
+
+  -- was_sent: by client, whether the message before was sent
+  local function claim_all(clients, was_sent)
+    local firsts, waiting = {}, {}
+    for _, client in ipairs(clients) do
+      firsts[client] = first_of(client)
+      if firsts[client] then waiting[#waiting + 1] = client end
+    end
+    for_each_client(waiting, function(client, online, account, account_asked)
+      claim(client, firsts[client], online, account, account_asked, was_sent[client])
+    end)
+  end
+
+  -- Goes on with connections whose messages are completed. Mostly nothing waits behind: one command says so of all.
+  local function continue_all(clients, was_sent)
+    if #clients > 1 then
+      local outboxes = {}
+      for i, client in ipairs(clients) do outboxes[i] = KEYS.outbox_prefix .. client end
+      if call('EXISTS', unpack(outboxes)) == 0 then
+        for _, client in ipairs(clients) do leave(client, 1) end
+        return
+      end
+    end
+    claim_all(clients, was_sent)
   end
 
   local function write_left()
@@ -238,9 +268,7 @@ return with_log(function()
       claim_following(client, last_claimed[client], account, online)
     end
   end)
-  for_each_client(continuing, function(client, online, account, account_asked)
-    claim(client, online, account, account_asked, sent[client])
-  end)
+  continue_all(continuing, sent)
   write_left()
   if room > 0 then
     local ready = call('ZRANGE', KEYS.ready, '-inf', micros, 'BYSCORE', 'LIMIT', 0, room)
@@ -253,7 +281,7 @@ return with_log(function()
       call('SADD', KEYS.claimed, unpack(taken))
       call('ZREM', KEYS.ready, unpack(taken))
     end
-    for_each_client(taken, claim)
+    claim_all(taken, {})
     write_left()
   end
   if ARGV.read_to ~= '' then call('XTRIM', KEYS.claims, 'MINID', following(ARGV.read_to)) end

@@ -53,6 +53,22 @@ describe('a reader of events', () => {
     );
   });
 
+  it('reads both events of a message that was claimed when it was accepted, and continues after either of them', async () => {
+    const from = await reader.end(0);
+    const text = '{"type":"message.status","client_id":"c","message_id":"m","status":"queued"}';
+    const [queued, inFlight] = [`${from.seenMs + 1}-7`, `${from.seenMs + 1}-8`];
+    await redis.xadd(keys.events(0), inFlight, 'at', '5', 'event', text, 'account', 'acme', 'next', 'in_flight');
+    await redis.hset(keys.log(0), 'last', inFlight);
+    const { events } = await reader.read(0, from, 1000);
+    const about = { stream: 0, at: 5, account: 'acme' };
+    expect(events).toEqual([
+      { ...about, id: queued, text },
+      { ...about, id: inFlight, text: text.replace('queued', 'in_flight') },
+    ]);
+    const after = (id: string): Promise<string[]> => readAll({ ...from, after: [id, from.after[1] ?? ''] }, 1000);
+    expect([await after(queued), await after(inFlight)]).toEqual([[inFlight], []]);
+  });
+
   it('repeats two seconds if it resumes at a time, and reports no gap if no event is missing', async () => {
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
     const { seenMs } = await reader.end(0);

@@ -1,19 +1,9 @@
 /** Reads the events of a shard: merges its streams in the order of ids and detects missing events. */
 import type { NoArgs, Redis } from '@app/platform';
-import type { StreamEntry } from '@app/sharding';
 import { commands } from '../commands.js';
 import { EVENT_STREAM_NAMES, eventStreams, type EventStreamName } from './event-log.js';
+import { eventsOfEntry, type StoredEvent } from './stored-event.js';
 import type { RegistryKeys } from '../keys.js';
-
-/** A stored event; `text` is its JSON. */
-export interface StoredEvent extends StreamEntry {
-  /** Index of its stream in `EVENT_STREAM_NAMES`. */
-  stream: number;
-  /** Epoch milliseconds. */
-  at: number;
-  /** The account of the connection at that time; undefined if it had none or the account was unknown. */
-  account: string | undefined;
-}
 
 /** The position of a reader in a shard. Immutable. */
 export interface ShardPosition {
@@ -96,7 +86,10 @@ export class EventReader {
         name,
         gone: largest(since, trimmed),
         more: more === 1,
-        events: entries.map(([id, fields]) => decode(id, i, fields)),
+        // A reader may have stopped between the two events of an entry.
+        events: entries
+          .flatMap(([id, fields]) => eventsOfEntry(id, i, fields))
+          .filter(({ id }) => isAfter(id, from.after[i] ?? '0-0')),
       };
     });
     const nowMs = msOf(now);
@@ -166,10 +159,6 @@ function gapOf(
   if (names.length === 0) return undefined;
   const from = Math.min(...sure.map(msOf));
   return { shard, streams: names, from: inHole ? Math.min(from, holeFrom) : from, until };
-}
-
-function decode(id: string, stream: number, [, at = '', , text = '', , account]: readonly string[]): StoredEvent {
-  return { id, stream, at: Number(at), text, account };
 }
 
 export function msOf(id: string): number {

@@ -18,10 +18,18 @@ export type ChangeEvent = { client_id: string; flaps?: number; changed_at?: stri
   | { type: 'connection.offline'; reason: OfflineReason }
 );
 
+export interface MessageStatusEvent {
+  type: 'message.status';
+  client_id: string;
+  message_id: string;
+  status: MessageStatus;
+  details?: string;
+}
+
 export type RegistryEvent =
   | ChangeEvent
   | { type: 'connection.refused'; client_id: string; reason: string; message_id: string | null }
-  | { type: 'message.status'; client_id: string; message_id: string; status: MessageStatus; details?: string }
+  | MessageStatusEvent
   | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
 
 /** An event with its time and the account of the connection, if known. */

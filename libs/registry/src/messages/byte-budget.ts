@@ -6,6 +6,8 @@ import type { MessageKeys, RegistryKeys } from '../keys.js';
 
 /** Bytes that a message takes in Redis in addition to its payload, directive and Idempotency-Key. */
 export const MESSAGE_BYTES = 1024;
+/** Begins the name of the counter of a payer's messages in flight, beside the counters of bytes. */
+export const IN_FLIGHT_OF = 'in_flight:';
 /** Bytes that a finished message takes in Redis in addition to its history, directive and client id. */
 export const FINISHED_MESSAGE_BYTES = 640;
 /** The payer of messages without an account that were accepted before payers were recorded. */

@@ -12,12 +12,6 @@ async function deadLetters(): Promise<StoredDeadLetter[]> {
   return (await new DeadLetters(bench.redis, bench.keys, SHARDS).list(10)).letters;
 }
 
-async function statusEvents(id: string): Promise<string[]> {
-  const entries = await bench.redis.xrange(bench.keys.events(SHARD), '-', '+');
-  const events = entries.map(([, fields]) => JSON.parse(fields[3] ?? '') as { message_id: string; status: string });
-  return events.filter((event) => event.message_id === id).map(({ status }) => status);
-}
-
 describe('a step of the outbound side', () => {
   it('dead-letters an id without a record and claims the next message', async () => {
     const unreadable = newMessageId(SHARD);
@@ -50,7 +44,7 @@ describe('a step of the outbound side', () => {
     expect(letter?.details).toContain(unreadable);
     if (fields.includes('client_id')) return;
     expect((await bench.messages.read(unreadable))?.history.at(-1)).toMatchObject({ status: 'failed' });
-    expect((await statusEvents(unreadable)).at(-1)).toBe('failed');
+    expect((await bench.eventsOf(unreadable)).at(-1)).toBe('failed');
     expect(await bench.redis.zscore(bench.keys.finished(SHARD), unreadable)).not.toBeNull();
   });
 

@@ -12,6 +12,7 @@ local DEAD_LETTERS_SHARE = 8
 local MESSAGE_BYTES = 1024
 local FINISHED_MESSAGE_BYTES = 640
 local UNKNOWN_PAYER = 'unknown'
+local IN_FLIGHT_OF = 'in_flight:'
 local ACCOUNT_MOVED = 'the client belongs to another account now'
 local REFUSED_WITH_ID = 'id/'
 local REFUSED_WITHOUT_ID = 'no-id/'

@@ -14,8 +14,6 @@
 --- @include "from-typescript"
 --- @include "now"
 
--- The field of `outbox_bytes` for the number of a payer's messages in flight begins with it.
-local IN_FLIGHT_OF = 'in_flight:'
 -- Collected changes: bytes to add by payer, and what to subtract by field of `outbox_bytes`.
 local added, freed = {}, {}
 

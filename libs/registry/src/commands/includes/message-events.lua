@@ -1,7 +1,7 @@
--- append_event(event, account, when): appends an event, with the connection's account if there is one. `when`: the time of
---   the event, if it is not that of the script.
--- append_refusal(event, account): the same, on the stream of refusals.
--- append_status(client, account, id, status, details, when): appends the event about a message's new status.
+-- append_refusal(event, account): appends an event to the stream of refusals, with the connection's account if there is one.
+-- append_status(client, account, id, status, details, when, next_status): appends the event about a message's new status, and if
+--   `next_status` is given, in the same entry the event that it has this status already. `stored-event.ts` reads both. `when`: the
+--   time of the event, if it is not that of the script.
 -- dead_letter(client, reason, details): appends a dead letter.
 --
 -- KEYS log, events, refusal_events, dead_letters
@@ -14,19 +14,17 @@ local function event_fields(event, account, when)
   return { 'at', when or at_text, 'event', event }
 end
 
-local function append_event(event, account, when)
-  log_append(KEYS.log, KEYS.events, 'state', STATE_SHARE, event_fields(event, account, when))
-end
-
 local function append_refusal(event, account)
   log_append(KEYS.log, KEYS.refusal_events, 'refusals', REFUSALS_SHARE, event_fields(event, account))
 end
 
-local function append_status(client, account, id, status, details, when)
+local function append_status(client, account, id, status, details, when, next_status)
   local event = '{"type":"message.status","client_id":' .. cjson.encode(client) .. ',"message_id":"' .. id ..
     '","status":"' .. status .. '"'
   if details and details ~= '' then event = event .. ',"details":' .. cjson.encode(details) end
-  append_event(event .. '}', account, when)
+  local fields = event_fields(event .. '}', account, when)
+  if next_status then fields[#fields + 1], fields[#fields + 2] = 'next', next_status end
+  log_append(KEYS.log, KEYS.events, 'state', STATE_SHARE, fields, next_status and 2 or 1)
 end
 
 local function dead_letter(client, reason, details)

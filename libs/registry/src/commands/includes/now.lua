@@ -5,7 +5,7 @@
 --- @include "sharding/shard-log"
 
 local call = redis.call
-local time = log_time()
-local at = time[1] * 1000 + math.floor(time[2] / 1000)
-local micros = time[1] * 1000000 + time[2]
-local at_text = string.format('%.0f', at)
+local seconds, since_second = log_time()
+local at = seconds * 1000 + math.floor(since_second / 1000)
+local micros = seconds * 1000000 + since_second
+local at_text = string.format('%d', at)

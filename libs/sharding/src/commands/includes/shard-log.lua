@@ -6,8 +6,9 @@
 --   newer id hides it. `name`: a stream whose size will be needed. After it, `log_ms` is the time of the newest id.
 -- log_raise(log): raises the sequence to the time of Redis, and returns the newest id. A script that raises several logs
 --   calls `log_leave` after each.
--- log_append(log, stream, name, share, fields): appends an entry, and returns its id. If the stream then takes more than
---   twice its share, its oldest entries are removed.
+-- log_append(log, stream, name, share, fields, count): appends an entry, and returns its id. If the stream then takes more
+--   than twice its share, its oldest entries are removed. `count`: how many ids of the sequence the entry takes if not one;
+--   its own is the last of them.
 -- log_trim(log, stream, name, target, from_ms, most): removes the oldest entries, at most `most`, while the stream takes more
 --   than `target` bytes or the entry is older than `from_ms`. Returns how many it has removed.
 
@@ -21,10 +22,10 @@ local RESTART_CHECKED_AFTER_MS = 4000
 -- The most entries that one append removes from a stream that is too large. It is more than one append adds.
 local REMOVED_BY_APPEND = 8
 
-local log_key, log_ms, log_seq, log_limit, log_clock
+local log_key, log_ms, log_seq, log_limit, log_seconds, log_micros
 local log_bytes, log_changes = {}, {}
 
-local function log_id(ms, seq) return string.format('%.0f-%.0f', ms, seq) end
+local function log_id(ms, seq) return string.format('%d-%d', ms, seq) end
 
 local function log_parse(id)
   local ms, seq = string.match(id or '', '^(%d+)-(%d+)$')
@@ -37,16 +38,19 @@ local function log_size(fields)
   return size
 end
 
--- The reply of TIME; Redis is asked once in a script.
+-- The clock of Redis, seconds and microseconds of the second; it is asked once in a script.
 local function log_time()
-  log_clock = log_clock or redis.call('TIME')
-  return log_clock
+  if not log_seconds then
+    local time = redis.call('TIME')
+    log_seconds, log_micros = tonumber(time[1]), tonumber(time[2])
+  end
+  return log_seconds, log_micros
 end
 
 local function log_open(log, name)
   if log_ms then return end
-  local time = log_time()
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local seconds, micros = log_time()
+  local now = seconds * 1000 + math.floor(micros / 1000)
   local known = redis.call('HMGET', log, 'last', 'limit', 'bytes:' .. (name or ''))
   log_key, log_ms, log_seq = log, log_parse(known[1])
   log_limit = tonumber(known[2]) or DEFAULT_LOG_BYTES
@@ -95,15 +99,15 @@ local function log_trim(log, stream, name, target, from_ms, most)
   return removed
 end
 
-local function log_append(log, stream, name, share, fields)
+local function log_append(log, stream, name, share, fields, count)
   log_open(log, name)
-  log_seq = log_seq + 1
+  log_seq = log_seq + (count or 1)
   local id = log_id(log_ms, log_seq)
   redis.call('XADD', stream, id, unpack(fields))
-  log_bytes[name] = log_size_of(log, name) + log_size(fields)
-  log_changes['last'], log_changes['bytes:' .. name] = id, log_bytes[name]
+  local bytes = log_size_of(log, name) + log_size(fields)
+  log_bytes[name], log_changes['last'], log_changes['bytes:' .. name] = bytes, id, string.format('%d', bytes)
   local most = 2 * log_limit / share
-  if log_bytes[name] > most then log_trim(log, stream, name, most, 0, REMOVED_BY_APPEND) end
+  if bytes > most then log_trim(log, stream, name, most, 0, REMOVED_BY_APPEND) end
   return id
 end
 
