@@ -108,6 +108,9 @@ async function untilAll(stage: Stage, ids: readonly string[], status: string): P
   await untilTrue('no to-do is left', async () => expect(await redis.exists(stage.keys.todo(0))).toBe(0));
 }
 
+/** So many that the dispatcher claims messages ahead several times. */
+const MESSAGES = 40;
+
 const ofDispatcher: [string, CrashPoint][] = [
   ['before it takes over what is claimed', { port: 'work', method: 'takeOver', when: 'before', call: 1 }],
   ['after it has taken over what is claimed', { port: 'work', method: 'takeOver', when: 'after', call: 1 }],
@@ -115,16 +118,24 @@ const ofDispatcher: [string, CrashPoint][] = [
   ['after it has claimed the first message', { port: 'work', method: 'step', when: 'after', call: 1 }],
   ['before the publish', { port: 'publisher', method: 'publish', when: 'before', call: 1 }],
   ['after the publish, before it completes it', { port: 'publisher', method: 'publish', when: 'after', call: 1 }],
-  ['before it completes the second message', { port: 'work', method: 'step', when: 'before', call: 3 }],
+  ['after it has claimed messages ahead', { port: 'work', method: 'step', when: 'after', call: 2 }],
   [
-    'after it has completed the second message and claimed the third',
+    'before the publish of a message that is claimed ahead',
+    { port: 'publisher', method: 'publish', when: 'before', call: 5 },
+  ],
+  [
+    'after the publish of a message that is claimed ahead, before it completes it',
+    { port: 'publisher', method: 'publish', when: 'after', call: 5 },
+  ],
+  ['before it completes messages that are claimed ahead', { port: 'work', method: 'step', when: 'before', call: 3 }],
+  [
+    'after it has completed messages that are claimed ahead, and claimed others',
     { port: 'work', method: 'step', when: 'after', call: 3 },
   ],
-  ['after the last publish', { port: 'publisher', method: 'publish', when: 'after', call: 3 }],
+  ['after the last publish', { port: 'publisher', method: 'publish', when: 'after', call: MESSAGES }],
   ['by losing the reply to its first claim', { port: 'work', method: 'step', when: 'twice', call: 1 }],
-  ['by losing the reply to a completion', { port: 'work', method: 'step', when: 'twice', call: 2 }],
-  ['by losing the reply to its last completion', { port: 'work', method: 'step', when: 'twice', call: 4 }],
-  ['after it has completed the last message', { port: 'work', method: 'step', when: 'after', call: 4 }],
+  ['by losing the reply to its first claims ahead', { port: 'work', method: 'step', when: 'twice', call: 2 }],
+  ['by losing the reply to a later completion', { port: 'work', method: 'step', when: 'twice', call: 4 }],
 ];
 
 for (const [name, point] of ofDispatcher) {
@@ -134,7 +145,7 @@ for (const [name, point] of ofDispatcher) {
     play: async (stage) => {
       const victim = await stage.dispatcher(point);
       await stage.owner();
-      const ids = await accept(stage, 3);
+      const ids = await accept(stage, MESSAGES);
       await victim.crashed.passed;
       await stage.dispatcher();
       await untilAll(stage, ids, 'sent');
