@@ -169,6 +169,21 @@ describe('a message that is claimed ahead', () => {
     }
   });
 
+  it.each(['retry', 'sent', 'unwritten'] as const)(
+    'is counted as in flight until it goes back or is completed (%s)',
+    async (outcome) => {
+      const inFlight = () => bench.redis.hget(bench.keys.outboxBytes(SHARD), 'in_flight:unknown');
+      const { held } = await busy(4);
+      expect(await inFlight()).toBe('4');
+      const [first] = held as [ClaimedMessage];
+      const last = outcome === 'sent' ? held.at(-1) : undefined;
+      await step([outcome === 'unwritten' ? { ...first, outcome } : resultOf(first, outcome)], last);
+      expect(await inFlight()).toBe({ retry: null, sent: '3', unwritten: '1' }[outcome]);
+      await bench.owning((grant) => bench.work.release(grant, undefined), OUTBOUND.index);
+      expect(await inFlight()).toBeNull();
+    },
+  );
+
   it('can no longer be cancelled', async () => {
     const { ids } = await busy(3);
     expect(await bench.messages.cancel(ids[1] ?? '')).toEqual({ kind: 'too-late', status: 'in_flight' });
