@@ -171,8 +171,8 @@ async function untilFinished(redis, count) {
   const shards = Number(await redis.hget('cc:marker', 'shard_count'));
   await waitUntil(
     async () => {
-      const sizes = Array.from({ length: shards }, (_, shard) => redis.zcard(`cc:{s${shard}}:finished`));
-      const finished = (await Promise.all(sizes)).reduce((sum, one) => sum + one, 0);
+      const sizes = Array.from({ length: shards }, (_, shard) => redis.get(`cc:{s${shard}}:finished-count`));
+      const finished = (await Promise.all(sizes)).reduce((sum, one) => sum + Number(one ?? 0), 0);
       if (finished < count) throw new Error(`${finished} of ${count} are finished`);
     },
     { what: `${count} messages finished`, timeoutMs: 60_000 },

@@ -40,12 +40,14 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   deadLetters: [keys.deadLetters(S)],
   todo: [keys.todo(S)],
   expiry: [keys.expiry(S)],
-  finished: [keys.finished(S)],
+  finishedCount: [keys.finishedCount(S)],
+  finishedDue: [keys.finishedDue(S)],
   finishedBytes: [keys.finishedBytes(S)],
   finishedOf: [keys.finishedOf(S, '<payer>')],
   outbox: [keys.outbox(S, '<client id>')],
   outboxBytes: [keys.outboxBytes(S)],
   message: [keys.message(S, '<message id>')],
+  payload: [keys.payload(S, '<message id>')],
   messages: [keys.messages(S, '<client id>')],
   idempotency: [keys.idempotency(S, '<client id>', '<key>')],
   ready: [keys.ready(S)],
@@ -70,7 +72,8 @@ const PARTS = ['constructor', 'shard', 'leasePrefix', 'scope', 'ofMessages', 'bu
 it('the list of this spec names each method that builds a key', () => {
   const members = [ShardingKeys, RegistryKeys].flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype));
   const builders = members.filter(
-    (name) => !PARTS.includes(name) && !/^(facts|message|finishedOf|outbox|messages|idempotency)Prefix$/.test(name),
+    (name) =>
+      !PARTS.includes(name) && !/^(facts|message|payload|finishedOf|outbox|messages|idempotency)Prefix$/.test(name),
   );
   expect(builders.toSorted()).toEqual(Object.keys(BUILT).toSorted());
 });

@@ -10,6 +10,7 @@ import { Api, type MessageView, type ProblemView } from '../support/api.js';
 import { SENT, withoutGivenUpClaims } from '../support/claims.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 import { onStore, startStore, type Store } from '../support/store.js';
+import { changeStoredMessage } from '../support/stored-message.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-e2e-'));
 let store: Store;
@@ -200,7 +201,7 @@ describe('a client that is connected but has not subscribed', () => {
     const { status_history: before } = await api.untilStatus(body.message_id, 'held');
     const key = new RegistryKeys('cc').message(shardOf('late-ear', 32), body.message_id);
     // After ten tries the wait for the next one is the longest.
-    await onStore(store, (redis) => redis.hset(key, 'attempts', 10));
+    await onStore(store, (redis) => changeStoredMessage(redis, key, { attempts: '10' }));
     await waitUntil(async () => {
       const { body: now } = await api.call<MessageView>('GET', `/v1/messages/${body.message_id}`);
       if (now.status !== 'held' || now.status_history.length <= before.length) throw new Error(JSON.stringify(now));

@@ -206,7 +206,7 @@ it('finished messages of one key are bounded, with their Idempotency-Keys, and t
   ]);
   const answers = await redis.keys('*:idempotency:*');
   expect(answers.length).toBeGreaterThan(0);
-  expect(answers.length).toBeLessThan(FINISHED_BYTES / 640);
+  expect(answers.length).toBeLessThan(FINISHED_BYTES / 560);
   const again = await greedy.send('idle-1', { directive: 'test:full' }, { 'idempotency-key': 'job-399' });
   expect(again.body.message_id).toBe(finished.at(-1));
 }, 60_000);

@@ -4,6 +4,7 @@
  */
 import type { Redis } from '@app/platform';
 import type { RegistryKeys } from '@app/registry';
+import { storedMessage } from './stored-message.js';
 
 /** The statuses of a message that was sent with its first claim. */
 export const SENT = ['queued', 'in_flight', 'sent'] as const;
@@ -18,8 +19,8 @@ export async function publishedWithoutClaim(
   const times = new Map<string, number>();
   for (const id of received) times.set(id, (times.get(id) ?? 0) + 1);
   const repeated = [...times].filter(([, count]) => count > 1);
-  const claims = await Promise.all(repeated.map(([id]) => redis.hget(keys.message(shard, id), 'attempts')));
-  return repeated.flatMap(([id, count], i) => (count > Number(claims[i] ?? 0) ? [id] : []));
+  const stored = await Promise.all(repeated.map(([id]) => storedMessage(redis, keys.message(shard, id))));
+  return repeated.flatMap(([id, count], i) => (count > Number(stored[i]?.['attempts']) ? [id] : []));
 }
 
 /** The statuses of a message except those of claims that were given up. */

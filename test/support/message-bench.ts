@@ -22,6 +22,7 @@ import {
 import type { Grant } from '@app/sharding';
 import { withRedis } from './redis.js';
 import { eventually, type Server } from './servers.js';
+import { changeStoredMessage, storedMessage } from './stored-message.js';
 
 export const SHARDS = 4;
 export const CLIENT = 'host-1';
@@ -211,8 +212,26 @@ export class MessageBench {
 
   /** As if the time to live of the message had ended. */
   async endTimeToLive(id: string): Promise<void> {
-    await this.redis.hset(this.keys.message(SHARD, id), 'expires_at', 1000);
+    await changeStoredMessage(this.redis, this.keys.message(SHARD, id), { ttl: '0' });
     await this.redis.zadd(this.keys.expiry(SHARD), 1000, id);
+  }
+
+  /** The ids of the finished messages, by list. */
+  async finishedLists(): Promise<Map<string, string[]>> {
+    const lists = await this.redis.zrange(this.keys.finishedDue(SHARD), '0', '-1');
+    const ids = await Promise.all(lists.map((list) => this.redis.lrange(this.keys.finishedOf(SHARD, list), 0, -1)));
+    return new Map(lists.map((list, i) => [list, ids[i] ?? []]));
+  }
+
+  /** As if finished messages had been kept for some more time; their order in the lists stays. */
+  async endRetention(...ids: string[]): Promise<void> {
+    for (const id of ids) {
+      const key = this.keys.message(SHARD, id);
+      const { status } = await storedMessage(this.redis, key);
+      await changeStoredMessage(this.redis, key, { created: '1', ...(status === 'replayed' && { kept: '0' }) });
+    }
+    for (const [list, [first = '']] of await this.finishedLists())
+      if (ids.includes(first)) await this.redis.zadd(this.keys.finishedDue(SHARD), 1, list);
   }
 
   async untilExpiry(id: string): Promise<void> {

@@ -12,10 +12,10 @@ export type MessageKeys = Readonly<
     | 'proxies'
     | 'connections'
     | 'expiry'
-    | 'finished'
     | 'todo'
     | 'events'
     | 'message_prefix'
+    | 'payload_prefix'
     | 'outbox_prefix'
     | 'messages_prefix'
     | 'idempotency_prefix'
@@ -31,6 +31,8 @@ export type MessageKeys = Readonly<
     | 'log'
     | 'refusal_events'
     | 'finished_bytes'
+    | 'finished_count'
+    | 'finished_due'
     | 'finished_of_prefix'
     | 'swept',
     string
@@ -128,9 +130,14 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:expiry`;
   }
 
-  /** Sorted set of finished message ids by the end of their retention. */
-  finished(shard: number): string {
-    return `${this.shard(shard)}:finished`;
+  /** String: the number of finished messages. */
+  finishedCount(shard: number): string {
+    return `${this.shard(shard)}:finished-count`;
+  }
+
+  /** Sorted set of the lists of finished messages by the time when the first message of each is to be forgotten. */
+  finishedDue(shard: number): string {
+    return `${this.shard(shard)}:finished-due`;
   }
 
   /** Sorted set, payer → bytes of its finished messages; '' → bytes of all of the shard. */
@@ -138,7 +145,10 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:finished-bytes`;
   }
 
-  /** List of the ids of a payer's finished messages, in the order in which they finished. May name forgotten messages. */
+  /**
+   * List of the ids of a payer's finished messages, in the order in which they are forgotten. That of `answers:<payer>` has those of
+   * which only the answer to their Idempotency-Key is left.
+   */
   finishedOf(shard: number, payer: string): string {
     return this.finishedOfPrefix(shard) + payer;
   }
@@ -153,9 +163,14 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:outbox-bytes`;
   }
 
-  /** Hash: one message. */
+  /** String: one message, see `message-record.lua`. */
   message(shard: number, messageId: string): string {
     return this.messagePrefix(shard) + messageId;
+  }
+
+  /** String: the payload of an unfinished message if it is too large for the message's record. */
+  payload(shard: number, messageId: string): string {
+    return this.payloadPrefix(shard) + messageId;
   }
 
   /** Sorted set of the ids of all stored messages of a connection, by acceptance in microseconds. */
@@ -204,10 +219,10 @@ export class RegistryKeys extends ShardingKeys {
       proxies: this.index(shard, 'online', 'proxy'),
       connections: this.connections(shard),
       expiry: this.expiry(shard),
-      finished: this.finished(shard),
       todo: this.todo(shard),
       events: this.events(shard),
       message_prefix: this.messagePrefix(shard),
+      payload_prefix: this.payloadPrefix(shard),
       outbox_prefix: this.outboxPrefix(shard),
       messages_prefix: this.messagesPrefix(shard),
       idempotency_prefix: this.idempotencyPrefix(shard),
@@ -223,6 +238,8 @@ export class RegistryKeys extends ShardingKeys {
       log: this.log(shard),
       refusal_events: this.refusalEvents(shard),
       finished_bytes: this.finishedBytes(shard),
+      finished_count: this.finishedCount(shard),
+      finished_due: this.finishedDue(shard),
       finished_of_prefix: this.finishedOfPrefix(shard),
       swept: this.swept(shard),
     };
@@ -288,6 +305,10 @@ export class RegistryKeys extends ShardingKeys {
 
   private messagePrefix(shard: number): string {
     return `${this.shard(shard)}:message:`;
+  }
+
+  private payloadPrefix(shard: number): string {
+    return `${this.shard(shard)}:payload:`;
   }
 
   private finishedOfPrefix(shard: number): string {

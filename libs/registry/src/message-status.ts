@@ -32,15 +32,3 @@ export interface StatusChange {
   at: number;
   details?: string;
 }
-
-/** Parses a stored history, oldest change first. */
-export function parseHistory(history: string): StatusChange[] {
-  return history.split('\n').map((line) => {
-    const [status = '', at = '', ...details] = line.split(' ');
-    return {
-      status: status as StoredStatus,
-      at: Number(at),
-      ...(details.length > 0 && { details: details.join(' ') }),
-    };
-  });
-}

@@ -3,6 +3,7 @@ import type { Redis } from '@app/platform';
 import { OutboundWork, RegistryKeys } from '@app/registry';
 import { LeaseTiming, Leases, Members } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
+import { storeMessage, storedMessage } from '../../../../test/support/stored-message.js';
 import { eventually, gate, quiet, type Gate } from '../../../../test/support/servers.js';
 import { OutboundShards, type DispatcherAnnouncement } from './outbound-shards.js';
 import { Semaphore } from './semaphore.js';
@@ -76,13 +77,9 @@ async function leaveWork(): Promise<void> {
 
 async function makeReady(shard: number): Promise<void> {
   const id = `client-of-${shard}`;
-  const now = Date.now();
   await redis.zadd(keys.index(shard, 'online', 'host'), 0, id);
   await redis.rpush(keys.outbox(shard, id), `message-${shard}`);
-  await redis.hset(keys.message(shard, `message-${shard}`), {
-    ...{ client_id: id, status: 'queued', directive: 'd', payload: '', history: `queued ${now}`, keep: 60_000 },
-    ...{ created_at: now, expires_at: now + 600_000, request_id: 'r' },
-  });
+  await storeMessage(redis, keys.message(shard, `message-${shard}`), { client: id, directive: 'd', request: 'r' });
   await redis.zadd(keys.ready(shard), 1, id);
 }
 
@@ -127,7 +124,7 @@ describe('a dispatcher', () => {
     first.shards.disconnected();
     await eventually('nobody has a shard', async () => expect(await countOf('a')).toBe(0));
     for (let shard = 0; shard < SHARDS; shard++) {
-      expect(await redis.hget(keys.message(shard, `message-${shard}`), 'status')).toBe('queued');
+      expect(await storedMessage(redis, keys.message(shard, `message-${shard}`))).toMatchObject({ status: 'queued' });
     }
     expect(first.woken.toSorted()).toEqual(Array.from({ length: SHARDS }, (_, shard) => shard));
     dispatcher('b');
@@ -172,7 +169,7 @@ describe('a dispatcher', () => {
     expect(await one.shards.activate(2)).toBe('active');
     released.open();
     await eventually('the message is claimed', async () =>
-      expect(await redis.hget(keys.message(2, 'message-2'), 'status')).toBe('in_flight'),
+      expect(await storedMessage(redis, keys.message(2, 'message-2'))).toMatchObject({ status: 'in_flight' }),
     );
   });
 });

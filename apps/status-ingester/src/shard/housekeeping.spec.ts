@@ -44,8 +44,11 @@ function start(work: Pick<DueTodos, 'find' | 'claim' | 'deadLetter'> = due): voi
 
 /** Finished messages whose retention has ended. */
 async function backlog(shard: number, count: number): Promise<void> {
-  const ids = Array.from({ length: count }, (_, i) => [i + 1, `old-${i}`]).flat();
-  for (let i = 0; i < ids.length; i += 10_000) await redis.zadd(keys.finished(shard), ...ids.slice(i, i + 10_000));
+  const ids = Array.from({ length: count }, (_, i) => `old-${i}`);
+  for (let i = 0; i < ids.length; i += 10_000) {
+    await redis.rpush(keys.finishedOf(shard, 'payer'), ...ids.slice(i, i + 10_000));
+  }
+  await redis.zadd(keys.finishedDue(shard), 1, 'payer');
 }
 
 it('housekeeping runs the due to-dos of each shard, and does not touch lanes', async () => {
@@ -61,7 +64,7 @@ it('housekeeping runs the due to-dos of each shard, and does not touch lanes', a
         [1, todos[1]],
       ]),
     );
-    expect(await redis.zcard(keys.finished(1))).toBe(0);
+    expect(await redis.llen(keys.finishedOf(1, 'payer'))).toBe(0);
   });
 });
 
@@ -121,7 +124,7 @@ it('a shard with a large backlog runs a bounded part of it in a round', async ()
   await housekeeping.stop();
   const rounds = counts.length / 20;
   expect(Number.isInteger(rounds)).toBe(true);
-  expect(await redis.zcard(keys.finished(0))).toBe(30_000 - rounds * 2000);
+  expect(await redis.llen(keys.finishedOf(0, 'payer'))).toBe(30_000 - rounds * 2000);
 });
 
 it('a to-do that cannot be read becomes a dead letter, and the others run', async () => {

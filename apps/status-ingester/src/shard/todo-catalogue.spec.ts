@@ -1,6 +1,7 @@
 import { Messages, encodeConnection, encodeToDo, type ToDo } from '@app/registry';
 import { hostConnection } from '../../../../test/support/connections.js';
 import { eventually } from '../../../../test/support/servers.js';
+import { storeMessage, storedMessage } from '../../../../test/support/stored-message.js';
 import {
   CLEAR,
   CLIENT,
@@ -108,16 +109,15 @@ it('a message-error to-do fails the message that it is about', async () => {
     retentionMs: 3_600_000,
   });
   const id = messages.mint(CLIENT);
-  await bench.redis.hset(bench.keys.message(SHARD.index, id), {
+  await storeMessage(bench.redis, bench.keys.message(SHARD.index, id), {
     status: 'sent',
-    history: 'sent 1',
-    client_id: CLIENT,
-    keep: 1,
+    history: 's0',
+    client: CLIENT,
   });
   await bench.write({ ...ERROR, in_response_to: id });
   await bench.takeUp();
   await bench.untilLeft();
-  expect(await bench.redis.hget(bench.keys.message(SHARD.index, id), 'status')).toBe('failed');
+  expect(await storedMessage(bench.redis, bench.keys.message(SHARD.index, id))).toMatchObject({ status: 'failed' });
 });
 
 it('message-errors that match no message become events up to the limit of the client, and are only counted above it', async () => {

@@ -5,7 +5,7 @@
 -- look there by itself, the script rings its bell, which is an entry of the same stream.
 --
 -- KEYS hosts, proxies, connections, accounts, accounts_asked, messages_prefix, idempotency_prefix, ready, claimed, claims
--- KEYS outbound_owner, outbound_closing, swept, message_prefix, expiry, outbox_bytes
+-- KEYS outbound_owner, outbound_closing, swept, expiry, outbox_bytes
 -- ARGV outbox_limit, shard_limit, retention_ms, idempotency_ms, account, outbox_bytes, shard_bytes, payer, refuse
 -- ARGV messages...
 --   account: the account to which the caller is bound, '' for none
@@ -18,6 +18,7 @@
 --   in this shard, then for each message why it was refused, or
 --   message id, directive, created at, expires at, online (0/1), replayed (0/1)
 
+--- @include "message-record"
 --- @include "message-events"
 --- @include "outbox"
 
@@ -32,7 +33,7 @@ return with_log(function()
   local outbox_limit, shard_limit = tonumber(ARGV.outbox_limit), tonumber(ARGV.shard_limit)
   local outbox_bytes, shard_bytes = tonumber(ARGV.outbox_bytes), tonumber(ARGV.shard_bytes)
   local payer, refuse, caller_account, first = ARGV.payer, ARGV.refuse, ARGV.account, ARGV.messages
-  local message_prefix, idempotency_prefix = KEYS.message_prefix, KEYS.idempotency_prefix
+  local idempotency_prefix, kept = KEYS.idempotency_prefix, tonumber(ARGV.retention_ms)
   local count = (#ARGV - first + 1) / MEMBERS
   local ids, clients, expiries, ready, claimed, replies = {}, {}, {}, {}, {}, { 0, 0 }
   local lease = call('MGET', KEYS.outbound_owner, KEYS.outbound_closing)
@@ -91,8 +92,18 @@ return with_log(function()
   -- replayed. Answers of earlier releases do not name the account, but their messages do while they are stored.
   local function of_another_account(client, id, account)
     if not client.account then return false end
-    account = account or call('HGET', message_prefix .. id, 'account') or ''
+    account = account or load(id).account or ''
     return account ~= client.account and (account ~= '' or caller_account ~= '')
+  end
+
+  -- The reply for a message that is stored already: a repeat of this call, after its reply was lost, may even have come before
+  -- it. Otherwise the refusal.
+  local function repeated(client, id, directive, refusal)
+    local m = load(id)
+    if refusal and not m.created then return refusal end
+    if not has_owner then replies[1] = 1 end
+    local created = m.created or at
+    return { id, directive, plain(created), plain(created + (m.ttl or 0)), client.online and 1 or 0, 0 }
   end
 
   local function accept(number, i)
@@ -111,40 +122,33 @@ return with_log(function()
         return { answer[2], answer[6], answer[3], answer[4], tonumber(answer[5]), answer[2] == id and 0 or 1 }
       end
     end
-    -- A repeat of this call, after its reply was lost, may even have come before it.
-    if call('EXISTS', message_prefix .. id) == 1 then
-      local stored = call('HMGET', message_prefix .. id, 'created_at', 'expires_at')
-      if not has_owner then replies[1] = 1 end
-      return { id, directive, stored[1], stored[2], online, 0 }
-    end
-    if not client.known then return unknown() end
-    if online == 0 and rejects then return 'offline' end
-    if refuse ~= '' then return refuse end
+    if not client.known then return repeated(client, id, directive, unknown()) end
+    if online == 0 and rejects then return repeated(client, id, directive, 'offline') end
+    if refuse ~= '' then return repeated(client, id, directive, refuse) end
     local bytes = MESSAGE_BYTES + #directive + #payload + (fingerprint ~= '' and #key or 0)
     local replay_bytes = fingerprint ~= '' and REPLAY_BYTES + #key + #(client.account or '') or 0
     local finished_bytes = FINISHED_MESSAGE_BYTES + #directive + #client.id + replay_bytes
-    if client.length >= outbox_limit or exceeds(client.bytes, bytes, outbox_bytes) then return 'full' end
-    if unfinished >= shard_limit or exceeds(shard_total, bytes, shard_bytes) then return 'shard-full' end
-    if exceeds(payer_total, bytes, shard_bytes / 2) then return 'account-full' end
-    local expires_text = string.format('%d', at + tonumber(ttl_ms))
+    local refusal
+    if client.length >= outbox_limit or exceeds(client.bytes, bytes, outbox_bytes) then refusal = 'full'
+    elseif unfinished >= shard_limit or exceeds(shard_total, bytes, shard_bytes) then refusal = 'shard-full'
+    elseif exceeds(payer_total, bytes, shard_bytes / 2) then refusal = 'account-full' end
+    if refusal then return repeated(client, id, directive, refusal) end
+    local ttl = tonumber(ttl_ms)
+    local expires_text = plain(at + ttl)
     push(client, id)
     local at_once = claims_at_once(client, payload)
-    local history = 'queued ' .. at_text
-    local fields = { 'client_id', client.id, 'directive', directive, 'payload', payload,
-      'status', at_once and 'in_flight' or 'queued', 'created_at', at_text, 'expires_at', expires_text,
-      'request_id', request_id, 'keep', ARGV.retention_ms,
-      'history', at_once and history .. '\nin_flight ' .. at_text or history,
-      'cost', string.format('%d,%d ', bytes, finished_bytes) .. payer }
-    if client.account then
-      fields[#fields + 1], fields[#fields + 2] = 'account', client.account
+    local is_new = store_new(id, {
+      status = at_once and 'in_flight' or 'queued', attempts = at_once and 1 or 0, created = at, ttl = ttl, kept = kept,
+      bytes = bytes, finished_bytes = finished_bytes, payer = payer, client = client.id, account = client.account,
+      idempotency = fingerprint ~= '' and idempotency or nil, directive = directive, request = request_id,
+      history = at_once and 'q0\ti0' or 'q0', payload = payload,
+    })
+    if not is_new then
+      -- The former call has appended it.
+      call('RPOP', client.outbox)
+      client.length = client.length - 1
+      return repeated(client, id, directive)
     end
-    if fingerprint ~= '' then
-      fields[#fields + 1], fields[#fields + 2] = 'idempotency', idempotency
-    end
-    if at_once then
-      fields[#fields + 1], fields[#fields + 2] = 'attempts', '1'
-    end
-    call('HSET', message_prefix .. id, unpack(fields))
     expiries[#expiries + 1], expiries[#expiries + 2] = expires_text, id
     unfinished = unfinished + 1
     client.bytes, shard_total, payer_total = client.bytes + bytes, shard_total + bytes, payer_total + bytes

@@ -11,8 +11,8 @@
 return with_log(function()
   local id = ARGV.message_id
   local message = load(id)
-  if ARGV.account ~= '' and message[5] ~= ARGV.account then return { '', 0 } end
-  if not move(id, message, 'cancelled', 'cancelled') then return { message[1] or '', 0 } end
-  remove_from_outbox(message[3], id)
+  if ARGV.account ~= '' and message.account ~= ARGV.account then return { '', 0 } end
+  if not move(id, message, 'cancelled', 'cancelled') then return { message.status or '', 0 } end
+  remove_from_outbox(message.client, id)
   return { 'cancelled', 1 }
 end, write_costs)

@@ -1,23 +1,24 @@
 #!lua flags=allow-oom
--- Charges unfinished messages that an older release accepted. A message is charged once, however often this runs.
+-- Charges unfinished messages that an older release accepted, whose processes still read them. A message is charged once,
+-- however often this runs.
 --
 -- KEYS owner, expiry
 -- ARGV fence, from, count
 -- Reply: the number of messages that were checked; -1 if the caller is not the owner
 
---- @include "load-message"
+--- @include "message-record"
 --- @include "message-costs"
 
 if call('GET', KEYS.owner) ~= ARGV.fence then return -1 end
 local ids = call('ZRANGE', KEYS.expiry, ARGV.from, ARGV.from + ARGV.count - 1)
 for _, id in ipairs(ids) do
-  local message = load(id, 'directive', 'payload')
-  if not message.err and message[3] and not message.cost and (message[1] == 'queued' or message[1] == 'in_flight') then
-    local bytes = MESSAGE_BYTES + #(message[6] or '') + #(message[7] or '')
-    local payer = message[5] and 'account:' .. message[5] or UNKNOWN_PAYER
-    call('HSET', KEYS.message_prefix .. id, 'cost', string.format('%.0f', bytes) .. ' ' .. payer)
-    for _, field in ipairs({ '', payer, 'client:' .. message[3] }) do
-      call('HINCRBY', KEYS.outbox_bytes, field, bytes)
+  local m = load(id)
+  if m.client and not m.payer and not fault_of(m) and (m.status == 'queued' or m.status == 'in_flight') then
+    m.bytes = MESSAGE_BYTES + #m.directive + #m.payload
+    m.payer = m.account and 'account:' .. m.account or UNKNOWN_PAYER
+    call('HSET', KEYS.message_prefix .. id, 'cost', plain(m.bytes) .. ' ' .. m.payer)
+    for _, field in ipairs({ '', m.payer, 'client:' .. m.client }) do
+      call('HINCRBY', KEYS.outbox_bytes, field, m.bytes)
     end
   end
 end

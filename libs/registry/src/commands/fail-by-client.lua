@@ -11,16 +11,18 @@
 
 return with_log(function()
   local client, id = ARGV.client, ARGV.message_id
-  local message = load(id, 'attempts')
+  local message = load(id)
   local account = call('HGET', KEYS.accounts, client)
-  if message[3] ~= client or (message[5] and message[5] ~= account) then
+  if message.client ~= client or (message.account and message.account ~= account) then
     if ARGV.unmatched_event ~= '' then append_refusal(ARGV.unmatched_event, account) end
-    return message[3] and 'foreign' or 'unknown'
+    return message.client and 'foreign' or 'unknown'
   end
-  if message[1] == 'failed' then return 'repeated' end
+  if message.status == 'failed' then return 'repeated' end
   -- The message may have reached the client even if its claim was given back.
-  local was_claimed = message[1] == 'in_flight' or message[1] == 'sent' or (tonumber(message[6]) or 0) >= 1
-  if was_claimed and move(id, message, 'failed', 'failed', ARGV.details, note_publish(id, message, at_text)) then
+  local was_claimed = message.status == 'in_flight' or message.status == 'sent' or (message.attempts or 0) >= 1
+  if not was_claimed then return 'not-published' end
+  note_publish(id, message, at_text)
+  if move(id, message, 'failed', 'failed', ARGV.details) then
     remove_from_outbox(client, id)
     return 'failed'
   end

@@ -19,7 +19,7 @@ return with_log(function()
   local failed = 0
   for _, id in ipairs(ids) do
     local message = load(id)
-    if message[1] == 'queued' and belongs_elsewhere(message, account, is_known) then
+    if message.status == 'queued' and belongs_elsewhere(message, account, is_known) then
       fail_moved(client, id, message)
       failed = failed + 1
     end

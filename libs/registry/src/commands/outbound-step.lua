@@ -47,33 +47,34 @@ return with_log(function()
 
   -- Removes a finished message from the outbox. An earlier owner may have put the message back: then it is published again.
   local function drop_if_finished(client, id, m)
-    if m[1] ~= 'queued' and m[1] ~= 'in_flight' then remove_from_outbox(client, id) end
+    if m.status ~= 'queued' and m.status ~= 'in_flight' then remove_from_outbox(client, id) end
   end
 
   -- Returns the milliseconds until the next attempt if one is needed, and the message. A later claim wins.
   local function complete(client, id, attempt, outcome, details, published_at)
     if id == '' then return take_as_published(client) end
-    local m = load(id, 'attempts')
-    m[6] = tonumber(m[6]) and m[6]
-    local claimed_as, when = m[6], at_text
+    local m = load(id)
+    local claimed_as, when = m.attempts or 0, at_text
     if is_ahead(m) then
-      claimed_as = string.format('%d', (m[6] or 0) + 1)
-      if published_at ~= '' then when = string.format('%d', math.min(at, published_at)) end
+      claimed_as = claimed_as + 1
+      if published_at ~= '' then when = plain(math.min(at, published_at)) end
     end
-    local stale = claimed_as and claimed_as ~= attempt
+    local stale = claimed_as > 0 and plain(claimed_as) ~= attempt
     if outcome == 'sent' or (outcome == 'failed' and not stale) then
-      if outcome == 'failed' and m[1] == 'in_flight' then put_back(client, 'queued', id) end
-      move(id, m, outcome, outcome, details, note_publish(id, m, when))
+      if outcome == 'failed' and m.status == 'in_flight' then put_back(client, 'queued', id) end
+      note_publish(id, m, when)
+      move(id, m, outcome, outcome, details)
       drop_if_finished(client, id, m)
     elseif outcome == 'unwritten' then
       put_back(client, 'queued', not is_ahead(m) and id)
     elseif not stale then
       local no_subscribers = outcome == 'no-subscribers'
       local shown = no_subscribers and 'held' or 'queued'
-      if m[1] == 'in_flight' then put_back(client, shown, id) end
-      local flag = no_subscribers and '1' or '0'
-      if move(id, m, 'queued', shown, details, 'unheard', flag, note_publish(id, m, when)) then
-        return math.min(longest_wait, first_wait * 2 ^ math.min((claimed_as or 1) - 1, 20))
+      if m.status == 'in_flight' then put_back(client, shown, id) end
+      m.no_subscribers = no_subscribers
+      note_publish(id, m, when)
+      if move(id, m, 'queued', shown, details) then
+        return math.min(longest_wait, first_wait * 2 ^ math.min(math.max(claimed_as, 1) - 1, 20))
       end
       drop_if_finished(client, id, m)
     end
@@ -90,33 +91,24 @@ return with_log(function()
     end
   end
 
-  -- Why a stored message cannot be read; nil if it can.
-  local function fault_of(client, m)
-    if m.err then return 'it is not a hash' end
-    if not (m[1] or m[2] or m[3]) then return 'it is not stored' end
-    if m[3] ~= client then return 'it names another client' end
-    if not is_among(STORED_STATUSES, m[1] or '') then return 'its status is unknown' end
-    if m[1] ~= 'queued' and m[1] ~= 'in_flight' then return nil end
-    if not (m[6] and m[7]) then return 'its content is missing' end
-    if not (tonumber(m[8]) and tonumber(m[10])) then return 'its times are missing' end
-  end
-
   -- Dead-letters a message that cannot be read, so that it does not block the other messages of the shard.
   local function give_up(client, id, m, fault)
     left_because[5] = left_because[5] + 1
     dead_letter(client, UNREADABLE_RECORD, 'the stored message ' .. id .. ' cannot be read: ' .. fault)
     remove_from_outbox(client, id)
-    if m[3] ~= client then return call('ZREM', KEYS.expiry, id) end
-    if m[1] ~= 'in_flight' then m[1] = 'queued' end
+    if m.client ~= client then return call('ZREM', KEYS.expiry, id) end
+    if m.status ~= 'in_flight' then m.status = 'queued' end
     move(id, m, 'failed', 'failed', 'the stored message cannot be read: ' .. fault)
   end
 
-  local function add_claim(client, id, m, attempt, is_followed)
-    claimed_bytes = claimed_bytes + #m[7]
-    claims[#claims + 1] = { client, id, m[6], m[7], m[8], m[9] or '', attempt, m[10], is_followed and 1 or 0 }
+  local function add_claim(client, id, m, payload, attempt, is_followed)
+    claimed_bytes = claimed_bytes + #payload
+    claims[#claims + 1] = {
+      client, id, m.directive, payload, plain(m.created + m.ttl), m.request, attempt, plain(m.created), is_followed and 1 or 0,
+    }
   end
 
-  local function has_expired(m) return (tonumber(m[8]) or 0) <= at end
+  local function has_expired(m) return m.created + m.ttl <= at end
 
   -- Claims what follows a claimed message of a connection. What is in the way is left to the claim of the head.
   local function claim_following(client, id, account, online)
@@ -127,15 +119,21 @@ return with_log(function()
     end
     for i = from + 1, math.min(#ids, MAX_IN_FLIGHT) do
       if ahead == MAX_AHEAD or claimed_bytes >= MAX_CLAIMED_BYTES then return end
-      local m = load(ids[i], 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
-      if fault_of(client, m) or (m[1] ~= 'queued' and m[1] ~= 'in_flight') or has_expired(m) then return end
-      bytes = bytes + #m[7]
+      local m = load(ids[i])
+      if fault_of(m) or m.client ~= client or (m.status ~= 'queued' and m.status ~= 'in_flight') or has_expired(m) then return end
+      local payload = payload_of(ids[i], m)
+      if not payload then return end
+      bytes = bytes + #payload
       if belongs_elsewhere(m, account, online) or bytes > MAX_AHEAD_BYTES then return end
-      local attempt = (tonumber(m[11]) or 0) + 1
-      if m[1] == 'queued' then claim_ahead(ids[i], m)
-      elseif not is_ahead(m) then call('HSET', KEYS.message_prefix .. ids[i], 'attempts', attempt) end
+      local attempt = m.attempts + 1
+      if m.status == 'queued' then
+        claim_ahead(ids[i], m)
+      elseif not is_ahead(m) then
+        m.attempts = attempt
+        save(ids[i], m)
+      end
       ahead = ahead + 1
-      add_claim(client, ids[i], m, attempt, ids[i + 1])
+      add_claim(client, ids[i], m, payload, attempt, ids[i + 1])
     end
   end
 
@@ -157,21 +155,23 @@ return with_log(function()
       local id = first[1]
       if finished == MAX_FINISHED or claimed_bytes >= MAX_CLAIMED_BYTES then return leave(client, 4, micros) end
       finished = finished + 1
-      local m = load(id, 'directive', 'payload', 'expires_at', 'request_id', 'created_at', 'attempts')
-      local fault = fault_of(client, m)
+      local m = load(id)
+      local fault = fault_of(m) or (m.client ~= client and 'it names another client')
+      local payload = not fault and payload_of(id, m)
+      if not payload then fault = fault or 'its content is missing' end
       local was_ahead = is_ahead(m)
       if was_ahead then give_back(m) end
-      local queued, in_flight = m[1] == 'queued', m[1] == 'in_flight'
+      local queued, in_flight = m.status == 'queued', m.status == 'in_flight'
       if fault then
         give_up(client, id, m, fault)
       elseif not queued and not in_flight then
         remove_from_outbox(client, id)
       elseif not account_asked and belongs_elsewhere(m, account, online) then
         fail_moved(client, id, m)
-      elseif not online or (account_asked and m[5]) then
+      elseif not online or (account_asked and m.account) then
         local shown = online and 'queued' or 'held'
         if in_flight or was_ahead then put_back(client, shown, id) end
-        if in_flight then move(id, m, 'queued', shown) elseif was_ahead then write_status(id, m) end
+        if in_flight then move(id, m, 'queued', shown) elseif was_ahead then save(id, m) end
         return leave(client, online and 3 or 2)
       elseif has_expired(m) then
         if in_flight then move(id, m, 'queued', 'queued') end
@@ -179,10 +179,9 @@ return with_log(function()
         remove_from_outbox(client, id)
       else
         finished = finished - 1
-        local attempt = (tonumber(m[11]) or 0) + 1
-        if in_flight then call('HSET', KEYS.message_prefix .. id, 'attempts', attempt)
-        else move(id, m, 'in_flight', 'in_flight', nil, 'attempts', attempt) end
-        add_claim(client, id, m, attempt, first[2])
+        m.attempts = m.attempts + 1
+        if in_flight then save(id, m) else move(id, m, 'in_flight', 'in_flight') end
+        add_claim(client, id, m, payload, m.attempts, first[2])
         if was_sent and first[2] and not account_asked then claim_following(client, id, account, online) end
         return
       end

@@ -6,7 +6,7 @@
 -- ARGV fence
 -- Reply: 1 if the bytes were recounted, 2 if there are too many messages for one script, 0 if the caller is not the owner
 
---- @include "load-message"
+--- @include "message-record"
 --- @include "message-costs"
 
 -- With this limit the script takes some ten milliseconds at most.
@@ -20,12 +20,11 @@ local function add(field, bytes) sums[field] = (sums[field] or 0) + bytes end
 for from = 0, MAX_MESSAGES, BATCH do
   for _, id in ipairs(call('ZRANGE', KEYS.expiry, from, from + BATCH - 1)) do
     local message = load(id)
-    local bytes, _, payer = cost_of(message)
-    if payer and message[3] then
-      add('', bytes)
-      add(payer, bytes)
-      add('client:' .. message[3], bytes)
-      if message[1] == 'in_flight' then add(IN_FLIGHT_OF .. payer, 1) end
+    if message.payer and message.client then
+      add('', message.bytes)
+      add(message.payer, message.bytes)
+      add('client:' .. message.client, message.bytes)
+      if message.status == 'in_flight' then add(IN_FLIGHT_OF .. message.payer, 1) end
     end
   end
 end

@@ -24,13 +24,14 @@ return with_log(function()
   local clients = call('SMEMBERS', KEYS.claimed)
   for _, client in ipairs(clients) do
     local id = redis.pcall('LINDEX', KEYS.outbox_prefix .. client, 0)
-    local message = type(id) == 'string' and load(id, 'attempts') or {}
-    if message[1] == 'in_flight' then
+    local message = type(id) == 'string' and load(id) or {}
+    if message.status == 'in_flight' then
       local online = call('ZSCORE', KEYS.hosts, client) or call('ZSCORE', KEYS.proxies, client)
       local shown = online and 'queued' or 'held'
       put_back(client, shown, id)
       -- The publish of the first one was interrupted: it may have been written.
-      move(id, message, 'queued', shown, nil, note_publish(id, message, at_text))
+      note_publish(id, message, at_text)
+      move(id, message, 'queued', shown)
     end
     call('ZADD', KEYS.ready, 'LT', micros, client)
   end

@@ -3,7 +3,7 @@
 -- A claimed to-do is rescheduled to a time that ends on half a millisecond. Commits write whole milliseconds, so
 -- complete-todos.lua can distinguish the claimed to-do from a newer write of the same one.
 --
--- KEYS owner, todo
+-- KEYS owner, todo, former_finished
 -- ARGV fence, batch, again_ms, kept_count, kept_bytes, surplus_batch
 --   kept_count, kept_bytes: limits for the finished messages of the shard
 -- Reply by name: expired, forgotten, forgotten_early, more (0/1), due, todos; or nil if the caller is not the owner
@@ -11,6 +11,7 @@
 --- @include "move-message"
 --- @include "outbox"
 --- @include "forget-messages"
+--- @include "former-finished"
 
 return with_log(function()
   if call('GET', KEYS.owner) ~= ARGV.fence then return false end
@@ -21,10 +22,10 @@ return with_log(function()
   local ids = due(KEYS.expiry)
   for _, id in ipairs(ids) do
     local message = load(id)
-    if message[1] == 'in_flight' then
+    if message.status == 'in_flight' then
       call('ZADD', KEYS.expiry, string.format('%.0f', at + 1000), id)
-    elseif message[1] == 'queued' and move(id, message, 'expired', 'expired') then
-      remove_from_outbox(message[3], id)
+    elseif message.status == 'queued' and move(id, message, 'expired', 'expired') then
+      remove_from_outbox(message.client, id)
       expired = expired + 1
     else
       call('ZREM', KEYS.expiry, id)
@@ -32,18 +33,17 @@ return with_log(function()
   end
 
   write_costs()
-  local finished = due(KEYS.finished)
-  for _, id in ipairs(finished) do forget(id) end
-  write_forgotten()
+  local former = list_former_finished(batch)
+  local forgotten = forget_due(batch)
   local surplus_batch = tonumber(ARGV.surplus_batch)
   local early = forget_surplus(tonumber(ARGV.kept_count), tonumber(ARGV.kept_bytes), surplus_batch)
 
   local todos = due(KEYS.todo)
   local again = string.format('%.1f', at + tonumber(ARGV.again_ms) + 0.5)
   for _, todo in ipairs(todos) do call('ZADD', KEYS.todo, again, todo) end
-  local more = #ids == batch or #finished == batch or #todos == batch or early == surplus_batch
+  local more = #ids == batch or former == batch or forgotten == batch or #todos == batch or early == surplus_batch
   return {
-    'expired', expired, 'forgotten', #finished, 'forgotten_early', early, 'more', more and 1 or 0, 'due', again,
+    'expired', expired, 'forgotten', forgotten, 'forgotten_early', early, 'more', more and 1 or 0, 'due', again,
     'todos', todos,
   }
 end, write_costs)

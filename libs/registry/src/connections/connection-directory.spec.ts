@@ -4,6 +4,7 @@ import type { Redis } from '@app/platform';
 import { FencedCommit, type Grant } from '@app/sharding';
 import { batchOf, hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';
+import { storeMessage } from '../../../../test/support/stored-message.js';
 import type { Connection } from './connection.js';
 import type { ConnectionState } from '../connection-state.js';
 import { ConnectionDirectory, type ConnectionFilter, type PageCursor } from './connection-directory.js';
@@ -287,7 +288,7 @@ describe('the counts of held messages', () => {
     await redis.rpush(outbox('offline'), 'c', 'd', 'e');
     await redis.rpush(outbox('deaf'), 'f', 'g');
     await redis.rpush(outbox('offline proxy'), 'h');
-    await redis.hset(keys.message(shardOf('deaf', 8), 'f'), 'unheard', '1');
+    await storeMessage(redis, keys.message(shardOf('deaf', 8), 'f'), { client: 'deaf', no_subscribers: '1' });
     expect(await directory.heldCounts(connections)).toEqual([0, 3, 2, 0, 1]);
   });
 });

@@ -109,13 +109,19 @@ describe('accepting a message', () => {
     expect((await limited.accept(SHARD, [bench.minted()])).outcomes).toMatchObject([{ kind: 'accepted' }]);
   });
 
-  it('stores the payload until the message has finished', async () => {
-    await bench.become('offline');
-    const { messageId } = await bench.accepted();
-    expect(await bench.redis.hget(bench.keys.message(SHARD, messageId), 'payload')).toBe('{"a":1}');
-    await bench.messages.cancel(messageId);
-    expect(await bench.redis.hexists(bench.keys.message(SHARD, messageId), 'payload')).toBe(0);
-  });
+  it.each(['{"a":1}', `"${'x'.repeat(5000)}"`])(
+    'stores the payload until the message has finished',
+    async (payloadJson) => {
+      await bench.become('offline');
+      const { messageId } = await bench.accepted({ payloadJson });
+      const texts = async (): Promise<string> =>
+        (await bench.redis.mget(bench.keys.message(SHARD, messageId), bench.keys.payload(SHARD, messageId))).join('\n');
+      expect(await texts()).toContain(payloadJson);
+      await bench.messages.cancel(messageId);
+      expect(await texts()).not.toContain(payloadJson);
+      expect(await bench.redis.exists(bench.keys.payload(SHARD, messageId))).toBe(0);
+    },
+  );
 
   it('returns the same answer for a repeated id, and queues the message once', async () => {
     await bench.become('online');

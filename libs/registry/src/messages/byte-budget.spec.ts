@@ -2,6 +2,7 @@ import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
+import { storeFormerMessage } from '../../../../test/support/stored-message.js';
 import { MESSAGE_BYTES, bytesOfPayers, chargeStoredMessages, payerOf, recountBytes } from './byte-budget.js';
 import { Messages, type Charge, type MessageLimits, type NewMessage } from './messages.js';
 import { RegistryKeys } from '../keys.js';
@@ -98,7 +99,7 @@ describe('the bytes of unfinished messages', () => {
     await send({}, KEY, message(A), message(B));
     for (const client of [A, B]) {
       const [id = ''] = await redis.lrange(keys.outbox(SHARD, client), 0, -1);
-      await redis.hdel(keys.message(SHARD, id), 'cost');
+      await storeFormerMessage(redis, keys.message(SHARD, id));
     }
     await redis.del(keys.outboxBytes(SHARD));
     for (let i = 0; i < 2; i++) await chargeStoredMessages(redis, keys, GRANT);

@@ -9,7 +9,7 @@ export const MESSAGE_BYTES = 1024;
 /** Begins the name of the counter of a payer's messages in flight, beside the counters of bytes. */
 export const IN_FLIGHT_OF = 'in_flight:';
 /** Bytes that a finished message takes in Redis in addition to its history, directive and client id. */
-export const FINISHED_MESSAGE_BYTES = 640;
+export const FINISHED_MESSAGE_BYTES = 336;
 /** The payer of messages without an account that were accepted before payers were recorded. */
 export const UNKNOWN_PAYER = 'unknown';
 /** Default limits for the bytes of one connection's and of one shard's unfinished messages. */

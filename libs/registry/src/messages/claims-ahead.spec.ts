@@ -8,6 +8,7 @@ import {
   withMessages,
   type MessageBench,
 } from '../../../../test/support/message-bench.js';
+import { storedMessage } from '../../../../test/support/stored-message.js';
 import { DueTodos } from '../todos/due-work.js';
 import type { ClaimedMessage, OutboundState, OutboundStep, PublishResult } from './outbound-work.js';
 
@@ -75,7 +76,7 @@ async function expectNoTrace(ids: readonly string[]): Promise<void> {
   await expectTraces(ids, ['queued']);
   for (const id of ids) {
     expect(await status(id)).toBe('queued');
-    expect(await bench.redis.hget(bench.keys.message(SHARD, id), 'attempts')).toBeNull();
+    expect(await storedMessage(bench.redis, bench.keys.message(SHARD, id))).toMatchObject({ attempts: '0' });
   }
 }
 
@@ -165,7 +166,7 @@ describe('a message that is claimed ahead', () => {
         .filter(([, [, , , event = '']]) => event.includes(id))
         .map(([, fields]) => Number(fields[1]));
       expect(times).toEqual(history.map((change) => change.at));
-      expect(await bench.redis.hget(bench.keys.message(SHARD, id), 'attempts')).toBe('1');
+      expect(await storedMessage(bench.redis, bench.keys.message(SHARD, id))).toMatchObject({ attempts: '1' });
     }
   });
 
@@ -294,7 +295,7 @@ describe('a message that is claimed ahead', () => {
     expect((await step([sent(held[1] as ClaimedMessage)])).claimed).toEqual([]);
     for (const id of ids.slice(2)) {
       expect(await bench.statuses(id)).toEqual(end === 'failed' ? ['queued', 'failed'] : ['queued']);
-      expect(await bench.redis.hget(bench.keys.message(SHARD, id), 'attempts')).toBeNull();
+      expect(await storedMessage(bench.redis, bench.keys.message(SHARD, id))).toMatchObject({ attempts: '0' });
     }
     expect(await bench.redis.exists(bench.keys.claimed(SHARD))).toBe(0);
   });

@@ -3,8 +3,10 @@ import type { Redis } from '@app/platform';
 import { CLIENT, GRANT, MessageBench, SHARD } from '../../../../test/support/message-bench.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually } from '../../../../test/support/servers.js';
+import { changeStoredMessage, storeFormerMessage, storedMessage } from '../../../../test/support/stored-message.js';
 import { DueTodos } from '../todos/due-work.js';
-import type { FinishedLimits } from './finished-messages.js';
+import { FINISHED_MESSAGE_BYTES } from './byte-budget.js';
+import { formerFinished, type FinishedLimits } from './finished-messages.js';
 import type { MessageLimits } from './messages.js';
 
 const ROOMY: FinishedLimits = { count: 1_000_000, bytes: 1_000_000_000 };
@@ -36,14 +38,14 @@ async function accept(payer = 'key:1', idempotencyKey?: string, directive = 'd')
 async function finish(payer?: string, idempotencyKey?: string, directive?: string): Promise<string> {
   const id = await accept(payer, idempotencyKey, directive);
   expect(await bench.messages.cancel(id)).toEqual({ kind: 'cancelled' });
-  await bench.redis.zincrby(bench.keys.finished(SHARD), ended.length, id);
+  await postpone(id, ended.length);
   ended.push(id);
   return id;
 }
 
 async function weightOf(...ids: string[]): Promise<number> {
-  const costs = await Promise.all(ids.map((id) => bench.redis.hget(bench.keys.message(SHARD, id), 'cost')));
-  return costs.reduce((sum, cost) => sum + Number(/^\d+/.exec(cost ?? '')?.[0] ?? 0), 0);
+  const stored = await Promise.all(ids.map((id) => storedMessage(bench.redis, bench.keys.message(SHARD, id))));
+  return stored.reduce((sum, { bytes }) => sum + Number(bytes), 0);
 }
 
 /** The messages that are forgotten early under these limits. */
@@ -73,9 +75,17 @@ async function counted(): Promise<Record<string, number>> {
   return Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, Number(flat[i + 1])]] : [])));
 }
 
+/** Keeps a finished message for some more milliseconds. */
+async function postpone(id: string, ms: number): Promise<void> {
+  const key = bench.keys.message(SHARD, id);
+  const { kept } = await storedMessage(bench.redis, key);
+  await changeStoredMessage(bench.redis, key, { kept: `${Number(kept) + ms}` });
+  for (const [list, [first]] of await bench.finishedLists())
+    if (first === id) await bench.redis.zincrby(bench.keys.finishedDue(SHARD), ms, list);
+}
+
 async function endAllRetentions(): Promise<void> {
-  for (const id of await bench.redis.zrange(bench.keys.finished(SHARD), '0', '-1'))
-    await bench.redis.zadd(bench.keys.finished(SHARD), 1, id);
+  await bench.endRetention(...[...(await bench.finishedLists()).values()].flat());
 }
 
 async function nothingIsLeft(): Promise<void> {
@@ -115,23 +125,39 @@ describe('finished messages of a shard', () => {
     expect((await counted())['']).toBe(await weightOf(...(await kept())));
   });
 
-  it('of 0.1.0 are not counted and are forgotten first', async () => {
-    await finish();
-    const old = await finish();
-    await bench.redis.hdel(bench.keys.message(SHARD, old), 'cost');
-    await bench.redis.zadd(bench.keys.finished(SHARD), Date.now() + 600_000, old);
-    await finish();
-    expect(await forgottenUnder({ count: 2 })).toEqual([old]);
+  it('of 0.1.0 are listed and counted by and by, and kept until their retention ends', async () => {
+    const former = formerFinished(bench.keys, SHARD);
+    for (let i = 0; i < 120; i++) {
+      const id = await finish();
+      await storeFormerMessage(bench.redis, bench.keys.message(SHARD, id));
+      await bench.redis.zadd(former, Date.now() + 60_000 + i, id);
+    }
+    await bench.redis.zadd(former, Date.now(), 'not stored');
+    const lists = (await bench.redis.keys(`${bench.keys.prefix}*`)).filter((key) => /finished-/.test(key));
+    await bench.redis.del(...lists);
+    const due = new DueTodos(bench.redis, bench.keys);
+    expect(await due.find([GRANT])).toEqual([GRANT]);
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 0, more: true });
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 0, more: false });
+    expect(await bench.redis.exists(former)).toBe(0);
+    expect(await bench.finishedLists()).toEqual(new Map([['unknown', ended]]));
+    expect(await bench.redis.get(bench.keys.finishedCount(SHARD))).toBe('120');
+    expect((await bench.messages.read(ended[0] ?? ''))?.status).toBe('cancelled');
+    expect((await counted())['unknown']).toBeGreaterThan(120 * FINISHED_MESSAGE_BYTES);
+    expect(await forgottenUnder({ count: 20 })).toEqual(ended.slice(0, 100));
+    expect(await forgottenUnder({ count: 0 })).toHaveLength(20);
+    await nothingIsLeft();
   });
 
   it('stay bounded if records and lists are lost', async () => {
     for (let i = 0; i < 6; i++) await finish(i % 2 === 0 ? 'key:1' : 'key:2');
     await bench.redis.del(bench.keys.message(SHARD, ended[0] ?? ''), bench.keys.finishedOf(SHARD, 'key:2'));
-    await new DueTodos(bench.redis, bench.keys, () => ({ ...ROOMY, count: 2 })).claim(GRANT);
-    expect(await bench.redis.zcard(bench.keys.finished(SHARD))).toBe(2);
-    await bench.redis.del(bench.keys.finished(SHARD));
+    await new DueTodos(bench.redis, bench.keys, () => ({ ...ROOMY, count: 4 })).claim(GRANT);
+    expect((await bench.finishedLists()).get('key:1')).toHaveLength(1);
+    await bench.redis.del(bench.keys.finishedOf(SHARD, 'key:1'));
     await new DueTodos(bench.redis, bench.keys, () => ({ ...ROOMY, bytes: 0 })).claim(GRANT);
     expect(await counted()).toEqual({});
+    expect(await bench.redis.exists(bench.keys.finishedCount(SHARD))).toBe(0);
   });
 
   it('leave no key behind when their retentions have ended, in any order', async () => {
@@ -141,10 +167,7 @@ describe('finished messages of a shard', () => {
         async (ends) => {
           await begin();
           for (const [payer] of ends) await finish(`key:${payer}`, payer === 0 ? `k${ended.length}` : undefined);
-          const base = Date.now() + 3_600_000;
-          for (const [i, [, rank]] of ends.entries()) {
-            await bench.redis.zadd(bench.keys.finished(SHARD), base + rank, ended[i] ?? '');
-          }
+          for (const [i, [, rank]] of ends.entries()) await postpone(ended[i] ?? '', rank);
           await forgottenUnder({ count: 4 });
           expect((await counted())[''] ?? 0).toBe(await weightOf(...(await kept())));
           await endAllRetentions();
@@ -164,9 +187,11 @@ describe('a finished message', () => {
     await bench.takeOver();
     await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
     const sent = await weightOf(id);
-    const { length } = (await bench.redis.hget(bench.keys.message(SHARD, id), 'history')) ?? '';
+    const historyBytes = async (): Promise<number> =>
+      (await storedMessage(bench.redis, bench.keys.message(SHARD, id)))['history']?.length ?? 0;
+    const before = await historyBytes();
     await bench.outboxes.failByClient(CLIENT, id, 'x'.repeat(500));
-    const grown = ((await bench.redis.hget(bench.keys.message(SHARD, id), 'history')) ?? '').length - length;
+    const grown = (await historyBytes()) - before;
     expect(grown).toBeGreaterThan(500);
     expect(await weightOf(id)).toBe(sent + grown);
     expect(await counted()).toEqual({ '': sent + grown, 'key:1': sent + grown });

@@ -1,5 +1,6 @@
 import type { MessageStatus } from '../message-status.js';
 import { CLIENT, SHARD, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
+import { changeStoredMessage } from '../../../../test/support/stored-message.js';
 
 let bench: MessageBench;
 
@@ -62,8 +63,8 @@ describe("the listing of a connection's messages", () => {
 
   it('ends a page early if histories are long, and still returns each message once', async () => {
     const ids = await acceptMany(900);
-    const history = Array.from({ length: 8 }, (_, i) => `queued ${i} ${'x'.repeat(1000)}`).join('\n');
-    for (const id of ids) await bench.redis.hset(bench.keys.message(SHARD, id), 'history', history);
+    const history = Array.from({ length: 8 }, (_, i) => `q${i} ${'x'.repeat(1000)}`).join('\t');
+    for (const id of ids) await changeStoredMessage(bench.redis, bench.keys.message(SHARD, id), { history });
     const found = await pages(1000);
     expect(found.flat()).toEqual(ids.toReversed());
     expect(Math.max(...found.map((page) => page.length))).toBeLessThanOrEqual(500);

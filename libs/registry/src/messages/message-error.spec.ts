@@ -6,6 +6,7 @@ import {
   withMessages,
   type MessageBench,
 } from '../../../../test/support/message-bench.js';
+import { storeFormerMessage } from '../../../../test/support/stored-message.js';
 
 let bench: MessageBench;
 
@@ -87,6 +88,7 @@ describe("a client's message-error", () => {
   it('fails a message in flight of an older release, which did not count claims', async () => {
     const id = await bench.add();
     await bench.claim();
+    await storeFormerMessage(bench.redis, bench.keys.message(SHARD, id));
     await bench.redis.hdel(bench.keys.message(SHARD, id), 'attempts');
     expect(await bench.outboxes.failByClient(CLIENT, id, 'x')).toBe('failed');
   });

@@ -5,7 +5,8 @@ import { RedisScriptError, type Redis } from '@app/platform';
 import { commands } from '../commands.js';
 import { acceptMessages, type AcceptReply } from './accept-message.js';
 import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES, UNKNOWN_PAYER } from './byte-budget.js';
-import { parseHistory, type MessageStatus, type StatusChange, type StoredStatus } from '../message-status.js';
+import type { MessageStatus, StatusChange, StoredStatus } from '../message-status.js';
+import { FORMER_FIELDS, parseFormerMessage, parseMessageRecord, type MessageRecord } from './message-record.js';
 import { isHeld } from './outbox.js';
 import { PAGE_BYTES } from '../page-bytes.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
@@ -236,25 +237,26 @@ export class Messages {
   }
 
   private async load(shard: number, messageId: string, account?: string): Promise<StoredMessage | undefined> {
-    const key = this.keys.message(shard, messageId);
-    const fields = ['client_id', 'directive', 'status', 'created_at', 'expires_at', 'history', 'account'];
-    const stored = await this.redis.hmget(key, ...fields).catch((error: unknown) => {
-      // The key is not a hash: the owner of the shard's outbound side dead-letters the message.
+    const record = await this.loadRecord(this.keys.message(shard, messageId));
+    if (record === undefined || (account !== undefined && record.account !== account)) return undefined;
+    const { clientId, directive, status, createdAt, expiresAt, history } = record;
+    return { messageId, clientId, directive, status, createdAt, expiresAt, history };
+  }
+
+  private async loadRecord(key: string): Promise<MessageRecord | undefined> {
+    try {
+      const text = await this.redis.get(key);
+      return text === null ? undefined : parseMessageRecord(text);
+    } catch (error) {
+      if (!(error instanceof RedisScriptError)) throw error;
+    }
+    // The key is not a text: 0.1.0 has stored the message.
+    const former = await this.redis.hmget(key, ...FORMER_FIELDS).catch((error: unknown) => {
+      // Nor is it a hash: the owner of the shard's outbound side dead-letters the message.
       if (error instanceof RedisScriptError) return [];
       throw error;
     });
-    const [clientId, directive, status, createdAt, expiresAt, history, messageAccount] = stored;
-    if (clientId == null || status == null) return undefined;
-    if (account !== undefined && messageAccount !== account) return undefined;
-    return {
-      messageId,
-      clientId,
-      directive: directive ?? '',
-      status: status as StoredStatus,
-      createdAt: Number(createdAt),
-      expiresAt: Number(expiresAt),
-      history: parseHistory(history ?? ''),
-    };
+    return parseFormerMessage(former);
   }
 
   private shardOfMessage(messageId: string): number | undefined {

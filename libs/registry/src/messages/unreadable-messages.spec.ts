@@ -1,5 +1,6 @@
 import { newMessageId } from '@app/protocol';
 import { CLIENT, SHARD, SHARDS, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
+import { storeFormerMessage } from '../../../../test/support/stored-message.js';
 import { DeadLetters, type StoredDeadLetter } from '../events/dead-letters.js';
 
 let bench: MessageBench;
@@ -26,6 +27,26 @@ describe('a step of the outbound side', () => {
   });
 
   it.each([
+    ['is no record', () => 'text'],
+    ['has a later form', (text: string) => text.replace(/^1/, '2')],
+    ['has an unknown status', (text: string) => text.replace('queued', 'lost')],
+    ['has no number where one belongs', (text: string) => text.replace(/ \d+ \d+ \d+ \d+ 0\n/, ' soon 1 1 1 0\n')],
+    ['was cut off', (text: string) => text.slice(0, text.indexOf('rhc:work'))],
+    ['names another client', (text: string) => text.replace(CLIENT, 'another')],
+    ['has its payload elsewhere, where it is not', (text: string) => text.replace(' 0\n', ' 1\n')],
+  ])('dead-letters a record that %s and claims the next message', async (_, change) => {
+    const [unreadable, id] = [await bench.add(), await bench.add()];
+    const key = bench.keys.message(SHARD, unreadable);
+    await bench.redis.set(key, change((await bench.redis.get(key)) ?? ''));
+    expect((await bench.claim()).messageId).toBe(id);
+    expect(await bench.outbox()).toEqual([id]);
+    expect(await bench.redis.zrange(bench.keys.expiry(SHARD), '0', '-1')).toEqual([id]);
+    const [letter, ...more] = await deadLetters();
+    expect([letter?.reason, more]).toEqual(['unreadable-record', []]);
+    expect(letter?.details).toContain(unreadable);
+  });
+
+  it.each([
     ['no status', ['status']],
     ['no time to live', ['expires_at']],
     ['no time of acceptance', ['created_at']],
@@ -33,8 +54,9 @@ describe('a step of the outbound side', () => {
     ['no directive', ['directive']],
     ['no history and no time to live', ['history', 'keep', 'expires_at']],
     ['no client', ['client_id']],
-  ])('dead-letters a record with %s and claims the next message', async (_, fields) => {
+  ])('dead-letters a message of 0.1.0 with %s and claims the next message', async (_, fields) => {
     const [unreadable, id] = [await bench.add(), await bench.add()];
+    await storeFormerMessage(bench.redis, bench.keys.message(SHARD, unreadable));
     await bench.redis.hdel(bench.keys.message(SHARD, unreadable), ...fields);
     expect((await bench.claim()).messageId).toBe(id);
     expect(await bench.outbox()).toEqual([id]);
@@ -45,7 +67,7 @@ describe('a step of the outbound side', () => {
     if (fields.includes('client_id')) return;
     expect((await bench.messages.read(unreadable))?.history.at(-1)).toMatchObject({ status: 'failed' });
     expect((await bench.eventsOf(unreadable)).at(-1)).toBe('failed');
-    expect(await bench.redis.zscore(bench.keys.finished(SHARD), unreadable)).not.toBeNull();
+    expect([...(await bench.finishedLists()).values()].flat()).toContain(unreadable);
   });
 
   it.each([
@@ -53,16 +75,17 @@ describe('a step of the outbound side', () => {
     ['expires_at', 'soon'],
     ['created_at', ''],
     ['client_id', 'another'],
-  ])('dead-letters a record whose %s is %j and claims the next message', async (field, value) => {
+  ])('dead-letters a message of 0.1.0 whose %s is %j and claims the next message', async (field, value) => {
     const [unreadable, id] = [await bench.add(), await bench.add()];
-    await bench.redis.hset(bench.keys.message(SHARD, unreadable), field, value);
+    await storeFormerMessage(bench.redis, bench.keys.message(SHARD, unreadable), { [field]: value });
     expect((await bench.claim()).messageId).toBe(id);
     expect(await deadLetters()).toHaveLength(1);
   });
 
-  it('publishes a record with invalid attempts, retention and history', async () => {
+  it('publishes a message of 0.1.0 with invalid attempts, retention and history', async () => {
     const id = await bench.add();
-    await bench.redis.hset(bench.keys.message(SHARD, id), 'attempts', 'many', 'keep', 'long', 'history', '');
+    const changes = { attempts: 'many', keep: 'long', history: '' };
+    await storeFormerMessage(bench.redis, bench.keys.message(SHARD, id), changes);
     const { attempt } = await bench.claim();
     expect(attempt).toBe(1);
     await bench.complete({ messageId: id, attempt, outcome: 'sent' });
@@ -72,7 +95,8 @@ describe('a step of the outbound side', () => {
   it.each(['message', 'outbox'])('dead-letters a key of the wrong type in place of the %s', async (which) => {
     const id = await bench.add();
     const key = which === 'message' ? bench.keys.message(SHARD, id) : bench.keys.outbox(SHARD, CLIENT);
-    await bench.redis.set(key, 'text');
+    await bench.redis.del(key);
+    await bench.redis.sadd(key, 'text');
     expect(await bench.takeOver()).toEqual({ kind: 'empty' });
     expect(await deadLetters()).toHaveLength(1);
   });

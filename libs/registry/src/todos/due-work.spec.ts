@@ -1,6 +1,7 @@
 import { StaleOwnerError } from '@app/sharding';
 import { CLIENT, GRANT, SHARD, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
 import { eventually } from '../../../../test/support/servers.js';
+import { formerFinished } from '../messages/finished-messages.js';
 import { DueTodos, TODO_AGAIN_MS, type DueWork } from './due-work.js';
 import { encodeToDo, type DueToDo, type ToDo } from './to-do.js';
 
@@ -172,21 +173,24 @@ describe('finished messages', () => {
   it('are kept for the retention and then removed with their index entries', async () => {
     const [sent, failed, open] = [await bench.add(), await bench.add(), await bench.add()];
     await bench.takeOver();
-    await bench.complete({ messageId: sent, attempt: 1, outcome: 'sent' });
     const before = await bench.now();
+    await bench.complete({ messageId: sent, attempt: 1, outcome: 'sent' });
     await bench.complete({ messageId: failed, attempt: 1, outcome: 'failed', details: 'x' });
-    const end = Number(await bench.redis.zscore(bench.keys.finished(SHARD), failed));
+    const end = Number(await bench.redis.zscore(bench.keys.finishedDue(SHARD), 'unknown'));
     expect(end).toBeGreaterThanOrEqual(before + 3_600_000);
     expect(end).toBeLessThanOrEqual((await bench.now()) + 3_600_000);
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 0 });
     // As if the retention had passed.
-    for (const id of [sent, failed]) await bench.redis.zadd(bench.keys.finished(SHARD), before - 1, id);
+    await bench.endRetention(sent, failed);
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 2, more: false });
     expect(
       await bench.redis.exists(
         bench.keys.message(SHARD, sent),
         bench.keys.message(SHARD, failed),
-        bench.keys.finished(SHARD),
+        bench.keys.finishedDue(SHARD),
+        bench.keys.finishedCount(SHARD),
+        bench.keys.finishedBytes(SHARD),
+        bench.keys.finishedOf(SHARD, 'unknown'),
       ),
     ).toBe(0);
     expect(await bench.redis.zrange(bench.keys.messages(SHARD, CLIENT), '0', '-1')).toEqual([open]);
@@ -196,17 +200,29 @@ describe('finished messages', () => {
     const id = await bench.add();
     await bench.takeOver();
     await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
-    await bench.redis.zadd(bench.keys.finished(SHARD), 1, id);
+    await bench.endRetention(id);
     await bench.outboxes.failByClient(CLIENT, id, 'broken');
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 0 });
     expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'sent', 'failed']);
+    const again = Number(await bench.redis.zscore(bench.keys.finishedDue(SHARD), 'unknown'));
+    expect(again).toBeGreaterThan((await bench.now()) - 1000);
+  });
+
+  it('that fail after they were sent do not keep the others', async () => {
+    const ids = [await bench.add(), await bench.add(), await bench.add()];
+    await bench.takeOver();
+    for (const id of ids) await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
+    const [first = '', ...others] = ids;
+    await bench.outboxes.failByClient(CLIENT, first, 'broken');
+    await bench.endRetention(...others);
+    await bench.redis.zadd(bench.keys.finishedDue(SHARD), 1, 'unknown');
+    expect(await due.claim(GRANT)).toMatchObject({ forgotten: 2 });
+    expect(await bench.finishedLists()).toEqual(new Map([['unknown', [first]]]));
   });
 
   it('are removed in batches', async () => {
-    await bench.redis.zadd(
-      bench.keys.finished(SHARD),
-      ...Array.from({ length: 150 }, (_, i) => [i, `gone-${i}`]).flat(),
-    );
+    for (let i = 0; i < 150; i++) await bench.messages.cancel(await bench.add());
+    await bench.endRetention(...((await bench.finishedLists()).get('unknown') ?? []));
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 100, more: true });
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 50, more: false });
   });
@@ -241,14 +257,15 @@ describe('a look for due work', () => {
   it('finds nothing on a shard at rest, nor what is due later', async () => {
     await plan(forget('later'), (await bench.now()) + 600_000);
     await bench.redis.zadd(bench.keys.expiry(SHARD), (await bench.now()) + 600_000, 'm');
-    await bench.redis.zadd(bench.keys.finished(SHARD), (await bench.now()) + 600_000, 'm');
+    await bench.redis.zadd(bench.keys.finishedDue(SHARD), (await bench.now()) + 600_000, 'm');
     expect(await found()).toEqual([]);
   });
 
   it.each<[string, () => Promise<unknown>]>([
     ['a to-do', () => plan(forget('a'), 1)],
     ['a message whose time to live has run out', () => bench.redis.zadd(bench.keys.expiry(SHARD), 1, 'm')],
-    ['a finished message whose retention has ended', () => bench.redis.zadd(bench.keys.finished(SHARD), 1, 'm')],
+    ['a finished message whose retention has ended', () => bench.redis.zadd(bench.keys.finishedDue(SHARD), 1, 'm')],
+    ['finished messages of 0.1.0', () => bench.redis.zadd(formerFinished(bench.keys, SHARD), 1, 'm')],
     ['another owner', () => bench.redis.set(bench.keys.owner(GRANT), 'another')],
     ['a key that cannot be read', () => bench.redis.set(bench.keys.todo(SHARD), 'no sorted set')],
   ])('finds %s', async (_, make) => {
@@ -257,7 +274,7 @@ describe('a look for due work', () => {
   });
 
   it('finds too many finished messages, and too many bytes of them', async () => {
-    await bench.redis.zadd(bench.keys.finished(SHARD), (await bench.now()) + 600_000, 'm');
+    await bench.redis.set(bench.keys.finishedCount(SHARD), 1);
     await bench.redis.zadd(bench.keys.finishedBytes(SHARD), 100, '');
     const limited = (count: number, bytes: number): DueTodos =>
       new DueTodos(bench.redis, bench.keys, () => ({ count, bytes }));

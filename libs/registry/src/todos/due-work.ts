@@ -3,7 +3,7 @@ import { isCluster, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { commands } from '../commands.js';
 import type { DeadLetter } from '../events/event.js';
-import { FINISHED_LIMITS, type FinishedLimits } from '../messages/finished-messages.js';
+import { FINISHED_LIMITS, formerFinished, type FinishedLimits } from '../messages/finished-messages.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 import { decodeToDo, encodeToDo, type DueToDo } from './to-do.js';
 
@@ -41,7 +41,7 @@ const findDue = commands.load<{ shards: readonly string[] }, { shards: readonly 
 );
 
 const takeDue = commands.load<
-  MessageKeys & { owner: string },
+  MessageKeys & { owner: string; former_finished: string },
   {
     fence: string;
     batch: number;
@@ -94,8 +94,9 @@ export class DueTodos {
   private async findAmong(grants: readonly Grant[]): Promise<Grant[]> {
     const { keys } = this;
     const ofShards = grants.flatMap((grant) => {
-      const { todo, expiry, finished, finished_bytes } = keys.ofMessages(grant.index);
-      return [keys.owner(grant), todo, expiry, finished, finished_bytes];
+      const { todo, expiry, finished_due, finished_count, finished_bytes } = keys.ofMessages(grant.index);
+      const former = formerFinished(keys, grant.index);
+      return [keys.owner(grant), todo, expiry, finished_due, finished_count, finished_bytes, former];
     });
     const limits = grants.flatMap(({ index, fence }) => {
       const { count, bytes } = this.finishedLimits(index);
@@ -109,7 +110,8 @@ export class DueTodos {
   async claim(grant: Grant): Promise<DueWork> {
     const { keys } = this;
     const shard = grant.index;
-    const shardKeys = { ...keys.ofMessages(shard), owner: keys.owner(grant) };
+    const former_finished = formerFinished(keys, shard);
+    const shardKeys = { ...keys.ofMessages(shard), owner: keys.owner(grant), former_finished };
     const { count, bytes } = this.finishedLimits(shard);
     const reply = await takeDue.run(this.redis, shardKeys, {
       fence: grant.fence,

@@ -11,7 +11,7 @@
 --- @include "outbox"
 
 local function belongs_elsewhere(message, account, is_known)
-  if not message[5] or message[5] == account then return false end
+  if not message.account or message.account == account then return false end
   return (account or is_known) and true or false
 end
 

@@ -6,45 +6,41 @@
 -- is_ahead(message): whether a loaded message is claimed ahead.
 -- claim_ahead(id, message): claims a loaded message ahead.
 -- give_back(message): makes a loaded message that is claimed ahead `queued`; the caller writes it.
--- write_status(id, message): writes the status of a loaded message.
--- note_publish(id, message, when): notes that a message was published, if it was claimed ahead. Its first further field must be
---   `attempts`. Returns the fields that the caller writes, with the history.
+-- note_publish(id, message, when): notes in a loaded message that it was published, if it was claimed ahead; the caller writes
+--   it.
 -- put_back(client, shown, kept): puts the messages in flight of a connection back to `queued`, except the one with the id
 --   `kept`. Those that are claimed ahead were not published, so there is nothing to note. The others get an event with the
 --   status `shown`.
 -- take_as_published(client): notes a publish in all messages of a connection that are claimed ahead. It is for claims of an
 --   owner that cannot be asked.
 --
--- KEYS message_prefix, outbox_prefix
+-- KEYS outbox_prefix
 
 --- @include "move-message"
 
 local MAX_IN_FLIGHT = 16
 
 local function is_ahead(message)
-  if message[1] ~= 'in_flight' then return false end
-  local history = message[2] or ''
-  return not (string.find(history, '\nin_flight %d+$') or string.find(history, '^in_flight %d+$'))
+  if message.status ~= 'in_flight' then return false end
+  return not (string.find(message.history, '\ti%-?%d+$') or string.find(message.history, '^i%-?%d+$'))
 end
 
-local function write_status(id, message) call('HSET', KEYS.message_prefix .. id, 'status', message[1]) end
-
 local function claim_ahead(id, message)
-  message[1] = 'in_flight'
+  message.status = 'in_flight'
   count_in_flight(message, 1)
-  write_status(id, message)
+  save(id, message)
 end
 
 local function give_back(message)
-  message[1] = 'queued'
+  message.status = 'queued'
   count_in_flight(message, -1)
 end
 
 local function note_publish(id, message, when)
   if not is_ahead(message) then return end
-  message[2] = with_line(message[2] or '', 'in_flight ' .. when)
-  append_status(message[3], message[5], id, 'in_flight', nil, when)
-  return 'attempts', (tonumber(message[6]) or 0) + 1
+  message.history = with_change(message.history, 'i' .. plain(when - message.created))
+  message.attempts = message.attempts + 1
+  append_status(message.client, message.account, id, 'in_flight', nil, when)
 end
 
 -- Calls act(id, message) for the messages in flight of a connection.
@@ -52,9 +48,9 @@ local function for_each_in_flight(client, act)
   local ids = redis.pcall('LRANGE', KEYS.outbox_prefix .. client, 0, MAX_IN_FLIGHT - 1)
   if ids.err then return end
   for _, id in ipairs(ids) do
-    local message = load(id, 'attempts')
-    if message[1] == 'queued' then return end
-    if message[1] == 'in_flight' then act(id, message) end
+    local message = load(id)
+    if message.status == 'queued' then return end
+    if message.status == 'in_flight' then act(id, message) end
   end
 end
 
@@ -63,14 +59,14 @@ local function put_back(client, shown, kept)
     if id == kept then return end
     if not is_ahead(message) then return move(id, message, 'queued', shown) end
     give_back(message)
-    write_status(id, message)
+    save(id, message)
   end)
 end
 
 local function take_as_published(client)
   for_each_in_flight(client, function(id, message)
     if not is_ahead(message) then return end
-    local field, attempts = note_publish(id, message, at_text)
-    call('HSET', KEYS.message_prefix .. id, field, attempts, 'history', message[2])
+    note_publish(id, message, at_text)
+    save(id, message)
   end)
 end

@@ -1,47 +1,50 @@
--- Counts the bytes of messages by payer. The field `cost` of an unfinished message is
--- `<bytes>,<bytes when finished> <payer>`, that of a finished one `<bytes> <payer>`.
+-- Counts the bytes of messages by payer. A message has no payer if none was charged.
 --
--- cost_of(message): bytes, bytes when finished without the history, payer; payer is nil if no payer was charged.
--- count_finished(payer, bytes): adds to the bytes of the finished messages of a payer and of the shard.
--- count_finished_later(payer, bytes): the same, but `write_costs` writes it.
+-- count_finished(payer, bytes, number): adds to the bytes of the finished messages of a payer and of the shard, and to the
+--   number of those of the shard.
+-- count_finished_later(payer, bytes, number): the same, but `write_costs` writes it.
 -- count_in_flight(message, number): adds to the number of the payer's messages in flight; `write_costs` writes it.
 -- uncharge(message): subtracts the bytes of an unfinished message from those of its client, its payer and the shard;
 --   `write_costs` writes it.
 -- write_costs(): writes the collected changes; a script calls it at its end.
 --
--- KEYS outbox_bytes, finished_bytes
+-- KEYS outbox_bytes, finished_bytes, finished_count
 
 --- @include "from-typescript"
 --- @include "now"
 
 -- Collected changes: bytes to add by payer, and what to subtract by field of `outbox_bytes`.
 local added, freed = {}, {}
+local added_number = 0
 
-local function cost_of(message)
-  local bytes, finished_bytes, payer = string.match(message.cost or '', '^(%d+),?(%d*) (.*)$')
-  return tonumber(bytes or 0), tonumber(finished_bytes) or FINISHED_MESSAGE_BYTES, payer
-end
-
-local function count_finished(payer, bytes)
+local function count_finished(payer, bytes, number)
+  if number ~= 0 then call('INCRBY', KEYS.finished_count, number) end
   call('ZINCRBY', KEYS.finished_bytes, bytes, '')
   call('ZINCRBY', KEYS.finished_bytes, bytes, payer)
 end
 
-local function count_finished_later(payer, bytes) added[payer] = (added[payer] or 0) + bytes end
+local function count_finished_later(payer, bytes, number)
+  added[payer] = (added[payer] or 0) + bytes
+  added_number = added_number + number
+end
 
 local function count_in_flight(message, number)
-  local _, _, payer = cost_of(message)
+  local payer = message.payer
   if payer then freed[IN_FLIGHT_OF .. payer] = (freed[IN_FLIGHT_OF .. payer] or 0) - number end
 end
 
 local function uncharge(message)
-  local bytes, _, payer = cost_of(message)
-  if not payer then return end
-  for _, field in ipairs({ '', payer, 'client:' .. (message[3] or '') }) do freed[field] = (freed[field] or 0) + bytes end
+  if not message.payer then return end
+  for _, field in ipairs({ '', message.payer, 'client:' .. (message.client or '') }) do
+    freed[field] = (freed[field] or 0) + message.bytes
+  end
 end
 
 local function write_costs()
-  for payer, bytes in pairs(added) do count_finished(payer, bytes) end
+  for payer, bytes in pairs(added) do
+    count_finished(payer, bytes, added_number)
+    added_number = 0
+  end
   local fields, remaining, unused = {}, {}, {}
   for field, amount in pairs(freed) do
     if amount ~= 0 then fields[#fields + 1] = field end
