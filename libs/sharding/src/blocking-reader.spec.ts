@@ -1,5 +1,6 @@
 import { connectRedis, type Redis } from '@app/platform';
 import { blockedClient, blockForever } from '../../../test/support/owner-loop.js';
+import { Proxy } from '../../../test/support/proxy.js';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, quiet, type Server } from '../../../test/support/servers.js';
 import { BlockingReader } from './blocking-reader.js';
@@ -101,6 +102,28 @@ describe('a blocking read', () => {
       reader.interrupt();
       await second;
     }
+  });
+
+  it('does not wait for the id of a connection that ended before it was ready', async () => {
+    const proxy = await Proxy.before(server.port);
+    const behind = connectRedis(`redis://127.0.0.1:${proxy.port}`, { name: 'spec-cut', whenAway: 'wait' }, quiet);
+    blockForever(behind);
+    let attempts = 0;
+    behind.on('connect', () => attempts++);
+    const cutReader = new BlockingReader(behind, STREAMS, AT_ONCE, control);
+    await eventually('the connection is ready', () => expect(behind.status).toBe('ready'));
+    proxy.cut();
+    await eventually('connections end before they are ready', () => expect(attempts).toBeGreaterThan(3));
+    const reading = cutReader.read(POSITIONS, (_, entries) => {
+      read.push(...entries);
+      return Promise.resolve();
+    });
+    await control.xadd(KEY, '*', 'text', 'x');
+    proxy.heal();
+    await reading;
+    expect(read.map(({ text }) => text)).toEqual(['x']);
+    behind.disconnect();
+    await proxy.stop();
   });
 
   it('may be interrupted while nothing is read, which changes nothing', async () => {

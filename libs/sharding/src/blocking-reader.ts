@@ -73,9 +73,19 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
     this.isEnding = false;
   }
 
-  /** @returns undefined if the connection is lost before it is known */
+  /**
+   * @returns undefined if the connection ends before it is known. The client forgets a command, and never settles it, that it sent on
+   * a connection which ends before it is ready.
+   */
   private askForId(): Promise<number | undefined> {
-    this.connectionId = this.redis.client('ID').catch(() => undefined);
+    this.connectionId = new Promise((resolve) => {
+      const end = (): void => resolve(undefined);
+      this.redis.once('close', end);
+      void this.redis
+        .client('ID')
+        .then(resolve, end)
+        .finally(() => this.redis.off('close', end));
+    });
     return this.connectionId;
   }
 }
