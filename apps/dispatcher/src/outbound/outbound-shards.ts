@@ -9,6 +9,7 @@
 import { Backoff, gauge, type Logger, type Redis } from '@app/platform';
 import { dueShards, type ClaimEntry, type DueShard, type RegistryKeys, type WakeUps } from '@app/registry';
 import { HeldLease, ownershipMetrics, type Grant, type LeaseTiming, type Leases, type Members } from '@app/sharding';
+import { NextCheck } from './next-check.js';
 import { CHECK_MS } from './outbound-times.js';
 import type { OutboundDependencies } from './outbound-dependencies.js';
 import { OutboundShard } from './outbound-shard.js';
@@ -52,8 +53,7 @@ export class OutboundShards {
   private isStarted = false;
   private isStopping = false;
   private heartbeatAt = -Infinity;
-  /** Whether the next round looks for shards, although the last one has done so. */
-  private isCheckWanted = false;
+  private readonly nextCheck: NextCheck;
   /** Shards that were to be activated while they were being given back. */
   private readonly wantedAgain = new Set<number>();
   private timer: NodeJS.Timeout | undefined;
@@ -64,6 +64,7 @@ export class OutboundShards {
   constructor(private readonly options: OutboundShardsOptions) {
     const { renewEveryMs, leaseMs } = options.timing;
     this.backoff = new Backoff(50, renewEveryMs, leaseMs);
+    this.nextCheck = new NextCheck(renewEveryMs / 2);
   }
 
   start(): void {
@@ -93,7 +94,7 @@ export class OutboundShards {
 
   /** The connection to the broker is there again. */
   connected(): void {
-    this.isCheckWanted = true;
+    this.nextCheck.request();
     this.schedule(0);
   }
 
@@ -221,14 +222,17 @@ export class OutboundShards {
     try {
       const now = performance.now();
       this.enforceDeadlines(now);
-      const isCheckDue = this.isCheckWanted || now >= this.heartbeatAt + CHECK_MS - timing.renewEveryMs / 2;
-      this.isCheckWanted = false;
-      const [, due] = await Promise.all([this.renew(now), isCheckDue ? this.check(now) : undefined]);
+      const [, due] = await Promise.all([this.renew(now), this.nextCheck.begins(now) ? this.check(now) : undefined]);
       this.giveBackAboveShare();
-      if (due !== undefined) nextMs = Math.min(nextMs, this.activateDue(due));
+      if (due !== undefined) {
+        const dueInMs = this.activateDue(due);
+        this.nextCheck.ended(now, dueInMs);
+        nextMs = Math.min(nextMs, dueInMs);
+      }
       this.backoff.succeeded();
     } catch (error) {
       nextMs = this.backoff.failed();
+      this.nextCheck.request();
       logger.warn({ err: error, wait_ms: nextMs }, 'Redis does not answer the dispatcher; trying again');
     }
     if (this.isStopping && this.active.size === 0) return;
