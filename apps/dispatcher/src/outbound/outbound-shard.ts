@@ -223,12 +223,12 @@ export class OutboundShard {
   private async passivate(): Promise<boolean> {
     this.isPassivating = true;
     const reply = await this.dependencies.work.release(this.lease.grant, this.read, IDLE_MS);
-    this.isPassivating = false;
     if (reply !== 'busy') {
       this.end();
       this.lease.passivated();
       return true;
     }
+    this.isPassivating = false;
     this.mayBeReady = true;
     this.idleSince = performance.now();
     return false;

@@ -94,6 +94,24 @@ async function countOf(bootId: string): Promise<number> {
   return (await owners()).filter((owner) => owner === bootId).length;
 }
 
+/** Redis releases a lease, and the reply waits until `released` is opened. */
+function slowlyPassivated(): { slow: OutboundWork; released: Gate; isReleased: () => boolean } {
+  const work = new OutboundWork(redis, keys);
+  const released: Gate = gate();
+  let isReleased = false;
+  const slow = Object.assign(Object.create(work) as OutboundWork, {
+    release: async (...args: Parameters<OutboundWork['release']>) => {
+      const reply = await work.release(...args);
+      if (reply !== 'busy') {
+        isReleased = true;
+        await released.passed;
+      }
+      return reply;
+    },
+  });
+  return { slow, released, isReleased: () => isReleased };
+}
+
 describe('a dispatcher', () => {
   it('takes the shards that have work and no owner by itself, and no others', async () => {
     await makeReady(3);
@@ -148,28 +166,36 @@ describe('a dispatcher', () => {
   });
 
   it('activates a shard again that is asked for while the reply to its passivation is under way', async () => {
-    const work = new OutboundWork(redis, keys);
-    const released: Gate = gate();
-    let isReleased = false;
-    const slow = Object.assign(Object.create(work) as OutboundWork, {
-      release: async (...args: Parameters<OutboundWork['release']>) => {
-        const reply = await work.release(...args);
-        if (reply !== 'busy') {
-          isReleased = true;
-          await released.passed;
-        }
-        return reply;
-      },
-    });
+    const { slow, released, isReleased } = slowlyPassivated();
     // It does not find the shard by itself.
     const one = dispatcher('a', slow, new RegistryKeys('elsewhere'));
     expect(await one.shards.activate(2)).toBe('active');
-    await eventually('the idle shard is given back', () => expect(isReleased).toBe(true));
+    await eventually('the idle shard is given back', () => expect(isReleased()).toBe(true));
     await makeReady(2);
     expect(await one.shards.activate(2)).toBe('active');
     released.open();
     await eventually('the message is claimed', async () =>
       expect(await storedMessage(redis, keys.message(2, 'message-2'))).toMatchObject({ status: 'in_flight' }),
     );
+  });
+
+  it('does not take a lease for lost that it has given back, although a renewal finds it gone before the reply', async () => {
+    const logged = [jest.spyOn(quiet, 'warn'), jest.spyOn(quiet, 'info')] as const;
+    const renewed = jest.spyOn(Leases.prototype, 'renew');
+    const { slow, released, isReleased } = slowlyPassivated();
+    const one = dispatcher('a', slow, new RegistryKeys('elsewhere'));
+    expect(await one.shards.activate(2)).toBe('active');
+    await eventually('the idle shard is given back', () => expect(isReleased()).toBe(true));
+    const before = renewed.mock.calls.length;
+    await eventually('a renewal finds nobody', async () => {
+      const after = renewed.mock.results.slice(before).flatMap(({ value }) => value as ReturnType<Leases['renew']>);
+      expect(await Promise.all(after)).toContain('nobody');
+    });
+    released.open();
+    await eventually('the shard is given back', () =>
+      expect(logged[1]).toHaveBeenCalledWith(expect.objectContaining({ outbound: 2 }), 'released'),
+    );
+    expect(logged[0]).not.toHaveBeenCalledWith(expect.objectContaining({ outbound: 2 }), 'lost');
+    jest.restoreAllMocks();
   });
 });

@@ -250,17 +250,19 @@ export class OutboundShards {
 
   private async renew(now: number): Promise<void> {
     const { leases, timing } = this.options;
-    const due = [...this.active.values()].flatMap(({ lease }) => {
+    const due = [...this.active.values()].flatMap(({ lease, shard }) => {
       const { grant } = lease;
       if (grant === undefined || !lease.needsLease || lease.finishingFor(now) > timing.leaseMs) return [];
-      return [{ lease, grant }];
+      return [{ lease, shard, grant }];
     });
     const renewed = leases.renew(due.map(({ grant }) => grant));
     await Promise.all(
-      due.map(async ({ lease }, i) => {
+      due.map(async ({ lease, shard }, i) => {
         const status = await renewed[i];
         if (status === 'ours') lease.renewed(now);
-        else lease.lose(status === 'nobody' ? 'the lease is gone' : 'another dispatcher has the lease');
+        // Its passivation may have released it; if not, the reply to that says that the lease is lost.
+        else if (shard?.isPassivating !== true)
+          lease.lose(status === 'nobody' ? 'the lease is gone' : 'another dispatcher has the lease');
       }),
     );
   }
