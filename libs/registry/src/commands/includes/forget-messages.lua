@@ -111,8 +111,10 @@ local function next_surplus(total)
 end
 
 local function forget_surplus(count, bytes, most)
-  local forgotten = 0
-  while forgotten < most do
+  local forgotten, tries = 0, 0
+  -- A try that forgets nothing has removed a lost list, or has corrected when another list is due.
+  while forgotten < most and tries < most do
+    tries = tries + 1
     local total = tonumber(call('ZSCORE', KEYS.finished_bytes, '')) or 0
     local too_many, too_large = tonumber(call('GET', KEYS.finished_count) or 0) - count, total - bytes
     if too_many <= 0 and too_large <= 0 then return forgotten end
@@ -127,7 +129,6 @@ local function forget_surplus(count, bytes, most)
       too_many = goes and too_many - 1 or too_many
       return goes
     end)
-    if chosen == 0 then return forgotten end
     forgotten = forgotten + chosen
   end
   return forgotten
