@@ -17,7 +17,7 @@ export class NextCheck {
     return true;
   }
 
-  /** A look that began at `now` has ended; a shard may need an owner in `ms`. A request that came meanwhile stays. */
+  /** A look that began at `now` has ended; a shard may need an owner in `ms`. A request that came in the meantime stays. */
   ended(now: number, ms: number): void {
     this.at = Math.min(this.at, now + Math.min(CHECK_MS - this.earlyMs, ms));
   }
