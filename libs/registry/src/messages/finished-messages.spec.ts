@@ -149,6 +149,21 @@ describe('finished messages of a shard', () => {
     await nothingIsLeft();
   });
 
+  it('of 0.1.0 are listed also if they have changed before', async () => {
+    const id = await accept();
+    await bench.takeOver();
+    await bench.complete({ messageId: id, attempt: 1, outcome: 'sent' });
+    await storeFormerMessage(bench.redis, bench.keys.message(SHARD, id));
+    const lists = (await bench.redis.keys(`${bench.keys.prefix}*`)).filter((key) => /finished-/.test(key));
+    await bench.redis.del(...lists);
+    await bench.redis.zadd(formerFinished(bench.keys, SHARD), Date.now() + 60_000, id);
+    expect(await bench.outboxes.failByClient(CLIENT, id, 'cannot be done')).toBe('failed');
+    await new DueTodos(bench.redis, bench.keys).claim(GRANT);
+    expect(await bench.redis.exists(formerFinished(bench.keys, SHARD))).toBe(0);
+    expect(await bench.finishedLists()).toEqual(new Map([['unknown', [id]]]));
+    expect((await bench.messages.read(id))?.status).toBe('failed');
+  });
+
   it.each([
     ['key:1', 'long', 'd'],
     ['key:2', 'd', 'long'],

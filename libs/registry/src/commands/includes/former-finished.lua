@@ -14,8 +14,11 @@ local function list_former_finished(most)
     local id, m = members[i], load(members[i])
     ids[#ids + 1] = id
     if m.payer and m.status and string.find(FINISHED_STATUSES, '|' .. m.status .. '|', 1, true) then
-      call('HSET', KEYS.message_prefix .. id, 'keep', plain(math.max(0, m.kept + members[i + 1] - due_of(m))))
-      list_finished(m.payer, id, tonumber(members[i + 1]))
+      local due = tonumber(members[i + 1])
+      local kept = redis.pcall('HSET', KEYS.message_prefix .. id, 'keep', plain(math.max(0, m.kept + due - due_of(m))))
+      -- A message that has changed since is a text: its retention has begun again.
+      if type(kept) == 'table' then due = due_of(m) end
+      list_finished(m.payer, id, due)
       count_finished(m.payer, m.bytes, 1)
     end
   end
