@@ -16,7 +16,9 @@ for _, id in ipairs(ids) do
   if m.client and not m.payer and not fault_of(m) and (m.status == 'queued' or m.status == 'in_flight') then
     m.bytes = MESSAGE_BYTES + #m.directive + #m.payload
     m.payer = m.account and 'account:' .. m.account or UNKNOWN_PAYER
-    call('HSET', KEYS.message_prefix .. id, 'cost', plain(m.bytes) .. ' ' .. m.payer)
+    local charged = redis.pcall('HSET', KEYS.message_prefix .. id, 'cost', plain(m.bytes) .. ' ' .. m.payer)
+    -- A message that has changed since is a text.
+    if type(charged) == 'table' then save(id, m) end
     for _, field in ipairs({ '', m.payer, 'client:' .. m.client }) do
       call('HINCRBY', KEYS.outbox_bytes, field, m.bytes)
     end

@@ -2,7 +2,7 @@ import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
-import { storeFormerMessage } from '../../../../test/support/stored-message.js';
+import { changeStoredMessage, storeFormerMessage, storedMessage } from '../../../../test/support/stored-message.js';
 import { MESSAGE_BYTES, bytesOfPayers, chargeStoredMessages, payerOf, recountBytes } from './byte-budget.js';
 import { Messages, type Charge, type MessageLimits, type NewMessage } from './messages.js';
 import { RegistryKeys } from '../keys.js';
@@ -106,6 +106,20 @@ describe('the bytes of unfinished messages', () => {
     const payers = { 'account:acme': '1500', unknown: '1500' };
     const clients = { [`client:${A}`]: '1500', [`client:${B}`]: '1500' };
     expect(await redis.hgetall(keys.outboxBytes(SHARD))).toEqual({ '': '3000', ...payers, ...clients });
+  });
+
+  it('of messages that 0.1.0 accepted and that have changed since are charged once', async () => {
+    await send({}, KEY, message(A));
+    const [id = ''] = await redis.lrange(keys.outbox(SHARD, A), 0, -1);
+    await changeStoredMessage(redis, keys.message(SHARD, id), { payer: '', bytes: '0' });
+    await redis.del(keys.outboxBytes(SHARD));
+    for (let i = 0; i < 2; i++) await chargeStoredMessages(redis, keys, GRANT);
+    expect(await redis.hgetall(keys.outboxBytes(SHARD))).toEqual({
+      '': '1500',
+      unknown: '1500',
+      [`client:${A}`]: '1500',
+    });
+    expect(await storedMessage(redis, keys.message(SHARD, id))).toMatchObject({ payer: 'unknown', bytes: '1500' });
   });
 });
 
