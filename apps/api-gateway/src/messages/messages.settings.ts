@@ -41,7 +41,10 @@ export const messagesSettings = {
     ),
   }),
   ...section('Retention', {
-    MESSAGE_RETENTION: duration('24h', { min: '1m' }).describe('How long a finished message can still be read.'),
+    MESSAGE_RETENTION: duration('24h', { min: '1m' }).describe(
+      'How long a finished message can still be read. After it was set to a shorter time, messages of an account or key may be kept ' +
+        'until the earlier ones of the same account or key are deleted.',
+    ),
     IDEMPOTENCY_RETENTION: duration('24h', { min: '1m', max: '30d' }).describe(
       'How long an `Idempotency-Key` is remembered. It is forgotten earlier if its message is: see ' +
         '`SHARD_FINISHED_LIMIT`.',

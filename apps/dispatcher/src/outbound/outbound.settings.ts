@@ -11,7 +11,7 @@ export const outboundSettings = {
       'Topic to which messages for a client are published; clients subscribe to it. The same as that of the ingester.',
     ),
     DISPATCH_CONCURRENCY: integer(50, 1, 1000).describe(
-      'Number of connections for which one dispatcher publishes at the same time. Each has one message in flight, ' +
+      'Number of connections for which one dispatcher publishes at the same time. Each has one publish under way, ' +
         'so this is also the most publishes that wait for a PUBACK. Raise it if the broker is far away.',
     ),
   }),
