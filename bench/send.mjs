@@ -9,6 +9,8 @@
  *   in a closed loop with a number of requests under way, with the CPU of every process a message.
  * - Redis alone: one XADD and one read a message.
  *
+ * `--messages 0` leaves the rates out, `--rate ''` and `--at-once ''` their part of the latencies.
+ *
  * Ours and the bare way run in turns, on one stack, until their ratio is steady or nine pairs have run. `--json` writes the
  * medians of the pairs.
  */
@@ -94,7 +96,9 @@ export async function run(args) {
         const directPath = (/** @type {string} */ id) => `/direct/${id}`;
         const bareWay = { ...oursWay, pool: direct, parts: { bare: [bare], broker: [mosquitto] }, pathOf: directPath };
         const measured = {
-          ...(await rates(oursWay, stack, Number(values.messages), Number(values.concurrency))),
+          ...(values.messages === '0'
+            ? {}
+            : await rates(oursWay, stack, Number(values.messages), Number(values.concurrency))),
           ...(await latencies(
             oursWay,
             bareWay,
@@ -294,9 +298,9 @@ async function postBatch(/** @type {Way} */ { devices, pool, count }, /** @type 
   return items.map(({ arrival }) => arrival);
 }
 
-/** @param {string} list */
+/** @param {string} list an empty one leaves its part of the benchmark out */
 function numbers(list) {
-  return list.split(',').map(Number);
+  return list === '' ? [] : list.split(',').map(Number);
 }
 
 /** @param {number} value */

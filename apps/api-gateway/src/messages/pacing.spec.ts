@@ -4,8 +4,8 @@ import { LONGEST_PACE_MS, Pacing, paceMs } from './pacing.js';
 
 describe('paceMs', () => {
   it('lets no response wait for a few messages in flight, and the others the longer the more there are', () => {
-    expect([0, 1, 4].map((inFlight) => paceMs(inFlight, 32))).toEqual([0, 0, 0]);
-    const times = Array.from({ length: 8 }, (_, i) => paceMs(i + 4, 32));
+    expect([0, 1, 8].map((inFlight) => paceMs(inFlight, 32))).toEqual([0, 0, 0]);
+    const times = Array.from({ length: 8 }, (_, i) => paceMs(i + 8, 32));
     expect(times).toEqual([...times].sort((a, b) => a - b));
     expect(new Set(times).size).toBe(times.length);
   });
@@ -15,7 +15,7 @@ describe('paceMs', () => {
   });
 
   it('allows more messages in flight in a shard the fewer shards there are', () => {
-    expect([1, 8, 64].map((shards) => paceMs(20, shards))).toEqual([0, 6, 100]);
+    expect([1, 16, 128].map((shards) => paceMs(20, shards))).toEqual([0, 6, 100]);
   });
 });
 

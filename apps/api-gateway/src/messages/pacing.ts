@@ -19,10 +19,10 @@ const notPaced = counter(
 /** The longest time that a response waits, in milliseconds. */
 export const LONGEST_PACE_MS = 100;
 /**
- * Messages of a payer that may be in flight in all shards before its responses wait; if they are spread evenly over the shards. About
- * half of them may be published already: their dispatcher completes several together.
+ * Messages of a payer that may be in flight in all shards before its responses wait; if they are spread evenly over the shards. Most
+ * of them are published already: their dispatcher completes for up to 30 ms together, which is 150 messages at 5,000 a second.
  */
-const WITHOUT_PACING = 128;
+const WITHOUT_PACING = 256;
 /** No response waits for fewer messages in one shard, however many shards there are. */
 const WITHOUT_PACING_IN_SHARD = 2;
 /** With so many times more messages in flight, a response waits for the longest time. */
