@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- cluster [--parts load,hand-off,take-over,assign] [--messages 100000] [--warm-up 50000]
- * [--clients 10000] [--rate 0] [--rounds 5] [--lease-times 2s,6s]`
+ * [--clients 10000] [--rate 0] [--rounds 5] [--lease-times 2s,3s]`
  *
  * What a cluster of ingesters costs: CPU per message with 1, 2 and 3 of them under the same load, at full speed or at a rate
  * that leaves the machine idle time; how long shards and the lane have no owner when the ingester with the lane stops, and
@@ -29,7 +29,7 @@ export async function run(args) {
       clients: { type: 'string', default: '10000' },
       rate: { type: 'string', default: '0' },
       rounds: { type: 'string', default: '5' },
-      'lease-times': { type: 'string', default: '2s,6s' },
+      'lease-times': { type: 'string', default: '2s,3s' },
     },
   });
   const parts = values.parts.split(',');

@@ -1,6 +1,6 @@
 /**
- * When a dispatcher looks for shards without an owner: regularly, on request, and when the lease of another dispatcher ends or
- * a connection becomes ready, as far as the last look has shown. Times are those of `performance.now`.
+ * When a dispatcher looks for shards without an owner: regularly, on request, and when the lease or the heartbeat of another
+ * dispatcher ends or a connection becomes ready, as far as the last look has shown. Times are those of `performance.now`.
  */
 import { CHECK_MS } from './outbound-times.js';
 

@@ -35,7 +35,12 @@ interface Dispatcher {
   woken: number[];
 }
 
-function dispatcher(bootId: string, work = new OutboundWork(redis, keys), looksAt = keys): Dispatcher {
+function dispatcher(
+  bootId: string,
+  work = new OutboundWork(redis, keys),
+  looksAt = keys,
+  members = new Members<DispatcherAnnouncement>(redis, keys.dispatchers, `spec/${bootId}`, 3000),
+): Dispatcher {
   const one: Omit<Dispatcher, 'shards'> = { isConnected: true, woken: [] };
   const shards = new OutboundShards({
     dependencies: {
@@ -49,7 +54,7 @@ function dispatcher(bootId: string, work = new OutboundWork(redis, keys), looksA
     keys: looksAt,
     shardCount: SHARDS,
     leases: new Leases(redis, keys, bootId, TIMING.leaseMs),
-    members: new Members<DispatcherAnnouncement>(redis, keys.dispatchers, `spec/${bootId}`, 3000),
+    members,
     name: 'spec',
     timing: TIMING,
     wakeUps: {
@@ -132,6 +137,17 @@ describe('a dispatcher', () => {
     );
     await second.shards.stop();
     await eventually('the first one has all shards again', async () => expect(await countOf('a')).toBe(SHARDS));
+  });
+
+  it('looks again as soon as another dispatcher would count as gone, since its share is free then', async () => {
+    const timers = jest.spyOn(globalThis, 'setTimeout');
+    const members = new Members<DispatcherAnnouncement>(redis, keys.dispatchers, 'spec/a', 3000);
+    jest.spyOn(members, 'heartbeat').mockResolvedValue({ members: undefined, nextOverdueMs: 321 });
+    dispatcher('a', undefined, undefined, members);
+    await eventually('the next look is due then', () =>
+      expect(timers.mock.calls).toContainEqual([expect.any(Function), 322]),
+    );
+    jest.restoreAllMocks();
   });
 
   it('holds no shard without a connection to the broker, so that others take them', async () => {

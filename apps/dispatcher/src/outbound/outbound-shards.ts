@@ -225,7 +225,7 @@ export class OutboundShards {
       const [, due] = await Promise.all([this.renew(now), this.nextCheck.begins(now) ? this.check(now) : undefined]);
       this.giveBackAboveShare();
       if (due !== undefined) {
-        const dueInMs = this.activateDue(due);
+        const dueInMs = Math.min(this.activateDue(due.shards), due.dispatcherOverdueInMs);
         this.nextCheck.ended(now, dueInMs);
         nextMs = Math.min(nextMs, dueInMs);
       }
@@ -267,16 +267,16 @@ export class OutboundShards {
     );
   }
 
-  /** @returns the shards that have work */
-  private async check(now: number): Promise<DueShard[]> {
+  /** @returns the shards that have work, and milliseconds until another dispatcher counts as gone, so that its share is free */
+  private async check(now: number): Promise<{ shards: DueShard[]; dispatcherOverdueInMs: number }> {
     const { members, name, redis, keys, shardCount } = this.options;
-    const [{ members: all }, due] = await Promise.all([
+    const [{ members: all, nextOverdueMs = Infinity }, shards] = await Promise.all([
       members.heartbeat({ name, takes_shards: this.takesShards }),
       this.takesShards ? dueShards(redis, keys, shardCount) : [],
     ]);
     this.heartbeatAt = now;
     if (all !== undefined) this.dispatchers = all.filter(({ takes_shards }) => takes_shards).length;
-    return due;
+    return { shards, dispatcherOverdueInMs: nextOverdueMs + 1 };
   }
 
   private giveBackAboveShare(): void {

@@ -2,7 +2,10 @@
 import { REDIS_REPLY_MS, assertTimeOrder, type TimeOrder } from '@app/platform';
 import { LeaseTiming } from '@app/sharding';
 
-/** Lease of a shard's outbound side: a dispatcher that dies delays its shards by this. */
+/**
+ * Lease of a shard's outbound side: a dispatcher that dies delays its shards by this. Without a heartbeat for this long it does not count
+ * as a dispatcher any more, so that the others may take more.
+ */
 export const OUTBOUND_LEASE_MS = 2000;
 export const outboundTiming = new LeaseTiming(OUTBOUND_LEASE_MS, REDIS_REPLY_MS);
 /** How often a dispatcher looks for shards that have work and no owner. */
@@ -47,7 +50,8 @@ const ORDERS: readonly TimeOrder<OutboundTime>[] = [
   {
     time: 'CHECK_MS',
     atMost: 'OUTBOUND_LEASE_MS',
-    because: 'a shard without an owner must be found within two seconds',
+    because:
+      'a shard without an owner must be found within two seconds, and a dispatcher that looks sends its heartbeat then',
   },
   {
     time: 'OUTBOUND_LEASE_MS',

@@ -12,7 +12,7 @@ import { Leases, MemberIdentity, Members } from '@app/sharding';
 import { Activations } from './activations.js';
 import { ClaimsLoop } from './claims-loop.js';
 import { OutboundShards } from './outbound-shards.js';
-import { CHECK_MS, outboundTiming } from './outbound-times.js';
+import { outboundTiming } from './outbound-times.js';
 import type { OutboundSettings } from './outbound.settings.js';
 import { Publishing } from './publishing.js';
 import { Semaphore } from './semaphore.js';
@@ -68,7 +68,8 @@ export function outboundOf(
     keys,
     shardCount: SHARD_COUNT,
     leases: new Leases(redis.leases, keys, bootId, outboundTiming.leaseMs),
-    members: new Members(redis.leases, keys.dispatchers, id, 3 * CHECK_MS),
+    // A dispatcher that dies must not count longer than its leases last: until then the others have their shares already.
+    members: new Members(redis.leases, keys.dispatchers, id, outboundTiming.leaseMs),
     name,
     timing: outboundTiming,
     wakeUps,

@@ -17,7 +17,7 @@ export const shardingSettings = {
     MAILBOX_BYTES: bytes(16_777_216, 65_536, 1_099_511_627_776).describe('The same in bytes.'),
   }),
   ...section('Shards and lanes', {
-    LEASE_TIME: duration('6s', { min: '2s', max: '60s' }).describe(
+    LEASE_TIME: duration('3s', { min: '2s', max: '60s' }).describe(
       'How long the shards and lanes of a crashed ingester wait before another ingester takes them.',
     ),
   }),
