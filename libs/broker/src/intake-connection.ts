@@ -15,7 +15,7 @@
 import type { MqttClient } from 'mqtt';
 import { closeWithin, type Logger } from '@app/platform';
 import type { BrokerAccess } from './broker-access.js';
-import { NEVER_EXPIRES, endMqtt, openMqtt, refusalOf, subscribeMqtt } from './mqtt-connection.js';
+import { NEVER_EXPIRES, endMqtt, keepSlowReaderAlive, openMqtt, refusalOf, subscribeMqtt } from './mqtt-connection.js';
 
 export interface IntakePacket {
   topic: string;
@@ -104,7 +104,10 @@ export class IntakeConnection {
     });
     // Set it before the first packet can arrive: otherwise MQTT.js acknowledges packets of a resumed session unread.
     this.client.handleMessage = (packet, callback) => this.receive(packet, callback);
-    this.keepSlowLaneAlive();
+    keepSlowReaderAlive(
+      this.client,
+      (withinMs) => this.continueReading !== undefined || performance.now() - this.progressAt < withinMs,
+    );
     this.accepted = new Promise((resolve) => {
       this.client.once('connect', ({ sessionPresent }) => {
         this.sessionPresent = sessionPresent;
@@ -189,24 +192,6 @@ export class IntakeConnection {
       );
     }
     this.end('closed');
-  }
-
-  /**
-   * MQTT.js closes the connection if the reply to a ping is late, and counts no PUBLISH as a sign of life. But the reply waits
-   * behind the packets that are still to be read, so a lane that reads slowly, or not at all, would lose its connection. In
-   * that case the next ping is sent, so that the broker receives one in time.
-   */
-  private keepSlowLaneAlive(): void {
-    const { client } = this;
-    const giveUp = client.onKeepaliveTimeout.bind(client);
-    client.onKeepaliveTimeout = () => {
-      const hasReceived = performance.now() - this.progressAt < client.keepalive * 500;
-      if (this.continueReading === undefined && !hasReceived) giveUp();
-      else {
-        client.sendPing();
-        client.reschedulePing(true);
-      }
-    };
   }
 
   /** Disconnects if the broker sends nothing for too long; the time to store a batch does not count. @returns a function that ends it */

@@ -45,6 +45,22 @@ export function openMqtt(access: BrokerAccess, options: IClientOptions): MqttCli
 }
 
 /**
+ * MQTT.js closes the connection if the reply to a ping is late, and counts no PUBLISH as a sign of life. But the reply waits
+ * behind the packets that are still to be read, so a connection that is read slowly, or not at all, would be lost. In that case the
+ * next ping is sent, so that the broker receives one in time.
+ * @param isBehind whether packets wait to be read, or have come within this many milliseconds
+ */
+export function keepSlowReaderAlive(client: MqttClient, isBehind: (withinMs: number) => boolean): void {
+  const giveUp = client.onKeepaliveTimeout.bind(client);
+  client.onKeepaliveTimeout = () => {
+    if (isBehind(client.keepalive * 500)) {
+      client.sendPing();
+      client.reschedulePing(true);
+    } else giveUp();
+  };
+}
+
+/**
  * Ends a connection. MQTT.js waits for missing PUBACKs and for the broker to close its side. Neither may come, and a second
  * call of its `end` does nothing, so the socket is destroyed after `timeoutMs`.
  */

@@ -2,8 +2,8 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { ContraryBroker } from '../../../test/support/contrary-broker.js';
 import { earlierFirst } from '../../../test/support/contrary/retained-again.js';
 import { lostRetained } from '../../../test/support/contrary/retained-losses.js';
-import { freePort, startMosquitto, type Server } from '../../../test/support/servers.js';
-import { RetainedSweep, type RetainedListener } from './retained-sweep.js';
+import { eventually, freePort, gate, startMosquitto, type Server } from '../../../test/support/servers.js';
+import { RetainedSweep, type RetainedListener, type SweepOptions } from './retained-sweep.js';
 
 const QUIET_MS = 50;
 let broker: Server;
@@ -22,10 +22,18 @@ async function withSweep<T>(
   filter: string,
   listener: Partial<RetainedListener>,
   use: (sweep: RetainedSweep) => Promise<T>,
-  { url = broker.url, silenceMs = 5000, signal = new AbortController().signal } = {},
+  options: Partial<SweepOptions> = {},
 ): Promise<T> {
+  const { signal } = new AbortController();
+  const defaults = {
+    url: broker.url,
+    clientId: `sweep-${Math.random()}`,
+    sentinel: 'spec/sentinel',
+    silenceMs: 5000,
+    signal,
+  };
   const sweep = new RetainedSweep(
-    { url, clientId: `sweep-${Math.random()}`, filters: [filter], sentinel: 'spec/sentinel', silenceMs, signal },
+    { ...defaults, filters: [filter], ...options },
     { retained: () => undefined, live: () => undefined, late: () => undefined, ...listener },
   );
   try {
@@ -113,6 +121,39 @@ describe('RetainedSweep', () => {
         expect(await sweep.pass(QUIET_MS)).toBe('complete');
       },
       { url: contrary.url, silenceMs: 3000 },
+    );
+    await contrary.stop();
+  });
+
+  it('goes on reading after the replies to its pings have waited behind messages for longer than the keep-alive', async () => {
+    await retain('slow/a', 'slow/b');
+    let requests = 0;
+    const contrary = await ContraryBroker.before(broker.port, () => ({
+      fromClient: {
+        pingreq: (packet, pass) => {
+          requests++;
+          pass(packet);
+        },
+      },
+    }));
+    const mayContinue = gate();
+    const read: string[] = [];
+    const retained = (topic: string): Promise<void> => {
+      read.push(topic);
+      return mayContinue.passed;
+    };
+    const options = { url: contrary.url, keepAliveSeconds: 1 };
+    await withSweep(
+      'slow/+',
+      { retained },
+      async (sweep) => {
+        const pass = sweep.pass(QUIET_MS);
+        await eventually('three pings are sent', () => expect(requests).toBeGreaterThan(2));
+        mayContinue.open();
+        expect(await pass).toBe('complete');
+        expect(read.toSorted()).toEqual(['slow/a', 'slow/b']);
+      },
+      options,
     );
     await contrary.stop();
   });

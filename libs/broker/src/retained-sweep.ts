@@ -9,10 +9,12 @@
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import type { BrokerAccess } from './broker-access.js';
 import { ControlMessages, retainOwn } from './control-messages.js';
-import { openMqtt } from './mqtt-connection.js';
+import { keepSlowReaderAlive, openMqtt } from './mqtt-connection.js';
 import { IncompleteReadError } from './retained-reader.js';
 import { RetainedSubscriptions, type RetainedSubscription } from './retained-subscriptions.js';
 
+/** `silenceMs` notices a broker that is frozen earlier. */
+const KEEP_ALIVE_SECONDS = 60;
 /** After the first of so many steps of the silence, the sentinel is asked for once more. */
 const SILENT_STEPS = 3;
 
@@ -51,6 +53,8 @@ interface RunningPass {
   /** The broker has granted the subscription to the sentinel. */
   granted(): void;
   received(packet: IPublishPacket, done: () => void): void;
+  /** Whether the caller is busy, or messages have come since the last call. */
+  isReading(): boolean;
   fail(error: unknown): void;
 }
 
@@ -124,9 +128,10 @@ export class RetainedSweep {
 
   private open(): MqttClient {
     const { options } = this;
-    const { clientId } = options;
-    // The reply to a ping comes behind all messages that are still to be read; `silenceMs` notices a broker that is frozen.
-    const client = openMqtt(options, { clientId, clean: true, reconnectPeriod: 0, resubscribe: false, keepalive: 60 });
+    const { clientId, keepAliveSeconds = KEEP_ALIVE_SECONDS } = options;
+    const whole = { clean: true, reconnectPeriod: 0, resubscribe: false } as const;
+    const client = openMqtt(options, { clientId, ...whole, keepalive: keepAliveSeconds });
+    keepSlowReaderAlive(client, () => this.running?.isReading() === true);
     this.subscriptions.observe(client);
     client.on('close', () => {
       if (this.client !== client) return;
@@ -174,6 +179,7 @@ export class RetainedSweep {
     const { sentinel, silenceMs } = this.options;
     let isComplete = false;
     let [received, isBusy, isOver] = [0, false, false];
+    let receivedBefore = 0;
     let [isGranted, silentSteps] = [false, 0];
     let timer: NodeJS.Timeout | undefined;
     const restartTimer = (): void => {
@@ -205,6 +211,11 @@ export class RetainedSweep {
     return {
       fail,
       granted: () => (isGranted = true),
+      isReading: () => {
+        const before = receivedBefore;
+        receivedBefore = received;
+        return isBusy || received > before;
+      },
       received: (packet, done) => {
         received++;
         silentSteps = 0;
