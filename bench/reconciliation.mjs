@@ -10,7 +10,7 @@
  * - `lanes`: the share of messages that need a verification if 1, 2 or 4 lanes take them in turn.
  * - `crash`: the ingester is killed, Redis loses its data, and the broker is restarted.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -53,8 +53,17 @@ export async function run(args) {
         console.table(await measure(dir, config, Number(values.clients), counts));
       } finally {
         await stopAll();
+        printWarnings(dir);
         rmSync(dir, { recursive: true, force: true });
       }
     }
+  }
+}
+
+/** What the ingesters have warned of, such as a sweep that was run again. @param {string} dir */
+function printWarnings(dir) {
+  for (const file of readdirSync(dir).filter((name) => /ingester.*\.log$/.test(name))) {
+    for (const line of readFileSync(join(dir, file), 'utf8').split('\n'))
+      if (line !== '') console.log(`${file}: ${line}`);
   }
 }
