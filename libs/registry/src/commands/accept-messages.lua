@@ -71,15 +71,18 @@ return with_log(function()
     client.length = may_exceed(client.bytes, outbox_limit) and outbox_length(id) or 0
   end
 
-  -- Appends to an outbox. Its length before the first append of this call shows whether others wait in it.
+  -- Appends to an outbox. Its length before the first append of this call shows whether others wait in it. Returns false if that
+  -- is not possible and the message is stored already.
   local function push(client, id)
-    client.length = redis.pcall('RPUSH', client.outbox, id)
-    if type(client.length) ~= 'number' then
+    local length = redis.pcall('RPUSH', client.outbox, id)
+    if type(length) ~= 'number' then
       -- It is not a list, or Redis is full: then this fails again.
+      if load(id).created then return false end
       outbox_length(client.id)
-      client.length = call('RPUSH', client.outbox, id)
+      length = call('RPUSH', client.outbox, id)
     end
-    client.was = client.was or client.length - 1
+    client.length, client.was = length, client.was or length - 1
+    return true
   end
 
   -- Whether a message that was appended is to be claimed for the owner: nothing is before it, and nothing prevents its publish.
@@ -135,7 +138,7 @@ return with_log(function()
     if refusal then return repeated(client, id, directive, refusal) end
     local ttl = tonumber(ttl_ms)
     local expires_text = plain(at + ttl)
-    push(client, id)
+    if not push(client, id) then return repeated(client, id, directive) end
     local at_once = claims_at_once(client, payload)
     local is_new = store_new(id, {
       status = at_once and 'in_flight' or 'queued', attempts = at_once and 1 or 0, created = at, ttl = ttl, kept = kept,

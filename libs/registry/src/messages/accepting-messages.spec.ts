@@ -153,6 +153,20 @@ describe('accepting a message', () => {
     expect(await bench.outbox()).toHaveLength(3);
   });
 
+  it('accepts a repeated id even if Redis is full now', async () => {
+    await bench.become('online');
+    const minted = [bench.minted({}), bench.minted({})];
+    const before = await bench.messages.accept(SHARD, minted);
+    await bench.redis.config('SET', 'maxmemory', '1');
+    try {
+      expect((await bench.messages.accept(SHARD, minted)).outcomes).toEqual(before.outcomes);
+      await expect(bench.messages.accept(SHARD, [bench.minted({})])).rejects.toThrow('OOM');
+    } finally {
+      await bench.redis.config('SET', 'maxmemory', '0');
+    }
+    expect(await bench.outbox()).toEqual(minted.map(({ messageId }) => messageId));
+  });
+
   it('makes ids that contain the shard', () => {
     expect(shardOfMessageId(bench.messages.mint(CLIENT))).toBe(SHARD);
   });
