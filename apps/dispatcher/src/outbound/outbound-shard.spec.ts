@@ -191,6 +191,35 @@ describe('a shard', () => {
     }
   });
 
+  it('reads no claims before it has taken over those of the former owner, and never one of these', async () => {
+    await redis.set(keys.owner({ kind: 'outbound', index: 0 }), '0:former');
+    const ids = [...(await accept(0, client(0, 0))), ...(await accept(0, client(0, 1)))];
+    const takenOver = gate();
+    const slow = withSteps({
+      takeOver: async (...args) => {
+        const reply = await work.takeOver(...args);
+        await takenOver.passed;
+        return reply;
+      },
+    });
+    const owning = own(0, dependenciesOf(new Semaphore(10), { work: slow }));
+    await eventually('it has begun', () => expect(owned).toHaveLength(1));
+    expect(owned[0]?.shard.position).toBeUndefined();
+    const claimed: ClaimEntry[] = [];
+    await claims.read(new Map([[0, '0-0']]), (_, entries) => {
+      claimed.push(...entries);
+      return Promise.resolve();
+    });
+    await owned[0]?.shard.receive(claimed);
+    takenOver.open();
+    const one = await owning;
+    const { position } = one.shard;
+    await one.shard.receive(claimed);
+    expect([claimed.length, one.shard.position]).toEqual([2, position]);
+    await untilEmpty([0, client(0, 0)], [0, client(0, 1)]);
+    expect(publishedIds().toSorted()).toEqual(ids.toSorted());
+  });
+
   it('finds a claim whose entry in the stream is lost', async () => {
     const one = await own(0, dependenciesOf(new Semaphore(10)));
     const [first] = await accept(0, client(0, 0));

@@ -65,15 +65,21 @@ export class OutboundShard {
     this.running = this.run();
   }
 
-  /** The entry of the stream of claims after which to read; undefined if this shard reads no more. */
+  /**
+   * The entry of the stream of claims after which to read; undefined if this shard reads no more, or has not taken over what is
+   * claimed yet.
+   */
   get position(): string | undefined {
-    return this.isClosing || this.isEnded ? undefined : (this.read ?? '0-0');
+    return this.isClosing || this.isEnded ? undefined : this.read;
   }
 
   /** Takes entries of the stream of claims. Resolves when all their messages have a permit. */
   async receive(entries: readonly ClaimEntry[]): Promise<void> {
     for (const { id, message, follows } of entries) {
-      if (this.position === undefined) return;
+      const { position } = this;
+      if (position === undefined) return;
+      // A read that began before this process has taken the shard again may bring what was taken over.
+      if (!isAfter(id, position)) continue;
       this.read = id;
       if (message === undefined) this.ring(follows);
       // A step that was repeated after a lost reply claims again what the accept script has claimed since.
