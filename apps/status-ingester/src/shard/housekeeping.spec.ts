@@ -32,7 +32,7 @@ beforeEach(async () => {
 
 afterEach(() => housekeeping.stop());
 
-function start(work: Pick<DueTodos, 'find' | 'claim' | 'deadLetter'> = due): void {
+function start(work: Pick<DueTodos, 'find' | 'findFinished' | 'claim' | 'deadLetter'> = due): void {
   const ownership = { grants: () => [FIRST, LANE, SECOND], lost: (grant: Grant) => void lost.push(grant) };
   const todos = {
     resume: ({ index }: Grant, due: readonly DueToDo[]) =>
@@ -73,6 +73,7 @@ it('housekeeping calls nothing for a shard on which nothing is due', async () =>
   const claimed: number[] = [];
   start({
     find: (grants) => due.find(grants),
+    findFinished: (grants) => due.findFinished(grants),
     deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
     claim: (grant) => {
       claimed.push(grant.index);
@@ -91,6 +92,7 @@ it('a shard for which Redis does not answer delays no other shard, and its round
   let claims = 0;
   start({
     find: (grants) => due.find(grants),
+    findFinished: (grants) => due.findFinished(grants),
     deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
     // The injected fault: Redis does not answer for this shard.
     claim: async (grant) => {
@@ -113,6 +115,7 @@ it('a shard with a large backlog runs a bounded part of it in a round', async ()
   const counts: number[] = [];
   start({
     find: (grants) => due.find(grants),
+    findFinished: (grants) => due.findFinished(grants),
     deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
     claim: async (grant) => {
       const work = await due.claim(grant);
@@ -125,6 +128,31 @@ it('a shard with a large backlog runs a bounded part of it in a round', async ()
   const rounds = counts.length / 20;
   expect(Number.isInteger(rounds)).toBe(true);
   expect(await redis.llen(keys.finishedOf(0, 'payer'))).toBe(30_000 - rounds * 2000);
+});
+
+it('housekeeping looks for finished messages less often, and goes on with a large backlog at its next look', async () => {
+  const looks: ('due' | 'finished')[] = [];
+  const nothing = { todos: [], unreadable: [], expired: 0, forgotten: 100, forgottenEarly: 0 };
+  let claims = 0;
+  let looksUntilDone: string[] = [];
+  start({
+    find: () => {
+      looks.push('due');
+      return Promise.resolve([]);
+    },
+    findFinished: () => {
+      looks.push('finished');
+      return Promise.resolve([FIRST]);
+    },
+    deadLetter: (grant, unreadable) => due.deadLetter(grant, unreadable),
+    claim: () => {
+      const more = ++claims < 45;
+      if (!more) looksUntilDone = [...looks];
+      return Promise.resolve({ ...nothing, more });
+    },
+  });
+  await eventually('three rounds have ended', () => expect(claims).toBe(45));
+  expect(looksUntilDone).toEqual(['due', 'finished', 'due', 'due']);
 });
 
 it('a to-do that cannot be read becomes a dead letter, and the others run', async () => {

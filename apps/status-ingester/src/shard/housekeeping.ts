@@ -1,7 +1,8 @@
 /**
  * Does what is due on the owned shards: runs to-dos, expires messages, deletes finished ones after their retention. Twice a
- * second one call finds the shards that have due work, so that shards at rest cost next to nothing. Each of the others has
- * its own rounds, so that a shard with a backlog, or without an answer of Redis, delays no other.
+ * second one call finds the shards that have due work, and another one every five seconds those with finished messages to delete, so
+ * that shards at rest cost next to nothing. Each of the others has its own rounds, so that a shard with a backlog, or without an
+ * answer of Redis, delays no other.
  */
 import { counter, type Logger } from '@app/platform';
 import type { DueTodos } from '@app/registry';
@@ -18,6 +19,8 @@ const forgottenEarly = counter(
 
 /** A message becomes `expired` within a second of its time. */
 export const HOUSEKEEPING_MS = 500;
+/** One of so many looks is also for finished messages. */
+const FINISHED_EVERY = 10;
 /** Most batches of a shard in one round; the next round continues. */
 const MOST_BATCHES = 20;
 
@@ -27,10 +30,13 @@ export class Housekeeping {
   private isStopping = false;
   /** By shard. */
   private readonly rounds = new Map<number, Promise<void>>();
+  /** Shards whose last round has left something. */
+  private readonly unfinished = new Set<number>();
+  private looks = 0;
 
   constructor(
     private readonly ownership: Pick<Ownership, 'grants' | 'lost'>,
-    private readonly due: Pick<DueTodos, 'find' | 'claim' | 'deadLetter'>,
+    private readonly due: Pick<DueTodos, 'find' | 'findFinished' | 'claim' | 'deadLetter'>,
     private readonly todos: Pick<ToDoRunner, 'resume'>,
     private readonly logger: Logger,
   ) {}
@@ -54,9 +60,13 @@ export class Housekeeping {
     const shards = this.ownership.grants().filter(({ kind, index }) => kind === 'shard' && !this.rounds.has(index));
     if (shards.length === 0) return;
     try {
-      const due = await this.due.find(shards);
+      const withFinished = this.looks++ % FINISHED_EVERY === 0;
+      const found = await Promise.all([
+        this.due.find(shards),
+        withFinished ? this.due.findFinished(shards) : shards.filter(({ index }) => this.unfinished.has(index)),
+      ]);
       if (this.isStopping) return;
-      for (const grant of due) {
+      for (const grant of new Set(found.flat())) {
         const round = this.keep(grant).finally(() => this.rounds.delete(grant.index));
         this.rounds.set(grant.index, round);
       }
@@ -66,6 +76,7 @@ export class Housekeeping {
   }
 
   private async keep(grant: Grant): Promise<void> {
+    this.unfinished.delete(grant.index);
     try {
       for (let batch = 0, more = true; more && batch < MOST_BATCHES; batch++) {
         const work = await this.due.claim(grant);
@@ -81,6 +92,7 @@ export class Housekeeping {
           );
         }
         more = work.more;
+        if (more && batch === MOST_BATCHES - 1) this.unfinished.add(grant.index);
       }
     } catch (error) {
       if (error instanceof StaleOwnerError) this.ownership.lost(grant);

@@ -136,7 +136,7 @@ describe('finished messages of a shard', () => {
     const lists = (await bench.redis.keys(`${bench.keys.prefix}*`)).filter((key) => /finished-/.test(key));
     await bench.redis.del(...lists);
     const due = new DueTodos(bench.redis, bench.keys);
-    expect(await due.find([GRANT])).toEqual([GRANT]);
+    expect(await due.findFinished([GRANT])).toEqual([GRANT]);
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 0, more: true });
     expect(await due.claim(GRANT)).toMatchObject({ forgotten: 0, more: false });
     expect(await bench.redis.exists(former)).toBe(0);

@@ -252,7 +252,10 @@ describe('a former owner', () => {
 });
 
 describe('a look for due work', () => {
-  const found = async (limited = due): Promise<number[]> => (await limited.find([GRANT])).map(({ index }) => index);
+  const found = async (limited = due): Promise<number[]> => {
+    const looks = await Promise.all([limited.find([GRANT]), limited.findFinished([GRANT])]);
+    return looks.flat().map(({ index }) => index);
+  };
 
   it('finds nothing on a shard at rest, nor what is due later', async () => {
     await plan(forget('later'), (await bench.now()) + 600_000);
@@ -268,6 +271,10 @@ describe('a look for due work', () => {
     ['finished messages of 0.1.0', () => bench.redis.zadd(formerFinished(bench.keys, SHARD), 1, 'm')],
     ['another owner', () => bench.redis.set(bench.keys.owner(GRANT), 'another')],
     ['a key that cannot be read', () => bench.redis.set(bench.keys.todo(SHARD), 'no sorted set')],
+    [
+      'a key of finished messages that cannot be read',
+      () => bench.redis.set(bench.keys.finishedDue(SHARD), 'no sorted set'),
+    ],
   ])('finds %s', async (_, make) => {
     await make();
     expect(await found()).toEqual([SHARD]);
@@ -288,5 +295,7 @@ describe('a look for due work', () => {
     for (const grant of grants) await bench.redis.set(bench.keys.owner(grant), grant.fence);
     for (const index of [3, 64, 149]) await bench.redis.zadd(bench.keys.todo(index), 1, encodeToDo(WAKE));
     expect((await due.find(grants)).map(({ index }) => index)).toEqual([3, 64, 149]);
+    for (const index of [0, 65, 148]) await bench.redis.zadd(bench.keys.finishedDue(index), 1, 'payer');
+    expect((await due.findFinished(grants)).map(({ index }) => index)).toEqual([0, 65, 148]);
   });
 });

@@ -36,8 +36,10 @@ const SURPLUS_BATCH = 200;
 /** Most shards that one call looks at: it takes about half a millisecond. */
 const SHARDS_AT_ONCE = 64;
 
-const findDue = commands.load<{ shards: readonly string[] }, { shards: readonly (string | number)[] }, (0 | 1)[]>(
-  'find-due',
+const findDue = commands.load<{ shards: readonly string[] }, Record<string, never>, number[]>('find-due');
+
+const findFinished = commands.load<{ shards: readonly string[] }, { shards: readonly (string | number)[] }, number[]>(
+  'find-finished',
 );
 
 const takeDue = commands.load<
@@ -80,30 +82,43 @@ export class DueTodos {
   ) {}
 
   /**
-   * @returns the grants that `claim` should be called for: those with work that is due, and those that another process holds.
-   *   On a Redis Cluster all of them, because no call may look at several shards.
+   * @returns the grants of shards with to-dos or messages that are due, for which `claim` should be called. On a Redis Cluster all of
+   *   them, because no call may look at several shards.
    */
-  async find(grants: readonly Grant[]): Promise<readonly Grant[]> {
-    if (isCluster(this.redis)) return grants;
-    const found: Promise<Grant[]>[] = [];
-    for (let from = 0; from < grants.length; from += SHARDS_AT_ONCE)
-      found.push(this.findAmong(grants.slice(from, from + SHARDS_AT_ONCE)));
-    return (await Promise.all(found)).flat();
+  find(grants: readonly Grant[]): Promise<readonly Grant[]> {
+    return this.findWith(grants, (some) => {
+      const shards = some.flatMap(({ index }) => [this.keys.todo(index), this.keys.expiry(index)]);
+      return findDue.run(this.redis, { shards }, {});
+    });
   }
 
-  private async findAmong(grants: readonly Grant[]): Promise<Grant[]> {
-    const { keys } = this;
-    const ofShards = grants.flatMap((grant) => {
-      const { todo, expiry, finished_due, finished_count, finished_bytes } = keys.ofMessages(grant.index);
-      const former = formerFinished(keys, grant.index);
-      return [keys.owner(grant), todo, expiry, finished_due, finished_count, finished_bytes, former];
+  /** @returns the same for finished messages that have to be forgotten, and the grants that another process holds */
+  findFinished(grants: readonly Grant[]): Promise<readonly Grant[]> {
+    return this.findWith(grants, (some) => {
+      const shards = some.flatMap((grant) => {
+        const { finished_due, finished_count, finished_bytes } = this.keys.ofMessages(grant.index);
+        const former = formerFinished(this.keys, grant.index);
+        return [this.keys.owner(grant), finished_due, finished_count, finished_bytes, former];
+      });
+      const limits = some.flatMap(({ index, fence }) => {
+        const { count, bytes } = this.finishedLimits(index);
+        return [fence, count, bytes];
+      });
+      return findFinished.run(this.redis, { shards }, { shards: limits });
     });
-    const limits = grants.flatMap(({ index, fence }) => {
-      const { count, bytes } = this.finishedLimits(index);
-      return [fence, count, bytes];
-    });
-    const isDue = await findDue.run(this.redis, { shards: ofShards }, { shards: limits });
-    return grants.filter((_, i) => isDue[i] === 1);
+  }
+
+  private async findWith(
+    grants: readonly Grant[],
+    placesIn: (some: readonly Grant[]) => Promise<number[]>,
+  ): Promise<readonly Grant[]> {
+    if (isCluster(this.redis)) return grants;
+    const found: Promise<Grant[]>[] = [];
+    for (let from = 0; from < grants.length; from += SHARDS_AT_ONCE) {
+      const some = grants.slice(from, from + SHARDS_AT_ONCE);
+      found.push(placesIn(some).then((places) => places.flatMap((place) => some[place] ?? [])));
+    }
+    return (await Promise.all(found)).flat();
   }
 
   /** Claims the work that is due. A to-do that is not done in time becomes due again. @throws StaleOwnerError */
