@@ -4,6 +4,7 @@ export * from './fenced-commit.js';
 export * from './member-health.js';
 export * from './held-lease.js';
 export * from './lane-item.js';
+export * from './lease-renewal.js';
 export * from './lease-timing.js';
 export * from './leased-ownership.js';
 export * from './leases.js';

@@ -15,6 +15,7 @@ import { assign } from './assignment.js';
 import { AcquireBackoff } from './acquire-backoff.js';
 import { MemberHealthWatch } from './member-health.js';
 import { HeldLease } from './held-lease.js';
+import { loseOverdueLeases, renewLeases } from './lease-renewal.js';
 import type { LeaseTiming } from './lease-timing.js';
 import type { Leases } from './leases.js';
 import type { Announcement, Member, Members } from './members.js';
@@ -206,20 +207,10 @@ export class LeasedOwnership implements Ownership {
     const { timing, leases } = this.options;
     // Our heartbeat is overdue, so the other members already wait for our leases: do not renew them.
     if (this.heartbeatSentAt !== undefined && !timing.mayAct(this.heartbeatSentAt, now)) return [];
-    const due = [...this.leases.values()].flatMap((lease) => {
-      const { grant } = lease;
-      if (grant === undefined || !lease.needsLease) return [];
-      if (timing.renewAt(lease.sentAt) > now + timing.renewEveryMs / 2) return [];
-      // Work that waits for a lost part of Redis may never finish: let the lease expire, so that another member takes over.
-      return lease.finishingFor(now) > timing.leaseMs ? [] : [{ lease, grant }];
-    });
-    const renewed = leases.renew(due.map(({ grant }) => grant));
-    return due.map(async ({ lease }, i) => {
-      const status = await renewed[i];
-      if (status === 'ours') {
-        lease.renewed(now);
-        return;
-      }
+    const due = [...this.leases.values()].filter(
+      (lease) => timing.renewAt(lease.sentAt) <= now + timing.renewEveryMs / 2,
+    );
+    return renewLeases(leases, timing, due, now, (lease, status) => {
       this.detectVanished(lease);
       lease.lose(status === 'nobody' ? 'the lease is gone' : 'another process holds the lease');
     });
@@ -313,10 +304,9 @@ export class LeasedOwnership implements Ownership {
     const now = performance.now();
     clearTimeout(this.deadline);
     this.deadlineAt = Infinity;
+    loseOverdueLeases(timing, this.leases.values(), now);
     for (const lease of this.leases.values()) {
-      if (!lease.needsLease) continue;
-      if (timing.mayAct(lease.sentAt, now)) this.armDeadline(timing.actUntil(lease.sentAt));
-      else lease.lose('the lease could not be renewed in time');
+      if (lease.needsLease) this.armDeadline(timing.actUntil(lease.sentAt));
     }
     this.updateOwnedGauges();
   }

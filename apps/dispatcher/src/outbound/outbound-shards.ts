@@ -8,7 +8,16 @@
  */
 import { Backoff, gauge, type Logger, type Redis } from '@app/platform';
 import { dueShards, type ClaimEntry, type DueShard, type RegistryKeys, type WakeUps } from '@app/registry';
-import { HeldLease, ownershipMetrics, type Grant, type LeaseTiming, type Leases, type Members } from '@app/sharding';
+import {
+  HeldLease,
+  loseOverdueLeases,
+  ownershipMetrics,
+  renewLeases,
+  type Grant,
+  type LeaseTiming,
+  type Leases,
+  type Members,
+} from '@app/sharding';
 import { NextCheck } from './next-check.js';
 import { CHECK_MS } from './outbound-times.js';
 import type { OutboundDependencies } from './outbound-dependencies.js';
@@ -221,7 +230,7 @@ export class OutboundShards {
     let nextMs = CHECK_MS;
     try {
       const now = performance.now();
-      this.enforceDeadlines(now);
+      loseOverdueLeases(timing, this.ownLeases, now);
       const [, due] = await Promise.all([this.renew(now), this.nextCheck.begins(now) ? this.check(now) : undefined]);
       this.giveBackAboveShare();
       if (due !== undefined) {
@@ -239,32 +248,19 @@ export class OutboundShards {
     this.schedule(this.active.size > 0 ? Math.min(nextMs, timing.renewEveryMs) : nextMs);
   }
 
-  /** Gives up leases that were not renewed in time: by the clock of this process they may have ended. */
-  private enforceDeadlines(now: number): void {
-    for (const { lease } of this.active.values()) {
-      if (lease.needsLease && !this.options.timing.mayAct(lease.sentAt, now)) {
-        lease.lose('the lease could not be renewed in time');
-      }
-    }
+  private get ownLeases(): HeldLease[] {
+    return [...this.active.values()].map(({ lease }) => lease);
   }
 
   private async renew(now: number): Promise<void> {
     const { leases, timing } = this.options;
-    const due = [...this.active.values()].flatMap(({ lease, shard }) => {
-      const { grant } = lease;
-      if (grant === undefined || !lease.needsLease || lease.finishingFor(now) > timing.leaseMs) return [];
-      return [{ lease, shard, grant }];
+    const renewed = renewLeases(leases, timing, this.ownLeases, now, (lease, status) => {
+      const active = this.active.get(lease.resource.index);
+      // Its passivation may have released it; if not, the reply to that says that the lease is lost.
+      if (active?.lease === lease && active.shard?.isPassivating === true) return;
+      lease.lose(status === 'nobody' ? 'the lease is gone' : 'another dispatcher has the lease');
     });
-    const renewed = leases.renew(due.map(({ grant }) => grant));
-    await Promise.all(
-      due.map(async ({ lease, shard }, i) => {
-        const status = await renewed[i];
-        if (status === 'ours') lease.renewed(now);
-        // Its passivation may have released it; if not, the reply to that says that the lease is lost.
-        else if (shard?.isPassivating !== true)
-          lease.lose(status === 'nobody' ? 'the lease is gone' : 'another dispatcher has the lease');
-      }),
-    );
+    await Promise.all(renewed);
   }
 
   /** @returns the shards that have work, and milliseconds until another dispatcher counts as gone, so that its share is free */
