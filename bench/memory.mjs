@@ -46,7 +46,7 @@ export async function run(args) {
   const [connections, clients, each] = [Number(values.connections), Number(values.clients), Number(values.messages)];
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
   const env = { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn' };
-  const stack = await startStack({ dir, env });
+  const stack = await startStack({ dir, env, sourceMaps: false });
   const redis = new Redis(stack.redis.url);
   const device = await mqtt.connectAsync(stack.mosquitto.url, { protocolVersion: 5 });
   const pool = new Pool(stack.gateway.url, { connections: 4 });
