@@ -302,7 +302,14 @@ describe('a shard', () => {
   });
 
   it('waits for a permit with the next message of a connection that had none any more', async () => {
-    const of = dependenciesOf(new Semaphore(1));
+    const followed = gate();
+    const later = withSteps({
+      step: async (grant, state) => {
+        if (state.results.length > 0) await followed.passed;
+        return work.step(grant, state);
+      },
+    });
+    const of = dependenciesOf(new Semaphore(1), { work: later });
     const held = broker.withhold(OUT.topicOf(client(0, 1)));
     const one = await own(0, of);
     await accept(0, client(0, 0));
@@ -312,6 +319,7 @@ describe('a shard', () => {
     const [next = ''] = await accept(0, client(0, 0));
     await accept(0, client(0, 1));
     await read(one);
+    followed.open();
     await eventually('the next message is claimed', async () =>
       expect(['in_flight', 'sent']).toContain((await messages.read(next))?.status),
     );
