@@ -1,7 +1,7 @@
 /** Every key that the code builds stands in the table of docs/architecture.md. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { RegistryKeys } from '@app/registry';
+import { RegistryKeys, messageKeyEndings } from '@app/registry';
 import { ShardingKeys } from '@app/sharding';
 
 const page = readFileSync(join(__dirname, '../../docs/architecture.md'), 'utf8');
@@ -80,4 +80,10 @@ it('the list of this spec names each method that builds a key', () => {
 
 it.each(Object.entries(BUILT))('the table of keys in docs/architecture.md describes the key of %s', (_, built) => {
   for (const key of built) expect(page).toContain(`\`${key}\``);
+});
+
+it('commands on messages build the same keys as the code, from the first part of the keys of a shard', () => {
+  const { shard, ...others } = keys.ofMessages(7);
+  const built = Object.entries(messageKeyEndings()).map(([name, ending]) => [name, shard + ending]);
+  expect(Object.fromEntries(built)).toEqual(others);
 });

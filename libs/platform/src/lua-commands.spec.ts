@@ -72,6 +72,26 @@ describe('a Lua command', () => {
     );
   });
 
+  it('builds keys from the one that they begin with, and gets its other keys as before', async () => {
+    write('includes/base.lua', '-- KEYS prefix', "local function of(id) return KEYS.prefix .. id .. '!' end");
+    write('act.lua', '-- KEYS other, one', '--- @include "base"', 'return { KEYS.one, KEYS.other, of(7), #KEYS }');
+    const assembled = { base: 'shard', endings: { one: ':one', prefix: ':of:' } };
+    const command = new LuaCommands(folder(), assembled).load('act');
+    expect(await command.run(redis, { shard: '{s1}', other: '{s1}:other', one: 'unused' }, {})).toEqual([
+      '{s1}:one',
+      '{s1}:other',
+      '{s1}:of:7!',
+      2,
+    ]);
+    await expect(command.run(redis, { other: '{s1}:other' }, {})).rejects.toThrow('without its key "shard"');
+  });
+
+  it('gets no base if it builds no keys', () => {
+    write('act.lua', '-- KEYS other', 'return KEYS.other');
+    const source = readLua(join(folder(), 'act.lua'), { base: 'shard', endings: { one: ':one' } });
+    expect(source.keys.map(({ name }) => name)).toEqual(['other']);
+  });
+
   it('replies with an object if its header says that it replies by name', async () => {
     write('act.lua', '-- Reply by name: count, names', "return { 'count', 2, 'names', { 'a', 'b' } }");
     expect(await load().run(redis, {}, {})).toEqual({ count: 2, names: ['a', 'b'] });
@@ -97,6 +117,44 @@ describe('a Lua file', () => {
     expect(readLua(join(folder(), 'act.lua')).text).toBe('local near = 1\nlocal far = near\nreturn far');
   });
 
+  it('leaves out functions of includes that it does not use, on the same lines', async () => {
+    write(
+      'includes/base.lua',
+      'local function low(x)',
+      '  if x then return 1 end',
+      'end',
+      'local function middle() return low(1) end',
+      '-- high() is described here',
+      'local function high() return middle() end',
+      'local function used() return 2 end',
+    );
+    write('act.lua', '--- @include "base"', 'local function own() return 3 end', 'return used()');
+    const { text, lines } = readLua(join(folder(), 'act.lua'));
+    const own = 'local function own() return 3 end';
+    expect(text.split('\n').filter((line) => line !== '' && !line.startsWith('--'))).toEqual([
+      'local function used() return 2 end',
+      own,
+      'return used()',
+    ]);
+    expect(text.split('\n')).toHaveLength(lines.length);
+    expect(await load().run(redis, {}, {})).toBe(2);
+  });
+
+  it('mentions the values of its constants in place of their names', async () => {
+    write(
+      'act.lua',
+      'local MOST = 3',
+      "local WORD = 'MOST'",
+      'local TABLE = { MOST }',
+      "local function both() return { MOST * 2, WORD, 'WORD', #TABLE, TABLE[1] } end",
+      'return {',
+      "  MOST, WORD, 'WORD', unpack(both())",
+      '}',
+    );
+    expect(readLua(join(folder(), 'act.lua')).text).toContain("  3, 'MOST', 'WORD', unpack(both())");
+    expect(await load().run(redis, {}, {})).toEqual([3, 'MOST', 'WORD', 6, 'MOST', 'WORD', 1, 3]);
+  });
+
   it('keeps its flags on the first line', () => {
     write('act.lua', '#!lua flags=allow-oom', '-- KEYS one', 'return 1');
     expect(readLua(join(folder(), 'act.lua')).text).toMatch(/^#!lua flags=allow-oom\n/);
@@ -117,6 +175,12 @@ describe('a Lua file', () => {
     expect(() => readLua(join(folder(), 'act.lua'))).toThrow(
       /b\.lua:1: files include each other: a\.lua → b\.lua → a\.lua/,
     );
+  });
+
+  it('is refused if the end of a function of an include cannot be found', () => {
+    write('includes/base.lua', 'local function one()', '  return 1', 'end -- of one', 'local function two()', 'end');
+    write('act.lua', '--- @include "base"', 'return 1');
+    expect(() => readLua(join(folder(), 'act.lua'))).toThrow(/base\.lua:1: "one" does not end with "end"/);
   });
 
   it('is refused if an include does not exist, with the line that includes it', () => {

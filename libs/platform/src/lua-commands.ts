@@ -13,7 +13,10 @@
  * turn, and callers get an object.
  *
  * `--- @include "name"` inserts `commands/includes/name.lua`; `--- @include "sharding/name"` inserts an include of another
- * library. Each file is inserted once. Its KEYS and ARGV are appended to those of the command.
+ * library. Each file is inserted once. Its KEYS and ARGV are appended to those of the command. Redis would build the functions of
+ * includes in every run, so those that a command does not use are left out.
+ *
+ * Commands may build keys from one that all of them begin with (`AssembledKeys`), since each key of a call costs more than building it.
  */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -46,19 +49,30 @@ export interface LuaLine {
   text: string;
 }
 
+/** Keys that commands build themselves: `KEYS.<name>` becomes `KEYS[1] .. '<ending>'`. */
+export interface AssembledKeys {
+  /** Name of the key with which they begin, and which callers pass in place of them; it has the hash tag. */
+  base: string;
+  /** What follows it, by name. */
+  endings: Readonly<Record<string, string>>;
+}
+
 /** The commands of one library. */
 export class LuaCommands {
   private readonly library: string;
 
   /** @param folder `commands` beside the library's sources */
-  constructor(private readonly folder: string) {
+  constructor(
+    private readonly folder: string,
+    private readonly assembled?: AssembledKeys,
+  ) {
     this.library = basename(dirname(dirname(folder)));
   }
 
   /** Reads `<name>.lua`. Modules call it when they are loaded, so that a missing or invalid file prevents the start. */
   load<Keys extends LuaNamed, Args extends LuaNamed, Reply>(name: string): LuaCommand<Keys, Args, Reply> {
     const path = join(this.folder, `${name}.lua`);
-    return new LuaCommand(`${this.library}/${name}`, readLua(path));
+    return new LuaCommand(`${this.library}/${name}`, readLua(path, this.assembled));
   }
 
   /** Like `load`, from a text; for tests. */
@@ -66,7 +80,10 @@ export class LuaCommands {
     name: string,
     text: string,
   ): LuaCommand<Keys, Args, Reply> {
-    return new LuaCommand(`${this.library}/${name}`, assembleLua(join(this.folder, `${name}.lua`), text));
+    return new LuaCommand(
+      `${this.library}/${name}`,
+      assembleLua(join(this.folder, `${name}.lua`), text, this.assembled),
+    );
   }
 }
 
@@ -110,12 +127,12 @@ export class LuaCommand<Keys extends LuaNamed, Args extends LuaNamed, Reply> {
 }
 
 /** Reads a command and its includes. */
-export function readLua(path: string): LuaSource {
-  return assembleLua(path, read(path, path));
+export function readLua(path: string, assembled?: AssembledKeys): LuaSource {
+  return assembleLua(path, read(path, path), assembled);
 }
 
 /** @throws LuaSourceError */
-export function assembleLua(path: string, text: string): LuaSource {
+export function assembleLua(path: string, text: string, assembled?: AssembledKeys): LuaSource {
   const lines: LuaLine[] = [];
   const keys: LuaName[] = [];
   const args: LuaName[] = [];
@@ -144,9 +161,14 @@ export function assembleLua(path: string, text: string): LuaSource {
   }
 
   add(path, text, [path]);
+  const passed = keys.filter(({ name }) => assembled?.endings[name] === undefined);
+  if (assembled !== undefined && passed.length < keys.length) passed.unshift({ name: assembled.base, kind: 'one' });
+  const numbers = { KEYS: passed, ARGV: args };
   return {
-    text: lines.map((line) => numbered(line, { KEYS: keys, ARGV: args })).join('\n'),
-    keys: checked(path, 'KEYS', keys),
+    text: withValues(withoutUnused(path, lines))
+      .map((line) => numbered(line, numbers, assembled?.endings ?? {}))
+      .join('\n'),
+    keys: checked(path, 'KEYS', passed),
     args: checked(path, 'ARGV', args),
     repliesByName: /^-- Reply by name/m.test(text),
     lines,
@@ -160,7 +182,8 @@ export class LuaSourceError extends Error {
 }
 
 const INCLUDE = /^--- @include "([^"]*)"$/;
-const NAMED = /\b(KEYS|ARGV)\.(\w+)/g;
+const CONSTANT = /^local ([A-Z][A-Z_]+) = (\d+|'[^'\\]*')$/;
+const NAMED = /\b(KEYS|ARGV)\.(\w+)( \.\.)?/g;
 const NAME = /^([a-z][a-z0-9_]*)(\?|\.\.\.)?$/;
 
 /** `libs/<library>/src/commands/includes/<name>.lua`; the same path in the sources and in `dist`. */
@@ -196,13 +219,71 @@ function checked(path: string, table: string, names: readonly LuaName[]): readon
   return names;
 }
 
-function numbered({ path, line, text }: LuaLine, tables: Record<string, readonly LuaName[]>): string {
+/**
+ * Empties the lines of functions of includes that nothing else uses. Each begins at the start of a line with
+ * `local function`, and ends there with `end` or on the same line.
+ */
+function withoutUnused(command: string, lines: readonly LuaLine[]): readonly LuaLine[] {
+  const left = [...lines];
+  const uses = new Map<string, number>();
+  const count = (from: number, to: number, by: 1 | -1): void => {
+    for (const { text } of left.slice(from, to)) {
+      const words = text.startsWith('--') ? [] : (text.match(/\w+/g) ?? []);
+      for (const word of words) uses.set(word, (uses.get(word) ?? 0) + by);
+    }
+  };
+  count(0, left.length, 1);
+  const blocks = lines.flatMap(({ path, line, text }, from) => {
+    const name = path === command ? undefined : /^local function (\w+)\(/.exec(text)?.[1];
+    if (name === undefined) return [];
+    const to = text.endsWith(' end') ? from : lines.findIndex((line, i) => i > from && /^\w/.test(line.text));
+    if (to !== from && lines[to]?.text !== 'end') {
+      throw new LuaSourceError(`${path}:${line}: "${name}" does not end with "end" at the start of a line`);
+    }
+    return [{ name, from, to: to + 1 }];
+  });
+  // What a function uses stands before it, so from the last one on, those that only unused ones mention are found as well.
+  for (const { name, from, to } of blocks.toReversed()) {
+    count(from, to, -1);
+    if (uses.get(name) === 0) left.fill({ path: command, line: 0, text: '' }, from, to);
+    else count(from, to, 1);
+  }
+  return left;
+}
+
+/**
+ * Replaces the names of simple constants by their values. A function that uses a name of the file costs more in each run,
+ * because Redis links it to the name when it builds the function.
+ */
+function withValues(lines: readonly LuaLine[]): readonly LuaLine[] {
+  const values = new Map<string, string>();
+  for (const { text } of lines) {
+    const [, name, value] = CONSTANT.exec(text) ?? [];
+    if (name !== undefined && value !== undefined) values.set(name, value);
+  }
+  return lines.map((line) => {
+    if (line.text.startsWith('--') || CONSTANT.test(line.text)) return line;
+    return { ...line, text: line.text.replace(/(?<!['\w])[A-Z][A-Z_]+\b/g, (word) => values.get(word) ?? word) };
+  });
+}
+
+function numbered(
+  { path, line, text }: LuaLine,
+  tables: Record<string, readonly LuaName[]>,
+  endings: Readonly<Record<string, string>>,
+): string {
   if (text.startsWith('--')) return text;
-  return text.replace(NAMED, (used, table: string, name: string) => {
+  return text.replace(NAMED, (used, table: string, name: string, dots: string | undefined) => {
+    const ending = table === 'KEYS' ? endings[name] : undefined;
+    if (ending !== undefined) {
+      const key = `KEYS[1] .. '${ending}'`;
+      // One concatenation of three texts is cheaper than two.
+      return dots === undefined ? `(${key})` : `${key}${dots}`;
+    }
     const names = tables[table] ?? [];
     const index = names.findIndex((known) => known.name === name);
     if (index < 0) throw new LuaSourceError(`${path}:${line}: ${used} is not named at the head of the command`);
-    return names[index]?.kind === 'list' ? `${index + 1}` : `${table}[${index + 1}]`;
+    return (names[index]?.kind === 'list' ? `${index + 1}` : `${table}[${index + 1}]`) + (dots ?? '');
   });
 }
 

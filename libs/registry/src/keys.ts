@@ -5,9 +5,10 @@
 import { ShardingKeys } from '@app/sharding';
 import type { ConnectionState, ConnectionType } from './connection-state.js';
 
-/** The keys of a shard by the names that `commands/*.lua` use. */
+/** The keys of a shard by the names that `commands/*.lua` use; all of them begin with `shard`. */
 export type MessageKeys = Readonly<
   Record<
+    | 'shard'
     | 'hosts'
     | 'proxies'
     | 'connections'
@@ -215,6 +216,7 @@ export class RegistryKeys extends ShardingKeys {
 
   private buildOfMessages(shard: number): MessageKeys {
     return {
+      shard: this.shard(shard),
       hosts: this.index(shard, 'online', 'host'),
       proxies: this.index(shard, 'online', 'proxy'),
       connections: this.connections(shard),
@@ -326,4 +328,10 @@ export class RegistryKeys extends ShardingKeys {
   private idempotencyPrefix(shard: number): string {
     return `${this.shard(shard)}:idempotency:`;
   }
+}
+
+/** What follows `shard` in each of the `MessageKeys`. */
+export function messageKeyEndings(): Readonly<Record<string, string>> {
+  const { shard, ...keys } = new RegistryKeys('').ofMessages(0);
+  return Object.fromEntries(Object.entries(keys).map(([name, key]) => [name, key.slice(shard.length)]));
 }

@@ -1,5 +1,5 @@
 /** Accepts messages of one shard, see `accept-messages.lua`. */
-import { commands } from '../commands.js';
+import { messageCommands } from '../commands.js';
 import type { MessageKeys } from '../keys.js';
 
 /** Why the message was refused, or `[message id, directive, created at, expires at, online 0/1, replayed 0/1]`. */
@@ -14,7 +14,7 @@ export type AcceptReply =
   | 'mismatch'
   | [id: string, directive: string, createdAt: string, expiresAt: string, online: number, replayed: number];
 
-export const acceptMessages = commands.load<
+export const acceptMessages = messageCommands.load<
   MessageKeys,
   {
     outbox_limit: number;

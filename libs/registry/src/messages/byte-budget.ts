@@ -1,7 +1,7 @@
 /** Counts the bytes of a shard's unfinished messages by client and by payer. */
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
-import { commands } from '../commands.js';
+import { messageCommands } from '../commands.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
 /** Bytes that a message takes in Redis in addition to its payload, directive and Idempotency-Key. */
@@ -24,9 +24,11 @@ export function payerOf({ id, account }: { id: string; account?: string }): stri
 /** Messages that one run of the migration's script charges. */
 const CHARGE_BATCH = 500;
 
-const recountCommand = commands.load<MessageKeys & { owner: string }, { fence: string }, 0 | 1 | 2>('recount-bytes');
+const recountCommand = messageCommands.load<MessageKeys & { owner: string }, { fence: string }, 0 | 1 | 2>(
+  'recount-bytes',
+);
 
-const chargeStored = commands.load<
+const chargeStored = messageCommands.load<
   MessageKeys & { owner: string },
   { fence: string; from: number; count: number },
   number

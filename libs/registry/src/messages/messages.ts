@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
 import { RedisScriptError, type Redis } from '@app/platform';
-import { commands } from '../commands.js';
+import { messageCommands } from '../commands.js';
 import { acceptMessages, type AcceptReply } from './accept-message.js';
 import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES, UNKNOWN_PAYER } from './byte-budget.js';
 import type { MessageStatus, StatusChange, StoredStatus } from '../message-status.js';
@@ -117,7 +117,7 @@ const MAX_CHECKED = 1000;
 /** Messages that a listing reads at the same time, at most. */
 const MAX_LOADED = 250;
 
-const cancelMessage = commands.load<
+const cancelMessage = messageCommands.load<
   MessageKeys,
   { message_id: string; account: string },
   [status: StoredStatus | '', cancelled: 0 | 1]

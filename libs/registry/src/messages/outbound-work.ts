@@ -4,7 +4,7 @@
  */
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, streamReader, type Grant, type StreamEntry, type StreamReader } from '@app/sharding';
-import { commands } from '../commands.js';
+import { messageCommands } from '../commands.js';
 import { truncateDetails } from '../message-status.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
@@ -109,7 +109,7 @@ type ClaimReply = [string, string, string, string, string, string, number, strin
 /** Back-off before an attempt is repeated. It doubles with each attempt. */
 const RETRY_MS = { first: 1000, longest: 60_000 };
 
-const stepCommand = commands.load<
+const stepCommand = messageCommands.load<
   MessageKeys,
   {
     fence: string;
@@ -131,15 +131,15 @@ const stepCommand = commands.load<
     ]
 >('outbound-step');
 
-const takeOver = commands.load<
+const takeOver = messageCommands.load<
   MessageKeys & FormerNames,
   { fence: string },
   null | [at: number, newest: string, clients: string[]]
 >('take-over-claims');
 
-const closeOutbound = commands.load<MessageKeys, { fence: string; lease_ms: number }, 0 | 1>('close-outbound');
+const closeOutbound = messageCommands.load<MessageKeys, { fence: string; lease_ms: number }, 0 | 1>('close-outbound');
 
-const releaseOutbound = commands.load<
+const releaseOutbound = messageCommands.load<
   MessageKeys,
   { fence: string; read_to: string; idle_ms: number | '' },
   OutboundRelease | 'stale'

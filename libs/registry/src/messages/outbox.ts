@@ -1,7 +1,7 @@
 /** The outboxes of connections: what is held, what fails by another account, and errors that clients report. */
 import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
-import { commands } from '../commands.js';
+import { messageCommands } from '../commands.js';
 import { failMoved } from './account-check.js';
 import { type RegistryEvent } from '../events/event.js';
 import { truncateDetails } from '../message-status.js';
@@ -10,15 +10,15 @@ import type { MessageKeys, RegistryKeys } from '../keys.js';
 /** The outcome of a client's `message-error`; only `failed` changed the message. */
 export type ClientErrorOutcome = 'failed' | 'repeated' | 'unknown' | 'foreign' | 'not-published';
 
-const failByClient = commands.load<
+const failByClient = messageCommands.load<
   MessageKeys,
   { client: string; message_id: string; details: string; unmatched_event: string },
   ClientErrorOutcome
 >('fail-by-client');
 
-const isHeldCommand = commands.load<MessageKeys, { client: string }, 0 | 1>('is-held');
+const isHeldCommand = messageCommands.load<MessageKeys, { client: string }, 0 | 1>('is-held');
 
-const countHeld = commands.load<MessageKeys, { clients: readonly string[] }, number[]>('held-counts');
+const countHeld = messageCommands.load<MessageKeys, { clients: readonly string[] }, number[]>('held-counts');
 
 /** Whether the queued messages of a client are held: it is offline, or the last attempt found no subscribers. */
 export async function isHeld(redis: Redis, keys: RegistryKeys, shard: number, clientId: string): Promise<boolean> {

@@ -1,7 +1,7 @@
 /** The work of a shard that is due: to-dos, and messages that expire or are forgotten. Used by the shard's owner. */
 import { isCluster, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
-import { commands } from '../commands.js';
+import { commands, messageCommands } from '../commands.js';
 import type { DeadLetter } from '../events/event.js';
 import { FINISHED_LIMITS, formerFinished, type FinishedLimits } from '../messages/finished-messages.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
@@ -42,7 +42,7 @@ const findFinished = commands.load<{ shards: readonly string[] }, { shards: read
   'find-finished',
 );
 
-const takeDue = commands.load<
+const takeDue = messageCommands.load<
   MessageKeys & { owner: string; former_finished: string },
   {
     fence: string;
