@@ -86,6 +86,15 @@ describe('a message that is accepted while a dispatcher owns the outbound side',
     ]);
   });
 
+  it.each([
+    ['with lines and signs that records write otherwise', '{"a":\n"100%41\t%"}'],
+    ['that has a key of its own', `"${'ü'.repeat(1500)}"`],
+  ])('is claimed with a payload %s, as it was accepted', async (_, payloadJson) => {
+    const more = { payloadJson, directive: '100% of\nit', requestId: 'r\t%09' };
+    const { ids } = await accept(more);
+    expect((await unread())[0]?.message).toMatchObject({ ...more, messageId: ids[0], clientId: CLIENT });
+  });
+
   it('is completed by the owner as one that it has claimed itself', async () => {
     const [id = ''] = (await accept({})).ids;
     const [entry] = await unread();

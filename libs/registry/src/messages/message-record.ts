@@ -34,6 +34,34 @@ export function parseMessageRecord(text: string): MessageRecord | undefined {
   };
 }
 
+/** What a publish needs of a record. */
+export interface ClaimedRecord {
+  clientId: string;
+  directive: string;
+  /** undefined if the message has none, or if it has a key of its own */
+  payloadJson: string | undefined;
+  createdAt: number;
+  expiresAt: number;
+  requestId: string;
+}
+
+export function parseClaimedRecord(text: string): ClaimedRecord | undefined {
+  const lines = text.split('\n', LINES);
+  const [first = '', , client = '', , , directive = '', request = ''] = lines;
+  const [, status, created, ttl] = FIRST_LINE.exec(first) ?? [];
+  if (status === undefined || lines.length < LINES) return undefined;
+  const createdAt = Number(created);
+  const payload = text.slice(lines.reduce((length, line) => length + line.length + 1, 0));
+  return {
+    clientId: decoded(client),
+    directive: decoded(directive),
+    payloadJson: payload === '' ? undefined : payload,
+    createdAt,
+    expiresAt: createdAt + Number(ttl),
+    requestId: decoded(request),
+  };
+}
+
 /** A message of 0.1.0, which was a hash; a line of its history is `<status> <at>[ <details>]`. */
 export const FORMER_FIELDS = [
   'client_id',

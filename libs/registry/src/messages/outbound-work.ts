@@ -6,6 +6,7 @@ import type { Redis } from '@app/platform';
 import { StaleOwnerError, streamReader, type Grant, type StreamEntry, type StreamReader } from '@app/sharding';
 import { messageCommands } from '../commands.js';
 import { truncateDetails } from '../message-status.js';
+import { parseClaimedRecord } from './message-record.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
 /** Why the owner has left a connection, in the order of the counts in the reply. */
@@ -243,14 +244,13 @@ export function claimsReader(redis: Redis, control: Redis, keys: RegistryKeys): 
 /** Claims of one shard in one read. */
 const CLAIMS_READ = 100;
 
-/** Fields in the order of `accept-messages.lua`; an entry that rings has other fields. */
-function decodeClaim(id: string, fields: readonly string[]): ClaimEntry {
-  const [name, clientId = '', , messageId = '', , directive = '', , payload = '', , expiresAt = '', , requestId = ''] =
-    fields;
-  if (name !== 'client') return { id, text: '', message: undefined, follows: clientId === '' ? undefined : clientId };
-  const createdAt = fields[13] ?? '';
-  const message = toClaimed([clientId, messageId, directive, payload, expiresAt, requestId, 1, createdAt, 0]);
-  return { id, text: payload, message, follows: undefined };
+/** `<message id> <record>`, and `payload <payload>` if the record has none; an entry that rings is `bell <client id>`. */
+function decodeClaim(id: string, [name = '', text = '', , payload]: readonly string[]): ClaimEntry {
+  const claimed = name === 'bell' ? undefined : parseClaimedRecord(text);
+  if (claimed === undefined) return { id, text: '', message: undefined, follows: text === '' ? undefined : text };
+  const payloadJson = payload ?? claimed.payloadJson;
+  const message = { ...claimed, messageId: name, payloadJson, attempt: 1, isFollowed: false };
+  return { id, text: payloadJson ?? '', message, follows: undefined };
 }
 
 function toClaimed(reply: ClaimReply): ClaimedMessage {

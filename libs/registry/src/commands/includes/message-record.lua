@@ -8,7 +8,7 @@
 -- load(id): the message by names; empty if it is not stored, and with `err` if it cannot be read.
 -- fault_of(message): why a stored message cannot be read; nil if it can.
 -- save(id, message): writes the record.
--- store_new(id, message): writes the record of a new message. Returns false if it is stored already.
+-- store_new(id, message): writes the record of a new message, and returns it. Returns false if it is stored already.
 -- payload_of(id, message): the payload; nil if it is lost.
 -- end_payload(id, message): removes the payload and what else only a publish needs.
 --
@@ -83,9 +83,10 @@ local function save(id, m) redis.call('SET', KEYS.message_prefix .. id, packed(m
 local function store_new(id, m)
   local payload = m.payload
   if #payload > PACKED_PAYLOAD_BYTES then m.has_payload_key, m.payload = true, '' end
-  if not redis.call('SET', KEYS.message_prefix .. id, packed(m), 'NX') then return false end
+  local record = packed(m)
+  if not redis.call('SET', KEYS.message_prefix .. id, record, 'NX') then return false end
   if m.has_payload_key then redis.call('SET', KEYS.payload_prefix .. id, payload) end
-  return true
+  return record
 end
 
 local function payload_of(id, m)
