@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Publisher } from '@app/broker';
 import {
   RedisBusyError,
@@ -24,6 +25,7 @@ import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, gate, quiet } from '../../../../test/support/servers.js';
 import type { OutboundDependencies } from './outbound-dependencies.js';
 import { OutboundShard } from './outbound-shard.js';
+import { IDLE_MS } from './outbound-times.js';
 import { Publishing, resultOf } from './publishing.js';
 import { Semaphore } from './semaphore.js';
 
@@ -328,6 +330,22 @@ describe('a shard', () => {
     expect(broker.maxInFlight).toBe(1);
   });
 
+  it('does nothing while it waits for a permit, however long that takes', async () => {
+    const of = dependenciesOf(new Semaphore(1));
+    let looks = 0;
+    const isConnected = (): boolean => {
+      looks++;
+      return publisher.connected;
+    };
+    of.semaphore.acquire(1);
+    await accept(0, client(0, 0));
+    await own(0, { ...of, isConnected });
+    await sleep(IDLE_MS + 500);
+    expect(looks).toBeLessThan(20);
+    of.semaphore.release(1);
+    await untilEmpty([0, client(0, 0)]);
+  });
+
   it('leaves its connections after its turn if other shards wait for permits', async () => {
     broker.latencyMs = 300;
     for (let i = 0; i < 2; i++) await accept(0, client(0, i), 100);
@@ -350,6 +368,8 @@ describe('a shard', () => {
     await eventually('nothing is claimed for it any more', async () =>
       expect(await redis.exists(keys.outboundClosing(0))).toBe(1),
     );
+    // Also if it takes as long as it may.
+    expect(await redis.pttl(keys.outboundClosing(0))).toBeGreaterThan(LEASE_MS);
     held.open();
     expect(await finished).toBe('due');
     expect(of.semaphore.available).toBe(5);

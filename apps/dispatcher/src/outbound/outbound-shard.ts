@@ -126,7 +126,7 @@ export class OutboundShard {
     const { grant, leaseMs } = this.lease;
     const timer = setTimeout(() => this.aborted.abort(), this.dependencies.isConnected() ? GIVE_UP_MS : 0);
     try {
-      await this.dependencies.work.close(grant, leaseMs);
+      await this.dependencies.work.close(grant, leaseMs + GIVE_UP_MS);
       await this.running;
       return this.hasEnded() ? undefined : await this.dependencies.work.release(grant, this.read);
     } catch (error) {
@@ -190,7 +190,9 @@ export class OutboundShard {
   }
 
   private idleInMs(): number {
-    return this.claims.size > 0 || this.isClosing ? IDLE_MS : Math.max(0, this.idleSince + IDLE_MS - performance.now());
+    // While connections that may be ready wait for a permit or for the broker, the shard is not idle.
+    if (this.claims.size > 0 || this.isClosing || this.mayBeReady) return IDLE_MS;
+    return Math.max(0, this.idleSince + IDLE_MS - performance.now());
   }
 
   private isIdle(): boolean {

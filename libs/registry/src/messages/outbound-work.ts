@@ -138,7 +138,7 @@ const takeOver = messageCommands.load<
   null | [at: number, newest: string, clients: string[]]
 >('take-over-claims');
 
-const closeOutbound = messageCommands.load<MessageKeys, { fence: string; lease_ms: number }, 0 | 1>('close-outbound');
+const closeOutbound = messageCommands.load<MessageKeys, { fence: string; most_ms: number }, 0 | 1>('close-outbound');
 
 const releaseOutbound = messageCommands.load<
   MessageKeys,
@@ -203,9 +203,9 @@ export class OutboundWork {
     return { at, newest, clientIds };
   }
 
-  /** From now on the accept script claims nothing for this owner. @throws StaleOwnerError */
-  async close(grant: Grant, leaseMs: number): Promise<void> {
-    const args = { fence: grant.fence, lease_ms: leaseMs };
+  /** From now on the accept script claims nothing for this owner, which has released its lease within `mostMs`. @throws StaleOwnerError */
+  async close(grant: Grant, mostMs: number): Promise<void> {
+    const args = { fence: grant.fence, most_ms: mostMs };
     const done = await closeOutbound.run(this.redis, this.keys.ofMessages(grant.index), args);
     if (done === 0) throw new StaleOwnerError(grant);
   }
