@@ -126,13 +126,15 @@ describe('a Lua file', () => {
       'local function middle() return low(1) end',
       '-- high() is described here',
       'local function high() return middle() end',
-      'local function used() return 2 end',
+      'local function needed() return 2 end',
+      'local function used() return needed() end',
     );
     write('act.lua', '--- @include "base"', 'local function own() return 3 end', 'return used()');
     const { text, lines } = readLua(join(folder(), 'act.lua'));
     const own = 'local function own() return 3 end';
     expect(text.split('\n').filter((line) => line !== '' && !line.startsWith('--'))).toEqual([
-      'local function used() return 2 end',
+      'local function needed() return 2 end',
+      'local function used() return needed() end',
       own,
       'return used()',
     ]);
