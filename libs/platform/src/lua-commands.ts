@@ -32,6 +32,8 @@ export interface LuaSource {
   text: string;
   keys: readonly LuaName[];
   args: readonly LuaName[];
+  /** The key from which the command builds others; undefined if it builds none. */
+  base: string | undefined;
   repliesByName: boolean;
   /** The lines of `text` before names were replaced by numbers. */
   lines: readonly LuaLine[];
@@ -98,11 +100,24 @@ export class LuaCommand<Keys extends LuaNamed, Args extends LuaNamed, Reply> {
   async run(redis: Redis, keys: Keys, args: Args): Promise<Reply> {
     if (!(this.name in redis)) redis.defineCommand(this.name, { lua: this.source.text });
     const values: (LuaValue | readonly LuaValue[])[] = [0];
-    values[0] = this.push(values, 'key', this.source.keys, keys);
+    const count = this.push(values, 'key', this.source.keys, keys);
+    const guard = count === 1 && redis.isCluster ? this.guardOf(keys) : undefined;
+    if (guard !== undefined) values.push(guard);
+    values[0] = guard === undefined ? count : count + 1;
     this.push(values, 'argument', this.source.args, args);
     const call = (redis as unknown as Record<string, ScriptCall>)[this.name];
     const reply = await call?.apply(redis, values);
     return (this.source.repliesByName && Array.isArray(reply) ? byName(reply) : reply) as Reply;
+  }
+
+  /**
+   * A second key for a command that builds its keys. While a slot moves, a Redis Cluster sends a call with a single key, which does not
+   * exist, to the new master, although the keys that the command builds are still on the former one. It refuses a call with two
+   * keys until the slot has moved.
+   */
+  private guardOf(keys: LuaNamed): string | undefined {
+    const { base } = this.source;
+    return base === undefined ? undefined : `${String(keys[base])}:guard`;
   }
 
   /** Appends the values in the order of `names`. Lists stay nested: ioredis flattens them. @returns how many values there are */
@@ -162,7 +177,8 @@ export function assembleLua(path: string, text: string, assembled?: AssembledKey
 
   add(path, text, [path]);
   const passed = keys.filter(({ name }) => assembled?.endings[name] === undefined);
-  if (assembled !== undefined && passed.length < keys.length) passed.unshift({ name: assembled.base, kind: 'one' });
+  const base = passed.length < keys.length ? assembled?.base : undefined;
+  if (base !== undefined) passed.unshift({ name: base, kind: 'one' });
   const numbers = { KEYS: passed, ARGV: args };
   return {
     text: withValues(withoutUnused(path, lines))
@@ -170,6 +186,7 @@ export function assembleLua(path: string, text: string, assembled?: AssembledKey
       .join('\n'),
     keys: checked(path, 'KEYS', passed),
     args: checked(path, 'ARGV', args),
+    base,
     repliesByName: /^-- Reply by name/m.test(text),
     lines,
     includes: [...includes],
