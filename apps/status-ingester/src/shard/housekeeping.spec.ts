@@ -3,7 +3,7 @@ import { DueTodos, RegistryKeys, encodeToDo, type DeadLetter, type DueToDo, type
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, gate, quiet, type Gate } from '../../../../test/support/servers.js';
-import { Housekeeping } from './housekeeping.js';
+import { HOUSEKEEPING_MS, Housekeeping, untilNextLook } from './housekeeping.js';
 
 const [FIRST, SECOND]: [Grant, Grant] = [grantOf(0), grantOf(1)];
 const LANE: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
@@ -138,7 +138,7 @@ it('housekeeping looks for finished messages less often, and goes on with a larg
   start({
     find: () => {
       looks.push('due');
-      return Promise.resolve([]);
+      return Promise.resolve({ grants: [], nextInMs: Infinity });
     },
     findFinished: () => {
       looks.push('finished');
@@ -175,4 +175,8 @@ it('housekeeping stops for a shard that another instance owns', async () => {
   await eventually('the lost shard is reported', () => expect(lost).toContain(SECOND));
   expect(lost).not.toContain(FIRST);
   await expect(due.deadLetter(SECOND, [{ text: 'x', problem: 'x' }])).rejects.toThrow(StaleOwnerError);
+});
+
+it('housekeeping looks again when something is due, at the earliest after half a second and at the latest after a second', () => {
+  expect([0, 300, 700, 1200, Infinity].map(untilNextLook)).toEqual([500, 500, 700, HOUSEKEEPING_MS, HOUSEKEEPING_MS]);
 });

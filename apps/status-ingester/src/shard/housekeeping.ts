@@ -1,7 +1,7 @@
 /**
- * Does what is due on the owned shards: runs to-dos, expires messages, deletes finished ones after their retention. Twice a
- * second one call finds the shards that have due work, and another one every five seconds those with finished messages to delete, so
- * that shards at rest cost next to nothing. Each of the others has its own rounds, so that a shard with a backlog, or without an
+ * Does what is due on the owned shards: runs to-dos, expires messages, deletes finished ones after their retention. Once or
+ * twice a second one call finds the shards that have due work, and another one every five seconds those with finished messages to delete,
+ * so that shards at rest cost next to nothing. Each of the others has its own rounds, so that a shard with a backlog, or without an
  * answer of Redis, delays no other.
  */
 import { counter, type Logger } from '@app/platform';
@@ -17,10 +17,15 @@ const forgottenEarly = counter(
   'Finished messages forgotten before their retention ended: their shard has too many of them or too many bytes.',
 );
 
-/** A message becomes `expired` within a second of its time. */
-export const HOUSEKEEPING_MS = 500;
+/**
+ * Longest time between two looks, if nothing is planned before that: each look costs a process at rest as much as any other round trip.
+ * A message becomes `expired` within a second of its time.
+ */
+export const HOUSEKEEPING_MS = 1000;
+/** The shortest time. */
+const SOONEST_MS = 500;
 /** One of so many looks is also for finished messages. */
-const FINISHED_EVERY = 10;
+const FINISHED_EVERY = 5;
 /** Most batches of a shard in one round; the next round continues. */
 const MOST_BATCHES = 20;
 
@@ -42,36 +47,44 @@ export class Housekeeping {
   ) {}
 
   start(): void {
-    this.timer = setInterval(() => {
-      // While Redis is away, the last call still waits for it.
-      this.finding ??= this.beginRounds().finally(() => (this.finding = undefined));
-    }, HOUSEKEEPING_MS);
+    this.lookIn(SOONEST_MS);
+  }
+
+  private lookIn(ms: number): void {
+    this.timer = setTimeout(() => {
+      this.finding = this.beginRounds().then((nextInMs) => {
+        if (!this.isStopping) this.lookIn(untilNextLook(nextInMs));
+      });
+    }, ms);
   }
 
   async stop(): Promise<void> {
     this.isStopping = true;
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
     await this.finding;
     await Promise.all(this.rounds.values());
   }
 
-  private async beginRounds(): Promise<void> {
+  /** @returns milliseconds until something else is due; 0 if that is not known */
+  private async beginRounds(): Promise<number> {
     // Leaves out a shard while its last round still runs.
     const shards = this.ownership.grants().filter(({ kind, index }) => kind === 'shard' && !this.rounds.has(index));
-    if (shards.length === 0) return;
+    if (shards.length === 0) return 0;
     try {
       const withFinished = this.looks++ % FINISHED_EVERY === 0;
-      const found = await Promise.all([
+      const [due, finished] = await Promise.all([
         this.due.find(shards),
         withFinished ? this.due.findFinished(shards) : shards.filter(({ index }) => this.unfinished.has(index)),
       ]);
-      if (this.isStopping) return;
-      for (const grant of new Set(found.flat())) {
+      if (this.isStopping) return 0;
+      for (const grant of new Set([...due.grants, ...finished])) {
         const round = this.keep(grant).finally(() => this.rounds.delete(grant.index));
         this.rounds.set(grant.index, round);
       }
+      return this.rounds.size > 0 ? 0 : due.nextInMs;
     } catch (error) {
       this.logger.warn({ err: error }, 'could not find what is due; next try in half a second');
+      return 0;
     }
   }
 
@@ -99,4 +112,9 @@ export class Housekeeping {
       else this.logger.warn({ err: error, shard: grant.index }, 'housekeeping failed; next try in half a second');
     }
   }
+}
+
+/** @param nextInMs milliseconds until something is due; 0 if that is not known */
+export function untilNextLook(nextInMs: number): number {
+  return Math.min(HOUSEKEEPING_MS, Math.max(SOONEST_MS, nextInMs));
 }

@@ -253,8 +253,8 @@ describe('a former owner', () => {
 
 describe('a look for due work', () => {
   const found = async (limited = due): Promise<number[]> => {
-    const looks = await Promise.all([limited.find([GRANT]), limited.findFinished([GRANT])]);
-    return looks.flat().map(({ index }) => index);
+    const [{ grants }, finished] = await Promise.all([limited.find([GRANT]), limited.findFinished([GRANT])]);
+    return [...grants, ...finished].map(({ index }) => index);
   };
 
   it('finds nothing on a shard at rest, nor what is due later', async () => {
@@ -294,8 +294,21 @@ describe('a look for due work', () => {
     const grants = Array.from({ length: 150 }, (_, index) => ({ ...GRANT, index }));
     for (const grant of grants) await bench.redis.set(bench.keys.owner(grant), grant.fence);
     for (const index of [3, 64, 149]) await bench.redis.zadd(bench.keys.todo(index), 1, encodeToDo(WAKE));
-    expect((await due.find(grants)).map(({ index }) => index)).toEqual([3, 64, 149]);
+    expect((await due.find(grants)).grants.map(({ index }) => index)).toEqual([3, 64, 149]);
     for (const index of [0, 65, 148]) await bench.redis.zadd(bench.keys.finishedDue(index), 1, 'payer');
     expect((await due.findFinished(grants)).map(({ index }) => index)).toEqual([0, 65, 148]);
+  });
+
+  it('says when something will be due that is not due yet, on any shard', async () => {
+    const grants = Array.from({ length: 150 }, (_, index) => ({ ...GRANT, index }));
+    expect(await due.find(grants)).toEqual({ grants: [], nextInMs: Infinity });
+    const at = await bench.now();
+    await bench.redis.zadd(bench.keys.todo(1), 1, encodeToDo(WAKE));
+    await bench.redis.zadd(bench.keys.todo(149), at + 600_000, encodeToDo(WAKE));
+    await bench.redis.zadd(bench.keys.expiry(2), at + 300_000, 'm');
+    const { grants: found, nextInMs } = await due.find(grants);
+    expect(found.map(({ index }) => index)).toEqual([1]);
+    expect(nextInMs).toBeLessThanOrEqual(300_000);
+    expect(nextInMs).toBeGreaterThan(0);
   });
 });

@@ -21,6 +21,14 @@ export interface DueWork {
   more: boolean;
 }
 
+/** What a look for due work has found. */
+export interface Due {
+  /** The shards for which `claim` should be called. */
+  grants: readonly Grant[];
+  /** Milliseconds until something is due on another one; Infinity if nothing is planned, 0 if that is not known. */
+  nextInMs: number;
+}
+
 export interface UnreadableToDo {
   text: string;
   /** Why it cannot be read. */
@@ -82,43 +90,42 @@ export class DueTodos {
   ) {}
 
   /**
-   * @returns the grants of shards with to-dos or messages that are due, for which `claim` should be called. On a Redis Cluster all of
-   *   them, because no call may look at several shards.
+   * Finds the shards with to-dos or messages that are due, for which `claim` should be called. On a Redis Cluster these are all of
+   * them, because no call may look at several shards.
    */
-  find(grants: readonly Grant[]): Promise<readonly Grant[]> {
-    return this.findWith(grants, (some) => {
-      const shards = some.flatMap(({ index }) => [this.keys.todo(index), this.keys.expiry(index)]);
-      return findDue.run(this.redis, { shards }, {});
-    });
+  async find(grants: readonly Grant[]): Promise<Due> {
+    if (isCluster(this.redis)) return { grants, nextInMs: 0 };
+    const looks = await Promise.all(
+      inParts(grants).map(async (part) => {
+        const shards = part.flatMap(({ index }) => [this.keys.todo(index), this.keys.expiry(index)]);
+        const [nextInMs = -1, ...places] = await findDue.run(this.redis, { shards }, {});
+        return { grants: at(places, part), nextInMs: nextInMs < 0 ? Infinity : nextInMs };
+      }),
+    );
+    return {
+      grants: looks.flatMap((look) => look.grants),
+      nextInMs: Math.min(...looks.map((look) => look.nextInMs)),
+    };
   }
 
   /** @returns the same for finished messages that have to be forgotten, and the grants that another process holds */
-  findFinished(grants: readonly Grant[]): Promise<readonly Grant[]> {
-    return this.findWith(grants, (some) => {
-      const shards = some.flatMap((grant) => {
-        const { finished_due, finished_count, finished_bytes } = this.keys.ofMessages(grant.index);
-        const former = formerFinished(this.keys, grant.index);
-        return [this.keys.owner(grant), finished_due, finished_count, finished_bytes, former];
-      });
-      const limits = some.flatMap(({ index, fence }) => {
-        const { count, bytes } = this.finishedLimits(index);
-        return [fence, count, bytes];
-      });
-      return findFinished.run(this.redis, { shards }, { shards: limits });
-    });
-  }
-
-  private async findWith(
-    grants: readonly Grant[],
-    placesIn: (some: readonly Grant[]) => Promise<number[]>,
-  ): Promise<readonly Grant[]> {
+  async findFinished(grants: readonly Grant[]): Promise<readonly Grant[]> {
     if (isCluster(this.redis)) return grants;
-    const found: Promise<Grant[]>[] = [];
-    for (let from = 0; from < grants.length; from += SHARDS_AT_ONCE) {
-      const some = grants.slice(from, from + SHARDS_AT_ONCE);
-      found.push(placesIn(some).then((places) => places.flatMap((place) => some[place] ?? [])));
-    }
-    return (await Promise.all(found)).flat();
+    const looks = await Promise.all(
+      inParts(grants).map(async (part) => {
+        const shards = part.flatMap((grant) => {
+          const { finished_due, finished_count, finished_bytes } = this.keys.ofMessages(grant.index);
+          const former = formerFinished(this.keys, grant.index);
+          return [this.keys.owner(grant), finished_due, finished_count, finished_bytes, former];
+        });
+        const limits = part.flatMap(({ index, fence }) => {
+          const { count, bytes } = this.finishedLimits(index);
+          return [fence, count, bytes];
+        });
+        return at(await findFinished.run(this.redis, { shards }, { shards: limits }), part);
+      }),
+    );
+    return looks.flat();
   }
 
   /** Claims the work that is due. A to-do that is not done in time becomes due again. @throws StaleOwnerError */
@@ -170,6 +177,15 @@ export class DueTodos {
     const reply = await completeTodos.run(this.redis, keys, { fence: grant.fence, done });
     if (reply === -1) throw new StaleOwnerError(grant);
   }
+}
+
+function inParts(grants: readonly Grant[]): Grant[][] {
+  const count = Math.ceil(grants.length / SHARDS_AT_ONCE);
+  return Array.from({ length: count }, (_, i) => grants.slice(i * SHARDS_AT_ONCE, (i + 1) * SHARDS_AT_ONCE));
+}
+
+function at(places: readonly number[], grants: readonly Grant[]): Grant[] {
+  return places.flatMap((place) => grants[place] ?? []);
 }
 
 function decodeAll(texts: readonly string[], due: number): Pick<DueWork, 'todos' | 'unreadable'> {
