@@ -9,7 +9,7 @@ const PREFIX = 'cloud_connector_';
  * How often the lag of the event loop is measured; at rest `nodejs_eventloop_lag_mean_seconds` is this time. With the usual 10 ms,
  * a process that does nothing spends 0.3 % of a core on it.
  */
-const LAG_EVERY_MS = 100;
+const LAG_EVERY_MS = 250;
 
 /** Stands for the values of a label that are not known at the declaration. */
 export const OPEN = 'open';
