@@ -3,7 +3,7 @@ import { DueTodos, RegistryKeys, encodeToDo, type DeadLetter, type DueToDo, type
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { eventually, gate, quiet, type Gate } from '../../../../test/support/servers.js';
-import { HOUSEKEEPING_MS, Housekeeping, untilNextLook } from './housekeeping.js';
+import { HOUSEKEEPING_MS, Housekeeping, untilNextFind } from './housekeeping.js';
 
 const [FIRST, SECOND]: [Grant, Grant] = [grantOf(0), grantOf(1)];
 const LANE: Grant = { kind: 'lane', index: 0, epoch: 1, fence: '1:boot' };
@@ -178,5 +178,5 @@ it('housekeeping stops for a shard that another instance owns', async () => {
 });
 
 it('housekeeping looks again when something is due, at the earliest after half a second and at the latest after a second', () => {
-  expect([0, 300, 700, 1200, Infinity].map(untilNextLook)).toEqual([500, 500, 700, HOUSEKEEPING_MS, HOUSEKEEPING_MS]);
+  expect([0, 300, 700, 1200, Infinity].map(untilNextFind)).toEqual([500, 500, 700, HOUSEKEEPING_MS, HOUSEKEEPING_MS]);
 });

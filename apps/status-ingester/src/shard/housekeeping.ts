@@ -37,7 +37,7 @@ export class Housekeeping {
   private readonly rounds = new Map<number, Promise<void>>();
   /** Shards whose last round has left something. */
   private readonly unfinished = new Set<number>();
-  private looks = 0;
+  private checks = 0;
 
   constructor(
     private readonly ownership: Pick<Ownership, 'grants' | 'lost'>,
@@ -47,13 +47,13 @@ export class Housekeeping {
   ) {}
 
   start(): void {
-    this.lookIn(SOONEST_MS);
+    this.findIn(SOONEST_MS);
   }
 
-  private lookIn(ms: number): void {
+  private findIn(ms: number): void {
     this.timer = setTimeout(() => {
       this.finding = this.beginRounds().then((nextInMs) => {
-        if (!this.isStopping) this.lookIn(untilNextLook(nextInMs));
+        if (!this.isStopping) this.findIn(untilNextFind(nextInMs));
       });
     }, ms);
   }
@@ -71,7 +71,7 @@ export class Housekeeping {
     const shards = this.ownership.grants().filter(({ kind, index }) => kind === 'shard' && !this.rounds.has(index));
     if (shards.length === 0) return 0;
     try {
-      const withFinished = this.looks++ % FINISHED_EVERY === 0;
+      const withFinished = this.checks++ % FINISHED_EVERY === 0;
       const [due, finished] = await Promise.all([
         this.due.find(shards),
         withFinished ? this.due.findFinished(shards) : shards.filter(({ index }) => this.unfinished.has(index)),
@@ -115,6 +115,6 @@ export class Housekeeping {
 }
 
 /** @param nextInMs milliseconds until something is due; 0 if that is not known */
-export function untilNextLook(nextInMs: number): number {
+export function untilNextFind(nextInMs: number): number {
   return Math.min(HOUSEKEEPING_MS, Math.max(SOONEST_MS, nextInMs));
 }

@@ -95,37 +95,37 @@ export class DueTodos {
    */
   async find(grants: readonly Grant[]): Promise<Due> {
     if (isCluster(this.redis)) return { grants, nextInMs: 0 };
-    const looks = await Promise.all(
-      inParts(grants).map(async (part) => {
-        const shards = part.flatMap(({ index }) => [this.keys.todo(index), this.keys.expiry(index)]);
+    const found = await Promise.all(
+      inGroups(grants).map(async (group) => {
+        const shards = group.flatMap(({ index }) => [this.keys.todo(index), this.keys.expiry(index)]);
         const [nextInMs = -1, ...places] = await findDue.run(this.redis, { shards }, {});
-        return { grants: at(places, part), nextInMs: nextInMs < 0 ? Infinity : nextInMs };
+        return { grants: at(places, group), nextInMs: nextInMs < 0 ? Infinity : nextInMs };
       }),
     );
     return {
-      grants: looks.flatMap((look) => look.grants),
-      nextInMs: Math.min(...looks.map((look) => look.nextInMs)),
+      grants: found.flatMap((one) => one.grants),
+      nextInMs: Math.min(...found.map((one) => one.nextInMs)),
     };
   }
 
   /** @returns the same for finished messages that have to be forgotten, and the grants that another process holds */
   async findFinished(grants: readonly Grant[]): Promise<readonly Grant[]> {
     if (isCluster(this.redis)) return grants;
-    const looks = await Promise.all(
-      inParts(grants).map(async (part) => {
-        const shards = part.flatMap((grant) => {
+    const found = await Promise.all(
+      inGroups(grants).map(async (group) => {
+        const shards = group.flatMap((grant) => {
           const { finished_due, finished_count, finished_bytes } = this.keys.ofMessages(grant.index);
           const former = formerFinished(this.keys, grant.index);
           return [this.keys.owner(grant), finished_due, finished_count, finished_bytes, former];
         });
-        const limits = part.flatMap(({ index, fence }) => {
+        const limits = group.flatMap(({ index, fence }) => {
           const { count, bytes } = this.finishedLimits(index);
           return [fence, count, bytes];
         });
-        return at(await findFinished.run(this.redis, { shards }, { shards: limits }), part);
+        return at(await findFinished.run(this.redis, { shards }, { shards: limits }), group);
       }),
     );
-    return looks.flat();
+    return found.flat();
   }
 
   /** Claims the work that is due. A to-do that is not done in time becomes due again. @throws StaleOwnerError */
@@ -179,7 +179,7 @@ export class DueTodos {
   }
 }
 
-function inParts(grants: readonly Grant[]): Grant[][] {
+function inGroups(grants: readonly Grant[]): Grant[][] {
   const count = Math.ceil(grants.length / SHARDS_AT_ONCE);
   return Array.from({ length: count }, (_, i) => grants.slice(i * SHARDS_AT_ONCE, (i + 1) * SHARDS_AT_ONCE));
 }
