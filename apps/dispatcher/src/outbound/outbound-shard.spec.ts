@@ -12,6 +12,7 @@ import {
 import { TopicTemplate, shardOf } from '@app/protocol';
 import {
   Messages,
+  Outboxes,
   OutboundWork,
   RegistryKeys,
   claimsReader,
@@ -344,6 +345,29 @@ describe('a shard', () => {
     expect(looks).toBeLessThan(20);
     of.semaphore.release(1);
     await untilEmpty([0, client(0, 0)]);
+  });
+
+  it('gives back what waits for a permit if the client has gone offline, also behind a message that the client has failed', async () => {
+    const of = dependenciesOf(new Semaphore(1));
+    const held = broker.withhold(OUT.topicOf(client(0, 0)));
+    const one = await own(0, of);
+    const [failed = ''] = await accept(0, client(0, 0));
+    await read(one);
+    await eventually('the first message is published', () => expect(published()).toHaveLength(1));
+    await new Outboxes(redis, keys, SHARDS).failByClient(client(0, 0), failed, 'bad');
+    const other = of.semaphore.acquireOne(new AbortController().signal);
+    const [next = ''] = await accept(0, client(0, 0));
+    const receiving = read(one);
+    await eventually('the claim is read', async () =>
+      expect(one.shard.position).toBe((await redis.xrevrange(keys.claims(0), '+', '-', 'COUNT', 1))[0]?.[0]),
+    );
+    await redis.zrem(keys.index(0, 'online', 'host'), client(0, 0));
+    held.open();
+    await other;
+    await eventually('it is held again', async () => expect((await messages.read(next))?.status).toBe('held'));
+    of.semaphore.release(1);
+    await receiving;
+    expect(published()).toHaveLength(1);
   });
 
   it('leaves its connections after its turn if other shards wait for permits', async () => {

@@ -275,7 +275,7 @@ export class OutboundShard {
     this.clockOffset = step.at - askedAt;
     this.idleSince = performance.now();
     for (const queue of completed) this.forget(queue);
-    for (const clientId of step.stopped) this.claims.get(clientId)?.stop();
+    for (const clientId of step.stopped) this.stop(clientId);
     const grown = this.claims.take(step.claimed);
     // Connections without a permit may go on as well: then their next messages wait for one.
     const spare = Math.max(0, this.permits - this.claims.permitted);
@@ -289,6 +289,14 @@ export class OutboundShard {
     this.isStepping = false;
     this.isUrgent = this.claims.needStep(this.results);
     if (step.unread === 0 && step.inFlight > this.claims.size && !this.isClosing) await this.findClaims();
+  }
+
+  /** Publishes nothing more of a connection. One that waits for a permit has no publish whose result would give back what it holds. */
+  private stop(clientId: string): void {
+    const queue = this.claims.get(clientId);
+    queue?.stop();
+    if (queue?.needsStep === true && !this.results.some((one) => one.clientId === clientId))
+      this.results.push({ clientId, outcome: 'unwritten' });
   }
 
   private planNext({ readyInMs }: OutboundStep): void {
