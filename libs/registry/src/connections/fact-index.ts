@@ -46,7 +46,7 @@ export interface FactTerm {
  * index checks the facts of the connection, too. Each account has its own terms; undefined stands for all connections.
  */
 export function factTerm(fact: SearchableFact, value: string, account?: string): FactTerm {
-  // A character for each byte: a buffer, and the base64url of a part of it, take three times as long.
+  // A character for each byte: a buffer, and the base64url of a part of it, take twice as long.
   const digest = hash('sha1', `${fact}\0${account ?? ''}\0${value}`, 'binary');
   const byte = (i: number): number => digest.charCodeAt(i);
   const [first, last] = [(byte(2) << 16) | (byte(3) << 8) | byte(4), byte(5) << 4];
