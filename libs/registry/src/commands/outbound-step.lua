@@ -54,25 +54,25 @@ return with_log(function()
   local function complete(client, id, attempt, outcome, details, published_at)
     if id == '' then return take_as_published(client) end
     local m = load(id)
-    local claimed_as, when = m.attempts or 0, at_text
-    if is_ahead(m) then
+    local claimed_as, when, was_ahead = m.attempts or 0, at_text, is_ahead(m)
+    if was_ahead then
       claimed_as = claimed_as + 1
       if published_at ~= '' then when = plain(math.min(at, published_at)) end
     end
     local stale = claimed_as > 0 and plain(claimed_as) ~= attempt
     if outcome == 'sent' or (outcome == 'failed' and not stale) then
       if outcome == 'failed' and m.status == 'in_flight' then put_back(client, 'queued', id) end
-      note_publish(id, m, when)
+      if was_ahead then note_publish(id, m, when) end
       move(id, m, outcome, outcome, details)
       drop_if_finished(client, id, m)
     elseif outcome == 'unwritten' then
-      put_back(client, 'queued', not is_ahead(m) and id)
+      put_back(client, 'queued', not was_ahead and id)
     elseif not stale then
       local no_subscribers = outcome == 'no-subscribers'
       local shown = no_subscribers and 'held' or 'queued'
       if m.status == 'in_flight' then put_back(client, shown, id) end
       m.no_subscribers = no_subscribers
-      note_publish(id, m, when)
+      if was_ahead then note_publish(id, m, when) end
       if move(id, m, 'queued', shown, details) then
         return math.min(longest_wait, first_wait * 2 ^ math.min(math.max(claimed_as, 1) - 1, 20))
       end

@@ -2,7 +2,7 @@
 -- only the answer to its Idempotency-Key is left, that of the answers of its payer. Both lists are named after the payer.
 --
 -- due_of(message): when a finished message is to be forgotten; 0 if it is not stored.
--- list_finished(list, id, due): appends a message to a list.
+-- list_finished(list, id, message, due): appends a message to a list. `due`: if it is not that of the message.
 --
 -- KEYS finished_of_prefix, finished_due
 
@@ -17,6 +17,7 @@ local function due_of(m)
   return m.created + m.kept + (tonumber(string.match(m.history, '%a(%-?%d+)[^\t]*$')) or 0)
 end
 
-local function list_finished(list, id, due)
-  if call('RPUSH', KEYS.finished_of_prefix .. list, id) == 1 then call('ZADD', KEYS.finished_due, due, list) end
+local function list_finished(list, id, m, due)
+  if call('RPUSH', KEYS.finished_of_prefix .. list, id) > 1 then return end
+  call('ZADD', KEYS.finished_due, due or due_of(m), list)
 end

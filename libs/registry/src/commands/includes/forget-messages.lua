@@ -27,7 +27,7 @@ local function forget(id, m, payer, early)
   if left > 0 and not early then
     m.status, m.client, m.directive, m.history, m.kept = REPLAYED, m.replayed_for, '', '', at + left - m.created
     save(id, m)
-    list_finished(ANSWERS .. payer, id, due_of(m))
+    list_finished(ANSWERS .. payer, id, m)
     return nil
   end
   call('UNLINK', KEYS.message_prefix .. id)

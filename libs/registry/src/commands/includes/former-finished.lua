@@ -18,7 +18,7 @@ local function list_former_finished(most)
       local kept = redis.pcall('HSET', KEYS.message_prefix .. id, 'keep', plain(math.max(0, m.kept + due - due_of(m))))
       -- A message that has changed since is a text: its retention has begun again.
       if type(kept) == 'table' then due = due_of(m) end
-      list_finished(m.payer, id, due)
+      list_finished(m.payer, id, m, due)
       count_finished(m.payer, m.bytes, 1)
     end
   end

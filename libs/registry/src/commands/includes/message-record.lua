@@ -30,7 +30,7 @@ local REPLAYED = 'replayed'
 local function plain(number) return string.format('%d', number) end
 
 local function encoded(text)
-  if not string.find(text, '[%c%%]') then return text end
+  if text == '' or not string.find(text, '[%c%%]') then return text end
   return (string.gsub(text, '[%c%%]', function(char) return string.format('%%%02X', string.byte(char)) end))
 end
 

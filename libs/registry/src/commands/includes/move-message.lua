@@ -32,7 +32,7 @@ local function finish(id, m)
   if m.finished_bytes == 0 then m.finished_bytes = FINISHED_MESSAGE_BYTES + #(m.directive or '') + #(m.client or '') end
   m.payer, m.bytes = m.payer or UNKNOWN_PAYER, m.finished_bytes + #m.history
   count_finished_later(m.payer, m.bytes, 1)
-  list_finished(m.payer, id, due_of(m))
+  list_finished(m.payer, id, m)
   call('ZREM', KEYS.expiry, id)
 end
 
