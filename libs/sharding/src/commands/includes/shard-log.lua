@@ -17,7 +17,7 @@ local ENTRY_BYTES = 48
 -- Bytes of a shard's log until its owner has set a limit.
 local DEFAULT_LOG_BYTES = 16 * 1024 * 1024
 -- If the newest id is older than this, Redis may have restarted: with the default lease time the owner raises the log
--- every two seconds.
+-- more than once a second.
 local RESTART_CHECKED_AFTER_MS = 4000
 -- The most entries that one append removes from a stream that is too large. It is more than one append adds.
 local REMOVED_BY_APPEND = 8
