@@ -24,6 +24,11 @@ import type { OutboundDependencies } from './outbound-dependencies.js';
 import { OutboundShard } from './outbound-shard.js';
 
 const ownedShards = gauge('outbound_shards_owned', 'Shards whose outbound sides this dispatcher owns.');
+const readyConnections = gauge(
+  'outbound_connections_ready',
+  'Connections of all shards that have a message to publish now, and that no dispatcher has taken yet.',
+);
+const oldestReady = gauge('outbound_oldest_ready_age_seconds', 'For how long the first of them has been ready.');
 
 /** What a dispatcher announces about itself. */
 export interface DispatcherAnnouncement {
@@ -271,6 +276,8 @@ export class OutboundShards {
       this.takesShards ? dueShards(redis, keys, shardCount) : [],
     ]);
     this.heartbeatAt = now;
+    readyConnections.set(shards.reduce((sum, { waiting }) => sum + waiting, 0));
+    oldestReady.set(shards.reduce((oldest, { oldestMs }) => Math.max(oldest, oldestMs), 0) / 1000);
     if (all !== undefined) this.dispatchers = all.filter(({ takes_shards }) => takes_shards).length;
     return { shards, dispatcherOverdueInMs: nextOverdueMs + 1 };
   }

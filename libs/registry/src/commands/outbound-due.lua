@@ -3,14 +3,21 @@
 --
 -- KEYS shards...
 --   shards: for each shard the keys `outbound-owner`, `ready` and `claimed`
--- Reply: for each shard the milliseconds that are left of the lease (-1 if nobody has it), and milliseconds until there is work
---   (-1 if there is none)
+-- Reply: for each shard the milliseconds that are left of the lease (-1 if nobody has it), milliseconds until there is work (-1 if
+--   there is none), how many connections are ready now, and for how many milliseconds the first of them has been
 
 --- @include "ready-in"
 
 local reply = {}
 for i = KEYS.shards, #KEYS, 3 do
-  local due_ms = call('EXISTS', KEYS[i + 2]) == 1 and 0 or ready_in_ms(KEYS[i + 1])
-  reply[#reply + 1], reply[#reply + 2] = math.max(-1, call('PTTL', KEYS[i])), due_ms
+  local ready = KEYS[i + 1]
+  local ready_ms = ready_in_ms(ready)
+  local waiting, oldest_ms = 0, 0
+  if ready_ms == 0 then
+    waiting = call('ZCOUNT', ready, '-inf', micros)
+    oldest_ms = math.max(0, math.floor((micros - call('ZRANGE', ready, 0, 0, 'WITHSCORES')[2]) / 1000))
+  end
+  local due_ms = call('EXISTS', KEYS[i + 2]) == 1 and 0 or ready_ms
+  for _, number in ipairs({ math.max(-1, call('PTTL', KEYS[i])), due_ms, waiting, oldest_ms }) do reply[#reply + 1] = number end
 end
 return reply

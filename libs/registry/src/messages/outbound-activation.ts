@@ -37,8 +37,8 @@ async function dueOf(redis: Redis, keys: RegistryKeys, shards: readonly number[]
   ]);
   const reply = await outboundDue.run(redis, { shards: names }, {});
   return shards.flatMap((shard, i) => {
-    const [leaseMs = -1, dueInMs = -1] = reply.slice(2 * i, 2 * i + 2);
-    return dueInMs < 0 ? [] : [{ shard, leaseMs: leaseMs < 0 ? undefined : leaseMs, dueInMs }];
+    const [leaseMs = -1, dueInMs = -1, waiting = 0, oldestMs = 0] = reply.slice(4 * i, 4 * i + 4);
+    return dueInMs < 0 ? [] : [{ shard, leaseMs: leaseMs < 0 ? undefined : leaseMs, dueInMs, waiting, oldestMs }];
   });
 }
 

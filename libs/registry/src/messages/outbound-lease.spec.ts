@@ -297,10 +297,22 @@ describe('the shards with work', () => {
     expect(found.get(SHARD)?.dueInMs).toBe(0);
     expect(found.get(SHARD)?.leaseMs).toBeGreaterThan(50_000);
     expect(found.get(SHARD)?.leaseMs).toBeLessThanOrEqual(60_000);
-    expect(found.get(claimed)).toEqual({ shard: claimed, leaseMs: undefined, dueInMs: 0 });
+    expect(found.get(claimed)).toEqual({ shard: claimed, leaseMs: undefined, dueInMs: 0, waiting: 0, oldestMs: 0 });
     expect(found.get(later)?.dueInMs).toBeGreaterThan(50_000);
     expect(found.get(later)?.dueInMs).toBeLessThanOrEqual(60_000);
     expect(found.get(later)?.leaseMs).toBeUndefined();
+  });
+
+  it('come with the number of connections that are ready now, and for how long the first one has been', async () => {
+    const { redis, keys } = bench;
+    const now = await bench.now();
+    const times = { a: now - 4000, b: now - 9000, c: now + 60_000 };
+    for (const [id, at] of Object.entries(times)) await redis.zadd(keys.ready(SHARD), at * 1000, id);
+    await redis.zadd(keys.ready(SHARD), '+inf', 'd');
+    const [found] = await due();
+    expect(found?.waiting).toBe(2);
+    expect(found?.oldestMs).toBeGreaterThanOrEqual(9000);
+    expect(found?.oldestMs).toBeLessThanOrEqual((await bench.now()) - times.b);
   });
 
   it('cannot be read if Redis is away', async () => {

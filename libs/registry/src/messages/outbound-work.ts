@@ -94,6 +94,10 @@ export interface DueShard {
   leaseMs: number | undefined;
   /** Milliseconds until there is work. */
   dueInMs: number;
+  /** Connections that are ready, and that its owner has not taken yet. */
+  waiting: number;
+  /** Milliseconds for which the first of them has been ready. */
+  oldestMs: number;
 }
 
 export type FormerNames = Readonly<Record<'former_ready' | 'former_claimed' | 'former_run', string>>;
