@@ -101,9 +101,9 @@ export class LuaCommand<Keys extends LuaNamed, Args extends LuaNamed, Reply> {
     if (!(this.name in redis)) redis.defineCommand(this.name, { lua: this.source.text });
     const values: (LuaValue | readonly LuaValue[])[] = [0];
     const count = this.push(values, 'key', this.source.keys, keys);
-    const guard = count === 1 && redis.isCluster ? this.guardOf(keys) : undefined;
-    if (guard !== undefined) values.push(guard);
-    values[0] = guard === undefined ? count : count + 1;
+    const guards = count === 1 && redis.isCluster ? this.guardsOf(keys) : [];
+    values.push(...guards);
+    values[0] = count + guards.length;
     this.push(values, 'argument', this.source.args, args);
     const call = (redis as unknown as Record<string, ScriptCall>)[this.name];
     const reply = await call?.apply(redis, values);
@@ -115,9 +115,9 @@ export class LuaCommand<Keys extends LuaNamed, Args extends LuaNamed, Reply> {
    * exist, to the new master, although the keys that the command builds are still on the former one. It refuses a call with two
    * keys until the slot has moved.
    */
-  private guardOf(keys: LuaNamed): string | undefined {
+  private guardsOf(keys: LuaNamed): readonly string[] {
     const { base } = this.source;
-    return base === undefined ? undefined : `${String(keys[base])}:guard`;
+    return base === undefined ? [] : [`${String(keys[base])}:guard`];
   }
 
   /** Appends the values in the order of `names`. Lists stay nested: ioredis flattens them. @returns how many values there are */

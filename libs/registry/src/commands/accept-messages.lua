@@ -140,7 +140,7 @@ return with_log(function()
     local expires_text = plain(at + ttl)
     if not push(client, id) then return repeated(client, id, directive) end
     local at_once = claims_at_once(client, payload)
-    local record = store_new(id, {
+    local record, has_payload_key = store_new(id, {
       status = at_once and 'in_flight' or 'queued', attempts = at_once and 1 or 0, created = at, ttl = ttl, kept = kept,
       bytes = bytes, finished_bytes = finished_bytes, payer = payer, client = client.id, account = client.account,
       idempotency = fingerprint ~= '' and idempotency or nil, directive = directive, request = request_id,
@@ -159,9 +159,8 @@ return with_log(function()
     call('ZADD', KEYS.messages_prefix .. client.id, string.format('%d', micros + number), id)
     append_status(client.id, client.account, id, client.online and 'queued' or 'held', nil, nil, at_once and 'in_flight')
     if at_once then
-      -- The record has the payload if that is small.
-      if #payload <= PACKED_PAYLOAD_BYTES then call('XADD', KEYS.claims, '*', id, record)
-      else call('XADD', KEYS.claims, '*', id, record, 'payload', payload) end
+      if has_payload_key then call('XADD', KEYS.claims, '*', id, record, 'payload', payload)
+      else call('XADD', KEYS.claims, '*', id, record) end
       claimed[#claimed + 1], client.claimed, room, in_flight = client.id, true, room - 1, in_flight + 1
     elseif client.online and not client.claimed and not client.ready then
       client.ready = true

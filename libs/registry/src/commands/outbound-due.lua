@@ -11,12 +11,8 @@
 local reply = {}
 for i = KEYS.shards, #KEYS, 3 do
   local ready = KEYS[i + 1]
-  local ready_ms = ready_in_ms(ready)
-  local waiting, oldest_ms = 0, 0
-  if ready_ms == 0 then
-    waiting = call('ZCOUNT', ready, '-inf', micros)
-    oldest_ms = math.max(0, math.floor((micros - call('ZRANGE', ready, 0, 0, 'WITHSCORES')[2]) / 1000))
-  end
+  local ready_ms, oldest_ms = ready_in_ms(ready)
+  local waiting = ready_ms == 0 and call('ZCOUNT', ready, '-inf', micros) or 0
   local due_ms = call('EXISTS', KEYS[i + 2]) == 1 and 0 or ready_ms
   for _, number in ipairs({ math.max(-1, call('PTTL', KEYS[i])), due_ms, waiting, oldest_ms }) do reply[#reply + 1] = number end
 end

@@ -19,17 +19,12 @@ const LINES = 8;
 
 /** @returns undefined for a text that cannot be read, and for the rest of a message that was forgotten */
 export function parseMessageRecord(text: string): MessageRecord | undefined {
-  const [first = '', , client = '', account = '', , directive = '', , history, payload] = text.split('\n', LINES + 1);
-  const [, status, created, ttl] = FIRST_LINE.exec(first) ?? [];
-  if (!isStatus(status) || history === undefined || payload === undefined) return undefined;
-  const createdAt = Number(created);
+  const parts = partsOf(text);
+  if (parts === undefined || !isStatus(parts.status)) return undefined;
+  const { status, clientId, account, directive, history, createdAt, expiresAt } = parts;
   return {
-    clientId: decoded(client),
+    ...{ clientId, directive, status, createdAt, expiresAt },
     account: account === '' ? undefined : decoded(account),
-    directive: decoded(directive),
-    status,
-    createdAt,
-    expiresAt: createdAt + Number(ttl),
     history: history === '' ? [] : history.split('\t').map((change) => parseChange(change, createdAt)),
   };
 }
@@ -46,19 +41,31 @@ export interface ClaimedRecord {
 }
 
 export function parseClaimedRecord(text: string): ClaimedRecord | undefined {
-  const lines = text.split('\n', LINES);
-  const [first = '', , client = '', , , directive = '', request = ''] = lines;
+  const parts = partsOf(text);
+  if (parts === undefined) return undefined;
+  const { clientId, directive, request, payload, createdAt, expiresAt } = parts;
+  const payloadJson = payload === '' ? undefined : payload;
+  return { clientId, directive, payloadJson, createdAt, expiresAt, requestId: decoded(request) };
+}
+
+/** What both read; members that only one of them needs are as they are written. */
+function partsOf(text: string) {
+  const lines = text.split('\n', LINES + 1);
+  const [first = '', , client = '', account = '', , directive = '', request = '', history = ''] = lines;
   const [, status, created, ttl] = FIRST_LINE.exec(first) ?? [];
-  if (status === undefined || lines.length < LINES) return undefined;
+  if (status === undefined || lines.length <= LINES) return undefined;
   const createdAt = Number(created);
-  const payload = text.slice(lines.reduce((length, line) => length + line.length + 1, 0));
+  const payload = text.slice(lines.slice(0, LINES).reduce((length, line) => length + line.length + 1, 0));
+  const times = { createdAt, expiresAt: createdAt + Number(ttl) };
   return {
+    ...times,
+    status,
+    account,
+    request,
+    history,
+    payload,
     clientId: decoded(client),
     directive: decoded(directive),
-    payloadJson: payload === '' ? undefined : payload,
-    createdAt,
-    expiresAt: createdAt + Number(ttl),
-    requestId: decoded(request),
   };
 }
 

@@ -8,7 +8,8 @@
 -- load(id): the message by names; empty if it is not stored, and with `err` if it cannot be read.
 -- fault_of(message): why a stored message cannot be read; nil if it can.
 -- save(id, message): writes the record.
--- store_new(id, message): writes the record of a new message, and returns it. Returns false if it is stored already.
+-- store_new(id, message): writes the record of a new message, and returns it, and whether the payload has a key of its own. Returns
+--   false if the message is stored already.
 -- payload_of(id, message): the payload; nil if it is lost.
 -- end_payload(id, message): removes the payload and what else only a publish needs.
 --
@@ -86,7 +87,7 @@ local function store_new(id, m)
   local record = packed(m)
   if not redis.call('SET', KEYS.message_prefix .. id, record, 'NX') then return false end
   if m.has_payload_key then redis.call('SET', KEYS.payload_prefix .. id, payload) end
-  return record
+  return record, m.has_payload_key
 end
 
 local function payload_of(id, m)
