@@ -1,5 +1,6 @@
 /** Messages of one client and parts of outcomes, for the specs of the status ingester's `transition`. */
 import type {
+  Answer,
   Command,
   CommandOutcome,
   Connection,
@@ -132,6 +133,11 @@ export function lettersOf({ effects }: Transition): DeadLetter[] {
 
 export function todosOf({ effects }: Transition): ToDo[] {
   return effects.flatMap((effect) => (effect.kind === 'to-do' ? [effect.todo] : []));
+}
+
+/** The client's answers to messages. */
+export function reportedAnswersOf({ effects }: Transition): Answer[] {
+  return effects.flatMap((effect) => (effect.kind === 'answer' ? [effect.answer] : []));
 }
 
 export function answersOf(outcome: Transition): unknown[] {

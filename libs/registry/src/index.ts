@@ -33,6 +33,7 @@ export {
   type StoredStatus,
 } from './message-status.js';
 export * from './reconciliation/maintenance.js';
+export * from './messages/message-report.js';
 export * from './messages/messages.js';
 export { Migration, openKeySpace } from './key-space/migration.js';
 export type { MigrationStep } from './key-space/migration-step.js';

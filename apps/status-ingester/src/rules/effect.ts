@@ -1,12 +1,14 @@
 /** The types of a transition: the rules it applies, the connection it results in, and its effects. */
 import type { RefusalReason } from '@app/protocol';
 import type {
+  Answer,
   CommandMessage,
   CommandOutcome,
   Connection,
   DeadLetter,
   VerificationReason,
   MailboxMessage,
+  Progress,
   Refused,
   RegistryEvent,
   ToDo,
@@ -43,6 +45,10 @@ export interface EventEffect {
 export type Effect =
   | EventEffect
   | { kind: 'dead-letter'; letter: DeadLetter; reason: RefusalReason }
+  /** The client's answer to a message that was sent to it. `at`: when it was received, if that was before this message. */
+  | { kind: 'answer'; answer: Answer; at?: number }
+  /** The client still works on a message that was sent to it. */
+  | { kind: 'progress'; progress: Progress; at?: number }
   /** The owner runs it after the commit, or `inMs` later if that is given. */
   | { kind: 'to-do'; todo: ToDo; inMs?: number }
   /** The client's message was refused, and the client gets the reason. */

@@ -39,7 +39,7 @@ export function applyRetained(
   const after = rememberDeadLetter(rejected.connection, message);
   const effects = [...offline.effects, ...rejected.effects];
   if (messageError === undefined) return { connection: after, effects };
-  effects.push(failMessage(message.clientId, messageError));
+  effects.push(failMessage(messageError));
   return { connection: rememberApplied(after, messageError.message_id), effects };
 }
 
@@ -237,9 +237,12 @@ export function messageReceived(connection: Connection | undefined, at: number):
   return connection && { ...connection, last_message_at: at };
 }
 
-export function failMessage(clientId: string, { in_response_to, payload }: MessageError): Effect {
+export function failMessage({ message_id, in_response_to, payload }: MessageError): Effect {
   const details = truncateDetails(payload.details);
-  return { kind: 'to-do', todo: { do: 'message-error', client_id: clientId, in_response_to, details } };
+  return {
+    kind: 'answer',
+    answer: { type: 'message-error', inResponseTo: in_response_to, messageId: message_id, details },
+  };
 }
 
 function clearRetained(clientId: string, statusTopic: string): Extract<ToDo, { do: 'clear-retained' }> {

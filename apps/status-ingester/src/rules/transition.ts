@@ -135,7 +135,7 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
       if (wasApplied(received, message.message_id)) return { connection: received, effects: [] };
       return {
         connection: rememberApplied(received, message.message_id),
-        effects: [failMessage(packet.clientId, message)],
+        effects: [failMessage(message)],
       };
     }
   }

@@ -16,6 +16,7 @@ import {
   known,
   eventsOf,
   lettersOf,
+  reportedAnswersOf,
   todosOf,
   answersOf,
   type PacketMessage,
@@ -57,9 +58,9 @@ describe('a retained message that is no handshake', () => {
         sample: error.body,
       },
     ]);
-    expect(todosOf(outcome)).toEqual([
-      { do: 'forget', client_id: CLIENT },
-      { do: 'message-error', client_id: CLIENT, in_response_to: 'sent-1', details: 'no disk' },
+    expect(todosOf(outcome)).toEqual([{ do: 'forget', client_id: CLIENT }]);
+    expect(reportedAnswersOf(outcome)).toEqual([
+      { type: 'message-error', messageId: 'e-1', inResponseTo: 'sent-1', details: 'no disk' },
     ]);
     expect(answersOf(outcome)).toEqual([]);
   });
@@ -68,14 +69,14 @@ describe('a retained message that is no handshake', () => {
     const outcome = play(SPLIT, undefined, messageError('e-1', { topic: STATUS, retain: true }));
     expect(outcome.connection).toBeUndefined();
     expect(lettersOf(outcome)).toMatchObject([{ reason: 'wrong-shape' }]);
-    expect(todosOf(outcome)).toMatchObject([{ do: 'message-error', in_response_to: 'sent-1' }]);
+    expect(reportedAnswersOf(outcome)).toMatchObject([{ inResponseTo: 'sent-1' }]);
   });
 
   it('a retained message-error on a topic that carries no state does not change the state', () => {
     const outcome = play(SPLIT, online(SPLIT, STATUS), messageError('e-1', { retain: true }));
     expect(outcome.connection?.state).toBe('online');
     expect(lettersOf(outcome)).toEqual([]);
-    expect(todosOf(outcome)).toMatchObject([{ do: 'message-error' }]);
+    expect(reportedAnswersOf(outcome)).toHaveLength(1);
   });
 
   it.each([
@@ -207,8 +208,8 @@ describe('a message-error', () => {
       expect(outcome.connection).toEqual({ ...before, last_message_at: T0 + SECOND, applied_messages });
       expect(outcome.effects).toEqual([
         {
-          kind: 'to-do',
-          todo: { do: 'message-error', client_id: CLIENT, in_response_to: 'sent-1', details: 'no disk' },
+          kind: 'answer',
+          answer: { type: 'message-error', messageId: 'e-1', inResponseTo: 'sent-1', details: 'no disk' },
         },
       ]);
     },
@@ -217,12 +218,12 @@ describe('a message-error', () => {
   it('a message-error of a client that never registered is passed on, and does not make the client known', () => {
     const outcome = play(RULES, undefined, messageError('e-1'));
     expect(outcome.connection).toBeUndefined();
-    expect(todosOf(outcome)).toMatchObject([{ do: 'message-error', in_response_to: 'sent-1' }]);
+    expect(reportedAnswersOf(outcome)).toMatchObject([{ inResponseTo: 'sent-1' }]);
   });
 
   it('a message-error is accepted on any topic if state has its own topic', () => {
     for (const topic of [IN, STATUS]) {
-      expect(todosOf(play(SPLIT, undefined, messageError('e-1', { topic })))).toHaveLength(1);
+      expect(reportedAnswersOf(play(SPLIT, undefined, messageError('e-1', { topic })))).toHaveLength(1);
     }
   });
 
@@ -238,8 +239,8 @@ describe('a message-error', () => {
     const about = { type: 'message-error', message_id: 'e-1', in_response_to: 'sent-1', payload: { details } };
     for (const retain of [true, false]) {
       const outcome = play(RULES, undefined, packet({ ...ENVELOPE, ...about }, { retain }));
-      expect(todosOf(outcome)).toEqual([
-        { do: 'message-error', client_id: CLIENT, in_response_to: 'sent-1', details: kept },
+      expect(reportedAnswersOf(outcome)).toEqual([
+        { type: 'message-error', messageId: 'e-1', inResponseTo: 'sent-1', details: kept },
       ]);
     }
   });

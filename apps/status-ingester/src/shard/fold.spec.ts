@@ -20,6 +20,7 @@ describe('fold', () => {
       connections: new Map(),
       events: [],
       deadLetters: [],
+      reports: [],
       reasons: [],
       refused: [],
       dropped: { events: 0, deadLetters: 0 },

@@ -11,6 +11,7 @@ import {
   type DeadLetter,
   type DueToDo,
   type MailboxMessage,
+  type MessageReport,
   type Refused,
   type ToDo,
 } from '@app/registry';
@@ -24,6 +25,7 @@ import { RefusalLimits } from './refusal-limits.js';
 import { LastLiveEntries, type ReadonlyLastLiveEntries } from './shard-memory.js';
 
 export interface Folded extends BatchChanges {
+  reports: MessageReport[];
   /** Reasons of all dead letters, also of those that are only counted. */
   reasons: string[];
   /** How many refusal events and dead letters are only counted, because their client has reached its limit. */
@@ -55,6 +57,7 @@ export function fold(
   const deadLetters: (DeadLetter & { at: number })[] = [];
   const todos = new Map<string, DueToDo | { withdrawn: ToDo }>();
   const refused = new Map<string, Refused>();
+  const reports: MessageReport[] = [];
   const reasons: string[] = [];
   const dropped = { events: 0, deadLetters: 0 };
   const cameOnline = new Set<string>();
@@ -139,6 +142,17 @@ export function fold(
           write({ do: 'refuse', client_id: clientId }, at);
           break;
         }
+        case 'answer': {
+          const { answer } = effect;
+          reports.push({ kind: 'answer', clientId, at: effect.at ?? at, answer });
+          if (answer.type !== 'message-error') break;
+          const { inResponseTo: in_response_to, details } = answer;
+          write({ do: 'message-error', client_id: clientId, in_response_to, details }, at);
+          break;
+        }
+        case 'progress':
+          reports.push({ kind: 'progress', clientId, at: effect.at ?? at, progress: effect.progress });
+          break;
         case 'to-do':
           write(effect.todo, at, effect.inMs);
           break;
@@ -195,6 +209,7 @@ export function fold(
     connections,
     events,
     deadLetters,
+    reports,
     reasons,
     dropped,
     refused: [...refused.values()],

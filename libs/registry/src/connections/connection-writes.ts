@@ -6,6 +6,7 @@ import { CONNECTION_STATES, CONNECTION_TYPES } from '../connection-state.js';
 import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from '../events/event.js';
 import { accountsOf, factChanges } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
+import type { MessageReport } from '../messages/message-report.js';
 import type { RegistryKeys } from '../keys.js';
 import { encodeToDo, type DueToDo, type ToDo } from '../todos/to-do.js';
 
@@ -32,6 +33,8 @@ export interface BatchChanges {
   cameOnline: readonly { clientId: string }[];
   /** Clients whose account has become known. A to-do fails the messages that were accepted for another account. */
   accountsKnown?: readonly { clientId: string; at: number }[];
+  /** What clients report about messages, in the order in which it came. */
+  reports?: readonly MessageReport[];
   /** Bytes of the shard's events that wait for an account; undefined if the batch has not changed them. */
   waitingBytes?: number | undefined;
   /** By sweep, the kinds of changes that its verification results made. */
