@@ -24,9 +24,12 @@ export async function publishedWithoutClaim(
 }
 
 /** The statuses of a message except those of claims that were given up. */
-export function withoutGivenUpClaims(statuses: readonly unknown[]): unknown[] {
-  return statuses.filter((status, i) => {
-    const [before, after] = [statuses[i - 1], statuses[i + 1]];
+export function withoutGivenUpClaims<Item>(
+  items: readonly Item[],
+  statusOf: (item: Item | undefined) => unknown = (item) => item,
+): Item[] {
+  return items.filter((item, i) => {
+    const [status, before, after] = [item, items[i - 1], items[i + 1]].map(statusOf);
     return !(status === 'in_flight' && after === 'queued') && !(status === 'queued' && before === 'in_flight');
   });
 }
