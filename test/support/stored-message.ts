@@ -15,6 +15,8 @@ const FIRST = [
 ];
 const LINES = ['payer', 'client', 'account', 'idempotency', 'directive', 'request', 'history'];
 
+const STORED = ['queued', 'in_flight', 'sent', 'failed', 'expired', 'cancelled'];
+
 export type StoredMessageParts = Record<string, string>;
 
 export async function storedMessage(redis: Redis, key: string): Promise<StoredMessageParts> {
@@ -24,7 +26,9 @@ export async function storedMessage(redis: Redis, key: string): Promise<StoredMe
   const parts: StoredMessageParts = {};
   for (const [i, value] of first.split(' ').entries()) parts[FIRST[i] ?? ''] = value;
   for (const [i, name] of LINES.entries()) parts[name] = lines[i] ?? '';
-  parts['payload'] = lines.slice(LINES.length).join('\n');
+  const rest = lines.slice(LINES.length);
+  if (parts['form'] === '2') parts['answer_line'] = rest.shift() ?? '';
+  parts['payload'] = rest.join('\n');
   return parts;
 }
 
@@ -44,7 +48,8 @@ export async function storeMessage(redis: Redis, key: string, parts: StoredMessa
 
 function textOf(parts: StoredMessageParts): string {
   const texts = (names: readonly string[]): string[] => names.map((name) => parts[name] ?? '');
-  return [texts(FIRST).join(' '), ...texts(LINES), parts['payload'] ?? ''].join('\n');
+  const answerLine = parts['form'] === '2' ? texts(['answer_line']) : [];
+  return [texts(FIRST).join(' '), ...texts(LINES), ...answerLine, parts['payload'] ?? ''].join('\n');
 }
 
 /** Stores a message as 0.1.0 did: a hash, with the time of each change. */
@@ -53,9 +58,7 @@ export async function storeFormerMessage(redis: Redis, key: string, more: Stored
   const [created, ttl] = [Number(parts['created']), Number(parts['ttl'])];
   const changes = (parts['history'] ?? '').split('\t').map((change) => {
     const [, letter = '', after, details = ''] = /^(.)(-?\d+)(.*)$/s.exec(change) ?? [];
-    const status = ['queued', 'in_flight', 'sent', 'failed', 'expired', 'cancelled'].find((one) =>
-      one.startsWith(letter),
-    );
+    const status = STORED.find((one) => one.startsWith(letter));
     return `${status} ${created + Number(after)}${details}`;
   });
   const hash: StoredMessageParts = {

@@ -15,8 +15,8 @@ export type MessageStatus = Api.Message['status'];
 /** Most messages or connections of a page. */
 const PAGE = 1000;
 
-/** Statuses after which the service does nothing more; a later `message-error` of the client still turns `sent` into `failed`. */
-const FINAL: ReadonlySet<MessageStatus> = new Set(['sent', 'failed', 'expired', 'cancelled']);
+/** Statuses after which the service does nothing more; a later answer of the client still turns `sent` into `answered` or `failed`. */
+const FINAL: ReadonlySet<MessageStatus> = new Set(['sent', 'answered', 'failed', 'unanswered', 'expired', 'cancelled']);
 
 export function isFinal(status: MessageStatus): boolean {
   return FINAL.has(status);
@@ -44,8 +44,8 @@ export class CloudConnector extends Operations {
   }
 
   /**
-   * Resolves with the message when its status is `sent`, `failed`, `expired` or `cancelled`. It follows the client's
-   * events, and reads the message when the stream is open and after each gap in it, so that no change is missed.
+   * Resolves with the message when its status is `sent`, `answered`, `failed`, `unanswered`, `expired` or `cancelled`. It
+   * follows the client's events, and reads the message when the stream is open and after each gap in it, so that no change is missed.
    */
   async waitForMessage(messageId: string, options: CallOptions = {}): Promise<Api.Message> {
     const { signal } = options;

@@ -34,6 +34,7 @@ export {
 } from './message-status.js';
 export * from './reconciliation/maintenance.js';
 export * from './messages/message-report.js';
+export type { AnswerFields, MessageAnswer, MessageProgress } from './messages/message-record.js';
 export * from './messages/messages.js';
 export { Migration, openKeySpace } from './key-space/migration.js';
 export type { MigrationStep } from './key-space/migration-step.js';

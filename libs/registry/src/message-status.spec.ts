@@ -286,7 +286,7 @@ describe('the statuses of a message', () => {
   it('are the rows and the targets of the table of transitions', () => {
     expect(Object.keys(TRANSITIONS).sort()).toEqual([...STORED_STATUSES].sort());
     for (const targets of Object.values(TRANSITIONS)) for (const to of targets) expect(STORED_STATUSES).toContain(to);
-    expect(FINAL).toEqual(['failed', 'expired', 'cancelled']);
+    expect(FINAL).toEqual(['answered', 'failed', 'unanswered', 'expired', 'cancelled']);
     expect([...MESSAGE_STATUSES].sort()).toEqual([...STORED_STATUSES, 'held'].sort());
   });
 

@@ -1,20 +1,42 @@
 /** The statuses of an outbound message and the allowed transitions. The Lua commands enforce the same table. */
 
-export const STORED_STATUSES = ['queued', 'in_flight', 'sent', 'failed', 'expired', 'cancelled'] as const;
+export const STORED_STATUSES = [
+  'queued',
+  'in_flight',
+  'sent',
+  'answered',
+  'failed',
+  'unanswered',
+  'expired',
+  'cancelled',
+] as const;
 /** A status as stored. `held` is never stored: it is derived when a message is read. */
 export type StoredStatus = (typeof STORED_STATUSES)[number];
 
-export const MESSAGE_STATUSES = ['queued', 'held', 'in_flight', 'sent', 'failed', 'expired', 'cancelled'] as const;
+export const MESSAGE_STATUSES = [
+  'queued',
+  'held',
+  'in_flight',
+  'sent',
+  'answered',
+  'failed',
+  'unanswered',
+  'expired',
+  'cancelled',
+] as const;
 /** A status as callers see it: a `queued` message is `held` while its client is offline or not subscribed. */
 export type MessageStatus = (typeof MESSAGE_STATUSES)[number];
 
 export const TRANSITIONS: Readonly<Record<StoredStatus, readonly StoredStatus[]>> = {
-  // `failed`: the client has moved to another account, or it answered an earlier publish with `message-error`.
-  queued: ['in_flight', 'expired', 'cancelled', 'failed'],
-  in_flight: ['sent', 'queued', 'failed'],
-  // The client answered with `message-error`, which wins over a later publish result.
-  sent: ['failed'],
+  // `answered`, `failed`: the client answered an earlier publish. `failed`: it may also have moved to another account.
+  queued: ['in_flight', 'expired', 'cancelled', 'answered', 'failed'],
+  // An answer wins over a later publish result.
+  in_flight: ['sent', 'queued', 'answered', 'failed'],
+  // `unanswered`: no answer came before the response deadline. Without a deadline, a message may stay `sent`.
+  sent: ['answered', 'failed', 'unanswered'],
+  answered: [],
   failed: [],
+  unanswered: [],
   expired: [],
   cancelled: [],
 };

@@ -99,6 +99,9 @@ const stored: StoredMessage = {
     { status: 'queued', at: Date.parse('2024-05-06T07:00:00.001Z') },
     { status: 'failed', at: Date.parse('2024-05-06T07:00:01Z'), details: 'no disk' },
   ],
+  responseDeadline: undefined,
+  progress: undefined,
+  answer: undefined,
 };
 
 describe('toAcceptedBody', () => {
@@ -130,7 +133,35 @@ describe('toMessageBody', () => {
         { status: 'queued', at: '2024-05-06T07:00:00.001Z', details: null },
         { status: 'failed', at: '2024-05-06T07:00:01.000Z', details: 'no disk' },
       ],
+      response_deadline: null,
+      progress: null,
+      answer: null,
     });
     expect(MessageBody.parse(body)).toEqual(body);
+  });
+
+  it('shows deadline, progress and answer of a message that has them', () => {
+    const at = Date.parse('2024-05-06T07:00:02Z');
+    const answer = { messageId: 'answer-1', receivedAt: at, size: 7, late: false };
+    const body = toMessageBody({
+      ...stored,
+      status: 'answered',
+      responseDeadline: at,
+      progress: { percent: 50, at },
+      answer: { ...answer, omitted: undefined, payloadJson: '{"a":1}' },
+    });
+    const shown = { message_id: 'answer-1', received_at: '2024-05-06T07:00:02.000Z', late: false };
+    expect(body).toMatchObject({
+      response_deadline: '2024-05-06T07:00:02.000Z',
+      progress: { percent: 50, details: null, at: '2024-05-06T07:00:02.000Z' },
+    });
+    expect(body.answer).toEqual({ ...shown, payload: { a: 1 } });
+    expect(MessageBody.parse(body)).toEqual(body);
+    const omitted = toMessageBody({
+      ...stored,
+      answer: { ...answer, omitted: 'storage-full', payloadJson: undefined },
+    });
+    expect(omitted.answer).toEqual({ ...shown, payload: null, omitted: 'storage-full', size: 7 });
+    expect(MessageBody.parse(omitted)).toEqual(omitted);
   });
 });

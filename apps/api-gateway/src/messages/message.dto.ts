@@ -84,9 +84,36 @@ const shared = {
 export const AcceptedMessageBody = z.object(shared).meta({ id: 'AcceptedMessage' });
 export type AcceptedMessageBody = z.infer<typeof AcceptedMessageBody>;
 
+const Answer = z.object({
+  payload: z.unknown().meta({ description: 'Any JSON value; null if the answer has none, or if it is omitted.' }),
+  message_id: z.string().meta({ description: 'The id that the client has given its answer.' }),
+  received_at: time,
+  late: z
+    .boolean()
+    .meta({
+      description: 'It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.',
+    }),
+  omitted: z
+    .enum(['storage-full'])
+    .optional()
+    .meta({ description: 'Why the payload is not kept: Redis used more memory than it should.' }),
+  size: z.int().optional().meta({ description: 'With `omitted`: the bytes of the payload.' }),
+});
+
+const Progress = z.object({
+  percent: z.number().nullable(),
+  details: z.string().nullable(),
+  at: time,
+});
+
 export const MessageBody = z
   .object({
     ...shared,
+    response_deadline: time.nullable().meta({
+      description: 'When a `sent` message becomes `unanswered`; null if it never does, or was not sent yet.',
+    }),
+    progress: Progress.nullable().meta({ description: 'What the client has reported last, before its answer.' }),
+    answer: Answer.nullable().meta({ description: 'What the client has answered; also if it is late.' }),
     status_history: z.array(z.object({ status: z.enum(MESSAGE_STATUSES), at: time, details: z.string().nullable() })),
   })
   .meta({ id: 'Message' });
@@ -179,6 +206,7 @@ export function toAcceptedBody(message: AcceptedMessage): AcceptedMessageBody {
 }
 
 export function toMessageBody(message: StoredMessage): MessageBody {
+  const { responseDeadline, progress, answer } = message;
   return {
     message_id: message.messageId,
     client_id: message.clientId,
@@ -186,11 +214,29 @@ export function toMessageBody(message: StoredMessage): MessageBody {
     status: message.status,
     created_at: iso(message.createdAt),
     expires_at: iso(message.expiresAt),
+    response_deadline: responseDeadline === undefined ? null : iso(responseDeadline),
+    progress: progress === undefined ? null : toProgress(progress),
+    answer: answer === undefined ? null : toAnswer(answer),
     status_history: message.history.map(({ status, at, details }) => ({
       status,
       at: iso(at),
       details: details ?? null,
     })),
+  };
+}
+
+function toProgress({ percent, details, at }: NonNullable<StoredMessage['progress']>): z.infer<typeof Progress> {
+  return { percent: percent ?? null, details: details ?? null, at: iso(at) };
+}
+
+function toAnswer(answer: NonNullable<StoredMessage['answer']>): z.infer<typeof Answer> {
+  const { payloadJson, messageId, receivedAt, late, omitted, size } = answer;
+  return {
+    payload: payloadJson === undefined ? null : (JSON.parse(payloadJson) as unknown),
+    message_id: messageId,
+    received_at: iso(receivedAt),
+    late,
+    ...(omitted !== undefined && { omitted, size }),
   };
 }
 

@@ -32,7 +32,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     usage:
       'send CLIENT_ID DIRECTIVE [--payload JSON | --payload-file FILE] [--ttl SECONDS] [--when-offline hold|reject]\n' +
       '     [--idempotency-key KEY] [--wait] [--timeout SECONDS]',
-    does: 'sends a message; FILE may be - for stdin; --wait waits until it is sent, failed, expired or cancelled',
+    does: 'sends a message; FILE may be - for stdin; --wait waits until it is sent, answered, failed, unanswered, expired or cancelled',
     options: {
       ...{ payload: text, 'payload-file': text, ttl: text, 'when-offline': text, 'idempotency-key': text },
       ...{ wait: flag, timeout: text },

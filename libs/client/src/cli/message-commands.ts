@@ -47,7 +47,7 @@ async function waitFor(
   else await out.lines([`${id} is ${status}${details === '' ? '' : `: ${details}`}`]);
   if (!isFinal(status))
     await out.note(`It did not end within ${timeout ?? 0} s. The service keeps trying until the message expires.`);
-  return status === 'sent' ? EXIT.done : EXIT.failed;
+  return status === 'sent' || status === 'answered' ? EXIT.done : EXIT.failed;
 }
 
 function payloadOf(args: ParsedArgs): { payload?: unknown } {

@@ -19,8 +19,8 @@ const GENERAL = `Everywhere:
   --token-file FILE  an API key or token; or CLOUD_CONNECTOR_TOKEN_FILE, or CLOUD_CONNECTOR_TOKEN with the token itself
   --json             one JSON object a line
 
-Exit codes: 0 done; 1 the message failed, expired or was cancelled, or the wait ran out; 2 wrong usage;
-3 refused by the service, or it cannot be reached; 70 a fault of this tool.`;
+Exit codes: 0 done; 1 the message failed, expired, was cancelled or not answered in time, or
+the wait ran out; 2 wrong usage; 3 refused by the service, or it cannot be reached; 70 a fault of this tool.`;
 
 /** Resolves with the exit code. */
 export async function run(argv: readonly string[], { env, stdout, stderr, interrupted }: ProcessIo): Promise<number> {

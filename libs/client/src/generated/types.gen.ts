@@ -324,7 +324,7 @@ export type AcceptedMessage = {
     /**
      * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
      */
-    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'failed' | 'expired' | 'cancelled';
+    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
     created_at: string;
     expires_at: string;
 };
@@ -412,11 +412,49 @@ export type Message = {
     /**
      * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
      */
-    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'failed' | 'expired' | 'cancelled';
+    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
     created_at: string;
     expires_at: string;
+    /**
+     * When a `sent` message becomes `unanswered`; null if it never does, or was not sent yet.
+     */
+    response_deadline: string | null;
+    /**
+     * What the client has reported last, before its answer.
+     */
+    progress: {
+        percent: number | null;
+        details: string | null;
+        at: string;
+    } | null;
+    /**
+     * What the client has answered; also if it is late.
+     */
+    answer: {
+        /**
+         * Any JSON value; null if the answer has none, or if it is omitted.
+         */
+        payload: unknown;
+        /**
+         * The id that the client has given its answer.
+         */
+        message_id: string;
+        received_at: string;
+        /**
+         * It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.
+         */
+        late: boolean;
+        /**
+         * Why the payload is not kept: Redis used more memory than it should.
+         */
+        omitted?: 'storage-full';
+        /**
+         * With `omitted`: the bytes of the payload.
+         */
+        size?: number;
+    } | null;
     status_history: Array<{
-        status: 'queued' | 'held' | 'in_flight' | 'sent' | 'failed' | 'expired' | 'cancelled';
+        status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
         at: string;
         details: string | null;
     }>;
@@ -523,7 +561,7 @@ export type Event = {
     shard: number;
     client_id: string;
     message_id: string;
-    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'failed' | 'expired' | 'cancelled';
+    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
     details?: string;
 } | {
     type: 'message.unmatched_error';
@@ -1253,7 +1291,7 @@ export type ListMessagesData = {
         client_id: string;
     };
     query?: {
-        status?: 'queued' | 'held' | 'in_flight' | 'sent' | 'failed' | 'expired' | 'cancelled';
+        status?: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
         limit?: number;
         cursor?: string;
     };

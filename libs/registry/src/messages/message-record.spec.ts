@@ -1,5 +1,5 @@
 import { CLIENT, SHARD, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
-import { changeStoredMessage, storeFormerMessage } from '../../../../test/support/stored-message.js';
+import { changeStoredMessage, storeFormerMessage, storedMessage } from '../../../../test/support/stored-message.js';
 import { STORED_STATUSES } from '../message-status.js';
 import { parseMessageRecord } from './message-record.js';
 
@@ -22,6 +22,42 @@ const GOLDEN = [
       { status: 'in_flight', at: 1764444231135 },
       { status: 'queued', at: 1764444231157, details: 'no PUBACK' },
     ],
+    responseDeadline: undefined,
+    progress: undefined,
+    answer: undefined,
+    answerPayloadJson: undefined,
+    hasAnswerKey: false,
+  },
+] as const;
+
+/** The same for a message that has been sent, which expects an answer and has progress. */
+const AWAITING = [
+  GOLDEN[0]
+    .replace('1 queued', '2 sent')
+    .replace(
+      'PUBACK\n',
+      'PUBACK\ts40\n5000\t1764444236163\tgateway-1,gateway-2\t{"percent":50,"at":1764444231170}\t\t\n',
+    )
+    .replace('{"a":"\n"}', ''),
+  {
+    ...GOLDEN[1],
+    status: 'sent',
+    history: [...GOLDEN[1].history, { status: 'sent', at: 1764444231163 }],
+    responseDeadline: 1764444236163,
+    progress: { percent: 50, at: 1764444231170 },
+  },
+] as const;
+
+/** The same for an answer that came too late. */
+const ANSWERED = [
+  AWAITING[0]
+    .replace('2 sent', '2 unanswered')
+    .replace('\t\t\n', '\tanswer%091\t{"received_at":1764444240000,"size":7}\n{"b":\n2}'),
+  {
+    ...AWAITING[1],
+    status: 'unanswered',
+    answer: { messageId: 'answer\t1', receivedAt: 1764444240000, size: 7, omitted: undefined, late: true },
+    answerPayloadJson: '{"b":\n2}',
   },
 ] as const;
 
@@ -30,9 +66,42 @@ const stored = async (id: string): Promise<string> => (await bench.redis.get(ben
 describe('the record of a message', () => {
   it('is read by TypeScript as the golden text says', () => {
     expect(parseMessageRecord(GOLDEN[0])).toEqual(GOLDEN[1]);
-    expect(parseMessageRecord(GOLDEN[0].replace(/^1/, '2'))).toBeUndefined();
+    for (const form of ['2', '3']) expect(parseMessageRecord(GOLDEN[0].replace('1', form))).toBeUndefined();
     expect(parseMessageRecord(GOLDEN[0].replace(/^1 queued/, '1 replayed'))).toBeUndefined();
     expect(parseMessageRecord(GOLDEN[0].slice(0, 80))).toBeUndefined();
+    expect(parseMessageRecord(AWAITING[0])).toEqual(AWAITING[1]);
+    expect(parseMessageRecord(ANSWERED[0])).toEqual(ANSWERED[1]);
+  });
+
+  it('shows an answer as late only if the message had another final status before', () => {
+    for (const [status, late] of [
+      ['answered', false],
+      ['failed', false],
+      ['expired', true],
+      ['cancelled', true],
+    ] as const) {
+      expect(parseMessageRecord(ANSWERED[0].replace('unanswered', status))?.answer?.late).toBe(late);
+    }
+  });
+
+  it('of a message with deadline, progress and waiting gateways is written by Lua as it was read', async () => {
+    await bench.become('online', { account: 'acme' });
+    const id = await bench.add();
+    const line = '5000\t0\tgateway-1\t{"details":"50%25 %09","at":1}\t\t';
+    await changeStoredMessage(bench.redis, bench.keys.message(SHARD, id), { form: '2', answer_line: line });
+    await bench.claim();
+    const after = await storedMessage(bench.redis, bench.keys.message(SHARD, id));
+    expect(after).toMatchObject({ form: '2', status: 'in_flight', answer_line: line, payload: '{"a":1}' });
+  });
+
+  it('with an answer reads with the payload of the answer, also if that has a key of its own', async () => {
+    const id = bench.messages.mint(CLIENT);
+    const key = bench.keys.message(SHARD, id);
+    await bench.redis.set(key, ANSWERED[0]);
+    expect((await bench.messages.read(id))?.answer).toMatchObject({ messageId: 'answer\t1', payloadJson: '{"b":\n2}' });
+    await bench.redis.set(key, ANSWERED[0].replace(' 0\n', ' 1\n').replace('{"b":\n2}', ''));
+    await bench.redis.set(bench.keys.payload(SHARD, id), '"large"');
+    expect((await bench.messages.read(id))?.answer).toMatchObject({ payloadJson: '"large"' });
   });
 
   it('is read and written by Lua as the golden text says', async () => {

@@ -1,6 +1,35 @@
 /** The record of a message, as readers need it. `message-record.lua` describes and writes it. */
 import { STORED_STATUSES, type StatusChange, type StoredStatus } from '../message-status.js';
 
+/** What a client has done for a message so far, as it reported last. The ingester writes it as JSON. */
+export interface MessageProgress {
+  percent?: number;
+  details?: string;
+  /** Epoch milliseconds. */
+  at: number;
+}
+
+/** What is stored of an answer beside its payload and its id; the ingester writes it as JSON. */
+export interface AnswerFields {
+  /** Epoch milliseconds. */
+  received_at: number;
+  /** Bytes of the payload's JSON text; 0 if it has none. */
+  size: number;
+  /** Why the payload is not stored. */
+  omitted?: 'storage-full';
+}
+
+/** The answer of a client to a message: a `message-response`, or a `message-error`. */
+export interface MessageAnswer {
+  /** The id of the answer itself. */
+  messageId: string;
+  receivedAt: number;
+  size: number;
+  omitted: AnswerFields['omitted'];
+  /** It came after the message had expired, was cancelled, or its response deadline had passed. */
+  late: boolean;
+}
+
 export interface MessageRecord {
   clientId: string;
   account: string | undefined;
@@ -9,13 +38,25 @@ export interface MessageRecord {
   createdAt: number;
   expiresAt: number;
   history: StatusChange[];
+  /** Epoch milliseconds; undefined for a message that awaits no answer, or was not sent yet. */
+  responseDeadline: number | undefined;
+  progress: MessageProgress | undefined;
+  answer: MessageAnswer | undefined;
+  /** The payload of the answer, as JSON text; undefined if it has none, or one that has a key of its own. */
+  answerPayloadJson: string | undefined;
+  /** Whether the payload of the answer has a key of its own. */
+  hasAnswerKey: boolean;
 }
 
-/** status, attempts, no subscribers, created at, time to live, kept, bytes, bytes when finished, payload has a key */
-const FIRST_LINE = /^1 ([a-z_]+) \d+ [01] (\d+) (\d+) \d+ \d+ \d+ [01]$/;
+/** form, status, attempts, no subscribers, created at, time to live, kept, bytes, bytes when finished, payload has a key */
+const FIRST_LINE = /^([12]) ([a-z_]+) \d+ [01] (\d+) (\d+) \d+ \d+ \d+ ([01])$/;
+/** response timeout, response deadline, waiting gateways, progress, id of the answer, answer */
+const ANSWER_LINE = /^\d+\t\d+(\t[^\t]*){4}$/;
 const CHANGE = /^([a-z])(-?\d+)(?: (.*))?$/s;
-/** Lines before the payload. */
+/** Lines before the payload; a record of form 2 has one more. */
 const LINES = 8;
+/** After these statuses an answer is late. */
+const LATE_AFTER: ReadonlySet<StoredStatus> = new Set(['unanswered', 'expired', 'cancelled']);
 
 /** @returns undefined for a text that cannot be read, and for the rest of a message that was forgotten */
 export function parseMessageRecord(text: string): MessageRecord | undefined {
@@ -26,6 +67,41 @@ export function parseMessageRecord(text: string): MessageRecord | undefined {
     ...{ clientId, directive, status, createdAt, expiresAt },
     account: account === '' ? undefined : decoded(account),
     history: history === '' ? [] : history.split('\t').map((change) => parseChange(change, createdAt)),
+    ...(parts.answerLine === undefined ? NO_ANSWER : parseAnswerLine(parts.answerLine, { ...parts, status })),
+  };
+}
+
+type AnswerMembers = Pick<
+  MessageRecord,
+  'responseDeadline' | 'progress' | 'answer' | 'answerPayloadJson' | 'hasAnswerKey'
+>;
+
+const NO_ANSWER: AnswerMembers = {
+  responseDeadline: undefined,
+  progress: undefined,
+  answer: undefined,
+  answerPayloadJson: undefined,
+  hasAnswerKey: false,
+};
+
+function parseAnswerLine(
+  line: string,
+  { status, payload, hasPayloadKey }: { status: StoredStatus; payload: string; hasPayloadKey: boolean },
+): AnswerMembers {
+  const [, deadline = '0', , progress = '', messageId = '', answer = ''] = line.split('\t').map(decoded);
+  const before = {
+    ...NO_ANSWER,
+    responseDeadline: deadline === '0' ? undefined : Number(deadline),
+    progress: progress === '' ? undefined : (JSON.parse(progress) as MessageProgress),
+  };
+  // Until there is an answer, the payload is that of the message.
+  if (answer === '') return before;
+  const { received_at: receivedAt, size, omitted } = JSON.parse(answer) as AnswerFields;
+  return {
+    ...before,
+    answer: { messageId, receivedAt, size, omitted, late: LATE_AFTER.has(status) },
+    answerPayloadJson: payload === '' ? undefined : payload,
+    hasAnswerKey: hasPayloadKey,
   };
 }
 
@@ -50,12 +126,14 @@ export function parseClaimedRecord(text: string): ClaimedRecord | undefined {
 
 /** What both read; members that only one of them needs are as they are written. */
 function partsOf(text: string) {
-  const lines = text.split('\n', LINES + 1);
-  const [first = '', , client = '', account = '', , directive = '', request = '', history = ''] = lines;
-  const [, status, created, ttl] = FIRST_LINE.exec(first) ?? [];
-  if (status === undefined || lines.length <= LINES) return undefined;
+  const lines = text.split('\n', LINES + 2);
+  const [first = '', , client = '', account = '', , directive = '', request = '', history = '', next] = lines;
+  const [, form, status, created, ttl, hasPayloadKey] = FIRST_LINE.exec(first) ?? [];
+  const count = form === '2' ? LINES + 1 : LINES;
+  if (status === undefined || lines.length <= count) return undefined;
+  if (form === '2' && !ANSWER_LINE.test(next ?? '')) return undefined;
   const createdAt = Number(created);
-  const payload = text.slice(lines.slice(0, LINES).reduce((length, line) => length + line.length + 1, 0));
+  const payload = text.slice(lines.slice(0, count).reduce((length, line) => length + line.length + 1, 0));
   const times = { createdAt, expiresAt: createdAt + Number(ttl) };
   return {
     ...times,
@@ -64,6 +142,8 @@ function partsOf(text: string) {
     request,
     history,
     payload,
+    hasPayloadKey: hasPayloadKey === '1',
+    answerLine: form === '2' ? next : undefined,
     clientId: decoded(client),
     directive: decoded(directive),
   };
@@ -94,6 +174,7 @@ export function parseFormerMessage(values: readonly (string | null)[]): MessageR
       const [to = '', at = '', ...details] = line.split(' ');
       return { status: to as StoredStatus, at: Number(at), ...(details.length > 0 && { details: details.join(' ') }) };
     }),
+    ...NO_ANSWER,
   };
 }
 

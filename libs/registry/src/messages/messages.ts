@@ -6,7 +6,14 @@ import { messageCommands } from '../commands.js';
 import { acceptMessages, type AcceptReply } from './accept-message.js';
 import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES, UNKNOWN_PAYER } from './byte-budget.js';
 import type { MessageStatus, StatusChange, StoredStatus } from '../message-status.js';
-import { FORMER_FIELDS, parseFormerMessage, parseMessageRecord, type MessageRecord } from './message-record.js';
+import {
+  FORMER_FIELDS,
+  parseFormerMessage,
+  parseMessageRecord,
+  type MessageAnswer,
+  type MessageProgress,
+  type MessageRecord,
+} from './message-record.js';
 import { isHeld } from './outbox.js';
 import { PAGE_BYTES } from '../page-bytes.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
@@ -74,6 +81,11 @@ export interface StoredMessage {
   createdAt: number;
   expiresAt: number;
   history: StatusChange[];
+  /** When a `sent` message becomes `unanswered`, if no answer came; undefined for never, or if it was not sent yet. */
+  responseDeadline: number | undefined;
+  progress: MessageProgress | undefined;
+  /** `payloadJson`: its JSON text, undefined if it has none. */
+  answer: (MessageAnswer & { payloadJson: string | undefined }) | undefined;
 }
 
 /** The end of a page of a connection's messages: when its last one was accepted, in microseconds. */
@@ -239,8 +251,16 @@ export class Messages {
   private async load(shard: number, messageId: string, account?: string): Promise<StoredMessage | undefined> {
     const record = await this.loadRecord(this.keys.message(shard, messageId));
     if (record === undefined || (account !== undefined && record.account !== account)) return undefined;
-    const { clientId, directive, status, createdAt, expiresAt, history } = record;
-    return { messageId, clientId, directive, status, createdAt, expiresAt, history };
+    const { clientId, directive, status, createdAt, expiresAt, history, responseDeadline, progress, answer } = record;
+    return {
+      ...{ messageId, clientId, directive, status, createdAt, expiresAt, history, responseDeadline, progress },
+      answer: answer && { ...answer, payloadJson: await this.answerPayload(shard, messageId, record) },
+    };
+  }
+
+  private async answerPayload(shard: number, messageId: string, record: MessageRecord): Promise<string | undefined> {
+    if (!record.hasAnswerKey) return record.answerPayloadJson;
+    return (await this.redis.get(this.keys.payload(shard, messageId))) ?? undefined;
   }
 
   private async loadRecord(key: string): Promise<MessageRecord | undefined> {
@@ -283,9 +303,10 @@ function outcomeOf(reply: AcceptReply, clientId: string, shard: number): AcceptO
   };
 }
 
-/** The approximate size of a message in a listing: its history can be long. */
-function sizeOf({ directive, history }: StoredMessage): number {
-  return history.reduce((bytes, { details = '' }) => bytes + 32 + details.length, directive.length);
+/** The approximate size of a message in a listing: its history and its answer can be long. */
+function sizeOf({ directive, history, answer }: StoredMessage): number {
+  const ownBytes = directive.length + (answer?.payloadJson?.length ?? 0);
+  return history.reduce((bytes, { details = '' }) => bytes + 32 + details.length, ownBytes);
 }
 
 /** Pairs members with scores, which Redis returns in one list. */

@@ -3,6 +3,11 @@
 --   payer, client id, account, Idempotency-Key, directive, request id, history, payload
 -- `1` is the form of the record. Times are milliseconds; `kept` is the retention. Empty lines stand for what a message does not
 -- have. A finished message has neither request id nor payload. Control characters and `%` are written as in URLs.
+-- A message that expects an answer, has one or has progress is of form `2`: then there is one more line, and the last part is the
+-- payload of the message, and as soon as there is an answer, that of the answer. The line is
+--   <response timeout> <response deadline> <ids of waiting gateways> <progress> <id of the answer> <answer>
+-- with tabs in place of the spaces. The deadline is an epoch time, and ids are separated by commas. Numbers are 0 for none.
+-- Progress and answer are JSON, which the ingester writes and TypeScript reads.
 -- A change of the history is `<first letter of the status><ms since the message was created>[ <details>]`; tabs separate them.
 --
 -- load(id): the message by names; empty if it is not stored, and with `err` if it cannot be read.
@@ -21,8 +26,10 @@
 -- A larger payload has a key of its own, so that a change of the record does not write it again.
 local PACKED_PAYLOAD_BYTES = 2048
 
-local RECORD = '^1 ([%a_]+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) ([01])\n'
+local RECORD = '^([12]) ([%a_]+) (%d+) ([01]) (%d+) (%d+) (%d+) (%d+) (%d+) ([01])\n'
   .. '([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n()'
+
+local ANSWER_LINE = '^(%d+)\t(%d+)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\n]*)\n()'
 
 -- The status of a record that outlives its message, so that the answer to the message's Idempotency-Key stays counted. It is
 -- loaded without status and client id, and names the client in `replayed_for`.
@@ -42,12 +49,23 @@ end
 
 local function filled(text) return text ~= '' and decoded(text) or nil end
 
+-- Reads the line of form 2. Returns the position of the payload; nil if the line cannot be read.
+local function read_answer_line(message, text, from)
+  local timeout, deadline, waiting, progress, answer_id, answer, payload = string.match(text, ANSWER_LINE, from)
+  if not timeout then return nil end
+  message.response_timeout = timeout ~= '0' and tonumber(timeout) or nil
+  message.response_deadline = deadline ~= '0' and tonumber(deadline) or nil
+  message.waiting_gateways, message.progress = filled(waiting), filled(progress)
+  message.answer_id, message.answer = filled(answer_id), filled(answer)
+  return payload
+end
+
 local function load(id)
   local key = KEYS.message_prefix .. id
   local text = redis.pcall('GET', key)
   if not text then return {} end
   if type(text) == 'table' then return load_former(key) end
-  local status, attempts, no_subscribers, created, ttl, kept, bytes, finished_bytes, has_payload_key, payer, client, account,
+  local form, status, attempts, no_subscribers, created, ttl, kept, bytes, finished_bytes, has_payload_key, payer, client, account,
     idempotency, directive, request, history, payload = string.match(text, RECORD)
   if not status then return { err = 'its text has another form' } end
   client = decoded(client)
@@ -56,8 +74,10 @@ local function load(id)
     ttl = tonumber(ttl), kept = tonumber(kept), bytes = tonumber(bytes), finished_bytes = tonumber(finished_bytes),
     has_payload_key = has_payload_key == '1', payer = filled(payer), client = client, replayed_for = client, account = filled(account),
     idempotency = filled(idempotency), directive = decoded(directive), request = decoded(request), history = history,
-    payload = string.sub(text, payload),
   }
+  if form == '2' then payload = read_answer_line(message, text, payload) end
+  if not payload then return { err = 'its text has another form' } end
+  message.payload = string.sub(text, payload)
   if status == REPLAYED then message.status, message.client = nil, nil end
   return message
 end
@@ -71,12 +91,21 @@ local function fault_of(m)
   if m.lacks_times then return 'its times are missing' end
 end
 
+-- The line of form 2, '' if the message needs none.
+local function answer_line(m)
+  if not (m.response_timeout or m.waiting_gateways or m.progress or m.answer) then return '' end
+  local line = { string.format('%d\t%d', m.response_timeout or 0, m.response_deadline or 0), encoded(m.waiting_gateways or '') }
+  line[3], line[4], line[5] = encoded(m.progress or ''), encoded(m.answer_id or ''), encoded(m.answer or '')
+  return table.concat(line, '\t') .. '\n'
+end
+
 local function packed(m)
-  return '1 ' .. m.status ..
+  local line = answer_line(m)
+  return (line == '' and '1 ' or '2 ') .. m.status ..
     string.format(' %d %d %d %d %d %d %d %d\n', m.attempts, m.no_subscribers and 1 or 0, m.created, m.ttl, m.kept,
       m.bytes, m.finished_bytes, m.has_payload_key and 1 or 0) .. encoded(m.payer or '') .. '\n' .. encoded(m.client or '') .. '\n' ..
     encoded(m.account or '') .. '\n' .. encoded(m.idempotency or '') .. '\n' .. encoded(m.directive or '') .. '\n' ..
-    encoded(m.request or '') .. '\n' .. m.history .. '\n' .. (m.payload or '')
+    encoded(m.request or '') .. '\n' .. m.history .. '\n' .. line .. (m.payload or '')
 end
 
 local function save(id, m) redis.call('SET', KEYS.message_prefix .. id, packed(m)) end
