@@ -88,11 +88,9 @@ const Answer = z.object({
   payload: z.unknown().meta({ description: 'Any JSON value; null if the answer has none, or if it is omitted.' }),
   message_id: z.string().meta({ description: 'The id that the client has given its answer.' }),
   received_at: time,
-  late: z
-    .boolean()
-    .meta({
-      description: 'It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.',
-    }),
+  late: z.boolean().meta({
+    description: 'It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.',
+  }),
   omitted: z
     .enum(['storage-full'])
     .optional()
