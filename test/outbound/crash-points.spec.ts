@@ -4,7 +4,7 @@
  * most once for each claim, and every status is true.
  */
 import { connectRedis, type Redis } from '@app/platform';
-import { encodeToDo, eventsOfEntry, type NewMessage } from '@app/registry';
+import { MESSAGE_STATUSES, encodeToDo, eventsOfEntry, readMessageCounts, type NewMessage } from '@app/registry';
 import { waitUntil } from '../../scripts/stack.mjs';
 import { quiet, startMosquitto, startRedis, type Server } from '../support/servers.js';
 import { publishedWithoutClaim, withoutGivenUpClaims } from '../support/claims.js';
@@ -78,6 +78,7 @@ async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promi
   const firsts = stage.received.filter((id, i) => stage.received.indexOf(id) === i);
   expect(firsts).toEqual(ids);
   expect(await publishedWithoutClaim(redis, stage.keys, 0, stage.received)).toEqual([]);
+  expect(await countedStatuses(stage)).toEqual(await emittedCounts(stage));
   const { keys } = stage;
   const left = [keys.outbox(0, CLIENT), keys.expiry(0), keys.todo(0), keys.ready(0), keys.claimed(0)];
   expect(await redis.exists(...left)).toBe(0);
@@ -85,13 +86,32 @@ async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promi
 
 /** The statuses in the events of a message, in their order. */
 async function emittedStatuses(stage: Stage, id: string): Promise<string[]> {
-  const entries = await redis.xrange(stage.keys.events(0), '-', '+');
-  const events = entries
-    .flatMap(([entry, fields]) => eventsOfEntry(entry, 0, fields))
-    .map(({ text }) => JSON.parse(text) as { message_id: string; status: string });
-  return events
+  return (await emitted(stage))
     .filter(({ message_id }) => message_id === id)
     .map(({ status }) => (status === 'held' ? 'queued' : status));
+}
+
+async function emitted(stage: Stage): Promise<{ message_id: string; status: string }[]> {
+  const entries = await redis.xrange(stage.keys.events(0), '-', '+');
+  return entries
+    .flatMap(([entry, fields]) => eventsOfEntry(entry, 0, fields))
+    .map(({ text }) => JSON.parse(text) as { message_id: string; status: string });
+}
+
+/** How many events of messages there are by status. */
+async function emittedCounts(stage: Stage): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const { status } of await emitted(stage)) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+/** What the counters of the last hour say. */
+async function countedStatuses(stage: Stage): Promise<Record<string, number>> {
+  const minutes = await readMessageCounts(redis, stage.keys, 1, Number((await redis.time())[0]) * 1000);
+  const counts = MESSAGE_STATUSES.map(
+    (status) => [status, minutes.reduce((sum, one) => sum + one[status], 0)] as const,
+  );
+  return Object.fromEntries(counts.filter(([, count]) => count > 0));
 }
 
 /** Longer than `eventually` waits: a lost wake-up is repeated after 10 s, and a dispatcher's lock expires after some seconds. */

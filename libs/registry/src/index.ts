@@ -46,5 +46,7 @@ export * from './keys.js';
 export * from './requests/lease-requests.js';
 export * from './registry.module.js';
 export * from './reconciliation/sweeps.js';
+export * from './statistics/message-counts.js';
+export * from './statistics/sending-times.js';
 export * from './todos/to-do.js';
 export * from './messages/wake-ups.js';

@@ -277,6 +277,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{cluster}:ended-sweeps`;
   }
 
+  /** Hash with expiry: how long messages took to the broker in each minute of the last hour, see `sending-times.ts`. */
+  get sendingTimes(): string {
+    return `${this.prefix}:{cluster}:sending-times`;
+  }
+
   /** String with expiry: a marker that was published to the lanes has arrived through one. */
   laneMarker(id: string): string {
     return `${this.prefix}:{cluster}:lane-marker:${id}`;

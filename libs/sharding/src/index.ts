@@ -11,6 +11,7 @@ export * from './leases.js';
 export * from './mailbox.js';
 export * from './member-identity.js';
 export * from './members.js';
+export * from './minute-counts.js';
 export * from './owner-loop.js';
 export { ownershipMetrics } from './ownership-metrics.js';
 export * from './ownership.js';

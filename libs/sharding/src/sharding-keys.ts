@@ -27,6 +27,11 @@ export class ShardingKeys {
     return `${this.shard(shard)}:lanes`;
   }
 
+  /** Hash: what scripts that append to the log count in each minute of the last hour, see `minute-counts.ts`. */
+  logMinutes(shard: number): string {
+    return `${this.log(shard)}:minutes`;
+  }
+
   /** List: names of a lane's last deliveries to the shard, to recognize redeliveries. */
   deliveries(shard: number, lane: number): string {
     return `${this.shard(shard)}:deliveries:${lane}`;

@@ -496,7 +496,8 @@ describe('the outcome of a publish', () => {
   it.each([
     ['its time to live has ended', { expiresAt: () => performance.now() - 1, writeBy: () => Infinity }],
     ['the lease may have ended', { expiresAt: () => Infinity, writeBy: () => performance.now() - 1 }],
-  ])('writes nothing if %s', async (_, times) => {
+  ])('writes nothing if %s', async (_, limits) => {
+    const times = { ...limits, redisNow: () => 0 };
     const publishing = new Publishing(publisher, OUT, quiet);
     const message = { clientId: 'a', messageId: 'm', directive: 'd', attempt: 1 } as ClaimedMessage;
     const result = await publishing.publish(message, 0, times, new AbortController().signal);

@@ -347,9 +347,10 @@ export class OutboundShard {
     const { grant, actUntil } = this.lease;
     const times = {
       expiresAt: ({ expiresAt }: ClaimedMessage) => expiresAt - this.clockOffset,
+      redisNow: () => performance.now() + this.clockOffset,
       writeBy: () => (this.isEnded ? -Infinity : actUntil()),
     };
-    const publishedAt = performance.now() + this.clockOffset;
+    const publishedAt = times.redisNow();
     this.publishing++;
     void publishing.publish(message, grant.index, times, this.aborted.signal).then((result) => {
       this.publishing--;

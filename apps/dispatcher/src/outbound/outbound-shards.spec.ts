@@ -1,6 +1,6 @@
 import { jest } from '@jest/globals';
 import type { Redis } from '@app/platform';
-import { OutboundWork, RegistryKeys } from '@app/registry';
+import { OutboundWork, SendingTimes, RegistryKeys } from '@app/registry';
 import { LeaseTiming, Leases, Members } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { storeMessage, storedMessage } from '../../../../test/support/stored-message.js';
@@ -40,6 +40,7 @@ function dispatcher(
   work = new OutboundWork(redis, keys),
   looksAt = keys,
   members = new Members<DispatcherAnnouncement>(redis, keys.dispatchers, `spec/${bootId}`, 3000),
+  isStarted = true,
 ): Dispatcher {
   const one: Omit<Dispatcher, 'shards'> = { isConnected: true, woken: [] };
   const shards = new OutboundShards({
@@ -63,11 +64,12 @@ function dispatcher(
         return Promise.resolve();
       },
     },
+    sendingTimes: new SendingTimes(redis, keys),
     logger: quiet,
   });
   const started = Object.assign(one, { shards });
   dispatchers.push(started);
-  shards.start();
+  if (isStarted) shards.start();
   return started;
 }
 
@@ -166,6 +168,17 @@ describe('a dispatcher', () => {
     first.isConnected = true;
     first.shards.connected();
     await eventually('each has half of them', async () => expect(await countOf('a')).toBe(SHARDS / 2));
+  });
+
+  it('asks Redis for nothing before it is started, although the connection to the broker is there', () => {
+    const one = dispatcher('a', undefined, keys, undefined, false);
+    const heartbeat = jest.spyOn(Members.prototype, 'heartbeat');
+    jest.useFakeTimers({ doNotFake: ['performance'] });
+    one.shards.connected();
+    jest.runOnlyPendingTimers();
+    jest.useRealTimers();
+    expect(heartbeat).not.toHaveBeenCalled();
+    jest.restoreAllMocks();
   });
 
   it('does not activate a shard again for wake-ups that came while it was active', async () => {

@@ -7,7 +7,14 @@
  * - Without a connection to the broker it holds none, so that others can take them.
  */
 import { Backoff, gauge, type Logger, type Redis } from '@app/platform';
-import { dueShards, type ClaimEntry, type DueShard, type RegistryKeys, type WakeUps } from '@app/registry';
+import {
+  dueShards,
+  type ClaimEntry,
+  type DueShard,
+  type RegistryKeys,
+  type SendingTimes,
+  type WakeUps,
+} from '@app/registry';
 import {
   HeldLease,
   loseOverdueLeases,
@@ -48,6 +55,7 @@ export interface OutboundShardsOptions {
   name: string;
   timing: LeaseTiming;
   wakeUps: Pick<WakeUps, 'wake'>;
+  sendingTimes: Pick<SendingTimes, 'add'>;
   logger: Logger;
 }
 
@@ -93,11 +101,9 @@ export class OutboundShards {
     clearTimeout(this.timer);
     await this.round;
     clearTimeout(this.timer);
-    await this.options.members.leave().catch((error: unknown) => {
-      this.options.logger.warn(
-        { err: error },
-        'could not leave the dispatchers; the others notice it by the heartbeat',
-      );
+    const { members, sendingTimes, logger } = this.options;
+    await Promise.all([members.leave(), sendingTimes.add()]).catch((error: unknown) => {
+      logger.warn({ err: error }, 'could not leave the dispatchers; the others notice it by the heartbeat');
     });
   }
 
@@ -217,8 +223,9 @@ export class OutboundShards {
     if (release === 'due') await this.options.wakeUps.wake([grant.index]);
   }
 
-  /** Begins a round after this time, unless one begins earlier. */
+  /** Begins a round after this time, unless one begins earlier. The broker may be there before this has been started. */
   private schedule(ms: number): void {
+    if (!this.isStarted) return;
     const at = performance.now() + ms;
     if (this.timer !== undefined && at >= this.timerAt) return;
     clearTimeout(this.timer);
@@ -270,10 +277,11 @@ export class OutboundShards {
 
   /** @returns the shards that have work, and milliseconds until another dispatcher counts as gone, so that its share is free */
   private async check(now: number): Promise<{ shards: DueShard[]; dispatcherOverdueInMs: number }> {
-    const { members, name, redis, keys, shardCount } = this.options;
+    const { members, name, redis, keys, shardCount, sendingTimes } = this.options;
     const [{ members: all, nextOverdueMs = Infinity }, shards] = await Promise.all([
       members.heartbeat({ name, takes_shards: this.takesShards }),
       this.takesShards ? dueShards(redis, keys, shardCount) : [],
+      sendingTimes.add(),
     ]);
     this.heartbeatAt = now;
     readyConnections.set(shards.reduce((sum, { waiting }) => sum + waiting, 0));

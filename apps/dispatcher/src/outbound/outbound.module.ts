@@ -7,7 +7,7 @@
 import { Module } from '@nestjs/common';
 import { BrokerModule, Publisher } from '@app/broker';
 import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
-import { OutboundWork, RegistryKeys, RegistryModule, WakeUps, claimsReader } from '@app/registry';
+import { OutboundWork, RegistryKeys, RegistryModule, SendingTimes, WakeUps, claimsReader } from '@app/registry';
 import { Leases, MemberIdentity, Members } from '@app/sharding';
 import { Activations } from './activations.js';
 import { ClaimsLoop } from './claims-loop.js';
@@ -55,9 +55,10 @@ export function outboundOf(
   work = new OutboundWork(redis.main, keys),
 ): Outbound {
   const { name, bootId, id } = new MemberIdentity();
+  const sendingTimes = new SendingTimes(redis.leases, keys);
   const dependencies = {
     work,
-    publishing: new Publishing(publisher, OUT_TOPIC, logger),
+    publishing: new Publishing(publisher, OUT_TOPIC, logger, (ms) => sendingTimes.observe(ms)),
     semaphore: new Semaphore(DISPATCH_CONCURRENCY),
     isConnected: () => publisher.connected,
     logger,
@@ -73,6 +74,7 @@ export function outboundOf(
     name,
     timing: outboundTiming,
     wakeUps,
+    sendingTimes,
     logger,
   });
   publisher.onConnect(() => shards.connected());

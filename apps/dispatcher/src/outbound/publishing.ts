@@ -22,6 +22,8 @@ const sentAfter = secondsHistogram(
 export interface PublishTimes {
   /** When the time to live of the message ends. */
   expiresAt(message: ClaimedMessage): number;
+  /** Epoch milliseconds by Redis' clock, which is also that of the acceptance. */
+  redisNow(): number;
   /** Until when this process may write it: the end of its lease, which may be renewed while the publish waits for its turn. */
   writeBy(): number;
 }
@@ -31,6 +33,8 @@ export class Publishing {
     private readonly publisher: Pick<Publisher, 'publish' | 'connected'>,
     private readonly outTopic: TopicTemplate,
     private readonly logger: Logger,
+    /** Is told how long each message took from its acceptance to its PUBACK, in milliseconds. */
+    private readonly observe: (ms: number) => void = () => undefined,
   ) {}
 
   /** @returns undefined if the publish was aborted: the message stays claimed */
@@ -45,7 +49,7 @@ export class Publishing {
     publishTime.observe((performance.now() - from) / 1000);
     if (outcome.kind === 'aborted') return undefined;
     const result = resultOf(message, outcome);
-    this.report(message, shard, result);
+    this.report(message, shard, result, times.redisNow());
     return result;
   }
 
@@ -76,13 +80,15 @@ export class Publishing {
     }
   }
 
-  private report(message: ClaimedMessage, shard: number, result: PublishResult): void {
+  private report(message: ClaimedMessage, shard: number, result: PublishResult, now: number): void {
     const { outcome } = result;
     results.inc({ outcome });
     const { clientId: client_id, requestId: request_id, messageId: message_id, attempt, createdAt } = message;
     const about = { request_id, client_id, message_id, shard, attempt, outcome };
     if (outcome === 'sent') {
-      sentAfter.observe(Math.max(0, Date.now() - createdAt) / 1000);
+      const tookMs = Math.max(0, now - createdAt);
+      sentAfter.observe(tookMs / 1000);
+      this.observe(tookMs);
       this.logger.info(about, 'message published');
     } else {
       const details = 'details' in result ? result.details : undefined;

@@ -1,6 +1,6 @@
 -- append_refusal(event, account): appends an event to the stream of refusals, with the connection's account if there is one.
 -- append_status(client, account, id, status, details, when, next_status): appends the event about a message's new status, and if
---   `next_status` is given, in the same entry the event that it has this status already. `stored-event.ts` reads both. `when`: the
+--   `next_status` is given, in the same entry the event that it has this status already; counts them. `stored-event.ts` reads both. `when`: the
 --   time of the event, if it is not that of the script.
 -- dead_letter(client, reason, details): appends a dead letter.
 --
@@ -25,6 +25,8 @@ local function append_status(client, account, id, status, details, when, next_st
   local fields = event_fields(event .. '}', account, when)
   if next_status then fields[#fields + 1], fields[#fields + 2] = 'next', next_status end
   log_append(KEYS.log, KEYS.events, 'state', STATE_SHARE, fields, next_status and 2 or 1)
+  log_count(status)
+  if next_status then log_count(next_status) end
 end
 
 local function dead_letter(client, reason, details)

@@ -9,8 +9,11 @@
 -- log_append(log, stream, name, share, fields, count): appends an entry, and returns its id. If the stream then takes more
 --   than twice its share, its oldest entries are removed. `count`: how many ids of the sequence the entry takes if not one;
 --   its own is the last of them.
+-- log_count(name): counts one more of `name` (letters and `_`) in the current minute. `minute-counts.ts` reads the counts of the last hour.
 -- log_trim(log, stream, name, target, from_ms, most): removes the oldest entries, at most `most`, while the stream takes more
 --   than `target` bytes or the entry is older than `from_ms`. Returns how many it has removed.
+
+--- @include "minute-counts"
 
 -- Estimated bytes of an entry, without the text of its fields.
 local ENTRY_BYTES = 48
@@ -23,7 +26,7 @@ local RESTART_CHECKED_AFTER_MS = 4000
 local REMOVED_BY_APPEND = 8
 
 local log_key, log_ms, log_seq, log_limit, log_seconds, log_micros
-local log_bytes, log_changes = {}, {}
+local log_bytes, log_changes, log_counts = {}, {}, {}
 
 local function log_id(ms, seq) return string.format('%d-%d', ms, seq) end
 
@@ -111,8 +114,11 @@ local function log_append(log, stream, name, share, fields, count)
   return id
 end
 
+local function log_count(name) log_counts[name] = (log_counts[name] or 0) + 1 end
+
 local function log_close()
   local written = {}
+  if next(log_counts) then add_minute_counts(log_key .. ':minutes', log_seconds, log_counts) end
   for field, value in pairs(log_changes) do written[#written + 1], written[#written + 2] = field, value end
   if #written > 0 then redis.call('HSET', log_key, unpack(written)) end
 end
