@@ -1,5 +1,5 @@
 import { CLIENT, OUTBOUND, SHARD, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
-import { MESSAGE_STATUSES } from '../message-status.js';
+import { MESSAGE_STATUSES, type MessageStatus } from '../message-status.js';
 import { readMessageCounts } from './message-counts.js';
 
 let bench: MessageBench;
@@ -10,8 +10,9 @@ withMessages((begun) => (bench = begun));
 async function counted(): Promise<Record<string, number>> {
   const now = Number((await bench.redis.time())[0]) * 1000;
   const minutes = await readMessageCounts(bench.redis, bench.keys, SHARD + 1, now);
-  const sum = (status: (typeof MESSAGE_STATUSES)[number]): number => minutes.reduce((all, one) => all + one[status], 0);
-  return Object.fromEntries(MESSAGE_STATUSES.map((status) => [status, sum(status)]).filter(([, count]) => count !== 0));
+  const sum = (status: MessageStatus): number => minutes.reduce((all, one) => all + one[status], 0);
+  const sums = MESSAGE_STATUSES.map((status) => [status, sum(status)] as const);
+  return Object.fromEntries(sums.filter(([, count]) => count !== 0));
 }
 
 /** The number of events by status. */
