@@ -17,14 +17,14 @@ export type Counts = ReadonlyMap<string, number>;
  */
 export async function readMinuteCounts(redis: Redis, hashes: readonly string[], now: number): Promise<Counts[]> {
   const first = Math.floor(now / 60_000) - MINUTES_KEPT + 1;
-  const slots = Array.from({ length: MINUTES_KEPT }, () => new Map<string, number>());
+  const minutes = Array.from({ length: MINUTES_KEPT }, () => new Map<string, number>());
   const read = await Promise.all(hashes.map((key) => redis.hgetall(key)));
   for (const [field, count] of read.flatMap((fields) => Object.entries(fields))) {
-    const [minute, name = ''] = field.split(' ');
-    const slot = slots[Number(minute) - first];
-    slot?.set(name, (slot.get(name) ?? 0) + Number(count));
+    const [number, name = ''] = field.split(' ');
+    const counts = minutes[Number(number) - first];
+    counts?.set(name, (counts.get(name) ?? 0) + Number(count));
   }
-  return slots;
+  return minutes;
 }
 
 /** What was counted with the logs of all shards. */

@@ -33,7 +33,7 @@ export class Publishing {
     private readonly publisher: Pick<Publisher, 'publish' | 'connected'>,
     private readonly outTopic: TopicTemplate,
     private readonly logger: Logger,
-    /** Is told how long each message took from its acceptance to its PUBACK, in milliseconds. */
+    /** Called with the milliseconds from the acceptance of each message to its PUBACK. */
     private readonly observe: (ms: number) => void = () => undefined,
   ) {}
 
@@ -86,9 +86,9 @@ export class Publishing {
     const { clientId: client_id, requestId: request_id, messageId: message_id, attempt, createdAt } = message;
     const about = { request_id, client_id, message_id, shard, attempt, outcome };
     if (outcome === 'sent') {
-      const tookMs = Math.max(0, now - createdAt);
-      sentAfter.observe(tookMs / 1000);
-      this.observe(tookMs);
+      const durationMs = Math.max(0, now - createdAt);
+      sentAfter.observe(durationMs / 1000);
+      this.observe(durationMs);
       this.logger.info(about, 'message published');
     } else {
       const details = 'details' in result ? result.details : undefined;
