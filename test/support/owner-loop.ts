@@ -1,15 +1,7 @@
 /** An owner loop on real mailboxes, whose handler records what it gets, on one Redis and on a Redis Cluster. */
 import { connectRedis, isCluster, type Redis } from '@app/platform';
-import {
-  FencedCommit,
-  Mailboxes,
-  OwnerLoop,
-  ShardingKeys,
-  mailboxReader,
-  type Grant,
-  type MailboxEntry,
-  type ShardHandler,
-} from '@app/sharding';
+import { FencedCommit, RegistryKeys } from '@app/registry';
+import { Mailboxes, OwnerLoop, mailboxReader, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
 import { eventually, quiet, startRedis, startRedisCluster } from './servers.js';
 
 /** Number of mailboxes that tests append to. */
@@ -84,7 +76,7 @@ let keySpaces = 0;
 
 /** What one test works with: a key space of its own, and an owner loop that stops after the test. */
 export class LoopBench {
-  readonly keys = new ShardingKeys(`loop${keySpaces++}`);
+  readonly keys = new RegistryKeys(`loop${keySpaces++}`);
   readonly commits: FencedCommit;
   readonly mailboxes: Mailboxes;
   /** Grants that the loop has reported as lost, and why. */

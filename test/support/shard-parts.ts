@@ -5,13 +5,14 @@ import type { Logger, Redis } from '@app/platform';
 import {
   ConnectionDirectory,
   DueTodos,
+  FencedCommit,
   Outboxes,
   Refusals,
   WakeUps,
   ringOutboundOf,
   type RegistryKeys,
 } from '@app/registry';
-import { FencedCommit, Mailboxes } from '@app/sharding';
+import { Mailboxes } from '@app/sharding';
 import { Verifier } from '../../apps/status-ingester/src/reconciliation/verifier.js';
 import { ToDoRunner } from '../../apps/status-ingester/src/shard/todo-runner.js';
 import { ShardActor } from '../../apps/status-ingester/src/shard/shard-actor.js';

@@ -6,6 +6,7 @@ import type { Redis } from '@app/platform';
 import {
   ConnectionDirectory,
   DueTodos,
+  FencedCommit,
   Outboxes,
   Refusals,
   RegistryKeys,
@@ -18,7 +19,7 @@ import {
   type Refused,
   type ToDo,
 } from '@app/registry';
-import { FencedCommit, Mailboxes, type Grant } from '@app/sharding';
+import { Mailboxes, type Grant } from '@app/sharding';
 import { batchOf } from './connections.js';
 import { withRedis } from './redis.js';
 import { eventually, quiet, startMosquitto, type Server } from './servers.js';

@@ -7,6 +7,7 @@ export {
 } from './messages/byte-budget.js';
 export * from './reconciliation/broker-record.js';
 export * from './reconciliation/broker-runs.js';
+export * from './commits/fenced-commit.js';
 export * from './connections/command-replies.js';
 export * from './connections/connection.js';
 export { decodeConnection, encodeConnection } from './connections/connection-record.js';
@@ -33,6 +34,7 @@ export {
   type StoredStatus,
 } from './message-status.js';
 export * from './reconciliation/maintenance.js';
+export * from './messages/answer-act.js';
 export * from './messages/message-report.js';
 export type { AnswerFields, MessageAnswer, MessageProgress } from './messages/message-record.js';
 export * from './messages/messages.js';

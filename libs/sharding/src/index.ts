@@ -1,6 +1,6 @@
 export * from './assignment.js';
 export * from './cluster-state.js';
-export * from './fenced-commit.js';
+export * from './fence.js';
 export * from './member-health.js';
 export * from './held-lease.js';
 export * from './lane-item.js';

@@ -7,7 +7,6 @@
  *   shard starts again from its stored position, after a back-off. Neither affects other shards.
  */
 import { Backoff, type Logger, pause, retry, sharedAbort } from '@app/platform';
-import type { FencedCommit } from './fenced-commit.js';
 import type { MailboxEntry } from './mailbox.js';
 import type { StreamReader } from './shard-stream.js';
 import { StaleOwnerError, type Grant, type Ownership } from './ownership.js';
@@ -17,6 +16,11 @@ export interface ShardHandler {
   handle(grant: Grant, position: string, entries: readonly MailboxEntry[]): Promise<void>;
   /** This process no longer owns the shard: removes what is cached of it. */
   forget(grant: Grant): void;
+}
+
+export interface Positions {
+  /** Id of the last mailbox entry that was applied to the shard. */
+  position(shard: number): Promise<string>;
 }
 
 interface OwnedShard {
@@ -38,7 +42,7 @@ export class OwnerLoop {
 
   constructor(
     private readonly reader: StreamReader<MailboxEntry>,
-    private readonly commit: FencedCommit,
+    private readonly positions: Positions,
     private readonly handler: ShardHandler,
     private readonly ownership: Pick<Ownership, 'mayAct' | 'lost'>,
     private readonly logger: Logger,
@@ -47,7 +51,7 @@ export class OwnerLoop {
   async add(grant: Grant): Promise<void> {
     this.shards.set(grant.index, {
       grant,
-      position: await this.commit.position(grant.index),
+      position: await this.positions.position(grant.index),
       backoff: new Backoff(50, 2000, 5000),
       handling: Promise.resolve(),
     });
@@ -117,7 +121,7 @@ export class OwnerLoop {
     await pause(waitMs, this.stopping.signal);
     const { index } = shard.grant;
     const isOwned = (): boolean => this.shards.get(index) === shard;
-    shard.position = await retry(async () => (isOwned() ? this.commit.position(index) : undefined), {
+    shard.position = await retry(async () => (isOwned() ? this.positions.position(index) : undefined), {
       backoff: () => shard.backoff.failed(),
       signal: this.stopping.signal,
       onRetry: (error, retryMs) =>

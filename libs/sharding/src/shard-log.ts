@@ -22,6 +22,13 @@ export interface LogStream {
   share: number;
 }
 
+/** An entry that a commit appends to a stream of the log. */
+export interface LogAppend {
+  stream: LogStream;
+  /** Field and value in turn. */
+  fields: readonly (string | number)[];
+}
+
 const trim = commands.load<
   { log: string; streams: readonly string[] },
   {

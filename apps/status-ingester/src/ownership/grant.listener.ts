@@ -4,8 +4,8 @@
  * first: of a shard it is applied, of a lane it is stored and acknowledged (S6).
  */
 import type { Logger } from '@app/platform';
-import { shardMoved, type Migration, type RegistryKeys } from '@app/registry';
-import type { FencedCommit, Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
+import { shardMoved, type FencedCommit, type Migration, type RegistryKeys } from '@app/registry';
+import type { Grant, LeasedOwnership, Mailboxes, OwnerLoop, OwnershipListener } from '@app/sharding';
 import type { LaneStrategy } from '../intake/lane.strategy.js';
 import type { SweepTriggers } from '../reconciliation/sweep-triggers.js';
 import type { KeySpaceClaim } from './key-space-claim.js';

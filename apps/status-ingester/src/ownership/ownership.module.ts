@@ -5,8 +5,8 @@
  */
 import { Module, type DynamicModule, type ModuleMetadata } from '@nestjs/common';
 import { LOGGER, REDIS, SETTINGS, type Logger, type Redis } from '@app/platform';
-import { Migration, RegistryKeys, RegistryModule } from '@app/registry';
-import { FencedCommit, LeasedOwnership, Mailboxes, MemberIdentity, OwnerLoop } from '@app/sharding';
+import { FencedCommit, Migration, RegistryKeys, RegistryModule } from '@app/registry';
+import { LeasedOwnership, Mailboxes, MemberIdentity, OwnerLoop } from '@app/sharding';
 import { IntakeModule } from '../intake/intake.module.js';
 import type { IntakeSettings } from '../intake/intake.settings.js';
 import { LaneStrategy } from '../intake/lane.strategy.js';

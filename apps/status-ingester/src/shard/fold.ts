@@ -58,6 +58,8 @@ export function fold(
   const todos = new Map<string, DueToDo | { withdrawn: ToDo }>();
   const refused = new Map<string, Refused>();
   const reports: MessageReport[] = [];
+  /** By client, the number of answers. */
+  const answers = new Map<string, number>();
   const reasons: string[] = [];
   const dropped = { events: 0, deadLetters: 0 };
   const cameOnline = new Set<string>();
@@ -144,10 +146,10 @@ export function fold(
         }
         case 'answer': {
           const { answer } = effect;
-          reports.push({ kind: 'answer', clientId, at: effect.at ?? at, answer });
-          if (answer.type !== 'message-error') break;
-          const { inResponseTo: in_response_to, details } = answer;
-          write({ do: 'message-error', client_id: clientId, in_response_to, details }, at);
+          const before = answers.get(clientId) ?? 0;
+          answers.set(clientId, before + 1);
+          const mayEmit = before < limits.eventsLeft(clientId, at);
+          reports.push({ kind: 'answer', clientId, at: effect.at ?? at, answer, mayEmit });
           break;
         }
         case 'progress':

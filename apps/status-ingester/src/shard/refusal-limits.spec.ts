@@ -34,3 +34,13 @@ it('a clock that goes back does not raise the limit', () => {
   expect(taken(limits, 'a', T0)).toBe(20);
   expect(taken(limits, 'a', T0 - 10 * MINUTE)).toBe(0);
 });
+
+it('to ask how many events are left takes none, and grows with time as taking does', () => {
+  const limits = new RefusalLimits();
+  expect(limits.eventsLeft('a', T0)).toBe(20);
+  expect(taken(limits, 'a', T0)).toBe(20);
+  expect(limits.eventsLeft('a', T0)).toBe(0);
+  expect(limits.eventsLeft('a', T0 + 3.5 * MINUTE)).toBe(3);
+  expect(limits.eventsLeft('a', T0 + 1000 * MINUTE)).toBe(20);
+  expect(taken(limits, 'a', T0 + 3.5 * MINUTE)).toBe(3);
+});

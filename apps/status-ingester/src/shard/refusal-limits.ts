@@ -41,6 +41,12 @@ export class RefusalLimits {
     if (bucket !== undefined) bucket.left = Math.min(BURST, bucket.left + 1);
   }
 
+  /** How many events `takeEvent` would allow. It keeps nothing of the client, since most clients are never refused. */
+  eventsLeft(clientId: string, at: number): number {
+    const bucket = this.events?.peek(clientId);
+    return bucket === undefined ? BURST : leftOf(bucket, at);
+  }
+
   /** @param at epoch milliseconds @returns whether the dead letter may be appended */
   takeDeadLetter(clientId: string, at: number): boolean {
     return take((this.deadLetters ??= buckets()), clientId, at);
@@ -54,10 +60,17 @@ function buckets(): Buckets {
 function take(clients: Buckets, clientId: string, at: number): boolean {
   let bucket = clients.get(clientId);
   if (bucket === undefined) clients.set(clientId, (bucket = { left: BURST, filledAt: at }));
-  const added = Math.max(0, Math.floor((at - bucket.filledAt) / EVERY_MS));
-  bucket.left = Math.min(BURST, bucket.left + added);
-  bucket.filledAt += added * EVERY_MS;
+  bucket.left = leftOf(bucket, at);
+  bucket.filledAt += addedTo(bucket, at) * EVERY_MS;
   if (bucket.left === 0) return false;
   bucket.left--;
   return true;
+}
+
+function leftOf(bucket: Bucket, at: number): number {
+  return Math.min(BURST, bucket.left + addedTo(bucket, at));
+}
+
+function addedTo({ filledAt }: Bucket, at: number): number {
+  return Math.max(0, Math.floor((at - filledAt) / EVERY_MS));
 }

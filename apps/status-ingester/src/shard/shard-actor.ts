@@ -14,24 +14,22 @@ import {
   unreadableWrites,
   decodeMailboxEntry,
   mailboxEntryParts,
+  isUnmatched,
   sendReply,
+  type AnswerOutcome,
   type Connection,
   type ConnectionDirectory,
+  type FencedCommit,
   type MailboxMessage,
   type RegistryKeys,
   type DueToDo,
   EVENT_TYPES,
+  type ShardWrite,
   type VerificationReason,
 } from '@app/registry';
-import {
-  storedAt,
-  type FencedCommit,
-  type Grant,
-  type MailboxEntry,
-  type ShardHandler,
-  type ShardWrite,
-} from '@app/sharding';
+import { storedAt, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
 import type { Rules } from '../rules/effect.js';
+import { noteAnswer } from './client-answers.js';
 import { deadLettered, isFaultOfContent, messageOf, poisonOf, verifyToDos, type Poison } from './dead-letters.js';
 import { fold, type Folded } from './fold.js';
 import type { Verifications } from './ports.js';
@@ -215,6 +213,7 @@ export class ShardActor implements ShardHandler {
     const wakes: DueToDo[] = isReady ? [{ todo: { do: 'wake' }, due: 0 }] : [];
     this.todos.withdraw(grant, folded.withdrawn);
     this.todos.begin(grant, [...folded.immediate, ...wakes]);
+    this.noteAnswers(grant, folded, outcome.answers);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
     return entries.length;
   }
@@ -284,6 +283,18 @@ export class ShardActor implements ShardHandler {
     if (poison > 0) deadLettered.inc({ reason: 'internal-error' }, poison);
     if (droppedEvents > 0) droppedRefusals.inc({ what: 'event' }, droppedEvents);
     if (deadLetters > 0) droppedRefusals.inc({ what: 'dead-letter' }, deadLetters);
+  }
+
+  private noteAnswers({ index }: Grant, { reports }: Folded, outcomes: readonly AnswerOutcome[]): void {
+    let next = 0;
+    for (const report of reports) {
+      const outcome = report.kind === 'answer' ? outcomes[next++] : undefined;
+      if (report.kind !== 'answer' || outcome === undefined) continue;
+      const { clientId, answer, mayEmit } = report;
+      const details = answer.type === 'message-error' ? answer.details : '';
+      if (mayEmit && isUnmatched(outcome)) this.limits.takeEvent(clientId, report.at);
+      noteAnswer({ clientId, inResponseTo: answer.inResponseTo, details, mayEmit }, outcome, index, this.logger);
+    }
   }
 
   private log(grant: Grant, { events, deadLetters }: Folded): void {

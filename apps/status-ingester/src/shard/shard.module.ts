@@ -9,6 +9,7 @@ import { LOGGER, MemoryWatch, REDIS, SETTINGS, type Logger, type NamedConnection
 import {
   ConnectionDirectory,
   DueTodos,
+  FencedCommit,
   Outboxes,
   Refusals,
   RegistryKeys,
@@ -16,7 +17,7 @@ import {
   WakeUps,
   ringOutboundOf,
 } from '@app/registry';
-import { FencedCommit, LeasedOwnership, Mailboxes, OwnerLoop, mailboxReader } from '@app/sharding';
+import { LeasedOwnership, Mailboxes, OwnerLoop, mailboxReader } from '@app/sharding';
 import type { Rules } from '../rules/effect.js';
 import { ShardingModule } from '../sharding/sharding.module.js';
 import { ByteRecount } from './byte-recount.js';

@@ -3,34 +3,24 @@
  * removes it. The schemas are beside `ToDo` in the registry. If a kind is missing here, the code does not compile, and the
  * ingester does not start.
  */
-import { counter, type Logger, valuesOf } from '@app/platform';
+import type { Logger } from '@app/platform';
 import { TopicTemplate, encodeReply } from '@app/protocol';
 import type { PublishOptions, PublishOutcome, Publisher } from '@app/broker';
 import {
   encodeCommand,
   encodeHandshakeError,
+  isUnmatched,
   type Command,
   type ConnectionDirectory,
   type ConnectionToDo,
   type Outboxes,
   type Refusals,
   type ToDo,
-  type ClientErrorOutcome,
 } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
+import { noteAnswer } from './client-answers.js';
 import type { Accounts, Verifications } from './ports.js';
-import { RefusalLimits, droppedRefusals } from './refusal-limits.js';
-
-const CLIENT_ERROR_OUTCOMES = valuesOf<ClientErrorOutcome>({
-  failed: true,
-  repeated: true,
-  unknown: true,
-  foreign: true,
-  'not-published': true,
-});
-const clientErrors = counter('client_errors', 'message-error messages of clients, by outcome.', {
-  outcome: CLIENT_ERROR_OUTCOMES,
-});
+import { RefusalLimits } from './refusal-limits.js';
 
 /** `done`: finished, and counted. `passed-on`: its command or verification continues. `later`: it comes up again. */
 export type ToDoOutcome = 'done' | 'passed-on' | 'later';
@@ -124,21 +114,15 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
         return 'done';
       },
     },
+    // Of 0.1.0: commits apply what clients report.
     'message-error': {
       ...REDIS_LIMITS,
       removedBy: 'runner',
       run: async ({ client_id, in_response_to: message_id, details }, { grant }) => {
         const mayEmit = limits.takeEvent(client_id, Date.now());
         const outcome = await outboxes.failByClient(client_id, message_id, details, mayEmit);
-        const unmatched = outcome === 'unknown' || outcome === 'foreign';
-        if (mayEmit && !unmatched) limits.returnEvent(client_id);
-        if (!mayEmit && unmatched) droppedRefusals.inc({ what: 'event' });
-        clientErrors.inc({ outcome });
-        if (mayEmit || !unmatched)
-          logger.info(
-            { client_id, message_id, shard: grant.index, outcome, details },
-            'message-error received from a client',
-          );
+        if (mayEmit && !isUnmatched(outcome)) limits.returnEvent(client_id);
+        noteAnswer({ clientId: client_id, inResponseTo: message_id, details, mayEmit }, outcome, grant.index, logger);
         return 'done';
       },
     },

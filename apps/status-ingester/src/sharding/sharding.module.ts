@@ -18,8 +18,8 @@ import {
   type NamedConnection,
   type Redis,
 } from '@app/platform';
-import { FORMAT, KeySpaceWatch, RegistryKeys, RegistryModule } from '@app/registry';
-import { FencedCommit, LeaseTiming, LeasedOwnership, Leases, Mailboxes, MemberIdentity, Members } from '@app/sharding';
+import { FORMAT, FencedCommit, KeySpaceWatch, RegistryKeys, RegistryModule } from '@app/registry';
+import { LeaseTiming, LeasedOwnership, Leases, Mailboxes, MemberIdentity, Members } from '@app/sharding';
 import type { ShardingSettings } from './sharding.settings.js';
 
 /** Fails fast: a lease must be renewed in time or not at all. */

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
-import { FencedCommit, type Grant } from '@app/sharding';
+import type { Grant } from '@app/sharding';
 import { batchOf, hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';
 import { storeMessage } from '../../../../test/support/stored-message.js';
+import { FencedCommit } from '../commits/fenced-commit.js';
 import type { Connection } from './connection.js';
 import type { ConnectionState } from '../connection-state.js';
 import { ConnectionDirectory, type ConnectionFilter, type PageCursor } from './connection-directory.js';

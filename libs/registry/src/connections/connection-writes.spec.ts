@@ -1,7 +1,8 @@
 import type { Redis } from '@app/platform';
-import { FencedCommit, MAX_WRITE_ARGS, type Grant, type ShardWrite } from '@app/sharding';
+import type { Grant } from '@app/sharding';
 import { batchOf, hostConnection } from '../../../../test/support/connections.js';
 import { withRedis } from '../../../../test/support/redis.js';
+import { FencedCommit, MAX_WRITE_ARGS, type CommitAct } from '../commits/fenced-commit.js';
 import { type Connection } from './connection.js';
 import { ConnectionDirectory } from './connection-directory.js';
 import { connectionWrites, type BatchChanges, type ConnectionChange } from './connection-writes.js';
@@ -27,7 +28,7 @@ beforeEach(async () => {
   await redis.set(keys.owner(GRANT), GRANT.fence);
 });
 
-function writesOf(changes: Partial<BatchChanges>): ShardWrite[] {
+function writesOf(changes: Partial<BatchChanges>): CommitAct[] {
   return connectionWrites(keys, 0, batchOf(changes));
 }
 
@@ -139,7 +140,7 @@ describe('a connection that is committed', () => {
     const addresses = Array.from({ length: 64 }, (_, i) => `10.0.0.${i}`);
     const before = hostConnection('a', { account: 'acme', facts: { fqdn: 'x', ip_addresses: addresses } });
     const repeated = { ...before, facts: { fqdn: 'x', ip_addresses: addresses.toReversed() } };
-    const facts = (writes: readonly ShardWrite[]): unknown[] =>
+    const facts = (writes: readonly CommitAct[]): unknown[] =>
       writes.flatMap((write) =>
         'command' in write && `${write.command[1]}`.includes(':facts:') ? [write.command] : [],
       );

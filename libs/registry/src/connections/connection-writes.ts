@@ -1,11 +1,12 @@
 /** Turns the changes of a batch of transitions into the writes of one fenced commit. Pure. */
-import { MAX_WRITE_ARGS, type ShardWrite } from '@app/sharding';
+import { MAX_WRITE_ARGS, type CommitAct, type ShardWrite } from '../commits/fenced-commit.js';
 import type { Connection } from './connection.js';
 import { encodeConnection } from './connection-record.js';
 import { CONNECTION_STATES, CONNECTION_TYPES } from '../connection-state.js';
 import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from '../events/event.js';
 import { accountsOf, factChanges } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
+import { failingAct } from '../messages/answer-act.js';
 import type { MessageReport } from '../messages/message-report.js';
 import type { RegistryKeys } from '../keys.js';
 import { encodeToDo, type DueToDo, type ToDo } from '../todos/to-do.js';
@@ -140,7 +141,7 @@ export function unreadableWrites(
   ];
 }
 
-export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): ShardWrite[] {
+export function connectionWrites(keys: RegistryKeys, shard: number, changes: BatchChanges): CommitAct[] {
   const batch = new WriteBatch();
   const stored = batch.argsOf('HSET', keys.connections(shard));
   for (const [clientId, { before, after }] of changes.connections) {
@@ -170,7 +171,7 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   for (const todo of changes.withdrawn) batch.argsOf('ZREM', keys.todo(shard)).push(encodeToDo(todo));
   for (const { todo, due } of changes.todos) batch.argsOf('ZADD', keys.todo(shard)).push(due, encodeToDo(todo));
 
-  const writes: ShardWrite[] = [...batch.writes()];
+  const writes: CommitAct[] = [...batch.writes()];
   for (const { sweep, changes: kinds } of changes.swept) {
     const key = keys.sweepCounts(shard, sweep);
     for (const kind of new Set(kinds)) {
@@ -188,6 +189,12 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   for (const { clientId, at } of accountsKnown) {
     const todo = encodeToDo({ do: 'fail-moved', client_id: clientId });
     writes.push({ command: ['ZADD', keys.todo(shard), at, todo], ifExists: keys.outbox(shard, clientId) });
+  }
+  // After the accounts of the batch, against which they are checked.
+  for (const report of changes.reports ?? []) {
+    if (report.kind !== 'answer' || report.answer.type !== 'message-error') continue;
+    const { inResponseTo, details } = report.answer;
+    writes.push(failingAct(report.clientId, inResponseTo, details, report.mayEmit));
   }
   return writes;
 }

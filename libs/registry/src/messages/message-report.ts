@@ -17,6 +17,16 @@ export interface Progress {
   details?: string;
 }
 
-export type MessageReport = { clientId: string; /** When it was received, epoch milliseconds. */ at: number } & (
-  { kind: 'answer'; answer: Answer } | { kind: 'progress'; progress: Progress }
+export type MessageReport = {
+  clientId: string;
+  /** When it was received, epoch milliseconds. */
+  at: number;
+} & (
+  | {
+      kind: 'answer';
+      answer: Answer;
+      /** Whether an event may be emitted if it matches no message. */
+      mayEmit: boolean;
+    }
+  | { kind: 'progress'; progress: Progress }
 );

@@ -3,17 +3,13 @@ import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { messageCommands } from '../commands.js';
 import { failMoved } from './account-check.js';
-import { type RegistryEvent } from '../events/event.js';
-import { truncateDetails } from '../message-status.js';
+import { failingAct, type AnswerOutcome } from './answer-act.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
-
-/** The outcome of a client's `message-error`; only `failed` changed the message. */
-export type ClientErrorOutcome = 'failed' | 'repeated' | 'unknown' | 'foreign' | 'not-published';
 
 const failByClient = messageCommands.load<
   MessageKeys,
   { client: string; message_id: string; details: string; unmatched_event: string },
-  ClientErrorOutcome
+  AnswerOutcome
 >('fail-by-client');
 
 const isHeldCommand = messageCommands.load<MessageKeys, { client: string }, 0 | 1>('is-held');
@@ -54,26 +50,21 @@ export class Outboxes {
     return failed;
   }
 
-  /** Applies a client's `message-error`: the message becomes `failed` if it was claimed for this client at least once. */
+  /** Applies a client's `message-error`, for a to-do of 0.1.0; commits have an act for it. */
   async failByClient(
     clientId: string,
     messageId: string,
     details: string,
     /** Whether an event is appended if no message matches. */
     withEvent = true,
-  ): Promise<ClientErrorOutcome> {
+  ): Promise<AnswerOutcome> {
     const shard = shardOf(clientId, this.shardCount);
-    const event: RegistryEvent = {
-      type: 'message.unmatched_error',
-      client_id: clientId,
-      in_response_to: messageId,
-      details: truncateDetails(details),
-    };
+    const { answer } = failingAct(clientId, messageId, details, withEvent);
     return failByClient.run(this.redis, this.keys.ofMessages(shard), {
       client: clientId,
       message_id: messageId,
-      details: truncateDetails(details),
-      unmatched_event: withEvent ? JSON.stringify(event) : '',
+      details: answer.details,
+      unmatched_event: answer.unmatched,
     });
   }
 }

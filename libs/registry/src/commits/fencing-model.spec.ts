@@ -4,12 +4,18 @@
  */
 import fc from 'fast-check';
 import type { Redis } from '@app/platform';
-import { withRedis } from '../../../test/support/redis.js';
-import { FencedCommit, PositionError } from './fenced-commit.js';
-import { Leases, type LeaseStatus } from './leases.js';
-import { Mailboxes, type AppendOutcome } from './mailbox.js';
-import { StaleOwnerError, type Grant } from './ownership.js';
-import { ShardingKeys } from './sharding-keys.js';
+import {
+  Leases,
+  Mailboxes,
+  PositionError,
+  StaleOwnerError,
+  type AppendOutcome,
+  type Grant,
+  type LeaseStatus,
+} from '@app/sharding';
+import { withRedis } from '../../../../test/support/redis.js';
+import { RegistryKeys } from '../keys.js';
+import { FencedCommit } from './fenced-commit.js';
 
 const SHARDS = 2;
 const LIMIT = 6;
@@ -97,7 +103,7 @@ interface ModelShard {
 }
 
 class World {
-  private readonly keys = new ShardingKeys(`model${keySpaces++}`);
+  private readonly keys = new RegistryKeys(`model${keySpaces++}`);
   private readonly mailboxes = new Mailboxes(redis, this.keys, LIMIT);
   private readonly commits = new FencedCommit(redis, this.keys);
   private readonly leases = new Map(BOOTS.map((boot) => [boot, new Leases(redis, this.keys, boot, LEASE_MS)]));
@@ -254,7 +260,7 @@ class World {
     if (stale) await expect(outcome).rejects.toThrow(StaleOwnerError);
     else if (from !== one.position) await expect(outcome).rejects.toThrow(PositionError);
     else {
-      expect(await outcome).toEqual({ kind: 'committed', guarded: [] });
+      expect(await outcome).toEqual({ kind: 'committed', guarded: [], answers: [] });
       one.last = { from, to, writes };
       one.position = to;
       one.mailbox = one.mailbox.slice(batch.length);

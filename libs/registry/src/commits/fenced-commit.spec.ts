@@ -1,18 +1,18 @@
 import type { Redis } from '@app/platform';
-import { withRedis } from '../../../test/support/redis.js';
-import { FencedCommit, MAX_WRITE_ARGS, PositionError } from './fenced-commit.js';
-import { StaleOwnerError, type Grant } from './ownership.js';
-import { ShardingKeys } from './sharding-keys.js';
+import { PositionError, StaleOwnerError, type Grant } from '@app/sharding';
+import { withRedis } from '../../../../test/support/redis.js';
+import { RegistryKeys } from '../keys.js';
+import { FencedCommit, MAX_WRITE_ARGS } from './fenced-commit.js';
 
 let redis: Redis;
-let keys: ShardingKeys;
+let keys: RegistryKeys;
 let commits: FencedCommit;
 let keySpaces = 0;
 
 withRedis((connection) => (redis = connection));
 
 beforeEach(() => {
-  keys = new ShardingKeys(`commit${keySpaces++}`);
+  keys = new RegistryKeys(`commit${keySpaces++}`);
   commits = new FencedCommit(redis, keys);
 });
 
@@ -43,7 +43,7 @@ describe('a commit by the owner of the shard', () => {
       { command: ['SET', key('a'), 'x'] },
       { command: ['HSET', key('h'), 'f', 1, 'g', 2] },
     ]);
-    expect(outcome).toEqual({ kind: 'committed', guarded: [] });
+    expect(outcome).toEqual({ kind: 'committed', guarded: [], answers: [] });
     expect(await redis.get(key('a'))).toBe('x');
     expect(await redis.hgetall(key('h'))).toEqual({ f: '1', g: '2' });
     expect(await commits.position(SHARD)).toBe('5-1');
@@ -75,7 +75,7 @@ describe('a commit by the owner of the shard', () => {
     const grant = await own(1);
     await fill('5-0');
     const outcome = await commits.commit(grant, '0-0', '0-0', [{ command: ['SET', key('a'), 'x'] }]);
-    expect(outcome).toEqual({ kind: 'committed', guarded: [] });
+    expect(outcome).toEqual({ kind: 'committed', guarded: [], answers: [] });
     expect(await redis.get(key('a'))).toBe('x');
     expect(await waiting()).toEqual(['5-0']);
     expect(await redis.exists(keys.position(SHARD))).toBe(0);
@@ -91,7 +91,7 @@ describe('a commit by the owner of the shard', () => {
       { command: ['DEL', key('there')] },
       { command: ['RPUSH', key('done'), 'third'], ifExists: key('there') },
     ]);
-    expect(outcome).toEqual({ kind: 'committed', guarded: [true, false, false] });
+    expect(outcome).toEqual({ kind: 'committed', guarded: [true, false, false], answers: [] });
     expect(await redis.lrange(key('done'), 0, -1)).toEqual(['first', 'unguarded']);
   });
 
@@ -105,7 +105,7 @@ describe('a commit by the owner of the shard', () => {
       { ...about, members: ['e'] },
       { command: ['SET', key('after'), 'x'], ifExists: key('of:b') },
     ]);
-    expect(outcome).toEqual({ kind: 'committed', guarded: [false, true, false, true, false, true] });
+    expect(outcome).toEqual({ kind: 'committed', guarded: [false, true, false, true, false, true], answers: [] });
     expect(await redis.zrange(key('found'), '0', '-1', 'WITHSCORES')).toEqual(['b', '7', 'd', '7']);
     expect(await redis.get(key('after'))).toBe('x');
   });
