@@ -37,6 +37,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   accountsAsked: [keys.accountsAsked(S)],
   waitingBytes: [keys.waitingBytes(S)],
   events: [keys.events(S)],
+  talkEvents: [keys.talkEvents(S)],
   refusalEvents: [keys.refusalEvents(S)],
   deadLetters: [keys.deadLetters(S)],
   todo: [keys.todo(S)],

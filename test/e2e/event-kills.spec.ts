@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RegistryKeys, eventStreams } from '@app/registry';
+import { EVENT_STREAM_NAMES, RegistryKeys, eventStreams } from '@app/registry';
 import { startApp, startMosquitto, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
 import { EventListener, type SseEvent } from '../support/event-listener.js';
@@ -82,7 +82,7 @@ async function inLog(): Promise<AppendedEvent[]> {
       for (const { key, name } of eventStreams(keys, shard)) {
         for (const [id, fields] of await redis.xrange(key, '-', '+')) {
           const { client_id = '' } = JSON.parse(fields[3] ?? '{}') as { client_id?: string };
-          const stream = name === 'state' ? 'state' : 'refusals';
+          const stream = EVENT_STREAM_NAMES.find((one) => one === name) ?? 'state';
           events.push({ event_id: `${shard}-${id}`, shard, stream, client_id, n: Number(id.split('-')[0]) });
         }
       }

@@ -7,7 +7,7 @@ import type { BatchResultBody } from '../../apps/api-gateway/src/messages/messag
 import { Api, type ProblemView } from '../support/api.js';
 import { SENT, withoutGivenUpClaims } from '../support/claims.js';
 import { EventListener } from '../support/event-listener.js';
-import { TestClient } from '../support/mqtt-client.js';
+import { TestClient, envelope } from '../support/mqtt-client.js';
 import { startStore, type Store } from '../support/store.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-events-'));
@@ -98,6 +98,26 @@ it('the event stream resumes at another gateway with the last id, loses no event
   expect(new Set(seen().values()).size).toBe(30);
   expect(rest.received.map(({ event }) => event)).not.toContain('gap');
   rest.close();
+});
+
+it('a message of a client comes to those who name it, with the payload as the client wrote it', async () => {
+  const client = await online('speaks');
+  const named = await EventListener.open(second.url, { types: 'client.*,message.status' });
+  const unnamed = await EventListener.open(gateway.url, { client_id: 'speaks' });
+  const payload = '{"disk": [1e400, 12345678901234567890], "2": 1,\n"1": "\\n"}';
+  const about = '"message_id":"says-1","version":1,"sent":"2026-01-02T03:04:05Z","directive":"demo:alert"';
+  await client.publish(`{"type":"message",${about},"payload":${payload}}`, false);
+  await client.publish(envelope('message', { message_id: 'says-2', directive: 'demo:alert' }), false);
+  await named.until('both messages of the client are reported', () => expect(named.of('speaks')).toHaveLength(2));
+  const [first, bare] = named.received.filter(({ event }) => event === 'client.message');
+  expect(first).toMatchObject({ event: 'client.message', data: { message_id: 'says-1', directive: 'demo:alert' } });
+  expect(named.texts.find((text) => text.includes('says-1'))).toContain(`"payload":${payload.replace('\n', ' ')}`);
+  expect(bare?.data).not.toHaveProperty('payload');
+  await api.send('speaks', { directive: 'test:after' });
+  await unnamed.until('a later event is reported', () => expect(unnamed.received.length).toBeGreaterThan(0));
+  expect(new Set(unnamed.received.map(({ event }) => event))).toEqual(new Set(['message.status']));
+  named.close();
+  unnamed.close();
 });
 
 it.each([

@@ -12,6 +12,7 @@ const ring = new KeyRing(join(dir, 'keys.json'));
 const [greedy, other, leaver] = ['greedy', 'other', 'leaver'].map((id) =>
   ring.add({ id, scopes: ['events:read'] }),
 ) as [string, string, string];
+const both = ring.add({ id: 'both', scopes: ['events:read', 'messages:read'] });
 let issuer: Issuer;
 let gateway: RunningGateway;
 
@@ -47,6 +48,14 @@ it('a key cannot open more than EVENT_STREAMS_PER_KEY streams, and can open anot
   held[0].close();
   const again = await waitUntil(() => open(greedy), { what: 'the closed stream no longer counts' });
   for (const listener of [...held, another, again]) listener.close();
+});
+
+it('messages of clients are streamed only to callers that may read messages', async () => {
+  for (const types of ['client.message', 'client.*', 'message.status,client.message']) {
+    const opened = (key: string): Promise<EventListener> => EventListener.open(gateway.url, { types }, undefined, key);
+    await expect(opened(leaver)).rejects.toThrow(/^403 .*messages:read/s);
+    (await opened(both)).close();
+  }
 });
 
 it('the streams of a key end when it is revoked, and no others', async () => {

@@ -17,6 +17,7 @@ export const MESSAGE_ERROR = {
   in_response_to: 'm-0',
   payload: { details: 'no disk' },
 };
+export const CLIENT_MESSAGE = { ...ENVELOPE, type: 'message', directive: 'demo:alert', payload: { disk: 'full' } };
 
 /** Arrays nested as deep as `levels`. */
 export function arrays(levels: number): unknown {
@@ -25,7 +26,7 @@ export function arrays(levels: number): unknown {
   return value;
 }
 
-/** Valid messages of all four types, with members that no schema knows at every level that allows them. */
+/** Valid messages of every type, with members that no schema knows at every level that allows them. */
 export function validEnvelope(): fc.Arbitrary<Record<string, unknown>> {
   const text = fc.string({ unit: character, maxLength: 20 });
   const name = fc.string({ unit: character, minLength: 1, maxLength: 20 });
@@ -87,6 +88,12 @@ export function validEnvelope(): fc.Arbitrary<Record<string, unknown>> {
         payload: withExtra(fc.record({ details: text })),
       }),
     ),
+    withExtra(
+      fc.record(
+        { type: fc.constant('message'), ...envelope, directive: name, payload: fc.jsonValue(), in_response_to: id },
+        { requiredKeys: ['type', 'message_id', 'version', 'sent', 'directive'] },
+      ),
+    ),
   );
 }
 
@@ -95,7 +102,7 @@ export function anyText(): fc.Arbitrary<string> {
   const units = fc.array(fc.nat({ max: 0xffff }), { maxLength: 50 }).map((codes) => String.fromCharCode(...codes));
   const bytes = fc.uint8Array({ maxLength: 100 }).map((array) => Buffer.from(array).toString('latin1'));
   const valid = validEnvelope();
-  const types: Inbound['type'][] = ['host-handshake', 'proxy-handshake', 'offline', 'message-error'];
+  const types: Inbound['type'][] = ['host-handshake', 'proxy-handshake', 'offline', 'message-error', 'message'];
   const member = fc.constantFrom('type', 'message_id', 'version', 'sent', 'payload', 'in_response_to', '__proto__');
   const odd = fc.oneof(
     fc.jsonValue(),

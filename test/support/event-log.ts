@@ -1,7 +1,7 @@
 /** Appends events to the logs of a key space as the owners of its shards do, trims them, and knows what was appended. */
 import { join } from 'node:path';
 import { LuaCommands, type Redis } from '@app/platform';
-import { eventStreams, logStreams, type RegistryKeys } from '@app/registry';
+import { eventStreams, logStreams, type EventStreamName, type RegistryKeys } from '@app/registry';
 import { trimLog } from '@app/sharding';
 
 /** @returns ids */
@@ -29,7 +29,7 @@ export interface AppendedEvent {
   /** As subscribers get it. */
   event_id: string;
   shard: number;
-  stream: 'state' | 'refusals';
+  stream: EventStreamName;
   client_id: string;
   /** Rises with each event. */
   n: number;
@@ -43,7 +43,11 @@ export interface EventMembers {
 }
 
 /** Events of these types have a stream of their own. */
-const REFUSALS = ['connection.refused', 'message.unmatched_error'];
+const STREAM_OF: Readonly<Record<string, EventStreamName>> = {
+  'connection.refused': 'refusals',
+  'message.unmatched_error': 'refusals',
+  'client.message': 'talk',
+};
 
 export class EventLog {
   /** In the order in which they were appended. */
@@ -62,13 +66,14 @@ export class EventLog {
     count: number,
     { type = 'message.status', client_id = `client-${shard}`, ...more }: EventMembers = {},
   ): Promise<AppendedEvent[]> {
-    const [state, refusals] = eventStreams(this.keys, shard);
-    const stream = REFUSALS.includes(type) ? refusals : state;
+    const name = STREAM_OF[type] ?? 'state';
+    const stream = eventStreams(this.keys, shard).find((one) => one.name === name);
+    if (stream === undefined) throw new Error(`no stream ${name}`);
     const first = this.next;
     this.next += count;
     const events = Array.from({ length: count }, (_, i) => ({
       shard,
-      stream: stream === state ? ('state' as const) : ('refusals' as const),
+      stream: name,
       client_id,
       n: first + i,
       event_id: '',

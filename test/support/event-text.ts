@@ -7,6 +7,8 @@ export interface SseEvent {
 
 export class EventText {
   readonly received: SseEvent[] = [];
+  /** The `data` of each, unparsed. */
+  readonly texts: string[] = [];
   /** As a browser would remember it. */
   lastId = '';
   /** Comments, which only show that the stream lives. */
@@ -30,6 +32,8 @@ export class EventText {
       if (line.startsWith('event:')) event = value;
       if (line.startsWith('data:')) data += value;
     }
-    if (data !== '') this.received.push({ id: this.lastId, event, data: JSON.parse(data) as SseEvent['data'] });
+    if (data === '') return;
+    this.texts.push(data);
+    this.received.push({ id: this.lastId, event, data: JSON.parse(data) as SseEvent['data'] });
   }
 }

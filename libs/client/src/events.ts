@@ -16,7 +16,7 @@ export type ConnectorEvent = Exclude<Event, { type: 'closed' }> & {
 export type EventType = Exclude<ConnectorEvent['type'], 'gap'>;
 
 export interface EventsOptions {
-  /** Only events of these types; the default is all. `gap` events always come. */
+  /** Only events of these types; the default is those of 0.1.0. `gap` events always come. */
   types?: readonly EventType[] | undefined;
   /** Only events of this client. */
   clientId?: string | undefined;

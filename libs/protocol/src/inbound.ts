@@ -3,9 +3,11 @@ import { z } from 'zod';
 
 export const PROTOCOL_VERSION = 1;
 
+const messageId = z.string().min(1).max(128);
+
 const envelope = {
   /** Set by the client; a UUID is expected, any string of 1 to 128 characters is accepted. */
-  message_id: z.string().min(1).max(128),
+  message_id: messageId,
   version: z.literal(PROTOCOL_VERSION),
   /** When the client wrote the message, RFC 3339 with offset. It never decides which of two messages is newer. */
   sent: z.iso.datetime({ offset: true }),
@@ -65,16 +67,28 @@ export const MessageError = z.looseObject({
   ...envelope,
   type: z.literal('message-error'),
   /** `message_id` of the message that the client could not process. */
-  in_response_to: z.string().min(1).max(128),
+  in_response_to: messageId,
   payload: z.looseObject({ details: z.string() }),
 });
 export type MessageError = z.infer<typeof MessageError>;
 
-export type Inbound = HostHandshake | ProxyHandshake | Offline | MessageError;
+/** The client speaks first. Its `payload` is any JSON value; `payloadJsonOf` gives it as it was written. */
+export const ClientMessage = z.looseObject({
+  ...envelope,
+  type: z.literal('message'),
+  directive: z.string().min(1).max(256),
+  payload: z.unknown().optional(),
+  /** `message_id` of the message that it is about, if there is one. */
+  in_response_to: messageId.optional(),
+});
+export type ClientMessage = z.infer<typeof ClientMessage>;
+
+export type Inbound = HostHandshake | ProxyHandshake | Offline | MessageError | ClientMessage;
 
 export const INBOUND_SCHEMAS = {
   'host-handshake': HostHandshake,
   'proxy-handshake': ProxyHandshake,
   offline: Offline,
   'message-error': MessageError,
+  message: ClientMessage,
 } as const satisfies Record<Inbound['type'], z.ZodType<Inbound>>;

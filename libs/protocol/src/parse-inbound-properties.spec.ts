@@ -16,6 +16,7 @@ const REASONS: Record<RefusalReason, true> = {
   'wrong-topic': true,
   'refused-until': true,
   'reserved-id': true,
+  'not-connected': true,
   flood: true,
   'internal-error': true,
 };
@@ -70,7 +71,7 @@ describe('parseInbound', () => {
   });
 
   it('recognizes a handshake by its type, whatever else is wrong with it', () => {
-    const type = fc.constantFrom('host-handshake', 'proxy-handshake', 'offline', 'message-error', 'other');
+    const type = fc.constantFrom('host-handshake', 'proxy-handshake', 'offline', 'message-error', 'message', 'other');
     fc.assert(
       fc.property(type, fc.dictionary(fc.constantFrom('version', 'payload', 'sent'), fc.jsonValue()), (name, rest) => {
         const outcome = parseInbound(JSON.stringify({ ...rest, type: name }));
@@ -84,7 +85,9 @@ describe('parseInbound', () => {
 function expectDeclaredOutcome(outcome: ParseOutcome): void {
   if (outcome.ok) {
     expect(Object.keys(outcome).sort()).toEqual(['message', 'ok']);
-    expect(['host-handshake', 'proxy-handshake', 'offline', 'message-error']).toContain(outcome.message.type);
+    expect(['host-handshake', 'proxy-handshake', 'offline', 'message-error', 'message']).toContain(
+      outcome.message.type,
+    );
     expect(outcome.message.version).toBe(1);
     expect(typeof outcome.message.message_id).toBe('string');
     return;

@@ -1,4 +1,4 @@
-import { HOST, MESSAGE_ERROR, OFFLINE, PROXY, arrays } from '../../../test/support/envelopes.js';
+import { CLIENT_MESSAGE, HOST, MESSAGE_ERROR, OFFLINE, PROXY, arrays } from '../../../test/support/envelopes.js';
 import { MAX_DEPTH, parseInbound, type ParseOutcome, type Refusal } from './parse-inbound.js';
 
 function parse(value: unknown): ParseOutcome {
@@ -30,6 +30,10 @@ describe('parseInbound', () => {
     ['an offline with an unexpected payload', { ...OFFLINE, payload: 7 }],
     ['a message-error', MESSAGE_ERROR],
     ['a message-error with empty details', { ...MESSAGE_ERROR, payload: { details: '' } }],
+    ['a message', CLIENT_MESSAGE],
+    ['a message about another one', { ...CLIENT_MESSAGE, in_response_to: 'm-0' }],
+    ['a message without payload', { ...CLIENT_MESSAGE, payload: undefined }],
+    ['a message with a payload of null', { ...CLIENT_MESSAGE, payload: null }],
     ['a message_id of one character', { ...OFFLINE, message_id: 'x' }],
     ['a message_id of 128 characters', { ...OFFLINE, message_id: 'x'.repeat(128) }],
     ['a time in UTC', { ...OFFLINE, sent: '2020-12-04T17:22:24Z' }],
@@ -107,7 +111,7 @@ describe('parseInbound', () => {
     ['offline'],
     '',
     'Offline',
-    'message',
+    'Message',
     'handshake-error',
     '__proto__',
     'toString',
@@ -116,7 +120,7 @@ describe('parseInbound', () => {
   ])('refuses the unknown type %j, and names the known types', (type) => {
     expect(refusalOf({ ...OFFLINE, type })).toEqual({
       reason: 'unknown-type',
-      details: 'type must be one of host-handshake, proxy-handshake, offline, message-error',
+      details: 'type must be one of host-handshake, proxy-handshake, offline, message-error, message',
       messageId: 'm-1',
       handshake: false,
     });
@@ -210,6 +214,18 @@ describe('parseInbound', () => {
     ['without details', { ...MESSAGE_ERROR, payload: {} }, 'payload.details: '],
     ['with details that are no string', { ...MESSAGE_ERROR, payload: { details: {} } }, 'payload.details: '],
   ])('refuses a message-error %s', (_, value, start) => {
+    const refusal = refusalOf(value);
+    expect(refusal).toMatchObject({ reason: 'wrong-shape', messageId: 'm-1', handshake: false });
+    expect(refusal.details.startsWith(start)).toBe(true);
+  });
+
+  it.each([
+    ['without directive', { ...CLIENT_MESSAGE, directive: undefined }, 'directive: '],
+    ['with an empty directive', { ...CLIENT_MESSAGE, directive: '' }, 'directive: '],
+    ['with a directive too long', { ...CLIENT_MESSAGE, directive: 'x'.repeat(257) }, 'directive: '],
+    ['with an empty in_response_to', { ...CLIENT_MESSAGE, in_response_to: '' }, 'in_response_to: '],
+    ['with an in_response_to of null', { ...CLIENT_MESSAGE, in_response_to: null }, 'in_response_to: '],
+  ])('refuses a message %s', (_, value, start) => {
     const refusal = refusalOf(value);
     expect(refusal).toMatchObject({ reason: 'wrong-shape', messageId: 'm-1', handshake: false });
     expect(refusal.details.startsWith(start)).toBe(true);

@@ -19,6 +19,7 @@ export type RefusalReason =
   | 'wrong-topic'
   | 'refused-until'
   | 'reserved-id'
+  | 'not-connected'
   | 'flood'
   | 'internal-error';
 

@@ -31,6 +31,7 @@ export type MessageKeys = Readonly<
     | 'outbox_bytes'
     | 'log'
     | 'refusal_events'
+    | 'talk_events'
     | 'finished_bytes'
     | 'finished_count'
     | 'finished_due'
@@ -109,6 +110,11 @@ export class RegistryKeys extends ShardingKeys {
   /** Stream: events about changes of connections and messages. */
   events(shard: number): string {
     return `${this.shard(shard)}:events`;
+  }
+
+  /** Stream: what clients say, which are their messages and the progress of their work. */
+  talkEvents(shard: number): string {
+    return `${this.shard(shard)}:events:talk`;
   }
 
   /** Stream: events about refused handshakes, and about errors that match no message. */
@@ -239,6 +245,7 @@ export class RegistryKeys extends ShardingKeys {
       outbox_bytes: this.outboxBytes(shard),
       log: this.log(shard),
       refusal_events: this.refusalEvents(shard),
+      talk_events: this.talkEvents(shard),
       finished_bytes: this.finishedBytes(shard),
       finished_count: this.finishedCount(shard),
       finished_due: this.finishedDue(shard),

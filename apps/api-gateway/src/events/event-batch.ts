@@ -2,7 +2,7 @@
 import { msOf, compareIds, type EventGap, type EventPage, type ShardPosition } from '@app/registry';
 import type { Logger } from '@app/platform';
 import { encodeCursor } from './event-cursor.js';
-import { gapText, toSseEvent, wants, type EventFilter, type SseEvent } from './sse-event.js';
+import { gapFor, gapText, toSseEvent, wants, type EventFilter, type SseEvent } from './sse-event.js';
 
 export class EventBatch {
   readonly events: readonly SseEvent[];
@@ -45,7 +45,7 @@ export class EventBatch {
 
   private chunk(filter: EventFilter): Buffer | undefined {
     const events = this.events.filter((event) => wants(filter, event));
-    const gaps = this.gaps.filter((gap) => filter.shard === undefined || filter.shard === gap.shard);
+    const gaps = this.gaps.flatMap((gap) => gapFor(filter, gap) ?? []);
     if (gaps.length + events.length === 0) return undefined;
     // Later events are not older, so the time of the event is a cursor, unless another shard has not been read up to it.
     const texts = events.map(({ position, text }) => `${idLine(Math.min(msOf(position), this.upToMs))}${text}`);

@@ -88,6 +88,28 @@ describe('the gap event names the shard, the streams, and the time from and unti
     expect(faultsIn(reader.received, log.appended)).toEqual([]);
   });
 
+  it('reports a gap of what clients say only to a reader that follows it', async () => {
+    const [listening, other] = [
+      await listenAt(feeds[0], { types: ['client.message', 'message.status'] }),
+      await begun(feeds[1]),
+    ];
+    await eventually('the reader has its first id', () => expect(listening.lastId).not.toBe(''));
+    await log.limit(2, 20_000);
+    const said = await log.append(2, 60, { ...KILOBYTE, type: 'client.message' });
+    const [last] = await log.append(2, 1);
+    for (const reader of [listening, other]) {
+      await eventually('the reader has the newest event', () => expect(reader.numbers.at(-1)).toBe(last?.n));
+    }
+    expectGap(
+      listening,
+      2,
+      ['talk'],
+      said.filter(({ n }) => !listening.numbers.includes(n)),
+    );
+    expect(faultsIn(listening.received, log.appended)).toEqual([]);
+    expect(other.events).toEqual(['message.status']);
+  });
+
   it('reports a gap to a reader that has just begun, although the clocks of the masters differ', async () => {
     const start = Date.now() + 60_000;
     for (let shard = 0; shard < SHARDS; shard++) await log.setClock(shard, start + (shard === 0 ? 0 : 1500));

@@ -23,7 +23,9 @@ export const EventsQuery = z.strictObject({
       return z.NEVER;
     })
     .meta({
-      description: 'Only events of these types, with commas between them; `connection.*` names all of a kind.',
+      description:
+        'Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but ' +
+        '`client.message`, which needs the scope `messages:read` as well.',
       example: 'message.status',
     }),
   client_id: ClientIdParam.optional().meta({ description: 'Only events of this client.' }),
@@ -72,6 +74,17 @@ export const EventBody = z.discriminatedUnion('type', [
     ...about,
     in_response_to: z.string(),
     details: z.string(),
+  }),
+  z.object({
+    type: z.literal('client.message'),
+    ...about,
+    message_id: z.string(),
+    directive: z.string(),
+    payload: z.unknown().optional().meta({ description: 'Any JSON value; absent if the client sent none.' }),
+    in_response_to: z
+      .string()
+      .optional()
+      .meta({ description: 'The message that it is about, if the client names one.' }),
   }),
   z.object({ type: z.literal('shard.moved'), ...event, epoch: z.int(), member: z.string() }),
   z.object({ type: z.literal('sweep.started'), ...event, sweep: z.uuid(), trigger: z.string() }),

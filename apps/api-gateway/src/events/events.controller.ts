@@ -3,6 +3,7 @@ import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger
 import { SETTINGS } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import { RequestCaller, type Caller } from '../access/caller.js';
+import { scopeMissing } from '../access/refusals.js';
 import { StreamQuota } from '../access/stream-quota.js';
 import { Requires } from '../access/scopes.js';
 import { Problem, Problems } from '../http/problem.js';
@@ -55,6 +56,8 @@ export class EventsController {
   ): Promise<StreamableFile> {
     const fromMs = lastEventId === undefined ? undefined : timeOf(lastEventId);
     const shard = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
+    if (types?.has('client.message') === true && !caller.scopes.has('messages:read'))
+      throw scopeMissing('messages:read');
     const filter = { types, clientId, shard, account: caller.account, caller: caller.id };
     const { stream } = await this.streams.admit(caller, async () => {
       const subscription = await this.feed.subscribe(filter, fromMs);

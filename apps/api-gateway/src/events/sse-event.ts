@@ -1,5 +1,5 @@
 /** Events as subscribers get them. Each is parsed and serialized once, for all subscribers. */
-import { DEFAULT_EVENT_TYPES, type EventGap, type EventType, type StoredEvent } from '@app/registry';
+import { DEFAULT_EVENT_TYPES, TALK_TYPES, type EventGap, type EventType, type StoredEvent } from '@app/registry';
 
 export interface SseEvent {
   shard: number;
@@ -32,6 +32,14 @@ export function wants({ types, clientId, account }: EventFilter, event: SseEvent
   if (account !== undefined && event.account !== account) return false;
   if (!((types ?? DEFAULT_EVENT_TYPES) as ReadonlySet<string>).has(event.type)) return false;
   return clientId === undefined || clientId === event.clientId;
+}
+
+/** The gap as the subscriber has to know it; undefined if it misses nothing. Talk is missed only by those who follow it. */
+export function gapFor({ types, shard }: EventFilter, gap: EventGap): EventGap | undefined {
+  if (shard !== undefined && shard !== gap.shard) return undefined;
+  const followsTalk = types !== undefined && [...types].some((type) => TALK_TYPES.has(type));
+  const streams = followsTalk ? gap.streams : gap.streams.filter((name) => name !== 'talk');
+  return streams.length === 0 ? undefined : { ...gap, streams };
 }
 
 /** @throws SyntaxError if the stored text is not JSON */

@@ -2,7 +2,7 @@
  * Reads bodies that contain payloads. A payload is kept as the text that the caller wrote: JavaScript cannot represent numbers such
  * as 9007199254740993 or 1e400, and moves members whose names look like numbers to the front.
  */
-import { JsonWalk } from '../http/json-walk.js';
+import { JsonWalk } from '@app/protocol';
 import { pointerPart } from '../http/pointer.js';
 import { Problem } from '../http/problem.js';
 

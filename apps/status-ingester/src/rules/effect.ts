@@ -1,5 +1,5 @@
 /** The types of a transition: the rules it applies, the connection it results in, and its effects. */
-import type { RefusalReason } from '@app/protocol';
+import type { ClientMessage, MessageError, RefusalReason } from '@app/protocol';
 import type {
   Answer,
   CommandMessage,
@@ -86,6 +86,9 @@ export interface StatusMessage {
   /** Epoch milliseconds. */
   at: number;
 }
+
+/** What a client says that carries no state. */
+export type Talk = MessageError | ClientMessage;
 
 /** How a retained message came: through a lane, through a lane as a redelivery, or by a read of what the broker retains. */
 export type Source = 'live' | 'redelivered' | 'read-back';

@@ -3,12 +3,13 @@
  * becomes a dead letter. Live messages and messages read back from the broker are applied in the same way. Pure.
  */
 import { crc32 } from 'node:zlib';
-import type { MessageError, Refusal } from '@app/protocol';
-import { truncateDetails, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
+import type { Refusal } from '@app/protocol';
+import { sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
 import { accountOf } from './account.js';
 import { rememberApplied, wasApplied } from './applied-messages.js';
 import type { Effect, Rules, Source, StatusMessage, Transition } from './effect.js';
 import { forceDisconnect, handshakeResponse } from './handshake-replies.js';
+import { talkEffect, talkRefusal } from './talk.js';
 import { refuses, truth, type Handshake } from './truth.js';
 
 /** Time after which the retained message on the old topic of a client that moved is cleared. */
@@ -31,16 +32,17 @@ export function applyRetained(
     found.reason === 'refused' && offline.connection !== undefined
       ? { ...offline.connection, refused_handshake: found.refusal.messageId }
       : offline.connection;
-  const { messageError } = found;
-  if (messageError !== undefined && wasApplied(connection, messageError.message_id)) {
+  const { talk } = found;
+  if (talk !== undefined && wasApplied(connection, talk.message_id)) {
     return { connection: rememberDeadLetter(refused, message), effects: offline.effects };
   }
   const rejected = deadLetter(refused, message, found.refusal, rules);
   const after = rememberDeadLetter(rejected.connection, message);
   const effects = [...offline.effects, ...rejected.effects];
-  if (messageError === undefined) return { connection: after, effects };
-  effects.push(failMessage(messageError));
-  return { connection: rememberApplied(after, messageError.message_id), effects };
+  if (talk === undefined) return { connection: after, effects };
+  // What cannot count is a dead letter already.
+  if (talkRefusal(after, talk, message.at) === undefined) effects.push(talkEffect(message, talk));
+  return { connection: rememberApplied(after, talk.message_id), effects };
 }
 
 /** Applies a retained message that cannot be read: the client goes offline with the reason `unknown`. */
@@ -235,14 +237,6 @@ export function deadLetter(
 
 export function messageReceived(connection: Connection | undefined, at: number): Connection | undefined {
   return connection && { ...connection, last_message_at: at };
-}
-
-export function failMessage({ message_id, in_response_to, payload }: MessageError): Effect {
-  const details = truncateDetails(payload.details);
-  return {
-    kind: 'answer',
-    answer: { type: 'message-error', inResponseTo: in_response_to, messageId: message_id, details },
-  };
 }
 
 function clearRetained(clientId: string, statusTopic: string): Extract<ToDo, { do: 'clear-retained' }> {

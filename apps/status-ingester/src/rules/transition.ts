@@ -10,7 +10,7 @@ import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
 import type { Connection, VerificationReason, MailboxMessage, Packet } from '@app/registry';
 import { rememberApplied, wasApplied } from './applied-messages.js';
 import { applyCommand } from './command.js';
-import type { At, Rules, Transition } from './effect.js';
+import type { At, Rules, Talk, Transition } from './effect.js';
 import { coalesceEvents } from './event-coalescing.js';
 import { applyReserved } from './reserved-id.js';
 import { applyRetainedReading } from './retained-reading.js';
@@ -18,11 +18,11 @@ import {
   applyRetained,
   applyUnreadable,
   deadLetter,
-  failMessage,
   goOffline,
   messageReceived,
   unreadable,
 } from './retained-state.js';
+import { talkEffect, talkRefusal } from './talk.js';
 import { delayUntilAccountIsKnown } from './waiting-events.js';
 
 /** Time after which the retained message that follows a goodbye has come. */
@@ -130,15 +130,19 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
         packet,
         rules,
       );
-    case 'message-error': {
-      const received = messageReceived(connection, packet.at);
-      if (wasApplied(received, message.message_id)) return { connection: received, effects: [] };
-      return {
-        connection: rememberApplied(received, message.message_id),
-        effects: [failMessage(message)],
-      };
-    }
+    case 'message-error':
+    case 'message':
+      return applyTalk(connection, packet, message, rules);
   }
+}
+
+/** A broker may deliver it again without DUP: it has its effect once by its id. */
+function applyTalk(connection: Connection | undefined, packet: Packet & At, talk: Talk, rules: Rules): Transition {
+  const refusal = talkRefusal(connection, talk, packet.at);
+  if (refusal !== undefined) return deadLetterOnce(connection, packet, refusal, rules);
+  const received = messageReceived(connection, packet.at);
+  if (wasApplied(received, talk.message_id)) return { connection: received, effects: [] };
+  return { connection: rememberApplied(received, talk.message_id), effects: [talkEffect(packet, talk)] };
 }
 
 /**

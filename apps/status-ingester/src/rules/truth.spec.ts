@@ -13,6 +13,7 @@ const PROXY = {
 };
 const OFFLINE = { ...ENVELOPE, type: 'offline' };
 const MESSAGE_ERROR = { ...ENVELOPE, type: 'message-error', in_response_to: 'm-0', payload: { details: '' } };
+const CLIENT_MESSAGE = { ...ENVELOPE, type: 'message', directive: 'demo:alert' };
 
 /** A client whose recorded handshake has another id than the messages above. */
 function refusedUntil(refused_until: number | 'never' | null, more: Partial<Recorded> = {}): Recorded {
@@ -44,19 +45,22 @@ describe('truth', () => {
     expect(truthOf(OFFLINE, 'never')).toEqual({ state: 'offline', reason: 'retained-offline' });
   });
 
-  it('a client is unknown, with a refusal and the message-error, if a message-error is retained', () => {
-    expect(truthOf(MESSAGE_ERROR)).toEqual({
-      state: 'offline',
-      reason: 'unknown',
-      messageError: MESSAGE_ERROR,
-      refusal: {
-        reason: 'wrong-shape',
-        details: 'a message-error must not be retained: it took the place of the handshake',
-        messageId: 'm-1',
-        handshake: false,
-      },
-    });
-  });
+  it.each([MESSAGE_ERROR, CLIENT_MESSAGE])(
+    'a client is unknown, with a refusal and what it says, if it retains a $type',
+    (talk) => {
+      expect(truthOf(talk)).toEqual({
+        state: 'offline',
+        reason: 'unknown',
+        talk,
+        refusal: {
+          reason: 'wrong-shape',
+          details: `a ${talk.type} must not be retained: it took the place of the handshake`,
+          messageId: 'm-1',
+          handshake: false,
+        },
+      });
+    },
+  );
 
   it.each([
     ['text that is not JSON', 'hello', 'not-json', null],

@@ -4,20 +4,19 @@
 import {
   parseInbound,
   type HostHandshake,
-  type MessageError,
   type ProxyHandshake,
   type Refusal,
   type ParseOutcome,
   type RefusedUntil,
 } from '@app/protocol';
 import type { Connection, OfflineReason } from '@app/registry';
-import type { Source } from './effect.js';
+import type { Source, Talk } from './effect.js';
 
 export type Handshake = HostHandshake | ProxyHandshake;
 
 export type Truth =
   | { state: 'online'; handshake: Handshake }
-  | { state: 'offline'; reason: OfflineReason; refusal?: Refusal; messageError?: MessageError };
+  | { state: 'offline'; reason: OfflineReason; refusal?: Refusal; talk?: Talk };
 
 /** What the decision takes from the registry's record of the client. */
 export type Recorded = Pick<
@@ -51,13 +50,14 @@ export function truth(
     case 'offline':
       return { state: 'offline', reason: 'retained-offline' };
     case 'message-error':
+    case 'message':
       return {
         state: 'offline',
         reason: 'unknown',
-        messageError: message,
+        talk: message,
         refusal: {
           reason: 'wrong-shape',
-          details: 'a message-error must not be retained: it took the place of the handshake',
+          details: `a ${message.type} must not be retained: it took the place of the handshake`,
           messageId: message.message_id,
           handshake: false,
         },

@@ -79,6 +79,11 @@ class Client {
   }
 }
 
+function clientMessage(id: string): Message {
+  const about = { message_id: id, version: 1, sent: '2026-01-01T00:00:00Z' };
+  return packet(JSON.stringify({ type: 'message', directive: 'demo:alert', ...about }), false);
+}
+
 /** The command that the `emit-waiting` to-do sends. */
 function due(): Message {
   at += 2000;
@@ -217,6 +222,25 @@ it('the events of refused handshakes wait, in their order too', () => {
   expect(client.take(answer('acme'))).toEqual([
     ['connection.online', 'acme'],
     ['connection.refused', 'acme'],
+  ]);
+});
+
+it("a client's own messages wait among its other events, and say nothing of its state", () => {
+  const client = new Client();
+  client.take(handshake('1'));
+  expect(client.take(clientMessage('c-1'))).toEqual([]);
+  expect(client.take(goodbye())).toEqual([]);
+  expect(client.take(answer('acme'))).toEqual([
+    ['connection.online', 'acme'],
+    ['client.message', 'acme'],
+    ['connection.offline', 'acme'],
+  ]);
+  client.take(handshake('2'));
+  client.take(due());
+  expect(client.take(clientMessage('c-2'))).toEqual([]);
+  expect(client.take(answer('other'))).toEqual([
+    ['client.message', 'other'],
+    ['connection.updated', 'other'],
   ]);
 });
 

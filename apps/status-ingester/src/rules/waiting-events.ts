@@ -106,15 +106,15 @@ function stateEvent({ client_id, state, type, handshake_message_id, offline_reas
 }
 
 function isStateEvent(effect: Effect): boolean {
-  return mayWait(effect) && effect.event.type !== 'connection.refused';
+  return mayWait(effect) && effect.event.type !== 'connection.refused' && effect.event.type !== 'client.message';
 }
 
 /** An event that already names an account does not wait. */
-function mayWait(effect: Effect): effect is EventEffect & { event: ConnectionEvent } {
-  return effect.kind === 'event' && effect.account === undefined && effect.event.type.startsWith('connection.');
+function mayWait(effect: Effect): effect is EventEffect & { event: ClientEvent } {
+  return effect.kind === 'event' && effect.account === undefined && /^(connection|client)\./.test(effect.event.type);
 }
 
-type ConnectionEvent = Extract<RegistryEvent, { type: `connection.${string}` }>;
+type ClientEvent = Extract<RegistryEvent, { type: `connection.${string}` | 'client.message' }>;
 
 function todoOf({ client_id }: Connection): { do: 'emit-waiting'; client_id: string } {
   return { do: 'emit-waiting', client_id };

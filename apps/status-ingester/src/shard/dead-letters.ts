@@ -17,6 +17,7 @@ const REASONS = valuesOf<RefusalReason>({
   'wrong-topic': true,
   'refused-until': true,
   'reserved-id': true,
+  'not-connected': true,
   flood: true,
   'internal-error': true,
 });

@@ -41,6 +41,7 @@ const applied = counter('mailbox_entries_applied', 'Mailbox entries whose effect
 const emittedEvents = counter('connection_events', 'Connection events, by type.', {
   type: EVENT_TYPES.filter((type) => type.startsWith('connection.')),
 });
+const clientMessages = counter('client_messages', 'Messages that clients sent by themselves, emitted as events.');
 const VERIFICATION_REASONS = valuesOf<VerificationReason>({
   lanes: true,
   redelivery: true,
@@ -277,7 +278,10 @@ export class ShardActor implements ShardHandler {
     poison: number,
   ): void {
     applied.inc(entries);
-    for (const { type } of events) emittedEvents.inc({ type });
+    for (const { type } of events) {
+      if (type === 'client.message') clientMessages.inc();
+      else emittedEvents.inc({ type });
+    }
     for (const { reason } of verificationRequests) if (reason !== 'again') requestedVerifications.inc({ reason });
     for (const reason of reasons) deadLettered.inc({ reason });
     if (poison > 0) deadLettered.inc({ reason: 'internal-error' }, poison);
@@ -300,7 +304,8 @@ export class ShardActor implements ShardHandler {
   private log(grant: Grant, { events, deadLetters }: Folded): void {
     const owner = { shard: grant.index, epoch: grant.epoch };
     if (this.logger.isLevelEnabled('info')) {
-      for (const { type, at, ...about } of events) {
+      for (const event of events) {
+        const { type, at, ...about } = event.type === 'client.message' ? { ...event, payload_json: undefined } : event;
         this.logger.info({ ...owner, ...about, at: new Date(at).toISOString() }, type);
       }
     }

@@ -20,7 +20,8 @@ export const shardSettings = {
       'How long events and dead letters are kept, within `EVENT_STREAM_BYTES`.',
     ),
     EVENT_STREAM_BYTES: optionalBytes(16_384, 17_179_869_184).describe(
-      "Size of a shard's events and dead letters: half for changes, an eighth each for refusals and for dead letters. " +
+      "Size of a shard's events and dead letters: half for changes, a quarter for what clients say, an eighth each for refusals " +
+        'and for dead letters. ' +
         'Unset: 16 MiB, or a tenth of `maxmemory` of Redis divided by `SHARD_COUNT` if that is less.',
     ),
   }),

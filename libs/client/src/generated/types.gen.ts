@@ -575,6 +575,25 @@ export type Event = {
     in_response_to: string;
     details: string;
 } | {
+    type: 'client.message';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    at: string;
+    shard: number;
+    client_id: string;
+    message_id: string;
+    directive: string;
+    /**
+     * Any JSON value; absent if the client sent none.
+     */
+    payload?: unknown;
+    /**
+     * The message that it is about, if the client names one.
+     */
+    in_response_to?: string;
+} | {
     type: 'shard.moved';
     /**
      * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
@@ -636,7 +655,7 @@ export type Event = {
     /**
      * Which events may be missing.
      */
-    streams: Array<'state' | 'refusals'>;
+    streams: Array<'state' | 'talk' | 'refusals'>;
     from: string;
     until: string;
     details: string;
@@ -1236,7 +1255,7 @@ export type StreamEventsData = {
     path?: never;
     query?: {
         /**
-         * Only events of these types, with commas between them; `connection.*` names all of a kind.
+         * Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but `client.message`, which needs the scope `messages:read` as well.
          */
         types?: string;
         /**

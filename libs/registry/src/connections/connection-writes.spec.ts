@@ -302,11 +302,19 @@ describe('the commit of a batch', () => {
 
   it('keeps events and dead letters bounded', async () => {
     const event = { type: 'connection.offline', client_id: 'a', reason: 'goodbye', at: 1 } as const;
+    const said = {
+      type: 'client.message',
+      client_id: 'a',
+      message_id: 'm',
+      directive: 'd',
+      payload_json: '1',
+      at: 2,
+    } as const;
     const letter = { client_id: 'a', topic: 't', reason: 'r', details: 'd', sample: 's', at: 3 };
     await redis.hset(keys.log(0), 'last', '1-0', 'limit', 100_000);
     for (let i = 0; i < 5; i++) {
       await commit({
-        events: Array.from({ length: 500 }, () => event),
+        events: Array.from({ length: 500 }, () => [event, said]).flat(),
         deadLetters: Array.from({ length: 100 }, () => letter),
       });
     }

@@ -2,6 +2,7 @@ import type { Redis } from '@app/platform';
 import fc from 'fast-check';
 import { withRedis } from '../../../../test/support/redis.js';
 import { appendKeySpaceEvent } from './event.js';
+import { eventStreams } from './event-log.js';
 import { EventReader, positionAt, type ShardPosition } from './event-reader.js';
 import { RegistryKeys } from '../keys.js';
 
@@ -18,8 +19,8 @@ beforeEach(() => {
 });
 
 /** Adds an event with a given id. */
-async function add(stream: 0 | 1, id: string): Promise<void> {
-  const key = stream === 0 ? keys.events(0) : keys.refusalEvents(0);
+async function add(stream: 0 | 1 | 2, id: string): Promise<void> {
+  const key = eventStreams(keys, 0)[stream].key;
   await redis.xadd(key, id, 'at', '1', 'event', `{"type":"x","n":"${id}"}`);
 }
 
@@ -37,7 +38,7 @@ describe('a reader of events', () => {
   it('merges the streams of a shard in the order of ids, for any page size', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.constantFrom<0 | 1>(0, 1), { maxLength: 60 }),
+        fc.array(fc.constantFrom<0 | 1 | 2>(0, 1, 2), { maxLength: 60 }),
         fc.integer({ min: 1, max: 900 }),
         async (order, bytes) => {
           keys = new RegistryKeys(`reader${keySpaces++}`);
@@ -65,7 +66,7 @@ describe('a reader of events', () => {
       { ...about, id: queued, text },
       { ...about, id: inFlight, text: text.replace('queued', 'in_flight') },
     ]);
-    const after = (id: string): Promise<string[]> => readAll({ ...from, after: [id, from.after[1] ?? ''] }, 1000);
+    const after = (id: string): Promise<string[]> => readAll({ ...from, after: from.after.with(0, id) }, 1000);
     expect([await after(queued), await after(inFlight)]).toEqual([[inFlight], []]);
   });
 
@@ -82,7 +83,7 @@ describe('a reader of events', () => {
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
     const { seenMs } = await reader.end(0);
     const page = await reader.read(0, positionAt(seenMs + 60_000), 1000);
-    expect(page).toMatchObject({ complete: false, gap: { shard: 0, streams: ['state', 'refusals'] } });
+    expect(page).toMatchObject({ complete: false, gap: { shard: 0, streams: ['state', 'talk', 'refusals'] } });
     const next = await reader.read(0, page.next, 1000);
     expect(next.gap).toBeUndefined();
     expect(next.events).toHaveLength(1);
@@ -109,7 +110,7 @@ describe('a reader of events', () => {
     const old = from.seenMs - (uptime + 60) * 1000;
     await redis.hset(keys.log(0), 'last', `${old}-3`);
     const page = await reader.read(0, from, 1000);
-    expect(page.gap).toMatchObject({ shard: 0, from: old, streams: ['state', 'refusals'] });
+    expect(page.gap).toMatchObject({ shard: 0, from: old, streams: ['state', 'talk', 'refusals'] });
     expect((await reader.read(0, page.next, 1000)).gap).toBeUndefined();
   });
 

@@ -26,11 +26,22 @@ export interface MessageStatusEvent {
   details?: string;
 }
 
+/** A client speaks first. `payload_json`: its payload as the client wrote it; absent if it sent none. Readers get it as `payload`. */
+export interface ClientMessageEvent {
+  type: 'client.message';
+  client_id: string;
+  message_id: string;
+  directive: string;
+  in_response_to?: string;
+  payload_json?: string;
+}
+
 export type RegistryEvent =
   | ChangeEvent
   | { type: 'connection.refused'; client_id: string; reason: string; message_id: string | null }
   | MessageStatusEvent
-  | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string };
+  | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string }
+  | ClientMessageEvent;
 
 /** An event with its time and the account of the connection, if known. */
 export type DatedEvent = RegistryEvent & { at: number; account?: string | null };
@@ -43,6 +54,7 @@ export const EVENT_TYPES = [
   'connection.refused',
   'message.status',
   'message.unmatched_error',
+  'client.message',
   'shard.moved',
   'sweep.started',
   'sweep.ended',
@@ -50,7 +62,17 @@ export const EVENT_TYPES = [
 export type EventType = (typeof EVENT_TYPES)[number];
 
 /** The event types of a subscriber that names none: those of release 0.1.0. Later types have to be named. */
-export const DEFAULT_EVENT_TYPES: ReadonlySet<EventType> = new Set(EVENT_TYPES);
+export const DEFAULT_EVENT_TYPES: ReadonlySet<EventType> = new Set<EventType>([
+  'connection.online',
+  'connection.updated',
+  'connection.offline',
+  'connection.refused',
+  'message.status',
+  'message.unmatched_error',
+  'shard.moved',
+  'sweep.started',
+  'sweep.ended',
+]);
 
 /** A message that could not be processed, kept for inspection. */
 export interface DeadLetter {
@@ -87,13 +109,21 @@ export function shardMoved(keys: RegistryKeys, shard: number, epoch: number, mem
   return { stream: eventStreams(keys, shard)[0], fields: ['at', Date.now(), 'event', event] };
 }
 
-/** Events that one client can cause in large numbers. They have their own stream, so that they displace no other events. */
-const REFUSAL_TYPES: ReadonlySet<string> = new Set(['connection.refused', 'message.unmatched_error']);
+/** Types that one client can cause in large numbers. They have their own streams, so that they displace no other events. */
+const REFUSAL_TYPES: ReadonlySet<string> = new Set<EventType>(['connection.refused', 'message.unmatched_error']);
+export const TALK_TYPES: ReadonlySet<string> = new Set<EventType>(['client.message']);
 
 export function eventAppend(keys: RegistryKeys, shard: number, { at, account, ...event }: DatedEvent): LogAppend {
-  const [state, refusals] = eventStreams(keys, shard);
-  const fields = ['at', at, 'event', JSON.stringify(event), ...(account == null ? [] : ['account', account])];
-  return { stream: REFUSAL_TYPES.has(event.type) ? refusals : state, fields };
+  const [state, talk, refusals] = eventStreams(keys, shard);
+  const fields = ['at', at, 'event', textOf(event), ...(account == null ? [] : ['account', account])];
+  return { stream: TALK_TYPES.has(event.type) ? talk : REFUSAL_TYPES.has(event.type) ? refusals : state, fields };
+}
+
+function textOf(event: RegistryEvent): string {
+  if (event.type !== 'client.message') return JSON.stringify(event);
+  const { payload_json: payload, ...rest } = event;
+  const text = JSON.stringify(rest);
+  return payload === undefined ? text : `${text.slice(0, -1)},"payload":${payload}}`;
 }
 
 export function deadLetterAppend(
