@@ -22,6 +22,12 @@ export function isFinal(status: MessageStatus): boolean {
   return FINAL.has(status);
 }
 
+/** Whether the service does nothing more with a message. It still awaits the answer of one that is `sent` and has a deadline for it. */
+export function hasEnded({ status, response_deadline: deadline }: Api.Message): boolean {
+  // Services without answers show no deadline.
+  return isFinal(status) && !(status === 'sent' && (deadline ?? null) !== null);
+}
+
 /** Every method throws `ProblemError`, `UnreachableError`, or the reason of its signal. */
 export class CloudConnector extends Operations {
   constructor(options: ConnectorOptions) {
@@ -44,20 +50,20 @@ export class CloudConnector extends Operations {
   }
 
   /**
-   * Resolves with the message when its status is `sent`, `answered`, `failed`, `unanswered`, `expired` or `cancelled`. It
-   * follows the client's events, and reads the message when the stream is open and after each gap in it, so that no change is missed.
+   * Resolves with the message when its status is `answered`, `failed`, `unanswered`, `expired` or `cancelled`, or `sent` if it has
+   * no response deadline. It follows the client's events, and reads the message when the stream is open and after each gap in it, so that no change is missed.
    */
   async waitForMessage(messageId: string, options: CallOptions = {}): Promise<Api.Message> {
     const { signal } = options;
     let message = await this.readMessage(messageId, options);
-    if (isFinal(message.status)) return message;
+    if (hasEnded(message)) return message;
     const following = follow(this.requester, { types: ['message.status'], clientId: message.client_id, signal });
     for await (const item of following) {
       if (item !== 'opened' && item.type === 'message.status') {
         if (item.message_id !== messageId || !isFinal(item.status)) continue;
       }
       message = await this.readMessage(messageId, options);
-      if (isFinal(message.status)) return message;
+      if (hasEnded(message)) return message;
     }
     signal?.throwIfAborted();
     throw new Error('the event stream ended without an error before the message had its last status');

@@ -1,5 +1,6 @@
 export {
   CloudConnector,
+  hasEnded,
   isFinal,
   type BatchResult,
   type ConnectionsQuery,

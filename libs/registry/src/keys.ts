@@ -13,6 +13,7 @@ export type MessageKeys = Readonly<
     | 'proxies'
     | 'connections'
     | 'expiry'
+    | 'awaiting'
     | 'todo'
     | 'events'
     | 'message_prefix'
@@ -137,6 +138,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.shard(shard)}:expiry`;
   }
 
+  /** Sorted set of the ids of sent messages that await an answer, by the time when they become `unanswered`. */
+  awaiting(shard: number): string {
+    return `${this.shard(shard)}:awaiting`;
+  }
+
   /** String: the number of finished messages. */
   finishedCount(shard: number): string {
     return `${this.shard(shard)}:finished-count`;
@@ -227,6 +233,7 @@ export class RegistryKeys extends ShardingKeys {
       proxies: this.index(shard, 'online', 'proxy'),
       connections: this.connections(shard),
       expiry: this.expiry(shard),
+      awaiting: this.awaiting(shard),
       todo: this.todo(shard),
       events: this.events(shard),
       message_prefix: this.messagePrefix(shard),

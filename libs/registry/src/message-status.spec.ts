@@ -18,16 +18,18 @@ withRedis((connection) => (redis = connection));
 type Outcome = Exclude<PublishResult['outcome'], 'unwritten'>;
 
 type Step =
-  | { do: 'accept'; which: number; short: boolean; key: boolean; owned: boolean }
+  | { do: 'accept'; which: number; short: boolean; key: boolean; owned: boolean; awaits: boolean }
   | { do: 'take over' }
   | { do: 'complete'; which: number; outcome: Outcome; late: boolean }
   | { do: 'complete what is held'; outcome: Outcome | 'unwritten'; stops: boolean }
   | { do: 'cancel'; which: number }
   | { do: 'client error'; which: number }
   | { do: 'expire' }
+  | { do: 'pass the response deadlines' }
   | { do: 'become'; state: 'online' | 'offline' };
 
 const COUNT = 3;
+const RESPONSE_TIMEOUT_MS = 600_000;
 const which = fc.nat(COUNT - 1);
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -39,6 +41,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       key: fc.boolean(),
       // Whether a dispatcher owns the outbound side, so that the message may be claimed at once.
       owned: fc.boolean(),
+      awaits: fc.boolean(),
     }),
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('take over' as const) }) },
@@ -70,6 +73,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cancel' as const), which }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('client error' as const), which }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('expire' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('pass the response deadlines' as const) }) },
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constant('become' as const), state: fc.constantFrom('online', 'offline') }),
@@ -98,11 +102,20 @@ class World {
     await this.bench.become('online');
   }
 
-  async accept(id: string, ttlMs: number, idempotencyKey?: string, owned = false): Promise<void> {
+  async accept(
+    id: string,
+    ttlMs: number,
+    {
+      idempotencyKey,
+      owned = false,
+      awaits = false,
+    }: { idempotencyKey?: string; owned?: boolean; awaits?: boolean } = {},
+  ): Promise<void> {
     const payloadJson = JSON.stringify('x'.repeat(this.ids.indexOf(id) * 100));
     const keyBytes = idempotencyKey === undefined ? 0 : this.keys.idempotency(SHARD, CLIENT, idempotencyKey).length;
     if (!this.weights.has(id)) this.weights.set(id, MESSAGE_BYTES + 'd'.length + payloadJson.length + keyBytes);
-    const message = { messageId: id, directive: 'd', payloadJson, ttlMs, idempotencyKey };
+    const responseTimeoutMs = awaits ? RESPONSE_TIMEOUT_MS : undefined;
+    const message = { messageId: id, directive: 'd', payloadJson, ttlMs, idempotencyKey, responseTimeoutMs };
     if (owned) await this.bench.owning(() => this.bench.accept(message));
     else await this.bench.accept(message);
   }
@@ -111,7 +124,7 @@ class World {
     const id = 'which' in one ? (this.ids[one.which] ?? '') : '';
     switch (one.do) {
       case 'accept':
-        return this.accept(id, one.short ? 3 : 600_000, one.key ? `key of ${id}` : undefined, one.owned);
+        return this.accept(id, one.short ? 3 : 600_000, { ...one, ...(one.key && { idempotencyKey: `key of ${id}` }) });
       case 'take over':
         this.held = claimsOf(await this.bench.takeOver());
         return;
@@ -127,6 +140,8 @@ class World {
         return;
       case 'expire':
         return this.expire();
+      case 'pass the response deadlines':
+        return this.passDeadlines();
       case 'become':
         return this.bench.become(one.state);
     }
@@ -168,9 +183,17 @@ class World {
     await this.due.claim(GRANT);
   }
 
+  /** As if the response deadlines of all messages had passed; then does the work that is due. */
+  private async passDeadlines(): Promise<void> {
+    const awaiting = this.keys.awaiting(SHARD);
+    for (const id of await redis.zrange(awaiting, '0', '-1')) await redis.zadd(awaiting, 1, id);
+    await this.due.claim(GRANT);
+  }
+
   async check(): Promise<void> {
     const outbox = await redis.lrange(this.keys.outbox(SHARD, CLIENT), 0, -1);
     const expiry = await redis.zrange(this.keys.expiry(SHARD), '0', '-1');
+    const awaiting = await redis.zrange(this.keys.awaiting(SHARD), '0', '-1');
     await this.checkInFlight(outbox);
     expect(new Set(outbox).size).toBe(outbox.length);
     for (const id of this.ids) {
@@ -183,6 +206,10 @@ class World {
       this.checkHistory(message);
       await this.checkEvents(message);
       const status = message.status === 'held' ? 'queued' : message.status;
+      expect(awaiting.includes(id)).toBe(isAwaiting(message));
+      const sentAt = message.history.find((change) => change.status === 'sent')?.at;
+      const { responseDeadline } = message;
+      if (responseDeadline !== undefined) expect(responseDeadline).toBe((sentAt ?? NaN) + RESPONSE_TIMEOUT_MS);
       if (status === 'queued' || status === 'in_flight') {
         expect(outbox).toContain(id);
         expect(expiry).toContain(id);
@@ -208,12 +235,12 @@ class World {
     expect(states).toEqual(states.toSorted((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b)));
   }
 
-  /** Exactly the unfinished messages are charged, those in flight are counted, and a recount has the same result. */
+  /** Exactly the unfinished messages and those that await an answer are charged, those in flight are counted, and a recount has the same result. */
   private async checkBytes(): Promise<void> {
-    const unfinished = [...this.before.values()].filter(({ status }) =>
-      ['queued', 'held', 'in_flight'].includes(status),
-    );
-    const bytes = unfinished.reduce((sum, { messageId }) => sum + (this.weights.get(messageId) ?? NaN), 0);
+    const known = [...this.before.values()];
+    const unfinished = known.filter(({ status }) => ['queued', 'held', 'in_flight'].includes(status));
+    let bytes = unfinished.reduce((sum, { messageId }) => sum + (this.weights.get(messageId) ?? NaN), 0);
+    for (const { messageId } of known.filter(isAwaiting)) bytes += await this.restOf(messageId);
     const inFlight = unfinished.filter(({ status }) => status === 'in_flight').length;
     const expected = {
       ...(bytes > 0 && { '': `${bytes}`, unknown: `${bytes}`, [`client:${CLIENT}`]: `${bytes}` }),
@@ -222,6 +249,12 @@ class World {
     expect(await redis.hgetall(this.keys.outboxBytes(SHARD))).toEqual(expected);
     await recountBytes(redis, this.keys, GRANT);
     expect(await redis.hgetall(this.keys.outboxBytes(SHARD))).toEqual(expected);
+  }
+
+  /** The bytes of a message that was sent: its payload is gone. */
+  private async restOf(id: string): Promise<number> {
+    const { finished_bytes, history = '', answer_line = '' } = await storedMessage(redis, this.keys.message(SHARD, id));
+    return Number(finished_bytes) + history.length + answer_line.length + 1;
   }
 
   private checkHistory({ messageId, status, history, createdAt }: StoredMessage): void {
@@ -250,17 +283,21 @@ class World {
     expect(events.map(({ details }) => details)).toEqual(message.history.map(({ details }) => details));
   }
 
-  /** Each message is scheduled to expire or to be forgotten, and the keys of answers have an expiry. */
+  /** Each message is scheduled to expire, to be unanswered or to be forgotten, and the keys of answers have an expiry. */
   private async checkTimesToLive(): Promise<void> {
     const found = await redis.keys(`${this.keys.shard(SHARD)}:idempotency:*`);
     for (const key of found) expect(await redis.pttl(key)).toBeGreaterThan(0);
     const kept = await redis.zrange(this.keys.messages(SHARD, CLIENT), '0', '-1');
-    const waiting = await redis.zrange(this.keys.expiry(SHARD), '0', '-1');
+    const waiting = await redis.zunion(2, this.keys.expiry(SHARD), this.keys.awaiting(SHARD));
     const finished = [...(await this.bench.finishedLists()).values()].flat();
     expect(Number(await redis.get(this.keys.finishedCount(SHARD)))).toBe(finished.length);
     expect([...waiting, ...finished].sort()).toEqual([...kept].sort());
     expect(kept.toSorted()).toEqual([...this.before.keys()].sort());
   }
+}
+
+function isAwaiting({ status, responseDeadline }: StoredMessage): boolean {
+  return status === 'sent' && responseDeadline !== undefined;
 }
 
 function claimsOf(served: Served): ClaimedMessage[] {
@@ -296,7 +333,7 @@ describe('the statuses of a message', () => {
         const world = new World();
         await world.begin();
         // Accept two messages at the start, so that each step has a message to act on, and one is claimed ahead.
-        for (const id of world.ids.slice(0, 2)) await world.accept(id, 600_000);
+        for (const [i, id] of world.ids.slice(0, 2).entries()) await world.accept(id, 600_000, { awaits: i === 0 });
         for (const one of steps) {
           await world.apply(one);
           await world.check();
@@ -324,7 +361,9 @@ describe('the statuses of a message', () => {
         }
         // No work is left.
         await world.expire();
-        const left = [world.keys.outbox(SHARD, CLIENT), world.keys.todo(SHARD), world.keys.expiry(SHARD)];
+        await world.apply({ do: 'pass the response deadlines' });
+        const { keys } = world;
+        const left = [keys.outbox(SHARD, CLIENT), keys.todo(SHARD), keys.expiry(SHARD), keys.awaiting(SHARD)];
         expect(await redis.exists(...left)).toBe(0);
         await world.check();
       }),

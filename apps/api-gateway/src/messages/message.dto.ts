@@ -40,6 +40,16 @@ const toSend = {
     .enum(['hold', 'reject'])
     .default('hold')
     .meta({ description: 'Keep the message until the client is back, or answer 409.' }),
+  response_timeout_seconds: z
+    .int()
+    .min(1)
+    .max(2_592_000)
+    .optional()
+    .meta({
+      description:
+        'For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may ' +
+        'stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.',
+    }),
 };
 
 export const SendMessageBody = z.strictObject(toSend).meta({ id: 'SendMessage' });
@@ -171,6 +181,7 @@ export function toNewMessage(
     payloadJson: payloadOf(body, limits),
     ttlMs: body.ttl_seconds * 1000,
     whenOffline: body.when_offline,
+    responseTimeoutMs: body.response_timeout_seconds && body.response_timeout_seconds * 1000,
     idempotencyKey,
     requestId,
   };

@@ -1,5 +1,5 @@
 /**
- * Does what is due on the owned shards: runs to-dos, expires messages, deletes finished ones after their retention. Once or
+ * Does what is due on the owned shards: runs to-dos, expires messages, gives up waiting for answers, deletes finished ones after their retention. Once or
  * twice a second one call finds the shards that have due work, and another one every five seconds those with finished messages to delete,
  * so that shards at rest cost next to nothing. Each of the others has its own rounds, so that a shard with a backlog, or without an
  * answer of Redis, delays no other.
@@ -11,6 +11,7 @@ import { deadLettered } from './dead-letters.js';
 import type { ToDoRunner } from './todo-runner.js';
 
 const expiredMessages = counter('messages_expired', 'Messages whose time to live ran out before they were published.');
+const unansweredMessages = counter('messages_unanswered', 'Sent messages that got no answer before their deadline.');
 const forgottenMessages = counter('messages_forgotten', 'Finished messages whose retention ended.');
 const forgottenEarly = counter(
   'messages_forgotten_early',
@@ -19,7 +20,7 @@ const forgottenEarly = counter(
 
 /**
  * Longest time between two looks, if nothing is planned before that: each look costs a process at rest as much as any other round trip.
- * A message becomes `expired` within a second of its time.
+ * A message becomes `expired` or `unanswered` within a second of its time.
  */
 export const HOUSEKEEPING_MS = 1000;
 /** The shortest time. */
@@ -94,6 +95,7 @@ export class Housekeeping {
       for (let batch = 0, more = true; more && batch < MOST_BATCHES; batch++) {
         const work = await this.due.claim(grant);
         if (work.expired > 0) expiredMessages.inc(work.expired);
+        if (work.unanswered > 0) unansweredMessages.inc(work.unanswered);
         if (work.forgotten > 0) forgottenMessages.inc(work.forgotten);
         if (work.forgottenEarly > 0) forgottenEarly.inc(work.forgottenEarly);
         this.todos.resume(grant, work.todos);

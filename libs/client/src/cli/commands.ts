@@ -31,11 +31,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   send: {
     usage:
       'send CLIENT_ID DIRECTIVE [--payload JSON | --payload-file FILE] [--ttl SECONDS] [--when-offline hold|reject]\n' +
-      '     [--idempotency-key KEY] [--wait] [--timeout SECONDS]',
-    does: 'sends a message; FILE may be - for stdin; --wait waits until it is sent, answered, failed, unanswered, expired or cancelled',
+      '     [--response-timeout SECONDS] [--idempotency-key KEY] [--wait] [--timeout SECONDS]',
+    does:
+      'sends a message; FILE may be - for stdin; with --response-timeout it awaits an answer; --wait waits until it is sent, failed,\n' +
+      '    expired or cancelled, and if it awaits an answer, until it is answered or unanswered',
     options: {
       ...{ payload: text, 'payload-file': text, ttl: text, 'when-offline': text, 'idempotency-key': text },
-      ...{ wait: flag, timeout: text },
+      ...{ 'response-timeout': text, wait: flag, timeout: text },
     },
     arguments: 2,
     run: send,

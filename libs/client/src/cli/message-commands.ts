@@ -1,5 +1,5 @@
 /** The commands `send` and `watch`. */
-import { isFinal, type CloudConnector } from '../cloud-connector.js';
+import { hasEnded, type CloudConnector } from '../cloud-connector.js';
 import type { ConnectorEvent, EventType } from '../events.js';
 import type { Message } from '../generated/types.gen.js';
 import { readText, type ParsedArgs } from './command-line.js';
@@ -9,12 +9,14 @@ import type { Output } from './output.js';
 
 export async function send({ connector, args, out }: Context): Promise<number> {
   const [clientId, directive] = [args.need(0, 'CLIENT_ID'), args.need(1, 'DIRECTIVE')];
+  const responseTimeout = args.count('response-timeout');
   const [ttl, whenOffline] = [args.count('ttl'), args.oneOf('when-offline', ['hold', 'reject'])];
   const timeout = args.count('timeout');
   if (timeout !== undefined && !args.flag('wait')) throw new UsageError('--timeout says how long to --wait');
   const message = {
     ...{ directive, ...payloadOf(args) },
     ...(ttl !== undefined && { ttl_seconds: ttl }),
+    ...(responseTimeout !== undefined && { response_timeout_seconds: responseTimeout }),
     ...(whenOffline && { when_offline: whenOffline }),
   };
   const accepted = await connector.sendMessage(clientId, message, { idempotencyKey: args.text('idempotency-key') });
@@ -45,7 +47,7 @@ async function waitFor(
   const details = history.at(-1)?.details ?? '';
   if (out.json) await out.object(message);
   else await out.lines([`${id} is ${status}${details === '' ? '' : `: ${details}`}`]);
-  if (!isFinal(status))
+  if (!hasEnded(message))
     await out.note(`It did not end within ${timeout ?? 0} s. The service keeps trying until the message expires.`);
   return status === 'sent' || status === 'answered' ? EXIT.done : EXIT.failed;
 }

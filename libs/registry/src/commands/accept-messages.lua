@@ -12,8 +12,8 @@
 --   payer: the payer of the messages
 --   refuse: why no new message may be stored, '' if it may
 --   messages: for each message its client id, message id, directive, payload ('' for none), time to live in ms, reject
---     when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key; at most 1,000 messages,
---     since Lua's stack has to hold two arguments for each
+--     when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key, response timeout in ms ('' for
+--     none); at most 1,000 messages, since Lua's stack has to hold two arguments for each
 -- Reply: whether the caller must activate the outbound side of the shard (0/1), the number of the payer's messages in flight
 --   in this shard, then for each message why it was refused, or
 --   message id, directive, created at, expires at, online (0/1), replayed (0/1)
@@ -22,7 +22,7 @@
 --- @include "message-events"
 --- @include "outbox"
 
-local MEMBERS = 9
+local MEMBERS = 10
 -- Claims that the owner has not read, at most: they hold a second copy of their payloads. Larger payloads are not copied.
 local MAX_UNREAD = 1000
 local MAX_COPIED_BYTES = 16384
@@ -144,6 +144,7 @@ return with_log(function()
       status = at_once and 'in_flight' or 'queued', attempts = at_once and 1 or 0, created = at, ttl = ttl, kept = kept,
       bytes = bytes, finished_bytes = finished_bytes, payer = payer, client = client.id, account = client.account,
       idempotency = fingerprint ~= '' and idempotency or nil, directive = directive, request = request_id,
+      response_timeout = tonumber(ARGV[i + 9]),
       history = at_once and 'q0\ti0' or 'q0', payload = payload,
     })
     if not record then

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
--- Does the work of a shard that is due: expires messages, forgets finished ones, and claims to-dos.
+-- Does the work of a shard that is due: expires messages, gives up waiting for answers, forgets finished messages, and claims
+-- to-dos.
 -- A claimed to-do is rescheduled to a time that ends on half a millisecond. Commits write whole milliseconds, so
 -- complete-todos.lua can distinguish the claimed to-do from a newer write of the same one.
 --
 -- KEYS owner, todo, former_finished
 -- ARGV fence, batch, again_ms, kept_count, kept_bytes, surplus_batch
 --   kept_count, kept_bytes: limits for the finished messages of the shard
--- Reply by name: expired, forgotten, forgotten_early, more (0/1), due, todos; or nil if the caller is not the owner
+-- Reply by name: expired, unanswered, forgotten, forgotten_early, more (0/1), due, todos; or nil if the caller is not the owner
 
 --- @include "move-message"
 --- @include "outbox"
@@ -32,6 +33,13 @@ return with_log(function()
     end
   end
 
+  local unanswered = 0
+  local overdue = due(KEYS.awaiting)
+  for _, id in ipairs(overdue) do
+    if move(id, load(id), 'unanswered', 'unanswered') then unanswered = unanswered + 1
+    else call('ZREM', KEYS.awaiting, id) end
+  end
+
   write_costs()
   local former = list_former_finished(batch)
   local forgotten = forget_due(batch)
@@ -41,9 +49,9 @@ return with_log(function()
   local todos = due(KEYS.todo)
   local again = string.format('%.1f', at + tonumber(ARGV.again_ms) + 0.5)
   for _, todo in ipairs(todos) do call('ZADD', KEYS.todo, again, todo) end
-  local more = #ids == batch or former == batch or forgotten == batch or #todos == batch or early == surplus_batch
+  local more = #ids == batch or #overdue == batch or former == batch or forgotten == batch or #todos == batch or early == surplus_batch
   return {
-    'expired', expired, 'forgotten', forgotten, 'forgotten_early', early, 'more', more and 1 or 0, 'due', again,
+    'expired', expired, 'unanswered', unanswered, 'forgotten', forgotten, 'forgotten_early', early, 'more', more and 1 or 0, 'due', again,
     'todos', todos,
   }
 end, write_costs)

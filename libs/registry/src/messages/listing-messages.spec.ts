@@ -70,6 +70,21 @@ describe("the listing of a connection's messages", () => {
     expect(Math.max(...found.map((page) => page.length))).toBeLessThanOrEqual(500);
   });
 
+  it('ends a page early if answers are large, and still returns each message once', async () => {
+    const ids = await acceptMany(7);
+    const payload = JSON.stringify('x'.repeat(900_000));
+    for (const id of ids) {
+      const answered = { form: '2', status: 'answered', has_payload_key: '1', payload: '' };
+      const answer_line = `0\t0\t\t\tanswer-1\t{"received_at":1,"size":${payload.length}}`;
+      await changeStoredMessage(bench.redis, bench.keys.message(SHARD, id), { ...answered, answer_line });
+      await bench.redis.set(bench.keys.payload(SHARD, id), payload);
+    }
+    const found = await pages(1000);
+    expect(found.flat()).toEqual(ids.toReversed());
+    expect(found.map((page) => page.length)).toEqual([3, 3, 1]);
+    expect((await bench.messages.list(CLIENT, 1)).messages[0]?.answer?.payloadJson).toBe(payload);
+  });
+
   it('checks at most a thousand messages for one page by status, and says that there are more', async () => {
     const ids = await acceptMany(1100);
     await bench.messages.cancel(ids[0] ?? '');

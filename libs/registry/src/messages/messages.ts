@@ -25,6 +25,8 @@ export interface NewMessage {
   payloadJson: string | undefined;
   ttlMs: number;
   whenOffline: 'hold' | 'reject';
+  /** How long the message awaits an answer after it was sent; undefined if it does not. */
+  responseTimeoutMs?: number | undefined;
   idempotencyKey: string | undefined;
   /** The dispatcher logs it with the message. */
   requestId: string;
@@ -171,6 +173,7 @@ export class Messages {
       packed.push(clientId, messageId, directive, payloadJson, ttlMs);
       packed.push(message.whenOffline === 'reject' ? 1 : 0, requestId);
       packed.push(idempotencyKey === undefined ? '' : fingerprint(message), idempotencyKey ?? '');
+      packed.push(message.responseTimeoutMs ?? '');
     }
     const [wake, inFlight, ...replies] = await acceptMessages.run(this.redis, keys.ofMessages(shard), {
       outbox_limit: outboxLimit,
@@ -195,8 +198,10 @@ export class Messages {
   async read(messageId: string, account?: string): Promise<StoredMessage | undefined> {
     const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return undefined;
-    const message = await this.load(shard, messageId, account);
-    if (message?.status !== 'queued') return message;
+    const record = await this.load(shard, messageId, account);
+    if (record === undefined) return undefined;
+    const message = await this.withAnswer(shard, messageId, record);
+    if (message.status !== 'queued') return message;
     return (await isHeld(this.redis, this.keys, shard, message.clientId)) ? { ...message, status: 'held' } : message;
   }
 
@@ -222,15 +227,19 @@ export class Messages {
       const found = await this.redis.zrevrangebyscore(index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, wanted);
       const entries = pairs(found);
       const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id, account)));
-      for (const [i, message] of loaded.entries()) {
-        if (message?.status === 'queued' && haveHeldMessages) message.status = 'held';
-        if (message !== undefined && (status ?? message.status) === message.status) {
+      for (const [i, record] of loaded.entries()) {
+        const [messageId = '', acceptedAt] = entries[i] ?? [];
+        const shown: MessageStatus | undefined =
+          record?.status === 'queued' && haveHeldMessages ? 'held' : record?.status;
+        if (record !== undefined && shown !== undefined && (status ?? shown) === shown) {
           // The page is full, and this message belongs to the next one.
-          if (messages.length === limit) return { messages, next: Number(from.slice(1)) };
+          if (messages.length === limit || bytes >= PAGE_BYTES) return { messages, next: Number(from.slice(1)) };
+          const message = { ...(await this.withAnswer(shard, messageId, record)), status: shown };
           messages.push(message);
+          bytes += message.answer?.payloadJson?.length ?? 0;
         }
-        from = `(${entries[i]?.[1]}`;
-        bytes += message === undefined ? 0 : sizeOf(message);
+        from = `(${acceptedAt}`;
+        bytes += record === undefined ? 0 : sizeOf(record);
       }
       checked += entries.length;
       if (entries.length < wanted) return { messages };
@@ -248,19 +257,23 @@ export class Messages {
     return status === '' ? { kind: 'unknown' } : { kind: 'too-late', status };
   }
 
-  private async load(shard: number, messageId: string, account?: string): Promise<StoredMessage | undefined> {
+  private async load(shard: number, messageId: string, account?: string): Promise<MessageRecord | undefined> {
     const record = await this.loadRecord(this.keys.message(shard, messageId));
-    if (record === undefined || (account !== undefined && record.account !== account)) return undefined;
+    return account === undefined || record?.account === account ? record : undefined;
+  }
+
+  /** Reads the payload of the answer if it has a key of its own. */
+  private async withAnswer(shard: number, messageId: string, record: MessageRecord): Promise<StoredMessage> {
     const { clientId, directive, status, createdAt, expiresAt, history, responseDeadline, progress, answer } = record;
     return {
       ...{ messageId, clientId, directive, status, createdAt, expiresAt, history, responseDeadline, progress },
-      answer: answer && { ...answer, payloadJson: await this.answerPayload(shard, messageId, record) },
+      answer: answer && {
+        ...answer,
+        payloadJson: record.hasAnswerKey
+          ? ((await this.redis.get(this.keys.payload(shard, messageId))) ?? undefined)
+          : record.answerPayloadJson,
+      },
     };
-  }
-
-  private async answerPayload(shard: number, messageId: string, record: MessageRecord): Promise<string | undefined> {
-    if (!record.hasAnswerKey) return record.answerPayloadJson;
-    return (await this.redis.get(this.keys.payload(shard, messageId))) ?? undefined;
   }
 
   private async loadRecord(key: string): Promise<MessageRecord | undefined> {
@@ -303,10 +316,9 @@ function outcomeOf(reply: AcceptReply, clientId: string, shard: number): AcceptO
   };
 }
 
-/** The approximate size of a message in a listing: its history and its answer can be long. */
-function sizeOf({ directive, history, answer }: StoredMessage): number {
-  const ownBytes = directive.length + (answer?.payloadJson?.length ?? 0);
-  return history.reduce((bytes, { details = '' }) => bytes + 32 + details.length, ownBytes);
+/** The approximate size of a message in a listing, without the payload of its answer: its history can be long. */
+function sizeOf({ directive, history }: MessageRecord): number {
+  return history.reduce((bytes, { details = '' }) => bytes + 32 + details.length, directive.length);
 }
 
 /** Pairs members with scores, which Redis returns in one list. */
@@ -315,8 +327,10 @@ function pairs(flat: readonly string[]): [member: string, score: string][] {
 }
 
 /** Digest of the request's content. Requests with the same Idempotency-Key must have the same fingerprint. */
-function fingerprint({ directive, payloadJson, ttlMs, whenOffline }: NewMessage): string {
+function fingerprint({ directive, payloadJson, ttlMs, whenOffline, responseTimeoutMs }: NewMessage): string {
+  // Keys that were stored before there were response timeouts have to match still.
+  const expected = responseTimeoutMs === undefined ? [] : [responseTimeoutMs];
   return createHash('sha256')
-    .update(JSON.stringify([directive, payloadJson ?? null, ttlMs, whenOffline]))
+    .update(JSON.stringify([directive, payloadJson ?? null, ttlMs, whenOffline, ...expected]))
     .digest('base64url');
 }

@@ -16,7 +16,15 @@ beforeEach(async () => {
   await bench.become('online');
 });
 
-const NOTHING: DueWork = { todos: [], unreadable: [], expired: 0, forgotten: 0, forgottenEarly: 0, more: false };
+const NOTHING: DueWork = {
+  todos: [],
+  unreadable: [],
+  expired: 0,
+  unanswered: 0,
+  forgotten: 0,
+  forgottenEarly: 0,
+  more: false,
+};
 
 const forget = (clientId: string): ToDo => ({ do: 'forget', client_id: clientId });
 const WAKE: ToDo = { do: 'wake' };

@@ -1,4 +1,4 @@
-/** The work of a shard that is due: to-dos, and messages that expire or are forgotten. Used by the shard's owner. */
+/** The work of a shard that is due: to-dos, and messages that expire, stay unanswered or are forgotten. Used by the shard's owner. */
 import { isCluster, type Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { commands, messageCommands } from '../commands.js';
@@ -13,6 +13,8 @@ export interface DueWork {
   unreadable: UnreadableToDo[];
   /** Number of messages that this call has expired. */
   expired: number;
+  /** Number of sent messages of which no answer came in time. */
+  unanswered: number;
   /** Number of finished messages that this call has removed because their retention has ended. */
   forgotten: number;
   /** Number of finished messages that this call has removed earlier because the shard has too many. */
@@ -62,6 +64,7 @@ const takeDue = messageCommands.load<
   },
   null | {
     expired: number;
+    unanswered: number;
     forgotten: number;
     forgotten_early: number;
     more: 0 | 1;
@@ -97,7 +100,11 @@ export class DueTodos {
     if (isCluster(this.redis)) return { grants, nextInMs: 0 };
     const found = await Promise.all(
       inGroups(grants).map(async (group) => {
-        const shards = group.flatMap(({ index }) => [this.keys.todo(index), this.keys.expiry(index)]);
+        const shards = group.flatMap(({ index }) => [
+          this.keys.todo(index),
+          this.keys.expiry(index),
+          this.keys.awaiting(index),
+        ]);
         const [nextInMs = -1, ...places] = await findDue.run(this.redis, { shards }, {});
         return { grants: at(places, group), nextInMs: nextInMs < 0 ? Infinity : nextInMs };
       }),
@@ -146,6 +153,7 @@ export class DueTodos {
     if (reply === null) throw new StaleOwnerError(grant);
     return {
       expired: reply.expired,
+      unanswered: reply.unanswered,
       forgotten: reply.forgotten,
       forgottenEarly: reply.forgotten_early,
       more: reply.more === 1,

@@ -19,20 +19,33 @@ local CHOSEN_BATCH = 50
 
 local function payer_of(list) return string.sub(list, 1, #ANSWERS) == ANSWERS and string.sub(list, #ANSWERS + 1) or list end
 
--- Removes what is stored for a message. Returns the bytes that become free, or nil if its record stays for its answer.
+-- Removes the answer of a message and what is known of it. Returns the bytes that become free.
+local function drop_answer(id, m)
+  local bytes = answer_bytes(id, m)
+  if m.has_payload_key then call('UNLINK', KEYS.payload_prefix .. id) end
+  m.payload, m.has_payload_key, m.answer, m.answer_id, m.progress = '', false, nil, nil, nil
+  m.response_timeout, m.response_deadline, m.waiting_gateways = nil, nil, nil
+  m.bytes = m.bytes - bytes
+  return bytes
+end
+
+-- Removes what is stored for a message. Returns the bytes that become free, and whether its record stays for the answer to its
+-- Idempotency-Key.
 local function forget(id, m, payer, early)
   if m.client then call('ZREM', KEYS.messages_prefix .. m.client, id) end
   local replay = m.idempotency and m.replayed_for and KEYS.idempotency_prefix .. m.replayed_for .. '/' .. m.idempotency
   local left = replay and call('HGET', replay, 'id') == id and call('PTTL', replay) or 0
   if left > 0 and not early then
+    local bytes = drop_answer(id, m)
     m.status, m.client, m.directive, m.history, m.kept = REPLAYED, m.replayed_for, '', '', at + left - m.created
     save(id, m)
     list_finished(ANSWERS .. payer, id, m)
-    return nil
+    return bytes, true
   end
   call('UNLINK', KEYS.message_prefix .. id)
+  if m.has_payload_key then call('UNLINK', KEYS.payload_prefix .. id) end
   if left > 0 then call('UNLINK', replay) end
-  return m.bytes or 0
+  return m.bytes or 0, false
 end
 
 -- Removes the counts of a payer that has no list any more. What its lost records took is still counted.
@@ -56,9 +69,9 @@ local function forget_from(list, most, early, goes)
     local m = load(id)
     local due = due_of(m)
     if i <= most and goes(due, last) then
-      local bytes = forget(id, m, payer, early)
-      last, forgotten = bytes or 0, forgotten + 1
-      if bytes then removed, bytes_freed = removed + 1, bytes_freed + bytes end
+      local bytes, stays = forget(id, m, payer, early)
+      last, forgotten, bytes_freed = bytes, forgotten + 1, bytes_freed + bytes
+      if not stays then removed = removed + 1 end
     else
       local following = not early and i <= most and ids[i + 1] and due_of(load(ids[i + 1]))
       next_due = due
@@ -70,7 +83,7 @@ local function forget_from(list, most, early, goes)
   end
   if passed > 0 then call('LTRIM', key, passed, -1) end
   if #later > 0 then call('RPUSH', key, unpack(later)) end
-  if removed > 0 then count_finished(payer, -bytes_freed, -removed) end
+  if removed > 0 or bytes_freed > 0 then count_finished(payer, -bytes_freed, -removed) end
   if not next_due then
     local first = call('LINDEX', key, 0)
     next_due = first and due_of(load(first))

@@ -4,8 +4,8 @@
 --   number of those of the shard.
 -- count_finished_later(payer, bytes, number): the same, but `write_costs` writes it.
 -- count_in_flight(message, number): adds to the number of the payer's messages in flight; `write_costs` writes it.
--- uncharge(message): subtracts the bytes of an unfinished message from those of its client, its payer and the shard;
---   `write_costs` writes it.
+-- uncharge(message), charge(message): subtracts the bytes of an unfinished message from those of its client, its payer and the
+--   shard, or adds them; `write_costs` writes it.
 -- write_costs(): writes the collected changes; a script calls it at its end.
 --
 -- KEYS outbox_bytes, finished_bytes, finished_count
@@ -33,12 +33,16 @@ local function count_in_flight(message, number)
   if payer then freed[IN_FLIGHT_OF .. payer] = (freed[IN_FLIGHT_OF .. payer] or 0) - number end
 end
 
-local function uncharge(message)
+local function free(message, bytes)
   if not message.payer then return end
   for _, field in ipairs({ '', message.payer, 'client:' .. (message.client or '') }) do
-    freed[field] = (freed[field] or 0) + message.bytes
+    freed[field] = (freed[field] or 0) + bytes
   end
 end
+
+local function uncharge(message) free(message, message.bytes) end
+
+local function charge(message) free(message, -message.bytes) end
 
 local function write_costs()
   for payer, bytes in pairs(added) do

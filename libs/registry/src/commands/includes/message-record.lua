@@ -16,7 +16,9 @@
 -- store_new(id, message): writes the record of a new message, and returns it, and whether the payload has a key of its own. Returns
 --   false if the message is stored already.
 -- payload_of(id, message): the payload; nil if it is lost.
--- end_payload(id, message): removes the payload and what else only a publish needs.
+-- end_payload(id, message): removes the payload and what else only a publish needs, but not the payload of an answer.
+-- is_awaiting(status, message): whether a message with this status awaits its answer.
+-- answer_bytes(id, message): the bytes of what form 2 adds to a record, the payload of the answer included.
 --
 -- KEYS message_prefix, payload_prefix
 
@@ -126,6 +128,16 @@ local function payload_of(id, m)
 end
 
 local function end_payload(id, m)
+  m.request, m.no_subscribers = '', false
+  if m.answer then return end
   if m.has_payload_key then redis.call('UNLINK', KEYS.payload_prefix .. id) end
-  m.has_payload_key, m.payload, m.request, m.no_subscribers = false, '', '', false
+  m.has_payload_key, m.payload = false, ''
+end
+
+local function is_awaiting(status, m) return status == 'sent' and m.response_timeout and true or false end
+
+local function answer_bytes(id, m)
+  local bytes = #answer_line(m)
+  if not m.answer then return bytes end
+  return bytes + (m.has_payload_key and redis.call('STRLEN', KEYS.payload_prefix .. id) or #m.payload)
 end
