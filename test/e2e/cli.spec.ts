@@ -65,7 +65,7 @@ it('the command connections lists all connections as a table or as JSON, and sho
   expect(await cli('connections', 'nobody')).toMatchObject({ exit: 3, out: '' });
 });
 
-it('the command send --wait exits with 0 if the message is sent, and with 1 if it expires or the wait runs out', async () => {
+it('the command send --wait exits with 0 if the message is sent, and with 1 if it expires, is not answered or the wait runs out', async () => {
   const sent = await cli('send', 'cli-1', 'test:cli', '--payload-file', '-', '--wait', '--json');
   expect(sent.exit).toBe(0);
   expect(objects(sent.out)).toMatchObject([{ directive: 'test:cli', status: 'sent' }]);
@@ -86,6 +86,8 @@ it('the command send --wait exits with 0 if the message is sent, and with 1 if i
   const held = await cli('send', 'cli-2', 'test:cli', '--wait', '--timeout', '1');
   expect(held.exit).toBe(1);
   expect(held.err).toContain('did not end within 1 s');
+  const unanswered = await cli('send', 'cli-1', 'test:cli', '--response-timeout', '1', '--wait');
+  expect(unanswered).toMatchObject({ exit: 1, out: expect.stringMatching(/ is unanswered\n$/) as string });
   expect(await cli('send', 'cli-2', 'test:cli', '--when-offline', 'reject')).toMatchObject({ exit: 3 });
 });
 

@@ -63,6 +63,18 @@ it('waitForMessage() waits for a held message until it expires or is sent to the
   expect((await sent).status).toBe('sent');
 });
 
+it('waitForMessage() waits for the answer to a message with a response timeout, which is unanswered without one', async () => {
+  await online('silent');
+  const [directive, response_timeout_seconds] = ['test:answer', 1];
+  const { message_id } = await client.sendMessage('silent', { directive, response_timeout_seconds });
+  const message = await client.waitForMessage(message_id);
+  const sentAt = message.status_history.find(({ status }) => status === 'sent')?.at ?? '';
+  expect(message).toMatchObject({ status: 'unanswered', answer: null, progress: null });
+  expect(message.response_deadline).toBe(new Date(Date.parse(sentAt) + 1000).toISOString());
+  const [result] = await client.sendMessages([{ client_id: 'silent', directive, response_timeout_seconds }]);
+  expect((await client.waitForMessage(result?.message?.message_id ?? '')).status).toBe('unanswered');
+});
+
 it('sendMessages() sends a batch, and messages() and connections() list all pages', async () => {
   await online('batch-1');
   await online('batch-2');

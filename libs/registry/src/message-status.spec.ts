@@ -288,7 +288,8 @@ class World {
     const found = await redis.keys(`${this.keys.shard(SHARD)}:idempotency:*`);
     for (const key of found) expect(await redis.pttl(key)).toBeGreaterThan(0);
     const kept = await redis.zrange(this.keys.messages(SHARD, CLIENT), '0', '-1');
-    const waiting = await redis.zunion(2, this.keys.expiry(SHARD), this.keys.awaiting(SHARD));
+    const sets = [this.keys.expiry(SHARD), this.keys.awaiting(SHARD)];
+    const waiting = (await Promise.all(sets.map((set) => redis.zrange(set, '0', '-1')))).flat();
     const finished = [...(await this.bench.finishedLists()).values()].flat();
     expect(Number(await redis.get(this.keys.finishedCount(SHARD)))).toBe(finished.length);
     expect([...waiting, ...finished].sort()).toEqual([...kept].sort());

@@ -315,6 +315,10 @@ export type SendMessage = {
      * Keep the message until the client is back, or answer 409.
      */
     when_offline?: 'hold' | 'reject';
+    /**
+     * For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.
+     */
+    response_timeout_seconds?: number;
 };
 
 export type AcceptedMessage = {
@@ -348,6 +352,10 @@ export type MessageBatch = {
          * Keep the message until the client is back, or answer 409.
          */
         when_offline?: 'hold' | 'reject';
+        /**
+         * For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.
+         */
+        response_timeout_seconds?: number;
         /**
          * As the header `Idempotency-Key` of a single message.
          */
