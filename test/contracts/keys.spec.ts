@@ -42,6 +42,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   deadLetters: [keys.deadLetters(S)],
   todo: [keys.todo(S)],
   expiry: [keys.expiry(S)],
+  awaiting: [keys.awaiting(S)],
   finishedCount: [keys.finishedCount(S)],
   finishedDue: [keys.finishedDue(S)],
   finishedBytes: [keys.finishedBytes(S)],
