@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { generate, parser, type Packet } from 'mqtt-packet';
+import { generate, parser, type IPublishPacket, type Packet } from 'mqtt-packet';
 import { freePort } from '../../scripts/stack.mjs';
 import { gate, type Gate } from './servers.js';
 
@@ -12,7 +12,7 @@ export class PubackBroker {
   /** Time from a PUBLISH to its PUBACK. */
   latencyMs = 0;
   /** All PUBLISH packets, in the order of their arrival. */
-  readonly published: { topic: string; payload: string }[] = [];
+  readonly published: { topic: string; payload: string; properties: IPublishPacket['properties'] }[] = [];
   /** Most PUBLISH packets that waited for their PUBACK at the same time. */
   maxInFlight = 0;
   private inFlight = 0;
@@ -54,8 +54,8 @@ export class PubackBroker {
       if (packet.cmd === 'connect') send({ cmd: 'connack', sessionPresent: false, reasonCode: 0 });
       else if (packet.cmd === 'pingreq') send({ cmd: 'pingresp' });
       else if (packet.cmd === 'publish') {
-        const { topic, messageId, payload } = packet;
-        this.published.push({ topic, payload: payload.toString() });
+        const { topic, messageId, payload, properties } = packet;
+        this.published.push({ topic, payload: payload.toString(), properties });
         void this.untilAcknowledged(topic).then(() => {
           if (messageId !== undefined) send({ cmd: 'puback', messageId, reasonCode: 0 });
         });

@@ -20,6 +20,8 @@ export interface PublishOptions {
   /** It must not be written later, by `performance.now()`: another process may have the right to publish it then. */
   writeBy?: number;
   retain?: boolean;
+  /** The topic on which the receiver answers, and what its answer names: Response Topic and Correlation Data of MQTT 5. */
+  request?: { responseTopic: string; correlationData: string };
   /** Ends the wait. */
   signal?: AbortSignal;
   /** Ends the wait in place of `signal` until the publish is written, and is ignored after that. */

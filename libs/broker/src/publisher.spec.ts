@@ -76,6 +76,17 @@ describe('Publisher.publish', () => {
     expect(publishers.received[0]?.packet.properties?.messageExpiryInterval).toBe(1);
   });
 
+  it('names the topic and the id of the answer to the subscriber', async () => {
+    await publishers.subscriber.subscribeAsync('out/a', { qos: 1 });
+    const publisher = await publishers.open();
+    await publisher.publish('out/a', 'with', { request: { responseTopic: 'in/a', correlationData: 'm-é' } });
+    await publisher.publish('out/a', 'without');
+    await eventually('the subscriber receives both messages', () => expect(publishers.received).toHaveLength(2));
+    const [withRequest, without] = publishers.received.map(({ packet }) => packet.properties);
+    expect(withRequest).toMatchObject({ responseTopic: 'in/a', correlationData: Buffer.from('m-é') });
+    expect(without ?? {}).toEqual({});
+  });
+
   it('stores a retained message with `retain`, and removes it with an empty payload', async () => {
     const publisher = await publishers.open();
     await publisher.publish('out/retained', 'kept', { retain: true });

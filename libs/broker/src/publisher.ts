@@ -16,7 +16,7 @@ import { waitUntil } from './timed-wait.js';
 const MAX_PENDING = 1000;
 /** How long `close` waits for PUBACKs. */
 const CLOSE_MS = 1000;
-/** Bytes of a PUBLISH besides its topic and payload: header, length, packet id, properties. */
+/** Bytes of a PUBLISH besides its texts: header, lengths, packet id, properties. */
 const PACKET_OVERHEAD = 32;
 /** How long a publish waits for its PUBACK before the connection counts as stalled and is closed. */
 const PUBACK_MS = 30_000;
@@ -96,7 +96,9 @@ export class Publisher {
         this.callNext();
         return { kind: signal?.aborted ? 'aborted' : 'late' };
       }
-      if (Buffer.byteLength(topic) + Buffer.byteLength(payload) + PACKET_OVERHEAD > this.maxPacketSize) {
+      const { responseTopic = '', correlationData = '' } = options.request ?? {};
+      const texts = [topic, payload, responseTopic, correlationData];
+      if (texts.reduce((sum, text) => sum + Buffer.byteLength(text), PACKET_OVERHEAD) > this.maxPacketSize) {
         this.callNext();
         const details = `the message does not fit into the ${this.maxPacketSize} bytes that the broker allows a packet`;
         return { kind: 'refused', permanent: true, details };
@@ -206,7 +208,7 @@ export class Publisher {
   private write(
     topic: string,
     payload: string,
-    { expiresAt, retain = false, signal }: PublishOptions,
+    { expiresAt, retain = false, request, signal }: PublishOptions,
   ): Promise<PublishOutcome> {
     return new Promise((resolve) => {
       const abort = (): void => resolve({ kind: 'aborted' });
@@ -223,7 +225,13 @@ export class Publisher {
       this.pending.add(pending);
       signal?.addEventListener('abort', abort, { once: true });
       const leftSeconds = expiresAt === undefined ? undefined : Math.ceil((expiresAt - performance.now()) / 1000);
-      const properties = leftSeconds === undefined ? {} : { messageExpiryInterval: Math.max(1, leftSeconds) };
+      const properties = {
+        ...(leftSeconds !== undefined && { messageExpiryInterval: Math.max(1, leftSeconds) }),
+        ...(request && {
+          responseTopic: request.responseTopic,
+          correlationData: Buffer.from(request.correlationData),
+        }),
+      };
       this.client.publish(topic, payload, { qos: 1, retain, properties }, (error, packet) => {
         const messageId = packet?.messageId;
         if (messageId !== undefined && this.withoutSubscribers.delete(messageId))

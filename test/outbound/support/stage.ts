@@ -165,7 +165,7 @@ export class Stage {
       this.keys,
       victim.guard('publisher', publisher),
       wakeUps,
-      { OUT_TOPIC: this.outTopic, DISPATCH_CONCURRENCY: 5, SHARD_COUNT: 1 },
+      { OUT_TOPIC: this.outTopic, IN_TOPIC: this.outTopic, DISPATCH_CONCURRENCY: 5, SHARD_COUNT: 1 },
       quiet,
       victim.guard('work', new OutboundWork(redis, this.keys)),
     );

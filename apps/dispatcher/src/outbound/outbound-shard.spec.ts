@@ -32,6 +32,7 @@ import { Semaphore } from './semaphore.js';
 const SHARDS = 4;
 const LEASE_MS = 60_000;
 const OUT = new TopicTemplate('out/{clientId}');
+const TOPICS = { out: OUT, in: new TopicTemplate('in/{clientId}') };
 /** Clients of each shard. */
 const clients = Array.from({ length: SHARDS }, (_, shard) =>
   Array.from({ length: 400 }, (__, i) => `client-${i}`).filter((id) => shardOf(id, SHARDS) === shard),
@@ -111,7 +112,7 @@ function publishedIds(): string[] {
 }
 
 function dependenciesOf(semaphore: Semaphore, more: Partial<OutboundDependencies> = {}): OutboundDependencies {
-  const publishing = new Publishing(publisher, OUT, quiet);
+  const publishing = new Publishing(publisher, TOPICS, quiet);
   return { work, publishing, semaphore, isConnected: () => publisher.connected, logger: quiet, ...more };
 }
 
@@ -479,6 +480,16 @@ describe('the outcome of a publish', () => {
     expect(resultOf(message, outcome)).toEqual(result);
   });
 
+  it('names the topic and the id of the answer', async () => {
+    const id = client(0, 0);
+    const [messageId = ''] = await accept(0, id);
+    await own(0, dependenciesOf(new Semaphore(5)));
+    await untilEmpty([0, id]);
+    expect(broker.published.map(({ properties }) => properties)).toMatchObject([
+      { responseTopic: `in/${id}`, correlationData: Buffer.from(messageId) },
+    ]);
+  });
+
   it('fails a message that cannot be encoded', async () => {
     await accept(0, client(0, 0));
     const outTopic = new Proxy(OUT, {
@@ -486,7 +497,10 @@ describe('the outcome of a publish', () => {
         throw new Error('no such topic');
       },
     });
-    await own(0, dependenciesOf(new Semaphore(5), { publishing: new Publishing(publisher, outTopic, quiet) }));
+    await own(
+      0,
+      dependenciesOf(new Semaphore(5), { publishing: new Publishing(publisher, { ...TOPICS, out: outTopic }, quiet) }),
+    );
     await untilEmpty([0, client(0, 0)]);
     const page = await messages.list(client(0, 0), 10);
     expect(page.messages.map(({ status }) => status)).toEqual(['failed']);
@@ -498,7 +512,7 @@ describe('the outcome of a publish', () => {
     ['the lease may have ended', { expiresAt: () => Infinity, writeBy: () => performance.now() - 1 }],
   ])('writes nothing if %s', async (_, limits) => {
     const times = { ...limits, redisNow: () => 0 };
-    const publishing = new Publishing(publisher, OUT, quiet);
+    const publishing = new Publishing(publisher, TOPICS, quiet);
     const message = { clientId: 'a', messageId: 'm', directive: 'd', attempt: 1 } as ClaimedMessage;
     const result = await publishing.publish(message, 0, times, new AbortController().signal);
     expect(result).toEqual({ clientId: 'a', messageId: 'm', outcome: 'unwritten' });

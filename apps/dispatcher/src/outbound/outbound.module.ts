@@ -48,9 +48,10 @@ export function outboundOf(
   wakeUps: WakeUps,
   {
     OUT_TOPIC,
+    IN_TOPIC,
     DISPATCH_CONCURRENCY,
     SHARD_COUNT,
-  }: Pick<OutboundSettings, 'OUT_TOPIC' | 'DISPATCH_CONCURRENCY' | 'SHARD_COUNT'>,
+  }: Pick<OutboundSettings, 'OUT_TOPIC' | 'IN_TOPIC' | 'DISPATCH_CONCURRENCY' | 'SHARD_COUNT'>,
   logger: Logger,
   work = new OutboundWork(redis.main, keys),
 ): Outbound {
@@ -58,7 +59,7 @@ export function outboundOf(
   const sendingTimes = new SendingTimes(redis.leases, keys);
   const dependencies = {
     work,
-    publishing: new Publishing(publisher, OUT_TOPIC, logger, (ms) => sendingTimes.observe(ms)),
+    publishing: new Publishing(publisher, { out: OUT_TOPIC, in: IN_TOPIC }, logger, (ms) => sendingTimes.observe(ms)),
     semaphore: new Semaphore(DISPATCH_CONCURRENCY),
     isConnected: () => publisher.connected,
     logger,

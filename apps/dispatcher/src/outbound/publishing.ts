@@ -31,7 +31,7 @@ export interface PublishTimes {
 export class Publishing {
   constructor(
     private readonly publisher: Pick<Publisher, 'publish' | 'connected'>,
-    private readonly outTopic: TopicTemplate,
+    private readonly topics: { out: TopicTemplate; in: TopicTemplate },
     private readonly logger: Logger,
     /** Called with the milliseconds from the acceptance of each message to its PUBACK. */
     private readonly observe: (ms: number) => void = () => undefined,
@@ -56,9 +56,11 @@ export class Publishing {
   private async outcomeOf(message: ClaimedMessage, times: PublishTimes, signal: AbortSignal): Promise<PublishOutcome> {
     const { clientId, messageId, directive, payloadJson } = message;
     let topic: string;
+    let responseTopic: string;
     let text: string;
     try {
-      topic = this.outTopic.topicOf(clientId);
+      topic = this.topics.out.topicOf(clientId);
+      responseTopic = this.topics.in.topicOf(clientId);
       text = encodeMessage(messageId, directive, payloadJson, new Date());
     } catch (error) {
       return { kind: 'refused', permanent: true, details: `the message cannot be encoded: ${String(error)}` };
@@ -69,7 +71,8 @@ export class Publishing {
       const now = performance.now();
       if (now > writeBy || now > expiresAt) return { kind: 'late' };
       try {
-        const options = { expiresAt, writeBy: Math.min(writeBy, expiresAt), signal };
+        const request = { responseTopic, correlationData: messageId };
+        const options = { expiresAt, writeBy: Math.min(writeBy, expiresAt), request, signal };
         const outcome = await this.publisher.publish(topic, text, options);
         // The lease may have been renewed while the publish waited for its turn.
         if (outcome.kind !== 'late') return outcome;
