@@ -1,7 +1,13 @@
 /** Checks, or with `GENERATE=1` writes, the Lua file of constants that are defined in TypeScript. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ACCOUNT_MOVED } from './messages/account-check.js';
-import { FINISHED_MESSAGE_BYTES, IN_FLIGHT_OF, MESSAGE_BYTES, UNKNOWN_PAYER } from './messages/byte-budget.js';
+import {
+  AWAITING_MESSAGE_BYTES,
+  FINISHED_MESSAGE_BYTES,
+  IN_FLIGHT_OF,
+  MESSAGE_BYTES,
+  UNKNOWN_PAYER,
+} from './messages/byte-budget.js';
 import { DEAD_LETTERS_SHARE, EVENT_STREAM_NAMES, REFUSALS_SHARE, STATE_SHARE } from './events/event-log.js';
 import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
 import { REFUSAL_EVERY_MS, REFUSED_WITHOUT_ID, REFUSED_WITH_ID } from './connections/refusals.js';
@@ -41,6 +47,7 @@ function generated(): string {
     DEAD_LETTERS_SHARE,
     MESSAGE_BYTES,
     FINISHED_MESSAGE_BYTES,
+    AWAITING_MESSAGE_BYTES,
     UNKNOWN_PAYER: luaText(UNKNOWN_PAYER),
     IN_FLIGHT_OF: luaText(IN_FLIGHT_OF),
     ACCOUNT_MOVED: luaText(ACCOUNT_MOVED),

@@ -3,7 +3,7 @@ import type { Redis } from '@app/platform';
 import { CLIENT, GRANT, MessageBench, SHARD, type Served } from '../../../test/support/message-bench.js';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventsOfEntry } from './events/stored-event.js';
-import { MESSAGE_BYTES, recountBytes } from './messages/byte-budget.js';
+import { AWAITING_MESSAGE_BYTES, MESSAGE_BYTES, recountBytes } from './messages/byte-budget.js';
 import { DueTodos } from './todos/due-work.js';
 import { storedMessage } from '../../../test/support/stored-message.js';
 import { MESSAGE_STATUSES, STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
@@ -254,7 +254,7 @@ class World {
   /** The bytes of a message that was sent: its payload is gone. */
   private async restOf(id: string): Promise<number> {
     const { finished_bytes, history = '', answer_line = '' } = await storedMessage(redis, this.keys.message(SHARD, id));
-    return Number(finished_bytes) + history.length + answer_line.length + 1;
+    return AWAITING_MESSAGE_BYTES + Number(finished_bytes) + history.length + answer_line.length + 1;
   }
 
   private checkHistory({ messageId, status, history, createdAt }: StoredMessage): void {

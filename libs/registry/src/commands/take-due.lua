@@ -4,7 +4,7 @@
 -- A claimed to-do is rescheduled to a time that ends on half a millisecond. Commits write whole milliseconds, so
 -- complete-todos.lua can distinguish the claimed to-do from a newer write of the same one.
 --
--- KEYS owner, todo, former_finished
+-- KEYS owner, todo, former_finished, connections, accounts_asked
 -- ARGV fence, batch, again_ms, kept_count, kept_bytes, surplus_batch
 --   kept_count, kept_bytes: limits for the finished messages of the shard
 -- Reply by name: expired, unanswered, forgotten, forgotten_early, more (0/1), due, todos; or nil if the caller is not the owner
@@ -33,11 +33,24 @@ return with_log(function()
     end
   end
 
+  -- Whether a client's answer to a message may wait for the account of the client: what waits is in its connection, and names the
+  -- message.
+  local function may_have_answer(client, id)
+    if not client or call('SISMEMBER', KEYS.accounts_asked, client) == 0 then return false end
+    return string.find(call('HGET', KEYS.connections, client) or '', id, 1, true) and true or false
+  end
+
   local unanswered = 0
   local overdue = due(KEYS.awaiting)
   for _, id in ipairs(overdue) do
-    if move(id, load(id), 'unanswered', 'unanswered') then unanswered = unanswered + 1
-    else call('ZREM', KEYS.awaiting, id) end
+    local message = load(id)
+    if message.status == 'sent' and may_have_answer(message.client, id) then
+      call('ZADD', KEYS.awaiting, string.format('%.0f', at + 1000), id)
+    elseif move(id, message, 'unanswered', 'unanswered') then
+      unanswered = unanswered + 1
+    else
+      call('ZREM', KEYS.awaiting, id)
+    end
   end
 
   write_costs()

@@ -8,7 +8,7 @@ import {
 } from '../../../../test/support/message-bench.js';
 import { storedMessage } from '../../../../test/support/stored-message.js';
 import { DueTodos } from '../todos/due-work.js';
-import { recountBytes } from './byte-budget.js';
+import { AWAITING_MESSAGE_BYTES, recountBytes } from './byte-budget.js';
 import { Messages, type MessageLimits, type MintedMessage } from './messages.js';
 
 const TIMEOUT_MS = 60_000;
@@ -77,6 +77,17 @@ describe('a message with a response timeout', () => {
     expect(await bench.redis.exists(bench.keys.finishedCount(SHARD), bench.keys.finishedBytes(SHARD))).toBe(0);
   });
 
+  it('keeps its deadline if the reply of the step that sent it was lost, and the step is repeated', async () => {
+    const id = await bench.add({ responseTimeoutMs: TIMEOUT_MS });
+    const { attempt } = await bench.claim();
+    await bench.complete({ messageId: id, attempt, outcome: 'sent' });
+    const before = [await bench.messages.read(id), await charged()];
+    await bench.complete({ messageId: id, attempt, outcome: 'sent' });
+    await bench.complete({ messageId: id, attempt, outcome: 'retry', details: 'late' });
+    expect([await bench.messages.read(id), await charged()]).toEqual(before);
+    expect(await awaiting()).toEqual([id]);
+  });
+
   it('without one is finished as soon as it was sent', async () => {
     const id = await send({ responseTimeoutMs: undefined });
     expect(await bench.messages.read(id)).toMatchObject({ status: 'sent', responseDeadline: undefined });
@@ -86,7 +97,7 @@ describe('a message with a response timeout', () => {
 
   it('is charged with what it takes without its payload, until it has finished', async () => {
     const id = await send({ payloadJson: JSON.stringify('x'.repeat(10_000)) });
-    const bytes = `${await bytesOf(id)}`;
+    const bytes = `${AWAITING_MESSAGE_BYTES + (await bytesOf(id))}`;
     const expected = { '': bytes, unknown: bytes, [`client:${CLIENT}`]: bytes };
     expect(await charged()).toEqual(expected);
     expect(await bench.redis.exists(bench.keys.payload(SHARD, id))).toBe(0);
@@ -142,6 +153,22 @@ describe('a message whose response deadline has passed', () => {
     expect(forgetAt).toBeGreaterThanOrEqual(before + 3_600_000);
     expect(await awaiting()).toEqual([later]);
     expect(await due().claim(GRANT)).toMatchObject({ unanswered: 0 });
+  });
+
+  it('is looked at again a second later while an answer to it waits for the account of its client', async () => {
+    const { redis, keys } = bench;
+    const id = await send();
+    const connection = { i: CLIENT, aa: { waiting: [{ in_response_to: id }] } };
+    await redis.hset(keys.connections(SHARD), CLIENT, JSON.stringify(connection));
+    await redis.sadd(keys.accountsAsked(SHARD), CLIENT);
+    await endWait(id);
+    const before = await bench.now();
+    expect(await due().claim(GRANT)).toMatchObject({ unanswered: 0 });
+    expect(await bench.messages.read(id)).toMatchObject({ status: 'sent' });
+    expect(Number(await redis.zscore(keys.awaiting(SHARD), id))).toBeGreaterThanOrEqual(before + 1000);
+    await endWait(id);
+    await redis.hset(keys.connections(SHARD), CLIENT, JSON.stringify({ ...connection, aa: { waiting: [] } }));
+    expect(await due().claim(GRANT)).toMatchObject({ unanswered: 1 });
   });
 
   it('becomes unanswered in batches', async () => {

@@ -11,6 +11,7 @@ local REFUSALS_SHARE = 8
 local DEAD_LETTERS_SHARE = 8
 local MESSAGE_BYTES = 1024
 local FINISHED_MESSAGE_BYTES = 336
+local AWAITING_MESSAGE_BYTES = 160
 local UNKNOWN_PAYER = 'unknown'
 local IN_FLIGHT_OF = 'in_flight:'
 local ACCOUNT_MOVED = 'the client belongs to another account now'

@@ -46,7 +46,7 @@ end
 local function await_answer(id, m)
   m.response_deadline = at + m.response_timeout
   uncharge(m)
-  m.bytes = shrink(id, m)
+  m.bytes = AWAITING_MESSAGE_BYTES + shrink(id, m)
   charge(m)
   call('ZREM', KEYS.expiry, id)
   call('ZADD', KEYS.awaiting, plain(m.response_deadline), id)
