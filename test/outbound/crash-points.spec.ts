@@ -58,9 +58,16 @@ function message(n: number, more: Partial<NewMessage> = {}): NewMessage {
   };
 }
 
+/** Every other message awaits an answer, which does not come. */
+const AWAITS = { responseTimeoutMs: 100 };
+
+function endOf(n: number): 'sent' | 'unanswered' {
+  return n % 2 === 0 ? 'sent' : 'unanswered';
+}
+
 async function accept(stage: Stage, count: number): Promise<string[]> {
   const { send } = await stage.gateway();
-  const outcomes = await send(Array.from({ length: count }, (_, n) => message(n)));
+  const outcomes = await send(Array.from({ length: count }, (_, n) => message(n, n % 2 === 0 ? {} : AWAITS)));
   return outcomes.map((outcome) => {
     if (outcome.kind !== 'accepted') throw new Error(`not accepted but ${outcome.kind}`);
     return outcome.message.messageId;
@@ -68,11 +75,11 @@ async function accept(stage: Stage, count: number): Promise<string[]> {
 }
 
 /** Checks what must be true when all work is finished. */
-async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promise<void> {
-  for (const id of ids) {
+async function verify(stage: Stage, ids: readonly string[]): Promise<void> {
+  for (const [n, id] of ids.entries()) {
     const { history } = (await stage.messages.read(id)) ?? { history: [] };
     const moves = history.map(({ status }) => status);
-    expect([moves[0], moves.at(-1)]).toEqual(['queued', end]);
+    expect([moves[0], moves.at(-1)]).toEqual(['queued', endOf(n)]);
     expect(await emittedStatuses(stage, id)).toEqual(moves);
   }
   const firsts = stage.received.filter((id, i) => stage.received.indexOf(id) === i);
@@ -80,7 +87,7 @@ async function verify(stage: Stage, ids: readonly string[], end = 'sent'): Promi
   expect(await publishedWithoutClaim(redis, stage.keys, 0, stage.received)).toEqual([]);
   expect(await countedStatuses(stage)).toEqual(await emittedCounts(stage));
   const { keys } = stage;
-  const left = [keys.outbox(0, CLIENT), keys.expiry(0), keys.todo(0), keys.ready(0), keys.claimed(0)];
+  const left = [keys.outbox(0, CLIENT), keys.expiry(0), keys.awaiting(0), keys.todo(0), keys.ready(0), keys.claimed(0)];
   expect(await redis.exists(...left)).toBe(0);
 }
 
@@ -119,8 +126,10 @@ function untilTrue(what: string, check: () => Promise<void>): Promise<void> {
   return waitUntil(check, { what, timeoutMs: 30_000 });
 }
 
-async function untilAll(stage: Stage, ids: readonly string[], status: string): Promise<void> {
-  for (const id of ids) {
+/** Until each message has reached its last status, or a given one. */
+async function untilAll(stage: Stage, ids: readonly string[], wanted?: string): Promise<void> {
+  for (const [n, id] of ids.entries()) {
+    const status = wanted ?? endOf(n);
     await untilTrue(`message ${id} is ${status}`, async () =>
       expect((await stage.messages.read(id))?.status).toBe(status),
     );
@@ -168,12 +177,12 @@ for (const [name, point] of ofDispatcher) {
       const ids = await accept(stage, MESSAGES);
       await victim.crashed.passed;
       await stage.dispatcher();
-      await untilAll(stage, ids, 'sent');
+      await untilAll(stage, ids);
       await verify(stage, ids);
       // It was only frozen, and resumes: it changes nothing, but may repeat a message that it has claimed.
       victim.thaw();
       const more = await accept(stage, 2);
-      await untilAll(stage, more, 'sent');
+      await untilAll(stage, more);
       await verify(stage, [...ids, ...more]);
     },
   });
@@ -203,11 +212,11 @@ for (const [name, point] of ofGateway) {
       const [outcome] = await living.send([request]);
       if (outcome?.kind !== 'accepted') throw new Error(`not accepted but ${String(outcome?.kind)}`);
       const ids = [outcome.message.messageId];
-      await untilAll(stage, ids, 'sent');
+      await untilAll(stage, ids);
       await verify(stage, ids);
       dying.victim.thaw();
       const more = await accept(stage, 2);
-      await untilAll(stage, more, 'sent');
+      await untilAll(stage, more);
       await verify(stage, [...ids, ...more]);
     },
   });
@@ -231,7 +240,7 @@ for (const [name, point] of ofOwner) {
     play: async (stage) => {
       await stage.dispatcher();
       const ids = await accept(stage, 2);
-      await untilAll(stage, ids, 'sent');
+      await untilAll(stage, ids);
       const [first = ''] = ids;
       const todo = { do: 'message-error', client_id: CLIENT, in_response_to: first, details: 'broken' } as const;
       await redis.zadd(stage.keys.todo(0), 1, encodeToDo(todo));
@@ -254,6 +263,25 @@ const ofHousekeeping: [string, CrashPoint][] = [
   ['before it claims due to-dos', { port: 'due', method: 'claim', when: 'before', call: 3 }],
   ['after it has claimed due to-dos', { port: 'due', method: 'claim', when: 'after', call: 3 }],
 ];
+
+for (const [name, point] of ofHousekeeping) {
+  scenarios.push({
+    group: 'answers',
+    name,
+    play: async (stage) => {
+      await stage.dispatcher();
+      const [, messageId = ''] = await accept(stage, 2);
+      await untilAll(stage, [messageId], 'sent');
+      const victim = await stage.owner(point);
+      await victim.crashed.passed;
+      await stage.owner();
+      await untilAll(stage, [messageId], 'unanswered');
+      victim.thaw();
+      const statuses = await emittedStatuses(stage, messageId);
+      expect(withoutGivenUpClaims(statuses)).toEqual(['queued', 'in_flight', 'sent', 'unanswered']);
+    },
+  });
+}
 
 for (const [name, point] of ofHousekeeping) {
   scenarios.push({
@@ -283,6 +311,7 @@ describe.each([
     'leaves its message to the next dispatcher, which claims it before it sends it again',
   ],
   ['gateway', 'a gateway that crashes', 'stores the message once, and the message is sent'],
+  ['answers', "a shard's owner that crashes", 'leaves it to the next owner to give up waiting for an answer, once'],
   ['owner', "a shard's owner that crashes", 'leaves the to-do to the next owner, which does it once'],
 ])('%s', (group, who, what) => {
   const names = scenarios.filter((one) => one.group === group).map(({ name }) => name);
