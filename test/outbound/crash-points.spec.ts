@@ -65,9 +65,11 @@ function endOf(n: number): 'sent' | 'unanswered' {
   return n % 2 === 0 ? 'sent' : 'unanswered';
 }
 
-async function accept(stage: Stage, count: number): Promise<string[]> {
+/** @param from the number of messages that were accepted before */
+async function accept(stage: Stage, count: number, from = 0): Promise<string[]> {
   const { send } = await stage.gateway();
-  const outcomes = await send(Array.from({ length: count }, (_, n) => message(n, n % 2 === 0 ? {} : AWAITS)));
+  const numbers = Array.from({ length: count }, (_, i) => from + i);
+  const outcomes = await send(numbers.map((n) => message(n, endOf(n) === 'sent' ? {} : AWAITS)));
   return outcomes.map((outcome) => {
     if (outcome.kind !== 'accepted') throw new Error(`not accepted but ${outcome.kind}`);
     return outcome.message.messageId;
@@ -181,9 +183,9 @@ for (const [name, point] of ofDispatcher) {
       await verify(stage, ids);
       // It was only frozen, and resumes: it changes nothing, but may repeat a message that it has claimed.
       victim.thaw();
-      const more = await accept(stage, 2);
-      await untilAll(stage, more);
-      await verify(stage, [...ids, ...more]);
+      const all = [...ids, ...(await accept(stage, 2, ids.length))];
+      await untilAll(stage, all);
+      await verify(stage, all);
     },
   });
 }
@@ -215,9 +217,9 @@ for (const [name, point] of ofGateway) {
       await untilAll(stage, ids);
       await verify(stage, ids);
       dying.victim.thaw();
-      const more = await accept(stage, 2);
-      await untilAll(stage, more);
-      await verify(stage, [...ids, ...more]);
+      const all = [...ids, ...(await accept(stage, 2, ids.length))];
+      await untilAll(stage, all);
+      await verify(stage, all);
     },
   });
 }
@@ -240,7 +242,7 @@ for (const [name, point] of ofOwner) {
     play: async (stage) => {
       await stage.dispatcher();
       const ids = await accept(stage, 2);
-      await untilAll(stage, ids);
+      await untilAll(stage, ids, 'sent');
       const [first = ''] = ids;
       const todo = { do: 'message-error', client_id: CLIENT, in_response_to: first, details: 'broken' } as const;
       await redis.zadd(stage.keys.todo(0), 1, encodeToDo(todo));
