@@ -38,6 +38,8 @@ export interface ShardPartsOptions {
   rules: Rules;
   /** Absent if accounts are not in use. */
   accounts?: ToDoDependencies['accounts'];
+  /** Whether large payloads of answers are kept; they are by default. */
+  keepsLargeAnswers?: () => boolean;
   /** Logger of the shard actor. */
   logger?: Logger;
 }
@@ -61,6 +63,7 @@ export function shardParts({
   shardCount,
   rules,
   accounts,
+  keepsLargeAnswers = () => true,
   logger = quiet,
 }: ShardPartsOptions): ShardParts {
   const mailboxes = new Mailboxes(redis, keys, 10_000);
@@ -93,7 +96,10 @@ export function shardParts({
     logger: quiet,
   });
   const effects = new ToDoRunner(kinds, due, quiet);
-  const actor = new ShardActor(redis, keys, commits, directory, effects, verifier, rules, shardCount, logger);
+  const retention = { keepsLargeAnswers };
+  const actor = new ShardActor(
+    ...([redis, keys, commits, directory, effects, verifier, rules, shardCount, retention, logger] as const),
+  );
   const stop = async (): Promise<void> => {
     await effects.stop();
     await verifier.stop();

@@ -8,7 +8,7 @@ import {
   MESSAGE_BYTES,
   UNKNOWN_PAYER,
 } from './messages/byte-budget.js';
-import { DEAD_LETTERS_SHARE, EVENT_STREAM_NAMES, REFUSALS_SHARE, STATE_SHARE } from './events/event-log.js';
+import { DEAD_LETTERS_SHARE, EVENT_STREAM_NAMES, REFUSALS_SHARE, STATE_SHARE, TALK_SHARE } from './events/event-log.js';
 import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
 import { REFUSAL_EVERY_MS, REFUSED_WITHOUT_ID, REFUSED_WITH_ID } from './connections/refusals.js';
 
@@ -43,6 +43,7 @@ function generated(): string {
     FINISHED_STATUSES: luaWords(finished),
     EVENT_STREAM_NAMES: luaWords(EVENT_STREAM_NAMES),
     STATE_SHARE,
+    TALK_SHARE,
     REFUSALS_SHARE,
     DEAD_LETTERS_SHARE,
     MESSAGE_BYTES,

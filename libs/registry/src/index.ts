@@ -34,7 +34,8 @@ export {
   type StoredStatus,
 } from './message-status.js';
 export * from './reconciliation/maintenance.js';
-export * from './messages/answer-act.js';
+export * from './messages/report-act.js';
+export { memoryHighWater } from './messages/memory-high-water.js';
 export * from './messages/message-report.js';
 export type { AnswerFields, MessageAnswer, MessageProgress } from './messages/message-record.js';
 export * from './messages/messages.js';
@@ -51,4 +52,5 @@ export * from './reconciliation/sweeps.js';
 export * from './statistics/message-counts.js';
 export * from './statistics/sending-times.js';
 export * from './todos/to-do.js';
+export * from './unmatched-reasons.js';
 export * from './messages/wake-ups.js';

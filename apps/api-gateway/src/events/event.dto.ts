@@ -1,5 +1,12 @@
 /** The query of the event stream, and the schema of the events in the OpenAPI document. */
-import { EVENT_STREAM_NAMES, EVENT_TYPES, INCOMPLETE_REASONS, MESSAGE_STATUSES, type EventType } from '@app/registry';
+import {
+  EVENT_STREAM_NAMES,
+  EVENT_TYPES,
+  INCOMPLETE_REASONS,
+  MESSAGE_STATUSES,
+  UNMATCHED_REASONS,
+  type EventType,
+} from '@app/registry';
 import { z } from 'zod';
 import { Corrections } from '../cluster/sweep.dto.js';
 import { ClientIdParam } from '../http/validation.js';
@@ -25,7 +32,7 @@ export const EventsQuery = z.strictObject({
     .meta({
       description:
         'Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but ' +
-        '`client.message`, which needs the scope `messages:read` as well.',
+        '`message.progress`, `message.unmatched_response` and `client.message`, which needs the scope `messages:read` as well.',
       example: 'message.status',
     }),
   client_id: ClientIdParam.optional().meta({ description: 'Only events of this client.' }),
@@ -68,12 +75,35 @@ export const EventBody = z.discriminatedUnion('type', [
     message_id: z.uuid(),
     status: z.enum(MESSAGE_STATUSES),
     details: z.string().optional(),
+    answer_size: z.int().optional().meta({ description: "Bytes of the payload of the client's answer, if one came." }),
+    late: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'The answer came when the message was final already; the message keeps its status.' }),
   }),
   z.object({
     type: z.literal('message.unmatched_error'),
     ...about,
     in_response_to: z.string(),
     details: z.string(),
+  }),
+  z.object({
+    type: z.literal('message.unmatched_response'),
+    ...about,
+    in_response_to: z.string(),
+    message_id: z.string().meta({ description: 'The id of the response.' }),
+    reason: z.enum(UNMATCHED_REASONS).meta({
+      description:
+        'The message is not stored (`unknown`), was for another client or account (`foreign`), was never published ' +
+        '(`not-published`), or has another answer (`already-final`).',
+    }),
+  }),
+  z.object({
+    type: z.literal('message.progress'),
+    ...about,
+    message_id: z.uuid(),
+    percent: z.number().optional(),
+    details: z.string().optional(),
   }),
   z.object({
     type: z.literal('client.message'),

@@ -1,14 +1,6 @@
 /** Settings of outbound messages: their size, how many may wait, how long they are kept. */
-import {
-  bytes,
-  duration,
-  integer,
-  optionalBytes,
-  parseMemoryMark,
-  parsed,
-  section,
-  type CommonSettings,
-} from '@app/platform';
+import { bytes, duration, integer, optionalBytes, section, type CommonSettings } from '@app/platform';
+import { memoryHighWater } from '@app/registry';
 import type { z } from 'zod';
 
 export const messagesSettings = {
@@ -35,10 +27,7 @@ export const messagesSettings = {
       'Most bytes of unfinished messages of one account, or of one key without an account, on all shards; above it ' +
         '429. Unset: a quarter of what all shards may take.',
     ),
-    MEMORY_HIGH_WATER: parsed('0.85', parseMemoryMark).describe(
-      'Share of `maxmemory` of Redis, or number of bytes, above which new messages get 503 `storage-full`. See ' +
-        '[A Redis that fills up](operations.md#a-redis-that-fills-up).',
-    ),
+    MEMORY_HIGH_WATER: memoryHighWater,
   }),
   ...section('Retention', {
     MESSAGE_RETENTION: duration('24h', { min: '1m' }).describe(

@@ -6,6 +6,7 @@ const SETTINGS = {
   SHARD_FINISHED_BYTES: undefined,
   EVENT_STREAM_BYTES: 80_000,
   EVENT_RETENTION: 60_000,
+  MEMORY_HIGH_WATER: { share: 0.85 },
 };
 
 function memory(
@@ -16,6 +17,14 @@ function memory(
 }
 
 describe('retention limits of a shard', () => {
+  it('large answers are kept while the Redis of the shard is below the mark for new messages', () => {
+    const marks: unknown[] = [];
+    const isAbove = (mark: unknown, shard: number) => (marks.push(mark), shard === 1);
+    const limits = new RetentionLimits(SETTINGS, { maxBytes: undefined, isAbove });
+    expect([limits.keepsLargeAnswers(0), limits.keepsLargeAnswers(1)]).toEqual([true, false]);
+    expect(marks).toEqual([SETTINGS.MEMORY_HIGH_WATER, SETTINGS.MEMORY_HIGH_WATER]);
+  });
+
   it('the limit of finished messages is a fifth of maxmemory by shards, or the value that is set', () => {
     expect(new RetentionLimits(SETTINGS, memory(2_000_000)).finished(0)).toEqual({ count: 1000, bytes: 100_000 });
     const set = { ...SETTINGS, SHARD_FINISHED_BYTES: 70_000 };

@@ -1,6 +1,6 @@
 /**
- * How many finished messages, events and dead letters a shard keeps. When Redis is nearly full, a quarter of each is kept, so
- * that memory is freed before Redis reaches its `maxmemory`.
+ * How many finished messages, events and dead letters a shard keeps, and whether it keeps large answers. When Redis is nearly
+ * full, a quarter of each is kept, so that memory is freed before Redis reaches its `maxmemory`.
  */
 import type { MemoryMark, MemoryWatch } from '@app/platform';
 import { FINISHED_LIMITS, type FinishedLimits } from '@app/registry';
@@ -15,7 +15,12 @@ const FINISHED_SHARE = 0.2;
 
 type RetentionSettings = Pick<
   ShardSettings,
-  'SHARD_COUNT' | 'SHARD_FINISHED_LIMIT' | 'SHARD_FINISHED_BYTES' | 'EVENT_STREAM_BYTES' | 'EVENT_RETENTION'
+  | 'SHARD_COUNT'
+  | 'SHARD_FINISHED_LIMIT'
+  | 'SHARD_FINISHED_BYTES'
+  | 'EVENT_STREAM_BYTES'
+  | 'EVENT_RETENTION'
+  | 'MEMORY_HIGH_WATER'
 >;
 
 export class RetentionLimits {
@@ -35,6 +40,11 @@ export class RetentionLimits {
   log(shard: number): LogLimits {
     const { EVENT_STREAM_BYTES: bytes, SHARD_COUNT: shardCount, EVENT_RETENTION: retentionMs } = this.settings;
     return { bytes, part: this.divisorOf(shard), shardCount, retentionMs };
+  }
+
+  /** Whether large payloads of answers may be stored. */
+  keepsLargeAnswers(shard: number): boolean {
+    return !this.memory.isAbove(this.settings.MEMORY_HIGH_WATER, shard);
   }
 
   private divisorOf(shard: number): number {

@@ -14,9 +14,7 @@ import {
   unreadableWrites,
   decodeMailboxEntry,
   mailboxEntryParts,
-  isUnmatched,
   sendReply,
-  type AnswerOutcome,
   type Connection,
   type ConnectionDirectory,
   type FencedCommit,
@@ -29,11 +27,12 @@ import {
 } from '@app/registry';
 import { storedAt, type Grant, type MailboxEntry, type ShardHandler } from '@app/sharding';
 import type { Rules } from '../rules/effect.js';
-import { noteAnswer } from './client-answers.js';
+import { noteReports } from './client-reports.js';
 import { deadLettered, isFaultOfContent, messageOf, poisonOf, verifyToDos, type Poison } from './dead-letters.js';
 import { fold, type Folded } from './fold.js';
 import type { Verifications } from './ports.js';
 import { RefusalLimits, droppedRefusals } from './refusal-limits.js';
+import type { RetentionLimits } from './retention-limits.js';
 import { ShardMemory } from './shard-memory.js';
 import type { ToDoRunner } from './todo-runner.js';
 
@@ -84,6 +83,7 @@ export class ShardActor implements ShardHandler {
     private readonly verifier: Verifications,
     private readonly rules: Rules,
     private readonly shardCount: number,
+    private readonly retention: Pick<RetentionLimits, 'keepsLargeAnswers'>,
     private readonly logger: Logger,
   ) {}
 
@@ -173,6 +173,7 @@ export class ShardActor implements ShardHandler {
       const letter = { client_id: clientId, topic: '', reason: 'internal-error', details, sample: text.slice(0, 1024) };
       poison.push({ letter: { ...letter, at: storedAt(last.id) }, isReading: false });
     }
+    const omitLargeAnswers = !this.retention.keepsLargeAnswers(grant.index);
     const removals = await this.removalsOf(grant, [...unreadable.keys()]);
     const waiting = memory.waitingBytes ?? Number((await this.redis.get(this.keys.waitingBytes(grant.index))) ?? 0);
     const folded = fold(
@@ -192,7 +193,10 @@ export class ShardActor implements ShardHandler {
     }
     const deadLetters = [...folded.deadLetters, ...poison.map(({ letter }) => letter)];
     const todos = [...poison.flatMap(verifyToDos), ...folded.todos];
-    const writes = [...removals, ...connectionWrites(this.keys, grant.index, { ...folded, todos, deadLetters })];
+    const writes = [
+      ...removals,
+      ...connectionWrites(this.keys, grant.index, { ...folded, todos, deadLetters, omitLargeAnswers }),
+    ];
     // If the commit fails, memory and Redis may differ: the next try begins with an empty memory.
     this.memory.delete(grant.index);
     const outcome = await this.commits.commit(grant, position, last.id, writes);
@@ -214,7 +218,7 @@ export class ShardActor implements ShardHandler {
     const wakes: DueToDo[] = isReady ? [{ todo: { do: 'wake' }, due: 0 }] : [];
     this.todos.withdraw(grant, folded.withdrawn);
     this.todos.begin(grant, [...folded.immediate, ...wakes]);
-    this.noteAnswers(grant, folded, outcome.answers);
+    noteReports(folded.reports, outcome.reports, grant.index, this.limits, this.logger);
     for (const { reply, outcome: answer } of folded.replies) await sendReply(this.redis, reply, answer);
     return entries.length;
   }
@@ -287,18 +291,6 @@ export class ShardActor implements ShardHandler {
     if (poison > 0) deadLettered.inc({ reason: 'internal-error' }, poison);
     if (droppedEvents > 0) droppedRefusals.inc({ what: 'event' }, droppedEvents);
     if (deadLetters > 0) droppedRefusals.inc({ what: 'dead-letter' }, deadLetters);
-  }
-
-  private noteAnswers({ index }: Grant, { reports }: Folded, outcomes: readonly AnswerOutcome[]): void {
-    let next = 0;
-    for (const report of reports) {
-      const outcome = report.kind === 'answer' ? outcomes[next++] : undefined;
-      if (report.kind !== 'answer' || outcome === undefined) continue;
-      const { clientId, answer, mayEmit } = report;
-      const details = answer.type === 'message-error' ? answer.details : '';
-      if (mayEmit && isUnmatched(outcome)) this.limits.takeEvent(clientId, report.at);
-      noteAnswer({ clientId, inResponseTo: answer.inResponseTo, details, mayEmit }, outcome, index, this.logger);
-    }
   }
 
   private log(grant: Grant, { events, deadLetters }: Folded): void {

@@ -92,6 +92,7 @@ export class ShardModule {
             VERIFICATION,
             ACCOUNTS,
             SETTINGS,
+            RetentionLimits,
             LOGGER,
           ],
           useFactory: (
@@ -103,11 +104,23 @@ export class ShardModule {
             verifier: Verifications,
             accounts: Accounts | undefined,
             settings: ShardSettings,
+            retention: RetentionLimits,
             logger: Logger,
           ) => {
             const rules = rulesOf(settings, accounts);
             const { SHARD_COUNT } = settings;
-            return new ShardActor(redis, keys, commits, directory, todos, verifier, rules, SHARD_COUNT, logger);
+            return new ShardActor(
+              redis,
+              keys,
+              commits,
+              directory,
+              todos,
+              verifier,
+              rules,
+              SHARD_COUNT,
+              retention,
+              logger,
+            );
           },
         },
         {

@@ -1,6 +1,7 @@
 /** Settings of what the shards answer, emit and keep. */
 import { duration, integer, optionalBytes, section } from '@app/platform';
 import { z } from 'zod';
+import { memoryHighWater } from '@app/registry';
 import type { ShardingSettings } from '../sharding/sharding.settings.js';
 import type { TopicsSettings } from '../topics/topics.settings.js';
 
@@ -24,6 +25,9 @@ export const shardSettings = {
         'and for dead letters. ' +
         'Unset: 16 MiB, or a tenth of `maxmemory` of Redis divided by `SHARD_COUNT` if that is less.',
     ),
+  }),
+  ...section('Answers of clients', {
+    MEMORY_HIGH_WATER: memoryHighWater,
   }),
   ...section('Retention', {
     CONNECTION_RETENTION: duration('90d', { min: '1m' }).describe('How long an offline connection is kept.'),

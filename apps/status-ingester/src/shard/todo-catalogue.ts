@@ -18,7 +18,7 @@ import {
   type ToDo,
 } from '@app/registry';
 import type { Grant, Mailboxes } from '@app/sharding';
-import { noteAnswer } from './client-answers.js';
+import { noteAnswer } from './client-reports.js';
 import type { Accounts, Verifications } from './ports.js';
 import { RefusalLimits } from './refusal-limits.js';
 
@@ -122,7 +122,8 @@ export function toDoKinds(dependencies: ToDoDependencies): ToDoKinds {
         const mayEmit = limits.takeEvent(client_id, Date.now());
         const outcome = await outboxes.failByClient(client_id, message_id, details, mayEmit);
         if (mayEmit && !isUnmatched(outcome)) limits.returnEvent(client_id);
-        noteAnswer({ clientId: client_id, inResponseTo: message_id, details, mayEmit }, outcome, grant.index, logger);
+        const answer = { type: 'message-error', inResponseTo: message_id, messageId: message_id, details } as const;
+        noteAnswer({ clientId: client_id, answer, mayEmit }, outcome, grant.index, logger);
         return 'done';
       },
     },

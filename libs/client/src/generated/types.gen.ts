@@ -571,6 +571,14 @@ export type Event = {
     message_id: string;
     status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
     details?: string;
+    /**
+     * Bytes of the payload of the client's answer, if one came.
+     */
+    answer_size?: number;
+    /**
+     * The answer came when the message was final already; the message keeps its status.
+     */
+    late?: true;
 } | {
     type: 'message.unmatched_error';
     /**
@@ -582,6 +590,36 @@ export type Event = {
     client_id: string;
     in_response_to: string;
     details: string;
+} | {
+    type: 'message.unmatched_response';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    at: string;
+    shard: number;
+    client_id: string;
+    in_response_to: string;
+    /**
+     * The id of the response.
+     */
+    message_id: string;
+    /**
+     * The message is not stored (`unknown`), was for another client or account (`foreign`), was never published (`not-published`), or has another answer (`already-final`).
+     */
+    reason: 'unknown' | 'foreign' | 'not-published' | 'already-final';
+} | {
+    type: 'message.progress';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    at: string;
+    shard: number;
+    client_id: string;
+    message_id: string;
+    percent?: number;
+    details?: string;
 } | {
     type: 'client.message';
     /**
@@ -1263,7 +1301,7 @@ export type StreamEventsData = {
     path?: never;
     query?: {
         /**
-         * Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but `client.message`, which needs the scope `messages:read` as well.
+         * Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but `message.progress`, `message.unmatched_response` and `client.message`, which needs the scope `messages:read` as well.
          */
         types?: string;
         /**

@@ -15,8 +15,7 @@ return with_log(function()
     local outcomes, i = {}, ARGV.acts
     while i <= #ARGV do
       local act = ARGV[i]
-      if act == 'answer' then i = do_answer(i + 1, outcomes)
-      else i = do_write(act, i + 1, outcomes) end
+      i = do_report(act, i + 1, outcomes) or do_write(act, i + 1, outcomes)
     end
     -- Before the position moves: if this fails, the commit has failed.
     write_costs()

@@ -43,7 +43,7 @@ describe('a commit by the owner of the shard', () => {
       { command: ['SET', key('a'), 'x'] },
       { command: ['HSET', key('h'), 'f', 1, 'g', 2] },
     ]);
-    expect(outcome).toEqual({ kind: 'committed', guarded: [], answers: [] });
+    expect(outcome).toEqual({ kind: 'committed', guarded: [], reports: [] });
     expect(await redis.get(key('a'))).toBe('x');
     expect(await redis.hgetall(key('h'))).toEqual({ f: '1', g: '2' });
     expect(await commits.position(SHARD)).toBe('5-1');
@@ -75,7 +75,7 @@ describe('a commit by the owner of the shard', () => {
     const grant = await own(1);
     await fill('5-0');
     const outcome = await commits.commit(grant, '0-0', '0-0', [{ command: ['SET', key('a'), 'x'] }]);
-    expect(outcome).toEqual({ kind: 'committed', guarded: [], answers: [] });
+    expect(outcome).toEqual({ kind: 'committed', guarded: [], reports: [] });
     expect(await redis.get(key('a'))).toBe('x');
     expect(await waiting()).toEqual(['5-0']);
     expect(await redis.exists(keys.position(SHARD))).toBe(0);
@@ -91,7 +91,7 @@ describe('a commit by the owner of the shard', () => {
       { command: ['DEL', key('there')] },
       { command: ['RPUSH', key('done'), 'third'], ifExists: key('there') },
     ]);
-    expect(outcome).toEqual({ kind: 'committed', guarded: [true, false, false], answers: [] });
+    expect(outcome).toEqual({ kind: 'committed', guarded: [true, false, false], reports: [] });
     expect(await redis.lrange(key('done'), 0, -1)).toEqual(['first', 'unguarded']);
   });
 
@@ -105,7 +105,7 @@ describe('a commit by the owner of the shard', () => {
       { ...about, members: ['e'] },
       { command: ['SET', key('after'), 'x'], ifExists: key('of:b') },
     ]);
-    expect(outcome).toEqual({ kind: 'committed', guarded: [false, true, false, true, false, true], answers: [] });
+    expect(outcome).toEqual({ kind: 'committed', guarded: [false, true, false, true, false, true], reports: [] });
     expect(await redis.zrange(key('found'), '0', '-1', 'WITHSCORES')).toEqual(['b', '7', 'd', '7']);
     expect(await redis.get(key('after'))).toBe('x');
   });

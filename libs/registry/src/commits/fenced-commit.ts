@@ -1,7 +1,7 @@
 /**
  * The fenced commit: one script on one hash slot does all acts of a batch of mailbox entries and advances the shard's position, if
  * the fence lets it pass (`@app/sharding`, `fence.ts`). `commands/includes/write-acts.lua` and `report-acts.lua` say which acts
- * there are. A batch without answers of clients uses a script that does not know them.
+ * there are. A batch without reports of clients uses a script that does not know them.
  */
 import type { Redis } from '@app/platform';
 import {
@@ -16,10 +16,10 @@ import {
 } from '@app/sharding';
 import { commands, messageCommands } from '../commands.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
-import type { AnswerAct, AnswerOutcome } from '../messages/answer-act.js';
+import type { ReportAct, ReportOutcome } from '../messages/report-act.js';
 
 /** One act of a commit. All its keys are on the shard's hash slot. */
-export type CommitAct = ShardWrite | AnswerAct;
+export type CommitAct = ShardWrite | ReportAct;
 
 export type ShardWrite = RedisWrite | MembersWrite | LogAppend;
 
@@ -45,15 +45,15 @@ export const MAX_WRITE_ARGS = 4000;
 
 export type CommitOutcome =
   /**
-   * `guarded`: whether each write with `ifExists`, and each member of a `MembersWrite`, was done, in order. `answers`: the
-   * outcome of each answer, in order.
+   * `guarded`: whether each write with `ifExists`, and each member of a `MembersWrite`, was done, in order. `reports`: the
+   * outcome of each report of a client, in order.
    */
-  | { kind: 'committed'; guarded: boolean[]; answers: AnswerOutcome[] }
+  | { kind: 'committed'; guarded: boolean[]; reports: ReportOutcome[] }
   /** An earlier attempt of the same commit was applied, but its reply was lost. */
   | { kind: 'repeated' };
 
 type Args = FenceArgs & { acts: readonly (string | number)[] };
-type Reply = string | (0 | 1 | AnswerOutcome)[];
+type Reply = string | (0 | 1 | ReportOutcome)[];
 
 const commitWrites = commands.load<FenceKeys & { log: string }, Args, Reply>('commit');
 const commitReports = messageCommands.load<FenceKeys & MessageKeys, Args, Reply>('commit-reports');
@@ -79,17 +79,17 @@ export class FencedCommit {
     for (const act of acts) pack(packed, act);
     const fence = fenceKeys(this.keys, shard);
     const args = { ...fenceArgs(shard, from, to), acts: packed };
-    const reply = acts.some((act) => 'answer' in act)
+    const reply = acts.some((act) => 'report' in act)
       ? await commitReports.run(this.redis, { ...this.keys.ofMessages(shard.index), ...fence }, args)
       : await commitWrites.run(this.redis, { ...fence, log: this.keys.log(shard.index) }, args);
     if (!Array.isArray(reply)) return { kind: refusalOf(shard, from, reply) };
     const guarded: boolean[] = [];
-    const answers: AnswerOutcome[] = [];
+    const reports: ReportOutcome[] = [];
     for (const outcome of reply) {
       if (typeof outcome === 'number') guarded.push(outcome === 1);
-      else answers.push(outcome);
+      else reports.push(outcome);
     }
-    return { kind: 'committed', guarded, answers };
+    return { kind: 'committed', guarded, reports };
   }
 }
 
@@ -97,9 +97,8 @@ function pack(packed: (string | number)[], act: CommitAct): void {
   if ('stream' in act) {
     const { key, name, share } = act.stream;
     packed.push('append', key, name, share, act.fields.length, ...act.fields);
-  } else if ('answer' in act) {
-    const { clientId, inResponseTo, details, unmatched } = act.answer;
-    packed.push('answer', clientId, inResponseTo, details, unmatched);
+  } else if ('report' in act) {
+    packed.push(...act.report);
   } else if ('members' in act) {
     const { command, members, ifExistsPrefix } = act;
     refuseIfTooLong(members);

@@ -260,7 +260,7 @@ class World {
     if (stale) await expect(outcome).rejects.toThrow(StaleOwnerError);
     else if (from !== one.position) await expect(outcome).rejects.toThrow(PositionError);
     else {
-      expect(await outcome).toEqual({ kind: 'committed', guarded: [], answers: [] });
+      expect(await outcome).toEqual({ kind: 'committed', guarded: [], reports: [] });
       one.last = { from, to, writes };
       one.position = to;
       one.mailbox = one.mailbox.slice(batch.length);

@@ -6,7 +6,7 @@ import { CONNECTION_STATES, CONNECTION_TYPES } from '../connection-state.js';
 import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from '../events/event.js';
 import { accountsOf, factChanges } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
-import { failingAct } from '../messages/answer-act.js';
+import { reportAct } from '../messages/report-act.js';
 import type { MessageReport } from '../messages/message-report.js';
 import type { RegistryKeys } from '../keys.js';
 import { encodeToDo, type DueToDo, type ToDo } from '../todos/to-do.js';
@@ -36,6 +36,8 @@ export interface BatchChanges {
   accountsKnown?: readonly { clientId: string; at: number }[];
   /** What clients report about messages, in the order in which it came. */
   reports?: readonly MessageReport[];
+  /** Redis is above its memory mark: large payloads of answers are not kept. */
+  omitLargeAnswers?: boolean;
   /** Bytes of the shard's events that wait for an account; undefined if the batch has not changed them. */
   waitingBytes?: number | undefined;
   /** By sweep, the kinds of changes that its verification results made. */
@@ -191,10 +193,6 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
     writes.push({ command: ['ZADD', keys.todo(shard), at, todo], ifExists: keys.outbox(shard, clientId) });
   }
   // After the accounts of the batch, against which they are checked.
-  for (const report of changes.reports ?? []) {
-    if (report.kind !== 'answer' || report.answer.type !== 'message-error') continue;
-    const { inResponseTo, details } = report.answer;
-    writes.push(failingAct(report.clientId, inResponseTo, details, report.mayEmit));
-  }
+  for (const report of changes.reports ?? []) writes.push(reportAct(report, changes.omitLargeAnswers ?? false));
   return writes;
 }

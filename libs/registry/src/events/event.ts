@@ -7,6 +7,7 @@ import { deadLetterStream, eventStreams } from './event-log.js';
 import type { SweepTrigger } from '../reconciliation/maintenance.js';
 import type { MessageStatus } from '../message-status.js';
 import type { RegistryKeys } from '../keys.js';
+import type { UnmatchedReason } from '../unmatched-reasons.js';
 import type { Corrections, IncompleteReason } from '../reconciliation/sweeps.js';
 
 /**
@@ -23,6 +24,28 @@ export interface MessageStatusEvent {
   client_id: string;
   message_id: string;
   status: MessageStatus;
+  details?: string;
+  /** Bytes of the payload of the answer that came. */
+  answer_size?: number;
+  /** The answer came after the message was final; it has kept its status. */
+  late?: true;
+}
+
+/** A `message-response` that matches no message; `message_id` is its own. */
+export interface UnmatchedResponseEvent {
+  type: 'message.unmatched_response';
+  client_id: string;
+  in_response_to: string;
+  message_id: string;
+  reason: UnmatchedReason;
+}
+
+/** The client still works on the message. */
+export interface MessageProgressEvent {
+  type: 'message.progress';
+  client_id: string;
+  message_id: string;
+  percent?: number;
   details?: string;
 }
 
@@ -41,6 +64,8 @@ export type RegistryEvent =
   | { type: 'connection.refused'; client_id: string; reason: string; message_id: string | null }
   | MessageStatusEvent
   | { type: 'message.unmatched_error'; client_id: string; in_response_to: string; details: string }
+  | UnmatchedResponseEvent
+  | MessageProgressEvent
   | ClientMessageEvent;
 
 /** An event with its time and the account of the connection, if known. */
@@ -54,6 +79,8 @@ export const EVENT_TYPES = [
   'connection.refused',
   'message.status',
   'message.unmatched_error',
+  'message.unmatched_response',
+  'message.progress',
   'client.message',
   'shard.moved',
   'sweep.started',
@@ -110,8 +137,12 @@ export function shardMoved(keys: RegistryKeys, shard: number, epoch: number, mem
 }
 
 /** Types that one client can cause in large numbers. They have their own streams, so that they displace no other events. */
-const REFUSAL_TYPES: ReadonlySet<string> = new Set<EventType>(['connection.refused', 'message.unmatched_error']);
-export const TALK_TYPES: ReadonlySet<string> = new Set<EventType>(['client.message']);
+const REFUSAL_TYPES: ReadonlySet<string> = new Set<EventType>([
+  'connection.refused',
+  'message.unmatched_error',
+  'message.unmatched_response',
+]);
+export const TALK_TYPES: ReadonlySet<string> = new Set<EventType>(['client.message', 'message.progress']);
 
 export function eventAppend(keys: RegistryKeys, shard: number, { at, account, ...event }: DatedEvent): LogAppend {
   const [state, talk, refusals] = eventStreams(keys, shard);

@@ -93,7 +93,7 @@ describe("a client's message-error", () => {
     expect(await bench.outboxes.failByClient(CLIENT, id, 'x')).toBe('failed');
   });
 
-  it('changes nothing if the message has expired or was cancelled after a claim', async () => {
+  it('leaves the status of a message that has expired or was cancelled after a claim, and is shown as late', async () => {
     const [expired, cancelled] = [await bench.add(), await bench.add()];
     for (const id of [expired, cancelled]) {
       const { attempt } = await bench.claim();
@@ -103,8 +103,10 @@ describe("a client's message-error", () => {
     await bench.messages.cancel(cancelled);
     for (const id of [expired, cancelled]) {
       const before = await bench.statuses(id);
-      expect(await bench.outboxes.failByClient(CLIENT, id, 'x')).toBe('not-published');
+      expect(await bench.outboxes.failByClient(CLIENT, id, 'x')).toBe('late');
+      expect(await bench.outboxes.failByClient(CLIENT, id, 'x')).toBe('repeated');
       expect(await bench.statuses(id)).toEqual(before);
+      expect((await bench.messages.read(id))?.answer).toMatchObject({ late: true, payloadJson: '{"details":"x"}' });
     }
   });
 

@@ -3,13 +3,17 @@ import { shardOf } from '@app/protocol';
 import type { Redis } from '@app/platform';
 import { messageCommands } from '../commands.js';
 import { failMoved } from './account-check.js';
-import { failingAct, type AnswerOutcome } from './answer-act.js';
+import type { Answer } from './message-report.js';
+import { answerWords, type ReportOutcome } from './report-act.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
 const failByClient = messageCommands.load<
   MessageKeys,
-  { client: string; message_id: string; details: string; unmatched_event: string },
-  AnswerOutcome
+  Record<
+    'client' | 'message_id' | 'status' | 'details' | 'answer_id' | 'answer' | 'size' | 'payload' | 'unmatched',
+    string | number
+  >,
+  ReportOutcome
 >('fail-by-client');
 
 const isHeldCommand = messageCommands.load<MessageKeys, { client: string }, 0 | 1>('is-held');
@@ -57,14 +61,14 @@ export class Outboxes {
     details: string,
     /** Whether an event is appended if no message matches. */
     withEvent = true,
-  ): Promise<AnswerOutcome> {
+  ): Promise<ReportOutcome> {
     const shard = shardOf(clientId, this.shardCount);
-    const { answer } = failingAct(clientId, messageId, details, withEvent);
+    // The to-do does not say the id of the error.
+    const error: Answer = { type: 'message-error', inResponseTo: messageId, messageId, details };
+    const words = answerWords(clientId, error, Date.now(), { mayEmit: withEvent, omitLarge: false });
+    const [, client, message_id, status, kept, answer_id, answer, size, payload, unmatched] = words;
     return failByClient.run(this.redis, this.keys.ofMessages(shard), {
-      client: clientId,
-      message_id: messageId,
-      details: answer.details,
-      unmatched_event: answer.unmatched,
+      ...{ client, message_id, status, details: kept, answer_id, answer, size, payload, unmatched },
     });
   }
 }

@@ -7,6 +7,7 @@ local STORED_STATUSES = '|queued|in_flight|sent|answered|failed|unanswered|expir
 local FINISHED_STATUSES = '|sent|answered|failed|unanswered|expired|cancelled|'
 local EVENT_STREAM_NAMES = '|state|talk|refusals|'
 local STATE_SHARE = 2
+local TALK_SHARE = 4
 local REFUSALS_SHARE = 8
 local DEAD_LETTERS_SHARE = 8
 local MESSAGE_BYTES = 1024

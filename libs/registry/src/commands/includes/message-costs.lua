@@ -6,6 +6,7 @@
 -- count_in_flight(message, number): adds to the number of the payer's messages in flight; `write_costs` writes it.
 -- uncharge(message), charge(message): subtracts the bytes of an unfinished message from those of its client, its payer and the
 --   shard, or adds them; `write_costs` writes it.
+-- charge_more(message, bytes, is_finished): the record of a message takes more bytes, or fewer; `write_costs` writes it.
 -- write_costs(): writes the collected changes; a script calls it at its end.
 --
 -- KEYS outbox_bytes, finished_bytes, finished_count
@@ -43,6 +44,12 @@ end
 local function uncharge(message) free(message, message.bytes) end
 
 local function charge(message) free(message, -message.bytes) end
+
+local function charge_more(message, bytes, is_finished)
+  if not message.payer then return end
+  message.bytes = message.bytes + bytes
+  if is_finished then count_finished_later(message.payer, bytes, 0) else free(message, -bytes) end
+end
 
 local function write_costs()
   for payer, bytes in pairs(added) do

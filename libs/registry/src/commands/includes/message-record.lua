@@ -17,6 +17,8 @@
 --   false if the message is stored already.
 -- payload_of(id, message): the payload; nil if it is lost.
 -- end_payload(id, message): removes the payload and what else only a publish needs, but not the payload of an answer.
+-- keep_answer(id, message, answer_id, answer, payload): puts an answer in place of the payload of a loaded message; the caller writes
+--   the record.
 -- is_awaiting(status, message): whether a message with this status awaits its answer.
 -- answer_bytes(id, message): the bytes of what form 2 adds to a record, the payload of the answer included.
 --
@@ -132,6 +134,15 @@ local function end_payload(id, m)
   if m.answer then return end
   if m.has_payload_key then redis.call('UNLINK', KEYS.payload_prefix .. id) end
   m.has_payload_key, m.payload = false, ''
+end
+
+local function keep_answer(id, m, answer_id, answer, payload)
+  end_payload(id, m)
+  m.answer_id, m.answer, m.payload = answer_id, answer, payload
+  if #payload > PACKED_PAYLOAD_BYTES then
+    redis.call('SET', KEYS.payload_prefix .. id, payload)
+    m.has_payload_key, m.payload = true, ''
+  end
 end
 
 local function is_awaiting(status, m) return status == 'sent' and m.response_timeout and true or false end

@@ -1,7 +1,7 @@
--- move(id, message, to, shown, details): moves a loaded message to another status, writes its record, and appends an event
---   with the status `shown`. A finished message is kept until its retention ends. One that was sent and has a response timeout has
---   not finished: it awaits its answer. Returns false if the table of transitions does not allow the move; then the record is not
---   written.
+-- move(id, message, to, shown, details, members): moves a loaded message to another status, writes its record, and appends an event
+--   with the status `shown` and further `members`. A finished message is kept until its retention ends. One that was sent and has a
+--   response timeout has not finished: it awaits its answer. Returns false if the table of transitions does not allow the move; then
+--   the record is not written.
 --
 -- KEYS expiry, awaiting
 
@@ -52,7 +52,7 @@ local function await_answer(id, m)
   call('ZADD', KEYS.awaiting, plain(m.response_deadline), id)
 end
 
-local function move(id, message, to, shown, details)
+local function move(id, message, to, shown, details, members)
   local from, history, was_awaiting = message.status, message.history, is_awaiting(message.status, message)
   if not from or not is_among(TRANSITIONS, from .. ' ' .. to) then return false end
   if from == 'in_flight' then count_in_flight(message, -1)
@@ -72,6 +72,6 @@ local function move(id, message, to, shown, details)
     end
   end
   save(id, message)
-  append_status(message.client, message.account, id, shown, details)
+  append_status(message.client, message.account, id, shown, details, nil, nil, members)
   return true
 end

@@ -76,7 +76,7 @@ async function refusalEvents(): Promise<unknown[]> {
 }
 
 async function outcomes(): Promise<Record<string, number>> {
-  const values = (await register.getSingleMetric('cloud_connector_client_errors_total')?.get())?.values ?? [];
+  const values = (await register.getSingleMetric('cloud_connector_client_reports_total')?.get())?.values ?? [];
   const counted = values.filter(({ value }) => value > 0);
   return Object.fromEntries(counted.map(({ labels, value }) => [String(labels.outcome), value]));
 }
@@ -110,6 +110,7 @@ it('answers of one batch are applied in order, each with its own outcome, betwee
   expect(await outcomes()).toEqual({ failed: 2, foreign: 1, 'not-published': 1, repeated: 1, unknown: 1 });
   expect(await refusalEvents()).toEqual([
     { type: 'message.unmatched_error', client_id: 'stranger', in_response_to: second, details: 'of another' },
+    { type: 'message.unmatched_error', client_id: CLIENT, in_response_to: queued, details: 'no disk' },
     { type: 'message.unmatched_error', client_id: CLIENT, in_response_to: 'no-message', details: 'no disk' },
   ]);
 });
