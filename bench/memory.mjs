@@ -6,13 +6,14 @@
  * 1. Handshakes of 25,000 hosts, with UUIDs as ids and five facts each. Then nothing happens for 30 seconds: the system is at rest.
  * 2. Some clients go offline, and each gets messages with a payload of 120 bytes: they are held.
  * 3. These clients come back and take their messages: they are finished.
+ * 4. They get as many again, with a response timeout: these are sent, and await an answer that does not come.
  *
  * After each step the bytes of all keys (`MEMORY USAGE`) are added up by kind and compared with those of the step before it,
  * and so is `used_memory`, which also has what no key accounts for. Streams, mailboxes and what is remembered of deliveries
  * have bounds of their own and are not part of a connection or a message; they are printed beside it.
  *
- * `--json` writes `connection_bytes`, `held_message_bytes`, `finished_message_bytes` and `rss_mib_at_rest`, with the memory of
- * each process.
+ * `--json` writes `connection_bytes`, `held_message_bytes`, `finished_message_bytes`, `awaiting_message_bytes` and
+ * `rss_mib_at_rest`, with the memory of each process.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -72,11 +73,16 @@ export async function run(args) {
     await device.subscribeAsync('redhat/insights/out/+', { qos: 1 });
     await changeState(device, ids, 'host-handshake');
     await untilFinished(redis, messages);
-    const finished = usageOf(`a finished message, of ${messages}`, before, await keyUsage(redis), messages);
+    const sent = await keyUsage(redis);
+    const finished = usageOf(`a finished message, of ${messages}`, before, sent, messages);
+    await sendTo(pool, ids, each, { response_timeout_seconds: 86_400 });
+    await untilAwaiting(redis, messages);
+    const awaiting = usageOf(`a message that awaits its answer, of ${messages}`, sent, await keyUsage(redis), messages);
     const figures = {
       connection_bytes: connection,
       held_message_bytes: held,
       finished_message_bytes: finished,
+      awaiting_message_bytes: awaiting,
       ...memory,
     };
     console.table(figures);
@@ -141,14 +147,14 @@ async function changeState(device, ids, type) {
   });
 }
 
-/** @param {Pool} pool @param {string[]} ids @param {number} each messages to each client */
-async function sendTo(pool, ids, each) {
+/** @param {Pool} pool @param {string[]} ids @param {number} each messages to each client @param {object} more members of a message */
+async function sendTo(pool, ids, each, more = {}) {
   const payload = { text: 'x'.repeat(PAYLOAD_BYTES - JSON.stringify({ text: '' }).length) };
   const all = ids.flatMap((id) => Array.from({ length: each }, () => id));
   await inParallel(Math.ceil(all.length / MOST_IN_A_BATCH), 2, async (i) => {
     const some = all.slice(i * MOST_IN_A_BATCH, (i + 1) * MOST_IN_A_BATCH);
     const { results } = await post(pool, '/v1/messages', {
-      messages: some.map((id) => ({ client_id: id, directive: 'bench:message', payload })),
+      messages: some.map((id) => ({ client_id: id, directive: 'bench:message', payload, ...more })),
     });
     for (const { status } of results) if (status !== 202) throw new Error(`an item was answered with ${status}`);
   });
@@ -168,13 +174,25 @@ async function untilOnline(api, count) {
 
 /** @param {Redis} redis @param {number} count */
 async function untilFinished(redis, count) {
+  await untilCounted(redis, count, 'finished', async (shard) =>
+    Number((await redis.get(`cc:{s${shard}}:finished-count`)) ?? 0),
+  );
+}
+
+/** @param {Redis} redis @param {number} count */
+async function untilAwaiting(redis, count) {
+  await untilCounted(redis, count, 'sent', (shard) => redis.zcard(`cc:{s${shard}}:awaiting`));
+}
+
+/** @param {Redis} redis @param {number} count @param {string} what @param {(shard: number) => Promise<number>} countOf */
+async function untilCounted(redis, count, what, countOf) {
   const shards = Number(await redis.hget('cc:marker', 'shard_count'));
   await waitUntil(
     async () => {
-      const sizes = Array.from({ length: shards }, (_, shard) => redis.get(`cc:{s${shard}}:finished-count`));
-      const finished = (await Promise.all(sizes)).reduce((sum, one) => sum + Number(one ?? 0), 0);
-      if (finished < count) throw new Error(`${finished} of ${count} are finished`);
+      const counts = await Promise.all(Array.from({ length: shards }, (_, shard) => countOf(shard)));
+      const counted = counts.reduce((sum, one) => sum + one, 0);
+      if (counted < count) throw new Error(`${counted} of ${count} are ${what}`);
     },
-    { what: `${count} messages finished`, timeoutMs: 60_000 },
+    { what: `${count} messages ${what}`, timeoutMs: 60_000 },
   );
 }

@@ -11,7 +11,7 @@ export const IN_FLIGHT_OF = 'in_flight:';
 /** Bytes that a finished message takes in Redis in addition to its history, directive and client id. */
 export const FINISHED_MESSAGE_BYTES = 336;
 /** Bytes that a message takes in addition to that while it awaits its answer: it is in a sorted set in place of a list. */
-export const AWAITING_MESSAGE_BYTES = 160;
+export const AWAITING_MESSAGE_BYTES = 112;
 /** The payer of messages without an account that were accepted before payers were recorded. */
 export const UNKNOWN_PAYER = 'unknown';
 /** Default limits for the bytes of one connection's and of one shard's unfinished messages. */
