@@ -1,6 +1,6 @@
 /** Messages of clients for tests: one valid example of each type, and generators of valid and arbitrary text. */
 import fc from 'fast-check';
-import type { Inbound } from '@app/protocol';
+import { INBOUND_SCHEMAS, type Inbound } from '@app/protocol';
 import { character } from './unicode.js';
 
 const ENVELOPE = { message_id: 'm-1', version: 1, sent: '2020-12-04T17:22:24+00:00' };
@@ -16,6 +16,18 @@ export const MESSAGE_ERROR = {
   type: 'message-error',
   in_response_to: 'm-0',
   payload: { details: 'no disk' },
+};
+export const MESSAGE_RESPONSE = {
+  ...ENVELOPE,
+  type: 'message-response',
+  in_response_to: 'm-0',
+  payload: { pong: [1, null] },
+};
+export const MESSAGE_PROGRESS = {
+  ...ENVELOPE,
+  type: 'message-progress',
+  in_response_to: 'm-0',
+  payload: { percent: 40, details: 'copying' },
 };
 export const CLIENT_MESSAGE = { ...ENVELOPE, type: 'message', directive: 'demo:alert', payload: { disk: 'full' } };
 
@@ -90,6 +102,25 @@ export function validEnvelope(): fc.Arbitrary<Record<string, unknown>> {
     ),
     withExtra(
       fc.record(
+        { type: fc.constant('message-response'), ...envelope, in_response_to: id, payload: fc.jsonValue() },
+        { requiredKeys: ['type', 'message_id', 'version', 'sent', 'in_response_to'] },
+      ),
+    ),
+    withExtra(
+      fc.record({
+        type: fc.constant('message-progress'),
+        ...envelope,
+        in_response_to: id,
+        payload: withExtra(
+          fc.oneof(
+            fc.record({ percent: fc.double({ min: 0, max: 100, noNaN: true }), details: text }),
+            fc.record({ details: text }),
+          ),
+        ),
+      }),
+    ),
+    withExtra(
+      fc.record(
         { type: fc.constant('message'), ...envelope, directive: name, payload: fc.jsonValue(), in_response_to: id },
         { requiredKeys: ['type', 'message_id', 'version', 'sent', 'directive'] },
       ),
@@ -102,7 +133,7 @@ export function anyText(): fc.Arbitrary<string> {
   const units = fc.array(fc.nat({ max: 0xffff }), { maxLength: 50 }).map((codes) => String.fromCharCode(...codes));
   const bytes = fc.uint8Array({ maxLength: 100 }).map((array) => Buffer.from(array).toString('latin1'));
   const valid = validEnvelope();
-  const types: Inbound['type'][] = ['host-handshake', 'proxy-handshake', 'offline', 'message-error', 'message'];
+  const types = Object.keys(INBOUND_SCHEMAS) as Inbound['type'][];
   const member = fc.constantFrom('type', 'message_id', 'version', 'sent', 'payload', 'in_response_to', '__proto__');
   const odd = fc.oneof(
     fc.jsonValue(),

@@ -6,6 +6,7 @@ import type {
   Connection,
   DeadLetter,
   MailboxMessage,
+  Note,
   RegistryEvent,
   ToDo,
 } from '@app/registry';
@@ -91,6 +92,16 @@ export function messageError(id: string, overrides: PacketOverrides = {}): Packe
   );
 }
 
+export function messageResponse(id: string, overrides: PacketOverrides = {}, more: object = {}): PacketMessage {
+  const about = { type: 'message-response', message_id: id, in_response_to: 'sent-1', payload: { pong: 1 } };
+  return packet({ ...ENVELOPE, ...about, ...more }, { retain: false, ...overrides });
+}
+
+export function messageProgress(id: string, payload: object, overrides: PacketOverrides = {}): PacketMessage {
+  const about = { type: 'message-progress', message_id: id, in_response_to: 'sent-1', payload };
+  return packet({ ...ENVELOPE, ...about }, { retain: false, ...overrides });
+}
+
 export function command(wanted: Command, at = T0): Extract<MailboxMessage, { kind: 'command' }> {
   return { kind: 'command', clientId: CLIENT, command: wanted, reply: REPLY, at, id: '1-1' };
 }
@@ -136,6 +147,10 @@ export function todosOf({ effects }: Transition): ToDo[] {
 }
 
 /** The client's answers to messages. */
+export function notesOf({ effects }: Transition): Note[] {
+  return effects.flatMap((effect) => (effect.kind === 'note' ? [effect.note] : []));
+}
+
 export function reportedAnswersOf({ effects }: Transition): Answer[] {
   return effects.flatMap((effect) => (effect.kind === 'answer' ? [effect.answer] : []));
 }

@@ -72,6 +72,30 @@ export const MessageError = z.looseObject({
 });
 export type MessageError = z.infer<typeof MessageError>;
 
+/** The client has done what a message asked. Its `payload` is any JSON value; `payloadJsonOf` gives it as it was written. */
+export const MessageResponse = z.looseObject({
+  ...envelope,
+  type: z.literal('message-response'),
+  /** `message_id` of the message. */
+  in_response_to: messageId,
+  payload: z.unknown().optional(),
+});
+export type MessageResponse = z.infer<typeof MessageResponse>;
+
+/** The client still works on a message. */
+export const MessageProgress = z.looseObject({
+  ...envelope,
+  type: z.literal('message-progress'),
+  /** `message_id` of the message. */
+  in_response_to: messageId,
+  payload: z
+    .looseObject({ percent: z.number().min(0).max(100).optional(), details: z.string().optional() })
+    .refine(({ percent, details }) => percent !== undefined || details !== undefined, {
+      error: 'must have at least one of percent, details',
+    }),
+});
+export type MessageProgress = z.infer<typeof MessageProgress>;
+
 /** The client speaks first. Its `payload` is any JSON value; `payloadJsonOf` gives it as it was written. */
 export const ClientMessage = z.looseObject({
   ...envelope,
@@ -83,12 +107,17 @@ export const ClientMessage = z.looseObject({
 });
 export type ClientMessage = z.infer<typeof ClientMessage>;
 
-export type Inbound = HostHandshake | ProxyHandshake | Offline | MessageError | ClientMessage;
+/** What a client says that carries no state. */
+export type Talk = MessageError | MessageResponse | MessageProgress | ClientMessage;
+
+export type Inbound = HostHandshake | ProxyHandshake | Offline | Talk;
 
 export const INBOUND_SCHEMAS = {
   'host-handshake': HostHandshake,
   'proxy-handshake': ProxyHandshake,
   offline: Offline,
   'message-error': MessageError,
+  'message-response': MessageResponse,
+  'message-progress': MessageProgress,
   message: ClientMessage,
 } as const satisfies Record<Inbound['type'], z.ZodType<Inbound>>;

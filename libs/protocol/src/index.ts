@@ -1,6 +1,7 @@
 export * from './client-id.js';
 export * from './inbound.js';
 export * from './json-walk.js';
+export * from './message-head.js';
 export * from './message-id.js';
 export * from './outbound.js';
 export * from './parse-inbound.js';

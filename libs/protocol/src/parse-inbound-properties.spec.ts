@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { HOST, OFFLINE, anyText, validEnvelope } from '../../../test/support/envelopes.js';
+import { INBOUND_SCHEMAS } from './inbound.js';
 import { parseInbound, type ParseOutcome, type RefusalReason } from './parse-inbound.js';
+
+const TYPES = Object.keys(INBOUND_SCHEMAS);
 
 /** Its type makes this list complete: a new reason must be added here. */
 const REASONS: Record<RefusalReason, true> = {
@@ -17,6 +20,7 @@ const REASONS: Record<RefusalReason, true> = {
   'refused-until': true,
   'reserved-id': true,
   'not-connected': true,
+  'account-unknown': true,
   flood: true,
   'internal-error': true,
 };
@@ -71,7 +75,7 @@ describe('parseInbound', () => {
   });
 
   it('recognizes a handshake by its type, whatever else is wrong with it', () => {
-    const type = fc.constantFrom('host-handshake', 'proxy-handshake', 'offline', 'message-error', 'message', 'other');
+    const type = fc.constantFrom(...TYPES, 'other');
     fc.assert(
       fc.property(type, fc.dictionary(fc.constantFrom('version', 'payload', 'sent'), fc.jsonValue()), (name, rest) => {
         const outcome = parseInbound(JSON.stringify({ ...rest, type: name }));
@@ -85,15 +89,14 @@ describe('parseInbound', () => {
 function expectDeclaredOutcome(outcome: ParseOutcome): void {
   if (outcome.ok) {
     expect(Object.keys(outcome).sort()).toEqual(['message', 'ok']);
-    expect(['host-handshake', 'proxy-handshake', 'offline', 'message-error', 'message']).toContain(
-      outcome.message.type,
-    );
+    expect(TYPES).toContain(outcome.message.type);
     expect(outcome.message.version).toBe(1);
     expect(typeof outcome.message.message_id).toBe('string');
     return;
   }
   expect(Object.keys(outcome).sort()).toEqual(['ok', 'refusal']);
-  const { reason, details, messageId, handshake } = outcome.refusal;
+  const { reason, details, messageId, handshake, answerTo = 'x' } = outcome.refusal;
+  expect(answerTo.length >= 1 && answerTo.length <= 128).toBe(true);
   expect(Object.hasOwn(REASONS, reason)).toBe(true);
   expect(details).not.toBe('');
   expect(messageId === null || (messageId.length >= 1 && messageId.length <= 128)).toBe(true);

@@ -1,4 +1,13 @@
-import { CLIENT_MESSAGE, HOST, MESSAGE_ERROR, OFFLINE, PROXY, arrays } from '../../../test/support/envelopes.js';
+import {
+  CLIENT_MESSAGE,
+  HOST,
+  MESSAGE_ERROR,
+  MESSAGE_PROGRESS,
+  MESSAGE_RESPONSE,
+  OFFLINE,
+  PROXY,
+  arrays,
+} from '../../../test/support/envelopes.js';
 import { MAX_DEPTH, parseInbound, type ParseOutcome, type Refusal } from './parse-inbound.js';
 
 function parse(value: unknown): ParseOutcome {
@@ -30,6 +39,13 @@ describe('parseInbound', () => {
     ['an offline with an unexpected payload', { ...OFFLINE, payload: 7 }],
     ['a message-error', MESSAGE_ERROR],
     ['a message-error with empty details', { ...MESSAGE_ERROR, payload: { details: '' } }],
+    ['a message-response', MESSAGE_RESPONSE],
+    ['a message-response without payload', { ...MESSAGE_RESPONSE, payload: undefined }],
+    ['a message-response with a payload of null', { ...MESSAGE_RESPONSE, payload: null }],
+    ['a message-progress', MESSAGE_PROGRESS],
+    ['a message-progress that is complete', { ...MESSAGE_PROGRESS, payload: { percent: 100 } }],
+    ['a message-progress that has not begun', { ...MESSAGE_PROGRESS, payload: { percent: 0 } }],
+    ['a message-progress with details alone', { ...MESSAGE_PROGRESS, payload: { details: '' } }],
     ['a message', CLIENT_MESSAGE],
     ['a message about another one', { ...CLIENT_MESSAGE, in_response_to: 'm-0' }],
     ['a message without payload', { ...CLIENT_MESSAGE, payload: undefined }],
@@ -120,7 +136,8 @@ describe('parseInbound', () => {
   ])('refuses the unknown type %j, and names the known types', (type) => {
     expect(refusalOf({ ...OFFLINE, type })).toEqual({
       reason: 'unknown-type',
-      details: 'type must be one of host-handshake, proxy-handshake, offline, message-error, message',
+      details:
+        'type must be one of host-handshake, proxy-handshake, offline, message-error, message-response, message-progress, message',
       messageId: 'm-1',
       handshake: false,
     });
@@ -217,6 +234,48 @@ describe('parseInbound', () => {
     const refusal = refusalOf(value);
     expect(refusal).toMatchObject({ reason: 'wrong-shape', messageId: 'm-1', handshake: false });
     expect(refusal.details.startsWith(start)).toBe(true);
+  });
+
+  it.each([
+    ['message-response without in_response_to', { ...MESSAGE_RESPONSE, in_response_to: undefined }, 'in_response_to: '],
+    ['message-progress without in_response_to', { ...MESSAGE_PROGRESS, in_response_to: undefined }, 'in_response_to: '],
+    ['message-progress without payload', { ...MESSAGE_PROGRESS, payload: undefined }, 'payload: '],
+    ['message-progress that says nothing', { ...MESSAGE_PROGRESS, payload: {} }, 'payload: '],
+    ['message-progress of less than 0 %', { ...MESSAGE_PROGRESS, payload: { percent: -1 } }, 'payload.percent: '],
+    ['message-progress of more than 100 %', { ...MESSAGE_PROGRESS, payload: { percent: 100.5 } }, 'payload.percent: '],
+    [
+      'message-progress with a percent that is text',
+      { ...MESSAGE_PROGRESS, payload: { percent: '4' } },
+      'payload.percent: ',
+    ],
+    [
+      'message-progress with details that are no text',
+      { ...MESSAGE_PROGRESS, payload: { details: 1 } },
+      'payload.details: ',
+    ],
+  ])('refuses a %s', (_, value, start) => {
+    const refusal = refusalOf(value);
+    expect(refusal).toMatchObject({ reason: 'wrong-shape', messageId: 'm-1', handshake: false });
+    expect(refusal.details.startsWith(start)).toBe(true);
+  });
+
+  it.each([MESSAGE_RESPONSE, MESSAGE_ERROR])('names the message that a wrong $type answers', (answer) => {
+    for (const wrong of [{ version: 2 }, { sent: 'now' }, { message_id: 7 }, { extra: arrays(MAX_DEPTH) }]) {
+      expect(refusalOf({ ...answer, ...wrong }).answerTo).toBe('m-0');
+    }
+    expect(refused(parseInbound(JSON.stringify(answer).slice(0, -1))).answerTo).toBe('m-0');
+    expect(refusalOf({ ...answer, in_response_to: 7 })).not.toHaveProperty('answerTo');
+    expect(refusalOf({ ...answer, in_response_to: 'x'.repeat(129) })).not.toHaveProperty('answerTo');
+  });
+
+  it('names no message that anything else is about', () => {
+    for (const other of [
+      MESSAGE_PROGRESS,
+      { ...CLIENT_MESSAGE, in_response_to: 'm-0' },
+      { type: 'x', in_response_to: 'm-0' },
+    ]) {
+      expect(refusalOf({ ...other, version: 2 })).not.toHaveProperty('answerTo');
+    }
   });
 
   it.each([

@@ -4,6 +4,7 @@
  */
 import type { z } from 'zod';
 import { INBOUND_SCHEMAS, PROTOCOL_VERSION, type Inbound } from './inbound.js';
+import { answerTo, isMessageId, messageHead } from './message-head.js';
 
 /** Why a message was refused. The reasons are metric labels, so their number is fixed. */
 export type RefusalReason =
@@ -20,6 +21,7 @@ export type RefusalReason =
   | 'refused-until'
   | 'reserved-id'
   | 'not-connected'
+  | 'account-unknown'
   | 'flood'
   | 'internal-error';
 
@@ -31,6 +33,8 @@ export interface Refusal {
   messageId: string | null;
   /** Whether its type is a handshake: then the reply is a `handshake-error`. */
   handshake: boolean;
+  /** If it claims to be an answer: the message that it answers. */
+  answerTo?: string;
 }
 
 export type ParseOutcome = { ok: true; message: Inbound } | { ok: false; refusal: Refusal };
@@ -46,27 +50,29 @@ export function parseInbound(text: string): ParseOutcome {
   try {
     value = JSON.parse(text);
   } catch {
-    return refuse('not-json', 'the message is not JSON; a JSON object is expected');
+    const about = { messageId: null, handshake: false, ...answerTo(messageHead(text)) };
+    return refuse('not-json', 'the message is not JSON; a JSON object is expected', about);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return refuse('wrong-shape', 'the message must be a JSON object');
   }
   const { type, version, message_id: id } = value as Record<string, unknown>;
-  const messageId = typeof id === 'string' && id.length >= 1 && id.length <= 128 ? id : null;
+  const messageId = isMessageId(id) ? id : null;
   const handshake = type === 'host-handshake' || type === 'proxy-handshake';
+  const about = { messageId, handshake, ...answerTo(value) };
 
   if (typeof type !== 'string' || !Object.hasOwn(INBOUND_SCHEMAS, type)) {
     const known = Object.keys(INBOUND_SCHEMAS).join(', ');
-    return refuse('unknown-type', `type must be one of ${known}`, messageId, handshake);
+    return refuse('unknown-type', `type must be one of ${known}`, about);
   }
   if (version !== PROTOCOL_VERSION) {
-    return refuse('unsupported-version', `version must be ${PROTOCOL_VERSION}`, messageId, handshake);
+    return refuse('unsupported-version', `version must be ${PROTOCOL_VERSION}`, about);
   }
   if (isDeeperThan(value, MAX_DEPTH)) {
-    return refuse('too-deep', `the message nests deeper than ${MAX_DEPTH} levels`, messageId, handshake);
+    return refuse('too-deep', `the message nests deeper than ${MAX_DEPTH} levels`, about);
   }
   const parsed = INBOUND_SCHEMAS[type as Inbound['type']].safeParse(value);
-  if (!parsed.success) return refuse('wrong-shape', describeIssues(parsed.error.issues), messageId, handshake);
+  if (!parsed.success) return refuse('wrong-shape', describeIssues(parsed.error.issues), about);
   // Not the schema's copy: unknown facts are stored unchanged.
   return { ok: true, message: value as Inbound };
 }
@@ -74,10 +80,9 @@ export function parseInbound(text: string): ParseOutcome {
 function refuse(
   reason: RefusalReason,
   details: string,
-  messageId: string | null = null,
-  handshake = false,
+  about: Pick<Refusal, 'messageId' | 'handshake' | 'answerTo'> = { messageId: null, handshake: false },
 ): { ok: false; refusal: Refusal } {
-  return { ok: false, refusal: { reason, details, messageId, handshake } };
+  return { ok: false, refusal: { reason, details, ...about } };
 }
 
 /** Describes the first three issues in one line, each with the path of its member. */

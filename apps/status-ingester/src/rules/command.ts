@@ -115,7 +115,7 @@ export function applyCommand(
       return answered(set.connection, { kind: 'done' });
     }
     case 'emit-waiting': {
-      const emitted = emitWaiting(connection, at);
+      const emitted = emitWaiting(connection, at, rules);
       effects.push(...emitted.effects);
       return answered(emitted.connection, { kind: 'done' });
     }

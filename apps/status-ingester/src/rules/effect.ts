@@ -1,5 +1,5 @@
 /** The types of a transition: the rules it applies, the connection it results in, and its effects. */
-import type { ClientMessage, MessageError, RefusalReason } from '@app/protocol';
+import type { RefusalReason } from '@app/protocol';
 import type {
   Answer,
   CommandMessage,
@@ -8,6 +8,7 @@ import type {
   DeadLetter,
   VerificationReason,
   MailboxMessage,
+  Note,
   Progress,
   Refused,
   RegistryEvent,
@@ -49,6 +50,8 @@ export type Effect =
   | { kind: 'answer'; answer: Answer; at?: number }
   /** The client still works on a message that was sent to it. */
   | { kind: 'progress'; progress: Progress; at?: number }
+  /** An answer to the message did not count: its history says so. */
+  | { kind: 'note'; note: Note; at?: number }
   /** The owner runs it after the commit, or `inMs` later if that is given. */
   | { kind: 'to-do'; todo: ToDo; inMs?: number }
   /** The client's message was refused, and the client gets the reason. */
@@ -86,9 +89,6 @@ export interface StatusMessage {
   /** Epoch milliseconds. */
   at: number;
 }
-
-/** What a client says that carries no state. */
-export type Talk = MessageError | ClientMessage;
 
 /** How a retained message came: through a lane, through a lane as a redelivery, or by a read of what the broker retains. */
 export type Source = 'live' | 'redelivered' | 'read-back';

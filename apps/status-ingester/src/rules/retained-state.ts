@@ -3,8 +3,8 @@
  * becomes a dead letter. Live messages and messages read back from the broker are applied in the same way. Pure.
  */
 import { crc32 } from 'node:zlib';
-import type { Refusal } from '@app/protocol';
-import { sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
+import { answerTo, messageHead, type Refusal } from '@app/protocol';
+import { truncateDetails, sameJson, type Connection, type OfflineReason, type Packet, type ToDo } from '@app/registry';
 import { accountOf } from './account.js';
 import { rememberApplied, wasApplied } from './applied-messages.js';
 import type { Effect, Rules, Source, StatusMessage, Transition } from './effect.js';
@@ -52,7 +52,7 @@ export function applyUnreadable(
   reason: NonNullable<Packet['refused']>,
   rules: Rules,
 ): Transition {
-  const refusal = unreadable(reason, rules);
+  const refusal = unreadable(reason, message.body, rules);
   if (!rules.statusTopics.includes(message.topic)) return deadLetter(connection, message, refusal, rules);
   const offline = goOffline(connection, message, 'unknown', rules);
   const rejected = deadLetter(offline.connection, message, refusal, rules);
@@ -62,12 +62,13 @@ export function applyUnreadable(
   };
 }
 
-export function unreadable(reason: NonNullable<Packet['refused']>, rules: Rules): Refusal {
+/** @param sample the beginning of what cannot be read */
+export function unreadable(reason: NonNullable<Packet['refused']>, sample: string, rules: Rules): Refusal {
   const details = {
     'too-large': `the message is larger than ${rules.maxInboundBytes} bytes`,
     'not-utf8': 'the message is not UTF-8 text',
   }[reason];
-  return { reason, details, messageId: null, handshake: false };
+  return { reason, details, messageId: null, handshake: false, ...answerTo(messageHead(sample)) };
 }
 
 /** Remembers the digest, so that the same retained message is not dead-lettered again when a sweep reads it. */
@@ -223,6 +224,10 @@ export function deadLetter(
   const { reason, details, messageId } = refusal;
   const letter = { client_id: clientId, topic, reason, details, sample: body.slice(0, 1024) };
   const effects: Effect[] = [{ kind: 'dead-letter', letter, reason }];
+  if (refusal.answerTo !== undefined) {
+    const note = { inResponseTo: refusal.answerTo, details: truncateDetails(`an answer did not count: ${details}`) };
+    effects.push({ kind: 'note', note });
+  }
   const statusOnly = rules.statusTopics.includes(topic) && topic !== rules.inTopic;
   const unreadable = messageId === null && reason !== 'empty';
   if (refusal.handshake || (statusOnly && unreadable)) {

@@ -1,7 +1,7 @@
-/** What a client says that carries no state: errors about messages, and messages of its own. Pure. */
-import { payloadJsonOf, type ClientMessage, type MessageError, type Refusal } from '@app/protocol';
+/** What a client says that carries no state: answers to messages, their progress, and messages of its own. Pure. */
+import { payloadJsonOf, type ClientMessage, type Refusal, type Talk } from '@app/protocol';
 import { truncateDetails, type Connection } from '@app/registry';
-import type { Effect, EventEffect, StatusMessage, Talk } from './effect.js';
+import type { Effect, EventEffect, StatusMessage } from './effect.js';
 import { refuses } from './truth.js';
 
 /** Why what the client says does not count; undefined if it counts. */
@@ -17,21 +17,34 @@ export function talkRefusal(connection: Connection | undefined, talk: Talk, at: 
 }
 
 export function talkEffect(message: StatusMessage, talk: Talk): Effect {
-  return talk.type === 'message' ? messageEvent(message, talk) : failMessage(talk);
+  if (talk.type === 'message') return messageEvent(message, talk);
+  const about = { inResponseTo: talk.in_response_to, messageId: talk.message_id };
+  switch (talk.type) {
+    case 'message-error': {
+      const details = truncateDetails(talk.payload.details);
+      return { kind: 'answer', answer: { type: talk.type, ...about, details } };
+    }
+    case 'message-response': {
+      const payloadJson = payloadJsonOf(message.body);
+      const answer = { type: talk.type, ...about, ...(payloadJson !== undefined && { payloadJson }) };
+      return { kind: 'answer', answer };
+    }
+    case 'message-progress': {
+      const { percent, details } = talk.payload;
+      const progress = {
+        ...about,
+        ...(percent !== undefined && { percent }),
+        ...(details !== undefined && { details: truncateDetails(details) }),
+      };
+      return { kind: 'progress', progress };
+    }
+  }
 }
 
 /** It may be offline: it has shaken hands, and is not refused. */
 function isConnected(connection: Connection | undefined, at: number): boolean {
   if (connection === undefined || connection.state === 'online') return connection !== undefined;
   return connection.offline_reason !== 'refused' && !refuses(connection.refused_until, at);
-}
-
-function failMessage({ message_id, in_response_to, payload }: MessageError): Effect {
-  const details = truncateDetails(payload.details);
-  return {
-    kind: 'answer',
-    answer: { type: 'message-error', inResponseTo: in_response_to, messageId: message_id, details },
-  };
 }
 
 /** A client speaks first: the event is for whoever listens for it. */

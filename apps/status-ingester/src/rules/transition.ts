@@ -6,11 +6,11 @@
  * applied again, and results in the same state. Clients whose redeliveries have the flag are verified. It would not be safe to
  * skip messages of state that look known: a last will has the same id and text on every connection.
  */
-import { isReservedClientId, parseInbound, type Refusal } from '@app/protocol';
+import { isMessageId, isReservedClientId, messageHead, parseInbound, type Refusal, type Talk } from '@app/protocol';
 import type { Connection, VerificationReason, MailboxMessage, Packet } from '@app/registry';
 import { rememberApplied, wasApplied } from './applied-messages.js';
 import { applyCommand } from './command.js';
-import type { At, Rules, Talk, Transition } from './effect.js';
+import type { At, Rules, Transition } from './effect.js';
 import { coalesceEvents } from './event-coalescing.js';
 import { applyReserved } from './reserved-id.js';
 import { applyRetainedReading } from './retained-reading.js';
@@ -42,7 +42,7 @@ export function transition(
   // Events that are flushed are not coalesced again.
   const isFlush = command === 'flush' || command === 'emit-waiting';
   const coalesced = isFlush ? applied : coalesceEvents(connection, applied, message.at, rules);
-  return delayUntilAccountIsKnown(connection, coalesced, message.at, waitingBytes);
+  return delayUntilAccountIsKnown(connection, coalesced, message.at, waitingBytes, rules);
 }
 
 /** A goodbye counts at once. The to-do then verifies that the broker does not retain the handshake any more. */
@@ -84,7 +84,9 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
         : applyUnreadable(connection, packet, packet.refused, rules);
     return inLane(connection, confirmed(connection, applied, packet.clientId), packet, rules);
   }
-  if (packet.refused !== undefined) return deadLetter(connection, packet, unreadable(packet.refused, rules), rules);
+  if (packet.refused !== undefined) {
+    return deadLetterOnce(connection, packet, unreadable(packet.refused, packet.body, rules), rules);
+  }
   // The removal of a retained message that carried no state: by a client that cleans up, or by this service.
   if (packet.retain && packet.body === '') return { connection, effects: [] };
 
@@ -131,6 +133,8 @@ function applyPacket(connection: Connection | undefined, packet: Packet & At, ru
         rules,
       );
     case 'message-error':
+    case 'message-response':
+    case 'message-progress':
     case 'message':
       return applyTalk(connection, packet, message, rules);
   }
@@ -155,8 +159,10 @@ function deadLetterOnce(
   refusal: Refusal,
   rules: Rules,
 ): Transition {
-  const { messageId, handshake } = refusal;
-  if (messageId === null || handshake) return deadLetter(connection, packet, refusal, rules);
+  const { handshake, answerTo } = refusal;
+  // An answer is known again also if it cannot be read: it must not be named twice in the history of its message.
+  const messageId = refusal.messageId ?? (answerTo === undefined ? null : messageHead(packet.body).message_id);
+  if (!isMessageId(messageId) || handshake) return deadLetter(connection, packet, refusal, rules);
   if (wasApplied(connection, messageId)) return { connection, effects: [] };
   const { connection: after, effects } = deadLetter(connection, packet, refusal, rules);
   return { connection: rememberApplied(after, messageId), effects };

@@ -13,6 +13,8 @@ const PROXY = {
 };
 const OFFLINE = { ...ENVELOPE, type: 'offline' };
 const MESSAGE_ERROR = { ...ENVELOPE, type: 'message-error', in_response_to: 'm-0', payload: { details: '' } };
+const MESSAGE_RESPONSE = { ...ENVELOPE, type: 'message-response', in_response_to: 'm-0' };
+const MESSAGE_PROGRESS = { ...MESSAGE_RESPONSE, type: 'message-progress', payload: { percent: 1 } };
 const CLIENT_MESSAGE = { ...ENVELOPE, type: 'message', directive: 'demo:alert' };
 
 /** A client whose recorded handshake has another id than the messages above. */
@@ -45,7 +47,7 @@ describe('truth', () => {
     expect(truthOf(OFFLINE, 'never')).toEqual({ state: 'offline', reason: 'retained-offline' });
   });
 
-  it.each([MESSAGE_ERROR, CLIENT_MESSAGE])(
+  it.each([MESSAGE_ERROR, MESSAGE_RESPONSE, MESSAGE_PROGRESS, CLIENT_MESSAGE])(
     'a client is unknown, with a refusal and what it says, if it retains a $type',
     (talk) => {
       expect(truthOf(talk)).toEqual({

@@ -6,11 +6,12 @@ import {
   type HostHandshake,
   type ProxyHandshake,
   type Refusal,
+  type Talk,
   type ParseOutcome,
   type RefusedUntil,
 } from '@app/protocol';
 import type { Connection, OfflineReason } from '@app/registry';
-import type { Source, Talk } from './effect.js';
+import type { Source } from './effect.js';
 
 export type Handshake = HostHandshake | ProxyHandshake;
 
@@ -50,6 +51,8 @@ export function truth(
     case 'offline':
       return { state: 'offline', reason: 'retained-offline' };
     case 'message-error':
+    case 'message-response':
+    case 'message-progress':
     case 'message':
       return {
         state: 'offline',

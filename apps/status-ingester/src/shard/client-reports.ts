@@ -8,7 +8,7 @@ const TYPES = valuesOf<Answer['type'] | 'message-progress'>({
   'message-error': true,
   'message-progress': true,
 });
-const OUTCOMES = valuesOf<ReportOutcome>({
+const OUTCOMES = valuesOf<Exclude<ReportOutcome, 'noted'>>({
   answered: true,
   failed: true,
   late: true,
@@ -39,7 +39,7 @@ export function noteReports(
     if (report.kind === 'answer') {
       if (report.mayEmit && isUnmatched(outcome)) limits.takeEvent(report.clientId, report.at);
       noteAnswer(report, outcome, shard, logger);
-    } else {
+    } else if (report.kind === 'progress') {
       reports.inc({ type: 'message-progress', outcome });
     }
   }

@@ -18,6 +18,7 @@ const REASONS = valuesOf<RefusalReason>({
   'refused-until': true,
   'reserved-id': true,
   'not-connected': true,
+  'account-unknown': true,
   flood: true,
   'internal-error': true,
 });

@@ -155,6 +155,9 @@ export function fold(
         case 'progress':
           reports.push({ kind: 'progress', clientId, at: effect.at ?? at, progress: effect.progress });
           break;
+        case 'note':
+          reports.push({ kind: 'note', clientId, at: effect.at ?? at, note: effect.note });
+          break;
         case 'to-do':
           write(effect.todo, at, effect.inMs);
           break;

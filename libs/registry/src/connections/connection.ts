@@ -2,6 +2,7 @@
 import type { CanonicalFacts, CatalogServiceFacts, RefusedUntil } from '@app/protocol';
 import type { ConnectionState, ConnectionType, OfflineReason } from '../connection-state.js';
 import type { RegistryEvent } from '../events/event.js';
+import type { Answer, Progress } from '../messages/message-report.js';
 
 export interface Connection {
   client_id: string;
@@ -50,11 +51,14 @@ export interface ForceDisconnected {
   at: number;
 }
 
+/** An event of a connection, or what its client reports about a message. `at`: when it was received, epoch milliseconds. */
+export type WaitingEntry = { at: number } & ({ event: RegistryEvent } | { answer: Answer } | { progress: Progress });
+
 /** A pending request for the account of a client. */
 export interface AccountLookup {
-  /** Events of the connection that wait for the account, oldest first; `at` in epoch milliseconds. */
-  waiting: readonly { at: number; event: RegistryEvent }[];
-  /** Bytes of the waiting events. */
+  /** What waits for the account, oldest first. */
+  waiting: readonly WaitingEntry[];
+  /** Bytes of what waits. */
   bytes: number;
   /** Events were emitted without an account, since it did not become known in time. */
   is_late: boolean;

@@ -17,6 +17,13 @@ export interface Progress {
   details?: string;
 }
 
+/** An answer to the message did not count. */
+export interface Note {
+  inResponseTo: string;
+  /** Why. */
+  details: string;
+}
+
 export type MessageReport = {
   clientId: string;
   /** When it was received, epoch milliseconds. */
@@ -29,4 +36,5 @@ export type MessageReport = {
       mayEmit: boolean;
     }
   | { kind: 'progress'; progress: Progress }
+  | { kind: 'note'; note: Note }
 );

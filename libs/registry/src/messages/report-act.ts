@@ -7,14 +7,14 @@ import type { Answer, MessageReport, Progress } from './message-report.js';
 
 /**
  * What became of a report. `answered`, `failed`: the message has this status now. `late`: the message is final and keeps its
- * status, and shows the answer. `kept`: the progress is shown. The others changed nothing: the message has had the same answer
+ * status, and shows the answer. `kept`: the progress is shown. `noted`: its history has a line more. The others changed nothing: the message has had the same answer
  * (`repeated`) or another one (`already-final`), is not stored (`unknown`), was for another client or account (`foreign`), or was never
  * claimed (`not-published`).
  */
-export type ReportOutcome = 'answered' | 'failed' | 'late' | 'kept' | 'repeated' | UnmatchedReason;
+export type ReportOutcome = 'answered' | 'failed' | 'late' | 'kept' | 'noted' | 'repeated' | UnmatchedReason;
 
 export interface ReportAct {
-  report: AnswerWords | ProgressWords;
+  report: AnswerWords | ProgressWords | NoteWords;
 }
 
 /** As `report-acts.lua` reads them. */
@@ -37,6 +37,7 @@ export type ProgressWords = readonly [
   progress: string,
   event: string,
 ];
+export type NoteWords = readonly [act: 'note', clientId: string, messageId: string, details: string];
 
 /** Above the memory mark, the payload of an answer is kept only up to this size. */
 export const SMALL_ANSWER_BYTES = 2048;
@@ -44,6 +45,10 @@ export const SMALL_ANSWER_BYTES = 2048;
 /** @param omitLarge the memory of Redis is above its mark: large payloads of answers are not kept */
 export function reportAct(report: MessageReport, omitLarge: boolean): ReportAct {
   if (report.kind === 'progress') return { report: progressWords(report.clientId, report.progress, report.at) };
+  if (report.kind === 'note') {
+    const { inResponseTo, details } = report.note;
+    return { report: ['note', report.clientId, inResponseTo, truncateDetails(details)] };
+  }
   const { clientId, answer, at, mayEmit } = report;
   return { report: answerWords(clientId, answer, at, { mayEmit, omitLarge }) };
 }

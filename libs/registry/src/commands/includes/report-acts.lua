@@ -8,6 +8,8 @@
 --     unmatched: the event to append if it matches no message, '' for none; that of a response lacks the reason and its end
 --     Outcome: the status; 'late' if the message is final and has no answer; 'repeated'; or why it changes nothing: 'unknown',
 --     'foreign' for a message of another client or account, 'not-published', 'already-final'.
+--   note, client, message_id, details: an answer did not count, and the history of the message says so. Outcome: 'noted', or why not, as
+--     above.
 --   progress, client, message_id, progress, event: what the client has done so far. Outcome: 'kept', or why not, as above.
 --
 -- answer(client, id, status, details, answer_id, kept, size, payload, unmatched): does the act, and returns its outcome.
@@ -84,6 +86,20 @@ local function progress(client, id, kept, event)
   return 'kept'
 end
 
+-- The note stands before the last change, which says since when the message has its status, and why.
+local function note(client, id, details)
+  local m, _, refused = reported(client, id)
+  if refused then return refused end
+  note_publish(id, m, at_text)
+  local before = #m.history
+  local change = string.sub(m.status, 1, 1) .. plain(at - m.created) .. ' ' .. string.gsub(details, '[%c]', ' ')
+  local earlier, last = string.match(m.history, '^(.*)\t([^\t]*)$')
+  m.history = earlier and with_change(earlier, change) .. '\t' .. last or with_change(m.history, change)
+  charge_more(m, #m.history - before, has_finished(m))
+  save(id, m)
+  return 'noted'
+end
+
 local function do_report(act, i, outcomes)
   if act == 'answer' then
     outcomes[#outcomes + 1] = answer(unpack(ARGV, i, i + 8))
@@ -91,5 +107,8 @@ local function do_report(act, i, outcomes)
   elseif act == 'progress' then
     outcomes[#outcomes + 1] = progress(unpack(ARGV, i, i + 3))
     return i + 4
+  elseif act == 'note' then
+    outcomes[#outcomes + 1] = note(unpack(ARGV, i, i + 2))
+    return i + 3
   end
 end

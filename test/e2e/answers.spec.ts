@@ -1,0 +1,124 @@
+/** What a device makes of a message comes back to the caller: answers, progress, and why an answer did not count. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
+import type { MessageBody } from '../../apps/api-gateway/src/messages/message.dto.js';
+import { Api } from '../support/api.js';
+import { EventListener } from '../support/event-listener.js';
+import { TestClient, envelope } from '../support/mqtt-client.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-answers-'));
+let api: Api;
+let gatewayUrl: string;
+let brokerUrl: string;
+
+beforeAll(async () => {
+  const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
+  const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s', MAX_INBOUND_BYTES: '4096' };
+  const [gateway] = await Promise.all([
+    startApp('api-gateway', { dir, env }),
+    startApp('status-ingester', { dir, env }),
+    startApp('dispatcher', { dir, env }),
+  ]);
+  api = new Api(gateway.url);
+  gatewayUrl = gateway.url;
+  brokerUrl = mosquitto.url;
+}, 60_000);
+
+afterAll(async () => {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}, 30_000);
+
+/** A client that has got a message. */
+async function asked(id: string, version: 4 | 5 = 5): Promise<{ client: TestClient; messageId: string }> {
+  const client = await TestClient.connect(brokerUrl, id, version);
+  await client.shakeHands();
+  await api.untilConnection(id, ({ state }) => state === 'online');
+  const { body } = await api.send(id, { directive: 'demo:ping', payload: 1 });
+  await client.waitFor('the message', ({ message_id }) => message_id === body.message_id);
+  await api.untilStatus(body.message_id, 'sent');
+  return { client, messageId: body.message_id };
+}
+
+async function read(messageId: string): Promise<MessageBody> {
+  return (await api.call<MessageBody>('GET', `/v1/messages/${messageId}`)).body;
+}
+
+it.each([4, 5] as const)(
+  'a device with MQTT %s reports progress, and answers with a payload that the caller reads',
+  async (version) => {
+    const id = `answers-${version}`;
+    const { client, messageId } = await asked(id, version);
+    const listener = await EventListener.open(gatewayUrl, { client_id: id, types: 'message.*' });
+    const about = { in_response_to: messageId };
+    await client.publish(
+      envelope('message-progress', { ...about, payload: { percent: 40, details: 'copying' } }),
+      false,
+    );
+    await waitUntil(
+      async () => expect((await read(messageId)).progress).toMatchObject({ percent: 40, details: 'copying' }),
+      {
+        what: 'the progress is shown',
+      },
+    );
+    const response = envelope('message-response', { ...about, message_id: 'r-1', payload: 0 });
+    await client.publish(response.replace('"payload":0', '"payload":{"pong":2.50,\n"list":[true]}'), false);
+    await api.untilStatus(messageId, 'answered');
+    const answer = { message_id: 'r-1', payload: { pong: 2.5, list: [true] }, late: false };
+    expect((await read(messageId)).answer).toMatchObject(answer);
+    await client.publish(response, false);
+    await client.reportError(messageId, 'too late');
+    await listener.until('the second answer is reported', () =>
+      expect(listener.received.at(-1)?.event).toBe('message.unmatched_error'),
+    );
+    expect(listener.received.map(({ event, data }) => [event, data['status'] ?? null])).toEqual([
+      ['message.progress', null],
+      ['message.status', 'answered'],
+      ['message.unmatched_error', null],
+    ]);
+    listener.close();
+  },
+);
+
+it.each([
+  ['too large', 'too-large', (answer: string) => answer.replace('"payload":0', `"payload":"${'x'.repeat(5000)}"`)],
+  ['no JSON', 'not-json', (answer: string) => answer.replace('"payload":0', '"payload":{')],
+  ['of another version', 'unsupported-version', (answer: string) => answer.replace('"version":1', '"version":2')],
+])(
+  'an answer that is %s is a dead letter, and is named in the history of its message; a valid one counts',
+  async (...given) => {
+    const [, reason, spoil] = given;
+    const id = `spoilt-${reason}`;
+    const { client, messageId } = await asked(id);
+    await client.publish(spoil(envelope('message-response', { in_response_to: messageId, payload: 0 })), false);
+    await waitUntil(
+      async () => {
+        const { status, status_history: history } = await read(messageId);
+        expect([status, history.at(-2)?.details]).toEqual([
+          'sent',
+          expect.stringMatching(/^an answer did not count: /),
+        ]);
+      },
+      { what: 'the history names the answer' },
+    );
+    const letters = await api.call<{ dead_letters: unknown[] }>('GET', '/v1/cluster/dead-letters?limit=50');
+    expect(JSON.stringify(letters.body)).toContain(
+      `"client_id":"${id}","topic":"redhat/insights/in/{clientId}","reason":"${reason}"`,
+    );
+    await client.publish(envelope('message-response', { in_response_to: messageId }), false);
+    await api.untilStatus(messageId, 'answered');
+  },
+);
+
+it('an answer that a device retains counts, and takes the device offline', async () => {
+  const { client, messageId } = await asked('retains');
+  await client.publish(envelope('message-response', { in_response_to: messageId, payload: 'done' }), true);
+  await api.untilStatus(messageId, 'answered');
+  await api.untilConnection(
+    'retains',
+    ({ state, offline_reason }) => state === 'offline' && offline_reason === 'unknown',
+  );
+  expect((await read(messageId)).answer).toMatchObject({ payload: 'done', late: false });
+});
