@@ -126,6 +126,30 @@ it('the commit of an answer that is refused as stale changes nothing of the mess
   expect(await redis.xlen(keys.mailbox(0))).toBe(1);
 });
 
+it.each([
+  ['before its commit', 'by the next owner', 'queued'],
+  ['after its commit', 'by nobody again', 'committed'],
+] as const)('an answer of which the owner dies %s is applied once, %s', async (_when, _who, state) => {
+  const id = await stored();
+  await parts.mailboxes.sendAll(0, [error(id)]);
+  const [position, entries] = await read();
+  if (state === 'committed') {
+    await parts.actor.handle(SHARD, position, entries);
+    // The reply was lost: the owner tries again, and learns that it has happened.
+    parts.actor.forget(SHARD);
+    await parts.actor.handle(SHARD, position, entries);
+  }
+  const next: Grant = { ...SHARD, epoch: 2, fence: '2:next' };
+  await redis.set(keys.owner(SHARD), next.fence);
+  const [left, waiting] = await read();
+  expect(waiting).toHaveLength(state === 'queued' ? 1 : 0);
+  if (waiting.length > 0) await parts.actor.handle(next, left, waiting);
+  await expect(parts.actor.handle(SHARD, position, entries)).rejects.toThrow('shard 0');
+  const { history = '' } = await storedMessage(redis, keys.message(0, id));
+  expect(history.match(/f\d+ no disk/g)).toHaveLength(1);
+  expect(await redis.xlen(keys.events(0))).toBe(1);
+});
+
 it('answers that match no message become events up to the limit of the client, and are only counted above it', async () => {
   const id = await stored();
   const unmatched = (count: number) => Array.from({ length: count }, (_, i) => error(`none-${i}`));
