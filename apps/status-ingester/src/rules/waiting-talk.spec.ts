@@ -1,5 +1,11 @@
 /** What a client says while its account is being asked for. */
-import type { AccountLookup, Connection, MailboxMessage } from '@app/registry';
+import {
+  RegistryKeys,
+  connectionWrites,
+  type AccountLookup,
+  type Connection,
+  type MailboxMessage,
+} from '@app/registry';
 import { fold } from '../shard/fold.js';
 import {
   CLIENT,
@@ -184,6 +190,17 @@ describe('what a client says while its account is being asked for', () => {
       ['r-1', T0],
       ['connection.offline', null],
     ]);
+  });
+
+  it('events and reports of a client are written in the order in which it caused them', () => {
+    const batch = [host('h-1'), messageResponse('r-1'), goodbye('o-1'), messageProgress('p-1', { percent: 1 })];
+    const folded = fold(batch, new Map([[CLIENT, undefined]]), RULES, () => 'id');
+    const keys = new RegistryKeys('cc');
+    const written = connectionWrites(keys, 0, folded).flatMap((act): unknown[] => {
+      if ('report' in act) return [act.report[0]];
+      return 'stream' in act ? [(JSON.parse(String(act.fields[3])) as { type: string }).type] : [];
+    });
+    expect(written).toEqual(['connection.online', 'answer', 'connection.offline', 'progress']);
   });
 
   it('a batch counts the bytes of what waits, and reports what is released with the time at which it came', () => {

@@ -149,14 +149,20 @@ export function fold(
           const before = answers.get(clientId) ?? 0;
           answers.set(clientId, before + 1);
           const mayEmit = before < limits.eventsLeft(clientId, at);
-          reports.push({ kind: 'answer', clientId, at: effect.at ?? at, answer, mayEmit });
+          reports.push({ kind: 'answer', clientId, at: effect.at ?? at, eventsBefore: events.length, answer, mayEmit });
           break;
         }
         case 'progress':
-          reports.push({ kind: 'progress', clientId, at: effect.at ?? at, progress: effect.progress });
+          reports.push({
+            kind: 'progress',
+            clientId,
+            at: effect.at ?? at,
+            eventsBefore: events.length,
+            progress: effect.progress,
+          });
           break;
         case 'note':
-          reports.push({ kind: 'note', clientId, at: effect.at ?? at, note: effect.note });
+          reports.push({ kind: 'note', clientId, at: effect.at ?? at, eventsBefore: events.length, note: effect.note });
           break;
         case 'to-do':
           write(effect.todo, at, effect.inMs);

@@ -181,7 +181,24 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
     }
     writes.push({ command: ['PEXPIRE', key, SWEEP_COUNTS_KEPT_MS] });
   }
-  for (const event of changes.events) writes.push(eventAppend(keys, shard, event));
+  // Reports emit events as well: all events of a client come in the order of what happened. They are checked against the accounts that
+  // the batch has written above.
+  const reports = [...(changes.reports ?? [])];
+  const writeReports = (eventsBefore: number): void => {
+    for (
+      let next = reports[0];
+      next !== undefined && (next.eventsBefore ?? Infinity) <= eventsBefore;
+      next = reports[0]
+    ) {
+      writes.push(reportAct(next, changes.omitLargeAnswers ?? false));
+      reports.shift();
+    }
+  };
+  for (const [i, event] of changes.events.entries()) {
+    writeReports(i);
+    writes.push(eventAppend(keys, shard, event));
+  }
+  writeReports(Infinity);
   for (const letter of changes.deadLetters) writes.push(deadLetterAppend(keys, shard, letter));
   const online = changes.cameOnline.map(({ clientId }) => clientId);
   for (let i = 0; i < online.length; i += MAX_WRITE_ARGS) {
@@ -192,7 +209,5 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
     const todo = encodeToDo({ do: 'fail-moved', client_id: clientId });
     writes.push({ command: ['ZADD', keys.todo(shard), at, todo], ifExists: keys.outbox(shard, clientId) });
   }
-  // After the accounts of the batch, against which they are checked.
-  for (const report of changes.reports ?? []) writes.push(reportAct(report, changes.omitLargeAnswers ?? false));
   return writes;
 }

@@ -28,6 +28,8 @@ export type MessageReport = {
   clientId: string;
   /** When it was received, epoch milliseconds. */
   at: number;
+  /** How many events of the batch come before it. */
+  eventsBefore?: number;
 } & (
   | {
       kind: 'answer';
