@@ -29,6 +29,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   queuePrefix: [`${keys.queuePrefix}:wake-ups:…`, `${keys.queuePrefix}:maintenance:…`],
   requestLimits: [`${keys.requestLimits}:…`],
   replies: [keys.replies('<gateway>')],
+  finalMessages: [keys.finalMessages('<gateway>')],
   connections: [keys.connections(S)],
   index: [keys.index(S, 'online', 'host'), keys.index(S, 'online', 'host', '<account>').replace(/online:host$/, '…')],
   facts: [keys.facts(S, '<bucket>' as unknown as number)],

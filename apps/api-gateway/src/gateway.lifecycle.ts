@@ -24,6 +24,7 @@ import { CommandReplies, Maintenance, RegistryKeys, WakeUps, openKeySpace } from
 import { EventFeed } from './events/event-feed.js';
 import { Availability } from './http/availability.js';
 import { ManagementPort } from './http/management-port.js';
+import { FinalWaits } from './messages/final-waits.js';
 import { Pacing } from './messages/pacing.js';
 import { StorageBudget } from './messages/storage-budget.js';
 
@@ -43,6 +44,7 @@ export class GatewayLifecycle extends Lifecycle {
     replies: CommandReplies,
     storage: StorageBudget,
     pacing: Pacing,
+    waits: FinalWaits,
     feed: EventFeed,
     wakeUps: WakeUps,
     maintenance: Maintenance,
@@ -69,9 +71,11 @@ export class GatewayLifecycle extends Lifecycle {
         { name: 'connection for the start', start: () => closeRedis(starter) },
         { name: 'replies to commands', start: () => replies.start() },
         { name: 'storage budget', start: () => storage.start(), stop: () => storage.stop() },
+        { name: 'reports of final messages', start: () => waits.start() },
         { name: 'API', start: () => availability.open() },
         { name: 'event feed', stop: () => feed.stop() },
         { name: 'pacing of responses', stop: () => pacing.stop() },
+        { name: 'waiting requests', stop: () => waits.stop() },
       ],
       draining,
       logger,

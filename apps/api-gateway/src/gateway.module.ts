@@ -26,7 +26,7 @@ import { assertGatewayTimes, gatewayTimes } from './gateway.times.js';
 import { Availability } from './http/availability.js';
 import { HttpModule } from './http/http.module.js';
 import { MessagesController } from './messages/messages.controller.js';
-import { ACCEPTING_REDIS, MessagesModule } from './messages/messages.module.js';
+import { ACCEPTING_REDIS, FINALS_REDIS, MessagesModule } from './messages/messages.module.js';
 
 /** The controllers that the OpenAPI document describes. */
 export const CONTROLLERS = [
@@ -50,7 +50,14 @@ export class GatewayModule {
       imports: [
         SettingsModule.of(settings),
         ObservabilityModule.of(logger),
-        RedisModule.connect([REQUESTS_REDIS, STARTER_REDIS, REPLIES_REDIS, ACCEPTING_REDIS, EVENTS_REDIS]),
+        RedisModule.connect([
+          REQUESTS_REDIS,
+          STARTER_REDIS,
+          REPLIES_REDIS,
+          ACCEPTING_REDIS,
+          FINALS_REDIS,
+          EVENTS_REDIS,
+        ]),
         RegistryModule,
         HttpModule,
         AccessModule,

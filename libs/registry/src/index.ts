@@ -21,11 +21,13 @@ export { EventNotifier } from './events/event-notifier.js';
 export * from './events/event-log.js';
 export * from './events/event-reader.js';
 export * from './events/stored-event.js';
+export * from './messages/final-messages.js';
 export { FINISHED_LIMITS, type FinishedLimits } from './messages/finished-messages.js';
 export { SEARCHABLE_FACTS, type SearchableFact } from './connections/fact-index.js';
 export * from './key-space/key-space.js';
 export * from './connections/mailbox-entry.js';
 export {
+  isFinalStatus,
   truncateDetails,
   MESSAGE_STATUSES,
   TRANSITIONS,

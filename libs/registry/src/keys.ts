@@ -71,6 +71,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:replies:${gatewayId}`;
   }
 
+  /** Pub/sub channel on which a gateway receives the ids of messages that are final; `waiting-gateways.lua` builds it too. */
+  finalMessages(gatewayId: string): string {
+    return `${this.prefix}:final:${gatewayId}`;
+  }
+
   /** Hash, client id → connection, see `connection-record.ts`. */
   connections(shard: number): string {
     return `${this.shard(shard)}:connections`;

@@ -41,6 +41,11 @@ export const TRANSITIONS: Readonly<Record<StoredStatus, readonly StoredStatus[]>
   cancelled: [],
 };
 
+/** Whether a message keeps this status for good. */
+export function isFinalStatus(status: MessageStatus): boolean {
+  return status !== 'held' && TRANSITIONS[status].length === 0;
+}
+
 /** Limit for the details of a status, in characters; these have at most 3,000 bytes. */
 const MAX_DETAILS = 1000;
 

@@ -3,6 +3,7 @@
  */
 import { Problem } from '../http/problem.js';
 import type { Caller } from './caller.js';
+import type { CredentialsWatch } from './credentials-watch.js';
 
 /** A subscription that counts: its stream reports the end, and it can be ended. */
 export interface LimitedSubscription {
@@ -10,17 +11,12 @@ export interface LimitedSubscription {
   finish(reason: 'credentials'): void;
 }
 
-/** How often the credentials of open streams are checked, in milliseconds. */
-const CHECK_EVERY_MS = 1000;
-
 export class StreamQuota {
-  private readonly open = new Map<LimitedSubscription, Caller>();
   private readonly taken = new Map<string, number>();
-  private timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly perCaller: number,
-    private readonly isCurrent: (caller: Caller) => boolean,
+    private readonly credentials: CredentialsWatch,
   ) {}
 
   /** Opens a subscription that counts for its caller until its stream closes. @throws Problem; what `open` throws */
@@ -42,25 +38,17 @@ export class StreamQuota {
       this.free(caller);
       throw error;
     }
-    this.open.set(subscription, caller);
+    const endWatch = this.credentials.watch(caller, () => subscription.finish('credentials'));
     subscription.stream.once('close', () => {
-      this.open.delete(subscription);
+      endWatch();
       this.free(caller);
     });
-    this.timer ??= setInterval(() => this.endExpired(), CHECK_EVERY_MS);
     return subscription;
-  }
-
-  private endExpired(): void {
-    for (const [subscription, caller] of this.open) if (!this.isCurrent(caller)) subscription.finish('credentials');
   }
 
   private free({ id }: Caller): void {
     const left = (this.taken.get(id) ?? 1) - 1;
     if (left > 0) this.taken.set(id, left);
     else this.taken.delete(id);
-    if (this.taken.size > 0) return;
-    clearInterval(this.timer);
-    this.timer = undefined;
   }
 }

@@ -19,15 +19,15 @@ export class Availability {
 
   /** Why the API cannot be used now. Responses could be wrong before the key space has been checked. */
   get closed(): Problem | undefined {
-    if (this.draining.started) {
-      return new Problem('unavailable', 'this gateway is stopping; ask another one', {
-        retryAfterSeconds: 1,
-        close: true,
-      });
-    }
+    if (this.draining.started) return gatewayStops();
     if (this.opened) return undefined;
     return new Problem('unavailable', 'this gateway is starting and has not read the key space yet', {
       retryAfterSeconds: 1,
     });
   }
+}
+
+/** The problem of requests while the gateway stops. */
+export function gatewayStops(): Problem {
+  return new Problem('unavailable', 'this gateway is stopping; ask another one', { retryAfterSeconds: 1, close: true });
 }

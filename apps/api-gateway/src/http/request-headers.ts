@@ -1,6 +1,7 @@
 /** Parameter decorators for request headers. */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import { preferredWait } from './preference.js';
 import { Problem } from './problem.js';
 
 /** The id of the request; it is logged and sent back. */
@@ -15,6 +16,12 @@ export const IdempotencyKey = createParamDecorator((_: unknown, context: Executi
   if (typeof key === 'string' && key.length >= 1 && key.length <= 128) return key;
   const detail = 'Idempotency-Key must be 1 to 128 characters';
   throw new Problem('invalid', detail, { errors: [{ in: 'header', name: 'Idempotency-Key', detail }] });
+});
+
+/** The seconds of `Prefer: wait=N`; undefined if the caller does not ask for a wait. */
+export const PreferredWait = createParamDecorator((_: unknown, context: ExecutionContext): number | undefined => {
+  const { prefer } = context.switchToHttp().getRequest<FastifyRequest>().headers;
+  return preferredWait(Array.isArray(prefer) ? prefer.join(', ') : prefer);
 });
 
 /** The `Last-Event-ID` header, undefined if it is absent or empty. */

@@ -14,11 +14,12 @@ export function measureRequests(fastify: FastifyInstance): void {
     done();
   });
   fastify.addHook('onResponse', (request, reply, done) => {
-    // The time for which an event stream is open is not a response time.
+    // The time for which an event stream is open is not a response time, nor is that of a request that waited for a message.
     const isStream = String(reply.getHeader('content-type')).startsWith('text/event-stream');
+    const hasWaited = reply.getHeader('preference-applied') !== undefined;
     const route = request.routeOptions.url ?? 'none';
     const labels = { method: request.method, route, status: reply.statusCode };
-    if (!isStream) requestTime.observe(labels, reply.elapsedTime / 1000);
+    if (!isStream && !hasWaited) requestTime.observe(labels, reply.elapsedTime / 1000);
     done();
   });
 }

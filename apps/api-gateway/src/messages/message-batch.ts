@@ -9,7 +9,7 @@ import type { MessagesSettings } from './messages.settings.js';
 import { refusal } from './refusal.js';
 
 type Result = BatchResultBody['results'][number];
-type Accepted = Extract<SendOutcome, { kind: 'accepted' }>;
+export type Accepted = Extract<SendOutcome, { kind: 'accepted' }>;
 
 /** Sends the valid items. @returns the outcome of each item, in order, for the caller and for the audit log */
 export async function sendBatch(

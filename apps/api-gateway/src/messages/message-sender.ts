@@ -52,6 +52,13 @@ export interface Sent {
   inFlight: number;
 }
 
+/** The gateway waits until the message of a request is final. */
+export interface Registration {
+  gatewayId: string;
+  /** Called before the message is stored. */
+  onMinted(messageId: string): void;
+}
+
 /** Messages of one shard that may or may not have been stored. */
 interface Unknown {
   shard: number;
@@ -75,7 +82,7 @@ export class MessageSender {
    * Accepts messages: the messages of one client in order, and all shards at the same time, with as few scripts as `MOST_AT_ONCE`
    * allows. The outcome of a message or shard does not affect the others.
    */
-  async send(messages: readonly NewMessage[], caller: Caller): Promise<Sent> {
+  async send(messages: readonly NewMessage[], caller: Caller, registration?: Registration): Promise<Sent> {
     const shards = new Map<number, { positions: number[]; minted: MintedMessage[] }>();
     for (const [i, message] of messages.entries()) {
       const shard = this.messages.shardOf(message.clientId);
@@ -83,7 +90,9 @@ export class MessageSender {
       if (part === undefined) shards.set(shard, (part = { positions: [], minted: [] }));
       part.positions.push(i);
       // The id is minted before the first try, so that a second try after a lost reply uses the same id.
-      part.minted.push({ ...message, messageId: this.messages.mint(message.clientId) });
+      const messageId = this.messages.mint(message.clientId);
+      registration?.onMinted(messageId);
+      part.minted.push({ ...message, messageId });
     }
     const { account } = caller;
     const payer = payerOf(caller);
@@ -94,7 +103,8 @@ export class MessageSender {
     const accepting = Array.from(shards, async ([shard, { positions, minted }]) => {
       let done = 0;
       for (const part of batchesOf(minted)) {
-        const answer = await this.accept(shard, part, account, this.storage.chargeOf(payer, shard));
+        const charge = this.storage.chargeOf(payer, shard);
+        const answer = await this.accept(shard, part, account, charge, registration?.gatewayId);
         // Later messages of the shard must not overtake messages whose outcome is unknown.
         if ('error' in answer) {
           unknown.push(answer);
@@ -144,9 +154,11 @@ export class MessageSender {
     messages: readonly MintedMessage[],
     account: string | undefined,
     charge: Charge,
+    gatewayId: string | undefined,
   ): Promise<AcceptResult | Unknown> {
     const deadline = this.progress.begin(ACCEPT_TIMEOUT_MS);
-    const ask = (): Promise<AcceptResult> => deadline.wait(this.messages.accept(shard, messages, account, charge));
+    const ask = (): Promise<AcceptResult> =>
+      deadline.wait(this.messages.accept(shard, messages, account, charge, gatewayId));
     try {
       return await ask().catch(async (error: unknown) => {
         if (!isRedisError(error) || error instanceof RedisFullError) throw error;

@@ -8,17 +8,20 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import { LOGGER, SETTINGS, type Logger } from '@app/platform';
-import { ConnectionDirectory, Messages } from '@app/registry';
+import { ConnectionDirectory, Messages, isFinalStatus, type NewMessage, type StoredMessage } from '@app/registry';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { auditLog, auditOf } from '../access/audit.js';
 import { RequestCaller, type Caller } from '../access/caller.js';
 import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
+import { credentialsRefused } from '../access/refusals.js';
+import { gatewayStops } from '../http/availability.js';
 import { Problem, Problems, unknownConnection } from '../http/problem.js';
-import { IdempotencyKey, RequestId } from '../http/request-headers.js';
+import { IdempotencyKey, PreferredWait, RequestId } from '../http/request-headers.js';
 import { ClientIdParam, MessageIdParam } from '../http/validation.js';
+import { FinalWaits } from './final-waits.js';
 import { MessageSender } from './message-sender.js';
-import { acceptedAudit, sendBatch } from './message-batch.js';
+import { acceptedAudit, sendBatch, type Accepted } from './message-batch.js';
 import {
   AcceptedMessageBody,
   BatchBody,
@@ -33,7 +36,17 @@ import {
   toNewMessage,
 } from './message.dto.js';
 import type { MessagesSettings } from './messages.settings.js';
+import { PREFERENCE_APPLIED, PreferWait } from './prefer-wait.js';
 import { refusal } from './refusal.js';
+import type { Wait } from './waits.js';
+
+const ACCEPTED_HEADERS = {
+  Location: { description: 'Path of the message', schema: { type: 'string' } },
+  'Idempotency-Replayed': {
+    description: '`true` if this is the first answer to the same Idempotency-Key, and nothing new is sent',
+    schema: { type: 'string' },
+  },
+} as const;
 
 @ApiTags('Messages')
 @Controller('v1')
@@ -42,11 +55,12 @@ export class MessagesController {
 
   constructor(
     private readonly sender: MessageSender,
+    private readonly waits: FinalWaits,
     private readonly messages: Messages,
     private readonly directory: ConnectionDirectory,
     private readonly limits: RequestLimits,
     @Inject(SETTINGS) private readonly settings: MessagesSettings,
-    @Inject(LOGGER) logger: Logger,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.auditLog = auditLog(logger);
   }
@@ -59,7 +73,9 @@ export class MessagesController {
     description:
       'Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, ' +
       'and are published at least once: the client drops repeats by `message_id`. While many messages of the caller are ' +
-      'being published, the response comes up to 100 ms later.',
+      'being published, the response comes up to 100 ms later. With `Prefer: wait=N` the response is 200 with the whole ' +
+      'message as soon as it is final, and 202 if it is not within N seconds. An accepted message is always answered with ' +
+      'one of the two, also if the gateway stops or Redis is away.',
   })
   @ApiHeader({
     name: 'Idempotency-Key',
@@ -68,16 +84,19 @@ export class MessagesController {
       'A request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) gets the first response and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much memory.',
     schema: { type: 'string', minLength: 1, maxLength: 128 },
   })
+  @PreferWait(
+    'Waits up to N seconds, 1 to 60, until the message is `answered`, `unanswered`, `failed`, `expired` or `cancelled`. It ' +
+      'needs `messages:read` besides `messages:write`.',
+  )
   @ApiAcceptedResponse({
     standardSchema: AcceptedMessageBody,
     description: 'Stored; `Location` is the path under which its status can be read.',
-    headers: {
-      Location: { description: 'Path of the message', schema: { type: 'string' } },
-      'Idempotency-Replayed': {
-        description: '`true` if this is the first answer to the same Idempotency-Key, and nothing new is sent',
-        schema: { type: 'string' },
-      },
-    },
+    headers: { ...ACCEPTED_HEADERS, ...PREFERENCE_APPLIED },
+  })
+  @ApiOkResponse({
+    standardSchema: MessageBody,
+    description: 'With `Prefer: wait=N`: the message is final.',
+    headers: { ...ACCEPTED_HEADERS, ...PREFERENCE_APPLIED },
   })
   @Problems(
     'malformed-json',
@@ -96,22 +115,25 @@ export class MessagesController {
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
     @Body({ schema: SendMessageBody }) body: SendMessageBody,
     @IdempotencyKey() idempotencyKey: string | undefined,
+    @PreferredWait() seconds: number | undefined,
     @RequestId() requestId: string,
     @RequestCaller() caller: Caller,
     @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<AcceptedMessageBody> {
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
     request.audit = { directive: body.directive };
-    const message = toNewMessage(clientId, body, { idempotencyKey, requestId }, this.settings);
-    await this.limits.countCost(caller, { bytes: message.payloadJson?.length ?? 0 });
-    const { outcomes, inFlight } = await this.sender.send([message], caller);
-    const [outcome] = outcomes;
-    if (outcome?.kind !== 'accepted') throw refusal(clientId, outcome ?? { kind: 'unreachable' }, this.settings);
-    request.audit = acceptedAudit(outcome);
-    request.inFlight = inFlight;
-    if (outcome.replayed) reply.header('idempotency-replayed', 'true');
-    reply.header('location', `/v1/messages/${outcome.message.messageId}`);
-    return toAcceptedBody(outcome.message);
+    const wait = this.waits.begin(caller, seconds, reply.raw);
+    try {
+      const outcome = await this.accept(clientId, body, { idempotencyKey, requestId }, request, caller, wait);
+      body.payload = undefined;
+      if (outcome.replayed) reply.header('idempotency-replayed', 'true');
+      reply.header('location', `/v1/messages/${outcome.message.messageId}`);
+      const final = wait && (await this.untilFinal(wait, outcome, request, reply));
+      if (final === undefined) reply.status(202).send(toAcceptedBody(outcome.message));
+      else reply.status(200).send(final);
+    } finally {
+      if (wait !== undefined) this.waits.close(wait);
+    }
   }
 
   @Post('messages')
@@ -172,15 +194,34 @@ export class MessagesController {
   @Get('messages/:message_id')
   @Requires('messages:read')
   @ApiOperation({ summary: 'The status of a message' })
-  @ApiOkResponse({ standardSchema: MessageBody })
+  @PreferWait(
+    'Waits up to N seconds, 1 to 60, until the message is `answered`, `unanswered`, `failed`, `expired` or `cancelled`.',
+  )
+  @ApiOkResponse({
+    standardSchema: MessageBody,
+    description: 'The message; after `Prefer: wait=N` as it is then, final or not.',
+    headers: PREFERENCE_APPLIED,
+  })
   @Problems('unknown-message', 'invalid')
   async readMessage(
     @Param('message_id', { schema: MessageIdParam }) messageId: string,
-    @RequestCaller() { account }: Caller,
+    @PreferredWait() seconds: number | undefined,
+    @RequestCaller() caller: Caller,
+    @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<MessageBody> {
-    const message = await this.messages.read(messageId, account);
-    if (message === undefined) throw unknownMessage(messageId);
-    return toMessageBody(message);
+    const wait = this.waits.begin(caller, seconds, reply.raw);
+    if (wait === undefined) return this.read(messageId, caller);
+    try {
+      const outcome = await this.waits.register(wait, messageId);
+      if (outcome === 'unknown') throw unknownMessage(messageId);
+      if (outcome === 'full') return await this.read(messageId, caller);
+      reply.header('preference-applied', `wait=${wait.seconds}`);
+      const result = await this.waits.untilFinal(wait, messageId, { readFirst: true });
+      if (result.kind !== 'read') throw endOfWait(result.kind);
+      return bodyOf(messageId, result.message);
+    } finally {
+      this.waits.close(wait);
+    }
   }
 
   @Delete('messages/:message_id')
@@ -199,6 +240,78 @@ export class MessagesController {
       throw new Problem('conflict', `the message is ${outcome.status} and can no longer be cancelled`);
     }
   }
+
+  /** Accepts a message. Its payload is in memory until this ends, and no longer. @throws Problem */
+  private async accept(
+    clientId: string,
+    body: SendMessageBody,
+    ids: Pick<NewMessage, 'idempotencyKey' | 'requestId'>,
+    request: FastifyRequest,
+    caller: Caller,
+    wait: Wait | undefined,
+  ): Promise<Accepted> {
+    const message = toNewMessage(clientId, body, ids, this.settings);
+    await this.limits.countCost(caller, { bytes: message.payloadJson?.length ?? 0 });
+    const { outcomes, inFlight } = await this.sender.send([message], caller, wait && this.waits.registration(wait));
+    const [outcome] = outcomes;
+    if (outcome?.kind !== 'accepted') throw refusal(clientId, outcome ?? { kind: 'unreachable' }, this.settings);
+    request.audit = acceptedAudit(outcome);
+    request.inFlight = inFlight;
+    return outcome;
+  }
+
+  /** Waits for an accepted message, and never fails. @returns undefined if the message is not known to be final */
+  private async untilFinal(
+    wait: Wait,
+    { message: { messageId, clientId }, replayed }: Accepted,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<MessageBody | undefined> {
+    // While a request waits, its body must not take memory.
+    request.bodyReservation?.release();
+    request.body = undefined;
+    // A gateway that is killed during the wait must not take the line with it.
+    const about = { ...auditOf(request), client_id: clientId, action: 'message.send', outcome: 'done', status: 202 };
+    this.auditLog.info({ ...about, ...(request.audit as object) }, 'audit');
+    request.audit = 'by item';
+    try {
+      if (replayed && (await this.waits.register(wait, messageId)) !== 'registered') return undefined;
+      reply.header('preference-applied', `wait=${wait.seconds}`);
+      // Its caller has waited already.
+      request.inFlight = 0;
+      const result = await this.waits.untilFinal(wait, messageId, { readFirst: replayed });
+      const message = result.kind === 'read' ? result.message : undefined;
+      return message !== undefined && isFinalStatus(message.status) ? toMessageBody(message) : undefined;
+    } catch (error) {
+      this.logger.warn(
+        { err: error, message_id: messageId },
+        'an accepted message could not be read at the end of a wait',
+      );
+      return undefined;
+    }
+  }
+
+  private async read(messageId: string, { account }: Caller): Promise<MessageBody> {
+    return bodyOf(messageId, await this.messages.read(messageId, account));
+  }
+}
+
+/** Why a wait for a stored message ended without the message. */
+function endOfWait(by: 'left' | 'credentials' | 'stopping'): Problem {
+  switch (by) {
+    case 'left':
+      return new Problem('bad-request', 'the caller has left', { close: true });
+    case 'credentials':
+      return credentialsRefused('the credentials have expired or were revoked during the wait');
+    case 'stopping':
+      return gatewayStops();
+  }
+}
+
+/** @throws Problem */
+function bodyOf(messageId: string, message: StoredMessage | undefined): MessageBody {
+  if (message === undefined) throw unknownMessage(messageId);
+  return toMessageBody(message);
 }
 
 function unknownMessage(messageId: string): Problem {

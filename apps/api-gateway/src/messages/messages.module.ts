@@ -1,17 +1,21 @@
 /**
  * In: messages that callers send, read and cancel. Out: accepted messages in the outboxes of their clients, and wake-ups of
  * dispatchers. Invariants: a message is stored before its request is answered; a repeat with the same Idempotency-Key sends
- * nothing; outboxes stay within the limits of their connection, shard and account, and of the memory of Redis.
+ * nothing; outboxes stay within the limits of their connection, shard and account, and of the memory of Redis; a request that
+ * waits for its message holds neither its body nor a connection to Redis.
  */
 import { Module } from '@nestjs/common';
 import { LOGGER, MemoryWatch, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
-import { Messages, RegistryKeys, RegistryModule, WakeUps, type MessageLimits } from '@app/registry';
+import { FinalMessages, Messages, RegistryKeys, RegistryModule, WakeUps, type MessageLimits } from '@app/registry';
 import { AccessModule } from '../access/access.module.js';
+import { CredentialsWatch } from '../access/credentials-watch.js';
+import { FinalWaits } from './final-waits.js';
 import { MessageSender } from './message-sender.js';
 import { MessagesController } from './messages.controller.js';
-import type { MessagesSettings } from './messages.settings.js';
+import { waitLimits, type MessagesSettings } from './messages.settings.js';
 import { Pacing } from './pacing.js';
 import { StorageBudget } from './storage-budget.js';
+import { Waits } from './waits.js';
 
 /** For accepting messages. Large messages take long to be written; other requests do not wait for them. */
 export const ACCEPTING_REDIS: NamedConnection = {
@@ -19,6 +23,13 @@ export const ACCEPTING_REDIS: NamedConnection = {
   name: 'gateway-accept',
   whenAway: 'fail',
   commandMs: 'none',
+};
+
+/** Subscribes to reports of final messages. */
+export const FINALS_REDIS: NamedConnection = {
+  token: Symbol('FINALS_REDIS'),
+  name: 'gateway-finals',
+  whenAway: 'wait',
 };
 
 @Module({
@@ -52,12 +63,30 @@ export const ACCEPTING_REDIS: NamedConnection = {
       },
     },
     {
+      provide: FinalWaits,
+      inject: [FINALS_REDIS.token, RegistryKeys, Messages, CredentialsWatch, SETTINGS, LOGGER],
+      useFactory: (
+        subscriber: Redis,
+        keys: RegistryKeys,
+        messages: Messages,
+        credentials: CredentialsWatch,
+        settings: MessagesSettings,
+        logger: Logger,
+      ) =>
+        new FinalWaits(
+          new Waits(waitLimits(settings), credentials),
+          new FinalMessages(subscriber, keys),
+          messages,
+          logger,
+        ),
+    },
+    {
       provide: Pacing,
       inject: [SETTINGS],
       useFactory: ({ SHARD_COUNT, MAX_CONNECTIONS }: MessagesSettings) => new Pacing(SHARD_COUNT, MAX_CONNECTIONS),
     },
   ],
-  exports: [StorageBudget, Pacing],
+  exports: [StorageBudget, Pacing, FinalWaits],
 })
 export class MessagesModule {}
 

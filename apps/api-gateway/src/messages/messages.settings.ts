@@ -1,7 +1,8 @@
 /** Settings of outbound messages: their size, how many may wait, how long they are kept. */
-import { bytes, duration, integer, optionalBytes, section, type CommonSettings } from '@app/platform';
+import { bytes, duration, integer, optionalBytes, optionalInteger, section, type CommonSettings } from '@app/platform';
 import { memoryHighWater } from '@app/registry';
 import type { z } from 'zod';
+import type { WaitLimits } from './waits.js';
 
 export const messagesSettings = {
   ...section('Size of requests', {
@@ -29,6 +30,13 @@ export const messagesSettings = {
     ),
     MEMORY_HIGH_WATER: memoryHighWater,
   }),
+  ...section('Waiting requests', {
+    WAITING_REQUESTS: optionalInteger(0, 1_000_000).describe(
+      'Most requests with `Prefer: wait=N` that wait at one gateway; further ones are answered at once. Unset: half of ' +
+        '`MAX_CONNECTIONS`.',
+    ),
+    WAITING_REQUESTS_PER_KEY: integer(1000, 1, 1_000_000).describe('The same for one key or token subject.'),
+  }),
   ...section('Retention', {
     MESSAGE_RETENTION: duration('24h', { min: '1m' }).describe(
       'How long a finished message can still be read. After it was set to a shorter time, messages of an account or key may be kept ' +
@@ -41,3 +49,11 @@ export const messagesSettings = {
   }),
 };
 export type MessagesSettings = z.output<z.ZodObject<typeof messagesSettings>> & CommonSettings;
+
+/** Part of the connections that may wait. */
+const WAITING_PART = 2;
+
+export function waitLimits(settings: MessagesSettings): WaitLimits {
+  const { WAITING_REQUESTS, WAITING_REQUESTS_PER_KEY: perCaller, MAX_CONNECTIONS } = settings;
+  return { total: WAITING_REQUESTS ?? Math.floor(MAX_CONNECTIONS / WAITING_PART), perCaller };
+}

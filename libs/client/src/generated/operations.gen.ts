@@ -158,14 +158,14 @@ export class Operations {
   /**
    * Send a message to a client.
    *
-   * Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, and are published at least once: the client drops repeats by `message_id`. While many messages of the caller are being published, the response comes up to 100 ms later.
+   * Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, and are published at least once: the client drops repeats by `message_id`. While many messages of the caller are being published, the response comes up to 100 ms later. With `Prefer: wait=N` the response is 200 with the whole message as soon as it is final, and 202 if it is not within N seconds. An accepted message is always answered with one of the two, also if the gateway stops or Redis is away.
    */
   sendMessage(
     clientId: string,
     body: Api.SendMessageData['body'],
-    { idempotencyKey, ...options }: CallOptions & { idempotencyKey?: string | undefined } = {},
+    { prefer, idempotencyKey, ...options }: CallOptions & { prefer?: string | undefined; idempotencyKey?: string | undefined } = {},
   ): Promise<Api.SendMessageResponse> {
-    const parts = { path: { client_id: clientId }, body, headers: { ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }) } };
+    const parts = { path: { client_id: clientId }, body, headers: { ...(prefer !== undefined && { 'Prefer': prefer }), ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }) } };
     return this.requester.call<Api.SendMessageData, Api.SendMessageResponse>('POST', '/v1/connections/{client_id}/messages', parts, options);
   }
 
@@ -201,9 +201,9 @@ export class Operations {
    */
   readMessage(
     messageId: string,
-    options?: CallOptions,
+    { prefer, ...options }: CallOptions & { prefer?: string | undefined } = {},
   ): Promise<Api.ReadMessageResponse> {
-    const parts = { path: { message_id: messageId } };
+    const parts = { path: { message_id: messageId }, headers: { ...(prefer !== undefined && { 'Prefer': prefer }) } };
     return this.requester.call<Api.ReadMessageData, Api.ReadMessageResponse>('GET', '/v1/messages/{message_id}', parts, options);
   }
 

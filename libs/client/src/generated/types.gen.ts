@@ -321,6 +321,61 @@ export type SendMessage = {
     response_timeout_seconds?: number;
 };
 
+export type Message = {
+    message_id: string;
+    client_id: string;
+    directive: string;
+    /**
+     * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
+     */
+    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
+    created_at: string;
+    expires_at: string;
+    /**
+     * When a `sent` message becomes `unanswered`; null if it never does, or was not sent yet.
+     */
+    response_deadline: string | null;
+    /**
+     * What the client has reported last, before its answer.
+     */
+    progress: {
+        percent: number | null;
+        details: string | null;
+        at: string;
+    } | null;
+    /**
+     * What the client has answered; also if it is late.
+     */
+    answer: {
+        /**
+         * Any JSON value; null if the answer has none, or if it is omitted.
+         */
+        payload: unknown;
+        /**
+         * The id that the client has given its answer.
+         */
+        message_id: string;
+        received_at: string;
+        /**
+         * It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.
+         */
+        late: boolean;
+        /**
+         * Why the payload is not kept: Redis used more memory than it should.
+         */
+        omitted?: 'storage-full';
+        /**
+         * With `omitted`: the bytes of the payload.
+         */
+        size?: number;
+    } | null;
+    status_history: Array<{
+        status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
+        at: string;
+        details: string | null;
+    }>;
+};
+
 export type AcceptedMessage = {
     message_id: string;
     client_id: string;
@@ -411,61 +466,6 @@ export type MessageBatchResult = {
 export type MessagePage = {
     data: Array<Message>;
     next_cursor: string | null;
-};
-
-export type Message = {
-    message_id: string;
-    client_id: string;
-    directive: string;
-    /**
-     * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
-     */
-    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
-    created_at: string;
-    expires_at: string;
-    /**
-     * When a `sent` message becomes `unanswered`; null if it never does, or was not sent yet.
-     */
-    response_deadline: string | null;
-    /**
-     * What the client has reported last, before its answer.
-     */
-    progress: {
-        percent: number | null;
-        details: string | null;
-        at: string;
-    } | null;
-    /**
-     * What the client has answered; also if it is late.
-     */
-    answer: {
-        /**
-         * Any JSON value; null if the answer has none, or if it is omitted.
-         */
-        payload: unknown;
-        /**
-         * The id that the client has given its answer.
-         */
-        message_id: string;
-        received_at: string;
-        /**
-         * It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.
-         */
-        late: boolean;
-        /**
-         * Why the payload is not kept: Redis used more memory than it should.
-         */
-        omitted?: 'storage-full';
-        /**
-         * With `omitted`: the bytes of the payload.
-         */
-        size?: number;
-    } | null;
-    status_history: Array<{
-        status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
-        at: string;
-        details: string | null;
-    }>;
 };
 
 export type Problem = {
@@ -1406,6 +1406,10 @@ export type SendMessageData = {
     body: SendMessage;
     headers?: {
         /**
+         * `wait=N`: Waits up to N seconds, 1 to 60, until the message is `answered`, `unanswered`, `failed`, `expired` or `cancelled`. It needs `messages:read` besides `messages:write`. Other preferences are ignored, and so is this one while too many requests wait for messages; `Preference-Applied` tells.
+         */
+        Prefer?: string;
+        /**
          * A request with the same key within `IDEMPOTENCY_RETENTION` (24 hours) gets the first response and sends nothing. A key is forgotten earlier if its message is, because the finished messages of its shard take too much memory.
          */
         'Idempotency-Key'?: string;
@@ -1467,6 +1471,10 @@ export type SendMessageErrors = {
 export type SendMessageError = SendMessageErrors[keyof SendMessageErrors];
 
 export type SendMessageResponses = {
+    /**
+     * With `Prefer: wait=N`: the message is final.
+     */
+    200: Message;
     /**
      * Stored; `Location` is the path under which its status can be read.
      */
@@ -1589,6 +1597,12 @@ export type CancelMessageResponse = CancelMessageResponses[keyof CancelMessageRe
 
 export type ReadMessageData = {
     body?: never;
+    headers?: {
+        /**
+         * `wait=N`: Waits up to N seconds, 1 to 60, until the message is `answered`, `unanswered`, `failed`, `expired` or `cancelled`. Other preferences are ignored, and so is this one while too many requests wait for messages; `Preference-Applied` tells.
+         */
+        Prefer?: string;
+    };
     path: {
         message_id: string;
     };
@@ -1630,6 +1644,9 @@ export type ReadMessageErrors = {
 export type ReadMessageError = ReadMessageErrors[keyof ReadMessageErrors];
 
 export type ReadMessageResponses = {
+    /**
+     * The message; after `Prefer: wait=N` as it is then, final or not.
+     */
     200: Message;
 };
 

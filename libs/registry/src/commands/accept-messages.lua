@@ -6,11 +6,12 @@
 --
 -- KEYS hosts, proxies, connections, accounts, accounts_asked, messages_prefix, idempotency_prefix, ready, claimed, claims
 -- KEYS outbound_owner, outbound_closing, swept, expiry, outbox_bytes
--- ARGV outbox_limit, shard_limit, retention_ms, idempotency_ms, account, outbox_bytes, shard_bytes, payer, refuse
+-- ARGV outbox_limit, shard_limit, retention_ms, idempotency_ms, account, outbox_bytes, shard_bytes, payer, refuse, gateway
 -- ARGV messages...
 --   account: the account to which the caller is bound, '' for none
 --   payer: the payer of the messages
 --   refuse: why no new message may be stored, '' if it may
+--   gateway: the gateway that waits until the messages are final, '' for none
 --   messages: for each message its client id, message id, directive, payload ('' for none), time to live in ms, reject
 --     when offline (0/1), request id, fingerprint ('' without Idempotency-Key), Idempotency-Key, response timeout in ms ('' for
 --     none); at most 1,000 messages, since Lua's stack has to hold two arguments for each
@@ -32,7 +33,7 @@ local REPLAY_BYTES = 224
 return with_log(function()
   local outbox_limit, shard_limit = tonumber(ARGV.outbox_limit), tonumber(ARGV.shard_limit)
   local outbox_bytes, shard_bytes = tonumber(ARGV.outbox_bytes), tonumber(ARGV.shard_bytes)
-  local payer, refuse, caller_account, first = ARGV.payer, ARGV.refuse, ARGV.account, ARGV.messages
+  local payer, refuse, gateway, caller_account, first = ARGV.payer, ARGV.refuse, ARGV.gateway, ARGV.account, ARGV.messages
   local idempotency_prefix, kept = KEYS.idempotency_prefix, tonumber(ARGV.retention_ms)
   local count = (#ARGV - first + 1) / MEMBERS
   local ids, clients, expiries, ready, claimed, replies = {}, {}, {}, {}, {}, { 0, 0 }
@@ -144,7 +145,7 @@ return with_log(function()
       status = at_once and 'in_flight' or 'queued', attempts = at_once and 1 or 0, created = at, ttl = ttl, kept = kept,
       bytes = bytes, finished_bytes = finished_bytes, payer = payer, client = client.id, account = client.account,
       idempotency = fingerprint ~= '' and idempotency or nil, directive = directive, request = request_id,
-      response_timeout = tonumber(ARGV[i + 9]),
+      response_timeout = tonumber(ARGV[i + 9]), waiting_gateways = gateway ~= '' and gateway or nil,
       history = at_once and 'q0\ti0' or 'q0', payload = payload,
     })
     if not record then

@@ -26,6 +26,7 @@ export const acceptMessages = messageCommands.load<
     shard_bytes: number;
     payer: string;
     refuse: string;
+    gateway: string;
     messages: readonly (string | number)[];
   },
   [activate: 0 | 1, inFlight: number, ...AcceptReply[]]

@@ -137,6 +137,12 @@ const cancelMessage = messageCommands.load<
   [status: StoredStatus | '', cancelled: 0 | 1]
 >('cancel-message');
 
+const registerWaiting = messageCommands.load<
+  MessageKeys,
+  { message_id: string; gateway: string; account: string },
+  'registered' | 'unknown' | 'full'
+>('register-waiting');
+
 export class Messages {
   constructor(
     private readonly redis: Redis,
@@ -157,12 +163,14 @@ export class Messages {
    * Checks the connections and appends to their outboxes in one atomic step. All messages belong to one shard. Safe to
    * repeat with the same ids.
    * @param account the account to which the caller is bound
+   * @param gatewayId the gateway that waits until the messages are final, see `FinalMessages`
    */
   async accept(
     shard: number,
     messages: readonly MintedMessage[],
     account?: string,
     { payer, refuse }: Charge = { payer: UNKNOWN_PAYER },
+    gatewayId?: string,
   ): Promise<AcceptResult> {
     const { keys, limits } = this;
     const { outboxLimit, shardLimit, retentionMs, idempotencyMs = IDEMPOTENCY_MS } = limits;
@@ -185,6 +193,7 @@ export class Messages {
       shard_bytes: shardBytes,
       payer,
       refuse: refuse ?? '',
+      gateway: gatewayId ?? '',
       messages: packed,
     });
     return {
@@ -245,6 +254,17 @@ export class Messages {
       if (entries.length < wanted) return { messages };
     }
     return { messages, next: Number(from.slice(1)) };
+  }
+
+  /**
+   * Registers a gateway with a message, see `FinalMessages`; read the message then, since it may be final already.
+   * @returns `full`: too many gateways are registered with it
+   */
+  async register(messageId: string, gatewayId: string, account?: string): Promise<'registered' | 'unknown' | 'full'> {
+    const shard = this.shardOfMessage(messageId);
+    if (shard === undefined) return 'unknown';
+    const args = { message_id: messageId, gateway: gatewayId, account: account ?? '' };
+    return registerWaiting.run(this.redis, this.keys.ofMessages(shard), args);
   }
 
   /** Cancels a message that is `queued` or `held`. */

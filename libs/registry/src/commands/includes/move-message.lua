@@ -1,7 +1,7 @@
 -- move(id, message, to, shown, details, members): moves a loaded message to another status, writes its record, and appends an event
 --   with the status `shown` and further `members`. A finished message is kept until its retention ends. One that was sent and has a
---   response timeout has not finished: it awaits its answer. Returns false if the table of transitions does not allow the move; then
---   the record is not written.
+--   response timeout has not finished: it awaits its answer. A final message is reported to the gateways that wait for it. Returns
+--   false if the table of transitions does not allow the move; then the record is not written.
 --
 -- KEYS expiry, awaiting
 
@@ -10,6 +10,7 @@
 --- @include "message-costs"
 --- @include "message-record"
 --- @include "finished-lists"
+--- @include "waiting-gateways"
 
 -- A longer history loses its older half except its first line, so that the retries for a client that never subscribes do
 -- not pile up. The newer half has at least one whole change.
@@ -71,7 +72,9 @@ local function move(id, message, to, shown, details, members)
       count_finished_later(message.payer, grown, 0)
     end
   end
+  local waiting = message.waiting_gateways and is_final(to) and take_waiting(message)
   save(id, message)
+  if waiting then report_final(id, waiting) end
   append_status(message.client, message.account, id, shown, details, nil, nil, members)
   return true
 end
