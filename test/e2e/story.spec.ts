@@ -287,6 +287,20 @@ describe('the REST API', () => {
     expect((await connector.readMessage(message_id)).status).toBe('cancelled');
   });
 
+  it('answers a request that waits as soon as its message is final', async () => {
+    const client = await TestClient.connect(mosquitto.url, 'waits');
+    await client.shakeHands();
+    await api.untilConnection('waits', ({ state }) => state === 'online');
+    const sent = api.send('waits', { directive: 'test:wait' }, { prefer: 'wait=60' });
+    const { message_id } = await client.waitFor('the message', ({ directive }) => directive === 'test:wait');
+    await client.reportError(message_id, 'no such directive');
+    const { status, body } = await sent;
+    expect([status, body.message_id, body.status]).toEqual([200, message_id, 'failed']);
+    const read = await connector.readMessage(message_id, { prefer: 'wait=60' });
+    expect(read).toEqual(body);
+    client.vanish();
+  });
+
   it('answers each item of a batch, and sends the messages of one client in order', async () => {
     const client = await TestClient.connect(mosquitto.url, 'batch');
     await client.shakeHands();
