@@ -250,6 +250,8 @@ export class World {
       const message = await this.messages.read(id);
       if (message === undefined || !['queued', 'held', 'in_flight'].includes(message.status)) continue;
       const isAhead = message.status === 'in_flight' && message.history.at(-1)?.status !== 'in_flight';
+      // Progress says that a message was published, also if nothing is known yet of those before it.
+      if (message.status === 'in_flight' && !isAhead && message.progress !== undefined) continue;
       states.push(isAhead ? 'ahead' : message.status === 'in_flight' ? 'published' : 'waiting');
     }
     expect(states).toEqual(states.toSorted((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b)));
