@@ -4,6 +4,7 @@ import { waitUntil } from '../scripts/stack.mjs';
 
 /** @typedef {import('undici').Pool} Pool */
 
+const OUT_TOPICS = 'redhat/insights/out/+';
 /** The message number, counted over the whole run. */
 let numbers = 0;
 
@@ -17,16 +18,26 @@ export class Devices {
     client.on('message', (_topic, data) => {
       const at = performance.now();
       const { payload } = JSON.parse(data.toString());
-      this.waiting.get(payload.n)?.(at);
-      this.waiting.delete(payload.n);
+      // Messages of the service itself have no number.
+      this.waiting.get(payload?.n)?.(at);
+      this.waiting.delete(payload?.n);
     });
   }
 
   /** @param {string} url */
   static async connect(url) {
     const client = await mqtt.connectAsync(url, { protocolVersion: 5 });
-    await client.subscribeAsync('redhat/insights/out/+', { qos: 1 });
+    await client.subscribeAsync(OUT_TOPICS, { qos: 1 });
     return new Devices(client);
+  }
+
+  /** Receives nothing until `listen`: another client serves the messages. */
+  async pause() {
+    await this.client.unsubscribeAsync(OUT_TOPICS);
+  }
+
+  async listen() {
+    await this.client.subscribeAsync(OUT_TOPICS, { qos: 1 });
   }
 
   /** @param {string} api @param {number} count */

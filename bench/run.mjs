@@ -5,6 +5,7 @@ import { SERVERS, SetupError, ensureBuild, ensurePackages, ensurePrograms } from
 const BENCHES = [
   'ingest',
   'send',
+  'call',
   'cluster',
   'reconciliation',
   'flood',
