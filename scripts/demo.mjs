@@ -43,7 +43,7 @@ async function demo() {
 
 /** @param {string} api @param {string} broker */
 async function story(api, broker) {
-  const { Device } = await import('../examples/device/device.mjs');
+  const { Device, demoWork } = await import('../examples/device/device.mjs');
   /** @type {import('../libs/client/src/index.js')} */
   const { CloudConnector } = await import(new URL('../dist/client/index.js', import.meta.url).href);
   const connector = new CloudConnector({ baseUrl: api });
@@ -55,7 +55,10 @@ async function story(api, broker) {
   const hostOptions = {
     id: 'demo-host',
     url: broker,
-    onMessage: (/** @type {any} */ message) => void atHost.push(message),
+    onMessage: (/** @type {any} */ message, /** @type {any} */ progress) => {
+      atHost.push(message);
+      return message.directive === 'demo:work' ? demoWork(message, progress) : { got: message.payload };
+    },
   };
   let host = new Device({ ...hostOptions, protocolVersion: 4 });
   const proxy = new Device({
@@ -76,8 +79,18 @@ async function story(api, broker) {
   const ping = await send('demo-host', 'demo:ping', { hello: 'host' });
   const arrived = await until(() => atHost[0], 'the message at the host');
   expect(arrived.directive === 'demo:ping', 'the host received another directive');
-  await untilStatus(ping, 'sent');
-  report(`the host received ${arrived.directive} ${JSON.stringify(arrived.payload)}; the message is sent`);
+  const { answer } = await untilStatus(ping, 'answered');
+  report(`the host received ${arrived.directive} ${JSON.stringify(arrived.payload)}, and answered`);
+  expect(answer.payload.got.hello === 'host', `the answer is ${JSON.stringify(answer)}`);
+
+  /** @type {(number | null)[]} */
+  const percents = [];
+  const onProgress = (/** @type {{ percent: number | null }} */ { percent }) => void percents.push(percent);
+  const work = { directive: 'demo:work', payload: { steps: 4 } };
+  const done = await connector.call('demo-host', work, { timeoutMs: 20_000, onProgress });
+  expect(/** @type {any} */ (done).steps === 4, `the call resolved with ${JSON.stringify(done)}`);
+  expect(percents.length > 0, 'the host reported no progress');
+  report(`a call: the host reported ${percents.join(', ')} %, and answered ${JSON.stringify(done)}`);
 
   const order = await send('demo-proxy', 'catalog:order', { item: 7 });
   const failed = await untilStatus(order, 'failed');
@@ -102,8 +115,8 @@ async function story(api, broker) {
   host = new Device(hostOptions);
   await untilConnection('demo-host', { state: 'online' });
   await until(() => atHost.find(({ directive }) => directive === 'demo:held'), 'the held message');
-  await untilStatus(held, 'sent');
-  report('the host is back (MQTT 5) and received the held message');
+  await untilStatus(held, 'answered');
+  report('the host is back (MQTT 5), received the held message, and answered');
 
   /** @type {string[]} */
   const lines = [];
@@ -124,7 +137,7 @@ async function story(api, broker) {
   const accepted = batch.map(({ message }) => message?.message_id ?? '');
   const ends = await Promise.all(accepted.map((id) => connector.waitForMessage(id)));
   expect(
-    ends.every((message) => message.status === 'sent'),
+    ends.every(({ status }) => status === 'sent' || status === 'answered'),
     'a message of the batch was not sent',
   );
   await until(() => atProxy.length === 4 && atHost.at(-1)?.payload === 4, 'the batch at both clients');
@@ -146,7 +159,7 @@ async function story(api, broker) {
   const ids = [ping, order, held, ...accepted];
   const courses = ids.map((id) => statusesOf(id, events));
   for (const [i, course] of courses.entries()) {
-    const inOrder = /^(queued|held) in_flight( sent)?( failed)?$/.test(course);
+    const inOrder = /^(queued|held) in_flight( sent)?( failed| answered)?$/.test(course);
     expect(inOrder, `by its events message ${ids[i]} was ${course}`);
   }
   report(`${events.length} events were read back: two lives and ${ids.length} messages, each change in its order`);

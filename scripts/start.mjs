@@ -1,5 +1,6 @@
 /**
- * `npm start`: starts the whole system from a bare clone. `npm start -- --devices 25` connects a simulated fleet too.
+ * `npm start`: starts the whole system from a bare clone, with three simulated devices that answer. `npm start -- --devices 25`
+ * connects more, `--devices 0` none.
  * Settings: DATA_DIR, GATEWAY_PORT, INGESTER_PORT, DISPATCHER_PORT, MQTT_PORT, REDIS_PORT; REDIS_URL and MQTT_URL
  * point to servers of your own. The apps get all other settings unchanged.
  */
@@ -76,7 +77,7 @@ async function main() {
 }
 
 function deviceCount() {
-  const { values } = parseArgs({ options: { devices: { type: 'string', default: '0' } } });
+  const { values } = parseArgs({ options: { devices: { type: 'string', default: '3' } } });
   const count = Number(values.devices);
   if (!Number.isInteger(count) || count < 0 || count > 10_000) {
     throw new SetupError('--devices must be a whole number from 0 to 10000');

@@ -1,4 +1,4 @@
-/** The command that `npm start` prints to try the system with. */
+/** The command that `npm start` prints to try the system with: its response has the answer of a device. */
 
 /**
  * @param {{ api: string, mqttUrl: string, devices: number, env: NodeJS.ProcessEnv }} about
@@ -8,11 +8,12 @@ export function tryIt({ api, mqttUrl, devices, env }) {
   const key = credentials(env);
   const header = key.length > 0 ? ' -H "authorization: Bearer $KEY"' : '';
   const send = (/** @type {string} */ id) =>
-    `curl -s -X POST ${api}/v1/connections/${id}/messages${header} -H 'content-type: application/json' -d '{"directive":"demo:ping"}'`;
-  if (devices > 0) return [...key, `${send('device-0001')}; curl -s${header} '${api}/v1/connections?limit=2'`];
+    `curl -s -X POST ${api}/v1/connections/${id}/messages${header} -H 'content-type: application/json' -H 'prefer: wait=10' ` +
+    `-d '{"directive":"demo:ping","payload":{"hello":"device"}}'`;
+  if (devices > 0) return [...key, send('device-0001')];
   return [
     ...key,
-    `node examples/device/device.mjs --url ${mqttUrl} --id my-host & sleep 1; ${send('my-host')}; sleep 1; kill $!`,
+    `node examples/device/device.mjs --url ${mqttUrl} --id my-host & sleep 1; ${send('my-host')}; kill $!`,
   ];
 }
 

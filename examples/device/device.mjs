@@ -11,8 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
 
-/** How many results the device remembers. If its work must not be done twice, it has to keep them on disk. */
-const MAX_RESULTS = 1000;
+/** How many answers the device remembers. If its work must not be done twice, it has to keep them on disk. */
+const MAX_ANSWERS = 1000;
 /** The pause before the first reconnect, and the longest one. The pause doubles with each attempt. */
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 120_000;
@@ -23,9 +23,16 @@ const NEVER_MS = 3_600_000;
 /** A JavaScript timer lasts at most 24.8 days, so a longer wait uses several timers. */
 const LONGEST_TIMER_MS = 86_400_000;
 
+/**
+ * Says how far the work has come; only the last one is kept.
+ * @typedef {(progress: { percent?: number, details?: string }) => void} Progress
+ */
+
 export class Device {
-  /** The result of each message by its id: a `message-error`, or undefined. The service may send a message twice. */
-  #results = new Map();
+  /** The answer to each message by its id: a `message-response` or `message-error`. The service may send a message twice. */
+  #answers = new Map();
+  /** Answers without a PUBACK: they are sent again after the next handshake. The service takes an answer that comes twice once. */
+  #unsent = new Set();
   #handshakeId = '';
   #connectedAt = Infinity;
   #attempts = 0;
@@ -39,8 +46,9 @@ export class Device {
    * @param {string} options.url
    * @param {boolean} [options.proxy] connect as a proxy for another system instead of as a host
    * @param {4 | 5} [options.protocolVersion] MQTT 3.1.1 or 5
-   * @param {(message: { directive: string, payload?: unknown }) => unknown} [options.onMessage]
-   *   throws if the device cannot do what the message asks: then it sends a `message-error`, and the message becomes `failed`
+   * @param {(message: { directive: string, payload?: unknown }, progress: Progress) => unknown} [options.onMessage]
+   *   does what the message asks. What it returns, or what its promise resolves with, is the payload of the `message-response`,
+   *   and the message becomes `answered`. If it throws, the device sends a `message-error`, and the message becomes `failed`
    * @param {(line: string) => void} [options.log]
    * @param {number} [options.firstPauseMs] the pause before the first reconnect
    */
@@ -49,7 +57,7 @@ export class Device {
     url,
     proxy = false,
     protocolVersion = 5,
-    onMessage = () => undefined,
+    onMessage = hasNoWork,
     log = () => undefined,
     firstPauseMs = FIRST_PAUSE_MS,
   }) {
@@ -99,6 +107,7 @@ export class Device {
         });
     await this.client.publishAsync(this.inTopic, handshake, { qos: 1, retain: true });
     this.log('connected');
+    for (const answer of this.#unsent) await this.#send(answer);
   }
 
   /** @param {string} text */
@@ -121,27 +130,39 @@ export class Device {
     }
   }
 
-  /** @param {any} message */
+  /** Does what a message asks, once, and sends the same answer each time that the message comes. @param {any} message */
   async #handle(message) {
     const { message_id } = message;
-    if (!this.#results.has(message_id)) {
+    if (!this.#answers.has(message_id)) {
       this.log(`message ${message.directive} ${JSON.stringify(message.payload)}`);
-      this.#results.set(message_id, this.#perform(message));
-      const [oldest] = this.#results.keys();
-      if (this.#results.size > MAX_RESULTS) this.#results.delete(oldest);
+      this.#answers.set(message_id, this.#perform(message));
+      const [oldest] = this.#answers.keys();
+      if (this.#answers.size > MAX_ANSWERS) this.#answers.delete(oldest);
     }
-    const error = await this.#results.get(message_id);
-    if (error !== undefined) await this.client.publishAsync(this.inTopic, error, { qos: 1 });
+    await this.#send(await this.#answers.get(message_id));
   }
 
-  /** Does what the message asks. @param {any} message @returns {Promise<string | undefined>} a `message-error` if it cannot be done */
+  /** @param {string} answer */
+  async #send(answer) {
+    this.#unsent.add(answer);
+    await this.client.publishAsync(this.inTopic, answer, { qos: 1 });
+    this.#unsent.delete(answer);
+  }
+
+  /** @param {any} message @returns {Promise<string>} the answer */
   async #perform(message) {
+    const about = { in_response_to: message.message_id };
     try {
-      await this.onMessage(message);
-      return undefined;
+      const payload = await this.onMessage(message, (progress) => {
+        const text = this.#envelope('message-progress', { ...about, payload: progress });
+        this.client
+          .publishAsync(this.inTopic, text, { qos: 1 })
+          .catch((error) => this.log(`progress: ${error.message}`));
+      });
+      return this.#envelope('message-response', { ...about, ...(payload !== undefined && { payload }) });
     } catch (error) {
       const details = error instanceof Error ? error.message : String(error);
-      return this.#envelope('message-error', { in_response_to: message.message_id, payload: { details } });
+      return this.#envelope('message-error', { ...about, payload: { details } });
     }
   }
 
@@ -199,6 +220,10 @@ export class Device {
   }
 }
 
+function hasNoWork() {
+  throw new Error('this device has no work: give it an onMessage');
+}
+
 /** @param {string} text @returns {any} undefined if it is not a JSON object: all messages of the protocol are */
 function parse(text) {
   try {
@@ -223,6 +248,27 @@ export function waitOf(reconnectAfter) {
   return ((((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
 }
 
+/**
+ * The work of a device that is there to try the service with.
+ * @param {{ directive: string, payload?: any }} message @param {Progress} progress
+ */
+export async function demoWork({ directive, payload }, progress) {
+  switch (directive) {
+    case 'demo:ping':
+      return { pong: payload ?? null };
+    case 'demo:work': {
+      const steps = Math.min(100, Math.max(1, Math.trunc(Number(payload?.steps ?? 5)) || 1));
+      for (let step = 1; step <= steps; step++) {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        progress({ percent: Math.round((100 * step) / steps), details: `step ${step} of ${steps}` });
+      }
+      return { steps };
+    }
+    default:
+      throw new Error(`this device cannot do ${directive}; it can do demo:ping and demo:work`);
+  }
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: {
@@ -231,7 +277,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       proxy: { type: 'boolean', default: false },
     },
   });
-  const device = new Device({ ...values, log: (line) => console.log(`${values.id}: ${line}`) });
+  const device = new Device({ ...values, onMessage: demoWork, log: (line) => console.log(`${values.id}: ${line}`) });
   process.on('SIGINT', () => device.stop());
   process.on('SIGTERM', () => device.stop());
 }

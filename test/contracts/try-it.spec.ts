@@ -7,6 +7,7 @@ it.each([0, 3])('the first message takes one command without credentials, with %
   const lines = tryIt({ ...system, devices, env: {} });
   expect(lines).toHaveLength(1);
   expect(lines[0]).not.toContain('authorization');
+  expect(lines[0]).toContain("-H 'prefer: wait=");
 });
 
 it.each([0, 3])(

@@ -20,6 +20,8 @@ let service: MqttClient;
 /** What the device published; `removed` for the empty message. */
 let published: (Published | 'removed')[];
 let performed: unknown[];
+/** Ends the work on the payload `slow`. */
+let finishSlow: () => void;
 let logged: string[];
 let device: Device;
 let ids = 0;
@@ -50,9 +52,13 @@ beforeEach(async () => {
     url: broker.url,
     firstPauseMs: FIRST_PAUSE_MS,
     log: (line: string) => void logged.push(line),
-    onMessage: (message: { payload?: unknown }) => {
-      performed.push(message.payload);
-      if (message.payload === 'impossible') throw new Error('cannot be done');
+    onMessage: (message: { payload?: unknown }, progress: (progress: { percent: number }) => void) => {
+      const { payload } = message;
+      performed.push(payload);
+      if (payload === 'impossible') throw new Error('cannot be done');
+      if (payload === 'slow') return new Promise<void>((resolve) => (finishSlow = resolve));
+      if (typeof payload === 'object') progress({ percent: 50 });
+      return payload;
     },
   });
 });
@@ -133,6 +139,28 @@ it('the device performs a repeated message once, and sends the same answer each 
   });
   expect(answers).toEqual([answers[0], answers[0], answers[0]]);
   expect(performed).toEqual(['impossible']);
+});
+
+it('the device answers with what its work returns, and says how far it has come', async () => {
+  await untilHandshakes(1);
+  await send(message('m-1', { steps: 2 }));
+  await eventually('the device has answered', () => expect(published).toHaveLength(3));
+  expect(published.slice(1)).toMatchObject([
+    { type: 'message-progress', in_response_to: 'm-1', payload: { percent: 50 } },
+    { type: 'message-response', in_response_to: 'm-1', payload: { steps: 2 } },
+  ]);
+});
+
+it('the device answers after a force-disconnect what it was doing before', async () => {
+  await untilHandshakes(1);
+  await send(message('m-1', 'slow'));
+  await eventually('the device is at work', () => expect(performed).toEqual(['slow']));
+  await send(envelope('force-disconnect', { payload: { reconnect_after: 'PT0.1S' } }));
+  await eventually('the device has disconnected', () => expect(logged).toContain('disconnected'));
+  finishSlow();
+  await untilHandshakes(2);
+  await eventually('the device has answered', () => expect(kinds()).toContain('message-response'));
+  expect(performed).toEqual(['slow']);
 });
 
 it('the device connects again after its connection has broken and the broker has refused it', async () => {
