@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Device, demoWork } from '../../examples/device/device.mjs';
 import { ROOT } from '../../scripts/setup.mjs';
 import { startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
@@ -134,4 +135,21 @@ it('a command exits with 0 and prints no error if the reader of its pipe closes 
   const run = start('cluster', '--shards');
   run.child.stdout?.destroy();
   expect([await run.ended, run.err]).toEqual([0, '']);
+});
+
+it('the command call prints what the device answers, and exits with 1 if it cannot do it or does not answer', async () => {
+  const answering = new Device({ id: 'cli-answers', url: stack.mosquitto.url, onMessage: demoWork });
+  try {
+    await api.untilConnection('cli-answers', ({ state }) => state === 'online');
+    const pong = await cli('call', 'cli-answers', 'demo:ping', '--payload-file', '-', '--timeout', '1m');
+    expect(pong).toEqual({ exit: 0, out: '{"pong":{"from":"stdin"}}\n', err: '' });
+    const impossible = await cli('call', 'cli-answers', 'demo:dance', '--json');
+    expect(impossible.exit).toBe(1);
+    expect(objects(impossible.out)).toMatchObject([{ status: 'failed' }]);
+    expect(impossible.err).toMatch(/^the call of cli-answers is failed: this device cannot do demo:dance/);
+    expect(await cli('call', 'cli-1', 'test:cli', '--timeout', '1s')).toMatchObject({ exit: 1, out: '' });
+    expect((await cli('call', 'cli-1', 'test:cli', '--timeout', 'soon')).exit).toBe(2);
+  } finally {
+    await answering.stop();
+  }
 });

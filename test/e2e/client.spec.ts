@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CloudConnector, ProblemError, type ConnectorEvent } from '@app/client';
+import { CallError, CloudConnector, ProblemError, type ConnectorEvent, type Progress } from '@app/client';
+import { Device, demoWork } from '../../examples/device/device.mjs';
 import { startApp, startStack, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { Api } from '../support/api.js';
 import { SENT, withoutGivenUpClaims } from '../support/claims.js';
-import { TestClient } from '../support/mqtt-client.js';
+import { TestClient, envelope } from '../support/mqtt-client.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-client-'));
 let stack: Awaited<ReturnType<typeof startStack>>;
@@ -161,3 +162,51 @@ it('events() resumes after a restart of the gateway, and neither loses nor repea
   stopping.abort();
   await following;
 }, 60_000);
+
+it('call() resolves with what the device answers, and tells how far it has come', async () => {
+  const device = new Device({ id: 'called', url: stack.mosquitto.url, onMessage: demoWork });
+  try {
+    await untilState('called', 'online');
+    const what = { directive: 'demo:ping', payload: { job: 7 } };
+    expect(await client.call('called', what)).toEqual({ pong: { job: 7 } });
+    const percents: (number | null)[] = [];
+    const onProgress = ({ percent }: Progress): void => void percents.push(percent);
+    expect(await client.call('called', { directive: 'demo:work', payload: { steps: 3 } }, { onProgress })).toEqual({
+      steps: 3,
+    });
+    expect(percents).toEqual(percents.toSorted((a, b) => Number(a) - Number(b)));
+    await expect(client.call('called', { directive: 'demo:dance' })).rejects.toThrow(/^the call of called is failed/);
+  } finally {
+    await device.stop();
+  }
+});
+
+it('call() rejects if the client does not answer in time, or is away', async () => {
+  const device = await online('silent');
+  await expect(client.call('silent', { directive: 'test:silent' }, { timeoutMs: 1000 })).rejects.toBeInstanceOf(
+    CallError,
+  );
+  await device.sayGoodbye();
+  await untilState('silent', 'offline');
+  await expect(client.call('silent', { directive: 'test:away' }, { timeoutMs: 1000 })).rejects.toBeInstanceOf(
+    CallError,
+  );
+});
+
+it('clientMessages() iterates over what clients say first', async () => {
+  const device = await online('speaks');
+  const stop = new AbortController();
+  const said: unknown[] = [];
+  const listening = (async () => {
+    for await (const { client_id, directive, payload } of client.clientMessages({ signal: stop.signal })) {
+      said.push({ client_id, directive, payload });
+    }
+  })();
+  await waitUntil(async () => {
+    await device.publish(envelope('message', { directive: 'spec:hello', payload: { n: 1 } }), false);
+    expect(said.length).toBeGreaterThan(0);
+  });
+  stop.abort();
+  await listening;
+  expect(said[0]).toEqual({ client_id: 'speaks', directive: 'spec:hello', payload: { n: 1 } });
+});

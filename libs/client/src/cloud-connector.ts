@@ -1,4 +1,5 @@
 /** Cloud Connector for applications: the generated methods, one for each operation, and those that use several operations. */
+import { call, type CallOfClient, type CallSettings } from './call.js';
 import { follow, type ConnectorEvent, type EventsOptions } from './events.js';
 import { Operations } from './generated/operations.gen.js';
 import type * as Api from './generated/types.gen.js';
@@ -11,6 +12,7 @@ export type MessagesQuery = NonNullable<Api.ListMessagesData['query']>;
 export type DeadLettersQuery = NonNullable<Api.ListDeadLettersData['query']>;
 export type DeadLetter = Api.DeadLetterPage['data'][number];
 export type MessageStatus = Api.Message['status'];
+export type ClientMessage = Extract<ConnectorEvent, { type: 'client.message' }>;
 
 /** Most messages or connections of a page. */
 const PAGE = 1000;
@@ -67,6 +69,22 @@ export class CloudConnector extends Operations {
     }
     signal?.throwIfAborted();
     throw new Error('the event stream ended without an error before the message had its last status');
+  }
+
+  /**
+   * Sends a message, waits for what the client answers, and resolves with the payload of the answer; undefined if it has none.
+   * It asks again if the service cannot be reached in between; the client does the work once.
+   * @throws CallError if the client has not done it, or has not answered in time
+   */
+  call(clientId: string, what: CallOfClient, settings: CallSettings = {}): Promise<unknown> {
+    return call(this.requester, clientId, what, settings);
+  }
+
+  /** Messages that clients send without being asked, as they come, until the signal ends them. It needs `messages:read`. */
+  async *clientMessages(options: Omit<EventsOptions, 'types'> = {}): AsyncGenerator<ClientMessage, void, undefined> {
+    for await (const item of follow(this.requester, { ...options, types: ['client.message'] })) {
+      if (item !== 'opened' && item.type === 'client.message') yield item;
+    }
   }
 
   /** Events as they happen, across lost connections, until the signal ends them. */

@@ -1,5 +1,5 @@
 /** The errors that the client throws. */
-import type { Problem } from './generated/types.gen.js';
+import type { Message, Problem } from './generated/types.gen.js';
 
 /** The service answered the call with an error, usually an RFC 9457 problem. */
 export class ProblemError extends Error {
@@ -40,6 +40,29 @@ export class ProblemError extends Error {
   /** The id of the request in the logs of the service. */
   get requestId(): string {
     return this.problem.request_id;
+  }
+}
+
+/** The client has not done what a call asked, or has not answered in time. */
+export class CallError extends Error {
+  override readonly name = 'CallError';
+
+  constructor(
+    /** The message of the call, as it was then. */
+    readonly callMessage: Message,
+    details = callMessage.status_history.at(-1)?.details ?? '',
+  ) {
+    const { client_id: clientId, message_id: id, status } = callMessage;
+    super(`the call of ${clientId} is ${status}${details === '' ? '' : `: ${details}`} (message ${id})`);
+    this.details = details;
+  }
+
+  /** What the client says about a failure. */
+  readonly details: string;
+
+  /** `failed`: the client cannot do it; `unanswered`, `expired`: too late; `cancelled`. Otherwise the time of the call ran out. */
+  get status(): Message['status'] {
+    return this.callMessage.status;
   }
 }
 

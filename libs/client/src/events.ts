@@ -5,6 +5,7 @@
 import { ProblemError, UnreachableError } from './errors.js';
 import { blocksOf } from './event-blocks.js';
 import type { Event, StreamEventsData } from './generated/types.gen.js';
+import { pause } from './pause.js';
 import { abortWith, type Requester } from './requester.js';
 import { ShardPositions } from './shard-positions.js';
 
@@ -110,18 +111,4 @@ function isTransient(error: unknown): boolean {
 function backoffMs(failures: number, baseMs: number): number {
   const ceiling = Math.min(RETRY_CAP_MS, baseMs * 2 ** Math.min(failures, 16));
   return ceiling / 2 + (Math.random() * ceiling) / 2;
-}
-
-/** Resolves after the time, or when the signal is aborted. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done);
-    if (signal?.aborted === true) done();
-  });
 }

@@ -1,8 +1,10 @@
+export type { CallOfClient, CallSettings, Progress } from './call.js';
 export {
   CloudConnector,
   hasEnded,
   isFinal,
   type BatchResult,
+  type ClientMessage,
   type ConnectionsQuery,
   type DeadLetter,
   type DeadLettersQuery,
@@ -10,7 +12,7 @@ export {
   type MessageStatus,
   type MessageToSend,
 } from './cloud-connector.js';
-export { ProblemError, UnreachableError } from './errors.js';
+export { CallError, ProblemError, UnreachableError } from './errors.js';
 export type { ConnectorEvent, EventType, EventsOptions } from './events.js';
 export type {
   AcceptedMessage,

@@ -17,6 +17,8 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
   /** The `X-Request-Id` with which the service logs the call. */
   requestId?: string | undefined;
+  /** The time limit of this call in milliseconds; by default that of the connector. */
+  timeoutMs?: number | undefined;
 }
 
 export type Method = 'GET' | 'POST' | 'DELETE';
@@ -47,10 +49,10 @@ export class Requester {
     method: Method,
     url: Data['url'],
     parts: Omit<Data, 'url'>,
-    { signal, requestId }: CallOptions = {},
+    { signal, requestId, timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS }: CallOptions = {},
   ): Promise<Answer> {
     const request = await this.prepare(method, { ...parts, url }, requestId);
-    const limit = withTimeLimit(this.options.timeoutMs ?? TIMEOUT_MS, signal);
+    const limit = withTimeLimit(timeoutMs, signal);
     let text: string;
     try {
       const response = await this.send(request, limit.signal, signal);

@@ -65,6 +65,16 @@ export class ParsedArgs {
     return Number(text);
   }
 
+  /** Milliseconds; without a unit, the value is in seconds. @throws UsageError */
+  duration(name: string): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const [, value, unit = 's'] = /^(\d{1,7})(s|m|h)?$/.exec(text) ?? [];
+    const ms = Number(value) * { s: 1000, m: 60_000, h: 3_600_000 }[unit as 's' | 'm' | 'h'];
+    if (!(ms > 0)) throw new UsageError(`--${name} must be a duration such as 30s, 5m or 1h`);
+    return ms;
+  }
+
   argument(place: number): string | undefined {
     return this.positionals[place];
   }
@@ -99,6 +109,21 @@ export function readText(file: string | 0, what: string): string {
     return readFileSync(file, 'utf8');
   } catch (error) {
     throw new UsageError(`${what} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** What `--payload` or `--payload-file` says. @throws UsageError */
+export function payloadOf(args: ParsedArgs): { payload?: unknown } {
+  const [inline, file] = [args.text('payload'), args.text('payload-file')];
+  if (inline !== undefined && file !== undefined) throw new UsageError('give --payload or --payload-file, not both');
+  const json = inline ?? (file === undefined ? undefined : readText(file === '-' ? 0 : file, 'the payload'));
+  if (json === undefined) return {};
+  try {
+    return { payload: JSON.parse(json) as unknown };
+  } catch (error) {
+    throw new UsageError(
+      `the payload is not JSON: ${(error as Error).message}; a string needs double quotes around it`,
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 /** All commands, with the usage, the options and the function of each. */
+import { callClient } from './call-command.js';
 import { cluster, sweep } from './cluster-commands.js';
 import type { Options } from './command-line.js';
 import { ROWS, connections, disconnect } from './connection-commands.js';
@@ -41,6 +42,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     arguments: 2,
     run: send,
+  },
+  call: {
+    usage: 'call CLIENT_ID DIRECTIVE [--payload JSON | --payload-file FILE] [--timeout 30s] [--idempotency-key KEY]',
+    does: 'sends a message, waits for the answer of the client, and prints its payload; shows progress as a bar on a terminal',
+    options: { payload: text, 'payload-file': text, timeout: text, 'idempotency-key': text },
+    arguments: 2,
+    run: callClient,
   },
   watch: {
     usage: 'watch [--types TYPE,TYPE] [--client-id CLIENT_ID] [--since EVENT_ID]',

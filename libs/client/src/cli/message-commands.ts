@@ -2,7 +2,7 @@
 import { hasEnded, type CloudConnector } from '../cloud-connector.js';
 import type { ConnectorEvent, EventType } from '../events.js';
 import type { Message } from '../generated/types.gen.js';
-import { readText, type ParsedArgs } from './command-line.js';
+import { payloadOf } from './command-line.js';
 import { shown, type Context } from './context.js';
 import { EXIT, UsageError } from './failures.js';
 import type { Output } from './output.js';
@@ -50,20 +50,6 @@ async function waitFor(
   if (!hasEnded(message))
     await out.note(`It did not end within ${timeout ?? 0} s. The service keeps trying until the message expires.`);
   return status === 'sent' || status === 'answered' ? EXIT.done : EXIT.failed;
-}
-
-function payloadOf(args: ParsedArgs): { payload?: unknown } {
-  const [inline, file] = [args.text('payload'), args.text('payload-file')];
-  if (inline !== undefined && file !== undefined) throw new UsageError('give --payload or --payload-file, not both');
-  const json = inline ?? (file === undefined ? undefined : readText(file === '-' ? 0 : file, 'the payload'));
-  if (json === undefined) return {};
-  try {
-    return { payload: JSON.parse(json) as unknown };
-  } catch (error) {
-    throw new UsageError(
-      `the payload is not JSON: ${(error as Error).message}; a string needs double quotes around it`,
-    );
-  }
 }
 
 export async function watch({ connector, args, out, interrupted }: Context): Promise<number> {

@@ -5,9 +5,11 @@ import { jsonLine, printable } from './printable.js';
 import { table } from './table.js';
 
 export class Output {
+  private hasLine = false;
+
   constructor(
     private readonly stdout: Writable & { columns?: number; isTTY?: boolean },
-    private readonly stderr: Writable,
+    private readonly stderr: Writable & { columns?: number; isTTY?: boolean },
     /** Whether to write one JSON object per line instead of text for people. */
     readonly json: boolean,
   ) {}
@@ -29,6 +31,27 @@ export class Output {
 
   async note(text: string): Promise<void> {
     for (const line of text.split('\n')) await this.write(this.stderr, printable(line));
+  }
+
+  /** Whether people see stderr on a terminal, on which a line can be written over. */
+  get canRewrite(): boolean {
+    return this.stderr.isTTY === true && !this.json;
+  }
+
+  get noteColumns(): number {
+    return this.stderr.columns ?? 80;
+  }
+
+  /** Writes over the line that this wrote before. The line must fit the terminal, and be printable. */
+  rewrite(line: string): void {
+    this.hasLine = true;
+    this.stderr.write(`\r\u001b[K${line}`);
+  }
+
+  /** Removes that line. */
+  endRewrite(): void {
+    if (this.hasLine) this.stderr.write('\r\u001b[K');
+    this.hasLine = false;
   }
 
   /** Waits for a slow reader, so that unread output does not fill the memory. */

@@ -1,0 +1,200 @@
+/** Calls, with a service whose responses the test chooses. */
+import { gate } from '../../../test/support/servers.js';
+import { CloudConnector } from './cloud-connector.js';
+import { CallError, ProblemError, UnreachableError } from './errors.js';
+import type { Progress } from './call.js';
+
+type Reply = (request: Request) => Response | Promise<Response>;
+
+/** The replies to the requests, in order. */
+let replies: Reply[];
+let requests: Request[];
+
+beforeEach(() => {
+  [replies, requests] = [[], []];
+});
+
+const connector = new CloudConnector({
+  baseUrl: 'http://gateway',
+  fetch: async (input, init) => {
+    const request = new Request(input, init);
+    requests.push(request.clone());
+    const reply = replies.shift();
+    if (reply === undefined) throw new TypeError('fetch failed');
+    return reply(request);
+  },
+});
+
+const json =
+  (body: unknown, status = 200): Reply =>
+  () =>
+    Response.json(body, { status });
+
+const problem =
+  (status: number, kind: string, headers: Record<string, string> = {}): Reply =>
+  () =>
+    new Response(
+      JSON.stringify({
+        type: `urn:cloud-connector:problem:${kind}`,
+        title: 'No',
+        status,
+        detail: 'why',
+        request_id: 'r',
+      }),
+      { status, headers: { 'content-type': 'application/problem+json', ...headers } },
+    );
+
+function message(status: string, more: object = {}): object {
+  const history = [{ status, at: 'now', details: status === 'failed' ? 'out of paper' : null }];
+  return { message_id: 'm-1', client_id: 'printer', status, answer: null, status_history: history, ...more };
+}
+
+const accepted = json({ message_id: 'm-1', client_id: 'printer', status: 'queued' }, 202);
+const answered = json(message('answered', { answer: { payload: { pages: 3 }, late: false } }));
+
+const failure = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => 'the call did not fail',
+    (error: unknown) => error,
+  );
+
+const print = (settings = {}): Promise<unknown> =>
+  connector.call('printer', { directive: 'print', payload: 1 }, settings);
+
+describe('a call', () => {
+  it('waits for the answer with one request, and resolves with its payload', async () => {
+    replies = [answered];
+    expect(await print({ timeoutMs: 9500, idempotencyKey: 'job-7' })).toEqual({ pages: 3 });
+    expect(requests.map(({ method, url }) => `${method} ${url}`)).toEqual([
+      'POST http://gateway/v1/connections/printer/messages',
+    ]);
+    expect(requests[0]?.headers.get('prefer')).toBe('wait=10');
+    expect(requests[0]?.headers.get('idempotency-key')).toBe('job-7');
+    expect(await requests[0]?.json()).toEqual({
+      ...{ directive: 'print', payload: 1 },
+      ...{ ttl_seconds: 10, response_timeout_seconds: 10 },
+    });
+  });
+
+  it('has a key of its own, and resolves with undefined if the answer has no payload', async () => {
+    const empty = json(message('answered', { answer: { payload: null, late: false } }));
+    replies = [empty, empty];
+    expect([await print(), await print()]).toEqual([null, null]);
+    expect(new Set(requests.map(({ headers }) => headers.get('idempotency-key'))).size).toBe(2);
+  });
+
+  it('goes on waiting if the service has answered that the message is accepted', async () => {
+    replies = [accepted, json(message('sent')), answered];
+    expect(await print({ timeoutMs: 200_000 })).toEqual({ pages: 3 });
+    expect(requests.map(({ method, headers }) => `${method} ${headers.get('prefer')}`)).toEqual([
+      'POST wait=60',
+      'GET wait=60',
+      'GET wait=60',
+    ]);
+  });
+
+  it.each([
+    ['failed', 'the call of printer is failed: out of paper (message m-1)', 'out of paper'],
+    ['unanswered', 'the call of printer is unanswered (message m-1)', ''],
+    ['expired', 'the call of printer is expired (message m-1)', ''],
+    ['cancelled', 'the call of printer is cancelled (message m-1)', ''],
+  ])('rejects if the message is %s', async (status, text, details) => {
+    replies = [json(message(status))];
+    const error = await failure(print());
+    expect(error).toBeInstanceOf(CallError);
+    expect(error).toMatchObject({ message: text, status, details, callMessage: { message_id: 'm-1' } });
+  });
+
+  it('rejects if its time has run out before the answer', async () => {
+    replies = [accepted, json(message('sent'))];
+    const error = await failure(print({ timeoutMs: 0 }));
+    expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 1 s' });
+  });
+
+  it('rejects if the answer came but was not stored', async () => {
+    replies = [json(message('answered', { answer: { payload: null, late: false, omitted: 'storage-full', size: 9 } }))];
+    expect(await failure(print())).toMatchObject({ name: 'CallError', status: 'answered' });
+  });
+
+  it('asks again with the same key if the service cannot be reached or serves nobody now', async () => {
+    replies = [() => Promise.reject(new TypeError('fetch failed')), problem(503, 'unavailable'), accepted, answered];
+    expect(await print()).toEqual({ pages: 3 });
+    const posts = requests.filter(({ method }) => method === 'POST');
+    expect(posts).toHaveLength(3);
+    expect(new Set(posts.map(({ headers }) => headers.get('idempotency-key'))).size).toBe(1);
+  });
+
+  it('asks once for what another request cannot cure', async () => {
+    replies = [problem(404, 'unknown-connection')];
+    expect(await failure(print())).toBeInstanceOf(ProblemError);
+    replies = [problem(503, 'unavailable', { 'retry-after': '60' })];
+    expect(await failure(print())).toBeInstanceOf(ProblemError);
+    expect(requests).toHaveLength(2);
+  });
+
+  it('ends with the reason of the signal', async () => {
+    const stop = new AbortController();
+    replies = [
+      (request) =>
+        new Promise((_, reject) => {
+          request.signal.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')));
+          stop.abort(new Error('enough'));
+        }),
+    ];
+    expect(await failure(print({ signal: stop.signal }))).toMatchObject({ message: 'enough' });
+  });
+
+  it('cannot be told whether it was done if the service stays away', async () => {
+    expect(await failure(print({ timeoutMs: 0 }))).toBeInstanceOf(UnreachableError);
+  });
+
+  it('reports progress while it waits, of its own message only, and closes the event stream', async () => {
+    const event = (id: string, percent: number): string =>
+      `id: 1\ndata: ${JSON.stringify({ type: 'message.progress', message_id: id, percent, details: null })}\n\n`;
+    const [reported, closed] = [gate(), gate()];
+    const stream: Reply = ({ signal }) =>
+      new Response(
+        new ReadableStream({
+          start: (controller) => {
+            controller.enqueue(new TextEncoder().encode(event('other', 1) + event('m-1', 50)));
+            signal.addEventListener('abort', () => {
+              controller.error(signal.reason);
+              closed.open();
+            });
+          },
+        }),
+      );
+    const later: Reply = async (request) => {
+      await reported.passed;
+      return answered(request);
+    };
+    replies = [
+      accepted,
+      ...Array.from(
+        { length: 2 },
+        (): Reply => (request) => (request.url.includes('/events') ? stream : later)(request),
+      ),
+    ];
+    const seen: (number | null)[] = [];
+    const onProgress = ({ percent }: Progress): void => {
+      seen.push(percent);
+      reported.open();
+    };
+    expect(await print({ onProgress })).toEqual({ pages: 3 });
+    expect(seen).toEqual([50]);
+    expect(requests[0]?.headers.get('prefer')).toBeNull();
+    await closed.passed;
+  });
+
+  it('needs no events: without them it reports no progress', async () => {
+    const refused = problem(403, 'forbidden');
+    replies = [
+      accepted,
+      ...Array.from(
+        { length: 2 },
+        (): Reply => (request) => (request.url.includes('/events') ? refused : answered)(request),
+      ),
+    ];
+    expect(await print({ onProgress: () => undefined })).toEqual({ pages: 3 });
+  });
+});

@@ -1,0 +1,131 @@
+/** A call: sends a message to a client, and waits for what the client answers. */
+import { CallError, ProblemError, UnreachableError } from './errors.js';
+import { follow } from './events.js';
+import type * as Api from './generated/types.gen.js';
+import { pause } from './pause.js';
+import type { CallOptions, Operation, Requester } from './requester.js';
+
+/** How far the work of a client has come. */
+export type Progress = Pick<NonNullable<Api.Message['progress']>, 'percent' | 'details'>;
+
+export interface CallOfClient {
+  directive: string;
+  /** Any JSON. */
+  payload?: unknown;
+}
+
+export interface CallSettings extends CallOptions {
+  /** How long the answer may take, in milliseconds; 30,000 by default. Until then the message may wait for its client as well. */
+  timeoutMs?: number | undefined;
+  /** The client does not do the work again for a call with the same key. By default each call has a key of its own. */
+  idempotencyKey?: string | undefined;
+  /** Called with what the client says about its progress. Without the scope `events:read`, it is not called. */
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+const TIMEOUT_MS = 30_000;
+/** The longest wait that the service grants one request. */
+const MAX_WAIT_SECONDS = 60;
+/** How much longer than its wait a request may take. */
+const REPLY_MS = 10_000;
+/** The pause before a request is repeated because the service could not be reached. */
+const PAUSE_MS = 500;
+/** Statuses that a call ends with; `sent` is not one of them, because its answer may still come. */
+const ENDS: ReadonlySet<Api.Message['status']> = new Set(['answered', 'failed', 'unanswered', 'expired', 'cancelled']);
+
+/**
+ * Resolves with the payload of the client's answer; undefined if the answer has none.
+ * @throws CallError, ProblemError, UnreachableError, or the reason of the signal
+ */
+export async function call(
+  requester: Requester,
+  clientId: string,
+  { directive, payload }: CallOfClient,
+  { timeoutMs = TIMEOUT_MS, idempotencyKey = crypto.randomUUID(), onProgress, ...options }: CallSettings,
+): Promise<unknown> {
+  const seconds = Math.max(1, Math.ceil(timeoutMs / 1000));
+  const until = performance.now() + timeoutMs;
+  const send: Operation = {
+    url: '/v1/connections/{client_id}/messages',
+    path: { client_id: clientId },
+    headers: { 'Idempotency-Key': idempotencyKey },
+    body: {
+      ...{ directive, ttl_seconds: seconds, response_timeout_seconds: seconds },
+      ...(payload !== undefined && { payload }),
+    },
+  };
+  // Who wants to know the progress needs the id of the message first.
+  const accepted = await untilServed(requester, 'POST', send, until, options, onProgress === undefined);
+  if (isEnded(accepted)) return payloadOf(accepted);
+  const read: Operation = { url: '/v1/messages/{message_id}', path: { message_id: accepted.message_id } };
+  const ended = new AbortController();
+  const watching = onProgress && watch(requester, clientId, accepted.message_id, onProgress, ended.signal);
+  // The answer matters, and comes without the events as well.
+  watching?.catch(() => undefined);
+  try {
+    for (;;) {
+      const message = (await untilServed(requester, 'GET', read, until, options, true)) as Api.Message;
+      if (isEnded(message)) return payloadOf(message);
+      if (performance.now() >= until) throw new CallError(message, `no answer within ${seconds} s`);
+    }
+  } finally {
+    ended.abort();
+  }
+}
+
+/** Asks for a wait, and repeats a request that the service did not serve: the key makes that safe. */
+async function untilServed(
+  requester: Requester,
+  method: 'POST' | 'GET',
+  operation: Operation,
+  until: number,
+  options: CallOptions,
+  waits: boolean,
+): Promise<Api.Message | Api.AcceptedMessage> {
+  for (;;) {
+    const leftMs = Math.max(0, until - performance.now());
+    const wait = Math.min(MAX_WAIT_SECONDS, Math.ceil(leftMs / 1000));
+    const headers = { ...operation.headers, ...(waits && wait > 0 && { Prefer: `wait=${wait}` }) };
+    try {
+      const limits = { ...options, timeoutMs: wait * 1000 + REPLY_MS };
+      return await requester.call(method, operation.url, { ...operation, headers }, limits);
+    } catch (error) {
+      const pauseMs = error instanceof ProblemError ? (error.retryAfter ?? 0) * 1000 : 0;
+      if (!mayBeServedLater(error) || performance.now() + pauseMs >= until) throw error;
+      await pause(Math.max(pauseMs, PAUSE_MS / 2 + (Math.random() * PAUSE_MS) / 2), options.signal);
+      options.signal?.throwIfAborted();
+    }
+  }
+}
+
+function mayBeServedLater(error: unknown): boolean {
+  if (error instanceof ProblemError) return error.status === 429 || error.status === 503;
+  return error instanceof UnreachableError;
+}
+
+function isEnded(message: Api.Message | Api.AcceptedMessage): message is Api.Message {
+  return 'status_history' in message && ENDS.has(message.status);
+}
+
+/** @throws CallError */
+function payloadOf(message: Api.Message): unknown {
+  if (message.status !== 'answered') throw new CallError(message);
+  const { answer } = message;
+  if (answer?.omitted !== undefined)
+    throw new CallError(message, 'the answer was not stored, because Redis is almost full');
+  return answer?.payload;
+}
+
+async function watch(
+  requester: Requester,
+  clientId: string,
+  messageId: string,
+  onProgress: (progress: Progress) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const event of follow(requester, { types: ['message.progress'], clientId, signal })) {
+    if (event === 'opened' || event.type !== 'message.progress' || event.message_id !== messageId) continue;
+    const { percent = null, details = null } = event;
+    onProgress({ percent, details });
+  }
+}

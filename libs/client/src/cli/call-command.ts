@@ -1,0 +1,29 @@
+/** The command `call`. */
+import { CallError } from '../errors.js';
+import type { Progress } from '../call.js';
+import { payloadOf } from './command-line.js';
+import type { Context } from './context.js';
+import { EXIT } from './failures.js';
+import { progressBar } from './progress-bar.js';
+
+export async function callClient({ connector, args, out }: Context): Promise<number> {
+  const [clientId, directive] = [args.need(0, 'CLIENT_ID'), args.need(1, 'DIRECTIVE')];
+  const timeoutMs = args.duration('timeout') ?? 30_000;
+  const showProgress = out.canRewrite
+    ? ({ percent, details }: Progress): void => out.rewrite(progressBar(percent, details ?? '', out.noteColumns))
+    : undefined;
+  try {
+    const what = { directive, ...payloadOf(args) };
+    const idempotencyKey = args.text('idempotency-key');
+    const payload = await connector.call(clientId, what, { timeoutMs, idempotencyKey, onProgress: showProgress });
+    out.endRewrite();
+    await out.object(payload ?? null);
+    return EXIT.done;
+  } catch (error) {
+    out.endRewrite();
+    if (!(error instanceof CallError)) throw error;
+    if (out.json) await out.object(error.callMessage);
+    await out.note(error.message);
+    return EXIT.failed;
+  }
+}
