@@ -179,7 +179,7 @@ async function call(way, n) {
 }
 
 /**
- * Calls a second beside messages a second that are only sent, and how long handshakes take meanwhile.
+ * Calls a second beside messages a second that are only sent, and how long handshakes take beside calls.
  * @param {Way & { devices: Devices }} way @param {Awaited<ReturnType<typeof startStack>>} stack
  * @param {{ atOnce: number, seconds: number }} load
  */

@@ -8,9 +8,9 @@ const BAR = 20;
 export function progressBar(percent: number | null, details: string, columns: number): string {
   let bar = '';
   if (percent !== null) {
-    const within = Math.min(100, Math.max(0, percent));
-    const done = Math.round((BAR * within) / 100);
-    bar = `[${'#'.repeat(done)}${' '.repeat(BAR - done)}] ${String(Math.round(within)).padStart(3)} %  `;
+    const shown = Math.min(100, Math.max(0, percent));
+    const done = Math.round((BAR * shown) / 100);
+    bar = `[${'#'.repeat(done)}${' '.repeat(BAR - done)}] ${String(Math.round(shown)).padStart(3)} %  `;
   }
   let line = '';
   // A line that wraps cannot be written over.
