@@ -32,10 +32,20 @@ it.each([
   expect(size.count).toBe(most);
 });
 
-it('the next read waits only if there is no backlog', () => {
+it('the next read waits only after a busy second, and if there is no backlog', () => {
   const size = new AdaptiveBatchSize();
-  expect(size.recordRead([entries(16, 100)], 32)).toBe(0);
-  expect(size.recordRead([entries(31, 100)], 32)).toBeGreaterThan(0);
+  const read = (count: number, now: number): number => {
+    size.recordRead([], 32);
+    return size.recordRead([entries(count, 1)], 32, now);
+  };
+  expect(read(1, 5000)).toBe(0);
+  for (let n = 1; n < 1999; n++) expect(read(1, 5500)).toBe(0);
+  expect(read(1, 5900)).toBeGreaterThan(0);
+  expect(read(16, 5990)).toBe(0);
+  // The last second was busy, the one before the last does not count.
+  expect(read(1, 6999)).toBeGreaterThan(0);
+  expect(read(1, 7000)).toBe(0);
+  expect(read(1, 9000)).toBe(0);
 });
 
 it('the batch size falls to one if a single entry of each shard fills the budget', () => {
