@@ -6,6 +6,7 @@
 import { connectRedis, type Redis } from '@app/platform';
 import { MESSAGE_STATUSES, encodeToDo, eventsOfEntry, readMessageCounts, type NewMessage } from '@app/registry';
 import { waitUntil } from '../../scripts/stack.mjs';
+import type { SendOutcome } from '../../apps/api-gateway/src/messages/message-sender.js';
 import { quiet, startMosquitto, startRedis, type Server } from '../support/servers.js';
 import { publishedWithoutClaim, withoutGivenUpClaims } from '../support/claims.js';
 import { CLIENT, Stage, type CrashPoint } from './support/stage.js';
@@ -69,11 +70,29 @@ function endOf(n: number): 'sent' | 'unanswered' {
 async function accept(stage: Stage, count: number, from = 0): Promise<string[]> {
   const { send } = await stage.gateway();
   const numbers = Array.from({ length: count }, (_, i) => from + i);
-  const outcomes = await send(numbers.map((n) => message(n, endOf(n) === 'sent' ? {} : AWAITS)));
-  return outcomes.map((outcome) => {
-    if (outcome.kind !== 'accepted') throw new Error(`not accepted but ${outcome.kind}`);
-    return outcome.message.messageId;
-  });
+  const messages = numbers.map((n) => message(n, endOf(n) === 'sent' ? {} : AWAITS));
+  return sent(
+    send,
+    messages.map((one, i) => ({ ...one, idempotencyKey: `number ${from + i}` })),
+  );
+}
+
+/**
+ * Sends messages with an Idempotency-Key, as callers do: again if the gateway says that Redis did not answer in time, which on a
+ * slow machine it may. @returns their ids
+ */
+async function sent(
+  send: (messages: NewMessage[]) => Promise<SendOutcome[]>,
+  messages: NewMessage[],
+): Promise<string[]> {
+  return waitUntil(
+    async () =>
+      (await send(messages)).map((outcome) => {
+        if (outcome.kind !== 'accepted') throw new Error(`not accepted but ${outcome.kind}`);
+        return outcome.message.messageId;
+      }),
+    { what: 'the gateway accepts the messages' },
+  );
 }
 
 /** Checks what must be true when all work is finished. */
@@ -211,9 +230,7 @@ for (const [name, point] of ofGateway) {
       void dying.send([request]);
       await dying.victim.crashed.passed;
       // Its caller gets no response, and repeats the request with the same key.
-      const [outcome] = await living.send([request]);
-      if (outcome?.kind !== 'accepted') throw new Error(`not accepted but ${String(outcome?.kind)}`);
-      const ids = [outcome.message.messageId];
+      const ids = await sent(living.send, [request]);
       await untilAll(stage, ids);
       await verify(stage, ids);
       dying.victim.thaw();
@@ -292,9 +309,7 @@ for (const [name, point] of ofHousekeeping) {
     play: async (stage) => {
       const { send } = await stage.gateway();
       await redis.zrem(stage.keys.index(0, 'online', 'host'), CLIENT);
-      const [outcome] = await send([message(0, { ttlMs: 1 })]);
-      if (outcome?.kind !== 'accepted') throw new Error(`not accepted but ${String(outcome?.kind)}`);
-      const { messageId } = outcome.message;
+      const [messageId = ''] = await sent(send, [message(0, { ttlMs: 1, idempotencyKey: 'key' })]);
       const victim = await stage.owner(point);
       await victim.crashed.passed;
       await stage.owner();
