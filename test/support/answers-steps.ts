@@ -63,7 +63,7 @@ const single: fc.Arbitrary<AnswerStep> = fc.oneof(
   },
   {
     weight: 3,
-    arbitrary: fc.record({ do: one('complete-again', 'complete-as-former-owner'), claim: fc.nat(9), outcome }),
+    arbitrary: fc.record({ do: one('complete-again', 'complete-as-former-owner'), claim: fc.nat(4), outcome }),
   },
   { weight: 6, arbitrary: fc.record({ do: one('take-over', 'end-back-off') }) },
   { weight: 2, arbitrary: fc.record({ do: one('release', 'sweep') }) },
@@ -94,6 +94,16 @@ const ahead = report.map((last): AnswerStep[] => [
   { do: 'report', reports: [{ ...last, message: 0 }] },
 ]);
 
+/** A completion of the attempt before the last one. */
+const outdated = fc
+  .constantFrom<Outcome>('retry', 'no-subscribers')
+  .map((outcome): AnswerStep[] => [
+    acceptance,
+    { do: 'take-over' },
+    { do: 'take-over' },
+    { do: 'complete-again', claim: 1, outcome },
+  ]);
+
 /** With a bias most runs would be short. */
 export const answerSteps: fc.Arbitrary<AnswerStep[]> = fc.noBias(
   fc
@@ -102,6 +112,7 @@ export const answerSteps: fc.Arbitrary<AnswerStep[]> = fc.noBias(
         { weight: 8, arbitrary: single.map((step) => [step]) },
         { weight: 1, arbitrary: late },
         { weight: 1, arbitrary: ahead },
+        { weight: 1, arbitrary: outdated },
       ),
       { minLength: 1, maxLength: 40, size: 'max' },
     )

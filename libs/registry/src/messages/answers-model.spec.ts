@@ -47,7 +47,7 @@ class World {
   private epoch = 0;
   /** The message of the step before. */
   private before: string | undefined;
-  /** All claims there have been. */
+  /** All claims there have been; a step counts them from the newest. */
   private readonly claims: Claim[] = [];
   /** What a message was charged with and the length of its line about answers, when it was accepted. */
   private readonly accepted = new Map<string, { bytes: number; line: number }>();
@@ -127,13 +127,13 @@ class World {
 
   private async completeAgain(claim: number, outcome: Outcome): Promise<void> {
     const { model } = this;
-    const again = this.claims[claim % this.claims.length];
-    if (again === undefined || !model.hasOwner || model.held.length > 0) return;
+    const again = this.claims.at(-1 - claim);
+    if (again === undefined || !model.hasOwner) return;
     model.held = await this.serve([{ ...again, outcome }], undefined);
   }
 
   private async completeAsFormerOwner(claim: number, outcome: Outcome): Promise<void> {
-    const former = this.claims[claim % this.claims.length];
+    const former = this.claims.at(-1 - claim);
     if (former === undefined) return;
     const step = this.bench.work.step(grantOf(this.epoch - 1), stateOf([{ ...former, outcome }], undefined));
     await expect(step).rejects.toThrow(StaleOwnerError);
