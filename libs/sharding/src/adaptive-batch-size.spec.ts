@@ -35,7 +35,7 @@ it.each([
 it('the next read waits only after a busy second, and if there is no backlog', () => {
   const size = new AdaptiveBatchSize();
   const read = (count: number, now: number): number => {
-    size.recordRead([], 32);
+    size.recordRead([], 32, now);
     return size.recordRead([entries(count, 1)], 32, now);
   };
   expect(read(1, 5000)).toBe(0);
