@@ -33,6 +33,7 @@ interface Dispatcher {
   shards: OutboundShards;
   isConnected: boolean;
   woken: number[];
+  sendingTimes: SendingTimes;
 }
 
 function dispatcher(
@@ -42,7 +43,11 @@ function dispatcher(
   members = new Members<DispatcherAnnouncement>(redis, keys.dispatchers, `spec/${bootId}`, 3000),
   isStarted = true,
 ): Dispatcher {
-  const one: Omit<Dispatcher, 'shards'> = { isConnected: true, woken: [] };
+  const one: Omit<Dispatcher, 'shards'> = {
+    isConnected: true,
+    woken: [],
+    sendingTimes: new SendingTimes(redis, keys),
+  };
   const shards = new OutboundShards({
     dependencies: {
       work,
@@ -64,7 +69,7 @@ function dispatcher(
         return Promise.resolve();
       },
     },
-    sendingTimes: new SendingTimes(redis, keys),
+    sendingTimes: one.sendingTimes,
     logger: quiet,
   });
   const started = Object.assign(one, { shards });
@@ -149,6 +154,20 @@ describe('a dispatcher', () => {
     await eventually('the next look is due then', () =>
       expect(timers.mock.calls).toContainEqual([expect.any(Function), 322]),
     );
+    jest.restoreAllMocks();
+  });
+
+  it('finds the shards that have work although its statistics cannot be written', async () => {
+    await makeReady(3);
+    await redis.set(keys.sendingTimes, 'not a hash');
+    const warned = jest.spyOn(quiet, 'warn');
+    const { shards, sendingTimes } = dispatcher('a');
+    sendingTimes.observe(5);
+    await eventually('the statistics have failed', () =>
+      expect(warned).toHaveBeenCalledWith({ err: expect.any(Error) as Error }, expect.stringContaining('statistics')),
+    );
+    await eventually('the shard has an owner', async () => expect((await owners())[3]).toBe('a'));
+    expect(shards.running).toBe(true);
     jest.restoreAllMocks();
   });
 

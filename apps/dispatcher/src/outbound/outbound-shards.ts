@@ -101,10 +101,11 @@ export class OutboundShards {
     clearTimeout(this.timer);
     await this.round;
     clearTimeout(this.timer);
-    const { members, sendingTimes, logger } = this.options;
-    await Promise.all([members.leave(), sendingTimes.add()]).catch((error: unknown) => {
+    const { members, logger } = this.options;
+    const left = members.leave().catch((error: unknown) => {
       logger.warn({ err: error }, 'could not leave the dispatchers; the others notice it by the heartbeat');
     });
+    await Promise.all([left, this.addSendingTimes()]);
   }
 
   /** Whether the dispatcher takes part: Redis has answered its last heartbeats. */
@@ -277,17 +278,27 @@ export class OutboundShards {
 
   /** @returns the shards that have work, and milliseconds until another dispatcher counts as gone, so that its share is free */
   private async check(now: number): Promise<{ shards: DueShard[]; dispatcherOverdueInMs: number }> {
-    const { members, name, redis, keys, shardCount, sendingTimes } = this.options;
+    const { members, name, redis, keys, shardCount } = this.options;
     const [{ members: all, nextOverdueMs = Infinity }, shards] = await Promise.all([
       members.heartbeat({ name, takes_shards: this.takesShards }),
       this.takesShards ? dueShards(redis, keys, shardCount) : [],
-      sendingTimes.add(),
+      this.addSendingTimes(),
     ]);
     this.heartbeatAt = now;
     readyConnections.set(shards.reduce((sum, { waiting }) => sum + waiting, 0));
     oldestReady.set(shards.reduce((oldest, { oldestMs }) => Math.max(oldest, oldestMs), 0) / 1000);
     if (all !== undefined) this.dispatchers = all.filter(({ takes_shards }) => takes_shards).length;
     return { shards, dispatcherOverdueInMs: nextOverdueMs + 1 };
+  }
+
+  /** Never fails: statistics must not keep a dispatcher from its shards. */
+  private async addSendingTimes(): Promise<void> {
+    const { sendingTimes, logger } = this.options;
+    try {
+      await sendingTimes.add();
+    } catch (error) {
+      logger.warn({ err: error }, 'could not add the times of sending to the statistics; trying again');
+    }
   }
 
   private giveBackAboveShare(): void {
