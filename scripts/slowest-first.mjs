@@ -12,6 +12,7 @@ export const SLOWEST = [
   'e2e-cluster test/e2e/crash.spec.ts',
   'cluster-ring test/cluster/ring.spec.ts',
   'e2e test/e2e/crash.spec.ts',
+  'outbound test/outbound/calls.spec.ts',
   'agreement test/agreement/contrary.spec.ts',
   'outbound test/outbound/away.spec.ts',
   'e2e test/e2e/redis-topologies.spec.ts',

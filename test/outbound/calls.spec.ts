@@ -228,9 +228,11 @@ describe('calls under way', () => {
     const which = await busier(app, metric);
     let again: Promise<App> | undefined;
     const kill = (): void => void (again = apps[app][which].kill().then(() => start(app)));
-    const calls = await callDuring(`a ${app} is killed`, kill, { silent });
-    await verify(calls);
-    apps[app][which] = await (again ?? apps[app][which]);
+    try {
+      await verify(await callDuring(`a ${app} is killed`, kill, { silent }));
+    } finally {
+      apps[app][which] = await (again ?? apps[app][which]);
+    }
   });
 
   it('end with their answers if a dispatcher is frozen for longer than its lease, and it changes nothing when it goes on', async () => {
