@@ -112,6 +112,40 @@ it.each([
   },
 );
 
+/** Numbers that JavaScript cannot represent, members in an order that it would change, and one that occurs twice. */
+const EXACT = '{"2":[12345678901234567890,1.10,1e400],"1":-0.0,"1":"$&"}';
+
+async function textOf(path: string, init: RequestInit = {}): Promise<string> {
+  return (await fetch(gatewayUrl + path, init)).text();
+}
+
+it('what a device says comes back as it was written, on each way out', async () => {
+  const id = 'exact';
+  const { client, messageId } = await asked(id);
+  const listener = await EventListener.open(gatewayUrl, { client_id: id, types: 'client.message' });
+  const say = (type: string, about: object): Promise<unknown> =>
+    client.publish(
+      envelope(type, { ...about, payload: 0 }).replace('"payload":0', () => `"payload":${EXACT}`),
+      false,
+    );
+  const waiting = textOf(`/v1/connections/${id}/messages`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', prefer: 'wait=60' },
+    body: JSON.stringify({ directive: 'demo:exact' }),
+  });
+  const asking = await client.waitFor('the second message', ({ directive }) => directive === 'demo:exact');
+  await say('message-response', { in_response_to: asking.message_id });
+  expect(await waiting).toContain(`"payload":${EXACT}`);
+  await say('message-response', { in_response_to: messageId });
+  await api.untilStatus(messageId, 'answered');
+  expect(await textOf(`/v1/messages/${messageId}`)).toContain(`"answer":{"payload":${EXACT},"message_id"`);
+  expect((await textOf(`/v1/connections/${id}/messages`)).split(EXACT)).toHaveLength(3);
+  await say('message', { directive: 'demo:exact' });
+  await listener.until('the event has come', () => expect(listener.received).toHaveLength(1));
+  expect(listener.texts.at(-1)).toContain(`"payload":${EXACT}`);
+  listener.close();
+});
+
 it('an answer that a device retains counts, and takes the device offline', async () => {
   const { client, messageId } = await asked('retains');
   await client.publish(envelope('message-response', { in_response_to: messageId, payload: 'done' }), true);

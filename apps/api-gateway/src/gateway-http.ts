@@ -13,6 +13,7 @@ import { BodyBudget } from './http/body-budget.js';
 import { BODY_ROOM } from './http/http.settings.js';
 import { holdBodies } from './http/expectations.js';
 import { takeBodies } from './http/json-body.js';
+import { writeJsonTexts } from './http/json-text.js';
 import { onConnect, onParserError, onRouterError } from './http/parser-errors.js';
 import { requestIdOf } from './http/request-id.js';
 import { measureRequests } from './http/request-metrics.js';
@@ -42,6 +43,7 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
   const fastify = app.getHttpAdapter().getInstance();
   const logger = app.get<Logger>(LOGGER);
   measureRequests(fastify);
+  writeJsonTexts(fastify);
   secureHeaders(fastify);
   guardRoutes(fastify, app.get<Guards>(GUARDS), app.get(Availability));
   auditRequests(fastify, logger);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { StoredMessage } from '@app/registry';
+import { JsonText, toJson } from '../http/json-text.js';
 import {
   AcceptedMessageBody,
   BatchItem,
@@ -148,14 +149,15 @@ describe('toMessageBody', () => {
       status: 'answered',
       responseDeadline: at,
       progress: { percent: 50, at },
-      answer: { ...answer, omitted: undefined, payloadJson: '{"a":1}' },
+      answer: { ...answer, omitted: undefined, payloadJson: '{"a":1.10}' },
     });
     const shown = { message_id: 'answer-1', received_at: '2024-05-06T07:00:02.000Z', late: false };
     expect(body).toMatchObject({
       response_deadline: '2024-05-06T07:00:02.000Z',
       progress: { percent: 50, details: null, at: '2024-05-06T07:00:02.000Z' },
     });
-    expect(body.answer).toEqual({ ...shown, payload: { a: 1 } });
+    expect(body.answer).toEqual({ ...shown, payload: new JsonText('{"a":1.10}') });
+    expect(toJson(body)).toContain('"payload":{"a":1.10}');
     expect(MessageBody.parse(body)).toEqual(body);
     const omitted = toMessageBody({
       ...stored,

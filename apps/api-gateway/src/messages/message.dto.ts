@@ -8,6 +8,7 @@ import {
 } from '@app/registry';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
+import { JsonText } from '../http/json-text.js';
 import { pageLimit } from '../http/paging.js';
 import { Problem, ProblemBody } from '../http/problem.js';
 import { schemaOf } from '../http/schema.js';
@@ -95,7 +96,9 @@ export const AcceptedMessageBody = z.object(shared).meta({ id: 'AcceptedMessage'
 export type AcceptedMessageBody = z.infer<typeof AcceptedMessageBody>;
 
 const Answer = z.object({
-  payload: z.unknown().meta({ description: 'Any JSON value; null if the answer has none, or if it is omitted.' }),
+  payload: z
+    .unknown()
+    .meta({ description: 'Any JSON value, as the client wrote it; null if the answer has none, or if it is omitted.' }),
   message_id: z.string().meta({ description: 'The id that the client has given its answer.' }),
   received_at: time,
   late: z.boolean().meta({
@@ -241,7 +244,7 @@ function toProgress({ percent, details, at }: NonNullable<StoredMessage['progres
 function toAnswer(answer: NonNullable<StoredMessage['answer']>): z.infer<typeof Answer> {
   const { payloadJson, messageId, receivedAt, late, omitted, size } = answer;
   return {
-    payload: payloadJson === undefined ? null : (JSON.parse(payloadJson) as unknown),
+    payload: payloadJson === undefined ? null : new JsonText(payloadJson),
     message_id: messageId,
     received_at: iso(receivedAt),
     late,

@@ -348,7 +348,7 @@ export type Message = {
      */
     answer: {
         /**
-         * Any JSON value; null if the answer has none, or if it is omitted.
+         * Any JSON value, as the client wrote it; null if the answer has none, or if it is omitted.
          */
         payload: unknown;
         /**
