@@ -1,4 +1,5 @@
 /** Calls, with a service whose responses the test chooses. */
+import { jest } from '@jest/globals';
 import { gate } from '../../../test/support/servers.js';
 import { CloudConnector } from './cloud-connector.js';
 import { CallError, ProblemError, UnreachableError } from './errors.js';
@@ -50,6 +51,7 @@ function message(status: string, more: object = {}): object {
 }
 
 const accepted = json({ message_id: 'm-1', client_id: 'printer', status: 'queued' }, 202);
+const sent = json(message('sent', { response_deadline: 'later' }));
 const answered = json(message('answered', { answer: { payload: { pages: 3 }, late: false } }));
 
 const failure = (call: Promise<unknown>): Promise<unknown> =>
@@ -84,13 +86,27 @@ describe('a call', () => {
   });
 
   it('goes on waiting if the service has answered that the message is accepted', async () => {
-    replies = [accepted, json(message('sent')), answered];
+    replies = [accepted, sent, answered];
     expect(await print({ timeoutMs: 200_000 })).toEqual({ pages: 3 });
     expect(requests.map(({ method, headers }) => `${method} ${headers.get('prefer')}`)).toEqual([
       'POST wait=60',
       'GET wait=60',
       'GET wait=60',
     ]);
+  });
+
+  it('pauses before it asks again if the service did not let it wait', async () => {
+    const timers = jest.spyOn(globalThis, 'setTimeout');
+    replies = [accepted, sent, answered];
+    expect(await print()).toEqual({ pages: 3 });
+    expect(timers.mock.calls).toContainEqual([expect.any(Function), 1000]);
+    timers.mockRestore();
+  });
+
+  it('ends at once if the message is sent and the service awaits no answer', async () => {
+    replies = [accepted, json(message('sent'))];
+    expect(await failure(print())).toMatchObject({ name: 'CallError', status: 'sent' });
+    expect(requests).toHaveLength(2);
   });
 
   it.each([
@@ -106,7 +122,7 @@ describe('a call', () => {
   });
 
   it('rejects if its time has run out before the answer', async () => {
-    replies = [accepted, json(message('sent'))];
+    replies = [accepted, sent];
     const error = await failure(print({ timeoutMs: 0 }));
     expect(error).toMatchObject({ name: 'CallError', status: 'sent', details: 'no answer within 1 s' });
   });

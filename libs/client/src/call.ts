@@ -2,6 +2,7 @@
 import { CallError, ProblemError, UnreachableError } from './errors.js';
 import { follow } from './events.js';
 import type * as Api from './generated/types.gen.js';
+import { hasEnded } from './message-end.js';
 import { pause } from './pause.js';
 import type { CallOptions, Operation, Requester } from './requester.js';
 
@@ -30,8 +31,10 @@ const MAX_WAIT_SECONDS = 60;
 const REPLY_MS = 10_000;
 /** The pause before a request is repeated because the service could not be reached. */
 const PAUSE_MS = 500;
-/** Statuses that a call ends with; `sent` is not one of them, because its answer may still come. */
-const ENDS: ReadonlySet<Api.Message['status']> = new Set(['answered', 'failed', 'unanswered', 'expired', 'cancelled']);
+/** A request that asked for a wait and ended sooner did not wait: too many others do. */
+const SHORTEST_WAIT_MS = 900;
+/** The pause before it is repeated. */
+const NO_WAIT_PAUSE_MS = 1000;
 
 /**
  * Resolves with the payload of the client's answer; undefined if the answer has none.
@@ -56,7 +59,7 @@ export async function call(
   };
   // Who wants to know the progress needs the id of the message first.
   const accepted = await untilServed(requester, 'POST', send, until, options, onProgress === undefined);
-  if (isEnded(accepted)) return payloadOf(accepted);
+  if ('status_history' in accepted && hasEnded(accepted)) return payloadOf(accepted);
   const read: Operation = { url: '/v1/messages/{message_id}', path: { message_id: accepted.message_id } };
   const ended = new AbortController();
   const watching = onProgress && watch(requester, clientId, accepted.message_id, onProgress, ended.signal);
@@ -64,9 +67,12 @@ export async function call(
   watching?.catch(() => undefined);
   try {
     for (;;) {
+      const begun = performance.now();
       const message = (await untilServed(requester, 'GET', read, until, options, true)) as Api.Message;
-      if (isEnded(message)) return payloadOf(message);
-      if (performance.now() >= until) throw new CallError(message, `no answer within ${seconds} s`);
+      if (hasEnded(message)) return payloadOf(message);
+      const now = performance.now();
+      if (now >= until) throw new CallError(message, `no answer within ${seconds} s`);
+      if (now - begun < SHORTEST_WAIT_MS) await pause(Math.min(NO_WAIT_PAUSE_MS, until - now), options.signal);
     }
   } finally {
     ended.abort();
@@ -101,10 +107,6 @@ async function untilServed(
 function mayBeServedLater(error: unknown): boolean {
   if (error instanceof ProblemError) return error.status === 429 || error.status === 503;
   return error instanceof UnreachableError;
-}
-
-function isEnded(message: Api.Message | Api.AcceptedMessage): message is Api.Message {
-  return 'status_history' in message && ENDS.has(message.status);
 }
 
 /** @throws CallError */

@@ -3,6 +3,7 @@ import { call, type CallOfClient, type CallSettings } from './call.js';
 import { follow, type ConnectorEvent, type EventsOptions } from './events.js';
 import { Operations } from './generated/operations.gen.js';
 import type * as Api from './generated/types.gen.js';
+import { hasEnded, isFinal } from './message-end.js';
 import { Requester, type CallOptions, type ConnectorOptions, type Method, type Operation } from './requester.js';
 
 export type MessageToSend = Api.MessageBatch['messages'][number];
@@ -11,24 +12,10 @@ export type ConnectionsQuery = NonNullable<Api.ListConnectionsData['query']>;
 export type MessagesQuery = NonNullable<Api.ListMessagesData['query']>;
 export type DeadLettersQuery = NonNullable<Api.ListDeadLettersData['query']>;
 export type DeadLetter = Api.DeadLetterPage['data'][number];
-export type MessageStatus = Api.Message['status'];
 export type ClientMessage = Extract<ConnectorEvent, { type: 'client.message' }>;
 
 /** Most messages or connections of a page. */
 const PAGE = 1000;
-
-/** Statuses after which the service does nothing more; a later answer of the client still turns `sent` into `answered` or `failed`. */
-const FINAL: ReadonlySet<MessageStatus> = new Set(['sent', 'answered', 'failed', 'unanswered', 'expired', 'cancelled']);
-
-export function isFinal(status: MessageStatus): boolean {
-  return FINAL.has(status);
-}
-
-/** Whether the service does nothing more with a message. It still awaits the answer of one that is `sent` and has a deadline for it. */
-export function hasEnded({ status, response_deadline: deadline }: Api.Message): boolean {
-  // Services without answers show no deadline.
-  return isFinal(status) && !(status === 'sent' && (deadline ?? null) !== null);
-}
 
 /** Every method throws `ProblemError`, `UnreachableError`, or the reason of its signal. */
 export class CloudConnector extends Operations {

@@ -1,15 +1,12 @@
 export type { CallOfClient, CallSettings, Progress } from './call.js';
 export {
   CloudConnector,
-  hasEnded,
-  isFinal,
   type BatchResult,
   type ClientMessage,
   type ConnectionsQuery,
   type DeadLetter,
   type DeadLettersQuery,
   type MessagesQuery,
-  type MessageStatus,
   type MessageToSend,
 } from './cloud-connector.js';
 export { CallError, ProblemError, UnreachableError } from './errors.js';
@@ -28,4 +25,5 @@ export type {
   Sweep,
   Verification,
 } from './generated/types.gen.js';
+export { hasEnded, isFinal, type MessageStatus } from './message-end.js';
 export type { CallOptions, ConnectorOptions, Method } from './requester.js';

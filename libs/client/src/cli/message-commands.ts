@@ -1,7 +1,8 @@
 /** The commands `send` and `watch`. */
-import { hasEnded, type CloudConnector } from '../cloud-connector.js';
+import type { CloudConnector } from '../cloud-connector.js';
 import type { ConnectorEvent, EventType } from '../events.js';
 import type { Message } from '../generated/types.gen.js';
+import { hasEnded } from '../message-end.js';
 import { payloadOf } from './command-line.js';
 import { shown, type Context } from './context.js';
 import { EXIT, UsageError } from './failures.js';
