@@ -13,7 +13,7 @@ import mqtt from 'mqtt';
 import { Pool } from 'undici';
 import { startStack, waitUntil } from '../scripts/stack.mjs';
 import { message, post } from './devices.mjs';
-import { machine, percentile } from './measure.mjs';
+import { machine, percentile, round } from './measure.mjs';
 
 /** After that many tries the next back-off is the longest one. */
 const MANY_TRIES = 10;
@@ -60,7 +60,10 @@ export async function run(args) {
       times.push((await arrival) - from);
     }
     console.table({
-      'handshake → message': { 'p50 ms': round(percentile(times, 0.5)), 'p99 ms': round(percentile(times, 0.99)) },
+      'handshake → message': {
+        'p50 ms': round(percentile(times, 0.5), 1),
+        'p99 ms': round(percentile(times, 0.99), 1),
+      },
     });
   } finally {
     await Promise.all([device.endAsync(), api.close()]);
@@ -80,9 +83,4 @@ function shakeHands(device, id) {
     payload: { canonical_facts: { fqdn: `${id}.example.com` } },
   };
   return device.publishAsync(`redhat/insights/in/${id}`, JSON.stringify(handshake), { qos: 1, retain: true });
-}
-
-/** @param {number} value */
-function round(value) {
-  return Number(value.toFixed(1));
 }

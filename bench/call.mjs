@@ -20,7 +20,7 @@ import { Pool } from 'undici';
 import { startStack } from '../scripts/stack.mjs';
 import { CalmClient } from './calm-client.mjs';
 import { Devices } from './devices.mjs';
-import { forkScript, machine, percentile, runScript } from './measure.mjs';
+import { forkScript, machine, percentile, round, runScript } from './measure.mjs';
 import { closedLoop, cpuOf, cpuSince } from './send-loops.mjs';
 import { inTurns } from './turns.mjs';
 
@@ -228,9 +228,4 @@ async function handshakes(client) {
   const times = [];
   while (times.length < HANDSHAKES_TIMED) times.push(await client.shakeHands());
   return times;
-}
-
-/** @param {number} value */
-function round(value) {
-  return Math.round(value * 100) / 100;
 }

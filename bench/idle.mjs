@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { startStack, waitUntil } from '../scripts/stack.mjs';
-import { cpuSeconds, machine } from './measure.mjs';
+import { cpuSeconds, machine, round } from './measure.mjs';
 
 /** @param {string[]} args */
 export async function run(args) {
@@ -143,9 +143,4 @@ function total(rates) {
 function byRate(rates) {
   const sorted = Object.entries(rates).sort(([, a], [, b]) => b - a);
   return Object.fromEntries(sorted.map(([name, rate]) => [name, { 'a second': round(rate) }]));
-}
-
-/** @param {number} value */
-function round(value) {
-  return Number(value.toFixed(2));
 }

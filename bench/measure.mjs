@@ -33,6 +33,11 @@ export function percentile(values, p) {
   return sorted[Math.min(sorted.length - 1, Math.floor(p * sorted.length))] ?? NaN;
 }
 
+/** For tables. @param {number} value @param {number} [decimals] */
+export function round(value, decimals = 2) {
+  return Number(value.toFixed(decimals));
+}
+
 /** Runs a script of this folder to its end. @param {string} script @param {(string | number)[]} args */
 export function runScript(script, args) {
   const child = spawn(process.execPath, [pathOf(script), ...args.map(String)], {

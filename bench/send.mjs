@@ -22,7 +22,7 @@ import { parseArgs } from 'node:util';
 import { Pool } from 'undici';
 import { startApp, startStack } from '../scripts/stack.mjs';
 import { Devices, inParallel, message, post } from './devices.mjs';
-import { forkScript, machine, percentile } from './measure.mjs';
+import { forkScript, machine, percentile, round } from './measure.mjs';
 import { BATCH, bullmqBatches, bullmqSingle, orderedLoop, rate, redisAlone } from './send-floors.mjs';
 import { closedLoop, cpuOf, cpuSince, openLoop } from './send-loops.mjs';
 import { inTurns } from './turns.mjs';
@@ -301,9 +301,4 @@ async function postBatch(/** @type {Way} */ { devices, pool, count }, /** @type 
 /** @param {string} list an empty one leaves its part of the benchmark out */
 function numbers(list) {
   return list === '' ? [] : list.split(',').map(Number);
-}
-
-/** @param {number} value */
-function round(value) {
-  return Number(value.toFixed(2));
 }
