@@ -77,7 +77,7 @@ function summaryOf(listener: EventListener): unknown[] {
 }
 
 /** Publishes a message of the client, and waits until it was emitted: by then everything that it sent before has had its effect. */
-async function untilHeard(client: TestClient, listener: EventListener): Promise<void> {
+async function untilEmitted(client: TestClient, listener: EventListener): Promise<void> {
   const message_id = randomUUID();
   await client.publish(envelope('message', { message_id, directive: 'test:last' }), false);
   await listener.until('what the client said last is emitted', () =>
@@ -117,7 +117,7 @@ it('a message of a killed dispatcher that is answered before it is published aga
   expect((await whenFinal(body.message_id)).status).toBe('answered');
   // Messages of a client are published in order: what was to be published before has arrived.
   expect(idsOf(client)).toEqual([body.message_id]);
-  await untilHeard(client, listener);
+  await untilEmitted(client, listener);
   const ofFirst = listener.received.filter(({ data }) => data['message_id'] === messageId);
   expect(ofFirst.map(({ data }) => data['status'])).toEqual(['queued', 'in_flight', 'answered']);
   listener.close();
@@ -133,10 +133,10 @@ it('a message of a killed dispatcher that is answered after it was published aga
   await client.publish(answer, false);
   const answered = await whenFinal(messageId);
   expect(answered).toMatchObject({ status: 'answered', answer: { payload: 'done', late: false } });
-  await untilHeard(client, listener);
+  await untilEmitted(client, listener);
   const emitted = summaryOf(listener);
   await client.publish(answer, false);
-  await untilHeard(client, listener);
+  await untilEmitted(client, listener);
   expect(summaryOf(listener)).toEqual([...emitted, 'client.message']);
   expect(emitted.filter((one) => one === 'answered')).toHaveLength(1);
   expect(await whenFinal(messageId)).toEqual(answered);

@@ -4,7 +4,14 @@
  * most once for each claim, and every status is true.
  */
 import { connectRedis, type Redis } from '@app/platform';
-import { MESSAGE_STATUSES, encodeToDo, eventsOfEntry, readMessageCounts, type NewMessage } from '@app/registry';
+import {
+  MESSAGE_STATUSES,
+  encodeToDo,
+  eventsOfEntry,
+  readMessageCounts,
+  type NewMessage,
+  type ReportOutcome,
+} from '@app/registry';
 import { waitUntil } from '../../scripts/stack.mjs';
 import type { SendOutcome } from '../../apps/api-gateway/src/messages/message-sender.js';
 import { quiet, startMosquitto, startRedis, type Server } from '../support/servers.js';
@@ -105,11 +112,27 @@ async function verify(stage: Stage, ids: readonly string[]): Promise<void> {
   }
   const firsts = stage.received.filter((id, i) => stage.received.indexOf(id) === i);
   expect(firsts).toEqual(ids);
+  await verifyCounts(stage);
+}
+
+async function verifyCounts(stage: Stage): Promise<void> {
   expect(await publishedWithoutClaim(redis, stage.keys, 0, stage.received)).toEqual([]);
   expect(await countedStatuses(stage)).toEqual(await emittedCounts(stage));
   const { keys } = stage;
   const left = [keys.outbox(0, CLIENT), keys.expiry(0), keys.awaiting(0), keys.todo(0), keys.ready(0), keys.claimed(0)];
   expect(await redis.exists(...left)).toBe(0);
+}
+
+/** The same if some messages were answered. They may be repeated by a dispatcher that was frozen, or never have been published. */
+async function verifyAnswered(stage: Stage, ids: readonly string[], end: (n: number) => string): Promise<void> {
+  for (const [n, id] of ids.entries()) {
+    const moves = await emittedStatuses(stage, id);
+    expect([moves[0], moves.at(-1), moves.filter((status) => status === end(n))]).toEqual(['queued', end(n), [end(n)]]);
+    expect((await stage.messages.read(id))?.history.map(({ status }) => status)).toEqual(moves);
+  }
+  const firsts = [...new Set(stage.received)];
+  expect(firsts).toEqual(ids.filter((id) => firsts.includes(id)));
+  await verifyCounts(stage);
 }
 
 /** The statuses in the events of a message, in their order. */
@@ -148,9 +171,13 @@ function untilTrue(what: string, check: () => Promise<void>): Promise<void> {
 }
 
 /** Until each message has reached its last status, or a given one. */
-async function untilAll(stage: Stage, ids: readonly string[], wanted?: string): Promise<void> {
+async function untilAll(
+  stage: Stage,
+  ids: readonly string[],
+  wanted: string | ((n: number) => string) = endOf,
+): Promise<void> {
   for (const [n, id] of ids.entries()) {
-    const status = wanted ?? endOf(n);
+    const status = typeof wanted === 'string' ? wanted : wanted(n);
     await untilTrue(`message ${id} is ${status}`, async () =>
       expect((await stage.messages.read(id))?.status).toBe(status),
     );
@@ -205,6 +232,34 @@ for (const [name, point] of ofDispatcher) {
       const all = [...ids, ...(await accept(stage, 2, ids.length))];
       await untilAll(stage, all);
       await verify(stage, all);
+    },
+  });
+}
+
+for (const [name, point] of ofDispatcher.filter(([, { method, when }]) => method !== 'takeOver' && when !== 'twice')) {
+  scenarios.push({
+    group: 'answered',
+    name,
+    play: async (stage) => {
+      const victim = await stage.dispatcher(point);
+      const ids = await accept(stage, MESSAGES);
+      await victim.crashed.passed;
+      const outcomes = new Map<string, ReportOutcome | undefined>();
+      for (const id of ids) outcomes.set(id, await stage.answer(id));
+      const answered = ids.filter((id) => outcomes.get(id) === 'answered');
+      const { length: before } = stage.received;
+      await Promise.all([stage.dispatcher(), stage.owner()]);
+      const end = (n: number): string => (answered.includes(ids[n] ?? '') ? 'answered' : endOf(n));
+      await untilAll(stage, ids, end);
+      await verifyAnswered(stage, ids, end);
+      const later = stage.received.slice(before);
+      expect(later.filter((id) => answered.includes(id))).toEqual([]);
+      expect(later.length).toBeGreaterThanOrEqual(ids.length - answered.length);
+      // It completes what it has published, which changes nothing.
+      victim.thaw();
+      const all = [...ids, ...(await accept(stage, 2, ids.length))];
+      await untilAll(stage, all, end);
+      await verifyAnswered(stage, all, end);
     },
   });
 }
@@ -327,6 +382,7 @@ describe.each([
     'a dispatcher that crashes',
     'leaves its message to the next dispatcher, which claims it before it sends it again',
   ],
+  ['answered', 'a dispatcher that crashes', 'does not stop an answer, and what is answered is not published again'],
   ['gateway', 'a gateway that crashes', 'stores the message once, and the message is sent'],
   ['answers', "a shard's owner that crashes", 'leaves it to the next owner to give up waiting for an answer, once'],
   ['owner', "a shard's owner that crashes", 'leaves the to-do to the next owner, which does it once'],

@@ -8,12 +8,23 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { Publisher } from '@app/broker';
 import { Draining, RedisConnections, closeRedis, connectRedis, isCluster, type Redis } from '@app/platform';
 import { TopicTemplate } from '@app/protocol';
-import { DueTodos, Messages, OutboundWork, Outboxes, RegistryKeys, WakeUps, type NewMessage } from '@app/registry';
+import {
+  DueTodos,
+  FencedCommit,
+  Messages,
+  OutboundWork,
+  Outboxes,
+  RegistryKeys,
+  WakeUps,
+  type NewMessage,
+  type ReportOutcome,
+} from '@app/registry';
 import type { Grant } from '@app/sharding';
 import { ANONYMOUS } from '../../../apps/api-gateway/src/access/caller.js';
 import { MessageSender, type SendOutcome } from '../../../apps/api-gateway/src/messages/message-sender.js';
 import { DispatcherLifecycle } from '../../../apps/dispatcher/src/dispatcher.lifecycle.js';
 import { outboundOf } from '../../../apps/dispatcher/src/outbound/outbound.module.js';
+import { reportAct } from '../../../libs/registry/src/messages/report-act.js';
 import { openGate } from '../../support/open-gate.js';
 import { Proxy as Network } from '../../support/proxy.js';
 import { gate, quiet, type Server } from '../../support/servers.js';
@@ -131,6 +142,15 @@ export class Stage {
   async close(): Promise<void> {
     for (const stop of this.stops.toReversed()) await stop();
     await this.device?.endAsync();
+  }
+
+  /** The owner of the shard applies an answer of the client. */
+  async answer(messageId: string): Promise<ReportOutcome | undefined> {
+    const answer = { type: 'message-response', inResponseTo: messageId, messageId: `answer to ${messageId}` } as const;
+    const report = { kind: 'answer', clientId: CLIENT, at: 1, answer, mayEmit: false } as const;
+    const commits = new FencedCommit(this.redis, this.keys);
+    const outcome = await commits.commit(GRANT, '0-0', '0-0', [reportAct(report, false)]);
+    return outcome.kind === 'committed' ? outcome.reports[0] : undefined;
   }
 
   async gateway(
