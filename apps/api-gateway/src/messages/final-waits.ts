@@ -15,10 +15,13 @@ const READ_AGAIN_MS = 1000;
 export type WaitResult = { kind: 'read'; message: StoredMessage | undefined } | { kind: Exclude<WaitEnd, 'deadline'> };
 
 export class FinalWaits {
+  /** Reads that began in this turn, by message and account. */
+  private readonly begun = new Map<string, Promise<StoredMessage | undefined>>();
+
   constructor(
     private readonly waits: Waits,
-    private readonly finals: FinalMessages,
-    private readonly messages: Messages,
+    private readonly finals: Pick<FinalMessages, 'gatewayId' | 'start'>,
+    private readonly messages: Pick<Messages, 'read' | 'register'>,
     private readonly logger: Logger,
   ) {}
 
@@ -61,7 +64,7 @@ export class FinalWaits {
       const event = await wait.next();
       if (event !== 'final' && event !== 'deadline') return this.end(wait, event, { kind: event });
       try {
-        const message = await this.messages.read(messageId, wait.caller.account);
+        const message = await this.read(messageId, wait.caller.account);
         if (message === undefined || isFinalStatus(message.status))
           return this.end(wait, 'final', { kind: 'read', message });
         if (event === 'deadline') return this.end(wait, event, { kind: 'read', message });
@@ -78,6 +81,17 @@ export class FinalWaits {
 
   close(wait: Wait): void {
     this.waits.close(wait);
+  }
+
+  /** A report wakes all requests that wait for the message: they share one read. A later event leads to another one. */
+  private read(messageId: string, account: string | undefined): Promise<StoredMessage | undefined> {
+    const key = `${messageId} ${account ?? ''}`;
+    const begun = this.begun.get(key);
+    if (begun !== undefined) return begun;
+    const read = this.messages.read(messageId, account);
+    this.begun.set(key, read);
+    process.nextTick(() => this.begun.delete(key));
+    return read;
   }
 
   private end(wait: Wait, by: WaitEvent, result: WaitResult): WaitResult {

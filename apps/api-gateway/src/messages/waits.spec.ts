@@ -1,7 +1,10 @@
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import type { Messages, StoredMessage } from '@app/registry';
+import { quiet } from '../../../../test/support/servers.js';
 import { ANONYMOUS, type Caller } from '../access/caller.js';
 import { CredentialsWatch } from '../access/credentials-watch.js';
+import { FinalWaits } from './final-waits.js';
 import { Waits, type Wait } from './waits.js';
 
 const OTHER: Caller = { ...ANONYMOUS, id: 'key:other' };
@@ -117,5 +120,61 @@ describe('the limits of waits', () => {
     const other = begun(waits, OTHER);
     waits.close(first);
     for (const wait of [begun(waits), other]) waits.close(wait);
+  });
+});
+
+describe('requests that wait for the same message', () => {
+  const acme: Caller = { ...ANONYMOUS, id: 'key:acme', account: 'acme' };
+  let waits: Waits;
+  let finalWaits: FinalWaits;
+  let reads: { account: string | undefined; answer: (status: StoredMessage['status']) => void }[];
+
+  beforeEach(() => {
+    [waits, reads] = [waitsOf(), []];
+    const messages: Pick<Messages, 'read' | 'register'> = {
+      register: () => Promise.resolve('registered'),
+      read: (_, account) =>
+        new Promise((resolve) => {
+          const answer = (status: StoredMessage['status']): void => resolve({ status } as StoredMessage);
+          reads.push({ account, answer });
+        }),
+    };
+    finalWaits = new FinalWaits(waits, { gatewayId: 'g', start: () => Promise.resolve() }, messages, quiet);
+  });
+
+  function waitFor(messageId: string, caller = ANONYMOUS): Promise<unknown> {
+    const wait = begun(waits, caller);
+    waits.follow(wait, messageId);
+    return finalWaits.untilFinal(wait, messageId, { readFirst: false });
+  }
+
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  it('share one read of each account when it is reported, and the next report leads to another one', async () => {
+    const waiting = [waitFor('a'), waitFor('a'), waitFor('a', acme), waitFor('b')];
+    waits.onFinal('a');
+    await turn();
+    expect(reads.map(({ account }) => account)).toEqual([undefined, 'acme']);
+    for (const { answer } of reads.splice(0)) answer('sent');
+    await turn();
+    waits.onFinal('a');
+    await turn();
+    waits.onFinal('b');
+    await turn();
+    expect(reads.map(({ account }) => account)).toEqual([undefined, 'acme', undefined]);
+    for (const { answer } of reads) answer('answered');
+    expect(await Promise.all(waiting)).toEqual(waiting.map(() => ({ kind: 'read', message: { status: 'answered' } })));
+  });
+
+  it('read again if a report comes while a read is under way', async () => {
+    const waiting = waitFor('a');
+    waits.onFinal('a');
+    await turn();
+    const other = waitFor('a');
+    waits.onFinal('a');
+    await turn();
+    expect(reads).toHaveLength(2);
+    for (const { answer } of reads) answer('answered');
+    await Promise.all([waiting, other]);
   });
 });
