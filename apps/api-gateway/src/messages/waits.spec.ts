@@ -124,7 +124,7 @@ describe('the limits of waits', () => {
 });
 
 describe('requests that wait for the same message', () => {
-  const acme: Caller = { ...ANONYMOUS, id: 'key:acme', account: 'acme' };
+  const bound: Caller = { ...ANONYMOUS, id: 'key:acme', account: 'acme' };
   let waits: Waits;
   let finalWaits: FinalWaits;
   let reads: { account: string | undefined; answer: (status: StoredMessage['status']) => void }[];
@@ -151,7 +151,7 @@ describe('requests that wait for the same message', () => {
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
   it('share one read of each account when it is reported, and the next report leads to another one', async () => {
-    const waiting = [waitFor('a'), waitFor('a'), waitFor('a', acme), waitFor('b')];
+    const waiting = [waitFor('a'), waitFor('a'), waitFor('a', bound), waitFor('b')];
     waits.onFinal('a');
     await turn();
     expect(reads.map(({ account }) => account)).toEqual([undefined, 'acme']);
