@@ -1,14 +1,15 @@
 /**
  * The devices of the call benchmark, in a process of their own: `node bench/answering-devices.mjs <mqtt url>`. On one MQTT
- * connection they answer each message with its payload, those of the service and those of the bare way, which has topics of its
- * own.
+ * connection they answer each call with its payload, those of the service and those of the bare way, which has topics of its own.
+ * Messages that are only sent get no answer, nor do those of the service itself.
  */
 import mqtt from 'mqtt';
 
 const client = await mqtt.connectAsync(process.argv[2] ?? '', { protocolVersion: 5 });
 /** @type {import('node:net').Socket} */ (/** @type {unknown} */ (client.stream)).setNoDelay(true);
 client.on('message', (topic, data) => {
-  const { message_id, payload } = JSON.parse(data.toString());
+  const { directive, message_id, payload } = JSON.parse(data.toString());
+  if (directive !== 'bench:call') return;
   const answer = {
     ...{ type: 'message-response', message_id: `answer-${message_id}`, version: 1, sent: new Date().toISOString() },
     ...{ in_response_to: message_id, payload },

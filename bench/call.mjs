@@ -1,36 +1,33 @@
 /**
- * `npm run bench -- call [--connections 100] [--rate 200] [--handshakes 500] [--at-once 64] [--seconds 10] [--json FILE]`
+ * `npm run bench -- call [--connections 100] [--rate 200] [--handshakes 500] [--at-once 64] [--seconds 10] [--json FILE] [--hops]`
  *
  * - Latency of a call, from the POST with `Prefer: wait` until its response has the device's answer, at an even rate: with
  *   nothing else to do, and beside handshakes of other clients. Beside it the bare way: a Fastify handler that publishes, and
- *   answers when the device's answer comes.
+ *   answers when the device's answer comes. The same on a Redis Cluster of three masters, with nothing else to do.
  * - Calls a second with a number of them under way, beside messages a second that are only sent, and how long a handshake takes
  *   until it is answered: without calls, and while they are made.
  *
  * Both ways run in turns, on one stack, until their ratio is steady or nine pairs have run. `--json` writes the medians of the
- * pairs.
+ * pairs. `--hops` measures only where the time of one call goes, from socket to socket, which costs some time by itself.
  */
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Pool } from 'undici';
-import { startStack } from '../scripts/stack.mjs';
 import { CalmClient } from './calm-client.mjs';
-import { Devices } from './devices.mjs';
-import { forkScript, machine, percentile, round, runScript } from './measure.mjs';
-import { closedLoop, cpuOf, cpuSince } from './send-loops.mjs';
+import { callsAtOnce, evenCalls, onCluster, onOneRedis, withWays } from './call-ways.mjs';
+import { hopTable } from './hops.mjs';
+import { machine, percentile, round, runScript } from './measure.mjs';
+import { closedLoop } from './send-loops.mjs';
 import { inTurns } from './turns.mjs';
 
-/** Sockets to each way: an open loop must not wait for one. */
-const SOCKETS = 256;
-const WAIT_SECONDS = 20;
 /** How many handshakes are timed. */
 const HANDSHAKES_TIMED = 100;
+/** How long calls are made at full speed before anything is measured: until then Node compiles the apps. */
+const WARM_UP_SECONDS = 5;
+const NOTES_MS = 1000;
 
-/** @typedef {{ pool: Pool, pathOf: (id: string) => string, parts: import('./send-loops.mjs').Parts, count: number }} Way */
+/** @typedef {import('./call-ways.mjs').Way} Way */
 
 /** @param {string[]} args */
 export async function run(args) {
@@ -43,6 +40,7 @@ export async function run(args) {
       'at-once': { type: 'string', default: '64' },
       seconds: { type: 'string', default: '10' },
       json: { type: 'string' },
+      hops: { type: 'boolean', default: false },
     },
   });
   const [count, rate, handshakes, atOnce, seconds] = [
@@ -50,61 +48,86 @@ export async function run(args) {
   ];
   if (!count || !rate || handshakes === undefined || !atOnce || !seconds) throw new RangeError('a number is missing');
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
-  const stack = await startStack({
-    dir,
-    env: { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn', HANDSHAKE_RESPONSE: 'live' },
-  });
-  const [bare, answering] = [
-    forkScript('bare-gateway.mjs', [stack.mosquitto.url]),
-    forkScript('answering-devices.mjs', [stack.mosquitto.url]),
-  ];
-  const [[{ port }]] = await Promise.all([once(bare, 'message'), once(answering, 'message')]);
-  const devices = await Devices.connect(stack.mosquitto.url);
-  const [direct, gateway] = [`http://127.0.0.1:${port}`, stack.gateway.url].map(
-    (url) => new Pool(url, { connections: SOCKETS }),
-  );
-  if (direct === undefined || gateway === undefined) throw new Error('no pools');
+  const options = { dir, env: { LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn', HANDSHAKE_RESPONSE: 'live' } };
+  const about = { rate, seconds, atOnce };
   console.log(machine());
   try {
-    await devices.register(stack.gateway.url, count);
-    await devices.pause();
-    const { redis, mosquitto, ingester, dispatcher } = stack;
-    /** @type {Way} */
-    const ours = {
-      ...{ pool: gateway, count, pathOf: (id) => `/v1/connections/${id}/messages` },
-      parts: {
-        ...{ gateway: [stack.gateway], dispatcher: [dispatcher], ingester: [ingester] },
-        ...{ redis: [redis], broker: [mosquitto] },
+    if (values.hops) {
+      await hops(options, count, about);
+      return;
+    }
+    const figures = await withWays(onOneRedis(options), count, async ({ ours, bareWay, devices, stack }) => {
+      await warmUp(ours, bareWay, atOnce);
+      const idle = await latencies(`one call each ${1000 / rate} ms`, ours, bareWay, about);
+      const load = () => runScript('load.mjs', [stack.mosquitto.url, handshakes * seconds, 10_000, 0, handshakes]);
+      const beside =
+        handshakes === 0
+          ? undefined
+          : await latencies(`the same beside ${handshakes} handshakes/s`, ours, bareWay, about, load);
+      const capacity = await rates({ ...ours, devices }, stack.mosquitto.url, about);
+      return {
+        p50_times_direct_idle: round(idle.p50),
+        p99_times_direct_idle: round(idle.p99),
+        cpu_times_direct_idle: round(idle.cpu),
+        ...(beside && {
+          p50_times_direct_handshakes: round(beside.p50),
+          p99_times_direct_handshakes: round(beside.p99),
+        }),
+        ...capacity,
+      };
+    });
+    const ofCluster = await withWays(
+      onCluster({ ...options, dir: join(dir, 'cluster') }),
+      count,
+      async ({ ours, bareWay }) => {
+        await warmUp(ours, bareWay, atOnce);
+        const name = `one call each ${1000 / rate} ms, on a Redis Cluster of three masters`;
+        const { p50, p99, cpu } = await latencies(name, ours, bareWay, about);
+        return {
+          p50_times_direct_cluster: round(p50),
+          p99_times_direct_cluster: round(p99),
+          cpu_times_direct_cluster: round(cpu),
+        };
       },
-    };
-    /** @type {Way} */
-    const bareWay = {
-      ...{ pool: direct, count, pathOf: (id) => `/call/${id}` },
-      parts: { bare: [bare], broker: [mosquitto] },
-    };
-    const about = { rate, seconds };
-    const idle = await latencies('one call each 5 ms', ours, bareWay, about);
-    const load = () => runScript('load.mjs', [mosquitto.url, handshakes * seconds, 10_000, 0, handshakes]);
-    const beside =
-      handshakes === 0
-        ? undefined
-        : await latencies(`the same beside ${handshakes} handshakes/s`, ours, bareWay, about, load);
-    const capacity = await rates({ ...ours, devices }, stack, { atOnce, seconds });
-    const figures = {
-      p50_times_direct_idle: round(idle.p50),
-      p99_times_direct_idle: round(idle.p99),
-      cpu_times_direct_idle: round(idle.cpu),
-      ...(beside && { p50_times_direct_handshakes: round(beside.p50), p99_times_direct_handshakes: round(beside.p99) }),
-      ...capacity,
-    };
-    console.log(JSON.stringify(figures, null, 2));
-    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
-    await Promise.all([direct.close(), gateway.close(), devices.client.endAsync()]);
+    );
+    const text = JSON.stringify({ ...figures, ...ofCluster }, null, 2);
+    console.log(text);
+    if (values.json !== undefined) writeFileSync(values.json, `${text}\n`);
   } finally {
-    for (const child of [bare, answering]) child.send('stop');
-    await stack.stop();
     rmSync(dir, { recursive: true });
   }
+}
+
+/** @param {Way} ours @param {Way} bareWay @param {number} atOnce */
+async function warmUp(ours, bareWay, atOnce) {
+  for (const way of [ours, bareWay]) await callsAtOnce(way, { atOnce, seconds: WARM_UP_SECONDS });
+}
+
+/**
+ * Prints when each process reads and writes something of a call.
+ * @param {import('./call-ways.mjs').StackOptions} options @param {number} count
+ * @param {{ rate: number, seconds: number, atOnce: number }} about
+ */
+async function hops(options, count, about) {
+  const file = join(options.dir, 'hop-times');
+  // For all processes that are started from here on.
+  const { NODE_OPTIONS = '' } = process.env;
+  process.env.HOP_TIMES = file;
+  process.env.NODE_OPTIONS = `${NODE_OPTIONS} --import ${new URL('hop-times.mjs', import.meta.url)}`;
+  await withWays(onOneRedis(options), count, async ({ ours, bareWay, stack }) => {
+    await warmUp(ours, bareWay, about.atOnce);
+    const servers = {
+      ...Object.fromEntries(stack.redis.map(({ port }) => [port, 'Redis'])),
+      [stack.mosquitto.port]: 'the broker',
+    };
+    for (const way of [ours, bareWay]) {
+      await new Promise((resolve) => setTimeout(resolve, NOTES_MS));
+      if (existsSync(file)) rmSync(file);
+      const { calls } = await evenCalls(way, about);
+      await new Promise((resolve) => setTimeout(resolve, NOTES_MS));
+      console.table(hopTable(file, calls, servers));
+    }
+  });
 }
 
 /**
@@ -138,70 +161,23 @@ async function latencies(name, ours, bare, about, beside = () => Promise.resolve
   };
 }
 
-/** Calls at an even rate. @param {Way} way @param {{ rate: number, seconds: number }} about */
-async function evenCalls(way, { rate, seconds }) {
-  const before = cpuOf(way.parts);
-  const from = performance.now();
-  /** @type {Promise<number>[]} */
-  const all = [];
-  for (let i = 0; i < rate * seconds; i++) {
-    const waitMs = from + (i * 1000) / rate - performance.now();
-    if (waitMs > 0) await sleep(waitMs);
-    all.push(call(way, i));
-  }
-  const times = await Promise.all(all);
-  const cpu = cpuSince(before, way.parts, times.length);
-  return {
-    p50: percentile(times, 0.5),
-    p95: percentile(times, 0.95),
-    p99: percentile(times, 0.99),
-    cpu,
-    cpuSum: Object.values(cpu).reduce((sum, value) => sum + value, 0),
-  };
-}
-
-/** Makes a call. @param {Way} way @param {number} n @returns {Promise<number>} milliseconds until its answer */
-async function call(way, n) {
-  const from = performance.now();
-  const { statusCode, body } = await way.pool.request({
-    method: 'POST',
-    path: way.pathOf(`bench-${n % way.count}`),
-    headers: { 'content-type': 'application/json', prefer: `wait=${WAIT_SECONDS}` },
-    body: JSON.stringify({ directive: 'bench:call', payload: { n }, response_timeout_seconds: WAIT_SECONDS }),
-  });
-  /** @type {any} */
-  const message = await body.json();
-  const ms = performance.now() - from;
-  if (statusCode !== 200 || message.status !== 'answered' || message.answer?.payload?.n !== n) {
-    throw new Error(`call ${n} ended with ${statusCode}: ${JSON.stringify(message)}`);
-  }
-  return ms;
-}
-
 /**
  * Calls a second beside messages a second that are only sent, and how long handshakes take beside calls.
- * @param {Way & { devices: Devices }} way @param {Awaited<ReturnType<typeof startStack>>} stack
+ * @param {Way & { devices: import('./devices.mjs').Devices }} way @param {string} broker its URL
  * @param {{ atOnce: number, seconds: number }} load
  */
-async function rates(way, stack, { atOnce, seconds }) {
+async function rates(way, broker, { atOnce, seconds }) {
   await way.devices.listen();
-  const calm = await CalmClient.connect(stack.mosquitto.url, 'calm-client');
+  const calm = await CalmClient.connect(broker, 'calm-client');
   const alone = await handshakes(calm);
   /** @type {number[]} */
   const during = [];
   const { ratio, medianOf } = await inTurns(
     `calls a second of sends a second, ${atOnce} at once`,
     async () => {
-      const from = performance.now();
-      const until = from + seconds * 1000;
-      let made = 0;
-      const worker = async (/** @type {number} */ n) => {
-        for (let i = n; performance.now() < until; i += atOnce, made++) await call(way, i);
-      };
-      const workers = Promise.all(Array.from({ length: atOnce }, (_, n) => worker(n)));
+      const calls = callsAtOnce(way, { atOnce, seconds });
       during.push(...(await handshakes(calm)));
-      await workers;
-      return (made * 1000) / (performance.now() - from);
+      return calls;
     },
     async () => {
       const { accepted } = await closedLoop(way, { atOnce, seconds });

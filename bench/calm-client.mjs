@@ -31,6 +31,8 @@ export class CalmClient {
   /** @param {string} url @param {string} id @param {string} topic */
   static async connect(url, id, topic = `redhat/insights/in/${id}`) {
     const mqtt = await connectAsync(url, { clientId: id, protocolVersion: 5 });
+    // Nagle's algorithm would hold a handshake back until the broker has acknowledged the PUBACK before it, 40 ms later.
+    /** @type {import('node:net').Socket} */ (/** @type {unknown} */ (mqtt.stream)).setNoDelay(true);
     await mqtt.subscribeAsync(`redhat/insights/out/${id}`, { qos: 1 });
     return new CalmClient(id, topic, mqtt);
   }
