@@ -54,6 +54,23 @@ describe('a blocking read', () => {
     expect(read.map(({ text }) => text)).toEqual(['x']);
   });
 
+  it('begins after what the batch of the one before has written was sent', async () => {
+    const order: string[] = [];
+    const xread = jest.spyOn(connection, 'xread').mockImplementation(() => {
+      order.push('read');
+      return Promise.resolve([[KEY, [['1-0', ['text', 'x']]]]]);
+    });
+    const writes = (): Promise<void> => {
+      // As MQTT.js, which sends its packets then.
+      process.nextTick(() => order.push('sent'));
+      return Promise.resolve();
+    };
+    await reader.read(POSITIONS, writes);
+    await reader.read(POSITIONS, writes);
+    xread.mockRestore();
+    expect(order).toEqual(['read', 'sent', 'read', 'sent']);
+  });
+
   it('ends without entries when it is interrupted, and the next one reads what came in the meantime', async () => {
     const reading = readOnce();
     await blocked();

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from '@app/platform';
 import { AdaptiveBatchSize } from './adaptive-batch-size.js';
 import type { OnBatch, StreamEntry, StreamReader, ShardStreams } from './shard-stream.js';
@@ -41,7 +41,8 @@ export class BlockingReader<Entry extends StreamEntry> implements StreamReader<E
     const waitMs = this.batchSize.recordRead(batches, positions.size);
     const waiting = waitMs > 0 ? sleep(waitMs) : undefined;
     await Promise.all(reply.map(([key], i) => onBatch(shardsByKey.get(key) ?? NaN, batches[i] ?? [])));
-    await waiting;
+    // What the batches have written, as a publish, leaves before the next read is prepared.
+    await (waiting ?? turn());
   }
 
   private async readStreams(streams: readonly string[]): Promise<Awaited<ReturnType<Redis['xread']>>> {
