@@ -25,6 +25,7 @@ export * from './redis-requirements.js';
 export * from './redis-restart-detector.js';
 export * from './redis-url.js';
 export * from './redis.js';
+export { sendSoon } from './redis-writes.js';
 export * from './redis.module.js';
 export * from './requirement-error.js';
 export * from './retry.js';

@@ -1,3 +1,4 @@
+import type { Redis as RedisServer } from 'ioredis';
 import type { Redis } from '@app/platform';
 import { PositionError, StaleOwnerError, type Grant } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
@@ -48,6 +49,16 @@ describe('a commit by the owner of the shard', () => {
     expect(await redis.hgetall(key('h'))).toEqual({ f: '1', g: '2' });
     expect(await commits.position(SHARD)).toBe('5-1');
     expect(await waiting()).toEqual(['6-0']);
+  });
+
+  it('is sent before other sockets are read', async () => {
+    const { stream } = redis as RedisServer;
+    const grant = await own(1);
+    const committed = commits.commit(grant, '0-0', '5-1', []);
+    expect(stream.writableCorked).toBe(1);
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    expect(stream.writableCorked).toBe(0);
+    await committed;
   });
 
   it('keeps exactly the entries after it, also if the number in the id is large', async () => {

@@ -3,7 +3,7 @@
  * the fence lets it pass (`@app/sharding`, `fence.ts`). `commands/includes/write-acts.lua` and `report-acts.lua` say which acts
  * there are. A batch without reports of clients uses a script that does not know them.
  */
-import type { Redis } from '@app/platform';
+import { sendSoon, type Redis } from '@app/platform';
 import {
   fenceArgs,
   fenceKeys,
@@ -79,9 +79,12 @@ export class FencedCommit {
     for (const act of acts) pack(packed, act);
     const fence = fenceKeys(this.keys, shard);
     const args = { ...fenceArgs(shard, from, to), acts: packed };
-    const reply = acts.some((act) => 'report' in act)
-      ? await commitReports.run(this.redis, { ...this.keys.ofMessages(shard.index), ...fence }, args)
-      : await commitWrites.run(this.redis, { ...fence, log: this.keys.log(shard.index) }, args);
+    const sent = acts.some((act) => 'report' in act)
+      ? commitReports.run(this.redis, { ...this.keys.ofMessages(shard.index), ...fence }, args)
+      : commitWrites.run(this.redis, { ...fence, log: this.keys.log(shard.index) }, args);
+    // An application may wait for it; the replies to appends, which have come with the entries, have time.
+    sendSoon(this.redis);
+    const reply = await sent;
     if (!Array.isArray(reply)) return { kind: refusalOf(shard, from, reply) };
     const guarded: boolean[] = [];
     const reports: ReportOutcome[] = [];
