@@ -42,7 +42,7 @@ export async function onCluster({ dir, env }) {
 }
 
 /**
- * Both ways on a stack that runs meanwhile.
+ * Both ways on a stack that is stopped after `use`.
  * @template Result
  * @param {Promise<Stack>} starting @param {number} count of connections
  * @param {(ways: { ours: Way, bareWay: Way, devices: Devices, stack: Stack }) => Promise<Result>} use
