@@ -2,20 +2,25 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { shardOf } from '@app/protocol';
 import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import type { MessageBody } from '../../apps/api-gateway/src/messages/message.dto.js';
 import { Api } from '../support/api.js';
 import { EventListener } from '../support/event-listener.js';
+import { counterOf } from '../support/ingester-app.js';
 import { TestClient, envelope } from '../support/mqtt-client.js';
 
+/** The default. */
+const SHARDS = 32;
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-answers-'));
 let api: Api;
 let gatewayUrl: string;
 let brokerUrl: string;
+let env: Record<string, string>;
 
 beforeAll(async () => {
   const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
-  const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s', MAX_INBOUND_BYTES: '4096' };
+  env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s', MAX_INBOUND_BYTES: '4096' };
   const [gateway] = await Promise.all([
     startApp('api-gateway', { dir, env }),
     startApp('status-ingester', { dir, env }),
@@ -155,4 +160,56 @@ it('an answer that a device retains counts, and takes the device offline', async
     ({ state, offline_reason }) => state === 'offline' && offline_reason === 'unknown',
   );
   expect((await read(messageId)).answer).toMatchObject({ payload: 'done', late: false });
+});
+
+/** A connected client whose shard is that of the other client, or is not. */
+async function strangerOf(clientId: string, near: boolean): Promise<TestClient> {
+  const ids = Array.from({ length: 1000 }, (_, i) => `stranger-${i}`);
+  const id = ids.find((each) => (shardOf(each, SHARDS) === shardOf(clientId, SHARDS)) === near) ?? '';
+  const client = await TestClient.connect(brokerUrl, id);
+  await client.shakeHands();
+  await api.untilConnection(id, ({ state }) => state === 'online');
+  return client;
+}
+
+it('an answer of another client changes nothing, and is emitted with the reason', async () => {
+  const { client, messageId } = await asked('own');
+  // A shard knows its own messages only.
+  const [stranger, distant] = await Promise.all([strangerOf('own', true), strangerOf('own', false)]);
+  const listener = await EventListener.open(gatewayUrl, { types: 'message.status,message.unmatched_response' });
+  const before = await read(messageId);
+  const answer = { message_id: 'r-1', in_response_to: messageId, payload: 'mine' };
+  for (const [other, reason] of [
+    [stranger, 'foreign'],
+    [distant, 'unknown'],
+  ] as const) {
+    await other.publish(envelope('message-response', answer), false);
+    await listener.until('the answer of the stranger is emitted', () => expect(listener.of(other.id)).toHaveLength(1));
+    expect(listener.of(other.id)[0]).toMatchObject({
+      event: 'message.unmatched_response',
+      data: { message_id: 'r-1', in_response_to: messageId, reason },
+    });
+  }
+  expect(listener.of('own')).toEqual([]);
+  expect(await read(messageId)).toEqual(before);
+  // With the same id as that of the stranger, the answer of the client is another one.
+  await client.publish(envelope('message-response', { ...answer, payload: 'own' }), false);
+  await api.untilStatus(messageId, 'answered');
+  expect((await read(messageId)).answer).toMatchObject({ message_id: 'r-1', payload: 'own' });
+  listener.close();
+});
+
+it('a gateway that is stopped while callers wait accepts what was sent, refuses what is read, and the answer is kept', async () => {
+  const { client, messageId } = await asked('stops');
+  const stopping = await startApp('api-gateway', { dir, name: 'stopping', env });
+  const [wait, at] = [{ prefer: 'wait=60' }, new Api(stopping.url)];
+  const reading = at.call('GET', `/v1/messages/${messageId}`, undefined, wait);
+  const sending = at.send('stops', { directive: 'demo:ping', payload: 2 }, wait);
+  const { message_id } = await client.waitFor('the second message', ({ payload }) => payload === 2);
+  await waitUntil(async () => expect(await counterOf(stopping.url, 'waiting_requests')).toBe(2));
+  expect(await stopping.stop()).toBe(0);
+  const [read503, sent202] = await Promise.all([reading, sending]);
+  expect([read503.status, sent202.status, sent202.body.message_id]).toEqual([503, 202, message_id]);
+  await client.publish(envelope('message-response', { in_response_to: message_id, payload: 'late' }), false);
+  expect((await api.untilStatus(message_id, 'answered')).message_id).toBe(message_id);
 });

@@ -6,7 +6,8 @@ import { SCOPES } from '../../apps/api-gateway/src/access/scopes.js';
 import { startApp, startMosquitto, startRedis, stopAll, waitUntil } from '../../scripts/stack.mjs';
 import { Api, type MessageView } from '../support/api.js';
 import { EventListener } from '../support/event-listener.js';
-import { TestClient } from '../support/mqtt-client.js';
+import { counterOf } from '../support/ingester-app.js';
+import { TestClient, envelope } from '../support/mqtt-client.js';
 import { AccountEndpoint, TOKEN } from './support/account-endpoint.js';
 import { KeyRing, startGateway, type RunningGateway } from './support/gateway.js';
 
@@ -164,6 +165,33 @@ describe('held messages of the former account', () => {
     expect((await b.connection('gone')).body.held_messages).toBe(0);
   }, 60_000);
 });
+
+it('a request that waits for a held message is answered when its client moves, and the client cannot answer for its former account', async () => {
+  endpoint.accounts.set('waited-for', 'a');
+  const before = await connect('waited-for');
+  await a.untilConnection('waited-for', ({ state }) => state === 'online');
+  const { body: delivered } = await a.send('waited-for', { directive: 'spec:delivered' });
+  await a.untilStatus(delivered.message_id, 'sent');
+  await before.sayGoodbye();
+  const held = await heldOf('waited-for');
+  const waiting = a.call<MessageView>('GET', `/v1/messages/${held.message_id}`, undefined, { prefer: 'wait=60' });
+  await waitUntil(async () => expect(await counterOf(gateway.management, 'waiting_requests')).toBe(1));
+  endpoint.accounts.set('waited-for', 'b');
+  const client = await connect('waited-for');
+  const { status, body } = await waiting;
+  expect([status, body.status, body.status_history.at(-1)]).toEqual([200, 'failed', expect.objectContaining(MOVED)]);
+  await b.untilConnection('waited-for', ({ state }) => state === 'online');
+  const query = { client_id: 'waited-for', types: 'message.unmatched_response' };
+  const listener = await EventListener.open(gateway.url, query, undefined, keyOfB);
+  await client.publish(envelope('message-response', { in_response_to: delivered.message_id, payload: 'of b' }), false);
+  await listener.until('the answer did not count', () =>
+    expect(listener.received.map(({ data }) => data['reason'])).toEqual(['foreign']),
+  );
+  const read = await a.call('GET', `/v1/messages/${delivered.message_id}`);
+  expect(read.body).toMatchObject({ status: 'sent', answer: null });
+  listener.close();
+  await client.sayGoodbye();
+}, 30_000);
 
 it('a message of the new account is accepted with an Idempotency-Key that the former account has used', async () => {
   const body = { directive: 'spec:update' };

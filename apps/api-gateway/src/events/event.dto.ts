@@ -94,7 +94,7 @@ export const EventBody = z.discriminatedUnion('type', [
     message_id: z.string().meta({ description: 'The id of the response.' }),
     reason: z.enum(UNMATCHED_REASONS).meta({
       description:
-        'The message is not stored (`unknown`), was for another client or account (`foreign`), was never published ' +
+        'There is no such message in the shard of this client (`unknown`), it was for another client or account (`foreign`), was never published ' +
         '(`not-published`), or has another answer (`already-final`).',
     }),
   }),

@@ -605,7 +605,7 @@ export type Event = {
      */
     message_id: string;
     /**
-     * The message is not stored (`unknown`), was for another client or account (`foreign`), was never published (`not-published`), or has another answer (`already-final`).
+     * There is no such message in the shard of this client (`unknown`), it was for another client or account (`foreign`), was never published (`not-published`), or has another answer (`already-final`).
      */
     reason: 'unknown' | 'foreign' | 'not-published' | 'already-final';
 } | {

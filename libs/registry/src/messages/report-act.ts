@@ -8,7 +8,7 @@ import type { Answer, MessageReport, Progress } from './message-report.js';
 /**
  * What became of a report. `answered`, `failed`: the message has this status now. `late`: the message is final and keeps its
  * status, and shows the answer. `kept`: the progress is shown. `noted`: its history has a line more. The others changed nothing: the message has had the same answer
- * (`repeated`) or another one (`already-final`), is not stored (`unknown`), was for another client or account (`foreign`), or was never
+ * (`repeated`) or another one (`already-final`), is not stored in this shard (`unknown`), was for another client or account (`foreign`), or was never
  * claimed (`not-published`).
  */
 export type ReportOutcome = 'answered' | 'failed' | 'late' | 'kept' | 'noted' | 'repeated' | UnmatchedReason;
