@@ -13,6 +13,7 @@ import {
 } from '@app/platform';
 import { RegistryModule } from '@app/registry';
 import { AccessModule } from './access/access.module.js';
+import { WhoamiController } from './access/whoami.controller.js';
 import { ClusterController } from './cluster/cluster.controller.js';
 import { ClusterModule } from './cluster/cluster.module.js';
 import { ConnectionsController } from './connections/connections.controller.js';
@@ -34,6 +35,7 @@ export const CONTROLLERS = [
   ConnectionsController,
   EventsController,
   MessagesController,
+  WhoamiController,
   HealthController,
   MetricsController,
 ];

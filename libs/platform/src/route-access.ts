@@ -6,8 +6,8 @@ export type Access =
   | { audience: 'public' }
   /** For operators of the service: it can be disabled, or served on a separate port. */
   | { audience: 'management' }
-  /** For callers that hold the scope. `act`: name of the operator's action in the audit log. */
-  | { audience: 'api'; scope: string; act?: string };
+  /** For callers that hold the scope; null: for all callers. `act`: name of the operator's action in the audit log. */
+  | { audience: 'api'; scope: string | null; act?: string };
 
 declare module 'fastify' {
   interface FastifyContextConfig {

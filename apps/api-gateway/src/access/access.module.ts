@@ -13,9 +13,11 @@ import { ListenerPolicy } from './listener-policy.js';
 import { StreamQuota } from './stream-quota.js';
 import { RequestLimits } from './request-limits.js';
 import { GUARDS, type Guards } from './route-guard.js';
+import { WhoamiController } from './whoami.controller.js';
 
 @Module({
   imports: [RegistryModule],
+  controllers: [WhoamiController],
   providers: [
     {
       provide: ListenerPolicy,

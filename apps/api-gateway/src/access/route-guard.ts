@@ -14,7 +14,7 @@ import type { ListenerPolicy } from './listener-policy.js';
 import { credentialsRefused, scopeMissing } from './refusals.js';
 import type { RequestLimits } from './request-limits.js';
 import { assertSameSite } from './same-site.js';
-import { isScope } from './scopes.js';
+import { includesScope, isClusterScope, isScope } from './scopes.js';
 
 /** Routes that Nest adds: they have no handler for a decorator. */
 const DOCUMENTS = /^\/(docs(\/|$)|openapi\.json$)/;
@@ -87,7 +87,9 @@ function refusalOf(
     isVisible(other, caller) && listeners.serves(other.audience, request.socket.localPort);
   if (access === undefined) return notServed(paths.methodsOf(request.raw.url, isServed));
   if (access.audience !== 'api' || !isServed(access)) return notServed([]);
-  return isScope(access.scope) && caller.scopes.has(access.scope) ? undefined : scopeMissing(access.scope);
+  const { scope } = access;
+  if (scope === null || (isScope(scope) && includesScope(caller.scopes, scope))) return undefined;
+  return scopeMissing(scope);
 }
 
 /** RFC 9112: an HTTP/1.1 request has one `Host`. Node answers a missing one without a problem, and keeps the first of several. */
@@ -99,9 +101,8 @@ function wrongHost({ raw }: FastifyRequest): Problem | undefined {
   return new Problem('bad-request', 'the header Host is missing', { close: true });
 }
 
-/** The cluster belongs to no account: callers that are bound to an account do not see its routes. */
 function isVisible(access: Access, { account }: Caller): boolean {
-  return access.audience === 'api' && (account === undefined || access.scope !== 'cluster:manage');
+  return access.audience === 'api' && (account === undefined || !isClusterScope(access.scope));
 }
 
 /** `methods`: the methods of the path that this caller can see. */

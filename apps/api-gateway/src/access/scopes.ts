@@ -9,12 +9,29 @@ export const SCOPES = [
   'messages:read',
   'messages:write',
   'events:read',
+  'cluster:read',
   'cluster:manage',
 ] as const;
 export type Scope = (typeof SCOPES)[number];
 
+/** Scopes that are contained in another one. */
+const LARGER_SCOPES: Readonly<Partial<Record<Scope, Scope>>> = { 'cluster:read': 'cluster:manage' };
+
+/** The cluster belongs to no account: callers that are bound to an account do not see its routes. */
+const CLUSTER_SCOPES: ReadonlySet<string> = new Set<Scope>(['cluster:read', 'cluster:manage']);
+
+export function isClusterScope(scope: string | null): boolean {
+  return scope !== null && CLUSTER_SCOPES.has(scope);
+}
+
 export function isScope(text: string): text is Scope {
   return (SCOPES as readonly string[]).includes(text);
+}
+
+/** Whether a caller with these scopes may use what requires `scope`. */
+export function includesScope(scopes: ReadonlySet<Scope>, scope: Scope): boolean {
+  const larger = LARGER_SCOPES[scope];
+  return scopes.has(scope) || (larger !== undefined && scopes.has(larger));
 }
 
 /**
@@ -27,5 +44,14 @@ export function Requires(scope: Scope, act?: string): MethodDecorator {
     ApiBearerAuth('api_key'),
     ApiBearerAuth('token'),
     ApiExtension('x-required-scope', scope),
+  );
+}
+
+/** Admits every caller with valid credentials, whatever its scopes. */
+export function RequiresNoScope(): MethodDecorator {
+  return applyDecorators(
+    RouteAccess({ audience: 'api', scope: null }),
+    ApiBearerAuth('api_key'),
+    ApiBearerAuth('token'),
   );
 }

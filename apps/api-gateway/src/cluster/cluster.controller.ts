@@ -27,7 +27,7 @@ export class ClusterController {
   ) {}
 
   @Get()
-  @Requires('cluster:manage')
+  @Requires('cluster:read')
   @ApiOperation({
     summary: 'Members, shards, lanes and the broker',
     description:
@@ -68,7 +68,7 @@ export class ClusterController {
   }
 
   @Get('sweeps/latest')
-  @Requires('cluster:manage')
+  @Requires('cluster:read')
   @ApiOperation({ summary: 'The last sweep', description: 'Its progress, and what it has corrected.' })
   @ApiOkResponse({ standardSchema: SweepBody })
   @Problems('not-found')
@@ -83,7 +83,7 @@ export class ClusterController {
   }
 
   @Get('sweeps/:sweep_id')
-  @Requires('cluster:manage')
+  @Requires('cluster:read')
   @ApiOperation({
     summary: 'One sweep',
     description: 'Its progress, and what it has corrected. The last 100 sweeps are kept, for 30 days.',
@@ -97,7 +97,7 @@ export class ClusterController {
   }
 
   @Get('dead-letters')
-  @Requires('cluster:manage')
+  @Requires('cluster:read')
   @ApiOperation({
     summary: 'Dead letters',
     description:

@@ -6,6 +6,7 @@ import { ROWS, connections, disconnect } from './connection-commands.js';
 import type { Context } from './context.js';
 import { UsageError } from './failures.js';
 import { send, watch } from './message-commands.js';
+import { whoami } from './whoami-command.js';
 
 export interface Command {
   usage: string;
@@ -77,6 +78,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: { shards: flag },
     arguments: 0,
     run: cluster,
+  },
+  whoami: {
+    usage: 'whoami',
+    does: 'shows who you are for the service: the id of your key, its account and its scopes',
+    options: {},
+    arguments: 0,
+    run: whoami,
   },
   'check-broker': {
     usage:

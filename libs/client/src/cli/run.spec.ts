@@ -136,6 +136,15 @@ describe('cloud-connector', () => {
     expect(JSON.parse((await cli(['cluster', '--json'])).out)).toEqual(JSON.parse(body));
   });
 
+  it('the command whoami shows the caller', async () => {
+    const caller = { id: 'key:a', account: null, scopes: ['messages:read', 'events:read'] };
+    answer = (response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(caller));
+    const { exit, out } = await cli(['whoami']);
+    expect(exit).toBe(0);
+    expect(out).toMatch(/^id +key:a\naccount +null\nscopes +messages:read, events:read$/m);
+    expect(JSON.parse((await cli(['whoami', '--json'])).out)).toEqual(caller);
+  });
+
   it('names the place of a wrong parameter, or the pointer of a wrong member', async () => {
     const problem = {
       type: 'urn:cloud-connector:problem:invalid',

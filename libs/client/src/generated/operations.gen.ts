@@ -217,4 +217,16 @@ export class Operations {
     const parts = { path: { message_id: messageId } };
     return this.requester.call<Api.CancelMessageData, Api.CancelMessageResponse>('DELETE', '/v1/messages/{message_id}', parts, options);
   }
+
+  /**
+   * The caller of this request.
+   *
+   * Its id, its account and what it may do. Every key and every token may ask.
+   */
+  whoami(
+    options?: CallOptions,
+  ): Promise<Api.WhoamiResponse> {
+    const parts = {};
+    return this.requester.call<Api.WhoamiData, Api.WhoamiResponse>('GET', '/v1/whoami', parts, options);
+  }
 }

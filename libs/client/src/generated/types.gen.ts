@@ -468,6 +468,21 @@ export type MessagePage = {
     next_cursor: string | null;
 };
 
+export type Caller = {
+    /**
+     * `key:` and the id of the API key, `token:` and the subject of the token, or `anybody` if the gateway requires no credentials.
+     */
+    id: string;
+    /**
+     * The account that the caller is bound to; null: it reaches every account.
+     */
+    account: string | null;
+    /**
+     * What the caller may do: its scopes, and those that they contain. A caller of an account cannot use the cluster.
+     */
+    scopes: Array<'connections:read' | 'connections:manage' | 'messages:read' | 'messages:write' | 'events:read' | 'cluster:read' | 'cluster:manage'>;
+};
+
 export type Problem = {
     type: string;
     title: string;
@@ -1651,3 +1666,41 @@ export type ReadMessageResponses = {
 };
 
 export type ReadMessageResponse = ReadMessageResponses[keyof ReadMessageResponses];
+
+export type WhoamiData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/whoami';
+};
+
+export type WhoamiErrors = {
+    /**
+     * Credentials are missing or not valid (`unauthenticated`)
+     */
+    401: Problem;
+    /**
+     * Not allowed with these credentials (`forbidden`)
+     */
+    403: Problem;
+    /**
+     * Too many requests (`rate-limited`)
+     */
+    429: Problem;
+    /**
+     * Something went wrong here (`internal`)
+     */
+    500: Problem;
+    /**
+     * Not available at the moment (`unavailable`)
+     */
+    503: Problem;
+};
+
+export type WhoamiError = WhoamiErrors[keyof WhoamiErrors];
+
+export type WhoamiResponses = {
+    200: Caller;
+};
+
+export type WhoamiResponse = WhoamiResponses[keyof WhoamiResponses];
