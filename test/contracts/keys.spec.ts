@@ -23,6 +23,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   owner: [keys.owner(SHARD), keys.owner(OUTBOUND)],
   cluster: Object.values(keys.cluster),
   dispatchers: Object.values(keys.dispatchers),
+  gateways: Object.values(keys.gateways),
   clusterChannel: [keys.clusterChannel],
   marker: [keys.marker],
   format: [keys.format(S)],

@@ -1,7 +1,7 @@
 /** Appends events to the logs of a key space as the owners of its shards do, trims them, and knows what was appended. */
 import { join } from 'node:path';
 import { LuaCommands, type Redis } from '@app/platform';
-import { eventStreams, logStreams, type EventStreamName, type RegistryKeys } from '@app/registry';
+import { eventStreams, type EventStreamName, type RegistryKeys } from '@app/registry';
 import { trimLog } from '@app/sharding';
 
 /** @returns ids */
@@ -107,7 +107,7 @@ export class EventLog {
   /** Has the shard's owner keep only so many bytes of events. */
   async trim(shard: number, bytes: number): Promise<void> {
     const limits = { bytes, shardCount: this.shards, retentionMs: 3_600_000 };
-    await trimLog(this.redis, this.keys, shard, logStreams(this.keys, shard), limits, 100_000);
+    await trimLog(this.redis, this.keys, shard, eventStreams(this.keys, shard), limits, 100_000);
   }
 }
 

@@ -21,6 +21,7 @@ import {
   type Redis,
 } from '@app/platform';
 import { CommandReplies, Maintenance, RegistryKeys, WakeUps, openKeySpace } from '@app/registry';
+import { Presence, type GatewayAnnouncement } from '@app/sharding';
 import { EventFeed } from './events/event-feed.js';
 import { Availability } from './http/availability.js';
 import { ManagementPort } from './http/management-port.js';
@@ -48,6 +49,7 @@ export class GatewayLifecycle extends Lifecycle {
     feed: EventFeed,
     wakeUps: WakeUps,
     maintenance: Maintenance,
+    presence: Presence<GatewayAnnouncement>,
     availability: Availability,
     management: ManagementPort,
     { httpAdapter }: HttpAdapterHost<FastifyAdapter>,
@@ -73,6 +75,7 @@ export class GatewayLifecycle extends Lifecycle {
         { name: 'storage budget', start: () => storage.start(), stop: () => storage.stop() },
         { name: 'reports of final messages', start: () => waits.start() },
         { name: 'API', start: () => availability.open() },
+        { name: 'heartbeats', start: () => presence.start(), stop: () => presence.stop() },
         { name: 'event feed', stop: () => feed.stop() },
         { name: 'pacing of responses', stop: () => pacing.stop() },
         { name: 'waiting requests', stop: () => waits.stop() },

@@ -92,7 +92,7 @@ export class MemoryWatch {
     if (reading === undefined) {
       reading = master
         .info('memory')
-        .then((info) => void this.masters.set(name, memoryOf(info)))
+        .then((info) => void this.masters.set(name, memoryIn(info)))
         .catch((error: unknown) =>
           this.logger.debug({ err: error, master: name }, 'could not read the memory of Redis'),
         )
@@ -113,11 +113,16 @@ export class MemoryWatch {
   }
 }
 
+/** Reads the memory of each master now. */
+export async function readMemory(redis: Redis): Promise<MasterMemory[]> {
+  return Promise.all(mastersOf(redis).map(async (master) => memoryIn(await master.info('memory'))));
+}
+
 function addressOf({ options: { host, port } }: RedisServer): string {
   return `${host}:${port}`;
 }
 
-function memoryOf(info: string): MasterMemory {
+function memoryIn(info: string): MasterMemory {
   const number = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0);
   const max = number('maxmemory');
   return {
@@ -126,7 +131,7 @@ function memoryOf(info: string): MasterMemory {
   };
 }
 
-function isOver({ usedBytes, maxBytes }: MasterMemory, mark: MemoryMark): boolean {
+export function isOver({ usedBytes, maxBytes }: MasterMemory, mark: MemoryMark): boolean {
   if ('bytes' in mark) return usedBytes > mark.bytes;
   return maxBytes !== undefined && usedBytes > mark.share * maxBytes;
 }

@@ -19,6 +19,7 @@ export * from './todos/due-work.js';
 export * from './events/event.js';
 export { EventNotifier } from './events/event-notifier.js';
 export * from './events/event-log.js';
+export * from './events/member-events.js';
 export * from './events/event-reader.js';
 export * from './events/stored-event.js';
 export * from './messages/final-messages.js';

@@ -1,7 +1,7 @@
-/** The members, owners and mailboxes as stored in Redis. It is shown to operators; no process acts on it. */
+/** The processes, owners and mailboxes as stored in Redis. It is shown to operators; no process acts on it. */
 import type { NoArgs, Redis } from '@app/platform';
 import { commands } from './commands.js';
-import { listMembers, type Member } from './members.js';
+import { listMembers, listMembersOf, type Member, type Named } from './members.js';
 import type { Resource, ShardingKeys } from './sharding-keys.js';
 
 export interface MailboxState {
@@ -18,9 +18,27 @@ export interface OwnerState {
   epoch: number | null;
 }
 
+/** What a dispatcher announces. */
+export interface DispatcherAnnouncement extends Named {
+  /** When it joined, RFC 3339 by its own clock; a dispatcher of an older release does not say it. */
+  since?: string;
+  /** Whether it takes shards: it is connected to the broker, and does not stop. */
+  takes_shards: boolean;
+}
+
+/** What a gateway announces. */
+export interface GatewayAnnouncement extends Named {
+  /** When it joined, RFC 3339 by its own clock. */
+  since: string;
+}
+
 export interface ClusterState {
   members: Member[];
-  shards: (MailboxState & OwnerState)[];
+  /** `shards`: how many it owns. */
+  dispatchers: (Member<DispatcherAnnouncement> & { shards: number })[];
+  gateways: Member<GatewayAnnouncement>[];
+  /** `dispatcher`: the owner of the outbound side, as `owner`. */
+  shards: (MailboxState & OwnerState & { dispatcher: string | null })[];
   lanes: ({ lane: number } & OwnerState)[];
 }
 
@@ -40,24 +58,43 @@ export async function readMailboxes(
 }
 
 export async function readCluster(redis: Redis, keys: ShardingKeys, shardCount: number): Promise<ClusterState> {
-  const members = await listMembers(redis, keys);
+  const [members, dispatchers, gateways] = await Promise.all([
+    listMembers(redis, keys),
+    listMembersOf<DispatcherAnnouncement>(redis, keys.dispatchers),
+    listMembersOf<GatewayAnnouncement>(redis, keys.gateways),
+  ]);
   const laneCount = Math.max(0, ...members.map((member) => Math.max(member.wants_lanes, member.knows_lanes)));
-  const byBoot = new Map(members.map(({ id }) => [id.slice(id.lastIndexOf('/') + 1), id]));
-  const ownerOf = async (resource: Resource): Promise<OwnerState> => {
-    const fence = await redis.get(keys.owner(resource));
-    if (fence === null) return { owner: null, epoch: null };
-    const boot = fence.slice(fence.indexOf(':') + 1);
-    return { owner: byBoot.get(boot) ?? boot, epoch: Number.parseInt(fence, 10) };
-  };
-  const indices = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
-  const [mailboxes, shardOwners, laneOwners] = await Promise.all([
-    readMailboxes(redis, keys, indices(shardCount)),
-    Promise.all(indices(shardCount).map((index) => ownerOf({ kind: 'shard', index }))),
-    Promise.all(indices(laneCount).map((index) => ownerOf({ kind: 'lane', index }))),
+  const byBoot = new Map([...members, ...dispatchers].map(({ id }) => [id.slice(id.lastIndexOf('/') + 1), id]));
+  const ownersOf = (kind: Resource['kind'], count: number): Promise<OwnerState[]> =>
+    Promise.all(
+      Array.from({ length: count }, async (_, index) => {
+        const fence = await redis.get(keys.owner({ kind, index }));
+        if (fence === null) return { owner: null, epoch: null };
+        const boot = fence.slice(fence.indexOf(':') + 1);
+        return { owner: byBoot.get(boot) ?? boot, epoch: Number.parseInt(fence, 10) };
+      }),
+    );
+  const shardIndices = Array.from({ length: shardCount }, (_, index) => index);
+  const [mailboxes, shardOwners, outboundOwners, laneOwners] = await Promise.all([
+    readMailboxes(redis, keys, shardIndices),
+    ownersOf('shard', shardCount),
+    ownersOf('outbound', shardCount),
+    ownersOf('lane', laneCount),
   ]);
   return {
     members,
-    shards: mailboxes.map((mailbox, shard) => ({ owner: null, epoch: null, ...mailbox, ...shardOwners[shard] })),
+    dispatchers: dispatchers.map((one) => ({
+      ...one,
+      shards: outboundOwners.filter(({ owner }) => owner === one.id).length,
+    })),
+    gateways,
+    shards: mailboxes.map((mailbox, shard) => ({
+      owner: null,
+      epoch: null,
+      ...mailbox,
+      ...shardOwners[shard],
+      dispatcher: outboundOwners[shard]?.owner ?? null,
+    })),
     lanes: laneOwners.map((owner, lane) => ({ lane, ...owner })),
   };
 }

@@ -15,6 +15,7 @@ export * from './minute-counts.js';
 export * from './owner-loop.js';
 export { ownershipMetrics } from './ownership-metrics.js';
 export * from './ownership.js';
+export * from './presence.js';
 export * from './shard-log.js';
 export * from './shard-stream.js';
 export * from './sharding-keys.js';

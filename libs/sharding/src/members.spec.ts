@@ -1,7 +1,7 @@
 import { connectRedis, type Redis } from '@app/platform';
 import { withRedis } from '../../../test/support/redis.js';
 import { eventually, quiet, type Server } from '../../../test/support/servers.js';
-import { Members, listMembers, type Announcement } from './members.js';
+import { Members, listMembers, type Announcement, type MembershipChange } from './members.js';
 import { ShardingKeys } from './sharding-keys.js';
 
 let server: Server;
@@ -97,6 +97,60 @@ describe('Members.heartbeat', () => {
     await member('a').heartbeat(about('a'));
     const { alive, members, version } = keys.cluster;
     for (const key of [alive, members, version]) expect(await redis.pttl(key)).toBeGreaterThan(LONG);
+  });
+});
+
+describe('the listener of a member', () => {
+  /** What the listeners of these members have got, each by the name of its member. */
+  const received: [name: string, change: MembershipChange][] = [];
+  const listening = (name: string, ttlMs = LONG): Members =>
+    new Members(redis, keys.cluster, `${name}/boot`, ttlMs, (changes) => {
+      received.push(...changes.map((change): [string, MembershipChange] => [name, change]));
+      return Promise.resolve();
+    });
+
+  beforeEach(() => (received.length = 0));
+
+  it('gets that the member has joined, once, and that it has stopped', async () => {
+    const a = listening('a');
+    await a.heartbeat(about('a'));
+    await a.heartbeat(about('a', { shards: [1] }));
+    await a.leave();
+    expect(received).toEqual([
+      ['a', { member: 'a/boot', change: 'joined' }],
+      ['a', { member: 'a/boot', change: 'left', reason: 'stopped' }],
+    ]);
+  });
+
+  it('gets that other members are overdue, once for all members', async () => {
+    const [a, b] = [listening('a'), listening('b')];
+    await a.heartbeat(about('a'));
+    await b.heartbeat(about('b'));
+    await listening('gone').heartbeat(about('gone'));
+    received.length = 0;
+    await redis.zadd(keys.cluster.alive, Date.now() - 1, 'gone/boot');
+    await a.heartbeat(about('a'));
+    await b.heartbeat(about('b'));
+    expect(received).toEqual([['a', { member: 'gone/boot', change: 'left', reason: 'overdue' }]]);
+  });
+
+  it('gets that a member has joined again if another one found it to be overdue', async () => {
+    const [a, b] = [listening('a'), listening('b')];
+    await a.heartbeat(about('a'));
+    await redis.zadd(keys.cluster.alive, Date.now() - 1, 'a/boot');
+    await b.heartbeat(about('b'));
+    await a.heartbeat(about('a'));
+    expect(received.at(-1)).toEqual(['a', { member: 'a/boot', change: 'joined' }]);
+  });
+
+  it('gets nothing if a member stops that was found to be overdue', async () => {
+    const [a, b] = [listening('a'), listening('b')];
+    await a.heartbeat(about('a'));
+    await redis.zadd(keys.cluster.alive, Date.now() - 1, 'a/boot');
+    await b.heartbeat(about('b'));
+    received.length = 0;
+    await a.leave();
+    expect(received).toEqual([]);
   });
 });
 

@@ -30,6 +30,16 @@ export interface Announcement {
 /** `id`: name and boot id, so that a restart is a new member (S4). */
 export type Member<About = Announcement> = About & { id: string };
 
+/** What an announcement has at least. */
+export interface Named {
+  /** The pod's or host's name, for operators. */
+  name: string;
+}
+
+/** A member has come or gone. `overdue`: its heartbeats did not come any more. */
+export type MembershipChange =
+  { member: string; change: 'joined' } | { member: string; change: 'left'; reason: 'stopped' | 'overdue' };
+
 export interface Heartbeat<About = Announcement> {
   /** All live members, this one included; undefined if nothing has changed since the last heartbeat. */
   members: Member<About>[] | undefined;
@@ -40,16 +50,19 @@ export interface Heartbeat<About = Announcement> {
 const heartbeat = commands.load<
   { alive: string; members: string; version: string },
   { member: string; announcement: string; ttl_ms: number; known_version: string; channel: string },
-  [version: string, overdueMs: number, ...membersAndAnnouncements: string[]]
+  { version: string; overdue_ms: number; joined: 0 | 1; left: string[]; members: string[] }
 >('heartbeat');
 
 const leaveCluster = commands.load<
   { alive: string; members: string; version: string },
   { member: string; channel: string },
-  number
+  0 | 1
 >('leave-cluster');
 
 const listLive = commands.load<{ alive: string; members: string }, NoArgs, string[]>('list-members');
+
+/** Never rejects. */
+export type MembershipListener = (changes: readonly MembershipChange[]) => Promise<void>;
 
 export class Members<About = Announcement> {
   /** The version of the members that this process has read last. */
@@ -61,32 +74,47 @@ export class Members<About = Announcement> {
     readonly id: string,
     /** After this time without a heartbeat the member is overdue. */
     private readonly ttlMs: number,
+    /** Gets each change once: from the member that has come, that stops, or that has found another one to be overdue. */
+    private readonly changed: MembershipListener = () => Promise.resolve(),
   ) {}
 
   async heartbeat(announcement: About): Promise<Heartbeat<About>> {
     const { channel, ...keys } = this.group;
-    const [version, overdueMs, ...announced] = await heartbeat.run(this.redis, keys, {
+    const reply = await heartbeat.run(this.redis, keys, {
       member: this.id,
       announcement: JSON.stringify(announcement),
       ttl_ms: this.ttlMs,
       known_version: this.knownVersion,
       channel,
     });
-    const members = version === this.knownVersion ? undefined : decode<About>(announced);
+    const { version, overdue_ms: overdueMs } = reply;
+    const members = version === this.knownVersion ? undefined : decode<About>(reply.members);
     this.knownVersion = version;
+    const changes: MembershipChange[] = reply.left.map((member) => ({ member, change: 'left', reason: 'overdue' }));
+    if (reply.joined === 1) changes.push({ member: this.id, change: 'joined' });
+    if (changes.length > 0) void this.changed(changes);
     return { members, nextOverdueMs: overdueMs < 0 ? undefined : overdueMs };
   }
 
   async leave(): Promise<void> {
     this.knownVersion = '';
     const { channel, ...keys } = this.group;
-    await leaveCluster.run(this.redis, keys, { member: this.id, channel });
+    const wasMember = await leaveCluster.run(this.redis, keys, { member: this.id, channel });
+    if (wasMember === 1) await this.changed([{ member: this.id, change: 'left', reason: 'stopped' }]);
   }
 }
 
-/** The live members, read by a process that is no member itself. */
+/** The live members of the cluster of ingesters, read by a process that is no member itself. */
 export async function listMembers(redis: Redis, keys: ShardingKeys): Promise<Member[]> {
-  return decode<Announcement>(await listLive.run(redis, keys.cluster, {}));
+  return listMembersOf<Announcement>(redis, keys.cluster);
+}
+
+/** The live members of a group. */
+export async function listMembersOf<About>(
+  redis: Redis,
+  { alive, members }: Pick<GroupKeys, 'alive' | 'members'>,
+): Promise<Member<About>[]> {
+  return decode<About>(await listLive.run(redis, { alive, members }, {}));
 }
 
 /** @param announced member id and announcement in turn */

@@ -57,6 +57,11 @@ export class ShardingKeys {
     return groupOf(`${this.prefix}:{dispatchers}`);
   }
 
+  /** The same for the gateways, which only announce that they are there. */
+  get gateways(): GroupKeys {
+    return groupOf(`${this.prefix}:{gateways}`);
+  }
+
   /** The channel on which each change of the members is published. */
   get clusterChannel(): string {
     return this.cluster.channel;

@@ -1,6 +1,6 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
+import { REDIS, SETTINGS, readMemory, type CommonSettings, type MemoryMark, type Redis } from '@app/platform';
 import { BrokerRecords, DeadLetters, Maintenance, RegistryKeys, Sweeps } from '@app/registry';
 import { readCluster } from '@app/sharding';
 import type { FastifyReply } from 'fastify';
@@ -11,6 +11,8 @@ import { Problem, Problems } from '../http/problem.js';
 import { ClusterBody, toClusterBody } from './cluster.dto.js';
 import { DeadLetterPageBody, DeadLettersQuery, toDeadLetterPage } from './dead-letter.dto.js';
 import { RequestedSweepBody, SweepBody, SweepIdParam, toRequestedSweepBody, toSweepBody } from './sweep.dto.js';
+
+type ClusterSettings = Pick<CommonSettings, 'SHARD_COUNT'> & { MEMORY_HIGH_WATER: MemoryMark };
 
 @ApiTags('Cluster')
 @Controller('v1/cluster')
@@ -23,25 +25,30 @@ export class ClusterController {
     private readonly deadLetters: DeadLetters,
     private readonly maintenance: Maintenance,
     private readonly limits: RequestLimits,
-    @Inject(SETTINGS) private readonly settings: CommonSettings,
+    @Inject(SETTINGS) private readonly settings: ClusterSettings,
   ) {}
 
   @Get()
   @Requires('cluster:read')
   @ApiOperation({
-    summary: 'Members, shards, lanes and the broker',
+    summary: 'Members, shards, lanes, Redis and the broker',
     description:
-      'The ingesters that are members, the owner of each shard and lane, how many entries wait in each mailbox, and what ' +
-      'ingesters found out about the broker: its limits, and what it lacks.',
+      'The ingesters that are members, the dispatchers and the gateways; the owner of each shard and lane, how many entries wait ' +
+      'in each mailbox; the memory of Redis; and what ingesters found out about the broker: its limits, and what it lacks.',
   })
   @ApiOkResponse({ standardSchema: ClusterBody })
   @Problems()
   async getCluster(): Promise<ClusterBody> {
-    const [state, broker] = await Promise.all([
+    const [state, broker, masters, deadLetters] = await Promise.all([
       readCluster(this.redis, this.keys, this.settings.SHARD_COUNT),
       this.broker.read(),
+      readMemory(this.redis),
+      this.deadLetters.count(),
     ]);
-    return toClusterBody(state, broker);
+    return toClusterBody(state, {
+      ...{ broker, masters, deadLetters },
+      highWater: this.settings.MEMORY_HIGH_WATER,
+    });
   }
 
   @Post('sweeps')

@@ -1,4 +1,5 @@
 /** The cluster as the REST API shows it. */
+import { isOver, type MasterMemory, type MemoryMark } from '@app/platform';
 import type { BrokerRecord } from '@app/registry';
 import type { ClusterState } from '@app/sharding';
 import { z } from 'zod';
@@ -25,22 +26,59 @@ const Member = z
   })
   .meta({ id: 'ClusterMember' });
 
+const Dispatcher = z
+  .object({
+    id: z.string().meta({ description: 'Name and boot id: a restarted process is a new dispatcher.' }),
+    name: z.string(),
+    since: z.iso.datetime().nullable().meta({ description: 'null: it is of an older release, which does not say it.' }),
+    takes_shards: z
+      .boolean()
+      .meta({ description: 'Whether it works: it is connected to the broker and does not stop.' }),
+    shards: z
+      .int()
+      .meta({ description: 'Number of shards whose messages it sends now. A shard at rest needs no dispatcher.' }),
+  })
+  .meta({ id: 'ClusterDispatcher' });
+
+const Gateway = z
+  .object({
+    id: z.string().meta({ description: 'Name and boot id: a restarted process is a new gateway.' }),
+    name: z.string(),
+    since: z.iso.datetime(),
+  })
+  .meta({ id: 'ClusterGateway' });
+
 const Shard = z
   .object({
     shard: z.int(),
     ...owner,
+    dispatcher: z.string().nullable().meta({
+      description: 'The dispatcher that sends its messages; null if there is nothing to send, or no dispatcher.',
+    }),
     mailbox_depth: z.int().meta({ description: 'Entries that wait for the owner.' }),
     mailbox_lag_ms: z.int().meta({ description: 'How long the oldest entry has been waiting, in milliseconds.' }),
   })
   .meta({ id: 'ClusterShard' });
 
+const RedisMaster = z
+  .object({
+    used_bytes: z.int().meta({ description: 'What Redis compares with its `maxmemory`.' }),
+    limit_bytes: z.int().nullable().meta({ description: 'Its `maxmemory`; null: it has none.' }),
+    full: z.boolean().meta({ description: 'It is above `MEMORY_HIGH_WATER`, so new messages get 503 `storage-full`.' }),
+  })
+  .meta({ id: 'ClusterRedis' });
+
 const Lane = z.object({ lane: z.int(), ...owner }).meta({ id: 'ClusterLane' });
 
 export const ClusterBody = z
   .object({
-    members: z.array(Member),
+    members: z.array(Member).meta({ description: 'The ingesters.' }),
+    dispatchers: z.array(Dispatcher),
+    gateways: z.array(Gateway),
     shards: z.array(Shard),
     lanes: z.array(Lane),
+    redis: z.array(RedisMaster).meta({ description: 'Each master of Redis.' }),
+    dead_letters: z.int().meta({ description: 'How many dead letters are kept.' }),
     broker: BrokerBody.nullable().meta({
       description: 'What ingesters found out about the broker. null before the first check.',
     }),
@@ -48,7 +86,20 @@ export const ClusterBody = z
   .meta({ id: 'Cluster' });
 export type ClusterBody = z.infer<typeof ClusterBody>;
 
-export function toClusterBody({ members, shards, lanes }: ClusterState, broker: BrokerRecord | undefined): ClusterBody {
+/** What the cluster body has besides the state of the cluster. */
+export interface ClusterFacts {
+  broker: BrokerRecord | undefined;
+  masters: readonly MasterMemory[];
+  /** `MEMORY_HIGH_WATER`. */
+  highWater: MemoryMark;
+  deadLetters: number;
+}
+
+export function toClusterBody(
+  state: ClusterState,
+  { broker, masters, highWater, deadLetters }: ClusterFacts,
+): ClusterBody {
+  const { members, dispatchers, gateways, shards, lanes } = state;
   return {
     members: members.map(({ id, name, since, draining, fitness, ...owned }) => ({
       id,
@@ -59,14 +110,29 @@ export function toClusterBody({ members, shards, lanes }: ClusterState, broker: 
       shards: owned.shards.length,
       lanes: owned.lanes.length,
     })),
-    shards: shards.map(({ shard, owner, epoch, depth, oldestMs }) => ({
+    dispatchers: dispatchers.map(({ id, name, since = null, takes_shards, shards: owned }) => ({
+      id,
+      name,
+      since,
+      takes_shards,
+      shards: owned,
+    })),
+    gateways: gateways.map(({ id, name, since }) => ({ id, name, since })),
+    shards: shards.map(({ shard, owner, epoch, dispatcher, depth, oldestMs }) => ({
       shard,
       owner,
       epoch,
+      dispatcher,
       mailbox_depth: depth,
       mailbox_lag_ms: oldestMs,
     })),
     lanes,
+    redis: masters.map((memory) => ({
+      used_bytes: memory.usedBytes,
+      limit_bytes: memory.maxBytes ?? null,
+      full: isOver(memory, highWater),
+    })),
+    dead_letters: deadLetters,
     broker: broker ?? null,
   };
 }

@@ -1,11 +1,12 @@
 /**
  * In: requests of operators. Out: members, shards and lanes; what is known of the broker; sweeps, requested and running; dead
- * letters.
+ * letters. The gateway shows itself among the gateways.
  * Invariant: callers that are bound to an account do not see the cluster.
  */
 import { Module } from '@nestjs/common';
-import { REDIS, SETTINGS, type CommonSettings, type Redis } from '@app/platform';
-import { BrokerRecords, DeadLetters, Maintenance, RegistryKeys, RegistryModule } from '@app/registry';
+import { LOGGER, REDIS, SETTINGS, type CommonSettings, type Logger, type Redis } from '@app/platform';
+import { BrokerRecords, DeadLetters, Maintenance, RegistryKeys, RegistryModule, memberEvents } from '@app/registry';
+import { MemberIdentity, Members, PRESENCE_TTL_MS, Presence, type GatewayAnnouncement } from '@app/sharding';
 import { AccessModule } from '../access/access.module.js';
 import { ClusterController } from './cluster.controller.js';
 
@@ -29,7 +30,19 @@ import { ClusterController } from './cluster.controller.js';
       inject: [REDIS, RegistryKeys],
       useFactory: (redis: Redis, keys: RegistryKeys) => new Maintenance(redis, keys),
     },
+    {
+      provide: Presence,
+      inject: [REDIS, RegistryKeys, LOGGER],
+      useFactory: gatewayPresence,
+    },
   ],
-  exports: [Maintenance],
+  exports: [Maintenance, Presence],
 })
 export class ClusterModule {}
+
+function gatewayPresence(redis: Redis, keys: RegistryKeys, logger: Logger): Presence<GatewayAnnouncement> {
+  const { id, name } = new MemberIdentity();
+  const events = memberEvents(redis, keys, 'gateway', logger);
+  const members = new Members<GatewayAnnouncement>(redis, keys.gateways, id, PRESENCE_TTL_MS, events);
+  return new Presence(members, { name, since: new Date().toISOString() }, logger);
+}

@@ -3,6 +3,7 @@ import {
   EVENT_STREAM_NAMES,
   EVENT_TYPES,
   INCOMPLETE_REASONS,
+  MEMBER_ROLES,
   MESSAGE_STATUSES,
   UNMATCHED_REASONS,
   type EventType,
@@ -32,7 +33,8 @@ export const EventsQuery = z.strictObject({
     .meta({
       description:
         'Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but ' +
-        '`message.progress`, `message.unmatched_response` and `client.message`, which needs the scope `messages:read` as well.',
+        '`message.progress`, `message.unmatched_response`, `client.message`, which needs the scope `messages:read` as well, and ' +
+        '`member.joined`, `member.left` and `dead_letter.added`, which need `cluster:read` as well.',
       example: 'message.status',
     }),
   client_id: ClientIdParam.optional().meta({ description: 'Only events of this client.' }),
@@ -127,6 +129,23 @@ export const EventBody = z.discriminatedUnion('type', [
     incomplete_reason: z.enum(INCOMPLETE_REASONS).optional(),
     read: z.int(),
     corrections: Corrections,
+  }),
+  z.object({ type: z.literal('member.joined'), ...event, member: z.string(), role: z.enum(MEMBER_ROLES) }),
+  z.object({
+    type: z.literal('member.left'),
+    ...event,
+    member: z.string(),
+    role: z.enum(MEMBER_ROLES),
+    reason: z
+      .enum(['stopped', 'overdue'])
+      .meta({ description: '`stopped`: it said so. `overdue`: its heartbeats did not come any more.' }),
+  }),
+  z.object({
+    type: z.literal('dead_letter.added'),
+    ...about,
+    topic: z.string().meta({ description: 'Template of its topic; empty if it was not received on a topic.' }),
+    reason: z.string(),
+    details: z.string(),
   }),
   z.object({
     type: z.literal('gap'),

@@ -2,10 +2,11 @@ import { Controller, Get, Header, Inject, Query, StreamableFile } from '@nestjs/
 import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { SETTINGS } from '@app/platform';
 import { shardOf } from '@app/protocol';
+import { CLUSTER_TYPES } from '@app/registry';
 import { RequestCaller, type Caller } from '../access/caller.js';
 import { scopeMissing } from '../access/refusals.js';
 import { StreamQuota } from '../access/stream-quota.js';
-import { Requires } from '../access/scopes.js';
+import { Requires, includesScope } from '../access/scopes.js';
 import { Problem, Problems } from '../http/problem.js';
 import { LastEventId } from '../http/request-headers.js';
 import { decodeCursor } from './event-cursor.js';
@@ -56,8 +57,7 @@ export class EventsController {
   ): Promise<StreamableFile> {
     const fromMs = lastEventId === undefined ? undefined : timeOf(lastEventId);
     const shard = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
-    if (types?.has('client.message') === true && !caller.scopes.has('messages:read'))
-      throw scopeMissing('messages:read');
+    assertMayFollow(caller, types ?? new Set());
     const filter = { types, clientId, shard, account: caller.account, caller: caller.id };
     const { stream } = await this.streams.admit(caller, async () => {
       const subscription = await this.feed.subscribe(filter, fromMs);
@@ -72,6 +72,13 @@ export class EventsController {
     });
     return new StreamableFile(stream, { type: 'text/event-stream; charset=utf-8' });
   }
+}
+
+/** Some types need a further scope. @throws Problem */
+function assertMayFollow({ scopes }: Caller, types: ReadonlySet<string>): void {
+  if (types.has('client.message') && !scopes.has('messages:read')) throw scopeMissing('messages:read');
+  const namesCluster = [...types].some((type) => CLUSTER_TYPES.has(type));
+  if (namesCluster && !includesScope(scopes, 'cluster:read')) throw scopeMissing('cluster:read');
 }
 
 /** The time of a cursor, epoch milliseconds. @throws Problem */

@@ -1,5 +1,12 @@
 /** Events as subscribers get them. Each is parsed and serialized once, for all subscribers. */
-import { DEFAULT_EVENT_TYPES, TALK_TYPES, type EventGap, type EventType, type StoredEvent } from '@app/registry';
+import {
+  DEFAULT_EVENT_TYPES,
+  TALK_TYPES,
+  type EventStreamName,
+  type EventGap,
+  type EventType,
+  type StoredEvent,
+} from '@app/registry';
 
 export interface SseEvent {
   shard: number;
@@ -34,11 +41,19 @@ export function wants({ types, clientId, account }: EventFilter, event: SseEvent
   return clientId === undefined || clientId === event.clientId;
 }
 
-/** The gap as the subscriber has to know it; undefined if it misses nothing. Talk is missed only by those who follow it. */
+/** Streams that only those miss who follow one of their types. */
+const FOLLOWED_BY: Readonly<Partial<Record<EventStreamName, ReadonlySet<string>>>> = {
+  talk: TALK_TYPES,
+  'dead-letters': new Set<EventType>(['dead_letter.added']),
+};
+
+/** The gap as the subscriber has to know it; undefined if it misses nothing. */
 export function gapFor({ types, shard }: EventFilter, gap: EventGap): EventGap | undefined {
   if (shard !== undefined && shard !== gap.shard) return undefined;
-  const followsTalk = types !== undefined && [...types].some((type) => TALK_TYPES.has(type));
-  const streams = followsTalk ? gap.streams : gap.streams.filter((name) => name !== 'talk');
+  const streams = gap.streams.filter((name) => {
+    const followed = FOLLOWED_BY[name];
+    return followed === undefined || [...(types ?? [])].some((type) => followed.has(type));
+  });
   return streams.length === 0 ? undefined : { ...gap, streams };
 }
 

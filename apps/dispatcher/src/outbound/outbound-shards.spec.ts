@@ -1,11 +1,11 @@
 import { jest } from '@jest/globals';
 import type { Redis } from '@app/platform';
 import { OutboundWork, SendingTimes, RegistryKeys } from '@app/registry';
-import { LeaseTiming, Leases, Members } from '@app/sharding';
+import { LeaseTiming, Leases, Members, type DispatcherAnnouncement } from '@app/sharding';
 import { withRedis } from '../../../../test/support/redis.js';
 import { storeMessage, storedMessage } from '../../../../test/support/stored-message.js';
 import { eventually, gate, quiet, type Gate } from '../../../../test/support/servers.js';
-import { OutboundShards, type DispatcherAnnouncement } from './outbound-shards.js';
+import { OutboundShards } from './outbound-shards.js';
 import { Semaphore } from './semaphore.js';
 
 const SHARDS = 8;

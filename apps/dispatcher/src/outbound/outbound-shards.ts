@@ -20,6 +20,7 @@ import {
   loseOverdueLeases,
   ownershipMetrics,
   renewLeases,
+  type DispatcherAnnouncement,
   type Grant,
   type LeaseTiming,
   type Leases,
@@ -36,14 +37,6 @@ const readyConnections = gauge(
   'Connections of all shards that have a message to publish now, and that no dispatcher has taken yet.',
 );
 const oldestReady = gauge('outbound_oldest_ready_age_seconds', 'For how long the first of them has been ready.');
-
-/** What a dispatcher announces about itself. */
-export interface DispatcherAnnouncement {
-  /** The pod's or host's name, for operators. */
-  name: string;
-  /** Whether it takes shards: it is connected to the broker, and does not stop. */
-  takes_shards: boolean;
-}
 
 export interface OutboundShardsOptions {
   dependencies: OutboundDependencies;
@@ -71,6 +64,7 @@ export class OutboundShards {
   private readonly metrics = ownershipMetrics();
   private readonly active = new Map<number, Active>();
   private readonly backoff: Backoff;
+  private readonly since = new Date().toISOString();
   private dispatchers = 1;
   private isStarted = false;
   private isStopping = false;
@@ -280,7 +274,7 @@ export class OutboundShards {
   private async check(now: number): Promise<{ shards: DueShard[]; dispatcherOverdueInMs: number }> {
     const { members, name, redis, keys, shardCount } = this.options;
     const [{ members: all, nextOverdueMs = Infinity }, shards] = await Promise.all([
-      members.heartbeat({ name, takes_shards: this.takesShards }),
+      members.heartbeat({ name, since: this.since, takes_shards: this.takesShards }),
       this.takesShards ? dueShards(redis, keys, shardCount) : [],
       this.addSendingTimes(),
     ]);

@@ -7,7 +7,15 @@
 import { Module } from '@nestjs/common';
 import { BrokerModule, Publisher } from '@app/broker';
 import { LOGGER, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
-import { OutboundWork, RegistryKeys, RegistryModule, SendingTimes, WakeUps, claimsReader } from '@app/registry';
+import {
+  OutboundWork,
+  RegistryKeys,
+  RegistryModule,
+  SendingTimes,
+  WakeUps,
+  claimsReader,
+  memberEvents,
+} from '@app/registry';
 import { Leases, MemberIdentity, Members } from '@app/sharding';
 import { Activations } from './activations.js';
 import { ClaimsLoop } from './claims-loop.js';
@@ -71,7 +79,13 @@ export function outboundOf(
     shardCount: SHARD_COUNT,
     leases: new Leases(redis.leases, keys, bootId, outboundTiming.leaseMs),
     // A dispatcher that dies must not count longer than its leases last: until then the others have their shares already.
-    members: new Members(redis.leases, keys.dispatchers, id, outboundTiming.leaseMs),
+    members: new Members(
+      redis.leases,
+      keys.dispatchers,
+      id,
+      outboundTiming.leaseMs,
+      memberEvents(redis.leases, keys, 'dispatcher', logger),
+    ),
     name,
     timing: outboundTiming,
     wakeUps,

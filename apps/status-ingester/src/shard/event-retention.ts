@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { gauge, type Logger, type Redis } from '@app/platform';
-import { logStreams, type RegistryKeys } from '@app/registry';
+import { eventStreams, type RegistryKeys } from '@app/registry';
 import { trimLog, type LogLimits, type Ownership } from '@app/sharding';
 
 const logAgeSeconds = gauge(
@@ -72,7 +72,7 @@ export class EventRetention {
   }
 
   private async trimShard(shard: number, at: number): Promise<void> {
-    const streams = logStreams(this.keys, shard);
+    const streams = eventStreams(this.keys, shard);
     const limits = this.limits(shard);
     const retainedMs = new Map<string, number>();
     try {

@@ -18,7 +18,7 @@ import {
   type NamedConnection,
   type Redis,
 } from '@app/platform';
-import { FORMAT, FencedCommit, KeySpaceWatch, RegistryKeys, RegistryModule } from '@app/registry';
+import { FORMAT, FencedCommit, KeySpaceWatch, RegistryKeys, RegistryModule, memberEvents } from '@app/registry';
 import { LeaseTiming, LeasedOwnership, Leases, Mailboxes, MemberIdentity, Members } from '@app/sharding';
 import type { ShardingSettings } from './sharding.settings.js';
 
@@ -90,7 +90,7 @@ function leasedOwnership(
   const redisRestarts = new RedisRestartDetector(redis);
   const keySpace = new KeySpaceWatch(redis, keys);
   return new LeasedOwnership({
-    members: new Members(redis, keys.cluster, id, timing.leaseMs),
+    members: new Members(redis, keys.cluster, id, timing.leaseMs, memberEvents(redis, keys, 'ingester', logger)),
     leases: new Leases(redis, keys, bootId, timing.leaseMs),
     timing,
     keys,

@@ -68,6 +68,7 @@ export async function cluster({ connector, args, out }: Context): Promise<number
   if (out.json) await out.object(state);
   else {
     await out.table(['MEMBER', 'SINCE', 'SHARDS', 'LANES', 'WAITING', 'LAG'], membersOf(state));
+    await showOthers(state, out);
     const ownerless = state.shards.filter(({ owner }) => owner === null).map(({ shard }) => shard);
     await out.lines([
       '',
@@ -82,6 +83,25 @@ export async function cluster({ connector, args, out }: Context): Promise<number
   );
   await out.table(['SHARD', 'OWNER', 'EPOCH', 'WAITING', 'LAG'], rows);
   return EXIT.done;
+}
+
+/** A gateway of an older release sends neither dispatchers nor gateways. */
+async function showOthers({ dispatchers, gateways }: Partial<Cluster>, out: Output): Promise<void> {
+  if (dispatchers === undefined || gateways === undefined) return;
+  await out.lines(['']);
+  await out.table(
+    ['DISPATCHER', 'SINCE', 'SHARDS'],
+    dispatchers.map(({ name, since, takes_shards, shards }) => [
+      takes_shards ? name : `${name} (takes no shards)`,
+      since ?? '',
+      `${shards}`,
+    ]),
+  );
+  await out.lines(['']);
+  await out.table(
+    ['GATEWAY', 'SINCE'],
+    gateways.map(({ name, since }) => [name, since]),
+  );
 }
 
 /** A gateway of an older release sends no `broker`. */

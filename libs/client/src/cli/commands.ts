@@ -74,7 +74,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   cluster: {
     usage: 'cluster [--shards]',
-    does: 'shows the ingesters, how many messages wait for them, and what the broker grants; --shards also shows each shard',
+    does:
+      'shows the ingesters, how many messages wait for them, the dispatchers and gateways, and what the broker grants; --shards\n' +
+      '    also shows each shard',
     options: { shards: flag },
     arguments: 0,
     run: cluster,

@@ -136,6 +136,19 @@ describe('cloud-connector', () => {
     expect(JSON.parse((await cli(['cluster', '--json'])).out)).toEqual(JSON.parse(body));
   });
 
+  it('the command cluster shows the dispatchers and the gateways', async () => {
+    const since = '2026-11-30T06:00:00.000Z';
+    const dispatchers = [
+      { id: 'd1/1', name: 'd1', since, takes_shards: true, shards: 3 },
+      { id: 'd2/1', name: 'd2', since: null, takes_shards: false, shards: 0 },
+    ];
+    const body = { members: [], dispatchers, gateways: [{ id: 'g/1', name: 'g', since }], shards: [], lanes: [] };
+    answer = (response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+    const { out } = await cli(['cluster']);
+    expect(out).toMatch(/^DISPATCHER +SINCE +SHARDS\nd1 +2026-11-30T06:00:00.000Z +3\nd2 \(takes no shards\) +0$/m);
+    expect(out).toMatch(/^GATEWAY +SINCE\ng +2026-11-30T06:00:00.000Z$/m);
+  });
+
   it('the command whoami shows the caller', async () => {
     const caller = { id: 'key:a', account: null, scopes: ['messages:read', 'events:read'] };
     answer = (response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(caller));

@@ -7,9 +7,9 @@ export class Operations {
   constructor(protected readonly requester: Requester) {}
 
   /**
-   * Members, shards, lanes and the broker.
+   * Members, shards, lanes, Redis and the broker.
    *
-   * The ingesters that are members, the owner of each shard and lane, how many entries wait in each mailbox, and what ingesters found out about the broker: its limits, and what it lacks.
+   * The ingesters that are members, the dispatchers and the gateways; the owner of each shard and lane, how many entries wait in each mailbox; the memory of Redis; and what ingesters found out about the broker: its limits, and what it lacks.
    */
   getCluster(
     options?: CallOptions,

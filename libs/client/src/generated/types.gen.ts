@@ -5,9 +5,22 @@ export type ClientOptions = {
 };
 
 export type Cluster = {
+    /**
+     * The ingesters.
+     */
     members: Array<ClusterMember>;
+    dispatchers: Array<ClusterDispatcher>;
+    gateways: Array<ClusterGateway>;
     shards: Array<ClusterShard>;
     lanes: Array<ClusterLane>;
+    /**
+     * Each master of Redis.
+     */
+    redis: Array<ClusterRedis>;
+    /**
+     * How many dead letters are kept.
+     */
+    dead_letters: number;
     /**
      * What ingesters found out about the broker. null before the first check.
      */
@@ -39,6 +52,35 @@ export type ClusterMember = {
     lanes: number;
 };
 
+export type ClusterDispatcher = {
+    /**
+     * Name and boot id: a restarted process is a new dispatcher.
+     */
+    id: string;
+    name: string;
+    /**
+     * null: it is of an older release, which does not say it.
+     */
+    since: string | null;
+    /**
+     * Whether it works: it is connected to the broker and does not stop.
+     */
+    takes_shards: boolean;
+    /**
+     * Number of shards whose messages it sends now. A shard at rest needs no dispatcher.
+     */
+    shards: number;
+};
+
+export type ClusterGateway = {
+    /**
+     * Name and boot id: a restarted process is a new gateway.
+     */
+    id: string;
+    name: string;
+    since: string;
+};
+
 export type ClusterShard = {
     shard: number;
     /**
@@ -49,6 +91,10 @@ export type ClusterShard = {
      * Rises with each change of the owner.
      */
     epoch: number | null;
+    /**
+     * The dispatcher that sends its messages; null if there is nothing to send, or no dispatcher.
+     */
+    dispatcher: string | null;
     /**
      * Entries that wait for the owner.
      */
@@ -69,6 +115,21 @@ export type ClusterLane = {
      * Rises with each change of the owner.
      */
     epoch: number | null;
+};
+
+export type ClusterRedis = {
+    /**
+     * What Redis compares with its `maxmemory`.
+     */
+    used_bytes: number;
+    /**
+     * Its `maxmemory`; null: it has none.
+     */
+    limit_bytes: number | null;
+    /**
+     * It is above `MEMORY_HIGH_WATER`, so new messages get 503 `storage-full`.
+     */
+    full: boolean;
 };
 
 export type ClusterBroker = {
@@ -710,13 +771,52 @@ export type Event = {
         none: number;
     };
 } | {
+    type: 'member.joined';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    at: string;
+    shard: number;
+    member: string;
+    role: 'gateway' | 'ingester' | 'dispatcher';
+} | {
+    type: 'member.left';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    at: string;
+    shard: number;
+    member: string;
+    role: 'gateway' | 'ingester' | 'dispatcher';
+    /**
+     * `stopped`: it said so. `overdue`: its heartbeats did not come any more.
+     */
+    reason: 'stopped' | 'overdue';
+} | {
+    type: 'dead_letter.added';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    at: string;
+    shard: number;
+    client_id: string;
+    /**
+     * Template of its topic; empty if it was not received on a topic.
+     */
+    topic: string;
+    reason: string;
+    details: string;
+} | {
     type: 'gap';
     at: string;
     shard: number;
     /**
      * Which events may be missing.
      */
-    streams: Array<'state' | 'talk' | 'refusals'>;
+    streams: Array<'state' | 'talk' | 'refusals' | 'dead-letters'>;
     from: string;
     until: string;
     details: string;
@@ -1316,7 +1416,7 @@ export type StreamEventsData = {
     path?: never;
     query?: {
         /**
-         * Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but `message.progress`, `message.unmatched_response` and `client.message`, which needs the scope `messages:read` as well.
+         * Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but `message.progress`, `message.unmatched_response`, `client.message`, which needs the scope `messages:read` as well, and `member.joined`, `member.left` and `dead_letter.added`, which need `cluster:read` as well.
          */
         types?: string;
         /**

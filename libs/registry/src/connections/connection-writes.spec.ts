@@ -6,7 +6,7 @@ import { FencedCommit, MAX_WRITE_ARGS, type CommitAct } from '../commits/fenced-
 import { type Connection } from './connection.js';
 import { ConnectionDirectory } from './connection-directory.js';
 import { connectionWrites, type BatchChanges, type ConnectionChange } from './connection-writes.js';
-import { logStreams } from '../events/event-log.js';
+import { eventStreams } from '../events/event-log.js';
 import { factTerm, type SearchableFact } from './fact-index.js';
 import { RegistryKeys } from '../keys.js';
 import { encodeToDo, type ToDo } from '../todos/to-do.js';
@@ -319,7 +319,7 @@ describe('the commit of a batch', () => {
       });
     }
     // A stream has at most twice its part of the shard's bytes, even if no owner trims it.
-    for (const { key, name, share } of logStreams(keys, 0)) {
+    for (const { key, name, share } of eventStreams(keys, 0)) {
       const bytes = Number((await redis.hget(keys.log(0), `bytes:${name}`)) ?? 0);
       expect(bytes).toBeLessThanOrEqual((2 * 100_000) / share);
       if (name !== 'refusals') expect(bytes).toBeGreaterThan(100_000 / share);

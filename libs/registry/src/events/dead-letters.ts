@@ -35,6 +35,12 @@ export class DeadLetters {
     private readonly shardCount: number,
   ) {}
 
+  /** How many are kept. */
+  async count(): Promise<number> {
+    const shards = Array.from({ length: this.shardCount }, (_, shard) => this.redis.xlen(this.keys.deadLetters(shard)));
+    return (await Promise.all(shards)).reduce((sum, length) => sum + length, 0);
+  }
+
   async list(limit: number, cursor?: DeadLetterCursor): Promise<DeadLetterPage> {
     const shards = Array.from({ length: this.shardCount }, (_, shard) => ({
       shard,

@@ -12,26 +12,18 @@ export const REFUSALS_SHARE = 8;
 export const DEAD_LETTERS_SHARE = 8;
 
 /** Names of the streams that subscribers read, in the order of `eventStreams`. */
-export const EVENT_STREAM_NAMES = ['state', 'talk', 'refusals'] as const;
+export const EVENT_STREAM_NAMES = ['state', 'talk', 'refusals', 'dead-letters'] as const;
 export type EventStreamName = (typeof EVENT_STREAM_NAMES)[number];
 
 /** The streams that subscribers read. */
 export function eventStreams(
   keys: RegistryKeys,
   shard: number,
-): [state: LogStream, talk: LogStream, refusals: LogStream] {
+): [state: LogStream, talk: LogStream, refusals: LogStream, deadLetters: LogStream] {
   return [
     { key: keys.events(shard), name: 'state', share: STATE_SHARE },
     { key: keys.talkEvents(shard), name: 'talk', share: TALK_SHARE },
     { key: keys.refusalEvents(shard), name: 'refusals', share: REFUSALS_SHARE },
+    { key: keys.deadLetters(shard), name: 'dead-letters', share: DEAD_LETTERS_SHARE },
   ];
-}
-
-/** The streams of events and that of dead letters. */
-export function logStreams(keys: RegistryKeys, shard: number): LogStream[] {
-  return [...eventStreams(keys, shard), deadLetterStream(keys, shard)];
-}
-
-export function deadLetterStream(keys: RegistryKeys, shard: number): LogStream {
-  return { key: keys.deadLetters(shard), name: 'dead-letters', share: DEAD_LETTERS_SHARE };
 }

@@ -70,6 +70,17 @@ describe('a reader of events', () => {
     expect([await after(queued), await after(inFlight)]).toEqual([[inFlight], []]);
   });
 
+  it('reads a dead letter as an event without its sample and without an account', async () => {
+    const from = await reader.end(0);
+    const shown = { client_id: 'c', topic: 't', reason: 'wrong-shape', details: 'no type' };
+    const id = `${from.seenMs + 1}-7`;
+    await redis.xadd(keys.deadLetters(0), id, 'at', '5', 'letter', JSON.stringify({ ...shown, sample: 'secret' }));
+    await redis.hset(keys.log(0), 'last', id);
+    const { events } = await reader.read(0, from, 1000);
+    expect(events).toEqual([{ id, stream: 3, at: 5, account: undefined, text: expect.any(String) as string }]);
+    expect(JSON.parse(events[0]?.text ?? '')).toEqual({ type: 'dead_letter.added', ...shown });
+  });
+
   it('repeats two seconds if it resumes at a time, and reports no gap if no event is missing', async () => {
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
     const { seenMs } = await reader.end(0);
@@ -83,7 +94,10 @@ describe('a reader of events', () => {
     await appendKeySpaceEvent(redis, keys, { type: 'sweep.started', sweep: 's', trigger: 'start' });
     const { seenMs } = await reader.end(0);
     const page = await reader.read(0, positionAt(seenMs + 60_000), 1000);
-    expect(page).toMatchObject({ complete: false, gap: { shard: 0, streams: ['state', 'talk', 'refusals'] } });
+    expect(page).toMatchObject({
+      complete: false,
+      gap: { shard: 0, streams: ['state', 'talk', 'refusals', 'dead-letters'] },
+    });
     const next = await reader.read(0, page.next, 1000);
     expect(next.gap).toBeUndefined();
     expect(next.events).toHaveLength(1);
@@ -110,7 +124,7 @@ describe('a reader of events', () => {
     const old = from.seenMs - (uptime + 60) * 1000;
     await redis.hset(keys.log(0), 'last', `${old}-3`);
     const page = await reader.read(0, from, 1000);
-    expect(page.gap).toMatchObject({ shard: 0, from: old, streams: ['state', 'talk', 'refusals'] });
+    expect(page.gap).toMatchObject({ shard: 0, from: old, streams: ['state', 'talk', 'refusals', 'dead-letters'] });
     expect((await reader.read(0, page.next, 1000)).gap).toBeUndefined();
   });
 

@@ -3,7 +3,7 @@ import type { Redis } from '@app/platform';
 import type { LogAppend } from '@app/sharding';
 import { commands } from '../commands.js';
 import type { ConnectionType, OfflineReason } from '../connection-state.js';
-import { deadLetterStream, eventStreams } from './event-log.js';
+import { eventStreams } from './event-log.js';
 import type { SweepTrigger } from '../reconciliation/maintenance.js';
 import type { MessageStatus } from '../message-status.js';
 import type { RegistryKeys } from '../keys.js';
@@ -85,7 +85,12 @@ export const EVENT_TYPES = [
   'shard.moved',
   'sweep.started',
   'sweep.ended',
-] as const satisfies readonly (RegistryEvent['type'] | KeySpaceEvent['type'] | 'shard.moved')[];
+  'member.joined',
+  'member.left',
+  'dead_letter.added',
+] as const satisfies readonly (
+  RegistryEvent['type'] | KeySpaceEvent['type'] | DeadLetterEvent['type'] | 'shard.moved'
+)[];
 export type EventType = (typeof EVENT_TYPES)[number];
 
 /** The event types of a subscriber that names none: those of release 0.1.0. Later types have to be named. */
@@ -111,8 +116,17 @@ export interface DeadLetter {
   sample: string;
 }
 
+/** What a subscriber gets of a dead letter, which is kept once, in its own stream. */
+export type DeadLetterEvent = { type: 'dead_letter.added' } & Omit<DeadLetter, 'sample'>;
+
+/** Which processes members are: each app has a group. */
+export const MEMBER_ROLES = ['gateway', 'ingester', 'dispatcher'] as const;
+export type MemberRole = (typeof MEMBER_ROLES)[number];
+
 /** Events about the whole key space, in the stream of shard 0. */
 export type KeySpaceEvent =
+  | { type: 'member.joined'; member: string; role: MemberRole }
+  | { type: 'member.left'; member: string; role: MemberRole; reason: 'stopped' | 'overdue' }
   | { type: 'sweep.started'; sweep: string; trigger: SweepTrigger }
   | {
       type: 'sweep.ended';
@@ -142,6 +156,12 @@ const REFUSAL_TYPES: ReadonlySet<string> = new Set<EventType>([
   'message.unmatched_error',
   'message.unmatched_response',
 ]);
+/** Types that only those follow who may look at the cluster. */
+export const CLUSTER_TYPES: ReadonlySet<string> = new Set<EventType>([
+  'member.joined',
+  'member.left',
+  'dead_letter.added',
+]);
 export const TALK_TYPES: ReadonlySet<string> = new Set<EventType>(['client.message', 'message.progress']);
 
 export function eventAppend(keys: RegistryKeys, shard: number, { at, account, ...event }: DatedEvent): LogAppend {
@@ -162,5 +182,6 @@ export function deadLetterAppend(
   shard: number,
   { at, ...letter }: DeadLetter & { at: number },
 ): LogAppend {
-  return { stream: deadLetterStream(keys, shard), fields: ['at', at, 'letter', JSON.stringify(letter)] };
+  const [, , , stream] = eventStreams(keys, shard);
+  return { stream, fields: ['at', at, 'letter', JSON.stringify(letter)] };
 }

@@ -3,7 +3,7 @@
  * times of Redis' clock, so new ids follow the newest of them.
  */
 import { commands } from '../commands.js';
-import { logStreams } from '../events/event-log.js';
+import { eventStreams } from '../events/event-log.js';
 import type { MigrationStep } from './migration-step.js';
 
 const takeOverEvents = commands.load<{ log: string; streams: readonly string[] }, { names: readonly string[] }, string>(
@@ -14,7 +14,7 @@ export const STREAMS_OF_EVENTS: MigrationStep = {
   to: 2,
   what: 'streams of events and dead letters',
   run: async (redis, keys, { index }) => {
-    const streams = logStreams(keys, index);
+    const streams = eventStreams(keys, index);
     await takeOverEvents.run(
       redis,
       { log: keys.log(index), streams: streams.map(({ key }) => key) },

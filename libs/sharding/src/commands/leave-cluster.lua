@@ -3,9 +3,10 @@
 --
 -- KEYS alive, members, version
 -- ARGV member, channel
--- Reply: how many connections have received the publish
+-- Reply: whether it was a member (0/1)
 
 redis.call('ZREM', KEYS.alive, ARGV.member)
-redis.call('HDEL', KEYS.members, ARGV.member)
+local was_member = redis.call('HDEL', KEYS.members, ARGV.member)
 redis.call('DEL', KEYS.version)
-return redis.call('PUBLISH', ARGV.channel, '')
+redis.call('PUBLISH', ARGV.channel, '')
+return was_member

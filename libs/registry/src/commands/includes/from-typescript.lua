@@ -5,7 +5,7 @@
 local TRANSITIONS = '|queued in_flight|queued expired|queued cancelled|queued answered|queued failed|in_flight sent|in_flight queued|in_flight answered|in_flight failed|sent answered|sent failed|sent unanswered|' -- luacheck: ignore 631
 local STORED_STATUSES = '|queued|in_flight|sent|answered|failed|unanswered|expired|cancelled|'
 local FINISHED_STATUSES = '|sent|answered|failed|unanswered|expired|cancelled|'
-local EVENT_STREAM_NAMES = '|state|talk|refusals|'
+local EVENT_STREAM_NAMES = '|state|talk|refusals|dead-letters|'
 local STATE_SHARE = 2
 local TALK_SHARE = 4
 local REFUSALS_SHARE = 8
