@@ -32,7 +32,10 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   replies: [keys.replies('<gateway>')],
   finalMessages: [keys.finalMessages('<gateway>')],
   connections: [keys.connections(S)],
-  index: [keys.index(S, 'online', 'host'), keys.index(S, 'online', 'host', '<account>').replace(/online:host$/, '…')],
+  online: [keys.online(S, 'host'), keys.online(S, 'host', '<account>').replace(/online:host$/, '…')],
+  offline: [keys.offline(S, 'host', '<reason>' as 'unknown')],
+  held: [keys.held(S)],
+  refused: [keys.refused(S)],
   facts: [keys.facts(S, '<bucket>' as unknown as number)],
 
   accounts: [keys.accounts(S)],

@@ -363,7 +363,7 @@ for (const [name, point] of ofHousekeeping) {
     name,
     play: async (stage) => {
       const { send } = await stage.gateway();
-      await redis.zrem(stage.keys.index(0, 'online', 'host'), CLIENT);
+      await redis.zrem(stage.keys.online(0, 'host'), CLIENT);
       const [messageId = ''] = await sent(send, [message(0, { ttlMs: 1, idempotencyKey: 'key' })]);
       const victim = await stage.owner(point);
       await victim.crashed.passed;

@@ -29,7 +29,7 @@ beforeAll(async () => {
   for (let i = 0; i < 8; i++) {
     const shard = shardOf(`large-${i}`, 32);
     await redis.hset(keys.connections(shard), `large-${i}`, '{}');
-    await redis.zadd(keys.index(shard, 'offline', 'host'), 0, `large-${i}`);
+    await redis.zadd(keys.offline(shard, 'host', 'goodbye'), 0, `large-${i}`);
   }
   await redis.quit();
 }, 60_000);

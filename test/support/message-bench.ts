@@ -97,9 +97,10 @@ export class MessageBench {
     const { keys } = this;
     const shard = this.messages.shardOf(clientId);
     const changes = this.redis.multi();
-    for (const one of ['online', 'offline'] as const) changes.zrem(keys.index(shard, one, type), clientId);
+    const sets = { online: keys.online(shard, type), offline: keys.offline(shard, type, 'goodbye') };
+    for (const set of Object.values(sets)) changes.zrem(set, clientId);
     if (state === undefined) changes.hdel(keys.connections(shard), clientId);
-    else changes.hset(keys.connections(shard), clientId, '{}').zadd(keys.index(shard, state, type), 0, clientId);
+    else changes.hset(keys.connections(shard), clientId, '{}').zadd(sets[state], 0, clientId);
     if (account === undefined) changes.hdel(keys.accounts(shard), clientId);
     else changes.hset(keys.accounts(shard), clientId, account);
     await changes.exec();

@@ -83,7 +83,7 @@ export class OutboundBench {
   }
 
   async accept(shard: number, id: string, count = 1, more: Partial<NewMessage> = {}): Promise<string[]> {
-    await this.redis.zadd(this.keys.index(shard, 'online', 'host'), 0, id);
+    await this.redis.zadd(this.keys.online(shard, 'host'), 0, id);
     const wanted = Array.from({ length: count }, () => ({
       messageId: this.messages.mint(id),
       clientId: id,

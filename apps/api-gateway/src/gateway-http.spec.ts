@@ -38,7 +38,7 @@ async function register(id: string): Promise<void> {
     offline_reason: 'goodbye',
   });
   await redis.hset(keys.connections(shard), id, encodeConnection(connection));
-  await redis.zadd(keys.index(shard, 'offline', 'host'), 0, id);
+  await redis.zadd(keys.offline(shard, 'host', 'goodbye'), 0, id);
 }
 
 function request(method: string, path: string, headers: Record<string, string | number> = {}, body = ''): string {

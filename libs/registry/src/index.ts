@@ -23,6 +23,7 @@ export * from './events/member-events.js';
 export * from './events/event-reader.js';
 export * from './events/stored-event.js';
 export * from './messages/final-messages.js';
+export { findHeldConnections } from './messages/held-connections.js';
 export { FINISHED_LIMITS, type FinishedLimits } from './messages/finished-messages.js';
 export { SEARCHABLE_FACTS, type SearchableFact } from './connections/fact-index.js';
 export * from './key-space/key-space.js';

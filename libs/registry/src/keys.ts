@@ -3,7 +3,7 @@
  * hash tag, so that one script can change them together, also on a Redis Cluster.
  */
 import { ShardingKeys } from '@app/sharding';
-import type { ConnectionState, ConnectionType } from './connection-state.js';
+import type { ConnectionType, OfflineReason } from './connection-state.js';
 
 /** The keys of a shard by the names that `commands/*.lua` use; all of them begin with `shard`. */
 export type MessageKeys = Readonly<
@@ -11,6 +11,8 @@ export type MessageKeys = Readonly<
     | 'shard'
     | 'hosts'
     | 'proxies'
+    | 'held'
+    | 'account_prefix'
     | 'connections'
     | 'expiry'
     | 'awaiting'
@@ -82,11 +84,26 @@ export class RegistryKeys extends ShardingKeys {
   }
 
   /**
-   * Sorted set of client ids, all with score 0 and so in byte order: the connections of one state and type, of all
-   * accounts or of one.
+   * Sorted set of client ids, all with score 0 and so in byte order: the online connections of one type, of all accounts or
+   * of one.
    */
-  index(shard: number, state: ConnectionState, type: ConnectionType, account?: string): string {
-    return `${this.scope(shard, account)}:${state}:${type}`;
+  online(shard: number, type: ConnectionType, account?: string): string {
+    return `${this.scope(shard, account)}:online:${type}`;
+  }
+
+  /** The same for those that are offline for one reason. */
+  offline(shard: number, type: ConnectionType, reason: OfflineReason, account?: string): string {
+    return `${this.scope(shard, account)}:offline:${type}:${reason}`;
+  }
+
+  /** The same for those with a refusal window, which may have ended. */
+  refused(shard: number, account?: string): string {
+    return `${this.scope(shard, account)}:refused`;
+  }
+
+  /** The same for those with held messages; `held-connections.lua` writes it. */
+  held(shard: number, account?: string): string {
+    return `${this.scope(shard, account)}:held`;
   }
 
   /** Sorted set of `<term><client id>`, all with score 0: the connections by fact, of all accounts and of each one. */
@@ -234,8 +251,10 @@ export class RegistryKeys extends ShardingKeys {
   private buildOfMessages(shard: number): MessageKeys {
     return {
       shard: this.shard(shard),
-      hosts: this.index(shard, 'online', 'host'),
-      proxies: this.index(shard, 'online', 'proxy'),
+      hosts: this.online(shard, 'host'),
+      proxies: this.online(shard, 'proxy'),
+      held: this.held(shard),
+      account_prefix: `${this.shard(shard)}:account:`,
       connections: this.connections(shard),
       expiry: this.expiry(shard),
       awaiting: this.awaiting(shard),

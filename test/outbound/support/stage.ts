@@ -135,7 +135,7 @@ export class Stage {
       .multi()
       .set(this.keys.owner(GRANT), GRANT.fence)
       .hset(this.keys.connections(0), CLIENT, '{}')
-      .zadd(this.keys.index(0, 'online', 'host'), 0, CLIENT)
+      .zadd(this.keys.online(0, 'host'), 0, CLIENT)
       .exec();
   }
 

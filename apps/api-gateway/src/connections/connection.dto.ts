@@ -1,17 +1,18 @@
 /** Connections as the REST API shows them. */
 import type { Connection, ConnectionFilter, PageCursor, Summary } from '@app/registry';
-import { CONNECTION_STATES, CONNECTION_TYPES, SEARCHABLE_FACTS, type SearchableFact } from '@app/registry';
+import {
+  CONNECTION_STATES,
+  CONNECTION_TYPES,
+  OFFLINE_REASONS,
+  SEARCHABLE_FACTS,
+  type SearchableFact,
+} from '@app/registry';
 import { parseReconnectAfter } from '@app/protocol';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
 import { pageLimit } from '../http/paging.js';
 
 const time = z.iso.datetime();
-
-const OFFLINE_REASONS = [
-  ...(['goodbye', 'retained-offline', 'handshake-removed', 'invalid-handshake'] as const),
-  ...(['refused', 'unknown', 'unconfirmed'] as const),
-] as const;
 
 export const ConnectionBody = z
   .object({
@@ -65,6 +66,21 @@ const factValue = z.string().min(1).max(1024).optional();
 export const ListQuery = z.strictObject({
   state: z.enum(CONNECTION_STATES).optional(),
   type: z.enum(CONNECTION_TYPES).optional(),
+  client_id_prefix: z
+    .string()
+    .min(1)
+    .max(1024)
+    .optional()
+    .meta({ description: 'The first characters of the client id.', example: 'rack-7-' }),
+  offline_reason: z
+    .enum(OFFLINE_REASONS)
+    .optional()
+    .meta({ description: 'Only connections that are offline for this reason.' }),
+  held: z.literal('true').optional().meta({ description: 'Only connections with held messages.' }),
+  refused: z
+    .literal('true')
+    .optional()
+    .meta({ description: 'Only connections whose handshakes are refused at the moment, after a force-disconnect.' }),
   limit: pageLimit(1000),
   cursor: CONNECTION_CURSOR.parameter,
   insights_id: factValue,
@@ -87,6 +103,10 @@ export function toFilter(query: ListQuery): ConnectionFilter {
     facts,
     ...(query.state && { state: query.state }),
     ...(query.type && { type: query.type }),
+    ...(query.client_id_prefix !== undefined && { prefix: query.client_id_prefix }),
+    ...(query.offline_reason && { offlineReason: query.offline_reason }),
+    ...(query.held && { held: true }),
+    ...(query.refused && { refused: true }),
   };
 }
 

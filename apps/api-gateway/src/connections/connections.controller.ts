@@ -41,8 +41,9 @@ export class ConnectionsController {
   @ApiOperation({
     summary: 'List connections',
     description:
-      'By state, type and exact facts, page by page. If facts are large, a page has fewer items than its limit, ' +
-      'about 2 MiB of them, and a next page may follow.',
+      'By state, type, reason for being offline, first characters of the client id, held messages, refusal and exact facts; all of ' +
+      'them must match. A page looks at about 2 MiB of connections, so it may have fewer items than its limit, even none, and a ' +
+      'next page may follow.',
   })
   @ApiOkResponse({ standardSchema: ConnectionPageBody })
   @Problems('invalid')

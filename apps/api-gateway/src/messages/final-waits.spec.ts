@@ -56,7 +56,7 @@ beforeEach(async () => {
   api = as('all');
   for (const [id, account] of Object.entries({ host: undefined, 'host-of-acme': 'acme' })) {
     await redis.hset(keys.connections(0), id, encodeConnection(hostConnection(id)));
-    await redis.zadd(keys.index(0, 'offline', 'host'), 0, id);
+    await redis.zadd(keys.offline(0, 'host', 'goodbye'), 0, id);
     if (account !== undefined) await redis.hset(keys.accounts(0), id, account);
   }
 });

@@ -23,7 +23,7 @@ it.each([
   const keys = new RegistryKeys(KEY_PREFIX);
   const shard = shardOf(CLIENT, SHARDS);
   await redis.hset(keys.connections(shard), CLIENT, '{}');
-  await redis.zadd(keys.index(shard, 'offline', 'host'), 0, CLIENT);
+  await redis.zadd(keys.offline(shard, 'host', 'goodbye'), 0, CLIENT);
   const env = { REDIS_URL: url, SHARD_COUNT: `${SHARDS}`, KEY_PREFIX, IDEMPOTENCY_RETENTION };
   const gateway = await GatewayApp.listen(env);
   try {

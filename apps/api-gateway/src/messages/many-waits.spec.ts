@@ -31,7 +31,7 @@ beforeAll(async () => {
   redis = connectRedis(server.url, { name: 'spec', whenAway: 'wait' }, quiet);
   subscriber = connectRedis(server.url, { name: 'finals', whenAway: 'wait' }, quiet);
   await redis.hset(keys.connections(0), 'host', encodeConnection(hostConnection('host')));
-  await redis.zadd(keys.index(0, 'offline', 'host'), 0, 'host');
+  await redis.zadd(keys.offline(0, 'host', 'goodbye'), 0, 'host');
   messages = new Messages(redis, keys, LIMITS);
   waits = new Waits({ total: REQUESTS, perCaller: REQUESTS }, new CredentialsWatch(() => true));
   finals = new FinalWaits(waits, new FinalMessages(subscriber, keys), messages, quiet);

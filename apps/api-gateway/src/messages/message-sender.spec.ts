@@ -13,7 +13,7 @@ it('MessageSender repeats a wake-up that fails, and the caller does not wait for
   const keys = new RegistryKeys('sender');
   const messages = new Messages(redis, keys, { shardCount: 1, outboxLimit: 9, shardLimit: 9, retentionMs: 60_000 });
   await redis.hset(keys.connections(0), 'a', '{}');
-  await redis.zadd(keys.index(0, 'online', 'host'), 0, 'a');
+  await redis.zadd(keys.online(0, 'host'), 0, 'a');
   const tries: (readonly number[])[] = [];
   const failing: Pick<WakeUps, 'wake'> = {
     wake: (shards) => {

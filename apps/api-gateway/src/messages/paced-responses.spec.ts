@@ -26,7 +26,7 @@ beforeAll(async () => {
   pacing = gateway.app.get(Pacing);
   for (const state of ['online', 'offline'] as const) {
     await redis.hset(keys.connections(0), state, encodeConnection(hostConnection(state)));
-    await redis.zadd(keys.index(0, state, 'host'), 0, state);
+    await redis.zadd(state === 'online' ? keys.online(0, 'host') : keys.offline(0, 'host', 'goodbye'), 0, state);
   }
   await redis.hset(keys.outboxBytes(0), `in_flight:${ANONYMOUS.id}`, 1_000_000);
 });

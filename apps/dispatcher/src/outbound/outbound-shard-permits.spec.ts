@@ -141,7 +141,7 @@ describe('a shard that waits for permits', () => {
         (await bench.redis.xrevrange(bench.keys.claims(0), '+', '-', 'COUNT', 1))[0]?.[0],
       ),
     );
-    await bench.redis.zrem(bench.keys.index(0, 'online', 'host'), client(0, 0));
+    await bench.redis.zrem(bench.keys.online(0, 'host'), client(0, 0));
     held.open();
     await other;
     await eventually('it is held again', async () => expect((await bench.messages.read(next))?.status).toBe('held'));

@@ -89,7 +89,7 @@ async function leaveWork(): Promise<void> {
 
 async function makeReady(shard: number): Promise<void> {
   const id = `client-of-${shard}`;
-  await redis.zadd(keys.index(shard, 'online', 'host'), 0, id);
+  await redis.zadd(keys.online(shard, 'host'), 0, id);
   await redis.rpush(keys.outbox(shard, id), `message-${shard}`);
   await storeMessage(redis, keys.message(shard, `message-${shard}`), { client: id, directive: 'd', request: 'r' });
   await redis.zadd(keys.ready(shard), 1, id);

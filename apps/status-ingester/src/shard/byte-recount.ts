@@ -1,6 +1,9 @@
-/** Recounts the bytes of unfinished messages of each owned shard every hour, and corrects the stored count. */
+/**
+ * Every hour, recounts the bytes of unfinished messages of each owned shard, and finds connections with held messages that are not
+ * listed as such: gateways and dispatchers of an older release do not list them.
+ */
 import type { Logger, Redis } from '@app/platform';
-import { recountBytes, type RegistryKeys } from '@app/registry';
+import { findHeldConnections, recountBytes, type RegistryKeys } from '@app/registry';
 import { StaleOwnerError, type Ownership } from '@app/sharding';
 
 const RECOUNT_EVERY_MS = 3_600_000;
@@ -34,6 +37,7 @@ export class ByteRecount {
         const done = await recountBytes(this.redis, this.keys, grant);
         if (!done)
           this.logger.debug({ shard: grant.index }, 'bytes not recounted: the shard has too many unfinished messages');
+        await findHeldConnections(this.redis, this.keys, grant);
       } catch (error) {
         if (error instanceof StaleOwnerError) this.ownership.lost(grant);
         else

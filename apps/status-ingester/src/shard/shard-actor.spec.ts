@@ -108,10 +108,10 @@ it.each(['{broken', '"a text"', '[]', '{}'])(
   'a stored connection that cannot be read, such as %s, becomes a dead letter, and its client can come back',
   async (text) => {
     await redis.hset(keys.connections(0), 'a', text);
-    await redis.zadd(keys.index(0, 'offline', 'proxy'), 0, 'a');
+    await redis.zadd(keys.offline(0, 'proxy', 'goodbye'), 0, 'a');
     await handle(handshake('a'), handshake('b'));
     expect(await online()).toEqual(['a', 'b']);
-    expect(await redis.zscore(keys.index(0, 'offline', 'proxy'), 'a')).toBeNull();
+    expect(await redis.zscore(keys.offline(0, 'proxy', 'goodbye'), 'a')).toBeNull();
     expect(await letters()).toMatchObject([{ client_id: 'a', reason: 'internal-error', sample: text }]);
     expect(await directory.find('a')).toMatchObject({ state: 'online', facts: { fqdn: 'a' } });
   },
@@ -119,7 +119,7 @@ it.each(['{broken', '"a text"', '[]', '{}'])(
 
 it('a stored connection that cannot be read is removed from the sets of its account, too', async () => {
   await handle(handshake('owned'));
-  const ofAccount = keys.index(0, 'online', 'host', 'acme');
+  const ofAccount = keys.online(0, 'host', 'acme');
   expect(await redis.zrange(ofAccount, '0', '-1')).toEqual(['owned']);
   await redis.hset(keys.connections(0), 'owned', '{broken');
   parts.actor.forget(SHARD);
@@ -140,12 +140,12 @@ it('connections that are too large to be read together are read and written in p
 
 it('a listing leaves out a stored connection that cannot be read', async () => {
   await redis.hset(keys.connections(0), { a: '{broken', b: encodeConnection(hostConnection('b')) });
-  await redis.zadd(keys.index(0, 'online', 'host'), 0, 'a', 0, 'b');
+  await redis.zadd(keys.online(0, 'host'), 0, 'a', 0, 'b');
   expect(await online()).toEqual(['b']);
 });
 
 it('an entry for which the commit fails becomes a dead letter, and the others are applied', async () => {
-  await redis.set(keys.index(0, 'online', 'host', 'acme'), 'no sorted set');
+  await redis.set(keys.online(0, 'host', 'acme'), 'no sorted set');
   const others = Array.from({ length: 9 }, (_, i) => `c${i}`);
   const handshakes = others.map((id) => handshake(id));
   await handle(...handshakes.slice(0, 4), handshake('owned'), ...handshakes.slice(4));
@@ -223,7 +223,7 @@ describe.each(['.', '..', 'summary'])('a client with the reserved id "%s"', (id)
     await handle();
     expect(await online()).toEqual([]);
     expect(await directory.find(id)).toBeUndefined();
-    const indexes = [keys.index(0, 'online', 'host'), ...(await redis.keys(`${keys.prefix}:*:facts:*`))];
+    const indexes = [keys.online(0, 'host'), ...(await redis.keys(`${keys.prefix}:*:facts:*`))];
     expect(await redis.exists(keys.connections(0), ...indexes)).toBe(0);
     expect(await redis.zcard(keys.todo(0))).toBe(0);
   });

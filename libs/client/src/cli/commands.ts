@@ -24,9 +24,14 @@ const flag = { type: 'boolean' } as const;
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   connections: {
-    usage: 'connections [CLIENT_ID] [--state online|offline] [--type host|proxy] [--fact NAME=VALUE]… [--limit N]',
+    usage:
+      'connections [CLIENT_ID] [--state online|offline] [--type host|proxy] [--prefix TEXT] [--fact NAME=VALUE]…\n' +
+      '     [--offline-reason REASON] [--held] [--refused] [--limit N]',
     does: `shows one connection, or those that match all options: the first ${ROWS} in a table, all of them with --json`,
-    options: { state: text, type: text, fact: texts, limit: text },
+    options: {
+      ...{ state: text, type: text, prefix: text, fact: texts, limit: text },
+      ...{ 'offline-reason': text, held: flag, refused: flag },
+    },
     arguments: 1,
     run: connections,
   },

@@ -9,6 +9,10 @@ const FACTS = [
   ...(['insights_id', 'machine_id', 'bios_uuid', 'subscription_manager_id'] as const),
   ...(['fqdn', 'ip_address', 'mac_address'] as const),
 ] as const;
+const OFFLINE_REASONS = [
+  ...(['goodbye', 'retained-offline', 'handshake-removed', 'invalid-handshake'] as const),
+  ...(['refused', 'unknown', 'unconfirmed'] as const),
+] as const;
 /** How many rows a table has without --limit. */
 export const ROWS = 100;
 
@@ -26,7 +30,18 @@ export async function connections({ connector, args, out }: Context): Promise<nu
   }
   const limit = args.count('limit') ?? (out.json ? Infinity : ROWS);
   const [state, type] = [args.oneOf('state', ['online', 'offline']), args.oneOf('type', ['host', 'proxy'])];
-  const query = { ...(state && { state }), ...(type && { type }), ...facts(args), limit: Math.min(limit + 1, 1000) };
+  const prefix = args.text('prefix');
+  const reason = args.oneOf('offline-reason', OFFLINE_REASONS);
+  const query: ConnectionsQuery = {
+    ...(state && { state }),
+    ...(type && { type }),
+    ...(prefix !== undefined && { client_id_prefix: prefix }),
+    ...(reason && { offline_reason: reason }),
+    ...(args.flag('held') && { held: 'true' }),
+    ...(args.flag('refused') && { refused: 'true' }),
+    ...facts(args),
+    limit: Math.min(limit + 1, 1000),
+  };
   const rows: Connection[] = [];
   let count = 0;
   for await (const connection of connector.connections(query)) {

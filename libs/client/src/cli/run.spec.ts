@@ -51,6 +51,7 @@ describe('cloud-connector', () => {
     [['send', '..', 'b'], 'an id must not be'],
     [['connections', '--state', 'gone'], '--state must be online or offline'],
     [['connections', '--fact', 'name=x'], '--fact must be NAME=VALUE'],
+    [['connections', '--offline-reason', 'asleep'], '--offline-reason must be goodbye'],
     [['connections', '--fact', 'fqdn=a', '--fact', 'fqdn=b'], '--fact fqdn is given twice'],
     [['connections', '--colour'], "Unknown option '--colour'"],
     [['disconnect', 'a'], 'give either --reconnect-after or --lift'],
@@ -104,14 +105,21 @@ describe('cloud-connector', () => {
     expect(JSON.parse(scripted.out)).toMatchObject({ facts: { fqdn: '\u001b]0;x\u0007\u202e' } });
   });
 
-  it('adds every --fact to the query', async () => {
+  it('adds every option of connections to the query', async () => {
     let asked = '';
     answer = (response, request) => {
       asked = request.url ?? '';
       response.setHeader('content-type', 'application/json').end(JSON.stringify({ data: [], next_cursor: null }));
     };
-    await cli(['connections', '--fact', 'fqdn=a=b', '--fact', 'machine_id=m', '--json']);
-    expect(Object.fromEntries(new URL(asked, url).searchParams)).toMatchObject({ fqdn: 'a=b', machine_id: 'm' });
+    const queryOf = async (...options: string[]): Promise<Record<string, string>> => {
+      await cli(['connections', '--json', ...options]);
+      return Object.fromEntries(new URL(asked, url).searchParams);
+    };
+    const facts = await queryOf('--fact', 'fqdn=a=b', '--fact', 'machine_id=m');
+    expect(facts).toEqual({ fqdn: 'a=b', machine_id: 'm', limit: '1000' });
+    expect(await queryOf('--prefix', 'rack-7', '--offline-reason', 'goodbye', '--held', '--refused')).toEqual({
+      ...{ client_id_prefix: 'rack-7', offline_reason: 'goodbye', held: 'true', refused: 'true', limit: '1000' },
+    });
   });
 
   it('prints the refused_until of the response, if the response has a body', async () => {

@@ -1050,6 +1050,22 @@ export type ListConnectionsData = {
     query?: {
         state?: 'online' | 'offline';
         type?: 'host' | 'proxy';
+        /**
+         * The first characters of the client id.
+         */
+        client_id_prefix?: string;
+        /**
+         * Only connections that are offline for this reason.
+         */
+        offline_reason?: 'goodbye' | 'retained-offline' | 'handshake-removed' | 'invalid-handshake' | 'refused' | 'unknown' | 'unconfirmed';
+        /**
+         * Only connections with held messages.
+         */
+        held?: 'true';
+        /**
+         * Only connections whose handshakes are refused at the moment, after a force-disconnect.
+         */
+        refused?: 'true';
         limit?: number;
         cursor?: string;
         insights_id?: string;

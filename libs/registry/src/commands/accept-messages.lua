@@ -160,6 +160,10 @@ return with_log(function()
     -- Keeps the order of acceptance within one call as well: accepting a message takes more than a microsecond.
     call('ZADD', KEYS.messages_prefix .. client.id, string.format('%d', micros + number), id)
     append_status(client.id, client.account, id, client.online and 'queued' or 'held', nil, nil, at_once and 'in_flight')
+    if not client.online and not client.held then
+      client.held = true
+      add_held(client.id)
+    end
     if at_once then
       if has_payload_key then call('XADD', KEYS.claims, '*', id, record, 'payload', payload)
       else call('XADD', KEYS.claims, '*', id, record) end

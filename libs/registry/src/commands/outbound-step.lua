@@ -72,6 +72,7 @@ return with_log(function()
       local shown = no_subscribers and 'held' or 'queued'
       if m.status == 'in_flight' then put_back(client, shown, id) end
       m.no_subscribers = no_subscribers
+      if no_subscribers then add_held(client) end
       if was_ahead then note_publish(id, m, when) end
       if move(id, m, 'queued', shown, details) then
         return math.min(longest_wait, first_wait * 2 ^ math.min(math.max(claimed_as, 1) - 1, 20))

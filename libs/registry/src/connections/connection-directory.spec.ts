@@ -7,7 +7,7 @@ import { withRedis } from '../../../../test/support/redis.js';
 import { storeMessage } from '../../../../test/support/stored-message.js';
 import { FencedCommit } from '../commits/fenced-commit.js';
 import type { Connection } from './connection.js';
-import type { ConnectionState } from '../connection-state.js';
+import type { ConnectionState, OfflineReason } from '../connection-state.js';
 import { ConnectionDirectory, type ConnectionFilter, type PageCursor } from './connection-directory.js';
 import { connectionWrites } from './connection-writes.js';
 import { factTerm } from './fact-index.js';
@@ -166,6 +166,67 @@ describe('a listing of connections', () => {
     expect(await found({ state: 'offline', facts: { fqdn: 'shared' } })).toEqual(['b']);
     expect(await found({ type: 'proxy', facts: { fqdn: 'shared' } })).toEqual([]);
     expect(await found({ facts: { fqdn: 'nobody' } })).toEqual([]);
+  });
+
+  it('filters by the first characters of the client id, alone and with everything else', async () => {
+    const registry = new Registry(4);
+    const ids = ['rack-1', 'rack-10', 'rack-2', 'rack', 'rac', 'räck', 'rack-1😀', 'z'];
+    await registry.put(
+      ...ids.map((id, i) =>
+        host(id, { state: i % 2 ? 'online' : 'offline', offline_reason: i % 2 ? null : 'goodbye' }),
+      ),
+    );
+    const found = async (filter: ConnectionFilter): Promise<string[]> => {
+      const byOne = (await registry.pages(filter, 1)).flat();
+      expect((await registry.pages(filter, 100)).flat()).toEqual(byOne);
+      return byOne.sort();
+    };
+    expect(await found({ prefix: 'rack-1' })).toEqual(['rack-1', 'rack-10', 'rack-1😀']);
+    expect(await found({ prefix: 'rä' })).toEqual(['räck']);
+    expect(await found({ prefix: 'rack-1😀' })).toEqual(['rack-1😀']);
+    expect(await found({ prefix: 'rack-11' })).toEqual([]);
+    expect(await found({ prefix: 'rack-1', state: 'online' })).toEqual(['rack-10']);
+    expect(await found({ prefix: 'rack-1', facts: { fqdn: 'shared' } })).toEqual(['rack-1', 'rack-10', 'rack-1😀']);
+    expect(await found({ prefix: 'rack-1', facts: { machine_id: 'machine of rack-2' } })).toEqual([]);
+  });
+
+  it('filters by the reason for being offline, and follows its change', async () => {
+    const registry = new Registry(4);
+    const offline = (id: string, offline_reason: OfflineReason | null, more = {}): Connection =>
+      host(id, { state: 'offline', offline_reason, ...more });
+    await registry.put(host('on'), offline('a', 'goodbye'), offline('b', 'refused'), offline('c', null));
+    await registry.put(offline('d', 'goodbye', { account: 'acme' }));
+    const found = async (filter: ConnectionFilter): Promise<string[]> =>
+      (await registry.pages(filter, 1)).flat().sort();
+    expect(await found({ offlineReason: 'goodbye' })).toEqual(['a', 'd']);
+    expect(await found({ offlineReason: 'goodbye', account: 'acme' })).toEqual(['d']);
+    expect(await found({ offlineReason: 'unknown' })).toEqual(['c']);
+    expect(await found({ offlineReason: 'goodbye', state: 'online' })).toEqual([]);
+    await registry.put(offline('a', 'handshake-removed'));
+    expect(await found({ offlineReason: 'goodbye' })).toEqual(['d']);
+    expect(await found({ offlineReason: 'handshake-removed' })).toEqual(['a']);
+    expect(await found({ state: 'offline' })).toEqual(['a', 'b', 'c', 'd']);
+    expect(await registry.directory.summary()).toMatchObject({ offline: { host: 4, proxy: 0 } });
+  });
+
+  it('filters by a refusal that is in force, which only the connections with one are looked at for', async () => {
+    const registry = new Registry(2);
+    const later = Date.now() + 3_600_000;
+    await registry.put(
+      host('a'),
+      host('b', { refused_until: 'never' }),
+      host('c', { refused_until: later, account: 'acme' }),
+      host('over', { refused_until: 1 }),
+    );
+    const found = async (filter: ConnectionFilter): Promise<string[]> =>
+      (await registry.pages(filter, 1)).flat().sort();
+    expect(await found({ refused: true })).toEqual(['b', 'c']);
+    expect(await found({ refused: true, account: 'acme' })).toEqual(['c']);
+    expect(await found({ refused: true, prefix: 'b' })).toEqual(['b']);
+    await registry.put(host('b'));
+    await registry.forget('c');
+    expect(await found({ refused: true })).toEqual([]);
+    expect(await redis.keys(`${registry.keys.prefix}:*:refused`)).toHaveLength(1);
   });
 
   it('distinguishes clients if the concatenations of their facts and ids are equal', async () => {

@@ -1,10 +1,17 @@
 /** Reads connections: one, several, a page of them, and how many there are. */
 import { shardOf } from '@app/protocol';
-import type { Redis } from '@app/platform';
+import type { NoArgs, Redis } from '@app/platform';
 import { commands } from '../commands.js';
 import type { Connection } from './connection.js';
 import { decodeConnection } from './connection-record.js';
-import { CONNECTION_STATES, CONNECTION_TYPES, type ConnectionState, type ConnectionType } from '../connection-state.js';
+import {
+  CONNECTION_STATES,
+  CONNECTION_TYPES,
+  OFFLINE_REASONS,
+  type ConnectionState,
+  type ConnectionType,
+  type OfflineReason,
+} from '../connection-state.js';
 import { clientIdIn, endOf, factTerm, factValues, type SearchableFact } from './fact-index.js';
 import { heldCounts } from '../messages/outbox.js';
 import { PAGE_BYTES } from '../page-bytes.js';
@@ -13,6 +20,14 @@ import type { RegistryKeys } from '../keys.js';
 export interface ConnectionFilter {
   state?: ConnectionState;
   type?: ConnectionType;
+  /** Only offline ones, for this reason. */
+  offlineReason?: OfflineReason;
+  /** The first characters of the client id. */
+  prefix?: string;
+  /** Only those with held messages. */
+  held?: true;
+  /** Only those whose handshakes are refused at the moment. */
+  refused?: true;
   /** Exact values; all must match. */
   facts?: Partial<Record<SearchableFact, string>>;
   /** Only connections of this account. */
@@ -40,6 +55,8 @@ const MAX_SHARDS_PER_READ = 32;
 const MAX_UNMEASURED_RECORDS = 32;
 /** Limit for reads of more records: 32 handshakes of the largest usual size. */
 const MAX_LOAD_BYTES = MAX_UNMEASURED_RECORDS * 262_144;
+
+const setSizes = commands.load<{ sets: readonly string[] }, NoArgs, number[]>('set-sizes');
 
 const readConnections = commands.load<
   { connections: string },
@@ -144,11 +161,14 @@ export class ConnectionDirectory {
         const room = limit - connections.length;
         if (last !== undefined && (room === 0 || bytes >= PAGE_BYTES)) return { connections, next: last };
         const texts = await this.textsOf(shard + i, ids.slice(0, room), PAGE_BYTES - bytes);
+        const found: Connection[] = [];
         for (const [n, text] of texts.entries()) {
           bytes += text?.length ?? 0;
           const connection = text === null ? undefined : decodeConnection(ids[n] ?? '', text);
-          if (connection !== undefined && matches(connection, filter)) connections.push(connection);
+          if (connection !== undefined && matches(connection, filter)) found.push(connection);
         }
+        const held = filter.held === true ? await this.heldCounts(found) : [];
+        connections.push(...found.filter((_, n) => filter.held === undefined || (held[n] ?? 0) > 0));
         last = { shard: shard + i, after: ids[texts.length - 1] ?? '' };
         if (texts.length < ids.length) return { connections, next: last };
       }
@@ -167,20 +187,23 @@ export class ConnectionDirectory {
     }
   }
 
-  /** The number of connections by state and type. */
+  /** The number of connections by state and type: the sizes of the sets. */
   async summary(account?: string): Promise<Summary> {
     const counts: Summary = { online: { host: 0, proxy: 0 }, offline: { host: 0, proxy: 0 } };
     await Promise.all(
-      Array.from({ length: this.shardCount }, (_, shard) =>
-        Promise.all(
-          CONNECTION_STATES.flatMap((state) =>
-            CONNECTION_TYPES.map(async (type) => {
-              const count = await this.redis.zcard(this.keys.index(shard, state, type, account));
-              counts[state][type] += count;
-            }),
+      Array.from({ length: this.shardCount }, async (_, shard) => {
+        const sets = CONNECTION_STATES.flatMap((state) =>
+          CONNECTION_TYPES.flatMap((type) =>
+            this.setsOf(shard, { state, type, ...(account !== undefined && { account }) }).map((key) => ({
+              state,
+              type,
+              key,
+            })),
           ),
-        ),
-      ),
+        );
+        const sizes = await setSizes.run(this.redis, { sets: sets.map(({ key }) => key) }, {});
+        for (const [i, { state, type }] of sets.entries()) counts[state][type] += sizes[i] ?? 0;
+      }),
     );
     return counts;
   }
@@ -196,23 +219,21 @@ export class ConnectionDirectory {
 
   /** Ids of one shard that may match and follow `after`, in byte order; at most `count`. */
   private async idsOf(shard: number, filter: ConnectionFilter, after: string, count: number): Promise<string[]> {
+    const { prefix = '' } = filter;
     const [fact] = Object.entries(filter.facts ?? {}) as [SearchableFact, string][];
     if (fact !== undefined) {
       const { bucket, term } = factTerm(...fact, filter.account);
-      const from = after === '' ? `[${term}` : `(${term}${after}`;
+      const from = after === '' ? `[${term}${prefix}` : `(${term}${after}`;
       const key = this.keys.facts(shard, bucket);
-      const members = await this.redis.zrange(key, from, `(${endOf(term)}`, 'BYLEX', 'LIMIT', 0, count);
+      const until = prefix === '' ? `(${endOf(term)}` : endOfPrefix(term + prefix);
+      const members = await this.redis.zrange(key, from, until, 'BYLEX', 'LIMIT', 0, count);
       return members.map(clientIdIn);
     }
-    const sets = CONNECTION_STATES.filter((state) => (filter.state ?? state) === state).flatMap((state) =>
-      CONNECTION_TYPES.filter((type) => (filter.type ?? type) === type).map((type) =>
-        this.keys.index(shard, state, type, filter.account),
-      ),
-    );
-    const from = after === '' ? '-' : `(${after}`;
+    const from = after === '' ? `[${prefix}` : `(${after}`;
+    const until = prefix === '' ? '+' : endOfPrefix(prefix);
     // In one transaction: separate reads would miss a client that changes its state between them.
     const transaction = this.redis.multi();
-    for (const set of sets) transaction.zrange(set, from, '+', 'BYLEX', 'LIMIT', 0, count);
+    for (const set of this.setsOf(shard, filter)) transaction.zrange(set, from, until, 'BYLEX', 'LIMIT', 0, count);
     const replies = (await transaction.exec()) ?? [];
     const ranges = replies.map(([error, ids]) => {
       if (error !== null) throw error;
@@ -221,6 +242,25 @@ export class ConnectionDirectory {
     const ids = ranges.length === 1 ? (ranges[0] ?? []) : inByteOrder(ranges.flat());
     return ids.slice(0, count);
   }
+
+  /** The smallest sets of a shard that together have all connections which match, if no fact is given. */
+  private setsOf(shard: number, { account, held, refused, offlineReason, ...filter }: ConnectionFilter): string[] {
+    const { keys } = this;
+    if (held === true) return [keys.held(shard, account)];
+    if (refused === true) return [keys.refused(shard, account)];
+    const isWanted = (state: ConnectionState): boolean => (filter.state ?? state) === state;
+    return CONNECTION_TYPES.filter((type) => (filter.type ?? type) === type).flatMap((type) => [
+      ...(isWanted('online') && offlineReason === undefined ? [keys.online(shard, type, account)] : []),
+      ...(isWanted('offline') ? OFFLINE_REASONS : [])
+        .filter((reason) => (offlineReason ?? reason) === reason)
+        .map((reason) => keys.offline(shard, type, reason, account)),
+    ]);
+  }
+}
+
+/** The end of the range of members that begin with a text. No text has the byte 255. */
+function endOfPrefix(prefix: string): Buffer {
+  return Buffer.concat([Buffer.from(`(${prefix}`), Buffer.from([255])]);
 }
 
 /** Sorts as Redis does, by UTF-8 bytes; JavaScript sorts by UTF-16 units. */
@@ -235,7 +275,15 @@ function matches(connection: Connection, filter: ConnectionFilter): boolean {
   if (filter.account !== undefined && connection.account !== filter.account) return false;
   if (filter.state !== undefined && connection.state !== filter.state) return false;
   if (filter.type !== undefined && connection.type !== filter.type) return false;
+  if (filter.prefix !== undefined && !connection.client_id.startsWith(filter.prefix)) return false;
+  if (filter.offlineReason !== undefined && (connection.offline_reason ?? 'unknown') !== filter.offlineReason)
+    return false;
+  if (filter.refused === true && !refusesNow(connection.refused_until)) return false;
   return Object.entries(filter.facts ?? {}).every(([fact, value]) =>
     factValues(connection.facts, fact as SearchableFact).includes(value),
   );
+}
+
+function refusesNow(until: Connection['refused_until']): boolean {
+  return until === 'never' || (until !== null && until > Date.now());
 }

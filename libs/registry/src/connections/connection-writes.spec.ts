@@ -6,6 +6,7 @@ import { FencedCommit, MAX_WRITE_ARGS, type CommitAct } from '../commits/fenced-
 import { type Connection } from './connection.js';
 import { ConnectionDirectory } from './connection-directory.js';
 import { connectionWrites, type BatchChanges, type ConnectionChange } from './connection-writes.js';
+import { OFFLINE_REASONS } from '../connection-state.js';
 import { eventStreams } from '../events/event-log.js';
 import { factTerm, type SearchableFact } from './fact-index.js';
 import { RegistryKeys } from '../keys.js';
@@ -58,7 +59,9 @@ async function indexed(): Promise<Record<string, string[]>> {
   const found: Record<string, string[]> = {};
   for (const state of ['online', 'offline'] as const) {
     for (const type of ['host', 'proxy'] as const) {
-      const ids = await redis.zrange(keys.index(0, state, type), '0', '-1');
+      const sets =
+        state === 'online' ? [keys.online(0, type)] : OFFLINE_REASONS.map((reason) => keys.offline(0, type, reason));
+      const ids = (await Promise.all(sets.map((set) => redis.zrange(set, '0', '-1')))).flat();
       if (ids.length > 0) found[`${state} ${type}`] = ids;
     }
   }
@@ -249,7 +252,7 @@ describe('the commit of a batch', () => {
     for (const command of commands) expect(command.length).toBeLessThanOrEqual(MAX_WRITE_ARGS);
     await commit({ connections, todos });
     expect(await redis.hlen(keys.connections(0))).toBe(4500);
-    expect(await redis.zcard(keys.index(0, 'online', 'host'))).toBe(4500);
+    expect(await redis.zcard(keys.online(0, 'host'))).toBe(4500);
     expect(await factMembers()).toHaveLength(9000);
     expect(await redis.zcard(keys.todo(0))).toBe(4100);
     expect(await directory.find('client 4499')).toEqual(connections.get('client 4499')?.after);

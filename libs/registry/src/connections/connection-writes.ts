@@ -2,7 +2,7 @@
 import { MAX_WRITE_ARGS, type CommitAct, type ShardWrite } from '../commits/fenced-commit.js';
 import type { Connection } from './connection.js';
 import { encodeConnection } from './connection-record.js';
-import { CONNECTION_STATES, CONNECTION_TYPES } from '../connection-state.js';
+import { CONNECTION_TYPES, OFFLINE_REASONS } from '../connection-state.js';
 import { deadLetterAppend, eventAppend, type DeadLetter, type DatedEvent } from '../events/event.js';
 import { accountsOf, factChanges } from './fact-index.js';
 import { encodeRefused, type Refused } from './refusals.js';
@@ -85,10 +85,53 @@ function replaceMembers(batch: WriteBatch, before: readonly Member[], after: rea
   for (const { key, member } of after) if (!old.has(`${key} ${member}`)) batch.argsOf('ZADD', key).push(0, member);
 }
 
-function indexesOf(keys: RegistryKeys, shard: number, connection: Connection | undefined): Member[] {
+/** The sorted sets that have the connection, without those of facts and of held messages. */
+export function indexesOf(keys: RegistryKeys, shard: number, connection: Connection | undefined): Member[] {
   if (connection === undefined) return [];
-  const { state, type, client_id: member } = connection;
-  return accountsOf(connection).map((account) => ({ key: keys.index(shard, state, type, account), member }));
+  const { state, type, client_id: member, offline_reason: reason } = connection;
+  return accountsOf(connection).flatMap((account) => {
+    const ofState =
+      state === 'online' ? keys.online(shard, type, account) : keys.offline(shard, type, reason ?? 'unknown', account);
+    const isRefused = connection.refused_until !== null;
+    return [{ key: ofState, member }, ...(isRefused ? [{ key: keys.refused(shard, account), member }] : [])];
+  });
+}
+
+/** Whether two versions of a connection with the same account are in the same sets. */
+function haveSameIndexes(before: Connection | undefined, after: Connection | undefined): boolean {
+  if (before?.state !== after?.state || before?.type !== after?.type) return false;
+  return (
+    before?.offline_reason === after?.offline_reason &&
+    (before?.refused_until == null) === (after?.refused_until == null)
+  );
+}
+
+/**
+ * Clients that went offline are among those with held messages if they have an outbox; others are not, until the broker reports that
+ * nobody is subscribed. @returns the clients for which an outbox decides, by the key of the set
+ */
+function replaceHeld(
+  batch: WriteBatch,
+  keys: RegistryKeys,
+  shard: number,
+  connections: BatchChanges['connections'],
+): Map<string, string[]> {
+  const mayHold = new Map<string, string[]>();
+  for (const [clientId, { before, after }] of connections) {
+    const accountChanged = (before?.account ?? null) !== (after?.account ?? null);
+    if (before?.state === after?.state && !accountChanged) continue;
+    const now = after?.state === 'offline' ? accountsOf(after) : [];
+    for (const account of before === undefined ? [] : accountsOf(before)) {
+      if (!now.includes(account)) batch.argsOf('ZREM', keys.held(shard, account)).push(clientId);
+    }
+    for (const account of now) {
+      const key = keys.held(shard, account);
+      const ids = mayHold.get(key);
+      if (ids === undefined) mayHold.set(key, [clientId]);
+      else ids.push(clientId);
+    }
+  }
+  return mayHold;
 }
 
 /** Updates the index of facts of the former and the current account. */
@@ -129,11 +172,14 @@ export function unreadableWrites(
   account: string | null,
 ): ShardWrite[] {
   const indexes = [undefined, ...(account === null ? [] : [account])].flatMap((scope) =>
-    CONNECTION_STATES.flatMap((state) =>
-      CONNECTION_TYPES.map((type): ShardWrite => ({
-        command: ['ZREM', keys.index(shard, state, type, scope), clientId],
-      })),
-    ),
+    [
+      ...CONNECTION_TYPES.flatMap((type) => [
+        keys.online(shard, type, scope),
+        ...OFFLINE_REASONS.map((reason) => keys.offline(shard, type, reason, scope)),
+      ]),
+      keys.refused(shard, scope),
+      keys.held(shard, scope),
+    ].map((key): ShardWrite => ({ command: ['ZREM', key, clientId] })),
   );
   const hashes = [keys.connections(shard), keys.accounts(shard)];
   return [
@@ -158,13 +204,14 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
     if (isAsked !== (before?.account_asked !== undefined)) {
       batch.argsOf(isAsked ? 'SADD' : 'SREM', keys.accountsAsked(shard)).push(clientId);
     }
-    if (accountChanged || before?.state !== after?.state || before?.type !== after?.type) {
+    if (accountChanged || !haveSameIndexes(before, after)) {
       replaceMembers(batch, indexesOf(keys, shard, before), indexesOf(keys, shard, after));
     }
     if (accountChanged || before?.facts !== after?.facts) {
       replaceFacts(batch, keys, shard, { before, after });
     }
   }
+  const mayHold = replaceHeld(batch, keys, shard, changes.connections);
   const [waiting] = keys.refusals(shard);
   for (const refused of changes.refused) batch.argsOf('HSET', waiting).push(...encodeRefused(refused));
   const accountsKnown = changes.accountsKnown ?? [];
@@ -204,6 +251,12 @@ export function connectionWrites(keys: RegistryKeys, shard: number, changes: Bat
   for (let i = 0; i < online.length; i += MAX_WRITE_ARGS) {
     const members = online.slice(i, i + MAX_WRITE_ARGS);
     writes.push({ command: ['ZADD', keys.ready(shard), 0], members, ifExistsPrefix: keys.outbox(shard, '') });
+  }
+  for (const [key, members] of mayHold) {
+    for (let i = 0; i < members.length; i += MAX_WRITE_ARGS) {
+      const some = members.slice(i, i + MAX_WRITE_ARGS);
+      writes.push({ command: ['ZADD', key, 0], members: some, ifExistsPrefix: keys.outbox(shard, '') });
+    }
   }
   for (const { clientId, at } of accountsKnown) {
     const todo = encodeToDo({ do: 'fail-moved', client_id: clientId });

@@ -17,7 +17,7 @@ export interface Marker {
 }
 
 /** The layout that this release reads and writes. 0.1.0 wrote format 1, which its marker does not name. */
-export const FORMAT = 3;
+export const FORMAT = 4;
 
 /**
  * The value of the marker's field `hash_version`. A process of 0.1.0 compares only this field, so its value includes the

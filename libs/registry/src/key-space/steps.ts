@@ -7,6 +7,7 @@ import { ASKED_ACCOUNTS } from './asked-accounts.js';
 import { BYTES_OF_MESSAGES } from './bytes-of-messages.js';
 import type { MigrationStep } from './migration-step.js';
 import { RESERVED_IDS } from './reserved-ids.js';
+import { SETS_OF_CONNECTIONS } from './sets-of-connections.js';
 import { STORED_NAMES } from './stored-names.js';
 import { STREAMS_OF_EVENTS } from './streams-of-events.js';
 
@@ -18,4 +19,5 @@ export const MIGRATION_STEPS: readonly MigrationStep[] = [
   BYTES_OF_MESSAGES,
   RESERVED_IDS,
   STORED_NAMES,
+  SETS_OF_CONNECTIONS,
 ];

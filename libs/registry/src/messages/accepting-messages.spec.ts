@@ -176,7 +176,7 @@ describe('accepting several messages', () => {
   const [online, offline, unknown] = [neighbour('online'), neighbour('offline'), neighbour('unknown')];
 
   beforeEach(async () => {
-    await bench.redis.zadd(bench.keys.index(SHARD, 'online', 'host'), 0, online);
+    await bench.redis.zadd(bench.keys.online(SHARD, 'host'), 0, online);
     await bench.redis.hset(bench.keys.connections(SHARD), online, '{}', offline, '{}');
   });
 

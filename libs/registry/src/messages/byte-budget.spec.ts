@@ -29,7 +29,7 @@ beforeEach(async () => {
   await redis.set(keys.owner(GRANT), GRANT.fence);
   for (const id of [A, B, C]) {
     await redis.hset(keys.connections(SHARD), id, '{}');
-    await redis.zadd(keys.index(SHARD, 'offline', 'host'), 0, id);
+    await redis.zadd(keys.offline(SHARD, 'host', 'goodbye'), 0, id);
   }
 });
 

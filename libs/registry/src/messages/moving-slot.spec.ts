@@ -24,7 +24,7 @@ afterAll(async () => {
 it('no command runs while the keys of its shard are on two masters', async () => {
   const bench = new MessageBench(redis);
   const { keys } = bench;
-  for (const key of [keys.index(SHARD, 'online', 'host'), keys.index(SHARD, 'offline', 'host')])
+  for (const key of [keys.online(SHARD, 'host'), keys.offline(SHARD, 'host', 'goodbye')])
     await redis.zadd(key, 0, CLIENT);
   const first = bench.minted();
   await bench.messages.accept(SHARD, [first]);
@@ -41,7 +41,7 @@ it('no command runs while the keys of its shard are on two masters', async () =>
   };
   await target?.cluster('SETSLOT', slot, 'IMPORTING', from);
   await source?.cluster('SETSLOT', slot, 'MIGRATING', to);
-  await move(keys.index(SHARD, 'online', 'host'));
+  await move(keys.online(SHARD, 'host'));
 
   const second = bench.minted();
   const failure: unknown = await bench.messages.accept(SHARD, [second]).catch((error: unknown) => error);

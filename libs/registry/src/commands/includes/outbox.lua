@@ -7,6 +7,7 @@
 --
 -- KEYS outbox_prefix
 
+--- @include "held-connections"
 --- @include "message-events"
 
 -- Reason of dead letters about unreadable messages and outboxes.
@@ -14,6 +15,7 @@ local UNREADABLE_RECORD = 'unreadable-record'
 
 local function remove_outbox(client)
   call('UNLINK', KEYS.outbox_prefix .. client)
+  remove_held(client)
   dead_letter(client, UNREADABLE_RECORD, 'the outbox is not a list')
 end
 
@@ -25,5 +27,6 @@ local function outbox_length(client)
 end
 
 local function remove_from_outbox(client, id)
-  if type(redis.pcall('LREM', KEYS.outbox_prefix .. client, 1, id)) ~= 'number' then remove_outbox(client) end
+  if type(redis.pcall('LREM', KEYS.outbox_prefix .. client, 1, id)) ~= 'number' then return remove_outbox(client) end
+  remove_unless_held(client)
 end
