@@ -66,6 +66,7 @@ const BUILT: Readonly<Record<string, readonly string[]>> = {
   swept: [keys.swept(S)],
   reported: [keys.reported(S)],
   lastSweep: [keys.lastSweep],
+  connectionCounts: [keys.connectionCounts],
   sendingTimes: [keys.sendingTimes],
   sweepIds: [keys.sweepIds],
   endedSweeps: [keys.endedSweeps],

@@ -8,8 +8,8 @@ import { ClusterBody } from '../../apps/api-gateway/src/cluster/cluster.dto.js';
 import {
   ConnectionBody,
   ConnectionPageBody,
-  SummaryBody,
 } from '../../apps/api-gateway/src/connections/connection.dto.js';
+import { SummaryBody } from '../../apps/api-gateway/src/http/summary.dto.js';
 import { ProblemBody } from '../../apps/api-gateway/src/http/problem.js';
 import {
   AcceptedMessageBody,

@@ -28,6 +28,7 @@ import { ManagementPort } from './http/management-port.js';
 import { FinalWaits } from './messages/final-waits.js';
 import { Pacing } from './messages/pacing.js';
 import { StorageBudget } from './messages/storage-budget.js';
+import { ConnectionCounter } from './stats/connection-counter.js';
 
 /** Used by the start only: its commands wait for Redis. */
 export const STARTER_REDIS: NamedConnection = {
@@ -50,6 +51,7 @@ export class GatewayLifecycle extends Lifecycle {
     wakeUps: WakeUps,
     maintenance: Maintenance,
     presence: Presence<GatewayAnnouncement>,
+    connectionCounter: ConnectionCounter,
     availability: Availability,
     management: ManagementPort,
     { httpAdapter }: HttpAdapterHost<FastifyAdapter>,
@@ -76,6 +78,7 @@ export class GatewayLifecycle extends Lifecycle {
         { name: 'reports of final messages', start: () => waits.start() },
         { name: 'API', start: () => availability.open() },
         { name: 'heartbeats', start: () => presence.start(), stop: () => presence.stop() },
+        { name: 'counts of connections', start: () => connectionCounter.start(), stop: () => connectionCounter.stop() },
         { name: 'event feed', stop: () => feed.stop() },
         { name: 'pacing of responses', stop: () => pacing.stop() },
         { name: 'waiting requests', stop: () => waits.stop() },

@@ -28,6 +28,8 @@ import { Availability } from './http/availability.js';
 import { HttpModule } from './http/http.module.js';
 import { MessagesController } from './messages/messages.controller.js';
 import { ACCEPTING_REDIS, FINALS_REDIS, MessagesModule } from './messages/messages.module.js';
+import { StatsController } from './stats/stats.controller.js';
+import { StatsModule } from './stats/stats.module.js';
 
 /** The controllers that the OpenAPI document describes. */
 export const CONTROLLERS = [
@@ -35,6 +37,7 @@ export const CONTROLLERS = [
   ConnectionsController,
   EventsController,
   MessagesController,
+  StatsController,
   WhoamiController,
   HealthController,
   MetricsController,
@@ -67,6 +70,7 @@ export class GatewayModule {
         ConnectionsModule,
         EventsModule,
         MessagesModule,
+        StatsModule,
         HealthModule.of({ imports: [HttpModule], inject: [REDIS, Availability], useFactory: gatewayReadiness }),
       ],
       providers: [{ provide: Lifecycle, useClass: GatewayLifecycle }],

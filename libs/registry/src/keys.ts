@@ -320,6 +320,11 @@ export class RegistryKeys extends ShardingKeys {
     return `${this.prefix}:{cluster}:sending-times`;
   }
 
+  /** Hash with expiry: how many connections there were in each minute of the last hour, see `connection-counts.ts`. */
+  get connectionCounts(): string {
+    return `${this.prefix}:{cluster}:connection-counts`;
+  }
+
   /** String with expiry: a marker that was published to the lanes has arrived through one. */
   laneMarker(id: string): string {
     return `${this.prefix}:{cluster}:lane-marker:${id}`;

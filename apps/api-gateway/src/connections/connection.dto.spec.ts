@@ -6,10 +6,8 @@ import {
   ConnectionBody,
   ForceDisconnectBody,
   ListQuery,
-  SummaryBody,
   toConnectionBody,
   toFilter,
-  toSummaryBody,
 } from './connection.dto.js';
 
 const NOW = Date.parse('2024-05-06T07:00:00Z');
@@ -210,17 +208,5 @@ describe('toConnectionBody', () => {
     [null, null],
   ])('shows a refusal until %s as %s', (until, shown) => {
     expect(toConnectionBody({ ...connection, refused_until: until }, 0, 0, NOW).refused_until).toBe(shown);
-  });
-});
-
-describe('toSummaryBody', () => {
-  it('adds up the connections by state', () => {
-    const body = toSummaryBody({ online: { host: 1, proxy: 20 }, offline: { host: 300, proxy: 4000 } });
-    expect(body).toEqual({
-      online: { host: 1, proxy: 20, total: 21 },
-      offline: { host: 300, proxy: 4000, total: 4300 },
-      total: 4321,
-    });
-    expect(SummaryBody.parse(body)).toEqual(body);
   });
 });

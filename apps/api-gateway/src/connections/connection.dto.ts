@@ -1,5 +1,5 @@
 /** Connections as the REST API shows them. */
-import type { Connection, ConnectionFilter, PageCursor, Summary } from '@app/registry';
+import type { Connection, ConnectionFilter, PageCursor } from '@app/registry';
 import {
   CONNECTION_STATES,
   CONNECTION_TYPES,
@@ -44,12 +44,6 @@ export const ConnectionPageBody = z
   .object({ data: z.array(ConnectionBody), next_cursor: z.string().nullable() })
   .meta({ id: 'ConnectionPage' });
 export type ConnectionPageBody = z.infer<typeof ConnectionPageBody>;
-
-const counts = z.object({ host: z.int(), proxy: z.int(), total: z.int() });
-export const SummaryBody = z
-  .object({ online: counts, offline: counts, total: z.int() })
-  .meta({ id: 'ConnectionSummary' });
-export type SummaryBody = z.infer<typeof SummaryBody>;
 
 const shard = z.int().min(0).max(4095);
 const after = z.string().max(1024);
@@ -174,15 +168,6 @@ export function toConnectionBody(connection: Connection, shard: number, held: nu
 export function refusedUntil(until: Connection['refused_until'], now: number): string | null {
   if (until === 'never') return until;
   return until !== null && until > now ? iso(until) : null;
-}
-
-export function toSummaryBody({ online, offline }: Summary): SummaryBody {
-  const total = (counts: Summary['online']): number => counts.host + counts.proxy;
-  return {
-    online: { ...online, total: total(online) },
-    offline: { ...offline, total: total(offline) },
-    total: total(online) + total(offline),
-  };
 }
 
 function iso(ms: number): string {

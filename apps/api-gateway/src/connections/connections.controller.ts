@@ -8,6 +8,7 @@ import { RequestCaller, type Caller } from '../access/caller.js';
 import { RequestLimits } from '../access/request-limits.js';
 import { Requires } from '../access/scopes.js';
 import { Problems, unknownConnection } from '../http/problem.js';
+import { SummaryBody, toSummaryBody } from '../http/summary.dto.js';
 import { ClientIdParam } from '../http/validation.js';
 import { ConnectionCommands } from './connection-commands.js';
 import {
@@ -17,12 +18,10 @@ import {
   ForceDisconnectBody,
   ForcedOffBody,
   ListQuery,
-  SummaryBody,
   VerificationBody,
   refusedUntil,
   toConnectionBody,
   toFilter,
-  toSummaryBody,
 } from './connection.dto.js';
 import type { ConnectionsSettings } from './connections.settings.js';
 

@@ -6,6 +6,7 @@ import { ROWS, connections, disconnect } from './connection-commands.js';
 import type { Context } from './context.js';
 import { UsageError } from './failures.js';
 import { send, watch } from './message-commands.js';
+import { stats } from './stats-command.js';
 import { whoami } from './whoami-command.js';
 
 export interface Command {
@@ -85,6 +86,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: { shards: flag },
     arguments: 0,
     run: cluster,
+  },
+  stats: {
+    usage: 'stats',
+    does: 'shows how many connections and messages there are, what waits, and what happened in the last hour',
+    options: {},
+    arguments: 0,
+    run: stats,
   },
   whoami: {
     usage: 'whoami',

@@ -157,6 +157,27 @@ describe('cloud-connector', () => {
     expect(out).toMatch(/^GATEWAY +SINCE\ng +2026-11-30T06:00:00.000Z$/m);
   });
 
+  it('the command stats shows what the caller may see', async () => {
+    const counts = { host: 2, proxy: 0, total: 2 };
+    const figures = {
+      at: '2026-11-30T06:00:00.000Z',
+      connections: { online: counts, offline: counts, total: 4 },
+      messages: { unfinished: null, in_flight: 7 },
+      waiting: null,
+      last_hour: null,
+    };
+    answer = (response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(figures));
+    expect((await cli(['stats'])).out).toMatch(/^online +2\noffline +2\nmessages in flight +7\n$/m);
+    const hour = { messages: { sent: [1, 2] }, latency: { p50_ms: 3, p99_ms: null } };
+    answer = (response) =>
+      response
+        .setHeader('content-type', 'application/json')
+        .end(JSON.stringify({ ...figures, messages: null, last_hour: hour }));
+    const { out } = await cli(['stats']);
+    expect(out).toMatch(/^last hour: sent +3\nlast hour: p50 ms to the broker +3\n$/m);
+    expect(out).not.toContain('messages');
+  });
+
   it('the command whoami shows the caller', async () => {
     const caller = { id: 'key:a', account: null, scopes: ['messages:read', 'events:read'] };
     answer = (response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(caller));

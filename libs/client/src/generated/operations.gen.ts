@@ -219,6 +219,18 @@ export class Operations {
   }
 
   /**
+   * Figures of connections and messages.
+   *
+   * How many connections and messages there are, what waits and for how long, and rates and latencies of the last hour, at most a second old. What is about messages needs the scope `messages:read` as well. A caller that is bound to an account gets the connections of its account, and the messages that callers of its account have sent.
+   */
+  getStats(
+    options?: CallOptions,
+  ): Promise<Api.GetStatsResponse> {
+    const parts = {};
+    return this.requester.call<Api.GetStatsData, Api.GetStatsResponse>('GET', '/v1/stats', parts, options);
+  }
+
+  /**
    * The caller of this request.
    *
    * Its id, its account and what it may do. Every key and every token may ask.

@@ -529,6 +529,116 @@ export type MessagePage = {
     next_cursor: string | null;
 };
 
+export type Stats = {
+    at: string;
+    connections: ConnectionSummary;
+    /**
+     * null for a caller without the scope `messages:read`.
+     */
+    messages: MessageTotals | null;
+    /**
+     * null for a caller that is bound to an account, or without the scope `messages:read`.
+     */
+    waiting: WaitingConnections | null;
+    /**
+     * null for a caller that is bound to an account, or without the scope `messages:read`.
+     */
+    last_hour: LastHour | null;
+};
+
+export type MessageTotals = {
+    /**
+     * Those that are `queued`, `held` or `in_flight`. null for an account.
+     */
+    unfinished: number | null;
+    /**
+     * Those that are `sent` and await the answer of their client. null for an account.
+     */
+    awaiting_answer: number | null;
+    /**
+     * Those that are `in_flight`, for an account; otherwise null.
+     */
+    in_flight: number | null;
+    /**
+     * What unfinished messages and those that await an answer take of the budgets.
+     */
+    unfinished_bytes: number;
+    /**
+     * Those that have a last status and are still kept.
+     */
+    finished: number;
+    finished_bytes: number;
+};
+
+export type WaitingConnections = {
+    /**
+     * Connections with a message that could be published now, and that no dispatcher has claimed.
+     */
+    connections_ready: number;
+    /**
+     * For how long the first of them has been waiting.
+     */
+    oldest_ready_ms: number;
+    /**
+     * Connections with a message that is being published.
+     */
+    connections_in_flight: number;
+    /**
+     * Connections with held messages.
+     */
+    connections_held: number;
+};
+
+export type LastHour = {
+    /**
+     * The beginning of the first of 60 minutes; the last one is not over yet.
+     */
+    from: string;
+    /**
+     * Connections that were online, by minute; null if nobody counted.
+     */
+    online: Array<number | null>;
+    offline: Array<number | null>;
+    /**
+     * How many messages reached each status, by minute.
+     */
+    messages: {
+        queued: Array<number>;
+        held: Array<number>;
+        in_flight: Array<number>;
+        sent: Array<number>;
+        answered: Array<number>;
+        failed: Array<number>;
+        unanswered: Array<number>;
+        expired: Array<number>;
+        cancelled: Array<number>;
+    };
+    latency: {
+        /**
+         * Half of the messages took at most that from their acceptance to the broker. null: no message was sent, or it took more than a minute.
+         */
+        p50_ms: number | null;
+        /**
+         * 99 of 100 messages took at most that. null: no message was sent, or it took more than a minute.
+         */
+        p99_ms: number | null;
+        /**
+         * The number of messages that these times are about.
+         */
+        sent: number;
+        minutes: Array<{
+            /**
+             * Half of the messages took at most that from their acceptance to the broker. null: no message was sent, or it took more than a minute.
+             */
+            p50_ms: number | null;
+            /**
+             * 99 of 100 messages took at most that. null: no message was sent, or it took more than a minute.
+             */
+            p99_ms: number | null;
+        }>;
+    };
+};
+
 export type Caller = {
     /**
      * `key:` and the id of the API key, `token:` and the subject of the token, or `anybody` if the gateway requires no credentials.
@@ -1782,6 +1892,44 @@ export type ReadMessageResponses = {
 };
 
 export type ReadMessageResponse = ReadMessageResponses[keyof ReadMessageResponses];
+
+export type GetStatsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/stats';
+};
+
+export type GetStatsErrors = {
+    /**
+     * Credentials are missing or not valid (`unauthenticated`)
+     */
+    401: Problem;
+    /**
+     * Not allowed with these credentials (`forbidden`)
+     */
+    403: Problem;
+    /**
+     * Too many requests (`rate-limited`)
+     */
+    429: Problem;
+    /**
+     * Something went wrong here (`internal`)
+     */
+    500: Problem;
+    /**
+     * Not available at the moment (`unavailable`)
+     */
+    503: Problem;
+};
+
+export type GetStatsError = GetStatsErrors[keyof GetStatsErrors];
+
+export type GetStatsResponses = {
+    200: Stats;
+};
+
+export type GetStatsResponse = GetStatsResponses[keyof GetStatsResponses];
 
 export type WhoamiData = {
     body?: never;

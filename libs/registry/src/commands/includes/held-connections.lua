@@ -3,7 +3,7 @@
 --
 -- add_held(client): the client has a held message.
 -- remove_held(client): it has none any more.
--- remove_unless_held(client): after a message has left the outbox of the client.
+-- check_held(client): after a message has left the outbox of the client.
 --
 -- KEYS held, accounts, account_prefix, outbox_prefix
 
@@ -27,7 +27,7 @@ local function remove_held(client)
   if of_account then call('ZREM', of_account, client) end
 end
 
-local function remove_unless_held(client)
+local function check_held(client)
   if not call('ZSCORE', KEYS.held, client) then return end
   if call('EXISTS', KEYS.outbox_prefix .. client) == 0 or not is_held(client) then remove_held(client) end
 end

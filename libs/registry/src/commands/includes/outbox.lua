@@ -28,5 +28,5 @@ end
 
 local function remove_from_outbox(client, id)
   if type(redis.pcall('LREM', KEYS.outbox_prefix .. client, 1, id)) ~= 'number' then return remove_outbox(client) end
-  remove_unless_held(client)
+  check_held(client)
 end
