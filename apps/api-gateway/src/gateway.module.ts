@@ -26,6 +26,7 @@ import type { GatewaySettings } from './gateway.settings.js';
 import { assertGatewayTimes, gatewayTimes } from './gateway.times.js';
 import { Availability } from './http/availability.js';
 import { HttpModule } from './http/http.module.js';
+import { MessageSearchController } from './messages/message-search.controller.js';
 import { MessagesController } from './messages/messages.controller.js';
 import { ACCEPTING_REDIS, FINALS_REDIS, MessagesModule } from './messages/messages.module.js';
 import { StatsController } from './stats/stats.controller.js';
@@ -36,6 +37,7 @@ export const CONTROLLERS = [
   ClusterController,
   ConnectionsController,
   EventsController,
+  MessageSearchController,
   MessagesController,
   StatsController,
   WhoamiController,

@@ -10,6 +10,7 @@ export type MessageToSend = Api.MessageBatch['messages'][number];
 export type BatchResult = Api.MessageBatchResult['results'][number];
 export type ConnectionsQuery = NonNullable<Api.ListConnectionsData['query']>;
 export type MessagesQuery = NonNullable<Api.ListMessagesData['query']>;
+export type MessageSearchQuery = NonNullable<Api.SearchMessagesData['query']>;
 export type DeadLettersQuery = NonNullable<Api.ListDeadLettersData['query']>;
 export type DeadLetter = Api.DeadLetterPage['data'][number];
 export type ClientMessage = Extract<ConnectorEvent, { type: 'client.message' }>;
@@ -26,6 +27,11 @@ export class CloudConnector extends Operations {
   /** All messages of a client, page by page. */
   messages(clientId: string, query: MessagesQuery = {}, options?: CallOptions): AsyncGenerator<Api.Message, void> {
     return each({ limit: PAGE, ...query }, (page) => this.listMessages(clientId, page, options));
+  }
+
+  /** All messages that the query selects, of all clients, page by page. A message that changes during that may come twice. */
+  messagesOfAll(query: MessageSearchQuery = {}, options?: CallOptions): AsyncGenerator<Api.Message, void> {
+    return each({ limit: PAGE, ...query }, (page) => this.searchMessages(page, options));
   }
 
   /** All connections that the query selects, page by page. */

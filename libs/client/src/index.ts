@@ -6,6 +6,7 @@ export {
   type ConnectionsQuery,
   type DeadLetter,
   type DeadLettersQuery,
+  type MessageSearchQuery,
   type MessagesQuery,
   type MessageToSend,
 } from './cloud-connector.js';
@@ -18,10 +19,13 @@ export type {
   Connection,
   ConnectionPage,
   ConnectionSummary,
+  Caller,
+  FoundMessages,
   Message,
   MessagePage,
   Problem,
   SendMessage,
+  Stats,
   Sweep,
   Verification,
 } from './generated/types.gen.js';

@@ -6,11 +6,21 @@
  */
 import { Module } from '@nestjs/common';
 import { LOGGER, MemoryWatch, REDIS, SETTINGS, type Logger, type NamedConnection, type Redis } from '@app/platform';
-import { FinalMessages, Messages, RegistryKeys, RegistryModule, WakeUps, type MessageLimits } from '@app/registry';
+import {
+  FinalMessages,
+  Messages,
+  RegistryKeys,
+  RegistryModule,
+  WakeUps,
+  type MessageLimits,
+  ConnectionDirectory,
+  MessageSearch,
+} from '@app/registry';
 import { AccessModule } from '../access/access.module.js';
 import { CredentialsWatch } from '../access/credentials-watch.js';
 import { FinalWaits } from './final-waits.js';
 import { MessageSender } from './message-sender.js';
+import { MessageSearchController } from './message-search.controller.js';
 import { MessagesController } from './messages.controller.js';
 import { waitLimits, type MessagesSettings } from './messages.settings.js';
 import { Pacing } from './pacing.js';
@@ -34,7 +44,7 @@ export const FINALS_REDIS: NamedConnection = {
 
 @Module({
   imports: [AccessModule, RegistryModule],
-  controllers: [MessagesController],
+  controllers: [MessagesController, MessageSearchController],
   providers: [
     {
       provide: StorageBudget,
@@ -46,6 +56,12 @@ export const FINALS_REDIS: NamedConnection = {
       inject: [REDIS, RegistryKeys, SETTINGS, StorageBudget],
       useFactory: (redis: Redis, keys: RegistryKeys, settings: MessagesSettings, storage: StorageBudget) =>
         new Messages(redis, keys, messageLimits(settings, storage)),
+    },
+    {
+      provide: MessageSearch,
+      inject: [REDIS, RegistryKeys, ConnectionDirectory],
+      useFactory: (redis: Redis, keys: RegistryKeys, directory: ConnectionDirectory) =>
+        new MessageSearch(redis, keys, directory),
     },
     {
       provide: MessageSender,

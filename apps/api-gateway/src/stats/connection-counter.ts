@@ -28,7 +28,9 @@ export class ConnectionCounter {
 
   private store(): void {
     this.storing ??= this.count()
-      .catch((error: unknown) => this.logger.debug({ err: error }, 'connections could not be counted; next try in 30 seconds'))
+      .catch((error: unknown) =>
+        this.logger.debug({ err: error }, 'connections could not be counted; next try in 30 seconds'),
+      )
       .finally(() => (this.storing = undefined));
   }
 

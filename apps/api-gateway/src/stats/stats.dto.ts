@@ -7,16 +7,20 @@ import type { Figures, WholeFigures } from './stats.js';
 const MINUTE_MS = 60_000;
 
 const count = z.int().min(0);
-const sixty = <T extends z.ZodType>(item: T): z.ZodArray<T> => z.array(item);
+const byMinute = <T extends z.ZodType>(item: T): z.ZodArray<T> => z.array(item);
 
 const Messages = z
   .object({
-    unfinished: count.nullable().meta({ description: 'Those that are `queued`, `held` or `in_flight`. null for an account.' }),
+    unfinished: count
+      .nullable()
+      .meta({ description: 'Those that are `queued`, `held` or `in_flight`. null for an account.' }),
     awaiting_answer: count
       .nullable()
       .meta({ description: 'Those that are `sent` and await the answer of their client. null for an account.' }),
     in_flight: count.nullable().meta({ description: 'Those that are `in_flight`, for an account; otherwise null.' }),
-    unfinished_bytes: count.meta({ description: 'What unfinished messages and those that await an answer take of the budgets.' }),
+    unfinished_bytes: count.meta({
+      description: 'What unfinished messages and those that await an answer take of the budgets.',
+    }),
     finished: count.meta({ description: 'Those that have a last status and are still kept.' }),
     finished_bytes: count,
   })
@@ -34,7 +38,10 @@ const Waiting = z
   .meta({ id: 'WaitingConnections' });
 
 const percentileOf = (what: string): z.ZodNullable<z.ZodNumber> =>
-  z.number().nullable().meta({ description: `${what} null: no message was sent, or it took more than a minute.` });
+  z
+    .number()
+    .nullable()
+    .meta({ description: `${what} null: no message was sent, or it took more than a minute.` });
 
 const Latency = {
   p50_ms: percentileOf('Half of the messages took at most that from their acceptance to the broker.'),
@@ -43,16 +50,25 @@ const Latency = {
 
 const LastHour = z
   .object({
-    from: z.iso.datetime().meta({ description: 'The beginning of the first of 60 minutes; the last one is not over yet.' }),
-    online: sixty(count.nullable()).meta({ description: 'Connections that were online, by minute; null if nobody counted.' }),
-    offline: sixty(count.nullable()),
+    from: z.iso
+      .datetime()
+      .meta({ description: 'The beginning of the first of 60 minutes; the last one is not over yet.' }),
+    online: byMinute(count.nullable()).meta({
+      description: 'Connections that were online, by minute; null if nobody counted.',
+    }),
+    offline: byMinute(count.nullable()),
     messages: z
-      .object(Object.fromEntries(MESSAGE_STATUSES.map((status) => [status, sixty(count)])) as Record<MessageStatus, z.ZodArray<typeof count>>)
+      .object(
+        Object.fromEntries(MESSAGE_STATUSES.map((status) => [status, byMinute(count)])) as Record<
+          MessageStatus,
+          z.ZodArray<typeof count>
+        >,
+      )
       .meta({ description: 'How many messages reached each status, by minute.' }),
     latency: z.object({
       ...Latency,
       sent: count.meta({ description: 'The number of messages that these times are about.' }),
-      minutes: sixty(z.object(Latency)),
+      minutes: byMinute(z.object(Latency)),
     }),
   })
   .meta({ id: 'LastHour' });
@@ -100,7 +116,10 @@ export function withoutMessages({ at, connections }: StatsBody): StatsBody {
   return { at, connections, messages: null, waiting: null, last_hour: null };
 }
 
-function toLastHour(at: number, { connectionCounts, messageCounts, sendingTimes }: WholeFigures): z.infer<typeof LastHour> {
+function toLastHour(
+  at: number,
+  { connectionCounts, messageCounts, sendingTimes }: WholeFigures,
+): z.infer<typeof LastHour> {
   const minutes = sendingTimes.length;
   const totals = SENDING_TIMES_MS.map((_, i) => sendingTimes.reduce((sum, times) => sum + (times[i] ?? 0), 0));
   const online = (state: keyof Summary): (number | null)[] =>

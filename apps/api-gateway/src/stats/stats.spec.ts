@@ -1,10 +1,10 @@
 /** Figures of a key space with connections and messages, of all and of one account. */
-import { ConnectionDirectory, Messages, SendingTimes, storeConnectionCounts, type MintedMessage } from '@app/registry';
+import { ConnectionDirectory, SendingTimes, storeConnectionCounts, type Messages, type MintedMessage } from '@app/registry';
 import { CLIENT, SHARDS, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
 import { StatsBody, toStatsBody, withoutMessages } from './stats.dto.js';
 import { Stats } from './stats.js';
 
-const ACME = { payer: 'account:acme' };
+const PAYER = 'account:acme';
 
 let bench: MessageBench;
 let directory: ConnectionDirectory;
@@ -37,7 +37,14 @@ describe('the figures of the whole key space', () => {
     const body = await figures();
     expect(body).toMatchObject({
       connections: { total: 0 },
-      messages: { unfinished: 0, awaiting_answer: 0, in_flight: null, unfinished_bytes: 0, finished: 0, finished_bytes: 0 },
+      messages: {
+        unfinished: 0,
+        awaiting_answer: 0,
+        in_flight: null,
+        unfinished_bytes: 0,
+        finished: 0,
+        finished_bytes: 0,
+      },
       waiting: { connections_ready: 0, oldest_ready_ms: 0, connections_in_flight: 0, connections_held: 0 },
       last_hour: { latency: { p50_ms: null, p99_ms: null, sent: 0 } },
     });
@@ -86,10 +93,10 @@ describe('the figures of an account', () => {
   it('are those of its connections and of the messages that its callers have sent, and nothing of the service', async () => {
     const { redis, keys, messages } = bench;
     await redis.zadd(keys.online(messages.shardOf(CLIENT), 'host', 'acme'), 0, CLIENT);
-    await accept(messages, bench.minted(), ACME.payer);
+    await accept(messages, bench.minted(), PAYER);
     await accept(messages, bench.minted({ clientId: 'another' }));
     const sent = bench.minted();
-    await accept(messages, sent, ACME.payer);
+    await accept(messages, sent, PAYER);
     await messages.cancel(sent.messageId);
     const body = await figures('acme');
     expect(body).toMatchObject({

@@ -6,6 +6,7 @@ import { ROWS, connections, disconnect } from './connection-commands.js';
 import type { Context } from './context.js';
 import { UsageError } from './failures.js';
 import { send, watch } from './message-commands.js';
+import { messages } from './messages-command.js';
 import { stats } from './stats-command.js';
 import { whoami } from './whoami-command.js';
 
@@ -35,6 +36,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     arguments: 1,
     run: connections,
+  },
+  messages: {
+    usage: 'messages [--status STATUS] [--client-id CLIENT_ID] [--since TIMESTAMP] [--limit N]',
+    does: `shows stored messages of all clients, or of one: the first ${ROWS} in a table, all of them with --json`,
+    options: { status: text, 'client-id': text, since: text, limit: text },
+    arguments: 0,
+    run: messages,
   },
   send: {
     usage:

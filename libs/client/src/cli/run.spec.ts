@@ -157,6 +157,28 @@ describe('cloud-connector', () => {
     expect(out).toMatch(/^GATEWAY +SINCE\ng +2026-11-30T06:00:00.000Z$/m);
   });
 
+  it('the command messages shows those of all pages, and passes its options on', async () => {
+    const asked: Record<string, string>[] = [];
+    const message = { message_id: 'm', client_id: 'a', directive: 'd', status: 'held', created_at: 'now' };
+    answer = (response, request) => {
+      const query = Object.fromEntries(new URL(request.url ?? '', url).searchParams);
+      asked.push(query);
+      // A page may be empty, and a next one may follow.
+      const page =
+        query['cursor'] === undefined ? { data: [], next_cursor: 'next' } : { data: [message], next_cursor: null };
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(page));
+    };
+    const { exit, out } = await cli(['messages', '--status', 'held', '--since', '2026-11-30T06:00:00Z']);
+    expect(exit).toBe(0);
+    expect(out).toMatch(/^m +a +d +held +now$/m);
+    const query = { status: 'held', since: '2026-11-30T06:00:00Z', limit: '101' };
+    expect(asked).toEqual([query, { ...query, cursor: 'next' }]);
+    expect((await cli(['messages', '--client-id', 'a', '--limit', '1', '--json'])).out).toBe(
+      `${JSON.stringify(message)}\n`,
+    );
+    expect(asked.at(-1)).toMatchObject({ client_id: 'a', limit: '2' });
+  });
+
   it('the command stats shows what the caller may see', async () => {
     const counts = { host: 2, proxy: 0, total: 2 };
     const figures = {

@@ -29,5 +29,9 @@ function ofLastHour({ messages, latency }: LastHour): [string, unknown][] {
     `last hour: ${status}`,
     counts.reduce((sum, count) => sum + count, 0),
   ]);
-  return [...sums, ['last hour: p50 ms to the broker', latency.p50_ms], ['last hour: p99 ms to the broker', latency.p99_ms]];
+  return [
+    ...sums,
+    ['last hour: p50 ms to the broker', latency.p50_ms],
+    ['last hour: p99 ms to the broker', latency.p99_ms],
+  ];
 }

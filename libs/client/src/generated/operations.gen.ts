@@ -156,6 +156,32 @@ export class Operations {
   }
 
   /**
+   * List messages across connections.
+   *
+   * There is no index for it: a page looks at 1,000 stored messages at most, so it may have fewer items than its limit, even none, and a next page may follow. Messages come shard by shard: unfinished ones, the next to expire first; those that await an answer; finished ones, for each key or account that sent them the newest first. A message that changes during that may come twice. For a caller that is bound to an account they come connection by connection, and with `client_id` the newest first.
+   */
+  searchMessages(
+    query: NonNullable<Api.SearchMessagesData['query']> = {},
+    options?: CallOptions,
+  ): Promise<Api.SearchMessagesResponse> {
+    const parts = { query };
+    return this.requester.call<Api.SearchMessagesData, Api.SearchMessagesResponse>('GET', '/v1/messages', parts, options);
+  }
+
+  /**
+   * Send up to 1,000 messages.
+   *
+   * Each message is accepted or refused individually; the messages of one client are accepted in order. The response is 200 even if messages were refused.
+   */
+  async sendMessages(
+    messages: Api.SendMessagesData['body']['messages'],
+    options?: CallOptions,
+  ): Promise<Api.SendMessagesResponse['results']> {
+    const parts = { body: { messages: messages } };
+    return (await this.requester.call<Api.SendMessagesData, Api.SendMessagesResponse>('POST', '/v1/messages', parts, options)).results;
+  }
+
+  /**
    * Send a message to a client.
    *
    * Accepted messages are never lost while Redis keeps its data, are sent in the order of their acceptance, and are published at least once: the client drops repeats by `message_id`. While many messages of the caller are being published, the response comes up to 100 ms later. With `Prefer: wait=N` the response is 200 with the whole message as soon as it is final, and 202 if it is not within N seconds. An accepted message is always answered with one of the two, also if the gateway stops or Redis is away.
@@ -181,19 +207,6 @@ export class Operations {
   ): Promise<Api.ListMessagesResponse> {
     const parts = { path: { client_id: clientId }, query };
     return this.requester.call<Api.ListMessagesData, Api.ListMessagesResponse>('GET', '/v1/connections/{client_id}/messages', parts, options);
-  }
-
-  /**
-   * Send up to 1,000 messages.
-   *
-   * Each message is accepted or refused individually; the messages of one client are accepted in order. The response is 200 even if messages were refused.
-   */
-  async sendMessages(
-    messages: Api.SendMessagesData['body']['messages'],
-    options?: CallOptions,
-  ): Promise<Api.SendMessagesResponse['results']> {
-    const parts = { body: { messages: messages } };
-    return (await this.requester.call<Api.SendMessagesData, Api.SendMessagesResponse>('POST', '/v1/messages', parts, options)).results;
   }
 
   /**

@@ -359,27 +359,13 @@ export type Verification = {
     outcome: 'agreed' | 'corrected' | 'unproven';
 };
 
-export type SendMessage = {
+export type FoundMessages = {
+    data: Array<Message>;
+    next_cursor: string | null;
     /**
-     * Tells the client what to do with the payload.
+     * How many messages, and lists of them, this page has looked at. null for a caller that is bound to an account.
      */
-    directive: string;
-    /**
-     * Any JSON value.
-     */
-    payload?: unknown;
-    /**
-     * Time to live: an unsent message expires after it.
-     */
-    ttl_seconds?: number;
-    /**
-     * Keep the message until the client is back, or answer 409.
-     */
-    when_offline?: 'hold' | 'reject';
-    /**
-     * For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.
-     */
-    response_timeout_seconds?: number;
+    looked_at: number | null;
 };
 
 export type Message = {
@@ -435,6 +421,29 @@ export type Message = {
         at: string;
         details: string | null;
     }>;
+};
+
+export type SendMessage = {
+    /**
+     * Tells the client what to do with the payload.
+     */
+    directive: string;
+    /**
+     * Any JSON value.
+     */
+    payload?: unknown;
+    /**
+     * Time to live: an unsent message expires after it.
+     */
+    ttl_seconds?: number;
+    /**
+     * Keep the message until the client is back, or answer 409.
+     */
+    when_offline?: 'hold' | 'reject';
+    /**
+     * For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.
+     */
+    response_timeout_seconds?: number;
 };
 
 export type AcceptedMessage = {
@@ -1591,6 +1600,117 @@ export type StreamEventsResponses = {
 
 export type StreamEventsResponse = StreamEventsResponses[keyof StreamEventsResponses];
 
+export type SearchMessagesData = {
+    body?: never;
+    path?: never;
+    query?: {
+        status?: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
+        /**
+         * Only messages to this client.
+         */
+        client_id?: string;
+        /**
+         * Only messages that were accepted then or later.
+         */
+        since?: string;
+        limit?: number;
+        cursor?: string;
+    };
+    url: '/v1/messages';
+};
+
+export type SearchMessagesErrors = {
+    /**
+     * Credentials are missing or not valid (`unauthenticated`)
+     */
+    401: Problem;
+    /**
+     * Not allowed with these credentials (`forbidden`)
+     */
+    403: Problem;
+    /**
+     * The request is not valid (`invalid`)
+     */
+    422: Problem;
+    /**
+     * Too many requests (`rate-limited`)
+     */
+    429: Problem;
+    /**
+     * Something went wrong here (`internal`)
+     */
+    500: Problem;
+    /**
+     * Not available at the moment (`unavailable`)
+     */
+    503: Problem;
+};
+
+export type SearchMessagesError = SearchMessagesErrors[keyof SearchMessagesErrors];
+
+export type SearchMessagesResponses = {
+    200: FoundMessages;
+};
+
+export type SearchMessagesResponse = SearchMessagesResponses[keyof SearchMessagesResponses];
+
+export type SendMessagesData = {
+    body: MessageBatch;
+    path?: never;
+    query?: never;
+    url: '/v1/messages';
+};
+
+export type SendMessagesErrors = {
+    /**
+     * The body is not JSON (`malformed-json`)
+     */
+    400: Problem;
+    /**
+     * Credentials are missing or not valid (`unauthenticated`)
+     */
+    401: Problem;
+    /**
+     * Not allowed with these credentials (`forbidden`)
+     */
+    403: Problem;
+    /**
+     * The payload is too large (`too-large`)
+     */
+    413: Problem;
+    /**
+     * The body must be application/json (`unsupported-media-type`)
+     */
+    415: Problem;
+    /**
+     * The request is not valid (`invalid`)
+     */
+    422: Problem;
+    /**
+     * Too many requests (`rate-limited`)
+     */
+    429: Problem;
+    /**
+     * Something went wrong here (`internal`)
+     */
+    500: Problem;
+    /**
+     * Not available at the moment (`unavailable`)
+     */
+    503: Problem;
+};
+
+export type SendMessagesError = SendMessagesErrors[keyof SendMessagesErrors];
+
+export type SendMessagesResponses = {
+    /**
+     * The outcome of each message, in order.
+     */
+    200: MessageBatchResult;
+};
+
+export type SendMessagesResponse = SendMessagesResponses[keyof SendMessagesResponses];
+
 export type ListMessagesData = {
     body?: never;
     path: {
@@ -1723,63 +1843,6 @@ export type SendMessageResponses = {
 };
 
 export type SendMessageResponse = SendMessageResponses[keyof SendMessageResponses];
-
-export type SendMessagesData = {
-    body: MessageBatch;
-    path?: never;
-    query?: never;
-    url: '/v1/messages';
-};
-
-export type SendMessagesErrors = {
-    /**
-     * The body is not JSON (`malformed-json`)
-     */
-    400: Problem;
-    /**
-     * Credentials are missing or not valid (`unauthenticated`)
-     */
-    401: Problem;
-    /**
-     * Not allowed with these credentials (`forbidden`)
-     */
-    403: Problem;
-    /**
-     * The payload is too large (`too-large`)
-     */
-    413: Problem;
-    /**
-     * The body must be application/json (`unsupported-media-type`)
-     */
-    415: Problem;
-    /**
-     * The request is not valid (`invalid`)
-     */
-    422: Problem;
-    /**
-     * Too many requests (`rate-limited`)
-     */
-    429: Problem;
-    /**
-     * Something went wrong here (`internal`)
-     */
-    500: Problem;
-    /**
-     * Not available at the moment (`unavailable`)
-     */
-    503: Problem;
-};
-
-export type SendMessagesError = SendMessagesErrors[keyof SendMessagesErrors];
-
-export type SendMessagesResponses = {
-    /**
-     * The outcome of each message, in order.
-     */
-    200: MessageBatchResult;
-};
-
-export type SendMessagesResponse = SendMessagesResponses[keyof SendMessagesResponses];
 
 export type CancelMessageData = {
     body?: never;

@@ -68,7 +68,7 @@ export class ConnectionDirectory {
   constructor(
     private readonly redis: Redis,
     private readonly keys: RegistryKeys,
-    private readonly shardCount: number,
+    readonly shardCount: number,
   ) {}
 
   /** The connection, or undefined if the client never registered or belongs to another account than the given one. */
@@ -153,7 +153,7 @@ export class ConnectionDirectory {
       const count = Math.min(width, this.shardCount - shard);
       const pages = await Promise.all(
         Array.from({ length: count }, (_, i) =>
-          this.idsOf(shard + i, filter, shard + i === cursor?.shard ? cursor.after : '', limit + 1),
+          this.clientIds(shard + i, filter, shard + i === cursor?.shard ? cursor.after : '', limit + 1),
         ),
       );
       for (const [i, ids] of pages.entries()) {
@@ -181,7 +181,7 @@ export class ConnectionDirectory {
   /** The ids of the online clients of one shard in byte order, a page at a time. */
   async *online(shard: number, pageSize: number): AsyncGenerator<string[], void> {
     for (let after: string | undefined = ''; after !== undefined;) {
-      const ids: string[] = await this.idsOf(shard, { state: 'online' }, after, pageSize);
+      const ids: string[] = await this.clientIds(shard, { state: 'online' }, after, pageSize);
       yield ids;
       after = ids.length < pageSize ? undefined : ids.at(-1);
     }
@@ -218,7 +218,7 @@ export class ConnectionDirectory {
   }
 
   /** Ids of one shard that may match and follow `after`, in byte order; at most `count`. */
-  private async idsOf(shard: number, filter: ConnectionFilter, after: string, count: number): Promise<string[]> {
+  async clientIds(shard: number, filter: ConnectionFilter, after: string, count: number): Promise<string[]> {
     const { prefix = '' } = filter;
     const [fact] = Object.entries(filter.facts ?? {}) as [SearchableFact, string][];
     if (fact !== undefined) {

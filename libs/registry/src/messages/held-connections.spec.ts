@@ -2,7 +2,14 @@
 import type { Redis } from '@app/platform';
 import { StaleOwnerError, type Grant } from '@app/sharding';
 import { batchOf, hostConnection } from '../../../../test/support/connections.js';
-import { CLIENT, SHARD, SHARDS, neighbour, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
+import {
+  CLIENT,
+  SHARD,
+  SHARDS,
+  neighbour,
+  withMessages,
+  type MessageBench,
+} from '../../../../test/support/message-bench.js';
 import { FencedCommit } from '../commits/fenced-commit.js';
 import type { Connection } from '../connections/connection.js';
 import { ConnectionDirectory } from '../connections/connection-directory.js';

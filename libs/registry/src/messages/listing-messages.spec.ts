@@ -96,6 +96,6 @@ describe("the listing of a connection's messages", () => {
   });
 
   it('is empty for a client without messages', async () => {
-    expect(await bench.messages.list('nobody', 10)).toEqual({ messages: [] });
+    expect(await bench.messages.list('nobody', 10)).toEqual({ messages: [], lookedAt: 0 });
   });
 });

@@ -1,20 +1,14 @@
 /** Accepts, reads, lists and cancels messages on behalf of callers. */
 import { createHash } from 'node:crypto';
 import { newMessageId, shardOf, shardOfMessageId } from '@app/protocol';
-import { RedisScriptError, type Redis } from '@app/platform';
+import type { Redis } from '@app/platform';
 import { messageCommands } from '../commands.js';
 import { acceptMessages, type AcceptReply } from './accept-message.js';
 import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES, UNKNOWN_PAYER } from './byte-budget.js';
 import type { MessageStatus, StatusChange, StoredStatus } from '../message-status.js';
-import {
-  FORMER_FIELDS,
-  parseFormerMessage,
-  parseMessageRecord,
-  type MessageAnswer,
-  type MessageProgress,
-  type MessageRecord,
-} from './message-record.js';
+import type { MessageAnswer, MessageProgress } from './message-record.js';
 import { isHeld } from './outbox.js';
+import { loadMessage, sizeOf, withAnswer } from './stored-messages.js';
 import { PAGE_BYTES } from '../page-bytes.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
@@ -95,6 +89,8 @@ export type MessagesCursor = number;
 
 export interface MessagesPage {
   messages: StoredMessage[];
+  /** How many messages it has looked at. */
+  lookedAt: number;
   /** Absent on the last page. */
   next?: MessagesCursor;
 }
@@ -207,16 +203,16 @@ export class Messages {
   async read(messageId: string, account?: string): Promise<StoredMessage | undefined> {
     const shard = this.shardOfMessage(messageId);
     if (shard === undefined) return undefined;
-    const record = await this.load(shard, messageId, account);
+    const record = await loadMessage(this.redis, this.keys, shard, messageId, account);
     if (record === undefined) return undefined;
-    const message = await this.withAnswer(shard, messageId, record);
+    const message = await withAnswer(this.redis, this.keys, shard, messageId, record);
     if (message.status !== 'queued') return message;
     return (await isHeld(this.redis, this.keys, shard, message.clientId)) ? { ...message, status: 'held' } : message;
   }
 
   /**
    * A page of the stored messages of a connection, newest first. If a status is given, or histories are long, a page may
-   * be shorter than its limit and still have a next one.
+   * be shorter than its limit and still have a next one. `since`: only those accepted then or later, epoch milliseconds.
    */
   async list(
     clientId: string,
@@ -224,36 +220,40 @@ export class Messages {
     status?: MessageStatus,
     cursor?: MessagesCursor,
     account?: string,
+    since?: number,
   ): Promise<MessagesPage> {
     const shard = this.shardOf(clientId);
     const index = this.keys.messages(shard, clientId);
     const haveHeldMessages = await isHeld(this.redis, this.keys, shard, clientId);
     const messages: StoredMessage[] = [];
+    const oldest = since === undefined ? '-inf' : `${since * 1000}`;
     let from = cursor === undefined ? '+inf' : `(${cursor}`;
-    let bytes = 0;
+    let [bytes, lookedAt] = [0, 0];
     for (let checked = 0; checked < MAX_CHECKED && bytes < PAGE_BYTES;) {
       const wanted = Math.min(limit + 1, MAX_CHECKED - checked, MAX_LOADED);
-      const found = await this.redis.zrevrangebyscore(index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, wanted);
+      const found = await this.redis.zrevrangebyscore(index, from, oldest, 'WITHSCORES', 'LIMIT', 0, wanted);
       const entries = pairs(found);
-      const loaded = await Promise.all(entries.map(([id]) => this.load(shard, id, account)));
+      const loaded = await Promise.all(entries.map(([id]) => loadMessage(this.redis, this.keys, shard, id, account)));
       for (const [i, record] of loaded.entries()) {
         const [messageId = '', acceptedAt] = entries[i] ?? [];
         const shown: MessageStatus | undefined =
           record?.status === 'queued' && haveHeldMessages ? 'held' : record?.status;
         if (record !== undefined && shown !== undefined && (status ?? shown) === shown) {
           // The page is full, and this message belongs to the next one.
-          if (messages.length === limit || bytes >= PAGE_BYTES) return { messages, next: Number(from.slice(1)) };
-          const message = { ...(await this.withAnswer(shard, messageId, record)), status: shown };
+          if (messages.length === limit || bytes >= PAGE_BYTES)
+            return { messages, lookedAt, next: Number(from.slice(1)) };
+          const message = { ...(await withAnswer(this.redis, this.keys, shard, messageId, record)), status: shown };
           messages.push(message);
           bytes += message.answer?.payloadJson?.length ?? 0;
         }
         from = `(${acceptedAt}`;
+        lookedAt++;
         bytes += record === undefined ? 0 : sizeOf(record);
       }
       checked += entries.length;
-      if (entries.length < wanted) return { messages };
+      if (entries.length < wanted) return { messages, lookedAt };
     }
-    return { messages, next: Number(from.slice(1)) };
+    return { messages, lookedAt, next: Number(from.slice(1)) };
   }
 
   /**
@@ -275,41 +275,6 @@ export class Messages {
     const [status, isCancelled] = await cancelMessage.run(this.redis, this.keys.ofMessages(shard), args);
     if (isCancelled === 1) return { kind: 'cancelled' };
     return status === '' ? { kind: 'unknown' } : { kind: 'too-late', status };
-  }
-
-  private async load(shard: number, messageId: string, account?: string): Promise<MessageRecord | undefined> {
-    const record = await this.loadRecord(this.keys.message(shard, messageId));
-    return account === undefined || record?.account === account ? record : undefined;
-  }
-
-  /** Reads the payload of the answer if it has a key of its own. */
-  private async withAnswer(shard: number, messageId: string, record: MessageRecord): Promise<StoredMessage> {
-    const { clientId, directive, status, createdAt, expiresAt, history, responseDeadline, progress, answer } = record;
-    return {
-      ...{ messageId, clientId, directive, status, createdAt, expiresAt, history, responseDeadline, progress },
-      answer: answer && {
-        ...answer,
-        payloadJson: record.hasAnswerKey
-          ? ((await this.redis.get(this.keys.payload(shard, messageId))) ?? undefined)
-          : record.answerPayloadJson,
-      },
-    };
-  }
-
-  private async loadRecord(key: string): Promise<MessageRecord | undefined> {
-    try {
-      const text = await this.redis.get(key);
-      return text === null ? undefined : parseMessageRecord(text);
-    } catch (error) {
-      if (!(error instanceof RedisScriptError)) throw error;
-    }
-    // The key is not a text: 0.1.0 has stored the message.
-    const former = await this.redis.hmget(key, ...FORMER_FIELDS).catch((error: unknown) => {
-      // Nor is it a hash: the owner of the shard's outbound side dead-letters the message.
-      if (error instanceof RedisScriptError) return [];
-      throw error;
-    });
-    return parseFormerMessage(former);
   }
 
   private shardOfMessage(messageId: string): number | undefined {
@@ -334,11 +299,6 @@ function outcomeOf(reply: AcceptReply, clientId: string, shard: number): AcceptO
       expiresAt: Number(expiresAt),
     },
   };
-}
-
-/** The approximate size of a message in a listing, without the payload of its answer: its history can be long. */
-function sizeOf({ directive, history }: MessageRecord): number {
-  return history.reduce((bytes, { details = '' }) => bytes + 32 + details.length, directive.length);
 }
 
 /** Pairs members with scores, which Redis returns in one list. */

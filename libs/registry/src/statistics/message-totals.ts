@@ -46,7 +46,7 @@ export async function readMessageTotals(
       messageTotals.run(redis, keys.ofMessages(shard), { payer: payer ?? '' }),
     ),
   );
-  const sum = (name: keyof Reply): number => shards.reduce((total, shard) => total + Number(shard[name]), 0);
+  const sum = (name: keyof Reply): number => shards.reduce((total, shard) => total + shard[name], 0);
   const ofAll = (name: keyof Reply): number | undefined => (payer === undefined ? sum(name) : undefined);
   return {
     unfinished: ofAll('unfinished'),

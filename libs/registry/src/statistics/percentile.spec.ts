@@ -12,8 +12,8 @@ it('a percentile is the smallest limit that the share of all times does not exce
       const found = percentile(LIMITS, counts, share) ?? NaN;
       const atMost = (limit: number): number => times.filter((ms) => ms <= limit).length;
       expect(atMost(found)).toBeGreaterThanOrEqual(share * times.length);
-      const smaller = LIMITS[LIMITS.indexOf(found) - 1] ?? -1;
-      expect(atMost(smaller)).toBeLessThan(share * times.length);
+      const lower = LIMITS[LIMITS.indexOf(found) - 1] ?? -1;
+      expect(atMost(lower)).toBeLessThan(share * times.length);
     }),
   );
 });
