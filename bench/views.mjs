@@ -19,7 +19,7 @@ import { inParallel, post } from './devices.mjs';
 import { machine, percentile, round } from './measure.mjs';
 
 const MOST_IN_A_BATCH = 1000;
-const KEY = 'a key that is used here only';
+const KEY = 'used-here-only';
 
 /** @param {string[]} args */
 export async function run(args) {
@@ -67,7 +67,7 @@ export async function run(args) {
     /** @type {Record<string, { p50: number, p95: number, p99: number, most: number }>} */
     const table = {};
     const paths = {
-      'stats, read anew': '/v1/stats',
+      'stats, not kept': '/v1/stats',
       summary: '/v1/connections/summary',
       'connections, 100': '/v1/connections?limit=100',
       'by prefix': '/v1/connections?client_id_prefix=host-0123&limit=100',
@@ -99,6 +99,7 @@ export async function run(args) {
 /** @param {string} url @param {string} path @param {number} calls @param {string} [key] */
 async function timesOf(url, path, calls, key) {
   const headers = key === undefined ? undefined : { authorization: `Bearer ${key}` };
+  /** @type {number[]} */
   const times = [];
   let cursor = '';
   for (let i = 0; i < calls; i++) {

@@ -6,9 +6,9 @@
 -- ARGV sets, count, set, score, name, id, place
 --   sets: which of `unfinished`, `awaiting`, `finished` to walk, between bars
 --   count: how many ids and lists to look at
---   set, score, name, id, place: where to go on; '' for the beginning. That is after the message `id`, which has the score in the set. Of
---     finished messages `name` and `score` are those of the list, and `place` is how far from its end the message was; without `id` the
---     list has been walked.
+--   set, score, name, id, place: the position from which to go on; '' for the beginning. It is after the message `id`, which has the
+--     score in the set. Of finished messages `name` and `score` are those of the list, and `place` is how far from its end the message
+--     was; without `id` the list has been walked.
 -- Reply by name: looked, the number of ids and lists; found, for each message its id, set, score, name and place; next, if the walk is
 --   not over: the set, and of lists the score and the name of the last one; to be used if nothing was found
 
@@ -78,16 +78,16 @@ end
 local next_position = {}
 local begins = ARGV.set == ''
 for _, set in ipairs(SETS) do
-  local is_here = set == ARGV.set
-  begins = begins or is_here
+  local is_current = set == ARGV.set
+  begins = begins or is_current
   if begins and string.find(ARGV.sets, '|' .. set .. '|', 1, true) then
-    local function given(value) return is_here and value or '' end
+    local function from_position(value) return is_current and value or '' end
     local is_over, score, name
     if set == 'finished' then
-      local place = is_here and tonumber(ARGV.place) or 0
-      is_over, score, name = walk_lists(given(ARGV.score), given(ARGV.name), given(ARGV.id), place)
+      local place = is_current and tonumber(ARGV.place) or 0
+      is_over, score, name = walk_lists(from_position(ARGV.score), from_position(ARGV.name), from_position(ARGV.id), place)
     else
-      walk_set(set, set == 'unfinished' and KEYS.expiry or KEYS.awaiting, given(ARGV.score), given(ARGV.id))
+      walk_set(set, set == 'unfinished' and KEYS.expiry or KEYS.awaiting, from_position(ARGV.score), from_position(ARGV.id))
       is_over, score, name = left > 0, '', ''
     end
     if not is_over then

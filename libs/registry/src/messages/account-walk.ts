@@ -20,7 +20,7 @@ const MESSAGES = 10;
 /** Messages of a connection that has more. */
 const MORE_MESSAGES = 250;
 
-/** Fills a page. @returns where the next page begins; undefined if there is none */
+/** Fills a page. @returns the position at which the next page begins; undefined if there is none */
 export async function walkAccount(
   redis: Redis,
   keys: RegistryKeys,

@@ -37,7 +37,7 @@ const walkMessages = messageCommands.load<
   }
 >('walk-messages');
 
-/** Fills a page. @returns where the next page begins; undefined if there is none */
+/** Fills a page. @returns the position at which the next page begins; undefined if there is none */
 export async function walk(
   redis: Redis,
   keys: RegistryKeys,
