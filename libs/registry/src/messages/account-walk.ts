@@ -4,7 +4,8 @@
  */
 import type { Redis } from '@app/platform';
 import type { ConnectionDirectory } from '../connections/connection-directory.js';
-import type { RegistryKeys } from '../keys.js';
+import { messageCommands } from '../commands.js';
+import type { MessageKeys, RegistryKeys } from '../keys.js';
 import type { Candidate, MessageFilter, MessagePage } from './message-page.js';
 
 /** After a message of a client or, with `before` 0, after the client. `before`: when it was accepted, epoch microseconds. */
@@ -20,6 +21,14 @@ const MESSAGES = 10;
 /** Messages of a connection that has more. */
 const MORE_MESSAGES = 250;
 
+const messagesOfClients = messageCommands.load<
+  MessageKeys,
+  { count: number; oldest: string; clients: readonly string[] },
+  string[][]
+>('messages-of-clients');
+
+type Found = Candidate<AccountWalkPosition>[];
+
 /** Fills a page. @returns the position at which the next page begins; undefined if there is none */
 export async function walkAccount(
   redis: Redis,
@@ -32,58 +41,52 @@ export async function walkAccount(
   const oldest = since === undefined ? '-inf' : `${since * 1000}`;
   const filter = { account, ...(status === 'held' && { held: true as const }) };
 
-  const read = async (
-    shard: number,
-    client: string,
-    before: number,
-    count: number,
-  ): Promise<Candidate<AccountWalkPosition>[]> => {
-    const newest = before === 0 ? '+inf' : `(${before}`;
-    const key = keys.messages(shard, client);
-    const found = await redis.zrevrangebyscore(key, newest, oldest, 'WITHSCORES', 'LIMIT', 0, count);
-    return Array.from({ length: found.length / 2 }, (_, i) => ({
-      id: found[2 * i] ?? '',
-      position: { shard, client, before: Number(found[2 * i + 1]) },
-    }));
-  };
-  /** Adds the messages of a connection to the page. `first`: those that have been read, all of them if fewer than `count`. */
-  const addAll = async (
-    shard: number,
-    client: string,
-    first: Candidate<AccountWalkPosition>[],
-    count: number,
-  ): Promise<boolean> => {
-    for (let some = first, most = count; ; most = MORE_MESSAGES) {
-      await page.add(shard, some);
-      const last = some.at(-1)?.position;
-      if (last !== undefined && page.position !== last) return false;
-      if (last === undefined || some.length < most) break;
+  /** Adds what follows a message of a client. @returns whether all of it was added */
+  const addRest = async (shard: number, client: string, before: number): Promise<boolean> => {
+    for (let last = before; ;) {
       if (page.isFull()) return false;
-      some = await read(shard, client, last.before, MORE_MESSAGES);
+      const key = keys.messages(shard, client);
+      const flat = await redis.zrevrangebyscore(key, `(${last}`, oldest, 'WITHSCORES', 'LIMIT', 0, MORE_MESSAGES);
+      const found = foundIn(flat, shard, client);
+      await page.add(shard, found);
+      const end = found.at(-1)?.position;
+      if (end === undefined) return true;
+      if (page.position !== end) return false;
+      last = end.before;
     }
-    page.position = { shard, client, before: 0 };
-    return true;
   };
 
   let { shard, client: after } = from;
   page.position = from;
-  if (from.before > 0) {
-    const rest = await read(shard, after, from.before, MORE_MESSAGES);
-    if (!(await addAll(shard, after, rest, MORE_MESSAGES))) return page.position;
-  }
+  if (from.before > 0 && !(await addRest(shard, after, from.before))) return page.position;
   for (; shard < directory.shardCount; shard++, after = '') {
     for (;;) {
+      page.position = { shard, client: after, before: 0 };
       if (page.isFull()) return page.position;
       const clients = await directory.clientIds(shard, filter, after, Math.min(CONNECTIONS, page.left));
-      const firsts = await Promise.all(clients.map((client) => read(shard, client, 0, MESSAGES)));
-      for (const [i, client] of clients.entries()) {
-        if (page.isFull()) return page.position;
-        page.lookedAt++;
-        if (!(await addAll(shard, client, firsts[i] ?? [], MESSAGES))) return page.position;
-      }
       if (clients.length === 0) break;
-      after = clients.at(-1) ?? '';
+      const args = { count: MESSAGES, oldest, clients };
+      const lists = await messagesOfClients.run(redis, keys.ofMessages(shard), args);
+      const all = lists.map((flat, i) => foundIn(flat, shard, clients[i] ?? ''));
+      // The first client that may have more; those behind it are read again.
+      const longest = all.findIndex(({ length }) => length === MESSAGES);
+      const some = longest < 0 ? all : all.slice(0, longest + 1);
+      page.lookedAt += some.length;
+      const found = some.flat();
+      await page.add(shard, found);
+      const last = found.at(-1)?.position;
+      if (last !== undefined && page.position !== last) return page.position;
+      after = clients[some.length - 1] ?? '';
+      if (longest >= 0 && last !== undefined && !(await addRest(shard, after, last.before))) return page.position;
     }
   }
   return undefined;
+}
+
+/** @param flat message id and time of acceptance in turn */
+function foundIn(flat: readonly string[], shard: number, client: string): Found {
+  return Array.from({ length: flat.length / 2 }, (_, i) => ({
+    id: flat[2 * i] ?? '',
+    position: { shard, client, before: Number(flat[2 * i + 1]) },
+  }));
 }

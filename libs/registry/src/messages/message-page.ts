@@ -6,7 +6,7 @@ import { PAGE_BYTES } from '../page-bytes.js';
 import type { MessageRecord } from './message-record.js';
 import type { StoredMessage } from './messages.js';
 import { heldCounts } from './outbox.js';
-import { loadMessage, sizeOf, withAnswer } from './stored-messages.js';
+import { loadMessages, sizeOf, withAnswer } from './stored-messages.js';
 
 /** Messages, lists and connections that one page looks at, at most. */
 export const MOST_LOOKED_AT = 1000;
@@ -55,7 +55,7 @@ export class MessagePage<Position> {
   async add(shard: number, candidates: readonly Candidate<Position>[]): Promise<void> {
     for (let from = 0; from < candidates.length && !this.isFull();) {
       const some = candidates.slice(from, from + Math.min(MAX_LOADED, this.left));
-      const records = await Promise.all(some.map(({ id }) => this.load(shard, id)));
+      const records = await this.load(shard, some);
       const held = await this.heldClients(shard, records);
       for (const [i, { id, position }] of some.entries()) {
         if (this.isFull()) return;
@@ -83,10 +83,22 @@ export class MessagePage<Position> {
     this.bytes += message.answer?.payloadJson?.length ?? 0;
   }
 
-  private async load(shard: number, id: string): Promise<MessageRecord | undefined> {
-    const { since = 0, account } = this.filter;
-    if (mintedAt(id) < since - CLOCK_SLACK_MS) return undefined;
-    return loadMessage(this.redis, this.keys, shard, id, account);
+  /** The records of messages that may match, in the same order. */
+  private async load(
+    shard: number,
+    candidates: readonly Candidate<Position>[],
+  ): Promise<(MessageRecord | undefined)[]> {
+    const { since = 0, account, status } = this.filter;
+    const wanted = candidates.filter(({ id }) => mintedAt(id) >= since - CLOCK_SLACK_MS);
+    const records = await loadMessages(
+      this.redis,
+      this.keys,
+      shard,
+      wanted.map(({ id }) => id),
+      { account, status: status === 'held' ? 'queued' : status },
+    );
+    const byId = new Map(wanted.map(({ id }, i) => [id, records[i]]));
+    return candidates.map(({ id }) => byId.get(id));
   }
 
   /** The clients of queued messages whose messages are held. */

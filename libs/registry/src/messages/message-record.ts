@@ -58,6 +58,11 @@ const LINES = 8;
 /** After these statuses an answer is late. */
 const LATE_AFTER: ReadonlySet<StoredStatus> = new Set(['unanswered', 'expired', 'cancelled']);
 
+/** Whether a record that is a text has this status; cheaper than to parse it. */
+export function hasStatus(text: string, status: StoredStatus): boolean {
+  return text.startsWith(` ${status} `, 1);
+}
+
 /** @returns undefined for a text that cannot be read, and for the rest of a message that was forgotten */
 export function parseMessageRecord(text: string): MessageRecord | undefined {
   const parts = partsOf(text);

@@ -2,6 +2,7 @@
 import type { Redis } from '@app/platform';
 import { shardOf } from '@app/protocol';
 import { SHARDS, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
+import { storeFormerMessage } from '../../../../test/support/stored-message.js';
 import { ConnectionDirectory } from '../connections/connection-directory.js';
 import type { MessageStatus } from '../message-status.js';
 import type { MessageFilter } from './message-page.js';
@@ -142,6 +143,16 @@ describe('a search for messages', () => {
     const later = (await idsOf({ since })).includes(old);
     expect(later).toBe(false);
     expect(await idsOf({ since })).toContain(fresh);
+  });
+
+  it('finds messages that 0.1.0 has stored, and passes those of which the record is lost', async () => {
+    await client('c', 'offline');
+    const [former = '', lost = '', usual = ''] = await send('c', 3);
+    const shard = shardOf('c', SHARDS);
+    await storeFormerMessage(redis, bench.keys.message(shard, former));
+    await redis.del(bench.keys.message(shard, lost));
+    expect(await idsOf({})).toEqual([former, usual].sort());
+    expect(await idsOf({ status: 'held' })).toEqual([former, usual].sort());
   });
 
   it('misses none that stays while others are sent, finish and are forgotten', async () => {

@@ -1,7 +1,14 @@
 /** Reads the records of messages, as any release has written them. */
 import { RedisScriptError, type Redis } from '@app/platform';
 import type { RegistryKeys } from '../keys.js';
-import { FORMER_FIELDS, parseFormerMessage, parseMessageRecord, type MessageRecord } from './message-record.js';
+import {
+  FORMER_FIELDS,
+  hasStatus,
+  parseFormerMessage,
+  parseMessageRecord,
+  type MessageRecord,
+} from './message-record.js';
+import type { StoredStatus } from '../message-status.js';
 import type { StoredMessage } from './messages.js';
 
 /** @returns undefined if the message is not stored, cannot be read, or belongs to another account than the given one */
@@ -14,6 +21,30 @@ export async function loadMessage(
 ): Promise<MessageRecord | undefined> {
   const record = await loadRecord(redis, keys.message(shard, messageId));
   return account === undefined || record?.account === account ? record : undefined;
+}
+
+/**
+ * The messages with these ids of one shard, in the same order, as `loadMessage` returns them, read with one command.
+ * @param status undefined is returned for those that have another one
+ */
+export async function loadMessages(
+  redis: Redis,
+  keys: RegistryKeys,
+  shard: number,
+  ids: readonly string[],
+  { account, status }: { account?: string | undefined; status?: StoredStatus | undefined },
+): Promise<(MessageRecord | undefined)[]> {
+  if (ids.length === 0) return [];
+  const texts = await redis.mget(ids.map((id) => keys.message(shard, id)));
+  return Promise.all(
+    texts.map(async (text, i) => {
+      // A key that is no text is none for MGET: 0.1.0 has stored the message.
+      if (text === null) return loadMessage(redis, keys, shard, ids[i] ?? '', account);
+      if (status !== undefined && !hasStatus(text, status)) return undefined;
+      const record = parseMessageRecord(text);
+      return account === undefined || record?.account === account ? record : undefined;
+    }),
+  );
 }
 
 /** Reads the payload of the answer if it has a key of its own. */
