@@ -110,7 +110,7 @@ export const BANNED_WORDS: readonly BannedWord[] = [
         'libs/registry/src/commands/includes/held.lua',
         'libs/registry/src/commands/includes/held-connections.lua',
         'libs/registry/src/commands/message-totals.lua',
-        'libs/registry/src/messages/message-page.ts',
+        'libs/registry/src/search/message-page.ts',
         'libs/registry/src/connections/connection-directory.ts',
         'libs/registry/src/connections/connection-writes.ts',
         'libs/registry/src/keys.ts',

@@ -5,10 +5,9 @@ import type { Redis } from '@app/platform';
 import { messageCommands } from '../commands.js';
 import { acceptMessages, type AcceptReply } from './accept-message.js';
 import { OUTBOX_BYTES, SHARD_OUTBOX_BYTES, UNKNOWN_PAYER } from './byte-budget.js';
-import type { MessageStatus, StatusChange, StoredStatus } from '../message-status.js';
-import type { MessageAnswer, MessageProgress } from './message-record.js';
+import type { MessageStatus, StoredStatus } from '../message-status.js';
 import { isHeld } from './outbox.js';
-import { loadMessage, sizeOf, withAnswer } from './stored-messages.js';
+import { loadMessage, sizeOf, withAnswer, type StoredMessage } from './stored-messages.js';
 import { PAGE_BYTES } from '../page-bytes.js';
 import type { MessageKeys, RegistryKeys } from '../keys.js';
 
@@ -67,21 +66,6 @@ export interface AcceptResult {
   wake: boolean;
   /** Number of the payer's messages in flight in this shard: what is due, and is not published yet. */
   inFlight: number;
-}
-
-export interface StoredMessage {
-  messageId: string;
-  clientId: string;
-  directive: string;
-  status: MessageStatus;
-  createdAt: number;
-  expiresAt: number;
-  history: StatusChange[];
-  /** When a `sent` message becomes `unanswered`, if no answer came; undefined for never, or if it was not sent yet. */
-  responseDeadline: number | undefined;
-  progress: MessageProgress | undefined;
-  /** `payloadJson`: its JSON text, undefined if it has none. */
-  answer: (MessageAnswer & { payloadJson: string | undefined }) | undefined;
 }
 
 /** The end of a page of a connection's messages: when its last one was accepted, in microseconds. */

@@ -6,10 +6,26 @@ import {
   hasStatus,
   parseFormerMessage,
   parseMessageRecord,
+  type MessageAnswer,
+  type MessageProgress,
   type MessageRecord,
 } from './message-record.js';
-import type { StoredStatus } from '../message-status.js';
-import type { StoredMessage } from './messages.js';
+import type { MessageStatus, StatusChange, StoredStatus } from '../message-status.js';
+
+export interface StoredMessage {
+  messageId: string;
+  clientId: string;
+  directive: string;
+  status: MessageStatus;
+  createdAt: number;
+  expiresAt: number;
+  history: StatusChange[];
+  /** When a `sent` message becomes `unanswered`, if no answer came; undefined for never, or if it was not sent yet. */
+  responseDeadline: number | undefined;
+  progress: MessageProgress | undefined;
+  /** `payloadJson`: its JSON text, undefined if it has none. */
+  answer: (MessageAnswer & { payloadJson: string | undefined }) | undefined;
+}
 
 /** @returns undefined if the message is not stored, cannot be read, or belongs to another account than the given one */
 export async function loadMessage(

@@ -3,10 +3,10 @@ import type { Redis } from '@app/platform';
 import type { RegistryKeys } from '../keys.js';
 import type { MessageStatus } from '../message-status.js';
 import { PAGE_BYTES } from '../page-bytes.js';
-import type { MessageRecord } from './message-record.js';
-import type { StoredMessage } from './messages.js';
-import { heldCounts } from './outbox.js';
-import { loadMessages, sizeOf, withAnswer } from './stored-messages.js';
+import type { MessageRecord } from '../messages/message-record.js';
+import type { StoredMessage } from '../messages/stored-messages.js';
+import { heldCounts } from '../messages/outbox.js';
+import { loadMessages, sizeOf, withAnswer } from '../messages/stored-messages.js';
 
 /** Messages, lists and connections that one page looks at, at most. */
 export const MOST_LOOKED_AT = 1000;

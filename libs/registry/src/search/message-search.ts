@@ -5,7 +5,7 @@ import type { RegistryKeys } from '../keys.js';
 import { walkAccount, type AccountWalkPosition } from './account-walk.js';
 import { MessagePage, type MessageFilter } from './message-page.js';
 import { walk, type WalkPosition } from './message-walk.js';
-import type { StoredMessage } from './messages.js';
+import type { StoredMessage } from '../messages/stored-messages.js';
 
 export type SearchPosition = { walk: WalkPosition } | { account: AccountWalkPosition };
 

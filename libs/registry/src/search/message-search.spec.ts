@@ -7,7 +7,7 @@ import { ConnectionDirectory } from '../connections/connection-directory.js';
 import type { MessageStatus } from '../message-status.js';
 import type { MessageFilter } from './message-page.js';
 import { MessageSearch, type SearchPosition } from './message-search.js';
-import type { StoredMessage } from './messages.js';
+import type { StoredMessage } from '../messages/stored-messages.js';
 
 let bench: MessageBench;
 let redis: Redis;
@@ -147,12 +147,12 @@ describe('a search for messages', () => {
 
   it('finds messages that 0.1.0 has stored, and passes those of which the record is lost', async () => {
     await client('c', 'offline');
-    const [former = '', lost = '', usual = ''] = await send('c', 3);
+    const [former = '', lost = '', other = ''] = await send('c', 3);
     const shard = shardOf('c', SHARDS);
     await storeFormerMessage(redis, bench.keys.message(shard, former));
     await redis.del(bench.keys.message(shard, lost));
-    expect(await idsOf({})).toEqual([former, usual].sort());
-    expect(await idsOf({ status: 'held' })).toEqual([former, usual].sort());
+    expect(await idsOf({})).toEqual([former, other].sort());
+    expect(await idsOf({ status: 'held' })).toEqual([former, other].sort());
   });
 
   it('misses none that stays while others are sent, finish and are forgotten', async () => {
