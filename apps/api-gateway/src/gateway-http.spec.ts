@@ -123,7 +123,7 @@ it('the gateway never repeats a query, which may hold a secret, in a response or
 
 it.each([
   ['PUT', '/v1/connections/device', 'DELETE, GET, HEAD'],
-  ['OPTIONS', '/v1/messages', 'POST'],
+  ['OPTIONS', '/v1/messages', 'GET, HEAD, POST'],
   ['PATCH', '/v1/connections/%C3%A9/messages', 'GET, HEAD, POST'],
   ['DELETE', '/v1/connections/summary/verify', 'POST'],
   ['TRACE', '/v1/cluster/sweeps/latest', 'GET, HEAD'],
