@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import SwaggerParser from '@apidevtools/swagger-parser';
 import { startStack, stopAll } from '../../scripts/stack.mjs';
 import { ClusterBody } from '../../apps/api-gateway/src/cluster/cluster.dto.js';
-import {
-  ConnectionBody,
-  ConnectionPageBody,
-} from '../../apps/api-gateway/src/connections/connection.dto.js';
+import { ConnectionBody, ConnectionPageBody } from '../../apps/api-gateway/src/connections/connection.dto.js';
+import { CallerBody } from '../../apps/api-gateway/src/access/caller.dto.js';
 import { SummaryBody } from '../../apps/api-gateway/src/http/summary.dto.js';
+import { FoundMessagesBody } from '../../apps/api-gateway/src/messages/message-search.dto.js';
+import { StatsBody } from '../../apps/api-gateway/src/stats/stats.dto.js';
 import { ProblemBody } from '../../apps/api-gateway/src/http/problem.js';
 import {
   AcceptedMessageBody,
@@ -72,7 +72,10 @@ it('the OpenAPI document lists exactly the operations that exist, each with its 
     'GET /v1/connections/{client_id}',
     'GET /v1/connections/{client_id}/messages',
     'GET /v1/events',
+    'GET /v1/messages',
     'GET /v1/messages/{message_id}',
+    'GET /v1/stats',
+    'GET /v1/whoami',
     'POST /v1/cluster/sweeps',
     'POST /v1/connections/{client_id}/force-disconnect',
     'POST /v1/connections/{client_id}/messages',
@@ -113,7 +116,8 @@ it('the OpenAPI document shows the schema of the messages of a batch', () => {
 it('the OpenAPI document names every filter of the listing', () => {
   const names = operations.get('GET /v1/connections')?.parameters?.map(({ name }) => name);
   expect(names).toEqual([
-    ...['state', 'type', 'limit', 'cursor', 'insights_id', 'machine_id', 'bios_uuid', 'subscription_manager_id'],
+    ...['state', 'type', 'client_id_prefix', 'offline_reason', 'held', 'refused', 'limit', 'cursor'],
+    ...['insights_id', 'machine_id', 'bios_uuid', 'subscription_manager_id'],
     ...['fqdn', 'ip_address', 'mac_address'],
   ]);
 });
@@ -136,6 +140,9 @@ it('the responses of the gateway have the schemas of the OpenAPI document', asyn
     [ConnectionPageBody, await api.call('GET', '/v1/connections')],
     [SummaryBody, await api.call('GET', '/v1/connections/summary')],
     [ClusterBody, await api.call('GET', '/v1/cluster')],
+    [FoundMessagesBody, await api.call('GET', '/v1/messages')],
+    [StatsBody, await api.call('GET', '/v1/stats')],
+    [CallerBody, await api.call('GET', '/v1/whoami')],
     [ProblemBody, await api.call('GET', '/v1/connections/nobody')],
   ] as const;
   for (const [schema, { body }] of answers) expect(schema.strict().parse(body)).toEqual(body);
