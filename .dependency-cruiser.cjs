@@ -51,9 +51,16 @@ module.exports = {
     },
     {
       name: 'apps-never-import-the-client',
+      comment: 'The console is a caller of the API like any other, and speaks to it through the client only.',
       severity: 'error',
-      from: { path: '^(apps|libs)/', pathNot: '^libs/client/' },
+      from: { path: '^(apps|libs)/', pathNot: '^(libs/client|apps/console)/' },
       to: { path: '^libs/client/' },
+    },
+    {
+      name: 'console-imports-the-client-only',
+      severity: 'error',
+      from: { path: '^apps/console/' },
+      to: { path: '^libs/', pathNot: '^libs/client/src/index\\.ts$' },
     },
     {
       name: 'client-runs-anywhere',

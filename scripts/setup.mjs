@@ -30,8 +30,8 @@ export const PROGRAMS = /** @type {Program[]} */ (Object.keys(DEBIAN_PACKAGES));
 /** @type {Program[]} */
 export const SERVERS = ['redis-server', 'mosquitto'];
 
-/** The packages that the apps and the client run on and are built with: every workspace but the tests'. */
-const RUN_ONLY = ['--include-workspace-root', '--workspace', 'libs/client'];
+/** The packages that the apps, the console and the client run on and are built with: every workspace but the tests'. */
+const RUN_ONLY = ['--include-workspace-root', '--workspace', 'libs/client', '--workspace', 'apps/console'];
 
 /** An error whose message is all that the person at the terminal needs; it is printed without its stack. */
 export class SetupError extends Error {}

@@ -4,6 +4,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { FastifyInstance } from 'fastify';
 import { GUARDS, guardRoutes, type Guards } from './access/route-guard.js';
 import { auditRequests } from './access/audit.js';
+import { serveConsole } from './console/console-pages.js';
 import type { GatewaySettings } from './gateway.settings.js';
 import { Availability } from './http/availability.js';
 import { readBatch, readMessage } from './messages/payload-text.js';
@@ -44,7 +45,7 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
   const logger = app.get<Logger>(LOGGER);
   measureRequests(fastify);
   writeJsonTexts(fastify);
-  secureHeaders(fastify);
+  secureHeaders(fastify, settings);
   guardRoutes(fastify, app.get<Guards>(GUARDS), app.get(Availability));
   auditRequests(fastify, logger);
   const message = { limit: settings.MAX_PAYLOAD_BYTES + BODY_ROOM, read: readMessage };
@@ -59,6 +60,7 @@ export function prepareHttp(app: NestFastifyApplication, settings: GatewaySettin
   holdBodies(app.getHttpServer());
   app.getHttpServer().on('connect', onConnect(logger));
   serveOpenApi(app);
+  serveConsole(fastify, settings, logger);
 }
 
 /** While the gateway stops, each response closes its connection: an open one would delay the end of the server. */

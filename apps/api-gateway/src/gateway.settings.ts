@@ -2,6 +2,7 @@
 import { commonSettings, integer, section } from '@app/platform';
 import { z } from 'zod';
 import { accessSettings, checkAccessSettings } from './access/access.settings.js';
+import { checkConsoleSettings, consoleSettings } from './console/console.settings.js';
 import { connectionsSettings } from './connections/connections.settings.js';
 import { eventsSettings } from './events/events.settings.js';
 import { httpSettings, checkHttpSettings } from './http/http.settings.js';
@@ -18,7 +19,9 @@ export const gatewaySettings = z
     ...connectionsSettings,
     ...messagesSettings,
     ...eventsSettings,
+    ...consoleSettings,
   })
   .superRefine(checkAccessSettings)
-  .superRefine(checkHttpSettings);
+  .superRefine(checkHttpSettings)
+  .superRefine(checkConsoleSettings);
 export type GatewaySettings = z.output<typeof gatewaySettings>;

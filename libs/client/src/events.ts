@@ -27,6 +27,8 @@ export interface EventsOptions {
   signal?: AbortSignal | undefined;
   /** A connection without data for so long counts as lost; 60,000 by default, four heartbeats. */
   silenceMs?: number | undefined;
+  /** Called each time a connection is open (true) and each time it has ended (false). */
+  onOpen?: ((open: boolean) => void) | undefined;
 }
 
 /** An event, or `opened` each time a connection is open. */
@@ -54,6 +56,7 @@ export async function* follow(
     try {
       const chunks = await open(requester, options, lastEventId, connection);
       hasBeenOpen = true;
+      options.onOpen?.(true);
       yield 'opened';
       for await (const { id = lastEventId, data, retry = retryMs } of blocksOf(chunks)) {
         [failures, retryMs, lastEventId] = [0, retry, id];
@@ -68,6 +71,7 @@ export async function* follow(
     } finally {
       unlink();
       connection.abort();
+      if (hasBeenOpen) options.onOpen?.(false);
     }
     await pause(Math.max(retryAfterMs, backoffMs(failures, retryMs)), signal);
   }

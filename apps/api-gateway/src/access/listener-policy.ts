@@ -1,5 +1,5 @@
 /**
- * Which port serves which routes. The API is served on `PORT`. Metrics and documents are for operators: they are served on
+ * Which port serves which routes. The API and the console are served on `PORT`. Metrics and documents are for operators: they are served on
  * `MANAGEMENT_PORT` only; if it is unset, on `PORT` in development, and not at all in production.
  */
 import type { Access } from '@app/platform';
@@ -16,7 +16,7 @@ export class ListenerPolicy {
   serves(audience: Access['audience'], localPort: number | undefined): boolean {
     const { MANAGEMENT_PORT, NODE_ENV } = this.settings;
     if (audience === 'public') return true;
-    if (MANAGEMENT_PORT === undefined) return audience === 'api' || NODE_ENV !== 'production';
+    if (MANAGEMENT_PORT === undefined) return audience !== 'management' || NODE_ENV !== 'production';
     return (localPort === MANAGEMENT_PORT) === (audience === 'management');
   }
 }

@@ -16,8 +16,9 @@ import type { RequestLimits } from './request-limits.js';
 import { assertSameSite } from './same-site.js';
 import { includesScope, isClusterScope, isScope } from './scopes.js';
 
-/** Routes that Nest adds: they have no handler for a decorator. */
+/** Routes that Nest and Fastify add: they have no handler for a decorator. */
 const DOCUMENTS = /^\/(docs(\/|$)|openapi\.json$)/;
+const CONSOLE = /^\/console\//;
 
 export class UndeclaredRouteError extends Error {
   override readonly name = 'UndeclaredRouteError';
@@ -198,9 +199,14 @@ function countHeader(headers: readonly string[], wanted: string): number {
   return times;
 }
 
+function accessByPath(url: string): Access | undefined {
+  if (DOCUMENTS.test(url)) return { audience: 'management' };
+  return CONSOLE.test(url) ? { audience: 'console' } : undefined;
+}
+
 /** @throws UndeclaredRouteError */
 function declaredAccess({ method, url, config }: RouteOptions): Access {
-  const access = config?.access ?? (DOCUMENTS.test(url) ? ({ audience: 'management' } as const) : undefined);
+  const access = config?.access ?? accessByPath(url);
   const name = `${String(method)} ${url}`;
   if (access === undefined) {
     throw new UndeclaredRouteError(`${name} declares no access: put @Requires(scope) beside its handler`);

@@ -13,7 +13,7 @@ const EVERYWHERE = {
 /** Headers of a response, except those of its body and connection. */
 async function headersOf(path: string): Promise<object> {
   const app = fastify();
-  secureHeaders(app);
+  secureHeaders(app, {});
   for (const route of ['/docs', '/docs/swagger-ui.css', '/v1/connections']) app.get(route, () => 'text');
   const { headers } = await app.inject(path);
   await app.close();

@@ -21,10 +21,34 @@ const DOCUMENT_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy': `${NOTHING};script-src 'self';style-src 'self' 'unsafe-inline';img-src 'self' data:;connect-src 'self'`,
 };
 
+/** For the console, which may run scripts of its own only, and speaks to this gateway and to the issuer of its log-in. */
+function consoleHeaders(issuer: string | undefined): Readonly<Record<string, string>> {
+  const connect = ["'self'", ...(issuer === undefined ? [] : [new URL(issuer).origin])].join(' ');
+  const policy = [
+    NOTHING,
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    `connect-src ${connect}`,
+    "require-trusted-types-for 'script'",
+  ];
+  return { ...SECURE_HEADERS, 'content-security-policy': policy.join(';'), 'cache-control': 'no-cache' };
+}
+
+export interface LogInSettings {
+  JWT_ISSUER?: string | undefined;
+  OIDC_CLIENT_ID?: string | undefined;
+}
+
 /** Call it before any hook that may refuse a request. */
-export function secureHeaders(fastify: FastifyInstance): void {
+export function secureHeaders(fastify: FastifyInstance, { JWT_ISSUER, OIDC_CLIENT_ID }: LogInSettings): void {
+  const console = consoleHeaders(OIDC_CLIENT_ID === undefined ? undefined : JWT_ISSUER);
+  const headersOf = (url = ''): Readonly<Record<string, string>> => {
+    if (url.startsWith('/docs')) return DOCUMENT_HEADERS;
+    return url.startsWith('/console') ? console : DATA_HEADERS;
+  };
   fastify.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(request.routeOptions.url?.startsWith('/docs') === true ? DOCUMENT_HEADERS : DATA_HEADERS);
+    void reply.headers(headersOf(request.routeOptions.url));
     done();
   });
 }

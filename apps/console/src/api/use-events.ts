@@ -1,0 +1,87 @@
+/** The event stream of a view. It ends with the view, and while the tab is hidden: browsers open only six connections a host. */
+import type { CloudConnector, ConnectorEvent, EventType } from '@cloud-connector/client';
+import { useEffect, useEffectEvent, useState } from 'react';
+import { useAccess } from './access.js';
+
+/** `off`: the caller may not read events, or the view does not want them now. */
+export type StreamState = 'off' | 'connecting' | 'live' | 'lost';
+
+export interface EventsWanted {
+  types: readonly EventType[];
+  clientId?: string | undefined;
+  /** Called for each event, `gap` included: after a gap, read again what is shown. */
+  onEvent: (event: ConnectorEvent) => void;
+  /** False: no stream is open, and the next one begins with new events. */
+  enabled?: boolean;
+}
+
+const RETRY_MS = 3000;
+
+export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWanted): StreamState {
+  const { connector, can } = useAccess();
+  const isVisible = useVisibility();
+  const [state, setState] = useState<StreamState>('off');
+  const allowed = types.filter((type) => type !== 'client.message' || can('messages:read')).join(',');
+  const wanted = enabled && can('events:read') && allowed !== '';
+  const deliver = useEffectEvent(onEvent);
+  const [position] = useState(() => new Map<string, string>());
+  const key = `${allowed} ${clientId ?? ''}`;
+
+  useEffect(() => {
+    if (!wanted) position.clear();
+    if (!wanted || !isVisible) return;
+    const end = new AbortController();
+    const options = {
+      types: allowed.split(',') as EventType[],
+      clientId,
+      signal: end.signal,
+      lastEventId: position.get(key),
+      onOpen: (open: boolean) => setState(open ? 'live' : 'lost'),
+    };
+    setState('connecting');
+    void follow(connector, options, (event) => {
+      position.set(key, event.id);
+      deliver(event);
+    });
+    return () => end.abort();
+  }, [wanted, isVisible, connector, allowed, clientId, key, position]);
+
+  return wanted ? state : 'off';
+}
+
+type FollowOptions = NonNullable<Parameters<CloudConnector['events']>[0]> & { signal: AbortSignal };
+
+/** A stream whose first connection failed is opened again after a while: the service may be starting. */
+async function follow(
+  connector: CloudConnector,
+  options: FollowOptions,
+  deliver: (event: ConnectorEvent) => void,
+): Promise<void> {
+  const { signal, onOpen } = options;
+  while (!signal.aborted) {
+    try {
+      for await (const event of connector.events(options)) {
+        if (signal.aborted) return;
+        options.lastEventId = event.id;
+        deliver(event);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      onOpen?.(false);
+      console.warn('The event stream cannot be opened.', error);
+      // A position may be of another installation, after the service was set up anew.
+      options.lastEventId = undefined;
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+function useVisibility(): boolean {
+  const [isVisible, setVisible] = useState(document.visibilityState === 'visible');
+  useEffect(() => {
+    const update = (): void => setVisible(document.visibilityState === 'visible');
+    document.addEventListener('visibilitychange', update);
+    return () => document.removeEventListener('visibilitychange', update);
+  }, []);
+  return isVisible;
+}

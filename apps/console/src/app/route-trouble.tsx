@@ -1,0 +1,24 @@
+import { Link, type ErrorComponentProps } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+import { Empty } from '../ui/empty.js';
+import { Trouble } from '../ui/trouble.js';
+
+/** A view that failed: often a part of it could not be loaded after the gateway had got a newer console. */
+export function RouteTrouble({ error }: ErrorComponentProps): ReactNode {
+  return (
+    <>
+      <Trouble error={error instanceof Error ? error : new Error(String(error))} />
+      <p>
+        <a href="">Load this page again</a>
+      </p>
+    </>
+  );
+}
+
+export function NotFound(): ReactNode {
+  return (
+    <Empty title="There is no such page">
+      <Link to="/">Go to the overview</Link>
+    </Empty>
+  );
+}

@@ -1,0 +1,78 @@
+import { CloudConnector, type ProblemError } from '@cloud-connector/client';
+import { useQuery } from '@tanstack/react-query';
+import { useState, type FormEvent, type ReactNode } from 'react';
+import { BASE } from '../api/base.js';
+import { saveToken } from '../api/session.js';
+import { Button } from '../ui/button.js';
+import styles from './log-in.module.css';
+import { consoleSettings, type OidcSettings } from './oidc-settings.js';
+
+/** `refused`: why the key of this tab was not accepted. */
+export function LogIn({ refused }: { refused: ProblemError | undefined }): ReactNode {
+  const [key, setKey] = useState('');
+  const [trouble, setTrouble] = useState<string | undefined>(refused?.detail);
+  const [busy, setBusy] = useState(false);
+  const { data: settings } = useQuery({ queryKey: ['settings'], queryFn: consoleSettings, staleTime: Infinity });
+
+  const oidc = settings?.oidc;
+
+  const logIn = async (event: FormEvent): Promise<void> => {
+    event.preventDefault();
+    const token = key.trim();
+    setBusy(true);
+    try {
+      await new CloudConnector({ baseUrl: BASE, token }).request('GET', '/v1/whoami');
+      saveToken(token);
+    } catch (error) {
+      setTrouble(error instanceof Error ? error.message : String(error));
+      setBusy(false);
+    }
+  };
+
+  return (
+    <main className={styles.page}>
+      <form className={styles.card} onSubmit={(event) => void logIn(event)}>
+        <img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" width="40" height="40" />
+        <h1>Cloud Connector</h1>
+        {oidc && (
+          <>
+            <Button tone="accent" onClick={() => void beginLogIn(oidc)}>
+              Log in with {new URL(oidc.issuer).host}
+            </Button>
+            <p className={styles.or}>or</p>
+          </>
+        )}
+        <label className={styles.field}>
+          API key
+          <input
+            type="password"
+            name="key"
+            autoComplete="off"
+            spellCheck={false}
+            required
+            value={key}
+            aria-describedby="key-help"
+            onChange={(event) => setKey(event.target.value)}
+          />
+        </label>
+        <p id="key-help" className={styles.help}>
+          <code>npm run key -- --scopes all</code> makes one. This tab keeps it until you close the tab.
+        </p>
+        {trouble !== undefined && (
+          <p role="alert" className={styles.trouble}>
+            {trouble}
+          </p>
+        )}
+        <Button type="submit" tone={oidc ? 'plain' : 'accent'} disabled={busy || key.trim() === ''}>
+          Use this key
+        </Button>
+      </form>
+    </main>
+  );
+}
+
+/** The OIDC library is loaded only by those who use it. */
+async function beginLogIn(settings: OidcSettings): Promise<void> {
+  const { redirectToIssuer } = await import('./oidc.js');
+  await redirectToIssuer(settings);
+}

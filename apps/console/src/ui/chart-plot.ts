@@ -1,0 +1,41 @@
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import type { ChartProps } from './chart-props.js';
+
+type Settings = Pick<ChartProps, 'lines'> & { height: number; format: (value: number) => string };
+
+/** Draws with the colours of the theme of the moment. */
+export function plot(place: HTMLElement, { lines, height, format }: Settings, data: uPlot.AlignedData): uPlot {
+  const style = getComputedStyle(place);
+  const colourOf = (name: string): string => {
+    const probe = document.createElement('i');
+    probe.style.color = `var(${name})`;
+    place.append(probe);
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
+  };
+  const [ink, line] = [colourOf('--ink-2'), colourOf('--line')];
+  const axis = {
+    stroke: ink,
+    grid: { stroke: line, width: 1 },
+    ticks: { show: false },
+    font: `12px ${style.fontFamily}`,
+  };
+  return new uPlot(
+    {
+      width: place.clientWidth,
+      height,
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false } },
+      scales: { y: { range: (_chart, _min, max) => [0, Math.max(1, max * 1.1)] } },
+      axes: [axis, { ...axis, size: 56, values: (_chart, values) => values.map(format) }],
+      series: [
+        {},
+        ...lines.map(({ label, colour }) => ({ label, stroke: colourOf(colour), width: 2, points: { show: false } })),
+      ],
+    },
+    data,
+    place,
+  );
+}

@@ -1,0 +1,92 @@
+/** A list of any length: only the rows in sight are in the page, and the next ones are asked for near the end. */
+import { useVirtualizer } from '@tanstack/react-virtual';
+import { useEffect, useRef, type CSSProperties, type ReactNode } from 'react';
+import styles from './data-table.module.css';
+
+export interface Column<Row> {
+  id: string;
+  head: ReactNode;
+  /** As in `grid-template-columns`, such as `2fr` or `8rem`. */
+  width: string;
+  cell: (row: Row) => ReactNode;
+  /** Left out on narrow screens. */
+  wide?: boolean;
+  end?: boolean;
+}
+
+export interface DataTableProps<Row> {
+  label: string;
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  keyOf: (row: Row) => string;
+  /** Called near the end of the rows. */
+  onEnd?: () => void;
+  /** Below the rows, such as `Loading …`. */
+  foot?: ReactNode;
+  /** Shown if there are no rows. */
+  empty: ReactNode;
+}
+
+const ROW_PX = 40;
+/** Rows from the end at which the next page is asked for. */
+const NEAR_END = 100;
+
+export function DataTable<Row>({ label, columns, rows, keyOf, onEnd, foot, empty }: DataTableProps<Row>): ReactNode {
+  const scroller = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_PX,
+    overscan: 12,
+  });
+  const items = virtual.getVirtualItems();
+  const last = items.at(-1)?.index ?? -1;
+  useEffect(() => {
+    if (last >= rows.length - NEAR_END) onEnd?.();
+  }, [last, rows.length, onEnd]);
+
+  const wide = columns.map(({ width }) => width).join(' ');
+  const narrow = columns.filter((column) => column.wide !== true);
+  const vars = { '--wide': wide, '--narrow': narrow.map(({ width }) => width).join(' ') } as CSSProperties;
+  const cellClass = ({ wide: onlyWide, end }: Column<Row>): string =>
+    [styles.cell, onlyWide === true && styles.wide, end === true && styles.end].filter(Boolean).join(' ');
+
+  return (
+    <div ref={scroller} className={styles.scroller} tabIndex={0} role="region" aria-label={label}>
+      <div role="table" aria-label={label} aria-rowcount={rows.length + 1} style={vars}>
+        <div role="rowgroup" className={styles.head}>
+          <div role="row" aria-rowindex={1} className={styles.row}>
+            {columns.map((column) => (
+              <div key={column.id} role="columnheader" className={cellClass(column)}>
+                {column.head}
+              </div>
+            ))}
+          </div>
+        </div>
+        <div role="rowgroup" className={styles.rows} style={{ height: virtual.getTotalSize() }}>
+          {items.map(({ index, start }) => {
+            const row = rows[index];
+            if (row === undefined) return null;
+            return (
+              <div
+                key={keyOf(row)}
+                role="row"
+                aria-rowindex={index + 2}
+                className={`${styles.row} ${styles.item}`}
+                style={{ transform: `translateY(${start}px)` }}
+              >
+                {columns.map((column) => (
+                  <div key={column.id} role="cell" className={cellClass(column)}>
+                    {column.cell(row)}
+                  </div>
+                ))}
+              </div>
+            );
+          })}
+        </div>
+      </div>
+      {rows.length === 0 && empty}
+      {foot !== undefined && <div className={styles.foot}>{foot}</div>}
+    </div>
+  );
+}

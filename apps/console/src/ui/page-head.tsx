@@ -1,0 +1,41 @@
+import type { ReactNode } from 'react';
+import type { StreamState } from '../api/use-events.js';
+import styles from './page-head.module.css';
+
+export interface PageHeadProps {
+  title: ReactNode;
+  /** A line below the title. */
+  about?: ReactNode;
+  /** The event stream of the view, if it has one. */
+  stream?: StreamState;
+  actions?: ReactNode;
+}
+
+export function PageHead({ title, about, stream = 'off', actions }: PageHeadProps): ReactNode {
+  return (
+    <header className={styles.head}>
+      <div className={styles.titles}>
+        <h1>{title}</h1>
+        {about !== undefined && <p className={styles.about}>{about}</p>}
+      </div>
+      <div className={styles.side}>
+        {stream !== 'off' && <Live state={stream} />}
+        {actions}
+      </div>
+    </header>
+  );
+}
+
+const WORDS = {
+  live: 'Live',
+  connecting: 'Connecting …',
+  lost: 'Not live: connecting again …',
+};
+
+function Live({ state }: { state: Exclude<StreamState, 'off'> }): ReactNode {
+  return (
+    <span role="status" className={`${styles.live} ${styles[state]}`}>
+      {WORDS[state]}
+    </span>
+  );
+}
