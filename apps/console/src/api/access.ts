@@ -1,14 +1,8 @@
 /** Who uses this page, and with which client. */
-import type { CloudConnector } from '@cloud-connector/client';
+import type { Caller, CloudConnector } from '@cloud-connector/client';
 import { createContext, use } from 'react';
-import type { Scope } from './scopes.js';
 
-export interface Caller {
-  id: string;
-  /** null: the caller reaches every account. */
-  account: string | null;
-  scopes: string[];
-}
+export type Scope = Caller['scopes'][number];
 
 export interface Access {
   connector: CloudConnector;

@@ -1,8 +1,7 @@
 /** What surrounds each view: navigation, the caller, the theme. */
 import { Link, Outlet, useLocation } from '@tanstack/react-router';
 import { useEffect, useState, type ReactNode } from 'react';
-import { useAccess } from '../api/access.js';
-import type { Scope } from '../api/scopes.js';
+import { useAccess, type Scope } from '../api/access.js';
 import { Button } from '../ui/button.js';
 import styles from './frame.module.css';
 import { applyTheme, chosenTheme, nextTheme } from './theme.js';

@@ -1,9 +1,8 @@
 import { CloudConnector, ProblemError } from '@cloud-connector/client';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useMemo, useSyncExternalStore, type ReactNode } from 'react';
-import { AccessContext, type Access, type Caller } from '../api/access.js';
+import { AccessContext, type Access } from '../api/access.js';
 import { BASE } from '../api/base.js';
-import { mayUse } from '../api/scopes.js';
 import { currentToken, forgetToken, onTokenChange } from '../api/session.js';
 import { Trouble } from '../ui/trouble.js';
 import { LogIn } from './log-in.js';
@@ -15,7 +14,7 @@ export function AccessGate({ children }: { children: ReactNode }): ReactNode {
   const connector = useMemo(() => new CloudConnector({ baseUrl: BASE, token }), [token]);
   const whoami = useQuery({
     queryKey: ['whoami', token],
-    queryFn: ({ signal }) => connector.request<Caller>('GET', '/v1/whoami', {}, { signal }),
+    queryFn: ({ signal }) => connector.whoami({ signal }),
     staleTime: Infinity,
     retry: (_failures, error) => !isRefusal(error),
     retryDelay: 2000,
@@ -27,7 +26,7 @@ export function AccessGate({ children }: { children: ReactNode }): ReactNode {
       queries.clear();
       forgetToken();
     };
-    return { connector, caller, can: (scope) => mayUse(caller, scope), hasKey: token !== undefined, logOut };
+    return { connector, caller, can: (scope) => caller.scopes.includes(scope), hasKey: token !== undefined, logOut };
   }, [connector, whoami.data, token, queries]);
 
   // A key that is revoked later is refused by any other request.

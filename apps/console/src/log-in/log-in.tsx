@@ -21,7 +21,7 @@ export function LogIn({ refused }: { refused: ProblemError | undefined }): React
     const token = key.trim();
     setBusy(true);
     try {
-      await new CloudConnector({ baseUrl: BASE, token }).request('GET', '/v1/whoami');
+      await new CloudConnector({ baseUrl: BASE, token }).whoami();
       saveToken(token);
     } catch (error) {
       setTrouble(error instanceof Error ? error.message : String(error));
