@@ -24,11 +24,6 @@ export const acts = {
     ...client(clientId),
     body,
   }),
-  sendToMany: (clientIds: readonly string[], body: SendMessage): Act => ({
-    method: 'POST',
-    url: '/v1/messages',
-    body: { messages: clientIds.map((client_id) => ({ client_id, ...body })) },
-  }),
   forceOff: (clientId: string, reconnectAfter: string): Act => ({
     method: 'POST',
     url: '/v1/connections/{client_id}/force-disconnect',

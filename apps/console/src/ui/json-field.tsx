@@ -35,9 +35,14 @@ export function JsonField({ label, text, onChange, rows = 6 }: JsonFieldProps): 
 
 /** A value as JSON, indented. */
 export function JsonView({ value, label }: { value: unknown; label: string }): ReactNode {
+  return <CodeBlock label={label}>{JSON.stringify(value, null, 2)}</CodeBlock>;
+}
+
+/** A text that scrolls by itself if it is long. */
+export function CodeBlock({ label, children }: { label: string; children: ReactNode }): ReactNode {
   return (
-    <pre tabIndex={0} aria-label={label} className={styles.view}>
-      {JSON.stringify(value, null, 2)}
+    <pre tabIndex={0} role="region" aria-label={label} className={styles.view}>
+      {children}
     </pre>
   );
 }

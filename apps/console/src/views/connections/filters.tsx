@@ -1,0 +1,102 @@
+import { useEffect, useState, type ReactNode } from 'react';
+import { Button } from '../../ui/button.js';
+import { Check, Choice, FilterBar, TextField } from '../../ui/fields.js';
+import styles from './connections.module.css';
+import { OFFLINE_REASONS, SEARCHABLE, STATES, TYPES, connectionsSearch, type ConnectionsSearch } from './search.js';
+
+export interface FiltersProps {
+  search: ConnectionsSearch;
+  onChange: (changed: ConnectionsSearch) => void;
+}
+
+/** How long the text must rest before it is searched for. */
+const REST_MS = 150;
+
+const WORDS: Record<(typeof SEARCHABLE)[number], string> = {
+  client_id_prefix: 'Client id begins with',
+  fqdn: 'fqdn is',
+  ip_address: 'IP address is',
+  mac_address: 'MAC address is',
+  insights_id: 'insights_id is',
+  machine_id: 'machine_id is',
+  bios_uuid: 'bios_uuid is',
+  subscription_manager_id: 'subscription_manager_id is',
+};
+
+export function Filters({ search, onChange }: FiltersProps): ReactNode {
+  const [text, setText] = useState(search.text ?? '');
+  useEffect(() => {
+    if (text === (search.text ?? '')) return;
+    const timer = setTimeout(() => onChange({ text: text === '' ? undefined : text }), REST_MS);
+    return () => clearTimeout(timer);
+  }, [text, search.text, onChange]);
+
+  const isFiltered = Object.values(search).some((value) => value !== undefined);
+  const choose = (name: keyof ConnectionsSearch) => (value: string) =>
+    onChange({ [name]: connectionsSearch({ [name]: value })[name] });
+  const clear = (): void => {
+    setText('');
+    onChange(connectionsSearch({}));
+  };
+  return (
+    <FilterBar>
+      <Choice
+        bare
+        label="Search by"
+        value={search.by ?? 'client_id_prefix'}
+        options={SEARCHABLE.map((each) => [each, WORDS[each]] as const)}
+        onChange={choose('by')}
+      />
+      <div className={styles.search}>
+        <TextField
+          label=""
+          aria-label="Search"
+          type="search"
+          value={text}
+          placeholder="Search …"
+          onChange={(event) => setText(event.target.value)}
+        />
+      </div>
+      <Choice
+        bare
+        label="State"
+        value={search.state ?? ''}
+        options={withAny('Any state', STATES)}
+        onChange={choose('state')}
+      />
+      <Choice
+        bare
+        label="Type"
+        value={search.type ?? ''}
+        options={withAny('Any type', TYPES)}
+        onChange={choose('type')}
+      />
+      <Choice
+        bare
+        label="Why it is offline"
+        value={search.reason ?? ''}
+        options={withAny('Any reason', OFFLINE_REASONS)}
+        onChange={choose('reason')}
+      />
+      <Check
+        label="Refused"
+        checked={search.refused === true}
+        onChange={({ target }) => onChange({ refused: target.checked || undefined })}
+      />
+      <Check
+        label="With held messages"
+        checked={search.held === true}
+        onChange={({ target }) => onChange({ held: target.checked || undefined })}
+      />
+      {isFiltered && (
+        <Button tone="quiet" small onClick={clear}>
+          Clear
+        </Button>
+      )}
+    </FilterBar>
+  );
+}
+
+function withAny(any: string, values: readonly string[]): [string, string][] {
+  return [['', any], ...values.map((value): [string, string] => [value, value])];
+}

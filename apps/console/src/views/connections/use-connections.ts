@@ -1,0 +1,65 @@
+/** The pages of a list of connections, and how events change them. */
+import type { Connection, ConnectionPage, ConnectionsQuery, ConnectorEvent } from '@cloud-connector/client';
+import { useInfiniteQuery, useQueryClient, type InfiniteData } from '@tanstack/react-query';
+import { useCallback, useMemo } from 'react';
+import { useAccess } from '../../api/access.js';
+import { useThrottled } from '../../api/use-throttled.js';
+import { changedBy } from './changed-by.js';
+
+const PAGE = 500;
+const REREAD_MS = 1000;
+
+type Pages = InfiniteData<ConnectionPage, string | undefined>;
+
+export interface ConnectionList {
+  rows: readonly Connection[];
+  error: Error | null;
+  isLoading: boolean;
+  hasMore: boolean;
+  loadMore: () => void;
+  apply: (event: ConnectorEvent) => void;
+}
+
+export function useConnections(query: ConnectionsQuery): ConnectionList {
+  const { connector } = useAccess();
+  const queries = useQueryClient();
+  const key = useMemo(() => ['connections', query], [query]);
+  const pages = useInfiniteQuery({
+    queryKey: key,
+    queryFn: ({ pageParam: cursor, signal }) =>
+      connector.listConnections({ ...query, limit: PAGE, ...(cursor !== undefined && { cursor }) }, { signal }),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: ({ next_cursor: next }) => next ?? undefined,
+    // A comparison of 100,000 rows with the ones before would cost more than to draw those in sight.
+    structuralSharing: false,
+  });
+  const { data, error, failureReason, isLoading, isFetching, hasNextPage, fetchNextPage } = pages;
+  const rows = useMemo(() => data?.pages.flatMap((page) => page.data) ?? [], [data]);
+
+  const loadMore = useCallback(() => {
+    if (hasNextPage && !isFetching) void fetchNextPage();
+  }, [hasNextPage, isFetching, fetchNextPage]);
+
+  const reread = useThrottled(() => void queries.invalidateQueries({ queryKey: key }), REREAD_MS);
+  const apply = useCallback(
+    (event: ConnectorEvent) => {
+      // A list of one page is read again, which finds new connections too. Of a longer one, the rows are changed in place.
+      if ((queries.getQueryData<Pages>(key)?.pages.length ?? 1) <= 1) reread();
+      else
+        queries.setQueryData<Pages>(
+          key,
+          (before) => before && { ...before, pages: before.pages.map((page) => changedBy(page, event)) },
+        );
+    },
+    [queries, key, reread],
+  );
+
+  return {
+    rows,
+    error: error ?? failureReason,
+    isLoading: isLoading || isFetching,
+    hasMore: hasNextPage,
+    loadMore,
+    apply,
+  };
+}
