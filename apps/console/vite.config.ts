@@ -8,7 +8,7 @@ import { defineConfig, type Plugin } from 'vite';
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** A gateway for `npm run dev`. */
-const GATEWAY = process.env['GATEWAY_URL'] ?? 'http://127.0.0.1:3000';
+const GATEWAY = { target: process.env['GATEWAY_URL'] ?? 'http://127.0.0.1:3000', changeOrigin: false };
 
 export default defineConfig({
   root: here('.'),

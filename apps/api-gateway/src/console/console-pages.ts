@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import fastifyStatic from '@fastify/static';
 import type { Access, Logger } from '@app/platform';
 import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
+import { Problem } from '../http/problem.js';
 import type { ConsoleSettings } from './console.settings.js';
 
 const PREFIX = '/console/';
@@ -46,5 +47,9 @@ export function serveConsole(
   fastify.get('/', config, (_request, reply) => reply.redirect(PREFIX));
   fastify.get('/console', config, (_request, reply) => reply.redirect(PREFIX));
   fastify.get(`${PREFIX}settings.json`, config, () => ({ oidc }));
+  // A page of an older console may ask for a file that is gone.
+  fastify.get(`${PREFIX}assets/*`, config, () => {
+    throw new Problem('not-found', 'this file is not part of the console');
+  });
   fastify.get(`${PREFIX}*`, config, (_request, reply) => reply.sendFile('index.html'));
 }

@@ -1,6 +1,162 @@
-import type { ReactNode } from 'react';
+/** One connection: who it is, what happened to it, its messages, and what can be done. */
+import type { Connection as ConnectionBody, ConnectorEvent } from '@cloud-connector/client';
+import { ProblemError } from '@cloud-connector/client';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link, useParams } from '@tanstack/react-router';
+import { useCallback, useState, type ReactNode } from 'react';
+import { useAccess } from '../../api/access.js';
+import { useEvents } from '../../api/use-events.js';
+import { useThrottled } from '../../api/use-throttled.js';
+import { Badge } from '../../ui/badge.js';
+import { Empty } from '../../ui/empty.js';
+import { Facts } from '../../ui/facts.js';
+import { JsonView } from '../../ui/json-field.js';
 import { PageHead } from '../../ui/page-head.js';
+import { Panel } from '../../ui/panel.js';
+import { StateBadge } from '../../ui/status.js';
+import { Time } from '../../ui/time.js';
+import { Trouble } from '../../ui/trouble.js';
+import { EventList } from '../events/event-list.js';
+import { MessageCard } from '../messages/message-card.js';
+import { Actions } from './actions.js';
+import styles from './connection.module.css';
+import { ClientMessages } from './client-messages.js';
+import { SendForm } from './send-form.js';
+import { Timeline } from './timeline.js';
+
+/** Events that are kept in the page, newest first. */
+const KEPT_EVENTS = 100;
+const REREAD_MS = 300;
 
 export function Connection(): ReactNode {
-  return <PageHead title="Connection" />;
+  const { clientId } = useParams({ from: '/connections/$clientId' });
+  // Nothing of one connection may stay in the view of another.
+  return <OneConnection key={clientId} clientId={clientId} />;
+}
+
+function OneConnection({ clientId }: { clientId: string }): ReactNode {
+  const { connector, can } = useAccess();
+  const queries = useQueryClient();
+  const [events, setEvents] = useState<readonly ConnectorEvent[]>([]);
+  const [sent, setSent] = useState<string>();
+  const { data, error, failureReason } = useQuery({
+    queryKey: ['connection', clientId],
+    queryFn: ({ signal }) => connector.getConnection(clientId, { signal }),
+  });
+  const reread = useThrottled(() => {
+    for (const name of ['connection', 'messages of']) void queries.invalidateQueries({ queryKey: [name, clientId] });
+    void queries.invalidateQueries({ queryKey: ['message'] });
+  }, REREAD_MS);
+  const onEvent = useCallback(
+    (event: ConnectorEvent) => {
+      setEvents((before) => [event, ...before].slice(0, KEPT_EVENTS));
+      reread();
+    },
+    [reread],
+  );
+  const stream = useEvents({
+    types: [
+      'connection.online',
+      'connection.offline',
+      'connection.updated',
+      'connection.refused',
+      'message.status',
+      'message.progress',
+      'message.unmatched_error',
+      'message.unmatched_response',
+      'client.message',
+    ],
+    clientId,
+    onEvent,
+  });
+
+  const trouble = error ?? failureReason;
+  if (data === undefined) return trouble === null ? null : <Absent clientId={clientId} error={trouble} />;
+  return (
+    <>
+      <PageHead
+        title={data.client_id}
+        about={
+          <span className={styles.about}>
+            <StateBadge state={data.state} />
+            {data.refused_until !== null && <Badge tone="bad">refused</Badge>}
+            <Since connection={data} />
+          </span>
+        }
+        stream={stream}
+        actions={<Actions connection={data} />}
+      />
+      {trouble !== null && <Trouble error={trouble} />}
+      <div className={styles.columns}>
+        <div className={styles.column}>
+          {can('messages:write') && (
+            <Panel title="Send a message">
+              <SendForm clientId={clientId} onSent={setSent} />
+              {sent !== undefined && can('messages:read') && <MessageCard messageId={sent} />}
+            </Panel>
+          )}
+          {can('messages:read') && <ClientMessages clientId={clientId} held={data.held_messages} />}
+        </div>
+        <div className={styles.column}>
+          <Panel title="What happened">
+            <Timeline connection={data} />
+          </Panel>
+          <Panel title="Facts">
+            <Facts rows={aboutRows(data)} />
+            <JsonView label="Facts of the handshake" value={data.facts} />
+          </Panel>
+          {can('events:read') && (
+            <Panel title="Live events" flush>
+              {events.length === 0 ? (
+                <Empty title="No event since you opened this page">
+                  <p>They appear here as they happen.</p>
+                </Empty>
+              ) : (
+                <EventList events={events} />
+              )}
+            </Panel>
+          )}
+        </div>
+      </div>
+    </>
+  );
+}
+
+function Since({
+  connection: { state, connected_at: up, disconnected_at: down, offline_reason: reason },
+}: {
+  connection: ConnectionBody;
+}): ReactNode {
+  if (state === 'online')
+    return (
+      <span>
+        since <Time at={up} both />
+      </span>
+    );
+  return (
+    <span>
+      since <Time at={down} both />
+      {reason !== null && ` (${reason})`}
+    </span>
+  );
+}
+
+function aboutRows(connection: ConnectionBody): (readonly [string, ReactNode])[] {
+  return [
+    ['Type', connection.type],
+    ['Account', connection.account ?? 'not known'],
+    ['Last message of it', <Time key="last" at={connection.last_message_at} both />],
+    ['Handshake', <code key="handshake">{connection.handshake_message_id}</code>],
+    ['Shard', connection.shard],
+  ];
+}
+
+function Absent({ clientId, error }: { clientId: string; error: Error }): ReactNode {
+  if (!(error instanceof ProblemError) || error.status !== 404) return <Trouble error={error} />;
+  return (
+    <Empty title={`${clientId} is not known`}>
+      <p>It has never shaken hands, or it was forgotten.</p>
+      <Link to="/connections">All connections</Link>
+    </Empty>
+  );
 }

@@ -1,6 +1,103 @@
-import type { ReactNode } from 'react';
+/** A live tail of events. */
+import { useNavigate, useSearch } from '@tanstack/react-router';
+import { useEffect, useMemo, useState, type ReactNode } from 'react';
+import { useAccess } from '../../api/access.js';
+import { useEvents } from '../../api/use-events.js';
+import { Button } from '../../ui/button.js';
+import { CurlPopover } from '../../ui/curl.js';
+import { Empty } from '../../ui/empty.js';
+import { Choice, FilterBar, TextField } from '../../ui/fields.js';
 import { PageHead } from '../../ui/page-head.js';
+import { Panel } from '../../ui/panel.js';
+import { EventList } from './event-list.js';
+import styles from './events.module.css';
+import { EVENT_TYPES, wantedTypes, type EventsSearch } from './search.js';
+import { useTail } from './use-tail.js';
+
+const REST_MS = 300;
 
 export function Events(): ReactNode {
-  return <PageHead title="Events" />;
+  const search = useSearch({ from: '/events' });
+  const navigate = useNavigate({ from: '/events' });
+  const { can } = useAccess();
+  const types = useMemo(() => wantedTypes(search), [search]);
+  const { shown, behind, dropped, paused, add, pause, resume, clear } = useTail();
+  const stream = useEvents({ types, clientId: search.client, onEvent: add });
+
+  const setSearch = (changed: EventsSearch): void => {
+    clear();
+    void navigate({ search: (before) => ({ ...before, ...changed }), replace: true });
+  };
+  const query = { types: types.join(','), ...(search.client !== undefined && { client_id: search.client }) };
+  const offered = EVENT_TYPES.filter((type) => type !== 'client.message' || can('messages:read'));
+  return (
+    <>
+      <PageHead
+        title="Events"
+        stream={stream}
+        actions={
+          <>
+            <CurlPopover act={{ method: 'GET', url: '/v1/events', query }} />
+            {paused ? (
+              <Button tone="accent" onClick={resume}>
+                Resume{behind.length > 0 && ` (${behind.length.toLocaleString()} new)`}
+              </Button>
+            ) : (
+              <Button onClick={pause}>Pause</Button>
+            )}
+          </>
+        }
+      />
+      <FilterBar>
+        <Choice
+          bare
+          label="Type"
+          value={types.length === 1 ? (types[0] ?? '') : ''}
+          options={[['', 'All types'], ...offered.map((type) => [type, type] as const)]}
+          onChange={(value) => setSearch({ types: value === '' ? undefined : value })}
+        />
+        <ClientFilter value={search.client ?? ''} onChange={(client) => setSearch({ client })} />
+      </FilterBar>
+      {dropped > 0 && (
+        <p role="status" className={styles.note}>
+          {dropped.toLocaleString()} events came during the pause and are not kept.
+        </p>
+      )}
+      <Panel flush>
+        {shown.length === 0 ? (
+          <Empty title={paused ? 'Paused' : 'Waiting for events'}>
+            <p>Events appear here as they happen: connect a device, or send it a message.</p>
+          </Empty>
+        ) : (
+          <EventList events={shown} withClients tall />
+        )}
+      </Panel>
+    </>
+  );
+}
+
+function ClientFilter({
+  value,
+  onChange,
+}: {
+  value: string;
+  onChange: (client: string | undefined) => void;
+}): ReactNode {
+  const [text, setText] = useState(value);
+  useEffect(() => {
+    if (text === value) return;
+    const timer = setTimeout(() => onChange(text === '' ? undefined : text), REST_MS);
+    return () => clearTimeout(timer);
+  }, [text, value, onChange]);
+  return (
+    <div className={styles.client}>
+      <TextField
+        label=""
+        aria-label="Client"
+        placeholder="Client id"
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+      />
+    </div>
+  );
 }

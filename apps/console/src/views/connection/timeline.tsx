@@ -1,0 +1,56 @@
+import type { Connection } from '@cloud-connector/client';
+import type { ReactNode } from 'react';
+import { Time } from '../../ui/time.js';
+import styles from './connection.module.css';
+
+/** Why a client is offline, in words, and what to do. */
+const REASONS: Record<NonNullable<Connection['offline_reason']>, string> = {
+  goodbye: 'The client said goodbye, or its last will did: it disconnected or lost its network.',
+  'retained-offline': 'The broker retains that it is offline: nobody saw it go.',
+  'handshake-removed': 'Its retained handshake was removed from the broker.',
+  'invalid-handshake': 'Its last handshake is not valid; the dead letters say why.',
+  refused: 'It was forced off, and its handshakes are refused for now.',
+  unknown: 'A sweep found no handshake of it at the broker.',
+  unconfirmed: 'It was online before the broker lost its data, and has not shaken hands since.',
+};
+
+/** The last changes of a connection, newest first. */
+export function Timeline({ connection }: { connection: Connection }): ReactNode {
+  const { state, connected_at: up, disconnected_at: down, offline_reason: reason, refused_until: refused } = connection;
+  return (
+    <ol className={styles.timeline}>
+      {refused !== null && (
+        <li>
+          <strong>Refused</strong>
+          <p>{refused === 'never' ? 'Until somebody lifts it.' : <Until at={refused} />}</p>
+        </li>
+      )}
+      {state === 'offline' && (
+        <li>
+          <strong>
+            Offline, <Time at={down} both />
+          </strong>
+          {reason !== null && (
+            <p>
+              {REASONS[reason]} (<code>{reason}</code>)
+            </p>
+          )}
+        </li>
+      )}
+      <li>
+        <strong>
+          Online, <Time at={up} both />
+        </strong>
+        <p>It shook hands.</p>
+      </li>
+    </ol>
+  );
+}
+
+function Until({ at }: { at: string }): ReactNode {
+  return (
+    <>
+      Its handshakes are accepted again <Time at={at} both />.
+    </>
+  );
+}

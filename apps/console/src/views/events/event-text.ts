@@ -1,0 +1,15 @@
+import type { ConnectorEvent } from '@cloud-connector/client';
+
+/** Members that each event has, or that are shown beside its details. */
+const COMMON = new Set(['type', 'event_id', 'id', 'at', 'shard', 'client_id']);
+
+/** What an event says beyond its type, its time and its client. */
+export function detailsOf(event: ConnectorEvent): string {
+  return Object.entries(event)
+    .filter(([name, value]) => !COMMON.has(name) && value !== undefined && value !== null)
+    .map(
+      ([name, value]) =>
+        `${name.replaceAll('_', ' ')} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
+    )
+    .join(' · ');
+}
