@@ -1,6 +1,79 @@
-import type { ReactNode } from 'react';
+/** The parts of the service: who runs, who owns what, and how sweeps go. */
+import type { ConnectorEvent } from '@cloud-connector/client';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useCallback, useState, type ReactNode } from 'react';
+import { useAccess } from '../../api/access.js';
+import { useEvents } from '../../api/use-events.js';
+import { useThrottled } from '../../api/use-throttled.js';
+import { CurlPopover } from '../../ui/curl.js';
+import { Empty } from '../../ui/empty.js';
 import { PageHead } from '../../ui/page-head.js';
+import { Panel } from '../../ui/panel.js';
+import { Trouble } from '../../ui/trouble.js';
+import { EventList } from '../events/event-list.js';
+import { BrokerFacts } from './broker-facts.js';
+import styles from './cluster.module.css';
+import { Lanes } from './lanes.js';
+import { Members } from './members.js';
+import { ShardMap } from './shard-map.js';
+import { Sweeps } from './sweeps.js';
+
+const REREAD_MS = 500;
+/** Depths and lags have no events. */
+const REFRESH_MS = 5000;
+const KEPT_EVENTS = 50;
 
 export function ClusterView(): ReactNode {
-  return <PageHead title="ClusterView" />;
+  const { connector } = useAccess();
+  const queries = useQueryClient();
+  const [events, setEvents] = useState<readonly ConnectorEvent[]>([]);
+  const { data, error, failureReason } = useQuery({
+    queryKey: ['cluster'],
+    queryFn: ({ signal }) => connector.getCluster({ signal }),
+    refetchInterval: REFRESH_MS,
+  });
+  const reread = useThrottled(() => {
+    void queries.invalidateQueries({ queryKey: ['cluster'] });
+    void queries.invalidateQueries({ queryKey: ['sweep'] });
+  }, REREAD_MS);
+  const onEvent = useCallback(
+    (event: ConnectorEvent) => {
+      setEvents((before) => [event, ...before].slice(0, KEPT_EVENTS));
+      reread();
+    },
+    [reread],
+  );
+  const stream = useEvents({
+    types: ['shard.moved', 'sweep.started', 'sweep.ended', 'member.joined', 'member.left'],
+    onEvent,
+  });
+  const trouble = error ?? failureReason;
+  return (
+    <>
+      <PageHead title="Cluster" stream={stream} actions={<CurlPopover act={{ method: 'GET', url: '/v1/cluster' }} />} />
+      {trouble !== null && <Trouble error={trouble} />}
+      {data !== undefined && (
+        <>
+          <Members cluster={data} />
+          <Panel title={`${data.shards.length} shards`}>
+            <ShardMap cluster={data} />
+          </Panel>
+          <div className={styles.columns}>
+            <Sweeps />
+            <Lanes lanes={data.lanes} />
+            <Panel title="Broker">
+              <BrokerFacts broker={data.broker} />
+            </Panel>
+            <Panel title="As it happens" flush>
+              {events.length === 0 ? (
+                <Empty title="Nothing has moved since you opened this page" />
+              ) : (
+                <EventList events={events} />
+              )}
+            </Panel>
+          </div>
+        </>
+      )}
+    </>
+  );
 }

@@ -1,0 +1,76 @@
+/** Sweeps: comparisons of the whole registry with the broker. */
+import { ProblemError, type Sweep } from '@cloud-connector/client';
+import { useQuery } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { useAccess } from '../../api/access.js';
+import { acts } from '../../api/acts.js';
+import { ActButton } from '../../ui/act-button.js';
+import { Badge } from '../../ui/badge.js';
+import { Empty } from '../../ui/empty.js';
+import { Facts } from '../../ui/facts.js';
+import { Panel } from '../../ui/panel.js';
+import { Time } from '../../ui/time.js';
+import { Trouble } from '../../ui/trouble.js';
+import { corrected } from './corrections.js';
+
+/** The progress of a sweep has no events. */
+const PROGRESS_MS = 1000;
+
+export function Sweeps(): ReactNode {
+  const { connector, can } = useAccess();
+  const { data, error } = useQuery({
+    queryKey: ['sweep'],
+    queryFn: ({ signal }) => connector.getLatestSweep({ signal }),
+    refetchInterval: ({ state }) => (state.data?.state === 'running' ? PROGRESS_MS : false),
+  });
+  const isNone = error instanceof ProblemError && error.status === 404;
+  return (
+    <Panel
+      title="Last sweep"
+      actions={
+        can('cluster:manage') && (
+          <ActButton label="Start a sweep" title="Compare the whole registry with the broker?" act={acts.startSweep()}>
+            <p>
+              It reads everything that the broker retains for clients, and corrects what differs. Nothing stops for it.
+            </p>
+          </ActButton>
+        )
+      }
+    >
+      {isNone && <Empty title="There was no sweep yet" />}
+      {error !== null && !isNone && <Trouble error={error} />}
+      {data !== undefined && <OneSweep sweep={data} />}
+    </Panel>
+  );
+}
+
+function OneSweep({ sweep }: { sweep: Sweep }): ReactNode {
+  const { state, complete, trigger, started_at: started, ended_at: ended, read, read_per_second: rate } = sweep;
+  return (
+    <Facts
+      rows={[
+        ['State', <SweepBadge key="state" state={state} complete={complete} reason={sweep.incomplete_reason} />],
+        ['Why', trigger],
+        ['Started', <Time key="started" at={started} both />],
+        ['Ended', <Time key="ended" at={ended} both />],
+        ['Read', `${read.toLocaleString()}, ${Math.round(rate).toLocaleString()} a second`],
+        ['Differed', sweep.differing.toLocaleString()],
+        ['Corrected', corrected(sweep)],
+      ]}
+    />
+  );
+}
+
+function SweepBadge({
+  state,
+  complete,
+  reason,
+}: {
+  state: Sweep['state'];
+  complete: boolean | null;
+  reason: string | null;
+}): ReactNode {
+  if (state === 'running') return <Badge tone="accent">running</Badge>;
+  if (complete === false) return <Badge tone="warn">not complete: {reason}</Badge>;
+  return <Badge tone="good">complete</Badge>;
+}
