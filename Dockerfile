@@ -5,14 +5,16 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 
 # `npm ci` may refuse a lock that lacks an optional build for another platform; `npm install` takes the same versions
-# from it. Workspaces hold the client and the tests: the apps need neither.
+# from it. Workspaces hold the client, the console and the tests: the apps need none of them, and the gateway serves the
+# console as it is built.
 # No dependency needs its install script, so no package runs code or reports to its author while the image is built.
 FROM manifest AS build
-RUN npm install --workspaces=false --ignore-scripts --no-audit --no-fund
+COPY apps/console/package.json apps/console/
+RUN npm install --include-workspace-root --workspace apps/console --include=dev --ignore-scripts --no-audit --no-fund
 COPY nest-cli.json tsconfig.json ./
 COPY libs libs
 COPY apps apps
-RUN npm run build:apps
+RUN npm run build:apps && npm run build:console
 
 # Optional packages are removed too: TypeScript, an optional peer of @nestjs/swagger, and a native decoder for msgpack, which
 # BullMQ only encodes.
@@ -41,6 +43,7 @@ FROM runtime AS api-gateway
 ENV PORT=3000
 EXPOSE 3000
 COPY --from=build /app/dist/apps/api-gateway dist/apps/api-gateway
+COPY --from=build /app/dist/console dist/console
 CMD ["node", "dist/apps/api-gateway/src/main.js"]
 
 FROM runtime AS status-ingester

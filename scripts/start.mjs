@@ -137,6 +137,7 @@ async function port(/** @type {string} */ variable, /** @type {number} */ byDefa
 function announce(/** @type {string} */ api, /** @type {string} */ mqttUrl, /** @type {number} */ devices) {
   console.log(`
 Cloud Connector is up.
+  Console  ${api}/
   API      ${api}
   Docs     ${api}/docs
   Broker   ${mqttUrl}

@@ -22,6 +22,8 @@ export default defineConfig({
     // The content security policy allows no script and no image in the page itself.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // Compression takes most of the time, as it should.
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   server: { proxy: { '/v1': GATEWAY, '/console/settings.json': GATEWAY } },
 });

@@ -1,7 +1,7 @@
 /** The event stream of a view. It ends with the view, and while the tab is hidden: browsers open only six connections a host. */
 import type { CloudConnector, ConnectorEvent, EventType } from '@cloud-connector/client';
 import { useEffect, useEffectEvent, useState } from 'react';
-import { useAccess } from './access.js';
+import { useAccess, type Scope } from './access.js';
 
 /** `off`: the caller may not read events, or the view does not want them now. */
 export type StreamState = 'off' | 'connecting' | 'live' | 'lost';
@@ -21,7 +21,7 @@ export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWa
   const { connector, can } = useAccess();
   const isVisible = useVisibility();
   const [state, setState] = useState<StreamState>('off');
-  const allowed = types.filter((type) => type !== 'client.message' || can('messages:read')).join(',');
+  const allowed = types.filter((type) => can(scopeOf(type))).join(',');
   const wanted = enabled && can('events:read') && allowed !== '';
   const deliver = useEffectEvent(onEvent);
   const [position] = useState(() => new Map<string, string>());
@@ -47,6 +47,12 @@ export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWa
   }, [wanted, isVisible, connector, allowed, clientId, key, position]);
 
   return wanted ? state : 'off';
+}
+
+/** What a caller needs for events of a type, besides `events:read`. */
+export function scopeOf(type: EventType): Scope {
+  if (type === 'client.message') return 'messages:read';
+  return /^(member|dead_letter)\./.test(type) ? 'cluster:read' : 'events:read';
 }
 
 type FollowOptions = NonNullable<Parameters<CloudConnector['events']>[0]> & { signal: AbortSignal };

@@ -2,7 +2,7 @@
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useEffect, useMemo, useState, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useEvents } from '../../api/use-events.js';
+import { scopeOf, useEvents } from '../../api/use-events.js';
 import { Button } from '../../ui/button.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
@@ -29,7 +29,7 @@ export function Events(): ReactNode {
     void navigate({ search: (before) => ({ ...before, ...changed }), replace: true });
   };
   const query = { types: types.join(','), ...(search.client !== undefined && { client_id: search.client }) };
-  const offered = EVENT_TYPES.filter((type) => type !== 'client.message' || can('messages:read'));
+  const offered = EVENT_TYPES.filter((type) => can(scopeOf(type)));
   return (
     <>
       <PageHead
