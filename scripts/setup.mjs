@@ -22,6 +22,7 @@ const DEBIAN_PACKAGES = {
   kubectl: 'kubernetes-client',
   openssl: 'openssl',
   luacheck: 'lua-check',
+  chromium: 'chromium',
 };
 
 /** @typedef {keyof typeof DEBIAN_PACKAGES} Program */

@@ -1,0 +1,186 @@
+/** An operator at the console: finds devices, sees what happens to them, and acts. */
+import { AxeBuilder } from '@axe-core/playwright';
+import type { Page } from 'playwright-core';
+import { TestClient } from '../support/mqtt-client.js';
+import { DEVICES, Stage } from './support/stage.js';
+
+const stage = new Stage();
+
+beforeAll(() => stage.start(), 90_000);
+afterAll(() => stage.stop(), 30_000);
+
+/** A connected client of the test's own. */
+async function device(id: string, facts?: Record<string, unknown>): Promise<TestClient> {
+  const client = await TestClient.connect(stage.brokerUrl, id);
+  await client.shakeHands(facts);
+  await stage.api.untilConnection(id, ({ state }) => state === 'online');
+  return client;
+}
+
+function row(page: Page, clientId: string): ReturnType<Page['getByRole']> {
+  return page.getByRole('row').filter({ has: page.getByRole('link', { name: clientId, exact: true }) });
+}
+
+it('the address of the service leads to the console, and its log-in takes a key', async () => {
+  const { page, faults } = await stage.visit('');
+  await page.goto(stage.url);
+  await page.getByLabel('API key').fill('no-such-key');
+  await page.getByRole('button', { name: 'Use this key' }).click();
+  await page.getByRole('alert').waitFor();
+  await page.getByLabel('API key').fill(stage.keys.all);
+  await page.getByRole('button', { name: 'Use this key' }).click();
+  await page.getByRole('heading', { name: 'Overview' }).waitFor();
+  expect(await page.evaluate('Object.keys(localStorage).join()')).toBe('cloud-connector.theme');
+  await page.getByRole('button', { name: 'Log out' }).click();
+  await page.getByLabel('API key').waitFor();
+  expect(faults).toEqual([]);
+});
+
+it('a search finds a device, and the list shows that it is gone without being loaded again', async () => {
+  const client = await device('searched-1');
+  const { page, faults } = await stage.visit('connections', stage.keys.all);
+  await page.getByText(`${(DEVICES + 1).toLocaleString()} in all`).waitFor();
+  await page.getByRole('searchbox', { name: 'Search' }).fill('searched');
+  await page.getByText('1 in all').waitFor();
+  expect(page.url()).toContain('text=searched');
+  await row(page, 'searched-1').getByText('online').waitFor();
+  await page.getByText('Live', { exact: true }).waitFor();
+  client.vanish();
+  await row(page, 'searched-1').getByText('offline').waitFor();
+  expect(faults).toEqual([]);
+});
+
+it('a call shows the progress of the device and its answer', async () => {
+  const { page, faults } = await stage.visit('connections/device-0001', stage.keys.all);
+  await page.getByLabel('Directive').fill('demo:work');
+  await page.getByLabel('Payload').fill('{"steps": 3,}');
+  await page.getByText('Line 1, column 13: property name expected').waitFor();
+  expect(await page.getByRole('button', { name: 'Call', exact: true }).isDisabled()).toBe(true);
+  await page.getByLabel('Payload').fill('{"steps": 3}');
+  await page.getByRole('button', { name: 'Call', exact: true }).click();
+  const card = page.getByRole('article');
+  await card.getByRole('region', { name: 'The answer' }).getByText('"steps": 3').waitFor();
+  await card.getByText('answered').first().waitFor();
+  expect(faults).toEqual([]);
+});
+
+it('ten connections are forced off after a question that counts them', async () => {
+  const ids = Array.from({ length: 10 }, (_, i) => `many-${i}`);
+  await Promise.all(ids.map((id) => device(id)));
+  const { page, faults } = await stage.visit('connections?text=many-', stage.keys.all);
+  await page.getByText('10 in all').waitFor();
+  await page.getByRole('checkbox', { name: 'Select all that are loaded' }).check();
+  await page.getByRole('button', { name: 'Force off …' }).click();
+  await page.getByRole('heading', { name: 'Force off 10 connections?' }).waitFor();
+  await page.getByRole('button', { name: 'Force off 10' }).click();
+  await page.getByText('10 of 10 done').waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+  for (const id of ids) await stage.api.untilConnection(id, ({ refused_until: until }) => until !== null);
+  expect(faults).toEqual([]);
+});
+
+it('a message that waits for an offline client is cancelled', async () => {
+  const client = await device('held-1');
+  client.vanish();
+  await stage.api.untilConnection('held-1', ({ state }) => state === 'offline');
+  const { body } = await stage.api.send('held-1', { directive: 'later' });
+  const { page, faults } = await stage.visit(`messages/${body.message_id}`, stage.keys.all);
+  await page.getByText('held').first().waitFor();
+  await page.getByRole('button', { name: 'Cancel it' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel it' }).click();
+  await page.getByText('cancelled').first().waitFor();
+  await stage.api.untilStatus(body.message_id, 'cancelled');
+  expect(faults).toEqual([]);
+});
+
+it('a dead letter says who sent it, and why it could not be processed', async () => {
+  const client = await device('clumsy-1');
+  await client.publish('{"type": "host-handshake", "no": "version"}', false);
+  const { page, faults } = await stage.visit('dead-letters', stage.keys.all);
+  const letter = page.getByRole('article').filter({ hasText: 'clumsy-1' });
+  await letter.getByText('invalid-envelope').waitFor();
+  await letter.getByText('"no": "version"').waitFor();
+  expect(faults).toEqual([]);
+});
+
+it('a key sees only what it may do', async () => {
+  const { page, faults } = await stage.visit('connections/device-0002', stage.keys.reader);
+  await page.getByRole('heading', { name: 'device-0002' }).waitFor();
+  for (const name of ['Call', 'Send', 'Verify', 'Force off']) {
+    expect(await page.getByRole('button', { name, exact: true }).count()).toBe(0);
+  }
+  const views = page.getByRole('navigation', { name: 'Views' });
+  expect(await views.getByRole('link').allTextContents()).toEqual(['Overview', 'Connections', 'Messages', 'Events']);
+  await page.goto(`${stage.url}/console/connections`);
+  await page.getByText('in all').waitFor();
+  expect(await page.getByRole('checkbox', { name: 'Select all that are loaded' }).count()).toBe(0);
+  expect(faults).toEqual([]);
+});
+
+it('a key of an account sees the connections of this account, and no cluster', async () => {
+  stage.accounts.accounts.set('of-a-1', 'a');
+  await device('of-a-1');
+  const { page, faults } = await stage.visit('connections', stage.keys.bound);
+  await page.getByText('account a').waitFor();
+  await row(page, 'of-a-1').getByText('online').waitFor();
+  await page.getByText('1 in all').waitFor();
+  expect(await page.getByRole('link', { name: 'Cluster' }).count()).toBe(0);
+  await page.goto(`${stage.url}/console/`);
+  await page.getByRole('heading', { name: 'Overview' }).waitFor();
+  expect(faults).toEqual([]);
+});
+
+it('a name full of markup stays a text', async () => {
+  const markup = '<script>document.title="run"</script><img src=x onerror="document.title=\'run\'">';
+  await device('hostile-1', { fqdn: markup });
+  const { page, faults } = await stage.visit('connections?text=hostile', stage.keys.all);
+  await page.getByText(markup).waitFor();
+  await page.getByRole('link', { name: 'hostile-1' }).click();
+  await page.getByRole('region', { name: 'Facts of the handshake' }).getByText('<script>').waitFor();
+  expect(await page.title()).toBe('hostile-1 · Cloud Connector');
+  expect(faults).toEqual([]);
+});
+
+it('a tab that is hidden closes its stream, and opens it again', async () => {
+  const { page } = await stage.visit('events', stage.keys.all);
+  await page.getByText('Live', { exact: true }).waitFor();
+  const closed = page.waitForEvent('requestfailed', (request) => request.url().includes('/v1/events'));
+  await page.evaluate(
+    `Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true });
+     document.dispatchEvent(new Event('visibilitychange'));`,
+  );
+  await closed;
+  const opened = page.waitForRequest((request) => request.url().includes('/v1/events'));
+  await page.evaluate(`delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'));`);
+  await opened;
+  await page.getByText('Live', { exact: true }).waitFor();
+});
+
+describe('each view, in each size and colour', () => {
+  const views = [
+    ['', 'Overview'],
+    ['connections', 'Connections'],
+    ['connections/device-0003', 'device-0003'],
+    ['messages', 'Messages'],
+    ['events', 'Events'],
+    ['cluster', 'Cluster'],
+    ['dead-letters', 'Dead letters'],
+  ] as const;
+
+  it.each(views)(
+    '%s has no serious fault for axe, light or dark, and is not wider than a phone',
+    async (path, heading) => {
+      const { page, faults } = await stage.visit(path, stage.keys.all, { width: 390, height: 844 });
+      await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
+      await page.waitForLoadState('networkidle').catch(() => undefined);
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme });
+        const { violations } = await new AxeBuilder({ page }).analyze();
+        const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+        expect(serious.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+      }
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+      expect(faults).toEqual([]);
+    },
+  );
+});
