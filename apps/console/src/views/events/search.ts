@@ -14,6 +14,9 @@ export const EVENT_TYPES = [
   'shard.moved',
   'sweep.started',
   'sweep.ended',
+  'member.joined',
+  'member.left',
+  'dead_letter.added',
 ] as const satisfies readonly EventType[];
 
 /** The filters, as they stand in the address. */

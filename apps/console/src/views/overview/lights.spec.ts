@@ -1,0 +1,63 @@
+import type { Cluster } from '@cloud-connector/client';
+import { lightsOf } from './lights';
+
+const member: Cluster['members'][number] = {
+  id: 'a#1',
+  name: 'a',
+  since: '2026-01-01T00:00:00.000Z',
+  draining: false,
+  fitness: 'fit',
+  shards: 1,
+  lanes: 1,
+};
+const shard: Cluster['shards'][number] = {
+  shard: 0,
+  owner: 'a#1',
+  epoch: 1,
+  dispatcher: null,
+  mailbox_depth: 0,
+  mailbox_lag_ms: 0,
+};
+const gateway: Cluster['gateways'][number] = { id: 'g#1', name: 'g', since: member.since };
+const dispatcher: Cluster['dispatchers'][number] = {
+  id: 'd#1',
+  name: 'd',
+  since: member.since,
+  takes_shards: true,
+  shards: 0,
+};
+const well: Cluster = {
+  members: [member],
+  gateways: [gateway],
+  dispatchers: [dispatcher],
+  shards: [shard],
+  lanes: [],
+  redis: [{ used_bytes: 2_097_152, limit_bytes: 10_485_760, full: false }],
+  dead_letters: 0,
+  broker: null,
+};
+const lightOf = (name: string, cluster: Cluster): unknown[] => {
+  const light = lightsOf(cluster).find((each) => each.name === name);
+  return [light?.tone, light?.state, light?.details];
+};
+
+it('a part of which all work is good', () => {
+  expect(lightOf('Ingesters', well)).toEqual(['good', '1 up', '']);
+  expect(lightOf('Redis', well)).toEqual(['good', '1 up', '2 MiB of 10 MiB']);
+});
+
+it.each<[string, Partial<Cluster>, string[]]>([
+  ['Ingesters', { members: [] }, ['bad', 'none is running', '']],
+  ['Ingesters', { members: [member, { ...member, id: 'b', fitness: 'unfit' }] }, ['warn', '1 of 2 work', '']],
+  ['Ingesters', { members: [{ ...member, draining: true }] }, ['bad', 'none works', '']],
+  ['Ingesters', { shards: [{ ...shard, owner: null }] }, ['warn', '1 up', '1 shards without an owner']],
+  ['Ingesters', { shards: [{ ...shard, mailbox_lag_ms: 2500 }] }, ['warn', '1 up', 'the oldest entry waits for 2.5 s']],
+  ['Dispatchers', { dispatchers: [{ ...dispatcher, takes_shards: false }] }, ['bad', 'none works', '']],
+  [
+    'Redis',
+    { redis: [{ used_bytes: 1_048_576, limit_bytes: null, full: true }] },
+    ['bad', 'full: no new message is accepted', '1 MiB, no limit'],
+  ],
+])('%s: %j', (name, change, expected) => {
+  expect(lightOf(name, { ...well, ...change })).toEqual(expected);
+});
