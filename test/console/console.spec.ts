@@ -1,6 +1,7 @@
 /** An operator at the console: finds devices, sees what happens to them, and acts. */
 import { AxeBuilder } from '@axe-core/playwright';
 import type { Page } from 'playwright-core';
+import { waitUntil } from '../../scripts/stack.mjs';
 import { TestClient } from '../support/mqtt-client.js';
 import { DEVICES, Stage } from './support/stage.js';
 
@@ -96,9 +97,18 @@ it('a message that waits for an offline client is cancelled', async () => {
 it('a dead letter says who sent it, and why it could not be processed', async () => {
   const client = await device('clumsy-1');
   await client.publish('{"type": "host-handshake", "no": "version"}', false);
+  const { reason } = await waitUntil(async () => {
+    const { body } = await stage.api.call<{ data: { client_id: string; reason: string }[] }>(
+      'GET',
+      '/v1/cluster/dead-letters',
+    );
+    const found = body.data.find(({ client_id: id }) => id === 'clumsy-1');
+    if (found === undefined) throw new Error('there is no dead letter of the device');
+    return found;
+  });
   const { page, faults } = await stage.visit('dead-letters', stage.keys.all);
   const letter = page.getByRole('article').filter({ hasText: 'clumsy-1' });
-  await letter.getByText('invalid-envelope').waitFor();
+  await letter.getByText(reason, { exact: true }).waitFor();
   await letter.getByText('"no": "version"').waitFor();
   expect(faults).toEqual([]);
 });
