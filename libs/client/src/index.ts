@@ -25,6 +25,7 @@ export type {
   Message,
   MessagePage,
   Problem,
+  LastHour,
   SendMessage,
   Stats,
   Sweep,

@@ -5,35 +5,35 @@ import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { useEvents } from '../../api/use-events.js';
 import { useThrottled } from '../../api/use-throttled.js';
+import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
 import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { Trouble } from '../../ui/trouble.js';
 import { Health } from './health.js';
+import { Hour } from './hour.js';
 import styles from './overview.module.css';
-import { Tile } from './tile.js';
+import { Tiles } from './tiles.js';
 
 const REREAD_MS = 1000;
+/** The age of what waits changes without an event. */
+const REFRESH_MS = 5000;
 
 export function Overview(): ReactNode {
   const { connector, can, caller } = useAccess();
   const queries = useQueryClient();
   const { data, error, failureReason } = useQuery({
-    queryKey: ['summary'],
-    queryFn: ({ signal }) => connector.summarizeConnections({ signal }),
-    enabled: can('connections:read'),
+    queryKey: ['stats'],
+    queryFn: ({ signal }) => connector.getStats({ signal }),
+    refetchInterval: REFRESH_MS,
   });
   const reread = useThrottled(() => {
-    for (const name of ['summary', 'cluster', 'sweep']) void queries.invalidateQueries({ queryKey: [name] });
+    for (const name of ['stats', 'cluster', 'sweep']) void queries.invalidateQueries({ queryKey: [name] });
   }, REREAD_MS);
   const stream = useEvents({
     types: [
-      'connection.online',
-      'connection.offline',
-      'sweep.ended',
-      'member.joined',
-      'member.left',
-      'dead_letter.added',
+      ...(['connection.online', 'connection.offline', 'message.status'] as const),
+      ...(['sweep.ended', 'member.joined', 'member.left', 'dead_letter.added'] as const),
     ],
     onEvent: reread,
   });
@@ -44,49 +44,31 @@ export function Overview(): ReactNode {
         title="Overview"
         stream={stream}
         about={caller.account === null ? undefined : `Account ${caller.account}`}
+        actions={<CurlPopover act={{ method: 'GET', url: '/v1/stats' }} />}
       />
       {trouble !== null && <Trouble error={trouble} />}
-      {data !== undefined && (
-        <div className={styles.tiles}>
-          <Tile
-            label="Online"
-            value={data.online.total}
-            tone="good"
-            to={{ to: '/connections', search: { state: 'online' } }}
-            parts={[
-              ['hosts', data.online.host],
-              ['proxies', data.online.proxy],
-            ]}
-          />
-          <Tile
-            label="Offline"
-            value={data.offline.total}
-            to={{ to: '/connections', search: { state: 'offline' } }}
-            parts={[
-              ['hosts', data.offline.host],
-              ['proxies', data.offline.proxy],
-            ]}
-          />
-        </div>
-      )}
-      {data?.total === 0 && (
-        <Panel>
-          <Empty title="Nobody has connected yet">
-            <p>
-              Start a device: <code>node examples/device/device.mjs</code> shakes hands, answers calls, and appears here
-              at once.
-            </p>
-          </Empty>
-        </Panel>
-      )}
-      {data !== undefined && data.total > 0 && can('messages:write') && (
-        <Panel title="Try it">
-          <p>
-            Open one of the <Link to="/connections">connections</Link>, call it, and see its answer.
-          </p>
-        </Panel>
-      )}
+      {data !== undefined && <Tiles stats={data} />}
+      {data?.connections.total === 0 && <Nobody />}
       {can('cluster:read') && <Health />}
+      {data !== undefined && data.last_hour !== null && <Hour hour={data.last_hour} />}
+      {data !== undefined && data.connections.total > 0 && can('messages:write') && (
+        <p className={styles.hint}>
+          Open one of the <Link to="/connections">connections</Link>, call it, and see its answer.
+        </p>
+      )}
     </>
+  );
+}
+
+function Nobody(): ReactNode {
+  return (
+    <Panel>
+      <Empty title="Nobody has connected yet">
+        <p>
+          Start a device: <code>node examples/device/device.mjs</code> shakes hands, answers calls, and appears here at
+          once.
+        </p>
+      </Empty>
+    </Panel>
   );
 }
