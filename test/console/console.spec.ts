@@ -44,10 +44,10 @@ it('a search finds a device, and the list shows that it is gone without being lo
   await page.getByRole('searchbox', { name: 'Search' }).fill('searched');
   await page.getByText('1 in all', { exact: true }).waitFor();
   expect(page.url()).toContain('text=searched');
-  await row(page, 'searched-1').getByText('online').waitFor();
+  await row(page, 'searched-1').getByText('online', { exact: true }).waitFor();
   await page.getByText('Live', { exact: true }).waitFor();
   client.vanish();
-  await row(page, 'searched-1').getByText('offline').waitFor();
+  await row(page, 'searched-1').getByText('offline', { exact: true }).waitFor();
   expect(faults).toEqual([]);
 });
 
@@ -132,7 +132,7 @@ it('a key of an account sees the connections of this account, and no cluster', a
   await device('of-a-1');
   const { page, faults } = await stage.visit('connections', stage.keys.bound);
   await page.getByText('account a').waitFor();
-  await row(page, 'of-a-1').getByText('online').waitFor();
+  await row(page, 'of-a-1').getByText('online', { exact: true }).waitFor();
   await page.getByText('1 in all', { exact: true }).waitFor();
   expect(await page.getByRole('link', { name: 'Cluster' }).count()).toBe(0);
   await page.goto(`${stage.url}/console/`);
@@ -171,7 +171,7 @@ describe('each view, in each size and colour', () => {
     ['', 'Overview', true],
     ['connections', 'Connections', true],
     ['connections/device-0003', 'device-0003', true],
-    ['messages', 'Messages', false],
+    ['messages', 'Messages', true],
     ['events', 'Events', true],
     ['cluster', 'Cluster', true],
     ['dead-letters', 'Dead letters', false],

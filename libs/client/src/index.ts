@@ -14,7 +14,6 @@ export { CallError, ProblemError, UnreachableError } from './errors.js';
 export type { ConnectorEvent, EventType, EventsOptions } from './events.js';
 export type {
   AcceptedMessage,
-  Caller,
   Cluster,
   ClusterBroker,
   Connection,

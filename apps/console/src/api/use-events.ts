@@ -20,7 +20,7 @@ const RETRY_MS = 3000;
 export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWanted): StreamState {
   const { connector, can } = useAccess();
   const isVisible = useVisibility();
-  const [state, setState] = useState<StreamState>('off');
+  const [state, setState] = useState<StreamState>('connecting');
   const allowed = types.filter((type) => can(scopeOf(type))).join(',');
   const wanted = enabled && can('events:read') && allowed !== '';
   const deliver = useEffectEvent(onEvent);
@@ -38,12 +38,14 @@ export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWa
       lastEventId: position.get(key),
       onOpen: (open: boolean) => setState(open ? 'live' : 'lost'),
     };
-    setState('connecting');
     void follow(connector, options, (event) => {
       position.set(key, event.id);
       deliver(event);
     });
-    return () => end.abort();
+    return () => {
+      end.abort();
+      setState('connecting');
+    };
   }, [wanted, isVisible, connector, allowed, clientId, key, position]);
 
   return wanted ? state : 'off';
@@ -64,15 +66,16 @@ async function follow(
   deliver: (event: ConnectorEvent) => void,
 ): Promise<void> {
   const { signal, onOpen } = options;
-  while (!signal.aborted) {
+  const isEnded = (): boolean => signal.aborted;
+  while (!isEnded()) {
     try {
       for await (const event of connector.events(options)) {
-        if (signal.aborted) return;
+        if (isEnded()) return;
         options.lastEventId = event.id;
         deliver(event);
       }
     } catch (error) {
-      if (signal.aborted) return;
+      if (isEnded()) return;
       onOpen?.(false);
       console.warn('The event stream cannot be opened.', error);
       // A position may be of another installation, after the service was set up anew.

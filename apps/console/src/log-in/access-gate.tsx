@@ -33,8 +33,8 @@ export function AccessGate({ children }: { children: ReactNode }): ReactNode {
   useEffect(
     () =>
       queries.getQueryCache().subscribe(({ type, query }) => {
-        const { error } = query.state;
-        if (type !== 'updated' || error === null || query.queryKey[0] === 'whoami') return;
+        const { error } = query.state as { error: unknown };
+        if (type !== 'updated' || error === null || (query.queryKey as readonly unknown[])[0] === 'whoami') return;
         if (isRefusal(error)) void queries.resetQueries({ queryKey: ['whoami'] });
       }),
     [queries],

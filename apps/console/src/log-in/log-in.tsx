@@ -1,6 +1,6 @@
 import { CloudConnector, type ProblemError } from '@cloud-connector/client';
 import { useQuery } from '@tanstack/react-query';
-import { useState, type FormEvent, type ReactNode } from 'react';
+import { useState, type ReactNode, type SyntheticEvent } from 'react';
 import { BASE } from '../api/base.js';
 import { saveToken } from '../api/session.js';
 import { Button } from '../ui/button.js';
@@ -16,7 +16,7 @@ export function LogIn({ refused }: { refused: ProblemError | undefined }): React
 
   const oidc = settings?.oidc;
 
-  const logIn = async (event: FormEvent): Promise<void> => {
+  const logIn = async (event: SyntheticEvent): Promise<void> => {
     event.preventDefault();
     const token = key.trim();
     setBusy(true);

@@ -9,10 +9,13 @@ let timer: ReturnType<typeof setInterval> | undefined;
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
-  timer ??= setInterval(() => {
+  if (timer === undefined) {
     now = Date.now();
-    for (const each of listeners) each();
-  }, 1000);
+    timer = setInterval(() => {
+      now = Date.now();
+      for (const each of listeners) each();
+    }, 1000);
+  }
   return () => {
     listeners.delete(listener);
     if (listeners.size > 0) return;
@@ -28,11 +31,11 @@ export function useNow(): number {
 
 /** `both`: the exact time is shown too. */
 export function Time({ at, both = false }: { at: string | null; both?: boolean }): ReactNode {
-  useNow();
+  const nowMs = useNow();
   if (at === null) return <span>–</span>;
   return (
     <time dateTime={at} title={exactTime(at)}>
-      {relativeTime(at, Date.now())}
+      {relativeTime(at, nowMs)}
       {both && ` · ${clockTime(at)}`}
     </time>
   );

@@ -1,5 +1,5 @@
 import type { AcceptedMessage } from '@cloud-connector/client';
-import { useState, type FormEvent, type ReactNode } from 'react';
+import { useState, type SyntheticEvent, type ReactNode } from 'react';
 import { acts } from '../../api/acts.js';
 import { useAct } from '../../api/use-act.js';
 import { Button } from '../../ui/button.js';
@@ -24,7 +24,7 @@ export function SendForm({ clientId, onSent }: SendFormProps): ReactNode {
   const timeout = calls && form.responseTimeout.trim() === '' ? `${CALL_SECONDS}` : form.responseTimeout;
   const message = toMessage({ ...form, responseTimeout: timeout });
   const act = message && acts.send(clientId, message);
-  const submit = (event: FormEvent): void => {
+  const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     if (act) mutate(act, { onSuccess: ({ message_id: id }) => onSent(id) });
   };

@@ -7,9 +7,10 @@ const COMMON = new Set(['type', 'event_id', 'id', 'at', 'shard', 'client_id']);
 export function detailsOf(event: ConnectorEvent): string {
   return Object.entries(event)
     .filter(([name, value]) => !COMMON.has(name) && value !== undefined && value !== null)
-    .map(
-      ([name, value]) =>
-        `${name.replaceAll('_', ' ')} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
-    )
+    .map(([name, value]) => `${name.replaceAll('_', ' ')} ${textOf(value)}`)
     .join(' · ');
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
