@@ -106,6 +106,7 @@ export const BANNED_WORDS: readonly BannedWord[] = [
         STATUS,
         'apps/api-gateway/src/connections/connection.dto.ts',
         'apps/api-gateway/src/connections/connections.controller.ts',
+        'apps/console/src/views/connections/search.ts',
         'libs/client/src/cli/connection-commands.ts',
         'libs/registry/src/commands/includes/held.lua',
         'libs/registry/src/commands/includes/held-connections.lua',

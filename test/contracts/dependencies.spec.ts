@@ -15,7 +15,7 @@ const workspaces = root.workspaces ?? [];
 const manifests = [root, ...workspaces.map((folder) => read(join(folder, 'package.json')) as Manifest)];
 
 it('the manifests of the root and of each workspace and their lock have no fault', () => {
-  expect(workspaces).toEqual(['libs/client', 'test']);
+  expect(workspaces).toEqual(['libs/client', 'apps/console', 'test']);
   expect(lockFaults(manifests, read('package-lock.json') as Lock)).toEqual([]);
 });
 

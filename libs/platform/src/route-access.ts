@@ -4,7 +4,7 @@ import { RouteConfig } from '@nestjs/platform-fastify';
 export type Access =
   /** Open to everybody, for probes. */
   | { audience: 'public' }
-  /** Open to everybody where the API is served: the pages that use it. */
+  /** Open to everybody, on the port of the API: the pages that use it. */
   | { audience: 'console' }
   /** For operators of the service: it can be disabled, or served on a separate port. */
   | { audience: 'management' }

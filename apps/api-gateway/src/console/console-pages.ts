@@ -11,7 +11,7 @@ import { Problem } from '../http/problem.js';
 import type { ConsoleSettings } from './console.settings.js';
 
 const PREFIX = '/console/';
-const BUILT = join(import.meta.dirname, '../../../../console');
+const FOLDER = join(import.meta.dirname, '../../../../console');
 
 /** Files whose names have a hash of their content. */
 const HASHED = /\/assets\/[^/]+$/;
@@ -21,7 +21,7 @@ export function serveConsole(
   fastify: FastifyInstance,
   settings: ConsoleSettings,
   logger: Logger,
-  folder = BUILT,
+  folder = FOLDER,
 ): void {
   if (settings.CONSOLE === 'off') return;
   if (!existsSync(join(folder, 'index.html'))) {

@@ -14,8 +14,8 @@ function argumentsOf(command: string): string[] {
 it.each([`it's "quoted" \`id\` $(id) $HOME`, `''; id; '`, 'a\\', 'line\nbreak', '-X', 'é%2F'])(
   'a shell passes the client id %j on as it is',
   (clientId) => {
-    const [method, verb, url] = argumentsOf(curlOf(acts.forget(clientId), BASE, true));
-    expect([method, verb]).toEqual(['-X', 'DELETE']);
+    const [option, method, url] = argumentsOf(curlOf(acts.forget(clientId), BASE, true));
+    expect([option, method]).toEqual(['-X', 'DELETE']);
     expect(decodeURIComponent(new URL(url ?? '').pathname)).toBe(`/v1/connections/${clientId}`);
   },
 );

@@ -78,7 +78,7 @@ async function follow(
       if (isEnded()) return;
       onOpen?.(false);
       console.warn('The event stream cannot be opened.', error);
-      // A position may be of another installation, after the service was set up anew.
+      // A position may be of another installation, after the service was set up again.
       options.lastEventId = undefined;
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

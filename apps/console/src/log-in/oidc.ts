@@ -12,7 +12,7 @@ interface Pending {
   verifier: string;
   state: string;
   nonce: string;
-  /** Where the user was. */
+  /** The path to return to. */
   path: string;
 }
 
@@ -48,7 +48,7 @@ export async function redirectToIssuer(settings: OidcSettings): Promise<void> {
   location.assign(url);
 }
 
-/** Ends a log-in after the issuer has sent the user back. @returns the path where the user was */
+/** Ends a log-in after the issuer has sent the user back. @returns the path to return to */
 export async function finishLogIn(settings: OidcSettings): Promise<string> {
   const stored = sessionStorage.getItem(PENDING);
   sessionStorage.removeItem(PENDING);

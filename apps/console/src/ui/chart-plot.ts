@@ -15,9 +15,9 @@ export function plot(place: HTMLElement, { lines, height, format }: Settings, da
     probe.remove();
     return color;
   };
-  const [ink, line] = [colourOf('--ink-2'), colourOf('--line')];
+  const [text, line] = [colourOf('--ink-2'), colourOf('--line')];
   const axis = {
-    stroke: ink,
+    stroke: text,
     grid: { stroke: line, width: 1 },
     ticks: { show: false },
     font: `12px ${style.fontFamily}`,

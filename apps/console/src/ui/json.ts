@@ -13,7 +13,7 @@ export function parseJson(text: string): Parsed {
   }
 }
 
-/** `JSON.parse` says where a fault is in some browsers, and for some faults only. */
+/** `JSON.parse` names the place of a fault in some browsers, and for some faults only. */
 function placeOf(text: string): string | undefined {
   const errors: ParseError[] = [];
   parseTree(text, errors, { disallowComments: true });

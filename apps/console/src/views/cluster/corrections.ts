@@ -1,7 +1,7 @@
 import type { Sweep } from '@cloud-connector/client';
 
 /** What a sweep corrected, in words. */
-export function corrected({ corrections: { online, updated, offline, reason } }: Sweep): string {
+export function correctionsText({ corrections: { online, updated, offline, reason } }: Sweep): string {
   const parts: [number, string][] = [
     [online, 'came online'],
     [offline, 'went offline'],

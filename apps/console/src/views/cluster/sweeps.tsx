@@ -11,7 +11,7 @@ import { Facts } from '../../ui/facts.js';
 import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
 import { Trouble } from '../../ui/trouble.js';
-import { corrected } from './corrections.js';
+import { correctionsText } from './corrections.js';
 
 /** The progress of a sweep has no events. */
 const PROGRESS_MS = 1000;
@@ -55,7 +55,7 @@ function OneSweep({ sweep }: { sweep: Sweep }): ReactNode {
         ['Ended', <Time key="ended" at={ended} both />],
         ['Read', `${read.toLocaleString()}, ${Math.round(rate).toLocaleString()} a second`],
         ['Differed', sweep.differing.toLocaleString()],
-        ['Corrected', corrected(sweep)],
+        ['Corrected', correctionsText(sweep)],
       ]}
     />
   );

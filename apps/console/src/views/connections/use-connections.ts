@@ -7,7 +7,7 @@ import { useThrottled } from '../../api/use-throttled.js';
 import { changedBy } from './changed-by.js';
 
 const PAGE = 500;
-const REREAD_MS = 1000;
+const REFRESH_MS = 1000;
 
 type Pages = InfiniteData<ConnectionPage, string | undefined>;
 
@@ -40,18 +40,18 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
     if (hasNextPage && !isFetching) void fetchNextPage();
   }, [hasNextPage, isFetching, fetchNextPage]);
 
-  const reread = useThrottled(() => void queries.invalidateQueries({ queryKey: key }), REREAD_MS);
+  const refresh = useThrottled(() => void queries.invalidateQueries({ queryKey: key }), REFRESH_MS);
   const apply = useCallback(
     (event: ConnectorEvent) => {
       // A list of one page is read again, which finds new connections too. Of a longer one, the rows are changed in place.
-      if ((queries.getQueryData<Pages>(key)?.pages.length ?? 1) <= 1) reread();
+      if ((queries.getQueryData<Pages>(key)?.pages.length ?? 1) <= 1) refresh();
       else
         queries.setQueryData<Pages>(
           key,
           (before) => before && { ...before, pages: before.pages.map((page) => changedBy(page, event)) },
         );
     },
-    [queries, key, reread],
+    [queries, key, refresh],
   );
 
   return {

@@ -8,8 +8,8 @@ import { Badge } from '../../ui/badge.js';
 import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
 import { Trouble } from '../../ui/trouble.js';
-import { corrected } from '../cluster/corrections.js';
-import { lightsOf } from './lights.js';
+import { correctionsText } from '../cluster/corrections.js';
+import { healthOf } from './part-health.js';
 import styles from './overview.module.css';
 
 /** Mailboxes and the memory of Redis change without an event. */
@@ -28,10 +28,10 @@ export function Health(): ReactNode {
         {error !== null && <Trouble error={error} />}
         {data !== undefined && (
           <ul className={styles.lights}>
-            {lightsOf(data).map(({ name, tone, state, details }) => (
+            {healthOf(data).map(({ name, level, state, details }) => (
               <li key={name}>
                 <strong>{name}</strong>
-                <Badge tone={tone}>{state}</Badge>
+                <Badge tone={level}>{state}</Badge>
                 <span>{details}</span>
               </li>
             ))}
@@ -64,8 +64,8 @@ function LastSweep(): ReactNode {
       {error !== null && !isNone && <Trouble error={error} />}
       {data !== undefined && (
         <p>
-          <Time at={data.ended_at ?? data.started_at} both />: {data.read.toLocaleString()} read, {corrected(data)}{' '}
-          corrected.
+          <Time at={data.ended_at ?? data.started_at} both />: {data.read.toLocaleString()} read,{' '}
+          {correctionsText(data)} corrected.
         </p>
       )}
     </Panel>

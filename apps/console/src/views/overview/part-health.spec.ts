@@ -1,5 +1,5 @@
 import type { Cluster } from '@cloud-connector/client';
-import { lightsOf } from './lights';
+import { healthOf } from './part-health';
 
 const member: Cluster['members'][number] = {
   id: 'a#1',
@@ -26,7 +26,7 @@ const dispatcher: Cluster['dispatchers'][number] = {
   takes_shards: true,
   shards: 0,
 };
-const well: Cluster = {
+const healthy: Cluster = {
   members: [member],
   gateways: [gateway],
   dispatchers: [dispatcher],
@@ -36,14 +36,14 @@ const well: Cluster = {
   dead_letters: 0,
   broker: null,
 };
-const lightOf = (name: string, cluster: Cluster): unknown[] => {
-  const light = lightsOf(cluster).find((each) => each.name === name);
-  return [light?.tone, light?.state, light?.details];
+const stateOf = (name: string, cluster: Cluster): unknown[] => {
+  const part = healthOf(cluster).find((each) => each.name === name);
+  return [part?.level, part?.state, part?.details];
 };
 
 it('a part of which all work is good', () => {
-  expect(lightOf('Ingesters', well)).toEqual(['good', '1 up', '']);
-  expect(lightOf('Redis', well)).toEqual(['good', '1 up', '2 MiB of 10 MiB']);
+  expect(stateOf('Ingesters', healthy)).toEqual(['good', '1 up', '']);
+  expect(stateOf('Redis', healthy)).toEqual(['good', '1 up', '2 MiB of 10 MiB']);
 });
 
 it.each<[string, Partial<Cluster>, string[]]>([
@@ -59,5 +59,5 @@ it.each<[string, Partial<Cluster>, string[]]>([
     ['bad', 'full: no new message is accepted', '1 MiB, no limit'],
   ],
 ])('%s: %j', (name, change, expected) => {
-  expect(lightOf(name, { ...well, ...change })).toEqual(expected);
+  expect(stateOf(name, { ...healthy, ...change })).toEqual(expected);
 });
