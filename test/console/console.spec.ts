@@ -1,10 +1,15 @@
 /** An operator at the console: finds devices, sees what happens to them, and acts. */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import type { Page } from 'playwright-core';
+import { ROOT } from '../../scripts/setup.mjs';
 import { waitUntil } from '../../scripts/stack.mjs';
 import { TestClient } from '../support/mqtt-client.js';
 import { DEVICES, Stage } from './support/stage.js';
 
+/** The files that the gateway serves. */
+const BUILT = join(ROOT, 'dist/console');
 const stage = new Stage();
 
 beforeAll(() => stage.start(), 90_000);
@@ -148,6 +153,24 @@ it('a name full of markup stays a text', async () => {
   await page.getByRole('link', { name: 'hostile-1' }).click();
   await page.getByRole('region', { name: 'Facts of the handshake' }).getByText('<script>').waitFor();
   expect(await page.title()).toBe('hostile-1 · Cloud Connector');
+  expect(faults).toEqual([]);
+});
+
+it('the first load takes 250 KiB at most, gzipped, with everything that the overview uses', async () => {
+  const { page, faults } = await stage.visit('nowhere');
+  const loaded = new Set<string>();
+  page.on('response', (response) => loaded.add(new URL(response.url()).pathname));
+  await page.goto(`${stage.url}/console/`);
+  await page.evaluate(`sessionStorage.setItem('cloud-connector.token', ${JSON.stringify(stage.keys.all)})`);
+  await page.reload();
+  await page.getByText('Live', { exact: true }).waitFor();
+  await page.locator('canvas').first().waitFor();
+  const files = [...loaded].filter((path) => path.startsWith('/console/') && !path.endsWith('.json'));
+  const sizes = files.map(
+    (path) => statSync(join(BUILT, `${path === '/console/' ? 'index.html' : path.slice(9)}.gz`)).size,
+  );
+  expect(files.length).toBeGreaterThan(4);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(250 * 1024);
   expect(faults).toEqual([]);
 });
 
