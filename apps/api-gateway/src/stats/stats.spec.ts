@@ -1,5 +1,11 @@
 /** Figures of a key space with connections and messages, of all and of one account. */
-import { ConnectionDirectory, SendingTimes, storeConnectionCounts, type Messages, type MintedMessage } from '@app/registry';
+import {
+  ConnectionDirectory,
+  SendingTimes,
+  storeConnectionCounts,
+  type Messages,
+  type MintedMessage,
+} from '@app/registry';
 import { CLIENT, SHARDS, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
 import { StatsBody, toStatsBody, withoutMessages } from './stats.dto.js';
 import { Stats } from './stats.js';
