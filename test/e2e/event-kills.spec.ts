@@ -74,14 +74,15 @@ function changing(): () => Promise<string[]> {
   };
 }
 
-/** All events in Redis. */
+/** All events in Redis, except those about members and dead letters, which only those get who name them. */
 async function inLog(): Promise<AppendedEvent[]> {
   return onStore(store, async (redis) => {
     const events: AppendedEvent[] = [];
     for (let shard = 0; shard < SHARDS; shard++) {
       for (const { key, name } of eventStreams(keys, shard)) {
         for (const [id, fields] of await redis.xrange(key, '-', '+')) {
-          const { client_id = '' } = JSON.parse(fields[3] ?? '{}') as { client_id?: string };
+          const { type = '', client_id = '' } = JSON.parse(fields[3] ?? '{}') as { type?: string; client_id?: string };
+          if (name === 'dead-letters' || type.startsWith('member.')) continue;
           const stream = EVENT_STREAM_NAMES.find((one) => one === name) ?? 'state';
           events.push({ event_id: `${shard}-${id}`, shard, stream, client_id, n: Number(id.split('-')[0]) });
         }

@@ -98,7 +98,7 @@ it('the apps write under their own keys only, and dead letters and events stay b
   const redis = new Redis(stack.redis.url);
   const keys = await redis.keys('*');
   expect(
-    keys.filter((key) => !/^cc:(\{(s\d+|lane\d+|cluster|dispatchers|queue|maintenance)\}:|marker$)/.test(key)),
+    keys.filter((key) => !/^cc:(\{(s\d+|lane\d+|cluster|dispatchers|gateways|queue|maintenance)\}:|marker$)/.test(key)),
   ).toEqual([]);
   for (const key of keys.filter((one) => one.endsWith(':dead-letters')))
     expect(await redis.xlen(key)).toBeLessThan(2000);

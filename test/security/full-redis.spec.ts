@@ -281,7 +281,8 @@ it('the same works if one key without budgets fills Redis to MEMORY_HIGH_WATER a
   const unbounded = new Api(gateway.url, greedyKey);
   const [first, second] = [await untilAccepted('idle-1'), await untilAccepted('idle-3')];
 
-  await fillByKey(unbounded, async () => (await used()) > 0.87 * MAXMEMORY);
+  // Well above the mark of 0.85: messages of the test before are still being removed.
+  await fillByKey(unbounded, async () => (await used()) > 0.93 * MAXMEMORY);
   await untilRefused();
   await cancels(first);
   const device = await comesOnline('device-above-the-mark');
