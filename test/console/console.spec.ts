@@ -1,5 +1,5 @@
 /** An operator at the console: finds devices, sees what happens to them, and acts. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import type { Page } from 'playwright-core';
@@ -166,9 +166,10 @@ it('the first load takes 250 KiB at most, gzipped, with everything that the over
   await page.getByText('Live', { exact: true }).waitFor();
   await page.locator('canvas').first().waitFor();
   const files = [...loaded].filter((path) => path.startsWith('/console/') && !path.endsWith('.json'));
-  const sizes = files.map(
-    (path) => statSync(join(BUILT, `${path === '/console/' ? 'index.html' : path.slice(9)}.gz`)).size,
-  );
+  const sizes = files.map((path) => {
+    const file = join(BUILT, path === '/console/' ? 'index.html' : path.slice('/console/'.length));
+    return statSync(existsSync(`${file}.gz`) ? `${file}.gz` : file).size;
+  });
   expect(files.length).toBeGreaterThan(4);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(250 * 1024);
   expect(faults).toEqual([]);
@@ -208,7 +209,9 @@ describe('each view, in each size and colour', () => {
       if (live) await page.getByText('Live', { exact: true }).waitFor();
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme });
-        const { violations } = await new AxeBuilder({ page }).analyze();
+        const axe = new AxeBuilder({ page });
+        // In the dark, only the colours differ.
+        const { violations } = await (colorScheme === 'dark' ? axe.withRules('color-contrast') : axe).analyze();
         const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
         expect(serious.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
       }

@@ -142,17 +142,19 @@ async function emittedStatuses(stage: Stage, id: string): Promise<string[]> {
     .map(({ status }) => (status === 'held' ? 'queued' : status));
 }
 
-async function emitted(stage: Stage): Promise<{ message_id: string; status: string }[]> {
+async function emitted(stage: Stage): Promise<{ type: string; message_id: string; status: string }[]> {
   const entries = await redis.xrange(stage.keys.events(0), '-', '+');
   return entries
     .flatMap(([entry, fields]) => eventsOfEntry(entry, 0, fields))
-    .map(({ text }) => JSON.parse(text) as { message_id: string; status: string });
+    .map(({ text }) => JSON.parse(text) as { type: string; message_id: string; status: string });
 }
 
 /** How many events of messages there are by status. */
 async function emittedCounts(stage: Stage): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
-  for (const { status } of await emitted(stage)) counts[status] = (counts[status] ?? 0) + 1;
+  for (const { type, status } of await emitted(stage)) {
+    if (type === 'message.status') counts[status] = (counts[status] ?? 0) + 1;
+  }
   return counts;
 }
 
