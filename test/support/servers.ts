@@ -86,7 +86,7 @@ export function freePort(): Promise<number> {
 }
 
 /**
- * Repeats `check` until it no longer throws, and resolves with what it returned. Gives up after 10 s; the error then
+ * Repeats `check` until it no longer throws, and resolves with what it returned. Gives up after 30 s; the error then
  * names `what` and carries the last failure of `check`.
  */
 export function eventually<T>(what: string, check: () => T | Promise<T>): Promise<T> {
