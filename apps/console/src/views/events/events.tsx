@@ -1,20 +1,19 @@
 /** A live tail of events. */
 import { useNavigate, useSearch } from '@tanstack/react-router';
-import { useEffect, useMemo, useState, type ReactNode } from 'react';
+import { useMemo, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { scopeOf, useEvents } from '../../api/use-events.js';
 import { Button } from '../../ui/button.js';
+import { ClientFilter } from '../../ui/client-filter.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
-import { Choice, FilterBar, TextField } from '../../ui/fields.js';
+import { Choice, FilterBar } from '../../ui/fields.js';
 import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { EventList } from './event-list.js';
 import styles from './events.module.css';
 import { EVENT_TYPES, wantedTypes, type EventsSearch } from './search.js';
 import { useTail } from './use-tail.js';
-
-const REST_MS = 300;
 
 export function Events(): ReactNode {
   const search = useSearch({ from: '/events' });
@@ -73,31 +72,5 @@ export function Events(): ReactNode {
         )}
       </Panel>
     </>
-  );
-}
-
-function ClientFilter({
-  value,
-  onChange,
-}: {
-  value: string;
-  onChange: (client: string | undefined) => void;
-}): ReactNode {
-  const [text, setText] = useState(value);
-  useEffect(() => {
-    if (text === value) return;
-    const timer = setTimeout(() => onChange(text === '' ? undefined : text), REST_MS);
-    return () => clearTimeout(timer);
-  }, [text, value, onChange]);
-  return (
-    <div className={styles.client}>
-      <TextField
-        label=""
-        aria-label="Client"
-        placeholder="Client id"
-        value={text}
-        onChange={(event) => setText(event.target.value)}
-      />
-    </div>
   );
 }

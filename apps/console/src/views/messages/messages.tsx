@@ -2,15 +2,16 @@
 import type { Message } from '@cloud-connector/client';
 import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
-import { useCallback, useEffect, useMemo, useState, type ReactNode } from 'react';
+import { useCallback, useMemo, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { useEvents } from '../../api/use-events.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { Button } from '../../ui/button.js';
+import { ClientFilter } from '../../ui/client-filter.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { DataTable, type Column } from '../../ui/data-table.js';
 import { Empty } from '../../ui/empty.js';
-import { Choice, FilterBar, TextField } from '../../ui/fields.js';
+import { Choice, FilterBar } from '../../ui/fields.js';
 import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { MESSAGE_STATUSES, StatusBadge } from '../../ui/status.js';
@@ -20,7 +21,6 @@ import styles from './messages.module.css';
 import { messagesSearch, sinceOf, SPANS, type MessagesSearch } from './search.js';
 
 const PAGE = 100;
-const REST_MS = 300;
 const REREAD_MS = 1000;
 
 export function Messages(): ReactNode {
@@ -168,29 +168,3 @@ const COLUMNS: readonly Column<Message>[] = [
     cell: ({ answer }) => (answer === null ? '–' : <Time at={answer.received_at} />),
   },
 ];
-
-function ClientFilter({
-  value,
-  onChange,
-}: {
-  value: string;
-  onChange: (client: string | undefined) => void;
-}): ReactNode {
-  const [text, setText] = useState(value);
-  useEffect(() => {
-    if (text === value) return;
-    const timer = setTimeout(() => onChange(text === '' ? undefined : text), REST_MS);
-    return () => clearTimeout(timer);
-  }, [text, value, onChange]);
-  return (
-    <div className={styles.client}>
-      <TextField
-        label=""
-        aria-label="Client"
-        placeholder="Client id"
-        value={text}
-        onChange={(event) => setText(event.target.value)}
-      />
-    </div>
-  );
-}
