@@ -15,7 +15,7 @@ const BENCHES = [
   'idle',
   'memory',
   'topics',
-  'views',
+  'console',
 ];
 /** The exit code of a program that a signal has ended. */
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 };

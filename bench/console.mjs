@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- views [--connections 100000] [--calls 200] [--json FILE]`
+ * `npm run bench -- console [--connections 100000] [--calls 200] [--json FILE]`
  *
  * How long the calls take that show an operator the system, with many connections, a tenth of which belongs to an account. A tenth goes offline
  * and has two held messages each; as many messages are finished. Then each call is made one after the other: by a caller that reaches
