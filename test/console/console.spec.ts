@@ -13,6 +13,7 @@ const BUILT = join(ROOT, 'dist/console');
 const stage = new Stage();
 
 beforeAll(() => stage.start(), 90_000);
+afterEach(() => stage.operator.leave());
 afterAll(() => stage.stop(), 30_000);
 
 /** A connected client of the test's own. */
@@ -28,7 +29,7 @@ function row(page: Page, clientId: string): ReturnType<Page['getByRole']> {
 }
 
 it('the address of the service leads to the console, and its log-in takes a key', async () => {
-  const { page, faults } = await stage.visit('');
+  const { page, faults } = await stage.operator.visit('');
   await page.goto(stage.url);
   await page.getByLabel('API key').fill('no-such-key');
   await page.getByRole('button', { name: 'Use this key' }).click();
@@ -44,7 +45,7 @@ it('the address of the service leads to the console, and its log-in takes a key'
 
 it('a search finds a device, and the list shows that it is gone without being loaded again', async () => {
   const client = await device('searched-1');
-  const { page, faults } = await stage.visit('connections', stage.keys.all);
+  const { page, faults } = await stage.operator.visit('connections', stage.keys.all);
   await page.getByText(`${(DEVICES + 1).toLocaleString()} in all`, { exact: true }).waitFor();
   await page.getByRole('searchbox', { name: 'Search' }).fill('searched');
   await page.getByText('1 in all', { exact: true }).waitFor();
@@ -57,7 +58,7 @@ it('a search finds a device, and the list shows that it is gone without being lo
 });
 
 it('a call shows the progress of the device and its answer', async () => {
-  const { page, faults } = await stage.visit('connections/device-0001', stage.keys.all);
+  const { page, faults } = await stage.operator.visit('connections/device-0001', stage.keys.all);
   await page.getByLabel('Directive').fill('demo:work');
   await page.getByLabel('Payload').fill('{"steps": 3,}');
   await page.getByText('Line 1, column 13: property name expected').waitFor();
@@ -73,7 +74,7 @@ it('a call shows the progress of the device and its answer', async () => {
 it('ten connections are forced off after a question that counts them', async () => {
   const ids = Array.from({ length: 10 }, (_, i) => `many-${i}`);
   await Promise.all(ids.map((id) => device(id)));
-  const { page, faults } = await stage.visit('connections?text=many-', stage.keys.all);
+  const { page, faults } = await stage.operator.visit('connections?text=many-', stage.keys.all);
   await page.getByText('10 in all', { exact: true }).waitFor();
   await page.getByRole('checkbox', { name: 'Select all that are loaded' }).check();
   await page.getByRole('button', { name: 'Force off …' }).click();
@@ -90,7 +91,7 @@ it('a message that waits for an offline client is cancelled', async () => {
   client.vanish();
   await stage.api.untilConnection('held-1', ({ state }) => state === 'offline');
   const { body } = await stage.api.send('held-1', { directive: 'later' });
-  const { page, faults } = await stage.visit(`messages/${body.message_id}`, stage.keys.all);
+  const { page, faults } = await stage.operator.visit(`messages/${body.message_id}`, stage.keys.all);
   await page.getByText('held').first().waitFor();
   await page.getByRole('button', { name: 'Cancel it' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel it' }).click();
@@ -111,7 +112,7 @@ it('a dead letter says who sent it, and why it could not be processed', async ()
     if (found === undefined) throw new Error('there is no dead letter of the device');
     return found;
   });
-  const { page, faults } = await stage.visit('dead-letters', stage.keys.all);
+  const { page, faults } = await stage.operator.visit('dead-letters', stage.keys.all);
   const letter = page.getByRole('article').filter({ hasText: 'clumsy-1' });
   await letter.getByText(reason, { exact: true }).waitFor();
   await letter.getByText('"no": "version"').waitFor();
@@ -119,7 +120,7 @@ it('a dead letter says who sent it, and why it could not be processed', async ()
 });
 
 it('a key sees only what it may do', async () => {
-  const { page, faults } = await stage.visit('connections/device-0002', stage.keys.reader);
+  const { page, faults } = await stage.operator.visit('connections/device-0002', stage.keys.reader);
   await page.getByRole('heading', { name: 'device-0002' }).waitFor();
   for (const name of ['Call', 'Send', 'Verify', 'Force off']) {
     expect(await page.getByRole('button', { name, exact: true }).count()).toBe(0);
@@ -135,7 +136,7 @@ it('a key sees only what it may do', async () => {
 it('a key of an account sees the connections of this account, and no cluster', async () => {
   stage.accounts.accounts.set('of-a-1', 'a');
   await device('of-a-1');
-  const { page, faults } = await stage.visit('connections', stage.keys.bound);
+  const { page, faults } = await stage.operator.visit('connections', stage.keys.bound);
   await page.getByText('account a').waitFor();
   await row(page, 'of-a-1').getByText('online', { exact: true }).waitFor();
   await page.getByText('1 in all', { exact: true }).waitFor();
@@ -148,7 +149,7 @@ it('a key of an account sees the connections of this account, and no cluster', a
 it('a name full of markup stays a text', async () => {
   const markup = '<script>document.title="run"</script><img src=x onerror="document.title=\'run\'">';
   await device('hostile-1', { fqdn: markup });
-  const { page, faults } = await stage.visit('connections?text=hostile', stage.keys.all);
+  const { page, faults } = await stage.operator.visit('connections?text=hostile', stage.keys.all);
   await page.getByText(markup).waitFor();
   await page.getByRole('link', { name: 'hostile-1' }).click();
   await page.getByRole('region', { name: 'Facts of the handshake' }).getByText('<script>').waitFor();
@@ -157,7 +158,7 @@ it('a name full of markup stays a text', async () => {
 });
 
 it('the first load takes 250 KiB at most, gzipped, with everything that the overview uses', async () => {
-  const { page, faults } = await stage.visit('nowhere');
+  const { page, faults } = await stage.operator.visit('nowhere');
   const loaded = new Set<string>();
   page.on('response', (response) => loaded.add(new URL(response.url()).pathname));
   await page.goto(`${stage.url}/console/`);
@@ -176,7 +177,7 @@ it('the first load takes 250 KiB at most, gzipped, with everything that the over
 });
 
 it('a tab that is hidden closes its stream, and opens it again', async () => {
-  const { page } = await stage.visit('events', stage.keys.all);
+  const { page } = await stage.operator.visit('events', stage.keys.all);
   await page.getByText('Live', { exact: true }).waitFor();
   const closed = page.waitForEvent('requestfailed', (request) => request.url().includes('/v1/events'));
   await page.evaluate(
@@ -204,7 +205,7 @@ describe('each view, in each size and colour', () => {
   it.each(views)(
     '%s has no serious fault for axe, light or dark, and is not wider than a phone',
     async (path, heading, live) => {
-      const { page, faults } = await stage.visit(path, stage.keys.all, { width: 390, height: 844 });
+      const { page, faults } = await stage.operator.visit(path, stage.keys.all, { width: 390, height: 844 });
       await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
       if (live) await page.getByText('Live', { exact: true }).waitFor();
       for (const colorScheme of ['light', 'dark'] as const) {

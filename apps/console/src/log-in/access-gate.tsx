@@ -1,6 +1,6 @@
 import { CloudConnector, ProblemError } from '@cloud-connector/client';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useMemo, useSyncExternalStore, type ReactNode } from 'react';
+import { useMemo, useSyncExternalStore, type ReactNode } from 'react';
 import { AccessContext, type Access } from '../api/access.js';
 import { BASE } from '../api/base.js';
 import { currentToken, forgetToken, onTokenChange } from '../api/session.js';
@@ -11,34 +11,28 @@ import { LogIn } from './log-in.js';
 export function AccessGate({ children }: { children: ReactNode }): ReactNode {
   const token = useSyncExternalStore(onTokenChange, currentToken);
   const queries = useQueryClient();
-  const connector = useMemo(() => new CloudConnector({ baseUrl: BASE, token }), [token]);
   const whoami = useQuery({
     queryKey: ['whoami', token],
-    queryFn: ({ signal }) => connector.whoami({ signal }),
+    queryFn: ({ signal }) => new CloudConnector({ baseUrl: BASE, token }).whoami({ signal }),
     staleTime: Infinity,
     retry: (_failures, error) => !isRefusal(error),
     retryDelay: 2000,
   });
+  const connector = useMemo(() => {
+    // A key that is revoked later, or a token that expires, is refused by any other request: also by that of an event stream.
+    const watched: typeof fetch = async (input, init) => {
+      const response = await fetch(input, init);
+      if (response.status === 401) void queries.resetQueries({ queryKey: ['whoami', token] });
+      return response;
+    };
+    return new CloudConnector({ baseUrl: BASE, token, fetch: watched });
+  }, [token, queries]);
   const access = useMemo((): Access | undefined => {
     const caller = whoami.data;
     if (caller === undefined) return undefined;
-    const logOut = (): void => {
-      queries.clear();
-      forgetToken();
-    };
-    return { connector, caller, can: (scope) => caller.scopes.includes(scope), hasKey: token !== undefined, logOut };
-  }, [connector, whoami.data, token, queries]);
-
-  // A key that is revoked later is refused by any other request.
-  useEffect(
-    () =>
-      queries.getQueryCache().subscribe(({ type, query }) => {
-        const { error } = query.state as { error: unknown };
-        if (type !== 'updated' || error === null || (query.queryKey as readonly unknown[])[0] === 'whoami') return;
-        if (isRefusal(error)) void queries.resetQueries({ queryKey: ['whoami'] });
-      }),
-    [queries],
-  );
+    const can: Access['can'] = (scope) => caller.scopes.includes(scope);
+    return { connector, caller, can, hasKey: token !== undefined, logOut: forgetToken };
+  }, [connector, whoami.data, token]);
 
   if (isRefusal(whoami.error)) return <LogIn refused={token === undefined ? undefined : whoami.error} />;
   if (access !== undefined) return <AccessContext value={access}>{children}</AccessContext>;

@@ -1,6 +1,6 @@
 import { CloudConnector, type ProblemError } from '@cloud-connector/client';
-import { useQuery } from '@tanstack/react-query';
-import { useState, type ReactNode, type SyntheticEvent } from 'react';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useEffect, useState, type ReactNode, type SyntheticEvent } from 'react';
 import { BASE } from '../api/base.js';
 import { saveToken } from '../api/session.js';
 import { Button } from '../ui/button.js';
@@ -13,30 +13,39 @@ export function LogIn({ refused }: { refused: ProblemError | undefined }): React
   const [trouble, setTrouble] = useState<string | undefined>(refused?.detail);
   const [busy, setBusy] = useState(false);
   const { data: settings } = useQuery({ queryKey: ['settings'], queryFn: consoleSettings, staleTime: Infinity });
+  const queries = useQueryClient();
+  // The next caller sees nothing that was read for the last one.
+  useEffect(() => queries.removeQueries({ type: 'inactive' }), [queries]);
 
   const oidc = settings?.oidc;
 
-  const logIn = async (event: SyntheticEvent): Promise<void> => {
-    event.preventDefault();
-    const token = key.trim();
+  const begin = async (logIn: () => Promise<void>): Promise<void> => {
     setBusy(true);
     try {
-      await new CloudConnector({ baseUrl: BASE, token }).whoami();
-      saveToken(token);
+      await logIn();
     } catch (error) {
       setTrouble(error instanceof Error ? error.message : String(error));
       setBusy(false);
     }
   };
+  const tryKey = async (): Promise<void> => {
+    const token = key.trim();
+    await new CloudConnector({ baseUrl: BASE, token }).whoami();
+    saveToken(token);
+  };
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    void begin(tryKey);
+  };
 
   return (
     <main className={styles.page}>
-      <form className={styles.card} onSubmit={(event) => void logIn(event)}>
+      <form className={styles.card} onSubmit={submit}>
         <img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" width="40" height="40" />
         <h1>Cloud Connector</h1>
         {oidc && (
           <>
-            <Button tone="accent" onClick={() => void beginLogIn(oidc)}>
+            <Button tone="accent" disabled={busy} onClick={() => void begin(() => logInAtIssuer(oidc))}>
               Log in with {new URL(oidc.issuer).host}
             </Button>
             <p className={styles.or}>or</p>
@@ -72,7 +81,7 @@ export function LogIn({ refused }: { refused: ProblemError | undefined }): React
 }
 
 /** The OIDC library is loaded only by those who use it. */
-async function beginLogIn(settings: OidcSettings): Promise<void> {
+async function logInAtIssuer(settings: OidcSettings): Promise<void> {
   const { redirectToIssuer } = await import('./oidc.js');
   await redirectToIssuer(settings);
 }
