@@ -1,6 +1,6 @@
 /** What surrounds each view: navigation, the caller, the theme. */
 import { Link, Outlet, useLocation } from '@tanstack/react-router';
-import { useEffect, useState, type ReactNode } from 'react';
+import { useEffect, useRef, useState, type ReactNode } from 'react';
 import { useAccess, type Scope } from '../api/access.js';
 import { Button } from '../ui/button.js';
 import styles from './frame.module.css';
@@ -19,9 +19,13 @@ export function Frame(): ReactNode {
   const { caller, can, hasKey, logOut } = useAccess();
   const { pathname } = useLocation();
   const [theme, setTheme] = useState(chosenTheme);
+  const nav = useRef<HTMLElement>(null);
   useEffect(() => applyTheme(theme), [theme]);
   useEffect(() => {
     document.title = titleOf(pathname);
+    // On a phone the views do not all have room: the one that is open is brought into sight.
+    const active = nav.current?.querySelector<HTMLElement>('[data-status=active]');
+    if (active) nav.current?.scrollTo({ left: active.offsetLeft - nav.current.clientWidth / 2 });
   }, [pathname]);
 
   return (
@@ -34,7 +38,7 @@ export function Frame(): ReactNode {
           <img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" width="24" height="24" />
           Cloud Connector
         </Link>
-        <nav aria-label="Views" className={styles.nav}>
+        <nav ref={nav} aria-label="Views" className={styles.nav}>
           {VIEWS.filter(({ scope }) => can(scope)).map(({ to, label }) => (
             <Link key={to} to={to} activeOptions={{ exact: to === '/' }} className={styles.link}>
               {label}
@@ -47,7 +51,8 @@ export function Frame(): ReactNode {
             {caller.account !== null && ` · account ${caller.account}`}
           </span>
           <Button tone="quiet" small onClick={() => setTheme(nextTheme(theme))}>
-            Theme: {theme}
+            <span className={styles.word}>Theme:</span>
+            {theme}
           </Button>
           {hasKey && (
             <Button tone="quiet" small onClick={logOut}>

@@ -1,6 +1,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { ChartProps } from './chart-props.js';
+import { hourAndMinute } from './time-text.js';
 
 type Settings = Pick<ChartProps, 'lines'> & { height: number; format: (value: number) => string };
 
@@ -29,10 +30,17 @@ export function plot(place: HTMLElement, { lines, height, format }: Settings, da
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
       scales: { y: { range: (_chart, _min, max) => [0, Math.max(1, max * 1.1)] } },
-      axes: [axis, { ...axis, size: 56, values: (_chart, values) => values.map(format) }],
+      axes: [
+        { ...axis, size: 32, space: 64, values: (_chart, seconds) => seconds.map(hourAndMinute) },
+        { ...axis, size: 52, values: (_chart, values) => values.map(format) },
+      ],
       series: [
         {},
-        ...lines.map(({ label, colour }) => ({ label, stroke: colourOf(colour), width: 2, points: { show: false } })),
+        // A minute between two without a value is a point.
+        ...lines.map(({ label, colour }) => {
+          const stroke = colourOf(colour);
+          return { label, stroke, width: 2, points: { show: true, size: 4, width: 0, fill: stroke } };
+        }),
       ],
     },
     data,

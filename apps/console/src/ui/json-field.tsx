@@ -7,10 +7,11 @@ export interface JsonFieldProps {
   text: string;
   onChange: (text: string) => void;
   rows?: number;
+  placeholder?: string;
 }
 
 /** A text of JSON; a fault is shown below it, with its line and column. */
-export function JsonField({ label, text, onChange, rows = 6 }: JsonFieldProps): ReactNode {
+export function JsonField({ label, text, onChange, rows = 6, placeholder }: JsonFieldProps): ReactNode {
   const id = useId();
   const parsed = parseJson(text);
   const fault = 'fault' in parsed ? parsed.fault : undefined;
@@ -19,6 +20,7 @@ export function JsonField({ label, text, onChange, rows = 6 }: JsonFieldProps): 
       {label}
       <textarea
         rows={rows}
+        placeholder={placeholder}
         className={styles.code}
         spellCheck={false}
         value={text}

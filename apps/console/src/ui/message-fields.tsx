@@ -44,9 +44,11 @@ function secondsOf(text: string): number | undefined | null {
 export interface MessageFieldsProps {
   form: MessageForm;
   onChange: Dispatch<SetStateAction<MessageForm>>;
+  /** What an empty response timeout means. */
+  responseHint: string;
 }
 
-export function MessageFields({ form, onChange }: MessageFieldsProps): ReactNode {
+export function MessageFields({ form, onChange, responseHint }: MessageFieldsProps): ReactNode {
   const set = (name: 'directive' | 'ttl' | 'responseTimeout') => (event: { target: { value: string } }) =>
     onChange((before) => ({ ...before, [name]: event.target.value }));
   return (
@@ -54,20 +56,22 @@ export function MessageFields({ form, onChange }: MessageFieldsProps): ReactNode
       <TextField label="Directive" required value={form.directive} onChange={set('directive')} />
       <JsonField
         label="Payload"
+        rows={4}
+        placeholder={'{"hello": "device"}'}
         text={form.payload}
         onChange={(payload) => onChange((before) => ({ ...before, payload }))}
       />
       <div className={styles.row}>
         <TextField
           label="Time to live"
-          hint="Seconds; empty for the default."
+          hint="Seconds. Empty: the default."
           inputMode="numeric"
           value={form.ttl}
           onChange={set('ttl')}
         />
         <TextField
-          label="Answer expected"
-          hint="Seconds after it is sent."
+          label="Response timeout"
+          hint={responseHint}
           inputMode="numeric"
           value={form.responseTimeout}
           onChange={set('responseTimeout')}

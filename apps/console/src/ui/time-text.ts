@@ -26,15 +26,11 @@ export function milliseconds(ms: number): string {
   return duration(ms / 1000);
 }
 
-const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const DAY_AND_CLOCK = new Intl.DateTimeFormat(undefined, {
-  month: 'short',
-  day: 'numeric',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-});
+const OF_24_HOURS = { hourCycle: 'h23' } as const;
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long', ...OF_24_HOURS });
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', ...OF_24_HOURS });
+const HOUR_AND_MINUTE = new Intl.DateTimeFormat(undefined, { timeStyle: 'short', ...OF_24_HOURS });
+const DAY = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
 
 export function exactTime(at: string): string {
   return `${EXACT.format(new Date(at))} (${at})`;
@@ -43,5 +39,11 @@ export function exactTime(at: string): string {
 /** The time of today, or with its day. */
 export function clockTime(at: string): string {
   const date = new Date(at);
-  return (date.toDateString() === new Date().toDateString() ? CLOCK : DAY_AND_CLOCK).format(date);
+  const clock = CLOCK.format(date);
+  return date.toDateString() === new Date().toDateString() ? clock : `${DAY.format(date)}, ${clock}`;
+}
+
+/** Such as `09:30`, for an axis. `seconds`: since the epoch. */
+export function hourAndMinute(seconds: number): string {
+  return HOUR_AND_MINUTE.format(new Date(seconds * 1000));
 }

@@ -35,8 +35,8 @@ export function Time({ at, both = false }: { at: string | null; both?: boolean }
   if (at === null) return <span>–</span>;
   return (
     <time dateTime={at} title={exactTime(at)}>
+      {both && `${clockTime(at)} · `}
       {relativeTime(at, nowMs)}
-      {both && ` · ${clockTime(at)}`}
     </time>
   );
 }

@@ -64,14 +64,10 @@ export function ClusterView(): ReactNode {
             <Panel title="Broker">
               <BrokerFacts broker={data.broker} />
             </Panel>
-            <Panel title="As it happens" flush>
-              {events.length === 0 ? (
-                <Empty title="Nothing has moved since you opened this page" />
-              ) : (
-                <EventList events={events} />
-              )}
-            </Panel>
           </div>
+          <Panel title="Moves and sweeps, live" flush>
+            {events.length === 0 ? <Empty title="Nothing since you opened this page" /> : <EventList events={events} />}
+          </Panel>
         </>
       )}
     </>

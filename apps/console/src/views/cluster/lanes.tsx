@@ -10,10 +10,10 @@ export function Lanes({ lanes }: { lanes: Cluster['lanes'] }): ReactNode {
     <Panel title="Lanes">
       <ul className={styles.app}>
         {lanes.map(({ lane, owner, epoch }) => (
-          <li key={lane}>
-            <strong>{lane}</strong>
+          <li key={lane} title={epoch === null ? undefined : `epoch ${epoch}`}>
+            <strong>Lane {lane}</strong>
             <Badge tone={owner === null ? 'bad' : 'good'}>{owner === null ? 'no owner' : 'owned'}</Badge>
-            <span>{owner !== null && `${owner}, epoch ${epoch ?? '–'}`}</span>
+            <span>{owner !== null && `by ${owner}`}</span>
           </li>
         ))}
       </ul>

@@ -29,8 +29,8 @@ export function Members({ cluster }: { cluster: Cluster }): ReactNode {
           id,
           name,
           since,
-          state: draining ? 'stopping' : fitness,
-          tone: draining ? 'neutral' : FITNESS[fitness],
+          state: draining ? 'stopping' : FITNESS[fitness].word,
+          tone: draining ? 'neutral' : FITNESS[fitness].tone,
           work: `${count(shards, 'shard')}, ${count(lanes, 'lane')}`,
         }))}
       />
@@ -40,7 +40,7 @@ export function Members({ cluster }: { cluster: Cluster }): ReactNode {
           id,
           name,
           since,
-          state: works ? 'fit' : 'not working',
+          state: works ? 'up' : 'not working',
           tone: works ? 'good' : 'warn',
           work: count(shards, 'busy shard'),
         }))}
@@ -49,10 +49,10 @@ export function Members({ cluster }: { cluster: Cluster }): ReactNode {
   );
 }
 
-const FITNESS: Record<Cluster['members'][number]['fitness'], BadgeTone> = {
-  fit: 'good',
-  troubled: 'warn',
-  unfit: 'bad',
+const FITNESS: Record<Cluster['members'][number]['fitness'], { word: string; tone: BadgeTone }> = {
+  fit: { word: 'up', tone: 'good' },
+  troubled: { word: 'in trouble', tone: 'warn' },
+  unfit: { word: 'cannot work', tone: 'bad' },
 };
 
 export function count(number: number, noun: string): string {
@@ -74,7 +74,7 @@ function App({ title, rows }: { title: string; rows: readonly Row[] }): ReactNod
                 {work !== '' && `${work} · `}
                 {since !== null && (
                   <>
-                    up since <Time at={since} />
+                    started <Time at={since} />
                   </>
                 )}
               </span>

@@ -53,7 +53,7 @@ function OneSweep({ sweep }: { sweep: Sweep }): ReactNode {
         ['Why', trigger],
         ['Started', <Time key="started" at={started} both />],
         ['Ended', <Time key="ended" at={ended} both />],
-        ['Read', `${read.toLocaleString()}, ${Math.round(rate).toLocaleString()} a second`],
+        ['Read', `${read.toLocaleString()} handshakes, ${Math.round(rate).toLocaleString()} a second`],
         ['Differed', sweep.differing.toLocaleString()],
         ['Corrected', correctionsText(sweep)],
       ]}

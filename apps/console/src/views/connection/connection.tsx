@@ -10,7 +10,6 @@ import { useThrottled } from '../../api/use-throttled.js';
 import { Badge } from '../../ui/badge.js';
 import { Empty } from '../../ui/empty.js';
 import { Facts } from '../../ui/facts.js';
-import { JsonView } from '../../ui/json-field.js';
 import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { StateBadge } from '../../ui/status.js';
@@ -102,8 +101,7 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
             <Timeline connection={data} />
           </Panel>
           <Panel title="Facts">
-            <Facts rows={aboutRows(data)} />
-            <JsonView label="Facts of the handshake" value={data.facts} />
+            <Facts rows={factsOf(data)} />
           </Panel>
           {can('events:read') && (
             <Panel title="Live events" flush>
@@ -141,14 +139,22 @@ function Since({
   );
 }
 
-function aboutRows(connection: ConnectionBody): (readonly [string, ReactNode])[] {
+function factsOf(connection: ConnectionBody): (readonly [string, ReactNode])[] {
   return [
     ['Type', connection.type],
-    ['Account', connection.account ?? 'not known'],
-    ['Last message of it', <Time key="last" at={connection.last_message_at} both />],
+    ['Account', connection.account ?? '–'],
+    ['Last message', <Time key="last" at={connection.last_message_at} both />],
     ['Handshake', <code key="handshake">{connection.handshake_message_id}</code>],
     ['Shard', connection.shard],
+    ...Object.entries(connection.facts).map(([name, value]) => [name, factText(value)] as const),
   ];
+}
+
+/** Texts as they are, lists of texts with commas, everything else as JSON. */
+function factText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value.join(', ');
+  return JSON.stringify(value);
 }
 
 function Absent({ clientId, error }: { clientId: string; error: Error }): ReactNode {

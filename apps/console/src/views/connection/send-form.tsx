@@ -30,7 +30,11 @@ export function SendForm({ clientId, onSent }: SendFormProps): ReactNode {
   };
   return (
     <form className={styles.form} onSubmit={submit}>
-      <MessageFields form={form} onChange={setForm} />
+      <MessageFields
+        form={form}
+        onChange={setForm}
+        responseHint={`Seconds. Empty: ${CALL_SECONDS} for a call, no answer for a send.`}
+      />
       <div className={styles.submit}>
         <Button type="submit" tone="accent" disabled={isPending || act === undefined} onClick={() => setCalls(true)}>
           Call

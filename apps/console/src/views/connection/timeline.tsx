@@ -5,8 +5,8 @@ import styles from './connection.module.css';
 
 /** Why a client is offline, in words, and what to do. */
 const REASONS: Record<NonNullable<Connection['offline_reason']>, string> = {
-  goodbye: 'The client said goodbye, or its last will did: it disconnected or lost its network.',
-  'retained-offline': 'The broker retains that it is offline: nobody saw it go.',
+  goodbye: 'It disconnected, or it lost its network and the broker published its last will.',
+  'retained-offline': 'The broker retains that it is offline; when it went was not seen.',
   'handshake-removed': 'Its retained handshake was removed from the broker.',
   'invalid-handshake': 'Its last handshake is not valid; the dead letters say why.',
   refused: 'It was forced off, and its handshakes are refused for now.',
@@ -41,7 +41,7 @@ export function Timeline({ connection }: { connection: Connection }): ReactNode 
         <strong>
           Online, <Time at={up} both />
         </strong>
-        <p>It shook hands.</p>
+        <p>It registered with a handshake.</p>
       </li>
     </ol>
   );

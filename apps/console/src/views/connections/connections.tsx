@@ -110,7 +110,7 @@ const COLUMNS: Column<Connection>[] = [
   {
     id: 'since',
     head: 'Since',
-    width: 'minmax(0, 1fr)',
+    width: 'minmax(5.5rem, 1fr)',
     cell: ({ state, connected_at: up, disconnected_at: down, offline_reason: reason }) => (
       <>
         <Time at={state === 'online' ? up : down} />

@@ -52,7 +52,7 @@ export function SelectionBar({ clientIds, onClear }: SelectionBarProps): ReactNo
           acts={message === undefined ? undefined : forAll((id) => acts.send(id, message))}
           onClose={close}
         >
-          <MessageFields form={form} onChange={setForm} />
+          <MessageFields form={form} onChange={setForm} responseHint="Seconds. Empty: no answer is awaited." />
         </ManyDialog>
       )}
       {open === 'verify' && (

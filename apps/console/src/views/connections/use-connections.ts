@@ -34,7 +34,7 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
     structuralSharing: false,
   });
   const { data, error, failureReason, isLoading, isFetching, hasNextPage, fetchNextPage } = pages;
-  const rows = useMemo(() => data?.pages.flatMap((page) => page.data) ?? [], [data]);
+  const rows = useMemo(() => rowsOf(data?.pages ?? []), [data]);
 
   const loadMore = useCallback(() => {
     if (hasNextPage && !isFetching) void fetchNextPage();
@@ -62,4 +62,11 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
     loadMore,
     apply,
   };
+}
+
+/** The service lists them shard by shard. A list of one page is shown by client id; of a longer one, no row moves while it grows. */
+function rowsOf(pages: readonly ConnectionPage[]): Connection[] {
+  const rows = pages.flatMap((page) => page.data);
+  if (pages.length > 1 || pages[0]?.next_cursor != null) return rows;
+  return rows.toSorted((a, b) => (a.client_id < b.client_id ? -1 : 1));
 }

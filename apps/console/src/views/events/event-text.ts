@@ -5,7 +5,8 @@ const COMMON = new Set(['type', 'event_id', 'id', 'at', 'shard', 'client_id']);
 
 /** What an event says beyond its type, its time and its client. */
 export function detailsOf(event: ConnectorEvent): string {
-  return Object.entries(event)
+  const { message_id: messageId, ...others } = event as ConnectorEvent & { message_id?: string };
+  return Object.entries({ ...others, ...(messageId !== undefined && { message: messageId }) })
     .filter(([name, value]) => !COMMON.has(name) && value !== undefined && value !== null)
     .map(([name, value]) => `${name.replaceAll('_', ' ')} ${textOf(value)}`)
     .join(' · ');

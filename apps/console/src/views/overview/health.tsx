@@ -17,38 +17,41 @@ const REFRESH_MS = 5000;
 
 export function Health(): ReactNode {
   const { connector } = useAccess();
-  const { data, error } = useQuery({
+  const { data, error, failureReason } = useQuery({
     queryKey: ['cluster'],
     queryFn: ({ signal }) => connector.getCluster({ signal }),
     refetchInterval: REFRESH_MS,
   });
+  const trouble = error ?? failureReason;
   return (
-    <div className={styles.panels}>
-      <Panel title="Health" actions={<Link to="/cluster">Cluster</Link>}>
-        {error !== null && <Trouble error={error} />}
-        {data !== undefined && (
-          <ul className={styles.lights}>
-            {healthOf(data).map(({ name, level, state, details }) => (
-              <li key={name}>
-                <strong>{name}</strong>
-                <Badge tone={level}>{state}</Badge>
-                <span>{details}</span>
-              </li>
-            ))}
-          </ul>
-        )}
-      </Panel>
-      <LastSweep />
-      <Panel title="Dead letters" actions={<Link to="/dead-letters">Read them</Link>}>
-        {data !== undefined && <DeadLetterCount cluster={data} />}
-      </Panel>
-    </div>
+    <Panel title="Health" actions={<Link to="/cluster">Cluster</Link>}>
+      {trouble !== null && <Trouble error={trouble} />}
+      {data !== undefined && (
+        <ul className={styles.parts}>
+          {healthOf(data).map(({ name, level, state, details }) => (
+            <li key={name}>
+              <h3>{name}</h3>
+              <Badge tone={level}>{state}</Badge>
+              <p>{details}</p>
+            </li>
+          ))}
+          <LastSweep />
+          <DeadLetters cluster={data} />
+        </ul>
+      )}
+    </Panel>
   );
 }
 
-function DeadLetterCount({ cluster: { dead_letters: kept } }: { cluster: Cluster }): ReactNode {
-  if (kept === 0) return <p>None: every message of a client was understood.</p>;
-  return <p>{kept.toLocaleString()} are kept.</p>;
+function DeadLetters({ cluster: { dead_letters: kept } }: { cluster: Cluster }): ReactNode {
+  return (
+    <li>
+      <h3>
+        <Link to="/dead-letters">Dead letters</Link>
+      </h3>
+      <Badge tone={kept === 0 ? 'good' : 'warn'}>{kept === 0 ? 'none' : `${kept.toLocaleString()} kept`}</Badge>
+    </li>
+  );
 }
 
 function LastSweep(): ReactNode {
@@ -59,15 +62,17 @@ function LastSweep(): ReactNode {
   });
   const isNone = error instanceof ProblemError && error.status === 404;
   return (
-    <Panel title="Last sweep" actions={<Link to="/cluster">Sweeps</Link>}>
-      {isNone && <p>There was none yet.</p>}
-      {error !== null && !isNone && <Trouble error={error} />}
+    <li>
+      <h3>Last sweep</h3>
+      {isNone && <Badge tone="neutral">none yet</Badge>}
       {data !== undefined && (
-        <p>
-          <Time at={data.ended_at ?? data.started_at} both />: {data.read.toLocaleString()} read,{' '}
-          {correctionsText(data)} corrected.
-        </p>
+        <>
+          <Badge tone={data.complete === false ? 'warn' : 'good'}>{`${correctionsText(data)} corrected`}</Badge>
+          <p>
+            <Time at={data.ended_at ?? data.started_at} />
+          </p>
+        </>
       )}
-    </Panel>
+    </li>
   );
 }

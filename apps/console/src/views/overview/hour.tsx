@@ -14,7 +14,7 @@ export function Hour({ hour }: { hour: LastHour }): ReactNode {
   );
   return (
     <div className={styles.panels}>
-      <Panel title="Connections, last hour">
+      <Panel title="Connections">
         <Chart
           label="Connections online and offline in the last hour, by minute"
           times={times}
@@ -36,18 +36,18 @@ export function Hour({ hour }: { hour: LastHour }): ReactNode {
           ]}
         />
       </Panel>
-      <Panel title="Time to the broker">
+      <Panel title="Time from acceptance to the broker">
         <Chart
           label="Time from acceptance to the broker in the last hour, by minute"
           times={times}
           format={milliseconds}
           lines={[
             {
-              label: 'half of the messages',
+              label: 'median',
               colour: '--accent',
               values: latency.minutes.map(({ p50_ms: p50 }) => p50),
             },
-            { label: '99 of 100', colour: '--warn', values: latency.minutes.map(({ p99_ms: p99 }) => p99) },
+            { label: 'p99', colour: '--warn', values: latency.minutes.map(({ p99_ms: p99 }) => p99) },
           ]}
         />
       </Panel>

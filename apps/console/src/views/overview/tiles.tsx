@@ -2,6 +2,7 @@ import type { Stats } from '@cloud-connector/client';
 import { Link, type LinkProps } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { milliseconds } from '../../ui/time-text.js';
+import { count } from '../cluster/members.js';
 import styles from './overview.module.css';
 
 /** The numbers of the moment; some lead to what they count. */
@@ -14,47 +15,56 @@ export function Tiles({ stats: { connections, messages, waiting, last_hour: hour
         value={online.total.toLocaleString()}
         tone="good"
         to={{ to: '/connections', search: { state: 'online' } }}
-        details={`${online.host.toLocaleString()} hosts · ${online.proxy.toLocaleString()} proxies`}
+        details={kindsText(online)}
       />
       <Tile
         label="Offline"
         value={offline.total.toLocaleString()}
         to={{ to: '/connections', search: { state: 'offline' } }}
-        details={`${offline.host.toLocaleString()} hosts · ${offline.proxy.toLocaleString()} proxies`}
+        details={kindsText(offline)}
       />
       {messages !== null && (
         <Tile
-          label="Messages that are not sent yet"
+          label="Messages not sent yet"
           value={(messages.unfinished ?? messages.in_flight ?? 0).toLocaleString()}
           details={
             messages.awaiting_answer === null
-              ? `${messages.finished.toLocaleString()} finished and kept`
-              : `${messages.awaiting_answer.toLocaleString()} sent ones await an answer`
+              ? `${messages.finished.toLocaleString()} ended`
+              : `${messages.awaiting_answer.toLocaleString()} sent, answer awaited`
           }
         />
       )}
       {waiting !== null && (
         <Tile
-          label="Connections that wait for a dispatcher"
+          label="Connections to serve"
           value={waiting.connections_ready.toLocaleString()}
           tone={waiting.oldest_ready_ms > WAITS_LONG_MS ? 'bad' : 'neutral'}
           {...(waiting.connections_held > 0 && { to: { to: '/connections', search: { held: true } } as LinkProps })}
-          details={`${waiting.connections_ready > 0 ? `the oldest for ${milliseconds(waiting.oldest_ready_ms)} · ` : ''}${waiting.connections_held.toLocaleString()} with held messages`}
+          details={waitingText(waiting)}
         />
       )}
       {hour !== null && (
         <Tile
-          label="From acceptance to the broker"
+          label="Time to the broker"
           value={hour.latency.p50_ms === null ? '–' : milliseconds(hour.latency.p50_ms)}
-          details={
-            hour.latency.p99_ms === null
-              ? 'the last hour; half of the messages'
-              : `half of them; 99 of 100 in ${milliseconds(hour.latency.p99_ms)}`
-          }
+          details={hour.latency.p99_ms === null ? 'no message yet' : `median; p99 ${milliseconds(hour.latency.p99_ms)}`}
         />
       )}
     </div>
   );
+}
+
+function kindsText({ host, proxy }: Stats['connections']['online']): string {
+  return `${count(host, 'host')} · ${proxy === 1 ? '1 proxy' : `${proxy.toLocaleString()} proxies`}`;
+}
+
+function waitingText({
+  connections_ready: ready,
+  oldest_ready_ms: oldestMs,
+  connections_held: held,
+}: NonNullable<Stats['waiting']>): string {
+  const oldest = ready > 0 ? `; the oldest waits for ${milliseconds(oldestMs)}` : '';
+  return `${held.toLocaleString()} with held messages${oldest}`;
 }
 
 /** A message should not wait for a dispatcher that long. */
@@ -73,7 +83,7 @@ function Tile({ label, value, details, tone = 'neutral', to }: TileProps): React
     <>
       <span className={styles.label}>{label}</span>
       <span className={`${styles.value} ${styles[tone]}`}>{value}</span>
-      <span className={styles.parts}>{details}</span>
+      <span className={styles.details}>{details}</span>
     </>
   );
   if (to === undefined) return <div className={styles.tile}>{content}</div>;
