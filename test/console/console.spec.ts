@@ -93,8 +93,8 @@ it('a message that waits for an offline client is cancelled', async () => {
   const { body } = await stage.api.send('held-1', { directive: 'later' });
   const { page, faults } = await stage.operator.visit(`messages/${body.message_id}`, stage.keys.all);
   await page.getByText('held').first().waitFor();
-  await page.getByRole('button', { name: 'Cancel it' }).click();
-  await page.getByRole('dialog').getByRole('button', { name: 'Cancel it' }).click();
+  await page.getByRole('button', { name: 'Cancel the message' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel the message' }).click();
   await page.getByText('cancelled').first().waitFor();
   await stage.api.untilStatus(body.message_id, 'cancelled');
   expect(faults).toEqual([]);

@@ -18,10 +18,12 @@ const client = (clientId: string): { path: Record<string, string> } => ({ path: 
 const message = (messageId: string): { path: Record<string, string> } => ({ path: { message_id: messageId } });
 
 export const acts = {
-  send: (clientId: string, body: SendMessage): Act => ({
+  /** With the same key a message is accepted once, however often it is sent. */
+  send: (clientId: string, body: SendMessage, key?: string): Act => ({
     method: 'POST',
     url: '/v1/connections/{client_id}/messages',
     ...client(clientId),
+    ...(key !== undefined && { headers: { 'Idempotency-Key': key } }),
     body,
   }),
   forceOff: (clientId: string, reconnectAfter: string): Act => ({

@@ -17,6 +17,10 @@ export const queryClient = new QueryClient({
 
 /** Whether another try may succeed by itself. */
 function isTransient(error: Error): boolean {
-  if (error instanceof ProblemError) return error.status === 429 || error.status >= 500;
-  return error instanceof UnreachableError;
+  return isOutage(error) || (error instanceof ProblemError && error.status === 429);
+}
+
+/** Whether the service cannot be reached, or not its Redis. */
+export function isOutage(error: Error): boolean {
+  return error instanceof ProblemError ? error.status >= 500 : error instanceof UnreachableError;
 }

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState, type ReactNode } from 'react';
 import { useAccess, type Scope } from '../api/access.js';
 import { Button } from '../ui/button.js';
 import styles from './frame.module.css';
+import { Notices, useOutage } from './notices.js';
 import { applyTheme, chosenTheme, nextTheme } from './theme.js';
 
 const VIEWS = [
@@ -20,12 +21,18 @@ export function Frame(): ReactNode {
   const { pathname } = useLocation();
   const [theme, setTheme] = useState(chosenTheme);
   const nav = useRef<HTMLElement>(null);
+  const main = useRef<HTMLElement>(null);
+  const first = useRef(pathname);
+  const outage = useOutage();
   useEffect(() => applyTheme(theme), [theme]);
   useEffect(() => {
     document.title = titleOf(pathname);
     // On a phone the views do not all have room: the one that is open is brought into sight.
     const active = nav.current?.querySelector<HTMLElement>('[data-status=active]');
     if (active) nav.current?.scrollTo({ left: active.offsetLeft - nav.current.clientWidth / 2 });
+    // Whoever uses a keyboard or a screen reader goes on at the begin of the new view.
+    if (first.current !== pathname) main.current?.focus();
+    first.current = pathname;
   }, [pathname]);
 
   return (
@@ -61,8 +68,11 @@ export function Frame(): ReactNode {
           )}
         </div>
       </header>
-      <main id="main" className={styles.main}>
-        <Outlet />
+      <main ref={main} id="main" tabIndex={-1} className={styles.main}>
+        <Notices />
+        <div className={outage ? `${styles.view} ${styles.old}` : styles.view}>
+          <Outlet />
+        </div>
       </main>
     </div>
   );

@@ -55,7 +55,7 @@ export function ActButton<Answer = unknown>({
         title={title}
         open={open}
         onClose={close}
-        closeLabel={shown === undefined ? 'Cancel' : 'Close'}
+        closeLabel={shown === undefined ? 'Not now' : 'Close'}
         actions={
           shown === undefined && (
             <Button tone={tone === 'bad' ? 'bad' : 'accent'} disabled={isPending} onClick={run}>
@@ -70,7 +70,7 @@ export function ActButton<Answer = unknown>({
             <Curl act={act} />
           </>
         )}
-        {error !== null && <Trouble error={error} />}
+        {error !== null && <Trouble error={error} advice="You can try again." />}
       </Dialog>
     </>
   );

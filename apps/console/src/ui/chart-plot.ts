@@ -3,10 +3,22 @@ import 'uplot/dist/uPlot.min.css';
 import type { ChartProps } from './chart-props.js';
 import { hourAndMinute } from './time-text.js';
 
-type Settings = Pick<ChartProps, 'lines'> & { height: number; format: (value: number) => string };
+interface Settings extends Pick<ChartProps, 'lines'> {
+  height: number;
+  format: (value: number) => string;
+  /** Called with the place in the data below the pointer. */
+  onPoint: (index: number | null) => void;
+}
+
+/** The values between two that are missing: no line goes through them, so they are drawn as points. */
+function aloneIn({ data }: uPlot, series: number): number[] {
+  const values = data[series] ?? [];
+  const isMissing = (index: number): boolean => (values[index] ?? null) === null;
+  return [...values.keys()].filter((at) => !isMissing(at) && isMissing(at - 1) && isMissing(at + 1));
+}
 
 /** Draws with the colours of the theme of the moment. */
-export function plot(place: HTMLElement, { lines, height, format }: Settings, data: uPlot.AlignedData): uPlot {
+export function plot(place: HTMLElement, { lines, height, format, onPoint }: Settings, data: uPlot.AlignedData): uPlot {
   const style = getComputedStyle(place);
   const colourOf = (name: string): string => {
     const probe = document.createElement('i');
@@ -29,17 +41,17 @@ export function plot(place: HTMLElement, { lines, height, format }: Settings, da
       height,
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
-      scales: { y: { range: (_chart, _min, max) => [0, Math.max(1, max * 1.1)] } },
+      hooks: { setCursor: [({ cursor: { idx } }) => onPoint(idx ?? null)] },
+      scales: { y: { range: (_chart, _min, max) => [0, Math.max(4, max * 1.1)] } },
       axes: [
         { ...axis, size: 32, space: 64, values: (_chart, seconds) => seconds.map(hourAndMinute) },
         { ...axis, size: 52, values: (_chart, values) => values.map(format) },
       ],
       series: [
         {},
-        // A minute between two without a value is a point.
         ...lines.map(({ label, colour }) => {
           const stroke = colourOf(colour);
-          return { label, stroke, width: 2, points: { show: true, size: 4, width: 0, fill: stroke } };
+          return { label, stroke, width: 2, points: { show: true, size: 4, width: 0, fill: stroke, filter: aloneIn } };
         }),
       ],
     },

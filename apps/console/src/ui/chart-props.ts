@@ -11,6 +11,8 @@ export interface ChartProps {
   times: readonly number[];
   lines: readonly Line[];
   height?: number;
-  /** A value as text, for the axis. */
+  /** A value as text. */
   format?: (value: number) => string;
+  /** The value of a line that is shown beside its name while no minute is pointed at. */
+  summary?: (values: readonly (number | null)[]) => number | null;
 }

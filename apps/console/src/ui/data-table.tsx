@@ -1,6 +1,6 @@
 /** A list of any length: only the rows in sight are in the page, and the next ones are asked for near the end. */
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef, type CSSProperties, type ReactNode } from 'react';
+import { useEffect, useRef, useSyncExternalStore, type CSSProperties, type ReactNode } from 'react';
 import styles from './data-table.module.css';
 
 export interface Column<Row> {
@@ -21,6 +21,8 @@ export interface DataTableProps<Row> {
   keyOf: (row: Row) => string;
   /** Called near the end of the rows. */
   onEnd?: () => void;
+  /** A second line of each row, on narrow screens. */
+  below?: (row: Row) => ReactNode;
   /** Below the rows, such as `Loading …`. */
   foot?: ReactNode;
   /** Shown if there are no rows. */
@@ -28,17 +30,30 @@ export interface DataTableProps<Row> {
 }
 
 const ROW_PX = 40;
+/** With a second line. */
+const TALL_ROW_PX = 64;
 /** Rows from the end at which the next page is asked for. */
 const NEAR_END = 100;
 
-export function DataTable<Row>({ label, columns, rows, keyOf, onEnd, foot, empty }: DataTableProps<Row>): ReactNode {
+export function DataTable<Row>({
+  label,
+  columns,
+  rows,
+  keyOf,
+  onEnd,
+  below,
+  foot,
+  empty,
+}: DataTableProps<Row>): ReactNode {
   const scroller = useRef<HTMLDivElement>(null);
+  const rowPx = useIsNarrow() && below !== undefined ? TALL_ROW_PX : ROW_PX;
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => ROW_PX,
+    estimateSize: () => rowPx,
     overscan: 12,
   });
+  useEffect(() => virtual.measure(), [virtual, rowPx]);
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? -1;
   useEffect(() => {
@@ -73,13 +88,14 @@ export function DataTable<Row>({ label, columns, rows, keyOf, onEnd, foot, empty
                 role="row"
                 aria-rowindex={index + 2}
                 className={`${styles.row} ${styles.item}`}
-                style={{ transform: `translateY(${start}px)` }}
+                style={{ transform: `translateY(${start}px)`, height: rowPx }}
               >
                 {columns.map((column) => (
                   <div key={column.id} role="cell" className={cellClass(column)}>
                     {column.cell(row)}
                   </div>
                 ))}
+                {below !== undefined && <div className={styles.below}>{below(row)}</div>}
               </div>
             );
           })}
@@ -88,5 +104,17 @@ export function DataTable<Row>({ label, columns, rows, keyOf, onEnd, foot, empty
       {rows.length === 0 && empty}
       {foot !== undefined && <div className={styles.foot}>{foot}</div>}
     </div>
+  );
+}
+
+const NARROW = window.matchMedia('(width < 60rem)');
+
+function useIsNarrow(): boolean {
+  return useSyncExternalStore(
+    (changed) => {
+      NARROW.addEventListener('change', changed);
+      return () => NARROW.removeEventListener('change', changed);
+    },
+    () => NARROW.matches,
   );
 }

@@ -13,7 +13,7 @@ export interface DialogProps {
   closeLabel?: string;
 }
 
-export function Dialog({ title, open, onClose, children, actions, closeLabel = 'Cancel' }: DialogProps): ReactNode {
+export function Dialog({ title, open, onClose, children, actions, closeLabel = 'Close' }: DialogProps): ReactNode {
   return (
     <Base.Root open={open} onOpenChange={(isOpen) => !isOpen && onClose()}>
       <Base.Portal>

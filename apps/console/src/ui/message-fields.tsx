@@ -55,7 +55,7 @@ export function MessageFields({ form, onChange, responseHint }: MessageFieldsPro
     <>
       <TextField label="Directive" required value={form.directive} onChange={set('directive')} />
       <JsonField
-        label="Payload"
+        label="Payload (JSON)"
         rows={4}
         placeholder={'{"hello": "device"}'}
         text={form.payload}

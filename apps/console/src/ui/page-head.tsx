@@ -34,7 +34,7 @@ const WORDS = {
 
 function Live({ state }: { state: Exclude<StreamState, 'off'> }): ReactNode {
   return (
-    <span role="status" className={`${styles.live} ${styles[state]}`}>
+    <span role="status" className={`${styles.stream} ${styles[state]}`}>
       {WORDS[state]}
     </span>
   );

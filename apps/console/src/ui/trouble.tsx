@@ -2,13 +2,22 @@ import { ProblemError } from '@cloud-connector/client';
 import type { ReactNode } from 'react';
 import styles from './trouble.module.css';
 
-/** What went wrong with a request, and whether it is tried again. `page`: nothing else is shown. */
-export function Trouble({ error, page = false }: { error: Error; page?: boolean }): ReactNode {
+export interface TroubleProps {
+  error: Error;
+  /** Nothing else is shown. */
+  page?: boolean;
+  /** What to do now. */
+  advice?: string;
+}
+
+/** What went wrong with a request. */
+export function Trouble({ error, page = false, advice }: TroubleProps): ReactNode {
   const [title, detail] = textOf(error);
   return (
     <div role="alert" className={page ? `${styles.trouble} ${styles.page}` : styles.trouble}>
       <strong>{title}</strong>
-      <p>{detail}</p>
+      {detail !== '' && <p>{detail}</p>}
+      {advice !== undefined && <p>{advice}</p>}
       {error instanceof ProblemError && error.requestId && (
         <p className={styles.id}>
           Request <code>{error.requestId}</code>
@@ -19,7 +28,13 @@ export function Trouble({ error, page = false }: { error: Error; page?: boolean 
 }
 
 export function textOf(error: Error): [title: string, detail: string] {
-  if (error instanceof ProblemError) return [error.problem.title, error.detail];
-  if (error.name === 'UnreachableError') return ['The gateway cannot be reached', 'This page tries again by itself.'];
-  return ['This failed', error.message];
+  if (error instanceof ProblemError) return [error.problem.title, sentence(error.detail)];
+  if (error.name === 'UnreachableError') return ['The gateway cannot be reached.', ''];
+  return ['This failed.', sentence(error.message)];
+}
+
+/** With a capital letter and a full stop. */
+function sentence(text: string): string {
+  if (text === '') return '';
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
 }

@@ -1,9 +1,9 @@
 /** The parts of the service: who runs, who owns what, and how sweeps go. */
 import type { ConnectorEvent } from '@cloud-connector/client';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useState, type ReactNode } from 'react';
-import { useAccess } from '../../api/access.js';
 import { useEvents } from '../../api/use-events.js';
+import { useCluster, useTrouble } from '../../api/use-state-of-service.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
@@ -19,19 +19,13 @@ import { ShardMap } from './shard-map.js';
 import { Sweeps } from './sweeps.js';
 
 const REREAD_MS = 500;
-/** Depths and lags have no events. */
-const REFRESH_MS = 5000;
 const KEPT_EVENTS = 50;
 
 export function ClusterView(): ReactNode {
-  const { connector } = useAccess();
   const queries = useQueryClient();
   const [events, setEvents] = useState<readonly ConnectorEvent[]>([]);
-  const { data, error, failureReason } = useQuery({
-    queryKey: ['cluster'],
-    queryFn: ({ signal }) => connector.getCluster({ signal }),
-    refetchInterval: REFRESH_MS,
-  });
+  const { data, ...query } = useCluster();
+  const trouble = useTrouble(query);
   const reread = useThrottled(() => {
     void queries.invalidateQueries({ queryKey: ['cluster'] });
     void queries.invalidateQueries({ queryKey: ['sweep'] });
@@ -47,7 +41,6 @@ export function ClusterView(): ReactNode {
     types: ['shard.moved', 'sweep.started', 'sweep.ended', 'member.joined', 'member.left'],
     onEvent,
   });
-  const trouble = error ?? failureReason;
   return (
     <>
       <PageHead title="Cluster" stream={stream} actions={<CurlPopover act={{ method: 'GET', url: '/v1/cluster' }} />} />

@@ -25,7 +25,7 @@ export function ShardMap({ cluster: { shards, members } }: { cluster: Cluster })
         {slowest === undefined
           ? 'No mailbox has entries that wait.'
           : `${count(waiting.length, 'mailbox')} with waiting entries; the oldest waits for ${milliseconds(slowest.mailbox_lag_ms)}, at shard ${slowest.shard}.`}
-        {ownerless > 0 && ` ${count(ownerless, 'shard')} without an owner.`}
+        {ownerless > 0 && <strong className={styles.none}> {count(ownerless, 'shard')} without an owner.</strong>}
       </p>
       <ol className={styles.shards} aria-label="Shards">
         {shards.map((shard) => (
@@ -37,6 +37,7 @@ export function ShardMap({ cluster: { shards, members } }: { cluster: Cluster })
               .join(' ')}
             style={{ '--hue': owners.get(shard.owner ?? '') ?? 0 } as CSSProperties}
           >
+            <span aria-hidden>{shard.shard}</span>
             <span className="unseen">{titleOf(shard, nameOf)}</span>
           </li>
         ))}

@@ -29,7 +29,12 @@ export function Sweeps(): ReactNode {
       title="Last sweep"
       actions={
         can('cluster:manage') && (
-          <ActButton label="Start a sweep" title="Compare the whole registry with the broker?" act={acts.startSweep()}>
+          <ActButton
+            disabled={data?.state === 'running'}
+            label="Start a sweep"
+            title="Compare the whole registry with the broker?"
+            act={acts.startSweep()}
+          >
             <p>
               It reads everything that the broker retains for clients, and corrects what differs. Nothing stops for it.
             </p>

@@ -4,14 +4,15 @@ import { useState, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { acts } from '../../api/acts.js';
 import { ActButton } from '../../ui/act-button.js';
-import { TextField } from '../../ui/fields.js';
+import { RECONNECT_AFTER, ReconnectAfter } from '../../ui/reconnect-after.js';
+import { clockTime } from '../../ui/time-text.js';
 import styles from './connection.module.css';
 
 /** What a manager can do with a connection; others see nothing here. */
 export function Actions({ connection }: { connection: Connection }): ReactNode {
   const { can } = useAccess();
   const navigate = useNavigate();
-  const [reconnectAfter, setReconnectAfter] = useState('PT5M');
+  const [reconnectAfter, setReconnectAfter] = useState(RECONNECT_AFTER);
   const { client_id: id, state, refused_until: refused } = connection;
   if (!can('connections:manage')) return null;
   return (
@@ -22,19 +23,15 @@ export function Actions({ connection }: { connection: Connection }): ReactNode {
       {refused !== null && (
         <ActButton label="Lift the refusal" title={`Accept handshakes of ${id} again?`} act={acts.lift(id)}>
           <p>
-            Its handshakes are refused {refused === 'never' ? 'for ever' : `until ${refused}`}. After this it may come
-            back at once.
+            Its handshakes are refused {refused === 'never' ? 'for ever' : `until ${clockTime(refused)}`}. After this
+            they are accepted. It was asked to stay away that long, and is not asked to come sooner: it may come when it
+            likes.
           </p>
         </ActButton>
       )}
       <ActButton label="Force off" tone="bad" title={`Force off ${id}?`} act={acts.forceOff(id, reconnectAfter)}>
-        <p>The client is asked to disconnect, and its handshakes are refused until then.</p>
-        <TextField
-          label="Back after"
-          hint="A duration such as PT30S, a timestamp, or never."
-          value={reconnectAfter}
-          onChange={(event) => setReconnectAfter(event.target.value)}
-        />
+        <p>The client is asked to disconnect, and to stay away for this time. Earlier handshakes of it are refused.</p>
+        <ReconnectAfter value={reconnectAfter} onChange={setReconnectAfter} />
       </ActButton>
       {state === 'offline' && (
         <ActButton

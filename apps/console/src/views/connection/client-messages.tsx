@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
+import { useTrouble } from '../../api/use-state-of-service.js';
 import { Empty } from '../../ui/empty.js';
 import { Panel } from '../../ui/panel.js';
 import { Trouble } from '../../ui/trouble.js';
@@ -12,11 +13,11 @@ const SHOWN = 20;
 /** The newest messages to a client. */
 export function ClientMessages({ clientId, held }: { clientId: string; held: number }): ReactNode {
   const { connector } = useAccess();
-  const { data, error, failureReason } = useQuery({
+  const { data, ...query } = useQuery({
     queryKey: ['messages of', clientId],
     queryFn: ({ signal }) => connector.listMessages(clientId, { limit: SHOWN }, { signal }),
   });
-  const trouble = error ?? failureReason;
+  const trouble = useTrouble(query);
   return (
     <Panel
       title={held > 0 ? `Messages (${held} held)` : 'Messages'}

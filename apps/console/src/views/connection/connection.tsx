@@ -5,6 +5,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { useCallback, useState, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
+import { useTrouble } from '../../api/use-state-of-service.js';
 import { useEvents } from '../../api/use-events.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { Badge } from '../../ui/badge.js';
@@ -38,7 +39,7 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
   const queries = useQueryClient();
   const [events, setEvents] = useState<readonly ConnectorEvent[]>([]);
   const [sent, setSent] = useState<string>();
-  const { data, error, failureReason } = useQuery({
+  const { data, ...query } = useQuery({
     queryKey: ['connection', clientId],
     queryFn: ({ signal }) => connector.getConnection(clientId, { signal }),
   });
@@ -69,7 +70,7 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
     onEvent,
   });
 
-  const trouble = error ?? failureReason;
+  const trouble = useTrouble(query);
   if (data === undefined) return trouble === null ? null : <Absent clientId={clientId} error={trouble} />;
   return (
     <>
@@ -97,9 +98,11 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
           {can('messages:read') && <ClientMessages clientId={clientId} held={data.held_messages} />}
         </div>
         <div className={styles.column}>
-          <Panel title="What happened">
-            <Timeline connection={data} />
-          </Panel>
+          <div className={styles.first}>
+            <Panel title="What happened">
+              <Timeline connection={data} />
+            </Panel>
+          </div>
           <Panel title="Facts">
             <Facts rows={factsOf(data)} />
           </Panel>

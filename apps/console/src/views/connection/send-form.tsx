@@ -1,6 +1,7 @@
 import type { AcceptedMessage } from '@cloud-connector/client';
-import { useState, type SyntheticEvent, type ReactNode } from 'react';
+import { useRef, useState, type SyntheticEvent, type ReactNode } from 'react';
 import { acts } from '../../api/acts.js';
+import { newKey } from '../../api/new-key.js';
 import { useAct } from '../../api/use-act.js';
 import { Button } from '../../ui/button.js';
 import { CurlPopover } from '../../ui/curl.js';
@@ -13,7 +14,8 @@ const CALL_SECONDS = 30;
 
 export interface SendFormProps {
   clientId: string;
-  onSent: (messageId: string) => void;
+  /** Called without an id when a new one is sent: what is shown of the one before is old. */
+  onSent: (messageId: string | undefined) => void;
 }
 
 /** `Call` sends a message whose answer is awaited; `Send` one that needs none. */
@@ -24,9 +26,21 @@ export function SendForm({ clientId, onSent }: SendFormProps): ReactNode {
   const timeout = calls && form.responseTimeout.trim() === '' ? `${CALL_SECONDS}` : form.responseTimeout;
   const message = toMessage({ ...form, responseTimeout: timeout });
   const act = message && acts.send(clientId, message);
+  // A repeat of what failed has the same key, so it is not accepted twice.
+  const failed = useRef<{ text: string; key: string }>(undefined);
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
-    if (act) mutate(act, { onSuccess: ({ message_id: id }) => onSent(id) });
+    if (!message) return;
+    const text = JSON.stringify(message);
+    const key = failed.current?.text === text ? failed.current.key : newKey();
+    failed.current = { text, key };
+    onSent(undefined);
+    mutate(acts.send(clientId, message, key), {
+      onSuccess: ({ message_id: id }) => {
+        failed.current = undefined;
+        onSent(id);
+      },
+    });
   };
   return (
     <form className={styles.form} onSubmit={submit}>
@@ -36,15 +50,28 @@ export function SendForm({ clientId, onSent }: SendFormProps): ReactNode {
         responseHint={`Seconds. Empty: ${CALL_SECONDS} for a call, no answer for a send.`}
       />
       <div className={styles.submit}>
-        <Button type="submit" tone="accent" disabled={isPending || act === undefined} onClick={() => setCalls(true)}>
-          Call
+        <Button
+          type="submit"
+          tone="accent"
+          focusableWhenDisabled
+          disabled={isPending || act === undefined}
+          onClick={() => setCalls(true)}
+        >
+          {isPending && calls ? 'Calling …' : 'Call'}
         </Button>
-        <Button type="submit" disabled={isPending || act === undefined} onClick={() => setCalls(false)}>
-          Send
+        <Button
+          type="submit"
+          focusableWhenDisabled
+          disabled={isPending || act === undefined}
+          onClick={() => setCalls(false)}
+        >
+          {isPending && !calls ? 'Sending …' : 'Send'}
         </Button>
         {act && <CurlPopover act={act} />}
       </div>
-      {error !== null && <Trouble error={error} />}
+      {error !== null && (
+        <Trouble error={error} advice="Press the button again: a message that was accepted is not accepted twice." />
+      )}
     </form>
   );
 }

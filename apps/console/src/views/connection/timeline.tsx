@@ -14,6 +14,9 @@ const REASONS: Record<NonNullable<Connection['offline_reason']>, string> = {
   unconfirmed: 'It was online before the broker lost its data, and has not shaken hands since.',
 };
 
+/** It said goodbye, but because it was asked to. */
+const FORCED_OFF = 'It was forced off, and disconnected as it was asked to.';
+
 /** The last changes of a connection, newest first. */
 export function Timeline({ connection }: { connection: Connection }): ReactNode {
   const { state, connected_at: up, disconnected_at: down, offline_reason: reason, refused_until: refused } = connection;
@@ -32,7 +35,7 @@ export function Timeline({ connection }: { connection: Connection }): ReactNode 
           </strong>
           {reason !== null && (
             <p>
-              {REASONS[reason]} (<code>{reason}</code>)
+              {refused !== null && reason === 'goodbye' ? FORCED_OFF : REASONS[reason]} (<code>{reason}</code>)
             </p>
           )}
         </li>

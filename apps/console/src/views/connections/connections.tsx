@@ -14,6 +14,7 @@ import { StateBadge } from '../../ui/status.js';
 import { Time } from '../../ui/time.js';
 import { Trouble } from '../../ui/trouble.js';
 import { Badge } from '../../ui/badge.js';
+import styles from './connections.module.css';
 import { Filters } from './filters.js';
 import { toQuery, type ConnectionsSearch } from './search.js';
 import { SelectionBar } from './selection-bar.js';
@@ -75,7 +76,6 @@ export function Connections(): ReactNode {
         actions={<CurlPopover act={{ method: 'GET', url: '/v1/connections', query }} />}
       />
       <Filters search={search} onChange={setSearch} />
-      {selected.size > 0 && <SelectionBar clientIds={[...selected]} onClear={() => setSelected(new Set())} />}
       {error !== null && <Trouble error={error} />}
       <Panel flush>
         <DataTable
@@ -84,6 +84,7 @@ export function Connections(): ReactNode {
           rows={rows}
           keyOf={({ client_id: id }) => id}
           onEnd={loadMore}
+          below={secondLine}
           foot={footOf(rows.length, isLoading, hasMore)}
           empty={
             !isLoading &&
@@ -91,6 +92,7 @@ export function Connections(): ReactNode {
           }
         />
       </Panel>
+      {selected.size > 0 && <SelectionBar clientIds={[...selected]} onClear={() => setSelected(new Set())} />}
     </>
   );
 }
@@ -99,7 +101,7 @@ const COLUMNS: Column<Connection>[] = [
   {
     id: 'client_id',
     head: 'Client',
-    width: 'minmax(0, 2fr)',
+    width: 'minmax(0, 1.5fr)',
     cell: ({ client_id: id }) => (
       <Link to="/connections/$clientId" params={{ clientId: id }}>
         {id}
@@ -110,11 +112,17 @@ const COLUMNS: Column<Connection>[] = [
   {
     id: 'since',
     head: 'Since',
-    width: 'minmax(5.5rem, 1fr)',
-    cell: ({ state, connected_at: up, disconnected_at: down, offline_reason: reason }) => (
+    width: 'minmax(5.5rem, 1.5fr)',
+    cell: ({ state, connected_at: up, disconnected_at: down, offline_reason: reason, refused_until: refused }) => (
       <>
         <Time at={state === 'online' ? up : down} />
-        {reason !== null && ` · ${reason}`}
+        {reason !== null && <span className={styles.wide}>, {reason}</span>}
+        {refused !== null && (
+          <>
+            {' '}
+            <Badge tone="bad">refused</Badge>
+          </>
+        )}
       </>
     ),
   },
@@ -130,16 +138,19 @@ const COLUMNS: Column<Connection>[] = [
   {
     id: 'marks',
     head: 'Held',
-    width: '7rem',
+    width: '3rem',
     wide: true,
     end: true,
-    cell: ({ held_messages: held, refused_until: refused }) => (
-      <>
-        {refused !== null && <Badge tone="bad">refused</Badge>} {held > 0 ? held : '–'}
-      </>
-    ),
+    cell: ({ held_messages: held }) => (held > 0 ? held.toLocaleString() : '–'),
   },
 ];
+
+/** What a narrow screen shows below the client. */
+function secondLine({ type, facts, offline_reason: reason, held_messages: held }: Connection): ReactNode {
+  const name = facts['fqdn'];
+  const parts = [type, typeof name === 'string' && name, reason, held > 0 && `${held} held`];
+  return parts.filter(Boolean).join(' · ');
+}
 
 function FactText({ value }: { value: unknown }): ReactNode {
   if (value === undefined || value === null) return '–';

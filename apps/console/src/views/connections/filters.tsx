@@ -88,11 +88,9 @@ export function Filters({ search, onChange }: FiltersProps): ReactNode {
         checked={search.held === true}
         onChange={({ target }) => onChange({ held: target.checked || undefined })}
       />
-      {isFiltered && (
-        <Button tone="quiet" small onClick={clear}>
-          Clear
-        </Button>
-      )}
+      <Button tone="quiet" small disabled={!isFiltered} onClick={clear}>
+        Clear
+      </Button>
     </FilterBar>
   );
 }

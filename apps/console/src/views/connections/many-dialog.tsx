@@ -30,10 +30,10 @@ export function ManyDialog({ title, label, tone = 'accent', acts, onClose, child
   const more = commands.length - SHOWN;
   return (
     <Dialog
-      title={title}
+      title={state === undefined ? title : state.done < state.total ? `${label} …` : `${label}: done`}
       open
       onClose={onClose}
-      closeLabel={state === undefined ? 'Cancel' : 'Close'}
+      closeLabel={state === undefined ? 'Not now' : 'Close'}
       actions={
         state === undefined && (
           <Button tone={tone} disabled={acts === undefined} onClick={() => acts && void run(acts)}>
@@ -59,7 +59,7 @@ export function ManyDialog({ title, label, tone = 'accent', acts, onClose, child
         </>
       ) : (
         <>
-          <progress value={state.done} max={state.total} aria-label="Done" />
+          <progress className={styles.progress} value={state.done} max={state.total} aria-label="Done" />
           <p role="status">
             {state.done} of {state.total} done
             {state.failures.length > 0 && `, ${state.failures.length} failed`}

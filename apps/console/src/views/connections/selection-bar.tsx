@@ -2,8 +2,8 @@ import { useState, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { acts, type Act } from '../../api/acts.js';
 import { Button } from '../../ui/button.js';
-import { TextField } from '../../ui/fields.js';
 import { MessageFields, toMessage, useMessageForm } from '../../ui/message-fields.js';
+import { RECONNECT_AFTER, ReconnectAfter } from '../../ui/reconnect-after.js';
 import styles from './connections.module.css';
 import { ManyDialog } from './many-dialog.js';
 
@@ -16,7 +16,7 @@ export interface SelectionBarProps {
 export function SelectionBar({ clientIds, onClear }: SelectionBarProps): ReactNode {
   const { can } = useAccess();
   const [open, setOpen] = useState<'send' | 'forceOff' | 'verify'>();
-  const [reconnectAfter, setReconnectAfter] = useState('PT5M');
+  const [reconnectAfter, setReconnectAfter] = useState(RECONNECT_AFTER);
   const [form, setForm] = useMessageForm();
   const many = `${clientIds.length} ${clientIds.length === 1 ? 'connection' : 'connections'}`;
   const close = (): void => setOpen(undefined);
@@ -73,13 +73,10 @@ export function SelectionBar({ clientIds, onClear }: SelectionBarProps): ReactNo
           acts={forAll((id) => acts.forceOff(id, reconnectAfter))}
           onClose={close}
         >
-          <p>Each client is asked to disconnect, and its handshakes are refused until then.</p>
-          <TextField
-            label="Back after"
-            hint="A duration such as PT30S, a timestamp, or never."
-            value={reconnectAfter}
-            onChange={(event) => setReconnectAfter(event.target.value)}
-          />
+          <p>
+            Each client is asked to disconnect, and to stay away for this time. Earlier handshakes of it are refused.
+          </p>
+          <ReconnectAfter value={reconnectAfter} onChange={setReconnectAfter} />
         </ManyDialog>
       )}
     </div>

@@ -3,6 +3,7 @@ import type { Connection, ConnectionPage, ConnectionsQuery, ConnectorEvent } fro
 import { useInfiniteQuery, useQueryClient, type InfiniteData } from '@tanstack/react-query';
 import { useCallback, useMemo } from 'react';
 import { useAccess } from '../../api/access.js';
+import { useTrouble } from '../../api/use-state-of-service.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { changedBy } from './changed-by.js';
 
@@ -33,7 +34,8 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
     // A comparison of 100,000 rows with the ones before would cost more than to draw those in sight.
     structuralSharing: false,
   });
-  const { data, error, failureReason, isLoading, isFetching, hasNextPage, fetchNextPage } = pages;
+  const { data, isLoading, isFetching, hasNextPage, fetchNextPage } = pages;
+  const trouble = useTrouble(pages);
   const rows = useMemo(() => rowsOf(data?.pages ?? []), [data]);
 
   const loadMore = useCallback(() => {
@@ -56,7 +58,7 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
 
   return {
     rows,
-    error: error ?? failureReason,
+    error: trouble,
     isLoading: isLoading || isFetching,
     hasMore: hasNextPage,
     loadMore,

@@ -4,6 +4,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useCallback, useMemo, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
+import { useTrouble } from '../../api/use-state-of-service.js';
 import { Badge } from '../../ui/badge.js';
 import { Button } from '../../ui/button.js';
 import { CurlPopover } from '../../ui/curl.js';
@@ -19,7 +20,7 @@ const PAGE = 100;
 
 export function DeadLetters(): ReactNode {
   const { connector } = useAccess();
-  const { data, error, failureReason, isFetching, hasNextPage, fetchNextPage, refetch } = useInfiniteQuery({
+  const { data, isFetching, hasNextPage, fetchNextPage, refetch, ...query } = useInfiniteQuery({
     queryKey: ['dead letters'],
     queryFn: ({ pageParam: cursor, signal }) =>
       connector.listDeadLetters({ limit: PAGE, ...(cursor !== undefined && { cursor }) }, { signal }),
@@ -28,7 +29,7 @@ export function DeadLetters(): ReactNode {
   });
   const letters = useMemo(() => data?.pages.flatMap((page) => page.data) ?? [], [data]);
   const more = useCallback(() => void fetchNextPage(), [fetchNextPage]);
-  const trouble = error ?? failureReason;
+  const trouble = useTrouble(query);
   return (
     <>
       <PageHead

@@ -3,6 +3,7 @@ import { hasEnded, type Message } from '@cloud-connector/client';
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
+import { useTrouble } from '../../api/use-state-of-service.js';
 import { acts } from '../../api/acts.js';
 import { ActButton } from '../../ui/act-button.js';
 import { JsonView } from '../../ui/json-field.js';
@@ -15,11 +16,11 @@ const CANCELLABLE: ReadonlySet<Message['status']> = new Set(['queued', 'held']);
 
 export function MessageCard({ messageId }: { messageId: string }): ReactNode {
   const { connector, can } = useAccess();
-  const { data, error, failureReason } = useQuery({
+  const { data, ...query } = useQuery({
     queryKey: ['message', messageId],
     queryFn: ({ signal }) => connector.readMessage(messageId, { signal }),
   });
-  const trouble = error ?? failureReason;
+  const trouble = useTrouble(query);
   if (data === undefined) return trouble === null ? null : <Trouble error={trouble} />;
   return (
     <article aria-label={`Message ${messageId}`} className={styles.card}>
@@ -27,11 +28,12 @@ export function MessageCard({ messageId }: { messageId: string }): ReactNode {
         <StatusBadge status={data.status} />
         <code>{data.directive}</code>
         {can('messages:write') && CANCELLABLE.has(data.status) && (
-          <ActButton label="Cancel it" tone="bad" title="Cancel this message?" act={acts.cancel(messageId)}>
+          <ActButton label="Cancel the message" tone="bad" title="Cancel this message?" act={acts.cancel(messageId)}>
             <p>It has not been sent yet; after this it never is.</p>
           </ActButton>
         )}
       </header>
+      <WhyItIsHere message={data} />
       <Progress message={data} />
       <Answer message={data} />
       <ol className={styles.history} aria-label="Timeline">
@@ -45,6 +47,19 @@ export function MessageCard({ messageId }: { messageId: string }): ReactNode {
       </ol>
     </article>
   );
+}
+
+/** Why it waits, or why it failed. */
+function WhyItIsHere({ message }: { message: Message }): ReactNode {
+  if (message.status === 'held') {
+    return (
+      <p className={styles.note}>
+        The client is offline: it waits until the client is back. It expires <Time at={message.expires_at} both />.
+      </p>
+    );
+  }
+  const details = message.status_history.at(-1)?.details ?? null;
+  return message.status === 'failed' && details !== null ? <p className={styles.failure}>{details}</p> : null;
 }
 
 function Progress({ message }: { message: Message }): ReactNode {

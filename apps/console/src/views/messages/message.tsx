@@ -1,3 +1,4 @@
+import { hasEnded } from '@cloud-connector/client';
 import { useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
@@ -42,7 +43,7 @@ export function MessageView(): ReactNode {
               ],
               ['Directive', <code key="directive">{data.directive}</code>],
               ['Accepted', <Time key="created" at={data.created_at} both />],
-              ['Expires', <Time key="expires" at={data.expires_at} both />],
+              ...(hasEnded(data) ? [] : [['Expires', <Time key="expires" at={data.expires_at} both />] as const]),
             ]}
           />
         </Panel>

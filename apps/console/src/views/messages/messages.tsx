@@ -4,6 +4,7 @@ import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useMemo, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
+import { useTrouble } from '../../api/use-state-of-service.js';
 import { useEvents } from '../../api/use-events.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { Button } from '../../ui/button.js';
@@ -30,7 +31,7 @@ export function Messages(): ReactNode {
   const queries = useQueryClient();
   const query = useMemo(() => toQuery(search), [search]);
   const queryKey = useMemo(() => ['messages', search], [search]);
-  const { data, error, failureReason, isFetching, hasNextPage, fetchNextPage } = useInfiniteQuery({
+  const { data, isFetching, hasNextPage, fetchNextPage, ...pages } = useInfiniteQuery({
     queryKey,
     queryFn: ({ pageParam: cursor, signal }) =>
       connector.searchMessages({ ...query, limit: PAGE, ...(cursor !== undefined && { cursor }) }, { signal }),
@@ -51,7 +52,7 @@ export function Messages(): ReactNode {
     [navigate],
   );
   const more = useCallback(() => void fetchNextPage(), [fetchNextPage]);
-  const trouble = error ?? failureReason;
+  const trouble = useTrouble(pages);
   return (
     <>
       <PageHead
@@ -86,6 +87,7 @@ export function Messages(): ReactNode {
           columns={COLUMNS}
           rows={rows}
           keyOf={({ message_id: id }) => id}
+          below={({ created_at: at }) => <Time at={at} both />}
           foot={
             data !== undefined && (
               <span className={styles.foot}>

@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
+import { useCluster, useTrouble } from '../../api/use-state-of-service.js';
 import { Badge } from '../../ui/badge.js';
 import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
@@ -12,17 +13,9 @@ import { correctionsText } from '../cluster/corrections.js';
 import { healthOf } from './part-health.js';
 import styles from './overview.module.css';
 
-/** Mailboxes and the memory of Redis change without an event. */
-const REFRESH_MS = 5000;
-
 export function Health(): ReactNode {
-  const { connector } = useAccess();
-  const { data, error, failureReason } = useQuery({
-    queryKey: ['cluster'],
-    queryFn: ({ signal }) => connector.getCluster({ signal }),
-    refetchInterval: REFRESH_MS,
-  });
-  const trouble = error ?? failureReason;
+  const { data, ...query } = useCluster();
+  const trouble = useTrouble(query);
   return (
     <Panel title="Health" actions={<Link to="/cluster">Cluster</Link>}>
       {trouble !== null && <Trouble error={trouble} />}

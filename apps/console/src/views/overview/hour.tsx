@@ -6,6 +6,9 @@ import { Panel } from '../../ui/panel.js';
 import { milliseconds } from '../../ui/time-text.js';
 import styles from './overview.module.css';
 
+const sum = (values: readonly (number | null)[]): number =>
+  values.reduce<number>((all, value) => all + (value ?? 0), 0);
+
 export function Hour({ hour }: { hour: LastHour }): ReactNode {
   const { from, online, offline, messages, latency } = hour;
   const times = useMemo(() => online.map((_, minute) => Date.parse(from) / 1000 + minute * 60), [from, online]);
@@ -14,23 +17,27 @@ export function Hour({ hour }: { hour: LastHour }): ReactNode {
   );
   return (
     <div className={styles.panels}>
-      <Panel title="Connections">
+      <Panel title="Connections, last hour">
         <Chart
           label="Connections online and offline in the last hour, by minute"
           times={times}
+          format={(value) => value.toLocaleString()}
+          summary={(values) => values.at(-1) ?? null}
           lines={[
             { label: 'online', colour: '--good', values: online },
             { label: 'offline', colour: '--ink-3', values: offline },
           ]}
         />
       </Panel>
-      <Panel title="Messages a minute">
+      <Panel title="Messages, last hour">
         <Chart
           label="Messages by status in the last hour, by minute"
           times={times}
+          format={(value) => value.toLocaleString()}
+          summary={sum}
           lines={[
             { label: 'queued', colour: '--ink-3', values: messages.queued },
-            { label: 'sent', colour: '--accent', values: messages.sent },
+            { label: 'sent', colour: '--other', values: messages.sent },
             { label: 'answered', colour: '--good', values: messages.answered },
             { label: 'failed, expired, unanswered', colour: '--bad', values: unhappy },
           ]}

@@ -1,9 +1,10 @@
 /** The system at a glance, live. */
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { useEvents } from '../../api/use-events.js';
+import { useStats, useTrouble } from '../../api/use-state-of-service.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
@@ -16,17 +17,12 @@ import styles from './overview.module.css';
 import { Tiles } from './tiles.js';
 
 const REREAD_MS = 1000;
-/** The age of what waits changes without an event. */
-const REFRESH_MS = 5000;
 
 export function Overview(): ReactNode {
-  const { connector, can, caller } = useAccess();
+  const { can, caller } = useAccess();
   const queries = useQueryClient();
-  const { data, error, failureReason } = useQuery({
-    queryKey: ['stats'],
-    queryFn: ({ signal }) => connector.getStats({ signal }),
-    refetchInterval: REFRESH_MS,
-  });
+  const { data, ...query } = useStats();
+  const trouble = useTrouble(query);
   const reread = useThrottled(() => {
     for (const name of ['stats', 'cluster', 'sweep']) void queries.invalidateQueries({ queryKey: [name] });
   }, REREAD_MS);
@@ -37,7 +33,6 @@ export function Overview(): ReactNode {
     ],
     onEvent: reread,
   });
-  const trouble = error ?? failureReason;
   return (
     <>
       <PageHead

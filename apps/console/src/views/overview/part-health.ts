@@ -6,6 +6,8 @@ export interface PartHealth {
   level: 'good' | 'warn' | 'bad' | 'neutral';
   state: string;
   details: string;
+  /** What it means for the service that this part does not work. */
+  meaning?: string;
 }
 
 export function healthOf({ gateways, members, dispatchers, shards, redis, broker }: Cluster): PartHealth[] {
@@ -14,9 +16,15 @@ export function healthOf({ gateways, members, dispatchers, shards, redis, broker
   const ownerless = shards.filter(({ owner }) => owner === null).length;
   const lag = Math.max(0, ...shards.map(({ mailbox_lag_ms: each }) => each));
   return [
-    partOf('Gateways', gateways.length, gateways.length, ''),
-    partOf('Ingesters', healthy, members.length, ownerless > 0 ? `${ownerless} shards without an owner` : lagText(lag)),
-    partOf('Dispatchers', working, dispatchers.length, ''),
+    partOf('Gateways', gateways.length, gateways.length, '', ''),
+    partOf(
+      'Ingesters',
+      healthy,
+      members.length,
+      ownerless > 0 ? `${ownerless} shards without an owner` : lagText(lag),
+      'What clients do is seen when one runs again; the states of connections are those of before.',
+    ),
+    partOf('Dispatchers', working, dispatchers.length, '', 'Messages wait until one runs again.'),
     redisHealth(redis),
     broker === null
       ? { name: 'Broker', level: 'neutral', state: 'not checked yet', details: '' }
@@ -36,8 +44,9 @@ function lagText(lag: number): string {
   return lag > LAG_MS ? `the oldest entry waits for ${(lag / 1000).toFixed(1)} s` : '';
 }
 
-function partOf(name: string, working: number, all: number, details: string): PartHealth {
-  if (working === 0) return { name, level: 'bad', state: all === 0 ? 'none is running' : 'none works', details };
+function partOf(name: string, working: number, all: number, details: string, meaning: string): PartHealth {
+  if (working === 0)
+    return { name, level: 'bad', state: all === 0 ? 'none is running' : 'none works', details, meaning };
   const state = working === all ? `${all} up` : `${working} of ${all} work`;
   return { name, level: working < all || details !== '' ? 'warn' : 'good', state, details };
 }
@@ -52,7 +61,13 @@ function redisHealth(masters: Cluster['redis']): PartHealth {
   const full = masters.filter((master) => master.full).length;
   if (masters.length === 0) return { name: 'Redis', level: 'neutral', state: 'not read yet', details: '' };
   return full > 0
-    ? { name: 'Redis', level: 'bad', state: 'full: no new message is accepted', details }
+    ? {
+        name: 'Redis',
+        level: 'bad',
+        state: 'full',
+        details,
+        meaning: 'No new message is accepted.',
+      }
     : { name: 'Redis', level: 'good', state: `${masters.length} up`, details };
 }
 

@@ -1,0 +1,35 @@
+/** The two reads that several views share, and what they say of the service as a whole. */
+import type { Cluster, Stats } from '@cloud-connector/client';
+import { useQuery, type UseQueryResult } from '@tanstack/react-query';
+import { useAccess } from './access.js';
+import { isOutage } from './queries.js';
+
+/** Ages, mailboxes and the memory of Redis change without an event. */
+const REFRESH_MS = 5000;
+
+export function useStats(): UseQueryResult<Stats> {
+  const { connector, can } = useAccess();
+  return useQuery({
+    queryKey: ['stats'],
+    queryFn: ({ signal }) => connector.getStats({ signal }),
+    refetchInterval: REFRESH_MS,
+    enabled: can('connections:read'),
+  });
+}
+
+export function useCluster(): UseQueryResult<Cluster> {
+  const { connector, can } = useAccess();
+  return useQuery({
+    queryKey: ['cluster'],
+    queryFn: ({ signal }) => connector.getCluster({ signal }),
+    refetchInterval: REFRESH_MS,
+    enabled: can('cluster:read'),
+  });
+}
+
+/** Why a view cannot be read. An outage of the whole service is said once, above all views, to those who may read its state. */
+export function useTrouble({ error, failureReason }: Pick<UseQueryResult, 'error' | 'failureReason'>): Error | null {
+  const { can } = useAccess();
+  const trouble = error ?? failureReason;
+  return trouble !== null && can('connections:read') && isOutage(trouble) ? null : trouble;
+}

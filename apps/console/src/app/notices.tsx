@@ -1,0 +1,53 @@
+/** What an operator must know in every view: that it is not up to date, or that a part of the service does not work. */
+import type { ReactNode } from 'react';
+import { useCluster, useStats } from '../api/use-state-of-service.js';
+import { Time } from '../ui/time.js';
+import { textOf } from '../ui/trouble.js';
+import { healthOf } from '../views/overview/part-health.js';
+import styles from './frame.module.css';
+
+export function Notices(): ReactNode {
+  const { data } = useCluster();
+  const outage = useOutage();
+  if (outage !== undefined) {
+    const [title, detail] = textOf(outage.error);
+    return (
+      <div role="alert" className={styles.notice}>
+        <strong>{title}</strong>
+        <span>{detail}</span>
+        <span>
+          {outage.readAt === undefined ? (
+            'Nothing could be read yet. '
+          ) : (
+            <>
+              What you see was read <Time at={outage.readAt} both />.{' '}
+            </>
+          )}
+          This page tries again by itself.
+        </span>
+      </div>
+    );
+  }
+  const broken = data === undefined ? [] : healthOf(data).filter(({ level }) => level === 'bad');
+  if (broken.length === 0) return null;
+  return (
+    <div role="alert" className={styles.notice}>
+      {broken.map(({ name, state, meaning }) => (
+        <span key={name}>
+          <strong>
+            {name}: {state}.
+          </strong>{' '}
+          {meaning}
+        </span>
+      ))}
+    </div>
+  );
+}
+
+/** Why the service cannot be read at the moment, and when it could be read last. */
+export function useOutage(): { error: Error; readAt: string | undefined } | undefined {
+  const { error, failureReason, dataUpdatedAt } = useStats();
+  const trouble = error ?? failureReason;
+  if (trouble === null) return undefined;
+  return { error: trouble, readAt: dataUpdatedAt === 0 ? undefined : new Date(dataUpdatedAt).toISOString() };
+}
