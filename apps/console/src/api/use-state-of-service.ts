@@ -33,3 +33,11 @@ export function useTrouble({ error, failureReason }: Pick<UseQueryResult, 'error
   const trouble = error ?? failureReason;
   return trouble !== null && can('connections:read') && isOutage(trouble) ? null : trouble;
 }
+
+/** Why the service cannot be read at the moment, and when it could be read last. */
+export function useOutage(): { error: Error; readAt: string | undefined } | undefined {
+  const { error, failureReason, dataUpdatedAt } = useStats();
+  const trouble = error ?? failureReason;
+  if (trouble === null) return undefined;
+  return { error: trouble, readAt: dataUpdatedAt === 0 ? undefined : new Date(dataUpdatedAt).toISOString() };
+}

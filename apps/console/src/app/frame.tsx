@@ -2,9 +2,10 @@
 import { Link, Outlet, useLocation } from '@tanstack/react-router';
 import { useEffect, useRef, useState, type ReactNode } from 'react';
 import { useAccess, type Scope } from '../api/access.js';
+import { useOutage } from '../api/use-state-of-service.js';
 import { Button } from '../ui/button.js';
 import styles from './frame.module.css';
-import { Notices, useOutage } from './notices.js';
+import { Notices } from './notices.js';
 import { applyTheme, chosenTheme, nextTheme } from './theme.js';
 
 const VIEWS = [

@@ -1,6 +1,6 @@
 /** What an operator must know in every view: that it is not up to date, or that a part of the service does not work. */
 import type { ReactNode } from 'react';
-import { useCluster, useStats } from '../api/use-state-of-service.js';
+import { useCluster, useOutage } from '../api/use-state-of-service.js';
 import { Time } from '../ui/time.js';
 import { textOf } from '../ui/trouble.js';
 import { healthOf } from '../views/overview/part-health.js';
@@ -42,12 +42,4 @@ export function Notices(): ReactNode {
       ))}
     </div>
   );
-}
-
-/** Why the service cannot be read at the moment, and when it could be read last. */
-export function useOutage(): { error: Error; readAt: string | undefined } | undefined {
-  const { error, failureReason, dataUpdatedAt } = useStats();
-  const trouble = error ?? failureReason;
-  if (trouble === null) return undefined;
-  return { error: trouble, readAt: dataUpdatedAt === 0 ? undefined : new Date(dataUpdatedAt).toISOString() };
 }

@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react';
 import type { StreamState } from '../api/use-events.js';
+import { useOutage } from '../api/use-state-of-service.js';
 import styles from './page-head.module.css';
 
 export interface PageHeadProps {
@@ -12,6 +13,8 @@ export interface PageHeadProps {
 }
 
 export function PageHead({ title, about, stream = 'off', actions }: PageHeadProps): ReactNode {
+  // A stream stays open while the service cannot read its events.
+  const isBlind = useOutage() !== undefined;
   return (
     <header className={styles.head}>
       <div className={styles.titles}>
@@ -19,7 +22,7 @@ export function PageHead({ title, about, stream = 'off', actions }: PageHeadProp
         {about !== undefined && <p className={styles.about}>{about}</p>}
       </div>
       <div className={styles.side}>
-        {stream !== 'off' && <Live state={stream} />}
+        {stream !== 'off' && <Live state={isBlind ? 'lost' : stream} />}
         {actions}
       </div>
     </header>

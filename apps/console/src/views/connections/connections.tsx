@@ -118,10 +118,10 @@ const COLUMNS: Column<Connection>[] = [
         <Time at={state === 'online' ? up : down} />
         {reason !== null && <span className={styles.wide}>, {reason}</span>}
         {refused !== null && (
-          <>
+          <span className={styles.wide}>
             {' '}
             <Badge tone="bad">refused</Badge>
-          </>
+          </span>
         )}
       </>
     ),
@@ -146,9 +146,14 @@ const COLUMNS: Column<Connection>[] = [
 ];
 
 /** What a narrow screen shows below the client. */
-function secondLine({ type, facts, offline_reason: reason, held_messages: held }: Connection): ReactNode {
+function secondLine({
+  facts,
+  offline_reason: reason,
+  refused_until: refused,
+  held_messages: held,
+}: Connection): ReactNode {
   const name = facts['fqdn'];
-  const parts = [type, typeof name === 'string' && name, reason, held > 0 && `${held} held`];
+  const parts = [reason, refused !== null && 'refused', held > 0 && `${held} held`, typeof name === 'string' && name];
   return parts.filter(Boolean).join(' · ');
 }
 

@@ -22,7 +22,7 @@ export function Hour({ hour }: { hour: LastHour }): ReactNode {
           label="Connections online and offline in the last hour, by minute"
           times={times}
           format={(value) => value.toLocaleString()}
-          summary={(values) => values.at(-1) ?? null}
+          summary={(values) => values.findLast((value) => value !== null) ?? null}
           lines={[
             { label: 'online', colour: '--good', values: online },
             { label: 'offline', colour: '--ink-3', values: offline },

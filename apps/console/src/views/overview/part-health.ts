@@ -31,7 +31,7 @@ export function healthOf({ gateways, members, dispatchers, shards, redis, broker
       : {
           name: 'Broker',
           level: members.some(({ fitness }) => fitness !== 'fit') ? 'warn' : 'good',
-          state: 'in use',
+          state: 'connected',
           details: '',
         },
   ];

@@ -36,7 +36,7 @@ export function Tiles({ stats: { connections, messages, waiting, last_hour: hour
       )}
       {waiting !== null && (
         <Tile
-          label="Connections to serve"
+          label="Waiting for a dispatcher"
           value={waiting.connections_ready.toLocaleString()}
           tone={waiting.oldest_ready_ms > WAITS_LONG_MS ? 'bad' : 'neutral'}
           {...(waiting.connections_held > 0 && { to: { to: '/connections', search: { held: true } } as LinkProps })}
@@ -64,7 +64,7 @@ function waitingText({
   connections_held: held,
 }: NonNullable<Stats['waiting']>): string {
   const oldest = ready > 0 ? `; the oldest waits for ${milliseconds(oldestMs)}` : '';
-  return `${held.toLocaleString()} with held messages${oldest}`;
+  return `${count(held, 'connection')} with held messages${oldest}`;
 }
 
 /** A message should not wait for a dispatcher that long. */
