@@ -152,7 +152,7 @@ it('a name full of markup stays a text', async () => {
   const { page, faults } = await stage.operator.visit('connections?text=hostile', stage.keys.all);
   await page.getByText(markup).waitFor();
   await page.getByRole('link', { name: 'hostile-1' }).click();
-  await page.getByRole('region', { name: 'Facts of the handshake' }).getByText('<script>').waitFor();
+  await page.getByRole('definition').getByText(markup, { exact: true }).waitFor();
   expect(await page.title()).toBe('hostile-1 · Cloud Connector');
   expect(faults).toEqual([]);
 });

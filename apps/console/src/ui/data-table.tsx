@@ -46,7 +46,9 @@ export function DataTable<Row>({
   empty,
 }: DataTableProps<Row>): ReactNode {
   const scroller = useRef<HTMLDivElement>(null);
-  const rowPx = useIsNarrow() && below !== undefined ? TALL_ROW_PX : ROW_PX;
+  const isNarrow = useIsNarrow();
+  const secondLine = isNarrow ? below : undefined;
+  const rowPx = secondLine === undefined ? ROW_PX : TALL_ROW_PX;
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
@@ -95,7 +97,7 @@ export function DataTable<Row>({
                     {column.cell(row)}
                   </div>
                 ))}
-                {below !== undefined && <div className={styles.below}>{below(row)}</div>}
+                {secondLine !== undefined && <div className={styles.below}>{secondLine(row)}</div>}
               </div>
             );
           })}

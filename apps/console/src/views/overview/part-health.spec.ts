@@ -56,7 +56,7 @@ it.each<[string, Partial<Cluster>, string[]]>([
   [
     'Redis',
     { redis: [{ used_bytes: 1_048_576, limit_bytes: null, full: true }] },
-    ['bad', 'full: no new message is accepted', '1 MiB, no limit'],
+    ['bad', 'full', '1 MiB, no limit'],
   ],
 ])('%s: %j', (name, change, expected) => {
   expect(stateOf(name, { ...healthy, ...change })).toEqual(expected);
