@@ -53,11 +53,7 @@ it.each<[string, Partial<Cluster>, string[]]>([
   ['Ingesters', { shards: [{ ...shard, owner: null }] }, ['warn', '1 up', '1 shards without an owner']],
   ['Ingesters', { shards: [{ ...shard, mailbox_lag_ms: 2500 }] }, ['warn', '1 up', 'the oldest entry waits for 2.5 s']],
   ['Dispatchers', { dispatchers: [{ ...dispatcher, takes_shards: false }] }, ['bad', 'none works', '']],
-  [
-    'Redis',
-    { redis: [{ used_bytes: 1_048_576, limit_bytes: null, full: true }] },
-    ['bad', 'full', '1 MiB, no limit'],
-  ],
+  ['Redis', { redis: [{ used_bytes: 1_048_576, limit_bytes: null, full: true }] }, ['bad', 'full', '1 MiB, no limit']],
 ])('%s: %j', (name, change, expected) => {
   expect(stateOf(name, { ...healthy, ...change })).toEqual(expected);
 });
