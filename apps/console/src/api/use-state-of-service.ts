@@ -28,16 +28,16 @@ export function useCluster(): UseQueryResult<Cluster> {
 }
 
 /** Why a view cannot be read. An outage of the whole service is said once, above all views, to those who may read its state. */
-export function useTrouble({ error, failureReason }: Pick<UseQueryResult, 'error' | 'failureReason'>): Error | null {
+export function useFailure({ error, failureReason }: Pick<UseQueryResult, 'error' | 'failureReason'>): Error | null {
   const { can } = useAccess();
-  const trouble = error ?? failureReason;
-  return trouble !== null && can('connections:read') && isOutage(trouble) ? null : trouble;
+  const failure = error ?? failureReason;
+  return failure !== null && can('connections:read') && isOutage(failure) ? null : failure;
 }
 
 /** Why the service cannot be read at the moment, and when it could be read last. */
 export function useOutage(): { error: Error; readAt: string | undefined } | undefined {
   const { error, failureReason, dataUpdatedAt } = useStats();
-  const trouble = error ?? failureReason;
-  if (trouble === null) return undefined;
-  return { error: trouble, readAt: dataUpdatedAt === 0 ? undefined : new Date(dataUpdatedAt).toISOString() };
+  const failure = error ?? failureReason;
+  if (failure === null) return undefined;
+  return { error: failure, readAt: dataUpdatedAt === 0 ? undefined : new Date(dataUpdatedAt).toISOString() };
 }

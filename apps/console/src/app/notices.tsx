@@ -2,7 +2,7 @@
 import type { ReactNode } from 'react';
 import { useCluster, useOutage } from '../api/use-state-of-service.js';
 import { Time } from '../ui/time.js';
-import { textOf } from '../ui/trouble.js';
+import { textOf } from '../ui/failure.js';
 import { healthOf } from '../views/overview/part-health.js';
 import styles from './frame.module.css';
 

@@ -1,12 +1,12 @@
 /** The views and their addresses. What a view shows is in its address, filters included, so that it can be shared. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
 import { Frame } from './frame.js';
-import { NotFound, RouteTrouble } from './route-trouble.js';
+import { NotFound, RouteFailure } from './route-failure.js';
 import { connectionsSearch } from '../views/connections/search.js';
 import { messagesSearch } from '../views/messages/search.js';
 import { eventsSearch } from '../views/events/search.js';
 
-const root = createRootRoute({ component: Frame, notFoundComponent: NotFound, errorComponent: RouteTrouble });
+const root = createRootRoute({ component: Frame, notFoundComponent: NotFound, errorComponent: RouteFailure });
 
 const overview = createRoute({
   getParentRoute: () => root,

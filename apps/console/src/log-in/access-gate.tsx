@@ -4,7 +4,7 @@ import { useMemo, useSyncExternalStore, type ReactNode } from 'react';
 import { AccessContext, type Access } from '../api/access.js';
 import { BASE } from '../api/base.js';
 import { currentToken, forgetToken, onTokenChange } from '../api/session.js';
-import { Trouble } from '../ui/trouble.js';
+import { Failure } from '../ui/failure.js';
 import { LogIn } from './log-in.js';
 
 /** Shows its children to a caller that the gateway accepts, and the log-in to everybody else. */
@@ -37,7 +37,7 @@ export function AccessGate({ children }: { children: ReactNode }): ReactNode {
   if (isRefusal(whoami.error)) return <LogIn refused={token === undefined ? undefined : whoami.error} />;
   if (access !== undefined) return <AccessContext value={access}>{children}</AccessContext>;
   const error = whoami.error ?? whoami.failureReason;
-  return error === null ? null : <Trouble error={error} page />;
+  return error === null ? null : <Failure error={error} page />;
 }
 
 function isRefusal(error: unknown): error is ProblemError {

@@ -1,6 +1,6 @@
 import { useEffect, useState, type ReactNode } from 'react';
 import { Button } from '../ui/button.js';
-import { Trouble } from '../ui/trouble.js';
+import { Failure } from '../ui/failure.js';
 import { consoleSettings } from './oidc-settings.js';
 import { takePending } from './pending-log-in.js';
 
@@ -43,7 +43,7 @@ export function LogInReturn({ children }: { children: ReactNode }): ReactNode {
   if (error === undefined) return null;
   return (
     <>
-      <Trouble error={error} page />
+      <Failure error={error} page />
       <p>
         <Button onClick={() => setPending(false)}>Back to the log-in</Button>
       </p>

@@ -10,7 +10,7 @@ import { consoleSettings, type OidcSettings } from './oidc-settings.js';
 /** `refused`: why the key of this tab was not accepted. */
 export function LogIn({ refused }: { refused: ProblemError | undefined }): ReactNode {
   const [key, setKey] = useState('');
-  const [trouble, setTrouble] = useState<string | undefined>(refused?.detail);
+  const [failure, setFailure] = useState<string | undefined>(refused?.detail);
   const [busy, setBusy] = useState(false);
   const { data: settings } = useQuery({ queryKey: ['settings'], queryFn: consoleSettings, staleTime: Infinity });
   const queries = useQueryClient();
@@ -24,7 +24,7 @@ export function LogIn({ refused }: { refused: ProblemError | undefined }): React
     try {
       await logIn();
     } catch (error) {
-      setTrouble(error instanceof Error ? error.message : String(error));
+      setFailure(error instanceof Error ? error.message : String(error));
       setBusy(false);
     }
   };
@@ -67,9 +67,9 @@ export function LogIn({ refused }: { refused: ProblemError | undefined }): React
         <p id="key-help" className={styles.help}>
           <code>npm run key -- --scopes all</code> makes one. This tab keeps it until you close the tab.
         </p>
-        {trouble !== undefined && (
-          <p role="alert" className={styles.trouble}>
-            {trouble}
+        {failure !== undefined && (
+          <p role="alert" className={styles.failure}>
+            {failure}
           </p>
         )}
         <Button type="submit" tone={oidc ? 'plain' : 'accent'} disabled={busy || key.trim() === ''}>

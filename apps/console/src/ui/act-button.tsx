@@ -5,7 +5,7 @@ import { useAct } from '../api/use-act.js';
 import { Button, type Tone } from './button.js';
 import { Curl } from './curl.js';
 import { Dialog } from './dialog.js';
-import { Trouble } from './trouble.js';
+import { Failure } from './failure.js';
 
 export interface ActButtonProps<Answer> {
   label: string;
@@ -70,7 +70,7 @@ export function ActButton<Answer = unknown>({
             <Curl act={act} />
           </>
         )}
-        {error !== null && <Trouble error={error} advice="You can try again." />}
+        {error !== null && <Failure error={error} advice="You can try again." />}
       </Dialog>
     </>
   );

@@ -11,8 +11,8 @@ interface Settings extends Pick<ChartProps, 'lines'> {
 }
 
 /** The values between two that are missing: no line goes through them, so they are drawn as points. */
-function aloneIn({ data }: uPlot, series: number): number[] {
-  const values = data[series] ?? [];
+function aloneIn({ data }: uPlot, line: number): number[] {
+  const values = data[line] ?? [];
   const isMissing = (index: number): boolean => (values[index] ?? null) === null;
   return [...values.keys()].filter((at) => !isMissing(at) && isMissing(at - 1) && isMissing(at + 1));
 }
@@ -41,7 +41,7 @@ export function plot(place: HTMLElement, { lines, height, format, onPoint }: Set
       height,
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
-      hooks: { setCursor: [({ cursor: { idx } }) => onPoint(idx ?? null)] },
+      hooks: { setCursor: [({ cursor }) => onPoint(cursor.idx ?? null)] },
       scales: { y: { range: (_chart, _min, max) => [0, Math.max(4, max * 1.1)] } },
       axes: [
         { ...axis, size: 32, space: 64, values: (_chart, seconds) => seconds.map(hourAndMinute) },
@@ -50,8 +50,13 @@ export function plot(place: HTMLElement, { lines, height, format, onPoint }: Set
       series: [
         {},
         ...lines.map(({ label, colour }) => {
-          const stroke = colourOf(colour);
-          return { label, stroke, width: 2, points: { show: true, size: 4, width: 0, fill: stroke, filter: aloneIn } };
+          const own = colourOf(colour);
+          return {
+            label,
+            stroke: own,
+            width: 2,
+            points: { show: true, size: 4, width: 0, fill: own, filter: aloneIn },
+          };
         }),
       ],
     },

@@ -3,13 +3,13 @@ import type { ConnectorEvent } from '@cloud-connector/client';
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useState, type ReactNode } from 'react';
 import { useEvents } from '../../api/use-events.js';
-import { useCluster, useTrouble } from '../../api/use-state-of-service.js';
+import { useCluster, useFailure } from '../../api/use-state-of-service.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
 import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import { EventList } from '../events/event-list.js';
 import { BrokerFacts } from './broker-facts.js';
 import styles from './cluster.module.css';
@@ -25,7 +25,7 @@ export function ClusterView(): ReactNode {
   const queries = useQueryClient();
   const [events, setEvents] = useState<readonly ConnectorEvent[]>([]);
   const { data, ...query } = useCluster();
-  const trouble = useTrouble(query);
+  const failure = useFailure(query);
   const reread = useThrottled(() => {
     void queries.invalidateQueries({ queryKey: ['cluster'] });
     void queries.invalidateQueries({ queryKey: ['sweep'] });
@@ -44,7 +44,7 @@ export function ClusterView(): ReactNode {
   return (
     <>
       <PageHead title="Cluster" stream={stream} actions={<CurlPopover act={{ method: 'GET', url: '/v1/cluster' }} />} />
-      {trouble !== null && <Trouble error={trouble} />}
+      {failure !== null && <Failure error={failure} />}
       {data !== undefined && (
         <>
           <Members cluster={data} />

@@ -51,7 +51,7 @@ export function Members({ cluster }: { cluster: Cluster }): ReactNode {
 
 const FITNESS: Record<Cluster['members'][number]['fitness'], { word: string; tone: BadgeTone }> = {
   fit: { word: 'up', tone: 'good' },
-  troubled: { word: 'in trouble', tone: 'warn' },
+  troubled: { word: 'degraded', tone: 'warn' },
   unfit: { word: 'cannot work', tone: 'bad' },
 };
 

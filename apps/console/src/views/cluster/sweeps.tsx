@@ -10,7 +10,7 @@ import { Empty } from '../../ui/empty.js';
 import { Facts } from '../../ui/facts.js';
 import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import { correctionsText } from './corrections.js';
 
 /** The progress of a sweep has no events. */
@@ -43,7 +43,7 @@ export function Sweeps(): ReactNode {
       }
     >
       {isNone && <Empty title="There was no sweep yet" />}
-      {error !== null && !isNone && <Trouble error={error} />}
+      {error !== null && !isNone && <Failure error={error} />}
       {data !== undefined && <OneSweep sweep={data} />}
     </Panel>
   );

@@ -2,10 +2,10 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useTrouble } from '../../api/use-state-of-service.js';
+import { useFailure } from '../../api/use-state-of-service.js';
 import { Empty } from '../../ui/empty.js';
 import { Panel } from '../../ui/panel.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import { MessageList } from '../messages/message-list.js';
 
 const SHOWN = 20;
@@ -17,7 +17,7 @@ export function ClientMessages({ clientId, held }: { clientId: string; held: num
     queryKey: ['messages of', clientId],
     queryFn: ({ signal }) => connector.listMessages(clientId, { limit: SHOWN }, { signal }),
   });
-  const trouble = useTrouble(query);
+  const failure = useFailure(query);
   return (
     <Panel
       title={held > 0 ? `Messages (${held} held)` : 'Messages'}
@@ -28,7 +28,7 @@ export function ClientMessages({ clientId, held }: { clientId: string; held: num
         </Link>
       }
     >
-      {trouble !== null && <Trouble error={trouble} />}
+      {failure !== null && <Failure error={failure} />}
       {data?.data.length === 0 && (
         <Empty title="No message was sent to it yet">
           <p>Send one with the form above.</p>

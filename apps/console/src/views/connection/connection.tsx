@@ -5,7 +5,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { useCallback, useState, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useTrouble } from '../../api/use-state-of-service.js';
+import { useFailure } from '../../api/use-state-of-service.js';
 import { useEvents } from '../../api/use-events.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { Badge } from '../../ui/badge.js';
@@ -15,7 +15,7 @@ import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { StateBadge } from '../../ui/status.js';
 import { Time } from '../../ui/time.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import { EventList } from '../events/event-list.js';
 import { MessageCard } from '../messages/message-card.js';
 import { Actions } from './actions.js';
@@ -70,8 +70,8 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
     onEvent,
   });
 
-  const trouble = useTrouble(query);
-  if (data === undefined) return trouble === null ? null : <Absent clientId={clientId} error={trouble} />;
+  const failure = useFailure(query);
+  if (data === undefined) return failure === null ? null : <Absent clientId={clientId} error={failure} />;
   return (
     <>
       <PageHead
@@ -86,7 +86,7 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
         stream={stream}
         actions={<Actions connection={data} />}
       />
-      {trouble !== null && <Trouble error={trouble} />}
+      {failure !== null && <Failure error={failure} />}
       <div className={styles.columns}>
         <div className={styles.column}>
           {can('messages:write') && (
@@ -161,7 +161,7 @@ function factText(value: unknown): string {
 }
 
 function Absent({ clientId, error }: { clientId: string; error: Error }): ReactNode {
-  if (!(error instanceof ProblemError) || error.status !== 404) return <Trouble error={error} />;
+  if (!(error instanceof ProblemError) || error.status !== 404) return <Failure error={error} />;
   return (
     <Empty title={`${clientId} is not known`}>
       <p>It has never shaken hands, or it was forgotten.</p>

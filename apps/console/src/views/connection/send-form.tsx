@@ -6,7 +6,7 @@ import { useAct } from '../../api/use-act.js';
 import { Button } from '../../ui/button.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { MessageFields, toMessage, useMessageForm } from '../../ui/message-fields.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import styles from './connection.module.css';
 
 /** How long a call waits for its answer, unless the form says so. */
@@ -70,7 +70,7 @@ export function SendForm({ clientId, onSent }: SendFormProps): ReactNode {
         {act && <CurlPopover act={act} />}
       </div>
       {error !== null && (
-        <Trouble error={error} advice="Press the button again: a message that was accepted is not accepted twice." />
+        <Failure error={error} advice="Press the button again: a message that was accepted is not accepted twice." />
       )}
     </form>
   );

@@ -12,7 +12,7 @@ import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { StateBadge } from '../../ui/status.js';
 import { Time } from '../../ui/time.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import { Badge } from '../../ui/badge.js';
 import styles from './connections.module.css';
 import { Filters } from './filters.js';
@@ -76,7 +76,7 @@ export function Connections(): ReactNode {
         actions={<CurlPopover act={{ method: 'GET', url: '/v1/connections', query }} />}
       />
       <Filters search={search} onChange={setSearch} />
-      {error !== null && <Trouble error={error} />}
+      {error !== null && <Failure error={error} />}
       <Panel flush>
         <DataTable
           label="Connections"

@@ -3,7 +3,7 @@ import type { Connection, ConnectionPage, ConnectionsQuery, ConnectorEvent } fro
 import { useInfiniteQuery, useQueryClient, type InfiniteData } from '@tanstack/react-query';
 import { useCallback, useMemo } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useTrouble } from '../../api/use-state-of-service.js';
+import { useFailure } from '../../api/use-state-of-service.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { changedBy } from './changed-by.js';
 
@@ -35,7 +35,7 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
     structuralSharing: false,
   });
   const { data, isLoading, isFetching, hasNextPage, fetchNextPage } = pages;
-  const trouble = useTrouble(pages);
+  const failure = useFailure(pages);
   const rows = useMemo(() => rowsOf(data?.pages ?? []), [data]);
 
   const loadMore = useCallback(() => {
@@ -58,7 +58,7 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
 
   return {
     rows,
-    error: trouble,
+    error: failure,
     isLoading: isLoading || isFetching,
     hasMore: hasNextPage,
     loadMore,

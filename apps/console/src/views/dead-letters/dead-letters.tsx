@@ -4,7 +4,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useCallback, useMemo, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useTrouble } from '../../api/use-state-of-service.js';
+import { useFailure } from '../../api/use-state-of-service.js';
 import { Badge } from '../../ui/badge.js';
 import { Button } from '../../ui/button.js';
 import { CurlPopover } from '../../ui/curl.js';
@@ -13,7 +13,7 @@ import { CodeBlock } from '../../ui/json-field.js';
 import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import styles from './dead-letters.module.css';
 
 const PAGE = 100;
@@ -29,7 +29,7 @@ export function DeadLetters(): ReactNode {
   });
   const letters = useMemo(() => data?.pages.flatMap((page) => page.data) ?? [], [data]);
   const more = useCallback(() => void fetchNextPage(), [fetchNextPage]);
-  const trouble = useTrouble(query);
+  const failure = useFailure(query);
   return (
     <>
       <PageHead
@@ -42,7 +42,7 @@ export function DeadLetters(): ReactNode {
           </>
         }
       />
-      {trouble !== null && <Trouble error={trouble} />}
+      {failure !== null && <Failure error={failure} />}
       {data !== undefined && letters.length === 0 && (
         <Panel>
           <Empty title="There are none">

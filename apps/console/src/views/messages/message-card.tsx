@@ -3,13 +3,13 @@ import { hasEnded, type Message } from '@cloud-connector/client';
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useTrouble } from '../../api/use-state-of-service.js';
+import { useFailure } from '../../api/use-state-of-service.js';
 import { acts } from '../../api/acts.js';
 import { ActButton } from '../../ui/act-button.js';
 import { JsonView } from '../../ui/json-field.js';
 import { StatusBadge } from '../../ui/status.js';
 import { Time } from '../../ui/time.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import styles from './messages.module.css';
 
 const CANCELLABLE: ReadonlySet<Message['status']> = new Set(['queued', 'held']);
@@ -20,8 +20,8 @@ export function MessageCard({ messageId }: { messageId: string }): ReactNode {
     queryKey: ['message', messageId],
     queryFn: ({ signal }) => connector.readMessage(messageId, { signal }),
   });
-  const trouble = useTrouble(query);
-  if (data === undefined) return trouble === null ? null : <Trouble error={trouble} />;
+  const failure = useFailure(query);
+  if (data === undefined) return failure === null ? null : <Failure error={failure} />;
   return (
     <article aria-label={`Message ${messageId}`} className={styles.card}>
       <header className={styles.head}>

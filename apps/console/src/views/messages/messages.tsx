@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useMemo, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useTrouble } from '../../api/use-state-of-service.js';
+import { useFailure } from '../../api/use-state-of-service.js';
 import { useEvents } from '../../api/use-events.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { Button } from '../../ui/button.js';
@@ -17,7 +17,7 @@ import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { MESSAGE_STATUSES, StatusBadge } from '../../ui/status.js';
 import { Time } from '../../ui/time.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import styles from './messages.module.css';
 import { messagesSearch, sinceOf, SPANS, type MessagesSearch } from './search.js';
 
@@ -52,7 +52,7 @@ export function Messages(): ReactNode {
     [navigate],
   );
   const more = useCallback(() => void fetchNextPage(), [fetchNextPage]);
-  const trouble = useTrouble(pages);
+  const failure = useFailure(pages);
   return (
     <>
       <PageHead
@@ -80,7 +80,7 @@ export function Messages(): ReactNode {
         />
         <ClientFilter value={search.client ?? ''} onChange={(client) => setSearch({ client })} />
       </FilterBar>
-      {trouble !== null && <Trouble error={trouble} />}
+      {failure !== null && <Failure error={failure} />}
       <Panel flush>
         <DataTable
           label="Messages"

@@ -4,21 +4,21 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useCluster, useTrouble } from '../../api/use-state-of-service.js';
+import { useCluster, useFailure } from '../../api/use-state-of-service.js';
 import { Badge } from '../../ui/badge.js';
 import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import { correctionsText } from '../cluster/corrections.js';
 import { healthOf } from './part-health.js';
 import styles from './overview.module.css';
 
 export function Health(): ReactNode {
   const { data, ...query } = useCluster();
-  const trouble = useTrouble(query);
+  const failure = useFailure(query);
   return (
     <Panel title="Health" actions={<Link to="/cluster">Cluster</Link>}>
-      {trouble !== null && <Trouble error={trouble} />}
+      {failure !== null && <Failure error={failure} />}
       {data !== undefined && (
         <ul className={styles.parts}>
           {healthOf(data).map(({ name, level, state, details }) => (

@@ -4,13 +4,13 @@ import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { useEvents } from '../../api/use-events.js';
-import { useStats, useTrouble } from '../../api/use-state-of-service.js';
+import { useStats, useFailure } from '../../api/use-state-of-service.js';
 import { useThrottled } from '../../api/use-throttled.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
 import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
-import { Trouble } from '../../ui/trouble.js';
+import { Failure } from '../../ui/failure.js';
 import { Health } from './health.js';
 import { Hour } from './hour.js';
 import styles from './overview.module.css';
@@ -22,7 +22,7 @@ export function Overview(): ReactNode {
   const { can, caller } = useAccess();
   const queries = useQueryClient();
   const { data, ...query } = useStats();
-  const trouble = useTrouble(query);
+  const failure = useFailure(query);
   const reread = useThrottled(() => {
     for (const name of ['stats', 'cluster', 'sweep']) void queries.invalidateQueries({ queryKey: [name] });
   }, REREAD_MS);
@@ -41,7 +41,7 @@ export function Overview(): ReactNode {
         about={caller.account === null ? undefined : `Account ${caller.account}`}
         actions={<CurlPopover act={{ method: 'GET', url: '/v1/stats' }} />}
       />
-      {trouble !== null && <Trouble error={trouble} />}
+      {failure !== null && <Failure error={failure} />}
       {data !== undefined && <Tiles stats={data} />}
       {data?.connections.total === 0 && <Nobody />}
       {can('cluster:read') && <Health />}

@@ -1,8 +1,8 @@
 import { ProblemError } from '@cloud-connector/client';
 import type { ReactNode } from 'react';
-import styles from './trouble.module.css';
+import styles from './failure.module.css';
 
-export interface TroubleProps {
+export interface FailureProps {
   error: Error;
   /** Nothing else is shown. */
   page?: boolean;
@@ -11,10 +11,10 @@ export interface TroubleProps {
 }
 
 /** What went wrong with a request. */
-export function Trouble({ error, page = false, advice }: TroubleProps): ReactNode {
+export function Failure({ error, page = false, advice }: FailureProps): ReactNode {
   const [title, detail] = textOf(error);
   return (
-    <div role="alert" className={page ? `${styles.trouble} ${styles.page}` : styles.trouble}>
+    <div role="alert" className={page ? `${styles.failure} ${styles.page}` : styles.failure}>
       <strong>{title}</strong>
       {detail !== '' && <p>{detail}</p>}
       {advice !== undefined && <p>{advice}</p>}

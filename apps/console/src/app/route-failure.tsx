@@ -1,13 +1,13 @@
 import { Link, type ErrorComponentProps } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { Empty } from '../ui/empty.js';
-import { Trouble } from '../ui/trouble.js';
+import { Failure } from '../ui/failure.js';
 
 /** A view that failed: often a part of it could not be loaded after the gateway had got a newer console. */
-export function RouteTrouble({ error }: ErrorComponentProps): ReactNode {
+export function RouteFailure({ error }: ErrorComponentProps): ReactNode {
   return (
     <>
-      <Trouble error={error instanceof Error ? error : new Error(String(error))} />
+      <Failure error={error instanceof Error ? error : new Error(String(error))} />
       <p>
         <a href="">Load this page again</a>
       </p>
