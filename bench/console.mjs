@@ -1,11 +1,13 @@
 /**
- * `npm run bench -- console [--connections 100000] [--calls 200] [--json FILE]`
+ * `npm run bench -- console [--connections 100000] [--calls 200] [--steps 2000] [--seconds 40] [--json FILE]`
  *
  * How long the calls take that show an operator the system, with many connections, a tenth of which belongs to an account. A tenth goes offline
  * and has two held messages each; as many messages are finished. Then each call is made one after the other: by a caller that reaches
  * everything, and by one that is bound to the account. Searches for messages take the pages one after the other, as a person would.
  *
- * `--json` writes `p95_ms` by call.
+ * Then a browser scrolls the list of connections, see `console-scrolling.mjs`: each scroll has so many steps, or takes so many seconds.
+ *
+ * `--json` writes `p95_ms` by call, and the table of `scrolling`.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,6 +16,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
 import { Pool } from 'undici';
+import { ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
 import { startApp, startStack, waitUntil } from '../scripts/stack.mjs';
 import { inParallel, post } from './devices.mjs';
 import { machine, percentile, round } from './measure.mjs';
@@ -28,9 +31,14 @@ export async function run(args) {
     options: {
       connections: { type: 'string', default: '100000' },
       calls: { type: 'string', default: '200' },
+      steps: { type: 'string', default: '2000' },
+      seconds: { type: 'string', default: '40' },
       json: { type: 'string' },
     },
   });
+  ensurePackages('all');
+  ensurePrograms(['chromium']);
+  const { scrollConnections } = await import('./console-scrolling.mjs');
   const [connections, calls] = [Number(values.connections), Number(values.calls)];
   const dir = mkdtempSync(join(tmpdir(), 'cc-bench-'));
   const all = Array.from({ length: connections }, (_, i) => `host-${String(i).padStart(6, '0')}`);
@@ -86,8 +94,13 @@ export async function run(args) {
       table[`${name} (of an account)`] = await timesOf(bound.url, path, calls, KEY);
     }
     console.table(table);
+    const limits = { steps: Number(values.steps), seconds: Number(values.seconds) };
+    const scrolled = await scrollConnections(stack.gateway.url, limits);
+    console.table(scrolled.table);
+    console.log(`${scrolled.loaded} connections were loaded; the objects of the page take ${scrolled.heapMiB} MiB`);
     const p95_ms = Object.fromEntries(Object.entries(table).map(([name, { p95 }]) => [name, p95]));
-    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ p95_ms }, null, 2)}\n`);
+    if (values.json !== undefined)
+      writeFileSync(values.json, `${JSON.stringify({ p95_ms, scrolling: scrolled.table }, null, 2)}\n`);
   } finally {
     await Promise.all([pool.close(), device.endAsync()]);
     await bound.stop();

@@ -1,6 +1,6 @@
 /** A list of any length: only the rows in sight are in the page, and the next ones are asked for near the end. */
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef, useSyncExternalStore, type CSSProperties, type ReactNode } from 'react';
+import { memo, useEffect, useRef, useSyncExternalStore, type CSSProperties, type ReactNode } from 'react';
 import styles from './data-table.module.css';
 
 export interface Column<Row> {
@@ -16,6 +16,7 @@ export interface Column<Row> {
 
 export interface DataTableProps<Row> {
   label: string;
+  /** The same object as before if nothing has changed: rows that stay in sight are not drawn again then. */
   columns: readonly Column<Row>[];
   rows: readonly Row[];
   keyOf: (row: Row) => string;
@@ -34,6 +35,8 @@ const ROW_PX = 40;
 const TALL_ROW_PX = 64;
 /** Rows from the end at which the next page is asked for. */
 const NEAR_END = 100;
+/** Rows above and below those in sight: the browser may scroll that far before the next ones are drawn. */
+const OVERSCAN = 6;
 
 export function DataTable<Row>({
   label,
@@ -53,7 +56,7 @@ export function DataTable<Row>({
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowPx,
-    overscan: 12,
+    overscan: OVERSCAN,
   });
   useEffect(() => virtual.measure(), [virtual, rowPx]);
   const items = virtual.getVirtualItems();
@@ -65,8 +68,6 @@ export function DataTable<Row>({
   const wide = columns.map(({ width }) => width).join(' ');
   const narrow = columns.filter((column) => column.wide !== true);
   const vars = { '--wide': wide, '--narrow': narrow.map(({ width }) => width).join(' ') } as CSSProperties;
-  const cellClass = ({ wide: onlyWide, end }: Column<Row>): string =>
-    [styles.cell, onlyWide === true && styles.wide, end === true && styles.end].filter(Boolean).join(' ');
 
   return (
     <div ref={scroller} className={styles.scroller} tabIndex={0} role="region" aria-label={label}>
@@ -84,22 +85,8 @@ export function DataTable<Row>({
           {items.map(({ index, start }) => {
             const row = rows[index];
             if (row === undefined) return null;
-            return (
-              <div
-                key={keyOf(row)}
-                role="row"
-                aria-rowindex={index + 2}
-                className={`${styles.row} ${styles.item}`}
-                style={{ transform: `translateY(${start}px)`, height: rowPx }}
-              >
-                {columns.map((column) => (
-                  <div key={column.id} role="cell" className={cellClass(column)}>
-                    {column.cell(row)}
-                  </div>
-                ))}
-                {secondLine !== undefined && <div className={styles.below}>{secondLine(row)}</div>}
-              </div>
-            );
+            const place = { index, start, height: rowPx };
+            return <TableRow key={keyOf(row)} row={row} {...place} columns={columns} below={secondLine} />;
           })}
         </div>
       </div>
@@ -119,4 +106,36 @@ function useIsNarrow(): boolean {
     },
     () => NARROW.matches,
   );
+}
+
+interface RowProps<Row> {
+  row: Row;
+  index: number;
+  start: number;
+  height: number;
+  columns: readonly Column<Row>[];
+  below: ((row: Row) => ReactNode) | undefined;
+}
+
+/** To draw a row takes longer than all else when a list is scrolled, so each is drawn once. */
+const TableRow = memo(function TableRow<Row>({ row, index, start, height, columns, below }: RowProps<Row>): ReactNode {
+  return (
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      className={`${styles.row} ${styles.item}`}
+      style={{ transform: `translateY(${start}px)`, height }}
+    >
+      {columns.map((column) => (
+        <div key={column.id} role="cell" className={cellClass(column)}>
+          {column.cell(row)}
+        </div>
+      ))}
+      {below !== undefined && <div className={styles.below}>{below(row)}</div>}
+    </div>
+  );
+}) as <Row>(props: RowProps<Row>) => ReactNode;
+
+function cellClass<Row>({ wide, end }: Column<Row>): string {
+  return `${styles.cell} ${wide === true ? styles.wide : ''} ${end === true ? styles.end : ''}`;
 }

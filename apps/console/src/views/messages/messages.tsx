@@ -87,7 +87,7 @@ export function Messages(): ReactNode {
           columns={COLUMNS}
           rows={rows}
           keyOf={({ message_id: id }) => id}
-          below={({ created_at: at }) => <Time at={at} both />}
+          below={secondLine}
           foot={
             data !== undefined && (
               <span className={styles.foot}>
@@ -170,3 +170,7 @@ const COLUMNS: readonly Column<Message>[] = [
     cell: ({ answer }) => (answer === null ? '–' : <Time at={answer.received_at} />),
   },
 ];
+
+function secondLine({ created_at: at }: Message): ReactNode {
+  return <Time at={at} both />;
+}
