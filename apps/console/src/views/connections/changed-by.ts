@@ -1,15 +1,31 @@
 import type { Connection, ConnectionPage, ConnectorEvent } from '@cloud-connector/client';
 
-/** The page after an event; the same object if the event is about nobody on it. */
-export function changedBy(page: ConnectionPage, event: ConnectorEvent): ConnectionPage {
-  if (event.type !== 'connection.online' && event.type !== 'connection.offline') return page;
-  const index = page.data.findIndex(({ client_id: id }) => id === event.client_id);
-  const row = page.data[index];
-  if (row === undefined) return page;
+/** The page after some events, by their client and in their order; the same object if they are about nobody on it. */
+export function changedBy(
+  page: ConnectionPage,
+  events: ReadonlyMap<string, readonly ConnectorEvent[]>,
+): ConnectionPage {
+  if (!page.data.some(({ client_id: id }) => events.has(id))) return page;
+  return { ...page, data: page.data.map((row) => (events.get(row.client_id) ?? []).reduce(afterEvent, row)) };
+}
+
+/** Events by their client. Other events than changes of the state are left out. */
+export function byClient(events: readonly ConnectorEvent[]): Map<string, ConnectorEvent[]> {
+  const found = new Map<string, ConnectorEvent[]>();
+  for (const event of events) {
+    if (event.type !== 'connection.online' && event.type !== 'connection.offline') continue;
+    const { client_id: id } = event;
+    const before = found.get(id);
+    if (before === undefined) found.set(id, [event]);
+    else before.push(event);
+  }
+  return found;
+}
+
+function afterEvent(row: Connection, event: ConnectorEvent): Connection {
+  if (event.type !== 'connection.online' && event.type !== 'connection.offline') return row;
   const at = event.changed_at ?? event.at;
-  const changed: Connection =
-    event.type === 'connection.online'
-      ? { ...row, state: 'online', connected_at: at, disconnected_at: null, offline_reason: null }
-      : { ...row, state: 'offline', disconnected_at: at, offline_reason: event.reason as Connection['offline_reason'] };
-  return { ...page, data: page.data.with(index, changed) };
+  return event.type === 'connection.online'
+    ? { ...row, state: 'online', connected_at: at, disconnected_at: null, offline_reason: null }
+    : { ...row, state: 'offline', disconnected_at: at, offline_reason: event.reason as Connection['offline_reason'] };
 }

@@ -1,14 +1,16 @@
 /** The pages of a list of connections, and how events change them. */
 import type { Connection, ConnectionPage, ConnectionsQuery, ConnectorEvent } from '@cloud-connector/client';
 import { useInfiniteQuery, useQueryClient, type InfiniteData } from '@tanstack/react-query';
-import { useCallback, useMemo } from 'react';
+import { useCallback, useMemo, useRef } from 'react';
 import { useAccess } from '../../api/access.js';
 import { useFailure } from '../../api/use-state-of-service.js';
 import { useThrottled } from '../../api/use-throttled.js';
-import { changedBy } from './changed-by.js';
+import { byClient, changedBy } from './changed-by.js';
 
 const PAGE = 500;
 const REFRESH_MS = 1000;
+/** Events of this time change a long list together: each change looks at every row. */
+const CHANGE_MS = 250;
 
 type Pages = InfiniteData<ConnectionPage, string | undefined>;
 
@@ -43,17 +45,22 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
   }, [hasNextPage, isFetching, fetchNextPage]);
 
   const refresh = useThrottled(() => void queries.invalidateQueries({ queryKey: key }), REFRESH_MS);
+  const waiting = useRef<ConnectorEvent[]>([]);
+  const change = useThrottled(() => {
+    const events = byClient(waiting.current.splice(0));
+    if (events.size > 0) queries.setQueryData<Pages>(key, (before) => before && pagesAfter(before, events));
+  }, CHANGE_MS);
   const apply = useCallback(
     (event: ConnectorEvent) => {
       // A list of one page is read again, which finds new connections too. Of a longer one, the rows are changed in place.
-      if ((queries.getQueryData<Pages>(key)?.pages.length ?? 1) <= 1) refresh();
-      else
-        queries.setQueryData<Pages>(
-          key,
-          (before) => before && { ...before, pages: before.pages.map((page) => changedBy(page, event)) },
-        );
+      if ((queries.getQueryData<Pages>(key)?.pages.length ?? 1) <= 1) {
+        refresh();
+        return;
+      }
+      waiting.current.push(event);
+      change();
     },
-    [queries, key, refresh],
+    [queries, key, refresh, change],
   );
 
   return {
@@ -64,6 +71,12 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
     loadMore,
     apply,
   };
+}
+
+/** The same object if the events are about nobody on the pages. */
+function pagesAfter(before: Pages, events: ReturnType<typeof byClient>): Pages {
+  const pages = before.pages.map((page) => changedBy(page, events));
+  return pages.every((page, i) => page === before.pages[i]) ? before : { ...before, pages };
 }
 
 /** The service lists them shard by shard. A list of one page is shown by client id; of a longer one, no row moves while it grows. */
