@@ -123,6 +123,7 @@ it('a message of a client comes to those who name it, with the payload as the cl
 it.each([
   ['an unknown type', '?types=message.status,nothing', {}, 'types'],
   ['an invalid client id', '?client_id=a/b', {}, 'client_id'],
+  ['a time that is no timestamp', '?since=yesterday', {}, 'since'],
   ['a Last-Event-ID that is no cursor', '', { 'last-event-id': '17-0' }, 'Last-Event-ID'],
 ])('the event stream refuses %s', async (_, query, headers, name) => {
   const { status, body } = await api.call<ProblemView>('GET', `/v1/events${query}`, undefined, headers);

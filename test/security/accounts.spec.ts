@@ -198,6 +198,7 @@ it('an event stream has the events of the connections of the account of the call
     EventListener.open(gateway.url, {}, undefined, keyOfAll),
   ]);
   const start = whole.lastId;
+  const since = new Date().toISOString();
   const sent = await Promise.all(['of-a-2', 'of-b-3'].map((id) => all.send(id, { directive: 'spec:event' })));
   endpoint.accounts.set('of-a-new', 'a');
   const nobody = await connect('nobodys');
@@ -220,12 +221,16 @@ it('an event stream has the events of the connections of the account of the call
   await resumed.until('the resumed stream has the message of a', () =>
     expect(statuses(resumed, 'of-a-2')).toEqual(SENT),
   );
-  for (const listener of [mine, pointed, resumed]) {
+  const began = await EventListener.open(gateway.url, { since }, undefined, keyOfA);
+  await began.until('the stream that begins at a time has the message of a', () =>
+    expect(statuses(began, 'of-a-2')).toEqual(SENT),
+  );
+  for (const listener of [mine, pointed, resumed, began]) {
     for (const { data } of listener.received) expect(data['client_id']).toMatch(/^of-a/);
   }
   expect(pointed.received).toEqual([]);
   expect(sent.map(({ status }) => status)).toEqual([202, 202]);
-  for (const listener of [mine, pointed, whole, resumed]) listener.close();
+  for (const listener of [mine, pointed, whole, resumed, began]) listener.close();
   await Promise.all([nobody, fresh].map((client) => client.sayGoodbye()));
 });
 

@@ -16,9 +16,10 @@ const appendEvents = new LuaCommands(join(__dirname, '../../libs/sharding/src/co
 -- ARGV name, share, events...
 --- @include "shard-log"
 return with_log(function()
-  local ids, share = {}, tonumber(ARGV.share)
+  log_open(KEYS.log, ARGV.name)
+  local ids, share, at = {}, tonumber(ARGV.share), string.format('%d', log_ms)
   for i = ARGV.events, #ARGV do
-    local fields = { 'at', '5000', 'event', ARGV[i] }
+    local fields = { 'at', at, 'event', ARGV[i] }
     ids[#ids + 1] = log_append(KEYS.log, KEYS.stream, ARGV.name, share, fields)
   end
   return ids

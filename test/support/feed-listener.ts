@@ -34,20 +34,21 @@ export function feedAt({ url, redis, keys, shards }: FeedPlace, limits: Partial<
   );
 }
 
-/** What a subscriber asks for; `after`: an id that it has got. */
+/** What a subscriber asks for; `after`: an id that it has got; `sinceMs`: epoch milliseconds. */
 export interface Wish {
   types?: EventType[];
   clientId?: string;
   shard?: number;
   after?: string;
+  sinceMs?: number;
 }
 
 export async function openAt(
   feed: EventFeed,
-  { types, clientId, shard, after }: Wish = {},
+  { types, clientId, shard, after, sinceMs }: Wish = {},
 ): Promise<EventSubscription> {
   const fromMs = after === undefined ? undefined : decodeCursor(after);
-  const subscription = await feed.subscribe({ types: types && new Set(types), clientId, shard }, fromMs);
+  const subscription = await feed.subscribe({ types: types && new Set(types), clientId, shard, sinceMs }, fromMs);
   if (subscription === undefined) throw new Error('the feed admits no more subscribers');
   // Begins to fill the buffer, as a socket does.
   subscription.stream.read(0);

@@ -185,6 +185,35 @@ describe('events()', () => {
     expect(taken.map((event) => 'event_id' in event && event.event_id)).toEqual(['0-3000-1', '1-2500-0', '0-3000-2']);
   });
 
+  it.each([new Date('2026-11-30T06:00:00Z'), '2026-11-30T07:00:00.000+01:00'])(
+    'begins at %p, asks for it until it has an id, and drops what a resume repeats from before it',
+    async (since) => {
+      const about = (id: string, at: string): string =>
+        status(id, id, 'sent').replace('{', `{"event_id":"0-${Date.parse(at)}-1","at":"${at}",`);
+      answers = [
+        stream('retry: 1\n\n', 'break'),
+        stream('retry: 1\nid: a\n\n', 'end'),
+        stream(about('b', '2026-11-30T05:59:59.999Z') + about('c', '2026-11-30T06:00:00.000Z'), 'stay'),
+      ];
+      const taken = await take(client().events({ since, types: ['message.status'], clientId: 'x' }), 1);
+      expect(taken.map(({ id }) => id)).toEqual(['c']);
+      const asked = requests.map((request) => new URL(request.url ?? '', url).searchParams.get('since'));
+      const text = since instanceof Date ? '2026-11-30T06:00:00.000Z' : since;
+      expect(asked).toEqual([text, text, null]);
+      expect(requests.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, undefined, 'a']);
+      expect(requests[2]?.url).toBe('/v1/events?types=message.status&client_id=x');
+    },
+  );
+
+  it('resumes after an id, and not at a time, if it has both', async () => {
+    answers = [
+      stream(status('b', 'm', 'sent').replace('{', '{"event_id":"0-1-1","at":"2026-11-30T05:00:00Z",'), 'stay'),
+    ];
+    const taken = await take(client().events({ since: '2026-11-30T06:00:00Z', lastEventId: 'a' }), 1);
+    expect(taken.map(({ id }) => id)).toEqual(['b']);
+    expect([requests[0]?.url, requests[0]?.headers['last-event-id']]).toEqual(['/v1/events', 'a']);
+  });
+
   it('throws if the first connection fails, and later for an error that is not transient', async () => {
     answers = [refuse(503, 'unavailable')];
     expect(await failure(take(client().events(), 1))).toMatchObject({ status: 503 });

@@ -21,8 +21,10 @@ export interface EventsOptions {
   types?: readonly EventType[] | undefined;
   /** Only events of this client. */
   clientId?: string | undefined;
-  /** Resume after this event; without it, only new events come. */
+  /** Resume after this event; without it and `since`, only new events come. */
   lastEventId?: string | undefined;
+  /** Begin with the events of this time, a `Date` or an RFC 3339 timestamp. `lastEventId` wins over it. */
+  since?: Date | string | undefined;
   /** Ends the events. */
   signal?: AbortSignal | undefined;
   /** A connection without data for so long counts as lost; 60,000 by default, four heartbeats. */
@@ -45,16 +47,17 @@ export async function* follow(
 ): AsyncGenerator<StreamItem, void, undefined> {
   const { signal } = options;
   let { lastEventId } = options;
+  const since = lastEventId === undefined ? textOf(options.since) : undefined;
   let retryMs = RETRY_MS;
   let hasBeenOpen = false;
-  const positions = new ShardPositions();
+  const positions = new ShardPositions(since);
   const isAborted = (): boolean => signal?.aborted === true;
   for (let failures = 0; !isAborted(); failures++) {
     const connection = new AbortController();
     const unlink = abortWith(connection, signal);
     let retryAfterMs = 0;
     try {
-      const chunks = await open(requester, options, lastEventId, connection);
+      const chunks = await open(requester, { ...options, lastEventId, since }, connection);
       hasBeenOpen = true;
       options.onOpen?.(true);
       yield 'opened';
@@ -80,13 +83,16 @@ export async function* follow(
 /** Resolves when the connection is open: no later event is missed. */
 async function open(
   requester: Requester,
-  { types, clientId, silenceMs = SILENCE_MS }: EventsOptions,
-  lastEventId: string | undefined,
+  { types, clientId, lastEventId, since, silenceMs = SILENCE_MS }: EventsOptions & { since: string | undefined },
   connection: AbortController,
 ): Promise<AsyncIterable<string>> {
   const operation: StreamEventsData = {
     url: '/v1/events',
-    query: { ...(types && { types: types.join(',') }), ...(clientId !== undefined && { client_id: clientId }) },
+    query: {
+      ...(types && { types: types.join(',') }),
+      ...(clientId !== undefined && { client_id: clientId }),
+      ...(lastEventId === undefined && since !== undefined && { since }),
+    },
     headers: { ...(lastEventId !== undefined && { 'Last-Event-ID': lastEventId }) },
   };
   const abortSilent = (): void =>
@@ -103,6 +109,11 @@ async function open(
     }
   }
   return watched();
+}
+
+/** @throws RangeError if the date is invalid */
+function textOf(time: Date | string | undefined): string | undefined {
+  return time instanceof Date ? time.toISOString() : time;
 }
 
 /** Whether another try may succeed. */

@@ -7,6 +7,8 @@ import { gapFor, gapText, toSseEvent, wants, type EventFilter, type SseEvent } f
 export class EventBatch {
   readonly events: readonly SseEvent[];
   readonly gaps: readonly EventGap[];
+  /** When the first of the events happened, epoch milliseconds. */
+  private readonly firstAt: number;
   private readonly chunks = new Map<string, Buffer | undefined>();
 
   constructor(
@@ -33,12 +35,16 @@ export class EventBatch {
         }),
       )
       .sort((a, b) => compareIds(a.position, b.position));
+    this.firstAt = this.events.reduce((first, { at }) => Math.min(first, at), Infinity);
   }
 
   /** The text for a filter; undefined if no event and no gap matches. */
   chunkFor(filter: EventFilter): Buffer | undefined {
-    const { types, clientId, account } = filter;
-    const key = JSON.stringify([types === undefined ? null : [...types].sort(), clientId ?? null, account ?? null]);
+    const { types, clientId, sinceMs = 0, account } = filter;
+    // New events are later than any `sinceMs`: subscribers that began at different times share their text.
+    const since = sinceMs > this.firstAt ? sinceMs : null;
+    const named = types === undefined ? null : [...types].sort();
+    const key = JSON.stringify([named, clientId ?? null, account ?? null, since]);
     if (!this.chunks.has(key)) this.chunks.set(key, this.chunk(filter));
     return this.chunks.get(key);
   }

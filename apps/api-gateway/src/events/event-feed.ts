@@ -89,14 +89,20 @@ export class EventFeed {
   }
 
   /**
-   * Admits a subscriber. `fromMs`: time of its cursor, epoch milliseconds; undefined: events from now on.
+   * Admits a subscriber. `fromMs`: time of its cursor, epoch milliseconds; undefined: events from `sinceMs` of its filter on, or
+   * from now on without it or if it is in the future.
    * @returns undefined if no more are admitted @throws the error of Redis if the ends of the logs cannot be read
    */
-  async subscribe(filter: EventFilter, fromMs: number | undefined): Promise<EventSubscription | undefined> {
-    // During the wait the last other subscriber may leave: the feed then stops reading, and has no positions again.
+  async subscribe(wanted: EventFilter, fromMs: number | undefined): Promise<EventSubscription | undefined> {
+    let filter = wanted;
+    // During a wait the last other subscriber may leave: the feed then stops reading, and has no positions again.
+    while (this.positions === undefined) await this.open();
+    if (filter.sinceMs !== undefined && (await this.isAhead(filter.sinceMs, filter.shard))) {
+      filter = { ...filter, sinceMs: undefined };
+    }
     while (this.positions === undefined) await this.open();
     if (this.full) return undefined;
-    const subscription = new EventSubscription(this, this.reader, filter, fromMs, this.logger);
+    const subscription = new EventSubscription(this, this.reader, filter, fromMs ?? filter.sinceMs, this.logger);
     this.subscribers.add(subscription);
     openStreams.set(this.subscribers.size);
     this.running ??= this.run(this.positions);
@@ -126,6 +132,12 @@ export class EventFeed {
     for (const subscription of this.subscribers) subscription.finish('shutting-down', STREAMS_STOP_MS);
     this.bell.stop();
     await this.running;
+  }
+
+  /** Whether a time is in the future by the clocks of Redis. Asks one of them, unless the feed has seen a later time. */
+  private async isAhead(ms: number, shard = 0): Promise<boolean> {
+    if (this.upTo.some((time) => time >= ms)) return false;
+    return (await this.reader.end(shard)).seenMs < ms;
   }
 
   /** Finds the ends of the logs; callers at the same time share one search. */

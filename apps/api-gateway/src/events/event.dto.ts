@@ -10,7 +10,7 @@ import {
 } from '@app/registry';
 import { z } from 'zod';
 import { Corrections } from '../cluster/sweep.dto.js';
-import { ClientIdParam } from '../http/validation.js';
+import { ClientIdParam, TimestampParam } from '../http/validation.js';
 
 const typesError = `must name events, with commas between them: ${EVENT_TYPES.join(', ')}; "connection.*" names all of a kind`;
 
@@ -38,6 +38,13 @@ export const EventsQuery = z.strictObject({
       example: 'message.status',
     }),
   client_id: ClientIdParam.optional().meta({ description: 'Only events of this client.' }),
+  since: TimestampParam.optional().meta({
+    description:
+      'The stream begins with the events whose `at` is then or later, as far as they are kept, and goes on with new ones; a ' +
+      '`gap` says that earlier events of a shard may be missing. A time in the future, by the clock of the service, means: from ' +
+      'now on. It is ignored if `Last-Event-ID` is sent: an `EventSource` that reconnects sends both.',
+    example: '2026-11-30T06:00:00Z',
+  }),
 });
 export type EventsQuery = z.infer<typeof EventsQuery>;
 

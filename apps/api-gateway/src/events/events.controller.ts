@@ -35,14 +35,14 @@ export class EventsController {
     description:
       'Server-sent events. The events of one connection come in order. Each `id` is a cursor: a stream that is opened ' +
       'with it as `Last-Event-ID`, at any gateway, resumes there. It may repeat the events of the last seconds, with ' +
-      'the same `event_id`; it misses none. A `gap` means that events of a shard may be lost; `closed` is the last ' +
+      'the same `event_id`; it misses none. With `since`, a stream begins at a time instead. A `gap` means that events of a shard may be lost; `closed` is the last ' +
       'event of a stream that the gateway ends: nothing was read from it for 60 seconds, its credentials have ' +
       'expired or were revoked, or the gateway stops. A slow reader is served at its own pace.',
   })
   @ApiHeader({
     name: 'Last-Event-ID',
     required: false,
-    description: 'The id to resume from; without it, the stream begins with new events.',
+    description: 'The id to resume from. It wins over `since`; without both, the stream begins with new events.',
     schema: { type: 'string' },
   })
   @ApiOkResponse({
@@ -51,14 +51,15 @@ export class EventsController {
   })
   @Problems('invalid')
   async streamEvents(
-    @Query({ schema: EventsQuery }) { types, client_id: clientId }: EventsQuery,
+    @Query({ schema: EventsQuery }) { types, client_id: clientId, since }: EventsQuery,
     @LastEventId() lastEventId: string | undefined,
     @RequestCaller() caller: Caller,
   ): Promise<StreamableFile> {
     const fromMs = lastEventId === undefined ? undefined : timeOf(lastEventId);
+    const sinceMs = lastEventId === undefined && since !== undefined ? Math.max(0, Date.parse(since)) : undefined;
     const shard = clientId === undefined ? undefined : shardOf(clientId, this.settings.SHARD_COUNT);
     assertMayFollow(caller, types ?? new Set());
-    const filter = { types, clientId, shard, account: caller.account, caller: caller.id };
+    const filter = { types, clientId, shard, sinceMs, account: caller.account, caller: caller.id };
     const { stream } = await this.streams.admit(caller, async () => {
       const subscription = await this.feed.subscribe(filter, fromMs);
       if (subscription !== undefined) return subscription;

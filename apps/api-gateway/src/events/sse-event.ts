@@ -14,6 +14,8 @@ export interface SseEvent {
   position: string;
   /** Index of the stream in the log of the shard. */
   stream: number;
+  /** When it happened, epoch milliseconds. */
+  at: number;
   type: string;
   clientId: string | undefined;
   /** The account of the connection at that time; undefined if it had none or none was known. */
@@ -29,15 +31,18 @@ export interface EventFilter {
   clientId: string | undefined;
   /** The shard of `clientId`. */
   shard?: number | undefined;
+  /** Only events that happened then or later, epoch milliseconds. */
+  sinceMs?: number | undefined;
   /** The account that the caller is bound to: only events of its connections match. */
   account?: string | undefined;
   /** Id of the caller: the streams of one caller take turns to catch up. */
   caller?: string | undefined;
 }
 
-export function wants({ types, clientId, account }: EventFilter, event: SseEvent): boolean {
+export function wants({ types, clientId, sinceMs, account }: EventFilter, event: SseEvent): boolean {
   if (account !== undefined && event.account !== account) return false;
   if (!((types ?? DEFAULT_EVENT_TYPES) as ReadonlySet<string>).has(event.type)) return false;
+  if (sinceMs !== undefined && event.at < sinceMs) return false;
   return clientId === undefined || clientId === event.clientId;
 }
 
@@ -62,7 +67,7 @@ export function toSseEvent(shard: number, { id, stream, at, text: stored, accoun
   const { type, client_id } = JSON.parse(stored) as { type: string; client_id?: string };
   const about = `"event_id":"${shard}-${id}","at":"${new Date(at).toISOString()}","shard":${shard}`;
   const text = lines(type, `{${about},${stored.slice(1)}`);
-  return { shard, position: id, stream, type, clientId: client_id, account, text };
+  return { shard, position: id, stream, at, type, clientId: client_id, account, text };
 }
 
 /** The `gap` event: events of a shard may be missing. */

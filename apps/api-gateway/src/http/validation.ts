@@ -75,6 +75,12 @@ function named(path: readonly PropertyKey[], place: Place, detail: string): Fiel
   return { in: place.in, name: SHOWABLE.test(name) ? name : '', detail };
 }
 
+/** A moment; in a query, a `+` that is not escaped is a space. */
+export const TimestampParam = z.iso.datetime({
+  offset: true,
+  error: 'must be an RFC 3339 timestamp such as 2026-11-30T06:00:00Z; write the "+" of an offset as %2B',
+});
+
 /** A client id: one MQTT topic level of 1 to 256 bytes in UTF-8. */
 export const ClientIdParam = z.string().superRefine((id, ctx) => {
   const problem = clientIdProblem(id);

@@ -3,7 +3,7 @@ import { MESSAGE_STATUSES, WALKED_SETS, type MessagesCursor, type SearchPosition
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
 import { pageLimit } from '../http/paging.js';
-import { ClientIdParam } from '../http/validation.js';
+import { ClientIdParam, TimestampParam } from '../http/validation.js';
 import { MessageBody } from './message.dto.js';
 
 export type MessageSearchCursor = SearchPosition | { client: MessagesCursor };
@@ -50,10 +50,10 @@ export const SEARCH_CURSOR = new Cursor<MessageSearchCursor>(
 export const MessageSearchQuery = z.strictObject({
   status: z.enum(MESSAGE_STATUSES).optional(),
   client_id: ClientIdParam.optional().meta({ description: 'Only messages to this client.' }),
-  since: z.iso
-    .datetime({ offset: true })
-    .optional()
-    .meta({ description: 'Only messages that were accepted then or later.', example: '2026-11-30T06:00:00Z' }),
+  since: TimestampParam.optional().meta({
+    description: 'Only messages that were accepted then or later.',
+    example: '2026-11-30T06:00:00Z',
+  }),
   limit: pageLimit(1000),
   cursor: SEARCH_CURSOR.parameter,
 });

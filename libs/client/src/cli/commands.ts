@@ -66,8 +66,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     run: callClient,
   },
   watch: {
-    usage: 'watch [--types TYPE,TYPE] [--client-id CLIENT_ID] [--since EVENT_ID]',
-    does: 'shows events as they happen, until Ctrl-C; EVENT_ID is the `id` of an event that --json printed',
+    usage: 'watch [--types TYPE,TYPE] [--client-id CLIENT_ID] [--since TIMESTAMP|EVENT_ID]',
+    does:
+      'shows events as they happen, until Ctrl-C; --since begins with those that are kept from a time on, such as 2026-11-30T06:00:00Z, or\n' +
+      '    after an event: EVENT_ID is the `id` of an event that --json printed',
     options: { types: text, 'client-id': text, since: text },
     arguments: 0,
     run: watch,

@@ -1,6 +1,6 @@
 /** The commands `send` and `watch`. */
 import type { CloudConnector } from '../cloud-connector.js';
-import type { ConnectorEvent, EventType } from '../events.js';
+import type { ConnectorEvent, EventsOptions, EventType } from '../events.js';
 import type { Message } from '../generated/types.gen.js';
 import { hasEnded } from '../message-end.js';
 import { payloadOf } from './command-line.js';
@@ -56,13 +56,18 @@ async function waitFor(
 export async function watch({ connector, args, out, interrupted }: Context): Promise<number> {
   const options = {
     types: args.text('types')?.split(',') as EventType[] | undefined,
-    ...{ clientId: args.text('client-id'), lastEventId: args.text('since'), signal: interrupted },
+    ...{ clientId: args.text('client-id'), ...beginOf(args.text('since')), signal: interrupted },
   };
   for await (const event of connector.events(options)) {
     if (out.json) await out.object(event);
     else await out.lines([lineOf(event)]);
   }
   return EXIT.done;
+}
+
+/** An id of an event begins with a letter, and a time with the digits of its year. */
+function beginOf(since: string | undefined): Pick<EventsOptions, 'lastEventId' | 'since'> {
+  return since !== undefined && /^\d/.test(since) ? { since } : { lastEventId: since };
 }
 
 function lineOf(event: ConnectorEvent): string {

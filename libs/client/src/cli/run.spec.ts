@@ -179,6 +179,22 @@ describe('cloud-connector', () => {
     expect(asked.at(-1)).toMatchObject({ client_id: 'a', limit: '2' });
   });
 
+  it.each([
+    ['2026-11-30T06:00:00Z', '?since=2026-11-30T06%3A00%3A00Z', undefined],
+    // The service says what is wrong with it.
+    ['2026-11-30', '?since=2026-11-30', undefined],
+    ['AgGtFbRdwA', '', 'AgGtFbRdwA'],
+  ])('the command watch begins at a time or after an event: --since %s', async (since, query, lastEventId) => {
+    const asked: unknown[] = [];
+    answer = (response, { url: path, headers }) => {
+      asked.push(path, headers['last-event-id']);
+      const problem = { type: 'urn:cloud-connector:problem:invalid', title: 'No', status: 422, detail: 'why' };
+      response.writeHead(422, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));
+    };
+    expect((await cli(['watch', '--since', since])).exit).toBe(3);
+    expect(asked).toEqual([`/v1/events${query}`, lastEventId]);
+  });
+
   it('the command stats shows what the caller may see', async () => {
     const counts = { host: 2, proxy: 0, total: 2 };
     const figures = {

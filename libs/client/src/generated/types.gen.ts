@@ -1544,7 +1544,7 @@ export type StreamEventsData = {
     body?: never;
     headers?: {
         /**
-         * The id to resume from; without it, the stream begins with new events.
+         * The id to resume from. It wins over `since`; without both, the stream begins with new events.
          */
         'Last-Event-ID'?: string;
     };
@@ -1558,6 +1558,10 @@ export type StreamEventsData = {
          * Only events of this client.
          */
         client_id?: string;
+        /**
+         * The stream begins with the events whose `at` is then or later, as far as they are kept, and goes on with new ones; a `gap` says that earlier events of a shard may be missing. A time in the future, by the clock of the service, means: from now on. It is ignored if `Last-Event-ID` is sent: an `EventSource` that reconnects sends both.
+         */
+        since?: string;
     };
     url: '/v1/events';
 };
