@@ -7,17 +7,19 @@ import { trimLog } from '@app/sharding';
 /** @returns ids */
 const appendEvents = new LuaCommands(join(__dirname, '../../libs/sharding/src/commands')).fromText<
   { log: string; stream: string },
-  { name: string; share: number; events: readonly string[] },
+  { name: string; share: number; at: number | ''; events: readonly string[] },
   string[]
 >(
   'test-append-events',
   `#!lua flags=allow-oom
 -- KEYS log, stream
--- ARGV name, share, events...
+-- ARGV name, share, at, events...
+--   at: empty for the time of the log
 --- @include "shard-log"
 return with_log(function()
   log_open(KEYS.log, ARGV.name)
-  local ids, share, at = {}, tonumber(ARGV.share), string.format('%d', log_ms)
+  local ids, share = {}, tonumber(ARGV.share)
+  local at = ARGV.at == '' and string.format('%d', log_ms) or ARGV.at
   for i = ARGV.events, #ARGV do
     local fields = { 'at', at, 'event', ARGV[i] }
     ids[#ids + 1] = log_append(KEYS.log, KEYS.stream, ARGV.name, share, fields)
@@ -39,6 +41,8 @@ export interface AppendedEvent {
 export interface EventMembers {
   type?: string;
   client_id?: string;
+  /** When it happened, epoch milliseconds; by default, when it is appended. */
+  at?: number;
   /** Makes it larger. */
   filling?: string;
 }
@@ -65,7 +69,7 @@ export class EventLog {
   async append(
     shard: number,
     count: number,
-    { type = 'message.status', client_id = `client-${shard}`, ...more }: EventMembers = {},
+    { type = 'message.status', client_id = `client-${shard}`, at, ...more }: EventMembers = {},
   ): Promise<AppendedEvent[]> {
     const name = STREAM_OF[type] ?? 'state';
     const stream = eventStreams(this.keys, shard).find((one) => one.name === name);
@@ -83,7 +87,7 @@ export class EventLog {
     const ids = await appendEvents.run(
       this.redis,
       { log: this.keys.log(shard), stream: stream.key },
-      { name: stream.name, share: stream.share, events: texts },
+      { name: stream.name, share: stream.share, at: at ?? '', events: texts },
     );
     for (const [i, event] of events.entries()) event.event_id = `${shard}-${ids[i] ?? ''}`;
     this.appended.push(...events);

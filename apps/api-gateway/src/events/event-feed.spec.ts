@@ -64,7 +64,7 @@ describe('EventFeed', () => {
   it('passes each event of every shard to every subscriber once, in the order of its shard', async () => {
     await append(0, 5);
     const listeners = await Promise.all([subscribe(), subscribe(), subscribe()]);
-    const added = await Promise.all([0, 1, 2, 3].map((shard) => append(shard, 300)));
+    const added = await Promise.all([0, 1, 2, 3].map((shard) => append(shard, 300, { at: 5000 })));
     for (const listener of listeners) {
       await eventually('the subscriber has all 1,200 events', () => expect(listener.numbers).toHaveLength(1200));
       for (const [shard, wanted] of added.entries()) expect(inShard(listener, shard)).toEqual(wanted);

@@ -94,12 +94,8 @@ export class EventFeed {
    * @returns undefined if no more are admitted @throws the error of Redis if the ends of the logs cannot be read
    */
   async subscribe(wanted: EventFilter, fromMs: number | undefined): Promise<EventSubscription | undefined> {
-    let filter = wanted;
-    // During a wait the last other subscriber may leave: the feed then stops reading, and has no positions again.
-    while (this.positions === undefined) await this.open();
-    if (filter.sinceMs !== undefined && (await this.isAhead(filter.sinceMs, filter.shard))) {
-      filter = { ...filter, sinceMs: undefined };
-    }
+    const filter = await this.withCheckedSince(wanted);
+    // During the wait the last other subscriber may leave: the feed then stops reading, and has no positions again.
     while (this.positions === undefined) await this.open();
     if (this.full) return undefined;
     const subscription = new EventSubscription(this, this.reader, filter, fromMs ?? filter.sinceMs, this.logger);
@@ -134,10 +130,13 @@ export class EventFeed {
     await this.running;
   }
 
-  /** Whether a time is in the future by the clocks of Redis. Asks one of them, unless the feed has seen a later time. */
-  private async isAhead(ms: number, shard = 0): Promise<boolean> {
-    if (this.upTo.some((time) => time >= ms)) return false;
-    return (await this.reader.end(shard)).seenMs < ms;
+  /** The filter without a `sinceMs` in the future. Asks a clock of Redis for it, unless the feed has seen a later time. */
+  private async withCheckedSince(filter: EventFilter): Promise<EventFilter> {
+    const { sinceMs, shard = 0 } = filter;
+    if (sinceMs === undefined) return filter;
+    if (this.positions === undefined) await this.open();
+    const isReached = this.upTo.some((ms) => ms >= sinceMs) || (await this.reader.end(shard)).seenMs >= sinceMs;
+    return isReached ? filter : { ...filter, sinceMs: undefined };
   }
 
   /** Finds the ends of the logs; callers at the same time share one search. */

@@ -29,7 +29,7 @@ describe('a stream that begins at a time', () => {
   let log: EventLog;
   let keys: RegistryKeys;
   let feed: EventFeed;
-  /** Ahead of the real time, so that the clocks of the logs stand where the spec sets them. */
+  /** Ahead of the real time, so that the clocks of the logs stand as the spec sets them. */
   let start: number;
 
   beforeEach(() => {
@@ -84,8 +84,8 @@ describe('a stream that begins at a time', () => {
       await log.append(1, 2, { type: 'connection.refused', client_id: 'one' });
       await log.append(1, 2, { type: 'connection.refused', client_id: 'another' });
     }
-    const wish = { types: ['connection.refused' as const], clientId: 'one', shard: 1 };
-    const listener = await listenAt(feed, { ...wish, sinceMs: start + 1000 });
+    const filter = { types: ['connection.refused' as const], clientId: 'one', shard: 1 };
+    const listener = await listenAt(feed, { ...filter, sinceMs: start + 1000 });
     const wanted = log.appended.filter((event) => event.client_id === 'one' && msOf(event) >= start + 1000);
     await eventually('the events have come', () => expect(listener.numbers).toHaveLength(2));
     expect(listener.numbers).toEqual(wanted.map(({ n }) => n));
