@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { CloudConnector } from './cloud-connector.js';
 import { ProblemError, UnreachableError } from './errors.js';
-import type { ConnectorEvent } from './events.js';
+import { EventPosition, type ConnectorEvent } from './events.js';
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 
@@ -212,6 +212,22 @@ describe('events()', () => {
     const taken = await take(client().events({ since: '2026-11-30T06:00:00Z', lastEventId: 'a' }), 1);
     expect(taken.map(({ id }) => id)).toEqual(['b']);
     expect([requests[0]?.url, requests[0]?.headers['last-event-id']]).toEqual(['/v1/events', 'a']);
+  });
+
+  it('goes on at a position that another call has reached, also by a heartbeat, and repeats nothing', async () => {
+    const at = (ms: number, id: string): string =>
+      `id: ${id}\ndata: {"type":"shard.moved","event_id":"1-${ms}-0","shard":1}\n\n`;
+    const position = new EventPosition();
+    answers = [
+      stream(`${at(1, 'a')}id: b\n\n`, 'end'),
+      stream(at(2, 'c'), 'stay'),
+      stream(at(2, 'c') + at(3, 'd'), 'stay'),
+    ];
+    const ids = async (count: number): Promise<string[]> =>
+      (await take(client().events({ position }), count)).map(({ id }) => id);
+    expect(await ids(2)).toEqual(['a', 'c']);
+    expect(await ids(1)).toEqual(['d']);
+    expect(requests.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, 'b', 'c']);
   });
 
   it('throws if the first connection fails, and later for an error that is not transient', async () => {

@@ -25,12 +25,21 @@ export interface EventsOptions {
   lastEventId?: string | undefined;
   /** Begin with the events of this time, a `Date` or an RFC 3339 timestamp. `lastEventId` wins over it. */
   since?: Date | string | undefined;
+  /** How far the reader has got. Passed to the next call as well, it makes that one go on there, and repeat nothing. */
+  position?: EventPosition | undefined;
   /** Ends the events. */
   signal?: AbortSignal | undefined;
   /** A connection without data for so long counts as lost; 60,000 by default, four heartbeats. */
   silenceMs?: number | undefined;
   /** Called each time a connection is open (true) and each time it has ended (false). */
   onOpen?: ((open: boolean) => void) | undefined;
+}
+
+/** How far a reader of events has got. */
+export class EventPosition {
+  /** The cursor that was reached, also without an event. */
+  lastEventId: string | undefined;
+  shards: ShardPositions | undefined;
 }
 
 /** An event, or `opened` each time a connection is open. */
@@ -45,24 +54,24 @@ export async function* follow(
   requester: Requester,
   options: EventsOptions,
 ): AsyncGenerator<StreamItem, void, undefined> {
-  const { signal } = options;
-  let { lastEventId } = options;
-  const since = lastEventId === undefined ? textOf(options.since) : undefined;
+  const { signal, position = new EventPosition() } = options;
+  position.lastEventId ??= options.lastEventId;
+  const since = position.lastEventId === undefined ? textOf(options.since) : undefined;
+  const positions = (position.shards ??= new ShardPositions(since));
   let retryMs = RETRY_MS;
   let hasBeenOpen = false;
-  const positions = new ShardPositions(since);
   const isAborted = (): boolean => signal?.aborted === true;
   for (let failures = 0; !isAborted(); failures++) {
     const connection = new AbortController();
     const unlink = abortWith(connection, signal);
     let retryAfterMs = 0;
     try {
-      const chunks = await open(requester, { ...options, lastEventId, since }, connection);
+      const chunks = await open(requester, { ...options, lastEventId: position.lastEventId, since }, connection);
       hasBeenOpen = true;
       options.onOpen?.(true);
       yield 'opened';
-      for await (const { id = lastEventId, data, retry = retryMs } of blocksOf(chunks)) {
-        [failures, retryMs, lastEventId] = [0, retry, id];
+      for await (const { id = position.lastEventId, data, retry = retryMs } of blocksOf(chunks)) {
+        [failures, retryMs, position.lastEventId] = [0, retry, id];
         const event = data === undefined ? undefined : (JSON.parse(data) as Event);
         if (event === undefined || event.type === 'closed' || !positions.advance(event)) continue;
         yield { ...event, id: id ?? '' };

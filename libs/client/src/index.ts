@@ -11,7 +11,7 @@ export {
   type MessageToSend,
 } from './cloud-connector.js';
 export { CallError, ProblemError, UnreachableError } from './errors.js';
-export type { ConnectorEvent, EventType, EventsOptions } from './events.js';
+export { EventPosition, type ConnectorEvent, type EventType, type EventsOptions } from './events.js';
 export type {
   AcceptedMessage,
   Cluster,

@@ -14,6 +14,8 @@ export const DEVICES = 200;
 export class Stage {
   readonly dir = mkdtempSync(join(tmpdir(), 'cloud-connector-console-'));
   readonly accounts = new AccountEndpoint();
+  gateway!: Awaited<ReturnType<typeof startApp>>;
+  private gatewayEnv: Record<string, string> = {};
   private readonly ring = new KeyRing(join(this.dir, 'keys.json'));
   readonly keys = {
     all: this.ring.add({ id: 'all', scopes: [...SCOPES] }),
@@ -32,19 +34,21 @@ export class Stage {
     const { dir } = this;
     const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
     const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s' };
-    const [gateway] = await Promise.all([
-      startApp('api-gateway', { dir, env: { ...env, API_KEYS_FILE: this.ring.path } }),
+    this.gatewayEnv = { ...env, API_KEYS_FILE: this.ring.path };
+    await Promise.all([
+      this.startGateway(),
       startApp('status-ingester', {
         dir,
         env: { ...env, ACCOUNTS_URL: this.accounts.url, ACCOUNTS_TOKEN_FILE: tokenFile },
       }),
       startApp('dispatcher', { dir, env }),
     ]);
-    this.url = gateway.url;
+    const { url } = this.gateway;
+    this.url = url;
     this.brokerUrl = mosquitto.url;
-    this.api = new Api(gateway.url, this.keys.all);
+    this.api = new Api(url, this.keys.all);
     startFleet({ dir, count: DEVICES, mqttUrl: mosquitto.url });
-    this.operator = await Operator.at(gateway.url);
+    this.operator = await Operator.at(url);
     await waitUntil(
       async () => {
         const { body } = await this.api.call<{ online: { total: number } }>('GET', '/v1/connections/summary');
@@ -52,6 +56,15 @@ export class Stage {
       },
       { what: 'all devices are online', timeoutMs: 60_000 },
     );
+  }
+
+  /** Starts the gateway, or starts it again at its port. */
+  async startGateway(port?: number): Promise<void> {
+    this.gateway = await startApp('api-gateway', {
+      dir: this.dir,
+      env: this.gatewayEnv,
+      ...(port !== undefined && { port }),
+    });
   }
 
   async stop(): Promise<void> {

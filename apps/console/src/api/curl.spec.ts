@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { acts } from './acts';
+import { acts, type Act } from './acts';
 import { curlOf } from './curl';
 
 const BASE = 'http://127.0.0.1:3000/';
@@ -19,6 +19,19 @@ it.each([`it's "quoted" \`id\` $(id) $HOME`, `''; id; '`, 'a\\', 'line\nbreak', 
     expect(decodeURIComponent(new URL(url ?? '').pathname)).toBe(`/v1/connections/${clientId}`);
   },
 );
+
+const HOSTILE = `it's "quoted" \`id\` $(id) $HOME`;
+
+it.each(Object.entries(acts))('a shell passes %s on as it is, and puts the key in', (_name, make) => {
+  const act = (make as (...values: unknown[]) => Act)(HOSTILE, HOSTILE);
+  const command = curlOf(act, BASE, true);
+  expect(command).toContain('$CLOUD_CONNECTOR_TOKEN');
+  const [, method, url, , header, ...rest] = argumentsOf(command);
+  expect([method, header]).toEqual([act.method, 'Authorization: Bearer the-key']);
+  const filled = act.url.replace(/\{\w+\}/, HOSTILE);
+  expect(decodeURIComponent(new URL(url ?? '').pathname)).toBe(filled);
+  if (act.body !== undefined) expect(JSON.parse(rest.at(-1) ?? '')).toEqual(act.body);
+});
 
 it('a shell passes a body full of quotes on as it is, and puts the key in', () => {
   const body = { directive: `d'"$(id)`, payload: { text: `'\\''"; rm -rf '` } };

@@ -1,7 +1,15 @@
 /** The event stream of a view. It ends with the view, and while the tab is hidden: browsers open only six connections a host. */
-import type { CloudConnector, ConnectorEvent, EventType } from '@cloud-connector/client';
+import {
+  EventPosition,
+  ProblemError,
+  type CloudConnector,
+  type ConnectorEvent,
+  type EventType,
+} from '@cloud-connector/client';
+import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useEffectEvent, useState } from 'react';
-import { useAccess, type Scope } from './access.js';
+import { useAccess } from './access.js';
+import { scopeOf } from './event-types.js';
 
 /** `off`: the caller may not read events, or the view does not want them now. */
 export type StreamState = 'off' | 'connecting' | 'live' | 'lost';
@@ -24,37 +32,40 @@ export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWa
   const allowed = types.filter((type) => can(scopeOf(type))).join(',');
   const wanted = enabled && can('events:read') && allowed !== '';
   const deliver = useEffectEvent(onEvent);
-  const [position] = useState(() => new Map<string, string>());
+  const queries = useQueryClient();
+  /** Of the present filter. */
+  const [positions] = useState(() => new Map<string, EventPosition>());
   const key = `${allowed} ${clientId ?? ''}`;
 
   useEffect(() => {
-    if (!wanted) position.clear();
+    if (!wanted) positions.clear();
     if (!wanted || !isVisible) return;
     const end = new AbortController();
+    const begin = (): EventPosition => {
+      const position = new EventPosition();
+      positions.clear();
+      positions.set(key, position);
+      return position;
+    };
     const options = {
       types: allowed.split(',') as EventType[],
       clientId,
       signal: end.signal,
-      lastEventId: position.get(key),
+      position: positions.get(key) ?? begin(),
       onOpen: (open: boolean) => setState(open ? 'live' : 'lost'),
     };
-    void follow(connector, options, (event) => {
-      position.set(key, event.id);
-      deliver(event);
-    });
+    const beginAgain = (): void => {
+      options.position = begin();
+      void queries.invalidateQueries();
+    };
+    void follow(connector, options, deliver, beginAgain);
     return () => {
       end.abort();
       setState('connecting');
     };
-  }, [wanted, isVisible, connector, allowed, clientId, key, position]);
+  }, [wanted, isVisible, connector, allowed, clientId, key, positions, queries]);
 
   return wanted ? state : 'off';
-}
-
-/** What a caller needs for events of a type, besides `events:read`. */
-export function scopeOf(type: EventType): Scope {
-  if (type === 'client.message') return 'messages:read';
-  return /^(member|dead_letter)\./.test(type) ? 'cluster:read' : 'events:read';
 }
 
 type FollowOptions = NonNullable<Parameters<CloudConnector['events']>[0]> & { signal: AbortSignal };
@@ -64,6 +75,7 @@ async function follow(
   connector: CloudConnector,
   options: FollowOptions,
   deliver: (event: ConnectorEvent) => void,
+  beginAgain: () => void,
 ): Promise<void> {
   const { signal, onOpen } = options;
   const isEnded = (): boolean => signal.aborted;
@@ -71,15 +83,14 @@ async function follow(
     try {
       for await (const event of connector.events(options)) {
         if (isEnded()) return;
-        options.lastEventId = event.id;
         deliver(event);
       }
     } catch (error) {
       if (isEnded()) return;
       onOpen?.(false);
       console.warn('The event stream cannot be opened.', error);
-      // A position may be of another installation, after the service was set up again.
-      options.lastEventId = undefined;
+      // The position is of another installation if the service was set up again; so is what is shown.
+      if (error instanceof ProblemError && error.status === 400) beginAgain();
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }

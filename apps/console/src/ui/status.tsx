@@ -16,8 +16,13 @@ const TONES: Record<MessageStatus, BadgeTone> = {
 
 export const MESSAGE_STATUSES = Object.keys(TONES) as MessageStatus[];
 
+/** A status in words. */
+export function statusText(status: MessageStatus): string {
+  return status.replace('_', ' ');
+}
+
 export function StatusBadge({ status }: { status: MessageStatus }): ReactNode {
-  return <Badge tone={TONES[status]}>{status.replace('_', ' ')}</Badge>;
+  return <Badge tone={TONES[status]}>{statusText(status)}</Badge>;
 }
 
 export function StateBadge({ state }: { state: Connection['state'] }): ReactNode {

@@ -1,10 +1,8 @@
 /** The parts of the service: who runs, who owns what, and how sweeps go. */
-import type { ConnectorEvent } from '@cloud-connector/client';
-import { useQueryClient } from '@tanstack/react-query';
-import { useCallback, useState, type ReactNode } from 'react';
-import { useEvents } from '../../api/use-events.js';
+import type { ReactNode } from 'react';
+import { CLUSTER_EVENTS } from '../../api/event-types.js';
+import { useLastEvents } from '../../api/use-last-events.js';
 import { useCluster, useFailure } from '../../api/use-state-of-service.js';
-import { useThrottled } from '../../api/use-throttled.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
 import { PageHead } from '../../ui/page-head.js';
@@ -22,24 +20,13 @@ const REREAD_MS = 500;
 const KEPT_EVENTS = 50;
 
 export function ClusterView(): ReactNode {
-  const queries = useQueryClient();
-  const [events, setEvents] = useState<readonly ConnectorEvent[]>([]);
   const { data, ...query } = useCluster();
   const failure = useFailure(query);
-  const reread = useThrottled(() => {
-    void queries.invalidateQueries({ queryKey: ['cluster'] });
-    void queries.invalidateQueries({ queryKey: ['sweep'] });
-  }, REREAD_MS);
-  const onEvent = useCallback(
-    (event: ConnectorEvent) => {
-      setEvents((before) => [event, ...before].slice(0, KEPT_EVENTS));
-      reread();
-    },
-    [reread],
-  );
-  const stream = useEvents({
-    types: ['shard.moved', 'sweep.started', 'sweep.ended', 'member.joined', 'member.left'],
-    onEvent,
+  const { events, stream } = useLastEvents({
+    types: CLUSTER_EVENTS,
+    kept: KEPT_EVENTS,
+    queryKeys: [['cluster'], ['sweep']],
+    refreshMs: REREAD_MS,
   });
   return (
     <>

@@ -1,13 +1,13 @@
 /** One connection: who it is, what happened to it, its messages, and what can be done. */
-import type { Connection as ConnectionBody, ConnectorEvent } from '@cloud-connector/client';
+import type { Connection as ConnectionBody } from '@cloud-connector/client';
 import { ProblemError } from '@cloud-connector/client';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
-import { useCallback, useState, type ReactNode } from 'react';
+import { useState, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { useFailure } from '../../api/use-state-of-service.js';
-import { useEvents } from '../../api/use-events.js';
-import { useThrottled } from '../../api/use-throttled.js';
+import { CONNECTION_EVENTS, MESSAGE_EVENTS } from '../../api/event-types.js';
+import { useLastEvents } from '../../api/use-last-events.js';
 import { Badge } from '../../ui/badge.js';
 import { Empty } from '../../ui/empty.js';
 import { Facts } from '../../ui/facts.js';
@@ -28,6 +28,8 @@ import { Timeline } from './timeline.js';
 const KEPT_EVENTS = 100;
 const REREAD_MS = 300;
 
+const TYPES = [...CONNECTION_EVENTS, ...MESSAGE_EVENTS];
+
 export function Connection(): ReactNode {
   const { clientId } = useParams({ from: '/connections/$clientId' });
   // Nothing of one connection may stay in the view of another.
@@ -36,38 +38,17 @@ export function Connection(): ReactNode {
 
 function OneConnection({ clientId }: { clientId: string }): ReactNode {
   const { connector, can } = useAccess();
-  const queries = useQueryClient();
-  const [events, setEvents] = useState<readonly ConnectorEvent[]>([]);
   const [sent, setSent] = useState<string>();
   const { data, ...query } = useQuery({
     queryKey: ['connection', clientId],
     queryFn: ({ signal }) => connector.getConnection(clientId, { signal }),
   });
-  const reread = useThrottled(() => {
-    for (const name of ['connection', 'messages of']) void queries.invalidateQueries({ queryKey: [name, clientId] });
-    void queries.invalidateQueries({ queryKey: ['message'] });
-  }, REREAD_MS);
-  const onEvent = useCallback(
-    (event: ConnectorEvent) => {
-      setEvents((before) => [event, ...before].slice(0, KEPT_EVENTS));
-      reread();
-    },
-    [reread],
-  );
-  const stream = useEvents({
-    types: [
-      'connection.online',
-      'connection.offline',
-      'connection.updated',
-      'connection.refused',
-      'message.status',
-      'message.progress',
-      'message.unmatched_error',
-      'message.unmatched_response',
-      'client.message',
-    ],
+  const { events, stream } = useLastEvents({
+    types: TYPES,
     clientId,
-    onEvent,
+    kept: KEPT_EVENTS,
+    queryKeys: [['connection', clientId], ['messages of', clientId], ['message']],
+    refreshMs: REREAD_MS,
   });
 
   const failure = useFailure(query);

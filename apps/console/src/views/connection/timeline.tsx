@@ -1,18 +1,8 @@
 import type { Connection } from '@cloud-connector/client';
 import type { ReactNode } from 'react';
 import { Time } from '../../ui/time.js';
+import { REASONS } from '../offline-reasons.js';
 import styles from './connection.module.css';
-
-/** Why a client is offline, in words, and what to do. */
-const REASONS: Record<NonNullable<Connection['offline_reason']>, string> = {
-  goodbye: 'It disconnected, or it lost its network and the broker published its last will.',
-  'retained-offline': 'The broker retains that it is offline; when it went was not seen.',
-  'handshake-removed': 'Its retained handshake was removed from the broker.',
-  'invalid-handshake': 'Its last handshake is not valid; the dead letters say why.',
-  refused: 'It was forced off, and its handshakes are refused for now.',
-  unknown: 'A sweep found no handshake of it at the broker.',
-  unconfirmed: 'It was online before the broker lost its data, and has not shaken hands since.',
-};
 
 /** It said goodbye, but because it was asked to. */
 const FORCED_OFF = 'It was forced off, and disconnected as it was asked to.';

@@ -3,6 +3,7 @@ import type { Connection } from '@cloud-connector/client';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useMemo, useState, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
+import { CONNECTION_EVENTS } from '../../api/event-types.js';
 import { useEvents } from '../../api/use-events.js';
 import { Button } from '../../ui/button.js';
 import { CurlPopover } from '../../ui/curl.js';
@@ -30,7 +31,7 @@ export function Connections(): ReactNode {
   const { rows, error, isLoading, hasMore, loadMore, apply } = useConnections(query);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const stream = useEvents({
-    types: ['connection.online', 'connection.offline', 'connection.updated', 'connection.refused'],
+    types: CONNECTION_EVENTS,
     onEvent: apply,
   });
 

@@ -2,7 +2,8 @@ import { useEffect, useState, type ReactNode } from 'react';
 import { Button } from '../../ui/button.js';
 import { Check, Choice, FilterBar, TextField } from '../../ui/fields.js';
 import styles from './connections.module.css';
-import { OFFLINE_REASONS, SEARCHABLE, STATES, TYPES, connectionsSearch, type ConnectionsSearch } from './search.js';
+import { OFFLINE_REASONS } from '../offline-reasons.js';
+import { SEARCH_WORDS, STATES, TYPES, connectionsSearch, type ConnectionsSearch } from './search.js';
 
 export interface FiltersProps {
   search: ConnectionsSearch;
@@ -11,17 +12,6 @@ export interface FiltersProps {
 
 /** How long the text must rest before it is searched for. */
 const REST_MS = 150;
-
-const WORDS: Record<(typeof SEARCHABLE)[number], string> = {
-  client_id_prefix: 'Client id begins with',
-  fqdn: 'fqdn is',
-  ip_address: 'IP address is',
-  mac_address: 'MAC address is',
-  insights_id: 'insights_id is',
-  machine_id: 'machine_id is',
-  bios_uuid: 'bios_uuid is',
-  subscription_manager_id: 'subscription_manager_id is',
-};
 
 export function Filters({ search, onChange }: FiltersProps): ReactNode {
   const [text, setText] = useState(search.text ?? '');
@@ -44,7 +34,7 @@ export function Filters({ search, onChange }: FiltersProps): ReactNode {
         bare
         label="Search by"
         value={search.by ?? 'client_id_prefix'}
-        options={SEARCHABLE.map((each) => [each, WORDS[each]] as const)}
+        options={Object.entries(SEARCH_WORDS)}
         onChange={choose('by')}
       />
       <div className={styles.search}>

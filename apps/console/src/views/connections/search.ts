@@ -1,38 +1,30 @@
 import type { ConnectionsQuery } from '@cloud-connector/client';
+import { OFFLINE_REASONS, type OfflineReason } from '../offline-reasons.js';
 import { flagIn, oneOf, textIn, type Search } from '../search-values.js';
 
 /** What to search by: the beginning of the client id, or a whole fact. */
-export const SEARCHABLE = [
-  'client_id_prefix',
-  'fqdn',
-  'ip_address',
-  'mac_address',
-  'insights_id',
-  'machine_id',
-  'bios_uuid',
-  'subscription_manager_id',
-] as const;
-export type Searchable = (typeof SEARCHABLE)[number];
+export const SEARCH_WORDS = {
+  client_id_prefix: 'Client id begins with',
+  fqdn: 'fqdn is',
+  ip_address: 'IP address is',
+  mac_address: 'MAC address is',
+  insights_id: 'insights_id is',
+  machine_id: 'machine_id is',
+  bios_uuid: 'bios_uuid is',
+  subscription_manager_id: 'subscription_manager_id is',
+} as const satisfies Partial<Record<keyof ConnectionsQuery, string>>;
+export type Searchable = keyof typeof SEARCH_WORDS;
+const SEARCHABLE = Object.keys(SEARCH_WORDS) as Searchable[];
 
 export const STATES = ['online', 'offline'] as const;
 export const TYPES = ['host', 'proxy'] as const;
-export const OFFLINE_REASONS = [
-  'goodbye',
-  'retained-offline',
-  'handshake-removed',
-  'invalid-handshake',
-  'refused',
-  'unknown',
-  'unconfirmed',
-] as const;
-
 /** The filters, as they stand in the address. */
 export interface ConnectionsSearch {
   by?: Searchable | undefined;
   text?: string | undefined;
   state?: (typeof STATES)[number] | undefined;
   type?: (typeof TYPES)[number] | undefined;
-  reason?: (typeof OFFLINE_REASONS)[number] | undefined;
+  reason?: OfflineReason | undefined;
   refused?: true | undefined;
   held?: true | undefined;
 }

@@ -1,8 +1,9 @@
 /** A live tail of events. */
 import { useNavigate, useSearch } from '@tanstack/react-router';
-import { useMemo, type ReactNode } from 'react';
+import { useEffect, useMemo, type ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { scopeOf, useEvents } from '../../api/use-events.js';
+import { EVENT_TYPES, scopeOf } from '../../api/event-types.js';
+import { useEvents } from '../../api/use-events.js';
 import { Button } from '../../ui/button.js';
 import { ClientFilter } from '../../ui/client-filter.js';
 import { CurlPopover } from '../../ui/curl.js';
@@ -12,7 +13,7 @@ import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
 import { EventList } from './event-list.js';
 import styles from './events.module.css';
-import { EVENT_TYPES, wantedTypes, type EventsSearch } from './search.js';
+import { wantedTypes, type EventsSearch } from './search.js';
 import { useTail } from './use-tail.js';
 
 export function Events(): ReactNode {
@@ -23,10 +24,11 @@ export function Events(): ReactNode {
   const { shown, behind, dropped, paused, add, pause, resume, clear } = useTail();
   const stream = useEvents({ types, clientId: search.client, onEvent: add });
 
-  const setSearch = (changed: EventsSearch): void => {
-    clear();
+  // With the stream of the last filter, its events go too.
+  useEffect(clear, [clear, types, search.client]);
+
+  const setSearch = (changed: EventsSearch): void =>
     void navigate({ search: (before) => ({ ...before, ...changed }), replace: true });
-  };
   const query = { types: types.join(','), ...(search.client !== undefined && { client_id: search.client }) };
   const offered = EVENT_TYPES.filter((type) => can(scopeOf(type)));
   return (

@@ -1,23 +1,6 @@
 import type { EventType } from '@cloud-connector/client';
+import { EVENT_TYPES } from '../../api/event-types.js';
 import { textIn, type Search } from '../search-values.js';
-
-export const EVENT_TYPES = [
-  'connection.online',
-  'connection.offline',
-  'connection.updated',
-  'connection.refused',
-  'message.status',
-  'message.progress',
-  'message.unmatched_error',
-  'message.unmatched_response',
-  'client.message',
-  'shard.moved',
-  'sweep.started',
-  'sweep.ended',
-  'member.joined',
-  'member.left',
-  'dead_letter.added',
-] as const satisfies readonly EventType[];
 
 /** The filters, as they stand in the address. */
 export interface EventsSearch {

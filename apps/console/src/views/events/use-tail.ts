@@ -43,6 +43,9 @@ export function useTail(): LiveTail {
       setPaused(false);
       setTail(resumed);
     },
-    clear: () => setTail(EMPTY_TAIL),
+    clear: useCallback(() => {
+      arrived.current = [];
+      setTail(EMPTY_TAIL);
+    }, []),
   };
 }

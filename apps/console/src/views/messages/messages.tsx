@@ -15,7 +15,7 @@ import { Empty } from '../../ui/empty.js';
 import { Choice, FilterBar } from '../../ui/fields.js';
 import { PageHead } from '../../ui/page-head.js';
 import { Panel } from '../../ui/panel.js';
-import { MESSAGE_STATUSES, StatusBadge } from '../../ui/status.js';
+import { MESSAGE_STATUSES, StatusBadge, statusText } from '../../ui/status.js';
 import { Time } from '../../ui/time.js';
 import { Failure } from '../../ui/failure.js';
 import styles from './messages.module.css';
@@ -65,10 +65,7 @@ export function Messages(): ReactNode {
           bare
           label="Status"
           value={search.status ?? ''}
-          options={[
-            ['', 'Any status'],
-            ...MESSAGE_STATUSES.map((status) => [status, status.replace('_', ' ')] as const),
-          ]}
+          options={[['', 'Any status'], ...MESSAGE_STATUSES.map((status) => [status, statusText(status)] as const)]}
           onChange={(status) => setSearch({ status: messagesSearch({ status }).status })}
         />
         <Choice

@@ -1,11 +1,10 @@
 /** The system at a glance, live. */
-import { useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
 import { useEvents } from '../../api/use-events.js';
 import { useStats, useFailure } from '../../api/use-state-of-service.js';
-import { useThrottled } from '../../api/use-throttled.js';
+import { useRefresh } from '../../api/use-refresh.js';
 import { CurlPopover } from '../../ui/curl.js';
 import { Empty } from '../../ui/empty.js';
 import { PageHead } from '../../ui/page-head.js';
@@ -20,18 +19,15 @@ const REREAD_MS = 1000;
 
 export function Overview(): ReactNode {
   const { can, caller } = useAccess();
-  const queries = useQueryClient();
   const { data, ...query } = useStats();
   const failure = useFailure(query);
-  const reread = useThrottled(() => {
-    for (const name of ['stats', 'cluster', 'sweep']) void queries.invalidateQueries({ queryKey: [name] });
-  }, REREAD_MS);
+  const refresh = useRefresh([['stats'], ['cluster'], ['sweep']], REREAD_MS);
   const stream = useEvents({
     types: [
       ...(['connection.online', 'connection.offline', 'message.status'] as const),
       ...(['sweep.ended', 'member.joined', 'member.left', 'dead_letter.added'] as const),
     ],
-    onEvent: reread,
+    onEvent: refresh,
   });
   return (
     <>
