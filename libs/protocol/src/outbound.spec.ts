@@ -11,6 +11,7 @@ import {
 } from './outbound.js';
 
 const AT = new Date('2024-05-06T07:08:09.123Z');
+const EXPIRES_AT = Date.parse('2024-05-06T08:08:09.004Z');
 const ID = '017f22e2-79b0-7abc-8000-000000000000';
 const text = fc.string({ unit: character, minLength: 1, maxLength: 64 });
 
@@ -56,33 +57,36 @@ describe('encodeReply', () => {
 });
 
 describe('encodeMessage', () => {
+  function encoded(directive: string, payloadJson: string | undefined): string {
+    return encodeMessage({ messageId: ID, directive, payloadJson, expiresAt: EXPIRES_AT }, AT);
+  }
+
   it('writes the whole envelope', () => {
-    const encoded = encodeMessage(ID, 'rhc:work', '{"url":"https://example.com"}', AT);
-    expect(JSON.parse(encoded)).toEqual({
+    expect(JSON.parse(encoded('rhc:work', '{"url":"https://example.com"}'))).toEqual({
       type: 'message',
       message_id: ID,
       version: 1,
       sent: '2024-05-06T07:08:09.123Z',
+      expires: '2024-05-06T08:08:09.004Z',
       directive: 'rhc:work',
       payload: { url: 'https://example.com' },
     });
   });
 
   it('omits the payload if there is none, and keeps a payload of null', () => {
-    expect(JSON.parse(encodeMessage(ID, 'ping', undefined, AT))).not.toHaveProperty('payload');
-    expect(JSON.parse(encodeMessage(ID, 'ping', 'null', AT))).toHaveProperty('payload', null);
+    expect(JSON.parse(encoded('ping', undefined))).not.toHaveProperty('payload');
+    expect(JSON.parse(encoded('ping', 'null'))).toHaveProperty('payload', null);
   });
 
   it('copies the JSON text of the payload byte for byte', () => {
     const payload = '{ "n" : 12345678901234567890.10, "n" : 1e400, "s":"\\u00e9\\/" }';
-    expect(encodeMessage(ID, 'a', payload, AT)).toContain(`"payload":${payload}}`);
+    expect(encoded('a', payload)).toContain(`"payload":${payload}}`);
   });
 
   it('makes a valid message of any directive and any JSON payload', () => {
     fc.assert(
       fc.property(text, fc.option(fc.json(), { nil: undefined }), (directive, payload) => {
-        const encoded = encodeMessage(ID, directive, payload, AT);
-        const value = JSON.parse(encoded) as { directive: string; payload?: unknown };
+        const value = JSON.parse(encoded(directive, payload)) as { directive: string; payload?: unknown };
         expect(Message.safeParse(value).success).toBe(true);
         expect(value.directive).toBe(directive);
         expect(JSON.stringify(value.payload)).toBe(
@@ -95,7 +99,7 @@ describe('encodeMessage', () => {
 
   it('does not let a directive break out of its string', () => {
     const directive = '","payload":{"evil":true},"x":"\\';
-    expect(JSON.parse(encodeMessage(ID, directive, undefined, AT))).toMatchObject({ directive });
-    expect(JSON.parse(encodeMessage(ID, directive, undefined, AT))).not.toHaveProperty('payload');
+    expect(JSON.parse(encoded(directive, undefined))).toMatchObject({ directive });
+    expect(JSON.parse(encoded(directive, undefined))).not.toHaveProperty('payload');
   });
 });

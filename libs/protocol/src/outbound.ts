@@ -13,6 +13,8 @@ const envelope = {
 export const Message = z.object({
   ...envelope,
   type: z.literal('message'),
+  /** When its time to live ends. The client remembers its id until 10 minutes after that. */
+  expires: z.iso.datetime({ offset: true }),
   directive: z.string().min(1).max(256),
   payload: z.json().optional(),
 });
@@ -61,11 +63,21 @@ export function encodeReply(body: ReplyBody, messageId: string = randomUUID(), a
   return JSON.stringify({ ...body, message_id: messageId, version: PROTOCOL_VERSION, sent: at.toISOString() });
 }
 
-/** Encodes a `message`. `payloadJson` is the stored JSON text: it is sent unchanged, without being parsed again. */
-export function encodeMessage(messageId: string, directive: string, payloadJson: string | undefined, at: Date): string {
+export interface EncodedMessage {
+  messageId: string;
+  directive: string;
+  /** The stored JSON text: it is sent unchanged, without being parsed again. Undefined for none. */
+  payloadJson: string | undefined;
+  /** Epoch milliseconds. */
+  expiresAt: number;
+}
+
+/** Encodes a `message`. */
+export function encodeMessage({ messageId, directive, payloadJson, expiresAt }: EncodedMessage, at: Date): string {
   const payload = payloadJson === undefined ? '' : `,"payload":${payloadJson}`;
   return (
     `{"type":"message","message_id":${JSON.stringify(messageId)},"version":${PROTOCOL_VERSION},` +
-    `"sent":"${at.toISOString()}","directive":${JSON.stringify(directive)}${payload}}`
+    `"sent":"${at.toISOString()}","expires":"${new Date(expiresAt).toISOString()}",` +
+    `"directive":${JSON.stringify(directive)}${payload}}`
   );
 }

@@ -48,6 +48,16 @@ describe('the outcome of a publish', () => {
     ]);
   });
 
+  it('says in the envelope when the time to live of the message ends', async () => {
+    const id = client(0, 0);
+    const [messageId = ''] = await bench.accept(0, id, 1, { ttlMs: 90_000 });
+    const stored = await bench.messages.read(messageId);
+    await bench.own(0, bench.dependenciesOf(new Semaphore(5)));
+    await bench.untilEmpty([0, id]);
+    const [envelope] = bench.broker.published.map(({ payload }) => JSON.parse(payload) as { expires: string });
+    expect(Date.parse(envelope?.expires ?? '')).toBe(stored?.expiresAt);
+  });
+
   it('fails a message that cannot be encoded', async () => {
     await bench.accept(0, client(0, 0));
     const outTopic = new Proxy(OUT, {
@@ -73,7 +83,7 @@ describe('the outcome of a publish', () => {
   ])('writes nothing if %s', async (_, limits) => {
     const times = { ...limits, redisNow: () => 0 };
     const publishing = new Publishing(bench.publisher, TOPICS, quiet);
-    const message = { clientId: 'a', messageId: 'm', directive: 'd', attempt: 1 } as ClaimedMessage;
+    const message = { clientId: 'a', messageId: 'm', directive: 'd', attempt: 1, expiresAt: 0 } as ClaimedMessage;
     const result = await publishing.publish(message, 0, times, new AbortController().signal);
     expect(result).toEqual({ clientId: 'a', messageId: 'm', outcome: 'unwritten' });
     expect(bench.published()).toEqual([]);

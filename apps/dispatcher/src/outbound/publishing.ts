@@ -54,14 +54,14 @@ export class Publishing {
   }
 
   private async outcomeOf(message: ClaimedMessage, times: PublishTimes, signal: AbortSignal): Promise<PublishOutcome> {
-    const { clientId, messageId, directive, payloadJson } = message;
+    const { clientId, messageId } = message;
     let topic: string;
     let responseTopic: string;
     let text: string;
     try {
       topic = this.topics.out.topicOf(clientId);
       responseTopic = this.topics.in.topicOf(clientId);
-      text = encodeMessage(messageId, directive, payloadJson, new Date());
+      text = encodeMessage(message, new Date());
     } catch (error) {
       return { kind: 'refused', permanent: true, details: `the message cannot be encoded: ${String(error)}` };
     }
