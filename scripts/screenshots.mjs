@@ -1,0 +1,143 @@
+/**
+ * `npm run screenshots`: pictures of each view of the console, written to docs/images. It starts a system of its own with 25 devices,
+ * some of which are called, forced off or gone, so that each view has something to show.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connectAsync } from 'mqtt';
+import { chromium } from 'playwright-core';
+import { ROOT, SetupError, ensureBuild, ensurePackages, ensurePrograms, findProgram } from './setup.mjs';
+import { startFleet, startStack, stopAll, waitUntil } from './stack.mjs';
+
+const DEVICES = 25;
+const WIDE = { width: 1360, height: 860 };
+const PHONE = { width: 390, height: 844 };
+
+/**
+ * @typedef {object} Picture
+ * @property {string} name of the file
+ * @property {string} path of the view
+ * @property {string} shows a text that is there once the view is complete
+ * @property {typeof WIDE} [size]
+ * @property {'light' | 'dark'} [scheme]
+ * @property {'call' | 'traffic'} [first] what happens before: a call with the form, or calls to some devices
+ */
+
+/** @type {Picture[]} */
+const PICTURES = [
+  { name: 'overview', path: '', shows: 'nothing corrected' },
+  { name: 'overview-dark', path: '', shows: 'nothing corrected', scheme: 'dark' },
+  { name: 'overview-phone', path: '', shows: 'nothing corrected', size: PHONE },
+  { name: 'connections', path: 'connections', shows: '25 in all' },
+  { name: 'connection', path: 'connections/device-0001', shows: 'device-0001.example.com', first: 'call' },
+  { name: 'connection-phone', path: 'connections/device-0025', shows: 'It was forced off', size: PHONE },
+  { name: 'messages', path: 'messages', shows: 'looked at' },
+  { name: 'events', path: 'events', shows: 'connection.offline', first: 'traffic' },
+  { name: 'cluster', path: 'cluster', shows: 'Absence can be proved' },
+  { name: 'dead-letters', path: 'dead-letters', shows: 'version' },
+];
+
+const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-screenshots-'));
+const images = join(ROOT, 'docs', 'images');
+try {
+  ensurePackages('all');
+  ensurePrograms(['redis-server', 'mosquitto', 'chromium']);
+  ensureBuild();
+  mkdirSync(images, { recursive: true });
+  await main();
+} catch (error) {
+  console.error(error instanceof SetupError ? error.message : error);
+  process.exitCode = 1;
+} finally {
+  await stopAll();
+  rmSync(dir, { recursive: true });
+}
+
+async function main() {
+  const { gateway, mosquitto } = await startStack({ dir });
+  startFleet({ dir, count: DEVICES, mqttUrl: mosquitto.url });
+  const call = callerOf(gateway.url);
+  await waitUntil(async () => {
+    const { online } = await call('GET', '/v1/connections/summary');
+    if (online.total < DEVICES) throw new Error(`${online.total} devices are online`);
+  });
+  await giveWork(call, mosquitto.url);
+  const executablePath = findProgram('chromium');
+  const browser = await chromium.launch({
+    ...(executablePath && { executablePath }),
+    args: ['--no-sandbox', '--disable-gpu'],
+  });
+  try {
+    for (const picture of PICTURES) await take(browser, gateway.url, picture, call);
+  } finally {
+    await browser.close();
+  }
+}
+
+/** @typedef {(method: string, path: string, body?: unknown) => Promise<any>} Caller */
+
+/** @returns {Caller} */
+function callerOf(/** @type {string} */ url) {
+  return async (method, path, body) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+    const response = await fetch(url + path, {
+      method,
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status}`);
+    return response.json();
+  };
+}
+
+/** Calls to each device, one that is forced off, a message that waits for it, and a handshake without a version. */
+async function giveWork(/** @type {Caller} */ call, /** @type {string} */ mqttUrl) {
+  for (let i = 1; i <= DEVICES; i++) await pingOf(call, i);
+  const last = `/v1/connections/${deviceId(DEVICES)}`;
+  await forceOff(call, DEVICES);
+  await call('POST', `${last}/messages`, { directive: 'demo:work', payload: { steps: 5 } });
+  const clumsy = await connectAsync(mqttUrl, { clientId: 'old-device', protocolVersion: 4 });
+  const handshake = '{"type": "host-handshake", "payload": {"fqdn": "old-device.example.com"}}';
+  await clumsy.publishAsync('redhat/insights/in/old-device', handshake, { qos: 1 });
+  await clumsy.endAsync();
+}
+
+function deviceId(/** @type {number} */ number) {
+  return `device-${String(number).padStart(4, '0')}`;
+}
+
+async function pingOf(/** @type {Caller} */ call, /** @type {number} */ number) {
+  const message = { directive: 'demo:ping', payload: { number }, response_timeout_seconds: 30 };
+  await call('POST', `/v1/connections/${deviceId(number)}/messages`, message);
+}
+
+async function forceOff(/** @type {Caller} */ call, /** @type {number} */ number) {
+  await call('POST', `/v1/connections/${deviceId(number)}/force-disconnect`, { reconnect_after: 'PT1H' });
+  await waitUntil(async () => {
+    const { state } = await call('GET', `/v1/connections/${deviceId(number)}`);
+    if (state !== 'offline') throw new Error('it is online');
+  });
+}
+
+/** @param {import('playwright-core').Browser} browser @param {string} url @param {Picture} picture @param {Caller} call */
+async function take(browser, url, { name, path, shows, size = WIDE, scheme = 'light', first }, call) {
+  const context = await browser.newContext({ viewport: size, colorScheme: scheme, deviceScaleFactor: 1 });
+  const page = await context.newPage();
+  await page.goto(`${url}/console/${path}`);
+  if (path !== 'dead-letters') await page.getByText('Live', { exact: true }).waitFor();
+  if (first === 'call') {
+    await page.getByLabel('Payload').fill('{"hello": "device"}');
+    await page.getByRole('button', { name: 'Call', exact: true }).click();
+    await page.getByRole('region', { name: 'The answer' }).waitFor();
+  }
+  if (first === 'traffic') {
+    for (const number of [2, 3, 5, 8]) await pingOf(call, number);
+    await forceOff(call, DEVICES - 1);
+  }
+  await page.getByText(shows).first().waitFor();
+  if (path === '') await page.locator('canvas').nth(2).waitFor();
+  await page.screenshot({ path: join(images, `${name}.png`), animations: 'disabled' });
+  await context.close();
+  console.log(`docs/images/${name}.png`);
+}
