@@ -33,7 +33,7 @@ const PICTURES = [
   { name: 'connection', path: 'connections/device-0001', shows: 'device-0001.example.com', first: 'call' },
   { name: 'connection-phone', path: 'connections/device-0025', shows: 'It was forced off', size: PHONE },
   { name: 'messages', path: 'messages', shows: 'looked at' },
-  { name: 'events', path: 'events', shows: 'connection.offline', first: 'traffic' },
+  { name: 'events', path: 'events', shows: 'answer size', first: 'traffic' },
   { name: 'cluster', path: 'cluster', shows: 'Absence can be proved' },
   { name: 'dead-letters', path: 'dead-letters', shows: 'version' },
 ];

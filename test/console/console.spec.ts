@@ -248,6 +248,48 @@ it('a page that has lost the gateway says so, and goes on where it was', async (
   expect(faults).toEqual([]);
 });
 
+it('the page of a device says what happened to it before the page was opened', async () => {
+  const client = await device('unsteady-1');
+  client.vanish();
+  await stage.api.untilConnection('unsteady-1', ({ state }) => state === 'offline');
+  await device('unsteady-1');
+  const { page, faults } = await stage.operator.visit('connections/unsteady-1', stage.keys.all);
+  const changes = page.getByRole('list', { name: 'Changes' }).getByRole('listitem');
+  await changes.nth(2).waitFor();
+  const states = (await changes.allTextContents()).map((text) => /^(Online|Offline)/.exec(text)?.[0]);
+  expect(states).toEqual(['Online', 'Offline', 'Online']);
+  expect(await changes.nth(1).textContent()).toContain('The broker published its last will');
+  expect(faults).toEqual([]);
+});
+
+it('each view says that it is not up to date while Redis does not answer, and nothing on it looks healthy', async () => {
+  const { page } = await stage.operator.visit('connections/device-0004', stage.keys.all);
+  await page.getByText('Live', { exact: true }).waitFor();
+  stage.redis.child.kill('SIGSTOP');
+  try {
+    const notice = page.getByRole('alert').filter({ hasText: 'What you see was read' });
+    await notice.waitFor();
+    await page.getByText('Not live').waitFor();
+    await page.getByRole('link', { name: 'Messages', exact: true }).click();
+    await page.getByRole('heading', { name: 'Messages' }).waitFor();
+    expect(await notice.count()).toBe(1);
+  } finally {
+    stage.redis.child.kill('SIGCONT');
+  }
+  await page.getByRole('alert').waitFor({ state: 'detached' });
+  await page.getByText('Live', { exact: true }).waitFor();
+});
+
+it('each view says that no dispatcher works, until one does', async () => {
+  const { page, faults } = await stage.operator.visit('messages', stage.keys.all);
+  await stage.dispatcher.stop();
+  const notice = page.getByRole('alert').filter({ hasText: 'Dispatchers: none is running' });
+  await notice.waitFor();
+  await stage.startDispatcher();
+  await notice.waitFor({ state: 'detached' });
+  expect(faults).toEqual([]);
+});
+
 it('no view has a serious fault for axe, light or dark, or is wider than a phone', async () => {
   const path = 'connections/device-0003';
   const { page, faults } = await stage.operator.visit(path, stage.keys.all, { width: 390, height: 844 });

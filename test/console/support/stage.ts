@@ -15,6 +15,9 @@ export class Stage {
   readonly dir = mkdtempSync(join(tmpdir(), 'cloud-connector-console-'));
   readonly accounts = new AccountEndpoint();
   gateway!: Awaited<ReturnType<typeof startApp>>;
+  redis!: Awaited<ReturnType<typeof startRedis>>;
+  dispatcher!: Awaited<ReturnType<typeof startApp>>;
+  private env: Record<string, string> = {};
   private gatewayEnv: Record<string, string> = {};
   private readonly ring = new KeyRing(join(this.dir, 'keys.json'));
   readonly keys = {
@@ -34,6 +37,8 @@ export class Stage {
     const { dir } = this;
     const [redis, mosquitto] = await Promise.all([startRedis({ dir }), startMosquitto({ dir })]);
     const env = { REDIS_URL: redis.url, MQTT_URL: mosquitto.url, EVENT_SETTLE: '0s' };
+    this.redis = redis;
+    this.env = env;
     this.gatewayEnv = { ...env, API_KEYS_FILE: this.ring.path };
     await Promise.all([
       this.startGateway(),
@@ -41,7 +46,7 @@ export class Stage {
         dir,
         env: { ...env, ACCOUNTS_URL: this.accounts.url, ACCOUNTS_TOKEN_FILE: tokenFile },
       }),
-      startApp('dispatcher', { dir, env }),
+      this.startDispatcher(),
     ]);
     const { url } = this.gateway;
     this.url = url;
@@ -65,6 +70,10 @@ export class Stage {
       env: this.gatewayEnv,
       ...(port !== undefined && { port }),
     });
+  }
+
+  async startDispatcher(): Promise<void> {
+    this.dispatcher = await startApp('dispatcher', { dir: this.dir, env: this.env });
   }
 
   async stop(): Promise<void> {

@@ -19,13 +19,15 @@ export interface EventsWanted {
   clientId?: string | undefined;
   /** Called for each event, `gap` included: after a gap, read again what is shown. */
   onEvent: (event: ConnectorEvent) => void;
+  /** The first stream begins with the events of so long ago. Without it, only new events come. */
+  historyMs?: number | undefined;
   /** False: no stream is open, and the next one begins with new events. */
   enabled?: boolean;
 }
 
 const RETRY_MS = 3000;
 
-export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWanted): StreamState {
+export function useEvents({ types, clientId, onEvent, historyMs, enabled = true }: EventsWanted): StreamState {
   const { connector, can } = useAccess();
   const isVisible = useVisibility();
   const [state, setState] = useState<StreamState>('connecting');
@@ -51,6 +53,7 @@ export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWa
       types: allowed.split(',') as EventType[],
       clientId,
       signal: end.signal,
+      ...(historyMs !== undefined && { since: new Date(Date.now() - historyMs) }),
       position: positions.get(key) ?? begin(),
       onOpen: (open: boolean) => setState(open ? 'live' : 'lost'),
     };
@@ -58,12 +61,18 @@ export function useEvents({ types, clientId, onEvent, enabled = true }: EventsWa
       options.position = begin();
       void queries.invalidateQueries();
     };
-    void follow(connector, options, deliver, beginAgain);
+    // Before the first event, a gap says only that the log does not reach so far back.
+    let begun = historyMs === undefined || options.position.lastEventId !== undefined;
+    const onNext = (event: ConnectorEvent): void => {
+      begun ||= event.type !== 'gap';
+      if (begun) deliver(event);
+    };
+    void follow(connector, options, onNext, beginAgain);
     return () => {
       end.abort();
       setState('connecting');
     };
-  }, [wanted, isVisible, connector, allowed, clientId, key, positions, queries]);
+  }, [wanted, isVisible, connector, allowed, clientId, historyMs, key, positions, queries]);
 
   return wanted ? state : 'off';
 }

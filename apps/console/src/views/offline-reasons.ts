@@ -4,8 +4,9 @@ export type OfflineReason = NonNullable<Connection['offline_reason']>;
 
 /** Why a client is offline, in words, and what to do. */
 export const REASONS: Record<OfflineReason, string> = {
-  goodbye: 'It disconnected, or it lost its network and the broker published its last will.',
-  'retained-offline': 'The broker retains that it is offline; when it went was not seen.',
+  goodbye: 'It said goodbye: it disconnected by itself.',
+  'retained-offline':
+    'The broker published its last will: it lost its network, crashed or was stopped hard. Some clients say goodbye this way too.',
   'handshake-removed': 'Its retained handshake was removed from the broker.',
   'invalid-handshake': 'Its last handshake is not valid; the dead letters say why.',
   refused: 'It was forced off, and its handshakes are refused for now.',

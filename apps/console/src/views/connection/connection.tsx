@@ -27,6 +27,8 @@ import { Timeline } from './timeline.js';
 /** Events that are kept in the page, newest first. */
 const KEPT_EVENTS = 100;
 const REREAD_MS = 300;
+/** What happened before the page was opened. */
+const HISTORY_MS = 3_600_000;
 
 const TYPES = [...CONNECTION_EVENTS, ...MESSAGE_EVENTS];
 
@@ -46,7 +48,9 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
   const { events, stream } = useLastEvents({
     types: TYPES,
     clientId,
+    historyMs: HISTORY_MS,
     kept: KEPT_EVENTS,
+    dear: CONNECTION_EVENTS,
     queryKeys: [['connection', clientId], ['messages of', clientId], ['message']],
     refreshMs: REREAD_MS,
   });
@@ -81,16 +85,16 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
         <div className={styles.column}>
           <div className={styles.first}>
             <Panel title="What happened">
-              <Timeline connection={data} />
+              <Timeline connection={data} events={events} />
             </Panel>
           </div>
           <Panel title="Facts">
             <Facts rows={factsOf(data)} />
           </Panel>
           {can('events:read') && (
-            <Panel title="Live events" flush>
+            <Panel title="Events, the last hour and live" flush>
               {events.length === 0 ? (
-                <Empty title="No event since you opened this page">
+                <Empty title="No event in the last hour">
                   <p>They appear here as they happen.</p>
                 </Empty>
               ) : (

@@ -1,7 +1,7 @@
 /** The pages of a list of connections, and how events change them. */
 import type { Connection, ConnectionPage, ConnectionsQuery, ConnectorEvent } from '@cloud-connector/client';
 import { useInfiniteQuery, useQueryClient, type InfiniteData } from '@tanstack/react-query';
-import { useCallback, useMemo, useRef } from 'react';
+import { useCallback, useEffect, useMemo, useRef } from 'react';
 import { useAccess } from '../../api/access.js';
 import { useFailure } from '../../api/use-state-of-service.js';
 import { useThrottled } from '../../api/use-throttled.js';
@@ -11,6 +11,9 @@ const PAGE = 500;
 const REFRESH_MS = 1000;
 /** Events of this time change a long list together: each change looks at every row. */
 const CHANGE_MS = 250;
+
+/** Of a client. They say its state, and when that and the one before began. */
+const LAST_EVENTS = 2;
 
 type Pages = InfiniteData<ConnectionPage, string | undefined>;
 
@@ -45,11 +48,17 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
   }, [hasNextPage, isFetching, fetchNextPage]);
 
   const refresh = useThrottled(() => void queries.invalidateQueries({ queryKey: key }), REFRESH_MS);
-  const waiting = useRef<ConnectorEvent[]>([]);
+  const waiting = useRef(new Map<string, ConnectorEvent[]>());
   const change = useThrottled(() => {
-    const events = byClient(waiting.current.splice(0));
+    // The page that is being read may be older than they are, and its response replaces all pages.
+    if (isFetching) return;
+    const events = byClient([...waiting.current.values()].flat());
+    waiting.current.clear();
     if (events.size > 0) queries.setQueryData<Pages>(key, (before) => before && pagesAfter(before, events));
   }, CHANGE_MS);
+  useEffect(() => {
+    if (!isFetching) change();
+  }, [isFetching, change]);
   const apply = useCallback(
     (event: ConnectorEvent) => {
       // A list of one page is read again, which finds new connections too. Of a longer one, the rows are changed in place.
@@ -57,7 +66,9 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
         refresh();
         return;
       }
-      waiting.current.push(event);
+      if (event.type !== 'connection.online' && event.type !== 'connection.offline') return;
+      const ofClient = [...(waiting.current.get(event.client_id) ?? []), event];
+      waiting.current.set(event.client_id, ofClient.slice(-LAST_EVENTS));
       change();
     },
     [queries, key, refresh, change],

@@ -16,13 +16,17 @@ import styles from './events.module.css';
 import { wantedTypes, type EventsSearch } from './search.js';
 import { useTail } from './use-tail.js';
 
+const HISTORY_MS = 3_600_000;
+
 export function Events(): ReactNode {
   const search = useSearch({ from: '/events' });
   const navigate = useNavigate({ from: '/events' });
   const { can } = useAccess();
   const types = useMemo(() => wantedTypes(search), [search]);
   const { shown, behind, dropped, paused, add, pause, resume, clear } = useTail();
-  const stream = useEvents({ types, clientId: search.client, onEvent: add });
+  // Of one client, the events of the last hour come first. Those of all would be too many.
+  const historyMs = search.client === undefined ? undefined : HISTORY_MS;
+  const stream = useEvents({ types, clientId: search.client, historyMs, onEvent: add });
 
   // With the stream of the last filter, its events go too.
   useEffect(clear, [clear, types, search.client]);
@@ -67,7 +71,10 @@ export function Events(): ReactNode {
       <Panel flush>
         {shown.length === 0 ? (
           <Empty title={paused ? 'Paused' : 'Waiting for events'}>
-            <p>Events appear here as they happen: connect a device, or send it a message.</p>
+            <p>
+              Events appear here as they happen: connect a device, or send it a message. With a client id, those of the
+              last hour are here too.
+            </p>
           </Empty>
         ) : (
           <EventList events={shown} withClients tall />
