@@ -1,9 +1,10 @@
 /**
  * `npm run screenshots`: pictures of each view of the console, written to docs/images. It starts a system of its own with 25 devices,
- * some of which are called, forced off or gone, so that each view has something to show.
+ * some of which are called or forced off, so that each view has something to show. It takes five minutes: the charts have a value a minute.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import { chromium } from 'playwright-core';
@@ -12,6 +13,7 @@ import { startFleet, startStack, stopAll, waitUntil } from './stack.mjs';
 
 const DEVICES = 25;
 const WIDE = { width: 1360, height: 860 };
+const SECONDS_OF_TRAFFIC = 240;
 const PHONE = { width: 390, height: 844 };
 
 /**
@@ -21,14 +23,11 @@ const PHONE = { width: 390, height: 844 };
  * @property {string} shows a text that is there once the view is complete
  * @property {typeof WIDE} [size]
  * @property {'light' | 'dark'} [scheme]
- * @property {'call' | 'traffic'} [first] what happens before: a call with the form, or calls to some devices
+ * @property {'call' | 'traffic' | 'minutes'} [first] what happens before: a call with the form, calls to some devices, or calls for some minutes
  */
 
 /** @type {Picture[]} */
 const PICTURES = [
-  { name: 'overview', path: '', shows: 'nothing corrected' },
-  { name: 'overview-dark', path: '', shows: 'nothing corrected', scheme: 'dark' },
-  { name: 'overview-phone', path: '', shows: 'nothing corrected', size: PHONE },
   { name: 'connections', path: 'connections', shows: '25 in all' },
   { name: 'connection', path: 'connections/device-0001', shows: 'device-0001.example.com', first: 'call' },
   { name: 'connection-phone', path: 'connections/device-0025', shows: 'It was forced off', size: PHONE },
@@ -36,6 +35,9 @@ const PICTURES = [
   { name: 'events', path: 'events', shows: 'answer size', first: 'traffic' },
   { name: 'cluster', path: 'cluster', shows: 'Absence can be proved' },
   { name: 'dead-letters', path: 'dead-letters', shows: 'version' },
+  { name: 'overview', path: '', shows: 'nothing corrected', first: 'minutes' },
+  { name: 'overview-dark', path: '', shows: 'nothing corrected', scheme: 'dark' },
+  { name: 'overview-phone', path: '', shows: 'nothing corrected', size: PHONE },
 ];
 
 const dir = mkdtempSync(join(tmpdir(), 'cloud-connector-screenshots-'));
@@ -134,6 +136,13 @@ async function take(browser, url, { name, path, shows, size = WIDE, scheme = 'li
   if (first === 'traffic') {
     for (const number of [2, 3, 5, 8]) await pingOf(call, number);
     await forceOff(call, DEVICES - 1);
+  }
+  if (first === 'minutes') {
+    // The charts have a value a minute.
+    for (let second = 0; second < SECONDS_OF_TRAFFIC; second++) {
+      for (let i = 0; i <= second % 4; i++) await pingOf(call, 1 + ((second * 7 + i) % (DEVICES - 2)));
+      await setTimeout(1000);
+    }
   }
   await page.getByText(shows).first().waitFor();
   if (path === '') await page.locator('canvas').nth(2).waitFor();

@@ -22,7 +22,6 @@ export function Hour({ hour }: { hour: LastHour }): ReactNode {
           label="Connections online and offline in the last hour, by minute"
           times={times}
           format={(value) => value.toLocaleString()}
-          summary={(values) => values.findLast((value) => value !== null) ?? null}
           lines={[
             { label: 'online', colour: '--good', values: online },
             { label: 'offline', colour: '--ink-3', values: offline },
