@@ -50,7 +50,7 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
     clientId,
     historyMs: HISTORY_MS,
     kept: KEPT_EVENTS,
-    dear: CONNECTION_EVENTS,
+    keptTypes: CONNECTION_EVENTS,
     queryKeys: [['connection', clientId], ['messages of', clientId], ['message']],
     refreshMs: REREAD_MS,
   });

@@ -12,16 +12,16 @@ const SAME_MS = 1000;
 
 /** The changes of a connection, newest first: those that its record knows, and those of the events. */
 export function stateChanges(connection: Connection, events: readonly ConnectorEvent[]): StateChange[] {
-  const past = events.flatMap((event): StateChange[] => {
+  const earlier = events.flatMap((event): StateChange[] => {
     if (event.type === 'connection.online')
       return [{ state: 'online', at: event.changed_at ?? event.at, reason: null }];
     if (event.type !== 'connection.offline') return [];
     return [{ state: 'offline', at: event.changed_at ?? event.at, reason: event.reason }];
   });
   const known = changesOf(connection).filter(
-    ({ state, at }) => !past.some((each) => each.state === state && near(at, each.at)),
+    ({ state, at }) => !earlier.some((each) => each.state === state && near(at, each.at)),
   );
-  return [...known, ...past].toSorted((a, b) => Date.parse(b.at) - Date.parse(a.at));
+  return [...known, ...earlier].toSorted((a, b) => Date.parse(b.at) - Date.parse(a.at));
 }
 
 function changesOf({
