@@ -12,6 +12,7 @@ FROM manifest AS build
 COPY apps/console/package.json apps/console/
 RUN npm install --include-workspace-root --workspace apps/console --include=dev --ignore-scripts --no-audit --no-fund
 COPY nest-cli.json tsconfig.json ./
+COPY scripts/build.mjs scripts/
 COPY libs libs
 COPY apps apps
 RUN npm run build:apps && npm run build:console

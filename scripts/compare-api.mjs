@@ -52,8 +52,9 @@ function extract(/** @type {string} */ revision) {
 
 /** The OpenAPI document of a tree, from a build of its gateway. */
 function openApi(/** @type {string} */ tree) {
-  const nest = join(tree, 'node_modules/@nestjs/cli/bin/nest.js');
-  call(process.execPath, [nest, 'build', 'api-gateway'], tree);
+  // 0.1.0 had one script for all that is built.
+  const { scripts } = JSON.parse(readFileSync(join(tree, 'package.json'), 'utf8'));
+  call('npm', ['run', '--silent', 'build:apps' in scripts ? 'build:apps' : 'build'], tree);
   return JSON.parse(call(process.execPath, ['scripts/openapi.mjs'], tree));
 }
 

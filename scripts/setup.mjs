@@ -37,10 +37,29 @@ const RUN_ONLY = ['--include-workspace-root', '--workspace', 'libs/client', '--w
 /** An error whose message is all that the person at the terminal needs; it is printed without its stack. */
 export class SetupError extends Error {}
 
-/** Runs a command with its output on the terminal. @throws SetupError */
-export function run(/** @type {string} */ command, /** @type {string[]} */ args, env = process.env) {
-  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'], env });
+/**
+ * Runs a command with its output on the terminal; with `quiet`, only what it writes to stderr.
+ * @param {string} command @param {string[]} args @param {NodeJS.ProcessEnv} env
+ * @throws SetupError
+ */
+export function run(command, args, env = process.env, { quiet = false } = {}) {
+  /** @type {import('node:child_process').StdioOptions} */
+  const stdio = ['ignore', quiet ? 'ignore' : 'inherit', 'inherit'];
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio, env });
   if (error || status !== 0) throw new SetupError(`"${[command, ...args].join(' ')}" failed`);
+}
+
+/** Does one thing that takes seconds, and says so in one line. It goes to stderr: scripts read the output of some commands. */
+function step(/** @type {string} */ what, /** @type {() => void} */ act) {
+  const began = performance.now();
+  process.stderr.write(`${what} … `);
+  try {
+    act();
+  } catch (error) {
+    process.stderr.write('failed\n');
+    throw error;
+  }
+  process.stderr.write(`${Math.max(1, Math.round((performance.now() - began) / 1000))} s\n`);
 }
 
 /** Finds a program as the shell would; Debian keeps servers in sbin, which is not on every PATH. */
@@ -61,11 +80,12 @@ export function ensurePackages(/** @type {'run' | 'all'} */ scope) {
   // An empty marker is one of release 0.1.0 and fits no lock.
   const [scopeThen, lockThen] = existsSync(marker) ? readFileSync(marker, 'utf8').split(' ') : [];
   if (lockThen === lock && (scopeThen === 'all' || scopeThen === scope)) return;
-  console.log(scope === 'all' ? 'Installing all npm packages …' : 'Installing the npm packages of the apps …');
   // `npm ci` would refuse a lock without the optional packages of other platforms, and would start from nothing.
   // Without --no-save, an older npm would write the lock in its own way.
   const options = ['--no-save', '--no-audit', '--no-fund', '--include=dev', '--ignore-scripts', '--loglevel=error'];
-  run('npm', ['install', ...options, ...(scope === 'run' ? RUN_ONLY : [])]);
+  step(scope === 'all' ? 'Installing all packages' : 'Installing packages', () =>
+    run('npm', ['install', ...options, ...(scope === 'run' ? RUN_ONLY : [])], process.env, { quiet: true }),
+  );
   writeFileSync(marker, `${scope} ${lock}`);
 }
 
@@ -85,21 +105,21 @@ export function ensurePrograms(/** @type {Program[]} */ names) {
         'or, to run without servers here, point REDIS_URL and MQTT_URL to servers of your own, or use "docker compose up".',
     );
   }
-  console.log(`Installing ${packages.join(', ')} …`);
   // Run level 1 keeps Debian from starting the servers as system services.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
-  run('apt-get', ['update', '-qq'], env);
-  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], env);
+  step(`Installing ${packages.join(', ')}`, () => {
+    run('apt-get', ['update', '-qq'], env, { quiet: true });
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], env, { quiet: true });
+  });
 }
 
-/** Builds the apps and the client if a source is newer than the last build. */
+/** Builds what runs, the apps, the client without its types, and the console, if a source is newer than the last build. */
 export function ensureBuild() {
   const marker = join(ROOT, 'dist', '.built');
-  const sources = ['apps', 'libs', 'package-lock.json', 'tsconfig.json', 'nest-cli.json'];
+  const sources = ['apps', 'libs', 'package-lock.json', 'tsconfig.json', 'nest-cli.json', 'scripts/build.mjs'];
   const newest = Math.max(...sources.map((path) => newestChange(join(ROOT, path))));
   if (existsSync(marker) && statSync(marker).mtimeMs > newest) return;
-  console.log('Building …');
-  run('npm', ['run', '--silent', 'build']);
+  step('Building', () => run(process.execPath, ['scripts/build.mjs', 'apps', 'client', 'console']));
   writeFileSync(marker, '');
 }
 

@@ -136,8 +136,8 @@ async function port(/** @type {string} */ variable, /** @type {number} */ byDefa
 
 function announce(/** @type {string} */ api, /** @type {string} */ mqttUrl, /** @type {number} */ devices) {
   console.log(`
-Cloud Connector is up.
-  Console  ${api}/
+Cloud Connector is up after ${Math.round(performance.now() / 1000)} s.
+  Console  ${api}/   open it in a browser
   API      ${api}
   Docs     ${api}/docs
   Broker   ${mqttUrl}

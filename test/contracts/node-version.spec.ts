@@ -33,7 +33,7 @@ it('the engines of both packages name the same versions', () => {
 });
 
 it('the code is compiled with the types of the oldest Node that it runs on', () => {
-  const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'test/package.json'), 'utf8')) as {
     devDependencies: Record<string, string>;
   };
   expect(devDependencies['@types/node']).toMatch(/^20\./);
