@@ -1,4 +1,7 @@
-/** `npm run generate`: writes what is generated from the code: the types and methods of the client, and docs/configuration.md. */
+/**
+ * `npm run generate`: writes what is generated from the code: docs/openapi.json, the types and methods of the client, and
+ * docs/configuration.md.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, SetupError, ensurePackages, run } from './setup.mjs';
@@ -7,7 +10,7 @@ try {
   ensurePackages('all');
   // Builds the apps only: the client may not compile before its types are generated.
   run('npm', ['run', '--silent', 'build:apps']);
-  const { documentOf } = await import('./openapi.mjs');
+  const { OPENAPI, documentOf, textOf } = await import('./openapi.mjs');
   const { TYPES, typesOf } = await import('./client-types.mjs');
   const { OPERATIONS, operationsOf } = await import('./client-operations.mjs');
   const { CONFIGURATION, configurationPage } = await import('./configuration-page.mjs');
@@ -16,6 +19,7 @@ try {
   const { CONTROLLERS } = await built('apps/api-gateway/src/gateway.module.js');
   const { buildOpenApi } = await built('apps/api-gateway/src/openapi.js');
   const document = await documentOf({ CONTROLLERS, buildOpenApi });
+  writeFileSync(OPENAPI, textOf(document));
   writeFileSync(TYPES, typesOf(document));
   writeFileSync(OPERATIONS, operationsOf(document));
 

@@ -11,6 +11,14 @@ import { CONTROLLER_WATERMARK } from '@nestjs/common/constants.js';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 
+/** The document in the repository. */
+export const OPENAPI = fileURLToPath(new URL('../docs/openapi.json', import.meta.url));
+
+/** The text of the document in the repository. */
+export function textOf(/** @type {object} */ document) {
+  return `${JSON.stringify(document, undefined, 2)}\n`;
+}
+
 /**
  * @param {{ CONTROLLERS: import('@nestjs/common').Type[],
  *   buildOpenApi: (app: import('@nestjs/platform-fastify').NestFastifyApplication) => object }} gateway its modules

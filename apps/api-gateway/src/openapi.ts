@@ -2,39 +2,80 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ApiExcludeController, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { HealthController, MetricsController } from '@app/platform';
+import { z } from 'zod';
+import { SCOPES, SCOPE_TEXTS } from './access/scopes.js';
 import { EventBody } from './events/event.dto.js';
+import { EventFilter } from './events/events-query.dto.js';
 import { ProblemBody } from './http/problem.js';
-import { schemaOf } from './http/schema.js';
+import { BatchItem } from './messages/message.dto.js';
+import { completed } from './openapi/completed.js';
+import { OpenApiSchemas } from './openapi/openapi-schemas.js';
 
 // Declared here and not in platform, since the other apps do not load Swagger.
 for (const controller of [HealthController, MetricsController]) ApiExcludeController()(controller);
 
+const SCOPE_LIST = SCOPES.map((scope) => `- \`${scope}\`: ${SCOPE_TEXTS[scope]}`).join('\n');
+
+const TAGS: Readonly<Record<string, string>> = {
+  Connections: 'The clients that have registered: who they are, and whether they are online.',
+  Messages: 'Messages to clients, and what became of them.',
+  Events: 'What happens, as it happens.',
+  Stats: 'Figures of connections and messages.',
+  Cluster: 'The processes of the service, sweeps and dead letters. Callers that are bound to an account get 404.',
+  Access: 'The caller and what it may do.',
+};
+
+/** Schemas to which decorators refer by name, because Nest does not see them. */
+const NAMED_SCHEMAS = [
+  [ProblemBody, 'output'],
+  [EventBody, 'output'],
+  [EventFilter, 'input'],
+  [BatchItem, 'input'],
+] as const;
+
 export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
-  const info = new DocumentBuilder()
+  const schemas = new OpenApiSchemas();
+  for (const [type, direction] of NAMED_SCHEMAS) schemas.convert(type, direction);
+  const document = SwaggerModule.createDocument(app, head(), {
+    operationIdFactory: (_controller, method) => method,
+    standardSchemaConverter: (type, { schemaType }) => {
+      if (!(type instanceof z.ZodType)) throw new Error('a schema of the API is not one of zod');
+      return { schema: schemas.convert(type, schemaType), components: {} };
+    },
+  });
+  return completed(document, schemas.components);
+}
+
+function head(): Omit<OpenAPIObject, 'paths'> {
+  const builder = new DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
     .setTitle('Cloud Connector')
-    .setDescription('Who is connected, send this directive and payload to that client, tell me what became of it.')
+    .setDescription(
+      'Who is connected, send this directive and payload to that client, tell me what became of it.\n\n' +
+        'Responses may get further members with any release; members of requests that are not known are refused. Each response has ' +
+        'the header `X-Request-Id`: that of the request, if it is 1 to 128 printable characters, or a new one. Errors are ' +
+        'problem details (RFC 9457).',
+    )
     .setVersion('1')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
     .addServer('/', 'This gateway')
     // Not `addBearerAuth`, which would describe it as a JWT.
-    .addSecurity('api_key', { type: 'http', scheme: 'bearer', description: 'An API key, made by `npm run key`.' })
+    .addSecurity('api_key', {
+      type: 'http',
+      scheme: 'bearer',
+      description: `An API key, made by \`npm run key\`. Its scopes say what it allows:\n\n${SCOPE_LIST}`,
+    })
     .addBearerAuth(
       {
         type: 'http',
         scheme: 'bearer',
         bearerFormat: 'JWT',
-        description: 'A token of the issuer this gateway trusts; the claim `scope` or `scp` says what it allows.',
+        description: `A token of the issuer this gateway trusts; the claim \`scope\` or \`scp\` has its scopes:\n\n${SCOPE_LIST}`,
       },
       'token',
-    )
-    .build();
-  const document = SwaggerModule.createDocument(app, info, {
-    operationIdFactory: (_controller, method) => method,
-  });
-  // Responses whose content is not JSON refer to these; Nest does not add them.
-  const schemas = { Problem: schemaOf(ProblemBody), Event: schemaOf(EventBody) };
-  document.components = { ...document.components, schemas: { ...document.components?.schemas, ...schemas } };
-  return document;
+    );
+  for (const [name, description] of Object.entries(TAGS)) builder.addTag(name, description);
+  return builder.build();
 }
 
 export function serveOpenApi(app: NestFastifyApplication): void {

@@ -98,7 +98,7 @@ async function open(
   const operation: StreamEventsData = {
     url: '/v1/events',
     query: {
-      ...(types && { types: types.join(',') }),
+      ...(types && { types: [...types] }),
       ...(clientId !== undefined && { client_id: clientId }),
       ...(lastEventId === undefined && since !== undefined && { since }),
     },

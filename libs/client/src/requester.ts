@@ -27,7 +27,7 @@ export type Method = 'GET' | 'POST' | 'DELETE';
 export interface Operation {
   url: string;
   path?: Record<string, string> | undefined;
-  query?: Record<string, string | number | undefined> | undefined;
+  query?: Record<string, string | number | readonly string[] | undefined> | undefined;
   headers?: Record<string, string | undefined> | undefined;
   body?: unknown;
 }
@@ -161,7 +161,7 @@ function pathOf({ url, path = {}, query = {} }: Operation): string {
     return encodeURIComponent(value);
   });
   const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, `${value}`);
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value));
   return search.size === 0 ? filled : `${filled}?${search.toString()}`;
 }
 

@@ -3,6 +3,8 @@ import { z } from 'zod';
 import type { Caller } from './caller.js';
 import { SCOPES, includesScope, isClusterScope } from './scopes.js';
 
+const ScopeValue = z.enum(SCOPES).meta({ id: 'Scope', description: 'What a caller may do.' });
+
 export const CallerBody = z
   .object({
     id: z.string().meta({
@@ -14,12 +16,12 @@ export const CallerBody = z
     account: z.string().nullable().meta({
       description: 'The account that the caller is bound to; null: it reaches every account.',
     }),
-    scopes: z.array(z.enum(SCOPES)).meta({
+    scopes: z.array(ScopeValue).meta({
       description:
         'What the caller may do: its scopes, and those that they contain. A caller of an account cannot use the cluster.',
     }),
   })
-  .meta({ id: 'Caller' });
+  .meta({ id: 'Caller', description: 'Whose credentials a request has.' });
 export type CallerBody = z.infer<typeof CallerBody>;
 
 export function toCallerBody({ id, account, scopes }: Caller): CallerBody {

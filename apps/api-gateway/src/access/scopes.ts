@@ -1,6 +1,6 @@
 /** The scopes of callers, and the decorator by which a handler requires one. */
 import { applyDecorators } from '@nestjs/common';
-import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
+import { ApiExtension, ApiSecurity } from '@nestjs/swagger';
 import { RouteAccess } from '@app/platform';
 
 export const SCOPES = [
@@ -13,6 +13,16 @@ export const SCOPES = [
   'cluster:manage',
 ] as const;
 export type Scope = (typeof SCOPES)[number];
+
+export const SCOPE_TEXTS: Readonly<Record<Scope, string>> = {
+  'connections:read': 'reads connections and counts them',
+  'connections:manage': 'disconnects clients, verifies and forgets connections',
+  'messages:read': 'reads messages, their answers, and what clients say of their own accord',
+  'messages:write': 'sends and cancels messages',
+  'events:read': 'follows events',
+  'cluster:read': 'reads the state of the cluster, sweeps and dead letters',
+  'cluster:manage': 'starts sweeps; contains `cluster:read`',
+};
 
 /** Scopes that are contained in another one. */
 const LARGER_SCOPES: Readonly<Partial<Record<Scope, Scope>>> = { 'cluster:read': 'cluster:manage' };
@@ -41,17 +51,17 @@ export function includesScope(scopes: ReadonlySet<Scope>, scope: Scope): boolean
 export function Requires(scope: Scope, act?: string): MethodDecorator {
   return applyDecorators(
     RouteAccess({ audience: 'api', scope, ...(act !== undefined && { act }) }),
-    ApiBearerAuth('api_key'),
-    ApiBearerAuth('token'),
+    ...shown([scope]),
     ApiExtension('x-required-scope', scope),
   );
 }
 
 /** Admits every caller with valid credentials, whatever its scopes. */
 export function RequiresNoScope(): MethodDecorator {
-  return applyDecorators(
-    RouteAccess({ audience: 'api', scope: null }),
-    ApiBearerAuth('api_key'),
-    ApiBearerAuth('token'),
-  );
+  return applyDecorators(RouteAccess({ audience: 'api', scope: null }), ...shown([]));
+}
+
+/** The OpenAPI document shows the scopes beside both kinds of credentials. */
+function shown(scopes: Scope[]): MethodDecorator[] {
+  return ['api_key', 'token'].map((scheme) => ApiSecurity(scheme, scopes));
 }

@@ -14,7 +14,7 @@ export class WhoamiController {
     summary: 'The caller of this request',
     description: 'Its id, its account and what it may do. Every key and every token may ask.',
   })
-  @ApiOkResponse({ standardSchema: CallerBody })
+  @ApiOkResponse({ standardSchema: CallerBody, description: 'The caller.' })
   @Problems()
   whoami(@RequestCaller() caller: Caller): CallerBody {
     return toCallerBody(caller);

@@ -63,4 +63,4 @@ export const BrokerBody = z
       .nullable()
       .meta({ description: 'When `queue_limit` was measured. null: never.', example: '2026-11-29T10:01:00.000Z' }),
   })
-  .meta({ id: 'ClusterBroker' });
+  .meta({ id: 'ClusterBroker', description: 'What ingesters found out about the broker.' });

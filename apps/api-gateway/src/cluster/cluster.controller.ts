@@ -36,8 +36,8 @@ export class ClusterController {
       'The ingesters that are members, the dispatchers and the gateways; the owner of each shard and lane, how many entries wait ' +
       'in each mailbox; the memory of Redis; and what ingesters found out about the broker: its limits, and what it lacks.',
   })
-  @ApiOkResponse({ standardSchema: ClusterBody })
-  @Problems()
+  @ApiOkResponse({ standardSchema: ClusterBody, description: 'The cluster.' })
+  @Problems('not-found')
   async getCluster(): Promise<ClusterBody> {
     const [state, broker, masters, deadLetters] = await Promise.all([
       readCluster(this.redis, this.keys, this.settings.SHARD_COUNT),
@@ -66,7 +66,7 @@ export class ClusterController {
       'A sweep follows; `Location` is the path of its progress. Further requests before it begins get the same sweep.',
     headers: { Location: { description: 'Path of the sweep', schema: { type: 'string' } } },
   })
-  @Problems()
+  @Problems('not-found')
   async startSweep(@Res({ passthrough: true }) reply: FastifyReply): Promise<RequestedSweepBody> {
     const id = await this.sweeps.nextId();
     await this.maintenance.requestSweep('request', 0);
@@ -77,7 +77,7 @@ export class ClusterController {
   @Get('sweeps/latest')
   @Requires('cluster:read')
   @ApiOperation({ summary: 'The last sweep', description: 'Its progress, and what it has corrected.' })
-  @ApiOkResponse({ standardSchema: SweepBody })
+  @ApiOkResponse({ standardSchema: SweepBody, description: 'The sweep.' })
   @Problems('not-found')
   async getLatestSweep(): Promise<SweepBody> {
     const record = await this.sweeps.latest();
@@ -95,7 +95,7 @@ export class ClusterController {
     summary: 'One sweep',
     description: 'Its progress, and what it has corrected. The last 100 sweeps are kept, for 30 days.',
   })
-  @ApiOkResponse({ standardSchema: RequestedSweepBody })
+  @ApiOkResponse({ standardSchema: RequestedSweepBody, description: 'The sweep.' })
   @Problems('not-found', 'invalid')
   async getSweep(@Param('sweep_id', { schema: SweepIdParam }) sweepId: string): Promise<RequestedSweepBody> {
     const found = await this.sweeps.find(sweepId.toLowerCase());
@@ -110,8 +110,8 @@ export class ClusterController {
     description:
       'Messages of clients that could not be processed, with the reason: about the newest 1,000 of each shard.',
   })
-  @ApiOkResponse({ standardSchema: DeadLetterPageBody })
-  @Problems('invalid')
+  @ApiOkResponse({ standardSchema: DeadLetterPageBody, description: 'A page of dead letters.' })
+  @Problems('not-found', 'invalid')
   async listDeadLetters(
     @Query({ schema: DeadLettersQuery }) query: DeadLettersQuery,
     @RequestCaller() caller: Caller,

@@ -3,22 +3,23 @@ import type { DeadLetterCursor, DeadLetterPage } from '@app/registry';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
 import { pageLimit } from '../http/paging.js';
+import { ClientIdValue, NextCursor, ShardNumber, timeOf } from '../http/values.dto.js';
 
 const DeadLetter = z
   .object({
-    at: z.iso.datetime(),
-    shard: z.int(),
-    client_id: z.string(),
+    at: timeOf('When it was stored.'),
+    shard: ShardNumber,
+    client_id: ClientIdValue,
     topic: z.string().meta({ description: 'Template of its topic; empty if it was not received on a topic.' }),
-    reason: z.string().meta({ example: 'wrong-shape' }),
-    details: z.string(),
+    reason: z.string().meta({ description: 'Why it could not be processed, as a word.', example: 'wrong-shape' }),
+    details: z.string().meta({ description: 'Why it could not be processed, for people.' }),
     sample: z.string().meta({ description: 'The first 1,024 characters of the message.' }),
   })
-  .meta({ id: 'DeadLetter' });
+  .meta({ id: 'DeadLetter', description: 'A message of a client that could not be processed.' });
 
 export const DeadLetterPageBody = z
-  .object({ data: z.array(DeadLetter), next_cursor: z.string().nullable() })
-  .meta({ id: 'DeadLetterPage' });
+  .object({ data: z.array(DeadLetter).meta({ description: 'The dead letters.' }), next_cursor: NextCursor })
+  .meta({ id: 'DeadLetterPage', description: 'A page of dead letters.' });
 export type DeadLetterPageBody = z.infer<typeof DeadLetterPageBody>;
 
 const CURSOR = new Cursor<DeadLetterCursor>(

@@ -1,48 +1,46 @@
 /** Connections as the REST API shows them. */
 import type { Connection, ConnectionFilter, PageCursor } from '@app/registry';
-import {
-  CONNECTION_STATES,
-  CONNECTION_TYPES,
-  OFFLINE_REASONS,
-  SEARCHABLE_FACTS,
-  type SearchableFact,
-} from '@app/registry';
+import { SEARCHABLE_FACTS, type SearchableFact } from '@app/registry';
 import { parseReconnectAfter } from '@app/protocol';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
 import { pageLimit } from '../http/paging.js';
-
-const time = z.iso.datetime();
+import {
+  ClientIdValue,
+  ConnectionStateValue,
+  ConnectionTypeValue,
+  NextCursor,
+  OfflineReasonValue,
+  ShardNumber,
+  countOf,
+  timeOf,
+} from '../http/values.dto.js';
 
 export const ConnectionBody = z
   .object({
-    client_id: z.string(),
-    type: z.enum(CONNECTION_TYPES),
-    state: z.enum(CONNECTION_STATES),
+    client_id: ClientIdValue,
+    type: ConnectionTypeValue,
+    state: ConnectionStateValue,
     facts: z.record(z.string(), z.unknown()).meta({ description: 'As in the last accepted handshake.' }),
-    handshake_message_id: z.string(),
-    connected_at: time.meta({ description: 'When it last came online.' }),
-    disconnected_at: time.nullable(),
-    offline_reason: z
-      .enum(OFFLINE_REASONS)
-      .nullable()
-      // In OpenAPI 3.0, the values of a nullable enum must include null.
-      .meta({ enum: [...OFFLINE_REASONS, null] }),
-    last_message_at: time.nullable(),
+    handshake_message_id: z.string().meta({ description: 'Id of the last accepted handshake.' }),
+    connected_at: timeOf('When it last came online.'),
+    disconnected_at: timeOf('').nullable().meta({ description: 'When it went offline; null while it is online.' }),
+    offline_reason: OfflineReasonValue.nullable().meta({ description: 'Why it is offline; null while it is online.' }),
+    last_message_at: timeOf('').nullable().meta({ description: 'When the client last said something.' }),
     account: z.string().nullable().meta({ description: 'The account that it belongs to; null if that is not known.' }),
-    shard: z.int(),
-    held_messages: z.int().meta({ description: 'Messages that wait until the client is online and has subscribed.' }),
+    shard: ShardNumber,
+    held_messages: countOf('Messages that wait until the client is online and has subscribed.'),
     refused_until: z
       .string()
       .nullable()
       .meta({ description: 'End of the refusal window of a force-disconnect: a timestamp, `never`, or null.' }),
   })
-  .meta({ id: 'Connection' });
+  .meta({ id: 'Connection', description: 'What is known about a client.' });
 export type ConnectionBody = z.infer<typeof ConnectionBody>;
 
 export const ConnectionPageBody = z
-  .object({ data: z.array(ConnectionBody), next_cursor: z.string().nullable() })
-  .meta({ id: 'ConnectionPage' });
+  .object({ data: z.array(ConnectionBody).meta({ description: 'The connections.' }), next_cursor: NextCursor })
+  .meta({ id: 'ConnectionPage', description: 'A page of connections.' });
 export type ConnectionPageBody = z.infer<typeof ConnectionPageBody>;
 
 const shard = z.int().min(0).max(4095);
@@ -54,22 +52,24 @@ export const CONNECTION_CURSOR = new Cursor<PageCursor>(
   }),
 );
 
-const factValue = z.string().min(1).max(1024).optional();
+function factValue(example: string): z.ZodOptional<z.ZodString> {
+  const description = 'Only connections whose handshake has this fact, letter by letter.';
+  return z.string().min(1).max(1024).optional().meta({ description, example });
+}
 
 // Without an `id` for the OpenAPI document: its members are parameters of the operation.
 export const ListQuery = z.strictObject({
-  state: z.enum(CONNECTION_STATES).optional(),
-  type: z.enum(CONNECTION_TYPES).optional(),
+  state: ConnectionStateValue.optional().meta({ description: 'Only connections in this state.' }),
+  type: ConnectionTypeValue.optional().meta({ description: 'Only connections of this type.' }),
   client_id_prefix: z
     .string()
     .min(1)
     .max(1024)
     .optional()
     .meta({ description: 'The first characters of the client id.', example: 'rack-7-' }),
-  offline_reason: z
-    .enum(OFFLINE_REASONS)
-    .optional()
-    .meta({ description: 'Only connections that are offline for this reason.' }),
+  offline_reason: OfflineReasonValue.optional().meta({
+    description: 'Only connections that are offline for this reason.',
+  }),
   held: z.literal('true').optional().meta({ description: 'Only connections with held messages.' }),
   refused: z
     .literal('true')
@@ -77,13 +77,13 @@ export const ListQuery = z.strictObject({
     .meta({ description: 'Only connections whose handshakes are refused at the moment, after a force-disconnect.' }),
   limit: pageLimit(1000),
   cursor: CONNECTION_CURSOR.parameter,
-  insights_id: factValue,
-  machine_id: factValue,
-  bios_uuid: factValue,
-  subscription_manager_id: factValue,
-  fqdn: factValue,
-  ip_address: factValue,
-  mac_address: factValue,
+  insights_id: factValue('3f0c8a51-7d5e-4c1b-9a60-2f6c0f0d8b7e'),
+  machine_id: factValue('9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d'),
+  bios_uuid: factValue('4c4c4544-0051-3510-8052-b4c04f4a3132'),
+  subscription_manager_id: factValue('1b6c8e0e-9a07-4c7d-8a0f-5f1f4c2c9d11'),
+  fqdn: factValue('device-0001.example.com'),
+  ip_address: factValue('192.0.2.17'),
+  mac_address: factValue('52:54:00:12:34:56'),
 });
 export type ListQuery = z.infer<typeof ListQuery>;
 
@@ -113,38 +113,46 @@ export const ForceDisconnectBody = z
         error:
           'must be an ISO 8601 duration such as PT30S, an RFC 3339 timestamp, or "never", and at most ten years ahead',
       })
-      .meta({ example: 'PT30S' }),
+      .meta({
+        description:
+          'For how long its handshakes are refused: an ISO 8601 duration without years and months, an RFC 3339 timestamp, or ' +
+          '`never` to wait for an operator; at most ten years ahead.',
+        example: 'PT30S',
+      }),
   })
-  .meta({ id: 'ForceDisconnect' });
+  .meta({ id: 'ForceDisconnect', description: 'How a client is disconnected.' });
 export type ForceDisconnectBody = z.infer<typeof ForceDisconnectBody>;
 
 export const ForcedOffBody = z
   .object({
-    client_id: z.string(),
+    client_id: ClientIdValue,
     refused_until: z.string().nullable().meta({
       description: 'When its handshakes are accepted again: a timestamp, `never`, or null if they already are.',
     }),
   })
-  .meta({ id: 'ForcedOff' });
+  .meta({ id: 'ForcedOff', description: 'A client that is being disconnected.' });
 export type ForcedOffBody = z.infer<typeof ForcedOffBody>;
+
+const VerificationOutcome = z.enum(['agreed', 'corrected', 'unproven']).meta({
+  id: 'VerificationOutcome',
+  description:
+    '`agreed`: the registry had what the broker retains. `corrected`: it has been corrected. `unproven`: nothing was ' +
+    'found for the client, and this broker cannot prove that it retains nothing, so the connection stays as it was; ' +
+    'another try brings the same.',
+});
 
 export const VerificationBody = z
   .object({
-    client_id: z.string(),
-    state: z.enum(CONNECTION_STATES).meta({
+    client_id: ClientIdValue,
+    state: ConnectionStateValue.meta({
       description:
         'The state that the registry has now: the one according to the broker, unless `outcome` is `unproven`.',
     }),
-    offline_reason: z.string().nullable(),
+    offline_reason: OfflineReasonValue.nullable().meta({ description: 'Why it is offline; null if it is online.' }),
     changed: z.boolean().meta({ description: 'Whether the registry had to be corrected.' }),
-    outcome: z.enum(['agreed', 'corrected', 'unproven']).meta({
-      description:
-        '`agreed`: the registry had what the broker retains. `corrected`: it has been corrected. `unproven`: nothing was ' +
-        'found for the client, and this broker cannot prove that it retains nothing, so the connection stays as it was; ' +
-        'another try brings the same.',
-    }),
+    outcome: VerificationOutcome.meta({ description: 'What the comparison has found.' }),
   })
-  .meta({ id: 'Verification' });
+  .meta({ id: 'Verification', description: 'What the comparison of a connection with the broker has found.' });
 export type VerificationBody = z.infer<typeof VerificationBody>;
 
 export function toConnectionBody(connection: Connection, shard: number, held: number, now: number): ConnectionBody {

@@ -44,7 +44,7 @@ export class ConnectionsController {
       'them must match. A page looks at about 2 MiB of connections, so it may have fewer items than its limit, even none, and a ' +
       'next page may follow.',
   })
-  @ApiOkResponse({ standardSchema: ConnectionPageBody })
+  @ApiOkResponse({ standardSchema: ConnectionPageBody, description: 'A page of connections.' })
   @Problems('invalid')
   async listConnections(
     @Query({ schema: ListQuery }) query: ListQuery,
@@ -59,8 +59,11 @@ export class ConnectionsController {
 
   @Get('summary')
   @Requires('connections:read')
-  @ApiOperation({ summary: 'Count connections by state and type' })
-  @ApiOkResponse({ standardSchema: SummaryBody })
+  @ApiOperation({
+    summary: 'Count connections by state and type',
+    description: 'A caller that is bound to an account gets the numbers of its account.',
+  })
+  @ApiOkResponse({ standardSchema: SummaryBody, description: 'The numbers.' })
   @Problems()
   async summarizeConnections(@RequestCaller() { account }: Caller): Promise<SummaryBody> {
     return toSummaryBody(await this.directory.summary(account));
@@ -68,8 +71,11 @@ export class ConnectionsController {
 
   @Get(':client_id')
   @Requires('connections:read')
-  @ApiOperation({ summary: 'One connection' })
-  @ApiOkResponse({ standardSchema: ConnectionBody })
+  @ApiOperation({
+    summary: 'One connection',
+    description: 'The state of a client, and the facts of its last accepted handshake.',
+  })
+  @ApiOkResponse({ standardSchema: ConnectionBody, description: 'The connection.' })
   @Problems('unknown-connection', 'invalid')
   async getConnection(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
@@ -116,7 +122,7 @@ export class ConnectionsController {
       'Reads what the broker retains for the client now and corrects the registry if it differs. ' +
       'If the client keeps changing its state, this may take longer than the request can wait.',
   })
-  @ApiOkResponse({ standardSchema: VerificationBody })
+  @ApiOkResponse({ standardSchema: VerificationBody, description: 'What the comparison has found.' })
   @Problems('unknown-connection', 'invalid')
   async verifyConnection(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
@@ -136,7 +142,10 @@ export class ConnectionsController {
   @Delete(':client_id/refusal')
   @Requires('connections:manage', 'connection.lift_refusal')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Accept a refused client again' })
+  @ApiOperation({
+    summary: 'Accept a refused client again',
+    description: 'Ends the refusal window of a force-disconnect, if there is one.',
+  })
   @ApiNoContentResponse({ description: 'Handshakes of the client are accepted.' })
   @Problems('unknown-connection', 'invalid')
   async liftRefusal(
@@ -149,7 +158,10 @@ export class ConnectionsController {
   @Delete(':client_id')
   @Requires('connections:manage', 'connection.forget')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Forget an offline connection' })
+  @ApiOperation({
+    summary: 'Forget an offline connection',
+    description: 'Removes it from the registry. A connection that is online is not forgotten: 409.',
+  })
   @ApiNoContentResponse({ description: 'The connection is forgotten.' })
   @Problems('unknown-connection', 'conflict', 'invalid')
   async forgetConnection(

@@ -1,54 +1,20 @@
-/** The query of the event stream, and the schema of the events in the OpenAPI document. */
-import {
-  EVENT_STREAM_NAMES,
-  EVENT_TYPES,
-  INCOMPLETE_REASONS,
-  MEMBER_ROLES,
-  MESSAGE_STATUSES,
-  UNMATCHED_REASONS,
-  type EventType,
-} from '@app/registry';
+/** The events as the OpenAPI document shows them: a named schema for each type. */
+import { EVENT_STREAM_NAMES, UNMATCHED_REASONS } from '@app/registry';
 import { z } from 'zod';
-import { Corrections } from '../cluster/sweep.dto.js';
-import { ClientIdParam, TimestampParam } from '../http/validation.js';
+import { Corrections, TriggerValue } from '../cluster/sweep.dto.js';
+import {
+  ClientIdValue,
+  ConnectionTypeValue,
+  IncompleteReasonValue,
+  MemberRoleValue,
+  MessageIdValue,
+  MessageStatusValue,
+  OfflineReasonValue,
+  ShardNumber,
+  countOf,
+  timeOf,
+} from '../http/values.dto.js';
 
-const typesError = `must name events, with commas between them: ${EVENT_TYPES.join(', ')}; "connection.*" names all of a kind`;
-
-function typesNamed(name: string): EventType[] {
-  return EVENT_TYPES.filter((type) => type === name || (name.endsWith('.*') && type.startsWith(name.slice(0, -1))));
-}
-
-// Without an `id` for the OpenAPI document: its members are parameters of the operation.
-export const EventsQuery = z.strictObject({
-  types: z
-    .string()
-    .optional()
-    .transform((text, ctx): ReadonlySet<EventType> | undefined => {
-      if (text === undefined) return undefined;
-      const named = text.split(',').map(typesNamed);
-      if (named.every((types) => types.length > 0)) return new Set(named.flat());
-      ctx.addIssue({ code: 'custom', message: typesError });
-      return z.NEVER;
-    })
-    .meta({
-      description:
-        'Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but ' +
-        '`message.progress`, `message.unmatched_response`, `client.message`, which needs the scope `messages:read` as well, and ' +
-        '`member.joined`, `member.left` and `dead_letter.added`, which need `cluster:read` as well.',
-      example: 'message.status',
-    }),
-  client_id: ClientIdParam.optional().meta({ description: 'Only events of this client.' }),
-  since: TimestampParam.optional().meta({
-    description:
-      'The stream begins with the events whose `at` is then or later, as far as they are kept, and goes on with new ones; a ' +
-      '`gap` says that earlier events of a shard may be missing. A time in the future, by the clock of the service, means: from ' +
-      'now on. It is ignored if `Last-Event-ID` is sent: an `EventSource` that reconnects sends both.',
-    example: '2026-11-30T06:00:00Z',
-  }),
-});
-export type EventsQuery = z.infer<typeof EventsQuery>;
-
-const time = z.iso.datetime();
 const event = {
   event_id: z.string().meta({
     description:
@@ -56,118 +22,168 @@ const event = {
       'an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.',
     example: '12-1795000000000-3',
   }),
-  at: time,
-  shard: z.int(),
+  at: timeOf('When the event was emitted.'),
+  shard: ShardNumber,
 };
-const about = { ...event, client_id: z.string() };
+const about = { ...event, client_id: ClientIdValue };
 const change = {
   ...about,
-  changed_at: time.optional().meta({ description: 'When it happened, if that was earlier than `at`.' }),
-  flaps: z.int().optional().meta({ description: 'Number of earlier changes of state without an event of their own.' }),
+  changed_at: timeOf('When it happened, if that was earlier than `at`.').optional(),
+  flaps: countOf('Number of earlier changes of state without an event of their own.').optional(),
 };
-const handshake = { ...change, connection_type: z.enum(['host', 'proxy']), handshake_message_id: z.string() };
+const handshake = {
+  ...change,
+  connection_type: ConnectionTypeValue,
+  handshake_message_id: z.string().meta({ description: 'Id of the handshake.' }),
+};
+const member = {
+  ...event,
+  member: z.string().meta({ description: 'Id of the member.' }),
+  role: MemberRoleValue,
+};
+const sweep = { ...event, sweep: z.uuid().meta({ description: 'Id of the sweep.' }), trigger: TriggerValue };
+
+const UnmatchedReason = z.enum(UNMATCHED_REASONS).meta({
+  id: 'UnmatchedReason',
+  description:
+    'There is no such message in the shard of this client (`unknown`), it was for another client or account (`foreign`), was never published ' +
+    '(`not-published`), or has another answer (`already-final`).',
+});
+const LeftReason = z.enum(['stopped', 'overdue']).meta({
+  id: 'MemberLeftReason',
+  description: '`stopped`: it said so. `overdue`: its heartbeats did not come any more.',
+});
+const StreamName = z.enum(EVENT_STREAM_NAMES).meta({
+  id: 'EventStreamName',
+  description:
+    'Events that are kept together. `state`: changes of connections, messages and the cluster. `talk`: what clients say and how far ' +
+    'they have come. `refusals`: refused handshakes, and what matches no message. `dead-letters`: dead letters.',
+});
+const ClosedReason = z.enum(['too-slow', 'credentials', 'shutting-down']).meta({
+  id: 'ClosedReason',
+  description:
+    'Why a stream ends. `too-slow`: nothing was read from it for 60 seconds. `credentials`: they have expired or were revoked. ' +
+    '`shutting-down`: the gateway stops.',
+});
+
+/** `type`: what the member `type` of these events says, and the field `event` of the stream. */
+function eventOf<Type extends string, Shape extends z.ZodRawShape>(
+  type: Type,
+  id: string,
+  description: string,
+  shape: Shape,
+): z.ZodObject<{ type: z.ZodLiteral<Type> } & Shape> {
+  const literal = z.literal(type).meta({ description: 'The type of the event.' });
+  return z.object({ type: literal, ...shape }).meta({ id, description });
+}
 
 /** The `data` of each event, by `type`; the field `event` has the same value. */
-export const EventBody = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('connection.online'), ...handshake }),
-  z.object({ type: z.literal('connection.updated'), ...handshake }),
-  z.object({ type: z.literal('connection.offline'), ...change, reason: z.string() }),
-  z.object({
-    type: z.literal('connection.refused'),
-    ...about,
-    reason: z.string(),
-    message_id: z.string().nullable(),
-  }),
-  z.object({
-    type: z.literal('message.status'),
-    ...about,
-    message_id: z.uuid(),
-    status: z.enum(MESSAGE_STATUSES),
-    details: z.string().optional(),
-    answer_size: z.int().optional().meta({ description: "Bytes of the payload of the client's answer, if one came." }),
-    late: z
-      .literal(true)
-      .optional()
-      .meta({ description: 'The answer came when the message was final already; the message keeps its status.' }),
-  }),
-  z.object({
-    type: z.literal('message.unmatched_error'),
-    ...about,
-    in_response_to: z.string(),
-    details: z.string(),
-  }),
-  z.object({
-    type: z.literal('message.unmatched_response'),
-    ...about,
-    in_response_to: z.string(),
-    message_id: z.string().meta({ description: 'The id of the response.' }),
-    reason: z.enum(UNMATCHED_REASONS).meta({
-      description:
-        'There is no such message in the shard of this client (`unknown`), it was for another client or account (`foreign`), was never published ' +
-        '(`not-published`), or has another answer (`already-final`).',
+export const EventBody = z
+  .discriminatedUnion('type', [
+    eventOf('connection.online', 'ConnectionOnlineEvent', 'A client came online.', handshake),
+    eventOf(
+      'connection.updated',
+      'ConnectionUpdatedEvent',
+      'A client that is online sent another handshake.',
+      handshake,
+    ),
+    eventOf('connection.offline', 'ConnectionOfflineEvent', 'A client went offline.', {
+      ...change,
+      reason: OfflineReasonValue,
     }),
-  }),
-  z.object({
-    type: z.literal('message.progress'),
-    ...about,
-    message_id: z.uuid(),
-    percent: z.number().optional(),
-    details: z.string().optional(),
-  }),
-  z.object({
-    type: z.literal('client.message'),
-    ...about,
-    message_id: z.string(),
-    directive: z.string(),
-    payload: z.unknown().optional().meta({ description: 'Any JSON value; absent if the client sent none.' }),
-    in_response_to: z
-      .string()
-      .optional()
-      .meta({ description: 'The message that it is about, if the client names one.' }),
-  }),
-  z.object({ type: z.literal('shard.moved'), ...event, epoch: z.int(), member: z.string() }),
-  z.object({ type: z.literal('sweep.started'), ...event, sweep: z.uuid(), trigger: z.string() }),
-  z.object({
-    type: z.literal('sweep.ended'),
-    ...event,
-    sweep: z.uuid(),
-    trigger: z.string(),
-    complete: z.boolean(),
-    incomplete_reason: z.enum(INCOMPLETE_REASONS).optional(),
-    read: z.int(),
-    corrections: Corrections,
-  }),
-  z.object({ type: z.literal('member.joined'), ...event, member: z.string(), role: z.enum(MEMBER_ROLES) }),
-  z.object({
-    type: z.literal('member.left'),
-    ...event,
-    member: z.string(),
-    role: z.enum(MEMBER_ROLES),
-    reason: z
-      .enum(['stopped', 'overdue'])
-      .meta({ description: '`stopped`: it said so. `overdue`: its heartbeats did not come any more.' }),
-  }),
-  z.object({
-    type: z.literal('dead_letter.added'),
-    ...about,
-    topic: z.string().meta({ description: 'Template of its topic; empty if it was not received on a topic.' }),
-    reason: z.string(),
-    details: z.string(),
-  }),
-  z.object({
-    type: z.literal('gap'),
-    at: time,
-    shard: z.int(),
-    streams: z.array(z.enum(EVENT_STREAM_NAMES)).meta({ description: 'Which events may be missing.' }),
-    from: time,
-    until: time,
-    details: z.string(),
-  }),
-  z.object({
-    type: z.literal('closed'),
-    at: time,
-    reason: z.enum(['too-slow', 'credentials', 'shutting-down']),
-    details: z.string(),
-  }),
-]);
+    eventOf('connection.refused', 'ConnectionRefusedEvent', 'A handshake was refused.', {
+      ...about,
+      reason: z.string().meta({ description: 'Why, for people.' }),
+      message_id: z
+        .string()
+        .nullable()
+        .meta({ description: 'Id of the handshake; null if it has none that is readable.' }),
+    }),
+    eventOf('message.status', 'MessageStatusEvent', 'A message reached a status.', {
+      ...about,
+      message_id: MessageIdValue,
+      status: MessageStatusValue,
+      details: z.string().optional().meta({ description: 'Why, if there is more to say.' }),
+      answer_size: countOf("Bytes of the payload of the client's answer, if one came.").optional(),
+      late: z
+        .literal(true)
+        .optional()
+        .meta({ description: 'The answer came when the message was final already; the message keeps its status.' }),
+    }),
+    eventOf(
+      'message.unmatched_error',
+      'MessageUnmatchedErrorEvent',
+      'A client reported an error that matches no message.',
+      {
+        ...about,
+        in_response_to: z.string().meta({ description: 'The message that it is about, as the client says.' }),
+        details: z.string().meta({ description: 'What the client reported.' }),
+      },
+    ),
+    eventOf(
+      'message.unmatched_response',
+      'MessageUnmatchedResponseEvent',
+      'An answer of a client matches no message.',
+      {
+        ...about,
+        in_response_to: z.string().meta({ description: 'The message that it answers, as the client says.' }),
+        message_id: z.string().meta({ description: 'The id of the response.' }),
+        reason: UnmatchedReason,
+      },
+    ),
+    eventOf('message.progress', 'MessageProgressEvent', 'A client reported how far its work has come.', {
+      ...about,
+      message_id: MessageIdValue,
+      percent: z.number().optional().meta({ description: 'How much of the work is done, if the client said so.' }),
+      details: z.string().optional().meta({ description: 'What the client said about it.' }),
+    }),
+    eventOf('client.message', 'ClientMessageEvent', 'A client said something of its own accord.', {
+      ...about,
+      message_id: z.string().meta({ description: 'The id that the client has given its message.' }),
+      directive: z.string().meta({ description: 'What the message is about.' }),
+      payload: z.unknown().optional().meta({ description: 'Any JSON value; absent if the client sent none.' }),
+      in_response_to: z
+        .string()
+        .optional()
+        .meta({ description: 'The message that it is about, if the client names one.' }),
+    }),
+    eventOf('shard.moved', 'ShardMovedEvent', 'A shard has a new owner.', {
+      ...event,
+      epoch: z.int().meta({ description: 'Rises with each change of the owner.' }),
+      member: z.string().meta({ description: 'Id of the new owner.' }),
+    }),
+    eventOf('sweep.started', 'SweepStartedEvent', 'A sweep began.', sweep),
+    eventOf('sweep.ended', 'SweepEndedEvent', 'A sweep ended.', {
+      ...sweep,
+      complete: z.boolean().meta({ description: 'Whether everything was read that the broker retains.' }),
+      incomplete_reason: IncompleteReasonValue.optional(),
+      read: countOf('Retained status messages read.'),
+      corrections: Corrections,
+    }),
+    eventOf('member.joined', 'MemberJoinedEvent', 'A process became a member of the cluster.', member),
+    eventOf('member.left', 'MemberLeftEvent', 'A process is no member of the cluster any more.', {
+      ...member,
+      reason: LeftReason,
+    }),
+    eventOf('dead_letter.added', 'DeadLetterAddedEvent', 'A message of a client could not be processed.', {
+      ...about,
+      topic: z.string().meta({ description: 'Template of its topic; empty if it was not received on a topic.' }),
+      reason: z.string().meta({ description: 'Why, as a word.', example: 'wrong-shape' }),
+      details: z.string().meta({ description: 'Why, for people.' }),
+    }),
+    eventOf('gap', 'GapEvent', 'Events of a shard may be missing.', {
+      at: event.at,
+      shard: ShardNumber,
+      streams: z.array(StreamName).meta({ description: 'Which events may be missing.' }),
+      from: timeOf('Events from this time on may be missing.'),
+      until: timeOf('Events until this time may be missing.'),
+      details: z.string().meta({ description: 'Why, for people.' }),
+    }),
+    eventOf('closed', 'ClosedEvent', 'The last event of a stream that the gateway ends.', {
+      at: event.at,
+      reason: ClosedReason,
+      details: z.string().meta({ description: 'Why, for people.' }),
+    }),
+  ])
+  .meta({ id: 'Event', description: 'What happened: `type` says which of the schemas it has.' });
 export type EventBody = z.infer<typeof EventBody>;

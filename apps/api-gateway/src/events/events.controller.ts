@@ -11,7 +11,7 @@ import { Problem, Problems } from '../http/problem.js';
 import { LastEventId } from '../http/request-headers.js';
 import { decodeCursor } from './event-cursor.js';
 import { EventFeed } from './event-feed.js';
-import { EventsQuery } from './event.dto.js';
+import { EventsQuery } from './events-query.dto.js';
 import type { EventsSettings } from './events.settings.js';
 
 @ApiTags('Events')

@@ -18,7 +18,8 @@ export class Cursor<Position> {
         if (decoded.success) return decoded.data;
         ctx.addIssue({ code: 'custom', message: 'must be a next_cursor of an earlier page' });
         return z.NEVER;
-      });
+      })
+      .meta({ description: 'The `next_cursor` of the page before; without it, the first page comes.' });
   }
 
   /** The `next_cursor` of a page; null for the last page. */

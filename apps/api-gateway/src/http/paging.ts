@@ -15,5 +15,8 @@ export function pageLimit(most: number): z.ZodType<number, string | undefined> {
       ctx.addIssue({ code: 'custom', message: `must be a whole number from 1 to ${most}` });
       return z.NEVER;
     })
-    .meta({ type: 'integer', minimum: 1, maximum: most, default: 100 });
+    .meta({
+      ...{ type: 'integer', minimum: 1, maximum: most, example: 100 },
+      description: 'The most items that a page has; 100 if it is absent.',
+    });
 }

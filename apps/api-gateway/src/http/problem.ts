@@ -84,24 +84,33 @@ export function unknownConnection(clientId: string): Problem {
   return new Problem('unknown-connection', `no client with the id "${clientId}" has ever registered`);
 }
 
-export const ProblemBody = z.object({
-  type: z.string().meta({ example: 'urn:cloud-connector:problem:unknown-connection' }),
-  title: z.string(),
-  status: z.int(),
-  detail: z.string(),
-  instance: z.string(),
-  request_id: z.string(),
-  errors: z
-    .array(
-      z.object({
-        pointer: z.string().optional().meta({ description: 'JSON pointer to a member of the body.' }),
-        in: z.enum(['path', 'query', 'header']).optional().meta({ description: 'Where the parameter stands.' }),
-        name: z.string().optional().meta({ description: 'Name of the parameter.' }),
-        detail: z.string(),
-      }),
-    )
-    .optional(),
-});
+const PlaceValue = z
+  .enum(['path', 'query', 'header'])
+  .meta({ id: 'ParameterPlace', description: 'Where a parameter stands.' });
+
+const FieldError = z
+  .object({
+    pointer: z.string().optional().meta({ description: 'JSON pointer to a member of the body.' }),
+    in: PlaceValue.optional().meta({ description: 'Where the parameter stands.' }),
+    name: z.string().optional().meta({ description: 'Name of the parameter.' }),
+    detail: z.string().meta({ description: 'What is wrong with it.' }),
+  })
+  .meta({ id: 'FieldError', description: 'What is wrong with one member of the body, or with one parameter.' });
+
+export const ProblemBody = z
+  .object({
+    type: z.string().meta({
+      description: 'The kind of problem: it stays the same when the texts change.',
+      example: 'urn:cloud-connector:problem:unknown-connection',
+    }),
+    title: z.string().meta({ description: 'The kind of problem, for people.' }),
+    status: z.int().meta({ description: 'The HTTP status.' }),
+    detail: z.string().meta({ description: 'What went wrong with this request, for people.' }),
+    instance: z.string().meta({ description: 'The path of the request.' }),
+    request_id: z.string().meta({ description: 'The header `X-Request-Id`; logs have it too.' }),
+    errors: z.array(FieldError).optional().meta({ description: 'Each member and parameter that is wrong.' }),
+  })
+  .meta({ id: 'Problem', description: 'Why a request has failed: problem details of RFC 9457.' });
 
 /** Problems that every operation may answer with. */
 const OF_EVERY_OPERATION: readonly ProblemKind[] = [
@@ -114,19 +123,24 @@ const OF_EVERY_OPERATION: readonly ProblemKind[] = [
 
 /** Declares the problems of an operation in the OpenAPI document; kinds with the same status share an entry. */
 export function Problems(...kinds: ProblemKind[]): MethodDecorator & ClassDecorator {
-  const byStatus = new Map<number, string[]>();
+  const byStatus = new Map<number, ProblemKind[]>();
   for (const kind of [...kinds, ...OF_EVERY_OPERATION]) {
-    const { status, title } = PROBLEMS[kind];
-    byStatus.set(status, [...(byStatus.get(status) ?? []), `${title} (\`${kind}\`)`]);
+    const { status } = PROBLEMS[kind];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), kind]);
   }
   const challenge = { 'WWW-Authenticate': { description: 'What is asked for', schema: { type: 'string' as const } } };
   const retryAfter = { 'Retry-After': { description: 'Seconds to wait', schema: { type: 'integer' as const } } };
   return applyDecorators(
-    ...Array.from(byStatus, ([status, titles]) =>
+    ...Array.from(byStatus, ([status, kinds]) =>
       ApiResponse({
         status,
-        description: titles.join('; '),
-        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        description: kinds.map((kind) => `${PROBLEMS[kind].title} (\`${kind}\`)`).join('; '),
+        content: {
+          'application/problem+json': {
+            schema: { $ref: '#/components/schemas/Problem' },
+            examples: Object.fromEntries(kinds.map((kind) => [kind, { $ref: `#/components/examples/${kind}` }])),
+          },
+        },
         ...(status === 429 || status === 503 ? { headers: retryAfter } : {}),
         ...(status === 401 || status === 403 ? { headers: challenge } : {}),
       }),

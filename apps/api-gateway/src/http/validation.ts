@@ -82,9 +82,19 @@ export const TimestampParam = z.iso.datetime({
 });
 
 /** A client id: one MQTT topic level of 1 to 256 bytes in UTF-8. */
-export const ClientIdParam = z.string().superRefine((id, ctx) => {
-  const problem = clientIdProblem(id);
-  if (problem !== undefined) ctx.addIssue({ code: 'custom', message: problem });
-});
+export const ClientIdParam = z
+  .string()
+  .superRefine((id, ctx) => {
+    const problem = clientIdProblem(id);
+    if (problem !== undefined) ctx.addIssue({ code: 'custom', message: problem });
+  })
+  .meta({
+    description:
+      'Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.',
+    ...{ minLength: 1, maxLength: 256, pattern: '^[^/+#\\u0000-\\u001F\\u007F-\\u009F]+$', example: 'device-0001' },
+  });
 
-export const MessageIdParam = z.uuid({ error: 'must be a UUID' }).toLowerCase();
+export const MessageIdParam = z
+  .uuid({ error: 'must be a UUID' })
+  .toLowerCase()
+  .meta({ description: 'Id of the message.', example: '019362c8-4b1e-7cc3-9d2a-6f1f3e5a7b90' });

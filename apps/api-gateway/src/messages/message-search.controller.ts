@@ -27,7 +27,7 @@ export class MessageSearchController {
       'answer; finished ones, for each key or account that sent them the newest first. A message that changes during that may come ' +
       'twice. For a caller that is bound to an account they come connection by connection, and with `client_id` the newest first.',
   })
-  @ApiOkResponse({ standardSchema: FoundMessagesBody })
+  @ApiOkResponse({ standardSchema: FoundMessagesBody, description: 'A page of messages.' })
   @Problems('invalid')
   async searchMessages(
     @Query({ schema: MessageSearchQuery }) query: MessageSearchQuery,

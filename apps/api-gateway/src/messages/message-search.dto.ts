@@ -1,9 +1,10 @@
 /** Messages across connections, as the REST API lists them. */
-import { MESSAGE_STATUSES, WALKED_SETS, type MessagesCursor, type SearchPosition } from '@app/registry';
+import { WALKED_SETS, type MessagesCursor, type SearchPosition } from '@app/registry';
 import { z } from 'zod';
 import { Cursor } from '../http/cursor.js';
 import { pageLimit } from '../http/paging.js';
 import { ClientIdParam, TimestampParam } from '../http/validation.js';
+import { MessageStatusValue, NextCursor, countOf } from '../http/values.dto.js';
 import { MessageBody } from './message.dto.js';
 
 export type MessageSearchCursor = SearchPosition | { client: MessagesCursor };
@@ -48,7 +49,7 @@ export const SEARCH_CURSOR = new Cursor<MessageSearchCursor>(
 
 // Without an `id` for the OpenAPI document: its members are parameters of the operation.
 export const MessageSearchQuery = z.strictObject({
-  status: z.enum(MESSAGE_STATUSES).optional(),
+  status: MessageStatusValue.optional().meta({ description: 'Only messages with this status.' }),
   client_id: ClientIdParam.optional().meta({ description: 'Only messages to this client.' }),
   since: TimestampParam.optional().meta({
     description: 'Only messages that were accepted then or later.',
@@ -61,12 +62,12 @@ export type MessageSearchQuery = z.infer<typeof MessageSearchQuery>;
 
 export const FoundMessagesBody = z
   .object({
-    data: z.array(MessageBody),
-    next_cursor: z.string().nullable(),
-    looked_at: z.int().nullable().meta({
+    data: z.array(MessageBody).meta({ description: 'The messages.' }),
+    next_cursor: NextCursor,
+    looked_at: countOf('').nullable().meta({
       description:
         'How many messages, and lists of them, this page has looked at. null for a caller that is bound to an account.',
     }),
   })
-  .meta({ id: 'FoundMessages' });
+  .meta({ id: 'FoundMessages', description: 'A page of messages to any clients.' });
 export type FoundMessagesBody = z.infer<typeof FoundMessagesBody>;

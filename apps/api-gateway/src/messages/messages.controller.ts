@@ -171,7 +171,7 @@ export class MessagesController {
       'All messages that are kept: unfinished ones, and finished ones for `MESSAGE_RETENTION`. With `status`, or with ' +
       'long histories, a page may have fewer items than its limit, and a next page may follow.',
   })
-  @ApiOkResponse({ standardSchema: MessagePageBody })
+  @ApiOkResponse({ standardSchema: MessagePageBody, description: 'A page of messages.' })
   @Problems('unknown-connection', 'invalid')
   async listMessages(
     @Param('client_id', { schema: ClientIdParam }) clientId: string,
@@ -193,7 +193,10 @@ export class MessagesController {
 
   @Get('messages/:message_id')
   @Requires('messages:read')
-  @ApiOperation({ summary: 'The status of a message' })
+  @ApiOperation({
+    summary: 'The status of a message',
+    description: 'With its answer and its history. A finished message is kept for `MESSAGE_RETENTION`.',
+  })
   @PreferWait(
     'Waits up to N seconds, 1 to 60, until the message is `answered`, `unanswered`, `failed`, `expired` or `cancelled`.',
   )
@@ -227,7 +230,10 @@ export class MessagesController {
   @Delete('messages/:message_id')
   @Requires('messages:write', 'message.cancel')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Cancel a message that is queued or held' })
+  @ApiOperation({
+    summary: 'Cancel a message that is queued or held',
+    description: 'It is not sent. A message that is being published, or is final, stays as it is: 409.',
+  })
   @ApiNoContentResponse({ description: 'The message is cancelled.' })
   @Problems('unknown-message', 'conflict', 'invalid')
   async cancelMessage(

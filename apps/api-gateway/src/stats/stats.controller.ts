@@ -20,7 +20,7 @@ export class StatsController {
       'a second old. What is about messages needs the scope `messages:read` as well. A caller that is bound to an account gets the connections of its ' +
       'account, and the messages that callers of its account have sent.',
   })
-  @ApiOkResponse({ standardSchema: StatsBody })
+  @ApiOkResponse({ standardSchema: StatsBody, description: 'The figures.' })
   @Problems()
   async getStats(@RequestCaller() { account, scopes }: Caller): Promise<StatsBody> {
     const body = toStatsBody(await this.stats.read(account));

@@ -2,6 +2,7 @@
 import { MESSAGE_STATUSES, SENDING_TIMES_MS, percentile, type MessageStatus, type Summary } from '@app/registry';
 import { z } from 'zod';
 import { SummaryBody, toSummaryBody } from '../http/summary.dto.js';
+import { timeOf } from '../http/values.dto.js';
 import type { Figures, WholeFigures } from './stats.js';
 
 const MINUTE_MS = 60_000;
@@ -22,9 +23,9 @@ const Messages = z
       description: 'What unfinished messages and those that await an answer take of the budgets.',
     }),
     finished: count.meta({ description: 'Those that have a last status and are still kept.' }),
-    finished_bytes: count,
+    finished_bytes: count.meta({ description: 'What they take of the budgets.' }),
   })
-  .meta({ id: 'MessageTotals' });
+  .meta({ id: 'MessageTotals', description: 'How many messages there are, and what they take.' });
 
 const Waiting = z
   .object({
@@ -35,7 +36,7 @@ const Waiting = z
     connections_in_flight: count.meta({ description: 'Connections with a message that is being published.' }),
     connections_held: count.meta({ description: 'Connections with held messages.' }),
   })
-  .meta({ id: 'WaitingConnections' });
+  .meta({ id: 'WaitingConnections', description: 'What waits to be published.' });
 
 const percentileOf = (what: string): z.ZodNullable<z.ZodNumber> =>
   z
@@ -48,42 +49,54 @@ const Latency = {
   p99_ms: percentileOf('99 of 100 messages took at most that.'),
 };
 
+const MinuteLatency = z
+  .object(Latency)
+  .meta({ id: 'MinuteLatency', description: 'How long messages took in one minute.' });
+
+const HourLatency = z
+  .object({
+    ...Latency,
+    sent: count.meta({ description: 'The number of messages that these times are about.' }),
+    minutes: byMinute(MinuteLatency).meta({ description: 'The same, by minute.' }),
+  })
+  .meta({ id: 'HourLatency', description: 'How long messages took from their acceptance to the broker.' });
+
+const MessageCounts = z
+  .object(
+    Object.fromEntries(
+      MESSAGE_STATUSES.map((status) => [
+        status,
+        byMinute(count).meta({ description: `How many messages became \`${status}\`, by minute.` }),
+      ]),
+    ) as Record<MessageStatus, z.ZodArray<typeof count>>,
+  )
+  .meta({ id: 'MessageCounts', description: 'How many messages reached each status, by minute.' });
+
 const LastHour = z
   .object({
-    from: z.iso
-      .datetime()
-      .meta({ description: 'The beginning of the first of 60 minutes; the last one is not over yet.' }),
+    from: timeOf('The beginning of the first of 60 minutes; the last one is not over yet.'),
     online: byMinute(count.nullable()).meta({
       description: 'Connections that were online, by minute; null if nobody counted.',
     }),
-    offline: byMinute(count.nullable()),
-    messages: z
-      .object(
-        Object.fromEntries(MESSAGE_STATUSES.map((status) => [status, byMinute(count)])) as Record<
-          MessageStatus,
-          z.ZodArray<typeof count>
-        >,
-      )
-      .meta({ description: 'How many messages reached each status, by minute.' }),
-    latency: z.object({
-      ...Latency,
-      sent: count.meta({ description: 'The number of messages that these times are about.' }),
-      minutes: byMinute(z.object(Latency)),
+    offline: byMinute(count.nullable()).meta({
+      description: 'Connections that were offline, by minute; null if nobody counted.',
     }),
+    messages: MessageCounts,
+    latency: HourLatency,
   })
-  .meta({ id: 'LastHour' });
+  .meta({ id: 'LastHour', description: 'Rates and latencies of the last hour.' });
 
 const NOT_FOR_ALL = 'null for a caller that is bound to an account, or without the scope `messages:read`.';
 
 export const StatsBody = z
   .object({
-    at: z.iso.datetime(),
+    at: timeOf('When it was counted.'),
     connections: SummaryBody,
     messages: Messages.nullable().meta({ description: 'null for a caller without the scope `messages:read`.' }),
     waiting: Waiting.nullable().meta({ description: NOT_FOR_ALL }),
     last_hour: LastHour.nullable().meta({ description: NOT_FOR_ALL }),
   })
-  .meta({ id: 'Stats' });
+  .meta({ id: 'Stats', description: 'Figures of connections and messages.' });
 export type StatsBody = z.infer<typeof StatsBody>;
 
 export function toStatsBody({ at, connections, messages, whole }: Figures): StatsBody {

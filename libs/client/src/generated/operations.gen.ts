@@ -85,6 +85,8 @@ export class Operations {
 
   /**
    * Count connections by state and type.
+   *
+   * A caller that is bound to an account gets the numbers of its account.
    */
   summarizeConnections(
     options?: CallOptions,
@@ -95,6 +97,8 @@ export class Operations {
 
   /**
    * One connection.
+   *
+   * The state of a client, and the facts of its last accepted handshake.
    */
   getConnection(
     clientId: string,
@@ -106,6 +110,8 @@ export class Operations {
 
   /**
    * Forget an offline connection.
+   *
+   * Removes it from the registry. A connection that is online is not forgotten: 409.
    */
   forgetConnection(
     clientId: string,
@@ -146,6 +152,8 @@ export class Operations {
 
   /**
    * Accept a refused client again.
+   *
+   * Ends the refusal window of a force-disconnect, if there is one.
    */
   liftRefusal(
     clientId: string,
@@ -211,6 +219,8 @@ export class Operations {
 
   /**
    * The status of a message.
+   *
+   * With its answer and its history. A finished message is kept for `MESSAGE_RETENTION`.
    */
   readMessage(
     messageId: string,
@@ -222,6 +232,8 @@ export class Operations {
 
   /**
    * Cancel a message that is queued or held.
+   *
+   * It is not sent. A message that is being published, or is final, stays as it is: 409.
    */
   cancelMessage(
     messageId: string,

@@ -4,14 +4,229 @@ export type ClientOptions = {
     baseUrl: `${string}://${string}` | (string & {});
 };
 
+/**
+ * A message as it was accepted.
+ */
+export type AcceptedMessage = {
+    /**
+     * Id of the message.
+     */
+    message_id: string;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * Tells the client what to do with the payload.
+     */
+    directive: string;
+    /**
+     * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
+     */
+    status: MessageStatus;
+    /**
+     * When it was accepted.
+     */
+    created_at: string;
+    /**
+     * When it expires, unless it is sent before.
+     */
+    expires_at: string;
+};
+
+/**
+ * One message of a batch.
+ */
+export type BatchMessage = {
+    /**
+     * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
+     */
+    client_id: string;
+    /**
+     * Tells the client what to do with the payload; not blank.
+     */
+    directive: string;
+    /**
+     * Any JSON value.
+     */
+    payload?: unknown;
+    /**
+     * Time to live: an unsent message expires after it. 3600 if it is absent.
+     */
+    ttl_seconds?: number;
+    /**
+     * Keep the message until the client is back, or answer 409. `hold` if it is absent.
+     */
+    when_offline?: WhenOffline;
+    /**
+     * For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.
+     */
+    response_timeout_seconds?: number;
+    /**
+     * As the header `Idempotency-Key` of a single message.
+     */
+    idempotency_key?: string;
+};
+
+/**
+ * Why a message of a batch was refused.
+ */
+export type BatchProblem = {
+    /**
+     * The kind of problem: it stays the same when the texts change.
+     */
+    type: string;
+    /**
+     * The kind of problem, for people.
+     */
+    title: string;
+    /**
+     * The HTTP status.
+     */
+    status: number;
+    /**
+     * What went wrong with this request, for people.
+     */
+    detail: string;
+    /**
+     * Each member and parameter that is wrong.
+     */
+    errors?: Array<FieldError>;
+    /**
+     * Seconds to wait before the item is sent again.
+     */
+    retry_after?: number;
+};
+
+/**
+ * What became of one message of a batch.
+ */
+export type BatchResultItem = {
+    /**
+     * As the HTTP status of a single message: 202, 404, 409, 413, 422, 429, 503.
+     */
+    status: number;
+    /**
+     * With 202.
+     */
+    message?: AcceptedMessage;
+    /**
+     * `true` if this is the first answer to the same idempotency_key.
+     */
+    replayed?: boolean;
+    /**
+     * With any other status.
+     */
+    problem?: BatchProblem;
+};
+
+/**
+ * Whose credentials a request has.
+ */
+export type Caller = {
+    /**
+     * `key:` and the id of the API key, `token:` and the subject of the token, or `anybody` if the gateway requires no credentials.
+     */
+    id: string;
+    /**
+     * The account that the caller is bound to; null: it reaches every account.
+     */
+    account: string | null;
+    /**
+     * What the caller may do: its scopes, and those that they contain. A caller of an account cannot use the cluster.
+     */
+    scopes: Array<Scope>;
+};
+
+/**
+ * A client said something of its own accord.
+ */
+export type ClientMessageEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'client.message';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * The id that the client has given its message.
+     */
+    message_id: string;
+    /**
+     * What the message is about.
+     */
+    directive: string;
+    /**
+     * Any JSON value; absent if the client sent none.
+     */
+    payload?: unknown;
+    /**
+     * The message that it is about, if the client names one.
+     */
+    in_response_to?: string;
+};
+
+/**
+ * The last event of a stream that the gateway ends.
+ */
+export type ClosedEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'closed';
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    reason: ClosedReason;
+    /**
+     * Why, for people.
+     */
+    details: string;
+};
+
+/**
+ * Why a stream ends. `too-slow`: nothing was read from it for 60 seconds. `credentials`: they have expired or were revoked. `shutting-down`: the gateway stops.
+ */
+export type ClosedReason = 'too-slow' | 'credentials' | 'shutting-down';
+
+/**
+ * The processes of the service, and who owns what.
+ */
 export type Cluster = {
     /**
      * The ingesters.
      */
     members: Array<ClusterMember>;
+    /**
+     * The dispatchers.
+     */
     dispatchers: Array<ClusterDispatcher>;
+    /**
+     * The gateways.
+     */
     gateways: Array<ClusterGateway>;
+    /**
+     * All shards.
+     */
     shards: Array<ClusterShard>;
+    /**
+     * All lanes.
+     */
     lanes: Array<ClusterLane>;
     /**
      * Each master of Redis.
@@ -27,111 +242,9 @@ export type Cluster = {
     broker: ClusterBroker | null;
 };
 
-export type ClusterMember = {
-    /**
-     * Name and boot id: a restarted process is a new member.
-     */
-    id: string;
-    name: string;
-    since: string;
-    /**
-     * It is stopping and releases its shards and lanes.
-     */
-    draining: boolean;
-    /**
-     * Whether it can work: `troubled` if it cannot reach the broker, or could not a moment ago; `unfit` if that lasts and another member is fit, which then takes over its shards and lanes.
-     */
-    fitness: 'fit' | 'troubled' | 'unfit';
-    /**
-     * Number of shards that it reports to own.
-     */
-    shards: number;
-    /**
-     * Number of lanes that it reports to own.
-     */
-    lanes: number;
-};
-
-export type ClusterDispatcher = {
-    /**
-     * Name and boot id: a restarted process is a new dispatcher.
-     */
-    id: string;
-    name: string;
-    /**
-     * null: it is of an older release, which does not say it.
-     */
-    since: string | null;
-    /**
-     * Whether it works: it is connected to the broker and does not stop.
-     */
-    takes_shards: boolean;
-    /**
-     * Number of shards whose messages it sends now. A shard at rest needs no dispatcher.
-     */
-    shards: number;
-};
-
-export type ClusterGateway = {
-    /**
-     * Name and boot id: a restarted process is a new gateway.
-     */
-    id: string;
-    name: string;
-    since: string;
-};
-
-export type ClusterShard = {
-    shard: number;
-    /**
-     * The member that owns it; null if no member does.
-     */
-    owner: string | null;
-    /**
-     * Rises with each change of the owner.
-     */
-    epoch: number | null;
-    /**
-     * The dispatcher that sends its messages; null if there is nothing to send, or no dispatcher.
-     */
-    dispatcher: string | null;
-    /**
-     * Entries that wait for the owner.
-     */
-    mailbox_depth: number;
-    /**
-     * How long the oldest entry has been waiting, in milliseconds.
-     */
-    mailbox_lag_ms: number;
-};
-
-export type ClusterLane = {
-    lane: number;
-    /**
-     * The member that owns it; null if no member does.
-     */
-    owner: string | null;
-    /**
-     * Rises with each change of the owner.
-     */
-    epoch: number | null;
-};
-
-export type ClusterRedis = {
-    /**
-     * What Redis compares with its `maxmemory`.
-     */
-    used_bytes: number;
-    /**
-     * Its `maxmemory`; null: it has none.
-     */
-    limit_bytes: number | null;
-    /**
-     * It is above `MEMORY_HIGH_WATER`, so new messages get 503 `storage-full`.
-     */
-    full: boolean;
-};
-
+/**
+ * What ingesters found out about the broker.
+ */
 export type ClusterBroker = {
     /**
      * When an ingester last checked the broker.
@@ -187,124 +300,190 @@ export type ClusterBroker = {
     queue_measured_at: string | null;
 };
 
-export type RequestedSweep = {
-    sweep_id: string;
+/**
+ * A dispatcher.
+ */
+export type ClusterDispatcher = {
     /**
-     * `waiting` until it begins.
+     * Name and boot id: a restarted process is a new dispatcher.
      */
-    state: 'waiting' | 'running' | 'ended';
+    id: string;
     /**
-     * null until it begins.
+     * Name of the dispatcher; its host, by default.
      */
-    sweep: Sweep | null;
+    name: string;
+    /**
+     * null: it is of an older release, which does not say it.
+     */
+    since: string | null;
+    /**
+     * Whether it works: it is connected to the broker and does not stop.
+     */
+    takes_shards: boolean;
+    /**
+     * Number of shards whose messages it sends now. A shard at rest needs no dispatcher.
+     */
+    shards: number;
 };
 
-export type Sweep = {
-    sweep_id: string;
+/**
+ * A gateway.
+ */
+export type ClusterGateway = {
     /**
-     * Why it was started.
+     * Name and boot id: a restarted process is a new gateway.
      */
-    trigger: string;
-    state: 'running' | 'ended';
+    id: string;
     /**
-     * The ingester that runs it.
+     * Name of the gateway; its host, by default.
      */
-    member: string;
-    started_at: string;
-    ended_at: string | null;
+    name: string;
     /**
-     * Whether everything was read that the broker retains: a further pass brought nothing new. null while it is being read.
+     * When it became a member.
      */
-    complete: boolean | null;
-    /**
-     * Why it may not have read everything; null unless `complete` is false. `cut-short`: the broker stopped sending in the middle, or sent nothing. `more-each-time`: each further pass brought messages that the one before had missed. `left-out`: no pass brought the messages of clients for which a read of their own topic found one.
-     */
-    incomplete_reason: 'cut-short' | 'more-each-time' | 'left-out';
-    /**
-     * Retained status messages read.
-     */
-    read: number;
-    read_per_second: number;
-    /**
-     * Clients whose retained message differed from the registry.
-     */
-    differing: number;
-    /**
-     * Clients that are online in the registry and for which nothing was read; each is verified individually.
-     */
-    unseen: number;
-    corrections: {
-        /**
-         * Clients that came online.
-         */
-        online: number;
-        /**
-         * Clients that were online, with another handshake.
-         */
-        updated: number;
-        /**
-         * Clients that went offline.
-         */
-        offline: number;
-        /**
-         * Clients that were offline for another reason.
-         */
-        reason: number;
-        /**
-         * Clients that needed no correction when they were compared again.
-         */
-        none: number;
-    };
+    since: string;
 };
 
-export type DeadLetterPage = {
-    data: Array<DeadLetter>;
-    next_cursor: string | null;
+/**
+ * A session of the service at the broker, with one owner.
+ */
+export type ClusterLane = {
+    /**
+     * Number of the lane.
+     */
+    lane: number;
+    /**
+     * The member that owns it; null if no member does.
+     */
+    owner: string | null;
+    /**
+     * Rises with each change of the owner.
+     */
+    epoch: number | null;
 };
 
-export type DeadLetter = {
-    at: string;
+/**
+ * An ingester.
+ */
+export type ClusterMember = {
+    /**
+     * Name and boot id: a restarted process is a new member.
+     */
+    id: string;
+    /**
+     * Name of the ingester; its host, by default.
+     */
+    name: string;
+    /**
+     * When it became a member.
+     */
+    since: string;
+    /**
+     * It is stopping and releases its shards and lanes.
+     */
+    draining: boolean;
+    fitness: MemberFitness;
+    /**
+     * Number of shards that it reports to own.
+     */
+    shards: number;
+    /**
+     * Number of lanes that it reports to own.
+     */
+    lanes: number;
+};
+
+/**
+ * The memory of a master of Redis.
+ */
+export type ClusterRedis = {
+    /**
+     * What Redis compares with its `maxmemory`.
+     */
+    used_bytes: number;
+    /**
+     * Its `maxmemory`; null: it has none.
+     */
+    limit_bytes: number | null;
+    /**
+     * It is above `MEMORY_HIGH_WATER`, so new messages get 503 `storage-full`.
+     */
+    full: boolean;
+};
+
+/**
+ * A part of the connections, with one owner.
+ */
+export type ClusterShard = {
+    /**
+     * Number of the shard.
+     */
     shard: number;
-    client_id: string;
     /**
-     * Template of its topic; empty if it was not received on a topic.
+     * The member that owns it; null if no member does.
      */
-    topic: string;
-    reason: string;
-    details: string;
+    owner: string | null;
     /**
-     * The first 1,024 characters of the message.
+     * Rises with each change of the owner.
      */
-    sample: string;
+    epoch: number | null;
+    /**
+     * The dispatcher that sends its messages; null if there is nothing to send, or no dispatcher.
+     */
+    dispatcher: string | null;
+    /**
+     * Entries that wait for the owner.
+     */
+    mailbox_depth: number;
+    /**
+     * How long the oldest entry has been waiting, in milliseconds.
+     */
+    mailbox_lag_ms: number;
 };
 
-export type ConnectionPage = {
-    data: Array<Connection>;
-    next_cursor: string | null;
-};
-
+/**
+ * What is known about a client.
+ */
 export type Connection = {
+    /**
+     * Id of the client.
+     */
     client_id: string;
-    type: 'host' | 'proxy';
-    state: 'online' | 'offline';
+    type: ConnectionType;
+    state: ConnectionState;
     /**
      * As in the last accepted handshake.
      */
     facts: {
         [key: string]: unknown;
     };
+    /**
+     * Id of the last accepted handshake.
+     */
     handshake_message_id: string;
     /**
      * When it last came online.
      */
     connected_at: string;
+    /**
+     * When it went offline; null while it is online.
+     */
     disconnected_at: string | null;
-    offline_reason: 'goodbye' | 'retained-offline' | 'handshake-removed' | 'invalid-handshake' | 'refused' | 'unknown' | 'unconfirmed' | null;
+    /**
+     * Why it is offline; null while it is online.
+     */
+    offline_reason: OfflineReason | null;
+    /**
+     * When the client last said something.
+     */
     last_message_at: string | null;
     /**
      * The account that it belongs to; null if that is not known.
      */
     account: string | null;
+    /**
+     * Number of the shard.
+     */
     shard: number;
     /**
      * Messages that wait until the client is online and has subscribed.
@@ -316,25 +495,387 @@ export type Connection = {
     refused_until: string | null;
 };
 
-export type ConnectionSummary = {
-    online: {
-        host: number;
-        proxy: number;
-        total: number;
-    };
-    offline: {
-        host: number;
-        proxy: number;
-        total: number;
-    };
+/**
+ * Numbers of connections, by type.
+ */
+export type ConnectionCounts = {
+    /**
+     * How many are hosts.
+     */
+    host: number;
+    /**
+     * How many are proxies.
+     */
+    proxy: number;
+    /**
+     * How many there are.
+     */
     total: number;
 };
 
+/**
+ * A client went offline.
+ */
+export type ConnectionOfflineEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'connection.offline';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * When it happened, if that was earlier than `at`.
+     */
+    changed_at?: string;
+    /**
+     * Number of earlier changes of state without an event of their own.
+     */
+    flaps?: number;
+    reason: OfflineReason;
+};
+
+/**
+ * A client came online.
+ */
+export type ConnectionOnlineEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'connection.online';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * When it happened, if that was earlier than `at`.
+     */
+    changed_at?: string;
+    /**
+     * Number of earlier changes of state without an event of their own.
+     */
+    flaps?: number;
+    connection_type: ConnectionType;
+    /**
+     * Id of the handshake.
+     */
+    handshake_message_id: string;
+};
+
+/**
+ * A page of connections.
+ */
+export type ConnectionPage = {
+    /**
+     * The connections.
+     */
+    data: Array<Connection>;
+    /**
+     * The `cursor` of the next page; null after the last page.
+     */
+    next_cursor: string | null;
+};
+
+/**
+ * A handshake was refused.
+ */
+export type ConnectionRefusedEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'connection.refused';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * Why, for people.
+     */
+    reason: string;
+    /**
+     * Id of the handshake; null if it has none that is readable.
+     */
+    message_id: string | null;
+};
+
+/**
+ * Whether the client is connected.
+ */
+export type ConnectionState = 'online' | 'offline';
+
+/**
+ * Numbers of connections, by state and type.
+ */
+export type ConnectionSummary = {
+    /**
+     * Those that are online.
+     */
+    online: ConnectionCounts;
+    /**
+     * Those that are offline.
+     */
+    offline: ConnectionCounts;
+    /**
+     * All connections.
+     */
+    total: number;
+};
+
+/**
+ * What the client is: a `host`, or a `proxy` that stands for others.
+ */
+export type ConnectionType = 'host' | 'proxy';
+
+/**
+ * A client that is online sent another handshake.
+ */
+export type ConnectionUpdatedEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'connection.updated';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * When it happened, if that was earlier than `at`.
+     */
+    changed_at?: string;
+    /**
+     * Number of earlier changes of state without an event of their own.
+     */
+    flaps?: number;
+    connection_type: ConnectionType;
+    /**
+     * Id of the handshake.
+     */
+    handshake_message_id: string;
+};
+
+/**
+ * A message of a client that could not be processed.
+ */
+export type DeadLetter = {
+    /**
+     * When it was stored.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * Template of its topic; empty if it was not received on a topic.
+     */
+    topic: string;
+    /**
+     * Why it could not be processed, as a word.
+     */
+    reason: string;
+    /**
+     * Why it could not be processed, for people.
+     */
+    details: string;
+    /**
+     * The first 1,024 characters of the message.
+     */
+    sample: string;
+};
+
+/**
+ * A message of a client could not be processed.
+ */
+export type DeadLetterAddedEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'dead_letter.added';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * Template of its topic; empty if it was not received on a topic.
+     */
+    topic: string;
+    /**
+     * Why, as a word.
+     */
+    reason: string;
+    /**
+     * Why, for people.
+     */
+    details: string;
+};
+
+/**
+ * A page of dead letters.
+ */
+export type DeadLetterPage = {
+    /**
+     * The dead letters.
+     */
+    data: Array<DeadLetter>;
+    /**
+     * The `cursor` of the next page; null after the last page.
+     */
+    next_cursor: string | null;
+};
+
+/**
+ * What happened: `type` says which of the schemas it has.
+ */
+export type Event = ({
+    type: 'connection.online';
+} & ConnectionOnlineEvent) | ({
+    type: 'connection.updated';
+} & ConnectionUpdatedEvent) | ({
+    type: 'connection.offline';
+} & ConnectionOfflineEvent) | ({
+    type: 'connection.refused';
+} & ConnectionRefusedEvent) | ({
+    type: 'message.status';
+} & MessageStatusEvent) | ({
+    type: 'message.unmatched_error';
+} & MessageUnmatchedErrorEvent) | ({
+    type: 'message.unmatched_response';
+} & MessageUnmatchedResponseEvent) | ({
+    type: 'message.progress';
+} & MessageProgressEvent) | ({
+    type: 'client.message';
+} & ClientMessageEvent) | ({
+    type: 'shard.moved';
+} & ShardMovedEvent) | ({
+    type: 'sweep.started';
+} & SweepStartedEvent) | ({
+    type: 'sweep.ended';
+} & SweepEndedEvent) | ({
+    type: 'member.joined';
+} & MemberJoinedEvent) | ({
+    type: 'member.left';
+} & MemberLeftEvent) | ({
+    type: 'dead_letter.added';
+} & DeadLetterAddedEvent) | ({
+    type: 'gap';
+} & GapEvent) | ({
+    type: 'closed';
+} & ClosedEvent);
+
+/**
+ * A type of event; with `*`, all types of a kind.
+ */
+export type EventFilter = 'connection.online' | 'connection.updated' | 'connection.offline' | 'connection.refused' | 'message.status' | 'message.unmatched_error' | 'message.unmatched_response' | 'message.progress' | 'client.message' | 'shard.moved' | 'sweep.started' | 'sweep.ended' | 'member.joined' | 'member.left' | 'dead_letter.added' | 'connection.*' | 'message.*' | 'client.*' | 'shard.*' | 'sweep.*' | 'member.*' | 'dead_letter.*';
+
+/**
+ * Events that are kept together. `state`: changes of connections, messages and the cluster. `talk`: what clients say and how far they have come. `refusals`: refused handshakes, and what matches no message. `dead-letters`: dead letters.
+ */
+export type EventStreamName = 'state' | 'talk' | 'refusals' | 'dead-letters';
+
+/**
+ * What is wrong with one member of the body, or with one parameter.
+ */
+export type FieldError = {
+    /**
+     * JSON pointer to a member of the body.
+     */
+    pointer?: string;
+    /**
+     * Where the parameter stands.
+     */
+    in?: ParameterPlace;
+    /**
+     * Name of the parameter.
+     */
+    name?: string;
+    /**
+     * What is wrong with it.
+     */
+    detail: string;
+};
+
+/**
+ * How a client is disconnected.
+ */
 export type ForceDisconnect = {
+    /**
+     * For how long its handshakes are refused: an ISO 8601 duration without years and months, an RFC 3339 timestamp, or `never` to wait for an operator; at most ten years ahead.
+     */
     reconnect_after: string;
 };
 
+/**
+ * A client that is being disconnected.
+ */
 export type ForcedOff = {
+    /**
+     * Id of the client.
+     */
     client_id: string;
     /**
      * When its handshakes are accepted again: a timestamp, `never`, or null if they already are.
@@ -342,25 +883,17 @@ export type ForcedOff = {
     refused_until: string | null;
 };
 
-export type Verification = {
-    client_id: string;
-    /**
-     * The state that the registry has now: the one according to the broker, unless `outcome` is `unproven`.
-     */
-    state: 'online' | 'offline';
-    offline_reason: string | null;
-    /**
-     * Whether the registry had to be corrected.
-     */
-    changed: boolean;
-    /**
-     * `agreed`: the registry had what the broker retains. `corrected`: it has been corrected. `unproven`: nothing was found for the client, and this broker cannot prove that it retains nothing, so the connection stays as it was; another try brings the same.
-     */
-    outcome: 'agreed' | 'corrected' | 'unproven';
-};
-
+/**
+ * A page of messages to any clients.
+ */
 export type FoundMessages = {
+    /**
+     * The messages.
+     */
     data: Array<Message>;
+    /**
+     * The `cursor` of the next page; null after the last page.
+     */
     next_cursor: string | null;
     /**
      * How many messages, and lists of them, this page has looked at. null for a caller that is bound to an account.
@@ -368,15 +901,184 @@ export type FoundMessages = {
     looked_at: number | null;
 };
 
+/**
+ * Events of a shard may be missing.
+ */
+export type GapEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'gap';
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Which events may be missing.
+     */
+    streams: Array<EventStreamName>;
+    /**
+     * Events from this time on may be missing.
+     */
+    from: string;
+    /**
+     * Events until this time may be missing.
+     */
+    until: string;
+    /**
+     * Why, for people.
+     */
+    details: string;
+};
+
+/**
+ * How long messages took from their acceptance to the broker.
+ */
+export type HourLatency = {
+    /**
+     * Half of the messages took at most that from their acceptance to the broker. null: no message was sent, or it took more than a minute.
+     */
+    p50_ms: number | null;
+    /**
+     * 99 of 100 messages took at most that. null: no message was sent, or it took more than a minute.
+     */
+    p99_ms: number | null;
+    /**
+     * The number of messages that these times are about.
+     */
+    sent: number;
+    /**
+     * The same, by minute.
+     */
+    minutes: Array<MinuteLatency>;
+};
+
+/**
+ * Why a sweep may not have read everything. `cut-short`: the broker stopped sending in the middle, or sent nothing. `more-each-time`: each further pass brought messages that the one before had missed. `left-out`: no pass brought the messages of clients for which a read of their own topic found one.
+ */
+export type IncompleteReason = 'cut-short' | 'more-each-time' | 'left-out';
+
+/**
+ * Rates and latencies of the last hour.
+ */
+export type LastHour = {
+    /**
+     * The beginning of the first of 60 minutes; the last one is not over yet.
+     */
+    from: string;
+    /**
+     * Connections that were online, by minute; null if nobody counted.
+     */
+    online: Array<number | null>;
+    /**
+     * Connections that were offline, by minute; null if nobody counted.
+     */
+    offline: Array<number | null>;
+    messages: MessageCounts;
+    latency: HourLatency;
+};
+
+/**
+ * Whether an ingester can work: `troubled` if it cannot reach the broker, or could not a moment ago; `unfit` if that lasts and another member is fit, which then takes over its shards and lanes.
+ */
+export type MemberFitness = 'fit' | 'troubled' | 'unfit';
+
+/**
+ * A process became a member of the cluster.
+ */
+export type MemberJoinedEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'member.joined';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the member.
+     */
+    member: string;
+    role: MemberRole;
+};
+
+/**
+ * A process is no member of the cluster any more.
+ */
+export type MemberLeftEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'member.left';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the member.
+     */
+    member: string;
+    role: MemberRole;
+    reason: MemberLeftReason;
+};
+
+/**
+ * `stopped`: it said so. `overdue`: its heartbeats did not come any more.
+ */
+export type MemberLeftReason = 'stopped' | 'overdue';
+
+/**
+ * Which app a member of the cluster runs.
+ */
+export type MemberRole = 'gateway' | 'ingester' | 'dispatcher';
+
+/**
+ * A message to a client, and what became of it.
+ */
 export type Message = {
+    /**
+     * Id of the message.
+     */
     message_id: string;
+    /**
+     * Id of the client.
+     */
     client_id: string;
+    /**
+     * Tells the client what to do with the payload.
+     */
     directive: string;
     /**
      * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
      */
-    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
+    status: MessageStatus;
+    /**
+     * When it was accepted.
+     */
     created_at: string;
+    /**
+     * When it expires, unless it is sent before.
+     */
     expires_at: string;
     /**
      * When a `sent` message becomes `unanswered`; null if it never does, or was not sent yet.
@@ -385,176 +1087,227 @@ export type Message = {
     /**
      * What the client has reported last, before its answer.
      */
-    progress: {
-        percent: number | null;
-        details: string | null;
-        at: string;
-    } | null;
+    progress: MessageProgress | null;
     /**
      * What the client has answered; also if it is late.
      */
-    answer: {
-        /**
-         * Any JSON value, as the client wrote it; null if the answer has none, or if it is omitted.
-         */
-        payload: unknown;
-        /**
-         * The id that the client has given its answer.
-         */
-        message_id: string;
-        received_at: string;
-        /**
-         * It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.
-         */
-        late: boolean;
-        /**
-         * Why the payload is not kept: Redis used more memory than it should.
-         */
-        omitted?: 'storage-full';
-        /**
-         * With `omitted`: the bytes of the payload.
-         */
-        size?: number;
-    } | null;
-    status_history: Array<{
-        status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
-        at: string;
-        details: string | null;
-    }>;
+    answer: MessageAnswer | null;
+    /**
+     * What became of it, the earliest first.
+     */
+    status_history: Array<StatusChange>;
 };
 
-export type SendMessage = {
+/**
+ * What the client has answered.
+ */
+export type MessageAnswer = {
     /**
-     * Tells the client what to do with the payload.
+     * Any JSON value, as the client wrote it; null if the answer has none, or if it is omitted.
      */
-    directive: string;
+    payload: unknown;
     /**
-     * Any JSON value.
+     * The id that the client has given its answer.
      */
-    payload?: unknown;
-    /**
-     * Time to live: an unsent message expires after it.
-     */
-    ttl_seconds?: number;
-    /**
-     * Keep the message until the client is back, or answer 409.
-     */
-    when_offline?: 'hold' | 'reject';
-    /**
-     * For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.
-     */
-    response_timeout_seconds?: number;
-};
-
-export type AcceptedMessage = {
     message_id: string;
-    client_id: string;
-    directive: string;
     /**
-     * `held`: the client is offline, or the broker reported that it is not subscribed. `sent`: the broker took the message and did not report that nobody is subscribed; this does not mean that the client acted. A broker that never reports it (`no_subscriber_signal` of the cluster is false) makes a message `sent` that an online client does not receive.
+     * When the answer came.
      */
-    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
-    created_at: string;
-    expires_at: string;
+    received_at: string;
+    /**
+     * It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.
+     */
+    late: boolean;
+    omitted?: OmittedReason;
+    /**
+     * With `omitted`: the bytes of the payload.
+     */
+    size?: number;
 };
 
+/**
+ * Messages that are sent with one request.
+ */
 export type MessageBatch = {
-    messages: Array<{
-        client_id: string;
-        /**
-         * Tells the client what to do with the payload.
-         */
-        directive: string;
-        /**
-         * Any JSON value.
-         */
-        payload?: unknown;
-        /**
-         * Time to live: an unsent message expires after it.
-         */
-        ttl_seconds?: number;
-        /**
-         * Keep the message until the client is back, or answer 409.
-         */
-        when_offline?: 'hold' | 'reject';
-        /**
-         * For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.
-         */
-        response_timeout_seconds?: number;
-        /**
-         * As the header `Idempotency-Key` of a single message.
-         */
-        idempotency_key?: string;
-    }>;
+    /**
+     * The messages, to any clients.
+     */
+    messages: Array<BatchMessage>;
 };
 
+/**
+ * What became of the messages of a batch.
+ */
 export type MessageBatchResult = {
-    results: Array<{
-        /**
-         * As the HTTP status of a single message: 202, 404, 409, 413, 422, 429, 503.
-         */
-        status: number;
-        /**
-         * With 202.
-         */
-        message?: AcceptedMessage;
-        /**
-         * `true` if this is the first answer to the same idempotency_key.
-         */
-        replayed?: boolean;
-        /**
-         * With any other status.
-         */
-        problem?: {
-            type: string;
-            title: string;
-            status: number;
-            detail: string;
-            errors?: Array<{
-                /**
-                 * JSON pointer to a member of the body.
-                 */
-                pointer?: string;
-                /**
-                 * Where the parameter stands.
-                 */
-                in?: 'path' | 'query' | 'header';
-                /**
-                 * Name of the parameter.
-                 */
-                name?: string;
-                detail: string;
-            }>;
-            /**
-             * Seconds to wait before the item is sent again.
-             */
-            retry_after?: number;
-        };
-    }>;
+    /**
+     * One for each message, in their order.
+     */
+    results: Array<BatchResultItem>;
 };
 
+/**
+ * How many messages reached each status, by minute.
+ */
+export type MessageCounts = {
+    /**
+     * How many messages became `queued`, by minute.
+     */
+    queued: Array<number>;
+    /**
+     * How many messages became `held`, by minute.
+     */
+    held: Array<number>;
+    /**
+     * How many messages became `in_flight`, by minute.
+     */
+    in_flight: Array<number>;
+    /**
+     * How many messages became `sent`, by minute.
+     */
+    sent: Array<number>;
+    /**
+     * How many messages became `answered`, by minute.
+     */
+    answered: Array<number>;
+    /**
+     * How many messages became `failed`, by minute.
+     */
+    failed: Array<number>;
+    /**
+     * How many messages became `unanswered`, by minute.
+     */
+    unanswered: Array<number>;
+    /**
+     * How many messages became `expired`, by minute.
+     */
+    expired: Array<number>;
+    /**
+     * How many messages became `cancelled`, by minute.
+     */
+    cancelled: Array<number>;
+};
+
+/**
+ * A page of the messages of a client.
+ */
 export type MessagePage = {
+    /**
+     * The messages, the newest first.
+     */
     data: Array<Message>;
+    /**
+     * The `cursor` of the next page; null after the last page.
+     */
     next_cursor: string | null;
 };
 
-export type Stats = {
+/**
+ * How far the client has come.
+ */
+export type MessageProgress = {
+    /**
+     * How much of the work is done; null if the client did not say.
+     */
+    percent: number | null;
+    /**
+     * What the client said about it.
+     */
+    details: string | null;
+    /**
+     * When it was reported.
+     */
     at: string;
-    connections: ConnectionSummary;
-    /**
-     * null for a caller without the scope `messages:read`.
-     */
-    messages: MessageTotals | null;
-    /**
-     * null for a caller that is bound to an account, or without the scope `messages:read`.
-     */
-    waiting: WaitingConnections | null;
-    /**
-     * null for a caller that is bound to an account, or without the scope `messages:read`.
-     */
-    last_hour: LastHour | null;
 };
 
+/**
+ * A client reported how far its work has come.
+ */
+export type MessageProgressEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'message.progress';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * Id of the message.
+     */
+    message_id: string;
+    /**
+     * How much of the work is done, if the client said so.
+     */
+    percent?: number;
+    /**
+     * What the client said about it.
+     */
+    details?: string;
+};
+
+/**
+ * `queued`: it waits to be published. `held`: the client is offline, or the broker reported that it is not subscribed. `in_flight`: it is being published. `sent`: the broker took it. `answered`: the client has answered. `failed`: it could not be sent, or the client answered with an error. `unanswered`: no answer came in time. `expired`: it was not sent in time. `cancelled`: a caller cancelled it.
+ */
+export type MessageStatus = 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
+
+/**
+ * A message reached a status.
+ */
+export type MessageStatusEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'message.status';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * Id of the message.
+     */
+    message_id: string;
+    status: MessageStatus;
+    /**
+     * Why, if there is more to say.
+     */
+    details?: string;
+    /**
+     * Bytes of the payload of the client's answer, if one came.
+     */
+    answer_size?: number;
+    /**
+     * The answer came when the message was final already; the message keeps its status.
+     */
+    late?: true;
+};
+
+/**
+ * How many messages there are, and what they take.
+ */
 export type MessageTotals = {
     /**
      * Those that are `queued`, `held` or `in_flight`. null for an account.
@@ -576,9 +1329,458 @@ export type MessageTotals = {
      * Those that have a last status and are still kept.
      */
     finished: number;
+    /**
+     * What they take of the budgets.
+     */
     finished_bytes: number;
 };
 
+/**
+ * A client reported an error that matches no message.
+ */
+export type MessageUnmatchedErrorEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'message.unmatched_error';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * The message that it is about, as the client says.
+     */
+    in_response_to: string;
+    /**
+     * What the client reported.
+     */
+    details: string;
+};
+
+/**
+ * An answer of a client matches no message.
+ */
+export type MessageUnmatchedResponseEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'message.unmatched_response';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * The message that it answers, as the client says.
+     */
+    in_response_to: string;
+    /**
+     * The id of the response.
+     */
+    message_id: string;
+    reason: UnmatchedReason;
+};
+
+/**
+ * How long messages took in one minute.
+ */
+export type MinuteLatency = {
+    /**
+     * Half of the messages took at most that from their acceptance to the broker. null: no message was sent, or it took more than a minute.
+     */
+    p50_ms: number | null;
+    /**
+     * 99 of 100 messages took at most that. null: no message was sent, or it took more than a minute.
+     */
+    p99_ms: number | null;
+};
+
+/**
+ * Why a connection is offline. `goodbye`: the client said so. `retained-offline`: its last will was published, or a goodbye that is retained. `handshake-removed`: its retained handshake was removed. `invalid-handshake`: what is retained is no valid handshake. `refused`: its handshake came after a force-disconnect. `unknown`: what is retained says nothing about the state. `unconfirmed`: the broker restarted, and no new handshake came.
+ */
+export type OfflineReason = 'goodbye' | 'retained-offline' | 'handshake-removed' | 'invalid-handshake' | 'refused' | 'unknown' | 'unconfirmed';
+
+/**
+ * Why the payload of an answer is not kept. `storage-full`: Redis used more memory than it should.
+ */
+export type OmittedReason = 'storage-full';
+
+/**
+ * Where a parameter stands.
+ */
+export type ParameterPlace = 'path' | 'query' | 'header';
+
+/**
+ * Why a request has failed: problem details of RFC 9457.
+ */
+export type Problem = {
+    /**
+     * The kind of problem: it stays the same when the texts change.
+     */
+    type: string;
+    /**
+     * The kind of problem, for people.
+     */
+    title: string;
+    /**
+     * The HTTP status.
+     */
+    status: number;
+    /**
+     * What went wrong with this request, for people.
+     */
+    detail: string;
+    /**
+     * The path of the request.
+     */
+    instance: string;
+    /**
+     * The header `X-Request-Id`; logs have it too.
+     */
+    request_id: string;
+    /**
+     * Each member and parameter that is wrong.
+     */
+    errors?: Array<FieldError>;
+};
+
+/**
+ * A sweep that was requested.
+ */
+export type RequestedSweep = {
+    /**
+     * Id of the sweep.
+     */
+    sweep_id: string;
+    state: RequestedSweepState;
+    /**
+     * null until it begins.
+     */
+    sweep: Sweep | null;
+};
+
+/**
+ * How far a requested sweep has come: `waiting` until it begins.
+ */
+export type RequestedSweepState = 'waiting' | 'running' | 'ended';
+
+/**
+ * What a caller may do.
+ */
+export type Scope = 'connections:read' | 'connections:manage' | 'messages:read' | 'messages:write' | 'events:read' | 'cluster:read' | 'cluster:manage';
+
+/**
+ * A message to one client.
+ */
+export type SendMessage = {
+    /**
+     * Tells the client what to do with the payload; not blank.
+     */
+    directive: string;
+    /**
+     * Any JSON value.
+     */
+    payload?: unknown;
+    /**
+     * Time to live: an unsent message expires after it. 3600 if it is absent.
+     */
+    ttl_seconds?: number;
+    /**
+     * Keep the message until the client is back, or answer 409. `hold` if it is absent.
+     */
+    when_offline?: WhenOffline;
+    /**
+     * For how long a `sent` message awaits the answer of its client; after that it is `unanswered`. Without it, the message may stay `sent`, and an answer that comes while it is kept still makes it `answered` or `failed`.
+     */
+    response_timeout_seconds?: number;
+};
+
+/**
+ * A shard has a new owner.
+ */
+export type ShardMovedEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'shard.moved';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Rises with each change of the owner.
+     */
+    epoch: number;
+    /**
+     * Id of the new owner.
+     */
+    member: string;
+};
+
+/**
+ * Figures of connections and messages.
+ */
+export type Stats = {
+    /**
+     * When it was counted.
+     */
+    at: string;
+    connections: ConnectionSummary;
+    /**
+     * null for a caller without the scope `messages:read`.
+     */
+    messages: MessageTotals | null;
+    /**
+     * null for a caller that is bound to an account, or without the scope `messages:read`.
+     */
+    waiting: WaitingConnections | null;
+    /**
+     * null for a caller that is bound to an account, or without the scope `messages:read`.
+     */
+    last_hour: LastHour | null;
+};
+
+/**
+ * A status that a message has reached.
+ */
+export type StatusChange = {
+    /**
+     * The status that it reached.
+     */
+    status: MessageStatus;
+    /**
+     * When it reached the status.
+     */
+    at: string;
+    /**
+     * Why, if there is more to say.
+     */
+    details: string | null;
+};
+
+/**
+ * A comparison of the whole registry with the broker.
+ */
+export type Sweep = {
+    /**
+     * Id of the sweep.
+     */
+    sweep_id: string;
+    /**
+     * Why the sweep was started.
+     */
+    trigger: string;
+    state: SweepState;
+    /**
+     * The ingester that runs it.
+     */
+    member: string;
+    /**
+     * When it began.
+     */
+    started_at: string;
+    /**
+     * When it ended; null while it runs.
+     */
+    ended_at: string | null;
+    /**
+     * Whether everything was read that the broker retains: a further pass brought nothing new. null while it is being read.
+     */
+    complete: boolean | null;
+    /**
+     * Why it may not have read everything; null unless `complete` is false.
+     */
+    incomplete_reason: IncompleteReason | null;
+    /**
+     * Retained status messages read.
+     */
+    read: number;
+    /**
+     * How many of them it read in a second.
+     */
+    read_per_second: number;
+    /**
+     * Clients whose retained message differed from the registry.
+     */
+    differing: number;
+    /**
+     * Clients that are online in the registry and for which nothing was read; each is verified individually.
+     */
+    unseen: number;
+    corrections: SweepCorrections;
+};
+
+/**
+ * What became of the clients that a sweep found to differ.
+ */
+export type SweepCorrections = {
+    /**
+     * Clients that came online.
+     */
+    online: number;
+    /**
+     * Clients that were online, with another handshake.
+     */
+    updated: number;
+    /**
+     * Clients that went offline.
+     */
+    offline: number;
+    /**
+     * Clients that were offline for another reason.
+     */
+    reason: number;
+    /**
+     * Clients that needed no correction when they were compared again.
+     */
+    none: number;
+};
+
+/**
+ * A sweep ended.
+ */
+export type SweepEndedEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'sweep.ended';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the sweep.
+     */
+    sweep: string;
+    /**
+     * Why the sweep was started.
+     */
+    trigger: string;
+    /**
+     * Whether everything was read that the broker retains.
+     */
+    complete: boolean;
+    incomplete_reason?: IncompleteReason;
+    /**
+     * Retained status messages read.
+     */
+    read: number;
+    corrections: SweepCorrections;
+};
+
+/**
+ * A sweep began.
+ */
+export type SweepStartedEvent = {
+    /**
+     * The type of the event.
+     */
+    type: 'sweep.started';
+    /**
+     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
+     */
+    event_id: string;
+    /**
+     * When the event was emitted.
+     */
+    at: string;
+    /**
+     * Number of the shard.
+     */
+    shard: number;
+    /**
+     * Id of the sweep.
+     */
+    sweep: string;
+    /**
+     * Why the sweep was started.
+     */
+    trigger: string;
+};
+
+/**
+ * How far a sweep has come.
+ */
+export type SweepState = 'running' | 'ended';
+
+/**
+ * There is no such message in the shard of this client (`unknown`), it was for another client or account (`foreign`), was never published (`not-published`), or has another answer (`already-final`).
+ */
+export type UnmatchedReason = 'unknown' | 'foreign' | 'not-published' | 'already-final';
+
+/**
+ * What the comparison of a connection with the broker has found.
+ */
+export type Verification = {
+    /**
+     * Id of the client.
+     */
+    client_id: string;
+    /**
+     * The state that the registry has now: the one according to the broker, unless `outcome` is `unproven`.
+     */
+    state: ConnectionState;
+    /**
+     * Why it is offline; null if it is online.
+     */
+    offline_reason: OfflineReason | null;
+    /**
+     * Whether the registry had to be corrected.
+     */
+    changed: boolean;
+    /**
+     * What the comparison has found.
+     */
+    outcome: VerificationOutcome;
+};
+
+/**
+ * `agreed`: the registry had what the broker retains. `corrected`: it has been corrected. `unproven`: nothing was found for the client, and this broker cannot prove that it retains nothing, so the connection stays as it was; another try brings the same.
+ */
+export type VerificationOutcome = 'agreed' | 'corrected' | 'unproven';
+
+/**
+ * What waits to be published.
+ */
 export type WaitingConnections = {
     /**
      * Connections with a message that could be published now, and that no dispatcher has claimed.
@@ -598,353 +1800,10 @@ export type WaitingConnections = {
     connections_held: number;
 };
 
-export type LastHour = {
-    /**
-     * The beginning of the first of 60 minutes; the last one is not over yet.
-     */
-    from: string;
-    /**
-     * Connections that were online, by minute; null if nobody counted.
-     */
-    online: Array<number | null>;
-    offline: Array<number | null>;
-    /**
-     * How many messages reached each status, by minute.
-     */
-    messages: {
-        queued: Array<number>;
-        held: Array<number>;
-        in_flight: Array<number>;
-        sent: Array<number>;
-        answered: Array<number>;
-        failed: Array<number>;
-        unanswered: Array<number>;
-        expired: Array<number>;
-        cancelled: Array<number>;
-    };
-    latency: {
-        /**
-         * Half of the messages took at most that from their acceptance to the broker. null: no message was sent, or it took more than a minute.
-         */
-        p50_ms: number | null;
-        /**
-         * 99 of 100 messages took at most that. null: no message was sent, or it took more than a minute.
-         */
-        p99_ms: number | null;
-        /**
-         * The number of messages that these times are about.
-         */
-        sent: number;
-        minutes: Array<{
-            /**
-             * Half of the messages took at most that from their acceptance to the broker. null: no message was sent, or it took more than a minute.
-             */
-            p50_ms: number | null;
-            /**
-             * 99 of 100 messages took at most that. null: no message was sent, or it took more than a minute.
-             */
-            p99_ms: number | null;
-        }>;
-    };
-};
-
-export type Caller = {
-    /**
-     * `key:` and the id of the API key, `token:` and the subject of the token, or `anybody` if the gateway requires no credentials.
-     */
-    id: string;
-    /**
-     * The account that the caller is bound to; null: it reaches every account.
-     */
-    account: string | null;
-    /**
-     * What the caller may do: its scopes, and those that they contain. A caller of an account cannot use the cluster.
-     */
-    scopes: Array<'connections:read' | 'connections:manage' | 'messages:read' | 'messages:write' | 'events:read' | 'cluster:read' | 'cluster:manage'>;
-};
-
-export type Problem = {
-    type: string;
-    title: string;
-    status: number;
-    detail: string;
-    instance: string;
-    request_id: string;
-    errors?: Array<{
-        /**
-         * JSON pointer to a member of the body.
-         */
-        pointer?: string;
-        /**
-         * Where the parameter stands.
-         */
-        in?: 'path' | 'query' | 'header';
-        /**
-         * Name of the parameter.
-         */
-        name?: string;
-        detail: string;
-    }>;
-};
-
-export type Event = {
-    type: 'connection.online';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    /**
-     * When it happened, if that was earlier than `at`.
-     */
-    changed_at?: string;
-    /**
-     * Number of earlier changes of state without an event of their own.
-     */
-    flaps?: number;
-    connection_type: 'host' | 'proxy';
-    handshake_message_id: string;
-} | {
-    type: 'connection.updated';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    /**
-     * When it happened, if that was earlier than `at`.
-     */
-    changed_at?: string;
-    /**
-     * Number of earlier changes of state without an event of their own.
-     */
-    flaps?: number;
-    connection_type: 'host' | 'proxy';
-    handshake_message_id: string;
-} | {
-    type: 'connection.offline';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    /**
-     * When it happened, if that was earlier than `at`.
-     */
-    changed_at?: string;
-    /**
-     * Number of earlier changes of state without an event of their own.
-     */
-    flaps?: number;
-    reason: string;
-} | {
-    type: 'connection.refused';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    reason: string;
-    message_id: string | null;
-} | {
-    type: 'message.status';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    message_id: string;
-    status: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
-    details?: string;
-    /**
-     * Bytes of the payload of the client's answer, if one came.
-     */
-    answer_size?: number;
-    /**
-     * The answer came when the message was final already; the message keeps its status.
-     */
-    late?: true;
-} | {
-    type: 'message.unmatched_error';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    in_response_to: string;
-    details: string;
-} | {
-    type: 'message.unmatched_response';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    in_response_to: string;
-    /**
-     * The id of the response.
-     */
-    message_id: string;
-    /**
-     * There is no such message in the shard of this client (`unknown`), it was for another client or account (`foreign`), was never published (`not-published`), or has another answer (`already-final`).
-     */
-    reason: 'unknown' | 'foreign' | 'not-published' | 'already-final';
-} | {
-    type: 'message.progress';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    message_id: string;
-    percent?: number;
-    details?: string;
-} | {
-    type: 'client.message';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    message_id: string;
-    directive: string;
-    /**
-     * Any JSON value; absent if the client sent none.
-     */
-    payload?: unknown;
-    /**
-     * The message that it is about, if the client names one.
-     */
-    in_response_to?: string;
-} | {
-    type: 'shard.moved';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    epoch: number;
-    member: string;
-} | {
-    type: 'sweep.started';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    sweep: string;
-    trigger: string;
-} | {
-    type: 'sweep.ended';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    sweep: string;
-    trigger: string;
-    complete: boolean;
-    incomplete_reason?: 'cut-short' | 'more-each-time' | 'left-out';
-    read: number;
-    corrections: {
-        /**
-         * Clients that came online.
-         */
-        online: number;
-        /**
-         * Clients that were online, with another handshake.
-         */
-        updated: number;
-        /**
-         * Clients that went offline.
-         */
-        offline: number;
-        /**
-         * Clients that were offline for another reason.
-         */
-        reason: number;
-        /**
-         * Clients that needed no correction when they were compared again.
-         */
-        none: number;
-    };
-} | {
-    type: 'member.joined';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    member: string;
-    role: 'gateway' | 'ingester' | 'dispatcher';
-} | {
-    type: 'member.left';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    member: string;
-    role: 'gateway' | 'ingester' | 'dispatcher';
-    /**
-     * `stopped`: it said so. `overdue`: its heartbeats did not come any more.
-     */
-    reason: 'stopped' | 'overdue';
-} | {
-    type: 'dead_letter.added';
-    /**
-     * The same each time the event comes: `<shard>-<milliseconds>-<number>`. Within a shard it rises: after a resume drop an event that is not above the last one of its shard, unless a `gap` of that shard whose `from` is earlier came before.
-     */
-    event_id: string;
-    at: string;
-    shard: number;
-    client_id: string;
-    /**
-     * Template of its topic; empty if it was not received on a topic.
-     */
-    topic: string;
-    reason: string;
-    details: string;
-} | {
-    type: 'gap';
-    at: string;
-    shard: number;
-    /**
-     * Which events may be missing.
-     */
-    streams: Array<'state' | 'talk' | 'refusals' | 'dead-letters'>;
-    from: string;
-    until: string;
-    details: string;
-} | {
-    type: 'closed';
-    at: string;
-    reason: 'too-slow' | 'credentials' | 'shutting-down';
-    details: string;
-};
+/**
+ * `hold`: the message is kept until the client is online. `reject`: it is refused with 409.
+ */
+export type WhenOffline = 'hold' | 'reject';
 
 export type GetClusterData = {
     body?: never;
@@ -963,6 +1822,10 @@ export type GetClusterErrors = {
      */
     403: Problem;
     /**
+     * No such resource (`not-found`)
+     */
+    404: Problem;
+    /**
      * Too many requests (`rate-limited`)
      */
     429: Problem;
@@ -979,6 +1842,9 @@ export type GetClusterErrors = {
 export type GetClusterError = GetClusterErrors[keyof GetClusterErrors];
 
 export type GetClusterResponses = {
+    /**
+     * The cluster.
+     */
     200: Cluster;
 };
 
@@ -1000,6 +1866,10 @@ export type StartSweepErrors = {
      * Not allowed with these credentials (`forbidden`)
      */
     403: Problem;
+    /**
+     * No such resource (`not-found`)
+     */
+    404: Problem;
     /**
      * Too many requests (`rate-limited`)
      */
@@ -1062,6 +1932,9 @@ export type GetLatestSweepErrors = {
 export type GetLatestSweepError = GetLatestSweepErrors[keyof GetLatestSweepErrors];
 
 export type GetLatestSweepResponses = {
+    /**
+     * The sweep.
+     */
     200: Sweep;
 };
 
@@ -1071,7 +1944,7 @@ export type GetSweepData = {
     body?: never;
     path: {
         /**
-         * Id of a sweep.
+         * Id of the sweep.
          */
         sweep_id: string;
     };
@@ -1113,6 +1986,9 @@ export type GetSweepErrors = {
 export type GetSweepError = GetSweepErrors[keyof GetSweepErrors];
 
 export type GetSweepResponses = {
+    /**
+     * The sweep.
+     */
     200: RequestedSweep;
 };
 
@@ -1122,7 +1998,13 @@ export type ListDeadLettersData = {
     body?: never;
     path?: never;
     query?: {
+        /**
+         * The most items that a page has; 100 if it is absent.
+         */
         limit?: number;
+        /**
+         * The `next_cursor` of the page before; without it, the first page comes.
+         */
         cursor?: string;
     };
     url: '/v1/cluster/dead-letters';
@@ -1137,6 +2019,10 @@ export type ListDeadLettersErrors = {
      * Not allowed with these credentials (`forbidden`)
      */
     403: Problem;
+    /**
+     * No such resource (`not-found`)
+     */
+    404: Problem;
     /**
      * The request is not valid (`invalid`)
      */
@@ -1158,6 +2044,9 @@ export type ListDeadLettersErrors = {
 export type ListDeadLettersError = ListDeadLettersErrors[keyof ListDeadLettersErrors];
 
 export type ListDeadLettersResponses = {
+    /**
+     * A page of dead letters.
+     */
     200: DeadLetterPage;
 };
 
@@ -1167,8 +2056,14 @@ export type ListConnectionsData = {
     body?: never;
     path?: never;
     query?: {
-        state?: 'online' | 'offline';
-        type?: 'host' | 'proxy';
+        /**
+         * Only connections in this state.
+         */
+        state?: ConnectionState;
+        /**
+         * Only connections of this type.
+         */
+        type?: ConnectionType;
         /**
          * The first characters of the client id.
          */
@@ -1176,7 +2071,7 @@ export type ListConnectionsData = {
         /**
          * Only connections that are offline for this reason.
          */
-        offline_reason?: 'goodbye' | 'retained-offline' | 'handshake-removed' | 'invalid-handshake' | 'refused' | 'unknown' | 'unconfirmed';
+        offline_reason?: OfflineReason;
         /**
          * Only connections with held messages.
          */
@@ -1185,14 +2080,41 @@ export type ListConnectionsData = {
          * Only connections whose handshakes are refused at the moment, after a force-disconnect.
          */
         refused?: 'true';
+        /**
+         * The most items that a page has; 100 if it is absent.
+         */
         limit?: number;
+        /**
+         * The `next_cursor` of the page before; without it, the first page comes.
+         */
         cursor?: string;
+        /**
+         * Only connections whose handshake has this fact, letter by letter.
+         */
         insights_id?: string;
+        /**
+         * Only connections whose handshake has this fact, letter by letter.
+         */
         machine_id?: string;
+        /**
+         * Only connections whose handshake has this fact, letter by letter.
+         */
         bios_uuid?: string;
+        /**
+         * Only connections whose handshake has this fact, letter by letter.
+         */
         subscription_manager_id?: string;
+        /**
+         * Only connections whose handshake has this fact, letter by letter.
+         */
         fqdn?: string;
+        /**
+         * Only connections whose handshake has this fact, letter by letter.
+         */
         ip_address?: string;
+        /**
+         * Only connections whose handshake has this fact, letter by letter.
+         */
         mac_address?: string;
     };
     url: '/v1/connections';
@@ -1228,6 +2150,9 @@ export type ListConnectionsErrors = {
 export type ListConnectionsError = ListConnectionsErrors[keyof ListConnectionsErrors];
 
 export type ListConnectionsResponses = {
+    /**
+     * A page of connections.
+     */
     200: ConnectionPage;
 };
 
@@ -1266,6 +2191,9 @@ export type SummarizeConnectionsErrors = {
 export type SummarizeConnectionsError = SummarizeConnectionsErrors[keyof SummarizeConnectionsErrors];
 
 export type SummarizeConnectionsResponses = {
+    /**
+     * The numbers.
+     */
     200: ConnectionSummary;
 };
 
@@ -1274,6 +2202,9 @@ export type SummarizeConnectionsResponse = SummarizeConnectionsResponses[keyof S
 export type ForgetConnectionData = {
     body?: never;
     path: {
+        /**
+         * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
+         */
         client_id: string;
     };
     query?: never;
@@ -1329,6 +2260,9 @@ export type ForgetConnectionResponse = ForgetConnectionResponses[keyof ForgetCon
 export type GetConnectionData = {
     body?: never;
     path: {
+        /**
+         * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
+         */
         client_id: string;
     };
     query?: never;
@@ -1369,6 +2303,9 @@ export type GetConnectionErrors = {
 export type GetConnectionError = GetConnectionErrors[keyof GetConnectionErrors];
 
 export type GetConnectionResponses = {
+    /**
+     * The connection.
+     */
     200: Connection;
 };
 
@@ -1377,6 +2314,9 @@ export type GetConnectionResponse = GetConnectionResponses[keyof GetConnectionRe
 export type ForceDisconnectData = {
     body: ForceDisconnect;
     path: {
+        /**
+         * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
+         */
         client_id: string;
     };
     query?: never;
@@ -1444,6 +2384,9 @@ export type ForceDisconnectResponse = ForceDisconnectResponses[keyof ForceDiscon
 export type VerifyConnectionData = {
     body?: never;
     path: {
+        /**
+         * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
+         */
         client_id: string;
     };
     query?: never;
@@ -1484,6 +2427,9 @@ export type VerifyConnectionErrors = {
 export type VerifyConnectionError = VerifyConnectionErrors[keyof VerifyConnectionErrors];
 
 export type VerifyConnectionResponses = {
+    /**
+     * What the comparison has found.
+     */
     200: Verification;
 };
 
@@ -1492,6 +2438,9 @@ export type VerifyConnectionResponse = VerifyConnectionResponses[keyof VerifyCon
 export type LiftRefusalData = {
     body?: never;
     path: {
+        /**
+         * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
+         */
         client_id: string;
     };
     query?: never;
@@ -1553,7 +2502,7 @@ export type StreamEventsData = {
         /**
          * Only events of these types, with commas between them; `connection.*` names all of a kind. Without it, all types but `message.progress`, `message.unmatched_response`, `client.message`, which needs the scope `messages:read` as well, and `member.joined`, `member.left` and `dead_letter.added`, which need `cluster:read` as well.
          */
-        types?: string;
+        types?: Array<EventFilter>;
         /**
          * Only events of this client.
          */
@@ -1608,7 +2557,10 @@ export type SearchMessagesData = {
     body?: never;
     path?: never;
     query?: {
-        status?: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
+        /**
+         * Only messages with this status.
+         */
+        status?: MessageStatus;
         /**
          * Only messages to this client.
          */
@@ -1617,7 +2569,13 @@ export type SearchMessagesData = {
          * Only messages that were accepted then or later.
          */
         since?: string;
+        /**
+         * The most items that a page has; 100 if it is absent.
+         */
         limit?: number;
+        /**
+         * The `next_cursor` of the page before; without it, the first page comes.
+         */
         cursor?: string;
     };
     url: '/v1/messages';
@@ -1653,6 +2611,9 @@ export type SearchMessagesErrors = {
 export type SearchMessagesError = SearchMessagesErrors[keyof SearchMessagesErrors];
 
 export type SearchMessagesResponses = {
+    /**
+     * A page of messages.
+     */
     200: FoundMessages;
 };
 
@@ -1718,11 +2679,23 @@ export type SendMessagesResponse = SendMessagesResponses[keyof SendMessagesRespo
 export type ListMessagesData = {
     body?: never;
     path: {
+        /**
+         * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
+         */
         client_id: string;
     };
     query?: {
-        status?: 'queued' | 'held' | 'in_flight' | 'sent' | 'answered' | 'failed' | 'unanswered' | 'expired' | 'cancelled';
+        /**
+         * Only messages with this status.
+         */
+        status?: MessageStatus;
+        /**
+         * The most items that a page has; 100 if it is absent.
+         */
         limit?: number;
+        /**
+         * The `next_cursor` of the page before; without it, the first page comes.
+         */
         cursor?: string;
     };
     url: '/v1/connections/{client_id}/messages';
@@ -1762,6 +2735,9 @@ export type ListMessagesErrors = {
 export type ListMessagesError = ListMessagesErrors[keyof ListMessagesErrors];
 
 export type ListMessagesResponses = {
+    /**
+     * A page of messages.
+     */
     200: MessagePage;
 };
 
@@ -1780,6 +2756,9 @@ export type SendMessageData = {
         'Idempotency-Key'?: string;
     };
     path: {
+        /**
+         * Id of the client: 1 to 256 bytes of UTF-8, without `/`, `+`, `#` and control characters; not `.`, `..` or `summary`.
+         */
         client_id: string;
     };
     query?: never;
@@ -1851,6 +2830,9 @@ export type SendMessageResponse = SendMessageResponses[keyof SendMessageResponse
 export type CancelMessageData = {
     body?: never;
     path: {
+        /**
+         * Id of the message.
+         */
         message_id: string;
     };
     query?: never;
@@ -1912,6 +2894,9 @@ export type ReadMessageData = {
         Prefer?: string;
     };
     path: {
+        /**
+         * Id of the message.
+         */
         message_id: string;
     };
     query?: never;
@@ -1993,6 +2978,9 @@ export type GetStatsErrors = {
 export type GetStatsError = GetStatsErrors[keyof GetStatsErrors];
 
 export type GetStatsResponses = {
+    /**
+     * The figures.
+     */
     200: Stats;
 };
 
@@ -2031,6 +3019,9 @@ export type WhoamiErrors = {
 export type WhoamiError = WhoamiErrors[keyof WhoamiErrors];
 
 export type WhoamiResponses = {
+    /**
+     * The caller.
+     */
     200: Caller;
 };
 
