@@ -4,8 +4,9 @@
  * most once for each claim, and every status is true.
  */
 import { connectRedis, type Redis } from '@app/platform';
-import { encodeToDo, type ReportOutcome } from '@app/registry';
+import { EXPIRED_UNKNOWN, encodeToDo, type ReportOutcome } from '@app/registry';
 import { quiet, startMosquitto, startRedis, type Server } from '../support/servers.js';
+import { changeStoredMessage } from '../support/stored-message.js';
 import { withoutGivenUpClaims } from '../support/claims.js';
 import {
   accept,
@@ -134,6 +135,29 @@ for (const [name, point] of ofDispatcher.filter(([, { method, when }]) => method
   });
 }
 
+for (const [name, point] of ofDispatcher.filter(([, { port, call }]) => port === 'publisher' && call === 1)) {
+  scenarios.push({
+    group: 'unknown',
+    name,
+    play: async (stage) => {
+      const victim = await stage.dispatcher(point);
+      const { send } = await stage.gateway();
+      const [messageId = ''] = await sent(send, [message(0, { idempotencyKey: 'key' })]);
+      await victim.crashed.passed;
+      await changeStoredMessage(redis, stage.keys.message(0, messageId), { ttl: '0' });
+      await Promise.all([stage.dispatcher(), stage.owner()]);
+      await untilAll(stage, [messageId], 'failed');
+      // It completes what it has published, and publishes nothing more: its lease and the time to live have ended.
+      victim.thaw();
+      const ids = await accept(stage, 2, 2);
+      await untilAll(stage, ids);
+      expect(await emittedStatuses(stage, messageId)).toEqual(['queued', 'in_flight', 'failed']);
+      expect((await stage.messages.read(messageId))?.history.at(-1)?.details).toBe(EXPIRED_UNKNOWN);
+      expect(stage.received.filter((id) => id === messageId)).toHaveLength(point.when === 'after' ? 1 : 0);
+    },
+  });
+}
+
 const ofGateway: [string, CrashPoint][] = [
   ['before the message is stored', { port: 'messages', method: 'accept', when: 'before', call: 1 }],
   [
@@ -253,6 +277,11 @@ describe.each([
     'leaves its message to the next dispatcher, which claims it before it sends it again',
   ],
   ['answered', 'a dispatcher that crashes', 'does not stop an answer, and what is answered is not published again'],
+  [
+    'unknown',
+    'a dispatcher that crashes',
+    'leaves a message that has expired, which fails since its outcome is unknown, and is not published again',
+  ],
   ['gateway', 'a gateway that crashes', 'stores the message once, and the message is sent'],
   ['answers', "a shard's owner that crashes", 'leaves it to the next owner to give up waiting for an answer, once'],
   ['owner', "a shard's owner that crashes", 'leaves the to-do to the next owner, which does it once'],

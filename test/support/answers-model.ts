@@ -17,6 +17,10 @@ export interface ModelMessage {
   /** In flight behind another one: it is not known whether it was published. */
   isAhead: boolean;
   foundNoSubscribers: boolean;
+  /** An owner has published it, and did not learn the outcome. */
+  isUncertain: boolean;
+  /** It failed since nobody knows the outcome. */
+  hasFailedUncertain: boolean;
   hasDeadline: boolean;
   isOverdue: boolean;
   hasExpired: boolean;
@@ -66,8 +70,14 @@ export class AnswersModel {
 
   /** A message that nothing is before is claimed with its acceptance. */
   accept(id: string, hasTimeout: boolean): void {
-    const flags = { isAhead: false, foundNoSubscribers: false, hasDeadline: false, isOverdue: false };
-    const ends = { hasExpired: false, isForgotten: false, answer: undefined, progress: [] };
+    const flags = {
+      isAhead: false,
+      foundNoSubscribers: false,
+      isUncertain: false,
+      hasDeadline: false,
+      isOverdue: false,
+    };
+    const ends = { hasFailedUncertain: false, hasExpired: false, isForgotten: false, answer: undefined, progress: [] };
     const m: ModelMessage = { id, hasTimeout, status: 'queued', shown: ['queued'], attempts: 0, ...flags, ...ends };
     this.messages.push(m);
     this.outbox.push(m);
@@ -117,6 +127,7 @@ export class AnswersModel {
         this.putBack('queued', head);
         this.notePublish(head);
         this.become(head, 'queued');
+        head.isUncertain = true;
       }
       this.ready = 'now';
     }
@@ -150,8 +161,9 @@ export class AnswersModel {
     if (report.kind === 'message-progress') return FINAL.has(m.status) ? 'already-final' : 'kept';
     if (m.answer?.id === report.answerId) return 'repeated';
     // Of an error only its details are kept, in the history: each further one is a repeat.
-    if (m.status === 'failed' && report.kind === 'message-error') return 'repeated';
-    if (m.answer !== undefined || m.status === 'failed') return 'already-final';
+    const hasReported = m.status === 'failed' && !m.hasFailedUncertain;
+    if (hasReported && report.kind === 'message-error') return 'repeated';
+    if (m.answer !== undefined || hasReported) return 'already-final';
     if (FINAL.has(m.status)) return 'late';
     return report.kind === 'message-response' ? 'answered' : 'failed';
   }
@@ -167,7 +179,7 @@ export class AnswersModel {
   /** The housekeeping of the shard. */
   sweep(): void {
     for (const m of this.messages) {
-      if (m.status === 'queued' && m.hasExpired) this.become(m, 'expired');
+      if (m.status === 'queued' && m.hasExpired) this.expire(m, false);
       else if (isAwaiting(m) && m.isOverdue) this.become(m, 'unanswered');
     }
   }
@@ -242,10 +254,14 @@ export class AnswersModel {
         if (wasSent) this.claimBehind(head.id, claims);
         return;
       }
-      if (head.status === 'in_flight') this.become(head, 'queued');
-      this.become(head, 'expired');
+      this.expire(head, head.status === 'in_flight');
     }
     this.leave(false);
+  }
+
+  private expire(m: ModelMessage, isInFlight: boolean): void {
+    m.hasFailedUncertain = isInFlight || m.isUncertain;
+    this.become(m, m.hasFailedUncertain ? 'failed' : 'expired');
   }
 
   /** Claims ahead what waits behind a message. */

@@ -2,6 +2,7 @@
 import type { Redis } from '@app/platform';
 import {
   DueTodos,
+  EXPIRED_UNKNOWN,
   FencedCommit,
   eventsOfEntry,
   isUnmatched,
@@ -318,7 +319,7 @@ export class World {
     if (before !== undefined) expect(answer).toEqual(before);
     if (status === 'answered') expect(answer?.late).toBe(false);
     if (answer !== undefined && status !== 'answered') {
-      expect([status, answer.late]).toEqual([expect.stringMatching(/^(expired|cancelled|unanswered)$/), true]);
+      expect([status, answer.late]).toEqual([expect.stringMatching(/^(failed|expired|cancelled|unanswered)$/), true]);
     }
   }
 
@@ -385,9 +386,11 @@ function expectedOutcome(
 ): ReportOutcome {
   if (before === undefined) return 'unknown';
   if (!wasClaimed) return 'not-published';
-  const { status, answer } = before;
-  if (answer?.messageId === answerId || (type === 'message-error' && status === 'failed')) return 'repeated';
-  if (answer !== undefined || status === 'failed') return 'already-final';
+  const { status, answer, history } = before;
+  if (answer?.messageId === answerId) return 'repeated';
+  if (answer !== undefined) return 'already-final';
+  if (history.at(-1)?.details === EXPIRED_UNKNOWN) return 'late';
+  if (status === 'failed') return type === 'message-error' ? 'repeated' : 'already-final';
   if (status === 'expired' || status === 'cancelled' || status === 'unanswered') return 'late';
   return type === 'message-error' ? 'failed' : 'answered';
 }

@@ -9,7 +9,7 @@ import {
   UNKNOWN_PAYER,
 } from './messages/byte-budget.js';
 import { DEAD_LETTERS_SHARE, EVENT_STREAM_NAMES, REFUSALS_SHARE, STATE_SHARE, TALK_SHARE } from './events/event-log.js';
-import { STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
+import { EXPIRED_UNKNOWN, OUTCOME_UNKNOWN, STORED_STATUSES, TRANSITIONS, type StoredStatus } from './message-status.js';
 import { REFUSAL_EVERY_MS, REFUSED_WITHOUT_ID, REFUSED_WITH_ID } from './connections/refusals.js';
 
 const PATH = `${import.meta.dirname}/commands/includes/from-typescript.lua`;
@@ -52,6 +52,8 @@ function generated(): string {
     UNKNOWN_PAYER: luaText(UNKNOWN_PAYER),
     IN_FLIGHT_OF: luaText(IN_FLIGHT_OF),
     ACCOUNT_MOVED: luaText(ACCOUNT_MOVED),
+    OUTCOME_UNKNOWN: luaText(OUTCOME_UNKNOWN),
+    EXPIRED_UNKNOWN: luaText(EXPIRED_UNKNOWN),
     REFUSED_WITH_ID: luaText(REFUSED_WITH_ID),
     REFUSED_WITHOUT_ID: luaText(REFUSED_WITHOUT_ID),
     REFUSAL_EVERY_MS,

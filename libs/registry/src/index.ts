@@ -31,7 +31,9 @@ export * from './connections/mailbox-entry.js';
 export {
   isFinalStatus,
   truncateDetails,
+  EXPIRED_UNKNOWN,
   MESSAGE_STATUSES,
+  OUTCOME_UNKNOWN,
   TRANSITIONS,
   type MessageStatus,
   type StatusChange,

@@ -46,6 +46,11 @@ export function isFinalStatus(status: MessageStatus): boolean {
   return status !== 'held' && TRANSITIONS[status].length === 0;
 }
 
+/** In the details of a status: the client may have the message, since the result of a publish got lost. */
+export const OUTCOME_UNKNOWN = 'the outcome of a publish is unknown';
+/** Details of a message that failed since it may not be published again. An answer to it counts as a late one. */
+export const EXPIRED_UNKNOWN = `its time to live has ended, and ${OUTCOME_UNKNOWN}`;
+
 /** Limit for the details of a status, in characters; these have at most 3,000 bytes. */
 const MAX_DETAILS = 1000;
 

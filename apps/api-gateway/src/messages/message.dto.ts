@@ -115,7 +115,9 @@ const Answer = z
     message_id: z.string().meta({ description: 'The id that the client has given its answer.' }),
     received_at: timeOf('When the answer came.'),
     late: z.boolean().meta({
-      description: 'It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.',
+      description:
+        'It came after the message was `unanswered`, `expired` or `cancelled`, or `failed` without a known outcome of its ' +
+        'publish, and did not change that.',
     }),
     omitted: Omitted.optional(),
     size: countOf('With `omitted`: the bytes of the payload.').optional(),

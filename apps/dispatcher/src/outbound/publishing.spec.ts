@@ -31,7 +31,7 @@ describe('the outcome of a publish', () => {
     ],
     [
       { kind: 'unknown', details: 'x' },
-      { ...claim, outcome: 'retry', details: 'x' },
+      { ...claim, outcome: 'retry', details: 'x: the outcome of a publish is unknown' },
     ],
     [{ kind: 'late' }, { clientId: 'a', messageId: 'm', outcome: 'unwritten' }],
   ] as const)('%j becomes the result %j', (outcome, result) => {

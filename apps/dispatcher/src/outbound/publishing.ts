@@ -2,7 +2,7 @@
 import type { Publisher, PublishOutcome } from '@app/broker';
 import { counter, secondsHistogram, valuesOf, type Logger } from '@app/platform';
 import { encodeMessage, type TopicTemplate } from '@app/protocol';
-import type { ClaimedMessage, PublishResult } from '@app/registry';
+import { OUTCOME_UNKNOWN, type ClaimedMessage, type PublishResult } from '@app/registry';
 
 const OUTCOMES = valuesOf<PublishResult['outcome']>({
   sent: true,
@@ -114,7 +114,7 @@ export function resultOf(
     case 'refused':
       return { ...claim, outcome: outcome.permanent ? 'failed' : 'retry', details: outcome.details };
     case 'unknown':
-      return { ...claim, outcome: 'retry', details: outcome.details };
+      return { ...claim, outcome: 'retry', details: `${outcome.details}: ${OUTCOME_UNKNOWN}` };
     case 'late':
       return { clientId, messageId, outcome: 'unwritten' };
   }

@@ -6,13 +6,24 @@ const left = counter('outbound_connections_left', 'Connections for which nothing
   reason: LEFT_BECAUSE,
 });
 const unreadable = counter('unreadable_messages', 'Stored messages that could not be read and have failed.');
+const uncertain = counter(
+  'messages_outcome_unknown',
+  'Messages that failed when a dispatcher found that their time to live had ended and that a former one may have published them.',
+);
 
 export function reportStep(
-  { left: counts, unreadable: count }: Pick<OutboundStep, 'left' | 'unreadable'>,
+  { left: counts, unreadable: count, uncertain: failed }: Pick<OutboundStep, 'left' | 'unreadable' | 'uncertain'>,
   shard: number,
   logger: Logger,
 ): void {
   for (const reason of LEFT_BECAUSE) if (counts[reason] > 0) left.inc({ reason }, counts[reason]);
+  if (failed > 0) {
+    uncertain.inc(failed);
+    logger.warn(
+      { shard, failed },
+      'messages failed: their time to live has ended, and a former dispatcher may have published them',
+    );
+  }
   if (count === 0) return;
   unreadable.inc(count);
   logger.error({ shard, count }, 'these stored messages cannot be read: they have failed and are kept as dead letters');

@@ -132,7 +132,15 @@ it('a shard with a large backlog runs a bounded part of it in a round', async ()
 
 it('housekeeping looks for finished messages less often, and goes on with a large backlog at its next look', async () => {
   const looks: ('due' | 'finished')[] = [];
-  const nothing = { todos: [], unreadable: [], expired: 0, unanswered: 0, forgotten: 100, forgottenEarly: 0 };
+  const nothing = {
+    todos: [],
+    unreadable: [],
+    expired: 0,
+    uncertain: 0,
+    unanswered: 0,
+    forgotten: 100,
+    forgottenEarly: 0,
+  };
   let claims = 0;
   let looksUntilDone: string[] = [];
   start({

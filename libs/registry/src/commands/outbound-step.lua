@@ -17,12 +17,14 @@
 --     After `unwritten`, the head of the outbox is claimed again.
 -- Reply: nil if the caller is not the owner; otherwise Redis' time in ms, the number of connections with a message in
 --   flight, the number of entries of the stream that have not been read, milliseconds until a connection is ready (-1 if none
---   will be), the number of connections that were left by reason (`LEFT_BECAUSE`) followed by the number of unreadable records,
+--   will be), the number of connections that were left by reason (`LEFT_BECAUSE`) followed by the number of unreadable records and
+--   that of messages that have failed because their time to live has ended and nobody knows whether they were published,
 --   the connections of which the owner must not publish what it still holds, and for each claimed message its client id,
 --   message id, directive, payload, expires at, request id, attempt, created at, whether another one waits behind it (0/1)
 
 --- @include "account-check"
 --- @include "claims-ahead"
+--- @include "expire-message"
 --- @include "ready-in"
 --- @include "stream-id"
 
@@ -39,11 +41,13 @@ return with_log(function()
   if call('GET', KEYS.outbound_owner) ~= ARGV.fence then return false end
   local room = tonumber(ARGV.room)
   local first_wait, longest_wait = tonumber(ARGV.first_wait_ms), tonumber(ARGV.longest_wait_ms)
-  local left_because = { 0, 0, 0, 0, 0 }
+  local left_because = { 0, 0, 0, 0, 0, 0 }
   local finished, claimed_bytes, ahead = 0, 0, 0
   local claims = {}
   -- Connections that are left, and those of them that have nothing to retry.
   local left, idle = {}, {}
+  -- For connections: the message that the owner has not written.
+  local unwritten = {}
 
   -- Removes a finished message from the outbox. An earlier owner may have put the message back: then it is published again.
   local function drop_if_finished(client, id, m)
@@ -66,6 +70,7 @@ return with_log(function()
       move(id, m, outcome, outcome, details)
       drop_if_finished(client, id, m)
     elseif outcome == 'unwritten' then
+      unwritten[client] = id
       put_back(client, 'queued', not was_ahead and id)
     elseif not stale then
       local no_subscribers = outcome == 'no-subscribers'
@@ -107,6 +112,14 @@ return with_log(function()
     claims[#claims + 1] = {
       client, id, m.directive, payload, plain(m.created + m.ttl), m.request, attempt, plain(m.created), is_followed and 1 or 0,
     }
+  end
+
+  -- Whether nobody knows whether a message in flight was published: an earlier owner has claimed it. Its history has one line for all
+  -- claims that followed each other.
+  local function is_uncertain(client, id, m)
+    if m.status ~= 'in_flight' then return false end
+    local _, claimed = string.gsub('\t' .. m.history, '\ti%-?%d', '')
+    return unwritten[client] ~= id or m.attempts > claimed
   end
 
   local function has_expired(m) return m.created + m.ttl <= at end
@@ -172,11 +185,11 @@ return with_log(function()
       elseif not online or (account_asked and m.account) then
         local shown = online and 'queued' or 'held'
         if in_flight or was_ahead then put_back(client, shown, id) end
-        if in_flight then move(id, m, 'queued', shown) elseif was_ahead then save(id, m) end
+        local details = is_uncertain(client, id, m) and OUTCOME_UNKNOWN or nil
+        if in_flight then move(id, m, 'queued', shown, details) elseif was_ahead then save(id, m) end
         return leave(client, online and 3 or 2)
       elseif has_expired(m) then
-        if in_flight then move(id, m, 'queued', 'queued') end
-        move(id, m, 'expired', 'expired')
+        if expire(id, m, is_uncertain(client, id, m)) == 'failed' then left_because[6] = left_because[6] + 1 end
         remove_from_outbox(client, id)
       else
         finished = finished - 1

@@ -31,7 +31,7 @@ return with_log(function()
       put_back(client, shown, id)
       -- The publish of the first one was interrupted: it may have been written.
       note_publish(id, message, at_text)
-      move(id, message, 'queued', shown)
+      move(id, message, 'queued', shown, OUTCOME_UNKNOWN)
     end
     call('ZADD', KEYS.ready, 'LT', micros, client)
   end

@@ -267,11 +267,18 @@ describe('an answer that matches no message', () => {
 });
 
 describe('a late answer', () => {
-  async function over(how: 'expired' | 'cancelled' | 'unanswered'): Promise<string> {
+  async function over(how: 'failed' | 'expired' | 'cancelled' | 'unanswered'): Promise<string> {
     if (how === 'unanswered') {
       const id = await sent({ responseTimeoutMs: 60_000 });
       await bench.redis.zadd(bench.keys.awaiting(SHARD), 1, id);
       await new DueTodos(bench.redis, bench.keys).claim(GRANT);
+      return id;
+    }
+    if (how === 'failed') {
+      const id = await bench.add();
+      await bench.claim();
+      await bench.endTimeToLive(id);
+      await bench.takeOver();
       return id;
     }
     const id = await returned();
@@ -283,7 +290,7 @@ describe('a late answer', () => {
     return id;
   }
 
-  it.each(['expired', 'cancelled', 'unanswered'] as const)(
+  it.each(['failed', 'expired', 'cancelled', 'unanswered'] as const)(
     'to a message that is %s is shown as late and emitted; the status stays',
     async (how) => {
       const id = await over(how);

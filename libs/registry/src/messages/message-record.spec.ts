@@ -76,7 +76,7 @@ describe('the record of a message', () => {
   it('shows an answer as late only if the message had another final status before', () => {
     for (const [status, late] of [
       ['answered', false],
-      ['failed', false],
+      ['failed', true],
       ['expired', true],
       ['cancelled', true],
     ] as const) {

@@ -55,8 +55,8 @@ const ANSWER_LINE = /^\d+\t\d+(\t[^\t]*){4}$/;
 const CHANGE = /^([a-z])(-?\d+)(?: (.*))?$/s;
 /** Lines before the payload; a record of form 2 has one more. */
 const LINES = 8;
-/** After these statuses an answer is late. */
-const LATE_AFTER: ReadonlySet<StoredStatus> = new Set(['unanswered', 'expired', 'cancelled']);
+/** After these statuses an answer is late. Of a client's `message-error` that made the message `failed` no answer is kept. */
+const LATE_AFTER: ReadonlySet<StoredStatus> = new Set(['failed', 'unanswered', 'expired', 'cancelled']);
 
 /** Whether a record that is a text has this status; cheaper than to parse it. */
 export function hasStatus(text: string, status: StoredStatus): boolean {

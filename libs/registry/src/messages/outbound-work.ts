@@ -75,6 +75,8 @@ export interface OutboundStep {
   left: Record<LeftBecause, number>;
   /** Number of stored messages that could not be read: they have failed, and are dead-lettered. */
   unreadable: number;
+  /** Number of messages that failed: their time to live has ended, and nobody knows whether they were published. */
+  uncertain: number;
 }
 
 /** An entry of the stream of claims. */
@@ -188,6 +190,7 @@ export class OutboundWork {
       readyInMs: readyInMs < 0 ? undefined : readyInMs,
       left,
       unreadable: counts[LEFT_BECAUSE.length] ?? 0,
+      uncertain: counts[LEFT_BECAUSE.length + 1] ?? 0,
       claimed: claims.map(toClaimed),
       stopped,
     };

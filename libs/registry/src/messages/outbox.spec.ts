@@ -1,5 +1,15 @@
 import { StaleOwnerError } from '@app/sharding';
-import { CLIENT, SHARD, claimed, withMessages, type MessageBench } from '../../../../test/support/message-bench.js';
+import { changeStoredMessage } from '../../../../test/support/stored-message.js';
+import { EXPIRED_UNKNOWN, OUTCOME_UNKNOWN } from '../message-status.js';
+import { DueTodos } from '../todos/due-work.js';
+import {
+  CLIENT,
+  GRANT,
+  SHARD,
+  claimed,
+  withMessages,
+  type MessageBench,
+} from '../../../../test/support/message-bench.js';
 
 let bench: MessageBench;
 
@@ -87,14 +97,77 @@ describe('the owner of an outbox', () => {
     expect(await bench.redis.zrange(bench.keys.expiry(SHARD), '0', '-1')).toEqual([long]);
   });
 
-  it('does not publish a claimed message again past its time to live', async () => {
+  it('does not publish a claimed message again past its time to live, and says that its outcome is unknown', async () => {
     const id = await bench.add();
     const next = await bench.add();
     await bench.claim();
     await bench.endTimeToLive(id);
     expect(await bench.claim()).toMatchObject({ messageId: next, attempt: 1 });
-    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'queued', 'expired']);
+    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
+    expect((await bench.messages.read(id))?.history.at(-1)?.details).toBe(EXPIRED_UNKNOWN);
     expect(await bench.outbox()).toEqual([next]);
+  });
+
+  it('knows that nothing was published of a message that only it has claimed, and has not written', async () => {
+    const id = await bench.add();
+    await bench.claim();
+    await bench.endTimeToLive(id);
+    await bench.complete({ messageId: id, outcome: 'unwritten' });
+    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'queued', 'expired']);
+  });
+
+  it('does not know the outcome of a message that another owner has claimed before', async () => {
+    const id = await bench.add();
+    await bench.claim();
+    await bench.claim();
+    await bench.endTimeToLive(id);
+    await bench.complete({ messageId: id, outcome: 'unwritten' });
+    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
+  });
+
+  it.each([
+    ['a new owner, since the client is offline', () => bench.takeOver()],
+    ['the owner that stops before the PUBACK', () => bench.owning((grant) => bench.work.release(grant, undefined))],
+  ])('says that the outcome is unknown if a claimed message is put back by %s, and it expires', async (_, putBack) => {
+    await bench.own();
+    const id = await bench.add();
+    await bench.claim();
+    await bench.become('offline');
+    await putBack();
+    expect((await bench.messages.read(id))?.history.at(-1)).toMatchObject({
+      status: 'queued',
+      details: OUTCOME_UNKNOWN,
+    });
+    await bench.endTimeToLive(id);
+    const due = new DueTodos(bench.redis, bench.keys);
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, uncertain: 1 });
+    expect((await bench.messages.read(id))?.history.at(-1)).toMatchObject({
+      status: 'failed',
+      details: EXPIRED_UNKNOWN,
+    });
+    expect(await bench.outbox()).toEqual([]);
+  });
+
+  it('gives up a message that no owner completes, five minutes after its time to live has ended', async () => {
+    await bench.own();
+    const id = await bench.add();
+    const next = await bench.add();
+    await bench.claim();
+    await bench.endTimeToLive(id);
+    const due = new DueTodos(bench.redis, bench.keys);
+    const ended = async (ms: number): Promise<void> => {
+      const created = `${(await bench.now()) - ms}`;
+      await changeStoredMessage(bench.redis, bench.keys.message(SHARD, id), { created, ttl: '0' });
+    };
+    await ended(299_000);
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, uncertain: 0 });
+    await bench.redis.zadd(bench.keys.expiry(SHARD), 1000, id);
+    await ended(300_000);
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, uncertain: 1 });
+    expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
+    expect(await bench.outbox()).toEqual([next]);
+    // A dispatcher that comes back takes over what is left.
+    expect(await bench.claim()).toMatchObject({ messageId: next });
   });
 
   it('removes a finished message without publishing it', async () => {

@@ -13,6 +13,8 @@ export interface DueWork {
   unreadable: UnreadableToDo[];
   /** Number of messages that this call has expired. */
   expired: number;
+  /** Number of messages that this call has failed, since their time to live has ended and nobody knows whether they were published. */
+  uncertain: number;
   /** Number of sent messages of which no answer came in time. */
   unanswered: number;
   /** Number of finished messages that this call has removed because their retention has ended. */
@@ -64,6 +66,7 @@ const takeDue = messageCommands.load<
   },
   null | {
     expired: number;
+    uncertain: number;
     unanswered: number;
     forgotten: number;
     forgotten_early: number;
@@ -153,6 +156,7 @@ export class DueTodos {
     if (reply === null) throw new StaleOwnerError(grant);
     return {
       expired: reply.expired,
+      uncertain: reply.uncertain,
       unanswered: reply.unanswered,
       forgotten: reply.forgotten,
       forgottenEarly: reply.forgotten_early,

@@ -6,8 +6,9 @@
 --     answer, payload: what is kept of the answer, see `message-record.lua`; of a `message-error` only if it is late
 --     size: bytes of its payload, for the event
 --     unmatched: the event to append if it matches no message, '' for none; that of a response lacks the reason and its end
---     Outcome: the status; 'late' if the message is final and has no answer; 'repeated'; or why it changes nothing: 'unknown',
---     'foreign' for a message of another client or account, 'not-published', 'already-final'.
+--     Outcome: the status; 'late' if the message is final and has no answer, and it was not the client that failed it;
+--     'repeated'; or why it changes nothing: 'unknown', 'foreign' for a message of another client or account, 'not-published',
+--     'already-final'.
 --   note, client, message_id, details: an answer did not count, and the history of the message says so. Outcome: 'noted', or why not, as
 --     above.
 --   progress, client, message_id, progress, event: what the client has done so far. Outcome: 'kept', or why not, as above.
@@ -18,6 +19,7 @@
 -- KEYS accounts, talk_events
 
 --- @include "claims-ahead"
+--- @include "expire-message"
 --- @include "outbox"
 
 -- Final statuses that a message may have without an answer.
@@ -35,8 +37,9 @@ end
 -- Why an answer changes nothing; nil if it counts.
 local function refusal_of(m, status, answer_id)
   if m.answer_id == answer_id then return 'repeated' end
+  if has_failed_uncertain(m) and not m.answer then return end
   -- A client that reports once more that it failed says nothing new.
-  if status == 'failed' and m.status == 'failed' then return 'repeated' end
+  if status == 'failed' and m.status == 'failed' and not m.answer then return 'repeated' end
   if m.answer or m.status == 'answered' or m.status == 'failed' then return 'already-final' end
 end
 
@@ -60,7 +63,7 @@ local function answer(client, id, status, details, answer_id, kept, size, payloa
     return refused
   end
   local shown_size = ',"answer_size":' .. size
-  if is_among(LATE_AFTER, m.status) then
+  if is_among(LATE_AFTER, m.status) or has_failed_uncertain(m) then
     keep(id, m, answer_id, kept, payload)
     save(id, m)
     append_late(client, m.account, id, m.status, shown_size)
