@@ -18,9 +18,9 @@ export interface ModelMessage {
   isAhead: boolean;
   foundNoSubscribers: boolean;
   /** An owner has published it, and did not learn the outcome. */
-  isUncertain: boolean;
+  isOutcomeUnknown: boolean;
   /** It failed since nobody knows the outcome. */
-  hasFailedUncertain: boolean;
+  hasFailedUnknown: boolean;
   hasDeadline: boolean;
   isOverdue: boolean;
   hasExpired: boolean;
@@ -73,11 +73,11 @@ export class AnswersModel {
     const flags = {
       isAhead: false,
       foundNoSubscribers: false,
-      isUncertain: false,
+      isOutcomeUnknown: false,
       hasDeadline: false,
       isOverdue: false,
     };
-    const ends = { hasFailedUncertain: false, hasExpired: false, isForgotten: false, answer: undefined, progress: [] };
+    const ends = { hasFailedUnknown: false, hasExpired: false, isForgotten: false, answer: undefined, progress: [] };
     const m: ModelMessage = { id, hasTimeout, status: 'queued', shown: ['queued'], attempts: 0, ...flags, ...ends };
     this.messages.push(m);
     this.outbox.push(m);
@@ -127,7 +127,7 @@ export class AnswersModel {
         this.putBack('queued', head);
         this.notePublish(head);
         this.become(head, 'queued');
-        head.isUncertain = true;
+        head.isOutcomeUnknown = true;
       }
       this.ready = 'now';
     }
@@ -161,7 +161,7 @@ export class AnswersModel {
     if (report.kind === 'message-progress') return FINAL.has(m.status) ? 'already-final' : 'kept';
     if (m.answer?.id === report.answerId) return 'repeated';
     // Of an error only its details are kept, in the history: each further one is a repeat.
-    const hasReported = m.status === 'failed' && !m.hasFailedUncertain;
+    const hasReported = m.status === 'failed' && !m.hasFailedUnknown;
     if (hasReported && report.kind === 'message-error') return 'repeated';
     if (m.answer !== undefined || hasReported) return 'already-final';
     if (FINAL.has(m.status)) return 'late';
@@ -260,8 +260,8 @@ export class AnswersModel {
   }
 
   private expire(m: ModelMessage, isInFlight: boolean): void {
-    m.hasFailedUncertain = isInFlight || m.isUncertain;
-    this.become(m, m.hasFailedUncertain ? 'failed' : 'expired');
+    m.hasFailedUnknown = isInFlight || m.isOutcomeUnknown;
+    this.become(m, m.hasFailedUnknown ? 'failed' : 'expired');
   }
 
   /** Claims ahead what waits behind a message. */

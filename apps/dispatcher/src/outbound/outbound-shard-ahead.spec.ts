@@ -10,7 +10,16 @@ const GRANT: Grant = { kind: 'outbound', index: 0, epoch: 1, fence: '1:spec' };
 /** Redis' clock when it is asked first. */
 const AT = 1_800_000_000_000;
 const NOTHING: OutboundStep = {
-  ...{ at: AT, claimed: [], stopped: [], inFlight: 0, unread: 0, readyInMs: undefined, unreadable: 0, uncertain: 0 },
+  ...{
+    at: AT,
+    claimed: [],
+    stopped: [],
+    inFlight: 0,
+    unread: 0,
+    readyInMs: undefined,
+    unreadable: 0,
+    outcomeUnknown: 0,
+  },
   left: { empty: 0, offline: 0, waiting: 0, interrupted: 0 },
 };
 

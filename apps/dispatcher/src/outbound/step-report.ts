@@ -6,19 +6,23 @@ const left = counter('outbound_connections_left', 'Connections for which nothing
   reason: LEFT_BECAUSE,
 });
 const unreadable = counter('unreadable_messages', 'Stored messages that could not be read and have failed.');
-const uncertain = counter(
+const unknownOutcomes = counter(
   'messages_outcome_unknown',
   'Messages that failed when a dispatcher found that their time to live had ended and that a former one may have published them.',
 );
 
 export function reportStep(
-  { left: counts, unreadable: count, uncertain: failed }: Pick<OutboundStep, 'left' | 'unreadable' | 'uncertain'>,
+  {
+    left: counts,
+    unreadable: count,
+    outcomeUnknown: failed,
+  }: Pick<OutboundStep, 'left' | 'unreadable' | 'outcomeUnknown'>,
   shard: number,
   logger: Logger,
 ): void {
   for (const reason of LEFT_BECAUSE) if (counts[reason] > 0) left.inc({ reason }, counts[reason]);
   if (failed > 0) {
-    uncertain.inc(failed);
+    unknownOutcomes.inc(failed);
     logger.warn(
       { shard, failed },
       'messages failed: their time to live has ended, and a former dispatcher may have published them',

@@ -136,7 +136,7 @@ it('housekeeping looks for finished messages less often, and goes on with a larg
     todos: [],
     unreadable: [],
     expired: 0,
-    uncertain: 0,
+    outcomeUnknown: 0,
     unanswered: 0,
     forgotten: 100,
     forgottenEarly: 0,

@@ -11,7 +11,7 @@ import { deadLettered } from './dead-letters.js';
 import type { ToDoRunner } from './todo-runner.js';
 
 const expiredMessages = counter('messages_expired', 'Messages whose time to live ran out before they were published.');
-const uncertainMessages = counter(
+const unknownOutcomes = counter(
   'due_messages_outcome_unknown',
   'Messages that housekeeping failed: their time to live had ended, and nobody knew whether they were published.',
 );
@@ -99,7 +99,7 @@ export class Housekeeping {
       for (let batch = 0, more = true; more && batch < MOST_BATCHES; batch++) {
         const work = await this.due.claim(grant);
         if (work.expired > 0) expiredMessages.inc(work.expired);
-        if (work.uncertain > 0) uncertainMessages.inc(work.uncertain);
+        if (work.outcomeUnknown > 0) unknownOutcomes.inc(work.outcomeUnknown);
         if (work.unanswered > 0) unansweredMessages.inc(work.unanswered);
         if (work.forgotten > 0) forgottenMessages.inc(work.forgotten);
         if (work.forgottenEarly > 0) forgottenEarly.inc(work.forgottenEarly);

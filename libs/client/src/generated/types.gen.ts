@@ -1115,7 +1115,7 @@ export type MessageAnswer = {
      */
     received_at: string;
     /**
-     * It came after the message was `unanswered`, `expired` or `cancelled`, and did not change that.
+     * It came after the message was `unanswered`, `expired` or `cancelled`, or `failed` without a known outcome of its publish, and did not change that.
      */
     late: boolean;
     omitted?: OmittedReason;

@@ -47,7 +47,7 @@ return with_log(function()
   -- Connections that are left, and those of them that have nothing to retry.
   local left, idle = {}, {}
   -- For connections: the message that the owner has not written.
-  local unwritten = {}
+  local not_written = {}
 
   -- Removes a finished message from the outbox. An earlier owner may have put the message back: then it is published again.
   local function drop_if_finished(client, id, m)
@@ -70,7 +70,7 @@ return with_log(function()
       move(id, m, outcome, outcome, details)
       drop_if_finished(client, id, m)
     elseif outcome == 'unwritten' then
-      unwritten[client] = id
+      not_written[client] = id
       put_back(client, 'queued', not was_ahead and id)
     elseif not stale then
       local no_subscribers = outcome == 'no-subscribers'
@@ -116,10 +116,10 @@ return with_log(function()
 
   -- Whether nobody knows whether a message in flight was published: an earlier owner has claimed it. Its history has one line for all
   -- claims that followed each other.
-  local function is_uncertain(client, id, m)
+  local function is_outcome_unknown(client, id, m)
     if m.status ~= 'in_flight' then return false end
     local _, claimed = string.gsub('\t' .. m.history, '\ti%-?%d', '')
-    return unwritten[client] ~= id or m.attempts > claimed
+    return not_written[client] ~= id or m.attempts > claimed
   end
 
   local function has_expired(m) return m.created + m.ttl <= at end
@@ -185,11 +185,11 @@ return with_log(function()
       elseif not online or (account_asked and m.account) then
         local shown = online and 'queued' or 'held'
         if in_flight or was_ahead then put_back(client, shown, id) end
-        local details = is_uncertain(client, id, m) and OUTCOME_UNKNOWN or nil
+        local details = is_outcome_unknown(client, id, m) and OUTCOME_UNKNOWN or nil
         if in_flight then move(id, m, 'queued', shown, details) elseif was_ahead then save(id, m) end
         return leave(client, online and 3 or 2)
       elseif has_expired(m) then
-        if expire(id, m, is_uncertain(client, id, m)) == 'failed' then left_because[6] = left_because[6] + 1 end
+        if expire(id, m, is_outcome_unknown(client, id, m)) == 'failed' then left_because[6] = left_because[6] + 1 end
         remove_from_outbox(client, id)
       else
         finished = finished - 1

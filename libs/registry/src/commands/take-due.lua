@@ -7,7 +7,7 @@
 -- KEYS owner, todo, former_finished, connections, accounts_asked
 -- ARGV fence, batch, again_ms, kept_count, kept_bytes, surplus_batch
 --   kept_count, kept_bytes: limits for the finished messages of the shard
--- Reply by name: expired, uncertain, unanswered, forgotten, forgotten_early, more (0/1), due, todos; or nil if the caller is not the owner
+-- Reply by name: expired, outcome_unknown, unanswered, forgotten, forgotten_early, more (0/1), due, todos; or nil if the caller is not the owner
 
 --- @include "claims-ahead"
 --- @include "expire-message"
@@ -24,7 +24,7 @@ return with_log(function()
   local batch = tonumber(ARGV.batch)
   local function due(set) return call('ZRANGE', set, '-inf', at_text, 'BYSCORE', 'LIMIT', 0, batch) end
 
-  local expired, uncertain = 0, 0
+  local expired, outcome_unknown = 0, 0
   local ids = due(KEYS.expiry)
   for _, id in ipairs(ids) do
     local message = load(id)
@@ -38,7 +38,7 @@ return with_log(function()
     else
       call('ZREM', KEYS.expiry, id)
     end
-    if ended == 'expired' then expired = expired + 1 elseif ended then uncertain = uncertain + 1 end
+    if ended == 'expired' then expired = expired + 1 elseif ended then outcome_unknown = outcome_unknown + 1 end
   end
 
   -- Whether a client's answer to a message may wait for the account of the client: what waits is in its connection, and names the
@@ -72,7 +72,7 @@ return with_log(function()
   for _, todo in ipairs(todos) do call('ZADD', KEYS.todo, again, todo) end
   local more = #ids == batch or #overdue == batch or former == batch or forgotten == batch or #todos == batch or early == surplus_batch
   return {
-    'expired', expired, 'uncertain', uncertain, 'unanswered', unanswered, 'forgotten', forgotten, 'forgotten_early', early,
+    'expired', expired, 'outcome_unknown', outcome_unknown, 'unanswered', unanswered, 'forgotten', forgotten, 'forgotten_early', early,
     'more', more and 1 or 0, 'due', again, 'todos', todos,
   }
 end, write_costs)

@@ -76,7 +76,7 @@ export interface OutboundStep {
   /** Number of stored messages that could not be read: they have failed, and are dead-lettered. */
   unreadable: number;
   /** Number of messages that failed: their time to live has ended, and nobody knows whether they were published. */
-  uncertain: number;
+  outcomeUnknown: number;
 }
 
 /** An entry of the stream of claims. */
@@ -190,7 +190,7 @@ export class OutboundWork {
       readyInMs: readyInMs < 0 ? undefined : readyInMs,
       left,
       unreadable: counts[LEFT_BECAUSE.length] ?? 0,
-      uncertain: counts[LEFT_BECAUSE.length + 1] ?? 0,
+      outcomeUnknown: counts[LEFT_BECAUSE.length + 1] ?? 0,
       claimed: claims.map(toClaimed),
       stopped,
     };

@@ -140,7 +140,7 @@ describe('the owner of an outbox', () => {
     });
     await bench.endTimeToLive(id);
     const due = new DueTodos(bench.redis, bench.keys);
-    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, uncertain: 1 });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, outcomeUnknown: 1 });
     expect((await bench.messages.read(id))?.history.at(-1)).toMatchObject({
       status: 'failed',
       details: EXPIRED_UNKNOWN,
@@ -160,10 +160,10 @@ describe('the owner of an outbox', () => {
       await changeStoredMessage(bench.redis, bench.keys.message(SHARD, id), { created, ttl: '0' });
     };
     await ended(299_000);
-    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, uncertain: 0 });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, outcomeUnknown: 0 });
     await bench.redis.zadd(bench.keys.expiry(SHARD), 1000, id);
     await ended(300_000);
-    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, uncertain: 1 });
+    expect(await due.claim(GRANT)).toMatchObject({ expired: 0, outcomeUnknown: 1 });
     expect(await bench.statuses(id)).toEqual(['queued', 'in_flight', 'failed']);
     expect(await bench.outbox()).toEqual([next]);
     // A dispatcher that comes back takes over what is left.

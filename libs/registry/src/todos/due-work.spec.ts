@@ -20,7 +20,7 @@ const NOTHING: DueWork = {
   todos: [],
   unreadable: [],
   expired: 0,
-  uncertain: 0,
+  outcomeUnknown: 0,
   unanswered: 0,
   forgotten: 0,
   forgottenEarly: 0,

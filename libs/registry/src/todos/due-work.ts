@@ -14,7 +14,7 @@ export interface DueWork {
   /** Number of messages that this call has expired. */
   expired: number;
   /** Number of messages that this call has failed, since their time to live has ended and nobody knows whether they were published. */
-  uncertain: number;
+  outcomeUnknown: number;
   /** Number of sent messages of which no answer came in time. */
   unanswered: number;
   /** Number of finished messages that this call has removed because their retention has ended. */
@@ -66,7 +66,7 @@ const takeDue = messageCommands.load<
   },
   null | {
     expired: number;
-    uncertain: number;
+    outcome_unknown: number;
     unanswered: number;
     forgotten: number;
     forgotten_early: number;
@@ -156,7 +156,7 @@ export class DueTodos {
     if (reply === null) throw new StaleOwnerError(grant);
     return {
       expired: reply.expired,
-      uncertain: reply.uncertain,
+      outcomeUnknown: reply.outcome_unknown,
       unanswered: reply.unanswered,
       forgotten: reply.forgotten,
       forgottenEarly: reply.forgotten_early,

@@ -37,7 +37,7 @@ end
 -- Why an answer changes nothing; nil if it counts.
 local function refusal_of(m, status, answer_id)
   if m.answer_id == answer_id then return 'repeated' end
-  if has_failed_uncertain(m) and not m.answer then return end
+  if has_failed_unknown(m) and not m.answer then return end
   -- A client that reports once more that it failed says nothing new.
   if status == 'failed' and m.status == 'failed' and not m.answer then return 'repeated' end
   if m.answer or m.status == 'answered' or m.status == 'failed' then return 'already-final' end
@@ -63,7 +63,7 @@ local function answer(client, id, status, details, answer_id, kept, size, payloa
     return refused
   end
   local shown_size = ',"answer_size":' .. size
-  if is_among(LATE_AFTER, m.status) or has_failed_uncertain(m) then
+  if is_among(LATE_AFTER, m.status) or has_failed_unknown(m) then
     keep(id, m, answer_id, kept, payload)
     save(id, m)
     append_late(client, m.account, id, m.status, shown_size)
