@@ -17,11 +17,10 @@ import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
 import { Pool } from 'undici';
 import { ensurePackages, ensurePrograms } from '../scripts/setup.mjs';
-import { startApp, startStack, waitUntil } from '../scripts/stack.mjs';
-import { inParallel, post } from './devices.mjs';
+import { startApp, startStack } from '../scripts/stack.mjs';
+import { inParallel, sendTo, untilOnline } from './devices.mjs';
 import { machine, percentile, round } from './measure.mjs';
 
-const MOST_IN_A_BATCH = 1000;
 const KEY = 'used-here-only';
 
 /** @param {string[]} args */
@@ -67,10 +66,10 @@ export async function run(args) {
     await untilOnline(stack.gateway.url, connections);
     const gone = all.filter((_, i) => i % 10 < 2 && i % 20 < 10);
     const here = all.filter((_, i) => i % 10 === 5);
-    await sendTo(pool, here, 2);
+    await sendTo(pool, here, 2, { payload: { a: 1 } });
     await changeState(device, gone, 'offline');
     await untilOnline(stack.gateway.url, connections - gone.length);
-    await sendTo(pool, gone, 2);
+    await sendTo(pool, gone, 2, { payload: { a: 1 } });
 
     /** @type {Record<string, { p50: number, p95: number, p99: number, most: number }>} */
     const table = {};
@@ -140,28 +139,4 @@ async function changeState(device, ids, type) {
     const text = JSON.stringify(type === 'offline' ? envelope : { ...envelope, payload: { canonical_facts: facts } });
     await device.publishAsync(`redhat/insights/in/${id}`, text, { qos: 1, retain: true });
   });
-}
-
-/** @param {Pool} pool @param {string[]} ids @param {number} each messages to each client */
-async function sendTo(pool, ids, each) {
-  const all = ids.flatMap((id) => Array.from({ length: each }, () => id));
-  await inParallel(Math.ceil(all.length / MOST_IN_A_BATCH), 2, async (i) => {
-    const some = all.slice(i * MOST_IN_A_BATCH, (i + 1) * MOST_IN_A_BATCH);
-    const { results } = await post(pool, '/v1/messages', {
-      messages: some.map((id) => ({ client_id: id, directive: 'bench:message', payload: { a: 1 } })),
-    });
-    for (const { status } of results) if (status !== 202) throw new Error(`an item was answered with ${status}`);
-  });
-}
-
-/** @param {string} api @param {number} count */
-async function untilOnline(api, count) {
-  await waitUntil(
-    async () => {
-      /** @type {any} */
-      const summary = await (await fetch(`${api}/v1/connections/summary`)).json();
-      if (summary.online.total !== count) throw new Error(`${summary.online.total} of ${count} are online`);
-    },
-    { what: `${count} clients online`, timeoutMs: 180_000 },
-  );
 }

@@ -4,6 +4,8 @@ import { waitUntil } from '../scripts/stack.mjs';
 
 /** @typedef {import('undici').Pool} Pool */
 
+const MOST_IN_A_BATCH = 1000;
+
 const OUT_TOPICS = 'redhat/insights/out/+';
 /** The message number, counted over the whole run. */
 let numbers = 0;
@@ -96,5 +98,32 @@ export async function inParallel(count, atOnce, act) {
     Array.from({ length: atOnce }, async () => {
       while (next < count) await act(next++);
     }),
+  );
+}
+
+/**
+ * Accepts messages in batches.
+ * @param {Pool} pool @param {string[]} ids @param {number} each messages to each client @param {object} members of each message
+ */
+export async function sendTo(pool, ids, each, members) {
+  const all = ids.flatMap((id) => Array.from({ length: each }, () => id));
+  await inParallel(Math.ceil(all.length / MOST_IN_A_BATCH), 2, async (i) => {
+    const some = all.slice(i * MOST_IN_A_BATCH, (i + 1) * MOST_IN_A_BATCH);
+    const { results } = await post(pool, '/v1/messages', {
+      messages: some.map((id) => ({ client_id: id, directive: 'bench:message', ...members })),
+    });
+    for (const { status } of results) if (status !== 202) throw new Error(`an item was answered with ${status}`);
+  });
+}
+
+/** @param {string} api @param {number} count */
+export async function untilOnline(api, count) {
+  await waitUntil(
+    async () => {
+      /** @type {any} */
+      const summary = await (await fetch(`${api}/v1/connections/summary`)).json();
+      if (summary.online.total !== count) throw new Error(`${summary.online.total} of ${count} are online`);
+    },
+    { what: `${count} clients online`, timeoutMs: 180_000 },
   );
 }

@@ -25,12 +25,12 @@ import { Redis } from 'ioredis';
 import mqtt from 'mqtt';
 import { Pool } from 'undici';
 import { startStack, waitUntil } from '../scripts/stack.mjs';
-import { inParallel, post } from './devices.mjs';
+import { inParallel, sendTo, untilOnline } from './devices.mjs';
 import { machine, metric, rssMiB } from './measure.mjs';
 import { keyUsage, usageOf } from './memory-usage.mjs';
 
 const PAYLOAD_BYTES = 120;
-const MOST_IN_A_BATCH = 1000;
+const PAYLOAD = { text: 'x'.repeat(PAYLOAD_BYTES - JSON.stringify({ text: '' }).length) };
 
 /** @param {string[]} args */
 export async function run(args) {
@@ -67,7 +67,7 @@ export async function run(args) {
     await untilOnline(stack.gateway.url, connections - clients);
     const before = await keyUsage(redis);
     const messages = clients * each;
-    await sendTo(pool, ids, each);
+    await sendTo(pool, ids, each, { payload: PAYLOAD });
     const held = usageOf(`a held message, of ${messages}`, before, await keyUsage(redis), messages);
 
     await device.subscribeAsync('redhat/insights/out/+', { qos: 1 });
@@ -75,7 +75,7 @@ export async function run(args) {
     await untilFinished(redis, messages);
     const sent = await keyUsage(redis);
     const finished = usageOf(`a finished message, of ${messages}`, before, sent, messages);
-    await sendTo(pool, ids, each, { response_timeout_seconds: 86_400 });
+    await sendTo(pool, ids, each, { payload: PAYLOAD, response_timeout_seconds: 86_400 });
     await untilAwaiting(redis, messages);
     const awaiting = usageOf(`a message that awaits its answer, of ${messages}`, sent, await keyUsage(redis), messages);
     const figures = {
@@ -145,31 +145,6 @@ async function changeState(device, ids, type) {
     );
     await device.publishAsync(`redhat/insights/in/${ids[i] ?? ''}`, text, { qos: 1, retain: true });
   });
-}
-
-/** @param {Pool} pool @param {string[]} ids @param {number} each messages to each client @param {object} more members of a message */
-async function sendTo(pool, ids, each, more = {}) {
-  const payload = { text: 'x'.repeat(PAYLOAD_BYTES - JSON.stringify({ text: '' }).length) };
-  const all = ids.flatMap((id) => Array.from({ length: each }, () => id));
-  await inParallel(Math.ceil(all.length / MOST_IN_A_BATCH), 2, async (i) => {
-    const some = all.slice(i * MOST_IN_A_BATCH, (i + 1) * MOST_IN_A_BATCH);
-    const { results } = await post(pool, '/v1/messages', {
-      messages: some.map((id) => ({ client_id: id, directive: 'bench:message', payload, ...more })),
-    });
-    for (const { status } of results) if (status !== 202) throw new Error(`an item was answered with ${status}`);
-  });
-}
-
-/** @param {string} api @param {number} count */
-async function untilOnline(api, count) {
-  await waitUntil(
-    async () => {
-      /** @type {any} */
-      const summary = await (await fetch(`${api}/v1/connections/summary`)).json();
-      if (summary.online.total !== count) throw new Error(`${summary.online.total} of ${count} are online`);
-    },
-    { what: `${count} clients online`, timeoutMs: 60_000 },
-  );
 }
 
 /** @param {Redis} redis @param {number} count */

@@ -276,7 +276,7 @@ it('each view says that it is not up to date while Redis does not answer, and no
   } finally {
     stage.redis.child.kill('SIGCONT');
   }
-  await page.getByRole('alert').waitFor({ state: 'detached' });
+  await page.getByRole('alert').first().waitFor({ state: 'detached' });
   await page.getByText('Live', { exact: true }).waitFor();
 });
 

@@ -27,11 +27,18 @@ export function useCluster(): UseQueryResult<Cluster> {
   });
 }
 
-/** Why a view cannot be read. An outage of the whole service is said once, above all views, to those who may read its state. */
-export function useFailure({ error, failureReason }: Pick<UseQueryResult, 'error' | 'failureReason'>): Error | null {
+/**
+ * Why a view cannot be read. If it has data, an outage of the whole service is said once, above all views, to those who may read its
+ * state.
+ */
+export function useFailure(
+  { error, failureReason }: Pick<UseQueryResult, 'error' | 'failureReason'>,
+  data: unknown,
+): Error | null {
   const { can } = useAccess();
   const failure = error ?? failureReason;
-  return failure !== null && can('connections:read') && isOutage(failure) ? null : failure;
+  const isSaid = data !== undefined && failure !== null && isOutage(failure) && can('connections:read');
+  return isSaid ? null : failure;
 }
 
 /** Why the service cannot be read at the moment, and when it could be read last. */

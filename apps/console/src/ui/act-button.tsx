@@ -70,7 +70,7 @@ export function ActButton<Answer = unknown>({
             <Curl act={act} />
           </>
         )}
-        {error !== null && <Failure error={error} advice="You can try again." />}
+        {error !== null && <Failure error={error} advice="It is not known whether it was done. You can try again." />}
       </Dialog>
     </>
   );

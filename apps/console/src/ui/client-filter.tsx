@@ -1,6 +1,7 @@
-import { useEffect, useEffectEvent, useState, type ReactNode } from 'react';
+import type { ReactNode } from 'react';
 import styles from './fields.module.css';
 import { TextField } from './fields.js';
+import { useRestingText } from './use-resting-text.js';
 
 /** How long the text must rest before it counts. */
 const REST_MS = 300;
@@ -12,13 +13,7 @@ export interface ClientFilterProps {
 
 /** A whole client id. What the view renders in between, for example for events, does not delay it. */
 export function ClientFilter({ value, onChange }: ClientFilterProps): ReactNode {
-  const [text, setText] = useState(value);
-  const report = useEffectEvent(onChange);
-  useEffect(() => {
-    if (text === value) return;
-    const timer = setTimeout(() => report(text === '' ? undefined : text), REST_MS);
-    return () => clearTimeout(timer);
-  }, [text, value]);
+  const [text, setText] = useRestingText(value, onChange, REST_MS);
   return (
     <div className={styles.client}>
       <TextField

@@ -8,6 +8,8 @@ export interface Column<Row> {
   head: ReactNode;
   /** As in `grid-template-columns`, such as `2fr` or `8rem`. */
   width: string;
+  /** The width on narrow screens, if it differs. */
+  narrow?: string;
   cell: (row: Row) => ReactNode;
   /** Left out on narrow screens. */
   wide?: boolean;
@@ -67,7 +69,10 @@ export function DataTable<Row>({
 
   const wide = columns.map(({ width }) => width).join(' ');
   const narrow = columns.filter((column) => column.wide !== true);
-  const vars = { '--wide': wide, '--narrow': narrow.map(({ width }) => width).join(' ') } as CSSProperties;
+  const vars = {
+    '--wide': wide,
+    '--narrow': narrow.map((column) => column.narrow ?? column.width).join(' '),
+  } as CSSProperties;
 
   return (
     <div ref={scroller} className={styles.scroller} tabIndex={0} role="region" aria-label={label}>

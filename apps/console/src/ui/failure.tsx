@@ -1,12 +1,13 @@
 import { ProblemError } from '@cloud-connector/client';
 import type { ReactNode } from 'react';
+import { isOutage } from '../api/queries.js';
 import styles from './failure.module.css';
 
 export interface FailureProps {
   error: Error;
   /** Nothing else is shown. */
   page?: boolean;
-  /** What to do now. */
+  /** What to do now if the service could not be reached. It is not known then whether something was done. */
   advice?: string;
 }
 
@@ -16,8 +17,7 @@ export function Failure({ error, page = false, advice }: FailureProps): ReactNod
   return (
     <div role="alert" className={page ? `${styles.failure} ${styles.page}` : styles.failure}>
       <strong>{title}</strong>
-      {detail !== '' && <p>{detail}</p>}
-      {advice !== undefined && <p>{advice}</p>}
+      {isOutage(error) && advice !== undefined ? <p>{advice}</p> : detail !== '' && <p>{detail}</p>}
       {error instanceof ProblemError && error.requestId && (
         <p className={styles.id}>
           Request <code>{error.requestId}</code>

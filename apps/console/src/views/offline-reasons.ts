@@ -4,7 +4,7 @@ export type OfflineReason = NonNullable<Connection['offline_reason']>;
 
 /** Why a client is offline, in words, and what to do. */
 export const REASONS: Record<OfflineReason, string> = {
-  goodbye: 'It said goodbye: it disconnected by itself.',
+  goodbye: 'It said goodbye: it disconnected, by itself or because it was forced off.',
   'retained-offline':
     'The broker published its last will: it lost its network, crashed or was stopped hard. Some clients say goodbye this way too.',
   'handshake-removed': 'Its retained handshake was removed from the broker.',
@@ -13,5 +13,21 @@ export const REASONS: Record<OfflineReason, string> = {
   unknown: 'A sweep found no handshake of it at the broker.',
   unconfirmed: 'It was online before the broker lost its data, and has not shaken hands since.',
 };
+
+/** The same in two words, for lists. */
+const SHORT: Record<OfflineReason, string> = {
+  goodbye: 'said goodbye',
+  'retained-offline': 'last will',
+  'handshake-removed': 'handshake removed',
+  'invalid-handshake': 'invalid handshake',
+  refused: 'forced off',
+  unknown: 'no handshake found',
+  unconfirmed: 'not confirmed',
+};
+
+/** A newer service may know more reasons than this page. */
+export function shortReason(reason: string): string {
+  return (SHORT as Partial<Record<string, string>>)[reason] ?? reason;
+}
 
 export const OFFLINE_REASONS = Object.keys(REASONS) as readonly OfflineReason[];

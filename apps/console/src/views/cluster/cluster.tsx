@@ -21,7 +21,7 @@ const KEPT_EVENTS = 50;
 
 export function ClusterView(): ReactNode {
   const { data, ...query } = useCluster();
-  const failure = useFailure(query);
+  const failure = useFailure(query, data);
   const { events, stream } = useLastEvents({
     types: CLUSTER_EVENTS,
     kept: KEPT_EVENTS,

@@ -30,7 +30,7 @@ export function Actions({ connection }: { connection: Connection }): ReactNode {
         </ActButton>
       )}
       <ActButton label="Force off" tone="bad" title={`Force off ${id}?`} act={acts.forceOff(id, reconnectAfter)}>
-        <p>The client is asked to disconnect, and to stay away for this time. Earlier handshakes of it are refused.</p>
+        <p>The client is asked to disconnect, and to stay away for this time. If it comes earlier, it is refused.</p>
         <ReconnectAfter value={reconnectAfter} onChange={setReconnectAfter} />
       </ActButton>
       {state === 'offline' && (

@@ -17,7 +17,7 @@ export function ClientMessages({ clientId, held }: { clientId: string; held: num
     queryKey: ['messages of', clientId],
     queryFn: ({ signal }) => connector.listMessages(clientId, { limit: SHOWN }, { signal }),
   });
-  const failure = useFailure(query);
+  const failure = useFailure(query, data);
   return (
     <Panel
       title={held > 0 ? `Messages (${held} held)` : 'Messages'}

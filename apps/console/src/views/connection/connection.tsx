@@ -16,6 +16,7 @@ import { Panel } from '../../ui/panel.js';
 import { StateBadge } from '../../ui/status.js';
 import { Time } from '../../ui/time.js';
 import { Failure } from '../../ui/failure.js';
+import { shortReason } from '../offline-reasons.js';
 import { EventList } from '../events/event-list.js';
 import { MessageCard } from '../messages/message-card.js';
 import { Actions } from './actions.js';
@@ -55,7 +56,7 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
     refreshMs: REREAD_MS,
   });
 
-  const failure = useFailure(query);
+  const failure = useFailure(query, data);
   if (data === undefined) return failure === null ? null : <Absent clientId={clientId} error={failure} />;
   return (
     <>
@@ -122,7 +123,7 @@ function Since({
   return (
     <span>
       since <Time at={down} both />
-      {reason !== null && ` (${reason})`}
+      {reason !== null && ` (${shortReason(reason)})`}
     </span>
   );
 }

@@ -70,7 +70,10 @@ export function SendForm({ clientId, onSent }: SendFormProps): ReactNode {
         {act && <CurlPopover act={act} />}
       </div>
       {error !== null && (
-        <Failure error={error} advice="Press the button again: a message that was accepted is not accepted twice." />
+        <Failure
+          error={error}
+          advice="It is not known whether the message was accepted. Press the button again: it is not accepted twice."
+        />
       )}
     </form>
   );

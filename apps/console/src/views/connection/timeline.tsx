@@ -24,6 +24,7 @@ export function Timeline({
       {refused !== null && (
         <li>
           <strong>Refused</strong>
+          {connection.state === 'online' && <p>It was asked to disconnect, and is still connected.</p>}
           <p>{refused === 'never' ? 'Until somebody lifts it.' : <Until at={refused} />}</p>
         </li>
       )}

@@ -16,6 +16,7 @@ import { Time } from '../../ui/time.js';
 import { Failure } from '../../ui/failure.js';
 import { Badge } from '../../ui/badge.js';
 import styles from './connections.module.css';
+import { shortReason } from '../offline-reasons.js';
 import { Filters } from './filters.js';
 import { toQuery, type ConnectionsSearch } from './search.js';
 import { SelectionBar } from './selection-bar.js';
@@ -109,21 +110,31 @@ const COLUMNS: Column<Connection>[] = [
       </Link>
     ),
   },
-  { id: 'state', head: 'State', width: '5.5rem', cell: ({ state }) => <StateBadge state={state} /> },
   {
-    id: 'since',
-    head: 'Since',
-    width: 'minmax(5.5rem, 1.5fr)',
-    cell: ({ state, connected_at: up, disconnected_at: down, offline_reason: reason, refused_until: refused }) => (
+    id: 'state',
+    head: 'State',
+    width: '10rem',
+    narrow: '5.5rem',
+    cell: ({ state, refused_until: refused }) => (
       <>
-        <Time at={state === 'online' ? up : down} />
-        {reason !== null && <span className={styles.wide}>, {reason}</span>}
+        <StateBadge state={state} />
         {refused !== null && (
           <span className={styles.wide}>
             {' '}
             <Badge tone="bad">refused</Badge>
           </span>
         )}
+      </>
+    ),
+  },
+  {
+    id: 'since',
+    head: 'Since',
+    width: 'minmax(5.5rem, 1fr)',
+    cell: ({ state, connected_at: up, disconnected_at: down, offline_reason: reason }) => (
+      <>
+        <Time at={state === 'online' ? up : down} />
+        {reason !== null && <span className={styles.wide}>, {shortReason(reason)}</span>}
       </>
     ),
   },
@@ -154,7 +165,12 @@ function secondLine({
   held_messages: held,
 }: Connection): ReactNode {
   const name = facts['fqdn'];
-  const parts = [reason, refused !== null && 'refused', held > 0 && `${held} held`, typeof name === 'string' && name];
+  const parts = [
+    reason !== null && shortReason(reason),
+    refused !== null && 'refused',
+    held > 0 && `${held} held`,
+    typeof name === 'string' && name,
+  ];
   return parts.filter(Boolean).join(' · ');
 }
 

@@ -1,8 +1,9 @@
-import { useEffect, useState, type ReactNode } from 'react';
+import type { ReactNode } from 'react';
 import { Button } from '../../ui/button.js';
 import { Check, Choice, FilterBar, TextField } from '../../ui/fields.js';
+import { useRestingText } from '../../ui/use-resting-text.js';
 import styles from './connections.module.css';
-import { OFFLINE_REASONS } from '../offline-reasons.js';
+import { OFFLINE_REASONS, shortReason } from '../offline-reasons.js';
 import { SEARCH_WORDS, STATES, TYPES, connectionsSearch, type ConnectionsSearch } from './search.js';
 
 export interface FiltersProps {
@@ -14,18 +15,11 @@ export interface FiltersProps {
 const REST_MS = 150;
 
 export function Filters({ search, onChange }: FiltersProps): ReactNode {
-  const [text, setText] = useState(search.text ?? '');
-  useEffect(() => {
-    if (text === (search.text ?? '')) return;
-    const timer = setTimeout(() => onChange({ text: text === '' ? undefined : text }), REST_MS);
-    return () => clearTimeout(timer);
-  }, [text, search.text, onChange]);
-
+  const [text, setText] = useRestingText(search.text ?? '', (changed) => onChange({ text: changed }), REST_MS);
   const isFiltered = Object.values(search).some((value) => value !== undefined);
   const choose = (name: keyof ConnectionsSearch) => (value: string) =>
     onChange({ [name]: connectionsSearch({ [name]: value })[name] });
   const clear = (): void => {
-    setText('');
     onChange(connectionsSearch({}));
   };
   return (
@@ -65,7 +59,7 @@ export function Filters({ search, onChange }: FiltersProps): ReactNode {
         bare
         label="Why it is offline"
         value={search.reason ?? ''}
-        options={withAny('Any reason', OFFLINE_REASONS)}
+        options={[['', 'Any reason'], ...OFFLINE_REASONS.map((reason) => [reason, shortReason(reason)] as const)]}
         onChange={choose('reason')}
       />
       <Check

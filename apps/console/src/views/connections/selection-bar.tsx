@@ -73,9 +73,7 @@ export function SelectionBar({ clientIds, onClear }: SelectionBarProps): ReactNo
           acts={forAll((id) => acts.forceOff(id, reconnectAfter))}
           onClose={close}
         >
-          <p>
-            Each client is asked to disconnect, and to stay away for this time. Earlier handshakes of it are refused.
-          </p>
+          <p>Each client is asked to disconnect, and to stay away for this time. If it comes earlier, it is refused.</p>
           <ReconnectAfter value={reconnectAfter} onChange={setReconnectAfter} />
         </ManyDialog>
       )}

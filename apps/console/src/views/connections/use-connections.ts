@@ -40,7 +40,7 @@ export function useConnections(query: ConnectionsQuery): ConnectionList {
     structuralSharing: false,
   });
   const { data, isLoading, isFetching, hasNextPage, fetchNextPage } = pages;
-  const failure = useFailure(pages);
+  const failure = useFailure(pages, data);
   const rows = useMemo(() => rowsOf(data?.pages ?? []), [data]);
 
   const loadMore = useCallback(() => {

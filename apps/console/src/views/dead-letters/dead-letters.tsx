@@ -29,7 +29,7 @@ export function DeadLetters(): ReactNode {
   });
   const letters = useMemo(() => data?.pages.flatMap((page) => page.data) ?? [], [data]);
   const more = useCallback(() => void fetchNextPage(), [fetchNextPage]);
-  const failure = useFailure(query);
+  const failure = useFailure(query, data);
   return (
     <>
       <PageHead

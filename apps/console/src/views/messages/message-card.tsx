@@ -20,7 +20,7 @@ export function MessageCard({ messageId }: { messageId: string }): ReactNode {
     queryKey: ['message', messageId],
     queryFn: ({ signal }) => connector.readMessage(messageId, { signal }),
   });
-  const failure = useFailure(query);
+  const failure = useFailure(query, data);
   if (data === undefined) return failure === null ? null : <Failure error={failure} />;
   return (
     <article aria-label={`Message ${messageId}`} className={styles.card}>
@@ -54,7 +54,8 @@ function WhyItIsHere({ message }: { message: Message }): ReactNode {
   if (message.status === 'held') {
     return (
       <p className={styles.note}>
-        The client is offline: it waits until the client is back. It expires <Time at={message.expires_at} both />.
+        It waits until the client is back: the client is offline, or is not subscribed to its topic. It expires{' '}
+        <Time at={message.expires_at} both />.
       </p>
     );
   }

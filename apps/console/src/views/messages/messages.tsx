@@ -52,7 +52,7 @@ export function Messages(): ReactNode {
     [navigate],
   );
   const more = useCallback(() => void fetchNextPage(), [fetchNextPage]);
-  const failure = useFailure(pages);
+  const failure = useFailure(pages, data);
   return (
     <>
       <PageHead

@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useAccess } from '../../api/access.js';
-import { useCluster, useFailure } from '../../api/use-state-of-service.js';
+import { useCluster, useFailure, useOutage } from '../../api/use-state-of-service.js';
 import { Badge } from '../../ui/badge.js';
 import { Panel } from '../../ui/panel.js';
 import { Time } from '../../ui/time.js';
@@ -15,7 +15,8 @@ import styles from './overview.module.css';
 
 export function Health(): ReactNode {
   const { data, ...query } = useCluster();
-  const failure = useFailure(query);
+  const failure = useFailure(query, data);
+  const isKnown = useOutage() === undefined;
   return (
     <Panel title="Health" actions={<Link to="/cluster">Cluster</Link>}>
       {failure !== null && <Failure error={failure} />}
@@ -24,8 +25,8 @@ export function Health(): ReactNode {
           {healthOf(data).map(({ name, level, state, details }) => (
             <li key={name}>
               <h3>{name}</h3>
-              <Badge tone={level}>{state}</Badge>
-              <p>{details}</p>
+              <Badge tone={isKnown ? level : 'neutral'}>{isKnown ? state : 'not known'}</Badge>
+              {isKnown && <p>{details}</p>}
             </li>
           ))}
           <LastSweep />

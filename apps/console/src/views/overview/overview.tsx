@@ -20,7 +20,7 @@ const REREAD_MS = 1000;
 export function Overview(): ReactNode {
   const { can, caller } = useAccess();
   const { data, ...query } = useStats();
-  const failure = useFailure(query);
+  const failure = useFailure(query, data);
   const refresh = useRefresh([['stats'], ['cluster'], ['sweep']], REREAD_MS);
   const stream = useEvents({
     types: [

@@ -50,7 +50,7 @@ it.each<[string, Partial<Cluster>, string[]]>([
   ['Ingesters', { members: [] }, ['bad', 'none is running', '']],
   ['Ingesters', { members: [member, { ...member, id: 'b', fitness: 'unfit' }] }, ['warn', '1 of 2 work', '']],
   ['Ingesters', { members: [{ ...member, draining: true }] }, ['bad', 'none works', '']],
-  ['Ingesters', { shards: [{ ...shard, owner: null }] }, ['warn', '1 up', '1 shards without an owner']],
+  ['Ingesters', { shards: [{ ...shard, owner: null }] }, ['warn', '1 up', '1 shard is being taken over']],
   ['Ingesters', { shards: [{ ...shard, mailbox_lag_ms: 2500 }] }, ['warn', '1 up', 'the oldest entry waits for 2.5 s']],
   ['Dispatchers', { dispatchers: [{ ...dispatcher, takes_shards: false }] }, ['bad', 'none works', '']],
   ['Redis', { redis: [{ used_bytes: 1_048_576, limit_bytes: null, full: true }] }, ['bad', 'full', '1 MiB, no limit']],

@@ -21,7 +21,7 @@ export function healthOf({ gateways, members, dispatchers, shards, redis, broker
       'Ingesters',
       healthy,
       members.length,
-      ownerless > 0 ? `${ownerless} shards without an owner` : lagText(lag),
+      ownerless > 0 ? `${ownerless} ${ownerless === 1 ? 'shard is' : 'shards are'} being taken over` : lagText(lag),
       'What clients do is seen when one runs again; the states of connections are those of before.',
     ),
     partOf('Dispatchers', working, dispatchers.length, '', 'Messages wait until one runs again.'),

@@ -63,8 +63,8 @@ function waitingText({
   oldest_ready_ms: oldestMs,
   connections_held: held,
 }: NonNullable<Stats['waiting']>): string {
-  const oldest = ready > 0 ? `; the oldest waits for ${milliseconds(oldestMs)}` : '';
-  return `${count(held, 'connection')} with held messages${oldest}`;
+  const oldest = ready > 0 ? `the oldest for ${milliseconds(oldestMs)}; ` : '';
+  return `${oldest}${count(held, 'connection')} with held messages`;
 }
 
 /** A message should not wait for a dispatcher that long. */
