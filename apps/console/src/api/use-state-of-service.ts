@@ -37,8 +37,8 @@ export function useFailure(
 ): Error | null {
   const { can } = useAccess();
   const failure = error ?? failureReason;
-  const isSaid = data !== undefined && failure !== null && isOutage(failure) && can('connections:read');
-  return isSaid ? null : failure;
+  const isReported = data !== undefined && failure !== null && isOutage(failure) && can('connections:read');
+  return isReported ? null : failure;
 }
 
 /** Why the service cannot be read at the moment, and when it could be read last. */
