@@ -44,7 +44,7 @@ async function demo() {
 /** @param {string} api @param {string} broker */
 async function story(api, broker) {
   const { Device, demoWork } = await import('../examples/device/device.mjs');
-  /** @type {import('../libs/client/src/index.js')} */
+  /** @type {typeof import('../libs/client/src/index.js')} */
   const { CloudConnector } = await import(new URL('../dist/client/index.js', import.meta.url).href);
   const connector = new CloudConnector({ baseUrl: api });
   const beginning = await eventsUntilNow(api);

@@ -5,6 +5,7 @@
  * - The value of a member in `VARYING` is `<the member's name>`: cursors, and what a process is called.
  * - A claim that was given up, `in_flight` and back to `queued`, is left out of a history: it depends on the speed of the machine.
  * - `answer`, `progress` and `response_deadline` came later: a caller who asks for no answer may find them, but only as null.
+ * - `expires` of a message to a client came later too, and may be there.
  */
 import { withoutGivenUpClaims } from './claims.js';
 
@@ -25,6 +26,11 @@ export class Normalizer {
 
   text(text: string): string {
     return text.replace(UUID, (id) => `<${this.names.get(id) ?? 'uuid'}>`).replace(TIME, '<time>');
+  }
+
+  /** The text of a message to a client. */
+  message(text: string): string {
+    return this.text(text).replace('"expires":"<time>",', '');
   }
 
   json(value: unknown, member = ''): unknown {

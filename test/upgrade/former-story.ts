@@ -99,7 +99,7 @@ class FormerStory {
   }
 
   packets(): Record<string, Packet[]> {
-    const normalized = (packet: Packet): Packet => ({ ...packet, text: this.normalizer.text(packet.text) });
+    const normalized = (packet: Packet): Packet => ({ ...packet, text: this.normalizer.message(packet.text) });
     return Object.fromEntries(Object.entries(this.received).map(([id, packets]) => [id, packets.map(normalized)]));
   }
 
