@@ -18,22 +18,22 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 for (let turn = 1; turn <= Number(values.turns); turn++) {
-  for (const revision of positionals) console.log(`${turn} ${revision}: ${await firstStart(revision)}`);
+  for (const revision of positionals) await firstStart(revision, turn);
 }
 
-/** @returns {Promise<string>} the seconds of each part */
-async function firstStart(/** @type {string} */ revision) {
+async function firstStart(/** @type {string} */ revision, /** @type {number} */ turn) {
   const folder = mkdtempSync(join(tmpdir(), 'cloud-connector-first-start-'));
   const tree = join(folder, 'tree');
   try {
     git('clone', '--quiet', '--shared', '--no-checkout', ROOT, tree);
     git('-C', tree, 'checkout', '--quiet', '--detach', git('rev-parse', revision));
-    return await timesOf(tree, join(folder, 'cache'));
+    console.log(`${turn} ${revision}: ${await timesOf(tree, join(folder, 'cache'))}`);
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
+/** @returns {Promise<string>} the seconds of each part */
 async function timesOf(/** @type {string} */ tree, /** @type {string} */ cache) {
   const began = performance.now();
   const child = spawn(process.execPath, ['scripts/start.mjs'], {
