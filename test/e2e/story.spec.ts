@@ -130,6 +130,7 @@ describe.each([
     const early = await client.shakeHands();
     const refusal = await client.waitFor('the refusal', ({ type }) => type === 'handshake-error');
     expect(refusal.in_response_to).toBe(early);
+    expect(refusal.payload).toMatchObject({ reason: 'refused-until', retry_after: 'never' });
     expect(await connector.getConnection(id)).toMatchObject({ state: 'offline' });
 
     await connector.liftRefusal(id);

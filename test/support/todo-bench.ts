@@ -137,7 +137,14 @@ export class ToDoBench {
 
   /** Stores a refusal as the commit of a refused handshake does. */
   async refuse(inResponseTo: string | null, details = 'why'): Promise<void> {
-    const refused: Refused = { clientId: CLIENT, inResponseTo, details, messageId: `answer to ${inResponseTo}` };
+    const about = { reason: 'refused-until', retryAfter: 'PT20S' };
+    const refused: Refused = {
+      clientId: CLIENT,
+      inResponseTo,
+      details,
+      ...about,
+      messageId: `answer to ${inResponseTo}`,
+    };
     const changes = batchOf({ todos: [{ todo: REFUSE, due: 1 }], refused: [refused] });
     const writes = connectionWrites(this.keys, SHARD.index, changes);
     await new FencedCommit(this.redis, this.keys).commit(SHARD, '0-0', '0-0', writes);

@@ -1,14 +1,16 @@
 /** Messages of one client and parts of outcomes, for the specs of the status ingester's `transition`. */
-import type {
-  Answer,
-  Command,
-  CommandOutcome,
-  Connection,
-  DeadLetter,
-  MailboxMessage,
-  Note,
-  RegistryEvent,
-  ToDo,
+import { HandshakeError } from '@app/protocol';
+import {
+  encodeHandshakeError,
+  type Answer,
+  type Command,
+  type CommandOutcome,
+  type Connection,
+  type DeadLetter,
+  type MailboxMessage,
+  type Note,
+  type RegistryEvent,
+  type ToDo,
 } from '@app/registry';
 import type { Effect, Rules, Transition } from '../../apps/status-ingester/src/rules/effect.js';
 import { transition } from '../../apps/status-ingester/src/rules/transition.js';
@@ -159,8 +161,9 @@ export function answersOf(outcome: Transition): unknown[] {
   return outcome.effects.flatMap((effect): unknown[] => {
     if (effect.kind === 'to-do' && effect.todo.do === 'reply') return [effect.todo.reply];
     if (effect.kind !== 'refuse') return [];
-    const { inResponseTo, details } = effect;
-    return [{ type: 'handshake-error', in_response_to: inResponseTo, payload: { details } }];
+    const sent: unknown = JSON.parse(encodeHandshakeError({ ...effect, clientId: CLIENT, messageId: 'answer' }));
+    const { type, in_response_to, payload } = HandshakeError.parse(sent);
+    return [{ type, in_response_to, payload }];
   });
 }
 

@@ -27,6 +27,15 @@ describe('encodeReply', () => {
       { type: 'handshake-error', in_response_to: null, payload: { details: 'not JSON' } },
       HandshakeError,
     ],
+    [
+      'handshake-error with a time',
+      {
+        type: 'handshake-error',
+        in_response_to: 'm-1',
+        payload: { details: 'too early', reason: 'refused-until', retry_after: 'PT20S' },
+      },
+      HandshakeError,
+    ],
     ['handshake-response', { type: 'handshake-response', in_response_to: 'm-1' }, HandshakeResponse],
     ['force-disconnect', { type: 'force-disconnect', payload: { reconnect_after: 'PT30S' } }, ForceDisconnect],
   ];

@@ -26,7 +26,13 @@ export const HandshakeError = z.object({
   type: z.literal('handshake-error'),
   /** `message_id` of the refused message, or null if it could not be read. */
   in_response_to: z.string().nullable(),
-  payload: z.object({ details: z.string() }),
+  payload: z.object({
+    details: z.string(),
+    /** That of the dead letter. Absent if release 0.1.0 has refused the handshake. */
+    reason: z.string().optional(),
+    /** ISO 8601 duration from now on, or `never`. Absent: with back-off. */
+    retry_after: z.string().optional(),
+  }),
 });
 export type HandshakeError = z.infer<typeof HandshakeError>;
 

@@ -33,6 +33,8 @@ export interface Refusal {
   messageId: string | null;
   /** Whether its type is a handshake: then the reply is a `handshake-error`. */
   handshake: boolean;
+  /** When another handshake may be accepted: an ISO 8601 duration, or `never` for this client. Undefined if that is not known. */
+  retryAfter?: string;
   /** If it claims to be an answer: the message that it answers. */
   answerTo?: string;
 }

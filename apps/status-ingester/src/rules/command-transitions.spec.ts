@@ -176,7 +176,8 @@ describe('a refusal window', () => {
       last_message_at: T0 + 10 * SECOND,
     });
     const details = 'this client was disconnected and may come back in 20 s, at 2024-05-06T07:00:30.000Z';
-    expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-2', payload: { details } }]);
+    const payload = { details, reason: 'refused-until', retry_after: 'PT20S' };
+    expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-2', payload }]);
     expect(lettersOf(outcome)).toMatchObject([{ reason: 'refused-until', details }]);
     expect(eventsOf(outcome)).toEqual([
       { type: 'connection.refused', client_id: CLIENT, reason: 'refused-until', message_id: 'h-2' },

@@ -55,7 +55,7 @@ export type Effect =
   /** The owner runs it after the commit, or `inMs` later if that is given. */
   | { kind: 'to-do'; todo: ToDo; inMs?: number }
   /** The client's message was refused, and the client gets the reason. */
-  | ({ kind: 'refuse' } & Pick<Refused, 'inResponseTo' | 'details'>)
+  | ({ kind: 'refuse' } & Omit<Refused, 'clientId' | 'messageId'>)
   | { kind: 'undo'; todo: ToDo }
   /** Requests a verification of the client. */
   | { kind: 'verify'; reason: VerificationReason; reply?: CommandMessage['reply']; sweep?: string }

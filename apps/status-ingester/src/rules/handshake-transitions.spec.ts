@@ -156,7 +156,9 @@ describe('a handshake', () => {
       const outcome = play(RULES, before, host('h-9', { retain: false }));
       const details = 'a handshake must be retained: publish it again with the retain flag set';
       expect(outcome.connection).toBe(before);
-      expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-9', payload: { details } }]);
+      expect(answersOf(outcome)).toEqual([
+        { type: 'handshake-error', in_response_to: 'h-9', payload: { details, reason: 'not-retained' } },
+      ]);
       expect(lettersOf(outcome)).toEqual([
         { client_id: CLIENT, topic: IN, reason: 'not-retained', details, sample: host('h-9').body },
       ]);
@@ -182,7 +184,9 @@ describe('a handshake', () => {
       const outcome = play(SPLIT, before, host('h-9', { topic: IN, retain }));
       const details = `connection state belongs on ${STATUS}: publish the handshake there`;
       expect(outcome.connection).toBe(before);
-      expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-9', payload: { details } }]);
+      expect(answersOf(outcome)).toEqual([
+        { type: 'handshake-error', in_response_to: 'h-9', payload: { details, reason: 'wrong-topic' } },
+      ]);
       expect(lettersOf(outcome)).toMatchObject([{ topic: IN, reason: 'wrong-topic', details }]);
     },
   );
@@ -210,7 +214,7 @@ describe('a handshake', () => {
       {
         type: 'handshake-error',
         in_response_to: 'h-2',
-        payload: { details: expect.stringContaining('payload.canonical_facts: ') as unknown },
+        payload: { details: expect.stringContaining('payload.canonical_facts: ') as unknown, reason: 'wrong-shape' },
       },
     ]);
   });

@@ -39,7 +39,8 @@ describe('a client with a reserved id', () => {
     const outcome = play(RULES, undefined, host('h-1', { clientId: ID, retain }));
     expect(outcome.connection).toBeUndefined();
     expect(lettersOf(outcome)).toMatchObject([{ client_id: ID, topic: IN, reason: 'reserved-id', details }]);
-    expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-1', payload: { details } }]);
+    const payload = { details, reason: 'reserved-id', retry_after: 'never' };
+    expect(answersOf(outcome)).toEqual([{ type: 'handshake-error', in_response_to: 'h-1', payload }]);
   });
 
   it('an invalid handshake of a client with a reserved id is refused because of its client id', () => {

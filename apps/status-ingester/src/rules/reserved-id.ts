@@ -53,6 +53,7 @@ function refusalEffects(message: StatusMessage, rules: Rules): Effect[] {
     details: `the client id must not be ${RESERVED_CLIENT_IDS.map((id) => `"${id}"`).join(', ')}: connect with another one`,
     messageId: parsed.ok ? parsed.message.message_id : parsed.refusal.messageId,
     handshake: true,
+    retryAfter: 'never',
   };
   return deadLetter(undefined, message, refusal, rules).effects;
 }

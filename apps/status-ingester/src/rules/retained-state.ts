@@ -221,7 +221,7 @@ export function deadLetter(
   refusal: Refusal,
   rules: Rules,
 ): Transition {
-  const { reason, details, messageId } = refusal;
+  const { reason, details, messageId, retryAfter } = refusal;
   const letter = { client_id: clientId, topic, reason, details, sample: body.slice(0, 1024) };
   const effects: Effect[] = [{ kind: 'dead-letter', letter, reason }];
   if (refusal.answerTo !== undefined) {
@@ -231,7 +231,7 @@ export function deadLetter(
   const statusOnly = rules.statusTopics.includes(topic) && topic !== rules.inTopic;
   const unreadable = messageId === null && reason !== 'empty';
   if (refusal.handshake || (statusOnly && unreadable)) {
-    effects.push({ kind: 'refuse', inResponseTo: messageId, details });
+    effects.push({ kind: 'refuse', inResponseTo: messageId, details, reason, retryAfter });
     effects.push({
       kind: 'event',
       event: { type: 'connection.refused', client_id: clientId, reason, message_id: messageId },

@@ -108,6 +108,7 @@ describe('truth', () => {
         refusal: {
           reason: 'refused-until',
           details: `this client was disconnected and may come back in ${seconds} s, at ${new Date(AT + left).toISOString()}`,
+          retryAfter: `PT${seconds}S`,
           messageId: 'm-1',
           handshake: true,
         },
@@ -122,6 +123,7 @@ describe('truth', () => {
       refusal: {
         reason: 'refused-until',
         details: 'this client was disconnected until an operator lets it in again',
+        retryAfter: 'never',
         messageId: 'm-1',
         handshake: true,
       },

@@ -73,6 +73,7 @@ export function truth(
           const refusal: Refusal = {
             reason: 'refused-until',
             details: refusalDetails(recorded.refused_until, at),
+            retryAfter: retryAfter(recorded.refused_until, at),
             messageId: message.message_id,
             handshake: true,
           };
@@ -114,6 +115,10 @@ function cameBack({ state }: Recorded, source: Source): boolean {
 
 export function refuses(refusedUntil: RefusedUntil | null, at: number): refusedUntil is RefusedUntil {
   return refusedUntil === 'never' || (refusedUntil !== null && refusedUntil > at);
+}
+
+function retryAfter(refusedUntil: RefusedUntil, at: number): string {
+  return refusedUntil === 'never' ? 'never' : `PT${Math.ceil((refusedUntil - at) / 1000)}S`;
 }
 
 function refusalDetails(refusedUntil: RefusedUntil, at: number): string {

@@ -156,7 +156,11 @@ describe('a message that cannot be processed', () => {
         const [letter] = lettersOf(outcome);
         expect(letter).toBeDefined();
         expect(answersOf(outcome)).toEqual([
-          { type: 'handshake-error', in_response_to: null, payload: { details: letter?.details } },
+          {
+            type: 'handshake-error',
+            in_response_to: null,
+            payload: { details: letter?.details, reason: letter?.reason },
+          },
         ]);
         expect(eventsOf(outcome)).toEqual([
           { type: 'connection.refused', client_id: CLIENT, reason: letter?.reason, message_id: null },

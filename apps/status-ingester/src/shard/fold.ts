@@ -138,10 +138,10 @@ export function fold(
           else dropped.deadLetters++;
           break;
         case 'refuse': {
-          const { inResponseTo, details } = effect;
+          const { kind, ...refusal } = effect;
           // A client has one waiting refusal with an id and one without, each the newest, and one to-do for both.
-          refused.set(`${inResponseTo === null} ${clientId}`, { clientId, inResponseTo, details, messageId: mintId() });
-          write({ do: 'refuse', client_id: clientId }, at);
+          refused.set(`${refusal.inResponseTo === null} ${clientId}`, { clientId, ...refusal, messageId: mintId() });
+          write({ do: kind, client_id: clientId }, at);
           break;
         }
         case 'answer': {

@@ -149,9 +149,10 @@ describe('a refused handshake', () => {
     await bench.takeUp();
     await bench.untilLeft();
     expect(bench.answers()).toEqual(['a', 'd']);
+    const payload = { details: 'why', reason: 'refused-until', retry_after: 'PT20S' };
     expect(bench.errors()).toMatchObject([
-      { type: 'handshake-error', message_id: 'answer to a', payload: { details: 'why' } },
-      { type: 'handshake-error', message_id: 'answer to d', payload: { details: 'why' } },
+      { type: 'handshake-error', message_id: 'answer to a', payload },
+      { type: 'handshake-error', message_id: 'answer to d', payload },
     ]);
   });
 

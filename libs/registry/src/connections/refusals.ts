@@ -24,6 +24,10 @@ export interface Refused {
   /** Id of the refused message; null if it has no readable id. */
   inResponseTo: string | null;
   details: string;
+  /** The reason of the dead letter; undefined if 0.1.0 has refused the message. */
+  reason?: string | undefined;
+  /** `retry_after` of the answer. */
+  retryAfter?: string | undefined;
   /** Message id of the answer. */
   messageId: string;
 }
@@ -36,10 +40,11 @@ export interface DueRefusal extends Refused {
 }
 
 /** Field and value of a waiting refusal. A newer refusal of the same client and kind has the same field and replaces it. */
-export function encodeRefused({ clientId, inResponseTo, details, messageId }: Refused): [field: string, text: string] {
+export function encodeRefused({ clientId, ...refused }: Refused): [field: string, text: string] {
+  const { inResponseTo } = refused;
   const id = inResponseTo === null ? '' : createHash('sha256').update(inResponseTo).digest('base64url').slice(0, 16);
   const kind = inResponseTo === null ? REFUSED_WITHOUT_ID : REFUSED_WITH_ID;
-  return [kind + clientId, `${id}\n${JSON.stringify({ inResponseTo, details, messageId })}`];
+  return [kind + clientId, `${id}\n${JSON.stringify(refused)}`];
 }
 
 /** Prefixes of the fields of a client. */
@@ -105,8 +110,9 @@ export class Refusals {
   }
 }
 
-export function encodeHandshakeError({ inResponseTo, details, messageId }: Refused): string {
-  return encodeReply({ type: 'handshake-error', in_response_to: inResponseTo, payload: { details } }, messageId);
+export function encodeHandshakeError({ inResponseTo, details, reason, retryAfter, messageId }: Refused): string {
+  const payload = { details, reason, retry_after: retryAfter };
+  return encodeReply({ type: 'handshake-error', in_response_to: inResponseTo, payload }, messageId);
 }
 
 function argsOf(grant: Grant, clientId: string): RefusalArgs {
