@@ -2,17 +2,22 @@
 /**
  * A device that stays connected to Cloud Connector. Copy it and put your own work into `onMessage`.
  *
- *   node device.mjs --id my-host [--url mqtt://127.0.0.1:1883] [--proxy]
+ *   node device.mjs --id my-host [--url mqtt://127.0.0.1:1883] [--proxy] [--answers my-host.answers.json]
  *
  * Needs one package: mqtt.
  */
 import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import mqtt from 'mqtt';
 
-/** How many answers the device remembers. If its work must not be done twice, it has to keep them on disk. */
-const MAX_ANSWERS = 1000;
+/** How many answers the device remembers at most: then it forgets the oldest. */
+const MAX_ANSWERS = 10_000;
+/** An answer is remembered until its message has expired, and so much longer. */
+const REMEMBER_MS = 600_000;
+/** How long a message of release 0.1.0 may live, which does not say when it expires. */
+const LONGEST_LIFE_MS = 30 * 86_400_000;
 /** The pause before the first reconnect, and the longest one. The pause doubles with each attempt. */
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 120_000;
@@ -29,7 +34,11 @@ const LONGEST_TIMER_MS = 86_400_000;
  */
 
 export class Device {
-  /** The answer to each message by its id: a `message-response` or `message-error`. The service may send a message twice. */
+  /**
+   * By the id of each message, its answer, a `message-response` or `message-error`, and until when it is remembered. The service may
+   * send a message twice.
+   * @type {Map<string, { until: number, answer: string | Promise<string> }>}
+   */
   #answers = new Map();
   /** Answers without a PUBACK: they are sent again after the next handshake. The service takes an answer that comes twice once. */
   #unsent = new Set();
@@ -49,6 +58,7 @@ export class Device {
    * @param {(message: { directive: string, payload?: unknown }, progress: Progress) => unknown} [options.onMessage]
    *   does what the message asks. What it returns, or what its promise resolves with, is the payload of the `message-response`,
    *   and the message becomes `answered`. If it throws, the device sends a `message-error`, and the message becomes `failed`
+   * @param {string} [options.answersFile] keeps the answers over restarts; without it they are in memory only
    * @param {(line: string) => void} [options.log]
    * @param {number} [options.firstPauseMs] the pause before the first reconnect
    */
@@ -58,16 +68,19 @@ export class Device {
     proxy = false,
     protocolVersion = 5,
     onMessage = hasNoWork,
+    answersFile,
     log = () => undefined,
     firstPauseMs = FIRST_PAUSE_MS,
   }) {
     this.id = id;
     this.proxy = proxy;
     this.onMessage = onMessage;
+    this.answersFile = answersFile;
     this.log = log;
     this.firstPauseMs = firstPauseMs;
     this.inTopic = `redhat/insights/in/${id}`;
     this.outTopic = `redhat/insights/out/${id}`;
+    this.#restoreAnswers();
     this.client = mqtt.connect(url, {
       clientId: id,
       protocolVersion,
@@ -126,7 +139,7 @@ export class Device {
         // A late refusal may concern an earlier handshake.
         if (message.in_response_to !== null && message.in_response_to !== this.#handshakeId) return;
         this.log(`handshake refused: ${message.payload?.details}`);
-        return this.#disconnectFor(0);
+        return this.#disconnectFor(Math.max(waitOf(message.payload?.retry_after), this.firstPauseMs / 2));
     }
   }
 
@@ -135,11 +148,37 @@ export class Device {
     const { message_id } = message;
     if (!this.#answers.has(message_id)) {
       this.log(`message ${message.directive} ${JSON.stringify(message.payload)}`);
-      this.#answers.set(message_id, this.#perform(message));
-      const [oldest] = this.#answers.keys();
-      if (this.#answers.size > MAX_ANSWERS) this.#answers.delete(oldest);
+      const answer = this.#perform(message);
+      /** @type {{ until: number, answer: string | Promise<string> }} */
+      const remembered = { until: rememberUntil(message), answer };
+      this.#answers.set(message_id, remembered);
+      this.#forgetOld();
+      // Work that a restart interrupts is done again.
+      remembered.answer = await answer;
+      this.#saveAnswers();
     }
-    await this.#send(await this.#answers.get(message_id));
+    const answer = await this.#answers.get(message_id)?.answer;
+    if (answer !== undefined) await this.#send(answer);
+  }
+
+  #forgetOld() {
+    for (const [id, { until }] of this.#answers) if (until < Date.now()) this.#answers.delete(id);
+    const [oldest = ''] = this.#answers.keys();
+    if (this.#answers.size > MAX_ANSWERS) this.#answers.delete(oldest);
+  }
+
+  #restoreAnswers() {
+    if (this.answersFile === undefined || !existsSync(this.answersFile)) return;
+    this.#answers = new Map(JSON.parse(readFileSync(this.answersFile, 'utf8')));
+    this.#forgetOld();
+  }
+
+  /** Writes another file first: a crash leaves the old one or the new one. */
+  #saveAnswers() {
+    if (this.answersFile === undefined) return;
+    const done = [...this.#answers].filter(([, { answer }]) => typeof answer === 'string');
+    writeFileSync(`${this.answersFile}.new`, JSON.stringify(done));
+    renameSync(`${this.answersFile}.new`, this.answersFile);
   }
 
   /** @param {string} answer */
@@ -183,12 +222,13 @@ export class Device {
     }, partMs);
   }
 
-  /** The pause before the next attempt. It grows, and is partly random so that a fleet does not reconnect at the same moment. */
+  /** The pause before the next attempt. It grows, and is random so that a fleet does not reconnect at the same moment. */
   #nextPause() {
     if (performance.now() - this.#connectedAt > HEALTHY_MS) this.#attempts = 0;
     this.#connectedAt = Infinity;
     const longest = Math.min(LONGEST_PAUSE_MS, this.firstPauseMs * 2 ** this.#attempts++);
-    return longest * (0.5 + Math.random() / 2);
+    // To MQTT.js 0 means never.
+    return Math.max(1, longest * Math.random());
   }
 
   /** Says goodbye, and does not connect again. */
@@ -222,6 +262,15 @@ export class Device {
 
 function hasNoWork() {
   throw new Error('this device has no work: give it an onMessage');
+}
+
+/**
+ * Counted from the arrival of the message, so that the clock of the device may be wrong.
+ * @param {{ sent: string, expires?: string }} message
+ */
+export function rememberUntil({ sent, expires }) {
+  const lifeMs = Date.parse(expires ?? '') - Date.parse(sent);
+  return Date.now() + Math.max(0, Number.isNaN(lifeMs) ? LONGEST_LIFE_MS : lifeMs) + REMEMBER_MS;
 }
 
 /** @param {string} text @returns {any} undefined if it is not a JSON object: all messages of the protocol are */
@@ -275,9 +324,16 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       id: { type: 'string', default: `device-${randomUUID().slice(0, 8)}` },
       url: { type: 'string', default: 'mqtt://127.0.0.1:1883' },
       proxy: { type: 'boolean', default: false },
+      answers: { type: 'string' },
     },
   });
-  const device = new Device({ ...values, onMessage: demoWork, log: (line) => console.log(`${values.id}: ${line}`) });
+  const { answers: answersFile, ...options } = values;
+  const device = new Device({
+    ...options,
+    answersFile,
+    onMessage: demoWork,
+    log: (line) => console.log(`${values.id}: ${line}`),
+  });
   process.on('SIGINT', () => device.stop());
   process.on('SIGTERM', () => device.stop());
 }

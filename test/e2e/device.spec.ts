@@ -1,6 +1,9 @@
 /** The example device at a real broker. The spec acts as the service. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connectAsync, type MqttClient } from 'mqtt';
-import { Device, waitOf } from '../../examples/device/device.mjs';
+import { Device, rememberUntil, waitOf } from '../../examples/device/device.mjs';
 import { ContraryBroker } from '../support/contrary-broker.js';
 import { envelope } from '../support/mqtt-client.js';
 import { eventually, startMosquitto, type Server } from '../support/servers.js';
@@ -139,6 +142,60 @@ it('the device performs a repeated message once, and sends the same answer each 
   });
   expect(answers).toEqual([answers[0], answers[0], answers[0]]);
   expect(performed).toEqual(['impossible']);
+});
+
+it('the device waits for the time that a handshake-error names', async () => {
+  await untilHandshakes(1);
+  const [first] = handshakes();
+  const payload = { details: 'no', reason: 'refused-until', retry_after: 'never' };
+  await send(envelope('handshake-error', { in_response_to: first, payload }));
+  await eventually('the device has disconnected', () => expect(logged).toContain('disconnected'));
+  await device.stop();
+  expect(handshakes()).toHaveLength(1);
+});
+
+it('the device sends the same answer after a restart, and does not do the message again', async () => {
+  await untilHandshakes(1);
+  await device.stop();
+  const dir = mkdtempSync(join(tmpdir(), 'device-'));
+  const done: unknown[] = [];
+  const start = () =>
+    new Device({
+      id: device.id,
+      url: broker.url,
+      firstPauseMs: FIRST_PAUSE_MS,
+      answersFile: join(dir, 'answers.json'),
+      onMessage: ({ payload }: { payload?: unknown }) => done.push(payload),
+    });
+  const expires = new Date(Date.now() + 60_000).toISOString();
+  const request = envelope('message', { message_id: 'm-1', directive: 'spec:do', payload: 1, expires });
+  try {
+    for (const count of [2, 3]) {
+      device = start();
+      await untilHandshakes(count);
+      await send(request);
+      await eventually('the device has answered', () =>
+        expect(kinds().filter((kind) => kind === 'message-response')).toHaveLength(count - 1),
+      );
+      await device.stop();
+    }
+    const answers = published.filter((one) => one !== 'removed' && one.type === 'message-response');
+    expect(answers[0]).toEqual(answers[1]);
+    expect(done).toEqual([1]);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
+it.each([
+  ['until it expires, and 10 minutes more', { expires: '2001-01-01T01:00:00Z' }, 3_600_000 + 600_000],
+  ['for 10 minutes if it has expired', { expires: '2000-01-01T00:00:00Z' }, 600_000],
+  ['for as long as one may live if it does not say when it expires', {}, 30 * 86_400_000 + 600_000],
+])('the device remembers a message %s', (_, times, ms) => {
+  const before = Date.now();
+  const until = rememberUntil({ sent: '2001-01-01T00:00:00Z', ...times });
+  expect(until).toBeGreaterThanOrEqual(before + ms);
+  expect(until).toBeLessThanOrEqual(Date.now() + ms);
 });
 
 it('the device answers with what its work returns, and says how far it has come', async () => {
