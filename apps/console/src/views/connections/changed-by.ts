@@ -27,5 +27,5 @@ function afterEvent(row: Connection, event: ConnectorEvent): Connection {
   const at = event.changed_at ?? event.at;
   return event.type === 'connection.online'
     ? { ...row, state: 'online', connected_at: at, disconnected_at: null, offline_reason: null }
-    : { ...row, state: 'offline', disconnected_at: at, offline_reason: event.reason as Connection['offline_reason'] };
+    : { ...row, state: 'offline', disconnected_at: at, offline_reason: event.reason };
 }
