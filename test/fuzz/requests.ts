@@ -19,7 +19,7 @@ interface Schema {
   maxLength?: number;
   maxItems?: number;
   default?: unknown;
-  example?: unknown;
+  examples?: unknown[];
 }
 
 interface Parameter {
@@ -132,7 +132,6 @@ function valid(document: OpenApi, schema: Schema, depth = 0): fc.Arbitrary<unkno
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
   const choices = schema.anyOf ?? schema.oneOf;
   if (choices !== undefined) return fc.oneof(...choices.map((one) => valid(document, one, depth)));
-  if (schema.example !== undefined) return fc.constant(schema.example);
   const type = Array.isArray(schema.type) ? schema.type[0] : schema.type;
   switch (type) {
     case 'object': {
@@ -155,8 +154,11 @@ function valid(document: OpenApi, schema: Schema, depth = 0): fc.Arbitrary<unkno
       return fc.integer({ min: Math.max(0, schema.minimum ?? 0), max: Math.min(schema.maximum ?? 1000, 1000) });
     case 'boolean':
       return fc.boolean();
-    case 'string':
-      return fc.string({ minLength: schema.minLength ?? 0, maxLength: Math.min(schema.maxLength ?? 20, 20) });
+    case 'string': {
+      // An example has the form that the text of the description asks for.
+      const any = fc.string({ minLength: schema.minLength ?? 0, maxLength: Math.min(schema.maxLength ?? 20, 20) });
+      return schema.examples === undefined ? any : fc.oneof(fc.constantFrom(...schema.examples), any);
+    }
     default:
       return hostileValue;
   }
