@@ -169,6 +169,7 @@ describe('a client that publishes invalid messages', () => {
     await api.untilConnection('wrong-2', ({ state, type }) => state === 'online' && type === 'proxy');
     const notRetained = await client.waitFor('the answer', ({ in_response_to }) => in_response_to === 'live');
     expect(notRetained.payload).toEqual({
+      reason: 'not-retained',
       details: 'a handshake must be retained: publish it again with the retain flag set',
     });
     const answers = client.distinct.filter(({ type }) => type === 'handshake-error');
