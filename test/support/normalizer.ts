@@ -5,7 +5,7 @@
  * - The value of a member in `VARYING` is `<the member's name>`: cursors, and what a process is called.
  * - A claim that was given up, `in_flight` and back to `queued`, is left out of a history: it depends on the speed of the machine.
  * - `answer`, `progress` and `response_deadline` came later: a caller who asks for no answer may find them, but only as null.
- * - `expires` of a message to a client came later too, and may be there.
+ * - `expires` of a message to a client came later too, and may be there; so did `reason` and `retry_after` of a `handshake-error`.
  */
 import { withoutGivenUpClaims } from './claims.js';
 
@@ -30,7 +30,9 @@ export class Normalizer {
 
   /** The text of a message to a client. */
   message(text: string): string {
-    return this.text(text).replace('"expires":"<time>",', '');
+    const compared = this.text(text).replace('"expires":"<time>",', '');
+    if (!compared.startsWith('{"type":"handshake-error"')) return compared;
+    return compared.replace(/,"(?:reason|retry_after)":"[^"]*"/g, '');
   }
 
   json(value: unknown, member = ''): unknown {
