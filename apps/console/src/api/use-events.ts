@@ -19,15 +19,16 @@ export interface EventsWanted {
   clientId?: string | undefined;
   /** Called for each event, `gap` included: after a gap, read again what is shown. */
   onEvent: (event: ConnectorEvent) => void;
-  /** The first stream begins with the events of so long ago. Without it, only new events come. */
-  historyMs?: number | undefined;
+  /** The first stream begins with the events of the last hour. Without it, only new events come. */
+  history?: boolean;
   /** False: no stream is open, and the next one begins with new events. */
   enabled?: boolean;
 }
 
 const RETRY_MS = 3000;
+const HISTORY_MS = 3_600_000;
 
-export function useEvents({ types, clientId, onEvent, historyMs, enabled = true }: EventsWanted): StreamState {
+export function useEvents({ types, clientId, onEvent, history = false, enabled = true }: EventsWanted): StreamState {
   const { connector, can } = useAccess();
   const isVisible = useVisibility();
   const [state, setState] = useState<StreamState>('connecting');
@@ -53,7 +54,7 @@ export function useEvents({ types, clientId, onEvent, historyMs, enabled = true 
       types: allowed.split(',') as EventType[],
       clientId,
       signal: end.signal,
-      ...(historyMs !== undefined && { since: new Date(Date.now() - historyMs) }),
+      ...(history && { since: new Date(Date.now() - HISTORY_MS) }),
       position: positions.get(key) ?? begin(),
       onOpen: (open: boolean) => setState(open ? 'live' : 'lost'),
     };
@@ -62,7 +63,7 @@ export function useEvents({ types, clientId, onEvent, historyMs, enabled = true 
       void queries.invalidateQueries();
     };
     // Before the first event, a gap says only that the log does not reach so far back.
-    let begun = historyMs === undefined || options.position.lastEventId !== undefined;
+    let begun = !history || options.position.lastEventId !== undefined;
     const onNext = (event: ConnectorEvent): void => {
       begun ||= event.type !== 'gap';
       if (begun) deliver(event);
@@ -72,7 +73,7 @@ export function useEvents({ types, clientId, onEvent, historyMs, enabled = true 
       end.abort();
       setState('connecting');
     };
-  }, [wanted, isVisible, connector, allowed, clientId, historyMs, key, positions, queries]);
+  }, [wanted, isVisible, connector, allowed, clientId, history, key, positions, queries]);
 
   return wanted ? state : 'off';
 }

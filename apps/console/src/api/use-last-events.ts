@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { useEvents, type EventsWanted, type StreamState } from './use-events.js';
 import { useRefresh } from './use-refresh.js';
 
-export interface LastEventsWanted extends Pick<EventsWanted, 'types' | 'clientId' | 'historyMs'> {
+export interface LastEventsWanted extends Pick<EventsWanted, 'types' | 'clientId' | 'history'> {
   /** How many events the page keeps; of the types `keptTypes` as many, though newer ones of other types came. */
   kept: number;
   keptTypes?: readonly EventType[];

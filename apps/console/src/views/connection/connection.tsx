@@ -28,8 +28,6 @@ import { Timeline } from './timeline.js';
 /** Events that are kept in the page, newest first. */
 const KEPT_EVENTS = 100;
 const REREAD_MS = 300;
-/** What happened before the page was opened. */
-const HISTORY_MS = 3_600_000;
 
 const TYPES = [...CONNECTION_EVENTS, ...MESSAGE_EVENTS];
 
@@ -49,7 +47,7 @@ function OneConnection({ clientId }: { clientId: string }): ReactNode {
   const { events, stream } = useLastEvents({
     types: TYPES,
     clientId,
-    historyMs: HISTORY_MS,
+    history: true,
     kept: KEPT_EVENTS,
     keptTypes: CONNECTION_EVENTS,
     queryKeys: [['connection', clientId], ['messages of', clientId], ['message']],

@@ -16,8 +16,6 @@ import styles from './events.module.css';
 import { wantedTypes, type EventsSearch } from './search.js';
 import { useTail } from './use-tail.js';
 
-const HISTORY_MS = 3_600_000;
-
 export function Events(): ReactNode {
   const search = useSearch({ from: '/events' });
   const navigate = useNavigate({ from: '/events' });
@@ -25,8 +23,8 @@ export function Events(): ReactNode {
   const types = useMemo(() => wantedTypes(search), [search]);
   const { shown, behind, dropped, paused, add, pause, resume, clear } = useTail();
   // Of one client, the events of the last hour come first. Those of all would be too many.
-  const historyMs = search.client === undefined ? undefined : HISTORY_MS;
-  const stream = useEvents({ types, clientId: search.client, historyMs, onEvent: add });
+  const history = search.client !== undefined;
+  const stream = useEvents({ types, clientId: search.client, history, onEvent: add });
 
   // With the stream of the last filter, its events go too.
   useEffect(clear, [clear, types, search.client]);
